@@ -1,0 +1,1 @@
+"""Neural architecture search for multi-task recommenders."""

@@ -1,0 +1,56 @@
+"""Every error that the package raises on purpose, and the exit status that each one carries.
+
+A message has one form: ``where: what must hold, got what; what to do``.
+"""
+
+
+class AutoMTLError(Exception):
+    """Base of the package's own errors.
+
+    Args:
+        where: the file, setting, column or argument at fault.
+        rule: what must hold there.
+        got: what was found instead; left out of the message when empty.
+        fix: what the reader can do about it; left out of the message when empty.
+    """
+
+    exit_code = 1
+
+    def __init__(self, where: object, rule: str, got: object = "", fix: str = "") -> None:
+        self.where, self.rule, self.got, self.fix = str(where), rule, str(got), fix
+        message = f"{self.where}: {rule}"
+        if self.got:
+            message += f", got {self.got}"
+        if fix:
+            message += f"; {fix}"
+        super().__init__(message)
+
+
+class ConfigError(AutoMTLError, ValueError):
+    """A setting, an option or an argument that cannot be meant."""
+
+    exit_code = 2
+
+
+class DataError(AutoMTLError, ValueError):
+    """A data set, a column or a value that cannot be used."""
+
+    exit_code = 2
+
+
+class ArtifactError(AutoMTLError, ValueError):
+    """A file that the package wrote (architecture, checkpoint, store, run) and cannot use."""
+
+    exit_code = 2
+
+
+class EnvironmentFault(AutoMTLError, OSError):
+    """The machine: disk full, permission, lock held, memory."""
+
+    exit_code = 3
+
+
+class NumericalError(AutoMTLError, ArithmeticError):
+    """NaN or infinity where a number must be."""
+
+    exit_code = 4

@@ -1,0 +1,194 @@
+"""The only place that writes.
+
+A whole file goes bytes -> temporary file -> fsync -> rename, so a reader sees the old content or the new
+one and never half of either. ``metrics.jsonl`` is the one append-only file.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import safetensors.numpy
+
+from automtl.errors import ArtifactError, EnvironmentFault
+
+MAX_JSON_BYTES = 64 * 2**20
+
+
+@contextlib.contextmanager
+def _machine_faults(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into one clear error."""
+    try:
+        yield
+    except EnvironmentFault:
+        raise
+    except OSError as error:
+        fix = "free some space or choose another folder" if error.errno == 28 else "check the folder and its permissions"
+        raise EnvironmentFault(path, "must be writable", error.strerror or error, fix) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file atomically, its folder made if need be.
+
+    Raises:
+        EnvironmentFault: the disk is full, or the folder cannot be written.
+    """
+    path = Path(path)
+    with _machine_faults(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON document atomically, two spaces of indent and a last newline; NaN is refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """Write arrays as one safetensors file, atomically."""
+    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    write_bytes(path, safetensors.numpy.save(contiguous, dict(metadata) if metadata else None))
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write an Arrow table as one Parquet file, atomically."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    write_bytes(path, sink.getvalue().to_pybytes())
+
+
+def append_line(path: Path, value: Any) -> None:
+    """Append one JSON value as a line of its own to an append-only file and make it durable."""
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
+    with _machine_faults(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as stream:
+            stream.write(line)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def cut_lines(path: Path, keep: int) -> None:
+    """Keep the first `keep` lines of an append-only file; what a stopped run wrote after its checkpoint goes."""
+    if path.exists():
+        write_bytes(path, b"".join(line for line in path.read_bytes().splitlines(keepends=True)[:keep]))
+
+
+def read_json(path: Path) -> Any:
+    """Read one JSON document of at most 64 MiB.
+
+    Raises:
+        ArtifactError: the file is absent, too large, torn, or no JSON.
+    """
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ArtifactError(path, "must be at most 64 MiB", f"{path.stat().st_size} bytes")
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ArtifactError(path, "must exist", "no such file", "check the path") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(path, "must be a JSON file", error, "restore the file or make it anew") from error
+
+
+def make_folder(path: Path) -> Path:
+    """Make a new folder; an existing one is never taken over.
+
+    Raises:
+        ArtifactError: the folder exists.
+        EnvironmentFault: it cannot be made.
+    """
+    with _machine_faults(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir()
+        except FileExistsError:
+            raise ArtifactError(path, "must not exist yet", "an existing one", "choose another --out, or remove it") from None
+    return path
+
+
+class StagedFolder:
+    """A folder that appears under its name whole, or not at all.
+
+    Used as a context manager: files are written into a hidden sibling, which is renamed at the end of the
+    block; an exception removes it. A folder already under the name is replaced.
+
+    Args:
+        path: the final folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._staging: Path | None = None
+
+    def __enter__(self) -> "StagedFolder":
+        with _machine_faults(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._staging = Path(tempfile.mkdtemp(prefix=f".{self.path.name[:40]}.", suffix=".tmp", dir=self.path.parent))
+        return self
+
+    def __truediv__(self, name: str) -> Path:
+        """The staged path of a file, for the writers of this module and for reading back."""
+        assert self._staging is not None, "use inside the with block"
+        return self._staging / name
+
+    @contextlib.contextmanager
+    def stream(self, name: str) -> Iterator[BinaryIO]:
+        """A binary file written piece by piece; durable when the block ends."""
+        path = self / name
+        with _machine_faults(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        assert self._staging is not None
+        staging, self._staging = self._staging, None
+        if kind is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+            return
+        with _machine_faults(self.path):
+            os.chmod(staging, 0o755)
+            if self.path.exists():
+                shutil.rmtree(self.path)
+            os.replace(staging, self.path)
+            _sync_folder(self.path.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder of the package's own making, with all in it."""
+    with _machine_faults(path):
+        shutil.rmtree(path)

@@ -1,0 +1,127 @@
+"""YAML and JSON into pydantic models, strictly: unknown keys are refused with the nearest known one, all faults at once."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from automtl.errors import ConfigError
+
+MAX_YAML_BYTES = 2 * 2**20
+
+
+class Strict(BaseModel):
+    """Base of every configuration and data model: frozen, no unknown keys, no coercion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses aliases (no bombs) and a key given twice (no silent loser)."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed", problem_mark=self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key!r} is given twice", problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str, where: object) -> Any:
+    """Parse YAML text with the safe loader.
+
+    Raises:
+        ConfigError: the text is no YAML, or repeats a key, or uses aliases.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
+    except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
+        raise ConfigError(where, "must be YAML", " ".join(str(error).split()), "mend the file") from error
+
+
+def load_yaml(path: Path) -> Any:
+    """Read a YAML file of at most 2 MiB.
+
+    Raises:
+        ConfigError: the file is absent, too large, or no YAML.
+    """
+    try:
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise ConfigError(path, "must be at most 2 MiB", f"{path.stat().st_size} bytes")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(path, "must exist", "no such file", "check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(path, "must be a readable UTF-8 file", error) from error
+    return parse_yaml(text, path)
+
+
+def nearest(word: str, known: object) -> str:
+    """A hint that names the closest known word, or all of them where none is close."""
+    words = [str(k) for k in known]  # type: ignore[attr-defined]
+    close = difflib.get_close_matches(word, words, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"choose from {', '.join(words)}"
+
+
+def build(model: type[Model], data: Any, where: object) -> Model:
+    """Validate plain data as `model`.
+
+    Raises:
+        ConfigError: one error that lists every fault with its path.
+    """
+    if not isinstance(data, Mapping):
+        raise ConfigError(where, "must be a mapping of settings", type(data).__name__)
+    try:
+        return model.model_validate(_tuples(data))
+    except ValidationError as error:
+        faults = [_fault(model, detail) for detail in error.errors()]
+        raise ConfigError(where, " | ".join(faults)) from None
+
+
+def _tuples(value: Any) -> Any:
+    """Lists from YAML become the tuples that frozen models hold."""
+    if isinstance(value, Mapping):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _fault(model: type[BaseModel], detail: Any) -> str:
+    path = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"{path} is not a known key ({nearest(str(detail['loc'][-1]), _known_keys(model, detail['loc'][:-1]))})"
+    if detail["type"] == "missing":
+        return f"{path} must be given"
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    got = "" if isinstance(detail["input"], Mapping) else f", got {detail['input']!r}"
+    return f"{path + ' ' if path else ''}{message}{got}"
+
+
+def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
+    """The field names at `path` inside `model`; several models (a tagged union) give the union of theirs."""
+    models = [model]
+    for part in path:
+        steps = [m.model_fields[part].annotation for m in models if isinstance(part, str) and part in m.model_fields]
+        models = [m for step in steps or models for m in _models_in(step)]
+    return sorted({name for m in models for name in m.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Union, UnionType) or get_args(annotation):
+        return [m for arg in get_args(annotation) for m in _models_in(arg)]
+    return []
