@@ -1,0 +1,160 @@
+"""The feature interaction candidates: (B, F, d) -> (B, F*d) each, so `skip` is always legal (spec section 2).
+
+Legend: B rows, F fields, d embedding width, W = F*d, P = F*(F-1)/2 pairs, H heads, L layers. Names and arguments are those of
+``automtl.spaces.catalogue``.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from automtl.errors import ConfigError
+from automtl.nn.layers import Ending
+from automtl.nn.operations import MLP, Skip
+from automtl.spaces.catalogue import Operation
+from automtl.strict import nearest
+
+
+class InnerProduct(nn.Module):
+    """Linear over [flat input, <e_i, e_j> for each pair i < j, row by row] (PNN, Qu et al. 2016, inner product).
+
+    Shape: (B, F, d) -> (B, W). One field has no pairs: the flat input alone.
+    """
+
+    pairs: Tensor
+
+    def __init__(self, *, num_fields: int, dim: int, **ending: Any) -> None:
+        super().__init__()
+        self.width_out = num_fields * dim
+        i, j = torch.triu_indices(num_fields, num_fields, offset=1)
+        self.register_buffer("pairs", i * num_fields + j, persistent=False)  # (P,) positions in the flat F x F products
+        self.linear = nn.Linear(self.width_out + len(i), self.width_out)
+        self.ending = Ending(self.width_out, **ending)
+
+    def forward(self, x: Tensor) -> Tensor:
+        products = torch.bmm(x, x.transpose(1, 2)).flatten(1)  # (B, F*F)
+        features = torch.cat([x.flatten(1), products.index_select(1, self.pairs)], dim=1)  # (B, W + P)
+        out: Tensor = self.ending(self.linear(features))
+        return out
+
+
+class OuterProduct(nn.Module):
+    """Linear over [flat input, s s^T] with s = sum_i e_i (PNN, Qu et al. 2016, outer product by sum pooling).
+
+    Shape: (B, F, d) -> (B, W).
+    """
+
+    def __init__(self, *, num_fields: int, dim: int, **ending: Any) -> None:
+        super().__init__()
+        self.width_out = num_fields * dim
+        self.linear = nn.Linear(self.width_out + dim * dim, self.width_out)
+        self.ending = Ending(self.width_out, **ending)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = x.sum(dim=1)  # (B, d)
+        outer = pooled.unsqueeze(2) * pooled.unsqueeze(1)  # (B, d, d)
+        out: Tensor = self.ending(self.linear(torch.cat([x.flatten(1), outer.flatten(1)], dim=1)))
+        return out
+
+
+class Cross(nn.Module):
+    """L layers of x_{l+1} = x_0 * (x_l . w_l) + b_l + x_l on the flat vector (DCN, Wang et al. 2017, eq. 3).
+
+    By induction x_l = c_l * x_0 + t_l with c_l one number per row and t_l = b_0 + ... + b_{l-1}: all dot products with x_0 are one
+    product of matrices, and no layer but the last touches (B, W).
+
+    Shape: (B, F, d) -> (B, W).
+    """
+
+    def __init__(self, *, num_fields: int, dim: int, layers: int, **ending: Any) -> None:
+        super().__init__()
+        self.width_out = num_fields * dim
+        self.weight = nn.Parameter(torch.empty(layers, self.width_out))
+        self.bias = nn.Parameter(torch.zeros(layers, self.width_out))
+        nn.init.uniform_(self.weight, -1 / math.sqrt(self.width_out), 1 / math.sqrt(self.width_out))  # as torch's Linear(W, 1)
+        self.ending = Ending(self.width_out, **ending)
+
+    def forward(self, x: Tensor) -> Tensor:
+        start = x.flatten(1)  # (B, W)
+        dots = functional.linear(start, self.weight)  # (B, L): x_0 . w_l
+        factor, shift = torch.ones_like(dots[:, 0]), torch.zeros_like(self.bias[0])  # c_l (B,), t_l (W,)
+        for layer, (weight, bias) in enumerate(zip(self.weight, self.bias, strict=True)):
+            factor = factor + factor * dots[:, layer] + (shift * weight).sum()
+            shift = shift + bias
+        out: Tensor = self.ending(start * factor.unsqueeze(1) + shift)
+        return out
+
+
+class SelfAttention(nn.Module):
+    """LayerNorm(x + MultiHead(x, x, x)) over the F field vectors (Vaswani et al. 2017; AutoInt, Song et al. 2019).
+
+    It keeps its LayerNorm instead of the closing BatchNorm and dropout of the others.
+
+    Shape: (B, F, d) -> (B, W).
+
+    Raises:
+        ConfigError: d is not divisible by the number of heads.
+    """
+
+    def __init__(self, *, num_fields: int, dim: int, heads: int) -> None:
+        super().__init__()
+        if dim % heads:
+            fix = "choose another embedding width or take this candidate out of the space"
+            raise ConfigError(f"self_attention({heads})", f"embedding width d must be divisible by {heads} heads", f"d = {dim}", fix)
+        self.width_out, self.heads = num_fields * dim, heads
+        self.project_in = nn.Linear(dim, 3 * dim)
+        self.project_out = nn.Linear(dim, dim)
+        self.norm = nn.LayerNorm(dim)
+        nn.init.xavier_uniform_(self.project_in.weight)  # as torch's MultiheadAttention
+        nn.init.zeros_(self.project_in.bias)
+        nn.init.zeros_(self.project_out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = self.project_in(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, F, d/H)
+        mixed = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)  # (B, F, d)
+        out: Tensor = self.norm(x + self.project_out(mixed))
+        return out.flatten(1)
+
+
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "product": lambda argument, **common: {"inner": InnerProduct, "outer": OuterProduct}[argument](**common),
+    "cross": lambda argument, **common: Cross(layers=argument, **common),
+    "self_attention": lambda argument, num_fields, dim, **ending: SelfAttention(num_fields=num_fields, dim=dim, heads=argument),
+    "mlp": lambda argument, num_fields, dim, **ending: MLP(width_in=num_fields * dim, hidden=argument, **ending),
+    "skip": lambda argument, num_fields, dim, **ending: Skip(width_in=num_fields * dim),
+}
+
+
+def build_interaction(
+    operation: Operation,
+    *,
+    num_fields: int,
+    dim: int,
+    dropout: float = 0.0,
+    batch_norm: bool = True,
+    generator: torch.Generator | None = None,
+) -> nn.Module:
+    """The module of a feature interaction, with attribute `width_out` = F*d.
+
+    Shape: (B, F, d) -> (B, F*d).
+
+    Args:
+        operation: name and argument, legal by the catalogue.
+        num_fields: F, at least 1.
+        dim: d, the embedding width.
+        dropout: rate after the closing BatchNorm; `skip` and `self_attention` have neither.
+        batch_norm: off removes the BatchNorm inside and at the end.
+        generator: dropout's source of randomness.
+
+    Raises:
+        ConfigError: no such interaction, or d is not divisible by its number of heads.
+    """
+    if operation.name not in BUILDERS:
+        raise ConfigError("operation", "must be an interaction operation", repr(operation.name), nearest(operation.name, BUILDERS))
+    return BUILDERS[operation.name](
+        operation.argument, num_fields=num_fields, dim=dim, dropout=dropout, batch_norm=batch_norm, generator=generator
+    )

@@ -1,0 +1,48 @@
+"""The network of one task between its representation and its logits. Legend: B rows, C classes."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from automtl.nn.operations import Dense
+
+
+class Tower(nn.Module):
+    """Per layer Linear -> BatchNorm -> ReLU -> dropout, then Linear to the logits (spec section 4).
+
+    Shape: (B, width_in) -> (B,) for one output, (B, C) for C outputs.
+
+    Args:
+        width_in: width of the task's representation.
+        hidden: units of each layer.
+        outputs: 1 for binary and regression tasks, C for C classes.
+        dropout: rate after each ReLU.
+        batch_norm: off removes the BatchNorm of each layer.
+        generator: dropout's source of randomness.
+    """
+
+    def __init__(
+        self,
+        *,
+        width_in: int,
+        hidden: Sequence[int] = (128, 64),
+        outputs: int = 1,
+        dropout: float = 0.0,
+        batch_norm: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        widths = [width_in, *hidden]
+        self.layers = nn.Sequential(
+            *(
+                Dense(width_in=before, units=after, dropout=dropout, batch_norm=batch_norm, generator=generator)
+                for before, after in pairwise(widths)
+            )
+        )
+        self.head = nn.Linear(widths[-1], outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.layers(x))
+        return logits.squeeze(1)  # (B, 1) -> (B,); (B, C) stays
