@@ -14,7 +14,7 @@ class Gate(nn.Module):
         bias: give the linear map a bias.
     """
 
-    def __init__(self, *, width_in: int, num_outputs: int, bias: bool = False) -> None:
+    def __init__(self, width_in: int, num_outputs: int, bias: bool = False) -> None:
         super().__init__()
         self.linear = nn.Linear(width_in, num_outputs, bias=bias)
 

@@ -103,7 +103,7 @@ def test_dropout_refuses(rate, generator, rule):
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_gate_is_a_softmax_of_a_linear_map(bias):
-    gate = Gate(width_in=4, num_outputs=3, bias=bias).double()
+    gate = Gate(4, 3, bias=bias).double()
     x = rows().double()
     params = {f"linear.{name}": value.detach().numpy() for name, value in gate.linear.named_parameters()}
     assert ("linear.bias" in params) is bias
