@@ -1,0 +1,1 @@
+"""Whole networks: the supernet and derived models on one skeleton, and what they cost."""

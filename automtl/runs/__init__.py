@@ -1,0 +1,1 @@
+"""Run directories: everything a run knows, in files that a person can read."""

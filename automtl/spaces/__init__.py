@@ -1,0 +1,1 @@
+"""Search spaces and architectures as data: frozen, comparable, hashable; no torch."""

@@ -1,0 +1,91 @@
+"""What people see: lines, tables, progress on a terminal, JSON for machines."""
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from automtl.training.loop import StepEvent
+
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+_PLAIN_EVERY_S = 30.0
+
+
+def say(text: str) -> None:
+    """A line for people, on standard error, so that --json stays clean."""
+    _err.print(escape(text))
+
+
+def error(text: str) -> None:
+    """An error line."""
+    _err.print(f"[bold red]error:[/] {escape(text)}")
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output; NaN and infinity become null."""
+    _out.print_json(json.dumps(_finite(value), ensure_ascii=False)) if _out.is_terminal else print(json.dumps(_finite(value)))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table; the first column left, the others right."""
+    made = Table(title=escape(title), title_justify="left")
+    for i, name in enumerate(header):
+        made.add_column(escape(name), justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        made.add_row(*(escape(cell) for cell in row))
+    _out.print(made)
+
+
+class ConsoleReporter:
+    """Tells a phase's progress: a live bar on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._live: Any = None
+        self._task: Any = None
+        self._last = self._start = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        say(text)
+
+    def step(self, event: "StepEvent", epochs: int) -> None:
+        """Show how far the phase is, its rate and what is left at most."""
+        done, total = event.epoch * event.steps + event.step + 1, epochs * event.steps
+        if _err.is_terminal:
+            self._bar(event, done, total)
+        elif time.monotonic() - self._last > _PLAIN_EVERY_S:
+            self._last = time.monotonic()
+            left = (total - done) * (self._last - self._start) / done
+            say(f"  epoch {event.epoch + 1}, step {event.step + 1}/{event.steps}, at most {left:,.0f} s left")
+
+    def _bar(self, event: "StepEvent", done: int, total: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if self._live is None:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._live = Progress(*columns, console=_err, transient=True)
+            self._live.start()
+            self._task = self._live.add_task("steps", total=total)
+        self._live.update(self._task, completed=done, total=total, description=f"epoch {event.epoch + 1}")
+
+    def __enter__(self) -> "ConsoleReporter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()

@@ -1,0 +1,1 @@
+"""`automtl data`: list, get, prepare and describe data sets."""

@@ -1,0 +1,39 @@
+"""`automtl evaluate`: trained models on the test rows, side by side."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from automtl.cli.console import ConsoleReporter, print_json, table
+from automtl.cli.options import AsJson, Device
+
+
+def run(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or retrain folders inside them.")],
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read the test rows, once, and print every retrained model of the runs side by side, task by task.
+
+    Example: automtl evaluate runs/census_income-automtl_small-1 runs/census_income-shared_bottom-1
+    """
+    from automtl.phases.evaluate import evaluate_runs, summary
+
+    with ConsoleReporter() as reporter:
+        results = evaluate_runs(runs, device=device or "auto", reporter=reporter)
+    rows = summary(results)
+    if as_json:
+        models = [{"folder": str(r.folder.path), "seed": r.seed, "test_reads": r.reads, "test": asdict(r.test)} for r in results]
+        print_json({"summary": rows, "models": models})
+        return
+    metrics = [key for key in rows[0] if key not in ("model", "seeds")]
+    cells = [[row["model"], str(len(row["seeds"])), *(_cell(row.get(m)) for m in metrics)] for row in rows]
+    table("test rows (mean +- sd over seeds)", ("model", "seeds", *metrics), cells)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value["mean"] is None:
+        return "undefined"
+    return f"{value['mean']:.5f}" + (f" +- {value['sd']:.5f}" if value["sd"] is not None else "")

@@ -1,0 +1,57 @@
+"""The `automtl` command."""
+
+import sys
+import traceback
+
+import typer
+
+from automtl.cli import data, evaluate, retrain, search, show, space
+from automtl.cli.console import error
+from automtl.errors import AutoMTLError
+
+app = typer.Typer(
+    name="automtl",
+    help="Search, derive, retrain and prove multi-task recommender architectures on your own data.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(data.app, name="data")
+app.command("space")(space.run)
+app.command("search")(search.run)
+app.command("retrain")(retrain.run)
+app.command("evaluate")(evaluate.run)
+app.command("show")(show.run)
+
+
+def main() -> None:
+    """Run the command and exit with the status that README documents."""
+    try:
+        app(standalone_mode=False)
+        status = 0
+    except AutoMTLError as fault:
+        error(str(fault))
+        status = fault.exit_code
+    except KeyboardInterrupt:
+        error("interrupted; what was finished is kept")
+        status = 130
+    except typer.Exit as exit_:
+        status = exit_.exit_code
+    except MemoryError:
+        error("memory: the machine ran out; lower search.batch_size or retrain.batch_size")
+        status = 3
+    except Exception as fault:
+        if type(fault).__module__.startswith("typer") or hasattr(fault, "exit_code"):
+            show_usage(fault)
+            status = 2
+        else:
+            traceback.print_exc()
+            error(f"a fault of automtl itself: {type(fault).__name__}: {fault}")
+            status = 1
+    sys.exit(status)
+
+
+def show_usage(fault: Exception) -> None:
+    """A usage error of the command line as typer words it."""
+    message = fault.format_message() if hasattr(fault, "format_message") else str(fault)
+    error(message)

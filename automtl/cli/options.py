@@ -1,0 +1,49 @@
+"""Options that several commands share."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from automtl.errors import ConfigError
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings.", show_default=False)]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="One setting, such as search.epochs=15; repeatable.", show_default=False)]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of raw and prepared data; default the cache folder.")]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.", show_default="auto")]
+Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads of torch.", show_default="torch's choice")]
+Out = Annotated[Path | None, typer.Option("--out", help="The run's folder; it must not exist yet.", show_default="runs/<name>-<n>")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines on standard output.")]
+FastDevRun = Annotated[bool, typer.Option("--fast-dev-run", help="Two epochs of four batches, to see that everything runs.")]
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
+
+
+def seconds(text: str | None) -> float | None:
+    """A duration such as 90, 30s, 10m or 2h in seconds.
+
+    Raises:
+        ConfigError: it has another form.
+    """
+    if text is None:
+        return None
+    match = _DURATION.fullmatch(text)
+    if not match or float(match[1]) <= 0:
+        raise ConfigError("--time-limit", "must be a duration above 0 such as 30s, 10m or 2h", repr(text))
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def seed_list(text: str) -> list[int]:
+    """Seeds such as 0, 0,3,7 or 0..4 (both ends included).
+
+    Raises:
+        ConfigError: it has another form.
+    """
+    if match := re.fullmatch(r"(\d+)\.\.(\d+)", text):
+        low, high = int(match[1]), int(match[2])
+        if low <= high < low + 1000:
+            return list(range(low, high + 1))
+    elif re.fullmatch(r"\d+(,\d+)*", text):
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
+    raise ConfigError("--seeds", "must be seeds such as 0, 0,3,7 or 0..4", repr(text))

@@ -1,0 +1,194 @@
+"""The run configuration: every setting with a sentence of help, resolved from flags, files, space and defaults.
+
+Only ``phases`` and ``cli`` read it; everything below takes flat arguments.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from automtl.errors import ConfigError
+from automtl.spaces.catalogue import SHARING, sharing_settings
+from automtl.spaces.space import SearchSpace
+from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml
+
+DEFAULT_SPACE = "automtl"
+
+
+class DataSection(Strict):
+    """Which data, and where it is kept."""
+
+    source: str = Field(description="A shipped data set's name, or the path of a data set's YAML file.")
+    dir: str | None = Field(None, description="Folder of raw and prepared data; default the user's cache folder.")
+
+
+class SearchSection(Strict):
+    """The search."""
+
+    strategy: Literal["darts"] = Field("darts", description="How the choices are weighed.")
+    epochs: int = Field(15, ge=2, le=100_000, description="Planned epochs; schedules are over these.")
+    warmup_epochs: int = Field(5, ge=0, description="Epochs in which beta stays fixed; below epochs.")
+    batch_size: int = Field(2048, ge=2, description="Rows per step, alpha batches alike.")
+    weight_lr: float = Field(0.02, gt=0, description="SGD rate of the weights, cosine to 0 over the planned epochs.")
+    weight_momentum: float = Field(0.9, ge=0, lt=1, description="SGD momentum of the weights.")
+    weight_decay: float = Field(3e-4, ge=0, description="L2 decay of the weights.")
+    clip_norm: float = Field(5.0, gt=0, description="Largest gradient norm of the weights, tables included.")
+    alpha_lr: float = Field(1e-3, gt=0, description="Adam rate of alpha; about the furthest alpha moves in a step.")
+    alpha_decay: float = Field(1e-6, ge=0, description="L2 decay of alpha.")
+    beta_lr: float = Field(1e-3, gt=0, description="Adam rate of beta.")
+    beta_decay: float = Field(3e-4, ge=0, description="L2 decay of beta.")
+    jsd_weight: float = Field(1.0, ge=0, description="w_JSD at the end of warm-up, linear to 0; 0 is the ablation w/o AUX.")
+    embedding_optimizer: Literal["sgd", "lazy_adam"] = Field("sgd", description="sgd follows the weights exactly; lazy_adam is other maths.")
+    sharing: str = Field("selected", description="The sharing kind inside the supernet; mmoe is the ablation w/o SEL.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            rule = f"must be below search.epochs = {self.epochs}, since beta trains only after warm-up"
+            raise ConfigError("search.warmup_epochs", rule, self.warmup_epochs, "lower it or search longer")
+        legal = sorted(kind for kind, signature in SHARING.items() if signature.in_supernet)
+        if self.sharing not in legal:
+            raise ConfigError("search.sharing", "must be a kind that can stand in a supernet", self.sharing, nearest(self.sharing, legal))
+        return self
+
+
+class RetrainSection(Strict):
+    """Training a discrete architecture, searched or hand-made, from fresh weights."""
+
+    epochs: int = Field(50, ge=1, le=100_000, description="The most epochs.")
+    patience: int = Field(5, ge=1, description="Epochs without a better validation MTL-Loss before the training stops.")
+    batch_size: int = Field(1024, ge=2, description="Rows per step.")
+    lr: float = Field(1e-3, gt=0, description="Adam rate.")
+    weight_decay: float = Field(1e-4, ge=0, description="L2 decay of the weights; tables have none.")
+    clip_norm: float = Field(5.0, gt=0, description="Largest gradient norm.")
+    chosen_experts: int | None = Field(None, ge=1, description="c, experts each task keeps; default as the search derived.")
+
+
+class RuntimeSection(Strict):
+    """The machine."""
+
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto takes CUDA, then MPS, then the CPU.")
+    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of torch; default torch's own choice.")
+    eval_batch_size: int = Field(8192, ge=2, description="Rows per evaluation batch.")
+    fast_dev_run: bool = Field(False, description="Two epochs of four batches, to see that everything runs.")
+    time_limit_s: float | None = Field(None, gt=0, description="Stop after this many seconds and derive from what there is.")
+
+
+class RunConfig(Strict):
+    """All settings of a run."""
+
+    seed: int = Field(0, ge=0, lt=2**31, description="Of weights, order of rows and noise; never of the split.")
+    data: DataSection
+    space: SearchSpace | None = Field(None, description="The search space, whole; None where nothing is searched.")
+    search: SearchSection = SearchSection()
+    sharing: dict[str, Any] = Field(default_factory=dict, description="Settings of the sharing kind in use.")
+    retrain: RetrainSection = RetrainSection()
+    runtime: RuntimeSection = RuntimeSection()
+
+    def to_yaml(self) -> str:
+        """The resolved config as YAML that ``--config`` reads."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def dev(self) -> "RunConfig":
+        """The config as --fast-dev-run changes it: 2 epochs, warm-up of 1."""
+        if not self.runtime.fast_dev_run:
+            return self
+        search = {**dict(self.search), "epochs": 2, "warmup_epochs": 1}
+        return self.model_copy(
+            update={"search": SearchSection(**search), "retrain": self.retrain.model_copy(update={"epochs": min(2, self.retrain.epochs)})}
+        )
+
+
+def parse_set(item: str) -> dict[str, Any]:
+    """One ``--set section.key=value`` as nested data; the value is read as YAML.
+
+    Raises:
+        ConfigError: there is no ``=``, or the value is no YAML.
+    """
+    path, separator, text = item.partition("=")
+    if not separator or not path:
+        raise ConfigError(f"--set {item}", "must have the form section.key=value", fix="for example --set search.epochs=3")
+    value = parse_yaml(text, f"--set {item}")
+    if isinstance(value, str):
+        value = _number(value)
+    for part in reversed(path.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _number(text: str) -> Any:
+    """YAML 1.1 reads 1e-3 as text; people mean the number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def resolve(
+    *,
+    source: str,
+    space: str | None = None,
+    config_file: Path | None = None,
+    sets: Iterable[str] = (),
+    flags: Mapping[str, Any],
+    base: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """Resolve a run's settings: flag > --set > --config > the space's recommended settings > defaults.
+
+    Args:
+        source: the data set.
+        space: a space's name or path; None takes the config file's, then the default; "" takes none (nothing is searched).
+        config_file: a YAML file.
+        sets: ``section.key=value`` items.
+        flags: nested values from the command line's own options; None values are left out.
+        base: settings below the config file's, such as those of the run that a retrain belongs to.
+
+    Raises:
+        ConfigError: an unknown key or an illegal value; every fault is listed.
+    """
+    given = dict(base or {})
+    where = str(config_file or "settings")
+    if config_file is not None:
+        given = merge(given, _mapping(load_yaml(config_file), where))
+    for item in sets:
+        given = merge(given, parse_set(item))
+    given = merge(given, _without_none(flags))
+    given = merge(given, {"data": {"source": source}})
+    chosen = _space(given.pop("space", None), space, where)
+    recommended = dict(chosen.recommended) if chosen is not None else {}
+    config = build(RunConfig, {**merge(recommended, given), "space": None if chosen is None else dict(chosen)}, where)
+    sharing_settings(config.search.sharing, config.sharing) if chosen is not None else None
+    return config.dev()
+
+
+def _space(section: Any, flag: str | None, where: str) -> SearchSpace | None:
+    """The space that a flag or a config section names, with the section's changes."""
+    if flag == "":
+        return None
+    changes = dict(_mapping(section or {}, f"{where}: space"))
+    base = changes.pop("base", None)
+    space = SearchSpace.load(flag or base or DEFAULT_SPACE)
+    return build(SearchSpace, {**dict(space), **changes}, f"{where}: space") if changes else space
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(where, "must be a mapping of settings", type(value).__name__)
+    return dict(value)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings merged, `over` winning."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {k: _without_none(v) if isinstance(v, Mapping) else v for k, v in values.items() if v is not None}
+    return {k: v for k, v in kept.items() if v != {}}

@@ -1,0 +1,55 @@
+"""What a network costs: parameters (tables and the rest apart), floating-point operations per row, bytes."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from automtl.data.batches import Inputs
+from automtl.data.schema import Schema
+
+_ROWS = 4
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Costs of one network.
+
+    Args:
+        table_parameters: entries of the embedding tables.
+        other_parameters: all other trainable entries.
+        flops_per_row: of one forward pass in evaluation mode, multiply and add counted as two; products only.
+        megabytes: stored size of all parameters.
+    """
+
+    table_parameters: int
+    other_parameters: int
+    flops_per_row: int
+    megabytes: float
+
+
+def cost(net: nn.Module, schema: Schema) -> Cost:
+    """Count a network's cost on a few rows of unknown ids."""
+    tables = {id(p) for m in net.modules() if hasattr(m, "row_ids") for p in m.tables()}  # type: ignore[operator]
+    in_tables = sum(p.numel() for p in net.parameters() if id(p) in tables)
+    total = sum(p.numel() for p in net.parameters())
+    size = sum(p.numel() * p.element_size() for p in net.parameters())
+    return Cost(in_tables, total - in_tables, flops_per_row(net, schema), size / 2**20)
+
+
+def flops_per_row(net: nn.Module, schema: Schema) -> int:
+    """Floating-point operations of one row's forward pass, counted by torch's own counter."""
+    parameter = next(net.parameters())
+    inputs = Inputs(
+        torch.zeros(_ROWS, len(schema.categorical), dtype=torch.int64, device=parameter.device),
+        torch.zeros(_ROWS, len(schema.numeric), dtype=parameter.dtype, device=parameter.device),
+    )
+    training = net.training
+    net.eval()
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            net(inputs)
+    finally:
+        net.train(training)
+    return counter.get_total_flops() // _ROWS

@@ -1,0 +1,105 @@
+"""The network of a discrete architecture."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from automtl.data.batches import Inputs
+from automtl.data.schema import Schema
+from automtl.models.skeleton import Chain, MultiTaskNet, input_layer, seeded, towers
+from automtl.nn.interaction import build_interaction
+from automtl.nn.operations import build_operation
+from automtl.sharing import SHARING_MODULES
+from automtl.sharing.base import SharingModule
+from automtl.spaces.architecture import Architecture
+from automtl.spaces.catalogue import Operation
+from automtl.spaces.slots import Slot, expert_for, layout, pool
+
+
+class IndependentNets(nn.Module):
+    """T whole models, one per task, nothing shared (``single_task``)."""
+
+    def __init__(self, nets: Sequence[MultiTaskNet]) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+
+    def forward(self, inputs: Inputs) -> list[Tensor]:
+        return [net(inputs)[0] for net in self.nets]
+
+
+def build_model(
+    architecture: Architecture, schema: Schema, *, seed: int = 0, sparse: bool = False, generator: torch.Generator | None = None
+) -> MultiTaskNet | IndependentNets:
+    """Make the network of an architecture with fresh weights.
+
+    Args:
+        architecture: a template or one bound to this schema's tasks and fields.
+        schema: the data set; gives vocabulary sizes.
+        seed: of the initial weights.
+        sparse: embedding tables give sparse gradients.
+        generator: source of dropout and gate noise, on the device the network will run on.
+
+    Raises:
+        ConfigError: the architecture is bound to other tasks or fields, or an operation does not fit a width.
+    """
+    bound = architecture.bind(schema)
+    with seeded(seed):
+        if bound.sharing.kind == "single_task":
+            parts = zip(bound.parts(), schema.tasks, strict=True)
+            return IndependentNets([_build(part, schema.only(task.name), sparse, generator) for part, task in parts])
+        return _build(bound, schema, sparse, generator)
+
+
+def _build(bound: Architecture, schema: Schema, sparse: bool, generator: torch.Generator | None) -> MultiTaskNet:
+    inputs = input_layer(schema, dim=bound.embedding_dim, numeric=bound.numeric, sparse=sparse)
+    interaction = [
+        build_interaction(
+            Operation.parse(block, "interaction"),
+            num_fields=inputs.num_fields,
+            dim=bound.embedding_dim,
+            dropout=bound.dropout,
+            batch_norm=bound.batch_norm,
+            generator=generator,
+        )
+        for block in bound.interaction
+    ]
+    flat = inputs.num_fields * bound.embedding_dim
+    projection = None if bound.projection is None else nn.Linear(flat, bound.projection)
+    sharing = _sharing(bound, schema, bound.projection or flat, generator)
+    heads = towers(
+        schema, sharing.width_out, hidden=bound.towers, dropout=bound.dropout, batch_norm=bound.batch_norm, generator=generator
+    )
+    return MultiTaskNet(input_layer=inputs, interaction=interaction, projection=projection, sharing=sharing, towers=heads)
+
+
+def _sharing(bound: Architecture, schema: Schema, width_in: int, generator: torch.Generator | None) -> SharingModule:
+    members, kind, settings = pool(bound), bound.sharing.kind, bound.sharing.all_settings
+    slots = layout(kind, num_tasks=len(schema.tasks), num_experts=len(members), settings=settings)
+
+    def build(slot: Slot, width: int) -> Chain:
+        return expert(bound.experts[expert_for(bound, slot)].operations, width_in=width, architecture=bound, generator=generator)
+
+    chosen = None if bound.chosen is None else [[members.index(i) for i in task] for task in bound.chosen]
+    return SHARING_MODULES[kind](
+        build=build,
+        tasks=[task.name for task in schema.tasks],
+        width_in=width_in,
+        slots=slots,
+        chosen=chosen,
+        generator=generator,
+        **settings,
+    )
+
+
+def expert(operations: Sequence[Operation], *, width_in: int, architecture: Architecture, generator: torch.Generator | None) -> Chain:
+    """One derived expert: its operations in a row, (B, width_in) -> (B, width_out)."""
+    chain: list[nn.Module] = []
+    width = width_in
+    for operation in operations:
+        module = build_operation(
+            operation, width_in=width, dropout=architecture.dropout, batch_norm=architecture.batch_norm, generator=generator
+        )
+        chain.append(module)
+        width = module.width_out
+    return Chain(chain, width)

@@ -1,0 +1,121 @@
+"""The one skeleton of supernet and derived model: input -> interaction -> sharing(experts) -> towers.
+
+Shapes: B batch, F fields, d embedding width, D width of the experts' input, T tasks.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from automtl.data.batches import Inputs
+from automtl.data.schema import Schema
+from automtl.nn.embedding import InputLayer
+from automtl.nn.towers import Tower
+from automtl.sharing.base import ExpertModule, SharingModule
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw initial weights from `seed` and leave torch's global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+class Chain(ExpertModule):
+    """Operations in a row: (B, width_in) -> (B, width_out)."""
+
+    def __init__(self, operations: Sequence[nn.Module], width_out: int) -> None:
+        super().__init__()
+        self.operations = nn.ModuleList(operations)
+        self.width_out = width_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        for operation in self.operations:
+            x = operation(x)
+        return x
+
+
+class MultiTaskNet(nn.Module):
+    """Input layer, interaction blocks, optional projection, sharing module and one tower per task.
+
+    Shape:
+        - ids: (B, categorical fields), dense: (B, numeric fields)
+        - output: T tensors of logits, (B,) or (B, classes); regression in standardised units
+
+    Args:
+        input_layer: categorical ids and numbers -> (B, F, d).
+        interaction: blocks (B, F, d) -> (B, F*d), stacked.
+        projection: Linear(F*d, D), or None for experts that read the flat vector.
+        sharing: the sharing module; owns the experts.
+        towers: one per task.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_layer: InputLayer,
+        interaction: Sequence[nn.Module],
+        projection: nn.Linear | None,
+        sharing: SharingModule,
+        towers: Sequence[nn.Module],
+    ) -> None:
+        super().__init__()
+        self.input = input_layer
+        self.interaction = nn.ModuleList(interaction)
+        self.projection = projection
+        self.sharing = sharing
+        self.towers = nn.ModuleList(towers)
+
+    def encode(self, fields: Tensor) -> Tensor:
+        """(B, F, d) -> (B, D): interaction blocks, then the projection."""
+        flat = fields.flatten(1)
+        for block in self.interaction:
+            flat = block(flat.view_as(fields))
+        return flat if self.projection is None else self.projection(flat)
+
+    def forward(self, inputs: Inputs) -> list[Tensor]:
+        representations = self.sharing(self.input(inputs), self.encode)
+        return [tower(r) for tower, r in zip(self.towers, representations, strict=True)]
+
+    def tables(self) -> list[nn.Parameter]:
+        """The embedding tables."""
+        return self.input.tables()
+
+    def touched_rows(self, inputs: Inputs) -> list[Tensor]:
+        """Per table, the rows that `inputs` read."""
+        return self.input.row_ids(inputs)
+
+    def fill_unknown(self, schema: Schema) -> None:
+        """After fitting: the unknown id of a field, where it never occurred in training, takes the mean of its field's rows."""
+        self.input.fill_unknown([field.unknown_count for field in schema.categorical])
+
+
+def input_layer(schema: Schema, *, dim: int, numeric: str, sparse: bool) -> InputLayer:
+    """The input layer for a data set's fields."""
+    return InputLayer(
+        vocabulary_sizes=[field.vocabulary_size for field in schema.categorical],
+        num_numeric=len(schema.numeric),
+        dim=dim,
+        numeric=numeric,
+        sparse=sparse,
+    )
+
+
+def towers(
+    schema: Schema, widths_in: Sequence[int], *, hidden: Sequence[int], dropout: float, batch_norm: bool, generator: torch.Generator | None
+) -> list[nn.Module]:
+    """One tower per task of the schema; a multiclass task's has one output per class."""
+    return [
+        Tower(
+            width_in=width,
+            hidden=tuple(hidden),
+            outputs=task.classes if task.kind == "multiclass" else 1,
+            dropout=dropout,
+            batch_norm=batch_norm,
+            generator=generator,
+        )
+        for task, width in zip(schema.tasks, widths_in, strict=True)
+    ]

@@ -1,0 +1,151 @@
+"""The supernet: the skeleton with a choice block wherever the space leaves a choice."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from automtl.data.schema import Schema
+from automtl.models.skeleton import Chain, MultiTaskNet, input_layer, seeded, towers
+from automtl.nn.interaction import build_interaction
+from automtl.nn.mixed import ChoiceBlock
+from automtl.nn.operations import build_operation
+from automtl.sharing import SEARCH_MODULES
+from automtl.spaces.catalogue import sharing_settings
+from automtl.spaces.slots import Slot, layout
+from automtl.spaces.space import SearchSpace
+
+ALPHA_SCALE = 1e-3
+
+
+class Supernet(MultiTaskNet):
+    """The skeleton over choice blocks, with its architecture parameters told apart by object, never by name.
+
+    Attributes:
+        space: what it searches.
+        alphas: per choice block ("interaction.0", "level0.pool.3.block.1") its alpha; tied blocks share one object.
+        slots: the sharing module's slots.
+    """
+
+    def __init__(self, *, space: SearchSpace, alphas: Mapping[str, nn.Parameter], **parts: Any) -> None:
+        super().__init__(**parts)
+        self.space, self.alphas, self.slots = space, dict(alphas), self.sharing.slots
+
+    def alpha_parameters(self) -> list[nn.Parameter]:
+        """Every alpha once."""
+        return list({id(alpha): alpha for alpha in self.alphas.values()}.values())
+
+    def beta_parameters(self) -> list[nn.Parameter]:
+        """The expert-selection parameters, (T, N); empty for sharing kinds without."""
+        beta = getattr(self.sharing, "beta", None)
+        return [beta] if isinstance(beta, nn.Parameter) else []
+
+    def weights(self) -> list[nn.Parameter]:
+        """All other parameters but the embedding tables."""
+        apart = {id(p) for p in [*self.alpha_parameters(), *self.beta_parameters(), *self.tables()]}
+        return [p for p in self.parameters() if id(p) not in apart]
+
+    def choice_blocks(self) -> Iterator[ChoiceBlock]:
+        """Every choice block."""
+        return (module for module in self.modules() if isinstance(module, ChoiceBlock))
+
+    def set_auxiliary_skip(self, strength: float) -> None:
+        """Set lambda_t, the weight of the auxiliary skip, on every choice block (DARTS-, Chu et al. 2020)."""
+        for block in self.choice_blocks():
+            block.auxiliary_skip = strength
+
+
+@contextlib.contextmanager
+def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """No gradient is computed for `parameters` inside the block."""
+    held = [p for p in parameters if p.requires_grad]
+    for parameter in held:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in held:
+            parameter.requires_grad_(True)
+
+
+def build_supernet(
+    space: SearchSpace,
+    schema: Schema,
+    *,
+    sharing: str = "selected",
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    sparse: bool = True,
+    generator: torch.Generator | None = None,
+) -> Supernet:
+    """Make the supernet of a space with fresh weights; alpha and beta start at 1e-3 * N(0, 1).
+
+    Args:
+        space: the choices.
+        schema: the data set; gives vocabulary sizes and tasks.
+        sharing: the sharing kind that stands in the supernet.
+        settings: its settings; the others take their defaults.
+        seed: of the initial weights, alphas and betas.
+        sparse: embedding tables give sparse gradients.
+        generator: source of dropout and gate noise, on the device the network will run on.
+    """
+    complete = sharing_settings(sharing, settings or {})
+    slots = layout(sharing, num_tasks=len(schema.tasks), num_experts=space.num_experts, settings=complete)
+    with seeded(seed):
+        builder = _Builder(space, generator)
+        inputs = input_layer(schema, dim=space.embedding_dim, numeric=space.numeric, sparse=sparse)
+        interaction = [builder.interaction(i, inputs.num_fields) for i in range(space.num_interaction_blocks)]
+        projection = nn.Linear(inputs.num_fields * space.embedding_dim, space.expert_dim)
+        module = SEARCH_MODULES[sharing](
+            build=builder.expert,
+            tasks=[task.name for task in schema.tasks],
+            width_in=space.expert_dim,
+            slots=slots,
+            generator=generator,
+            **complete,
+        )
+        heads = towers(
+            schema, module.width_out, hidden=space.towers, dropout=space.dropout, batch_norm=space.batch_norm, generator=generator
+        )
+        return Supernet(
+            space=space,
+            alphas=builder.alphas,
+            input_layer=inputs,
+            interaction=interaction,
+            projection=projection,
+            sharing=module,
+            towers=heads,
+        )
+
+
+class _Builder:
+    """Makes choice blocks and keeps their alphas by name."""
+
+    def __init__(self, space: SearchSpace, generator: torch.Generator | None) -> None:
+        self.space = space
+        self.alphas: dict[str, nn.Parameter] = {}
+        self._ties: dict[object, nn.Parameter] = {}
+        self._common: dict[str, Any] = {"dropout": space.dropout, "batch_norm": space.batch_norm, "generator": generator}
+
+    def interaction(self, index: int, num_fields: int) -> ChoiceBlock:
+        operations = self.space.interaction_operations
+        candidates = [build_interaction(o, num_fields=num_fields, dim=self.space.embedding_dim, **self._common) for o in operations]
+        return ChoiceBlock(candidates, alpha=self._alpha(f"interaction.{index}", ("interaction", index), len(operations)))
+
+    def expert(self, slot: Slot, width_in: int) -> Chain:
+        blocks = [self._expert_block(slot, j, width_in) for j in range(self.space.num_blocks)]
+        return Chain(blocks, width_in)
+
+    def _expert_block(self, slot: Slot, index: int, width: int) -> ChoiceBlock:
+        operations = self.space.expert_operations
+        candidates = [build_operation(o, width_in=width, **self._common) for o in operations]
+        tie = {"none": (slot, index), "levels": (slot.owner, slot.index, index), "all": index}[self.space.tie_alphas]
+        return ChoiceBlock(candidates, alpha=self._alpha(f"{slot}.block.{index}", tie, len(operations)))
+
+    def _alpha(self, name: str, tie: object, size: int) -> nn.Parameter:
+        if tie not in self._ties:
+            self._ties[tie] = nn.Parameter(ALPHA_SCALE * torch.randn(size))
+        self.alphas[name] = self._ties[tie]
+        return self._ties[tie]

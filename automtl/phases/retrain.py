@@ -1,0 +1,201 @@
+"""The retrain phase: a discrete architecture, searched or hand-made, from fresh weights, stopped on validation."""
+
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from automtl import files
+from automtl.config import RunConfig
+from automtl.data.batches import Batch
+from automtl.errors import NumericalError
+from automtl.models.cost import cost
+from automtl.models.derived import IndependentNets, build_model
+from automtl.models.skeleton import MultiTaskNet
+from automtl.phases.session import Reporter, Session, open_session
+from automtl.runs import checkpoint
+from automtl.runs.manifest import Manifest
+from automtl.runs.run_dir import PhaseDir, RunDir
+from automtl.spaces.architecture import Architecture
+from automtl.training.early_stopping import EarlyStopping
+from automtl.training.evaluation import Evaluation, Predictions, evaluate, predict
+from automtl.training.losses import multi_task_loss, task_weights
+from automtl.training.loop import RunningLosses, TaskSums, combined, run_epoch
+from automtl.training.optim import clip_grad_norm
+
+
+@dataclass(frozen=True)
+class RetrainResult:
+    """One retrained model.
+
+    Args:
+        folder: its phase folder.
+        architecture: bound to the data set.
+        validation: metrics of the best epoch on the validation rows.
+        best_epochs: per part (one, or one per task for ``single_task``) the best epoch, from 0.
+    """
+
+    folder: PhaseDir
+    architecture: Architecture
+    validation: Evaluation
+    best_epochs: tuple[int, ...]
+
+
+def retrain(
+    architecture: Architecture, config: RunConfig, *, run: RunDir, label: str, reporter: Reporter | None = None
+) -> RetrainResult:
+    """Train an architecture from fresh weights on fit + alpha rows and keep the best epoch by validation MTL-Loss.
+
+    Args:
+        architecture: a template or one bound to this data set.
+        config: resolved settings; ``config.seed`` is the model's seed.
+        run: the run's folder; the phase goes to retrain/<label>-s<seed> inside.
+        label: the sharing kind or the architecture's name.
+        reporter: told how it goes on.
+    """
+    session = open_session(config, reporter)
+    bound = architecture.bind(session.schema)
+    folder = PhaseDir(files.make_folder(run.retrain(label, config.seed).path))
+    return RetrainPhase(session, folder, bound).run()
+
+
+class RetrainPhase:
+    """One retraining in one folder."""
+
+    def __init__(self, session: Session, folder: PhaseDir, bound: Architecture) -> None:
+        self.session, self.folder, self.bound = session, folder, bound
+        self.generator = session.noise()
+        self.net = build_model(bound, session.schema, seed=session.seeds.weights, generator=self.generator).to(session.device)
+        self.samples, self._started = 0, time.monotonic()
+
+    def run(self) -> RetrainResult:
+        """Train every part and write the results."""
+        manifest = self._start()
+        try:
+            parts = self.net.nets if isinstance(self.net, IndependentNets) else [self.net]
+            names = [task.name for task in self.session.schema.tasks]
+            groups = [[t] for t in range(len(names))] if isinstance(self.net, IndependentNets) else [list(range(len(names)))]
+            best = tuple(_Part(self, net, columns).train() for net, columns in zip(parts, groups, strict=True))  # type: ignore[arg-type]
+            checkpoint.save(self.folder.checkpoint("best"), {"net": self.net.state_dict()})
+            validation = evaluate(self._predict("validation"), self.session.schema.tasks)
+        except BaseException as error:
+            manifest.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=str(error)[:2000])
+            raise
+        self._write_results(validation, best)
+        manifest.finish("done", best_epochs=best)
+        return RetrainResult(self.folder, self.bound, validation, best)
+
+    def _predict(self, split: str) -> Predictions:
+        return predict(self.net, self.session.in_order(split), device=self.session.device)
+
+    def _start(self) -> Manifest:
+        config, schema = self.session.config, self.session.schema
+        files.write_text(self.folder.config, config.to_yaml())
+        self.bound.save(self.folder.architecture)
+        return Manifest.start(
+            self.folder.manifest,
+            phase="retrain",
+            seed=config.seed,
+            seeds=asdict(self.session.seeds),
+            data={"name": schema.name, "source": config.data.source, "hash": schema.data_hash, "split_hash": schema.split_hash},
+            device=str(self.session.device),
+            architecture=self.bound.name,
+            sharing=self.bound.sharing.kind,
+        )
+
+    def _write_results(self, validation: Evaluation, best: tuple[int, ...]) -> None:
+        spent = {"seconds": time.monotonic() - self._started, "samples": self.samples}
+        files.write_json(self.folder.cost, {**spent, "model": asdict(cost(self.net, self.session.schema))})
+        files.write_json(self.folder.results, {"best_epochs": list(best), "validation": asdict(validation)})
+
+
+class _Part:
+    """The training of one net: the whole model, or one task's own for ``single_task``."""
+
+    def __init__(self, phase: RetrainPhase, net: MultiTaskNet, columns: list[int]) -> None:
+        self.phase, self.net, self.columns = phase, net, columns
+        self.tasks = [phase.session.schema.tasks[c] for c in columns]
+        self.settings = phase.session.config.retrain
+        tables = {id(p) for p in net.tables()}
+        groups = [
+            {"params": [p for p in net.parameters() if id(p) not in tables], "weight_decay": self.settings.weight_decay},
+            {"params": net.tables(), "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.settings.lr)
+        self.stopping = EarlyStopping("loss", patience=self.settings.patience)
+        self.best: dict[str, torch.Tensor] = {}
+
+    def train(self) -> int:
+        """Train to the early stop, restore the best epoch and fill its unknown ids; the best epoch."""
+        session = self.phase.session
+        batches = session.batches("train", batch_size=self.settings.batch_size, seed=session.seeds.fit)
+        for epoch in range(self.settings.epochs):
+            running = RunningLosses()
+            for event in run_epoch(self._step, batches, epoch=epoch, device=session.device):
+                running.add(event.sums)
+                self.phase.samples += event.rows
+                session.reporter.step(event, self.settings.epochs)
+            if self._judge(epoch, running):
+                break
+        self.net.load_state_dict(self.best)
+        self.net.fill_unknown(session.schema)
+        assert self.stopping.best_epoch is not None
+        return self.stopping.best_epoch
+
+    def _step(self, batch: Batch) -> TaskSums:
+        mine = self._mine(batch)
+        outputs = self.net(mine.inputs)
+        loss, sums = multi_task_loss(outputs, mine.labels, mine.weights, self.tasks)
+        extra = self.net.sharing.auxiliary_loss(outputs, mine.labels)
+        (loss if extra is None else loss + extra).backward()  # type: ignore[no-untyped-call]
+        clip_grad_norm(list(self.net.parameters()), self.settings.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return sums
+
+    def _mine(self, batch: Batch) -> Batch:
+        if len(self.columns) == batch.labels.shape[1]:
+            return batch
+        weights = None if batch.weights is None else batch.weights[:, self.columns]
+        return replace(batch, labels=batch.labels[:, self.columns], weights=weights)
+
+    def _judge(self, epoch: int, running: RunningLosses) -> bool:
+        """Evaluate on validation, record, keep the best; whether to stop."""
+        phase, session = self.phase, self.phase.session
+        means = running.means()
+        for task, mean in zip(self.tasks, means, strict=True):
+            if mean is not None and not abs(mean) < float("inf"):
+                raise NumericalError(f"task {task.name}, epoch {epoch}", "the training loss must be finite", mean, "lower retrain.lr")
+        predictions = predict(self.net, session.in_order("validation"), device=session.device)
+        mine = replace(predictions, labels=predictions.labels[:, self.columns], weights=_columns(predictions.weights, self.columns))
+        validation = evaluate(mine, self.tasks)
+        total = combined(means, task_weights(self.tasks))
+        line: dict[str, Any] = {
+            "epoch": epoch,
+            "part": [task.name for task in self.tasks],
+            "loss": {**{t.name: m for t, m in zip(self.tasks, means, strict=True)}, "total": total},
+            "validation": {"tasks": validation.tasks, "loss": validation.loss},
+        }
+        improved = self.stopping.update(epoch, validation.loss)
+        if improved:
+            self.best = {name: value.detach().clone() for name, value in self.net.state_dict().items()}
+        phase.folder.append_metrics({**line, "best": improved})
+        aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
+        session.reporter.say(
+            f"epoch {epoch + 1}: train loss {total:.5f}, validation MTL-Loss {validation.loss:.5f}{' (best)' if improved else ''}; {aucs}"
+        )
+        return self.stopping.should_stop
+
+
+def _columns(weights: Any, columns: list[int]) -> Any:
+    return None if weights is None else weights[:, columns]
+
+
+def load_net(folder: PhaseDir, session: Session) -> nn.Module:
+    """The trained network of a retrain folder, on the session's device."""
+    bound = Architecture.load(folder.architecture)
+    net = build_model(bound, session.schema)
+    net.load_state_dict(checkpoint.load(folder.checkpoint("best"))["net"])
+    return net.to(session.device)

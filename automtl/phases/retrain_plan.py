@@ -1,0 +1,108 @@
+"""What a retrain is to do: which architecture, which settings, which folder - settled before any data is read."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from automtl.config import RunConfig, resolve
+from automtl.data.dataset import load_dataset
+from automtl.errors import ConfigError
+from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
+from automtl.spaces.architecture import Architecture, Sharing
+from automtl.strict import load_yaml
+
+
+@dataclass(frozen=True)
+class RetrainPlan:
+    """A retrain, settled.
+
+    Args:
+        architecture: with its sharing module plugged in.
+        config: resolved settings.
+        run: where it goes.
+        label: the name of its folders inside the run, without the seed.
+    """
+
+    architecture: Architecture
+    config: RunConfig
+    run: RunDir
+    label: str
+
+
+def plan_retrain(
+    source: str,
+    *,
+    data: str | None,
+    sharing: str | None,
+    config_file: Path | None,
+    sets: Iterable[str],
+    flags: Mapping[str, Any],
+    out: Path | None,
+) -> RetrainPlan:
+    """Settle a retrain.
+
+    Args:
+        source: a searched run's folder, an architecture file, or a shipped architecture's name.
+        data: the data set; a searched run knows its own.
+        sharing: another sharing kind to plug in.
+        config_file, sets, flags: settings, as ``config.resolve`` takes them.
+        out: the run's folder for a hand-made model.
+
+    Raises:
+        ConfigError, ArtifactError: something of it cannot be meant, or is absent.
+    """
+    searched = one_phase(Path(source), "search") if Path(source).is_dir() else None
+    architecture = Architecture.load(searched.architecture if searched else source)
+    base = _settings_of(searched) if searched else {}
+    dataset = data or base.get("data", {}).get("source")
+    if dataset is None:
+        raise ConfigError("--data", "must name the data set to train on", fix="for example --data census_income")
+    dataset = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
+    config = resolve(source=dataset, space="", config_file=config_file, sets=sets, flags=flags, base=base)
+    plugged = plug(architecture, kind=sharing, settings=config.sharing, chosen_experts=config.retrain.chosen_experts)
+    name = load_dataset(dataset).name
+    label = plugged.sharing.kind if searched or sharing else _safe(Path(source).stem)
+    label += "".join(f"-{_safe(key)}_{_safe(str(value))}" for key, value in config.sharing.items())
+    if searched and out is None:
+        return RetrainPlan(plugged, config, RunDir(searched.path.parent), label)
+    return RetrainPlan(plugged, config, RunDir.create(out, f"{name}-{label}"), label)
+
+
+def _settings_of(searched: PhaseDir) -> dict[str, Any]:
+    """The sections of a search's own config that its retrains go on with."""
+    held = load_yaml(searched.config)
+    return {section: held[section] for section in ("data", "retrain") if section in held}
+
+
+def _safe(text: str) -> str:
+    """A word fit for a folder's name."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", text)[:60].strip(".") or "model"
+
+
+def plug(architecture: Architecture, *, kind: str | None, settings: Mapping[str, Any], chosen_experts: int | None) -> Architecture:
+    """The architecture with another sharing module plugged in, or with another number of chosen experts.
+
+    Args:
+        architecture: as searched or written.
+        kind: a sharing kind; None keeps its own.
+        settings: of the sharing kind, over those the architecture has.
+        chosen_experts: c; needs an architecture that carries a ranking.
+
+    Raises:
+        ConfigError: an unknown kind or setting, c above N, or no ranking to choose by.
+    """
+    own = dict(architecture.sharing.settings) if kind in (None, architecture.sharing.kind) else {}
+    changes: dict[str, Any] = {"sharing": Sharing(kind=kind or architecture.sharing.kind, settings={**own, **settings})}
+    if chosen_experts is not None:
+        changes["chosen"] = _choose(architecture, chosen_experts)
+    return architecture.evolve(**changes)
+
+
+def _choose(architecture: Architecture, count: int) -> tuple[tuple[int, ...], ...]:
+    if architecture.ranking is None:
+        raise ConfigError("retrain.chosen_experts", "needs an architecture whose experts a search ranked", architecture.name)
+    if count > len(architecture.experts):
+        raise ConfigError("retrain.chosen_experts", f"must be at most the architecture's {len(architecture.experts)} experts", count)
+    return tuple(tuple(sorted(entry.expert for entry in task[:count])) for task in architecture.ranking)

@@ -1,0 +1,253 @@
+"""The search phase: epochs of a strategy over the supernet, recorded, checkpointed, and an architecture derived at the end."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from automtl import files
+from automtl.config import RunConfig
+from automtl.errors import ArtifactError, NumericalError
+from automtl.models.cost import cost
+from automtl.models.supernet import Supernet, build_supernet
+from automtl.phases.session import Reporter, Session, open_session
+from automtl.runs import checkpoint
+from automtl.runs.manifest import Manifest
+from automtl.runs.run_dir import PhaseDir, RunDir
+from automtl.spaces.architecture import Architecture
+from automtl.spaces.space import SearchSpace
+from automtl.strategies.darts import Darts, DartsSettings
+from automtl.strategies.protocol import Strategy
+from automtl.training.evaluation import evaluate, predict
+from automtl.training.losses import task_weights
+from automtl.training.loop import RunningLosses, combined, run_epoch
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Args:
+        run: the run's folder.
+        architecture: the derived architecture.
+        state: "done", or "time_limited".
+        epochs: finished epochs.
+    """
+
+    run: Path
+    architecture: Architecture
+    state: str
+    epochs: int
+
+
+def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | None = None, resume: Path | None = None) -> SearchResult:
+    """Search a space on a data set and derive an architecture.
+
+    Args:
+        config: resolved settings, with a space.
+        out: the run's folder; it must not exist. Default runs/<dataset>-<space>-<n>.
+        reporter: told how it goes on.
+        resume: an interrupted run's folder to go on with, instead of `out`.
+
+    Raises:
+        AutoMTLError: see ``automtl.errors``.
+    """
+    session = open_session(config, reporter)
+    assert config.space is not None, "a search has a space"
+    if resume is not None:
+        run = RunDir(resume)
+    else:
+        # everything that can be refused is refused before the folder appears
+        build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing)
+        run = RunDir.create(out, f"{session.schema.name}-{config.space.name}")
+    return SearchPhase(session, run.search, config.space).run(resumed=resume is not None)
+
+
+class SearchPhase:
+    """One search in one folder.
+
+    Args:
+        session: data, device, seeds.
+        folder: the phase's folder.
+        space: what is searched.
+    """
+
+    def __init__(self, session: Session, folder: PhaseDir, space: SearchSpace) -> None:
+        self.session, self.folder, self.space = session, folder, space
+        s, seeds = session.config.search, session.seeds
+        self.generator = session.noise()
+        self.net = self._net()
+        self.strategy: Strategy = self._strategy(self.net)
+        self.fit = session.batches("fit", batch_size=s.batch_size, seed=seeds.fit)
+        self.alpha = session.batches("alpha", batch_size=s.batch_size, seed=seeds.alpha)
+        self.history: list[dict[str, Any]] = []
+        self.spent = {"seconds": 0.0, "samples": 0}
+        self._started = time.monotonic()
+
+    def _net(self) -> Supernet:
+        c = self.session.config
+        net = build_supernet(
+            self.space,
+            self.session.schema,
+            sharing=c.search.sharing,
+            settings=c.sharing,
+            seed=self.session.seeds.weights,
+            generator=self.generator,
+        )
+        return net.to(self.session.device)
+
+    def _strategy(self, net: Supernet) -> Darts:
+        s = self.session.config.search
+        same = {name: getattr(s, name) for name in DartsSettings.__dataclass_fields__ if name != "sharing_settings"}
+        return Darts(net, self.session.schema, DartsSettings(**same, sharing_settings=self.session.config.sharing))
+
+    def run(self, *, resumed: bool = False) -> SearchResult:
+        """Search to the planned end, or to the time limit."""
+        first, manifest = self._resume() if resumed else (0, self._start())
+        epochs, limit = self.session.config.search.epochs, self.session.config.runtime.time_limit_s
+        state, done = "done", first
+        try:
+            for epoch in range(first, epochs):
+                if not self._epoch(epoch, limit):
+                    state = "time_limited"
+                    break
+                done = epoch + 1
+        except BaseException as error:
+            manifest.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=str(error)[:2000])
+            raise
+        architecture = self._derive(state, done)
+        manifest.finish(state, finished_epochs=done)
+        return SearchResult(self.folder.path.parent, architecture, state, done)
+
+    def _start(self) -> Manifest:
+        config, schema = self.session.config, self.session.schema
+        files.write_text(self.folder.config, config.to_yaml())
+        return Manifest.start(
+            self.folder.manifest,
+            phase="search",
+            seed=config.seed,
+            seeds=asdict(self.session.seeds),
+            data={"name": schema.name, "source": config.data.source, "hash": schema.data_hash, "split_hash": schema.split_hash},
+            device=str(self.session.device),
+            finished_epochs=0,
+        )
+
+    def _epoch(self, epoch: int, limit: float | None) -> bool:
+        """One epoch and its records; False where the time limit cut it."""
+        running, steps = RunningLosses(), len(self.fit)
+        self.strategy.begin_epoch(epoch)
+        alphas = self.alpha.cycle(epoch * steps)
+        device = self.session.device
+        for event in run_epoch(
+            lambda batch: self.strategy.step(next(alphas).to(device, non_blocking=True), batch), self.fit, epoch=epoch, device=device
+        ):
+            running.add(event.sums)
+            self.spent["samples"] += 2 * event.rows
+            self.session.reporter.step(event, self.session.config.search.epochs)
+            if limit is not None and self._seconds() > limit and event.step + 1 < steps:
+                self.strategy.end_epoch()
+                return False
+        self.strategy.end_epoch()
+        self._record(epoch, running)
+        return True
+
+    def _record(self, epoch: int, running: RunningLosses) -> None:
+        """The epoch's line in metrics.jsonl, its alphas and betas, and a checkpoint."""
+        schema = self.session.schema
+        means = running.means()
+        _refuse_nan(means, [task.name for task in schema.tasks], epoch)
+        validation = evaluate(predict(self.net, self.session.in_order("validation"), device=self.session.device), schema.tasks)
+        record = self.strategy.record()
+        choices = record.pop("choices")
+        line = {
+            "epoch": epoch,
+            "loss": {**{t.name: m for t, m in zip(schema.tasks, means, strict=True)}, "total": combined(means, task_weights(schema.tasks))},
+            "validation": {"tasks": validation.tasks, "loss": validation.loss},
+            **record,
+        }
+        self.history.append({"epoch": epoch, "choices": choices, "expert_usage": record["expert_usage"]})
+        self.folder.append_metrics(line)
+        files.write_table(self.folder.alphas, _alpha_table(self.history))
+        files.write_table(self.folder.betas, _beta_table(self.history))
+        self._save(epoch)
+        self.session.reporter.say(
+            f"epoch {epoch + 1}/{self.session.config.search.epochs}: train loss {line['loss']['total']:.5f}, "
+            f"validation MTL-Loss {validation.loss:.5f}, mean alpha entropy {record['entropy']:.4f}"
+        )
+
+    def _seconds(self) -> float:
+        return self.spent["seconds"] + time.monotonic() - self._started
+
+    def _save(self, epoch: int) -> None:
+        state = {
+            "net": self.net.state_dict(),
+            "strategy": self.strategy.state_dict(),
+            "noise": self.generator.get_state(),
+            "epoch": epoch,
+            "metric_lines": epoch + 1,
+            "history": self.history,
+            "spent": {**self.spent, "seconds": self._seconds()},
+        }
+        checkpoint.save(self.folder.checkpoint("last"), state)
+
+    def _resume(self) -> tuple[int, Manifest]:
+        """Go back to the last checkpoint; lines written after it are cut."""
+        manifest = Manifest.read(self.folder.manifest)
+        held, now = manifest.values["data"]["hash"], self.session.schema.data_hash
+        if held != now:
+            raise ArtifactError(self.folder.manifest, "must be of the same prepared data", "data that changed since", "start a new search")
+        if not self.folder.checkpoint("last").exists():
+            files.cut_lines(self.folder.metrics, 0)
+            return 0, manifest
+        state = checkpoint.load(self.folder.checkpoint("last"))
+        self.net.load_state_dict(state["net"])
+        self.strategy.load_state_dict(state["strategy"])
+        self.generator.set_state(state["noise"])
+        self.history, self.spent = state["history"], state["spent"]
+        files.cut_lines(self.folder.metrics, state["metric_lines"])
+        manifest.update(state="running", end=None)
+        return state["epoch"] + 1, manifest
+
+    def _derive(self, state: str, epochs: int) -> Architecture:
+        schema, config = self.session.schema, self.session.config
+        provenance = {"dataset": schema.name, "data_hash": schema.data_hash, "seed": config.seed, "finished_epochs": epochs, "state": state}
+        architecture = self.strategy.derive().evolve(provenance=provenance)
+        architecture.save(self.folder.architecture)
+        self._write_cost()
+        return architecture
+
+    def _write_cost(self) -> None:
+        supernet = cost(self.net, self.session.schema)
+        files.write_json(self.folder.cost, {**self.spent, "seconds": self._seconds(), "supernet": asdict(supernet)})
+
+
+def _refuse_nan(means: list[float | None], names: list[str], epoch: int) -> None:
+    for name, mean in zip(names, means, strict=True):
+        if mean is not None and not abs(mean) < float("inf"):
+            raise NumericalError(f"task {name}, epoch {epoch}", "the training loss must be finite", mean, "lower the learning rate")
+
+
+def _alpha_table(history: list[dict[str, Any]]) -> pa.Table:
+    """Rows (epoch, block, operation, weight), weight = softmax(alpha)."""
+    rows = [
+        (line["epoch"], block, operation, weight)
+        for line in history
+        for block, weights in line["choices"].items()
+        for operation, weight in weights.items()
+    ]
+    return pa.table(dict(zip(("epoch", "block", "operation", "weight"), map(list, zip(*rows, strict=True)), strict=True)))
+
+
+def _beta_table(history: list[dict[str, Any]]) -> pa.Table:
+    """Rows (epoch, task, expert, weight), weight = softmax(beta)."""
+    rows = [
+        (line["epoch"], task, expert, weight)
+        for line in history
+        for task, weights in line["expert_usage"].items()
+        for expert, weight in enumerate(weights)
+    ]
+    names, kinds = ("epoch", "task", "expert", "weight"), (pa.int64(), pa.string(), pa.int64(), pa.float64())
+    columns = list(zip(*rows, strict=True)) or [()] * 4
+    return pa.table({n: pa.array(list(c), k) for n, k, c in zip(names, kinds, columns, strict=True)})

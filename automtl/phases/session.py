@@ -1,0 +1,124 @@
+"""What every phase sets up first: device, threads, seeds, prepared data, and someone to tell."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from automtl.config import RunConfig
+from automtl.data.batches import Batches
+from automtl.data.dataset import default_data_dir, load_dataset
+from automtl.data.prepare import prepare
+from automtl.data.schema import Schema
+from automtl.data.store import Rows, Store
+from automtl.errors import ConfigError
+from automtl.training.loop import StepEvent
+
+DEV_BATCHES = 4
+
+
+class Reporter(Protocol):
+    """Someone to tell how a phase goes on."""
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+
+    def step(self, event: StepEvent, epochs: int) -> None:
+        """A finished step of a phase that plans `epochs` epochs."""
+
+
+class Silent:
+    """A reporter that tells no one."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+    def step(self, event: StepEvent, epochs: int) -> None:
+        """Show nothing."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Independent streams of one seed, so that changing one use of randomness leaves the others as they were."""
+
+    weights: int
+    fit: int
+    alpha: int
+    noise: int
+
+    @classmethod
+    def of(cls, seed: int) -> "Seeds":
+        """The streams of `seed`."""
+        return cls(*(int(s) for s in np.random.SeedSequence(seed).generate_state(4, np.uint32) & 0x7FFFFFFF))
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything a phase starts from."""
+
+    config: RunConfig
+    store: Store
+    device: torch.device
+    seeds: Seeds
+    reporter: Reporter
+
+    @property
+    def schema(self) -> Schema:
+        """The data set's schema."""
+        return self.store.schema
+
+    def noise(self) -> torch.Generator:
+        """The source of dropout and gate noise, on the device."""
+        return torch.Generator(self.device).manual_seed(self.seeds.noise)
+
+    def batches(self, role: str, *, batch_size: int, seed: int) -> Batches:
+        """Shuffled batches of the "fit" or "alpha" rows, or of "train", which is both."""
+        index = {"fit": lambda: self.store.fit_index, "alpha": lambda: self.store.alpha_index, "train": lambda: None}[role]()
+        rows = self.store.rows("train")
+        return Batches(rows, batch_size=batch_size, index=self._cut(rows, index, batch_size), shuffle=True, seed=seed)
+
+    def in_order(self, split: str) -> Batches:
+        """Batches of a whole split in row order, for evaluation."""
+        size = self.config.runtime.eval_batch_size
+        rows = self.store.rows(split)
+        return Batches(rows, batch_size=size, index=self._cut(rows, None, size))
+
+    def _cut(self, rows: Rows, index: np.ndarray | None, batch_size: int) -> np.ndarray | None:
+        """In a fast development run, only as many rows as four batches hold."""
+        if not self.config.runtime.fast_dev_run:
+            return index
+        everyone = np.arange(len(rows)) if index is None else index
+        return everyone[: DEV_BATCHES * batch_size]
+
+
+def open_session(config: RunConfig, reporter: Reporter | None = None) -> Session:
+    """Set device and threads and open the prepared data, preparing it first where need be."""
+    reporter = reporter or Silent()
+    device = resolve_device(config.runtime.device)
+    if config.runtime.threads is not None:
+        torch.set_num_threads(config.runtime.threads)
+    store = open_store(config, reporter.say)
+    return Session(config, store, device, Seeds.of(config.seed), reporter)
+
+
+def open_store(config: RunConfig, say: Callable[[str], None]) -> Store:
+    """The prepared store of a config's data set; prepared now where it is not yet."""
+    folder = Path(config.data.dir) if config.data.dir else default_data_dir()
+    return prepare(load_dataset(config.data.source), data_dir=folder, progress=say)
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of a setting.
+
+    Raises:
+        ConfigError: this machine does not have it.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available() or device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("runtime.device", "must be a device of this machine", name, "use --device cpu or auto")
+    return device

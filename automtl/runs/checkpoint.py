@@ -1,0 +1,89 @@
+"""Checkpoints: nested state as one safetensors file, with the plain values as JSON in its header. Nothing is unpickled."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+
+from automtl import files
+from automtl.errors import ArtifactError
+
+_TENSOR = "$tensor"
+
+
+def save(path: Path, state: Mapping[str, Any]) -> None:
+    """Write nested dicts and lists of tensors and JSON values, atomically, with a checksum over all of it.
+
+    Raises:
+        EnvironmentFault: the file cannot be written.
+    """
+    tensors: dict[str, np.ndarray] = {}
+    tree = json.dumps(_pack(state, "", tensors), allow_nan=True)
+    files.write_tensors(path, tensors, {"tree": tree, "sha256": _digest(tree, tensors)})
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read what ``save`` wrote.
+
+    Raises:
+        ArtifactError: the file is absent, torn, altered, or no checkpoint.
+    """
+    try:
+        with safetensors.safe_open(str(path), framework="numpy") as reader:  # type: ignore[no-untyped-call]
+            metadata = reader.metadata() or {}
+            tensors = {name: reader.get_tensor(name) for name in reader.keys()}  # noqa: SIM118 - no mapping
+        tree = metadata["tree"]
+        intact = metadata["sha256"] == _digest(tree, tensors)
+        state = _unpack(json.loads(tree), tensors)
+    except (OSError, KeyError, ValueError, RecursionError, safetensors.SafetensorError) as error:
+        raise ArtifactError(path, "must be a whole checkpoint", error, "go back to an older one or start anew") from error
+    if not intact:
+        raise ArtifactError(path, "must match its own checksum", "altered content", "go back to an older one or start anew")
+    if not isinstance(state, dict):
+        raise ArtifactError(path, "must hold a mapping", type(state).__name__)
+    return state
+
+
+def _digest(tree: str, tensors: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(tree.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensors[name]).data)
+    return digest.hexdigest()
+
+
+def _pack(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
+    """The JSON tree of a state; its tensors move to `tensors` under their paths."""
+    if isinstance(value, torch.Tensor):
+        array = value.detach().cpu()
+        name = path or "value"
+        bits = array.dtype == torch.bfloat16
+        tensors[name] = (array.view(torch.int16) if bits else array).numpy().copy()
+        return {_TENSOR: name, "bfloat16": True} if bits else {_TENSOR: name}
+    if isinstance(value, Mapping):
+        return {"$map": [[_key(k), _pack(v, f"{path}.{k}" if path else str(k), tensors)] for k, v in value.items()]}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_pack(v, f"{path}.{i}", tensors) for i, v in enumerate(value)]
+    return value
+
+
+def _key(key: Any) -> str | int:
+    assert isinstance(key, str | int), f"state keys are words or whole numbers, got {key!r}"
+    return key
+
+
+def _unpack(tree: Any, tensors: Mapping[str, np.ndarray]) -> Any:
+    if isinstance(tree, list):
+        return [_unpack(item, tensors) for item in tree]
+    if isinstance(tree, dict) and _TENSOR in tree:
+        tensor = torch.from_numpy(tensors[tree[_TENSOR]].copy())
+        return tensor.view(torch.bfloat16) if tree.get("bfloat16") else tensor
+    if isinstance(tree, dict):
+        return {key: _unpack(item, tensors) for key, item in tree["$map"]}
+    return tree

@@ -1,0 +1,140 @@
+"""Where a run keeps what: ``runs/<name>/<phase>/`` and the files inside a phase folder."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from automtl import files
+from automtl.errors import ArtifactError, ConfigError
+from automtl.runs.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class PhaseDir:
+    """One phase folder.
+
+    Args:
+        path: the folder, such as runs/x/search or runs/x/retrain/selected-s0.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def architecture(self) -> Path:
+        return self.path / "architecture.json"
+
+    @property
+    def cost(self) -> Path:
+        return self.path / "cost.json"
+
+    @property
+    def results(self) -> Path:
+        return self.path / "results.json"
+
+    @property
+    def alphas(self) -> Path:
+        return self.path / "alphas.parquet"
+
+    @property
+    def betas(self) -> Path:
+        return self.path / "betas.parquet"
+
+    def checkpoint(self, name: str) -> Path:
+        """The checkpoint called "last" or "best"."""
+        return self.path / "checkpoint" / f"{name}.safetensors"
+
+    def state(self) -> str:
+        """The state its manifest tells."""
+        return str(Manifest.read(self.manifest).values.get("state"))
+
+    def append_metrics(self, line: dict[str, Any]) -> None:
+        """Append one line to metrics.jsonl."""
+        files.append_line(self.metrics, line)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All whole lines of metrics.jsonl; a torn last line is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = self.metrics.read_bytes().split(b"\n")
+        return [json.loads(line) for line in lines[:-1]]
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """One run's folder with its phases.
+
+    Args:
+        path: the folder, such as runs/census_income-automtl_small-1.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, out: Path | None, stem: str) -> "RunDir":
+        """Make a new run folder: `out`, or runs/<stem>-<n> with the next free n.
+
+        Raises:
+            ArtifactError: `out` exists; an existing run is never overwritten.
+        """
+        if out is not None:
+            return cls(files.make_folder(out))
+        n = 1
+        while (path := Path("runs") / f"{stem}-{n}").exists():
+            n += 1
+        return cls(files.make_folder(path))
+
+    @property
+    def search(self) -> PhaseDir:
+        return PhaseDir(self.path / "search")
+
+    def retrain(self, label: str, seed: int) -> PhaseDir:
+        """The folder of one retrain: its sharing kind or architecture name, and its seed."""
+        return PhaseDir(self.path / "retrain" / f"{label}-s{seed}")
+
+    def retrains(self) -> list[PhaseDir]:
+        """All retrains, by name."""
+        return [PhaseDir(p.parent) for p in sorted(self.path.glob("retrain/*/manifest.json"))]
+
+
+def find_phase(path: Path, kind: str) -> list[PhaseDir]:
+    """The phases of one kind ("search" or "retrain") at `path`: a run folder or a phase folder itself.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    if not path.exists():
+        raise ArtifactError(path, "must be a run folder", "no such folder", "see `automtl runs list`")
+    if (path / "manifest.json").exists():
+        found = [PhaseDir(path)] if (path.name == "search") == (kind == "search") else []
+    elif kind == "search":
+        found = [RunDir(path).search] if RunDir(path).search.manifest.exists() else []
+    else:
+        found = RunDir(path).retrains()
+    if not found:
+        raise ArtifactError(path, f"must hold a {kind}", "none", f"run `automtl {kind}` first")
+    return found
+
+
+def one_phase(path: Path, kind: str) -> PhaseDir:
+    """The one phase of a kind at `path`.
+
+    Raises:
+        ConfigError: several fit; they are listed.
+    """
+    found = find_phase(path, kind)
+    if len(found) > 1:
+        raise ConfigError(path, f"must name one {kind}", f"{len(found)} of them", "choose " + " or ".join(str(p.path) for p in found))
+    return found[0]

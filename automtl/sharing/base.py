@@ -1,0 +1,127 @@
+"""The socket: what every sharing module takes and gives.
+
+A sharing module owns the experts and turns the shared representation into one representation per task. It is
+given expert BUILDERS, never finished experts, so the same module works with plain MLP experts, with the
+heterogeneous experts of a derived architecture, and with mixed experts inside the supernet.
+
+Shapes: B batch, F fields, d embedding width, D width of the experts' input, T tasks, N experts.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from automtl.spaces.slots import Slot
+
+Encode = Callable[[Tensor], Tensor]
+
+
+class ExpertModule(nn.Module):
+    """What a builder returns: (B, width_in) -> (B, width_out)."""
+
+    width_out: int
+
+
+ExpertBuilder = Callable[[Slot, int], ExpertModule]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training with its own length.
+
+    Args:
+        name: for records.
+        epochs: planned epochs; None for the trainer's own number.
+        judged: early stop and the choice of the best epoch count in this phase.
+    """
+
+    name: str
+    epochs: int | None = None
+    judged: bool = True
+
+
+class SharingModule(nn.Module):
+    """Base of the sharing modules.
+
+    Args:
+        build: makes the expert of a slot, given the width of its input.
+        tasks: task names, in order; T = len(tasks).
+        width_in: D, the width of what ``encode`` returns.
+        slots: the slots to fill, as ``spaces.slots.layout`` declares them for this kind.
+        chosen: per task the positions in the pool it may gate; None for all.
+        generator: source of the module's noise.
+    """
+
+    kind: ClassVar[str]
+    width_out: list[int]
+
+    def __init__(
+        self,
+        *,
+        build: ExpertBuilder,
+        tasks: Sequence[str],
+        width_in: int,
+        slots: Sequence[Slot],
+        chosen: Sequence[Sequence[int]] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.tasks, self.slots, self.generator = tuple(tasks), tuple(slots), generator
+        self.width_in, self.chosen = width_in, chosen
+
+    def forward(self, fields: Tensor, encode: Encode) -> list[Tensor]:
+        """One representation per task.
+
+        Args:
+            fields: (B, F, d).
+            encode: interaction and projection, (B, F, d) -> (B, D); called exactly once.
+
+        Returns:
+            T tensors; the t-th is (B, width_out[t]).
+        """
+        return self.share(encode(fields))
+
+    def share(self, shared: Tensor) -> list[Tensor]:
+        """(B, D) -> T tensors (B, width_out[t]); what most kinds define."""
+        raise TypeError(f"{type(self).__name__} must define share() or forward()")
+
+    def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
+        """A term of the weight loss only: never of the alpha loss, early stop or MTL-Loss; None where there is none."""
+        return None
+
+    def gate_weights(self) -> dict[str, Tensor]:
+        """Weights over experts of the last forward pass, for pictures: per task or unit, mean over the batch, (N,)."""
+        return {}
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The stretches of training, in order."""
+        return (Phase("train"),)
+
+    def reads(self, task: int) -> frozenset[Slot]:
+        """The slots whose experts task `task`'s representation may depend on."""
+        return frozenset(self.slots)
+
+
+class ExpertPool(nn.ModuleList):
+    """Experts of a pool, computed once per step whatever T is, and stacked."""
+
+    def __init__(self, build: ExpertBuilder, slots: Sequence[Slot], width_in: int) -> None:
+        super().__init__(build(slot, width_in) for slot in slots)
+        widths = {expert.width_out for expert in self}
+        assert len(widths) == 1, f"experts of one pool share one width, got {sorted(widths)}"  # type: ignore[type-var]
+        self.width_out: int = widths.pop()  # type: ignore[assignment]
+
+    def forward(self, shared: Tensor) -> list[Tensor]:
+        """(B, D) -> N tensors (B, width_out)."""
+        return [expert(shared) for expert in self]
+
+
+def mix(weights: Tensor, experts: Sequence[Tensor]) -> Tensor:
+    """sum_i weights_i E_i with weights (B, n) or (n,) and n experts (B, D) -> (B, D)."""
+    mixed = weights[..., 0, None] * experts[0]
+    for i in range(1, len(experts)):
+        mixed = torch.addcmul(mixed, weights[..., i, None].expand_as(experts[i]), experts[i])
+    return mixed

@@ -1,0 +1,240 @@
+"""A discrete architecture as data: what a search derives, a person writes, and every hand-made model is.
+
+A *template* names no tasks and no fields and fits any data set; a *bound* one carries the signature of the
+data it belongs to. ``template.bind(schema)`` makes the second from the first.
+"""
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
+
+from pydantic import Field, model_validator
+
+from automtl import files
+from automtl.errors import ArtifactError, ConfigError
+from automtl.spaces.catalogue import MAX_WIDTH, Operation, sharing_settings
+from automtl.strict import Strict, build, nearest
+
+FORMAT = "automtl.architecture"
+VERSION = 1
+
+
+class TaskSignature(Strict):
+    """A task as an architecture knows it: its name, kind and number of classes, not its statistics."""
+
+    name: str
+    kind: Literal["binary", "regression", "multiclass"]
+    classes: int = Field(2, ge=2, description="Number of classes; read for multiclass tasks only.")
+
+
+class FieldSignature(Strict):
+    """A field as an architecture knows it: its name and kind; vocabulary sizes are the data's business."""
+
+    name: str
+    kind: Literal["categorical", "numeric", "multi", "sequence"]
+
+
+class Expert(Strict):
+    """One expert: its operations in order, and where it may stand (everywhere, unless said)."""
+
+    blocks: tuple[str, ...] = Field(min_length=1, max_length=64)
+    level: int | None = Field(None, ge=0, description="The only level it may stand in.")
+    owner: Literal["pool", "shared", "task"] | None = Field(None, description="The only kind of unit it may stand in.")
+    task: int | None = Field(None, ge=0, description="The only task whose unit it may stand in.")
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """Its blocks, read."""
+        return tuple(Operation.parse(block, "expert") for block in self.blocks)
+
+
+class Sharing(Strict):
+    """The sharing kind and its settings; settings not named take the kind's defaults."""
+
+    kind: str = "selected"
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def all_settings(self) -> dict[str, Any]:
+        """Every setting of the kind, defaults filled in."""
+        return sharing_settings(self.kind, self.settings)
+
+
+class Ranked(Strict):
+    """One expert in a task's ranking, with its softmax(beta)."""
+
+    expert: int
+    weight: float
+
+
+class _FieldLike(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+
+
+class _TaskLike(_FieldLike, Protocol):
+    @property
+    def classes(self) -> int: ...
+
+
+class SchemaLike(Protocol):
+    """What binding reads of a data set's schema."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fields(self) -> Sequence[_FieldLike]: ...
+    @property
+    def tasks(self) -> Sequence[_TaskLike]: ...
+
+
+class Architecture(Strict):
+    """A discrete multi-task architecture: input -> interaction -> sharing(experts) -> towers.
+
+    Equality and hash count what is computed; ``name``, ``ranking``, ``choices`` and ``provenance`` only travel along.
+    """
+
+    format: Literal["automtl.architecture"] = FORMAT
+    version: int = VERSION
+    name: str = Field("", description="For people.")
+    tasks: tuple[TaskSignature, ...] | None = Field(None, description="None in a template.")
+    fields: tuple[FieldSignature, ...] | None = Field(None, description="None in a template.")
+    embedding_dim: int = Field(16, ge=1, le=4096, description="d, the width of one field's vector.")
+    numeric: Literal["linear", "joint"] = Field("linear", description="How numerical columns become fields.")
+    interaction: tuple[str, ...] = Field((), max_length=16, description="Interaction operations in order; empty for none.")
+    projection: int | None = Field(64, ge=1, le=MAX_WIDTH, description="D; None lets experts read the flat F*d vector.")
+    experts: tuple[Expert, ...] = Field(min_length=1, max_length=1024)
+    chosen: tuple[tuple[int, ...], ...] | None = Field(None, description="Per task, the experts it gates; None for all.")
+    sharing: Sharing = Sharing()
+    towers: tuple[int, ...] = Field((128, 64), max_length=16, description="Hidden widths of each task's tower.")
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    batch_norm: bool = True
+    ranking: tuple[tuple[Ranked, ...], ...] | None = Field(None, description="Per task, all experts by softmax(beta).")
+    choices: dict[str, dict[str, float]] = Field(default_factory=dict, description="Per choice block, softmax(alpha).")
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+    _TRAVELLERS = {"name", "ranking", "choices", "provenance"}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for i, block in enumerate(self.interaction):
+            Operation.parse(block, "interaction", f"interaction[{i}]")
+        for i, expert in enumerate(self.experts):
+            for j, block in enumerate(expert.blocks):
+                Operation.parse(block, "expert", f"experts[{i}].blocks[{j}]")
+        if (self.tasks is None) != (self.fields is None):
+            raise ConfigError("tasks and fields", "must both be given or both be null")
+        if self.tasks is not None and not self.tasks:
+            raise ConfigError("tasks", "must name at least one task", "none")
+        sharing_settings(self.sharing.kind, self.sharing.settings)
+        self._check_chosen()
+        return self
+
+    def _check_chosen(self) -> None:
+        if self.chosen is None:
+            return
+        if self.tasks is None or len(self.chosen) != len(self.tasks):
+            raise ConfigError("chosen", "must list the experts of each task of a bound architecture", f"{len(self.chosen)} lists")
+        for task, experts in zip(self.tasks, self.chosen, strict=True):
+            if not experts or len(set(experts)) != len(experts) or not set(experts) <= set(range(len(self.experts))):
+                rule = f"must be distinct experts from 0 to {len(self.experts) - 1}, at least one"
+                raise ConfigError(f"chosen of {task.name}", rule, list(experts))
+
+    def identity(self) -> str:
+        """Canonical JSON of all that is computed; two architectures with the same one are equal."""
+        return json.dumps(self.model_dump(mode="json", exclude=self._TRAVELLERS), sort_keys=True)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Architecture) and self.identity() == other.identity()
+
+    def __hash__(self) -> int:
+        return hash(self.identity())
+
+    @property
+    def is_template(self) -> bool:
+        """Whether it fits any data set."""
+        return self.tasks is None
+
+    def bind(self, schema: SchemaLike) -> "Architecture":
+        """The same architecture for the tasks and fields of `schema`.
+
+        Raises:
+            ConfigError: it is bound to other tasks or fields; the difference is named.
+        """
+        tasks = tuple(TaskSignature(name=t.name, kind=t.kind, classes=t.classes) for t in schema.tasks)  # type: ignore[arg-type]
+        fields = tuple(FieldSignature(name=f.name, kind=f.kind) for f in schema.fields)  # type: ignore[arg-type]
+        if self.is_template:
+            return self.evolve(tasks=tasks, fields=fields)
+        for what, mine, theirs in (("tasks", self.tasks, tasks), ("fields", self.fields, fields)):
+            if mine != theirs:
+                rule = f"must be bound to the {what} of data set '{schema.name}'"
+                raise ConfigError(f"architecture {self.name}".strip(), rule, _difference(mine or (), theirs), "search on this data set")
+        return self
+
+    def evolve(self, **changes: Any) -> "Architecture":
+        """A checked copy with some values changed."""
+        return Architecture.model_validate({**dict(self), **changes})
+
+    def parts(self) -> tuple["Architecture", ...]:
+        """The models to train apart: one per task for ``single_task``, else the architecture itself."""
+        if self.sharing.kind != "single_task":
+            return (self,)
+        assert self.tasks is not None, "only a bound architecture has parts"
+        return tuple(self._part(t) for t in range(len(self.tasks)))
+
+    def _part(self, task: int) -> "Architecture":
+        from automtl.spaces.slots import Slot, expert_for
+
+        assert self.tasks is not None
+        count = len(self.chosen[task]) if self.chosen is not None else 1
+        experts = tuple(Expert(blocks=self.experts[expert_for(self, Slot(0, task, i))].blocks) for i in range(count))
+        return self.evolve(
+            tasks=(self.tasks[task],), experts=experts, chosen=(tuple(range(count)),), sharing=Sharing(), ranking=None, choices={}
+        )
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, atomically."""
+        files.write_json(path, self.model_dump(mode="json"))
+
+    @classmethod
+    def load(cls, source: str | Path) -> "Architecture":
+        """Read an architecture file, or a shipped one by name; an existing path wins.
+
+        Raises:
+            ArtifactError: no such file or name, no JSON, or a newer format.
+            ConfigError: what the file says is not an architecture; every fault is listed.
+        """
+        path = Path(source)
+        if not path.exists():
+            path = _shipped(str(source))
+        data = files.read_json(path)
+        version = data.get("version", VERSION) if isinstance(data, dict) else VERSION
+        if isinstance(version, int) and version > VERSION:
+            raise ArtifactError(path, f"must have format version {VERSION} or older", version, "update automtl to read it")
+        return build(cls, data, path)
+
+
+def shipped_architectures() -> dict[str, Path]:
+    """The architectures that come with the package, by name: searched ones and hand-made baselines."""
+    folders = (package_files("automtl.derived_archs"), package_files("automtl.derived_archs.baselines"))
+    return {Path(str(f)).stem: Path(str(f)) for folder in folders for f in folder.iterdir() if f.name.endswith(".json")}
+
+
+def _shipped(name: str) -> Path:
+    known = shipped_architectures()
+    if name not in known:
+        raise ArtifactError(name, "must be an architecture file or a shipped name", "neither", nearest(name, sorted(known)))
+    return known[name]
+
+
+def _difference(mine: Sequence[Any], theirs: Sequence[Any]) -> str:
+    """Two signatures' difference in words: what is missing, what is new, what has another kind or order."""
+    old, new = {s.name: s for s in mine}, {s.name: s for s in theirs}
+    notes = [f"'{name}' missing from the data" for name in old if name not in new]
+    notes += [f"'{name}' unknown to the architecture" for name in new if name not in old]
+    notes += [f"'{name}' was {old[name].kind} and is {new[name].kind}" for name in old if name in new and old[name] != new[name]]
+    return ", ".join(notes[:6]) or "the same names in another order"

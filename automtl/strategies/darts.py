@@ -1,0 +1,176 @@
+"""First-order DARTS over the supernet, alternating with weight steps (AutoMTL, Algorithm 1)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from automtl.data.batches import Batch
+from automtl.data.schema import Schema
+from automtl.errors import ConfigError
+from automtl.models.supernet import Supernet, frozen
+from automtl.nn.layers import frozen_statistics
+from automtl.spaces.architecture import Architecture
+from automtl.strategies.derive import choice_weights, derive, entropy
+from automtl.training.losses import jsd_loss, multi_task_loss
+from automtl.training.loop import TaskSums
+from automtl.training.optim import DeferredSGD, LazyAdam, clip_grad_norm
+from automtl.training.schedules import auxiliary_skip, cosine_lr, jsd_weight
+
+
+@dataclass(frozen=True)
+class DartsSettings:
+    """Hyper-parameters of a search; defaults are the spec's (section 5). Rates are per step, decays L2."""
+
+    epochs: int = 15
+    warmup_epochs: int = 5
+    weight_lr: float = 0.02
+    weight_momentum: float = 0.9
+    weight_decay: float = 3e-4
+    clip_norm: float = 5.0
+    alpha_lr: float = 1e-3
+    alpha_decay: float = 1e-6
+    beta_lr: float = 1e-3
+    beta_decay: float = 3e-4
+    jsd_weight: float = 1.0
+    embedding_optimizer: Literal["sgd", "lazy_adam"] = "sgd"
+    sharing: str = "selected"
+    sharing_settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.warmup_epochs >= self.epochs:
+            rule = f"must be below search.epochs = {self.epochs}, since beta trains only after warm-up"
+            raise ConfigError("search.warmup_epochs", rule, self.warmup_epochs, "lower it or search longer")
+
+
+class Darts:
+    """Alternates an alpha step on alpha rows and a weight step (after warm-up a beta step too) on fit rows.
+
+    Args:
+        net: the supernet; its tables must give sparse gradients.
+        schema: the data set's tasks.
+        settings: hyper-parameters.
+    """
+
+    def __init__(self, net: Supernet, schema: Schema, settings: DartsSettings) -> None:
+        self.net, self.schema, self.settings = net, schema, settings
+        self.epoch = 0
+        self._weights, self._tables = net.weights(), net.tables()
+        self._alphas, self._betas = net.alpha_parameters(), net.beta_parameters()
+        self._sgd = torch.optim.SGD(
+            self._weights, lr=settings.weight_lr, momentum=settings.weight_momentum, weight_decay=settings.weight_decay
+        )
+        self._table_steps = [self._table_optimizer(table) for table in self._tables]
+        self._alpha_adam = _adam(self._alphas, settings.alpha_lr, settings.alpha_decay)
+        self._beta_adam = _adam(self._betas, settings.beta_lr, settings.beta_decay) if self._betas else None
+
+    def _table_optimizer(self, table: torch.nn.Parameter) -> DeferredSGD | LazyAdam:
+        if self.settings.embedding_optimizer == "lazy_adam":
+            return LazyAdam(table)
+        return DeferredSGD(table, momentum=self.settings.weight_momentum, weight_decay=self.settings.weight_decay)
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether beta is still fixed."""
+        return self.epoch < self.settings.warmup_epochs
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Set lambda_t, w_JSD and the weights' rate for an epoch of the plan."""
+        s, self.epoch = self.settings, epoch
+        self.net.set_auxiliary_skip(auxiliary_skip(epoch, s.epochs))
+        self._jsd = jsd_weight(s.jsd_weight, epoch, s.epochs, s.warmup_epochs)
+        self._lr = cosine_lr(s.weight_lr, epoch, s.epochs)
+        for group in self._sgd.param_groups:
+            group["lr"] = self._lr
+
+    def step(self, alpha_batch: Batch, fit_batch: Batch) -> TaskSums:
+        """Alpha on the alpha rows, then weights (and after warm-up beta) on the fit rows (Algorithm 1, lines 3 to 6)."""
+        self._alpha_step(alpha_batch)
+        return self._weight_step(fit_batch)
+
+    def _alpha_step(self, batch: Batch) -> None:
+        """First order: w and beta as they stand, their gradients not computed, running statistics untouched."""
+        self._catch_up(batch)
+        with frozen([*self._weights, *self._tables, *self._betas]), frozen_statistics(self.net):
+            loss, _ = multi_task_loss(self.net(batch.inputs), batch.labels, batch.weights, self.schema.tasks)
+            loss.backward()  # type: ignore[no-untyped-call]
+        self._alpha_adam.step()
+        self._alpha_adam.zero_grad()
+
+    def _weight_step(self, batch: Batch) -> TaskSums:
+        still = [*self._alphas, *(self._betas if self.warming_up else [])]
+        self._catch_up(batch)
+        with frozen(still):
+            outputs = self.net(batch.inputs)
+            loss, sums = multi_task_loss(outputs, batch.labels, batch.weights, self.schema.tasks)
+            if self._betas and not self.warming_up:
+                loss = loss + self._jsd * jsd_loss(self._betas[0])
+            extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
+            (loss if extra is None else loss + extra).backward()  # type: ignore[no-untyped-call]
+        clip_grad_norm([*self._weights, *self._tables], self.settings.clip_norm)
+        self._sgd.step()
+        self._sgd.zero_grad()
+        for optimizer in self._table_steps:
+            optimizer.step(self._lr)
+        if self._beta_adam is not None and not self.warming_up:
+            self._beta_adam.step()
+            self._beta_adam.zero_grad()
+        return sums
+
+    def _catch_up(self, batch: Batch) -> None:
+        for optimizer, rows in zip(self._table_steps, self.net.touched_rows(batch.inputs), strict=True):
+            optimizer.catch_up(rows)
+
+    def end_epoch(self) -> None:
+        """Apply what the tables' deferred updates still owe."""
+        for optimizer in self._table_steps:
+            optimizer.flush()
+
+    def record(self) -> dict[str, Any]:
+        """Schedules, mean and per-block entropy of alpha (nats), and softmax(beta) per task."""
+        choices = choice_weights(self.net)
+        entropies = {block: float(entropy(torch.tensor(list(w.values())))) for block, w in choices.items()}
+        betas = {task.name: row.tolist() for task, row in zip(self.schema.tasks, self._softmax_beta(), strict=False)}
+        return {
+            "lr": self._lr,
+            "auxiliary_skip": auxiliary_skip(self.epoch, self.settings.epochs),
+            "jsd_weight": self._jsd,
+            "entropy": sum(entropies.values()) / max(len(entropies), 1),
+            "block_entropy": entropies,
+            "expert_usage": betas,
+            "choices": choices,
+        }
+
+    def _softmax_beta(self) -> list[torch.Tensor]:
+        return list(self._betas[0].detach().double().softmax(1)) if self._betas else []
+
+    def derive(self) -> Architecture:
+        """Argmax of every alpha, top c of every beta."""
+        s = self.settings
+        return derive(self.net, self.schema, name=self.net.space.name, sharing=s.sharing, settings=s.sharing_settings)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Optimisers' states; schedules follow from the epoch."""
+        return {
+            "epoch": self.epoch,
+            "sgd": self._sgd.state_dict(),
+            "tables": [optimizer.state_dict() for optimizer in self._table_steps],
+            "alpha_adam": self._alpha_adam.state_dict(),
+            "beta_adam": None if self._beta_adam is None else self._beta_adam.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state_dict()``."""
+        self._sgd.load_state_dict(state["sgd"])
+        for optimizer, saved in zip(self._table_steps, state["tables"], strict=True):
+            optimizer.load_state_dict(saved)
+        self._alpha_adam.load_state_dict(state["alpha_adam"])
+        if self._beta_adam is not None:
+            self._beta_adam.load_state_dict(state["beta_adam"])
+        self.begin_epoch(state["epoch"])
+
+
+def _adam(parameters: list[torch.nn.Parameter], lr: float, decay: float) -> torch.optim.Adam:
+    """Adam as architecture parameters use it: betas (0.5, 0.999)."""
+    return torch.optim.Adam(parameters, lr=lr, betas=(0.5, 0.999), weight_decay=decay)

@@ -1,0 +1,84 @@
+"""From weighed choices to a discrete architecture (AutoMTL, Algorithm 1, lines 10 to 12)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from automtl.data.schema import Schema
+from automtl.models.supernet import Supernet
+from automtl.spaces.architecture import Architecture, Expert, FieldSignature, Ranked, Sharing, TaskSignature
+from automtl.spaces.catalogue import Operation
+from automtl.spaces.slots import Slot
+from automtl.spaces.space import SearchSpace
+
+
+def choice_weights(net: Supernet) -> dict[str, dict[str, float]]:
+    """Per choice block, softmax(alpha) by operation."""
+    weights = {}
+    for name, alpha in net.alphas.items():
+        operations = _candidates(net.space, name)
+        values = alpha.detach().double().softmax(0).tolist()
+        weights[name] = {str(o): value for o, value in zip(operations, values, strict=True)}
+    return weights
+
+
+def _candidates(space: SearchSpace, block: str) -> tuple[Operation, ...]:
+    return space.interaction_operations if block.startswith("interaction.") else space.expert_operations
+
+
+def entropy(weights: Tensor) -> Tensor:
+    """Entropy in nats over the last axis, 0 ln 0 = 0."""
+    return -torch.special.xlogy(weights, weights).sum(-1)
+
+
+def derive(net: Supernet, schema: Schema, *, name: str, sharing: str, settings: Mapping[str, Any]) -> Architecture:
+    """Per choice block the argmax of alpha; per task the c experts with the largest beta.
+
+    The whole ranking, the softmax weights and so the margins travel along, so that c can be changed later.
+    """
+    choices = choice_weights(net)
+    best = {block: max(weights, key=weights.__getitem__) for block, weights in choices.items()}
+    space = net.space
+    ranking = rank_experts(net)
+    count = space.chosen(len(schema.tasks))
+    return Architecture(
+        name=name,
+        tasks=tuple(TaskSignature(name=t.name, kind=t.kind, classes=t.classes) for t in schema.tasks),
+        fields=tuple(FieldSignature(name=f.name, kind=f.kind) for f in schema.fields),
+        embedding_dim=space.embedding_dim,
+        numeric=space.numeric,
+        interaction=tuple(best[f"interaction.{i}"] for i in range(space.num_interaction_blocks)),
+        projection=space.expert_dim,
+        experts=tuple(_expert(net.slots, slot, best, space.num_blocks) for slot in net.slots),
+        chosen=None if ranking is None else tuple(tuple(sorted(r.expert for r in task[:count])) for task in ranking),
+        sharing=Sharing(kind=sharing, settings=dict(settings)),
+        towers=space.towers,
+        dropout=space.dropout,
+        batch_norm=space.batch_norm,
+        ranking=ranking,
+        choices=choices,
+    )
+
+
+def _expert(slots: Sequence[Slot], slot: Slot, best: Mapping[str, str], num_blocks: int) -> Expert:
+    """The expert of a slot; where a kind has more units than one pool, it is bound to its place."""
+    blocks = tuple(best[f"{slot}.block.{j}"] for j in range(num_blocks))
+    if all(s.owner == "pool" and s.level == 0 for s in slots):
+        return Expert(blocks=blocks)
+    if isinstance(slot.owner, int):
+        return Expert(blocks=blocks, level=slot.level, owner="task", task=slot.owner)
+    return Expert(blocks=blocks, level=slot.level, owner="pool" if slot.owner == "pool" else "shared")
+
+
+def rank_experts(net: Supernet) -> tuple[tuple[Ranked, ...], ...] | None:
+    """Per task all experts by softmax(beta), largest first, ties by index; None for sharing kinds without beta."""
+    betas = net.beta_parameters()
+    if not betas:
+        return None
+    ranking = []
+    for row in betas[0].detach().double().softmax(1).tolist():
+        order = sorted(range(len(row)), key=lambda i: (-row[i], i))
+        ranking.append(tuple(Ranked(expert=i, weight=row[i]) for i in order))
+    return tuple(ranking)

@@ -1,0 +1,105 @@
+"""Predictions over a whole split, and what they are worth.
+
+Shapes: n rows of the split, T tasks, C classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from automtl.data.batches import Batches
+from automtl.data.schema import Task
+from automtl.errors import NumericalError
+from automtl.training.losses import task_loss, task_weights
+from automtl.training.metrics import evaluate_task
+
+Metrics = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A network's outputs over a split, in row order.
+
+    Args:
+        logits: per task (n,) or (n, C); regression in standardised units.
+        labels: (n, T), NaN where missing.
+        weights: (n, T), or None where every row counts one.
+        rows: (n,) row numbers of the split.
+    """
+
+    logits: list[np.ndarray]
+    labels: np.ndarray
+    weights: np.ndarray | None
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of one split.
+
+    Args:
+        tasks: per task name, its metrics; None where one is undefined.
+        loss: MTL-Loss, sum_k w_k L_k over the tasks that have labels.
+        losses: per task name, L_k over its labelled rows.
+    """
+
+    tasks: dict[str, Metrics]
+    loss: float
+    losses: Metrics
+
+
+def predict(net: nn.Module, batches: Batches, *, device: torch.device | None = None) -> Predictions:
+    """Run a network over batches in evaluation mode, without gradients."""
+    logits: list[list[torch.Tensor]] = []
+    labels, weights, rows = [], [], []
+    training = net.training
+    net.eval()
+    try:
+        with torch.inference_mode():
+            for batch in batches.epoch(0):
+                here = batch.to(device, non_blocking=True) if device is not None else batch
+                logits.append(list(net(here.inputs)))
+                labels.append(batch.labels)
+                rows.append(batch.rows)
+                if batch.weights is not None:
+                    weights.append(batch.weights)
+    finally:
+        net.train(training)
+    outputs = [torch.cat(parts).float().cpu().numpy() for parts in zip(*logits, strict=True)]
+    stacked = torch.cat(weights).numpy() if weights else None
+    return Predictions(outputs, torch.cat(labels).numpy(), stacked, torch.cat(rows).numpy())
+
+
+def evaluate(predictions: Predictions, tasks: Sequence[Task]) -> Evaluation:
+    """Metrics per task and the MTL-Loss of a split.
+
+    Raises:
+        NumericalError: a prediction is NaN or infinite.
+    """
+    metrics: dict[str, Metrics] = {}
+    losses: Metrics = {}
+    for t, task in enumerate(tasks):
+        logits, labels = predictions.logits[t], predictions.labels[:, t]
+        weights = None if predictions.weights is None else predictions.weights[:, t]
+        bad = int((~np.isfinite(logits)).sum())
+        if bad:
+            raise NumericalError(f"task {task.name}", "predictions must be finite", f"{bad} that are not", "lower the learning rate")
+        metrics[task.name] = evaluate_task(task, logits, labels, weights)
+        losses[task.name] = _mean_loss(task, logits, labels, weights)
+    shares = task_weights(tasks)
+    loss = sum(w * value for w, value in zip(shares, losses.values(), strict=True) if value is not None)
+    return Evaluation(metrics, float(loss), losses)
+
+
+def _mean_loss(task: Task, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None) -> float | None:
+    """L_k over all labelled rows, in float64."""
+    total, weight = task_loss(
+        task,
+        torch.from_numpy(logits).double(),
+        torch.from_numpy(labels).double(),
+        None if weights is None else torch.from_numpy(weights).double(),
+    )
+    return float(total / weight) if float(weight) else None
