@@ -1,0 +1,1 @@
+"""Search spaces that the package ships: one YAML file each, with its source."""
