@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# From a fresh clone to a searched model beside a hand-made one, on real data (Census-Income, three tasks).
+# Each run goes to a new folder, runs/quickstart-1, -2, ... Nothing is overwritten.
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/venv.sh"
+cd -- "$ROOT"
+
+DATA=census_income
+SPACE=automtl_small
+BASELINE=shared_bottom
+
+n=1
+while [ -e "runs/quickstart-$n" ] || [ -e "runs/quickstart-$n-$BASELINE" ]; do n=$((n + 1)); done
+RUN=runs/quickstart-$n
+HAND_MADE=$RUN-$BASELINE
+PICTURE=$RUN/architecture.png
+
+make_venv ""
+automtl() { "$VENV/bin/automtl" "$@"; }
+
+step "data: bring $DATA (kept in your cache folder, so the second time is quick)" automtl data get "$DATA"
+step "search: $SPACE on $DATA -> $RUN" automtl search "$DATA" --space "$SPACE" --out "$RUN"
+step "retrain: what was found, from fresh weights" automtl retrain "$RUN"
+step "retrain: the hand-made $BASELINE, by the same code -> $HAND_MADE" automtl retrain "$BASELINE" --data "$DATA" --out "$HAND_MADE"
+step "evaluate: both on the test rows, side by side" automtl evaluate "$RUN" "$HAND_MADE"
+step "picture: the architecture that was found -> $PICTURE" automtl show "$RUN" -o "$PICTURE"
+
+cat <<END
+== done in $((SECONDS / 60)) min $((SECONDS % 60)) s. Where to look next:
+   $PICTURE                    what was found
+   $RUN/search/metrics.jsonl   every epoch of the search; alphas.parquet and betas.parquet lie beside it
+   $VENV/bin/automtl --help    all commands
+   $VENV/bin/automtl data describe YOUR.csv --draft my_data.yaml    then: automtl search my_data.yaml --space $SPACE
+END
