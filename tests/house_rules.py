@@ -1,0 +1,108 @@
+"""The rules of test_house.py that look at code: each is a function from a source to its faults."""
+
+import ast
+import re
+
+from tests.house import Source, calls, external, functions, imported, package_sources, streams
+
+# What each layer may import directly; whatever those may import, it may import too. automtl/__init__.py stands above all.
+BELOW = {
+    "cli": {"phases", "report", "config", "runs"},
+    "phases": {"strategies", "runs", "report", "config"},
+    "strategies": {"training"},
+    "training": {"models"},
+    "models": {"sharing"},
+    "sharing": {"nn"},
+    "nn": {"data", "spaces"},
+    "data": {"strict", "files"},
+    "spaces": {"strict", "files"},
+    "report": {"runs", "spaces"},
+    "runs": {"files", "strict"},
+    "config": {"spaces", "data", "strict"},
+    "strict": {"errors"},
+    "files": {"errors"},
+    "errors": set(),
+    "search_spaces": set(),
+    "derived_archs": set(),
+}
+TORCH_FREE = {"errors", "files", "strict", "spaces", "config", "data"}
+USES_TORCH = {"automtl.data.batches"}
+
+UNSAFE_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+UNSAFE_CALLS = {"eval", "exec", "compile", "__import__", "torch.load", "torch.save", "os.system", "os.popen", "pandas.read_pickle"}
+UNSAFE_FLAGS = {"shell", "allow_pickle"}
+
+WRITERS = {
+    *(f"os.{name}" for name in "open fdopen rename replace remove unlink mkdir makedirs rmdir link symlink truncate".split()),
+    "urllib.request.urlretrieve",
+    "pyarrow.OSFile",
+}
+WRITING_MODULES = ("shutil.", "tempfile.")
+READING_CALLS = {"shutil.disk_usage", "shutil.get_terminal_size", "shutil.which"}
+WRITING_METHODS = {"write_text", "write_bytes", "touch", "mkdir", "rmdir", "unlink", "symlink_to", "hardlink_to", "tofile"}
+# What writes to its first argument: fine where that is memory or a stream, or left out (to_csv() is a string).
+SINKS = {
+    *"save savez savez_compressed savetxt savefig save_file write_table write_csv write_feather ParquetWriter new_file new_stream".split(),
+    *"to_parquet to_csv to_feather to_excel to_html to_hdf to_orc".split(),
+}
+SINK_OWNERS = ("numpy.", "pyarrow.", "safetensors.", "torch.")
+TARGETS = {"path", "path_or_buf", "fname", "file", "where"}
+
+
+def below(layer: str) -> set[str]:
+    """Every layer that a layer may import, itself included."""
+    found = {layer}
+    for lower in BELOW[layer]:
+        found |= below(lower)
+    return found
+
+
+def upward_imports(source: Source) -> list[str]:
+    known = {s.name for s in package_sources()}
+    allowed = below(source.layer) if source.layer else set(BELOW)
+    layers = {target: target.partition(".")[2].partition(".")[0] for target in imported(source, known)}
+    return [f"{source.layer} must not import {target}" for target, layer in sorted(layers.items()) if layer not in allowed]
+
+
+def unsafe_code(source: Source) -> list[str]:
+    faults = [f"imports {name}" for name in sorted(external(source) & UNSAFE_MODULES)]
+    for name, call in calls(source):
+        if name in UNSAFE_CALLS or (name.startswith("yaml.") and "load" in name and source.layer != "strict"):
+            faults.append(f"line {call.lineno}: {name}")
+        flags = [k for k in call.keywords if k.arg in UNSAFE_FLAGS]
+        faults += [f"line {call.lineno}: {k.arg}=" for k in flags if not (isinstance(k.value, ast.Constant) and k.value.value is False)]
+    return faults
+
+
+def writing(source: Source) -> list[str]:
+    if source.name == "automtl.files":
+        return []
+    open_streams = streams(source)
+    return [f"line {call.lineno}: {name}" for name, call in calls(source) if _writes(name, call, open_streams)]
+
+
+def _writes(name: str, call: ast.Call, open_streams: set[str]) -> bool:
+    if name.startswith("automtl.files.") or name in READING_CALLS:
+        return False
+    last = name.rpartition(".")[2]
+    if last in {"open", "memmap", "open_memmap"}:
+        return _writing_mode(call.args[name == "open" :], call)
+    if last in SINKS and (name.startswith(SINK_OWNERS) or last.startswith(("to_", "savefig"))):
+        targets = [*call.args[:1], *(k.value for k in call.keywords if k.arg in TARGETS)]
+        return any(not (isinstance(target, ast.Name) and target.id in open_streams) for target in targets)
+    if name in {"json.dump", "yaml.dump", "yaml.safe_dump"}:
+        return len(call.args) > 1
+    return name in WRITERS or name.startswith(WRITING_MODULES) or last in WRITING_METHODS
+
+
+def _writing_mode(arguments: list[ast.expr], call: ast.Call) -> bool:
+    given = [*arguments[:3], *(k.value for k in call.keywords if k.arg == "mode")]
+    texts = [a.value for a in given if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    return any(re.fullmatch(r"[rwaxbt+]{1,4}", text) and set(text) & set("wax+") for text in texts)
+
+
+def sizes(source: Source) -> list[str]:
+    lines = len(source.path.read_text(encoding="utf-8").splitlines())
+    spans = [(f.name, (f.end_lineno or f.lineno) - f.lineno + 1) for f in functions(source)]
+    long = [f"{name} has {span} lines, at most 60" for name, span in spans if span > 60]
+    return long + ([f"{lines} lines, at most 300"] if lines > 300 else [])
