@@ -78,7 +78,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays as one safetensors file, atomically."""
-    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}  # keeps 0-d arrays 0-d
     write_bytes(path, safetensors.numpy.save(contiguous, dict(metadata) if metadata else None))
 
 

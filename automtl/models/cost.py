@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from automtl.data.batches import Inputs
 from automtl.data.schema import Schema
+from automtl.nn.embedding import InputLayer
 
 _ROWS = 4
 
@@ -31,7 +32,7 @@ class Cost:
 
 def cost(net: nn.Module, schema: Schema) -> Cost:
     """Count a network's cost on a few rows of unknown ids."""
-    tables = {id(p) for m in net.modules() if hasattr(m, "row_ids") for p in m.tables()}  # type: ignore[operator]
+    tables = {id(p) for module in net.modules() if isinstance(module, InputLayer) for p in module.tables()}
     in_tables = sum(p.numel() for p in net.parameters() if id(p) in tables)
     total = sum(p.numel() for p in net.parameters())
     size = sum(p.numel() * p.element_size() for p in net.parameters())

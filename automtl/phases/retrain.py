@@ -196,6 +196,6 @@ def _columns(weights: Any, columns: list[int]) -> Any:
 def load_net(folder: PhaseDir, session: Session) -> nn.Module:
     """The trained network of a retrain folder, on the session's device."""
     bound = Architecture.load(folder.architecture)
-    net = build_model(bound, session.schema)
+    net = build_model(bound, session.schema, generator=session.noise())
     net.load_state_dict(checkpoint.load(folder.checkpoint("best"))["net"])
     return net.to(session.device)

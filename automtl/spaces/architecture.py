@@ -209,7 +209,7 @@ class Architecture(Strict):
             ConfigError: what the file says is not an architecture; every fault is listed.
         """
         path = Path(source)
-        if not path.exists():
+        if not path.is_file():
             path = _shipped(str(source))
         data = files.read_json(path)
         version = data.get("version", VERSION) if isinstance(data, dict) else VERSION

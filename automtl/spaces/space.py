@@ -91,7 +91,7 @@ class SearchSpace(Strict):
             ConfigError: no such file or name, or the file has faults; every fault is listed.
         """
         path = Path(source)
-        if not path.exists():
+        if not path.is_file():
             known = shipped_spaces()
             if str(source) not in known:
                 raise ConfigError(source, "must be a space file or a shipped name", "neither", nearest(str(source), sorted(known)))

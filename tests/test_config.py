@@ -1,0 +1,58 @@
+import pytest
+
+from automtl.config import RunConfig, parse_set, resolve
+from automtl.errors import ConfigError
+from automtl.strict import build, parse_yaml
+
+
+def resolved(**changes):
+    return resolve(**{"source": "census_income", "space": "automtl_small", "flags": {}, **changes})
+
+
+def test_precedence_flag_set_file_space_default(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("seed: 1\nsearch: {epochs: 7, alpha_lr: 0.5, batch_size: 99}\nretrain: {lr: 0.5}\n")
+    config = resolved(config_file=file, sets=["search.alpha_lr=1e-3", "seed=2"], flags={"seed": 3})
+    assert config.seed == 3  # flag over --set over file
+    assert config.search.alpha_lr == 1e-3  # --set over file
+    assert config.search.epochs == 7  # file over the space's recommendation
+    assert config.search.warmup_epochs == 1  # the space's recommendation over the default
+    assert config.search.weight_lr == 0.02 and config.retrain.lr == 0.5
+
+
+def test_the_resolved_config_reads_back_as_itself(tmp_path):
+    config = resolved(sets=["space.num_experts=3", "runtime.device=cpu"])
+    assert build(RunConfig, parse_yaml(config.to_yaml(), "x"), "x") == config
+    (tmp_path / "c.yaml").write_text(config.to_yaml())
+    again = resolve(source="census_income", config_file=tmp_path / "c.yaml", flags={})
+    assert again == config and again.space.num_experts == 3
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (["search.epoch=3"], "search.epoch is not a known key (did you mean 'epochs'?)"),
+        (["search.epochs=three"], "search.epochs should be a valid integer, got 'three'"),
+        (["search.warmup_epochs=3"], "search.warmup_epochs: must be below search.epochs = 3"),
+        (["search.sharing=single_task"], "must be a kind that can stand in a supernet"),
+        (["search"], "must have the form section.key=value"),
+        (["space.chosen_experts=5"], "chosen_experts: must be at most num_experts = 4, got 5"),
+        (["sharing.k=2"], "this kind has no settings"),
+        (["seed=-1"], "seed should be greater than or equal to 0, got -1"),
+    ],
+)
+def test_wrong_settings_are_refused_with_path_and_rule(sets, message):
+    with pytest.raises(ConfigError) as caught:
+        resolved(sets=sets)
+    assert message in str(caught.value)
+
+
+def test_fast_dev_run_is_two_epochs_with_a_warm_up_of_one():
+    config = resolve(source="x", space="automtl", flags={"runtime": {"fast_dev_run": True}})
+    assert (config.search.epochs, config.search.warmup_epochs, config.retrain.epochs) == (2, 1, 2)
+
+
+def test_set_reads_numbers_lists_and_words():
+    assert parse_set("a.b=1e-3") == {"a": {"b": 1e-3}}
+    assert parse_set("space.towers=[32, 16]") == {"space": {"towers": [32, 16]}}
+    assert parse_set("a=on_time") == {"a": "on_time"}
