@@ -41,7 +41,8 @@ class SearchSection(Strict):
     beta_lr: float = Field(1e-3, gt=0, description="Adam rate of beta.")
     beta_decay: float = Field(3e-4, ge=0, description="L2 decay of beta.")
     jsd_weight: float = Field(1.0, ge=0, description="w_JSD at the end of warm-up, linear to 0; 0 is the ablation w/o AUX.")
-    embedding_optimizer: Literal["sgd", "lazy_adam"] = Field("sgd", description="sgd follows the weights exactly; lazy_adam is other maths.")
+    embedding_optimizer: Literal["sgd", "lazy_adam"] = Field("sgd", description="sgd as the weights; lazy_adam is other maths.")
+    embedding_lr: float = Field(1e-3, gt=0, description="Rate of lazy_adam, cosine to 0; sgd takes weight_lr.")
     sharing: str = Field("selected", description="The sharing kind inside the supernet; mmoe is the ablation w/o SEL.")
 
     @model_validator(mode="after")

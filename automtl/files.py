@@ -164,15 +164,21 @@ class StagedFolder:
         return self._staging / name
 
     @contextlib.contextmanager
-    def stream(self, name: str) -> Iterator[BinaryIO]:
-        """A binary file written piece by piece; durable when the block ends."""
+    def stream(self, name: str, durable: bool = True) -> Iterator[BinaryIO]:
+        """A binary file written piece by piece; durable when the block ends (`durable=False`: a passing file, see `discard`)."""
         path = self / name
         with _machine_faults(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as stream:
                 yield stream
                 stream.flush()
-                os.fsync(stream.fileno())
+                if durable:
+                    os.fsync(stream.fileno())
+
+    def discard(self, name: str) -> None:
+        """Remove a passing file."""
+        with _machine_faults(self / name):
+            (self / name).unlink()
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         assert self._staging is not None

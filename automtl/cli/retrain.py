@@ -1,6 +1,5 @@
 """`automtl retrain`: train an architecture, searched or hand-made."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,11 +43,21 @@ def run(
             seeded = plan.config.model_copy(update={"seed": seed})
             results.append(retrain(plan.architecture, seeded, run=plan.run, label=plan.label, reporter=reporter))
     if as_json:
-        print_json([{"folder": str(r.folder.path), "best_epochs": r.best_epochs, "loss": r.validation.loss, "tasks": r.validation.tasks} for r in results])
+        print_json(
+            [
+                {"folder": str(r.folder.path), "best_epochs": r.best_epochs, "loss": r.validation.loss, "tasks": r.validation.tasks}
+                for r in results
+            ]
+        )
         return
     names = list(results[0].validation.tasks)
     rows = [
-        [r.folder.path.name, *(_auc(r.validation.tasks[n]) for n in names), f"{r.validation.loss:.5f}", ", ".join(str(e + 1) for e in r.best_epochs)]
+        [
+            r.folder.path.name,
+            *(_auc(r.validation.tasks[n]) for n in names),
+            f"{r.validation.loss:.5f}",
+            ", ".join(str(e + 1) for e in r.best_epochs),
+        ]
         for r in results
     ]
     table("validation rows, best epoch (test rows untouched)", ("model", *names, "MTL-Loss", "best epoch"), rows)
@@ -62,5 +71,3 @@ def _auc(metrics: dict[str, float | None]) -> str:
             value = metrics[name]
             return f"{name} undefined" if value is None else f"{name} {value:.4f}"
     return "-"
-
-

@@ -46,12 +46,17 @@ def run(
         say(resolved.to_yaml())
         result = search(resolved, out=out, reporter=reporter, resume=resume)
     if as_json:
-        print_json({"run": str(result.run), "state": result.state, "epochs": result.epochs, "architecture": result.architecture.model_dump()})
+        print_json(
+            {"run": str(result.run), "state": result.state, "epochs": result.epochs, "architecture": result.architecture.model_dump()}
+        )
         return
     rows = [("interaction", ", ".join(result.architecture.interaction) or "none")]
     rows += [(f"expert {i}", " -> ".join(expert.blocks)) for i, expert in enumerate(result.architecture.experts)]
     tasks = result.architecture.tasks or ()
-    rows += [(f"{task.name} uses experts", ", ".join(map(str, chosen))) for task, chosen in zip(tasks, result.architecture.chosen or (), strict=False)]
+    rows += [
+        (f"{task.name} uses experts", ", ".join(map(str, chosen)))
+        for task, chosen in zip(tasks, result.architecture.chosen or (), strict=False)
+    ]
     ending = "time limit reached" if result.state == "time_limited" else "done"
     table(f"derived architecture ({ending} after {result.epochs} epochs)", ("part", "choice"), rows)
     say(f"next: automtl retrain {result.run}")

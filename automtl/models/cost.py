@@ -53,4 +53,4 @@ def flops_per_row(net: nn.Module, schema: Schema) -> int:
             net(inputs)
     finally:
         net.train(training)
-    return counter.get_total_flops() // _ROWS
+    return int(counter.get_total_flops()) // _ROWS

@@ -67,9 +67,7 @@ def _build(bound: Architecture, schema: Schema, sparse: bool, generator: torch.G
     flat = inputs.num_fields * bound.embedding_dim
     projection = None if bound.projection is None else nn.Linear(flat, bound.projection)
     sharing = _sharing(bound, schema, bound.projection or flat, generator)
-    heads = towers(
-        schema, sharing.width_out, hidden=bound.towers, dropout=bound.dropout, batch_norm=bound.batch_norm, generator=generator
-    )
+    heads = towers(schema, sharing.width_out, hidden=bound.towers, dropout=bound.dropout, batch_norm=bound.batch_norm, generator=generator)
     return MultiTaskNet(input_layer=inputs, interaction=interaction, projection=projection, sharing=sharing, towers=heads)
 
 
@@ -101,5 +99,5 @@ def expert(operations: Sequence[Operation], *, width_in: int, architecture: Arch
             operation, width_in=width, dropout=architecture.dropout, batch_norm=architecture.batch_norm, generator=generator
         )
         chain.append(module)
-        width = module.width_out
+        width = int(module.width_out)  # type: ignore[arg-type]
     return Chain(chain, width)

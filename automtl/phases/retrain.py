@@ -21,8 +21,8 @@ from automtl.runs.run_dir import PhaseDir, RunDir
 from automtl.spaces.architecture import Architecture
 from automtl.training.early_stopping import EarlyStopping
 from automtl.training.evaluation import Evaluation, Predictions, evaluate, predict
-from automtl.training.losses import multi_task_loss, task_weights
-from automtl.training.loop import RunningLosses, TaskSums, combined, run_epoch
+from automtl.training.loop import RunningLosses, combined, run_epoch
+from automtl.training.losses import Losses, multi_task_loss, task_weights
 from automtl.training.optim import clip_grad_norm
 
 
@@ -43,9 +43,7 @@ class RetrainResult:
     best_epochs: tuple[int, ...]
 
 
-def retrain(
-    architecture: Architecture, config: RunConfig, *, run: RunDir, label: str, reporter: Reporter | None = None
-) -> RetrainResult:
+def retrain(architecture: Architecture, config: RunConfig, *, run: RunDir, label: str, reporter: Reporter | None = None) -> RetrainResult:
     """Train an architecture from fresh weights on fit + alpha rows and keep the best epoch by validation MTL-Loss.
 
     Args:
@@ -134,7 +132,7 @@ class _Part:
         for epoch in range(self.settings.epochs):
             running = RunningLosses()
             for event in run_epoch(self._step, batches, epoch=epoch, device=session.device):
-                running.add(event.sums)
+                running.add(event.losses)
                 self.phase.samples += event.rows
                 session.reporter.step(event, self.settings.epochs)
             if self._judge(epoch, running):
@@ -144,16 +142,16 @@ class _Part:
         assert self.stopping.best_epoch is not None
         return self.stopping.best_epoch
 
-    def _step(self, batch: Batch) -> TaskSums:
+    def _step(self, batch: Batch) -> Losses:
         mine = self._mine(batch)
         outputs = self.net(mine.inputs)
-        loss, sums = multi_task_loss(outputs, mine.labels, mine.weights, self.tasks)
+        losses = multi_task_loss(self.tasks, outputs, mine.labels, mine.weights)
         extra = self.net.sharing.auxiliary_loss(outputs, mine.labels)
-        (loss if extra is None else loss + extra).backward()  # type: ignore[no-untyped-call]
+        (losses.total if extra is None else losses.total + extra).backward()  # type: ignore[no-untyped-call]
         clip_grad_norm(list(self.net.parameters()), self.settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return sums
+        return losses
 
     def _mine(self, batch: Batch) -> Batch:
         if len(self.columns) == batch.labels.shape[1]:

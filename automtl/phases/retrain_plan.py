@@ -47,7 +47,9 @@ def plan_retrain(
         source: a searched run's folder, an architecture file, or a shipped architecture's name.
         data: the data set; a searched run knows its own.
         sharing: another sharing kind to plug in.
-        config_file, sets, flags: settings, as ``config.resolve`` takes them.
+        config_file: YAML file of settings.
+        sets: ``section.key=value`` items.
+        flags: nested values of the command line's own options.
         out: the run's folder for a hand-made model.
 
     Raises:

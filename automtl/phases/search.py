@@ -21,8 +21,8 @@ from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import Darts, DartsSettings
 from automtl.strategies.protocol import Strategy
 from automtl.training.evaluation import evaluate, predict
-from automtl.training.losses import task_weights
 from automtl.training.loop import RunningLosses, combined, run_epoch
+from automtl.training.losses import task_weights
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class SearchPhase:
         for event in run_epoch(
             lambda batch: self.strategy.step(next(alphas).to(device, non_blocking=True), batch), self.fit, epoch=epoch, device=device
         ):
-            running.add(event.sums)
+            running.add(event.losses)
             self.spent["samples"] += 2 * event.rows
             self.session.reporter.step(event, self.session.config.search.epochs)
             if limit is not None and self._seconds() > limit and event.step + 1 < steps:

@@ -79,7 +79,7 @@ def draw_architecture(architecture: Architecture) -> Figure:
         for x, node in enumerate(layer):
             places[node] = ((x + 0.5) * width / len(layer), y * 1.5)
     _draw_fields(axes, graph, fields, width)
-    places.update({node: (width / 2, 0.2) for node in fields})
+    places.update(dict.fromkeys(fields, (width / 2, 0.2)))
     _draw_edges(axes, graph, places)
     for node in (n for layer in layers for n in layer):
         _draw_box(axes, places[node], graph.nodes[node])

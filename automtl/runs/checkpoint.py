@@ -35,7 +35,7 @@ def load(path: Path) -> dict[str, Any]:
         ArtifactError: the file is absent, torn, altered, or no checkpoint.
     """
     try:
-        with safetensors.safe_open(str(path), framework="numpy") as reader:  # type: ignore[no-untyped-call]
+        with safetensors.safe_open(str(path), framework="numpy") as reader:
             metadata = reader.metadata() or {}
             tensors = {name: reader.get_tensor(name) for name in reader.keys()}  # noqa: SIM118 - no mapping
         tree = metadata["tree"]

@@ -17,8 +17,8 @@ from automtl.errors import ArtifactError, ConfigError
 from automtl.spaces.catalogue import MAX_WIDTH, Operation, sharing_settings
 from automtl.strict import Strict, build, nearest
 
-FORMAT = "automtl.architecture"
 VERSION = 1
+_TRAVELLERS = {"name", "ranking", "choices", "provenance"}
 
 
 class TaskSignature(Strict):
@@ -98,7 +98,7 @@ class Architecture(Strict):
     Equality and hash count what is computed; ``name``, ``ranking``, ``choices`` and ``provenance`` only travel along.
     """
 
-    format: Literal["automtl.architecture"] = FORMAT
+    format: Literal["automtl.architecture"] = "automtl.architecture"
     version: int = VERSION
     name: str = Field("", description="For people.")
     tasks: tuple[TaskSignature, ...] | None = Field(None, description="None in a template.")
@@ -116,8 +116,6 @@ class Architecture(Strict):
     ranking: tuple[tuple[Ranked, ...], ...] | None = Field(None, description="Per task, all experts by softmax(beta).")
     choices: dict[str, dict[str, float]] = Field(default_factory=dict, description="Per choice block, softmax(alpha).")
     provenance: dict[str, Any] = Field(default_factory=dict)
-
-    _TRAVELLERS = {"name", "ranking", "choices", "provenance"}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -146,7 +144,7 @@ class Architecture(Strict):
 
     def identity(self) -> str:
         """Canonical JSON of all that is computed; two architectures with the same one are equal."""
-        return json.dumps(self.model_dump(mode="json", exclude=self._TRAVELLERS), sort_keys=True)
+        return json.dumps(self.model_dump(mode="json", exclude=_TRAVELLERS), sort_keys=True)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Architecture) and self.identity() == other.identity()

@@ -160,9 +160,7 @@ class SharingSignature:
 
 SHARING: dict[str, SharingSignature] = {
     "selected": SharingSignature("AutoMTL, section 3.3.3", "pool", uses_beta=True),
-    "mmoe": SharingSignature(
-        "Ma et al., KDD 2018", "pool", {"gate_bias": Setting(False, help="Give the gates a bias.")}
-    ),
+    "mmoe": SharingSignature("Ma et al., KDD 2018", "pool", {"gate_bias": Setting(False, help="Give the gates a bias.")}),
     "shared_bottom": SharingSignature("Caruana, 1997", "shared"),
     "single_task": SharingSignature("one whole model per task", "task", in_supernet=False),
 }

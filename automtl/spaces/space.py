@@ -74,14 +74,15 @@ class SearchSpace(Strict):
         """How many architectures it holds: |I|^i * |B|^(n * slots) * C(N, c)^T (spec section 7; the last factor for `selected`)."""
         slots = layout(sharing, num_tasks=num_tasks, num_experts=self.num_experts, settings=sharing_settings(sharing, settings or {}))
         groups = {"none": len(slots), "levels": len({(s.owner, s.index) for s in slots}), "all": 1}[self.tie_alphas]
-        size = len(self.interaction) ** self.num_interaction_blocks * len(self.expert) ** (self.num_blocks * groups)
+        size: int = len(self.interaction) ** self.num_interaction_blocks * len(self.expert) ** (self.num_blocks * groups)
         return size * math.comb(self.num_experts, self.chosen(num_tasks)) ** num_tasks if SHARING[sharing].uses_beta else size
 
     def paper_size(self, num_tasks: int) -> int:
         """The size as paper section 3.3.4 counts it: skip left out of |I| and |B|, and C(N, c) * T instead of C(N, c)^T."""
         interaction, expert = (len([b for b in blocks if b != "skip"]) for blocks in (self.interaction, self.expert))
         chosen = math.comb(self.num_experts, self.chosen(num_tasks))
-        return interaction * expert ** (self.num_blocks * self.num_experts) * chosen * num_tasks
+        size: int = interaction * expert ** (self.num_blocks * self.num_experts) * chosen * num_tasks
+        return size
 
     @classmethod
     def load(cls, source: str | Path) -> "SearchSpace":

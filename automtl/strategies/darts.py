@@ -13,10 +13,11 @@ from automtl.models.supernet import Supernet, frozen
 from automtl.nn.layers import frozen_statistics
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.derive import choice_weights, derive, entropy
-from automtl.training.losses import jsd_loss, multi_task_loss
-from automtl.training.loop import TaskSums
-from automtl.training.optim import DeferredSGD, LazyAdam, clip_grad_norm
+from automtl.training.lazy_adam import LazyAdam
+from automtl.training.losses import Losses, jsd_loss, multi_task_loss
+from automtl.training.optim import clip_grad_norm
 from automtl.training.schedules import auxiliary_skip, cosine_lr, jsd_weight
+from automtl.training.tables import DeferredSGD, TableOptimizer
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class DartsSettings:
     beta_decay: float = 3e-4
     jsd_weight: float = 1.0
     embedding_optimizer: Literal["sgd", "lazy_adam"] = "sgd"
+    embedding_lr: float = 1e-3
     sharing: str = "selected"
     sharing_settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -65,7 +67,7 @@ class Darts:
         self._alpha_adam = _adam(self._alphas, settings.alpha_lr, settings.alpha_decay)
         self._beta_adam = _adam(self._betas, settings.beta_lr, settings.beta_decay) if self._betas else None
 
-    def _table_optimizer(self, table: torch.nn.Parameter) -> DeferredSGD | LazyAdam:
+    def _table_optimizer(self, table: torch.nn.Parameter) -> TableOptimizer:
         if self.settings.embedding_optimizer == "lazy_adam":
             return LazyAdam(table)
         return DeferredSGD(table, momentum=self.settings.weight_momentum, weight_decay=self.settings.weight_decay)
@@ -81,10 +83,11 @@ class Darts:
         self.net.set_auxiliary_skip(auxiliary_skip(epoch, s.epochs))
         self._jsd = jsd_weight(s.jsd_weight, epoch, s.epochs, s.warmup_epochs)
         self._lr = cosine_lr(s.weight_lr, epoch, s.epochs)
+        self._table_lr = self._lr if s.embedding_optimizer == "sgd" else cosine_lr(s.embedding_lr, epoch, s.epochs)
         for group in self._sgd.param_groups:
             group["lr"] = self._lr
 
-    def step(self, alpha_batch: Batch, fit_batch: Batch) -> TaskSums:
+    def step(self, alpha_batch: Batch, fit_batch: Batch) -> Losses:
         """Alpha on the alpha rows, then weights (and after warm-up beta) on the fit rows (Algorithm 1, lines 3 to 6)."""
         self._alpha_step(alpha_batch)
         return self._weight_step(fit_batch)
@@ -93,17 +96,18 @@ class Darts:
         """First order: w and beta as they stand, their gradients not computed, running statistics untouched."""
         self._catch_up(batch)
         with frozen([*self._weights, *self._tables, *self._betas]), frozen_statistics(self.net):
-            loss, _ = multi_task_loss(self.net(batch.inputs), batch.labels, batch.weights, self.schema.tasks)
-            loss.backward()  # type: ignore[no-untyped-call]
+            losses = multi_task_loss(self.schema.tasks, self.net(batch.inputs), batch.labels, batch.weights)
+            losses.total.backward()  # type: ignore[no-untyped-call]
         self._alpha_adam.step()
         self._alpha_adam.zero_grad()
 
-    def _weight_step(self, batch: Batch) -> TaskSums:
+    def _weight_step(self, batch: Batch) -> Losses:
         still = [*self._alphas, *(self._betas if self.warming_up else [])]
         self._catch_up(batch)
         with frozen(still):
             outputs = self.net(batch.inputs)
-            loss, sums = multi_task_loss(outputs, batch.labels, batch.weights, self.schema.tasks)
+            losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
+            loss = losses.total
             if self._betas and not self.warming_up:
                 loss = loss + self._jsd * jsd_loss(self._betas[0])
             extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
@@ -112,11 +116,12 @@ class Darts:
         self._sgd.step()
         self._sgd.zero_grad()
         for optimizer in self._table_steps:
-            optimizer.step(self._lr)
+            optimizer.step(self._table_lr)
+            optimizer.zero_grad()
         if self._beta_adam is not None and not self.warming_up:
             self._beta_adam.step()
             self._beta_adam.zero_grad()
-        return sums
+        return losses
 
     def _catch_up(self, batch: Batch) -> None:
         for optimizer, rows in zip(self._table_steps, self.net.touched_rows(batch.inputs), strict=True):

@@ -30,7 +30,8 @@ def _candidates(space: SearchSpace, block: str) -> tuple[Operation, ...]:
 
 def entropy(weights: Tensor) -> Tensor:
     """Entropy in nats over the last axis, 0 ln 0 = 0."""
-    return -torch.special.xlogy(weights, weights).sum(-1)
+    terms: Tensor = torch.special.xlogy(weights, weights)
+    return -terms.sum(-1)
 
 
 def derive(net: Supernet, schema: Schema, *, name: str, sharing: str, settings: Mapping[str, Any]) -> Architecture:

@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 from automtl.data.batches import Batch
 from automtl.spaces.architecture import Architecture
-from automtl.training.loop import TaskSums
+from automtl.training.losses import Losses
 
 
 class Strategy(Protocol):
@@ -13,7 +13,7 @@ class Strategy(Protocol):
     def begin_epoch(self, epoch: int) -> None:
         """Set the schedules of epoch `epoch`, counted over the PLANNED epochs."""
 
-    def step(self, alpha_batch: Batch, fit_batch: Batch) -> TaskSums:
+    def step(self, alpha_batch: Batch, fit_batch: Batch) -> Losses:
         """One search step: architecture parameters on `alpha_batch`, then weights on `fit_batch`; the latter's losses."""
 
     def end_epoch(self) -> None:

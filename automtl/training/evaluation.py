@@ -13,6 +13,7 @@ from torch import nn
 from automtl.data.batches import Batches
 from automtl.data.schema import Task
 from automtl.errors import NumericalError
+from automtl.training.loop import combined
 from automtl.training.losses import task_loss, task_weights
 from automtl.training.metrics import evaluate_task
 
@@ -89,17 +90,17 @@ def evaluate(predictions: Predictions, tasks: Sequence[Task]) -> Evaluation:
             raise NumericalError(f"task {task.name}", "predictions must be finite", f"{bad} that are not", "lower the learning rate")
         metrics[task.name] = evaluate_task(task, logits, labels, weights)
         losses[task.name] = _mean_loss(task, logits, labels, weights)
-    shares = task_weights(tasks)
-    loss = sum(w * value for w, value in zip(shares, losses.values(), strict=True) if value is not None)
-    return Evaluation(metrics, float(loss), losses)
+    return Evaluation(metrics, combined(list(losses.values()), task_weights(tasks)), losses)
 
 
 def _mean_loss(task: Task, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None) -> float | None:
     """L_k over all labelled rows, in float64."""
     total, weight = task_loss(
-        task,
+        task.kind,
         torch.from_numpy(logits).double(),
         torch.from_numpy(labels).double(),
         None if weights is None else torch.from_numpy(weights).double(),
+        mean=task.mean,
+        std=task.std,
     )
     return float(total / weight) if float(weight) else None

@@ -3,26 +3,14 @@
 Shapes: B batch, T tasks.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from automtl.data.batches import Batch, Batches
-
-
-@dataclass(frozen=True)
-class TaskSums:
-    """What one batch adds to the reported losses; on the device, so that no step waits for it.
-
-    Args:
-        losses: (T,) weighted sums of the rows' losses.
-        weights: (T,) sums of the rows' weights; 0 for a task without a label in the batch.
-    """
-
-    losses: Tensor
-    weights: Tensor
+from automtl.training.losses import Losses
 
 
 @dataclass(frozen=True)
@@ -34,14 +22,14 @@ class StepEvent:
         step: inside the epoch, from 0.
         steps: of the whole epoch.
         rows: rows of the weight batch.
-        sums: the batch's task losses before the update.
+        losses: of the batch before the update; on the device, so that no step waits for it.
     """
 
     epoch: int
     step: int
     steps: int
     rows: int
-    sums: TaskSums
+    losses: Losses
 
 
 class RunningLosses:
@@ -51,9 +39,9 @@ class RunningLosses:
         self._losses: Tensor | None = None
         self._weights: Tensor | None = None
 
-    def add(self, sums: TaskSums) -> None:
+    def add(self, batch: Losses) -> None:
         """Add one batch, without leaving the device."""
-        losses, weights = sums.losses.double(), sums.weights.double()
+        losses, weights = batch.sums.double(), batch.weights.double()
         self._losses = losses if self._losses is None else self._losses + losses
         self._weights = weights if self._weights is None else self._weights + weights
 
@@ -66,7 +54,7 @@ class RunningLosses:
 
 
 def run_epoch(
-    update: Callable[[Batch], TaskSums], batches: Batches, *, epoch: int, start: int = 0, device: torch.device | None = None
+    update: Callable[[Batch], Losses], batches: Batches, *, epoch: int, start: int = 0, device: torch.device | None = None
 ) -> Iterator[StepEvent]:
     """Run one epoch of updates and yield an event after each.
 
@@ -83,6 +71,6 @@ def run_epoch(
         yield StepEvent(epoch, step, steps, len(batch), update(here))
 
 
-def combined(means: list[float | None], weights: list[float]) -> float:
-    """sum_k w_k L_k over the tasks that have a mean; w_k as the data set weighs them (they sum to 1)."""
-    return sum(w * mean for w, mean in zip(weights, means, strict=True) if mean is not None)
+def combined(means: Sequence[float | None], shares: Sequence[float]) -> float:
+    """sum_k w_k L_k over the tasks that have a mean; the shares w_k sum to 1."""
+    return sum(share * mean for share, mean in zip(shares, means, strict=True) if mean is not None)

@@ -73,7 +73,11 @@ def test_plug_in_rule():
 
 
 def test_a_placed_expert_fills_only_its_own_slots():
-    experts = (Expert(blocks=("dense(128)",), level=0), Expert(blocks=("dense(64)",), level=1), Expert(blocks=("skip",), level=1, owner="shared"))
+    experts = (
+        Expert(blocks=("dense(128)",), level=0),
+        Expert(blocks=("dense(64)",), level=1),
+        Expert(blocks=("skip",), level=1, owner="shared"),
+    )
     made = Architecture(experts=experts)
     assert expert_for(made, Slot(0, 0, 0)) == 0
     assert expert_for(made, Slot(1, 1, 0)) == 1
