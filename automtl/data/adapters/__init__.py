@@ -1,0 +1,1 @@
+"""Publishers' raw layouts, read as plain tables."""

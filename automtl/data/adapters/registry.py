@@ -1,0 +1,27 @@
+"""The table from an adapter's name to its reader."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from automtl.data.adapters.census_income import read_census_income
+from automtl.data.dataset import Csv, DatasetConfig
+from automtl.data.sources import Piece, Reading, read_pieces
+from automtl.errors import ConfigError
+from automtl.strict import nearest
+
+Reader = Callable[[Sequence[Path], Mapping[str, Reading], Csv], Iterator[Piece]]
+
+ADAPTERS: dict[str, Reader] = {"census_income": read_census_income}
+
+
+def reader_of(config: DatasetConfig) -> Reader:
+    """The reader of a data set's files.
+
+    Raises:
+        ConfigError: the adapter is unknown.
+    """
+    if config.adapter is None:
+        return read_pieces
+    if config.adapter not in ADAPTERS:
+        raise ConfigError(f"{config.name}: adapter", "must be known", config.adapter, nearest(config.adapter, ADAPTERS))
+    return ADAPTERS[config.adapter]

@@ -1,0 +1,139 @@
+"""The columns of one piece of raw rows, as texts, numbers or times, with errors that name file, row and column."""
+
+from collections.abc import Mapping
+from typing import NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from automtl.data.dataset import Categorical, DatasetConfig
+from automtl.data.sources import Piece, Reading
+from automtl.data.where import COMPARE, Comparison, parse_where
+from automtl.errors import DataError
+
+MISSING_NUMBERS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
+TRUTH = {"true": "1", "True": "1", "TRUE": "1", "false": "0", "False": "0", "FALSE": "0"}
+
+
+def plan_readings(config: DatasetConfig) -> dict[str, Reading]:
+    """How each used column is read; one that is used in several ways is read as text, from which the others follow."""
+    uses: list[tuple[str, Reading]] = []
+    for feature in config.features:
+        uses.append((feature.name, "text" if isinstance(feature, Categorical) else "number"))
+    for task in config.tasks:
+        uses.append((task.label, "number" if task.kind == "regression" else "text"))
+        uses += [(comparison.column, "text") for comparison in parse_where(task.where)] if task.where else []
+        uses += [(task.sample_weight, "number")] if task.sample_weight else []
+    if config.split.column:
+        uses.append((config.split.column, "time" if config.split.kind == "time" else "text"))
+    readings: dict[str, Reading] = {}
+    for name, reading in uses:
+        readings[name] = reading if readings.get(name, reading) == reading else "text"
+    return readings
+
+
+class Columns:
+    """One piece of rows by column name."""
+
+    def __init__(self, piece: Piece) -> None:
+        self._piece = piece
+
+    def __len__(self) -> int:
+        return int(self._piece.batch.num_rows)
+
+    def text(self, name: str) -> pa.DictionaryArray:
+        """The column's texts; "" is missing."""
+        column = self._piece.batch.column(name)
+        assert pa.types.is_dictionary(column.type), f"{name} was planned as text"
+        return column
+
+    def numbers(self, name: str, truth: Mapping[str, str] | None = None) -> np.ndarray:
+        """The column as float64, NaN where missing; `truth` says which words stand for which numbers.
+
+        Raises:
+            DataError: a value is no number, or infinite.
+        """
+        column = self._piece.batch.column(name)
+        if pa.types.is_dictionary(column.type):
+            parsed = self._parse(name, column, truth or {})
+            values = parsed[column.indices.to_numpy()]
+        else:
+            values = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+        infinite = np.isinf(values)
+        if infinite.any():
+            self.fail(name, infinite, "must be finite", "an infinite number", "mend the value, or leave it empty")
+        return values
+
+    def _parse(self, name: str, column: pa.DictionaryArray, truth: Mapping[str, str]) -> np.ndarray:
+        words = column.dictionary
+        missing = pc.is_in(words, value_set=pa.array(MISSING_NUMBERS, pa.string()))
+        replaced = pa.array([truth.get(word, word) for word in words.to_pylist()], pa.string()) if truth else words
+        try:
+            return pc.if_else(missing, None, replaced).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid:
+            wrong = next(i for i, word in enumerate(replaced.to_pylist()) if not missing[i].as_py() and not _is_number(word))
+            self.fail(name, column.indices.to_numpy() == wrong, "must be a number", repr(words[wrong].as_py()))
+
+    def times(self, name: str) -> np.ndarray:
+        """The column as int64 to order rows by.
+
+        Raises:
+            DataError: a value is missing, or no time.
+        """
+        column = self._piece.batch.column(name)
+        if pa.types.is_dictionary(column.type):
+            words = column.dictionary
+            try:
+                parsed = words.cast(pa.int64())
+            except pa.ArrowInvalid:
+                parsed = self._timestamps(name, column)
+            column = parsed.take(column.indices)
+        if column.null_count:
+            self.fail(name, column.is_null().to_numpy(zero_copy_only=False), "must have a time in every row", "none")
+        return column.to_numpy()
+
+    def _timestamps(self, name: str, column: pa.DictionaryArray) -> pa.Array:
+        try:
+            return column.dictionary.cast(pa.timestamp("us")).cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            rule = "must hold whole numbers, dates or times"
+            raise DataError(f"{self._piece.path}: column '{name}'", rule, str(error)[:200]) from error
+
+    def satisfies(self, comparison: Comparison) -> np.ndarray:
+        """Where a comparison holds; a missing value satisfies none."""
+        column, compare = self.text(comparison.column), COMPARE[comparison.sign]
+        if isinstance(comparison.value, float):
+            values = self.numbers(comparison.column, TRUTH)
+            return compare(values, comparison.value) & ~np.isnan(values)
+        words = np.array(column.dictionary.to_pylist(), dtype=object)
+        found = np.asarray(compare(words, comparison.value), dtype=bool) & np.asarray(words != "", dtype=bool)
+        return found[column.indices.to_numpy()]
+
+    def fail(self, name: str, rows: np.ndarray, rule: str, got: str, fix: str = "mend the value") -> NoReturn:
+        """Refuse the first of the marked rows."""
+        row = self._piece.first_row + int(np.argmax(rows))
+        raise DataError(f"{self._piece.path}, row {row}, column '{name}'", rule, got, fix)
+
+
+def transformed(columns: Columns, name: str, values: np.ndarray, transform: str) -> np.ndarray:
+    """Numbers after a feature's or a label's transform.
+
+    Raises:
+        DataError: log1p of a number at or below -1.
+    """
+    if transform == "none":
+        return values
+    low = values <= -1
+    if low.any():
+        columns.fail(name, low, "must be above -1 for log1p", str(values[np.argmax(low)]), "mend the value, or leave out the transform")
+    return np.log1p(values)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return bool(pa.scalar(word).cast(pa.float64()).is_valid)
+    except pa.ArrowInvalid:
+        return False
+
+

@@ -1,0 +1,195 @@
+"""The user's data set as one YAML file: where the rows are, which columns are features and tasks, how rows are split."""
+
+import importlib.resources
+import os
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field as Setting
+from pydantic import field_validator, model_validator
+
+from automtl.data.where import parse_where
+from automtl.errors import ConfigError
+from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml
+
+Name = Annotated[str, Setting(min_length=1, max_length=200)]
+Files = tuple[Name, ...]
+_REMOTE = re.compile(r"^[a-z0-9]+://")
+
+
+class Categorical(Strict):
+    """A column of ids, whole numbers or text, each id with an embedding of its own."""
+
+    name: Name
+    kind: Literal["categorical"]
+    min_count: int = Setting(1, ge=1, description="Ids seen in fewer training rows than this share the unknown id.")
+
+
+class Numeric(Strict):
+    """A column of numbers, standardised by the training rows; a missing one becomes their mean."""
+
+    name: Name
+    kind: Literal["numeric"]
+    transform: Literal["none", "log1p"] = Setting("none", description="What is done to the number before it is standardised.")
+
+
+Feature = Annotated[Categorical | Numeric, Setting(discriminator="kind")]
+
+
+class TaskConfig(Strict):
+    """One thing to predict."""
+
+    name: Name
+    label: Name = Setting(description="The label's column.")
+    kind: Literal["binary", "regression", "multiclass"] = "binary"
+    weight: float = Setting(1.0, gt=0, allow_inf_nan=False, description="The task's share in the loss, before the shares are made to sum to 1.")
+    where: str | None = Setting(None, description="The rows that the task exists on, as in `is_click == 1`; the others have no label.")
+    transform: Literal["none", "log1p"] = Setting("none", description="Regression: what is done to the label first; losses and metrics are of the result.")
+    sample_weight: Name | None = Setting(None, description="A column of weights of the rows, for this task.")
+
+    @field_validator("where")
+    @classmethod
+    def _where_parses(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_where(text)
+        return text
+
+    @model_validator(mode="after")
+    def _transform_fits(self) -> Self:
+        if self.transform != "none" and self.kind != "regression":
+            raise ValueError(f"transform is for regression labels only, task '{self.name}' is {self.kind}")
+        return self
+
+
+class Split(Strict):
+    """Which rows train, which choose, which judge; never mixed with a run's `--seed`."""
+
+    kind: Literal["random", "files", "time", "by_user"] = "random"
+    seed: int = Setting(0, ge=0, description="Seed of every random share, the alpha rows' too.")
+    train: float = Setting(0.8, gt=0, lt=1, description="Share of rows (time: the earliest; by_user: of users).")
+    validation: float = Setting(0.1, ge=0, lt=1, description="0: a tenth of the training rows is taken.")
+    test: float = Setting(0.1, gt=0, lt=1, description="Share of rows (time: the latest).")
+    column: Name | None = Setting(None, description="The column of time or of users; random: equal values go together.")
+    test_to_validation: float = Setting(0.0, ge=0, lt=1, description="kind files: the share of the test file's rows that becomes the validation split.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.kind in ("time", "by_user") and self.column is None:
+            raise ValueError(f"column must be given where kind is {self.kind}")
+        shares_given = self.model_fields_set & {"train", "validation", "test"}
+        if self.kind == "files" and shares_given:
+            raise ValueError(f"{', '.join(sorted(shares_given))} cannot be given where kind is files: the files say which rows are which")
+        if self.kind != "files" and self.test_to_validation:
+            raise ValueError("test_to_validation is for kind files only")
+        if abs(self.train + self.validation + self.test - 1) > 1e-9:
+            raise ValueError(f"train + validation + test must be 1, got {self.train} + {self.validation} + {self.test}")
+        return self
+
+
+class SourceFiles(Strict):
+    """Paths or globs per role, relative to the YAML file; a folder stands for the Parquet and CSV files in it."""
+
+    train: Files = Setting(min_length=1)
+    validation: Files = ()
+    test: Files = ()
+
+    @field_validator("train", "validation", "test", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    def roles(self) -> dict[str, Files]:
+        """The roles that have files, training first."""
+        roles = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {role: files for role, files in roles.items() if files}
+
+
+class Csv(Strict):
+    """How CSV files are written, where that is not plain."""
+
+    delimiter: str = Setting(",", min_length=1, max_length=1)
+    columns: tuple[Name, ...] = Setting((), description="The columns' names, for files without a header.")
+
+
+class DatasetConfig(Strict):
+    """A data set, as its YAML file says it."""
+
+    name: str = Setting(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Letters, digits, dot, underscore, hyphen.")
+    source: str = Setting("", description="Where the data come from, and their licence.")
+    adapter: Name | None = Setting(None, description="The publisher's raw layout, for the shipped data sets.")
+    files: SourceFiles
+    csv: Csv = Csv()
+    features: tuple[Feature, ...] = Setting(min_length=1, description="A data set without any field has nothing to learn from.")
+    tasks: tuple[TaskConfig, ...] = Setting(min_length=1)
+    split: Split = Split()
+    outcome_columns: tuple[Name, ...] = Setting((), description="Columns known only after the fact: never features.")
+    allow_leak: tuple[Name, ...] = Setting((), description="Columns that may be features although a check takes them for a leak.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for what, names in (("features", [f.name for f in self.features]), ("tasks", [t.name for t in self.tasks])):
+            twice = [name for name, count in Counter(names).items() if count > 1]
+            if twice:
+                raise ValueError(f"{what}: '{twice[0]}' is named twice")
+        given = set(self.files.roles())
+        if self.split.kind == "files" and "test" not in given:
+            raise ValueError("files.test must be given where split.kind is files")
+        if self.split.kind != "files" and len(given) > 1:
+            raise ValueError(f"split.kind must be files where files.validation or files.test are given, got '{self.split.kind}'")
+        if self.split.test_to_validation and "validation" in given:
+            raise ValueError("split.test_to_validation must be 0 where files.validation is given")
+        return self
+
+    @model_validator(mode="after")
+    def _no_outcome_among_features(self) -> Self:
+        outcomes = {task.label: f"the label of task '{task.name}'" for task in self.tasks}
+        outcomes = {column: "one of outcome_columns" for column in self.outcome_columns} | outcomes
+        for feature in self.features:
+            if feature.name in outcomes and feature.name not in self.allow_leak:
+                raise ValueError(
+                    f"features: '{feature.name}' is {outcomes[feature.name]} and would leak it; take it out, or name it in allow_leak"
+                )
+        return self
+
+    def in_folder(self, folder: Path) -> "DatasetConfig":
+        """The same data set with its files' paths taken relative to `folder`."""
+        placed = {role: tuple(_place(pattern, folder) for pattern in files) for role, files in self.files.roles().items()}
+        return self.model_copy(update={"files": SourceFiles(**placed)})
+
+
+def _place(pattern: str, folder: Path) -> str:
+    return pattern if _REMOTE.match(pattern) else str(folder / pattern)
+
+
+def list_presets() -> tuple[str, ...]:
+    """The names of the data sets that ship with the package."""
+    folder = importlib.resources.files("automtl.data.presets")
+    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+
+
+def load_dataset(name_or_path: str | Path) -> DatasetConfig:
+    """Read a data set: an existing path wins, then the shipped names.
+
+    The files of a user's YAML are relative to its folder; those of a preset to the folder of its raw files.
+
+    Raises:
+        ConfigError: neither a file nor a shipped name; or the YAML breaks a rule.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return build(DatasetConfig, load_yaml(path), path).in_folder(path.absolute().parent)
+    name = str(name_or_path)
+    if name not in list_presets():
+        raise ConfigError(name, "must be a YAML file or the name of a shipped data set", "neither", nearest(name, list_presets()))
+    text = importlib.resources.files("automtl.data.presets").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    return build(DatasetConfig, parse_yaml(text, name), name)
+
+
+def default_data_dir() -> Path:
+    """`$AUTOMTL_DATA_DIR`, else `$XDG_CACHE_HOME/automtl`, else `~/.cache/automtl`."""
+    if given := os.environ.get("AUTOMTL_DATA_DIR"):
+        return Path(given)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "automtl"

@@ -1,0 +1,149 @@
+"""Raw rows -> the rows that the later passes need, checked: features, labels, weights, a hash of the content, a key for the split.
+
+Columns of a digest: `f:<feature>` (text or float64), `y:<task>` (float64, NaN = missing; multiclass: text, "" = missing),
+`w:<task>` (float64), `role` (int8), `hash` (uint64, of the row's content), `key` (uint64, or int64 times).
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from automtl.data.columns import TRUTH, Columns, plan_readings, transformed
+from automtl.data.dataset import Categorical, DatasetConfig, TaskConfig
+from automtl.data.hashing import hash_column, mix
+from automtl.data.sources import TEXT, Piece, float_text, map_words
+from automtl.data.where import parse_where
+
+ROLES = ("train", "validation", "test")
+FLOAT = r"^[-+]?(\d+\.\d*|\.\d+|\d+(\.\d*)?[eE][-+]?\d+)$"
+WHOLE_OR_MISSING = r"^([-+]?\d+|nan|NaN)?$"
+
+
+class FloatText:
+    """Finds the text columns that are float numbers throughout (`1.0`, as written where some rows are empty)."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._floats = dict.fromkeys(names, False)
+        self._texts = dict.fromkeys(names, False)
+
+    def see(self, name: str, words: pa.Array) -> None:
+        """Take in the words of one batch."""
+        if self._texts[name]:
+            return
+        floats = pc.match_substring_regex(words, FLOAT)
+        others = pc.invert(pc.or_(floats, pc.match_substring_regex(words, WHOLE_OR_MISSING)))
+        self._floats[name] |= bool(pc.any(floats).as_py())
+        self._texts[name] |= bool(pc.any(others).as_py())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that hold floats only."""
+        return tuple(name for name, found in self._floats.items() if found and not self._texts[name])
+
+
+def canonical(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    """A column of floats written as text, each in its canonical form."""
+    return map_words(column, pa.array([_canonical(word) for word in column.dictionary.to_pylist()], pa.string()))
+
+
+def _canonical(word: str) -> str:
+    return word if word.lstrip("-").isdecimal() else float_text(float(word or "nan"))
+
+
+class Digester:
+    """Turns pieces of raw rows into digests.
+
+    Args:
+        config: the data set.
+
+    Raises:
+        DataError: on a row that breaks a rule, with file, row and column.
+    """
+
+    def __init__(self, config: DatasetConfig) -> None:
+        self._config = config
+        self.readings = plan_readings(config)
+        self.float_text = FloatText([feature.name for feature in config.features if isinstance(feature, Categorical)])
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of a digest."""
+        fields = [(f"f:{f.name}", TEXT if isinstance(f, Categorical) else pa.float64()) for f in self._config.features]
+        fields += [(f"y:{t.name}", TEXT if t.kind == "multiclass" else pa.float64()) for t in self._config.tasks]
+        fields += [(f"w:{t.name}", pa.float64()) for t in self._config.tasks if t.sample_weight]
+        key = pa.int64() if self._config.split.kind == "time" else pa.uint64()
+        return pa.schema([*fields, ("role", pa.int8()), ("hash", pa.uint64()), ("key", key)])
+
+    def __call__(self, piece: Piece, role: str) -> pa.RecordBatch:
+        columns, found = Columns(piece), dict[str, pa.Array]()
+        for feature in self._config.features:
+            found[f"f:{feature.name}"] = self._feature(columns, feature)
+        for task in self._config.tasks:
+            found[f"y:{task.name}"] = _label(columns, task)
+        for task in self._config.tasks:
+            if task.sample_weight:
+                found[f"w:{task.name}"] = _weight(columns, task.sample_weight)
+        found["role"] = pa.array(np.full(len(columns), ROLES.index(role), np.int8))
+        found |= self._keys(columns, found)
+        return pa.RecordBatch.from_arrays([found[name] for name in self.schema.names], schema=self.schema)
+
+    def _feature(self, columns: Columns, feature: object) -> pa.Array:
+        if isinstance(feature, Categorical):
+            column = columns.text(feature.name)
+            self.float_text.see(feature.name, column.dictionary)
+            return column
+        name, transform = feature.name, feature.transform  # type: ignore[attr-defined]
+        return pa.array(transformed(columns, name, columns.numbers(name), transform))
+
+    def _keys(self, columns: Columns, found: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """The hash of each row's content, and what its split is decided by: time, user, or that hash."""
+        total = np.zeros(len(columns), np.uint64)
+        for name, column in found.items():
+            if name != "role":  # the same row in another file is the same row
+                total += hash_column(name, column)
+        split = self._config.split
+        key: pa.Array = None
+        if split.kind == "time":
+            key = pa.array(columns.times(split.column or ""))
+            total += hash_column("key", key)
+        elif split.column:
+            user = columns.text(split.column)
+            _refuse_missing(columns, split.column, user)
+            key = pa.array(hash_column("key", user))
+            total += hash_column("key", key)
+        content = pa.array(mix(total))
+        return {"hash": content, "key": content if key is None else key}
+
+
+def _refuse_missing(columns: Columns, name: str, column: pa.DictionaryArray) -> None:
+    missing = np.array([word == "" for word in column.dictionary.to_pylist()], bool)[column.indices.to_numpy()]
+    if missing.any():
+        columns.fail(name, missing, "must have a value in every row to split by", "none")
+
+
+def _label(columns: Columns, task: TaskConfig) -> pa.Array:
+    """The label where the task exists, missing elsewhere."""
+    exists = np.ones(len(columns), bool)
+    for comparison in parse_where(task.where) if task.where else ():
+        exists &= columns.satisfies(comparison)
+    if task.kind == "multiclass":
+        column = columns.text(task.label)
+        words = pa.concat_arrays([column.dictionary, pa.array([""], pa.string())])
+        indices = np.where(exists, column.indices.to_numpy(), len(words) - 1).astype(np.int32)
+        return pa.DictionaryArray.from_arrays(pa.array(indices), words)
+    values = columns.numbers(task.label, TRUTH if task.kind == "binary" else None)
+    if task.kind == "binary":
+        wrong = ~(np.isnan(values) | (values == 0) | (values == 1))
+        if wrong.any():
+            got = f"{values[np.argmax(wrong)]:g}"
+            columns.fail(task.label, wrong, f"must be 0, 1 or empty for the binary task '{task.name}'", got, "mend it, or use kind: multiclass")
+    values = transformed(columns, task.label, values, task.transform)
+    return pa.array(np.where(exists, values, np.nan))
+
+
+def _weight(columns: Columns, name: str) -> pa.Array:
+    values = columns.numbers(name)
+    wrong = ~(values >= 0)
+    if wrong.any():
+        columns.fail(name, wrong, "must be a weight of at least 0", f"{values[np.argmax(wrong)]:g}")
+    return pa.array(values)

@@ -1,0 +1,70 @@
+"""Digests -> the arrays that a model reads: field-local ids, standardised numbers, labels, weights."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from automtl.data.digest import canonical
+from automtl.data.schema import Field, Schema, Task
+
+
+class Arrays(NamedTuple):
+    """Rows of a batch or of a split. n rows, Fc categorical fields, M numeric fields, T tasks.
+
+    Attributes:
+        ids: (n, Fc) int32, 0 = unknown or missing.
+        dense: (n, M) float32, standardised, missing = 0.
+        labels: (n, T) float32, NaN = missing; binary 0/1, multiclass the class index, regression in the label's unit after its transform.
+        weights: (n, T) float32, or None where every weight is 1.
+    """
+
+    ids: np.ndarray
+    dense: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray | None
+
+
+class Encoder:
+    """Encodes digests by a schema and its vocabularies.
+
+    Args:
+        schema: fields and tasks, in the order of the columns to make.
+        vocabularies: the words of each categorical field; word i has id i + 1.
+        weighted: tasks whose digest has a column of weights.
+    """
+
+    def __init__(self, schema: Schema, vocabularies: Mapping[str, pa.Array], weighted: frozenset[str] = frozenset()) -> None:
+        self._schema, self._weighted = schema, weighted
+        self._words = {name: pd.Index(words.to_pylist(), dtype=object) for name, words in vocabularies.items()}
+
+    def __call__(self, batch: pa.RecordBatch) -> Arrays:
+        rows, schema = batch.num_rows, self._schema
+        ids = np.empty((rows, len(schema.categorical)), np.int32)
+        for i, field in enumerate(schema.categorical):
+            ids[:, i] = self._ids(field, batch.column(f"f:{field.name}"))
+        dense = np.empty((rows, len(schema.numeric)), np.float32)
+        for i, field in enumerate(schema.numeric):
+            values = (batch.column(f"f:{field.name}").to_numpy() - field.mean) / field.std
+            dense[:, i] = np.where(np.isnan(values), 0.0, values)
+        labels = np.empty((rows, len(schema.tasks)), np.float32)
+        weights = np.ones((rows, len(schema.tasks)), np.float32) if self._weighted else None
+        for i, task in enumerate(schema.tasks):
+            labels[:, i] = _labels(task, batch.column(f"y:{task.name}"))
+            if weights is not None and task.name in self._weighted:
+                weights[:, i] = batch.column(f"w:{task.name}").to_numpy()
+        return Arrays(ids, dense, labels, weights)
+
+    def _ids(self, field: Field, column: pa.DictionaryArray) -> np.ndarray:
+        column = canonical(column) if field.float_text else column
+        known = self._words[field.name].get_indexer(np.array(column.dictionary.to_pylist(), dtype=object))
+        return (known + 1).astype(np.int32)[column.indices.to_numpy()]
+
+
+def _labels(task: Task, column: pa.Array) -> np.ndarray:
+    if task.kind != "multiclass":
+        return np.asarray(column.to_numpy(zero_copy_only=False))
+    index = {name: float(i) for i, name in enumerate(task.class_names)}
+    return np.array([index.get(word, np.nan) for word in column.dictionary.to_pylist()])[column.indices.to_numpy()]

@@ -1,0 +1,178 @@
+"""Raw files, one after another, as Arrow batches of the columns that are used; never a whole file in memory.
+
+Each column is read in one of three ways: `text` is a dictionary array of strings without nulls, where "" is missing
+(whole numbers keep all their digits: an id never passes through a float); `number` is float64, NaN is missing;
+`time` is int64, microseconds where the column holds times.
+"""
+
+import glob
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from automtl.data.dataset import Csv, DatasetConfig
+from automtl.errors import DataError, EnvironmentFault
+from automtl.strict import nearest
+
+Reading = Literal["text", "number", "time"]
+TEXT = pa.dictionary(pa.int32(), pa.string())
+TYPES: dict[Reading, pa.DataType] = {"text": TEXT, "number": pa.float64(), "time": pa.int64()}
+BLOCK_BYTES = 4 * 2**20
+BATCH_ROWS = 65536
+PARQUET = (".parquet", ".pq")
+TABULAR = (*PARQUET, ".csv", ".csv.gz", ".tsv", ".tsv.gz")
+
+
+class Source(NamedTuple):
+    """One raw file and what it is for."""
+
+    role: str
+    path: Path
+
+
+class Piece(NamedTuple):
+    """Some consecutive rows of one file; `first_row` counts from 1, the header left out."""
+
+    path: Path
+    first_row: int
+    batch: pa.RecordBatch
+
+
+def find_sources(config: DatasetConfig) -> tuple[Source, ...]:
+    """The files of a data set, globs and folders resolved, in the order of their names.
+
+    Raises:
+        DataError: a path or a pattern that no file answers, or a file given both plain and gzipped.
+    """
+    sources = []
+    for role, patterns in config.files.roles().items():
+        paths = sorted({path for pattern in patterns for path in _resolve(pattern, f"files.{role}")})
+        for path in paths:
+            if path.suffix == ".gz" and path.with_suffix("") in paths:
+                raise DataError(path, "must not be given both plain and gzipped", "both", "remove or name one of them")
+        sources += [Source(role, path) for path in paths]
+    return tuple(sources)
+
+
+def _resolve(pattern: str, where: str) -> list[Path]:
+    path = Path(pattern)
+    if path.is_dir():
+        found = [child for child in path.iterdir() if child.name.endswith(TABULAR)]
+    else:
+        found = [path] if path.is_file() else [Path(name) for name in glob.glob(pattern)]
+    if not found:
+        raise DataError(f"{where}: {pattern}", "must name a file", "none there", "check the path, or bring the data by `automtl data get`")
+    return found
+
+
+def fingerprint(path: Path) -> dict[str, int | str]:
+    """Size and SHA-256 of a file."""
+    try:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return {"bytes": path.stat().st_size, "sha256": digest}
+    except OSError as error:
+        raise EnvironmentFault(path, "must be readable", error.strerror) from error
+
+
+def read_pieces(paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv) -> Iterator[Piece]:
+    """The rows of plain CSV and Parquet files, the columns of `readings` only, each read as it says.
+
+    Raises:
+        DataError: a file that cannot be read as a table, or that lacks a column.
+    """
+    for path in paths:
+        first_row = 1
+        try:
+            for raw in _open(path, readings, csv):
+                columns = [_convert(raw.column(name), reading, path, name) for name, reading in readings.items()]
+                yield Piece(path, first_row, pa.RecordBatch.from_arrays(columns, names=list(readings)))
+                first_row += raw.num_rows
+        except (pa.ArrowException, OSError, EOFError) as error:
+            raise DataError(path, "must be a readable table", _plain(error), "mend the file; is the delimiter right?") from error
+
+
+def _plain(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else f"{text[:300]}..."
+
+
+def _open(path: Path, readings: Mapping[str, Reading], csv: Csv) -> Iterator[pa.RecordBatch]:
+    if path.suffix in PARQUET:
+        file = pq.ParquetFile(path)
+        _check_columns(path, file.schema_arrow.names, readings)
+        return iter(file.iter_batches(batch_size=BATCH_ROWS, columns=list(readings)))
+    return _open_csv(path, readings, csv)
+
+
+def _open_csv(path: Path, readings: Mapping[str, Reading], csv: Csv) -> Iterator[pa.RecordBatch]:
+    read = pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, column_names=list(csv.columns) or None)
+    parse = pyarrow.csv.ParseOptions(delimiter=csv.delimiter)
+    if path.stat().st_size == 0:
+        raise DataError(path, "must have rows", "an empty file", "restore it")
+    with pa.input_stream(str(path), compression="detect") as head:
+        names = list(csv.columns) or pyarrow.csv.open_csv(head, read_options=read, parse_options=parse).schema.names
+    _check_columns(path, names, readings)
+    types = {name: TYPES[reading] for name, reading in readings.items() if reading != "time"}
+    convert = pyarrow.csv.ConvertOptions(include_columns=list(readings), column_types=types, strings_can_be_null=False)
+    with pa.input_stream(str(path), compression="detect") as stream:
+        yield from pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert)
+
+
+def _check_columns(path: Path, names: Sequence[str], wanted: Mapping[str, Reading]) -> None:
+    for name in wanted:
+        if name not in names:
+            raise DataError(path, f"must have the column '{name}'", f"columns {', '.join(names)[:300]}", nearest(name, names))
+        if names.count(name) > 1:
+            raise DataError(path, f"must have the column '{name}' once", f"{names.count(name)} times", "rename or remove the others")
+
+
+def _convert(column: pa.Array, reading: Reading, path: Path, name: str) -> pa.Array:
+    try:
+        if reading == "text":
+            return as_text(column)
+        if reading == "number":
+            return column.cast(pa.float64())
+        return column.cast(pa.timestamp("us")).cast(pa.int64()) if pa.types.is_temporal(column.type) else column.cast(pa.int64())
+    except pa.ArrowException as error:
+        raise DataError(f"{path}: column '{name}'", f"must be read as {reading}", _plain(error), "mend the column") from error
+
+
+def as_text(column: pa.Array) -> pa.DictionaryArray:
+    """Any column as text without nulls: whole floats lose their `.0`, null and NaN become "".
+
+    Raises:
+        pyarrow.ArrowException: a type without a text, such as a list.
+    """
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    indices, words = encoded.indices.cast(pa.int32()), encoded.dictionary
+    words = pa.array(map(float_text, words.to_pylist()), pa.string()) if pa.types.is_floating(words.type) else words.cast(pa.string())
+    if words.null_count:
+        words = words.fill_null("")
+    if indices.null_count:
+        indices = indices.fill_null(len(words))
+        words = pa.concat_arrays([words, pa.array([""], pa.string())])
+    return pa.DictionaryArray.from_arrays(indices, words)
+
+
+def float_text(value: float | None) -> str:
+    """The canonical text of a float: `1.0` -> `1`, `0.50` -> `0.5`, none and NaN -> ``."""
+    if value is None or value != value:
+        return ""
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def map_words(column: pa.DictionaryArray, words: pa.Array) -> pa.DictionaryArray:
+    """The column with each word of its dictionary replaced; words may repeat."""
+    return pa.DictionaryArray.from_arrays(column.indices, words)
+
+
+def strip_words(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The column without blanks around its words."""
+    return map_words(column, pc.utf8_trim_whitespace(column.dictionary))

@@ -1,0 +1,84 @@
+"""Which row is for what: fit and alpha rows (together the training split), validation, test.
+
+A row's part follows from its key alone (a hash of its content or of its user, or its time), so equal rows go together and the
+order of rows and files does not matter.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from automtl.data.dataset import DatasetConfig, Split
+from automtl.data.hashing import share
+
+FIT, ALPHA, VALIDATION, TEST = range(4)
+PARTS = ("fit", "alpha", "validation", "test")
+SPLITS = ("train", "validation", "test")
+ALPHA_SHARE = 0.2
+FALLBACK_VALIDATION = 0.1
+
+Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]  # roles (int8), keys -> parts (int8)
+
+
+def split_rule(config: DatasetConfig, times: np.ndarray | None = None) -> Rule:
+    """The rule of a data set; `times` are the keys of all rows where it is split by time."""
+    if config.split.kind == "time":
+        assert times is not None
+        return Cuts.of(config.split, times)
+    if config.split.kind == "files":
+        return partial(_by_file, config.split, not config.files.validation and not config.split.test_to_validation)
+    return partial(_by_share, config.split)
+
+
+def _carve(parts: np.ndarray, keys: np.ndarray, split: Split, no_validation: bool) -> np.ndarray:
+    """Validation (where there is none), then alpha rows, from the training split."""
+    if no_validation:
+        parts[(parts == FIT) & (share(keys, split.seed, "validation") < FALLBACK_VALIDATION)] = VALIDATION
+    parts[(parts == FIT) & (share(keys, split.seed, "alpha") < ALPHA_SHARE)] = ALPHA
+    return parts
+
+
+def _by_share(split: Split, roles: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    drawn = share(keys, split.seed, "split")
+    parts = np.where(drawn < split.train, FIT, np.where(drawn < split.train + split.validation, VALIDATION, TEST)).astype(np.int8)
+    return _carve(parts, keys, split, split.validation == 0)
+
+
+def _by_file(split: Split, no_validation: bool, roles: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    parts = np.array([FIT, VALIDATION, TEST], np.int8)[roles]
+    if split.test_to_validation:
+        parts[(parts == TEST) & (share(keys, split.seed, "split") < split.test_to_validation)] = VALIDATION
+    return _carve(parts, keys, split, no_validation)
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """A split by time: a row at a cut belongs to the later part, so equal times stay together."""
+
+    alpha: int
+    validation: int
+    test: int
+
+    @classmethod
+    def of(cls, split: Split, times: np.ndarray) -> "Cuts":
+        """The cuts that leave the latest rows to test, those before to validation, and the last fifth of training to alpha."""
+        ordered = np.sort(times)
+        test = _cut(ordered, split.train + split.validation)
+        earlier = ordered[ordered < test]
+        validation = _cut(ordered, split.train) if split.validation else _cut(earlier, 1 - FALLBACK_VALIDATION)
+        training = earlier[earlier < validation]
+        return cls(alpha=_cut(training, 1 - ALPHA_SHARE), validation=validation, test=test)
+
+    def __call__(self, roles: np.ndarray, keys: np.ndarray) -> np.ndarray:
+        parts = np.full(len(keys), FIT, np.int8)
+        for part, cut in ((ALPHA, self.alpha), (VALIDATION, self.validation), (TEST, self.test)):
+            parts[keys >= cut] = part
+        return parts
+
+
+def _cut(ordered: np.ndarray, fraction: float) -> int:
+    """The value from which on the rest begins; past the last value where there is no rest."""
+    position = round(fraction * len(ordered))
+    return int(ordered[position]) if position < len(ordered) else np.iinfo(np.int64).max
