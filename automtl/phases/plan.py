@@ -53,7 +53,7 @@ def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
     strategy = Darts(net, schema, DartsSettings(**same, sharing_settings=config.sharing))
     strategy.begin_epoch(0)
     cycle, times, last = alpha.cycle(), [], time.perf_counter()
-    for event in run_epoch(lambda batch: strategy.step(next(cycle).to(session.device), batch), fit, epoch=0, device=session.device):
+    for event in run_epoch(lambda _, batch: strategy.step(next(cycle).to(session.device), batch), fit, epoch=0, device=session.device):
         times.append(time.perf_counter() - last)
         last = time.perf_counter()
         if event.step == _TIMED_STEPS:
@@ -63,7 +63,7 @@ def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
     activations = count.flops_per_row * s.batch_size // (2 * space.expert_dim)
     total = count.table_parameters + count.other_parameters
     return Plan(
-        rows={"fit": len(session.store.fit_index), "alpha": len(session.store.alpha_index), **_split_sizes(session.store.split_sizes)},
+        rows=session.store.summary["rows"],
         steps=steps,
         architectures=space.size(len(schema.tasks), s.sharing, dict(config.sharing)),
         parameters=total,
@@ -73,10 +73,6 @@ def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
         total_s=step * steps,
         alpha_reach=steps * s.alpha_lr,
     )
-
-
-def _split_sizes(sizes: dict[str, int]) -> dict[str, int]:
-    return {split: rows for split, rows in sizes.items() if split != "train"}
 
 
 def as_rows(plan: Plan) -> list[tuple[str, str]]:

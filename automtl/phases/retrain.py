@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from automtl.training.early_stopping import EarlyStopping
 from automtl.training.evaluation import Evaluation, Predictions, evaluate, predict
 from automtl.training.loop import RunningLosses, combined, run_epoch
 from automtl.training.losses import Losses, multi_task_loss, task_weights
-from automtl.training.optim import clip_grad_norm
+from automtl.training.optim import clip_grad_norm, parameter_groups
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,9 @@ class _Part:
         self.phase, self.net, self.columns = phase, net, columns
         self.tasks = [phase.session.schema.tasks[c] for c in columns]
         self.settings = phase.session.config.retrain
-        tables = {id(p) for p in net.tables()}
-        groups = [
-            {"params": [p for p in net.parameters() if id(p) not in tables], "weight_decay": self.settings.weight_decay},
-            {"params": net.tables(), "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.settings.lr)
+        apart = [*net.sharing.optimizer_groups(), {"params": net.tables(), "weight_decay": 0.0}]
+        groups = parameter_groups(net.parameters(), apart)
+        self.optimizer = torch.optim.Adam(groups, lr=self.settings.lr, weight_decay=self.settings.weight_decay)
         self.stopping = EarlyStopping("loss", patience=self.settings.patience)
         self.best: dict[str, torch.Tensor] = {}
 
@@ -131,7 +129,7 @@ class _Part:
         batches = session.batches("train", batch_size=self.settings.batch_size, seed=session.seeds.fit)
         for epoch in range(self.settings.epochs):
             running = RunningLosses()
-            for event in run_epoch(self._step, batches, epoch=epoch, device=session.device):
+            for event in run_epoch(partial(self._step, epoch, len(batches)), batches, epoch=epoch, device=session.device):
                 running.add(event.losses)
                 self.phase.samples += event.rows
                 session.reporter.step(event, self.settings.epochs)
@@ -142,7 +140,8 @@ class _Part:
         assert self.stopping.best_epoch is not None
         return self.stopping.best_epoch
 
-    def _step(self, batch: Batch) -> Losses:
+    def _step(self, epoch: int, steps: int, step: int, batch: Batch) -> Losses:
+        self.net.sharing.advance((epoch + step / steps) / self.settings.epochs)
         mine = self._mine(batch)
         outputs = self.net(mine.inputs)
         losses = multi_task_loss(self.tasks, outputs, mine.labels, mine.weights)
@@ -175,6 +174,7 @@ class _Part:
             "part": [task.name for task in self.tasks],
             "loss": {**{t.name: m for t, m in zip(self.tasks, means, strict=True)}, "total": total},
             "validation": {"tasks": validation.tasks, "loss": validation.loss},
+            "sharing": self.net.sharing.record(),
         }
         improved = self.stopping.update(epoch, validation.loss)
         if improved:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from automtl import files
 from automtl.config import RunConfig
+from automtl.data.batches import Batch
 from automtl.errors import ArtifactError, NumericalError
 from automtl.models.cost import cost
 from automtl.models.supernet import Supernet, build_supernet
@@ -22,7 +23,7 @@ from automtl.strategies.darts import Darts, DartsSettings
 from automtl.strategies.protocol import Strategy
 from automtl.training.evaluation import evaluate, predict
 from automtl.training.loop import RunningLosses, combined, run_epoch
-from automtl.training.losses import task_weights
+from automtl.training.losses import Losses, task_weights
 
 
 @dataclass(frozen=True)
@@ -140,9 +141,13 @@ class SearchPhase:
         self.strategy.begin_epoch(epoch)
         alphas = self.alpha.cycle(epoch * steps)
         device = self.session.device
-        for event in run_epoch(
-            lambda batch: self.strategy.step(next(alphas).to(device, non_blocking=True), batch), self.fit, epoch=epoch, device=device
-        ):
+        planned = steps * self.session.config.search.epochs
+
+        def update(step: int, batch: Batch) -> Losses:
+            self.net.sharing.advance((epoch * steps + step) / planned)
+            return self.strategy.step(next(alphas).to(device, non_blocking=True), batch)
+
+        for event in run_epoch(update, self.fit, epoch=epoch, device=device):
             running.add(event.losses)
             self.spent["samples"] += 2 * event.rows
             self.session.reporter.step(event, self.session.config.search.epochs)
@@ -166,6 +171,7 @@ class SearchPhase:
             "loss": {**{t.name: m for t, m in zip(schema.tasks, means, strict=True)}, "total": combined(means, task_weights(schema.tasks))},
             "validation": {"tasks": validation.tasks, "loss": validation.loss},
             **record,
+            "sharing": self.net.sharing.record(),
         }
         self.history.append({"epoch": epoch, "choices": choices, "expert_usage": record["expert_usage"]})
         self.folder.append_metrics(line)

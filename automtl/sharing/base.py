@@ -9,7 +9,7 @@ Shapes: B batch, F fields, d embedding width, D width of the experts' input, T t
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +95,21 @@ class SharingModule(nn.Module):
     def gate_weights(self) -> dict[str, Tensor]:
         """Weights over experts of the last forward pass, for pictures: per task or unit, mean over the batch, (N,)."""
         return {}
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values for metrics.jsonl, once per epoch, such as the experts a gate has settled on."""
+        return {}
+
+    def advance(self, progress: float) -> None:
+        """Set what follows a schedule (temperatures, smooth steps); called before each step.
+
+        Args:
+            progress: share of the planned steps that is done, in [0, 1].
+        """
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        """Parameters that the optimiser must treat apart, such as ``{"params": [...], "weight_decay": 0.0}``."""
+        return []
 
     def phases(self) -> tuple[Phase, ...]:
         """The stretches of training, in order."""

@@ -15,7 +15,7 @@ from automtl.spaces.architecture import Architecture
 from automtl.strategies.derive import choice_weights, derive, entropy
 from automtl.training.lazy_adam import LazyAdam
 from automtl.training.losses import Losses, jsd_loss, multi_task_loss
-from automtl.training.optim import clip_grad_norm
+from automtl.training.optim import clip_grad_norm, parameter_groups
 from automtl.training.schedules import auxiliary_skip, cosine_lr, jsd_weight
 from automtl.training.tables import DeferredSGD, TableOptimizer
 
@@ -60,9 +60,8 @@ class Darts:
         self.epoch = 0
         self._weights, self._tables = net.weights(), net.tables()
         self._alphas, self._betas = net.alpha_parameters(), net.beta_parameters()
-        self._sgd = torch.optim.SGD(
-            self._weights, lr=settings.weight_lr, momentum=settings.weight_momentum, weight_decay=settings.weight_decay
-        )
+        groups = parameter_groups(self._weights, net.sharing.optimizer_groups())
+        self._sgd = torch.optim.SGD(groups, lr=settings.weight_lr, momentum=settings.weight_momentum, weight_decay=settings.weight_decay)
         self._table_steps = [self._table_optimizer(table) for table in self._tables]
         self._alpha_adam = _adam(self._alphas, settings.alpha_lr, settings.alpha_decay)
         self._beta_adam = _adam(self._betas, settings.beta_lr, settings.beta_decay) if self._betas else None

@@ -54,12 +54,12 @@ class RunningLosses:
 
 
 def run_epoch(
-    update: Callable[[Batch], Losses], batches: Batches, *, epoch: int, start: int = 0, device: torch.device | None = None
+    update: Callable[[int, Batch], Losses], batches: Batches, *, epoch: int, start: int = 0, device: torch.device | None = None
 ) -> Iterator[StepEvent]:
     """Run one epoch of updates and yield an event after each.
 
     Args:
-        update: one training step on a batch.
+        update: one training step, given its number inside the epoch and its batch.
         batches: the rows that train weights.
         epoch: picks the permutation of the rows.
         start: the first step to run, for going on inside an epoch.
@@ -68,7 +68,7 @@ def run_epoch(
     steps = len(batches)
     for step, batch in enumerate(batches.epoch(epoch, start), start):
         here = batch.to(device, non_blocking=True) if device is not None else batch
-        yield StepEvent(epoch, step, steps, len(batch), update(here))
+        yield StepEvent(epoch, step, steps, len(batch), update(step, here))
 
 
 def combined(means: Sequence[float | None], shares: Sequence[float]) -> float:

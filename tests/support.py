@@ -1,0 +1,66 @@
+"""Small data that tests share: a schema with batches made in memory, and a data set written to a folder."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from automtl.data.batches import Batch, Inputs
+from automtl.data.schema import Field, Schema, Task
+from automtl.spaces.space import SearchSpace
+
+
+def small_schema(num_tasks: int = 2, field_names: tuple[str, ...] = ("user", "item", "hour")) -> Schema:
+    """Three categorical fields, one number, `num_tasks` binary tasks."""
+    fields = [Field(name=n, kind="categorical", vocabulary_size=7 + i, unknown_count=0) for i, n in enumerate(field_names)]
+    tasks = [Task(name=f"task{t}", kind="binary") for t in range(num_tasks)]
+    return Schema(name="small", fields=(*fields, Field(name="price", kind="numeric")), tasks=tuple(tasks))
+
+
+def random_batch(schema: Schema, rows: int = 32, seed: int = 0) -> Batch:
+    """Random rows with binary labels."""
+    g = torch.Generator().manual_seed(seed)
+    ids = torch.stack([torch.randint(0, f.vocabulary_size, (rows,), generator=g) for f in schema.categorical], dim=1)
+    dense = torch.randn(rows, len(schema.numeric), generator=g)
+    labels = torch.randint(0, 2, (rows, len(schema.tasks)), generator=g).float()
+    return Batch(Inputs(ids, dense), labels, None, torch.arange(rows))
+
+
+def small_space(**changes: object) -> SearchSpace:
+    """Three experts of two blocks over every kind of candidate."""
+    plain = {
+        "name": "tiny",
+        "source": "made for tests",
+        "embedding_dim": 4,
+        "interaction": ("product(inner)", "product(outer)", "cross(2)", "self_attention(2)", "mlp(8)", "skip"),
+        "expert": ("gate", "mlp(4)", "mlp(8)", "conv1d(3)", "skip"),
+        "num_experts": 3,
+        "num_blocks": 2,
+        "expert_dim": 8,
+        "towers": (6,),
+    }
+    return SearchSpace(**{**plain, **changes})
+
+
+def write_dataset(folder: Path, rows: int = 600, seed: int = 0, first_field: str = "user", missing: float = 0.1) -> Path:
+    """A CSV with two categorical fields, a number and two learnable binary tasks, and its YAML; the YAML's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    user, item = rng.integers(0, 20, rows), rng.integers(0, 15, rows)
+    price = rng.normal(size=rows)
+    click = rng.random(rows) < 1 / (1 + np.exp(-(0.3 * (user - 10) + price)))
+    buy = rng.random(rows) < 1 / (1 + np.exp(-(0.4 * (item - 7) - price)))
+    frame = pd.DataFrame({first_field: user, "item": item, "price": price, "click": click.astype(int), "buy": buy.astype(float)})
+    frame.loc[rng.random(rows) < missing, "buy"] = np.nan
+    frame.to_csv(folder / "rows.csv", index=False)
+    yaml = folder / "tiny.yaml"
+    yaml.write_text(
+        "name: tiny\n"
+        "files: {train: rows.csv}\n"
+        f"features:\n  - {{name: {first_field}, kind: categorical}}\n  - {{name: item, kind: categorical}}\n"
+        "  - {name: price, kind: numeric}\n"
+        "tasks:\n  - {name: click, label: click}\n  - {name: buy, label: buy}\n"
+        "split: {kind: random, train: 0.7, validation: 0.1, test: 0.2}\n"
+    )
+    return yaml
