@@ -194,6 +194,18 @@ class StagedFolder:
             _sync_folder(self.path.parent)
 
 
+@contextlib.contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A new hidden folder below `parent`, with all in it gone when the block ends."""
+    with _machine_faults(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".scratch.", suffix=".tmp", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder of the package's own making, with all in it."""
     with _machine_faults(path):

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from automtl.data.dataset import Categorical, DatasetConfig
 from automtl.data.sources import Piece, Reading
 from automtl.data.where import COMPARE, Comparison, parse_where
+from automtl.data.words import spread
 from automtl.errors import DataError
 
 MISSING_NUMBERS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
@@ -57,9 +58,9 @@ class Columns:
         column = self._piece.batch.column(name)
         if pa.types.is_dictionary(column.type):
             parsed = self._parse(name, column, truth or {})
-            values = parsed[column.indices.to_numpy()]
+            values = spread(parsed, column)
         else:
-            values = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+            values = np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
         infinite = np.isinf(values)
         if infinite.any():
             self.fail(name, infinite, "must be finite", "an infinite number", "mend the value, or leave it empty")
@@ -70,7 +71,7 @@ class Columns:
         missing = pc.is_in(words, value_set=pa.array(MISSING_NUMBERS, pa.string()))
         replaced = pa.array([truth.get(word, word) for word in words.to_pylist()], pa.string()) if truth else words
         try:
-            return pc.if_else(missing, None, replaced).cast(pa.float64()).to_numpy(zero_copy_only=False)
+            return np.asarray(pc.if_else(missing, None, replaced).cast(pa.float64()).to_numpy(zero_copy_only=False))
         except pa.ArrowInvalid:
             wrong = next(i for i, word in enumerate(replaced.to_pylist()) if not missing[i].as_py() and not _is_number(word))
             self.fail(name, column.indices.to_numpy() == wrong, "must be a number", repr(words[wrong].as_py()))
@@ -91,7 +92,7 @@ class Columns:
             column = parsed.take(column.indices)
         if column.null_count:
             self.fail(name, column.is_null().to_numpy(zero_copy_only=False), "must have a time in every row", "none")
-        return column.to_numpy()
+        return np.asarray(column.to_numpy())
 
     def _timestamps(self, name: str, column: pa.DictionaryArray) -> pa.Array:
         try:
@@ -105,10 +106,10 @@ class Columns:
         column, compare = self.text(comparison.column), COMPARE[comparison.sign]
         if isinstance(comparison.value, float):
             values = self.numbers(comparison.column, TRUTH)
-            return compare(values, comparison.value) & ~np.isnan(values)
+            return np.asarray(compare(values, comparison.value) & ~np.isnan(values))
         words = np.array(column.dictionary.to_pylist(), dtype=object)
         found = np.asarray(compare(words, comparison.value), dtype=bool) & np.asarray(words != "", dtype=bool)
-        return found[column.indices.to_numpy()]
+        return spread(found, column)
 
     def fail(self, name: str, rows: np.ndarray, rule: str, got: str, fix: str = "mend the value") -> NoReturn:
         """Refuse the first of the marked rows."""
@@ -127,7 +128,7 @@ def transformed(columns: Columns, name: str, values: np.ndarray, transform: str)
     low = values <= -1
     if low.any():
         columns.fail(name, low, "must be above -1 for log1p", str(values[np.argmax(low)]), "mend the value, or leave out the transform")
-    return np.log1p(values)
+    return np.asarray(np.log1p(values))
 
 
 def _is_number(word: str) -> bool:

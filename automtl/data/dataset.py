@@ -44,9 +44,9 @@ class TaskConfig(Strict):
     name: Name
     label: Name = Setting(description="The label's column.")
     kind: Literal["binary", "regression", "multiclass"] = "binary"
-    weight: float = Setting(1.0, gt=0, allow_inf_nan=False, description="The task's share in the loss, before the shares are made to sum to 1.")
-    where: str | None = Setting(None, description="The rows that the task exists on, as in `is_click == 1`; the others have no label.")
-    transform: Literal["none", "log1p"] = Setting("none", description="Regression: what is done to the label first; losses and metrics are of the result.")
+    weight: float = Setting(1.0, gt=0, allow_inf_nan=False, description="Share in the loss, before the shares are made to sum to 1.")
+    where: str | None = Setting(None, description="The rows that the task exists on, as in `is_click == 1`.")
+    transform: Literal["none", "log1p"] = Setting("none", description="Regression: done to the label before anything else.")
     sample_weight: Name | None = Setting(None, description="A column of weights of the rows, for this task.")
 
     @field_validator("where")
@@ -72,7 +72,7 @@ class Split(Strict):
     validation: float = Setting(0.1, ge=0, lt=1, description="0: a tenth of the training rows is taken.")
     test: float = Setting(0.1, gt=0, lt=1, description="Share of rows (time: the latest).")
     column: Name | None = Setting(None, description="The column of time or of users; random: equal values go together.")
-    test_to_validation: float = Setting(0.0, ge=0, lt=1, description="kind files: the share of the test file's rows that becomes the validation split.")
+    test_to_validation: float = Setting(0.0, ge=0, lt=1, description="kind files: share of the test rows that becomes validation.")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -145,7 +145,7 @@ class DatasetConfig(Strict):
     @model_validator(mode="after")
     def _no_outcome_among_features(self) -> Self:
         outcomes = {task.label: f"the label of task '{task.name}'" for task in self.tasks}
-        outcomes = {column: "one of outcome_columns" for column in self.outcome_columns} | outcomes
+        outcomes = dict.fromkeys(self.outcome_columns, "one of outcome_columns") | outcomes
         for feature in self.features:
             if feature.name in outcomes and feature.name not in self.allow_leak:
                 raise ValueError(

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from automtl.data.columns import TRUTH, Columns, plan_readings, transformed
 from automtl.data.dataset import Categorical, DatasetConfig, TaskConfig
 from automtl.data.hashing import hash_column, mix
-from automtl.data.sources import TEXT, Piece, float_text, map_words
+from automtl.data.sources import Piece
 from automtl.data.where import parse_where
+from automtl.data.words import TEXT, spread
 
 ROLES = ("train", "validation", "test")
 FLOAT = r"^[-+]?(\d+\.\d*|\.\d+|\d+(\.\d*)?[eE][-+]?\d+)$"
@@ -39,15 +40,6 @@ class FloatText:
     def names(self) -> tuple[str, ...]:
         """The columns that hold floats only."""
         return tuple(name for name, found in self._floats.items() if found and not self._texts[name])
-
-
-def canonical(column: pa.DictionaryArray) -> pa.DictionaryArray:
-    """A column of floats written as text, each in its canonical form."""
-    return map_words(column, pa.array([_canonical(word) for word in column.dictionary.to_pylist()], pa.string()))
-
-
-def _canonical(word: str) -> str:
-    return word if word.lstrip("-").isdecimal() else float_text(float(word or "nan"))
 
 
 class Digester:
@@ -116,7 +108,7 @@ class Digester:
 
 
 def _refuse_missing(columns: Columns, name: str, column: pa.DictionaryArray) -> None:
-    missing = np.array([word == "" for word in column.dictionary.to_pylist()], bool)[column.indices.to_numpy()]
+    missing = spread(np.array([word == "" for word in column.dictionary.to_pylist()], bool), column)
     if missing.any():
         columns.fail(name, missing, "must have a value in every row to split by", "none")
 
@@ -136,7 +128,8 @@ def _label(columns: Columns, task: TaskConfig) -> pa.Array:
         wrong = ~(np.isnan(values) | (values == 0) | (values == 1))
         if wrong.any():
             got = f"{values[np.argmax(wrong)]:g}"
-            columns.fail(task.label, wrong, f"must be 0, 1 or empty for the binary task '{task.name}'", got, "mend it, or use kind: multiclass")
+            rule = f"must be 0, 1 or empty for the binary task '{task.name}'"
+            columns.fail(task.label, wrong, rule, got, "mend the value, or use kind: multiclass")
     values = transformed(columns, task.label, values, task.transform)
     return pa.array(np.where(exists, values, np.nan))
 

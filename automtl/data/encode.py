@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from automtl.data.digest import canonical
 from automtl.data.schema import Field, Schema, Task
+from automtl.data.words import canonical, spread
 
 
 class Arrays(NamedTuple):
@@ -60,11 +60,11 @@ class Encoder:
     def _ids(self, field: Field, column: pa.DictionaryArray) -> np.ndarray:
         column = canonical(column) if field.float_text else column
         known = self._words[field.name].get_indexer(np.array(column.dictionary.to_pylist(), dtype=object))
-        return (known + 1).astype(np.int32)[column.indices.to_numpy()]
+        return spread((known + 1).astype(np.int32), column)
 
 
 def _labels(task: Task, column: pa.Array) -> np.ndarray:
     if task.kind != "multiclass":
         return np.asarray(column.to_numpy(zero_copy_only=False))
     index = {name: float(i) for i, name in enumerate(task.class_names)}
-    return np.array([index.get(word, np.nan) for word in column.dictionary.to_pylist()])[column.indices.to_numpy()]
+    return spread(np.array([index.get(word, np.nan) for word in column.dictionary.to_pylist()]), column)

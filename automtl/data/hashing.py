@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from automtl.data.words import spread
+
 HASH_KEY = "automtl-rows-v1!"  # the 16 bytes that pandas' hash of texts is keyed with
 
 
@@ -21,18 +23,18 @@ def mix(values: np.ndarray) -> np.ndarray:
 
 def hash_texts(texts: list[str]) -> np.ndarray:
     """One uint64 per text."""
-    return pd.util.hash_array(np.array(texts, dtype=object), hash_key=HASH_KEY, categorize=False)
+    return np.asarray(pd.util.hash_array(np.array(texts, dtype=object), hash_key=HASH_KEY, categorize=False))
 
 
 def hash_column(name: str, column: pa.Array) -> np.ndarray:
     """One uint64 per row for a column of texts (a dictionary array) or of numbers; equal values under other names differ."""
     salt = hash_texts([name])
     if pa.types.is_dictionary(column.type):
-        return mix(hash_texts(column.dictionary.to_pylist()) ^ salt)[column.indices.to_numpy()]
+        return spread(mix(hash_texts(column.dictionary.to_pylist()) ^ salt), column)
     values = column.to_numpy(zero_copy_only=False)
     if values.dtype.kind == "f":
         values = np.where(np.isnan(values), np.nan, values + 0.0)  # one NaN, one zero
-    return mix(mix(values.view(np.uint64)) ^ salt)
+    return mix(mix(np.asarray(values).view(np.uint64)) ^ salt)
 
 
 def share(keys: np.ndarray, seed: int, purpose: str) -> np.ndarray:

@@ -6,7 +6,6 @@ store's name before it is whole.
 """
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from automtl.data.dataset import DatasetConfig
 from automtl.data.digest import Digester
 from automtl.data.encode import Arrays, Encoder
 from automtl.data.fit import Fit
+from automtl.data.leakage import LeakCheck
 from automtl.data.schema import Schema
 from automtl.data.sources import Source, find_sources, fingerprint
 from automtl.data.split import ALPHA, SPLITS, Rule, split_rule
@@ -87,9 +87,18 @@ def _make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFold
             writer.write_table(vocabularies[field.name])
     say("encoding")
     encoder = Encoder(schema, {name: table["word"] for name, table in vocabularies.items()}, _weighted(config))
-    _write_rows(folder, schema, fit.part_rows, bool(_weighted(config)), ((encoder(b), _parts(rule, b)) for b in _unspool(folder)))
+    leaks = LeakCheck(config, schema, int(fit.part_rows[: ALPHA + 1].sum()))
+    _write_rows(folder, schema, fit.part_rows, bool(_weighted(config)), _encoded(folder, encoder, rule, leaks))
+    leaks.check()
     folder.discard(SPOOL)
     return fit.summary()
+
+
+def _encoded(folder: StagedFolder, encoder: Encoder, rule: Rule, leaks: LeakCheck) -> Iterator[tuple[Arrays, np.ndarray]]:
+    for batch in _unspool(folder):
+        arrays, parts = encoder(batch), _parts(rule, batch)
+        leaks.add(arrays, parts <= ALPHA, batch.column("hash").to_numpy())
+        yield arrays, parts
 
 
 def _weighted(config: DatasetConfig) -> frozenset[str]:
@@ -121,7 +130,7 @@ def _spool(
 
 def _unspool(folder: StagedFolder) -> Iterator[pa.RecordBatch]:
     """The digests again; read, not mapped, so that they do not count as memory held."""
-    with pa.OSFile(str(folder / SPOOL)) as stream:
+    with (folder / SPOOL).open("rb") as stream:
         yield from pa.ipc.open_stream(stream)
 
 

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from automtl.data.dataset import Csv, DatasetConfig
+from automtl.data.words import TEXT, as_text
 from automtl.errors import DataError, EnvironmentFault
 from automtl.strict import nearest
 
 Reading = Literal["text", "number", "time"]
-TEXT = pa.dictionary(pa.int32(), pa.string())
 TYPES: dict[Reading, pa.DataType] = {"text": TEXT, "number": pa.float64(), "time": pa.int64()}
 BLOCK_BYTES = 4 * 2**20
 BATCH_ROWS = 65536
@@ -142,37 +141,3 @@ def _convert(column: pa.Array, reading: Reading, path: Path, name: str) -> pa.Ar
         return column.cast(pa.timestamp("us")).cast(pa.int64()) if pa.types.is_temporal(column.type) else column.cast(pa.int64())
     except pa.ArrowException as error:
         raise DataError(f"{path}: column '{name}'", f"must be read as {reading}", _plain(error), "mend the column") from error
-
-
-def as_text(column: pa.Array) -> pa.DictionaryArray:
-    """Any column as text without nulls: whole floats lose their `.0`, null and NaN become "".
-
-    Raises:
-        pyarrow.ArrowException: a type without a text, such as a list.
-    """
-    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    indices, words = encoded.indices.cast(pa.int32()), encoded.dictionary
-    words = pa.array(map(float_text, words.to_pylist()), pa.string()) if pa.types.is_floating(words.type) else words.cast(pa.string())
-    if words.null_count:
-        words = words.fill_null("")
-    if indices.null_count:
-        indices = indices.fill_null(len(words))
-        words = pa.concat_arrays([words, pa.array([""], pa.string())])
-    return pa.DictionaryArray.from_arrays(indices, words)
-
-
-def float_text(value: float | None) -> str:
-    """The canonical text of a float: `1.0` -> `1`, `0.50` -> `0.5`, none and NaN -> ``."""
-    if value is None or value != value:
-        return ""
-    return str(int(value)) if value.is_integer() else repr(value)
-
-
-def map_words(column: pa.DictionaryArray, words: pa.Array) -> pa.DictionaryArray:
-    """The column with each word of its dictionary replaced; words may repeat."""
-    return pa.DictionaryArray.from_arrays(column.indices, words)
-
-
-def strip_words(column: pa.DictionaryArray) -> pa.DictionaryArray:
-    """The column without blanks around its words."""
-    return map_words(column, pc.utf8_trim_whitespace(column.dictionary))

@@ -1,6 +1,7 @@
 """The prepared rows on disk: NumPy arrays per split, memory-mapped; vocabularies in Arrow; every file with its checksum.
 
-    <store>/manifest.json  schema.json  vocabularies/<i>.arrow  train/{ids,dense,labels[,weights],alpha}.npy  validation/  test/
+Layout: manifest.json, schema.json, vocabularies/<i>.arrow, and train/, validation/, test/ with ids.npy, dense.npy, labels.npy,
+weights.npy (where a task is weighted); train/ also has alpha.npy.
 """
 
 import hashlib
@@ -117,7 +118,7 @@ class Store:
         names = [f.name for f in self.schema.categorical]
         if field not in names:
             raise ConfigError("field", "must be a categorical field of the data set", field, nearest(field, names))
-        with pa.OSFile(str(self.path / "vocabularies" / f"{names.index(field)}.arrow")) as stream:
+        with (self.path / "vocabularies" / f"{names.index(field)}.arrow").open("rb") as stream:
             return pa.ipc.open_file(stream).read_all()
 
     def _array(self, name: str) -> np.ndarray:
@@ -136,7 +137,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise ArtifactError(path, "must be as it was written", "another content", REMEDY)
     if manifest["format"] != FORMAT:
         raise ArtifactError(path, f"must be of format {FORMAT}", manifest["format"], REMEDY)
-    return manifest
+    return dict(manifest)
 
 
 def _check_file(path: Path, known: dict[str, Any], verify: bool) -> None:

@@ -41,7 +41,8 @@ def parse_where(text: str) -> tuple[Comparison, ...]:
     while True:
         match = _COMPARISON.match(text, position)
         if not match:
-            raise ValueError(f"where must be comparisons joined by 'and', as in: is_click == 1 and tab != \"ads\"; stuck at {text[position:][:40]!r}")
+            example = 'is_click == 1 and tab != "ads"'
+            raise ValueError(f"where must be comparisons joined by 'and', as in: {example}; stuck at {text[position:][:40]!r}")
         found.append(_comparison(match))
         position = match.end()
         if match["next"] != "and":

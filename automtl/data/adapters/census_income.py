@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from automtl.data.dataset import Csv
-from automtl.data.sources import Piece, Reading, map_words, read_pieces, strip_words
+from automtl.data.sources import Piece, Reading, read_pieces
+from automtl.data.words import map_words, strip_words
 from automtl.errors import DataError
 from automtl.strict import nearest
 
@@ -55,5 +56,6 @@ def _column(piece: Piece, name: str) -> pa.Array:
     words = column.dictionary.to_pylist()
     if source == "income_50k" and not INCOMES.keys() >= set(words):
         wrong = next(word for word in words if word not in INCOMES)
-        raise DataError(piece.path, f"the last of 42 columns must be one of {list(INCOMES)}", repr(wrong), "is this a Census-Income (KDD) file?")
+        rule = f"must have {' or '.join(INCOMES)} in the last of its {len(COLUMNS)} columns"
+        raise DataError(piece.path, rule, repr(wrong), "is this a Census-Income (KDD) file?")
     return map_words(column, pa.array(map(label, words), pa.string()))

@@ -1,0 +1,44 @@
+"""What is in a prepared data set, as plain data for people and machines."""
+
+from typing import Any
+
+from automtl.data.schema import Field, Task
+from automtl.data.split import SPLITS
+from automtl.data.store import Store
+
+
+def describe(store: Store) -> dict[str, Any]:
+    """Rows per split, fields, tasks and hashes; from the store's own records, so that no row is read.
+
+    A field's `missing_share` is the share of training rows without a value or with an id too rare to be known. A task's
+    `label_share` and `positive_rate` (binary, of the labelled rows) are per split, None where there is nothing to divide by.
+    """
+    rows = store.summary["rows"]
+    splits = {"train": rows["fit"] + rows["alpha"], "validation": rows["validation"], "test": rows["test"]}
+    return {
+        "name": store.schema.name,
+        "path": str(store.path),
+        "rows": {**splits, "fit": rows["fit"], "alpha": rows["alpha"]},
+        "fields": [_field(field, splits["train"]) for field in store.schema.fields],
+        "tasks": [_task(task, store.summary["tasks"][task.name], splits) for task in store.schema.tasks],
+        "hashes": {name: getattr(store.schema, name) for name in ("data_hash", "split_hash", "config_hash")},
+        "sources": store.sources,
+    }
+
+
+def _field(field: Field, train_rows: int) -> dict[str, Any]:
+    own = {"vocabulary_size": field.vocabulary_size} if field.kind == "categorical" else {"mean": field.mean, "std": field.std}
+    return {"name": field.name, "kind": field.kind, "missing_share": field.unknown_count / train_rows, **own}
+
+
+def _task(task: Task, counts: dict[str, Any], rows: dict[str, int]) -> dict[str, Any]:
+    labelled, positives = counts["labelled"], counts["positives"]
+    found: dict[str, Any] = {"name": task.name, "kind": task.kind, "weight": task.weight}
+    found["label_share"] = {split: labelled[split] / rows[split] for split in SPLITS}
+    if task.kind == "binary":
+        found["positive_rate"] = {split: positives[split] / labelled[split] if labelled[split] else None for split in SPLITS}
+    if task.kind == "regression":
+        found |= {"mean": task.mean, "std": task.std}
+    if task.kind == "multiclass":
+        found["classes"] = counts["classes"]
+    return found

@@ -1,0 +1,93 @@
+"""Columns that alone tell a label, found before anything is trained on them.
+
+Each feature's value is scored by the label's rate among the OTHER folds' rows of that value; a user's in-sample mean would look
+like a leak and is none. Only values with enough rows count, and the column that the data are split by is left out.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from automtl.data.dataset import DatasetConfig
+from automtl.data.encode import Arrays
+from automtl.data.hashing import share
+from automtl.data.schema import Schema
+from automtl.errors import DataError
+
+LEAK_AUC = 0.995
+MIN_ROWS = 20
+FOLDS = 5
+SAMPLE_ROWS = 400_000
+BINS = 256
+
+
+def cell_auc(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> float | None:
+    """Area under the ROC curve of cells of rows that share a score; None where one class is absent."""
+    _, rank = np.unique(scores, return_inverse=True)
+    positive, negative = np.bincount(rank, weights=positives), np.bincount(rank, weights=negatives)
+    pairs = positive.sum() * negative.sum()
+    below = np.cumsum(negative) - negative
+    return float((positive * (below + negative / 2)).sum() / pairs) if pairs else None
+
+
+def one_feature_auc(values: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float | None:
+    """Out-of-fold AUC of one column of small non-negative integers for a 0/1 label; NaN labels are left out."""
+    there = ~np.isnan(labels)
+    values, labels, folds = values[there], labels[there], folds[there]
+    size = int(values.max()) + 1 if len(values) else 0
+    cell = values.astype(np.int64) * FOLDS + folds
+    rows = np.bincount(cell, minlength=size * FOLDS).reshape(size, FOLDS).astype(np.float64)
+    positives = np.bincount(cell, weights=labels, minlength=size * FOLDS).reshape(size, FOLDS)
+    common = rows.sum(1) >= MIN_ROWS
+    rows, positives = rows[common], positives[common]
+    others, others_positive = rows.sum(1, keepdims=True) - rows, positives.sum(1, keepdims=True) - positives
+    mean = positives.sum() / max(rows.sum(), 1)
+    scores = np.where(others > 0, others_positive / np.maximum(others, 1), mean)
+    return cell_auc(scores.ravel(), positives.ravel(), (rows - positives).ravel())
+
+
+class LeakCheck:
+    """Gathers a sample of the training rows, by their hashes, and looks for leaks in it.
+
+    Args:
+        config: the data set.
+        schema: its fields and tasks.
+        train_rows: rows of the training split.
+    """
+
+    def __init__(self, config: DatasetConfig, schema: Schema, train_rows: int) -> None:
+        self._schema, self._rate = schema, SAMPLE_ROWS / max(train_rows, 1)
+        self._excused = {*config.allow_leak, config.split.column}
+        self._parts: list[tuple[np.ndarray, ...]] = []
+
+    def add(self, arrays: Arrays, train: np.ndarray, hashes: np.ndarray) -> None:
+        """Take in one batch; `train` marks the rows of the training split."""
+        mine = np.flatnonzero(train & (share(hashes, 0, "leak sample") < self._rate))
+        folds = (share(hashes[mine], 0, "leak fold") * FOLDS).astype(np.int64)
+        self._parts.append((arrays.ids[mine], arrays.dense[mine], arrays.labels[mine], folds))
+
+    def check(self) -> None:
+        """Refuse a feature that alone tells a binary label.
+
+        Raises:
+            DataError: there is one; the message names it.
+        """
+        ids, dense, labels, folds = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
+        for i, field in enumerate(self._schema.fields):
+            if field.name in self._excused:
+                continue
+            values = ids[:, i] if field.kind == "categorical" else _binned(dense[:, i - ids.shape[1]])
+            self._check_field(field.name, values, labels, folds)
+
+    def _check_field(self, name: str, values: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> None:
+        for task, label in zip(self._schema.tasks, labels.T, strict=True):
+            auc = one_feature_auc(values, label, folds) if task.kind == "binary" else None
+            if auc is not None and auc > LEAK_AUC:
+                rule = f"must not tell the label of task '{task.name}' by itself"
+                got = f"an out-of-fold AUC of {auc:.4f} from this column alone"
+                raise DataError(f"feature '{name}'", rule, got, "take it out, or name it in allow_leak if it is known before the outcome")
+
+
+def _binned(values: np.ndarray) -> np.ndarray:
+    edges: Sequence[float] | np.ndarray = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)))
+    return np.searchsorted(edges, values, side="right")

@@ -1,0 +1,77 @@
+"""Sums and counts over batches, the same to the last bit for any order of rows and files: counts are whole, sums exact."""
+
+from fractions import Fraction
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+COMPACT_ROWS = 2**20
+
+
+def exact_sum(values: np.ndarray) -> Fraction:
+    """The sum of finite floats without rounding, hence the same in any order."""
+    if not len(values):
+        return Fraction(0)
+    largest = float(np.abs(values).max())
+    if largest * len(values) < 2**53 and bool((values == np.rint(values)).all()):
+        return Fraction(int(values.sum()))  # whole numbers whose every partial sum is exact
+    mantissas, exponents = np.frexp(values)
+    whole = np.ldexp(mantissas, 53).astype(np.int64)
+    lowest = int(exponents.min())
+    bins = exponents - lowest
+    high = np.bincount(bins, weights=(whole >> 27).astype(np.float64))  # |high| <= 2^26: exact up to 2^27 rows
+    low = np.bincount(bins, weights=(whole & (2**27 - 1)).astype(np.float64))
+    total = sum((int(h) * 2**27 + int(x)) << i for i, (h, x) in enumerate(zip(high, low, strict=True)))
+    return Fraction(total) * Fraction(2) ** (lowest - 53)
+
+
+class Moments:
+    """Mean and (population) standard deviation of the values that are there."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum = self._squares = Fraction(0)
+
+    def add(self, values: np.ndarray) -> None:
+        """Take in one batch; NaN is missing."""
+        present = values[~np.isnan(values)]
+        self.count += len(present)
+        self._sum += exact_sum(present)
+        self._squares += exact_sum(present * present)
+
+    def result(self) -> tuple[float, float]:
+        """Mean and standard deviation; 0 and 1 without values, and 1 for a constant (its variance is rounding only)."""
+        if not self.count:
+            return 0.0, 1.0
+        mean = self._sum / self.count
+        variance = self._squares / self.count - mean * mean
+        return float(mean), float(variance) ** 0.5 if variance > mean * mean / 10**15 else 1.0
+
+
+class Vocabulary:
+    """Counts of a column's words in the training split."""
+
+    def __init__(self) -> None:
+        self._pending: list[pa.Table] = []
+        self._pending_rows = self._compact_rows = 0
+
+    def add(self, words: pa.Array, counts: np.ndarray) -> None:
+        """Take in one batch's distinct words."""
+        seen = counts > 0
+        self._pending.append(pa.table({"word": words.filter(pa.array(seen)), "count": counts[seen]}))
+        self._pending_rows += int(seen.sum())
+        if self._pending_rows > COMPACT_ROWS + 2 * self._compact_rows:
+            self._compact()
+
+    def _compact(self) -> pa.Table:
+        grouped = pa.concat_tables(self._pending).group_by("word").aggregate([("count", "sum")])
+        table = grouped.select(["word", "count_sum"]).rename_columns(["word", "count"])
+        self._pending, self._pending_rows, self._compact_rows = [table], table.num_rows, table.num_rows
+        return table
+
+    def result(self, min_count: int) -> pa.Table:
+        """Words seen often enough, the most frequent first, equal ones by text: word i has id i + 1."""
+        table = self._compact()
+        kept = table.filter(pc.and_(pc.greater_equal(table["count"], min_count), pc.not_equal(table["word"], "")))
+        return kept.sort_by([("count", "descending"), ("word", "ascending")]).combine_chunks()
