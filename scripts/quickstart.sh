@@ -25,10 +25,14 @@ step "retrain: the hand-made $BASELINE, by the same code -> $HAND_MADE" automtl 
 step "evaluate: both on the test rows, side by side" automtl evaluate "$RUN" "$HAND_MADE"
 step "picture: the architecture that was found -> $PICTURE" automtl show "$RUN" -o "$PICTURE"
 
+say "done in $((SECONDS / 60)) min $((SECONDS % 60)) s. Where to look next:"
 cat <<END
-== done in $((SECONDS / 60)) min $((SECONDS % 60)) s. Where to look next:
-   $PICTURE                    what was found
-   $RUN/search/metrics.jsonl   every epoch of the search; alphas.parquet and betas.parquet lie beside it
-   $VENV/bin/automtl --help    all commands
-   $VENV/bin/automtl data describe YOUR.csv --draft my_data.yaml    then: automtl search my_data.yaml --space $SPACE
+   $PICTURE
+      what was found
+   $RUN/search/
+      metrics.jsonl, alphas.parquet, betas.parquet: the search, epoch by epoch
+   $VENV/bin/automtl --help
+      all commands
+   $VENV/bin/automtl data describe YOUR.csv --draft my_data.yaml
+      your own data; then automtl search my_data.yaml --space $SPACE
 END
