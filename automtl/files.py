@@ -206,6 +206,12 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file of the package's own making."""
+    with _machine_faults(path):
+        path.unlink()
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder of the package's own making, with all in it."""
     with _machine_faults(path):

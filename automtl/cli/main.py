@@ -5,7 +5,7 @@ import traceback
 
 import typer
 
-from automtl.cli import data, evaluate, retrain, search, show, space
+from automtl.cli import data, evaluate, retrain, runs, search, show, space, status
 from automtl.cli.console import error
 from automtl.errors import AutoMTLError
 
@@ -17,11 +17,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data.app, name="data")
+app.add_typer(runs.app, name="runs")
 app.command("space")(space.run)
 app.command("search")(search.run)
 app.command("retrain")(retrain.run)
 app.command("evaluate")(evaluate.run)
 app.command("show")(show.run)
+app.command("status")(status.run)
 
 
 def main() -> None:

@@ -100,6 +100,7 @@ class RetrainPhase:
             seeds=asdict(self.session.seeds),
             data={"name": schema.name, "source": config.data.source, "hash": schema.data_hash, "split_hash": schema.split_hash},
             device=str(self.session.device),
+            planned_epochs=config.retrain.epochs,
             architecture=self.bound.name,
             sharing=self.bound.sharing.kind,
         )

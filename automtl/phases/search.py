@@ -132,6 +132,7 @@ class SearchPhase:
             seeds=asdict(self.session.seeds),
             data={"name": schema.name, "source": config.data.source, "hash": schema.data_hash, "split_hash": schema.split_hash},
             device=str(self.session.device),
+            planned_epochs=config.search.epochs,
             finished_epochs=0,
         )
 

@@ -1,0 +1,78 @@
+"""What Python users call: ``automtl.search`` and ``automtl.retrain``, by the same code as the commands."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from automtl.config import resolve
+from automtl.phases.retrain import RetrainResult
+from automtl.phases.retrain import retrain as _retrain
+from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.search import SearchResult
+from automtl.phases.search import search as _search
+from automtl.phases.session import Reporter
+
+
+def search(
+    dataset: str | Path,
+    *,
+    space: str | Path | None = None,
+    out: str | Path | None = None,
+    reporter: Reporter | None = None,
+    **settings: Any,
+) -> SearchResult:
+    """Search an architecture on a data set.
+
+    >>> automtl.search("clicks.yaml", space="automtl_small", search={"epochs": 3}, seed=1)  # doctest: +SKIP
+
+    Args:
+        dataset: a shipped data set's name, or the path of a data set's YAML file.
+        space: a shipped space's name, or a path; default "automtl".
+        out: the run's folder; it must not exist. Default runs/<dataset>-<space>-<n>.
+        reporter: told how it goes on; default no one.
+        settings: sections of the configuration, such as ``search={"epochs": 3}`` or ``seed=1``.
+
+    Raises:
+        AutoMTLError: see ``automtl.errors``.
+    """
+    config = resolve(source=str(dataset), space=None if space is None else str(space), flags=settings)
+    return _search(config, out=None if out is None else Path(out), reporter=reporter)
+
+
+def retrain(
+    source: str | Path,
+    *,
+    data: str | Path | None = None,
+    sharing: str | None = None,
+    seeds: Sequence[int] = (0,),
+    out: str | Path | None = None,
+    reporter: Reporter | None = None,
+    **settings: Mapping[str, Any],
+) -> list[RetrainResult]:
+    """Train an architecture from fresh weights, once per seed.
+
+    >>> automtl.retrain("mmoe", data="census_income", seeds=[0, 1, 2])  # doctest: +SKIP
+
+    Args:
+        source: a searched run's folder, an architecture file, or a shipped architecture's name.
+        data: the data set; a searched run knows its own.
+        sharing: another sharing kind to plug in.
+        seeds: of the models.
+        out: the run's folder for a hand-made model.
+        reporter: told how it goes on; default no one.
+        settings: sections of the configuration, such as ``retrain={"epochs": 10}``.
+
+    Raises:
+        AutoMTLError: see ``automtl.errors``.
+    """
+    plan = plan_retrain(
+        str(source),
+        data=None if data is None else str(data),
+        sharing=sharing,
+        config_file=None,
+        sets=(),
+        flags=settings,
+        out=None if out is None else Path(out),
+    )
+    seeded = [plan.config.model_copy(update={"seed": seed}) for seed in seeds]
+    return [_retrain(plan.architecture, config, run=plan.run, label=plan.label, reporter=reporter) for config in seeded]

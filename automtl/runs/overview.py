@@ -1,0 +1,56 @@
+"""What lies in a folder of runs: every phase with its state, and what can be removed without losing a result."""
+
+from pathlib import Path
+from typing import Any
+
+from automtl import files
+from automtl.errors import ArtifactError
+from automtl.runs.manifest import Manifest
+from automtl.runs.run_dir import PhaseDir
+
+
+def phases(folder: Path) -> list[PhaseDir]:
+    """All phase folders under a folder of runs, by name.
+
+    Raises:
+        ArtifactError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise ArtifactError(folder, "must be a folder of runs", "no such folder", "name the folder, or run `automtl search` first")
+    found = [*folder.glob("*/search/manifest.json"), *folder.glob("*/retrain/*/manifest.json")]
+    return [PhaseDir(path.parent) for path in sorted(found)]
+
+
+def overview(folder: Path) -> list[dict[str, Any]]:
+    """One row per phase: run, phase, state, data, start, megabytes."""
+    rows = []
+    for phase in phases(folder):
+        held = Manifest.read(phase.manifest).values
+        size = sum(f.stat().st_size for f in phase.path.rglob("*") if f.is_file())
+        run, name = _names(phase, folder)
+        data = held.get("data", {}).get("name", "")
+        rows.append({"run": run, "phase": name, "state": held["state"], "data": data, "start": held["start"], "megabytes": size / 2**20})
+    return rows
+
+
+def _names(phase: PhaseDir, folder: Path) -> tuple[str, str]:
+    parts = phase.path.relative_to(folder).parts
+    return parts[0], "/".join(parts[1:])
+
+
+def cleanable(folder: Path) -> list[Path]:
+    """Failed phases, and last checkpoints of finished searches."""
+    found = []
+    for phase in phases(folder):
+        state = phase.state()
+        last = phase.checkpoint("last")
+        if state == "failed":
+            found.append(phase.path)
+        elif state == "done" and phase.path.name == "search" and last.exists():
+            found.append(last)
+    return found
+
+
+def remove(path: Path) -> None:
+    """Remove what ``cleanable`` named."""
+    files.remove_folder(path) if path.is_dir() else files.remove_file(path)

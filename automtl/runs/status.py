@@ -1,0 +1,82 @@
+"""How a run goes: read from its files alone, while another process writes them or long after."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from automtl import files
+from automtl.errors import ArtifactError
+from automtl.runs.manifest import Manifest, now
+from automtl.runs.run_dir import PhaseDir, RunDir
+
+
+def status(source: Path) -> list[dict[str, Any]]:
+    """One mapping per phase at `source`, a run folder or a phase folder.
+
+    Raises:
+        ArtifactError: no such folder, or no phase in it.
+    """
+    if (source / "manifest.json").exists():
+        return [_phase(PhaseDir(source))]
+    run = RunDir(source)
+    found = ([run.search] if run.search.manifest.exists() else []) + run.retrains()
+    if not found:
+        raise ArtifactError(
+            source, "must be a run folder", "no phase in it" if source.exists() else "no such folder", "see `automtl runs list`"
+        )
+    return [_phase(phase) for phase in found]
+
+
+def _phase(phase: PhaseDir) -> dict[str, Any]:
+    held = Manifest.read(phase.manifest).values
+    lines = phase.read_metrics()
+    last = lines[-1] if lines else None
+    found: dict[str, Any] = {"phase": str(phase.path), "state": held["state"], "data": held["data"]["name"], "seed": held["seed"]}
+    found["start"], found["end"] = held["start"], held["end"]
+    found["epoch"] = f"{last['epoch'] + 1} of {held['planned_epochs']}" if last else f"0 of {held['planned_epochs']}"
+    if held["state"] == "running":
+        found["left_s_at_most"] = _left(held, last)
+    if last is not None:
+        found["train_loss"], found["validation_loss"] = last["loss"]["total"], last["validation"]["loss"]
+        found["validation"] = {task: _headline(metrics) for task, metrics in last["validation"]["tasks"].items()}
+    checkpoint = next((c for c in (phase.checkpoint("last"), phase.checkpoint("best")) if c.exists()), None)
+    found["checkpoint"] = None if checkpoint is None else f"{checkpoint} of {_when(checkpoint)}"
+    found["verdict"] = _verdict(phase, held)
+    return found
+
+
+def _left(held: dict[str, Any], last: dict[str, Any] | None) -> float | None:
+    """Seconds to the planned end at the rate so far; None before the first epoch."""
+    if last is None:
+        return None
+    spent = (datetime.fromisoformat(now()) - datetime.fromisoformat(held["start"])).total_seconds()
+    done = last["epoch"] + 1
+    return float(round(spent / done * (held["planned_epochs"] - done)))
+
+
+def _headline(metrics: dict[str, float | None]) -> str:
+    for name in ("auc", "rmse", "accuracy"):
+        value = metrics.get(name)
+        if value is not None:
+            return f"{name} {value:.4f}"
+    return "undefined"
+
+
+def _when(path: Path) -> str:
+    return datetime.fromtimestamp(path.stat().st_mtime).isoformat(sep=" ", timespec="seconds")
+
+
+def _verdict(phase: PhaseDir, held: dict[str, Any]) -> str | None:
+    """How an ended phase came out, in words."""
+    state = held["state"]
+    if state == "failed":
+        return f"failed: {held.get('error', 'no reason kept')}"
+    if state == "interrupted":
+        return "interrupted; go on with `automtl search ... --resume`" if phase.path.name == "search" else "interrupted"
+    if state == "running":
+        return None
+    if phase.results.exists():
+        results = files.read_json(phase.results)
+        part = "test" if "test" in results else "validation"
+        return f"{part} MTL-Loss {results[part]['loss']:.5f}; best epoch {', '.join(str(e + 1) for e in results['best_epochs'])}"
+    return f"architecture derived after {held['finished_epochs']} epochs" + (", at the time limit" if state == "time_limited" else "")
