@@ -29,7 +29,8 @@ class FloatText:
 
     def see(self, name: str, words: pa.Array) -> None:
         """Take in the words of one batch."""
-        if self._texts[name]:
+        words = words.filter(pc.invert(pc.ascii_is_decimal(words)))
+        if self._texts[name] or not len(words):
             return
         floats = pc.match_substring_regex(words, FLOAT)
         others = pc.invert(pc.or_(floats, pc.match_substring_regex(words, WHOLE_OR_MISSING)))

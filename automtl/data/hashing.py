@@ -1,16 +1,17 @@
-"""Hashes of rows by their content, so that a split depends on what a row says and never on where it stands in which file.
+"""Hashes of texts, numbers and rows by their content, so that a split depends on what a row says and never on where it stands.
 
 These numbers decide who is in the test split: a change here is a change of everyone's splits, and `tests/data/test_hashing.py`
 holds golden values against it.
 """
 
+import hashlib
+
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from automtl.data.words import spread
 
-HASH_KEY = "automtl-rows-v1!"  # the 16 bytes that pandas' hash of texts is keyed with
+LONG_BYTES = 256
 
 
 def mix(values: np.ndarray) -> np.ndarray:
@@ -21,16 +22,36 @@ def mix(values: np.ndarray) -> np.ndarray:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def hash_texts(texts: list[str]) -> np.ndarray:
-    """One uint64 per text."""
-    return np.asarray(pd.util.hash_array(np.array(texts, dtype=object), hash_key=HASH_KEY, categorize=False))
+def hash_words(words: pa.Array) -> np.ndarray:
+    """One uint64 per text of a string array without nulls: its length, then its bytes, eight at a time, through `mix`."""
+    buffers = words.buffers()
+    offsets = np.frombuffer(buffers[1], np.int32, len(words) + 1, words.offset * 4).astype(np.int64)
+    data = np.frombuffer(buffers[2] or b"", np.uint8)
+    padded = np.concatenate([data[offsets[0] : offsets[-1]], np.zeros(8, np.uint8)])
+    starts, lengths = offsets[:-1] - offsets[0], np.diff(offsets)
+    eights = np.ndarray((len(padded) - 7,), np.dtype("<u8"), padded, strides=(1,))
+    hashes = mix(lengths.astype(np.uint64))
+    for done in range(0, min(int(lengths.max(initial=0)), LONG_BYTES), 8):
+        open_words = np.flatnonzero((lengths > done) & (lengths <= LONG_BYTES))
+        unused = np.maximum(8 - (lengths[open_words] - done), 0).astype(np.uint64) * np.uint64(8)
+        eight = (eights[starts[open_words] + done] << unused) >> unused
+        hashes[open_words] = mix(hashes[open_words] ^ eight)
+    for long in np.flatnonzero(lengths > LONG_BYTES):
+        text = padded[starts[long] : starts[long] + lengths[long]].tobytes()
+        hashes[long] = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+    return hashes
+
+
+def hash_text(text: str) -> np.ndarray:
+    """(1,) uint64 of one text."""
+    return hash_words(pa.array([text], pa.string()))
 
 
 def hash_column(name: str, column: pa.Array) -> np.ndarray:
     """One uint64 per row for a column of texts (a dictionary array) or of numbers; equal values under other names differ."""
-    salt = hash_texts([name])
+    salt = hash_text(name)
     if pa.types.is_dictionary(column.type):
-        return spread(mix(hash_texts(column.dictionary.to_pylist()) ^ salt), column)
+        return spread(mix(hash_words(column.dictionary) ^ salt), column)
     values = column.to_numpy(zero_copy_only=False)
     if values.dtype.kind == "f":
         values = np.where(np.isnan(values), np.nan, values + 0.0)  # one NaN, one zero
@@ -39,5 +60,5 @@ def hash_column(name: str, column: pa.Array) -> np.ndarray:
 
 def share(keys: np.ndarray, seed: int, purpose: str) -> np.ndarray:
     """A uniform number in [0, 1) per key; independent for each seed and purpose."""
-    salt = hash_texts([f"{purpose}:{seed}"])
+    salt = hash_text(f"{purpose}:{seed}")
     return (mix(mix(keys ^ salt)) >> np.uint64(11)).astype(np.float64) * 2.0**-53
