@@ -149,8 +149,8 @@ def test_packages_equal_the_tree() -> None:
 def test_package_data_covers_every_shipped_file() -> None:
     patterns = {name: lines(text.replace(",", "\n")) for name, text in setup()["options.package_data"].items()}
     shipped = {p for name, globs in patterns.items() for g in globs for p in package_folders()[name].glob(g)}
-    there = {p for folder in package_folders().values() for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
-    assert sorted(p for p in there - shipped if p.suffix != ".py") == []
+    there = {p for folder in package_folders().values() for p in folder.rglob("*") if p.is_file() and p.suffix not in {".py", ".pyc"}}
+    assert sorted(p for p in there - shipped if not any(part.startswith(".") for part in p.relative_to(ROOT).parts)) == []
 
 
 def test_pins_cover_the_ranges() -> None:
