@@ -14,6 +14,7 @@ while [ -e "runs/quickstart-$n" ] || [ -e "runs/quickstart-$n-$BASELINE" ]; do n
 RUN=runs/quickstart-$n
 HAND_MADE=$RUN-$BASELINE
 PICTURE=$RUN/architecture.png
+ALPHAS=$RUN/alphas.png
 
 make_venv ""
 automtl() { "$VENV/bin/automtl" "$@"; }
@@ -24,15 +25,16 @@ step "retrain: what was found, from fresh weights" automtl retrain "$RUN"
 step "retrain: the hand-made $BASELINE, by the same code -> $HAND_MADE" automtl retrain "$BASELINE" --data "$DATA" --out "$HAND_MADE"
 step "evaluate: both on the test rows, side by side" automtl evaluate "$RUN" "$HAND_MADE"
 step "picture: the architecture that was found -> $PICTURE" automtl show "$RUN" -o "$PICTURE"
+step "picture: how the alphas of the search went -> $ALPHAS" automtl show "$RUN" --what alphas -o "$ALPHAS"
 
 say "done in $((SECONDS / 60)) min $((SECONDS % 60)) s. Where to look next:"
 cat <<END
-   $PICTURE
-      what was found
+   $PICTURE, $ALPHAS
+      what was found, and how
    $RUN/search/
       metrics.jsonl, alphas.parquet, betas.parquet: the search, epoch by epoch
    $VENV/bin/automtl --help
       all commands
-   $VENV/bin/automtl data describe YOUR.csv --draft my_data.yaml
-      your own data; then automtl search my_data.yaml --space $SPACE
+   README.md, "A first search on your own file"
+      the same on your own data
 END
