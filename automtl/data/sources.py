@@ -103,11 +103,13 @@ def _plain(error: BaseException) -> str:
 
 
 def _open(path: Path, readings: Mapping[str, Reading], csv: Csv) -> Iterator[pa.RecordBatch]:
-    if path.suffix in PARQUET:
-        file = pq.ParquetFile(path)
+    return _open_parquet(path, readings) if path.suffix in PARQUET else _open_csv(path, readings, csv)
+
+
+def _open_parquet(path: Path, readings: Mapping[str, Reading]) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path) as file:
         _check_columns(path, file.schema_arrow.names, readings)
-        return iter(file.iter_batches(batch_size=BATCH_ROWS, columns=list(readings)))
-    return _open_csv(path, readings, csv)
+        yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(readings))
 
 
 def _open_csv(path: Path, readings: Mapping[str, Reading], csv: Csv) -> Iterator[pa.RecordBatch]:

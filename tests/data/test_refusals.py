@@ -1,0 +1,128 @@
+"""Data that cannot be meant: a clear error with file, row and column, and nothing left behind."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from automtl.data.dataset import load_dataset
+from automtl.data.prepare import prepare
+from automtl.errors import AutoMTLError, ConfigError, DataError
+from tests.data.tables import FEATURES, TASKS, dataset, frame
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def text_of(change: Change) -> str:
+    return change(frame(50)).to_csv(index=False)
+
+
+def cell(row: int, column: str, value: object) -> Change:
+    """The table with one cell (rows count from 1) replaced."""
+    return lambda table: table.astype({column: object}).assign(**{column: lambda t: t[column].where(t.index != row - 1, value)})
+
+
+def refusal(folder: Path, content: str | bytes | None, **settings: object) -> AutoMTLError:
+    path = dataset(folder, **settings)
+    if content is not None:
+        (folder / "rows.csv").write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises((ConfigError, DataError)) as caught:
+        prepare(load_dataset(path), data_dir=folder / "data")
+    assert not any((folder / "data").rglob("*.*")), "no partial store"
+    assert caught.value.exit_code == 2
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "files.train: {folder}/rows.csv: must name a file, got none there"),
+        ("", "rows.csv: must have rows, got an empty file"),
+        ("user,tag,price,is_click,is_buy\n", "toy: fit rows: must not be empty, got rows: fit 0"),
+        (text_of(lambda t: t.drop(columns="is_buy")), "rows.csv: must have the column 'is_buy', got columns user, tag, price, is_click, time"),
+        (text_of(lambda t: t.rename(columns={"price": "prise"})), "did you mean 'prise'?"),
+        (text_of(lambda t: t.rename(columns={"time": "tag"})), "rows.csv: must have the column 'tag' once, got 2 times"),
+        (frame(50).to_csv(index=False, sep=";"), "must have the column 'user', got columns user;tag;price;is_click;is_buy;time"),
+        (text_of(cell(7, "is_click", 2)), "rows.csv, row 7, column 'is_click': must be 0, 1 or empty for the binary task 'click', got 2"),
+        (text_of(cell(9, "is_buy", "yes")), "rows.csv, row 9, column 'is_buy': must be a number, got 'yes'"),
+        (text_of(cell(5, "price", "inf")), "rows.csv, row 5, column 'price': must be finite, got an infinite number"),
+        (text_of(cell(5, "price", "cheap")), "invalid value 'cheap'"),
+        (text_of(lambda t: t.assign(is_click=0)), "task 'click': must have positives and negatives in the training split, got 0 positives"),
+        (text_of(lambda t: t.assign(is_buy=np.nan)), "task 'buy': must have labels in the training split, got none"),
+        (text_of(lambda t: t) + "1,2\n", "rows.csv: must be a readable table"),
+        (frame(50).to_csv(index=False).encode("utf-16"), "rows.csv: must"),
+        (b"user,tag,price,is_click,is_buy\n1,\xff\xfe,1,0,1\n", "invalid UTF8"),
+    ],
+)
+def test_bad_tables(tmp_path: Path, content: str | bytes | None, message: str) -> None:
+    assert message.format(folder=tmp_path) in str(refusal(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"features": [{"name": "price", "kind": "numeric", "transform": "log1p"}]}, "row 3, column 'price': must be above -1 for log1p"),
+        ({"tasks": [{**TASKS[0], "sample_weight": "price"}]}, "row 3, column 'price': must be a weight of at least 0, got -2"),
+        ({"split": {"kind": "time", "column": "tag"}}, "column 'tag': must hold whole numbers, dates or times"),
+        ({"split": {"kind": "by_user", "column": "tag"}}, "column 'tag': must have a value in every row to split by, got none"),
+        ({"split": {"kind": "time", "column": "price"}}, "column 'price'"),
+        ({"adapter": "census"}, "adapter: must be known, got census; did you mean 'census_income'?"),
+        ({"tasks": [{"name": "k", "label": "is_click", "kind": "multiclass", "where": "is_click == 0"}]}, "must have at least 2 classes"),
+        ({"tasks": [{**TASKS[0], "where": "tag == 'none such'"}]}, "task 'click': must have labels in the training split"),
+    ],
+)
+def test_bad_settings_for_the_data(tmp_path: Path, settings: dict[str, object], message: str) -> None:
+    table = frame(50).astype({"price": object})
+    table.loc[2, "price"] = -2
+    assert message in str(refusal(tmp_path, table.to_csv(index=False), **settings))
+
+
+def test_rows_are_counted_across_blocks_and_named_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("automtl.data.sources.BLOCK_BYTES", 500)
+    frame(100).to_csv(tmp_path / "a.csv", index=False)
+    cell(77, "is_click", 5)(frame(100)).to_csv(tmp_path / "b.csv", index=False)
+    error = refusal(tmp_path, None, files={"train": ["a.csv", "b.csv"]})
+    assert error.where == f"{tmp_path}/b.csv, row 77, column 'is_click'"
+
+
+def test_a_column_missing_in_one_part(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    frame(50).to_parquet(tmp_path / "parts" / "a.parquet")
+    frame(50).drop(columns="tag").to_parquet(tmp_path / "parts" / "b.parquet")
+    error = refusal(tmp_path, None, files={"train": "parts"})
+    assert f"{tmp_path}/parts/b.parquet: must have the column 'tag'" in str(error)
+
+
+def test_a_torn_gzip(tmp_path: Path) -> None:
+    frame(5000).to_csv(tmp_path / "rows.csv.gz", index=False)
+    whole = (tmp_path / "rows.csv.gz").read_bytes()
+    (tmp_path / "rows.csv.gz").write_bytes(whole[: len(whole) // 2])
+    assert "rows.csv.gz: must be a readable table" in str(refusal(tmp_path, None, files={"train": "rows.csv.gz"}))
+
+
+def test_plain_and_gzipped_at_once(tmp_path: Path) -> None:
+    frame(50).to_csv(tmp_path / "rows.csv.gz", index=False)
+    error = refusal(tmp_path, text_of(lambda t: t), files={"train": "rows.csv*"})
+    assert "must not be given both plain and gzipped" in str(error)
+
+
+def test_a_torn_parquet(tmp_path: Path) -> None:
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1 and then nothing")
+    assert "rows.parquet: must be a readable table" in str(refusal(tmp_path, None, files={"train": "rows.parquet"}))
+
+
+def test_a_list_is_no_category(tmp_path: Path) -> None:
+    frame(3).assign(tag=[["a"], ["b"], []]).to_parquet(tmp_path / "rows.parquet")
+    assert "rows.parquet: column 'tag': must be read as text" in str(refusal(tmp_path, None, files={"train": "rows.parquet"}))
+
+
+def test_a_leaking_feature_is_named(tmp_path: Path) -> None:
+    table = frame(2000)
+    table["seen"] = table["is_click"] * 30 + table.index % 7
+    features = [*FEATURES, {"name": "seen", "kind": "categorical"}]
+    error = refusal(tmp_path, table.to_csv(index=False), features=features)
+    assert "feature 'seen': must not tell the label of task 'click' by itself, got an out-of-fold AUC of 1.0000" in str(error)
+    path = dataset(tmp_path, features=features, allow_leak=["seen"])
+    assert len(prepare(load_dataset(path), data_dir=tmp_path / "data").schema.fields) == 4
