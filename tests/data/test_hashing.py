@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automtl.data.hashing import hash_column, hash_text, hash_words, mix, share
@@ -39,6 +39,7 @@ def share_by_hand(text: str, seed: int, purpose: str) -> float:
     return (slow_mix(slow_mix(slow_hash(text) ^ slow_hash(f"{purpose}:{seed}"))) >> 11) * 2.0**-53
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.text(max_size=40), st.text("ab", min_size=250, max_size=260)), max_size=20), st.integers(0, 3))
 def test_words_against_plain_python(words: list[str], skip: int) -> None:
     array = pa.array(words, pa.string()).slice(skip)

@@ -41,7 +41,7 @@ def refusal(folder: Path, content: str | bytes | None, **settings: object) -> Au
         (None, "files.train: {folder}/rows.csv: must name a file, got none there"),
         ("", "rows.csv: must have rows, got an empty file"),
         ("user,tag,price,is_click,is_buy\n", "toy: fit rows: must not be empty, got rows: fit 0"),
-        (text_of(lambda t: t.drop(columns="is_buy")), "rows.csv: must have the column 'is_buy', got columns user, tag, price, is_click, time"),
+        (text_of(lambda t: t.drop(columns="is_buy")), "rows.csv: must have the column 'is_buy', got columns user, tag, price, is_click"),
         (text_of(lambda t: t.rename(columns={"price": "prise"})), "did you mean 'prise'?"),
         (text_of(lambda t: t.rename(columns={"time": "tag"})), "rows.csv: must have the column 'tag' once, got 2 times"),
         (frame(50).to_csv(index=False, sep=";"), "must have the column 'user', got columns user;tag;price;is_click;is_buy;time"),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automtl.data.statistics import Moments, Vocabulary, exact_sum
@@ -15,6 +15,7 @@ from automtl.data.statistics import Moments, Vocabulary, exact_sum
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(FINITE, st.integers(-1000, 1000).map(float)), max_size=30))
 def test_exact_sum(values: list[float]) -> None:
     assert exact_sum(np.array(values, float)) == sum(map(Fraction, values), Fraction(0))

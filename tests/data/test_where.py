@@ -17,7 +17,10 @@ def test_numbers_texts_and_conjunctions() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a", "a == ", "a == b", "a == 1 or b == 2", "a == 1 and", "__import__('os')", "a == 1; b == 2", "1 == 1", "a == 1andb == 2", "a < 'x'"],
+    [
+        *("", "a", "a == ", "a == b", "a == 1 or b == 2", "a == 1 and", "__import__('os')"),
+        *("a == 1; b == 2", "1 == 1", "a == 1andb == 2", "a < 'x'"),
+    ],
 )
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="where"):
