@@ -16,10 +16,12 @@ LONG_BYTES = 256
 
 def mix(values: np.ndarray) -> np.ndarray:
     """The finaliser of splitmix64 (Steele et al. 2014): uint64 -> well-mixed uint64."""
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    mixed = np.asarray(values + np.uint64(0x9E3779B97F4A7C15))
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        mixed ^= mixed >> np.uint64(shift)
+        if factor > 1:
+            mixed *= np.uint64(factor)
+    return mixed
 
 
 def hash_words(words: pa.Array) -> np.ndarray:
@@ -55,7 +57,7 @@ def hash_column(name: str, column: pa.Array) -> np.ndarray:
     values = column.to_numpy(zero_copy_only=False)
     if values.dtype.kind == "f":
         values = np.where(np.isnan(values), np.nan, values + 0.0)  # one NaN, one zero
-    return mix(mix(np.asarray(values).view(np.uint64)) ^ salt)
+    return mix(np.asarray(values).view(np.uint64) ^ salt)
 
 
 def share(keys: np.ndarray, seed: int, purpose: str) -> np.ndarray:

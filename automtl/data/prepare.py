@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from automtl.data.adapters.registry import reader_of
+from automtl.data.ahead import ahead
 from automtl.data.dataset import DatasetConfig
 from automtl.data.digest import Digester
 from automtl.data.encode import Arrays, Encoder
@@ -77,7 +78,7 @@ def _make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFold
         say(f"float columns read as categorical text (1.0 -> 1): {', '.join(digester.float_text.names)}")
     say("counting words and fitting scalers on the training rows")
     fit = Fit(config, digester.float_text.names)
-    for batch in _unspool(folder):
+    for batch in ahead(_unspool(folder)):
         fit.add(batch, _parts(rule, batch))
     fit.check_rows()
     schema, vocabularies = fit.result(config_hash)
@@ -88,7 +89,7 @@ def _make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFold
     say("encoding")
     encoder = Encoder(schema, {name: table["word"] for name, table in vocabularies.items()}, _weighted(config))
     leaks = LeakCheck(config, schema, int(fit.part_rows[: ALPHA + 1].sum()))
-    _write_rows(folder, schema, fit.part_rows, bool(_weighted(config)), _encoded(folder, encoder, rule, leaks))
+    _write_rows(folder, schema, fit.part_rows, bool(_weighted(config)), ahead(_encoded(folder, encoder, rule, leaks)))
     leaks.check()
     folder.discard(SPOOL)
     return fit.summary()
@@ -116,7 +117,7 @@ def _spool(
     read, rows, times = reader_of(config), 0, list[np.ndarray]()
     with folder.stream(SPOOL, durable=False) as stream, pa.ipc.new_stream(stream, digester.schema) as writer:
         for role in dict.fromkeys(source.role for source in sources):
-            for piece in read([source.path for source in sources if source.role == role], digester.readings, config.csv):
+            for piece in ahead(read([source.path for source in sources if source.role == role], digester.readings, config.csv)):
                 digest = digester(piece, role)
                 writer.write_batch(digest)
                 if config.split.kind == "time":

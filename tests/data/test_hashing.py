@@ -1,6 +1,7 @@
 """Hashes decide splits: golden values, and an oracle in plain Python."""
 
 import hashlib
+import struct
 
 import numpy as np
 import pyarrow as pa
@@ -60,3 +61,10 @@ def test_shares_are_uniform_and_independent() -> None:
     one, two, three = share(keys, 0, "split"), share(keys, 1, "split"), share(keys, 0, "alpha")
     assert np.histogram(one, 10, (0, 1))[0].std() < 300  # binomial: 95
     assert np.abs(np.corrcoef([one, two, three])[np.triu_indices(3, 1)]).max() < 0.02
+
+
+def test_columns_against_plain_python() -> None:
+    words, numbers = pa.array(["b", "a", "b"]).dictionary_encode(), pa.array([1.5, -2.0])
+    assert hash_column("x", words).tolist() == [slow_mix(slow_hash(word) ^ slow_hash("x")) for word in "bab"]
+    bits = [struct.unpack("<Q", struct.pack("<d", number))[0] for number in (1.5, -2.0)]
+    assert hash_column("x", numbers).tolist() == [slow_mix(value ^ slow_hash("x")) for value in bits]
