@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -42,10 +43,11 @@ def _finite(value: Any) -> Any:
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; the first column left, the others right."""
+    """A table; columns of figures to the right, words to the left."""
     made = Table(title=escape(title), title_justify="left")
     for i, name in enumerate(header):
-        made.add_column(escape(name), justify="left" if i == 0 else "right", overflow="fold")
+        figures = all(re.match(r"[-+]?\d|-$", row[i]) for row in rows)
+        made.add_column(escape(name), justify="right" if figures else "left", overflow="fold")
     for row in rows:
         made.add_row(*(escape(cell) for cell in row))
     _out.print(made)

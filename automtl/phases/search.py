@@ -61,7 +61,7 @@ def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | N
         run = RunDir(resume)
     else:
         # everything that can be refused is refused before the folder appears
-        build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing)
+        build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing, generator=session.noise())
         run = RunDir.create(out, f"{session.schema.name}-{config.space.name}")
     return SearchPhase(session, run.search, config.space).run(resumed=resume is not None)
 

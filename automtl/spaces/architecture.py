@@ -175,7 +175,7 @@ class Architecture(Strict):
 
     def evolve(self, **changes: Any) -> "Architecture":
         """A checked copy with some values changed."""
-        return Architecture.model_validate({**dict(self), **changes})
+        return build(Architecture, {**dict(self), **changes}, f"architecture {self.name}".strip())
 
     def parts(self) -> tuple["Architecture", ...]:
         """The models to train apart: one per task for ``single_task``, else the architecture itself."""
