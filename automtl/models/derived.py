@@ -14,7 +14,8 @@ from automtl.sharing import SHARING_MODULES
 from automtl.sharing.base import SharingModule
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import Operation
-from automtl.spaces.slots import Slot, expert_for, layout, pool
+from automtl.spaces.plugs import expert_for, parts, pool
+from automtl.spaces.slots import Slot, layout
 
 
 class IndependentNets(nn.Module):
@@ -46,8 +47,8 @@ def build_model(
     bound = architecture.bind(schema)
     with seeded(seed):
         if bound.sharing.kind == "single_task":
-            parts = zip(bound.parts(), schema.tasks, strict=True)
-            return IndependentNets([_build(part, schema.only(task.name), sparse, generator) for part, task in parts])
+            apart = zip(parts(bound), schema.tasks, strict=True)
+            return IndependentNets([_build(part, schema.only(task.name), sparse, generator) for part, task in apart])
         return _build(bound, schema, sparse, generator)
 
 

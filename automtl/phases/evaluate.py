@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from automtl import files
 from automtl.config import RunConfig
 from automtl.errors import ArtifactError
@@ -14,7 +12,7 @@ from automtl.phases.retrain import load_net
 from automtl.phases.session import Reporter, Session, Silent, open_session
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, find_phase
-from automtl.strict import build
+from automtl.strict import build, load_yaml
 from automtl.training.evaluation import Evaluation, evaluate, predict
 
 
@@ -80,7 +78,7 @@ def session_of(folder: PhaseDir, device: str, reporter: Reporter) -> Session:
     Raises:
         ArtifactError: the data changed since the phase ran.
     """
-    config = build(RunConfig, yaml.safe_load(folder.config.read_text(encoding="utf-8")), folder.config)
+    config = build(RunConfig, load_yaml(folder.config), folder.config)
     runtime = config.runtime.model_copy(update={"device": device, "threads": None})
     session = open_session(config.model_copy(update={"runtime": runtime}), reporter)
     held = Manifest.read(folder.manifest).values["data"]["hash"]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -74,9 +74,9 @@ class Session:
         """The source of dropout and gate noise, on the device."""
         return torch.Generator(self.device).manual_seed(self.seeds.noise)
 
-    def batches(self, role: str, *, batch_size: int, seed: int) -> Batches:
+    def batches(self, role: Literal["fit", "alpha", "train"], *, batch_size: int, seed: int) -> Batches:
         """Shuffled batches of the "fit" or "alpha" rows, or of "train", which is both."""
-        index = {"fit": lambda: self.store.fit_index, "alpha": lambda: self.store.alpha_index, "train": lambda: None}[role]()
+        index = None if role == "train" else self.store.fit_index if role == "fit" else self.store.alpha_index
         rows = self.store.rows("train")
         return Batches(rows, batch_size=batch_size, index=self._cut(rows, index, batch_size), shuffle=True, seed=seed)
 

@@ -177,23 +177,6 @@ class Architecture(Strict):
         """A checked copy with some values changed."""
         return build(Architecture, {**dict(self), **changes}, f"architecture {self.name}".strip())
 
-    def parts(self) -> tuple["Architecture", ...]:
-        """The models to train apart: one per task for ``single_task``, else the architecture itself."""
-        if self.sharing.kind != "single_task":
-            return (self,)
-        assert self.tasks is not None, "only a bound architecture has parts"
-        return tuple(self._part(t) for t in range(len(self.tasks)))
-
-    def _part(self, task: int) -> "Architecture":
-        from automtl.spaces.slots import Slot, expert_for
-
-        assert self.tasks is not None
-        count = len(self.chosen[task]) if self.chosen is not None else 1
-        experts = tuple(Expert(blocks=self.experts[expert_for(self, Slot(0, task, i))].blocks) for i in range(count))
-        return self.evolve(
-            tasks=(self.tasks[task],), experts=experts, chosen=(tuple(range(count)),), sharing=Sharing(), ranking=None, choices={}
-        )
-
     def save(self, path: Path) -> None:
         """Write it as JSON, atomically."""
         files.write_json(path, self.model_dump(mode="json"))

@@ -4,7 +4,8 @@ import networkx as nx
 
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import SHARING
-from automtl.spaces.slots import Slot, expert_for, layout, pool
+from automtl.spaces.plugs import expert_for, pool
+from automtl.spaces.slots import Slot, layout
 
 
 def to_graph(architecture: Architecture) -> nx.DiGraph:

@@ -6,7 +6,8 @@ import pytest
 from automtl.errors import ArtifactError, ConfigError
 from automtl.spaces.architecture import Architecture, Expert, Ranked, Sharing, shipped_architectures
 from automtl.spaces.graph import to_graph
-from automtl.spaces.slots import Slot, expert_for, pool
+from automtl.spaces.plugs import expert_for, parts, pool
+from automtl.spaces.slots import Slot
 
 
 def schema(tasks=("click", "buy"), fields=("user", "item")):
@@ -56,11 +57,11 @@ def test_binding_a_template_and_refusing_other_data_by_name():
 
 
 def test_parts_are_one_model_per_task_for_single_task_only():
-    assert template().bind(schema()).parts() == (template().bind(schema()),)
-    parts = searched().evolve(sharing=Sharing(kind="single_task")).parts()
-    assert [[t.name for t in part.tasks] for part in parts] == [["click"], ["buy"]]
-    assert [e.blocks[0] for e in parts[0].experts] == ["mlp(48)", "mlp(16)"]  # click's chosen experts by rank
-    assert [e.blocks[0] for e in parts[1].experts] == ["mlp(64)", "mlp(16)"]
+    assert parts(template().bind(schema())) == (template().bind(schema()),)
+    apart = parts(searched().evolve(sharing=Sharing(kind="single_task")))
+    assert [[t.name for t in part.tasks] for part in apart] == [["click"], ["buy"]]
+    assert [e.blocks[0] for e in apart[0].experts] == ["mlp(48)", "mlp(16)"]  # click's chosen experts by rank
+    assert [e.blocks[0] for e in apart[1].experts] == ["mlp(64)", "mlp(16)"]
 
 
 def test_plug_in_rule():
