@@ -73,6 +73,11 @@ class RuntimeSection(Strict):
 
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto takes CUDA, then MPS, then the CPU.")
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of torch; default torch's own choice.")
+    precision: Literal["float32", "bfloat16", "auto"] = Field(
+        "float32", description="Of training's forward products; auto takes bfloat16 where the processor multiplies it in hardware."
+    )
+    allocator: Literal["keep", "default"] = Field("keep", description="keep: freed memory stays in the process (glibc); faster steps.")
+    compile: bool = Field(False, description="torch.compile the network; meant for GPUs, did not pay on CPUs.")
     eval_batch_size: int = Field(8192, ge=2, description="Rows per evaluation batch.")
     fast_dev_run: bool = Field(False, description="Two epochs of four batches, to see that everything runs.")
     time_limit_s: float | None = Field(None, gt=0, description="Stop after this many seconds and derive from what there is.")

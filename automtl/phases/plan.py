@@ -50,7 +50,7 @@ def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
     fit = session.batches("fit", batch_size=s.batch_size, seed=session.seeds.fit)
     alpha = session.batches("alpha", batch_size=s.batch_size, seed=session.seeds.alpha)
     same = {name: getattr(s, name) for name in DartsSettings.__dataclass_fields__ if name != "sharing_settings"}
-    strategy = Darts(net, schema, DartsSettings(**same, sharing_settings=config.sharing))
+    strategy = Darts(net, schema, DartsSettings(**same, sharing_settings=config.sharing), autocast=session.autocast)
     strategy.begin_epoch(0)
     cycle, times, last = alpha.cycle(), [], time.perf_counter()
     for event in run_epoch(lambda _, batch: strategy.step(next(cycle).to(session.device), batch), fit, epoch=0, device=session.device):

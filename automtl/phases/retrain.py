@@ -67,6 +67,8 @@ class RetrainPhase:
         self.session, self.folder, self.bound = session, folder, bound
         self.generator = session.noise()
         self.net = build_model(bound, session.schema, seed=session.seeds.weights, generator=self.generator).to(session.device)
+        if session.config.runtime.compile:
+            self.net.compile()
         self.samples, self._started = 0, time.monotonic()
 
     def run(self) -> RetrainResult:
@@ -99,7 +101,7 @@ class RetrainPhase:
             seed=config.seed,
             seeds=asdict(self.session.seeds),
             data={"name": schema.name, "source": config.data.source, "hash": schema.data_hash, "split_hash": schema.split_hash},
-            device=str(self.session.device),
+            machine=self.session.machine,
             planned_epochs=config.retrain.epochs,
             architecture=self.bound.name,
             sharing=self.bound.sharing.kind,
@@ -120,7 +122,7 @@ class _Part:
         self.settings = phase.session.config.retrain
         apart = [*net.sharing.optimizer_groups(), {"params": net.tables(), "weight_decay": 0.0}]
         groups = parameter_groups(net.parameters(), apart)
-        self.optimizer = torch.optim.Adam(groups, lr=self.settings.lr, weight_decay=self.settings.weight_decay)
+        self.optimizer = torch.optim.Adam(groups, lr=self.settings.lr, weight_decay=self.settings.weight_decay, fused=True)
         self.stopping = EarlyStopping("loss", patience=self.settings.patience)
         self.best: dict[str, torch.Tensor] = {}
 
@@ -144,7 +146,8 @@ class _Part:
     def _step(self, epoch: int, steps: int, step: int, batch: Batch) -> Losses:
         self.net.sharing.advance((epoch + step / steps) / self.settings.epochs)
         mine = self._mine(batch)
-        outputs = self.net(mine.inputs)
+        with self.phase.session.autocast():
+            outputs = self.net(mine.inputs)
         losses = multi_task_loss(self.tasks, outputs, mine.labels, mine.weights)
         extra = self.net.sharing.auxiliary_loss(outputs, mine.labels)
         (losses.total if extra is None else losses.total + extra).backward()  # type: ignore[no-untyped-call]

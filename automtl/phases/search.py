@@ -97,12 +97,16 @@ class SearchPhase:
             seed=self.session.seeds.weights,
             generator=self.generator,
         )
-        return net.to(self.session.device)
+        net.to(self.session.device)
+        if c.runtime.compile:
+            net.compile()
+        return net
 
     def _strategy(self, net: Supernet) -> Darts:
         s = self.session.config.search
         same = {name: getattr(s, name) for name in DartsSettings.__dataclass_fields__ if name != "sharing_settings"}
-        return Darts(net, self.session.schema, DartsSettings(**same, sharing_settings=self.session.config.sharing))
+        settings = DartsSettings(**same, sharing_settings=self.session.config.sharing)
+        return Darts(net, self.session.schema, settings, autocast=self.session.autocast)
 
     def run(self, *, resumed: bool = False) -> SearchResult:
         """Search to the planned end, or to the time limit."""
@@ -131,7 +135,7 @@ class SearchPhase:
             seed=config.seed,
             seeds=asdict(self.session.seeds),
             data={"name": schema.name, "source": config.data.source, "hash": schema.data_hash, "split_hash": schema.split_hash},
-            device=str(self.session.device),
+            machine=self.session.machine,
             planned_epochs=config.search.epochs,
             finished_epochs=0,
         )

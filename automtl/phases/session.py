@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from automtl.data.dataset import default_data_dir, load_dataset
 from automtl.data.prepare import prepare
 from automtl.data.schema import Schema
 from automtl.data.store import Rows, Store
-from automtl.errors import ConfigError
+from automtl.phases.machine import Autocast, autocast, set_up
 from automtl.training.loop import StepEvent
 
 DEV_BATCHES = 4
@@ -61,9 +61,19 @@ class Session:
 
     config: RunConfig
     store: Store
-    device: torch.device
+    machine: dict[str, Any]
     seeds: Seeds
     reporter: Reporter
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks run."""
+        return torch.device(self.machine["device"])
+
+    @property
+    def autocast(self) -> Autocast:
+        """The context of a training forward pass."""
+        return autocast(self.machine["precision"], self.device)
 
     @property
     def schema(self) -> Schema:
@@ -97,28 +107,12 @@ class Session:
 def open_session(config: RunConfig, reporter: Reporter | None = None) -> Session:
     """Set device and threads and open the prepared data, preparing it first where need be."""
     reporter = reporter or Silent()
-    device = resolve_device(config.runtime.device)
-    if config.runtime.threads is not None:
-        torch.set_num_threads(config.runtime.threads)
+    machine = set_up(config.runtime)
     store = open_store(config, reporter.say)
-    return Session(config, store, device, Seeds.of(config.seed), reporter)
+    return Session(config, store, machine, Seeds.of(config.seed), reporter)
 
 
 def open_store(config: RunConfig, say: Callable[[str], None]) -> Store:
     """The prepared store of a config's data set; prepared now where it is not yet."""
     folder = Path(config.data.dir) if config.data.dir else default_data_dir()
     return prepare(load_dataset(config.data.source), data_dir=folder, progress=say)
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device of a setting.
-
-    Raises:
-        ConfigError: this machine does not have it.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
-    if (device.type == "cuda" and not torch.cuda.is_available()) or (device.type == "mps" and not torch.backends.mps.is_available()):
-        raise ConfigError("runtime.device", "must be a device of this machine", name, "use --device cpu or auto")
-    return device

@@ -1,6 +1,7 @@
 """First-order DARTS over the supernet, alternating with weight steps (AutoMTL, Algorithm 1)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -53,15 +54,25 @@ class Darts:
         net: the supernet; its tables must give sparse gradients.
         schema: the data set's tasks.
         settings: hyper-parameters.
+        autocast: makes the context of each forward pass; losses and optimisers are outside.
     """
 
-    def __init__(self, net: Supernet, schema: Schema, settings: DartsSettings) -> None:
-        self.net, self.schema, self.settings = net, schema, settings
+    def __init__(
+        self,
+        net: Supernet,
+        schema: Schema,
+        settings: DartsSettings,
+        *,
+        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.net, self.schema, self.settings, self._autocast = net, schema, settings, autocast
         self.epoch = 0
         self._weights, self._tables = net.weights(), net.tables()
         self._alphas, self._betas = net.alpha_parameters(), net.beta_parameters()
         groups = parameter_groups(self._weights, net.sharing.optimizer_groups())
-        self._sgd = torch.optim.SGD(groups, lr=settings.weight_lr, momentum=settings.weight_momentum, weight_decay=settings.weight_decay)
+        self._sgd = torch.optim.SGD(
+            groups, lr=settings.weight_lr, momentum=settings.weight_momentum, weight_decay=settings.weight_decay, fused=True
+        )
         self._table_steps = [self._table_optimizer(table) for table in self._tables]
         self._alpha_adam = _adam(self._alphas, settings.alpha_lr, settings.alpha_decay)
         self._beta_adam = _adam(self._betas, settings.beta_lr, settings.beta_decay) if self._betas else None
@@ -95,7 +106,9 @@ class Darts:
         """First order: w and beta as they stand, their gradients not computed, running statistics untouched."""
         self._catch_up(batch)
         with frozen([*self._weights, *self._tables, *self._betas]), frozen_statistics(self.net):
-            losses = multi_task_loss(self.schema.tasks, self.net(batch.inputs), batch.labels, batch.weights)
+            with self._autocast():
+                outputs = self.net(batch.inputs)
+            losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
             losses.total.backward()  # type: ignore[no-untyped-call]
         self._alpha_adam.step()
         self._alpha_adam.zero_grad()
@@ -104,7 +117,8 @@ class Darts:
         still = [*self._alphas, *(self._betas if self.warming_up else [])]
         self._catch_up(batch)
         with frozen(still):
-            outputs = self.net(batch.inputs)
+            with self._autocast():
+                outputs = self.net(batch.inputs)
             losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
             loss = losses.total
             if self._betas and not self.warming_up:

@@ -1,0 +1,87 @@
+"""The machine as a phase finds and sets it: device, threads, precision, the C allocator."""
+
+import ctypes
+import platform
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+
+from automtl.config import RuntimeSection
+from automtl.errors import ConfigError
+
+# glibc's mallopt parameters (malloc.h)
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_KEEP_BYTES = 2**31 - 1
+
+Autocast = Callable[[], AbstractContextManager[Any]]
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of a setting; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        ConfigError: this machine does not have it.
+    """
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, there in here.items() if there)
+    device = torch.device(name)
+    if not here[device.type]:
+        raise ConfigError("runtime.device", "must be a device of this machine", name, "use --device cpu or auto")
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """The precision of training's products; "auto" takes bfloat16 where the device multiplies it in hardware.
+
+    Raises:
+        ConfigError: bfloat16 on a device without autocast for it.
+    """
+    if name == "auto":
+        return "bfloat16" if _fast_bfloat16(device) else "float32"
+    if name == "bfloat16" and device.type == "mps":
+        raise ConfigError("runtime.precision", "must be float32 on MPS", name, "use --set runtime.precision=float32")
+    return name
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def autocast(precision: str, device: torch.device) -> Autocast:
+    """Makes the context of a training forward pass; weights, moments, softmax, losses and optimisers stay float32."""
+    return partial(torch.autocast, device.type, dtype=torch.bfloat16) if precision == "bfloat16" else nullcontext
+
+
+def set_allocator(setting: str) -> str:
+    """Keep freed memory in the process, since glibc hands big tensors back to the kernel and faults in fresh pages each step.
+
+    Args:
+        setting: "keep" or "default".
+
+    Returns:
+        What is in force: "keep", or "default" (as asked, or since this is not glibc).
+    """
+    if setting == "default" or platform.libc_ver()[0] != "glibc":
+        return "default"
+    libc = ctypes.CDLL(None)
+    done = libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+    return "keep" if done else "default"
+
+
+def set_up(runtime: RuntimeSection) -> dict[str, Any]:
+    """Set threads and allocator once; what is in force, for the manifest."""
+    if runtime.threads is not None:
+        torch.set_num_threads(runtime.threads)
+    device = resolve_device(runtime.device)
+    return {
+        "device": str(device),
+        "precision": resolve_precision(runtime.precision, device),
+        "allocator": set_allocator(runtime.allocator),
+        "threads": torch.get_num_threads(),
+    }
