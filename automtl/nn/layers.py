@@ -33,21 +33,6 @@ class BatchNorm(nn.BatchNorm1d):
             return super().forward(input)
         return functional.batch_norm(input, None, None, self.weight, self.bias, training=True, eps=self.eps)
 
-    @torch.no_grad()
-    def track(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics towards a batch's, unless they are switched off: for a forward pass computed elsewhere.
-
-        Shape: mean and UNBIASED variance (W,).
-        """
-        if self.update_statistics:
-            assert self.running_mean is not None
-            assert self.running_var is not None
-            assert self.num_batches_tracked is not None
-            assert self.momentum is not None
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-            self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
-            self.num_batches_tracked.add_(1)
-
 
 def check_batch(x: Tensor) -> None:
     """Refuse a training batch that has no variance.

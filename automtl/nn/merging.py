@@ -4,6 +4,7 @@ Legend: B rows, W width, S candidates of one kind, H hidden units of all MLPs, k
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 import torch
@@ -43,23 +44,24 @@ class Group:
         Shape: base (W, B), outputs (S, W, B), offset (S, W) left out of the outputs -> (W, B).
         """
         total, mean, variance = normalised_sum(base, outputs, self.factor(), self.norms[0].eps)
-        track(self.norms, mean if offset is None else mean + offset.detach(), variance, outputs.shape[2])
+        track(self.norms, mean if offset is None else mean + offset, variance, outputs.shape[2])
         return total
 
     def add_dropped(self, base: Tensor, outputs: Tensor, offset: Tensor) -> Tensor:
         """`add_ended` with its shift and dropout: each candidate's outputs stay apart until they are masked."""
+        outputs = outputs.to(base.dtype)
         flat = outputs.flatten(0, 1).unsqueeze(0)  # (1, S W, B): torch normalises its middle dimension
         ended = functional.batch_norm(
             flat, None, None, self.factor().flatten(), self.shift().flatten(), training=True, eps=self.norms[0].eps
         ).view_as(outputs)
         with torch.no_grad():
             track(self.norms, outputs.mean(2) + offset, outputs.var(2, correction=0), outputs.shape[2])
-        for part, dropout in zip(ended, [ending.dropout for ending in self.endings], strict=True):
-            base = base + part * dropout.mask(part.t().shape, part.device).t().to(part.dtype).mul_(dropout.scale)
+        for part, ending in zip(ended, self.endings, strict=True):
+            base = base + ending.dropout(part.t().contiguous()).t()  # drawn as for rows first, like the plain candidate's
         return base
 
 
-def merged_sum(x: Tensor, groups: Mapping[str, Group], *, skip: Tensor, shifts: Tensor, dtype: torch.dtype) -> Tensor:
+def merged_sum(x: Tensor, groups: Mapping[str, Group], *, skip: Tensor, shifts: Tensor, **products: Any) -> Tensor:
     """All candidates of the groups, in training, and x itself times `skip`.
 
     Shape: (W, B) -> (W, B).
@@ -69,16 +71,18 @@ def merged_sum(x: Tensor, groups: Mapping[str, Group], *, skip: Tensor, shifts: 
         groups: "mlp", "convolution" and "gate"; one of the first two is not empty.
         skip: weight of x itself, a number.
         shifts: `shift_matrices` of the widest kernel.
-        dtype: of the MLPs' products.
+        products: the type of the MLPs' products, and whether their hidden units are kept; see `product_pair`.
     """
     mlps, convolutions, gates = groups["mlp"], groups["convolution"], groups["gate"]
     layer = LinearLayer(x, [*(m.inner.weight for m in mlps.modules), *_bands(convolutions.modules, shifts)])
     hidden = len(layer.weight) - len(convolutions.modules) * len(x)
     matrix, shift = _linear_part(layer, slice(hidden, None), convolutions, skip)
     shift = shift + sum(group.shift().sum(0) for group in (mlps, gates) if group.modules and not group.dropping)
+    if mlps.modules:  # BatchNorm removes their biases: a zero gradient, not none, so that weight decay still acts
+        shift = shift + 0 * torch.cat([linear.bias for m in mlps.modules for linear in (m.inner, m.outer)]).sum()
     out = torch.addmm(shift.unsqueeze(1), matrix, layer.centred)
     if mlps.modules:
-        out = _add_mlps(out, layer, slice(0, hidden), mlps, dtype)
+        out = _add_mlps(out, layer, slice(0, hidden), mlps, **products)
     if gates.modules:
         out = gates.add_ended(out, torch.stack([_gated(m.linear, x) for m in gates.modules]))
     return out
@@ -118,16 +122,14 @@ def _linear_part(layer: LinearLayer, rows: slice, convolutions: Group, skip: Ten
     return matrix + (scale.unsqueeze(2) * bands).sum(0), shift + convolutions.shift().sum(0)
 
 
-def _add_mlps(base: Tensor, layer: LinearLayer, rows: slice, mlps: Group, dtype: torch.dtype) -> Tensor:
+def _add_mlps(base: Tensor, layer: LinearLayer, rows: slice, mlps: Group, **products: Any) -> Tensor:
     """`base` plus all MLPs. Shape: (W, B) -> (W, B)."""
     inner, outer = ([getattr(m, name) for m in mlps.modules] for name in ("inner", "outer"))
     norms = [m.inner_norm for m in mlps.modules]
-    inner_bias, outer_bias = torch.cat([m.bias for m in inner]), torch.stack([m.bias for m in outer])
-    rstd = layer.rstd(rows, norms, inner_bias.detach())
+    inner_bias, outer_bias = torch.cat([m.bias.detach() for m in inner]), torch.stack([m.bias.detach() for m in outer])
+    rstd = layer.rstd(rows, norms, inner_bias)
     gamma, beta = torch.cat([norm.weight for norm in norms]), torch.cat([norm.bias for norm in norms])
-    outputs = product_pair(layer.centred, rstd, layer.weight[rows], gamma, beta, dtype, *(m.weight for m in outer))
-    # BatchNorm removes both biases; a zero gradient, not none, so that their weight decay still acts
-    base = base + 0 * (inner_bias.sum() + outer_bias.sum())
+    outputs = product_pair(layer.centred, rstd, layer.weight[rows], gamma, beta, [m.weight for m in outer], **products)
     return mlps.add_dropped(base, outputs, outer_bias) if mlps.dropping else mlps.add_ended(base, outputs, outer_bias)
 
 
@@ -157,9 +159,12 @@ def track(norms: Sequence[BatchNorm], means: Tensor, variances: Tensor, rows: in
 
     Shape: means and biased variances, the norms' features one after the other.
     """
-    if not any(norm.update_statistics for norm in norms):
+    moving: list[Any] = [norm for norm in norms if norm.update_statistics]
+    if not moving:
         return
-    sizes = [norm.num_features for norm in norms]
-    unbiased = variances.flatten() * (rows / (rows - 1))
-    for norm, mean, variance in zip(norms, torch.split(means.flatten(), sizes), torch.split(unbiased, sizes), strict=True):
-        norm.track(mean, variance)
+    sizes, scale = [norm.num_features for norm in norms], rows / (rows - 1)
+    kept = [norm.update_statistics for norm in norms]
+    for name, values in (("running_mean", means.flatten()), ("running_var", variances.flatten() * scale)):
+        parts = torch.split(values.to(getattr(moving[0], name).dtype), sizes)
+        torch._foreach_lerp_([getattr(norm, name) for norm in moving], list(compress(parts, kept)), moving[0].momentum)
+    torch._foreach_add_([norm.num_batches_tracked for norm in moving], 1)

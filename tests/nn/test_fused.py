@@ -1,0 +1,188 @@
+"""The fused choice block against the straightforward one: values, statistics, gradients, and what must not change."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from automtl.nn import folding
+from automtl.nn.fused import FusedChoiceBlock, make_choice_block
+from automtl.nn.interaction import build_interaction
+from automtl.nn.layers import frozen_statistics
+from automtl.nn.mixed import ChoiceBlock
+from automtl.nn.operations import build_operation
+from automtl.spaces.catalogue import Operation
+
+TABLE_1 = ["gate", *(f"mlp({h})" for h in (16, 32, 64, 128, 256, 512, 1024)), "conv1d(3)", "conv1d(5)", "conv1d(7)", "skip"]
+SMALL = ["gate", "mlp(16)", "mlp(32)", "conv1d(3)", "conv1d(7)", "skip"]
+INTERACTIONS = ["product(inner)", "product(outer)", "cross(2)", "self_attention(2)", "mlp(64)", "mlp(128)", "skip"]
+
+
+def plain_block(operations: list[str] = SMALL, width: int = 16, **settings) -> ChoiceBlock:
+    """A straightforward block in float64 whose parameters and statistics are all random."""
+    torch.manual_seed(0)
+    if operations is INTERACTIONS:
+        candidates = [build_interaction(Operation.parse(o), num_fields=3, dim=4, **settings) for o in operations]
+    else:
+        candidates = [build_operation(Operation.parse(o), width_in=width, **settings) for o in operations]
+    block = ChoiceBlock(candidates, alpha=nn.Parameter(torch.randn(len(operations)))).double()
+    block.auxiliary_skip = 0.3
+    for name, tensor in block.state_dict().items():
+        if "norm" in name and tensor.dim():
+            tensor.copy_(0.5 + torch.rand_like(tensor))
+    return block
+
+
+def fused_copy(block: ChoiceBlock, dtype: torch.dtype = torch.float64) -> ChoiceBlock:
+    fused = make_choice_block(copy.deepcopy(list(block.candidates)), alpha=nn.Parameter(block.alpha.detach().clone())).to(dtype)
+    fused.auxiliary_skip = block.auxiliary_skip
+    return fused
+
+
+def inputs(kind: str, *shape: int) -> Tensor:
+    rows = {"normal": 300, "shifted": 300, "two rows": 2}[kind]
+    x = torch.randn(rows, *shape, generator=torch.Generator().manual_seed(1)) + (100 if kind == "shifted" else 0)
+    return x.double()  # of float32 values: both types see the same numbers
+
+
+def run(block: ChoiceBlock, x: Tensor) -> dict[str, Tensor]:
+    """Output, gradients and running statistics of one step, in float64."""
+    leaf = x.to(block.alpha.dtype).requires_grad_()
+    out = block(leaf)
+    out.backward(torch.randn(out.shape, generator=torch.Generator().manual_seed(2)).to(out.dtype))
+    weights = {n: p for n, p in block.named_parameters() if n != "alpha" and p.grad is not None}
+    return {
+        "out": out.detach().double(),
+        "statistics": torch.cat([b.double() for n, b in block.named_buffers() if "running" in n]),
+        "x": leaf.grad.double(),
+        "alpha": block.alpha.grad.double(),
+        "weights": torch.cat([p.grad.flatten().double() for p in weights.values()]) if weights else torch.empty(0),
+    }
+
+
+def assert_equal(got: dict[str, Tensor], expected: dict[str, Tensor], *, values: float, gradients: float) -> None:
+    for name in ("out", "statistics"):
+        assert (got[name] - expected[name]).abs().max() <= values * expected[name].abs().max(), name
+    for name in ("x", "alpha", "weights"):
+        assert (got[name] - expected[name]).norm() <= gradients * expected[name].norm(), name
+
+
+# float32 is held against float64: at mean 100 the straightforward block's own float32 gradient is 3e-3 away from it
+TOLERANCES = {torch.float64: {"values": 1e-9, "gradients": 1e-9}, torch.float32: {"values": 1e-4, "gradients": 1e-3}}
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("kind", ["normal", "shifted", "two rows"])
+@pytest.mark.parametrize(("operations", "width"), [(SMALL, 16), (TABLE_1, 64), (["mlp(16)"], 5), (["conv1d(7)", "skip"], 3)])
+def test_equals_the_straightforward_block(operations, width, kind, dtype):
+    block = plain_block(operations, width)
+    fused = fused_copy(block, dtype)
+    assert isinstance(fused, FusedChoiceBlock)
+    assert_equal(run(fused, inputs(kind, width)), run(block, inputs(kind, width)), **TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("kind", ["normal", "two rows"])
+def test_interaction_block_fuses_its_mlps_among_the_others(kind):
+    block = plain_block(INTERACTIONS)
+    assert_equal(run(fused_copy(block), inputs(kind, 3, 4)), run(block, inputs(kind, 3, 4)), values=1e-9, gradients=1e-9)
+
+
+@pytest.mark.parametrize("operations", [SMALL, INTERACTIONS])
+def test_dropout_draws_and_drops_the_same(operations):
+    shape = (3, 4) if operations is INTERACTIONS else (16,)
+    block = plain_block(operations, dropout=0.3, generator=torch.Generator())
+    fused = fused_copy(block)
+    for each in (block, fused):  # the copy has a generator of its own
+        next(module for module in each.modules() if hasattr(module, "generator")).generator.manual_seed(5)
+    expected = run(block, inputs("normal", *shape))
+    assert_equal(run(fused, inputs("normal", *shape)), expected, values=1e-9, gradients=1e-9)
+    assert not torch.allclose(run(plain_block(operations), inputs("normal", *shape))["out"], expected["out"])
+
+
+@pytest.mark.parametrize("recompute", [True, False])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_chunks_and_recomputation_change_nothing(monkeypatch, recompute, frozen):
+    block = plain_block()
+    fused = fused_copy(block)
+    fused.recompute = recompute
+    for each in (block, fused):
+        for name, parameter in each.named_parameters():
+            parameter.requires_grad_(not frozen or name == "alpha")
+    monkeypatch.setattr(folding, "_CHUNK_BYTES", 48 * 8 * 128)  # 128 of the 300 rows: the last chunk is short
+    assert_equal(run(fused, inputs("normal", 16)), run(block, inputs("normal", 16)), values=1e-9, gradients=1e-9)
+    if frozen:
+        assert all(parameter.grad is None for name, parameter in fused.named_parameters() if name != "alpha")
+
+
+def test_statistics_stay_where_they_are_switched_off():
+    block = plain_block()
+    fused = fused_copy(block)
+    before = {name: buffer.clone() for name, buffer in fused.named_buffers()}
+    with frozen_statistics(fused):
+        torch.testing.assert_close(fused(inputs("normal", 16)), block(inputs("normal", 16)))
+    assert all(torch.equal(buffer, before[name]) for name, buffer in fused.named_buffers())
+    fused.candidates[1].inner_norm.update_statistics = False  # one alone
+    fused(inputs("normal", 16))
+    moved = {name for name, buffer in fused.named_buffers() if not torch.equal(buffer, before[name])}
+    assert not any("candidates.1.inner_norm" in name for name in moved)
+    assert {name for name in before if "num_batches" in name and "candidates.1.inner_norm" not in name} <= moved
+
+
+def test_evaluation_uses_running_statistics():
+    block = plain_block().eval()
+    fused = fused_copy(block).eval()
+    assert torch.equal(fused(inputs("normal", 16)), block(inputs("normal", 16)))
+    assert torch.equal(fused(inputs("normal", 16)[:1]), block(inputs("normal", 16)[:1]))
+
+
+def test_candidates_own_the_same_parameters_under_the_same_names():
+    block = plain_block()
+    assert list(fused_copy(block).state_dict()) == list(block.state_dict())
+
+
+def test_biases_before_a_batch_norm_get_a_zero_gradient():
+    fused = fused_copy(plain_block())
+    run(fused, inputs("normal", 16))
+    assert not fused.candidates[1].inner.bias.grad.any()
+    assert not fused.candidates[1].outer.bias.grad.any()
+
+
+def test_bfloat16_products_stay_near():
+    block = plain_block(TABLE_1, 64)
+    fused = fused_copy(block, torch.float32)
+    expected = run(block, inputs("normal", 64))
+    with torch.autocast("cpu", torch.bfloat16):
+        got = run(fused, inputs("normal", 64))
+    assert_equal(got, expected, values=0.02, gradients=0.15)
+    assert (got["out"] - expected["out"]).abs().max() > 1e-4 * expected["out"].abs().max()  # they were in bfloat16
+
+
+def test_blocks_in_a_row_share_one_alpha():
+    first, second = plain_block(), plain_block()
+    second.alpha = first.alpha
+    fused = [fused_copy(first), fused_copy(second)]
+    fused[1].alpha = fused[0].alpha
+    x = inputs("normal", 16)
+    second(first(x)).square().sum().backward()
+    fused[1](fused[0](x)).square().sum().backward()
+    torch.testing.assert_close(fused[0].alpha.grad, first.alpha.grad, rtol=1e-9, atol=1e-9)
+
+
+NO_GAIN = [(["gate", "skip"], 16, {}), (["mlp(16)", "skip"], 129, {}), (["mlp(16)"], 8, {"batch_norm": False})]
+
+
+@pytest.mark.parametrize(("operations", "width", "settings"), NO_GAIN)
+def test_blocks_without_gain_stay_straightforward(operations, width, settings):
+    assert type(fused_copy(plain_block(operations, width, **settings))) is ChoiceBlock
+
+
+def test_second_derivatives_are_refused_not_wrong():
+    fused = fused_copy(plain_block())
+    (gradient,) = torch.autograd.grad(fused(inputs("normal", 16)).square().sum(), fused.alpha, create_graph=True)
+    with pytest.raises(RuntimeError):
+        gradient.sum().backward()
+    fused.fused = False
+    (gradient,) = torch.autograd.grad(fused(inputs("normal", 16)).square().sum(), fused.alpha, create_graph=True)
+    gradient.sum().backward()
+    assert fused.alpha.grad.any()
