@@ -4,6 +4,7 @@ Legend: B rows, W width, S candidates of one kind, H hidden units of all MLPs, k
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import compress
 from typing import Any
 
@@ -61,7 +62,7 @@ class Group:
         return base
 
 
-def merged_sum(x: Tensor, groups: Mapping[str, Group], *, skip: Tensor, shifts: Tensor, **products: Any) -> Tensor:
+def merged_sum(x: Tensor, groups: Mapping[str, Group], *, skip: Tensor, **products: Any) -> Tensor:
     """All candidates of the groups, in training, and x itself times `skip`.
 
     Shape: (W, B) -> (W, B).
@@ -70,11 +71,10 @@ def merged_sum(x: Tensor, groups: Mapping[str, Group], *, skip: Tensor, shifts: 
         x: the block's input.
         groups: "mlp", "convolution" and "gate"; one of the first two is not empty.
         skip: weight of x itself, a number.
-        shifts: `shift_matrices` of the widest kernel.
         products: the type of the MLPs' products, and whether their hidden units are kept; see `product_pair`.
     """
     mlps, convolutions, gates = groups["mlp"], groups["convolution"], groups["gate"]
-    layer = LinearLayer(x, [*(m.inner.weight for m in mlps.modules), *_bands(convolutions.modules, shifts)])
+    layer = LinearLayer(x, [*(m.inner.weight for m in mlps.modules), *_bands(convolutions.modules)])
     hidden = len(layer.weight) - len(convolutions.modules) * len(x)
     matrix, shift = _linear_part(layer, slice(hidden, None), convolutions, skip)
     shift = shift + sum(group.shift().sum(0) for group in (mlps, gates) if group.modules and not group.dropping)
@@ -138,19 +138,21 @@ def _gated(linear: Any, x: Tensor) -> Tensor:
     return x * torch.addmm(linear.bias.unsqueeze(1), linear.weight, x).sigmoid()
 
 
-def _bands(convolutions: Sequence[Any], shifts: Tensor) -> list[Tensor]:
+def _bands(convolutions: Sequence[Any]) -> list[Tensor]:
     """Every convolution as a matrix, stacked: (S * W, W) alone in a list; empty without convolutions."""
     if not convolutions:
         return []
-    kernels = [m.conv.weight.flatten() for m in convolutions]
-    padded = torch.stack([functional.pad(kernel, [(len(shifts) - len(kernel)) // 2] * 2) for kernel in kernels])  # (S, k)
-    return [(padded @ shifts.to(padded.dtype)).view(-1, convolutions[0].width_out)]
+    kernels, width = [m.conv.weight.flatten() for m in convolutions], convolutions[0].width_out
+    widest = max(len(kernel) for kernel in kernels)
+    padded = torch.stack([functional.pad(kernel, [(widest - len(kernel)) // 2] * 2) for kernel in kernels])  # (S, k)
+    return [(padded @ shift_matrices(width, widest, padded.dtype, padded.device)).view(-1, width)]
 
 
-def shift_matrices(width: int, kernel: int) -> Tensor:
+@cache
+def shift_matrices(width: int, kernel: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Row t moves a vector by t - (kernel - 1) / 2: a convolution's matrix is their sum, times its weights. Shape: (k, W * W)."""
     steps = [torch.diag(torch.ones(max(0, width - abs(step))), step) for step in range(-(kernel // 2), kernel // 2 + 1)]
-    return torch.stack([step[:width, :width].flatten() for step in steps]) if kernel else torch.empty(0)
+    return torch.stack([step[:width, :width].flatten() for step in steps]).to(device, dtype)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The choice block of the supernet, as the formula reads: a list and a sum. Legend: B rows, W width."""
+"""The choice block of the supernet: as the formula reads, or the same values in fewer passes. Legend: B rows, W width."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from automtl.errors import ConfigError
+from automtl.nn.fused import fused_sum, kinds_of
 
 
 class ChoiceBlock(nn.Module):
@@ -18,12 +19,17 @@ class ChoiceBlock(nn.Module):
     Args:
         candidates: the operations, each (B, ...) -> (B, W).
         alpha: (number of candidates,) architecture parameters; may be shared between blocks.
+        fused: in training, compute the candidates together where they allow it (see `nn.fused`): same values, no second derivatives.
+
+    Attributes:
+        auxiliary_skip: weight of x itself.
+        recompute: when fused, make hidden units again for the gradient instead of keeping them: slower, less memory.
 
     Raises:
         ConfigError: no candidate, or alpha of another length.
     """
 
-    def __init__(self, candidates: Sequence[nn.Module], *, alpha: nn.Parameter) -> None:
+    def __init__(self, candidates: Sequence[nn.Module], *, alpha: nn.Parameter, fused: bool = True) -> None:
         super().__init__()
         if not candidates or alpha.shape != (len(candidates),):
             got = f"{len(candidates)} candidates and alpha {tuple(alpha.shape)}"
@@ -31,9 +37,15 @@ class ChoiceBlock(nn.Module):
         self.candidates = nn.ModuleList(candidates)
         self.alpha = alpha
         self.auxiliary_skip = 0.0
+        self.fused, self.recompute = fused, False
 
     def forward(self, x: Tensor) -> Tensor:
-        weights = torch.softmax(self.alpha, dim=0)
-        out = sum(weight * candidate(x) for weight, candidate in zip(weights, self.candidates, strict=True))
-        assert isinstance(out, Tensor)
+        shares = torch.softmax(self.alpha, dim=0).unbind()
+        if self.fused and self.training:
+            kinds = kinds_of(self.candidates)
+            if kinds["mlp"] or kinds["convolution"]:
+                return fused_sum(x, self.candidates, shares, kinds, auxiliary_skip=self.auxiliary_skip, keep=not self.recompute)
+        out: Tensor = shares[0] * self.candidates[0](x)
+        for share, candidate in zip(shares[1:], self.candidates[1:], strict=True):
+            out = out + share * candidate(x)
         return out + self.auxiliary_skip * x.flatten(1) if self.auxiliary_skip else out

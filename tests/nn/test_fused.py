@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from automtl.errors import DataError
 from automtl.nn import folding
-from automtl.nn.fused import FusedChoiceBlock, make_choice_block
+from automtl.nn.fused import kinds_of
 from automtl.nn.interaction import build_interaction
 from automtl.nn.layers import frozen_statistics
 from automtl.nn.mixed import ChoiceBlock
@@ -26,7 +27,7 @@ def plain_block(operations: list[str] = SMALL, width: int = 16, **settings) -> C
         candidates = [build_interaction(Operation.parse(o), num_fields=3, dim=4, **settings) for o in operations]
     else:
         candidates = [build_operation(Operation.parse(o), width_in=width, **settings) for o in operations]
-    block = ChoiceBlock(candidates, alpha=nn.Parameter(torch.randn(len(operations)))).double()
+    block = ChoiceBlock(candidates, alpha=nn.Parameter(torch.randn(len(operations))), fused=False).double()
     block.auxiliary_skip = 0.3
     for name, tensor in block.state_dict().items():
         if "norm" in name and tensor.dim():
@@ -35,7 +36,7 @@ def plain_block(operations: list[str] = SMALL, width: int = 16, **settings) -> C
 
 
 def fused_copy(block: ChoiceBlock, dtype: torch.dtype = torch.float64) -> ChoiceBlock:
-    fused = make_choice_block(copy.deepcopy(list(block.candidates)), alpha=nn.Parameter(block.alpha.detach().clone())).to(dtype)
+    fused = ChoiceBlock(copy.deepcopy(list(block.candidates)), alpha=nn.Parameter(block.alpha.detach().clone())).to(dtype)
     fused.auxiliary_skip = block.auxiliary_skip
     return fused
 
@@ -54,7 +55,7 @@ def run(block: ChoiceBlock, x: Tensor) -> dict[str, Tensor]:
     weights = {n: p for n, p in block.named_parameters() if n != "alpha" and p.grad is not None}
     return {
         "out": out.detach().double(),
-        "statistics": torch.cat([b.double() for n, b in block.named_buffers() if "running" in n]),
+        "statistics": torch.cat([torch.ones(1), *(b.double() for n, b in block.named_buffers() if "running" in n)]),
         "x": leaf.grad.double(),
         "alpha": block.alpha.grad.double(),
         "weights": torch.cat([p.grad.flatten().double() for p in weights.values()]) if weights else torch.empty(0),
@@ -78,7 +79,6 @@ TOLERANCES = {torch.float64: {"values": 1e-9, "gradients": 1e-9}, torch.float32:
 def test_equals_the_straightforward_block(operations, width, kind, dtype):
     block = plain_block(operations, width)
     fused = fused_copy(block, dtype)
-    assert isinstance(fused, FusedChoiceBlock)
     assert_equal(run(fused, inputs(kind, width)), run(block, inputs(kind, width)), **TOLERANCES[dtype])
 
 
@@ -169,12 +169,34 @@ def test_blocks_in_a_row_share_one_alpha():
     torch.testing.assert_close(fused[0].alpha.grad, first.alpha.grad, rtol=1e-9, atol=1e-9)
 
 
-NO_GAIN = [(["gate", "skip"], 16, {}), (["mlp(16)", "skip"], 129, {}), (["mlp(16)"], 8, {"batch_norm": False})]
+def test_what_is_merged():
+    def kinds(operations: list[str], width: int = 16, **settings: object) -> dict[str, list[int]]:
+        return {kind: found for kind, found in kinds_of(plain_block(operations, width, **settings).candidates).items() if found}
+
+    assert kinds(SMALL) == {"gate": [0], "mlp": [1, 2], "convolution": [3, 4], "skip": [5]}
+    assert kinds(INTERACTIONS) == {"other": [0, 1, 2, 3], "mlp": [4, 5], "skip": [6]}
+    assert kinds(SMALL, 129) == {"gate": [0], "other": [1, 2, 3, 4], "skip": [5]}
+    assert kinds(SMALL, batch_norm=False) == {"other": [0, 1, 2, 3, 4], "skip": [5]}
+    assert kinds(SMALL, dropout=0.1, generator=torch.Generator()) == {"other": [0, 3, 4], "mlp": [1, 2], "skip": [5]}
 
 
-@pytest.mark.parametrize(("operations", "width", "settings"), NO_GAIN)
-def test_blocks_without_gain_stay_straightforward(operations, width, settings):
-    assert type(fused_copy(plain_block(operations, width, **settings))) is ChoiceBlock
+@pytest.mark.parametrize(
+    ("operations", "width", "settings"),
+    [(["gate", "skip"], 16, {}), (SMALL, 129, {}), (SMALL, 16, {"batch_norm": False}), (["conv1d(3)", "skip"], 16, {"dropout": 0.5})],
+)
+def test_nothing_to_merge(operations, width, settings):
+    if "dropout" in settings:
+        settings = settings | {"generator": torch.Generator()}
+    block = plain_block(operations, width, **settings)
+    assert_equal(run(fused_copy(block), inputs("normal", width)), run(block, inputs("normal", width)), values=0, gradients=0)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_one_row_has_no_variance(fused):
+    block = plain_block()
+    block.fused = fused
+    with pytest.raises(DataError, match="batch: must have at least 2 rows in training, got 1"):
+        block(inputs("normal", 16)[:1])
 
 
 def test_second_derivatives_are_refused_not_wrong():
