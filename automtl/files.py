@@ -5,6 +5,7 @@ one and never half of either. ``metrics.jsonl`` is the one append-only file.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -204,6 +205,24 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; the operating system lets go of it when the process ends, however it ends.
+
+    Raises:
+        EnvironmentFault: another process holds it.
+    """
+    path = folder / ".lock"
+    with _machine_faults(path):
+        stream = path.open("ab")
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EnvironmentFault(folder, "must be free", "another process at work in it", "wait for it, or choose another --out") from None
+        yield
 
 
 def remove_file(path: Path) -> None:

@@ -73,6 +73,10 @@ class RetrainPhase:
 
     def run(self) -> RetrainResult:
         """Train every part and write the results."""
+        with files.locked(self.folder.path):
+            return self._run()
+
+    def _run(self) -> RetrainResult:
         manifest = self._start()
         try:
             parts = self.net.nets if isinstance(self.net, IndependentNets) else [self.net]

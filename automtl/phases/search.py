@@ -110,6 +110,12 @@ class SearchPhase:
 
     def run(self, *, resumed: bool = False) -> SearchResult:
         """Search to the planned end, or to the time limit."""
+        if not resumed:
+            files.make_folder(self.folder.path)
+        with files.locked(self.folder.path):
+            return self._run(resumed)
+
+    def _run(self, resumed: bool) -> SearchResult:
         first, manifest = self._resume() if resumed else (0, self._start())
         epochs, limit = self.session.config.search.epochs, self.session.config.runtime.time_limit_s
         state, done = "done", first

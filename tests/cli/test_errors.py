@@ -1,0 +1,196 @@
+"""Every error of the commands: one clear line, its exit status, nothing left behind. docs/errors.md has a row for each."""
+
+import errno
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from automtl import files
+from automtl.cli.main import main
+from tests.support import write_dataset
+
+SMALL = ["--set", "space.expert=[gate, skip]", "--set", "space.interaction=[skip]", "--fast-dev-run"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOMTL_DATA_DIR", str(tmp_path / "cache"))
+    write_dataset(tmp_path / "data")
+    return tmp_path
+
+
+@pytest.fixture
+def searched(here, capfd):
+    assert run(["search", "data/tiny.yaml", "--space", "automtl_small", "--out", "run", *SMALL]) == 0
+    capfd.readouterr()
+    return here
+
+
+def run(argv):
+    sys.argv = ["automtl", *argv]
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code
+
+
+def edit(path, old, new):
+    text = Path(path).read_text()
+    assert old in text
+    Path(path).write_text(text.replace(old, new))
+
+
+def yaml_with(old, new):
+    return lambda: edit("data/tiny.yaml", old, new)
+
+
+def csv_with(change):
+    def act():
+        lines = Path("data/rows.csv").read_text().splitlines()
+        Path("data/rows.csv").write_text("\n".join(change(lines)) + "\n")
+
+    return act
+
+
+def space_with(old, new):
+    def act():
+        import automtl.spaces.space as space
+
+        text = space.shipped_spaces()["automtl_small"].read_text()
+        assert old in text
+        Path("mine.yaml").write_text(text.replace(old, new))
+
+    return act
+
+
+def architecture_with(**changes):
+    def act():
+        path = Path("run/search/architecture.json")
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return act
+
+
+def other_data():
+    write_dataset(Path("other"), first_field="member")
+
+
+def new_rows():
+    write_dataset(Path("data"), seed=5)
+
+
+def torn_checkpoint():
+    path = Path("run/search/checkpoint/last.safetensors")
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def nothing():
+    pass
+
+
+SEARCH = ["search", "data/tiny.yaml", "--space", "automtl_small", "--out", "new", *SMALL]
+MINE = ["search", "data/tiny.yaml", "--space", "mine.yaml", "--out", "new"]
+
+# id -> (what is wrong, command, exit status, parts of the message)
+FRESH = {
+    "unknown-data-set": (nothing, ["search", "cenus_income"], 2, ["cenus_income: must be a YAML file or the name of a shipped data set", "census_income"]),
+    "unknown-key": (yaml_with("split:", "splt:"), SEARCH, 2, ["splt is not a known key (did you mean 'split'?)"]),
+    "no-yaml": (yaml_with("name: tiny", "name: [tiny"), SEARCH, 2, ["tiny.yaml: must be YAML"]),
+    "missing-file": (lambda: os.remove("data/rows.csv"), SEARCH, 2, ["rows.csv"]),
+    "missing-label-column": (yaml_with("label: buy", "label: bought"), SEARCH, 2, ["bought", "buy"]),
+    "missing-feature-column": (yaml_with("name: item", "name: itm"), SEARCH, 2, ["itm"]),
+    "empty-csv": (csv_with(lambda lines: lines[:1]), SEARCH, 2, ["rows.csv"]),
+    "no-positives": (csv_with(lambda lines: [re.sub(r",[01],", ",0,", line) for line in lines]), SEARCH, 2, ["click"]),
+    "label-not-binary": (csv_with(lambda lines: [*lines, "1,1,0.5,2,0.0"]), SEARCH, 2, ["click", "2"]),
+    "label-among-features": (yaml_with("- {name: price, kind: numeric}", "- {name: buy, kind: numeric}"), SEARCH, 2, ["'buy' is the label of task 'buy'"]),
+    "unknown-space": (nothing, ["search", "data/tiny.yaml", "--space", "automtl_smal"], 2, ["did you mean 'automtl_small'?"]),
+    "unknown-operation": (space_with("mlp(64)", "mpl(64)"), MINE, 2, ["must be an interaction operation, got 'mpl'; did you mean 'mlp'?"]),
+    "heads-do-not-divide": (space_with("embedding_dim: 16", "embedding_dim: 15"), MINE, 2, ["divisible by the heads of self_attention(2), got 15"]),
+    "more-chosen-than-experts": (space_with("num_experts: 4", "num_experts: 4\nchosen_experts: 5"), MINE, 2, ["must be at most num_experts = 4, got 5"]),
+    "warm-up-too-long": (nothing, [*SEARCH[:-1], "--set", "search.warmup_epochs=3"], 2, ["search.warmup_epochs: must be below search.epochs = 3"]),
+    "unknown-setting": (nothing, [*SEARCH, "--set", "search.epoch=3"], 2, ["search.epoch is not a known key (did you mean 'epochs'?)"]),
+    "set-without-value": (nothing, [*SEARCH, "--set", "search.epochs"], 2, ["must have the form section.key=value"]),
+    "sharing-not-in-supernet": (nothing, [*SEARCH, "--set", "search.sharing=single_task"], 2, ["must be a kind that can stand in a supernet"]),
+    "out-exists": (lambda: os.mkdir("new"), SEARCH, 2, ["new: must not exist yet"]),
+    "device-absent": (nothing, [*SEARCH, "--device", "mps"], 2, ["runtime.device: must be a device of this machine, got mps"]),
+    "time-limit-form": (nothing, [*SEARCH, "--time-limit", "soon"], 2, ["--time-limit: must be a duration above 0 such as 30s, 10m or 2h, got 'soon'"]),
+    "seeds-form": (nothing, ["retrain", "mmoe", "--data", "data/tiny.yaml", "--seeds", "4..1"], 2, ["--seeds: must be seeds such as"]),
+    "unknown-architecture": (nothing, ["retrain", "mmoee", "--data", "data/tiny.yaml"], 2, ["did you mean 'mmoe'?"]),
+    "data-not-named": (nothing, ["retrain", "mmoe"], 2, ["--data: must name the data set to train on"]),
+    "ranking-absent": (nothing, ["retrain", "mmoe", "--data", "data/tiny.yaml", "--set", "retrain.chosen_experts=2"], 2, ["needs an architecture whose experts a search ranked"]),
+    "run-absent": (nothing, ["evaluate", "nowhere"], 2, ["nowhere: must be a run folder, got no such folder"]),
+    "picture-ending": (nothing, ["show", "mmoe", "-o", "x.gif"], 2, ["x.gif"]),
+    "data-cannot-be-brought": (nothing, ["data", "get", "cenus"], 2, ["cenus"]),
+    "option-unknown": (nothing, ["search", "--sedd", "3"], 2, ["--sedd"]),
+}  # fmt: skip
+AFTER_SEARCH = {
+    "bound-to-other-data": (other_data, ["retrain", "run", "--data", "other/tiny.yaml", "--out", "new"], 2, ["'user' missing from the data, 'member' unknown"]),
+    "newer-format": (architecture_with(version=2), ["retrain", "run"], 2, ["must have format version 1 or older, got 2; update automtl"]),
+    "no-architecture": (architecture_with(experts=[]), ["retrain", "run"], 2, ["architecture.json: experts"]),
+    "more-chosen-than-found": (nothing, ["retrain", "run", "--set", "retrain.chosen_experts=9"], 2, ["must be at most the architecture's 4 experts, got 9"]),
+    "data-changed": (new_rows, [*SEARCH[:4], "--resume", "run", *SMALL], 2, ["must be of the same prepared data, got data that changed since"]),
+    "torn-checkpoint": (torn_checkpoint, [*SEARCH[:4], "--resume", "run", *SMALL], 2, ["last.safetensors: must be a whole checkpoint"]),
+    "nothing-retrained": (nothing, ["evaluate", "run"], 2, ["run: must hold a retrain, got none; run `automtl retrain` first"]),
+}  # fmt: skip
+
+
+def check(case, here, capfd):
+    wrong, command, status, parts = case
+    wrong()
+    before = sorted(p for p in here.rglob("*") if "cache" not in p.parts)
+    assert run(command) == status
+    err = capfd.readouterr().err
+    lines = [line for line in err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1 and "Traceback" not in err, err
+    assert all(part in lines[0] for part in parts), lines[0]
+    left = sorted(p for p in here.rglob("*") if "cache" not in p.parts and p.name != ".lock")
+    assert left == [p for p in before if p.name != ".lock"], "nothing is left behind"
+    assert not list(here.glob("cache/prepared/.*")), "no half-written store is left"
+
+
+@pytest.mark.parametrize("name", sorted(FRESH))
+def test_error(name, here, capfd):
+    check(FRESH[name], here, capfd)
+
+
+@pytest.mark.parametrize("name", sorted(AFTER_SEARCH))
+def test_error_after_a_search(name, searched, capfd):
+    check(AFTER_SEARCH[name], searched, capfd)
+
+
+def test_a_full_disk_is_exit_3(here, capfd, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    assert run(SEARCH) == 3
+    assert "free some space or choose another folder" in capfd.readouterr().err
+
+
+def test_a_read_only_folder_is_exit_3(here, capfd, monkeypatch):
+    honest = Path.mkdir
+
+    def refused(self, *args, **kwargs):
+        if self.name == "new":
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return honest(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    assert run(SEARCH) == 3
+    assert "must be writable, got Read-only file system" in capfd.readouterr().err
+
+
+def test_a_run_folder_in_use_is_exit_3(searched, capfd):
+    with files.locked(Path("run/search")):
+        assert run([*SEARCH[:4], "--resume", "run", *SMALL]) == 3
+    assert "must be free, got another process at work in it" in capfd.readouterr().err
+
+
+def test_the_catalogue_page_has_a_row_for_each_error_and_no_other():
+    page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \|", page, flags=re.MULTILINE)
+    assert sorted(rows) == sorted([*FRESH, *AFTER_SEARCH, "disk-full", "read-only-folder", "run-in-use"])
