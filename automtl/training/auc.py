@@ -28,7 +28,8 @@ MOST_BUCKETS = 2**22  # 16 MB
 def auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None, *, chunk: int = CHUNK, threads: int = 1) -> float | None:
     """Exact AUC; None where it is undefined, that is where a class has no row or no weight.
 
-    Temporary memory: at most a copy of the scores, 16 MB and a few chunks (with weights, also those of the smaller class).
+    Temporary memory: a copy of the scores at most, three bytes a row, and some 50 MB; with weights, the smaller class (24 bytes
+    a row) and some chunks.
 
     Shape: labels, scores, weights (n,).
 
@@ -88,20 +89,12 @@ def check_weights(where: str, weights: Array) -> None:
 
 def _count_above(scores: Array, rare: Array, chunk: int, threads: int) -> int:
     """Twice the pairs (few, many) in which many is above, ties once."""
-    few, table = np.compress(rare, scores), None
-    if scores.size - few.size >= max(chunk, 8 * few.size):  # else most buckets would be taken
-        few.sort()
-        table = Buckets.over(few)
-
-    def take(start: int) -> tuple[int, Array]:
-        part = slice(start, start + chunk)
-        many = np.compress(~rare[part], scores[part])
-        return table.settle(many) if table else (0, many)
-
-    settled = _in_threads(take, range(0, scores.size, chunk), threads)
-    rest = np.concatenate([many for _, many in settled])
+    few, common = np.compress(rare, scores), ~rare
+    much = scores.size - few.size >= max(chunk, 8 * few.size)  # else most buckets would be taken
+    table = Buckets.over(few) if much else None
+    settled, rest = table.settle_all(scores, common, chunk, threads) if table else (0, np.compress(common, scores))
     _in_threads(np.ndarray.sort, [few, rest], threads)
-    return sum(count for count, _ in settled) + _count_sorted(few, rest, threads)
+    return settled + _count_sorted(few, rest, threads)
 
 
 def _count_sorted(few: Array, many: Array, threads: int) -> int:
@@ -159,7 +152,7 @@ class Buckets:
     different buckets compare as their buckets do. Only rows that share a bucket with one of `few` remain to be ranked.
 
     Args:
-        few: sorted, without NaN.
+        few: in any order, without NaN.
         low: scores up to here go to the first bucket.
         scale: buckets per unit of score, positive and finite.
         number: of buckets.
@@ -169,14 +162,15 @@ class Buckets:
         self._low, self._scale, self._number = low, scale, number
         taken = self._bucket(few)
         counts = np.bincount(taken, minlength=number + 2)
-        self._below = (np.cumsum(counts) - counts).astype(np.int32)  # rows of few in lower buckets
+        self._below = np.cumsum(counts, out=counts).astype(np.int32)  # rows of few in lower buckets
         self._below[taken] = -1  # ... or: ask them
 
     @classmethod
     def over(cls, few: Array) -> "Buckets | None":
         """A table over the bulk of `few`; None where its width is 0 or not finite."""
         edge = few.size // 1000  # a few far outliers would leave the bulk in few buckets
-        low, high = few[edge], few[-1 - edge]
+        places = [edge, few.size - 1 - edge]
+        low, high = np.partition(few, places)[places]
         number = min(BUCKETS * few.size, MOST_BUCKETS)
         with np.errstate(all="ignore"):
             scale = few.dtype.type(number) / (high - low)
@@ -190,6 +184,16 @@ class Buckets:
         place += 1
         buckets: Array = place.astype(np.int32)  # rounds towards 0, and nothing here is below 0
         return buckets
+
+    def settle_all(self, scores: Array, common: Array, chunk: int, threads: int) -> tuple[int, Array]:
+        """As `settle`, for the scores marked in `common`, a chunk at a time."""
+
+        def take(start: int) -> tuple[int, Array]:
+            part = slice(start, start + chunk)
+            return self.settle(np.compress(common[part], scores[part]))
+
+        counts, rest = zip(*_in_threads(take, range(0, scores.size, chunk), threads), strict=True)
+        return sum(counts), np.concatenate(rest)
 
     def settle(self, many: Array) -> tuple[int, Array]:
         """Twice the rows of few below those of `many` that the table ranks, and the rows that it does not."""

@@ -54,10 +54,9 @@ def gauc(
 
 
 def _codes(names: Array) -> Array:
-    """Groups as uint64 below 2**31. Shape: (n,)."""
+    """Groups as uint64 that differ in their lowest 31 bits, all that the shift leaves of them. Shape: (n,)."""
     if names.size and names.dtype.kind in "iu" and int(names.max()) - int(names.min()) < 1 << 31:
-        codes: Array = (names.astype(np.int64) - names.min().astype(np.int64)).astype(np.uint64)  # int8 would overflow
-        return codes
+        return names.astype(np.uint64)  # whatever they start at, below zero too
     return np.unique(names, return_inverse=True)[1].astype(np.uint64)
 
 

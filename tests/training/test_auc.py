@@ -1,6 +1,7 @@
 """AUC and grouped AUC against all pairs by brute force, and against scikit-learn."""
 
 import math
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -87,8 +88,9 @@ def test_the_buckets_do_not_mind_the_shape_of_the_scores(stretch):
 
 
 def test_the_buckets_do_settle_most_rows():
-    """Else they would be a waste: on normal scores all but about a tenth."""
+    """Else they would be a waste: on normal scores all but about a tenth, whatever one outlier is."""
     _, scores, _ = rows(50_000, 0.02)
+    scores[7] = 1e9
     few, many = np.sort(scores[:1000]), scores[1000:]
     table = Buckets.over(few)
     assert table is not None
@@ -120,6 +122,18 @@ def test_one_class_is_undefined(labels):
 def test_a_class_without_weight_is_undefined():
     assert auc([0, 1, 1], [0.1, 0.2, 0.3], [1, 0, 0]) is None
     assert gauc([0, 1, 1], [0.1, 0.2, 0.3], [7, 7, 7], [1, 0, 0]) is None
+
+
+@pytest.mark.parametrize(("rate", "copies"), [(0.5, 1), (0.02, 0.2)])
+def test_temporary_memory_is_bounded(rate, copies):
+    labels, scores, weights = rows(2_000_000, rate)
+    tracemalloc.start()
+    for shares, extra in ((None, 0), (weights, 24 * min(rate, 1 - rate) * len(labels))):
+        tracemalloc.reset_peak()
+        auc(labels, scores, shares)
+        used = tracemalloc.get_traced_memory()[1]
+        assert used < copies * scores.nbytes + 3 * len(labels) + 50e6 + extra
+    tracemalloc.stop()
 
 
 def test_arguments_stay_as_they_were():

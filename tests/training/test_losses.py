@@ -94,6 +94,13 @@ def test_a_task_without_labels_leaves_the_others_alone():
     assert outputs[0].grad.tolist() == [0.0] * 4
 
 
+def test_only_the_proportion_of_weights_counts():
+    """However small: their sum divides, nothing else."""
+    outputs, labels, weights = predictions(5, torch.float32), torch.tensor(LABELS).float(), torch.tensor(WEIGHTS).float()
+    whole, tiny = (multi_task_loss(TASKS, outputs, labels, scale * weights).total.item() for scale in (1, 2.0**-60))
+    assert tiny == pytest.approx(whole, rel=1e-6)
+
+
 def test_zero_weights_cost_nothing():
     prediction = torch.tensor([3.0, -2.0], requires_grad=True)
     loss, weight = task_loss("binary", prediction, torch.tensor([0.0, 1.0]), torch.zeros(2))
