@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from automtl.errors import ConfigError
-from automtl.spaces.catalogue import SHARING, sharing_settings
+from automtl.spaces.catalogue import SHARING, fit_sharing
 from automtl.spaces.space import SearchSpace
 from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml
 
@@ -166,7 +166,8 @@ def resolve(
     chosen = _space(given.pop("space", None), space, where)
     recommended = dict(chosen.recommended) if chosen is not None else {}
     config = build(RunConfig, {**merge(recommended, given), "space": None if chosen is None else dict(chosen)}, where)
-    sharing_settings(config.search.sharing, config.sharing) if chosen is not None else None
+    if chosen is not None:
+        fit_sharing(config.search.sharing, config.sharing, num_experts=chosen.num_experts)
     return config.dev()
 
 

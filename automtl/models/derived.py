@@ -13,9 +13,9 @@ from automtl.nn.operations import build_operation
 from automtl.sharing import SHARING_MODULES
 from automtl.sharing.base import SharingModule
 from automtl.spaces.architecture import Architecture
-from automtl.spaces.catalogue import Operation
-from automtl.spaces.plugs import expert_for, parts, pool
-from automtl.spaces.slots import Slot, layout
+from automtl.spaces.catalogue import Operation, module_settings
+from automtl.spaces.plugs import check_widths, expert_for, parts, picks_of, slots_of
+from automtl.spaces.slots import Slot
 
 
 class IndependentNets(nn.Module):
@@ -45,6 +45,7 @@ def build_model(
         ConfigError: the architecture is bound to other tasks or fields, or an operation does not fit a width.
     """
     bound = architecture.bind(schema)
+    check_widths(bound)
     with seeded(seed):
         if bound.sharing.kind == "single_task":
             apart = zip(parts(bound), schema.tasks, strict=True)
@@ -73,21 +74,19 @@ def _build(bound: Architecture, schema: Schema, sparse: bool, generator: torch.G
 
 
 def _sharing(bound: Architecture, schema: Schema, width_in: int, generator: torch.Generator | None) -> SharingModule:
-    members, kind, settings = pool(bound), bound.sharing.kind, bound.sharing.all_settings
-    slots = layout(kind, num_tasks=len(schema.tasks), num_experts=len(members), settings=settings)
+    kind = bound.sharing.kind
 
     def build(slot: Slot, width: int) -> Chain:
         return expert(bound.experts[expert_for(bound, slot)].operations, width_in=width, architecture=bound, generator=generator)
 
-    chosen = None if bound.chosen is None else [[members.index(i) for i in task] for task in bound.chosen]
     return SHARING_MODULES[kind](
         build=build,
         tasks=[task.name for task in schema.tasks],
         width_in=width_in,
-        slots=slots,
-        chosen=chosen,
+        slots=slots_of(bound, len(schema.tasks)),
+        chosen=picks_of(bound),
         generator=generator,
-        **settings,
+        **module_settings(kind, bound.sharing.all_settings),
     )
 
 

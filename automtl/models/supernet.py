@@ -13,7 +13,7 @@ from automtl.nn.interaction import build_interaction
 from automtl.nn.mixed import ChoiceBlock
 from automtl.nn.operations import build_operation
 from automtl.sharing import SEARCH_MODULES
-from automtl.spaces.catalogue import sharing_settings
+from automtl.spaces.catalogue import fit_sharing, module_settings, sharing_settings
 from automtl.spaces.slots import Slot, layout
 from automtl.spaces.space import SearchSpace
 
@@ -92,6 +92,7 @@ def build_supernet(
         generator: source of dropout and gate noise, on the device the network will run on.
     """
     complete = sharing_settings(sharing, settings or {})
+    fit_sharing(sharing, complete, num_experts=space.num_experts, tasks={task.name: task.kind for task in schema.tasks})
     slots = layout(sharing, num_tasks=len(schema.tasks), num_experts=space.num_experts, settings=complete)
     with seeded(seed):
         builder = _Builder(space, generator)
@@ -104,7 +105,7 @@ def build_supernet(
             width_in=space.expert_dim,
             slots=slots,
             generator=generator,
-            **complete,
+            **module_settings(sharing, complete),
         )
         heads = towers(
             schema, module.width_out, hidden=space.towers, dropout=space.dropout, batch_norm=space.batch_norm, generator=generator

@@ -5,6 +5,7 @@ Legend: B rows, W width.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,8 +47,11 @@ def check_batch(x: Tensor) -> None:
 
 @contextmanager
 def frozen_statistics(model: nn.Module) -> Iterator[None]:
-    """Within it no BatchNorm of `model` changes its running statistics; each finds its own setting again after."""
-    norms = [module for module in model.modules() if isinstance(module, BatchNorm)]
+    """Within it no BatchNorm of `model`, nor anything else with ``update_statistics``, changes its running statistics.
+
+    Each finds its own setting again after.
+    """
+    norms: list[Any] = [module for module in model.modules() if hasattr(module, "update_statistics")]
     before = [norm.update_statistics for norm in norms]
     try:
         for norm in norms:

@@ -10,7 +10,9 @@ from automtl.config import RunConfig, resolve
 from automtl.data.dataset import load_dataset
 from automtl.errors import ConfigError
 from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
-from automtl.spaces.architecture import Architecture, Sharing
+from automtl.spaces.architecture import Architecture
+from automtl.spaces.catalogue import fit_sharing
+from automtl.spaces.plugs import plugged, pool
 from automtl.strict import load_yaml
 
 
@@ -63,13 +65,15 @@ def plan_retrain(
         raise ConfigError("--data", "must name the data set to train on", fix="for example --data census_income")
     dataset = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
     config = resolve(source=dataset, space="", config_file=config_file, sets=sets, flags=flags, base=base)
-    plugged = plug(architecture, kind=sharing, settings=config.sharing, chosen_experts=config.retrain.chosen_experts)
-    name = load_dataset(dataset).name
-    label = plugged.sharing.kind if searched or sharing else _safe(Path(source).stem)
+    ready = plug(architecture, kind=sharing, settings=config.sharing, chosen_experts=config.retrain.chosen_experts)
+    described, module = load_dataset(dataset), ready.sharing
+    kinds = {task.name: task.kind for task in described.tasks}
+    fit_sharing(module.kind, module.settings, num_experts=len(pool(ready)), tasks=kinds)
+    label = module.kind if searched or sharing else _safe(Path(source).stem)
     label += "".join(f"-{_safe(key)}_{_safe(str(value))}" for key, value in config.sharing.items())
     if searched and out is None:
-        return RetrainPlan(plugged, config, RunDir(searched.path.parent), label)
-    return RetrainPlan(plugged, config, RunDir.create(out, f"{name}-{label}"), label)
+        return RetrainPlan(ready, config, RunDir(searched.path.parent), label)
+    return RetrainPlan(ready, config, RunDir.create(out, f"{described.name}-{label}"), label)
 
 
 def _settings_of(searched: PhaseDir) -> dict[str, Any]:
@@ -93,13 +97,13 @@ def plug(architecture: Architecture, *, kind: str | None, settings: Mapping[str,
         chosen_experts: c; needs an architecture that carries a ranking.
 
     Raises:
-        ConfigError: an unknown kind or setting, c above N, or no ranking to choose by.
+        ConfigError: an unknown kind or setting, one that does not fit, c above N, no ranking to choose by, or widths that differ.
     """
-    own = dict(architecture.sharing.settings) if kind in (None, architecture.sharing.kind) else {}
-    changes: dict[str, Any] = {"sharing": Sharing(kind=kind or architecture.sharing.kind, settings={**own, **settings})}
+    kind = kind or architecture.sharing.kind
+    own = dict(architecture.sharing.settings) if kind == architecture.sharing.kind else {}
     if chosen_experts is not None:
-        changes["chosen"] = _choose(architecture, chosen_experts)
-    return architecture.evolve(**changes)
+        architecture = architecture.evolve(chosen=_choose(architecture, chosen_experts))
+    return plugged(architecture, kind, {**own, **settings})
 
 
 def _choose(architecture: Architecture, count: int) -> tuple[tuple[int, ...], ...]:

@@ -1,15 +1,38 @@
 """Sharing modules: one socket, every system a plug; one explicit table from kind to class."""
 
+from automtl.sharing.adatt import AdaTT
+from automtl.sharing.aitm import AITM
 from automtl.sharing.base import SharingModule
+from automtl.sharing.cgc import CGC
+from automtl.sharing.cross_stitch import CrossStitch
+from automtl.sharing.dselect_k import DSelectK
+from automtl.sharing.gumbel import GumbelGates
+from automtl.sharing.ml_mmoe import MultiLevelMMoE
 from automtl.sharing.mmoe import MMoE
+from automtl.sharing.moe import MoE
+from automtl.sharing.ple import PLE
 from automtl.sharing.selected import ExpertSelection, Selected
 from automtl.sharing.shared_bottom import SharedBottom
+from automtl.sharing.snr import SNRAver, SNRTrans
+from automtl.sharing.top_k import TopK
 
-# `single_task` is no module: an architecture of that kind has one part per task (Architecture.parts).
+# `single_task` is no module: an architecture of that kind has one part per task (spaces.plugs.parts).
 SHARING_MODULES: dict[str, type[SharingModule]] = {
     "selected": Selected,
+    "moe": MoE,
     "mmoe": MMoE,
+    "ml_mmoe": MultiLevelMMoE,
+    "top_k": TopK,
+    "gumbel": GumbelGates,
+    "dselect_k": DSelectK,
+    "snr_trans": SNRTrans,
+    "snr_aver": SNRAver,
     "shared_bottom": SharedBottom,
+    "cgc": CGC,
+    "ple": PLE,
+    "adatt": AdaTT,
+    "cross_stitch": CrossStitch,
+    "aitm": AITM,
 }
 
 # Kinds that stand in the supernet in another form than at retrain.

@@ -16,6 +16,17 @@ from torch import Tensor, nn
 
 from automtl.spaces.slots import Slot
 
+
+class Scratch:
+    """Holds a tensor of the running step between two calls; a copy of its owner starts with an empty one."""
+
+    def __init__(self) -> None:
+        self.value: Tensor | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Scratch":
+        return Scratch()
+
+
 Encode = Callable[[Tensor], Tensor]
 
 
@@ -93,7 +104,7 @@ class SharingModule(nn.Module):
         return None
 
     def gate_weights(self) -> dict[str, Tensor]:
-        """Weights over experts of the last forward pass, for pictures: per task or unit, mean over the batch, (N,)."""
+        """Weights over experts, for pictures, per unit: of the last batch in training, else the mean over the rows evaluated since."""
         return {}
 
     def record(self) -> dict[str, Any]:
@@ -119,19 +130,9 @@ class SharingModule(nn.Module):
         """The slots whose experts task `task`'s representation may depend on."""
         return frozenset(self.slots)
 
-
-class ExpertPool(nn.ModuleList):
-    """Experts of a pool, computed once per step whatever T is, and stacked."""
-
-    def __init__(self, build: ExpertBuilder, slots: Sequence[Slot], width_in: int) -> None:
-        super().__init__(build(slot, width_in) for slot in slots)
-        widths = {expert.width_out for expert in self}
-        assert len(widths) == 1, f"experts of one pool share one width, got {sorted(widths)}"  # type: ignore[type-var]
-        self.width_out: int = widths.pop()  # type: ignore[assignment]
-
-    def forward(self, shared: Tensor) -> list[Tensor]:
-        """(B, D) -> N tensors (B, width_out)."""
-        return [expert(shared) for expert in self]
+    def slot_weights(self) -> Tensor | None:
+        """Share of each slot in each task's representation, (T, slots), by mean gate weight; None where nothing says."""
+        return None
 
 
 def mix(weights: Tensor, experts: Sequence[Tensor]) -> Tensor:

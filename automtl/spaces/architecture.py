@@ -14,7 +14,8 @@ from pydantic import Field, model_validator
 
 from automtl import files
 from automtl.errors import ArtifactError, ConfigError
-from automtl.spaces.catalogue import MAX_WIDTH, Operation, sharing_settings
+from automtl.spaces.catalogue import MAX_WIDTH, Operation, fit_sharing, sharing_settings
+from automtl.spaces.slots import Slot
 from automtl.strict import Strict, build, nearest
 
 VERSION = 1
@@ -48,6 +49,16 @@ class Expert(Strict):
     def operations(self) -> tuple[Operation, ...]:
         """Its blocks, read."""
         return tuple(Operation.parse(block, "expert") for block in self.blocks)
+
+    def fits(self, slot: Slot) -> bool:
+        """Whether it may stand in a slot."""
+        if self.level is not None and self.level != slot.level:
+            return False
+        if self.owner is None:
+            return True
+        if isinstance(slot.owner, int):
+            return self.owner == "task" and self.task in (None, slot.owner)
+        return self.owner == slot.owner
 
 
 class Sharing(Strict):
@@ -128,8 +139,9 @@ class Architecture(Strict):
             raise ConfigError("tasks and fields", "must both be given or both be null")
         if self.tasks is not None and not self.tasks:
             raise ConfigError("tasks", "must name at least one task", "none")
-        sharing_settings(self.sharing.kind, self.sharing.settings)
         self._check_chosen()
+        kinds = {task.name: task.kind for task in self.tasks} if self.tasks is not None else None
+        fit_sharing(self.sharing.kind, self.sharing.settings, num_experts=len(self.pool()), tasks=kinds)
         return self
 
     def _check_chosen(self) -> None:
@@ -141,6 +153,19 @@ class Architecture(Strict):
             if not experts or len(set(experts)) != len(experts) or not set(experts) <= set(range(len(self.experts))):
                 rule = f"must be distinct experts from 0 to {len(self.experts) - 1}, at least one"
                 raise ConfigError(f"chosen of {task.name}", rule, list(experts))
+
+    def fitting(self, slot: Slot) -> tuple[int, ...]:
+        """The experts that may stand in a slot; where none is for its level, those of the nearest level below; else all."""
+        for level in range(slot.level, -1, -1):
+            found = tuple(i for i, expert in enumerate(self.experts) if expert.fits(Slot(level, slot.owner, slot.index)))
+            if found:
+                return found
+        return tuple(range(len(self.experts)))
+
+    def pool(self, level: int = 0) -> tuple[int, ...]:
+        """The experts that may stand in a pool, in listed order: those chosen by at least one task; all where none is chosen."""
+        used = {expert for task in self.chosen for expert in task} if self.chosen is not None else set(range(len(self.experts)))
+        return tuple(i for i in self.fitting(Slot(level, "pool", 0)) if i in used)
 
     def identity(self) -> str:
         """Canonical JSON of all that is computed; two architectures with the same one are equal."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automtl.errors import ConfigError
+from automtl.spaces.settings import Setting
 from automtl.strict import nearest
 
 MAX_WIDTH = 65_536
@@ -101,51 +102,13 @@ def _argument(signature: OperationSignature, name: str, given: str | None, where
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One legal setting of a sharing kind.
-
-    Args:
-        default: its value where none is given; its type is the setting's type.
-        minimum, maximum: bounds of a number, both included.
-        choices: the legal words, for a word.
-        optional: None is legal too.
-        help: what it does, one sentence.
-    """
-
-    default: Any
-    minimum: float = 0.0
-    maximum: float = float("inf")
-    choices: tuple[str, ...] = ()
-    optional: bool = False
-    help: str = ""
-
-    def check(self, where: str, value: Any) -> Any:
-        """The value in the setting's type.
-
-        Raises:
-            ConfigError: another type, out of bounds, or not among the choices.
-        """
-        if value is None and self.optional:
-            return None
-        kind = type(self.default)
-        if kind is float and type(value) is int:
-            value = float(value)
-        if type(value) is not kind:
-            raise ConfigError(where, f"must be of type {kind.__name__}", repr(value))
-        if self.choices and value not in self.choices:
-            raise ConfigError(where, "must be a known choice", repr(value), nearest(value, self.choices))
-        if kind in (int, float) and not self.minimum <= value <= self.maximum:
-            raise ConfigError(where, f"must be from {self.minimum:g} to {self.maximum:g}", repr(value))
-        return value
-
-
-@dataclass(frozen=True)
 class SharingSignature:
     """The legal form of one sharing kind.
 
     Args:
         source: the paper.
-        slots: who owns the experts: "pool" (all tasks), "task" (each its own), "shared" (one for all).
+        slots: who owns the experts: "pool" (all tasks), "task" (each its own), "shared" (one for all), "units" (each its own,
+            and a shared unit).
         settings: its settings by name.
         in_supernet: it can stand in the supernet.
         uses_beta: in the supernet its experts are chosen by expert-selection parameters.
@@ -158,10 +121,62 @@ class SharingSignature:
     uses_beta: bool = False
 
 
+def _count(default: int | None, minimum: int, text: str) -> Setting:
+    return Setting(default, minimum=minimum, maximum=1024, optional=default is None, kind=int, places=True, help=text)
+
+
+_LEVELS = Setting(2, minimum=1, maximum=64, places=True, help="Levels of experts, each fused before the next.")
+_EXPERTS = _count(None, 1, "Experts per level; null takes as many as the architecture or the space has.")
+_TASK_EXPERTS, _SHARED_EXPERTS = "Experts of each task's unit, per level.", "Experts of the shared unit, per level; 0 for no shared unit."
+_UNITS = {"task_experts": _count(2, 1, _TASK_EXPERTS), "shared_experts": _count(2, 0, _SHARED_EXPERTS)}
+_GATE_BIAS = Setting(False, help="Give the gates a bias.")
+_K = Setting(2, minimum=1, maximum=1024, of="experts", help="The most experts that a gate selects.")
+_SNR = {
+    "experts": _EXPERTS,
+    "levels": _LEVELS,
+    "l0": Setting(1e-4, maximum=1e6, help="Weight of the expected number of connections that are on."),
+}
+_GUMBEL = {
+    "temperature": Setting(1.0, minimum=1e-3, maximum=1e3, help="Temperature at the start of training."),
+    "final_temperature": Setting(0.1, minimum=1e-3, maximum=1e3, help="Temperature at its end; in between it falls geometrically."),
+}
+_DSELECT = {
+    "k": _K,
+    "gamma": Setting(1.0, minimum=1e-3, maximum=1e3, help="Width of the smooth step; goes to 0 over the last third of training."),
+    "per_example": Setting(False, help="Let each row select its own experts."),
+    "entropy": Setting(1e-3, maximum=1e6, help="Weight of the selectors' entropy in the loss."),
+}
+_ADATT = {
+    "levels": _LEVELS,
+    "task_experts": _count(1, 1, _TASK_EXPERTS),
+    "shared_experts": _count(0, 0, _SHARED_EXPERTS),
+    "gate_bias": _GATE_BIAS,
+    "native_residual": Setting(True, help="Add the unit's own experts outside the gate; false is the ablation of Table 6."),
+    "native_init": Setting("uniform", choices=("uniform", "ones"), help="How the weights of a unit's own experts start."),
+}
+_AITM = {
+    "order": Setting(None, optional=True, kind=tuple, of="tasks", help="The tasks in the order of the funnel; null takes the data set's."),
+    "calibration": Setting(0.0, maximum=1e6, of="binary", help="Weight of how far a task's probability exceeds that of the one before."),
+}
+
 SHARING: dict[str, SharingSignature] = {
     "selected": SharingSignature("AutoMTL, section 3.3.3", "pool", uses_beta=True),
-    "mmoe": SharingSignature("Ma et al., KDD 2018", "pool", {"gate_bias": Setting(False, help="Give the gates a bias.")}),
+    "moe": SharingSignature("Jacobs et al., 1991", "pool", {"experts": _EXPERTS}),
+    "mmoe": SharingSignature("Ma et al., KDD 2018", "pool", {"gate_bias": _GATE_BIAS}),
+    "ml_mmoe": SharingSignature("Li et al., KDD 2023, section 4.1", "pool", {"levels": _LEVELS}),
+    "top_k": SharingSignature(
+        "Shazeer et al., ICLR 2017", "pool", {"k": _K, "per_example": Setting(True, help="Let each row select its own experts.")}
+    ),
+    "gumbel": SharingSignature("Sun et al., NeurIPS 2020, as in Hazimeh et al., section 4", "pool", _GUMBEL),
+    "dselect_k": SharingSignature("Hazimeh et al., NeurIPS 2021", "pool", _DSELECT),
+    "snr_trans": SharingSignature("Ma et al., AAAI 2019", "pool", _SNR),
+    "snr_aver": SharingSignature("Ma et al., AAAI 2019", "pool", _SNR),
     "shared_bottom": SharingSignature("Caruana, 1997", "shared"),
+    "cgc": SharingSignature("Tang et al., RecSys 2020, section 4.1", "units", _UNITS),
+    "ple": SharingSignature("Tang et al., RecSys 2020, section 4.2", "units", {"levels": _LEVELS, **_UNITS}),
+    "adatt": SharingSignature("Li et al., KDD 2023", "units", _ADATT),
+    "cross_stitch": SharingSignature("Misra et al., CVPR 2016", "task", {"levels": _LEVELS}),
+    "aitm": SharingSignature("Xi et al., KDD 2021", "task", _AITM, in_supernet=False),
     "single_task": SharingSignature("one whole model per task", "task", in_supernet=False),
 }
 
@@ -180,3 +195,27 @@ def sharing_settings(kind: str, given: Mapping[str, Any], where: str = "sharing"
             hint = nearest(str(name), known) if known else "this kind has no settings"
             raise ConfigError(f"{where}.{name}", f"must be a setting of {kind}", repr(name), hint)
     return {name: setting.check(f"{where}.{name}", given.get(name, setting.default)) for name, setting in known.items()}
+
+
+def fit_sharing(
+    kind: str, given: Mapping[str, Any], *, num_experts: int, tasks: Mapping[str, str] | None = None, where: str = "sharing"
+) -> None:
+    """Refuse settings that are legal and cannot be meant here: more experts selected than there are, an order of other tasks.
+
+    Args:
+        kind: a sharing kind.
+        given: its settings.
+        num_experts: N, the size of the pool.
+        tasks: kinds of the tasks by name, in order; None where they are not known yet.
+        where: named in errors.
+
+    Raises:
+        ConfigError: as above, or as `sharing_settings` does.
+    """
+    for name, value in sharing_settings(kind, given, where).items():
+        SHARING[kind].settings[name].fit(f"{where}.{name}", value, num_experts, tasks)
+
+
+def module_settings(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a sharing module is told; the others only shape its slots."""
+    return {name: value for name, value in settings.items() if not SHARING[kind].settings[name].places}

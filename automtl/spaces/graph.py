@@ -3,32 +3,27 @@
 import networkx as nx
 
 from automtl.spaces.architecture import Architecture
-from automtl.spaces.catalogue import SHARING
-from automtl.spaces.plugs import expert_for, pool
-from automtl.spaces.slots import Slot, layout
+from automtl.spaces.plugs import expert_for, wiring_of
+from automtl.spaces.slots import Slot
+from automtl.spaces.wiring import Fusion, Wiring
 
 
 def to_graph(architecture: Architecture) -> nx.DiGraph:
     """The dataflow from fields to tasks.
 
-    Nodes carry ``kind`` (field, interaction, projection, expert, tower), ``label`` and, for experts, ``blocks`` and
-    ``expert`` (its index); edges from experts to towers carry ``weight``, softmax(beta), where a search recorded it.
-    A template is drawn with one task called "every task".
+    Nodes carry ``kind`` (field, interaction, projection, expert, fusion, tower), ``label``, ``row`` (0 for fields, growing
+    along the flow) and, for experts, ``blocks`` and ``expert`` (its index); edges from experts to towers carry ``weight``,
+    softmax(beta) or the mean gate weight, where a search recorded it. A fusion is drawn where it has several readers, or
+    one that is no tower; else its inputs lead straight on. A template is drawn with one task called "every task".
     """
     graph = nx.DiGraph()
     tasks = [task.name for task in architecture.tasks] if architecture.tasks else ["every task"]
     names = [field.name for field in architecture.fields] if architecture.fields else ["every field"]
     for i, name in enumerate(names):
-        graph.add_node(f"field.{i}", kind="field", label=name)
+        graph.add_node(f"field.{i}", kind="field", label=name, row=0)
     trunk = _add_trunk(graph, architecture, [f"field.{i}" for i in range(len(names))])
-    for t, name in enumerate(tasks):
-        label = " - ".join([name, *map(str, architecture.towers)])
-        graph.add_node(f"tower.{t}", kind="tower", label=label, task=name)
-    for slot, node in _add_experts(graph, architecture, len(tasks)):
-        graph.add_edge(trunk, node)
-        for t in range(len(tasks)):
-            if _reads(architecture, slot, t):
-                graph.add_edge(node, f"tower.{t}", weight=_weight(architecture, slot, t))
+    wiring = wiring_of(architecture, len(tasks))
+    _Joiner(graph, architecture, wiring, trunk).add(tasks)
     return graph
 
 
@@ -39,34 +34,72 @@ def _add_trunk(graph: nx.DiGraph, architecture: Architecture, ends: list[str]) -
         stages.append(("projection", "projection", f"Linear to {architecture.projection}"))
     if not stages:
         stages = [("flat", "projection", "flat fields")]
-    for node, kind, label in stages:
-        graph.add_node(node, kind=kind, label=label)
+    for row, (node, kind, label) in enumerate(stages, 1):
+        graph.add_node(node, kind=kind, label=label, row=row)
         graph.add_edges_from((end, node) for end in ends)
         ends = [node]
     return ends[0]
 
 
-def _add_experts(graph: nx.DiGraph, architecture: Architecture, num_tasks: int) -> list[tuple[Slot, str]]:
-    kind, settings = architecture.sharing.kind, architecture.sharing.all_settings
-    slots = layout(kind, num_tasks=num_tasks, num_experts=len(pool(architecture)), settings=settings)
-    nodes = []
-    for slot in slots:
-        index = expert_for(architecture, slot)
-        node = f"expert.{slot}"
-        graph.add_node(node, kind="expert", label=f"expert {index}", expert=index, blocks=architecture.experts[index].blocks)
-        nodes.append((slot, node))
-    return nodes
+class _Joiner:
+    """Adds experts, fusions and towers along a wiring."""
+
+    def __init__(self, graph: nx.DiGraph, architecture: Architecture, wiring: Wiring, trunk: str) -> None:
+        self.graph, self.architecture, self.wiring, self.trunk = graph, architecture, wiring, trunk
+        self.base = graph.nodes[trunk]["row"] + 1
+
+    def add(self, tasks: list[str]) -> None:
+        """Levels from below, then towers."""
+        fed = [self.wiring.tower(t) for t in range(len(tasks))]
+        readers = [*fed, *(f.after for f in self.wiring.fusions), *(self.wiring.source(s) for s in self._slots())]
+        for fusion in self.wiring.fusions:
+            for slot in fusion.slots:
+                self._add_expert(slot)
+            if fusion.inputs > 1 and not (readers.count(fusion) == 1 and fusion in fed):
+                self.graph.add_node(_name(fusion), kind="fusion", label=f"fuse: {fusion.label(tasks)}", row=self._row(fusion) + 1)
+                self._lead(fusion, _name(fusion))
+        top = self._row(self.wiring.fusions[-1]) + 2
+        for t, name in enumerate(tasks):
+            label = " - ".join([name, *map(str, self.architecture.towers)])
+            self.graph.add_node(f"tower.{t}", kind="tower", label=label, task=name, row=top)
+            self._join(fed[t], f"tower.{t}", t)
+
+    def _slots(self) -> list[Slot]:
+        return list(dict.fromkeys(slot for fusion in self.wiring.fusions for slot in fusion.slots))
+
+    def _row(self, fusion: Fusion) -> int:
+        return int(self.base + 2 * fusion.level)
+
+    def _add_expert(self, slot: Slot) -> None:
+        node, index = f"expert.{slot}", expert_for(self.architecture, slot)
+        if node in self.graph:
+            return
+        blocks, row = self.architecture.experts[index].blocks, self.base + 2 * slot.level
+        self.graph.add_node(node, kind="expert", label=f"expert {index}", expert=index, blocks=blocks, row=row)
+        self._join(self.wiring.source(slot), node)
+
+    def _join(self, fusion: Fusion | None, reader: str, task: int | None = None) -> None:
+        """An edge to `reader` from a fusion's node, or from its inputs where it has none."""
+        if fusion is None:
+            self.graph.add_edge(self.trunk, reader)
+        elif _name(fusion) in self.graph:
+            self.graph.add_edge(_name(fusion), reader)
+        else:
+            self._lead(fusion, reader, task)
+
+    def _lead(self, fusion: Fusion, reader: str, task: int | None = None) -> None:
+        """Edges to `reader` from everything that a fusion weighs."""
+        if fusion.after is not None:
+            self._join(fusion.after, reader)
+        for slot in fusion.slots:
+            self.graph.add_edge(f"expert.{slot}", reader, weight=None if task is None else self._weight(slot, task))
+
+    def _weight(self, slot: Slot, task: int) -> float | None:
+        if self.architecture.ranking is None:
+            return None
+        expert = expert_for(self.architecture, slot)
+        return next(entry.weight for entry in self.architecture.ranking[task] if entry.expert == expert)
 
 
-def _reads(architecture: Architecture, slot: Slot, task: int) -> bool:
-    if isinstance(slot.owner, int):
-        return slot.owner == task
-    if architecture.chosen is None or not SHARING[architecture.sharing.kind].uses_beta:
-        return True
-    return expert_for(architecture, slot) in architecture.chosen[task]
-
-
-def _weight(architecture: Architecture, slot: Slot, task: int) -> float | None:
-    if architecture.ranking is None:
-        return None
-    return next(entry.weight for entry in architecture.ranking[task] if entry.expert == expert_for(architecture, slot))
+def _name(fusion: Fusion) -> str:
+    return f"fusion.level{fusion.level}.{fusion.owner}.{fusion.index}"

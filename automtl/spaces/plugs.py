@@ -1,7 +1,78 @@
 """Which expert of an architecture fills which slot of its sharing module: the plug-in rule of spec/sharing.md."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from automtl.errors import ConfigError
 from automtl.spaces.architecture import Architecture, Expert, Sharing
-from automtl.spaces.slots import Slot
+from automtl.spaces.catalogue import OPERATIONS
+from automtl.spaces.slots import Slot, layout
+from automtl.spaces.wiring import Fusion, Wiring, wire
+
+
+def plugged(architecture: Architecture, kind: str, settings: Mapping[str, Any]) -> Architecture:
+    """The same experts under another sharing module, or under its own with other settings.
+
+    Experts that a search bound to the units of its own kind may stand anywhere in another; their order is then the
+    ranking's, by mean gate weight. A hand-made architecture keeps its levels.
+
+    Raises:
+        ConfigError: an unknown kind or setting, one that does not fit, or experts whose widths do not.
+    """
+    experts = architecture.experts
+    if kind != architecture.sharing.kind and architecture.ranking is not None:
+        experts = tuple(expert.model_copy(update={"level": None, "owner": None, "task": None}) for expert in experts)
+    made = architecture.evolve(experts=experts, sharing=Sharing(kind=kind, settings=dict(settings)))
+    check_widths(made)
+    return made
+
+
+def slots_of(architecture: Architecture, num_tasks: int) -> tuple[Slot, ...]:
+    """The slots of an architecture's own sharing kind; `single_task` has one per chosen expert."""
+    kind, settings = architecture.sharing.kind, architecture.sharing.all_settings
+    if kind == "single_task" and architecture.chosen is not None:
+        return tuple(Slot(0, t, i) for t, picks in enumerate(architecture.chosen) for i in range(len(picks)))
+    return layout(kind, num_tasks=num_tasks, num_experts=len(pool(architecture)), settings=settings)
+
+
+def picks_of(architecture: Architecture) -> list[list[int]] | None:
+    """Per task, the places in the pool of its chosen experts; None where every task reads them all."""
+    members = pool(architecture)
+    return None if architecture.chosen is None else [[members.index(i) for i in task if i in members] for task in architecture.chosen]
+
+
+def wiring_of(architecture: Architecture, num_tasks: int) -> Wiring:
+    """The wiring of an architecture's own sharing kind and settings."""
+    order = architecture.sharing.all_settings.get("order")
+    names = [task.name for task in architecture.tasks or ()]
+    funnel = [names.index(name) for name in order] if order and names else None
+    slots = slots_of(architecture, num_tasks)
+    return wire(architecture.sharing.kind, slots, num_tasks=num_tasks, picks=picks_of(architecture), order=funnel)
+
+
+def check_widths(architecture: Architecture) -> None:
+    """Refuse experts of different output widths where their outputs are added.
+
+    Raises:
+        ConfigError: as above, with the level and the widths.
+    """
+    wiring = wiring_of(architecture, len(architecture.tasks) if architecture.tasks else 2)  # a template's tasks are all alike
+    widths: dict[Fusion | None, int | None] = {None: architecture.projection}  # None: as wide as the flat fields
+    for fusion in wiring.fusions:
+        found = {}
+        for slot in fusion.slots:
+            index = expert_for(architecture, slot)
+            found[index] = _width(architecture.experts[index], widths[wiring.source(slot)])
+        if len(set(found.values())) > 1:
+            said = ", ".join(f"expert {i}: {width or 'as its input'}" for i, width in sorted(found.items()))
+            raise ConfigError(f"experts of level {fusion.level}", "must have one output width, since their outputs are added", said)
+        widths[fusion] = next(iter(found.values()))
+
+
+def _width(expert: Expert, width_in: int | None) -> int | None:
+    for operation in expert.operations:
+        width_in = int(operation.argument or 0) if OPERATIONS[operation.name].changes_width else width_in
+    return width_in
 
 
 def parts(architecture: Architecture) -> tuple[Architecture, ...]:
@@ -27,44 +98,32 @@ def _part(architecture: Architecture, task: int) -> Architecture:
     )
 
 
-def pool(architecture: Architecture) -> tuple[int, ...]:
-    """Indices of the experts a pool holds: those chosen by at least one task, in listed order; all where none is chosen."""
-    everyone = _matching(architecture, Slot(0, "pool", 0))
-    if architecture.chosen is None:
-        return everyone
-    used = {expert for task in architecture.chosen for expert in task}
-    return tuple(i for i in everyone if i in used)
+def pool(architecture: Architecture, level: int = 0) -> tuple[int, ...]:
+    """Indices of the experts a pool holds, in listed order: those chosen by at least one task; all where none is chosen.
+
+    Where the sharing kind is told to hold fewer, it keeps those of the largest mean weight.
+    """
+    members = architecture.pool(level)
+    count = architecture.sharing.all_settings.get("experts") or len(members)
+    best = [i for i in _shared_order(architecture) if i in members][:count]
+    return tuple(i for i in members if i in best)
 
 
 def expert_for(architecture: Architecture, slot: Slot) -> int:
     """The index of the expert that fills `slot` (the plug-in rule of spec/sharing.md).
 
     A pool takes the chosen experts in listed order, a task's unit that task's experts by beta rank, a shared unit
-    all by mean softmax(beta); without a ranking the listed order holds. Where a unit has more slots than there
-    are experts, the list starts again.
+    all by mean softmax(beta); without a ranking, and in the very unit that experts were searched for, the listed order
+    holds. Where a unit has more slots than there are experts, the list starts again.
     """
     if slot.owner == "pool":
-        order = pool(architecture)
+        order = pool(architecture, slot.level)
     else:
-        legal = _matching(architecture, slot)
-        ranked = _shared_order(architecture) if slot.owner == "shared" else _task_order(architecture, int(slot.owner))
-        order = tuple(i for i in ranked if i in legal) or legal
+        order = legal = architecture.fitting(slot)
+        if any(architecture.experts[i].level is None or architecture.experts[i].owner is None for i in legal):
+            ranked = _shared_order(architecture) if slot.owner == "shared" else _task_order(architecture, int(slot.owner))
+            order = tuple(i for i in ranked if i in legal) or legal
     return order[slot.index % len(order)]
-
-
-def _matching(architecture: Architecture, slot: Slot) -> tuple[int, ...]:
-    fits = tuple(i for i, expert in enumerate(architecture.experts) if _fits(expert, slot))
-    return fits or tuple(range(len(architecture.experts)))
-
-
-def _fits(expert: Expert, slot: Slot) -> bool:
-    if expert.level is not None and expert.level != slot.level:
-        return False
-    if expert.owner is None:
-        return True
-    if isinstance(slot.owner, int):
-        return expert.owner == "task" and expert.task in (None, slot.owner)
-    return expert.owner == slot.owner
 
 
 def _task_order(architecture: Architecture, task: int) -> tuple[int, ...]:

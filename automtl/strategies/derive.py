@@ -37,12 +37,13 @@ def entropy(weights: Tensor) -> Tensor:
 def derive(net: Supernet, schema: Schema, *, name: str, sharing: str, settings: Mapping[str, Any]) -> Architecture:
     """Per choice block the argmax of alpha; per task the c experts with the largest beta.
 
-    The whole ranking, the softmax weights and so the margins travel along, so that c can be changed later.
+    The whole ranking, the softmax weights and so the margins travel along, so that c can be changed later. A sharing kind without
+    beta ranks its experts by mean gate weight, by which another kind then takes them; it chooses none.
     """
     choices = choice_weights(net)
     best = {block: max(weights, key=weights.__getitem__) for block, weights in choices.items()}
     space = net.space
-    ranking = rank_experts(net)
+    ranking, chooses = rank_experts(net), bool(net.beta_parameters())
     count = space.chosen(len(schema.tasks))
     return Architecture(
         name=name,
@@ -53,7 +54,7 @@ def derive(net: Supernet, schema: Schema, *, name: str, sharing: str, settings: 
         interaction=tuple(best[f"interaction.{i}"] for i in range(space.num_interaction_blocks)),
         projection=space.expert_dim,
         experts=tuple(_expert(net.slots, slot, best, space.num_blocks) for slot in net.slots),
-        chosen=None if ranking is None else tuple(tuple(sorted(r.expert for r in task[:count])) for task in ranking),
+        chosen=tuple(tuple(sorted(r.expert for r in task[:count])) for task in ranking) if ranking and chooses else None,
         sharing=Sharing(kind=sharing, settings=dict(settings)),
         towers=space.towers,
         dropout=space.dropout,
@@ -74,12 +75,13 @@ def _expert(slots: Sequence[Slot], slot: Slot, best: Mapping[str, str], num_bloc
 
 
 def rank_experts(net: Supernet) -> tuple[tuple[Ranked, ...], ...] | None:
-    """Per task all experts by softmax(beta), largest first, ties by index; None for sharing kinds without beta."""
+    """Per task all experts, largest weight first: softmax(beta), else the mean gate weight; None where there is neither."""
     betas = net.beta_parameters()
-    if not betas:
+    weights = betas[0].detach().double().softmax(1) if betas else net.sharing.slot_weights()
+    if weights is None:
         return None
     ranking = []
-    for row in betas[0].detach().double().softmax(1).tolist():
+    for row in weights.tolist():
         order = sorted(range(len(row)), key=lambda i: (-row[i], i))
         ranking.append(tuple(Ranked(expert=i, weight=row[i]) for i in order))
     return tuple(ranking)

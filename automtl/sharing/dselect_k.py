@@ -1,0 +1,174 @@
+"""DSelect-k: a sparse gate that is differentiable everywhere (Hazimeh et al., NeurIPS 2021).
+
+Legend: B rows, D width, T tasks, N experts, k selectors, m = ceil(log2 N) bits, z (.., k, m) their logits, w (.., k) their scores.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from automtl.nn.gates import bit_codes, selector_entropy, single_selectors, smooth_step
+from automtl.sharing.base import Scratch, mix
+from automtl.sharing.network import FusionNetwork, GateMeter
+
+SCORE_START = 0.05
+COUNTED = 1e-5  # an expert of a larger weight counts as selected
+_LOOK_EVERY = 50  # steps between two looks whether static selectors have settled: each look waits for the device
+
+
+class DSelectK(FusionNetwork):
+    """q = sum_j softmax(w)_j r(S(z^(j))) per task: k selectors, each a product over the bits of an expert's number (eq. 4 and 6).
+
+    Static: z and w are parameters. Per example: linear in h, with biases. gamma, the width of the smooth step S, goes to 0 over the
+    last third of training, so that S(z) becomes binary; where it already is, that changes nothing. N not a power of two: only the N
+    codes that name an expert are reached, q is not renormalised, and sum_j 1 / (1e-6 + sum_i r_i) is added to the loss.
+    A static gate that has become binary does not compute the experts it has not selected.
+
+    Args:
+        k: selectors, at most N.
+        gamma: width of the smooth step before it narrows.
+        per_example: each row selects its own experts.
+        entropy: weight of sum_j H(r(S(z^(j)))) in the loss, the mean over rows where they differ.
+        socket: what every sharing module takes.
+    """
+
+    kind = "dselect_k"
+    codes: Tensor
+    gamma: Tensor
+    steps: Tensor
+    binary_step: Tensor
+
+    def __init__(self, *, k: int, gamma: float, per_example: bool, entropy: float, **socket: Any) -> None:
+        super().__init__(**socket)
+        self.start, self.entropy, self.static = gamma, entropy, not per_example
+        self.register_buffer("codes", bit_codes(len(self.slots)), persistent=False)  # (N, m)
+        self.shape = (len(self.tasks), k, self.codes.shape[1])
+        self.z: nn.Parameter | nn.Linear | None = None
+        self.w: nn.Parameter | nn.Linear | None = None
+        if len(self.slots) > 1:
+            make = _parameter if self.static else self._linear
+            self.z = make(self.shape, gamma / 100)
+            self.w = make(self.shape[:2], SCORE_START) if k > 1 else None
+        self.register_buffer("gamma", torch.tensor(float(gamma)))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("binary_step", torch.full((), -1, dtype=torch.int64))  # -1: not binary
+        self.counts = GateMeter(len(self.tasks))
+        self._kept, self._regularised, self._calls = Scratch(), len(self.slots) & (len(self.slots) - 1) != 0, 0
+        self.selected: list[tuple[int, ...]] | None = None  # per task, once a static gate is binary
+        self.register_load_state_dict_post_hook(lambda module, _: module._settle())  # type: ignore[no-untyped-call]
+
+    def _linear(self, shape: Sequence[int], bound: float) -> nn.Linear:
+        linear = nn.Linear(self.width_in, int(torch.Size(shape).numel()))
+        nn.init.uniform_(linear.weight, -bound, bound)
+        nn.init.uniform_(linear.bias, -bound, bound)
+        return linear
+
+    def advance(self, progress: float) -> None:
+        self.gamma.fill_(self.start * min(1.0, 3 * (1 - progress)))
+        self.steps.add_(1)
+        self._calls += 1
+        if self.selected is not None or self._calls % _LOOK_EVERY == 0:  # momentum may carry a settled z back
+            self._settle()
+
+    def train(self, mode: bool = True) -> "DSelectK":
+        super().train(mode)
+        self._settle()
+        return self
+
+    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
+        if self.z is None:
+            return [None] * len(units)
+        z = self._value(self.z, before[0], self.shape)  # (T, k, m) or (B, T, k, m)
+        r = self._selectors(z)  # (.., T, k, N)
+        q = self._combined(r, before[0])  # (.., T, N)
+        if self.counts.update_statistics and not torch.compiler.is_exporting():
+            self._note(z, r, q)
+        return list(q.unbind(-2))  # T times (B, N) or (N,)
+
+    def _value(self, source: nn.Parameter | nn.Linear, x: Tensor, shape: Sequence[int]) -> Tensor:
+        return source if isinstance(source, nn.Parameter) else source(x).unflatten(1, tuple(shape))
+
+    def _selectors(self, z: Tensor) -> Tensor:
+        return single_selectors(smooth_step(z, self.gamma.to(z.dtype)), self.codes)
+
+    def _combined(self, r: Tensor, x: Tensor) -> Tensor:
+        if self.w is None:
+            return r.squeeze(-2)
+        return (self._value(self.w, x, self.shape[:2]).softmax(dim=-1).unsqueeze(-1) * r).sum(-2)
+
+    @torch.no_grad()
+    def _note(self, z: Tensor, r: Tensor, q: Tensor) -> None:
+        """What the records and the regulariser need of a forward pass."""
+        self.counts.observe((q > COUNTED).sum(-1))
+        if self.training:
+            binary = (z.abs() >= self.gamma / 2).all()
+            since = torch.where(self.binary_step < 0, self.steps, self.binary_step)
+            self.binary_step.copy_(torch.where(binary, since, -1))
+            self._kept.value = r
+
+    def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
+        if self.z is None:
+            return None
+        r, self._kept.value = self._kept.value, None
+        if isinstance(self.z, nn.Parameter):
+            r = self._selectors(self.z)
+        assert r is not None, "the loss follows a forward pass in training"
+        loss = self.entropy * selector_entropy(r)  # (.., T, k)
+        if self._regularised:
+            loss = loss + 1 / (1e-6 + r.sum(-1))
+        return loss.sum((-2, -1)).mean()
+
+    @torch.no_grad()
+    def _settle(self) -> None:
+        """Look whether a static gate is binary, and which experts it then has selected."""
+        self.selected = None
+        if isinstance(self.z, nn.Parameter) and bool((self.z.abs() >= self.gamma / 2).all()):
+            q = self._combined(self._selectors(self.z), self.z)
+            self.selected = [tuple(i for i, weight in enumerate(row) if weight > 0) or (0,) for row in q.tolist()]
+
+    def output(self, slot: int, x: Tensor) -> Tensor:
+        if self.selected is not None and not any(slot in task for task in self.selected):
+            return x.new_empty(0)  # no one reads it
+        return super().output(slot, x)
+
+    def weighed_sum(self, unit: int, weights: Tensor | None, outputs: Sequence[Tensor]) -> Tensor:
+        if self.selected is None or weights is None:
+            return super().weighed_sum(unit, weights, outputs)
+        self.meter(unit).observe(weights)
+        picks = self.selected[unit]
+        return mix(torch.stack([weights[i] for i in picks]), [outputs[i] for i in picks])
+
+    @torch.no_grad()
+    def round_selectors(self) -> bool:
+        """Make every selector choose one expert for good, for serving; whether that changed anything.
+
+        A static selector takes its most probable expert; per example, S becomes a step.
+        """
+        if self.z is None or bool(self.gamma == 0) or self.selected is not None:
+            return False
+        if isinstance(self.z, nn.Parameter):
+            bits = self.codes[self._selectors(self.z).argmax(dim=-1)]  # (T, k, m)
+            self.z.copy_(torch.where(bits, self.gamma, -self.gamma))
+            self._settle()
+        else:
+            self.gamma.zero_()
+        return True
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        """Decay would pull z back to where no expert is selected."""
+        own = [] if self.z is None else [self.z] if isinstance(self.z, nn.Parameter) else list(self.z.parameters())
+        return [{"params": own, "weight_decay": 0.0}]
+
+    def record(self) -> dict[str, Any]:
+        """Per task the experts of mean weight above 1e-5 and how many of them a row has; the step at which S(z) became binary."""
+        experts = {task: [i for i, w in enumerate(q.tolist()) if w > COUNTED] for task, q in self.gate_weights().items()}
+        step = int(self.binary_step)
+        counts = dict(zip(self.tasks, self.counts.mean().tolist(), strict=True)) if self.z is not None else dict.fromkeys(self.tasks, 1.0)
+        found = {"experts": experts, "experts_per_row": counts, "binary_step": step if step >= 0 else None, "gamma": float(self.gamma)}
+        return {**super().record(), **found}
+
+
+def _parameter(shape: Sequence[int], bound: float) -> nn.Parameter:
+    return nn.Parameter(torch.empty(tuple(shape)).uniform_(-bound, bound))

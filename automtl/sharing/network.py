@@ -1,0 +1,226 @@
+"""Experts in levels, and one vector per unit after each level: what nearly every sharing module is.
+
+A subclass says how a unit weighs the outputs it reads; which outputs those are, ``spaces.wiring`` says.
+
+Shapes: B batch, D width of an expert's output, T tasks, N experts of a level, n vectors that a unit reads.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from automtl.errors import ConfigError
+from automtl.nn.gates import Gate
+from automtl.sharing.base import SharingModule, mix
+from automtl.spaces.slots import Slot
+from automtl.spaces.wiring import Fusion, wire
+
+_INPUT = -1  # the place of the module's input, where places of units count from 0
+
+
+class GateMeter(nn.Module):
+    """The mean of a gate's weights: over the last batch in training, over all rows since training stopped in evaluation.
+
+    Buffers, so that a checkpoint tells the weights of its own epoch; even weights where nothing was seen yet.
+
+    Args:
+        size: how many weights.
+    """
+
+    total: Tensor
+    rows: Tensor
+    update_statistics: bool = True  # off in an alpha step, see nn.layers.frozen_statistics
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("total", torch.full((size,), 1 / size))
+        self.register_buffer("rows", torch.ones((), dtype=torch.int64))
+        self._adding = False
+
+    @torch.no_grad()
+    def observe(self, weights: Tensor) -> None:
+        """Take note of weights (B, size), or (size,) where they are alike for all rows."""
+        if not self.update_statistics or torch.compiler.is_exporting():
+            return
+        rows = weights if weights.dim() == 2 else weights.unsqueeze(0)
+        if not self._adding:
+            self.total.zero_()
+            self.rows.zero_()
+        self.total.add_(rows.detach().sum(0, dtype=self.total.dtype))
+        self.rows.add_(len(rows))
+        self._adding = not self.training
+
+    def mean(self) -> Tensor:
+        """Shape: (size,)."""
+        return self.total / self.rows.clamp_min(1)
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One level in places: of its slots and of the units they read, of its units, of what those read before and now."""
+
+    slots: list[int]
+    sources: list[int]
+    units: list[int]
+    before: list[int]
+    reads: list[list[int]]  # inside `slots`
+
+
+class FusionNetwork(SharingModule):
+    """Experts in levels, weighed into one vector per unit after each.
+
+    Args:
+        order: the tasks' numbers in the order of a funnel, for a kind that has one.
+        socket: what every sharing module takes.
+
+    Attributes:
+        fusions: the units, lower levels first; a unit's place in it is its number.
+        before: per unit, whose vector its gate reads; None for the module's input.
+    """
+
+    raw_gates = False  # gates read the module's input on every level, not their unit's own vector of the level before
+
+    def __init__(self, *, order: Sequence[int] | None = None, **socket: Any) -> None:
+        super().__init__(**socket)
+        self.wiring = wire(self.kind, self.slots, num_tasks=len(self.tasks), picks=self.chosen, order=order)
+        self.fusions = self.wiring.fusions
+        self.before = [None if self.raw_gates else self.wiring.previous(fusion) for fusion in self.fusions]
+        self.widths: dict[Fusion | None, int] = {None: self.width_in}
+        self.experts = nn.ModuleList()
+        places: dict[Fusion | None, int] = {None: _INPUT, **{fusion: i for i, fusion in enumerate(self.fusions)}}
+        self._levels = [self._add_level(level, places, socket["build"]) for level in range(self.fusions[-1].level + 1)]
+        self._towers = [places[self.wiring.tower(t)] for t in range(len(self.tasks))]
+        self.width_out = [self.widths[self.fusions[i]] for i in self._towers]
+        self.meters = nn.ModuleList(GateMeter(fusion.inputs) for fusion in self.fusions)
+
+    def _add_level(self, level: int, places: Mapping[Fusion | None, int], build: Any) -> _Level:
+        """Build a level's experts, each as wide at its input as the unit it reads."""
+        slots = [i for i, slot in enumerate(self.slots) if slot.level == level]
+        units = [i for i, fusion in enumerate(self.fusions) if fusion.level == level]
+        sources = [self.wiring.source(self.slots[i]) for i in slots]
+        experts = [build(self.slots[i], self.widths[source]) for i, source in zip(slots, sources, strict=True)]
+        self.experts.extend(experts)
+        position = {self.slots[i]: j for j, i in enumerate(slots)}
+        reads = [[position[slot] for slot in self.fusions[i].slots] for i in units]
+        for i, read in zip(units, reads, strict=True):
+            self.widths[self.fusions[i]] = _one_width(self.fusions[i], [experts[j].width_out for j in read])
+        return _Level(slots, [places[s] for s in sources], units, [places[self.before[i]] for i in units], reads)
+
+    def share(self, shared: Tensor) -> list[Tensor]:
+        made = {_INPUT: shared}
+        for level in self._levels:
+            outputs = [self.output(i, made[source]) for i, source in zip(level.slots, level.sources, strict=True)]
+            read = [[outputs[j] for j in reads] for reads in level.reads]
+            made.update(zip(level.units, self.fuse(level.units, [made[i] for i in level.before], read), strict=True))
+        return [made[i] for i in self._towers]
+
+    def output(self, slot: int, x: Tensor) -> Tensor:
+        """What the expert in the slot at place `slot` makes of x, (B, width) -> (B, D)."""
+        out: Tensor = self.experts[slot](x)
+        return out
+
+    def fuse(self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+        """The vectors of the units of one level.
+
+        Args:
+            units: their numbers.
+            before: per unit, what its gate reads, (B, width).
+            read: per unit, the outputs it weighs, n times (B, D).
+        """
+        weighed = zip(units, self.weigh(units, before), read, strict=True)
+        return [self.weighed_sum(unit, weights, outputs) for unit, weights, outputs in weighed]
+
+    def weighed_sum(self, unit: int, weights: Tensor | None, outputs: Sequence[Tensor]) -> Tensor:
+        """A unit's vector, (B, D); no weights: its only input as it is."""
+        if weights is None:
+            return outputs[0]
+        self.meter(unit).observe(weights)
+        return mix(weights, outputs)
+
+    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
+        """Per unit the weights of what it reads, (B, n) or (n,); None passes the only one on."""
+        assert all(self.fusions[unit].inputs == 1 for unit in units), f"{type(self).__name__} must define weigh()"
+        return [None] * len(units)
+
+    def meter(self, unit: int) -> GateMeter:
+        """The meter of a unit's weights."""
+        meter = self.meters[unit]
+        assert isinstance(meter, GateMeter)
+        return meter
+
+    def gate_weights(self) -> dict[str, Tensor]:
+        """Per unit its mean weights, spread over all experts of its level, (N,); the level is named where there are several."""
+        named = {}
+        for number, level in enumerate(self._levels):
+            for unit, reads in zip(level.units, level.reads, strict=True):
+                weights = self.meter(unit).mean()
+                places = torch.tensor(reads, device=weights.device)
+                label = self.fusions[unit].label(self.tasks)
+                spread = weights.new_zeros(len(level.slots)).index_copy(0, places, weights[-len(reads) :])
+                named[label if len(self._levels) == 1 else f"level{number}.{label}"] = spread
+        return named
+
+    def record(self) -> dict[str, Any]:
+        """Per level its experts and, per unit, their mean weights (AdaTT, Fig. 3)."""
+        weights, levels = iter(self.gate_weights().values()), []
+        for level in self._levels:
+            units = {self.fusions[unit].label(self.tasks): next(weights).tolist() for unit in level.units}
+            levels.append({"experts": [_spoken(self.slots[i], self.tasks) for i in level.slots], "weights": units})
+        return {"levels": levels}
+
+    def reads(self, task: int) -> frozenset[Slot]:
+        return self.wiring.reads(task)
+
+    def slot_weights(self) -> Tensor | None:
+        """Absolute mean gate weights, made to sum to 1 in each unit, multiplied along the paths to each task's tower."""
+        slots = torch.zeros(len(self.tasks), len(self.slots), dtype=torch.float64)
+        units = torch.zeros(len(self.tasks), len(self.fusions) + 1, dtype=torch.float64)  # the last: the module's input
+        for t, unit in enumerate(self._towers):
+            units[t, unit] = 1
+        for level in reversed(self._levels):
+            for unit, reads in zip(level.units, level.reads, strict=True):
+                weights = self.meter(unit).mean().abs().double().cpu()
+                weights = weights / weights.sum() if weights.any() else torch.full_like(weights, 1 / len(weights))
+                for weight, j in zip(weights, reads, strict=True):
+                    slots[:, level.slots[j]] += weight * units[:, unit]
+            for slot, source in zip(level.slots, level.sources, strict=True):
+                units[:, source] += slots[:, slot]
+        return slots
+
+
+class GatedNetwork(FusionNetwork):
+    """One softmax gate per unit; a unit that reads one expert has none.
+
+    Args:
+        gate_bias: give the gates a bias.
+        socket: what every sharing module takes.
+    """
+
+    def __init__(self, *, gate_bias: bool = False, **socket: Any) -> None:
+        super().__init__(**socket)
+        self.gates = nn.ModuleList(self._gate(unit, gate_bias) for unit in range(len(self.fusions)))
+
+    def _gate(self, unit: int, bias: bool) -> nn.Module:
+        inputs = self.fusions[unit].inputs
+        return Gate(self.widths[self.before[unit]], inputs, bias=bias) if inputs > 1 else nn.Identity()
+
+    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
+        gated = [self.fusions[unit].inputs > 1 for unit in units]
+        return [self.gates[unit](x) if gate else None for unit, x, gate in zip(units, before, gated, strict=True)]
+
+
+def _one_width(fusion: Fusion, widths: Sequence[int]) -> int:
+    if len(set(widths)) != 1:
+        rule = "must have one output width, since their outputs are added"
+        raise ConfigError(f"experts of level {fusion.level}", rule, sorted(set(widths)))
+    return widths[0]
+
+
+def _spoken(slot: Slot, tasks: Sequence[str]) -> str:
+    """A slot's place in its level, in words."""
+    if slot.owner == "pool":
+        return str(slot.index)
+    return f"{tasks[slot.owner] if isinstance(slot.owner, int) else slot.owner}.{slot.index}"

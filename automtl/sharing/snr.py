@@ -1,0 +1,77 @@
+"""Sub-network routing (Ma et al., AAAI 2019). Legend: B rows, D width of a sub-network's output, n sub-networks of a level, u units."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from automtl.nn.masks import HardConcrete
+from automtl.sharing.network import FusionNetwork
+
+
+class SNRAver(FusionNetwork):
+    """v_i = sum_j z_ij u_j (eq. 3): every sub-network of the next level, and every task, reads all of this one.
+
+    z is a scalar hard concrete variable per connection, drawn once per step; its expected number of ones is penalised (eq. 9).
+
+    Args:
+        l0: weight of that penalty.
+        socket: what every sharing module takes.
+    """
+
+    kind = "snr_aver"
+
+    def __init__(self, *, l0: float, **socket: Any) -> None:
+        super().__init__(**socket)
+        self.l0 = l0
+        sizes = [[f.inputs for f in self.fusions if f.level == level] for level in range(self.fusions[-1].level + 1)]
+        self.connections = nn.ModuleList(HardConcrete((len(units), units[0]), generator=self.generator) for units in sizes)
+
+    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
+        return list(self.connections[self.fusions[units[0]].level]())
+
+    def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
+        return self.l0 * torch.stack([z.expected_on().sum() for z in self._masks()]).sum()
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        return [{"params": [z.log_alpha for z in self._masks()], "weight_decay": 0.0}]
+
+    def record(self) -> dict[str, Any]:
+        """Beside the weights, the share of connections that are on in evaluation, per level."""
+        with torch.no_grad():
+            shares = [float((z.settled() > 0).double().mean()) for z in self._masks()]
+        return {**super().record(), "connections_on": shares}
+
+    def _masks(self) -> list[HardConcrete]:
+        return [z for z in self.connections if isinstance(z, HardConcrete)]
+
+
+class SNRTrans(SNRAver):
+    """v_i = sum_j z_ij W_ij u_j (eq. 2), W_ij (D, D) without bias, started as one dense connection from all n * D inputs would be."""
+
+    kind = "snr_trans"
+
+    def __init__(self, **socket: Any) -> None:
+        super().__init__(**socket)
+        shapes = []
+        for level in range(self.fusions[-1].level + 1):
+            units = [f for f in self.fusions if f.level == level]
+            width = self.widths[units[0]]
+            shapes.append((len(units), width, units[0].inputs, width))
+        self.transforms = nn.ParameterList(nn.Parameter(_start(shape)) for shape in shapes)  # (u, D, n, D)
+
+    def fuse(self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+        level = self.fusions[units[0]].level
+        z: Tensor = self.connections[level]()  # (u, n)
+        for unit, weights in zip(units, z, strict=True):
+            self.meter(unit).observe(weights)
+        dense = (self.transforms[level] * z[:, None, :, None]).flatten(2).flatten(0, 1)  # (u * D, n * D)
+        joined = functional.linear(torch.cat(list(read[0]), dim=1), dense)  # every unit reads the same outputs
+        return list(joined.chunk(len(units), dim=1))
+
+
+def _start(shape: tuple[int, int, int, int]) -> Tensor:
+    bound = (shape[2] * shape[3]) ** -0.5
+    return torch.empty(shape).uniform_(-bound, bound)
