@@ -69,7 +69,7 @@ def plan_retrain(
     label += "".join(f"-{_safe(key)}_{_safe(str(value))}" for key, value in config.sharing.items())
     if searched and out is None:
         return RetrainPlan(plugged, config, RunDir(searched.path.parent), label)
-    return RetrainPlan(plugged, config, RunDir.create(out, f"{name}-{label}"), label)
+    return RetrainPlan(plugged, config, RunDir.new(out, f"{name}-{label}"), label)
 
 
 def _settings_of(searched: PhaseDir) -> dict[str, Any]:
