@@ -221,7 +221,8 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise EnvironmentFault(folder, "must be free", "another process at work in it", "wait for it, or choose another --out") from None
+            fix = "wait for it, or choose another --out"
+            raise EnvironmentFault(folder, "must be free", "another process at work in it", fix) from None
         yield
 
 

@@ -73,7 +73,7 @@ def plan_retrain(
     label += "".join(f"-{_safe(key)}_{_safe(str(value))}" for key, value in config.sharing.items())
     if searched and out is None:
         return RetrainPlan(ready, config, RunDir(searched.path.parent), label)
-    return RetrainPlan(ready, config, RunDir.create(out, f"{described.name}-{label}"), label)
+    return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label)
 
 
 def _settings_of(searched: PhaseDir) -> dict[str, Any]:

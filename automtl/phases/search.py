@@ -62,7 +62,7 @@ def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | N
     else:
         # everything that can be refused is refused before the folder appears
         build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing, generator=session.noise())
-        run = RunDir.create(out, f"{session.schema.name}-{config.space.name}")
+        run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
     return SearchPhase(session, run.search, config.space).run(resumed=resume is not None)
 
 

@@ -83,18 +83,20 @@ class RunDir:
     path: Path
 
     @classmethod
-    def create(cls, out: Path | None, stem: str) -> "RunDir":
-        """Make a new run folder: `out`, or runs/<stem>-<n> with the next free n.
+    def new(cls, out: Path | None, stem: str) -> "RunDir":
+        """A folder for a new run: `out`, or runs/<stem>-<n> with the next free n; made when its first phase begins.
 
         Raises:
             ArtifactError: `out` exists; an existing run is never overwritten.
         """
         if out is not None:
-            return cls(files.make_folder(out))
+            if out.exists():
+                raise ArtifactError(out, "must not exist yet", "an existing one", "choose another --out, or remove it")
+            return cls(out)
         n = 1
         while (path := Path("runs") / f"{stem}-{n}").exists():
             n += 1
-        return cls(files.make_folder(path))
+        return cls(path)
 
     @property
     def search(self) -> PhaseDir:

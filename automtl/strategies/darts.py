@@ -191,4 +191,4 @@ class Darts:
 
 def _adam(parameters: list[torch.nn.Parameter], lr: float, decay: float) -> torch.optim.Adam:
     """Adam as architecture parameters use it: betas (0.5, 0.999)."""
-    return torch.optim.Adam(parameters, lr=lr, betas=(0.5, 0.999), weight_decay=decay)
+    return torch.optim.Adam(parameters, lr=lr, betas=(0.5, 0.999), weight_decay=decay, fused=True)
