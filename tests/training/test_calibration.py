@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -65,3 +66,8 @@ def test_a_task_s_own_link_is_applied():
 
 def test_no_labels_give_no_bins():
     assert reliability(np.array([0.3, 0.4]), np.array([np.nan, np.nan])) == []
+
+
+def test_a_table_is_plain_json():
+    table = reliability(np.float32([0.1, 0.4, 0.9]), np.float32([0, 1, 1]), np.float32([1, 2, 1]))
+    assert json.loads(json.dumps(table)) == table
