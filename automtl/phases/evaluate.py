@@ -64,7 +64,8 @@ def _evaluate(folder: PhaseDir, device: str, reporter: Reporter) -> TestResult:
     reads = manifest.count_test_read()
     if reads > 1:
         reporter.say(f"{folder.path}: its test rows are read for the {_nth(reads)} time; choose nothing by them")
-    test = evaluate(predict(net, session.in_order("test"), device=session.device), session.schema.tasks)
+    predictions = predict(net, session.in_order("test"), device=session.device)
+    test = evaluate(predictions, session.schema.tasks, reliability=True)
     results = files.read_json(folder.results)
     files.write_json(folder.results, {**results, "test": asdict(test)})
     run = folder.path.parent.parent.name

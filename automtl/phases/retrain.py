@@ -84,7 +84,7 @@ class RetrainPhase:
             groups = [[t] for t in range(len(names))] if isinstance(self.net, IndependentNets) else [list(range(len(names)))]
             best = tuple(_Part(self, net, columns).train() for net, columns in zip(parts, groups, strict=True))  # type: ignore[arg-type]
             checkpoint.save(self.folder.checkpoint("best"), {"net": self.net.state_dict()})
-            validation = evaluate(self._predict("validation"), self.session.schema.tasks)
+            validation = evaluate(self._predict("validation"), self.session.schema.tasks, reliability=True)
         except BaseException as error:
             manifest.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=str(error)[:2000])
             raise

@@ -4,7 +4,7 @@ Shapes: n rows of the split, T tasks, C classes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import nn
 
 from automtl.data.batches import Batches
 from automtl.data.schema import Task
+from automtl.training.calibration import Bin, task_reliability
 from automtl.training.loop import combined
 from automtl.training.losses import task_loss, task_weights
 from automtl.training.metrics import Metrics, evaluate_task
@@ -42,11 +43,13 @@ class Evaluation:
         tasks: per task name, its metrics; None where one is undefined.
         loss: MTL-Loss, sum_k w_k L_k over the tasks that have labels.
         losses: per task name, L_k over its labelled rows.
+        reliability: per task name, its reliability table, where it was asked for.
     """
 
     tasks: dict[str, Metrics]
     loss: float
     losses: Metrics
+    reliability: dict[str, list[Bin]] = field(default_factory=dict)
 
 
 def predict(net: nn.Module, batches: Batches, *, device: torch.device | None = None) -> Predictions:
@@ -71,20 +74,28 @@ def predict(net: nn.Module, batches: Batches, *, device: torch.device | None = N
     return Predictions(outputs, torch.cat(labels).numpy(), stacked, torch.cat(rows).numpy())
 
 
-def evaluate(predictions: Predictions, tasks: Sequence[Task]) -> Evaluation:
+def evaluate(predictions: Predictions, tasks: Sequence[Task], *, reliability: bool = False) -> Evaluation:
     """Metrics per task and the MTL-Loss of a split.
+
+    Args:
+        predictions: of the whole split.
+        tasks: in the order of the predictions.
+        reliability: make the reliability tables too, which sorts the rows once more.
 
     Raises:
         NumericalError: a prediction is NaN or infinite.
     """
     metrics: dict[str, Metrics] = {}
     losses: Metrics = {}
+    tables: dict[str, list[Bin]] = {}
     for t, task in enumerate(tasks):
         logits, labels = predictions.logits[t], predictions.labels[:, t]
         weights = None if predictions.weights is None else predictions.weights[:, t]
         metrics[task.name] = evaluate_task(task, logits, labels, weights)
         losses[task.name] = _mean_loss(task, logits, labels, weights)
-    return Evaluation(metrics, combined(list(losses.values()), task_weights(tasks)), losses)
+        if reliability:
+            tables[task.name] = task_reliability(task, logits, labels, weights)
+    return Evaluation(metrics, combined(list(losses.values()), task_weights(tasks)), losses, tables)
 
 
 def _mean_loss(task: Task, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None) -> float | None:
