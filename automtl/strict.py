@@ -1,6 +1,7 @@
 """YAML and JSON into pydantic models, strictly: unknown keys are refused with the nearest known one, all faults at once."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from automtl.errors import ConfigError
 
 MAX_YAML_BYTES = 2 * 2**20
+_BOOL = "tag:yaml.org,2002:bool"
 
 
 class Strict(BaseModel):
@@ -39,6 +41,13 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"the key {key!r} is given twice", problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 takes on, off, yes and no for truth values; a key `on`, or an id `no`, is a word, as YAML 1.2 has it.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag != _BOOL] for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
 
 
 def parse_yaml(text: str, where: object) -> Any:

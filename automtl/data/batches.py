@@ -21,10 +21,18 @@ class Inputs(NamedTuple):
     Shape:
         ids: (B, Fc) int32, field-local, 0 = unknown or missing.
         dense: (B, M) float32, standardised.
+        lists: per field of lists (B, L) int32, padded by 0 to the batch's longest list. Padded, not offsets: of one speed with an
+            embedding bag on a CPU (measured at L = 3, 20, 50), rows can be sliced, and any exporter takes it.
     """
 
     ids: Tensor
     dense: Tensor
+    lists: tuple[Tensor, ...] = ()
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Inputs":
+        """The inputs on another device."""
+        ids, dense, *lists = (part.to(device, non_blocking=non_blocking) for part in (self.ids, self.dense, *self.lists))
+        return Inputs(ids, dense, tuple(lists))
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The batch on another device."""
-        inputs = Inputs(*(part.to(device, non_blocking=non_blocking) for part in self.inputs))
+        inputs = self.inputs.to(device, non_blocking)
         weights = None if self.weights is None else self.weights.to(device, non_blocking=non_blocking)
         labels, rows = (part.to(device, non_blocking=non_blocking) for part in (self.labels, self.rows))
         return Batch(inputs, labels, weights, rows)
@@ -92,6 +100,7 @@ class Batches:
         if self._count < world_size:
             raise DataError("batches", f"must have a row for each of {world_size} ranks", f"{self._count} rows", "check the split")
         self._arrays = [torch.from_numpy(part) for part in (rows.ids, rows.dense, rows.labels)]
+        self._lists = rows.lists
         self._weights = None if rows.weights is None else torch.from_numpy(rows.weights)
         self._shuffle, self._seed, self._rank, self._world_size = shuffle, seed, rank, world_size
         self._step = batch_size * world_size
@@ -137,4 +146,5 @@ class Batches:
             rows = order[first:end:step].clone()
             ids, dense, labels = (part.index_select(0, rows) for part in self._arrays)
             weights = None if self._weights is None else self._weights.index_select(0, rows)
-        return Batch(Inputs(ids, dense), labels, weights, rows)
+        lists = tuple(torch.from_numpy(field.padded(rows.numpy())) for field in self._lists)
+        return Batch(Inputs(ids, dense, lists), labels, weights, rows)

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.dataset import Categorical, DatasetConfig
+from automtl.data.dataset import DatasetConfig
+from automtl.data.features import Feature, Numeric
 from automtl.data.sources import Piece, Reading
 from automtl.data.where import COMPARE, Comparison, parse_where
 from automtl.data.words import spread
@@ -17,21 +18,32 @@ MISSING_NUMBERS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
 TRUTH = {"true": "1", "True": "1", "TRUE": "1", "false": "0", "False": "0", "FALSE": "0"}
 
 
-def plan_readings(config: DatasetConfig) -> dict[str, Reading]:
-    """How each used column is read; one that is used in several ways is read as text, from which the others follow."""
-    uses: list[tuple[str, Reading]] = []
-    for feature in config.features:
-        uses.append((feature.name, "text" if isinstance(feature, Categorical) else "number"))
-    for task in config.tasks:
+def plan_readings(config: DatasetConfig, *, served: bool = False) -> dict[str, Reading]:
+    """How each used column is read; one that is used in several ways is read as text, from which the others follow.
+
+    Args:
+        config: the data set.
+        served: rows to predict on: features only, no labels and no split.
+    """
+    uses = [(feature.name, _reading(feature)) for feature in config.features]
+    for task in () if served else config.tasks:
         uses.append((task.label, "number" if task.kind == "regression" else "text"))
         uses += [(comparison.column, "text") for comparison in parse_where(task.where)] if task.where else []
         uses += [(task.sample_weight, "number")] if task.sample_weight else []
-    if config.split.column:
+    if not served:
+        uses += [(name, "text") for name in config.kept]
+    if config.split.column and not served:
         uses.append((config.split.column, "time" if config.split.kind == "time" else "text"))
     readings: dict[str, Reading] = {}
     for name, reading in uses:
         readings[name] = reading if readings.get(name, reading) == reading else "text"
     return readings
+
+
+def _reading(feature: Feature) -> Reading:
+    if isinstance(feature, Numeric):
+        return "number"
+    return "text" if feature.kind == "categorical" else "list"
 
 
 class Columns:
@@ -123,7 +135,7 @@ def transformed(columns: Columns, name: str, values: np.ndarray, transform: str)
     Raises:
         DataError: log1p of a number at or below -1.
     """
-    if transform == "none":
+    if transform != "log1p":  # a quantile transform needs all training rows: it comes when they are encoded
         return values
     low = values <= -1
     if low.any():

@@ -5,37 +5,18 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field as Setting
 from pydantic import field_validator, model_validator
 
+from automtl.data.features import Feature, Name, Numeric
 from automtl.data.where import parse_where
 from automtl.errors import ConfigError
 from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml
 
-Name = Annotated[str, Setting(min_length=1, max_length=200)]
 Files = tuple[Name, ...]
 _REMOTE = re.compile(r"^[a-z0-9]+://")
-
-
-class Categorical(Strict):
-    """A column of ids, whole numbers or text, each id with an embedding of its own."""
-
-    name: Name
-    kind: Literal["categorical"]
-    min_count: int = Setting(1, ge=1, description="Ids seen in fewer training rows than this share the unknown id.")
-
-
-class Numeric(Strict):
-    """A column of numbers, standardised by the training rows; a missing one becomes their mean."""
-
-    name: Name
-    kind: Literal["numeric"]
-    transform: Literal["none", "log1p"] = Setting("none", description="What is done to the number before it is standardised.")
-
-
-Feature = Annotated[Categorical | Numeric, Setting(discriminator="kind")]
 
 
 class TaskConfig(Strict):
@@ -113,6 +94,29 @@ class Csv(Strict):
     columns: tuple[Name, ...] = Setting((), description="The columns' names, for files without a header.")
 
 
+class Join(Strict):
+    """A side table: its columns join each row by a key; a key that it lacks leaves them empty."""
+
+    file: Files = Setting(min_length=1, description="Paths or globs, as in `files`.")
+    on: Name = Setting(description="The key's column, of the same name in both.")
+    csv: Csv = Csv()
+
+    @field_validator("file", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+
+class Derived(Strict):
+    """A column made of a column of times."""
+
+    name: Name
+    what: Literal["hour", "weekday", "day"] = Setting(description="Hour 0-23, weekday 0-6 from Monday, or days since 1970-01-01.")
+    column: Name = Setting(description="The column of times.")
+    unit: Literal["s", "ms", "us", "date"] = Setting("date", description="Of whole numbers since 1970; date: dates or times as text.")
+    utc_offset_hours: float = Setting(0.0, ge=-14, le=14, description="Added to the time: the users' own clock.")
+
+
 class DatasetConfig(Strict):
     """A data set, as its YAML file says it."""
 
@@ -121,15 +125,21 @@ class DatasetConfig(Strict):
     adapter: Name | None = Setting(None, description="The publisher's raw layout, for the shipped data sets.")
     files: SourceFiles
     csv: Csv = Csv()
+    joins: tuple[Join, ...] = ()
+    derived: tuple[Derived, ...] = ()
     features: tuple[Feature, ...] = Setting(min_length=1, description="A data set without any field has nothing to learn from.")
     tasks: tuple[TaskConfig, ...] = Setting(min_length=1)
     split: Split = Split()
+    group: Name | None = Setting(None, description="The column whose groups GAUC averages over, such as the user.")
+    keep: tuple[Name, ...] = Setting((), description="Columns kept beside the rows, to slice metrics by; no features.")
     outcome_columns: tuple[Name, ...] = Setting((), description="Columns known only after the fact: never features.")
     allow_leak: tuple[Name, ...] = Setting((), description="Columns that may be features although a check takes them for a leak.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for what, names in (("features", [f.name for f in self.features]), ("tasks", [t.name for t in self.tasks])):
+        lists = {"features": self.features, "tasks": self.tasks, "derived": self.derived}
+        for what, items in lists.items():
+            names = [item.name for item in items]
             twice = [name for name, count in Counter(names).items() if count > 1]
             if twice:
                 raise ValueError(f"{what}: '{twice[0]}' is named twice")
@@ -140,6 +150,18 @@ class DatasetConfig(Strict):
             raise ValueError(f"split.kind must be files where files.validation or files.test are given, got '{self.split.kind}'")
         if self.split.test_to_validation and "validation" in given:
             raise ValueError("split.test_to_validation must be 0 where files.validation is given")
+        return self
+
+    @model_validator(mode="after")
+    def _sharing_fits(self) -> Self:
+        by_name = {feature.name: feature for feature in self.features}
+        for feature in self.features:
+            owner = None if isinstance(feature, Numeric) else feature.share_embedding
+            if owner is None:
+                continue
+            other = by_name.get(owner)
+            if other is None or isinstance(other, Numeric) or other.share_embedding or other is feature:
+                raise ValueError(f"features: '{feature.name}' shares '{owner}', which must be a feature of ids that shares no other")
         return self
 
     @model_validator(mode="after")
@@ -156,7 +178,20 @@ class DatasetConfig(Strict):
     def in_folder(self, folder: Path) -> "DatasetConfig":
         """The same data set with its files' paths taken relative to `folder`."""
         placed = {role: tuple(_place(pattern, folder) for pattern in files) for role, files in self.files.roles().items()}
-        return self.model_copy(update={"files": SourceFiles(**placed)})
+        joins = tuple(join.model_copy(update={"file": tuple(_place(p, folder) for p in join.file)}) for join in self.joins)
+        features = tuple(_placed_feature(feature, folder) for feature in self.features)
+        return self.model_copy(update={"files": SourceFiles(**placed), "joins": joins, "features": features})
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The columns kept beside the rows, the group first."""
+        return tuple(dict.fromkeys([*([self.group] if self.group else []), *self.keep]))
+
+
+def _placed_feature(feature: Feature, folder: Path) -> Feature:
+    paths = {} if isinstance(feature, Numeric) else {key: getattr(feature, key) for key in ("pretrained", "words")}
+    placed = {key: _place(path, folder) for key, path in paths.items() if path}
+    return feature.model_copy(update=placed) if placed else feature
 
 
 def _place(pattern: str, folder: Path) -> str:

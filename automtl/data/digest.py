@@ -1,7 +1,8 @@
 """Raw rows -> the rows that the later passes need, checked: features, labels, weights, a hash of the content, a key for the split.
 
-Columns of a digest: `f:<feature>` (text or float64), `y:<task>` (float64, NaN = missing; multiclass: text, "" = missing),
-`w:<task>` (float64), `role` (int8), `hash` (uint64, of the row's content), `key` (uint64, or int64 times).
+Columns of a digest: `f:<feature>` (text, a plain list as text, or float64), `k:<kept column>` (text), `y:<task>` (float64,
+NaN = missing; multiclass: text, "" = missing),
+`w:<task>` (float64), `role` (int8), `hash` (uint64, of the row's features, labels and weights), `key` (uint64, or int64 times).
 """
 
 import numpy as np
@@ -9,8 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automtl.data.columns import TRUTH, Columns, plan_readings, transformed
-from automtl.data.dataset import Categorical, DatasetConfig, TaskConfig
+from automtl.data.dataset import DatasetConfig, TaskConfig
+from automtl.data.features import Categorical, Feature, Numeric
 from automtl.data.hashing import hash_column, mix
+from automtl.data.lists import plain_lists
 from automtl.data.sources import Piece
 from automtl.data.where import parse_where
 from automtl.data.words import TEXT, spread
@@ -61,16 +64,16 @@ class Digester:
     @property
     def schema(self) -> pa.Schema:
         """The columns of a digest."""
-        fields = [(f"f:{f.name}", TEXT if isinstance(f, Categorical) else pa.float64()) for f in self._config.features]
+        fields = [(f"f:{f.name}", pa.float64() if isinstance(f, Numeric) else TEXT) for f in self._config.features]
+        fields += [(f"k:{name}", TEXT) for name in self._config.kept]
         fields += [(f"y:{t.name}", TEXT if t.kind == "multiclass" else pa.float64()) for t in self._config.tasks]
         fields += [(f"w:{t.name}", pa.float64()) for t in self._config.tasks if t.sample_weight]
         key = pa.int64() if self._config.split.kind == "time" else pa.uint64()
         return pa.schema([*fields, ("role", pa.int8()), ("hash", pa.uint64()), ("key", key)])
 
     def __call__(self, piece: Piece, role: str) -> pa.RecordBatch:
-        columns, found = Columns(piece), dict[str, pa.Array]()
-        for feature in self._config.features:
-            found[f"f:{feature.name}"] = self._feature(columns, feature)
+        columns, found = Columns(piece), self.features(piece)
+        found |= {f"k:{name}": columns.text(name) for name in self._config.kept}
         for task in self._config.tasks:
             found[f"y:{task.name}"] = _label(columns, task)
         for task in self._config.tasks:
@@ -80,19 +83,25 @@ class Digester:
         found |= self._keys(columns, found)
         return pa.RecordBatch.from_arrays([found[name] for name in self.schema.names], schema=self.schema)
 
-    def _feature(self, columns: Columns, feature: object) -> pa.Array:
-        if isinstance(feature, Categorical):
-            column = columns.text(feature.name)
-            self.float_text.see(feature.name, column.dictionary)
-            return column
-        name, transform = feature.name, feature.transform  # type: ignore[attr-defined]
-        return pa.array(transformed(columns, name, columns.numbers(name), transform))
+    def features(self, piece: Piece) -> dict[str, pa.Array]:
+        """The `f:` columns alone, for rows to predict on."""
+        columns = Columns(piece)
+        return {f"f:{feature.name}": self._feature(columns, feature) for feature in self._config.features}
+
+    def _feature(self, columns: Columns, feature: Feature) -> pa.Array:
+        if isinstance(feature, Numeric):
+            return pa.array(_numbers(columns, feature))
+        column = columns.text(feature.name)
+        if not isinstance(feature, Categorical):
+            return plain_lists(column, feature.separator)
+        self.float_text.see(feature.name, column.dictionary)
+        return column
 
     def _keys(self, columns: Columns, found: dict[str, pa.Array]) -> dict[str, pa.Array]:
         """The hash of each row's content, and what its split is decided by: time, user, or that hash."""
         total = np.zeros(len(columns), np.uint64)
         for name, column in found.items():
-            if name != "role":  # the same row in another file is the same row
+            if name != "role" and not name.startswith("k:"):  # the same row in another file, or with more kept, is the same row
                 total += hash_column(name, column)
         split = self._config.split
         key: pa.Array = None
@@ -106,6 +115,15 @@ class Digester:
             total += hash_column("key", key)
         content = pa.array(mix(total))
         return {"hash": content, "key": content if key is None else key}
+
+
+def _numbers(columns: Columns, feature: Numeric) -> np.ndarray:
+    values = columns.numbers(feature.name)
+    if feature.missing == "refuse" and np.isnan(values).any():
+        columns.fail(feature.name, np.isnan(values), "must have a number in every row (missing: refuse)", "none")
+    if feature.fill is not None:
+        values = np.where(np.isnan(values), feature.fill, values)
+    return transformed(columns, feature.name, values, feature.transform)
 
 
 def _refuse_missing(columns: Columns, name: str, column: pa.DictionaryArray) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from automtl.data.dataset import list_presets
-from automtl.data.sources import fingerprint
+from automtl.data.prints import fingerprint
 from automtl.errors import ConfigError, EnvironmentFault
 from automtl.files import scratch_folder, write_bytes, write_text
 from automtl.strict import nearest

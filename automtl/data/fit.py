@@ -1,72 +1,20 @@
 """What is learnt from the rows: vocabularies, scalers and label statistics of the TRAINING split, counts and hashes of all."""
 
 import hashlib
-from collections import Counter
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from automtl.data.dataset import Categorical, DatasetConfig, Feature, TaskConfig
+from automtl.data.dataset import DatasetConfig
+from automtl.data.features import Categorical, IdFeature, Numeric, rank
 from automtl.data.hashing import mix
-from automtl.data.schema import Field, Schema, Task
+from automtl.data.labels import LabelCounts
+from automtl.data.lists import split_lists
+from automtl.data.schema import Field, Schema
 from automtl.data.split import ALPHA, PARTS, SPLITS
-from automtl.data.statistics import Moments, Vocabulary
-from automtl.data.words import canonical, spread
+from automtl.data.statistics import Moments, Ranks, Vocabulary
+from automtl.data.words import canonical
 from automtl.errors import DataError
-
-
-class LabelCounts:
-    """How often each task is labelled, by split; binary: with which label; multiclass: with which classes."""
-
-    def __init__(self, task: TaskConfig) -> None:
-        self.task = task
-        self.labelled = np.zeros(len(SPLITS), np.int64)
-        self.positives = np.zeros(len(SPLITS), np.int64)
-        self.moments = Moments()
-        self.classes: Counter[str] = Counter()
-
-    def add(self, column: pa.Array, splits: np.ndarray) -> None:
-        """Take in one batch."""
-        if self.task.kind == "multiclass":
-            words, codes = column.dictionary.to_pylist(), column.indices.to_numpy()
-            there = spread(np.array([word != "" for word in words], bool), column)
-            for code, count in enumerate(np.bincount(codes, minlength=len(words))):
-                if words[code] and count:
-                    self.classes[words[code]] += int(count)
-        else:
-            values = column.to_numpy(zero_copy_only=False)
-            there = ~np.isnan(values)
-            self.positives += np.bincount(splits[values == 1], minlength=len(SPLITS))
-            if self.task.kind == "regression":
-                self.moments.add(values[splits == 0])
-        self.labelled += np.bincount(splits[there], minlength=len(SPLITS))
-
-    def result(self) -> Task:
-        """The task as the schema says it.
-
-        Raises:
-            DataError: nothing to learn from in the training split.
-        """
-        task, labelled, positives = self.task, int(self.labelled[0]), int(self.positives[0])
-        where = f"task '{task.name}'"
-        if not labelled:
-            raise DataError(where, "must have labels in the training split", "none", "check the label's column, `where` and the split")
-        if task.kind == "binary" and positives in (0, labelled):
-            got = f"{positives} positives of {labelled} labelled rows"
-            raise DataError(where, "must have positives and negatives in the training split", got, "check the label, or leave out the task")
-        names = tuple(sorted(self.classes, key=_class_order))
-        if task.kind == "multiclass" and len(names) < 2:
-            raise DataError(where, "must have at least 2 classes", ", ".join(names), "check the label, or leave out the task")
-        mean, std = self.moments.result() if task.kind == "regression" else (0.0, 1.0)
-        shared = {"name": task.name, "kind": task.kind, "weight": task.weight, "transform": task.transform}
-        counts = {"labelled": labelled, "positives": positives if task.kind == "binary" else 0}
-        classes = {"classes": len(names), "class_names": names} if task.kind == "multiclass" else {}
-        return Task(**shared, **counts, **classes, mean=mean, std=std)  # type: ignore[arg-type]
-
-
-def _class_order(word: str) -> tuple[bool, float, str]:
-    return (False, int(word), word) if word.lstrip("-").isdecimal() else (True, 0, word)
 
 
 class Fit:
@@ -79,25 +27,44 @@ class Fit:
 
     def __init__(self, config: DatasetConfig, float_text: tuple[str, ...]) -> None:
         self._config, self._float_text = config, float_text
-        self._words = {f.name: Vocabulary() for f in config.features if isinstance(f, Categorical)}
-        self._moments = {f.name: Moments() for f in config.features if not isinstance(f, Categorical)}
+        self._ids = [f for f in config.features if not isinstance(f, Numeric)]
+        self._numbers = [f for f in config.features if isinstance(f, Numeric)]
+        self._words = {f.name: Vocabulary() for f in self._ids if not (f.share_embedding or f.hash_buckets)}
+        self._kept = {name: Vocabulary() for name in config.kept}
+        self._moments = {f.name: Moments() for f in self._numbers}
+        self._ranks = {f.name: Ranks() for f in self._numbers if f.transform == "quantile"}
         self._labels = [LabelCounts(task) for task in config.tasks]
         self.part_rows = np.zeros(len(PARTS), np.int64)
         self._part_hashes = np.zeros((len(PARTS), 2), np.uint64)
 
     def add(self, batch: pa.RecordBatch, parts: np.ndarray) -> None:
         """Take in one digest and the parts of its rows."""
-        train = parts <= ALPHA
-        for name, words in self._words.items():
-            column = batch.column(f"f:{name}")
-            column = canonical(column) if name in self._float_text else column
-            words.add(column.dictionary, np.bincount(column.indices.to_numpy()[train], minlength=len(column.dictionary)))
+        train, hashes = parts <= ALPHA, batch.column("hash").to_numpy()
+        for feature in self._ids:
+            if words := self._words.get(feature.share_embedding or feature.name):
+                words.add(*self._counted(feature, batch.column(f"f:{feature.name}"), train))
+        for name, values in self._kept.items():
+            column = batch.column(f"k:{name}")
+            values.add(column.dictionary, np.bincount(column.indices.to_numpy(), minlength=len(column.dictionary)))
         for name, moments in self._moments.items():
-            moments.add(batch.column(f"f:{name}").to_numpy()[train])
+            numbers = batch.column(f"f:{name}").to_numpy()[train]
+            moments.add(numbers)
+            if name in self._ranks:
+                self._ranks[name].add(numbers, hashes[train])
         splits = np.maximum(parts - ALPHA, 0)
         for labels in self._labels:
             labels.add(batch.column(f"y:{labels.task.name}"), splits)
-        self._count(batch.column("hash").to_numpy(), parts)
+        self._count(hashes, parts)
+
+    def _counted(self, feature: IdFeature, column: pa.DictionaryArray, train: np.ndarray) -> tuple[pa.Array, np.ndarray]:
+        """A column's words and how often each comes in the training rows."""
+        column = canonical(column) if feature.name in self._float_text else column
+        words, counts = column.dictionary, np.bincount(column.indices.to_numpy()[train], minlength=len(column.dictionary))
+        if isinstance(feature, Categorical):
+            return words, counts
+        words, offsets = split_lists(words)
+        counts = np.bincount(words.indices.to_numpy(), np.repeat(counts, np.diff(offsets)), minlength=len(words.dictionary))
+        return words.dictionary, counts.astype(np.int64)
 
     def _count(self, hashes: np.ndarray, parts: np.ndarray) -> None:
         self.part_rows += np.bincount(parts, minlength=len(PARTS))
@@ -117,26 +84,44 @@ class Fit:
                 fix = "change split, or bring more rows"
                 raise DataError(f"{self._config.name}: {part} rows", "must not be empty", f"rows: {counts}", fix)
 
+    def kept(self) -> dict[str, pa.Table]:
+        """The words (of all rows) of each column kept beside them; word i has code i + 1, and code 0 is missing."""
+        return {name: words.result(1) for name, words in self._kept.items()}
+
     def result(self, config_hash: str) -> tuple[Schema, dict[str, pa.Table]]:
-        """The schema, and the vocabulary (word, count) of each categorical field."""
-        vocabularies = {f.name: self._words[f.name].result(f.min_count) for f in self._config.features if isinstance(f, Categorical)}
-        train_rows = int(self.part_rows[: ALPHA + 1].sum())
-        ordered = sorted(self._config.features, key=lambda f: f.kind != "categorical")
-        fields = tuple(self._field(feature, vocabularies, train_rows) for feature in ordered)
+        """The schema, but for the unknown ids, which encoding counts; and the vocabulary (word, count) of each field that owns one."""
+        vocabularies = {f.name: self._words[f.name].result(f.min_count) for f in self._ids if f.name in self._words}
+        owners = {f.name: f for f in self._ids}
+        ids = [self._id_field(f, owners[f.share_embedding or f.name], vocabularies) for f in sorted(self._ids, key=rank)]
+        fields = [*ids, *(field for feature in self._numbers for field in self._number_fields(feature))]
         whole = self._part_hashes.sum(axis=0, dtype=np.uint64)
         hashes = {"data_hash": _hex(whole), "split_hash": _hex(self._part_hashes), "config_hash": config_hash}
         tasks = tuple(labels.result() for labels in self._labels)
-        return Schema(name=self._config.name, fields=fields, tasks=tasks, **hashes), vocabularies
+        config, shared = self._config, {"name": self._config.name, "group": self._config.group or ""}
+        return Schema(fields=tuple(fields), tasks=tasks, kept=config.kept, **shared, **hashes), vocabularies
+    def _id_field(self, feature: IdFeature, owner: IdFeature, vocabularies: dict[str, pa.Table]) -> Field:
+        buckets = owner.hash_buckets or 0
+        return Field(
+            name=feature.name,
+            kind=feature.kind,
+            vocabulary_size=1 + (buckets or len(vocabularies[owner.name])),
+            float_text=feature.name in self._float_text,
+            hash_buckets=buckets,
+            shares=feature.share_embedding or "",
+            embedding_dim=owner.embedding_dim or 0,
+            pretrained=owner.pretrained is not None,
+        )
 
-    def _field(self, feature: Feature, vocabularies: dict[str, pa.Table], train_rows: int) -> Field:
-        name = feature.name
-        if isinstance(feature, Categorical):
-            known = int(pc.sum(vocabularies[name]["count"]).as_py() or 0)
-            size, unknown = len(vocabularies[name]) + 1, train_rows - known
-            return Field(name=name, kind="categorical", vocabulary_size=size, unknown_count=unknown, float_text=name in self._float_text)
-        mean, std = self._moments[name].result()
-        unknown = train_rows - self._moments[name].count
-        return Field(name=name, kind="numeric", unknown_count=unknown, mean=mean, std=std, transform=feature.transform)
+    def _number_fields(self, feature: Numeric) -> list[Field]:
+        """The column's field, and its indicator's where that is asked for."""
+        name, moments = feature.name, self._moments[feature.name]
+        missing = int(self.part_rows[: ALPHA + 1].sum()) - moments.count
+        quantiles = self._ranks[name].result() if name in self._ranks else ()
+        mean, std = (0.0, 1.0) if quantiles else moments.result()
+        field = Field(name=name, kind="numeric", unknown_count=missing, transform=feature.transform, quantiles=quantiles)
+        field = field.model_copy(update={"mean": mean, "std": std})
+        indicator = Field(name=f"{name}:missing", kind="numeric", indicator_of=name)
+        return [field, indicator] if feature.missing == "indicator" else [field]
 
     def summary(self) -> dict[str, object]:
         """Counts for people: rows per part, labels and positives per task and split."""

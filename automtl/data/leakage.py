@@ -10,7 +10,8 @@ import numpy as np
 
 from automtl.data.dataset import DatasetConfig
 from automtl.data.encode import Arrays
-from automtl.data.hashing import share
+from automtl.data.hashing import mix, share
+from automtl.data.lists import Lists
 from automtl.data.schema import Schema
 from automtl.errors import DataError
 
@@ -64,7 +65,9 @@ class LeakCheck:
         """Take in one batch; `train` marks the rows of the training split."""
         mine = np.flatnonzero(train & (share(hashes, 0, "leak sample") < self._rate))
         folds = (share(hashes[mine], 0, "leak fold") * FOLDS).astype(np.int64)
-        self._parts.append((arrays.ids[mine], arrays.dense[mine], arrays.labels[mine], folds))
+        lists = [_list_hashes(field.take(mine)) for field in arrays.lists]
+        codes = np.stack(lists, axis=1) if lists else np.zeros((len(mine), 0), np.uint64)
+        self._parts.append((arrays.ids[mine], arrays.dense[mine], arrays.labels[mine], folds, codes))
 
     def check(self) -> None:
         """Refuse a feature that alone tells a binary label.
@@ -72,20 +75,30 @@ class LeakCheck:
         Raises:
             DataError: there is one; the message names it.
         """
-        ids, dense, labels, folds = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
-        for i, field in enumerate(self._schema.fields):
-            if field.name in self._excused:
-                continue
-            values = ids[:, i] if field.kind == "categorical" else _binned(dense[:, i - ids.shape[1]])
+        ids, dense, labels, folds, lists = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
+        schema = self._schema
+        for field, values in zip(schema.categorical, ids.T, strict=True):
             self._check_field(field.name, values, labels, folds)
+        for field, codes in zip(schema.lists, lists.T, strict=True):
+            self._check_field(field.name, np.unique(codes, return_inverse=True)[1], labels, folds)
+        for field, numbers in zip(schema.numeric, dense.T, strict=True):
+            self._check_field(field.indicator_of or field.name, _binned(numbers), labels, folds)
 
     def _check_field(self, name: str, values: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> None:
+        if name in self._excused:
+            return
         for task, label in zip(self._schema.tasks, labels.T, strict=True):
             auc = one_feature_auc(values, label, folds) if task.kind == "binary" else None
             if auc is not None and auc > LEAK_AUC:
                 rule = f"must not tell the label of task '{task.name}' by itself"
                 got = f"an out-of-fold AUC of {auc:.4f} from this column alone"
                 raise DataError(f"feature '{name}'", rule, got, "take it out, or name it in allow_leak if it is known before the outcome")
+
+
+def _list_hashes(lists: Lists) -> np.ndarray:
+    """One number per list, whatever the order of its ids. Shape: (n,) uint64."""
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mix(lists.values.astype(np.uint64)), dtype=np.uint64)])
+    return np.asarray(sums[lists.offsets[1:]] - sums[lists.offsets[:-1]])
 
 
 def _binned(values: np.ndarray) -> np.ndarray:

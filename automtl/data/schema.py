@@ -9,20 +9,38 @@ class Field(Strict):
     """One input field.
 
     Attributes:
-        vocabulary_size: categorical: number of ids, id 0 (unknown, missing) counted.
-        unknown_count: categorical: training rows with id 0. Numeric: training rows without a value.
+        kind: categorical: one id; multi, sequence: a list of ids; numeric: a number.
+        vocabulary_size: ids: how many, id 0 (unknown, missing; in lists: nothing) counted.
+        unknown_count: categorical: training rows with id 0. Lists: training rows without a known id. Numeric: without a value.
         mean, std: numeric: of the training rows, after `transform`; a standard deviation of 0 is kept as 1.
         float_text: categorical: the column holds float numbers, read as their canonical text (`1.0` -> `1`).
+        hash_buckets: ids are hashed to so many rows, and there is no vocabulary; 0: counted.
+        shares: the field whose vocabulary and embedding rows this one uses; "" its own.
+        embedding_dim: width of its own embedding; 0: the model's.
+        pretrained: the store has vectors to start the embedding from.
+        indicator_of: numeric: 1 where that column is missing, 0 elsewhere; "" a column of numbers.
+        quantiles: numeric, transform quantile: the training rows' values at evenly spaced ranks.
     """
 
     name: str
-    kind: Literal["categorical", "numeric"]
+    kind: Literal["categorical", "multi", "sequence", "numeric"]
     vocabulary_size: int = 0
     unknown_count: int = 0
     mean: float = 0.0
     std: float = 1.0
-    transform: Literal["none", "log1p"] = "none"
+    transform: Literal["none", "log1p", "quantile"] = "none"
     float_text: bool = False
+    hash_buckets: int = 0
+    shares: str = ""
+    embedding_dim: int = 0
+    pretrained: bool = False
+    indicator_of: str = ""
+    quantiles: tuple[float, ...] = ()
+
+    @property
+    def owner(self) -> str:
+        """The field whose vocabulary this one uses; itself, where it shares no other's."""
+        return self.shares or self.name
 
 
 class Task(Strict):
@@ -50,9 +68,11 @@ class Task(Strict):
 
 
 class Schema(Strict):
-    """Fields and tasks in the order of the store's columns: categorical fields first, then numeric ones.
+    """Fields and tasks in the order of the store's columns: categorical fields first, then lists of ids, then numeric ones.
 
     Attributes:
+        kept: columns kept beside the rows, to slice and group metrics by.
+        group: the one of them that GAUC groups by; "" none.
         data_hash: of the rows' content, whatever the order of rows and files.
         split_hash: of which row is in which split, whatever their order.
         config_hash: of the data set's settings, paths left out.
@@ -61,6 +81,8 @@ class Schema(Strict):
     name: str
     fields: tuple[Field, ...]
     tasks: tuple[Task, ...]
+    kept: tuple[str, ...] = ()
+    group: str = ""
     data_hash: str = ""
     split_hash: str = ""
     config_hash: str = ""
@@ -71,6 +93,16 @@ class Schema(Strict):
         return tuple(field for field in self.fields if field.kind == "categorical")
 
     @property
+    def lists(self) -> tuple[Field, ...]:
+        """The fields of the lists of ids, `multi` and `sequence`."""
+        return tuple(field for field in self.fields if field.kind in ("multi", "sequence"))
+
+    @property
+    def id_fields(self) -> tuple[Field, ...]:
+        """The fields of one id, then those of lists: all that have embedding rows."""
+        return self.categorical + self.lists
+
+    @property
     def numeric(self) -> tuple[Field, ...]:
         """The fields of the columns of `dense`."""
         return tuple(field for field in self.fields if field.kind == "numeric")
@@ -79,6 +111,11 @@ class Schema(Strict):
     def vocabulary_sizes(self) -> tuple[int, ...]:
         """Ids per categorical field, id 0 counted."""
         return tuple(field.vocabulary_size for field in self.categorical)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """The fields that own a vocabulary, in the order of the vocabularies' files."""
+        return tuple(f.name for f in self.fields if f.kind != "numeric" and not f.shares and not f.hash_buckets)
 
     def only(self, task: str) -> "Schema":
         """The same rows and fields with one task."""

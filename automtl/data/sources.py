@@ -1,12 +1,11 @@
 """Raw files, one after another, as Arrow batches of the columns that are used; never a whole file in memory.
 
-Each column is read in one of three ways: `text` is a dictionary array of strings without nulls, where "" is missing
+Each column is read in one of four ways: `text` is a dictionary array of strings without nulls, where "" is missing
 (whole numbers keep all their digits: an id never passes through a float); `number` is float64, NaN is missing;
-`time` is int64, microseconds where the column holds times.
+`time` is int64, microseconds where the column holds times; `list` is text, or Arrow lists as `lists.list_text` writes them.
 """
 
 import glob
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,12 +15,15 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from automtl.data.dataset import Csv, DatasetConfig
+from automtl.data.features import Numeric
+from automtl.data.lists import list_text
 from automtl.data.words import TEXT, as_text
-from automtl.errors import DataError, EnvironmentFault
+from automtl.errors import DataError
 from automtl.strict import nearest
 
-Reading = Literal["text", "number", "time"]
-TYPES: dict[Reading, pa.DataType] = {"text": TEXT, "number": pa.float64(), "time": pa.int64()}
+Reading = Literal["text", "number", "time", "list"]
+TYPES: dict[Reading, pa.DataType] = {"text": TEXT, "number": pa.float64(), "time": pa.int64(), "list": TEXT}
+JOIN = "join "  # the role of a side table's files, before its number
 BLOCK_BYTES = 4 * 2**20
 BATCH_ROWS = 65536
 PARQUET = (".parquet", ".pq")
@@ -49,14 +51,19 @@ def find_sources(config: DatasetConfig) -> tuple[Source, ...]:
     Raises:
         DataError: a path or a pattern that no file answers, or a file given both plain and gzipped.
     """
-    sources = []
-    for role, patterns in config.files.roles().items():
-        paths = sorted({path for pattern in patterns for path in _resolve(pattern, f"files.{role}")})
-        for path in paths:
-            if path.suffix == ".gz" and path.with_suffix("") in paths:
-                raise DataError(path, "must not be given both plain and gzipped", "both", "remove or name one of them")
-        sources += [Source(role, path) for path in paths]
-    return tuple(sources)
+    roles = {role: (f"files.{role}", patterns) for role, patterns in config.files.roles().items()}
+    roles |= {f"{JOIN}{i}": (f"joins.{i}", join.file) for i, join in enumerate(config.joins)}
+    vectors = [path for f in config.features if not isinstance(f, Numeric) for path in (f.pretrained, f.words) if path]
+    roles |= {"vectors": ("pretrained", tuple(vectors))} if vectors else {}
+    return tuple(Source(role, path) for role, (where, patterns) in roles.items() for path in _found(patterns, where))
+
+
+def _found(patterns: Sequence[str], where: str) -> list[Path]:
+    paths = sorted({path for pattern in patterns for path in _resolve(pattern, where)})
+    for path in paths:
+        if path.suffix == ".gz" and path.with_suffix("") in paths:
+            raise DataError(path, "must not be given both plain and gzipped", "both", "remove or name one of them")
+    return paths
 
 
 def _resolve(pattern: str, where: str) -> list[Path]:
@@ -68,16 +75,6 @@ def _resolve(pattern: str, where: str) -> list[Path]:
     if not found:
         raise DataError(f"{where}: {pattern}", "must name a file", "none there", "check the path, or bring the data by `automtl data get`")
     return found
-
-
-def fingerprint(path: Path) -> dict[str, int | str]:
-    """Size and SHA-256 of a file."""
-    try:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return {"bytes": path.stat().st_size, "sha256": digest}
-    except OSError as error:
-        raise EnvironmentFault(path, "must be readable", error.strerror) from error
 
 
 def read_pieces(paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv) -> Iterator[Piece]:
@@ -112,14 +109,34 @@ def _open_parquet(path: Path, readings: Mapping[str, Reading]) -> Iterator[pa.Re
         yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(readings))
 
 
-def _open_csv(path: Path, readings: Mapping[str, Reading], csv: Csv) -> Iterator[pa.RecordBatch]:
+def column_names(path: Path, csv: Csv) -> list[str]:
+    """The columns of a file.
+
+    Raises:
+        DataError: it is empty, or no table.
+    """
+    try:
+        if path.suffix in PARQUET:
+            return list(pq.read_schema(path).names)
+        if path.stat().st_size == 0:
+            raise DataError(path, "must have rows", "an empty file", "restore it")
+        if csv.columns:
+            return list(csv.columns)
+        read, parse = _csv_options(csv)
+        with pa.input_stream(str(path), compression="detect") as head:
+            return list(pyarrow.csv.open_csv(head, read_options=read, parse_options=parse).schema.names)
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise DataError(path, "must be a readable table", _plain(error), "mend the file; is the delimiter right?") from error
+
+
+def _csv_options(csv: Csv) -> tuple[pyarrow.csv.ReadOptions, pyarrow.csv.ParseOptions]:
     read = pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, column_names=list(csv.columns) or None)
-    parse = pyarrow.csv.ParseOptions(delimiter=csv.delimiter)
-    if path.stat().st_size == 0:
-        raise DataError(path, "must have rows", "an empty file", "restore it")
-    with pa.input_stream(str(path), compression="detect") as head:
-        names = list(csv.columns) or pyarrow.csv.open_csv(head, read_options=read, parse_options=parse).schema.names
-    _check_columns(path, names, readings)
+    return read, pyarrow.csv.ParseOptions(delimiter=csv.delimiter)
+
+
+def _open_csv(path: Path, readings: Mapping[str, Reading], csv: Csv) -> Iterator[pa.RecordBatch]:
+    read, parse = _csv_options(csv)
+    _check_columns(path, column_names(path, csv), readings)
     types = {name: TYPES[reading] for name, reading in readings.items() if reading != "time"}
     convert = pyarrow.csv.ConvertOptions(include_columns=list(readings), column_types=types, strings_can_be_null=False)
     with pa.input_stream(str(path), compression="detect") as stream:
@@ -138,6 +155,8 @@ def _convert(column: pa.Array, reading: Reading, path: Path, name: str) -> pa.Ar
     try:
         if reading == "text":
             return as_text(column)
+        if reading == "list":
+            return list_text(column) if pa.types.is_list(column.type) or pa.types.is_large_list(column.type) else as_text(column)
         if reading == "number":
             return column.cast(pa.float64())
         return column.cast(pa.timestamp("us")).cast(pa.int64()) if pa.types.is_temporal(column.type) else column.cast(pa.int64())

@@ -5,8 +5,12 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.special import ndtri
 
 COMPACT_ROWS = 2**20
+SAMPLE_ROWS = 100_000
+LANDMARKS = 1000
+RANK_EPS = 1e-7  # normal scores stay within +-5.2
 
 
 def exact_sum(values: np.ndarray) -> Fraction:
@@ -47,6 +51,44 @@ class Moments:
         mean = self._sum / self.count
         variance = self._squares / self.count - mean * mean
         return float(mean), float(variance) ** 0.5 if variance > mean * mean / 10**15 else 1.0
+
+
+class Ranks:
+    """Values at evenly spaced ranks, from the rows with the smallest hashes: the same sample for any order of the rows."""
+
+    def __init__(self) -> None:
+        self._values, self._hashes = np.zeros(0), np.zeros(0, np.uint64)
+
+    def add(self, values: np.ndarray, hashes: np.ndarray) -> None:
+        """Take in one batch with its rows' hashes; NaN is missing."""
+        there = ~np.isnan(values)
+        self._values, self._hashes = np.append(self._values, values[there]), np.append(self._hashes, hashes[there])
+        if len(self._values) > 2 * SAMPLE_ROWS:
+            self._cut()
+
+    def _cut(self) -> None:
+        kept = np.lexsort((self._values, self._hashes))[:SAMPLE_ROWS]
+        self._values, self._hashes = self._values[kept], self._hashes[kept]
+
+    def result(self) -> tuple[float, ...]:
+        """At most `LANDMARKS` values, rising; (0.0,) without any."""
+        self._cut()
+        if not len(self._values):
+            return (0.0,)
+        count = max(min(len(self._values) // 30, LANDMARKS), 2)  # some 30 rows between two, as in Gorishniy et al. 2022
+        return tuple(np.quantile(self._values, np.linspace(0, 1, count)).tolist())
+
+
+def normal_scores(values: np.ndarray, quantiles: tuple[float, ...]) -> np.ndarray:
+    """Values -> their rank among the training rows -> the standard normal's value at that rank; NaN stays.
+
+    The rank of a value that fills several ranks is their middle, as in scikit-learn's QuantileTransformer.
+    """
+    marks = np.array(quantiles)
+    ranks = np.linspace(0, 1, len(marks))
+    from_left = np.interp(values, marks, ranks)
+    from_right = -np.interp(-values, -marks[::-1], -ranks[::-1])
+    return np.asarray(ndtri(np.clip((from_left + from_right) / 2, RANK_EPS, 1 - RANK_EPS)))
 
 
 class Vocabulary:

@@ -1,11 +1,13 @@
 """The prepared rows on disk: NumPy arrays per split, memory-mapped; vocabularies in Arrow; every file with its checksum.
 
-Layout: manifest.json, schema.json, vocabularies/<i>.arrow, and train/, validation/, test/ with ids.npy, dense.npy, labels.npy,
-weights.npy (where a task is weighted); train/ also has alpha.npy.
+Layout: manifest.json, schema.json, vocabularies/<i>.arrow (the i-th field that owns one), kept/<i>.arrow (words of kept columns),
+vectors/<i>.npy (pretrained, field i), and train/, validation/, test/ with ids.npy, dense.npy, labels.npy, weights.npy (where a
+task is weighted), kept.npy (where columns are kept), lists/<i>.values.npy and .offsets.npy; train/ also has alpha.npy.
 """
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,13 +16,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from automtl.data.lists import Lists
+from automtl.data.prints import Fingerprints, fingerprint
 from automtl.data.schema import Schema
 from automtl.data.split import SPLITS
+from automtl.data.vectors import VECTORS
+from automtl.data.writing import OFFSETS, VALUES
 from automtl.errors import ArtifactError, ConfigError
 from automtl.files import read_json
 from automtl.strict import build, nearest
 
-FORMAT = 1
+FORMAT = 2
 REMEDY = "run `automtl data prepare` again"
 
 
@@ -33,12 +39,16 @@ class Rows:
         dense: (n, M) float32, standardised by the training split.
         labels: (n, T) float32, NaN = missing.
         weights: (n, T) float32, or None where every weight is 1.
+        lists: per field of lists, each row's known ids.
+        kept: (n, K) int32 codes of the kept columns, 0 = missing; None where none is kept.
     """
 
     ids: np.ndarray
     dense: np.ndarray
     labels: np.ndarray
     weights: np.ndarray | None = None
+    lists: tuple[Lists, ...] = ()
+    kept: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,19 +68,23 @@ class Store:
         self._rows: dict[str, Rows] = {}
 
     @classmethod
-    def open(cls, path: Path, *, verify: bool = True) -> "Store":
+    def open(cls, path: Path, *, verify: bool = True, prints: Fingerprints | None = None) -> "Store":
         """Open a store.
 
         Args:
             path: its folder.
             verify: read every file once and compare its checksum (about a second per GB); sizes are always compared.
+            prints: known checksums, so that only files changed since they were noted are read.
 
         Raises:
             ArtifactError: a file is absent, cut short or changed; the message names it.
         """
         manifest = _read_manifest(path / "manifest.json")
+        checked = (prints.of if prints else fingerprint) if verify else None
         for name, known in manifest["files"].items():
-            _check_file(path / name, known, verify)
+            _check_file(path / name, known, checked)
+        if prints:
+            prints.save()
         return cls(path, manifest, build(Schema, read_json(path / "schema.json"), path / "schema.json"))
 
     @property
@@ -92,9 +106,14 @@ class Store:
         if split not in SPLITS:
             raise ConfigError("split", f"must be one of {', '.join(SPLITS)}", split, nearest(split, SPLITS))
         if split not in self._rows:
-            weights = self._array(f"{split}/weights.npy") if f"{split}/weights.npy" in self._manifest["files"] else None
+            optional = (f"{split}/weights.npy", f"{split}/kept.npy")
+            weights, kept = (self._array(name) if name in self._manifest["files"] else None for name in optional)
             ids, dense, labels = (self._array(f"{split}/{name}.npy") for name in ("ids", "dense", "labels"))
-            self._rows[split] = Rows(ids, dense, labels, weights)
+            lists = tuple(
+                Lists(self._array(f"{split}/{VALUES.format(i)}"), self._array(f"{split}/{OFFSETS.format(i)}"))
+                for i in range(len(self.schema.lists))
+            )
+            self._rows[split] = Rows(ids, dense, labels, weights, lists, kept)
         return self._rows[split]
 
     @cached_property
@@ -110,15 +129,35 @@ class Store:
         return np.flatnonzero(mine)
 
     def vocabulary(self, field: str) -> pa.Table:
-        """`word` and `count` (training rows) of a categorical field; word i has id i + 1.
+        """`word` and `count` (training rows) of a field of ids; word i has id i + 1.
 
         Raises:
-            ConfigError: there is no such field.
+            ConfigError: there is no such field, or its ids are hashed.
         """
-        names = [f.name for f in self.schema.categorical]
-        if field not in names:
-            raise ConfigError("field", "must be a categorical field of the data set", field, nearest(field, names))
-        with (self.path / "vocabularies" / f"{names.index(field)}.arrow").open("rb") as stream:
+        by_name = {f.name: f for f in self.schema.fields if f.kind != "numeric"}
+        if field not in by_name:
+            raise ConfigError("field", "must be a categorical field of the data set, or one of lists", field, nearest(field, by_name))
+        if by_name[field].hash_buckets:
+            raise ConfigError("field", "must have a vocabulary", f"{field}, whose ids are hashed")
+        return self._words(f"vocabularies/{self.schema.owners.index(by_name[field].owner)}.arrow")
+
+    def kept_words(self, column: str) -> pa.Table:
+        """`word` and `count` (all rows) of a kept column; word i has code i + 1.
+
+        Raises:
+            ConfigError: it is not kept.
+        """
+        if column not in self.schema.kept:
+            raise ConfigError("column", "must be one that the data set keeps", column, nearest(column, self.schema.kept))
+        return self._words(f"kept/{self.schema.kept.index(column)}.arrow")
+
+    def vectors(self) -> dict[str, np.ndarray]:
+        """Per field that owns pretrained ones, (V, width) float32; NaN in the rows without."""
+        own = {i: f.name for i, f in enumerate(self.schema.fields) if f.pretrained and not f.shares}
+        return {name: self._array(VECTORS.format(i)) for i, name in own.items()}
+
+    def _words(self, name: str) -> pa.Table:
+        with (self.path / name).open("rb") as stream:
             return pa.ipc.open_file(stream).read_all()
 
     def _array(self, name: str) -> np.ndarray:
@@ -140,14 +179,14 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def _check_file(path: Path, known: dict[str, Any], verify: bool) -> None:
+def _check_file(path: Path, known: dict[str, Any], checked: Callable[[Path], dict[str, int | str]] | None) -> None:
     try:
         size = path.stat().st_size
         if size != known["bytes"]:
             raise ArtifactError(path, f"must have {known['bytes']} bytes", size, REMEDY)
-        if verify:
-            with path.open("rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != known["sha256"]:
-                    raise ArtifactError(path, "must be as it was written", "another content", REMEDY)
-    except OSError as error:
-        raise ArtifactError(path, "must be readable", error.strerror, REMEDY) from error
+        if checked and checked(path)["sha256"] != known["sha256"]:
+            raise ArtifactError(path, "must be as it was written", "another content", REMEDY)
+    except ArtifactError:
+        raise
+    except OSError as error:  # an EnvironmentFault among them
+        raise ArtifactError(path, "must be readable", error.strerror or error, REMEDY) from error

@@ -45,6 +45,7 @@ def flops_per_row(net: nn.Module, schema: Schema) -> int:
     inputs = Inputs(
         torch.zeros(_ROWS, len(schema.categorical), dtype=torch.int64, device=parameter.device),
         torch.zeros(_ROWS, len(schema.numeric), dtype=parameter.dtype, device=parameter.device),
+        tuple(torch.zeros(_ROWS, 1, dtype=torch.int32, device=parameter.device) for _ in schema.lists),
     )
     training = net.training
     net.eval()

@@ -90,17 +90,22 @@ class MultiTaskNet(nn.Module):
 
     def fill_unknown(self, schema: Schema) -> None:
         """After fitting: the unknown id of a field, where it never occurred in training, takes the mean of its field's rows."""
-        self.input.fill_unknown([field.unknown_count for field in schema.categorical])
+        self.input.fill_unknown([field.unknown_count for field in schema.id_fields])
 
 
 def input_layer(schema: Schema, *, dim: int, numeric: str, sparse: bool) -> InputLayer:
     """The input layer for a data set's fields."""
+    fields = schema.id_fields
+    names = [field.name for field in fields]
     return InputLayer(
         vocabulary_sizes=[field.vocabulary_size for field in schema.categorical],
         num_numeric=len(schema.numeric),
         dim=dim,
         numeric=numeric,
         sparse=sparse,
+        list_sizes=[field.vocabulary_size for field in schema.lists],
+        widths=[field.embedding_dim for field in fields],
+        shares=[names.index(field.owner) for field in fields],
     )
 
 

@@ -115,7 +115,7 @@ class Architecture(Strict):
     tasks: tuple[TaskSignature, ...] | None = Field(None, description="None in a template.")
     fields: tuple[FieldSignature, ...] | None = Field(None, description="None in a template.")
     embedding_dim: int = Field(16, ge=1, le=4096, description="d, the width of one field's vector.")
-    numeric: Literal["linear", "joint"] = Field("linear", description="How numerical columns become fields.")
+    numeric: Literal["linear", "joint", "periodic"] = Field("linear", description="How numerical columns become fields.")
     interaction: tuple[str, ...] = Field((), max_length=16, description="Interaction operations in order; empty for none.")
     projection: int | None = Field(64, ge=1, le=MAX_WIDTH, description="D; None lets experts read the flat F*d vector.")
     experts: tuple[Expert, ...] = Field(min_length=1, max_length=1024)

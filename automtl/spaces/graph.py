@@ -11,7 +11,7 @@ from automtl.spaces.wiring import Fusion, Wiring
 def to_graph(architecture: Architecture) -> nx.DiGraph:
     """The dataflow from fields to tasks.
 
-    Nodes carry ``kind`` (field, interaction, projection, expert, fusion, tower), ``label``, ``row`` (0 for fields, growing
+    Nodes carry ``kind`` (field, interaction, projection, expert, gate, tower), ``label``, ``row`` (0 for fields, growing
     along the flow) and, for experts, ``blocks`` and ``expert`` (its index); edges from experts to towers carry ``weight``,
     softmax(beta) or the mean gate weight, where a search recorded it. A fusion is drawn where it has several readers, or
     one that is no tower; else its inputs lead straight on. A template is drawn with one task called "every task".
@@ -56,7 +56,7 @@ class _Joiner:
             for slot in fusion.slots:
                 self._add_expert(slot)
             if fusion.inputs > 1 and not (readers.count(fusion) == 1 and fusion in fed):
-                self.graph.add_node(_name(fusion), kind="fusion", label=f"fuse: {fusion.label(tasks)}", row=self._row(fusion) + 1)
+                self.graph.add_node(_name(fusion), kind="gate", label=f"gate: {fusion.label(tasks)}", row=self._row(fusion) + 1)
                 self._lead(fusion, _name(fusion))
         top = self._row(self.wiring.fusions[-1]) + 2
         for t, name in enumerate(tasks):
@@ -102,4 +102,4 @@ class _Joiner:
 
 
 def _name(fusion: Fusion) -> str:
-    return f"fusion.level{fusion.level}.{fusion.owner}.{fusion.index}"
+    return f"gate.level{fusion.level}.{fusion.owner}.{fusion.index}"

@@ -19,7 +19,7 @@ class SearchSpace(Strict):
     name: str
     source: str = Field(description="Paper and table, or who made it and why.")
     embedding_dim: int = Field(16, ge=1, le=4096, description="d, the width of one field's vector.")
-    numeric: Literal["linear", "joint"] = Field("linear", description="How numerical columns become fields.")
+    numeric: Literal["linear", "joint", "periodic"] = Field("linear", description="How numerical columns become fields.")
     interaction: tuple[str, ...] = Field(min_length=1, max_length=256, description="Candidates of an interaction block.")
     num_interaction_blocks: int = Field(1, ge=0, le=16, description="Stacked interaction blocks; 0 is the ablation w/o INT.")
     expert: tuple[str, ...] = Field(min_length=1, max_length=256, description="Candidates of an expert's block.")

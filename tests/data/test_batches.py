@@ -99,7 +99,7 @@ def test_batches_do_not_share_memory() -> None:
 
 def test_move_to_a_device() -> None:
     batch = next(Batches(make_rows(4), batch_size=4).epoch(0)).to("meta")
-    parts = (*batch.inputs, batch.labels, batch.weights, batch.rows)
+    parts = (batch.inputs.ids, batch.inputs.dense, *batch.inputs.lists, batch.labels, batch.weights, batch.rows)
     assert {part.device.type for part in parts if part is not None} == {"meta"}
     assert next(Batches(make_rows(4, weights=False), batch_size=4).epoch(0)).to("cpu").weights is None
 

@@ -30,7 +30,7 @@ def refusal(folder: Path, content: str | bytes | None, **settings: object) -> Au
         (folder / "rows.csv").write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises((ConfigError, DataError)) as caught:
         prepare(load_dataset(path), data_dir=folder / "data")
-    assert not any((folder / "data").rglob("*.*")), "no partial store"
+    assert not any((folder / "data" / "prepared").rglob("*")), "no partial store"
     assert caught.value.exit_code == 2
     return caught.value
 

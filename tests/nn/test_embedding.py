@@ -117,7 +117,7 @@ def test_parameters_take_float32_input_in_float64():
     ("settings", "message"),
     [
         ({"vocabulary_sizes": (), "num_numeric": 0}, "fields: must be at least one, got 0"),
-        ({"numeric": "log"}, "numeric: must be one of linear, joint, got 'log'"),
+        ({"numeric": "log"}, "numeric: must be one of linear, joint, periodic, got 'log'"),
         ({"vocabulary_sizes": (4, 0)}, "vocabulary_sizes: must be at least 1 each"),
     ],
 )

@@ -30,7 +30,9 @@ DERIVED: dict[str, tuple[str, Callable[[str], str]]] = {
 }
 
 
-def read_census_income(paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv) -> Iterator[Piece]:
+def read_census_income(
+    paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Callable[[str], None]
+) -> Iterator[Piece]:
     """The rows of the publisher's files; `income`, `never_married`, `college` are columns of "0" and "1".
 
     Raises:

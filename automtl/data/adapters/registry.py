@@ -9,9 +9,14 @@ from automtl.data.sources import Piece, Reading, read_pieces
 from automtl.errors import ConfigError
 from automtl.strict import nearest
 
-Reader = Callable[[Sequence[Path], Mapping[str, Reading], Csv], Iterator[Piece]]
+Say = Callable[[str], None]
+Reader = Callable[[Sequence[Path], Mapping[str, Reading], Csv, Say], Iterator[Piece]]
 
 ADAPTERS: dict[str, Reader] = {"census_income": read_census_income}
+
+
+def _plain(paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Say) -> Iterator[Piece]:
+    return read_pieces(paths, readings, csv)
 
 
 def reader_of(config: DatasetConfig) -> Reader:
@@ -21,7 +26,7 @@ def reader_of(config: DatasetConfig) -> Reader:
         ConfigError: the adapter is unknown.
     """
     if config.adapter is None:
-        return read_pieces
+        return _plain
     if config.adapter not in ADAPTERS:
         raise ConfigError(f"{config.name}: adapter", "must be known", config.adapter, nearest(config.adapter, ADAPTERS))
     return ADAPTERS[config.adapter]

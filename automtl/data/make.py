@@ -1,0 +1,132 @@
+"""Raw files -> the files of a store, in bounded memory.
+
+Pass 1 reads the raw files once, checks every row and spools what is needed of it (digests) beside the store to be; pass 2 goes
+over the spool for vocabularies and statistics of the training split; pass 3 encodes and writes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from automtl.data.ahead import ahead
+from automtl.data.dataset import DatasetConfig
+from automtl.data.digest import ROLES, Digester
+from automtl.data.encode import Arrays, Encoder, FeatureEncoder
+from automtl.data.features import Categorical, Numeric
+from automtl.data.fit import Fit
+from automtl.data.leakage import LeakCheck
+from automtl.data.rows import RowReader
+from automtl.data.schema import Schema
+from automtl.data.sources import Source
+from automtl.data.split import ALPHA, Rule, split_rule
+from automtl.data.vectors import write_vectors
+from automtl.data.writing import write_rows
+from automtl.files import StagedFolder, write_json
+
+SPOOL = "spool.arrow"
+REPORT_ROWS = 1_000_000
+Say = Callable[[str], None]
+
+
+@dataclass
+class Made:
+    """What is counted while rows are encoded: training rows with no known id, by field of ids."""
+
+    unknown: dict[str, int]
+
+    def add(self, schema: Schema, arrays: Arrays, train: np.ndarray) -> None:
+        """Take in one batch; `train` marks the rows of the training split."""
+        for field, ids in zip(schema.categorical, arrays.ids[train].T, strict=True):
+            self.unknown[field.name] = self.unknown.get(field.name, 0) + int((ids == 0).sum())
+        for field, lists in zip(schema.lists, arrays.lists, strict=True):
+            self.unknown[field.name] = self.unknown.get(field.name, 0) + int((np.diff(lists.offsets)[train] == 0).sum())
+
+    def result(self, schema: Schema) -> Schema:
+        """The schema with these counts."""
+        fields = tuple(f.model_copy(update={"unknown_count": self.unknown.get(f.name, f.unknown_count)}) for f in schema.fields)
+        return schema.model_copy(update={"fields": fields})
+
+
+def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolder, config_hash: str, say: Say) -> dict[str, Any]:
+    """Write a store's files but its manifest; gives the counts for people."""
+    digester = Digester(config)
+    times = _spool(config, sources, digester, folder, say)
+    rule = split_rule(config, times)
+    if digester.float_text.names:
+        say(f"float columns read as categorical text (1.0 -> 1): {', '.join(digester.float_text.names)}")
+    say("counting words and fitting scalers on the training rows")
+    fit = Fit(config, digester.float_text.names)
+    for batch in ahead(_unspool(folder)):
+        fit.add(batch, _parts(rule, batch))
+    fit.check_rows()
+    schema, vocabularies = fit.result(config_hash)
+    kept = fit.kept()
+    _write_words(folder, "vocabularies", {name: vocabularies[name] for name in schema.owners})
+    _write_words(folder, "kept", kept)
+    write_vectors(folder, config, schema, vocabularies, say)
+    say("encoding")
+    features = FeatureEncoder(schema, {name: table["word"] for name, table in vocabularies.items()}, list_lengths(config))
+    encoder = Encoder(features, schema, _weighted(config), {name: table["word"] for name, table in kept.items()})
+    leaks, made = LeakCheck(config, schema, int(fit.part_rows[: ALPHA + 1].sum())), Made({})
+    write_rows(folder, schema, fit.part_rows, bool(_weighted(config)), ahead(_encoded(folder, schema, encoder, rule, leaks, made)))
+    leaks.check()
+    write_json(folder / "schema.json", made.result(schema).model_dump(mode="json"))
+    folder.discard(SPOOL)
+    return fit.summary()
+
+
+def list_lengths(config: DatasetConfig) -> dict[str, tuple[int | None, bool]]:
+    """Per feature of lists, how many ids are kept at most, and whether the latest."""
+    lists = [f for f in config.features if not isinstance(f, Categorical | Numeric)]
+    return {feature.name: (feature.max_length, feature.kind == "sequence") for feature in lists}
+
+
+def _write_words(folder: StagedFolder, name: str, tables: Mapping[str, pa.Table]) -> None:
+    for i, table in enumerate(tables.values()):
+        with folder.stream(f"{name}/{i}.arrow") as stream, pa.ipc.new_file(stream, table.schema) as writer:
+            writer.write_table(table)
+
+
+def _encoded(
+    folder: StagedFolder, schema: Schema, encoder: Encoder, rule: Rule, leaks: LeakCheck, made: Made
+) -> Iterator[tuple[Arrays, np.ndarray]]:
+    for batch in _unspool(folder):
+        arrays, parts = encoder(batch), _parts(rule, batch)
+        leaks.add(arrays, parts <= ALPHA, batch.column("hash").to_numpy())
+        made.add(schema, arrays, parts <= ALPHA)
+        yield arrays, parts
+
+
+def _weighted(config: DatasetConfig) -> frozenset[str]:
+    return frozenset(task.name for task in config.tasks if task.sample_weight)
+
+
+def _parts(rule: Rule, batch: pa.RecordBatch) -> np.ndarray:
+    return rule(batch.column("role").to_numpy(), batch.column("key").to_numpy())
+
+
+def _spool(config: DatasetConfig, sources: tuple[Source, ...], digester: Digester, folder: StagedFolder, say: Say) -> np.ndarray | None:
+    """Pass 1; gives the times of all rows where the split is by time."""
+    read, rows, times = RowReader(config, sources, digester.readings, say), 0, list[np.ndarray]()
+    with folder.stream(SPOOL, durable=False) as stream, pa.ipc.new_stream(stream, digester.schema) as writer:
+        for role in (role for role in ROLES if any(source.role == role for source in sources)):
+            for piece in ahead(read([source.path for source in sources if source.role == role])):
+                digest = digester(piece, role)
+                writer.write_batch(digest)
+                if config.split.kind == "time":
+                    times.append(digest.column("key").to_numpy())
+                rows += len(digest)
+                if rows // REPORT_ROWS > (rows - len(digest)) // REPORT_ROWS:
+                    say(f"read {rows:,} rows")
+    say(f"read {rows:,} rows")
+    read.finish()
+    return np.concatenate(times) if times else None
+
+
+def _unspool(folder: StagedFolder) -> Iterator[pa.RecordBatch]:
+    """The digests again; read, not mapped, so that they do not count as memory held."""
+    with (folder / SPOOL).open("rb") as stream:
+        yield from pa.ipc.open_stream(stream)

@@ -1,0 +1,212 @@
+"""What every sharing kind must keep, whatever it computes; a kind that is registered is here by itself."""
+
+import copy
+import json
+
+import pytest
+import torch
+
+from automtl.models.skeleton import seeded
+from automtl.sharing import SEARCH_MODULES, SHARING_MODULES
+from tests.sharing.modules import NOISY, VARIANTS, WIDTHS, inputs, make, variant
+
+LABELS = torch.zeros(16, 7)
+SPARSE = ("top_k", "gumbel", "snr")  # a step leaves some experts, or some masks, out
+
+every_kind = pytest.mark.parametrize("name", VARIANTS)
+every_size = pytest.mark.parametrize(("num_tasks", "num_experts"), [(1, 1), (1, 5), (2, 1), (2, 5), (7, 1), (7, 5), (2, 4)])
+
+
+def logits(module, h):
+    """One number per row and task, as towers would make."""
+    return [out.sum(dim=1) for out in module.share(h)]
+
+
+def step(module, h, labels=LABELS):
+    """A loss over all tasks with the module's own term, and its gradients."""
+    out = logits(module, h)
+    loss = sum((o - 1).square().mean() for o in out)
+    extra = module.auxiliary_loss(out, labels[:, : len(out)])
+    (loss if extra is None else loss + extra).backward()
+    return out, extra
+
+
+@every_kind
+@every_size
+def test_one_vector_per_task_and_a_finite_gradient_to_everything_that_is_built(name, num_tasks, num_experts):
+    module, h = variant(name, num_tasks, num_experts).train(), inputs()
+    module.advance(0.25)
+    vectors = module.share(h)
+    top = max(slot.level for slot in module.slots)
+    assert [tuple(v.shape) for v in vectors] == [(16, WIDTHS[top])] * num_tasks
+    assert module.width_out == [WIDTHS[top]] * num_tasks
+    _, extra = step(module, h)
+    assert extra is None or (extra.dim() == 0 and torch.isfinite(extra))
+    for parameter_name, parameter in module.named_parameters():
+        assert parameter.grad is not None, f"{parameter_name} is built and no tower reads it"
+        assert torch.isfinite(parameter.grad).all(), parameter_name
+        if not name.startswith(SPARSE):
+            assert parameter.grad.any(), f"{parameter_name} is read and changes nothing"
+
+
+@every_kind
+def test_evaluation_is_finite_and_repeats(name):
+    module, h = variant(name).eval(), inputs()
+    first, second = module.share(h), module.share(h)
+    assert all(torch.equal(a, b) and torch.isfinite(a).all() for a, b in zip(first, second, strict=True))
+
+
+@every_kind
+def test_rows_do_not_see_each_other(name):
+    module, h = variant(name).eval(), inputs()
+    whole = module.share(h)
+    for t, part in enumerate(module.share(h[3:5])):
+        torch.testing.assert_close(part, whole[t][3:5], rtol=1e-12, atol=1e-12)
+
+
+@every_kind
+def test_same_seed_same_bits_and_noise_from_the_passed_generator_only(name):
+    h = inputs()
+    with seeded(1):
+        made = [variant(name, seed=2).train() for _ in range(2)]
+        results = [module.share(h) for module in made]
+        untouched = torch.rand(1)
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    with seeded(1):
+        assert torch.equal(untouched, torch.rand(1)), "torch's own generator was drawn from"
+    other = variant(name, seed=2, noise=8).train().share(h)
+    noisy = not all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+    assert noisy == (VARIANTS[name][0] in NOISY)
+
+
+@every_kind
+def test_noise_without_a_generator_is_refused_in_training_only(name):
+    module = variant(name, noise=None)
+    module.eval().share(inputs())
+    if VARIANTS[name][0] in NOISY:
+        with pytest.raises(ValueError, match="noise: needs a generator in training"):
+            module.train().share(inputs())
+    else:
+        module.train().share(inputs())
+
+
+@every_kind
+def test_state_round_trip(name):
+    module, h = variant(name).train(), inputs()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.05)
+    for i in range(5):
+        module.advance(i / 5)
+        step(module, h)
+        optimizer.step()
+        optimizer.zero_grad()
+    expected = module.eval().share(h)
+    other = variant(name, seed=9)
+    other.load_state_dict(module.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(other.eval().share(h), expected, strict=True))
+    other.load_state_dict(module.state_dict())
+    weights, others = module.gate_weights(), other.gate_weights()
+    assert weights.keys() == others.keys() and all(torch.equal(weights[k], others[k]) for k in weights)
+
+
+@every_kind
+def test_a_copy_after_a_training_step_is_whole(name):
+    module = variant(name).train()
+    module.share(inputs())
+    copied = copy.deepcopy(module)
+    assert all(torch.equal(a, b) for a, b in zip(copied.eval().share(inputs()), module.eval().share(inputs()), strict=True))
+
+
+@every_kind
+def test_everything_moves_to_a_device(name):
+    module = variant(name).to("meta")
+    assert {t.device.type for t in [*module.parameters(), *module.buffers()]} == {"meta"}
+
+
+@every_kind
+@pytest.mark.parametrize("num_tasks", [1, 3])
+def test_gradients_outside_what_a_task_reads_are_exactly_zero(name, num_tasks):
+    module, h = variant(name, num_tasks).train(), inputs()
+    owners = {id(p): slot for slot, expert in zip(module.slots, module.experts, strict=True) for p in expert.parameters()}
+    for t in range(num_tasks):
+        module.zero_grad()
+        module.share(h)[t].square().sum().backward()
+        read = {owners[id(p)] for p in module.parameters() if id(p) in owners and p.grad is not None and p.grad.any()}
+        assert read <= module.reads(t)
+        if not name.startswith(SPARSE):
+            assert read == module.reads(t), "declared, but never read"
+    assert set().union(*(module.reads(t) for t in range(num_tasks))) == set(module.slots), "a slot that no tower reads"
+
+
+@every_kind
+def test_each_expert_is_computed_once(name):
+    module, calls = variant(name, num_tasks=4), []
+    for expert in module.experts:
+        expert.register_forward_hook(lambda *_: calls.append(1))
+    module.share(inputs())
+    assert len(calls) == len(module.slots)
+
+
+@every_kind
+def test_gate_weights_are_means_over_the_rows_evaluated(name):
+    module, h = variant(name).train(), inputs(rows=24)
+    module.share(h)
+    module.eval()
+    for part in (h[:5], h[5:20], h[20:]):
+        module.share(part)
+    apart = module.gate_weights()
+    module.train().share(h)
+    module.eval().share(h)
+    whole = module.gate_weights()
+    assert apart.keys() == whole.keys() and len(apart) >= 1
+    for unit, weights in apart.items():
+        torch.testing.assert_close(weights, whole[unit], rtol=1e-12, atol=1e-12)
+
+
+@every_kind
+def test_weights_sum_to_one_where_they_should(name):
+    module = variant(name, num_experts=4).eval()
+    module.share(inputs())
+    totals = torch.stack([weights.sum() for weights in module.gate_weights().values()])
+    if name.startswith(("snr", "adatt")) and name != "adatt, no residual":
+        return
+    torch.testing.assert_close(totals, torch.ones_like(totals), rtol=1e-7, atol=1e-7)  # cross-stitch starts from float32's .9
+
+
+@every_kind
+def test_records_are_plain_json_and_name_units(name):
+    module = variant(name).eval()
+    module.share(inputs())
+    record = module.record()
+    assert json.loads(json.dumps(record)) == record
+    for_all = ("moe", "moe, 2 experts", "shared_bottom")
+    assert ("shared" if name in for_all else "task1") in json.dumps(record)
+
+
+@every_kind
+def test_optimizer_groups_hold_own_parameters_once(name):
+    module = variant(name)
+    own = {id(p) for p in module.parameters()}
+    apart = [id(p) for group in module.optimizer_groups() for p in group["params"]]
+    assert len(set(apart)) == len(apart) and set(apart) <= own
+
+
+@every_kind
+def test_slot_weights_share_each_level_among_its_slots(name):
+    module = variant(name, num_tasks=3).eval()
+    module.share(inputs())
+    weights = module.slot_weights()
+    if name == "aitm":
+        assert weights is None
+        return
+    assert weights.shape == (3, len(module.slots)) and (weights >= 0).all()
+    for level in {slot.level for slot in module.slots}:
+        on = [i for i, slot in enumerate(module.slots) if slot.level == level]
+        torch.testing.assert_close(weights[:, on].sum(1), torch.ones(3, dtype=torch.float64), rtol=1e-9, atol=1e-9)
+    for t in range(3):
+        assert {slot for slot, w in zip(module.slots, weights[t], strict=True) if w > 0} <= module.reads(t)
+
+
+def test_kinds_in_the_supernet_take_the_same_socket():
+    for kind in SEARCH_MODULES:
+        assert len(make(kind, searching=True).share(inputs())) == 2
+    assert set(SHARING_MODULES) == {kind for kind, _ in VARIANTS.values()}
