@@ -67,6 +67,7 @@ class RetrainPhase:
         self.session, self.folder, self.bound = session, folder, bound
         self.generator = session.noise()
         self.net = build_model(bound, session.schema, seed=session.seeds.weights, generator=self.generator).to(session.device)
+        session.start(self.net)
         if session.config.runtime.compile:
             self.net.compile()
         self.samples, self._started = 0, time.monotonic()

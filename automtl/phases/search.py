@@ -97,6 +97,7 @@ class SearchPhase:
             seed=self.session.seeds.weights,
             generator=self.generator,
         )
+        self.session.start(net)
         net.to(self.session.device)
         if c.runtime.compile:
             net.compile()
