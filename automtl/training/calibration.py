@@ -41,7 +41,7 @@ def reliability(prediction: np.ndarray, label: np.ndarray, weights: np.ndarray |
     edges = np.searchsorted(p, p[np.arange(1, bins) * len(p) // bins], side="left") if len(p) else np.empty(0, int)
     pieces = [slice(a, b) for a, b in zip([0, *edges], [*edges, len(p)], strict=True) if a < b and w[a:b].sum() > 0]
     return [
-        {"prediction": float(np.average(p[s], weights=w[s])), "label": float(np.average(y[s], weights=w[s])), "rows": s.stop - s.start}
+        {"prediction": float(np.average(p[s], weights=w[s])), "label": float(np.average(y[s], weights=w[s])), "rows": int(s.stop - s.start)}
         for s in pieces
     ]
 
