@@ -11,10 +11,10 @@ from torch import nn
 from automtl import files
 from automtl.config import RunConfig
 from automtl.data.batches import Batch
-from automtl.errors import NumericalError
 from automtl.models.cost import cost
 from automtl.models.derived import IndependentNets, build_model
 from automtl.models.skeleton import MultiTaskNet
+from automtl.phases.records import close_failed, open_phase, training_losses
 from automtl.phases.session import Reporter, Session, open_session
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
@@ -22,8 +22,8 @@ from automtl.runs.run_dir import PhaseDir, RunDir
 from automtl.spaces.architecture import Architecture
 from automtl.training.early_stopping import EarlyStopping
 from automtl.training.evaluation import Evaluation, Predictions, evaluate, predict
-from automtl.training.loop import RunningLosses, combined, run_epoch
-from automtl.training.losses import Losses, multi_task_loss, task_weights
+from automtl.training.loop import RunningLosses, run_epoch
+from automtl.training.losses import Losses, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
 
 
@@ -87,7 +87,7 @@ class RetrainPhase:
             checkpoint.save(self.folder.checkpoint("best"), {"net": self.net.state_dict()})
             validation = evaluate(self._predict("validation"), self.session.schema.tasks, reliability=True)
         except BaseException as error:
-            manifest.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=str(error)[:2000])
+            close_failed(manifest, error)
             raise
         self._write_results(validation, best)
         manifest.finish("done", best_epochs=best)
@@ -97,19 +97,10 @@ class RetrainPhase:
         return predict(self.net, self.session.in_order(split), device=self.session.device)
 
     def _start(self) -> Manifest:
-        config, schema = self.session.config, self.session.schema
-        files.write_text(self.folder.config, config.to_yaml())
         self.bound.save(self.folder.architecture)
-        return Manifest.start(
-            self.folder.manifest,
-            phase="retrain",
-            seed=config.seed,
-            seeds=asdict(self.session.seeds),
-            data={"name": schema.name, "source": config.data.source, "hash": schema.data_hash, "split_hash": schema.split_hash},
-            machine=self.session.machine,
-            planned_epochs=config.retrain.epochs,
-            architecture=self.bound.name,
-            sharing=self.bound.sharing.kind,
+        planned, bound = self.session.config.retrain.epochs, self.bound
+        return open_phase(
+            self.folder, self.session, phase="retrain", planned_epochs=planned, architecture=bound.name, sharing=bound.sharing.kind
         )
 
     def _write_results(self, validation: Evaluation, best: tuple[int, ...]) -> None:
@@ -170,18 +161,14 @@ class _Part:
     def _judge(self, epoch: int, running: RunningLosses) -> bool:
         """Evaluate on validation, record, keep the best; whether to stop."""
         phase, session = self.phase, self.phase.session
-        means = running.means()
-        for task, mean in zip(self.tasks, means, strict=True):
-            if mean is not None and not abs(mean) < float("inf"):
-                raise NumericalError(f"task {task.name}, epoch {epoch}", "the training loss must be finite", mean, "lower retrain.lr")
+        losses = training_losses(running, self.tasks, epoch)
         predictions = predict(self.net, session.in_order("validation"), device=session.device)
         mine = replace(predictions, labels=predictions.labels[:, self.columns], weights=_columns(predictions.weights, self.columns))
         validation = evaluate(mine, self.tasks)
-        total = combined(means, task_weights(self.tasks))
         line: dict[str, Any] = {
             "epoch": epoch,
             "part": [task.name for task in self.tasks],
-            "loss": {**{t.name: m for t, m in zip(self.tasks, means, strict=True)}, "total": total},
+            "loss": losses,
             "validation": {"tasks": validation.tasks, "loss": validation.loss},
             "sharing": self.net.sharing.record(),
         }
@@ -191,7 +178,8 @@ class _Part:
         phase.folder.append_metrics({**line, "best": improved})
         aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
         session.reporter.say(
-            f"epoch {epoch + 1}: train loss {total:.5f}, validation MTL-Loss {validation.loss:.5f}{' (best)' if improved else ''}; {aucs}"
+            f"epoch {epoch + 1}: train loss {losses['total']:.5f}, "
+            f"validation MTL-Loss {validation.loss:.5f}{' (best)' if improved else ''}; {aucs}"
         )
         return self.stopping.should_stop
 

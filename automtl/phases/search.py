@@ -10,9 +10,10 @@ import pyarrow as pa
 from automtl import files
 from automtl.config import RunConfig
 from automtl.data.batches import Batch
-from automtl.errors import ArtifactError, NumericalError
+from automtl.errors import ArtifactError
 from automtl.models.cost import cost
 from automtl.models.supernet import Supernet, build_supernet
+from automtl.phases.records import close_failed, open_phase, training_losses
 from automtl.phases.session import Reporter, Session, open_session
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
@@ -22,8 +23,8 @@ from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import Darts, DartsSettings
 from automtl.strategies.protocol import Strategy
 from automtl.training.evaluation import evaluate, predict
-from automtl.training.loop import RunningLosses, combined, run_epoch
-from automtl.training.losses import Losses, task_weights
+from automtl.training.loop import RunningLosses, run_epoch
+from automtl.training.losses import Losses
 
 
 @dataclass(frozen=True)
@@ -127,25 +128,15 @@ class SearchPhase:
                     break
                 done = epoch + 1
         except BaseException as error:
-            manifest.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=str(error)[:2000])
+            close_failed(manifest, error)
             raise
         architecture = self._derive(state, done)
         manifest.finish(state, finished_epochs=done)
         return SearchResult(self.folder.path.parent, architecture, state, done)
 
     def _start(self) -> Manifest:
-        config, schema = self.session.config, self.session.schema
-        files.write_text(self.folder.config, config.to_yaml())
-        return Manifest.start(
-            self.folder.manifest,
-            phase="search",
-            seed=config.seed,
-            seeds=asdict(self.session.seeds),
-            data={"name": schema.name, "source": config.data.source, "hash": schema.data_hash, "split_hash": schema.split_hash},
-            machine=self.session.machine,
-            planned_epochs=config.search.epochs,
-            finished_epochs=0,
-        )
+        planned = self.session.config.search.epochs
+        return open_phase(self.folder, self.session, phase="search", planned_epochs=planned, finished_epochs=0)
 
     def _epoch(self, epoch: int, limit: float | None) -> bool:
         """One epoch and its records; False where the time limit cut it."""
@@ -173,14 +164,13 @@ class SearchPhase:
     def _record(self, epoch: int, running: RunningLosses) -> None:
         """The epoch's line in metrics.jsonl, its alphas and betas, and a checkpoint."""
         schema = self.session.schema
-        means = running.means()
-        _refuse_nan(means, [task.name for task in schema.tasks], epoch)
+        losses = training_losses(running, schema.tasks, epoch)
         validation = evaluate(predict(self.net, self.session.in_order("validation"), device=self.session.device), schema.tasks)
         record = self.strategy.record()
         choices = record.pop("choices")
         line = {
             "epoch": epoch,
-            "loss": {**{t.name: m for t, m in zip(schema.tasks, means, strict=True)}, "total": combined(means, task_weights(schema.tasks))},
+            "loss": losses,
             "validation": {"tasks": validation.tasks, "loss": validation.loss},
             **record,
             "sharing": self.net.sharing.record(),
@@ -191,7 +181,7 @@ class SearchPhase:
         files.write_table(self.folder.betas, _beta_table(self.history))
         self._save(epoch)
         self.session.reporter.say(
-            f"epoch {epoch + 1}/{self.session.config.search.epochs}: train loss {line['loss']['total']:.5f}, "
+            f"epoch {epoch + 1}/{self.session.config.search.epochs}: train loss {losses['total']:.5f}, "
             f"validation MTL-Loss {validation.loss:.5f}, mean alpha entropy {record['entropy']:.4f}"
         )
 
@@ -239,12 +229,6 @@ class SearchPhase:
     def _write_cost(self) -> None:
         supernet = cost(self.net, self.session.schema)
         files.write_json(self.folder.cost, {**self.spent, "seconds": self._seconds(), "supernet": asdict(supernet)})
-
-
-def _refuse_nan(means: list[float | None], names: list[str], epoch: int) -> None:
-    for name, mean in zip(names, means, strict=True):
-        if mean is not None and not abs(mean) < float("inf"):
-            raise NumericalError(f"task {name}, epoch {epoch}", "the training loss must be finite", mean, "lower the learning rate")
 
 
 def _alpha_table(history: list[dict[str, Any]]) -> pa.Table:

@@ -1,0 +1,52 @@
+"""What search and retrain write alike: the opening of a phase folder, and an epoch's losses."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from automtl import files
+from automtl.data.schema import Task
+from automtl.errors import NumericalError
+from automtl.phases.session import Session
+from automtl.runs.manifest import Manifest
+from automtl.runs.run_dir import PhaseDir
+from automtl.training.loop import RunningLosses, combined
+from automtl.training.losses import task_weights
+
+
+def open_phase(folder: PhaseDir, session: Session, **values: Any) -> Manifest:
+    """Write the resolved config and a manifest in state "running".
+
+    Args:
+        folder: the phase's folder.
+        session: what the phase starts from.
+        values: what the manifest says of this kind of phase.
+    """
+    config, schema = session.config, session.schema
+    files.write_text(folder.config, config.to_yaml())
+    return Manifest.start(
+        folder.manifest,
+        seed=config.seed,
+        seeds=asdict(session.seeds),
+        data={"name": schema.name, "source": config.data.source, "hash": schema.data_hash, "split_hash": schema.split_hash},
+        machine=session.machine,
+        **values,
+    )
+
+
+def close_failed(manifest: Manifest, error: BaseException) -> None:
+    """Note in the manifest that a phase was interrupted, or failed and why."""
+    manifest.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=str(error)[:2000])
+
+
+def training_losses(running: RunningLosses, tasks: Sequence[Task], epoch: int) -> dict[str, float | None]:
+    """Per task name the epoch's mean loss over its labelled rows, and "total", weighted as the data set says.
+
+    Raises:
+        NumericalError: a loss is NaN or infinite; the message names task and epoch.
+    """
+    means = running.means()
+    for task, mean in zip(tasks, means, strict=True):
+        if mean is not None and not abs(mean) < float("inf"):
+            raise NumericalError(f"task {task.name}, epoch {epoch}", "the training loss must be finite", mean, "lower the learning rate")
+    return {**{task.name: mean for task, mean in zip(tasks, means, strict=True)}, "total": combined(means, task_weights(tasks))}
