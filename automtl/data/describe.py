@@ -27,7 +27,7 @@ def describe(store: Store) -> dict[str, Any]:
 
 
 def _field(field: Field, train_rows: int) -> dict[str, Any]:
-    own = {"vocabulary_size": field.vocabulary_size} if field.kind == "categorical" else {"mean": field.mean, "std": field.std}
+    own = {"vocabulary_size": field.vocabulary_size} if field.kind != "numeric" else {"mean": field.mean, "std": field.std}
     return {"name": field.name, "kind": field.kind, "missing_share": field.unknown_count / train_rows, **own}
 
 

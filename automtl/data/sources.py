@@ -71,7 +71,7 @@ def _resolve(pattern: str, where: str) -> list[Path]:
     if path.is_dir():
         found = [child for child in path.iterdir() if child.name.endswith(TABULAR)]
     else:
-        found = [path] if path.is_file() else [Path(name) for name in glob.glob(pattern)]
+        found = [path] if path.is_file() else [match for match in map(Path, glob.glob(pattern)) if match.is_file()]
     if not found:
         raise DataError(f"{where}: {pattern}", "must name a file", "none there", "check the path, or bring the data by `automtl data get`")
     return found
@@ -87,7 +87,7 @@ def read_pieces(paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv
         first_row = 1
         try:
             for raw in _open(path, readings, csv):
-                columns = [_convert(raw.column(name), reading, path, name) for name, reading in readings.items()]
+                columns = [convert(raw.column(name), reading, path, name) for name, reading in readings.items()]
                 yield Piece(path, first_row, pa.RecordBatch.from_arrays(columns, names=list(readings)))
                 first_row += raw.num_rows
         except (pa.ArrowException, OSError, EOFError) as error:
@@ -151,7 +151,12 @@ def _check_columns(path: Path, names: Sequence[str], wanted: Mapping[str, Readin
             raise DataError(path, f"must have the column '{name}' once", f"{names.count(name)} times", "rename or remove the others")
 
 
-def _convert(column: pa.Array, reading: Reading, path: Path, name: str) -> pa.Array:
+def convert(column: pa.Array, reading: Reading, path: Path, name: str) -> pa.Array:
+    """A column read as it is to be.
+
+    Raises:
+        DataError: it cannot be read so.
+    """
     try:
         if reading == "text":
             return as_text(column)

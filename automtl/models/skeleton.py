@@ -4,8 +4,9 @@ Shapes: B batch, F fields, d embedding width, D width of the experts' input, T t
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -107,6 +108,22 @@ def input_layer(schema: Schema, *, dim: int, numeric: str, sparse: bool) -> Inpu
         widths=[field.embedding_dim for field in fields],
         shares=[names.index(field.owner) for field in fields],
     )
+
+
+def load_vectors(net: nn.Module, schema: Schema, vectors: Mapping[str, np.ndarray]) -> None:
+    """Start embedding rows from pretrained vectors; rows without one keep their random start.
+
+    Args:
+        net: a network of this schema.
+        schema: the data set.
+        vectors: per field (V, width), NaN in the rows without a vector.
+    """
+    names = [field.name for field in schema.id_fields]
+    for layer in (module for module in net.modules() if isinstance(module, InputLayer)):
+        for name, array in vectors.items():
+            known = torch.from_numpy(~np.isnan(array[:, 0]))
+            rows = layer.rows_of(names.index(name))
+            rows[known] = torch.from_numpy(np.array(array)).to(rows)[known]
 
 
 def towers(

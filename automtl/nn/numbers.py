@@ -50,8 +50,8 @@ class PeriodicNumeric(nn.Module):
     Args:
         num_numeric: M.
         dim: d.
-        frequencies: K; their code's default.
-        sigma: of the frequencies' start; small ones start smooth.
+        frequencies: K, 48 as in their code.
+        sigma: of the frequencies' start; the larger, the finer the waves.
     """
 
     def __init__(self, *, num_numeric: int, dim: int, frequencies: int = 48, sigma: float = 0.1) -> None:

@@ -16,7 +16,7 @@ from automtl.phases.session import Reporter
 def search(
     dataset: str | Path,
     *,
-    space: str | Path | None = None,
+    space: str | Path | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     reporter: Reporter | None = None,
     **settings: Any,
@@ -27,7 +27,7 @@ def search(
 
     Args:
         dataset: a shipped data set's name, or the path of a data set's YAML file.
-        space: a shipped space's name, or a path; default "automtl".
+        space: a shipped space's name, a path, or changes to one: ``{"base": "automtl_small", "num_experts": 6}``; default "automtl".
         out: the run's folder; it must not exist. Default runs/<dataset>-<space>-<n>.
         reporter: told how it goes on; default no one.
         settings: sections of the configuration, such as ``search={"epochs": 3}`` or ``seed=1``.
@@ -35,7 +35,9 @@ def search(
     Raises:
         AutoMTLError: see ``automtl.errors``.
     """
-    config = resolve(source=str(dataset), space=None if space is None else str(space), flags=settings)
+    changes = {"space": dict(space)} if isinstance(space, Mapping) else {}
+    name = str(space) if isinstance(space, str | Path) else None
+    config = resolve(source=str(dataset), space=name, flags={**settings, **changes})
     return _search(config, out=None if out is None else Path(out), reporter=reporter)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from automtl import files
 from automtl.config import RunConfig
 from automtl.data.batches import Batch
+from automtl.errors import ArtifactError
 from automtl.models.cost import cost
 from automtl.models.derived import IndependentNets, build_model
 from automtl.models.skeleton import MultiTaskNet
@@ -67,6 +68,7 @@ class RetrainPhase:
         self.session, self.folder, self.bound = session, folder, bound
         self.generator = session.noise()
         self.net = build_model(bound, session.schema, seed=session.seeds.weights, generator=self.generator).to(session.device)
+        session.start(self.net)
         if session.config.runtime.compile:
             self.net.compile()
         self.samples, self._started = 0, time.monotonic()
@@ -188,8 +190,17 @@ def _columns(weights: Any, columns: list[int]) -> Any:
 
 
 def load_net(folder: PhaseDir, session: Session) -> nn.Module:
-    """The trained network of a retrain folder, on the session's device."""
+    """The trained network of a retrain folder, on the session's device.
+
+    Raises:
+        ArtifactError: the checkpoint is torn, or of another architecture or version.
+    """
     bound = Architecture.load(folder.architecture)
     net = build_model(bound, session.schema, generator=session.noise())
-    net.load_state_dict(checkpoint.load(folder.checkpoint("best"))["net"])
+    path = folder.checkpoint("best")
+    try:
+        net.load_state_dict(checkpoint.load(path)["net"])
+    except (RuntimeError, KeyError) as error:
+        got = str(error).strip().splitlines()[-1].strip()
+        raise ArtifactError(path, "must hold the weights of the architecture beside it", got, "retrain it with this version") from error
     return net.to(session.device)

@@ -32,6 +32,7 @@ def make_material(session: Session, space: SearchSpace, generator: torch.Generat
         net = build_supernet(
             space, session.schema, sharing=s.sharing, settings=config.sharing, seed=seeds.weights, generator=generator
         )
+        session.start(net)
         net.to(session.device)
         if config.runtime.compile:
             net.compile()
@@ -50,6 +51,7 @@ def make_material(session: Session, space: SearchSpace, generator: torch.Generat
         device=session.device,
         seed=seeds.weights,
         autocast=session.autocast,
+        start=session.start,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from torch import nn
 
 from automtl.config import RunConfig
 from automtl.data.batches import Batches
@@ -14,6 +15,7 @@ from automtl.data.dataset import default_data_dir, load_dataset
 from automtl.data.prepare import prepare
 from automtl.data.schema import Schema
 from automtl.data.store import Rows, Store
+from automtl.models.skeleton import load_vectors
 from automtl.phases.machine import Autocast, autocast, set_up
 from automtl.training.loop import StepEvent
 
@@ -83,6 +85,11 @@ class Session:
     def noise(self) -> torch.Generator:
         """The source of dropout and gate noise, on the device."""
         return torch.Generator(self.device).manual_seed(self.seeds.noise)
+
+    def start(self, net: nn.Module) -> None:
+        """Start a fresh network's embeddings from the data set's pretrained vectors, where it has some."""
+        if vectors := self.store.vectors():
+            load_vectors(net, self.schema, vectors)
 
     def batches(self, role: Literal["fit", "alpha", "train"], *, batch_size: int, seed: int) -> Batches:
         """Shuffled batches of the "fit" or "alpha" rows, or of "train", which is both."""

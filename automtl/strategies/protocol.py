@@ -68,6 +68,7 @@ class Material:
         device: where networks run.
         seed: of draws and fresh weights.
         autocast: makes the context of training's forward passes.
+        start: gives a network of fresh weights what it starts from, such as vectors learnt elsewhere.
     """
 
     space: SearchSpace
@@ -82,6 +83,7 @@ class Material:
     device: torch.device
     seed: int
     autocast: Callable[[], AbstractContextManager[Any]]
+    start: Callable[[nn.Module], None]
 
 
 class Stepper(Protocol):

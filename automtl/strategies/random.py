@@ -50,15 +50,7 @@ class RandomSearch:
         m, genome = self.material, self._draw(epoch)
         target = self.budget * (epoch + 1) / self.epochs - m.scored.num_rows
         steps = max(1, round((target - self.samples) / self._batch))
-        self._model = StandAlone(
-            self.genes.architecture(genome),
-            m.schema,
-            seed=m.seed,
-            lr=m.options.random_lr,
-            generator=m.generator,
-            device=m.device,
-            autocast=m.autocast,
-        )
+        self._model = StandAlone(self.genes.architecture(genome), m, seed=m.seed, lr=m.options.random_lr)
         for event in self._model.train(m.fit.cycle(), epoch=epoch, steps=steps):
             self.samples += event.rows
             yield event

@@ -1,16 +1,14 @@
 """A discrete architecture trained briefly by itself, as random search and rank correlation need it."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 
 from automtl.data.batches import Batch
-from automtl.data.schema import Schema
 from automtl.models.derived import build_model
 from automtl.models.skeleton import MultiTaskNet
 from automtl.spaces.architecture import Architecture
+from automtl.strategies.protocol import Material
 from automtl.training.loop import StepEvent, run_steps
 from automtl.training.losses import Losses, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
@@ -23,28 +21,18 @@ class StandAlone:
 
     Args:
         architecture: bound to the data set.
-        schema: the data set.
+        material: data, device, noise.
         seed: of the weights.
         lr: Adam rate.
-        generator: source of dropout and gate noise.
-        device: where it runs.
-        autocast: makes the context of training's forward passes.
     """
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        schema: Schema,
-        *,
-        seed: int,
-        lr: float,
-        generator: torch.Generator,
-        device: torch.device,
-        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
-    ) -> None:
-        net = build_model(architecture, schema, seed=seed, generator=generator).to(device)
+    def __init__(self, architecture: Architecture, material: Material, *, seed: int, lr: float) -> None:
+        m = material
+        net = build_model(architecture, m.schema, seed=seed, generator=m.generator)
+        m.start(net)
+        net.to(m.device)
         assert isinstance(net, MultiTaskNet), "kinds that can stand in a supernet share one network"
-        self.net, self.tasks, self._device, self._autocast = net, schema.tasks, device, autocast
+        self.net, self.tasks, self._device, self._autocast = net, m.schema.tasks, m.device, m.autocast
         apart = [*net.sharing.optimizer_groups(), {"params": net.tables(), "weight_decay": 0.0}]
         self._adam = torch.optim.Adam(parameter_groups(net.parameters(), apart), lr=lr, weight_decay=WEIGHT_DECAY, fused=True)
 

@@ -89,6 +89,12 @@ def torn_checkpoint():
     path.write_bytes(path.read_bytes()[:1000])
 
 
+def weights_of_another():
+    assert run(["retrain", "run", "--fast-dev-run"]) == 0
+    path = Path("run/retrain/selected-s0/architecture.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "towers": [3]}))
+
+
 def nothing():
     pass
 
@@ -135,6 +141,7 @@ AFTER_SEARCH = {
     "more-chosen-than-found": (nothing, ["retrain", "run", "--set", "retrain.chosen_experts=9"], 2, ["must be at most the architecture's 4 experts, got 9"]),
     "data-changed": (new_rows, [*SEARCH[:4], "--resume", "run", *SMALL], 2, ["must be of the same prepared data, got data that changed since"]),
     "torn-checkpoint": (torn_checkpoint, [*SEARCH[:4], "--resume", "run", *SMALL], 2, ["last.safetensors: must be a whole checkpoint"]),
+    "weights-of-another": (weights_of_another, ["evaluate", "run"], 2, ["best.safetensors: must hold the weights of the architecture beside it"]),
     "nothing-retrained": (nothing, ["evaluate", "run"], 2, ["run: must hold a retrain, got none; run `automtl retrain` first"]),
 }  # fmt: skip
 

@@ -15,7 +15,8 @@ from tests.house import ROOT
 
 REAL = ROOT.parent / "shared" / "data" / "kuairand_pure"
 LOG = "log_standard_4_22_to_5_08_pure.csv"
-MEANS = {"click": 0.4490, "long_view": 0.3164, "like": 0.01738, "profile_enter": 0.01886} | {"comment": 0.00258, "follow": 0.00131, "forward": 0.00087}
+MEANS = {"click": 0.4490, "long_view": 0.3164, "like": 0.01738, "profile_enter": 0.01886}
+MEANS |= {"comment": 0.00258, "follow": 0.00131, "forward": 0.00087}
 LABELS = "is_click is_like is_follow is_comment is_forward is_hate long_view is_profile_enter".split()
 USER_RANGES = "follow_user_num_range fans_user_num_range friend_user_num_range register_days_range".split()
 START = 1_650_812_741_436  # 2022-04-24 23:05:41 in China, a Sunday

@@ -42,4 +42,5 @@ def material(*, options=None, settings=None, space=None, schema=None, seed=0, ro
         device=torch.device("cpu"),
         seed=seed,
         autocast=contextlib.nullcontext,
+        start=lambda net: None,
     )

@@ -3,7 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from automtl.data.adapters.ali_ccp import read_ali_ccp
+from automtl.data.adapters.aliexpress import read_aliexpress
+from automtl.data.adapters.behaviours import read_ijcai15, read_userbehavior
 from automtl.data.adapters.census_income import read_census_income
+from automtl.data.adapters.movielens import read_movielens
 from automtl.data.dataset import Csv, DatasetConfig
 from automtl.data.sources import Piece, Reading, read_pieces
 from automtl.errors import ConfigError
@@ -12,7 +16,14 @@ from automtl.strict import nearest
 Say = Callable[[str], None]
 Reader = Callable[[Sequence[Path], Mapping[str, Reading], Csv, Say], Iterator[Piece]]
 
-ADAPTERS: dict[str, Reader] = {"census_income": read_census_income}
+ADAPTERS: dict[str, Reader] = {
+    "ali_ccp": read_ali_ccp,
+    "aliexpress": read_aliexpress,
+    "census_income": read_census_income,
+    "ijcai15": read_ijcai15,
+    "movielens": read_movielens,
+    "userbehavior": read_userbehavior,
+}
 
 
 def _plain(paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Say) -> Iterator[Piece]:

@@ -1,0 +1,167 @@
+"""The search step (alpha + weights), fused against straightforward: interleaved, medians of the ratios; a table, JSON with --json FILE.
+
+    python scripts/bench_search_step.py [--rounds 5] [--threads N] [--batch 2048] [--variants plain fused fused-bf16 ...]
+
+Each variant lives in a process of its own, so that allocator settings and peak memory are its own; in each round every variant
+takes one step in turn, so a busy machine slows all of them. "plain" is the straightforward block in float32 with the allocator as
+the system has it; "-keep" is a variant with freed memory kept (the program's default), "-bf16" under bfloat16 autocast.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from automtl.data.batches import Batch, Inputs
+from automtl.data.schema import Field, Schema, Task
+from automtl.files import write_json
+from automtl.models.supernet import Supernet, build_supernet
+from automtl.nn.mixed import ChoiceBlock
+from automtl.phases.machine import autocast, set_allocator
+from automtl.spaces.space import SearchSpace
+from automtl.strategies.darts import Darts, DartsSettings
+
+VARIANTS = ("plain", "plain-keep", "plain-keep-bf16", "fused", "fused-keep", "fused-keep-recompute", "fused-keep-bf16")
+NEEDED = {"fused-keep": 1.8, "fused-keep-bf16": 3.3}  # times "plain", issue B
+MEMORY = 0.6  # of "plain"
+
+
+def schema_of(options: argparse.Namespace) -> Schema:
+    fields = tuple(Field(name=f"f{i}", kind="categorical", vocabulary_size=options.vocabulary) for i in range(options.fields))
+    return Schema(name="bench", fields=fields, tasks=tuple(Task(name=f"t{i}", kind="binary") for i in range(options.tasks)))
+
+
+def batch_of(options: argparse.Namespace, seed: int) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(options.vocabulary, (options.batch, options.fields), generator=generator, dtype=torch.int32)
+    labels = torch.randint(2, (options.batch, options.tasks), generator=generator).float()
+    return Batch(Inputs(ids, torch.empty(options.batch, 0)), labels, None, torch.arange(options.batch))
+
+
+def supernet_of(options: argparse.Namespace, words: list[str]) -> Supernet:
+    changes = {"num_experts": options.experts, "num_blocks": options.blocks, "expert_dim": options.width}
+    space = SearchSpace.load(options.space).model_copy(update={name: value for name, value in changes.items() if value})
+    net = build_supernet(space, schema_of(options)).train()
+    for block in (module for module in net.modules() if isinstance(module, ChoiceBlock)):
+        block.fused, block.recompute = "fused" in words, "recompute" in words
+    return net
+
+
+def memory(key: str) -> float:
+    """A line of this process's status in MB: VmRSS now, VmHWM at the peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
+
+
+def stepper(options: argparse.Namespace, variant: str) -> Callable[[], float]:
+    """One search step, timed in seconds."""
+    words = variant.split("-")
+    net = supernet_of(options, words)
+    precision = autocast("bfloat16" if "bf16" in words else "float32", torch.device("cpu"))
+    darts = Darts(net, schema_of(options), DartsSettings(), autocast=precision)
+    darts.begin_epoch(DartsSettings().warmup_epochs)
+    batches = [batch_of(options, seed) for seed in range(2)]
+
+    clock = time.process_time if options.cpu_time else time.perf_counter
+
+    def step() -> float:
+        start = clock()
+        darts.step(*batches)
+        return clock() - start
+
+    return step
+
+
+def child(options: argparse.Namespace, variant: str) -> None:
+    """Take a step per line of input; print its seconds and the peak memory above the idle network's in MB."""
+    set_allocator("keep" if "keep" in variant.split("-") else "default")
+    step = stepper(options, variant)
+    idle = memory("VmRSS")
+    for _ in sys.stdin:
+        print(step(), memory("VmHWM") - idle, flush=True)
+
+
+def start(arguments: list[str], variant: str) -> subprocess.Popen[str]:
+    command = [sys.executable, __file__, *arguments, "--child", variant]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}  # the package this one found
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def one_step(process: subprocess.Popen[str]) -> tuple[float, float]:
+    assert process.stdin
+    assert process.stdout
+    print(file=process.stdin, flush=True)
+    answer = process.stdout.readline().split()
+    if not answer:
+        raise SystemExit("a variant's process ended early; its error is above")
+    return float(answer[0]), float(answer[1])
+
+
+def measure(arguments: list[str], variants: list[str], rounds: int) -> list[dict[str, Any]]:
+    processes = {variant: start(arguments, variant) for variant in variants}
+    found: dict[str, list[tuple[float, float]]] = {variant: [] for variant in variants}
+    for _ in range(rounds + 1):
+        for variant, process in processes.items():
+            found[variant].append(one_step(process))
+    for process in processes.values():
+        process.communicate()
+    reference = found[variants[0]][1:]  # the first step warms up
+    return [
+        {
+            "variant": variant,
+            "step_s": statistics.median(seconds for seconds, _ in steps[1:]),
+            "ratio": statistics.median(r[0] / s[0] for r, s in zip(reference, steps[1:], strict=True)),
+            "ratios": [r[0] / s[0] for r, s in zip(reference, steps[1:], strict=True)],
+            "peak_mb": steps[-1][1],
+            "memory_ratio": steps[-1][1] / reference[-1][1],
+            "needed": NEEDED.get(variant),
+        }
+        for variant, steps in found.items()
+    ]
+
+
+def options_of(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default="automtl", help="search space: name or file")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), metavar="VARIANT", help="ratios are to the first")
+    parser.add_argument("--rounds", type=int, default=5, help="steps of each variant; medians are over these")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--batch", type=int, default=2048, help="rows per batch")
+    parser.add_argument("--fields", type=int, default=7, help="categorical fields")
+    parser.add_argument("--vocabulary", type=int, default=1000, help="ids per field")
+    parser.add_argument("--tasks", type=int, default=2)
+    for name in ("experts", "blocks", "width"):
+        parser.add_argument(f"--{name}", type=int, default=0, help="instead of the space's")
+    parser.add_argument("--cpu-time", action="store_true", help="count processor time, for a machine that others use; take --threads 1")
+    parser.add_argument("--json", type=Path, help="write the figures here, too")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = options_of(arguments)
+    torch.set_num_threads(options.threads)
+    if options.child:
+        child(options, options.child)
+        return
+    results = measure(arguments, options.variants, options.rounds)
+    print(f"{'variant':22} {'step s':>8} {'ratio':>6} {'range':>11} {'needed':>6} {'peak MB':>8} {'of it':>5}")
+    for r in results:
+        spread, needed = f"{min(r['ratios']):.2f}-{max(r['ratios']):.2f}", "" if r["needed"] is None else f"{r['needed']:.1f}"
+        memory_part = f"{r['peak_mb']:8.0f} {r['memory_ratio']:5.2f}"
+        print(f"{r['variant']:22} {r['step_s']:8.3f} {r['ratio']:6.2f} {spread:>11} {needed:>6} {memory_part}")
+    if options.json:
+        shape = {name: value for name, value in vars(options).items() if name not in ("json", "child")}
+        write_json(options.json, {**shape, "torch": torch.__version__, "memory_needed": MEMORY, "results": results})
+
+
+if __name__ == "__main__":
+    main()

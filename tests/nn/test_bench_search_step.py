@@ -1,0 +1,40 @@
+"""The benchmark of the search step: every variant takes a step, and the table says what its processes said."""
+
+import io
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from automtl.files import read_json
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "bench_search_step.py"
+SMALL = ["--batch", "32", "--experts", "1", "--blocks", "1", "--fields", "2", "--threads", "1", "--rounds", "2"]
+
+
+@pytest.fixture
+def script():
+    return runpy.run_path(str(SCRIPT))
+
+
+def test_every_variant_takes_a_step(script):
+    for variant in script["VARIANTS"]:
+        assert script["stepper"](script["options_of"](SMALL), variant)() > 0
+
+
+def test_ratios_are_to_the_first_variant_round_by_round(script, tmp_path, capsys):
+    answers = {"plain": "9 500\n6 1000\n8 1000\n", "fused-keep": "1 100\n3 400\n2 400\n"}  # the first round warms up
+
+    def start(_: list[str], variant: str) -> SimpleNamespace:
+        return SimpleNamespace(stdin=io.StringIO(), stdout=io.StringIO(answers[variant]), communicate=lambda: None)
+
+    script["measure"].__globals__["start"] = start
+    threads = torch.get_num_threads()
+    script["main"]([*SMALL, "--variants", *answers, "--json", str(tmp_path / "figures.json")])
+    torch.set_num_threads(threads)
+    plain, fused = read_json(tmp_path / "figures.json")["results"]
+    assert (plain["ratios"], plain["step_s"]) == ([1, 1], 7)
+    assert (fused["ratios"], fused["ratio"], fused["step_s"], fused["memory_ratio"], fused["needed"]) == ([2, 4], 3, 2.5, 0.4, 1.8)
+    assert len(capsys.readouterr().out.splitlines()) == 3
