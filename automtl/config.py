@@ -16,6 +16,7 @@ from automtl.spaces.space import SearchSpace
 from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml
 
 DEFAULT_SPACE = "automtl"
+PERTURBED = ("darts", "snas")  # strategies whose supernet has learnt to mix
 
 
 class DataSection(Strict):
@@ -57,6 +58,10 @@ class SearchSection(Strict):
     beta_lr: float = Field(1e-3, gt=0, description="Adam rate of beta.")
     beta_decay: float = Field(3e-4, ge=0, description="L2 decay of beta.")
     jsd_weight: float = Field(1.0, ge=0, description="w_JSD at the end of warm-up, linear to 0; 0 is the ablation w/o AUX.")
+    cost_weight: float = Field(0.0, ge=0, description="Weight of the expected cost, relative to equal alphas, in alpha's loss.")
+    cost_of: Literal["flops", "parameters"] = Field("flops", description="Which cost cost_weight weighs.")
+    max_flops: int | None = Field(None, ge=1, description="Hard limit on the derived model's FLOPs per row.")
+    max_params: int | None = Field(None, ge=1, description="Hard limit on its parameters, embedding tables left out.")
     auxiliary_skip: float = Field(1.0, ge=0, le=1, description="lambda in the first epoch, linear to 0; 0 switches it off.")
     embedding_optimizer: Literal["sgd", "lazy_adam"] = Field("sgd", description="sgd as the weights; lazy_adam is other maths.")
     embedding_lr: float = Field(1e-3, gt=0, description="Rate of lazy_adam, cosine to 0; sgd takes weight_lr.")
@@ -69,6 +74,9 @@ class SearchSection(Strict):
             raise ConfigError("search.warmup_epochs", rule, self.warmup_epochs, "lower it or search longer")
         if self.second_order and self.strategy != "darts":
             raise ConfigError("search.second_order", "needs search.strategy darts", self.strategy, "leave one of them out")
+        if self.selection == "perturbation" and (self.max_flops or self.max_params or self.strategy not in PERTURBED):
+            rule = f"perturbation needs a strategy among {', '.join(PERTURBED)}, and no hard limits"
+            raise ConfigError("search.selection", rule, self.strategy, "leave one of them out")
         if self.budget_samples is not None and self.budget_run is not None:
             raise ConfigError("search.budget_run", "must not be given with search.budget_samples", self.budget_run, "leave one of them out")
         legal = sorted(kind for kind, signature in SHARING.items() if signature.in_supernet)

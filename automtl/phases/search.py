@@ -184,7 +184,8 @@ class SearchPhase:
     def _derive(self, state: str, epochs: int) -> Architecture:
         schema, config = self.session.schema, self.session.config
         provenance = {"dataset": schema.name, "data_hash": schema.data_hash, "seed": config.seed, "finished_epochs": epochs, "state": state}
-        architecture = self.strategy.derive().evolve(provenance=provenance)
+        found = self.strategy.derive()
+        architecture = found.evolve(provenance={**provenance, **found.provenance})
         architecture.save(self.folder.architecture)
         self._write_cost()
         return architecture

@@ -15,6 +15,7 @@ from automtl.models.supernet import Supernet, frozen
 from automtl.nn.layers import frozen_statistics
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.derive import choice_weights, derive, entropy
+from automtl.strategies.pricing import ExpectedCost, Limits, Pricing
 from automtl.training.lazy_adam import LazyAdam
 from automtl.training.losses import Losses, jsd_loss, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
@@ -38,6 +39,10 @@ class DartsSettings:
     beta_decay: float = 3e-4
     jsd_weight: float = 1.0
     auxiliary_skip: float = 1.0
+    cost_weight: float = 0.0
+    cost_of: Literal["flops", "parameters"] = "flops"
+    max_flops: int | None = None
+    max_params: int | None = None
     embedding_optimizer: Literal["sgd", "lazy_adam"] = "sgd"
     embedding_lr: float = 1e-3
     sharing: str = "selected"
@@ -84,6 +89,9 @@ class Darts:
         self._table_steps = [self._table_optimizer(table) for table in self._tables]
         self._alpha_adam = _adam(self._alphas, settings.alpha_lr, settings.alpha_decay)
         self._beta_adam = _adam(self._betas, settings.beta_lr, settings.beta_decay) if self._betas else None
+        self.pricing = make_pricing(net, schema, settings)
+        weighed = self.pricing is not None and settings.cost_weight > 0
+        self._expected_cost = ExpectedCost(self.pricing, settings.cost_of) if weighed and self.pricing else None
 
     def _table_optimizer(self, table: torch.nn.Parameter) -> TableOptimizer:
         if self.settings.embedding_optimizer == "lazy_adam":
@@ -124,8 +132,8 @@ class Darts:
         self._alpha_adam.zero_grad()
 
     def alpha_loss(self, losses: Losses) -> Tensor:
-        """What alpha is to lower."""
-        return losses.total
+        """What alpha is to lower: the loss, and where asked for the expected cost."""
+        return losses.total if self._expected_cost is None else losses.total + self.settings.cost_weight * self._expected_cost()
 
     def _weight_step(self, batch: Batch) -> Losses:
         still = [*self._alphas, *(self._betas if self.warming_up else [])]
@@ -164,7 +172,9 @@ class Darts:
         choices = choice_weights(self.net)
         entropies = {block: float(entropy(torch.tensor(list(w.values())))) for block, w in choices.items()}
         betas = {task.name: row.tolist() for task, row in zip(self.schema.tasks, self._softmax_beta(), strict=False)}
+        cost = {} if self._expected_cost is None else {"expected_cost": float(self._expected_cost().detach())}
         return {
+            **cost,
             "lr": self._lr,
             "auxiliary_skip": self._skip,
             "jsd_weight": self._jsd,
@@ -178,8 +188,10 @@ class Darts:
         return list(self._betas[0].detach().double().softmax(1)) if self._betas else []
 
     def derive(self) -> Architecture:
-        """Argmax of every alpha, top c of every beta."""
+        """Argmax of every alpha, top c of every beta; within hard limits, the best that keeps them."""
         s = self.settings
+        if self.pricing is not None and self.pricing.limits.active:
+            return self.pricing.derive()
         return derive(self.net, self.schema, sharing=s.sharing, settings=s.sharing_settings)
 
     def state_dict(self) -> dict[str, Any]:
@@ -201,6 +213,14 @@ class Darts:
         if self._beta_adam is not None:
             self._beta_adam.load_state_dict(state["beta_adam"])
         self.begin_epoch(state["epoch"])
+
+
+def make_pricing(net: Supernet, schema: Schema, settings: DartsSettings) -> Pricing | None:
+    """What candidates cost, where the settings ask for it."""
+    limits = Limits(settings.max_flops, settings.max_params)
+    if not limits.active and not settings.cost_weight:
+        return None
+    return Pricing(net, schema, sharing=settings.sharing, settings=settings.sharing_settings, limits=limits)
 
 
 def _adam(parameters: list[torch.nn.Parameter], lr: float, decay: float) -> torch.optim.Adam:

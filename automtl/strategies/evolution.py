@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from automtl.data.batches import Batch
-from automtl.spaces.architecture import Architecture, Sharing
+from automtl.spaces.architecture import Architecture
 from automtl.strategies.darts import Darts
 from automtl.strategies.genome import Genes, Genome
-from automtl.strategies.protocol import Material
+from automtl.strategies.protocol import Material, make_genes
 from automtl.strategies.score import score
 from automtl.strategies.supernet_search import SupernetSearch
 from automtl.training.loop import StepEvent
@@ -52,9 +52,9 @@ class Evolution(SupernetSearch):
     """
 
     def __init__(self, material: Material) -> None:
-        m, s = material, material.settings
-        self.genes = Genes(m.space, m.schema, Sharing(kind=s.sharing, settings=dict(s.sharing_settings)))
-        super().__init__(m, SinglePath(m.make_supernet(), m.schema, s, genes=self.genes, generator=m.generator, autocast=m.autocast))
+        m, net = material, material.make_supernet()
+        self.genes = make_genes(m, net)
+        super().__init__(m, SinglePath(net, m.schema, m.settings, genes=self.genes, generator=m.generator, autocast=m.autocast))
         self._trained = self.epochs
         self.epochs += 1 + m.options.generations
         self._scored: list[tuple[Genome, float]] = []

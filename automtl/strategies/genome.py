@@ -1,18 +1,21 @@
 """Architectures of a space as plain choices: drawn, mutated, read, and set in a supernet."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from automtl.data.schema import Schema
+from automtl.errors import ConfigError
 from automtl.models.supernet import Supernet
 from automtl.spaces.architecture import Architecture, Ranked, Sharing
 from automtl.spaces.catalogue import SHARING, Operation, sharing_settings
 from automtl.spaces.slots import Slot, layout
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.derive import assemble
+
+MOST_DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,13 @@ class Genes:
         space: the space.
         schema: the data set; gives the tasks.
         sharing: the sharing kind and its settings.
+        within: whether an architecture keeps the hard limits; draws and mutations that do not are made anew.
     """
 
-    def __init__(self, space: SearchSpace, schema: Schema, sharing: Sharing) -> None:
-        self.space, self.schema, self.sharing = space, schema, sharing
+    def __init__(
+        self, space: SearchSpace, schema: Schema, sharing: Sharing, *, within: Callable[[Architecture], bool] | None = None
+    ) -> None:
+        self.space, self.schema, self.sharing, self._within = space, schema, sharing, within
         settings = sharing_settings(sharing.kind, sharing.settings)
         tasks = len(schema.tasks)
         self.slots: Sequence[Slot] = layout(sharing.kind, num_tasks=tasks, num_experts=space.num_experts, settings=settings)
@@ -60,7 +66,19 @@ class Genes:
         return self.space.interaction_operations if name.startswith("interaction.") else self.space.expert_operations
 
     def draw(self, rng: np.random.Generator) -> Genome:
-        """Every candidate of a block, and every set of experts of a task, equally likely."""
+        """Every candidate of a block, and every set of experts of a task, equally likely (among those within the limits).
+
+        Raises:
+            ConfigError: the limits leave so little that no draw keeps them.
+        """
+        for _ in range(MOST_DRAWS):
+            genome = self._any(rng)
+            if self._within is None or self._within(self.architecture(genome)):
+                return genome
+        rule = f"must leave room for one of {MOST_DRAWS} random architectures"
+        raise ConfigError("search.max_flops and search.max_params", rule, "none within them", "raise them, or search with darts")
+
+    def _any(self, rng: np.random.Generator) -> Genome:
         drawn: dict[object, int] = {}
         for name, tie in zip(self.names, self._ties, strict=True):
             if tie not in drawn:
@@ -72,7 +90,17 @@ class Genes:
         return tuple(sorted(int(i) for i in rng.choice(len(self.slots), self.count, replace=False)))
 
     def mutate(self, genome: Genome, rng: np.random.Generator) -> Genome:
-        """Another candidate in one block, or another expert for one task; which of all these places, equally likely."""
+        """Another candidate in one block, or another expert for one task; which of all these places, equally likely.
+
+        Where no such neighbour is found within the limits, the genome itself.
+        """
+        for _ in range(MOST_DRAWS):
+            child = self._neighbour(genome, rng)
+            if self._within is None or self._within(self.architecture(child)):
+                return child
+        return genome
+
+    def _neighbour(self, genome: Genome, rng: np.random.Generator) -> Genome:
         ties = list(dict.fromkeys(self._ties))
         tasks = range(len(self.schema.tasks)) if 0 < self.count < len(self.slots) else range(0)
         place = int(rng.integers(len(ties) + len(tasks)))

@@ -11,9 +11,10 @@ from torch import nn
 from automtl.data.batches import Batch, Batches
 from automtl.data.schema import Schema
 from automtl.models.supernet import Supernet
-from automtl.spaces.architecture import Architecture
+from automtl.spaces.architecture import Architecture, Sharing
 from automtl.spaces.space import SearchSpace
-from automtl.strategies.darts import DartsSettings
+from automtl.strategies.darts import DartsSettings, make_pricing
+from automtl.strategies.genome import Genes
 from automtl.training.loop import StepEvent
 from automtl.training.losses import Losses
 
@@ -84,6 +85,15 @@ class Material:
     seed: int
     autocast: Callable[[], AbstractContextManager[Any]]
     start: Callable[[nn.Module], None]
+
+
+def make_genes(material: Material, net: Supernet | None = None) -> Genes:
+    """The genes of a search's space, held within its hard limits; `net` prices the candidates where one is there."""
+    m, s = material, material.settings
+    sharing = Sharing(kind=s.sharing, settings=dict(s.sharing_settings))
+    limited = s.max_flops is not None or s.max_params is not None
+    pricing = make_pricing(net or m.make_supernet(), m.schema, s) if limited else None
+    return Genes(m.space, m.schema, sharing, within=pricing.within if pricing else None)
 
 
 class Stepper(Protocol):

@@ -8,10 +8,10 @@ from torch import nn
 
 from automtl.errors import ConfigError
 from automtl.models.supernet import Supernet
-from automtl.spaces.architecture import Architecture, Sharing
+from automtl.spaces.architecture import Architecture
 from automtl.strategies.evolution import genome_of
-from automtl.strategies.genome import Genes, Genome
-from automtl.strategies.protocol import Material
+from automtl.strategies.genome import Genome
+from automtl.strategies.protocol import Material, make_genes
 from automtl.strategies.score import score
 from automtl.strategies.standalone import StandAlone
 from automtl.training.loop import StepEvent
@@ -31,7 +31,7 @@ class RandomSearch:
         m, s = material, material.settings
         self.material, self.samples = m, 0
         self.supernet: Supernet | None = None
-        self.genes = Genes(m.space, m.schema, Sharing(kind=s.sharing, settings=dict(s.sharing_settings)))
+        self.genes = make_genes(m)
         self.epochs = m.options.draws
         self._batch = m.fit.num_rows / len(m.fit)
         darts = s.epochs * (m.fit.num_rows + round(len(m.fit) * m.alpha.num_rows / len(m.alpha)))
@@ -100,8 +100,7 @@ class RandomSampling:
     """One draw, taken as it is: the yardstick of every search. Nothing is trained, no row read."""
 
     def __init__(self, material: Material) -> None:
-        s = material.settings
-        self.genes = Genes(material.space, material.schema, Sharing(kind=s.sharing, settings=dict(s.sharing_settings)))
+        self.genes = make_genes(material)
         self.genome = self.genes.draw(np.random.default_rng([material.seed, 0]))
         self.epochs, self.samples = 1, 0
         self.supernet: Supernet | None = None
