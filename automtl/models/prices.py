@@ -29,7 +29,8 @@ class Prices:
     def total(self, best: Mapping[str, str]) -> np.ndarray:
         """Costs of one candidate in each of some blocks. Shape: (2,)."""
         rows = [self.candidates[block][self.operations[block].index(operation)] for block, operation in best.items()]
-        return np.sum(rows, axis=0) if rows else np.zeros(2, dtype=np.int64)
+        total: np.ndarray = np.sum(rows, axis=0) if rows else np.zeros(2, dtype=np.int64)
+        return total
 
 
 def prices(net: Supernet, schema: Schema) -> Prices:
@@ -57,4 +58,6 @@ def fixed_costs(architecture: Architecture, schema: Schema, table: Prices, best:
         best: the operations of the blocks that `architecture` has, those of unused experts left out.
     """
     counted = cost(build_model(architecture, schema), schema)
-    return np.array([counted.flops_per_row, counted.other_parameters], dtype=np.int64) - table.total(best)
+    whole = np.array([counted.flops_per_row, counted.other_parameters], dtype=np.int64)
+    rest: np.ndarray = whole - table.total(best)
+    return rest

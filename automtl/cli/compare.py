@@ -1,0 +1,93 @@
+"""`automtl compare`: trained models side by side, with tests."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automtl.cli.console import print_json, say, table
+from automtl.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from automtl.phases.compare import Comparison, Entry
+
+
+def run(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, searched and hand-made, or retrain folders inside them.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare retrained models with the best hand-made one and with single-task models, seed by seed.
+
+    It reads what the runs hold: test figures where every model has been evaluated, else validation figures, and says which.
+
+    Example: automtl compare runs/census_income-automtl_small-1 runs/census_income-mmoe-1 runs/census_income-single_task-1
+    """
+    from automtl.phases.compare import compare
+
+    found = compare(runs)
+    if as_json:
+        print_json({**asdict(found), "verdicts": {e.name: found.verdict(e) for e in found.entries}})
+        return
+    _figures(found)
+    _differences(found)
+    _costs(found)
+    for entry in found.entries:
+        say(f"{entry.name}: {found.verdict(entry)}")
+        hurt = [f"{task} ({flag})" for task, flag in found.negative_transfer.get(entry.name, {}).items() if flag != "no"]
+        if hurt:
+            say(f"  negative transfer: {', '.join(hurt)}")
+    for note in found.notes:
+        say(f"note: {note}")
+
+
+def _figures(found: "Comparison") -> None:
+    rows = []
+    for entry in found.entries:
+        seeds = sorted(entry.figures[found.split].get("MTL-Loss", {}))
+        cells = [_cell(entry.mean(found.split, m), entry.sd(found.split, m)) for m in found.metrics]
+        rows.append([entry.name, ", ".join(entry.marks) or "-", " ".join(map(str, seeds)), *cells])
+    table(f"{found.split} rows (mean +- sd over seeds)", ("model", "mark", "seeds", *found.metrics), rows)
+
+
+def _differences(found: "Comparison") -> None:
+    header = ("model", "minus", "metric", "difference", "95% interval", "p (t)", "p (Wilcoxon)", "p (t, Holm)", "verdict")
+    rows = [
+        [
+            name,
+            t.reference,
+            t.metric,
+            _number(t.difference, "+.5f"),
+            "-" if t.interval is None else f"{t.interval[0]:+.5f} .. {t.interval[1]:+.5f}",
+            *(_number(p, ".3g") for p in (t.t, t.wilcoxon, t.holm)),
+            t.shown or ("not tested" if t.holm is None else "no difference shown"),
+        ]
+        for name, tests in found.tests.items()
+        for t in tests
+    ]
+    if rows:
+        table("paired over common seeds; Holm's correction over all comparisons with the same reference", header, rows)
+
+
+def _costs(found: "Comparison") -> None:
+    parts = ("search", "tune", "retrain")
+    rows = [[entry.name, *(_spent(entry, part) for part in parts), _whole(entry)] for entry in found.entries]
+    table("cost (rows read; seconds)", ("model", *parts, "all"), rows)
+
+
+def _spent(entry: "Entry", part: str) -> str:
+    spent = entry.cost[part]
+    return f"{spent['samples']:,.0f}; {spent['seconds']:,.0f} s" if spent["samples"] or spent["seconds"] else "-"
+
+
+def _whole(entry: "Entry") -> str:
+    samples, seconds = (sum(spent[w] for spent in entry.cost.values()) for w in ("samples", "seconds"))
+    return f"{samples:,.0f}; {seconds:,.0f} s"
+
+
+def _cell(mean: float | None, sd: float | None) -> str:
+    return _number(mean, ".5f") + ("" if sd is None else f" +- {sd:.5f}")
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
