@@ -15,20 +15,25 @@ RUN=runs/quickstart-$n
 HAND_MADE=$RUN-$BASELINE
 PICTURE=$RUN/architecture.png
 ALPHAS=$RUN/alphas.png
+REPORT=$RUN/report.html
+PATIENT="retrain.patience=3"    # for both models alike: minutes less, a little AUC less
 
 make_venv ""
 automtl() { "$VENV/bin/automtl" "$@"; }
 
 step "data: bring $DATA (kept in your cache folder, so the second time is quick)" automtl data get "$DATA"
 step "search: $SPACE on $DATA -> $RUN" automtl search "$DATA" --space "$SPACE" --out "$RUN"
-step "retrain: what was found, from fresh weights" automtl retrain "$RUN"
-step "retrain: the hand-made $BASELINE, by the same code -> $HAND_MADE" automtl retrain "$BASELINE" --data "$DATA" --out "$HAND_MADE"
+step "retrain: what was found, from fresh weights" automtl retrain "$RUN" --set "$PATIENT"
+step "retrain: the hand-made $BASELINE, by the same code -> $HAND_MADE" automtl retrain "$BASELINE" --data "$DATA" --out "$HAND_MADE" --set "$PATIENT"
 step "evaluate: both on the test rows, side by side" automtl evaluate "$RUN" "$HAND_MADE"
 step "picture: the architecture that was found -> $PICTURE" automtl show "$RUN" -o "$PICTURE"
 step "picture: how the alphas of the search went -> $ALPHAS" automtl show "$RUN" --what alphas -o "$ALPHAS"
+step "report: both models on one page -> $REPORT" automtl report "$RUN" "$HAND_MADE" -o "$REPORT"
 
 say "done in $((SECONDS / 60)) min $((SECONDS % 60)) s. Where to look next:"
 cat <<END
+   $REPORT
+      the verdict, figures and pictures of both models: open it in a browser
    $PICTURE, $ALPHAS
       what was found, and how
    $RUN/search/

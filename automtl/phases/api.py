@@ -14,7 +14,7 @@ from automtl.phases.predict import predict_frame
 from automtl.phases.retrain import RetrainResult
 from automtl.phases.retrain import retrain as _retrain
 from automtl.phases.retrain_plan import plan_retrain
-from automtl.phases.search import SearchResult
+from automtl.phases.search import SearchResult, resumed
 from automtl.phases.search import search as _search
 from automtl.phases.session import Reporter
 
@@ -25,6 +25,7 @@ def search(
     frame: pd.DataFrame | None = None,
     space: str | Path | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
+    resume: bool = False,
     reporter: Reporter | None = None,
     **settings: Any,
 ) -> SearchResult:
@@ -37,6 +38,7 @@ def search(
         frame: the rows, in place of the data set's files; kept below the data folder.
         space: a shipped space's name, a path, or changes to one: ``{"base": "automtl_small", "num_experts": 6}``; default "automtl".
         out: the run's folder; it must not exist. Default runs/<dataset>-<space>-<n>.
+        resume: go on with the interrupted run at `out`, called with the same settings.
         reporter: told how it goes on; default no one.
         settings: sections of the configuration, such as ``search={"epochs": 3}`` or ``seed=1``.
 
@@ -45,8 +47,13 @@ def search(
     """
     changes = {"space": dict(space)} if isinstance(space, Mapping) else {}
     name = str(space) if isinstance(space, str | Path) else None
-    config = resolve(source=str(dataset), space=name, flags={**settings, **changes})
-    return _search(config, out=None if out is None else Path(out), reporter=reporter)
+    config = resolve(source=_source(dataset, frame, settings), space=name, flags={**settings, **changes})
+    folder = None if out is None else Path(out)
+    if resume:
+        if folder is None:
+            raise ConfigError("resume", "needs out", "none", "name the run's folder there")
+        config = resumed(folder, config, given=True)
+    return _search(config, out=folder, reporter=reporter, resume=resume)
 
 
 def _source(dataset: str | Path | DatasetConfig | Mapping[str, Any], frame: pd.DataFrame | None, settings: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from automtl import files
 from automtl.config import RunConfig
-from automtl.errors import ArtifactError
+from automtl.errors import ArtifactError, ConfigError
 from automtl.models.cost import cost
 from automtl.models.supernet import build_supernet
 from automtl.phases.records import close_failed, open_phase, training_losses
@@ -16,11 +16,12 @@ from automtl.phases.search_tables import alpha_table, beta_table
 from automtl.phases.session import Reporter, Session, open_session
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
-from automtl.runs.run_dir import PhaseDir, RunDir
+from automtl.runs.run_dir import PhaseDir, RunDir, find_phase
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.protocol import Strategy
 from automtl.strategies.table import STRATEGIES
+from automtl.strict import build, load_yaml
 from automtl.training.evaluation import evaluate, predict
 from automtl.training.loop import RunningLosses
 
@@ -42,27 +43,50 @@ class SearchResult:
     epochs: int
 
 
-def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | None = None, resume: Path | None = None) -> SearchResult:
+def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | None = None, resume: bool = False) -> SearchResult:
     """Search a space on a data set and derive an architecture.
 
     Args:
         config: resolved settings, with a space.
         out: the run's folder; it must not exist. Default runs/<dataset>-<space>-<n>.
         reporter: told how it goes on.
-        resume: an interrupted run's folder to go on with, instead of `out`.
+        resume: go on with the interrupted run at `out`; see ``resumed`` for its settings.
 
     Raises:
         AutoMTLError: see ``automtl.errors``.
     """
     session = open_session(config, reporter)
     assert config.space is not None, "a search has a space"
-    if resume is not None:
-        run = RunDir(resume)
+    if resume:
+        assert out is not None, "a run to resume has a folder"
+        run = RunDir(find_phase(out, "search")[0].path.parent)
     else:
         # everything that can be refused is refused before the folder appears
         build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing, generator=session.noise())
         run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
-    return SearchPhase(session, run.search, config.space).run(resumed=resume is not None)
+    return SearchPhase(session, run.search, config.space).run(resume=resume)
+
+
+def resumed(out: Path, config: RunConfig, *, given: bool) -> RunConfig:
+    """The settings that an interrupted run goes on with: its own, and the machine's of today.
+
+    Args:
+        out: the run's folder.
+        config: what the command line says now.
+        given: whether it says anything about the search itself.
+
+    Raises:
+        ConfigError: it asks for other data or another search than the run's.
+    """
+    path = find_phase(out, "search")[0].config
+    held = build(RunConfig, load_yaml(path), path)
+    asked = {"data.source": (held.data.source, config.data.source)}
+    if given:
+        asked |= {name: (getattr(held, name), getattr(config, name)) for name in ("seed", "space", "search", "sharing")}
+    for name, (mine, theirs) in asked.items():
+        if mine != theirs:
+            raise ConfigError(f"--resume: {name}", f"must be as in {path}", "another", "leave it out, or start a new search")
+    return held.model_copy(update={"runtime": config.runtime})
 
 
 class SearchPhase:
@@ -81,15 +105,15 @@ class SearchPhase:
         self.history: list[dict[str, Any]] = []
         self._before, self._started = 0.0, time.monotonic()
 
-    def run(self, *, resumed: bool = False) -> SearchResult:
+    def run(self, *, resume: bool = False) -> SearchResult:
         """Search to the planned end, or to the time limit."""
-        if not resumed:
+        if not resume:
             files.make_folder(self.folder.path)
         with files.locked(self.folder.path):
-            return self._run(resumed)
+            return self._run(resume)
 
-    def _run(self, resumed: bool) -> SearchResult:
-        first, manifest = self._resume() if resumed else (0, self._start())
+    def _run(self, resume: bool) -> SearchResult:
+        first, manifest = self._resume() if resume else (0, self._start())
         epochs, limit = self.strategy.epochs, self.session.config.runtime.time_limit_s
         state, done = "done", first
         try:

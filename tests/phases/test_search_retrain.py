@@ -170,7 +170,7 @@ def test_a_search_stopped_after_any_epoch_resumes_to_the_same_bits(config, tmp_p
 
     with pytest.raises(Stop):
         search(config("space.dropout=0.2"), out=tmp_path / "cut", reporter=Stopper())
-    resumed = search(config("space.dropout=0.2"), resume=tmp_path / "cut")
+    resumed = search(config("space.dropout=0.2"), out=tmp_path / "cut", resume=True)
     assert resumed.architecture == whole.architecture
     for file in ("architecture.json", "metrics.jsonl"):
         assert (tmp_path / "cut/search" / file).read_bytes() == (tmp_path / "whole/search" / file).read_bytes()
@@ -258,7 +258,7 @@ def test_data_changed_since_is_noticed_at_resume_and_evaluate(tmp_path):
     train(retrain_plan(tmp_path / "run"))
     write_dataset(tmp_path / "data", seed=1)
     with pytest.raises(ArtifactError, match="data that changed since"):
-        search(made, resume=tmp_path / "run")
+        search(made, out=tmp_path / "run", resume=True)
     with pytest.raises(ArtifactError, match="data that changed since"):
         evaluate_runs([tmp_path / "run"])
 

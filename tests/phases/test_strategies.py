@@ -57,7 +57,7 @@ def test_artefacts_resume_and_retrain(name, dataset, tmp_path):
     if name != "random_sampling":
         with pytest.raises(Stop):
             search(made, out=tmp_path / "cut", reporter=Stopper())
-        search(made, resume=tmp_path / "cut")
+        search(made, out=tmp_path / "cut", resume=True)
         for file in ("architecture.json", "metrics.jsonl"):
             assert (tmp_path / "cut/search" / file).read_bytes() == (tmp_path / "whole/search" / file).read_bytes()
     assert Architecture.load(tmp_path / "whole/search/architecture.json") == whole.architecture
