@@ -172,6 +172,26 @@ def _open_csv(path: Path, readings: Mapping[str, Reading], csv: Csv) -> Iterator
         raise
 
 
+def open_table(path: Path, csv: Csv) -> Iterator[pa.RecordBatch]:
+    """All columns of a file, by Arrow's own types, block by block.
+
+    Raises:
+        DataError: it is empty, or no table.
+    """
+    try:
+        if path.suffix in PARQUET:
+            with pq.ParquetFile(path) as file:
+                yield from file.iter_batches(batch_size=BATCH_ROWS)
+            return
+        if path.stat().st_size == 0:
+            raise DataError(path, "must have rows", "an empty file", "restore it")
+        read, parse = _csv_options(csv)
+        with pa.input_stream(str(path), compression="detect") as stream:
+            yield from pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse)
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise DataError(path, "must be a readable table", _plain(error), "mend the file; is the delimiter right?") from error
+
+
 def check_columns(path: Path, names: Sequence[str], wanted: Mapping[str, Reading]) -> None:
     """Refuse a table that lacks a column, or has it twice.
 
