@@ -10,7 +10,7 @@ from automtl.config import RunConfig
 from automtl.errors import ArtifactError, ConfigError
 from automtl.models.cost import cost
 from automtl.models.supernet import build_supernet
-from automtl.phases.records import close_failed, open_phase, training_losses
+from automtl.phases.records import append_epoch, close_failed, holding, open_phase, training_losses
 from automtl.phases.search_material import make_material
 from automtl.phases.search_tables import alpha_table, beta_table
 from automtl.phases.session import Reporter, Session, open_session
@@ -109,7 +109,7 @@ class SearchPhase:
         """Search to the planned end, or to the time limit."""
         if not resume:
             files.make_folder(self.folder.path)
-        with files.locked(self.folder.path):
+        with holding(self.folder, self.session, "search"):
             return self._run(resume)
 
     def _run(self, resume: bool) -> SearchResult:
@@ -150,7 +150,7 @@ class SearchPhase:
         record = self.strategy.record()
         choices = record.pop("choices")
         self.history.append({"epoch": epoch, "choices": choices, "expert_usage": record["expert_usage"]})
-        self.folder.append_metrics({"epoch": epoch, "loss": losses, "validation": validation, **record})
+        append_epoch(self.folder, self.session, {"epoch": epoch, "loss": losses, "validation": validation, **record})
         files.write_table(self.folder.alphas, alpha_table(self.history))
         files.write_table(self.folder.betas, beta_table(self.history))
         self._save(epoch)
