@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from automtl.models.derived import build_model
-    from automtl.phases.api import retrain, search
+    from automtl.phases.api import predict, retrain, search
     from automtl.spaces.architecture import Architecture
     from automtl.spaces.space import SearchSpace
 
-__all__ = ["Architecture", "SearchSpace", "build_model", "retrain", "search"]
+__all__ = ["Architecture", "SearchSpace", "build_model", "predict", "retrain", "search"]
 
 _HOMES = {
     "Architecture": "automtl.spaces.architecture",
     "SearchSpace": "automtl.spaces.space",
     "build_model": "automtl.models.derived",
+    "predict": "automtl.phases.api",
     "retrain": "automtl.phases.api",
     "search": "automtl.phases.api",
 }

@@ -67,6 +67,30 @@ def write_bytes(path: Path, data: bytes) -> None:
         _sync_folder(path.parent)
 
 
+@contextlib.contextmanager
+def stream(path: Path) -> Iterator[BinaryIO]:
+    """A file written piece by piece that appears under its name whole, or not at all.
+
+    Raises:
+        EnvironmentFault: the disk is full, or the folder cannot be written.
+    """
+    path = Path(path)
+    with _machine_faults(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as opened:
+                yield opened
+                opened.flush()
+                os.fsync(opened.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     write_bytes(path, text.encode("utf-8"))

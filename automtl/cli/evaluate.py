@@ -12,6 +12,7 @@ from automtl.cli.options import AsJson, Device
 
 def run(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or retrain folders inside them.")],
+    by: Annotated[str | None, typer.Option("--by", help="A column to slice the test rows by, such as tab.", show_default=False)] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
@@ -19,18 +20,26 @@ def run(
 
     Example: automtl evaluate runs/census_income-automtl_small-1 runs/census_income-shared_bottom-1
     """
-    from automtl.phases.evaluate import evaluate_runs, summary
+    from automtl.phases.evaluate import evaluate_runs, slice_rows, summary
 
     with ConsoleReporter() as reporter:
-        results = evaluate_runs(runs, device=device or "auto", reporter=reporter)
+        results = evaluate_runs(runs, device=device or "auto", by=by, reporter=reporter)
     rows = summary(results)
     if as_json:
-        models = [{"folder": str(r.folder.path), "seed": r.seed, "test_reads": r.reads, "test": asdict(r.test)} for r in results]
+        models: list[dict[str, Any]] = [
+            {"folder": str(r.folder.path), "seed": r.seed, "test_reads": r.reads, "test": asdict(r.test)} for r in results
+        ]
+        for model, result in zip(models, results, strict=True):
+            model |= {"slices": {name: asdict(part) for name, part in result.slices.items()}} if by else {}
         print_json({"summary": rows, "models": models})
         return
     metrics = [key for key in rows[0] if key not in ("model", "seeds")]
     cells = [[row["model"], str(len(row["seeds"])), *(_cell(row.get(m)) for m in metrics)] for row in rows]
     table("test rows (mean +- sd over seeds)", ("model", "seeds", *metrics), cells)
+    for result in results if by else ():
+        parts = slice_rows(result)
+        lines = [["undefined" if v is None else v if isinstance(v, str) else f"{v:.6g}" for v in row.values()] for row in parts]
+        table(f"{result.label}, seed {result.seed}: test rows by {by}", tuple(parts[0]), lines)
 
 
 def _cell(value: Any) -> str:

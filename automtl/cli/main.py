@@ -5,7 +5,7 @@ import traceback
 
 import typer
 
-from automtl.cli import data, evaluate, retrain, runs, search, show, space, status
+from automtl.cli import data, evaluate, predict, report, retrain, runs, search, show, space, status
 from automtl.cli.console import error
 from automtl.errors import AutoMTLError
 
@@ -22,7 +22,9 @@ app.command("space")(space.run)
 app.command("search")(search.run)
 app.command("retrain")(retrain.run)
 app.command("evaluate")(evaluate.run)
+app.command("predict")(predict.run)
 app.command("show")(show.run)
+app.command("report")(report.run)
 app.command("status")(status.run)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from automtl.cli.console import ConsoleReporter, print_json, say, table
 from automtl.cli.options import AsJson, ConfigFile, DataDir, Device, FastDevRun, Out, Sets, Threads, seconds
+from automtl.errors import ConfigError
 
 
 def run(
@@ -18,7 +19,7 @@ def run(
     seed: Annotated[int | None, typer.Option("--seed", help="Of weights, order of rows and noise.", show_default="0")] = None,
     out: Out = None,
     data_dir: DataDir = None,
-    resume: Annotated[Path | None, typer.Option("--resume", help="Go on with an interrupted run's folder.", show_default=False)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run at --out, by its own settings.")] = False,
     time_limit: Annotated[str | None, typer.Option("--time-limit", help="Stop after 30s, 10m or 2h and derive from what there is.")] = None,
     device: Device = None,
     threads: Threads = None,
@@ -31,7 +32,7 @@ def run(
     Example: automtl search census_income --space automtl_small
     """
     from automtl.config import resolve
-    from automtl.phases.search import search
+    from automtl.phases.search import resumed, search
 
     flags = {
         "seed": seed,
@@ -39,6 +40,10 @@ def run(
         "runtime": {"device": device, "threads": threads, "fast_dev_run": fast_dev_run or None, "time_limit_s": seconds(time_limit)},
     }
     resolved = resolve(source=_absolute(dataset), space=space, config_file=config, sets=sets or (), flags=flags)
+    if resume:
+        if out is None:
+            raise ConfigError("--resume", "needs --out", "none", "name the run's folder there")
+        resolved = resumed(out, resolved, given=bool(space or config or sets or seed is not None))
     if plan:
         _plan(resolved, as_json)
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from automtl.data.adapters.registry import reader_of
+from automtl.data.adapters.registry import Reader, reader_of
 from automtl.data.columns import Columns
 from automtl.data.dataset import DatasetConfig, Derived
 from automtl.data.joins import SideTable, check_unique_names, joined, tell_unmatched
@@ -25,25 +25,33 @@ class RowReader:
         sources: its files, the side tables' among them.
         readings: the columns that are wanted, and how each is read.
         say: is told what is dropped or unmatched.
+        present: columns that the rows bring themselves although they would be joined or derived, as served rows may.
     """
 
     def __init__(
-        self, config: DatasetConfig, sources: Sequence[Source], readings: Mapping[str, Reading], say: Callable[[str], None]
+        self,
+        config: DatasetConfig,
+        sources: Sequence[Source],
+        readings: Mapping[str, Reading],
+        say: Callable[[str], None],
+        *,
+        present: Sequence[str] = (),
     ) -> None:
         self._config, self._say, self._readings = config, say, dict(readings)
-        self._derived = tuple(d for d in config.derived if d.name in readings)
+        self._derived = tuple(d for d in config.derived if d.name in readings and d.name not in present)
         wanted = {name: reading for name, reading in readings.items() if name not in {d.name for d in self._derived}}
         for derived in self._derived:
             wanted[derived.column] = "time" if wanted.get(derived.column, "time") == "time" else "text"
         self._wanted: dict[str, Reading] = wanted
-        by_role = {f"{JOIN}{i}": [s.path for s in sources if s.role == f"{JOIN}{i}"] for i in range(len(config.joins))}
-        self._tables = [SideTable(join, paths, wanted) for join, paths in zip(config.joins, by_role.values(), strict=True)]
+        by_role = [[source.path for source in sources if source.role == f"{JOIN}{i}"] for i in range(len(config.joins))]
+        elsewhere: dict[str, Reading] = {name: reading for name, reading in wanted.items() if name not in present}
+        tables = [SideTable(join, paths, elsewhere) for join, paths in zip(config.joins, by_role, strict=True)]
+        self._tables = [table for table in tables if table.names]
 
-    def __call__(self, paths: Sequence[Path]) -> Iterator[Piece]:
-        """The rows of some of the data set's main files."""
-        read = reader_of(self._config)
-        own = self._own(paths)
-        for piece in read(paths, own, self._config.csv, self._say):
+    def __call__(self, paths: Sequence[Path], read: Reader | None = None) -> Iterator[Piece]:
+        """The rows of some of the data set's main files; `read` in place of the data set's own reader."""
+        own = self._own(paths) if read is None else self._named()
+        for piece in (read or reader_of(self._config))(paths, own, self._config.csv, self._say):
             columns = joined(piece, self._tables)
             for derived in self._derived:
                 columns[derived.name] = derive(Columns(piece._replace(batch=_batch(columns))), derived, self._readings[derived.name])
@@ -53,6 +61,9 @@ class RowReader:
         """What is to be read from the main files."""
         if self._tables and self._config.adapter is None:
             check_unique_names(self._tables, column_names(paths[0], self._config.csv), paths[0])
+        return self._named()
+
+    def _named(self) -> dict[str, Reading]:
         elsewhere = {name for table in self._tables for name in table.names}
         own = {name: reading for name, reading in self._wanted.items() if name not in elsewhere}
         return own | {table.key: "text" for table in self._tables}

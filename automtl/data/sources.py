@@ -6,6 +6,7 @@ Each column is read in one of four ways: `text` is a dictionary array of strings
 """
 
 import glob
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -24,6 +25,9 @@ from automtl.strict import nearest
 Reading = Literal["text", "number", "time", "list"]
 TYPES: dict[Reading, pa.DataType] = {"text": TEXT, "number": pa.float64(), "time": pa.int64(), "list": TEXT}
 JOIN = "join "  # the role of a side table's files, before its number
+_WRONG_VALUE = re.compile(
+    r"In CSV column #(?P<column>\d+): (?:Row #(?P<row>\d+): )?CSV conversion error to .*: invalid value '(?P<value>.*)'"
+)
 BLOCK_BYTES = 4 * 2**20
 BATCH_ROWS = 65536
 PARQUET = (".parquet", ".pq")
@@ -51,11 +55,27 @@ def find_sources(config: DatasetConfig) -> tuple[Source, ...]:
     Raises:
         DataError: a path or a pattern that no file answers, or a file given both plain and gzipped.
     """
-    roles = {role: (f"files.{role}", patterns) for role, patterns in config.files.roles().items()}
-    roles |= {f"{JOIN}{i}": (f"joins.{i}", join.file) for i, join in enumerate(config.joins)}
+    main = [Source(role, path) for role, patterns in config.files.roles().items() for path in _found(patterns, f"files.{role}")]
     vectors = [path for f in config.features if not isinstance(f, Numeric) for path in (f.pretrained, f.words) if path]
-    roles |= {"vectors": ("pretrained", tuple(vectors))} if vectors else {}
-    return tuple(Source(role, path) for role, (where, patterns) in roles.items() for path in _found(patterns, where))
+    return (*main, *side_sources(config), *(Source("vectors", path) for path in _found(vectors, "pretrained")))
+
+
+def side_sources(config: DatasetConfig) -> tuple[Source, ...]:
+    """The files of a data set's side tables.
+
+    Raises:
+        DataError: as `find_sources`.
+    """
+    return tuple(Source(f"{JOIN}{i}", path) for i, join in enumerate(config.joins) for path in _found(join.file, f"joins.{i}"))
+
+
+def table_files(path: str, where: str) -> list[Path]:
+    """The tables that a path, a pattern or a folder stands for, in the order of their names.
+
+    Raises:
+        DataError: as `find_sources`.
+    """
+    return _found([path], where)
 
 
 def _found(patterns: Sequence[str], where: str) -> list[Path]:
@@ -96,6 +116,8 @@ def read_pieces(paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv
 
 def _plain(error: BaseException) -> str:
     text = " ".join(str(error).split())
+    if "straddl" in text:
+        return f"a row longer than {BLOCK_BYTES / 2**20:g} MiB (is a quote left open?)"
     return text if len(text) <= 300 else f"{text[:300]}..."
 
 
@@ -105,7 +127,7 @@ def _open(path: Path, readings: Mapping[str, Reading], csv: Csv) -> Iterator[pa.
 
 def _open_parquet(path: Path, readings: Mapping[str, Reading]) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(path) as file:
-        _check_columns(path, file.schema_arrow.names, readings)
+        check_columns(path, file.schema_arrow.names, readings)
         yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(readings))
 
 
@@ -136,14 +158,26 @@ def _csv_options(csv: Csv) -> tuple[pyarrow.csv.ReadOptions, pyarrow.csv.ParseOp
 
 def _open_csv(path: Path, readings: Mapping[str, Reading], csv: Csv) -> Iterator[pa.RecordBatch]:
     read, parse = _csv_options(csv)
-    _check_columns(path, column_names(path, csv), readings)
+    check_columns(path, names := column_names(path, csv), readings)
     types = {name: TYPES[reading] for name, reading in readings.items() if reading != "time"}
-    convert = pyarrow.csv.ConvertOptions(include_columns=list(readings), column_types=types, strings_can_be_null=False)
-    with pa.input_stream(str(path), compression="detect") as stream:
-        yield from pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert)
+    options = pyarrow.csv.ConvertOptions(include_columns=list(readings), column_types=types, strings_can_be_null=False)
+    try:
+        with pa.input_stream(str(path), compression="detect") as stream:
+            yield from pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=options)
+    except pa.ArrowInvalid as error:
+        if found := _WRONG_VALUE.search(str(error)):
+            row = f", row {int(found['row']) - (not csv.columns)}" if found["row"] else ""
+            where = f"{path}{row}, column '{names[int(found['column'])]}'"
+            raise DataError(where, "must be a number", repr(found["value"][:80]), "mend the value, or leave it empty") from error
+        raise
 
 
-def _check_columns(path: Path, names: Sequence[str], wanted: Mapping[str, Reading]) -> None:
+def check_columns(path: Path, names: Sequence[str], wanted: Mapping[str, Reading]) -> None:
+    """Refuse a table that lacks a column, or has it twice.
+
+    Raises:
+        DataError: the message names file and column.
+    """
     for name in wanted:
         if name not in names:
             raise DataError(path, f"must have the column '{name}'", f"columns {', '.join(names)[:300]}", nearest(name, names))

@@ -41,6 +41,11 @@ def cost(net: nn.Module, schema: Schema) -> Cost:
 
 def flops_per_row(net: nn.Module, schema: Schema) -> int:
     """Floating-point operations of one row's forward pass, counted by torch's own counter."""
+    return flops_by_module(net, schema)["Global"]
+
+
+def flops_by_module(net: nn.Module, schema: Schema) -> dict[str, int]:
+    """The same per module, by its path from the class of `net` on; "Global" is the whole."""
     parameter = next(net.parameters())
     inputs = Inputs(
         torch.zeros(_ROWS, len(schema.categorical), dtype=torch.int64, device=parameter.device),
@@ -54,4 +59,5 @@ def flops_per_row(net: nn.Module, schema: Schema) -> int:
             net(inputs)
     finally:
         net.train(training)
-    return int(counter.get_total_flops()) // _ROWS
+    counts = {"Global": {}, **counter.get_flop_counts()}
+    return {path: sum(by_operation.values()) // _ROWS for path, by_operation in counts.items()}

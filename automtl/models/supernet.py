@@ -52,6 +52,12 @@ class Supernet(MultiTaskNet):
         """Every choice block."""
         return (module for module in self.modules() if isinstance(module, ChoiceBlock))
 
+    def blocks(self) -> dict[str, ChoiceBlock]:
+        """Every choice block by the name its alpha has in ``alphas``."""
+        found = list(self.choice_blocks())
+        assert len(found) == len(self.alphas) and all(b.alpha is a for b, a in zip(found, self.alphas.values(), strict=True))
+        return dict(zip(self.alphas, found, strict=True))
+
     def set_auxiliary_skip(self, strength: float) -> None:
         """Set lambda_t, the weight of the auxiliary skip, on every choice block (DARTS-, Chu et al. 2020)."""
         for block in self.choice_blocks():
@@ -146,8 +152,7 @@ class _Builder:
             candidates = build_nested(operations, width_in=width, **self._common)
         else:
             candidates = [build_operation(o, width_in=width, **self._common) for o in operations]
-        tie = {"none": (slot, index), "levels": (slot.owner, slot.index, index), "all": index}[self.space.tie_alphas]
-        return ChoiceBlock(candidates, alpha=self._alpha(f"{slot}.block.{index}", tie, len(operations)))
+        return ChoiceBlock(candidates, alpha=self._alpha(f"{slot}.block.{index}", self.space.tie(slot, index), len(operations)))
 
     def _alpha(self, name: str, tie: object, size: int) -> nn.Parameter:
         if tie not in self._ties:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from automtl.errors import ConfigError
 from automtl.nn.fused import fused_sum, kinds_of
+from automtl.nn.nested import NestedMLP
 
 
 class ChoiceBlock(nn.Module):
@@ -23,6 +24,8 @@ class ChoiceBlock(nn.Module):
 
     Attributes:
         auxiliary_skip: weight of x itself.
+        shares: where set, stands for softmax(alpha) (a relaxed sample, a mask).
+        path: where set, only this candidate is computed; its weight is its share where `shares` is set, else 1.
         recompute: when fused, make hidden units again for the gradient instead of keeping them: slower, less memory.
 
     Raises:
@@ -38,9 +41,13 @@ class ChoiceBlock(nn.Module):
         self.alpha = alpha
         self.auxiliary_skip = 0.0
         self.fused, self.recompute = fused, False
+        self.shares: Tensor | None = None
+        self.path: int | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        shares = torch.softmax(self.alpha, dim=0).unbind()
+        if self.path is not None:
+            return self._one(x, self.path)
+        shares = (torch.softmax(self.alpha, dim=0) if self.shares is None else self.shares).unbind()
         if self.fused and self.training:
             kinds = kinds_of(self.candidates)
             if kinds["mlp"] or kinds["convolution"]:
@@ -48,4 +55,12 @@ class ChoiceBlock(nn.Module):
         out: Tensor = shares[0] * self.candidates[0](x)
         for share, candidate in zip(shares[1:], self.candidates[1:], strict=True):
             out = out + share * candidate(x)
+        return out + self.auxiliary_skip * x.flatten(1) if self.auxiliary_skip else out
+
+    def _one(self, x: Tensor, path: int) -> Tensor:
+        """One candidate's output and the auxiliary skip."""
+        candidate = self.candidates[path]
+        out: Tensor = candidate(x, alone=True) if isinstance(candidate, NestedMLP) else candidate(x)
+        if self.shares is not None:
+            out = self.shares[path] * out
         return out + self.auxiliary_skip * x.flatten(1) if self.auxiliary_skip else out

@@ -20,8 +20,8 @@ from automtl.spaces.catalogue import Operation
 class NestedMLP(nn.Module):
     """The candidate mlp(h) over the first h hidden units of a wider MLP, with an outer bias and an ending of its own.
 
-    The wide MLP is a candidate of the same block: it owns the shared parameters, and it alone moves the running statistics of the
-    shared BatchNorm, so that they move once per step.
+    The wide MLP is a candidate of the same block: it owns the shared parameters and, where all candidates are computed, it alone moves
+    the running statistics of the shared BatchNorm, so that they move once per step.
 
     Shape: (B, ...) -> (B, W), the dimensions after the first flattened to W.
 
@@ -43,10 +43,18 @@ class NestedMLP(nn.Module):
         """The MLP whose units it uses."""
         return self._wide[0]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def num_parameters(self) -> int:
+        """How many parameters an MLP(h) of its own has: the shared entries that it uses are counted."""
+        layer = self.wide
+        shared = [*layer.inner.parameters(), *layer.inner_norm.parameters(), layer.outer.weight]
+        per_unit = sum(p.numel() for p in shared) // layer.inner.out_features
+        return self.hidden * per_unit + sum(p.numel() for p in self.parameters())
+
+    def forward(self, x: Tensor, *, alone: bool = False) -> Tensor:
+        """`alone`: the only candidate that is computed, which moves the running statistics of the units it uses."""
         wide, h = self.wide, self.hidden
         inner = functional.linear(x.flatten(1), wide.inner.weight[:h], wide.inner.bias[:h])  # (B, h)
-        hidden = torch.relu(_normalised(wide.inner_norm, inner))
+        hidden = torch.relu(_normalised(wide.inner_norm, inner, track=alone))
         out: Tensor = self.ending(functional.linear(hidden, wide.outer.weight[:, :h], self.bias))
         return out
 
@@ -54,17 +62,19 @@ class NestedMLP(nn.Module):
         return f"hidden={self.hidden} of {self.wide.inner.out_features}"
 
 
-def _normalised(norm: nn.Module, x: Tensor) -> Tensor:
-    """The first features of a BatchNorm, its running statistics left alone. Shape: (B, h) -> (B, h)."""
+def _normalised(norm: nn.Module, x: Tensor, *, track: bool) -> Tensor:
+    """The first features of a BatchNorm; `track` moves their running statistics in training. Shape: (B, h) -> (B, h)."""
     if not isinstance(norm, BatchNorm):  # switched off
         return x
-    h = x.shape[1]
-    if norm.training:
-        check_batch(x)
-        return functional.batch_norm(x, None, None, norm.weight[:h], norm.bias[:h], training=True, eps=norm.eps)
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    return functional.batch_norm(x, norm.running_mean[:h], norm.running_var[:h], norm.weight[:h], norm.bias[:h], eps=norm.eps)
+    weight, bias, mean, variance = (t[: x.shape[1]] for t in (norm.weight, norm.bias, norm.running_mean, norm.running_var))
+    if not norm.training:
+        return functional.batch_norm(x, mean, variance, weight, bias, eps=norm.eps)
+    check_batch(x)
+    if not (track and norm.update_statistics):
+        return functional.batch_norm(x, None, None, weight, bias, training=True, eps=norm.eps)
+    return functional.batch_norm(x, mean, variance, weight, bias, training=True, momentum=norm.momentum or 0.0, eps=norm.eps)
 
 
 def build_nested(operations: Sequence[Operation], *, width_in: int, **common: Any) -> list[nn.Module]:

@@ -1,23 +1,31 @@
-"""What Python users call: ``automtl.search`` and ``automtl.retrain``, by the same code as the commands."""
+"""What Python users call: ``automtl.search``, ``automtl.retrain`` and ``automtl.predict``, by the same code as the commands."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from automtl.config import resolve
+from automtl.data.dataset import DatasetConfig, default_data_dir, load_dataset
+from automtl.data.frames import keep_frame
+from automtl.errors import ConfigError
+from automtl.phases.predict import predict_frame
 from automtl.phases.retrain import RetrainResult
 from automtl.phases.retrain import retrain as _retrain
 from automtl.phases.retrain_plan import plan_retrain
-from automtl.phases.search import SearchResult
+from automtl.phases.search import SearchResult, resumed
 from automtl.phases.search import search as _search
 from automtl.phases.session import Reporter
 
 
 def search(
-    dataset: str | Path,
+    dataset: str | Path | DatasetConfig | Mapping[str, Any],
     *,
+    frame: pd.DataFrame | None = None,
     space: str | Path | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
+    resume: bool = False,
     reporter: Reporter | None = None,
     **settings: Any,
 ) -> SearchResult:
@@ -26,9 +34,11 @@ def search(
     >>> automtl.search("clicks.yaml", space="automtl_small", search={"epochs": 3}, seed=1)  # doctest: +SKIP
 
     Args:
-        dataset: a shipped data set's name, or the path of a data set's YAML file.
+        dataset: a shipped data set's name, or the path of a data set's YAML file; with a frame also its settings themselves.
+        frame: the rows, in place of the data set's files; kept below the data folder.
         space: a shipped space's name, a path, or changes to one: ``{"base": "automtl_small", "num_experts": 6}``; default "automtl".
         out: the run's folder; it must not exist. Default runs/<dataset>-<space>-<n>.
+        resume: go on with the interrupted run at `out`, called with the same settings.
         reporter: told how it goes on; default no one.
         settings: sections of the configuration, such as ``search={"epochs": 3}`` or ``seed=1``.
 
@@ -37,14 +47,51 @@ def search(
     """
     changes = {"space": dict(space)} if isinstance(space, Mapping) else {}
     name = str(space) if isinstance(space, str | Path) else None
-    config = resolve(source=str(dataset), space=name, flags={**settings, **changes})
-    return _search(config, out=None if out is None else Path(out), reporter=reporter)
+    config = resolve(source=_source(dataset, frame, settings), space=name, flags={**settings, **changes})
+    folder = None if out is None else Path(out)
+    if resume:
+        if folder is None:
+            raise ConfigError("resume", "needs out", "none", "name the run's folder there")
+        config = resumed(folder, config, given=True)
+    return _search(config, out=folder, reporter=reporter, resume=resume)
+
+
+def _source(dataset: str | Path | DatasetConfig | Mapping[str, Any], frame: pd.DataFrame | None, settings: Mapping[str, Any]) -> str:
+    """The name or path that a run's configuration holds."""
+    if frame is None and isinstance(dataset, str | Path):
+        return str(dataset)
+    if frame is None:
+        raise ConfigError("frame", "must be given where the data set is given as settings", "none", "or write them to a YAML file")
+    config = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
+    folder = settings.get("data", {}).get("dir")
+    return str(keep_frame(frame, config, data_dir=Path(folder) if folder else default_data_dir()))
+
+
+def predict(
+    run: str | Path, rows: pd.DataFrame, *, keep: Sequence[str] = (), device: str = "auto", reporter: Reporter | None = None
+) -> pd.DataFrame:
+    """Predict on a DataFrame: its index, the kept columns and one column per task (``probs_click``, ``value_watch_time``).
+
+    >>> automtl.predict("runs/first", frame, keep=["user_id"])  # doctest: +SKIP
+
+    Args:
+        run: a retrain folder, or a run with one.
+        rows: columns that the model does not read are ignored; ids never seen in training are unknown ids.
+        keep: columns to hand back.
+        device: where to run.
+        reporter: told what is ignored.
+
+    Raises:
+        AutoMTLError: see ``automtl.errors``.
+    """
+    return predict_frame(Path(run), rows, keep=keep, device=device, reporter=reporter)
 
 
 def retrain(
     source: str | Path,
     *,
-    data: str | Path | None = None,
+    data: str | Path | DatasetConfig | Mapping[str, Any] | None = None,
+    frame: pd.DataFrame | None = None,
     sharing: str | None = None,
     seeds: Sequence[int] = (0,),
     out: str | Path | None = None,
@@ -57,7 +104,8 @@ def retrain(
 
     Args:
         source: a searched run's folder, an architecture file, or a shipped architecture's name.
-        data: the data set; a searched run knows its own.
+        data: the data set; a searched run knows its own. With a frame also its settings themselves.
+        frame: the rows, in place of the data set's files; kept below the data folder.
         sharing: another sharing kind to plug in.
         seeds: of the models.
         out: the run's folder for a hand-made model.
@@ -69,7 +117,7 @@ def retrain(
     """
     plan = plan_retrain(
         str(source),
-        data=None if data is None else str(data),
+        data=None if data is None else _source(data, frame, {}),
         sharing=sharing,
         config_file=None,
         sets=(),

@@ -1,19 +1,22 @@
 """The evaluate phase: trained models on the test rows, read once, at the end, and counted."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from automtl import files
 from automtl.config import RunConfig
+from automtl.data.slices import groups, slices
 from automtl.errors import ArtifactError
 from automtl.phases.retrain import load_net
 from automtl.phases.session import Reporter, Session, Silent, open_session
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, find_phase
 from automtl.strict import build, load_yaml
-from automtl.training.evaluation import Evaluation, evaluate, predict
+from automtl.training.evaluation import Evaluation, evaluate, evaluate_slices, predict
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class TestResult:
         seed: of the model.
         test: the metrics.
         reads: how many times these test rows were read for this model, this time included.
+        slices: per value of the column asked for, the metrics of its rows.
     """
 
     folder: PhaseDir
@@ -33,14 +37,18 @@ class TestResult:
     seed: int
     test: Evaluation
     reads: int
+    slices: dict[str, Evaluation] = field(default_factory=dict)
 
 
-def evaluate_runs(paths: Sequence[Path], *, device: str = "auto", reporter: Reporter | None = None) -> list[TestResult]:
+def evaluate_runs(
+    paths: Sequence[Path], *, device: str = "auto", by: str | None = None, reporter: Reporter | None = None
+) -> list[TestResult]:
     """Evaluate every retrained model of the named runs on its test rows.
 
     Args:
         paths: run folders, or retrain folders.
         device: where to run.
+        by: a column to slice the test rows by.
         reporter: told of second readings.
 
     Raises:
@@ -54,23 +62,29 @@ def evaluate_runs(paths: Sequence[Path], *, device: str = "auto", reporter: Repo
     finished = [folder for folder in folders if folder not in unfinished]
     if not finished:
         raise ArtifactError(", ".join(map(str, paths)), "must hold a finished retrain", "none", "run `automtl retrain` first")
-    return [_evaluate(folder, device, reporter) for folder in finished]
+    return [_evaluate(folder, device, by, reporter) for folder in finished]
 
 
-def _evaluate(folder: PhaseDir, device: str, reporter: Reporter) -> TestResult:
+def _evaluate(folder: PhaseDir, device: str, by: str | None, reporter: Reporter) -> TestResult:
     session = session_of(folder, device, reporter)
+    store, batches = session.store, session.in_order("test")
+    if by is not None:
+        slices(store, "validation", np.arange(1), by)  # a column that is not there is refused before the test rows count as read
     manifest = Manifest.read(folder.manifest)
     net = load_net(folder, session)
     reads = manifest.count_test_read()
     if reads > 1:
         reporter.say(f"{folder.path}: its test rows are read for the {_nth(reads)} time; choose nothing by them")
-    predictions = predict(net, session.in_order("test"), device=session.device)
-    test = evaluate(predictions, session.schema.tasks, reliability=True)
+    predictions, tasks = predict(net, batches, device=session.device), session.schema.tasks
+    test = evaluate(predictions, tasks, reliability=True, groups=groups(store, "test", predictions.rows))
+    parts = evaluate_slices(predictions, tasks, *slices(store, "test", predictions.rows, by)) if by is not None else {}
     results = files.read_json(folder.results)
+    if by is not None:
+        results["test_by"] = {**results.get("test_by", {}), by: {name: asdict(part) for name, part in parts.items()}}
     files.write_json(folder.results, {**results, "test": asdict(test)})
     run = folder.path.parent.parent.name
     label = folder.path.name.rpartition("-s")[0]
-    return TestResult(folder, f"{run}: {label}", int(manifest.values["seed"]), test, reads)
+    return TestResult(folder, f"{run}: {label}", int(manifest.values["seed"]), test, reads, parts)
 
 
 def session_of(folder: PhaseDir, device: str, reporter: Reporter) -> Session:
@@ -92,6 +106,16 @@ def _nth(n: int) -> str:
     return {2: "second", 3: "third"}.get(n, f"{n}th")
 
 
+def slice_rows(result: TestResult) -> list[dict[str, Any]]:
+    """One row per slice of a result: its labelled rows (of the first task), each task's AUC (or RMSE) and the MTL-Loss."""
+    rows = []
+    for name, part in result.slices.items():
+        metrics = {f"{task} {metric}": part.tasks[task][metric] for task, metric in _headline(part)}
+        counts = {f"{task} rows": part.tasks[task]["rows"] for task in part.tasks}
+        rows.append({"slice": name, **counts, **metrics, "MTL-Loss": part.loss})
+    return rows
+
+
 def summary(results: Sequence[TestResult]) -> list[dict[str, Any]]:
     """One row per label: seeds, and mean and sd over them of each task's AUC (or RMSE) and of the MTL-Loss."""
     rows = []
@@ -104,8 +128,8 @@ def summary(results: Sequence[TestResult]) -> list[dict[str, Any]]:
 
 
 def _headline(test: Evaluation) -> list[tuple[str, str]]:
-    """Per task the metric people look at first."""
-    return [(task, "rmse" if "rmse" in metrics else "auc") for task, metrics in test.tasks.items()]
+    """Per task the metrics people look at first: RMSE, or AUC and, where the data set names a group, GAUC."""
+    return [(task, name) for task, metrics in test.tasks.items() for name in ("rmse", "auc", "gauc") if name in metrics]
 
 
 def _mean_sd(values: Sequence[float | None]) -> dict[str, float | None]:

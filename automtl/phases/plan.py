@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 
 from automtl.config import RunConfig
 from automtl.models.cost import cost
-from automtl.models.supernet import build_supernet
+from automtl.phases.search_material import make_material
 from automtl.phases.session import Reporter, open_session
-from automtl.strategies.darts import Darts, DartsSettings
-from automtl.training.loop import run_epoch
+from automtl.strategies.protocol import Strategy
+from automtl.strategies.table import STRATEGIES
 
 _TIMED_STEPS = 3
 
@@ -45,21 +45,11 @@ def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
     session = open_session(config, reporter)
     space, s, schema = config.space, config.search, session.schema
     assert space is not None, "a search has a space"
-    net = build_supernet(space, schema, sharing=s.sharing, settings=config.sharing, generator=session.noise()).to(session.device)
+    material = make_material(session, space, session.noise())
+    strategy = STRATEGIES[s.strategy](material)
+    net = strategy.supernet or material.make_supernet()
     count = cost(net, schema)
-    fit = session.batches("fit", batch_size=s.batch_size, seed=session.seeds.fit)
-    alpha = session.batches("alpha", batch_size=s.batch_size, seed=session.seeds.alpha)
-    same = {name: getattr(s, name) for name in DartsSettings.__dataclass_fields__ if name != "sharing_settings"}
-    strategy = Darts(net, schema, DartsSettings(**same, sharing_settings=config.sharing), autocast=session.autocast)
-    strategy.begin_epoch(0)
-    cycle, times, last = alpha.cycle(), [], time.perf_counter()
-    for event in run_epoch(lambda _, batch: strategy.step(next(cycle).to(session.device), batch), fit, epoch=0, device=session.device):
-        times.append(time.perf_counter() - last)
-        last = time.perf_counter()
-        if event.step == _TIMED_STEPS:
-            break
-    step = sorted(times[1:] or times)[len(times[1:] or times) // 2]
-    steps = len(fit) * s.epochs
+    steps, step = _timed(strategy)
     activations = count.flops_per_row * s.batch_size // (2 * space.expert_dim)
     total = count.table_parameters + count.other_parameters
     return Plan(
@@ -73,6 +63,18 @@ def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
         total_s=step * steps,
         alpha_reach=steps * s.alpha_lr,
     )
+
+
+def _timed(strategy: Strategy) -> tuple[int, float]:
+    """Steps of all epochs, and the seconds of one, the median of a few after the first."""
+    times, steps, last = [], 0, time.perf_counter()
+    for event in strategy.run_epoch(0):
+        times.append(time.perf_counter() - last)
+        last, steps = time.perf_counter(), event.steps * strategy.epochs
+        if event.step == _TIMED_STEPS:
+            break
+    later = sorted(times[1:] or times)
+    return steps, later[len(later) // 2] if later else 0.0
 
 
 def as_rows(plan: Plan) -> list[tuple[str, str]]:

@@ -45,8 +45,9 @@ def training_losses(running: RunningLosses, tasks: Sequence[Task], epoch: int) -
     Raises:
         NumericalError: a loss is NaN or infinite; the message names task and epoch.
     """
-    means = running.means()
+    means = running.means() or [None] * len(tasks)
     for task, mean in zip(tasks, means, strict=True):
         if mean is not None and not abs(mean) < float("inf"):
             raise NumericalError(f"task {task.name}, epoch {epoch}", "the training loss must be finite", mean, "lower the learning rate")
-    return {**{task.name: mean for task, mean in zip(tasks, means, strict=True)}, "total": combined(means, task_weights(tasks))}
+    total = combined(means, task_weights(tasks)) if any(mean is not None for mean in means) else None
+    return {**{task.name: mean for task, mean in zip(tasks, means, strict=True)}, "total": total}

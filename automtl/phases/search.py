@@ -5,26 +5,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from automtl import files
 from automtl.config import RunConfig
-from automtl.data.batches import Batch
-from automtl.errors import ArtifactError
+from automtl.errors import ArtifactError, ConfigError
 from automtl.models.cost import cost
-from automtl.models.supernet import Supernet, build_supernet
+from automtl.models.supernet import build_supernet
 from automtl.phases.records import close_failed, open_phase, training_losses
+from automtl.phases.search_material import make_material
+from automtl.phases.search_tables import alpha_table, beta_table
 from automtl.phases.session import Reporter, Session, open_session
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
-from automtl.runs.run_dir import PhaseDir, RunDir
+from automtl.runs.run_dir import PhaseDir, RunDir, find_phase
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
-from automtl.strategies.darts import Darts, DartsSettings
 from automtl.strategies.protocol import Strategy
+from automtl.strategies.table import STRATEGIES
+from automtl.strict import build, load_yaml
 from automtl.training.evaluation import evaluate, predict
-from automtl.training.loop import RunningLosses, run_epoch
-from automtl.training.losses import Losses
+from automtl.training.loop import RunningLosses
 
 
 @dataclass(frozen=True)
@@ -44,27 +43,50 @@ class SearchResult:
     epochs: int
 
 
-def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | None = None, resume: Path | None = None) -> SearchResult:
+def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | None = None, resume: bool = False) -> SearchResult:
     """Search a space on a data set and derive an architecture.
 
     Args:
         config: resolved settings, with a space.
         out: the run's folder; it must not exist. Default runs/<dataset>-<space>-<n>.
         reporter: told how it goes on.
-        resume: an interrupted run's folder to go on with, instead of `out`.
+        resume: go on with the interrupted run at `out`; see ``resumed`` for its settings.
 
     Raises:
         AutoMTLError: see ``automtl.errors``.
     """
     session = open_session(config, reporter)
     assert config.space is not None, "a search has a space"
-    if resume is not None:
-        run = RunDir(resume)
+    if resume:
+        assert out is not None, "a run to resume has a folder"
+        run = RunDir(find_phase(out, "search")[0].path.parent)
     else:
         # everything that can be refused is refused before the folder appears
         build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing, generator=session.noise())
         run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
-    return SearchPhase(session, run.search, config.space).run(resumed=resume is not None)
+    return SearchPhase(session, run.search, config.space).run(resume=resume)
+
+
+def resumed(out: Path, config: RunConfig, *, given: bool) -> RunConfig:
+    """The settings that an interrupted run goes on with: its own, and the machine's of today.
+
+    Args:
+        out: the run's folder.
+        config: what the command line says now.
+        given: whether it says anything about the search itself.
+
+    Raises:
+        ConfigError: it asks for other data or another search than the run's.
+    """
+    path = find_phase(out, "search")[0].config
+    held = build(RunConfig, load_yaml(path), path)
+    asked = {"data.source": (held.data.source, config.data.source)}
+    if given:
+        asked |= {name: (getattr(held, name), getattr(config, name)) for name in ("seed", "space", "search", "sharing")}
+    for name, (mine, theirs) in asked.items():
+        if mine != theirs:
+            raise ConfigError(f"--resume: {name}", f"must be as in {path}", "another", "leave it out, or start a new search")
+    return held.model_copy(update={"runtime": config.runtime})
 
 
 class SearchPhase:
@@ -78,48 +100,21 @@ class SearchPhase:
 
     def __init__(self, session: Session, folder: PhaseDir, space: SearchSpace) -> None:
         self.session, self.folder, self.space = session, folder, space
-        s, seeds = session.config.search, session.seeds
         self.generator = session.noise()
-        self.net = self._net()
-        self.strategy: Strategy = self._strategy(self.net)
-        self.fit = session.batches("fit", batch_size=s.batch_size, seed=seeds.fit)
-        self.alpha = session.batches("alpha", batch_size=s.batch_size, seed=seeds.alpha)
+        self.strategy: Strategy = STRATEGIES[session.config.search.strategy](make_material(session, space, self.generator))
         self.history: list[dict[str, Any]] = []
-        self.spent = {"seconds": 0.0, "samples": 0}
-        self._started = time.monotonic()
+        self._before, self._started = 0.0, time.monotonic()
 
-    def _net(self) -> Supernet:
-        c = self.session.config
-        net = build_supernet(
-            self.space,
-            self.session.schema,
-            sharing=c.search.sharing,
-            settings=c.sharing,
-            seed=self.session.seeds.weights,
-            generator=self.generator,
-        )
-        self.session.start(net)
-        net.to(self.session.device)
-        if c.runtime.compile:
-            net.compile()
-        return net
-
-    def _strategy(self, net: Supernet) -> Darts:
-        s = self.session.config.search
-        same = {name: getattr(s, name) for name in DartsSettings.__dataclass_fields__ if name != "sharing_settings"}
-        settings = DartsSettings(**same, sharing_settings=self.session.config.sharing)
-        return Darts(net, self.session.schema, settings, autocast=self.session.autocast)
-
-    def run(self, *, resumed: bool = False) -> SearchResult:
+    def run(self, *, resume: bool = False) -> SearchResult:
         """Search to the planned end, or to the time limit."""
-        if not resumed:
+        if not resume:
             files.make_folder(self.folder.path)
         with files.locked(self.folder.path):
-            return self._run(resumed)
+            return self._run(resume)
 
-    def _run(self, resumed: bool) -> SearchResult:
-        first, manifest = self._resume() if resumed else (0, self._start())
-        epochs, limit = self.session.config.search.epochs, self.session.config.runtime.time_limit_s
+    def _run(self, resume: bool) -> SearchResult:
+        first, manifest = self._resume() if resume else (0, self._start())
+        epochs, limit = self.strategy.epochs, self.session.config.runtime.time_limit_s
         state, done = "done", first
         try:
             for epoch in range(first, epochs):
@@ -135,68 +130,59 @@ class SearchPhase:
         return SearchResult(self.folder.path.parent, architecture, state, done)
 
     def _start(self) -> Manifest:
-        planned = self.session.config.search.epochs
-        return open_phase(self.folder, self.session, phase="search", planned_epochs=planned, finished_epochs=0)
+        return open_phase(self.folder, self.session, phase="search", planned_epochs=self.strategy.epochs, finished_epochs=0)
 
     def _epoch(self, epoch: int, limit: float | None) -> bool:
         """One epoch and its records; False where the time limit cut it."""
-        running, steps = RunningLosses(), len(self.fit)
-        self.strategy.begin_epoch(epoch)
-        alphas = self.alpha.cycle(epoch * steps)
-        device = self.session.device
-        planned = steps * self.session.config.search.epochs
-
-        def update(step: int, batch: Batch) -> Losses:
-            self.net.sharing.advance((epoch * steps + step) / planned)
-            return self.strategy.step(next(alphas).to(device, non_blocking=True), batch)
-
-        for event in run_epoch(update, self.fit, epoch=epoch, device=device):
+        running = RunningLosses()
+        for event in self.strategy.run_epoch(epoch):
             running.add(event.losses)
-            self.spent["samples"] += 2 * event.rows
-            self.session.reporter.step(event, self.session.config.search.epochs)
-            if limit is not None and self._seconds() > limit and event.step + 1 < steps:
-                self.strategy.end_epoch()
+            self.session.reporter.step(event, self.strategy.epochs)
+            if limit is not None and self._seconds() > limit and event.step + 1 < event.steps:
+                self.strategy.cut()
                 return False
-        self.strategy.end_epoch()
         self._record(epoch, running)
         return True
 
     def _record(self, epoch: int, running: RunningLosses) -> None:
         """The epoch's line in metrics.jsonl, its alphas and betas, and a checkpoint."""
-        schema = self.session.schema
-        losses = training_losses(running, schema.tasks, epoch)
-        validation = evaluate(predict(self.net, self.session.in_order("validation"), device=self.session.device), schema.tasks)
+        losses, validation = training_losses(running, self.session.schema.tasks, epoch), self._validation()
         record = self.strategy.record()
         choices = record.pop("choices")
-        line = {
-            "epoch": epoch,
-            "loss": losses,
-            "validation": {"tasks": validation.tasks, "loss": validation.loss},
-            **record,
-            "sharing": self.net.sharing.record(),
-        }
         self.history.append({"epoch": epoch, "choices": choices, "expert_usage": record["expert_usage"]})
-        self.folder.append_metrics(line)
-        files.write_table(self.folder.alphas, _alpha_table(self.history))
-        files.write_table(self.folder.betas, _beta_table(self.history))
+        self.folder.append_metrics({"epoch": epoch, "loss": losses, "validation": validation, **record})
+        files.write_table(self.folder.alphas, alpha_table(self.history))
+        files.write_table(self.folder.betas, beta_table(self.history))
         self._save(epoch)
-        self.session.reporter.say(
-            f"epoch {epoch + 1}/{self.session.config.search.epochs}: train loss {losses['total']:.5f}, "
-            f"validation MTL-Loss {validation.loss:.5f}, mean alpha entropy {record['entropy']:.4f}"
-        )
+        judged = validation and validation["loss"]
+        figures = {"train loss": losses["total"], "validation MTL-Loss": judged, "mean alpha entropy": record["entropy"]}
+        told = ", ".join(f"{name} {value:.5f}" for name, value in figures.items() if value is not None)
+        self.session.reporter.say(f"epoch {epoch + 1}/{self.strategy.epochs}: {told}")
+
+    def _validation(self) -> dict[str, Any] | None:
+        """Metrics on the validation rows of what the strategy evaluates."""
+        net = self.strategy.evaluated()
+        if net is None:
+            return None
+        predictions = predict(net, self.session.in_order("validation"), device=self.session.device)
+        found = evaluate(predictions, self.session.schema.tasks)
+        return {"tasks": found.tasks, "loss": found.loss}
 
     def _seconds(self) -> float:
-        return self.spent["seconds"] + time.monotonic() - self._started
+        return self._before + time.monotonic() - self._started
+
+    def _spent(self) -> dict[str, Any]:
+        return {"seconds": self._seconds(), "samples": self.strategy.samples}
 
     def _save(self, epoch: int) -> None:
         state = {
-            "net": self.net.state_dict(),
+            "net": None if self.strategy.supernet is None else self.strategy.supernet.state_dict(),
             "strategy": self.strategy.state_dict(),
             "noise": self.generator.get_state(),
             "epoch": epoch,
             "metric_lines": epoch + 1,
             "history": self.history,
-            "spent": {**self.spent, "seconds": self._seconds()},
+            "spent": self._spent(),
         }
         checkpoint.save(self.folder.checkpoint("last"), state)
 
@@ -210,10 +196,11 @@ class SearchPhase:
             files.cut_lines(self.folder.metrics, 0)
             return 0, manifest
         state = checkpoint.load(self.folder.checkpoint("last"))
-        self.net.load_state_dict(state["net"])
+        if self.strategy.supernet is not None:
+            self.strategy.supernet.load_state_dict(state["net"])
         self.strategy.load_state_dict(state["strategy"])
         self.generator.set_state(state["noise"])
-        self.history, self.spent = state["history"], state["spent"]
+        self.history, self._before = state["history"], state["spent"]["seconds"]
         files.cut_lines(self.folder.metrics, state["metric_lines"])
         manifest.update(state="running", end=None)
         return state["epoch"] + 1, manifest
@@ -221,35 +208,13 @@ class SearchPhase:
     def _derive(self, state: str, epochs: int) -> Architecture:
         schema, config = self.session.schema, self.session.config
         provenance = {"dataset": schema.name, "data_hash": schema.data_hash, "seed": config.seed, "finished_epochs": epochs, "state": state}
-        architecture = self.strategy.derive().evolve(provenance=provenance)
+        found = self.strategy.derive()
+        architecture = found.evolve(provenance={**provenance, **found.provenance})
         architecture.save(self.folder.architecture)
         self._write_cost()
         return architecture
 
     def _write_cost(self) -> None:
-        supernet = cost(self.net, self.session.schema)
-        files.write_json(self.folder.cost, {**self.spent, "seconds": self._seconds(), "supernet": asdict(supernet)})
-
-
-def _alpha_table(history: list[dict[str, Any]]) -> pa.Table:
-    """Rows (epoch, block, operation, weight), weight = softmax(alpha)."""
-    rows = [
-        (line["epoch"], block, operation, weight)
-        for line in history
-        for block, weights in line["choices"].items()
-        for operation, weight in weights.items()
-    ]
-    return pa.table(dict(zip(("epoch", "block", "operation", "weight"), map(list, zip(*rows, strict=True)), strict=True)))
-
-
-def _beta_table(history: list[dict[str, Any]]) -> pa.Table:
-    """Rows (epoch, task, expert, weight), weight = softmax(beta)."""
-    rows = [
-        (line["epoch"], task, expert, weight)
-        for line in history
-        for task, weights in line["expert_usage"].items()
-        for expert, weight in enumerate(weights)
-    ]
-    names, kinds = ("epoch", "task", "expert", "weight"), (pa.int64(), pa.string(), pa.int64(), pa.float64())
-    columns = list(zip(*rows, strict=True)) or [()] * 4
-    return pa.table({n: pa.array(list(c), k) for n, k, c in zip(names, kinds, columns, strict=True)})
+        net = self.strategy.supernet
+        whole = {} if net is None else {"supernet": asdict(cost(net, self.session.schema))}
+        files.write_json(self.folder.cost, {**self._spent(), "strategy": self.session.config.search.strategy, **whole})

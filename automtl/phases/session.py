@@ -99,9 +99,13 @@ class Session:
 
     def in_order(self, split: str) -> Batches:
         """Batches of a whole split in row order, for evaluation."""
+        return self.rows_in_order(split, None)
+
+    def rows_in_order(self, split: str, index: np.ndarray | None) -> Batches:
+        """Batches of some rows of a split, in the order given."""
         size = self.config.runtime.eval_batch_size
         rows = self.store.rows(split)
-        return Batches(rows, batch_size=size, index=self._cut(rows, None, size))
+        return Batches(rows, batch_size=size, index=self._cut(rows, index, size))
 
     def _cut(self, rows: Rows, index: np.ndarray | None, batch_size: int) -> np.ndarray | None:
         """In a fast development run, only as many rows as four batches hold."""

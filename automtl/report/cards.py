@@ -13,6 +13,7 @@ from automtl.spaces.architecture import Architecture
 _PAD = 8.0
 _PORT = 15.0
 _MOST_FIELDS = 16
+_TASK_NAME = 190.0  # names of up to some 25 letters stay whole in every style
 NEUTRAL_SHADE = 0.1
 
 
@@ -85,8 +86,9 @@ class CardMaker:
         """The largest alpha margin; None where nothing was searched."""
         return self._most if self.choices else None
 
-    def _title(self, text: str) -> list["_Line"]:
-        return [_Line(line, bold=True) for line in wrap(clean(text), size=self.style.size, width=self.style.name, bold=True)]
+    def _title(self, text: str, least: float = 0.0) -> list["_Line"]:
+        width = max(self.style.name, least)
+        return [_Line(line, bold=True) for line in wrap(clean(text), size=self.style.size, width=width, bold=True)]
 
     def _fields(self) -> list["_Line"]:
         count = len(self.architecture.fields or ())
@@ -99,7 +101,7 @@ class CardMaker:
         data = self.graph.nodes[node]
         line = tower_line(self.architecture, int(node.rpartition(".")[2]))
         below = wrap(line, size=self.style.small, width=self.style.name, lines=4)
-        return [*self._title(data["task"]), *(_Line(text, soft=True) for text in below)]
+        return [*self._title(data["task"], least=_TASK_NAME), *(_Line(text, soft=True) for text in below)]
 
     def _finish(self, node: str, kind: str, lines: list["_Line"], blocks: Sequence[str] = (), ports: bool = False) -> Card:
         """Lay title lines, blocks, ports and the cost line under each other."""
@@ -121,9 +123,10 @@ class CardMaker:
         if len(reads) < 2:
             return
         ports = {s: self._port_of(s, node) for s, _ in reads}
+        most = max(self.style.name, min(1.2 * self.style.name, 120.0))
         largest = max((w for _, w in reads if w is not None), default=1.0)
         for source, weight in sorted(reads, key=lambda pair: self.graph.nodes[ports[pair[0]]]["rank"]):
-            name = wrap(str(self.graph.nodes[source]["name"]), size=self.style.small, width=max(self.style.name, 120.0), lines=1)[0]
+            name = wrap(str(self.graph.nodes[source]["name"]), size=self.style.small, width=most, lines=1)[0]
             column.port(ports[source], name, weight, largest, self.graph.nodes[node].get("index"))
 
     def _port_of(self, source: str, node: str) -> str:

@@ -3,12 +3,15 @@
 PAPER = "#ffffff"
 INK = "#17202a"
 SOFT = "#55626f"
+FAINT = "#b4bec8"  # lines that only give the background of others
+LINE = "#d3dae1"
 
 # One colour per task, all dark enough to read on white; a ninth task takes the first again, dashed.
 TASKS = ("#1b64a5", "#b8430b", "#0c7357", "#86379c", "#7a6100", "#a8105f", "#3f5060", "#5546cc")
 
 _LIGHT, _DARK = (243, 246, 250), (22, 66, 110)
 _TURN = 0.5
+_CHIP_INKS = ("#16202a", "#fffffe")  # not INK and PAPER: a dark page turns those, and leaves operations as they are
 
 
 def chip_paper(shade: float) -> str:
@@ -20,7 +23,7 @@ def chip_paper(shade: float) -> str:
 
 def chip_ink(shade: float) -> str:
     """Text on an operation of that shade."""
-    return INK if shade < _TURN else PAPER
+    return _CHIP_INKS[0] if shade < _TURN else _CHIP_INKS[1]
 
 
 def luminance(colour: str) -> float:

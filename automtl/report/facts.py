@@ -1,5 +1,6 @@
 """What a picture says about an architecture beside its wiring: alpha margins, widths, costs of its parts."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -118,3 +119,10 @@ def notes(architecture: Architecture, graph: nx.DiGraph) -> list[str]:
     if architecture.sharing.kind == "single_task":
         found.append("each task has a whole model of its own: what stands left of the experts exists once per task")
     return found
+
+
+def block_name(name: str) -> str:
+    """A choice block as people say it: level0.pool.3.block.1 is expert 3, block 1."""
+    made = re.sub(r"^level0\.pool\.(\d+)\.block\.(\d+)$", r"expert \1, block \2", name)
+    made = re.sub(r"^level(\d+)\.([a-z]+)(\d*)\.(\d+)\.block\.(\d+)$", r"level \1, \2 \3 expert \4, block \5", made)
+    return re.sub(r"^interaction\.(\d+)$", r"interaction \1", made).replace("  ", " ")

@@ -1,6 +1,6 @@
 """From an architecture's graph to one that can be drawn in columns: fewer nodes, fewer crossings, no wire across a card."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import networkx as nx
@@ -49,10 +49,14 @@ def _with_one_field(graph: nx.DiGraph) -> nx.DiGraph:
 def _set_names(graph: nx.DiGraph) -> None:
     """Names, and owners as a slot's name tells them: level1.task0.2 is the first task's, level0.shared.0 the shared unit's."""
     towers = {data["index"]: data["task"] for node, data in graph.nodes(data=True) if _number_tower(node, data)}
+    units = Counter(node.rpartition(".")[0] for node in graph.nodes)
     for node, data in graph.nodes(data=True):
-        owner = node.split(".")[2] if data["kind"] == "expert" and node.count(".") == 3 else ""
+        unit, _, place = node.rpartition(".")
+        owner = unit.split(".")[2] if data["kind"] == "expert" and unit.count(".") == 2 else ""
         task = towers.get(int(owner[4:])) if owner.startswith("task") and owner[4:].isdigit() else None
         data["owner"] = owner if owner == "shared" else clean(task, 40) if task is not None else ""
+        if data["owner"] and units[unit] > 1:
+            data["owner"] += f" {int(place) + 1}"
         data["name"] = clean(str(data["label"]), 60) + (f", {data['owner']}" if data["owner"] else "")
 
 

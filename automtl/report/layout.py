@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import networkx as nx
 
@@ -22,13 +22,26 @@ _STYLES = tuple(Style(size=s, small=min(s, 10.0), chips=c, gap=g, name=n) for s,
 Columns = Sequence[Sequence[Card]]
 
 
-def draw(architecture: Architecture, parts: Mapping[str, Part] | None = None, title: str = "") -> Scene:
+@dataclass(frozen=True)
+class Drawing:
+    """A scene, with the graph and the choices that it was made from."""
+
+    scene: Scene
+    maker: CardMaker
+
+
+def draw(architecture: Architecture, parts: Mapping[str, Part] | None = None, title: str | None = "") -> Scene:
+    """The scene of ``lay_out``."""
+    return lay_out(architecture, parts, title).scene
+
+
+def lay_out(architecture: Architecture, parts: Mapping[str, Part] | None = None, title: str | None = "") -> Drawing:
     """The drawing of an architecture.
 
     Args:
         architecture: a template or a bound one.
         parts: what each node of its graph costs, and "fields" for the input layer; may lack any.
-        title: over the picture; default the architecture's name.
+        title: over the picture; empty for the architecture's name, None for no title.
     """
     costs = dict(parts or {})
     graph = drawable(to_graph(architecture))
@@ -40,7 +53,8 @@ def draw(architecture: Architecture, parts: Mapping[str, Part] | None = None, ti
     labels = (*head, *captions(graph, cards, top - 16.0, maker.style), *foot)
     right = max([width - MARGIN, *(label.x + text_width(label.text, label.size, label.bold) for label in labels)])
     reach = dict(graph.nodes(data="tasks"))
-    return Scene(right + MARGIN, height, tuple(cards.values()), tuple(_wires(graph, cards)), labels, swatches, reach)
+    scene = Scene(right + MARGIN, height, tuple(cards.values()), tuple(_wires(graph, cards)), labels, swatches, reach)
+    return Drawing(scene, maker)
 
 
 def _fitted(architecture: Architecture, graph: nx.DiGraph, costs: Mapping[str, Part]) -> tuple[CardMaker, Columns, list[float]]:

@@ -17,10 +17,10 @@ _SHADES = "shade of an operation: its alpha margin, softmax(alpha) of the best l
 _BETAS = "figures at a tower, width of its wires: the weight of an expert for that task in the search (softmax of beta, or mean gate)"
 
 
-def header(architecture: Architecture, parts: Mapping[str, Part], title: str, width: float) -> tuple[list[Label], float]:
+def header(architecture: Architecture, parts: Mapping[str, Part], title: str | None, width: float) -> tuple[list[Label], float]:
     """Title and subtitle, and the y at which the drawing may begin."""
     name = clean(title or architecture.name or "architecture", 120)
-    rows = [(line, 15.0, True) for line in wrap(name, size=15.0, width=width, bold=True, lines=2)]
+    rows = [(line, 15.0, True) for line in wrap(name, size=15.0, width=width, bold=True, lines=2) if title is not None]
     rows += [(line, _SMALL, False) for line in wrap(subtitle(architecture, parts), size=_SMALL, width=width, lines=3)]
     labels, y = [], MARGIN
     for text, size, bold in rows:

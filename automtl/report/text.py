@@ -4,6 +4,7 @@ Sizes are in CSS pixels (96 to the inch, 0.75 points each).
 """
 
 import unicodedata
+import warnings
 from functools import lru_cache
 
 from matplotlib.backends.backend_agg import RendererAgg
@@ -31,7 +32,9 @@ def _renderer() -> RendererAgg:
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """How wide a line of text is, in pixels, as matplotlib's Agg renderer sets it."""
     font = FontProperties(family=FONT, size=size * _PIXELS_TO_POINTS, weight="bold" if bold else "normal")
-    width, _, _ = _renderer().get_text_width_height_descent(text, font, ismath=False)  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in another script: a box is as wide
+        width, _, _ = _renderer().get_text_width_height_descent(text, font, ismath=False)  # type: ignore[no-untyped-call]
     return float(width)
 
 

@@ -72,7 +72,8 @@ def _verdict(phase: PhaseDir, held: dict[str, Any]) -> str | None:
     if state == "failed":
         return f"failed: {held.get('error', 'no reason kept')}"
     if state == "interrupted":
-        return "interrupted; go on with `automtl search ... --resume`" if phase.path.name == "search" else "interrupted"
+        again = f"; go on with: automtl search {held['data']['source']} --out {phase.path.parent} --resume"
+        return "interrupted" + (again if phase.path.name == "search" else "")
     if state == "running":
         return None
     if phase.results.exists():

@@ -15,6 +15,9 @@ class ExpertSelection(FusionNetwork):
     """Expert selection of the supernet: f^k = sum_i softmax(beta^k)_i E_i(x) (AutoMTL, section 3.4.1).
 
     No input-dependent gate; ``beta`` is (T, N), initialised 1e-3 * N(0, 1).
+
+    Attributes:
+        mask: (T, N) bool; where set, each task mixes its marked experts only.
     """
 
     kind = "selected"
@@ -22,9 +25,11 @@ class ExpertSelection(FusionNetwork):
     def __init__(self, **socket: Any) -> None:
         super().__init__(**socket)
         self.beta = nn.Parameter(BETA_SCALE * torch.randn(len(self.tasks), len(self.slots)))
+        self.mask: Tensor | None = None
 
     def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
-        return list(self.beta.softmax(dim=1))
+        beta = self.beta if self.mask is None else self.beta.masked_fill(~self.mask, -torch.inf)
+        return list(beta.softmax(dim=1))
 
     def gate_weights(self) -> dict[str, Tensor]:
         return dict(zip(self.tasks, self.beta.detach().softmax(dim=1), strict=True))

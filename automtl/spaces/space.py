@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from automtl.errors import ConfigError
 from automtl.spaces.catalogue import SHARING, Operation, sharing_settings
-from automtl.spaces.slots import layout
+from automtl.spaces.slots import Slot, layout
 from automtl.strict import Strict, build, load_yaml, nearest
 
 
@@ -72,6 +72,10 @@ class SearchSpace(Strict):
             return self.chosen_experts
         share = 0.75 if num_tasks <= 2 else 0.5 if num_tasks == 3 else 0.375
         return math.ceil(share * self.num_experts)
+
+    def tie(self, slot: Slot, block: int) -> object:
+        """What says which experts' blocks share an alpha: blocks with equal ties do."""
+        return {"none": (slot, block), "levels": (slot.owner, slot.index, block), "all": block}[self.tie_alphas]
 
     def size(self, num_tasks: int, sharing: str = "selected", settings: dict[str, Any] | None = None) -> int:
         """How many architectures it holds: |I|^i * |B|^(n * slots) * C(N, c)^T (spec section 7; the last factor for `selected`)."""

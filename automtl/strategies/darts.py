@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from automtl.data.batches import Batch
 from automtl.data.schema import Schema
@@ -14,6 +15,7 @@ from automtl.models.supernet import Supernet, frozen
 from automtl.nn.layers import frozen_statistics
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.derive import choice_weights, derive, entropy
+from automtl.strategies.pricing import ExpectedCost, Limits, Pricing
 from automtl.training.lazy_adam import LazyAdam
 from automtl.training.losses import Losses, jsd_loss, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
@@ -36,6 +38,11 @@ class DartsSettings:
     beta_lr: float = 1e-3
     beta_decay: float = 3e-4
     jsd_weight: float = 1.0
+    auxiliary_skip: float = 1.0
+    cost_weight: float = 0.0
+    cost_of: Literal["flops", "parameters"] = "flops"
+    max_flops: int | None = None
+    max_params: int | None = None
     embedding_optimizer: Literal["sgd", "lazy_adam"] = "sgd"
     embedding_lr: float = 1e-3
     sharing: str = "selected"
@@ -57,6 +64,9 @@ class Darts:
         autocast: makes the context of each forward pass; losses and optimisers are outside.
     """
 
+    moves_alpha = True  # a step reads alpha rows
+    partial_steps = False  # a step may leave weights without a gradient
+
     def __init__(
         self,
         net: Supernet,
@@ -73,9 +83,15 @@ class Darts:
         self._sgd = torch.optim.SGD(
             groups, lr=settings.weight_lr, momentum=settings.weight_momentum, weight_decay=settings.weight_decay, fused=True
         )
+        if self.partial_steps:  # torch's fused SGD takes no mixture of parameters seen before and not
+            for parameter in self._weights:
+                self._sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self._table_steps = [self._table_optimizer(table) for table in self._tables]
         self._alpha_adam = _adam(self._alphas, settings.alpha_lr, settings.alpha_decay)
         self._beta_adam = _adam(self._betas, settings.beta_lr, settings.beta_decay) if self._betas else None
+        self.pricing = make_pricing(net, schema, settings)
+        weighed = self.pricing is not None and settings.cost_weight > 0
+        self._expected_cost = ExpectedCost(self.pricing, settings.cost_of) if weighed and self.pricing else None
 
     def _table_optimizer(self, table: torch.nn.Parameter) -> TableOptimizer:
         if self.settings.embedding_optimizer == "lazy_adam":
@@ -90,15 +106,17 @@ class Darts:
     def begin_epoch(self, epoch: int) -> None:
         """Set lambda_t, w_JSD and the weights' rate for an epoch of the plan."""
         s, self.epoch = self.settings, epoch
-        self.net.set_auxiliary_skip(auxiliary_skip(epoch, s.epochs))
+        self._skip = s.auxiliary_skip * auxiliary_skip(epoch, s.epochs)
+        self.net.set_auxiliary_skip(self._skip)
         self._jsd = jsd_weight(s.jsd_weight, epoch, s.epochs, s.warmup_epochs)
         self._lr = cosine_lr(s.weight_lr, epoch, s.epochs)
         self._table_lr = self._lr if s.embedding_optimizer == "sgd" else cosine_lr(s.embedding_lr, epoch, s.epochs)
         for group in self._sgd.param_groups:
             group["lr"] = self._lr
 
-    def step(self, alpha_batch: Batch, fit_batch: Batch) -> Losses:
+    def step(self, alpha_batch: Batch | None, fit_batch: Batch) -> Losses:
         """Alpha on the alpha rows, then weights (and after warm-up beta) on the fit rows (Algorithm 1, lines 3 to 6)."""
+        assert alpha_batch is not None
         self._alpha_step(alpha_batch)
         return self._weight_step(fit_batch)
 
@@ -109,9 +127,13 @@ class Darts:
             with self._autocast():
                 outputs = self.net(batch.inputs)
             losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
-            losses.total.backward()  # type: ignore[no-untyped-call]
+            self.alpha_loss(losses).backward()  # type: ignore[no-untyped-call]
         self._alpha_adam.step()
         self._alpha_adam.zero_grad()
+
+    def alpha_loss(self, losses: Losses) -> Tensor:
+        """What alpha is to lower: the loss, and where asked for the expected cost."""
+        return losses.total if self._expected_cost is None else losses.total + self.settings.cost_weight * self._expected_cost()
 
     def _weight_step(self, batch: Batch) -> Losses:
         still = [*self._alphas, *(self._betas if self.warming_up else [])]
@@ -150,9 +172,11 @@ class Darts:
         choices = choice_weights(self.net)
         entropies = {block: float(entropy(torch.tensor(list(w.values())))) for block, w in choices.items()}
         betas = {task.name: row.tolist() for task, row in zip(self.schema.tasks, self._softmax_beta(), strict=False)}
+        cost = {} if self._expected_cost is None else {"expected_cost": float(self._expected_cost().detach())}
         return {
+            **cost,
             "lr": self._lr,
-            "auxiliary_skip": auxiliary_skip(self.epoch, self.settings.epochs),
+            "auxiliary_skip": self._skip,
             "jsd_weight": self._jsd,
             "entropy": sum(entropies.values()) / max(len(entropies), 1),
             "block_entropy": entropies,
@@ -164,9 +188,11 @@ class Darts:
         return list(self._betas[0].detach().double().softmax(1)) if self._betas else []
 
     def derive(self) -> Architecture:
-        """Argmax of every alpha, top c of every beta."""
+        """Argmax of every alpha, top c of every beta; within hard limits, the best that keeps them."""
         s = self.settings
-        return derive(self.net, self.schema, name=self.net.space.name, sharing=s.sharing, settings=s.sharing_settings)
+        if self.pricing is not None and self.pricing.limits.active:
+            return self.pricing.derive()
+        return derive(self.net, self.schema, sharing=s.sharing, settings=s.sharing_settings)
 
     def state_dict(self) -> dict[str, Any]:
         """Optimisers' states; schedules follow from the epoch."""
@@ -187,6 +213,14 @@ class Darts:
         if self._beta_adam is not None:
             self._beta_adam.load_state_dict(state["beta_adam"])
         self.begin_epoch(state["epoch"])
+
+
+def make_pricing(net: Supernet, schema: Schema, settings: DartsSettings) -> Pricing | None:
+    """What candidates cost, where the settings ask for it."""
+    limits = Limits(settings.max_flops, settings.max_params)
+    if not limits.active and not settings.cost_weight:
+        return None
+    return Pricing(net, schema, sharing=settings.sharing, settings=settings.sharing_settings, limits=limits)
 
 
 def _adam(parameters: list[torch.nn.Parameter], lr: float, decay: float) -> torch.optim.Adam:

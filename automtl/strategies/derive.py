@@ -34,28 +34,73 @@ def entropy(weights: Tensor) -> Tensor:
     return -terms.sum(-1)
 
 
-def derive(net: Supernet, schema: Schema, *, name: str, sharing: str, settings: Mapping[str, Any]) -> Architecture:
+def derive(
+    net: Supernet,
+    schema: Schema,
+    *,
+    sharing: str,
+    settings: Mapping[str, Any],
+    best: Mapping[str, str] | None = None,
+    chosen: tuple[tuple[int, ...], ...] | None = None,
+) -> Architecture:
     """Per choice block the argmax of alpha; per task the c experts with the largest beta.
 
     The whole ranking, the softmax weights and so the margins travel along, so that c can be changed later. A sharing kind without
     beta ranks its experts by mean gate weight, by which another kind then takes them; it chooses none.
+
+    Args:
+        net: the searched supernet.
+        schema: the data set.
+        sharing: the sharing kind that stood in it.
+        settings: of the sharing kind.
+        best: per block the operation, where another rule than argmax chose it.
+        chosen: per task the experts, likewise.
     """
     choices = choice_weights(net)
-    best = {block: max(weights, key=weights.__getitem__) for block, weights in choices.items()}
-    space = net.space
-    ranking, chooses = rank_experts(net), bool(net.beta_parameters())
-    count = space.chosen(len(schema.tasks))
+    if best is None:
+        best = {block: max(weights, key=weights.__getitem__) for block, weights in choices.items()}
+    ranking = rank_experts(net)
+    if chosen is None and ranking and net.beta_parameters():
+        count = net.space.chosen(len(schema.tasks))
+        chosen = tuple(tuple(sorted(r.expert for r in task[:count])) for task in ranking)
+    kind = Sharing(kind=sharing, settings=dict(settings))
+    return assemble(net.space, schema, net.slots, best=best, sharing=kind, chosen=chosen, ranking=ranking, choices=choices)
+
+
+def assemble(
+    space: SearchSpace,
+    schema: Schema,
+    slots: Sequence[Slot],
+    *,
+    best: Mapping[str, str],
+    sharing: Sharing,
+    chosen: tuple[tuple[int, ...], ...] | None,
+    ranking: tuple[tuple[Ranked, ...], ...] | None,
+    choices: dict[str, dict[str, float]],
+) -> Architecture:
+    """The architecture of one operation per choice block, bound to a data set.
+
+    Args:
+        space: where the blocks are.
+        schema: the data set.
+        slots: of the sharing module.
+        best: per block its operation.
+        sharing: kind and settings.
+        chosen: per task its experts.
+        ranking: per task all experts.
+        choices: per block the weights of all its operations.
+    """
     return Architecture(
-        name=name,
+        name=space.name,
         tasks=tuple(TaskSignature(name=t.name, kind=t.kind, classes=t.classes) for t in schema.tasks),
         fields=tuple(FieldSignature(name=f.name, kind=f.kind) for f in schema.fields),
         embedding_dim=space.embedding_dim,
         numeric=space.numeric,
         interaction=tuple(best[f"interaction.{i}"] for i in range(space.num_interaction_blocks)),
         projection=space.expert_dim,
-        experts=tuple(_expert(net.slots, slot, best, space.num_blocks) for slot in net.slots),
-        chosen=tuple(tuple(sorted(r.expert for r in task[:count])) for task in ranking) if ranking and chooses else None,
-        sharing=Sharing(kind=sharing, settings=dict(settings)),
+        experts=tuple(_expert(slots, slot, best, space.num_blocks) for slot in slots),
+        chosen=chosen,
+        sharing=sharing,
         towers=space.towers,
         dropout=space.dropout,
         batch_norm=space.batch_norm,

@@ -1,14 +1,105 @@
-"""What a search strategy is: the driver in ``automtl.phases`` knows no more of one than this."""
+"""What a search strategy is, to the phase that runs it, and what it is given."""
 
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
-from automtl.data.batches import Batch
-from automtl.spaces.architecture import Architecture
+import torch
+from torch import nn
+
+from automtl.data.batches import Batch, Batches
+from automtl.data.schema import Schema
+from automtl.models.supernet import Supernet
+from automtl.spaces.architecture import Architecture, Sharing
+from automtl.spaces.space import SearchSpace
+from automtl.strategies.darts import DartsSettings, make_pricing
+from automtl.strategies.genome import Genes
+from automtl.training.loop import StepEvent
 from automtl.training.losses import Losses
 
 
-class Strategy(Protocol):
-    """A search strategy."""
+@dataclass(frozen=True)
+class Options:
+    """Settings of the strategies beside those of training a supernet.
+
+    Args:
+        second_order: `darts` differentiates through one step of weights and beta (Eq. 4).
+        hvp: its Hessian-vector product, by finite differences or by autograd.
+        hvp_scale: the finite difference's eps is this over the norm of the direction.
+        temperature: `snas` and `gdas`, in the first epoch.
+        final_temperature: and in the last.
+        draws: `random_search`, architectures tried.
+        budget_samples: `random_search`, rows trained and scored in all; None for what `darts` would train on.
+        random_lr: `random_search`, Adam rate of the draws.
+        population: `evolution`, architectures alive.
+        tournament: `evolution`, how many of them compete to be the parent.
+        generations: `evolution`, how often as many children as the population are made.
+        selection: how an architecture is read from a trained supernet.
+    """
+
+    second_order: bool = False
+    hvp: Literal["finite", "exact"] = "finite"
+    hvp_scale: float = 0.01
+    temperature: float = 5.0
+    final_temperature: float = 0.5
+    draws: int = 8
+    budget_samples: int | None = None
+    random_lr: float = 1e-3
+    population: int = 24
+    tournament: int = 6
+    generations: int = 4
+    selection: Literal["argmax", "perturbation"] = "argmax"
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a strategy works with.
+
+    Args:
+        space: what is searched.
+        schema: the data set.
+        settings: of training a supernet; sharing kind and limits are there too.
+        options: of the strategies.
+        make_supernet: builds the supernet on its device, with fresh weights.
+        fit: batches that train weights.
+        alpha: batches that move alpha.
+        scored: the alpha rows in order, on which architectures are compared.
+        generator: source of dropout, gate noise and samples of architectures.
+        device: where networks run.
+        seed: of draws and fresh weights.
+        autocast: makes the context of training's forward passes.
+        start: gives a network of fresh weights what it starts from, such as vectors learnt elsewhere.
+    """
+
+    space: SearchSpace
+    schema: Schema
+    settings: DartsSettings
+    options: Options
+    make_supernet: Callable[[], Supernet]
+    fit: Batches
+    alpha: Batches
+    scored: Batches
+    generator: torch.Generator
+    device: torch.device
+    seed: int
+    autocast: Callable[[], AbstractContextManager[Any]]
+    start: Callable[[nn.Module], None]
+
+
+def make_genes(material: Material, net: Supernet | None = None) -> Genes:
+    """The genes of a search's space, held within its hard limits; `net` prices the candidates where one is there."""
+    m, s = material, material.settings
+    sharing = Sharing(kind=s.sharing, settings=dict(s.sharing_settings))
+    limited = s.max_flops is not None or s.max_params is not None
+    pricing = make_pricing(net or m.make_supernet(), m.schema, s) if limited else None
+    return Genes(m.space, m.schema, sharing, within=pricing.within if pricing else None)
+
+
+class Stepper(Protocol):
+    """Trains a supernet step by step; `SupernetSearch` makes a strategy of it."""
+
+    net: Supernet
 
     def begin_epoch(self, epoch: int) -> None:
         """Set the schedules of epoch `epoch`, counted over the PLANNED epochs."""
@@ -27,6 +118,43 @@ class Strategy(Protocol):
 
     def state_dict(self) -> dict[str, Any]:
         """All that an exact resume needs beside the network's own state: tensors and JSON values."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state_dict()``."""
+
+
+class Strategy(Protocol):
+    """A search strategy: epochs of work, each ended by a record and a checkpoint, and an architecture at the end.
+
+    Attributes:
+        epochs: planned.
+        samples: rows that training and scoring have read so far.
+    """
+
+    epochs: int
+    samples: int
+
+    @property
+    def supernet(self) -> Supernet | None:
+        """The network whose state must be kept, for strategies that have one."""
+
+    def run_epoch(self, epoch: int) -> Iterator[StepEvent]:
+        """Do the work of an epoch, with an event after each step. It may be left in the middle: then `cut` follows."""
+
+    def cut(self) -> None:
+        """Bring deferred updates up to date."""
+
+    def evaluated(self) -> nn.Module | None:
+        """The network whose validation loss is the epoch's; None where there is none."""
+
+    def record(self) -> dict[str, Any]:
+        """Plain data: "choices" per block and "expert_usage" per task always, and what else the strategy tells."""
+
+    def derive(self) -> Architecture:
+        """The discrete architecture found so far."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that an exact resume needs beside the supernet's own state: tensors and JSON values."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from ``state_dict()``."""

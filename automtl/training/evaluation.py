@@ -74,13 +74,34 @@ def predict(net: nn.Module, batches: Batches, *, device: torch.device | None = N
     return Predictions(outputs, torch.cat(labels).numpy(), stacked, torch.cat(rows).numpy())
 
 
-def evaluate(predictions: Predictions, tasks: Sequence[Task], *, reliability: bool = False) -> Evaluation:
+def evaluate_slices(predictions: Predictions, tasks: Sequence[Task], codes: np.ndarray, names: Sequence[str]) -> dict[str, Evaluation]:
+    """Metrics of each slice of the rows, by its name.
+
+    Args:
+        predictions: of the whole split.
+        tasks: in the order of the predictions.
+        codes: (n,) the slice of each row.
+        names: of the slices.
+    """
+    found = {}
+    for code, name in enumerate(names):
+        mine = np.flatnonzero(codes == code)
+        weights = None if predictions.weights is None else predictions.weights[mine]
+        part = Predictions([logits[mine] for logits in predictions.logits], predictions.labels[mine], weights, predictions.rows[mine])
+        found[name] = evaluate(part, tasks)
+    return found
+
+
+def evaluate(
+    predictions: Predictions, tasks: Sequence[Task], *, reliability: bool = False, groups: np.ndarray | None = None
+) -> Evaluation:
     """Metrics per task and the MTL-Loss of a split.
 
     Args:
         predictions: of the whole split.
         tasks: in the order of the predictions.
         reliability: make the reliability tables too, which sorts the rows once more.
+        groups: (n,) whose AUCs GAUC averages; None: no GAUC.
 
     Raises:
         NumericalError: a prediction is NaN or infinite.
@@ -91,7 +112,7 @@ def evaluate(predictions: Predictions, tasks: Sequence[Task], *, reliability: bo
     for t, task in enumerate(tasks):
         logits, labels = predictions.logits[t], predictions.labels[:, t]
         weights = None if predictions.weights is None else predictions.weights[:, t]
-        metrics[task.name] = evaluate_task(task, logits, labels, weights)
+        metrics[task.name] = evaluate_task(task, logits, labels, weights, groups)
         losses[task.name] = _mean_loss(task, logits, labels, weights)
         if reliability:
             tables[task.name] = task_reliability(task, logits, labels, weights)

@@ -65,8 +65,20 @@ def run_epoch(
         start: the first step to run, for going on inside an epoch.
         device: where batches go before the update.
     """
-    steps = len(batches)
-    for step, batch in enumerate(batches.epoch(epoch, start), start):
+    yield from run_steps(update, batches.epoch(epoch, start), epoch=epoch, steps=len(batches), start=start, device=device)
+
+
+def run_steps(
+    update: Callable[[int, Batch], Losses],
+    batches: Iterator[Batch],
+    *,
+    epoch: int,
+    steps: int,
+    start: int = 0,
+    device: torch.device | None = None,
+) -> Iterator[StepEvent]:
+    """Run steps `start` to `steps` - 1 on batches as they come; arguments as in `run_epoch`."""
+    for step, batch in zip(range(start, steps), batches, strict=False):
         here = batch.to(device, non_blocking=True) if device is not None else batch
         yield StepEvent(epoch, step, steps, len(batch), update(step, here))
 

@@ -139,8 +139,10 @@ AFTER_SEARCH = {
     "newer-format": (architecture_with(version=2), ["retrain", "run"], 2, ["must have format version 1 or older, got 2; update automtl"]),
     "no-architecture": (architecture_with(experts=[]), ["retrain", "run"], 2, ["architecture.json: experts"]),
     "more-chosen-than-found": (nothing, ["retrain", "run", "--set", "retrain.chosen_experts=9"], 2, ["must be at most the architecture's 4 experts, got 9"]),
-    "data-changed": (new_rows, [*SEARCH[:4], "--resume", "run", *SMALL], 2, ["must be of the same prepared data, got data that changed since"]),
-    "torn-checkpoint": (torn_checkpoint, [*SEARCH[:4], "--resume", "run", *SMALL], 2, ["last.safetensors: must be a whole checkpoint"]),
+    "data-changed": (new_rows, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["must be of the same prepared data, got data that changed since"]),
+    "resume-without-out": (nothing, [*SEARCH[:4], "--resume"], 2, ["--resume: needs --out"]),
+    "resume-changed": (nothing, [*SEARCH[:4], "--out", "run", "--resume", *SMALL, "--seed", "5"], 2, ["--resume: seed: must be as in run/search/config.yaml"]),
+    "torn-checkpoint": (torn_checkpoint, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["last.safetensors: must be a whole checkpoint"]),
     "weights-of-another": (weights_of_another, ["evaluate", "run"], 2, ["best.safetensors: must hold the weights of the architecture beside it"]),
     "nothing-retrained": (nothing, ["evaluate", "run"], 2, ["run: must hold a retrain, got none; run `automtl retrain` first"]),
 }  # fmt: skip
@@ -194,7 +196,7 @@ def test_a_read_only_folder_is_exit_3(here, capfd, monkeypatch):
 
 def test_a_run_folder_in_use_is_exit_3(searched, capfd):
     with files.locked(Path("run/search")):
-        assert run([*SEARCH[:4], "--resume", "run", *SMALL]) == 3
+        assert run([*SEARCH[:4], "--out", "run", "--resume", *SMALL]) == 3
     assert "must be free, got another process at work in it" in capfd.readouterr().err
 
 

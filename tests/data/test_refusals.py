@@ -12,6 +12,7 @@ from automtl.data.prepare import prepare
 from automtl.errors import AutoMTLError, ConfigError, DataError
 from tests.data.tables import FEATURES, TASKS, dataset, frame
 
+HOUR, HOURS = {"name": "hour", "what": "hour"}, [{"name": "hour", "kind": "categorical"}]
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
 
@@ -48,7 +49,15 @@ def refusal(folder: Path, content: str | bytes | None, **settings: object) -> Au
         (text_of(cell(7, "is_click", 2)), "rows.csv, row 7, column 'is_click': must be 0, 1 or empty for the binary task 'click', got 2"),
         (text_of(cell(9, "is_buy", "yes")), "rows.csv, row 9, column 'is_buy': must be a number, got 'yes'"),
         (text_of(cell(5, "price", "inf")), "rows.csv, row 5, column 'price': must be finite, got an infinite number"),
-        (text_of(cell(5, "price", "cheap")), "invalid value 'cheap'"),
+        (text_of(cell(5, "price", "cheap")), "rows.csv, row 5, column 'price': must be a number, got 'cheap'"),
+        (text_of(cell(5, "is_click", 0.5)), "row 5, column 'is_click': must be 0, 1 or empty for the binary task 'click', got 0.5"),
+        (text_of(cell(5, "is_click", -1)), "row 5, column 'is_click': must be 0, 1 or empty for the binary task 'click', got -1"),
+        (2 * text_of(lambda t: t), "rows.csv, row 51, column 'price': must be a number, got 'price'"),
+        (text_of(lambda t: t).replace("\n", ",\n", 3), "rows.csv: must be a readable table, got CSV parse error: Row #"),
+        (text_of(cell(9, "tag", "x" * 10_000_000)), "rows.csv: must be a readable table, got a row longer than 4 MiB"),
+        ("\n\n\n", "rows.csv: must"),
+        ("just words", "rows.csv: must be a readable table, got CSV parse error: Empty CSV file or block"),
+        (b"\x00\x01\x02\x00" * 50, "rows.csv: must"),
         (text_of(lambda t: t.assign(is_click=0)), "task 'click': must have positives and negatives in the training split, got 0 positives"),
         (text_of(lambda t: t.assign(is_buy=np.nan)), "task 'buy': must have labels in the training split, got none"),
         (text_of(lambda t: t) + "1,2\n", "rows.csv: must be a readable table"),
@@ -68,13 +77,26 @@ def test_bad_tables(tmp_path: Path, content: str | bytes | None, message: str) -
         ({"split": {"kind": "time", "column": "tag"}}, "column 'tag': must hold whole numbers, dates or times"),
         ({"split": {"kind": "by_user", "column": "tag"}}, "column 'tag': must have a value in every row to split by, got none"),
         ({"split": {"kind": "time", "column": "price"}}, "column 'price'"),
+        ({"split": {"kind": "time", "column": "none"}}, "must have the column 'none'"),
+        ({"split": {"kind": "by_user", "column": "same"}}, "rows: must not be empty, got rows: fit"),
+        ({"split": {"kind": "time", "column": "same"}}, "rows: must not be empty, got rows: fit"),
+        ({"tasks": [{**TASKS[0], "sample_weight": "is_buy"}]}, "column 'is_buy': must be a weight of at least 0, got nan"),
+        ({"tasks": [{**TASKS[0], "where": "none == 1"}]}, "must have the column 'none'"),
+        ({"tasks": [{"name": "p", "label": "tag", "kind": "regression"}], "features": FEATURES[:1]}, "column 'tag': must be a number"),
+        ({"features": [{"name": "tag", "kind": "numeric"}]}, "column 'tag': must be a number, got"),
+        ({"group": "none"}, "must have the column 'none'"),
+        ({"joins": [{"file": "side.csv", "on": "user"}]}, "joins.0: "),
+        ({"joins": [{"file": "rows.csv", "on": "user"}]}, "must have each key of column 'user' once"),
+        ({"derived": [{**HOUR, "column": "tag"}], "features": HOURS}, "column 'tag': must be read as time"),
+        ({"derived": [{**HOUR, "column": "time"}], "features": HOURS}, "must be a time from 1990 to 2100 in unit date"),
+        ({"csv": {"columns": ["user", "tag"]}}, "must have the column 'price', got columns user, tag"),
         ({"adapter": "census"}, "adapter: must be known, got census; did you mean 'census_income'?"),
         ({"tasks": [{"name": "k", "label": "is_click", "kind": "multiclass", "where": "is_click == 0"}]}, "must have at least 2 classes"),
         ({"tasks": [{**TASKS[0], "where": "tag == 'none such'"}]}, "task 'click': must have labels in the training split"),
     ],
 )
 def test_bad_settings_for_the_data(tmp_path: Path, settings: dict[str, object], message: str) -> None:
-    table = frame(50).astype({"price": object})
+    table = frame(50).astype({"price": object}).assign(same=1)
     table.loc[2, "price"] = -2
     assert message in str(refusal(tmp_path, table.to_csv(index=False), **settings))
 
@@ -100,6 +122,21 @@ def test_a_torn_gzip(tmp_path: Path) -> None:
     whole = (tmp_path / "rows.csv.gz").read_bytes()
     (tmp_path / "rows.csv.gz").write_bytes(whole[: len(whole) // 2])
     assert "rows.csv.gz: must be a readable table" in str(refusal(tmp_path, None, files={"train": "rows.csv.gz"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("rows.csv.gz", text_of(lambda t: t).encode(), "rows.csv.gz: must be a readable table"),
+        ("rows.parquet", text_of(lambda t: t).encode(), "rows.parquet: must be a readable table"),
+        ("rows.csv", frame(50).to_parquet(), "rows.csv: must"),
+        ("notes.txt", b"nothing of use", "files.train: {folder}: must name a file, got none there"),
+    ],
+)
+def test_names_that_promise_something_else(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / name).write_bytes(content)
+    assert message.format(folder=tmp_path / "folder") in str(refusal(tmp_path, None, files={"train": "folder"}))
 
 
 def test_plain_and_gzipped_at_once(tmp_path: Path) -> None:

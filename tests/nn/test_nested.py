@@ -71,6 +71,22 @@ def test_shared_statistics_move_once_a_step(fused):
     assert block.candidates[1].inner_norm.num_batches_tracked == 1
 
 
+def test_on_a_path_a_candidate_moves_the_statistics_of_its_own_units():
+    block = nested_block()
+    before, x = arrays(block), rows()
+    block.path = 0  # mlp(4)
+    with frozen_statistics(block):
+        expected = block(x)
+    assert all(np.array_equal(value, before[name]) for name, value in arrays(block).items())
+    assert torch.equal(block(x), expected)
+    after, inner = arrays(block), oracles.linear(x.numpy(), before, "candidates.1.inner")
+    name = "candidates.1.inner_norm.running_"
+    for mine, moved in zip(("mean", "var"), oracles.running_statistics(inner, before[name + "mean"], before[name + "var"]), strict=True):
+        np.testing.assert_allclose(after[name + mine], [*moved[:4], *before[name + mine][4:]], rtol=1e-12)
+    block.eval()
+    np.testing.assert_allclose(block(x).detach().numpy(), oracles.mlp(x.numpy(), own_parameters(after, 0, 4), training=False))
+
+
 def test_the_widest_owns_the_shared_parameters_once():
     block = nested_block()
     wide = block.candidates[1]

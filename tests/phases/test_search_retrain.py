@@ -171,7 +171,7 @@ def test_a_search_stopped_after_any_epoch_resumes_to_the_same_bits(config, tmp_p
 
     with pytest.raises(Stop):
         search(changed, out=tmp_path / "cut", reporter=Stopper())
-    resumed = search(changed, resume=tmp_path / "cut")
+    resumed = search(changed, out=tmp_path / "cut", resume=True)
     assert resumed.architecture == whole.architecture
     for file in ("architecture.json", "metrics.jsonl"):
         assert (tmp_path / "cut/search" / file).read_bytes() == (tmp_path / "whole/search" / file).read_bytes()
@@ -259,7 +259,7 @@ def test_data_changed_since_is_noticed_at_resume_and_evaluate(tmp_path):
     train(retrain_plan(tmp_path / "run"))
     write_dataset(tmp_path / "data", seed=1)
     with pytest.raises(ArtifactError, match="data that changed since"):
-        search(made, resume=tmp_path / "run")
+        search(made, out=tmp_path / "run", resume=True)
     with pytest.raises(ArtifactError, match="data that changed since"):
         evaluate_runs([tmp_path / "run"])
 

@@ -180,7 +180,7 @@ def test_derive_takes_argmax_and_top_c_and_keeps_ranking_and_margins():
         for i, alpha in enumerate(net.alpha_parameters()):
             alpha[i % len(alpha)] = 2.0
         net.sharing.beta.copy_(torch.tensor([[0.1, 3.0, 2.0], [5.0, 0.0, 1.0]]))
-    found = derive(net, schema, name="x", sharing="selected", settings={})
+    found = derive(net, schema, sharing="selected", settings={})
     assert found.interaction == (space.interaction[0],)
     assert found.experts[0].blocks == (space.expert[1], space.expert[2])
     assert found.chosen == ((1, 2), (0, 2))

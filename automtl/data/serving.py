@@ -1,0 +1,121 @@
+"""Rows to predict on: read, joined and encoded as the training rows were, without labels."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from automtl.data.adapters.registry import Reader
+from automtl.data.ahead import ahead
+from automtl.data.columns import plan_readings
+from automtl.data.dataset import Csv, DatasetConfig
+from automtl.data.digest import Digester
+from automtl.data.encode import FeatureEncoder
+from automtl.data.make import list_lengths
+from automtl.data.prepare import placed
+from automtl.data.rows import RowReader
+from automtl.data.sources import BATCH_ROWS, Piece, Reading, check_columns, column_names, convert, read_pieces, side_sources, table_files
+from automtl.data.store import Rows, Store
+from automtl.errors import DataError
+
+FRAME = Path("DataFrame")
+Say = Callable[[str], None]
+
+
+class Served(NamedTuple):
+    """Some rows to predict on, and the columns to hand back with them."""
+
+    rows: Rows
+    kept: pa.Table
+
+
+class Server:
+    """Encodes rows by a prepared data set's vocabularies and scalers.
+
+    Args:
+        store: the prepared data set.
+        config: its settings.
+        data_dir: where its side tables are looked for, if their paths are relative.
+        say: is told what is ignored.
+    """
+
+    def __init__(self, store: Store, config: DatasetConfig, *, data_dir: Path, say: Say) -> None:
+        self._config, self._say = placed(config, data_dir), say
+        words = {name: store.vocabulary(name)["word"] for name in store.schema.owners}
+        self._encoder = FeatureEncoder(store.schema, words, list_lengths(config))
+        self._digester = Digester(config)
+        self._readings = plan_readings(config, served=True)
+
+    def files(self, path: str | Path, keep: Sequence[str]) -> Iterator[Served]:
+        """The rows of a CSV or Parquet file, or of a folder of them.
+
+        Raises:
+            DataError: a column is missing, or a value cannot be read.
+        """
+        paths = table_files(str(path), "input")
+        names = column_names(paths[0], self._csv())
+        if self._config.adapter is None or not self._missing(names):
+            csv = self._csv()
+            yield from self._rows(paths, names, keep, lambda files, own, _, say: read_pieces(files, own, csv))
+        else:
+            yield from self._rows(paths, [], keep, None)  # the publisher's own layout
+
+    def frame(self, frame: pd.DataFrame, keep: Sequence[str]) -> Iterator[Served]:
+        """The rows of a DataFrame.
+
+        Raises:
+            DataError: a column is missing, or a value cannot be read.
+        """
+        frame = frame.rename(columns=str)
+        yield from self._rows([FRAME], list(frame.columns), keep, frame_reader(frame))
+
+    def _csv(self) -> Csv:
+        return self._config.csv if self._config.adapter is None else Csv()
+
+    def _rows(self, paths: Sequence[Path], names: Sequence[str], keep: Sequence[str], read: Reader | None) -> Iterator[Served]:
+        readings: dict[str, Reading] = {**dict.fromkeys(keep, "text"), **self._readings}
+        config = self._config if self._missing(names) else self._config.model_copy(update={"joins": ()})
+        if names:
+            self._tell_ignored(names, config, readings)
+        reader = RowReader(config, side_sources(config), readings, self._say, present=names)
+        for piece in ahead(reader(paths, read)):
+            found = self._digester.features(piece)
+            batch = pa.RecordBatch.from_arrays(list(found.values()), names=list(found))
+            none = np.zeros((len(batch), 0), np.float32)
+            rows = Rows(self._encoder.ids(batch), self._encoder.dense(batch), none, None, self._encoder.lists(batch))
+            yield Served(rows, pa.table({name: piece.batch.column(name).cast(pa.string()) for name in keep}))
+
+    def _missing(self, names: Sequence[str]) -> list[str]:
+        """Used columns that the rows do not bring themselves."""
+        derived = {derived.name: derived.column for derived in self._config.derived}
+        return [name for name in self._readings if name not in names and derived.get(name) not in names]
+
+    def _tell_ignored(self, names: Sequence[str], config: DatasetConfig, readings: Mapping[str, Reading]) -> None:
+        used = {*readings, *(d.column for d in config.derived if d.name not in names), *(join.on for join in config.joins)}
+        ignored = [name for name in names if name not in used]
+        if ignored:
+            self._say(f"ignored, since the model does not read {'it' if len(ignored) == 1 else 'them'}: {', '.join(ignored)[:300]}")
+
+
+def frame_reader(frame: pd.DataFrame) -> Reader:
+    """Reads a DataFrame as if it were a file."""
+
+    def read(paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Say) -> Iterator[Piece]:
+        check_columns(FRAME, list(frame.columns), readings)
+        for start in range(0, len(frame), BATCH_ROWS):
+            part = frame.iloc[start : start + BATCH_ROWS]
+            columns = [convert(_arrow(part[name], name), reading, FRAME, name) for name, reading in readings.items()]
+            yield Piece(FRAME, start + 1, pa.RecordBatch.from_arrays(columns, names=list(readings)))
+
+    return read
+
+
+def _arrow(column: "pd.Series[Any]", name: str) -> pa.Array:
+    try:
+        found = pa.Array.from_pandas(column)
+    except pa.ArrowException as error:
+        raise DataError(f"{FRAME}: column '{name}'", "must hold values of one type", " ".join(str(error).split())[:200]) from error
+    return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

@@ -1,0 +1,82 @@
+"""What a search strategy is given, made from a run's settings and data."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from automtl import files
+from automtl.data.batches import Batches
+from automtl.errors import ArtifactError
+from automtl.models.supernet import Supernet, build_supernet
+from automtl.phases.session import Session
+from automtl.runs.run_dir import one_phase
+from automtl.spaces.space import SearchSpace
+from automtl.strategies.darts import DartsSettings
+from automtl.strategies.protocol import Material, Options
+
+
+def make_material(session: Session, space: SearchSpace, generator: torch.Generator) -> Material:
+    """The material of a search.
+
+    Args:
+        session: data, device, seeds, settings.
+        space: what is searched.
+        generator: source of dropout, gate noise and samples.
+    """
+    config, seeds = session.config, session.seeds
+    s = config.search
+
+    def make_supernet() -> Supernet:
+        net = build_supernet(
+            space, session.schema, sharing=s.sharing, settings=config.sharing, seed=seeds.weights, generator=generator
+        )
+        session.start(net)
+        net.to(session.device)
+        if config.runtime.compile:
+            net.compile()
+        return net
+
+    return Material(
+        space=space,
+        schema=session.schema,
+        settings=settings_of(session),
+        options=_options(session),
+        make_supernet=make_supernet,
+        fit=session.batches("fit", batch_size=s.batch_size, seed=seeds.fit),
+        alpha=session.batches("alpha", batch_size=s.batch_size, seed=seeds.alpha),
+        scored=scored(session, s.score_rows),
+        generator=generator,
+        device=session.device,
+        seed=seeds.weights,
+        autocast=session.autocast,
+        start=session.start,
+    )
+
+
+def settings_of(session: Session) -> DartsSettings:
+    """The settings of training a supernet."""
+    s = session.config.search
+    same = {f.name: getattr(s, f.name) for f in fields(DartsSettings) if f.name != "sharing_settings"}
+    return DartsSettings(**same, sharing_settings=session.config.sharing)
+
+
+def _options(session: Session) -> Options:
+    s = session.config.search
+    same = {f.name: getattr(s, f.name) for f in fields(Options)}
+    if s.budget_run is not None:
+        folder = one_phase(Path(s.budget_run), "search")
+        held = files.read_json(folder.cost)
+        if not isinstance(held, dict) or not held.get("samples"):
+            raise ArtifactError(folder.cost, "must tell the samples of a finished search", held)
+        same["budget_samples"] = int(held["samples"])
+    return Options(**same)
+
+
+def scored(session: Session, limit: int | None) -> Batches:
+    """Alpha rows in order, at most `limit` of them, drawn the same for every seed of the run."""
+    index = session.store.alpha_index
+    if limit is not None and len(index) > limit:
+        index = np.sort(np.random.default_rng(0).choice(index, limit, replace=False))
+    return session.rows_in_order("train", index)

@@ -1,0 +1,125 @@
+"""What a report says first, in sentences: who is best and whether that is shown, and what is not finished."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from automtl.report.load import PhaseView, RunView
+from automtl.report.tables import Model, data_hash, difference, models
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One statement.
+
+    Args:
+        text: for people.
+        tone: "main" for the verdict, "note" for what goes with it, "warning" for what a reader must know.
+        command: what to do next, to copy; empty for nothing.
+    """
+
+    text: str
+    tone: Literal["main", "note", "warning"] = "note"
+    command: str = ""
+
+
+def verdict(runs: Sequence[RunView]) -> list[Sentence]:
+    """The verdict on runs: the comparison of their models, then the state of what is not finished."""
+    made = models(runs)
+    groups: dict[str, list[Model]] = {}
+    for model in made:
+        groups.setdefault(data_hash(model), []).append(model)
+    said = [sentence for group in groups.values() for sentence in _compared(group)]
+    if len(groups) > 1:
+        text = f"These runs are of {len(groups)} data sets or splits, which cannot be compared with each other."
+        said.insert(0, Sentence(text, "warning"))
+    states = [sentence for run in runs for phase in run.phases for sentence in phase_state(phase)]
+    if not made:
+        said = [*_nothing_trained(runs), *said]
+    return [*said, *states]
+
+
+def _compared(group: Sequence[Model]) -> list[Sentence]:
+    """Sentences on models of the same rows, best first."""
+    best = group[0]
+    if best.loss is None:
+        return [Sentence(f"{best.name} has no MTL-Loss to judge by.", "warning")]
+    rows, data = best.split, best.phases[0].data.get("name", "the data")
+    half = "" if best.loss.half is None else f" ± {best.loss.half:.4f}"
+    figure = f"MTL-Loss {best.loss.mean:.4f}{half} ({_seeds(best)})"
+    if len(group) == 1:
+        said = [Sentence(f"{best.name} reaches {figure}, on the {rows} rows of {data}.", "main"), _alone(best)]
+    else:
+        said = [Sentence(f"Best of {len(group)} models on the {rows} rows of {data}: {best.name}, with {figure}.", "main")]
+        said.append(_against(best, group[1]))
+        if len(group) > 2:
+            said.append(Sentence(f"It was picked as the best of {len(group)} by these very rows, which flatters it a little."))
+    if rows == "validation":
+        where = " ".join(dict.fromkeys(str(phase.folder.parent.parent) for model in group for phase in model.phases))
+        text = "Validation rows chose the epoch too, so these figures flatter a little. Not all of these models have seen the test rows."
+        said.append(Sentence(text, "note", f"automtl evaluate {where}"))
+    return said + _test_reads(group)
+
+
+def _seeds(model: Model) -> str:
+    n = len(model.phases)
+    return "one seed" if n == 1 else f"{n} seeds"
+
+
+def _alone(model: Model) -> Sentence:
+    source = model.phases[0].data.get("source", "DATASET")
+    return Sentence("There is no other model to compare it with.", "note", f"automtl retrain shared_bottom --data {source}")
+
+
+def _against(best: Model, second: Model) -> Sentence:
+    """How sure the first place is."""
+    assert best.loss is not None
+    if second.loss is None:
+        return Sentence(f"{second.name} has no MTL-Loss.")
+    gap = second.loss.mean - best.loss.mean
+    told = f"Next is {second.name} with {second.loss.mean:.4f}, {gap / best.loss.mean:.2%} higher."
+    interval = difference(second.loss, best.loss)
+    if interval is None:
+        return Sentence(f"{told} No interval for the difference: that takes at least two seeds of each, so no difference is shown.")
+    low, high = interval
+    words = f"95% interval of the difference {low:+.4f} to {high:+.4f}"
+    shown = "it holds 0, so no difference is shown" if low <= 0 <= high else "it leaves 0 out, so it is more than the chance of the seeds"
+    return Sentence(f"{told} {words}: {shown}.")
+
+
+def _test_reads(group: Sequence[Model]) -> list[Sentence]:
+    often = [phase for model in group for phase in model.phases if int(phase.manifest.get("test_reads") or 0) > 1]
+    if not often:
+        return []
+    most = max(int(phase.manifest["test_reads"]) for phase in often)
+    return [Sentence(f"Test rows were read up to {most} times for {len(often)} of these models; choose nothing by them.", "warning")]
+
+
+def _nothing_trained(runs: Sequence[RunView]) -> list[Sentence]:
+    searches = [run.search for run in runs if run.search is not None]
+    derived = [phase for phase in searches if phase.architecture is not None and phase.state in ("done", "time_limited")]
+    if derived:
+        text = "An architecture is derived and not trained yet, so there is nothing to judge."
+        return [Sentence(text, "main", f"automtl retrain {phase.folder.parent}") for phase in derived[:1]]
+    return [Sentence("No model is trained yet, so there is nothing to judge.", "main")]
+
+
+def phase_state(phase: PhaseView) -> list[Sentence]:
+    """What a reader must know of a phase's end; nothing for one that is done."""
+    name = f"{phase.run}: {phase.name}"
+    done, planned = len({line["epoch"] for line in phase.lines}), phase.manifest.get("planned_epochs", "?")
+    again = f"automtl search {phase.data.get('source', 'DATASET')} --resume {phase.folder.parent}" if phase.is_search else ""
+    reached = f"after {done} of {planned} epochs"
+    said = [Sentence(f"{name}: {remark}.", "warning") for remark in phase.remarks]
+    if phase.state == "running":
+        text = f"{name} is not finished: {done} of {planned} epochs are done. If no process works on it any more, it was killed."
+        said.append(Sentence(text, "warning", again))
+    elif phase.state == "interrupted":
+        said.append(Sentence(f"{name} was interrupted {reached}.", "warning", again))
+    elif phase.state == "failed":
+        said.append(Sentence(f"{name} failed {reached}: {phase.manifest.get('error', 'no reason kept')}", "warning"))
+    elif phase.state == "time_limited":
+        said.append(Sentence(f"{name} reached its time limit {reached}; its architecture is derived from what there was then."))
+    elif phase.state != "done":
+        said.append(Sentence(f"{name}: its manifest tells no state, so nothing is known of its end.", "warning"))
+    return said

@@ -1,0 +1,118 @@
+"""Single-path one-shot training (Guo et al. 2020), then regularised evolution (Real et al. 2019) on the shared weights."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from automtl.data.batches import Batch
+from automtl.spaces.architecture import Architecture
+from automtl.strategies.darts import Darts
+from automtl.strategies.genome import Genes, Genome
+from automtl.strategies.protocol import Material, make_genes
+from automtl.strategies.score import score
+from automtl.strategies.supernet_search import SupernetSearch
+from automtl.training.loop import StepEvent
+from automtl.training.losses import Losses
+
+
+class SinglePath(Darts):
+    """Trains the weights, and after warm-up beta, of one architecture drawn afresh for each step; alpha stays.
+
+    No auxiliary skip: a path must learn to work as it will be scored. Each task mixes its drawn experts by softmax(beta) over them.
+    """
+
+    moves_alpha = False
+    partial_steps = True
+
+    def __init__(self, *args: Any, genes: Genes, generator: torch.Generator, **darts: Any) -> None:
+        super().__init__(*args, **darts)
+        self.genes, self._generator = genes, generator
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Set the schedules, but no auxiliary skip."""
+        super().begin_epoch(epoch)
+        self._skip = 0.0
+        self.net.set_auxiliary_skip(0.0)
+
+    def step(self, alpha_batch: Batch | None, fit_batch: Batch) -> Losses:
+        """One weight step on a path of its own."""
+        seed = torch.randint(2**62, (1,), generator=self._generator, device=self._generator.device)
+        self.genes.set(self.net, self.genes.draw(np.random.default_rng(int(seed))))
+        return self._weight_step(fit_batch)
+
+
+class Evolution(SupernetSearch):
+    """The planned epochs train; one more scores the first population, and each further one as many children as it has members.
+
+    A child is the best of some drawn members, mutated in one place; the oldest member dies. Best of all scored is what is found. The
+    score is the loss on the alpha rows.
+    """
+
+    def __init__(self, material: Material) -> None:
+        m, net = material, material.make_supernet()
+        self.genes = make_genes(m, net)
+        super().__init__(m, SinglePath(net, m.schema, m.settings, genes=self.genes, generator=m.generator, autocast=m.autocast))
+        self._trained = self.epochs
+        self.epochs += 1 + m.options.generations
+        self._scored: list[tuple[Genome, float]] = []
+
+    def run_epoch(self, epoch: int) -> Iterator[StepEvent]:
+        """Train, or in the last epochs evolve."""
+        if epoch < self._trained:
+            yield from super().run_epoch(epoch)
+            return
+        for number in range(self.material.options.population):
+            rng = np.random.default_rng([self.material.seed, epoch, number])
+            child = self.genes.draw(rng) if epoch == self._trained else self.genes.mutate(self._parent(rng), rng)
+            self._scored.append((child, self._score(child)))
+
+    def _parent(self, rng: np.random.Generator) -> Genome:
+        """The best of a few of the youngest."""
+        o = self.material.options
+        alive = self._scored[-o.population :]
+        drawn = [alive[int(i)] for i in rng.choice(len(alive), min(o.tournament, len(alive)), replace=False)]
+        return min(drawn, key=lambda pair: pair[1])[0]
+
+    def _score(self, genome: Genome) -> float:
+        m = self.material
+        self.genes.set(self.supernet, genome)
+        self.samples += m.scored.num_rows
+        return score(self.supernet, m.scored, m.schema.tasks, device=m.device, supernet=True)
+
+    def best(self) -> Genome:
+        """The best scored; before any is, one drawn from the seed."""
+        if not self._scored:
+            return self.genes.draw(np.random.default_rng([self.material.seed, self._trained, 0]))
+        return min(self._scored, key=lambda pair: pair[1])[0]
+
+    def evaluated(self) -> nn.Module | None:
+        """The supernet on the best path."""
+        self.genes.set(self.supernet, self.best())
+        return self.supernet
+
+    def record(self) -> dict[str, Any]:
+        """What the stepper tells, with the best path's choices, and the scores."""
+        best = self.best()
+        scores = {"scored": len(self._scored), "best_score": min((loss for _, loss in self._scored), default=None)}
+        return {**super().record(), **scores, "choices": self.genes.choices(best), "expert_usage": self.genes.usage(best)}
+
+    def derive(self) -> Architecture:
+        """The best scored."""
+        return self.genes.architecture(self.best())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The training's state and what was scored, oldest first."""
+        return {**super().state_dict(), "scored": [[g.picks, g.chosen, loss] for g, loss in self._scored]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state_dict()``."""
+        super().load_state_dict(state)
+        self._scored = [(genome_of(picks, chosen), loss) for picks, chosen, loss in state["scored"]]
+
+
+def genome_of(picks: list[int], chosen: list[list[int]] | None) -> Genome:
+    """A genome from plain lists."""
+    return Genome(tuple(picks), None if chosen is None else tuple(tuple(task) for task in chosen))

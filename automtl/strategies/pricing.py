@@ -1,0 +1,140 @@
+"""Cost in the search: the expected cost as a term of alpha's loss, and hard limits on what is derived."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from automtl.data.schema import Schema
+from automtl.errors import ConfigError
+from automtl.models.prices import COSTS, fixed_costs, prices
+from automtl.models.supernet import Supernet
+from automtl.spaces.architecture import Architecture
+from automtl.strategies.derive import derive
+from automtl.strategies.limits import Block, Problem, best_within
+
+_SETTING = {"flops": "search.max_flops", "parameters": "search.max_params"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Hard limits on a derived model, None for none.
+
+    Args:
+        flops: per row of a forward pass.
+        parameters: embedding tables left out.
+    """
+
+    flops: int | None = None
+    parameters: int | None = None
+
+    @property
+    def active(self) -> dict[str, int]:
+        """The limits that are set, by cost."""
+        return {name: value for name, value in zip(COSTS, (self.flops, self.parameters), strict=True) if value is not None}
+
+
+class Pricing:
+    """Costs of a supernet's candidates, counted once on the fresh supernet.
+
+    Args:
+        net: the supernet; no block is on a path.
+        schema: the data set.
+        sharing: the sharing kind in it.
+        settings: of the sharing kind.
+        limits: on what is derived.
+
+    Raises:
+        ConfigError: even the cheapest model is beyond a limit.
+    """
+
+    def __init__(self, net: Supernet, schema: Schema, *, sharing: str, settings: Mapping[str, Any], limits: Limits) -> None:
+        self.net, self.limits = net, limits
+        self._common: dict[str, Any] = {"sharing": sharing, "settings": settings}
+        self.schema = schema
+        self.table = prices(net, schema)
+        self._experts = [[f"{slot}.block.{j}" for j in range(net.space.num_blocks)] for slot in net.slots]
+        self._shared = [name for name in self.table.operations if name.startswith("interaction.")]
+        sample = derive(net, schema, **self._common)
+        self.fixed = fixed_costs(sample, schema, self.table, self._used(sample))
+        self._check()
+
+    def _used(self, architecture: Architecture) -> dict[str, str]:
+        """The operations of the blocks that an architecture really has."""
+        best = {name: architecture.interaction[i] for i, name in enumerate(self._shared)}
+        for i in architecture.pool() if architecture.chosen is not None else range(len(self._experts)):
+            best |= dict(zip(self._experts[i], architecture.experts[i].blocks, strict=True))
+        return best
+
+    def _check(self) -> None:
+        count = self.net.space.chosen(len(self.schema.tasks)) if self.net.beta_parameters() else len(self._experts)
+        for name, limit in self.limits.active.items():
+            k = COSTS.index(name)
+            cheapest = {block: int(costs[:, k].min()) for block, costs in self.table.candidates.items()}
+            experts = sorted(sum(cheapest[b] for b in blocks) for blocks in self._experts)[:count]
+            least = int(self.fixed[k]) + sum(cheapest[b] for b in self._shared) + sum(experts)
+            if least > limit:
+                raise ConfigError(_SETTING[name], f"must be at least {least}, the cheapest model of the space", limit, "raise it")
+
+    def cost(self, architecture: Architecture) -> dict[str, int]:
+        """FLOPs per row and parameters beside the tables of an architecture of this space."""
+        total = self.fixed + self.table.total(self._used(architecture))
+        return dict(zip(COSTS, total.tolist(), strict=True))
+
+    def within(self, architecture: Architecture) -> bool:
+        """Whether an architecture keeps the limits."""
+        cost = self.cost(architecture)
+        return all(cost[name] <= limit for name, limit in self.limits.active.items())
+
+    def derive(self) -> Architecture:
+        """The best architecture within the limits by log softmax(alpha) and log softmax(beta)."""
+        columns = [COSTS.index(name) for name in self.limits.active]
+        limits = np.array(list(self.limits.active.values()), dtype=np.int64)
+        blocks = {name: self._block(name, columns) for name in self.table.operations}
+        betas = self.net.beta_parameters()
+        found = best_within(
+            Problem(
+                common=[blocks[name] for name in self._shared],
+                experts=[[blocks[name] for name in names] for names in self._experts],
+                beta=betas[0].detach().double().log_softmax(1).cpu().numpy() if betas else None,
+                count=self.net.space.chosen(len(self.schema.tasks)),
+                fixed=self.fixed[columns],
+                limits=limits,
+            )
+        )
+        if found is None:
+            raise ConfigError("search.max_flops", "must leave room for some model together with search.max_params", self.limits.active)
+        best = {name: int(block.scores.argmax()) for name, block in blocks.items()} | found.picks
+        spoken = {name: self.table.operations[name][pick] for name, pick in best.items()}
+        made = derive(self.net, self.schema, best=spoken, chosen=found.chosen, **self._common)
+        told = {"limits": self.limits.active, "cost": self.cost(made), "score": found.score, "exact": found.exact}
+        return made.evolve(provenance={"within_limits": told})
+
+    def _block(self, name: str, columns: list[int]) -> Block:
+        alpha = self.net.alphas[name]
+        return Block(name, alpha.detach().double().log_softmax(0).cpu().numpy(), self.table.candidates[name][:, columns], id(alpha))
+
+
+class ExpectedCost:
+    """E[cost] = sum over blocks of softmax(alpha) . costs, relative to its value at equal alphas: 1 at the start of a search.
+
+    Args:
+        pricing: the candidates' costs.
+        of: which cost.
+    """
+
+    def __init__(self, pricing: Pricing, of: Literal["flops", "parameters"]) -> None:
+        by_alpha: dict[int, tuple[Tensor, Tensor]] = {}
+        for name, alpha in pricing.net.alphas.items():
+            row = torch.from_numpy(pricing.table.candidates[name][:, COSTS.index(of)]).to(alpha)
+            before = by_alpha[id(alpha)][1] if id(alpha) in by_alpha else torch.zeros_like(row)
+            by_alpha[id(alpha)] = alpha, before + row
+        self._pairs = list(by_alpha.values())
+        self._whole = sum(float(costs.mean()) for _, costs in self._pairs) or 1.0
+
+    def __call__(self) -> Tensor:
+        """The relative expected cost, with gradient. Shape: ()."""
+        return torch.stack([alpha.softmax(0) @ costs for alpha, costs in self._pairs]).sum() / self._whole

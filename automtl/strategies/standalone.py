@@ -1,0 +1,57 @@
+"""A discrete architecture trained briefly by itself, as random search and rank correlation need it."""
+
+from collections.abc import Iterator
+
+import torch
+
+from automtl.data.batches import Batch
+from automtl.models.derived import build_model
+from automtl.models.skeleton import MultiTaskNet
+from automtl.spaces.architecture import Architecture
+from automtl.strategies.protocol import Material
+from automtl.training.loop import StepEvent, run_steps
+from automtl.training.losses import Losses, multi_task_loss
+from automtl.training.optim import clip_grad_norm, parameter_groups
+
+WEIGHT_DECAY, CLIP_NORM = 1e-4, 5.0  # the retrain phase's defaults
+
+
+class StandAlone:
+    """One architecture with fresh weights, trained by Adam as a retrain does.
+
+    Args:
+        architecture: bound to the data set.
+        material: data, device, noise.
+        seed: of the weights.
+        lr: Adam rate.
+    """
+
+    def __init__(self, architecture: Architecture, material: Material, *, seed: int, lr: float) -> None:
+        m = material
+        net = build_model(architecture, m.schema, seed=seed, generator=m.generator)
+        m.start(net)
+        net.to(m.device)
+        assert isinstance(net, MultiTaskNet), "kinds that can stand in a supernet share one network"
+        self.net, self.tasks, self._device, self._autocast = net, m.schema.tasks, m.device, m.autocast
+        apart = [*net.sharing.optimizer_groups(), {"params": net.tables(), "weight_decay": 0.0}]
+        self._adam = torch.optim.Adam(parameter_groups(net.parameters(), apart), lr=lr, weight_decay=WEIGHT_DECAY, fused=True)
+
+    def train(self, batches: Iterator[Batch], *, epoch: int, steps: int) -> Iterator[StepEvent]:
+        """So many steps, with an event after each; `epoch` is what the events say."""
+
+        def update(step: int, batch: Batch) -> Losses:
+            self.net.sharing.advance(step / steps)
+            return self._step(batch)
+
+        yield from run_steps(update, batches, epoch=epoch, steps=steps, device=self._device)
+
+    def _step(self, batch: Batch) -> Losses:
+        with self._autocast():
+            outputs = self.net(batch.inputs)
+        losses = multi_task_loss(self.tasks, outputs, batch.labels, batch.weights)
+        extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
+        (losses.total if extra is None else losses.total + extra).backward()  # type: ignore[no-untyped-call]
+        clip_grad_norm(list(self.net.parameters()), CLIP_NORM)
+        self._adam.step()
+        self._adam.zero_grad()
+        return losses

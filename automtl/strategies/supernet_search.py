@@ -1,0 +1,69 @@
+"""A strategy of a stepper that trains a supernet: epochs over the fit rows, alpha rows alongside."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from automtl.data.batches import Batch
+from automtl.models.supernet import Supernet
+from automtl.spaces.architecture import Architecture
+from automtl.strategies.darts import Darts
+from automtl.strategies.protocol import Material
+from automtl.training.loop import StepEvent, run_epoch
+from automtl.training.losses import Losses
+
+
+class SupernetSearch:
+    """Runs a stepper over the planned epochs.
+
+    Args:
+        material: data, space, settings.
+        stepper: trains the supernet.
+    """
+
+    def __init__(self, material: Material, stepper: Darts) -> None:
+        self.material, self.stepper = material, stepper
+        self.epochs, self.samples = material.settings.epochs, 0
+        self.supernet: Supernet = stepper.net
+
+    def run_epoch(self, epoch: int) -> Iterator[StepEvent]:
+        """One pass over the fit rows."""
+        m, steps = self.material, len(self.material.fit)
+        planned = steps * m.settings.epochs
+        self.stepper.begin_epoch(epoch)
+        alphas = m.alpha.cycle(epoch * steps)
+
+        def update(step: int, batch: Batch) -> Losses:
+            self.supernet.sharing.advance((epoch * steps + step) / planned)
+            alpha_batch = next(alphas).to(m.device, non_blocking=True) if self.stepper.moves_alpha else None
+            self.samples += len(batch) + (0 if alpha_batch is None else len(alpha_batch))
+            return self.stepper.step(alpha_batch, batch)
+
+        yield from run_epoch(update, m.fit, epoch=epoch, device=m.device)
+        self.stepper.end_epoch()
+
+    def cut(self) -> None:
+        """Bring deferred updates up to date."""
+        self.stepper.end_epoch()
+
+    def evaluated(self) -> nn.Module | None:
+        """The supernet."""
+        return self.supernet
+
+    def record(self) -> dict[str, Any]:
+        """What the stepper tells, and what the sharing module does."""
+        return {**self.stepper.record(), "sharing": self.supernet.sharing.record()}
+
+    def derive(self) -> Architecture:
+        """The stepper's choice."""
+        return self.stepper.derive()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The stepper's state and the rows read."""
+        return {"stepper": self.stepper.state_dict(), "samples": self.samples}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state_dict()``."""
+        self.stepper.load_state_dict(state["stepper"])
+        self.samples = state["samples"]

@@ -1,0 +1,31 @@
+"""A DataFrame as a data set: written down once, the same store as its CSV."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from automtl.data.dataset import load_dataset
+from automtl.data.frames import keep_frame
+from automtl.data.prepare import prepare
+from automtl.errors import ConfigError, DataError
+from tests.data.tables import FEATURES, TASKS, frame, prepared
+
+SETTINGS = {"name": "toy", "features": FEATURES, "tasks": TASKS}
+
+
+def test_a_frame_is_prepared_as_its_csv(tmp_path: Path) -> None:
+    path = keep_frame(frame(), SETTINGS, data_dir=tmp_path)
+    store = prepare(load_dataset(path), data_dir=tmp_path)
+    assert store.schema == prepared(tmp_path / "csv", frame()).schema
+    assert keep_frame(frame(), SETTINGS, data_dir=tmp_path) == path
+    assert keep_frame(frame(), load_dataset(path), data_dir=tmp_path).parent.parent == path.parent.parent
+    assert keep_frame(frame(seed=1), SETTINGS, data_dir=tmp_path) != path
+    assert not any(p.name.startswith(".") for p in path.parent.parent.iterdir())
+
+
+def test_frames_that_cannot_be_kept(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="must have columns of one type each"):
+        keep_frame(pd.DataFrame({"user": [1, "a", object()]}), SETTINGS, data_dir=tmp_path)
+    with pytest.raises(ConfigError, match="data set of a DataFrame: .*features must be given|features must be given"):
+        keep_frame(frame(), {"name": "toy", "tasks": TASKS}, data_dir=tmp_path)

@@ -1,0 +1,89 @@
+"""Every strategy through the search phase: same artefacts, resume to the byte, a retrain that follows."""
+
+import json
+
+import pytest
+
+from automtl.config import resolve
+from automtl.errors import ConfigError
+from automtl.phases.plan import plan_search
+from automtl.phases.search import search
+from automtl.spaces.architecture import Architecture
+from automtl.strategies.table import STRATEGIES
+from tests.phases.test_search_retrain import SMALL, retrain_plan, train
+from tests.support import write_dataset
+
+FAST = [
+    "search.draws=2",
+    "search.population=3",
+    "search.generations=1",
+    "search.score_rows=64",
+    "search.epochs=2",
+    "search.warmup_epochs=1",
+]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("data"))
+
+
+def config(dataset, *sets):
+    flags = {"data": {"dir": str(dataset.parent / "prepared-here")}}
+    return resolve(source=str(dataset), space="automtl_small", sets=[*SMALL, *FAST, *sets], flags=flags)
+
+
+class Stop(Exception):
+    pass
+
+
+class Stopper:
+    def say(self, text):
+        pass
+
+    def step(self, event, epochs):
+        if event.epoch == 1 and event.step == 1:
+            raise Stop
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_artefacts_resume_and_retrain(name, dataset, tmp_path):
+    made = config(dataset, f"search.strategy={name}", "space.dropout=0.1")
+    whole = search(made, out=tmp_path / "whole")
+    names = {p.name for p in (tmp_path / "whole/search").iterdir()}
+    assert names >= {"config.yaml", "manifest.json", "metrics.jsonl", "architecture.json", "cost.json", "alphas.parquet", "betas.parquet"}
+    cost = json.loads((tmp_path / "whole/search/cost.json").read_text())
+    assert cost["strategy"] == name and cost["seconds"] > 0 and (cost["samples"] > 0 or name == "random_sampling")
+    if name != "random_sampling":
+        with pytest.raises(Stop):
+            search(made, out=tmp_path / "cut", reporter=Stopper())
+        search(made, out=tmp_path / "cut", resume=True)
+        for file in ("architecture.json", "metrics.jsonl"):
+            assert (tmp_path / "cut/search" / file).read_bytes() == (tmp_path / "whole/search" / file).read_bytes()
+    assert Architecture.load(tmp_path / "whole/search/architecture.json") == whole.architecture
+    assert train(retrain_plan(tmp_path / "whole", sets=["retrain.epochs=1", "retrain.batch_size=64"])).validation.loss < 2
+
+
+def test_random_search_takes_the_samples_of_a_run_as_its_budget(dataset, tmp_path):
+    search(config(dataset), out=tmp_path / "darts")
+    search(config(dataset, "search.strategy=random_search", f"search.budget_run={tmp_path / 'darts'}"), out=tmp_path / "random")
+    spent = [json.loads((tmp_path / n / "search/cost.json").read_text())["samples"] for n in ("darts", "random")]
+    assert abs(spent[1] - spent[0]) <= 0.05 * spent[0]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_plan_of_every_strategy(name, dataset):
+    plan = plan_search(config(dataset, f"search.strategy={name}"))
+    assert (plan.steps > 0) == (name != "random_sampling") and plan.parameters > 0
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (["search.strategy=gdas", "search.second_order=true"], "search.second_order: needs search.strategy darts, got gdas"),
+        (["search.budget_samples=9", "search.budget_run=x"], "must not be given with search.budget_samples"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(sets, message, dataset):
+    with pytest.raises(ConfigError, match=message):
+        config(dataset, *sets)

@@ -1,0 +1,56 @@
+"""A run's state from its files alone: live, ended, interrupted, failed."""
+
+from automtl.runs.manifest import Manifest
+from automtl.runs.overview import cleanable, overview, remove
+from automtl.runs.run_dir import RunDir
+from automtl.runs.status import status
+
+
+def line(epoch, loss):
+    task = {"click": {"rows": 10, "auc": 0.75}, "buy": {"rows": 0, "auc": None}}
+    return {"epoch": epoch, "loss": {"click": loss, "total": loss}, "validation": {"tasks": task, "loss": loss}}
+
+
+def made(folder, state="running", **values):
+    phase = RunDir(folder).search
+    data = {"name": "shop", "source": "shop.yaml", "hash": "h"}
+    manifest = Manifest.start(phase.manifest, seed=3, planned_epochs=4, finished_epochs=1, data=data, **values)
+    if state != "running":
+        manifest.finish(state, error="loss must be finite")
+    phase.append_metrics(line(0, 0.5))
+    return phase
+
+
+def test_a_live_run_tells_epoch_time_left_and_figures(tmp_path):
+    made(tmp_path / "a")
+    [found] = status(tmp_path / "a")
+    assert found["state"] == "running" and found["epoch"] == "1 of 4" and found["left_s_at_most"] is not None
+    assert found["validation"] == {"click": "auc 0.7500", "buy": "undefined"} and found["verdict"] is None
+
+
+def test_ended_runs_say_how_and_what_to_do(tmp_path):
+    made(tmp_path / "i", "interrupted")
+    made(tmp_path / "f", "failed")
+    assert f"automtl search shop.yaml --out {tmp_path / 'i'} --resume" in status(tmp_path / "i")[0]["verdict"]
+    assert status(tmp_path / "f")[0]["verdict"] == "failed: loss must be finite"
+
+
+def test_a_torn_last_line_is_left_out(tmp_path):
+    phase = made(tmp_path / "a")
+    with phase.metrics.open("ab") as stream:
+        stream.write(b'{"epoch": 1, "lo')
+    assert [found["epoch"] for found in status(tmp_path / "a")] == ["1 of 4"]
+
+
+def test_clean_names_failed_phases_and_finished_searches_checkpoints_only(tmp_path):
+    made(tmp_path / "runs/failed", "failed")
+    done = made(tmp_path / "runs/done", "done")
+    made(tmp_path / "runs/live")
+    done.checkpoint("last").parent.mkdir()
+    done.checkpoint("last").write_bytes(b"x")
+    assert {row["run"]: row["state"] for row in overview(tmp_path / "runs")} == {"failed": "failed", "done": "done", "live": "running"}
+    found = cleanable(tmp_path / "runs")
+    assert found == [done.checkpoint("last"), tmp_path / "runs/failed/search"]
+    for path in found:
+        remove(path)
+    assert cleanable(tmp_path / "runs") == [] and done.manifest.exists()
