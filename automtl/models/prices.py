@@ -63,4 +63,5 @@ def fixed_costs(architecture: Architecture, schema: Schema, table: Prices, best:
         best: the operations of the blocks that `architecture` has, those of unused experts left out.
     """
     counted = cost(build_model(architecture, schema), schema)
-    return np.array([counted.flops_per_row, counted.other_parameters], dtype=np.int64) - table.total(best)
+    rest: np.ndarray = np.array([counted.flops_per_row, counted.other_parameters], dtype=np.int64) - table.total(best)
+    return rest
