@@ -1,13 +1,17 @@
-"""The search step (alpha + weights), fused against straightforward: interleaved, medians of the ratios; a table, JSON with --json FILE.
+"""The search step (alpha + weights) in variants against the first of them: interleaved, medians of the ratios; a table, also as JSON.
 
-    python scripts/bench_search_step.py [--rounds 5] [--threads N] [--batch 2048] [--variants plain fused fused-bf16 ...]
+    python scripts/bench_search_step.py [--compare forms | nested | nested-bf16 | tasks | vocabulary | vocabulary-lazy] [--rounds 5]
+    python scripts/bench_search_step.py [--threads N] [--batch 2048] [--variants plain fused fused-bf16 ...] [--json FILE]
 
 Each variant lives in a process of its own, so that allocator settings and peak memory are its own; in each round every variant
 takes one step in turn, so a busy machine slows all of them. "plain" is the straightforward block in float32 with the allocator as
-the system has it; "-keep" is a variant with freed memory kept (the program's default), "-bf16" under bfloat16 autocast.
+the system has it; "-keep" is a variant with freed memory kept (the program's default), "-bf16" under bfloat16 autocast, "-nested"
+with nested widths, "-t8" with 8 tasks, "-rows1e7" with tables of 1e7 rows in all, "-lazy" with lazy Adam for the tables. Every step
+reads fresh rows, drawn evenly.
 """
 
 import argparse
+import itertools
 import os
 import statistics
 import subprocess
@@ -29,7 +33,17 @@ from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import Darts, DartsSettings
 
 VARIANTS = ("plain", "plain-keep", "plain-keep-bf16", "fused", "fused-keep", "fused-keep-recompute", "fused-keep-bf16")
-NEEDED = {"fused-keep": 1.8, "fused-keep-bf16": 3.3}  # times "plain", issue B
+COMPARISONS = {
+    "forms": VARIANTS,
+    "nested": ("fused-keep", "fused-keep-nested"),
+    "nested-bf16": ("fused-keep-bf16", "fused-keep-bf16-nested"),
+    "tasks": ("fused-keep-t2", "fused-keep-t8"),
+    "vocabulary": ("fused-keep-rows1e4", "fused-keep-rows1e7"),
+    "vocabulary-lazy": ("fused-keep-lazy-rows1e4", "fused-keep-lazy-rows1e7"),
+}
+# times the first variant of their comparison, issue B
+NEEDED = {"fused-keep": 1.8, "fused-keep-bf16": 3.3, "fused-keep-nested": 1.3, "fused-keep-bf16-nested": 1.3}
+NEEDED |= {"fused-keep-rows1e7": 1 / 1.3, "fused-keep-lazy-rows1e7": 1 / 1.3}
 MEMORY = 0.6  # of "plain"
 
 
@@ -45,8 +59,20 @@ def batch_of(options: argparse.Namespace, seed: int) -> Batch:
     return Batch(Inputs(ids, torch.empty(options.batch, 0)), labels, None, torch.arange(options.batch))
 
 
+def in_words(options: argparse.Namespace, words: list[str]) -> argparse.Namespace:
+    """The options as a variant's words change them."""
+    changed = argparse.Namespace(**vars(options))
+    for word in words:
+        if word[:1] == "t" and word[1:].isdigit():
+            changed.tasks = int(word[1:])
+        if word.startswith("rows"):
+            changed.vocabulary = round(float(word.removeprefix("rows")) / options.fields)
+    return changed
+
+
 def supernet_of(options: argparse.Namespace, words: list[str]) -> Supernet:
     changes = {"num_experts": options.experts, "num_blocks": options.blocks, "expert_dim": options.width}
+    changes["widths"] = "nested" if "nested" in words else ""
     space = SearchSpace.load(options.space).model_copy(update={name: value for name, value in changes.items() if value})
     net = build_supernet(space, schema_of(options)).train()
     for block in (module for module in net.modules() if isinstance(module, ChoiceBlock)):
@@ -63,15 +89,17 @@ def memory(key: str) -> float:
 def stepper(options: argparse.Namespace, variant: str) -> Callable[[], float]:
     """One search step, timed in seconds."""
     words = variant.split("-")
+    options = in_words(options, words)
     net = supernet_of(options, words)
     precision = autocast("bfloat16" if "bf16" in words else "float32", torch.device("cpu"))
-    darts = Darts(net, schema_of(options), DartsSettings(), autocast=precision)
-    darts.begin_epoch(DartsSettings().warmup_epochs)
-    batches = [batch_of(options, seed) for seed in range(2)]
-
+    settings = DartsSettings(embedding_optimizer="lazy_adam" if "lazy" in words else "sgd")
+    darts = Darts(net, schema_of(options), settings, autocast=precision)
+    darts.begin_epoch(settings.warmup_epochs)
+    seeds = itertools.count()
     clock = time.process_time if options.cpu_time else time.perf_counter
 
     def step() -> float:
+        batches = [batch_of(options, next(seeds)) for _ in range(2)]
         start = clock()
         darts.step(*batches)
         return clock() - start
@@ -121,7 +149,7 @@ def measure(arguments: list[str], variants: list[str], rounds: int) -> list[dict
             "ratios": [r[0] / s[0] for r, s in zip(reference, steps[1:], strict=True)],
             "peak_mb": steps[-1][1],
             "memory_ratio": steps[-1][1] / reference[-1][1],
-            "needed": NEEDED.get(variant),
+            "needed": None if variant == variants[0] else NEEDED.get(variant),
         }
         for variant, steps in found.items()
     ]
@@ -130,7 +158,8 @@ def measure(arguments: list[str], variants: list[str], rounds: int) -> list[dict
 def options_of(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", default="automtl", help="search space: name or file")
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), metavar="VARIANT", help="ratios are to the first")
+    parser.add_argument("--compare", choices=list(COMPARISONS), default="forms", help="which variants, where --variants names none")
+    parser.add_argument("--variants", nargs="+", metavar="VARIANT", help="ratios are to the first")
     parser.add_argument("--rounds", type=int, default=5, help="steps of each variant; medians are over these")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--batch", type=int, default=2048, help="rows per batch")
@@ -152,12 +181,12 @@ def main(arguments: list[str] | None = None) -> None:
     if options.child:
         child(options, options.child)
         return
-    results = measure(arguments, options.variants, options.rounds)
-    print(f"{'variant':22} {'step s':>8} {'ratio':>6} {'range':>11} {'needed':>6} {'peak MB':>8} {'of it':>5}")
+    results = measure(arguments, options.variants or list(COMPARISONS[options.compare]), options.rounds)
+    print(f"{'variant':24} {'step s':>8} {'ratio':>6} {'range':>11} {'needed':>6} {'peak MB':>8} {'of it':>5}")
     for r in results:
-        spread, needed = f"{min(r['ratios']):.2f}-{max(r['ratios']):.2f}", "" if r["needed"] is None else f"{r['needed']:.1f}"
+        spread, needed = f"{min(r['ratios']):.2f}-{max(r['ratios']):.2f}", "" if r["needed"] is None else f"{r['needed']:.2g}"
         memory_part = f"{r['peak_mb']:8.0f} {r['memory_ratio']:5.2f}"
-        print(f"{r['variant']:22} {r['step_s']:8.3f} {r['ratio']:6.2f} {spread:>11} {needed:>6} {memory_part}")
+        print(f"{r['variant']:24} {r['step_s']:8.3f} {r['ratio']:6.2f} {spread:>11} {needed:>6} {memory_part}")
     if options.json:
         shape = {name: value for name, value in vars(options).items() if name not in ("json", "child")}
         write_json(options.json, {**shape, "torch": torch.__version__, "memory_needed": MEMORY, "results": results})

@@ -20,8 +20,17 @@ def script():
 
 
 def test_every_variant_takes_a_step(script):
-    for variant in script["VARIANTS"]:
+    for variant in dict.fromkeys(name for names in script["COMPARISONS"].values() for name in names if "1e7" not in name):
         assert script["stepper"](script["options_of"](SMALL), variant)() > 0
+
+
+def test_words_of_a_variant_act(script):
+    options = script["options_of"](SMALL)
+    changed = script["in_words"](options, ["fused", "t8", "rows1e4"])
+    assert (changed.tasks, changed.vocabulary) == (8, 5000) and (options.tasks, options.vocabulary) == (2, 1000)
+    nets = [script["supernet_of"](options, words) for words in (["fused"], ["fused", "nested"])]
+    assert [net.space.widths for net in nets] == ["full", "nested"]
+    assert not torch.equal(*(script["batch_of"](options, seed).inputs.ids for seed in (0, 1)))
 
 
 def test_ratios_are_to_the_first_variant_round_by_round(script, tmp_path, capsys):
