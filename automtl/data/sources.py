@@ -57,7 +57,8 @@ def find_sources(config: DatasetConfig) -> tuple[Source, ...]:
     """
     main = [Source(role, path) for role, patterns in config.files.roles().items() for path in _found(patterns, f"files.{role}")]
     vectors = [path for f in config.features if not isinstance(f, Numeric) for path in (f.pretrained, f.words) if path]
-    return (*main, *side_sources(config), *(Source("vectors", path) for path in _found(vectors, "pretrained")))
+    older = [Source("older", Path(config.vocabularies_from) / "manifest.json")] if config.vocabularies_from else []
+    return (*main, *side_sources(config), *(Source("vectors", path) for path in _found(vectors, "pretrained")), *older)
 
 
 def side_sources(config: DatasetConfig) -> tuple[Source, ...]:
