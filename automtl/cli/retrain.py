@@ -1,13 +1,17 @@
 """`automtl retrain`: train an architecture, searched or hand-made."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from automtl.cli.console import ConsoleReporter, print_json, say, table
 from automtl.cli.options import AsJson, ConfigFile, DataDir, Device, FastDevRun, Out, Sets, Threads, seed_list
 from automtl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from automtl.phases.retrain import RetrainResult
 
 
 def run(
@@ -55,6 +59,13 @@ def run(
             say(f"training {plan.label} on {plan.config.data.source}, seed {seed}, into {plan.run.path}")
             seeded = plan.config.model_copy(update={"seed": seed})
             results.append(retrain(plan.architecture, seeded, run=plan.run, label=plan.label, reporter=reporter, carry=carry))
+    _show(results, as_json)
+    if not as_json:
+        say(f"next: automtl evaluate {plan.run.path}")
+
+
+def _show(results: "Sequence[RetrainResult]", as_json: bool) -> None:
+    """Each model's validation metrics."""
     if as_json:
         print_json(
             [
@@ -74,7 +85,6 @@ def run(
         for r in results
     ]
     table("validation rows, best epoch (test rows untouched)", ("model", *names, "MTL-Loss", "best epoch"), rows)
-    say(f"next: automtl evaluate {plan.run.path}")
 
 
 def _grown(source: str | None, data: str | None, from_run: Path, data_dir: Path | None) -> tuple[str, str, Any]:
