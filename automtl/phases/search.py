@@ -14,6 +14,7 @@ from automtl.phases.records import append_epoch, close_failed, holding, open_pha
 from automtl.phases.search_material import make_material
 from automtl.phases.search_tables import alpha_table, beta_table
 from automtl.phases.session import Reporter, Session, open_session
+from automtl.report.results import SelfShowing
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir, find_phase
@@ -27,7 +28,7 @@ from automtl.training.loop import RunningLosses
 
 
 @dataclass(frozen=True)
-class SearchResult:
+class SearchResult(SelfShowing):
     """What a search found.
 
     Args:
@@ -41,6 +42,13 @@ class SearchResult:
     architecture: Architecture
     state: str
     epochs: int
+
+    @property
+    def home(self) -> Path:
+        return self.run
+
+    def headline(self) -> str:
+        return f"search {self.state} after {self.epochs} epochs: {self.run}"
 
 
 def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | None = None, resume: bool = False) -> SearchResult:
