@@ -116,6 +116,7 @@ class RuntimeSection(Strict):
     compile: bool = Field(False, description="torch.compile the network; meant for GPUs, did not pay on CPUs.")
     eval_batch_size: int = Field(8192, ge=2, description="Rows per evaluation batch.")
     fast_dev_run: bool = Field(False, description="Two epochs of four batches, to see that everything runs.")
+    loggers: tuple[Literal["tensorboard", "mlflow"], ...] = Field((), description="Told each epoch's figures too; each needs its extra.")
     time_limit_s: float | None = Field(None, gt=0, description="Stop after this many seconds and derive from what there is.")
 
 

@@ -65,12 +65,53 @@ def prepare(dataset: Dataset, data_dir: DataDir = None, as_json: AsJson = False)
 
 
 @app.command()
-def describe(dataset: Dataset, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Show what a data set holds: rows per split, fields, tasks, rates.
+def describe(
+    dataset: Annotated[str, typer.Argument(help="A shipped data set's name, a data set's YAML file, or a CSV or Parquet file.")],
+    draft: Annotated[Path | None, typer.Option("--draft", help="Write a first YAML for a CSV or Parquet file.", show_default=False)] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a data set holds: rows per split, fields, tasks, rates. Of a table: draft its YAML.
 
     Example: automtl data describe census_income
     """
-    _prepared(dataset, data_dir, as_json)
+    from automtl.data.sources import TABULAR
+
+    if draft is None and not dataset.endswith(TABULAR):
+        _prepared(dataset, data_dir, as_json)
+        return
+    from automtl.data.draft import draft as draft_of
+
+    _write_new(draft, draft_of(Path(dataset)))
+
+
+@app.command("import")
+def import_(
+    config: Annotated[Path, typer.Argument(help="FuxiCTR's dataset_config.yaml.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The YAML to write; printed by default.", show_default=False)] = None,
+    dataset_id: Annotated[str | None, typer.Option("--id", help="Which of its data sets.", show_default=False)] = None,
+) -> None:
+    """Turn another library's description of a data set into a YAML of ours.
+
+    Example: automtl data import dataset_config.yaml --id tiny_csv -o tiny.yaml
+    """
+    from automtl.data.fuxictr import from_fuxictr
+
+    _write_new(out, from_fuxictr(config, dataset_id))
+
+
+def _write_new(path: Path | None, text: str) -> None:
+    """Write a new file, or print where none is asked for."""
+    from automtl.errors import ConfigError
+    from automtl.files import write_text
+
+    if path is None:
+        typer.echo(text, nl=False)
+        return
+    if path.exists():
+        raise ConfigError(path, "must not exist yet", "an existing file", "choose another name")
+    write_text(path, text)
+    say(f"written: {path}; check every line, then `automtl data prepare {path}`")
 
 
 def _prepared(dataset: str, data_dir: Path | None, as_json: bool) -> None:

@@ -27,7 +27,7 @@ def run(
     rows = [
         (f"interaction ({len(loaded.interaction)} candidates x {loaded.num_interaction_blocks} block)", ", ".join(loaded.interaction)),
         (f"expert ({len(loaded.expert)} candidates)", ", ".join(loaded.expert)),
-        ("experts x blocks", f"{loaded.num_experts} x {loaded.num_blocks}, width {loaded.expert_dim}"),
+        ("experts x blocks", f"{loaded.num_experts} x {loaded.num_blocks}, width {loaded.expert_dim}, widths of mlp {loaded.widths}"),
         ("experts each task keeps", f"{loaded.chosen(tasks)} of {loaded.num_experts} for {tasks} tasks"),
         ("towers", " -> ".join(map(str, loaded.towers))),
         ("architectures, |I|^i * |B|^(n*N) * C(N,c)^T", f"{size:.3g}"),

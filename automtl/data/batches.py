@@ -15,6 +15,12 @@ from automtl.data.store import Rows
 from automtl.errors import ConfigError, DataError
 
 
+def _moved(part: Tensor, device: torch.device | str, non_blocking: bool) -> Tensor:
+    """A tensor on another device; from pinned memory to CUDA, since only such copies run beside the computation."""
+    pin = non_blocking and torch.device(device).type == "cuda" and part.device.type == "cpu"
+    return (part.pin_memory() if pin else part).to(device, non_blocking=non_blocking)
+
+
 class Inputs(NamedTuple):
     """What a model reads.
 
@@ -31,7 +37,7 @@ class Inputs(NamedTuple):
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Inputs":
         """The inputs on another device."""
-        ids, dense, *lists = (part.to(device, non_blocking=non_blocking) for part in (self.ids, self.dense, *self.lists))
+        ids, dense, *lists = (_moved(part, device, non_blocking) for part in (self.ids, self.dense, *self.lists))
         return Inputs(ids, dense, tuple(lists))
 
 
@@ -56,8 +62,8 @@ class Batch:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The batch on another device."""
         inputs = self.inputs.to(device, non_blocking)
-        weights = None if self.weights is None else self.weights.to(device, non_blocking=non_blocking)
-        labels, rows = (part.to(device, non_blocking=non_blocking) for part in (self.labels, self.rows))
+        weights = None if self.weights is None else _moved(self.weights, device, non_blocking)
+        labels, rows = (_moved(part, device, non_blocking) for part in (self.labels, self.rows))
         return Batch(inputs, labels, weights, rows)
 
 

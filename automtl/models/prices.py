@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
 
 from automtl.data.schema import Schema
 from automtl.models.cost import cost, flops_by_module
 from automtl.models.derived import build_model
 from automtl.models.supernet import Supernet
+from automtl.nn.nested import NestedMLP
 from automtl.spaces.architecture import Architecture
 
 COSTS = ("flops", "parameters")
@@ -43,9 +45,13 @@ def prices(net: Supernet, schema: Schema) -> Prices:
     for name, block in net.blocks().items():
         known = net.space.interaction_operations if name.startswith("interaction.") else net.space.expert_operations
         operations[name] = tuple(str(o) for o in known)
-        counts = [(flops.get(names[id(c)], 0), sum(p.numel() for p in c.parameters())) for c in block.candidates]
+        counts = [(flops.get(names[id(c)], 0), _parameters(c)) for c in block.candidates]
         found[name] = np.array(counts, dtype=np.int64)
     return Prices(found, operations)
+
+
+def _parameters(candidate: nn.Module) -> int:
+    return candidate.num_parameters() if isinstance(candidate, NestedMLP) else sum(p.numel() for p in candidate.parameters())
 
 
 def fixed_costs(architecture: Architecture, schema: Schema, table: Prices, best: Mapping[str, str]) -> np.ndarray:

@@ -11,6 +11,7 @@ from automtl.data.schema import Schema
 from automtl.models.skeleton import Chain, MultiTaskNet, input_layer, seeded, towers
 from automtl.nn.interaction import build_interaction
 from automtl.nn.mixed import ChoiceBlock
+from automtl.nn.nested import build_nested
 from automtl.nn.operations import build_operation
 from automtl.sharing import SEARCH_MODULES
 from automtl.spaces.catalogue import fit_sharing, module_settings, sharing_settings
@@ -154,7 +155,10 @@ class _Builder:
 
     def _expert_block(self, slot: Slot, index: int, width: int) -> ChoiceBlock:
         operations = self.space.expert_operations
-        candidates = [build_operation(o, width_in=width, **self._common) for o in operations]
+        if self.space.widths == "nested":
+            candidates = build_nested(operations, width_in=width, **self._common)
+        else:
+            candidates = [build_operation(o, width_in=width, **self._common) for o in operations]
         return ChoiceBlock(candidates, alpha=self._alpha(f"{slot}.block.{index}", self.space.tie(slot, index), len(operations)))
 
     def _alpha(self, name: str, tie: object, size: int) -> nn.Parameter:

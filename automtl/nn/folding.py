@@ -214,37 +214,47 @@ class _Sums:
 class NormalisedSum(torch.autograd.Function):
     """base + sum_s factor_s * (o_s - mean o_s) / sqrt(var o_s + eps), with the batch's means and biased variances beside it.
 
-    Candidate by candidate, so that what one needs stays in cache; o_s is centred anew for the gradient.
+    Candidate by candidate, so that what one needs stays in cache; o_s is centred anew for the gradient. `running`: the outputs are
+    parts p_s, and o_s is the sum of p_1 to p_s; sums are in `base`'s type.
 
     Shape: base (D, B), outputs (S, D, B), factor (S, D) -> (D, B), and without gradient means (S, D), variances (S, D).
     """
 
     @staticmethod
-    def forward(ctx: Any, base: Tensor, outputs: Tensor, factor: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, base: Tensor, outputs: Tensor, factor: Tensor, eps: float, running: bool) -> tuple[Tensor, Tensor, Tensor]:
         total, centred = base.clone(), scratch("centred", base.shape, base)
         mean, variance = torch.empty_like(factor), torch.empty_like(factor)
-        for index, output in enumerate(outputs):
+        whole = scratch("whole", base.shape, base).zero_() if running else None
+        for index, part in enumerate(outputs):
+            output = part if whole is None else whole.add_(part)
             mean[index] = output.mean(1)
             torch.sub(output, mean[index].unsqueeze(1), out=centred)
             variance[index] = torch.linalg.vecdot(centred, centred) / base.shape[1]
             total.addcmul_(centred, (factor[index] * (variance[index] + eps).rsqrt()).unsqueeze(1))
+        ctx.running = running
         ctx.save_for_backward(outputs, factor, mean, (variance + eps).rsqrt())
         ctx.mark_non_differentiable(mean, variance)
         return total, mean, variance
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         outputs, factor, mean, rstd = ctx.saved_tensors
         to_outputs, to_factor = torch.empty_like(outputs), torch.empty_like(factor)
         balanced = gradient - gradient.mean(1, keepdim=True)  # (D, B)
         slope, step = factor * rstd, scratch("centred", gradient.shape, gradient)
-        for index, output in enumerate(outputs):
-            torch.sub(output, mean[index].unsqueeze(1), out=step)
+        whole = outputs.sum(0, dtype=gradient.dtype) if ctx.running else None
+        later = torch.zeros_like(gradient) if ctx.running else None  # what a part gets from its own output and those after it
+        for index in reversed(range(len(outputs))):
+            torch.sub(outputs[index] if whole is None else whole, mean[index].unsqueeze(1), out=step)
             to_factor[index] = rstd[index] * torch.linalg.vecdot(step, gradient)
             step.mul_((-rstd[index] * to_factor[index] / gradient.shape[1]).unsqueeze(1)).add_(balanced)
-            to_outputs[index] = step.mul_(slope[index].unsqueeze(1))
-        return gradient, to_outputs, to_factor, None
+            if whole is None or later is None:
+                to_outputs[index] = step.mul_(slope[index].unsqueeze(1))
+            else:
+                to_outputs[index] = later.addcmul_(step, slope[index].unsqueeze(1))
+                whole.sub_(outputs[index])
+        return gradient, to_outputs, to_factor, None, None
 
 
 def centre(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -272,6 +282,6 @@ def product_pair(
     return ProductPair.apply(keep, dtype, centred, rstd, weight, gamma, beta, *outer)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def normalised_sum(base: Tensor, outputs: Tensor, factor: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+def normalised_sum(base: Tensor, outputs: Tensor, factor: Tensor, eps: float, *, running: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """See `NormalisedSum`."""
-    return NormalisedSum.apply(base, outputs, factor, eps)  # type: ignore[no-any-return, no-untyped-call]
+    return NormalisedSum.apply(base, outputs, factor, eps, running)  # type: ignore[no-any-return, no-untyped-call]

@@ -1,8 +1,9 @@
 """The sum of a choice block made fast: its linear parts merged and its MLPs as one pair of products.
 
-MLPs with BatchNorm share a pair of products; convolutions, as banded matrices with their BatchNorm folded in, join the skips in one
-W x W matrix; the other candidates run as they are. Under autocast the MLPs' products take its type, moments and sums keep
-the parameters'. The candidates go on owning the parameters: what derives, copies, ties or freezes them sees no difference.
+MLPs with BatchNorm, nested or not, share a pair of products; convolutions, as banded matrices with their BatchNorm folded in,
+join the skips in one W x W matrix; the other candidates run as they are. Under autocast the MLPs' products take its type,
+moments and sums keep the parameters'. The candidates go on owning the parameters: what derives, copies, ties or freezes them
+sees no difference.
 
 Legend: B rows, W width.
 """
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from automtl.nn.layers import BatchNorm, check_batch
 from automtl.nn.merging import Group, merged_sum
+from automtl.nn.nested import NestedMLP
 from automtl.nn.operations import MLP, BitGate, Convolution, Skip
 
 MAX_FOLDED_WIDTH = 128  # beyond it the W x W moments cost more than the passes they save
@@ -31,9 +33,9 @@ def kinds_of(candidates: Iterable[nn.Module]) -> dict[str, list[int]]:
 def _kind(candidate: nn.Module) -> str:
     if isinstance(candidate, Skip):
         return "skip"
-    if not isinstance(candidate, MLP | Convolution | BitGate) or not isinstance(candidate.ending.norm, BatchNorm):
+    if not isinstance(candidate, MLP | NestedMLP | Convolution | BitGate) or not isinstance(candidate.ending.norm, BatchNorm):
         return "other"
-    if isinstance(candidate, MLP):
+    if isinstance(candidate, MLP | NestedMLP):
         return "mlp" if candidate.width_out <= MAX_FOLDED_WIDTH else "other"
     if candidate.ending.dropout.active:  # masks fall on its outputs apart
         return "other"

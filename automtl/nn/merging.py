@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from automtl.nn.folding import centre, normalised_sum, product_pair, row_variances
 from automtl.nn.layers import BatchNorm
+from automtl.nn.nested import HiddenUnits
 
 
 class Group:
@@ -39,12 +40,13 @@ class Group:
         """What is added to it. Shape: (S, W)."""
         return self.shares * torch.stack([norm.bias for norm in self.norms])
 
-    def add_ended(self, base: Tensor, outputs: Tensor, offset: Tensor | None = None) -> Tensor:
+    def add_ended(self, base: Tensor, outputs: Tensor, offset: Tensor | None = None, *, running: bool = False) -> Tensor:
         """`base` plus the outputs after their closing BatchNorm, times their softmax weights; without their shift.
 
-        Shape: base (W, B), outputs (S, W, B), offset (S, W) left out of the outputs -> (W, B).
+        Shape: base (W, B), outputs (S, W, B), offset (S, W) left out of the outputs -> (W, B). `running`: outputs are parts, each
+        candidate's output the sum of those up to its own.
         """
-        total, mean, variance = normalised_sum(base, outputs, self.factor(), self.norms[0].eps)
+        total, mean, variance = normalised_sum(base, outputs, self.factor(), self.norms[0].eps, running=running)
         track(self.norms, mean if offset is None else mean + offset, variance, outputs.shape[2])
         return total
 
@@ -74,15 +76,16 @@ def merged_sum(x: Tensor, groups: Mapping[str, Group], *, skip: Tensor, **produc
         products: the type of the MLPs' products, and whether their hidden units are kept; see `product_pair`.
     """
     mlps, convolutions, gates = groups["mlp"], groups["convolution"], groups["gate"]
-    layer = LinearLayer(x, [*(m.inner.weight for m in mlps.modules), *_bands(convolutions.modules)])
-    hidden = len(layer.weight) - len(convolutions.modules) * len(x)
-    matrix, shift = _linear_part(layer, slice(hidden, None), convolutions, skip)
+    units = HiddenUnits(mlps.modules)
+    layer = LinearLayer(x, [*(m.inner.weight for m in units.owners), *_bands(convolutions.modules)])
+    rows = len(layer.weight) - len(convolutions.modules) * len(x)
+    matrix, shift = _linear_part(layer, slice(rows, None), convolutions, skip)
     shift = shift + sum(group.shift().sum(0) for group in (mlps, gates) if group.modules and not group.dropping)
     if mlps.modules:  # BatchNorm removes their biases: a zero gradient, not none, so that weight decay still acts
-        shift = shift + 0 * torch.cat([linear.bias for m in mlps.modules for linear in (m.inner, m.outer)]).sum()
+        shift = shift + 0 * torch.cat([*(m.inner.bias for m in units.owners), *units.biases]).sum()
     out = torch.addmm(shift.unsqueeze(1), matrix, layer.centred)
     if mlps.modules:
-        out = _add_mlps(out, layer, slice(0, hidden), mlps, **products)
+        out = _add_mlps(out, layer, slice(0, rows), mlps, units, **products)
     if gates.modules:
         out = gates.add_ended(out, torch.stack([_gated(m.linear, x) for m in gates.modules]))
     return out
@@ -122,15 +125,17 @@ def _linear_part(layer: LinearLayer, rows: slice, convolutions: Group, skip: Ten
     return matrix + (scale.unsqueeze(2) * bands).sum(0), shift + convolutions.shift().sum(0)
 
 
-def _add_mlps(base: Tensor, layer: LinearLayer, rows: slice, mlps: Group, **products: Any) -> Tensor:
+def _add_mlps(base: Tensor, layer: LinearLayer, rows: slice, mlps: Group, units: HiddenUnits, **products: Any) -> Tensor:
     """`base` plus all MLPs. Shape: (W, B) -> (W, B)."""
-    inner, outer = ([getattr(m, name) for m in mlps.modules] for name in ("inner", "outer"))
-    norms = [m.inner_norm for m in mlps.modules]
-    inner_bias, outer_bias = torch.cat([m.bias.detach() for m in inner]), torch.stack([m.bias.detach() for m in outer])
-    rstd = layer.rstd(rows, norms, inner_bias)
+    norms: list[Any] = [m.inner_norm for m in units.owners]
+    rstd = layer.rstd(rows, norms, torch.cat([m.inner.bias.detach() for m in units.owners]))
     gamma, beta = torch.cat([norm.weight for norm in norms]), torch.cat([norm.bias for norm in norms])
-    outputs = product_pair(layer.centred, rstd, layer.weight[rows], gamma, beta, [m.weight for m in outer], **products)
-    return mlps.add_dropped(base, outputs, outer_bias) if mlps.dropping else mlps.add_ended(base, outputs, outer_bias)
+    outputs = product_pair(layer.centred, rstd, layer.weight[rows], gamma, beta, units.outer, **products)
+    offset = torch.stack([bias.detach() for bias in units.biases])
+    running = units.nested and units.ascending and not mlps.dropping
+    if units.nested and not running:
+        outputs = outputs.to(base.dtype).cumsum(0)[units.rank]
+    return mlps.add_dropped(base, outputs, offset) if mlps.dropping else mlps.add_ended(base, outputs, offset, running=running)
 
 
 def _gated(linear: Any, x: Tensor) -> Tensor:

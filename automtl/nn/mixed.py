@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from automtl.errors import ConfigError
 from automtl.nn.fused import fused_sum, kinds_of
+from automtl.nn.nested import NestedMLP
 
 
 class ChoiceBlock(nn.Module):
@@ -58,7 +59,8 @@ class ChoiceBlock(nn.Module):
 
     def _one(self, x: Tensor, path: int) -> Tensor:
         """One candidate's output and the auxiliary skip."""
-        out: Tensor = self.candidates[path](x)
+        candidate = self.candidates[path]
+        out: Tensor = candidate(x, alone=True) if isinstance(candidate, NestedMLP) else candidate(x)
         if self.shares is not None:
             out = self.shares[path] * out
         return out + self.auxiliary_skip * x.flatten(1) if self.auxiliary_skip else out

@@ -1,6 +1,7 @@
 """What search and retrain write alike: the opening of a phase folder, and an epoch's losses."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -32,6 +33,29 @@ def open_phase(folder: PhaseDir, session: Session, **values: Any) -> Manifest:
         machine=session.machine,
         **values,
     )
+
+
+@contextlib.contextmanager
+def holding(folder: PhaseDir, session: Session, phase: str) -> Iterator[None]:
+    """Hold a phase folder for this process, with its loggers open.
+
+    Args:
+        folder: the phase's folder.
+        session: what the phase starts from.
+        phase: "search" or "retrain".
+
+    Raises:
+        EnvironmentFault: another process holds the folder.
+    """
+    about = {"data": session.schema.name, "phase": phase, "seed": str(session.config.seed)}
+    with files.locked(folder.path), session.sinks.of(folder, about=about, tasks=len(session.schema.tasks)):
+        yield
+
+
+def append_epoch(folder: PhaseDir, session: Session, line: dict[str, Any]) -> None:
+    """Append an epoch's line to metrics.jsonl and tell it to the loggers."""
+    folder.append_metrics(line)
+    session.sinks.log(line)
 
 
 def close_failed(manifest: Manifest, error: BaseException) -> None:

@@ -1,8 +1,10 @@
 """The retrain phase: a discrete architecture, searched or hand-made, from fresh weights, stopped on validation."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,8 +17,9 @@ from automtl.errors import ArtifactError
 from automtl.models.cost import cost
 from automtl.models.derived import IndependentNets, build_model
 from automtl.models.skeleton import MultiTaskNet
-from automtl.phases.records import close_failed, open_phase, training_losses
+from automtl.phases.records import append_epoch, close_failed, holding, open_phase, training_losses
 from automtl.phases.session import Reporter, Session, open_session
+from automtl.report.results import SelfShowing
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
@@ -29,7 +32,7 @@ from automtl.training.optim import clip_grad_norm, parameter_groups
 
 
 @dataclass(frozen=True)
-class RetrainResult:
+class RetrainResult(SelfShowing):
     """One retrained model.
 
     Args:
@@ -44,8 +47,23 @@ class RetrainResult:
     validation: Evaluation
     best_epochs: tuple[int, ...]
 
+    @property
+    def home(self) -> Path:
+        return self.folder.path.parent.parent
 
-def retrain(architecture: Architecture, config: RunConfig, *, run: RunDir, label: str, reporter: Reporter | None = None) -> RetrainResult:
+    def headline(self) -> str:
+        return f"{self.folder.path.name}: validation MTL-Loss {self.validation.loss:.5f}"
+
+
+def retrain(
+    architecture: Architecture,
+    config: RunConfig,
+    *,
+    run: RunDir,
+    label: str,
+    reporter: Reporter | None = None,
+    carry: Callable[[nn.Module, Session], None] | None = None,
+) -> RetrainResult:
     """Train an architecture from fresh weights on fit + alpha rows and keep the best epoch by validation MTL-Loss.
 
     Args:
@@ -54,11 +72,15 @@ def retrain(architecture: Architecture, config: RunConfig, *, run: RunDir, label
         run: the run's folder; the phase goes to retrain/<label>-s<seed> inside.
         label: the sharing kind or the architecture's name.
         reporter: told how it goes on.
+        carry: sets weights of the fresh network, such as an older model's embeddings (see `phases/grow.py`).
     """
     session = open_session(config, reporter)
     bound = architecture.bind(session.schema)
     folder = PhaseDir(files.make_folder(run.retrain(label, config.seed).path))
-    return RetrainPhase(session, folder, bound).run()
+    phase = RetrainPhase(session, folder, bound)
+    if carry is not None:
+        carry(phase.net, session)
+    return phase.run()
 
 
 class RetrainPhase:
@@ -75,7 +97,7 @@ class RetrainPhase:
 
     def run(self) -> RetrainResult:
         """Train every part and write the results."""
-        with files.locked(self.folder.path):
+        with holding(self.folder, self.session, "retrain"):
             return self._run()
 
     def _run(self) -> RetrainResult:
@@ -176,7 +198,7 @@ class _Part:
         improved = self.stopping.update(epoch, validation.loss)
         if improved:
             self.best = {name: value.detach().clone() for name, value in self.net.state_dict().items()}
-        phase.folder.append_metrics({**line, "best": improved})
+        append_epoch(phase.folder, session, {**line, "best": improved})
         aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
         session.reporter.say(
             f"epoch {epoch + 1}: train loss {losses['total']:.5f}, "

@@ -11,10 +11,11 @@ from automtl.errors import ArtifactError, ConfigError
 from automtl.models.cost import cost
 from automtl.models.supernet import build_supernet
 from automtl.phases.collapse import Watch
-from automtl.phases.records import close_failed, open_phase, training_losses
+from automtl.phases.records import append_epoch, close_failed, holding, open_phase, training_losses
 from automtl.phases.search_material import make_material
 from automtl.phases.search_tables import alpha_table, beta_table
 from automtl.phases.session import Reporter, Session, open_session
+from automtl.report.results import SelfShowing
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir, find_phase
@@ -28,7 +29,7 @@ from automtl.training.loop import RunningLosses
 
 
 @dataclass(frozen=True)
-class SearchResult:
+class SearchResult(SelfShowing):
     """What a search found.
 
     Args:
@@ -42,6 +43,13 @@ class SearchResult:
     architecture: Architecture
     state: str
     epochs: int
+
+    @property
+    def home(self) -> Path:
+        return self.run
+
+    def headline(self) -> str:
+        return f"search {self.state} after {self.epochs} epochs: {self.run}"
 
 
 def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | None = None, resume: bool = False) -> SearchResult:
@@ -111,7 +119,7 @@ class SearchPhase:
         """Search to the planned end, or to the time limit."""
         if not resume:
             files.make_folder(self.folder.path)
-        with files.locked(self.folder.path):
+        with holding(self.folder, self.session, "search"):
             return self._run(resume)
 
     def _run(self, resume: bool) -> SearchResult:
@@ -168,7 +176,7 @@ class SearchPhase:
         if reason := self.watch.reason(self.history):
             record["collapse"] = reason
             self.session.reporter.say(f"epoch {epoch + 1}: the search may have collapsed: {reason}")
-        self.folder.append_metrics({"epoch": epoch, "loss": losses, "validation": validation, **record})
+        append_epoch(self.folder, self.session, {"epoch": epoch, "loss": losses, "validation": validation, **record})
         files.write_table(self.folder.alphas, alpha_table(self.history))
         files.write_table(self.folder.betas, beta_table(self.history))
         self._save(epoch)

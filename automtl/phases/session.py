@@ -17,6 +17,7 @@ from automtl.data.schema import Schema
 from automtl.data.store import Rows, Store
 from automtl.models.skeleton import load_vectors
 from automtl.phases.machine import Autocast, autocast, set_up
+from automtl.runs.loggers import Sinks
 from automtl.training.loop import StepEvent
 
 DEV_BATCHES = 4
@@ -66,6 +67,7 @@ class Session:
     machine: dict[str, Any]
     seeds: Seeds
     reporter: Reporter
+    sinks: Sinks
 
     @property
     def device(self) -> torch.device:
@@ -119,8 +121,9 @@ def open_session(config: RunConfig, reporter: Reporter | None = None) -> Session
     """Set device and threads and open the prepared data, preparing it first where need be."""
     reporter = reporter or Silent()
     machine = set_up(config.runtime)
+    sinks = Sinks(config.runtime.loggers, reporter.say)
     store = open_store(config, reporter.say)
-    return Session(config, store, machine, Seeds.of(config.seed), reporter)
+    return Session(config, store, machine, Seeds.of(config.seed), reporter, sinks)
 
 
 def open_store(config: RunConfig, say: Callable[[str], None]) -> Store:

@@ -108,7 +108,7 @@ def phase_state(phase: PhaseView) -> list[Sentence]:
     """What a reader must know of a phase's end; nothing for one that is done."""
     name = f"{phase.run}: {phase.name}"
     done, planned = len({line["epoch"] for line in phase.lines}), phase.manifest.get("planned_epochs", "?")
-    again = f"automtl search {phase.data.get('source', 'DATASET')} --resume {phase.folder.parent}" if phase.is_search else ""
+    again = f"automtl search {phase.data.get('source', 'DATASET')} --out {phase.folder.parent} --resume" if phase.is_search else ""
     reached = f"after {done} of {planned} epochs"
     said = [Sentence(f"{name}: {remark}.", "warning") for remark in phase.remarks]
     if phase.state == "running":

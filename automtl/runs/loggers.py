@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -133,8 +134,8 @@ class Sinks:
 
     def __init__(self, names: Sequence[str], say: Callable[[str], None]) -> None:
         self.names, self._say = tuple(names), say
-        self._open: dict[str, Logger] = {}
-        self._tasks = 0
+        self._open: dict[str, Logger] | None = None  # opened by the first line, which knows the first epoch to come
+        self._place: tuple[PhaseDir, Mapping[str, str], int] | None = None
         for name in self.names:
             if name not in LOGGERS:
                 raise ConfigError("runtime.loggers", "must name known loggers", repr(name), nearest(name, LOGGERS))
@@ -142,36 +143,44 @@ class Sinks:
                 raise ConfigError("runtime.loggers", f"{name} must be installed", "no such package", f"pip install 'automtl[{name}]'")
 
     @contextlib.contextmanager
-    def of(self, folder: PhaseDir, *, about: Mapping[str, str], tasks: int, first: int = 0) -> Iterator[None]:
-        """Open the loggers for a phase, and close them when the block ends, however it ends.
+    def of(self, folder: PhaseDir, *, about: Mapping[str, str], tasks: int) -> Iterator[None]:
+        """Loggers for a phase, closed when the block ends, however it ends.
 
         Args:
             folder: the phase's folder.
             about: words about the phase, "data" among them.
             tasks: how many the data set has.
-            first: the first epoch to come.
         """
-        self._tasks = tasks
-        for name in self.names:
-            self._try(name, lambda name=name: self._open.__setitem__(name, LOGGERS[name][0](folder, about, first)))  # type: ignore[misc]
+        self._open, self._place = None, (folder, about, tasks)
         state = "failed"
         try:
             yield
             state = "done"
         finally:
-            for name, logger in list(self._open.items()):
-                self._try(name, lambda logger=logger: logger.close(state))  # type: ignore[misc]
-            self._open.clear()
+            opened: dict[str, Logger] = self._open or {}
+            for name, logger in list(opened.items()):
+                self._try(name, partial(logger.close, state))
+            self._open, self._place = None, None
 
     def log(self, line: Mapping[str, Any]) -> None:
-        """Tell every open logger a line of metrics.jsonl."""
-        values = scalars(line, self._tasks) if self._open else {}
+        """Tell every logger a line of metrics.jsonl."""
+        assert self._place is not None, "use inside the with block"
+        folder, about, tasks = self._place
+        if self._open is None:
+            self._open = {}
+            for name in self.names:
+                self._try(name, partial(self._start, name, folder, about, line["epoch"]))
+        values = scalars(line, tasks) if self._open else {}
         for name, logger in list(self._open.items()):
-            self._try(name, lambda logger=logger: logger.log(line["epoch"], values))  # type: ignore[misc]
+            self._try(name, partial(logger.log, line["epoch"], values))
+
+    def _start(self, name: str, folder: PhaseDir, about: Mapping[str, str], first: int) -> None:
+        assert self._open is not None
+        self._open[name] = LOGGERS[name][0](folder, about, first)
 
     def _try(self, name: str, act: Callable[[], None]) -> None:
         try:
             act()
         except Exception as error:  # whatever another program's library raises, the training is worth more than its log
-            self._open.pop(name, None)
+            (self._open or {}).pop(name, None)
             self._say(f"the logger {name} failed and is left out from here on: {type(error).__name__}: {error}")

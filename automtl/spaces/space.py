@@ -26,6 +26,9 @@ class SearchSpace(Strict):
     num_experts: int = Field(8, ge=1, le=256, description="N, experts in the pool.")
     num_blocks: int = Field(3, ge=1, le=64, description="n, choice blocks per expert.")
     expert_dim: int = Field(64, ge=1, le=4096, description="D, the width experts work at.")
+    widths: Literal["full", "nested"] = Field(
+        "full", description="nested: an expert block's mlp(h) share one hidden layer, by their first h units; half the work, other maths."
+    )
     chosen_experts: int | None = Field(None, ge=1, description="c, experts each task keeps; default by the number of tasks.")
     tie_alphas: Literal["none", "levels", "all"] = Field("none", description="Which experts share alphas; all is hom Expert.")
     towers: tuple[int, ...] = Field((128, 64), max_length=16, description="Hidden widths of each task's tower.")

@@ -111,3 +111,16 @@ def test_refusals() -> None:
         Batches(make_rows(4), batch_size=1, rank=2, world_size=2)
     with pytest.raises(DataError, match="0 rows"):
         Batches(make_rows(4), batch_size=1, index=np.array([], np.int64))
+
+
+def test_only_a_non_blocking_copy_to_cuda_goes_through_pinned_memory(monkeypatch):
+    import torch
+
+    from automtl.data.batches import _moved
+
+    calls = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: calls.append("pin") or self)
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, device, non_blocking: calls.append((str(device), non_blocking)) or self)
+    for device, non_blocking in (("cuda", True), ("cuda", False), ("cpu", True)):
+        _moved(torch.zeros(2), device, non_blocking)
+    assert calls == ["pin", ("cuda", True), ("cuda", False), ("cpu", True)]

@@ -9,6 +9,7 @@ from automtl.errors import ConfigError
 from automtl.models.cost import cost
 from automtl.models.derived import build_model
 from automtl.models.supernet import build_supernet
+from automtl.nn.nested import NestedMLP
 from automtl.nn.operations import MLP
 from automtl.spaces.architecture import Architecture, Expert, Sharing
 from tests.support import random_batch, small_schema, small_space
@@ -32,13 +33,23 @@ def copy_weights(net, model, picks, used):
     for position, expert in enumerate(used):
         for j, operation in enumerate(model.sharing.experts[position].operations):
             block = net.sharing.experts[expert].operations[j]
-            operation.load_state_dict(block.candidates[picks[f"level0.pool.{expert}.block.{j}"]].state_dict())
+            operation.load_state_dict(candidate_state(block.candidates[picks[f"level0.pool.{expert}.block.{j}"]]))
+
+
+def candidate_state(candidate):
+    """A candidate's weights as a derived model owns them: a nested MLP's are the first h hidden units of its block's widest."""
+    if not isinstance(candidate, NestedMLP):
+        return candidate.state_dict()
+    h, wide = candidate.hidden, candidate.wide.state_dict()
+    units = {name: value[:h] if value.dim() else value for name, value in wide.items() if name.startswith("inner")}
+    ending = {name: value for name, value in candidate.state_dict().items() if name.startswith("ending")}
+    return units | ending | {"outer.weight": wide["outer.weight"][:, :h], "outer.bias": candidate.bias}
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("seed", range(6))
-def test_a_one_hot_supernet_is_the_derived_model(seed, training):
-    schema, space = small_schema(), small_space(num_interaction_blocks=2)
+@pytest.mark.parametrize(("seed", "widths"), [*((seed, "full") for seed in range(6)), *((seed, "nested") for seed in range(6))])
+def test_a_one_hot_supernet_is_the_derived_model(seed, widths, training):
+    schema, space = small_schema(), small_space(num_interaction_blocks=2, widths=widths)
     net = build_supernet(space, schema, seed=seed)
     rng = np.random.default_rng(seed)
     picks = {b: int(rng.integers(len(a))) for b, a in net.alphas.items()}
@@ -104,8 +115,9 @@ def test_each_expert_is_computed_once_whatever_the_number_of_tasks(num_tasks):
     assert len(calls) == 3
 
 
-def test_parameters_are_told_apart_by_object_and_all_of_them():
-    net = build_supernet(small_space(), small_schema(field_names=("alpha", "beta", "table")))
+@pytest.mark.parametrize("widths", ["full", "nested"])
+def test_parameters_are_told_apart_by_object_and_all_of_them(widths):
+    net = build_supernet(small_space(widths=widths), small_schema(field_names=("alpha", "beta", "table")))
     groups = [net.alpha_parameters(), net.beta_parameters(), net.tables(), net.weights()]
     assert sorted(id(p) for g in groups for p in g) == sorted(id(p) for p in net.parameters())
     assert [len(groups[0]), len(groups[1]), len(groups[2])] == [1 + 3 * 2, 1, 1]
@@ -190,3 +202,11 @@ def test_inputs_of_unknown_ids_only_run():
     outputs = model(Inputs(torch.zeros(3, 3, dtype=torch.int32), torch.zeros(3, 1)))
     assert all(torch.isfinite(o).all() for o in outputs)
     assert any(isinstance(m, MLP) for m in build_supernet(small_space(), schema).modules())
+
+
+def test_nested_widths_save_the_narrower_hidden_layers_of_experts_alone():
+    full, nested = (build_supernet(small_space(widths=widths), small_schema()) for widths in ("full", "nested"))
+    saved = [sum(p.numel() for p in net.parameters()) for net in (full, nested)]
+    assert saved[0] - saved[1] == 3 * 2 * (8 * 4 + 4 + 2 * 4 + 4 * 8)  # mlp(4) of width 8: inner, its BatchNorm, outer weight
+    assert not any(isinstance(module, NestedMLP) for block in nested.interaction for module in block.modules())
+    assert nested.state_dict().keys() < full.state_dict().keys() | {name for name in nested.state_dict() if name.endswith(".bias")}

@@ -12,6 +12,7 @@ from automtl.nn.fused import kinds_of
 from automtl.nn.interaction import build_interaction
 from automtl.nn.layers import frozen_statistics
 from automtl.nn.mixed import ChoiceBlock
+from automtl.nn.nested import build_nested
 from automtl.nn.operations import build_operation
 from automtl.spaces.catalogue import Operation
 
@@ -20,10 +21,12 @@ SMALL = ["gate", "mlp(16)", "mlp(32)", "conv1d(3)", "conv1d(7)", "skip"]
 INTERACTIONS = ["product(inner)", "product(outer)", "cross(2)", "self_attention(2)", "mlp(64)", "mlp(128)", "skip"]
 
 
-def plain_block(operations: list[str] = SMALL, width: int = 16, **settings) -> ChoiceBlock:
+def plain_block(operations: list[str] = SMALL, width: int = 16, *, nested: bool = False, **settings) -> ChoiceBlock:
     """A straightforward block in float64 whose parameters and statistics are all random."""
     torch.manual_seed(0)
-    if operations is INTERACTIONS:
+    if nested:
+        candidates = build_nested([Operation.parse(o) for o in operations], width_in=width, **settings)
+    elif operations is INTERACTIONS:
         candidates = [build_interaction(Operation.parse(o), num_fields=3, dim=4, **settings) for o in operations]
     else:
         candidates = [build_operation(Operation.parse(o), width_in=width, **settings) for o in operations]
@@ -73,11 +76,15 @@ def assert_equal(got: dict[str, Tensor], expected: dict[str, Tensor], *, values:
 TOLERANCES = {torch.float64: {"values": 1e-9, "gradients": 1e-9}, torch.float32: {"values": 1e-4, "gradients": 1e-3}}
 
 
+SHAPES = [(SMALL, 16, False), (TABLE_1, 64, False), (["mlp(16)"], 5, False), (["conv1d(7)", "skip"], 3, False)]
+NESTED = [(SMALL, 16, True), (TABLE_1, 64, True), (["mlp(16)", "mlp(64)", "gate", "mlp(32)"], 5, True)]  # the last in no order
+
+
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("kind", ["normal", "shifted", "two rows"])
-@pytest.mark.parametrize(("operations", "width"), [(SMALL, 16), (TABLE_1, 64), (["mlp(16)"], 5), (["conv1d(7)", "skip"], 3)])
-def test_equals_the_straightforward_block(operations, width, kind, dtype):
-    block = plain_block(operations, width)
+@pytest.mark.parametrize(("operations", "width", "nested"), SHAPES + NESTED)
+def test_equals_the_straightforward_block(operations, width, nested, kind, dtype):
+    block = plain_block(operations, width, nested=nested)
     fused = fused_copy(block, dtype)
     assert_equal(run(fused, inputs(kind, width)), run(block, inputs(kind, width)), **TOLERANCES[dtype])
 
@@ -88,22 +95,23 @@ def test_interaction_block_fuses_its_mlps_among_the_others(kind):
     assert_equal(run(fused_copy(block), inputs(kind, 3, 4)), run(block, inputs(kind, 3, 4)), values=1e-9, gradients=1e-9)
 
 
-@pytest.mark.parametrize("operations", [SMALL, INTERACTIONS])
-def test_dropout_draws_and_drops_the_same(operations):
+@pytest.mark.parametrize(("operations", "nested"), [(SMALL, False), (INTERACTIONS, False), (SMALL, True), (SMALL[::-1], True)])
+def test_dropout_draws_and_drops_the_same(operations, nested):
     shape = (3, 4) if operations is INTERACTIONS else (16,)
-    block = plain_block(operations, dropout=0.3, generator=torch.Generator())
+    block = plain_block(operations, dropout=0.3, generator=torch.Generator(), nested=nested)
     fused = fused_copy(block)
     for each in (block, fused):  # the copy has a generator of its own
         next(module for module in each.modules() if hasattr(module, "generator")).generator.manual_seed(5)
     expected = run(block, inputs("normal", *shape))
     assert_equal(run(fused, inputs("normal", *shape)), expected, values=1e-9, gradients=1e-9)
-    assert not torch.allclose(run(plain_block(operations), inputs("normal", *shape))["out"], expected["out"])
+    assert not torch.allclose(run(plain_block(operations, nested=nested), inputs("normal", *shape))["out"], expected["out"])
 
 
 @pytest.mark.parametrize("recompute", [True, False])
 @pytest.mark.parametrize("frozen", [True, False])
-def test_chunks_and_recomputation_change_nothing(monkeypatch, recompute, frozen):
-    block = plain_block()
+@pytest.mark.parametrize("nested", [True, False])
+def test_chunks_and_recomputation_change_nothing(monkeypatch, recompute, frozen, nested):
+    block = plain_block(nested=nested)
     fused = fused_copy(block)
     fused.recompute = recompute
     for each in (block, fused):
@@ -115,29 +123,32 @@ def test_chunks_and_recomputation_change_nothing(monkeypatch, recompute, frozen)
         assert all(parameter.grad is None for name, parameter in fused.named_parameters() if name != "alpha")
 
 
-def test_statistics_stay_where_they_are_switched_off():
-    block = plain_block()
+@pytest.mark.parametrize("nested", [True, False])
+def test_statistics_stay_where_they_are_switched_off(nested):
+    block = plain_block(nested=nested)
     fused = fused_copy(block)
     before = {name: buffer.clone() for name, buffer in fused.named_buffers()}
     with frozen_statistics(fused):
         torch.testing.assert_close(fused(inputs("normal", 16)), block(inputs("normal", 16)))
     assert all(torch.equal(buffer, before[name]) for name, buffer in fused.named_buffers())
-    fused.candidates[1].inner_norm.update_statistics = False  # one alone
+    fused.candidates[2].inner_norm.update_statistics = False  # one alone
     fused(inputs("normal", 16))
     moved = {name for name, buffer in fused.named_buffers() if not torch.equal(buffer, before[name])}
-    assert not any("candidates.1.inner_norm" in name for name in moved)
-    assert {name for name in before if "num_batches" in name and "candidates.1.inner_norm" not in name} <= moved
+    assert not any("candidates.2.inner_norm" in name for name in moved)
+    assert {name for name in before if "num_batches" in name and "candidates.2.inner_norm" not in name} <= moved
 
 
-def test_evaluation_uses_running_statistics():
-    block = plain_block().eval()
+@pytest.mark.parametrize("nested", [True, False])
+def test_evaluation_uses_running_statistics(nested):
+    block = plain_block(nested=nested).eval()
     fused = fused_copy(block).eval()
     assert torch.equal(fused(inputs("normal", 16)), block(inputs("normal", 16)))
     assert torch.equal(fused(inputs("normal", 16)[:1]), block(inputs("normal", 16)[:1]))
 
 
-def test_candidates_own_the_same_parameters_under_the_same_names():
-    block = plain_block()
+@pytest.mark.parametrize("nested", [True, False])
+def test_candidates_own_the_same_parameters_under_the_same_names(nested):
+    block = plain_block(nested=nested)
     assert list(fused_copy(block).state_dict()) == list(block.state_dict())
 
 
@@ -148,8 +159,9 @@ def test_biases_before_a_batch_norm_get_a_zero_gradient():
     assert not fused.candidates[1].outer.bias.grad.any()
 
 
-def test_bfloat16_products_stay_near():
-    block = plain_block(TABLE_1, 64)
+@pytest.mark.parametrize("nested", [True, False])
+def test_bfloat16_products_stay_near(nested):
+    block = plain_block(TABLE_1, 64, nested=nested)
     fused = fused_copy(block, torch.float32)
     expected = run(block, inputs("normal", 64))
     with torch.autocast("cpu", torch.bfloat16):
@@ -177,6 +189,8 @@ def test_what_is_merged():
     assert kinds(INTERACTIONS) == {"other": [0, 1, 2, 3], "mlp": [4, 5], "skip": [6]}
     assert kinds(SMALL, 129) == {"gate": [0], "other": [1, 2, 3, 4], "skip": [5]}
     assert kinds(SMALL, batch_norm=False) == {"other": [0, 1, 2, 3, 4], "skip": [5]}
+    assert kinds(SMALL, nested=True) == kinds(SMALL)
+    assert kinds(SMALL, 129, nested=True) == kinds(SMALL, 129)
     assert kinds(SMALL, dropout=0.1, generator=torch.Generator()) == {"other": [0, 3, 4], "mlp": [1, 2], "skip": [5]}
 
 

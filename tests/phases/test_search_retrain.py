@@ -156,9 +156,10 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("after", [0, 1, 2])
-def test_a_search_stopped_after_any_epoch_resumes_to_the_same_bits(config, tmp_path, after):
-    whole = search(config("space.dropout=0.2"), out=tmp_path / "whole")
+@pytest.mark.parametrize(("after", "widths"), [(0, "full"), (1, "full"), (2, "full"), (1, "nested")])
+def test_a_search_stopped_after_any_epoch_resumes_to_the_same_bits(config, tmp_path, after, widths):
+    changed = config("space.dropout=0.2", f"space.widths={widths}", "space.expert=[mlp(8), mlp(4), conv1d(3), skip]")
+    whole = search(changed, out=tmp_path / "whole")
 
     class Stopper:
         def say(self, text):
@@ -169,8 +170,8 @@ def test_a_search_stopped_after_any_epoch_resumes_to_the_same_bits(config, tmp_p
                 raise Stop
 
     with pytest.raises(Stop):
-        search(config("space.dropout=0.2"), out=tmp_path / "cut", reporter=Stopper())
-    resumed = search(config("space.dropout=0.2"), out=tmp_path / "cut", resume=True)
+        search(changed, out=tmp_path / "cut", reporter=Stopper())
+    resumed = search(changed, out=tmp_path / "cut", resume=True)
     assert resumed.architecture == whole.architecture
     for file in ("architecture.json", "metrics.jsonl"):
         assert (tmp_path / "cut/search" / file).read_bytes() == (tmp_path / "whole/search" / file).read_bytes()

@@ -115,6 +115,33 @@ def test_a_search_step_reads_no_scalar_back(tables, monkeypatch):
     assert syncs.count == 1, "the counter counts"
 
 
+def test_nested_widths_search_another_net_and_retrain_the_same_kind(dataset, tmp_path):
+    losses = {}
+    for widths in ("full", "nested"):
+        searched(dataset, tmp_path / widths, f"space.widths={widths}", "space.expert=[mlp(8), mlp(4), gate, skip]")
+        losses[widths] = RunDir(tmp_path / widths).search.read_metrics()[-1]["loss"]["total"]
+    assert losses["full"] != losses["nested"] and max(losses.values()) < 1
+    assert train(retrain_plan(tmp_path / "nested")).validation.loss < 1
+
+
+@pytest.mark.parametrize("frozen_part", ["alpha", "weights"])
+def test_nested_units_stay_in_the_alpha_step_and_move_in_the_weight_step(frozen_part):
+    schema = small_schema()
+    net = build_supernet(small_space(widths="nested"), schema)
+    darts = Darts(net, schema, DartsSettings())
+    darts.begin_epoch(0)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    step = darts._weight_step if frozen_part == "alpha" else darts._alpha_step
+    step(random_batch(schema))
+    moved = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
+    if frozen_part == "weights":
+        assert moved == {name for name in before if name.endswith(".alpha")}
+    else:
+        shared = "sharing.experts.0.operations.0.candidates.2."  # mlp(8) holds mlp(4)'s units
+        assert {f"{shared}inner.weight", f"{shared}outer.weight", f"{shared}inner_norm.running_var"} < moved
+        assert not any(name.endswith(".alpha") for name in moved)
+
+
 def test_dropout_of_the_space_reaches_search_and_retrain(dataset, tmp_path):
     searched(dataset, tmp_path / "run", "space.dropout=0.5")
     searched(dataset, tmp_path / "plain")

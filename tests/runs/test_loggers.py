@@ -69,12 +69,13 @@ def test_an_epoch_without_validation_is_told_as_it_is():
 
 def test_loggers_get_every_line_and_how_the_phase_ended(memory, tmp_path):
     sinks = Sinks(["memory"], print)
-    with sinks.of(PhaseDir(tmp_path), about=ABOUT, tasks=2, first=1):
+    with sinks.of(PhaseDir(tmp_path), about=ABOUT, tasks=2):
         sinks.log(line(1))
         sinks.log(line(2))
     [made] = memory
     assert [epoch for epoch, _ in made.lines] == [1, 2] and made.first == 1 and made.state == "done" and made.about == ABOUT
     with pytest.raises(KeyboardInterrupt), sinks.of(PhaseDir(tmp_path), about=ABOUT, tasks=2):
+        sinks.log(line())
         raise KeyboardInterrupt
     assert memory[1].state == "failed"
 
@@ -107,9 +108,9 @@ def test_tensorboard_reads_back_what_was_logged(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     folder = PhaseDir(tmp_path / "run" / "search")
-    for first, epochs in ((0, (0, 1, 2)), (2, (2, 3))):  # stopped after epoch 2 was logged, resumed from it
+    for epochs in ((0, 1, 2), (2, 3)):  # stopped after epoch 2 was logged, resumed from it
         sinks = Sinks(["tensorboard"], pytest.fail)
-        with sinks.of(folder, about=ABOUT, tasks=2, first=first):
+        with sinks.of(folder, about=ABOUT, tasks=2):
             for epoch in epochs:
                 sinks.log(line(epoch))
     reader = EventAccumulator(str(folder.path / "tensorboard"))
@@ -124,9 +125,9 @@ def test_mlflow_s_client_reads_back_what_was_logged(tmp_path):
     from mlflow.tracking import MlflowClient
 
     search, retrain = PhaseDir(tmp_path / "it's" / "search"), PhaseDir(tmp_path / "it's" / "retrain" / "selected-s0")
-    for folder, first, epochs in ((search, 0, (0, 1)), (search, 2, (2,)), (retrain, 0, (0,))):
+    for folder, epochs in ((search, (0, 1)), (search, (2,)), (retrain, (0,))):
         sinks = Sinks(["mlflow"], pytest.fail)
-        with sinks.of(folder, about=ABOUT, tasks=2, first=first):
+        with sinks.of(folder, about=ABOUT, tasks=2):
             for epoch in epochs:
                 sinks.log(line(epoch))
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")

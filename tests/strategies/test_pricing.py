@@ -30,8 +30,9 @@ def pricing_of(net, schema, **limits):
     return Pricing(net, schema, sharing="selected", settings={}, limits=Limits(**limits))
 
 
-def test_prices_add_up_to_what_the_derived_model_costs():
-    m = material(space=small_space(chosen_experts=2))
+@pytest.mark.parametrize("widths", ["full", "nested"])
+def test_prices_add_up_to_what_the_derived_model_costs(widths):
+    m = material(space=small_space(chosen_experts=2, widths=widths))
     net = m.make_supernet()
     pricing = pricing_of(net, m.schema)
     for seed in range(8):
