@@ -168,12 +168,28 @@ def _open_csv(path: Path, readings: Mapping[str, Reading], csv: Csv) -> Iterator
     try:
         with input_stream(path) as stream:
             yield from pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=options)
-    except pa.ArrowInvalid as error:
+    except pa.ArrowInvalid as fault:
+        error = _counted(path, csv, options, fault)
         if found := _WRONG_VALUE.search(str(error)):
             row = f", row {int(found['row']) - (not csv.columns)}" if found["row"] else ""
             where = f"{path}{row}, column '{names[int(found['column'])]}'"
             raise DataError(where, "must be a number", repr(found["value"][:80]), "mend the value, or leave it empty") from error
-        raise
+        raise error from fault
+
+
+def _counted(path: Path, csv: Csv, options: pyarrow.csv.ConvertOptions, fault: pa.ArrowInvalid) -> pa.ArrowInvalid:
+    """A fault with its row: Arrow counts rows on one thread only, so where it did not, the file is read again up to the fault."""
+    if "Row #" in str(fault):
+        return fault
+    read, parse = _csv_options(csv)
+    read.use_threads = False
+    try:
+        with input_stream(path) as stream:
+            for _ in pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=options):
+                continue
+    except pa.ArrowInvalid as again:
+        return again
+    return fault
 
 
 def open_table(path: Path, csv: Csv) -> Iterator[pa.RecordBatch]:
