@@ -149,6 +149,7 @@ def column_names(path: Path, csv: Csv) -> list[str]:
         if csv.columns:
             return list(csv.columns)
         read, parse = _csv_options(csv)
+        read.use_threads = False  # a fault in the first block then tells its row
         with input_stream(path) as head:
             return list(pyarrow.csv.open_csv(head, read_options=read, parse_options=parse).schema.names)
     except (pa.ArrowException, OSError, EOFError) as error:
