@@ -58,6 +58,11 @@ class SearchSection(Strict):
     beta_lr: float = Field(1e-3, gt=0, description="Adam rate of beta.")
     beta_decay: float = Field(3e-4, ge=0, description="L2 decay of beta.")
     jsd_weight: float = Field(1.0, ge=0, description="w_JSD at the end of warm-up, linear to 0; 0 is the ablation w/o AUX.")
+    gradient_conflict: bool = Field(True, description="Record the cosines between the tasks' gradients, on one batch per epoch.")
+    hessian: bool = Field(False, description="Record the dominant Hessian eigenvalue over alpha, on one batch per epoch.")
+    on_collapse: Literal["warn", "stop", "rollback"] = Field("warn", description="What follows a collapse; rollback: best epoch before.")
+    collapse_skip: float = Field(0.5, gt=0, le=1, description="Collapsed: skip leads in more than this share of the experts' blocks.")
+    collapse_growth: float = Field(4 / 3, gt=1, description="Collapsed: eigenvalue, mean of 3 epochs, grew by more than this factor.")
     cost_weight: float = Field(0.0, ge=0, description="Weight of the expected cost, relative to equal alphas, in alpha's loss.")
     cost_of: Literal["flops", "parameters"] = Field("flops", description="Which cost cost_weight weighs.")
     max_flops: int | None = Field(None, ge=1, description="Hard limit on the derived model's FLOPs per row.")
@@ -77,6 +82,8 @@ class SearchSection(Strict):
         if self.selection == "perturbation" and (self.max_flops or self.max_params or self.strategy not in PERTURBED):
             rule = f"perturbation needs a strategy among {', '.join(PERTURBED)}, and no hard limits"
             raise ConfigError("search.selection", rule, self.strategy, "leave one of them out")
+        if self.hessian and self.strategy not in PERTURBED:
+            raise ConfigError("search.hessian", f"needs a strategy among {', '.join(PERTURBED)}", self.strategy, "leave it out")
         if self.budget_samples is not None and self.budget_run is not None:
             raise ConfigError("search.budget_run", "must not be given with search.budget_samples", self.budget_run, "leave one of them out")
         legal = sorted(kind for kind, signature in SHARING.items() if signature.in_supernet)

@@ -23,12 +23,12 @@ def run(
     """
     from automtl import files
     from automtl.errors import ConfigError
-    from automtl.report.load import load_run
+    from automtl.report.load import load_runs
     from automtl.report.page import report
 
     if output is not None and output.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(output, "must end in .html", repr(output.suffix))
-    views = [_with_parts(load_run(path)) for path in dict.fromkeys(runs)]
+    views = [_with_parts(view) for view in load_runs(runs)]
     path = output or views[0].path / "report.html"
     files.write_text(path, report(views))
     say(f"wrote {path}")

@@ -1,16 +1,27 @@
 """`automtl retrain`: train an architecture, searched or hand-made."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from automtl.cli.console import ConsoleReporter, print_json, say, table
 from automtl.cli.options import AsJson, ConfigFile, DataDir, Device, FastDevRun, Out, Sets, Threads, seed_list
+from automtl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from automtl.phases.retrain import RetrainResult
 
 
 def run(
-    source: Annotated[str, typer.Argument(help="A searched run's folder, an architecture file, or a hand-made model's name.")],
+    source: Annotated[
+        str | None, typer.Argument(help="A searched run's folder, an architecture file, or a hand-made model's name.", show_default=False)
+    ] = None,
     data: Annotated[str | None, typer.Option("--data", help="The data set; a searched run knows its own.", show_default=False)] = None,
+    from_run: Annotated[
+        Path | None, typer.Option("--from", help="An older retrain: keep its embeddings, let its vocabularies grow.", show_default=False)
+    ] = None,
     sharing: Annotated[str | None, typer.Option("--sharing", help="Plug in another sharing kind.", show_default="its own")] = None,
     config: ConfigFile = None,
     sets: Sets = None,
@@ -26,6 +37,7 @@ def run(
 
     Examples: automtl retrain runs/census_income-automtl_small-1 --seeds 0..2
     and: automtl retrain mmoe --data census_income
+    and, each day: automtl retrain --from runs/monday --data tuesday.yaml --out runs/tuesday
     """
     from automtl.phases.retrain import retrain
     from automtl.phases.retrain_plan import plan_retrain
@@ -35,13 +47,25 @@ def run(
         "runtime": {"device": device, "threads": threads, "fast_dev_run": fast_dev_run or None},
     }
     numbers = seed_list(seeds)
+    carry = None
+    if from_run is not None:
+        source, data, carry = _grown(source, data, from_run, data_dir)
+    if source is None:
+        raise ConfigError("retrain", "must be told what to train", "nothing", "name a run, an architecture, or --from an older retrain")
     plan = plan_retrain(source, data=data, sharing=sharing, config_file=config, sets=sets or (), flags=flags, out=out)
     results = []
     with ConsoleReporter() as reporter:
         for seed in numbers:
             say(f"training {plan.label} on {plan.config.data.source}, seed {seed}, into {plan.run.path}")
             seeded = plan.config.model_copy(update={"seed": seed})
-            results.append(retrain(plan.architecture, seeded, run=plan.run, label=plan.label, reporter=reporter))
+            results.append(retrain(plan.architecture, seeded, run=plan.run, label=plan.label, reporter=reporter, carry=carry))
+    _show(results, as_json)
+    if not as_json:
+        say(f"next: automtl evaluate {plan.run.path}")
+
+
+def _show(results: "Sequence[RetrainResult]", as_json: bool) -> None:
+    """Each model's validation metrics."""
     if as_json:
         print_json(
             [
@@ -61,7 +85,16 @@ def run(
         for r in results
     ]
     table("validation rows, best epoch (test rows untouched)", ("model", *names, "MTL-Loss", "best epoch"), rows)
-    say(f"next: automtl evaluate {plan.run.path}")
+
+
+def _grown(source: str | None, data: str | None, from_run: Path, data_dir: Path | None) -> tuple[str, str, Any]:
+    """Architecture, data and the weights to carry over from an older retrain."""
+    from automtl.phases.grow import older
+
+    if data is None:
+        raise ConfigError("--data", "must name the new rows' data set", "none", "for example --data tuesday.yaml")
+    before = older(from_run, data, data_dir=data_dir)
+    return source or before.architecture, str(before.data), before.carry
 
 
 def _auc(metrics: dict[str, float | None]) -> str:

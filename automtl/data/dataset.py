@@ -132,6 +132,7 @@ class DatasetConfig(Strict):
     split: Split = Split()
     group: Name | None = Setting(None, description="The column whose groups GAUC averages over, such as the user.")
     keep: tuple[Name, ...] = Setting((), description="Columns kept beside the rows, to slice metrics by; no features.")
+    vocabularies_from: Name | None = Setting(None, description="Folder of a prepared store whose ids stay as they are; new ones follow.")
     outcome_columns: tuple[Name, ...] = Setting((), description="Columns known only after the fact: never features.")
     allow_leak: tuple[Name, ...] = Setting((), description="Columns that may be features although a check takes them for a leak.")
 
@@ -180,7 +181,8 @@ class DatasetConfig(Strict):
         placed = {role: tuple(_place(pattern, folder) for pattern in files) for role, files in self.files.roles().items()}
         joins = tuple(join.model_copy(update={"file": tuple(_place(p, folder) for p in join.file)}) for join in self.joins)
         features = tuple(_placed_feature(feature, folder) for feature in self.features)
-        return self.model_copy(update={"files": SourceFiles(**placed), "joins": joins, "features": features})
+        older = {"vocabularies_from": _place(self.vocabularies_from, folder)} if self.vocabularies_from else {}
+        return self.model_copy(update={"files": SourceFiles(**placed), "joins": joins, "features": features, **older})
 
     @property
     def kept(self) -> tuple[str, ...]:

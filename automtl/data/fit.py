@@ -1,6 +1,7 @@
 """What is learnt from the rows: vocabularies, scalers and label statistics of the TRAINING split, counts and hashes of all."""
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +24,11 @@ class Fit:
     Args:
         config: the data set.
         float_text: the categorical columns that hold floats.
+        known: per field, the words of an older vocabulary to grow from.
     """
 
-    def __init__(self, config: DatasetConfig, float_text: tuple[str, ...]) -> None:
+    def __init__(self, config: DatasetConfig, float_text: tuple[str, ...], known: Mapping[str, pa.Array]) -> None:
+        self._known = known
         self._config, self._float_text = config, float_text
         self._ids = [f for f in config.features if not isinstance(f, Numeric)]
         self._numbers = [f for f in config.features if isinstance(f, Numeric)]
@@ -90,7 +93,8 @@ class Fit:
 
     def result(self, config_hash: str) -> tuple[Schema, dict[str, pa.Table]]:
         """The schema, but for the unknown ids, which encoding counts; and the vocabulary (word, count) of each field that owns one."""
-        vocabularies = {f.name: self._words[f.name].result(f.min_count) for f in self._ids if f.name in self._words}
+        own = [f for f in self._ids if f.name in self._words]
+        vocabularies = {f.name: self._words[f.name].result(f.min_count, self._known.get(f.name)) for f in own}
         owners = {f.name: f for f in self._ids}
         ids = [self._id_field(f, owners[f.share_embedding or f.name], vocabularies) for f in sorted(self._ids, key=rank)]
         fields = [*ids, *(field for feature in self._numbers for field in self._number_fields(feature))]

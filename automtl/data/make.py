@@ -6,6 +6,7 @@ over the spool for vocabularies and statistics of the training split; pass 3 enc
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from automtl.data.rows import RowReader
 from automtl.data.schema import Schema
 from automtl.data.sources import Source
 from automtl.data.split import ALPHA, Rule, split_rule
+from automtl.data.store import Store
 from automtl.data.vectors import write_vectors
 from automtl.data.writing import write_rows
 from automtl.files import StagedFolder, write_json
@@ -58,7 +60,7 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     if digester.float_text.names:
         say(f"float columns read as categorical text (1.0 -> 1): {', '.join(digester.float_text.names)}")
     say("counting words and fitting scalers on the training rows")
-    fit = Fit(config, digester.float_text.names)
+    fit = Fit(config, digester.float_text.names, _older_words(config))
     for batch in ahead(_unspool(folder)):
         fit.add(batch, _parts(rule, batch))
     fit.check_rows()
@@ -76,6 +78,15 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     write_json(folder / "schema.json", made.result(schema).model_dump(mode="json"))
     folder.discard(SPOOL)
     return fit.summary()
+
+
+def _older_words(config: DatasetConfig) -> dict[str, pa.Array]:
+    """The words of the store that vocabularies grow from, per field that it and this data set have."""
+    if config.vocabularies_from is None:
+        return {}
+    older = Store.open(Path(config.vocabularies_from))
+    mine = {feature.name for feature in config.features}
+    return {name: older.vocabulary(name)["word"].combine_chunks() for name in older.schema.owners if name in mine}
 
 
 def list_lengths(config: DatasetConfig) -> dict[str, tuple[int | None, bool]]:

@@ -60,7 +60,7 @@ class Fingerprints:
             return {"bytes": before[0], "sha256": noted[3]}
         found = fingerprint(path)
         self._notes.pop(name, None)
-        if _stamp(path) == before and time.time_ns() - before[1] > RACY_NS:
+        if _stamp(path) == before and before[2] and time.time_ns() - before[1] > RACY_NS:
             self._notes[name], self._new = [*before, found["sha256"]], True
         return found
 
@@ -71,9 +71,10 @@ class Fingerprints:
             self._new = False
 
 
-def _stamp(path: Path) -> list[int]:
+def _stamp(path: Path) -> list[Any]:
+    """What an unchanged file keeps; a last part of 0 or "" means that there is no telling."""
     try:
         found = path.stat()
     except OSError as error:
         raise EnvironmentFault(path, "must be readable", error.strerror or error) from error
-    return [found.st_size, found.st_mtime_ns, found.st_ino]
+    return [found.st_size, found.st_mtime_ns, getattr(found, "version", found.st_ino)]

@@ -17,6 +17,7 @@ import pyarrow as pa
 from automtl.data.dataset import Csv
 from automtl.data.hashing import hash_words, share
 from automtl.data.leakage import FOLDS, MIN_ROWS, one_feature_auc
+from automtl.data.remote import input_stream
 from automtl.data.sources import PARQUET, open_table
 from automtl.data.words import as_text
 from automtl.errors import DataError
@@ -95,7 +96,7 @@ def sniff(path: Path) -> Csv:
         DataError: the file cannot be read, or is empty.
     """
     try:
-        with pa.input_stream(str(path), compression="detect") as stream:
+        with input_stream(path) as stream:
             head = stream.read(HEAD_BYTES).decode("utf-8", errors="replace")
     except (pa.ArrowException, OSError) as error:
         raise DataError(path, "must be readable", error) from error

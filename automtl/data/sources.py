@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from automtl.data.dataset import Csv, DatasetConfig
 from automtl.data.features import Numeric
 from automtl.data.lists import list_text
+from automtl.data.remote import MARK, expand, input_stream, opened
 from automtl.data.words import TEXT, as_text
 from automtl.errors import DataError
 from automtl.strict import nearest
@@ -57,7 +58,8 @@ def find_sources(config: DatasetConfig) -> tuple[Source, ...]:
     """
     main = [Source(role, path) for role, patterns in config.files.roles().items() for path in _found(patterns, f"files.{role}")]
     vectors = [path for f in config.features if not isinstance(f, Numeric) for path in (f.pretrained, f.words) if path]
-    return (*main, *side_sources(config), *(Source("vectors", path) for path in _found(vectors, "pretrained")))
+    older = [Source("older", Path(config.vocabularies_from) / "manifest.json")] if config.vocabularies_from else []
+    return (*main, *side_sources(config), *(Source("vectors", path) for path in _found(vectors, "pretrained")), *older)
 
 
 def side_sources(config: DatasetConfig) -> tuple[Source, ...]:
@@ -88,7 +90,9 @@ def _found(patterns: Sequence[str], where: str) -> list[Path]:
 
 def _resolve(pattern: str, where: str) -> list[Path]:
     path = Path(pattern)
-    if path.is_dir():
+    if MARK in pattern:
+        found = expand(pattern, TABULAR)
+    elif path.is_dir():
         found = [child for child in path.iterdir() if child.name.endswith(TABULAR)]
     else:
         found = [path] if path.is_file() else [match for match in map(Path, glob.glob(pattern)) if match.is_file()]
@@ -126,7 +130,7 @@ def _open(path: Path, readings: Mapping[str, Reading], csv: Csv) -> Iterator[pa.
 
 
 def _open_parquet(path: Path, readings: Mapping[str, Reading]) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(opened(path)) as file:
         check_columns(path, file.schema_arrow.names, readings)
         yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(readings))
 
@@ -139,13 +143,14 @@ def column_names(path: Path, csv: Csv) -> list[str]:
     """
     try:
         if path.suffix in PARQUET:
-            return list(pq.read_schema(path).names)
+            return list(pq.read_schema(opened(path)).names)
         if path.stat().st_size == 0:
             raise DataError(path, "must have rows", "an empty file", "restore it")
         if csv.columns:
             return list(csv.columns)
         read, parse = _csv_options(csv)
-        with pa.input_stream(str(path), compression="detect") as head:
+        read.use_threads = False  # a fault in the first block then tells its row
+        with input_stream(path) as head:
             return list(pyarrow.csv.open_csv(head, read_options=read, parse_options=parse).schema.names)
     except (pa.ArrowException, OSError, EOFError) as error:
         raise DataError(path, "must be a readable table", _plain(error), "mend the file; is the delimiter right?") from error
@@ -162,14 +167,30 @@ def _open_csv(path: Path, readings: Mapping[str, Reading], csv: Csv) -> Iterator
     types = {name: TYPES[reading] for name, reading in readings.items() if reading != "time"}
     options = pyarrow.csv.ConvertOptions(include_columns=list(readings), column_types=types, strings_can_be_null=False)
     try:
-        with pa.input_stream(str(path), compression="detect") as stream:
+        with input_stream(path) as stream:
             yield from pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=options)
-    except pa.ArrowInvalid as error:
+    except pa.ArrowInvalid as fault:
+        error = _counted(path, csv, options, fault)
         if found := _WRONG_VALUE.search(str(error)):
             row = f", row {int(found['row']) - (not csv.columns)}" if found["row"] else ""
             where = f"{path}{row}, column '{names[int(found['column'])]}'"
             raise DataError(where, "must be a number", repr(found["value"][:80]), "mend the value, or leave it empty") from error
-        raise
+        raise error from fault
+
+
+def _counted(path: Path, csv: Csv, options: pyarrow.csv.ConvertOptions, fault: pa.ArrowInvalid) -> pa.ArrowInvalid:
+    """A fault with its row: Arrow counts rows on one thread only, so where it did not, the file is read again up to the fault."""
+    if "Row #" in str(fault):
+        return fault
+    read, parse = _csv_options(csv)
+    read.use_threads = False
+    try:
+        with input_stream(path) as stream:
+            for _ in pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=options):
+                continue
+    except pa.ArrowInvalid as again:
+        return again
+    return fault
 
 
 def open_table(path: Path, csv: Csv) -> Iterator[pa.RecordBatch]:
@@ -180,13 +201,13 @@ def open_table(path: Path, csv: Csv) -> Iterator[pa.RecordBatch]:
     """
     try:
         if path.suffix in PARQUET:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(opened(path)) as file:
                 yield from file.iter_batches(batch_size=BATCH_ROWS)
             return
         if path.stat().st_size == 0:
             raise DataError(path, "must have rows", "an empty file", "restore it")
         read, parse = _csv_options(csv)
-        with pa.input_stream(str(path), compression="detect") as stream:
+        with input_stream(path) as stream:
             yield from pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse)
     except (pa.ArrowException, OSError, EOFError) as error:
         raise DataError(path, "must be a readable table", _plain(error), "mend the file; is the delimiter right?") from error

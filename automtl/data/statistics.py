@@ -112,8 +112,17 @@ class Vocabulary:
         self._pending, self._pending_rows, self._compact_rows = [table], table.num_rows, table.num_rows
         return table
 
-    def result(self, min_count: int) -> pa.Table:
-        """Words seen often enough, the most frequent first, equal ones by text: word i has id i + 1."""
+    def result(self, min_count: int, known: pa.Array | None = None) -> pa.Table:
+        """Words seen often enough, the most frequent first, equal ones by text: word i has id i + 1.
+
+        Args:
+            min_count: how often is often enough.
+            known: words of an older vocabulary, which stay first and in their order whether they are seen or not.
+        """
         table = self._compact()
         kept = table.filter(pc.and_(pc.greater_equal(table["count"], min_count), pc.not_equal(table["word"], "")))
-        return kept.sort_by([("count", "descending"), ("word", "ascending")]).combine_chunks()
+        if known is None:
+            return kept.sort_by([("count", "descending"), ("word", "ascending")]).combine_chunks()
+        fresh = kept.filter(pc.invert(pc.is_in(kept["word"], value_set=known))).sort_by([("count", "descending"), ("word", "ascending")])
+        counts = pc.fill_null(pc.take(table["count"], pc.index_in(known, value_set=table["word"])), 0)
+        return pa.concat_tables([pa.table({"word": known, "count": counts}), fresh]).combine_chunks()

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from automtl.data.batches import Inputs
 from automtl.data.schema import Schema
 from automtl.nn.embedding import InputLayer
+from automtl.nn.layers import frozen_statistics
 
 _ROWS = 4
 
@@ -55,7 +56,7 @@ def flops_by_module(net: nn.Module, schema: Schema) -> dict[str, int]:
     training = net.training
     net.eval()
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), frozen_statistics(net), FlopCounterMode(display=False) as counter:
             net(inputs)
     finally:
         net.train(training)

@@ -58,6 +58,13 @@ class Supernet(MultiTaskNet):
         assert len(found) == len(self.alphas) and all(b.alpha is a for b, a in zip(found, self.alphas.values(), strict=True))
         return dict(zip(self.alphas, found, strict=True))
 
+    def mix_all(self) -> None:
+        """Every block mixes all its candidates by softmax(alpha) again, every task all experts."""
+        for block in self.choice_blocks():
+            block.path = block.shares = None
+        if hasattr(self.sharing, "mask"):
+            setattr(self.sharing, "mask", None)  # noqa: B010 - a tensor or nothing, unlike what nn.Module declares
+
     def set_auxiliary_skip(self, strength: float) -> None:
         """Set lambda_t, the weight of the auxiliary skip, on every choice block (DARTS-, Chu et al. 2020)."""
         for block in self.choice_blocks():

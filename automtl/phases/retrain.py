@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from automtl.models.derived import IndependentNets, build_model
 from automtl.models.skeleton import MultiTaskNet
 from automtl.phases.records import append_epoch, close_failed, holding, open_phase, training_losses
 from automtl.phases.session import Reporter, Session, open_session
+from automtl.report.results import SelfShowing
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
@@ -30,7 +32,7 @@ from automtl.training.optim import clip_grad_norm, parameter_groups
 
 
 @dataclass(frozen=True)
-class RetrainResult:
+class RetrainResult(SelfShowing):
     """One retrained model.
 
     Args:
@@ -44,6 +46,13 @@ class RetrainResult:
     architecture: Architecture
     validation: Evaluation
     best_epochs: tuple[int, ...]
+
+    @property
+    def home(self) -> Path:
+        return self.folder.path.parent.parent
+
+    def headline(self) -> str:
+        return f"{self.folder.path.name}: validation MTL-Loss {self.validation.loss:.5f}"
 
 
 def retrain(

@@ -10,10 +10,12 @@ from automtl.config import RunConfig
 from automtl.errors import ArtifactError, ConfigError
 from automtl.models.cost import cost
 from automtl.models.supernet import build_supernet
+from automtl.phases.collapse import Watch
 from automtl.phases.records import append_epoch, close_failed, holding, open_phase, training_losses
 from automtl.phases.search_material import make_material
 from automtl.phases.search_tables import alpha_table, beta_table
 from automtl.phases.session import Reporter, Session, open_session
+from automtl.report.results import SelfShowing
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir, find_phase
@@ -27,7 +29,7 @@ from automtl.training.loop import RunningLosses
 
 
 @dataclass(frozen=True)
-class SearchResult:
+class SearchResult(SelfShowing):
     """What a search found.
 
     Args:
@@ -41,6 +43,13 @@ class SearchResult:
     architecture: Architecture
     state: str
     epochs: int
+
+    @property
+    def home(self) -> Path:
+        return self.run
+
+    def headline(self) -> str:
+        return f"search {self.state} after {self.epochs} epochs: {self.run}"
 
 
 def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | None = None, resume: bool = False) -> SearchResult:
@@ -103,6 +112,7 @@ class SearchPhase:
         self.generator = session.noise()
         self.strategy: Strategy = STRATEGIES[session.config.search.strategy](make_material(session, space, self.generator))
         self.history: list[dict[str, Any]] = []
+        self.watch = Watch.of(session.config.search)
         self._before, self._started = 0.0, time.monotonic()
 
     def run(self, *, resume: bool = False) -> SearchResult:
@@ -122,6 +132,9 @@ class SearchPhase:
                     state = "time_limited"
                     break
                 done = epoch + 1
+                if self.watch.fired(self.history):
+                    manifest.update(collapse=self._collapsed(epoch))
+                    break
         except BaseException as error:
             close_failed(manifest, error)
             raise
@@ -144,17 +157,29 @@ class SearchPhase:
         self._record(epoch, running)
         return True
 
+    def _collapsed(self, epoch: int) -> dict[str, Any]:
+        """Go back to the best epoch where that is asked for and there is one; what happened, for the manifest."""
+        told = {"epoch": epoch, "reason": self.watch.reason(self.history), "action": self.watch.action}
+        best = self.folder.checkpoint("best")
+        if self.watch.action == "rollback" and best.exists():
+            told["back_to_epoch"] = self._restore(checkpoint.load(best))
+        return told
+
     def _record(self, epoch: int, running: RunningLosses) -> None:
         """The epoch's line in metrics.jsonl, its alphas and betas, and a checkpoint."""
         losses, validation = training_losses(running, self.session.schema.tasks, epoch), self._validation()
         record = self.strategy.record()
         choices = record.pop("choices")
-        self.history.append({"epoch": epoch, "choices": choices, "expert_usage": record["expert_usage"]})
+        judged = validation and validation["loss"]
+        kept = {name: record.get(name) for name in ("expert_usage", "skip_chosen", "eigenvalue")}
+        self.history.append({"epoch": epoch, "choices": choices, "validation_loss": judged, **kept})
+        if reason := self.watch.reason(self.history):
+            record["collapse"] = reason
+            self.session.reporter.say(f"epoch {epoch + 1}: the search may have collapsed: {reason}")
         append_epoch(self.folder, self.session, {"epoch": epoch, "loss": losses, "validation": validation, **record})
         files.write_table(self.folder.alphas, alpha_table(self.history))
         files.write_table(self.folder.betas, beta_table(self.history))
         self._save(epoch)
-        judged = validation and validation["loss"]
         figures = {"train loss": losses["total"], "validation MTL-Loss": judged, "mean alpha entropy": record["entropy"]}
         told = ", ".join(f"{name} {value:.5f}" for name, value in figures.items() if value is not None)
         self.session.reporter.say(f"epoch {epoch + 1}/{self.strategy.epochs}: {told}")
@@ -185,6 +210,8 @@ class SearchPhase:
             "spent": self._spent(),
         }
         checkpoint.save(self.folder.checkpoint("last"), state)
+        if self.watch.keeps(self.history):
+            checkpoint.save(self.folder.checkpoint("best"), state)
 
     def _resume(self) -> tuple[int, Manifest]:
         """Go back to the last checkpoint; lines written after it are cut."""
@@ -196,14 +223,19 @@ class SearchPhase:
             files.cut_lines(self.folder.metrics, 0)
             return 0, manifest
         state = checkpoint.load(self.folder.checkpoint("last"))
-        if self.strategy.supernet is not None:
-            self.strategy.supernet.load_state_dict(state["net"])
-        self.strategy.load_state_dict(state["strategy"])
-        self.generator.set_state(state["noise"])
+        self._restore(state)
         self.history, self._before = state["history"], state["spent"]["seconds"]
         files.cut_lines(self.folder.metrics, state["metric_lines"])
         manifest.update(state="running", end=None)
         return state["epoch"] + 1, manifest
+
+    def _restore(self, state: dict[str, Any]) -> int:
+        """Network, strategy and noise as a checkpoint has them; its epoch."""
+        if self.strategy.supernet is not None:
+            self.strategy.supernet.load_state_dict(state["net"])
+        self.strategy.load_state_dict(state["strategy"])
+        self.generator.set_state(state["noise"])
+        return int(state["epoch"])
 
     def _derive(self, state: str, epochs: int) -> Architecture:
         schema, config = self.session.schema, self.session.config
@@ -216,5 +248,7 @@ class SearchPhase:
 
     def _write_cost(self) -> None:
         net = self.strategy.supernet
+        if net is not None:
+            net.mix_all()
         whole = {} if net is None else {"supernet": asdict(cost(net, self.session.schema))}
         files.write_json(self.folder.cost, {**self._spent(), "strategy": self.session.config.search.strategy, **whole})

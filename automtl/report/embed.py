@@ -17,7 +17,7 @@ from automtl.report.text import clean, short
 _VARIABLES = {INK: "ink", SOFT: "soft", FAINT: "faint", LINE: "line", PAPER: "paper", **{c: f"t{i}" for i, c in enumerate(TASKS)}}
 _TEXT: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "automtl", "svg.image_inline": True}
 _PROLOGUE = re.compile(r"\A.*?(?=<svg)|<metadata>.*?</metadata>|<style type=\"text/css\">.*?</style>|<!--.*?-->", re.DOTALL)
-_TAG = re.compile(r"<[^>]*>")
+_TAG, _BETWEEN = re.compile(r"<[^>]*>"), re.compile(r">\s+<")
 _SIZE = re.compile(r'<svg [^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"[^>]*>')
 
 
@@ -34,13 +34,14 @@ def embed(figure: Figure, ident: str, label: str) -> Markup:
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     svg = _PROLOGUE.sub("", sink.getvalue())
-    svg = _TAG.sub(lambda tag: _themed(tag[0], ident), svg)
+    svg = _BETWEEN.sub("><", _TAG.sub(lambda tag: _themed(tag[0], ident), svg))
     # matplotlib writes points; the page thinks in pixels
     return Markup(_SIZE.sub(lambda m: _opening(float(m[1]), float(m[2]), label), svg, count=1).strip())  # noqa: S704 - matplotlib escapes text
 
 
 def _themed(tag: str, ident: str) -> str:
-    """A tag with its names made unique, its colours and letters those of the page."""
+    """A tag with its names made unique, its colours and letters those of the page, its lengths to a hundredth of a point."""
+    tag = re.sub(r"(\.\d\d)\d+", r"\1", tag)
     tag = re.sub(r'\bid="', f'id="{ident}-', tag)
     tag = re.sub(r'(url\(#|href="#)', rf"\g<1>{ident}-", tag)
     tag = re.sub(r": (#[0-9a-f]{6})", lambda m: f": var(--{_VARIABLES[m[1]]})" if m[1] in _VARIABLES else m[0], tag)

@@ -98,8 +98,10 @@ def idle_experts(architecture: Architecture, graph: nx.DiGraph) -> list[int]:
 
 
 def subtitle(architecture: Architecture, parts: Mapping[str, Part]) -> str:
-    """One line under the title: sharing, widths, totals."""
-    words = [f"sharing: {architecture.sharing.kind}"]
+    """One line under the title: where it was found, sharing, widths, totals."""
+    dataset = architecture.provenance.get("dataset")
+    words = [f"found on {dataset}"] if isinstance(dataset, str) else []
+    words.append(f"sharing: {architecture.sharing.kind}")
     words += [f"{key} {value}" for key, value in architecture.sharing.settings.items()]
     words.append(f"embedding width {architecture.embedding_dim}")
     if parts:

@@ -5,7 +5,7 @@ A report must open whatever state a run is in, so a file that is absent or torn 
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -102,6 +102,21 @@ class RunView:
         return [phase for phase in self.phases if not phase.is_search]
 
 
+def load_runs(paths: Sequence[Path]) -> list[RunView]:
+    """Read runs, each once, under names that tell them apart: the folder's, or the path where several folders share one.
+
+    Raises:
+        ArtifactError: there is no such folder, or no phase in it.
+    """
+    views = [load_run(path) for path in dict.fromkeys(paths)]
+    shared = {view.name for view in views if sum(other.name == view.name for other in views) > 1}
+    return [_renamed(view, str(view.path)) if view.name in shared else view for view in views]
+
+
+def _renamed(view: RunView, name: str) -> RunView:
+    return replace(view, name=name, phases=[replace(phase, run=name) for phase in view.phases])
+
+
 def load_run(path: Path) -> RunView:
     """Read a run's folder, or one phase folder, as far as it can be read.
 
@@ -109,7 +124,7 @@ def load_run(path: Path) -> RunView:
         ArtifactError: there is no such folder, or no phase in it.
     """
     if (path / "manifest.json").exists():
-        run = path.parent if path.name == "search" else path.parent.parent
+        run = path.resolve().parent if path.name == "search" else path.resolve().parent.parent
         return RunView(path, run.name, [load_phase(PhaseDir(path), run.name)])
     run_dir = RunDir(path)
     found = ([run_dir.search] if run_dir.search.manifest.exists() else []) + run_dir.retrains()

@@ -12,7 +12,7 @@ from automtl.report.embed import embed, fill
 from automtl.report.facts import block_name
 from automtl.report.load import PhaseView, RunView
 
-_MOST_BLOCKS = 72
+_MOST_BLOCKS, _MOST_CHARTS = 72, 240
 
 
 def _searches(runs: Sequence[RunView]) -> list[PhaseView]:
@@ -21,12 +21,13 @@ def _searches(runs: Sequence[RunView]) -> list[PhaseView]:
 
 def alphas_panel(runs: Sequence[RunView]) -> Markup | None:
     """softmax(alpha) of each choice block over epochs, in small."""
-    groups = []
-    for number, phase in enumerate(_searches(runs)):
+    groups, searches = [], _searches(runs)
+    most = max(min(_MOST_BLOCKS, _MOST_CHARTS // max(len(searches), 1)), 1)
+    for number, phase in enumerate(searches):
         if phase.alphas.empty:
             continue
         blocks = list(dict.fromkeys(phase.alphas.block))
-        charts = [_choice(phase.alphas[phase.alphas.block == b], b, f"alphas-{number}-{i}") for i, b in enumerate(blocks[:_MOST_BLOCKS])]
+        charts = [_choice(phase.alphas[phase.alphas.block == b], b, f"alphas-{number}-{i}") for i, b in enumerate(blocks[:most])]
         groups.append({"title": phase.run if len(runs) > 1 else "", "charts": charts, "left_out": len(blocks) - len(charts)})
     return fill("alphas.html", groups=groups) if groups else None
 

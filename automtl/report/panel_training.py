@@ -9,9 +9,8 @@ from markupsafe import Markup
 from automtl.report.charts import Line, calibration, curves, heat
 from automtl.report.embed import embed, fill
 from automtl.report.load import PhaseView, RunView
-from automtl.report.tables import models
+from automtl.report.tables import headline, models
 
-_HEADLINES = ("auc", "rmse", "accuracy", "logloss")
 _MOST_MODELS = 24
 
 
@@ -30,7 +29,8 @@ def curves_panel(runs: Sequence[RunView]) -> Markup | None:
 def _charts(phases: Sequence[PhaseView], ident: str, *, several: bool) -> list[Markup]:
     """Training loss, validation loss, then a chart per task."""
     tasks = list(dict.fromkeys(name for phase in phases for line in phase.lines for name in _validation(line)))
-    kinds = [("training loss", lambda line: line["loss"].get("total")), ("validation MTL-Loss", lambda line: line["validation"]["loss"])]
+    kinds: list[tuple[str, Any]] = [("training loss", lambda line: line["loss"].get("total"))]
+    kinds.append(("validation MTL-Loss", lambda line: (line.get("validation") or {}).get("loss")))
     for task in tasks:
         metric = _metric(phases, task)
         kinds.append((f"{task}: {metric.replace('auc', 'AUC')} on validation rows", _reader(task, metric)))
@@ -43,13 +43,11 @@ def _charts(phases: Sequence[PhaseView], ident: str, *, several: bool) -> list[M
 
 
 def _validation(line: Mapping[str, Any]) -> Mapping[str, Any]:
-    held = line.get("validation", {}).get("tasks", {})
-    return held if isinstance(held, dict) else {}
+    return (line.get("validation") or {}).get("tasks") or {}
 
 
 def _metric(phases: Sequence[PhaseView], task: str) -> str:
-    held = {name for phase in phases for line in phase.lines for name in _validation(line).get(task, {})}
-    return next((name for name in _HEADLINES if name in held), "loss")
+    return headline(name for phase in phases for line in phase.lines for name in _validation(line).get(task, {}))
 
 
 def _reader(task: str, metric: str) -> Any:

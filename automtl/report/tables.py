@@ -1,7 +1,7 @@
 """Figures of trained models: one per run and label, over its seeds, with intervals, as plain data and as a data frame."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
@@ -101,8 +101,14 @@ class Model:
     def headline(self, task: str) -> tuple[str, Estimate | None]:
         """The metric of a task that people look at first."""
         metrics = self.metrics(task)
-        name = next((name for name in _HEADLINES if name in metrics), next(iter(metrics), "none"))
+        name = headline(metrics)
         return name, metrics.get(name)
+
+
+def headline(metrics: Iterable[str]) -> str:
+    """Which of a task's metrics people look at first."""
+    known = list(metrics)
+    return next((name for name in _HEADLINES if name in known), next(iter(known), "none"))
 
 
 def more_is_better(metric: str) -> bool:
@@ -155,3 +161,13 @@ def _row(model: Model) -> Iterator[tuple[str, Any]]:
     for name, estimate in [(LOSS, model.loss), *figures]:
         yield name, None if estimate is None else estimate.mean
         yield f"{name} sd", stdev(estimate.values) if estimate is not None and len(estimate.values) > 1 else None
+
+
+def supernet_row(run: RunView) -> pd.DataFrame:
+    """The same table with one row: the supernet on the validation rows after its last epoch; empty where there is none."""
+    lines = run.search.lines if run.search is not None else ()
+    judged = lines[-1].get("validation") if lines else None
+    if not judged:
+        return pd.DataFrame()
+    figures = {f"{task} {headline(metrics)}": metrics.get(headline(metrics)) for task, metrics in judged["tasks"].items()}
+    return pd.DataFrame([{"run": run.name, "model": "supernet", "seeds": 1, "rows": "validation", LOSS: judged["loss"], **figures}])

@@ -1,5 +1,6 @@
 """What a report says first, in sentences: who is best and whether that is shown, and what is not finished."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -55,7 +56,7 @@ def _compared(group: Sequence[Model]) -> list[Sentence]:
         if len(group) > 2:
             said.append(Sentence(f"It was picked as the best of {len(group)} by these very rows, which flatters it a little."))
     if rows == "validation":
-        where = " ".join(dict.fromkeys(str(phase.folder.parent.parent) for model in group for phase in model.phases))
+        where = shlex.join(dict.fromkeys(str(phase.folder.parent.parent) for model in group for phase in model.phases))
         text = "Validation rows chose the epoch too, so these figures flatter a little. Not all of these models have seen the test rows."
         said.append(Sentence(text, "note", f"automtl evaluate {where}"))
     return said + _test_reads(group)
@@ -67,8 +68,8 @@ def _seeds(model: Model) -> str:
 
 
 def _alone(model: Model) -> Sentence:
-    source = model.phases[0].data.get("source", "DATASET")
-    return Sentence("There is no other model to compare it with.", "note", f"automtl retrain shared_bottom --data {source}")
+    words = ["automtl", "retrain", "shared_bottom", "--data", str(model.phases[0].data.get("source", "DATASET"))]
+    return Sentence("There is no other model to compare it with.", "note", shlex.join(words))
 
 
 def _against(best: Model, second: Model) -> Sentence:
@@ -100,7 +101,7 @@ def _nothing_trained(runs: Sequence[RunView]) -> list[Sentence]:
     derived = [phase for phase in searches if phase.architecture is not None and phase.state in ("done", "time_limited")]
     if derived:
         text = "An architecture is derived and not trained yet, so there is nothing to judge."
-        return [Sentence(text, "main", f"automtl retrain {phase.folder.parent}") for phase in derived[:1]]
+        return [Sentence(text, "main", f"automtl retrain {shlex.quote(str(phase.folder.parent))}") for phase in derived[:1]]
     return [Sentence("No model is trained yet, so there is nothing to judge.", "main")]
 
 
@@ -108,7 +109,8 @@ def phase_state(phase: PhaseView) -> list[Sentence]:
     """What a reader must know of a phase's end; nothing for one that is done."""
     name = f"{phase.run}: {phase.name}"
     done, planned = len({line["epoch"] for line in phase.lines}), phase.manifest.get("planned_epochs", "?")
-    again = f"automtl search {phase.data.get('source', 'DATASET')} --out {phase.folder.parent} --resume" if phase.is_search else ""
+    words = ["automtl", "search", str(phase.data.get("source", "DATASET")), "--out", str(phase.folder.parent), "--resume"]
+    again = shlex.join(words) if phase.is_search else ""
     reached = f"after {done} of {planned} epochs"
     said = [Sentence(f"{name}: {remark}.", "warning") for remark in phase.remarks]
     if phase.state == "running":

@@ -15,6 +15,7 @@ from automtl.models.supernet import Supernet, frozen
 from automtl.nn.layers import frozen_statistics
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.derive import choice_weights, derive, entropy
+from automtl.strategies.monitor import alpha_figures
 from automtl.strategies.pricing import ExpectedCost, Limits, Pricing
 from automtl.training.lazy_adam import LazyAdam
 from automtl.training.losses import Losses, jsd_loss, multi_task_loss
@@ -182,6 +183,7 @@ class Darts:
             "block_entropy": entropies,
             "expert_usage": betas,
             "choices": choices,
+            **alpha_figures(choices),
         }
 
     def _softmax_beta(self) -> list[torch.Tensor]:

@@ -11,6 +11,7 @@ from automtl.data.batches import Batch
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.darts import Darts
 from automtl.strategies.genome import Genes, Genome
+from automtl.strategies.monitor import alpha_figures
 from automtl.strategies.protocol import Material, make_genes
 from automtl.strategies.score import score
 from automtl.strategies.supernet_search import SupernetSearch
@@ -97,7 +98,9 @@ class Evolution(SupernetSearch):
         """What the stepper tells, with the best path's choices, and the scores."""
         best = self.best()
         scores = {"scored": len(self._scored), "best_score": min((loss for _, loss in self._scored), default=None)}
-        return {**super().record(), **scores, "choices": self.genes.choices(best), "expert_usage": self.genes.usage(best)}
+        of_alpha = alpha_figures(self.genes.choices(best))  # alpha stays where it began and tells nothing
+        told = {name: value for name, value in super().record().items() if name not in of_alpha}
+        return {**told, **scores, "choices": self.genes.choices(best), "expert_usage": self.genes.usage(best)}
 
     def derive(self) -> Architecture:
         """The best scored."""

@@ -36,6 +36,8 @@ class Options:
         tournament: `evolution`, how many of them compete to be the parent.
         generations: `evolution`, how often as many children as the population are made.
         selection: how an architecture is read from a trained supernet.
+        gradient_conflict: record the cosines between the tasks' gradients, on one batch of alpha rows per epoch.
+        hessian: record the dominant eigenvalue over alpha, likewise.
     """
 
     second_order: bool = False
@@ -50,6 +52,8 @@ class Options:
     tournament: int = 6
     generations: int = 4
     selection: Literal["argmax", "perturbation"] = "argmax"
+    gradient_conflict: bool = True
+    hessian: bool = False
 
 
 @dataclass(frozen=True)

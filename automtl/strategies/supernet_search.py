@@ -9,6 +9,9 @@ from automtl.data.batches import Batch
 from automtl.models.supernet import Supernet
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.darts import Darts
+from automtl.strategies.derive import derive
+from automtl.strategies.monitor import gradient_conflict, hessian_eigenvalue
+from automtl.strategies.perturbation import perturbed
 from automtl.strategies.protocol import Material
 from automtl.training.loop import StepEvent, run_epoch
 from automtl.training.losses import Losses
@@ -52,12 +55,26 @@ class SupernetSearch:
         return self.supernet
 
     def record(self) -> dict[str, Any]:
-        """What the stepper tells, and what the sharing module does."""
-        return {**self.stepper.record(), "sharing": self.supernet.sharing.record()}
+        """What the stepper tells, what the sharing module does, and what is measured on one batch of alpha rows."""
+        told = {**self.stepper.record(), "sharing": self.supernet.sharing.record()}
+        m = self.material
+        if not m.options.gradient_conflict and not m.options.hessian:
+            return told
+        batch = next(m.scored.epoch(0)).to(m.device)
+        if m.options.gradient_conflict:
+            told["gradient_cosine"] = gradient_conflict(self.supernet, m.schema, batch)
+        if m.options.hessian:
+            told["eigenvalue"] = hessian_eigenvalue(self.supernet, m.schema, batch)
+        return told
 
     def derive(self) -> Architecture:
-        """The stepper's choice."""
-        return self.stepper.derive()
+        """The stepper's choice, or the one by perturbation."""
+        m = self.material
+        if m.options.selection == "argmax":
+            return self.stepper.derive()
+        best, rows = perturbed(self.supernet, m.scored, m.schema.tasks, device=m.device, seed=m.seed)
+        self.samples += rows
+        return derive(self.supernet, m.schema, sharing=m.settings.sharing, settings=m.settings.sharing_settings, best=best)
 
     def state_dict(self) -> dict[str, Any]:
         """The stepper's state and the rows read."""

@@ -37,7 +37,8 @@ def hypergradient(
     H (xi v), H the mixed second derivative of the train loss. `finite` takes H u for u = xi v as the difference of the train loss's
     alpha gradients at w + eps u and w - eps u over 2 eps, eps = scale / ||u||: DARTS' own step for scale 0.01, exact to second order
     in eps where the loss is smooth. Across a ReLU's kink it is not: over networks with ReLU a step of 0.01 can miss the term by half
-    and more; 1e-4 in float64 crosses few kinks. `exact` differentiates the gradient itself.
+    and more (on the two-block supernet of the tests, in float64: the term is off by 190% at 0.01, by 1.5e-7 at 1e-4, which crossed no
+    kink there). `exact` differentiates the gradient itself.
 
     Args:
         train_loss: the inner problem's loss, made anew at each call from the parameters as they stand; twice differentiable if exact.

@@ -131,6 +131,8 @@ FRESH = {
     "ranking-absent": (nothing, ["retrain", "mmoe", "--data", "data/tiny.yaml", "--set", "retrain.chosen_experts=2"], 2, ["needs an architecture whose experts a search ranked"]),
     "run-absent": (nothing, ["evaluate", "nowhere"], 2, ["nowhere: must be a run folder, got no such folder"]),
     "picture-ending": (nothing, ["show", "mmoe", "-o", "x.gif"], 2, ["x.gif"]),
+    "picture-kind": (nothing, ["show", "mmoe", "--what", "betas"], 2, ["architecture or alphas"]),
+    "report-ending": (nothing, ["report", "run", "-o", "x.pdf"], 2, ["x.pdf"]),
     "data-cannot-be-brought": (nothing, ["data", "get", "cenus"], 2, ["cenus"]),
     "option-unknown": (nothing, ["search", "--sedd", "3"], 2, ["--sedd"]),
 }  # fmt: skip

@@ -2,12 +2,14 @@
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from automtl.config import resolve
 from automtl.errors import ConfigError
 from automtl.phases.plan import plan_search
 from automtl.phases.search import search
+from automtl.runs.run_dir import RunDir
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.table import STRATEGIES
 from tests.phases.test_search_retrain import SMALL, retrain_plan, train
@@ -87,3 +89,50 @@ def test_a_plan_of_every_strategy(name, dataset):
 def test_settings_that_contradict_each_other_are_refused(sets, message, dataset):
     with pytest.raises(ConfigError, match=message):
         config(dataset, *sets)
+
+
+@pytest.mark.parametrize("action", ["warn", "stop", "rollback"])
+def test_what_follows_a_collapse(action, dataset, tmp_path):
+    """Experts of `skip` alone have collapsed by any measure; so has one whose rule fires after the first epoch."""
+    said = []
+
+    class Listener:
+        def say(self, text):
+            said.append(text)
+
+        def step(self, event, epochs):
+            pass
+
+    made = config(dataset, "search.epochs=3", f"search.on_collapse={action}", "space.expert=[skip]")
+    result = search(made, out=tmp_path / "run", reporter=Listener())
+    assert any("may have collapsed: skip leads in 100%" in line for line in said)
+    manifest = json.loads((tmp_path / "run/search/manifest.json").read_text())
+    lines = RunDir(tmp_path / "run").search.read_metrics()
+    assert result.epochs == len(lines) == (3 if action == "warn" else 1) and "skip leads" in lines[0]["collapse"]
+    assert ("collapse" in manifest) == (action != "warn")
+
+
+def test_a_rollback_derives_from_the_best_epoch_before(dataset, tmp_path, monkeypatch):
+    from automtl.strategies.monitor import CollapseRule
+
+    plain = search(config(dataset, "search.epochs=4"), out=tmp_path / "plain")
+    losses = [line["validation"]["loss"] for line in RunDir(tmp_path / "plain").search.read_metrics()]
+    monkeypatch.setattr(CollapseRule, "reason", lambda self, lines: "made to" if len(lines) == 4 else "")
+    search(config(dataset, "search.epochs=4", "search.on_collapse=rollback"), out=tmp_path / "back")
+    manifest = json.loads((tmp_path / "back/search/manifest.json").read_text())
+    best = min(range(3), key=losses.__getitem__)
+    assert manifest["collapse"] == {"epoch": 3, "reason": "made to", "action": "rollback", "back_to_epoch": best}
+    kept = Architecture.load(tmp_path / "back/search/architecture.json").choices
+    alphas = pq.read_table(RunDir(tmp_path / "plain").search.alphas).to_pandas()
+    of_best = alphas[alphas.epoch == best].set_index(["block", "operation"]).weight
+    assert kept["interaction.0"]["skip"] == pytest.approx(of_best["interaction.0", "skip"]) and plain.epochs == 4
+
+
+def test_perturbation_through_the_phase_and_where_it_is_refused(dataset, tmp_path):
+    found = search(config(dataset, "search.selection=perturbation"), out=tmp_path / "run").architecture
+    cost = json.loads((tmp_path / "run/search/cost.json").read_text())
+    search(config(dataset), out=tmp_path / "plain")
+    assert cost["samples"] > json.loads((tmp_path / "plain/search/cost.json").read_text())["samples"]
+    assert found.choices == Architecture.load(tmp_path / "plain/search/architecture.json").choices
+    with pytest.raises(ConfigError, match="perturbation needs a strategy among darts, snas"):
+        config(dataset, "search.selection=perturbation", "search.strategy=gdas")

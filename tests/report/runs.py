@@ -95,7 +95,9 @@ def write_retrain(run: Path, architecture: Architecture, *, seed=0, label="selec
     told = {"test_reads": int(test), "seed": seed, "sharing": label, **values}
     write_json(folder / "manifest.json", manifest("retrain", state, planned=50, **told))
     (folder / "config.yaml").write_text(f"seed: {seed}\nretrain:\n  epochs: 50\n")
-    lines = [{**epoch_line(e, names, rng), "part": names, "best": e == epochs - 2, "sharing": {}} for e in range(epochs)]
+    experts = [str(e) for e in range(len(architecture.experts))]
+    gates = {"levels": [{"experts": experts, "weights": {n: list(weights(rng, experts).values()) for n in names}}]}
+    lines = [{**epoch_line(e, names, rng), "part": names, "best": e == epochs - 2, "sharing": gates} for e in range(epochs)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     architecture.save(folder / "architecture.json")
     if state == "done":

@@ -12,9 +12,10 @@ from markupsafe import Markup
 
 from automtl.cli.report import run as report_command
 from automtl.errors import ArtifactError, ConfigError
-from automtl.report.load import load_run
+from automtl.report.load import load_run, load_runs
 from automtl.report.page import report
 from automtl.report.panels import PANELS, Panel
+from automtl.report.tables import models
 from tests.report.runs import write_run, write_search
 
 HOSTILE = "<script>alert(1)</script>"
@@ -60,7 +61,7 @@ def whole(tmp_path_factory):
 def test_every_panel_is_there_and_the_verdict_is_first(whole):
     page = Page(whole)
     sections = [a["id"] for tag, a in page.elements if tag == "section" and "panel" in (a.get("class") or "")]
-    assert sections == [p.id for p in PANELS if p.id != "gates"] and sections[0] == "verdict"
+    assert sections == [p.id for p in PANELS] and sections[0] == "verdict"
     assert "Best of 2 models on the test rows of clicks" in page.text
     assert "cannot be shown" not in page.text
 
@@ -152,6 +153,15 @@ def test_a_later_issue_adds_a_panel_in_one_line(tmp_path):
     empty = Panel("empty", "Empty", lambda runs: None)
     text = report([load_run(tmp_path / "run")], (mine, broken, empty))
     assert "<p>run &lt;b&gt;</p>" in text and "cannot be shown" in text and "Empty" not in text
+
+
+def test_runs_of_one_name_are_told_apart_and_a_phase_stands_alone(tmp_path):
+    runs = [write_run(tmp_path / place / "run", seeds=(seed,), seed=seed) for seed, place in enumerate("ab")]
+    views = load_runs([*runs, runs[0]])
+    assert [view.name for view in views] == [str(run) for run in runs]
+    assert [model.name for model in models(views)] and len(models(views)) == 2
+    [phase] = load_run(runs[0] / "retrain" / "selected-s0").phases
+    assert (phase.run, phase.name, phase.label, phase.seed) == ("run", "selected-s0", "selected", 0)
 
 
 def test_the_command_writes_beside_the_run_and_refuses_other_endings(tmp_path):

@@ -1,0 +1,35 @@
+"""`automtl rank`: does the supernet rank architectures as training them alone does."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from automtl.cli.console import ConsoleReporter, print_json, say, table
+from automtl.cli.options import AsJson, Device
+
+
+def run(
+    run: Annotated[Path, typer.Argument(help="A searched run's folder, with its last checkpoint.")],
+    samples: Annotated[int, typer.Option("--samples", help="Architectures sampled from the space.")] = 12,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Epochs of each brief training.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the samples and of their weights.")] = 0,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train sampled architectures briefly and compare their order with the supernet's, on alpha rows.
+
+    Example: automtl rank runs/census_income-automtl_small-1 --samples 12
+    """
+    from automtl.phases.rank import rank
+
+    with ConsoleReporter() as reporter:
+        found = rank(run, samples=samples, epochs=epochs, seed=seed, device=device or "auto", reporter=reporter)
+    if as_json:
+        print_json(asdict(found))
+        return
+    rows = [(str(i), f"{a:.5f}", f"{b:.5f}") for i, (a, b) in enumerate(zip(found.supernet, found.alone, strict=True))]
+    table("MTL-Loss on alpha rows", ("sample", "supernet", "alone"), rows)
+    span = "" if found.interval is None else f" (95% {found.interval[0]:+.2f} .. {found.interval[1]:+.2f})"
+    say("Kendall's tau " + ("undefined" if found.tau is None else f"{found.tau:+.2f}{span}") + f", top-1 regret {found.regret:.5f}")

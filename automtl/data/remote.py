@@ -1,0 +1,119 @@
+"""Files behind an address (s3://, gs://, hdfs://, https://, memory://) with the few methods of a `Path` that reading needs.
+
+Through fsspec (the extra `remote`), which also knows the file systems of pyarrow. Nothing is written to an address.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+
+from automtl.errors import DataError, EnvironmentFault
+
+MARK = "://"
+
+
+@dataclass(frozen=True, order=True)
+class RemoteFile:
+    """A file behind an address.
+
+    Args:
+        url: with its protocol.
+    """
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def name(self) -> str:
+        """The last part of the address."""
+        return PurePosixPath(self.url).name
+
+    @property
+    def suffix(self) -> str:
+        """The name's ending, dot included."""
+        return PurePosixPath(self.url).suffix
+
+    @property
+    def parent(self) -> str:
+        """The address without its last part."""
+        return self.url.rpartition("/")[0]
+
+    def with_suffix(self, suffix: str) -> "RemoteFile":
+        """The same address with another ending."""
+        return RemoteFile(self.url.removesuffix(self.suffix) + suffix)
+
+    def absolute(self) -> "RemoteFile":
+        """Itself: an address is never relative."""
+        return self
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        """The file's bytes.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        assert mode == "rb", "remote files are only read"
+        system, path = file_system(self.url)
+        opened: BinaryIO = system.open(path, "rb")
+        return opened
+
+    def stat(self) -> SimpleNamespace:
+        """Size, and what tells one version of the content from another (a hash of what the file system says of it)."""
+        system, path = file_system(self.url)
+        known = system.info(path)
+        version = [str(known.get(key, "")) for key in ("ETag", "etag", "mtime", "LastModified", "last_modified", "created", "md5Hash")]
+        return SimpleNamespace(st_size=int(known["size"]), st_mtime_ns=0, st_ino=0, version="|".join(version))
+
+
+def file_system(url: str) -> tuple[Any, str]:
+    """The file system of an address, and the path in it.
+
+    Raises:
+        EnvironmentFault: fsspec, or what it needs for the protocol, is not installed.
+        DataError: the protocol is unknown.
+    """
+    try:
+        from fsspec.core import url_to_fs
+
+        found: tuple[Any, str] = url_to_fs(url)
+        return found
+    except ImportError as error:
+        raise EnvironmentFault(url, "needs the extra `remote`", error, 'run `pip install "automtl[remote]"`') from error
+    except ValueError as error:
+        raise DataError(url, "must have a protocol that fsspec knows", error) from error
+
+
+def opened(path: Path | RemoteFile) -> Any:
+    """What pyarrow takes for a file: a local path itself, a stream of a remote one."""
+    return pa.PythonFile(path.open("rb"), mode="r") if isinstance(path, RemoteFile) else path
+
+
+def input_stream(path: Path | RemoteFile) -> Any:
+    """A stream of a file's bytes, unpacked where its name ends in .gz and the like."""
+    if not isinstance(path, RemoteFile):
+        return pa.input_stream(str(path), compression="detect")
+    return pa.input_stream(opened(path), compression="gzip" if path.suffix == ".gz" else None)
+
+
+def expand(url: str, endings: tuple[str, ...]) -> list[Path]:
+    """The files that an address, a pattern or a folder stands for.
+
+    Args:
+        url: with its protocol.
+        endings: of the files of a folder.
+    """
+    system, path = file_system(url)
+    protocol = url.partition(MARK)[0]
+    if any(sign in path for sign in "*?["):
+        names = system.glob(path)
+    elif system.isdir(path):
+        names = [name for name in system.ls(path, detail=False) if name.endswith(endings)]
+    else:
+        names = [path] if system.exists(path) else []
+    found = [RemoteFile(name if MARK in name else f"{protocol}{MARK}{name}") for name in names]
+    return cast(list[Any], found)  # all that the readers of tables ask of a Path, a RemoteFile has

@@ -1,0 +1,120 @@
+"""The rank phase: whether what a searched supernet says of architectures agrees with training them by themselves."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from automtl.config import RunConfig
+from automtl.errors import ArtifactError, ConfigError
+from automtl.phases.evaluate import session_of
+from automtl.phases.search_material import make_material
+from automtl.phases.session import Reporter, Silent
+from automtl.runs import checkpoint
+from automtl.runs.run_dir import PhaseDir, one_phase
+from automtl.strategies.genome import Genome
+from automtl.strategies.protocol import Material, make_genes
+from automtl.strategies.score import score
+from automtl.strategies.standalone import StandAlone
+from automtl.strict import build, load_yaml
+
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Supernet scores beside stand-alone scores, both losses on alpha rows.
+
+    Args:
+        supernet: per sample, the supernet's loss on its path.
+        alone: per sample, its own loss after a brief training.
+        tau: Kendall's tau-b; None where one side is constant.
+        interval: its 95% percentile-bootstrap interval over the samples.
+        regret: stand-alone loss of the supernet's first choice minus the best of all; 0 is perfect.
+        samples_read: rows trained on and scored.
+        architectures: what was sampled.
+    """
+
+    supernet: tuple[float, ...]
+    alone: tuple[float, ...]
+    tau: float | None
+    interval: tuple[float, float] | None
+    regret: float
+    samples_read: int
+    architectures: tuple[dict[str, Any], ...]
+
+
+def rank(
+    path: Path, *, samples: int = 12, epochs: int = 1, seed: int = 0, device: str = "auto", reporter: Reporter | None = None
+) -> Ranking:
+    """Sample architectures, score each on the supernet's shared weights and alone.
+
+    Args:
+        path: a searched run.
+        samples: how many architectures.
+        epochs: of each brief training, over the fit rows.
+        seed: of the draws and the fresh weights.
+        device: where to run.
+        reporter: told of every sample.
+
+    Raises:
+        ArtifactError: the run holds no supernet.
+        ConfigError: fewer than two samples.
+    """
+    if samples < 2:
+        raise ConfigError("--samples", "must be at least 2", samples)
+    folder, reporter = one_phase(path, "search"), reporter or Silent()
+    m = _material(folder, device, reporter)
+    net = m.make_supernet()
+    last = folder.checkpoint("last")
+    held = checkpoint.load(last)["net"] if last.exists() else None
+    if held is None:
+        raise ArtifactError(last, "must hold a trained supernet", "none", "rank a run of darts, snas, gdas or evolution, not cleaned")
+    net.load_state_dict(held)
+    genes, shared, alone, read = make_genes(m), [], [], 0
+    genomes = [genes.draw(np.random.default_rng([seed, i])) for i in range(samples)]
+    for number, genome in enumerate(genomes):
+        genes.set(net, genome)
+        shared.append(score(net, m.scored, m.schema.tasks, device=m.device, supernet=True))
+        loss, rows = _alone(m, genes.architecture, genome, epochs=epochs, seed=seed)
+        alone.append(loss)
+        read += rows + 2 * m.scored.num_rows
+        reporter.say(f"sample {number + 1}/{samples}: supernet {shared[-1]:.5f}, alone {loss:.5f}")
+    tau, interval = kendall(shared, alone)
+    told = tuple(genes.architecture(g).model_dump(mode="json", include={"interaction", "experts", "chosen"}) for g in genomes)
+    return Ranking(tuple(shared), tuple(alone), tau, interval, regret(shared, alone), read, told)
+
+
+def _material(folder: PhaseDir, device: str, reporter: Reporter) -> Material:
+    """What the search worked with."""
+    session = session_of(folder, device, reporter)
+    space = build(RunConfig, load_yaml(folder.config), folder.config).space
+    assert space is not None, "a search has a space"
+    return make_material(session, space, session.noise())
+
+
+def _alone(m: Material, architecture: Callable[[Genome], Any], genome: Genome, *, epochs: int, seed: int) -> tuple[float, int]:
+    """The loss of an architecture trained briefly by itself, and the rows it read."""
+    model = StandAlone(architecture(genome), m, seed=seed, lr=m.options.random_lr)
+    rows = sum(event.rows for event in model.train(m.fit.cycle(), epoch=0, steps=epochs * len(m.fit)))
+    return score(model.net, m.scored, m.schema.tasks, device=m.device, supernet=False), rows
+
+
+def kendall(one: Sequence[float], other: Sequence[float]) -> tuple[float | None, tuple[float, float] | None]:
+    """Kendall's tau-b and its 95% percentile-bootstrap interval (seeded); resamples with a constant side are left out."""
+    tau = float(stats.kendalltau(one, other).statistic)
+    if not np.isfinite(tau):
+        return None, None
+    a, b, rng = np.asarray(one), np.asarray(other), np.random.default_rng(0)
+    picks = [rng.integers(0, len(a), len(a)) for _ in range(_RESAMPLES)]
+    taus = [float(stats.kendalltau(a[p], b[p]).statistic) for p in picks if np.ptp(a[p]) > 0 and np.ptp(b[p]) > 0]
+    low, high = np.quantile(taus, [0.025, 0.975])
+    return tau, (float(low), float(high))
+
+
+def regret(supernet: Sequence[float], alone: Sequence[float]) -> float:
+    """Stand-alone loss of the supernet's favourite, minus the least stand-alone loss."""
+    return float(alone[int(np.argmin(supernet))] - min(alone))
