@@ -1,5 +1,6 @@
 """The `automtl` command."""
 
+import os
 import sys
 import traceback
 
@@ -28,6 +29,11 @@ app.command("predict")(predict.run)
 app.command("show")(show.run)
 app.command("report")(report.run)
 app.command("status")(status.run)
+
+
+# A thread of GNU OpenMP that waits spins on its processor for some milliseconds; where anything else runs beside, that made a search
+# step five times longer. It is read when torch is first imported, by a command; whoever has set it keeps it.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def main() -> None:
