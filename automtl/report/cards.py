@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import networkx as nx
 
-from automtl.report.facts import FIELDS, Choice, Part, choices_of, fields_lines, tower_line
+from automtl.report.facts import FIELDS, Choice, Part, choices_of, fields_lines, flat_width, tower_line
 from automtl.report.scene import Card, Label, Rect
 from automtl.report.text import LINE, clean, text_width, wrap
 from automtl.spaces.architecture import Architecture
@@ -95,7 +95,7 @@ class CardMaker:
         title = f"{count} field{'s' * (count != 1)}" if count else "fields"
         names = fields_lines(self.architecture, _MOST_FIELDS)
         fitted = [wrap(name, size=self.style.small, width=130.0, lines=1)[0] for name in names]
-        return [_Line(title, bold=True), *(_Line(name, soft=True) for name in fitted)]
+        return [_Line(title, bold=True), _Line(flat_width(self.architecture), soft=True), *(_Line(name, soft=True) for name in fitted)]
 
     def _tower(self, node: str) -> list["_Line"]:
         data = self.graph.nodes[node]

@@ -82,6 +82,15 @@ def fields_lines(architecture: Architecture, most: int) -> list[str]:
     return names if len(names) <= most else [*names[: most - 1], f"and {len(names) - most + 1} more"]
 
 
+def flat_width(architecture: Architecture) -> str:
+    """F vectors times their width d, and how wide they are together; numbers taken jointly are one vector."""
+    if architecture.fields is None:
+        return f"vectors of {architecture.embedding_dim}"
+    numbers = sum(field.kind == "numeric" for field in architecture.fields)
+    count = len(architecture.fields) - (max(numbers - 1, 0) if architecture.numeric == "joint" else 0)
+    return f"{count} × {architecture.embedding_dim} = {count * architecture.embedding_dim}"
+
+
 def tower_line(architecture: Architecture, task: int) -> str:
     """The widths of a task's tower and what comes out of it."""
     if architecture.tasks is None:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from automtl.report.cards import CardMaker
 from automtl.report.embed import fill
-from automtl.report.facts import FIELDS, Choice, block_name, fields_lines, tower_line
+from automtl.report.facts import FIELDS, Choice, block_name, fields_lines, flat_width, tower_line
 from automtl.report.layout import Drawing, lay_out
 from automtl.report.load import PhaseView, RunView
 from automtl.report.scene import Card, Label, Rect, Wire
@@ -110,7 +110,7 @@ def _node(drawing: Drawing, card: Card) -> Node:
 
 def _lines(architecture: Architecture, card: Card) -> list[str]:
     if card.node == FIELDS:
-        return [", ".join(fields_lines(architecture, 40))]
+        return [flat_width(architecture), ", ".join(fields_lines(architecture, 40))]
     return [tower_line(architecture, int(card.node.rpartition(".")[2]))] if card.kind == "tower" else []
 
 

@@ -86,7 +86,7 @@ def _gate_charts(phase: PhaseView, ident: str) -> list[Markup]:
     for i, level in enumerate(levels):
         names = [f"expert {name}" for name in level.get("experts", [])]
         columns = {str(unit): row for unit, row in level.get("weights", {}).items() if len(row) == len(names)}
-        if names and columns:
+        if len(names) > 1 and columns:
             title = f"level {i + 1}" if len(levels) > 1 else ""
             figure = heat(pd.DataFrame(columns, index=names), title=title)
             made.append(embed(figure, f"{ident}-{i}", f"mean gate weights, {title or 'one level'}"))

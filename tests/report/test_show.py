@@ -10,8 +10,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from automtl.errors import ConfigError
+from automtl.models.derived import build_model
 from automtl.report.colours import PAPER, SOFT, TASKS, chip_ink, chip_paper
-from automtl.report.facts import Part
+from automtl.report.facts import Part, flat_width
 from automtl.report.layers import drawable
 from automtl.report.layout import draw, lay_out
 from automtl.report.picture import paint, render
@@ -19,6 +20,7 @@ from automtl.spaces.architecture import Architecture, shipped_architectures
 from automtl.spaces.catalogue import SHARING
 from automtl.spaces.graph import to_graph
 from tests.report.architectures import searched, varied
+from tests.support import small_schema
 
 ARCHITECTURES = varied()
 
@@ -115,6 +117,14 @@ def test_shade_is_the_alpha_margin_and_port_figures_are_betas():
     weights = {entry.expert: entry.weight for entry in architecture.ranking[0]}
     assert {f"{weights[e]:.2f}" for e in architecture.chosen[0]} <= told
     assert {f"expert {e}" for e in architecture.chosen[0]} <= told
+
+
+def test_the_width_of_the_fields_is_that_of_the_network():
+    schema = small_schema(1)
+    for numeric in ("linear", "joint"):
+        bound = Architecture(numeric=numeric, experts=searched(1, 1).experts).bind(schema)
+        wide = build_model(bound, schema).projection.in_features
+        assert flat_width(bound) == f"{wide // 16} × 16 = {wide}"
 
 
 def test_costs_and_idle_experts_are_told():
