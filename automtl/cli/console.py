@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import re
+import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from automtl.training.loop import StepEvent
 
-_out = Console(highlight=False, soft_wrap=True)
+# in a file or a pipe there is no terminal to ask for its width, and 80 columns break names of tasks
+_WIDE = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
+_out = Console(highlight=False, soft_wrap=True, width=_WIDE)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 _PLAIN_EVERY_S = 30.0
 
