@@ -31,6 +31,16 @@ def fingerprint(path: Path) -> dict[str, int | str]:
         raise EnvironmentFault(path, "must be readable", error.strerror or error) from error
 
 
+def _noted(path: Path) -> dict[str, list[Any]]:
+    """What was noted; absent or damaged notes count as none, since they save time only."""
+    try:
+        held = read_json(path)
+    except ArtifactError:
+        return {}
+    entries = held.items() if isinstance(held, dict) else ()
+    return {name: note for name, note in entries if isinstance(note, list) and len(note) == 4}
+
+
 class Fingerprints:
     """Fingerprints noted in a folder.
 
@@ -40,12 +50,7 @@ class Fingerprints:
 
     def __init__(self, folder: Path) -> None:
         self._path, self._new = folder / NAME, False
-        self._notes: dict[str, list[Any]] = {}
-        try:
-            held = read_json(self._path)
-            self._notes = {str(k): list(v) for k, v in held.items() if len(v) == 4}
-        except (ArtifactError, AttributeError, TypeError):
-            pass  # the notes save time only
+        self._notes = _noted(self._path)
 
     def of(self, path: Path) -> dict[str, int | str]:
         """Size and SHA-256 of a file, from the notes where it is unchanged.
