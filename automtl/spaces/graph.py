@@ -1,5 +1,7 @@
 """An architecture as a networkx graph, for pictures and for path questions."""
 
+from collections.abc import Sequence
+
 import networkx as nx
 
 from automtl.spaces.architecture import Architecture
@@ -56,13 +58,19 @@ class _Joiner:
             for slot in fusion.slots:
                 self._add_expert(slot)
             if fusion.inputs > 1 and not (readers.count(fusion) == 1 and fusion in fed):
-                self.graph.add_node(_name(fusion), kind="gate", label=f"gate: {fusion.label(tasks)}", row=self._row(fusion) + 1)
+                self.graph.add_node(_name(fusion), kind="gate", label=f"gate: {self._fed(fusion, tasks)}", row=self._row(fusion) + 1)
                 self._lead(fusion, _name(fusion))
         top = self._row(self.wiring.fusions[-1]) + 2
         for t, name in enumerate(tasks):
             label = " - ".join([name, *map(str, self.architecture.towers)])
             self.graph.add_node(f"tower.{t}", kind="tower", label=label, task=name, row=top)
             self._join(fed[t], f"tower.{t}", t)
+
+    def _fed(self, fusion: Fusion, tasks: Sequence[str]) -> str:
+        """Whose gate it is: a task, a shared unit, or the expert of the next level that reads it."""
+        if fusion.owner != "pool":
+            return fusion.label(tasks)
+        return f"expert {expert_for(self.architecture, Slot(fusion.level + 1, 'pool', fusion.index))}"
 
     def _slots(self) -> list[Slot]:
         return list(dict.fromkeys(slot for fusion in self.wiring.fusions for slot in fusion.slots))
