@@ -64,6 +64,7 @@ class ConsoleReporter:
         self._live: Any = None
         self._task: Any = None
         self._last = self._start = time.monotonic()
+        self._begun, self._seen = 0, sys.maxsize  # steps done when the phase was first heard of, and when last
 
     def say(self, text: str) -> None:
         """A line for people."""
@@ -72,11 +73,14 @@ class ConsoleReporter:
     def step(self, event: "StepEvent", epochs: int) -> None:
         """Show how far the phase is, its rate and what is left at most."""
         done, total = event.epoch * event.steps + event.step + 1, epochs * event.steps
+        if done <= self._seen:  # the first of a phase, of the next seed, or of the next part
+            self._start, self._begun = time.monotonic(), done
+        self._seen = done
         if _err.is_terminal:
             self._bar(event, done, total)
-        elif time.monotonic() - self._last > _PLAIN_EVERY_S:
+        elif time.monotonic() - self._last > _PLAIN_EVERY_S and done > self._begun:
             self._last = time.monotonic()
-            left = (total - done) * (self._last - self._start) / done
+            left = (total - done) * (self._last - self._start) / (done - self._begun)
             say(f"  epoch {event.epoch + 1}, step {event.step + 1}/{event.steps}, at most {left:,.0f} s left")
 
     def _bar(self, event: "StepEvent", done: int, total: int) -> None:
