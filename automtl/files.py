@@ -50,21 +50,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         EnvironmentFault: the disk is full, or the folder cannot be written.
     """
-    path = Path(path)
-    with _machine_faults(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
+    with stream(path) as opened:
+        opened.write(data)
 
 
 @contextlib.contextmanager

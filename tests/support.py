@@ -9,6 +9,7 @@ import torch
 from automtl.data.batches import Batch, Inputs
 from automtl.data.schema import Field, Schema, Task
 from automtl.spaces.space import SearchSpace
+from automtl.training.loop import StepEvent
 
 
 def small_schema(num_tasks: int = 2, field_names: tuple[str, ...] = ("user", "item", "hour")) -> Schema:
@@ -64,3 +65,21 @@ def write_dataset(folder: Path, rows: int = 600, seed: int = 0, first_field: str
         "split: {kind: random, train: 0.7, validation: 0.1, test: 0.2}\n"
     )
     return yaml
+
+
+class Stop(Exception):
+    """What `Stopper` raises."""
+
+
+class Stopper:
+    """A reporter that interrupts a phase after a step."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        self.place = (epoch, step)
+
+    def say(self, text: str) -> None:
+        pass
+
+    def step(self, event: StepEvent, epochs: int) -> None:
+        if (event.epoch, event.step) == self.place:
+            raise Stop

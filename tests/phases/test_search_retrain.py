@@ -19,7 +19,7 @@ from automtl.phases.session import open_session
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
 from automtl.spaces.architecture import Architecture
-from tests.support import write_dataset
+from tests.support import Stop, Stopper, write_dataset
 
 SMALL = [
     "space.expert=[gate, mlp(4), conv1d(3), skip]",
@@ -152,25 +152,13 @@ def test_same_seed_twice_is_the_same_to_the_byte_and_another_seed_is_not(config,
     assert (tmp_path / "a/search/metrics.jsonl").read_bytes() != (tmp_path / "c/search/metrics.jsonl").read_bytes()
 
 
-class Stop(Exception):
-    pass
-
-
 @pytest.mark.parametrize(("after", "widths"), [(0, "full"), (1, "full"), (2, "full"), (1, "nested")])
 def test_a_search_stopped_after_any_epoch_resumes_to_the_same_bits(config, tmp_path, after, widths):
     changed = config("space.dropout=0.2", f"space.widths={widths}", "space.expert=[mlp(8), mlp(4), conv1d(3), skip]")
     whole = search(changed, out=tmp_path / "whole")
 
-    class Stopper:
-        def say(self, text):
-            pass
-
-        def step(self, event, epochs):
-            if event.epoch == after and event.step == 2:
-                raise Stop
-
     with pytest.raises(Stop):
-        search(changed, out=tmp_path / "cut", reporter=Stopper())
+        search(changed, out=tmp_path / "cut", reporter=Stopper(after, 2))
     resumed = search(changed, out=tmp_path / "cut", resume=True)
     assert resumed.architecture == whole.architecture
     for file in ("architecture.json", "metrics.jsonl"):

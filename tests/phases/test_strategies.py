@@ -13,7 +13,7 @@ from automtl.runs.run_dir import RunDir
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.table import STRATEGIES
 from tests.phases.test_search_retrain import SMALL, retrain_plan, train
-from tests.support import write_dataset
+from tests.support import Stop, Stopper, write_dataset
 
 FAST = [
     "search.draws=2",
@@ -35,19 +35,6 @@ def config(dataset, *sets):
     return resolve(source=str(dataset), space="automtl_small", sets=[*SMALL, *FAST, *sets], flags=flags)
 
 
-class Stop(Exception):
-    pass
-
-
-class Stopper:
-    def say(self, text):
-        pass
-
-    def step(self, event, epochs):
-        if event.epoch == 1 and event.step == 1:
-            raise Stop
-
-
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_artefacts_resume_and_retrain(name, dataset, tmp_path):
     made = config(dataset, f"search.strategy={name}", "space.dropout=0.1")
@@ -58,7 +45,7 @@ def test_artefacts_resume_and_retrain(name, dataset, tmp_path):
     assert cost["strategy"] == name and cost["seconds"] > 0 and (cost["samples"] > 0 or name == "random_sampling")
     if name != "random_sampling":
         with pytest.raises(Stop):
-            search(made, out=tmp_path / "cut", reporter=Stopper())
+            search(made, out=tmp_path / "cut", reporter=Stopper(1, 1))
         search(made, out=tmp_path / "cut", resume=True)
         for file in ("architecture.json", "metrics.jsonl"):
             assert (tmp_path / "cut/search" / file).read_bytes() == (tmp_path / "whole/search" / file).read_bytes()

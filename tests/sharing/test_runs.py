@@ -12,7 +12,7 @@ from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.search import search
 from automtl.runs import checkpoint
-from tests.support import write_dataset
+from tests.support import Stop, Stopper, write_dataset
 
 SMALL = [
     "space.expert=[mlp(4), conv1d(3), skip]",
@@ -48,21 +48,6 @@ def train(made):
     return retrain(made.architecture, made.config, run=made.run, label=made.label)
 
 
-class Stop(Exception):
-    pass
-
-
-class Stopper:
-    """Interrupts a search inside its second epoch."""
-
-    def say(self, text):
-        pass
-
-    def step(self, event, epochs):
-        if event.epoch == 1 and event.step == 1:
-            raise Stop
-
-
 @pytest.mark.parametrize(
     "sets",
     [
@@ -74,7 +59,7 @@ class Stopper:
 def test_a_search_with_another_kind_resumes_to_the_same_bits_and_retrains(dataset, tmp_path, sets):
     whole = search(config(dataset, *sets), out=tmp_path / "whole")
     with pytest.raises(Stop):
-        search(config(dataset, *sets), out=tmp_path / "cut", reporter=Stopper())
+        search(config(dataset, *sets), out=tmp_path / "cut", reporter=Stopper(1, 1))
     search(config(dataset, *sets), out=tmp_path / "cut", resume=True)
     for file in ("architecture.json", "metrics.jsonl"):
         assert (tmp_path / "cut/search" / file).read_bytes() == (tmp_path / "whole/search" / file).read_bytes()
