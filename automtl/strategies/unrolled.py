@@ -182,20 +182,13 @@ class Unrolled(Darts):
 
     @contextmanager
     def _ways(self) -> Iterator[None]:
-        """For autograd's second derivatives: unfused blocks, dense gradients of tables."""
-        if self.hvp == "finite":
-            yield
-            return
-        blocks, embeddings = list(self.net.choice_blocks()), [m for m in self.net.modules() if isinstance(m, nn.Embedding)]
-        fused, sparse = [b.fused for b in blocks], [e.sparse for e in embeddings]
+        """Fused blocks have no second derivatives: for exact products they are computed as the formula reads."""
+        blocks = list(self.net.choice_blocks()) if self.hvp == "exact" else []
+        before = [block.fused for block in blocks]
         try:
             for block in blocks:
                 block.fused = False
-            for embedding in embeddings:
-                embedding.sparse = False
             yield
         finally:
-            for block, was in zip(blocks, fused, strict=True):
+            for block, was in zip(blocks, before, strict=True):
                 block.fused = was
-            for embedding, was in zip(embeddings, sparse, strict=True):
-                embedding.sparse = was

@@ -56,9 +56,6 @@ def two_blocks(relu=True):
 def by_autograd(net, schema, unrolled, alpha_batch, fit_batch, *, through=True):
     """d L_val(w - xi1 grad_w L_train, beta - xi2 grad_beta (L_train + w_JSD L_JSD), alpha) / d alpha, as Eq. 4 reads."""
     twin = copy.deepcopy(net)
-    for module in twin.modules():
-        if isinstance(module, torch.nn.Embedding):
-            module.sparse = False
     for block in twin.choice_blocks():
         block.fused = False
     names = {id(p): name for name, p in twin.named_parameters()}
