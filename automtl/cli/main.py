@@ -1,6 +1,7 @@
 """The `automtl` command."""
 
 import os
+import shlex
 import sys
 import traceback
 
@@ -8,7 +9,7 @@ import typer
 
 from automtl.cli import compare, data, evaluate, predict, rank, report, retrain, runs, search, show, space, status
 from automtl.cli.console import error
-from automtl.errors import AutoMTLError
+from automtl.errors import AutoMTLError, Interrupted
 
 app = typer.Typer(
     name="automtl",
@@ -44,6 +45,9 @@ def main() -> None:
     except AutoMTLError as fault:
         error(str(fault))
         status = fault.exit_code
+    except Interrupted as stopped:
+        error(f"{stopped}; go on with: {_again(sys.argv[1:], stopped.folder)}")
+        status = 128 + stopped.signal
     except KeyboardInterrupt:
         error("interrupted; what was finished is kept")
         status = 130
@@ -61,6 +65,13 @@ def main() -> None:
             error(f"a fault of automtl itself: {type(fault).__name__}: {fault}")
             status = 1
     sys.exit(status)
+
+
+def _again(arguments: list[str], folder: str) -> str:
+    """The command that goes on with an interrupted one."""
+    named = any(word == "--out" or word.startswith("--out=") for word in arguments)
+    more = [*([] if named else ["--out", folder]), *([] if "--resume" in arguments else ["--resume"])]
+    return shlex.join(["automtl", *arguments, *more])
 
 
 def show_usage(fault: Exception) -> None:
