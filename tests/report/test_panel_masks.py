@@ -19,9 +19,9 @@ def test_masks_stand_under_the_names_of_their_fields(tmp_path):
     kinds = {"age": "numeric", "words": "multi", "pay": "numeric", "user": "categorical"}
     fields = tuple(FieldSignature(name=n, kind=k) for n, k in kinds.items())
     made = Architecture(tasks=(TaskSignature(name="click", kind="binary"),), fields=fields, experts=(Expert(blocks=("skip",)),))
-    for label, numeric, columns in (("linear", "linear", ["user", "words", "age", "pay"]), ("joint", "joint", ["user", "words", "numbers"])):
-        run = tmp_path / label
-        folder = write_retrain(run, made.evolve(numeric=numeric), label=label)
+    for numeric, columns in (("linear", ["user", "words", "age", "pay"]), ("joint", ["user", "words", "numbers"])):
+        run = tmp_path / numeric
+        folder = write_retrain(run, made.evolve(numeric=numeric))
         masks = {"click": [0.125] * len(columns), "shared": [0.5] * len(columns)}
         record(folder / "metrics.jsonl", {"cells_off": 0.5, "cells_off_by_level": [0.5], "field_masks": masks})
         page = masks_panel([load_run(run)])
