@@ -1,7 +1,6 @@
 """The `automtl` command."""
 
 import os
-import shlex
 import sys
 import traceback
 
@@ -46,7 +45,9 @@ def main() -> None:
         error(str(fault))
         status = fault.exit_code
     except Interrupted as stopped:
-        error(f"{stopped}; go on with: {_again(sys.argv[1:], stopped.folder)}")
+        from automtl.runs.manifest import again, command
+
+        error(f"{stopped}; go on with: {again(command(), stopped.folder)}")
         status = 128 + stopped.signal
     except KeyboardInterrupt:
         error("interrupted; what was finished is kept")
@@ -65,13 +66,6 @@ def main() -> None:
             error(f"a fault of automtl itself: {type(fault).__name__}: {fault}")
             status = 1
     sys.exit(status)
-
-
-def _again(arguments: list[str], folder: str) -> str:
-    """The command that goes on with an interrupted one."""
-    named = any(word == "--out" or word.startswith("--out=") for word in arguments)
-    more = [*([] if named else ["--out", folder]), *([] if "--resume" in arguments else ["--resume"])]
-    return shlex.join(["automtl", *arguments, *more])
 
 
 def show_usage(fault: Exception) -> None:

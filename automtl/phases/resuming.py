@@ -59,6 +59,7 @@ def reopen(folder: PhaseDir, session: Session) -> tuple[Manifest, dict[str, Any]
         files.clear_temporaries(place)
     _tell_other_machine(manifest, session)
     state = Slots(folder).load(session.reporter.say)
+    manifest.values.pop("error", None)
     files.cut_lines(folder.metrics, 0 if state is None else state["metric_lines"])
     manifest.update(state="running", end=None, resumed=[*manifest.values.get("resumed", []), now()])
     return manifest, state
