@@ -7,7 +7,8 @@ A task's logit is a random effect of each id of its fields plus the inner produc
 standard deviation 2, plus noise of deviation 0.5. 80,000 rows, 70% for training, 15% each for validation and test.
 
 Model: the shipped `mssm`, embedding width 8. Settings: Adam at 3e-3, batches of 256, 14 epochs without early stop, the best epoch by
-validation MTL-Loss kept, as ever. lambda_m of 0.3, 1, 3, 10, and `cells` off with lambda_m 0 and 0.3; seeds 400, 401, 402, each its own data.
+validation MTL-Loss kept, as ever. lambda_m of 0.3, 1, 3, 10, and `cells` off with lambda_m 0 and 0.3; seeds 400, 401, 402, each with
+data of its own.
 
 Choice, on validation rows only: of `cells` off the lambda_m of the higher AUC (mean of tasks and seeds); of MSSM the largest lambda_m
 where no task's AUC (mean of seeds) is more than .0025 under that of `cells` off; if there is none, the smallest.
