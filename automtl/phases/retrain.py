@@ -17,13 +17,15 @@ from automtl.errors import ArtifactError
 from automtl.models.cost import cost
 from automtl.models.derived import IndependentNets, build_model
 from automtl.models.skeleton import MultiTaskNet
-from automtl.phases.records import append_epoch, close_failed, holding, open_phase, training_losses
+from automtl.phases.records import append_epoch, charge_balancing, close_failed, holding, open_phase, training_losses
 from automtl.phases.session import Reporter, Session, open_session
 from automtl.report.results import SelfShowing
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
 from automtl.spaces.architecture import Architecture
+from automtl.training.balancers import make_balancer
+from automtl.training.balancing import BalancingSettings
 from automtl.training.early_stopping import EarlyStopping
 from automtl.training.evaluation import Evaluation, Predictions, evaluate, predict
 from automtl.training.loop import RunningLosses, run_epoch
@@ -94,6 +96,7 @@ class RetrainPhase:
         if session.config.runtime.compile:
             self.net.compile()
         self.samples, self._started = 0, time.monotonic()
+        self.balancing: dict[str, Any] = {}  # what it cost
 
     def run(self) -> RetrainResult:
         """Train every part and write the results."""
@@ -127,7 +130,8 @@ class RetrainPhase:
         )
 
     def _write_results(self, validation: Evaluation, best: tuple[int, ...]) -> None:
-        spent = {"seconds": time.monotonic() - self._started, "samples": self.samples}
+        spent: dict[str, Any] = {"seconds": time.monotonic() - self._started, "samples": self.samples}
+        spent |= {"balancing": self.balancing} if self.balancing else {}
         files.write_json(self.folder.cost, {**spent, "model": asdict(cost(self.net, self.session.schema))})
         files.write_json(self.folder.results, {"best_epochs": list(best), "validation": asdict(validation)})
 
@@ -142,6 +146,7 @@ class _Part:
         apart = [*net.sharing.optimizer_groups(), {"params": net.tables(), "weight_decay": 0.0}]
         groups = parameter_groups(net.parameters(), apart)
         self.optimizer = torch.optim.Adam(groups, lr=self.settings.lr, weight_decay=self.settings.weight_decay, fused=True)
+        self.balancer = make_balancer(BalancingSettings(**self.settings.balancing.given()), self.tasks, net)
         self.stopping = EarlyStopping("loss", patience=self.settings.patience)
         self.best: dict[str, torch.Tensor] = {}
 
@@ -168,8 +173,7 @@ class _Part:
         with self.phase.session.autocast():
             outputs = self.net(mine.inputs)
         losses = multi_task_loss(self.tasks, outputs, mine.labels, mine.weights)
-        extra = self.net.sharing.auxiliary_loss(outputs, mine.labels)
-        (losses.total if extra is None else losses.total + extra).backward()  # type: ignore[no-untyped-call]
+        self.balancer.backward(losses, self.net.sharing.auxiliary_loss(outputs, mine.labels))
         clip_grad_norm(list(self.net.parameters()), self.settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -195,6 +199,9 @@ class _Part:
             "validation": {"tasks": validation.tasks, "loss": validation.loss},
             "sharing": self.net.sharing.record(),
         }
+        if balancing := self.balancer.record():
+            line["balancing"] = balancing
+            charge_balancing(phase.balancing, line)
         improved = self.stopping.update(epoch, validation.loss)
         if improved:
             self.best = {name: value.detach().clone() for name, value in self.net.state_dict().items()}
