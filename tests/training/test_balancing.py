@@ -2,7 +2,6 @@
 
 import copy
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,13 +9,11 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import nn
 
-from automtl import config
 from automtl.data.schema import Task
-from automtl.errors import ConfigError, NumericalError
+from automtl.errors import NumericalError
 from automtl.models.derived import build_model
 from automtl.spaces.architecture import Architecture
-from automtl.training import balancers
-from automtl.training.balancers import METHODS, PLAIN, SURGERY, check_balancing, make_balancer
+from automtl.training.balancers import METHODS, PLAIN, make_balancer
 from automtl.training.balancing import BalancingSettings
 from automtl.training.losses import Losses, combine, multi_task_loss, task_weights
 from tests.support import random_batch, small_schema
@@ -284,17 +281,6 @@ def test_sample_weights_and_missing_rows_count_as_in_the_loss():
     assert torch.allclose(got, net.w.grad, rtol=1e-12)
 
 
-def test_shares_are_the_data_sets_or_the_settings_or_even():
-    net = Quadratics()
-    shares = {m: make_balancer(BalancingSettings(m), TASKS, net).shares for m in ("fixed", "equal", "pcgrad")}
-    assert shares == {"fixed": (0.25, 0.75), "equal": (0.5, 0.5), "pcgrad": (0.25, 0.75)}
-    made = make_balancer(BalancingSettings("fixed", weights={"click": 9.0}), TASKS, net)
-    assert made.shares == (0.75, 0.25)
-    losses = net.losses()
-    means = [p.item() for p in losses.parts]
-    assert made.loss(losses).item() == pytest.approx(0.75 * means[0] + 0.25 * means[1], rel=1e-12)
-
-
 def test_gradients_that_are_not_finite_are_said_to_be():
     for method in ("pcgrad", "gradnorm"):
         net, balancer = quadratics(method)
@@ -302,28 +288,3 @@ def test_gradients_that_are_not_finite_are_said_to_be():
             net.w.fill_(math.inf)
         with pytest.raises(NumericalError, match=f"balancing by {method}: the tasks' gradient.* must be finite"):
             balancer.backward(net.losses())
-
-
-def test_a_missing_extra_and_an_unknown_task_are_refused(monkeypatch):
-    monkeypatch.setattr(balancers, "find_spec", lambda module: None if module == "cvxpy" else SimpleNamespace())
-    with pytest.raises(ConfigError, match=r"cagrad needs its extra, got no package cvxpy; pip install 'automtl\[balancing\]'"):
-        check_balancing(BalancingSettings("cagrad"), ["click"])
-    check_balancing(BalancingSettings("pcgrad"), ["click"])
-    with pytest.raises(ConfigError, match="weights: must name the data set's tasks, got 'clik'; did you mean 'click'"):
-        check_balancing(BalancingSettings(weights={"clik": 1.0}), ["click"])
-
-
-def test_the_config_offers_what_there_is():
-    section = config.BalancingSection
-    assert section.model_fields["method"].annotation.__args__ == METHODS
-    assert sorted(section.model_fields) == sorted(BalancingSettings.__dataclass_fields__)
-    assert sorted(balancers.NEEDED) == sorted(SURGERY)
-    for name, methods in config._BALANCING.items():
-        default = getattr(BalancingSettings(), name)
-        value = {"click": 1.0} if name == "weights" else default
-        for method in METHODS:
-            if method in methods:
-                assert section(method=method, **{name: value}).given()[name] == value
-            else:
-                with pytest.raises(ValueError, match=f"balancing.{name}: belongs to method"):
-                    section(method=method, **{name: value})
