@@ -13,10 +13,12 @@ from automtl.data.batches import Batch
 from automtl.errors import NumericalError
 from automtl.models.derived import IndependentNets
 from automtl.models.skeleton import MultiTaskNet
-from automtl.phases.records import append_epoch, training_losses
+from automtl.phases.records import append_epoch, charge_balancing, training_losses
 from automtl.phases.session import Session
 from automtl.runs.run_dir import PhaseDir
 from automtl.sharing.base import Phase
+from automtl.training.balancers import make_balancer
+from automtl.training.balancing import BalancingSettings
 from automtl.training.early_stopping import EarlyStopping
 from automtl.training.evaluation import Evaluation, evaluate, predict
 from automtl.training.loop import RunningLosses, StepEvent, run_epoch
@@ -44,6 +46,7 @@ class Part:
 
     Attributes:
         best_epoch: the epoch whose weights the last phase ended with; counted from 0 over all phases.
+        balancing: what balancing cost.
     """
 
     def __init__(self, session: Session, folder: PhaseDir, net: MultiTaskNet, columns: list[int]) -> None:
@@ -54,6 +57,8 @@ class Part:
         self.batches = session.batches("train", batch_size=self.settings.batch_size, seed=session.seeds.fit)
         self.number, self.begun, self.epoch, self.step, self.best_epoch = 0, False, 0, 0, -1
         self.running = RunningLosses()
+        self.balancer = make_balancer(BalancingSettings(**self.settings.balancing.given()), self.tasks, net)
+        self.balancing: dict[str, Any] = {}
 
     def _length(self, phase: Phase) -> int:
         return self.settings.epochs if phase.epochs is None else phase.epochs
@@ -95,11 +100,12 @@ class Part:
 
     def state(self) -> dict[str, Any]:
         """All that going on from here needs beside the net's own state."""
-        plain = {"number": self.number, "begun": self.begun, "epoch": self.epoch, "step": self.step, "best_epoch": self.best_epoch}
+        plain: dict[str, Any] = {"number": self.number, "begun": self.begun, "epoch": self.epoch, "step": self.step, "best_epoch": self.best_epoch}
         if not self.begun:
             return plain
-        held = {"first": self.first, "start": self.start, "best": self.best, "running": self.running.state()}
-        return {**plain, **held, "optimizer": self.optimizer.state_dict(), "stopping": self.stopping.state()}
+        plain |= {"first": self.first, "start": self.start, "best": self.best, "balancing": self.balancing}
+        moving = {"optimizer": self.optimizer.state_dict(), "balancer": self.balancer.state_dict(), "stopping": self.stopping.state()}
+        return {**plain, **moving, "running": self.running.state()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a ``state()``; the net's own was loaded before."""
@@ -111,6 +117,8 @@ class Part:
         self.running.load(state["running"], self.session.device)
         self.optimizer, self.stopping = self._optimizer(), EarlyStopping("loss", patience=self.settings.patience)
         self.optimizer.load_state_dict(state["optimizer"])
+        self.balancer.load_state_dict(state["balancer"])
+        self.balancing = state["balancing"]
         self.stopping.load(state["stopping"])
 
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -134,8 +142,7 @@ class Part:
         with self.session.autocast():
             outputs = self.net(mine.inputs)
         losses = multi_task_loss(self.tasks, outputs, mine.labels, mine.weights)
-        extra = self.net.sharing.auxiliary_loss(outputs, mine.labels)
-        (losses.total if extra is None else losses.total + extra).backward()  # type: ignore[no-untyped-call]
+        self.balancer.backward(losses, self.net.sharing.auxiliary_loss(outputs, mine.labels))
         clip_grad_norm(list(self.net.parameters()), self.settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -166,6 +173,9 @@ class Part:
         if self.start is not None:
             line["start"], self.start = self.start, None
         line |= {"loss": losses, "validation": _plain(validation), "sharing": self.net.sharing.record(), "best": improved}
+        if balancing := self.balancer.record():
+            line["balancing"] = balancing
+            charge_balancing(self.balancing, line)
         append_epoch(self.folder, self.session, line)
         aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
         self.session.reporter.say(

@@ -167,7 +167,10 @@ class RetrainPhase:
         self._before, self.samples = state["spent"]["seconds"], state["spent"]["samples"]
 
     def _spent(self) -> dict[str, Any]:
-        return {"seconds": self._before + time.monotonic() - self._started, "samples": self.samples}
+        spent: dict[str, Any] = {"seconds": self._before + time.monotonic() - self._started, "samples": self.samples}
+        if balancing := self.parts[0].balancing:  # where there are several parts, none is balanced
+            spent["balancing"] = balancing
+        return spent
 
     def _write_results(self, validation: Evaluation, best: tuple[int, ...]) -> None:
         files.write_json(self.folder.cost, {**self._spent(), "model": asdict(cost(self.net, self.session.schema))})

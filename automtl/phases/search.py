@@ -11,9 +11,9 @@ from automtl.models.cost import cost
 from automtl.models.supernet import build_supernet
 from automtl.phases.collapse import Watch
 from automtl.phases.keeper import Keeper
-from automtl.phases.records import append_epoch, close_failed, holding, open_phase, training_losses
+from automtl.phases.records import append_epoch, charge_balancing, close_failed, holding, open_phase, training_losses
 from automtl.phases.resuming import own_settings, reopen
-from automtl.phases.search_material import make_material
+from automtl.phases.search_material import make_material, settings_of
 from automtl.phases.search_tables import alpha_table, beta_table
 from automtl.phases.session import Reporter, Session, open_session
 from automtl.report.results import SelfShowing
@@ -24,6 +24,7 @@ from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.protocol import Strategy
 from automtl.strategies.table import STRATEGIES
+from automtl.training.balancers import check_balancing
 from automtl.training.evaluation import evaluate, predict
 from automtl.training.loop import RunningLosses
 
@@ -71,6 +72,8 @@ def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | N
         run = RunDir(_begun(out))
     else:
         # everything that can be refused is refused before the folder appears
+        names = [task.name for task in session.schema.tasks]
+        check_balancing(settings_of(session).balancing, names, where="search.balancing")
         build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing, generator=session.noise())
         run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
         files.make_folder(run.search.path)
@@ -116,6 +119,7 @@ class SearchPhase:
         self.epoch, self.step, self.running = 0, 0, RunningLosses()
         self.history: list[dict[str, Any]] = []
         self._before, self._started = 0.0, time.monotonic()
+        self._balancing: dict[str, Any] = {}
 
     def run(self) -> SearchResult:
         """Search to the planned end, or to the time limit."""
@@ -177,10 +181,10 @@ class SearchPhase:
         told = {"epoch": self.epoch - 1, "reason": self.watch.reason(self.history), "action": self.watch.action}
         best = self.folder.checkpoint("best")
         if self.watch.action == "rollback" and best.exists():
-            before, samples = self._seconds(), self.strategy.samples
+            spent = self._spent()
             self._restore(checkpoint.load(best))
             told["back_to_epoch"] = self.epoch - 1
-            self._before, self.strategy.samples = before, samples  # what was spent stays spent
+            self._charge(spent)  # what was spent stays spent
         return told
 
     def _record(self) -> None:
@@ -188,6 +192,7 @@ class SearchPhase:
         epoch = self.epoch
         losses, validation = training_losses(self.running, self.session.schema.tasks, epoch), self._validation()
         record = self.strategy.record()
+        charge_balancing(self._balancing, record)
         choices = record.pop("choices")
         judged = validation and validation["loss"]
         kept = {name: record.get(name) for name in ("expert_usage", "skip_chosen", "eigenvalue")}
@@ -215,7 +220,8 @@ class SearchPhase:
         return self._before + time.monotonic() - self._started
 
     def _spent(self) -> dict[str, Any]:
-        return {"seconds": self._seconds(), "samples": self.strategy.samples}
+        balancing = {"balancing": self._balancing} if self._balancing else {}
+        return {"seconds": self._seconds(), "samples": self.strategy.samples, **balancing}
 
     def state(self) -> dict[str, Any]:
         """All that going on from here needs."""
@@ -239,7 +245,12 @@ class SearchPhase:
         self.generator.set_state(state["noise"])
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
         self.running.load(state["running"], self.session.device)
-        self._before, self._started = state["spent"]["seconds"], time.monotonic()
+        self._charge(state["spent"])
+
+    def _charge(self, spent: dict[str, Any]) -> None:
+        """Count on from what was spent."""
+        self._before, self._started = spent["seconds"], time.monotonic()
+        self.strategy.samples, self._balancing = spent["samples"], dict(spent.get("balancing", {}))
 
     def _derive(self, state: str, epochs: int) -> Architecture:
         schema, config = self.session.schema, self.session.config

@@ -109,15 +109,17 @@ def same_phase(one, two, ended=()):
     assert not [path for folder in (one, two) for path in folder.path.rglob(".*.tmp")]
 
 
+SEARCHES = [*(name for name in STRATEGIES if name != "random_sampling"), "second_order", "lazy_adam", "dselect_k", "balanced"]
 CUTS = {"darts": (1, 3, 4), "evolution": (2, 4), "random_search": (1, 5)}
 
 
-@pytest.mark.parametrize("name", [*(name for name in STRATEGIES if name != "random_sampling"), "second_order", "lazy_adam", "dselect_k"])
+@pytest.mark.parametrize("name", SEARCHES)
 def test_a_search_stopped_inside_an_epoch_goes_on_to_the_same_bits(name, dataset, tmp_path):
     extra = {
         "second_order": ["search.second_order=true"],
         "lazy_adam": ["search.embedding_optimizer=lazy_adam"],
         "dselect_k": ["search.sharing=dselect_k"],
+        "balanced": ["search.balancing.method=gradnorm"],
     }.get(name, [f"search.strategy={name}"])
     made = config(dataset, *extra)
     search(made, out=tmp_path / "whole")
@@ -129,17 +131,19 @@ def test_a_search_stopped_inside_an_epoch_goes_on_to_the_same_bits(name, dataset
         same_phase(tmp_path / "whole/search", out / "search", ["last"])
 
 
-@pytest.mark.parametrize("kind", ["mmoe", "single_task", "gumbel", "snr_trans"])
+@pytest.mark.parametrize("kind", ["mmoe", "single_task", "gumbel", "snr_trans", "balanced"])
 def test_a_retrain_stopped_at_any_step_goes_on_to_the_same_bits(kind, dataset, tmp_path):
-    train(plan(dataset, kind, tmp_path / "whole"))
+    sets = ["retrain.balancing.method=uncertainty"] if kind == "balanced" else []
+    kind = "mmoe" if kind == "balanced" else kind
+    train(plan(dataset, kind, tmp_path / "whole", *sets))
     steps = 3 * 4 * (2 if kind == "single_task" else 1)
     for cut in (2, steps // 2 + 1, steps):
         out = tmp_path / f"cut{cut}"
         with pytest.raises(Stop):
-            train(plan(dataset, kind, out), reporter=After(cut, stop))
-        train(plan(dataset, kind, out, resume=True), resume=True)
-        same_phase(*(folder / f"retrain/{kind}-s0" for folder in (tmp_path / "whole", out)), ["best"])
-        assert not (out / f"retrain/{kind}-s0/checkpoint/last.safetensors").exists(), "nothing goes on from an ended retrain"
+            train(plan(dataset, kind, out, *sets), reporter=After(cut, stop))
+        result = train(plan(dataset, kind, out, *sets, resume=True), resume=True)
+        same_phase(tmp_path / "whole/retrain" / result.folder.path.name, result.folder.path, ["best"])
+        assert not result.folder.checkpoint("last").exists(), "nothing goes on from an ended retrain"
 
 
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
