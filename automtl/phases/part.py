@@ -25,6 +25,8 @@ from automtl.training.loop import RunningLosses, StepEvent, run_epoch
 from automtl.training.losses import Losses, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
 
+_PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a part is, in its state
+
 
 def parts_of(net: nn.Module, session: Session, folder: PhaseDir) -> list["Part"]:
     """One part for the whole model, or one per task for ``single_task``."""
@@ -100,7 +102,7 @@ class Part:
 
     def state(self) -> dict[str, Any]:
         """All that going on from here needs beside the net's own state."""
-        plain: dict[str, Any] = {"number": self.number, "begun": self.begun, "epoch": self.epoch, "step": self.step, "best_epoch": self.best_epoch}
+        plain = {name: getattr(self, name) for name in _PLACE}
         if not self.begun:
             return plain
         plain |= {"first": self.first, "start": self.start, "best": self.best, "balancing": self.balancing}
@@ -109,8 +111,8 @@ class Part:
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a ``state()``; the net's own was loaded before."""
-        self.number, self.begun, self.epoch, self.step = (state[key] for key in ("number", "begun", "epoch", "step"))
-        self.best_epoch = state["best_epoch"]
+        for name in _PLACE:
+            setattr(self, name, state[name])
         if not self.begun:
             return
         self.first, self.start, self.best = state["first"], state["start"], state["best"]
