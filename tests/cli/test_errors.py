@@ -119,6 +119,10 @@ FRESH = {
     "heads-do-not-divide": (space_with("embedding_dim: 16", "embedding_dim: 15"), MINE, 2, ["divisible by the heads of self_attention(2), got 15"]),
     "more-chosen-than-experts": (space_with("num_experts: 4", "num_experts: 4\nchosen_experts: 5"), MINE, 2, ["must be at most num_experts = 4, got 5"]),
     "warm-up-too-long": (nothing, [*SEARCH[:-1], "--set", "search.warmup_epochs=3"], 2, ["search.warmup_epochs: must be below search.epochs = 3"]),
+    "balancing-setting": (nothing, [*SEARCH, "--set", "search.balancing.cagrad_c=1"], 2, ["balancing.cagrad_c: belongs to method cagrad, got method fixed"]),
+    "balancing-weights": (nothing, [*SEARCH, "--set", "search.balancing.weights={clik: 2}"], 2, ["search.balancing.weights: must name the data set's tasks, got 'clik'; did you mean 'click'?"]),
+    "balancing-single-task": (nothing, ["retrain", "single_task", "--data", "data/tiny.yaml", "--set", "retrain.balancing.method=pcgrad"], 2, ["retrain.balancing: must be left out for single_task"]),
+    "balancing-second-order": (nothing, [*SEARCH, "--set", "search.second_order=true", "--set", "search.balancing.method=gradnorm"], 2, ["search.balancing.method: must be equal or fixed with search.second_order"]),
     "unknown-setting": (nothing, [*SEARCH, "--set", "search.epoch=3"], 2, ["search.epoch is not a known key (did you mean 'epochs'?)"]),
     "set-without-value": (nothing, [*SEARCH, "--set", "search.epochs"], 2, ["must have the form section.key=value"]),
     "sharing-not-in-supernet": (nothing, [*SEARCH, "--set", "search.sharing=single_task"], 2, ["must be a kind that can stand in a supernet"]),
@@ -202,7 +206,13 @@ def test_a_run_folder_in_use_is_exit_3(searched, capfd):
     assert "must be free, got another process at work in it" in capfd.readouterr().err
 
 
+def test_a_method_of_balancing_without_its_extra_is_exit_2(here, capfd, monkeypatch):
+    monkeypatch.setattr("automtl.training.balancers.find_spec", lambda module: None)
+    case = nothing, [*SEARCH, "--set", "search.balancing.method=cagrad"], 2, ["needs its extra, got no package torchjd and no cvxpy; pip install"]
+    check(case, here, capfd)
+
+
 def test_the_catalogue_page_has_a_row_for_each_error_and_no_other():
     page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
     rows = re.findall(r"^\| `([a-z0-9-]+)` \|", page, flags=re.MULTILINE)
-    assert sorted(rows) == sorted([*FRESH, *AFTER_SEARCH, "disk-full", "read-only-folder", "run-in-use"])
+    assert sorted(rows) == sorted([*FRESH, *AFTER_SEARCH, "balancing-extra", "disk-full", "read-only-folder", "run-in-use"])
