@@ -16,15 +16,17 @@ from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import DartsSettings
 from automtl.strategies.protocol import Material, Options
 from automtl.training.balancing import BalancingSettings
+from automtl.training.guard import Guard
 
 
-def make_material(session: Session, space: SearchSpace, generator: torch.Generator) -> Material:
+def make_material(session: Session, space: SearchSpace, generator: torch.Generator, guard: Guard | None = None) -> Material:
     """The material of a search.
 
     Args:
         session: data, device, seeds, settings.
         space: what is searched.
         generator: source of dropout, gate noise and samples.
+        guard: looks for losses that are not finite; default one that stops.
     """
     config, seeds = session.config, session.seeds
     s = config.search
@@ -53,6 +55,7 @@ def make_material(session: Session, space: SearchSpace, generator: torch.Generat
         seed=seeds.weights,
         autocast=session.autocast,
         start=session.start,
+        guard=guard or Guard(),
     )
 
 
