@@ -32,7 +32,7 @@ VARIANTS = {
     "snr_trans, 1 level": ("snr_trans", {"levels": 1}),
     "moe, 2 experts": ("moe", {"experts": 2}),
 }
-NOISY = {"gumbel", "snr_trans", "snr_aver"}
+NOISY = {"gumbel", "snr_trans", "snr_aver", "mome"}
 
 
 class Linear(nn.Linear):
