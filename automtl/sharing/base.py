@@ -46,7 +46,7 @@ class Phase:
     Args:
         name: for records.
         epochs: planned epochs; None for the trainer's own number.
-        judged: early stop and the choice of the best epoch count in this phase.
+        judged: it may stop early, and ends with its best epoch's weights; else it runs to its end and keeps the last.
     """
 
     name: str
@@ -115,16 +115,23 @@ class SharingModule(nn.Module):
         """Set what follows a schedule (temperatures, smooth steps); called before each step.
 
         Args:
-            progress: share of the planned steps that is done, in [0, 1].
+            progress: share of the planned steps of the phase that is done, in [0, 1].
         """
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
-        """Parameters that the optimiser must treat apart, such as ``{"params": [...], "weight_decay": 0.0}``."""
+        """Parameters that the optimiser must treat apart, such as ``{"params": [...], "weight_decay": 0.0, "lr": 1e-2}``."""
         return []
 
     def phases(self) -> tuple[Phase, ...]:
-        """The stretches of training, in order."""
+        """The stretches of a retrain, in order; a search knows none."""
         return (Phase("train"),)
+
+    def begin(self, phase: str) -> None:
+        """Make ready for a phase; called once as it starts, and the optimiser is made anew after it, so parameters may change.
+
+        What was made ready must be in ``state_dict()``, and ``load_state_dict()`` must take it into a fresh module: a resumed
+        retrain calls this for later phases only.
+        """
 
     def reads(self, task: int) -> frozenset[Slot]:
         """The slots whose experts task `task`'s representation may depend on."""

@@ -46,7 +46,7 @@ class GateMeter(nn.Module):
         if not self.update_statistics or torch.compiler.is_exporting():
             return
         rows = weights if weights.dim() == 2 else weights.unsqueeze(0)
-        if not self._adding:
+        if self.training or not self._adding:
             self.total.zero_()
             self.rows.zero_()
         self.total.add_(rows.detach().sum(0, dtype=self.total.dtype))
