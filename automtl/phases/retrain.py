@@ -12,6 +12,7 @@ from automtl.config import RunConfig
 from automtl.errors import ArtifactError
 from automtl.models.cost import cost
 from automtl.models.derived import build_model
+from automtl.models.storage import load_packed, packed_state
 from automtl.phases.part import parts_of
 from automtl.phases.records import close_failed, holding, open_phase
 from automtl.phases.session import Reporter, Session, open_session
@@ -101,7 +102,7 @@ class RetrainPhase:
                     self.samples += event.rows
                     self.session.reporter.step(event, part.planned_epochs)
             best = tuple(part.best_epoch for part in self.parts)
-            checkpoint.save(self.folder.checkpoint("best"), {"net": self.net.state_dict()})
+            checkpoint.save(self.folder.checkpoint("best"), {"net": packed_state(self.net)})
             validation = evaluate(self._predict("validation"), self.session.schema.tasks, reliability=True)
         except BaseException as error:
             close_failed(manifest, error)
@@ -136,7 +137,7 @@ def load_net(folder: PhaseDir, session: Session) -> nn.Module:
     net = build_model(bound, session.schema, generator=session.noise())
     path = folder.checkpoint("best")
     try:
-        net.load_state_dict(checkpoint.load(path)["net"])
+        load_packed(net, checkpoint.load(path)["net"])
     except (RuntimeError, KeyError) as error:
         got = str(error).strip().splitlines()[-1].strip()
         raise ArtifactError(path, "must hold the weights of the architecture beside it", got, "retrain it with this version") from error

@@ -172,7 +172,7 @@ class MoME(GatedNetwork):
             stacks = [_stack(experts) for _, _, experts in layers]
             live = [int((masks != 0).any(0).sum()) for masks in stacks]
             found |= {"histogram": _histogram(stacks), "live": sum(live) / sum(masks[0].numel() for masks in stacks)}
-        return {**super().record(), "masks": found}
+        return {**super().record(), "masked": found}
 
     def pack(self) -> dict[str, Tensor]:
         """Base weights that a mask keeps as floats, masks and inputs left as bits, all else as it is; enough to evaluate."""
