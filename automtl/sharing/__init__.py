@@ -11,6 +11,7 @@ from automtl.sharing.ml_mmoe import MultiLevelMMoE
 from automtl.sharing.mmoe import MMoE
 from automtl.sharing.moe import MoE
 from automtl.sharing.mome import MoME
+from automtl.sharing.mssm import MSSM
 from automtl.sharing.ple import PLE
 from automtl.sharing.selected import ExpertSelection, Selected
 from automtl.sharing.shared_bottom import SharedBottom
@@ -35,6 +36,7 @@ SHARING_MODULES: dict[str, type[SharingModule]] = {
     "cross_stitch": CrossStitch,
     "aitm": AITM,
     "mome": MoME,
+    "mssm": MSSM,
 }
 
 # Kinds that stand in the supernet in another form than at retrain.

@@ -62,6 +62,7 @@ class SharingModule(nn.Module):
         tasks: task names, in order; T = len(tasks).
         width_in: D, the width of what ``encode`` returns.
         slots: the slots to fill, as ``spaces.slots.layout`` declares them for this kind.
+        field_shape: F and d, for kinds that mask fields.
         chosen: per task the positions in the pool it may gate; None for all.
         generator: source of the module's noise.
     """
@@ -76,19 +77,20 @@ class SharingModule(nn.Module):
         tasks: Sequence[str],
         width_in: int,
         slots: Sequence[Slot],
+        field_shape: tuple[int, int] | None = None,
         chosen: Sequence[Sequence[int]] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.tasks, self.slots, self.generator = tuple(tasks), tuple(slots), generator
-        self.width_in, self.chosen = width_in, chosen
+        self.width_in, self.field_shape, self.chosen = width_in, field_shape, chosen
 
     def forward(self, fields: Tensor, encode: Encode) -> list[Tensor]:
         """One representation per task.
 
         Args:
             fields: (B, F, d).
-            encode: interaction and projection, (B, F, d) -> (B, D); called exactly once.
+            encode: interaction and projection, (B, F, d) -> (B, D); called exactly once, be it on several masked copies of B rows.
 
         Returns:
             T tensors; the t-th is (B, width_out[t]).

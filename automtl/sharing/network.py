@@ -74,6 +74,7 @@ class FusionNetwork(SharingModule):
 
     Args:
         order: the tasks' numbers in the order of a funnel, for a kind that has one.
+        all_pairs: units read all others, for a kind that can do with fewer.
         socket: what every sharing module takes.
 
     Attributes:
@@ -83,9 +84,9 @@ class FusionNetwork(SharingModule):
 
     raw_gates = False  # gates read the module's input on every level, not their unit's own vector of the level before
 
-    def __init__(self, *, order: Sequence[int] | None = None, **socket: Any) -> None:
+    def __init__(self, *, order: Sequence[int] | None = None, all_pairs: bool = False, **socket: Any) -> None:
         super().__init__(**socket)
-        self.wiring = wire(self.kind, self.slots, num_tasks=len(self.tasks), picks=self.chosen, order=order)
+        self.wiring = wire(self.kind, self.slots, num_tasks=len(self.tasks), picks=self.chosen, order=order, all_pairs=all_pairs)
         self.fusions = self.wiring.fusions
         self.before = [None if self.raw_gates else self.wiring.previous(fusion) for fusion in self.fusions]
         self.widths: dict[Fusion | None, int] = {None: self.width_in}

@@ -41,6 +41,10 @@ def _masks(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> tup
     return tuple(Slot(0, "pool", i) for i in range(max(settings["masks"], 1)))
 
 
+def _units_and_shared(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> tuple[Slot, ...]:
+    return _units(num_tasks, num_experts, {**settings, "shared_experts": 1})
+
+
 def _one_shared(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> tuple[Slot, ...]:
     return (Slot(0, "shared", 0),)
 
@@ -62,6 +66,7 @@ LAYOUTS: dict[str, Callable[[int, int, Mapping[str, Any]], tuple[Slot, ...]]] = 
     "cross_stitch": _units,
     "aitm": _units,
     "mome": _masks,
+    "mssm": _units_and_shared,
     "single_task": _units,
 }
 
