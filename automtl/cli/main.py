@@ -6,7 +6,7 @@ import traceback
 
 import typer
 
-from automtl.cli import compare, data, evaluate, predict, rank, report, retrain, runs, search, show, space, status
+from automtl.cli import compare, data, evaluate, export, predict, rank, report, retrain, runs, search, show, space, status
 from automtl.cli.console import error
 from automtl.errors import AutoMTLError
 
@@ -26,6 +26,7 @@ app.command("evaluate")(evaluate.run)
 app.command("compare")(compare.run)
 app.command("rank")(rank.run)
 app.command("predict")(predict.run)
+app.command("export")(export.run)
 app.command("show")(show.run)
 app.command("report")(report.run)
 app.command("status")(status.run)
