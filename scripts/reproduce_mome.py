@@ -73,7 +73,8 @@ def _told(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
 def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The tables, as Markdown."""
     base = rows[0]
-    made: list[Sequence[str]] = [("model", "seeds", "test AUC", "below mmoe", "tables MB", "experts + gates MB", "times smaller", "towers MB")]
+    columns = ("seeds", "test AUC", "below mmoe", "tables MB", "experts + gates MB", "times smaller", "towers MB")
+    made: list[Sequence[str]] = [("model", *columns)]
     reference = dict(zip(base["seeds"], base["auc"], strict=True))
     for row in rows:
         size, mean = row["sizes"], fmean(row["auc"])

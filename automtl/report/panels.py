@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from automtl.report import (
     panel_architecture,
+    panel_balancing,
     panel_masks,
     panel_models,
     panel_mome,
@@ -42,6 +43,7 @@ PANELS: tuple[Panel, ...] = (
     Panel("mome", "Masked experts", panel_mome.mome_panel),
     Panel("masks", "Field masks and cells", panel_masks.masks_panel),
     Panel("training", "Learning curves", panel_training.curves_panel),
+    Panel("balancing", "Balancing", panel_balancing.balancing_panel),
     Panel("calibration", "Calibration", panel_training.calibration_panel),
     Panel("alphas", "Alphas over epochs", panel_search.alphas_panel),
     Panel("entropy", "How decided the search is", panel_search.entropy_panel),
