@@ -142,7 +142,8 @@ def test_another_kind_takes_the_slots_in_order_of_mean_gate_weight(other):
         held = [i for i in best if any(block.startswith(("mlp", "dense")) for block in made.experts[i].blocks)]
         assert {expert_for(made, slot) for slot in pooled} == {held[0]}, "one expert in all slots"
     else:
-        assert [expert_for(made, slot) for slot in pooled] == list(range(len(net.slots) if pooled else 0)), "a pool takes them all, as listed"
+        everyone = list(range(len(net.slots) if pooled else 0))
+        assert [expert_for(made, slot) for slot in pooled] == everyone, "a pool takes them all, as listed"
     model = build_model(made, SCHEMA, generator=torch.Generator().manual_seed(0))
     assert all(torch.isfinite(out).all() for out in model(random_batch(SCHEMA).inputs))
 
