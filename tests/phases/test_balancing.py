@@ -134,7 +134,9 @@ def test_second_order_descends_the_shares_of_the_settings(searched, tmp_path):
 def test_a_compiled_network_is_gone_back_through_per_task():
     schema, batch = small_schema(), random_batch(small_schema())
     nets = [build_model(Architecture.load("shared_bottom"), schema) for _ in range(2)]
+    torch._functorch.config.donated_buffer = True
     compile_net(nets[0], backend="aot_eager")
+    assert not torch._functorch.config.donated_buffer, "the default compiler, too slow for a test, would refuse a second pass"
     for net in nets:
         made = make_balancer(BalancingSettings("pcgrad"), schema.tasks, net)
         made.backward(multi_task_loss(schema.tasks, net(batch.inputs), batch.labels))
