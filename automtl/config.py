@@ -168,6 +168,8 @@ class RuntimeSection(Strict):
     fast_dev_run: bool = Field(False, description="Two epochs of four batches, to see that everything runs.")
     loggers: tuple[Literal["tensorboard", "mlflow"], ...] = Field((), description="Told each epoch's figures too; each needs its extra.")
     time_limit_s: float | None = Field(None, gt=0, description="Stop after this many seconds and derive from what there is.")
+    checkpoint_every_s: float = Field(300.0, gt=0, description="Seconds between checkpoints; a search makes one at each epoch's end too.")
+    checkpoint_every_steps: int | None = Field(None, ge=1, description="Steps between checkpoints, beside the seconds.")
 
 
 class RunConfig(Strict):

@@ -8,7 +8,7 @@ import typer
 
 from automtl.cli import compare, data, evaluate, export, predict, rank, report, retrain, runs, search, show, space, status
 from automtl.cli.console import error
-from automtl.errors import AutoMTLError
+from automtl.errors import AutoMTLError, Interrupted
 
 app = typer.Typer(
     name="automtl",
@@ -45,6 +45,11 @@ def main() -> None:
     except AutoMTLError as fault:
         error(str(fault))
         status = fault.exit_code
+    except Interrupted as stopped:
+        from automtl.runs.manifest import again, command
+
+        error(f"{stopped}; go on with: {again(command(), stopped.folder)}")
+        status = 128 + stopped.signal
     except KeyboardInterrupt:
         error("interrupted; what was finished is kept")
         status = 130
