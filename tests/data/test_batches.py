@@ -24,11 +24,10 @@ def make_rows(n: int, weights: bool = True) -> Rows:
 def check(batch: Batch) -> list[int]:
     """The row numbers of a batch, after every part of it is held against them."""
     rows = batch.rows
-    torch.testing.assert_close(batch.inputs.ids, torch.stack([rows, 2 * rows], 1).int())
-    torch.testing.assert_close(batch.inputs.dense, rows[:, None].float() / 2)
-    torch.testing.assert_close(batch.labels, 3.0 * rows[:, None])
-    if batch.weights is not None:
-        torch.testing.assert_close(batch.weights, 4.0 * rows[:, None])
+    assert torch.equal(batch.inputs.ids, torch.stack([rows, 2 * rows], 1).int())
+    assert torch.equal(batch.inputs.dense, rows[:, None].float() / 2)
+    assert torch.equal(batch.labels, 3.0 * rows[:, None])
+    assert batch.weights is None or torch.equal(batch.weights, 4.0 * rows[:, None])
     assert len(batch) == len(rows)
     return list(rows.tolist())
 
@@ -65,9 +64,10 @@ def test_blocks_give_each_row_once_too(n: int, size: int, block: int, world: int
     settled = {"batch_size": size, "index": index, "shuffle": True, "block": block, "world_size": world}
     ranks = [Batches(make_rows(2 * n if indexed else n), rank=r, **settled) for r in range(world)]
     for epoch in (0, 1):
-        found = [row for batches in ranks for batch in numbers(batches, epoch) for row in batch]
+        found = [row for batches in ranks for batch in batches.epoch(epoch) for row in batch.rows.tolist()]
         assert sorted(found) == (list(range(n)) if index is None else index.tolist())
-    assert numbers(ranks[0], 1, start=len(ranks[0]) // 2) == numbers(ranks[0], 1)[len(ranks[0]) // 2 :]
+    again = [batch.rows.tolist() for batch in ranks[0].epoch(1, len(ranks[0]) // 2)]
+    assert again == [batch.rows.tolist() for batch in ranks[0].epoch(1)][len(ranks[0]) // 2 :]
 
 
 def test_blocks_keep_few_places_open_at_a_time() -> None:
