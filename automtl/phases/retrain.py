@@ -15,6 +15,7 @@ from automtl.models.cost import cost
 from automtl.models.derived import build_model
 from automtl.models.storage import load_packed, packed_state
 from automtl.phases.keeper import Keeper
+from automtl.phases.machine import compile_net
 from automtl.phases.part import parts_of
 from automtl.phases.records import close_failed, holding, open_phase
 from automtl.phases.resuming import own_settings, reopen
@@ -95,7 +96,7 @@ class RetrainPhase:
         self.net = build_model(bound, session.schema, seed=session.seeds.weights, generator=self.generator).to(session.device)
         session.start(self.net)
         if session.config.runtime.compile:
-            self.net.compile()
+            compile_net(self.net)
         self.parts = parts_of(self.net, session, folder)
         self.samples, self._before, self._started = 0, 0.0, time.monotonic()
 

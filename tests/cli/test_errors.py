@@ -184,7 +184,7 @@ AFTER_SEARCH = {
     "lines-lost": (lines_lost, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["metrics.jsonl: must have the 2 lines that the checkpoint knows of, got 0"]),
     "resume-another": (another_retrain, ["retrain", "run", "--resume", "--fast-dev-run"], 2, ["architecture.json: must be the architecture to train, got another"]),
     "weights-of-another": (weights_of_another, ["evaluate", "run"], 2, ["best.safetensors: must hold the weights of the architecture beside it"]),
-    "export-format": (nothing, ["export", "run", "--format", "onx"], 2, ["--format: must be one of onnx, pt2", "did you mean 'onnx'?"]),
+    "export-format": (nothing, ["export", "run", "--format", "onx"], 2, ["--format: must be one of onnx, pt2, python", "did you mean 'onnx'?"]),
     "export-exists": (retrained_and_served, ["export", "run", "--format", "onnx", "-o", "served"], 2, ["served: must not exist yet"]),
     "nothing-retrained": (nothing, ["evaluate", "run"], 2, ["run: must hold a retrain, got none; run `automtl retrain` first"]),
 }  # fmt: skip
