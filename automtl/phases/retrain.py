@@ -13,7 +13,9 @@ from automtl.config import RunConfig
 from automtl.errors import ArtifactError
 from automtl.models.cost import cost
 from automtl.models.derived import build_model
+from automtl.models.storage import load_packed, packed_state
 from automtl.phases.keeper import Keeper
+from automtl.phases.machine import compile_net
 from automtl.phases.mishaps import clear_note, make_guard, mishaps
 from automtl.phases.part import parts_of
 from automtl.phases.records import close_failed, holding, open_phase
@@ -95,7 +97,7 @@ class RetrainPhase:
         self.net = build_model(bound, session.schema, seed=session.seeds.weights, generator=self.generator).to(session.device)
         session.start(self.net)
         if session.config.runtime.compile:
-            self.net.compile()
+            compile_net(self.net)
         self.guard = make_guard(session.config.runtime)
         self.parts = parts_of(self.net, session, folder, self.guard)
         self.samples, self._before, self._started = 0, 0.0, time.monotonic()
@@ -123,7 +125,7 @@ class RetrainPhase:
                     self.session.reporter.step(event, part.planned_epochs)
                     keeper.stepped()
         best = tuple(part.best_epoch for part in self.parts)
-        checkpoint.save(self.folder.checkpoint("best"), {"net": self.net.state_dict()})
+        checkpoint.save(self.folder.checkpoint("best"), {"net": packed_state(self.net)})
         validation = evaluate(self._predict("validation"), self.session.schema.tasks, reliability=True)
         self._write_results(validation, best)
         clear_note(self.folder)
@@ -205,7 +207,7 @@ def load_net(folder: PhaseDir, session: Session) -> nn.Module:
     net = build_model(bound, session.schema, generator=session.noise())
     path = folder.checkpoint("best")
     try:
-        net.load_state_dict(checkpoint.load(path)["net"])
+        load_packed(net, checkpoint.load(path)["net"])
     except (RuntimeError, KeyError) as error:
         got = str(error).strip().splitlines()[-1].strip()
         raise ArtifactError(path, "must hold the weights of the architecture beside it", got, "retrain it with this version") from error
