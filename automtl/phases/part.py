@@ -63,7 +63,8 @@ class Part:
         self.balancing: dict[str, Any] = {}
 
     def _length(self, phase: Phase) -> int:
-        return self.settings.epochs if phase.epochs is None else phase.epochs
+        most = self.settings.epochs
+        return most if phase.epochs is None else min(phase.epochs, most) if self.session.config.runtime.fast_dev_run else phase.epochs
 
     @property
     def planned_epochs(self) -> int:
