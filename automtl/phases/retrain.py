@@ -2,33 +2,25 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import nn
 
 from automtl import files
 from automtl.config import RunConfig
-from automtl.data.batches import Batch
 from automtl.errors import ArtifactError
 from automtl.models.cost import cost
-from automtl.models.derived import IndependentNets, build_model
-from automtl.models.skeleton import MultiTaskNet
-from automtl.phases.records import append_epoch, close_failed, holding, open_phase, training_losses
+from automtl.models.derived import build_model
+from automtl.phases.part import parts_of
+from automtl.phases.records import close_failed, holding, open_phase
 from automtl.phases.session import Reporter, Session, open_session
 from automtl.report.results import SelfShowing
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
 from automtl.spaces.architecture import Architecture
-from automtl.training.early_stopping import EarlyStopping
 from automtl.training.evaluation import Evaluation, Predictions, evaluate, predict
-from automtl.training.loop import RunningLosses, run_epoch
-from automtl.training.losses import Losses, multi_task_loss
-from automtl.training.optim import clip_grad_norm, parameter_groups
 
 
 @dataclass(frozen=True)
@@ -93,6 +85,7 @@ class RetrainPhase:
         session.start(self.net)
         if session.config.runtime.compile:
             self.net.compile()
+        self.parts = parts_of(self.net, session, folder)
         self.samples, self._started = 0, time.monotonic()
 
     def run(self) -> RetrainResult:
@@ -103,10 +96,11 @@ class RetrainPhase:
     def _run(self) -> RetrainResult:
         manifest = self._start()
         try:
-            parts = self.net.nets if isinstance(self.net, IndependentNets) else [self.net]
-            names = [task.name for task in self.session.schema.tasks]
-            groups = [[t] for t in range(len(names))] if isinstance(self.net, IndependentNets) else [list(range(len(names)))]
-            best = tuple(_Part(self, net, columns).train() for net, columns in zip(parts, groups, strict=True))  # type: ignore[arg-type]
+            for part in self.parts:
+                for event in part.train():
+                    self.samples += event.rows
+                    self.session.reporter.step(event, part.planned_epochs)
+            best = tuple(part.best_epoch for part in self.parts)
             checkpoint.save(self.folder.checkpoint("best"), {"net": self.net.state_dict()})
             validation = evaluate(self._predict("validation"), self.session.schema.tasks, reliability=True)
         except BaseException as error:
@@ -121,7 +115,7 @@ class RetrainPhase:
 
     def _start(self) -> Manifest:
         self.bound.save(self.folder.architecture)
-        planned, bound = self.session.config.retrain.epochs, self.bound
+        planned, bound = self.parts[0].planned_epochs, self.bound
         return open_phase(
             self.folder, self.session, phase="retrain", planned_epochs=planned, architecture=bound.name, sharing=bound.sharing.kind
         )
@@ -130,85 +124,6 @@ class RetrainPhase:
         spent = {"seconds": time.monotonic() - self._started, "samples": self.samples}
         files.write_json(self.folder.cost, {**spent, "model": asdict(cost(self.net, self.session.schema))})
         files.write_json(self.folder.results, {"best_epochs": list(best), "validation": asdict(validation)})
-
-
-class _Part:
-    """The training of one net: the whole model, or one task's own for ``single_task``."""
-
-    def __init__(self, phase: RetrainPhase, net: MultiTaskNet, columns: list[int]) -> None:
-        self.phase, self.net, self.columns = phase, net, columns
-        self.tasks = [phase.session.schema.tasks[c] for c in columns]
-        self.settings = phase.session.config.retrain
-        apart = [*net.sharing.optimizer_groups(), {"params": net.tables(), "weight_decay": 0.0}]
-        groups = parameter_groups(net.parameters(), apart)
-        self.optimizer = torch.optim.Adam(groups, lr=self.settings.lr, weight_decay=self.settings.weight_decay, fused=True)
-        self.stopping = EarlyStopping("loss", patience=self.settings.patience)
-        self.best: dict[str, torch.Tensor] = {}
-
-    def train(self) -> int:
-        """Train to the early stop, restore the best epoch and fill its unknown ids; the best epoch."""
-        session = self.phase.session
-        batches = session.batches("train", batch_size=self.settings.batch_size, seed=session.seeds.fit)
-        for epoch in range(self.settings.epochs):
-            running = RunningLosses()
-            for event in run_epoch(partial(self._step, epoch, len(batches)), batches, epoch=epoch, device=session.device):
-                running.add(event.losses)
-                self.phase.samples += event.rows
-                session.reporter.step(event, self.settings.epochs)
-            if self._judge(epoch, running):
-                break
-        self.net.load_state_dict(self.best)
-        self.net.fill_unknown(session.schema)
-        assert self.stopping.best_epoch is not None
-        return self.stopping.best_epoch
-
-    def _step(self, epoch: int, steps: int, step: int, batch: Batch) -> Losses:
-        self.net.sharing.advance((epoch + step / steps) / self.settings.epochs)
-        mine = self._mine(batch)
-        with self.phase.session.autocast():
-            outputs = self.net(mine.inputs)
-        losses = multi_task_loss(self.tasks, outputs, mine.labels, mine.weights)
-        extra = self.net.sharing.auxiliary_loss(outputs, mine.labels)
-        (losses.total if extra is None else losses.total + extra).backward()  # type: ignore[no-untyped-call]
-        clip_grad_norm(list(self.net.parameters()), self.settings.clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return losses
-
-    def _mine(self, batch: Batch) -> Batch:
-        if len(self.columns) == batch.labels.shape[1]:
-            return batch
-        weights = None if batch.weights is None else batch.weights[:, self.columns]
-        return replace(batch, labels=batch.labels[:, self.columns], weights=weights)
-
-    def _judge(self, epoch: int, running: RunningLosses) -> bool:
-        """Evaluate on validation, record, keep the best; whether to stop."""
-        phase, session = self.phase, self.phase.session
-        losses = training_losses(running, self.tasks, epoch)
-        predictions = predict(self.net, session.in_order("validation"), device=session.device)
-        mine = replace(predictions, labels=predictions.labels[:, self.columns], weights=_columns(predictions.weights, self.columns))
-        validation = evaluate(mine, self.tasks)
-        line: dict[str, Any] = {
-            "epoch": epoch,
-            "part": [task.name for task in self.tasks],
-            "loss": losses,
-            "validation": {"tasks": validation.tasks, "loss": validation.loss},
-            "sharing": self.net.sharing.record(),
-        }
-        improved = self.stopping.update(epoch, validation.loss)
-        if improved:
-            self.best = {name: value.detach().clone() for name, value in self.net.state_dict().items()}
-        append_epoch(phase.folder, session, {**line, "best": improved})
-        aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
-        session.reporter.say(
-            f"epoch {epoch + 1}: train loss {losses['total']:.5f}, "
-            f"validation MTL-Loss {validation.loss:.5f}{' (best)' if improved else ''}; {aucs}"
-        )
-        return self.stopping.should_stop
-
-
-def _columns(weights: Any, columns: list[int]) -> Any:
-    return None if weights is None else weights[:, columns]
 
 
 def load_net(folder: PhaseDir, session: Session) -> nn.Module:

@@ -159,6 +159,16 @@ _AITM = {
     "calibration": Setting(0.0, maximum=1e6, of="binary", help="Weight of how far a task's probability exceeds that of the one before."),
 }
 
+_MSSM = {
+    "levels": _LEVELS,
+    "fields": Setting(True, help="Mask fields before the interaction, per sub-network; false is MSSM-a, or SNR-Trans with cells off too."),
+    "field_mask": Setting("scalar", choices=("scalar", "vector"), help="One mask per field and row, or one per number of its vector."),
+    "cells": Setting(True, help="A mask per cell; false is MSSM-b: one per connection, and all sub-networks are connected."),
+    "penalty": Setting("mean", choices=("mean", "sum"), help="What lambda_m weighs: the mean or the sum of masks' probabilities to be on."),
+    "lambda_m": Setting(0.3, maximum=1e6, help="Weight of that penalty; 0.01 with sum is the paper's."),
+    "l2": Setting(1e-3, maximum=1e6, help="Weight of the mean square of the sub-networks' and connections' weights."),
+}
+
 SHARING: dict[str, SharingSignature] = {
     "selected": SharingSignature("AutoMTL, section 3.3.3", "pool", uses_beta=True),
     "moe": SharingSignature("Jacobs et al., 1991", "pool", {"experts": _EXPERTS}),
@@ -177,6 +187,7 @@ SHARING: dict[str, SharingSignature] = {
     "adatt": SharingSignature("Li et al., KDD 2023", "units", _ADATT),
     "cross_stitch": SharingSignature("Misra et al., CVPR 2016", "task", {"levels": _LEVELS}),
     "aitm": SharingSignature("Xi et al., KDD 2021", "task", _AITM, in_supernet=False),
+    "mssm": SharingSignature("Ding et al., SIGIR 2021", "units", _MSSM),
     "single_task": SharingSignature("one whole model per task", "task", in_supernet=False),
 }
 

@@ -43,11 +43,12 @@ def picks_of(architecture: Architecture) -> list[list[int]] | None:
 
 def wiring_of(architecture: Architecture, num_tasks: int) -> Wiring:
     """The wiring of an architecture's own sharing kind and settings."""
-    order = architecture.sharing.all_settings.get("order")
+    settings = architecture.sharing.all_settings
+    order = settings.get("order")
     names = [task.name for task in architecture.tasks or ()]
     funnel = [names.index(name) for name in order] if order and names else None
-    slots = slots_of(architecture, num_tasks)
-    return wire(architecture.sharing.kind, slots, num_tasks=num_tasks, picks=picks_of(architecture), order=funnel)
+    slots, kind, pairs = slots_of(architecture, num_tasks), architecture.sharing.kind, not settings.get("cells", True)
+    return wire(kind, slots, num_tasks=num_tasks, picks=picks_of(architecture), order=funnel, all_pairs=pairs)
 
 
 def check_widths(architecture: Architecture) -> None:

@@ -36,6 +36,10 @@ def _units(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> tup
     return tuple(Slot(level, owner, index) for level in range(settings.get("levels", 1)) for owner, index in places)
 
 
+def _units_and_shared(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> tuple[Slot, ...]:
+    return _units(num_tasks, num_experts, {**settings, "shared_experts": 1})
+
+
 def _one_shared(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> tuple[Slot, ...]:
     return (Slot(0, "shared", 0),)
 
@@ -56,6 +60,7 @@ LAYOUTS: dict[str, Callable[[int, int, Mapping[str, Any]], tuple[Slot, ...]]] = 
     "adatt": _units,
     "cross_stitch": _units,
     "aitm": _units,
+    "mssm": _units_and_shared,
     "single_task": _units,
 }
 

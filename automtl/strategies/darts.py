@@ -84,6 +84,8 @@ class Darts:
         self._sgd = torch.optim.SGD(
             groups, lr=settings.weight_lr, momentum=settings.weight_momentum, weight_decay=settings.weight_decay, fused=True
         )
+        for group in self._sgd.param_groups:
+            group["initial_lr"] = group["lr"]
         if self.partial_steps:  # torch's fused SGD takes no mixture of parameters seen before and not
             for parameter in self._weights:
                 self._sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
@@ -113,7 +115,7 @@ class Darts:
         self._lr = cosine_lr(s.weight_lr, epoch, s.epochs)
         self._table_lr = self._lr if s.embedding_optimizer == "sgd" else cosine_lr(s.embedding_lr, epoch, s.epochs)
         for group in self._sgd.param_groups:
-            group["lr"] = self._lr
+            group["lr"] = cosine_lr(group["initial_lr"], epoch, s.epochs)
 
     def step(self, alpha_batch: Batch | None, fit_batch: Batch) -> Losses:
         """Alpha on the alpha rows, then weights (and after warm-up beta) on the fit rows (Algorithm 1, lines 3 to 6)."""

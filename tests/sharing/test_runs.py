@@ -54,6 +54,7 @@ def train(made):
         ["search.sharing=adatt", "sharing.shared_experts=1"],
         ["search.sharing=dselect_k"],
         ["search.sharing=gumbel"],
+        ["search.sharing=mssm"],
     ],
 )
 def test_a_search_with_another_kind_resumes_to_the_same_bits_and_retrains(dataset, tmp_path, sets):

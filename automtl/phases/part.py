@@ -1,0 +1,155 @@
+"""The training of one net of a retrain: its phases, epochs and early stop, as a generator of step events."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from automtl.data.batches import Batch
+from automtl.errors import NumericalError
+from automtl.models.derived import IndependentNets
+from automtl.models.skeleton import MultiTaskNet
+from automtl.phases.records import append_epoch, training_losses
+from automtl.phases.session import Session
+from automtl.runs.run_dir import PhaseDir
+from automtl.sharing.base import Phase
+from automtl.training.early_stopping import EarlyStopping
+from automtl.training.evaluation import Evaluation, evaluate, predict
+from automtl.training.loop import RunningLosses, StepEvent, run_epoch
+from automtl.training.losses import Losses, multi_task_loss
+from automtl.training.optim import clip_grad_norm, parameter_groups
+
+
+def parts_of(net: nn.Module, session: Session, folder: PhaseDir) -> list["Part"]:
+    """One part for the whole model, or one per task for ``single_task``."""
+    tasks = range(len(session.schema.tasks))
+    if isinstance(net, IndependentNets):
+        return [Part(session, folder, own, [t]) for t, own in zip(tasks, net.nets, strict=True)]  # type: ignore[arg-type]
+    assert isinstance(net, MultiTaskNet)
+    return [Part(session, folder, net, list(tasks))]
+
+
+class Part:
+    """Trains one net through the phases of its sharing module.
+
+    Args:
+        session: data, device, settings.
+        folder: of the retrain.
+        net: the whole model, or one task's own.
+        columns: its tasks' numbers.
+
+    Attributes:
+        best_epoch: the epoch whose weights the last phase ended with; counted from 0 over all phases.
+    """
+
+    def __init__(self, session: Session, folder: PhaseDir, net: MultiTaskNet, columns: list[int]) -> None:
+        self.session, self.folder, self.net, self.columns = session, folder, net, columns
+        self.tasks = [session.schema.tasks[c] for c in columns]
+        self.settings = session.config.retrain
+        self.phases = net.sharing.phases()
+        self.batches = session.batches("train", batch_size=self.settings.batch_size, seed=session.seeds.fit)
+        self.epoch, self.best_epoch = 0, -1
+
+    def _length(self, phase: Phase) -> int:
+        return self.settings.epochs if phase.epochs is None else phase.epochs
+
+    @property
+    def planned_epochs(self) -> int:
+        """The most epochs, over all phases."""
+        return sum(self._length(phase) for phase in self.phases)
+
+    def train(self) -> Iterator[StepEvent]:
+        """Train through all phases and fill the unknown ids, with an event after each step."""
+        for number, phase in enumerate(self.phases):
+            self._begin(number, phase)
+            first, length = self.epoch, self._length(phase)
+            while self.epoch < first + length and not self.stopping.should_stop:
+                running = RunningLosses()
+                for event in run_epoch(
+                    partial(self._step, first, length), self.batches, epoch=self.epoch, device=self.session.device
+                ):
+                    running.add(event.losses)
+                    yield event
+                self._judge(phase, running)
+                self.epoch += 1
+            self._end(phase)
+        self.net.fill_unknown(self.session.schema)
+
+    def _begin(self, number: int, phase: Phase) -> None:
+        """The sharing module makes ready, perhaps by other parameters; optimiser and early stop start anew."""
+        self.net.sharing.begin(phase.name)
+        self.optimizer = self._optimizer()
+        self.stopping = EarlyStopping("loss", patience=self.settings.patience)
+        self.best: dict[str, Any] = {}
+        self.start = _plain(self._validate()) if number else None
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        apart = [*self.net.sharing.optimizer_groups(), {"params": self.net.tables(), "weight_decay": 0.0}]
+        groups = parameter_groups(self.net.parameters(), apart)
+        return torch.optim.Adam(groups, lr=self.settings.lr, weight_decay=self.settings.weight_decay, fused=True)
+
+    def _end(self, phase: Phase) -> None:
+        """A phase that was judged ends as its best epoch left it; else the last epoch is its best."""
+        if not phase.judged or not self._length(phase):
+            self.best_epoch = self.epoch - 1
+            return
+        assert self.stopping.best_epoch is not None, "the first epoch of a phase is its best so far"
+        self.net.load_state_dict(self.best)
+        self.best_epoch = self.stopping.best_epoch
+
+    def _step(self, first: int, length: int, step: int, batch: Batch) -> Losses:
+        self.net.sharing.advance((self.epoch - first + step / len(self.batches)) / length)
+        mine = self._mine(batch)
+        with self.session.autocast():
+            outputs = self.net(mine.inputs)
+        losses = multi_task_loss(self.tasks, outputs, mine.labels, mine.weights)
+        extra = self.net.sharing.auxiliary_loss(outputs, mine.labels)
+        (losses.total if extra is None else losses.total + extra).backward()  # type: ignore[no-untyped-call]
+        clip_grad_norm(list(self.net.parameters()), self.settings.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return losses
+
+    def _mine(self, batch: Batch) -> Batch:
+        if len(self.columns) == batch.labels.shape[1]:
+            return batch
+        return replace(batch, labels=batch.labels[:, self.columns], weights=_columns(batch.weights, self.columns))
+
+    def _validate(self) -> Evaluation:
+        predictions = predict(self.net, self.session.in_order("validation"), device=self.session.device)
+        mine = replace(predictions, labels=predictions.labels[:, self.columns], weights=_columns(predictions.weights, self.columns))
+        return evaluate(mine, self.tasks)
+
+    def _judge(self, phase: Phase, running: RunningLosses) -> None:
+        """Evaluate on validation and record; keep the best where the phase is judged."""
+        epoch, validation = self.epoch, self._validate()
+        losses = training_losses(running, self.tasks, epoch)
+        if not math.isfinite(validation.loss):
+            raise NumericalError(f"epoch {epoch}", "the validation MTL-Loss must be finite", validation.loss, "lower retrain.lr")
+        improved = phase.judged and self.stopping.update(epoch, validation.loss)
+        if improved:
+            self.best = {n: v.detach().clone() if isinstance(v, torch.Tensor) else v for n, v in self.net.state_dict().items()}
+        line: dict[str, Any] = {"epoch": epoch, "part": [task.name for task in self.tasks]}
+        if len(self.phases) > 1:
+            line["phase"] = phase.name
+        if self.start is not None:
+            line["start"], self.start = self.start, None
+        line |= {"loss": losses, "validation": _plain(validation), "sharing": self.net.sharing.record(), "best": improved}
+        append_epoch(self.folder, self.session, line)
+        aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
+        self.session.reporter.say(
+            f"epoch {epoch + 1}: train loss {losses['total']:.5f}, "
+            f"validation MTL-Loss {validation.loss:.5f}{' (best)' if improved else ''}; {aucs}"
+        )
+
+
+def _plain(validation: Evaluation) -> dict[str, Any]:
+    return {"tasks": validation.tasks, "loss": validation.loss}
+
+
+def _columns(weights: Any, columns: list[int]) -> Any:
+    return None if weights is None else weights[:, columns]
