@@ -134,6 +134,7 @@ FRESH = {
     "picture-kind": (nothing, ["show", "mmoe", "--what", "betas"], 2, ["architecture or alphas"]),
     "report-ending": (nothing, ["report", "run", "-o", "x.pdf"], 2, ["x.pdf"]),
     "data-cannot-be-brought": (nothing, ["data", "get", "cenus"], 2, ["cenus"]),
+    "limit-below-cheapest": (nothing, [*SEARCH, "--set", "search.max_latency_ms=0.001"], 2, ["search.max_latency_ms: must be at least", "the cheapest model of the space, got 0.001; raise it"]),
     "option-unknown": (nothing, ["search", "--sedd", "3"], 2, ["--sedd"]),
 }  # fmt: skip
 AFTER_SEARCH = {
