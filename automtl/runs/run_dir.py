@@ -56,6 +56,10 @@ class PhaseDir:
     def latencies(self) -> Path:
         return self.path / "latencies.json"
 
+    @property
+    def front(self) -> Path:
+        return self.path / "pareto" / "front.json"
+
     def checkpoint(self, name: str) -> Path:
         """The checkpoint called "last" or "best"."""
         return self.path / "checkpoint" / f"{name}.safetensors"

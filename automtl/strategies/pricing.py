@@ -69,12 +69,12 @@ class Pricing:
     ) -> None:
         assert limits.latency_us is None or latencies is not None, "a limit on time needs times"
         self.net, self.limits = net, limits
-        self._common: dict[str, Any] = {"sharing": sharing, "settings": settings}
+        self.common: dict[str, Any] = {"sharing": sharing, "settings": settings}
         self.schema = schema
         self.table = prices(net, schema, latencies)
         self._experts = [[f"{slot}.block.{j}" for j in range(net.space.num_blocks)] for slot in net.slots]
         self._shared = [name for name in self.table.operations if name.startswith("interaction.")]
-        sample = derive(net, schema, **self._common)
+        sample = derive(net, schema, **self.common)
         self.fixed = fixed_costs(sample, schema, self.table, self.used(sample))
         if latencies is not None:
             self.fixed = np.append(self.fixed, latencies.rest)
@@ -88,16 +88,20 @@ class Pricing:
         return best
 
     def _check(self) -> None:
-        count = self.net.space.chosen(len(self.schema.tasks)) if self.net.beta_parameters() else len(self._experts)
         for name, limit in self.limits.active.items():
-            k = COSTS.index(name)
-            cheapest = {block: int(costs[:, k].min()) for block, costs in self.table.candidates.items()}
-            experts = sorted(sum(cheapest[b] for b in blocks) for blocks in self._experts)[:count]
-            least = int(self.fixed[k]) + sum(cheapest[b] for b in self._shared) + sum(experts)
+            least = self.least(name)
             if least > limit:
                 setting, unit = _SETTING[name]
                 rule = f"must be at least {least / unit:.10g}, the cheapest model of the space"
                 raise ConfigError(setting, rule, f"{limit / unit:.10g}", "raise it")
+
+    def least(self, cost: str) -> int:
+        """That cost of the cheapest model of the space."""
+        k = COSTS.index(cost)
+        count = self.net.space.chosen(len(self.schema.tasks)) if self.net.beta_parameters() else len(self._experts)
+        cheapest = {block: int(costs[:, k].min()) for block, costs in self.table.candidates.items()}
+        experts = sorted(sum(cheapest[b] for b in blocks) for blocks in self._experts)[:count]
+        return int(self.fixed[k]) + sum(cheapest[b] for b in self._shared) + sum(experts)
 
     def cost(self, architecture: Architecture) -> dict[str, int]:
         """FLOPs per row, parameters beside the tables, and where it was measured microseconds of an architecture of this space."""
@@ -137,7 +141,7 @@ class Pricing:
             return None
         best = {name: int(block.scores.argmax()) for name, block in blocks.items()} | found.picks
         spoken = {name: self.table.operations[name][pick] for name, pick in best.items()}
-        made = derive(self.net, self.schema, best=spoken, chosen=found.chosen, **self._common)
+        made = derive(self.net, self.schema, best=spoken, chosen=found.chosen, **self.common)
         told = {"limits": within.active, "cost": self.cost(made), "score": found.score, "exact": found.exact}
         return made.evolve(provenance={"within_limits": told})
 
