@@ -6,7 +6,7 @@ import traceback
 
 import typer
 
-from automtl.cli import compare, data, evaluate, pareto, predict, rank, report, retrain, runs, search, show, space, status
+from automtl.cli import compare, data, evaluate, export, pareto, predict, rank, report, retrain, runs, search, show, space, status
 from automtl.cli.console import error
 from automtl.errors import AutoMTLError
 
@@ -27,6 +27,7 @@ app.command("compare")(compare.run)
 app.command("rank")(rank.run)
 app.command("pareto")(pareto.run)
 app.command("predict")(predict.run)
+app.command("export")(export.run)
 app.command("show")(show.run)
 app.command("report")(report.run)
 app.command("status")(status.run)

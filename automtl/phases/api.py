@@ -75,7 +75,7 @@ def predict(
     >>> automtl.predict("runs/first", frame, keep=["user_id"])  # doctest: +SKIP
 
     Args:
-        run: a retrain folder, or a run with one.
+        run: a retrain folder, a run with one, or an export in ONNX.
         rows: columns that the model does not read are ignored; ids never seen in training are unknown ids.
         keep: columns to hand back.
         device: where to run.

@@ -13,10 +13,12 @@ from automtl.data.batches import Batch
 from automtl.errors import NumericalError
 from automtl.models.derived import IndependentNets
 from automtl.models.skeleton import MultiTaskNet
-from automtl.phases.records import append_epoch, training_losses
+from automtl.phases.records import append_epoch, charge_balancing, training_losses
 from automtl.phases.session import Session
 from automtl.runs.run_dir import PhaseDir
 from automtl.sharing.base import Phase
+from automtl.training.balancers import make_balancer
+from automtl.training.balancing import BalancingSettings
 from automtl.training.early_stopping import EarlyStopping
 from automtl.training.evaluation import Evaluation, evaluate, predict
 from automtl.training.loop import RunningLosses, StepEvent, run_epoch
@@ -44,6 +46,7 @@ class Part:
 
     Attributes:
         best_epoch: the epoch whose weights the last phase ended with; counted from 0 over all phases.
+        balancing: what balancing cost.
     """
 
     def __init__(self, session: Session, folder: PhaseDir, net: MultiTaskNet, columns: list[int]) -> None:
@@ -53,6 +56,8 @@ class Part:
         self.phases = net.sharing.phases()
         self.batches = session.batches("train", batch_size=self.settings.batch_size, seed=session.seeds.fit)
         self.epoch, self.best_epoch = 0, -1
+        self.balancer = make_balancer(BalancingSettings(**self.settings.balancing.given()), self.tasks, net)
+        self.balancing: dict[str, Any] = {}
 
     def _length(self, phase: Phase) -> int:
         return self.settings.epochs if phase.epochs is None else phase.epochs
@@ -107,8 +112,7 @@ class Part:
         with self.session.autocast():
             outputs = self.net(mine.inputs)
         losses = multi_task_loss(self.tasks, outputs, mine.labels, mine.weights)
-        extra = self.net.sharing.auxiliary_loss(outputs, mine.labels)
-        (losses.total if extra is None else losses.total + extra).backward()  # type: ignore[no-untyped-call]
+        self.balancer.backward(losses, self.net.sharing.auxiliary_loss(outputs, mine.labels))
         clip_grad_norm(list(self.net.parameters()), self.settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -139,6 +143,9 @@ class Part:
         if self.start is not None:
             line["start"], self.start = self.start, None
         line |= {"loss": losses, "validation": _plain(validation), "sharing": self.net.sharing.record(), "best": improved}
+        if balancing := self.balancer.record():
+            line["balancing"] = balancing
+            charge_balancing(self.balancing, line)
         append_epoch(self.folder, self.session, line)
         aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
         self.session.reporter.say(

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -121,7 +122,9 @@ class RetrainPhase:
         )
 
     def _write_results(self, validation: Evaluation, best: tuple[int, ...]) -> None:
-        spent = {"seconds": time.monotonic() - self._started, "samples": self.samples}
+        spent: dict[str, Any] = {"seconds": time.monotonic() - self._started, "samples": self.samples}
+        if balancing := self.parts[0].balancing:  # where there are several parts, none is balanced
+            spent["balancing"] = balancing
         files.write_json(self.folder.cost, {**spent, "model": asdict(cost(self.net, self.session.schema))})
         files.write_json(self.folder.results, {"best_epochs": list(best), "validation": asdict(validation)})
 

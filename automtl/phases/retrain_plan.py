@@ -14,6 +14,8 @@ from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import fit_sharing
 from automtl.spaces.plugs import plugged, pool
 from automtl.strict import load_yaml
+from automtl.training.balancers import check_balancing
+from automtl.training.balancing import BalancingSettings
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,14 @@ def plan_retrain(
     described, module = load_dataset(dataset), ready.sharing
     kinds = {task.name: task.kind for task in described.tasks}
     fit_sharing(module.kind, module.settings, num_experts=len(pool(ready)), tasks=kinds)
+    balancing = config.retrain.balancing
+    check_balancing(BalancingSettings(**balancing.given()), kinds, where="retrain.balancing")
+    if module.kind == "single_task" and not (balancing.plain or balancing.method == "equal"):
+        rule = "must be left out for single_task, whose networks share nothing"
+        raise ConfigError("retrain.balancing", rule, balancing.method, "choose another sharing kind, or no balancing")
     label = module.kind if searched or sharing else _safe(Path(source).stem)
     label += "".join(f"-{_safe(key)}_{_safe(str(value))}" for key, value in config.sharing.items())
+    label += "" if balancing.plain else f"-{balancing.method}"
     if searched and out is None:
         return RetrainPlan(ready, config, RunDir(searched.path.parent), label)
     return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label)

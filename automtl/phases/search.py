@@ -14,8 +14,8 @@ from automtl.models.latency import latency_us
 from automtl.models.prices import Latencies
 from automtl.models.supernet import build_supernet
 from automtl.phases.collapse import Watch
-from automtl.phases.records import append_epoch, close_failed, holding, open_phase, training_losses
-from automtl.phases.search_material import make_material
+from automtl.phases.records import append_epoch, charge_balancing, close_failed, holding, open_phase, training_losses
+from automtl.phases.search_material import make_material, settings_of
 from automtl.phases.search_tables import alpha_table, beta_table
 from automtl.phases.session import Reporter, Session, open_session
 from automtl.report.results import SelfShowing
@@ -27,6 +27,7 @@ from automtl.spaces.space import SearchSpace
 from automtl.strategies.protocol import Strategy
 from automtl.strategies.table import STRATEGIES
 from automtl.strict import build, load_yaml
+from automtl.training.balancers import check_balancing
 from automtl.training.evaluation import evaluate, predict
 from automtl.training.loop import RunningLosses
 
@@ -74,6 +75,8 @@ def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | N
         run = RunDir(find_phase(out, "search")[0].path.parent)
     else:
         # everything that can be refused is refused before the folder appears
+        names = [task.name for task in session.schema.tasks]
+        check_balancing(settings_of(session).balancing, names, where="search.balancing")
         build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing, generator=session.noise())
         run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
     return SearchPhase(session, run.search, config.space).run(resume=resume)
@@ -120,6 +123,7 @@ class SearchPhase:
         self.history: list[dict[str, Any]] = []
         self.watch = Watch.of(session.config.search)
         self._before, self._started = 0.0, time.monotonic()
+        self._balancing: dict[str, Any] = {}
 
     def run(self, *, resume: bool = False) -> SearchResult:
         """Search to the planned end, or to the time limit."""
@@ -177,6 +181,7 @@ class SearchPhase:
         """The epoch's line in metrics.jsonl, its alphas and betas, and a checkpoint."""
         losses, validation = training_losses(running, self.session.schema.tasks, epoch), self._validation()
         record = self.strategy.record()
+        charge_balancing(self._balancing, record)
         choices = record.pop("choices")
         judged = validation and validation["loss"]
         kept = {name: record.get(name) for name in ("expert_usage", "skip_chosen", "eigenvalue")}
@@ -205,7 +210,8 @@ class SearchPhase:
         return self._before + time.monotonic() - self._started
 
     def _spent(self) -> dict[str, Any]:
-        return {"seconds": self._seconds(), "samples": self.strategy.samples}
+        balancing = {"balancing": self._balancing} if self._balancing else {}
+        return {"seconds": self._seconds(), "samples": self.strategy.samples, **balancing}
 
     def _save(self, epoch: int) -> None:
         state = {
@@ -233,6 +239,7 @@ class SearchPhase:
         state = checkpoint.load(self.folder.checkpoint("last"))
         self._restore(state)
         self.history, self._before = state["history"], state["spent"]["seconds"]
+        self._balancing = dict(state["spent"].get("balancing", {}))
         files.cut_lines(self.folder.metrics, state["metric_lines"])
         manifest.update(state="running", end=None)
         return state["epoch"] + 1, manifest

@@ -17,6 +17,7 @@ from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import DartsSettings
 from automtl.strategies.pricing import measure
 from automtl.strategies.protocol import Material, Options
+from automtl.training.balancing import BalancingSettings
 
 
 def make_material(session: Session, space: SearchSpace, generator: torch.Generator, *, latencies: Latencies | None = None) -> Material:
@@ -63,8 +64,9 @@ def make_material(session: Session, space: SearchSpace, generator: torch.Generat
 def settings_of(session: Session) -> DartsSettings:
     """The settings of training a supernet."""
     s = session.config.search
-    same = {f.name: getattr(s, f.name) for f in fields(DartsSettings) if f.name not in ("sharing_settings", "latencies")}
-    return DartsSettings(**same, sharing_settings=session.config.sharing)
+    same = {f.name: getattr(s, f.name) for f in fields(DartsSettings) if f.name not in ("sharing_settings", "balancing", "latencies")}
+    balancing = BalancingSettings(**s.balancing.given())
+    return DartsSettings(**same, sharing_settings=session.config.sharing, balancing=balancing)
 
 
 def _options(session: Session) -> Options:

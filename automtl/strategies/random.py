@@ -73,7 +73,9 @@ class RandomSearch:
         """The last draw's score, and the choices of the best so far."""
         best = self.best()
         last = self._tried[-1] if self._tried else None
+        balancing = {} if self._model is None else self._model.balancer.record()
         return {
+            **({"balancing": balancing} if balancing else {}),
             "entropy": 0.0,
             "score": last and last[1],
             "best_score": min((loss for _, loss in self._tried), default=None),

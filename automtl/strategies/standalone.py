@@ -9,6 +9,7 @@ from automtl.models.derived import build_model
 from automtl.models.skeleton import MultiTaskNet
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.protocol import Material
+from automtl.training.balancers import make_balancer
 from automtl.training.loop import StepEvent, run_steps
 from automtl.training.losses import Losses, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
@@ -34,6 +35,7 @@ class StandAlone:
         assert isinstance(net, MultiTaskNet), "kinds that can stand in a supernet share one network"
         self.net, self.tasks, self._device, self._autocast = net, m.schema.tasks, m.device, m.autocast
         apart = [*net.sharing.optimizer_groups(), {"params": net.tables(), "weight_decay": 0.0}]
+        self.balancer = make_balancer(m.settings.balancing, m.schema.tasks, net)
         self._adam = torch.optim.Adam(parameter_groups(net.parameters(), apart), lr=lr, weight_decay=WEIGHT_DECAY, fused=True)
 
     def train(self, batches: Iterator[Batch], *, epoch: int, steps: int) -> Iterator[StepEvent]:
@@ -49,8 +51,7 @@ class StandAlone:
         with self._autocast():
             outputs = self.net(batch.inputs)
         losses = multi_task_loss(self.tasks, outputs, batch.labels, batch.weights)
-        extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
-        (losses.total if extra is None else losses.total + extra).backward()  # type: ignore[no-untyped-call]
+        self.balancer.backward(losses, self.net.sharing.auxiliary_loss(outputs, batch.labels))
         clip_grad_norm(list(self.net.parameters()), CLIP_NORM)
         self._adam.step()
         self._adam.zero_grad()
