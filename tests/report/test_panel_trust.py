@@ -1,13 +1,11 @@
 """Agreement over searches counted by hand, and the front's panel from the files of a run."""
 
-import json
-
 from automtl.report.agreement import agreement
 from automtl.report.load import load_runs
 from automtl.report.page import report
 from automtl.report.panel_trust import agreement_panel, front_panel
 from tests.report.architectures import searched
-from tests.report.runs import write_run, write_search
+from tests.report.runs import write_front, write_run, write_search
 
 
 def with_blocks(interaction, *experts):
@@ -40,10 +38,7 @@ def test_the_panel_groups_searches_of_one_method_and_data(tmp_path):
 def test_the_front_is_drawn_where_a_run_has_one(tmp_path):
     run = write_run(tmp_path / "run")
     assert front_panel(load_runs([run])) is None
-    points = [{"file": f"flops-{c}.json", "cost": {"flops": c, "parameters": 5 * c}, "score": -9.0 + c / 1e3} for c in (1200, 3400)]
-    points = [{**p, "exact": True, "interaction": ["<b>"], "experts": [["gate", "skip"]]} for p in points]
-    (run / "search/pareto").mkdir()
-    (run / "search/pareto/front.json").write_text(json.dumps({"of": "flops", "points": points}))
+    write_front(run)
     made = front_panel(load_runs([run]))
     assert "flops-1200.json" in made and "3,400" in made and "gate → skip" in made and "<svg" in made and "<b>" not in made
     page = report(load_runs([run]))
