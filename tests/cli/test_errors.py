@@ -86,9 +86,26 @@ def new_rows():
     write_dataset(Path("data"), seed=5)
 
 
+def interrupted():
+    edit("run/search/manifest.json", '"state": "done"', '"state": "interrupted"')
+
+
 def torn_checkpoint():
-    path = Path("run/search/checkpoint/last.safetensors")
-    path.write_bytes(path.read_bytes()[:1000])
+    interrupted()
+    for path in Path("run/search/checkpoint").iterdir():
+        path.write_bytes(path.read_bytes()[:1000])
+
+
+def lines_lost():
+    interrupted()
+    Path("run/search/metrics.jsonl").write_text("")
+
+
+def another_retrain():
+    assert run(["retrain", "run", "--fast-dev-run"]) == 0
+    edit("run/retrain/selected-s0/manifest.json", '"state": "done"', '"state": "interrupted"')
+    path = Path("run/search/architecture.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "towers": [3]}))
 
 
 def weights_of_another():
@@ -160,14 +177,17 @@ AFTER_SEARCH = {
     "newer-format": (architecture_with(version=2), ["retrain", "run"], 2, ["must have format version 1 or older, got 2; update automtl"]),
     "no-architecture": (architecture_with(experts=[]), ["retrain", "run"], 2, ["architecture.json: experts"]),
     "more-chosen-than-found": (nothing, ["retrain", "run", "--set", "retrain.chosen_experts=9"], 2, ["must be at most the architecture's 4 experts, got 9"]),
+    "nothing-to-mask": (nothing, ["retrain", "run", "--sharing", "mome"], 2, ["sharing.kind mome: needs an expert that holds mlp or dense, to mask its weights"]),
     "data-changed": (new_rows, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["must be of the same prepared data, got data that changed since"]),
     "resume-without-out": (nothing, [*SEARCH[:4], "--resume"], 2, ["--resume: needs --out"]),
     "resume-changed": (nothing, [*SEARCH[:4], "--out", "run", "--resume", *SMALL, "--seed", "5"], 2, ["--resume: seed: must be as in run/search/config.yaml"]),
     "points-too-few": (nothing, ["pareto", "run", "--points", "1"], 2, ["--points: must be at least 2, got 1"]),
     "cost-unknown": (nothing, ["pareto", "run", "--of", "watts"], 2, ["--of: must be one of flops, parameters, latency, got watts"]),
     "torn-checkpoint": (torn_checkpoint, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["last.safetensors: must be a whole checkpoint"]),
+    "lines-lost": (lines_lost, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["metrics.jsonl: must have the 2 lines that the checkpoint knows of, got 0"]),
+    "resume-another": (another_retrain, ["retrain", "run", "--resume", "--fast-dev-run"], 2, ["architecture.json: must be the architecture to train, got another"]),
     "weights-of-another": (weights_of_another, ["evaluate", "run"], 2, ["best.safetensors: must hold the weights of the architecture beside it"]),
-    "export-format": (nothing, ["export", "run", "--format", "onx"], 2, ["--format: must be one of onnx, pt2", "did you mean 'onnx'?"]),
+    "export-format": (nothing, ["export", "run", "--format", "onx"], 2, ["--format: must be one of onnx, pt2, python", "did you mean 'onnx'?"]),
     "export-exists": (retrained_and_served, ["export", "run", "--format", "onnx", "-o", "served"], 2, ["served: must not exist yet"]),
     "nothing-retrained": (nothing, ["evaluate", "run"], 2, ["run: must hold a retrain, got none; run `automtl retrain` first"]),
 }  # fmt: skip
@@ -222,7 +242,7 @@ def test_a_read_only_folder_is_exit_3(here, capfd, monkeypatch):
 def test_a_run_folder_in_use_is_exit_3(searched, capfd):
     with files.locked(Path("run/search")):
         assert run([*SEARCH[:4], "--out", "run", "--resume", *SMALL]) == 3
-    assert "must be free, got another process at work in it" in capfd.readouterr().err
+    assert "must be free, got another process (" in capfd.readouterr().err
 
 
 def hand_over(monkeypatch, **changes):

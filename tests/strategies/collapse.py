@@ -33,7 +33,7 @@ from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import DartsSettings
 from automtl.strategies.protocol import Material, Options
 
-SEEDS = range(10, 15)
+SEEDS = range(20, 25)
 TASKS, COLUMNS, ROWS, BATCH = 4, 8, 1500, 100
 LINEAR, PRODUCTS, NOISE, SCALE = 1.0, 0.2, 0.3, 15.0
 SETTINGS = {"epochs": 8, "warmup_epochs": 0, "weight_lr": 0.005, "alpha_lr": 0.2}

@@ -17,8 +17,10 @@ def ends(seed, auxiliary_skip):
     return fired, {o: float(np.mean([weights[o] for weights in blocks])) for o in collapse.OPERATIONS}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", collapse.SEEDS)
+FIRST, *OTHERS = collapse.SEEDS
+
+
+@pytest.mark.parametrize("seed", [FIRST, *(pytest.param(seed, marks=pytest.mark.slow) for seed in OTHERS)])
 def test_plain_darts_collapses_the_monitor_fires_and_the_auxiliary_skip_prevents_it(seed):
     fired, weights = ends(seed, 0.0)
     assert fired is not None and max(weights, key=weights.__getitem__) == "skip", (fired, weights)
