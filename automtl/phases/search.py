@@ -72,15 +72,15 @@ def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | N
     assert config.space is not None, "a search has a space"
     if resume:
         assert out is not None, "a run to resume has a folder"
-        run = RunDir(_begun(out))
-    else:
-        # everything that can be refused is refused before the folder appears
-        names = [task.name for task in session.schema.tasks]
-        check_balancing(settings_of(session).balancing, names, where="search.balancing")
-        build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing, generator=session.noise())
-        run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
-        files.make_folder(run.search.path)
-    return SearchPhase(session, run.search, config.space).run()
+        return SearchPhase(session, RunDir(_begun(out)).search, config.space).run()
+    # everything that can be refused is refused before the folder appears
+    names = [task.name for task in session.schema.tasks]
+    check_balancing(settings_of(session).balancing, names, where="search.balancing")
+    build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing, generator=session.noise())
+    run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
+    phase = SearchPhase(session, run.search, config.space)
+    files.make_folder(run.search.path)
+    return phase.run()
 
 
 def _begun(out: Path) -> Path:
