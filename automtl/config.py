@@ -147,7 +147,7 @@ class SearchSection(Strict):
 class RetrainSection(Strict):
     """Training a discrete architecture, searched or hand-made, from fresh weights."""
 
-    epochs: int = Field(50, ge=1, le=100_000, description="The most epochs.")
+    epochs: int = Field(50, ge=1, le=100_000, description="The most epochs, of each stretch where a sharing kind trains in several.")
     patience: int = Field(5, ge=1, description="Epochs without a better validation MTL-Loss before the training stops.")
     batch_size: int = Field(1024, ge=2, description="Rows per step.")
     lr: float = Field(1e-3, gt=0, description="Adam rate.")

@@ -63,8 +63,7 @@ class Part:
         self.balancing: dict[str, Any] = {}
 
     def _length(self, phase: Phase) -> int:
-        most = self.settings.epochs
-        return most if phase.epochs is None else min(phase.epochs, most) if self.session.config.runtime.fast_dev_run else phase.epochs
+        return self.settings.epochs if phase.epochs is None else min(phase.epochs, self.settings.epochs)
 
     @property
     def planned_epochs(self) -> int:

@@ -45,7 +45,7 @@ class Phase:
 
     Args:
         name: for records.
-        epochs: planned epochs; None for the trainer's own number.
+        epochs: planned epochs, at most the trainer's own number; None for that number.
         judged: it may stop early, and ends with its best epoch's weights; else it runs to its end and keeps the last.
     """
 

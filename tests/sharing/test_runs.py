@@ -127,10 +127,11 @@ def test_masked_experts_are_pruned_rounded_stored_as_bits_and_read_back(dataset,
     base = Architecture.load("mmoe").evolve(experts=[{"blocks": ["dense(16)", "dense(8)"]}], towers=(6,), embedding_dim=4)
     base.evolve(sharing={"kind": "mome"}).save(template)
     sets = ["masks=3", "neuron_epochs=3", "weight_epochs=2", "lambda_neuron=0.02", "lambda_weight=1e-3"]
-    made = plan(template, dataset, *(f"sharing.{value}" for value in sets), "retrain.batch_size=8", out=tmp_path / "run")
+    sets = [*(f"sharing.{value}" for value in sets), "retrain.batch_size=8", "retrain.epochs=3"]
+    made = plan(template, dataset, *sets, out=tmp_path / "run")
     result = train(made)
     lines = [json.loads(line) for line in result.folder.metrics.read_text().splitlines()]
-    assert [line["phase"] for line in lines] == ["neuron masks"] * 3 + ["weight masks"] * 2 + ["fine-tuning"] * 2
+    assert [line["phase"] for line in lines] == ["neuron masks"] * 3 + ["weight masks"] * 2 + ["fine-tuning"] * 3
     assert [line["best"] for line in lines[:5]] == [False] * 5 and result.best_epochs[0] >= 5
     assert "start" in lines[5], "after rounding, before fine-tuning"
     masked = lines[-1]["sharing"]["masked"]
