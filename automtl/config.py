@@ -112,6 +112,8 @@ class SearchSection(Strict):
     cost_of: Literal["flops", "parameters"] = Field("flops", description="Which cost cost_weight weighs.")
     max_flops: int | None = Field(None, ge=1, description="Hard limit on the derived model's FLOPs per row.")
     max_params: int | None = Field(None, ge=1, description="Hard limit on its parameters, embedding tables left out.")
+    max_latency_ms: float | None = Field(None, gt=0, description="Hard limit on its time, the sum of what its parts take here.")
+    latency_rows: int = Field(1024, ge=1, description="max_latency_ms: rows of the batch that is timed.")
     auxiliary_skip: float = Field(1.0, ge=0, le=1, description="lambda in the first epoch, linear to 0; 0 switches it off.")
     embedding_optimizer: Literal["sgd", "lazy_adam"] = Field("sgd", description="sgd as the weights; lazy_adam is other maths.")
     embedding_lr: float = Field(1e-3, gt=0, description="Rate of lazy_adam, cosine to 0; sgd takes weight_lr.")
@@ -128,7 +130,8 @@ class SearchSection(Strict):
         if self.second_order and self.balancing.method not in ("equal", "fixed"):
             rule = "must be equal or fixed with search.second_order, whose virtual step descends one loss"
             raise ConfigError("search.balancing.method", rule, self.balancing.method, "leave one of them out")
-        if self.selection == "perturbation" and (self.max_flops or self.max_params or self.strategy not in PERTURBED):
+        limited = self.max_flops or self.max_params or self.max_latency_ms
+        if self.selection == "perturbation" and (limited or self.strategy not in PERTURBED):
             rule = f"perturbation needs a strategy among {', '.join(PERTURBED)}, and no hard limits"
             raise ConfigError("search.selection", rule, self.strategy, "leave one of them out")
         if self.hessian and self.strategy not in PERTURBED:

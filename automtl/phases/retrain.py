@@ -10,6 +10,7 @@ from torch import nn
 
 from automtl import files
 from automtl.config import RunConfig
+from automtl.data.slices import groups
 from automtl.errors import ArtifactError
 from automtl.models.cost import cost
 from automtl.models.derived import build_model
@@ -122,7 +123,9 @@ class RetrainPhase:
                     keeper.stepped()
         best = tuple(part.best_epoch for part in self.parts)
         checkpoint.save(self.folder.checkpoint("best"), {"net": packed_state(self.net)})
-        validation = evaluate(self._predict("validation"), self.session.schema.tasks, reliability=True)
+        predictions, store = self._predict("validation"), self.session.store
+        users = groups(store, "validation", predictions.rows)
+        validation = evaluate(predictions, store.schema.tasks, reliability=True, groups=users)
         self._write_results(validation, best)
         manifest.finish("done", best_epochs=best)
         Slots(self.folder).clear()

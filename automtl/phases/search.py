@@ -8,6 +8,9 @@ from typing import Any
 from automtl import files
 from automtl.config import RunConfig
 from automtl.models.cost import cost
+from automtl.models.derived import build_model
+from automtl.models.latency import latency_us
+from automtl.models.prices import Latencies
 from automtl.models.supernet import build_supernet
 from automtl.phases.collapse import Watch
 from automtl.phases.keeper import Keeper
@@ -69,15 +72,15 @@ def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | N
     assert config.space is not None, "a search has a space"
     if resume:
         assert out is not None, "a run to resume has a folder"
-        run = RunDir(_begun(out))
-    else:
-        # everything that can be refused is refused before the folder appears
-        names = [task.name for task in session.schema.tasks]
-        check_balancing(settings_of(session).balancing, names, where="search.balancing")
-        build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing, generator=session.noise())
-        run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
-        files.make_folder(run.search.path)
-    return SearchPhase(session, run.search, config.space).run()
+        return SearchPhase(session, RunDir(_begun(out)).search, config.space).run()
+    # everything that can be refused is refused before the folder appears
+    names = [task.name for task in session.schema.tasks]
+    check_balancing(settings_of(session).balancing, names, where="search.balancing")
+    build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing, generator=session.noise())
+    run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
+    phase = SearchPhase(session, run.search, config.space)
+    files.make_folder(run.search.path)
+    return phase.run()
 
 
 def _begun(out: Path) -> Path:
@@ -114,7 +117,10 @@ class SearchPhase:
     def __init__(self, session: Session, folder: PhaseDir, space: SearchSpace) -> None:
         self.session, self.folder, self.space = session, folder, space
         self.generator = session.noise()
-        self.strategy: Strategy = STRATEGIES[session.config.search.strategy](make_material(session, space, self.generator))
+        held = Latencies(**files.read_json(folder.latencies)) if folder.latencies.exists() else None
+        material = make_material(session, space, self.generator, latencies=held)
+        self.latencies = material.settings.latencies
+        self.strategy: Strategy = STRATEGIES[session.config.search.strategy](material)
         self.watch = Watch.of(session.config.search)
         self.epoch, self.step, self.running = 0, 0, RunningLosses()
         self.history: list[dict[str, Any]] = []
@@ -151,6 +157,8 @@ class SearchPhase:
     def _open(self) -> Manifest:
         """A new manifest, or the begun search's, its state restored."""
         if not self.folder.manifest.exists():
+            if self.latencies is not None:  # a resume must choose by the same times
+                files.write_json(self.folder.latencies, asdict(self.latencies))
             return open_phase(self.folder, self.session, phase="search", planned_epochs=self.strategy.epochs, finished_epochs=0)
         manifest, state = reopen(self.folder, self.session)
         if state is not None:
@@ -256,10 +264,21 @@ class SearchPhase:
         schema, config = self.session.schema, self.session.config
         provenance = {"dataset": schema.name, "data_hash": schema.data_hash, "seed": config.seed, "finished_epochs": epochs, "state": state}
         found = self.strategy.derive()
-        architecture = found.evolve(provenance={**provenance, **found.provenance})
+        architecture = found.evolve(provenance={**provenance, **found.provenance, **self._timed(found)})
         architecture.save(self.folder.architecture)
         self._write_cost()
         return architecture
+
+    def _timed(self, found: Architecture) -> dict[str, Any]:
+        """Where time is limited, what the whole model really takes beside the limit; parts were added up, so it may be more."""
+        s = self.session.config.search
+        if s.max_latency_ms is None:
+            return {}
+        took = latency_us(build_model(found, self.session.schema).to(self.session.device), self.session.schema, rows=s.latency_rows) / 1000
+        if took > s.max_latency_ms:
+            told = f"the derived model took {took:.3f} ms for {s.latency_rows} rows, the limit is {s.max_latency_ms:.3f} ms"
+            self.session.reporter.say(f"{told}: its parts add up to less than the whole, or the machine was busy")
+        return {"latency": {"limit_ms": s.max_latency_ms, "measured_ms": took, "rows": s.latency_rows}}
 
     def _write_cost(self) -> None:
         net = self.strategy.supernet

@@ -11,6 +11,7 @@ from torch import Tensor
 from automtl.data.batches import Batch
 from automtl.data.schema import Schema
 from automtl.errors import ConfigError
+from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet, frozen
 from automtl.nn.layers import frozen_statistics
 from automtl.spaces.architecture import Architecture
@@ -46,6 +47,8 @@ class DartsSettings:
     cost_of: Literal["flops", "parameters"] = "flops"
     max_flops: int | None = None
     max_params: int | None = None
+    max_latency_ms: float | None = None
+    latencies: Latencies | None = None
     embedding_optimizer: Literal["sgd", "lazy_adam"] = "sgd"
     embedding_lr: float = 1e-3
     sharing: str = "selected"
@@ -233,10 +236,11 @@ class Darts:
 
 def make_pricing(net: Supernet, schema: Schema, settings: DartsSettings) -> Pricing | None:
     """What candidates cost, where the settings ask for it."""
-    limits = Limits(settings.max_flops, settings.max_params)
-    if not limits.active and not settings.cost_weight:
+    s = settings
+    limits = Limits(s.max_flops, s.max_params, None if s.max_latency_ms is None else round(1000 * s.max_latency_ms))
+    if not limits.active and not s.cost_weight:
         return None
-    return Pricing(net, schema, sharing=settings.sharing, settings=settings.sharing_settings, limits=limits)
+    return Pricing(net, schema, sharing=s.sharing, settings=s.sharing_settings, limits=limits, latencies=s.latencies)
 
 
 def _adam(parameters: list[torch.nn.Parameter], lr: float, decay: float) -> torch.optim.Adam:

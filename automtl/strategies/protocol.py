@@ -95,7 +95,7 @@ def make_genes(material: Material, net: Supernet | None = None) -> Genes:
     """The genes of a search's space, held within its hard limits; `net` prices the candidates where one is there."""
     m, s = material, material.settings
     sharing = Sharing(kind=s.sharing, settings=dict(s.sharing_settings))
-    limited = s.max_flops is not None or s.max_params is not None
+    limited = s.max_flops is not None or s.max_params is not None or s.max_latency_ms is not None
     pricing = make_pricing(net or m.make_supernet(), m.schema, s) if limited else None
     return Genes(m.space, m.schema, sharing, within=pricing.within if pricing else None)
 
