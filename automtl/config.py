@@ -171,6 +171,9 @@ class RuntimeSection(Strict):
     fast_dev_run: bool = Field(False, description="Two epochs of four batches, to see that everything runs.")
     loggers: tuple[Literal["tensorboard", "mlflow"], ...] = Field((), description="Told each epoch's figures too; each needs its extra.")
     time_limit_s: float | None = Field(None, gt=0, description="Stop after this many seconds and derive from what there is.")
+    on_nan: Literal["stop", "skip"] = Field("stop", description="A batch whose loss or gradient is not finite: stop, or leave it out.")
+    nan_limit: int = Field(100, ge=0, description="The most batches that on_nan: skip leaves out.")
+    deterministic: bool = Field(False, description="Refuse operations whose bits vary on a device; CPUs repeat themselves without it.")
     checkpoint_every_s: float = Field(300.0, gt=0, description="Seconds between checkpoints; a search makes one at each epoch's end too.")
     checkpoint_every_steps: int | None = Field(None, ge=1, description="Steps between checkpoints, beside the seconds.")
 

@@ -14,6 +14,7 @@ from automtl.models.prices import Latencies
 from automtl.models.supernet import build_supernet
 from automtl.phases.collapse import Watch
 from automtl.phases.keeper import Keeper
+from automtl.phases.mishaps import clear_note, make_guard, mishaps
 from automtl.phases.records import append_epoch, charge_balancing, close_failed, holding, open_phase, training_losses
 from automtl.phases.resuming import own_settings, reopen
 from automtl.phases.search_material import make_material, settings_of
@@ -117,8 +118,9 @@ class SearchPhase:
     def __init__(self, session: Session, folder: PhaseDir, space: SearchSpace) -> None:
         self.session, self.folder, self.space = session, folder, space
         self.generator = session.noise()
+        self.guard = make_guard(session.config.runtime)
         held = Latencies(**files.read_json(folder.latencies)) if folder.latencies.exists() else None
-        material = make_material(session, space, self.generator, latencies=held)
+        material = make_material(session, space, self.generator, guard=self.guard, latencies=held)
         self.latencies = material.settings.latencies
         self.strategy: Strategy = STRATEGIES[session.config.search.strategy](material)
         self.watch = Watch.of(session.config.search)
@@ -135,7 +137,9 @@ class SearchPhase:
                 done = manifest.values["finished_epochs"]
                 return SearchResult(self.folder.path.parent, Architecture.load(self.folder.architecture), "done", done)
             try:
-                return self._run(manifest)
+                size = ("search.batch_size", self.session.config.search.batch_size)
+                with mishaps(self.folder, size, lambda: (self.epoch, self.step)):
+                    return self._run(manifest)
             except BaseException as error:
                 close_failed(manifest, error)
                 raise
@@ -151,6 +155,7 @@ class SearchPhase:
             if self.watch.fired(self.history):
                 manifest.update(collapse=self._collapsed())
         architecture = self._derive(state, done)
+        clear_note(self.folder)
         manifest.finish(state, finished_epochs=done)
         return SearchResult(self.folder.path.parent, architecture, state, done)
 
@@ -201,6 +206,8 @@ class SearchPhase:
         losses, validation = training_losses(self.running, self.session.schema.tasks, epoch), self._validation()
         record = self.strategy.record()
         charge_balancing(self._balancing, record)
+        if self.guard.skipped:
+            record["skipped_batches"] = self.guard.skipped
         choices = record.pop("choices")
         judged = validation and validation["loss"]
         kept = {name: record.get(name) for name in ("expert_usage", "skip_chosen", "eigenvalue")}
@@ -233,7 +240,9 @@ class SearchPhase:
 
     def state(self) -> dict[str, Any]:
         """All that going on from here needs."""
+        self.guard.look()
         return {
+            "guard": self.guard.state(),
             "net": None if self.strategy.supernet is None else self.strategy.supernet.state_dict(),
             "strategy": self.strategy.state_dict(),
             "noise": self.generator.get_state(),
@@ -252,6 +261,7 @@ class SearchPhase:
         self.strategy.load_state_dict(state["strategy"])
         self.generator.set_state(state["noise"])
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+        self.guard.load(state["guard"])
         self.running.load(state["running"], self.session.device)
         self._charge(state["spent"])
 

@@ -19,15 +19,19 @@ from automtl.strategies.darts import DartsSettings
 from automtl.strategies.pricing import measure
 from automtl.strategies.protocol import Material, Options
 from automtl.training.balancing import BalancingSettings
+from automtl.training.guard import Guard
 
 
-def make_material(session: Session, space: SearchSpace, generator: torch.Generator, *, latencies: Latencies | None = None) -> Material:
+def make_material(
+    session: Session, space: SearchSpace, generator: torch.Generator, *, guard: Guard | None = None, latencies: Latencies | None = None
+) -> Material:
     """The material of a search.
 
     Args:
         session: data, device, seeds, settings.
         space: what is searched.
         generator: source of dropout, gate noise and samples.
+        guard: looks for losses that are not finite; default one that stops.
         latencies: measured before; where the search limits time and there are none, they are measured.
     """
     config, seeds = session.config, session.seeds
@@ -59,6 +63,7 @@ def make_material(session: Session, space: SearchSpace, generator: torch.Generat
         seed=seeds.weights,
         autocast=session.autocast,
         start=session.start,
+        guard=guard or Guard(),
     )
 
 
