@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from automtl.cli.console import ConsoleReporter, print_json, say, table
-from automtl.cli.options import AsJson, ConfigFile, DataDir, Device, FastDevRun, Out, Sets, Threads, seed_list
+from automtl.cli.options import AsJson, ConfigFile, DataDir, Deterministic, Device, FastDevRun, OnNan, Out, Sets, Threads, seed_list
 from automtl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,8 +28,11 @@ def run(
     seeds: Annotated[str, typer.Option("--seeds", help="Seeds of the models: 0, 0,3,7 or 0..4.")] = "0",
     out: Out = None,
     data_dir: DataDir = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it was interrupted, with the run at --out.")] = False,
     device: Device = None,
     threads: Threads = None,
+    on_nan: OnNan = None,
+    deterministic: Deterministic = False,
     fast_dev_run: FastDevRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -44,7 +47,10 @@ def run(
 
     flags = {
         "data": {"dir": None if data_dir is None else str(data_dir.resolve())},
-        "runtime": {"device": device, "threads": threads, "fast_dev_run": fast_dev_run or None},
+        "runtime": {
+            "device": device, "threads": threads, "fast_dev_run": fast_dev_run or None,
+            "on_nan": on_nan, "deterministic": deterministic or None,
+        },
     }
     numbers = seed_list(seeds)
     carry = None
@@ -52,13 +58,14 @@ def run(
         source, data, carry = _grown(source, data, from_run, data_dir)
     if source is None:
         raise ConfigError("retrain", "must be told what to train", "nothing", "name a run, an architecture, or --from an older retrain")
-    plan = plan_retrain(source, data=data, sharing=sharing, config_file=config, sets=sets or (), flags=flags, out=out)
+    plan = plan_retrain(source, data=data, sharing=sharing, config_file=config, sets=sets or (), flags=flags, out=out, resume=resume)
     results = []
     with ConsoleReporter() as reporter:
         for seed in numbers:
             say(f"training {plan.label} on {plan.config.data.source}, seed {seed}, into {plan.run.path}")
             seeded = plan.config.model_copy(update={"seed": seed})
-            results.append(retrain(plan.architecture, seeded, run=plan.run, label=plan.label, reporter=reporter, carry=carry))
+            made = retrain(plan.architecture, seeded, run=plan.run, label=plan.label, reporter=reporter, carry=carry, resume=resume)
+            results.append(made)
     _show(results, as_json)
     if not as_json:
         say(f"next: automtl evaluate {plan.run.path}")

@@ -68,12 +68,15 @@ def _build(bound: Architecture, schema: Schema, sparse: bool, generator: torch.G
     ]
     flat = inputs.num_fields * bound.embedding_dim
     projection = None if bound.projection is None else nn.Linear(flat, bound.projection)
-    sharing = _sharing(bound, schema, bound.projection or flat, generator)
+    shape = (inputs.num_fields, bound.embedding_dim)
+    sharing = _sharing(bound, schema, bound.projection or flat, shape, generator)
     heads = towers(schema, sharing.width_out, hidden=bound.towers, dropout=bound.dropout, batch_norm=bound.batch_norm, generator=generator)
     return MultiTaskNet(input_layer=inputs, interaction=interaction, projection=projection, sharing=sharing, towers=heads)
 
 
-def _sharing(bound: Architecture, schema: Schema, width_in: int, generator: torch.Generator | None) -> SharingModule:
+def _sharing(
+    bound: Architecture, schema: Schema, width_in: int, field_shape: tuple[int, int], generator: torch.Generator | None
+) -> SharingModule:
     kind = bound.sharing.kind
 
     def build(slot: Slot, width: int) -> Chain:
@@ -84,6 +87,7 @@ def _sharing(bound: Architecture, schema: Schema, width_in: int, generator: torc
         tasks=[task.name for task in schema.tasks],
         width_in=width_in,
         slots=slots_of(bound, len(schema.tasks)),
+        field_shape=field_shape,
         chosen=picks_of(bound),
         generator=generator,
         **module_settings(kind, bound.sharing.all_settings),

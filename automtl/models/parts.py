@@ -10,6 +10,7 @@ from automtl.errors import AutoMTLError
 from automtl.models.cost import flops_by_module
 from automtl.models.derived import IndependentNets, build_model
 from automtl.models.skeleton import MultiTaskNet
+from automtl.sharing.mssm import MSSM
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.slots import Slot
 
@@ -29,7 +30,7 @@ class PartCost:
 
 def part_costs(architecture: Architecture, schema: Schema | None = None) -> dict[str, PartCost]:
     """Parameters and operations of every part: "fields", "interaction.0", "projection", "expert.level0.pool.3", "tower.1",
-    and "sharing", which is what the experts leave of the sharing module.
+    "masks" of fields, and "sharing", which is what these leave of the sharing module.
 
     Without a schema two networks are built, for data sets that differ in all that the architecture leaves open; what
     comes out alike is certain, and all else is None.
@@ -85,6 +86,8 @@ def _parts(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         yield from ((f"interaction.{i}", block) for i, block in enumerate(single.interaction))
         if single.projection is not None:
             yield "projection", single.projection
+        if isinstance(single.sharing, MSSM) and single.sharing.field_masks is not None:
+            yield "masks", single.sharing.field_masks
         experts = getattr(single.sharing, "experts", ())
         if len(experts) == len(single.sharing.slots):
             for slot, expert in zip(single.sharing.slots, experts, strict=True):

@@ -118,6 +118,7 @@ def build_supernet(
             tasks=[task.name for task in schema.tasks],
             width_in=space.expert_dim,
             slots=slots,
+            field_shape=(inputs.num_fields, space.embedding_dim),
             generator=generator,
             **module_settings(sharing, complete),
         )

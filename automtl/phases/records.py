@@ -7,7 +7,7 @@ from typing import Any
 
 from automtl import files
 from automtl.data.schema import Task
-from automtl.errors import NumericalError
+from automtl.errors import Interrupted, NumericalError
 from automtl.phases.session import Session
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
@@ -58,9 +58,22 @@ def append_epoch(folder: PhaseDir, session: Session, line: dict[str, Any]) -> No
     session.sinks.log(line)
 
 
+def charge_balancing(spent: dict[str, Any], line: dict[str, Any]) -> None:
+    """Add what balancing cost in an epoch to what it cost before; times go from the line, so that equal runs have equal lines.
+
+    Args:
+        spent: seconds in backward passes and the balancing between them, passes per step, bytes of gradients held; changed in place.
+        line: of metrics.jsonl.
+    """
+    if told := line.get("balancing"):
+        spent["seconds"] = spent.get("seconds", 0.0) + told.pop("seconds")
+        spent["backward_passes"] = max(spent.get("backward_passes", 0.0), told["backward_passes"])
+        spent["extra_bytes"] = max(spent.get("extra_bytes", 0), told["extra_bytes"])
+
+
 def close_failed(manifest: Manifest, error: BaseException) -> None:
     """Note in the manifest that a phase was interrupted, or failed and why."""
-    manifest.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=str(error)[:2000])
+    manifest.finish("interrupted" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed", error=str(error)[:2000])
 
 
 def training_losses(running: RunningLosses, tasks: Sequence[Task], epoch: int) -> dict[str, float | None]:

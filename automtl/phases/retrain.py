@@ -2,33 +2,33 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from automtl import files
 from automtl.config import RunConfig
-from automtl.data.batches import Batch
+from automtl.data.slices import groups
 from automtl.errors import ArtifactError
 from automtl.models.cost import cost
-from automtl.models.derived import IndependentNets, build_model
-from automtl.models.skeleton import MultiTaskNet
-from automtl.phases.records import append_epoch, close_failed, holding, open_phase, training_losses
+from automtl.models.derived import build_model
+from automtl.models.storage import load_packed, packed_state
+from automtl.phases.keeper import Keeper
+from automtl.phases.machine import compile_net
+from automtl.phases.mishaps import clear_note, make_guard, mishaps
+from automtl.phases.part import parts_of
+from automtl.phases.records import close_failed, holding, open_phase
+from automtl.phases.resuming import own_settings, reopen
 from automtl.phases.session import Reporter, Session, open_session
 from automtl.report.results import SelfShowing
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
+from automtl.runs.slots import Slots
 from automtl.spaces.architecture import Architecture
-from automtl.training.early_stopping import EarlyStopping
 from automtl.training.evaluation import Evaluation, Predictions, evaluate, predict
-from automtl.training.loop import RunningLosses, run_epoch
-from automtl.training.losses import Losses, multi_task_loss
-from automtl.training.optim import clip_grad_norm, parameter_groups
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def retrain(
     label: str,
     reporter: Reporter | None = None,
     carry: Callable[[nn.Module, Session], None] | None = None,
+    resume: bool = False,
 ) -> RetrainResult:
     """Train an architecture from fresh weights on fit + alpha rows and keep the best epoch by validation MTL-Loss.
 
@@ -73,10 +74,15 @@ def retrain(
         label: the sharing kind or the architecture's name.
         reporter: told how it goes on.
         carry: sets weights of the fresh network, such as an older model's embeddings (see `phases/grow.py`).
+        resume: go on with the same retrain where it was begun and interrupted; where it has ended, hand over its result.
     """
+    folder = run.retrain(label, config.seed)
+    if resume and folder.manifest.exists():
+        config = own_settings(folder.config, config, sections=("seed", "sharing", "retrain"))
     session = open_session(config, reporter)
     bound = architecture.bind(session.schema)
-    folder = PhaseDir(files.make_folder(run.retrain(label, config.seed).path))
+    if not (resume and folder.path.exists()):
+        files.make_folder(folder.path)
     phase = RetrainPhase(session, folder, bound)
     if carry is not None:
         carry(phase.net, session)
@@ -84,7 +90,7 @@ def retrain(
 
 
 class RetrainPhase:
-    """One retraining in one folder."""
+    """One retraining in one folder; one that was begun in it goes on. All that it then needs is in ``state()``."""
 
     def __init__(self, session: Session, folder: PhaseDir, bound: Architecture) -> None:
         self.session, self.folder, self.bound = session, folder, bound
@@ -92,123 +98,106 @@ class RetrainPhase:
         self.net = build_model(bound, session.schema, seed=session.seeds.weights, generator=self.generator).to(session.device)
         session.start(self.net)
         if session.config.runtime.compile:
-            self.net.compile()
-        self.samples, self._started = 0, time.monotonic()
+            compile_net(self.net)
+        self.guard = make_guard(session.config.runtime)
+        self.parts = parts_of(self.net, session, folder, self.guard)
+        self.samples, self._before, self._started = 0, 0.0, time.monotonic()
 
     def run(self) -> RetrainResult:
         """Train every part and write the results."""
         with holding(self.folder, self.session, "retrain"):
-            return self._run()
+            manifest = self._open()
+            if manifest.values["state"] == "done":
+                Slots(self.folder).clear()
+                return self._finished()
+            try:
+                size = ("retrain.batch_size", self.session.config.retrain.batch_size)
+                with mishaps(self.folder, size, self._place):
+                    return self._run(manifest)
+            except BaseException as error:
+                close_failed(manifest, error)
+                raise
 
-    def _run(self) -> RetrainResult:
-        manifest = self._start()
-        try:
-            parts = self.net.nets if isinstance(self.net, IndependentNets) else [self.net]
-            names = [task.name for task in self.session.schema.tasks]
-            groups = [[t] for t in range(len(names))] if isinstance(self.net, IndependentNets) else [list(range(len(names)))]
-            best = tuple(_Part(self, net, columns).train() for net, columns in zip(parts, groups, strict=True))  # type: ignore[arg-type]
-            checkpoint.save(self.folder.checkpoint("best"), {"net": self.net.state_dict()})
-            validation = evaluate(self._predict("validation"), self.session.schema.tasks, reliability=True)
-        except BaseException as error:
-            close_failed(manifest, error)
-            raise
+    def _run(self, manifest: Manifest) -> RetrainResult:
+        with Keeper(self.folder, self.folder.path.parent.parent, self.session, self.state) as keeper:
+            for part in self.parts:
+                for event in part.train():
+                    self.samples += event.rows
+                    self.session.reporter.step(event, part.planned_epochs)
+                    keeper.stepped()
+        best = tuple(part.best_epoch for part in self.parts)
+        checkpoint.save(self.folder.checkpoint("best"), {"net": packed_state(self.net)})
+        predictions, store = self._predict("validation"), self.session.store
+        users = groups(store, "validation", predictions.rows)
+        validation = evaluate(predictions, store.schema.tasks, reliability=True, groups=users)
         self._write_results(validation, best)
+        clear_note(self.folder)
         manifest.finish("done", best_epochs=best)
+        Slots(self.folder).clear()
         return RetrainResult(self.folder, self.bound, validation, best)
+
+    def _place(self) -> tuple[int, int]:
+        """Epoch and step of the part in training."""
+        part = next((part for part in self.parts if part.begun), self.parts[-1])
+        return part.epoch, part.step
 
     def _predict(self, split: str) -> Predictions:
         return predict(self.net, self.session.in_order(split), device=self.session.device)
 
-    def _start(self) -> Manifest:
+    def _open(self) -> Manifest:
+        """A new manifest, or the begun retrain's, its state restored.
+
+        Raises:
+            ArtifactError: the begun one is of another architecture or of other data, or a file of it is damaged.
+        """
+        if self.folder.manifest.exists():
+            if Architecture.load(self.folder.architecture) != self.bound:
+                raise ArtifactError(self.folder.architecture, "must be the architecture to train", "another", "start anew")
+            manifest, state = reopen(self.folder, self.session)
+            if state is not None:
+                self._restore(state)
+            return manifest
         self.bound.save(self.folder.architecture)
-        planned, bound = self.session.config.retrain.epochs, self.bound
+        planned, bound = self.parts[0].planned_epochs, self.bound
         return open_phase(
             self.folder, self.session, phase="retrain", planned_epochs=planned, architecture=bound.name, sharing=bound.sharing.kind
         )
 
+    def state(self) -> dict[str, Any]:
+        """All that going on from here needs."""
+        self.guard.look()
+        return {
+            "guard": self.guard.state(),
+            "net": self.net.state_dict(),
+            "parts": [part.state() for part in self.parts],
+            "noise": self.generator.get_state(),
+            "metric_lines": sum(part.epoch for part in self.parts),
+            "spent": self._spent(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Go on from a ``state()``."""
+        self.net.load_state_dict(state["net"])
+        for part, held in zip(self.parts, state["parts"], strict=True):
+            part.load(held)
+        self.generator.set_state(state["noise"])
+        self.guard.load(state["guard"])
+        self._before, self.samples = state["spent"]["seconds"], state["spent"]["samples"]
+
+    def _spent(self) -> dict[str, Any]:
+        spent: dict[str, Any] = {"seconds": self._before + time.monotonic() - self._started, "samples": self.samples}
+        if balancing := self.parts[0].balancing:  # where there are several parts, none is balanced
+            spent["balancing"] = balancing
+        return spent
+
     def _write_results(self, validation: Evaluation, best: tuple[int, ...]) -> None:
-        spent = {"seconds": time.monotonic() - self._started, "samples": self.samples}
-        files.write_json(self.folder.cost, {**spent, "model": asdict(cost(self.net, self.session.schema))})
+        files.write_json(self.folder.cost, {**self._spent(), "model": asdict(cost(self.net, self.session.schema))})
         files.write_json(self.folder.results, {"best_epochs": list(best), "validation": asdict(validation)})
 
-
-class _Part:
-    """The training of one net: the whole model, or one task's own for ``single_task``."""
-
-    def __init__(self, phase: RetrainPhase, net: MultiTaskNet, columns: list[int]) -> None:
-        self.phase, self.net, self.columns = phase, net, columns
-        self.tasks = [phase.session.schema.tasks[c] for c in columns]
-        self.settings = phase.session.config.retrain
-        apart = [*net.sharing.optimizer_groups(), {"params": net.tables(), "weight_decay": 0.0}]
-        groups = parameter_groups(net.parameters(), apart)
-        self.optimizer = torch.optim.Adam(groups, lr=self.settings.lr, weight_decay=self.settings.weight_decay, fused=True)
-        self.stopping = EarlyStopping("loss", patience=self.settings.patience)
-        self.best: dict[str, torch.Tensor] = {}
-
-    def train(self) -> int:
-        """Train to the early stop, restore the best epoch and fill its unknown ids; the best epoch."""
-        session = self.phase.session
-        batches = session.batches("train", batch_size=self.settings.batch_size, seed=session.seeds.fit)
-        for epoch in range(self.settings.epochs):
-            running = RunningLosses()
-            for event in run_epoch(partial(self._step, epoch, len(batches)), batches, epoch=epoch, device=session.device):
-                running.add(event.losses)
-                self.phase.samples += event.rows
-                session.reporter.step(event, self.settings.epochs)
-            if self._judge(epoch, running):
-                break
-        self.net.load_state_dict(self.best)
-        self.net.fill_unknown(session.schema)
-        assert self.stopping.best_epoch is not None
-        return self.stopping.best_epoch
-
-    def _step(self, epoch: int, steps: int, step: int, batch: Batch) -> Losses:
-        self.net.sharing.advance((epoch + step / steps) / self.settings.epochs)
-        mine = self._mine(batch)
-        with self.phase.session.autocast():
-            outputs = self.net(mine.inputs)
-        losses = multi_task_loss(self.tasks, outputs, mine.labels, mine.weights)
-        extra = self.net.sharing.auxiliary_loss(outputs, mine.labels)
-        (losses.total if extra is None else losses.total + extra).backward()  # type: ignore[no-untyped-call]
-        clip_grad_norm(list(self.net.parameters()), self.settings.clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return losses
-
-    def _mine(self, batch: Batch) -> Batch:
-        if len(self.columns) == batch.labels.shape[1]:
-            return batch
-        weights = None if batch.weights is None else batch.weights[:, self.columns]
-        return replace(batch, labels=batch.labels[:, self.columns], weights=weights)
-
-    def _judge(self, epoch: int, running: RunningLosses) -> bool:
-        """Evaluate on validation, record, keep the best; whether to stop."""
-        phase, session = self.phase, self.phase.session
-        losses = training_losses(running, self.tasks, epoch)
-        predictions = predict(self.net, session.in_order("validation"), device=session.device)
-        mine = replace(predictions, labels=predictions.labels[:, self.columns], weights=_columns(predictions.weights, self.columns))
-        validation = evaluate(mine, self.tasks)
-        line: dict[str, Any] = {
-            "epoch": epoch,
-            "part": [task.name for task in self.tasks],
-            "loss": losses,
-            "validation": {"tasks": validation.tasks, "loss": validation.loss},
-            "sharing": self.net.sharing.record(),
-        }
-        improved = self.stopping.update(epoch, validation.loss)
-        if improved:
-            self.best = {name: value.detach().clone() for name, value in self.net.state_dict().items()}
-        append_epoch(phase.folder, session, {**line, "best": improved})
-        aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
-        session.reporter.say(
-            f"epoch {epoch + 1}: train loss {losses['total']:.5f}, "
-            f"validation MTL-Loss {validation.loss:.5f}{' (best)' if improved else ''}; {aucs}"
-        )
-        return self.stopping.should_stop
-
-
-def _columns(weights: Any, columns: list[int]) -> Any:
-    return None if weights is None else weights[:, columns]
+    def _finished(self) -> RetrainResult:
+        """The result of a retrain that has ended."""
+        held = files.read_json(self.folder.results)
+        return RetrainResult(self.folder, self.bound, Evaluation(**held["validation"]), tuple(held["best_epochs"]))
 
 
 def load_net(folder: PhaseDir, session: Session) -> nn.Module:
@@ -221,7 +210,7 @@ def load_net(folder: PhaseDir, session: Session) -> nn.Module:
     net = build_model(bound, session.schema, generator=session.noise())
     path = folder.checkpoint("best")
     try:
-        net.load_state_dict(checkpoint.load(path)["net"])
+        load_packed(net, checkpoint.load(path)["net"])
     except (RuntimeError, KeyError) as error:
         got = str(error).strip().splitlines()[-1].strip()
         raise ArtifactError(path, "must hold the weights of the architecture beside it", got, "retrain it with this version") from error

@@ -7,7 +7,7 @@ heterogeneous experts of a derived architecture, and with mixed experts inside t
 Shapes: B batch, F fields, d embedding width, D width of the experts' input, T tasks, N experts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -45,8 +45,8 @@ class Phase:
 
     Args:
         name: for records.
-        epochs: planned epochs; None for the trainer's own number.
-        judged: early stop and the choice of the best epoch count in this phase.
+        epochs: planned epochs, at most the trainer's own number; None for that number.
+        judged: it may stop early, and ends with its best epoch's weights; else it runs to its end and keeps the last.
     """
 
     name: str
@@ -62,6 +62,7 @@ class SharingModule(nn.Module):
         tasks: task names, in order; T = len(tasks).
         width_in: D, the width of what ``encode`` returns.
         slots: the slots to fill, as ``spaces.slots.layout`` declares them for this kind.
+        field_shape: F and d, for kinds that mask fields.
         chosen: per task the positions in the pool it may gate; None for all.
         generator: source of the module's noise.
     """
@@ -76,19 +77,20 @@ class SharingModule(nn.Module):
         tasks: Sequence[str],
         width_in: int,
         slots: Sequence[Slot],
+        field_shape: tuple[int, int] | None = None,
         chosen: Sequence[Sequence[int]] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.tasks, self.slots, self.generator = tuple(tasks), tuple(slots), generator
-        self.width_in, self.chosen = width_in, chosen
+        self.width_in, self.field_shape, self.chosen = width_in, field_shape, chosen
 
     def forward(self, fields: Tensor, encode: Encode) -> list[Tensor]:
         """One representation per task.
 
         Args:
             fields: (B, F, d).
-            encode: interaction and projection, (B, F, d) -> (B, D); called exactly once.
+            encode: interaction and projection, (B, F, d) -> (B, D); called exactly once, be it on several masked copies of B rows.
 
         Returns:
             T tensors; the t-th is (B, width_out[t]).
@@ -112,23 +114,39 @@ class SharingModule(nn.Module):
         return {}
 
     def advance(self, progress: float) -> None:
-        """Set what follows a schedule (temperatures, smooth steps); called before each step.
+        """Set what follows a schedule (temperatures, smooth steps); called before each step. What it sets must be in ``state_dict()``.
 
         Args:
-            progress: share of the planned steps that is done, in [0, 1].
+            progress: share of the planned steps of the phase that is done, in [0, 1].
         """
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
-        """Parameters that the optimiser must treat apart, such as ``{"params": [...], "weight_decay": 0.0}``."""
+        """Parameters that the optimiser must treat apart, such as ``{"params": [...], "weight_decay": 0.0, "lr": 1e-2}``."""
         return []
 
     def phases(self) -> tuple[Phase, ...]:
-        """The stretches of training, in order."""
+        """The stretches of a retrain, in order; a search knows none."""
         return (Phase("train"),)
+
+    def begin(self, phase: str) -> None:
+        """Make ready for a phase; called once as it starts, and the optimiser is made anew after it, so parameters may change.
+
+        What was made ready must be in ``state_dict()``, and ``load_state_dict()`` must take it into a fresh module: a resumed
+        retrain calls this for later phases only.
+        """
 
     def reads(self, task: int) -> frozenset[Slot]:
         """The slots whose experts task `task`'s representation may depend on."""
         return frozenset(self.slots)
+
+    def pack(self) -> dict[str, Tensor]:
+        """The state as a finished model is stored: all that evaluation needs, in as few bytes as the kind knows."""
+        state: dict[str, Tensor] = self.state_dict()
+        return state
+
+    def unpack(self, packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state that ``pack`` packed, for ``load_state_dict``."""
+        return dict(packed)
 
     def slot_weights(self) -> Tensor | None:
         """Share of each slot in each task's representation, (T, slots), by mean gate weight; None where nothing says."""

@@ -46,7 +46,7 @@ class GateMeter(nn.Module):
         if not self.update_statistics or torch.compiler.is_exporting():
             return
         rows = weights if weights.dim() == 2 else weights.unsqueeze(0)
-        if not self._adding:
+        if self.training or not self._adding:
             self.total.zero_()
             self.rows.zero_()
         self.total.add_(rows.detach().sum(0, dtype=self.total.dtype))
@@ -74,6 +74,7 @@ class FusionNetwork(SharingModule):
 
     Args:
         order: the tasks' numbers in the order of a funnel, for a kind that has one.
+        all_pairs: units read all others, for a kind that can do with fewer.
         socket: what every sharing module takes.
 
     Attributes:
@@ -83,9 +84,9 @@ class FusionNetwork(SharingModule):
 
     raw_gates = False  # gates read the module's input on every level, not their unit's own vector of the level before
 
-    def __init__(self, *, order: Sequence[int] | None = None, **socket: Any) -> None:
+    def __init__(self, *, order: Sequence[int] | None = None, all_pairs: bool = False, **socket: Any) -> None:
         super().__init__(**socket)
-        self.wiring = wire(self.kind, self.slots, num_tasks=len(self.tasks), picks=self.chosen, order=order)
+        self.wiring = wire(self.kind, self.slots, num_tasks=len(self.tasks), picks=self.chosen, order=order, all_pairs=all_pairs)
         self.fusions = self.wiring.fusions
         self.before = [None if self.raw_gates else self.wiring.previous(fusion) for fusion in self.fusions]
         self.widths: dict[Fusion | None, int] = {None: self.width_in}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import networkx as nx
 
 from automtl.spaces.architecture import Architecture
+from automtl.spaces.catalogue import SHARING
 from automtl.spaces.plugs import expert_for, wiring_of
 from automtl.spaces.slots import Slot
 from automtl.spaces.wiring import Fusion, Wiring
@@ -13,7 +14,7 @@ from automtl.spaces.wiring import Fusion, Wiring
 def to_graph(architecture: Architecture) -> nx.DiGraph:
     """The dataflow from fields to tasks.
 
-    Nodes carry ``kind`` (field, interaction, projection, expert, gate, tower), ``label``, ``row`` (0 for fields, growing
+    Nodes carry ``kind`` (field, masks, interaction, projection, expert, gate, tower), ``label``, ``row`` (0 for fields, growing
     along the flow) and, for experts, ``blocks`` and ``expert`` (its index); edges from experts to towers carry ``weight``,
     softmax(beta) or the mean gate weight, where a search recorded it. A fusion is drawn where it has several readers, or
     one that is no tower; else its inputs lead straight on. A template is drawn with one task called "every task".
@@ -30,12 +31,14 @@ def to_graph(architecture: Architecture) -> nx.DiGraph:
 
 
 def _add_trunk(graph: nx.DiGraph, architecture: Architecture, ends: list[str]) -> str:
-    """Interaction blocks and projection in a row; returns the last node, which experts read."""
+    """Masks of fields, interaction blocks and projection in a row; returns the last node, which experts read."""
     stages = [(f"interaction.{i}", "interaction", block) for i, block in enumerate(architecture.interaction)]
     if architecture.projection is not None:
         stages.append(("projection", "projection", f"Linear to {architecture.projection}"))
     if not stages:
         stages = [("flat", "projection", "flat fields")]
+    if architecture.sharing.all_settings.get("fields"):
+        stages = [("masks", "masks", "field masks, one copy per sub-network"), *stages]
     for row, (node, kind, label) in enumerate(stages, 1):
         graph.add_node(node, kind=kind, label=label, row=row)
         graph.add_edges_from((end, node) for end in ends)
@@ -49,6 +52,7 @@ class _Joiner:
     def __init__(self, graph: nx.DiGraph, architecture: Architecture, wiring: Wiring, trunk: str) -> None:
         self.graph, self.architecture, self.wiring, self.trunk = graph, architecture, wiring, trunk
         self.base = graph.nodes[trunk]["row"] + 1
+        self.joint = "cells" if architecture.sharing.all_settings.get("cells") else "gate"
 
     def add(self, tasks: list[str]) -> None:
         """Levels from below, then towers."""
@@ -58,7 +62,8 @@ class _Joiner:
             for slot in fusion.slots:
                 self._add_expert(slot)
             if fusion.inputs > 1 and not (readers.count(fusion) == 1 and fusion in fed):
-                self.graph.add_node(_name(fusion), kind="gate", label=f"gate: {self._fed(fusion, tasks)}", row=self._row(fusion) + 1)
+                label = f"{self.joint}: {self._fed(fusion, tasks)}"
+                self.graph.add_node(_name(fusion), kind="gate", label=label, row=self._row(fusion) + 1)
                 self._lead(fusion, _name(fusion))
         top = self._row(self.wiring.fusions[-1]) + 2
         for t, name in enumerate(tasks):
@@ -83,7 +88,10 @@ class _Joiner:
         if node in self.graph:
             return
         blocks, row = self.architecture.experts[index].blocks, self.base + 2 * slot.level
-        self.graph.add_node(node, kind="expert", label=f"expert {index}", expert=index, blocks=blocks, row=row)
+        sharing = self.architecture.sharing
+        masked = SHARING[sharing.kind].slots == "base" and sharing.all_settings["masks"] > 0
+        label = f"mask {slot.index} of expert {index}" if masked else f"expert {index}"
+        self.graph.add_node(node, kind="expert", label=label, expert=index, blocks=blocks, row=row)
         self._join(self.wiring.source(slot), node)
 
     def _join(self, fusion: Fusion | None, reader: str, task: int | None = None) -> None:

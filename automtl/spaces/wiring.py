@@ -81,7 +81,15 @@ class Wiring:
         return next((f for f in self.fusions if (f.level, f.owner, f.index) == (level, owner, index)), None)
 
 
-def wire(kind: str, slots: Sequence[Slot], *, num_tasks: int, picks: Picks = None, order: Sequence[int] | None = None) -> Wiring:
+def wire(
+    kind: str,
+    slots: Sequence[Slot],
+    *,
+    num_tasks: int,
+    picks: Picks = None,
+    order: Sequence[int] | None = None,
+    all_pairs: bool = False,
+) -> Wiring:
     """The wiring of a sharing kind.
 
     Args:
@@ -90,8 +98,9 @@ def wire(kind: str, slots: Sequence[Slot], *, num_tasks: int, picks: Picks = Non
         num_tasks: T.
         picks: per task the positions in the pool it may gate; None for all. Kinds that do not choose do not read it.
         order: the tasks' numbers in the order of a funnel; None for the listed one.
+        all_pairs: a task's unit reads other tasks' experts too, in a kind that can do without (`mssm`).
     """
-    return Wiring(WIRINGS[kind](tuple(slots), num_tasks, {"picks": picks, "order": order}))
+    return Wiring(WIRINGS[kind](tuple(slots), num_tasks, {"picks": picks, "order": order, "all_pairs": all_pairs}))
 
 
 def _on_level(slots: Sequence[Slot], level: int) -> tuple[Slot, ...]:
@@ -152,6 +161,10 @@ def _all_to_all(slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, A
     return _units(slots, num_tasks, own_first=False)
 
 
+def _sparse(slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]) -> tuple[Fusion, ...]:
+    return _units(slots, num_tasks, own_first=not details["all_pairs"])
+
+
 def _chain(slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]) -> tuple[Fusion, ...]:
     fusions: list[Fusion] = []
     for t in details["order"] or range(num_tasks):
@@ -175,5 +188,7 @@ WIRINGS: dict[str, Callable[[tuple[Slot, ...], int, Mapping[str, Any]], tuple[Fu
     "adatt": _all_to_all,
     "cross_stitch": _all_to_all,
     "aitm": _chain,
+    "mome": _one_per_task,
+    "mssm": _sparse,
     "single_task": _own_only,
 }

@@ -11,12 +11,16 @@ from torch import Tensor
 from automtl.data.batches import Batch
 from automtl.data.schema import Schema
 from automtl.errors import ConfigError
+from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet, frozen
 from automtl.nn.layers import frozen_statistics
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.derive import choice_weights, derive, entropy
 from automtl.strategies.monitor import alpha_figures
 from automtl.strategies.pricing import ExpectedCost, Limits, Pricing
+from automtl.training.balancers import make_balancer
+from automtl.training.balancing import BalancingSettings
+from automtl.training.guard import Guard
 from automtl.training.lazy_adam import LazyAdam
 from automtl.training.losses import Losses, jsd_loss, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
@@ -44,10 +48,13 @@ class DartsSettings:
     cost_of: Literal["flops", "parameters"] = "flops"
     max_flops: int | None = None
     max_params: int | None = None
+    max_latency_ms: float | None = None
+    latencies: Latencies | None = None
     embedding_optimizer: Literal["sgd", "lazy_adam"] = "sgd"
     embedding_lr: float = 1e-3
     sharing: str = "selected"
     sharing_settings: Mapping[str, Any] = field(default_factory=dict)
+    balancing: BalancingSettings = field(default_factory=BalancingSettings)
 
     def __post_init__(self) -> None:
         if self.warmup_epochs >= self.epochs:
@@ -63,6 +70,7 @@ class Darts:
         schema: the data set's tasks.
         settings: hyper-parameters.
         autocast: makes the context of each forward pass; losses and optimisers are outside.
+        guard: looks for losses that are not finite; default one that stops.
     """
 
     moves_alpha = True  # a step reads alpha rows
@@ -75,8 +83,10 @@ class Darts:
         settings: DartsSettings,
         *,
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        guard: Guard | None = None,
     ) -> None:
         self.net, self.schema, self.settings, self._autocast = net, schema, settings, autocast
+        self._guard = guard or Guard()
         self.epoch = 0
         self._weights, self._tables = net.weights(), net.tables()
         self._alphas, self._betas = net.alpha_parameters(), net.beta_parameters()
@@ -84,7 +94,10 @@ class Darts:
         self._sgd = torch.optim.SGD(
             groups, lr=settings.weight_lr, momentum=settings.weight_momentum, weight_decay=settings.weight_decay, fused=True
         )
-        if self.partial_steps:  # torch's fused SGD takes no mixture of parameters seen before and not
+        for group in self._sgd.param_groups:
+            group["initial_lr"] = group["lr"]
+        self.balancer = make_balancer(settings.balancing, schema.tasks, net, outside=self._betas)
+        if self.partial_steps or not self.balancer.plain:  # torch's fused SGD takes no mixture of parameters seen before and not
             for parameter in self._weights:
                 self._sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self._table_steps = [self._table_optimizer(table) for table in self._tables]
@@ -113,7 +126,7 @@ class Darts:
         self._lr = cosine_lr(s.weight_lr, epoch, s.epochs)
         self._table_lr = self._lr if s.embedding_optimizer == "sgd" else cosine_lr(s.embedding_lr, epoch, s.epochs)
         for group in self._sgd.param_groups:
-            group["lr"] = self._lr
+            group["lr"] = cosine_lr(group["initial_lr"], epoch, s.epochs)
 
     def step(self, alpha_batch: Batch | None, fit_batch: Batch) -> Losses:
         """Alpha on the alpha rows, then weights (and after warm-up beta) on the fit rows (Algorithm 1, lines 3 to 6)."""
@@ -128,6 +141,8 @@ class Darts:
             with self._autocast():
                 outputs = self.net(batch.inputs)
             losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
+            if self._guard.loss(losses, batch, self.schema.tasks):
+                return
             self.alpha_loss(losses).backward()  # type: ignore[no-untyped-call]
         self._alpha_adam.step()
         self._alpha_adam.zero_grad()
@@ -139,25 +154,43 @@ class Darts:
     def _weight_step(self, batch: Batch) -> Losses:
         still = [*self._alphas, *(self._betas if self.warming_up else [])]
         self._catch_up(batch)
+        self._guard.before(self.net)
         with frozen(still):
             with self._autocast():
                 outputs = self.net(batch.inputs)
             losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
-            loss = losses.total
-            if self._betas and not self.warming_up:
-                loss = loss + self._jsd * jsd_loss(self._betas[0])
-            extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
-            (loss if extra is None else loss + extra).backward()  # type: ignore[no-untyped-call]
-        clip_grad_norm([*self._weights, *self._tables], self.settings.clip_norm)
+            if self._guard.loss(losses, batch, self.schema.tasks):
+                return losses.left_out()
+            self.balancer.backward(losses, self.auxiliary_loss(outputs, batch))
+        good = not self._guard.norm(clip_grad_norm([*self._weights, *self._tables], self.settings.clip_norm), batch)
+        if good:
+            self._update()
+        self._forget()
+        return losses if good else losses.left_out()
+
+    def _update(self) -> None:
+        """One step of every optimiser but alpha's."""
         self._sgd.step()
-        self._sgd.zero_grad()
         for optimizer in self._table_steps:
             optimizer.step(self._table_lr)
-            optimizer.zero_grad()
         if self._beta_adam is not None and not self.warming_up:
             self._beta_adam.step()
+
+    def _forget(self) -> None:
+        """Forget all gradients but alpha's."""
+        self._sgd.zero_grad()
+        for optimizer in self._table_steps:
+            optimizer.zero_grad()
+        if self._beta_adam is not None:
             self._beta_adam.zero_grad()
-        return losses
+
+    def auxiliary_loss(self, outputs: list[Tensor], batch: Batch) -> Tensor | None:
+        """What weights and beta lower beside the tasks' losses: w_JSD L_JSD after warm-up, and the sharing module's own."""
+        extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
+        if not self._betas or self.warming_up:
+            return extra
+        jsd = self._jsd * jsd_loss(self._betas[0])
+        return jsd if extra is None else jsd + extra
 
     def _catch_up(self, batch: Batch) -> None:
         for optimizer, rows in zip(self._table_steps, self.net.touched_rows(batch.inputs), strict=True):
@@ -174,8 +207,10 @@ class Darts:
         entropies = {block: float(entropy(torch.tensor(list(w.values())))) for block, w in choices.items()}
         betas = {task.name: row.tolist() for task, row in zip(self.schema.tasks, self._softmax_beta(), strict=False)}
         cost = {} if self._expected_cost is None else {"expected_cost": float(self._expected_cost().detach())}
+        balancing = self.balancer.record()
         return {
             **cost,
+            **({"balancing": balancing} if balancing else {}),
             "lr": self._lr,
             "auxiliary_skip": self._skip,
             "jsd_weight": self._jsd,
@@ -204,6 +239,7 @@ class Darts:
             "tables": [optimizer.state_dict() for optimizer in self._table_steps],
             "alpha_adam": self._alpha_adam.state_dict(),
             "beta_adam": None if self._beta_adam is None else self._beta_adam.state_dict(),
+            "balancer": self.balancer.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -214,15 +250,17 @@ class Darts:
         self._alpha_adam.load_state_dict(state["alpha_adam"])
         if self._beta_adam is not None:
             self._beta_adam.load_state_dict(state["beta_adam"])
+        self.balancer.load_state_dict(state["balancer"])
         self.begin_epoch(state["epoch"])
 
 
 def make_pricing(net: Supernet, schema: Schema, settings: DartsSettings) -> Pricing | None:
     """What candidates cost, where the settings ask for it."""
-    limits = Limits(settings.max_flops, settings.max_params)
-    if not limits.active and not settings.cost_weight:
+    s = settings
+    limits = Limits(s.max_flops, s.max_params, None if s.max_latency_ms is None else round(1000 * s.max_latency_ms))
+    if not limits.active and not s.cost_weight:
         return None
-    return Pricing(net, schema, sharing=settings.sharing, settings=settings.sharing_settings, limits=limits)
+    return Pricing(net, schema, sharing=s.sharing, settings=s.sharing_settings, limits=limits, latencies=s.latencies)
 
 
 def _adam(parameters: list[torch.nn.Parameter], lr: float, decay: float) -> torch.optim.Adam:

@@ -55,15 +55,16 @@ class Evolution(SupernetSearch):
     def __init__(self, material: Material) -> None:
         m, net = material, material.make_supernet()
         self.genes = make_genes(m, net)
-        super().__init__(m, SinglePath(net, m.schema, m.settings, genes=self.genes, generator=m.generator, autocast=m.autocast))
+        same = {"generator": m.generator, "autocast": m.autocast, "guard": m.guard}
+        super().__init__(m, SinglePath(net, m.schema, m.settings, genes=self.genes, **same))  # type: ignore[arg-type]
         self._trained = self.epochs
         self.epochs += 1 + m.options.generations
         self._scored: list[tuple[Genome, float]] = []
 
-    def run_epoch(self, epoch: int) -> Iterator[StepEvent]:
+    def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
         """Train, or in the last epochs evolve."""
         if epoch < self._trained:
-            yield from super().run_epoch(epoch)
+            yield from super().run_epoch(epoch, start)
             return
         for number in range(self.material.options.population):
             rng = np.random.default_rng([self.material.seed, epoch, number])

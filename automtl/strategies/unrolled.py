@@ -6,11 +6,12 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from automtl.data.batches import Batch
 from automtl.nn.layers import frozen_statistics
 from automtl.strategies.darts import Darts
-from automtl.training.losses import Losses, jsd_loss, multi_task_loss
+from automtl.training.losses import Losses, multi_task_loss
 
 Loss = Callable[[], Tensor]
 
@@ -137,10 +138,12 @@ class Unrolled(Darts):
     def step(self, alpha_batch: Batch | None, fit_batch: Batch) -> Losses:
         """Alpha through the virtual step on the fit rows, then weights and beta on the same rows."""
         assert alpha_batch is not None
-        for alpha, gradient in zip(self._alphas, self.alpha_gradients(alpha_batch, fit_batch), strict=True):
-            alpha.grad = gradient
-        self._alpha_adam.step()
-        self._alpha_adam.zero_grad()
+        gradients = self.alpha_gradients(alpha_batch, fit_batch)
+        if not self._guard.norm(get_total_norm(gradients), alpha_batch):
+            for alpha, gradient in zip(self._alphas, gradients, strict=True):
+                alpha.grad = gradient
+            self._alpha_adam.step()
+            self._alpha_adam.zero_grad()
         return self._weight_step(fit_batch)
 
     def alpha_gradients(self, alpha_batch: Batch, fit_batch: Batch) -> list[Tensor]:
@@ -172,10 +175,8 @@ class Unrolled(Darts):
         states = {key: g.get_state() for key, g in generators.items()}
         with self._autocast():
             outputs = self.net(batch.inputs)
-        loss = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights).total
-        if self._betas and not self.warming_up:
-            loss = loss + self._jsd * jsd_loss(self._betas[0])
-        extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
+        loss = self.balancer.loss(multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights))
+        extra = self.auxiliary_loss(outputs, batch)
         for key, g in generators.items():
             g.set_state(states[key])
         return loss if extra is None else loss + extra

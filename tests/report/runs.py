@@ -80,6 +80,14 @@ def write_search(run: Path, *, names=("click", "buy"), experts=4, epochs=5, stat
     return architecture
 
 
+def write_front(run: Path) -> None:
+    """What `automtl pareto` leaves in a search's folder."""
+    parts = {"exact": True, "interaction": ["<b>"], "experts": [["gate", "skip"]]}
+    costs = [{"flops": c, "parameters": 5 * c} for c in (1200, 3400)]
+    points = [{"file": f"flops-{c['flops']}.json", "cost": c, "score": -9.0 + c["flops"] / 1e3, **parts} for c in costs]
+    write_json(run / "search/pareto/front.json", {"of": "flops", "points": points})
+
+
 def _towards(mixed: dict[str, float], share: float) -> dict[str, float]:
     return {o: share * w + (1 - share) / len(mixed) for o, w in mixed.items()}
 
@@ -97,7 +105,12 @@ def write_retrain(run: Path, architecture: Architecture, *, seed=0, label="selec
     (folder / "config.yaml").write_text(f"seed: {seed}\nretrain:\n  epochs: 50\n")
     experts = [str(e) for e in range(len(architecture.experts))]
     gates = {"levels": [{"experts": experts, "weights": {n: list(weights(rng, experts).values()) for n in names}}]}
-    lines = [{**epoch_line(e, names, rng), "part": names, "best": e == epochs - 2, "sharing": gates} for e in range(epochs)]
+    gates["masked"] = {"megabytes": 1.5, "live": 0.5, "histogram": [1 / 12] * 12}
+    gates["field_masks"] = {n: list(rng.random(len(architecture.fields))) for n in [*names, "shared"]}
+    weighed = {"method": "pcgrad", "weights": dict.fromkeys(names, 1.1), "conflicts": 0.2, "backward_passes": 2.0, "extra_bytes": 4096}
+    off = [{"cells_off": e / epochs, "cells_off_by_level": [e / epochs, e / epochs]} for e in range(epochs)]
+    lines = [{**epoch_line(e, names, rng), "part": names, "best": e == epochs - 2, "sharing": {**gates, **off[e]}} for e in range(epochs)]
+    lines = [{**line, "balancing": weighed} for line in lines]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     architecture.save(folder / "architecture.json")
     if state == "done":

@@ -14,6 +14,7 @@ from automtl.spaces.slots import layout
 
 WIDTH, HEIGHT = 6, 5  # of the module's input, of an expert's output
 WIDTHS = (HEIGHT, 4, 3)  # of experts by level
+FIELDS = (3, 2)  # F fields of d numbers, WIDTH together
 
 # Every kind, and the variants that its settings make of it.
 VARIANTS = {
@@ -30,9 +31,13 @@ VARIANTS = {
     "adatt, one shared": ("adatt", {"task_experts": 2, "shared_experts": 1, "levels": 3}),
     "adatt, no residual": ("adatt", {"native_residual": False, "gate_bias": True}),
     "snr_trans, 1 level": ("snr_trans", {"levels": 1}),
+    "mssm, vector, sum": ("mssm", {"field_mask": "vector", "penalty": "sum", "lambda_m": 0.01}),
+    "mssm, a, 3 levels": ("mssm", {"fields": False, "levels": 3}),
+    "mssm, b": ("mssm", {"cells": False}),
+    "mssm, basic": ("mssm", {"fields": False, "cells": False}),
     "moe, 2 experts": ("moe", {"experts": 2}),
 }
-NOISY = {"gumbel", "snr_trans", "snr_aver"}
+NOISY = {"gumbel", "snr_trans", "snr_aver", "mssm", "mome"}
 
 
 class Linear(nn.Linear):
@@ -63,6 +68,7 @@ def make(
             tasks=[f"task{t}" for t in range(num_tasks)],
             width_in=WIDTH,
             slots=layout(kind, num_tasks=num_tasks, num_experts=num_experts, settings=complete),
+            field_shape=FIELDS,
             chosen=chosen,
             generator=None if noise is None else torch.Generator().manual_seed(noise),
             **module_settings(kind, complete),
@@ -80,6 +86,11 @@ def variant(name: str, num_tasks: int = 2, num_experts: int = 5, **changes: obje
             if key in SHARING[kind].settings and key not in settings:
                 settings[key] = 1 if key == "task_experts" else 0
     return make(kind, num_tasks, num_experts, **{**settings, **changes})
+
+
+def run(module: SharingModule, h: torch.Tensor) -> list[torch.Tensor]:
+    """The module's whole forward pass over h (rows, WIDTH) taken as fields, with nothing between fields and experts."""
+    return module(h.unflatten(1, FIELDS), lambda fields: fields.flatten(1))
 
 
 def inputs(rows: int = 16, seed: int = 3) -> torch.Tensor:

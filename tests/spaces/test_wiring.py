@@ -75,6 +75,29 @@ def test_a_funnel_reads_its_own_and_what_came_before():
     assert {s.owner for s in wiring.reads(0)} == {0, 2}
 
 
+def test_mssm_has_no_connection_between_two_tasks_unless_all_pairs_are_asked_for():
+    found = slots("mssm", levels=2)
+    assert [str(s) for s in found[:3]] == ["level0.task0.0", "level0.task1.0", "level0.shared.0"] and len(found) == 6
+    sparse, full = (wire("mssm", found, num_tasks=2, all_pairs=pairs) for pairs in (False, True))
+    own = [["task0.0", "shared.0"], ["task1.0", "shared.0"]]
+    everyone = ["task0.0", "task1.0", "shared.0"]
+    assert [[name[2:] for name in read(f)] for f in sparse.fusions] == [*own, everyone, *own]
+    assert [[name[2:] for name in read(f)] for f in full.fusions] == [everyone] * 5
+
+
+def test_masks_of_fields_stand_before_the_interaction():
+    made = Architecture(experts=experts(), interaction=("skip",), sharing=Sharing(kind="mssm")).bind(schema())
+    graph = to_graph(made)
+    assert [graph.nodes[n]["kind"] for n in nx.shortest_path(graph, "field.0", "expert.level0.shared.0")] == [
+        "field",
+        "masks",
+        "interaction",
+        "projection",
+        "expert",
+    ]
+    assert "masks" not in to_graph(plugged(made, "mssm", {"fields": False})) and "masks" not in to_graph(plugged(made, "ple", {}))
+
+
 def test_every_kind_has_slots_and_a_wiring():
     assert set(WIRINGS) == set(SHARING)
 
@@ -122,6 +145,8 @@ def test_the_picture_shows_what_is_computed(kind, bare):
         ("ple", {}, ["gate: click", "gate: buy", "gate: shared"]),
         ("ple", {"shared_experts": 0}, ["gate: click", "gate: buy"]),
         ("cgc", {}, []),
+        ("mssm", {}, ["cells: click", "cells: buy", "cells: shared"]),
+        ("mssm", {"cells": False}, ["gate: click", "gate: buy", "gate: shared"]),
         ("adatt", {}, ["gate: click", "gate: buy"]),
         ("aitm", {}, []),
         ("cross_stitch", {"levels": 3}, ["gate: click", "gate: buy"] * 2),

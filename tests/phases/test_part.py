@@ -1,0 +1,146 @@
+"""The phases of a sharing module, through a retrain: their lengths, judgement, schedule, optimiser and records."""
+
+import pytest
+import torch
+from torch import nn
+
+from automtl.errors import NumericalError
+from automtl.phases.retrain import RetrainPhase
+from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.session import open_session
+from automtl.runs import checkpoint
+from automtl.runs.run_dir import PhaseDir
+from automtl.sharing.base import Phase
+from automtl.sharing.network import FusionNetwork
+from tests.support import write_dataset
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("data"), rows=300)
+
+
+def phase_of(dataset, out, *sets):
+    flags = {"data": {"dir": str(dataset.parent / "prepared")}}
+    given = ["retrain.batch_size=64", "retrain.epochs=4", "retrain.patience=2", *sets]
+    plan = plan_retrain("mmoe", data=str(dataset), sharing=None, config_file=None, sets=given, flags=flags, out=out)
+    session = open_session(plan.config)
+    folder = PhaseDir(out)
+    out.mkdir()
+    return RetrainPhase(session, folder, plan.architecture.bind(session.schema))
+
+
+def toy(monkeypatch, phases, told):
+    """Give every net of the house these phases, and tell what is called when."""
+    monkeypatch.setattr(FusionNetwork, "phases", lambda self: phases)
+    monkeypatch.setattr(FusionNetwork, "begin", lambda self, phase: told.append(phase))
+    monkeypatch.setattr(FusionNetwork, "advance", lambda self, progress: told.append(round(progress, 4)))
+
+
+def test_phases_run_in_order_with_their_own_length_and_progress(dataset, tmp_path, monkeypatch):
+    told = []
+    toy(monkeypatch, (Phase("masks", 2, judged=False), Phase("none", 0), Phase("tune")), told)
+    phase = phase_of(dataset, tmp_path / "r", "retrain.patience=9")
+    steps = len(phase.parts[0].batches)
+    result = phase.run()
+    masks = [round(i / (2 * steps), 4) for i in range(2 * steps)]
+    tune = [round(i / (4 * steps), 4) for i in range(4 * steps)]
+    assert told == ["masks", *masks, "none", "tune", *tune]
+    lines = result.folder.read_metrics()
+    assert [(line["epoch"], line["phase"]) for line in lines] == [*((e, "masks") for e in (0, 1)), *((e, "tune") for e in (2, 3, 4, 5))]
+    assert not any(line["best"] for line in lines[:2]), "an epoch of a phase that is not judged is never the best"
+    judged = {line["epoch"]: line["validation"]["loss"] for line in lines[2:]}
+    assert result.best_epochs == (min(judged, key=judged.__getitem__),)
+    # a phase's first line tells what its beginning made of the model: here nothing
+    assert [line["epoch"] for line in lines if "start" in line] == [2]
+    assert lines[2]["start"]["loss"] == pytest.approx(lines[1]["validation"]["loss"], rel=1e-6)
+
+
+def test_one_phase_has_no_name_in_the_record(dataset, tmp_path):
+    result = phase_of(dataset, tmp_path / "r").run()
+    assert all("phase" not in line and "start" not in line for line in result.folder.read_metrics())
+
+
+def test_patience_counts_in_judged_phases_only_and_anew_in_each(dataset, tmp_path, monkeypatch):
+    toy(monkeypatch, (Phase("long", 4, judged=False), Phase("first"), Phase("second")), [])
+    phase = phase_of(dataset, tmp_path / "r", "retrain.patience=1", "retrain.lr=1e-9")  # nothing gets better, nor much worse
+    rising = iter(range(1, 100))
+    honest = phase.parts[0]._validate
+
+    def worse():
+        found = honest()
+        return type(found)(**{**vars(found), "loss": float(next(rising))})
+
+    monkeypatch.setattr(phase.parts[0], "_validate", worse)
+    lines = phase.run().folder.read_metrics()
+    assert [line["phase"] for line in lines] == ["long"] * 4 + ["first"] * 2 + ["second"] * 2
+    assert [line["best"] for line in lines] == [False] * 4 + [True, False] * 2
+
+
+def test_a_judged_phase_ends_with_its_best_weights_and_an_unjudged_one_with_its_last(dataset, tmp_path, monkeypatch):
+    seen = {}
+    toy(monkeypatch, (Phase("first", 3), Phase("last", 2, judged=False)), [])
+    phase = phase_of(dataset, tmp_path / "r", "retrain.patience=9")
+    (part,) = phase.parts
+    losses = iter([3.0, 1.0, 2.0, 1.0, 1.0, 1.0])  # the second epoch is the best; then the start of "last" and its two epochs
+    honest = part._validate
+
+    def told():
+        seen[part.epoch] = first(part)
+        return type(found := honest())(**{**vars(found), "loss": next(losses)})
+
+    monkeypatch.setattr(part, "_validate", told)
+    begun = {}
+    monkeypatch.setattr(FusionNetwork, "begin", lambda self, name: begun.setdefault(name, first(part)))
+    result = phase.run()
+    assert result.best_epochs == (4,)
+    assert begun["last"].equal(seen[1]) and not begun["last"].equal(seen[2])
+    assert first(part).equal(seen[4])
+
+
+def first(part):
+    return next(iter(part.net.towers[0].parameters())).detach().clone()
+
+
+def test_parameters_may_change_at_the_beginning_of_a_phase(dataset, tmp_path, monkeypatch):
+    toy(monkeypatch, (Phase("a", 1, judged=False), Phase("b", 2)), [])
+    made = {}
+
+    def begin(self, phase):
+        if phase == "b":
+            self.extra = made["extra"] = nn.Parameter(torch.ones(3))
+
+    monkeypatch.setattr(FusionNetwork, "begin", begin)
+    monkeypatch.setattr(FusionNetwork, "auxiliary_loss", lambda self, outputs, labels: (self.extra.sum() if "extra" in made else None))
+    groups = lambda self: [{"params": [self.extra], "lr": 0.25, "weight_decay": 0.0}] if "extra" in made else []  # noqa: E731
+    monkeypatch.setattr(FusionNetwork, "optimizer_groups", groups)
+    phase = phase_of(dataset, tmp_path / "r")
+    steps = len(phase.parts[0].batches)
+    best = phase.run().best_epochs[0]
+    # Adam moves a parameter of constant gradient by its rate at each step
+    trained = best * steps  # steps of phase b up to its best epoch's end
+    moved = checkpoint.load(tmp_path / "r/checkpoint/best.safetensors")["net"]["sharing.extra"]
+    assert torch.allclose(moved, torch.full((3,), 1 - 0.25 * trained), atol=1e-3)
+
+
+def test_a_validation_loss_that_is_not_finite_is_told(dataset, tmp_path, monkeypatch):
+    phase = phase_of(dataset, tmp_path / "r")
+    honest = phase.parts[0]._validate
+    monkeypatch.setattr(phase.parts[0], "_validate", lambda: type(found := honest())(**{**vars(found), "loss": float("nan")}))
+    with pytest.raises(NumericalError, match="epoch 0: the validation MTL-Loss must be finite, got nan"):
+        phase.run()
+
+
+def test_a_groups_own_rate_follows_the_cosine_of_a_search():
+    from automtl.models.supernet import build_supernet
+    from automtl.strategies.darts import Darts, DartsSettings
+    from automtl.training.schedules import cosine_lr
+    from tests.support import small_schema, small_space
+
+    net = build_supernet(small_space(), small_schema(), sharing="adatt")
+    own = next(net.sharing.parameters())
+    net.sharing.optimizer_groups = lambda: [{"params": [own], "lr": 0.5}]
+    darts = Darts(net, small_schema(), DartsSettings(epochs=4, warmup_epochs=1, weight_lr=0.02))
+    darts.begin_epoch(2)
+    rates = [group["lr"] for group in darts._sgd.param_groups]
+    assert rates == [cosine_lr(0.5, 2, 4), cosine_lr(0.02, 2, 4)]
