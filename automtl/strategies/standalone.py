@@ -1,6 +1,7 @@
 """A discrete architecture trained briefly by itself, as random search and rank correlation need it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -38,14 +39,24 @@ class StandAlone:
         self.balancer = make_balancer(m.settings.balancing, m.schema.tasks, net)
         self._adam = torch.optim.Adam(parameter_groups(net.parameters(), apart), lr=lr, weight_decay=WEIGHT_DECAY, fused=True)
 
-    def train(self, batches: Iterator[Batch], *, epoch: int, steps: int) -> Iterator[StepEvent]:
-        """So many steps, with an event after each; `epoch` is what the events say."""
+    def train(self, batches: Iterator[Batch], *, epoch: int, steps: int, start: int = 0) -> Iterator[StepEvent]:
+        """The steps from `start` to `steps` - 1, with an event after each; `epoch` is what the events say."""
 
         def update(step: int, batch: Batch) -> Losses:
             self.net.sharing.advance(step / steps)
             return self._step(batch)
 
-        yield from run_steps(update, batches, epoch=epoch, steps=steps, device=self._device)
+        yield from run_steps(update, batches, epoch=epoch, steps=steps, start=start, device=self._device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that an exact resume needs beside the noise."""
+        return {"net": self.net.state_dict(), "adam": self._adam.state_dict(), "balancer": self.balancer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state_dict()``."""
+        self.net.load_state_dict(state["net"])
+        self._adam.load_state_dict(state["adam"])
+        self.balancer.load_state_dict(state["balancer"])
 
     def _step(self, batch: Batch) -> Losses:
         with self._autocast():

@@ -103,6 +103,14 @@ class Meter:
             self.factors[k] += factor
             self.counts[k] += 1
 
+    def state(self) -> dict[str, Any]:
+        """What a record after a resume needs; plain values."""
+        return dict(vars(self))
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a ``state()``."""
+        vars(self).update(state)
+
     def record(self, names: Sequence[str]) -> dict[str, Any]:
         """Mean factor of each task over the steps that had it, and the rest."""
         means = {name: f / n if n else None for name, f, n in zip(names, self.factors, self.counts, strict=True)}
@@ -146,6 +154,12 @@ class Adaptive(Balancer):
         self.meter = Meter(len(self.tasks))
         return told
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"meter": self.meter.state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.meter.load(state["meter"])
+
 
 class Uncertainty(Adaptive):
     """Homoscedastic uncertainty (Kendall, Gal and Cipolla, CVPR 2018, eq. 7 and 10), one s_k = ln sigma_k^2 per task, from 0.
@@ -168,9 +182,10 @@ class Uncertainty(Adaptive):
         self.log_variance.step(seen, slopes)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"log_variance": self.log_variance.state_dict()}
+        return {**super().state_dict(), "log_variance": self.log_variance.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
         self.log_variance.load_state_dict(state["log_variance"])
 
 

@@ -136,9 +136,10 @@ class GradNorm(PerTask):
         held[tasks] *= factor.sum() / held[tasks].sum()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"factors": self.factors.state_dict(), "first": self.first}
+        return {**super().state_dict(), "factors": self.factors.state_dict(), "first": self.first}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
         self.factors.load_state_dict(state["factors"])
         self.first.copy_(state["first"])
 
@@ -191,9 +192,10 @@ class Surgery(PerTask):
         return factors
 
     def state_dict(self) -> dict[str, Any]:
-        return {"steps": self._steps}
+        return {**super().state_dict(), "steps": self._steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
         self._steps = int(state["steps"])
 
 
