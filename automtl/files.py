@@ -207,7 +207,7 @@ class StagedFolder:
             shutil.rmtree(staging, ignore_errors=True)
             return
         with _machine_faults(self.path):
-            os.chmod(staging, 0o755)
+            os.chmod(staging, 0o755)  # nosec B103 # what mkdir gives; mkdtemp's 0o700 would hide it from others
             if self.path.exists():
                 shutil.rmtree(self.path)
             os.replace(staging, self.path)

@@ -57,7 +57,7 @@ def parse_yaml(text: str, where: object) -> Any:
         ConfigError: the text is no YAML, or repeats a key, or uses aliases.
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 # nosec B506 # a subclass of the safe loader
     except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
         raise ConfigError(where, "must be YAML", " ".join(str(error).split()), "mend the file") from error
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything a change must pass: style, types, tests. Any arguments go to pytest, for example: scripts/test.sh tests/nn -x
+# Everything a change must pass: style, types, audit, tests. Any arguments go to pytest, for example: scripts/test.sh tests/nn -x
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/venv.sh"
 cd -- "$ROOT"
@@ -7,5 +7,6 @@ cd -- "$ROOT"
 make_venv "[test]"
 step "style: ruff check" "$VENV/bin/ruff" check
 step "types: mypy automtl" "$VENV/bin/mypy" automtl
+step "audit: bandit, known vulnerabilities, licences" "$VENV/bin/python" scripts/audit.py
 say "tests: pytest, without the slow ones"
 exec "$VENV/bin/python" -m pytest -q -m "not slow" "$@"
