@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import safetensors.numpy
 
+from automtl.bounds import check_json, read_lines
 from automtl.errors import ArtifactError, EnvironmentFault
 
 MAX_JSON_BYTES = 64 * 2**20
@@ -86,7 +87,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write one JSON document atomically, two spaces of indent and a last newline; NaN is refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """What ``write_json`` writes."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
@@ -102,12 +108,17 @@ def write_table(path: Path, table: pa.Table) -> None:
     write_bytes(path, sink.getvalue().to_pybytes())
 
 
+def _no_link(name: str, flags: int) -> int:
+    """Open a file, but not what a link in its place leads to."""
+    return os.open(name, flags | os.O_NOFOLLOW, 0o644)
+
+
 def append_line(path: Path, value: Any) -> None:
     """Append one JSON value as a line of its own to an append-only file and make it durable."""
     line = json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
     with _machine_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as stream:
+        with open(path, "ab", opener=_no_link) as stream:
             stream.write(line)
             stream.flush()
             os.fsync(stream.fileno())
@@ -119,7 +130,7 @@ def cut_lines(path: Path, keep: int) -> None:
     Raises:
         ArtifactError: it has fewer whole lines.
     """
-    whole = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    whole = read_lines(path)
     if len(whole) < keep:
         raise ArtifactError(path, f"must have the {keep} lines that the checkpoint knows of", len(whole), "restore it, or start anew")
     if path.exists():
@@ -135,7 +146,9 @@ def read_json(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise ArtifactError(path, "must be at most 64 MiB", f"{path.stat().st_size} bytes")
-        return json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes())
+        check_json(value)
+        return value
     except FileNotFoundError:
         raise ArtifactError(path, "must exist", "no such file", "check the path") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -235,7 +248,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     path = folder / ".lock"
     with _machine_faults(path):
-        stream = path.open("a+b")
+        stream = open(path, "a+b", opener=_no_link)  # noqa: SIM115 - closed below
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

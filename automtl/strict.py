@@ -10,9 +10,12 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from automtl.bounds import MAX_DEPTH
 from automtl.errors import ConfigError
 
 MAX_YAML_BYTES = 2 * 2**20
+_MAX_FAULTS, _MAX_SHOWN = 20, 200
+_HALF_LETTER = re.compile(r"\\u[dD][89a-fA-F]|\\U0000[dD][89a-fA-F]")  # a surrogate: no letter, and no file or terminal takes it
 _BOOL = "tag:yaml.org,2002:bool"
 
 
@@ -26,12 +29,21 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses aliases (no bombs) and a key given twice (no silent loser)."""
+    """Safe YAML that refuses aliases (no bombs), deep nests, and a key given twice (no silent loser)."""
+
+    depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed", problem_mark=self.peek_event().start_mark)  # type: ignore[no-untyped-call]
-        return super().compose_node(parent, index)
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem=f"nests deeper than {MAX_DEPTH} are not allowed", problem_mark=mark)
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -56,10 +68,12 @@ def parse_yaml(text: str, where: object) -> Any:
     Raises:
         ConfigError: the text is no YAML, or repeats a key, or uses aliases.
     """
+    if half := _HALF_LETTER.search(text):
+        raise ConfigError(where, "must be YAML", f"half a letter, {half[0]}..", "write the letter itself")
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 # nosec B506 # a subclass of the safe loader
     except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
-        raise ConfigError(where, "must be YAML", " ".join(str(error).split()), "mend the file") from error
+        raise ConfigError(where, "must be YAML", shown(" ".join(str(error).split()), 400), "mend the file") from error
 
 
 def load_yaml(path: Path) -> Any:
@@ -82,6 +96,7 @@ def load_yaml(path: Path) -> Any:
 def nearest(word: str, known: object) -> str:
     """A hint that names the closest known word, or all of them where none is close."""
     words = [str(k) for k in known]  # type: ignore[attr-defined]
+    word = word[:_MAX_SHOWN]
     close = difflib.get_close_matches(word, words, n=1)
     return f"did you mean '{close[0]}'?" if close else f"choose from {', '.join(words)}"
 
@@ -97,7 +112,9 @@ def build(model: type[Model], data: Any, where: object) -> Model:
     try:
         return model.model_validate(_tuples(data))
     except ValidationError as error:
-        faults = [_fault(model, detail) for detail in error.errors()]
+        found = error.errors()
+        faults = [_fault(model, detail) for detail in found[:_MAX_FAULTS]]
+        faults += [f"and {len(found) - _MAX_FAULTS} more"] if len(found) > _MAX_FAULTS else []
         raise ConfigError(where, " | ".join(faults)) from None
 
 
@@ -108,14 +125,19 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
+def shown(text: str, letters: int = _MAX_SHOWN) -> str:
+    """A text cut to what a message has room for."""
+    return text if len(text) <= letters else f"{text[:letters]}..."
+
+
 def _fault(model: type[BaseModel], detail: Any) -> str:
-    path = ".".join(str(part) for part in detail["loc"])
+    path = shown(".".join(str(part) for part in detail["loc"]))
     if detail["type"] == "extra_forbidden":
         return f"{path} is not a known key ({nearest(str(detail['loc'][-1]), _known_keys(model, detail['loc'][:-1]))})"
     if detail["type"] == "missing":
         return f"{path} must be given"
-    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    got = "" if isinstance(detail["input"], Mapping) else f", got {detail['input']!r}"
+    message = shown(detail["msg"].removeprefix("Value error, ").removeprefix("Input "), 1000)
+    got = "" if isinstance(detail["input"], Mapping) else f", got {shown(repr(detail['input']))}"
     return f"{path + ' ' if path else ''}{message}{got}"
 
 

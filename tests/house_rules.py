@@ -20,13 +20,14 @@ BELOW = {
     "report": {"runs", "spaces"},
     "runs": {"files", "strict"},
     "config": {"spaces", "data", "strict"},
-    "strict": {"errors"},
-    "files": {"errors"},
+    "strict": {"bounds"},
+    "files": {"bounds"},
+    "bounds": {"errors"},
     "errors": set(),
     "search_spaces": set(),
     "derived_archs": set(),
 }
-TORCH_FREE = {"errors", "files", "strict", "spaces", "config", "data"}
+TORCH_FREE = {"errors", "bounds", "files", "strict", "spaces", "config", "data"}
 USES_TORCH = {"automtl.data.batches"}
 
 UNSAFE_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}

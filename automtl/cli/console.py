@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,21 +22,28 @@ _WIDE = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
 _out = Console(highlight=False, soft_wrap=True, width=_WIDE)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 _PLAIN_EVERY_S = 30.0
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def say(text: str) -> None:
     """A line for people, on standard error, so that --json stays clean."""
-    _err.print(escape(text))
+    _err.print(escape(plain(text)))
 
 
 def error(text: str) -> None:
     """An error line."""
-    _err.print(f"[bold red]error:[/] {escape(text)}")
+    _err.print(f"[bold red]error:[/] {escape(plain(text, keep=''))}")
+
+
+def plain(text: str, keep: str = "\n\t") -> str:
+    """Text from files as a terminal may have it: control characters and marks of direction are written as their numbers."""
+    hidden = {c for c in text if c not in keep and unicodedata.category(c) in _HIDDEN}
+    return text.translate({ord(c): f"\\u{ord(c):04x}" for c in hidden}) if hidden else text
 
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output; NaN and infinity become null."""
-    _out.print_json(json.dumps(_finite(value), ensure_ascii=False)) if _out.is_terminal else print(json.dumps(_finite(value)))
+    _out.print_json(json.dumps(_finite(value))) if _out.is_terminal else print(json.dumps(_finite(value)))
 
 
 def _finite(value: Any) -> Any:
@@ -48,12 +56,12 @@ def _finite(value: Any) -> Any:
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table; columns of figures to the right, words to the left."""
-    made = Table(title=escape(title), title_justify="left")
+    made = Table(title=escape(plain(title)), title_justify="left")
     for i, name in enumerate(header):
         figures = all(re.match(r"[-+]?\d|-$", row[i]) for row in rows)
-        made.add_column(escape(name), justify="right" if figures else "left", overflow="fold")
+        made.add_column(escape(plain(name)), justify="right" if figures else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(escape(cell) for cell in row))
+        made.add_row(*(escape(plain(cell)) for cell in row))
     _out.print(made)
 
 

@@ -75,15 +75,15 @@ def _architecture(source: str, data: str | None, data_dir: Path | None) -> "Figu
 
 def _file(source: str) -> str | Path:
     """The architecture file of a run or a phase folder; what is no folder is a file or a name."""
-    from automtl.runs.run_dir import RunDir, one_phase
+    from automtl.runs.run_dir import RunDir, find_phase, one_phase
 
     path = Path(source)
     if not path.is_dir():
         return source
     if path.name != "search" and (path / "manifest.json").exists():
-        return path / "architecture.json"
+        return one_phase(path, "retrain").architecture
     if not RunDir(path).search.manifest.exists() and len(RunDir(path).retrains()) > 0:
-        return RunDir(path).retrains()[0].architecture
+        return find_phase(path, "retrain")[0].architecture
     return one_phase(path, "search").architecture
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from automtl.bounds import inside
 from automtl.data.lists import Lists
 from automtl.data.prints import Fingerprints, fingerprint
 from automtl.data.schema import Schema
@@ -82,7 +83,7 @@ class Store:
         manifest = _read_manifest(path / "manifest.json")
         checked = (prints.of if prints else fingerprint) if verify else None
         for name, known in manifest["files"].items():
-            _check_file(path / name, known, checked)
+            _check_file(inside(path, name), known, checked)
         if prints:
             prints.save()
         return cls(path, manifest, build(Schema, read_json(path / "schema.json"), path / "schema.json"))

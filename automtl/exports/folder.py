@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from automtl import files
+from automtl.bounds import inside
 from automtl.errors import ArtifactError
 
 MANIFEST, VERSION = "manifest.json", 1
@@ -38,8 +39,11 @@ def open_export(path: Path) -> dict[str, Any]:
     values: dict[str, Any] = files.read_json(path / MANIFEST)
     if values.get("version") != VERSION:
         raise ArtifactError(path / MANIFEST, f"must be of version {VERSION}", values.get("version"), "use the automtl that wrote it")
-    for name, known in values["files"].items():
-        part = path / name
+    listed = values.get("files")
+    if not isinstance(listed, dict):
+        raise ArtifactError(path / MANIFEST, "must list its files", type(listed).__name__, FIX)
+    for name, known in listed.items():
+        part = inside(path, name)
         if not part.is_file():
             raise ArtifactError(part, "must be there", "no such file", FIX)
         if _print(part) != known:

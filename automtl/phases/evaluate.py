@@ -85,7 +85,7 @@ def _evaluate(folder: PhaseDir, device: str, by: str | None, bootstrap: int, rep
     results = files.read_json(folder.results)
     if by is not None:
         results["test_by"] = {**results.get("test_by", {}), by: {name: asdict(part) for name, part in parts.items()}}
-    files.write_json(folder.results, {**results, "test": asdict(test)})
+    manifest.replace_file(folder.results, {**results, "test": asdict(test)})
     run = folder.path.parent.parent.name
     label = folder.path.name.rpartition("-s")[0]
     return TestResult(folder, f"{run}: {label}", int(manifest.values["seed"]), test, reads, parts)

@@ -7,7 +7,7 @@ from typing import Any
 
 from automtl import files
 from automtl.data.schema import Task
-from automtl.errors import Interrupted, NumericalError
+from automtl.errors import ArtifactError, Interrupted, NumericalError
 from automtl.phases.session import Session
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
@@ -22,7 +22,13 @@ def open_phase(folder: PhaseDir, session: Session, **values: Any) -> Manifest:
         folder: the phase's folder.
         session: what the phase starts from.
         values: what the manifest says of this kind of phase.
+
+    Raises:
+        ArtifactError: the folder has lines or checkpoints, so that its manifest was lost; they would be mixed with the new ones.
     """
+    if folder.metrics.exists() or folder.checkpoint("last").parent.exists():
+        rule = "must be there, beside what the phase has written"
+        raise ArtifactError(folder.manifest, rule, "no such file", "restore it, or start anew in another folder")
     config, schema = session.config, session.schema
     files.write_text(folder.config, config.to_yaml())
     return Manifest.start(

@@ -8,6 +8,7 @@ from automtl import files
 from automtl.config import RunConfig, RuntimeSection
 from automtl.errors import ArtifactError, ConfigError
 from automtl.phases.session import Session
+from automtl.runs import sums
 from automtl.runs.manifest import Manifest, now
 from automtl.runs.run_dir import PhaseDir
 from automtl.runs.slots import Slots
@@ -53,6 +54,7 @@ def reopen(folder: PhaseDir, session: Session) -> tuple[Manifest, dict[str, Any]
         ArtifactError: the data changed since, or a file of the phase is damaged.
     """
     manifest = Manifest.read(folder.manifest)
+    manifest.verify()
     held, here = manifest.values["data"]["hash"], session.schema.data_hash
     if held != here:
         raise ArtifactError(folder.manifest, "must be of the same prepared data", "data that changed since", "start anew")
@@ -64,7 +66,11 @@ def reopen(folder: PhaseDir, session: Session) -> tuple[Manifest, dict[str, Any]
     state = Slots(folder).load(session.reporter.say)
     manifest.values.pop("error", None)
     files.cut_lines(folder.metrics, 0 if state is None else state["metric_lines"])
-    manifest.update(state="running", end=None, resumed=[*manifest.values.get("resumed", []), now()])
+    if state is not None and state.get("metric_sum") not in (None, folder.metric_sum(state["metric_lines"])):
+        raise ArtifactError(folder.metrics, "must hold the lines that the checkpoint knows of", "others", "restore it, or start anew")
+    fixed = sums.FIXED if folder.path.name == "search" else (*sums.FIXED, "architecture.json")
+    kept = {name: legal for name, legal in manifest.values.get("sums", {}).items() if name in fixed}
+    manifest.update(state="running", end=None, sums=kept, resumed=[*manifest.values.get("resumed", []), now()])
     return manifest, state
 
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from automtl import files
 from automtl.errors import ArtifactError, AutoMTLError
 from automtl.report.facts import Part
+from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
 from automtl.spaces.architecture import Architecture
 
@@ -140,6 +141,7 @@ def load_run(path: Path) -> RunView:
 def load_phase(phase: PhaseDir, run: str) -> PhaseView:
     """Read one phase as far as it can be read."""
     reader = _Reader()
+    reader.verify(phase)
     return PhaseView(
         folder=phase.path,
         run=run,
@@ -162,6 +164,13 @@ class _Reader:
 
     def __init__(self) -> None:
         self.remarks: list[str] = []
+
+    def verify(self, phase: PhaseDir) -> None:
+        """A remark where a file is not as it was written."""
+        try:
+            Manifest.read(phase.manifest).verify()
+        except AutoMTLError as error:
+            self.remarks.append(str(error)[:300])
 
     def read(self, path: Path, how: Callable[[Path], Read], otherwise: Read) -> Read:
         if not path.is_file():

@@ -41,7 +41,7 @@ def load(path: Path) -> dict[str, Any]:
         tree = metadata["tree"]
         intact = metadata["sha256"] == _digest(tree, tensors)
         state = _unpack(json.loads(tree), tensors)
-    except (OSError, KeyError, ValueError, RecursionError, safetensors.SafetensorError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, safetensors.SafetensorError) as error:
         raise ArtifactError(path, "must be a whole checkpoint", error, "go back to an older one or start anew") from error
     if not intact:
         raise ArtifactError(path, "must match its own checksum", "altered content", "go back to an older one or start anew")
@@ -78,11 +78,11 @@ def _key(key: Any) -> str | int:
     return key
 
 
-def _unpack(tree: Any, tensors: Mapping[str, np.ndarray]) -> Any:
+def _unpack(tree: Any, tensors: dict[str, np.ndarray]) -> Any:
     if isinstance(tree, list):
         return [_unpack(item, tensors) for item in tree]
     if isinstance(tree, dict) and _TENSOR in tree:
-        tensor = torch.from_numpy(tensors[tree[_TENSOR]].copy())
+        tensor = torch.from_numpy(tensors.pop(tree[_TENSOR]))  # once each: a tree that names one a million times is no state
         return tensor.view(torch.bfloat16) if tree.get("bfloat16") else tensor
     if isinstance(tree, dict):
         return {key: _unpack(item, tensors) for key, item in tree["$map"]}

@@ -12,7 +12,13 @@ from typing import Any
 import torch
 
 from automtl import files
+from automtl.errors import ArtifactError
+from automtl.runs import sums
 
+STATES = ("running", "done", "time_limited", "interrupted", "failed")
+_KINDS = {"state": str, "start": str, "command": str, "seed": int, "data": dict, "versions": dict, "test_reads": int}
+_KINDS |= {"planned_epochs": int, "sums": dict}
+_FIX = "restore it, or make the run anew"
 _PACKAGES = ("automtl", "torch", "numpy", "pandas", "pyarrow")
 
 
@@ -35,7 +41,8 @@ class Manifest:
     @classmethod
     def start(cls, path: Path, **values: Any) -> "Manifest":
         """A new manifest in state "running"."""
-        made = cls(path, {"state": "running", "start": now(), "end": None, "command": command(), **_machine(), "test_reads": 0, **values})
+        plain = {"state": "running", "start": now(), "end": None, "command": command(), **_machine(), "test_reads": 0}
+        made = cls(path, {**plain, "sums": sums.of_folder(path.parent), **values})
         made.write()
         return made
 
@@ -44,9 +51,19 @@ class Manifest:
         """An existing manifest.
 
         Raises:
-            ArtifactError: the file is absent or torn.
+            ArtifactError: the file is absent, torn or altered.
         """
-        return cls(path, files.read_json(path))
+        values = files.read_json(path)
+        if not isinstance(values, dict) or any(name in values and not isinstance(values[name], kind) for name, kind in _KINDS.items()):
+            raise ArtifactError(path, "must be a phase's manifest", "something else", _FIX)
+        # the one without the other is a name that was damaged; neither: by hand, or by an older automtl
+        if ("sha256" in values) != ("sums" in values) or values.get("sha256") != (sums.of_values(values) if "sums" in values else None):
+            raise ArtifactError(path, "must match its own checksum", "altered content", _FIX)
+        if absent := [name for name in (_KINDS if "sums" in values else ("state",)) if name not in values]:
+            raise ArtifactError(path, f"must tell {', '.join(absent)}", "nothing", _FIX)
+        if values["state"] not in STATES:
+            raise ArtifactError(path, f"must be in a state among {', '.join(STATES)}", repr(values["state"])[:80], _FIX)
+        return cls(path, values)
 
     def update(self, **values: Any) -> None:
         """Change values and write."""
@@ -55,7 +72,27 @@ class Manifest:
 
     def finish(self, state: str, **values: Any) -> None:
         """Note how and when the phase ended: "done", "time_limited", "interrupted" or "failed"."""
-        self.update(state=state, end=now(), **values)
+        ended = {"sums": sums.of_folder(self.path.parent)} if state in ("done", "time_limited") else {}
+        self.update(state=state, end=now(), **ended, **values)
+
+    def verify(self) -> None:
+        """Compare the phase's files with their sums.
+
+        Raises:
+            ArtifactError: one is absent or altered.
+        """
+        known = self.values.get("sums", {})
+        if not all(isinstance(name, str) and isinstance(legal, list) for name, legal in known.items()):
+            raise ArtifactError(self.path, "must list each file's sums", "something else", _FIX)
+        sums.verify(self.path.parent, known)
+
+    def replace_file(self, path: Path, value: Any) -> None:
+        """Write a JSON file of an ended phase anew; killed at any moment, the file is still one that the manifest knows."""
+        text = files.json_text(value)
+        if "sums" in self.values:
+            old = [sums.of_bytes(path.read_bytes())] if path.is_file() else []
+            self.update(sums={**self.values["sums"], path.name: [*old, sums.of_bytes(text.encode())]})
+        files.write_text(path, text)
 
     def count_test_read(self) -> int:
         """Count one reading of the test rows; the number of readings so far, this one included."""
@@ -64,6 +101,8 @@ class Manifest:
 
     def write(self) -> None:
         """Write the file."""
+        if "sums" in self.values:
+            self.values["sha256"] = sums.of_values(self.values)
         files.write_json(self.path, self.values)
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from automtl import files
+from automtl.bounds import read_lines
 from automtl.errors import ArtifactError, ConfigError
+from automtl.runs import sums
 from automtl.runs.manifest import Manifest
 
 
@@ -68,16 +70,32 @@ class PhaseDir:
         """The state its manifest tells."""
         return str(Manifest.read(self.manifest).values.get("state"))
 
+    def metric_sum(self, lines: int) -> str:
+        """The sum of the first `lines` lines of metrics.jsonl."""
+        return sums.of_bytes(b"\n".join(read_lines(self.metrics)[:lines]))
+
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
         files.append_line(self.metrics, line)
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """All whole lines of metrics.jsonl; a torn last line is left out."""
+        """All whole lines of metrics.jsonl; a torn last line is left out.
+
+        Raises:
+            ArtifactError: a line is no epoch's.
+        """
         if not self.metrics.exists():
             return []
-        lines = self.metrics.read_bytes().split(b"\n")
-        return [json.loads(line) for line in lines[:-1]]
+        made = []
+        for number, line in enumerate(read_lines(self.metrics), 1):
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                value = None
+            if not (isinstance(value, dict) and isinstance(value.get("epoch"), int) and isinstance(value.get("loss"), dict)):
+                raise ArtifactError(f"{self.metrics}, line {number}", "must be the line of an epoch", repr(line[:60]), "restore the file")
+            made.append(value)
+        return made
 
 
 @dataclass(frozen=True)
@@ -133,6 +151,8 @@ def find_phase(path: Path, kind: str) -> list[PhaseDir]:
         found = [RunDir(path).search] if RunDir(path).search.manifest.exists() else []
     else:
         found = RunDir(path).retrains()
+    for phase in found:
+        Manifest.read(phase.manifest).verify()
     if not found:
         raise ArtifactError(path, f"must hold a {kind}", "none", f"run `automtl {kind}` first")
     return found

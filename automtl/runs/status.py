@@ -28,7 +28,9 @@ def status(source: Path) -> list[dict[str, Any]]:
 
 
 def _phase(phase: PhaseDir) -> dict[str, Any]:
-    held = Manifest.read(phase.manifest).values
+    manifest = Manifest.read(phase.manifest)
+    manifest.verify()
+    held = manifest.values
     lines = phase.read_metrics()
     last = lines[-1] if lines else None
     found: dict[str, Any] = {"phase": str(phase.path), "state": held["state"], "data": held["data"]["name"], "seed": held["seed"]}

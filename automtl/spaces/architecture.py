@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from automtl import files
 from automtl.errors import ArtifactError, ConfigError
-from automtl.spaces.catalogue import MAX_WIDTH, Operation, fit_sharing, sharing_settings
+from automtl.spaces.catalogue import MAX_WIDTH, Operation, Width, fit_sharing, sharing_settings
 from automtl.spaces.slots import Slot
 from automtl.strict import Strict, build, nearest
 
@@ -121,7 +121,7 @@ class Architecture(Strict):
     experts: tuple[Expert, ...] = Field(min_length=1, max_length=1024)
     chosen: tuple[tuple[int, ...], ...] | None = Field(None, description="Per task, the experts it gates; None for all.")
     sharing: Sharing = Sharing()
-    towers: tuple[int, ...] = Field((128, 64), max_length=16, description="Hidden widths of each task's tower.")
+    towers: tuple[Width, ...] = Field((128, 64), max_length=16, description="Hidden widths of each task's tower.")
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     batch_norm: bool = True
     ranking: tuple[tuple[Ranked, ...], ...] | None = Field(None, description="Per task, all experts by softmax(beta).")

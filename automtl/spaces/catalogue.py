@@ -7,13 +7,16 @@ so that a space can refuse an unknown operation, or k > N, before any data is re
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from automtl.errors import ConfigError
 from automtl.spaces.settings import Setting
 from automtl.strict import nearest
 
 MAX_WIDTH = 65_536
+Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 _OPERATION = re.compile(r"([a-z][a-z0-9_]{0,63})(?:\(([a-z0-9_]{1,20})\))?")
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from automtl.errors import ConfigError
-from automtl.spaces.catalogue import SHARING, Operation, sharing_settings
+from automtl.spaces.catalogue import SHARING, Operation, Width, sharing_settings
 from automtl.spaces.slots import Slot, layout
 from automtl.strict import Strict, build, load_yaml, nearest
 
@@ -31,7 +31,7 @@ class SearchSpace(Strict):
     )
     chosen_experts: int | None = Field(None, ge=1, description="c, experts each task keeps; default by the number of tasks.")
     tie_alphas: Literal["none", "levels", "all"] = Field("none", description="Which experts share alphas; all is hom Expert.")
-    towers: tuple[int, ...] = Field((128, 64), max_length=16, description="Hidden widths of each task's tower.")
+    towers: tuple[Width, ...] = Field((128, 64), max_length=16, description="Hidden widths of each task's tower.")
     dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout after each candidate.")
     batch_norm: bool = Field(True, description="BatchNorm in and after each candidate and in the towers.")
     recommended: dict[str, Any] = Field(default_factory=dict, description="Config sections that the space's author recommends.")

@@ -14,6 +14,7 @@ import pytest
 from automtl import files
 from automtl.cli.main import main
 from automtl.exports import formats
+from automtl.runs.manifest import Manifest
 from tests.support import write_dataset
 
 SMALL = ["--set", "space.expert=[gate, skip]", "--set", "space.interaction=[skip]", "--fast-dev-run"]
@@ -73,7 +74,7 @@ def space_with(old, new):
 def architecture_with(**changes):
     def act():
         path = Path("run/search/architecture.json")
-        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+        Path("mine.json").write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
     return act
 
@@ -87,7 +88,7 @@ def new_rows():
 
 
 def interrupted():
-    edit("run/search/manifest.json", '"state": "done"', '"state": "interrupted"')
+    Manifest.read(Path("run/search/manifest.json")).update(state="interrupted", sums={})
 
 
 def torn_checkpoint():
@@ -103,15 +104,15 @@ def lines_lost():
 
 def another_retrain():
     assert run(["retrain", "run", "--fast-dev-run"]) == 0
-    edit("run/retrain/selected-s0/manifest.json", '"state": "done"', '"state": "interrupted"')
+    Manifest.read(Path("run/retrain/selected-s0/manifest.json")).update(state="interrupted")
     path = Path("run/search/architecture.json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "towers": [3]}))
+    Manifest.read(path.parent / "manifest.json").replace_file(path, {**json.loads(path.read_text()), "towers": [3]})
 
 
 def weights_of_another():
     assert run(["retrain", "run", "--fast-dev-run"]) == 0
     path = Path("run/retrain/selected-s0/architecture.json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "towers": [3]}))
+    Manifest.read(path.parent / "manifest.json").replace_file(path, {**json.loads(path.read_text()), "towers": [3]})
 
 
 def retrained_and_served():
@@ -174,8 +175,8 @@ FRESH = {
 }  # fmt: skip
 AFTER_SEARCH = {
     "bound-to-other-data": (other_data, ["retrain", "run", "--data", "other/tiny.yaml", "--out", "new"], 2, ["'user' missing from the data, 'member' unknown"]),
-    "newer-format": (architecture_with(version=2), ["retrain", "run"], 2, ["must have format version 1 or older, got 2; update automtl"]),
-    "no-architecture": (architecture_with(experts=[]), ["retrain", "run"], 2, ["architecture.json: experts"]),
+    "newer-format": (architecture_with(version=2), ["retrain", "mine.json", "--data", "data/tiny.yaml"], 2, ["must have format version 1 or older, got 2; update automtl"]),
+    "no-architecture": (architecture_with(experts=[]), ["retrain", "mine.json", "--data", "data/tiny.yaml"], 2, ["mine.json: experts"]),
     "more-chosen-than-found": (nothing, ["retrain", "run", "--set", "retrain.chosen_experts=9"], 2, ["must be at most the architecture's 4 experts, got 9"]),
     "nothing-to-mask": (nothing, ["retrain", "run", "--sharing", "mome"], 2, ["sharing.kind mome: needs an expert that holds mlp or dense, to mask its weights"]),
     "data-changed": (new_rows, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["must be of the same prepared data, got data that changed since"]),
