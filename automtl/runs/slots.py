@@ -28,6 +28,10 @@ class Slots:
             EnvironmentFault: it cannot be written; those there are stay.
         """
         checkpoint.save(self._next, state)
+        self._rename()
+
+    def _rename(self) -> None:
+        """The one called next becomes the last, and the last the previous."""
         if self._last.exists():
             files.replace(self._last, self._previous)
         files.replace(self._next, self._last)
@@ -49,6 +53,8 @@ class Slots:
             except ArtifactError as error:
                 faults.append(error)
                 continue
+            if path == self._next:  # finish what was cut short: a search that has nothing left to do writes no other "last"
+                self._rename()
             for fault in faults:
                 say(f"{fault.where}: {fault.rule}, got {fault.got}; going on from {path.name} before it")
             return state
