@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from automtl.config import RunConfig
 from automtl.errors import ArtifactError, ConfigError
 from automtl.phases.evaluate import session_of
+from automtl.phases.resuming import held_settings
 from automtl.phases.search_material import make_material
 from automtl.phases.session import Reporter, Silent
 from automtl.runs import checkpoint
@@ -19,7 +19,6 @@ from automtl.strategies.genome import Genome
 from automtl.strategies.protocol import Material, make_genes
 from automtl.strategies.score import score
 from automtl.strategies.standalone import StandAlone
-from automtl.strict import build, load_yaml
 
 _RESAMPLES = 2000
 
@@ -91,7 +90,7 @@ def rank(
 def _material(folder: PhaseDir, device: str, reporter: Reporter) -> Material:
     """What the search worked with."""
     session = session_of(folder, device, reporter)
-    space = build(RunConfig, load_yaml(folder.config), folder.config).space
+    space = held_settings(folder).space
     assert space is not None, "a search has a space"
     return make_material(session, space, session.noise())
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from automtl import files
 from automtl.config import RunConfig
+from automtl.errors import ConfigError
 from automtl.models.cost import cost
 from automtl.models.supernet import build_supernet
 from automtl.phases.collapse import Watch
 from automtl.phases.keeper import Keeper
 from automtl.phases.records import append_epoch, charge_balancing, close_failed, holding, open_phase, training_losses
-from automtl.phases.resuming import own_settings, reopen
+from automtl.phases.resuming import need_plugins, own_settings, reopen
 from automtl.phases.search_material import make_material, settings_of
 from automtl.phases.search_tables import alpha_table, beta_table
 from automtl.phases.session import Reporter, Session, open_session
@@ -85,6 +86,18 @@ def _begun(out: Path) -> Path:
     return out if RunDir(out).search.path.is_dir() else find_phase(out, "search")[0].path.parent
 
 
+def need_plugins_of(out: Path | None) -> None:
+    """Refuse to go on with a run without its plugins: before its space is looked up, which may need them.
+
+    Raises:
+        ConfigError: no run is named.
+        ArtifactError: a plugin is not loaded, or changed since.
+    """
+    if out is None:
+        raise ConfigError("--resume", "needs --out", "none", "name the run's folder there")
+    need_plugins(RunDir(_begun(out)).search)
+
+
 def resumed(out: Path, config: RunConfig, *, given: bool) -> RunConfig:
     """The settings that an interrupted run goes on with: its own, and the machine's of today.
 
@@ -99,7 +112,7 @@ def resumed(out: Path, config: RunConfig, *, given: bool) -> RunConfig:
     folder = RunDir(_begun(out)).search
     if not folder.manifest.exists():  # killed before it was written
         return config
-    return own_settings(folder.config, config, sections=("seed", "space", "search", "sharing") if given else ())
+    return own_settings(folder, config, sections=("seed", "space", "search", "sharing") if given else ())
 
 
 class SearchPhase:
