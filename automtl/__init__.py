@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from automtl.models.derived import build_model
     from automtl.nn.register import register_operation
-    from automtl.phases.api import predict, retrain, search
+    from automtl.phases.api import export, predict, retrain, search
     from automtl.plugins import load_plugin
     from automtl.sharing.base import SharingModule
     from automtl.sharing.network import GatedNetwork
@@ -26,6 +26,7 @@ __all__ = [
     "Setting",
     "SharingModule",
     "build_model",
+    "export",
     "load_plugin",
     "predict",
     "register_operation",
@@ -41,6 +42,7 @@ _HOMES = {
     "Setting": "automtl.spaces.settings",
     "SharingModule": "automtl.sharing.base",
     "build_model": "automtl.models.derived",
+    "export": "automtl.phases.api",
     "load_plugin": "automtl.plugins",
     "predict": "automtl.phases.api",
     "register_operation": "automtl.nn.register",

@@ -6,7 +6,7 @@ import traceback
 
 import typer
 
-from automtl.cli import compare, data, evaluate, export, predict, rank, report, retrain, runs, search, show, space, status
+from automtl.cli import compare, data, evaluate, export, pareto, predict, rank, report, retrain, runs, search, show, space, status
 from automtl.cli.console import error
 from automtl.cli.options import pluggable
 from automtl.errors import AutoMTLError, Interrupted
@@ -26,6 +26,7 @@ app.command("retrain")(pluggable(retrain.run))
 app.command("evaluate")(pluggable(evaluate.run))
 app.command("compare")(pluggable(compare.run))
 app.command("rank")(pluggable(rank.run))
+app.command("pareto")(pluggable(pareto.run))
 app.command("predict")(pluggable(predict.run))
 app.command("export")(pluggable(export.run))
 app.command("show")(pluggable(show.run))

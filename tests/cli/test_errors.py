@@ -14,6 +14,7 @@ import pytest
 from automtl import files
 from automtl.cli.main import main
 from automtl.exports import formats
+from tests.cli.plugin_errors import PLUGINS, PLUGINS_AFTER_SEARCH
 from tests.support import without_plugins, write_dataset
 
 SMALL = ["--set", "space.expert=[gate, skip]", "--set", "space.interaction=[skip]", "--fast-dev-run"]
@@ -129,34 +130,12 @@ def nothing():
     pass
 
 
-HEAD = "import automtl, torch\nregister, share = automtl.register_operation, automtl.register_sharing\n"
-SQUEEZE = "register('squeeze', lambda width_in: torch.nn.Linear(width_in, width_in), place='expert')\n"
-TWO = "class Two(automtl.GatedNetwork):\n    kind = 'two'\n    def share(self, x):\n        return [x[:, 1:]] * 2\nshare(Two, like='mmoe')\n"
-
-
-def plugin(text):
-    return lambda: Path("own.py").write_text(HEAD + text)
-
-
-def made_with(text):
-    """A run whose architecture says that it needs `squeeze` of own.py as it was."""
-
-    def act():
-        plugin(text)()
-        held = [{"path": "/there/own.py", "sha256": "0" * 64, "names": ["squeeze"]}]
-        architecture_with(provenance={"plugins": held})()
-
-    return act
-
-
-PLUGIN = ["search", "data/tiny.yaml", "--space", "automtl_small", "--out", "new", "--plugin", "own.py", "--fast-dev-run"]
-
-
 SEARCH = ["search", "data/tiny.yaml", "--space", "automtl_small", "--out", "new", *SMALL]
 MINE = ["search", "data/tiny.yaml", "--space", "mine.yaml", "--out", "new"]
 
 # id -> (what is wrong, command, exit status, parts of the message)
 FRESH = {
+    **PLUGINS,
     "unknown-data-set": (nothing, ["search", "cenus_income"], 2, ["cenus_income: must be a YAML file or the name of a shipped data set", "census_income"]),
     "unknown-key": (yaml_with("split:", "splt:"), SEARCH, 2, ["splt is not a known key (did you mean 'split'?)"]),
     "no-yaml": (yaml_with("name: tiny", "name: [tiny"), SEARCH, 2, ["tiny.yaml: must be YAML"]),
@@ -191,18 +170,12 @@ FRESH = {
     "picture-kind": (nothing, ["show", "mmoe", "--what", "betas"], 2, ["architecture or alphas"]),
     "report-ending": (nothing, ["report", "run", "-o", "x.pdf"], 2, ["x.pdf"]),
     "data-cannot-be-brought": (nothing, ["data", "get", "cenus"], 2, ["cenus"]),
+    "limit-below-cheapest": (nothing, [*SEARCH, "--set", "search.max_latency_ms=0.001"], 2, ["search.max_latency_ms: must be at least", "the cheapest model of the space, got 0.001; raise it"]),
     "export-changed": (export_without_a_file, ["predict", "served", "data/rows.csv", "-o", "x.parquet"], 2, ["served/model.onnx: must be there, got no such file"]),
-    "plugin-absent": (nothing, PLUGIN, 2, ["own.py: must be a Python file, got no such file"]),
-    "plugin-fails": (plugin("1 / 0\n"), PLUGIN, 2, ["own.py, line 3: must run without an error, got ZeroDivisionError: division by zero; mend the plugin"]),
-    "plugin-empty": (plugin(""), PLUGIN, 2, ["own.py: must register an operation or a sharing module, got none"]),
-    "plugin-name": (plugin(SQUEEZE.replace("squeeze", "mlp")), PLUGIN, 2, ["operation 'mlp': must have a name of its own, got that of a built-in one; choose another name"]),
-    "plugin-builder": (plugin("register('squeeze', 5, place='expert')"), PLUGIN, 2, ["operation 'squeeze': must be callable with width_in by keyword, got a int"]),
-    "plugin-argument": (plugin(SQUEEZE.replace("place", "argument='n', maximum=0, place")), PLUGIN, 2, ["operation 'squeeze': must have a legal argument", "got 0"]),
-    "plugin-width": (plugin(SQUEEZE.replace("width_in)", "7)")), [*PLUGIN, "--set", "space.expert=[squeeze, skip]"], 2, ["operation 'squeeze': must answer (B, 64), checked with B = 2, got (2, 7); mend it in"]),
-    "plugin-sharing-width": (plugin(TWO), [*PLUGIN, "--set", "search.sharing=two"], 2, ["sharing module Two: must answer for task 'click' (B, 64), checked with B = 2, got (2, 63)"]),
     "option-unknown": (nothing, ["search", "--sedd", "3"], 2, ["--sedd"]),
 }  # fmt: skip
 AFTER_SEARCH = {
+    **PLUGINS_AFTER_SEARCH,
     "bound-to-other-data": (other_data, ["retrain", "run", "--data", "other/tiny.yaml", "--out", "new"], 2, ["'user' missing from the data, 'member' unknown"]),
     "newer-format": (architecture_with(version=2), ["retrain", "run"], 2, ["must have format version 1 or older, got 2; update automtl"]),
     "no-architecture": (architecture_with(experts=[]), ["retrain", "run"], 2, ["architecture.json: experts"]),
@@ -211,12 +184,12 @@ AFTER_SEARCH = {
     "data-changed": (new_rows, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["must be of the same prepared data, got data that changed since"]),
     "resume-without-out": (nothing, [*SEARCH[:4], "--resume"], 2, ["--resume: needs --out"]),
     "resume-changed": (nothing, [*SEARCH[:4], "--out", "run", "--resume", *SMALL, "--seed", "5"], 2, ["--resume: seed: must be as in run/search/config.yaml"]),
+    "points-too-few": (nothing, ["pareto", "run", "--points", "1"], 2, ["--points: must be at least 2, got 1"]),
+    "cost-unknown": (nothing, ["pareto", "run", "--of", "watts"], 2, ["--of: must be one of flops, parameters, latency, got watts"]),
     "torn-checkpoint": (torn_checkpoint, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["last.safetensors: must be a whole checkpoint"]),
     "lines-lost": (lines_lost, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["metrics.jsonl: must have the 2 lines that the checkpoint knows of, got 0"]),
     "resume-another": (another_retrain, ["retrain", "run", "--resume", "--fast-dev-run"], 2, ["architecture.json: must be the architecture to train, got another"]),
     "weights-of-another": (weights_of_another, ["evaluate", "run"], 2, ["best.safetensors: must hold the weights of the architecture beside it"]),
-    "plugin-needed": (made_with(SQUEEZE), ["retrain", "run"], 2, ["architecture.json: needs 'squeeze' from /there/own.py, got no such plugin loaded; add --plugin /there/own.py"]),
-    "plugin-changed": (made_with(SQUEEZE), ["retrain", "run", "--plugin", "own.py"], 2, ["needs 'squeeze' from /there/own.py as it was (sha256 000000000000), got", "own.py, whose content is another; restore it, or start anew"]),
     "export-format": (nothing, ["export", "run", "--format", "onx"], 2, ["--format: must be one of onnx, pt2, python", "did you mean 'onnx'?"]),
     "export-exists": (retrained_and_served, ["export", "run", "--format", "onnx", "-o", "served"], 2, ["served: must not exist yet"]),
     "nothing-retrained": (nothing, ["evaluate", "run"], 2, ["run: must hold a retrain, got none; run `automtl retrain` first"]),
@@ -310,4 +283,5 @@ def test_the_catalogue_page_has_a_row_for_each_error_and_no_other():
     page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
     rows = re.findall(r"^\| `([a-z0-9-]+)` \|", page, flags=re.MULTILINE)
     others = ["balancing-extra", "disk-full", "read-only-folder", "run-in-use", "onnx-absent", "export-differs"]
+    others += ["out-of-memory", "not-finite", "interrupted"]  # tests/cli/test_mishaps.py
     assert sorted(rows) == sorted([*FRESH, *AFTER_SEARCH, *others])
