@@ -23,7 +23,7 @@ def reopened(path: Path, *, device: str, reporter: Reporter, needs: tuple[str, .
         needs: strategies that leave what the caller reads.
 
     Raises:
-        ArtifactError: the run is of another strategy, or its checkpoint is gone.
+        ArtifactError: the run is of another strategy, or its checkpoint is gone, or of another config or version.
     """
     folder = one_phase(path, "search")
     session = session_of(folder, device, reporter)
@@ -36,5 +36,9 @@ def reopened(path: Path, *, device: str, reporter: Reporter, needs: tuple[str, .
         raise ArtifactError(last, "must hold a trained supernet", "none", "search again, or take a run that was not cleaned")
     material = make_material(session, config.space, session.noise())
     net = material.make_supernet()
-    net.load_state_dict(checkpoint.load(last)["net"])
+    try:
+        net.load_state_dict(checkpoint.load(last)["net"])
+    except (RuntimeError, KeyError) as error:
+        got = str(error).strip().splitlines()[-1].strip()
+        raise ArtifactError(last, "must hold the weights of the config beside it", got, "search again with this version") from error
     return material, net
