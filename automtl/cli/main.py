@@ -6,7 +6,7 @@ import traceback
 
 import typer
 
-from automtl.cli import compare, data, evaluate, predict, rank, report, retrain, runs, search, show, space, status
+from automtl.cli import compare, data, evaluate, predict, rank, report, retrain, runs, search, show, space, status, tune
 from automtl.cli.console import error
 from automtl.errors import AutoMTLError
 
@@ -22,6 +22,7 @@ app.add_typer(runs.app, name="runs")
 app.command("space")(space.run)
 app.command("search")(search.run)
 app.command("retrain")(retrain.run)
+app.command("tune")(tune.run)
 app.command("evaluate")(evaluate.run)
 app.command("compare")(compare.run)
 app.command("rank")(rank.run)
