@@ -5,7 +5,7 @@ Only ``phases`` and ``cli`` read it; everything below takes flat arguments.
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, model_validator
@@ -25,6 +25,48 @@ class DataSection(Strict):
 
     source: str = Field(description="A shipped data set's name, or the path of a data set's YAML file.")
     dir: str | None = Field(None, description="Folder of raw and prepared data; default the user's cache folder.")
+
+
+class BalancingSection(Strict):
+    """How the tasks' losses become the gradient of the weights; reported losses, early stop and alpha's loss are not touched."""
+
+    method: Literal["equal", "fixed", "uncertainty", "gradnorm", "pcgrad", "cagrad", "mgda", "aligned_mtl"] = Field(
+        "fixed", description="fixed: by the tasks' weights; equal: alike, whatever they say. From pcgrad on: extra `balancing`."
+    )
+    weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = Field(
+        None, description="Weights of tasks by name, over the data set's; not for equal."
+    )
+    tables: bool | None = Field(None, description="Methods on gradients: embedding tables are shared parameters; default true.")
+    lr: float | None = Field(None, gt=0, description="uncertainty, gradnorm: Adam rate of the balancing parameters; default 1e-3.")
+    gradnorm_alpha: float | None = Field(None, ge=0, description="gradnorm: pull towards equal training rates; default 1.5.")
+    cagrad_c: float | None = Field(None, ge=0, description="cagrad: radius of the ball, 0 is plain training; default 0.4.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, methods in _BALANCING.items():
+            if getattr(self, name) is not None and self.method not in methods:
+                rule = f"belongs to method {' or '.join(methods)}"
+                raise ConfigError(f"balancing.{name}", rule, f"method {self.method}", "leave it out, or change the method")
+        return self
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is the loss of the data set's own weights."""
+        return self.method == "fixed" and not self.weights
+
+    def given(self) -> dict[str, Any]:
+        """What is set."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
+_ON_GRADIENTS = ("gradnorm", "pcgrad", "cagrad", "mgda", "aligned_mtl")
+_BALANCING = {  # setting -> the methods that read it
+    "weights": ("fixed", "uncertainty", *_ON_GRADIENTS),
+    "tables": _ON_GRADIENTS,
+    "lr": ("uncertainty", "gradnorm"),
+    "gradnorm_alpha": ("gradnorm",),
+    "cagrad_c": ("cagrad",),
+}
 
 
 class SearchSection(Strict):
@@ -72,6 +114,7 @@ class SearchSection(Strict):
     embedding_optimizer: Literal["sgd", "lazy_adam"] = Field("sgd", description="sgd as the weights; lazy_adam is other maths.")
     embedding_lr: float = Field(1e-3, gt=0, description="Rate of lazy_adam, cosine to 0; sgd takes weight_lr.")
     sharing: str = Field("selected", description="The sharing kind inside the supernet; mmoe is the ablation w/o SEL.")
+    balancing: BalancingSection = Field(BalancingSection(), description="Of the weight steps.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -80,6 +123,9 @@ class SearchSection(Strict):
             raise ConfigError("search.warmup_epochs", rule, self.warmup_epochs, "lower it or search longer")
         if self.second_order and self.strategy != "darts":
             raise ConfigError("search.second_order", "needs search.strategy darts", self.strategy, "leave one of them out")
+        if self.second_order and self.balancing.method not in ("equal", "fixed"):
+            rule = "must be equal or fixed with search.second_order, whose virtual step descends one loss"
+            raise ConfigError("search.balancing.method", rule, self.balancing.method, "leave one of them out")
         if self.selection == "perturbation" and (self.max_flops or self.max_params or self.strategy not in PERTURBED):
             rule = f"perturbation needs a strategy among {', '.join(PERTURBED)}, and no hard limits"
             raise ConfigError("search.selection", rule, self.strategy, "leave one of them out")
@@ -103,6 +149,7 @@ class RetrainSection(Strict):
     weight_decay: float = Field(1e-4, ge=0, description="L2 decay of the weights; tables have none.")
     clip_norm: float = Field(5.0, gt=0, description="Largest gradient norm.")
     chosen_experts: int | None = Field(None, ge=1, description="c, experts each task keeps; default as the search derived.")
+    balancing: BalancingSection = Field(BalancingSection(), description="Of the training steps.")
 
 
 class RuntimeSection(Strict):
@@ -119,6 +166,8 @@ class RuntimeSection(Strict):
     fast_dev_run: bool = Field(False, description="Two epochs of four batches, to see that everything runs.")
     loggers: tuple[Literal["tensorboard", "mlflow"], ...] = Field((), description="Told each epoch's figures too; each needs its extra.")
     time_limit_s: float | None = Field(None, gt=0, description="Stop after this many seconds and derive from what there is.")
+    checkpoint_every_s: float = Field(300.0, gt=0, description="Seconds between checkpoints; a search makes one at each epoch's end too.")
+    checkpoint_every_steps: int | None = Field(None, ge=1, description="Steps between checkpoints, beside the seconds.")
 
 
 class RunConfig(Strict):

@@ -44,6 +44,20 @@ class ArtifactError(AutoMTLError, ValueError):
     exit_code = 2
 
 
+class Interrupted(KeyboardInterrupt):
+    """The process was asked to stop by a signal; what was done is kept.
+
+    Args:
+        signal: its number; the exit status is 128 more.
+        folder: of the run that `--resume` goes on with.
+        told: how far it had come.
+    """
+
+    def __init__(self, signal: int, folder: object, told: str) -> None:
+        self.signal, self.folder = signal, str(folder)
+        super().__init__(f"interrupted; {told}")
+
+
 class EnvironmentFault(AutoMTLError, OSError):
     """The machine: disk full, permission, lock held, memory."""
 

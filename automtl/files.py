@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -113,9 +114,16 @@ def append_line(path: Path, value: Any) -> None:
 
 
 def cut_lines(path: Path, keep: int) -> None:
-    """Keep the first `keep` lines of an append-only file; what a stopped run wrote after its checkpoint goes."""
+    """Keep the first `keep` lines of an append-only file; what a stopped run wrote after its checkpoint goes.
+
+    Raises:
+        ArtifactError: it has fewer whole lines.
+    """
+    whole = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    if len(whole) < keep:
+        raise ArtifactError(path, f"must have the {keep} lines that the checkpoint knows of", len(whole), "restore it, or start anew")
     if path.exists():
-        write_bytes(path, b"".join(line for line in path.read_bytes().splitlines(keepends=True)[:keep]))
+        write_bytes(path, b"".join(line + b"\n" for line in whole[:keep]))
 
 
 def read_json(path: Path) -> Any:
@@ -232,14 +240,34 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     path = folder / ".lock"
     with _machine_faults(path):
         folder.mkdir(parents=True, exist_ok=True)
-        stream = path.open("ab")
+        stream = path.open("a+b")
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
+            stream.seek(0)
+            who = stream.read(300).decode("utf-8", "replace") or "another process"
             fix = "wait for it, or choose another --out"
-            raise InUse(folder, "must be free", "another process at work in it", fix) from None
+            raise InUse(folder, "must be free", f"{who} at work in it", fix) from None
+        with _machine_faults(path):
+            stream.truncate(0)
+            stream.write(f"another process ({os.getpid()} on {platform.node()})".encode())
+            stream.flush()
         yield
+
+
+def replace(source: Path, target: Path) -> None:
+    """Give a whole file another name in its folder, durably; a file of that name goes."""
+    with _machine_faults(target):
+        os.replace(source, target)
+        _sync_folder(target.parent)
+
+
+def clear_temporaries(folder: Path) -> None:
+    """Remove what a killed process left of files that it was writing; nobody else may be at work in the folder."""
+    for path in folder.glob(".*.tmp"):
+        if path.is_file():
+            remove_file(path)
 
 
 def remove_file(path: Path) -> None:

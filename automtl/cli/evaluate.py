@@ -13,6 +13,7 @@ from automtl.cli.options import AsJson, Device
 def run(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or retrain folders inside them.")],
     by: Annotated[str | None, typer.Option("--by", help="A column to slice the test rows by, such as tab.", show_default=False)] = None,
+    bootstrap: Annotated[int, typer.Option("--bootstrap", min=0, help="Resamples for 95% intervals of AUC, such as 1000.")] = 0,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
@@ -20,10 +21,10 @@ def run(
 
     Example: automtl evaluate runs/census_income-automtl_small-1 runs/census_income-shared_bottom-1
     """
-    from automtl.phases.evaluate import evaluate_runs, slice_rows, summary
+    from automtl.phases.evaluate import evaluate_runs, interval_rows, slice_rows, summary
 
     with ConsoleReporter() as reporter:
-        results = evaluate_runs(runs, device=device or "auto", by=by, reporter=reporter)
+        results = evaluate_runs(runs, device=device or "auto", by=by, bootstrap=bootstrap, reporter=reporter)
     rows = summary(results)
     if as_json:
         models: list[dict[str, Any]] = [
@@ -36,10 +37,17 @@ def run(
     metrics = [key for key in rows[0] if key not in ("model", "seeds")]
     cells = [[row["model"], str(len(row["seeds"])), *(_cell(row.get(m)) for m in metrics)] for row in rows]
     table("test rows (mean +- sd over seeds)", ("model", "seeds", *metrics), cells)
-    for result in results if by else ():
-        parts = slice_rows(result)
-        lines = [["undefined" if v is None else v if isinstance(v, str) else f"{v:.6g}" for v in row.values()] for row in parts]
-        table(f"{result.label}, seed {result.seed}: test rows by {by}", tuple(parts[0]), lines)
+    for tested in results:
+        name = f"{tested.label}, seed {tested.seed}"
+        _rows(f"{name}: 95% intervals of AUC, {bootstrap} resamples", interval_rows(tested))
+        _rows(f"{name}: test rows by {by}", slice_rows(tested))
+
+
+def _rows(title: str, rows: list[dict[str, Any]]) -> None:
+    """A table of rows, where there are any."""
+    lines = [["undefined" if v is None else v if isinstance(v, str) else f"{v:.6g}" for v in row.values()] for row in rows]
+    if rows:
+        table(title, tuple(rows[0]), lines)
 
 
 def _cell(value: Any) -> str:

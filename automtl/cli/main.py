@@ -6,9 +6,9 @@ import traceback
 
 import typer
 
-from automtl.cli import compare, data, evaluate, predict, rank, report, retrain, runs, search, show, space, status, tune
+from automtl.cli import compare, data, evaluate, export, predict, rank, report, retrain, runs, search, show, space, status, tune
 from automtl.cli.console import error
-from automtl.errors import AutoMTLError
+from automtl.errors import AutoMTLError, Interrupted
 
 app = typer.Typer(
     name="automtl",
@@ -27,6 +27,7 @@ app.command("evaluate")(evaluate.run)
 app.command("compare")(compare.run)
 app.command("rank")(rank.run)
 app.command("predict")(predict.run)
+app.command("export")(export.run)
 app.command("show")(show.run)
 app.command("report")(report.run)
 app.command("status")(status.run)
@@ -45,6 +46,11 @@ def main() -> None:
     except AutoMTLError as fault:
         error(str(fault))
         status = fault.exit_code
+    except Interrupted as stopped:
+        from automtl.runs.manifest import again, command
+
+        error(f"{stopped}; go on with: {again(command(), stopped.folder)}")
+        status = 128 + stopped.signal
     except KeyboardInterrupt:
         error("interrupted; what was finished is kept")
         status = 130

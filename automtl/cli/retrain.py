@@ -28,6 +28,7 @@ def run(
     seeds: Annotated[str, typer.Option("--seeds", help="Seeds of the models: 0, 0,3,7 or 0..4.")] = "0",
     out: Out = None,
     data_dir: DataDir = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it was interrupted, with the run at --out.")] = False,
     device: Device = None,
     threads: Threads = None,
     fast_dev_run: FastDevRun = False,
@@ -52,13 +53,14 @@ def run(
         source, data, carry = _grown(source, data, from_run, data_dir)
     if source is None:
         raise ConfigError("retrain", "must be told what to train", "nothing", "name a run, an architecture, or --from an older retrain")
-    plan = plan_retrain(source, data=data, sharing=sharing, config_file=config, sets=sets or (), flags=flags, out=out)
+    plan = plan_retrain(source, data=data, sharing=sharing, config_file=config, sets=sets or (), flags=flags, out=out, resume=resume)
     results = []
     with ConsoleReporter() as reporter:
         for seed in numbers:
             say(f"training {plan.label} on {plan.config.data.source}, seed {seed}, into {plan.run.path}")
             seeded = plan.config.model_copy(update={"seed": seed})
-            results.append(retrain(plan.architecture, seeded, run=plan.run, label=plan.label, reporter=reporter, carry=carry))
+            made = retrain(plan.architecture, seeded, run=plan.run, label=plan.label, reporter=reporter, carry=carry, resume=resume)
+            results.append(made)
     _show(results, as_json)
     if not as_json:
         say(f"next: automtl evaluate {plan.run.path}")

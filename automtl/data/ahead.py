@@ -1,10 +1,11 @@
-"""Work done one step ahead, in a thread of its own: Arrow and NumPy leave Python's lock while they work."""
+"""Work done ahead of its use, in threads: Arrow, NumPy and pandas leave Python's lock for most of theirs."""
 
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 DEPTH = 2
 
@@ -17,3 +18,15 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
         while (item := pending.popleft().result()) is not end:
             pending.append(pool.submit(next, items, end))
             yield item  # type: ignore[misc]
+
+
+def worked_ahead(work: Callable[[S], T], items: Iterator[S]) -> Iterator[T]:
+    """`work` of each item, in the items' order, two at a time; an error comes where its result would."""
+    with ThreadPoolExecutor(DEPTH) as pool:
+        pending = deque[Future[T]]()
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) > DEPTH:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

@@ -1,8 +1,8 @@
 """Raw rows -> the rows that the later passes need, checked: features, labels, weights, a hash of the content, a key for the split.
 
-Columns of a digest: `f:<feature>` (text, a plain list as text, or float64), `k:<kept column>` (text), `y:<task>` (float64,
-NaN = missing; multiclass: text, "" = missing),
-`w:<task>` (float64), `role` (int8), `hash` (uint64, of the row's features, labels and weights), `key` (uint64, or int64 times).
+Columns of a digest: `f:<feature>` (text, a plain list as text, or float64), `h:<feature>` (texts: their words' hashes),
+`k:<kept column>` (text), `y:<task>` (float64, NaN = missing; multiclass: text, "" = missing), `w:<task>` (float64),
+`role` (int8), `hash` (uint64, of the row's features, labels and weights), `key` (uint64, or int64 times).
 """
 
 import numpy as np
@@ -12,13 +12,14 @@ import pyarrow.compute as pc
 from automtl.data.columns import TRUTH, Columns, plan_readings, transformed
 from automtl.data.dataset import DatasetConfig, TaskConfig
 from automtl.data.features import Categorical, Feature, Numeric
-from automtl.data.hashing import hash_column, mix
+from automtl.data.hashing import hash_column, hash_dictionary, mix
 from automtl.data.lists import plain_lists
 from automtl.data.sources import Piece
 from automtl.data.where import parse_where
 from automtl.data.words import TEXT, spread
 
 ROLES = ("train", "validation", "test")
+HASHES = pa.dictionary(pa.int32(), pa.uint64())
 FLOAT = r"^[-+]?(\d+\.\d*|\.\d+|\d+(\.\d*)?[eE][-+]?\d+)$"
 WHOLE_OR_MISSING = r"^([-+]?\d+|nan|NaN)?$"
 
@@ -65,6 +66,7 @@ class Digester:
     def schema(self) -> pa.Schema:
         """The columns of a digest."""
         fields = [(f"f:{f.name}", pa.float64() if isinstance(f, Numeric) else TEXT) for f in self._config.features]
+        fields += [(f"h:{f.name}", HASHES) for f in self._config.features if not isinstance(f, Numeric)]
         fields += [(f"k:{name}", TEXT) for name in self._config.kept]
         fields += [(f"y:{t.name}", TEXT if t.kind == "multiclass" else pa.float64()) for t in self._config.tasks]
         fields += [(f"w:{t.name}", pa.float64()) for t in self._config.tasks if t.sample_weight]
@@ -84,9 +86,11 @@ class Digester:
         return pa.RecordBatch.from_arrays([found[name] for name in self.schema.names], schema=self.schema)
 
     def features(self, piece: Piece) -> dict[str, pa.Array]:
-        """The `f:` columns alone, for rows to predict on."""
+        """The `f:` and `h:` columns alone, for rows to predict on."""
         columns = Columns(piece)
-        return {f"f:{feature.name}": self._feature(columns, feature) for feature in self._config.features}
+        found = {f"f:{feature.name}": self._feature(columns, feature) for feature in self._config.features}
+        texts = [feature.name for feature in self._config.features if not isinstance(feature, Numeric)]
+        return found | {f"h:{name}": hash_dictionary(found[f"f:{name}"]) for name in texts}
 
     def _feature(self, columns: Columns, feature: Feature) -> pa.Array:
         if isinstance(feature, Numeric):
@@ -101,8 +105,8 @@ class Digester:
         """The hash of each row's content, and what its split is decided by: time, user, or that hash."""
         total = np.zeros(len(columns), np.uint64)
         for name, column in found.items():
-            if name != "role" and not name.startswith("k:"):  # the same row in another file, or with more kept, is the same row
-                total += hash_column(name, column)
+            if name != "role" and name[:2] not in ("h:", "k:"):  # the same row in another file, or with more kept, is the same row
+                total += hash_column(name, found.get(f"h:{name[2:]}", column) if name[:2] == "f:" else column)
         split = self._config.split
         key: pa.Array = None
         if split.kind == "time":

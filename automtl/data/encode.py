@@ -54,9 +54,11 @@ class FeatureEncoder:
         """(n, Fc) int32."""
         ids = np.empty((batch.num_rows, len(self._schema.categorical)), np.int32)
         for i, field in enumerate(self._schema.categorical):
-            column = batch.column(f"f:{field.name}")
-            column = canonical(column) if field.float_text else column
-            ids[:, i] = spread(self._known(field, column.dictionary), column)
+            column, hashes = batch.column(f"f:{field.name}"), batch.column(f"h:{field.name}").dictionary.to_numpy()
+            if field.float_text:
+                column = canonical(column)
+                hashes = hash_words(column.dictionary)
+            ids[:, i] = spread(self._known(field, column.dictionary, hashes), column)
         return ids
 
     def dense(self, batch: pa.RecordBatch) -> np.ndarray:
@@ -73,14 +75,13 @@ class FeatureEncoder:
 
     def _list(self, field: Field, column: pa.DictionaryArray) -> Lists:
         words, offsets = split_lists(column.dictionary)
-        known = drop_zeros(Lists(spread(self._known(field, words.dictionary), words), offsets))
+        known = drop_zeros(Lists(spread(self._known(field, words.dictionary, hash_words(words.dictionary)), words), offsets))
         longest, latest = self._lengths[field.name]
         cut = known if longest is None else cut_lists(known, longest, latest)
         return cut.take(column.indices.to_numpy())
 
-    def _known(self, field: Field, words: pa.Array) -> np.ndarray:
+    def _known(self, field: Field, words: pa.Array, hashes: np.ndarray) -> np.ndarray:
         """The id of each word, 0 where it is unknown."""
-        hashes = hash_words(words)
         if field.hash_buckets:
             missing = pc.equal(words, "").to_numpy(zero_copy_only=False)
             return np.where(missing, 0, mix(hashes) % np.uint64(field.hash_buckets) + np.uint64(1)).astype(np.int32)

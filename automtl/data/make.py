@@ -4,6 +4,7 @@ Pass 1 reads the raw files once, checks every row and spools what is needed of i
 over the spool for vocabularies and statistics of the training split; pass 3 encodes and writes.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from automtl.data.ahead import ahead
+from automtl.data.ahead import ahead, worked_ahead
 from automtl.data.dataset import DatasetConfig
 from automtl.data.digest import ROLES, Digester
 from automtl.data.encode import Arrays, Encoder, FeatureEncoder
@@ -37,19 +38,21 @@ Say = Callable[[str], None]
 class Made:
     """What is counted while rows are encoded: training rows with no known id, by field of ids."""
 
-    unknown: dict[str, int]
+    schema: Schema
+    unknown: Counter[str]
 
-    def add(self, schema: Schema, arrays: Arrays, train: np.ndarray) -> None:
+    def add(self, arrays: Arrays, train: np.ndarray) -> None:
         """Take in one batch; `train` marks the rows of the training split."""
-        for field, ids in zip(schema.categorical, arrays.ids[train].T, strict=True):
-            self.unknown[field.name] = self.unknown.get(field.name, 0) + int((ids == 0).sum())
-        for field, lists in zip(schema.lists, arrays.lists, strict=True):
-            self.unknown[field.name] = self.unknown.get(field.name, 0) + int((np.diff(lists.offsets)[train] == 0).sum())
+        unknown = (arrays.ids[train] == 0).sum(axis=0).tolist()
+        empty = {field.name: count for field, count in zip(self.schema.categorical, unknown, strict=True)}
+        for field, lists in zip(self.schema.lists, arrays.lists, strict=True):
+            empty[field.name] = int((np.diff(lists.offsets)[train] == 0).sum())
+        self.unknown.update(empty)
 
-    def result(self, schema: Schema) -> Schema:
+    def result(self) -> Schema:
         """The schema with these counts."""
-        fields = tuple(f.model_copy(update={"unknown_count": self.unknown.get(f.name, f.unknown_count)}) for f in schema.fields)
-        return schema.model_copy(update={"fields": fields})
+        counts = {f.name: {"unknown_count": self.unknown[f.name]} for f in self.schema.fields if f.name in self.unknown}
+        return self.schema.model_copy(update={"fields": tuple(f.model_copy(update=counts.get(f.name)) for f in self.schema.fields)})
 
 
 def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolder, config_hash: str, say: Say) -> dict[str, Any]:
@@ -72,10 +75,10 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     say("encoding")
     features = FeatureEncoder(schema, {name: table["word"] for name, table in vocabularies.items()}, list_lengths(config))
     encoder = Encoder(features, schema, _weighted(config), {name: table["word"] for name, table in kept.items()})
-    leaks, made = LeakCheck(config, schema, int(fit.part_rows[: ALPHA + 1].sum())), Made({})
-    write_rows(folder, schema, fit.part_rows, bool(_weighted(config)), ahead(_encoded(folder, schema, encoder, rule, leaks, made)))
+    leaks, made = LeakCheck(config, schema, int(fit.part_rows[: ALPHA + 1].sum())), Made(schema, Counter())
+    write_rows(folder, schema, fit.part_rows, bool(_weighted(config)), _encoded(folder, encoder, rule, leaks, made))
     leaks.check()
-    write_json(folder / "schema.json", made.result(schema).model_dump(mode="json"))
+    write_json(folder / "schema.json", made.result().model_dump(mode="json"))
     folder.discard(SPOOL)
     return fit.summary()
 
@@ -101,13 +104,13 @@ def _write_words(folder: StagedFolder, name: str, tables: Mapping[str, pa.Table]
             writer.write_table(table)
 
 
-def _encoded(
-    folder: StagedFolder, schema: Schema, encoder: Encoder, rule: Rule, leaks: LeakCheck, made: Made
-) -> Iterator[tuple[Arrays, np.ndarray]]:
-    for batch in _unspool(folder):
-        arrays, parts = encoder(batch), _parts(rule, batch)
-        leaks.add(arrays, parts <= ALPHA, batch.column("hash").to_numpy())
-        made.add(schema, arrays, parts <= ALPHA)
+def _encoded(folder: StagedFolder, encoder: Encoder, rule: Rule, leaks: LeakCheck, made: Made) -> Iterator[tuple[Arrays, np.ndarray]]:
+    def work(batch: pa.RecordBatch) -> tuple[Arrays, np.ndarray, np.ndarray]:
+        return encoder(batch), _parts(rule, batch), batch.column("hash").to_numpy()
+
+    for arrays, parts, hashes in worked_ahead(work, _unspool(folder)):
+        leaks.add(arrays, parts <= ALPHA, hashes)
+        made.add(arrays, parts <= ALPHA)
         yield arrays, parts
 
 

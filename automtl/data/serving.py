@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,9 @@ from automtl.data.encode import FeatureEncoder
 from automtl.data.make import list_lengths
 from automtl.data.prepare import placed
 from automtl.data.rows import RowReader
+from automtl.data.schema import Schema
 from automtl.data.sources import BATCH_ROWS, Piece, Reading, check_columns, column_names, convert, read_pieces, side_sources, table_files
-from automtl.data.store import Rows, Store
+from automtl.data.store import Rows
 from automtl.errors import DataError
 
 FRAME = Path("DataFrame")
@@ -32,17 +33,26 @@ class Served(NamedTuple):
     kept: pa.Table
 
 
+class Encoding(Protocol):
+    """What encoding reads of a prepared data set, or of an export of it."""
+
+    @property
+    def schema(self) -> Schema: ...
+
+    def vocabulary(self, field: str) -> pa.Table: ...
+
+
 class Server:
     """Encodes rows by a prepared data set's vocabularies and scalers.
 
     Args:
-        store: the prepared data set.
+        store: the prepared data set, or an export of it.
         config: its settings.
         data_dir: where its side tables are looked for, if their paths are relative.
         say: is told what is ignored.
     """
 
-    def __init__(self, store: Store, config: DatasetConfig, *, data_dir: Path, say: Say) -> None:
+    def __init__(self, store: Encoding, config: DatasetConfig, *, data_dir: Path, say: Say) -> None:
         self._config, self._say = placed(config, data_dir), say
         words = {name: store.vocabulary(name)["word"] for name in store.schema.owners}
         self._encoder = FeatureEncoder(store.schema, words, list_lengths(config))

@@ -52,4 +52,9 @@ def canonical(column: pa.DictionaryArray) -> pa.DictionaryArray:
 
 
 def _canonical(word: str) -> str:
-    return word if word.lstrip("-").isdecimal() else float_text(float(word or "nan"))
+    if word.lstrip("-").isdecimal():
+        return word
+    try:
+        return float_text(float(word or "nan"))
+    except ValueError:  # among rows to predict on: a word that training never met
+        return word

@@ -45,4 +45,4 @@ class Tower(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.layers(x))
-        return logits.squeeze(1)  # (B, 1) -> (B,); (B, C) stays
+        return logits.squeeze(1) if self.head.out_features == 1 else logits  # squeeze() would do: ONNX has none that may change nothing

@@ -75,7 +75,7 @@ def predict(
     >>> automtl.predict("runs/first", frame, keep=["user_id"])  # doctest: +SKIP
 
     Args:
-        run: a retrain folder, or a run with one.
+        run: a retrain folder, a run with one, or an export in ONNX.
         rows: columns that the model does not read are ignored; ids never seen in training are unknown ids.
         keep: columns to hand back.
         device: where to run.
@@ -95,6 +95,7 @@ def retrain(
     sharing: str | None = None,
     seeds: Sequence[int] = (0,),
     out: str | Path | None = None,
+    resume: bool = False,
     reporter: Reporter | None = None,
     **settings: Mapping[str, Any],
 ) -> list[RetrainResult]:
@@ -109,6 +110,7 @@ def retrain(
         sharing: another sharing kind to plug in.
         seeds: of the models.
         out: the run's folder for a hand-made model.
+        resume: go on with the interrupted retrains of the run, called with the same settings; those that have ended are not run again.
         reporter: told how it goes on; default no one.
         settings: sections of the configuration, such as ``retrain={"epochs": 10}``.
 
@@ -123,6 +125,7 @@ def retrain(
         sets=(),
         flags=settings,
         out=None if out is None else Path(out),
+        resume=resume,
     )
     seeded = [plan.config.model_copy(update={"seed": seed}) for seed in seeds]
-    return [_retrain(plan.architecture, config, run=plan.run, label=plan.label, reporter=reporter) for config in seeded]
+    return [_retrain(plan.architecture, config, run=plan.run, label=plan.label, reporter=reporter, resume=resume) for config in seeded]

@@ -29,7 +29,7 @@ class Watch:
 
     def reason(self, lines: Lines) -> str:
         """Why the search has collapsed; empty where it has not."""
-        return self.rule.reason(lines)
+        return self.rule.reason(lines) if lines else ""
 
     def fired(self, lines: Lines) -> bool:
         """Whether the search must end here."""

@@ -1,7 +1,7 @@
 """The evaluate phase: trained models on the test rows, read once, at the end, and counted."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from automtl.phases.session import Reporter, Session, Silent, open_session
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, find_phase
 from automtl.strict import build, load_yaml
-from automtl.training.evaluation import Evaluation, evaluate, evaluate_slices, predict
+from automtl.training.evaluation import Evaluation, auc_intervals, evaluate, evaluate_slices, predict
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TestResult:
 
 
 def evaluate_runs(
-    paths: Sequence[Path], *, device: str = "auto", by: str | None = None, reporter: Reporter | None = None
+    paths: Sequence[Path], *, device: str = "auto", by: str | None = None, bootstrap: int = 0, reporter: Reporter | None = None
 ) -> list[TestResult]:
     """Evaluate every retrained model of the named runs on its test rows.
 
@@ -49,6 +49,7 @@ def evaluate_runs(
         paths: run folders, or retrain folders.
         device: where to run.
         by: a column to slice the test rows by.
+        bootstrap: resamples for 95% intervals of AUC, of the groups that the data set names, else of rows; 0: none.
         reporter: told of second readings.
 
     Raises:
@@ -62,10 +63,10 @@ def evaluate_runs(
     finished = [folder for folder in folders if folder not in unfinished]
     if not finished:
         raise ArtifactError(", ".join(map(str, paths)), "must hold a finished retrain", "none", "run `automtl retrain` first")
-    return [_evaluate(folder, device, by, reporter) for folder in finished]
+    return [_evaluate(folder, device, by, bootstrap, reporter) for folder in finished]
 
 
-def _evaluate(folder: PhaseDir, device: str, by: str | None, reporter: Reporter) -> TestResult:
+def _evaluate(folder: PhaseDir, device: str, by: str | None, bootstrap: int, reporter: Reporter) -> TestResult:
     session = session_of(folder, device, reporter)
     store, batches = session.store, session.in_order("test")
     if by is not None:
@@ -76,7 +77,10 @@ def _evaluate(folder: PhaseDir, device: str, by: str | None, reporter: Reporter)
     if reads > 1:
         reporter.say(f"{folder.path}: its test rows are read for the {_nth(reads)} time; choose nothing by them")
     predictions, tasks = predict(net, batches, device=session.device), session.schema.tasks
-    test = evaluate(predictions, tasks, reliability=True, groups=groups(store, "test", predictions.rows))
+    users = groups(store, "test", predictions.rows)
+    test = evaluate(predictions, tasks, reliability=True, groups=users)
+    if bootstrap:
+        test = replace(test, intervals=auc_intervals(predictions, tasks, resamples=bootstrap, units=users))
     parts = evaluate_slices(predictions, tasks, *slices(store, "test", predictions.rows, by)) if by is not None else {}
     results = files.read_json(folder.results)
     if by is not None:
@@ -113,6 +117,16 @@ def slice_rows(result: TestResult) -> list[dict[str, Any]]:
         metrics = {f"{task} {metric}": part.tasks[task][metric] for task, metric in _headline(part)}
         counts = {f"{task} rows": part.tasks[task]["rows"] for task in part.tasks}
         rows.append({"slice": name, **counts, **metrics, "MTL-Loss": part.loss})
+    return rows
+
+
+def interval_rows(result: TestResult) -> list[dict[str, Any]]:
+    """One row per task with an AUC: its positives, AUC and 95% interval."""
+    rows = []
+    for task, interval in result.test.intervals.items():
+        low, high = interval or (None, None)
+        metrics = result.test.tasks[task]
+        rows.append({"task": task, "positives": metrics["positives"], "AUC": metrics["auc"], "from": low, "to": high})
     return rows
 
 

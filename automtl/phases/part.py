@@ -13,15 +13,19 @@ from automtl.data.batches import Batch
 from automtl.errors import NumericalError
 from automtl.models.derived import IndependentNets
 from automtl.models.skeleton import MultiTaskNet
-from automtl.phases.records import append_epoch, training_losses
+from automtl.phases.records import append_epoch, charge_balancing, training_losses
 from automtl.phases.session import Session
 from automtl.runs.run_dir import PhaseDir
 from automtl.sharing.base import Phase
+from automtl.training.balancers import make_balancer
+from automtl.training.balancing import BalancingSettings
 from automtl.training.early_stopping import EarlyStopping
 from automtl.training.evaluation import Evaluation, evaluate, predict
 from automtl.training.loop import RunningLosses, StepEvent, run_epoch
 from automtl.training.losses import Losses, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
+
+_PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a part is, in its state
 
 
 def parts_of(net: nn.Module, session: Session, folder: PhaseDir) -> list["Part"]:
@@ -34,7 +38,7 @@ def parts_of(net: nn.Module, session: Session, folder: PhaseDir) -> list["Part"]
 
 
 class Part:
-    """Trains one net through the phases of its sharing module.
+    """Trains one net through the phases of its sharing module. `number` (of the phase), `epoch` and `step` are the next to come.
 
     Args:
         session: data, device, settings.
@@ -44,6 +48,7 @@ class Part:
 
     Attributes:
         best_epoch: the epoch whose weights the last phase ended with; counted from 0 over all phases.
+        balancing: what balancing cost.
     """
 
     def __init__(self, session: Session, folder: PhaseDir, net: MultiTaskNet, columns: list[int]) -> None:
@@ -52,7 +57,10 @@ class Part:
         self.settings = session.config.retrain
         self.phases = net.sharing.phases()
         self.batches = session.batches("train", batch_size=self.settings.batch_size, seed=session.seeds.fit)
-        self.epoch, self.best_epoch = 0, -1
+        self.number, self.begun, self.epoch, self.step, self.best_epoch = 0, False, 0, 0, -1
+        self.running = RunningLosses()
+        self.balancer = make_balancer(BalancingSettings(**self.settings.balancing.given()), self.tasks, net)
+        self.balancing: dict[str, Any] = {}
 
     def _length(self, phase: Phase) -> int:
         return self.settings.epochs if phase.epochs is None else phase.epochs
@@ -63,29 +71,57 @@ class Part:
         return sum(self._length(phase) for phase in self.phases)
 
     def train(self) -> Iterator[StepEvent]:
-        """Train through all phases and fill the unknown ids, with an event after each step."""
-        for number, phase in enumerate(self.phases):
-            self._begin(number, phase)
-            first, length = self.epoch, self._length(phase)
-            while self.epoch < first + length and not self.stopping.should_stop:
-                running = RunningLosses()
-                for event in run_epoch(
-                    partial(self._step, first, length), self.batches, epoch=self.epoch, device=self.session.device
-                ):
-                    running.add(event.losses)
-                    yield event
-                self._judge(phase, running)
-                self.epoch += 1
+        """Train through all phases, or what is left of them, and fill the unknown ids; an event after each step."""
+        while self.number < len(self.phases):
+            phase = self.phases[self.number]
+            if not self.begun:
+                self._begin(phase)
+            while self.epoch < self.first + self._length(phase) and not self.stopping.should_stop:
+                yield from self._epoch(phase)
             self._end(phase)
-        self.net.fill_unknown(self.session.schema)
+            if self.number == len(self.phases):
+                self.net.fill_unknown(self.session.schema)
 
-    def _begin(self, number: int, phase: Phase) -> None:
+    def _begin(self, phase: Phase) -> None:
         """The sharing module makes ready, perhaps by other parameters; optimiser and early stop start anew."""
         self.net.sharing.begin(phase.name)
-        self.optimizer = self._optimizer()
-        self.stopping = EarlyStopping("loss", patience=self.settings.patience)
+        self.optimizer, self.stopping = self._optimizer(), EarlyStopping("loss", patience=self.settings.patience)
         self.best: dict[str, Any] = {}
-        self.start = _plain(self._validate()) if number else None
+        self.start = _plain(self._validate()) if self.number else None
+        self.first, self.begun = self.epoch, True
+
+    def _epoch(self, phase: Phase) -> Iterator[StepEvent]:
+        """One epoch, or what is left of it, and its judgement."""
+        update, device = partial(self._step, self._length(phase)), self.session.device
+        for event in run_epoch(update, self.batches, epoch=self.epoch, start=self.step, device=device):
+            self.running.add(event.losses)
+            self.step = event.step + 1
+            yield event
+        self._judge(phase)
+        self.epoch, self.step, self.running = self.epoch + 1, 0, RunningLosses()
+
+    def state(self) -> dict[str, Any]:
+        """All that going on from here needs beside the net's own state."""
+        plain = {name: getattr(self, name) for name in _PLACE}
+        if not self.begun:
+            return plain
+        plain |= {"first": self.first, "start": self.start, "best": self.best, "balancing": self.balancing}
+        moving = {"optimizer": self.optimizer.state_dict(), "balancer": self.balancer.state_dict(), "stopping": self.stopping.state()}
+        return {**plain, **moving, "running": self.running.state()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a ``state()``; the net's own was loaded before."""
+        for name in _PLACE:
+            setattr(self, name, state[name])
+        if not self.begun:
+            return
+        self.first, self.start, self.best = state["first"], state["start"], state["best"]
+        self.running.load(state["running"], self.session.device)
+        self.optimizer, self.stopping = self._optimizer(), EarlyStopping("loss", patience=self.settings.patience)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.balancer.load_state_dict(state["balancer"])
+        self.balancing = state["balancing"]
+        self.stopping.load(state["stopping"])
 
     def _optimizer(self) -> torch.optim.Optimizer:
         apart = [*self.net.sharing.optimizer_groups(), {"params": self.net.tables(), "weight_decay": 0.0}]
@@ -94,6 +130,7 @@ class Part:
 
     def _end(self, phase: Phase) -> None:
         """A phase that was judged ends as its best epoch left it; else the last epoch is its best."""
+        self.number, self.begun = self.number + 1, False
         if not phase.judged or not self._length(phase):
             self.best_epoch = self.epoch - 1
             return
@@ -101,14 +138,13 @@ class Part:
         self.net.load_state_dict(self.best)
         self.best_epoch = self.stopping.best_epoch
 
-    def _step(self, first: int, length: int, step: int, batch: Batch) -> Losses:
-        self.net.sharing.advance((self.epoch - first + step / len(self.batches)) / length)
+    def _step(self, length: int, step: int, batch: Batch) -> Losses:
+        self.net.sharing.advance((self.epoch - self.first + step / len(self.batches)) / length)
         mine = self._mine(batch)
         with self.session.autocast():
             outputs = self.net(mine.inputs)
         losses = multi_task_loss(self.tasks, outputs, mine.labels, mine.weights)
-        extra = self.net.sharing.auxiliary_loss(outputs, mine.labels)
-        (losses.total if extra is None else losses.total + extra).backward()  # type: ignore[no-untyped-call]
+        self.balancer.backward(losses, self.net.sharing.auxiliary_loss(outputs, mine.labels))
         clip_grad_norm(list(self.net.parameters()), self.settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -124,10 +160,10 @@ class Part:
         mine = replace(predictions, labels=predictions.labels[:, self.columns], weights=_columns(predictions.weights, self.columns))
         return evaluate(mine, self.tasks)
 
-    def _judge(self, phase: Phase, running: RunningLosses) -> None:
+    def _judge(self, phase: Phase) -> None:
         """Evaluate on validation and record; keep the best where the phase is judged."""
         epoch, validation = self.epoch, self._validate()
-        losses = training_losses(running, self.tasks, epoch)
+        losses = training_losses(self.running, self.tasks, epoch)
         if not math.isfinite(validation.loss):
             raise NumericalError(f"epoch {epoch}", "the validation MTL-Loss must be finite", validation.loss, "lower retrain.lr")
         improved = phase.judged and self.stopping.update(epoch, validation.loss)
@@ -139,6 +175,9 @@ class Part:
         if self.start is not None:
             line["start"], self.start = self.start, None
         line |= {"loss": losses, "validation": _plain(validation), "sharing": self.net.sharing.record(), "best": improved}
+        if balancing := self.balancer.record():
+            line["balancing"] = balancing
+            charge_balancing(self.balancing, line)
         append_epoch(self.folder, self.session, line)
         aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
         self.session.reporter.say(

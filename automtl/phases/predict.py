@@ -8,21 +8,27 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.special import expit, softmax
-from torch import nn
 
 from automtl import files
 from automtl.data.batches import Batches
 from automtl.data.dataset import default_data_dir, load_dataset
 from automtl.data.schema import Task
 from automtl.data.serving import Served, Server
+from automtl.data.store import Rows
 from automtl.errors import ConfigError
+from automtl.exports.encoding import Exported
+from automtl.exports.folder import is_export, open_export
+from automtl.exports.formats import ONNX
+from automtl.exports.graph import onnx_runner
+from automtl.exports.network import arrays, names, output_name
 from automtl.phases.evaluate import session_of
 from automtl.phases.retrain import load_net
-from automtl.phases.session import Reporter, Session, Silent
+from automtl.phases.session import Reporter, Silent
 from automtl.runs.run_dir import one_phase
 from automtl.training.evaluation import predict as outputs_of
 
 SUFFIXES = (".parquet", ".pq")
+SERVED_ROWS = 4096  # at a time through an export
 
 
 def predict_file(
@@ -31,7 +37,7 @@ def predict_file(
     """Predict on a CSV or Parquet file, or a folder of them, and write a Parquet file, piece by piece.
 
     Args:
-        run: a retrain folder, or a run with one.
+        run: a retrain folder, a run with one, or an export in ONNX.
         source: the rows; columns that the model does not read are ignored.
         out: the Parquet file to write; it appears when it is whole.
         keep: columns to hand back in front of the predictions, as text.
@@ -69,7 +75,7 @@ def predict_frame(
     """Predict on a DataFrame: one with its index, the kept columns as they are, and a column per task.
 
     Args:
-        run: a retrain folder, or a run with one.
+        run: a retrain folder, a run with one, or an export in ONNX.
         frame: the rows; columns that the model does not read are ignored.
         keep: columns to hand back.
         device: where to run.
@@ -91,51 +97,75 @@ def predict_frame(
 
 
 class _Predictor:
-    """A trained model, ready for rows."""
+    """A trained model, ready for rows: of a run, or an export of one.
+
+    Raises:
+        ArtifactError: neither, or an export whose files are not as they were written.
+    """
 
     def __init__(self, run: Path, device: str, reporter: Reporter) -> None:
-        folder = one_phase(run, "retrain")
-        self._session: Session = session_of(folder, device, reporter)
-        self._net: nn.Module = load_net(folder, self._session)
-        data = self._session.config.data
-        data_dir = Path(data.dir) if data.dir else default_data_dir()
-        self.server = Server(self._session.store, load_dataset(data.source), data_dir=data_dir, say=reporter.say)
+        self.server, self._tasks, self._answers = (_exported if is_export(run) else _trained)(run, device, reporter)
 
     def tables(self, served: Iterator[Served]) -> Iterator[pa.Table]:
         """Kept columns and predictions, piece by piece."""
-        tasks, size = self._session.schema.tasks, self._session.config.runtime.eval_batch_size
         for part in served:
             if not len(part.rows):
                 continue
-            logits = outputs_of(self._net, Batches(part.rows, batch_size=size), device=self._session.device).logits
             columns = {name: part.kept[name] for name in part.kept.column_names}
-            for task, values in zip(tasks, logits, strict=True):
-                for name, column in PREDICTIONS[task.kind](task, values).items():
+            for task, values in zip(self._tasks, self._answers(part.rows), strict=True):
+                for name, column in _columns(task, values).items():
                     if name in columns:
                         raise ConfigError("keep", "must not have the name of a prediction", name, "leave it out")
                     columns[name] = column
             yield pa.table(columns)
 
 
-def _binary(task: Task, logits: np.ndarray) -> dict[str, pa.Array]:
-    return {f"probs_{task.name}": pa.array(expit(logits.astype(np.float64)).astype(np.float32))}
+Answers = Callable[[Rows], list[np.ndarray]]
 
 
-def _multiclass(task: Task, logits: np.ndarray) -> dict[str, pa.Array]:
-    """Probabilities in the order of the classes, and the likeliest class."""
-    probabilities = softmax(logits.astype(np.float64), axis=1).astype(np.float32)
-    lists = pa.FixedSizeListArray.from_arrays(pa.array(probabilities.ravel()), logits.shape[1])
-    return {f"probs_{task.name}": lists, f"class_{task.name}": pa.array([task.class_names[i] for i in logits.argmax(axis=1)])}
+def _trained(run: Path, device: str, reporter: Reporter) -> tuple[Server, tuple[Task, ...], Answers]:
+    """A run's network."""
+    folder = one_phase(run, "retrain")
+    session = session_of(folder, device, reporter)
+    net, data, size = load_net(folder, session), session.config.data, session.config.runtime.eval_batch_size
+    data_dir = Path(data.dir) if data.dir else default_data_dir()
+    server = Server(session.store, load_dataset(data.source), data_dir=data_dir, say=reporter.say)
+
+    def answers(rows: Rows) -> list[np.ndarray]:
+        logits = outputs_of(net, Batches(rows, batch_size=size), device=session.device).logits
+        return [_answer(task, values) for task, values in zip(session.schema.tasks, logits, strict=True)]
+
+    return server, session.schema.tasks, answers
 
 
-def _regression(task: Task, standardised: np.ndarray) -> dict[str, pa.Array]:
-    """In the label's own unit, its transform undone."""
-    values = standardised.astype(np.float64) * task.std + task.mean
-    return {f"value_{task.name}": pa.array((np.expm1(values) if task.transform == "log1p" else values).astype(np.float32))}
+def _exported(folder: Path, device: str, reporter: Reporter) -> tuple[Server, tuple[Task, ...], Answers]:
+    """An export in ONNX, on the CPU; it needs nothing outside its folder."""
+    kind = open_export(folder)["kind"]
+    if kind != "onnx":
+        raise ConfigError(folder, "must be an export in ONNX to predict with", kind, "its README says how to score rows with it")
+    encoding = Exported(folder)
+    run, schema = onnx_runner(folder / ONNX, names(encoding.schema)[1]), encoding.schema
+
+    def answers(rows: Rows) -> list[np.ndarray]:
+        starts = range(0, len(rows), SERVED_ROWS)
+        parts = [run(arrays(rows, schema, np.arange(start, min(start + SERVED_ROWS, len(rows))))) for start in starts]
+        return [np.concatenate(task) for task in zip(*parts, strict=True)]
+
+    return Server(encoding, encoding.config, data_dir=folder, say=reporter.say), schema.tasks, answers
 
 
-PREDICTIONS: dict[str, Callable[[Task, np.ndarray], dict[str, pa.Array]]] = {
-    "binary": _binary,
-    "multiclass": _multiclass,
-    "regression": _regression,
-}
+def _answer(task: Task, logits: np.ndarray) -> np.ndarray:
+    """Probabilities, or values in the label's own unit, their transform undone; float32."""
+    exact = logits.astype(np.float64)
+    if task.kind == "regression":
+        values = exact * task.std + task.mean
+        return (np.expm1(values) if task.transform == "log1p" else values).astype(np.float32)
+    return np.asarray(expit(exact) if task.kind == "binary" else softmax(exact, axis=1), np.float32)
+
+
+def _columns(task: Task, values: np.ndarray) -> dict[str, pa.Array]:
+    """A task's predictions as columns; of classes, their probabilities in order and the likeliest class."""
+    if task.kind != "multiclass":
+        return {output_name(task): pa.array(values)}
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+    return {output_name(task): lists, f"class_{task.name}": pa.array([task.class_names[i] for i in values.argmax(axis=1)])}

@@ -59,6 +59,19 @@ def append_epoch(folder: PhaseDir, session: Session, line: dict[str, Any]) -> No
     session.reporter.epoch("search" if folder.path.name == "search" else "retrain", line)
 
 
+def charge_balancing(spent: dict[str, Any], line: dict[str, Any]) -> None:
+    """Add what balancing cost in an epoch to what it cost before; times go from the line, so that equal runs have equal lines.
+
+    Args:
+        spent: seconds in backward passes and the balancing between them, passes per step, bytes of gradients held; changed in place.
+        line: of metrics.jsonl.
+    """
+    if told := line.get("balancing"):
+        spent["seconds"] = spent.get("seconds", 0.0) + told.pop("seconds")
+        spent["backward_passes"] = max(spent.get("backward_passes", 0.0), told["backward_passes"])
+        spent["extra_bytes"] = max(spent.get("extra_bytes", 0), told["extra_bytes"])
+
+
 def close_failed(manifest: Manifest, error: BaseException) -> None:
     """Note in the manifest that a phase was interrupted, or failed and why."""
     manifest.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=str(error)[:2000])

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -12,13 +13,16 @@ from automtl.config import RunConfig
 from automtl.errors import ArtifactError
 from automtl.models.cost import cost
 from automtl.models.derived import build_model
+from automtl.phases.keeper import Keeper
 from automtl.phases.part import parts_of
 from automtl.phases.records import close_failed, holding, open_phase
+from automtl.phases.resuming import own_settings, reopen
 from automtl.phases.session import Reporter, Session, open_session
 from automtl.report.results import SelfShowing
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
+from automtl.runs.slots import Slots
 from automtl.spaces.architecture import Architecture
 from automtl.training.evaluation import Evaluation, Predictions, evaluate, predict
 
@@ -55,6 +59,7 @@ def retrain(
     label: str,
     reporter: Reporter | None = None,
     carry: Callable[[nn.Module, Session], None] | None = None,
+    resume: bool = False,
 ) -> RetrainResult:
     """Train an architecture from fresh weights on fit + alpha rows and keep the best epoch by validation MTL-Loss.
 
@@ -65,10 +70,15 @@ def retrain(
         label: the sharing kind or the architecture's name.
         reporter: told how it goes on.
         carry: sets weights of the fresh network, such as an older model's embeddings (see `phases/grow.py`).
+        resume: go on with the same retrain where it was begun and interrupted; where it has ended, hand over its result.
     """
+    folder = run.retrain(label, config.seed)
+    if resume and folder.manifest.exists():
+        config = own_settings(folder.config, config, sections=("seed", "sharing", "retrain"))
     session = open_session(config, reporter)
     bound = architecture.bind(session.schema)
-    folder = PhaseDir(files.make_folder(run.retrain(label, config.seed).path))
+    if not (resume and folder.path.exists()):
+        files.make_folder(folder.path)
     phase = RetrainPhase(session, folder, bound)
     if carry is not None:
         carry(phase.net, session)
@@ -76,7 +86,7 @@ def retrain(
 
 
 class RetrainPhase:
-    """One retraining in one folder."""
+    """One retraining in one folder; one that was begun in it goes on. All that it then needs is in ``state()``."""
 
     def __init__(self, session: Session, folder: PhaseDir, bound: Architecture) -> None:
         self.session, self.folder, self.bound = session, folder, bound
@@ -86,44 +96,90 @@ class RetrainPhase:
         if session.config.runtime.compile:
             self.net.compile()
         self.parts = parts_of(self.net, session, folder)
-        self.samples, self._started = 0, time.monotonic()
+        self.samples, self._before, self._started = 0, 0.0, time.monotonic()
 
     def run(self) -> RetrainResult:
         """Train every part and write the results."""
         with holding(self.folder, self.session, "retrain"):
-            return self._run()
+            manifest = self._open()
+            if manifest.values["state"] == "done":
+                Slots(self.folder).clear()
+                return self._finished()
+            try:
+                return self._run(manifest)
+            except BaseException as error:
+                close_failed(manifest, error)
+                raise
 
-    def _run(self) -> RetrainResult:
-        manifest = self._start()
-        try:
+    def _run(self, manifest: Manifest) -> RetrainResult:
+        with Keeper(self.folder, self.folder.path.parent.parent, self.session, self.state) as keeper:
             for part in self.parts:
                 for event in part.train():
                     self.samples += event.rows
                     self.session.reporter.step(event, part.planned_epochs)
-            best = tuple(part.best_epoch for part in self.parts)
-            checkpoint.save(self.folder.checkpoint("best"), {"net": self.net.state_dict()})
-            validation = evaluate(self._predict("validation"), self.session.schema.tasks, reliability=True)
-        except BaseException as error:
-            close_failed(manifest, error)
-            raise
+                    keeper.stepped()
+        best = tuple(part.best_epoch for part in self.parts)
+        checkpoint.save(self.folder.checkpoint("best"), {"net": self.net.state_dict()})
+        validation = evaluate(self._predict("validation"), self.session.schema.tasks, reliability=True)
         self._write_results(validation, best)
         manifest.finish("done", best_epochs=best)
+        Slots(self.folder).clear()
         return RetrainResult(self.folder, self.bound, validation, best)
 
     def _predict(self, split: str) -> Predictions:
         return predict(self.net, self.session.in_order(split), device=self.session.device)
 
-    def _start(self) -> Manifest:
+    def _open(self) -> Manifest:
+        """A new manifest, or the begun retrain's, its state restored.
+
+        Raises:
+            ArtifactError: the begun one is of another architecture or of other data, or a file of it is damaged.
+        """
+        if self.folder.manifest.exists():
+            if Architecture.load(self.folder.architecture) != self.bound:
+                raise ArtifactError(self.folder.architecture, "must be the architecture to train", "another", "start anew")
+            manifest, state = reopen(self.folder, self.session)
+            if state is not None:
+                self._restore(state)
+            return manifest
         self.bound.save(self.folder.architecture)
         planned, bound = self.parts[0].planned_epochs, self.bound
         return open_phase(
             self.folder, self.session, phase="retrain", planned_epochs=planned, architecture=bound.name, sharing=bound.sharing.kind
         )
 
+    def state(self) -> dict[str, Any]:
+        """All that going on from here needs."""
+        return {
+            "net": self.net.state_dict(),
+            "parts": [part.state() for part in self.parts],
+            "noise": self.generator.get_state(),
+            "metric_lines": sum(part.epoch for part in self.parts),
+            "spent": self._spent(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Go on from a ``state()``."""
+        self.net.load_state_dict(state["net"])
+        for part, held in zip(self.parts, state["parts"], strict=True):
+            part.load(held)
+        self.generator.set_state(state["noise"])
+        self._before, self.samples = state["spent"]["seconds"], state["spent"]["samples"]
+
+    def _spent(self) -> dict[str, Any]:
+        spent: dict[str, Any] = {"seconds": self._before + time.monotonic() - self._started, "samples": self.samples}
+        if balancing := self.parts[0].balancing:  # where there are several parts, none is balanced
+            spent["balancing"] = balancing
+        return spent
+
     def _write_results(self, validation: Evaluation, best: tuple[int, ...]) -> None:
-        spent = {"seconds": time.monotonic() - self._started, "samples": self.samples}
-        files.write_json(self.folder.cost, {**spent, "model": asdict(cost(self.net, self.session.schema))})
+        files.write_json(self.folder.cost, {**self._spent(), "model": asdict(cost(self.net, self.session.schema))})
         files.write_json(self.folder.results, {"best_epochs": list(best), "validation": asdict(validation)})
+
+    def _finished(self) -> RetrainResult:
+        """The result of a retrain that has ended."""
+        held = files.read_json(self.folder.results)
+        return RetrainResult(self.folder, self.bound, Evaluation(**held["validation"]), tuple(held["best_epochs"]))
 
 
 def load_net(folder: PhaseDir, session: Session) -> nn.Module:

@@ -8,12 +8,14 @@ from typing import Any
 
 from automtl.config import RunConfig, resolve
 from automtl.data.dataset import load_dataset
-from automtl.errors import ConfigError
+from automtl.errors import ArtifactError, ConfigError
 from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import fit_sharing
 from automtl.spaces.plugs import plugged, pool
 from automtl.strict import load_yaml
+from automtl.training.balancers import check_balancing
+from automtl.training.balancing import BalancingSettings
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def plan_retrain(
     sets: Iterable[str],
     flags: Mapping[str, Any],
     out: Path | None,
+    resume: bool = False,
 ) -> RetrainPlan:
     """Settle a retrain.
 
@@ -53,6 +56,7 @@ def plan_retrain(
         sets: ``section.key=value`` items.
         flags: nested values of the command line's own options.
         out: the run's folder for a hand-made model.
+        resume: go on with the run at `out`; a searched run is its own.
 
     Raises:
         ConfigError, ArtifactError: something of it cannot be meant, or is absent.
@@ -69,11 +73,28 @@ def plan_retrain(
     described, module = load_dataset(dataset), ready.sharing
     kinds = {task.name: task.kind for task in described.tasks}
     fit_sharing(module.kind, module.settings, num_experts=len(pool(ready)), tasks=kinds)
+    balancing = config.retrain.balancing
+    check_balancing(BalancingSettings(**balancing.given()), kinds, where="retrain.balancing")
+    if module.kind == "single_task" and not (balancing.plain or balancing.method == "equal"):
+        rule = "must be left out for single_task, whose networks share nothing"
+        raise ConfigError("retrain.balancing", rule, balancing.method, "choose another sharing kind, or no balancing")
     label = module.kind if searched or sharing else _safe(Path(source).stem)
     label += "".join(f"-{_safe(key)}_{_safe(str(value))}" for key, value in config.sharing.items())
+    label += "" if balancing.plain else f"-{balancing.method}"
     if searched and out is None:
         return RetrainPlan(ready, config, RunDir(searched.path.parent), label)
+    if resume:
+        return RetrainPlan(ready, config, RunDir(_existing(out)), label)
     return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label)
+
+
+def _existing(out: Path | None) -> Path:
+    """The folder of a run to go on with."""
+    if out is None:
+        raise ConfigError("--resume", "needs --out", "none", "name the run's folder there")
+    if not out.is_dir():
+        raise ArtifactError(out, "must be a run folder", "no such folder", "see `automtl runs list`")
+    return out
 
 
 def settings_of(searched: PhaseDir) -> dict[str, Any]:

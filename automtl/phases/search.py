@@ -7,12 +7,13 @@ from typing import Any
 
 from automtl import files
 from automtl.config import RunConfig
-from automtl.errors import ArtifactError, ConfigError
 from automtl.models.cost import cost
 from automtl.models.supernet import build_supernet
 from automtl.phases.collapse import Watch
-from automtl.phases.records import append_epoch, close_failed, holding, open_phase, training_losses
-from automtl.phases.search_material import make_material
+from automtl.phases.keeper import Keeper
+from automtl.phases.records import append_epoch, charge_balancing, close_failed, holding, open_phase, training_losses
+from automtl.phases.resuming import own_settings, reopen
+from automtl.phases.search_material import make_material, settings_of
 from automtl.phases.search_tables import alpha_table, beta_table
 from automtl.phases.session import Reporter, Session, open_session
 from automtl.report.results import SelfShowing
@@ -23,7 +24,7 @@ from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.protocol import Strategy
 from automtl.strategies.table import STRATEGIES
-from automtl.strict import build, load_yaml
+from automtl.training.balancers import check_balancing
 from automtl.training.evaluation import evaluate, predict
 from automtl.training.loop import RunningLosses
 
@@ -68,12 +69,20 @@ def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | N
     assert config.space is not None, "a search has a space"
     if resume:
         assert out is not None, "a run to resume has a folder"
-        run = RunDir(find_phase(out, "search")[0].path.parent)
+        run = RunDir(_begun(out))
     else:
         # everything that can be refused is refused before the folder appears
+        names = [task.name for task in session.schema.tasks]
+        check_balancing(settings_of(session).balancing, names, where="search.balancing")
         build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing, generator=session.noise())
         run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
-    return SearchPhase(session, run.search, config.space).run(resume=resume)
+        files.make_folder(run.search.path)
+    return SearchPhase(session, run.search, config.space).run()
+
+
+def _begun(out: Path) -> Path:
+    """The folder of a run whose search was begun, be it that nothing of it was written yet."""
+    return out if RunDir(out).search.path.is_dir() else find_phase(out, "search")[0].path.parent
 
 
 def resumed(out: Path, config: RunConfig, *, given: bool) -> RunConfig:
@@ -87,23 +96,18 @@ def resumed(out: Path, config: RunConfig, *, given: bool) -> RunConfig:
     Raises:
         ConfigError: it asks for other data or another search than the run's.
     """
-    path = find_phase(out, "search")[0].config
-    held = build(RunConfig, load_yaml(path), path)
-    asked = {"data.source": (held.data.source, config.data.source)}
-    if given:
-        asked |= {name: (getattr(held, name), getattr(config, name)) for name in ("seed", "space", "search", "sharing")}
-    for name, (mine, theirs) in asked.items():
-        if mine != theirs:
-            raise ConfigError(f"--resume: {name}", f"must be as in {path}", "another", "leave it out, or start a new search")
-    return held.model_copy(update={"runtime": config.runtime})
+    folder = RunDir(_begun(out)).search
+    if not folder.manifest.exists():  # killed before it was written
+        return config
+    return own_settings(folder.config, config, sections=("seed", "space", "search", "sharing") if given else ())
 
 
 class SearchPhase:
-    """One search in one folder.
+    """One search in one folder. `epoch` and `step` are the next to come; all that a stopped search needs is in ``state()``.
 
     Args:
         session: data, device, seeds.
-        folder: the phase's folder.
+        folder: the phase's folder; a search that was begun in it goes on.
         space: what is searched.
     """
 
@@ -111,64 +115,84 @@ class SearchPhase:
         self.session, self.folder, self.space = session, folder, space
         self.generator = session.noise()
         self.strategy: Strategy = STRATEGIES[session.config.search.strategy](make_material(session, space, self.generator))
-        self.history: list[dict[str, Any]] = []
         self.watch = Watch.of(session.config.search)
+        self.epoch, self.step, self.running = 0, 0, RunningLosses()
+        self.history: list[dict[str, Any]] = []
         self._before, self._started = 0.0, time.monotonic()
+        self._balancing: dict[str, Any] = {}
 
-    def run(self, *, resume: bool = False) -> SearchResult:
+    def run(self) -> SearchResult:
         """Search to the planned end, or to the time limit."""
-        if not resume:
-            files.make_folder(self.folder.path)
         with holding(self.folder, self.session, "search"):
-            return self._run(resume)
+            manifest = self._open()
+            if manifest.values["state"] == "done":
+                done = manifest.values["finished_epochs"]
+                return SearchResult(self.folder.path.parent, Architecture.load(self.folder.architecture), "done", done)
+            try:
+                return self._run(manifest)
+            except BaseException as error:
+                close_failed(manifest, error)
+                raise
 
-    def _run(self, resume: bool) -> SearchResult:
-        first, manifest = self._resume() if resume else (0, self._start())
-        epochs, limit = self.strategy.epochs, self.session.config.runtime.time_limit_s
-        state, done = "done", first
-        try:
-            for epoch in range(first, epochs):
-                if not self._epoch(epoch, limit):
+    def _run(self, manifest: Manifest) -> SearchResult:
+        with Keeper(self.folder, self.folder.path.parent, self.session, self.state) as keeper:
+            state = "done"
+            while self.epoch < self.strategy.epochs and not self.watch.fired(self.history):
+                if not self._epoch(keeper):
                     state = "time_limited"
                     break
-                done = epoch + 1
-                if self.watch.fired(self.history):
-                    manifest.update(collapse=self._collapsed(epoch))
-                    break
-        except BaseException as error:
-            close_failed(manifest, error)
-            raise
+            done = self.epoch
+            if self.watch.fired(self.history):
+                manifest.update(collapse=self._collapsed())
         architecture = self._derive(state, done)
         manifest.finish(state, finished_epochs=done)
         return SearchResult(self.folder.path.parent, architecture, state, done)
 
-    def _start(self) -> Manifest:
-        return open_phase(self.folder, self.session, phase="search", planned_epochs=self.strategy.epochs, finished_epochs=0)
+    def _open(self) -> Manifest:
+        """A new manifest, or the begun search's, its state restored."""
+        if not self.folder.manifest.exists():
+            return open_phase(self.folder, self.session, phase="search", planned_epochs=self.strategy.epochs, finished_epochs=0)
+        manifest, state = reopen(self.folder, self.session)
+        if state is not None:
+            self._restore(state)
+        return manifest
 
-    def _epoch(self, epoch: int, limit: float | None) -> bool:
-        """One epoch and its records; False where the time limit cut it."""
-        running = RunningLosses()
-        for event in self.strategy.run_epoch(epoch):
-            running.add(event.losses)
+    def _epoch(self, keeper: Keeper) -> bool:
+        """One epoch, or what is left of it, and its records; False where the time limit cut it."""
+        limit = self.session.config.runtime.time_limit_s
+        for event in self.strategy.run_epoch(self.epoch, self.step):
+            self.running.add(event.losses)
+            self.step = event.step + 1
             self.session.reporter.step(event, self.strategy.epochs)
-            if limit is not None and self._seconds() > limit and event.step + 1 < event.steps:
+            keeper.stepped()
+            if limit is not None and self._seconds() > limit and self.step < event.steps:
+                keeper.save()
                 self.strategy.cut()
                 return False
-        self._record(epoch, running)
+        self._record()
+        self.epoch, self.step, self.running = self.epoch + 1, 0, RunningLosses()
+        if self.watch.keeps(self.history):
+            checkpoint.save(self.folder.checkpoint("best"), self.state())
+        keeper.save()
         return True
 
-    def _collapsed(self, epoch: int) -> dict[str, Any]:
+    def _collapsed(self) -> dict[str, Any]:
         """Go back to the best epoch where that is asked for and there is one; what happened, for the manifest."""
-        told = {"epoch": epoch, "reason": self.watch.reason(self.history), "action": self.watch.action}
+        told = {"epoch": self.epoch - 1, "reason": self.watch.reason(self.history), "action": self.watch.action}
         best = self.folder.checkpoint("best")
         if self.watch.action == "rollback" and best.exists():
-            told["back_to_epoch"] = self._restore(checkpoint.load(best))
+            spent = self._spent()
+            self._restore(checkpoint.load(best))
+            told["back_to_epoch"] = self.epoch - 1
+            self._charge(spent)  # what was spent stays spent
         return told
 
-    def _record(self, epoch: int, running: RunningLosses) -> None:
-        """The epoch's line in metrics.jsonl, its alphas and betas, and a checkpoint."""
-        losses, validation = training_losses(running, self.session.schema.tasks, epoch), self._validation()
+    def _record(self) -> None:
+        """The epoch's line in metrics.jsonl, its alphas and betas."""
+        epoch = self.epoch
+        losses, validation = training_losses(self.running, self.session.schema.tasks, epoch), self._validation()
         record = self.strategy.record()
+        charge_balancing(self._balancing, record)
         choices = record.pop("choices")
         judged = validation and validation["loss"]
         kept = {name: record.get(name) for name in ("expert_usage", "skip_chosen", "eigenvalue")}
@@ -179,7 +203,6 @@ class SearchPhase:
         append_epoch(self.folder, self.session, {"epoch": epoch, "loss": losses, "validation": validation, **record})
         files.write_table(self.folder.alphas, alpha_table(self.history))
         files.write_table(self.folder.betas, beta_table(self.history))
-        self._save(epoch)
         figures = {"train loss": losses["total"], "validation MTL-Loss": judged, "mean alpha entropy": record["entropy"]}
         told = ", ".join(f"{name} {value:.5f}" for name, value in figures.items() if value is not None)
         self.session.reporter.say(f"epoch {epoch + 1}/{self.strategy.epochs}: {told}")
@@ -197,45 +220,37 @@ class SearchPhase:
         return self._before + time.monotonic() - self._started
 
     def _spent(self) -> dict[str, Any]:
-        return {"seconds": self._seconds(), "samples": self.strategy.samples}
+        balancing = {"balancing": self._balancing} if self._balancing else {}
+        return {"seconds": self._seconds(), "samples": self.strategy.samples, **balancing}
 
-    def _save(self, epoch: int) -> None:
-        state = {
+    def state(self) -> dict[str, Any]:
+        """All that going on from here needs."""
+        return {
             "net": None if self.strategy.supernet is None else self.strategy.supernet.state_dict(),
             "strategy": self.strategy.state_dict(),
             "noise": self.generator.get_state(),
-            "epoch": epoch,
-            "metric_lines": epoch + 1,
+            "epoch": self.epoch,
+            "step": self.step,
+            "running": self.running.state(),
+            "metric_lines": len(self.history),
             "history": self.history,
             "spent": self._spent(),
         }
-        checkpoint.save(self.folder.checkpoint("last"), state)
-        if self.watch.keeps(self.history):
-            checkpoint.save(self.folder.checkpoint("best"), state)
 
-    def _resume(self) -> tuple[int, Manifest]:
-        """Go back to the last checkpoint; lines written after it are cut."""
-        manifest = Manifest.read(self.folder.manifest)
-        held, now = manifest.values["data"]["hash"], self.session.schema.data_hash
-        if held != now:
-            raise ArtifactError(self.folder.manifest, "must be of the same prepared data", "data that changed since", "start a new search")
-        if not self.folder.checkpoint("last").exists():
-            files.cut_lines(self.folder.metrics, 0)
-            return 0, manifest
-        state = checkpoint.load(self.folder.checkpoint("last"))
-        self._restore(state)
-        self.history, self._before = state["history"], state["spent"]["seconds"]
-        files.cut_lines(self.folder.metrics, state["metric_lines"])
-        manifest.update(state="running", end=None)
-        return state["epoch"] + 1, manifest
-
-    def _restore(self, state: dict[str, Any]) -> int:
-        """Network, strategy and noise as a checkpoint has them; its epoch."""
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Go on from a ``state()``."""
         if self.strategy.supernet is not None:
             self.strategy.supernet.load_state_dict(state["net"])
         self.strategy.load_state_dict(state["strategy"])
         self.generator.set_state(state["noise"])
-        return int(state["epoch"])
+        self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+        self.running.load(state["running"], self.session.device)
+        self._charge(state["spent"])
+
+    def _charge(self, spent: dict[str, Any]) -> None:
+        """Count on from what was spent."""
+        self._before, self._started = spent["seconds"], time.monotonic()
+        self.strategy.samples, self._balancing = spent["samples"], dict(spent.get("balancing", {}))
 
     def _derive(self, state: str, epochs: int) -> Architecture:
         schema, config = self.session.schema, self.session.config

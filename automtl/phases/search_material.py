@@ -15,6 +15,7 @@ from automtl.runs.run_dir import one_phase
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import DartsSettings
 from automtl.strategies.protocol import Material, Options
+from automtl.training.balancing import BalancingSettings
 
 
 def make_material(session: Session, space: SearchSpace, generator: torch.Generator) -> Material:
@@ -58,8 +59,9 @@ def make_material(session: Session, space: SearchSpace, generator: torch.Generat
 def settings_of(session: Session) -> DartsSettings:
     """The settings of training a supernet."""
     s = session.config.search
-    same = {f.name: getattr(s, f.name) for f in fields(DartsSettings) if f.name != "sharing_settings"}
-    return DartsSettings(**same, sharing_settings=session.config.sharing)
+    same = {f.name: getattr(s, f.name) for f in fields(DartsSettings) if f.name not in ("sharing_settings", "balancing")}
+    balancing = BalancingSettings(**s.balancing.given())
+    return DartsSettings(**same, sharing_settings=session.config.sharing, balancing=balancing)
 
 
 def _options(session: Session) -> Options:

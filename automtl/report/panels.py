@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from automtl.report import panel_architecture, panel_masks, panel_models, panel_record, panel_search, panel_training
+from automtl.report import panel_architecture, panel_balancing, panel_masks, panel_models, panel_record, panel_search, panel_training
 from automtl.report.load import RunView
 
 
@@ -33,6 +33,7 @@ PANELS: tuple[Panel, ...] = (
     Panel("gates", "Gates after training", panel_training.gates_panel),
     Panel("masks", "Field masks and cells", panel_masks.masks_panel),
     Panel("training", "Learning curves", panel_training.curves_panel),
+    Panel("balancing", "Balancing", panel_balancing.balancing_panel),
     Panel("calibration", "Calibration", panel_training.calibration_panel),
     Panel("alphas", "Alphas over epochs", panel_search.alphas_panel),
     Panel("entropy", "How decided the search is", panel_search.entropy_panel),

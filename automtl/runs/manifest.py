@@ -35,7 +35,7 @@ class Manifest:
     @classmethod
     def start(cls, path: Path, **values: Any) -> "Manifest":
         """A new manifest in state "running"."""
-        made = cls(path, {"state": "running", "start": now(), "end": None, "command": _command(), **_machine(), "test_reads": 0, **values})
+        made = cls(path, {"state": "running", "start": now(), "end": None, "command": command(), **_machine(), "test_reads": 0, **values})
         made.write()
         return made
 
@@ -67,8 +67,21 @@ class Manifest:
         files.write_json(self.path, self.values)
 
 
-def _command() -> str:
+def command() -> str:
+    """The command line of this process."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def again(command: str, run: object) -> str:
+    """The command that goes on with an interrupted one.
+
+    Args:
+        command: a command line.
+        run: the run's folder.
+    """
+    words = shlex.split(command)
+    named = any(word == "--out" or word.startswith("--out=") for word in words)
+    return shlex.join([*words, *([] if named else ["--out", str(run)]), *([] if "--resume" in words else ["--resume"])])
 
 
 def _machine() -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from automtl import files
 from automtl.errors import ArtifactError
-from automtl.runs.manifest import Manifest, now
+from automtl.runs.manifest import Manifest, again, now
 from automtl.runs.run_dir import PhaseDir, RunDir
 
 
@@ -72,8 +72,9 @@ def _verdict(phase: PhaseDir, held: dict[str, Any]) -> str | None:
     if state == "failed":
         return f"failed: {held.get('error', 'no reason kept')}"
     if state == "interrupted":
-        again = f"; go on with: automtl search {held['data']['source']} --out {phase.path.parent} --resume"
-        return "interrupted" + (again if phase.path.name == "search" else "")
+        if phase.path.name == "search":
+            return f"interrupted; go on with: automtl search {held['data']['source']} --out {phase.path.parent} --resume"
+        return f"interrupted; go on with: {again(str(held['command']), phase.path.parent.parent)}"
     if state == "running":
         return None
     if phase.results.exists():

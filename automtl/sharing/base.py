@@ -114,7 +114,7 @@ class SharingModule(nn.Module):
         return {}
 
     def advance(self, progress: float) -> None:
-        """Set what follows a schedule (temperatures, smooth steps); called before each step.
+        """Set what follows a schedule (temperatures, smooth steps); called before each step. What it sets must be in ``state_dict()``.
 
         Args:
             progress: share of the planned steps of the phase that is done, in [0, 1].

@@ -57,7 +57,18 @@ class DSelectK(FusionNetwork):
         self.counts = GateMeter(len(self.tasks))
         self._kept, self._regularised, self._calls = Scratch(), len(self.slots) & (len(self.slots) - 1) != 0, 0
         self.selected: list[tuple[int, ...]] | None = None  # per task, once a static gate is binary
-        self.register_load_state_dict_post_hook(lambda module, _: module._settle())  # type: ignore[no-untyped-call]
+
+    def get_extra_state(self) -> Tensor:
+        """What training goes on with: whether it was seen to be binary, and the experts then selected. Shape: (T, N) bool."""
+        taken = torch.zeros(len(self.tasks), len(self.slots), dtype=torch.bool)
+        for task, row in enumerate(self.selected or ()):
+            taken[task, list(row)] = True
+        return taken
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Go on from ``get_extra_state()``."""
+        self.selected = [tuple(row.nonzero().flatten().tolist()) for row in state] if bool(state.any()) else None
+        self._calls = int(self.steps)
 
     def _linear(self, shape: Sequence[int], bound: float) -> nn.Linear:
         linear = nn.Linear(self.width_in, int(torch.Size(shape).numel()))

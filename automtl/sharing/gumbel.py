@@ -38,6 +38,14 @@ class GumbelGates(FusionNetwork):
         self.switches = nn.Parameter(torch.zeros(shape)) if several else None  # ln p(on) - ln p(off)
         self.scores = nn.Parameter(torch.empty(shape).uniform_(-START, START)) if several else None  # a
 
+    def get_extra_state(self) -> Tensor:
+        """The temperature."""
+        return torch.tensor(self.temperature, dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Go on from ``get_extra_state()``."""
+        self.temperature = float(state)
+
     def advance(self, progress: float) -> None:
         first, last = self.ends
         self.temperature = first * (last / first) ** progress

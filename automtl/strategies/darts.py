@@ -17,6 +17,8 @@ from automtl.spaces.architecture import Architecture
 from automtl.strategies.derive import choice_weights, derive, entropy
 from automtl.strategies.monitor import alpha_figures
 from automtl.strategies.pricing import ExpectedCost, Limits, Pricing
+from automtl.training.balancers import make_balancer
+from automtl.training.balancing import BalancingSettings
 from automtl.training.lazy_adam import LazyAdam
 from automtl.training.losses import Losses, jsd_loss, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
@@ -48,6 +50,7 @@ class DartsSettings:
     embedding_lr: float = 1e-3
     sharing: str = "selected"
     sharing_settings: Mapping[str, Any] = field(default_factory=dict)
+    balancing: BalancingSettings = field(default_factory=BalancingSettings)
 
     def __post_init__(self) -> None:
         if self.warmup_epochs >= self.epochs:
@@ -86,7 +89,8 @@ class Darts:
         )
         for group in self._sgd.param_groups:
             group["initial_lr"] = group["lr"]
-        if self.partial_steps:  # torch's fused SGD takes no mixture of parameters seen before and not
+        self.balancer = make_balancer(settings.balancing, schema.tasks, net, outside=self._betas)
+        if self.partial_steps or not self.balancer.plain:  # torch's fused SGD takes no mixture of parameters seen before and not
             for parameter in self._weights:
                 self._sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self._table_steps = [self._table_optimizer(table) for table in self._tables]
@@ -145,11 +149,7 @@ class Darts:
             with self._autocast():
                 outputs = self.net(batch.inputs)
             losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
-            loss = losses.total
-            if self._betas and not self.warming_up:
-                loss = loss + self._jsd * jsd_loss(self._betas[0])
-            extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
-            (loss if extra is None else loss + extra).backward()  # type: ignore[no-untyped-call]
+            self.balancer.backward(losses, self.auxiliary_loss(outputs, batch))
         clip_grad_norm([*self._weights, *self._tables], self.settings.clip_norm)
         self._sgd.step()
         self._sgd.zero_grad()
@@ -160,6 +160,14 @@ class Darts:
             self._beta_adam.step()
             self._beta_adam.zero_grad()
         return losses
+
+    def auxiliary_loss(self, outputs: list[Tensor], batch: Batch) -> Tensor | None:
+        """What weights and beta lower beside the tasks' losses: w_JSD L_JSD after warm-up, and the sharing module's own."""
+        extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
+        if not self._betas or self.warming_up:
+            return extra
+        jsd = self._jsd * jsd_loss(self._betas[0])
+        return jsd if extra is None else jsd + extra
 
     def _catch_up(self, batch: Batch) -> None:
         for optimizer, rows in zip(self._table_steps, self.net.touched_rows(batch.inputs), strict=True):
@@ -176,8 +184,10 @@ class Darts:
         entropies = {block: float(entropy(torch.tensor(list(w.values())))) for block, w in choices.items()}
         betas = {task.name: row.tolist() for task, row in zip(self.schema.tasks, self._softmax_beta(), strict=False)}
         cost = {} if self._expected_cost is None else {"expected_cost": float(self._expected_cost().detach())}
+        balancing = self.balancer.record()
         return {
             **cost,
+            **({"balancing": balancing} if balancing else {}),
             "lr": self._lr,
             "auxiliary_skip": self._skip,
             "jsd_weight": self._jsd,
@@ -206,6 +216,7 @@ class Darts:
             "tables": [optimizer.state_dict() for optimizer in self._table_steps],
             "alpha_adam": self._alpha_adam.state_dict(),
             "beta_adam": None if self._beta_adam is None else self._beta_adam.state_dict(),
+            "balancer": self.balancer.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -216,6 +227,7 @@ class Darts:
         self._alpha_adam.load_state_dict(state["alpha_adam"])
         if self._beta_adam is not None:
             self._beta_adam.load_state_dict(state["beta_adam"])
+        self.balancer.load_state_dict(state["balancer"])
         self.begin_epoch(state["epoch"])
 
 

@@ -60,10 +60,10 @@ class Evolution(SupernetSearch):
         self.epochs += 1 + m.options.generations
         self._scored: list[tuple[Genome, float]] = []
 
-    def run_epoch(self, epoch: int) -> Iterator[StepEvent]:
+    def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
         """Train, or in the last epochs evolve."""
         if epoch < self._trained:
-            yield from super().run_epoch(epoch)
+            yield from super().run_epoch(epoch, start)
             return
         for number in range(self.material.options.population):
             rng = np.random.default_rng([self.material.seed, epoch, number])

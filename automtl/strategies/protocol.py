@@ -142,11 +142,14 @@ class Strategy(Protocol):
     def supernet(self) -> Supernet | None:
         """The network whose state must be kept, for strategies that have one."""
 
-    def run_epoch(self, epoch: int) -> Iterator[StepEvent]:
-        """Do the work of an epoch, with an event after each step. It may be left in the middle: then `cut` follows."""
+    def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
+        """Do the work of an epoch from step `start` on, with an event after each step.
+
+        At each event `state_dict` tells what going on after that step needs. An epoch may be left in the middle: then `cut` follows.
+        """
 
     def cut(self) -> None:
-        """Bring deferred updates up to date."""
+        """Bring deferred updates up to date, so that the network can be evaluated; training does not go on after it."""
 
     def evaluated(self) -> nn.Module | None:
         """The network whose validation loss is the epoch's; None where there is none."""

@@ -41,22 +41,29 @@ class RandomSearch:
             raise ConfigError("search.draws", rule, self.epochs, "lower search.draws, or raise search.budget_samples or search.epochs")
         self._tried: list[tuple[Genome, float]] = []
         self._model: StandAlone | None = None
+        self._steps = 0  # of the draw in training; 0 between draws
 
     def _draw(self, number: int) -> Genome:
         return self.genes.draw(np.random.default_rng([self.material.seed, number]))
 
-    def run_epoch(self, epoch: int) -> Iterator[StepEvent]:
+    def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
         """One draw: train, then score."""
-        m, genome = self.material, self._draw(epoch)
-        target = self.budget * (epoch + 1) / self.epochs - m.scored.num_rows
-        steps = max(1, round((target - self.samples) / self._batch))
-        self._model = StandAlone(self.genes.architecture(genome), m, seed=m.seed, lr=m.options.random_lr)
-        for event in self._model.train(m.fit.cycle(), epoch=epoch, steps=steps):
+        m = self.material
+        if not start:
+            target = self.budget * (epoch + 1) / self.epochs - m.scored.num_rows
+            self._model, self._steps = self._stand_alone(epoch), max(1, round((target - self.samples) / self._batch))
+        assert self._model is not None
+        for event in self._model.train(m.fit.cycle(start), epoch=epoch, steps=self._steps, start=start):
             self.samples += event.rows
             yield event
         loss = score(self._model.net, m.scored, m.schema.tasks, device=m.device, supernet=False)
         self.samples += m.scored.num_rows
-        self._tried.append((genome, loss))
+        self._tried.append((self._draw(epoch), loss))
+        self._steps = 0
+
+    def _stand_alone(self, number: int) -> StandAlone:
+        m = self.material
+        return StandAlone(self.genes.architecture(self._draw(number)), m, seed=m.seed, lr=m.options.random_lr)
 
     def cut(self) -> None:
         """Nothing is deferred."""
@@ -73,7 +80,9 @@ class RandomSearch:
         """The last draw's score, and the choices of the best so far."""
         best = self.best()
         last = self._tried[-1] if self._tried else None
+        balancing = {} if self._model is None else self._model.balancer.record()
         return {
+            **({"balancing": balancing} if balancing else {}),
             "entropy": 0.0,
             "score": last and last[1],
             "best_score": min((loss for _, loss in self._tried), default=None),
@@ -87,13 +96,18 @@ class RandomSearch:
         return self.genes.architecture(self.best())
 
     def state_dict(self) -> dict[str, Any]:
-        """What was tried and the rows read."""
-        return {"tried": [[g.picks, g.chosen, loss] for g, loss in self._tried], "samples": self.samples}
+        """What was tried, the rows read, and the draw in training."""
+        model = self._model.state_dict() if self._model is not None and self._steps else None
+        tried = [[g.picks, g.chosen, loss] for g, loss in self._tried]
+        return {"tried": tried, "samples": self.samples, "model": model, "steps": self._steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from ``state_dict()``."""
         self._tried = [(genome_of(picks, chosen), loss) for picks, chosen, loss in state["tried"]]
-        self.samples = state["samples"]
+        self.samples, self._steps = state["samples"], state["steps"]
+        if state["model"] is not None:
+            self._model = self._stand_alone(len(self._tried))
+            self._model.load_state_dict(state["model"])
 
 
 class RandomSampling:
@@ -105,7 +119,7 @@ class RandomSampling:
         self.epochs, self.samples = 1, 0
         self.supernet: Supernet | None = None
 
-    def run_epoch(self, epoch: int) -> Iterator[StepEvent]:
+    def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
         """Nothing to do."""
         yield from ()
 

@@ -1,6 +1,7 @@
 """A discrete architecture trained briefly by itself, as random search and rank correlation need it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -9,6 +10,7 @@ from automtl.models.derived import build_model
 from automtl.models.skeleton import MultiTaskNet
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.protocol import Material
+from automtl.training.balancers import make_balancer
 from automtl.training.loop import StepEvent, run_steps
 from automtl.training.losses import Losses, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
@@ -34,23 +36,33 @@ class StandAlone:
         assert isinstance(net, MultiTaskNet), "kinds that can stand in a supernet share one network"
         self.net, self.tasks, self._device, self._autocast = net, m.schema.tasks, m.device, m.autocast
         apart = [*net.sharing.optimizer_groups(), {"params": net.tables(), "weight_decay": 0.0}]
+        self.balancer = make_balancer(m.settings.balancing, m.schema.tasks, net)
         self._adam = torch.optim.Adam(parameter_groups(net.parameters(), apart), lr=lr, weight_decay=WEIGHT_DECAY, fused=True)
 
-    def train(self, batches: Iterator[Batch], *, epoch: int, steps: int) -> Iterator[StepEvent]:
-        """So many steps, with an event after each; `epoch` is what the events say."""
+    def train(self, batches: Iterator[Batch], *, epoch: int, steps: int, start: int = 0) -> Iterator[StepEvent]:
+        """The steps from `start` to `steps` - 1, with an event after each; `epoch` is what the events say."""
 
         def update(step: int, batch: Batch) -> Losses:
             self.net.sharing.advance(step / steps)
             return self._step(batch)
 
-        yield from run_steps(update, batches, epoch=epoch, steps=steps, device=self._device)
+        yield from run_steps(update, batches, epoch=epoch, steps=steps, start=start, device=self._device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that an exact resume needs beside the noise."""
+        return {"net": self.net.state_dict(), "adam": self._adam.state_dict(), "balancer": self.balancer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state_dict()``."""
+        self.net.load_state_dict(state["net"])
+        self._adam.load_state_dict(state["adam"])
+        self.balancer.load_state_dict(state["balancer"])
 
     def _step(self, batch: Batch) -> Losses:
         with self._autocast():
             outputs = self.net(batch.inputs)
         losses = multi_task_loss(self.tasks, outputs, batch.labels, batch.weights)
-        extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
-        (losses.total if extra is None else losses.total + extra).backward()  # type: ignore[no-untyped-call]
+        self.balancer.backward(losses, self.net.sharing.auxiliary_loss(outputs, batch.labels))
         clip_grad_norm(list(self.net.parameters()), CLIP_NORM)
         self._adam.step()
         self._adam.zero_grad()

@@ -30,12 +30,12 @@ class SupernetSearch:
         self.epochs, self.samples = material.settings.epochs, 0
         self.supernet: Supernet = stepper.net
 
-    def run_epoch(self, epoch: int) -> Iterator[StepEvent]:
-        """One pass over the fit rows."""
+    def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
+        """One pass over the fit rows, or what is left of it."""
         m, steps = self.material, len(self.material.fit)
         planned = steps * m.settings.epochs
         self.stepper.begin_epoch(epoch)
-        alphas = m.alpha.cycle(epoch * steps)
+        alphas = m.alpha.cycle(epoch * steps + start)
 
         def update(step: int, batch: Batch) -> Losses:
             self.supernet.sharing.advance((epoch * steps + step) / planned)
@@ -43,7 +43,7 @@ class SupernetSearch:
             self.samples += len(batch) + (0 if alpha_batch is None else len(alpha_batch))
             return self.stepper.step(alpha_batch, batch)
 
-        yield from run_epoch(update, m.fit, epoch=epoch, device=m.device)
+        yield from run_epoch(update, m.fit, epoch=epoch, start=start, device=m.device)
         self.stepper.end_epoch()
 
     def cut(self) -> None:

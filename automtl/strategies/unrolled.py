@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from automtl.data.batches import Batch
 from automtl.nn.layers import frozen_statistics
 from automtl.strategies.darts import Darts
-from automtl.training.losses import Losses, jsd_loss, multi_task_loss
+from automtl.training.losses import Losses, multi_task_loss
 
 Loss = Callable[[], Tensor]
 
@@ -172,10 +172,8 @@ class Unrolled(Darts):
         states = {key: g.get_state() for key, g in generators.items()}
         with self._autocast():
             outputs = self.net(batch.inputs)
-        loss = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights).total
-        if self._betas and not self.warming_up:
-            loss = loss + self._jsd * jsd_loss(self._betas[0])
-        extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
+        loss = self.balancer.loss(multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights))
+        extra = self.auxiliary_loss(outputs, batch)
         for key, g in generators.items():
             g.set_state(states[key])
         return loss if extra is None else loss + extra

@@ -12,6 +12,7 @@ from torch import nn
 
 from automtl.data.batches import Batches
 from automtl.data.schema import Task
+from automtl.training.bootstrap import Resamples
 from automtl.training.calibration import Bin, task_reliability
 from automtl.training.loop import combined
 from automtl.training.losses import task_loss, task_weights
@@ -44,12 +45,14 @@ class Evaluation:
         loss: MTL-Loss, sum_k w_k L_k over the tasks that have labels.
         losses: per task name, L_k over its labelled rows.
         reliability: per task name, its reliability table, where it was asked for.
+        intervals: per binary task's name, the 95% bootstrap interval of its AUC, where it was asked for; None where undefined.
     """
 
     tasks: dict[str, Metrics]
     loss: float
     losses: Metrics
     reliability: dict[str, list[Bin]] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float] | None] = field(default_factory=dict)
 
 
 def predict(net: nn.Module, batches: Batches, *, device: torch.device | None = None) -> Predictions:
@@ -117,6 +120,27 @@ def evaluate(
         if reliability:
             tables[task.name] = task_reliability(task, logits, labels, weights)
     return Evaluation(metrics, combined(list(losses.values()), task_weights(tasks)), losses, tables)
+
+
+def auc_intervals(
+    predictions: Predictions, tasks: Sequence[Task], *, resamples: int, units: np.ndarray | None, seed: int = 0
+) -> dict[str, tuple[float, float] | None]:
+    """Per binary task, the 95% interval of its AUC by the bootstrap.
+
+    Args:
+        predictions: of the whole split.
+        tasks: in the order of the predictions.
+        resamples: how many.
+        units: (n,) what is drawn, such as the user of each row; None: rows.
+        seed: of the draws; models judged with one seed are judged on the same draws.
+    """
+    draws = Resamples(resamples, units=units, rows=len(predictions.rows), seed=seed)
+    columns = None if predictions.weights is None else predictions.weights.T
+    return {
+        task.name: draws.auc_interval(predictions.labels[:, t], predictions.logits[t], None if columns is None else columns[t])
+        for t, task in enumerate(tasks)
+        if task.kind == "binary"
+    }
 
 
 def _mean_loss(task: Task, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None) -> float | None:

@@ -45,6 +45,14 @@ class RunningLosses:
         self._losses = losses if self._losses is None else self._losses + losses
         self._weights = weights if self._weights is None else self._weights + weights
 
+    def state(self) -> dict[str, Tensor | None]:
+        """What a resumed epoch needs."""
+        return {"losses": self._losses, "weights": self._weights}
+
+    def load(self, state: dict[str, Tensor | None], device: torch.device | None = None) -> None:
+        """Go on from a ``state()``."""
+        self._losses, self._weights = (None if (held := state[key]) is None else held.to(device) for key in ("losses", "weights"))
+
     def means(self) -> list[float | None]:
         """Per task, the mean over its labelled rows; None where there was none."""
         if self._losses is None or self._weights is None:

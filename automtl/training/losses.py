@@ -23,11 +23,13 @@ class Losses(NamedTuple):
         sums: (T,) sum of weight * loss over the labelled rows, without gradient. Added up over batches, with `weights`,
             they give the loss over all rows, which a mean of batch means is not.
         weights: (T,) sum of the weights of the labelled rows.
+        parts: per task its sum, (), with gradient: a graph that no other task's passes through.
     """
 
     total: Tensor
     sums: Tensor
     weights: Tensor
+    parts: tuple[Tensor, ...]
 
 
 def _multiclass(prediction: Tensor, target: Tensor) -> Tensor:
@@ -94,9 +96,10 @@ def multi_task_loss(tasks: Sequence[Task], predictions: Sequence[Tensor], labels
         task_loss(task.kind, prediction, labels[:, k], None if weights is None else weights[:, k], mean=task.mean, std=task.std)
         for k, (task, prediction) in enumerate(zip(tasks, predictions, strict=True))
     ]
-    sums = torch.stack([loss_sum for loss_sum, _ in parts])  # (T,)
+    apart = tuple(loss_sum for loss_sum, _ in parts)
+    sums = torch.stack(apart)  # (T,)
     weight_sums = torch.stack([weight_sum for _, weight_sum in parts])  # (T,)
-    return Losses(combine(sums, weight_sums, task_weights(tasks)), sums.detach(), weight_sums)
+    return Losses(combine(sums, weight_sums, task_weights(tasks)), sums.detach(), weight_sums, apart)
 
 
 def jsd_loss(betas: Tensor) -> Tensor:

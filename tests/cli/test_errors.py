@@ -8,10 +8,12 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from automtl import files
 from automtl.cli.main import main
+from automtl.exports import formats
 from tests.support import write_dataset
 
 SMALL = ["--set", "space.expert=[gate, skip]", "--set", "space.interaction=[skip]", "--fast-dev-run"]
@@ -84,15 +86,43 @@ def new_rows():
     write_dataset(Path("data"), seed=5)
 
 
+def interrupted():
+    edit("run/search/manifest.json", '"state": "done"', '"state": "interrupted"')
+
+
 def torn_checkpoint():
-    path = Path("run/search/checkpoint/last.safetensors")
-    path.write_bytes(path.read_bytes()[:1000])
+    interrupted()
+    for path in Path("run/search/checkpoint").iterdir():
+        path.write_bytes(path.read_bytes()[:1000])
+
+
+def lines_lost():
+    interrupted()
+    Path("run/search/metrics.jsonl").write_text("")
+
+
+def another_retrain():
+    assert run(["retrain", "run", "--fast-dev-run"]) == 0
+    edit("run/retrain/selected-s0/manifest.json", '"state": "done"', '"state": "interrupted"')
+    path = Path("run/search/architecture.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "towers": [3]}))
 
 
 def weights_of_another():
     assert run(["retrain", "run", "--fast-dev-run"]) == 0
     path = Path("run/retrain/selected-s0/architecture.json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "towers": [3]}))
+
+
+def retrained_and_served():
+    assert run(["retrain", "run", "--fast-dev-run"]) == 0
+    os.mkdir("served")
+
+
+def export_without_a_file():
+    os.mkdir("served")
+    values = {"format": "automtl.export", "version": 1, "files": {"model.onnx": {"bytes": 3, "sha256": ""}}}
+    Path("served/manifest.json").write_text(json.dumps(values))
 
 
 def nothing():
@@ -119,6 +149,10 @@ FRESH = {
     "heads-do-not-divide": (space_with("embedding_dim: 16", "embedding_dim: 15"), MINE, 2, ["divisible by the heads of self_attention(2), got 15"]),
     "more-chosen-than-experts": (space_with("num_experts: 4", "num_experts: 4\nchosen_experts: 5"), MINE, 2, ["must be at most num_experts = 4, got 5"]),
     "warm-up-too-long": (nothing, [*SEARCH[:-1], "--set", "search.warmup_epochs=3"], 2, ["search.warmup_epochs: must be below search.epochs = 3"]),
+    "balancing-setting": (nothing, [*SEARCH, "--set", "search.balancing.cagrad_c=1"], 2, ["balancing.cagrad_c: belongs to method cagrad, got method fixed"]),
+    "balancing-weights": (nothing, [*SEARCH, "--set", "search.balancing.weights={clik: 2}"], 2, ["search.balancing.weights: must name the data set's tasks, got 'clik'; did you mean 'click'?"]),
+    "balancing-single-task": (nothing, ["retrain", "single_task", "--data", "data/tiny.yaml", "--set", "retrain.balancing.method=pcgrad"], 2, ["retrain.balancing: must be left out for single_task"]),
+    "balancing-second-order": (nothing, [*SEARCH, "--set", "search.second_order=true", "--set", "search.balancing.method=gradnorm"], 2, ["search.balancing.method: must be equal or fixed with search.second_order"]),
     "unknown-setting": (nothing, [*SEARCH, "--set", "search.epoch=3"], 2, ["search.epoch is not a known key (did you mean 'epochs'?)"]),
     "set-without-value": (nothing, [*SEARCH, "--set", "search.epochs"], 2, ["must have the form section.key=value"]),
     "sharing-not-in-supernet": (nothing, [*SEARCH, "--set", "search.sharing=single_task"], 2, ["must be a kind that can stand in a supernet"]),
@@ -134,6 +168,7 @@ FRESH = {
     "picture-kind": (nothing, ["show", "mmoe", "--what", "betas"], 2, ["architecture or alphas"]),
     "report-ending": (nothing, ["report", "run", "-o", "x.pdf"], 2, ["x.pdf"]),
     "data-cannot-be-brought": (nothing, ["data", "get", "cenus"], 2, ["cenus"]),
+    "export-changed": (export_without_a_file, ["predict", "served", "data/rows.csv", "-o", "x.parquet"], 2, ["served/model.onnx: must be there, got no such file"]),
     "option-unknown": (nothing, ["search", "--sedd", "3"], 2, ["--sedd"]),
 }  # fmt: skip
 AFTER_SEARCH = {
@@ -145,7 +180,11 @@ AFTER_SEARCH = {
     "resume-without-out": (nothing, [*SEARCH[:4], "--resume"], 2, ["--resume: needs --out"]),
     "resume-changed": (nothing, [*SEARCH[:4], "--out", "run", "--resume", *SMALL, "--seed", "5"], 2, ["--resume: seed: must be as in run/search/config.yaml"]),
     "torn-checkpoint": (torn_checkpoint, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["last.safetensors: must be a whole checkpoint"]),
+    "lines-lost": (lines_lost, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["metrics.jsonl: must have the 2 lines that the checkpoint knows of, got 0"]),
+    "resume-another": (another_retrain, ["retrain", "run", "--resume", "--fast-dev-run"], 2, ["architecture.json: must be the architecture to train, got another"]),
     "weights-of-another": (weights_of_another, ["evaluate", "run"], 2, ["best.safetensors: must hold the weights of the architecture beside it"]),
+    "export-format": (nothing, ["export", "run", "--format", "onx"], 2, ["--format: must be one of onnx, pt2", "did you mean 'onnx'?"]),
+    "export-exists": (retrained_and_served, ["export", "run", "--format", "onnx", "-o", "served"], 2, ["served: must not exist yet"]),
     "nothing-retrained": (nothing, ["evaluate", "run"], 2, ["run: must hold a retrain, got none; run `automtl retrain` first"]),
 }  # fmt: skip
 
@@ -199,10 +238,37 @@ def test_a_read_only_folder_is_exit_3(here, capfd, monkeypatch):
 def test_a_run_folder_in_use_is_exit_3(searched, capfd):
     with files.locked(Path("run/search")):
         assert run([*SEARCH[:4], "--out", "run", "--resume", *SMALL]) == 3
-    assert "must be free, got another process at work in it" in capfd.readouterr().err
+    assert "must be free, got another process (" in capfd.readouterr().err
+
+
+def hand_over(monkeypatch, **changes):
+    """`automtl export` with a format that answers 2 for every row."""
+    assert run(["retrain", "run", "--fast-dev-run"]) == 0
+    wrong = formats.Format("wrong", lambda folder, served: lambda features: [np.full(len(features["user"]), 2.0)] * 2, "", "", **changes)
+    monkeypatch.setitem(formats.FORMATS, "onnx", wrong)
+    return run(["export", "run", "--format", "onnx", "-o", "served"])
+
+
+def test_a_library_that_is_not_there_is_exit_3(searched, capfd, monkeypatch):
+    assert hand_over(monkeypatch, needs=("no_such_library",)) == 3
+    assert "no_such_library: must be installed for ONNX, got none; pip install 'automtl[onnx]'" in capfd.readouterr().err
+    assert not Path("served").exists()
+
+
+def test_an_export_that_answers_otherwise_is_exit_4(searched, capfd, monkeypatch):
+    assert hand_over(monkeypatch) == 4
+    assert "export, output 'probs_click': must answer as the network does, within 1e-05" in capfd.readouterr().err
+    assert not Path("served").exists()
+
+
+def test_a_method_of_balancing_without_its_extra_is_exit_2(here, capfd, monkeypatch):
+    monkeypatch.setattr("automtl.training.balancers.find_spec", lambda module: None)
+    case = nothing, [*SEARCH, "--set", "search.balancing.method=cagrad"], 2, ["needs its extra, got no package torchjd and no cvxpy; pip install"]
+    check(case, here, capfd)
 
 
 def test_the_catalogue_page_has_a_row_for_each_error_and_no_other():
     page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
     rows = re.findall(r"^\| `([a-z0-9-]+)` \|", page, flags=re.MULTILINE)
-    assert sorted(rows) == sorted([*FRESH, *AFTER_SEARCH, "disk-full", "read-only-folder", "run-in-use"])
+    others = ["balancing-extra", "disk-full", "read-only-folder", "run-in-use", "onnx-absent", "export-differs"]
+    assert sorted(rows) == sorted([*FRESH, *AFTER_SEARCH, *others])

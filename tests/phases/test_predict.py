@@ -13,10 +13,11 @@ from sklearn.metrics import roc_auc_score
 
 import automtl
 from automtl.errors import ConfigError, DataError
-from automtl.phases.evaluate import evaluate_runs, session_of, slice_rows
+from automtl.phases.evaluate import evaluate_runs, interval_rows, session_of, slice_rows
 from automtl.phases.predict import predict_file, predict_frame
 from automtl.phases.retrain import load_net
 from automtl.runs.run_dir import one_phase
+from automtl.training.bootstrap import Resamples
 from automtl.training.evaluation import predict as outputs_of
 
 ROWS = 700
@@ -201,6 +202,21 @@ def test_evaluation_by_group_and_by_slice(run: Path, expected: pd.DataFrame) -> 
         assert part["spend rows"] == mine["spend"].notna().sum()
     written = json.loads((one_phase(run, "retrain").results).read_text())
     assert written["test_by"]["place"].keys() == {"home", "shop"}
+
+
+def test_bootstrap_intervals_draw_groups_and_repeat(run: Path, expected: pd.DataFrame) -> None:
+    (result,) = evaluate_runs([run], bootstrap=60)
+    late = rows().assign(p=expected["probs_click"])[-len(rows()) // 10 :]
+    draws = Resamples(60, units=late["user"].to_numpy(), rows=len(late), seed=0)
+    (row,) = interval_rows(result)  # of the only binary task
+    assert (row["task"], row["positives"]) == ("click", late["click"].sum())
+    assert row["from"] < row["AUC"] < row["to"]
+    low, high = draws.auc_interval(late["click"].to_numpy(float), late["p"].to_numpy()) or (0.0, 0.0)
+    assert row["to"] - row["from"] == pytest.approx(high - low, rel=0.5)  # the same rows, users in another order
+    written = json.loads((one_phase(run, "retrain").results).read_text())["test"]["intervals"]
+    assert written == {"click": [row["from"], row["to"]]}
+    (again,) = evaluate_runs([run], bootstrap=60)
+    assert again.test.intervals == result.test.intervals
 
 
 @pytest.mark.parametrize(("column", "slices"), [("brand", {f"b{i}" for i in range(5)}), ("price", None)])

@@ -98,8 +98,10 @@ def write_retrain(run: Path, architecture: Architecture, *, seed=0, label="selec
     experts = [str(e) for e in range(len(architecture.experts))]
     gates = {"levels": [{"experts": experts, "weights": {n: list(weights(rng, experts).values()) for n in names}}]}
     gates["field_masks"] = {n: list(rng.random(len(architecture.fields))) for n in [*names, "shared"]}
+    weighed = {"method": "pcgrad", "weights": dict.fromkeys(names, 1.1), "conflicts": 0.2, "backward_passes": 2.0, "extra_bytes": 4096}
     off = [{"cells_off": e / epochs, "cells_off_by_level": [e / epochs, e / epochs]} for e in range(epochs)]
     lines = [{**epoch_line(e, names, rng), "part": names, "best": e == epochs - 2, "sharing": {**gates, **off[e]}} for e in range(epochs)]
+    lines = [{**line, "balancing": weighed} for line in lines]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     architecture.save(folder / "architecture.json")
     if state == "done":

@@ -196,6 +196,34 @@ def test_records_are_plain_json_and_name_units(name):
 
 
 @every_kind
+def test_training_goes_on_from_a_state_to_the_same_bits(name):
+    h, labels = inputs(), torch.zeros(16, 2, dtype=torch.float64)
+
+    def train(module, optimizer, steps):
+        for step in steps:
+            module.advance(step / 60)
+            outputs = module.share(h)
+            extra = module.auxiliary_loss(outputs, labels)
+            (sum(v.square().mean() for v in outputs) + (0 if extra is None else extra)).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    modules = [variant(name, seed=seed).train() for seed in (0, 5)]
+    optimizers = [torch.optim.Adam(module.parameters(), lr=0.05) for module in modules]
+    train(modules[0], optimizers[0], range(52))  # past the step at which DSelect-k looks whether it has settled
+    modules[1].load_state_dict(modules[0].state_dict())
+    optimizers[1].load_state_dict(copy.deepcopy(optimizers[0].state_dict()))
+    modules[1].generator.set_state(modules[0].generator.get_state())
+    for module, optimizer in zip(modules, optimizers, strict=True):
+        train(module, optimizer, range(52, 57))
+    for evaluated in (False, True):
+        first, second = (m.train(not evaluated).share(h) for m in modules)
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    states = [module.state_dict() for module in modules]
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+
+
+@every_kind
 def test_optimizer_groups_hold_own_parameters_once(name):
     module = variant(name)
     own = {id(p) for p in module.parameters()}

@@ -1,0 +1,76 @@
+"""What a reader of an export needs of the data: vocabularies, transforms, and the code that applies them to a row.
+
+In the folder: `features.json` (how each input is made, for any reader), `vocabularies/<i>.jsonl` (one word per line), `encode.py` (which
+reads both), and for automtl itself `schema.json` and `dataset.json`.
+"""
+
+import json
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from automtl import files
+from automtl.data.dataset import Csv, DatasetConfig, SourceFiles, Split
+from automtl.data.features import Numeric
+from automtl.data.schema import Field, Schema
+from automtl.data.store import Store
+from automtl.strict import build
+
+FEATURES, SCHEMA, DATASET, CODE, WORDS = "features.json", "schema.json", "dataset.json", "encode.py", "vocabularies/{}.jsonl"
+
+
+def write_encoding(folder: files.StagedFolder, store: Store, config: DatasetConfig) -> None:
+    """Write all of it."""
+    schema, own = store.schema, portable(config)
+    files.write_json(folder / FEATURES, {"features": [feature_of(field, schema, own) for field in schema.fields]})
+    files.write_json(folder / SCHEMA, schema.model_dump(mode="json"))
+    files.write_json(folder / DATASET, own.model_dump(mode="json", exclude_unset=True))
+    files.write_text(folder / CODE, package_files("automtl.exports").joinpath(CODE).read_text(encoding="utf-8"))
+    for i, owner in enumerate(schema.owners):
+        with folder.stream(WORDS.format(i)) as lines:
+            for chunk in store.vocabulary(owner)["word"].chunks:
+                lines.write("".join(json.dumps(word, ensure_ascii=False) + "\n" for word in chunk.to_pylist()).encode("utf-8"))
+
+
+def portable(config: DatasetConfig) -> DatasetConfig:
+    """The data set without what is of one machine or of training: rows to score bring the columns of side tables themselves."""
+    paths = {"pretrained": None, "words": None}
+    features = tuple(f if isinstance(f, Numeric) or not f.pretrained else f.model_copy(update=paths) for f in config.features)
+    gone = {"adapter": None, "joins": (), "vocabularies_from": None, "files": SourceFiles(train=("rows",)), "split": Split()}
+    csv = {} if config.adapter is None else {"csv": Csv()}
+    return config.model_copy(update={"features": features, **gone, **csv})
+
+
+def feature_of(field: Field, schema: Schema, config: DatasetConfig) -> dict[str, Any]:
+    """How one input is made of a column, in plain values."""
+    named: dict[str, Any] = {"input": field.name, "column": field.indicator_of or field.name}
+    feature = next(f for f in config.features if f.name == named["column"])
+    if field.indicator_of:
+        return {**named, "kind": "missing"}
+    if isinstance(feature, Numeric):
+        rules = {"missing": feature.missing, "fill": feature.fill, "transform": field.transform, "quantiles": field.quantiles}
+        return {**named, "kind": "numeric", **rules, "mean": field.mean, "std": field.std}
+    words = None if field.hash_buckets else WORDS.format(schema.owners.index(field.owner))
+    ids = {"vocabulary": words, "hash_buckets": field.hash_buckets, "float_text": field.float_text, "rows": field.vocabulary_size}
+    lists = {} if feature.kind == "categorical" else {"separator": feature.separator, "max_length": feature.max_length}
+    return {**named, "kind": field.kind, **ids, **lists}
+
+
+class Exported:
+    """The encoding of an export, as a prepared data set gives it.
+
+    Args:
+        folder: the export.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.schema = build(Schema, files.read_json(folder / SCHEMA), folder / SCHEMA)
+        self.config = build(DatasetConfig, files.read_json(folder / DATASET), folder / DATASET)
+
+    def vocabulary(self, field: str) -> pa.Table:
+        """The words of a field that owns a vocabulary."""
+        with (self.folder / WORDS.format(self.schema.owners.index(field))).open(encoding="utf-8") as lines:
+            return pa.table({"word": pa.array([json.loads(line) for line in lines], pa.string())})

@@ -1,0 +1,52 @@
+"""An export's folder: what is in it, with checksums, read back and verified."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from automtl import files
+from automtl.errors import ArtifactError
+
+MANIFEST, VERSION = "manifest.json", 1
+KIND = "automtl.export"
+FIX = "export the run again"
+
+
+def write_manifest(folder: files.StagedFolder, values: Mapping[str, Any]) -> None:
+    """Note every file of the folder with size and SHA-256; the last thing that is written."""
+    root = folder / "."
+    found = {path.relative_to(root).as_posix(): _print(path) for path in sorted(root.rglob("*")) if path.is_file()}
+    files.write_json(folder / MANIFEST, {"format": KIND, "version": VERSION, **values, "files": found})
+
+
+def is_export(path: Path) -> bool:
+    """Whether a folder is an export."""
+    manifest = path / MANIFEST
+    if not manifest.is_file():
+        return False
+    values = files.read_json(manifest)
+    return isinstance(values, dict) and values.get("format") == KIND
+
+
+def open_export(path: Path) -> dict[str, Any]:
+    """The manifest of an export whose files are all as they were written.
+
+    Raises:
+        ArtifactError: a file is absent, changed or more than there should be, or it is of a newer format.
+    """
+    values: dict[str, Any] = files.read_json(path / MANIFEST)
+    if values.get("version") != VERSION:
+        raise ArtifactError(path / MANIFEST, f"must be of version {VERSION}", values.get("version"), "use the automtl that wrote it")
+    for name, known in values["files"].items():
+        part = path / name
+        if not part.is_file():
+            raise ArtifactError(part, "must be there", "no such file", FIX)
+        if _print(part) != known:
+            raise ArtifactError(part, "must be as it was written", "another content", FIX)
+    return values
+
+
+def _print(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}

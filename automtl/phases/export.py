@@ -1,0 +1,136 @@
+"""The export phase: a trained model as a folder that others can serve, checked against the network itself."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from automtl import files
+from automtl.data.dataset import load_dataset
+from automtl.errors import ArtifactError, ConfigError
+from automtl.exports.card import Facts, first_words, readme
+from automtl.exports.encoding import portable, write_encoding
+from automtl.exports.folder import write_manifest
+from automtl.exports.formats import FORMATS, Format
+from automtl.exports.network import Served, arrays, names, settle, with_unknown
+from automtl.exports.parity import compare
+from automtl.phases.evaluate import session_of
+from automtl.phases.retrain import load_net
+from automtl.phases.session import Reporter, Session, Silent
+from automtl.runs.manifest import Manifest, now
+from automtl.runs.run_dir import PhaseDir, one_phase
+from automtl.spaces.architecture import Architecture
+from automtl.strict import nearest
+from automtl.training.evaluation import evaluate, predict
+
+CHECKED_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """One export.
+
+    Args:
+        path: its folder.
+        parity: the largest difference from the network itself, per output.
+    """
+
+    path: Path
+    parity: dict[str, float]
+
+
+def export(run: Path, form: str, *, out: Path | None = None, reporter: Reporter | None = None) -> ExportResult:
+    """Write a trained model in one of the formats, with what its reader needs; nothing is left where it would answer otherwise.
+
+    Args:
+        run: a retrain folder, or a run with one.
+        form: a name of ``exports.formats.FORMATS``.
+        out: the folder to write; it must not exist. Default: beside the retrain folders, in export/.
+        reporter: told what is done.
+
+    Raises:
+        ConfigError: an unknown format, or a feature and an output of one name.
+        ArtifactError: the folder exists, or there is no finished retrain.
+        EnvironmentFault: a library for the format is not installed.
+        NumericalError: the export answers otherwise than the network.
+    """
+    if form not in FORMATS:
+        raise ConfigError("--format", f"must be one of {', '.join(FORMATS)}", form, nearest(form, FORMATS))
+    reporter, folder, chosen = reporter or Silent(), one_phase(run, "retrain"), FORMATS[form]
+    out = out or folder.path.parent.parent / "export" / f"{folder.path.name}-{form}"
+    if out.exists():
+        raise ArtifactError(out, "must not exist yet", "an existing one", "choose another --out, or remove it")
+    if folder.state() != "done":
+        raise ArtifactError(folder.path, "must be a finished retrain", folder.state(), "retrain it to the end")
+    chosen.check()
+    work = _Work(folder, session_of(folder, "cpu", reporter))
+    names(work.session.schema)
+    with files.StagedFolder(out) as staged:
+        parity = work.write(staged, form, chosen)
+    differences = ", ".join(f"{name} {value:.2g}" for name, value in parity.items())
+    reporter.say(f"{out}: {chosen.title}; largest difference from the network itself on {work.rows:,} rows: {differences}")
+    return ExportResult(out, parity)
+
+
+@dataclass
+class _Work:
+    """One export being made."""
+
+    folder: PhaseDir
+    session: Session
+    rows: int = 0
+    remarks: list[str] = field(default_factory=list)
+
+    def write(self, staged: files.StagedFolder, form: str, chosen: Format) -> dict[str, float]:
+        """All files; the largest difference per output."""
+        store, schema = self.session.store, self.session.schema
+        config = load_dataset(self.session.config.data.source)
+        net = load_net(self.folder, self.session).eval().requires_grad_(False)
+        metrics = self._metrics(net)
+        served = Served(net, schema).eval()
+        features = self._features()
+        parity = compare(chosen.write(staged, served), served, features, exact=chosen.exact)
+        write_encoding(staged, store, config)
+        bound = Architecture.load(self.folder.architecture)
+        bound.save(staged / "architecture.json")
+        words = first_words({name: store.vocabulary(name) for name in schema.owners})
+        facts = Facts(bound, schema, portable(config), store.summary, metrics, self._made(), parity, self.rows, words, self.remarks)
+        files.write_text(staged / "README.md", readme(facts, chosen))
+        inputs, outputs = names(schema)
+        write_manifest(staged, {"kind": form, "inputs": inputs, "outputs": outputs, "parity": parity, "made": self._made()})
+        return parity
+
+    def _features(self) -> dict[str, np.ndarray]:
+        """Validation rows, and one of unseen ids and missing numbers."""
+        rows = self.session.store.rows("validation")
+        features = with_unknown(arrays(rows, self.session.schema, np.arange(min(len(rows), CHECKED_ROWS))), self.session.schema)
+        self.rows = min(len(rows), CHECKED_ROWS) + 1
+        return features
+
+    def _metrics(self, net: nn.Module) -> dict[str, Mapping[str, Any]]:
+        """Per split and task its figures; of the network as it is handed over."""
+        results = files.read_json(self.folder.results)
+        metrics = {split: results[split]["tasks"] for split in ("validation", "test") if split in results}
+        if settle(net):
+            self.remarks.append("gates that still hesitated between experts were rounded to one; the figures are of the rounded model")
+            predictions = predict(net, self.session.in_order("validation"), device=self.session.device)
+            metrics = {"validation": asdict(evaluate(predictions, self.session.schema.tasks))["tasks"]}
+        return metrics
+
+    def _made(self) -> dict[str, Any]:
+        """How the model was made, without paths of the machine."""
+        known = Manifest.read(self.folder.manifest).values
+        versions = ", ".join(f"{name} {version}" for name, version in known["versions"].items())
+        return {
+            "seed": known["seed"],
+            "trained": known["end"],
+            "exported": now(),
+            "versions": versions,
+            "git revision": known["git_revision"] or "none",
+            "data": known["data"]["name"],
+            "data hash": known["data"]["hash"],
+            "split hash": known["data"]["split_hash"],
+        }

@@ -1,0 +1,73 @@
+"""What a resumed phase must have in common with the process that began it, and what may differ."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from automtl import files
+from automtl.config import RunConfig, RuntimeSection
+from automtl.errors import ArtifactError, ConfigError
+from automtl.phases.session import Session
+from automtl.runs.manifest import Manifest, now
+from automtl.runs.run_dir import PhaseDir
+from automtl.runs.slots import Slots
+from automtl.strict import build, load_yaml
+
+# Runtime settings that change no result, or are for the one process only.
+_OF_TODAY = ("device", "threads", "allocator", "loggers", "time_limit_s", "checkpoint_every_s", "checkpoint_every_steps")
+
+
+def own_settings(path: Path, config: RunConfig, *, sections: Sequence[str]) -> RunConfig:
+    """The settings that an interrupted phase goes on with: its own, and the machine's of today.
+
+    Args:
+        path: its config.yaml.
+        config: what is asked for now.
+        sections: those that must be asked for as they were, beside the data's source; the others are not looked at.
+
+    Raises:
+        ConfigError: something else is asked for.
+    """
+    held = build(RunConfig, load_yaml(path), path)
+    asked = {"data.source": (held.data.source, config.data.source)}
+    asked |= {name: (getattr(held, name), getattr(config, name)) for name in sections}
+    given = config.runtime.model_fields_set - set(_OF_TODAY)
+    asked |= {f"runtime.{name}": (getattr(held.runtime, name), getattr(config.runtime, name)) for name in sorted(given)}
+    for name, (mine, theirs) in asked.items():
+        if mine != theirs:
+            raise ConfigError(f"--resume: {name}", f"must be as in {path}", "another", "leave it out, or start anew")
+    today = {name: getattr(config.runtime, name) for name in _OF_TODAY if name in config.runtime.model_fields_set}
+    runtime = RuntimeSection(**{**dict(held.runtime), "time_limit_s": None, **today})
+    return held.model_copy(update={"runtime": runtime})
+
+
+def reopen(folder: PhaseDir, session: Session) -> tuple[Manifest, dict[str, Any] | None]:
+    """The manifest of a phase that another process began, and its newest whole checkpoint; lines written after that are cut.
+
+    A phase that has ended is left as it is, and without a checkpoint.
+
+    Raises:
+        ArtifactError: the data changed since, or a file of the phase is damaged.
+    """
+    manifest = Manifest.read(folder.manifest)
+    held, here = manifest.values["data"]["hash"], session.schema.data_hash
+    if held != here:
+        raise ArtifactError(folder.manifest, "must be of the same prepared data", "data that changed since", "start anew")
+    if manifest.values["state"] == "done":
+        return manifest, None
+    for place in (folder.path, folder.checkpoint("last").parent):
+        files.clear_temporaries(place)
+    _tell_other_machine(manifest, session)
+    state = Slots(folder).load(session.reporter.say)
+    manifest.values.pop("error", None)
+    files.cut_lines(folder.metrics, 0 if state is None else state["metric_lines"])
+    manifest.update(state="running", end=None, resumed=[*manifest.values.get("resumed", []), now()])
+    return manifest, state
+
+
+def _tell_other_machine(manifest: Manifest, session: Session) -> None:
+    """Bits are promised on the same machine only."""
+    held = manifest.values["machine"]
+    other = [f"{name} {held.get(name)} then, {value} now" for name, value in session.machine.items() if held.get(name) != value]
+    if other:
+        session.reporter.say(f"resumed with {', '.join(other)}: the last bits of the result may differ from an uninterrupted run's")

@@ -1,0 +1,63 @@
+"""The checkpoints that a phase goes on from: the newest, and the one before it in case the newest is damaged."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from automtl import files
+from automtl.errors import ArtifactError
+from automtl.runs import checkpoint
+from automtl.runs.run_dir import PhaseDir
+
+_NEWEST_FIRST = ("next", "last", "previous")  # "next" is there only where a process was killed between writing and renaming
+
+
+class Slots:
+    """Two whole checkpoints at any time, once two were made: an older one goes only after the newer is durable.
+
+    Args:
+        folder: the phase's folder.
+    """
+
+    def __init__(self, folder: PhaseDir) -> None:
+        self._next, self._last, self._previous = (folder.checkpoint(name) for name in _NEWEST_FIRST)
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write a checkpoint; the newest so far becomes the one before.
+
+        Raises:
+            EnvironmentFault: it cannot be written; those there are stay.
+        """
+        checkpoint.save(self._next, state)
+        if self._last.exists():
+            files.replace(self._last, self._previous)
+        files.replace(self._next, self._last)
+
+    def load(self, say: Callable[[str], None]) -> dict[str, Any] | None:
+        """The newest whole checkpoint; None where none was ever made.
+
+        Args:
+            say: told of a damaged one that is passed over.
+
+        Raises:
+            ArtifactError: all there are are damaged.
+        """
+        there = [path for path in (self._next, self._last, self._previous) if path.exists()]
+        faults: list[ArtifactError] = []
+        for path in there:
+            try:
+                state = checkpoint.load(path)
+            except ArtifactError as error:
+                faults.append(error)
+                continue
+            for fault in faults:
+                say(f"{fault.where}: {fault.rule}, got {fault.got}; going on from {path.name} before it")
+            return state
+        if faults:
+            raise faults[0]
+        return None
+
+    def clear(self) -> None:
+        """Remove all: the phase has ended and nothing goes on from it."""
+        for path in (self._next, self._last, self._previous):
+            if path.exists():
+                files.remove_file(path)

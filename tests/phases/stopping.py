@@ -1,0 +1,105 @@
+"""Phases that are stopped at a step, and what must then be equal: shared by the tests of resuming."""
+
+import os
+import signal
+
+import torch
+
+from automtl import files
+from automtl.config import resolve
+from automtl.phases.retrain import retrain
+from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.session import open_session
+from automtl.runs import checkpoint
+from automtl.runs.run_dir import PhaseDir
+from tests.support import Stop
+
+SMALL = [
+    "space.expert=[mlp(4), conv1d(3), skip]",
+    "space.interaction=[cross(1), skip]",
+    "space.num_experts=3",
+    "space.expert_dim=8",
+    "space.embedding_dim=4",
+    "space.towers=[8]",
+    "space.dropout=0.1",
+    "search.batch_size=64",
+    "search.epochs=2",
+    "search.warmup_epochs=1",
+    "search.draws=2",
+    "search.population=3",
+    "search.generations=1",
+    "search.score_rows=64",
+]
+
+
+def config(dataset, *sets, every=1):
+    flags = {"data": {"dir": str(dataset.parent / "prepared")}, "runtime": {"checkpoint_every_steps": every}}
+    return resolve(source=str(dataset), space="automtl_small", sets=[*SMALL, *sets], flags=flags)
+
+
+def plan(dataset, kind, out, *sets, resume=False, every=1):
+    given = ["retrain.batch_size=64", "retrain.epochs=3", *sets]
+    flags = {"data": {"dir": str(dataset.parent / "prepared")}, "runtime": {"checkpoint_every_steps": every}}
+    return plan_retrain(kind, data=str(dataset), sharing=None, config_file=None, sets=given, flags=flags, out=out, resume=resume)
+
+
+def train(made, resume=False, reporter=None):
+    return retrain(made.architecture, made.config, run=made.run, label=made.label, reporter=reporter, resume=resume)
+
+
+class After:
+    """A reporter that does something once after so many steps of this process."""
+
+    def __init__(self, steps, act):
+        self.left, self.act, self.said = steps, act, []
+
+    def say(self, text):
+        self.said.append(text)
+
+    def step(self, event, epochs):
+        self.left -= 1
+        if self.left == 0:
+            self.act()
+
+
+def stop():
+    raise Stop
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def plain(value, path=""):
+    """A state as a flat mapping, without seconds."""
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() if key != "seconds" for k, v in plain(item, f"{path}.{key}").items()}
+    if isinstance(value, list):
+        return {k: v for i, item in enumerate(value) for k, v in plain(item, f"{path}.{i}").items()}
+    return {path: value}
+
+
+def same(one, two):
+    one, two = plain(one), plain(two)
+    assert one.keys() == two.keys()
+    for key, value in one.items():
+        equal = torch.equal(value, two[key]) if isinstance(value, torch.Tensor) else value == two[key]
+        assert equal, key
+
+
+def same_phase(one, two, ended=()):
+    """All that two phase folders hold is equal, seconds and dates apart."""
+    one, two = PhaseDir(one), PhaseDir(two)
+    for file in ("metrics.jsonl", "architecture.json", "results.json"):
+        assert (one.path / file).exists() == (two.path / file).exists()
+        if (one.path / file).exists():
+            assert (one.path / file).read_bytes() == (two.path / file).read_bytes(), file
+    same(files.read_json(one.cost), files.read_json(two.cost))
+    for name in ended:
+        same(checkpoint.load(one.checkpoint(name)), checkpoint.load(two.checkpoint(name)))
+    assert not [path for folder in (one, two) for path in folder.path.rglob(".*.tmp")]
+
+
+def len_of(dataset):
+    """Steps of a search's epoch."""
+    return len(open_session(config(dataset)).batches("fit", batch_size=64, seed=0))

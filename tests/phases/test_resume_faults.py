@@ -1,0 +1,123 @@
+"""Resuming from damaged or half-written runs, with other settings, and beside another process."""
+
+import os
+
+import pytest
+
+from automtl.errors import ArtifactError, ConfigError, EnvironmentFault
+from automtl.phases.search import resumed, search
+from automtl.runs import checkpoint
+from automtl.runs.run_dir import PhaseDir
+from automtl.runs.slots import Slots
+from tests.phases.stopping import After, config, len_of, plan, same_phase, stop, train
+from tests.support import Stop, write_dataset
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("data"), rows=300)
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(dataset, tmp_path):
+    search(config(dataset), out=tmp_path / "whole")
+    with pytest.raises(Stop):
+        search(config(dataset), out=tmp_path / "cut", reporter=After(4, stop))
+    folder = PhaseDir(tmp_path / "cut/search")
+    damaged = bytearray(folder.checkpoint("last").read_bytes())
+    damaged[-5] ^= 1
+    folder.checkpoint("last").write_bytes(damaged)
+    teller = After(0, stop)
+    search(config(dataset), out=tmp_path / "cut", resume=True, reporter=teller)
+    assert any("last.safetensors: must match its own checksum" in line and "going on from previous" in line for line in teller.said)
+    same_phase(tmp_path / "whole/search", folder.path, ["last"])
+
+
+def test_only_damaged_checkpoints_are_refused(dataset, tmp_path):
+    with pytest.raises(Stop):
+        search(config(dataset), out=tmp_path / "cut", reporter=After(4, stop))
+    folder = PhaseDir(tmp_path / "cut/search")
+    for name in ("last", "previous"):
+        folder.checkpoint(name).write_bytes(folder.checkpoint(name).read_bytes()[:100])
+    with pytest.raises(ArtifactError, match=r"last\.safetensors: must be a whole checkpoint"):
+        search(config(dataset), out=tmp_path / "cut", resume=True)
+
+
+@pytest.mark.parametrize("killed", ["before renaming", "between the renamings"])
+def test_a_kill_while_checkpoints_change_names_loses_nothing(killed, tmp_path):
+    slots, folder = Slots(PhaseDir(tmp_path)), PhaseDir(tmp_path)
+    for step in (1, 2):
+        slots.save({"step": step})
+    checkpoint.save(folder.checkpoint("next"), {"step": 3})
+    if killed == "between the renamings":
+        folder.checkpoint("last").rename(folder.checkpoint("previous"))
+    assert slots.load(pytest.fail) == {"step": 3}
+    slots.save({"step": 4})
+    assert slots.load(pytest.fail) == {"step": 4}
+    folder.checkpoint("last").write_bytes(b"torn")
+    assert slots.load(lambda _: None)["step"] in (2, 3)
+    slots.clear()
+    assert slots.load(pytest.fail) is None
+
+
+def test_a_torn_line_and_lines_after_the_checkpoint_are_cut_and_missing_ones_noticed(dataset, tmp_path):
+    made = config(dataset, every=1000)
+    search(made, out=tmp_path / "whole")
+    with pytest.raises(Stop):
+        search(made, out=tmp_path / "cut", reporter=After(len_of(dataset) + 1, stop))
+    folder = PhaseDir(tmp_path / "cut/search")
+    with folder.metrics.open("ab") as stream:
+        stream.write(folder.metrics.read_bytes() + b'{"epoch": 1, "los')
+    search(made, out=tmp_path / "cut", resume=True)
+    same_phase(tmp_path / "whole/search", folder.path, ["last"])
+    with pytest.raises(Stop):
+        search(made, out=tmp_path / "other", reporter=After(len_of(dataset) + 1, stop))
+    PhaseDir(tmp_path / "other/search").metrics.write_bytes(b'{"epoch": 0')
+    with pytest.raises(ArtifactError, match="must have the 1 lines that the checkpoint knows of, got 0"):
+        search(made, out=tmp_path / "other", resume=True)
+
+
+def test_a_run_killed_before_its_manifest_is_begun_by_resume(dataset, tmp_path):
+    made = config(dataset)
+    search(made, out=tmp_path / "whole")
+    (tmp_path / "cut/search").mkdir(parents=True)
+    assert resumed(tmp_path / "cut", made, given=True) == made
+    search(made, out=tmp_path / "cut", resume=True)
+    same_phase(tmp_path / "whole/search", tmp_path / "cut/search", ["last"])
+    (tmp_path / "models/retrain/mmoe-s0").mkdir(parents=True)
+    train(plan(dataset, "mmoe", tmp_path / "models", resume=True), resume=True)
+
+
+def test_what_may_change_at_a_resume_and_what_not(dataset, tmp_path):
+    made = config(dataset, every=1)
+    with pytest.raises(Stop):
+        search(made, out=tmp_path / "cut", reporter=After(2, stop))
+    other = config(dataset, "runtime.threads=1", "runtime.time_limit_s=1000", every=7)
+    kept = resumed(tmp_path / "cut", other, given=True)
+    assert (kept.runtime.threads, kept.runtime.time_limit_s, kept.runtime.checkpoint_every_steps) == (1, 1000, 7)
+    for change in ("runtime.precision=bfloat16", "runtime.eval_batch_size=16", "search.epochs=3"):
+        with pytest.raises(ConfigError, match="must be as in"):
+            resumed(tmp_path / "cut", config(dataset, change), given=True)
+    with pytest.raises(Stop):
+        train(plan(dataset, "mmoe", tmp_path / "r"), reporter=After(2, stop))
+    with pytest.raises(ConfigError, match="retrain: must be as in"):
+        train(plan(dataset, "mmoe", tmp_path / "r", "retrain.lr=0.5", resume=True), resume=True)
+
+
+def test_a_search_at_its_time_limit_goes_on_to_the_same_bits_when_given_more_time(dataset, tmp_path):
+    search(config(dataset), out=tmp_path / "whole")
+    cut = search(config(dataset, "runtime.time_limit_s=1e-9"), out=tmp_path / "cut")
+    assert (cut.state, cut.epochs) == ("time_limited", 0)
+    assert search(config(dataset), out=tmp_path / "cut", resume=True).state == "done"
+    assert search(config(dataset), out=tmp_path / "cut", resume=True).state == "done", "an ended one is left as it is"
+    same_phase(tmp_path / "whole/search", tmp_path / "cut/search", ["last"])
+
+
+def test_a_second_process_is_refused_and_told_who_holds_the_folder(dataset, tmp_path):
+    def second():
+        with pytest.raises(EnvironmentFault, match=rf"another process \({os.getpid()} on .+ at work in it"):
+            search(config(dataset), out=tmp_path / "run", resume=True)
+        raise Stop
+
+    with pytest.raises(Stop):
+        search(config(dataset), out=tmp_path / "run", reporter=After(2, second))
+    assert search(config(dataset), out=tmp_path / "run", resume=True).state == "done", "the lock went with the process's hold"
