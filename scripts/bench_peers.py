@@ -38,6 +38,7 @@ from automtl.data.store import Store
 from automtl.files import write_json
 from automtl.models.derived import build_model
 from automtl.phases.evaluate import evaluate_runs, summary
+from automtl.phases.session import Silent
 from automtl.spaces.architecture import Architecture
 from automtl.training.auc import auc
 from automtl.training.loop import StepEvent
@@ -136,24 +137,14 @@ def material(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
-class Reporter:
+class Reporter(Silent):
     """Makes the trainer wait for its turn before each step but the first."""
 
     def __init__(self) -> None:
         self.turn = Turns()
 
-    def say(self, text: str) -> None:
-        print(text, file=sys.stderr)
-
     def step(self, event: StepEvent, epochs: int) -> None:
         self.turn()
-
-
-class Quiet(Reporter):
-    """Lets the trainer go on."""
-
-    def step(self, event: StepEvent, epochs: int) -> None:
-        """No turns inside an epoch."""
 
 
 def ours(o: dict[str, Any], precision: str) -> None:
@@ -170,7 +161,7 @@ def ours(o: dict[str, Any], precision: str) -> None:
             "runtime": {"threads": o["threads"], "precision": precision},
         }
 
-        def train(number: int, reporter: Reporter) -> None:
+        def train(number: int, reporter: Silent) -> None:
             source, out = str(folder / "model.json"), folder / f"run{number}"
             automtl.retrain(source, data=o["source"], seeds=[o["seed"]], out=out, reporter=reporter, **settings)
 
@@ -184,10 +175,10 @@ def ours(o: dict[str, Any], precision: str) -> None:
                 if o["task"] == "feed":
                     sum(len(batch) for batch in batches.epoch(number))
                 else:
-                    train(number, Quiet())
+                    train(number, Silent())
                 number += 1
         if o["task"] == "auc":
-            train(0, Quiet())
+            train(0, Silent())
             (scores,) = summary(evaluate_runs([folder / "run0"]))
             say(auc=[scores[f"{task.name} auc"]["mean"] for task in schema.tasks])
 
@@ -256,9 +247,8 @@ def table(rows: Sequence[dict[str, Any]], batch: int, epoch_rows: int | None) ->
     for row in rows:
         rate = (epoch_rows or batch) / row["seconds"]
         spread = f"{min(row['ratios']):.2f}-{max(row['ratios']):.2f}"
-        lines.append(
-            f"{row['side']:18} {row['parameters']:11,} {row['seconds']:9.4f} {rate:11,.0f} {row['ratio']:8.2f} {spread:>15} {row['peak_mb']:8.0f}"
-        )
+        head = f"{row['side']:18} {row['parameters']:11,} {row['seconds']:9.4f} {rate:11,.0f}"
+        lines.append(f"{head} {row['ratio']:8.2f} {spread:>15} {row['peak_mb']:8.0f}")
     return lines
 
 

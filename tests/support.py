@@ -8,6 +8,7 @@ import torch
 
 from automtl.data.batches import Batch, Inputs
 from automtl.data.schema import Field, Schema, Task
+from automtl.phases.session import Silent
 from automtl.spaces.space import SearchSpace
 from automtl.training.loop import StepEvent
 
@@ -71,7 +72,7 @@ class Stop(Exception):
     """What `Stopper` raises."""
 
 
-class Stopper:
+class Stopper(Silent):
     """A reporter that interrupts a phase after a step."""
 
     def __init__(self, epoch: int, step: int) -> None:

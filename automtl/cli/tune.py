@@ -78,18 +78,17 @@ def _show(result: "TuneResult", as_json: bool) -> None:
     from dataclasses import asdict
 
     if as_json:
-        print_json(
-            {"folder": str(result.folder.path), "state": result.state, "named": result.named, "trials": [asdict(f) for f in result.findings]}
-        )
+        trials = [asdict(finding) for finding in result.findings]
+        print_json({"folder": str(result.folder.path), "state": result.state, "named": result.named, "trials": trials})
         return
-    names = {number: name for name, number in reversed(result.named.items())}
+    names = {number: name for name, number in reversed(list(result.named.items()))}
     rows = [
         [
             str(f.number),
             f.state,
             "-" if f.loss is None else f"{f.loss:.5f}",
             "-" if f.cost is None else f"{f.cost:.3g}",
-            ", ".join(f"{name.partition('.')[2]} {value:.3g}" if isinstance(value, float) else f"{name.partition('.')[2]} {value}" for name, value in f.values.items()),
+            ", ".join(f"{name.partition('.')[2]} {_word(value)}" for name, value in f.values.items()),
             names.get(f.number, ""),
         ]
         for f in result.findings
@@ -99,3 +98,7 @@ def _show(result: "TuneResult", as_json: bool) -> None:
         say(f"{name}: {result.folder.path / f'{name}.yaml'}")
     if result.state != "done":
         say(f"to go on: automtl tune ... --out {result.folder.path.parent} --resume")
+
+
+def _word(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -205,7 +205,7 @@ class _Tuning:
         run, config, source = RunDir(claim.folder / "run"), self._settings(claim), self.searched
         facts: dict[str, Any] = {}
         if source is None:
-            source, begun = str(run.path), run.search.manifest.exists()
+            source, begun = str(run.path), run.search.path.is_dir()
             if run.path.exists() and not begun:
                 files.remove_folder(run.path)  # its process was killed before it had begun
             search(config, out=run.path, reporter=watch, resume=begun)

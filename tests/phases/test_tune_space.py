@@ -85,7 +85,9 @@ def test_ranges_as_optuna_knows_them(spread, expected):
     assert distribution(spread) == expected
 
 
-@pytest.mark.parametrize("fault", [{"low": 1}, {"low": 3, "high": 2}, {"low": 0, "high": 2, "log": True}, {"low": 1, "high": 2, "choices": (1,)}])
+@pytest.mark.parametrize(
+    "fault", [{"low": 1}, {"low": 3, "high": 2}, {"low": 0, "high": 2, "log": True}, {"low": 1, "high": 2, "choices": (1,)}]
+)
 def test_ranges_that_cannot_be_meant(fault):
     with pytest.raises(ConfigError, match="range"):
         build(Range, fault, "tune.parameters.x")
