@@ -25,6 +25,9 @@ class DataSection(Strict):
 
     source: str = Field(description="A shipped data set's name, or the path of a data set's YAML file.")
     dir: str | None = Field(None, description="Folder of raw and prepared data; default the user's cache folder.")
+    shuffle_block: int | None = Field(
+        None, ge=2, le=2**24, description="Shuffle in blocks of so many rows, such as 4096, for data larger than memory; null: row by row."
+    )
 
 
 class BalancingSection(Strict):
@@ -142,7 +145,7 @@ class SearchSection(Strict):
 class RetrainSection(Strict):
     """Training a discrete architecture, searched or hand-made, from fresh weights."""
 
-    epochs: int = Field(50, ge=1, le=100_000, description="The most epochs.")
+    epochs: int = Field(50, ge=1, le=100_000, description="The most epochs, of each stretch where a sharing kind trains in several.")
     patience: int = Field(5, ge=1, description="Epochs without a better validation MTL-Loss before the training stops.")
     batch_size: int = Field(1024, ge=2, description="Rows per step.")
     lr: float = Field(1e-3, gt=0, description="Adam rate.")

@@ -44,8 +44,8 @@ class ArtifactError(AutoMTLError, ValueError):
     exit_code = 2
 
 
-class Interrupted(KeyboardInterrupt):
-    """The process was asked to stop by a signal; what was done is kept.
+class Interrupted(BaseException):
+    """The process was asked to stop by a signal; what was done is kept. No KeyboardInterrupt: typer would make its own of that.
 
     Args:
         signal: its number; the exit status is 128 more.

@@ -8,6 +8,7 @@ Prepare: a CSV of the same features, against pyarrow reading that file and keepi
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -21,10 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import torch
-from torch.utils.data import DataLoader, TensorDataset
 
-from automtl.data.batches import Batches
 from automtl.data.dataset import load_dataset
 from automtl.data.prepare import prepare
 from automtl.data.store import Rows, Store
@@ -71,6 +69,11 @@ def scan(path: Path) -> int:
 
 def batch_rates(rows: Rows, rounds: int) -> dict[str, list[float]]:
     """Rows per second of both ways, taking turns."""
+    import torch  # here, so that the process whose memory is measured does without it, as `automtl data prepare` does
+    from torch.utils.data import DataLoader, TensorDataset
+
+    from automtl.data.batches import Batches
+
     parts = [torch.from_numpy(np.array(part)) for part in (rows.ids, rows.dense, rows.labels)]
     few = min(len(rows), 20 * BATCH)
     per_row = DataLoader(TensorDataset(*(part[:few] for part in parts)), batch_size=BATCH, shuffle=True)
@@ -144,7 +147,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{r['what']:44} {r['value']:10.3f}  {needed}")
     if options.json:
         settings = {"rows": options.rows, "memory_rows": options.memory_rows, "rounds": options.rounds}
-        write_json(options.json, {**settings, "torch_threads": torch.get_num_threads(), "results": results})
+        write_json(options.json, {**settings, "cores": len(os.sched_getaffinity(0)), "results": results})
 
 
 if __name__ == "__main__":

@@ -26,6 +26,12 @@ import torch
 
 from automtl.runs import checkpoint
 
+
+def words(command: str, *sets: str) -> list[str]:
+    """A command's words, its settings put behind."""
+    return [*command.split(), *(word for item in sets for word in ("--set", item))]
+
+
 SMALL = (
     "space.expert=[mlp(4), conv1d(3), skip]",
     "space.interaction=[cross(1), skip]",
@@ -45,18 +51,16 @@ SMALL = (
 )
 RETRAIN = tuple(item for item in SMALL if item.startswith(("retrain.", "runtime.")))
 # name -> the command's words; OUT and DATA are put in
+SEARCH = "search DATA --space automtl_small --out OUT"
 COMMANDS: dict[str, list[str]] = {
-    "search darts": ["search", "DATA", "--space", "automtl_small", "--out", "OUT", *(w for s in SMALL for w in ("--set", s))],
-    "search gdas": [
-        *("search", "DATA", "--space", "automtl_small", "--out", "OUT"),
-        *(w for s in (*SMALL, "search.strategy=gdas", "search.embedding_optimizer=lazy_adam") for w in ("--set", s)),
-    ],
-    "search random": [
-        *("search", "DATA", "--space", "automtl_small", "--out", "OUT"),
-        *(w for s in (*SMALL, "search.strategy=random_search", "search.draws=3") for w in ("--set", s)),
-    ],
-    "retrain mmoe": ["retrain", "mmoe", "--data", "DATA", "--out", "OUT", "--seeds", "0,1", *(w for s in RETRAIN for w in ("--set", s))],
-    "retrain single_task": ["retrain", "single_task", "--data", "DATA", "--out", "OUT", *(w for s in RETRAIN for w in ("--set", s))],
+    "search darts": words(SEARCH, *SMALL),
+    "search second order": words(SEARCH, *SMALL, "search.second_order=true"),
+    "search gdas, lazy adam": words(SEARCH, *SMALL, "search.strategy=gdas", "search.embedding_optimizer=lazy_adam"),
+    "search evolution": words(SEARCH, *SMALL, "search.strategy=evolution", "search.population=4", "search.generations=2"),
+    "search random": words(SEARCH, *SMALL, "search.strategy=random_search", "search.draws=3"),
+    "retrain mmoe, two seeds": words("retrain mmoe --data DATA --out OUT --seeds 0,1", *RETRAIN),
+    "retrain single_task": words("retrain single_task --data DATA --out OUT", *RETRAIN),
+    "retrain ple, uncertainty": words("retrain ple --data DATA --out OUT", *RETRAIN, "retrain.balancing.method=uncertainty"),
 }
 _PASSING = {"seconds", "start", "end", "command", "resumed"}  # keys that may differ
 
@@ -91,21 +95,21 @@ def write_data(folder: Path, rows: int = 400) -> Path:
     return path
 
 
-def run(words: list[str], log: Path) -> None:
+def run(command: list[str], log: Path) -> None:
     """A command in this process, its output in a file."""
     from automtl.cli.main import main
 
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
-    sys.argv = ["automtl", *words]
+    sys.argv = ["automtl", *command]
     main()
 
 
 def start(name: str, out: Path, data: Path, log: Path) -> Any:
     """A process of a command that begins, or goes on where its folder is there."""
-    words = [{"OUT": str(out), "DATA": str(data)}.get(word, word) for word in COMMANDS[name]]
-    process = multiprocessing.get_context("fork").Process(target=run, args=([*words, *(["--resume"] if out.exists() else [])], log))
+    made = [{"OUT": str(out), "DATA": str(data)}.get(word, word) for word in COMMANDS[name]]
+    process = multiprocessing.get_context("fork").Process(target=run, args=([*made, *(["--resume"] if out.exists() else [])], log))
     process.start()
     return process
 

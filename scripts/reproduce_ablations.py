@@ -1,6 +1,7 @@
 """What each part of a system is worth: one row per variant, its parts switched off by its own settings.
 
     python scripts/reproduce_ablations.py --system mssm --out ablations           # Census-Income, 3 seeds: some 16 minutes on one core
+    python scripts/reproduce_ablations.py --system mome --out ablations           # some 20 minutes
     python scripts/reproduce_ablations.py --system mssm --data tiny.yaml --seeds 0 --set retrain.epochs=1 --out tiny
 
 Each variant goes through what `automtl retrain SOURCE --set ...` and `automtl evaluate` do: stopped on validation, read once on the test
@@ -8,6 +9,7 @@ rows. All variants of a system share its other settings.
 """
 
 import argparse
+import functools
 import json
 import statistics
 import sys
@@ -31,7 +33,7 @@ class Ablation:
         source: a shipped architecture's name.
         variants: per row its settings, as ``--set`` takes them.
         common: settings of every row.
-        recorded: figures of the sharing module's own record at the best epoch, each a column; absent ones are left empty.
+        recorded: figures of the sharing module's own record at the best epoch by their path, each a column; absent ones are left empty.
     """
 
     source: str
@@ -51,6 +53,24 @@ ABLATIONS = {
         },
         common=("retrain.epochs=10",),
         recorded={"masks off": "cells_off"},
+    ),
+    "mome": Ablation(  # Xu et al. 2024, Fig. 3a; settings of reproduce_mome.py, fewer epochs
+        source="mome",
+        variants={
+            "base (no masks)": ("sharing.masks=0", "sharing.neuron_epochs=0"),
+            "n (neuron masks)": ("sharing.masks=0", "sharing.neuron_epochs=2"),
+            "w (weight masks)": ("sharing.neuron_epochs=0",),
+            "full": ("sharing.neuron_epochs=2",),
+        },
+        common=(
+            "retrain.batch_size=2048",
+            "retrain.epochs=4",
+            "runtime.precision=bfloat16",
+            "sharing.weight_epochs=2",
+            "sharing.lambda_neuron=2e-5",
+            "sharing.lambda_weight=1e-7",
+        ),
+        recorded={"live weights": "masked.live"},
     ),
 }
 
@@ -76,19 +96,20 @@ def _recorded(folders: Sequence[PhaseDir], key: str) -> float | None:
     for folder in folders:
         lines = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
         best = next(line for line in reversed(lines) if line["best"])
-        found.append(best["sharing"].get(key))
+        found.append(functools.reduce(lambda held, part: (held or {}).get(part), key.split("."), best["sharing"]))
     return None if None in found else statistics.fmean(found)
 
 
 def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The table, as Markdown."""
     metrics = [key for key in rows[0]["scores"] if key not in ("model", "seeds")]
-    heads = ["variant", *metrics, *rows[0]["recorded"], "other parameters", "FLOPs/row"]
+    heads = ["variant", *metrics, *rows[0]["recorded"], "other parameters", "FLOPs/row", "experts + gates MB"]
     made = [heads, ["---"] * len(heads)]
     for row in rows:
         told = ["" if value is None else f"{value:.3f}" for value in row["recorded"].values()]
         counts = [f"{row['cost'][key]:,}" for key in ("other_parameters", "flops_per_row")]
-        made.append([row["variant"], *(_score(row["scores"][m]) for m in metrics), *told, *counts])
+        size = f"{row['cost']['stored']['experts']:.3f}"
+        made.append([row["variant"], *(_score(row["scores"][m]) for m in metrics), *told, *counts, size])
     return [f"| {' | '.join(cells)} |" for cells in made]
 
 

@@ -21,22 +21,28 @@ def run(
 
     Example: automtl evaluate runs/census_income-automtl_small-1 runs/census_income-shared_bottom-1
     """
-    from automtl.phases.evaluate import evaluate_runs, interval_rows, slice_rows, summary
+    from automtl.phases.evaluate import evaluate_runs, interval_rows, slice_rows, stored_sizes, summary
 
     with ConsoleReporter() as reporter:
         results = evaluate_runs(runs, device=device or "auto", by=by, bootstrap=bootstrap, reporter=reporter)
-    rows = summary(results)
+    rows, sizes = summary(results), stored_sizes(results)
     if as_json:
         models: list[dict[str, Any]] = [
             {"folder": str(r.folder.path), "seed": r.seed, "test_reads": r.reads, "test": asdict(r.test)} for r in results
         ]
+        for row in rows:
+            row["stored_megabytes"] = sizes[row["model"]]
         for model, result in zip(models, results, strict=True):
             model |= {"slices": {name: asdict(part) for name, part in result.slices.items()}} if by else {}
         print_json({"summary": rows, "models": models})
         return
     metrics = [key for key in rows[0] if key not in ("model", "seeds")]
-    cells = [[row["model"], str(len(row["seeds"])), *(_cell(row.get(m)) for m in metrics)] for row in rows]
-    table("test rows (mean +- sd over seeds)", ("model", "seeds", *metrics), cells)
+    parts = list(dict.fromkeys(part for size in sizes.values() for part in size if part != "trunk"))
+    cells = [
+        [row["model"], str(len(row["seeds"])), *(_cell(row.get(m)) for m in metrics), *(_megabytes(sizes[row["model"]], p) for p in parts)]
+        for row in rows
+    ]
+    table("test rows (mean +- sd over seeds)", ("model", "seeds", *metrics, *(f"{part} MB" for part in parts)), cells)
     for tested in results:
         name = f"{tested.label}, seed {tested.seed}"
         _rows(f"{name}: 95% intervals of AUC, {bootstrap} resamples", interval_rows(tested))
@@ -48,6 +54,10 @@ def _rows(title: str, rows: list[dict[str, Any]]) -> None:
     lines = [["undefined" if v is None else v if isinstance(v, str) else f"{v:.6g}" for v in row.values()] for row in rows]
     if rows:
         table(title, tuple(rows[0]), lines)
+
+
+def _megabytes(sizes: dict[str, float], part: str) -> str:
+    return f"{sizes[part]:.3g}" if part in sizes else "-"
 
 
 def _cell(value: Any) -> str:

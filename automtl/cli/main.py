@@ -51,11 +51,10 @@ def main() -> None:
 
         error(f"{stopped}; go on with: {again(command(), stopped.folder)}")
         status = 128 + stopped.signal
-    except KeyboardInterrupt:
-        error("interrupted; what was finished is kept")
-        status = 130
     except typer.Exit as exit_:
         status = exit_.exit_code
+        if status == 130:  # typer's word for SIGINT where no phase was at work
+            error("interrupted; what was finished is kept")
     except MemoryError:
         error("memory: the machine ran out; lower search.batch_size or retrain.batch_size")
         status = 3

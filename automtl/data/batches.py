@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from automtl.data.order import shuffled
 from automtl.data.store import Rows
 from automtl.errors import ConfigError, DataError
 
@@ -78,6 +79,7 @@ class Batches:
         batch_size: rows per batch and rank.
         index: (n,) the row numbers to go over; all rows by default.
         shuffle: another order in each epoch; else the order of `index`.
+        block: shuffle in blocks of so many rows, for data larger than memory (see `order.shuffled`).
         seed: of the orders.
         rank, world_size: this process among those that train together.
 
@@ -93,6 +95,7 @@ class Batches:
         batch_size: int,
         index: np.ndarray | None = None,
         shuffle: bool = False,
+        block: int | None = None,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -108,7 +111,7 @@ class Batches:
         self._arrays = [torch.from_numpy(part) for part in (rows.ids, rows.dense, rows.labels)]
         self._lists = rows.lists
         self._weights = None if rows.weights is None else torch.from_numpy(rows.weights)
-        self._shuffle, self._seed, self._rank, self._world_size = shuffle, seed, rank, world_size
+        self._shuffle, self._block, self._seed, self._rank, self._world_size = shuffle, block, seed, rank, world_size
         self._step = batch_size * world_size
         rest = self._count % self._step
         self._batches = max(1, self._count // self._step + (rest >= 2 * world_size))
@@ -139,7 +142,7 @@ class Batches:
         """The row numbers of an epoch in order; None means 0, 1, 2, ..."""
         if not self._shuffle:
             return self._index
-        permutation = torch.from_numpy(np.random.default_rng([self._seed, epoch]).permutation(self._count))
+        permutation = torch.from_numpy(shuffled(self._count, block=self._block, seed=(self._seed, epoch)))
         return permutation if self._index is None else self._index[permutation]
 
     def _gather(self, order: Tensor | None, begin: int, end: int) -> Batch:

@@ -1,15 +1,21 @@
 """The formats that a model can be handed over in; one table from name to writer."""
 
+import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from automtl import files
 from automtl.exports.graph import LIBRARIES, Runner, need, onnx_bytes, onnx_runner, program, pt2_bytes
 from automtl.exports.network import Served, names, tensors
+from automtl.exports.plain import plain_model
 
-ONNX, PT2 = "model.onnx", "model.pt2"
+ONNX, PT2, PYTHON, WEIGHTS = "model.onnx", "model.pt2", "model.py", "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,32 @@ def _write_pt2(folder: files.StagedFolder, served: Served) -> Runner:
     return run
 
 
+def _write_python(folder: files.StagedFolder, served: Served) -> Runner:
+    text, weights = plain_model(served, f"{served.schema.name}: the trained model as plain PyTorch.")
+    files.write_text(folder / PYTHON, text)
+    files.write_tensors(folder / WEIGHTS, {name: tensor.detach().numpy() for name, tensor in weights.items()})
+    model = imported(folder / PYTHON).load(folder / WEIGHTS)
+
+    def run(features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        found = model({name: torch.from_numpy(array) for name, array in features.items()})
+        return [found[name].numpy() for name in names(served.schema)[1]]
+
+    return run
+
+
+def imported(path: Path) -> Any:
+    """The module of a file that was just written; nothing is left beside it."""
+    spec = importlib.util.spec_from_file_location("exported_model", path)
+    assert spec is not None and spec.loader is not None
+    module, before = importlib.util.module_from_spec(spec), sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = before
+    return module
+
+
 _ONNX_EXAMPLE = """\
 import onnxruntime
 from encode import Encoder
@@ -74,6 +106,16 @@ for values in model(*(torch.from_numpy(array) for array in arrays.values())):
     print(values[0])
 """
 
+_PYTHON_EXAMPLE = """\
+import torch
+from encode import Encoder
+from model import load
+
+model = load("weights.safetensors")
+answers = model({name: torch.from_numpy(array) for name, array in Encoder()([row]).items()})
+for name, values in answers.items():
+    print(name, values[0])
+"""
 _PT2_LIMITS = (
     "`torch.export.load` unpickles parts of `model.pt2`, which can run code: never load such a file from a stranger (automtl itself never "
     "does); compare `manifest.json` first. Other versions of torch than the one named below may not read it.",
@@ -82,4 +124,5 @@ _PT2_LIMITS = (
 FORMATS: dict[str, Format] = {
     "onnx": Format("ONNX", _write_onnx, _ONNX_EXAMPLE, "onnxruntime", needs=LIBRARIES),
     "pt2": Format("torch.export program", _write_pt2, _PT2_EXAMPLE, "torch", limits=_PT2_LIMITS),
+    "python": Format("plain PyTorch", _write_python, _PYTHON_EXAMPLE, "torch", exact=True),
 }

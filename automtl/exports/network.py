@@ -91,10 +91,13 @@ def tensors(features: Mapping[str, np.ndarray], schema: Schema) -> tuple[Tensor,
     return tuple(torch.from_numpy(features[field.name]) for field in schema.fields)
 
 
+ROWS = 9973  # of the example: a prime that no width is a multiple of, so that a size which is rows is known by it
+
+
 def example(schema: Schema) -> tuple[Tensor, ...]:
     """Arguments to trace with; no two sizes are alike, and none is 1."""
     lengths = {field.name: 5 + 2 * i for i, field in enumerate(schema.lists)}
-    shapes = [(3, lengths[field.name]) if field.name in lengths else (3,) for field in schema.fields]
+    shapes = [(ROWS, lengths[field.name]) if field.name in lengths else (ROWS,) for field in schema.fields]
     kinds = [torch.float32 if field.kind == "numeric" else torch.int64 for field in schema.fields]
     return tuple(torch.zeros(shape, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True))
 

@@ -1,6 +1,6 @@
 """What a network costs: parameters (tables and the rest apart), floating-point operations per row, bytes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from automtl.data.batches import Inputs
 from automtl.data.schema import Schema
+from automtl.models.storage import stored_megabytes
 from automtl.nn.embedding import InputLayer
 from automtl.nn.layers import frozen_statistics
 
@@ -22,13 +23,15 @@ class Cost:
         table_parameters: entries of the embedding tables.
         other_parameters: all other trainable entries.
         flops_per_row: of one forward pass in evaluation mode, multiply and add counted as two; products only.
-        megabytes: stored size of all parameters.
+        megabytes: size of all parameters in memory.
+        stored: per part ("tables", "trunk", "experts", "towers") the megabytes of the finished network's file.
     """
 
     table_parameters: int
     other_parameters: int
     flops_per_row: int
     megabytes: float
+    stored: dict[str, float] = field(default_factory=dict)
 
 
 def cost(net: nn.Module, schema: Schema) -> Cost:
@@ -37,7 +40,7 @@ def cost(net: nn.Module, schema: Schema) -> Cost:
     in_tables = sum(p.numel() for p in net.parameters() if id(p) in tables)
     total = sum(p.numel() for p in net.parameters())
     size = sum(p.numel() * p.element_size() for p in net.parameters())
-    return Cost(in_tables, total - in_tables, flops_per_row(net, schema), size / 2**20)
+    return Cost(in_tables, total - in_tables, flops_per_row(net, schema), size / 2**20, stored_megabytes(net))
 
 
 def flops_per_row(net: nn.Module, schema: Schema) -> int:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from automtl.errors import ConfigError
 
 BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1  # Louizos et al. 2018, section 4.1
+SIGMA = 0.5  # Xu et al. 2024, below eq. 5
 _EPSILON = 1e-6
 
 
@@ -20,10 +21,27 @@ def uniform(shape: Sequence[int], *, like: Tensor, generator: torch.Generator | 
     Raises:
         ConfigError: there is no generator.
     """
+    source = _present(generator)
+    drawn = torch.rand(tuple(shape), generator=source, device=source.device, dtype=torch.float32)
+    return drawn.clamp_(_EPSILON, 1 - _EPSILON).to(like.device, like.dtype)
+
+
+def normal(shape: Sequence[int], *, like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Draw from N(0, 1), from the passed generator only.
+
+    Shape: -> `shape`, on the device and in the type of `like`.
+
+    Raises:
+        ConfigError: there is no generator.
+    """
+    source = _present(generator)
+    return torch.randn(tuple(shape), generator=source, device=source.device, dtype=torch.float32).to(like.device, like.dtype)
+
+
+def _present(generator: torch.Generator | None) -> torch.Generator:
     if generator is None:
         raise ConfigError("noise", "needs a generator in training", "none", "pass generator=torch.Generator()")
-    drawn = torch.rand(tuple(shape), generator=generator, device=generator.device, dtype=torch.float32)
-    return drawn.clamp_(_EPSILON, 1 - _EPSILON).to(like.device, like.dtype)
+    return generator
 
 
 class HardConcrete(nn.Module):
@@ -61,3 +79,50 @@ class HardConcrete(nn.Module):
 
 def _stretched(s: Tensor) -> Tensor:
     return (s * (ZETA - GAMMA) + GAMMA).clamp(0, 1)
+
+
+class GaussianMask(nn.Module):
+    """Masks in [0, 1] with Gaussian noise before the clamp (Xu et al., SIGIR 2024, eq. 5, after Yamada et al., ICML 2020).
+
+    Training: mask = clamp(mu + eps, 0, 1), eps ~ N(0, sigma^2) drawn afresh. Evaluation: mask = clamp(mu, 0, 1). Rounded: 0 or 1 for good.
+
+    Shape: () -> `shape`; bool once rounded.
+
+    Args:
+        shape: of the masks.
+        generator: source of eps.
+    """
+
+    on: Tensor  # once rounded, in the place of mu
+
+    def __init__(self, shape: Sequence[int], *, generator: torch.Generator | None) -> None:
+        super().__init__()
+        self.mu = nn.Parameter(torch.full(tuple(shape), 0.5))
+        self.generator = generator
+
+    @property
+    def rounded(self) -> bool:
+        """Whether every mask is 0 or 1 for good."""
+        return "on" in self._buffers
+
+    def forward(self) -> Tensor:
+        if self.rounded or not self.training:
+            return self.settled()
+        eps = normal(self.mu.shape, like=self.mu, generator=self.generator)
+        return torch.add(self.mu, eps, alpha=SIGMA).clamp(0, 1)
+
+    def settled(self) -> Tensor:
+        """The masks of evaluation, without noise. Shape: `shape`."""
+        return self.on if self.rounded else self.mu.clamp(0, 1)
+
+    def expected_on(self) -> Tensor:
+        """Phi(mu / sigma), the probability that each mask is not 0 (eq. 6). Shape: `shape`."""
+        probability: Tensor = torch.special.ndtr(self.mu / SIGMA)
+        return probability
+
+    @torch.no_grad()
+    def round(self) -> None:
+        """From now on 1 where mu is at least a half, else 0; no parameter is left."""
+        on = self.mu >= 0.5
+        del self.mu
+        self.register_buffer("on", on)

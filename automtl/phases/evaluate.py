@@ -141,6 +141,15 @@ def summary(results: Sequence[TestResult]) -> list[dict[str, Any]]:
     return rows
 
 
+def stored_sizes(results: Sequence[TestResult]) -> dict[str, dict[str, float]]:
+    """Per label the megabytes of each part of its stored models, mean over seeds; empty for those trained before sizes were kept."""
+    sizes: dict[str, dict[str, float]] = {}
+    for label in dict.fromkeys(r.label for r in results):
+        found = [files.read_json(r.folder.cost)["model"].get("stored", {}) for r in results if r.label == label]
+        sizes[label] = {part: sum(f[part] for f in found) / len(found) for part in found[0] if all(part in f for f in found)}
+    return sizes
+
+
 def _headline(test: Evaluation) -> list[tuple[str, str]]:
     """Per task the metrics people look at first: RMSE, or AUC and, where the data set names a group, GAUC."""
     return [(task, name) for task, metrics in test.tasks.items() for name in ("rmse", "auc", "gauc") if name in metrics]

@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch._functorch.config
+from torch import nn
 
 from automtl.config import RuntimeSection
 from automtl.errors import ConfigError
@@ -85,3 +87,13 @@ def set_up(runtime: RuntimeSection) -> dict[str, Any]:
         "allocator": set_allocator(runtime.allocator),
         "threads": torch.get_num_threads(),
     }
+
+
+def compile_net(net: nn.Module, backend: str = "inductor") -> None:
+    """torch.compile a network in place, so that one forward pass can be gone back through several times.
+
+    Balancing by gradients and the record of the tasks' conflict do that; by default a compiled graph gives its buffers away in the
+    first backward pass.
+    """
+    torch._functorch.config.donated_buffer = False
+    net.compile(backend=backend)

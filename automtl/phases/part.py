@@ -63,7 +63,7 @@ class Part:
         self.balancing: dict[str, Any] = {}
 
     def _length(self, phase: Phase) -> int:
-        return self.settings.epochs if phase.epochs is None else phase.epochs
+        return self.settings.epochs if phase.epochs is None else min(phase.epochs, self.settings.epochs)
 
     @property
     def planned_epochs(self) -> int:

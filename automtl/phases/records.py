@@ -7,7 +7,7 @@ from typing import Any
 
 from automtl import files
 from automtl.data.schema import Task
-from automtl.errors import NumericalError
+from automtl.errors import Interrupted, NumericalError
 from automtl.phases.session import Session
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
@@ -74,7 +74,7 @@ def charge_balancing(spent: dict[str, Any], line: dict[str, Any]) -> None:
 
 def close_failed(manifest: Manifest, error: BaseException) -> None:
     """Note in the manifest that a phase was interrupted, or failed and why."""
-    manifest.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=str(error)[:2000])
+    manifest.finish("interrupted" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed", error=str(error)[:2000])
 
 
 def training_losses(running: RunningLosses, tasks: Sequence[Task], epoch: int) -> dict[str, float | None]:

@@ -10,10 +10,13 @@ from torch import nn
 
 from automtl import files
 from automtl.config import RunConfig
+from automtl.data.slices import groups
 from automtl.errors import ArtifactError
 from automtl.models.cost import cost
 from automtl.models.derived import build_model
+from automtl.models.storage import load_packed, packed_state
 from automtl.phases.keeper import Keeper
+from automtl.phases.machine import compile_net
 from automtl.phases.part import parts_of
 from automtl.phases.records import close_failed, holding, open_phase
 from automtl.phases.resuming import own_settings, reopen
@@ -94,7 +97,7 @@ class RetrainPhase:
         self.net = build_model(bound, session.schema, seed=session.seeds.weights, generator=self.generator).to(session.device)
         session.start(self.net)
         if session.config.runtime.compile:
-            self.net.compile()
+            compile_net(self.net)
         self.parts = parts_of(self.net, session, folder)
         self.samples, self._before, self._started = 0, 0.0, time.monotonic()
 
@@ -119,8 +122,10 @@ class RetrainPhase:
                     self.session.reporter.step(event, part.planned_epochs)
                     keeper.stepped()
         best = tuple(part.best_epoch for part in self.parts)
-        checkpoint.save(self.folder.checkpoint("best"), {"net": self.net.state_dict()})
-        validation = evaluate(self._predict("validation"), self.session.schema.tasks, reliability=True)
+        checkpoint.save(self.folder.checkpoint("best"), {"net": packed_state(self.net)})
+        predictions, store = self._predict("validation"), self.session.store
+        users = groups(store, "validation", predictions.rows)
+        validation = evaluate(predictions, store.schema.tasks, reliability=True, groups=users)
         self._write_results(validation, best)
         manifest.finish("done", best_epochs=best)
         Slots(self.folder).clear()
@@ -192,7 +197,7 @@ def load_net(folder: PhaseDir, session: Session) -> nn.Module:
     net = build_model(bound, session.schema, generator=session.noise())
     path = folder.checkpoint("best")
     try:
-        net.load_state_dict(checkpoint.load(path)["net"])
+        load_packed(net, checkpoint.load(path)["net"])
     except (RuntimeError, KeyError) as error:
         got = str(error).strip().splitlines()[-1].strip()
         raise ArtifactError(path, "must hold the weights of the architecture beside it", got, "retrain it with this version") from error

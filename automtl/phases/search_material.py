@@ -10,6 +10,7 @@ from automtl import files
 from automtl.data.batches import Batches
 from automtl.errors import ArtifactError
 from automtl.models.supernet import Supernet, build_supernet
+from automtl.phases.machine import compile_net
 from automtl.phases.session import Session
 from automtl.runs.run_dir import one_phase
 from automtl.spaces.space import SearchSpace
@@ -36,7 +37,7 @@ def make_material(session: Session, space: SearchSpace, generator: torch.Generat
         session.start(net)
         net.to(session.device)
         if config.runtime.compile:
-            net.compile()
+            compile_net(net)
         return net
 
     return Material(

@@ -103,7 +103,8 @@ class Session:
         """Shuffled batches of the "fit" or "alpha" rows, or of "train", which is both."""
         index = None if role == "train" else self.store.fit_index if role == "fit" else self.store.alpha_index
         rows = self.store.rows("train")
-        return Batches(rows, batch_size=batch_size, index=self._cut(rows, index, batch_size), shuffle=True, seed=seed)
+        index, block = self._cut(rows, index, batch_size), self.config.data.shuffle_block
+        return Batches(rows, batch_size=batch_size, index=index, shuffle=True, block=block, seed=seed)
 
     def in_order(self, split: str) -> Batches:
         """Batches of a whole split in row order, for evaluation."""

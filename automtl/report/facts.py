@@ -8,6 +8,7 @@ import networkx as nx
 
 from automtl.report.text import clean, short
 from automtl.spaces.architecture import Architecture
+from automtl.spaces.catalogue import SHARING
 
 FIELDS = "fields"  # the one node that stands for all fields in a drawing
 
@@ -127,6 +128,8 @@ def notes(architecture: Architecture, graph: nx.DiGraph) -> list[str]:
     idle = idle_experts(architecture, graph)
     if idle:
         found.append(f"not part of this model: expert {', '.join(map(str, idle))}")
+    if SHARING[architecture.sharing.kind].slots == "base":
+        found.append("all masks stand over the same weights, stored once; a mask's parameters are its entries, a bit each once trained")
     if architecture.sharing.kind == "single_task":
         found.append("each task has a whole model of its own: what stands left of the experts exists once per task")
     return found

@@ -29,6 +29,8 @@ def _cost_row(phase: PhaseView) -> dict[str, Any]:
     seconds, samples = float(phase.cost.get("seconds", 0)), int(phase.cost.get("samples", 0))
     counts = {name: short(net[key]) if key in net else "-" for name, key in _COUNTS.items()}
     rate = short(samples / seconds) if seconds else "-"
+    stored = net.get("stored") or {}
+    counts["stored"] = f"{sum(stored.values()):.3g}" if stored else "-"
     return {"run": phase.run, "phase": phase.name, "time": duration(seconds), "samples": short(samples), "rate": rate, **counts}
 
 

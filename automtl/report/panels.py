@@ -5,7 +5,16 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from automtl.report import panel_architecture, panel_balancing, panel_masks, panel_models, panel_record, panel_search, panel_training
+from automtl.report import (
+    panel_architecture,
+    panel_balancing,
+    panel_masks,
+    panel_models,
+    panel_mome,
+    panel_record,
+    panel_search,
+    panel_training,
+)
 from automtl.report.load import RunView
 
 
@@ -31,6 +40,7 @@ PANELS: tuple[Panel, ...] = (
     Panel("architecture", "Architecture", panel_architecture.architecture_panel),
     Panel("experts", "Experts and tasks", panel_search.experts_panel),
     Panel("gates", "Gates after training", panel_training.gates_panel),
+    Panel("mome", "Masked experts", panel_mome.mome_panel),
     Panel("masks", "Field masks and cells", panel_masks.masks_panel),
     Panel("training", "Learning curves", panel_training.curves_panel),
     Panel("balancing", "Balancing", panel_balancing.balancing_panel),

@@ -10,6 +10,7 @@ from automtl.sharing.gumbel import GumbelGates
 from automtl.sharing.ml_mmoe import MultiLevelMMoE
 from automtl.sharing.mmoe import MMoE
 from automtl.sharing.moe import MoE
+from automtl.sharing.mome import MoME
 from automtl.sharing.mssm import MSSM
 from automtl.sharing.ple import PLE
 from automtl.sharing.selected import ExpertSelection, Selected
@@ -34,6 +35,7 @@ SHARING_MODULES: dict[str, type[SharingModule]] = {
     "adatt": AdaTT,
     "cross_stitch": CrossStitch,
     "aitm": AITM,
+    "mome": MoME,
     "mssm": MSSM,
 }
 

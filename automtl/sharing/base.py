@@ -7,7 +7,7 @@ heterogeneous experts of a derived architecture, and with mixed experts inside t
 Shapes: B batch, F fields, d embedding width, D width of the experts' input, T tasks, N experts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -45,7 +45,7 @@ class Phase:
 
     Args:
         name: for records.
-        epochs: planned epochs; None for the trainer's own number.
+        epochs: planned epochs, at most the trainer's own number; None for that number.
         judged: it may stop early, and ends with its best epoch's weights; else it runs to its end and keeps the last.
     """
 
@@ -138,6 +138,15 @@ class SharingModule(nn.Module):
     def reads(self, task: int) -> frozenset[Slot]:
         """The slots whose experts task `task`'s representation may depend on."""
         return frozenset(self.slots)
+
+    def pack(self) -> dict[str, Tensor]:
+        """The state as a finished model is stored: all that evaluation needs, in as few bytes as the kind knows."""
+        state: dict[str, Tensor] = self.state_dict()
+        return state
+
+    def unpack(self, packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state that ``pack`` packed, for ``load_state_dict``."""
+        return dict(packed)
 
     def slot_weights(self) -> Tensor | None:
         """Share of each slot in each task's representation, (T, slots), by mean gate weight; None where nothing says."""

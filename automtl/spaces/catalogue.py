@@ -108,7 +108,7 @@ class SharingSignature:
     Args:
         source: the paper.
         slots: who owns the experts: "pool" (all tasks), "task" (each its own), "shared" (one for all), "units" (each its own,
-            and a shared unit).
+            and a shared unit), "base" (one expert in all slots, which the kind tells apart by masks over its linear layers).
         settings: its settings by name.
         in_supernet: it can stand in the supernet.
         uses_beta: in the supernet its experts are chosen by expert-selection parameters.
@@ -158,6 +158,15 @@ _AITM = {
     "order": Setting(None, optional=True, kind=tuple, of="tasks", help="The tasks in the order of the funnel; null takes the data set's."),
     "calibration": Setting(0.0, maximum=1e6, of="binary", help="Weight of how far a task's probability exceeds that of the one before."),
 }
+_MOME = {
+    "masks": Setting(8, maximum=1024, help="Weight masks over the base network, the experts; 0 for the base alone."),
+    "neuron_epochs": Setting(10, maximum=100_000, help="Epochs of the neuron masks, before dead ones are removed; 0 for none."),
+    "weight_epochs": Setting(10, minimum=1, maximum=100_000, help="Epochs of the weight masks, before they are rounded."),
+    "lambda_neuron": Setting(1e-5, maximum=1e6, help="Weight of the expected number of neurons that are on."),
+    "lambda_weight": Setting(1e-7, maximum=1e6, help="Weight of the expected number of mask entries that are on."),
+    "penalty": Setting("sum", choices=("sum", "mean"), help="Over the masks' entries: their sum, or their mean."),
+    "norms": Setting("own", choices=("own", "shared"), help="Each expert's BatchNorms its own, or the same for all."),
+}
 
 _MSSM = {
     "levels": _LEVELS,
@@ -187,6 +196,7 @@ SHARING: dict[str, SharingSignature] = {
     "adatt": SharingSignature("Li et al., KDD 2023", "units", _ADATT),
     "cross_stitch": SharingSignature("Misra et al., CVPR 2016", "task", {"levels": _LEVELS}),
     "aitm": SharingSignature("Xi et al., KDD 2021", "task", _AITM, in_supernet=False),
+    "mome": SharingSignature("Xu et al., SIGIR 2024", "base", _MOME, in_supernet=False),
     "mssm": SharingSignature("Ding et al., SIGIR 2021", "units", _MSSM),
     "single_task": SharingSignature("one whole model per task", "task", in_supernet=False),
 }

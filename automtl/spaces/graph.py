@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import networkx as nx
 
 from automtl.spaces.architecture import Architecture
+from automtl.spaces.catalogue import SHARING
 from automtl.spaces.plugs import expert_for, wiring_of
 from automtl.spaces.slots import Slot
 from automtl.spaces.wiring import Fusion, Wiring
@@ -87,7 +88,10 @@ class _Joiner:
         if node in self.graph:
             return
         blocks, row = self.architecture.experts[index].blocks, self.base + 2 * slot.level
-        self.graph.add_node(node, kind="expert", label=f"expert {index}", expert=index, blocks=blocks, row=row)
+        sharing = self.architecture.sharing
+        masked = SHARING[sharing.kind].slots == "base" and sharing.all_settings["masks"] > 0
+        label = f"mask {slot.index} of expert {index}" if masked else f"expert {index}"
+        self.graph.add_node(node, kind="expert", label=label, expert=index, blocks=blocks, row=row)
         self._join(self.wiring.source(slot), node)
 
     def _join(self, fusion: Fusion | None, reader: str, task: int | None = None) -> None:

@@ -5,9 +5,11 @@ from typing import Any
 
 from automtl.errors import ConfigError
 from automtl.spaces.architecture import Architecture, Expert, Sharing
-from automtl.spaces.catalogue import OPERATIONS
+from automtl.spaces.catalogue import OPERATIONS, SHARING
 from automtl.spaces.slots import Slot, layout
 from automtl.spaces.wiring import Fusion, Wiring, wire
+
+_MASKABLE = ("mlp", "dense")
 
 
 def plugged(architecture: Architecture, kind: str, settings: Mapping[str, Any]) -> Architecture:
@@ -115,8 +117,14 @@ def expert_for(architecture: Architecture, slot: Slot) -> int:
 
     A pool takes the chosen experts in listed order, a task's unit that task's experts by beta rank, a shared unit
     all by mean softmax(beta); without a ranking, and in the very unit that experts were searched for, the listed order
-    holds. Where a unit has more slots than there are experts, the list starts again.
+    holds. Where a unit has more slots than there are experts, the list starts again. A base network is the first expert by
+    mean softmax(beta) that masks have something to hold on to in.
+
+    Raises:
+        ConfigError: there is no such expert.
     """
+    if SHARING[architecture.sharing.kind].slots == "base":
+        return _base(architecture)
     if slot.owner == "pool":
         order = pool(architecture, slot.level)
     else:
@@ -125,6 +133,15 @@ def expert_for(architecture: Architecture, slot: Slot) -> int:
             ranked = _shared_order(architecture) if slot.owner == "shared" else _task_order(architecture, int(slot.owner))
             order = tuple(i for i in ranked if i in legal) or legal
     return order[slot.index % len(order)]
+
+
+def _base(architecture: Architecture) -> int:
+    for index in _shared_order(architecture):
+        if any(operation.name in _MASKABLE for operation in architecture.experts[index].operations):
+            return index
+    got = "; ".join(" -> ".join(expert.blocks) for expert in architecture.experts)[:200]
+    fix = "choose another sharing kind"
+    raise ConfigError(f"sharing.kind {architecture.sharing.kind}", "needs an expert that holds mlp or dense, to mask its weights", got, fix)
 
 
 def _task_order(architecture: Architecture, task: int) -> tuple[int, ...]:

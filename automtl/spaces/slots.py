@@ -36,6 +36,11 @@ def _units(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> tup
     return tuple(Slot(level, owner, index) for level in range(settings.get("levels", 1)) for owner, index in places)
 
 
+def _masks(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> tuple[Slot, ...]:
+    """One slot per mask over the one base network; the base itself where there is no mask."""
+    return tuple(Slot(0, "pool", i) for i in range(max(settings["masks"], 1)))
+
+
 def _units_and_shared(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> tuple[Slot, ...]:
     return _units(num_tasks, num_experts, {**settings, "shared_experts": 1})
 
@@ -60,6 +65,7 @@ LAYOUTS: dict[str, Callable[[int, int, Mapping[str, Any]], tuple[Slot, ...]]] = 
     "adatt": _units,
     "cross_stitch": _units,
     "aitm": _units,
+    "mome": _masks,
     "mssm": _units_and_shared,
     "single_task": _units,
 }

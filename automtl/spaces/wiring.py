@@ -188,6 +188,7 @@ WIRINGS: dict[str, Callable[[tuple[Slot, ...], int, Mapping[str, Any]], tuple[Fu
     "adatt": _all_to_all,
     "cross_stitch": _all_to_all,
     "aitm": _chain,
+    "mome": _one_per_task,
     "mssm": _sparse,
     "single_task": _own_only,
 }

@@ -176,6 +176,7 @@ AFTER_SEARCH = {
     "newer-format": (architecture_with(version=2), ["retrain", "run"], 2, ["must have format version 1 or older, got 2; update automtl"]),
     "no-architecture": (architecture_with(experts=[]), ["retrain", "run"], 2, ["architecture.json: experts"]),
     "more-chosen-than-found": (nothing, ["retrain", "run", "--set", "retrain.chosen_experts=9"], 2, ["must be at most the architecture's 4 experts, got 9"]),
+    "nothing-to-mask": (nothing, ["retrain", "run", "--sharing", "mome"], 2, ["sharing.kind mome: needs an expert that holds mlp or dense, to mask its weights"]),
     "data-changed": (new_rows, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["must be of the same prepared data, got data that changed since"]),
     "resume-without-out": (nothing, [*SEARCH[:4], "--resume"], 2, ["--resume: needs --out"]),
     "resume-changed": (nothing, [*SEARCH[:4], "--out", "run", "--resume", *SMALL, "--seed", "5"], 2, ["--resume: seed: must be as in run/search/config.yaml"]),
@@ -183,7 +184,7 @@ AFTER_SEARCH = {
     "lines-lost": (lines_lost, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["metrics.jsonl: must have the 2 lines that the checkpoint knows of, got 0"]),
     "resume-another": (another_retrain, ["retrain", "run", "--resume", "--fast-dev-run"], 2, ["architecture.json: must be the architecture to train, got another"]),
     "weights-of-another": (weights_of_another, ["evaluate", "run"], 2, ["best.safetensors: must hold the weights of the architecture beside it"]),
-    "export-format": (nothing, ["export", "run", "--format", "onx"], 2, ["--format: must be one of onnx, pt2", "did you mean 'onnx'?"]),
+    "export-format": (nothing, ["export", "run", "--format", "onx"], 2, ["--format: must be one of onnx, pt2, python", "did you mean 'onnx'?"]),
     "export-exists": (retrained_and_served, ["export", "run", "--format", "onnx", "-o", "served"], 2, ["served: must not exist yet"]),
     "nothing-retrained": (nothing, ["evaluate", "run"], 2, ["run: must hold a retrain, got none; run `automtl retrain` first"]),
 }  # fmt: skip

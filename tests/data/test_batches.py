@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automtl.data.batches import Batch, Batches
+from automtl.data.order import WINDOW, shuffled
 from automtl.data.store import Rows
 from automtl.errors import ConfigError, DataError
 
@@ -23,11 +24,10 @@ def make_rows(n: int, weights: bool = True) -> Rows:
 def check(batch: Batch) -> list[int]:
     """The row numbers of a batch, after every part of it is held against them."""
     rows = batch.rows
-    torch.testing.assert_close(batch.inputs.ids, torch.stack([rows, 2 * rows], 1).int())
-    torch.testing.assert_close(batch.inputs.dense, rows[:, None].float() / 2)
-    torch.testing.assert_close(batch.labels, 3.0 * rows[:, None])
-    if batch.weights is not None:
-        torch.testing.assert_close(batch.weights, 4.0 * rows[:, None])
+    assert torch.equal(batch.inputs.ids, torch.stack([rows, 2 * rows], 1).int())
+    assert torch.equal(batch.inputs.dense, rows[:, None].float() / 2)
+    assert torch.equal(batch.labels, 3.0 * rows[:, None])
+    assert batch.weights is None or torch.equal(batch.weights, 4.0 * rows[:, None])
     assert len(batch) == len(rows)
     return list(rows.tolist())
 
@@ -55,6 +55,30 @@ def test_each_row_once_over_all_ranks(n: int, size: int, world: int, shuffle: bo
         assert min(sizes) >= 2, "batch normalisation needs two rows"
     assert all(len(batch) == size for one in found for batch in one[:-1])
     assert max(sizes) <= max(size + 2, 2 * world)
+
+
+@settings(deadline=None)
+@given(st.integers(4, 400), st.integers(2, 30), st.integers(1, 5), st.integers(1, 3), st.booleans())
+def test_blocks_give_each_row_once_too(n: int, size: int, block: int, world: int, indexed: bool) -> None:
+    index = np.arange(1, 2 * n, 2) if indexed else None
+    settled = {"batch_size": size, "index": index, "shuffle": True, "block": block, "world_size": world}
+    ranks = [Batches(make_rows(2 * n if indexed else n), rank=r, **settled) for r in range(world)]
+    for epoch in (0, 1):
+        found = [row for batches in ranks for batch in batches.epoch(epoch) for row in batch.rows.tolist()]
+        assert sorted(found) == (list(range(n)) if index is None else index.tolist())
+    again = [batch.rows.tolist() for batch in ranks[0].epoch(1, len(ranks[0]) // 2)]
+    assert again == [batch.rows.tolist() for batch in ranks[0].epoch(1)][len(ranks[0]) // 2 :]
+
+
+def test_blocks_keep_few_places_open_at_a_time() -> None:
+    order = shuffled(100_000, block=100, seed=(3, 0))
+    for first in range(0, len(order), WINDOW * 100):
+        rows = order[first : first + WINDOW * 100]
+        assert len(np.unique(rows // 100)) <= WINDOW
+        assert abs(np.corrcoef(rows, np.arange(len(rows)))[0, 1]) < 0.06, "mixed row by row"
+    whole = shuffled(100_000, block=None, seed=(3, 0))
+    assert len(np.unique(whole[: WINDOW * 100] // 100)) > 900
+    assert (shuffled(100_000, block=100, seed=(3, 1)) != order).any()
 
 
 def test_a_last_batch_of_one_is_merged() -> None:

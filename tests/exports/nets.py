@@ -71,9 +71,10 @@ def trained(made: Architecture, schema: Schema = SCHEMA) -> Served:
     """A network with statistics and weights that are not those of a start, settled and ready to serve."""
     net = build_model(made, schema, seed=3, generator=torch.Generator().manual_seed(0)).train()
     shake(net)
-    for seed in range(3):
-        for part in net.nets if isinstance(net, IndependentNets) else [net]:
-            part.sharing.advance(seed / 3)
+    for part in net.nets if isinstance(net, IndependentNets) else [net]:
+        for seed, phase in enumerate(part.sharing.phases()):
+            part.sharing.begin(phase.name)
+            part.sharing.advance(0.3)
             part(inputs_of(tensors(features(schema, seed=seed), schema), schema))
     net = net.eval().requires_grad_(False)
     settle(net)

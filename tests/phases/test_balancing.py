@@ -3,14 +3,20 @@
 import json
 
 import pytest
+import torch
 
 from automtl.config import resolve
 from automtl.errors import ConfigError
+from automtl.models.derived import build_model
+from automtl.phases.machine import compile_net
 from automtl.phases.search import search
 from automtl.runs.run_dir import RunDir
-from automtl.training.balancers import METHODS, PLAIN
+from automtl.spaces.architecture import Architecture
+from automtl.training.balancers import METHODS, PLAIN, make_balancer
+from automtl.training.balancing import BalancingSettings
+from automtl.training.losses import multi_task_loss
 from tests.phases.test_search_retrain import SMALL, retrain_plan, train
-from tests.support import Stop, Stopper, write_dataset
+from tests.support import Stop, Stopper, random_batch, small_schema, write_dataset
 
 TINY = [*SMALL, "space.expert=[gate, mlp(4), skip]", "space.interaction=[skip]", "space.num_experts=2"]
 TINY += ["search.epochs=2", "search.warmup_epochs=1"]
@@ -123,3 +129,16 @@ def test_second_order_descends_the_shares_of_the_settings(searched, tmp_path):
         searched(tmp_path / name, "search.second_order=true", f"search.balancing.weights={weights}")
     made = [RunDir(tmp_path / name).search.read_metrics() for name in ("even", "heavy")]
     assert made[0][-1]["loss"]["buy"] > made[1][-1]["loss"]["buy"]
+
+
+def test_a_compiled_network_is_gone_back_through_per_task():
+    schema, batch = small_schema(), random_batch(small_schema())
+    nets = [build_model(Architecture.load("shared_bottom"), schema) for _ in range(2)]
+    torch._functorch.config.donated_buffer = True
+    compile_net(nets[0], backend="aot_eager")
+    assert not torch._functorch.config.donated_buffer, "the default compiler, too slow for a test, would refuse a second pass"
+    for net in nets:
+        made = make_balancer(BalancingSettings("pcgrad"), schema.tasks, net)
+        made.backward(multi_task_loss(schema.tasks, net(batch.inputs), batch.labels))
+    pairs = zip(nets[0].parameters(), nets[1].parameters(), strict=True)
+    assert all(torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-7) for a, b in pairs)

@@ -95,7 +95,7 @@ def test_a_changed_file_is_refused(served: Path, tmp_path: Path) -> None:
 
 
 def test_refusals_leave_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="--format: must be one of onnx, pt2.*got onx; did you mean 'onnx'"):
+    with pytest.raises(ConfigError, match="--format: must be one of onnx, pt2, python.*got onx; did you mean 'onnx'"):
         export(run, "onx", out=tmp_path / "new")
     (tmp_path / "there").mkdir()
     with pytest.raises(ArtifactError, match="there: must not exist yet"):
@@ -123,6 +123,16 @@ def test_a_gate_that_hesitates_is_rounded_and_the_card_has_its_figures(run: Path
     assert "hesitated" in card and f"{raw:.5f}" not in card
 
 
+def test_plain_python(run: Path, tmp_path: Path) -> None:
+    result = export(run, "python", out=tmp_path / "plain")
+    assert set(result.parity.values()) == {0.0}
+    code = f"import sys; sys.modules.update(dict.fromkeys({BANNED[1:]}))\n{block(result.path)}"
+    done = subprocess.run([sys.executable, "-B", "-c", code], cwd=result.path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and done.stdout.startswith("probs_click tensor(0."), done.stderr
+    assert not list(result.path.rglob("__pycache__"))
+
+
+@pytest.mark.slow
 def test_an_exported_program(run: Path, tmp_path: Path) -> None:
     folder = export(run, "pt2", out=tmp_path / "program").path
     assert "unpickles" in (folder / "README.md").read_text()

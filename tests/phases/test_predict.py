@@ -195,6 +195,8 @@ def test_evaluation_by_group_and_by_slice(run: Path, expected: pd.DataFrame) -> 
     gauc = sum(auc * n for auc, n in aucs.values()) / sum(n for _, n in aucs.values())
     assert result.test.tasks["click"]["gauc"] == pytest.approx(gauc, abs=1e-6)
     assert "gauc" not in result.test.tasks["spend"]
+    judged = json.loads(one_phase(run, "retrain").results.read_text())["validation"]["tasks"]
+    assert [name for name, metrics in judged.items() if "gauc" in metrics] == ["click"]
     parts = slice_rows(result)
     assert {part["slice"]: part["click rows"] for part in parts} == late["place"].value_counts().to_dict()
     for part in parts:

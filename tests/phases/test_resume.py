@@ -41,9 +41,12 @@ def test_a_search_stopped_inside_an_epoch_goes_on_to_the_same_bits(name, dataset
         same_phase(tmp_path / "whole/search", out / "search", ["last"])
 
 
-@pytest.mark.parametrize("kind", ["mmoe", "single_task", "gumbel", "snr_trans", "balanced"])
+@pytest.mark.parametrize("kind", ["mmoe", "single_task", "gumbel", "snr_trans", "mome", "balanced"])
 def test_a_retrain_stopped_at_any_step_goes_on_to_the_same_bits(kind, dataset, tmp_path):
-    sets = ["retrain.balancing.method=uncertainty"] if kind == "balanced" else []
+    sets = {
+        "balanced": ["retrain.balancing.method=uncertainty"],
+        "mome": ["sharing.masks=2", "sharing.neuron_epochs=1", "sharing.weight_epochs=1", "sharing.lambda_neuron=1"],
+    }.get(kind, [])
     kind = "mmoe" if kind == "balanced" else kind
     train(plan(dataset, kind, tmp_path / "whole", *sets))
     steps = 3 * 4 * (2 if kind == "single_task" else 1)

@@ -6,9 +6,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from automtl.config import resolve
+from automtl.data.order import WINDOW
 from automtl.models.supernet import build_supernet
 from automtl.phases.machine import autocast, resolve_precision
 from automtl.phases.search import search
+from automtl.phases.session import open_session
 from automtl.runs.run_dir import RunDir
 from automtl.strategies.darts import Darts, DartsSettings
 from tests.phases.test_search_retrain import SMALL, retrain_plan, train
@@ -149,3 +151,12 @@ def test_dropout_of_the_space_reaches_search_and_retrain(dataset, tmp_path):
     assert lines[0] != lines[1]
     assert retrain_plan(tmp_path / "run").architecture.dropout == 0.5
     assert np.isfinite(train(retrain_plan(tmp_path / "run")).validation.loss)
+
+
+def test_rows_can_be_shuffled_in_blocks(dataset):
+    flags = {"data": {"dir": str(dataset.parent / "prepared-here")}}
+    sessions = [open_session(resolve(source=str(dataset), space="", sets=sets, flags=flags)) for sets in ([], ["data.shuffle_block=2"])]
+    plain, blocks = (torch.cat([batch.rows for batch in s.batches("train", batch_size=32, seed=0).epoch(0)]) for s in sessions)
+    assert sorted(plain.tolist()) == sorted(blocks.tolist())
+    window = blocks[: 2 * WINDOW]
+    assert len(torch.unique(window // 2)) <= WINDOW + 1 < len(torch.unique(plain[: 2 * WINDOW] // 2))

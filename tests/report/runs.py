@@ -97,6 +97,7 @@ def write_retrain(run: Path, architecture: Architecture, *, seed=0, label="selec
     (folder / "config.yaml").write_text(f"seed: {seed}\nretrain:\n  epochs: 50\n")
     experts = [str(e) for e in range(len(architecture.experts))]
     gates = {"levels": [{"experts": experts, "weights": {n: list(weights(rng, experts).values()) for n in names}}]}
+    gates["masked"] = {"megabytes": 1.5, "live": 0.5, "histogram": [1 / 12] * 12}
     gates["field_masks"] = {n: list(rng.random(len(architecture.fields))) for n in [*names, "shared"]}
     weighed = {"method": "pcgrad", "weights": dict.fromkeys(names, 1.1), "conflicts": 0.2, "backward_passes": 2.0, "extra_bytes": 4096}
     off = [{"cells_off": e / epochs, "cells_off_by_level": [e / epochs, e / epochs]} for e in range(epochs)]

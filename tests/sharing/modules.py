@@ -37,7 +37,7 @@ VARIANTS = {
     "mssm, basic": ("mssm", {"fields": False, "cells": False}),
     "moe, 2 experts": ("moe", {"experts": 2}),
 }
-NOISY = {"gumbel", "snr_trans", "snr_aver", "mssm"}
+NOISY = {"gumbel", "snr_trans", "snr_aver", "mssm", "mome"}
 
 
 class Linear(nn.Linear):

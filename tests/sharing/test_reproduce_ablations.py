@@ -5,10 +5,11 @@ import runpy
 import pytest
 
 from automtl.files import read_json
+from automtl.models.derived import build_model
 from automtl.phases.retrain_plan import plug
 from automtl.spaces.architecture import Architecture
 from tests.house import ROOT
-from tests.support import write_dataset
+from tests.support import small_schema, write_dataset
 
 script = runpy.run_path(str(ROOT / "scripts/reproduce_ablations.py"))
 
@@ -24,6 +25,16 @@ def test_one_row_per_variant_with_scores_costs_and_what_was_recorded(system, tmp
     for row in rows:
         assert all(0 <= row["scores"][f"{task} auc"]["mean"] <= 1 for task in ("click", "buy"))
         assert row["cost"]["other_parameters"] > 0 and set(row["recorded"]) == set(script["ABLATIONS"][system].recorded)
+
+
+def test_mome_variants_are_those_of_fig_3a():
+    phases = {"base": [], "n": ["neuron masks"], "w": ["weight masks"], "full": ["neuron masks", "weight masks"]}
+    for name, sets in script["ABLATIONS"]["mome"].variants.items():
+        settings = {item.split(".")[1].split("=")[0]: int(item.split("=")[1]) for item in sets}
+        made = plug(Architecture.load("mome"), kind=None, settings=settings, chosen_experts=None)
+        net = build_model(made, small_schema())
+        assert [phase.name for phase in net.sharing.phases()][:-1] == phases.pop(name.split()[0])
+    assert not phases
 
 
 def test_mssm_variants_are_those_of_table_2():

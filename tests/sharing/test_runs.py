@@ -4,14 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from automtl.config import resolve
 from automtl.errors import ConfigError
-from automtl.phases.evaluate import evaluate_runs
-from automtl.phases.retrain import retrain
+from automtl.phases.evaluate import evaluate_runs, stored_sizes
+from automtl.phases.retrain import load_net, retrain
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.search import search
+from automtl.phases.session import open_session
 from automtl.runs import checkpoint
+from automtl.spaces.architecture import Architecture
+from automtl.training.evaluation import evaluate, predict
 from tests.support import Stop, Stopper, write_dataset
 
 SMALL = [
@@ -116,3 +120,34 @@ def test_what_cannot_be_meant_is_refused_before_data_is_read(dataset, tmp_path):
         with pytest.raises(ConfigError) as caught:
             config(empty, *sets)
         assert message in str(caught.value)
+
+
+def test_masked_experts_are_pruned_rounded_stored_as_bits_and_read_back(dataset, tmp_path):
+    template = tmp_path / "small.json"
+    base = Architecture.load("mmoe").evolve(experts=[{"blocks": ["dense(16)", "dense(8)"]}], towers=(6,), embedding_dim=4)
+    base.evolve(sharing={"kind": "mome"}).save(template)
+    sets = ["masks=3", "neuron_epochs=3", "weight_epochs=2", "lambda_neuron=0.02", "lambda_weight=1e-3"]
+    sets = [*(f"sharing.{value}" for value in sets), "retrain.batch_size=8", "retrain.epochs=3"]
+    made = plan(template, dataset, *sets, out=tmp_path / "run")
+    result = train(made)
+    lines = [json.loads(line) for line in result.folder.metrics.read_text().splitlines()]
+    assert [line["phase"] for line in lines] == ["neuron masks"] * 3 + ["weight masks"] * 2 + ["fine-tuning"] * 3
+    assert [line["best"] for line in lines[:5]] == [False] * 5 and result.best_epochs[0] >= 5
+    assert "start" in lines[5], "after rounding, before fine-tuning"
+    masked = lines[-1]["sharing"]["masked"]
+    kept = {path: left for path, (left, _) in masked["inputs"].items()}
+    assert all(left < whole for left, whole in masked["inputs"].values()) and masked["histogram"][0] + masked["histogram"][-1] == 1
+
+    held = checkpoint.load(result.folder.checkpoint("best"))["net"]
+    assert held["sharing.base.0.live"].dtype == torch.uint8 and "sharing.base.0.weight" not in held
+    assert held["sharing.base.0.shape"].tolist() == [3, kept["operations.1.linear"], kept["operations.0.linear"]]
+    session = open_session(made.config)
+    outputs = [predict(load_net(result.folder, session), session.in_order("validation")).logits for _ in range(2)]
+    again = evaluate(predict(load_net(result.folder, session), session.in_order("validation")), session.schema.tasks)
+    assert again.loss == result.validation.loss and all((a == b).all() for a, b in zip(*outputs, strict=True))
+
+    told = json.loads(result.folder.cost.read_text())["model"]["stored"]
+    size = sum(tensor.numel() * tensor.element_size() for tensor in held.values())
+    assert sum(told.values()) * 2**20 == size
+    [tested] = evaluate_runs([tmp_path / "run"])
+    assert stored_sizes([tested])[tested.label] == told

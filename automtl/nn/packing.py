@@ -1,0 +1,57 @@
+"""Base weights and the masks over them as few bytes: a bit per mask entry, a float per weight that some mask keeps.
+
+Legend: O, I outputs and inputs of a layer, E masks over it, n live positions: those where some mask is not 0.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def pack_bits(bits: Tensor) -> Tensor:
+    """Eight truth values a byte, the first in the highest bit. Shape: any -> (ceil(size / 8),), uint8."""
+    return torch.from_numpy(np.packbits(bits.detach().cpu().numpy().astype(bool).reshape(-1)))
+
+
+def unpack_bits(packed: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The truth values that ``pack_bits`` packed. Shape: (ceil(size / 8),) -> `shape`."""
+    return torch.from_numpy(np.unpackbits(packed.cpu().numpy(), count=int(np.prod(shape))).astype(bool)).view(shape)
+
+
+def pack(weight: Tensor, masks: Tensor) -> dict[str, Tensor]:
+    """Weights and masks as tensors to store.
+
+    "shape": (3,) E, O, I. "live": a bit per position. "values": the live weights. "masks": a bit per mask and live position.
+    Where masks are not all 0 or 1 also "between": a bit per mask and live position, and "parts": their floats.
+
+    Shape: weight (O, I), masks (E, O, I) in [0, 1] or bool.
+    """
+    live = (masks != 0).any(0)
+    entries = masks[:, live]  # (E, n)
+    packed = {"shape": torch.tensor(masks.shape), "live": pack_bits(live), "values": weight[live], "masks": pack_bits(entries != 0)}
+    between = (entries != 0) & (entries != 1)
+    if between.any():
+        packed |= {"between": pack_bits(between), "parts": entries[between]}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in packed.items()}
+
+
+def unpack(packed: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Weights, 0 where no mask keeps them, and masks.
+
+    Shape: weight (O, I); masks (E, O, I), bool where all are 0 or 1, else as the weight.
+    """
+    count, outputs, inputs = packed["shape"].tolist()
+    live = unpack_bits(packed["live"], (outputs, inputs))
+    values = packed["values"]
+    weight = values.new_zeros(outputs, inputs)
+    weight[live] = values
+    entries = unpack_bits(packed["masks"], (count, len(values)))  # (E, n)
+    if "between" in packed:
+        between = unpack_bits(packed["between"], (count, len(values)))
+        entries = entries.to(values.dtype)
+        entries[between] = packed["parts"]
+    masks = entries.new_zeros(count, outputs, inputs)
+    masks[:, live] = entries
+    return weight, masks
