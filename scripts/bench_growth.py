@@ -138,7 +138,8 @@ def main() -> None:
             print(f"  {p['size']:>10,} {p['seconds']:8.3f} s {p['peak_mb']:8.0f} MB, formula {p['bound_mb']:8.0f} MB", flush=True)
         results.append(found)
     if options.json:
-        write_json(options.json, json.loads(json.dumps({"threads": options.threads, "base": BASE, "results": results}).replace("NaN", "null")))
+        plain = json.dumps({"threads": options.threads, "base": BASE, "results": results}).replace("NaN", "null")
+        write_json(options.json, json.loads(plain))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The tune phase: a study of the search budget, or of the module that shares the experts; a trial is a short search and retrain."""
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,9 @@ class _Tuning:
             "hyperband": lambda: optuna.pruners.HyperbandPruner(max_resource=self._most_epochs() + self.config.retrain.epochs),
             "wilcoxon": lambda: optuna.pruners.WilcoxonPruner(p_threshold=0.1),
         }
-        return made[self.settings.pruner]()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of the Wilcoxon pruner's interface
+            return made[self.settings.pruner]()
 
     def _most_epochs(self) -> int:
         """Of any trial's search: where its retrain's steps begin."""

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import optuna
 import pytest
 
 from automtl.cli.main import main
@@ -86,7 +87,7 @@ def test_losses_are_those_of_the_trials_retrains(whole):
 def test_a_study_that_ran_out_of_time_goes_on_to_the_same_result(whole, data, tmp_path):
     limited, states = config(data, "tune.trials=3", "runtime.time_limit_s=0.2"), []
     result = tune(limited, out=tmp_path / "s")
-    while result.state == "time_limited":
+    while result.state == "time_limited" and len(states) < 40:
         states.append(len(result.findings))
         result = tune(limited, out=tmp_path / "s", resume=True)
     assert len(states) > 1
@@ -110,33 +111,28 @@ def test_a_study_that_was_killed_goes_on_to_the_same_result(whole, data, tmp_pat
     assert plain(result) == plain(whole)
 
 
-def test_poor_trials_are_pruned_between_epochs(data, tmp_path):
-    ranges = "tune.parameters={retrain.lr: {low: 1.0e-7, high: 2.0e-7, log: true}}"
-    made = config(data, ranges, "tune.trials=7", "tune.pruner=median", "retrain.epochs=3")
-    result = tune(made, out=tmp_path / "s")
-    assert result.findings[0].state == "complete"
-    states = {f.state for f in result.findings}
-    assert "pruned" in states
-    for finding in result.findings:
-        if finding.state == "pruned":
-            assert finding.loss is None
-            assert finding.number != result.named["best"]
+def test_poor_trials_are_pruned_between_epochs(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(optuna.pruners, "MedianPruner", lambda **_: optuna.pruners.ThresholdPruner(upper=0.0))  # no loss is that low
+    result = tune(config(data, "tune.trials=1"), out=tmp_path / "s")
+    (finding,) = result.findings
+    assert (finding.state, finding.loss) == ("pruned", None)
+    assert list(finding.steps) == [0]  # its first epoch was its last
+    assert result.named == {}
 
 
 def test_a_trial_that_fails_is_kept_and_the_study_goes_on(data, tmp_path):
-    ranges = "tune.parameters={search.epochs: {choices: [2, 1]}}"  # a search has at least 2 epochs
-    result = tune(config(data, ranges, "tune.trials=4", "tune.sampler=random"), out=tmp_path / "s")
-    failed = [f for f in result.findings if f.state == "fail"]
-    assert failed
-    assert all("search.epochs" in f.facts["error"] for f in failed)
-    assert result.findings[0].state == "complete"
+    ranges = "tune.parameters={search.epochs: {choices: [1]}}"  # a search has at least 2 epochs
+    result = tune(config(data, ranges, "tune.trials=2"), out=tmp_path / "s")
+    assert [f.state for f in result.findings] == ["fail", "fail"]
+    assert all("search.epochs" in f.facts["error"] for f in result.findings)
+    assert result.state == "done"
 
 
 def test_two_objectives_have_a_front(data, tmp_path):
-    made = config(data, "tune.trials=3", "tune.objective=loss_and_cost", "tune.sampler=random")
+    made = config(data, "tune.trials=2", "tune.objective=loss_and_cost", "tune.sampler=random")
     result = tune(made, out=tmp_path / "s")
     told = json.loads(result.folder.results.read_text())
-    assert set(told["front"]) <= {0, 1, 2}
+    assert set(told["front"]) <= {0, 1}
     assert told["front"]
     assert (result.folder.path / "smallest.yaml").exists()
 
@@ -154,7 +150,8 @@ def test_over_sharing_asks_each_kind_once(data, tmp_path, capfd, monkeypatch):
     run = search(config(data), out=tmp_path / "run").run
     monkeypatch.chdir(tmp_path)
     ranges = "tune.parameters={sharing.kind: {choices: [selected, mmoe]}}"
-    sys.argv = ["automtl", "tune", str(run), "--over", "sharing", "--trials", "2", "--set", ranges, "--out", "s", "--json", "--threads", "1"]
+    command = ["automtl", "tune", str(run), "--over", "sharing", "--trials", "2", "--set", ranges, "--out", "s"]
+    monkeypatch.setattr(sys, "argv", [*command, "--json", "--threads", "1"])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0
