@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from automtl.models.derived import build_model
-    from automtl.phases.api import predict, retrain, search
+    from automtl.phases.api import export, predict, retrain, search
     from automtl.spaces.architecture import Architecture
     from automtl.spaces.space import SearchSpace
 
-__all__ = ["Architecture", "SearchSpace", "build_model", "predict", "retrain", "search"]
+__all__ = ["Architecture", "SearchSpace", "build_model", "export", "predict", "retrain", "search"]
 
 _HOMES = {
     "Architecture": "automtl.spaces.architecture",
     "SearchSpace": "automtl.spaces.space",
     "build_model": "automtl.models.derived",
+    "export": "automtl.phases.api",
     "predict": "automtl.phases.api",
     "retrain": "automtl.phases.api",
     "search": "automtl.phases.api",

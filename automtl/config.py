@@ -113,6 +113,8 @@ class SearchSection(Strict):
     cost_of: Literal["flops", "parameters"] = Field("flops", description="Which cost cost_weight weighs.")
     max_flops: int | None = Field(None, ge=1, description="Hard limit on the derived model's FLOPs per row.")
     max_params: int | None = Field(None, ge=1, description="Hard limit on its parameters, embedding tables left out.")
+    max_latency_ms: float | None = Field(None, gt=0, description="Hard limit on its time, the sum of what its parts take here.")
+    latency_rows: int = Field(1024, ge=1, description="max_latency_ms: rows of the batch that is timed.")
     auxiliary_skip: float = Field(1.0, ge=0, le=1, description="lambda in the first epoch, linear to 0; 0 switches it off.")
     embedding_optimizer: Literal["sgd", "lazy_adam"] = Field("sgd", description="sgd as the weights; lazy_adam is other maths.")
     embedding_lr: float = Field(1e-3, gt=0, description="Rate of lazy_adam, cosine to 0; sgd takes weight_lr.")
@@ -129,7 +131,8 @@ class SearchSection(Strict):
         if self.second_order and self.balancing.method not in ("equal", "fixed"):
             rule = "must be equal or fixed with search.second_order, whose virtual step descends one loss"
             raise ConfigError("search.balancing.method", rule, self.balancing.method, "leave one of them out")
-        if self.selection == "perturbation" and (self.max_flops or self.max_params or self.strategy not in PERTURBED):
+        limited = self.max_flops or self.max_params or self.max_latency_ms
+        if self.selection == "perturbation" and (limited or self.strategy not in PERTURBED):
             rule = f"perturbation needs a strategy among {', '.join(PERTURBED)}, and no hard limits"
             raise ConfigError("search.selection", rule, self.strategy, "leave one of them out")
         if self.hessian and self.strategy not in PERTURBED:
@@ -169,6 +172,9 @@ class RuntimeSection(Strict):
     fast_dev_run: bool = Field(False, description="Two epochs of four batches, to see that everything runs.")
     loggers: tuple[Literal["tensorboard", "mlflow"], ...] = Field((), description="Told each epoch's figures too; each needs its extra.")
     time_limit_s: float | None = Field(None, gt=0, description="Stop after this many seconds and derive from what there is.")
+    on_nan: Literal["stop", "skip"] = Field("stop", description="A batch whose loss or gradient is not finite: stop, or leave it out.")
+    nan_limit: int = Field(100, ge=0, description="The most batches that on_nan: skip leaves out.")
+    deterministic: bool = Field(False, description="Refuse operations whose bits vary on a device; CPUs repeat themselves without it.")
     checkpoint_every_s: float = Field(300.0, gt=0, description="Seconds between checkpoints; a search makes one at each epoch's end too.")
     checkpoint_every_steps: int | None = Field(None, ge=1, description="Steps between checkpoints, beside the seconds.")
 

@@ -1,13 +1,14 @@
 """The search step (alpha + weights) in variants against the first of them: interleaved, medians of the ratios; a table, also as JSON.
 
-    python scripts/bench_search_step.py [--compare forms | nested | nested-bf16 | tasks | vocabulary | vocabulary-lazy] [--rounds 5]
+    python scripts/bench_search_step.py [--compare forms | nested | tasks | vocabulary | sampled | ...] [--rounds 5]
     python scripts/bench_search_step.py [--threads N] [--batch 2048] [--variants plain fused fused-bf16 ...] [--json FILE]
 
 Each variant lives in a process of its own, so that allocator settings and peak memory are its own; in each round every variant
 takes one step in turn, so a busy machine slows all of them. "plain" is the straightforward block in float32 with the allocator as
 the system has it; "-keep" is a variant with freed memory kept (the program's default), "-bf16" under bfloat16 autocast, "-nested"
-with nested widths, "-t8" with 8 tasks, "-rows1e7" with tables of 1e7 rows in all, "-lazy" with lazy Adam for the tables. Every step
-reads fresh rows, drawn evenly.
+with nested widths, "-t8" with 8 tasks, "-rows1e7" with tables of 1e7 rows in all, "-lazy" with lazy Adam for the tables. "gdas" and
+"evolution" are steps of those strategies, which compute one candidate a block: evolution's has no alpha half, so it is compared with
+the weight half of the mixture ("plain-weights"). Every step reads fresh rows, drawn evenly.
 """
 
 import argparse
@@ -28,9 +29,13 @@ from automtl.data.schema import Field, Schema, Task
 from automtl.files import write_json
 from automtl.models.supernet import Supernet, build_supernet
 from automtl.nn.mixed import ChoiceBlock
-from automtl.phases.machine import autocast, set_allocator
+from automtl.phases.machine import Autocast, autocast, set_allocator
+from automtl.spaces.architecture import Sharing
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import Darts, DartsSettings
+from automtl.strategies.evolution import SinglePath
+from automtl.strategies.genome import Genes
+from automtl.strategies.sampled import Sampled
 
 VARIANTS = ("plain", "plain-keep", "plain-keep-bf16", "fused", "fused-keep", "fused-keep-recompute", "fused-keep-bf16")
 COMPARISONS = {
@@ -40,10 +45,13 @@ COMPARISONS = {
     "tasks": ("fused-keep-t2", "fused-keep-t8"),
     "vocabulary": ("fused-keep-rows1e4", "fused-keep-rows1e7"),
     "vocabulary-lazy": ("fused-keep-lazy-rows1e4", "fused-keep-lazy-rows1e7"),
+    "sampled": ("plain", "gdas", "fused-keep"),
+    "sampled-weights": ("plain-weights", "evolution"),
 }
 # times the first variant of their comparison, issue B
 NEEDED = {"fused-keep": 1.8, "fused-keep-bf16": 3.3, "fused-keep-nested": 1.3, "fused-keep-bf16-nested": 1.3}
 NEEDED |= {"fused-keep-rows1e7": 1 / 1.3, "fused-keep-lazy-rows1e7": 1 / 1.3}
+NEEDED |= {"gdas": 6.0, "evolution": 6.0}  # issue G
 MEMORY = 0.6  # of "plain"
 
 
@@ -86,6 +94,18 @@ def memory(key: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
 
 
+def _strategy(net: Supernet, schema: Schema, settings: DartsSettings, words: list[str], precision: Autocast) -> Darts:
+    """What takes the steps: a strategy by its name among the words, else the mixture."""
+    generator = torch.Generator().manual_seed(0)
+    if "gdas" in words:
+        heat = {"temperature": 5.0, "final_temperature": 0.5}
+        return Sampled(net, schema, settings, hard=True, generator=generator, autocast=precision, **heat)
+    if "evolution" in words:
+        genes = Genes(net.space, schema, Sharing())
+        return SinglePath(net, schema, settings, genes=genes, generator=generator, autocast=precision)
+    return Darts(net, schema, settings, autocast=precision)
+
+
 def stepper(options: argparse.Namespace, variant: str) -> Callable[[], float]:
     """One search step, timed in seconds."""
     words = variant.split("-")
@@ -93,15 +113,16 @@ def stepper(options: argparse.Namespace, variant: str) -> Callable[[], float]:
     net = supernet_of(options, words)
     precision = autocast("bfloat16" if "bf16" in words else "float32", torch.device("cpu"))
     settings = DartsSettings(embedding_optimizer="lazy_adam" if "lazy" in words else "sgd")
-    darts = Darts(net, schema_of(options), settings, autocast=precision)
+    darts = _strategy(net, schema_of(options), settings, words, precision)
     darts.begin_epoch(settings.warmup_epochs)
+    take: Callable[[Batch, Batch], Any] = (lambda _, fit: darts._weight_step(fit)) if "weights" in words else darts.step
     seeds = itertools.count()
     clock = time.process_time if options.cpu_time else time.perf_counter
 
     def step() -> float:
         batches = [batch_of(options, next(seeds)) for _ in range(2)]
         start = clock()
-        darts.step(*batches)
+        take(*batches)
         return clock() - start
 
     return step

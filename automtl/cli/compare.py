@@ -27,11 +27,18 @@ def run(
 
     found = compare(runs)
     if as_json:
-        print_json({**asdict(found), "verdicts": {e.name: found.verdict(e) for e in found.entries}})
+        told = asdict(found)
+        for entry in told["entries"]:
+            del entry["found"]
+        agreed = {name: {place.name: place.counts for place in places} for name, places in found.agreement.items()}
+        print_json({**told, "verdicts": {e.name: found.verdict(e) for e in found.entries}, "agreement": agreed})
         return
     _figures(found)
     _differences(found)
     _costs(found)
+    for name, places in found.agreement.items():
+        title = f"{name}: what each place chose (experts have no names: of any expert is what their order cannot change)"
+        table(title, ("place", "commonest", "all"), [(p.name, f"{p.share:.0%}", p.words) for p in places])
     for entry in found.entries:
         say(f"{entry.name}: {found.verdict(entry)}")
         hurt = [f"{task} ({flag})" for task, flag in found.negative_transfer.get(entry.name, {}).items() if flag != "no"]

@@ -6,7 +6,23 @@ import traceback
 
 import typer
 
-from automtl.cli import compare, data, evaluate, export, predict, rank, report, retrain, runs, search, show, space, status, tune
+from automtl.cli import (
+    compare,
+    data,
+    evaluate,
+    export,
+    pareto,
+    predict,
+    rank,
+    report,
+    retrain,
+    runs,
+    search,
+    show,
+    space,
+    status,
+    tune,
+)
 from automtl.cli.console import error
 from automtl.errors import AutoMTLError, Interrupted
 
@@ -26,6 +42,7 @@ app.command("tune")(tune.run)
 app.command("evaluate")(evaluate.run)
 app.command("compare")(compare.run)
 app.command("rank")(rank.run)
+app.command("pareto")(pareto.run)
 app.command("predict")(predict.run)
 app.command("export")(export.run)
 app.command("show")(show.run)

@@ -13,6 +13,10 @@ Sets = Annotated[list[str] | None, typer.Option("--set", help="One setting, such
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of raw and prepared data; default the cache folder.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.", show_default="auto")]
 Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads of torch.", show_default="torch's choice")]
+OnNan = Annotated[
+    str | None, typer.Option("--on-nan", help="stop, or skip: leave out batches whose loss is not finite.", show_default="stop")
+]
+Deterministic = Annotated[bool, typer.Option("--deterministic", help="Refuse operations whose bits vary on a device.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run's folder; it must not exist yet.", show_default="runs/<name>-<n>")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines on standard output.")]
 FastDevRun = Annotated[bool, typer.Option("--fast-dev-run", help="Two epochs of four batches, to see that everything runs.")]

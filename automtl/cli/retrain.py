@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from automtl.cli.console import ConsoleReporter, print_json, say, table
-from automtl.cli.options import AsJson, ConfigFile, DataDir, Device, FastDevRun, Out, Sets, Threads, seed_list
+from automtl.cli.options import AsJson, ConfigFile, DataDir, Deterministic, Device, FastDevRun, OnNan, Out, Sets, Threads, seed_list
 from automtl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it was interrupted, with the run at --out.")] = False,
     device: Device = None,
     threads: Threads = None,
+    on_nan: OnNan = None,
+    deterministic: Deterministic = False,
     fast_dev_run: FastDevRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -45,7 +47,10 @@ def run(
 
     flags = {
         "data": {"dir": None if data_dir is None else str(data_dir.resolve())},
-        "runtime": {"device": device, "threads": threads, "fast_dev_run": fast_dev_run or None},
+        "runtime": {
+            "device": device, "threads": threads, "fast_dev_run": fast_dev_run or None,
+            "on_nan": on_nan, "deterministic": deterministic or None,
+        },
     }
     numbers = seed_list(seeds)
     carry = None

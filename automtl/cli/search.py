@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from automtl.cli.console import ConsoleReporter, print_json, say, table
-from automtl.cli.options import AsJson, ConfigFile, DataDir, Device, FastDevRun, Out, Sets, Threads, seconds
+from automtl.cli.options import AsJson, ConfigFile, DataDir, Deterministic, Device, FastDevRun, OnNan, Out, Sets, Threads, seconds
 from automtl.errors import ConfigError
 
 
@@ -23,6 +23,8 @@ def run(
     time_limit: Annotated[str | None, typer.Option("--time-limit", help="Stop after 30s, 10m or 2h and derive from what there is.")] = None,
     device: Device = None,
     threads: Threads = None,
+    on_nan: OnNan = None,
+    deterministic: Deterministic = False,
     fast_dev_run: FastDevRun = False,
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would do and how long that takes; write nothing.")] = False,
     as_json: AsJson = False,
@@ -37,7 +39,10 @@ def run(
     flags = {
         "seed": seed,
         "data": {"dir": None if data_dir is None else str(data_dir)},
-        "runtime": {"device": device, "threads": threads, "fast_dev_run": fast_dev_run or None, "time_limit_s": seconds(time_limit)},
+        "runtime": {
+            "device": device, "threads": threads, "fast_dev_run": fast_dev_run or None, "time_limit_s": seconds(time_limit),
+            "on_nan": on_nan, "deterministic": deterministic or None,
+        },
     }
     resolved = resolve(source=_absolute(dataset), space=space, config_file=config, sets=sets or (), flags=flags)
     if resume:

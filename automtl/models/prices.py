@@ -1,6 +1,6 @@
-"""What each candidate of a supernet adds to a derived model: parameters and floating-point operations per row."""
+"""What each candidate of a supernet adds to a derived model: floating-point operations per row, parameters, measured time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,22 @@ from automtl.models.supernet import Supernet
 from automtl.nn.nested import NestedMLP
 from automtl.spaces.architecture import Architecture
 
-COSTS = ("flops", "parameters")
+COSTS = ("flops", "parameters", "latency_us")  # the last only where it was measured
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """Microseconds of forward passes, as one machine took them.
+
+    Args:
+        rows: of the batch.
+        candidates: per choice block, of each candidate.
+        rest: of a derived model beside its blocks.
+    """
+
+    rows: int
+    candidates: Mapping[str, Sequence[int]]
+    rest: int
 
 
 @dataclass(frozen=True)
@@ -21,7 +36,7 @@ class Prices:
     """Costs by candidate.
 
     Args:
-        candidates: per choice block (n, 2): FLOPs per row and parameters of each candidate.
+        candidates: per choice block (n, k): of each candidate the first k of `COSTS`.
         operations: per choice block its candidates' names, in the same order.
     """
 
@@ -29,14 +44,14 @@ class Prices:
     operations: Mapping[str, tuple[str, ...]]
 
     def total(self, best: Mapping[str, str]) -> np.ndarray:
-        """Costs of one candidate in each of some blocks. Shape: (2,)."""
+        """Costs of one candidate in each of some blocks. Shape: (k,)."""
         rows = [self.candidates[block][self.operations[block].index(operation)] for block, operation in best.items()]
-        total: np.ndarray = np.sum(rows, axis=0) if rows else np.zeros(2, dtype=np.int64)
+        total: np.ndarray = np.sum(rows, axis=0) if rows else np.zeros(len(COSTS), dtype=np.int64)
         return total
 
 
-def prices(net: Supernet, schema: Schema) -> Prices:
-    """Count every candidate of a supernet in one forward pass over all of them."""
+def prices(net: Supernet, schema: Schema, latencies: Latencies | None = None) -> Prices:
+    """Count every candidate of a supernet in one forward pass over all of them; times are taken as given."""
     for block in net.choice_blocks():
         assert block.path is None, "a supernet on a path computes only that"
     flops = flops_by_module(net, schema)
@@ -47,6 +62,8 @@ def prices(net: Supernet, schema: Schema) -> Prices:
         operations[name] = tuple(str(o) for o in known)
         counts = [(flops.get(names[id(c)], 0), _parameters(c)) for c in block.candidates]
         found[name] = np.array(counts, dtype=np.int64)
+        if latencies is not None:
+            found[name] = np.column_stack([found[name], np.array(latencies.candidates[name], dtype=np.int64)])
     return Prices(found, operations)
 
 
@@ -55,7 +72,7 @@ def _parameters(candidate: nn.Module) -> int:
 
 
 def fixed_costs(architecture: Architecture, schema: Schema, table: Prices, best: Mapping[str, str]) -> np.ndarray:
-    """What a derived model costs beside its choice blocks, embedding tables left out. Shape: (2,).
+    """What a derived model's count is beside its choice blocks, embedding tables left out. Shape: (2,).
 
     Args:
         architecture: any derived from the space with as many experts per task.
@@ -65,5 +82,5 @@ def fixed_costs(architecture: Architecture, schema: Schema, table: Prices, best:
     """
     counted = cost(build_model(architecture, schema), schema)
     whole = np.array([counted.flops_per_row, counted.other_parameters], dtype=np.int64)
-    rest: np.ndarray = whole - table.total(best)
+    rest: np.ndarray = whole - table.total(best)[:2]
     return rest

@@ -1,4 +1,4 @@
-"""What Python users call: ``automtl.search``, ``automtl.retrain`` and ``automtl.predict``, by the same code as the commands."""
+"""What Python users call, by the same code as the commands: ``automtl.search``, ``retrain``, ``predict`` and ``export``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +10,8 @@ from automtl.config import resolve
 from automtl.data.dataset import DatasetConfig, default_data_dir, load_dataset
 from automtl.data.frames import keep_frame
 from automtl.errors import ConfigError
+from automtl.phases.export import ExportResult
+from automtl.phases.export import export as _export
 from automtl.phases.predict import predict_frame
 from automtl.phases.retrain import RetrainResult
 from automtl.phases.retrain import retrain as _retrain
@@ -85,6 +87,25 @@ def predict(
         AutoMTLError: see ``automtl.errors``.
     """
     return predict_frame(Path(run), rows, keep=keep, device=device, reporter=reporter)
+
+
+def export(
+    run: str | Path, form: str = "onnx", *, out: str | Path | None = None, reporter: Reporter | None = None
+) -> ExportResult:
+    """Hand a trained model over as a folder: the model, vocabularies and transforms, a README that scores a row, a model card.
+
+    >>> automtl.export("runs/first", "onnx", out="served")  # doctest: +SKIP
+
+    Args:
+        run: a retrain folder, or a run with one.
+        form: "onnx", "pt2" (torch.export) or "python" (one plain PyTorch file).
+        out: the folder to write; it must not exist. Default: in the run, below export/.
+        reporter: told what is done.
+
+    Raises:
+        AutoMTLError: see ``automtl.errors``.
+    """
+    return _export(Path(run), form, out=None if out is None else Path(out), reporter=reporter)
 
 
 def retrain(

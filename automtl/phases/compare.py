@@ -14,8 +14,10 @@ from automtl import files
 from automtl.data.store import checksum
 from automtl.errors import ArtifactError
 from automtl.phases.paired import Paired, compare_paired, corrected
+from automtl.report.agreement import Place, agreement
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir, find_phase
+from automtl.spaces.architecture import Architecture
 from automtl.strict import load_yaml
 
 LOSS = "MTL-Loss"
@@ -35,6 +37,7 @@ class Entry:
         cost: "search", "tune" and "retrain", each with samples and seconds.
         marks: what a reader must know, such as "best of 3 searches".
         search_seeds: of the searches behind it.
+        found: what they derived.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Entry:
     cost: dict[str, dict[str, float]]
     marks: tuple[str, ...] = ()
     search_seeds: tuple[int, ...] = ()
+    found: tuple[Architecture, ...] = field(default=(), repr=False)
 
     def mean(self, split: str, metric: str) -> float | None:
         """Mean over seeds."""
@@ -79,6 +83,11 @@ class Comparison:
     tests: dict[str, list[Paired]]
     negative_transfer: dict[str, dict[str, str]]
     notes: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def agreement(self) -> dict[str, list[Place]]:
+        """Per method with several searches, which operation each place chose and how often."""
+        return {entry.name: places for entry in self.entries if (places := agreement(entry.found))}
 
     def verdict(self, entry: Entry) -> str:
         """The MTL-Loss in words, against both references."""
@@ -140,6 +149,7 @@ def _entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> E
         figures=figures,
         cost={part: _spent(paths) for part, paths in costs.items()},
         search_seeds=(int(Manifest.read(search.manifest).values["seed"]),) if searched else (),
+        found=(Architecture.load(search.architecture),) if searched and search.architecture.exists() else (),
     )
 
 
@@ -191,7 +201,8 @@ def _average(name: str, group: Sequence[Entry]) -> Entry:
     cost = {part: {w: sum(e.cost[part][w] for e in group) for w in ("samples", "seconds")} for part in group[0].cost}
     seeds = tuple(s for e in group for s in e.search_seeds)
     mark = f"mean over {len(group)} searches"
-    return Entry(f"{name} ({mark})", group[0].label, False, "", figures, cost, (mark,), seeds)
+    found = tuple(made for e in group for made in e.found)
+    return Entry(f"{name} ({mark})", group[0].label, False, "", figures, cost, (mark,), seeds, found)
 
 
 def _tested(split: str, metrics: tuple[str, ...], entries: Sequence[Entry]) -> Comparison:

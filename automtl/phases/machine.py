@@ -1,6 +1,7 @@
 """The machine as a phase finds and sets it: device, threads, precision, the C allocator."""
 
 import ctypes
+import os
 import platform
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -76,16 +77,31 @@ def set_allocator(setting: str) -> str:
     return "keep" if done else "default"
 
 
+def refuse_varying_operations() -> None:
+    """Refuse operations whose bits vary from run to run, for the rest of the process.
+
+    On a CPU training repeats itself to the bit anyway, with the same versions and the same number of threads; on CUDA sums over rows
+    (gradients of tables, say) come in any order unless this is set.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # slow, and nothing unwritten is read
+    torch.backends.cudnn.benchmark = False
+
+
 def set_up(runtime: RuntimeSection) -> dict[str, Any]:
     """Set threads and allocator once; what is in force, for the manifest."""
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
     device = resolve_device(runtime.device)
+    if runtime.deterministic:
+        refuse_varying_operations()
     return {
         "device": str(device),
         "precision": resolve_precision(runtime.precision, device),
         "allocator": set_allocator(runtime.allocator),
         "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
     }
 
 

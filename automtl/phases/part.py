@@ -21,6 +21,7 @@ from automtl.training.balancers import make_balancer
 from automtl.training.balancing import BalancingSettings
 from automtl.training.early_stopping import EarlyStopping
 from automtl.training.evaluation import Evaluation, evaluate, predict
+from automtl.training.guard import Guard
 from automtl.training.loop import RunningLosses, StepEvent, run_epoch
 from automtl.training.losses import Losses, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
@@ -28,13 +29,13 @@ from automtl.training.optim import clip_grad_norm, parameter_groups
 _PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a part is, in its state
 
 
-def parts_of(net: nn.Module, session: Session, folder: PhaseDir) -> list["Part"]:
+def parts_of(net: nn.Module, session: Session, folder: PhaseDir, guard: Guard) -> list["Part"]:
     """One part for the whole model, or one per task for ``single_task``."""
     tasks = range(len(session.schema.tasks))
     if isinstance(net, IndependentNets):
-        return [Part(session, folder, own, [t]) for t, own in zip(tasks, net.nets, strict=True)]  # type: ignore[arg-type]
+        return [Part(session, folder, guard, own, [t]) for t, own in zip(tasks, net.nets, strict=True)]  # type: ignore[arg-type]
     assert isinstance(net, MultiTaskNet)
-    return [Part(session, folder, net, list(tasks))]
+    return [Part(session, folder, guard, net, list(tasks))]
 
 
 class Part:
@@ -43,6 +44,7 @@ class Part:
     Args:
         session: data, device, settings.
         folder: of the retrain.
+        guard: looks for losses that are not finite.
         net: the whole model, or one task's own.
         columns: its tasks' numbers.
 
@@ -51,8 +53,8 @@ class Part:
         balancing: what balancing cost.
     """
 
-    def __init__(self, session: Session, folder: PhaseDir, net: MultiTaskNet, columns: list[int]) -> None:
-        self.session, self.folder, self.net, self.columns = session, folder, net, columns
+    def __init__(self, session: Session, folder: PhaseDir, guard: Guard, net: MultiTaskNet, columns: list[int]) -> None:
+        self.session, self.folder, self.guard, self.net, self.columns = session, folder, guard, net, columns
         self.tasks = [session.schema.tasks[c] for c in columns]
         self.settings = session.config.retrain
         self.phases = net.sharing.phases()
@@ -141,14 +143,18 @@ class Part:
     def _step(self, length: int, step: int, batch: Batch) -> Losses:
         self.net.sharing.advance((self.epoch - self.first + step / len(self.batches)) / length)
         mine = self._mine(batch)
+        self.guard.before(self.net)
         with self.session.autocast():
             outputs = self.net(mine.inputs)
         losses = multi_task_loss(self.tasks, outputs, mine.labels, mine.weights)
+        if self.guard.loss(losses, mine, self.tasks):
+            return losses.left_out()
         self.balancer.backward(losses, self.net.sharing.auxiliary_loss(outputs, mine.labels))
-        clip_grad_norm(list(self.net.parameters()), self.settings.clip_norm)
-        self.optimizer.step()
+        good = not self.guard.norm(clip_grad_norm(list(self.net.parameters()), self.settings.clip_norm), mine)
+        if good:
+            self.optimizer.step()
         self.optimizer.zero_grad()
-        return losses
+        return losses if good else losses.left_out()
 
     def _mine(self, batch: Batch) -> Batch:
         if len(self.columns) == batch.labels.shape[1]:
@@ -175,6 +181,8 @@ class Part:
         if self.start is not None:
             line["start"], self.start = self.start, None
         line |= {"loss": losses, "validation": _plain(validation), "sharing": self.net.sharing.record(), "best": improved}
+        if self.guard.skipped:
+            line["skipped_batches"] = self.guard.skipped
         if balancing := self.balancer.record():
             line["balancing"] = balancing
             charge_balancing(self.balancing, line)

@@ -8,19 +8,15 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from automtl.config import RunConfig
-from automtl.errors import ArtifactError, ConfigError
-from automtl.phases.evaluate import session_of
-from automtl.phases.search_material import make_material
+from automtl.errors import ConfigError
+from automtl.phases.reopen import reopened
 from automtl.phases.session import Reporter, Silent
-from automtl.runs import checkpoint
-from automtl.runs.run_dir import PhaseDir, one_phase
 from automtl.strategies.genome import Genome
 from automtl.strategies.protocol import Material, make_genes
 from automtl.strategies.score import score
 from automtl.strategies.standalone import StandAlone
-from automtl.strict import build, load_yaml
 
+RANKED = ("darts", "snas", "gdas", "evolution")  # strategies that leave a supernet
 _RESAMPLES = 2000
 
 
@@ -66,14 +62,8 @@ def rank(
     """
     if samples < 2:
         raise ConfigError("--samples", "must be at least 2", samples)
-    folder, reporter = one_phase(path, "search"), reporter or Silent()
-    m = _material(folder, device, reporter)
-    net = m.make_supernet()
-    last = folder.checkpoint("last")
-    held = checkpoint.load(last)["net"] if last.exists() else None
-    if held is None:
-        raise ArtifactError(last, "must hold a trained supernet", "none", "rank a run of darts, snas, gdas or evolution, not cleaned")
-    net.load_state_dict(held)
+    reporter = reporter or Silent()
+    m, net = reopened(path, device=device, reporter=reporter, needs=RANKED)
     genes, shared, alone, read = make_genes(m), [], [], 0
     genomes = [genes.draw(np.random.default_rng([seed, i])) for i in range(samples)]
     for number, genome in enumerate(genomes):
@@ -86,14 +76,6 @@ def rank(
     tau, interval = kendall(shared, alone)
     told = tuple(genes.architecture(g).model_dump(mode="json", include={"interaction", "experts", "chosen"}) for g in genomes)
     return Ranking(tuple(shared), tuple(alone), tau, interval, regret(shared, alone), read, told)
-
-
-def _material(folder: PhaseDir, device: str, reporter: Reporter) -> Material:
-    """What the search worked with."""
-    session = session_of(folder, device, reporter)
-    space = build(RunConfig, load_yaml(folder.config), folder.config).space
-    assert space is not None, "a search has a space"
-    return make_material(session, space, session.noise())
 
 
 def _alone(m: Material, architecture: Callable[[Genome], Any], genome: Genome, *, epochs: int, seed: int) -> tuple[float, int]:

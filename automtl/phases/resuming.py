@@ -14,7 +14,10 @@ from automtl.runs.slots import Slots
 from automtl.strict import build, load_yaml
 
 # Runtime settings that change no result, or are for the one process only.
-_OF_TODAY = ("device", "threads", "allocator", "loggers", "time_limit_s", "checkpoint_every_s", "checkpoint_every_steps")
+_OF_TODAY = (
+    *("device", "threads", "allocator", "loggers", "time_limit_s"),
+    *("checkpoint_every_s", "checkpoint_every_steps", "on_nan", "nan_limit", "deterministic"),
+)
 
 
 def own_settings(path: Path, config: RunConfig, *, sections: Sequence[str]) -> RunConfig:

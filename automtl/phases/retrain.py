@@ -17,6 +17,7 @@ from automtl.models.derived import build_model
 from automtl.models.storage import load_packed, packed_state
 from automtl.phases.keeper import Keeper
 from automtl.phases.machine import compile_net
+from automtl.phases.mishaps import clear_note, make_guard, mishaps
 from automtl.phases.part import parts_of
 from automtl.phases.records import close_failed, holding, open_phase
 from automtl.phases.resuming import own_settings, reopen
@@ -98,7 +99,8 @@ class RetrainPhase:
         session.start(self.net)
         if session.config.runtime.compile:
             compile_net(self.net)
-        self.parts = parts_of(self.net, session, folder)
+        self.guard = make_guard(session.config.runtime)
+        self.parts = parts_of(self.net, session, folder, self.guard)
         self.samples, self._before, self._started = 0, 0.0, time.monotonic()
 
     def run(self) -> RetrainResult:
@@ -109,7 +111,9 @@ class RetrainPhase:
                 Slots(self.folder).clear()
                 return self._finished()
             try:
-                return self._run(manifest)
+                size = ("retrain.batch_size", self.session.config.retrain.batch_size)
+                with mishaps(self.folder, size, self._place):
+                    return self._run(manifest)
             except BaseException as error:
                 close_failed(manifest, error)
                 raise
@@ -126,9 +130,15 @@ class RetrainPhase:
         users = groups(store, "validation", predictions.rows)
         validation = evaluate(predictions, store.schema.tasks, reliability=True, groups=users)
         self._write_results(validation, best)
+        clear_note(self.folder)
         manifest.finish("done", best_epochs=best)
         Slots(self.folder).clear()
         return RetrainResult(self.folder, self.bound, validation, best)
+
+    def _place(self) -> tuple[int, int]:
+        """Epoch and step of the part in training."""
+        part = next((part for part in self.parts if part.begun), self.parts[-1])
+        return part.epoch, part.step
 
     def _predict(self, split: str) -> Predictions:
         return predict(self.net, self.session.in_order(split), device=self.session.device)
@@ -154,7 +164,9 @@ class RetrainPhase:
 
     def state(self) -> dict[str, Any]:
         """All that going on from here needs."""
+        self.guard.look()
         return {
+            "guard": self.guard.state(),
             "net": self.net.state_dict(),
             "parts": [part.state() for part in self.parts],
             "noise": self.generator.get_state(),
@@ -168,6 +180,7 @@ class RetrainPhase:
         for part, held in zip(self.parts, state["parts"], strict=True):
             part.load(held)
         self.generator.set_state(state["noise"])
+        self.guard.load(state["guard"])
         self._before, self.samples = state["spent"]["seconds"], state["spent"]["samples"]
 
     def _spent(self) -> dict[str, Any]:

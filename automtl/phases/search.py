@@ -8,9 +8,13 @@ from typing import Any
 from automtl import files
 from automtl.config import RunConfig
 from automtl.models.cost import cost
+from automtl.models.derived import build_model
+from automtl.models.latency import latency_us
+from automtl.models.prices import Latencies
 from automtl.models.supernet import build_supernet
 from automtl.phases.collapse import Watch
 from automtl.phases.keeper import Keeper
+from automtl.phases.mishaps import clear_note, make_guard, mishaps
 from automtl.phases.records import append_epoch, charge_balancing, close_failed, holding, open_phase, training_losses
 from automtl.phases.resuming import own_settings, reopen
 from automtl.phases.search_material import make_material, settings_of
@@ -69,15 +73,15 @@ def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | N
     assert config.space is not None, "a search has a space"
     if resume:
         assert out is not None, "a run to resume has a folder"
-        run = RunDir(_begun(out))
-    else:
-        # everything that can be refused is refused before the folder appears
-        names = [task.name for task in session.schema.tasks]
-        check_balancing(settings_of(session).balancing, names, where="search.balancing")
-        build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing, generator=session.noise())
-        run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
-        files.make_folder(run.search.path)
-    return SearchPhase(session, run.search, config.space).run()
+        return SearchPhase(session, RunDir(_begun(out)).search, config.space).run()
+    # everything that can be refused is refused before the folder appears
+    names = [task.name for task in session.schema.tasks]
+    check_balancing(settings_of(session).balancing, names, where="search.balancing")
+    build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing, generator=session.noise())
+    run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
+    phase = SearchPhase(session, run.search, config.space)
+    files.make_folder(run.search.path)
+    return phase.run()
 
 
 def _begun(out: Path) -> Path:
@@ -114,7 +118,11 @@ class SearchPhase:
     def __init__(self, session: Session, folder: PhaseDir, space: SearchSpace) -> None:
         self.session, self.folder, self.space = session, folder, space
         self.generator = session.noise()
-        self.strategy: Strategy = STRATEGIES[session.config.search.strategy](make_material(session, space, self.generator))
+        self.guard = make_guard(session.config.runtime)
+        held = Latencies(**files.read_json(folder.latencies)) if folder.latencies.exists() else None
+        material = make_material(session, space, self.generator, guard=self.guard, latencies=held)
+        self.latencies = material.settings.latencies
+        self.strategy: Strategy = STRATEGIES[session.config.search.strategy](material)
         self.watch = Watch.of(session.config.search)
         self.epoch, self.step, self.running = 0, 0, RunningLosses()
         self.history: list[dict[str, Any]] = []
@@ -129,7 +137,9 @@ class SearchPhase:
                 done = manifest.values["finished_epochs"]
                 return SearchResult(self.folder.path.parent, Architecture.load(self.folder.architecture), "done", done)
             try:
-                return self._run(manifest)
+                size = ("search.batch_size", self.session.config.search.batch_size)
+                with mishaps(self.folder, size, lambda: (self.epoch, self.step)):
+                    return self._run(manifest)
             except BaseException as error:
                 close_failed(manifest, error)
                 raise
@@ -145,12 +155,15 @@ class SearchPhase:
             if self.watch.fired(self.history):
                 manifest.update(collapse=self._collapsed())
         architecture = self._derive(state, done)
+        clear_note(self.folder)
         manifest.finish(state, finished_epochs=done)
         return SearchResult(self.folder.path.parent, architecture, state, done)
 
     def _open(self) -> Manifest:
         """A new manifest, or the begun search's, its state restored."""
         if not self.folder.manifest.exists():
+            if self.latencies is not None:  # a resume must choose by the same times
+                files.write_json(self.folder.latencies, asdict(self.latencies))
             return open_phase(self.folder, self.session, phase="search", planned_epochs=self.strategy.epochs, finished_epochs=0)
         manifest, state = reopen(self.folder, self.session)
         if state is not None:
@@ -192,6 +205,8 @@ class SearchPhase:
         losses, validation = training_losses(self.running, self.session.schema.tasks, epoch), self._validation()
         record = self.strategy.record()
         charge_balancing(self._balancing, record)
+        if self.guard.skipped:
+            record["skipped_batches"] = self.guard.skipped
         choices = record.pop("choices")
         judged = validation and validation["loss"]
         kept = {name: record.get(name) for name in ("expert_usage", "skip_chosen", "eigenvalue")}
@@ -224,7 +239,9 @@ class SearchPhase:
 
     def state(self) -> dict[str, Any]:
         """All that going on from here needs."""
+        self.guard.look()
         return {
+            "guard": self.guard.state(),
             "net": None if self.strategy.supernet is None else self.strategy.supernet.state_dict(),
             "strategy": self.strategy.state_dict(),
             "noise": self.generator.get_state(),
@@ -243,6 +260,7 @@ class SearchPhase:
         self.strategy.load_state_dict(state["strategy"])
         self.generator.set_state(state["noise"])
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+        self.guard.load(state["guard"])
         self.running.load(state["running"], self.session.device)
         self._charge(state["spent"])
 
@@ -255,10 +273,21 @@ class SearchPhase:
         schema, config = self.session.schema, self.session.config
         provenance = {"dataset": schema.name, "data_hash": schema.data_hash, "seed": config.seed, "finished_epochs": epochs, "state": state}
         found = self.strategy.derive()
-        architecture = found.evolve(provenance={**provenance, **found.provenance})
+        architecture = found.evolve(provenance={**provenance, **found.provenance, **self._timed(found)})
         architecture.save(self.folder.architecture)
         self._write_cost()
         return architecture
+
+    def _timed(self, found: Architecture) -> dict[str, Any]:
+        """Where time is limited, what the whole model really takes beside the limit; parts were added up, so it may be more."""
+        s = self.session.config.search
+        if s.max_latency_ms is None:
+            return {}
+        took = latency_us(build_model(found, self.session.schema).to(self.session.device), self.session.schema, rows=s.latency_rows) / 1000
+        if took > s.max_latency_ms:
+            told = f"the derived model took {took:.3f} ms for {s.latency_rows} rows, the limit is {s.max_latency_ms:.3f} ms"
+            self.session.reporter.say(f"{told}: its parts add up to less than the whole, or the machine was busy")
+        return {"latency": {"limit_ms": s.max_latency_ms, "measured_ms": took, "rows": s.latency_rows}}
 
     def _write_cost(self) -> None:
         net = self.strategy.supernet

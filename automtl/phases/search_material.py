@@ -1,6 +1,6 @@
 """What a search strategy is given, made from a run's settings and data."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,23 +9,30 @@ import torch
 from automtl import files
 from automtl.data.batches import Batches
 from automtl.errors import ArtifactError
+from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet, build_supernet
 from automtl.phases.machine import compile_net
 from automtl.phases.session import Session
 from automtl.runs.run_dir import one_phase
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import DartsSettings
+from automtl.strategies.pricing import measure
 from automtl.strategies.protocol import Material, Options
 from automtl.training.balancing import BalancingSettings
+from automtl.training.guard import Guard
 
 
-def make_material(session: Session, space: SearchSpace, generator: torch.Generator) -> Material:
+def make_material(
+    session: Session, space: SearchSpace, generator: torch.Generator, *, guard: Guard | None = None, latencies: Latencies | None = None
+) -> Material:
     """The material of a search.
 
     Args:
         session: data, device, seeds, settings.
         space: what is searched.
         generator: source of dropout, gate noise and samples.
+        guard: looks for losses that are not finite; default one that stops.
+        latencies: measured before; where the search limits time and there are none, they are measured.
     """
     config, seeds = session.config, session.seeds
     s = config.search
@@ -40,10 +47,12 @@ def make_material(session: Session, space: SearchSpace, generator: torch.Generat
             compile_net(net)
         return net
 
+    if latencies is None and s.max_latency_ms is not None:
+        latencies = measure(make_supernet(), session.schema, sharing=s.sharing, settings=config.sharing, rows=s.latency_rows)
     return Material(
         space=space,
         schema=session.schema,
-        settings=settings_of(session),
+        settings=replace(settings_of(session), latencies=latencies),
         options=_options(session),
         make_supernet=make_supernet,
         fit=session.batches("fit", batch_size=s.batch_size, seed=seeds.fit),
@@ -54,13 +63,14 @@ def make_material(session: Session, space: SearchSpace, generator: torch.Generat
         seed=seeds.weights,
         autocast=session.autocast,
         start=session.start,
+        guard=guard or Guard(),
     )
 
 
 def settings_of(session: Session) -> DartsSettings:
     """The settings of training a supernet."""
     s = session.config.search
-    same = {f.name: getattr(s, f.name) for f in fields(DartsSettings) if f.name not in ("sharing_settings", "balancing")}
+    same = {f.name: getattr(s, f.name) for f in fields(DartsSettings) if f.name not in ("sharing_settings", "balancing", "latencies")}
     balancing = BalancingSettings(**s.balancing.given())
     return DartsSettings(**same, sharing_settings=session.config.sharing, balancing=balancing)
 

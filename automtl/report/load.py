@@ -37,6 +37,7 @@ class PhaseView:
         results: validation and test figures of a finished retrain; empty before.
         cost: seconds, samples, parameters; empty before the end.
         alphas, betas: of a search, one row per epoch and weight; empty frames elsewhere.
+        front: what `automtl pareto` left in a search's folder; empty elsewhere.
         config: the resolved settings as YAML text.
         remarks: what could not be read.
         parts: what each part of the architecture costs, where someone counted it.
@@ -52,6 +53,7 @@ class PhaseView:
     cost: dict[str, Any] = field(default_factory=dict)
     alphas: pd.DataFrame = field(default_factory=pd.DataFrame)
     betas: pd.DataFrame = field(default_factory=pd.DataFrame)
+    front: dict[str, Any] = field(default_factory=dict)
     config: str = ""
     remarks: Sequence[str] = ()
     parts: Mapping[str, Part] = field(default_factory=dict)
@@ -149,6 +151,7 @@ def load_phase(phase: PhaseDir, run: str) -> PhaseView:
         cost=reader.read(phase.cost, _mapping, {}),
         alphas=reader.read(phase.alphas, _frame, pd.DataFrame()),
         betas=reader.read(phase.betas, _frame, pd.DataFrame()),
+        front=reader.read(phase.front, _mapping, {}),
         config=reader.read(phase.config, lambda path: path.read_text(encoding="utf-8"), ""),
         remarks=reader.remarks,
     )

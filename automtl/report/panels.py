@@ -14,6 +14,7 @@ from automtl.report import (
     panel_record,
     panel_search,
     panel_training,
+    panel_trust,
 )
 from automtl.report.load import RunView
 
@@ -47,6 +48,8 @@ PANELS: tuple[Panel, ...] = (
     Panel("calibration", "Calibration", panel_training.calibration_panel),
     Panel("alphas", "Alphas over epochs", panel_search.alphas_panel),
     Panel("entropy", "How decided the search is", panel_search.entropy_panel),
+    Panel("agreement", "Agreement of the searches", panel_trust.agreement_panel),
+    Panel("front", "Score against cost", panel_trust.front_panel),
     Panel("cost", "Cost", panel_record.cost_panel),
     Panel("config", "Settings", panel_record.config_panel),
     Panel("reproduce", "To reproduce", panel_record.reproduce_panel),

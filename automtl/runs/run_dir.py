@@ -52,6 +52,14 @@ class PhaseDir:
     def betas(self) -> Path:
         return self.path / "betas.parquet"
 
+    @property
+    def latencies(self) -> Path:
+        return self.path / "latencies.json"
+
+    @property
+    def front(self) -> Path:
+        return self.path / "pareto" / "front.json"
+
     def checkpoint(self, name: str) -> Path:
         """The checkpoint called "last" or "best"."""
         return self.path / "checkpoint" / f"{name}.safetensors"

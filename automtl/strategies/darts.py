@@ -11,6 +11,7 @@ from torch import Tensor
 from automtl.data.batches import Batch
 from automtl.data.schema import Schema
 from automtl.errors import ConfigError
+from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet, frozen
 from automtl.nn.layers import frozen_statistics
 from automtl.spaces.architecture import Architecture
@@ -19,6 +20,7 @@ from automtl.strategies.monitor import alpha_figures
 from automtl.strategies.pricing import ExpectedCost, Limits, Pricing
 from automtl.training.balancers import make_balancer
 from automtl.training.balancing import BalancingSettings
+from automtl.training.guard import Guard
 from automtl.training.lazy_adam import LazyAdam
 from automtl.training.losses import Losses, jsd_loss, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
@@ -46,6 +48,8 @@ class DartsSettings:
     cost_of: Literal["flops", "parameters"] = "flops"
     max_flops: int | None = None
     max_params: int | None = None
+    max_latency_ms: float | None = None
+    latencies: Latencies | None = None
     embedding_optimizer: Literal["sgd", "lazy_adam"] = "sgd"
     embedding_lr: float = 1e-3
     sharing: str = "selected"
@@ -66,6 +70,7 @@ class Darts:
         schema: the data set's tasks.
         settings: hyper-parameters.
         autocast: makes the context of each forward pass; losses and optimisers are outside.
+        guard: looks for losses that are not finite; default one that stops.
     """
 
     moves_alpha = True  # a step reads alpha rows
@@ -78,8 +83,10 @@ class Darts:
         settings: DartsSettings,
         *,
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        guard: Guard | None = None,
     ) -> None:
         self.net, self.schema, self.settings, self._autocast = net, schema, settings, autocast
+        self._guard = guard or Guard()
         self.epoch = 0
         self._weights, self._tables = net.weights(), net.tables()
         self._alphas, self._betas = net.alpha_parameters(), net.beta_parameters()
@@ -134,6 +141,8 @@ class Darts:
             with self._autocast():
                 outputs = self.net(batch.inputs)
             losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
+            if self._guard.loss(losses, batch, self.schema.tasks):
+                return
             self.alpha_loss(losses).backward()  # type: ignore[no-untyped-call]
         self._alpha_adam.step()
         self._alpha_adam.zero_grad()
@@ -145,21 +154,35 @@ class Darts:
     def _weight_step(self, batch: Batch) -> Losses:
         still = [*self._alphas, *(self._betas if self.warming_up else [])]
         self._catch_up(batch)
+        self._guard.before(self.net)
         with frozen(still):
             with self._autocast():
                 outputs = self.net(batch.inputs)
             losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
+            if self._guard.loss(losses, batch, self.schema.tasks):
+                return losses.left_out()
             self.balancer.backward(losses, self.auxiliary_loss(outputs, batch))
-        clip_grad_norm([*self._weights, *self._tables], self.settings.clip_norm)
+        good = not self._guard.norm(clip_grad_norm([*self._weights, *self._tables], self.settings.clip_norm), batch)
+        if good:
+            self._update()
+        self._forget()
+        return losses if good else losses.left_out()
+
+    def _update(self) -> None:
+        """One step of every optimiser but alpha's."""
         self._sgd.step()
-        self._sgd.zero_grad()
         for optimizer in self._table_steps:
             optimizer.step(self._table_lr)
-            optimizer.zero_grad()
         if self._beta_adam is not None and not self.warming_up:
             self._beta_adam.step()
+
+    def _forget(self) -> None:
+        """Forget all gradients but alpha's."""
+        self._sgd.zero_grad()
+        for optimizer in self._table_steps:
+            optimizer.zero_grad()
+        if self._beta_adam is not None:
             self._beta_adam.zero_grad()
-        return losses
 
     def auxiliary_loss(self, outputs: list[Tensor], batch: Batch) -> Tensor | None:
         """What weights and beta lower beside the tasks' losses: w_JSD L_JSD after warm-up, and the sharing module's own."""
@@ -233,10 +256,11 @@ class Darts:
 
 def make_pricing(net: Supernet, schema: Schema, settings: DartsSettings) -> Pricing | None:
     """What candidates cost, where the settings ask for it."""
-    limits = Limits(settings.max_flops, settings.max_params)
-    if not limits.active and not settings.cost_weight:
+    s = settings
+    limits = Limits(s.max_flops, s.max_params, None if s.max_latency_ms is None else round(1000 * s.max_latency_ms))
+    if not limits.active and not s.cost_weight:
         return None
-    return Pricing(net, schema, sharing=settings.sharing, settings=settings.sharing_settings, limits=limits)
+    return Pricing(net, schema, sharing=s.sharing, settings=s.sharing_settings, limits=limits, latencies=s.latencies)
 
 
 def _adam(parameters: list[torch.nn.Parameter], lr: float, decay: float) -> torch.optim.Adam:

@@ -76,7 +76,7 @@ class Genes:
             if self._within is None or self._within(self.architecture(genome)):
                 return genome
         rule = f"must leave room for one of {MOST_DRAWS} random architectures"
-        raise ConfigError("search.max_flops and search.max_params", rule, "none within them", "raise them, or search with darts")
+        raise ConfigError("the hard limits of the search", rule, "none within them", "raise them, or search with darts")
 
     def _any(self, rng: np.random.Generator) -> Genome:
         drawn: dict[object, int] = {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import torch
@@ -15,6 +15,7 @@ from automtl.spaces.architecture import Architecture, Sharing
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import DartsSettings, make_pricing
 from automtl.strategies.genome import Genes
+from automtl.training.guard import Guard
 from automtl.training.loop import StepEvent
 from automtl.training.losses import Losses
 
@@ -74,6 +75,7 @@ class Material:
         seed: of draws and fresh weights.
         autocast: makes the context of training's forward passes.
         start: gives a network of fresh weights what it starts from, such as vectors learnt elsewhere.
+        guard: looks for losses that are not finite.
     """
 
     space: SearchSpace
@@ -89,13 +91,14 @@ class Material:
     seed: int
     autocast: Callable[[], AbstractContextManager[Any]]
     start: Callable[[nn.Module], None]
+    guard: Guard = field(default_factory=Guard)
 
 
 def make_genes(material: Material, net: Supernet | None = None) -> Genes:
     """The genes of a search's space, held within its hard limits; `net` prices the candidates where one is there."""
     m, s = material, material.settings
     sharing = Sharing(kind=s.sharing, settings=dict(s.sharing_settings))
-    limited = s.max_flops is not None or s.max_params is not None
+    limited = s.max_flops is not None or s.max_params is not None or s.max_latency_ms is not None
     pricing = make_pricing(net or m.make_supernet(), m.schema, s) if limited else None
     return Genes(m.space, m.schema, sharing, within=pricing.within if pricing else None)
 

@@ -34,7 +34,7 @@ class StandAlone:
         m.start(net)
         net.to(m.device)
         assert isinstance(net, MultiTaskNet), "kinds that can stand in a supernet share one network"
-        self.net, self.tasks, self._device, self._autocast = net, m.schema.tasks, m.device, m.autocast
+        self.net, self.tasks, self._device, self._autocast, self._guard = net, m.schema.tasks, m.device, m.autocast, m.guard
         apart = [*net.sharing.optimizer_groups(), {"params": net.tables(), "weight_decay": 0.0}]
         self.balancer = make_balancer(m.settings.balancing, m.schema.tasks, net)
         self._adam = torch.optim.Adam(parameter_groups(net.parameters(), apart), lr=lr, weight_decay=WEIGHT_DECAY, fused=True)
@@ -59,11 +59,15 @@ class StandAlone:
         self.balancer.load_state_dict(state["balancer"])
 
     def _step(self, batch: Batch) -> Losses:
+        self._guard.before(self.net)
         with self._autocast():
             outputs = self.net(batch.inputs)
         losses = multi_task_loss(self.tasks, outputs, batch.labels, batch.weights)
+        if self._guard.loss(losses, batch, self.tasks):
+            return losses.left_out()
         self.balancer.backward(losses, self.net.sharing.auxiliary_loss(outputs, batch.labels))
-        clip_grad_norm(list(self.net.parameters()), CLIP_NORM)
-        self._adam.step()
+        good = not self._guard.norm(clip_grad_norm(list(self.net.parameters()), CLIP_NORM), batch)
+        if good:
+            self._adam.step()
         self._adam.zero_grad()
-        return losses
+        return losses if good else losses.left_out()

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from automtl.data.batches import Batch
 from automtl.nn.layers import frozen_statistics
@@ -137,10 +138,12 @@ class Unrolled(Darts):
     def step(self, alpha_batch: Batch | None, fit_batch: Batch) -> Losses:
         """Alpha through the virtual step on the fit rows, then weights and beta on the same rows."""
         assert alpha_batch is not None
-        for alpha, gradient in zip(self._alphas, self.alpha_gradients(alpha_batch, fit_batch), strict=True):
-            alpha.grad = gradient
-        self._alpha_adam.step()
-        self._alpha_adam.zero_grad()
+        gradients = self.alpha_gradients(alpha_batch, fit_batch)
+        if not self._guard.norm(get_total_norm(gradients), alpha_batch):
+            for alpha, gradient in zip(self._alphas, gradients, strict=True):
+                alpha.grad = gradient
+            self._alpha_adam.step()
+            self._alpha_adam.zero_grad()
         return self._weight_step(fit_batch)
 
     def alpha_gradients(self, alpha_batch: Batch, fit_batch: Batch) -> list[Tensor]:

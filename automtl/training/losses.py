@@ -31,6 +31,11 @@ class Losses(NamedTuple):
     weights: Tensor
     parts: tuple[Tensor, ...]
 
+    def left_out(self) -> "Losses":
+        """Of a batch that counts nothing."""
+        total, sums, weights = (torch.zeros_like(value) for value in (self.total, self.sums, self.weights))
+        return Losses(total, sums, weights, tuple(torch.zeros_like(part) for part in self.parts))
+
 
 def _multiclass(prediction: Tensor, target: Tensor) -> Tensor:
     return functional.cross_entropy(prediction, target.long(), reduction="none")

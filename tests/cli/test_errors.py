@@ -168,6 +168,7 @@ FRESH = {
     "picture-kind": (nothing, ["show", "mmoe", "--what", "betas"], 2, ["architecture or alphas"]),
     "report-ending": (nothing, ["report", "run", "-o", "x.pdf"], 2, ["x.pdf"]),
     "data-cannot-be-brought": (nothing, ["data", "get", "cenus"], 2, ["cenus"]),
+    "limit-below-cheapest": (nothing, [*SEARCH, "--set", "search.max_latency_ms=0.001"], 2, ["search.max_latency_ms: must be at least", "the cheapest model of the space, got 0.001; raise it"]),
     "export-changed": (export_without_a_file, ["predict", "served", "data/rows.csv", "-o", "x.parquet"], 2, ["served/model.onnx: must be there, got no such file"]),
     "option-unknown": (nothing, ["search", "--sedd", "3"], 2, ["--sedd"]),
 }  # fmt: skip
@@ -180,6 +181,8 @@ AFTER_SEARCH = {
     "data-changed": (new_rows, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["must be of the same prepared data, got data that changed since"]),
     "resume-without-out": (nothing, [*SEARCH[:4], "--resume"], 2, ["--resume: needs --out"]),
     "resume-changed": (nothing, [*SEARCH[:4], "--out", "run", "--resume", *SMALL, "--seed", "5"], 2, ["--resume: seed: must be as in run/search/config.yaml"]),
+    "points-too-few": (nothing, ["pareto", "run", "--points", "1"], 2, ["--points: must be at least 2, got 1"]),
+    "cost-unknown": (nothing, ["pareto", "run", "--of", "watts"], 2, ["--of: must be one of flops, parameters, latency, got watts"]),
     "torn-checkpoint": (torn_checkpoint, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["last.safetensors: must be a whole checkpoint"]),
     "lines-lost": (lines_lost, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["metrics.jsonl: must have the 2 lines that the checkpoint knows of, got 0"]),
     "resume-another": (another_retrain, ["retrain", "run", "--resume", "--fast-dev-run"], 2, ["architecture.json: must be the architecture to train, got another"]),
@@ -272,4 +275,5 @@ def test_the_catalogue_page_has_a_row_for_each_error_and_no_other():
     page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
     rows = re.findall(r"^\| `([a-z0-9-]+)` \|", page, flags=re.MULTILINE)
     others = ["balancing-extra", "disk-full", "read-only-folder", "run-in-use", "onnx-absent", "export-differs"]
+    others += ["out-of-memory", "not-finite", "interrupted"]  # tests/cli/test_mishaps.py
     assert sorted(rows) == sorted([*FRESH, *AFTER_SEARCH, *others])

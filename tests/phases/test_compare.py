@@ -105,6 +105,17 @@ def test_several_searches_of_one_method_are_marked_and_averaged(tmp_path):
     assert mean.cost["search"]["samples"] == 15000
 
 
+def test_what_several_searches_found_is_told_together(tmp_path):
+    from tests.report.architectures import searched as made
+
+    paths = [model(tmp_path, f"s{i}", "selected", seeds(0.3 + 0.01 * i), searched=i) for i in range(3)]
+    for i, path in enumerate(paths):
+        made(2, 3, seed=i % 2, blocks=2).save(path / "search" / "architecture.json")
+    [(name, places)] = compare(paths).agreement.items()
+    assert name.endswith("(mean over 3 searches)") and {sum(place.counts.values()) for place in places} == {3, 9}
+    assert compare(paths[:1]).agreement == {}
+
+
 def test_validation_figures_where_a_model_has_not_seen_the_test_rows(tmp_path):
     found = compare([model(tmp_path, "a", "mmoe", seeds(0.3)), model(tmp_path, "b", "ple", seeds(0.31), test=False)])
     assert found.split == "validation" and "not evaluated on test rows yet: b: ple" in found.notes[0]
@@ -123,4 +134,5 @@ def test_the_command_prints_every_figure_and_the_verdict(tmp_path):
     shown = CliRunner().invoke(app, ["compare", *paths], env={"COLUMNS": "300"})
     assert shown.exit_code == 0 and "no difference to a: mmoe shown" in shown.output and "95% interval" in shown.output
     told = json.loads(CliRunner().invoke(app, ["compare", "--json", *paths]).stdout)
+    assert told["agreement"] == {} and "found" not in told["entries"][0]
     assert told["best_hand_made"] == "a: mmoe" and set(told["verdicts"]) == {"a: mmoe", "b: selected"}

@@ -124,7 +124,7 @@ def test_a_gate_that_hesitates_is_rounded_and_the_card_has_its_figures(run: Path
 
 
 def test_plain_python(run: Path, tmp_path: Path) -> None:
-    result = export(run, "python", out=tmp_path / "plain")
+    result = automtl.export(run, "python", out=tmp_path / "plain")
     assert set(result.parity.values()) == {0.0}
     code = f"import sys; sys.modules.update(dict.fromkeys({BANNED[1:]}))\n{block(result.path)}"
     done = subprocess.run([sys.executable, "-B", "-c", code], cwd=result.path, capture_output=True, text=True, timeout=300)

@@ -34,5 +34,5 @@ def test_a_searched_run_is_ranked_and_others_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="--samples: must be at least 2, got 1"):
         rank(tmp_path / "run", samples=1)
     search(config(dataset, "search.strategy=random_sampling"), out=tmp_path / "none")
-    with pytest.raises(ArtifactError, match="must hold a trained supernet"):
+    with pytest.raises(ArtifactError, match="must be a search by one of darts, snas, gdas, evolution, got random_sampling"):
         rank(tmp_path / "none", samples=2, device="cpu")

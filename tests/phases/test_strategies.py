@@ -116,6 +116,24 @@ def test_a_rollback_derives_from_the_best_epoch_before(dataset, tmp_path, monkey
     assert kept["interaction.0"]["skip"] == pytest.approx(of_best["interaction.0", "skip"]) and plain.epochs == 4
 
 
+def test_a_limit_of_time_measures_once_and_says_what_the_whole_takes(dataset, tmp_path):
+    limited = config(dataset, "search.max_latency_ms=1e4", "search.latency_rows=32")
+    found = search(limited, out=tmp_path / "run").architecture
+    told = found.provenance["latency"]
+    assert told["limit_ms"] == 1e4 and told["rows"] == 32 and 0 < told["measured_ms"] < 1e4
+    path = RunDir(tmp_path / "run").search.latencies
+    times = json.loads(path.read_text())
+    cost = found.provenance["within_limits"]["cost"]
+    assert times["rows"] == 32 and times["rest"] < cost["latency_us"] <= 1e7
+    with pytest.raises(Stop):
+        search(limited, out=tmp_path / "cut", reporter=Stopper(1, 1))
+    cut = RunDir(tmp_path / "cut").search.latencies
+    cut.write_text(json.dumps({**times, "rest": 77_000}))
+    again = search(limited, out=tmp_path / "cut", resume=True).architecture
+    assert again.provenance["within_limits"]["cost"]["latency_us"] >= 77_000, "a resume goes on with the times of its start"
+    assert json.loads(cut.read_text())["rest"] == 77_000
+
+
 def test_perturbation_through_the_phase_and_where_it_is_refused(dataset, tmp_path):
     found = search(config(dataset, "search.selection=perturbation"), out=tmp_path / "run").architecture
     cost = json.loads((tmp_path / "run/search/cost.json").read_text())

@@ -80,6 +80,14 @@ def write_search(run: Path, *, names=("click", "buy"), experts=4, epochs=5, stat
     return architecture
 
 
+def write_front(run: Path) -> None:
+    """What `automtl pareto` leaves in a search's folder."""
+    parts = {"exact": True, "interaction": ["<b>"], "experts": [["gate", "skip"]]}
+    costs = [{"flops": c, "parameters": 5 * c} for c in (1200, 3400)]
+    points = [{"file": f"flops-{c['flops']}.json", "cost": c, "score": -9.0 + c["flops"] / 1e3, **parts} for c in costs]
+    write_json(run / "search/pareto/front.json", {"of": "flops", "points": points})
+
+
 def _towards(mixed: dict[str, float], share: float) -> dict[str, float]:
     return {o: share * w + (1 - share) / len(mixed) for o, w in mixed.items()}
 

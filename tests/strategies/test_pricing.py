@@ -1,6 +1,7 @@
 """Costs of candidates against whole models counted by themselves; expected cost and hard limits in a search."""
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ import torch
 from automtl.errors import ConfigError
 from automtl.models.cost import cost
 from automtl.models.derived import build_model
+from automtl.models.latency import candidate_latencies, latency_us
+from automtl.models.prices import Latencies
 from automtl.strategies.darts import Darts, DartsSettings
 from automtl.strategies.derive import derive
-from automtl.strategies.pricing import ExpectedCost, Limits, Pricing
+from automtl.strategies.pricing import ExpectedCost, Limits, Pricing, measure
 from automtl.strategies.table import STRATEGIES
 from tests.strategies.material import material
 from tests.strategies.test_contract import FAST, search
@@ -88,6 +91,75 @@ def test_every_strategy_keeps_the_limits(name):
     search(strategy)
     counted = cost(build_model(strategy.derive(), m.schema), m.schema)
     assert counted.flops_per_row <= settings["max_flops"] and counted.other_parameters <= settings["max_params"]
+
+
+def made_up(net):
+    """Times as no machine has them: the first candidates are the slow ones."""
+    return Latencies(8, {name: tuple(range(100 * len(a), 0, -100)) for name, a in net.alphas.items()}, 50)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_keeps_a_limit_of_time(name):
+    m = material()
+    net = m.make_supernet()
+    times = made_up(net)
+    table = Pricing(net, m.schema, sharing="selected", settings={}, limits=Limits(), latencies=times)
+    costs = [table.cost(derive(spread(net, s), m.schema, sharing="selected", settings={}))["latency_us"] for s in range(10)]
+    limit = float(np.median(costs)) / 1000
+    m = material(settings={"max_latency_ms": limit, "latencies": times, "epochs": 2}, options=FAST)
+    strategy = STRATEGIES[name](m)
+    search(strategy)
+    found = strategy.derive()
+    used = {e for task in found.chosen for e in task}
+    blocks = [("interaction.0", found.interaction[0])]
+    blocks += [(f"level0.pool.{e}.block.{j}", o) for e in used for j, o in enumerate(found.experts[e].blocks)]
+    by_hand = 50 + sum(times.candidates[block][table.table.operations[block].index(operation)] for block, operation in blocks)
+    assert by_hand == table.cost(found)["latency_us"] <= 1000 * limit < max(costs)
+
+
+class Slow(torch.nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.calls = inner, 0
+
+    def forward(self, x):
+        self.calls += 1
+        time.sleep(0.01)
+        return self.inner(x)
+
+
+def test_a_slow_candidate_measures_slow_blocks_alike_are_timed_once_and_no_trace_is_left():
+    m = material()
+    net = m.make_supernet().train()
+    first, second = (net.blocks()[f"level0.pool.0.block.{j}"] for j in (0, 1))
+    first.candidates[1], second.candidates[1] = Slow(first.candidates[1]), Slow(second.candidates[1])
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    found = candidate_latencies(net, m.schema, rows=16)
+    assert set(found) == set(net.alphas)
+    slow = found["level0.pool.0.block.0"]
+    assert slow[1] >= 10_000 and np.array_equal(slow, found["level0.pool.2.block.1"])
+    assert second.candidates[1].calls == 1, "in the forward pass that brings its input"
+    assert net.training and all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    model = torch.nn.Sequential(Slow(torch.nn.Identity()), torch.nn.Linear(1, 1))
+    assert latency_us(_Ignoring(model), m.schema, rows=4) >= 10_000
+
+
+class _Ignoring(torch.nn.Module):
+    """Takes a batch's inputs and reads their numbers' first column."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, inputs):
+        return self.inner(inputs.dense[:, :1])
+
+
+def test_measured_times_of_a_supernet_cover_a_whole_model():
+    m = material()
+    times = measure(m.make_supernet(), m.schema, sharing="selected", settings={}, rows=64)
+    assert times.rows == 64 and times.rest >= 0
+    assert {name: len(t) for name, t in times.candidates.items()} == {name: len(a) for name, a in m.make_supernet().alphas.items()}
 
 
 def test_the_expected_cost_by_hand_and_its_gradient_lowers_it():

@@ -1,0 +1,70 @@
+"""What stops a training that is nobody's fault in the code: numbers that are not finite, and memory that does not suffice."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from automtl import files
+from automtl.config import RuntimeSection
+from automtl.errors import EnvironmentFault, NumericalError
+from automtl.runs.run_dir import PhaseDir
+from automtl.training.guard import BadBatch, Guard
+
+_SHOWN = 8
+
+
+def make_guard(runtime: RuntimeSection) -> Guard:
+    """The guard that a run's settings ask for."""
+    return Guard(runtime.on_nan, runtime.nan_limit)
+
+
+@contextlib.contextmanager
+def mishaps(folder: PhaseDir, batch_size: tuple[str, int], place: Callable[[], tuple[int, int]]) -> Iterator[None]:
+    """Say of a bad batch which rows it has, and of memory that ran out what to lower.
+
+    Args:
+        folder: the phase's folder.
+        batch_size: the setting's name and value.
+        place: epoch and step as they stand, both from 0.
+
+    Raises:
+        NumericalError: a loss or a gradient was not finite; the rows are in bad_batch.json.
+        EnvironmentFault: the machine ran out of memory.
+    """
+    try:
+        yield
+    except BadBatch as bad:
+        epoch, step = place()
+        where = f"epoch {epoch}, step {step}, {_rows(bad.rows)}"
+        path = folder.path / "bad_batch.json"
+        files.write_json(path, {"what": bad.what, "epoch": epoch, "step": step, "rows": bad.rows})
+        last = folder.checkpoint("last")
+        kept = f"; go on with --resume from {last}" if last.exists() else "; there is no checkpoint yet"
+        raise NumericalError(f"{where} (all in {path})", f"{bad.what} {bad.rule}", bad.got, bad.fix + kept) from bad
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        name, rows = batch_size
+        fix = f"start anew with a lower {name}, or --resume where there is more; for evaluation, lower runtime.eval_batch_size"
+        raise EnvironmentFault("memory", f"must hold a batch ({name} = {rows})", str(error).split("\n")[0][:200], fix) from error
+
+
+def _rows(rows: list[int]) -> str:
+    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+    return f"rows {', '.join(map(str, rows[:_SHOWN]))}{more} of the training split"
+
+
+def _out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Whether it is of an allocator: torch has a type of its own for devices only."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(words in str(error) for words in ("can't allocate memory", "not enough memory", "out of memory"))
+
+
+def clear_note(folder: PhaseDir) -> None:
+    """Remove the note of a bad batch: the phase has ended well."""
+    path: Path = folder.path / "bad_batch.json"
+    if path.exists():
+        files.remove_file(path)

@@ -1,0 +1,105 @@
+"""Looks for NaN and infinity in losses and gradients, and stops the training or has the batch left out. Legend: T tasks."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from automtl.data.batches import Batch
+from automtl.data.schema import Task
+from automtl.errors import NumericalError
+from automtl.training.losses import Losses
+
+LOOK_EVERY = 64  # batches between two looks where a look waits for the device
+
+
+class BadBatch(NumericalError):
+    """A batch whose loss or gradient is NaN or infinite.
+
+    Args:
+        what: is not finite.
+        rows: of the batch, their numbers in the training split.
+    """
+
+    def __init__(self, what: str, rows: Sequence[int], fix: str) -> None:
+        self.what, self.rows = what, list(rows)
+        super().__init__(what, "must be finite", "NaN or infinity", fix)
+
+
+class Guard:
+    """Asked by every training step, twice: with the losses before the backward pass, and with the gradient's norm before the update.
+
+    "stop" waits for no device but the CPU: elsewhere what was seen is kept and looked at every `LOOK_EVERY` batches, and whenever
+    `look` is called, as it must be before a checkpoint. "skip" has to know before the update, so each batch waits for the device.
+
+    Args:
+        mode: "stop" raises `BadBatch`, "skip" has the batch left out, as if it had not been drawn.
+        limit: the most batches that are left out.
+    """
+
+    def __init__(self, mode: Literal["stop", "skip"] = "stop", limit: int = 100) -> None:
+        self.mode, self.limit, self.skipped = mode, limit, 0
+        self._seen: list[tuple[Batch, tuple[str, ...], Tensor]] = []
+        self._buffers: list[tuple[Tensor, Tensor]] = []
+
+    def before(self, net: nn.Module) -> None:
+        """To be called before a forward pass that changes running statistics: a batch that is left out must not stay in them."""
+        if self.mode == "skip":
+            self._buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
+
+    def loss(self, losses: Losses, batch: Batch, tasks: Sequence[Task]) -> bool:
+        """Whether to leave the batch out, by its losses.
+
+        Raises:
+            BadBatch: one is not finite, be it of an earlier batch.
+        """
+        names = (*(f"the loss of task {task.name}" for task in tasks), "the loss")
+        return self._judge(batch, names, torch.cat([losses.sums, losses.total.detach().reshape(1)]))
+
+    def norm(self, norm: Tensor, batch: Batch) -> bool:
+        """Whether to leave the batch out, by its gradient's norm. Shape: ().
+
+        Raises:
+            BadBatch: it is not finite, be it of an earlier batch.
+        """
+        return self._judge(batch, ("the gradient",), norm.detach().reshape(1))
+
+    def look(self) -> None:
+        """Look at all that was seen.
+
+        Raises:
+            BadBatch: something is not finite.
+        """
+        seen, self._seen = self._seen, []
+        if not seen or bool(torch.cat([values for _, _, values in seen]).isfinite().all()):
+            return
+        for batch, names, values in seen:
+            finite = values.isfinite().tolist()
+            if not all(finite):
+                fix = "lower the learning rate, look at the batch's rows, or leave such batches out with --on-nan skip"
+                raise BadBatch(names[finite.index(False)], batch.rows.tolist(), fix)
+
+    def _judge(self, batch: Batch, names: tuple[str, ...], values: Tensor) -> bool:
+        if self.mode == "skip":
+            return not bool(values.isfinite().all()) and self._leave_out(batch)
+        self._seen.append((batch, names, values))
+        if values.device.type == "cpu" or len(self._seen) >= 2 * LOOK_EVERY:  # losses and norms
+            self.look()
+        return False
+
+    def _leave_out(self, batch: Batch) -> bool:
+        self.skipped += 1
+        if self.skipped > self.limit:
+            raise BadBatch(f"all but {self.limit} batches", batch.rows.tolist(), "raise runtime.nan_limit, or lower the learning rate")
+        for buffer, kept in self._buffers:
+            buffer.copy_(kept)
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        return {"skipped": self.skipped}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a ``state()``."""
+        self.skipped = state["skipped"]
