@@ -128,6 +128,7 @@ def main() -> None:
             record.write_text(json.dumps(lines, indent=1))
     table = verdicts(pd.DataFrame(lines))
     (given.out / "table.json").write_text(table.to_json(orient="records", indent=1))
+    print(pd.DataFrame(lines).pivot_table(index="seed", columns="strategy", values="interaction", aggfunc="first").to_string())
     print(table.to_string(index=False))
 
 

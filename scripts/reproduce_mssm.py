@@ -1,13 +1,15 @@
 """MSSM on planted data: do field masks find the fields that matter, and can most cells go for nothing?
 
-Generator, sizes, settings and success rule are fixed here before any run.
+Generator, sizes, settings and success rule are fixed here before any run on the seeds they are judged by. The first version had only
+one trial, on seed 500: pairs of 40 ids were beyond 56,000 rows, and cells went off all at once. Trials on that seed, on validation rows,
+gave the strength of the pairs, the rate and the penalties below (docs/results/mssm.md tells them); the rule is the first version's.
 
-Data: 12 categorical fields f0 .. f11 of 40 even ids. Task y0 reads f0, f1, f2, task y1 reads f2, f3, f4; f5 .. f11 matter to nobody.
-A task's logit is a random effect of each id of its fields plus the inner products of random vectors of each pair of them, scaled to
-standard deviation 2, plus noise of deviation 0.5. 80,000 rows, 70% for training, 15% each for validation and test.
+Data: 12 categorical fields f0 .. f11 of 20 even ids. Task y0 reads f0, f1, f2, task y1 reads f2, f3, f4; f5 .. f11 matter to nobody.
+A task's logit is a random effect of each id of its fields plus a quarter of the inner products of random vectors of each pair of them,
+scaled to standard deviation 2, plus noise of deviation 0.5. 80,000 rows, 70% for training, 15% each for validation and test.
 
-Model: the shipped `mssm`, embedding width 8. Settings: Adam at 3e-3, batches of 256, 14 epochs without early stop, the best epoch by
-validation MTL-Loss kept, as ever. lambda_m of 0.3, 1, 3, 10, and `cells` off with lambda_m 0 and 0.3; seeds 400, 401, 402, each with
+Model: the shipped `mssm`, embedding width 8. Settings: Adam at 0.01, batches of 512, 24 epochs without early stop, the best epoch by
+validation MTL-Loss kept, as ever. lambda_m of 0.03, 0.1, 0.3, and `cells` off with lambda_m 0 and 0.01; seeds 400, 401, 402, each with
 data of its own.
 
 Choice, on validation rows only: of `cells` off the lambda_m of the higher AUC (mean of tasks and seeds); of MSSM the largest lambda_m
@@ -17,7 +19,7 @@ Success rule, on test rows for AUC, all means over the seeds:
   1. fields: in every task's own sub-network the mean mask of the fields useless to the task is at most .7 of that of its useful ones;
   2. cells: more than 60% are off, and no task's AUC is more than .005 under `cells` off.
 
-    python scripts/reproduce_mssm.py --out mssm             # 18 trainings, some 6 minutes on one core
+    python scripts/reproduce_mssm.py --out mssm             # 15 trainings, some 8 minutes on one core
     python scripts/reproduce_mssm.py --out tiny --rows 2000 --seeds 1 --epochs 1
 """
 
@@ -35,13 +37,13 @@ from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.spaces.architecture import Architecture
 
-FIELDS, IDS, LATENT = 12, 40, 4
+FIELDS, IDS, LATENT, PRODUCTS = 12, 20, 4, 0.25
 USEFUL = {"y0": (0, 1, 2), "y1": (2, 3, 4)}
 SIGNAL, NOISE = 2.0, 0.5
 ROWS, SEEDS = 80_000, (400, 401, 402)
-WIDTH, RETRAIN = 8, {"lr": 3e-3, "batch_size": 256}
-EPOCHS = 14
-PENALTIES, OFF_PENALTIES = (0.3, 1.0, 3.0, 10.0), (0.0, 0.3)
+WIDTH, RETRAIN = 8, {"lr": 0.01, "batch_size": 512}
+EPOCHS = 24
+PENALTIES, OFF_PENALTIES = (0.03, 0.1, 0.3), (0.0, 0.01)
 ALLOWED_RATIO, NEEDED_OFF, ALLOWED_LOSS = 0.7, 0.6, 0.005
 
 
@@ -54,7 +56,7 @@ def generate(rows: int, seed: int) -> pd.DataFrame:
         effects, vectors = rng.normal(size=(FIELDS, IDS)), rng.normal(size=(FIELDS, IDS, LATENT))
         logit = sum(effects[f, ids[:, f]] for f in fields)
         for i, a in enumerate(fields):
-            logit = logit + sum((vectors[a, ids[:, a]] * vectors[b, ids[:, b]]).sum(1) for b in fields[i + 1 :])
+            logit = logit + PRODUCTS * sum((vectors[a, ids[:, a]] * vectors[b, ids[:, b]]).sum(1) for b in fields[i + 1 :])
         logit = SIGNAL * (logit - logit.mean()) / logit.std() + NOISE * rng.normal(size=rows)
         columns[task] = (rng.random(rows) < 1 / (1 + np.exp(-logit))).astype(int)
     return pd.DataFrame(columns)

@@ -214,25 +214,22 @@ class _Sums:
 class NormalisedSum(torch.autograd.Function):
     """base + sum_s factor_s * (o_s - mean o_s) / sqrt(var o_s + eps), with the batch's means and biased variances beside it.
 
-    Candidate by candidate, so that what one needs stays in cache; o_s is centred anew for the gradient. `running`: the outputs are
-    parts p_s, and o_s is the sum of p_1 to p_s; sums are in `base`'s type.
+    All candidates at once, in `base`'s type; o_s is centred anew for the gradient. `running`: the outputs are parts p_s, and o_s is
+    the sum of p_1 to p_s.
 
     Shape: base (D, B), outputs (S, D, B), factor (S, D) -> (D, B), and without gradient means (S, D), variances (S, D).
     """
 
     @staticmethod
     def forward(ctx: Any, base: Tensor, outputs: Tensor, factor: Tensor, eps: float, running: bool) -> tuple[Tensor, Tensor, Tensor]:
-        total, centred = base.clone(), scratch("centred", base.shape, base)
-        mean, variance = torch.empty_like(factor), torch.empty_like(factor)
-        whole = scratch("whole", base.shape, base).zero_() if running else None
-        for index, part in enumerate(outputs):
-            output = part if whole is None else whole.add_(part)
-            mean[index] = output.mean(1)
-            torch.sub(output, mean[index].unsqueeze(1), out=centred)
-            variance[index] = torch.linalg.vecdot(centred, centred) / base.shape[1]
-            total.addcmul_(centred, (factor[index] * (variance[index] + eps).rsqrt()).unsqueeze(1))
+        whole = outputs.cumsum(0, dtype=base.dtype) if running else outputs
+        mean = whole.mean(2, dtype=base.dtype)
+        centred = _centred(whole, mean)
+        variance = torch.linalg.vecdot(centred, centred) / base.shape[1]
+        rstd = (variance + eps).rsqrt()
+        total = base + centred.mul_((factor * rstd).unsqueeze(2)).sum(0)
         ctx.running = running
-        ctx.save_for_backward(outputs, factor, mean, (variance + eps).rsqrt())
+        ctx.save_for_backward(outputs, factor, mean, rstd)
         ctx.mark_non_differentiable(mean, variance)
         return total, mean, variance
 
@@ -240,21 +237,18 @@ class NormalisedSum(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         outputs, factor, mean, rstd = ctx.saved_tensors
-        to_outputs, to_factor = torch.empty_like(outputs), torch.empty_like(factor)
+        centred = _centred(outputs.cumsum(0, dtype=mean.dtype) if ctx.running else outputs, mean)
+        to_factor = rstd * torch.linalg.vecdot(centred, gradient)
+        slope, along = factor * rstd, -rstd * to_factor / gradient.shape[1]
         balanced = gradient - gradient.mean(1, keepdim=True)  # (D, B)
-        slope, step = factor * rstd, scratch("centred", gradient.shape, gradient)
-        whole = outputs.sum(0, dtype=gradient.dtype) if ctx.running else None
-        later = torch.zeros_like(gradient) if ctx.running else None  # what a part gets from its own output and those after it
-        for index in reversed(range(len(outputs))):
-            torch.sub(outputs[index] if whole is None else whole, mean[index].unsqueeze(1), out=step)
-            to_factor[index] = rstd[index] * torch.linalg.vecdot(step, gradient)
-            step.mul_((-rstd[index] * to_factor[index] / gradient.shape[1]).unsqueeze(1)).add_(balanced)
-            if whole is None or later is None:
-                to_outputs[index] = step.mul_(slope[index].unsqueeze(1))
-            else:
-                to_outputs[index] = later.addcmul_(step, slope[index].unsqueeze(1))
-                whole.sub_(outputs[index])
-        return gradient, to_outputs, to_factor, None, None
+        to_outputs = centred.mul_(along.unsqueeze(2)).add_(balanced).mul_(slope.unsqueeze(2))
+        parts = to_outputs.flip(0).cumsum_(0).flip(0) if ctx.running else to_outputs  # a part acts on its own output and those after it
+        return gradient, parts.to(outputs.dtype, copy=True), to_factor, None, None
+
+
+def _centred(outputs: Tensor, mean: Tensor) -> Tensor:
+    """Outputs less their means, in scratch memory of the means' type. Shape: (S, D, B), (S, D) -> (S, D, B)."""
+    return torch.sub(outputs, mean.unsqueeze(2), out=scratch("centred", outputs.shape, mean))
 
 
 def centre(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -129,7 +129,7 @@ def notes(architecture: Architecture, graph: nx.DiGraph) -> list[str]:
     if idle:
         found.append(f"not part of this model: expert {', '.join(map(str, idle))}")
     if SHARING[architecture.sharing.kind].slots == "base":
-        found.append("all masks stand over the same weights, stored once; a mask's parameters are its entries, a bit each once trained")
+        found.append("masks stand over one network's weights, a bit per entry once trained; costs are before dead neurons are removed")
     if architecture.sharing.kind == "single_task":
         found.append("each task has a whole model of its own: what stands left of the experts exists once per task")
     return found

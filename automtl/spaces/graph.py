@@ -38,7 +38,8 @@ def _add_trunk(graph: nx.DiGraph, architecture: Architecture, ends: list[str]) -
     if not stages:
         stages = [("flat", "projection", "flat fields")]
     if architecture.sharing.all_settings.get("fields"):
-        stages = [("masks", "masks", "field masks, one copy per sub-network"), *stages]
+        count = len(architecture.tasks) + 1 if architecture.tasks else "T + 1"
+        stages = [("masks", "masks", f"{count} masked copies"), *stages]
     for row, (node, kind, label) in enumerate(stages, 1):
         graph.add_node(node, kind=kind, label=label, row=row)
         graph.add_edges_from((end, node) for end in ends)

@@ -1,11 +1,14 @@
-"""The panel of masked experts: what it shows of a run, and that lines of any shape leave it whole."""
+"""The panel and the picture of masked experts: what they show, and that lines of any shape leave the panel whole."""
 
 import json
 
 import pytest
 
+from automtl.report.facts import notes
 from automtl.report.load import load_runs
 from automtl.report.panel_mome import mome_panel
+from automtl.spaces.architecture import Architecture
+from automtl.spaces.graph import to_graph
 from tests.report.runs import write_run
 
 TASKS = ("click", "buy")
@@ -55,3 +58,13 @@ def test_a_model_without_masks_is_not_there(run):
 def test_lines_of_any_shape_leave_it_whole(run, masked):
     rewrite(run, lambda made: [line["sharing"].update(masked=masked) for line in made])
     assert mome_panel(load_runs([run])) is None
+
+
+def test_a_picture_shows_masks_of_one_expert_and_without_masks_the_expert():
+    mome = Architecture.load("mome")
+    for settings, labels in (({"masks": 2}, ["mask 0 of expert 0", "mask 1 of expert 0"]), ({"masks": 0}, ["expert 0"])):
+        made = mome.evolve(sharing={"kind": "mome", "settings": settings})
+        graph = to_graph(made)
+        assert [data["label"] for _, data in graph.nodes(data=True) if data["kind"] == "expert"] == labels
+        assert any("one network's weights" in note for note in notes(made, graph))
+    assert not any("masks" in note for note in notes(Architecture.load("mmoe"), to_graph(Architecture.load("mmoe"))))
