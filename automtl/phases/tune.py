@@ -94,7 +94,6 @@ class _Tuning:
         tasks = len(self.session.schema.tasks)
         self.ranges = self._over_sharing() if searched else ranges(config, num_tasks=tasks)
         fixed = self._each_kind() if searched else [reference(config, self.ranges, num_tasks=tasks)]
-        self._begin()
         self.study = Study(
             folder.path,
             storage=storage,
@@ -105,6 +104,7 @@ class _Tuning:
             pruner=self._pruner(),
             seed=config.seed,
         )
+        self._begin()
         limit = config.runtime.time_limit_s
         self.deadline = None if limit is None else time.monotonic() + limit
 

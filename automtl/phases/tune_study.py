@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import optuna
+import sqlalchemy
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -72,6 +73,8 @@ class Study:
     ) -> None:
         self.folder, self.distributions, self._fixed, self._seed, self._sampler = folder, distributions, fixed, seed, sampler
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        if storage is not None:
+            _check(storage)  # before the folder is made
         url = storage or f"sqlite:///{(folder / 'study.db').absolute()}"
         with files.locked(folder, wait=True):  # two workers that begin at once would both make the tables
             self.storage = _open(url)
@@ -148,11 +151,21 @@ class Study:
         return self.study.get_trials(deepcopy=False)
 
 
-def _open(url: str) -> optuna.storages.BaseStorage:
+def _check(url: str) -> None:
+    """Connect once.
+
+    Raises:
+        ConfigError: the database does not open.
+    """
     try:
-        # SQLite: a second worker waits for the first one's transaction instead of failing
-        settings = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-        return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=settings))
+        with sqlalchemy.create_engine(url).connect():
+            return
     except Exception as error:  # the drivers' own errors have no common base
         told = " ".join(str(error).split())[:200]
         raise ConfigError("--storage", "must be a database that opens", told, "for example postgresql+psycopg://user@host/name") from error
+
+
+def _open(url: str) -> optuna.storages.BaseStorage:
+    # SQLite: a second worker waits for the first one's transaction instead of failing
+    settings = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+    return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=settings))

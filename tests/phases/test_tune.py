@@ -16,6 +16,11 @@ from automtl.config import resolve
 from automtl.errors import ConfigError
 from automtl.phases.search import search
 from automtl.phases.tune import tune
+from automtl.report.load import load_runs
+from automtl.report.page import report
+from automtl.report.panel_study import study_panel
+from automtl.runs.overview import overview
+from automtl.runs.status import status
 from automtl.strict import load_yaml
 from tests.support import write_dataset
 
@@ -74,6 +79,20 @@ def test_a_study_ends_with_settings_that_the_search_takes(whole, data, tmp_path)
     told = json.loads(whole.folder.results.read_text())
     assert told["trials"][best.number]["loss"] == best.loss
     assert json.loads(whole.folder.manifest.read_text())["state"] == "done"
+
+
+def test_reports_status_and_lists_tell_of_a_study(whole):
+    (run,) = load_runs([whole.folder.path.parent])
+    made = study_panel([run])
+    assert made.count("<svg") == 2
+    assert all(f"{finding.loss:.5f}" in made for finding in whole.findings)
+    page = report([run])
+    assert 'id="study"' in page
+    assert "TypeError" not in page
+    (told,) = status(whole.folder.path.parent)
+    assert told["trials"] == "3 of 3 begun, 3 judged"
+    assert told["named"]["best"] == f"trial {whole.named['best']}"
+    assert [row["state"] for row in overview(whole.folder.path.parent.parent)] == ["done"]
 
 
 def test_losses_are_those_of_the_trials_retrains(whole):
