@@ -39,13 +39,16 @@ def provenance(run: RunDir, entry: Entry, tried: int) -> dict[str, Any]:
     """Where the architecture comes from."""
     manifest = Manifest.read(run.search.manifest).values
     retrains = [folder for folder in run.retrains() if folder.path.name.rpartition("-s")[0] == entry.label and folder.results.exists()]
+    seeds = sorted(entry.figures["validation"][LOSS])
+    chosen = f"best of {tried} searches by validation MTL-Loss" if tried > 1 else "the only search"
     return {
+        "source": f"searched on {manifest['data']['name']} by {entry.method.split(',')[0]}, {chosen}; retrained with {len(seeds)} seeds",
         "dataset": manifest["data"]["name"],
         "data_hash": manifest["data"]["hash"],
         "split_hash": manifest["data"]["split_hash"],
         "search_seed": manifest["seed"],
-        "retrain_seeds": sorted(entry.figures["validation"][LOSS]),
-        "chosen": f"best of {tried} searches by validation MTL-Loss" if tried > 1 else "the only search",
+        "retrain_seeds": seeds,
+        "chosen": chosen,
         "method": entry.method,
         "versions": manifest.get("versions"),
         "git_revision": manifest.get("git_revision"),
@@ -66,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = args.folder / f"{found.name}__{told['dataset']}__{args.tag}.json"
     if path.exists():
         raise ArtifactError(path, "must not exist yet", "an existing one", "choose another --tag, or remove it")
-    found.evolve(provenance=told).save(path)
+    found.evolve(name=path.stem, provenance=told).save(path)
     print(f"wrote {path}: {told['chosen']}, validation MTL-Loss {entry.mean('validation', LOSS):.5f}")
 
 

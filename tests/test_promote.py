@@ -38,5 +38,5 @@ def test_the_best_by_validation_is_written_with_its_provenance(tmp_path):
 def test_every_shipped_searched_architecture_says_where_it_comes_from():
     for name in (name for name in shipped_architectures() if "__" in name):
         made = Architecture.load(name)
-        space, dataset, _ = name.split("__")
-        assert set(made.provenance) >= TOLD and made.provenance["dataset"] == dataset and made.name == space and not made.is_template
+        _, dataset, _ = name.split("__")
+        assert set(made.provenance) >= TOLD and made.provenance["dataset"] == dataset and made.name == name and not made.is_template

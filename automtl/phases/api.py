@@ -16,8 +16,9 @@ from automtl.phases.predict import predict_frame
 from automtl.phases.retrain import RetrainResult
 from automtl.phases.retrain import retrain as _retrain
 from automtl.phases.retrain_plan import plan_retrain
-from automtl.phases.search import SearchResult, resumed
+from automtl.phases.search import resumed
 from automtl.phases.search import search as _search
+from automtl.phases.search_phase import SearchResult
 from automtl.phases.session import Reporter
 
 

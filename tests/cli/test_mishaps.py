@@ -3,9 +3,13 @@
 import os
 import shlex
 import signal
+from pathlib import Path
 
 import pytest
+import torch
 
+from automtl.runs.manifest import Manifest
+from automtl.runs.run_dir import PhaseDir
 from tests.cli.test_errors import run
 from tests.support import write_dataset
 
@@ -56,17 +60,10 @@ def test_what_cannot_be_resumed_is_said(capfd):
 
 
 def test_on_nan_and_deterministic_act_and_are_kept(capfd, monkeypatch):
-    import torch
-
-    from automtl.phases.search import Manifest
-    from automtl.runs.run_dir import PhaseDir
-
     asked = []
     monkeypatch.setattr(torch, "use_deterministic_algorithms", asked.append)
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: bool(asked))
     assert run([*RETRAIN, "new", "--deterministic", "--on-nan", "skip", "--threads", "1"]) == 0
-    from pathlib import Path
-
     folder = PhaseDir(Path("new/retrain/mmoe-s0"))
     machine = Manifest.read(folder.manifest).values["machine"]
     assert asked == [True] and machine["deterministic"] and machine["threads"] == 1

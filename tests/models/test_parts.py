@@ -13,7 +13,7 @@ def template(**changes):
     return Architecture(embedding_dim=4, interaction=("cross(2)",), projection=8, experts=experts, towers=(6,), **changes)
 
 
-@pytest.mark.parametrize("name", sorted(shipped_architectures()))
+@pytest.mark.parametrize("name", sorted(name for name in shipped_architectures() if Architecture.load(name).is_template))
 def test_parts_add_up_to_the_whole_and_are_nodes_of_the_graph(name):
     schema = small_schema(3)
     architecture = Architecture.load(name)
