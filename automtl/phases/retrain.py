@@ -78,7 +78,7 @@ def retrain(
     """
     folder = run.retrain(label, config.seed)
     if resume and folder.manifest.exists():
-        config = own_settings(folder.config, config, sections=("seed", "sharing", "retrain"))
+        config = own_settings(folder, config, sections=("seed", "sharing", "retrain"))
     session = open_session(config, reporter)
     bound = architecture.bind(session.schema)
     if not (resume and folder.path.exists()):
