@@ -74,7 +74,7 @@ def tune(
     name = load_dataset(config.data.source).name
     run = RunDir(_joined(out)) if resume else RunDir.new(out, f"{name}-tune")
     if resume and run.tune.config.exists():
-        config = own_settings(run.tune.config, config, sections=("seed", "space", "search", "sharing", "retrain", "tune"))
+        config = own_settings(run.tune, config, sections=("seed", "space", "search", "sharing", "retrain", "tune"))
     return _Tuning(config, run.tune, searched, storage, reporter or Silent()).run()
 
 
