@@ -127,8 +127,7 @@ class SearchPhase:
         for event in self.strategy.run_epoch(self.epoch, self.step):
             self.running.add(event.losses)
             self.step = event.step + 1
-            self.session.reporter.step(event, self.strategy.epochs)
-            keeper.stepped()
+            keeper.stepped(event, self.strategy.epochs)
             if limit is not None and self._seconds() > limit and self.step < event.steps:
                 keeper.save()
                 self.strategy.cut()
