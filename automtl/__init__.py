@@ -9,18 +9,44 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from automtl.models.derived import build_model
+    from automtl.nn.register import register_operation
     from automtl.phases.api import export, predict, retrain, search
+    from automtl.plugins import load_plugin
+    from automtl.sharing.base import SharingModule
+    from automtl.sharing.network import GatedNetwork
+    from automtl.sharing.register import register_sharing
     from automtl.spaces.architecture import Architecture
+    from automtl.spaces.settings import Setting
     from automtl.spaces.space import SearchSpace
 
-__all__ = ["Architecture", "SearchSpace", "build_model", "export", "predict", "retrain", "search"]
+__all__ = [
+    "Architecture",
+    "GatedNetwork",
+    "SearchSpace",
+    "Setting",
+    "SharingModule",
+    "build_model",
+    "export",
+    "load_plugin",
+    "predict",
+    "register_operation",
+    "register_sharing",
+    "retrain",
+    "search",
+]
 
 _HOMES = {
     "Architecture": "automtl.spaces.architecture",
+    "GatedNetwork": "automtl.sharing.network",
     "SearchSpace": "automtl.spaces.space",
+    "Setting": "automtl.spaces.settings",
+    "SharingModule": "automtl.sharing.base",
     "build_model": "automtl.models.derived",
     "export": "automtl.phases.api",
+    "load_plugin": "automtl.plugins",
     "predict": "automtl.phases.api",
+    "register_operation": "automtl.nn.register",
+    "register_sharing": "automtl.sharing.register",
     "retrain": "automtl.phases.api",
     "search": "automtl.phases.api",
 }

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import safetensors.numpy
 
 from automtl.bounds import check_json, read_lines
-from automtl.errors import ArtifactError, EnvironmentFault
+from automtl.errors import ArtifactError, EnvironmentFault, InUse
 
 MAX_JSON_BYTES = 64 * 2**20
 
@@ -240,23 +240,28 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process; the operating system lets go of it when the process ends, however it ends.
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder, made if need be, for this process; the system lets go of it when the process ends, however it ends.
+
+    Args:
+        folder: to hold.
+        wait: for another process to let go of it; for short holds only.
 
     Raises:
-        EnvironmentFault: another process holds it.
+        InUse: another process holds it.
     """
     path = folder / ".lock"
     with _machine_faults(path):
+        folder.mkdir(parents=True, exist_ok=True)
         stream = open(path, "a+b", opener=_no_link)  # noqa: SIM115 - closed below
     with stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             stream.seek(0)
             who = stream.read(300).decode("utf-8", "replace") or "another process"
             fix = "wait for it, or choose another --out"
-            raise EnvironmentFault(folder, "must be free", f"{who} at work in it", fix) from None
+            raise InUse(folder, "must be free", f"{who} at work in it", fix) from None
         with _machine_faults(path):
             stream.truncate(0)
             stream.write(f"another process ({os.getpid()} on {platform.node()})".encode())

@@ -7,7 +7,7 @@ from tests.house import Source, calls, external, functions, imported, package_so
 
 # What each layer may import directly; whatever those may import, it may import too. automtl/__init__.py stands above all.
 BELOW = {
-    "cli": {"phases", "report", "config", "runs"},
+    "cli": {"phases", "report", "config", "runs", "plugins"},
     "phases": {"strategies", "runs", "report", "config", "exports"},
     "exports": {"training"},
     "strategies": {"training"},
@@ -16,18 +16,20 @@ BELOW = {
     "sharing": {"nn"},
     "nn": {"data", "spaces"},
     "data": {"strict", "files"},
-    "spaces": {"strict", "files"},
+    "spaces": {"strict", "files", "plugins"},
     "report": {"runs", "spaces"},
     "runs": {"files", "strict"},
-    "config": {"spaces", "data", "strict"},
+    "config": {"spaces", "data", "config_tune", "strict"},
+    "config_tune": {"strict"},
     "strict": {"bounds"},
     "files": {"bounds"},
     "bounds": {"errors"},
+    "plugins": {"errors"},
     "errors": set(),
     "search_spaces": set(),
     "derived_archs": set(),
 }
-TORCH_FREE = {"errors", "bounds", "files", "strict", "spaces", "config", "data"}
+TORCH_FREE = {"errors", "bounds", "files", "plugins", "strict", "spaces", "config", "data"}
 USES_TORCH = {"automtl.data.batches"}
 
 UNSAFE_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}

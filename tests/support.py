@@ -1,14 +1,23 @@
 """Small data that tests share: a schema with batches made in memory, and a data set written to a folder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
+from automtl import plugins
 from automtl.data.batches import Batch, Inputs
 from automtl.data.schema import Field, Schema, Task
+from automtl.nn import interaction, operations
+from automtl.phases.session import Silent
+from automtl.sharing import SEARCH_MODULES, SHARING_MODULES
+from automtl.spaces.catalogue import OPERATIONS, SHARING
+from automtl.spaces.slots import LAYOUTS
 from automtl.spaces.space import SearchSpace
+from automtl.spaces.wiring import WIRINGS
 from automtl.training.loop import StepEvent
 
 
@@ -71,7 +80,7 @@ class Stop(Exception):
     """What `Stopper` raises."""
 
 
-class Stopper:
+class Stopper(Silent):
     """A reporter that interrupts a phase after a step."""
 
     def __init__(self, epoch: int, step: int) -> None:
@@ -83,3 +92,21 @@ class Stopper:
     def step(self, event: StepEvent, epochs: int) -> None:
         if (event.epoch, event.step) == self.place:
             raise Stop
+
+
+@contextmanager
+def without_plugins() -> Iterator[None]:
+    """The package's tables as they were when it began, and nothing registered from outside meanwhile."""
+    tables = (OPERATIONS, SHARING, LAYOUTS, WIRINGS, interaction.BUILDERS, operations.BUILDERS, SHARING_MODULES, SEARCH_MODULES)
+    tables = (*tables, plugins.REGISTERED)
+    kept = [dict(table) for table in tables]
+    own = set(plugins.REGISTERED)
+    for table in tables:
+        for name in own & set(table):
+            del table[name]
+    try:
+        yield
+    finally:
+        for table, held in zip(tables, kept, strict=True):
+            table.clear()
+            table.update(held)

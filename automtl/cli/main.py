@@ -6,8 +6,25 @@ import traceback
 
 import typer
 
-from automtl.cli import compare, data, evaluate, export, pareto, predict, rank, report, retrain, runs, search, show, space, status
+from automtl.cli import (
+    compare,
+    data,
+    evaluate,
+    export,
+    pareto,
+    predict,
+    rank,
+    report,
+    retrain,
+    runs,
+    search,
+    show,
+    space,
+    status,
+    tune,
+)
 from automtl.cli.console import error
+from automtl.cli.options import pluggable
 from automtl.errors import AutoMTLError, Interrupted
 
 app = typer.Typer(
@@ -19,17 +36,18 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
-app.command("space")(space.run)
-app.command("search")(search.run)
-app.command("retrain")(retrain.run)
-app.command("evaluate")(evaluate.run)
-app.command("compare")(compare.run)
-app.command("rank")(rank.run)
-app.command("pareto")(pareto.run)
-app.command("predict")(predict.run)
-app.command("export")(export.run)
-app.command("show")(show.run)
-app.command("report")(report.run)
+app.command("space")(pluggable(space.run))
+app.command("search")(pluggable(search.run))
+app.command("retrain")(pluggable(retrain.run))
+app.command("tune")(pluggable(tune.run))
+app.command("evaluate")(pluggable(evaluate.run))
+app.command("compare")(pluggable(compare.run))
+app.command("rank")(pluggable(rank.run))
+app.command("pareto")(pluggable(pareto.run))
+app.command("predict")(pluggable(predict.run))
+app.command("export")(pluggable(export.run))
+app.command("show")(pluggable(show.run))
+app.command("report")(pluggable(report.run))
 app.command("status")(status.run)
 
 

@@ -1,12 +1,16 @@
 """Options that several commands share."""
 
+import inspect
 import re
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from automtl.errors import ConfigError
+from automtl.plugins import load_plugin
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings.", show_default=False)]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="One setting, such as search.epochs=15; repeatable.", show_default=False)]
@@ -19,7 +23,25 @@ OnNan = Annotated[
 Deterministic = Annotated[bool, typer.Option("--deterministic", help="Refuse operations whose bits vary on a device.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run's folder; it must not exist yet.", show_default="runs/<name>-<n>")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines on standard output.")]
+_PLUGIN = "Python file of your own operations or sharing modules; it is run. Repeatable."
+_Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help=_PLUGIN, show_default=False)]
 FastDevRun = Annotated[bool, typer.Option("--fast-dev-run", help="Two epochs of four batches, to see that everything runs.")]
+
+
+def pluggable(run: Callable[..., None]) -> Callable[..., None]:
+    """A command with ``--plugin``, whose files are run before anything else is looked at."""
+
+    @wraps(run)
+    def command(*, plugin: list[Path] | None, **given: Any) -> None:
+        for path in plugin or ():
+            load_plugin(path)
+        run(**given)
+
+    signature = inspect.signature(run)
+    option = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Plugins)
+    command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
+    return command
+
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 

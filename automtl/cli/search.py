@@ -8,7 +8,6 @@ import typer
 
 from automtl.cli.console import ConsoleReporter, print_json, say, table
 from automtl.cli.options import AsJson, ConfigFile, DataDir, Deterministic, Device, FastDevRun, OnNan, Out, Sets, Threads, seconds
-from automtl.errors import ConfigError
 
 
 def run(
@@ -34,7 +33,10 @@ def run(
     Example: automtl search census_income --space automtl_small
     """
     from automtl.config import resolve
-    from automtl.phases.search import resumed, search
+    from automtl.phases.search import need_plugins_of, resumed, search
+
+    if resume:
+        need_plugins_of(out)
 
     flags = {
         "seed": seed,
@@ -45,9 +47,7 @@ def run(
         },
     }
     resolved = resolve(source=_absolute(dataset), space=space, config_file=config, sets=sets or (), flags=flags)
-    if resume:
-        if out is None:
-            raise ConfigError("--resume", "needs --out", "none", "name the run's folder there")
+    if resume and out is not None:
         resolved = resumed(out, resolved, given=bool(space or config or sets or seed is not None))
     if plan:
         _plan(resolved, as_json)

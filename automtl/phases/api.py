@@ -16,7 +16,7 @@ from automtl.phases.predict import predict_frame
 from automtl.phases.retrain import RetrainResult
 from automtl.phases.retrain import retrain as _retrain
 from automtl.phases.retrain_plan import plan_retrain
-from automtl.phases.search import resumed
+from automtl.phases.search import need_plugins_of, resumed
 from automtl.phases.search import search as _search
 from automtl.phases.search_phase import SearchResult
 from automtl.phases.session import Reporter
@@ -48,13 +48,13 @@ def search(
     Raises:
         AutoMTLError: see ``automtl.errors``.
     """
+    folder = None if out is None else Path(out)
+    if resume:
+        need_plugins_of(folder)
     changes = {"space": dict(space)} if isinstance(space, Mapping) else {}
     name = str(space) if isinstance(space, str | Path) else None
     config = resolve(source=_source(dataset, frame, settings), space=name, flags={**settings, **changes})
-    folder = None if out is None else Path(out)
-    if resume:
-        if folder is None:
-            raise ConfigError("resume", "needs out", "none", "name the run's folder there")
+    if resume and folder is not None:
         config = resumed(folder, config, given=True)
     return _search(config, out=folder, reporter=reporter, resume=resume)
 

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from automtl import files
-from automtl.config import RunConfig
 from automtl.data.slices import groups, slices
 from automtl.errors import ArtifactError
+from automtl.phases.resuming import held_settings
 from automtl.phases.retrain import load_net
 from automtl.phases.session import Reporter, Session, Silent, open_session
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, find_phase
-from automtl.strict import build, load_yaml
 from automtl.training.evaluation import Evaluation, auc_intervals, evaluate, evaluate_slices, predict
 
 
@@ -97,7 +96,7 @@ def session_of(folder: PhaseDir, device: str, reporter: Reporter) -> Session:
     Raises:
         ArtifactError: the data changed since the phase ran.
     """
-    config = build(RunConfig, load_yaml(folder.config), folder.config)
+    config = held_settings(folder)
     runtime = config.runtime.model_copy(update={"device": device, "threads": None})
     session = open_session(config.model_copy(update={"runtime": runtime}), reporter)
     held = Manifest.read(folder.manifest).values["data"]["hash"]

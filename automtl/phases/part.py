@@ -149,12 +149,13 @@ class Part:
         losses = multi_task_loss(self.tasks, outputs, mine.labels, mine.weights)
         if self.guard.loss(losses, mine, self.tasks):
             return losses.left_out()
-        self.balancer.backward(losses, self.net.sharing.auxiliary_loss(outputs, mine.labels))
-        good = not self.guard.norm(clip_grad_norm(list(self.net.parameters()), self.settings.clip_norm), mine)
-        if good:
+        extra = self.net.sharing.auxiliary_loss(outputs, mine.labels)
+        left_out = self.guard.backward(self.balancer, losses, extra, mine)
+        left_out = left_out or self.guard.norm(clip_grad_norm(list(self.net.parameters()), self.settings.clip_norm), mine)
+        if not left_out:
             self.optimizer.step()
         self.optimizer.zero_grad()
-        return losses if good else losses.left_out()
+        return losses.left_out() if left_out else losses
 
     def _mine(self, batch: Batch) -> Batch:
         if len(self.columns) == batch.labels.shape[1]:

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-from automtl.config import RunConfig
 from automtl.errors import ArtifactError
 from automtl.models.supernet import Supernet
 from automtl.phases.evaluate import session_of
+from automtl.phases.resuming import held_settings
 from automtl.phases.search_material import make_material
 from automtl.phases.session import Reporter
 from automtl.runs import checkpoint
 from automtl.runs.run_dir import one_phase
 from automtl.strategies.protocol import Material
-from automtl.strict import build, load_yaml
 
 
 def reopened(path: Path, *, device: str, reporter: Reporter, needs: tuple[str, ...]) -> tuple[Material, Supernet]:
@@ -24,11 +23,11 @@ def reopened(path: Path, *, device: str, reporter: Reporter, needs: tuple[str, .
         needs: strategies that leave what the caller reads.
 
     Raises:
-        ArtifactError: the run is of another strategy, or its checkpoint is gone.
+        ArtifactError: the run is of another strategy, or its checkpoint is gone, or of another config or version.
     """
     folder = one_phase(path, "search")
     session = session_of(folder, device, reporter)
-    config = build(RunConfig, load_yaml(folder.config), folder.config)
+    config = held_settings(folder)
     assert config.space is not None, "a search has a space"
     if config.search.strategy not in needs:
         raise ArtifactError(folder.path, f"must be a search by one of {', '.join(needs)}", config.search.strategy)
@@ -37,5 +36,9 @@ def reopened(path: Path, *, device: str, reporter: Reporter, needs: tuple[str, .
         raise ArtifactError(last, "must hold a trained supernet", "none", "search again, or take a run that was not cleaned")
     material = make_material(session, config.space, session.noise())
     net = material.make_supernet()
-    net.load_state_dict(checkpoint.load(last)["net"])
+    try:
+        net.load_state_dict(checkpoint.load(last)["net"])
+    except (RuntimeError, KeyError) as error:
+        got = str(error).strip().splitlines()[-1].strip()
+        raise ArtifactError(last, "must hold the weights of the config beside it", got, "search again with this version") from error
     return material, net

@@ -1,10 +1,9 @@
 """What a resumed phase must have in common with the process that began it, and what may differ."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from automtl import files
+from automtl import files, plugins
 from automtl.config import RunConfig, RuntimeSection
 from automtl.errors import ArtifactError, ConfigError
 from automtl.phases.session import Session
@@ -21,25 +20,45 @@ _OF_TODAY = (
 )
 
 
-def own_settings(path: Path, config: RunConfig, *, sections: Sequence[str]) -> RunConfig:
+def held_settings(folder: PhaseDir) -> RunConfig:
+    """The settings that a phase was begun with.
+
+    Raises:
+        ArtifactError: it was begun with a plugin that is not loaded, or that changed since.
+    """
+    need_plugins(folder)
+    return build(RunConfig, load_yaml(folder.config), folder.config)
+
+
+def need_plugins(folder: PhaseDir) -> None:
+    """Refuse to go on with a phase without the plugins it was begun with; nothing where it has not been begun.
+
+    Raises:
+        ArtifactError: as above.
+    """
+    if folder.manifest.exists():
+        plugins.require(folder.manifest, Manifest.read(folder.manifest).values.get("plugins"))
+
+
+def own_settings(folder: PhaseDir, config: RunConfig, *, sections: Sequence[str]) -> RunConfig:
     """The settings that an interrupted phase goes on with: its own, and the machine's of today.
 
     Args:
-        path: its config.yaml.
+        folder: of the phase.
         config: what is asked for now.
         sections: those that must be asked for as they were, beside the data's source; the others are not looked at.
 
     Raises:
         ConfigError: something else is asked for.
     """
-    held = build(RunConfig, load_yaml(path), path)
+    held = held_settings(folder)
     asked = {"data.source": (held.data.source, config.data.source)}
     asked |= {name: (getattr(held, name), getattr(config, name)) for name in sections}
     given = config.runtime.model_fields_set - set(_OF_TODAY)
     asked |= {f"runtime.{name}": (getattr(held.runtime, name), getattr(config.runtime, name)) for name in sorted(given)}
     for name, (mine, theirs) in asked.items():
         if mine != theirs:
-            raise ConfigError(f"--resume: {name}", f"must be as in {path}", "another", "leave it out, or start anew")
+            raise ConfigError(f"--resume: {name}", f"must be as in {folder.config}", "another", "leave it out, or start anew")
     today = {name: getattr(config.runtime, name) for name in _OF_TODAY if name in config.runtime.model_fields_set}
     runtime = RuntimeSection(**{**dict(held.runtime), "time_limit_s": None, **today})
     return held.model_copy(update={"runtime": runtime})

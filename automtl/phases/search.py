@@ -4,8 +4,9 @@ from pathlib import Path
 
 from automtl import files
 from automtl.config import RunConfig
+from automtl.errors import ConfigError
 from automtl.models.supernet import build_supernet
-from automtl.phases.resuming import own_settings
+from automtl.phases.resuming import need_plugins, own_settings
 from automtl.phases.search_material import settings_of
 from automtl.phases.search_phase import SearchPhase, SearchResult
 from automtl.phases.session import Reporter, open_session
@@ -45,6 +46,18 @@ def _begun(out: Path) -> Path:
     return out if RunDir(out).search.path.is_dir() else find_phase(out, "search")[0].path.parent
 
 
+def need_plugins_of(out: Path | None) -> None:
+    """Refuse to go on with a run without its plugins: before its space is looked up, which may need them.
+
+    Raises:
+        ConfigError: no run is named.
+        ArtifactError: a plugin is not loaded, or changed since.
+    """
+    if out is None:
+        raise ConfigError("--resume", "needs --out", "none", "name the run's folder there")
+    need_plugins(RunDir(_begun(out)).search)
+
+
 def resumed(out: Path, config: RunConfig, *, given: bool) -> RunConfig:
     """The settings that an interrupted run goes on with: its own, and the machine's of today.
 
@@ -59,4 +72,4 @@ def resumed(out: Path, config: RunConfig, *, given: bool) -> RunConfig:
     folder = RunDir(_begun(out)).search
     if not folder.manifest.exists():  # killed before it was written
         return config
-    return own_settings(folder.config, config, sections=("seed", "space", "search", "sharing") if given else ())
+    return own_settings(folder, config, sections=("seed", "space", "search", "sharing") if given else ())

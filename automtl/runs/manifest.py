@@ -17,7 +17,7 @@ from automtl.runs import sums
 
 STATES = ("running", "done", "time_limited", "interrupted", "failed")
 _KINDS = {"state": str, "start": str, "command": str, "seed": int, "data": dict, "versions": dict, "test_reads": int}
-_KINDS |= {"planned_epochs": int, "sums": dict}
+_KINDS |= {"sums": dict}
 _FIX = "restore it, or make the run anew"
 _PACKAGES = ("automtl", "torch", "numpy", "pandas", "pyarrow")
 

@@ -13,7 +13,7 @@ from automtl.errors import ArtifactError, EnvironmentFault
 
 Sums = dict[str, list[str]]  # a file's name -> the sums it may have; two while it is being replaced
 FIXED = ("config.yaml", "latencies.json")  # written once, when a phase begins
-_OTHERS = ("manifest.json", "bad_batch.json")
+_OTHERS, _KINDS = ("manifest.json", "bad_batch.json"), (".yaml", ".json", ".jsonl", ".parquet")
 _FIX = "restore it, or make it anew"
 
 
@@ -30,7 +30,7 @@ def of_values(values: Mapping[str, Any]) -> str:
 
 def of_folder(folder: Path, names: tuple[str, ...] | None = None) -> Sums:
     """The sums of the files that lie in a folder; of those of some names only, or of all but what changes later."""
-    there = [path for path in sorted(folder.glob("*")) if path.is_file() and not path.name.startswith(".") and path.name not in _OTHERS]
+    there = [path for path in sorted(folder.glob("*")) if path.suffix in _KINDS and path.is_file() and path.name not in _OTHERS]
     return {path.name: [of_bytes(path.read_bytes())] for path in there if names is None or path.name in names}
 
 

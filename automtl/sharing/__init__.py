@@ -1,5 +1,7 @@
 """Sharing modules: one socket, every system a plug; one explicit table from kind to class."""
 
+from collections.abc import Callable
+
 from automtl.sharing.adatt import AdaTT
 from automtl.sharing.aitm import AITM
 from automtl.sharing.base import SharingModule
@@ -19,7 +21,7 @@ from automtl.sharing.snr import SNRAver, SNRTrans
 from automtl.sharing.top_k import TopK
 
 # `single_task` is no module: an architecture of that kind has one part per task (spaces.plugs.parts).
-SHARING_MODULES: dict[str, type[SharingModule]] = {
+SHARING_MODULES: dict[str, Callable[..., SharingModule]] = {
     "selected": Selected,
     "moe": MoE,
     "mmoe": MMoE,
@@ -40,4 +42,4 @@ SHARING_MODULES: dict[str, type[SharingModule]] = {
 }
 
 # Kinds that stand in the supernet in another form than at retrain.
-SEARCH_MODULES: dict[str, type[SharingModule]] = {**SHARING_MODULES, "selected": ExpertSelection}
+SEARCH_MODULES: dict[str, Callable[..., SharingModule]] = {**SHARING_MODULES, "selected": ExpertSelection}

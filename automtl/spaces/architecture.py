@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
-from automtl import files
+from automtl import files, plugins
 from automtl.errors import ArtifactError, ConfigError
 from automtl.spaces.catalogue import MAX_WIDTH, Operation, Width, fit_sharing, sharing_settings
 from automtl.spaces.slots import Slot
@@ -204,14 +204,18 @@ class Architecture(Strict):
 
     def save(self, path: Path) -> None:
         """Write it as JSON, atomically."""
-        files.write_json(path, self.model_dump(mode="json"))
+        blocks = [*self.interaction, *(block for expert in self.experts for block in expert.blocks)]
+        used = plugins.record([self.sharing.kind, *(Operation.parse(block).name for block in blocks)])
+        held = {name: value for name, value in self.provenance.items() if name != "plugins"}
+        provenance = {**held, "plugins": used} if used else held
+        files.write_json(path, self.model_copy(update={"provenance": provenance}).model_dump(mode="json"))
 
     @classmethod
     def load(cls, source: str | Path) -> "Architecture":
         """Read an architecture file, or a shipped one by name; an existing path wins.
 
         Raises:
-            ArtifactError: no such file or name, no JSON, or a newer format.
+            ArtifactError: no such file or name, no JSON, a newer format, or it needs a plugin that is not loaded.
             ConfigError: what the file says is not an architecture; every fault is listed.
         """
         path = Path(source)
@@ -221,6 +225,8 @@ class Architecture(Strict):
         version = data.get("version", VERSION) if isinstance(data, dict) else VERSION
         if isinstance(version, int) and version > VERSION:
             raise ArtifactError(path, f"must have format version {VERSION} or older", version, "update automtl to read it")
+        provenance = data.get("provenance") if isinstance(data, dict) else None
+        plugins.require(path, provenance.get("plugins") if isinstance(provenance, dict) else None)
         return build(cls, data, path)
 
 

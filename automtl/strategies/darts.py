@@ -161,12 +161,12 @@ class Darts:
             losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
             if self._guard.loss(losses, batch, self.schema.tasks):
                 return losses.left_out()
-            self.balancer.backward(losses, self.auxiliary_loss(outputs, batch))
-        good = not self._guard.norm(clip_grad_norm([*self._weights, *self._tables], self.settings.clip_norm), batch)
-        if good:
+            left_out = self._guard.backward(self.balancer, losses, self.auxiliary_loss(outputs, batch), batch)
+        left_out = left_out or self._guard.norm(clip_grad_norm([*self._weights, *self._tables], self.settings.clip_norm), batch)
+        if not left_out:
             self._update()
         self._forget()
-        return losses if good else losses.left_out()
+        return losses.left_out() if left_out else losses
 
     def _update(self) -> None:
         """One step of every optimiser but alpha's."""

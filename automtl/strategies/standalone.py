@@ -65,9 +65,10 @@ class StandAlone:
         losses = multi_task_loss(self.tasks, outputs, batch.labels, batch.weights)
         if self._guard.loss(losses, batch, self.tasks):
             return losses.left_out()
-        self.balancer.backward(losses, self.net.sharing.auxiliary_loss(outputs, batch.labels))
-        good = not self._guard.norm(clip_grad_norm(list(self.net.parameters()), CLIP_NORM), batch)
-        if good:
+        extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
+        left_out = self._guard.backward(self.balancer, losses, extra, batch)
+        left_out = left_out or self._guard.norm(clip_grad_norm(list(self.net.parameters()), CLIP_NORM), batch)
+        if not left_out:
             self._adam.step()
         self._adam.zero_grad()
-        return losses if good else losses.left_out()
+        return losses.left_out() if left_out else losses

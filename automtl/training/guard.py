@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from automtl.data.batches import Batch
 from automtl.data.schema import Task
 from automtl.errors import NumericalError
+from automtl.training.balancing import Balancer
 from automtl.training.losses import Losses
 
-LOOK_EVERY = 64  # batches between two looks where a look waits for the device
+LOOK_EVERY = 64  # batches between two looks, for a device on which a look waits
+_FIX = "lower the learning rate, look at the batch's rows, or leave such batches out with --on-nan skip"
 
 
 class BadBatch(NumericalError):
@@ -28,18 +30,19 @@ class BadBatch(NumericalError):
 
 
 class Guard:
-    """Asked by every training step, twice: with the losses before the backward pass, and with the gradient's norm before the update.
+    """Asked by every training step: with the losses, then to run the backward pass, then with the gradient's norm before the update.
 
-    "stop" waits for no device but the CPU: elsewhere what was seen is kept and looked at every `LOOK_EVERY` batches, and whenever
-    `look` is called, as it must be before a checkpoint. "skip" has to know before the update, so each batch waits for the device.
+    "stop" keeps what it saw and looks every `look_every` batches, and whenever `look` is called, as it must be before a checkpoint.
+    "skip" has to know before the update, so each batch waits for the device.
 
     Args:
         mode: "stop" raises `BadBatch`, "skip" has the batch left out, as if it had not been drawn.
         limit: the most batches that are left out.
+        look_every: batches; 1 stops before the update and is for the CPU, where a look costs nothing.
     """
 
-    def __init__(self, mode: Literal["stop", "skip"] = "stop", limit: int = 100) -> None:
-        self.mode, self.limit, self.skipped = mode, limit, 0
+    def __init__(self, mode: Literal["stop", "skip"] = "stop", limit: int = 100, *, look_every: int = 1) -> None:
+        self.mode, self.limit, self.look_every, self.skipped = mode, limit, look_every, 0
         self._seen: list[tuple[Batch, tuple[str, ...], Tensor]] = []
         self._buffers: list[tuple[Tensor, Tensor]] = []
 
@@ -56,6 +59,20 @@ class Guard:
         """
         names = (*(f"the loss of task {task.name}" for task in tasks), "the loss")
         return self._judge(batch, names, torch.cat([losses.sums, losses.total.detach().reshape(1)]))
+
+    def backward(self, balancer: Balancer, losses: Losses, extra: Tensor | None, batch: Batch) -> bool:
+        """Run the backward pass; whether to leave the batch out, by what the balancer found in the tasks' gradients.
+
+        Raises:
+            BadBatch: it could not balance them.
+        """
+        try:
+            balancer.backward(losses, extra)
+        except NumericalError as error:
+            if self.mode == "skip":
+                return self._leave_out(batch)
+            raise BadBatch("the tasks' gradients", batch.rows.tolist(), f"{_FIX} ({error})") from error
+        return False
 
     def norm(self, norm: Tensor, batch: Batch) -> bool:
         """Whether to leave the batch out, by its gradient's norm. Shape: ().
@@ -77,14 +94,13 @@ class Guard:
         for batch, names, values in seen:
             finite = values.isfinite().tolist()
             if not all(finite):
-                fix = "lower the learning rate, look at the batch's rows, or leave such batches out with --on-nan skip"
-                raise BadBatch(names[finite.index(False)], batch.rows.tolist(), fix)
+                raise BadBatch(names[finite.index(False)], batch.rows.tolist(), _FIX)
 
     def _judge(self, batch: Batch, names: tuple[str, ...], values: Tensor) -> bool:
         if self.mode == "skip":
             return not bool(values.isfinite().all()) and self._leave_out(batch)
         self._seen.append((batch, names, values))
-        if values.device.type == "cpu" or len(self._seen) >= 2 * LOOK_EVERY:  # losses and norms
+        if self.look_every == 1 or len(self._seen) >= 2 * self.look_every:  # losses and norms
             self.look()
         return False
 

@@ -15,7 +15,8 @@ from automtl import files
 from automtl.cli.main import main
 from automtl.exports import formats
 from automtl.runs.manifest import Manifest
-from tests.support import write_dataset
+from tests.cli.plugin_errors import PLUGINS, PLUGINS_AFTER_SEARCH
+from tests.support import without_plugins, write_dataset
 
 SMALL = ["--set", "space.expert=[gate, skip]", "--set", "space.interaction=[skip]", "--fast-dev-run"]
 
@@ -83,6 +84,11 @@ def other_data():
     write_dataset(Path("other"), first_field="member")
 
 
+def narrower_config():
+    edit("run/search/config.yaml", "embedding_dim: 16", "embedding_dim: 8")
+    Manifest.read(Path("run/search/manifest.json")).update(sums={})
+
+
 def new_rows():
     write_dataset(Path("data"), seed=5)
 
@@ -134,7 +140,15 @@ SEARCH = ["search", "data/tiny.yaml", "--space", "automtl_small", "--out", "new"
 MINE = ["search", "data/tiny.yaml", "--space", "mine.yaml", "--out", "new"]
 
 # id -> (what is wrong, command, exit status, parts of the message)
+TUNE = ["tune", "data/tiny.yaml", "--space", "automtl_small", "--out", "new"]
+
 FRESH = {
+    "tune-parameter": (nothing, [*TUNE, "--set", "tune.parameters={search.epoch: {low: 2, high: 3}}"], 2, ["must be a setting of search, space or retrain", "'search.epochs'"]),
+    "tune-range": (nothing, [*TUNE, "--set", "tune.parameters={search.epochs: {low: 3, high: 2}}"], 2, ["low must be at most high"]),
+    "tune-storage": (nothing, [*TUNE, "--storage", "sqlite:////nowhere/at/all/study.db"], 2, ["--storage: must be a database that opens"]),
+    "tune-wilcoxon": (nothing, [*TUNE, "--set", "tune.pruner=wilcoxon"], 2, ["wilcoxon needs tune.seeds of 2 or more"]),
+    "tune-without-run": (nothing, ["tune", "data/tiny.yaml", "--over", "sharing"], 2, ["must be a searched run's folder for --over sharing"]),
+    **PLUGINS,
     "unknown-data-set": (nothing, ["search", "cenus_income"], 2, ["cenus_income: must be a YAML file or the name of a shipped data set", "census_income"]),
     "unknown-key": (yaml_with("split:", "splt:"), SEARCH, 2, ["splt is not a known key (did you mean 'split'?)"]),
     "no-yaml": (yaml_with("name: tiny", "name: [tiny"), SEARCH, 2, ["tiny.yaml: must be YAML"]),
@@ -174,6 +188,7 @@ FRESH = {
     "option-unknown": (nothing, ["search", "--sedd", "3"], 2, ["--sedd"]),
 }  # fmt: skip
 AFTER_SEARCH = {
+    **PLUGINS_AFTER_SEARCH,
     "bound-to-other-data": (other_data, ["retrain", "run", "--data", "other/tiny.yaml", "--out", "new"], 2, ["'user' missing from the data, 'member' unknown"]),
     "newer-format": (architecture_with(version=2), ["retrain", "mine.json", "--data", "data/tiny.yaml"], 2, ["must have format version 1 or older, got 2; update automtl"]),
     "no-architecture": (architecture_with(experts=[]), ["retrain", "mine.json", "--data", "data/tiny.yaml"], 2, ["mine.json: experts"]),
@@ -184,6 +199,7 @@ AFTER_SEARCH = {
     "resume-changed": (nothing, [*SEARCH[:4], "--out", "run", "--resume", *SMALL, "--seed", "5"], 2, ["--resume: seed: must be as in run/search/config.yaml"]),
     "points-too-few": (nothing, ["pareto", "run", "--points", "1"], 2, ["--points: must be at least 2, got 1"]),
     "cost-unknown": (nothing, ["pareto", "run", "--of", "watts"], 2, ["--of: must be one of flops, parameters, latency, got watts"]),
+    "supernet-of-another": (narrower_config, ["pareto", "run"], 2, ["last.safetensors: must hold the weights of the config beside it"]),
     "torn-checkpoint": (torn_checkpoint, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["last.safetensors: must be a whole checkpoint"]),
     "lines-lost": (lines_lost, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["metrics.jsonl: must have the 2 lines that the checkpoint knows of, got 0"]),
     "resume-another": (another_retrain, ["retrain", "run", "--resume", "--fast-dev-run"], 2, ["architecture.json: must be the architecture to train, got another"]),
@@ -195,6 +211,11 @@ AFTER_SEARCH = {
 
 
 def check(case, here, capfd):
+    with without_plugins():
+        provoke(case, here, capfd)
+
+
+def provoke(case, here, capfd):
     wrong, command, status, parts = case
     wrong()
     before = sorted(p for p in here.rglob("*") if "cache" not in p.parts)

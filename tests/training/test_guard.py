@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from automtl.data.schema import Task
+from automtl.errors import NumericalError
 from automtl.training.guard import BadBatch, Guard
 from automtl.training.losses import multi_task_loss
 from tests.support import random_batch, small_schema
@@ -34,15 +35,19 @@ def test_a_gradient_that_is_not_finite_names_the_rows():
 
 
 def test_a_guard_that_may_not_wait_keeps_what_it_saw_and_names_the_first():
-    guard = Guard()
-    values = torch.tensor([1.0])
     good, bad, later = (random_batch(SCHEMA, rows=n) for n in (2, 3, 4))
-    for batch, value in ((good, 1.0), (bad, float("nan")), (later, float("nan"))):
-        guard._seen.append((batch, ("the loss",), values * value))  # as a device's would stand there
+    seen = ((good, 1.0), (bad, float("nan")), (later, float("nan")))
+    guard = Guard(look_every=64)
+    assert not any(guard.norm(torch.tensor(value), batch) for batch, value in seen)
     with pytest.raises(BadBatch) as caught:
         guard.look()
     assert caught.value.rows == [0, 1, 2]
     guard.look()  # what was told is not told again
+    soon = Guard(look_every=2)
+    with pytest.raises(BadBatch) as caught:
+        for batch, value in seen * 2:
+            soon.norm(torch.tensor(value), batch)
+    assert caught.value.rows == [0, 1, 2]
 
 
 def test_skipping_counts_and_has_a_limit():
@@ -71,3 +76,19 @@ def test_left_out_losses_count_nothing():
     empty = losses_of(batch, float("nan"), 0.0).left_out()
     assert float(empty.total) == 0 and not empty.sums.any() and not empty.weights.any() and len(empty.parts) == len(SCHEMA.tasks)
     assert isinstance(SCHEMA.tasks[0], Task)
+
+
+@pytest.mark.parametrize("mode", ["stop", "skip"])
+def test_gradients_that_cannot_be_balanced_are_of_their_batch(mode):
+    class Refusing:
+        def backward(self, losses, extra):
+            raise NumericalError("balancing by gradnorm", "the tasks' gradient norms must be finite", [1.0])
+
+    guard, batch = Guard(mode), random_batch(SCHEMA, rows=2)
+    losses = losses_of(batch, 0.0, 0.0)
+    if mode == "skip":
+        assert guard.backward(Refusing(), losses, None, batch) and guard.skipped == 1
+        return
+    with pytest.raises(BadBatch, match="the tasks' gradients: must be finite.*balancing by gradnorm") as caught:
+        guard.backward(Refusing(), losses, None, batch)
+    assert caught.value.rows == [0, 1]
