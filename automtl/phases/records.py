@@ -54,9 +54,10 @@ def holding(folder: PhaseDir, session: Session, phase: str) -> Iterator[None]:
 
 
 def append_epoch(folder: PhaseDir, session: Session, line: dict[str, Any]) -> None:
-    """Append an epoch's line to metrics.jsonl and tell it to the loggers."""
+    """Append an epoch's line to metrics.jsonl and tell it to the loggers and the reporter."""
     folder.append_metrics(line)
     session.sinks.log(line)
+    session.reporter.epoch("search" if folder.path.name == "search" else "retrain", line)
 
 
 def charge_balancing(spent: dict[str, Any], line: dict[str, Any]) -> None:

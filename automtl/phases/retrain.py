@@ -123,8 +123,7 @@ class RetrainPhase:
             for part in self.parts:
                 for event in part.train():
                     self.samples += event.rows
-                    self.session.reporter.step(event, part.planned_epochs)
-                    keeper.stepped()
+                    keeper.stepped(event, part.planned_epochs)
         best = tuple(part.best_epoch for part in self.parts)
         checkpoint.save(self.folder.checkpoint("best"), {"net": packed_state(self.net)})
         predictions, store = self._predict("validation"), self.session.store
