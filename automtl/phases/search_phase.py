@@ -67,7 +67,7 @@ class SearchPhase:
     def __init__(self, session: Session, folder: PhaseDir, space: SearchSpace) -> None:
         self.session, self.folder, self.space = session, folder, space
         self.generator = session.noise()
-        self.guard = make_guard(session.config.runtime)
+        self.guard = make_guard(session.config.runtime, session.device)
         held = Latencies(**files.read_json(folder.latencies)) if folder.latencies.exists() else None
         material = make_material(session, space, self.generator, guard=self.guard, latencies=held)
         self.latencies = material.settings.latencies
