@@ -7,7 +7,7 @@ The word after the language says what a block is:
 - ``bash checkout``: needs a fresh clone or installs something; only looked at: sound shell, scripts that exist, options that exist.
 - ``text``: output or a picture in letters, not run. ``{toctree}``: Sphinx's own.
 
-What is changed: every search and retrain is a fast development run (two epochs of four batches). Nothing else.
+What is changed: every search, retrain and trial is a fast development run (two epochs of four batches), and a study has two trials.
 """
 
 import re
@@ -27,7 +27,7 @@ from tests.house import ROOT
 
 PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)]
 KINDS = {"bash", "python", "bash checkout", "yaml", "text", "{toctree}"}
-TRAINS = {"search", "retrain"}
+TRAINS = {"search", "retrain", "tune"}
 
 # What stands in a page's folder before its first block: nothing, the data of the README, a searched run, or trained runs too.
 START = {
@@ -38,6 +38,7 @@ START = {
     "docs/own_operation.md": "data",
     "docs/pictures.md": "data",
     "docs/search.md": "searched",
+    "docs/tune.md": "searched",
 }
 FIRST = ["automtl search clicks.yaml --space automtl_small --out runs/first"]
 TRAINED = ["automtl retrain runs/first"]
@@ -96,7 +97,7 @@ def run(words: list[str], where: str) -> None:
     """Run one `automtl` command in this process."""
     assert words[0] == "automtl", f"{where}: {words[0]}: only automtl is run; mark the block `bash checkout`"
     fast = ["--fast-dev-run"] if words[1] in TRAINS and "--plan" not in words else []
-    sys.argv = [*words, *fast]
+    sys.argv = [*words, *fast, *(["--trials", "2"] if words[1] == "tune" else [])]
     status: Any = None
     try:
         main()

@@ -21,7 +21,7 @@ BEFORE = [
     "retrain runs/first",
     "retrain mmoe --data clicks.yaml --out runs/monday",
 ]
-# It asks the package index for 300,000 rows; tests/data/test_fetch.py tries it with an index of its own.
+# It asks the package index for 300,000 rows; tests/data/test_census.py tries it with a package of its own.
 ELSEWHERE = {"automtl data get census_income"}
 FUXICTR = """tiny_csv:
     data_format: csv
