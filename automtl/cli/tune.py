@@ -35,7 +35,7 @@ def run(
     """Find the search budget that pays: each trial is a short search and a short retrain, poor ones are stopped early.
 
     Examples: automtl tune census_income --space automtl_small --trials 12
-    and: automtl tune census_income --objective loss_and_cost --out runs/front
+    and: automtl tune census_income --space automtl_small --objective loss_and_cost --out runs/front
     and: automtl tune runs/census_income-automtl_small-1 --over sharing
     """
     from automtl.config import resolve

@@ -51,6 +51,12 @@ def test_the_blocks_of_a_page_run(page, here, starts):
     run_page(page, {"automtl": __import__("automtl")})
 
 
+@pytest.mark.parametrize("line", ["automtl show nothing", "automtl retrain clicks.csv", "rm -r x"])
+def test_a_command_that_fails_fails_its_page(line, here):
+    with pytest.raises(AssertionError):
+        run(line.split(), "here")
+
+
 def test_getting_started_ends_with_a_served_model_and_its_answers():
     text = "".join(block.text for block in blocks("docs/getting_started.md") if block.info == "bash")
     order = ["data describe my.csv --draft", "search my.yaml", "retrain runs/first", "export runs/first", "predict served"]
