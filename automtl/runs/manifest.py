@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from automtl import files
+from automtl import files, plugins
 from automtl.errors import ArtifactError
 from automtl.runs import sums
 
@@ -41,8 +41,8 @@ class Manifest:
     @classmethod
     def start(cls, path: Path, **values: Any) -> "Manifest":
         """A new manifest in state "running"."""
-        plain = {"state": "running", "start": now(), "end": None, "command": command(), **_machine(), "test_reads": 0}
-        made = cls(path, {**plain, "sums": sums.of_folder(path.parent), **values})
+        held = {"command": command(), **_machine(), "plugins": plugins.record(), "test_reads": 0, "sums": sums.of_folder(path.parent)}
+        made = cls(path, {"state": "running", "start": now(), "end": None, **held, **values})
         made.write()
         return made
 

@@ -4,6 +4,8 @@
 import json
 from pathlib import Path
 
+from automtl.runs.manifest import Manifest
+
 HEAD = "import automtl, torch\nregister, share = automtl.register_operation, automtl.register_sharing\n"
 SQUEEZE = "register('squeeze', lambda width_in: torch.nn.Linear(width_in, width_in), place='expert')\n"
 TWO = "class Two(automtl.GatedNetwork):\n    kind = 'two'\n    def share(self, x):\n        return [x[:, 1:]] * 2\nshare(Two, like='mmoe')\n"
@@ -20,7 +22,8 @@ def made_with(text):
         plugin(text)()
         held = [{"path": "/there/own.py", "sha256": "0" * 64, "names": ["squeeze"]}]
         path = Path("run/search/architecture.json")
-        path.write_text(json.dumps({**json.loads(path.read_text()), "provenance": {"plugins": held}}))
+        changed = {**json.loads(path.read_text()), "provenance": {"plugins": held}}
+        Manifest.read(path.parent / "manifest.json").replace_file(path, changed)
 
     return act
 
