@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
+from automtl.config_tune import TuneSection
 from automtl.errors import ConfigError
 from automtl.spaces.catalogue import SHARING, fit_sharing
 from automtl.spaces.space import SearchSpace
@@ -187,6 +188,7 @@ class RunConfig(Strict):
     search: SearchSection = SearchSection()
     sharing: dict[str, Any] = Field(default_factory=dict, description="Settings of the sharing kind in use.")
     retrain: RetrainSection = RetrainSection()
+    tune: TuneSection = TuneSection()
     runtime: RuntimeSection = RuntimeSection()
 
     def to_yaml(self) -> str:

@@ -64,6 +64,10 @@ class EnvironmentFault(AutoMTLError, OSError):
     exit_code = 3
 
 
+class InUse(EnvironmentFault):
+    """Another process is at work in a folder."""
+
+
 class NumericalError(AutoMTLError, ArithmeticError):
     """NaN or infinity where a number must be."""
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import safetensors.numpy
 
-from automtl.errors import ArtifactError, EnvironmentFault
+from automtl.errors import ArtifactError, EnvironmentFault, InUse
 
 MAX_JSON_BYTES = 64 * 2**20
 
@@ -227,23 +227,28 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process; the operating system lets go of it when the process ends, however it ends.
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder, made if need be, for this process; the system lets go of it when the process ends, however it ends.
+
+    Args:
+        folder: to hold.
+        wait: for another process to let go of it; for short holds only.
 
     Raises:
-        EnvironmentFault: another process holds it.
+        InUse: another process holds it.
     """
     path = folder / ".lock"
     with _machine_faults(path):
+        folder.mkdir(parents=True, exist_ok=True)
         stream = path.open("a+b")
     with stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             stream.seek(0)
             who = stream.read(300).decode("utf-8", "replace") or "another process"
             fix = "wait for it, or choose another --out"
-            raise EnvironmentFault(folder, "must be free", f"{who} at work in it", fix) from None
+            raise InUse(folder, "must be free", f"{who} at work in it", fix) from None
         with _machine_faults(path):
             stream.truncate(0)
             stream.write(f"another process ({os.getpid()} on {platform.node()})".encode())

@@ -22,6 +22,7 @@ from automtl import files
 from automtl.phases.evaluate import evaluate_runs, summary
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.session import Silent
 from automtl.spaces.architecture import Architecture, shipped_architectures
 from automtl.spaces.catalogue import SHARING
 from automtl.training.loop import StepEvent
@@ -29,15 +30,12 @@ from automtl.training.loop import StepEvent
 QUICK = ("retrain.epochs=1",)
 
 
-class Stopwatch:
+class Stopwatch(Silent):
     """A reporter that measures rows per second of every training step but an epoch's first."""
 
     def __init__(self) -> None:
         self.rates: list[float] = []
         self._last = 0.0
-
-    def say(self, text: str) -> None:
-        """Nothing: one table is the whole output."""
 
     def step(self, event: StepEvent, epochs: int) -> None:
         now = time.perf_counter()

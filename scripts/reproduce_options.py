@@ -14,6 +14,7 @@ from pathlib import Path
 from scipy import stats
 
 import automtl
+from automtl.phases.session import Silent
 from automtl.runs.run_dir import RunDir
 
 VARIANTS: dict[str, dict[str, dict[str, object]]] = {
@@ -24,7 +25,7 @@ VARIANTS: dict[str, dict[str, dict[str, object]]] = {
 LIMIT = 0.002
 
 
-class Teller:
+class Teller(Silent):
     """Says the lines of a run and shows no steps."""
 
     def say(self, text: str) -> None:

@@ -12,6 +12,7 @@ from automtl import plugins
 from automtl.data.batches import Batch, Inputs
 from automtl.data.schema import Field, Schema, Task
 from automtl.nn import interaction, operations
+from automtl.phases.session import Silent
 from automtl.sharing import SEARCH_MODULES, SHARING_MODULES
 from automtl.spaces.catalogue import OPERATIONS, SHARING
 from automtl.spaces.slots import LAYOUTS
@@ -79,7 +80,7 @@ class Stop(Exception):
     """What `Stopper` raises."""
 
 
-class Stopper:
+class Stopper(Silent):
     """A reporter that interrupts a phase after a step."""
 
     def __init__(self, epoch: int, step: int) -> None:

@@ -83,6 +83,9 @@ class ConsoleReporter:
             left = (total - done) * (self._last - self._start) / (done - self._begun)
             say(f"  epoch {event.epoch + 1}, step {event.step + 1}/{event.steps}, at most {left:,.0f} s left")
 
+    def epoch(self, phase: str, line: dict[str, Any]) -> None:
+        """Nothing: the phase says it in words."""
+
     def _bar(self, event: "StepEvent", done: int, total: int) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -6,7 +6,23 @@ import traceback
 
 import typer
 
-from automtl.cli import compare, data, evaluate, export, pareto, predict, rank, report, retrain, runs, search, show, space, status
+from automtl.cli import (
+    compare,
+    data,
+    evaluate,
+    export,
+    pareto,
+    predict,
+    rank,
+    report,
+    retrain,
+    runs,
+    search,
+    show,
+    space,
+    status,
+    tune,
+)
 from automtl.cli.console import error
 from automtl.cli.options import pluggable
 from automtl.errors import AutoMTLError, Interrupted
@@ -23,6 +39,7 @@ app.add_typer(runs.app, name="runs")
 app.command("space")(pluggable(space.run))
 app.command("search")(pluggable(search.run))
 app.command("retrain")(pluggable(retrain.run))
+app.command("tune")(pluggable(tune.run))
 app.command("evaluate")(pluggable(evaluate.run))
 app.command("compare")(pluggable(compare.run))
 app.command("rank")(pluggable(rank.run))

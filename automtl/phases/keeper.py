@@ -11,6 +11,7 @@ from automtl.errors import Interrupted
 from automtl.phases.session import Session
 from automtl.runs.run_dir import PhaseDir
 from automtl.runs.slots import Slots
+from automtl.training.loop import StepEvent
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -31,7 +32,7 @@ class Keeper:
     def __init__(self, folder: PhaseDir, run: object, session: Session, state: Callable[[], dict[str, Any]]) -> None:
         runtime = session.config.runtime
         self._every_s, self._every_steps = runtime.checkpoint_every_s, runtime.checkpoint_every_steps
-        self._slots, self._run, self._say, self._state = Slots(folder), run, session.reporter.say, state
+        self._slots, self._run, self._reporter, self._state = Slots(folder), run, session.reporter, state
         self._at, self._steps, self._asked = time.monotonic(), 0, 0
         self._before: dict[signal.Signals, Any] = {}
 
@@ -50,13 +51,18 @@ class Keeper:
             raise Interrupted(number, self._run, "what the last checkpoint holds is kept")
         self._asked = number
 
-    def stepped(self) -> None:
-        """A step is done: keep it where that is due, or stop where that was asked for.
+    def stepped(self, event: StepEvent, epochs: int) -> None:
+        """A step is done: tell the reporter, keep it where that is due, or stop where that was asked for.
 
         Raises:
-            Interrupted: the process was asked to stop; the state is kept.
+            Interrupted: the process was asked to stop; the state is kept, as it is where a reporter interrupts the phase.
         """
         self._steps += 1
+        try:
+            self._reporter.step(event, epochs)
+        except KeyboardInterrupt:
+            self.save()
+            raise
         due = time.monotonic() - self._at >= self._every_s or (self._every_steps is not None and self._steps >= self._every_steps)
         if due or self._asked:
             self.save()

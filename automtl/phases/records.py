@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from automtl import files, plugins
+from automtl import files
 from automtl.data.schema import Task
 from automtl.errors import Interrupted, NumericalError
 from automtl.phases.session import Session
@@ -31,7 +31,6 @@ def open_phase(folder: PhaseDir, session: Session, **values: Any) -> Manifest:
         seeds=asdict(session.seeds),
         data={"name": schema.name, "source": config.data.source, "hash": schema.data_hash, "split_hash": schema.split_hash},
         machine=session.machine,
-        plugins=plugins.record(),
         **values,
     )
 
@@ -54,9 +53,10 @@ def holding(folder: PhaseDir, session: Session, phase: str) -> Iterator[None]:
 
 
 def append_epoch(folder: PhaseDir, session: Session, line: dict[str, Any]) -> None:
-    """Append an epoch's line to metrics.jsonl and tell it to the loggers."""
+    """Append an epoch's line to metrics.jsonl and tell it to the loggers and the reporter."""
     folder.append_metrics(line)
     session.sinks.log(line)
+    session.reporter.epoch("search" if folder.path.name == "search" else "retrain", line)
 
 
 def charge_balancing(spent: dict[str, Any], line: dict[str, Any]) -> None:

@@ -99,7 +99,7 @@ class RetrainPhase:
         session.start(self.net)
         if session.config.runtime.compile:
             compile_net(self.net)
-        self.guard = make_guard(session.config.runtime)
+        self.guard = make_guard(session.config.runtime, session.device)
         self.parts = parts_of(self.net, session, folder, self.guard)
         self.samples, self._before, self._started = 0, 0.0, time.monotonic()
 
@@ -123,8 +123,7 @@ class RetrainPhase:
             for part in self.parts:
                 for event in part.train():
                     self.samples += event.rows
-                    self.session.reporter.step(event, part.planned_epochs)
-                    keeper.stepped()
+                    keeper.stepped(event, part.planned_epochs)
         best = tuple(part.best_epoch for part in self.parts)
         checkpoint.save(self.folder.checkpoint("best"), {"net": packed_state(self.net)})
         predictions, store = self._predict("validation"), self.session.store

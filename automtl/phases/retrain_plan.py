@@ -63,7 +63,7 @@ def plan_retrain(
     """
     searched = one_phase(Path(source), "search") if Path(source).is_dir() else None
     architecture = Architecture.load(searched.architecture if searched else source)
-    base = _settings_of(searched) if searched else {}
+    base = settings_of(searched) if searched else {}
     dataset = data or base.get("data", {}).get("source")
     if dataset is None:
         raise ConfigError("--data", "must name the data set to train on", fix="for example --data census_income")
@@ -97,7 +97,7 @@ def _existing(out: Path | None) -> Path:
     return out
 
 
-def _settings_of(searched: PhaseDir) -> dict[str, Any]:
+def settings_of(searched: PhaseDir) -> dict[str, Any]:
     """The sections of a search's own config that its retrains go on with."""
     held = load_yaml(searched.config)
     return {section: held[section] for section in ("data", "retrain") if section in held}

@@ -32,6 +32,9 @@ class Reporter(Protocol):
     def step(self, event: StepEvent, epochs: int) -> None:
         """A finished step of a phase that plans `epochs` epochs."""
 
+    def epoch(self, phase: str, line: dict[str, Any]) -> None:
+        """A finished epoch of a "search" or a "retrain": its line in metrics.jsonl."""
+
 
 class Silent:
     """A reporter that tells no one."""
@@ -40,6 +43,9 @@ class Silent:
         """Say nothing."""
 
     def step(self, event: StepEvent, epochs: int) -> None:
+        """Show nothing."""
+
+    def epoch(self, phase: str, line: dict[str, Any]) -> None:
         """Show nothing."""
 
 

@@ -87,11 +87,12 @@ class PhaseView:
 
 @dataclass(frozen=True)
 class RunView:
-    """A run with its phases, the search first."""
+    """A run with its phases, the search first, and the study that `automtl tune` made in it, if any."""
 
     path: Path
     name: str
     phases: Sequence[PhaseView]
+    study: PhaseView | None = None
 
     @property
     def search(self) -> PhaseView | None:
@@ -125,16 +126,19 @@ def load_run(path: Path) -> RunView:
     Raises:
         ArtifactError: there is no such folder, or no phase in it.
     """
+    if path.name == "tune" and (path / "manifest.json").exists():
+        return load_run(path.parent)
     if (path / "manifest.json").exists():
         run = path.resolve().parent if path.name == "search" else path.resolve().parent.parent
         return RunView(path, run.name, [load_phase(PhaseDir(path), run.name)])
     run_dir = RunDir(path)
     found = ([run_dir.search] if run_dir.search.manifest.exists() else []) + run_dir.retrains()
-    if not found:
+    name = path.resolve().name
+    study = load_phase(run_dir.tune, name) if run_dir.tune.manifest.exists() else None
+    if not found and study is None:
         got = "no phase in it" if path.is_dir() else "no such folder"
         raise ArtifactError(path, "must be a run folder", got, "see `automtl runs list`")
-    name = path.resolve().name
-    return RunView(path, name, [load_phase(phase, name) for phase in found])
+    return RunView(path, name, [load_phase(phase, name) for phase in found], study)
 
 
 def load_phase(phase: PhaseDir, run: str) -> PhaseView:

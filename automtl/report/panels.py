@@ -13,6 +13,7 @@ from automtl.report import (
     panel_mome,
     panel_record,
     panel_search,
+    panel_study,
     panel_training,
     panel_trust,
 )
@@ -50,6 +51,7 @@ PANELS: tuple[Panel, ...] = (
     Panel("entropy", "How decided the search is", panel_search.entropy_panel),
     Panel("agreement", "Agreement of the searches", panel_trust.agreement_panel),
     Panel("front", "Score against cost", panel_trust.front_panel),
+    Panel("study", "Study of the settings", panel_study.study_panel),
     Panel("cost", "Cost", panel_record.cost_panel),
     Panel("config", "Settings", panel_record.config_panel),
     Panel("reproduce", "To reproduce", panel_record.reproduce_panel),

@@ -17,7 +17,7 @@ def phases(folder: Path) -> list[PhaseDir]:
     """
     if not folder.is_dir():
         raise ArtifactError(folder, "must be a folder of runs", "no such folder", "name the folder, or run `automtl search` first")
-    found = [*folder.glob("*/search/manifest.json"), *folder.glob("*/retrain/*/manifest.json")]
+    found = [*folder.glob("*/search/manifest.json"), *folder.glob("*/retrain/*/manifest.json"), *folder.glob("*/tune/manifest.json")]
     return [PhaseDir(path.parent) for path in sorted(found)]
 
 

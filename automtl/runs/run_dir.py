@@ -110,6 +110,10 @@ class RunDir:
     def search(self) -> PhaseDir:
         return PhaseDir(self.path / "search")
 
+    @property
+    def tune(self) -> PhaseDir:
+        return PhaseDir(self.path / "tune")
+
     def retrain(self, label: str, seed: int) -> PhaseDir:
         """The folder of one retrain: its sharing kind or architecture name, and its seed."""
         return PhaseDir(self.path / "retrain" / f"{label}-s{seed}")

@@ -19,7 +19,7 @@ def status(source: Path) -> list[dict[str, Any]]:
     if (source / "manifest.json").exists():
         return [_phase(PhaseDir(source))]
     run = RunDir(source)
-    found = ([run.search] if run.search.manifest.exists() else []) + run.retrains()
+    found = [phase for phase in (run.search, run.tune) if phase.manifest.exists()] + run.retrains()
     if not found:
         raise ArtifactError(
             source, "must be a run folder", "no phase in it" if source.exists() else "no such folder", "see `automtl runs list`"
@@ -33,6 +33,8 @@ def _phase(phase: PhaseDir) -> dict[str, Any]:
     last = lines[-1] if lines else None
     found: dict[str, Any] = {"phase": str(phase.path), "state": held["state"], "data": held["data"]["name"], "seed": held["seed"]}
     found["start"], found["end"] = held["start"], held["end"]
+    if phase.path.name == "tune":
+        return {**found, **_study(phase, held)}
     found["epoch"] = f"{last['epoch'] + 1} of {held['planned_epochs']}" if last else f"0 of {held['planned_epochs']}"
     if held["state"] == "running":
         found["left_s_at_most"] = _left(held, last)
@@ -43,6 +45,14 @@ def _phase(phase: PhaseDir) -> dict[str, Any]:
     found["checkpoint"] = None if checkpoint is None else f"{checkpoint} of {_when(checkpoint)}"
     found["verdict"] = _verdict(phase, held)
     return found
+
+
+def _study(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
+    """How far a study of settings is: trials that were begun are folders of their own."""
+    begun = len(list(phase.path.glob("trials/*")))
+    results = files.read_json(phase.results) if phase.results.exists() else {}
+    named = {name: f"trial {number}" for name, number in results.get("named", {}).items()}
+    return {"trials": f"{begun} of {held['planned_trials']} begun, {len(results.get('trials', []))} judged", "named": named or None}
 
 
 def _left(held: dict[str, Any], last: dict[str, Any] | None) -> float | None:

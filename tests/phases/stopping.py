@@ -9,7 +9,7 @@ from automtl import files
 from automtl.config import resolve
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
-from automtl.phases.session import open_session
+from automtl.phases.session import Silent, open_session
 from automtl.runs import checkpoint
 from automtl.runs.run_dir import PhaseDir
 from tests.support import Stop
@@ -47,7 +47,7 @@ def train(made, resume=False, reporter=None):
     return retrain(made.architecture, made.config, run=made.run, label=made.label, reporter=reporter, resume=resume)
 
 
-class After:
+class After(Silent):
     """A reporter that does something once after so many steps of this process."""
 
     def __init__(self, steps, act):

@@ -16,6 +16,7 @@ from automtl.errors import ConfigError, DataError
 from automtl.phases.evaluate import evaluate_runs, interval_rows, session_of, slice_rows
 from automtl.phases.predict import predict_file, predict_frame
 from automtl.phases.retrain import load_net
+from automtl.phases.session import Silent
 from automtl.runs.run_dir import one_phase
 from automtl.training.bootstrap import Resamples
 from automtl.training.evaluation import predict as outputs_of
@@ -83,7 +84,7 @@ def expected(run: Path) -> pd.DataFrame:
     )
 
 
-class _Heard:
+class _Heard(Silent):
     """A reporter that keeps what it is told."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from automtl.phases.plan import plan_search
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.search import search
-from automtl.phases.session import open_session
+from automtl.phases.session import Silent, open_session
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
 from automtl.spaces.architecture import Architecture
@@ -100,7 +100,7 @@ def test_search_then_retrain_then_evaluate_leaves_a_run_that_knows_everything(co
     assert min(aucs) > 0.7, "the data can be learnt"
     said = []
 
-    class Listener:
+    class Listener(Silent):
         def say(self, text):
             said.append(text)
 
@@ -272,7 +272,6 @@ def test_metrics_of_a_task_with_missing_labels_equal_those_by_hand(config, tmp_p
 
     from automtl.phases.evaluate import session_of
     from automtl.phases.retrain import load_net
-    from automtl.phases.session import Silent
     from automtl.training.evaluation import predict
 
     search(config(), out=tmp_path / "run")

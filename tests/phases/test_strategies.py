@@ -9,6 +9,7 @@ from automtl.config import resolve
 from automtl.errors import ConfigError
 from automtl.phases.plan import plan_search
 from automtl.phases.search import search
+from automtl.phases.session import Silent
 from automtl.runs.run_dir import RunDir
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.table import STRATEGIES
@@ -83,7 +84,7 @@ def test_what_follows_a_collapse(action, dataset, tmp_path):
     """Experts of `skip` alone have collapsed by any measure; so has one whose rule fires after the first epoch."""
     said = []
 
-    class Listener:
+    class Listener(Silent):
         def say(self, text):
             said.append(text)
 

@@ -88,6 +88,20 @@ def write_front(run: Path) -> None:
     write_json(run / "search/pareto/front.json", {"of": "flops", "points": points})
 
 
+def write_study(run: Path) -> None:
+    """What `automtl tune` leaves in a run's folder."""
+    values = {"search.epochs": 3, "<b>": "x"}
+    trials = [
+        {"number": n, "state": state, "values": values, "loss": loss, "cost": cost, "facts": facts, "steps": {"0": 0.7}}
+        for n, (state, loss, cost, facts) in enumerate(
+            [("complete", 0.5, 9e9, {}), ("complete", 0.4, 2e9, {}), ("pruned", None, None, {}), ("fail", None, None, {"error": "<i>"})]
+        )
+    ]
+    told = {"objective": "loss", "over": "budget", "within": 0.005, "named": {"best": 1, "smallest": 1}, "front": [1], "trials": trials}
+    write_json(run / "tune/results.json", told)
+    write_json(run / "tune/manifest.json", {"state": "done", "phase": "tune", "planned_trials": 4})
+
+
 def _towards(mixed: dict[str, float], share: float) -> dict[str, float]:
     return {o: share * w + (1 - share) / len(mixed) for o, w in mixed.items()}
 

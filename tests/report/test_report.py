@@ -16,7 +16,7 @@ from automtl.report.load import load_run, load_runs
 from automtl.report.page import report
 from automtl.report.panels import PANELS, Panel
 from automtl.report.tables import models
-from tests.report.runs import write_front, write_run, write_search
+from tests.report.runs import write_front, write_run, write_search, write_study
 
 HOSTILE = "<script>alert(1)</script>"
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -57,6 +57,7 @@ def whole(tmp_path_factory):
     runs = [write_run(folder / "first", seed=1), write_run(folder / "second", seeds=(0,), seed=2, experts=3)]
     write_search(folder / "third", seed=3)
     write_front(folder / "first")
+    write_study(folder / "first")
     return report([load_run(run) for run in [*runs, folder / "third"]])
 
 

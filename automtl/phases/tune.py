@@ -1,0 +1,256 @@
+"""The tune phase: a study of the search budget, or of the module that shares the experts; a trial is a short search and retrain."""
+
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from automtl import files
+from automtl.config import RunConfig
+from automtl.config_tune import Range, Value
+from automtl.data.dataset import load_dataset
+from automtl.errors import AutoMTLError, ConfigError
+from automtl.phases.resuming import own_settings
+from automtl.phases.retrain import retrain
+from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.search import search
+from automtl.phases.session import Reporter, Silent, open_session
+from automtl.phases.tune_results import Finding, findings, write_results
+from automtl.phases.tune_space import applied, distribution, plugs, ranges, reference
+from automtl.phases.tune_study import Claim, Study
+from automtl.phases.tune_trial import OutOfTime, TrialReporter
+from automtl.runs.manifest import Manifest
+from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """A study as this process leaves it.
+
+    Args:
+        folder: its phase folder.
+        findings: one per ended trial that is complete, pruned or failed.
+        state: "done", "time_limited", or "running" where other processes still have trials.
+        named: "best" and, where there are any, "smallest" and "knee" -> number of the trial.
+    """
+
+    folder: PhaseDir
+    findings: Sequence[Finding]
+    state: str
+    named: Mapping[str, int]
+
+
+def tune(
+    config: RunConfig,
+    *,
+    searched: str | None = None,
+    out: Path | None = None,
+    storage: str | None = None,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+) -> TuneResult:
+    """Run trials until the study has as many as planned, or the time is over.
+
+    Args:
+        config: resolved settings; those of `tune` say what varies.
+        searched: for a study of the sharing module, the run whose experts are shared.
+        out: the run's folder; it must not exist. Default runs/<dataset>-tune-<n>.
+        storage: a database's URL; default SQLite in the run's folder.
+        resume: take part in the study at `out`, running or stopped.
+        reporter: told how it goes on.
+
+    Raises:
+        AutoMTLError: see ``automtl.errors``. A trial's own failure is kept with the trial, and the study goes on.
+    """
+    sharing = config.tune.over == "sharing"
+    if sharing != (searched is not None):
+        raise ConfigError("tune.over", "sharing needs a searched run, budget a data set", config.tune.over, "name the other one")
+    name = load_dataset(config.data.source).name
+    run = RunDir(_joined(out)) if resume else RunDir.new(out, f"{name}-tune")
+    if resume and run.tune.config.exists():
+        config = own_settings(run.tune, config, sections=("seed", "space", "search", "sharing", "retrain", "tune"))
+    return _Tuning(config, run.tune, searched, storage, reporter or Silent()).run()
+
+
+def _joined(out: Path | None) -> Path:
+    if out is None:
+        raise ConfigError("--resume", "needs --out", "none", "name the study's folder there")
+    return out
+
+
+class _Tuning:
+    """One process at work in a study."""
+
+    def __init__(self, config: RunConfig, folder: PhaseDir, searched: str | None, storage: str | None, reporter: Reporter) -> None:
+        self.config, self.folder, self.searched, self.reporter = config, folder, searched, reporter
+        self.session = open_session(config, reporter)  # prepares the data, refuses what can be refused
+        self.settings = config.tune
+        tasks = len(self.session.schema.tasks)
+        self.ranges = self._over_sharing() if searched else ranges(config, num_tasks=tasks)
+        fixed = self._each_kind() if searched else [reference(config, self.ranges, num_tasks=tasks)]
+        self.study = Study(
+            folder.path,
+            storage=storage,
+            distributions={name: distribution(spread) for name, spread in self.ranges.items()},
+            fixed=fixed,
+            objectives=2 if self.settings.objective == "loss_and_cost" else 1,
+            sampler=self.settings.sampler,
+            pruner=self._pruner(),
+            seed=config.seed,
+        )
+        self._begin()
+        limit = config.runtime.time_limit_s
+        self.deadline = None if limit is None else time.monotonic() + limit
+
+    def _over_sharing(self) -> dict[str, Range]:
+        """The kinds that fit the run's experts, and the retrain's rate."""
+        given = self.settings.parameters
+        kinds = Range(choices=tuple(plugs(self._architecture())))
+        lr = self.config.retrain.lr
+        return dict(given) or {"sharing.kind": kinds, "retrain.lr": Range(low=lr / 3, high=lr * 3, log=True)}
+
+    def _architecture(self) -> Path:
+        assert self.searched is not None
+        return one_phase(Path(self.searched), "search").architecture
+
+    def _each_kind(self) -> list[dict[str, Value]]:
+        """Every kind once at the run's own rate, before the sampler suggests any."""
+        kinds = self.ranges["sharing.kind"].choices if "sharing.kind" in self.ranges else ()
+        rest = {n: r.nearest(self.config.retrain.lr) for n, r in self.ranges.items() if n == "retrain.lr"}
+        whole = set(self.ranges) <= {"sharing.kind", "retrain.lr"}
+        return [{"sharing.kind": kind, **rest} for kind in kinds or ()] if whole else []
+
+    def _pruner(self) -> optuna.pruners.BasePruner | None:
+        if self.settings.objective == "loss_and_cost":
+            return None
+        made: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
+            "none": optuna.pruners.NopPruner,
+            "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4),
+            "hyperband": lambda: optuna.pruners.HyperbandPruner(max_resource=self._most_epochs() + self.config.retrain.epochs),
+            "wilcoxon": lambda: optuna.pruners.WilcoxonPruner(p_threshold=0.1),
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of the Wilcoxon pruner's interface
+            return made[self.settings.pruner]()
+
+    def _most_epochs(self) -> int:
+        """Of any trial's search: where its retrain's steps begin."""
+        spread = self.ranges.get("search.epochs")
+        if self.searched:
+            return 0
+        return int(self.config.search.epochs if spread is None else max(spread.choices or (spread.high,)))  # type: ignore[type-var,arg-type]
+
+    def _begin(self) -> None:
+        """Settings and manifest, by the first process of the study."""
+        with files.locked(self.folder.path, wait=True):
+            if self.folder.manifest.exists():
+                return
+            files.write_text(self.folder.config, self.config.to_yaml())
+            schema = self.session.schema
+            data = {"name": schema.name, "source": self.config.data.source, "hash": schema.data_hash, "split_hash": schema.split_hash}
+            told = {"phase": "tune", "planned_trials": self.settings.trials, "searched": self.searched, "data": data}
+            Manifest.start(self.folder.manifest, seed=self.config.seed, machine=self.session.machine, **told)
+
+    def run(self) -> TuneResult:
+        """Claim and run trials to the end."""
+        state = "done"
+        while (claim := self.study.claim(self.settings.trials)) is not None:
+            try:
+                self._trial(claim)
+            except OutOfTime:
+                state = "time_limited"
+                break
+            finally:
+                claim.release()
+            if self._late() and len(self.study.trials()) < self.settings.trials:
+                state = "time_limited"
+                break
+        return self._end(state)
+
+    def _late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def _trial(self, claim: Claim) -> None:
+        """Run one trial and note how it ended; its own failure does not end the study."""
+        told = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in claim.values.items())
+        self.reporter.say(f"trial {claim.number}: {told}")
+        watch = TrialReporter(self.reporter, self._report(claim.number), self._late, self._most_epochs())
+        try:
+            losses, facts = self._losses(claim, watch)
+            values = [fmean(losses)] if self.settings.objective == "loss" else [fmean(losses), float(facts["cost"])]
+            self.study.note(claim.number, {"losses": losses, **facts})
+            self.study.end(claim.number, TrialState.COMPLETE, values)
+            self.reporter.say(f"trial {claim.number}: validation MTL-Loss {values[0]:.5f}, search of {facts['cost']:.3g} FLOPs")
+        except optuna.TrialPruned:
+            self.study.end(claim.number, TrialState.PRUNED)
+            self.reporter.say(f"trial {claim.number}: pruned")
+        except (AutoMTLError, MemoryError, RuntimeError) as error:  # torch's own faults are RuntimeErrors
+            self.study.note(claim.number, {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"})
+            self.study.end(claim.number, TrialState.FAIL)
+            self.reporter.say(f"trial {claim.number}: failed: {error}")
+
+    def _report(self, number: int) -> Any:
+        """How a trial reports per epoch; where nothing prunes by epochs, values are kept all the same."""
+        if self.settings.objective == "loss_and_cost":
+            return lambda value, step: False  # Optuna keeps intermediate values of one objective only
+        if self.settings.pruner == "wilcoxon":
+            return lambda value, step: False
+        return lambda value, step: self.study.report(number, value, step)
+
+    def _losses(self, claim: Claim, watch: TrialReporter) -> tuple[list[float], dict[str, Any]]:
+        """Validation MTL-Loss per retrain seed, and what the trial cost."""
+        run, config, source = RunDir(claim.folder / "run"), self._settings(claim), self.searched
+        facts: dict[str, Any] = {}
+        if source is None:
+            source, begun = str(run.path), run.search.path.is_dir()
+            if run.path.exists() and not begun:
+                files.remove_folder(run.path)  # its process was killed before it had begun
+            search(config, out=run.path, reporter=watch, resume=begun)
+            spent = files.read_json(run.search.cost)
+            flops = spent.get("supernet", {}).get("flops_per_row", 0) * spent["samples"]
+            facts = {"cost": flops, "search_seconds": spent["seconds"], "search_samples": spent["samples"]}
+        changes = {name.partition(".")[2]: value for name, value in claim.values.items() if name.startswith("retrain.")}
+        kind = claim.values.get("sharing.kind")
+        asked = {"sharing": None if kind is None else str(kind), "flags": {"retrain": changes}, "config_file": None, "sets": ()}
+        plan = plan_retrain(source, data=None, out=None, **asked)  # type: ignore[arg-type]
+        machine = {"runtime": config.runtime, "data": config.data}
+        losses, seconds = [], 0.0
+        for i in range(self.settings.seeds):
+            settings = plan.config.model_copy(update={**machine, "seed": self.config.seed + i})
+            made = retrain(plan.architecture, settings, run=run, label=plan.label, reporter=watch, resume=True)
+            losses.append(made.validation.loss)
+            spent = files.read_json(made.folder.cost)
+            seconds += spent["seconds"]
+            facts.setdefault("cost", spent["model"]["flops_per_row"])
+            if self.settings.pruner == "wilcoxon" and self.study.report(claim.number, losses[-1], i) and i + 1 < self.settings.seeds:
+                raise optuna.TrialPruned
+        return losses, {**facts, "retrain_seconds": seconds}
+
+    def _settings(self, claim: Claim) -> RunConfig:
+        """The trial's own settings: no limit of time but the study's."""
+        values = {name: value for name, value in claim.values.items() if name != "sharing.kind"}
+        config = applied(self.config, values)
+        return config.model_copy(update={"runtime": config.runtime.model_copy(update={"time_limit_s": None})})
+
+    def _end(self, state: str) -> TuneResult:
+        """Write what was found so far; the manifest says "running" while another process has a trial."""
+        with files.locked(self.folder.path, wait=True):
+            found = findings(self.study.trials())
+            if state == "done" and len(found) < self.settings.trials:
+                state = "running"
+            named = write_results(self.folder.path, self.config, found, self._settings_of)
+            manifest = Manifest.read(self.folder.manifest)
+            if state == "running":
+                manifest.update(finished_trials=len(found))
+            else:
+                manifest.finish(state, finished_trials=len(found))
+        return TuneResult(self.folder, found, state, named)
+
+    def _settings_of(self, finding: Finding) -> RunConfig:
+        return applied(self.config, {name: value for name, value in finding.values.items() if name != "sharing.kind"})

@@ -1,0 +1,171 @@
+"""The study in its storage: claiming trials so that none is run twice, reporting, ending - by Optuna's public storage interface.
+
+A trial is made in one transaction, already running and with all its values, while the study's folder is locked; whoever runs it holds
+a lock on the trial's folder until it ends. So a trial that says "running" and whose folder is free was left by a process that is gone:
+it is taken up again under its own number, with its own values, before any new one is made. Nothing of a sampler is kept: a
+fresh one is seeded by (seed, trial number), so a study that was stopped suggests what an uninterrupted one would have.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+import sqlalchemy
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from automtl import files
+from automtl.config_tune import Value
+from automtl.errors import ConfigError, InUse
+
+NAME = "automtl"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that this process runs.
+
+    Args:
+        number: counted from 0.
+        values: name -> value.
+        folder: its own; held until `release` is called.
+        release: lets go of the folder.
+    """
+
+    number: int
+    values: dict[str, Value]
+    folder: Path
+    release: Callable[[], None]
+
+
+class Study:
+    """A study in a folder.
+
+    Args:
+        folder: holds the trials' folders and, by default, the storage.
+        storage: a database's URL; None for SQLite in the folder.
+        distributions: name -> what it may be.
+        fixed: values of the first trials.
+        objectives: 1 (loss), or 2 (loss and cost).
+        sampler: "tpe" or "random".
+        pruner: of trials that report; None for none.
+        seed: of the suggestions.
+
+    Raises:
+        ConfigError: the storage cannot be opened.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        storage: str | None,
+        distributions: Mapping[str, BaseDistribution],
+        fixed: Sequence[Mapping[str, Value]],
+        objectives: Literal[1, 2],
+        sampler: Literal["tpe", "random"],
+        pruner: optuna.pruners.BasePruner | None,
+        seed: int,
+    ) -> None:
+        self.folder, self.distributions, self._fixed, self._seed, self._sampler = folder, distributions, fixed, seed, sampler
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        if storage is not None:
+            _check(storage)  # before the folder is made
+        url = storage or f"sqlite:///{(folder / 'study.db').absolute()}"
+        with files.locked(folder, wait=True):  # two workers that begin at once would both make the tables
+            self.storage = _open(url)
+            self.study = optuna.create_study(
+                storage=self.storage,
+                study_name=NAME if storage is None else f"{NAME}-{folder.absolute()}",
+                directions=["minimize"] * objectives,
+                pruner=pruner or optuna.pruners.NopPruner(),
+                load_if_exists=True,
+            )
+        self._id = self.storage.get_study_id_from_name(self.study.study_name)
+
+    def claim(self, most: int) -> Claim | None:
+        """The next trial to run: one that a dead process left, else a new one while there are fewer than `most`; None for neither."""
+        with files.locked(self.folder, wait=True):
+            trials = self.study.get_trials(deepcopy=False)
+            for trial in trials:
+                if trial.state == TrialState.RUNNING and (held := self._hold(trial.number)) is not None:
+                    if self._trial(trial.number).state == TrialState.RUNNING:  # not ended between the look and the lock
+                        return Claim(trial.number, dict(trial.params), self.home(trial.number), held)
+                    held()
+            if len(trials) >= most:
+                return None
+            number = len(trials)
+            values = dict(self._fixed[number]) if number < len(self._fixed) else self._suggest(number)
+            self.study.add_trial(create_trial(state=TrialState.RUNNING, params=values, distributions=dict(self.distributions)))
+            held = self._hold(number)
+            assert held is not None, "a new trial's folder is free"
+            return Claim(number, values, self.home(number), held)
+
+    def home(self, number: int) -> Path:
+        """A trial's folder, laid out like a run's."""
+        return self.folder / "trials" / f"{number:04d}"
+
+    def _hold(self, number: int) -> Callable[[], None] | None:
+        """Lock a trial's folder, made if need be; None where another process holds it."""
+        stack = contextlib.ExitStack()
+        try:
+            stack.enter_context(files.locked(self.home(number)))
+        except InUse:
+            return None
+        return stack.close
+
+    def _suggest(self, number: int) -> dict[str, Value]:
+        """What a fresh sampler suggests for a trial of that number, given the trials that have ended."""
+        seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1, np.uint32)[0])
+        sampler = optuna.samplers.TPESampler(seed=seed) if self._sampler == "tpe" else optuna.samplers.RandomSampler(seed=seed)
+        past = optuna.create_study(directions=self.study.directions, sampler=sampler)  # in memory: what it notes is not kept
+        past.add_trials([trial for trial in self.trials() if trial.state.is_finished()])
+        return dict(past.ask(dict(self.distributions)).params)
+
+    def report(self, number: int, value: float, step: int) -> bool:
+        """Note an intermediate value; whether the pruner would stop the trial here."""
+        self.storage.set_trial_intermediate_value(self._ident(number), step, value)
+        return self.study.pruner.prune(self.study, self._trial(number))
+
+    def note(self, number: int, facts: Mapping[str, Any]) -> None:
+        """Keep facts beside a trial's values, as JSON."""
+        for name, value in facts.items():
+            self.storage.set_trial_user_attr(self._ident(number), name, value)
+
+    def end(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:
+        """A trial has ended: complete with its values, pruned, or failed."""
+        self.study.tell(number, values if state == TrialState.COMPLETE else None, state=state)
+
+    def _ident(self, number: int) -> int:
+        return self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+    def _trial(self, number: int) -> FrozenTrial:
+        return self.storage.get_trial(self._ident(number))
+
+    def trials(self) -> list[FrozenTrial]:
+        """All of them, by number."""
+        return self.study.get_trials(deepcopy=False)
+
+
+def _check(url: str) -> None:
+    """Connect once.
+
+    Raises:
+        ConfigError: the database does not open.
+    """
+    try:
+        with sqlalchemy.create_engine(url).connect():
+            return
+    except Exception as error:  # the drivers' own errors have no common base
+        told = " ".join(str(error).split())[:200]
+        raise ConfigError("--storage", "must be a database that opens", told, "for example postgresql+psycopg://user@host/name") from error
+
+
+def _open(url: str) -> optuna.storages.BaseStorage:
+    # SQLite: a second worker waits for the first one's transaction instead of failing
+    settings = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+    return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=settings))

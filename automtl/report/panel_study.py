@@ -1,0 +1,67 @@
+"""The panel on a study of the settings: losses trial by trial, loss against cost, every trial's values."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from automtl.report.charts import chart
+from automtl.report.colours import FAINT, SOFT, TASKS
+from automtl.report.embed import embed, fill
+from automtl.report.load import RunView
+from automtl.report.text import FONT, short
+
+_LABEL: dict[str, Any] = {"fontsize": 7.5, "color": SOFT, "fontfamily": FONT}
+
+
+def study_panel(runs: Sequence[RunView]) -> Markup | None:
+    """What `automtl tune` tried in each run."""
+    told = []
+    for number, run in enumerate(runs):
+        results = run.study.results if run.study is not None else {}
+        trials: Sequence[Mapping[str, Any]] = results.get("trials", [])
+        complete = [t for t in trials if t["loss"] is not None]
+        if not complete:
+            continue
+        names = {n: name for name, n in reversed(list(results["named"].items()))}
+        charts = [embed(_by_trial(complete), f"study-{number}-trials", "validation MTL-Loss trial by trial")]
+        charts.append(embed(_by_cost(complete, results["front"]), f"study-{number}-front", "validation MTL-Loss against cost"))
+        rows = [_row(trial, names.get(trial["number"], "")) for trial in trials]
+        told.append({"title": run.name if len(runs) > 1 else "", "charts": charts, "rows": rows, "over": results["over"]})
+    return fill("study.html", groups=told) if told else None
+
+
+def _row(trial: Mapping[str, Any], name: str) -> dict[str, str]:
+    values = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in trial["values"].items())
+    return {
+        "number": str(trial["number"]),
+        "name": name,
+        "state": trial["state"],
+        "loss": "-" if trial["loss"] is None else f"{trial['loss']:.5f}",
+        "cost": "-" if trial["cost"] is None else short(trial["cost"]),
+        "tried": values,
+        "error": trial["facts"].get("error", ""),
+    }
+
+
+def _by_trial(complete: Sequence[Mapping[str, Any]]) -> Figure:
+    figure, axes = chart(340, 200, "validation MTL-Loss by trial")
+    numbers, losses = [t["number"] for t in complete], [t["loss"] for t in complete]
+    best = [min(losses[: i + 1]) for i in range(len(losses))]
+    axes.plot(numbers, losses, color=FAINT, linestyle="none", marker="o", markersize=4)
+    axes.plot(numbers, best, color=TASKS[0], linewidth=1.2, drawstyle="steps-post")
+    axes.set_xlabel("trial; line: the best so far", **_LABEL)
+    return figure
+
+
+def _by_cost(complete: Sequence[Mapping[str, Any]], front: Sequence[int]) -> Figure:
+    figure, axes = chart(340, 200, "validation MTL-Loss against cost")
+    points = [t for t in complete if t["cost"] is not None]
+    kept = sorted((t for t in points if t["number"] in front), key=lambda t: t["cost"])
+    axes.plot([t["cost"] for t in points], [t["loss"] for t in points], color=FAINT, linestyle="none", marker="o", markersize=4)
+    axes.plot([t["cost"] for t in kept], [t["loss"] for t in kept], color=TASKS[0], linewidth=1.0, marker="o", markersize=4)
+    for trial in kept:
+        axes.annotate(str(trial["number"]), (trial["cost"], trial["loss"]), xytext=(3, 3), textcoords="offset points", **_LABEL)
+    axes.set_xlabel("FLOPs; line: no trial is better in both", **_LABEL)
+    return figure
