@@ -26,8 +26,8 @@ import torch
 
 import automtl
 from automtl.files import read_json, write_json
+from automtl.models.memory import step_bytes
 from automtl.phases.machine import set_allocator
-from automtl.phases.plan import memory_bytes
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_search_step as one
@@ -59,7 +59,7 @@ def child(axis: str, size: int, threads: int) -> None:
     options = options_at(axis, size, threads)
     step = one.stepper(options, "fused-keep")
     idle = one.memory("VmRSS")
-    bound = memory_bytes(one.supernet_of(options, ["fused"]), one.schema_of(options), batch=options.batch) / 2**20
+    bound = step_bytes(one.supernet_of(options, ["fused"]), one.schema_of(options), batch=options.batch) / 2**20
     for _ in sys.stdin:
         print(step(), one.memory("VmHWM") - idle, bound, flush=True)
 
