@@ -10,14 +10,14 @@ from automtl import files
 from automtl.config import RuntimeSection
 from automtl.errors import EnvironmentFault, NumericalError
 from automtl.runs.run_dir import PhaseDir
-from automtl.training.guard import BadBatch, Guard
+from automtl.training.guard import LOOK_EVERY, BadBatch, Guard
 
 _SHOWN = 8
 
 
-def make_guard(runtime: RuntimeSection) -> Guard:
-    """The guard that a run's settings ask for."""
-    return Guard(runtime.on_nan, runtime.nan_limit)
+def make_guard(runtime: RuntimeSection, device: torch.device) -> Guard:
+    """The guard that a run's settings ask for, on a device."""
+    return Guard(runtime.on_nan, runtime.nan_limit, look_every=1 if device.type == "cpu" else LOOK_EVERY)
 
 
 @contextlib.contextmanager

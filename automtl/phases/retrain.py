@@ -99,7 +99,7 @@ class RetrainPhase:
         session.start(self.net)
         if session.config.runtime.compile:
             compile_net(self.net)
-        self.guard = make_guard(session.config.runtime)
+        self.guard = make_guard(session.config.runtime, session.device)
         self.parts = parts_of(self.net, session, folder, self.guard)
         self.samples, self._before, self._started = 0, 0.0, time.monotonic()
 

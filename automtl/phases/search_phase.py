@@ -22,6 +22,7 @@ from automtl.report.results import SelfShowing
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
+from automtl.runs.slots import Slots
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.protocol import Strategy
@@ -66,7 +67,7 @@ class SearchPhase:
     def __init__(self, session: Session, folder: PhaseDir, space: SearchSpace) -> None:
         self.session, self.folder, self.space = session, folder, space
         self.generator = session.noise()
-        self.guard = make_guard(session.config.runtime)
+        self.guard = make_guard(session.config.runtime, session.device)
         held = Latencies(**files.read_json(folder.latencies)) if folder.latencies.exists() else None
         material = make_material(session, space, self.generator, guard=self.guard, latencies=held)
         self.latencies = material.settings.latencies
@@ -105,6 +106,8 @@ class SearchPhase:
         architecture = self._derive(state, done)
         clear_note(self.folder)
         manifest.finish(state, finished_epochs=done)
+        if state == "done":
+            Slots(self.folder).clear(but_last=True)
         return SearchResult(self.folder.path.parent, architecture, state, done)
 
     def _open(self) -> Manifest:

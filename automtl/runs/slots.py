@@ -56,8 +56,8 @@ class Slots:
             raise faults[0]
         return None
 
-    def clear(self) -> None:
-        """Remove all: the phase has ended and nothing goes on from it."""
-        for path in (self._next, self._last, self._previous):
+    def clear(self, *, but_last: bool = False) -> None:
+        """Remove all, or all but the newest: the phase has ended and nothing goes on from it."""
+        for path in (self._next, self._previous, *(() if but_last else (self._last,))):
             if path.exists():
                 files.remove_file(path)

@@ -12,7 +12,7 @@ from automtl.errors import NumericalError
 from automtl.training.balancing import Balancer
 from automtl.training.losses import Losses
 
-LOOK_EVERY = 64  # batches between two looks where a look waits for the device
+LOOK_EVERY = 64  # batches between two looks, for a device on which a look waits
 _FIX = "lower the learning rate, look at the batch's rows, or leave such batches out with --on-nan skip"
 
 
@@ -32,16 +32,17 @@ class BadBatch(NumericalError):
 class Guard:
     """Asked by every training step: with the losses, then to run the backward pass, then with the gradient's norm before the update.
 
-    "stop" waits for no device but the CPU: elsewhere what was seen is kept and looked at every `LOOK_EVERY` batches, and whenever
-    `look` is called, as it must be before a checkpoint. "skip" has to know before the update, so each batch waits for the device.
+    "stop" keeps what it saw and looks every `look_every` batches, and whenever `look` is called, as it must be before a checkpoint.
+    "skip" has to know before the update, so each batch waits for the device.
 
     Args:
         mode: "stop" raises `BadBatch`, "skip" has the batch left out, as if it had not been drawn.
         limit: the most batches that are left out.
+        look_every: batches; 1 stops before the update and is for the CPU, where a look costs nothing.
     """
 
-    def __init__(self, mode: Literal["stop", "skip"] = "stop", limit: int = 100) -> None:
-        self.mode, self.limit, self.skipped = mode, limit, 0
+    def __init__(self, mode: Literal["stop", "skip"] = "stop", limit: int = 100, *, look_every: int = 1) -> None:
+        self.mode, self.limit, self.look_every, self.skipped = mode, limit, look_every, 0
         self._seen: list[tuple[Batch, tuple[str, ...], Tensor]] = []
         self._buffers: list[tuple[Tensor, Tensor]] = []
 
@@ -99,7 +100,7 @@ class Guard:
         if self.mode == "skip":
             return not bool(values.isfinite().all()) and self._leave_out(batch)
         self._seen.append((batch, names, values))
-        if values.device.type == "cpu" or len(self._seen) >= 2 * LOOK_EVERY:  # losses and norms
+        if self.look_every == 1 or len(self._seen) >= 2 * self.look_every:  # losses and norms
             self.look()
         return False
 

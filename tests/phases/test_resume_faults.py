@@ -55,6 +55,9 @@ def test_a_kill_while_checkpoints_change_names_loses_nothing(killed, tmp_path):
     assert slots.load(pytest.fail) == {"step": 4}
     folder.checkpoint("last").write_bytes(b"torn")
     assert slots.load(lambda _: None)["step"] in (2, 3)
+    slots.save({"step": 5})
+    slots.clear(but_last=True)
+    assert [path.name for path in folder.checkpoint("last").parent.iterdir()] == ["last.safetensors"]
     slots.clear()
     assert slots.load(pytest.fail) is None
 

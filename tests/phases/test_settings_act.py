@@ -13,6 +13,7 @@ from automtl.phases.search import search
 from automtl.phases.session import open_session
 from automtl.runs.run_dir import RunDir
 from automtl.strategies.darts import Darts, DartsSettings
+from automtl.training.guard import LOOK_EVERY, Guard
 from tests.phases.test_search_retrain import SMALL, retrain_plan, train
 from tests.support import random_batch, small_schema, small_space, write_dataset
 
@@ -103,7 +104,7 @@ class Syncs(TorchDispatchMode):
 def test_a_search_step_reads_no_scalar_back(tables, monkeypatch):
     schema = small_schema()
     net = build_supernet(small_space(), schema)
-    darts = Darts(net, schema, DartsSettings(embedding_optimizer=tables))
+    darts = Darts(net, schema, DartsSettings(embedding_optimizer=tables), guard=Guard(look_every=LOOK_EVERY))  # as on a GPU
     darts.begin_epoch(5)
     batches = [random_batch(schema, seed=s) for s in range(2)]
     darts.step(*batches)

@@ -35,15 +35,19 @@ def test_a_gradient_that_is_not_finite_names_the_rows():
 
 
 def test_a_guard_that_may_not_wait_keeps_what_it_saw_and_names_the_first():
-    guard = Guard()
-    values = torch.tensor([1.0])
     good, bad, later = (random_batch(SCHEMA, rows=n) for n in (2, 3, 4))
-    for batch, value in ((good, 1.0), (bad, float("nan")), (later, float("nan"))):
-        guard._seen.append((batch, ("the loss",), values * value))  # as a device's would stand there
+    seen = ((good, 1.0), (bad, float("nan")), (later, float("nan")))
+    guard = Guard(look_every=64)
+    assert not any(guard.norm(torch.tensor(value), batch) for batch, value in seen)
     with pytest.raises(BadBatch) as caught:
         guard.look()
     assert caught.value.rows == [0, 1, 2]
     guard.look()  # what was told is not told again
+    soon = Guard(look_every=2)
+    with pytest.raises(BadBatch) as caught:
+        for batch, value in seen * 2:
+            soon.norm(torch.tensor(value), batch)
+    assert caught.value.rows == [0, 1, 2]
 
 
 def test_skipping_counts_and_has_a_limit():
