@@ -18,7 +18,7 @@ BELOW = {
     "data": {"strict", "files"},
     "spaces": {"strict", "files", "plugins"},
     "report": {"runs", "spaces"},
-    "runs": {"files", "strict"},
+    "runs": {"files", "strict", "plugins"},
     "config": {"spaces", "data", "config_tune", "strict"},
     "config_tune": {"strict"},
     "strict": {"errors"},

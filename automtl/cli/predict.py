@@ -18,7 +18,7 @@ def run(
 ) -> None:
     """Predict on new rows: one column per task, probs_<task> or value_<task>. Ids never seen in training are unknown ids.
 
-    Example: automtl predict runs/first new_rows.csv -o scores.parquet --keep user_id,video_id
+    Example: automtl predict runs/first new_rows.csv -o scores.parquet --keep user_id,item_id
     """
     from automtl.phases.predict import predict_file
 

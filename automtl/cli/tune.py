@@ -35,12 +35,16 @@ def run(
     """Find the search budget that pays: each trial is a short search and a short retrain, poor ones are stopped early.
 
     Examples: automtl tune census_income --space automtl_small --trials 12
-    and: automtl tune census_income --objective loss_and_cost --out runs/front
+    and: automtl tune census_income --space automtl_small --objective loss_and_cost --out runs/front
     and: automtl tune runs/census_income-automtl_small-1 --over sharing
     """
     from automtl.config import resolve
+    from automtl.phases.resuming import need_plugins
     from automtl.phases.tune import tune
+    from automtl.runs.run_dir import RunDir
 
+    if resume and out is not None:  # before its space is looked up, which may need them
+        need_plugins(RunDir(out).tune)
     flags = {
         "seed": seed,
         "data": {"dir": None if data_dir is None else str(data_dir.resolve())},

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from automtl import files, plugins
+from automtl import files
 from automtl.data.schema import Task
 from automtl.errors import Interrupted, NumericalError
 from automtl.phases.session import Session
@@ -31,7 +31,6 @@ def open_phase(folder: PhaseDir, session: Session, **values: Any) -> Manifest:
         seeds=asdict(session.seeds),
         data={"name": schema.name, "source": config.data.source, "hash": schema.data_hash, "split_hash": schema.split_hash},
         machine=session.machine,
-        plugins=plugins.record(),
         **values,
     )
 

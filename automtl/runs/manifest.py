@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from automtl import files
+from automtl import files, plugins
 
 _PACKAGES = ("automtl", "torch", "numpy", "pandas", "pyarrow")
 
@@ -35,7 +35,8 @@ class Manifest:
     @classmethod
     def start(cls, path: Path, **values: Any) -> "Manifest":
         """A new manifest in state "running"."""
-        made = cls(path, {"state": "running", "start": now(), "end": None, "command": command(), **_machine(), "test_reads": 0, **values})
+        held = {"command": command(), **_machine(), "plugins": plugins.record(), "test_reads": 0}
+        made = cls(path, {"state": "running", "start": now(), "end": None, **held, **values})
         made.write()
         return made
 
