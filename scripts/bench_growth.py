@@ -26,8 +26,8 @@ import torch
 
 import automtl
 from automtl.files import read_json, write_json
+from automtl.models.memory import step_bytes
 from automtl.phases.machine import set_allocator
-from automtl.phases.plan import memory_bytes
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_search_step as one
@@ -53,15 +53,20 @@ def options_at(axis: str, size: int, threads: int) -> argparse.Namespace:
 
 
 def child(axis: str, size: int, threads: int) -> None:
-    """A step per line of input; prints its seconds, the peak MB above the idle network, and the formula's bound."""
+    """A step per line of input; prints its seconds and the peak MB above the idle network."""
     set_allocator("keep")
     torch.set_num_threads(threads)
     options = options_at(axis, size, threads)
     step = one.stepper(options, "fused-keep")
     idle = one.memory("VmRSS")
-    bound = memory_bytes(one.supernet_of(options, ["fused"]), one.schema_of(options), batch=options.batch) / 2**20
     for _ in sys.stdin:
-        print(step(), one.memory("VmHWM") - idle, bound, flush=True)
+        print(step(), one.memory("VmHWM") - idle, flush=True)
+
+
+def bound_mb(axis: str, size: int, threads: int) -> float:
+    """What the formula says of a point."""
+    options = options_at(axis, size, threads)
+    return step_bytes(one.supernet_of(options, ["fused"]), one.schema_of(options), batch=options.batch) / 2**20
 
 
 def search_seconds(rows: int, threads: int) -> float:
@@ -80,17 +85,17 @@ def search_seconds(rows: int, threads: int) -> float:
         return float(read_json(found.run / "search" / "cost.json")["seconds"])
 
 
-def start(axis: str, size: int, threads: int) -> Callable[[], tuple[float, float, float]]:
+def start(axis: str, size: int, threads: int) -> Callable[[], tuple[float, float]]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, __file__, "--child", axis, str(size), "--threads", str(threads)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
-    def turn() -> tuple[float, float, float]:
+    def turn() -> tuple[float, float]:
         assert process.stdin
         assert process.stdout
         print(file=process.stdin, flush=True)
-        seconds, peak, bound = map(float, process.stdout.readline().split())
-        return seconds, peak, bound
+        seconds, peak = map(float, process.stdout.readline().split())
+        return seconds, peak
 
     return turn
 
@@ -104,14 +109,15 @@ def measure(axis: str, rounds: int, threads: int) -> dict[str, Any]:
     """Every point of an axis, taking turns; the first round warms up."""
     sizes = AXES[axis]
     if axis == "rows":
-        runs = [[(search_seconds(size, threads), math.nan, math.nan) for size in sizes] for _ in range(max(1, rounds // 2))]
+        runs = [[(search_seconds(size, threads), math.nan) for size in sizes] for _ in range(max(1, rounds // 2))]
     else:
         turns = [start(axis, size, threads) for size in sizes]
         runs = [[turn() for turn in turns] for _ in range(rounds + 1)][1:]
     points = []
     for i, size in enumerate(sizes):
         seen = [run[i] for run in runs]
-        points.append({"size": size, "seconds": statistics.median(s for s, _, _ in seen), "peak_mb": seen[-1][1], "bound_mb": seen[-1][2]})
+        bound = math.nan if axis == "rows" else bound_mb(axis, size, threads)
+        points.append({"size": size, "seconds": statistics.median(s for s, _ in seen), "peak_mb": seen[-1][1], "bound_mb": bound})
     found = {"axis": axis, "points": points, "slope": slope([p["size"] for p in points], [p["seconds"] for p in points])}
     if axis != "rows":
         found["memory_slope"] = slope([p["size"] for p in points], [p["peak_mb"] for p in points])

@@ -101,8 +101,7 @@ class Dense(nn.Module):
         self.dropout = Dropout(dropout, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.dropout(torch.relu(self.norm(self.linear(x))))
-        return out
+        return self.dropout.rectified(self.norm(self.linear(x)))
 
 
 BUILDERS: dict[str, Callable[..., nn.Module]] = {

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from automtl.config import RunConfig
 from automtl.models.cost import cost
+from automtl.models.memory import step_bytes
 from automtl.phases.search_material import make_material
 from automtl.phases.session import Reporter, open_session
 from automtl.strategies.protocol import Strategy
@@ -23,7 +24,7 @@ class Plan:
         architectures: size of the space.
         parameters: of the supernet, tables included.
         table_parameters: of these, in embedding tables.
-        memory_mb: parameters, their gradients and optimiser state, and activations of one step (measured floats, float32).
+        memory_mb: the network and what a step needs beside it (see ``models/memory.py``), float32.
         step_s: seconds of one step, median of a few after a warm-up one.
         total_s: seconds of all steps, evaluation left out.
         alpha_reach: the furthest an alpha can move, steps times its rate.
@@ -50,7 +51,6 @@ def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
     net = strategy.supernet or material.make_supernet()
     count = cost(net, schema)
     steps, step = _timed(strategy)
-    activations = count.flops_per_row * s.batch_size // (2 * space.expert_dim)
     total = count.table_parameters + count.other_parameters
     return Plan(
         rows=session.store.summary["rows"],
@@ -58,7 +58,7 @@ def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
         architectures=space.size(len(schema.tasks), s.sharing, dict(config.sharing)),
         parameters=total,
         table_parameters=count.table_parameters,
-        memory_mb=(3 * total + activations) * 4 / 2**20,
+        memory_mb=(4 * total + step_bytes(net, schema, batch=s.batch_size)) / 2**20,
         step_s=step,
         total_s=step * steps,
         alpha_reach=steps * s.alpha_lr,

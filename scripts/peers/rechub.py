@@ -100,6 +100,8 @@ def main() -> None:
                 trainer.train_one_epoch(Batches(x, y, o["batch"]))
             return
         val = (columns(data["val_ids"], data["val_dense"]), data["val_labels"])
+        if o["task"] == "feed":  # its documented form: a column per feature
+            x = {**{name: v for name, v in x.items() if name != "dense"}, **{f"n{i}": v for i, v in enumerate(data["train_dense"].T)}}
         loaders = DataGenerator(x, y).generate_dataloader(x_val=val[0], y_val=val[1], x_test=val[0], y_test=val[1], batch_size=o["batch"])
         turn = Turns()
         with contextlib.suppress(Done):

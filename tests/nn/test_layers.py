@@ -1,5 +1,7 @@
 """The switchable BatchNorm and the dropout that draws from its own generator."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import torch
@@ -64,7 +66,8 @@ def test_dropout_rate_and_scale(rate):
 
 
 def test_dropout_decisions_are_independent_between_neighbours():
-    kept = Dropout(0.5, generator=torch.Generator().manual_seed(5)).mask(torch.Size([200_000]), torch.device("cpu")).double() - 0.5
+    dropout = Dropout(0.5, generator=torch.Generator().manual_seed(5))
+    kept = (dropout.factors(torch.Size([200_000]), torch.device("cpu")) > 0).double() - 0.5
     for lag in range(1, 9):
         assert abs((kept[lag:] * kept[:-lag]).mean() * 4) < 0.012  # 5 standard deviations
 
@@ -90,6 +93,40 @@ def test_dropout_gradient_is_masked_like_the_output():
     out = Dropout(0.3, generator=torch.Generator().manual_seed(9))(x)
     out.sum().backward()
     assert torch.equal(x.grad, out.detach())
+
+
+@pytest.mark.parametrize("rate", [2**-16, 0.25, 1 - 2**-16])
+def test_as_many_words_drop_as_the_rate_says(rate):
+    dropout = Dropout(rate, generator=torch.Generator())
+    words = torch.arange(-(2**15), 2**15, dtype=torch.int16)  # each once
+    with patch.object(torch, "empty", lambda *_, **__: Drawn(words)):
+        factors = dropout.factors(torch.Size([2**16]), torch.device("cpu"))
+    assert int((factors == 0).sum()) == round(rate * 2**16)
+    assert factors.unique().tolist() == [0.0, pytest.approx(1 / (1 - rate))]
+
+
+class Drawn:
+    """Stands for the drawn words."""
+
+    def __init__(self, words):
+        self.words = words
+
+    def random_(self, *_, **__):
+        return self
+
+    def view(self, _):
+        return self.words
+
+
+def test_rectified_is_dropout_after_relu():
+    x = torch.randn(50, 7, dtype=torch.float64, requires_grad=True)
+    one, other = (Dropout(0.3, generator=torch.Generator().manual_seed(9)) for _ in range(2))
+    expected, found = one(torch.relu(x)), other.rectified(x * 1.0)
+    assert torch.equal(found, expected)
+    assert (found == 0).double().mean() > 0.5
+    upstream = torch.randn_like(x)
+    (first,), (second,) = (torch.autograd.grad(out, x, upstream) for out in (expected, found))
+    assert torch.equal(first, second)
 
 
 REFUSED = [(1.0, torch.Generator(), "less than 1"), (-0.1, None, "at least 0"), (0.1, None, "generator")]

@@ -1,0 +1,64 @@
+"""What a training step holds in memory beside the network: gradients, the optimiser's state, and what backward needs.
+
+    peak <= 20 MiB + 1.1 (4 (G + S) + c + B (a + w))        bytes
+
+G weights with a dense gradient (tables have none), S entries with a momentum (all), B rows of a batch; what the forward pass keeps
+for backward, counted as torch keeps it: c bytes whatever the batch (folded weights), a bytes per row; and w bytes per row of the
+largest tensor kept, once more, for the gradient that is being worked on. The 20 MiB are what libraries set up in the first step, the
+1.1 is backward's other working copies and what the allocator cannot reuse; both fitted to scripts/bench_growth.py, whose points lie
+at most 20% below the bound.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from automtl.data.batches import Inputs
+from automtl.data.schema import Schema
+from automtl.nn.embedding import InputLayer
+from automtl.nn.layers import frozen_statistics
+
+_FEW, _MORE = 256, 512  # rows; what grows between them is per row
+_LIBRARIES, _SPARE = 20 * 2**20, 1.1
+
+
+def step_bytes(net: nn.Module, schema: Schema, *, batch: int) -> int:
+    """Bytes that a float32 search step with SGD needs at its peak beside the network itself."""
+    tables = {id(p) for module in net.modules() if isinstance(module, InputLayer) for p in module.tables()}
+    weights = sum(p.numel() for p in net.parameters())
+    dense = sum(p.numel() for p in net.parameters() if id(p) not in tables)
+    few, more = _kept(net, schema, _FEW), _kept(net, schema, _MORE)
+    per_row = (sum(more) - sum(few)) // (_MORE - _FEW)
+    largest = (max(more) - max(few)) // (_MORE - _FEW)
+    needed = 4 * (dense + weights) + sum(few) - _FEW * per_row + batch * (per_row + largest)
+    return _LIBRARIES + round(_SPARE * needed)
+
+
+def _kept(net: nn.Module, schema: Schema, rows: int) -> list[int]:
+    """Bytes of each storage that is kept, the parameters' own left out; storages shared by several tensors count once."""
+    own = {p.untyped_storage().data_ptr() for p in (*net.parameters(), *net.buffers())}
+    seen: dict[int, Tensor] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        address = tensor.untyped_storage().data_ptr()
+        if address not in own:
+            seen[address] = tensor  # kept alive, so that no address is used twice
+        return tensor
+
+    device = next(net.parameters()).device
+    inputs = Inputs(
+        torch.zeros(rows, len(schema.categorical), dtype=torch.int64, device=device),
+        torch.zeros(rows, len(schema.numeric), device=device),
+        tuple(torch.zeros(rows, 1, dtype=torch.int32, device=device) for _ in schema.lists),
+    )
+    training = net.training
+    net.train()
+    try:
+        with frozen_statistics(net), torch.autograd.graph.saved_tensors_hooks(pack, _same):
+            net(inputs)
+    finally:
+        net.train(training)
+    return [tensor.untyped_storage().nbytes() for tensor in seen.values()]
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
