@@ -10,6 +10,7 @@ from automtl.report.charts import Line, calibration, curves, heat
 from automtl.report.embed import embed, fill
 from automtl.report.load import PhaseView, RunView
 from automtl.report.tables import headline, models
+from automtl.report.text import clean
 
 _MOST_MODELS = 24
 
@@ -71,17 +72,32 @@ def gates_panel(runs: Sequence[RunView]) -> Markup | None:
     """Mean gate weights of the trained models at their best epoch, level by level; one seed of each."""
     groups = []
     for number, model in enumerate(models(runs)[:_MOST_MODELS]):
-        charts = _gate_charts(model.phases[0], f"gates-{number}")
+        held = _best_sharing(model.phases[0])
+        charts = _gate_charts(held, f"gates-{number}")
         if charts:
             title = f"{model.name if len(runs) > 1 else model.label}, seed {model.phases[0].seed}"
-            groups.append({"title": title, "charts": charts, "left_out": 0})
+            groups.append({"title": title, "charts": charts, "left_out": 0, "words": _selection(held)})
     note = "Mean weight that each task or unit gives each expert, on the last rows seen in the best epoch."
     return fill("charts.html", groups=groups, note=note) if groups else None
 
 
-def _gate_charts(phase: PhaseView, ident: str) -> list[Markup]:
+def _best_sharing(phase: PhaseView) -> Mapping[str, Any]:
+    """What the sharing module recorded in the best epoch."""
     best = next((line for line in reversed(phase.lines) if line.get("best")), None)
-    levels = (best or {}).get("sharing", {}).get("levels", [])
+    return (best or {}).get("sharing") or {}
+
+
+def _selection(held: Mapping[str, Any]) -> str:
+    """The experts that DSelect-k's gates have settled on, and since when."""
+    if "binary_step" not in held:
+        return ""
+    chosen = "; ".join(f"{clean(str(task), 60)}: {', '.join(map(str, experts))}" for task, experts in held.get("experts", {}).items())
+    step = held["binary_step"]
+    return f"Experts with weight, {chosen}. " + (f"Binary since step {step:,}." if step is not None else "Not binary yet in that epoch.")
+
+
+def _gate_charts(held: Mapping[str, Any], ident: str) -> list[Markup]:
+    levels = held.get("levels", [])
     made = []
     for i, level in enumerate(levels):
         names = [f"expert {name}" for name in level.get("experts", [])]
