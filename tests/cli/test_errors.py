@@ -80,6 +80,12 @@ def architecture_with(**changes):
     return act
 
 
+def link_out():
+    Path("elsewhere.json").write_text("{}")
+    os.remove("run/search/architecture.json")
+    os.symlink(Path("elsewhere.json").resolve(), "run/search/architecture.json")
+
+
 def other_data():
     write_dataset(Path("other"), first_field="member")
 
@@ -201,6 +207,9 @@ AFTER_SEARCH = {
     "cost-unknown": (nothing, ["pareto", "run", "--of", "watts"], 2, ["--of: must be one of flops, parameters, latency, got watts"]),
     "supernet-of-another": (narrower_config, ["pareto", "run"], 2, ["last.safetensors: must hold the weights of the config beside it"]),
     "torn-checkpoint": (torn_checkpoint, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["last.safetensors: must be a whole checkpoint"]),
+    "file-altered": (lambda: edit("run/search/architecture.json", '"version": 1', '"version":  1'), ["retrain", "run"], 2, ["run/search/architecture.json: must be as it was written"]),
+    "manifest-altered": (lambda: edit("run/search/manifest.json", '"seed": 0', '"seed": 1'), ["status", "run"], 2, ["manifest.json: must match its own checksum"]),
+    "link-out": (link_out, ["retrain", "run"], 2, ["must not lead out of the run's folder"]),
     "lines-lost": (lines_lost, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["metrics.jsonl: must have the 2 lines that the checkpoint knows of, got 0"]),
     "resume-another": (another_retrain, ["retrain", "run", "--resume", "--fast-dev-run"], 2, ["architecture.json: must be the architecture to train, got another"]),
     "weights-of-another": (weights_of_another, ["evaluate", "run"], 2, ["best.safetensors: must hold the weights of the architecture beside it"]),
