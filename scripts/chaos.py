@@ -62,7 +62,7 @@ COMMANDS: dict[str, list[str]] = {
     "retrain single_task": words("retrain single_task --data DATA --out OUT", *RETRAIN),
     "retrain ple, uncertainty": words("retrain ple --data DATA --out OUT", *RETRAIN, "retrain.balancing.method=uncertainty"),
 }
-_PASSING = {"seconds", "start", "end", "command", "resumed"}  # keys that may differ
+_PASSING = {"seconds", "start", "end", "command", "resumed", "sums", "sha256"}  # keys that may differ, and the checksums over them
 
 
 @dataclass

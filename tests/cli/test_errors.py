@@ -16,6 +16,8 @@ from automtl.cli.main import main
 from automtl.exports import formats
 from automtl.runs.manifest import Manifest
 from tests.cli.plugin_errors import PLUGINS, PLUGINS_AFTER_SEARCH
+from tests.cli.tampered_errors import TAMPERED
+from tests.cli.tune_errors import TUNE_ERRORS
 from tests.support import without_plugins, write_dataset
 
 SMALL = ["--set", "space.expert=[gate, skip]", "--set", "space.interaction=[skip]", "--fast-dev-run"]
@@ -80,12 +82,6 @@ def architecture_with(**changes):
     return act
 
 
-def link_out():
-    Path("elsewhere.json").write_text("{}")
-    os.remove("run/search/architecture.json")
-    os.symlink(Path("elsewhere.json").resolve(), "run/search/architecture.json")
-
-
 def other_data():
     write_dataset(Path("other"), first_field="member")
 
@@ -146,14 +142,8 @@ SEARCH = ["search", "data/tiny.yaml", "--space", "automtl_small", "--out", "new"
 MINE = ["search", "data/tiny.yaml", "--space", "mine.yaml", "--out", "new"]
 
 # id -> (what is wrong, command, exit status, parts of the message)
-TUNE = ["tune", "data/tiny.yaml", "--space", "automtl_small", "--out", "new"]
-
 FRESH = {
-    "tune-parameter": (nothing, [*TUNE, "--set", "tune.parameters={search.epoch: {low: 2, high: 3}}"], 2, ["must be a setting of search, space or retrain", "'search.epochs'"]),
-    "tune-range": (nothing, [*TUNE, "--set", "tune.parameters={search.epochs: {low: 3, high: 2}}"], 2, ["low must be at most high"]),
-    "tune-storage": (nothing, [*TUNE, "--storage", "sqlite:////nowhere/at/all/study.db"], 2, ["--storage: must be a database that opens"]),
-    "tune-wilcoxon": (nothing, [*TUNE, "--set", "tune.pruner=wilcoxon"], 2, ["wilcoxon needs tune.seeds of 2 or more"]),
-    "tune-without-run": (nothing, ["tune", "data/tiny.yaml", "--over", "sharing"], 2, ["must be a searched run's folder for --over sharing"]),
+    **TUNE_ERRORS,
     **PLUGINS,
     "unknown-data-set": (nothing, ["search", "cenus_income"], 2, ["cenus_income: must be a YAML file or the name of a shipped data set", "census_income"]),
     "unknown-key": (yaml_with("split:", "splt:"), SEARCH, 2, ["splt is not a known key (did you mean 'split'?)"]),
@@ -194,6 +184,7 @@ FRESH = {
     "option-unknown": (nothing, ["search", "--sedd", "3"], 2, ["--sedd"]),
 }  # fmt: skip
 AFTER_SEARCH = {
+    **TAMPERED,
     **PLUGINS_AFTER_SEARCH,
     "bound-to-other-data": (other_data, ["retrain", "run", "--data", "other/tiny.yaml", "--out", "new"], 2, ["'user' missing from the data, 'member' unknown"]),
     "newer-format": (architecture_with(version=2), ["retrain", "mine.json", "--data", "data/tiny.yaml"], 2, ["must have format version 1 or older, got 2; update automtl"]),
@@ -207,9 +198,6 @@ AFTER_SEARCH = {
     "cost-unknown": (nothing, ["pareto", "run", "--of", "watts"], 2, ["--of: must be one of flops, parameters, latency, got watts"]),
     "supernet-of-another": (narrower_config, ["pareto", "run"], 2, ["last.safetensors: must hold the weights of the config beside it"]),
     "torn-checkpoint": (torn_checkpoint, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["last.safetensors: must be a whole checkpoint"]),
-    "file-altered": (lambda: edit("run/search/architecture.json", '"version": 1', '"version":  1'), ["retrain", "run"], 2, ["run/search/architecture.json: must be as it was written"]),
-    "manifest-altered": (lambda: edit("run/search/manifest.json", '"seed": 0', '"seed": 1'), ["status", "run"], 2, ["manifest.json: must match its own checksum"]),
-    "link-out": (link_out, ["retrain", "run"], 2, ["must not lead out of the run's folder"]),
     "lines-lost": (lines_lost, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["metrics.jsonl: must have the 2 lines that the checkpoint knows of, got 0"]),
     "resume-another": (another_retrain, ["retrain", "run", "--resume", "--fast-dev-run"], 2, ["architecture.json: must be the architecture to train, got another"]),
     "weights-of-another": (weights_of_another, ["evaluate", "run"], 2, ["best.safetensors: must hold the weights of the architecture beside it"]),

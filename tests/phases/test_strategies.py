@@ -10,6 +10,7 @@ from automtl.errors import ConfigError
 from automtl.phases.plan import plan_search
 from automtl.phases.search import search
 from automtl.phases.session import Silent
+from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.table import STRATEGIES
@@ -128,7 +129,7 @@ def test_a_limit_of_time_measures_once_and_says_what_the_whole_takes(dataset, tm
     with pytest.raises(Stop):
         search(limited, out=tmp_path / "cut", reporter=Stopper(1, 1))
     cut = RunDir(tmp_path / "cut").search.latencies
-    cut.write_text(json.dumps({**times, "rest": 77_000}))
+    Manifest.read(cut.parent / "manifest.json").replace_file(cut, {**times, "rest": 77_000})
     again = search(limited, out=tmp_path / "cut", resume=True).architecture
     assert again.provenance["within_limits"]["cost"]["latency_us"] >= 77_000, "a resume goes on with the times of its start"
     assert json.loads(cut.read_text())["rest"] == 77_000

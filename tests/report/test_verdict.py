@@ -67,8 +67,9 @@ def test_a_search_that_did_not_end_well_says_what_it_is(tmp_path, state, told):
     write_search(tmp_path / "run", state=state, finished=2, error="disk full")
     assert told in words(tmp_path / "run")
     commands = [s.command for s in said(tmp_path / "run") if s.tone == "warning"]
-    expected = [f"automtl search clicks.yaml --out {tmp_path / 'run'} --resume"] if state in ("running", "interrupted") else [""]
-    assert commands == ([] if state == "time_limited" else expected)
+    resume = f"automtl search clicks.yaml --out {tmp_path / 'run'} --resume"
+    expected = {"running": [resume], "interrupted": [resume], "failed": [""], "time_limited": [], "strange": ["", ""]}
+    assert commands == expected[state]
 
 
 def test_a_failed_retrain_stands_beside_the_finished_ones(tmp_path):
