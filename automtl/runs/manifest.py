@@ -9,8 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from automtl import files, plugins
 from automtl.errors import ArtifactError
 from automtl.runs import sums
@@ -124,6 +122,8 @@ def again(command: str, run: object) -> str:
 
 
 def _machine() -> dict[str, Any]:
+    import torch  # here, since `automtl status` reads manifests and should not wait a second for it
+
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
         "git_revision": _revision(),
