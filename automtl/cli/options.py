@@ -46,6 +46,12 @@ def pluggable(run: Callable[..., None]) -> Callable[..., None]:
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 
 
+def absolute(dataset: str) -> str:
+    """A path that stays right when the run is used from another folder; a name as it is."""
+    path = Path(dataset)
+    return str(path.resolve()) if path.exists() else dataset
+
+
 def seconds(text: str | None) -> float | None:
     """A duration such as 90, 30s, 10m or 2h in seconds.
 

@@ -1,13 +1,12 @@
 """`automtl search`: search an architecture on a data set."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from automtl.cli.console import ConsoleReporter, print_json, say, table
-from automtl.cli.options import AsJson, ConfigFile, DataDir, Deterministic, Device, FastDevRun, OnNan, Out, Sets, Threads, seconds
+from automtl.cli.options import AsJson, ConfigFile, DataDir, Deterministic, Device, FastDevRun, OnNan, Out, Sets, Threads, absolute, seconds
 
 
 def run(
@@ -46,7 +45,7 @@ def run(
             "on_nan": on_nan, "deterministic": deterministic or None,
         },
     }
-    resolved = resolve(source=_absolute(dataset), space=space, config_file=config, sets=sets or (), flags=flags)
+    resolved = resolve(source=absolute(dataset), space=space, config_file=config, sets=sets or (), flags=flags)
     if resume and out is not None:
         resolved = resumed(out, resolved, given=bool(space or config or sets or seed is not None))
     if plan:
@@ -70,12 +69,6 @@ def run(
     ending = "time limit reached" if result.state == "time_limited" else "done"
     table(f"derived architecture ({ending} after {result.epochs} epochs)", ("part", "choice"), rows)
     say(f"next: automtl retrain {result.run}")
-
-
-def _absolute(dataset: str) -> str:
-    """A path that stays right when the run is used from another folder; a name as it is."""
-    path = Path(dataset)
-    return str(path.resolve()) if path.exists() else dataset
 
 
 def _plan(resolved: object, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from automtl.cli.console import ConsoleReporter, print_json, say, table
-from automtl.cli.options import AsJson, ConfigFile, DataDir, Device, FastDevRun, Out, Sets, Threads, seconds
+from automtl.cli.options import AsJson, ConfigFile, DataDir, Device, FastDevRun, Out, Sets, Threads, absolute, seconds
 from automtl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run(
     }
     searched = source if over == "sharing" else None
     base = {} if searched is None else _held(searched)
-    dataset = str(base["data"]["source"]) if searched else _absolute(source)
+    dataset = str(base["data"]["source"]) if searched else absolute(source)
     name = "" if searched else space
     resolved = resolve(source=dataset, space=name, config_file=config, sets=sets or (), flags=flags, base=base)
     with ConsoleReporter() as reporter:
@@ -70,12 +70,6 @@ def _held(searched: str) -> dict[str, dict[str, object]]:
     if not Path(searched).is_dir():
         raise ConfigError(searched, "must be a searched run's folder for --over sharing", "none", "see `automtl runs list`")
     return settings_of(one_phase(Path(searched), "search"))
-
-
-def _absolute(dataset: str) -> str:
-    """A path that stays right when the run is used from another folder; a name as it is."""
-    path = Path(dataset)
-    return str(path.resolve()) if path.exists() else dataset
 
 
 def _show(result: "TuneResult", as_json: bool) -> None:

@@ -16,6 +16,7 @@ from automtl.config import RunConfig
 from automtl.config_tune import Range, Value
 from automtl.data.dataset import load_dataset
 from automtl.errors import AutoMTLError, ConfigError
+from automtl.phases.records import open_phase
 from automtl.phases.resuming import own_settings
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
@@ -151,11 +152,7 @@ class _Tuning:
         with files.locked(self.folder.path, wait=True):
             if self.folder.manifest.exists():
                 return
-            files.write_text(self.folder.config, self.config.to_yaml())
-            schema = self.session.schema
-            data = {"name": schema.name, "source": self.config.data.source, "hash": schema.data_hash, "split_hash": schema.split_hash}
-            told = {"phase": "tune", "planned_trials": self.settings.trials, "searched": self.searched, "data": data}
-            Manifest.start(self.folder.manifest, seed=self.config.seed, machine=self.session.machine, **told)
+            open_phase(self.folder, self.session, phase="tune", planned_trials=self.settings.trials, searched=self.searched)
 
     def run(self) -> TuneResult:
         """Claim and run trials to the end."""

@@ -139,7 +139,7 @@ class Adaptive(Balancer):
 
     def _balanced(self, seen: Sequence[int], means: Sequence[Tensor], extra: Tensor | None) -> None:
         """What `backward` says, given the tasks that have labels and their mean losses, () each."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define _balanced()")
 
     def _weighed(self, seen: Sequence[int], means: Sequence[Tensor], factors: Sequence[float], extra: Tensor | None) -> None:
         """One backward pass from sum_k w_k c_k L_k + extra."""

@@ -104,9 +104,6 @@ def test_search_then_retrain_then_evaluate_leaves_a_run_that_knows_everything(co
         def say(self, text):
             said.append(text)
 
-        def step(self, event, epochs):
-            pass
-
     assert evaluate_runs([tmp_path / "run" / "retrain" / "selected-s0"], reporter=Listener())[0].reads == 2
     assert any("read for the second time" in line for line in said)
     results = json.loads((tmp_path / "run" / "retrain" / "selected-s0" / "results.json").read_text())

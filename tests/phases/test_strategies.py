@@ -89,9 +89,6 @@ def test_what_follows_a_collapse(action, dataset, tmp_path):
         def say(self, text):
             said.append(text)
 
-        def step(self, event, epochs):
-            pass
-
     made = config(dataset, "search.epochs=3", f"search.on_collapse={action}", "space.expert=[skip]")
     result = search(made, out=tmp_path / "run", reporter=Listener())
     assert any("may have collapsed: skip leads in 100%" in line for line in said)
