@@ -145,7 +145,7 @@ class Study:
         trial = self._trial(number)
         judged, stopped = _verdict(trial)
         if step > judged:
-            judged, stopped = step, self.study.pruner.prune(self.study, trial)
+            judged, stopped = step, bool(self.study.pruner.prune(self.study, trial))  # numpy's own, of some pruners
             self.storage.set_trial_system_attr(self._ident(number), _VERDICT, [step, stopped])
         return stopped and step == judged
 

@@ -114,8 +114,11 @@ def test_the_median_pruner_stops_what_is_worse_than_the_median(tmp_path):
         assert not s.report(claim.number, value, 0)
         s.end(claim.number, TrialState.COMPLETE, [value])
         claim.release()
-    assert not s.report(s.claim(9).number, 1.4, 0)
-    assert s.report(s.claim(9).number, 1.6, 0)
+    for value, stopped in ((1.4, False), (1.6, True)):
+        claim = s.claim(9)
+        assert s.report(claim.number, value, 0) == stopped
+        s.end(claim.number, TrialState.PRUNED)
+        claim.release()
 
 
 class Once(optuna.pruners.BasePruner):
