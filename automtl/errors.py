@@ -68,6 +68,10 @@ class InUse(EnvironmentFault):
     """Another process is at work in a folder."""
 
 
+class OutOfMemory(EnvironmentFault):
+    """The machine has too little memory for what was asked; for less it may have enough."""
+
+
 class NumericalError(AutoMTLError, ArithmeticError):
     """NaN or infinity where a number must be."""
 

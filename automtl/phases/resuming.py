@@ -88,8 +88,7 @@ def reopen(folder: PhaseDir, session: Session) -> tuple[Manifest, dict[str, Any]
     if state is not None and state.get("metric_sum") not in (None, folder.metric_sum(state["metric_lines"])):
         raise ArtifactError(folder.metrics, "must hold the lines that the checkpoint knows of", "others", "restore it, or start anew")
     fixed = sums.FIXED if folder.path.name == "search" else (*sums.FIXED, "architecture.json")
-    kept = {name: legal for name, legal in manifest.values.get("sums", {}).items() if name in fixed}
-    manifest.update(state="running", end=None, sums=kept, resumed=[*manifest.values.get("resumed", []), now()])
+    manifest.reopen(fixed, resumed=[*manifest.values.get("resumed", []), now()])
     return manifest, state
 
 

@@ -15,7 +15,7 @@ from automtl import files
 from automtl.config import RunConfig
 from automtl.config_tune import Range, Value
 from automtl.data.dataset import load_dataset
-from automtl.errors import AutoMTLError, ConfigError
+from automtl.errors import AutoMTLError, ConfigError, EnvironmentFault, Interrupted, OutOfMemory
 from automtl.phases.records import open_phase
 from automtl.phases.resuming import own_settings
 from automtl.phases.retrain import retrain
@@ -24,6 +24,7 @@ from automtl.phases.search import search
 from automtl.phases.session import Reporter, Silent, open_session
 from automtl.phases.tune_results import Finding, findings, write_results
 from automtl.phases.tune_space import applied, distribution, plugs, ranges, reference
+from automtl.phases.tune_storage import Storage, unreachable
 from automtl.phases.tune_study import Claim, Study
 from automtl.phases.tune_trial import OutOfTime, TrialReporter
 from automtl.runs.manifest import Manifest
@@ -74,9 +75,13 @@ def tune(
         raise ConfigError("tune.over", "sharing needs a searched run, budget a data set", config.tune.over, "name the other one")
     name = load_dataset(config.data.source).name
     run = RunDir(_joined(out)) if resume else RunDir.new(out, f"{name}-tune")
-    if resume and run.tune.config.exists():
+    if resume and run.tune.manifest.exists():
         config = own_settings(run.tune, config, sections=("seed", "space", "search", "sharing", "retrain", "tune"))
-    return _Tuning(config, run.tune, searched, storage, reporter or Silent()).run()
+        place = Storage.held(run.tune, storage)
+    else:
+        place = Storage.begin(run.tune.path, storage)
+    with unreachable():
+        return _Tuning(config, run.tune, searched, place, reporter or Silent()).run()
 
 
 def _joined(out: Path | None) -> Path:
@@ -88,13 +93,14 @@ def _joined(out: Path | None) -> Path:
 class _Tuning:
     """One process at work in a study."""
 
-    def __init__(self, config: RunConfig, folder: PhaseDir, searched: str | None, storage: str | None, reporter: Reporter) -> None:
+    def __init__(self, config: RunConfig, folder: PhaseDir, searched: str | None, storage: Storage, reporter: Reporter) -> None:
         self.config, self.folder, self.searched, self.reporter = config, folder, searched, reporter
         self.session = open_session(config, reporter)  # prepares the data, refuses what can be refused
         self.settings = config.tune
         tasks = len(self.session.schema.tasks)
         self.ranges = self._over_sharing() if searched else ranges(config, num_tasks=tasks)
         fixed = self._each_kind() if searched else [reference(config, self.ranges, num_tasks=tasks)]
+        self._begin(storage)
         self.study = Study(
             folder.path,
             storage=storage,
@@ -105,7 +111,6 @@ class _Tuning:
             pruner=self._pruner(),
             seed=config.seed,
         )
-        self._begin()
         limit = config.runtime.time_limit_s
         self.deadline = None if limit is None else time.monotonic() + limit
 
@@ -147,15 +152,34 @@ class _Tuning:
             return 0
         return int(self.config.search.epochs if spread is None else max(spread.choices or (spread.high,)))  # type: ignore[type-var,arg-type]
 
-    def _begin(self) -> None:
+    def _begin(self, storage: Storage) -> None:
         """Settings and manifest, by the first process of the study."""
         with files.locked(self.folder.path, wait=True):
             if self.folder.manifest.exists():
+                self._reopened()
                 return
-            open_phase(self.folder, self.session, phase="tune", planned_trials=self.settings.trials, searched=self.searched)
+            about = {"planned_trials": self.settings.trials, "searched": self.searched, "storage": storage.shown, "study": storage.name}
+            open_phase(self.folder, self.session, phase="tune", **about)
+
+    def _reopened(self) -> Manifest:
+        """The study's manifest; where a process had closed it, it says "running" again, and sums only what no longer changes."""
+        manifest = Manifest.read(self.folder.manifest)
+        manifest.verify()
+        if manifest.values["state"] != "running":
+            manifest.reopen()
+        return manifest
 
     def run(self) -> TuneResult:
         """Claim and run trials to the end."""
+        try:
+            return self._end(self._work())
+        except Interrupted as stopped:
+            stopped.folder = str(self.folder.path.parent)  # the study's run goes on, not its trial's
+            self._end("interrupted")
+            raise
+
+    def _work(self) -> str:
+        """The trials; the state that they leave the study in."""
         state = "done"
         while (claim := self.study.claim(self.settings.trials)) is not None:
             try:
@@ -168,7 +192,7 @@ class _Tuning:
             if self._late() and len(self.study.trials()) < self.settings.trials:
                 state = "time_limited"
                 break
-        return self._end(state)
+        return state
 
     def _late(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline
@@ -177,9 +201,10 @@ class _Tuning:
         """Run one trial and note how it ended; its own failure does not end the study."""
         told = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in claim.values.items())
         self.reporter.say(f"trial {claim.number}: {told}")
-        watch = TrialReporter(self.reporter, self._report(claim.number), self._late, self._most_epochs())
+        watch = TrialReporter(self.reporter, self._report(claim.number), self._late, self._most_epochs(), claim)
         try:
             losses, facts = self._losses(claim, watch)
+            watch.ended()
             values = [fmean(losses)] if self.settings.objective == "loss" else [fmean(losses), float(facts["cost"])]
             self.study.note(claim.number, {"losses": losses, **facts})
             self.study.end(claim.number, TrialState.COMPLETE, values)
@@ -188,6 +213,8 @@ class _Tuning:
             self.study.end(claim.number, TrialState.PRUNED)
             self.reporter.say(f"trial {claim.number}: pruned")
         except (AutoMTLError, MemoryError, RuntimeError) as error:  # torch's own faults are RuntimeErrors
+            if isinstance(error, EnvironmentFault) and not isinstance(error, OutOfMemory):
+                raise  # a full disk fails every trial: this one goes on once there is room
             self.study.note(claim.number, {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"})
             self.study.end(claim.number, TrialState.FAIL)
             self.reporter.say(f"trial {claim.number}: failed: {error}")
@@ -241,8 +268,8 @@ class _Tuning:
             found = findings(self.study.trials())
             if state == "done" and len(found) < self.settings.trials:
                 state = "running"
+            manifest = self._reopened()  # another process may have closed it, and results are written anew
             named = write_results(self.folder.path, self.config, found, self._settings_of)
-            manifest = Manifest.read(self.folder.manifest)
             if state == "running":
                 manifest.update(finished_trials=len(found))
             else:

@@ -14,15 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 import optuna
-import sqlalchemy
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from automtl import files
 from automtl.config_tune import Value
-from automtl.errors import ConfigError, InUse
-
-NAME = "automtl"
+from automtl.errors import InUse
+from automtl.phases.tune_storage import Storage
 
 
 @dataclass(frozen=True)
@@ -32,12 +30,16 @@ class Claim:
     Args:
         number: counted from 0.
         values: name -> value.
+        steps: the steps that a process before this one has reported.
+        stopped: whether the pruner has stopped it.
         folder: its own; held until `release` is called.
         release: lets go of the folder.
     """
 
     number: int
     values: dict[str, Value]
+    steps: frozenset[int]
+    stopped: bool
     folder: Path
     release: Callable[[], None]
 
@@ -47,23 +49,20 @@ class Study:
 
     Args:
         folder: holds the trials' folders and, by default, the storage.
-        storage: a database's URL; None for SQLite in the folder.
+        storage: where it is kept.
         distributions: name -> what it may be.
         fixed: values of the first trials.
         objectives: 1 (loss), or 2 (loss and cost).
         sampler: "tpe" or "random".
         pruner: of trials that report; None for none.
         seed: of the suggestions.
-
-    Raises:
-        ConfigError: the storage cannot be opened.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        storage: str | None,
+        storage: Storage,
         distributions: Mapping[str, BaseDistribution],
         fixed: Sequence[Mapping[str, Value]],
         objectives: Literal[1, 2],
@@ -73,14 +72,11 @@ class Study:
     ) -> None:
         self.folder, self.distributions, self._fixed, self._seed, self._sampler = folder, distributions, fixed, seed, sampler
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        if storage is not None:
-            _check(storage)  # before the folder is made
-        url = storage or f"sqlite:///{(folder / 'study.db').absolute()}"
         with files.locked(folder, wait=True):  # two workers that begin at once would both make the tables
-            self.storage = _open(url)
+            self.storage = storage.open(folder)
             self.study = optuna.create_study(
                 storage=self.storage,
-                study_name=NAME if storage is None else f"{NAME}-{folder.absolute()}",
+                study_name=storage.name,
                 directions=["minimize"] * objectives,
                 pruner=pruner or optuna.pruners.NopPruner(),
                 load_if_exists=True,
@@ -93,8 +89,11 @@ class Study:
             trials = self.study.get_trials(deepcopy=False)
             for trial in trials:
                 if trial.state == TrialState.RUNNING and (held := self._hold(trial.number)) is not None:
-                    if self._trial(trial.number).state == TrialState.RUNNING:  # not ended between the look and the lock
-                        return Claim(trial.number, dict(trial.params), self.home(trial.number), held)
+                    left = self._trial(trial.number)
+                    if left.state == TrialState.RUNNING:  # not ended between the look and the lock
+                        stopped = bool(left.intermediate_values) and self._stops(left)
+                        steps = frozenset(left.intermediate_values)
+                        return Claim(left.number, dict(left.params), steps, stopped, self.home(left.number), held)
                     held()
             if len(trials) >= most:
                 return None
@@ -103,7 +102,7 @@ class Study:
             self.study.add_trial(create_trial(state=TrialState.RUNNING, params=values, distributions=dict(self.distributions)))
             held = self._hold(number)
             assert held is not None, "a new trial's folder is free"
-            return Claim(number, values, self.home(number), held)
+            return Claim(number, values, frozenset(), False, self.home(number), held)
 
     def home(self, number: int) -> Path:
         """A trial's folder, laid out like a run's."""
@@ -127,9 +126,16 @@ class Study:
         return dict(past.ask(dict(self.distributions)).params)
 
     def report(self, number: int, value: float, step: int) -> bool:
-        """Note an intermediate value; whether the pruner would stop the trial here."""
+        """Note an intermediate value; whether the pruner stops the trial here."""
         self.storage.set_trial_intermediate_value(self._ident(number), step, value)
-        return self.study.pruner.prune(self.study, self._trial(number))
+        return self._stops(self._trial(number))
+
+    def _stops(self, trial: FrozenTrial) -> bool:
+        """The pruner's answer, kept: Hyperband gives it once only, and a trial that is taken up again must heed it, too."""
+        if not trial.user_attrs.get("stopped") and self.study.pruner.prune(self.study, trial):
+            self.note(trial.number, {"stopped": True})
+            return True
+        return bool(trial.user_attrs.get("stopped"))
 
     def note(self, number: int, facts: Mapping[str, Any]) -> None:
         """Keep facts beside a trial's values, as JSON."""
@@ -149,23 +155,3 @@ class Study:
     def trials(self) -> list[FrozenTrial]:
         """All of them, by number."""
         return self.study.get_trials(deepcopy=False)
-
-
-def _check(url: str) -> None:
-    """Connect once.
-
-    Raises:
-        ConfigError: the database does not open.
-    """
-    try:
-        with sqlalchemy.create_engine(url).connect():
-            return
-    except Exception as error:  # the drivers' own errors have no common base
-        told = " ".join(str(error).split())[:200]
-        raise ConfigError("--storage", "must be a database that opens", told, "for example postgresql+psycopg://user@host/name") from error
-
-
-def _open(url: str) -> optuna.storages.BaseStorage:
-    # SQLite: a second worker waits for the first one's transaction instead of failing
-    settings = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-    return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=settings))

@@ -6,6 +6,7 @@ from typing import Any
 import optuna
 
 from automtl.phases.session import Reporter
+from automtl.phases.tune_study import Claim
 from automtl.training.loop import StepEvent
 
 
@@ -23,12 +24,24 @@ class TrialReporter:
             seeds only the first reports.
         late: whether the study's time is over.
         most_epochs: of any trial's search.
+        claim: what a process before this one has reported of the trial is not reported anew.
     """
 
-    def __init__(self, outer: Reporter, report: Callable[[float, int], bool], late: Callable[[], bool], most_epochs: int) -> None:
+    def __init__(
+        self, outer: Reporter, report: Callable[[float, int], bool], late: Callable[[], bool], most_epochs: int, claim: Claim
+    ) -> None:
         self._outer, self._report, self._late, self._offset = outer, report, late, most_epochs
-        self._retrained = -1
-        self._stop: BaseException | None = None
+        self._retrained = max((step - most_epochs for step in claim.steps), default=-1)
+        self._stop: BaseException | None = optuna.TrialPruned() if claim.stopped else None
+
+    def ended(self) -> None:
+        """Heed a stop by the pruner that came with the last epoch; an end of time is none any more.
+
+        Raises:
+            TrialPruned: it came.
+        """
+        if isinstance(self._stop, optuna.TrialPruned):
+            raise self._stop
 
     def say(self, text: str) -> None:
         """Passed on, as of an inner phase."""

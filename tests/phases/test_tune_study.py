@@ -9,15 +9,17 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from automtl.errors import ConfigError
+from automtl.phases.tune_storage import Storage
 from automtl.phases.tune_study import Study
+from automtl.runs.manifest import without_password
 
 SPREADS = {"x": FloatDistribution(-5.0, 5.0), "n": IntDistribution(1, 8)}
 FIXED = [{"x": 1.0, "n": 4}]
 
 
-def study(folder, *, storage=None, seed=0, sampler="tpe", pruner=None):
+def study(folder, *, seed=0, sampler="tpe", pruner=None):
     return Study(
-        Path(folder), storage=storage, distributions=SPREADS, fixed=FIXED, objectives=1, sampler=sampler, pruner=pruner, seed=seed
+        Path(folder), storage=Storage(), distributions=SPREADS, fixed=FIXED, objectives=1, sampler=sampler, pruner=pruner, seed=seed
     )
 
 
@@ -116,11 +118,49 @@ def test_the_median_pruner_stops_what_is_worse_than_the_median(tmp_path):
     assert s.report(s.claim(9).number, 1.6, 0)
 
 
+@pytest.mark.parametrize("pruner", [optuna.pruners.MedianPruner(n_startup_trials=1), optuna.pruners.HyperbandPruner(max_resource=9)])
+def test_what_the_pruner_stopped_stays_stopped_where_its_process_was_killed(tmp_path, pruner):
+    s = study(tmp_path, pruner=pruner)
+    for value in range(9):
+        claim = s.claim(99)
+        assert (claim.stopped, claim.steps) == (False, frozenset())
+        for step in range(9):
+            if stopped := s.report(claim.number, float(value), step):
+                break
+        if stopped:
+            break
+        s.end(claim.number, TrialState.COMPLETE, [float(value)])
+        claim.release()
+    assert stopped, "each trial is worse than those before it"
+    claim.release()  # as the system does when a process ends
+    again = study(tmp_path, pruner=pruner).claim(99)
+    assert (again.number, again.stopped, again.steps) == (claim.number, True, frozenset(range(step + 1)))
+
+
 def test_a_storage_that_does_not_open_is_told(tmp_path):
     with pytest.raises(ConfigError, match="--storage: must be a database that opens"):
-        study(tmp_path, storage="sqlite:////nowhere/at/all/study.db")
-    with pytest.raises(ConfigError, match="--storage"):
-        study(tmp_path, storage="not a url")
+        Storage.begin(tmp_path, "sqlite:////nowhere/at/all/study.db")
+    with pytest.raises(ConfigError, match="--storage: must be a database that opens"):
+        Storage.begin(tmp_path, "not a url")
+    with pytest.raises(ConfigError, match="--storage: needs MySQLdb, got no such library; for PostgreSQL: pip install"):
+        Storage.begin(tmp_path, "mysql://user:s3cret@host/name")
+
+
+@pytest.mark.parametrize("url", ["postgresql://user:s3cret@host/name", "postgresql+psycopg://u:s3:cr/e@t@h:1/n", "x://h/n?password=s3cret&a=b"])
+def test_a_password_is_not_shown(url):
+    shown = Storage(url).shown
+    assert "***" in shown and "s3" not in shown and "cret" not in shown
+    assert without_password(f"--storage={url}") == f"--storage={shown}"
+    assert without_password("a/path:with@signs https://host/x@y") == "a/path:with@signs https://host/x@y"
+
+
+def test_a_database_has_one_study_of_a_folder(tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    place = Storage.begin(tmp_path / "s", url)
+    Study(tmp_path / "s", storage=place, distributions=SPREADS, fixed=FIXED, objectives=1, sampler="tpe", pruner=None, seed=0)
+    with pytest.raises(ConfigError, match="--storage: must not hold a study of this folder yet, got automtl-.*; choose another --out"):
+        Storage.begin(tmp_path / "s", url)
+    assert Storage.begin(tmp_path / "other", url) != place
 
 
 def test_optuna_itself_reads_the_study(tmp_path):
