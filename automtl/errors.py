@@ -68,8 +68,8 @@ class InUse(EnvironmentFault):
     """Another process is at work in a folder."""
 
 
-class OutOfMemory(EnvironmentFault):
-    """The machine has too little memory for what was asked; for less it may have enough."""
+class NoMemory(EnvironmentFault):
+    """A batch needs more memory than there is."""
 
 
 class NumericalError(AutoMTLError, ArithmeticError):

@@ -70,15 +70,16 @@ class Manifest:
         self.values.update(values)
         self.write()
 
+    def go_on(self, fixed: Sequence[str]) -> None:
+        """Note that an interrupted phase runs again; of its sums only those of files that do not change any more are kept."""
+        kept = {name: legal for name, legal in self.values.get("sums", {}).items() if name in fixed}
+        self.values.pop("error", None)
+        self.update(state="running", end=None, sums=kept, resumed=[*self.values.get("resumed", []), now()])
+
     def finish(self, state: str, **values: Any) -> None:
         """Note how and when the phase ended: "done", "time_limited", "interrupted" or "failed"."""
         ended = {"sums": sums.of_folder(self.path.parent)} if state in ("done", "time_limited") else {}
         self.update(state=state, end=now(), **ended, **values)
-
-    def reopen(self, fixed: Sequence[str] = sums.FIXED, **values: Any) -> None:
-        """Note that a phase goes on: only of the files named in `fixed` sums are kept, the others will change."""
-        kept = {name: legal for name, legal in self.values.get("sums", {}).items() if name in fixed}
-        self.update(state="running", end=None, sums=kept, **values)
 
     def verify(self) -> None:
         """Compare the phase's files with their sums.

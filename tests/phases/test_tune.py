@@ -1,12 +1,13 @@
 """Studies through the real phases: stopped and gone on with, pruned, failed, over budgets and over sharing modules."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -14,20 +15,16 @@ import pytest
 
 from automtl.cli.main import main
 from automtl.config import resolve
-from automtl.errors import ConfigError, EnvironmentFault, Interrupted, OutOfMemory
-from automtl.phases import tune as phase
+from automtl.errors import ArtifactError, ConfigError, EnvironmentFault, Interrupted
 from automtl.phases.search import search
 from automtl.phases.session import Silent
 from automtl.phases.tune import tune
-from automtl.phases.tune_study import Claim
-from automtl.phases.tune_trial import OutOfTime, TrialReporter
 from automtl.report.load import load_runs
 from automtl.report.page import report
 from automtl.report.panel_study import study_panel
 from automtl.runs.overview import overview
 from automtl.runs.status import status
 from automtl.strict import load_yaml
-from tests.phases.stopping import After, terminate
 from tests.support import write_dataset
 
 SETS = (
@@ -136,59 +133,54 @@ def test_a_study_that_was_killed_goes_on_to_the_same_result(whole, data, tmp_pat
     assert plain(result) == plain(whole)
 
 
-def test_a_study_that_was_asked_to_stop_says_how_to_go_on(whole, data, tmp_path):
+class Full(Silent):
+    """After so many steps the disk is full."""
+
+    def __init__(self, steps, patch):
+        self.left, self.patch = steps, patch
+
+    def step(self, event, epochs):
+        self.left -= 1
+        if not self.left:
+            self.patch.setattr("automtl.files.os.fsync", self.refuse)
+
+    def refuse(self, handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_ends_the_study_and_not_one_trial_after_the_other(whole, data, tmp_path):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(EnvironmentFault, match="No space left on device"):
+        tune(config(data, "tune.trials=3"), out=tmp_path / "s", reporter=Full(12, patch))
+    assert plain(tune(config(data, "tune.trials=3"), out=tmp_path / "s", resume=True)) == plain(whole)
+
+
+def test_an_interrupted_study_names_itself_and_not_its_trial(data, tmp_path):
+    class Terminated(Silent):
+        def step(self, event, epochs):
+            os.kill(os.getpid(), signal.SIGTERM)
+
     with pytest.raises(Interrupted) as stopped:
-        tune(config(data, "tune.trials=3"), out=tmp_path / "s", reporter=After(9, terminate))
+        tune(config(data, "tune.trials=3"), out=tmp_path / "s", reporter=Terminated())
     assert (stopped.value.signal, stopped.value.folder) == (signal.SIGTERM, str(tmp_path / "s"))
     (told,) = status(tmp_path / "s")
-    assert told["state"] == "interrupted" and "interrupted; go on with: " in told["verdict"]
-    assert plain(tune(config(data, "tune.trials=3"), out=tmp_path / "s", resume=True)) == plain(whole)
-    (told,) = status(tmp_path / "s")
-    assert (told["state"], told.get("verdict")) == ("done", None)
+    assert told["state"] == "interrupted" and told["verdict"].startswith("interrupted; go on with: ")
 
 
-def test_a_full_disk_is_no_trials_fault(whole, data, tmp_path, monkeypatch):
-    def full(*args, **kwargs):
-        raise EnvironmentFault("disk", "must have room", "none")
-
-    with monkeypatch.context() as patch, pytest.raises(EnvironmentFault, match="disk: must have room"):
-        patch.setattr(phase, "retrain", full)
-        tune(config(data, "tune.trials=3"), out=tmp_path / "s")
-    assert plain(tune(config(data, "tune.trials=3"), out=tmp_path / "s", resume=True)) == plain(whole)
-
-
-def test_a_trial_that_lacks_memory_failed(data, tmp_path, monkeypatch):
-    def large(*args, **kwargs):
-        raise OutOfMemory("memory", "must hold a batch", "none")
-
-    monkeypatch.setattr(phase, "retrain", large)
-    (finding,) = tune(config(data, "tune.trials=1"), out=tmp_path / "s").findings
-    assert (finding.state, finding.facts["error"]) == ("fail", "OutOfMemory: memory: must hold a batch, got none")
-
-
-def test_a_trial_taken_up_again_reports_no_epoch_twice_and_heeds_its_stop():
-    told = []
-    claim = Claim(0, {}, frozenset({0, 1, 2, 3}), False, Path("x"), lambda: None)  # two epochs of search, two of the first seed's retrain
-    watch = TrialReporter(Silent(), lambda value, step: bool(told.append((value, step))), lambda: False, 2, claim)
-    for epoch in (0, 1, 2):  # of the second seed, or of the first where the process was killed before it had a checkpoint
-        watch.epoch("retrain", {"epoch": epoch, "validation": {"loss": 0.5}})
-    assert told == [(0.5, 4)]
-    watch.ended()
-    stopped = TrialReporter(Silent(), lambda value, step: False, lambda: False, 2, replace(claim, stopped=True))
-    with pytest.raises(optuna.TrialPruned):
-        stopped.ended()
-    with pytest.raises(optuna.TrialPruned):
-        stopped.step(None, 9)
-
-
-def test_time_that_is_over_ends_a_trial_after_the_epoch_but_not_one_that_is_finished():
-    claim = Claim(0, {}, frozenset(), False, Path("x"), lambda: None)
-    watch = TrialReporter(Silent(), lambda value, step: False, lambda: True, 2, claim)
-    watch.step(None, 9)
-    watch.epoch("search", {"epoch": 0, "validation": {"loss": 0.5}})
-    watch.ended()
-    with pytest.raises(OutOfTime):
-        watch.step(None, 9)
+def test_a_study_goes_on_with_its_own_data_and_settings_only(data, tmp_path):
+    tune(config(data, "tune.trials=1"), out=tmp_path / "s")
+    other = write_dataset(tmp_path / "data", rows=300)
+    shutil.copy(tmp_path / "data/rows.csv", data.parent / "rows.csv")
+    try:
+        with pytest.raises(ArtifactError, match="data that changed since"):
+            tune(config(data, "tune.trials=1"), out=tmp_path / "s", resume=True)
+        with pytest.raises(ConfigError, match=r"data\.source: must be as in"):
+            tune(config(other, "tune.trials=1"), out=tmp_path / "s", resume=True)
+    finally:
+        write_dataset(data.parent, rows=400)
+    settings = tmp_path / "s/tune/config.yaml"
+    settings.write_text(settings.read_text().replace("eval_batch_size: 8192", "eval_batch_size: 4096"))
+    with pytest.raises(ArtifactError, match=r"config\.yaml: must be as it was written"):
+        tune(config(data, "tune.trials=1"), out=tmp_path / "s", resume=True)
 
 
 def test_poor_trials_are_pruned_between_epochs(data, tmp_path, monkeypatch):

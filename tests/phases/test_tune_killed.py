@@ -144,8 +144,8 @@ def test_a_server_that_goes_away_under_a_study(whole, data, server, tmp_path):
     worker.wait_for(out / "tune" / "trials" / "0001" / "run", "search/metrics.jsonl")
     server.stop()
     worker.end(status=3)
-    assert "error: study: must be within reach in its storage" in worker.told()
-    assert "go on with --resume once it is" in worker.told()
+    assert "error: --storage: must be a database that can be read and written" in worker.told()
+    assert "then --resume" in worker.told()
     server.start()
     Worker(data, out, *storage, "--resume", trials=3).end()
     assert found(out) == found(whole)[:3]
