@@ -62,6 +62,7 @@ class Study:
 
     Raises:
         ConfigError: the storage cannot be opened.
+        ArtifactError: it was opened before, and is not what it was.
     """
 
     def __init__(
@@ -92,6 +93,10 @@ class Study:
                 load_if_exists=True,
             )
             self._id = self.storage.get_study_id_from_name(self.study.study_name)
+            held, begun = len(self.trials()), len(list(folder.glob("trials/*")))
+        if held < begun:
+            rule = "must hold the trials that were begun"
+            raise ArtifactError(self.where, rule, f"{held} of {begun}", "restore it, or start anew in another folder")
 
     def claim(self, most: int) -> Claim | None:
         """The next trial to run: one that a dead process left, else a new one while there are fewer than `most`; None for neither."""

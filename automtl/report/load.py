@@ -136,6 +136,8 @@ def load_run(path: Path) -> RunView:
     found = ([run_dir.search] if run_dir.search.manifest.exists() else []) + run_dir.retrains()
     name = path.resolve().name
     study = load_phase(run_dir.tune, name) if run_dir.tune.manifest.exists() else None
+    if study is not None and study.remarks:
+        study = replace(study, results={})  # figures that may be anybody's
     if not found and study is None:
         got = "no phase in it" if path.is_dir() else "no such folder"
         raise ArtifactError(path, "must be a run folder", got, "see `automtl runs list`")
