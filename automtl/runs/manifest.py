@@ -1,6 +1,7 @@
 """The manifest of a phase: command, versions, seeds, data, machine, state - what makes a result one that can be checked."""
 
 import platform
+import re
 import shlex
 import subprocess  # nosec B404 # a list of words, never a shell
 import sys
@@ -112,8 +113,13 @@ class Manifest:
 
 
 def command() -> str:
-    """The command line of this process."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command line of this process, without the passwords in its URLs."""
+    return shlex.join([Path(sys.argv[0]).name, *map(without_password, sys.argv[1:])])
+
+
+def without_password(text: str) -> str:
+    """A text with *** for the password of a URL, be it before the host or in the query."""
+    return re.sub(r"(password=)[^&\s]*", r"\1***", re.sub(r"(://[^:@/\s]*:)\S*@", r"\1***@", text))
 
 
 def again(command: str, run: object) -> str:
