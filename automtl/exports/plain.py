@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from automtl.data.schema import Schema, Task
-from automtl.exports.expressions import Lines, identifier, wrapped
+from automtl.exports.expressions import Lines, identifier, printable, wrapped
 from automtl.exports.network import Served, example, inputs_of, output_name
 from automtl.exports.reading import read_safetensors
 from automtl.exports.recorder import LAYERS, Record, record
@@ -206,7 +206,7 @@ def _forward(schema: Schema, arguments: list[str]) -> Iterator[str]:
 
 def _quoted(name: str) -> str:
     """A name as a text of Python."""
-    return json.dumps(name, ensure_ascii=False)
+    return printable(json.dumps(name, ensure_ascii=False))
 
 
 def _answer(task: Task, name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from automtl import files
+from automtl.bounds import MAX_PARAMETERS, fitting
 from automtl.data.slices import groups, slices
 from automtl.errors import ArtifactError
 from automtl.phases.resuming import held_settings
@@ -82,9 +83,11 @@ def _evaluate(folder: PhaseDir, device: str, by: str | None, bootstrap: int, rep
         test = replace(test, intervals=auc_intervals(predictions, tasks, resamples=bootstrap, units=users))
     parts = evaluate_slices(predictions, tasks, *slices(store, "test", predictions.rows, by)) if by is not None else {}
     results = files.read_json(folder.results)
-    if by is not None:
-        results["test_by"] = {**results.get("test_by", {}), by: {name: asdict(part) for name, part in parts.items()}}
-    manifest.replace_file(folder.results, {**results, "test": asdict(test)})
+    with fitting(folder.results):
+        if by is not None:
+            results["test_by"] = {**results.get("test_by", {}), by: {name: asdict(part) for name, part in parts.items()}}
+        results["test"] = asdict(test)
+    manifest.replace_file(folder.results, results)
     run = folder.path.parent.parent.name
     label = folder.path.name.rpartition("-s")[0]
     return TestResult(folder, f"{run}: {label}", int(manifest.values["seed"]), test, reads, parts)
@@ -97,7 +100,9 @@ def session_of(folder: PhaseDir, device: str, reporter: Reporter) -> Session:
         ArtifactError: the data changed since the phase ran.
     """
     config = held_settings(folder)
-    runtime = config.runtime.model_copy(update={"device": device, "threads": None})
+    stored = sum(path.stat().st_size for path in folder.path.glob("checkpoint/*.safetensors"))
+    most = max(MAX_PARAMETERS, 8 * stored)  # a stranger's config may name any limit: a network that is here takes a bit per parameter
+    runtime = config.runtime.model_copy(update={"device": device, "threads": None, "max_parameters": most})
     session = open_session(config.model_copy(update={"runtime": runtime}), reporter)
     held = Manifest.read(folder.manifest).values["data"]["hash"]
     if held != session.schema.data_hash:

@@ -68,7 +68,7 @@ def plan_retrain(
     if dataset is None:
         raise ConfigError("--data", "must name the data set to train on", fix="for example --data census_income")
     dataset = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
-    config = resolve(source=dataset, space="", config_file=config_file, sets=sets, flags=flags, base=base)
+    config = resolve(source=dataset, space=False, config_file=config_file, sets=sets, flags=flags, base=base)
     ready = plug(architecture, kind=sharing, settings=config.sharing, chosen_experts=config.retrain.chosen_experts)
     described, module = load_dataset(dataset), ready.sharing
     kinds = {task.name: task.kind for task in described.tasks}

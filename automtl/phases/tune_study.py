@@ -7,10 +7,12 @@ fresh one is seeded by (seed, trial number), so a study that was stopped suggest
 """
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import numpy as np
 import optuna
@@ -75,12 +77,12 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         if storage is not None:
             _check(storage)  # before the folder is made
-        url = storage or f"sqlite:///{(folder / 'study.db').absolute()}"
+        url = storage or f"sqlite:///file:{quote(str((folder / 'study.db').absolute()))}?uri=true"  # a folder's name may hold ? and #
         with files.locked(folder, wait=True):  # two workers that begin at once would both make the tables
             self.storage = _open(url)
             self.study = optuna.create_study(
                 storage=self.storage,
-                study_name=NAME if storage is None else f"{NAME}-{folder.absolute()}",
+                study_name=NAME if storage is None else _name(folder),
                 directions=["minimize"] * objectives,
                 pruner=pruner or optuna.pruners.NopPruner(),
                 load_if_exists=True,
@@ -149,6 +151,12 @@ class Study:
     def trials(self) -> list[FrozenTrial]:
         """All of them, by number."""
         return self.study.get_trials(deepcopy=False)
+
+
+def _name(folder: Path) -> str:
+    """A study's name in a database that holds others too: its folder's, as far as Optuna's 512 letters reach."""
+    path = str(folder.absolute()).encode("utf-8", "backslashreplace").decode()
+    return f"{NAME}-{path}" if len(path) < 500 else f"{NAME}-{hashlib.sha256(path.encode()).hexdigest()}"
 
 
 def _check(url: str) -> None:
