@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess  # nosec B404 # a list of words, never a shell
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -68,6 +69,12 @@ class Manifest:
         """Change values and write."""
         self.values.update(values)
         self.write()
+
+    def go_on(self, fixed: Sequence[str]) -> None:
+        """Note that an interrupted phase runs again; of its sums only those of files that do not change any more are kept."""
+        kept = {name: legal for name, legal in self.values.get("sums", {}).items() if name in fixed}
+        self.values.pop("error", None)
+        self.update(state="running", end=None, sums=kept, resumed=[*self.values.get("resumed", []), now()])
 
     def finish(self, state: str, **values: Any) -> None:
         """Note how and when the phase ended: "done", "time_limited", "interrupted" or "failed"."""

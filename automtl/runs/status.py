@@ -64,10 +64,10 @@ def _study(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
 
 
 def _left(held: dict[str, Any], last: dict[str, Any] | None) -> float | None:
-    """Seconds to the planned end at the rate so far; None before the first epoch."""
-    if last is None:
-        return None
+    """Seconds to the planned end at the rate so far; None before the first epoch, or where the clock was set back since."""
     spent = (datetime.fromisoformat(now()) - datetime.fromisoformat(held["start"])).total_seconds()
+    if last is None or spent < 0:
+        return None
     done = last["epoch"] + 1
     return float(round(spent / done * (held["planned_epochs"] - done)))
 

@@ -1,11 +1,35 @@
 # ruff: noqa: E501 - one error a line reads best
 """The errors of studies, for test_errors.py: name -> (what is wrong, command, exit status, parts of the message)."""
 
+import contextlib
+import sqlite3
+import sys
+from pathlib import Path
+
+from automtl.cli.main import main
+
 TUNE = ["tune", "data/tiny.yaml", "--space", "automtl_small", "--out", "new"]
 
 
 def nothing():
     """The command itself is the mistake."""
+
+
+FAST = ["--fast-dev-run", "--trials", "1", "--set", "space.expert=[gate, skip]", "--set", "space.interaction=[skip]"]
+
+
+def no_database():
+    Path("new/tune").mkdir(parents=True)
+    Path("new/tune/study.db").write_text("SQLite format 4" * 100)
+
+
+def altered_trial():
+    sys.argv = ["automtl", *TUNE, *FAST]
+    with contextlib.suppress(SystemExit):
+        main()
+    with contextlib.closing(sqlite3.connect("new/tune/study.db")) as study:
+        study.execute("UPDATE trial_values SET value = value - 0.5")
+        study.commit()
 
 
 TUNE_ERRORS = {
@@ -14,4 +38,6 @@ TUNE_ERRORS = {
     "tune-storage": (nothing, [*TUNE, "--storage", "sqlite:////nowhere/at/all/study.db"], 2, ["--storage: must be a database that opens"]),
     "tune-wilcoxon": (nothing, [*TUNE, "--set", "tune.pruner=wilcoxon"], 2, ["wilcoxon needs tune.seeds of 2 or more"]),
     "tune-without-run": (nothing, ["tune", "data/tiny.yaml", "--over", "sharing"], 2, ["must be a searched run's folder for --over sharing"]),
+    "tune-altered": (altered_trial, [*TUNE, *FAST, "--resume"], 2, ["new/tune/study.db: trial 0 must be as it was written"]),
+    "tune-unreadable": (no_database, [*TUNE, "--resume"], 3, ["new/tune/study.db: must be a database that can be read and written"]),
 }  # fmt: skip

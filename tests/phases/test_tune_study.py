@@ -1,6 +1,8 @@
 """Claims: nothing run twice, what a dead process left goes first, and suggestions that do not depend on stops."""
 
+import contextlib
 import multiprocessing
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -8,7 +10,7 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from automtl.errors import ConfigError
+from automtl.errors import ArtifactError, ConfigError
 from automtl.phases.tune_study import Study
 
 SPREADS = {"x": FloatDistribution(-5.0, 5.0), "n": IntDistribution(1, 8)}
@@ -112,8 +114,59 @@ def test_the_median_pruner_stops_what_is_worse_than_the_median(tmp_path):
         assert not s.report(claim.number, value, 0)
         s.end(claim.number, TrialState.COMPLETE, [value])
         claim.release()
-    assert not s.report(s.claim(9).number, 1.4, 0)
-    assert s.report(s.claim(9).number, 1.6, 0)
+    for value, stopped in ((1.4, False), (1.6, True)):
+        claim = s.claim(9)
+        assert s.report(claim.number, value, 0) == stopped
+        s.end(claim.number, TrialState.PRUNED)
+        claim.release()
+
+
+class Once(optuna.pruners.BasePruner):
+    """Stops a trial at its second value, and only when it is asked for the first time, as successive halving does."""
+
+    def __init__(self):
+        self.asked = set()
+
+    def prune(self, study, trial):
+        new = (trial.number, trial.last_step) not in self.asked
+        self.asked.add((trial.number, trial.last_step))
+        return new and trial.last_step == 1
+
+
+def test_a_trial_that_is_taken_up_again_hears_what_the_pruner_said_before(tmp_path):
+    pruner = Once()
+    s = study(tmp_path, pruner=pruner)
+    number = s.claim(9).number
+    assert not s.pruned(number, 9)
+    assert [s.report(number, 1.0, step) for step in (0, 1)] == [False, True]
+    again = study(tmp_path, pruner=pruner)
+    assert not again.pruned(number, 1), "an epoch that is run again reports again before it is stopped"
+    assert [again.report(number, 1.0, step) for step in (0, 1)] == [False, True]
+    assert again.pruned(number, 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE trial_values SET value = value + 1e-9",
+        "UPDATE trial_params SET param_value = param_value + 1 WHERE param_name = 'n'",
+        "UPDATE trial_intermediate_values SET intermediate_value = 0.5",
+        "UPDATE trial_user_attributes SET value_json = '3' WHERE key = 'cost'",
+        "UPDATE trials SET state = 'FAIL'",
+    ],
+)
+def test_a_trial_that_somebody_changed_is_noticed(change, tmp_path):
+    s = study(tmp_path)
+    claim = s.claim(9)
+    s.report(claim.number, 0.25, 0)
+    s.note(claim.number, {"cost": 2})
+    s.end(claim.number, TrialState.COMPLETE, [0.1 + 0.2])
+    assert [t.number for t in study(tmp_path).trials()] == [0]
+    with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as held:
+        assert held.execute(change).rowcount == 1
+        held.commit()
+    with pytest.raises(ArtifactError, match=r"study\.db: trial 0 must be as it was written"):
+        study(tmp_path).trials()
 
 
 def test_a_storage_that_does_not_open_is_told(tmp_path):
