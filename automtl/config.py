@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, model_validator
 
 from automtl.bounds import MAX_PARAMETERS
@@ -15,7 +14,7 @@ from automtl.config_tune import TuneSection
 from automtl.errors import ConfigError
 from automtl.spaces.catalogue import SHARING, fit_sharing
 from automtl.spaces.space import SearchSpace
-from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml
+from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml, to_yaml
 
 DEFAULT_SPACE = "automtl"
 PERTURBED = ("darts", "snas")  # strategies whose supernet has learnt to mix
@@ -175,9 +174,7 @@ class RuntimeSection(Strict):
     time_limit_s: float | None = Field(None, gt=0, description="Stop after this many seconds and derive from what there is.")
     on_nan: Literal["stop", "skip"] = Field("stop", description="A batch whose loss or gradient is not finite: stop, or leave it out.")
     nan_limit: int = Field(100, ge=0, description="The most batches that on_nan: skip leaves out.")
-    max_parameters: int = Field(
-        MAX_PARAMETERS, ge=1, le=2**48, description="A larger network, tables included, is refused before it is made."
-    )
+    max_parameters: int = Field(MAX_PARAMETERS, ge=1, le=2**48, description="Larger networks, tables included, are refused unmade.")
     deterministic: bool = Field(False, description="Refuse operations whose bits vary on a device; CPUs repeat themselves without it.")
     checkpoint_every_s: float = Field(300.0, gt=0, description="Seconds between checkpoints; a search makes one at each epoch's end too.")
     checkpoint_every_steps: int | None = Field(None, ge=1, description="Steps between checkpoints, beside the seconds.")
@@ -197,15 +194,7 @@ class RunConfig(Strict):
 
     def to_yaml(self) -> str:
         """The resolved config as YAML that ``--config`` reads."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-    def seeded(self, seed: int) -> "RunConfig":
-        """The config with another seed.
-
-        Raises:
-            ConfigError: it is no seed.
-        """
-        return build(RunConfig, {**dict(self), "seed": seed}, "seeds")
+        return to_yaml(self.model_dump(mode="json"))
 
     def dev(self) -> "RunConfig":
         """The config as --fast-dev-run changes it: 2 epochs, warm-up of 1."""
@@ -273,8 +262,7 @@ def resolve(
     given = merge(given, _without_none(flags))
     given["data"] = {**_mapping(given.get("data") or {}, f"{where}: data"), "source": source}
     chosen = _space(given.pop("space", None), space, where)
-    recommended = dict(chosen.recommended) if chosen is not None else {}
-    config = build(RunConfig, {**merge(recommended, given), "space": None if chosen is None else dict(chosen)}, where)
+    config = build(RunConfig, {**merge(chosen.recommended if chosen else {}, given), "space": dict(chosen) if chosen else None}, where)
     if chosen is not None:
         fit_sharing(config.search.sharing, config.sharing, num_experts=chosen.num_experts)
     return config.dev()
@@ -288,7 +276,7 @@ def _space(section: Any, flag: str | Literal[False] | None, where: str) -> Searc
     base = changes.pop("base", None)
     if not isinstance(base, str | None):
         raise ConfigError(f"{where}: space.base", "must be a shipped space's name, or a path", repr(base)[:200])
-    space = SearchSpace.load(flag if flag is not None else base if base is not None else DEFAULT_SPACE)
+    space = SearchSpace.load(next(name for name in (flag, base, DEFAULT_SPACE) if name is not None))
     return build(SearchSpace, {**dict(space), **changes}, f"{where}: space") if changes else space
 
 

@@ -59,7 +59,7 @@ def run(
     if source is None:
         raise ConfigError("retrain", "must be told what to train", "nothing", "name a run, an architecture, or --from an older retrain")
     plan = plan_retrain(source, data=data, sharing=sharing, config_file=config, sets=sets or (), flags=flags, out=out, resume=resume)
-    configs, results = [plan.config.seeded(seed) for seed in numbers], []
+    configs, results = plan.seeded(numbers), []
     with ConsoleReporter() as reporter:
         for seeded in configs:
             say(f"training {plan.label} on {plan.config.data.source}, seed {seeded.seed}, into {plan.run.path}")

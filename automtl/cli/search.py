@@ -78,4 +78,7 @@ def _plan(resolved: object, as_json: bool) -> None:
 
     assert isinstance(resolved, RunConfig)
     made = plan_search(resolved, ConsoleReporter())
-    print_json({**asdict(made), "architectures": rounded(made.architectures, 6)}) if as_json else table("plan of the search", ("what", "value"), as_rows(made))
+    if as_json:
+        print_json({**asdict(made), "architectures": rounded(made.architectures, 6)})
+        return
+    table("plan of the search", ("what", "value"), as_rows(made))

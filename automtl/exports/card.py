@@ -12,11 +12,11 @@ import pyarrow as pa
 from automtl.data.dataset import DatasetConfig
 from automtl.data.features import IdFeature, Numeric
 from automtl.data.schema import Schema
-from automtl.exports.expressions import printable
 from automtl.exports.formats import Format
 from automtl.exports.network import output_name
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import SHARING
+from automtl.strict import printable
 
 UNITS = {
     "binary": "probability of 1",
@@ -72,7 +72,7 @@ def _title(facts: Facts, form: Format) -> str:
 
 
 def _score(facts: Facts, form: Format) -> str:
-    row = printable(json.dumps(example_row(facts), ensure_ascii=False, indent=4))
+    row = printable(json.dumps(example_row(facts), ensure_ascii=False, indent=4), keep="\n")
     literal = row.replace(": null", ": None").replace(": true", ": True").replace(": false", ": False")
     made = [f"`{_said(d.name)}` is the {d.what} of `{_said(d.column)}`" for d in facts.config.derived if d.name in example_row(facts)]
     code = f"```python\nrow = {literal}\n\n{form.example}```"

@@ -239,8 +239,3 @@ def identifier(text: str) -> str:
     word = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_").lower() or "x"
     word = f"x{word}" if word[0].isdigit() else word
     return f"{word}_" if keyword.iskeyword(word) or word in RESERVED or hasattr(nn.Module, word) else word
-
-
-def printable(code: str) -> str:
-    """Python's text of JSON values with its invisible signs written as their numbers: none may make it read as other code than it is."""
-    return "".join(c if c.isprintable() or c == "\n" else f"\\U{ord(c):08x}" for c in code)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from automtl.data.schema import Schema, Task
-from automtl.exports.expressions import Lines, identifier, printable, wrapped
+from automtl.exports.expressions import Lines, identifier, wrapped
 from automtl.exports.network import Served, example, inputs_of, output_name
 from automtl.exports.reading import read_safetensors
 from automtl.exports.recorder import LAYERS, Record, record
@@ -20,6 +20,7 @@ from automtl.models.skeleton import Chain, MultiTaskNet
 from automtl.sharing.base import mix
 from automtl.sharing.network import FusionNetwork
 from automtl.spaces.slots import Slot
+from automtl.strict import printable
 
 RENAMED: dict[type[nn.Module], str] = {Chain: "Expert"}
 _STEP = "    "

@@ -160,5 +160,5 @@ def retrain(  # noqa: PLR0913 # what the command's options say
         out=None if out is None else Path(out),
         resume=resume,
     )
-    seeded = [plan.config.seeded(seed) for seed in seeds]
-    return [_retrain(plan.architecture, config, run=plan.run, label=plan.label, reporter=reporter, resume=resume) for config in seeded]
+    configs = plan.seeded(seeds)
+    return [_retrain(plan.architecture, config, run=plan.run, label=plan.label, reporter=reporter, resume=resume) for config in configs]

@@ -13,7 +13,7 @@ from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import fit_sharing
 from automtl.spaces.plugs import plugged, pool
-from automtl.strict import load_yaml
+from automtl.strict import build, load_yaml
 from automtl.training.balancers import check_balancing
 from automtl.training.balancing import BalancingSettings
 
@@ -33,6 +33,14 @@ class RetrainPlan:
     config: RunConfig
     run: RunDir
     label: str
+
+    def seeded(self, seeds: Iterable[int]) -> list[RunConfig]:
+        """The settings with each of some seeds.
+
+        Raises:
+            ConfigError: one is no seed.
+        """
+        return [build(RunConfig, {**dict(self.config), "seed": seed}, "seeds") for seed in seeds]
 
 
 def plan_retrain(

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 import numpy as np
 import optuna
@@ -83,7 +82,7 @@ class Study:
         if storage is not None:
             _check(storage)  # before the folder is made
         self.where = "--storage" if storage is not None else str(folder / "study.db")  # a URL may hold a password
-        url = storage or f"sqlite:///file:{quote(str((folder / 'study.db').absolute()))}?uri=true"  # a folder's name may hold ? and #
+        url = storage or sqlalchemy.URL.create("sqlite", database=str((folder / "study.db").absolute())).render_as_string()
         with files.locked(folder, wait=True), storage_faults(self.where):  # two workers that begin at once would both make the tables
             self.storage = _open(url)
             self.study = optuna.create_study(

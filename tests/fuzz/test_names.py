@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from automtl.cli.console import plain
 from automtl.exports.card import _said
-from automtl.exports.expressions import identifier, printable, wrapped
+from automtl.exports.expressions import identifier, wrapped
 from automtl.exports.plain import _quoted
 from automtl.phases.retrain_plan import _safe
 from automtl.phases.tune_study import Study
@@ -21,6 +21,7 @@ from automtl.report.embed import _opening, fill
 from automtl.report.picture import paint
 from automtl.report.scene import Label, Scene
 from automtl.runs.loggers import mlflow_name
+from automtl.strict import printable
 from tests.fuzz.damage import HOSTILE, NAMES
 from tests.fuzz.fuzz import fuzz
 
@@ -67,7 +68,7 @@ def test_a_name_is_never_code_of_a_written_model(names):
     assert ast.dump(ast.parse(text)) == ast.dump(ast.parse(line))
     found = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)]
     assert found == names and all(c.isprintable() for c in text.replace("\n", ""))
-    assert printable("\u202e\n") == "\\U0000202e\n"
+    assert printable("\u202e\n", keep="\n") == "\\U0000202e\n"
     for name in names:
         assert identifier(name).isidentifier() and identifier(name).isascii()
 

@@ -2,7 +2,6 @@
 
 import contextlib
 
-import yaml
 from hypothesis import strategies as st
 
 from automtl.config import RunConfig, resolve
@@ -10,7 +9,7 @@ from automtl.data.columns import plan_readings
 from automtl.data.dataset import DatasetConfig, load_dataset
 from automtl.data.prepare import settings_hash
 from automtl.errors import AutoMTLError, ConfigError
-from automtl.strict import build, parse_yaml
+from automtl.strict import build, parse_yaml, to_yaml
 from tests.fuzz.damage import TEXTS, VALUES, damaged, damaged_bytes
 from tests.fuzz.documents import datasets
 from tests.fuzz.fuzz import fuzz
@@ -32,24 +31,24 @@ WORDS = st.builds(lambda key, value: f"{key}={value}", st.sampled_from(SETTINGS)
 @fuzz(document=datasets())
 def test_a_data_set_comes_back_from_its_file(document, folder):
     path = folder / "it.yaml"
-    path.write_text(yaml.safe_dump(document, allow_unicode=True))
+    path.write_text(to_yaml(document))
     made = load_dataset(path)
     assert made == build(DatasetConfig, document, "it").in_folder(folder)
-    path.write_text(yaml.safe_dump(made.model_dump(mode="json"), allow_unicode=True))
+    path.write_text(to_yaml(made.model_dump(mode="json")))
     again = load_dataset(path)
     assert again == made and settings_hash(again) == settings_hash(made)
 
 
 @fuzz(document=damaged(datasets()) | VALUES)
 def test_a_damaged_data_set_is_refused_in_words_or_still_one(document, folder):
-    (folder / "it.yaml").write_text(yaml.safe_dump(document, allow_unicode=True))
+    (folder / "it.yaml").write_text(to_yaml(document))
     with contextlib.suppress(AutoMTLError):
         made = load_dataset(folder / "it.yaml")
         settings_hash(made)
         plan_readings(made)
 
 
-YAML = datasets().map(lambda document: yaml.safe_dump(document, allow_unicode=True).encode())
+YAML = datasets().map(lambda document: to_yaml(document).encode())
 
 
 @fuzz(data=damaged_bytes(YAML, (b"&a", b"*a", b"!!", b"? ", b"<<: ", b"{[", b"\xff")))
@@ -65,7 +64,7 @@ def test_any_text_is_yaml_or_refused_in_words(text):
         parse_yaml(text, "it.yaml")
 
 
-@fuzz(words=st.lists(WORDS | TEXTS, min_size=1, max_size=3), space=st.sampled_from([False, "automtl_small"]))
+@fuzz(words=st.lists(WORDS | TEXTS, min_size=1, max_size=3), space=st.sampled_from([False, False, False, "automtl_small"]))
 def test_any_words_of_set_make_settings_that_come_back_or_are_refused(words, space, folder):
     with contextlib.suppress(AutoMTLError):
         made = resolve(source="x", space=space, sets=words, flags={})
