@@ -204,7 +204,7 @@ def open_table(path: Path, csv: Csv) -> Iterator[pa.RecordBatch]:
     try:
         if path.suffix in PARQUET:
             with pq.ParquetFile(opened(path)) as file:
-                assert file.schema_arrow.names is not None  # here, where names that are no text are told as such
+                _readable(file.schema_arrow)
                 yield from file.iter_batches(batch_size=BATCH_ROWS)
             return
         if path.stat().st_size == 0:
@@ -212,10 +212,15 @@ def open_table(path: Path, csv: Csv) -> Iterator[pa.RecordBatch]:
         read, parse = _csv_options(csv)
         with input_stream(path) as stream:
             batches = pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse)
-            assert batches.schema.names is not None
+            _readable(batches.schema)
             yield from batches
     except UNREADABLE as error:
         raise DataError(path, "must be a readable table", _plain(error), "mend the file; is the delimiter right?") from error
+
+
+def _readable(schema: pa.Schema) -> list[str]:
+    """The columns' names; a UnicodeDecodeError where one is no text, which would else come only when somebody asks for it."""
+    return list(schema.names)
 
 
 def check_columns(path: Path, names: Sequence[str], wanted: Mapping[str, Reading]) -> None:

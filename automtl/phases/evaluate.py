@@ -56,7 +56,7 @@ def evaluate_runs(
         ArtifactError: a folder holds no finished retrain, or its data changed since.
     """
     reporter = reporter or Silent()
-    folders = [folder for path in paths for folder in find_phase(path, "retrain")]
+    folders = list(dict.fromkeys(folder for path in paths for folder in find_phase(path, "retrain")))
     unfinished = [folder for folder in folders if folder.state() != "done"]
     for folder in unfinished:
         reporter.say(f"{folder.path} is {folder.state()}, left out")

@@ -195,7 +195,7 @@ AFTER_SEARCH = {
     "data-changed": (new_rows, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["must be of the same prepared data, got data that changed since"]),
     "resume-without-out": (nothing, [*SEARCH[:4], "--resume"], 2, ["--resume: needs --out"]),
     "resume-changed": (nothing, [*SEARCH[:4], "--out", "run", "--resume", *SMALL, "--seed", "5"], 2, ["--resume: seed: must be as in run/search/config.yaml"]),
-    "points-too-few": (nothing, ["pareto", "run", "--points", "1"], 2, ["--points: must be at least 2, got 1"]),
+    "points-too-few": (nothing, ["pareto", "run", "--points", "1"], 2, ["--points: must be at least 2 and at most 10,000, got 1"]),
     "cost-unknown": (nothing, ["pareto", "run", "--of", "watts"], 2, ["--of: must be one of flops, parameters, latency, got watts"]),
     "supernet-of-another": (narrower_config, ["pareto", "run"], 2, ["last.safetensors: must hold the weights of the config beside it"]),
     "torn-checkpoint": (torn_checkpoint, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["last.safetensors: must be a whole checkpoint"]),
