@@ -24,7 +24,8 @@ from automtl.phases.search import search
 from automtl.phases.session import Reporter, Silent, open_session
 from automtl.phases.tune_results import Finding, findings, write_results
 from automtl.phases.tune_space import applied, distribution, plugs, ranges, reference
-from automtl.phases.tune_study import Claim, Study, storage_faults
+from automtl.phases.tune_storage import Storage, storage_faults
+from automtl.phases.tune_study import Claim, Study
 from automtl.phases.tune_trial import OutOfTime, TrialReporter
 from automtl.runs import sums
 from automtl.runs.manifest import Manifest
@@ -77,7 +78,8 @@ def tune(
     run = RunDir(_joined(out)) if resume else RunDir.new(out, f"{name}-tune")
     if resume and run.tune.config.exists():
         config = own_settings(run.tune, config, sections=("seed", "space", "search", "sharing", "retrain", "tune"))
-    return _Tuning(config, run.tune, searched, storage, reporter or Silent()).run()
+    place = Storage.of(run.tune, storage, resume=resume)
+    return _Tuning(config, run.tune, searched, place, reporter or Silent()).run()
 
 
 def _joined(out: Path | None) -> Path:
@@ -89,7 +91,7 @@ def _joined(out: Path | None) -> Path:
 class _Tuning:
     """One process at work in a study."""
 
-    def __init__(self, config: RunConfig, folder: PhaseDir, searched: str | None, storage: str | None, reporter: Reporter) -> None:
+    def __init__(self, config: RunConfig, folder: PhaseDir, searched: str | None, storage: Storage, reporter: Reporter) -> None:
         self.config, self.folder, self.searched, self.reporter = config, folder, searched, reporter
         self.session = open_session(config, reporter)  # prepares the data, refuses what can be refused
         self.settings = config.tune
@@ -106,7 +108,7 @@ class _Tuning:
             pruner=self._pruner(),
             seed=config.seed,
         )
-        self._begin()
+        self._begin(storage)
         limit = config.runtime.time_limit_s
         self.deadline = None if limit is None else time.monotonic() + limit
 
@@ -148,7 +150,7 @@ class _Tuning:
             return 0
         return int(self.config.search.epochs if spread is None else max(spread.choices or (spread.high,)))  # type: ignore[type-var,arg-type]
 
-    def _begin(self) -> None:
+    def _begin(self, storage: Storage) -> None:
         """Settings and manifest, by the first process of the study; what is written at its end is not checked, but written anew."""
         with files.locked(self.folder.path, wait=True):
             if self.folder.manifest.exists():
@@ -157,12 +159,17 @@ class _Tuning:
                 manifest.go_on(sums.FIXED)
                 manifest.verify()
             else:
-                open_phase(self.folder, self.session, phase="tune", planned_trials=self.settings.trials, searched=self.searched)
+                about = {"planned_trials": self.settings.trials, "searched": self.searched, "storage": storage.shown, "study": storage.name}
+                open_phase(self.folder, self.session, phase="tune", **about)
 
     def run(self) -> TuneResult:
         """Claim and run trials to the end, and write what was found."""
         with storage_faults(self.study.where):
-            return self._end(self._work())
+            try:
+                return self._end(self._work())
+            except Interrupted:
+                self._end("interrupted")
+                raise
 
     def _work(self) -> str:
         """Claim and run trials; "done", or "time_limited"."""

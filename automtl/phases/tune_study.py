@@ -9,24 +9,22 @@ A database has no checksums: what a trial was asked and how it ended carry one e
 """
 
 import contextlib
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import optuna
-import sqlalchemy
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from automtl import files
 from automtl.config_tune import Value
-from automtl.errors import ArtifactError, ConfigError, EnvironmentFault, InUse
+from automtl.errors import ArtifactError, InUse
+from automtl.phases.tune_storage import Storage, storage_faults
 from automtl.runs import sums
 
-NAME = "automtl"
 SUMS = ("asked", "ended")  # notes of a trial: the sums of its values, and of how it ended
 _VERDICT = "automtl:verdict"  # of the pruner, kept with a trial
 
@@ -53,7 +51,7 @@ class Study:
 
     Args:
         folder: holds the trials' folders and, by default, the storage.
-        storage: a database's URL; None for SQLite in the folder.
+        storage: where it is kept.
         distributions: name -> what it may be.
         fixed: values of the first trials.
         objectives: 1 (loss), or 2 (loss and cost).
@@ -62,14 +60,14 @@ class Study:
         seed: of the suggestions.
 
     Raises:
-        ConfigError: the storage cannot be opened.
+        EnvironmentFault: the storage cannot be read and written.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        storage: str | None,
+        storage: Storage,
         distributions: Mapping[str, BaseDistribution],
         fixed: Sequence[Mapping[str, Value]],
         objectives: Literal[1, 2],
@@ -79,15 +77,12 @@ class Study:
     ) -> None:
         self.folder, self.distributions, self._fixed, self._seed, self._sampler = folder, distributions, fixed, seed, sampler
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        if storage is not None:
-            _check(storage)  # before the folder is made
-        self.where = "--storage" if storage is not None else str(folder / "study.db")  # a URL may hold a password
-        url = storage or sqlalchemy.URL.create("sqlite", database=str((folder / "study.db").absolute())).render_as_string()
+        self.where = storage.where(folder)
         with files.locked(folder, wait=True), storage_faults(self.where):  # two workers that begin at once would both make the tables
-            self.storage = _open(url)
+            self.storage = storage.open(folder)
             self.study = optuna.create_study(
                 storage=self.storage,
-                study_name=NAME if storage is None else _name(folder),
+                study_name=storage.name,
                 directions=["minimize"] * objectives,
                 pruner=pruner or optuna.pruners.NopPruner(),
                 load_if_exists=True,
@@ -189,17 +184,6 @@ class Study:
         return found
 
 
-@contextlib.contextmanager
-def storage_faults(where: str) -> Iterator[None]:
-    """Turn what databases complain of into one clear error."""
-    try:
-        yield
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        told = " ".join(str(error.__cause__ or error).split())[:200]
-        fix = "free some space, or restore it; then --resume"
-        raise EnvironmentFault(where, "must be a database that can be read and written", told, fix) from error
-
-
 def _asked(number: int, values: Mapping[str, Value]) -> str:
     plain = {name: float(value) if isinstance(value, int | float) else value for name, value in values.items()}  # as they come back
     return sums.of_values({"number": number, "values": plain})
@@ -215,29 +199,3 @@ def _verdict(trial: FrozenTrial) -> tuple[int, bool]:
     """The last step that the pruner judged, and whether it stopped the trial there."""
     step, stopped = trial.system_attrs.get(_VERDICT, (-1, False))
     return int(step), bool(stopped)
-
-
-def _name(folder: Path) -> str:
-    """A study's name in a database that holds others too: its folder's, as far as Optuna's 512 letters reach."""
-    path = str(folder.absolute()).encode("utf-8", "backslashreplace").decode()
-    return f"{NAME}-{path}" if len(path) < 500 else f"{NAME}-{hashlib.sha256(path.encode()).hexdigest()}"
-
-
-def _check(url: str) -> None:
-    """Connect once.
-
-    Raises:
-        ConfigError: the database does not open.
-    """
-    try:
-        with sqlalchemy.create_engine(url).connect():
-            return
-    except Exception as error:  # the drivers' own errors have no common base
-        told = " ".join(str(error).split())[:200]
-        raise ConfigError("--storage", "must be a database that opens", told, "for example postgresql+psycopg://user@host/name") from error
-
-
-def _open(url: str) -> optuna.storages.BaseStorage:
-    # SQLite: a second worker waits for the first one's transaction instead of failing
-    settings = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-    return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=settings))

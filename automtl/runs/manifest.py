@@ -113,8 +113,13 @@ class Manifest:
 
 
 def command() -> str:
-    """The command line of this process, without the passwords of databases in it."""
-    return re.sub(r"(://[^/@:\s]*):[^@\s]*@", r"\1:***@", shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    """The command line of this process, without the passwords in its URLs."""
+    return shlex.join([Path(sys.argv[0]).name, *map(without_password, sys.argv[1:])])
+
+
+def without_password(text: str) -> str:
+    """A text with *** for the password of a URL, be it before the host or in the query."""
+    return re.sub(r"(password=)[^&\s]*", r"\1***", re.sub(r"(://[^:@/\s]*:)\S*@", r"\1***@", text))
 
 
 def again(command: str, run: object) -> str:

@@ -16,6 +16,7 @@ from automtl.exports.card import _said
 from automtl.exports.expressions import identifier, wrapped
 from automtl.exports.plain import _quoted
 from automtl.phases.retrain_plan import _safe
+from automtl.phases.tune_storage import Storage
 from automtl.phases.tune_study import Study
 from automtl.report.embed import _opening, fill
 from automtl.report.picture import paint
@@ -106,13 +107,9 @@ def test_a_picture_holds_a_name_as_text(name):
     ids=lambda name: ascii(name)[:20],
 )
 def test_a_study_lives_in_its_own_folder_whatever_that_is_called(name, tmp_path):
-    plan = {"storage": None, "distributions": {"a": optuna.distributions.FloatDistribution(0, 1)}, "fixed": [], "objectives": 1}
+    plan = {"storage": Storage(), "distributions": {"a": optuna.distributions.FloatDistribution(0, 1)}, "fixed": [], "objectives": 1}
     study = Study(tmp_path / name, **plan, sampler="random", pruner=None, seed=0)
     claim = study.claim(1)
     claim.release()
     assert (tmp_path / name / "study.db").stat().st_size > 0
     assert sorted(p.name for p in tmp_path.iterdir()) == [name]
-    elsewhere = Study(
-        tmp_path / "other", **{**plan, "storage": f"sqlite:///{tmp_path / 'shared.db'}"}, sampler="random", pruner=None, seed=0
-    )
-    assert elsewhere.claim(1) is not None

@@ -162,6 +162,8 @@ def test_an_interrupted_study_names_itself_and_not_its_trial(data, tmp_path):
     with pytest.raises(Interrupted) as stopped:
         tune(config(data, "tune.trials=3"), out=tmp_path / "s", reporter=Terminated())
     assert (stopped.value.signal, stopped.value.folder) == (signal.SIGTERM, str(tmp_path / "s"))
+    (told,) = status(tmp_path / "s")
+    assert told["state"] == "interrupted" and told["verdict"].startswith("interrupted; go on with: ")
 
 
 def test_a_study_goes_on_with_its_own_data_and_settings_only(data, tmp_path):

@@ -11,15 +11,18 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from automtl.errors import ArtifactError, ConfigError
+from automtl.phases.tune_storage import Storage
 from automtl.phases.tune_study import Study
+from automtl.runs.manifest import without_password
+from automtl.runs.run_dir import PhaseDir
 
 SPREADS = {"x": FloatDistribution(-5.0, 5.0), "n": IntDistribution(1, 8)}
 FIXED = [{"x": 1.0, "n": 4}]
 
 
-def study(folder, *, storage=None, seed=0, sampler="tpe", pruner=None):
+def study(folder, *, seed=0, sampler="tpe", pruner=None):
     return Study(
-        Path(folder), storage=storage, distributions=SPREADS, fixed=FIXED, objectives=1, sampler=sampler, pruner=pruner, seed=seed
+        Path(folder), storage=Storage(), distributions=SPREADS, fixed=FIXED, objectives=1, sampler=sampler, pruner=pruner, seed=seed
     )
 
 
@@ -170,10 +173,31 @@ def test_a_trial_that_somebody_changed_is_noticed(change, tmp_path):
 
 
 def test_a_storage_that_does_not_open_is_told(tmp_path):
-    with pytest.raises(ConfigError, match="--storage: must be a database that opens"):
-        study(tmp_path, storage="sqlite:////nowhere/at/all/study.db")
-    with pytest.raises(ConfigError, match="--storage"):
-        study(tmp_path, storage="not a url")
+    for url, told in (
+        ("sqlite:////nowhere/at/all/study.db", "must be a database that opens"),
+        ("not a url", "must be a database that opens"),
+        ("mysql://user:s3cret@host/name", "needs MySQLdb, got no such library; for PostgreSQL: pip install"),
+    ):
+        with pytest.raises(ConfigError, match=f"--storage: {told}"):
+            Storage.of(PhaseDir(tmp_path), url, resume=False)
+
+
+@pytest.mark.parametrize("url", ["postgresql://user:s3cret@host/name", "postgresql+psycopg://u:s3:cr/e@t@h:1/n", "x://h/n?password=s3cret&a=b"])
+def test_a_password_is_not_shown(url):
+    shown = Storage(url).shown
+    assert "***" in shown and "s3" not in shown and "cret" not in shown
+    assert without_password(f"--storage={url}") == f"--storage={shown}"
+    assert without_password("a/path:with@signs https://host/x@y") == "a/path:with@signs https://host/x@y"
+
+
+def test_a_database_has_one_study_of_a_folder(tmp_path):
+    url, folder = f"sqlite:///{tmp_path / 'shared.db'}", PhaseDir(tmp_path / "s")
+    place = Storage.of(folder, url, resume=False)
+    Study(folder.path, storage=place, distributions=SPREADS, fixed=FIXED, objectives=1, sampler="tpe", pruner=None, seed=0)
+    with pytest.raises(ConfigError, match="--storage: must not hold a study of this folder yet, got automtl-.*; choose another --out"):
+        Storage.of(folder, url, resume=False)
+    assert Storage.of(folder, url, resume=True) == place, "killed before it had a manifest"
+    assert Storage.of(PhaseDir(tmp_path / "other"), url, resume=False) != place
 
 
 def test_optuna_itself_reads_the_study(tmp_path):

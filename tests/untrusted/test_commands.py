@@ -5,7 +5,7 @@ import pytest
 from automtl.cli.main import main
 from automtl.errors import ConfigError
 from automtl.phases.machine import resolve_device
-from automtl.runs.manifest import again, command
+from automtl.runs.manifest import again
 from automtl.spaces.space import SearchSpace, rounded
 from tests.cli.test_errors import run
 from tests.support import small_space, write_dataset
@@ -66,7 +66,5 @@ def test_a_space_beyond_any_float_has_a_size():
     assert rounded(large.size(2)).partition("e+")[2].isdigit()
 
 
-def test_passwords_are_not_kept_and_a_strangers_command_is_not_repeated(monkeypatch):
-    monkeypatch.setattr("sys.argv", ["/bin/automtl", "tune", "x", "--storage", "postgresql+psycopg://me:secret@host/db"])
-    assert command() == "automtl tune x --storage 'postgresql+psycopg://me:***@host/db'"
+def test_a_strangers_command_is_not_repeated():
     assert again("rm -rf / ; automtl search x", "runs/a") == "automtl -rf / ';' automtl search x --out runs/a --resume"
