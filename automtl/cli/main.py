@@ -25,7 +25,7 @@ from automtl.cli import (
 )
 from automtl.cli.console import error, say
 from automtl.cli.options import pluggable
-from automtl.errors import AutoMTLError, Interrupted
+from automtl.errors import AutoMTLError, ConfigError, Interrupted
 from automtl.strict import shown
 
 app = typer.Typer(
@@ -60,6 +60,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 def main() -> None:
     """Run the command and exit with the status that README documents."""
     try:
+        if any("\ud800" <= c <= "\udfff" for word in sys.argv for c in word):  # bytes that are no text; no file of a run could tell them
+            raise ConfigError("command line", "must be UTF-8", ascii(sys.argv[1:])[:200], "rename the file")
         app(standalone_mode=False)
         status = 0
     except AutoMTLError as fault:

@@ -171,6 +171,7 @@ FRESH = {
     "device-absent": (nothing, [*SEARCH, "--device", "mps"], 2, ["runtime.device: must be a device of this machine, got mps"]),
     "time-limit-form": (nothing, [*SEARCH, "--time-limit", "soon"], 2, ["--time-limit: must be a duration above 0 such as 30s, 10m or 2h, got 'soon'"]),
     "seeds-form": (nothing, ["retrain", "mmoe", "--data", "data/tiny.yaml", "--seeds", "4..1"], 2, ["--seeds: must be seeds such as"]),
+    "name-too-long": (nothing, ["search", "x" * 300], 3, ["must be within reach, got File name too long; check the path"]),
     "too-large": (lambda: Path("mine.json").write_text('{"experts": [{"blocks": ["mlp(65536)"]}], "projection": 65536}'), ["retrain", "mine.json", "--data", "data/tiny.yaml", "--out", "new"], 2, ["architecture: must make a network of at most 1,000,000,000 parameters", "raise runtime.max_parameters"]),
     "unknown-architecture": (nothing, ["retrain", "mmoee", "--data", "data/tiny.yaml"], 2, ["did you mean 'mmoe'?"]),
     "data-not-named": (nothing, ["retrain", "mmoe"], 2, ["--data: must name the data set to train on"]),

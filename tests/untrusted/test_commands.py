@@ -12,6 +12,7 @@ from tests.support import small_space, write_dataset
 
 LONG = "x" * 5000
 DATA = "data/tiny.yaml"
+EPOCHS = "tune.parameters={search.epochs: "
 COMMANDS = {
     "a data set's name too long for the system": (["search", LONG], 3, "File name too long"),
     "a space's": (["search", DATA, "--space", LONG], 3, "File name too long"),
@@ -27,6 +28,11 @@ COMMANDS = {
     "seeds of many digits": (["retrain", "moe", "--data", DATA, "--seeds", "9" * 5000], 2, "--seeds: must be seeds such as"),
     "a setting of many digits": (["search", DATA, "--set", f"search.epochs={'9' * 5000}"], 2, "must be YAML"),
     "a delimiter of two bytes": (["data", "describe", "wide.yaml"], 2, "csv.delimiter"),
+    "bytes that are no text": (["search", DATA, "--out", "\udcff"], 2, "command line: must be UTF-8"),
+    "a range without end": (["tune", DATA, "--set", "tune.parameters={search.weight_lr: {low: .nan, high: .inf}}"], 2, "weight_lr.low"),
+    "a range beyond databases": (["tune", DATA, "--set", f"{EPOCHS}{{low: 2, high: 9999999999999999999}}}}"], 2, "high"),
+    "choices without end": (["tune", DATA, "--set", f"{EPOCHS}{{choices: [2, .inf]}}}}"], 2, "must be finite"),
+    "a broken step": (["tune", DATA, "--set", f"{EPOCHS}{{low: 2, high: 4, step: 0.5}}}}"], 2, "must be a whole number"),
     "a control character": (["search", DATA, "--set", "\x1b[2J\u202e=1"], 2, "\\u001b[2J\\u202e is not a known key"),
 }
 
