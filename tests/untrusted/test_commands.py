@@ -63,7 +63,7 @@ def test_help_is_no_error(monkeypatch, capfd):
     with pytest.raises(SystemExit):
         main()
     told = capfd.readouterr().err
-    assert "Usage: automtl" in told and "error:" not in told and "\\u000a" not in told
+    assert "automtl [OPTIONS] COMMAND" in told and "error:" not in told and "\\u000a" not in told
 
 
 def test_a_space_beyond_any_float_has_a_size():
