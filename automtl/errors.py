@@ -68,6 +68,10 @@ class InUse(EnvironmentFault):
     """Another process is at work in a folder."""
 
 
+class NoMemory(EnvironmentFault):
+    """A batch needs more memory than there is."""
+
+
 class NumericalError(AutoMTLError, ArithmeticError):
     """NaN or infinity where a number must be."""
 

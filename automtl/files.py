@@ -277,10 +277,9 @@ def replace(source: Path, target: Path) -> None:
 
 
 def clear_temporaries(folder: Path) -> None:
-    """Remove what a killed process left of files that it was writing; nobody else may be at work in the folder."""
+    """Remove what a killed process left of files and folders that it was writing; nobody else may be at work in the folder."""
     for path in folder.glob(".*.tmp"):
-        if path.is_file():
-            remove_file(path)
+        remove_folder(path) if path.is_dir() else remove_file(path)
 
 
 def remove_file(path: Path) -> None:

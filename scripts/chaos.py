@@ -4,7 +4,8 @@
 
 Commands run in forked processes (so that torch is imported once), on a data set of a few hundred rows. Each run is killed several times,
 by SIGKILL or SIGTERM, at moments spread evenly over the time that the whole command takes; then it may end. Compared are all files of the
-run's folder but the manifest's dates, seconds and command. Exit status 1 where anything differs.
+run's folder but the manifest's dates, seconds and command; of a study's database its trials. Commands on an ended run are killed too, and
+then given again. Exit status 1 where anything differs.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -20,25 +22,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
+import optuna
 import torch
+from small import SPACE, flags, write_dataset
 
+from automtl.phases.tune_study import NAME
 from automtl.runs import checkpoint
 
-
-def words(command: str, *sets: str) -> list[str]:
-    """A command's words, its settings put behind."""
-    return [*command.split(), *(word for item in sets for word in ("--set", item))]
-
-
 SMALL = (
-    "space.expert=[mlp(4), conv1d(3), skip]",
-    "space.interaction=[cross(1), skip]",
-    "space.num_experts=3",
-    "space.expert_dim=8",
-    "space.embedding_dim=4",
-    "space.towers=[8]",
+    *SPACE,
     "space.dropout=0.1",
     "search.batch_size=64",
     "search.epochs=4",
@@ -50,8 +42,15 @@ SMALL = (
     "runtime.threads=1",
 )
 RETRAIN = tuple(item for item in SMALL if item.startswith(("retrain.", "runtime.")))
+SEARCH, TUNE = "search DATA --space automtl_small --out OUT", "tune DATA --space automtl_small --out OUT"
+
+
+def words(command: str, *sets: str) -> list[str]:
+    """A command's words, its settings put behind."""
+    return [*command.split(), *flags(sets)]
+
+
 # name -> the command's words; OUT and DATA are put in
-SEARCH = "search DATA --space automtl_small --out OUT"
 COMMANDS: dict[str, list[str]] = {
     "search darts": words(SEARCH, *SMALL),
     "search second order": words(SEARCH, *SMALL, "search.second_order=true"),
@@ -61,8 +60,21 @@ COMMANDS: dict[str, list[str]] = {
     "retrain mmoe, two seeds": words("retrain mmoe --data DATA --out OUT --seeds 0,1", *RETRAIN),
     "retrain single_task": words("retrain single_task --data DATA --out OUT", *RETRAIN),
     "retrain ple, uncertainty": words("retrain ple --data DATA --out OUT", *RETRAIN, "retrain.balancing.method=uncertainty"),
+    "tune, hyperband": words(f"{TUNE} --trials 5", *SMALL, "tune.pruner=hyperband"),
+    "tune, two seeds": words(f"{TUNE} --trials 3", *SMALL, "tune.seeds=2"),
+    "tune, loss and cost": words(f"{TUNE} --trials 3 --objective loss_and_cost", *SMALL),
 }
-_PASSING = {"seconds", "start", "end", "command", "resumed", "sums", "sha256"}  # keys that may differ, and the checksums over them
+# the same, of a run that RETRAINED has made
+RETRAINED = "retrain mmoe, two seeds"
+ENDED: dict[str, list[str]] = {
+    "evaluate": words("evaluate OUT --bootstrap 200"),
+    "predict": words("predict OUT/retrain/mmoe-s0 ROWS -o OUT/predictions.parquet"),
+    "export": words("export OUT/retrain/mmoe-s0 --format python -o OUT/served"),
+    "report": words("report OUT -o OUT/report.html"),
+}
+# keys that may differ, and the checksums over them
+_PASSING = {"seconds", "search_seconds", "retrain_seconds", "start", "end", "command", "resumed", "sums", "sha256"}
+_PASSING |= {"ended", "test_reads", "exported"}
 
 
 @dataclass
@@ -75,24 +87,6 @@ class Tally:
     lost: int = 0
     doubled: int = 0
     differing: list[str] = field(default_factory=list)
-
-
-def write_data(folder: Path, rows: int = 400) -> Path:
-    """A CSV with two tasks and its YAML; the YAML's path."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    user, item, price = rng.integers(0, 20, rows), rng.integers(0, 15, rows), rng.normal(size=rows)
-    click = rng.random(rows) < 1 / (1 + np.exp(-(0.3 * (user - 10) + price)))
-    buy = rng.random(rows) < 1 / (1 + np.exp(-(0.4 * (item - 7) - price)))
-    frame = pd.DataFrame({"user": user, "item": item, "price": price, "click": click.astype(int), "buy": buy.astype(int)})
-    frame.to_csv(folder / "rows.csv", index=False)
-    path = folder / "tiny.yaml"
-    path.write_text(
-        "name: tiny\nfiles: {train: rows.csv}\nfeatures:\n  - {name: user, kind: categorical}\n  - {name: item, kind: categorical}\n"
-        "  - {name: price, kind: numeric}\ntasks:\n  - {name: click, label: click}\n  - {name: buy, label: buy}\n"
-        "split: {kind: random, train: 0.7, validation: 0.1, test: 0.2}\n"
-    )
-    return path
 
 
 def run(command: list[str], log: Path) -> None:
@@ -108,10 +102,23 @@ def run(command: list[str], log: Path) -> None:
 
 def start(name: str, out: Path, data: Path, log: Path) -> Any:
     """A process of a command that begins, or goes on where its folder is there."""
-    made = [{"OUT": str(out), "DATA": str(data)}.get(word, word) for word in COMMANDS[name]]
-    process = multiprocessing.get_context("fork").Process(target=run, args=([*made, *(["--resume"] if out.exists() else [])], log))
+    made = list((COMMANDS | ENDED)[name])
+    for word, path in {"OUT": out, "DATA": data, "ROWS": data.with_name("rows.csv")}.items():
+        made = [part.replace(word, str(path)) if part.startswith(word) else part for part in made]
+    again = ["--resume"] if name in COMMANDS and out.exists() else []
+    process = multiprocessing.get_context("fork").Process(target=run, args=([*made, *again], log))
     process.start()
     return process
+
+
+def finish(name: str, out: Path, data: Path, log: Path) -> None:
+    """Run a command to its end; an export that is there is whole, and not made again."""
+    if (out / "served").exists():
+        return
+    process = start(name, out, data, log)
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"{name} in {out} ends with {process.exitcode}: {log.read_text()[-2000:]}")
 
 
 def plain(value: Any, path: str = "") -> dict[str, Any]:
@@ -127,13 +134,35 @@ def content(path: Path) -> Any:
     """What of a file must be equal."""
     if path.suffix == ".safetensors":
         return plain(checkpoint.load(path))
+    if path.suffix == ".db":
+        return plain(trials(path))
+    if path.name == "README.md":  # of an export, which names its date
+        return [line for line in path.read_text().splitlines() if "exported" not in line]
     return plain(json.loads(path.read_text())) if path.suffix == ".json" else path.read_bytes()
 
 
+def trials(path: Path) -> list[dict[str, Any]]:
+    """All that a study's database tells of its trials but their dates."""
+    held = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    found = optuna.load_study(study_name=NAME, storage=held).trials
+    held.engine.dispose()
+    return [
+        {"number": t.number, "state": t.state.name, "values": t.values, "params": t.params, "attrs": t.user_attrs, "hidden": t.system_attrs}
+        | {"steps": [list(pair) for pair in sorted(t.intermediate_values.items())]}
+        for t in found
+    ]
+
+
 def files_of(folder: Path) -> dict[str, Path]:
-    """Files by their names below a run's folder; of two checkpoints in a row only the last."""
-    left_out = (".lock", "previous.safetensors")
-    return {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in left_out}
+    """Files by their names below a run's folder; of two checkpoints in a row only the last, of a pruned phase none."""
+    found = {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*")) if p.is_file() and not hidden(p.relative_to(folder))}
+    pruned = {p.parent for p in folder.rglob("manifest.json") if json.loads(p.read_text()).get("state") == "failed"}
+    return {name: p for name, p in found.items() if not (p.parent.name == "checkpoint" and p.parent.parent in pruned)}
+
+
+def hidden(path: Path) -> bool:
+    """Whether a file is none of the results: locks, what a killed process was writing, the checkpoint before the last."""
+    return path.name in (".lock", "previous.safetensors") or any(part.startswith(".") and part.endswith(".tmp") for part in path.parts)
 
 
 def epochs_of(path: Path) -> list[str]:
@@ -144,29 +173,34 @@ def epochs_of(path: Path) -> list[str]:
 def compare(reference: Path, killed: Path, tally: Tally) -> None:
     """Count lost and doubled lines, and name what differs."""
     mine, theirs = files_of(reference), files_of(killed)
-    tally.differing += [f"{killed.name}: {name} is in one of them only" for name in sorted(set(mine) ^ set(theirs))]
+    tally.differing += [f"{tally.runs}: {name} is in one of them only" for name in sorted(set(mine) ^ set(theirs))]
     for name in sorted(set(mine) & set(theirs)):
         if name.endswith("metrics.jsonl"):
             whole, killed_too = epochs_of(mine[name]), epochs_of(theirs[name])
             tally.lost += len(set(whole) - set(killed_too))
             tally.doubled += len(killed_too) - len(set(killed_too))
         if content(mine[name]) != content(theirs[name]):
-            tally.differing.append(f"{killed.name}: {name}")
+            tally.differing.append(f"{tally.runs}: {name}")
 
 
 def torment(name: str, kills: int, *, folder: Path, data: Path, rng: random.Random) -> Tally:
     """Run a command once in peace, then again and again under kills until so many were dealt, each run to its end."""
-    tally, reference = Tally(), folder / "reference"
+    tally, reference, log = Tally(), folder / "reference" / "run", folder / "log"
+    base = folder / "base" / "run"
+    if name in ENDED:
+        finish(RETRAINED, base, data, log)
+        shutil.copytree(base, reference)
     begun = time.monotonic()
-    process = start(name, reference, data, folder / "log")
-    process.join()
-    if process.exitcode:
-        raise SystemExit(f"{name} does not run in peace: {(folder / 'log').read_text()[-2000:]}")
+    finish(name, reference, data, log)
     usual = time.monotonic() - begun
     while sum(tally.kills.values()) < kills:
-        out = folder / f"run{tally.runs}"
+        out = folder / str(tally.runs) / "run"
+        if name in ENDED:
+            shutil.copytree(base, out)
         for _ in range(rng.randint(1, 4)):
-            process = start(name, out, data, folder / "log")
+            if (out / "served").exists():
+                break
+            process = start(name, out, data, log)
             process.join(rng.uniform(0.02, usual))
             if not process.is_alive():
                 break
@@ -176,13 +210,10 @@ def torment(name: str, kills: int, *, folder: Path, data: Path, rng: random.Rand
             tally.kills[number.name] += 1
             tally.kept += process.exitcode == 143
             if process.exitcode not in (-number, 143, 0):
-                tally.differing.append(f"{out.name}: exit status {process.exitcode} after {number.name}")
-        process = start(name, out, data, folder / "log")
-        process.join()
-        tally.runs += 1
-        if process.exitcode:
-            raise SystemExit(f"{name} cannot be resumed in {out}: {(folder / 'log').read_text()[-2000:]}")
+                tally.differing.append(f"{tally.runs}: exit status {process.exitcode} after {number.name}")
+        finish(name, out, data, log)
         compare(reference, out, tally)
+        tally.runs += 1
     return tally
 
 
@@ -190,14 +221,14 @@ def main() -> int:
     """Print the table; 1 where anything differs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--kills", type=int, default=60, help="in all, shared among the commands")
-    parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS), metavar="NAME")
+    parser.add_argument("--commands", nargs="+", choices=[*COMMANDS, *ENDED], default=[*COMMANDS, *ENDED], metavar="NAME")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     rng, found = random.Random(asked.seed), {}
     with tempfile.TemporaryDirectory() as made:
         os.environ["AUTOMTL_DATA_DIR"] = str(Path(made) / "cache")
-        data = write_data(Path(made) / "data")
+        data = write_dataset(Path(made) / "data", rows=400)
         for place, name in enumerate(asked.commands):
             folder = Path(made) / name.replace(" ", "_")
             folder.mkdir()

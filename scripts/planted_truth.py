@@ -2,17 +2,17 @@
 
 Data: six categorical fields, each id a latent vector z in R^4. Task k's logit is a fixed linear map of the 15 pairwise inner products
 <z_i, z_j>, scaled to standard deviation 2, plus noise of deviation 0.5: what `product(inner)` over learnt embeddings computes. Of the
-other candidates `skip` has no product and `cross(1)` only products with one common factor w . x; the experts (gate, conv, skip) see 32
+other candidates `skip` has no product and `cross(1)` only products with one common factor w . x; the experts (gate, conv, skip) see 8
 projected numbers and the towers are linear, so they have little to imitate it with.
 
-Success rule, for every strategy over the fresh seeds 300..309 (SEEDS), each seed its own data, search and retrain:
+Success rule, for every strategy over the fresh seeds 400..409 (SEEDS), each seed its own data, search and retrain:
   1. found: `product(inner)` is the derived interaction in at least 7 of 10 (random: a third);
   2. better: the retrained validation MTL-Loss is lower than random_sampling's mean, paired t over the seeds, one-sided, p < .01.
-`darts` must meet both. The table holds every strategy, whatever it shows. A search that is there is read, not repeated, so a strategy can
-be added to the same folder later. The seeds 100..104 chose these settings, after the first ones had failed there (see
-docs/results/planted_truth.md).
+`darts+perturbation`, darts read by `search.selection=perturbation`, must meet both. The table holds every strategy, whatever it shows. A
+search that is there is read, not repeated, so a strategy can be added to the same folder later. These are the third settings, chosen on the
+seeds 100..104 and 300..309; the second failed on 300..309 by this very rule, `darts` read by argmax (see docs/results/planted_truth.md).
 
-    python scripts/planted_truth.py --out planted            # all strategies, 10 seeds: some 17 minutes of one core
+    python scripts/planted_truth.py --out planted            # all strategies, 10 seeds: some 20 minutes of one core
     python scripts/planted_truth.py --out tiny --rows 2000 --seeds 1 --epochs 2 --strategies darts
 """
 
@@ -28,13 +28,15 @@ import yaml
 from scipy import stats
 
 import automtl
+from automtl.config import PERTURBED
 from automtl.strategies.table import STRATEGIES
 
 PLANTED = "product(inner)"
-SEEDS = tuple(range(300, 310))
+SEEDS = tuple(range(400, 410))
 ROWS, FIELDS, IDS, LATENT, TASKS = 40_000, 6, 20, 4, 2
 SIGNAL, NOISE = 2.0, 0.5
 NEEDED, LEVEL = 7, 0.01
+SEARCHES = (*STRATEGIES, *(f"{name}+perturbation" for name in PERTURBED))
 SPACE = {
     "name": "planted",
     "source": "scripts/planted_truth.py",
@@ -43,7 +45,7 @@ SPACE = {
     "expert": ["gate", "conv1d(3)", "skip"],
     "num_experts": 3,
     "num_blocks": 1,
-    "expert_dim": 32,
+    "expert_dim": 8,
     "towers": [],
 }
 SEARCH = {"epochs": 10, "warmup_epochs": 3, "batch_size": 512, "weight_lr": 0.1, "alpha_lr": 0.02, "beta_lr": 0.01}
@@ -83,8 +85,10 @@ def write(folder: Path, rows: int, seed: int) -> tuple[Path, Path]:
 
 
 def one(strategy: str, seed: int, files: tuple[Path, Path], out: Path, epochs: int) -> dict[str, object]:
-    """One search and its retrain."""
-    search = {**SEARCH, "epochs": epochs, "warmup_epochs": min(SEARCH["warmup_epochs"], epochs - 1), "strategy": strategy}
+    """One search, `strategy` of SEARCHES, and its retrain."""
+    name, _, selection = strategy.partition("+")
+    search = {**SEARCH, "epochs": epochs, "warmup_epochs": min(SEARCH["warmup_epochs"], epochs - 1)}
+    search |= {"strategy": name, "selection": selection or "argmax"}
     where = {"dir": str(files[0].parent / "prepared")}
     automtl.search(files[0], space=files[1], out=out, seed=seed, search=search, data=where)
     retrain = {**RETRAIN, "epochs": min(RETRAIN["epochs"], 2 * epochs)}
@@ -114,7 +118,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
     parser.add_argument("--epochs", type=int, default=SEARCH["epochs"])
-    parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES))
+    parser.add_argument("--strategies", nargs="+", default=list(SEARCHES), choices=list(SEARCHES))
     given = parser.parse_args()
     record = given.out / "runs.json"
     lines = json.loads(record.read_text()) if record.exists() else []

@@ -2,10 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import torch
 
 from automtl import plugins
@@ -19,6 +16,9 @@ from automtl.spaces.slots import LAYOUTS
 from automtl.spaces.space import SearchSpace
 from automtl.spaces.wiring import WIRINGS
 from automtl.training.loop import StepEvent
+from scripts.small import write_dataset
+
+__all__ = ["write_dataset"]
 
 
 def small_schema(num_tasks: int = 2, field_names: tuple[str, ...] = ("user", "item", "hour")) -> Schema:
@@ -51,29 +51,6 @@ def small_space(**changes: object) -> SearchSpace:
         "towers": (6,),
     }
     return SearchSpace(**{**plain, **changes})
-
-
-def write_dataset(folder: Path, rows: int = 600, seed: int = 0, first_field: str = "user", missing: float = 0.1) -> Path:
-    """A CSV with two categorical fields, a number and two learnable binary tasks, and its YAML; the YAML's path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    user, item = rng.integers(0, 20, rows), rng.integers(0, 15, rows)
-    price = rng.normal(size=rows)
-    click = rng.random(rows) < 1 / (1 + np.exp(-(0.3 * (user - 10) + price)))
-    buy = rng.random(rows) < 1 / (1 + np.exp(-(0.4 * (item - 7) - price)))
-    frame = pd.DataFrame({first_field: user, "item": item, "price": price, "click": click.astype(int), "buy": buy.astype(float)})
-    frame.loc[rng.random(rows) < missing, "buy"] = np.nan
-    frame.to_csv(folder / "rows.csv", index=False)
-    yaml = folder / "tiny.yaml"
-    yaml.write_text(
-        "name: tiny\n"
-        "files: {train: rows.csv}\n"
-        f"features:\n  - {{name: {first_field}, kind: categorical}}\n  - {{name: item, kind: categorical}}\n"
-        "  - {name: price, kind: numeric}\n"
-        "tasks:\n  - {name: click, label: click}\n  - {name: buy, label: buy}\n"
-        "split: {kind: random, train: 0.7, validation: 0.1, test: 0.2}\n"
-    )
-    return yaml
 
 
 class Stop(Exception):

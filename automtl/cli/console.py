@@ -55,14 +55,22 @@ def _finite(value: Any) -> Any:
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; columns of figures to the right, words to the left."""
+    """A table; columns of figures to the right, words to the left. One too wide is turned, its first column the new heads."""
+    made = _table(title, header, rows)
+    if len(rows) < len(header) and _out.measure(made, options=_out.options.update_width(sys.maxsize)).maximum > _out.width:
+        first, *others = zip(header, *rows, strict=True)
+        made = _table(title, first, others)
+    _out.print(made)
+
+
+def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     made = Table(title=escape(plain(title)), title_justify="left")
     for i, name in enumerate(header):
         figures = all(re.match(r"[-+]?\d|-$", row[i]) for row in rows)
         made.add_column(escape(plain(name)), justify="right" if figures else "left", overflow="fold")
     for row in rows:
         made.add_row(*(escape(plain(cell)) for cell in row))
-    _out.print(made)
+    return made
 
 
 class ConsoleReporter:

@@ -3,7 +3,8 @@
 Nothing appears under the store's name before it is whole.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from automtl.data.dataset import DatasetConfig
@@ -11,8 +12,8 @@ from automtl.data.make import make
 from automtl.data.prints import Fingerprints, fingerprint
 from automtl.data.sources import Source, find_sources
 from automtl.data.store import FORMAT, Store, checksum
-from automtl.errors import ArtifactError, ConfigError
-from automtl.files import StagedFolder, write_json
+from automtl.errors import ArtifactError, ConfigError, InUse
+from automtl.files import StagedFolder, clear_temporaries, locked, write_json
 
 Progress = Callable[[str], None]
 
@@ -42,18 +43,42 @@ def prepare(config: DatasetConfig, *, data_dir: Path, progress: Progress | None 
     sources = find_sources(config)
     prints = [{"role": source.role, "path": str(source.path), **known.of(source.path)} for source in sources]
     path = data_dir.absolute() / "prepared" / f"{config.name}-{_key(prints, config_hash)[:12]}"
-    if path.exists():
-        try:
-            return Store.open(path, prints=known)
-        except (ArtifactError, ConfigError) as error:
-            say(f"making the store anew: {error}")
+    if (store := _opened(path, known)) is not None:
+        return store
     known.save()
-    say(f"preparing {config.name} from {_count(sources)}, once: {path}")
-    with StagedFolder(path) as folder:
-        summary = make(config, sources, folder, config_hash, say)
-        body = {"format": FORMAT, "key": path.name, "sources": prints, "summary": summary, "files": _fingerprints(folder / ".")}
-        write_json(folder / "manifest.json", body | {"checksum": checksum(body)})
-    return Store.open(path, verify=False)
+    with _alone(path.parent, say):
+        if (store := _opened(path, known, say)) is not None:  # another process was at it
+            return store
+        clear_temporaries(path.parent)
+        say(f"preparing {config.name} from {_count(sources)}, once: {path}")
+        with StagedFolder(path) as folder:
+            summary = make(config, sources, folder, config_hash, say)
+            body = {"format": FORMAT, "key": path.name, "sources": prints, "summary": summary, "files": _fingerprints(folder / ".")}
+            write_json(folder / "manifest.json", body | {"checksum": checksum(body)})
+        return Store.open(path, verify=False)
+
+
+def _opened(path: Path, known: Fingerprints, say: Progress = _silent) -> Store | None:
+    """The store at a path; None where there is none, or one that is damaged, which is said."""
+    if not path.exists():
+        return None
+    try:
+        return Store.open(path, prints=known)
+    except (ArtifactError, ConfigError) as error:
+        say(f"making the store anew: {error}")
+        return None
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, say: Progress) -> Iterator[None]:
+    """Hold the folder of stores: whoever would make one meanwhile waits, and finds the same one made."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(folder))
+        except InUse as busy:
+            say(f"waiting for {busy.got}: it prepares data in {folder}")
+            held.enter_context(locked(folder, wait=True))
+        yield
 
 
 def placed(config: DatasetConfig, data_dir: Path) -> DatasetConfig:

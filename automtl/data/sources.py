@@ -97,7 +97,8 @@ def _resolve(pattern: str, where: str) -> list[Path]:
     else:
         found = [path] if path.is_file() else [match for match in map(Path, glob.glob(pattern)) if match.is_file()]
     if not found:
-        raise DataError(f"{where}: {pattern}", "must name a file", "none there", "check the path, or bring the data by `automtl data get`")
+        fix = "check the path; of a shipped data set `automtl data get NAME` brings the files, or says where to put them"
+        raise DataError(f"{where}: {pattern}", "must name a file", "none there", fix)
     return found
 
 

@@ -70,9 +70,9 @@ def _evaluate(folder: PhaseDir, device: str, by: str | None, bootstrap: int, rep
     store, batches = session.store, session.in_order("test")
     if by is not None:
         slices(store, "validation", np.arange(1), by)  # a column that is not there is refused before the test rows count as read
-    manifest = Manifest.read(folder.manifest)
     net = load_net(folder, session)
-    reads = manifest.count_test_read()
+    with files.locked(folder.path, wait=True):  # another evaluation of the model may be at the same files
+        reads = Manifest.read(folder.manifest).count_test_read()
     if reads > 1:
         reporter.say(f"{folder.path}: its test rows are read for the {_nth(reads)} time; choose nothing by them")
     predictions, tasks = predict(net, batches, device=session.device), session.schema.tasks
@@ -81,10 +81,11 @@ def _evaluate(folder: PhaseDir, device: str, by: str | None, bootstrap: int, rep
     if bootstrap:
         test = replace(test, intervals=auc_intervals(predictions, tasks, resamples=bootstrap, units=users))
     parts = evaluate_slices(predictions, tasks, *slices(store, "test", predictions.rows, by)) if by is not None else {}
-    results = files.read_json(folder.results)
-    if by is not None:
-        results["test_by"] = {**results.get("test_by", {}), by: {name: asdict(part) for name, part in parts.items()}}
-    manifest.replace_file(folder.results, {**results, "test": asdict(test)})
+    with files.locked(folder.path, wait=True):
+        manifest, results = Manifest.read(folder.manifest), files.read_json(folder.results)
+        if by is not None:
+            results["test_by"] = {**results.get("test_by", {}), by: {name: asdict(part) for name, part in parts.items()}}
+        manifest.replace_file(folder.results, {**results, "test": asdict(test)})
     run = folder.path.parent.parent.name
     label = folder.path.name.rpartition("-s")[0]
     return TestResult(folder, f"{run}: {label}", int(manifest.values["seed"]), test, reads, parts)

@@ -8,7 +8,7 @@ import torch
 
 from automtl import files
 from automtl.config import RuntimeSection
-from automtl.errors import EnvironmentFault, NumericalError
+from automtl.errors import NoMemory, NumericalError
 from automtl.runs.run_dir import PhaseDir
 from automtl.training.guard import LOOK_EVERY, BadBatch, Guard
 
@@ -31,7 +31,7 @@ def mishaps(folder: PhaseDir, batch_size: tuple[str, int], place: Callable[[], t
 
     Raises:
         NumericalError: a loss or a gradient was not finite; the rows are in bad_batch.json.
-        EnvironmentFault: the machine ran out of memory.
+        NoMemory: the machine ran out of memory.
     """
     try:
         yield
@@ -48,7 +48,7 @@ def mishaps(folder: PhaseDir, batch_size: tuple[str, int], place: Callable[[], t
             raise
         name, rows = batch_size
         fix = f"start anew with a lower {name}, or --resume where there is more; for evaluation, lower runtime.eval_batch_size"
-        raise EnvironmentFault("memory", f"must hold a batch ({name} = {rows})", str(error).split("\n")[0][:200], fix) from error
+        raise NoMemory("memory", f"must hold a batch ({name} = {rows})", str(error).split("\n")[0][:200], fix) from error
 
 
 def _rows(rows: list[int]) -> str:

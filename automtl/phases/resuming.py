@@ -8,7 +8,7 @@ from automtl.config import RunConfig, RuntimeSection
 from automtl.errors import ArtifactError, ConfigError
 from automtl.phases.session import Session
 from automtl.runs import sums
-from automtl.runs.manifest import Manifest, now
+from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
 from automtl.runs.slots import Slots
 from automtl.strict import build, load_yaml
@@ -74,23 +74,28 @@ def reopen(folder: PhaseDir, session: Session) -> tuple[Manifest, dict[str, Any]
     """
     manifest = Manifest.read(folder.manifest)
     manifest.verify()
-    held, here = manifest.values["data"]["hash"], session.schema.data_hash
-    if held != here:
-        raise ArtifactError(folder.manifest, "must be of the same prepared data", "data that changed since", "start anew")
+    need_same_data(manifest, session)
     if manifest.values["state"] == "done":
         return manifest, None
     for place in (folder.path, folder.checkpoint("last").parent):
         files.clear_temporaries(place)
     _tell_other_machine(manifest, session)
     state = Slots(folder).load(session.reporter.say)
-    manifest.values.pop("error", None)
     files.cut_lines(folder.metrics, 0 if state is None else state["metric_lines"])
     if state is not None and state.get("metric_sum") not in (None, folder.metric_sum(state["metric_lines"])):
         raise ArtifactError(folder.metrics, "must hold the lines that the checkpoint knows of", "others", "restore it, or start anew")
-    fixed = sums.FIXED if folder.path.name == "search" else (*sums.FIXED, "architecture.json")
-    kept = {name: legal for name, legal in manifest.values.get("sums", {}).items() if name in fixed}
-    manifest.update(state="running", end=None, sums=kept, resumed=[*manifest.values.get("resumed", []), now()])
+    manifest.go_on(sums.FIXED if folder.path.name == "search" else (*sums.FIXED, "architecture.json"))
     return manifest, state
+
+
+def need_same_data(manifest: Manifest, session: Session) -> None:
+    """Refuse to go on with other data.
+
+    Raises:
+        ArtifactError: the data changed since the phase was begun.
+    """
+    if manifest.values["data"]["hash"] != session.schema.data_hash:
+        raise ArtifactError(manifest.path, "must be of the same prepared data", "data that changed since", "start anew")
 
 
 def _tell_other_machine(manifest: Manifest, session: Session) -> None:

@@ -15,17 +15,19 @@ from automtl import files
 from automtl.config import RunConfig
 from automtl.config_tune import Range, Value
 from automtl.data.dataset import load_dataset
-from automtl.errors import AutoMTLError, ConfigError
+from automtl.errors import AutoMTLError, ConfigError, EnvironmentFault, Interrupted, NoMemory
 from automtl.phases.records import open_phase
-from automtl.phases.resuming import own_settings
+from automtl.phases.resuming import need_same_data, own_settings
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.search import search
 from automtl.phases.session import Reporter, Silent, open_session
 from automtl.phases.tune_results import Finding, findings, write_results
 from automtl.phases.tune_space import applied, distribution, plugs, ranges, reference
+from automtl.phases.tune_storage import Storage, storage_faults
 from automtl.phases.tune_study import Claim, Study
 from automtl.phases.tune_trial import OutOfTime, TrialReporter
+from automtl.runs import sums
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
 
@@ -67,7 +69,7 @@ def tune(
         reporter: told how it goes on.
 
     Raises:
-        AutoMTLError: see ``automtl.errors``. A trial's own failure is kept with the trial, and the study goes on.
+        AutoMTLError: see ``automtl.errors``. A trial's own failure is kept with the trial, and the study goes on; the machine's ends it.
     """
     sharing = config.tune.over == "sharing"
     if sharing != (searched is not None):
@@ -76,7 +78,8 @@ def tune(
     run = RunDir(_joined(out)) if resume else RunDir.new(out, f"{name}-tune")
     if resume and run.tune.config.exists():
         config = own_settings(run.tune, config, sections=("seed", "space", "search", "sharing", "retrain", "tune"))
-    return _Tuning(config, run.tune, searched, storage, reporter or Silent()).run()
+    place = Storage.of(run.tune, storage, resume=resume)
+    return _Tuning(config, run.tune, searched, place, reporter or Silent()).run()
 
 
 def _joined(out: Path | None) -> Path:
@@ -88,7 +91,7 @@ def _joined(out: Path | None) -> Path:
 class _Tuning:
     """One process at work in a study."""
 
-    def __init__(self, config: RunConfig, folder: PhaseDir, searched: str | None, storage: str | None, reporter: Reporter) -> None:
+    def __init__(self, config: RunConfig, folder: PhaseDir, searched: str | None, storage: Storage, reporter: Reporter) -> None:
         self.config, self.folder, self.searched, self.reporter = config, folder, searched, reporter
         self.session = open_session(config, reporter)  # prepares the data, refuses what can be refused
         self.settings = config.tune
@@ -105,7 +108,7 @@ class _Tuning:
             pruner=self._pruner(),
             seed=config.seed,
         )
-        self._begin()
+        self._begin(storage)
         limit = config.runtime.time_limit_s
         self.deadline = None if limit is None else time.monotonic() + limit
 
@@ -147,15 +150,29 @@ class _Tuning:
             return 0
         return int(self.config.search.epochs if spread is None else max(spread.choices or (spread.high,)))  # type: ignore[type-var,arg-type]
 
-    def _begin(self) -> None:
-        """Settings and manifest, by the first process of the study."""
+    def _begin(self, storage: Storage) -> None:
+        """Settings and manifest, by the first process of the study; what is written at its end is not checked, but written anew."""
         with files.locked(self.folder.path, wait=True):
             if self.folder.manifest.exists():
-                return
-            open_phase(self.folder, self.session, phase="tune", planned_trials=self.settings.trials, searched=self.searched)
+                manifest = Manifest.read(self.folder.manifest)
+                need_same_data(manifest, self.session)
+                manifest.go_on(sums.FIXED)
+                manifest.verify()
+            else:
+                about = {"planned_trials": self.settings.trials, "searched": self.searched, "storage": storage.shown, "study": storage.name}
+                open_phase(self.folder, self.session, phase="tune", **about)
 
     def run(self) -> TuneResult:
-        """Claim and run trials to the end."""
+        """Claim and run trials to the end, and write what was found."""
+        with storage_faults(self.study.where):
+            try:
+                return self._end(self._work())
+            except Interrupted:
+                self._end("interrupted")
+                raise
+
+    def _work(self) -> str:
+        """Claim and run trials; "done", or "time_limited"."""
         state = "done"
         while (claim := self.study.claim(self.settings.trials)) is not None:
             try:
@@ -163,12 +180,14 @@ class _Tuning:
             except OutOfTime:
                 state = "time_limited"
                 break
+            except Interrupted as stopped:  # in a phase of the trial, whose folder nobody can go on with by itself
+                raise Interrupted(stopped.signal, self.folder.path.parent, "what was finished is kept") from stopped
             finally:
                 claim.release()
             if self._late() and len(self.study.trials()) < self.settings.trials:
                 state = "time_limited"
                 break
-        return self._end(state)
+        return state
 
     def _late(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline
@@ -177,9 +196,8 @@ class _Tuning:
         """Run one trial and note how it ended; its own failure does not end the study."""
         told = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in claim.values.items())
         self.reporter.say(f"trial {claim.number}: {told}")
-        watch = TrialReporter(self.reporter, self._report(claim.number), self._late, self._most_epochs())
         try:
-            losses, facts = self._losses(claim, watch)
+            losses, facts = self._losses(claim)
             values = [fmean(losses)] if self.settings.objective == "loss" else [fmean(losses), float(facts["cost"])]
             self.study.note(claim.number, {"losses": losses, **facts})
             self.study.end(claim.number, TrialState.COMPLETE, values)
@@ -188,19 +206,25 @@ class _Tuning:
             self.study.end(claim.number, TrialState.PRUNED)
             self.reporter.say(f"trial {claim.number}: pruned")
         except (AutoMTLError, MemoryError, RuntimeError) as error:  # torch's own faults are RuntimeErrors
+            if isinstance(error, EnvironmentFault) and not isinstance(error, NoMemory):
+                raise  # a full disk is no fault of the trial's, and the next one's as well
             self.study.note(claim.number, {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"})
             self.study.end(claim.number, TrialState.FAIL)
             self.reporter.say(f"trial {claim.number}: failed: {error}")
 
-    def _report(self, number: int) -> Any:
-        """How a trial reports per epoch; where nothing prunes by epochs, values are kept all the same."""
-        if self.settings.objective == "loss_and_cost":
-            return lambda value, step: False  # Optuna keeps intermediate values of one objective only
-        if self.settings.pruner == "wilcoxon":
-            return lambda value, step: False
-        return lambda value, step: self.study.report(number, value, step)
+    def _watch(self, number: int, first: int | None) -> TrialReporter:
+        """Who hears of one phase of a trial: of its epochs no one where Optuna judges by seeds, or keeps one value only."""
+        silent = self.settings.objective == "loss_and_cost" or self.settings.pruner == "wilcoxon"
+        return TrialReporter(
+            self.reporter,
+            report=lambda value, step: self.study.report(number, value, step),
+            verdict=lambda before: not silent and self.study.pruned(number, before),
+            late=self._late,
+            first=None if silent else first,
+            task=self.session.schema.tasks[0].name,
+        )
 
-    def _losses(self, claim: Claim, watch: TrialReporter) -> tuple[list[float], dict[str, Any]]:
+    def _losses(self, claim: Claim) -> tuple[list[float], dict[str, Any]]:
         """Validation MTL-Loss per retrain seed, and what the trial cost."""
         run, config, source = RunDir(claim.folder / "run"), self._settings(claim), self.searched
         facts: dict[str, Any] = {}
@@ -208,7 +232,7 @@ class _Tuning:
             source, begun = str(run.path), run.search.path.is_dir()
             if run.path.exists() and not begun:
                 files.remove_folder(run.path)  # its process was killed before it had begun
-            search(config, out=run.path, reporter=watch, resume=begun)
+            search(config, out=run.path, reporter=self._watch(claim.number, 0), resume=begun)
             spent = files.read_json(run.search.cost)
             flops = spent.get("supernet", {}).get("flops_per_row", 0) * spent["samples"]
             facts = {"cost": flops, "search_seconds": spent["seconds"], "search_samples": spent["samples"]}
@@ -220,6 +244,7 @@ class _Tuning:
         losses, seconds = [], 0.0
         for i in range(self.settings.seeds):
             settings = plan.config.model_copy(update={**machine, "seed": self.config.seed + i})
+            watch = self._watch(claim.number, None if i else self._most_epochs())
             made = retrain(plan.architecture, settings, run=run, label=plan.label, reporter=watch, resume=True)
             losses.append(made.validation.loss)
             spent = files.read_json(made.folder.cost)

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from automtl import files
 from automtl.config import RunConfig
 from automtl.config_tune import Value
+from automtl.phases.tune_study import SUMS
 
 _SECTIONS = ("space", "search", "retrain")
 
@@ -49,7 +50,7 @@ def findings(trials: Sequence[FrozenTrial]) -> list[Finding]:
             values=dict(trial.params),
             loss=trial.values[0] if trial.state == TrialState.COMPLETE else None,
             cost=trial.user_attrs.get("cost"),
-            facts={name: value for name, value in trial.user_attrs.items() if name != "cost"},
+            facts={name: value for name, value in trial.user_attrs.items() if name not in ("cost", *SUMS)},
             steps=dict(trial.intermediate_values),
         )
         for trial in ended

@@ -4,6 +4,8 @@ A trial is made in one transaction, already running and with all its values, whi
 a lock on the trial's folder until it ends. So a trial that says "running" and whose folder is free was left by a process that is gone:
 it is taken up again under its own number, with its own values, before any new one is made. Nothing of a sampler is kept: a
 fresh one is seeded by (seed, trial number), so a study that was stopped suggests what an uninterrupted one would have.
+
+A database has no checksums: what a trial was asked and how it ended carry one each, and are compared whenever trials are read.
 """
 
 import contextlib
@@ -14,15 +16,17 @@ from typing import Any, Literal
 
 import numpy as np
 import optuna
-import sqlalchemy
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from automtl import files
 from automtl.config_tune import Value
-from automtl.errors import ConfigError, InUse
+from automtl.errors import ArtifactError, InUse
+from automtl.phases.tune_storage import Storage, storage_faults
+from automtl.runs import sums
 
-NAME = "automtl"
+SUMS = ("asked", "ended")  # notes of a trial: the sums of its values, and of how it ended
+_VERDICT = "automtl:verdict"  # of the pruner, kept with a trial
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Study:
 
     Args:
         folder: holds the trials' folders and, by default, the storage.
-        storage: a database's URL; None for SQLite in the folder.
+        storage: where it is kept.
         distributions: name -> what it may be.
         fixed: values of the first trials.
         objectives: 1 (loss), or 2 (loss and cost).
@@ -56,14 +60,14 @@ class Study:
         seed: of the suggestions.
 
     Raises:
-        ConfigError: the storage cannot be opened.
+        EnvironmentFault: the storage cannot be read and written.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        storage: str | None,
+        storage: Storage,
         distributions: Mapping[str, BaseDistribution],
         fixed: Sequence[Mapping[str, Value]],
         objectives: Literal[1, 2],
@@ -73,24 +77,22 @@ class Study:
     ) -> None:
         self.folder, self.distributions, self._fixed, self._seed, self._sampler = folder, distributions, fixed, seed, sampler
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        if storage is not None:
-            _check(storage)  # before the folder is made
-        url = storage or f"sqlite:///{(folder / 'study.db').absolute()}"
-        with files.locked(folder, wait=True):  # two workers that begin at once would both make the tables
-            self.storage = _open(url)
+        self.where = storage.where(folder)
+        with files.locked(folder, wait=True), storage_faults(self.where):  # two workers that begin at once would both make the tables
+            self.storage = storage.open(folder)
             self.study = optuna.create_study(
                 storage=self.storage,
-                study_name=NAME if storage is None else f"{NAME}-{folder.absolute()}",
+                study_name=storage.name,
                 directions=["minimize"] * objectives,
                 pruner=pruner or optuna.pruners.NopPruner(),
                 load_if_exists=True,
             )
-        self._id = self.storage.get_study_id_from_name(self.study.study_name)
+            self._id = self.storage.get_study_id_from_name(self.study.study_name)
 
     def claim(self, most: int) -> Claim | None:
         """The next trial to run: one that a dead process left, else a new one while there are fewer than `most`; None for neither."""
         with files.locked(self.folder, wait=True):
-            trials = self.study.get_trials(deepcopy=False)
+            trials = self.trials()
             for trial in trials:
                 if trial.state == TrialState.RUNNING and (held := self._hold(trial.number)) is not None:
                     if self._trial(trial.number).state == TrialState.RUNNING:  # not ended between the look and the lock
@@ -100,7 +102,10 @@ class Study:
                 return None
             number = len(trials)
             values = dict(self._fixed[number]) if number < len(self._fixed) else self._suggest(number)
-            self.study.add_trial(create_trial(state=TrialState.RUNNING, params=values, distributions=dict(self.distributions)))
+            notes = {SUMS[0]: _asked(number, values)}
+            self.study.add_trial(
+                create_trial(state=TrialState.RUNNING, params=values, distributions=dict(self.distributions), user_attrs=notes)
+            )
             held = self._hold(number)
             assert held is not None, "a new trial's folder is free"
             return Claim(number, values, self.home(number), held)
@@ -127,9 +132,23 @@ class Study:
         return dict(past.ask(dict(self.distributions)).params)
 
     def report(self, number: int, value: float, step: int) -> bool:
-        """Note an intermediate value; whether the pruner would stop the trial here."""
+        """Note an intermediate value; whether the pruner would stop the trial here.
+
+        It is asked once per step and what it said is kept, since some pruners count how often they are asked: a step that is run
+        again after a kill hears the same.
+        """
         self.storage.set_trial_intermediate_value(self._ident(number), step, value)
-        return self.study.pruner.prune(self.study, self._trial(number))
+        trial = self._trial(number)
+        judged, stopped = _verdict(trial)
+        if step > judged:
+            judged, stopped = step, bool(self.study.pruner.prune(self.study, trial))  # numpy's own, of some pruners
+            self.storage.set_trial_system_attr(self._ident(number), _VERDICT, [step, stopped])
+        return stopped and step == judged
+
+    def pruned(self, number: int, before: float) -> bool:
+        """Whether the pruner has stopped a trial at a step before `before`."""
+        judged, stopped = _verdict(self._trial(number))
+        return stopped and judged < before
 
     def note(self, number: int, facts: Mapping[str, Any]) -> None:
         """Keep facts beside a trial's values, as JSON."""
@@ -138,7 +157,9 @@ class Study:
 
     def end(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:
         """A trial has ended: complete with its values, pruned, or failed."""
-        self.study.tell(number, values if state == TrialState.COMPLETE else None, state=state)
+        given = values if state == TrialState.COMPLETE else None
+        self.note(number, {SUMS[1]: _ended(self._trial(number), state, given)})
+        self.study.tell(number, given, state=state)
 
     def _ident(self, number: int) -> int:
         return self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
@@ -147,25 +168,34 @@ class Study:
         return self.storage.get_trial(self._ident(number))
 
     def trials(self) -> list[FrozenTrial]:
-        """All of them, by number."""
-        return self.study.get_trials(deepcopy=False)
+        """All of them, by number.
+
+        Raises:
+            ArtifactError: one is not as it was written.
+        """
+        found = self.study.get_trials(deepcopy=False)
+        for trial in found:
+            values = trial.values if trial.state == TrialState.COMPLETE else None
+            known = {SUMS[0]: _asked(trial.number, trial.params), SUMS[1]: _ended(trial, trial.state, values)}
+            if trial.state == TrialState.RUNNING:
+                del known[SUMS[1]]
+            if any(trial.user_attrs.get(name, right) != right for name, right in known.items()):  # older studies have none
+                raise ArtifactError(self.where, f"trial {trial.number} must be as it was written", "another content", "restore it")
+        return found
 
 
-def _check(url: str) -> None:
-    """Connect once.
-
-    Raises:
-        ConfigError: the database does not open.
-    """
-    try:
-        with sqlalchemy.create_engine(url).connect():
-            return
-    except Exception as error:  # the drivers' own errors have no common base
-        told = " ".join(str(error).split())[:200]
-        raise ConfigError("--storage", "must be a database that opens", told, "for example postgresql+psycopg://user@host/name") from error
+def _asked(number: int, values: Mapping[str, Value]) -> str:
+    plain = {name: float(value) if isinstance(value, int | float) else value for name, value in values.items()}  # as they come back
+    return sums.of_values({"number": number, "values": plain})
 
 
-def _open(url: str) -> optuna.storages.BaseStorage:
-    # SQLite: a second worker waits for the first one's transaction instead of failing
-    settings = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-    return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=settings))
+def _ended(trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> str:
+    notes = {name: value for name, value in trial.user_attrs.items() if name not in SUMS}
+    told = {"state": state.name, "loss": values, "steps": sorted(trial.intermediate_values.items()), "notes": notes}
+    return sums.of_values(told)
+
+
+def _verdict(trial: FrozenTrial) -> tuple[int, bool]:
+    """The last step that the pruner judged, and whether it stopped the trial there."""
+    step, stopped = trial.system_attrs.get(_VERDICT, (-1, False))
+    return int(step), bool(stopped)

@@ -14,20 +14,32 @@ class OutOfTime(KeyboardInterrupt):
 
 
 class TrialReporter:
-    """Passes on what a trial's phases tell, and stops them between two epochs.
+    """Passes on what one phase of a trial tells, and stops it between two epochs.
+
+    It keeps nothing that a killed process would lose: what the pruner said of the epochs before is asked anew at the phase's first step.
 
     Args:
         outer: told what people should see.
-        report: takes (validation MTL-Loss, step) and says whether the trial should be pruned. A search's epochs are steps from 0,
-            a retrain's go on from `most_epochs`, so that trials of other lengths are compared like with like. Of several retrain
-            seeds only the first reports.
+        report: takes (validation MTL-Loss, step) and says whether the trial should be pruned.
+        verdict: takes a step, and says whether the trial should be pruned by what was reported of the steps before it.
         late: whether the study's time is over.
-        most_epochs: of any trial's search.
+        first: the step that the phase's first epoch is. A search's epochs are steps from 0, a retrain's go on from the most epochs of
+            any trial's search, so that trials of other lengths are compared like with like. None: the phase does not report.
+        task: the first one's name; of a net per task only the first reports, since the others count their epochs anew.
     """
 
-    def __init__(self, outer: Reporter, report: Callable[[float, int], bool], late: Callable[[], bool], most_epochs: int) -> None:
-        self._outer, self._report, self._late, self._offset = outer, report, late, most_epochs
-        self._retrained = -1
+    def __init__(
+        self,
+        outer: Reporter,
+        *,
+        report: Callable[[float, int], bool],
+        verdict: Callable[[float], bool],
+        late: Callable[[], bool],
+        first: int | None,
+        task: str,
+    ) -> None:
+        self._outer, self._report, self._verdict, self._late, self._first, self._task = outer, report, verdict, late, first, task
+        self._asked = False
         self._stop: BaseException | None = None
 
     def say(self, text: str) -> None:
@@ -36,9 +48,12 @@ class TrialReporter:
 
     def step(self, event: StepEvent, epochs: int) -> None:
         """Passed on; an epoch's checkpoint is made by now, so this is where to stop."""
+        if not self._asked:
+            self._asked = True
+            if self._verdict(float("inf") if self._first is None else self._first + event.epoch):
+                self._stop = optuna.TrialPruned()
         if self._stop is not None:
-            stop, self._stop = self._stop, None
-            raise stop
+            raise self._stop
         self._outer.step(event, epochs)
 
     def epoch(self, phase: str, line: dict[str, Any]) -> None:
@@ -46,15 +61,7 @@ class TrialReporter:
         if self._late():
             self._stop = OutOfTime()
         loss = (line.get("validation") or {}).get("loss")
-        if loss is None or not self._new(phase, line["epoch"]):
+        if loss is None or self._first is None or self._task not in line.get("part", [self._task]):
             return
-        if self._report(float(loss), line["epoch"] + (self._offset if phase == "retrain" else 0)):
+        if self._report(float(loss), self._first + line["epoch"]):
             self._stop = optuna.TrialPruned()
-
-    def _new(self, phase: str, epoch: int) -> bool:
-        """Whether no epoch of that number has reported: other seeds and the parts of single_task count their epochs anew."""
-        if phase == "search":
-            return True
-        new = epoch > self._retrained
-        self._retrained = max(self._retrained, epoch)
-        return new

@@ -1,9 +1,11 @@
 """The manifest of a phase: command, versions, seeds, data, machine, state - what makes a result one that can be checked."""
 
 import platform
+import re
 import shlex
 import subprocess  # nosec B404 # a list of words, never a shell
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -68,6 +70,12 @@ class Manifest:
         self.values.update(values)
         self.write()
 
+    def go_on(self, fixed: Sequence[str]) -> None:
+        """Note that an interrupted phase runs again; of its sums only those of files that do not change any more are kept."""
+        kept = {name: legal for name, legal in self.values.get("sums", {}).items() if name in fixed}
+        self.values.pop("error", None)
+        self.update(state="running", end=None, sums=kept, resumed=[*self.values.get("resumed", []), now()])
+
     def finish(self, state: str, **values: Any) -> None:
         """Note how and when the phase ended: "done", "time_limited", "interrupted" or "failed"."""
         ended = {"sums": sums.of_folder(self.path.parent)} if state in ("done", "time_limited") else {}
@@ -105,8 +113,13 @@ class Manifest:
 
 
 def command() -> str:
-    """The command line of this process."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command line of this process, without the passwords in its URLs."""
+    return shlex.join([Path(sys.argv[0]).name, *map(without_password, sys.argv[1:])])
+
+
+def without_password(text: str) -> str:
+    """A text with *** for the password of a URL, be it before the host or in the query."""
+    return re.sub(r"(password=)[^&\s]*", r"\1***", re.sub(r"(://[^:@/\s]*:)\S*@", r"\1***@", text))
 
 
 def again(command: str, run: object) -> str:

@@ -54,14 +54,17 @@ def _study(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     begun = len(list(phase.path.glob("trials/*")))
     results = files.read_json(phase.results) if phase.results.exists() else {}
     named = {name: f"trial {number}" for name, number in results.get("named", {}).items()}
-    return {"trials": f"{begun} of {held['planned_trials']} begun, {len(results.get('trials', []))} judged", "named": named or None}
+    told = {"trials": f"{begun} of {held['planned_trials']} begun, {len(results.get('trials', []))} judged", "named": named or None}
+    if held["state"] in ("interrupted", "time_limited"):
+        told["verdict"] = f"{held['state']}; go on with: {again(str(held['command']), phase.path.parent)}"
+    return told
 
 
 def _left(held: dict[str, Any], last: dict[str, Any] | None) -> float | None:
-    """Seconds to the planned end at the rate so far; None before the first epoch."""
-    if last is None:
-        return None
+    """Seconds to the planned end at the rate so far; None before the first epoch, or where the clock was set back since."""
     spent = (datetime.fromisoformat(now()) - datetime.fromisoformat(held["start"])).total_seconds()
+    if last is None or spent < 0:
+        return None
     done = last["epoch"] + 1
     return float(round(spent / done * (held["planned_epochs"] - done)))
 

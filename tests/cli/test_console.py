@@ -22,3 +22,12 @@ def test_columns_of_figures_stand_right_and_names_are_never_markup(capfd):
     console.table("a [bold]title[/]", ("name", "rows"), [("[red]x[/]", "1,000"), ("y", "-")])
     out = capfd.readouterr().out
     assert "a [bold]title[/]" in out and "[red]x[/]" in out and "│ 1,000 │" in out and "│     - │" in out
+
+
+def test_a_table_too_wide_for_its_few_rows_is_turned(monkeypatch, capfd):
+    monkeypatch.setattr(console, "_out", console.Console(width=60, soft_wrap=True))
+    console.table("wide", ("model", *(f"task_{i} auc" for i in range(9))), [("one", *["0.70000"] * 9), ("two", *["-"] * 9)])
+    lines = capfd.readouterr().out.splitlines()
+    assert "│ task_8 auc │ 0.70000 │   - │" in lines and max(map(len, lines)) < 60
+    console.table("narrow", ("model", "auc"), [("one", "0.7")])
+    assert "│ one   │ 0.7 │" in capfd.readouterr().out

@@ -223,7 +223,7 @@ def provoke(case, here, capfd):
     assert all(part in lines[0] for part in parts), lines[0]
     left = sorted(p for p in here.rglob("*") if "cache" not in p.parts and p.name != ".lock")
     assert left == [p for p in before if p.name != ".lock"], "nothing is left behind"
-    assert not list(here.glob("cache/prepared/.*")), "no half-written store is left"
+    assert not list(here.glob("cache/prepared/.*.tmp")), "no half-written store is left"
 
 
 @pytest.mark.parametrize("name", sorted(FRESH))

@@ -1,6 +1,7 @@
 """A disk that is full at the k-th write of a short search: nothing half-written under its final name, and the search can go on.
 
-Two layers: faults injected below files.py (the k-th fsync, rename or temporary file fails, once or from there on), and a real limit.
+Three layers: faults injected below files.py (the k-th fsync, rename or temporary file fails, once or from there on), a real limit on the
+size of files, and small disks that are really full.
 """
 
 import errno
@@ -122,6 +123,38 @@ def test_every_failing_write_while_data_is_prepared(tmp_path, monkeypatch):
         for manifest in (source.parent / "prepared").glob("prepared/*/manifest.json"):
             Store.open(manifest.parent)
         open_session(config(source))
+
+
+def on_small_disks(run: Path, dataset: Path, disk: Path) -> None:
+    """Search on tmpfs of ever more pages, then give it room; for a process with a mount namespace of its own."""
+    needed, told = sum(path.stat().st_size for path in run.rglob("*")), []
+    for share in range(25):
+        size = max(8192, needed * share // 10)  # with temporary files, two checkpoints and whole pages it takes more than what is left
+        mount = ["mount", "-t", "tmpfs", "-o"]
+        subprocess.run([*mount, f"size={size}", "tmpfs", str(disk)], check=True)
+        out = disk / "run"
+        try:
+            search(config(dataset, *SETS), out=out)
+            told.append("enough")
+        except EnvironmentFault as fault:
+            told.append(fault.got)
+        all_whole(out)
+        subprocess.run([*mount, "remount,size=64m", "tmpfs", str(disk)], check=True)
+        search(config(dataset, *SETS), out=out, resume=RunDir(out).search.path.exists())
+        same_phase(run / "search", out / "search", ["last"])
+        subprocess.run(["umount", str(disk)], check=True)
+    assert told[0] == "No space left on device" and set(told[1:]) == {told[0], "enough"} and told[-1] == "enough", told
+
+
+@pytest.mark.slow
+def test_a_real_disk_that_is_full(whole, dataset, tmp_path):
+    """It fails, and says why, where the system lets one make no mount namespace (Linux, as root or with user namespaces)."""
+    code = "import sys; from pathlib import Path; from tests.damaged.test_full_disk import on_small_disks\n"
+    code += "on_small_disks(*map(Path, sys.argv[1:]))"
+    command = ["unshare", "--map-root-user", "--mount", sys.executable, "-c", code, str(whole[0]), str(dataset), str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("bytes_", [20_000, pytest.param(2_000, marks=pytest.mark.slow), pytest.param(60_000, marks=pytest.mark.slow)])

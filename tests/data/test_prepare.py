@@ -1,5 +1,7 @@
 """Raw tables to stores, against pandas by hand."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from automtl.data.dataset import load_dataset
 from automtl.data.describe import describe
 from automtl.data.prepare import prepare
+from automtl.files import locked
 from tests.data.tables import FEATURES, TASKS, dataset, everything, frame, prepared
 
 
@@ -209,6 +212,24 @@ def test_many_small_blocks_are_as_one(tmp_path: Path, monkeypatch: pytest.Monkey
         np.testing.assert_array_equal(one.rows(split).ids, many.rows(split).ids)
         np.testing.assert_array_equal(one.rows(split).labels, many.rows(split).labels)
     np.testing.assert_array_equal(one.alpha_index, many.alpha_index)
+
+
+def test_two_that_prepare_one_set_make_it_once_and_what_a_killed_one_left_goes(tmp_path: Path) -> None:
+    frame().to_csv(tmp_path / "rows.csv", index=False)
+    config, stores = load_dataset(dataset(tmp_path)), tmp_path / "data/prepared"
+    (stores / ".toy-0.x.tmp").mkdir(parents=True)
+    said: list[str] = []
+    with ThreadPoolExecutor(2) as pool:
+        with locked(stores):
+            both = [pool.submit(prepare, config, data_dir=tmp_path / "data", progress=said.append) for _ in range(2)]
+            until = time.monotonic() + 30
+            while sum("waiting for another process" in line for line in said) < 2:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+        one, two = (made.result() for made in both)
+    assert one.path == two.path and one.schema == two.schema
+    assert sum(line.startswith("preparing toy") for line in said) == 1
+    assert [path.name for path in stores.iterdir() if path.name != ".lock"] == [one.path.name]
 
 
 def test_describe_is_plain_data(tmp_path: Path) -> None:

@@ -12,19 +12,12 @@ from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.session import Silent, open_session
 from automtl.runs import checkpoint
 from automtl.runs.run_dir import PhaseDir
+from scripts.small import SEARCH
 from tests.support import Stop
 
 SMALL = [
-    "space.expert=[mlp(4), conv1d(3), skip]",
-    "space.interaction=[cross(1), skip]",
-    "space.num_experts=3",
-    "space.expert_dim=8",
-    "space.embedding_dim=4",
-    "space.towers=[8]",
+    *SEARCH,
     "space.dropout=0.1",
-    "search.batch_size=64",
-    "search.epochs=2",
-    "search.warmup_epochs=1",
     "search.draws=2",
     "search.population=3",
     "search.generations=1",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,12 @@ from sklearn.metrics import roc_auc_score
 
 import automtl
 from automtl.errors import ConfigError, DataError
+from automtl.phases import evaluate as evaluation
 from automtl.phases.evaluate import evaluate_runs, interval_rows, session_of, slice_rows
 from automtl.phases.predict import predict_file, predict_frame
 from automtl.phases.retrain import load_net
 from automtl.phases.session import Silent
+from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import one_phase
 from automtl.training.bootstrap import Resamples
 from automtl.training.evaluation import predict as outputs_of
@@ -183,6 +186,22 @@ def test_the_output_is_parquet_and_the_input_is_there(run: Path, tmp_path: Path)
         predict_file(run, tmp_path / "in.csv", tmp_path / "out.parquet")
     with pytest.raises(ConfigError, match="keep: must be columns of the DataFrame, got usr"):
         predict_frame(run, rows(), keep=["usr"])
+
+
+def test_an_evaluation_in_another_s_midst_loses_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, before = one_phase(run, "retrain"), evaluate_runs([run])[0].reads
+    honest = evaluation.predict
+
+    def another_first(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(evaluation, "predict", honest)
+        evaluate_runs([run], by="place")
+        return honest(*args, **options)
+
+    monkeypatch.setattr(evaluation, "predict", another_first)
+    evaluate_runs([run], by="user")
+    Manifest.read(folder.manifest).verify()
+    assert {"place", "user"} <= set(json.loads(folder.results.read_text())["test_by"])
+    assert evaluate_runs([run])[0].reads == before + 3
 
 
 def test_evaluation_by_group_and_by_slice(run: Path, expected: pd.DataFrame) -> None:

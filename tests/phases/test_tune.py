@@ -1,7 +1,9 @@
 """Studies through the real phases: stopped and gone on with, pruned, failed, over budgets and over sharing modules."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +15,9 @@ import pytest
 
 from automtl.cli.main import main
 from automtl.config import resolve
-from automtl.errors import ConfigError
+from automtl.errors import ArtifactError, ConfigError, EnvironmentFault, Interrupted
 from automtl.phases.search import search
+from automtl.phases.session import Silent
 from automtl.phases.tune import tune
 from automtl.report.load import load_runs
 from automtl.report.page import report
@@ -128,6 +131,56 @@ def test_a_study_that_was_killed_goes_on_to_the_same_result(whole, data, tmp_pat
     process.wait()
     result = tune(config(data, "tune.trials=3"), out=out, resume=True)
     assert plain(result) == plain(whole)
+
+
+class Full(Silent):
+    """After so many steps the disk is full."""
+
+    def __init__(self, steps, patch):
+        self.left, self.patch = steps, patch
+
+    def step(self, event, epochs):
+        self.left -= 1
+        if not self.left:
+            self.patch.setattr("automtl.files.os.fsync", self.refuse)
+
+    def refuse(self, handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_ends_the_study_and_not_one_trial_after_the_other(whole, data, tmp_path):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(EnvironmentFault, match="No space left on device"):
+        tune(config(data, "tune.trials=3"), out=tmp_path / "s", reporter=Full(12, patch))
+    assert plain(tune(config(data, "tune.trials=3"), out=tmp_path / "s", resume=True)) == plain(whole)
+
+
+def test_an_interrupted_study_names_itself_and_not_its_trial(data, tmp_path):
+    class Terminated(Silent):
+        def step(self, event, epochs):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted) as stopped:
+        tune(config(data, "tune.trials=3"), out=tmp_path / "s", reporter=Terminated())
+    assert (stopped.value.signal, stopped.value.folder) == (signal.SIGTERM, str(tmp_path / "s"))
+    (told,) = status(tmp_path / "s")
+    assert told["state"] == "interrupted" and told["verdict"].startswith("interrupted; go on with: ")
+
+
+def test_a_study_goes_on_with_its_own_data_and_settings_only(data, tmp_path):
+    tune(config(data, "tune.trials=1"), out=tmp_path / "s")
+    other = write_dataset(tmp_path / "data", rows=300)
+    shutil.copy(tmp_path / "data/rows.csv", data.parent / "rows.csv")
+    try:
+        with pytest.raises(ArtifactError, match="data that changed since"):
+            tune(config(data, "tune.trials=1"), out=tmp_path / "s", resume=True)
+        with pytest.raises(ConfigError, match=r"data\.source: must be as in"):
+            tune(config(other, "tune.trials=1"), out=tmp_path / "s", resume=True)
+    finally:
+        write_dataset(data.parent, rows=400)
+    settings = tmp_path / "s/tune/config.yaml"
+    settings.write_text(settings.read_text().replace("eval_batch_size: 8192", "eval_batch_size: 4096"))
+    with pytest.raises(ArtifactError, match=r"config\.yaml: must be as it was written"):
+        tune(config(data, "tune.trials=1"), out=tmp_path / "s", resume=True)
 
 
 def test_poor_trials_are_pruned_between_epochs(data, tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """Claims: nothing run twice, what a dead process left goes first, and suggestions that do not depend on stops."""
 
+import contextlib
 import multiprocessing
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -8,16 +10,19 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from automtl.errors import ConfigError
+from automtl.errors import ArtifactError, ConfigError
+from automtl.phases.tune_storage import Storage
 from automtl.phases.tune_study import Study
+from automtl.runs.manifest import without_password
+from automtl.runs.run_dir import PhaseDir
 
 SPREADS = {"x": FloatDistribution(-5.0, 5.0), "n": IntDistribution(1, 8)}
 FIXED = [{"x": 1.0, "n": 4}]
 
 
-def study(folder, *, storage=None, seed=0, sampler="tpe", pruner=None):
+def study(folder, *, seed=0, sampler="tpe", pruner=None):
     return Study(
-        Path(folder), storage=storage, distributions=SPREADS, fixed=FIXED, objectives=1, sampler=sampler, pruner=pruner, seed=seed
+        Path(folder), storage=Storage(), distributions=SPREADS, fixed=FIXED, objectives=1, sampler=sampler, pruner=pruner, seed=seed
     )
 
 
@@ -112,15 +117,87 @@ def test_the_median_pruner_stops_what_is_worse_than_the_median(tmp_path):
         assert not s.report(claim.number, value, 0)
         s.end(claim.number, TrialState.COMPLETE, [value])
         claim.release()
-    assert not s.report(s.claim(9).number, 1.4, 0)
-    assert s.report(s.claim(9).number, 1.6, 0)
+    for value, stopped in ((1.4, False), (1.6, True)):
+        claim = s.claim(9)
+        assert s.report(claim.number, value, 0) == stopped
+        s.end(claim.number, TrialState.PRUNED)
+        claim.release()
+
+
+class Once(optuna.pruners.BasePruner):
+    """Stops a trial at its second value, and only when it is asked for the first time, as successive halving does."""
+
+    def __init__(self):
+        self.asked = set()
+
+    def prune(self, study, trial):
+        new = (trial.number, trial.last_step) not in self.asked
+        self.asked.add((trial.number, trial.last_step))
+        return new and trial.last_step == 1
+
+
+def test_a_trial_that_is_taken_up_again_hears_what_the_pruner_said_before(tmp_path):
+    pruner = Once()
+    s = study(tmp_path, pruner=pruner)
+    number = s.claim(9).number
+    assert not s.pruned(number, 9)
+    assert [s.report(number, 1.0, step) for step in (0, 1)] == [False, True]
+    again = study(tmp_path, pruner=pruner)
+    assert not again.pruned(number, 1), "an epoch that is run again reports again before it is stopped"
+    assert [again.report(number, 1.0, step) for step in (0, 1)] == [False, True]
+    assert again.pruned(number, 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE trial_values SET value = value + 1e-9",
+        "UPDATE trial_params SET param_value = param_value + 1 WHERE param_name = 'n'",
+        "UPDATE trial_intermediate_values SET intermediate_value = 0.5",
+        "UPDATE trial_user_attributes SET value_json = '3' WHERE key = 'cost'",
+        "UPDATE trials SET state = 'FAIL'",
+    ],
+)
+def test_a_trial_that_somebody_changed_is_noticed(change, tmp_path):
+    s = study(tmp_path)
+    claim = s.claim(9)
+    s.report(claim.number, 0.25, 0)
+    s.note(claim.number, {"cost": 2})
+    s.end(claim.number, TrialState.COMPLETE, [0.1 + 0.2])
+    assert [t.number for t in study(tmp_path).trials()] == [0]
+    with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as held:
+        assert held.execute(change).rowcount == 1
+        held.commit()
+    with pytest.raises(ArtifactError, match=r"study\.db: trial 0 must be as it was written"):
+        study(tmp_path).trials()
 
 
 def test_a_storage_that_does_not_open_is_told(tmp_path):
-    with pytest.raises(ConfigError, match="--storage: must be a database that opens"):
-        study(tmp_path, storage="sqlite:////nowhere/at/all/study.db")
-    with pytest.raises(ConfigError, match="--storage"):
-        study(tmp_path, storage="not a url")
+    for url, told in (
+        ("sqlite:////nowhere/at/all/study.db", "must be a database that opens"),
+        ("not a url", "must be a database that opens"),
+        ("mysql://user:s3cret@host/name", "needs MySQLdb, got no such library; for PostgreSQL: pip install"),
+    ):
+        with pytest.raises(ConfigError, match=f"--storage: {told}"):
+            Storage.of(PhaseDir(tmp_path), url, resume=False)
+
+
+@pytest.mark.parametrize("url", ["postgresql://user:s3cret@host/name", "postgresql+psycopg://u:s3:cr/e@t@h:1/n", "x://h/n?password=s3cret&a=b"])
+def test_a_password_is_not_shown(url):
+    shown = Storage(url).shown
+    assert "***" in shown and "s3" not in shown and "cret" not in shown
+    assert without_password(f"--storage={url}") == f"--storage={shown}"
+    assert without_password("a/path:with@signs https://host/x@y") == "a/path:with@signs https://host/x@y"
+
+
+def test_a_database_has_one_study_of_a_folder(tmp_path):
+    url, folder = f"sqlite:///{tmp_path / 'shared.db'}", PhaseDir(tmp_path / "s")
+    place = Storage.of(folder, url, resume=False)
+    Study(folder.path, storage=place, distributions=SPREADS, fixed=FIXED, objectives=1, sampler="tpe", pruner=None, seed=0)
+    with pytest.raises(ConfigError, match="--storage: must not hold a study of this folder yet, got automtl-.*; choose another --out"):
+        Storage.of(folder, url, resume=False)
+    assert Storage.of(folder, url, resume=True) == place, "killed before it had a manifest"
+    assert Storage.of(PhaseDir(tmp_path / "other"), url, resume=False) != place
 
 
 def test_optuna_itself_reads_the_study(tmp_path):

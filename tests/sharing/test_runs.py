@@ -16,19 +16,8 @@ from automtl.phases.session import open_session
 from automtl.runs import checkpoint
 from automtl.spaces.architecture import Architecture
 from automtl.training.evaluation import evaluate, predict
+from scripts.small import SEARCH
 from tests.support import Stop, Stopper, write_dataset
-
-SMALL = [
-    "space.expert=[mlp(4), conv1d(3), skip]",
-    "space.interaction=[cross(1), skip]",
-    "space.num_experts=3",
-    "space.expert_dim=8",
-    "space.embedding_dim=4",
-    "space.towers=[8]",
-    "search.batch_size=64",
-    "search.epochs=2",
-    "search.warmup_epochs=1",
-]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +27,7 @@ def dataset(tmp_path_factory):
 
 def config(dataset, *sets):
     flags = {"data": {"dir": str(dataset.parent / "prepared")}}
-    return resolve(source=str(dataset), space="automtl_small", sets=[*SMALL, *sets], flags=flags)
+    return resolve(source=str(dataset), space="automtl_small", sets=[*SEARCH, *sets], flags=flags)
 
 
 def plan(source, dataset=None, *sets, sharing=None, out=None):
