@@ -16,7 +16,7 @@ from automtl.strict import build, load_yaml
 # Runtime settings that change no result, or are for the one process only.
 _OF_TODAY = (
     *("device", "threads", "allocator", "loggers", "time_limit_s"),
-    *("checkpoint_every_s", "checkpoint_every_steps", "on_nan", "nan_limit", "deterministic"),
+    *("checkpoint_every_s", "checkpoint_every_steps", "on_nan", "nan_limit", "deterministic", "max_parameters"),
 )
 
 
