@@ -26,7 +26,7 @@ import optuna
 import torch
 from small import SPACE, flags, write_dataset
 
-from automtl.phases.tune_study import NAME
+from automtl.phases.tune_storage import Storage
 from automtl.runs import checkpoint
 
 SMALL = (
@@ -144,7 +144,7 @@ def content(path: Path) -> Any:
 def trials(path: Path) -> list[dict[str, Any]]:
     """All that a study's database tells of its trials but their dates."""
     held = optuna.storages.RDBStorage(f"sqlite:///{path}")
-    found = optuna.load_study(study_name=NAME, storage=held).trials
+    found = optuna.load_study(study_name=Storage().name, storage=held).trials
     held.engine.dispose()
     return [
         {"number": t.number, "state": t.state.name, "values": t.values, "params": t.params, "attrs": t.user_attrs, "hidden": t.system_attrs}

@@ -80,10 +80,11 @@ def train(system: Ablation, name: str, options: argparse.Namespace) -> dict[str,
     flags = {"data": {"dir": options.data_dir and str(Path(options.data_dir).resolve())}, "runtime": {"threads": options.threads}}
     sets = [*system.common, *system.variants[name], *options.set]
     out = Path(options.out) / f"{options.system}-{name.split()[0]}"
-    plan = plan_retrain(system.source, data=options.data, sharing=None, config_file=None, sets=sets, flags=flags, out=out)
+    begun = options.resume and out.is_dir()
+    plan = plan_retrain(system.source, data=options.data, sharing=None, config_file=None, sets=sets, flags=flags, out=out, resume=begun)
     for seed in options.seeds:
         print(f"{name}, seed {seed} ...", file=sys.stderr, flush=True)
-        retrain(plan.architecture, plan.config.model_copy(update={"seed": seed}), run=plan.run, label=plan.label)
+        retrain(plan.architecture, plan.config.model_copy(update={"seed": seed}), run=plan.run, label=plan.label, resume=begun)
     (scores,) = summary(evaluate_runs([out]))
     folders = plan.run.retrains()
     told = {title: _recorded(folders, key) for title, key in system.recorded.items()}
@@ -128,6 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], help="section.key=value for every variant, as automtl retrain takes it")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--out", required=True, help="a folder for all runs")
+    parser.add_argument("--resume", action="store_true", help="go on in an earlier call's folder; models that are finished are kept")
     parser.add_argument("--json", default=None, help="a file for the figures")
     options = parser.parse_args(arguments)
     options.seeds = [int(seed) for seed in options.seeds.split(",")]

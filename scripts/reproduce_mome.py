@@ -33,10 +33,11 @@ def train(source: str, sets: Sequence[str], seeds: Sequence[int], options: argpa
     """Train and evaluate one model with some seeds; its row of the table."""
     flags = {"data": {"dir": options.data_dir and str(Path(options.data_dir).resolve())}, "runtime": {"threads": options.threads}}
     out = Path(options.out) / name
-    plan = plan_retrain(source, data=options.data, sharing=None, config_file=None, sets=[*sets, *options.set], flags=flags, out=out)
+    begun, sets = options.resume and out.is_dir(), [*sets, *options.set]
+    plan = plan_retrain(source, data=options.data, sharing=None, config_file=None, sets=sets, flags=flags, out=out, resume=begun)
     for seed in seeds:
         print(f"{name}, seed {seed} ...", file=sys.stderr, flush=True)
-        retrain(plan.architecture, plan.config.model_copy(update={"seed": seed}), run=plan.run, label=plan.label)
+        retrain(plan.architecture, plan.config.model_copy(update={"seed": seed}), run=plan.run, label=plan.label, resume=begun)
     results = evaluate_runs([plan.run.path])
     (sizes,) = stored_sizes(results).values()
     return {"model": name, "seeds": list(seeds), "auc": [mean_auc(r) for r in results], "sizes": sizes, **told(results)}
@@ -102,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], help="section.key=value for every model, as automtl retrain takes it")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--out", required=True, help="a folder for all runs")
+    parser.add_argument("--resume", action="store_true", help="go on in an earlier call's folder; models that are finished are kept")
     parser.add_argument("--json", default=None, help="a file for the figures")
     options = parser.parse_args(arguments)
     seeds = [int(seed) for seed in options.seeds.split(",")]

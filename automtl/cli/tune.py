@@ -54,8 +54,7 @@ def run(
     searched = source if over == "sharing" else None
     base = {} if searched is None else _held(searched)
     dataset = str(base["data"]["source"]) if searched else absolute(source)
-    name = "" if searched else space
-    resolved = resolve(source=dataset, space=name, config_file=config, sets=sets or (), flags=flags, base=base)
+    resolved = resolve(source=dataset, space=False if searched else space, config_file=config, sets=sets or (), flags=flags, base=base)
     with ConsoleReporter() as reporter:
         say(resolved.to_yaml())
         result = tune(resolved, searched=searched, out=out, storage=storage, resume=resume, reporter=reporter)

@@ -47,7 +47,7 @@ def _charts(phase: PhaseView, ident: str) -> list[Markup]:
         known = [(epoch, float(value)) for epoch, value in points if isinstance(value, int | float)]
         if known:
             best = next((line["epoch"] + 1 for line in reversed(phase.lines) if line.get("best")), None)
-            figure = curves([Line(phase.label, known, best)], title=title)
+            figure = curves([Line(f"{known[-1][1]:.3g}", known, best)], title=title)
             made.append(embed(figure, f"{ident}-{name}", f"{title} over epochs"))
     return made
 
@@ -56,7 +56,7 @@ def _bars(shares: Sequence[float], ident: str, title: str) -> Markup:
     """A histogram with the exact 0s and 1s apart."""
     figure, axes = chart(340, 200, title)
     axes.bar(range(_PARTS), shares, color=TASKS[0], width=0.8)
-    axes.set_xticks([0, 1, 5.5, 10, 11], ["0", "0 to .1", "between", ".9 to 1", "1"])
+    axes.set_xticks([0, 5.5, 11], ["0", "between, by tenths", "1"])
     dress(axes)
     return embed(figure, ident, f"shares of the entries of {title}, by value")
 

@@ -35,6 +35,7 @@ def verdict(runs: Sequence[RunView]) -> list[Sentence]:
         text = f"These runs are of {len(groups)} data sets or splits, which cannot be compared with each other."
         said.insert(0, Sentence(text, "warning"))
     states = [sentence for run in runs for phase in run.phases for sentence in phase_state(phase)]
+    states += [sentence for run in runs if run.study is not None for sentence in _study_state(run.study)]
     if not made:
         said = [*_nothing_trained(runs), *said]
     return [*said, *states]
@@ -125,7 +126,7 @@ def phase_state(phase: PhaseView) -> list[Sentence]:
     words = ["automtl", "search", str(phase.data.get("source", "DATASET")), "--out", str(phase.folder.parent), "--resume"]
     again = shlex.join(words) if phase.is_search else ""
     reached = f"after {done} of {planned} epochs"
-    said = [Sentence(f"{name}: {remark}.", "warning") for remark in phase.remarks]
+    said = _remarks(phase)
     if phase.state == "running":
         text = f"{name} is not finished: {done} of {planned} epochs are done. If no process works on it any more, it was killed."
         said.append(Sentence(text, "warning", again))
@@ -138,3 +139,15 @@ def phase_state(phase: PhaseView) -> list[Sentence]:
     elif phase.state != "done":
         said.append(Sentence(f"{name}: its manifest tells no state, so nothing is known of its end.", "warning"))
     return said
+
+
+def _remarks(phase: PhaseView) -> list[Sentence]:
+    return [Sentence(f"{phase.run}: {phase.name}: {remark}.", "warning") for remark in phase.remarks]
+
+
+def _study_state(study: PhaseView) -> list[Sentence]:
+    """What a reader must know of a study: what of it is damaged, and whether it goes on."""
+    if study.state == "done":
+        return _remarks(study)
+    judged, planned = len(study.results.get("trials", [])), study.manifest.get("planned_trials", "?")
+    return [*_remarks(study), Sentence(f"{study.run}: {study.name} is {study.state}: {judged} of {planned} trials are judged.", "warning")]

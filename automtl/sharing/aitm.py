@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from automtl.errors import ConfigError
-from automtl.sharing.base import mix
+from automtl.sharing.mixing import weighed_sum
 from automtl.sharing.network import FusionNetwork
 
 
@@ -44,7 +44,7 @@ class AITM(FusionNetwork):
             value, query, key = (head(both) for head in self.heads)
             weights = ((query * key).sum(-1) / both.shape[-1] ** 0.5).softmax(dim=1)  # (B, 2)
             self.meter(unit).observe(weights)
-            vectors.append(mix(weights, value.unbind(1)))
+            vectors.append(weighed_sum(weights, value.unbind(1)))
         return vectors
 
     def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from automtl.nn.gates import bit_codes, selector_entropy, single_selectors, smooth_step
-from automtl.sharing.base import Scratch, mix
+from automtl.sharing.base import Scratch
+from automtl.sharing.mixing import weighed_sum
 from automtl.sharing.network import FusionNetwork, GateMeter
 
 SCORE_START = 0.05
@@ -149,7 +150,7 @@ class DSelectK(FusionNetwork):
             return super().weighed_sum(unit, weights, outputs)
         self.meter(unit).observe(weights)
         picks = self.selected[unit]
-        return mix(torch.stack([weights[i] for i in picks]), [outputs[i] for i in picks])
+        return weighed_sum(torch.stack([weights[i] for i in picks]), [outputs[i] for i in picks])
 
     @torch.no_grad()
     def round_selectors(self) -> bool:

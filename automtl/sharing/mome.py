@@ -196,7 +196,8 @@ class MoME(GatedNetwork):
                 state[f"base.{i}.inputs"] = unpack_bits(state.pop(f"base.{i}.left"), (layer.made_with,)).nonzero().flatten()
             if f"base.{i}.live" in state:
                 names = [name for name in ("shape", "live", "values", "masks", "between", "parts") if f"base.{i}.{name}" in state]
-                weight, masks = unpack({name: state.pop(f"base.{i}.{name}") for name in names})
+                held = {name: state.pop(f"base.{i}.{name}") for name in names}
+                weight, masks = unpack(held, largest=(self.masks, *layer.weight.shape))
                 state[f"base.{i}.weight"] = weight
                 kind = "on" if int(state["stage"]) == _STAGES.index(FINE) else "mu"
                 made = masks if kind == "on" else masks.to(weight.dtype)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from automtl.errors import ConfigError
 from automtl.nn.gates import Gate
-from automtl.sharing.base import SharingModule, mix
+from automtl.sharing.base import SharingModule
+from automtl.sharing.mixing import weighed_sum
 from automtl.spaces.slots import Slot
 from automtl.spaces.wiring import Fusion, wire
 
@@ -139,7 +140,7 @@ class FusionNetwork(SharingModule):
         if weights is None:
             return outputs[0]
         self.meter(unit).observe(weights)
-        return mix(weights, outputs)
+        return weighed_sum(weights, outputs)
 
     def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
         """Per unit the weights of what it reads, (B, n) or (n,); None passes the only one on."""

@@ -8,7 +8,7 @@ import pytest
 from automtl.cli.main import main
 from tests.support import write_dataset
 
-PLUGS = ("selected", "dselect_k", "adatt", "mssm")
+PLUGS = ("selected", "dselect_k", "adatt", "mssm", "mome")
 SMALL = ["--set", "space.expert=[mlp(8), skip]", "--set", "space.interaction=[skip]", "--fast-dev-run"]
 
 

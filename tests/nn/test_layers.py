@@ -95,14 +95,16 @@ def test_dropout_gradient_is_masked_like_the_output():
     assert torch.equal(x.grad, out.detach())
 
 
-@pytest.mark.parametrize("rate", [2**-16, 0.25, 1 - 2**-16])
-def test_as_many_words_drop_as_the_rate_says(rate):
+@pytest.mark.parametrize(("rate", "bits"), [(2**-16, 16), (0.001, 16), (0.1, 16), (0.2, 8), (0.25, 8), (0.999, 16), (1 - 2**-16, 16)])
+def test_as_many_words_drop_as_the_rate_says(rate, bits):
     dropout = Dropout(rate, generator=torch.Generator())
-    words = torch.arange(-(2**15), 2**15, dtype=torch.int16)  # each once
+    words = torch.arange(-(2 ** (bits - 1)), 2 ** (bits - 1), dtype={8: torch.int8, 16: torch.int16}[bits])  # each once
     with patch.object(torch, "empty", lambda *_, **__: Drawn(words)):
-        factors = dropout.factors(torch.Size([2**16]), torch.device("cpu"))
-    assert int((factors == 0).sum()) == round(rate * 2**16)
-    assert factors.unique().tolist() == [0.0, pytest.approx(1 / (1 - rate))]
+        factors = dropout.factors(torch.Size([2**bits]), torch.device("cpu"), torch.float64)
+    dropped = int((factors == 0).sum())
+    assert dropped == round(rate * 2**bits)
+    assert abs(dropped / 2**bits - rate) <= max(2**-17, min(rate, 1 - rate) / 100)
+    assert factors.mean().item() == pytest.approx(1, abs=1e-12)
 
 
 class Drawn:

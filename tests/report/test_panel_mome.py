@@ -42,11 +42,13 @@ def test_rounding_and_fine_tuning_are_told_with_their_charts(run):
         made[0]["sharing"]["masked"] = {"megabytes": 2.0, "neurons_histogram": [1 / 12] * 12}
         made[1]["validation"], made[2]["start"], made[3]["validation"] = auc(0.7), auc(0.6), auc(0.8)
         made[3]["best"] = True
+        made[3]["sharing"]["masked"]["megabytes"] = 0.8125
 
     rewrite(run, change)
     page = str(mome_panel(load_runs([run])))
     assert "0.7500 before rounding, 0.6500 after it, 0.8500 after fine-tuning" in page
     assert page.count("<figure>") == 4 and "weight masks before rounding" in page and "neuron masks at the end" in page
+    assert ">0.812<" in page and "selected" not in page.partition("<figure>")[2], "a curve ends in its figure, not in the model's long name"
 
 
 def test_a_model_without_masks_is_not_there(run):

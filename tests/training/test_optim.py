@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from automtl.data.schema import Task
+from automtl.training import optim
 from automtl.training.lazy_adam import LazyAdam
 from automtl.training.losses import jsd_loss, multi_task_loss
 from automtl.training.optim import clip_grad_norm
@@ -88,6 +89,7 @@ def test_a_step_never_waits_for_the_device(monkeypatch, build):
         raise AssertionError("waits for the device")
 
     with monkeypatch.context() as patch:
+        patch.setattr(optim, "_at_hand", lambda _: False)
         for name in ("item", "cpu", "tolist", "numpy", "__bool__", "__float__", "__int__"):
             patch.setattr(torch.Tensor, name, refuse)
         with pytest.raises(AssertionError, match="waits"):

@@ -1,0 +1,49 @@
+"""Products by oneDNN against torch's own."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from automtl.nn import products
+from automtl.nn.products import product
+
+
+def drawn(*shape, seed=0, dtype=torch.float32):
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+def gradients(function, x, weight, upstream=None):
+    out = function(x, weight)
+    return [out, *torch.autograd.grad(out, [x, weight], torch.ones(()).expand(out.shape) if upstream is None else upstream)]
+
+
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(300, 70, 33), (2, 1, 1), (5, 17, 64)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_values_and_gradients_are_those_of_a_linear_layer(rows, inputs, outputs, turned):
+    x, weight = drawn(inputs, rows).t() if turned else drawn(rows, inputs), drawn(outputs, inputs, seed=1)
+    for upstream in (None, drawn(rows, outputs, seed=2).detach()):
+        found, expected = (gradients(function, x, weight, upstream) for function in (product, functional.linear))
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_the_same_bits_again():
+    x, weight, upstream = drawn(500, 70), drawn(33, 70, seed=1), drawn(500, 33, seed=2).detach()
+    first, again = (gradients(product, x, weight, upstream) for _ in range(2))
+    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+
+
+def test_gradients_and_their_gradients_by_differences(monkeypatch):
+    """oneDNN has no float64."""
+    monkeypatch.setattr(products, "_by_onednn", functional.linear)
+    arguments = (drawn(4, 3, dtype=torch.float64), drawn(5, 3, seed=1, dtype=torch.float64))
+    assert torch.autograd.gradcheck(products.Product.apply, arguments)
+    assert torch.autograd.gradgradcheck(products.Product.apply, arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_types_are_torchs_own(monkeypatch, dtype):
+    monkeypatch.setattr(products, "_by_onednn", lambda *_: pytest.fail("not for these"))
+    x, weight = drawn(4, 3, dtype=dtype), drawn(5, 3, seed=1, dtype=dtype)
+    assert torch.equal(product(x, weight), functional.linear(x, weight))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert product(x.float(), weight.float()).dtype == torch.bfloat16
