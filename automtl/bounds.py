@@ -1,28 +1,54 @@
-"""Bounds of what strangers' files may do to their reader: how deep they nest, and which files they may name."""
+"""Bounds of what strangers' files may do to their reader: how deep they nest, what they make, and which files they may name."""
 
+import contextlib
+import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from automtl.errors import ArtifactError
+from automtl.errors import ArtifactError, AutoMTLError
 
 MAX_DEPTH = 64
+MAX_PARAMETERS = 10**9  # of a network, where nobody says otherwise: 4 GB, and four times that while it is trained by Adam
+MAX_SLOTS = 1024  # places for experts in a sharing module
 
 
-def check_json(value: Any) -> None:
-    """Refuse nests that others would read by recursion, and half letters, which nothing writes.
+def parse_json(text: bytes) -> Any:
+    """One JSON document, without nests that others would read by recursion, and without what nothing writes: half letters, NaN, infinity.
 
     Raises:
-        ValueError: there is one.
+        ValueError, RecursionError: it is none.
     """
+    value = json.loads(text)
     waiting = [(value, 1)]
     while waiting:
         part, depth = waiting.pop()
         if isinstance(part, str):
             part.encode()  # a UnicodeEncodeError is a ValueError
+        elif isinstance(part, float) and not math.isfinite(part):
+            raise ValueError(f"the number {part}")
         elif isinstance(part, dict | list):
             if depth > MAX_DEPTH:
                 raise ValueError(f"a nest deeper than {MAX_DEPTH}")
             waiting += ((inner, depth + 1) for inner in ((*part, *part.values()) if isinstance(part, dict) else part))
+    return value
+
+
+@contextlib.contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """Around what is made of a file's values: those that do not fit are the file's fault, since strangers write files too.
+
+    Raises:
+        ArtifactError: they do not fit.
+    """
+    try:
+        yield
+    except AutoMTLError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        fix = "restore it, or make it anew"
+        raise ArtifactError(path, "must hold what automtl writes there", f"{type(error).__name__}: {error}"[:200], fix) from error
 
 
 def inside(folder: Path, name: object) -> Path:

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, model_validator
 
+from automtl.bounds import MAX_PARAMETERS
 from automtl.config_tune import TuneSection
 from automtl.errors import ConfigError
 from automtl.spaces.catalogue import SHARING, fit_sharing
 from automtl.spaces.space import SearchSpace
-from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml
+from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml, to_yaml
 
 DEFAULT_SPACE = "automtl"
 PERTURBED = ("darts", "snas")  # strategies whose supernet has learnt to mix
@@ -161,7 +161,7 @@ class RetrainSection(Strict):
 class RuntimeSection(Strict):
     """The machine."""
 
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto takes CUDA, then MPS, then the CPU.")
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$", description="auto takes CUDA, then MPS, then the CPU.")
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of torch; default torch's own choice.")
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         "float32", description="Of training's forward products; auto takes bfloat16 where the processor multiplies it in hardware."
@@ -174,6 +174,7 @@ class RuntimeSection(Strict):
     time_limit_s: float | None = Field(None, gt=0, description="Stop after this many seconds and derive from what there is.")
     on_nan: Literal["stop", "skip"] = Field("stop", description="A batch whose loss or gradient is not finite: stop, or leave it out.")
     nan_limit: int = Field(100, ge=0, description="The most batches that on_nan: skip leaves out.")
+    max_parameters: int = Field(MAX_PARAMETERS, ge=1, le=2**48, description="Larger networks, tables included, are refused unmade.")
     deterministic: bool = Field(False, description="Refuse operations whose bits vary on a device; CPUs repeat themselves without it.")
     checkpoint_every_s: float = Field(300.0, gt=0, description="Seconds between checkpoints; a search makes one at each epoch's end too.")
     checkpoint_every_steps: int | None = Field(None, ge=1, description="Steps between checkpoints, beside the seconds.")
@@ -193,7 +194,7 @@ class RunConfig(Strict):
 
     def to_yaml(self) -> str:
         """The resolved config as YAML that ``--config`` reads."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return to_yaml(self.model_dump(mode="json"))
 
     def dev(self) -> "RunConfig":
         """The config as --fast-dev-run changes it: 2 epochs, warm-up of 1."""
@@ -233,7 +234,7 @@ def _number(text: str) -> Any:
 def resolve(
     *,
     source: str,
-    space: str | None = None,
+    space: str | Literal[False] | None = None,
     config_file: Path | None = None,
     sets: Iterable[str] = (),
     flags: Mapping[str, Any],
@@ -243,7 +244,7 @@ def resolve(
 
     Args:
         source: the data set.
-        space: a space's name or path; None takes the config file's, then the default; "" takes none (nothing is searched).
+        space: a space's name or path; None takes the config file's, then the default; False takes none (nothing is searched).
         config_file: a YAML file.
         sets: ``section.key=value`` items.
         flags: nested values from the command line's own options; None values are left out.
@@ -259,22 +260,23 @@ def resolve(
     for item in sets:
         given = merge(given, parse_set(item))
     given = merge(given, _without_none(flags))
-    given = merge(given, {"data": {"source": source}})
+    given["data"] = {**_mapping(given.get("data") or {}, f"{where}: data"), "source": source}
     chosen = _space(given.pop("space", None), space, where)
-    recommended = dict(chosen.recommended) if chosen is not None else {}
-    config = build(RunConfig, {**merge(recommended, given), "space": None if chosen is None else dict(chosen)}, where)
+    config = build(RunConfig, {**merge(chosen.recommended if chosen else {}, given), "space": dict(chosen) if chosen else None}, where)
     if chosen is not None:
         fit_sharing(config.search.sharing, config.sharing, num_experts=chosen.num_experts)
     return config.dev()
 
 
-def _space(section: Any, flag: str | None, where: str) -> SearchSpace | None:
+def _space(section: Any, flag: str | Literal[False] | None, where: str) -> SearchSpace | None:
     """The space that a flag or a config section names, with the section's changes."""
-    if flag == "":
+    if flag is False:
         return None
     changes = dict(_mapping(section or {}, f"{where}: space"))
     base = changes.pop("base", None)
-    space = SearchSpace.load(flag or base or DEFAULT_SPACE)
+    if not isinstance(base, str | None):
+        raise ConfigError(f"{where}: space.base", "must be a shipped space's name, or a path", repr(base)[:200])
+    space = SearchSpace.load(next(name for name in (flag, base, DEFAULT_SPACE) if name is not None))
     return build(SearchSpace, {**dict(space), **changes}, f"{where}: space") if changes else space
 
 

@@ -1,6 +1,6 @@
 """The configuration's section on studies: what `automtl tune` varies, how often, and by which rule."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -8,15 +8,16 @@ from automtl.errors import ConfigError
 from automtl.strict import Strict
 
 Value = int | float | str | bool
+Number = Annotated[int | float, Field(ge=-(2**53), le=2**53)]  # what every database and sampler takes; no NaN, no infinity
 
 
 class Range(Strict):
     """What a setting may be in a study: numbers from low to high (whole ones where both are whole), or one of some choices."""
 
-    low: int | float | None = Field(None, description="The least.")
-    high: int | float | None = Field(None, description="The most, itself included.")
+    low: Number | None = Field(None, description="The least.")
+    high: Number | None = Field(None, description="The most, itself included.")
     log: bool = Field(False, description="Drawn evenly on a logarithmic scale; low must be above 0.")
-    step: int | float | None = Field(None, gt=0, description="Between neighbours; default 1 for whole numbers, none for others.")
+    step: Number | None = Field(None, gt=0, description="Between neighbours; default 1 for whole numbers, none for others.")
     choices: tuple[Value, ...] | None = Field(None, min_length=1, description="Instead of low and high.")
 
     @model_validator(mode="after")
@@ -28,6 +29,10 @@ class Range(Strict):
             raise ConfigError("range", "low must be at most high, and above 0 where log is true", self.low)
         if self.log and self.step is not None and not (isinstance(self.step, int) and self.step == 1):
             raise ConfigError("range", "log and step exclude each other", self.step, "leave one of them out")
+        if any(not abs(c) <= 2**53 for c in self.choices or () if isinstance(c, int | float)):
+            raise ConfigError("range", "numbers among the choices must be finite, and at most 2^53", list(self.choices or ()))
+        if isinstance(self.low, int) and isinstance(self.high, int) and isinstance(self.step, float):
+            raise ConfigError("range", "step must be a whole number where low and high are", self.step)
         return self
 
     @property

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import safetensors.numpy
 
-from automtl.bounds import check_json, read_lines
+from automtl.bounds import parse_json, read_lines
 from automtl.errors import ArtifactError, EnvironmentFault, InUse
 
 MAX_JSON_BYTES = 64 * 2**20
@@ -146,9 +146,7 @@ def read_json(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise ArtifactError(path, "must be at most 64 MiB", f"{path.stat().st_size} bytes")
-        value = json.loads(path.read_bytes())
-        check_json(value)
-        return value
+        return parse_json(path.read_bytes())
     except FileNotFoundError:
         raise ArtifactError(path, "must exist", "no such file", "check the path") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -93,6 +93,28 @@ def load_yaml(path: Path) -> Any:
     return parse_yaml(text, path)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Safe YAML in which every text comes back: PyYAML would fold what Unicode calls line breaks into blanks."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        style = '"' if any(not c.isprintable() for c in data) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
+def to_yaml(value: Any) -> str:
+    """Plain values as YAML that `parse_yaml` reads, in their order."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Text with its invisible signs, but `keep`, written as their numbers: none may make it read as other YAML or Python than it is."""
+    return "".join(c if c.isprintable() or c in keep else f"\\U{ord(c):08x}" for c in text)
+
+
 def nearest(word: str, known: object) -> str:
     """A hint that names the closest known word, or all of them where none is close."""
     words = [str(k) for k in known]  # type: ignore[attr-defined]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from automtl import files
+from automtl.errors import ConfigError
 from automtl.phases.evaluate import evaluate_runs, summary
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
@@ -104,11 +105,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", default=None, help="a file for the figures")
     options = parser.parse_args(arguments)
     options.seeds = [int(seed) for seed in (options.seeds or ("0" if options.quick else "0,1,2")).split(",")]
-    rows = []
+    rows, refused = [], []
     for name in models(options):
         print(f"{name} ...", file=sys.stderr, flush=True)
-        rows.append(train(name, options))
-    print("\n".join(lines(rows)))
+        try:
+            rows.append(train(name, options))
+        except ConfigError as error:  # such as mome over experts without an mlp
+            refused.append(f"{name} not trained: {error}")
+    print("\n".join([*(lines(rows) if rows else ()), *refused]))
     if options.json:
         files.write_json(Path(options.json), rows)
 

@@ -65,7 +65,9 @@ def generate(rows: int, seed: int) -> pd.DataFrame:
 
 
 def write(folder: Path, rows: int, seed: int) -> Path:
-    """The data set's YAML, beside the rows."""
+    """The data set's YAML, beside the rows; made unless they are there."""
+    if (folder / "data.yaml").exists():
+        return folder / "data.yaml"
     folder.mkdir(parents=True)
     generate(rows, seed).to_csv(folder / "rows.csv", index=False)
     described = {
@@ -89,8 +91,9 @@ def train(data: Path, out: Path, *, cells: bool, penalty: float, seed: int, epoc
         "retrain": {**RETRAIN, "epochs": epochs, "patience": epochs},
         "sharing": {"cells": cells, "lambda_m": penalty, "field_mask": field_mask},
     }
-    plan = plan_retrain(str(template), data=str(data), sharing=None, config_file=None, sets=(), flags=flags, out=out)
-    made = retrain(plan.architecture, plan.config, run=plan.run, label=plan.label)
+    begun = out.is_dir()  # under --resume
+    plan = plan_retrain(str(template), data=str(data), sharing=None, config_file=None, sets=(), flags=flags, out=out, resume=begun)
+    made = retrain(plan.architecture, plan.config, run=plan.run, label=plan.label, resume=begun)
     lines = [json.loads(line) for line in made.folder.metrics.read_text().splitlines()]
     told = lines[made.best_epochs[0]]["sharing"]
     aucs = {task: made.validation.tasks[task]["auc"] for task in USEFUL}
@@ -141,7 +144,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--field-mask", choices=("vector", "scalar"), default="vector")
+    parser.add_argument("--resume", action="store_true", help="go on in an earlier call's folder; models that are finished are kept")
     given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=given.resume)
     lines = []
     for seed in SEEDS[: given.seeds]:
         data = write(given.out / f"data{seed}", given.rows, seed)

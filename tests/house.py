@@ -105,6 +105,16 @@ def calls(source: Source) -> Iterator[tuple[str, ast.Call]]:
             yield dotted(node.func, names), node
 
 
+def references(source: Source) -> Iterator[tuple[str, ast.expr]]:
+    """Everything that is named, called or not, with its dotted name: `map(eval, texts)` names eval."""
+    names = aliases(source)
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+            yield dotted(node, names), node
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((f"{node.module}.{alias.name}", ast.Constant(alias.name, lineno=node.lineno)) for alias in node.names)
+
+
 def streams(source: Source) -> set[str]:
     """Local names bound to memory, to a stream that files.py opened, or to a parameter typed as a stream."""
     names, found = aliases(source), set()

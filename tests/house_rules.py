@@ -3,7 +3,7 @@
 import ast
 import re
 
-from tests.house import Source, calls, external, functions, imported, package_sources, streams
+from tests.house import Source, calls, external, functions, imported, package_sources, references, streams
 
 # What each layer may import directly; whatever those may import, it may import too. automtl/__init__.py stands above all.
 BELOW = {
@@ -32,9 +32,24 @@ BELOW = {
 TORCH_FREE = {"errors", "bounds", "files", "plugins", "strict", "spaces", "config", "data"}
 USES_TORCH = {"automtl.data.batches"}
 
-UNSAFE_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
-UNSAFE_CALLS = {"eval", "exec", "compile", "__import__", "torch.load", "torch.save", "os.system", "os.popen", "pandas.read_pickle"}
-UNSAFE_FLAGS = {"shell", "allow_pickle"}
+UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "builtins", "code", "codeop", "runpy", "pty"}
+UNSAFE_NAMES = {
+    *"eval exec compile __import__ __builtins__ breakpoint".split(),
+    *"torch.load torch.save torch.hub torch.jit.load torch.package".split(),
+    *"pandas.eval pandas.read_pickle numpy.lib.format.read_array".split(),
+    *"os.system os.popen subprocess.getoutput subprocess.getstatusoutput tempfile.mktemp shutil.unpack_archive".split(),
+    *"yaml.unsafe_load yaml.full_load yaml.Loader yaml.FullLoader yaml.UnsafeLoader yaml.CLoader".split(),
+}
+UNSAFE_BEGINNINGS = ("os.exec", "os.spawn", "os.posix_spawn", "pickle.")
+UNSAFE_METHODS = {"extractall", "read_pickle", "to_pickle"}  # an archive's own paths lead anywhere
+UNSAFE_FLAGS = {"shell", "allow_pickle"}  # but for a plain False
+SAFE_FLAGS = {"weights_only", "autoescape"}  # but for a plain True
+ONLY_IN = {  # what is safe as its one user uses it
+    "yaml.load": {"automtl.strict"},
+    "yaml.load_all": set[str](),
+    "importlib.util.spec_from_file_location": {"automtl.plugins", "automtl.exports.formats"},
+    "importlib.import_module": {"automtl"},
+}
 
 WRITERS = {
     *(f"os.{name}" for name in "open fdopen rename replace remove unlink mkdir makedirs rmdir link symlink truncate".split()),
@@ -70,12 +85,22 @@ def upward_imports(source: Source) -> list[str]:
 
 def unsafe_code(source: Source) -> list[str]:
     faults = [f"imports {name}" for name in sorted(external(source) & UNSAFE_MODULES)]
+    for name, node in references(source):
+        method = "." in name and name.rpartition(".")[2] in UNSAFE_METHODS
+        if name in UNSAFE_NAMES or name.startswith(UNSAFE_BEGINNINGS) or method or source.name not in ONLY_IN.get(name, {source.name}):
+            faults.append(f"line {node.lineno}: {name}")
     for name, call in calls(source):
-        if name in UNSAFE_CALLS or (name.startswith("yaml.") and "load" in name and source.layer != "strict"):
-            faults.append(f"line {call.lineno}: {name}")
-        flags = [k for k in call.keywords if k.arg in UNSAFE_FLAGS]
-        faults += [f"line {call.lineno}: {k.arg}=" for k in flags if not (isinstance(k.value, ast.Constant) and k.value.value is False)]
+        wrong = [k for k in call.keywords if k.arg in UNSAFE_FLAGS and not _is(k.value, False)]
+        wrong += [k for k in call.keywords if k.arg in SAFE_FLAGS and not _is(k.value, True)]
+        faults += [f"line {call.lineno}: {k.arg}=" for k in wrong]
+        loaders = [k.value.id for k in call.keywords if k.arg == "Loader" and isinstance(k.value, ast.Name)]
+        if name == "yaml.load" and loaders != ["_Loader"]:
+            faults.append(f"line {call.lineno}: another loader than the safe one's child")
     return faults
+
+
+def _is(node: ast.expr, value: bool) -> bool:
+    return isinstance(node, ast.Constant) and node.value is value
 
 
 def writing(source: Source) -> list[str]:

@@ -32,6 +32,7 @@ def test_a_short_soak_samples_what_leaks(soak, tmp_path, monkeypatch):
         assert samples[-1].epochs == 2 and samples[-1].steps == len(samples) and samples[-1].checkpoints == 2
         files = {sample.epochs: sample.files for sample in samples}
         assert 40 < files[2] - files[1] < 60, "fifty are left open per epoch"
+        assert 10 < samples[-1].heap_mb < samples[-1].rss_mb
         assert 50 < samples[-1].uss_mb <= samples[-1].rss_mb <= samples[-1].peak_mb and samples[-1].folder_mb > 0
         assert not soak.judge(samples, soak.LIMITS)["files"]["holds"]
         assert not (tmp_path / "other").exists(), "the models beside are thrown away"
@@ -41,7 +42,7 @@ def test_a_short_soak_samples_what_leaks(soak, tmp_path, monkeypatch):
 
 
 def test_a_slope_counts_from_two_errors_above_its_limit(soak):
-    flat = soak.Sample(0.0, 300.0, 200.0, 310.0, 9, 4, 2, 0.1, 0, 0)
+    flat = soak.Sample(0.0, 100.0, 300.0, 200.0, 310.0, 9, 4, 2, 0.1, 0, 0)
     hour = [replace(flat, seconds=36.0 * i, rss_mb=300 + (i % 7)) for i in range(100)]
     found = soak.judge(hour, soak.LIMITS)
     assert all(f["holds"] for f in found.values()) and abs(found["rss_mb"]["per_hour"]) < 2 * found["rss_mb"]["error"] + 1

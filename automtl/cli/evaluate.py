@@ -13,7 +13,7 @@ from automtl.cli.options import AsJson, Device
 def run(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or retrain folders inside them.")],
     by: Annotated[str | None, typer.Option("--by", help="A column to slice the test rows by, such as tab.", show_default=False)] = None,
-    bootstrap: Annotated[int, typer.Option("--bootstrap", min=0, help="Resamples for 95% intervals of AUC, such as 1000.")] = 0,
+    bootstrap: Annotated[int, typer.Option("--bootstrap", min=0, max=100_000, help="Resamples for 95% intervals of AUC, say 1000.")] = 0,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:

@@ -23,9 +23,10 @@ from automtl.cli import (
     status,
     tune,
 )
-from automtl.cli.console import error
+from automtl.cli.console import error, say
 from automtl.cli.options import pluggable
-from automtl.errors import AutoMTLError, Interrupted
+from automtl.errors import AutoMTLError, ConfigError, Interrupted
+from automtl.strict import shown
 
 app = typer.Typer(
     name="automtl",
@@ -59,6 +60,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 def main() -> None:
     """Run the command and exit with the status that README documents."""
     try:
+        if any("\ud800" <= c <= "\udfff" for word in sys.argv for c in word):  # bytes that are no text; no file of a run could tell them
+            raise ConfigError("command line", "must be UTF-8", ascii(sys.argv[1:])[:200], "rename the file")
         app(standalone_mode=False)
         status = 0
     except AutoMTLError as fault:
@@ -73,6 +76,9 @@ def main() -> None:
         status = exit_.exit_code
         if status == 130:  # typer's word for SIGINT where no phase was at work
             error("interrupted; what was finished is kept")
+    except OSError as fault:  # where nobody knew better: a name that is too long, a folder that cannot be looked into
+        error(f"{shown(str(fault.filename or 'the machine'))}: must be within reach, got {fault.strerror or fault}; check the path")
+        status = 3
     except MemoryError:
         error("memory: the machine ran out; lower search.batch_size or retrain.batch_size")
         status = 3
@@ -90,4 +96,4 @@ def main() -> None:
 def show_usage(fault: Exception) -> None:
     """A usage error of the command line as typer words it."""
     message = fault.format_message() if hasattr(fault, "format_message") else str(fault)
-    error(message)
+    say(message) if type(fault).__name__ == "NoArgsIsHelpError" else error(message)

@@ -72,10 +72,10 @@ def seed_list(text: str) -> list[int]:
     Raises:
         ConfigError: it has another form.
     """
-    if match := re.fullmatch(r"(\d+)\.\.(\d+)", text):
+    if match := re.fullmatch(r"(\d{1,18})\.\.(\d{1,18})", text):
         low, high = int(match[1]), int(match[2])
         if low <= high < low + 1000:
             return list(range(low, high + 1))
-    elif re.fullmatch(r"\d+(,\d+)*", text):
+    elif re.fullmatch(r"\d{1,18}(,\d{1,18})*", text):
         return list(dict.fromkeys(int(part) for part in text.split(",")))
     raise ConfigError("--seeds", "must be seeds such as 0, 0,3,7 or 0..4", repr(text))

@@ -59,11 +59,10 @@ def run(
     if source is None:
         raise ConfigError("retrain", "must be told what to train", "nothing", "name a run, an architecture, or --from an older retrain")
     plan = plan_retrain(source, data=data, sharing=sharing, config_file=config, sets=sets or (), flags=flags, out=out, resume=resume)
-    results = []
+    configs, results = plan.seeded(numbers), []
     with ConsoleReporter() as reporter:
-        for seed in numbers:
-            say(f"training {plan.label} on {plan.config.data.source}, seed {seed}, into {plan.run.path}")
-            seeded = plan.config.model_copy(update={"seed": seed})
+        for seeded in configs:
+            say(f"training {plan.label} on {plan.config.data.source}, seed {seeded.seed}, into {plan.run.path}")
             made = retrain(plan.architecture, seeded, run=plan.run, label=plan.label, reporter=reporter, carry=carry, resume=resume)
             results.append(made)
     _show(results, as_json)

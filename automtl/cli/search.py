@@ -74,7 +74,11 @@ def run(
 def _plan(resolved: object, as_json: bool) -> None:
     from automtl.config import RunConfig
     from automtl.phases.plan import as_rows, plan_search
+    from automtl.spaces.space import rounded
 
     assert isinstance(resolved, RunConfig)
     made = plan_search(resolved, ConsoleReporter())
-    print_json(asdict(made)) if as_json else table("plan of the search", ("what", "value"), as_rows(made))
+    if as_json:
+        print_json({**asdict(made), "architectures": rounded(made.architectures, 6)})
+        return
+    table("plan of the search", ("what", "value"), as_rows(made))

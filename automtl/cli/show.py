@@ -103,6 +103,6 @@ def _bound(architecture: "Architecture", data: str, data_dir: Path | None) -> "t
     from automtl.report.facts import Part
 
     flags = {"data": {"dir": None if data_dir is None else str(data_dir)}}
-    schema = open_store(resolve(source=data, space="", flags=flags), say).schema
+    schema = open_store(resolve(source=data, space=False, flags=flags), say).schema
     costs = part_costs(architecture, schema)
     return architecture.bind(schema), {name: Part(cost.parameters, cost.flops) for name, cost in costs.items()}

@@ -17,12 +17,12 @@ def run(
 
     Example: automtl space automtl --tasks 2
     """
-    from automtl.spaces.space import SearchSpace
+    from automtl.spaces.space import SearchSpace, rounded
 
     loaded = SearchSpace.load(space)
     size, paper = loaded.size(tasks), loaded.paper_size(tasks)
     if as_json:
-        print_json({**loaded.model_dump(mode="json"), "tasks": tasks, "size": f"{size:.6g}", "paper_size": f"{paper:.6g}"})
+        print_json({**loaded.model_dump(mode="json"), "tasks": tasks, "size": rounded(size, 6), "paper_size": rounded(paper, 6)})
         return
     rows = [
         (f"interaction ({len(loaded.interaction)} candidates x {loaded.num_interaction_blocks} block)", ", ".join(loaded.interaction)),
@@ -30,7 +30,7 @@ def run(
         ("experts x blocks", f"{loaded.num_experts} x {loaded.num_blocks}, width {loaded.expert_dim}, widths of mlp {loaded.widths}"),
         ("experts each task keeps", f"{loaded.chosen(tasks)} of {loaded.num_experts} for {tasks} tasks"),
         ("towers", " -> ".join(map(str, loaded.towers))),
-        ("architectures, |I|^i * |B|^(n*N) * C(N,c)^T", f"{size:.3g}"),
-        ("as the paper counts, (|I|-1) * (|B|-1)^(n*N) * C(N,c) * T", f"{paper:.3g}"),
+        ("architectures, |I|^i * |B|^(n*N) * C(N,c)^T", rounded(size)),
+        ("as the paper counts, (|I|-1) * (|B|-1)^(n*N) * C(N,c) * T", rounded(paper)),
     ]
     table(f"search space {loaded.name}: {loaded.source}", ("what", "value"), rows)

@@ -54,8 +54,7 @@ def run(
     searched = source if over == "sharing" else None
     base = {} if searched is None else _held(searched)
     dataset = str(base["data"]["source"]) if searched else absolute(source)
-    name = "" if searched else space
-    resolved = resolve(source=dataset, space=name, config_file=config, sets=sets or (), flags=flags, base=base)
+    resolved = resolve(source=dataset, space=False if searched else space, config_file=config, sets=sets or (), flags=flags, base=base)
     with ConsoleReporter() as reporter:
         say(resolved.to_yaml())
         result = tune(resolved, searched=searched, out=out, storage=storage, resume=resume, reporter=reporter)
@@ -79,7 +78,7 @@ def _show(result: "TuneResult", as_json: bool) -> None:
         trials = [asdict(finding) for finding in result.findings]
         print_json({"folder": str(result.folder.path), "state": result.state, "named": result.named, "trials": trials})
         return
-    names = {number: name for name, number in reversed(list(result.named.items()))}
+    names = {number: ", ".join(name for name, other in result.named.items() if other == number) for number in result.named.values()}
     rows = [
         [
             str(f.number),

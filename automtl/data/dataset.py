@@ -90,7 +90,7 @@ class SourceFiles(Strict):
 class Csv(Strict):
     """How CSV files are written, where that is not plain."""
 
-    delimiter: str = Setting(",", min_length=1, max_length=1)
+    delimiter: str = Setting(",", pattern=r"^[\t -!#-~]$", description="One ASCII sign, no quote.")
     columns: tuple[Name, ...] = Setting((), description="The columns' names, for files without a header.")
 
 

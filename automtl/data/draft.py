@@ -6,6 +6,7 @@ from pathlib import Path
 from automtl.data.profile import AFTERWARDS, Column, Profile, look, separator_of
 from automtl.data.sources import PARQUET, open_table
 from automtl.data.words import as_text
+from automtl.strict import printable
 
 COMMENT = "    # "
 
@@ -35,7 +36,7 @@ def draft(path: Path, name: str | None = None) -> str:
         *([_task(label) for label in labels] or ["  # - {name: click, label: is_click}    # no column looked like a label: name one"]),
         *_split(times),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def _name(path: Path) -> str:

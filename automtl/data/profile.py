@@ -5,6 +5,7 @@ Only the first rows are looked at; what is said of them is a guess for a person 
 
 import csv as csv_module
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,15 @@ def look(path: Path) -> Profile:
     if not rows:
         raise DataError(path, "must have rows", "none", "restore the file")
     table = pa.Table.from_batches(batches)
-    columns = [_column(name, table[name].combine_chunks(), last=name == table.column_names[-1]) for name in table.column_names]
+    if twice := [name for name, count in Counter(table.column_names).items() if count > 1]:
+        raise DataError(path, "must have each column once", f"'{twice[0]}' twice", "rename or remove the others")
+    columns = []
+    for name in table.column_names:
+        try:
+            columns.append(_column(name, table[name].combine_chunks(), last=name == table.column_names[-1]))
+        except pa.ArrowException as error:
+            got = " ".join(str(error).split())[:200]
+            raise DataError(f"{path}: column '{name}'", "must hold numbers, times, texts or lists", got, "leave it out") from error
     return Profile(path, csv, rows, tuple(_with_leaks(columns, table)))
 
 

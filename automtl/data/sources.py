@@ -30,6 +30,7 @@ _WRONG_VALUE = re.compile(
     r"In CSV column #(?P<column>\d+): (?:Row #(?P<row>\d+): )?CSV conversion error to .*: invalid value '(?P<value>.*)'"
 )
 BLOCK_BYTES = 4 * 2**20
+UNREADABLE = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError)  # what Arrow and gzip raise where a file is no table
 BATCH_ROWS = 65536
 PARQUET = (".parquet", ".pq")
 TABULAR = (*PARQUET, ".csv", ".csv.gz", ".tsv", ".tsv.gz")
@@ -115,7 +116,7 @@ def read_pieces(paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv
                 columns = [convert(raw.column(name), reading, path, name) for name, reading in readings.items()]
                 yield Piece(path, first_row, pa.RecordBatch.from_arrays(columns, names=list(readings)))
                 first_row += raw.num_rows
-        except (pa.ArrowException, OSError, EOFError) as error:
+        except UNREADABLE as error:
             raise DataError(path, "must be a readable table", _plain(error), "mend the file; is the delimiter right?") from error
 
 
@@ -153,7 +154,7 @@ def column_names(path: Path, csv: Csv) -> list[str]:
         read.use_threads = False  # a fault in the first block then tells its row
         with input_stream(path) as head:
             return list(pyarrow.csv.open_csv(head, read_options=read, parse_options=parse).schema.names)
-    except (pa.ArrowException, OSError, EOFError) as error:
+    except UNREADABLE as error:
         raise DataError(path, "must be a readable table", _plain(error), "mend the file; is the delimiter right?") from error
 
 
@@ -203,15 +204,23 @@ def open_table(path: Path, csv: Csv) -> Iterator[pa.RecordBatch]:
     try:
         if path.suffix in PARQUET:
             with pq.ParquetFile(opened(path)) as file:
+                _readable(file.schema_arrow)
                 yield from file.iter_batches(batch_size=BATCH_ROWS)
             return
         if path.stat().st_size == 0:
             raise DataError(path, "must have rows", "an empty file", "restore it")
         read, parse = _csv_options(csv)
         with input_stream(path) as stream:
-            yield from pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse)
-    except (pa.ArrowException, OSError, EOFError) as error:
+            batches = pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse)
+            _readable(batches.schema)
+            yield from batches
+    except UNREADABLE as error:
         raise DataError(path, "must be a readable table", _plain(error), "mend the file; is the delimiter right?") from error
+
+
+def _readable(schema: pa.Schema) -> list[str]:
+    """The columns' names; a UnicodeDecodeError where one is no text, which would else come only when somebody asks for it."""
+    return list(schema.names)
 
 
 def check_columns(path: Path, names: Sequence[str], wanted: Mapping[str, Reading]) -> None:

@@ -166,7 +166,7 @@ class Store:
         try:
             # copy on write: torch refuses to share a read-only array in silence, and nothing reaches the file
             return np.load(path, mmap_mode="c", allow_pickle=False)  # type: ignore[no-any-return]
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise ArtifactError(path, "must be an array of the store", error, REMEDY) from error
 
 

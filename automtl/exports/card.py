@@ -16,6 +16,7 @@ from automtl.exports.formats import Format
 from automtl.exports.network import output_name
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import SHARING
+from automtl.strict import printable
 
 UNITS = {
     "binary": "probability of 1",
@@ -71,7 +72,7 @@ def _title(facts: Facts, form: Format) -> str:
 
 
 def _score(facts: Facts, form: Format) -> str:
-    row = json.dumps(example_row(facts), ensure_ascii=False, indent=4)
+    row = printable(json.dumps(example_row(facts), ensure_ascii=False, indent=4), keep="\n")
     literal = row.replace(": null", ": None").replace(": true", ": True").replace(": false", ": False")
     made = [f"`{_said(d.name)}` is the {d.what} of `{_said(d.column)}`" for d in facts.config.derived if d.name in example_row(facts)]
     code = f"```python\nrow = {literal}\n\n{form.example}```"

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from automtl import files
+from automtl.bounds import fitting
 from automtl.data.dataset import Csv, DatasetConfig, SourceFiles, Split
 from automtl.data.features import Numeric
 from automtl.data.schema import Field, Schema
@@ -72,5 +73,6 @@ class Exported:
 
     def vocabulary(self, field: str) -> pa.Table:
         """The words of a field that owns a vocabulary."""
-        with (self.folder / WORDS.format(self.schema.owners.index(field))).open(encoding="utf-8") as lines:
+        path = self.folder / WORDS.format(self.schema.owners.index(field))
+        with fitting(path), path.open(encoding="utf-8") as lines:
             return pa.table({"word": pa.array([json.loads(line) for line in lines], pa.string())})

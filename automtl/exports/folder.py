@@ -36,7 +36,9 @@ def open_export(path: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: a file is absent, changed or more than there should be, or it is of a newer format.
     """
-    values: dict[str, Any] = files.read_json(path / MANIFEST)
+    values: Any = files.read_json(path / MANIFEST)
+    if not isinstance(values, dict):
+        raise ArtifactError(path / MANIFEST, "must be an export's manifest", type(values).__name__, FIX)
     if values.get("version") != VERSION:
         raise ArtifactError(path / MANIFEST, f"must be of version {VERSION}", values.get("version"), "use the automtl that wrote it")
     listed = values.get("files")

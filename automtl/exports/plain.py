@@ -20,6 +20,7 @@ from automtl.models.skeleton import Chain, MultiTaskNet
 from automtl.sharing.base import mix
 from automtl.sharing.network import FusionNetwork
 from automtl.spaces.slots import Slot
+from automtl.strict import printable
 
 RENAMED: dict[type[nn.Module], str] = {Chain: "Expert"}
 _STEP = "    "
@@ -206,7 +207,7 @@ def _forward(schema: Schema, arguments: list[str]) -> Iterator[str]:
 
 def _quoted(name: str) -> str:
     """A name as a text of Python."""
-    return json.dumps(name, ensure_ascii=False)
+    return printable(json.dumps(name, ensure_ascii=False))
 
 
 def _answer(task: Task, name: str) -> str:

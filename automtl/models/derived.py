@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from automtl.bounds import MAX_PARAMETERS
 from automtl.data.batches import Inputs
 from automtl.data.schema import Schema
+from automtl.models.size import check_size
 from automtl.models.skeleton import Chain, MultiTaskNet, input_layer, seeded, towers
 from automtl.nn.interaction import build_interaction
 from automtl.nn.operations import build_operation
@@ -30,7 +32,13 @@ class IndependentNets(nn.Module):
 
 
 def build_model(
-    architecture: Architecture, schema: Schema, *, seed: int = 0, sparse: bool = False, generator: torch.Generator | None = None
+    architecture: Architecture,
+    schema: Schema,
+    *,
+    seed: int = 0,
+    sparse: bool = False,
+    generator: torch.Generator | None = None,
+    max_parameters: int | None = MAX_PARAMETERS,
 ) -> MultiTaskNet | IndependentNets:
     """Make the network of an architecture with fresh weights.
 
@@ -40,17 +48,23 @@ def build_model(
         seed: of the initial weights.
         sparse: embedding tables give sparse gradients.
         generator: source of dropout and gate noise, on the device the network will run on.
+        max_parameters: a larger network is refused before it is made; None for any, where the architecture is no stranger's.
 
     Raises:
-        ConfigError: the architecture is bound to other tasks or fields, or an operation does not fit a width.
+        ConfigError: the architecture is bound to other tasks or fields, an operation does not fit a width, or it is too large.
     """
     bound = architecture.bind(schema)
     check_widths(bound)
-    with seeded(seed):
+
+    def make() -> MultiTaskNet | IndependentNets:
         if bound.sharing.kind == "single_task":
             apart = zip(parts(bound), schema.tasks, strict=True)
             return IndependentNets([_build(part, schema.only(task.name), sparse, generator) for part, task in apart])
         return _build(bound, schema, sparse, generator)
+
+    check_size(f"architecture {bound.name[:80]}".strip(), make, max_parameters)
+    with seeded(seed):
+        return make()
 
 
 def _build(bound: Architecture, schema: Schema, sparse: bool, generator: torch.Generator | None) -> MultiTaskNet:

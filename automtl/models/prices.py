@@ -80,7 +80,7 @@ def fixed_costs(architecture: Architecture, schema: Schema, table: Prices, best:
         table: prices of the candidates.
         best: the operations of the blocks that `architecture` has, those of unused experts left out.
     """
-    counted = cost(build_model(architecture, schema), schema)
+    counted = cost(build_model(architecture, schema, max_parameters=None), schema)
     whole = np.array([counted.flops_per_row, counted.other_parameters], dtype=np.int64)
     rest: np.ndarray = whole - table.total(best)[:2]
     return rest

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from automtl.bounds import MAX_PARAMETERS
 from automtl.data.schema import Schema
+from automtl.models.size import check_size
 from automtl.models.skeleton import Chain, MultiTaskNet, input_layer, seeded, towers
 from automtl.nn.interaction import build_interaction
 from automtl.nn.mixed import ChoiceBlock
@@ -93,6 +95,7 @@ def build_supernet(
     seed: int = 0,
     sparse: bool = True,
     generator: torch.Generator | None = None,
+    max_parameters: int | None = MAX_PARAMETERS,
 ) -> Supernet:
     """Make the supernet of a space with fresh weights; alpha and beta start at 1e-3 * N(0, 1).
 
@@ -104,11 +107,16 @@ def build_supernet(
         seed: of the initial weights, alphas and betas.
         sparse: embedding tables give sparse gradients.
         generator: source of dropout and gate noise, on the device the network will run on.
+        max_parameters: a larger network is refused before it is made; None for any, where the space was looked at before.
+
+    Raises:
+        ConfigError: an unknown kind or setting, one that does not fit, or a network that is too large.
     """
     complete = sharing_settings(sharing, settings or {})
     fit_sharing(sharing, complete, num_experts=space.num_experts, tasks={task.name: task.kind for task in schema.tasks})
     slots = layout(sharing, num_tasks=len(schema.tasks), num_experts=space.num_experts, settings=complete)
-    with seeded(seed):
+
+    def make() -> Supernet:
         builder = _Builder(space, generator)
         inputs = input_layer(schema, dim=space.embedding_dim, numeric=space.numeric, sparse=sparse)
         interaction = [builder.interaction(i, inputs.num_fields) for i in range(space.num_interaction_blocks)]
@@ -134,6 +142,10 @@ def build_supernet(
             sharing=module,
             towers=heads,
         )
+
+    check_size(f"space {space.name[:80]}", make, max_parameters)
+    with seeded(seed):
+        return make()
 
 
 class _Builder:

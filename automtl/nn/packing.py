@@ -3,11 +3,14 @@
 Legend: O, I outputs and inputs of a layer, E masks over it, n live positions: those where some mask is not 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from automtl.errors import ArtifactError
 
 
 def pack_bits(bits: Tensor) -> Tensor:
@@ -37,12 +40,19 @@ def pack(weight: Tensor, masks: Tensor) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in packed.items()}
 
 
-def unpack(packed: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+def unpack(packed: Mapping[str, Tensor], *, largest: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
     """Weights, 0 where no mask keeps them, and masks.
 
     Shape: weight (O, I); masks (E, O, I), bool where all are 0 or 1, else as the weight.
+
+    Args:
+        packed: what `pack` made.
+        largest: E, O and I that its own are at most, where the file is a stranger's.
+
+    Raises:
+        ArtifactError: it was not made by `pack`: its tensors do not fit each other.
     """
-    count, outputs, inputs = packed["shape"].tolist()
+    count, outputs, inputs = _checked(packed, largest)
     live = unpack_bits(packed["live"], (outputs, inputs))
     values = packed["values"]
     weight = values.new_zeros(outputs, inputs)
@@ -55,3 +65,36 @@ def unpack(packed: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     masks = entries.new_zeros(count, outputs, inputs)
     masks[:, live] = entries
     return weight, masks
+
+
+def _checked(packed: Mapping[str, Tensor], largest: Sequence[int] | None) -> tuple[int, int, int]:
+    """E, O and I, once it is sure that all tensors are as long as these say; before anything is made that long."""
+    shape, values = packed.get("shape"), packed.get("values")
+    if shape is None or shape.dtype != torch.int64 or shape.shape != (3,) or min(sizes := shape.tolist()) < 0:
+        _refuse("shape")
+    if largest is not None and any(size > most for size, most in zip(sizes, largest, strict=True)):
+        _refuse("shape")
+    if values is None or values.dim() != 1 or not values.is_floating_point():
+        _refuse("values")
+    count, outputs, inputs = sizes
+    entries = count * len(values)
+    _check_bits(packed, "live", outputs * inputs, len(values))
+    _check_bits(packed, "masks", entries, None)
+    if "between" in packed or "parts" in packed:
+        parts = packed.get("parts")
+        if parts is None or parts.dim() != 1 or parts.dtype != values.dtype:
+            _refuse("parts")
+        _check_bits(packed, "between", entries, len(parts))
+    return count, outputs, inputs
+
+
+def _check_bits(packed: Mapping[str, Tensor], name: str, size: int, ones: int | None) -> None:
+    held = packed.get(name)
+    if held is None or held.dtype != torch.uint8 or held.shape != (-(-size // 8),):
+        _refuse(name)
+    if ones is not None and int(unpack_bits(held, (size,)).sum()) != ones:
+        _refuse(name)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ArtifactError(f"packed weights, {name}", "must fit the tensors beside it", "others", "retrain it with this version")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from automtl.config import resolve
+from automtl.config import merge, resolve
 from automtl.data.dataset import DatasetConfig, default_data_dir, load_dataset
 from automtl.data.frames import keep_frame
 from automtl.errors import ConfigError
@@ -28,6 +28,7 @@ def search(
     frame: pd.DataFrame | None = None,
     space: str | Path | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
+    data_dir: str | Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
     **settings: Any,
@@ -41,6 +42,7 @@ def search(
         frame: the rows, in place of the data set's files; kept below the data folder.
         space: a shipped space's name, a path, or changes to one: ``{"base": "automtl_small", "num_experts": 6}``; default "automtl".
         out: the run's folder; it must not exist. Default runs/<dataset>-<space>-<n>.
+        data_dir: folder of raw and prepared data, as ``data={"dir": ...}`` says it too; default the user's cache folder.
         resume: go on with the interrupted run at `out`, called with the same settings.
         reporter: told how it goes on; default no one.
         settings: sections of the configuration, such as ``search={"epochs": 3}`` or ``seed=1``.
@@ -53,10 +55,16 @@ def search(
         need_plugins_of(folder)
     changes = {"space": dict(space)} if isinstance(space, Mapping) else {}
     name = str(space) if isinstance(space, str | Path) else None
-    config = resolve(source=_source(dataset, frame, settings), space=name, flags={**settings, **changes})
+    flags = merge({**settings, **changes}, _folder(data_dir))
+    config = resolve(source=_source(dataset, frame, flags), space=name, flags=flags)
     if resume and folder is not None:
         config = resumed(folder, config, given=True)
     return _search(config, out=folder, reporter=reporter, resume=resume)
+
+
+def _folder(data_dir: str | Path | None) -> dict[str, Any]:
+    """The folder of raw and prepared data as a setting."""
+    return {} if data_dir is None else {"data": {"dir": str(Path(data_dir).resolve())}}
 
 
 def _source(dataset: str | Path | DatasetConfig | Mapping[str, Any], frame: pd.DataFrame | None, settings: Mapping[str, Any]) -> str:
@@ -109,7 +117,7 @@ def export(
     return _export(Path(run), form, out=None if out is None else Path(out), reporter=reporter)
 
 
-def retrain(
+def retrain(  # noqa: PLR0913 # what the command's options say
     source: str | Path,
     *,
     data: str | Path | DatasetConfig | Mapping[str, Any] | None = None,
@@ -117,6 +125,7 @@ def retrain(
     sharing: str | None = None,
     seeds: Sequence[int] = (0,),
     out: str | Path | None = None,
+    data_dir: str | Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
     **settings: Mapping[str, Any],
@@ -132,6 +141,7 @@ def retrain(
         sharing: another sharing kind to plug in.
         seeds: of the models.
         out: the run's folder for a hand-made model.
+        data_dir: folder of raw and prepared data; default a searched run's own, else the user's cache folder.
         resume: go on with the interrupted retrains of the run, called with the same settings; those that have ended are not run again.
         reporter: told how it goes on; default no one.
         settings: sections of the configuration, such as ``retrain={"epochs": 10}``.
@@ -139,15 +149,16 @@ def retrain(
     Raises:
         AutoMTLError: see ``automtl.errors``.
     """
+    flags = merge(settings, _folder(data_dir))
     plan = plan_retrain(
         str(source),
-        data=None if data is None else _source(data, frame, {}),
+        data=None if data is None else _source(data, frame, flags),
         sharing=sharing,
         config_file=None,
         sets=(),
-        flags=settings,
+        flags=flags,
         out=None if out is None else Path(out),
         resume=resume,
     )
-    seeded = [plan.config.model_copy(update={"seed": seed}) for seed in seeds]
-    return [_retrain(plan.architecture, config, run=plan.run, label=plan.label, reporter=reporter, resume=resume) for config in seeded]
+    configs = plan.seeded(seeds)
+    return [_retrain(plan.architecture, config, run=plan.run, label=plan.label, reporter=reporter, resume=resume) for config in configs]

@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from automtl import files
+from automtl.bounds import fitting
 from automtl.data.store import checksum
 from automtl.errors import ArtifactError
 from automtl.phases.paired import Paired, compare_paired, corrected
@@ -109,7 +110,7 @@ def compare(paths: Sequence[Path]) -> Comparison:
     for folder in folders:
         groups.setdefault((folder.path.parent.parent, folder.path.name.rpartition("-s")[0]), []).append(folder)
     called = {run: run.name if len({r for r, _ in groups if r.name == run.name}) == 1 else str(run) for run, _ in groups}
-    entries = _marked([_entry(run, label, group, called[run]) for (run, label), group in groups.items()])
+    entries = _marked([_read(run, label, group, called[run]) for (run, label), group in groups.items()])
     split = "test" if all(_complete(e) for e in entries) else "validation"
     metrics = tuple(dict.fromkeys(m for e in entries for m in e.figures[split]))
     entries.sort(key=lambda e: (e.mean(split, LOSS) is None, e.mean(split, LOSS)))
@@ -119,9 +120,11 @@ def compare(paths: Sequence[Path]) -> Comparison:
 def _same_data(folders: Sequence[PhaseDir]) -> None:
     first: dict[str, Any] = {}
     for folder in folders:
-        held = Manifest.read(folder.manifest).values["data"]
-        first = first or held
-        if (held["hash"], held["split_hash"]) != (first["hash"], first["split_hash"]):
+        with fitting(folder.manifest):
+            held = Manifest.read(folder.manifest).values["data"]
+            first = first or held
+            same = (held["hash"], held["split_hash"]) == (first["hash"], first["split_hash"])
+        if not same:
             rule = "must be of the data and split of the others"
             raise ArtifactError(folder.manifest, rule, f"{held['name']} beside {first['name']}", "compare runs of one prepared data set")
 
@@ -129,6 +132,11 @@ def _same_data(folders: Sequence[PhaseDir]) -> None:
 def _complete(entry: Entry) -> bool:
     """Whether every seed has its test figures."""
     return set(entry.figures["test"].get(LOSS, {})) == set(entry.figures["validation"][LOSS])
+
+
+def _read(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> Entry:
+    with fitting(run):
+        return _entry(run, label, folders, called)
 
 
 def _entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> Entry:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from automtl import files
+from automtl.bounds import MAX_PARAMETERS, fitting
 from automtl.data.slices import groups, slices
 from automtl.errors import ArtifactError
 from automtl.phases.resuming import held_settings
@@ -55,7 +56,7 @@ def evaluate_runs(
         ArtifactError: a folder holds no finished retrain, or its data changed since.
     """
     reporter = reporter or Silent()
-    folders = [folder for path in paths for folder in find_phase(path, "retrain")]
+    folders = list(dict.fromkeys(folder for path in paths for folder in find_phase(path, "retrain")))
     unfinished = [folder for folder in folders if folder.state() != "done"]
     for folder in unfinished:
         reporter.say(f"{folder.path} is {folder.state()}, left out")
@@ -81,7 +82,7 @@ def _evaluate(folder: PhaseDir, device: str, by: str | None, bootstrap: int, rep
     if bootstrap:
         test = replace(test, intervals=auc_intervals(predictions, tasks, resamples=bootstrap, units=users))
     parts = evaluate_slices(predictions, tasks, *slices(store, "test", predictions.rows, by)) if by is not None else {}
-    with files.locked(folder.path, wait=True):
+    with files.locked(folder.path, wait=True), fitting(folder.results):
         manifest, results = Manifest.read(folder.manifest), files.read_json(folder.results)
         if by is not None:
             results["test_by"] = {**results.get("test_by", {}), by: {name: asdict(part) for name, part in parts.items()}}
@@ -98,7 +99,9 @@ def session_of(folder: PhaseDir, device: str, reporter: Reporter) -> Session:
         ArtifactError: the data changed since the phase ran.
     """
     config = held_settings(folder)
-    runtime = config.runtime.model_copy(update={"device": device, "threads": None})
+    stored = sum(path.stat().st_size for path in folder.path.glob("checkpoint/*.safetensors"))
+    most = max(MAX_PARAMETERS, 8 * stored)  # a stranger's config may name any limit: a network that is here takes a bit per parameter
+    runtime = config.runtime.model_copy(update={"device": device, "threads": None, "max_parameters": most})
     session = open_session(config.model_copy(update={"runtime": runtime}), reporter)
     held = Manifest.read(folder.manifest).values["data"]["hash"]
     if held != session.schema.data_hash:

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -14,6 +15,7 @@ from torch import nn
 
 from automtl.config import RuntimeSection
 from automtl.errors import ConfigError
+from automtl.strict import shown
 
 # glibc's mallopt parameters (malloc.h)
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -31,10 +33,9 @@ def resolve_device(name: str) -> torch.device:
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(kind for kind, there in here.items() if there)
-    device = torch.device(name)
-    if not here[device.type]:
-        raise ConfigError("runtime.device", "must be a device of this machine", name, "use --device cpu or auto")
-    return device
+    if not re.fullmatch(r"(cpu|mps|cuda(:\d{1,2})?)", name) or not here[name.partition(":")[0]]:
+        raise ConfigError("runtime.device", "must be a device of this machine", shown(name), "use --device cpu or auto")
+    return torch.device(name)
 
 
 def resolve_precision(name: str, device: torch.device) -> str:

@@ -1,4 +1,4 @@
-"""What stops a training that is nobody's fault in the code: numbers that are not finite, and memory that does not suffice."""
+"""What stops a training and is no fault of the code: numbers that are not finite, too little memory, operations that do not repeat."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ import torch
 
 from automtl import files
 from automtl.config import RuntimeSection
-from automtl.errors import NoMemory, NumericalError
+from automtl.errors import ConfigError, NoMemory, NumericalError
 from automtl.runs.run_dir import PhaseDir
 from automtl.training.guard import LOOK_EVERY, BadBatch, Guard
 
@@ -32,6 +32,7 @@ def mishaps(folder: PhaseDir, batch_size: tuple[str, int], place: Callable[[], t
     Raises:
         NumericalError: a loss or a gradient was not finite; the rows are in bad_batch.json.
         NoMemory: the machine ran out of memory.
+        ConfigError: --deterministic was asked for, and an operation cannot keep to it on this device.
     """
     try:
         yield
@@ -44,6 +45,9 @@ def mishaps(folder: PhaseDir, batch_size: tuple[str, int], place: Callable[[], t
         kept = f"; go on with --resume from {last}" if last.exists() else "; there is no checkpoint yet"
         raise NumericalError(f"{where} (all in {path})", f"{bad.what} {bad.rule}", bad.got, bad.fix + kept) from bad
     except (MemoryError, RuntimeError) as error:
+        if "deterministic implementation" in str(error):
+            got = " ".join(str(error).split(",")[0].split())
+            raise ConfigError("--deterministic", "needs operations that repeat themselves to the bit", got, "leave it out here") from error
         if not _out_of_memory(error):
             raise
         name, rows = batch_size

@@ -25,6 +25,7 @@ from automtl.strategies.pricing import Limits, Pricing, measure
 from automtl.strategies.protocol import Material
 
 SWEPT = ("darts", "snas", "gdas")  # strategies whose alphas weigh the candidates
+MOST = 10_000  # points
 TIMED_ROWS = 1024  # of the batch whose latency is measured
 OF = {"flops": "flops", "parameters": "parameters", "latency": "latency_us"}
 
@@ -62,8 +63,8 @@ def pareto(path: Path, *, points: int = 8, of: str = "flops", device: str = "aut
         ArtifactError: the run holds no supernet whose alphas were trained.
         ConfigError: fewer than two points, or another cost.
     """
-    if points < 2:
-        raise ConfigError("--points", "must be at least 2", points)
+    if not 2 <= points <= MOST:
+        raise ConfigError("--points", f"must be at least 2 and at most {MOST:,}", points)
     if of not in OF:
         raise ConfigError("--of", f"must be one of {', '.join(OF)}", of)
     folder = one_phase(path, "search")

@@ -8,6 +8,7 @@ from automtl.models.cost import cost
 from automtl.models.memory import step_bytes
 from automtl.phases.search_material import make_material
 from automtl.phases.session import Reporter, open_session
+from automtl.spaces.space import rounded
 from automtl.strategies.protocol import Strategy
 from automtl.strategies.table import STRATEGIES
 
@@ -85,7 +86,7 @@ def as_rows(plan: Plan) -> list[tuple[str, str]]:
     return [
         ("rows", rows),
         ("steps", f"{plan.steps:,}"),
-        ("architectures in the space", f"{plan.architectures:.3g}"),
+        ("architectures in the space", rounded(plan.architectures)),
         ("parameters", f"{plan.parameters:,} ({plan.table_parameters:,} in tables)"),
         ("memory", f"about {plan.memory_mb:,.0f} MB beside the program"),
         ("time", f"about {minutes:.1f} minutes ({plan.step_s:.2f} s a step here), evaluation left out"),

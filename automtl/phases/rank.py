@@ -17,6 +17,7 @@ from automtl.strategies.score import score
 from automtl.strategies.standalone import StandAlone
 
 RANKED = ("darts", "snas", "gdas", "evolution")  # strategies that leave a supernet
+MOST = 10_000  # samples; drawn before the first is scored
 _RESAMPLES = 2000
 
 
@@ -60,8 +61,8 @@ def rank(
         ArtifactError: the run holds no supernet.
         ConfigError: fewer than two samples.
     """
-    if samples < 2:
-        raise ConfigError("--samples", "must be at least 2", samples)
+    if not 2 <= samples <= MOST:
+        raise ConfigError("--samples", f"must be at least 2 and at most {MOST:,}", samples)
     reporter = reporter or Silent()
     m, net = reopened(path, device=device, reporter=reporter, needs=RANKED)
     genes, shared, alone, read = make_genes(m), [], [], 0

@@ -24,9 +24,9 @@ def open_phase(folder: PhaseDir, session: Session, **values: Any) -> Manifest:
         values: what the manifest says of this kind of phase.
 
     Raises:
-        ArtifactError: the folder has lines or checkpoints, so that its manifest was lost; they would be mixed with the new ones.
+        ArtifactError: the folder has lines, checkpoints or trials, so that its manifest was lost; they would be mixed with the new ones.
     """
-    if folder.metrics.exists() or folder.checkpoint("last").parent.exists():
+    if any(path.exists() for path in (folder.metrics, folder.checkpoint("last").parent, folder.path / "trials")):
         rule = "must be there, beside what the phase has written"
         raise ArtifactError(folder.manifest, rule, "no such file", "restore it, or start anew in another folder")
     config, schema = session.config, session.schema

@@ -16,7 +16,7 @@ from automtl.strict import build, load_yaml
 # Runtime settings that change no result, or are for the one process only.
 _OF_TODAY = (
     *("device", "threads", "allocator", "loggers", "time_limit_s"),
-    *("checkpoint_every_s", "checkpoint_every_steps", "on_nan", "nan_limit", "deterministic"),
+    *("checkpoint_every_s", "checkpoint_every_steps", "on_nan", "nan_limit", "deterministic", "max_parameters"),
 )
 
 
@@ -24,9 +24,11 @@ def held_settings(folder: PhaseDir) -> RunConfig:
     """The settings that a phase was begun with.
 
     Raises:
-        ArtifactError: it was begun with a plugin that is not loaded, or that changed since.
+        ArtifactError: it was begun with a plugin that is not loaded, or that changed since; or a file of it is damaged.
     """
     need_plugins(folder)
+    if folder.manifest.exists():
+        Manifest.read(folder.manifest).verify()
     return build(RunConfig, load_yaml(folder.config), folder.config)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from torch import nn
 
 from automtl import files
+from automtl.bounds import fitting
 from automtl.config import RunConfig
 from automtl.data.slices import groups
-from automtl.errors import ArtifactError
-from automtl.models.cost import cost
+from automtl.errors import ArtifactError, AutoMTLError
+from automtl.models.cost import cost, flops_per_row
 from automtl.models.derived import build_model
 from automtl.models.storage import load_packed, packed_state
 from automtl.phases.keeper import Keeper
@@ -81,9 +82,9 @@ def retrain(
         config = own_settings(folder, config, sections=("seed", "sharing", "retrain"))
     session = open_session(config, reporter)
     bound = architecture.bind(session.schema)
+    phase = RetrainPhase(session, folder, bound)  # refuses what cannot be made, before the folder appears
     if not (resume and folder.path.exists()):
         files.make_folder(folder.path)
-    phase = RetrainPhase(session, folder, bound)
     if carry is not None:
         carry(phase.net, session)
     return phase.run()
@@ -95,7 +96,9 @@ class RetrainPhase:
     def __init__(self, session: Session, folder: PhaseDir, bound: Architecture) -> None:
         self.session, self.folder, self.bound = session, folder, bound
         self.generator = session.noise()
-        self.net = build_model(bound, session.schema, seed=session.seeds.weights, generator=self.generator).to(session.device)
+        most, seed = session.config.runtime.max_parameters, session.seeds.weights
+        net = build_model(bound, session.schema, seed=seed, generator=self.generator, max_parameters=most)
+        self.net = net.to(session.device)
         session.start(self.net)
         if session.config.runtime.compile:
             compile_net(self.net)
@@ -196,7 +199,8 @@ class RetrainPhase:
     def _finished(self) -> RetrainResult:
         """The result of a retrain that has ended."""
         held = files.read_json(self.folder.results)
-        return RetrainResult(self.folder, self.bound, Evaluation(**held["validation"]), tuple(held["best_epochs"]))
+        with fitting(self.folder.results):
+            return RetrainResult(self.folder, self.bound, Evaluation(**held["validation"]), tuple(held["best_epochs"]))
 
 
 def load_net(folder: PhaseDir, session: Session) -> nn.Module:
@@ -206,11 +210,14 @@ def load_net(folder: PhaseDir, session: Session) -> nn.Module:
         ArtifactError: the checkpoint is torn, or of another architecture or version.
     """
     bound = Architecture.load(folder.architecture)
-    net = build_model(bound, session.schema, generator=session.noise())
+    net = build_model(bound, session.schema, generator=session.noise(), max_parameters=session.config.runtime.max_parameters)
     path = folder.checkpoint("best")
     try:
         load_packed(net, checkpoint.load(path)["net"])
-    except (RuntimeError, KeyError) as error:
+        flops_per_row(net, session.schema)  # one pass: a packed network takes its shapes from the file
+    except AutoMTLError:
+        raise
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         got = str(error).strip().splitlines()[-1].strip()
         raise ArtifactError(path, "must hold the weights of the architecture beside it", got, "retrain it with this version") from error
     return net.to(session.device)

@@ -13,7 +13,7 @@ from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import fit_sharing
 from automtl.spaces.plugs import plugged, pool
-from automtl.strict import load_yaml
+from automtl.strict import build, load_yaml
 from automtl.training.balancers import check_balancing
 from automtl.training.balancing import BalancingSettings
 
@@ -33,6 +33,14 @@ class RetrainPlan:
     config: RunConfig
     run: RunDir
     label: str
+
+    def seeded(self, seeds: Iterable[int]) -> list[RunConfig]:
+        """The settings with each of some seeds.
+
+        Raises:
+            ConfigError: one is no seed.
+        """
+        return [build(RunConfig, {**dict(self.config), "seed": seed}, "seeds") for seed in seeds]
 
 
 def plan_retrain(
@@ -68,7 +76,7 @@ def plan_retrain(
     if dataset is None:
         raise ConfigError("--data", "must name the data set to train on", fix="for example --data census_income")
     dataset = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
-    config = resolve(source=dataset, space="", config_file=config_file, sets=sets, flags=flags, base=base)
+    config = resolve(source=dataset, space=False, config_file=config_file, sets=sets, flags=flags, base=base)
     ready = plug(architecture, kind=sharing, settings=config.sharing, chosen_experts=config.retrain.chosen_experts)
     described, module = load_dataset(dataset), ready.sharing
     kinds = {task.name: task.kind for task in described.tasks}

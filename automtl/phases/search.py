@@ -34,7 +34,14 @@ def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | N
     # everything that can be refused is refused before the folder appears
     names = [task.name for task in session.schema.tasks]
     check_balancing(settings_of(session).balancing, names, where="search.balancing")
-    build_supernet(config.space, session.schema, sharing=config.search.sharing, settings=config.sharing, generator=session.noise())
+    build_supernet(
+        config.space,
+        session.schema,
+        sharing=config.search.sharing,
+        settings=config.sharing,
+        generator=session.noise(),
+        max_parameters=config.runtime.max_parameters,
+    )
     run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
     phase = SearchPhase(session, run.search, config.space)
     files.make_folder(run.search.path)

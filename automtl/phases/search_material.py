@@ -39,7 +39,13 @@ def make_material(
 
     def make_supernet() -> Supernet:
         net = build_supernet(
-            space, session.schema, sharing=s.sharing, settings=config.sharing, seed=seeds.weights, generator=generator
+            space,
+            session.schema,
+            sharing=s.sharing,
+            settings=config.sharing,
+            seed=seeds.weights,
+            generator=generator,
+            max_parameters=config.runtime.max_parameters,
         )
         session.start(net)
         net.to(session.device)

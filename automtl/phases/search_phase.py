@@ -234,7 +234,8 @@ class SearchPhase:
         s = self.session.config.search
         if s.max_latency_ms is None:
             return {}
-        took = latency_us(build_model(found, self.session.schema).to(self.session.device), self.session.schema, rows=s.latency_rows) / 1000
+        net = build_model(found, self.session.schema, max_parameters=None).to(self.session.device)
+        took = latency_us(net, self.session.schema, rows=s.latency_rows) / 1000
         if took > s.max_latency_ms:
             told = f"the derived model took {took:.3f} ms for {s.latency_rows} rows, the limit is {s.max_latency_ms:.3f} ms"
             self.session.reporter.say(f"{told}: its parts add up to less than the whole, or the machine was busy")

@@ -15,7 +15,7 @@ from automtl import files
 from automtl.config import RunConfig
 from automtl.config_tune import Range, Value
 from automtl.data.dataset import load_dataset
-from automtl.errors import AutoMTLError, ConfigError, EnvironmentFault, Interrupted, NoMemory
+from automtl.errors import ArtifactError, AutoMTLError, ConfigError, EnvironmentFault, Interrupted, NoMemory
 from automtl.phases.records import open_phase
 from automtl.phases.resuming import need_same_data, own_settings
 from automtl.phases.retrain import retrain
@@ -151,13 +151,13 @@ class _Tuning:
         return int(self.config.search.epochs if spread is None else max(spread.choices or (spread.high,)))  # type: ignore[type-var,arg-type]
 
     def _begin(self, storage: Storage) -> None:
-        """Settings and manifest, by the first process of the study; what is written at its end is not checked, but written anew."""
+        """Settings and manifest, by the first process of the study."""
         with files.locked(self.folder.path, wait=True):
             if self.folder.manifest.exists():
                 manifest = Manifest.read(self.folder.manifest)
                 need_same_data(manifest, self.session)
-                manifest.go_on(sums.FIXED)
                 manifest.verify()
+                manifest.go_on(sums.FIXED)
             else:
                 about = {"planned_trials": self.settings.trials, "searched": self.searched, "storage": storage.shown, "study": storage.name}
                 open_phase(self.folder, self.session, phase="tune", **about)
@@ -197,7 +197,7 @@ class _Tuning:
         told = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in claim.values.items())
         self.reporter.say(f"trial {claim.number}: {told}")
         try:
-            losses, facts = self._losses(claim)
+            losses, facts = self._losses_or_anew(claim)
             values = [fmean(losses)] if self.settings.objective == "loss" else [fmean(losses), float(facts["cost"])]
             self.study.note(claim.number, {"losses": losses, **facts})
             self.study.end(claim.number, TrialState.COMPLETE, values)
@@ -223,6 +223,18 @@ class _Tuning:
             first=None if silent else first,
             task=self.session.schema.tasks[0].name,
         )
+
+    def _losses_or_anew(self, claim: Claim) -> tuple[list[float], dict[str, Any]]:
+        """As below; where a file of a trial that is taken up again is damaged, the trial begins anew, to the same end."""
+        try:
+            return self._losses(claim)
+        except ArtifactError as error:
+            run = claim.folder / "run"
+            if not run.exists():
+                raise
+            self.reporter.say(f"trial {claim.number} begins anew: {error}")
+            files.remove_folder(run)
+            return self._losses(claim)
 
     def _losses(self, claim: Claim) -> tuple[list[float], dict[str, Any]]:
         """Validation MTL-Loss per retrain seed, and what the trial cost."""

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from automtl import files
 from automtl.config import RunConfig
 from automtl.config_tune import Value
 from automtl.phases.tune_study import SUMS
+from automtl.strict import printable, to_yaml
 
 _SECTIONS = ("space", "search", "retrain")
 
@@ -116,4 +116,4 @@ def _config_text(config: RunConfig, finding: Finding, settings: RunConfig) -> st
     plain = settings.model_dump(mode="json")
     sections = {name: plain[name] for name in (("retrain",) if kind is not None else _SECTIONS)}
     head = f"# Trial {finding.number}: validation MTL-Loss {finding.loss:.5f}, cost {finding.cost:.4g} FLOPs.\n"
-    return f"{head}# {command} --config THIS_FILE\n" + yaml.safe_dump(sections, sort_keys=False, allow_unicode=True)
+    return f"{head}# {printable(command)} --config THIS_FILE\n" + to_yaml(sections)

@@ -79,7 +79,8 @@ class Storage:
 
     def open(self, folder: Path) -> optuna.storages.BaseStorage:
         """The storage itself, its tables made where it has none."""
-        url = self.url or f"sqlite:///{(folder / 'study.db').absolute()}"
+        own = sqlalchemy.URL.create("sqlite", database=str((folder / "study.db").absolute()))  # a folder's name may hold ? and #
+        url = self.url or own.render_as_string()
         # SQLite: a second worker waits for the first one's transaction; a server: an epoch may outlast what it grants an idle connection
         settings: dict[str, Any] = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
         return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=settings))

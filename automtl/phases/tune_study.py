@@ -60,7 +60,8 @@ class Study:
         seed: of the suggestions.
 
     Raises:
-        EnvironmentFault: the storage cannot be read and written.
+        ArtifactError: the storage was opened before, and is not what it was.
+        EnvironmentFault: it cannot be read and written.
     """
 
     def __init__(
@@ -88,6 +89,10 @@ class Study:
                 load_if_exists=True,
             )
             self._id = self.storage.get_study_id_from_name(self.study.study_name)
+            held, begun = len(self.trials()), len(list(folder.glob("trials/*")))
+        if held < begun:
+            rule = "must hold the trials that were begun"
+            raise ArtifactError(self.where, rule, f"{held} of {begun}", "restore it, or start anew in another folder")
 
     def claim(self, most: int) -> Claim | None:
         """The next trial to run: one that a dead process left, else a new one while there are fewer than `most`; None for neither."""

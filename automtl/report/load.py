@@ -3,7 +3,6 @@
 A report must open whatever state a run is in, so a file that is absent or torn becomes a remark, never an error.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from automtl import files
+from automtl.bounds import parse_json
 from automtl.errors import ArtifactError, AutoMTLError
 from automtl.report.facts import Part
 from automtl.runs.manifest import Manifest
@@ -96,6 +96,11 @@ class RunView:
     study: PhaseView | None = None
 
     @property
+    def everything(self) -> list[PhaseView]:
+        """Its phases, and its study's."""
+        return [*self.phases, *([self.study] if self.study else [])]
+
+    @property
     def search(self) -> PhaseView | None:
         """Its search; None for a run of a hand-made model."""
         return next((phase for phase in self.phases if phase.is_search), None)
@@ -136,6 +141,8 @@ def load_run(path: Path) -> RunView:
     found = ([run_dir.search] if run_dir.search.manifest.exists() else []) + run_dir.retrains()
     name = path.resolve().name
     study = load_phase(run_dir.tune, name) if run_dir.tune.manifest.exists() else None
+    if study is not None and study.remarks:
+        study = replace(study, results={})  # figures that may be anybody's
     if not found and study is None:
         got = "no phase in it" if path.is_dir() else "no such folder"
         raise ArtifactError(path, "must be a run folder", got, "see `automtl runs list`")
@@ -206,7 +213,7 @@ def _lines(path: Path, remarks: list[str]) -> list[dict[str, Any]]:
     made = []
     for number, line in enumerate(whole, 1):
         try:
-            value = json.loads(line)
+            value = parse_json(line)
             if not (isinstance(value, dict) and isinstance(value.get("epoch"), int) and isinstance(value.get("loss"), dict)):
                 raise ValueError("not the line of an epoch")
             made.append(value)

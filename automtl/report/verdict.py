@@ -35,6 +35,7 @@ def verdict(runs: Sequence[RunView]) -> list[Sentence]:
         text = f"These runs are of {len(groups)} data sets or splits, which cannot be compared with each other."
         said.insert(0, Sentence(text, "warning"))
     states = [sentence for run in runs for phase in run.phases for sentence in phase_state(phase)]
+    states += [sentence for run in runs if run.study is not None for sentence in _study_state(run.study)]
     if not made:
         said = [*_nothing_trained(runs), *said]
     return [*said, *states]
@@ -102,7 +103,20 @@ def _nothing_trained(runs: Sequence[RunView]) -> list[Sentence]:
     if derived:
         text = "An architecture is derived and not trained yet, so there is nothing to judge."
         return [Sentence(text, "main", f"automtl retrain {shlex.quote(str(phase.folder.parent))}") for phase in derived[:1]]
-    return [Sentence("No model is trained yet, so there is nothing to judge.", "main")]
+    studied = [_studied(run.study) for run in runs if run.study is not None and run.study.results.get("named")]
+    return studied or [Sentence("No model is trained yet, so there is nothing to judge.", "main")]
+
+
+def _studied(study: PhaseView) -> Sentence:
+    """Which trial of a study won, and which cheaper one is nearly as good."""
+    trials, named = {trial["number"]: trial for trial in study.results["trials"]}, study.results["named"]
+    best, small = trials[named["best"]], trials[named.get("smallest", named["best"])]
+    text = f"Of {len(trials)} trials number {best['number']} has the lowest validation MTL-Loss, {best['loss']:.4f}"
+    if small is not best:
+        share, gap = small["cost"] / best["cost"], small["loss"] / best["loss"] - 1
+        text += f"; number {small['number']} costs {share:.0%} of it, at a loss {gap:.2%} higher"
+    words = ["automtl", "search", str(study.data.get("source", "DATASET")), "--config", str(study.folder / "best.yaml")]
+    return Sentence(f"{text}.", "main", shlex.join(words) if study.results["over"] == "budget" else "")
 
 
 def phase_state(phase: PhaseView) -> list[Sentence]:
@@ -112,7 +126,7 @@ def phase_state(phase: PhaseView) -> list[Sentence]:
     words = ["automtl", "search", str(phase.data.get("source", "DATASET")), "--out", str(phase.folder.parent), "--resume"]
     again = shlex.join(words) if phase.is_search else ""
     reached = f"after {done} of {planned} epochs"
-    said = [Sentence(f"{name}: {remark}.", "warning") for remark in phase.remarks]
+    said = _remarks(phase)
     if phase.state == "running":
         text = f"{name} is not finished: {done} of {planned} epochs are done. If no process works on it any more, it was killed."
         said.append(Sentence(text, "warning", again))
@@ -125,3 +139,15 @@ def phase_state(phase: PhaseView) -> list[Sentence]:
     elif phase.state != "done":
         said.append(Sentence(f"{name}: its manifest tells no state, so nothing is known of its end.", "warning"))
     return said
+
+
+def _remarks(phase: PhaseView) -> list[Sentence]:
+    return [Sentence(f"{phase.run}: {phase.name}: {remark}.", "warning") for remark in phase.remarks]
+
+
+def _study_state(study: PhaseView) -> list[Sentence]:
+    """What a reader must know of a study: what of it is damaged, and whether it goes on."""
+    if study.state == "done":
+        return _remarks(study)
+    judged, planned = len(study.results.get("trials", [])), study.manifest.get("planned_trials", "?")
+    return [*_remarks(study), Sentence(f"{study.run}: {study.name} is {study.state}: {judged} of {planned} trials are judged.", "warning")]

@@ -129,7 +129,7 @@ def again(command: str, run: object) -> str:
         command: a command line.
         run: the run's folder.
     """
-    words = shlex.split(command)
+    words = ["automtl", *shlex.split(command)[1:]]  # whatever a stranger's manifest says
     named = any(word == "--out" or word.startswith("--out=") for word in words)
     return shlex.join([*words, *([] if named else ["--out", str(run)]), *([] if "--resume" in words else ["--resume"])])
 

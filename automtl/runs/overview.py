@@ -28,8 +28,8 @@ def overview(folder: Path) -> list[dict[str, Any]]:
         held = Manifest.read(phase.manifest).values
         size = sum(f.stat().st_size for f in phase.path.rglob("*") if f.is_file())
         run, name = _names(phase, folder)
-        data = held.get("data", {}).get("name", "")
-        rows.append({"run": run, "phase": name, "state": held["state"], "data": data, "start": held["start"], "megabytes": size / 2**20})
+        data, start = held.get("data", {}).get("name", ""), held.get("start", "")
+        rows.append({"run": run, "phase": name, "state": held["state"], "data": str(data), "start": start, "megabytes": size / 2**20})
     return rows
 
 

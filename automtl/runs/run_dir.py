@@ -1,12 +1,11 @@
 """Where a run keeps what: ``runs/<name>/<phase>/`` and the files inside a phase folder."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from automtl import files
-from automtl.bounds import read_lines
+from automtl.bounds import parse_json, read_lines
 from automtl.errors import ArtifactError, ConfigError
 from automtl.runs import sums
 from automtl.runs.manifest import Manifest
@@ -89,7 +88,7 @@ class PhaseDir:
         made = []
         for number, line in enumerate(read_lines(self.metrics), 1):
             try:
-                value = json.loads(line)
+                value = parse_json(line)
             except (ValueError, RecursionError):
                 value = None
             if not (isinstance(value, dict) and isinstance(value.get("epoch"), int) and isinstance(value.get("loss"), dict)):

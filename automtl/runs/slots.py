@@ -43,10 +43,12 @@ class Slots:
             say: told of a damaged one that is passed over.
 
         Raises:
-            ArtifactError: all there are are damaged.
+            ArtifactError: all there are are damaged, or one is no file.
         """
         there = [path for path in (self._next, self._last, self._previous) if path.exists()]
         faults: list[ArtifactError] = []
+        if folders := [path for path in there if path.is_dir()]:  # no checkpoint could get its name
+            raise ArtifactError(folders[0], "must be a file", "a folder", "remove it")
         for path in there:
             try:
                 state = checkpoint.load(path)

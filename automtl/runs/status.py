@@ -1,10 +1,12 @@
 """How a run goes: read from its files alone, while another process writes them or long after."""
 
+import shlex
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from automtl import files
+from automtl.bounds import fitting
 from automtl.errors import ArtifactError
 from automtl.runs.manifest import Manifest, again, now
 from automtl.runs.run_dir import PhaseDir, RunDir
@@ -30,7 +32,11 @@ def status(source: Path) -> list[dict[str, Any]]:
 def _phase(phase: PhaseDir) -> dict[str, Any]:
     manifest = Manifest.read(phase.manifest)
     manifest.verify()
-    held = manifest.values
+    with fitting(phase.path):
+        return _told(phase, manifest.values)
+
+
+def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     lines = phase.read_metrics()
     last = lines[-1] if lines else None
     found: dict[str, Any] = {"phase": str(phase.path), "state": held["state"], "data": held["data"]["name"], "seed": held["seed"]}
@@ -88,7 +94,7 @@ def _verdict(phase: PhaseDir, held: dict[str, Any]) -> str | None:
         return f"failed: {held.get('error', 'no reason kept')}"
     if state == "interrupted":
         if phase.path.name == "search":
-            return f"interrupted; go on with: automtl search {held['data']['source']} --out {phase.path.parent} --resume"
+            return f"interrupted; go on with: {again(shlex.join(['automtl', 'search', held['data']['source']]), phase.path.parent)}"
         return f"interrupted; go on with: {again(str(held['command']), phase.path.parent.parent)}"
     if state == "running":
         return None

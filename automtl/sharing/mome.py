@@ -196,12 +196,19 @@ class MoME(GatedNetwork):
                 state[f"base.{i}.inputs"] = unpack_bits(state.pop(f"base.{i}.left"), (layer.made_with,)).nonzero().flatten()
             if f"base.{i}.live" in state:
                 names = [name for name in ("shape", "live", "values", "masks", "between", "parts") if f"base.{i}.{name}" in state]
-                weight, masks = unpack({name: state.pop(f"base.{i}.{name}") for name in names})
+                held = {name: state.pop(f"base.{i}.{name}") for name in names}
+                weight, masks = unpack(held, largest=(self.masks, *layer.weight.shape))
                 state[f"base.{i}.weight"] = weight
                 kind = "on" if int(state["stage"]) == _STAGES.index(FINE) else "mu"
                 made = masks if kind == "on" else masks.to(weight.dtype)
                 state |= {self._name(e, path, kind): mask for e, mask in enumerate(made)}
         return state
+
+    def encode(self) -> None:
+        """Make rounded masks share bytes, to be served by graphs that know no bits; it cannot be trained or stored then."""
+        for _, layer, views in self._layers():
+            if (masks := [view.mask for view in views if view.mask is not None]) and all(mask.rounded for mask in masks):
+                layer.encode(masks)
 
     def _numbers(self) -> list[int]:
         return [i for i, layer in enumerate(self.base) if isinstance(layer, BaseLinear)]

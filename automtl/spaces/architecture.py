@@ -77,7 +77,7 @@ class Ranked(Strict):
     """One expert in a task's ranking, with its softmax(beta)."""
 
     expert: int
-    weight: float
+    weight: float = Field(allow_inf_nan=False)
 
 
 class _FieldLike(Protocol):
@@ -140,6 +140,7 @@ class Architecture(Strict):
         if self.tasks is not None and not self.tasks:
             raise ConfigError("tasks", "must name at least one task", "none")
         self._check_chosen()
+        self._check_ranking()
         kinds = {task.name: task.kind for task in self.tasks} if self.tasks is not None else None
         fit_sharing(self.sharing.kind, self.sharing.settings, num_experts=len(self.pool()), tasks=kinds)
         return self
@@ -153,6 +154,16 @@ class Architecture(Strict):
             if not experts or len(set(experts)) != len(experts) or not set(experts) <= set(range(len(self.experts))):
                 rule = f"must be distinct experts from 0 to {len(self.experts) - 1}, at least one"
                 raise ConfigError(f"chosen of {task.name}", rule, list(experts))
+
+    def _check_ranking(self) -> None:
+        if self.ranking is None:
+            return
+        if len(self.ranking) != len(self.tasks or ()):
+            raise ConfigError("ranking", "must list all experts for each task of a bound architecture", f"{len(self.ranking)} lists")
+        for t, task in enumerate(self.ranking):
+            if sorted(entry.expert for entry in task) != list(range(len(self.experts))):
+                rule = f"must name each expert from 0 to {len(self.experts) - 1} once"
+                raise ConfigError(f"ranking[{t}]", rule, [entry.expert for entry in task][:20])
 
     def fitting(self, slot: Slot) -> tuple[int, ...]:
         """The experts that may stand in a slot; where none is for its level, those of the nearest level below; else all."""

@@ -174,7 +174,7 @@ _MOME = {
 _MSSM = {
     "levels": _LEVELS,
     "fields": Setting(True, help="Mask fields before the interaction, per sub-network; false is MSSM-a, or SNR-Trans with cells off too."),
-    "field_mask": Setting("scalar", choices=("scalar", "vector"), help="One mask per field and row, or one per number of its vector."),
+    "field_mask": Setting("scalar", choices=("scalar", "vector"), help="One mask per field and row, or per number: loses no id whole."),
     "cells": Setting(True, help="A mask per cell; false is MSSM-b: one per connection, and all sub-networks are connected."),
     "penalty": Setting("mean", choices=("mean", "sum"), help="What lambda_m weighs: the mean or the sum of masks' probabilities to be on."),
     "lambda_m": Setting(0.3, maximum=1e6, help="Weight of that penalty; 0.01 with sum is the paper's."),

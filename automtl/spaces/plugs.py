@@ -108,7 +108,8 @@ def pool(architecture: Architecture, level: int = 0) -> tuple[int, ...]:
     """
     members = architecture.pool(level)
     count = architecture.sharing.all_settings.get("experts") or len(members)
-    best = [i for i in _shared_order(architecture) if i in members][:count]
+    known = set(members)
+    best = set([i for i in _shared_order(architecture) if i in known][:count])
     return tuple(i for i in members if i in best)
 
 

@@ -4,9 +4,15 @@ A slot is (level, owner, index). The owner is "pool" (every task reads it), "sha
 also has task units) or the number of a task.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
+
+from automtl.bounds import MAX_SLOTS
+from automtl.errors import ConfigError
+
+_COUNTS = ("levels", "experts", "task_experts", "shared_experts", "masks")
 
 
 @dataclass(frozen=True)
@@ -22,34 +28,33 @@ class Slot:
         return f"level{self.level}.{owner}.{self.index}"
 
 
-def _pool(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> tuple[Slot, ...]:
+def _pool(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> Iterator[Slot]:
     """The same number of experts on every level, no one's own."""
     count = settings.get("experts") or num_experts
-    return tuple(Slot(level, "pool", i) for level in range(settings.get("levels", 1)) for i in range(count))
+    return (Slot(level, "pool", i) for level in range(settings.get("levels", 1)) for i in range(count))
 
 
-def _units(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> tuple[Slot, ...]:
+def _units(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> Iterator[Slot]:
     """On every level each task's own experts, then the shared unit's."""
-    owners: list[int | str] = [t for t in range(num_tasks) for _ in range(settings.get("task_experts", 1))]
-    owners += ["shared"] * settings.get("shared_experts", 0)
-    places = [(owner, owners[:i].count(owner)) for i, owner in enumerate(owners)]
-    return tuple(Slot(level, owner, index) for level in range(settings.get("levels", 1)) for owner, index in places)
+    for level in range(settings.get("levels", 1)):
+        yield from (Slot(level, task, i) for task in range(num_tasks) for i in range(settings.get("task_experts", 1)))
+        yield from (Slot(level, "shared", i) for i in range(settings.get("shared_experts", 0)))
 
 
-def _masks(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> tuple[Slot, ...]:
+def _masks(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> Iterator[Slot]:
     """One slot per mask over the one base network; the base itself where there is no mask."""
-    return tuple(Slot(0, "pool", i) for i in range(max(settings["masks"], 1)))
+    return (Slot(0, "pool", i) for i in range(max(settings["masks"], 1)))
 
 
-def _units_and_shared(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> tuple[Slot, ...]:
+def _units_and_shared(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> Iterator[Slot]:
     return _units(num_tasks, num_experts, {**settings, "shared_experts": 1})
 
 
-def _one_shared(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> tuple[Slot, ...]:
-    return (Slot(0, "shared", 0),)
+def _one_shared(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> Iterator[Slot]:
+    yield Slot(0, "shared", 0)
 
 
-LAYOUTS: dict[str, Callable[[int, int, Mapping[str, Any]], tuple[Slot, ...]]] = {
+LAYOUTS: dict[str, Callable[[int, int, Mapping[str, Any]], Iterator[Slot]]] = {
     "selected": _pool,
     "moe": _pool,
     "mmoe": _pool,
@@ -79,5 +84,13 @@ def layout(kind: str, *, num_tasks: int, num_experts: int, settings: Mapping[str
         num_tasks: T.
         num_experts: N, the size of the pool; kinds without a pool do not read it.
         settings: the kind's settings, complete.
+
+    Raises:
+        ConfigError: more than ``MAX_SLOTS``; each unit's reads of all others would be counted in millions.
     """
-    return LAYOUTS[kind](num_tasks, num_experts, settings)
+    slots = tuple(islice(LAYOUTS[kind](num_tasks, num_experts, settings), MAX_SLOTS + 1))
+    if len(slots) > MAX_SLOTS:
+        told = ", ".join(f"{name} {value}" for name, value in settings.items() if name in _COUNTS)
+        rule, fix = f"must have at most {MAX_SLOTS} places for experts, all levels and tasks together", "lower the numbers"
+        raise ConfigError(f"sharing kind {kind}", rule, f"{told or 'experts'} with {num_experts} experts and {num_tasks} tasks", fix)
+    return slots

@@ -107,6 +107,14 @@ class SearchSpace(Strict):
         return build(cls, load_yaml(path), path)
 
 
+def rounded(count: int, figures: int = 3) -> str:
+    """A whole number in a few figures, be it larger than any float: 1.23e+456."""
+    if count < 10**300:
+        return f"{count:.{figures}g}"
+    power = math.log10(count)
+    return f"{10 ** (power % 1):.{figures - 1}f}e+{int(power)}"
+
+
 def shipped_spaces() -> dict[str, Path]:
     """The spaces that come with the package, by name."""
     folder = package_files("automtl.search_spaces")

@@ -6,6 +6,7 @@ tower, read that vector. Networks and pictures are both made from it, so they ca
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from automtl.spaces.slots import Slot
@@ -78,7 +79,11 @@ class Wiring:
         return frozenset(slot for fusion in self.ancestors(task) for slot in fusion.slots)
 
     def _unit(self, level: int, owner: int | str, index: int) -> Fusion | None:
-        return next((f for f in self.fusions if (f.level, f.owner, f.index) == (level, owner, index)), None)
+        return self._units.get((level, owner, index))
+
+    @cached_property
+    def _units(self) -> dict[tuple[int, int | str, int], Fusion]:
+        return {(f.level, f.owner, f.index): f for f in self.fusions}
 
 
 def wire(
@@ -131,8 +136,9 @@ def _own_only(slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any
 def _stacked(slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]) -> tuple[Fusion, ...]:
     """Per level one fusion for each expert of the next, at last one for each task; each reads the whole level."""
     last = _levels(slots) - 1
-    inner = [Fusion(level, "pool", s.index, _on_level(slots, level)) for level in range(last) for s in _on_level(slots, level + 1)]
-    return (*inner, *(Fusion(last, t, 0, _on_level(slots, last)) for t in range(num_tasks)))
+    levels = [_on_level(slots, level) for level in range(last + 1)]
+    inner = [Fusion(level, "pool", s.index, levels[level]) for level in range(last) for s in levels[level + 1]]
+    return (*inner, *(Fusion(last, t, 0, levels[last]) for t in range(num_tasks)))
 
 
 def _units(slots: tuple[Slot, ...], num_tasks: int, *, own_first: bool) -> tuple[Fusion, ...]:

@@ -165,7 +165,7 @@ def measure(net: Supernet, schema: Schema, *, sharing: str, settings: Mapping[st
     by_block = candidate_latencies(net, schema, rows=rows)
     operations = pricing.table.operations
     inside = sum(int(by_block[block][operations[block].index(operation)]) for block, operation in pricing.used(sample).items())
-    whole = latency_us(build_model(sample, schema), schema, rows=rows)
+    whole = latency_us(build_model(sample, schema, max_parameters=None), schema, rows=rows)
     return Latencies(rows, {name: times.tolist() for name, times in by_block.items()}, max(whole - inside, 0))
 
 

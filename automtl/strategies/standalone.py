@@ -30,7 +30,7 @@ class StandAlone:
 
     def __init__(self, architecture: Architecture, material: Material, *, seed: int, lr: float) -> None:
         m = material
-        net = build_model(architecture, m.schema, seed=seed, generator=m.generator)
+        net = build_model(architecture, m.schema, seed=seed, generator=m.generator, max_parameters=None)  # part of a supernet
         m.start(net)
         net.to(m.device)
         assert isinstance(net, MultiTaskNet), "kinds that can stand in a supernet share one network"

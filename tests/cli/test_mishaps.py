@@ -37,6 +37,18 @@ def test_memory_that_runs_out_is_exit_3(capfd, monkeypatch):
     assert "memory: must hold a batch (retrain.batch_size = 1024)" in capfd.readouterr().err
 
 
+def test_an_operation_that_cannot_repeat_itself_is_refused_by_name(capfd, monkeypatch):
+    def varying(self, inputs):
+        return torch.zeros(3).put_(torch.tensor([1]), torch.tensor([1.0]))
+
+    monkeypatch.setattr("automtl.models.skeleton.MultiTaskNet.forward", varying)
+    try:
+        assert run([*RETRAIN, "new", "--deterministic"]) == 2
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert "--deterministic: needs operations that repeat themselves to the bit, got put_" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_command_names_the_one_that_goes_on(number, capfd, monkeypatch):
     def stop(self, event, epochs):

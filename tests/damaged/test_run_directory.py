@@ -120,7 +120,7 @@ def place(tmp_path_factory):
     assert run([*SEARCH, "--out", "whole"]) == 0
     shutil.copytree("whole", "cut retrain")
     assert run(["retrain", "whole", "--sharing", "mmoe", *TRAIN]) == 0
-    with stopped_after(4):
+    with stopped_after(6):  # in the second epoch
         assert run([*SEARCH, "--out", "cut search"]) == 143
     with stopped_after(4):
         assert run(["retrain", "cut retrain", "--sharing", "mmoe", *TRAIN]) == 143

@@ -38,7 +38,7 @@ def words(session: object, field: str) -> list[str]:
 
 def test_known_rows_stay_and_new_ones_are_fresh(days: Path) -> None:
     before = older(days / "run", str(days / "tuesday" / "tiny.yaml"))
-    session = open_session(resolve(source=str(before.data), space="", flags={}))
+    session = open_session(resolve(source=str(before.data), space=False, flags={}))
     old, new = words(before.session, "user"), words(session, "user")
     assert new[: len(old)] == old
     assert {*new} == {*old, *(str(i) for i in range(20, 27))}

@@ -31,7 +31,7 @@ def test_a_searched_run_is_ranked_and_others_are_refused(tmp_path):
     assert len(found.supernet) == len(found.alone) == 4 and len({str(a) for a in found.architectures}) > 1
     assert (found.tau, found.interval) == kendall(found.supernet, found.alone) and found.regret >= 0
     assert rank(tmp_path / "run", samples=4, device="cpu") == found, "the same again"
-    with pytest.raises(ConfigError, match="--samples: must be at least 2, got 1"):
+    with pytest.raises(ConfigError, match="--samples: must be at least 2 and at most 10,000, got 1"):
         rank(tmp_path / "run", samples=1)
     search(config(dataset, "search.strategy=random_sampling"), out=tmp_path / "none")
     with pytest.raises(ArtifactError, match="must be a search by one of darts, snas, gdas, evolution, got random_sampling"):

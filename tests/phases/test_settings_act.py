@@ -156,7 +156,7 @@ def test_dropout_of_the_space_reaches_search_and_retrain(dataset, tmp_path):
 
 def test_rows_can_be_shuffled_in_blocks(dataset):
     flags = {"data": {"dir": str(dataset.parent / "prepared-here")}}
-    sessions = [open_session(resolve(source=str(dataset), space="", sets=sets, flags=flags)) for sets in ([], ["data.shuffle_block=2"])]
+    sessions = [open_session(resolve(source=str(dataset), space=False, sets=sets, flags=flags)) for sets in ([], ["data.shuffle_block=2"])]
     plain, blocks = (torch.cat([batch.rows for batch in s.batches("train", batch_size=32, seed=0).epoch(0)]) for s in sessions)
     assert sorted(plain.tolist()) == sorted(blocks.tolist())
     window = blocks[: 2 * WINDOW]

@@ -19,6 +19,7 @@ HOSTILE = {
     "click": "../../\x1b]0;owned\x07\x1b[2J\N{PARTY POPPER}",
     "buy": "b" * 200,  # the longest that is taken
 }
+RUN = "run \u202e<script>alert(2)<!-- '\"; \x1b[2J$x$ \N{PARTY POPPER}"
 HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -54,15 +55,17 @@ def test_hostile_names_go_through_every_command_escaped(here, capfd):
     small = ["--set", "space.expert=[gate, skip]", "--set", "space.interaction=[skip]", "--fast-dev-run"]
     commands = [
         ["data", "describe", "data/tiny.yaml"],
-        ["search", "data/tiny.yaml", "--space", "automtl_small", "--out", "run", *small],
-        ["retrain", "run", "--fast-dev-run"],
-        ["evaluate", "run"],
-        ["status", "run"],
-        ["status", "run", "--json"],
-        ["predict", "run/retrain/selected-s0", "data/rows.csv", "-o", "out.parquet"],
-        ["show", "run", "-o", "it.svg"],
-        ["report", "run", "-o", "it.html"],
-        ["retrain", "run", "--data", "data/tiny.yaml", "--set", "retrain.balancing.weights={'\\x1b[2J': 2}", "--out", "new"],
+        ["search", "data/tiny.yaml", "--space", "automtl_small", "--out", RUN, *small],
+        ["retrain", RUN, "--fast-dev-run"],
+        ["evaluate", RUN],
+        ["status", RUN],
+        ["status", RUN, "--json"],
+        ["predict", f"{RUN}/retrain/selected-s0", "data/rows.csv", "-o", "out.parquet"],
+        ["show", RUN, "-o", "it.svg"],
+        ["compare", RUN],
+        ["runs", "list", "."],
+        ["report", RUN, "-o", "it.html"],
+        ["retrain", RUN, "--data", "data/tiny.yaml", "--set", "retrain.balancing.weights={'\\x1b[2J': 2}", "--out", "new"],
     ]
     for command in commands:
         status = run(command)
@@ -73,5 +76,5 @@ def test_hostile_names_go_through_every_command_escaped(here, capfd):
     assert not HIDDEN.search(page) and page.count("<script") == 1 and "<img src=x" not in page
     picture = Path("it.svg").read_text()
     assert not HIDDEN.search(picture) and not list(xml.fromstring(picture).iter("{http://www.w3.org/2000/svg}script"))
-    assert json.loads(Path("run/search/architecture.json").read_text())["tasks"][1]["name"] == HOSTILE["buy"], "kept as it is"
-    assert {p.name for p in here.iterdir()} == {"data", "cache", "run", "out.parquet", "it.svg", "it.html"}
+    assert json.loads(Path(RUN, "search/architecture.json").read_text())["tasks"][1]["name"] == HOSTILE["buy"], "kept as it is"
+    assert {p.name for p in here.iterdir()} == {"data", "cache", RUN, "out.parquet", "it.svg", "it.html"}
