@@ -78,7 +78,7 @@ def _show(result: "TuneResult", as_json: bool) -> None:
         trials = [asdict(finding) for finding in result.findings]
         print_json({"folder": str(result.folder.path), "state": result.state, "named": result.named, "trials": trials})
         return
-    names = {number: name for name, number in reversed(list(result.named.items()))}
+    names = {number: ", ".join(name for name, other in result.named.items() if other == number) for number in result.named.values()}
     rows = [
         [
             str(f.number),

@@ -14,7 +14,7 @@ import torch
 
 from automtl.data.schema import Schema
 from automtl.errors import ArtifactError, ConfigError, EnvironmentFault
-from automtl.exports.network import Served, example, names
+from automtl.exports.network import Served, encode_masks, example, names
 
 MAX_BYTES = 2**31 - 2**24  # of weights: an ONNX file holds 2 GB
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
@@ -34,6 +34,7 @@ def need(*libraries: str) -> None:
 
 def program(served: Served) -> torch.export.ExportedProgram:
     """The network traced with a free number of rows, and free lengths of lists."""
+    encode_masks(served)
     batch = torch.export.Dim("batch")
     given = example(served.schema)
     sizes = [{0: batch} if part.dim() == 1 else {0: batch, 1: torch.export.Dim(f"length_{i}")} for i, part in enumerate(given)]

@@ -14,6 +14,7 @@ from automtl.data.schema import Schema, Task
 from automtl.data.store import Rows
 from automtl.errors import ConfigError
 from automtl.sharing.dselect_k import DSelectK
+from automtl.sharing.mome import MoME
 
 
 def output_name(task: Task) -> str:
@@ -100,6 +101,13 @@ def example(schema: Schema) -> tuple[Tensor, ...]:
     shapes = [(ROWS, lengths[field.name]) if field.name in lengths else (ROWS,) for field in schema.fields]
     kinds = [torch.float32 if field.kind == "numeric" else torch.int64 for field in schema.fields]
     return tuple(torch.zeros(shape, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True))
+
+
+def encode_masks(net: nn.Module) -> None:
+    """Let masks over one weight share bytes, each a bit: a graph would hold a byte for every entry of every mask."""
+    for module in net.modules():
+        if isinstance(module, MoME):
+            module.encode()
 
 
 def settle(net: nn.Module) -> bool:

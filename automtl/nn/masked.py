@@ -5,6 +5,7 @@ Legend: B rows, I inputs and O outputs of a linear layer.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +23,12 @@ class BaseLinear(nn.Module):
         weight: (O, I).
         bias: (O,), or None.
         inputs: (I,) which of the inputs it was made with are left.
+        codes: after `encode` (ceil(E / 8), O, I) uint8: bit e % 8 of byte e // 8 is the mask of expert e.
         neurons: the mask (I,), or None.
     """
 
     inputs: Tensor
+    codes: Tensor
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -53,6 +56,18 @@ class BaseLinear(nn.Module):
         self.weight.mul_(z)
         self.neurons = None
         return alive
+
+    @torch.no_grad()
+    def encode(self, masks: Sequence[GaussianMask]) -> None:
+        """Keep rounded masks over the weights here, as bits, eight a byte."""
+        bits = [mask.on.to(torch.uint8) << e % 8 for e, mask in enumerate(masks)]
+        self.register_buffer("codes", torch.stack([torch.stack(bits[i : i + 8]).sum(0).to(torch.uint8) for i in range(0, len(bits), 8)]))
+        for e, mask in enumerate(masks):
+            mask.hand_over(partial(self._decoded, e))
+
+    def _decoded(self, e: int) -> Tensor:
+        """The mask of an expert. Shape: (O, I), bool."""
+        return torch.bitwise_and(self.codes[e // 8], 1 << e % 8).to(torch.bool)
 
     @torch.no_grad()
     def keep_inputs(self, alive: Tensor) -> None:

@@ -1,7 +1,7 @@
 """Random masks that learn to be 0 or 1, and where their noise comes from."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -99,11 +99,12 @@ class GaussianMask(nn.Module):
         super().__init__()
         self.mu = nn.Parameter(torch.full(tuple(shape), 0.5))
         self.generator = generator
+        self._read: Callable[[], Tensor] | None = None
 
     @property
     def rounded(self) -> bool:
         """Whether every mask is 0 or 1 for good."""
-        return "on" in self._buffers
+        return "on" in self._buffers or self._read is not None
 
     def forward(self) -> Tensor:
         if self.rounded or not self.training:
@@ -113,6 +114,8 @@ class GaussianMask(nn.Module):
 
     def settled(self) -> Tensor:
         """The masks of evaluation, without noise. Shape: `shape`."""
+        if self._read is not None:
+            return self._read()
         return self.on if self.rounded else self.mu.clamp(0, 1)
 
     def expected_on(self) -> Tensor:
@@ -126,3 +129,8 @@ class GaussianMask(nn.Module):
         on = self.mu >= 0.5
         del self.mu
         self.register_buffer("on", on)
+
+    def hand_over(self, read: Callable[[], Tensor]) -> None:
+        """Let go of the rounded masks, which somebody else keeps from now on; `read` gives them back."""
+        del self.on
+        self._read = read

@@ -1,10 +1,12 @@
 """What a study of the search budget varies: ranges of settings, their defaults, and a trial's values put into a run's settings.
 
-Three names are shares, so that they fit whatever the other settings are:
+Four names fit whatever the other settings are:
 
 - ``search.warmup_share``: of the epochs, warm-up;
 - ``space.chosen_share``: of the experts, those that each task keeps;
-- ``space.max_width``: no mlp(h) with h above it is offered.
+- ``space.max_width``: no mlp(h) with h above it is offered;
+- ``space.without``: the interaction is not offered the operations of that name, such as product; "nothing": it is offered all of them. A
+  supernet computes every candidate, so that products over many fields can be most of what a search costs.
 
 Every other name is that of a setting, such as ``search.weight_lr``.
 """
@@ -26,7 +28,8 @@ from automtl.spaces.plugs import plugged
 from automtl.spaces.space import SearchSpace
 from automtl.strict import build, nearest
 
-_SHARES = ("search.warmup_share", "space.chosen_share", "space.max_width")
+_FITTING = ("search.warmup_share", "space.chosen_share", "space.max_width", "space.without")
+NOTHING = "nothing"
 _SECTIONS = {"search": RunConfig.model_fields["search"].annotation, "retrain": RunConfig.model_fields["retrain"].annotation}
 
 
@@ -61,6 +64,7 @@ def ranges(config: RunConfig, *, num_tasks: int) -> dict[str, Range]:
         "space.num_experts": Range(low=min(2, space.num_experts), high=space.num_experts),
         "space.num_blocks": Range(low=1, high=space.num_blocks),
         "space.max_width": Range(choices=tuple(_widths(space))) if len(_widths(space)) > 1 else None,
+        "space.without": Range(choices=(NOTHING, *_interactions(space))) if len(_interactions(space)) > 1 else None,
         "space.chosen_share": Range(low=min(0.25, _chosen_share(space, num_tasks)), high=1.0),
         "search.jsd_weight": Range(low=s.jsd_weight / 10, high=s.jsd_weight * 10, log=True) if s.jsd_weight else None,
     }
@@ -76,6 +80,7 @@ def reference(config: RunConfig, spreads: Mapping[str, Range], *, num_tasks: int
         "search.warmup_share": s.warmup_epochs / s.epochs,
         "space.chosen_share": _chosen_share(space, num_tasks),
         "space.max_width": max(_widths(space), default=0),
+        "space.without": NOTHING,
     }
     values = {name: own[name] if name in own else _held(config, name) for name in spreads}
     return {name: spreads[name].nearest(value) for name, value in values.items()}
@@ -91,7 +96,7 @@ def applied(config: RunConfig, values: Mapping[str, Value]) -> RunConfig:
     plain: dict[str, Any] = {}
     for name, value in values.items():
         section, _, key = name.partition(".")
-        if name in _SHARES:
+        if name in _FITTING:
             continue
         if section == "space":
             space[key] = value
@@ -105,6 +110,8 @@ def applied(config: RunConfig, values: Mapping[str, Value]) -> RunConfig:
         space["chosen_experts"] = max(1, math.ceil(float(values["space.chosen_share"]) * space["num_experts"] - 1e-9))
     if "space.max_width" in values:
         space["expert"] = tuple(block for block in space["expert"] if _width(block) <= int(values["space.max_width"]))
+    if "space.without" in values:
+        space["interaction"] = tuple(c for c in space["interaction"] if Operation.parse(c, "interaction").name != values["space.without"])
     held = {**dict(config), "space": space or None, "search": search}
     held |= {section: {**dict(held[section]), **changes} for section, changes in plain.items()}
     return build(RunConfig, held, "trial")
@@ -141,12 +148,17 @@ def _widths(space: SearchSpace) -> list[int]:
     return sorted({_width(block) for block in space.expert} - {0})
 
 
+def _interactions(space: SearchSpace) -> list[str]:
+    """The names of the operations that the interaction is offered, but for skip, which costs nothing."""
+    return list(dict.fromkeys(name for c in space.interaction if (name := Operation.parse(c, "interaction").name) != "skip"))
+
+
 def _chosen_share(space: SearchSpace, num_tasks: int) -> float:
     return space.chosen(num_tasks) / space.num_experts
 
 
 def _check_names(parameters: Mapping[str, Range]) -> None:
-    known = [*_SHARES, *(f"space.{name}" for name in SearchSpace.model_fields)]
+    known = [*_FITTING, *(f"space.{name}" for name in SearchSpace.model_fields)]
     known += [f"{section}.{name}" for section, model in _SECTIONS.items() for name in model.model_fields]  # type: ignore[union-attr]
     for name in parameters:
         if name not in known:

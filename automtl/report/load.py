@@ -96,6 +96,11 @@ class RunView:
     study: PhaseView | None = None
 
     @property
+    def everything(self) -> list[PhaseView]:
+        """Its phases, and its study's."""
+        return [*self.phases, *([self.study] if self.study else [])]
+
+    @property
     def search(self) -> PhaseView | None:
         """Its search; None for a run of a hand-made model."""
         return next((phase for phase in self.phases if phase.is_search), None)

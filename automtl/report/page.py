@@ -31,7 +31,7 @@ def report(runs: Sequence[RunView], panels: Sequence[Panel] = PANELS) -> str:
     script = source("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     names = ", ".join(dict.fromkeys(run.name for run in runs))
-    data = ", ".join(dict.fromkeys(str(phase.data["name"]) for run in runs for phase in run.phases if "name" in phase.data))
+    data = ", ".join(dict.fromkeys(str(phase.data["name"]) for run in runs for phase in run.everything if "name" in phase.data))
     page = fill(
         "page.html",
         title=clean(names, 120),
@@ -57,7 +57,8 @@ def _filled(panel: Panel, runs: Sequence[RunView]) -> _Filled | None:
 def _phases(runs: Sequence[RunView]) -> str:
     searches = sum(run.search is not None for run in runs)
     retrains = sum(len(run.retrains) for run in runs)
-    words = [(searches, "search", "searches"), (retrains, "trained model", "trained models")]
+    studies = sum(run.study is not None for run in runs)
+    words = [(studies, "study", "studies"), (searches, "search", "searches"), (retrains, "trained model", "trained models")]
     return ", ".join(f"{n} {one if n == 1 else many}" for n, one, many in words if n)
 
 

@@ -12,7 +12,7 @@ from automtl.report.text import short
 
 
 def _phases(runs: Sequence[RunView]) -> list[PhaseView]:
-    return [phase for run in runs for phase in (*run.phases, *([run.study] if run.study else []))]
+    return [phase for run in runs for phase in run.everything]
 
 
 def cost_panel(runs: Sequence[RunView]) -> Markup | None:

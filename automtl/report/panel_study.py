@@ -24,7 +24,7 @@ def study_panel(runs: Sequence[RunView]) -> Markup | None:
         complete = [t for t in trials if t["loss"] is not None]
         if not complete:
             continue
-        names = {n: name for name, n in reversed(list(results["named"].items()))}
+        names = {n: ", ".join(name for name, other in results["named"].items() if other == n) for n in results["named"].values()}
         charts = [embed(_by_trial(complete), f"study-{number}-trials", "validation MTL-Loss trial by trial")]
         charts.append(embed(_by_cost(complete, results["front"]), f"study-{number}-front", "validation MTL-Loss against cost"))
         rows = [_row(trial, names.get(trial["number"], "")) for trial in trials]
@@ -61,7 +61,8 @@ def _by_cost(complete: Sequence[Mapping[str, Any]], front: Sequence[int]) -> Fig
     kept = sorted((t for t in points if t["number"] in front), key=lambda t: t["cost"])
     axes.plot([t["cost"] for t in points], [t["loss"] for t in points], color=FAINT, linestyle="none", marker="o", markersize=4)
     axes.plot([t["cost"] for t in kept], [t["loss"] for t in kept], color=TASKS[0], linewidth=1.0, marker="o", markersize=4)
-    for trial in kept:
+    own = [t for t in points if t["number"] == 0 and t not in kept]
+    for trial in [*kept, *own]:
         axes.annotate(str(trial["number"]), (trial["cost"], trial["loss"]), xytext=(3, 3), textcoords="offset points", **_LABEL)
     axes.set_xlabel("FLOPs; line: no trial is better in both", **_LABEL)
     return figure

@@ -103,7 +103,20 @@ def _nothing_trained(runs: Sequence[RunView]) -> list[Sentence]:
     if derived:
         text = "An architecture is derived and not trained yet, so there is nothing to judge."
         return [Sentence(text, "main", f"automtl retrain {shlex.quote(str(phase.folder.parent))}") for phase in derived[:1]]
-    return [Sentence("No model is trained yet, so there is nothing to judge.", "main")]
+    studied = [_studied(run.study) for run in runs if run.study is not None and run.study.results.get("named")]
+    return studied or [Sentence("No model is trained yet, so there is nothing to judge.", "main")]
+
+
+def _studied(study: PhaseView) -> Sentence:
+    """Which trial of a study won, and which cheaper one is nearly as good."""
+    trials, named = {trial["number"]: trial for trial in study.results["trials"]}, study.results["named"]
+    best, small = trials[named["best"]], trials[named.get("smallest", named["best"])]
+    text = f"Of {len(trials)} trials number {best['number']} has the lowest validation MTL-Loss, {best['loss']:.4f}"
+    if small is not best:
+        share, gap = small["cost"] / best["cost"], small["loss"] / best["loss"] - 1
+        text += f"; number {small['number']} costs {share:.0%} of it, at a loss {gap:.2%} higher"
+    words = ["automtl", "search", str(study.data.get("source", "DATASET")), "--config", str(study.folder / "best.yaml")]
+    return Sentence(f"{text}.", "main", shlex.join(words) if study.results["over"] == "budget" else "")
 
 
 def phase_state(phase: PhaseView) -> list[Sentence]:

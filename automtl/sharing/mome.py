@@ -204,6 +204,12 @@ class MoME(GatedNetwork):
                 state |= {self._name(e, path, kind): mask for e, mask in enumerate(made)}
         return state
 
+    def encode(self) -> None:
+        """Make rounded masks share bytes, to be served by graphs that know no bits; it cannot be trained or stored then."""
+        for _, layer, views in self._layers():
+            if (masks := [view.mask for view in views if view.mask is not None]) and all(mask.rounded for mask in masks):
+                layer.encode(masks)
+
     def _numbers(self) -> list[int]:
         return [i for i, layer in enumerate(self.base) if isinstance(layer, BaseLinear)]
 

@@ -128,8 +128,8 @@ def test_every_failing_write_while_data_is_prepared(tmp_path, monkeypatch):
 def on_small_disks(run: Path, dataset: Path, disk: Path) -> None:
     """Search on tmpfs of ever more pages, then give it room; for a process with a mount namespace of its own."""
     needed, told = sum(path.stat().st_size for path in run.rglob("*")), []
-    for share in range(25):
-        size = max(8192, needed * share // 10)  # with temporary files, two checkpoints and whole pages it takes more than what is left
+    for share in range(17):
+        size = max(8192, needed * share // 3)  # with temporary files, two checkpoints and whole pages it takes more than what is left
         mount = ["mount", "-t", "tmpfs", "-o"]
         subprocess.run([*mount, f"size={size}", "tmpfs", str(disk)], check=True)
         out = disk / "run"

@@ -7,7 +7,7 @@ import pytest
 from automtl.data.schema import Field, Schema, Task
 from automtl.errors import ArtifactError, ConfigError
 from automtl.exports.graph import onnx_bytes, onnx_runner, program
-from automtl.exports.network import Served, names
+from automtl.exports.network import Served, encode_masks, names
 from automtl.exports.parity import compare, eager
 from tests.exports.nets import KINDS, SCHEMA, architecture, features, trained
 
@@ -43,6 +43,15 @@ def test_a_kind_answers_as_its_network(name: str) -> None:
     check_sizes(data)
     onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
     assert b"/automtl/" not in data, "no path of the machine that made it"
+
+
+def test_masks_that_share_bytes_are_the_same_masks() -> None:
+    served = trained(architecture("mome", interaction=("skip",)))
+    before = eager(served, features())
+    encode_masks(served)
+    held = served.state_dict()
+    assert any(name.endswith(".codes") for name in held) and not any(name.endswith(".mask.on") for name in held)
+    assert all((mine == theirs).all() for mine, theirs in zip(before, eager(served, features()), strict=True))
 
 
 @pytest.mark.slow

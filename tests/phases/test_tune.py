@@ -90,7 +90,10 @@ def test_reports_status_and_lists_tell_of_a_study(whole):
     assert made.count("<svg") == 2
     assert all(f"{finding.loss:.5f}" in made for finding in whole.findings)
     page = report([run])
-    assert 'id="study"' in page
+    assert 'id="study"' in page and "data: tiny · 1 study" in page
+    best = whole.findings[whole.named["best"]]
+    assert f"Of 3 trials number {best.number} has the lowest validation MTL-Loss, {best.loss:.4f}" in page
+    assert f"{best.number} (best" in made and "--config" in page
     assert "TypeError" not in page
     (told,) = status(whole.folder.path.parent)
     assert told["trials"] == "3 of 3 begun, 3 judged"

@@ -21,7 +21,10 @@ def test_the_default_ranges_hold_the_runs_own_settings():
     values = reference(own, spreads, num_tasks=3)
     assert set(values) == set(spreads)
     assert applied(own, values).search.model_dump() == own.search.model_dump()
+    assert spreads["space.without"].choices == ("nothing", "product", "cross", "self_attention", "mlp")
+    assert "space.without" not in ranges(config("space.interaction=[cross(1), cross(2), skip]"), num_tasks=3)
     changed = applied(own, values).space
+    assert changed.interaction == own.space.interaction
     assert (changed.num_experts, changed.num_blocks, changed.expert) == (own.space.num_experts, own.space.num_blocks, own.space.expert)
     assert changed.chosen(3) == own.space.chosen(3)
     for name, spread in spreads.items():
@@ -38,6 +41,7 @@ def test_values_become_settings():
             "space.num_experts": 3,
             "space.chosen_share": 0.5,
             "space.max_width": 64,
+            "space.without": "product",
             "search.weight_lr": 0.05,
             "retrain.lr": 0.002,
         },
@@ -45,6 +49,8 @@ def test_values_become_settings():
     assert (made.search.epochs, made.search.warmup_epochs, made.search.weight_lr) == (4, 2, 0.05)
     assert (made.space.num_experts, made.space.chosen_experts) == (3, 2)
     assert [block for block in made.space.expert if block.startswith("mlp")] == ["mlp(16)", "mlp(64)"]
+    assert made.space.interaction == ("cross(1)", "cross(2)", "self_attention(2)", "mlp(64)", "mlp(128)", "skip")
+    assert applied(config(), {"space.without": "nothing"}).space.interaction == config().space.interaction
     assert made.retrain.lr == 0.002
     assert made.retrain.epochs == config().retrain.epochs
 

@@ -28,6 +28,13 @@ def test_a_live_run_tells_epoch_time_left_and_figures(tmp_path):
     assert found["validation"] == {"click": "auc 0.7500", "buy": "undefined"} and found["verdict"] is None
 
 
+def test_a_clock_that_was_set_back_gives_no_time_left(tmp_path, monkeypatch):
+    made(tmp_path / "a")
+    monkeypatch.setattr("automtl.runs.status.now", lambda: "2001-01-01T00:00:00+00:00")
+    [found] = status(tmp_path / "a")
+    assert found["epoch"] == "1 of 4" and found["left_s_at_most"] is None
+
+
 def test_ended_runs_say_how_and_what_to_do(tmp_path):
     made(tmp_path / "i", "interrupted")
     made(tmp_path / "f", "failed")
