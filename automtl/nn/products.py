@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# The operator that torch's compiler calls for a linear layer; it has no public name, so a build may lack it.
+_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
+
 
 class Product(torch.autograd.Function):
     """x W^T, with both of a linear layer's products over its weight by oneDNN; the third, over the rows, MKL does faster.
@@ -31,13 +34,11 @@ class Product(torch.autograd.Function):
 def product(x: Tensor, weight: Tensor) -> Tensor:
     """By whatever does it fastest in training. Shape: x (B, I), weight (O, I) -> (B, O)."""
     single = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    here = x.is_cpu and weight.is_cpu and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if not single or not here or torch.compiler.is_compiling():
+    if not (single and x.is_cpu and weight.is_cpu and _ONEDNN) or torch.compiler.is_compiling():
         return functional.linear(x, weight)
     out: Tensor = Product.apply(x, weight)  # type: ignore[no-untyped-call]
     return out
 
 
 def _by_onednn(x: Tensor, weight: Tensor) -> Tensor:
-    """The operator that torch's compiler calls for a linear layer; it has no public name."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")  # type: ignore[no-any-return]
