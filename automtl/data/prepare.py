@@ -46,7 +46,7 @@ def prepare(config: DatasetConfig, *, data_dir: Path, progress: Progress | None 
     if (store := _opened(path, known)) is not None:
         return store
     known.save()
-    with _alone(path.parent, say):
+    with _alone(data_dir.absolute(), say):
         if (store := _opened(path, known, say)) is not None:  # another process was at it
             return store
         clear_temporaries(path.parent)
@@ -71,7 +71,7 @@ def _opened(path: Path, known: Fingerprints, say: Progress = _silent) -> Store |
 
 @contextlib.contextmanager
 def _alone(folder: Path, say: Progress) -> Iterator[None]:
-    """Hold the folder of stores: whoever would make one meanwhile waits, and finds the same one made."""
+    """Hold the folder of all data: whoever would make one meanwhile waits, and finds the same one made."""
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(locked(folder))
