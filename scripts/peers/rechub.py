@@ -117,7 +117,7 @@ def main() -> None:
             trainer.fit(loaders[0], loaders[1])
             test = DataGenerator(columns(data["test_ids"], data["test_dense"]), data["test_labels"])
             order = test.generate_dataloader(x_val=val[0], y_val=val[1], x_test=test.dataset.x, y_test=test.dataset.y, batch_size=4096)[2]
-            predictions = np.asarray(trainer.predict(trainer.model, order), dtype=np.float64)
+            predictions = np.asarray(trainer.predict(trainer.model, (inputs for inputs, _ in order)), dtype=np.float64)
             np.save(o["out"], predictions)
             say(seconds=time.perf_counter() - start)
 
