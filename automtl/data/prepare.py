@@ -71,7 +71,7 @@ def _opened(path: Path, known: Fingerprints, say: Progress = _silent) -> Store |
 
 @contextlib.contextmanager
 def _alone(folder: Path, say: Progress) -> Iterator[None]:
-    """Hold the folder of all data: whoever would make one meanwhile waits, and finds the same one made."""
+    """Hold the folder of all data: whoever would make a store meanwhile waits, and finds the same one made."""
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(locked(folder))
