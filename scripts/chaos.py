@@ -136,8 +136,8 @@ def content(path: Path) -> Any:
         return plain(checkpoint.load(path))
     if path.suffix == ".db":
         return plain(trials(path))
-    if path.name == "README.md":  # of an export, which names its date
-        return [line for line in path.read_text().splitlines() if "exported" not in line]
+    if path.name in ("README.md", "report.html"):  # an export tells its date, a report the command to go on with and so its folder
+        return [line for line in path.read_text().splitlines() if "exported" not in line and 'class="command"' not in line]
     return plain(json.loads(path.read_text())) if path.suffix == ".json" else path.read_bytes()
 
 
