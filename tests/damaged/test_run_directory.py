@@ -109,24 +109,33 @@ def stopped_after(steps):
         ConsoleReporter.step = honest
 
 
+@contextlib.contextmanager
+def at_work(folder):
+    """Be in a folder that has a data set and its own folder of prepared data, and then back."""
+    before = Path.cwd()
+    os.environ["AUTOMTL_DATA_DIR"] = str(folder / "cache")
+    os.chdir(folder)
+    try:
+        write_dataset(folder / "data", rows=200)
+        yield folder
+    finally:
+        os.chdir(before)
+        del os.environ["AUTOMTL_DATA_DIR"]
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with an ended run, two interrupted ones, and what each command says of the ended one."""
-    folder, before = tmp_path_factory.mktemp("damaged"), Path.cwd()
-    os.environ["AUTOMTL_DATA_DIR"] = str(folder / "cache")
-    os.chdir(folder)
-    write_dataset(folder / "data", rows=200)
-    (folder / "out").mkdir()
-    assert run([*SEARCH, "--out", "whole"]) == 0
-    shutil.copytree("whole", "cut retrain")
-    assert run(["retrain", "whole", "--sharing", "mmoe", *TRAIN]) == 0
-    with stopped_after(6):  # in the second epoch
-        assert run([*SEARCH, "--out", "cut search"]) == 143
-    with stopped_after(4):
-        assert run(["retrain", "cut retrain", "--sharing", "mmoe", *TRAIN]) == 143
-    yield folder
-    os.chdir(before)
-    del os.environ["AUTOMTL_DATA_DIR"]
+    with at_work(tmp_path_factory.mktemp("damaged")) as folder:
+        (folder / "out").mkdir()
+        assert run([*SEARCH, "--out", "whole"]) == 0
+        shutil.copytree("whole", "cut retrain")
+        assert run(["retrain", "whole", "--sharing", "mmoe", *TRAIN]) == 0
+        with stopped_after(6):  # in the second epoch
+            assert run([*SEARCH, "--out", "cut search"]) == 143
+        with stopped_after(4):
+            assert run(["retrain", "cut retrain", "--sharing", "mmoe", *TRAIN]) == 143
+        yield folder
 
 
 @pytest.fixture

@@ -1,15 +1,13 @@
 """Every file of a study, damaged in every way, met by every command that reads it; see `test_run_directory.py` for the words."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.cli.test_errors import run
-from tests.damaged.test_run_directory import DAMAGES, LAST, PREVIOUS, SMALL, check, damaged, sampled, stopped_after
-from tests.support import write_dataset
+from tests.damaged.test_run_directory import DAMAGES, LAST, PREVIOUS, SMALL, at_work, check, damaged, sampled, stopped_after
 
 TUNE = ["tune", "data/tiny.yaml", "--space", "automtl_small", *SMALL, "--set", "retrain.epochs=1", "--set", "retrain.batch_size=64"]
 TUNE += ["--set", "tune.parameters={search.alpha_lr: {low: 0.001, high: 0.01}}", "--trials", "2", "--out"]
@@ -42,17 +40,12 @@ def cases(files, commands):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with an ended study and one that was stopped in its second trial."""
-    folder, before = tmp_path_factory.mktemp("damaged"), Path.cwd()
-    os.environ["AUTOMTL_DATA_DIR"] = str(folder / "cache")
-    os.chdir(folder)
-    write_dataset(folder / "data", rows=200)
-    assert run([*TUNE, "whole"]) == 0
-    with stopped_after(17):
-        assert run([*TUNE, "cut"]) == 143
-    assert (folder / "cut/tune" / TRIAL[2]).read_text().count("\n") == 1, "in the second epoch of its search"
-    yield folder
-    os.chdir(before)
-    del os.environ["AUTOMTL_DATA_DIR"]
+    with at_work(tmp_path_factory.mktemp("damaged")) as folder:
+        assert run([*TUNE, "whole"]) == 0
+        with stopped_after(17):
+            assert run([*TUNE, "cut"]) == 143
+        assert (folder / "cut/tune" / TRIAL[2]).read_text().count("\n") == 1, "in the second epoch of its search"
+        yield folder
 
 
 def found(folder: Path):
