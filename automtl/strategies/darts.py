@@ -25,6 +25,7 @@ from automtl.training.lazy_adam import LazyAdam
 from automtl.training.losses import Losses, jsd_loss, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
 from automtl.training.schedules import auxiliary_skip, cosine_lr, jsd_weight
+from automtl.training.states import Count, State, check, need, take_optimizer
 from automtl.training.tables import DeferredSGD, TableOptimizer
 
 
@@ -60,6 +61,17 @@ class DartsSettings:
         if self.warmup_epochs >= self.epochs:
             rule = f"must be below search.epochs = {self.epochs}, since beta trains only after warm-up"
             raise ConfigError("search.warmup_epochs", rule, self.warmup_epochs, "lower it or search longer")
+
+
+class _State(State):
+    """Of a stepper; the optimisers look at their own."""
+
+    epoch: Count
+    sgd: Any
+    tables: tuple[Any, ...]
+    alpha_adam: Any
+    beta_adam: Any
+    balancer: dict[str, Any]
 
 
 class Darts:
@@ -242,14 +254,21 @@ class Darts:
             "balancer": self.balancer.state_dict(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state_dict()``."""
-        self._sgd.load_state_dict(state["sgd"])
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from ``state_dict()``.
+
+        Raises:
+            AutoMTLError: it is none of these settings'.
+        """
+        held = check(_State, state, "stepper")
+        need(held.epoch < self.settings.epochs, "stepper.epoch", f"must be below {self.settings.epochs}", held.epoch)
+        need((held.beta_adam is None) == (self._beta_adam is None), "stepper.beta_adam", "must be there for beta", "otherwise")
+        take_optimizer(self._sgd, state["sgd"], "sgd")
         for optimizer, saved in zip(self._table_steps, state["tables"], strict=True):
             optimizer.load_state_dict(saved)
-        self._alpha_adam.load_state_dict(state["alpha_adam"])
+        take_optimizer(self._alpha_adam, state["alpha_adam"], "alpha_adam")
         if self._beta_adam is not None:
-            self._beta_adam.load_state_dict(state["beta_adam"])
+            take_optimizer(self._beta_adam, state["beta_adam"], "beta_adam")
         self.balancer.load_state_dict(state["balancer"])
         self.begin_epoch(state["epoch"])
 
