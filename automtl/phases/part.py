@@ -26,7 +26,7 @@ from automtl.training.guard import Guard
 from automtl.training.loop import RunningLosses, StepEvent, run_epoch
 from automtl.training.losses import Losses, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
-from automtl.training.states import Costs, Count, State, Tensors, check, need, need_tensors, take_optimizer
+from automtl.training.states import Costs, Count, Number, State, Tensors, check, need, need_tensors, take_optimizer
 
 _PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a part is, in its state
 
@@ -38,6 +38,13 @@ def parts_of(net: nn.Module, session: Session, folder: PhaseDir, guard: Guard) -
         return [Part(session, folder, guard, own, [t]) for t, own in zip(tasks, net.nets, strict=True)]  # type: ignore[arg-type]
     assert isinstance(net, MultiTaskNet)
     return [Part(session, folder, guard, net, list(tasks))]
+
+
+class Judged(State):
+    """Validation before a later phase."""
+
+    tasks: dict[str, dict[str, Number | None]]
+    loss: Number
 
 
 class PartState(State):
@@ -54,7 +61,7 @@ class BegunState(PartState):
     """Of a part inside a phase; optimiser, balancer and the others look at their own."""
 
     first: Count
-    start: dict[str, Any] | None
+    start: Judged | None
     best: Tensors
     balancing: Costs
     optimizer: Any
@@ -148,6 +155,8 @@ class Part:
         need(self._stands(held), "part", "must be at a place of its phases", f"phase {held.number}, epoch {held.epoch}, step {held.step}")
         if not isinstance(held, BegunState):
             return
+        names = [task.name for task in self.tasks]
+        need(held.start is None or [*held.start.tasks] == names, "start", f"must be of the tasks {', '.join(names)}", "others")
         if held.best:
             need_tensors(self.net.state_dict(), state["best"], "best")
         self.first, self.start, self.best = state["first"], state["start"], state["best"]

@@ -128,7 +128,7 @@ class RetrainPhase:
                 return self._finished()
             try:
                 size = ("retrain.batch_size", self.session.config.retrain.batch_size)
-                with mishaps(self.folder, size, self._place):
+                with mishaps(self.folder, size, self._place, self.session.store):
                     return self._run(manifest)
             except BaseException as error:
                 close_failed(manifest, error)
@@ -178,12 +178,14 @@ class RetrainPhase:
     def state(self) -> dict[str, Any]:
         """All that going on from here needs."""
         self.guard.look()
+        lines = sum(part.epoch for part in self.parts)
         return {
             "guard": self.guard.state(),
             "net": self.net.state_dict(),
             "parts": [part.state() for part in self.parts],
             "noise": self.generator.get_state(),
-            "metric_lines": sum(part.epoch for part in self.parts),
+            "metric_lines": lines,
+            "metric_sum": self.folder.metric_sum(lines),
             "spent": self._spent(),
         }
 

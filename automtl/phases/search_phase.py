@@ -80,7 +80,7 @@ class _State(State):
     step: Count
     running: Any
     metric_lines: Count
-    metric_sum: str | None = None  # none in the checkpoint of the best epoch, whose lines stay
+    metric_sum: str
     history: tuple[_Line, ...]
     spent: Spent
 
@@ -117,7 +117,7 @@ class SearchPhase:
                 return SearchResult(self.folder.path.parent, Architecture.load(self.folder.architecture), "done", done)
             try:
                 size = ("search.batch_size", self.session.config.search.batch_size)
-                with mishaps(self.folder, size, lambda: (self.epoch, self.step)):
+                with mishaps(self.folder, size, lambda: (self.epoch, self.step), self.session.store):
                     return self._run(manifest)
             except BaseException as error:
                 close_failed(manifest, error)
@@ -228,6 +228,7 @@ class SearchPhase:
             "step": self.step,
             "running": self.running.state(),
             "metric_lines": len(self.history),
+            "metric_sum": self.folder.metric_sum(len(self.history)),
             "history": self.history,
             "spent": self._spent(),
         }

@@ -110,14 +110,18 @@ class Darts:
             group["initial_lr"] = group["lr"]
         self.balancer = make_balancer(settings.balancing, schema.tasks, net, outside=self._betas)
         if self.partial_steps or not self.balancer.plain:  # torch's fused SGD takes no mixture of parameters seen before and not
-            for parameter in self._weights:
-                self._sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+            self._start_momentum()
         self._table_steps = [self._table_optimizer(table) for table in self._tables]
         self._alpha_adam = _adam(self._alphas, settings.alpha_lr, settings.alpha_decay)
         self._beta_adam = _adam(self._betas, settings.beta_lr, settings.beta_decay) if self._betas else None
         self.pricing = make_pricing(net, schema, settings)
         weighed = self.pricing is not None and settings.cost_weight > 0
         self._expected_cost = ExpectedCost(self.pricing, settings.cost_of) if weighed and self.pricing else None
+
+    def _start_momentum(self) -> None:
+        """Begin the momentum of weights that have none by 0, as a first step does."""
+        for parameter in self._weights:
+            self._sgd.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
 
     def _table_optimizer(self, table: torch.nn.Parameter) -> TableOptimizer:
         if self.settings.embedding_optimizer == "lazy_adam":
@@ -264,6 +268,8 @@ class Darts:
         need(held.epoch < self.settings.epochs, "stepper.epoch", f"must be below {self.settings.epochs}", held.epoch)
         need((held.beta_adam is None) == (self._beta_adam is None), "stepper.beta_adam", "must be there for beta", "otherwise")
         take_optimizer(self._sgd, state["sgd"], "sgd")
+        if self._sgd.state:
+            self._start_momentum()  # of those that a state may lack
         for optimizer, saved in zip(self._table_steps, state["tables"], strict=True):
             optimizer.load_state_dict(saved)
         take_optimizer(self._alpha_adam, state["alpha_adam"], "alpha_adam")

@@ -8,7 +8,7 @@ The messages name the place inside the state; the checkpoint that it is of is ad
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from pydantic import ConfigDict, Field
@@ -21,7 +21,6 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Tensors = dict[str, Tensor]
-Costs = dict[Literal["seconds", "backward_passes", "extra_bytes"], Amount]  # of balancing
 
 _KEPT = {torch.optim.SGD: {"momentum_buffer"}, torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"}}  # of a parameter
 _COUNTS = ("step", "exp_avg_sq")  # of these, what is never negative
@@ -40,12 +39,20 @@ class Running(State):
     weights: Tensor | None
 
 
+class Costs(State):
+    """Of balancing; empty where there was none."""
+
+    seconds: Amount = 0.0
+    backward_passes: Amount = 0.0
+    extra_bytes: Count = 0
+
+
 class Spent(State):
     """What a phase has cost so far."""
 
     seconds: Amount
     samples: Count
-    balancing: Costs = Field(default_factory=dict)
+    balancing: Costs = Costs()
 
 
 def need(holds: bool, where: str, rule: str, got: object) -> None:
@@ -146,6 +153,4 @@ def take_optimizer(optimizer: torch.optim.Optimizer, state: Any, where: str) -> 
 
 def _setting(group: Mapping[str, Any]) -> dict[str, Any]:
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in group.items()}
-    if "initial_lr" in plain:
-        del plain["lr"]
-    return plain
+    return plain if "initial_lr" not in plain else {**plain, "lr": type(plain["lr"]).__name__}

@@ -51,7 +51,8 @@ def changes(value):
     if isinstance(value, dict):
         return {"a list": [], "a word": "x", "nothing": None, "one more": {**value, _ADDED: 1}}
     if isinstance(value, list):
-        return {"a mapping": {"x": 1}, "a word": "x", "nothing": None, "one more": [*value, 7], "one less": value[1:]}
+        fewer = {"one less": value[1:]} if value else {}
+        return {"a mapping": {"x": 1}, "a word": "x", "nothing": None, "one more": [*value, 7], **fewer}
     if isinstance(value, bool):
         return {repr(v)[:9]: v for v in ("yes", 1, None, not value)}
     if isinstance(value, int):
