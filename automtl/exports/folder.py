@@ -44,14 +44,14 @@ def open_export(path: Path) -> dict[str, Any]:
     listed = values.get("files")
     if not isinstance(listed, dict):
         raise ArtifactError(path / MANIFEST, "must list its files", type(listed).__name__, FIX)
-    if not isinstance(values.get("kind"), str):
-        raise ArtifactError(path / MANIFEST, "must tell the kind of export", "nothing", FIX)
     for name, known in listed.items():
         part = inside(path, name)
         if not part.is_file():
             raise ArtifactError(part, "must be there", "no such file", FIX)
         if _print(part) != known:
             raise ArtifactError(part, "must be as it was written", "another content", FIX)
+    if not isinstance(values.get("kind"), str):
+        raise ArtifactError(path / MANIFEST, "must tell the kind of export", "nothing", FIX)
     return values
 
 

@@ -13,10 +13,7 @@ import pytest
 
 from automtl import files
 from automtl.cli.main import main
-from automtl.data.prints import fingerprint
-from automtl.data.store import checksum
 from automtl.exports import formats
-from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
 from tests.cli.plugin_errors import PLUGINS, PLUGINS_AFTER_SEARCH
 from tests.cli.tampered_errors import TAMPERED
@@ -108,12 +105,6 @@ def torn_checkpoint():
         path.write_bytes(path.read_bytes()[:1000])
 
 
-def state_of_another():
-    interrupted()
-    for path in Path("run/search/checkpoint").iterdir():
-        checkpoint.save(path, {**checkpoint.load(path), "step": "three"})
-
-
 def lines_lost():
     interrupted()
     Path("run/search/metrics.jsonl").write_text("")
@@ -130,17 +121,6 @@ def weights_of_another():
     assert run(["retrain", "run", "--fast-dev-run"]) == 0
     path = Path("run/retrain/selected-s0/architecture.json")
     Manifest.read(path.parent / "manifest.json").replace_file(path, {**json.loads(path.read_text()), "towers": [3]})
-
-
-def ids_of_another():
-    assert run(["retrain", "run", "--fast-dev-run"]) == 0
-    (path,) = Path("cache/prepared").glob("*/test/ids.npy")
-    np.save(path, np.full_like(np.load(path), 10**6))
-    manifest = path.parents[1] / "manifest.json"
-    held = json.loads(manifest.read_text())
-    held["files"]["test/ids.npy"] = fingerprint(path)
-    del held["checksum"]
-    manifest.write_text(json.dumps({**held, "checksum": checksum(held)}))
 
 
 def retrained_and_served():
@@ -220,8 +200,6 @@ AFTER_SEARCH = {
     "cost-unknown": (nothing, ["pareto", "run", "--of", "watts"], 2, ["--of: must be one of flops, parameters, latency, got watts"]),
     "supernet-of-another": (narrower_config, ["pareto", "run"], 2, ["last.safetensors: must hold the weights of the config beside it"]),
     "torn-checkpoint": (torn_checkpoint, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["last.safetensors: must be a whole checkpoint"]),
-    "state-of-another": (state_of_another, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["last.safetensors: must hold the state of this phase, got search: step", "'three'"]),
-    "store-of-another": (ids_of_another, ["evaluate", "run"], 2, ["must hold ids and classes of its own schema"]),
     "lines-lost": (lines_lost, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["metrics.jsonl: must have the 2 lines that the checkpoint knows of, got 0"]),
     "resume-another": (another_retrain, ["retrain", "run", "--resume", "--fast-dev-run"], 2, ["architecture.json: must be the architecture to train, got another"]),
     "weights-of-another": (weights_of_another, ["evaluate", "run"], 2, ["best.safetensors: must hold the weights of the architecture beside it"]),
