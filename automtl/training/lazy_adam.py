@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from automtl.training.states import need, take
+from automtl.training.states import need, need_tensors, take
 from automtl.training.tables import sparse_gradient
 
 
@@ -76,5 +76,6 @@ class LazyAdam:
         Raises:
             ArtifactError: it is of another table.
         """
+        need_tensors(self.state_dict(), state, "table optimiser")
+        need(not bool((state["count"] < 0).any() or (state["second"] < 0).any()), "table optimiser", "must count from 0", "less")
         take(self.state_dict(), state, "table optimiser")
-        need(not bool((self._count < 0).any() or (self._second < 0).any()), "table optimiser", "must count from 0", "less")
