@@ -36,8 +36,13 @@ def parse_json(text: bytes) -> Any:
 
 
 @contextlib.contextmanager
-def fitting(path: Path) -> Iterator[None]:
+def fitting(path: Path, rule: str = "must hold what automtl writes there", fix: str = "restore it, or make it anew") -> Iterator[None]:
     """Around what is made of a file's values: those that do not fit are the file's fault, since strangers write files too.
+
+    Args:
+        path: the file.
+        rule: what it must hold.
+        fix: what can be done where it does not.
 
     Raises:
         ArtifactError: they do not fit.
@@ -47,8 +52,7 @@ def fitting(path: Path) -> Iterator[None]:
     except AutoMTLError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        fix = "restore it, or make it anew"
-        raise ArtifactError(path, "must hold what automtl writes there", f"{type(error).__name__}: {error}"[:200], fix) from error
+        raise ArtifactError(path, rule, f"{type(error).__name__}: {error}"[:200], fix) from error
 
 
 def inside(folder: Path, name: object) -> Path:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from automtl.bounds import fitting
 from automtl.data.dataset import DatasetConfig
 from automtl.errors import ConfigError
-from automtl.strict import build, load_yaml, nearest
+from automtl.strict import build, load_yaml, nearest, printable
 
 KINDS = {"categorical": "categorical", "numeric": "numeric", "sequence": "sequence"}
 KNOWN = "name active dtype type splitter max_len share_embedding min_categr_count embedding_dim fill_na source".split()
@@ -30,10 +31,13 @@ def from_fuxictr(path: Path, dataset_id: str | None = None) -> str:
     if dataset_id is None and len(held) > 1:
         choice = f"choose from {', '.join(map(str, held))}"
         raise ConfigError("--id", "must name one of the file's data sets", f"{len(held)} of them", choice)
-    chosen = dataset_id or str(next(iter(held)))
+    if not held or not all(isinstance(name, str) for name in held):
+        raise ConfigError(path, "must hold data sets by their ids", ", ".join(map(repr, held))[:200] or "none", "write the ids as text")
+    chosen = dataset_id or next(iter(held))
     if chosen not in held:
         raise ConfigError("--id", "must be one of the file's data sets", chosen, nearest(chosen, held))
-    return _yaml(held[chosen], chosen, path)
+    with fitting(path, "must be FuxiCTR's dataset_config.yaml", "mend it, or write the data set by hand"):
+        return _yaml(held[chosen], chosen, path)
 
 
 def _yaml(given: Mapping[str, Any], name: str, path: Path) -> str:
@@ -50,7 +54,7 @@ def _yaml(given: Mapping[str, Any], name: str, path: Path) -> str:
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in plain.items() if key not in ("features", "tasks")]
     for key in ("features", "tasks"):
         lines += [f"{key}:", *(f"  - {json.dumps(entry, ensure_ascii=False)}" for entry in plain[key])]
-    return "\n".join([*lines, *(f"# left out: {what}" for what in ignored)]) + "\n"
+    return "".join(f"{printable(line)}\n" for line in [*lines, *(f"# left out: {what}" for what in ignored)])
 
 
 def _features(column: Mapping[str, Any], given: Mapping[str, Any], ignored: list[str]) -> list[dict[str, Any]]:

@@ -2,7 +2,11 @@
 
 from typing import Literal
 
+from pydantic import NonNegativeInt, PositiveInt, model_validator
+
 from automtl.strict import Strict
+
+_ORDER = {"categorical": 0, "multi": 1, "sequence": 1, "numeric": 2}
 
 
 class Field(Strict):
@@ -24,15 +28,15 @@ class Field(Strict):
 
     name: str
     kind: Literal["categorical", "multi", "sequence", "numeric"]
-    vocabulary_size: int = 0
-    unknown_count: int = 0
+    vocabulary_size: NonNegativeInt = 0
+    unknown_count: NonNegativeInt = 0
     mean: float = 0.0
     std: float = 1.0
     transform: Literal["none", "log1p", "quantile"] = "none"
     float_text: bool = False
-    hash_buckets: int = 0
+    hash_buckets: NonNegativeInt = 0
     shares: str = ""
-    embedding_dim: int = 0
+    embedding_dim: NonNegativeInt = 0
     pretrained: bool = False
     indicator_of: str = ""
     quantiles: tuple[float, ...] = ()
@@ -58,13 +62,13 @@ class Task(Strict):
     name: str
     kind: Literal["binary", "regression", "multiclass"]
     weight: float = 1.0
-    classes: int = 2
+    classes: PositiveInt = 2
     class_names: tuple[str, ...] = ()
     mean: float = 0.0
     std: float = 1.0
     transform: Literal["none", "log1p"] = "none"
-    labelled: int = 0
-    positives: int = 0
+    labelled: NonNegativeInt = 0
+    positives: NonNegativeInt = 0
 
 
 class Schema(Strict):
@@ -86,6 +90,20 @@ class Schema(Strict):
     data_hash: str = ""
     split_hash: str = ""
     config_hash: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Schema":
+        """A store and an export bring their own, and a stranger may have written it."""
+        order = [_ORDER[field.kind] for field in self.fields]
+        if order != sorted(order):
+            raise ValueError("fields must be those of one id, then those of lists, then numbers")
+        own = {field.name for field in self.fields if field.kind != "numeric" and not field.shares}
+        if unknown := [field.shares for field in self.fields if field.shares and field.shares not in own]:
+            raise ValueError(f"fields can share what another field owns, not '{unknown[0][:80]}'")
+        for what, names in (("fields", [f.name for f in self.fields]), ("tasks", [t.name for t in self.tasks])):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{what} must have names of their own")
+        return self
 
     @property
     def categorical(self) -> tuple[Field, ...]:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from automtl.bounds import inside
+from automtl.bounds import fitting, inside
+from automtl.data.arrays import NoArray, mapped, need_form
 from automtl.data.lists import Lists
 from automtl.data.prints import Fingerprints, fingerprint
 from automtl.data.schema import Schema
@@ -28,6 +29,7 @@ from automtl.files import read_json
 from automtl.strict import build, nearest
 
 FORMAT = 2
+WORDS = pa.schema([("word", pa.string()), ("count", pa.int64())])
 REMEDY = "run `automtl data prepare` again"
 
 
@@ -82,8 +84,9 @@ class Store:
         """
         manifest = _read_manifest(path / "manifest.json")
         checked = (prints.of if prints else fingerprint) if verify else None
-        for name, known in manifest["files"].items():
-            _check_file(inside(path, name), known, checked)
+        with fitting(path / "manifest.json"):
+            for name, known in manifest["files"].items():
+                _check_file(inside(path, name), known, checked)
         if prints:
             prints.save()
         return cls(path, manifest, build(Schema, read_json(path / "schema.json"), path / "schema.json"))
@@ -107,25 +110,38 @@ class Store:
         if split not in SPLITS:
             raise ConfigError("split", f"must be one of {', '.join(SPLITS)}", split, nearest(split, SPLITS))
         if split not in self._rows:
-            optional = (f"{split}/weights.npy", f"{split}/kept.npy")
-            weights, kept = (self._array(name) if name in self._manifest["files"] else None for name in optional)
-            ids, dense, labels = (self._array(f"{split}/{name}.npy") for name in ("ids", "dense", "labels"))
-            lists = tuple(
-                Lists(self._array(f"{split}/{VALUES.format(i)}"), self._array(f"{split}/{OFFSETS.format(i)}"))
-                for i in range(len(self.schema.lists))
-            )
-            self._rows[split] = Rows(ids, dense, labels, weights, lists, kept)
+            self._rows[split] = self._mapped(split)
         return self._rows[split]
+
+    def _mapped(self, split: str) -> Rows:
+        s, there = self.schema, self._manifest["files"]
+        ids = self._array(f"{split}/ids.npy", np.int32, None, len(s.categorical))
+        n, tasks = len(ids), len(s.tasks)
+        dense = self._array(f"{split}/dense.npy", np.float32, n, len(s.numeric))
+        labels = self._array(f"{split}/labels.npy", np.float32, n, tasks)
+        weights = self._array(name, np.float32, n, tasks) if (name := f"{split}/weights.npy") in there else None
+        kept = self._array(name, np.int32, n, len(s.kept)) if (name := f"{split}/kept.npy") in there else None
+        return Rows(ids, dense, labels, weights, tuple(self._lists(split, i, n) for i in range(len(s.lists))), kept)
+
+    def _lists(self, split: str, i: int, n: int) -> Lists:
+        name = f"{split}/{OFFSETS.format(i)}"
+        values, offsets = self._array(f"{split}/{VALUES.format(i)}", np.int32, None), self._array(name, np.int64, n + 1)
+        if offsets[0] != 0 or offsets[-1] != len(values) or (np.diff(offsets) < 0).any():
+            raise ArtifactError(self.path / name, "must say where each row's values begin", "something else", REMEDY)
+        return Lists(values, offsets)
 
     @cached_property
     def alpha_index(self) -> np.ndarray:
         """(n_alpha,) int64: the training rows that the alpha steps own."""
-        return np.asarray(self._array("train/alpha.npy"))
+        found, n = np.asarray(self._array("train/alpha.npy", np.int64, None)), len(self.rows("train"))
+        if len(np.unique(found)) != len(found) or (len(found) and not 0 <= found.min() <= found.max() < n):
+            raise ArtifactError(self.path / "train/alpha.npy", f"must be rows from 0 to {n - 1}, each once", "others", REMEDY)
+        return found
 
     @cached_property
     def fit_index(self) -> np.ndarray:
         """(n_fit,) int64: the other training rows."""
-        mine = np.ones(self.summary["rows"]["fit"] + self.summary["rows"]["alpha"], bool)
+        mine = np.ones(len(self.rows("train")), bool)
         mine[self.alpha_index] = False
         return np.flatnonzero(mine)
 
@@ -155,18 +171,26 @@ class Store:
     def vectors(self) -> dict[str, np.ndarray]:
         """Per field that owns pretrained ones, (V, width) float32; NaN in the rows without."""
         own = {i: f.name for i, f in enumerate(self.schema.fields) if f.pretrained and not f.shares}
-        return {name: self._array(VECTORS.format(i)) for i, name in own.items()}
+        sizes = {i: (self.schema.fields[i].vocabulary_size, self.schema.fields[i].embedding_dim) for i in own}
+        return {name: self._array(VECTORS.format(i), np.float32, *sizes[i]) for i, name in own.items()}
 
     def _words(self, name: str) -> pa.Table:
-        with (self.path / name).open("rb") as stream:
-            return pa.ipc.open_file(stream).read_all()
-
-    def _array(self, name: str) -> np.ndarray:
         path = self.path / name
         try:
-            # copy on write: torch refuses to share a read-only array in silence, and nothing reaches the file
-            return np.load(path, mmap_mode="c", allow_pickle=False)  # type: ignore[no-any-return]
-        except (OSError, ValueError, EOFError) as error:
+            with path.open("rb") as stream:
+                table = pa.ipc.open_file(stream).read_all()
+            table.validate(full=True)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise ArtifactError(path, "must be words of the store", " ".join(str(error).split())[:200], REMEDY) from error
+        if not table.schema.equals(WORDS):
+            raise ArtifactError(path, "must be words of the store", ", ".join(map(str, table.schema))[:200], REMEDY)
+        return table
+
+    def _array(self, name: str, dtype: type[np.generic], *shape: int | None) -> np.ndarray:
+        path = self.path / name
+        try:  # copy on write: torch refuses to share a read-only array in silence, and nothing reaches the file
+            return need_form(mapped(path, mode="c"), dtype, shape)
+        except NoArray as error:
             raise ArtifactError(path, "must be an array of the store", error, REMEDY) from error
 
 
@@ -175,8 +199,11 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     body = {key: value for key, value in manifest.items() if key != "checksum"} if isinstance(manifest, dict) else {}
     if not body or manifest.get("checksum") != checksum(body):
         raise ArtifactError(path, "must be as it was written", "another content", REMEDY)
-    if manifest["format"] != FORMAT:
-        raise ArtifactError(path, f"must be of format {FORMAT}", manifest["format"], REMEDY)
+    if manifest.get("format") != FORMAT:
+        raise ArtifactError(path, f"must be of format {FORMAT}", str(manifest.get("format"))[:80], REMEDY)
+    kinds = {"files": dict, "summary": dict, "sources": list}
+    if wrong := [name for name, kind in kinds.items() if not isinstance(manifest.get(name), kind)]:
+        raise ArtifactError(path, f"must tell {', '.join(wrong)}", "something else", REMEDY)
     return dict(manifest)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from automtl.data.arrays import NoArray, mapped
 from automtl.data.dataset import DatasetConfig
 from automtl.data.features import IdFeature, Numeric
 from automtl.data.hashing import hash_words
@@ -40,8 +41,8 @@ def write_vectors(
 
 def _read(path: Path, feature: IdFeature) -> np.ndarray:
     try:
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+        vectors = mapped(path, mode="r")
+    except NoArray as error:
         raise DataError(path, "must be an .npy file of numbers", error, "write it by numpy.save") from error
     if vectors.ndim != 2 or vectors.dtype.kind != "f" or not vectors.size:
         raise DataError(path, "must hold floats of shape (words, width)", f"{vectors.dtype} of shape {vectors.shape}")
@@ -49,7 +50,7 @@ def _read(path: Path, feature: IdFeature) -> np.ndarray:
     if width is None or vectors.shape[1] != width:
         rule = f"must have the width that embedding_dim of '{feature.name}' says"
         raise DataError(path, rule, f"{vectors.shape[1]} and {width}", f"set embedding_dim: {vectors.shape[1]}")
-    return vectors  # type: ignore[no-any-return]
+    return vectors
 
 
 def _words(feature: IdFeature) -> pa.Array | None:

@@ -47,7 +47,7 @@ def portable(config: DatasetConfig) -> DatasetConfig:
 def feature_of(field: Field, schema: Schema, config: DatasetConfig) -> dict[str, Any]:
     """How one input is made of a column, in plain values."""
     named: dict[str, Any] = {"input": field.name, "column": field.indicator_of or field.name}
-    feature = next(f for f in config.features if f.name == named["column"])
+    feature = {f.name: f for f in config.features}[named["column"]]
     if field.indicator_of:
         return {**named, "kind": "missing"}
     if isinstance(feature, Numeric):
@@ -70,6 +70,10 @@ class Exported:
         self.folder = folder
         self.schema = build(Schema, files.read_json(folder / SCHEMA), folder / SCHEMA)
         self.config = build(DatasetConfig, files.read_json(folder / DATASET), folder / DATASET)
+        with fitting(folder / FEATURES):
+            made = [feature_of(field, self.schema, self.config) for field in self.schema.fields]
+            if files.read_json(folder / FEATURES) != json.loads(json.dumps({"features": made})):
+                raise ValueError(f"other features than {SCHEMA} and {DATASET} tell")
 
     def vocabulary(self, field: str) -> pa.Table:
         """The words of a field that owns a vocabulary."""

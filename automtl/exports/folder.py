@@ -50,6 +50,8 @@ def open_export(path: Path) -> dict[str, Any]:
             raise ArtifactError(part, "must be there", "no such file", FIX)
         if _print(part) != known:
             raise ArtifactError(part, "must be as it was written", "another content", FIX)
+    if not isinstance(values.get("kind"), str):
+        raise ArtifactError(path / MANIFEST, "must tell the kind of export", "nothing", FIX)
     return values
 
 

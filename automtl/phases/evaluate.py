@@ -11,6 +11,7 @@ from automtl import files
 from automtl.bounds import MAX_PARAMETERS, fitting
 from automtl.data.slices import groups, slices
 from automtl.errors import ArtifactError
+from automtl.phases.mishaps import known_ids
 from automtl.phases.resuming import held_settings
 from automtl.phases.retrain import load_net
 from automtl.phases.session import Reporter, Session, Silent, open_session
@@ -76,7 +77,9 @@ def _evaluate(folder: PhaseDir, device: str, by: str | None, bootstrap: int, rep
         reads = Manifest.read(folder.manifest).count_test_read()
     if reads > 1:
         reporter.say(f"{folder.path}: its test rows are read for the {_nth(reads)} time; choose nothing by them")
-    predictions, tasks = predict(net, batches, device=session.device), session.schema.tasks
+    tasks = session.schema.tasks
+    with known_ids(store):
+        predictions = predict(net, batches, device=session.device)
     users = groups(store, "test", predictions.rows)
     test = evaluate(predictions, tasks, reliability=True, groups=users)
     if bootstrap:

@@ -32,7 +32,6 @@ class Keeper:
     def __init__(self, folder: PhaseDir, run: object, session: Session, state: Callable[[], dict[str, Any]]) -> None:
         runtime = session.config.runtime
         self._every_s, self._every_steps = runtime.checkpoint_every_s, runtime.checkpoint_every_steps
-        self._folder = folder
         self._slots, self._run, self._reporter, self._state = Slots(folder), run, session.reporter, state
         self._at, self._steps, self._asked = time.monotonic(), 0, 0
         self._before: dict[signal.Signals, Any] = {}
@@ -72,6 +71,5 @@ class Keeper:
 
     def save(self) -> None:
         """Make a checkpoint now."""
-        state = self._state()
-        self._slots.save({**state, "metric_sum": self._folder.metric_sum(state["metric_lines"])})
+        self._slots.save(self._state())
         self._at, self._steps = time.monotonic(), 0

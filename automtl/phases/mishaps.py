@@ -8,7 +8,8 @@ import torch
 
 from automtl import files
 from automtl.config import RuntimeSection
-from automtl.errors import ConfigError, NoMemory, NumericalError
+from automtl.data.store import Store
+from automtl.errors import ArtifactError, ConfigError, NoMemory, NumericalError
 from automtl.runs.run_dir import PhaseDir
 from automtl.training.guard import LOOK_EVERY, BadBatch, Guard
 
@@ -21,21 +22,42 @@ def make_guard(runtime: RuntimeSection, device: torch.device) -> Guard:
 
 
 @contextlib.contextmanager
-def mishaps(folder: PhaseDir, batch_size: tuple[str, int], place: Callable[[], tuple[int, int]]) -> Iterator[None]:
+def known_ids(store: Store) -> Iterator[None]:
+    """Around networks at work on prepared rows: ids and classes beyond those that the schema tells are the store's fault.
+
+    They are not looked for when a store is opened, since that would read all of it, and torch looks at each anyway.
+
+    Raises:
+        ArtifactError: there are some.
+    """
+    try:
+        yield
+    except IndexError as error:
+        if not any(words in str(error) for words in ("out of range in self", "is out of bounds")):
+            raise
+        fix = "remove that folder, and prepare the data again"
+        raise ArtifactError(store.path, "must hold ids and classes of its own schema", str(error), fix) from error
+
+
+@contextlib.contextmanager
+def mishaps(folder: PhaseDir, batch_size: tuple[str, int], place: Callable[[], tuple[int, int]], store: Store) -> Iterator[None]:
     """Say of a bad batch which rows it has, and of memory that ran out what to lower.
 
     Args:
         folder: the phase's folder.
         batch_size: the setting's name and value.
         place: epoch and step as they stand, both from 0.
+        store: the prepared data.
 
     Raises:
         NumericalError: a loss or a gradient was not finite; the rows are in bad_batch.json.
         NoMemory: the machine ran out of memory.
+        ArtifactError: the prepared data hold ids that they cannot.
         ConfigError: --deterministic was asked for, and an operation cannot keep to it on this device.
     """
     try:
-        yield
+        with known_ids(store):
+            yield
     except BadBatch as bad:
         epoch, step = place()
         where = f"epoch {epoch}, step {step}, {_rows(bad.rows)}"

@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from automtl.data.batches import Batch
@@ -25,6 +26,7 @@ from automtl.training.guard import Guard
 from automtl.training.loop import RunningLosses, StepEvent, run_epoch
 from automtl.training.losses import Losses, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
+from automtl.training.states import Costs, Count, Number, State, Tensors, check, need, need_tensors, take_optimizer
 
 _PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a part is, in its state
 
@@ -36,6 +38,36 @@ def parts_of(net: nn.Module, session: Session, folder: PhaseDir, guard: Guard) -
         return [Part(session, folder, guard, own, [t]) for t, own in zip(tasks, net.nets, strict=True)]  # type: ignore[arg-type]
     assert isinstance(net, MultiTaskNet)
     return [Part(session, folder, guard, net, list(tasks))]
+
+
+class Judged(State):
+    """Validation before a later phase."""
+
+    tasks: dict[str, dict[str, Number | None]]
+    loss: Number
+
+
+class PartState(State):
+    """Where a part is."""
+
+    number: Count
+    begun: bool
+    epoch: Count
+    step: Count
+    best_epoch: Annotated[int, Field(ge=-1)]
+
+
+class BegunState(PartState):
+    """Of a part inside a phase; optimiser, balancer and the others look at their own."""
+
+    first: Count
+    start: Judged | None
+    best: Tensors
+    balancing: Costs
+    optimizer: Any
+    balancer: dict[str, Any]
+    stopping: dict[str, Any]
+    running: Any
 
 
 class Part:
@@ -111,19 +143,43 @@ class Part:
         moving = {"optimizer": self.optimizer.state_dict(), "balancer": self.balancer.state_dict(), "stopping": self.stopping.state()}
         return {**plain, **moving, "running": self.running.state()}
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from a ``state()``; the net's own was loaded before."""
+    def load(self, state: Any) -> None:
+        """Go on from a ``state()``; the net's own was loaded before.
+
+        Raises:
+            AutoMTLError: it is none of this part's.
+        """
+        held = check(PartState if isinstance(state, dict) and state.get("begun") is False else BegunState, state, "part")
         for name in _PLACE:
             setattr(self, name, state[name])
-        if not self.begun:
+        need(self._stands(held), "part", "must be at a place of its phases", f"phase {held.number}, epoch {held.epoch}, step {held.step}")
+        if not isinstance(held, BegunState):
             return
+        names = [task.name for task in self.tasks]
+        need(held.start is None or [*held.start.tasks] == names, "start", f"must be of the tasks {', '.join(names)}", "others")
+        if held.best:
+            need_tensors(self.net.state_dict(), state["best"], "best")
         self.first, self.start, self.best = state["first"], state["start"], state["best"]
-        self.running.load(state["running"], self.session.device)
+        self.running.load(state["running"], tasks=len(self.tasks), device=self.session.device)
         self.optimizer, self.stopping = self._optimizer(), EarlyStopping("loss", patience=self.settings.patience)
-        self.optimizer.load_state_dict(state["optimizer"])
+        take_optimizer(self.optimizer, state["optimizer"], "optimizer")
         self.balancer.load_state_dict(state["balancer"])
         self.balancing = state["balancing"]
         self.stopping.load(state["stopping"])
+        best = self.stopping.best_epoch
+        known = not held.best if best is None else bool(held.best) and held.first <= best < held.epoch
+        need(known, "best", "must be the weights of the best of the phase's epochs", f"epoch {best}")
+
+    def _stands(self, held: "PartState") -> bool:
+        """Whether a part can be where a state says it is."""
+        if not isinstance(held, BegunState):
+            ends = (0, len(self.phases))  # before all phases, and after
+            fresh = held.number == held.epoch == 0 and held.best_epoch == -1
+            return held.number in ends and held.step == 0 and (fresh or held.number > 0) and held.best_epoch < max(held.epoch, 1)
+        if held.number >= len(self.phases) or not held.begun:
+            return False
+        inside = held.first <= held.epoch <= held.first + self._length(self.phases[held.number])
+        return inside and held.step <= len(self.batches) and held.best_epoch < max(held.epoch, 1)
 
     def _optimizer(self) -> torch.optim.Optimizer:
         apart = [*self.net.sharing.optimizer_groups(), {"params": self.net.tables(), "weight_decay": 0.0}]

@@ -11,6 +11,7 @@ from automtl.phases.session import Reporter
 from automtl.runs import checkpoint
 from automtl.runs.run_dir import one_phase
 from automtl.strategies.protocol import Material
+from automtl.training.states import take_net
 
 
 def reopened(path: Path, *, device: str, reporter: Reporter, needs: tuple[str, ...]) -> tuple[Material, Supernet]:
@@ -36,9 +37,7 @@ def reopened(path: Path, *, device: str, reporter: Reporter, needs: tuple[str, .
         raise ArtifactError(last, "must hold a trained supernet", "none", "search again, or take a run that was not cleaned")
     material = make_material(session, config.space, session.noise())
     net = material.make_supernet()
-    try:
-        net.load_state_dict(checkpoint.load(last)["net"])
-    except (RuntimeError, KeyError) as error:
-        got = str(error).strip().splitlines()[-1].strip()
-        raise ArtifactError(last, "must hold the weights of the config beside it", got, "search again with this version") from error
+    held = checkpoint.load(last)
+    with checkpoint.applying(last, "must hold the weights of the config beside it", "search again with this version"):
+        take_net(net, held["net"])
     return material, net

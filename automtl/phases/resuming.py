@@ -1,13 +1,14 @@
 """What a resumed phase must have in common with the process that began it, and what may differ."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from automtl import files, plugins
+from automtl.bounds import read_lines
 from automtl.config import RunConfig, RuntimeSection
 from automtl.errors import ArtifactError, ConfigError
 from automtl.phases.session import Session
-from automtl.runs import sums
+from automtl.runs import checkpoint, sums
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
 from automtl.runs.slots import Slots
@@ -66,28 +67,38 @@ def own_settings(folder: PhaseDir, config: RunConfig, *, sections: Sequence[str]
     return held.model_copy(update={"runtime": runtime})
 
 
-def reopen(folder: PhaseDir, session: Session) -> tuple[Manifest, dict[str, Any] | None]:
-    """The manifest of a phase that another process began, and its newest whole checkpoint; lines written after that are cut.
+def reopen(folder: PhaseDir, session: Session, restore: Callable[[dict[str, Any]], None]) -> Manifest:
+    """The manifest of a phase that another process began, its state restored; lines written after that are cut.
 
-    A phase that has ended is left as it is, and without a checkpoint.
+    A phase that has ended is left as it is.
+
+    Args:
+        folder: of the phase.
+        session: what it goes on with.
+        restore: takes in the newest whole checkpoint, where there is one.
 
     Raises:
-        ArtifactError: the data changed since, or a file of the phase is damaged.
+        ArtifactError: the data changed since, or a file of the phase is damaged, or not of this phase.
     """
     manifest = Manifest.read(folder.manifest)
     manifest.verify()
     need_same_data(manifest, session)
     if manifest.values["state"] == "done":
-        return manifest, None
+        return manifest
     for place in (folder.path, folder.checkpoint("last").parent):
         files.clear_temporaries(place)
     _tell_other_machine(manifest, session)
-    state = Slots(folder).load(session.reporter.say)
-    files.cut_lines(folder.metrics, 0 if state is None else state["metric_lines"])
-    if state is not None and state.get("metric_sum") not in (None, folder.metric_sum(state["metric_lines"])):
-        raise ArtifactError(folder.metrics, "must hold the lines that the checkpoint knows of", "others", "restore it, or start anew")
+    lines, found = 0, Slots(folder).load(session.reporter.say)
+    if found is not None:
+        path, state = found
+        with checkpoint.applying(path):
+            restore(state)
+        lines = state["metric_lines"]
+        if state["metric_sum"] != folder.metric_sum(lines) and len(read_lines(folder.metrics)) >= lines:
+            raise ArtifactError(folder.metrics, "must hold the lines that the checkpoint knows of", "others", "restore it, or start anew")
+    files.cut_lines(folder.metrics, lines)
     manifest.go_on(sums.FIXED if folder.path.name == "search" else (*sums.FIXED, "architecture.json"))
-    return manifest, state
+    return manifest
 
 
 def need_same_data(manifest: Manifest, session: Session) -> None:

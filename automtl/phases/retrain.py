@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from automtl import files
 from automtl.bounds import fitting
 from automtl.config import RunConfig
 from automtl.data.slices import groups
-from automtl.errors import ArtifactError, AutoMTLError
+from automtl.errors import ArtifactError
 from automtl.models.cost import cost, flops_per_row
 from automtl.models.derived import build_model
 from automtl.models.storage import load_packed, packed_state
@@ -30,6 +30,7 @@ from automtl.runs.run_dir import PhaseDir, RunDir
 from automtl.runs.slots import Slots
 from automtl.spaces.architecture import Architecture
 from automtl.training.evaluation import Evaluation, Predictions, evaluate, predict
+from automtl.training.states import Count, Spent, State, check, need, take_net
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,18 @@ def retrain(
     return phase.run()
 
 
+class _State(State):
+    """Of a retrain; parts and guard look at their own."""
+
+    guard: Any
+    net: Any
+    parts: tuple[Any, ...]
+    noise: Tensor
+    metric_lines: Count
+    metric_sum: str
+    spent: Spent
+
+
 class RetrainPhase:
     """One retraining in one folder; one that was begun in it goes on. All that it then needs is in ``state()``."""
 
@@ -115,7 +128,7 @@ class RetrainPhase:
                 return self._finished()
             try:
                 size = ("retrain.batch_size", self.session.config.retrain.batch_size)
-                with mishaps(self.folder, size, self._place):
+                with mishaps(self.folder, size, self._place, self.session.store):
                     return self._run(manifest)
             except BaseException as error:
                 close_failed(manifest, error)
@@ -155,10 +168,7 @@ class RetrainPhase:
         if self.folder.manifest.exists():
             if Architecture.load(self.folder.architecture) != self.bound:
                 raise ArtifactError(self.folder.architecture, "must be the architecture to train", "another", "start anew")
-            manifest, state = reopen(self.folder, self.session)
-            if state is not None:
-                self._restore(state)
-            return manifest
+            return reopen(self.folder, self.session, self._restore)
         self.bound.save(self.folder.architecture)
         planned, bound = self.parts[0].planned_epochs, self.bound
         return open_phase(
@@ -168,23 +178,33 @@ class RetrainPhase:
     def state(self) -> dict[str, Any]:
         """All that going on from here needs."""
         self.guard.look()
+        lines = sum(part.epoch for part in self.parts)
         return {
             "guard": self.guard.state(),
             "net": self.net.state_dict(),
             "parts": [part.state() for part in self.parts],
             "noise": self.generator.get_state(),
-            "metric_lines": sum(part.epoch for part in self.parts),
+            "metric_lines": lines,
+            "metric_sum": self.folder.metric_sum(lines),
             "spent": self._spent(),
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        """Go on from a ``state()``."""
-        self.net.load_state_dict(state["net"])
+        """Go on from a ``state()``.
+
+        Raises:
+            AutoMTLError, RuntimeError: it is none of this retrain's.
+        """
+        whole = check(_State, state, "retrain")
+        take_net(self.net, state["net"])
+        flops_per_row(self.net, self.session.schema)  # one pass: modules that lose units take their shapes from the state
         for part, held in zip(self.parts, state["parts"], strict=True):
             part.load(held)
         self.generator.set_state(state["noise"])
         self.guard.load(state["guard"])
-        self._before, self.samples = state["spent"]["seconds"], state["spent"]["samples"]
+        epochs = sum(part.epoch for part in self.parts)
+        need(whole.metric_lines == epochs, "retrain.metric_lines", f"must be {epochs}, one per epoch", whole.metric_lines)
+        self._before, self.samples = whole.spent.seconds, whole.spent.samples
 
     def _spent(self) -> dict[str, Any]:
         spent: dict[str, Any] = {"seconds": self._before + time.monotonic() - self._started, "samples": self.samples}
@@ -212,12 +232,8 @@ def load_net(folder: PhaseDir, session: Session) -> nn.Module:
     bound = Architecture.load(folder.architecture)
     net = build_model(bound, session.schema, generator=session.noise(), max_parameters=session.config.runtime.max_parameters)
     path = folder.checkpoint("best")
-    try:
-        load_packed(net, checkpoint.load(path)["net"])
+    held = checkpoint.load(path)
+    with checkpoint.applying(path, "must hold the weights of the architecture beside it", "retrain it with this version"):
+        load_packed(net, held["net"])
         flops_per_row(net, session.schema)  # one pass: a packed network takes its shapes from the file
-    except AutoMTLError:
-        raise
-    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-        got = str(error).strip().splitlines()[-1].strip()
-        raise ArtifactError(path, "must hold the weights of the architecture beside it", got, "retrain it with this version") from error
     return net.to(session.device)

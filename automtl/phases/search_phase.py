@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from automtl import files
 from automtl.models.cost import cost
 from automtl.models.derived import build_model
@@ -29,6 +31,7 @@ from automtl.strategies.protocol import Strategy
 from automtl.strategies.table import STRATEGIES
 from automtl.training.evaluation import evaluate, predict
 from automtl.training.loop import RunningLosses
+from automtl.training.states import Count, Number, Spent, State, check, need, take_net
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,33 @@ class SearchResult(SelfShowing):
 
     def headline(self) -> str:
         return f"search {self.state} after {self.epochs} epochs: {self.run}"
+
+
+class _Line(State):
+    """What a search remembers of an epoch."""
+
+    epoch: Count
+    choices: dict[str, dict[str, Number]]
+    validation_loss: float | None
+    expert_usage: dict[str, tuple[Number, ...]]
+    skip_chosen: float | None
+    eigenvalue: float | None
+
+
+class _State(State):
+    """Of a search; strategy, guard and losses look at their own."""
+
+    guard: Any
+    net: Any
+    strategy: Any
+    noise: Tensor
+    epoch: Count
+    step: Count
+    running: Any
+    metric_lines: Count
+    metric_sum: str
+    history: tuple[_Line, ...]
+    spent: Spent
 
 
 class SearchPhase:
@@ -87,7 +117,7 @@ class SearchPhase:
                 return SearchResult(self.folder.path.parent, Architecture.load(self.folder.architecture), "done", done)
             try:
                 size = ("search.batch_size", self.session.config.search.batch_size)
-                with mishaps(self.folder, size, lambda: (self.epoch, self.step)):
+                with mishaps(self.folder, size, lambda: (self.epoch, self.step), self.session.store):
                     return self._run(manifest)
             except BaseException as error:
                 close_failed(manifest, error)
@@ -116,10 +146,7 @@ class SearchPhase:
             if self.latencies is not None:  # a resume must choose by the same times
                 files.write_json(self.folder.latencies, asdict(self.latencies))
             return open_phase(self.folder, self.session, phase="search", planned_epochs=self.strategy.epochs, finished_epochs=0)
-        manifest, state = reopen(self.folder, self.session)
-        if state is not None:
-            self._restore(state)
-        return manifest
+        return reopen(self.folder, self.session, self._restore)
 
     def _epoch(self, keeper: Keeper) -> bool:
         """One epoch, or what is left of it, and its records; False where the time limit cut it."""
@@ -145,7 +172,8 @@ class SearchPhase:
         best = self.folder.checkpoint("best")
         if self.watch.action == "rollback" and best.exists():
             spent = self._spent()
-            self._restore(checkpoint.load(best))
+            with checkpoint.applying(best):
+                self._restore(checkpoint.load(best))
             told["back_to_epoch"] = self.epoch - 1
             self._charge(spent)  # what was spent stays spent
         return told
@@ -200,19 +228,30 @@ class SearchPhase:
             "step": self.step,
             "running": self.running.state(),
             "metric_lines": len(self.history),
+            "metric_sum": self.folder.metric_sum(len(self.history)),
             "history": self.history,
             "spent": self._spent(),
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        """Go on from a ``state()``."""
+        """Go on from a ``state()``.
+
+        Raises:
+            AutoMTLError, RuntimeError: it is none of this search's.
+        """
+        held = check(_State, state, "search")
+        need((held.net is None) == (self.strategy.supernet is None), "net", "must be there where a supernet is searched", "otherwise")
         if self.strategy.supernet is not None:
-            self.strategy.supernet.load_state_dict(state["net"])
+            take_net(self.strategy.supernet, state["net"])
         self.strategy.load_state_dict(state["strategy"])
+        place = held.epoch <= self.strategy.epochs and self.strategy.stands_at(held.epoch, held.step)
+        need(place, "search", "must be at a place of its strategy", f"epoch {held.epoch}, step {held.step}")
+        lines = [line.epoch for line in held.history] == list(range(held.epoch)) and held.metric_lines == held.epoch
+        need(lines, "search.history", "must have a line per epoch", "others")
         self.generator.set_state(state["noise"])
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
         self.guard.load(state["guard"])
-        self.running.load(state["running"], self.session.device)
+        self.running.load(state["running"], tasks=len(self.session.schema.tasks), device=self.session.device)
         self._charge(state["spent"])
 
     def _charge(self, spent: dict[str, Any]) -> None:

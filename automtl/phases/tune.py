@@ -85,6 +85,10 @@ def tune(
 def _joined(out: Path | None) -> Path:
     if out is None:
         raise ConfigError("--resume", "needs --out", "none", "name the study's folder there")
+    if not out.is_dir():
+        raise ArtifactError(out, "must be a run folder", "no such folder", "see `automtl runs list`")
+    if not RunDir(out).tune.path.is_dir():
+        raise ArtifactError(out, "must hold a study to go on with", "none", "leave --resume out to begin one in another folder")
     return out
 
 

@@ -1,8 +1,9 @@
 """Checkpoints: nested state as one safetensors file, with the plain values as JSON in its header. Nothing is unpickled."""
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,22 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise ArtifactError(path, "must hold a mapping", type(state).__name__)
     return state
+
+
+@contextlib.contextmanager
+def applying(path: Path, rule: str = "must hold the state of this phase", fix: str = "restore it, or start anew") -> Iterator[None]:
+    """Around what takes in a checkpoint's state, the one place where what does not fit becomes the file's fault.
+
+    A checkpoint that is whole may be a stranger's, of another version or of other settings: its sums say nothing of that.
+
+    Raises:
+        ArtifactError: what it holds does not fit.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        told = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+        raise ArtifactError(path, rule, told[:300], fix) from error
 
 
 def _digest(tree: str, tensors: Mapping[str, np.ndarray]) -> str:

@@ -1,6 +1,7 @@
 """The checkpoints that a phase goes on from: the newest, and the one before it in case the newest is damaged."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from automtl import files
@@ -36,8 +37,8 @@ class Slots:
             files.replace(self._last, self._previous)
         files.replace(self._next, self._last)
 
-    def load(self, say: Callable[[str], None]) -> dict[str, Any] | None:
-        """The newest whole checkpoint; None where none was ever made.
+    def load(self, say: Callable[[str], None]) -> tuple[Path, dict[str, Any]] | None:
+        """The newest whole checkpoint and its file; None where none was ever made.
 
         Args:
             say: told of a damaged one that is passed over.
@@ -57,9 +58,10 @@ class Slots:
                 continue
             if path == self._next:  # finish what was cut short: a search that has nothing left to do writes no other "last"
                 self._rename()
+                path = self._last
             for fault in faults:
                 say(f"{fault.where}: {fault.rule}, got {fault.got}; going on from {path.name} before it")
-            return state
+            return path, state
         if faults:
             raise faults[0]
         return None

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from automtl.errors import ArtifactError
 from automtl.nn.masked import BaseLinear, Link, MaskedLinear, base_of, keep_channels, links, masked
 from automtl.nn.masks import GaussianMask
 from automtl.nn.packing import pack, pack_bits, unpack, unpack_bits
@@ -229,6 +230,10 @@ class MoME(GatedNetwork):
             for view in (view for _, _, views in self._layers() for view in views):
                 view.mask = self._mask(view.base.weight)
         self._enter(phase)
+        for i, layer in zip(self._numbers(), (layer for _, layer, _ in self._layers()), strict=True):
+            left = state.get(f"base.{i}.inputs", layer.inputs).tolist()
+            if sorted({*left}) != left or not {*left} <= {*range(layer.made_with)}:
+                raise ArtifactError(f"experts, base.{i}.inputs", f"must be inputs from 0 to {layer.made_with - 1}, ascending", "others")
         for name, module in [(n, m) for part in ("base", "experts") for n, m in self.get_submodule(part).named_modules(prefix=part)]:
             for key, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
                 held = state.get(f"{name}.{key}")

@@ -25,6 +25,7 @@ from automtl.training.lazy_adam import LazyAdam
 from automtl.training.losses import Losses, jsd_loss, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
 from automtl.training.schedules import auxiliary_skip, cosine_lr, jsd_weight
+from automtl.training.states import Count, State, check, need, take_optimizer
 from automtl.training.tables import DeferredSGD, TableOptimizer
 
 
@@ -60,6 +61,17 @@ class DartsSettings:
         if self.warmup_epochs >= self.epochs:
             rule = f"must be below search.epochs = {self.epochs}, since beta trains only after warm-up"
             raise ConfigError("search.warmup_epochs", rule, self.warmup_epochs, "lower it or search longer")
+
+
+class _State(State):
+    """Of a stepper; the optimisers look at their own."""
+
+    epoch: Count
+    sgd: Any
+    tables: tuple[Any, ...]
+    alpha_adam: Any
+    beta_adam: Any
+    balancer: dict[str, Any]
 
 
 class Darts:
@@ -98,14 +110,18 @@ class Darts:
             group["initial_lr"] = group["lr"]
         self.balancer = make_balancer(settings.balancing, schema.tasks, net, outside=self._betas)
         if self.partial_steps or not self.balancer.plain:  # torch's fused SGD takes no mixture of parameters seen before and not
-            for parameter in self._weights:
-                self._sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+            self._start_momentum()
         self._table_steps = [self._table_optimizer(table) for table in self._tables]
         self._alpha_adam = _adam(self._alphas, settings.alpha_lr, settings.alpha_decay)
         self._beta_adam = _adam(self._betas, settings.beta_lr, settings.beta_decay) if self._betas else None
         self.pricing = make_pricing(net, schema, settings)
         weighed = self.pricing is not None and settings.cost_weight > 0
         self._expected_cost = ExpectedCost(self.pricing, settings.cost_of) if weighed and self.pricing else None
+
+    def _start_momentum(self) -> None:
+        """Begin the momentum of weights that have none by 0, as a first step does."""
+        for parameter in self._weights:
+            self._sgd.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
 
     def _table_optimizer(self, table: torch.nn.Parameter) -> TableOptimizer:
         if self.settings.embedding_optimizer == "lazy_adam":
@@ -242,14 +258,23 @@ class Darts:
             "balancer": self.balancer.state_dict(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state_dict()``."""
-        self._sgd.load_state_dict(state["sgd"])
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from ``state_dict()``.
+
+        Raises:
+            AutoMTLError: it is none of these settings'.
+        """
+        held = check(_State, state, "stepper")
+        need(held.epoch < self.settings.epochs, "stepper.epoch", f"must be below {self.settings.epochs}", held.epoch)
+        need((held.beta_adam is None) == (self._beta_adam is None), "stepper.beta_adam", "must be there for beta", "otherwise")
+        take_optimizer(self._sgd, state["sgd"], "sgd")
+        if self._sgd.state:
+            self._start_momentum()  # of those that a state may lack
         for optimizer, saved in zip(self._table_steps, state["tables"], strict=True):
             optimizer.load_state_dict(saved)
-        self._alpha_adam.load_state_dict(state["alpha_adam"])
+        take_optimizer(self._alpha_adam, state["alpha_adam"], "alpha_adam")
         if self._beta_adam is not None:
-            self._beta_adam.load_state_dict(state["beta_adam"])
+            take_optimizer(self._beta_adam, state["beta_adam"], "beta_adam")
         self.balancer.load_state_dict(state["balancer"])
         self.begin_epoch(state["epoch"])
 

@@ -14,9 +14,12 @@ from automtl.strategies.genome import Genes, Genome
 from automtl.strategies.monitor import alpha_figures
 from automtl.strategies.protocol import Material, make_genes
 from automtl.strategies.score import score
-from automtl.strategies.supernet_search import SupernetSearch
+from automtl.strategies.supernet_search import SearchState, SupernetSearch
 from automtl.training.loop import StepEvent
 from automtl.training.losses import Losses
+from automtl.training.states import Count, check, need
+
+Scored = tuple[tuple[tuple[Count, ...], tuple[tuple[Count, ...], ...] | None, float], ...]  # in a state: picks, chosen experts, loss
 
 
 class SinglePath(Darts):
@@ -45,12 +48,20 @@ class SinglePath(Darts):
         return self._weight_step(fit_batch)
 
 
+class _State(SearchState):
+    """Of an evolution: what was scored, too."""
+
+    scored: Scored
+
+
 class Evolution(SupernetSearch):
     """The planned epochs train; one more scores the first population, and each further one as many children as it has members.
 
     A child is the best of some drawn members, mutated in one place; the oldest member dies. Best of all scored is what is found. The
     score is the loss on the alpha rows.
     """
+
+    form = _State
 
     def __init__(self, material: Material) -> None:
         m, net = material, material.make_supernet()
@@ -111,12 +122,24 @@ class Evolution(SupernetSearch):
         """The training's state and what was scored, oldest first."""
         return {**super().state_dict(), "scored": [[g.picks, g.chosen, loss] for g, loss in self._scored]}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``."""
         super().load_state_dict(state)
-        self._scored = [(genome_of(picks, chosen), loss) for picks, chosen, loss in state["scored"]]
+        self._scored = scored_genomes(self.genes, check(self.form, state, "strategy").scored)
+
+    def stands_at(self, epoch: int, step: int) -> bool:
+        """Whether the epoch has that step, and as many were scored before it as it says."""
+        scored = max(0, epoch - self._trained) * self.material.options.population
+        return len(self._scored) == scored and (super().stands_at(epoch, step) if epoch < self._trained else step == 0)
 
 
-def genome_of(picks: list[int], chosen: list[list[int]] | None) -> Genome:
-    """A genome from plain lists."""
-    return Genome(tuple(picks), None if chosen is None else tuple(tuple(task) for task in chosen))
+def scored_genomes(genes: Genes, held: Scored) -> list[tuple[Genome, float]]:
+    """Genomes and their scores from a state.
+
+    Raises:
+        ArtifactError: one is no genome of the space.
+    """
+    made = [(Genome(picks, chosen), loss) for picks, chosen, loss in held]
+    for i, (genome, _) in enumerate(made):
+        need(genes.legal(genome), f"strategy, genome {i}", "must be one of the space", "another")
+    return made

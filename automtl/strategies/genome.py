@@ -89,6 +89,19 @@ class Genes:
     def _experts(self, rng: np.random.Generator) -> tuple[int, ...]:
         return tuple(sorted(int(i) for i in rng.choice(len(self.slots), self.count, replace=False)))
 
+    def legal(self, genome: Genome) -> bool:
+        """Whether a genome that was read somewhere is one of the space, its ties and the number of chosen experts included."""
+        if len(genome.picks) != len(self.names) or (genome.chosen is None) != (not self.count):
+            return False
+        tied: dict[object, int] = {}
+        picks = all(
+            0 <= pick < len(self.operations(name)) and tied.setdefault(tie, pick) == pick
+            for name, tie, pick in zip(self.names, self._ties, genome.picks, strict=True)
+        )
+        experts = genome.chosen or ()
+        sets = all(sorted({*e}) == list(e) and len(e) == self.count and {*e} <= {*range(len(self.slots))} for e in experts)
+        return picks and sets and len(experts) in (0, len(self.schema.tasks))
+
     def mutate(self, genome: Genome, rng: np.random.Generator) -> Genome:
         """Another candidate in one block, or another expert for one task; which of all these places, equally likely.
 

@@ -126,8 +126,12 @@ class Stepper(Protocol):
     def state_dict(self) -> dict[str, Any]:
         """All that an exact resume needs beside the network's own state: tensors and JSON values."""
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state_dict()``."""
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from ``state_dict()``.
+
+        Raises:
+            AutoMTLError: it is none of this stepper's; see ``training/states.py``.
+        """
 
 
 class Strategy(Protocol):
@@ -166,5 +170,12 @@ class Strategy(Protocol):
     def state_dict(self) -> dict[str, Any]:
         """All that an exact resume needs beside the supernet's own state: tensors and JSON values."""
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state_dict()``."""
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from ``state_dict()``.
+
+        Raises:
+            AutoMTLError: it is none of this strategy's; see ``training/states.py``.
+        """
+
+    def stands_at(self, epoch: int, step: int) -> bool:
+        """Whether what was loaded can be the state before that step, both counted from 0 and the first of the next epoch included."""

@@ -9,12 +9,22 @@ from torch import nn
 from automtl.errors import ConfigError
 from automtl.models.supernet import Supernet
 from automtl.spaces.architecture import Architecture
-from automtl.strategies.evolution import genome_of
+from automtl.strategies.evolution import Scored, scored_genomes
 from automtl.strategies.genome import Genome
 from automtl.strategies.protocol import Material, make_genes
 from automtl.strategies.score import score
 from automtl.strategies.standalone import StandAlone
 from automtl.training.loop import StepEvent
+from automtl.training.states import Count, State, check, need
+
+
+class _State(State):
+    """Of a random search; the model in training looks at its own."""
+
+    tried: Scored
+    samples: Count
+    model: Any
+    steps: Count
 
 
 class RandomSearch:
@@ -101,13 +111,20 @@ class RandomSearch:
         tried = [[g.picks, g.chosen, loss] for g, loss in self._tried]
         return {"tried": tried, "samples": self.samples, "model": model, "steps": self._steps}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``."""
-        self._tried = [(genome_of(picks, chosen), loss) for picks, chosen, loss in state["tried"]]
-        self.samples, self._steps = state["samples"], state["steps"]
+        held = check(_State, state, "strategy")
+        self._tried = scored_genomes(self.genes, held.tried)
+        self.samples, self._steps = held.samples, held.steps
+        need(held.steps <= max(1.0, self.budget / self._batch), "strategy.steps", "must be within the budget", held.steps)
+        need((held.model is None) == (held.steps == 0), "strategy.model", "must be there while a draw is trained", "otherwise")
         if state["model"] is not None:
             self._model = self._stand_alone(len(self._tried))
             self._model.load_state_dict(state["model"])
+
+    def stands_at(self, epoch: int, step: int) -> bool:
+        """Whether as many draws were tried as the epoch says, and the draw in training has that step."""
+        return len(self._tried) == epoch and step <= self._steps
 
 
 class RandomSampling:
@@ -142,5 +159,10 @@ class RandomSampling:
         """The draw follows from the seed."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Any) -> None:
         """Nothing to restore."""
+        need(state == {}, "strategy", "must be empty", "something")
+
+    def stands_at(self, epoch: int, step: int) -> bool:
+        """There are no steps."""
+        return step == 0

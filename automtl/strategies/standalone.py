@@ -14,8 +14,17 @@ from automtl.training.balancers import make_balancer
 from automtl.training.loop import StepEvent, run_steps
 from automtl.training.losses import Losses, multi_task_loss
 from automtl.training.optim import clip_grad_norm, parameter_groups
+from automtl.training.states import State, check, take_net, take_optimizer
 
 WEIGHT_DECAY, CLIP_NORM = 1e-4, 5.0  # the retrain phase's defaults
+
+
+class _State(State):
+    """Of a training."""
+
+    net: Any
+    adam: Any
+    balancer: dict[str, Any]
 
 
 class StandAlone:
@@ -52,10 +61,11 @@ class StandAlone:
         """All that an exact resume needs beside the noise."""
         return {"net": self.net.state_dict(), "adam": self._adam.state_dict(), "balancer": self.balancer.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``."""
-        self.net.load_state_dict(state["net"])
-        self._adam.load_state_dict(state["adam"])
+        check(_State, state, "model")
+        take_net(self.net, state["net"], "model.net")
+        take_optimizer(self._adam, state["adam"], "model.adam")
         self.balancer.load_state_dict(state["balancer"])
 
     def _step(self, batch: Batch) -> Losses:

@@ -15,6 +15,14 @@ from automtl.strategies.perturbation import perturbed
 from automtl.strategies.protocol import Material
 from automtl.training.loop import StepEvent, run_epoch
 from automtl.training.losses import Losses
+from automtl.training.states import Count, State, check
+
+
+class SearchState(State):
+    """Of a strategy; its stepper looks at its own."""
+
+    stepper: Any
+    samples: Count
 
 
 class SupernetSearch:
@@ -24,6 +32,8 @@ class SupernetSearch:
         material: data, space, settings.
         stepper: trains the supernet.
     """
+
+    form: type[SearchState] = SearchState
 
     def __init__(self, material: Material, stepper: Darts) -> None:
         self.material, self.stepper = material, stepper
@@ -80,7 +90,11 @@ class SupernetSearch:
         """The stepper's state and the rows read."""
         return {"stepper": self.stepper.state_dict(), "samples": self.samples}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``."""
+        self.samples = check(self.form, state, "strategy").samples
         self.stepper.load_state_dict(state["stepper"])
-        self.samples = state["samples"]
+
+    def stands_at(self, epoch: int, step: int) -> bool:
+        """Whether the epoch has that step."""
+        return step <= len(self.material.fit)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from automtl.data.schema import Task
 from automtl.training.lazy_adam import LazyAdam
 from automtl.training.losses import Losses, combine, task_weights
+from automtl.training.states import Amount, Count, Number, State, check, need, take
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,25 @@ class Balancer:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state_dict()``."""
+        """Go on from ``state_dict()``.
+
+        Raises:
+            AutoMTLError: it is none of this method's.
+        """
+        need(set(state) == set(self.state_dict()), "balancer", f"must be of method {self.settings.method}", "another's state")
+
+
+class _Meter(State):
+    """Of a meter."""
+
+    factors: tuple[Number, ...]
+    counts: tuple[Count, ...]
+    steps: Count
+    passes: Count
+    conflicts: Count
+    compared: Count
+    bytes: Count
+    seconds: Amount
 
 
 class Meter:
@@ -108,7 +127,13 @@ class Meter:
         return dict(vars(self))
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from a ``state()``."""
+        """Go on from a ``state()``.
+
+        Raises:
+            AutoMTLError: it is none of so many tasks.
+        """
+        held = check(_Meter, state, "balancer.meter")
+        need(len(held.factors) == len(held.counts) == len(self.counts), "balancer.meter", "must be of the run's tasks", "another number")
         vars(self).update(state)
 
     def record(self, names: Sequence[str]) -> dict[str, Any]:
@@ -158,6 +183,7 @@ class Adaptive(Balancer):
         return {"meter": self.meter.state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
         self.meter.load(state["meter"])
 
 
@@ -223,6 +249,5 @@ class OwnAdam:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from ``state_dict()``."""
-        with torch.no_grad():
-            self._weight.copy_(state["values"])
+        take({"values": self._weight}, {"values": state["values"]}, "balancer")
         self._adam.load_state_dict({name: value for name, value in state.items() if name != "values"})

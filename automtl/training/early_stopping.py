@@ -5,9 +5,19 @@ from typing import Any
 
 from automtl.errors import ConfigError
 from automtl.strict import nearest
+from automtl.training.states import Count, Number, State, check, need
 
 # +1: higher is better. Calibration is in no table: its target is 1, neither end.
 DIRECTIONS = {"loss": -1, "logloss": -1, "ne": -1, "rmse": -1, "mae": -1, "auc": 1, "gauc": 1, "accuracy": 1}
+
+
+class _State(State):
+    """Of an early stop."""
+
+    metric: str
+    best_epoch: Count | None
+    best: Number | None
+    stale: Count
 
 
 class EarlyStopping:
@@ -55,12 +65,15 @@ class EarlyStopping:
         """What a resumed run needs; plain JSON values."""
         return {"metric": self.metric, "best_epoch": self.best_epoch, "best": self.best, "stale": self._stale}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: Any) -> None:
         """Go on from a `state()` of the same metric.
 
         Raises:
             ConfigError: the state is of another metric.
+            AutoMTLError: it is none.
         """
+        held = check(_State, state, "stopping")
+        need((held.best is None) == (held.best_epoch is None), "stopping", "must know both the best and its epoch", "one of them")
         if state["metric"] != self.metric:
             raise ConfigError("early stopping metric", f"must be {state['metric']!r}, as in the run that is resumed", repr(self.metric))
         self.best_epoch, self.best, self._stale = state["best_epoch"], state["best"], state["stale"]

@@ -19,6 +19,7 @@ from automtl.data.schema import Task
 from automtl.errors import NumericalError
 from automtl.models.skeleton import MultiTaskNet
 from automtl.training.balancing import Adaptive, BalancingSettings, OwnAdam
+from automtl.training.states import Count, State, check, take
 
 Gradients = Sequence[Tensor | None]
 Weighting = Callable[[Tensor], Tensor]
@@ -141,7 +142,13 @@ class GradNorm(PerTask):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.factors.load_state_dict(state["factors"])
-        self.first.copy_(state["first"])
+        take({"first": self.first}, {"first": state["first"]}, "balancer", finite=False)
+
+
+class _Steps(State):
+    """Of `Surgery`, beside the meter."""
+
+    steps: Count
 
 
 class Surgery(PerTask):
@@ -196,7 +203,7 @@ class Surgery(PerTask):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self._steps = int(state["steps"])
+        self._steps = check(_Steps, {"steps": state["steps"]}, "balancer").steps
 
 
 class Sets:

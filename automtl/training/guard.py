@@ -11,9 +11,16 @@ from automtl.data.schema import Task
 from automtl.errors import NumericalError
 from automtl.training.balancing import Balancer
 from automtl.training.losses import Losses
+from automtl.training.states import Count, State, check
 
 LOOK_EVERY = 64  # batches between two looks, for a device on which a look waits
 _FIX = "lower the learning rate, look at the batch's rows, or leave such batches out with --on-nan skip"
+
+
+class _State(State):
+    """Of a guard."""
+
+    skipped: Count
 
 
 class BadBatch(NumericalError):
@@ -116,6 +123,10 @@ class Guard:
         """What a resumed run needs."""
         return {"skipped": self.skipped}
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from a ``state()``."""
-        self.skipped = state["skipped"]
+    def load(self, state: Any) -> None:
+        """Go on from a ``state()``.
+
+        Raises:
+            AutoMTLError: it is none.
+        """
+        self.skipped = check(_State, state, "guard").skipped

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from automtl.training.tables import restore, sparse_gradient
+from automtl.training.states import need, need_tensors, take
+from automtl.training.tables import sparse_gradient
 
 
 class LazyAdam:
@@ -75,4 +76,6 @@ class LazyAdam:
         Raises:
             ArtifactError: it is of another table.
         """
-        restore(self.state_dict(), state)
+        need_tensors(self.state_dict(), state, "table optimiser")
+        need(not bool((state["count"] < 0).any() or (state["second"] < 0).any()), "table optimiser", "must count from 0", "less")
+        take(self.state_dict(), state, "table optimiser")

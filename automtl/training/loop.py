@@ -5,12 +5,14 @@ Shapes: B batch, T tasks.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from automtl.data.batches import Batch, Batches
 from automtl.training.losses import Losses
+from automtl.training.states import Running, check, need_tensors
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,18 @@ class RunningLosses:
         """What a resumed epoch needs."""
         return {"losses": self._losses, "weights": self._weights}
 
-    def load(self, state: dict[str, Tensor | None], device: torch.device | None = None) -> None:
-        """Go on from a ``state()``."""
-        self._losses, self._weights = (None if (held := state[key]) is None else held.to(device) for key in ("losses", "weights"))
+    def load(self, state: Any, *, tasks: int, device: torch.device | None = None) -> None:
+        """Go on from a ``state()`` of so many tasks.
+
+        Raises:
+            AutoMTLError: it is none.
+        """
+        check(Running, state, "running")
+        self._losses = self._weights = None
+        if state["losses"] is not None or state["weights"] is not None:
+            like = torch.zeros(tasks, dtype=torch.float64)
+            need_tensors({"losses": like, "weights": like}, state, "running")
+            self._losses, self._weights = state["losses"].to(device), state["weights"].to(device)
 
     def means(self) -> list[float | None]:
         """Per task, the mean over its labelled rows; None where there was none."""

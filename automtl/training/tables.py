@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from automtl.errors import ArtifactError
+from automtl.training.states import need, need_tensors, take
 
 MAX_STEPS = 4096  # between flushes: keeps the coefficients in cache; a flush of 1e7 rows spread over so many steps is nothing
 FLUSH_ROWS = 2**14  # at a time: float64 temporaries that stay in cache
@@ -41,19 +41,6 @@ def sparse_gradient(weight: nn.Parameter) -> tuple[Tensor, Tensor] | None:
     assert weight.grad.is_sparse, "a table needs embedding(..., sparse=True)"
     weight.grad = weight.grad.coalesce()
     return weight.grad.indices()[0], weight.grad.values()
-
-
-def restore(owned: dict[str, Tensor], state: dict[str, Tensor]) -> None:
-    """Copy saved tensors into an optimiser's own.
-
-    Raises:
-        ArtifactError: another set of tensors, or another shape.
-    """
-    want, got = ({name: tuple(tensor.shape) for name, tensor in tensors.items()} for tensors in (owned, state))
-    if want != got:
-        raise ArtifactError("table optimiser state", f"must hold {want}", got, "resume with the settings of the run that wrote it")
-    for name, tensor in owned.items():
-        tensor.copy_(state[name])
 
 
 def _sgd(weight: Tensor, velocity: Tensor, lr: float, momentum: float, decay: float, gradient: Tensor | None = None) -> None:
@@ -168,6 +155,9 @@ class DeferredSGD:
         Raises:
             ArtifactError: it is of another table.
         """
-        steps = max(state["missed"].shape[1] - 1, 0) if "missed" in state and state["missed"].dim() == 3 else 0
-        restore(self._tensors(steps), state)
+        steps = min(max(state["missed"].shape[1] - 1, 0), MAX_STEPS - 1) if "missed" in state and state["missed"].dim() == 3 else 0
+        where, own = "table optimiser", self._tensors(steps)
+        need_tensors(own, state, where)
+        need(bool(((state["last"] >= 0) & (state["last"] <= steps)).all()), f"{where}.last", f"must be steps from 0 to {steps}", "others")
+        take(own, state, where)
         self._steps = steps

@@ -24,6 +24,10 @@ def no_database():
     Path("new/tune/study.db").write_text("SQLite format 4" * 100)
 
 
+def no_study():
+    Path("new/search").mkdir(parents=True)
+
+
 def altered_trial():
     sys.argv = ["automtl", *TUNE, *FAST]
     with contextlib.suppress(SystemExit):
@@ -51,6 +55,7 @@ def forgotten():
 TUNE_ERRORS = {
     "tune-parameter": (nothing, [*TUNE, "--set", "tune.parameters={search.epoch: {low: 2, high: 3}}"], 2, ["must be a setting of search, space or retrain", "'search.epochs'"]),
     "tune-range": (nothing, [*TUNE, "--set", "tune.parameters={search.epochs: {low: 3, high: 2}}"], 2, ["low must be at most high"]),
+    "tune-nothing-begun": (no_study, [*TUNE, "--resume"], 2, ["new: must hold a study to go on with, got none"]),
     "tune-storage": (nothing, [*TUNE, "--storage", "sqlite:////nowhere/at/all/study.db"], 2, ["--storage: must be a database that opens"]),
     "tune-storage-driver": (nothing, [*TUNE, "--storage", "mysql://me:s3cret@host/name"], 2, ["--storage: needs MySQLdb, got no such library"]),
     "tune-storage-other": (studied, [*BEGUN, *SHARED, "--resume"], 2, ["--storage: must be what the study began with, got sqlite:///shared.db; leave it out"]),

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from automtl.data.batches import Batches
-from automtl.errors import EnvironmentFault, NumericalError
+from automtl.errors import ArtifactError, EnvironmentFault, NumericalError
 from automtl.models.skeleton import MultiTaskNet
+from automtl.phases.evaluate import evaluate_runs
 from automtl.phases.search import search
 from automtl.runs.run_dir import PhaseDir
 from tests.phases.stopping import config, plan, train
@@ -107,3 +108,22 @@ def test_another_runtime_error_stays_what_it_is(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(MultiTaskNet, "forward", wrong)
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         train(plan(dataset, "mmoe", tmp_path / "r"))
+
+
+def test_ids_that_no_vocabulary_has_are_the_stores_fault(dataset, tmp_path, monkeypatch):
+    honest = Batches.epoch
+
+    def epoch(self, number, start=0):
+        for batch in honest(self, number, start):
+            batch.inputs.ids[0, 0] = 10**6
+            yield batch
+
+    trained = train(plan(dataset, "mmoe", tmp_path / "whole"))
+    monkeypatch.setattr(Batches, "epoch", epoch)
+    for act in (
+        lambda: search(config(dataset), out=tmp_path / "s"),
+        lambda: train(plan(dataset, "mmoe", tmp_path / "r")),
+        lambda: evaluate_runs([trained.folder.path]),
+    ):
+        with pytest.raises(ArtifactError, match=r"prepared/tiny-\w+: must hold ids and classes of its own schema, got index out of range"):
+            act()

@@ -50,11 +50,12 @@ def test_a_kill_while_checkpoints_change_names_loses_nothing(killed, tmp_path):
     checkpoint.save(folder.checkpoint("next"), {"step": 3})
     if killed == "between the renamings":
         folder.checkpoint("last").rename(folder.checkpoint("previous"))
-    assert slots.load(pytest.fail) == {"step": 3}
+    assert slots.load(pytest.fail) == (folder.checkpoint("last"), {"step": 3})
     slots.save({"step": 4})
-    assert slots.load(pytest.fail) == {"step": 4}
+    assert slots.load(pytest.fail) == (folder.checkpoint("last"), {"step": 4})
     folder.checkpoint("last").write_bytes(b"torn")
-    assert slots.load(lambda _: None)["step"] in (2, 3)
+    path, state = slots.load(lambda _: None)
+    assert path == folder.checkpoint("previous") and state["step"] in (2, 3)
     slots.save({"step": 5})
     slots.clear(but_last=True)
     assert [path.name for path in folder.checkpoint("last").parent.iterdir()] == ["last.safetensors"]

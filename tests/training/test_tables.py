@@ -269,7 +269,7 @@ def test_a_state_of_another_table_is_refused_and_changes_nothing(build):
     before = {name: tensor.clone() for name, tensor in optimizer.state_dict().items()}
     other = build(table(np.ones((V + 1, D)))).state_dict()
     for state in (other, {}, dict(list(before.items())[1:])):
-        with pytest.raises(ArtifactError, match="table optimiser state: must hold"):
+        with pytest.raises(ArtifactError, match="table optimiser.* must (be|hold)"):
             optimizer.load_state_dict(state)
     assert all(torch.equal(before[name], tensor) for name, tensor in optimizer.state_dict().items())
 
