@@ -164,7 +164,7 @@ class RuntimeSection(Strict):
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$", description="auto takes CUDA, then MPS, then the CPU.")
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of torch; default torch's own choice.")
     precision: Literal["float32", "bfloat16", "auto"] = Field(
-        "float32", description="Of training's forward products; auto takes bfloat16 where the processor multiplies it in hardware."
+        "float32", description="Of training's products; auto: bfloat16 where the hardware has it. AUC within .002 of float32 is not shown."
     )
     allocator: Literal["keep", "default"] = Field("keep", description="keep: freed memory stays in the process (glibc); faster steps.")
     compile: bool = Field(False, description="torch.compile the network; meant for GPUs, did not pay on CPUs.")

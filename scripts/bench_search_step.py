@@ -4,11 +4,13 @@
     python scripts/bench_search_step.py [--threads N] [--batch 2048] [--variants plain fused fused-bf16 ...] [--json FILE]
 
 Each variant lives in a process of its own, so that allocator settings and peak memory are its own; in each round every variant
-takes one step in turn, so a busy machine slows all of them. "plain" is the straightforward block in float32 with the allocator as
-the system has it; "-keep" is a variant with freed memory kept (the program's default), "-bf16" under bfloat16 autocast, "-nested"
-with nested widths, "-t8" with 8 tasks, "-rows1e7" with tables of 1e7 rows in all, "-lazy" with lazy Adam for the tables. "gdas" and
-"evolution" are steps of those strategies, which compute one candidate a block: evolution's has no alpha half, so it is compared with
-the weight half of the mixture ("plain-weights"). Every step reads fresh rows, drawn evenly.
+takes one step in turn, so a busy machine slows all of them. "straightforward" is the step as the formulas read, in float32 with the
+allocator as the system has it: candidate by candidate, and an alpha step whose backward pass makes every gradient, the weights' to be
+thrown away. "plain" is that without the weights' gradients in the alpha step; "fused" makes none of them either; "-keep" is a variant
+with freed memory kept (the program's default), "-bf16" under bfloat16 autocast, "-nested" with nested widths, "-t8" with 8 tasks,
+"-rows1e7" with tables of 1e7 rows in all, "-lazy" with lazy Adam for the tables. "gdas" and "evolution" are steps of those strategies,
+which compute one candidate a block: evolution's has no alpha half, so it is compared with the weight half of the mixture
+("plain-weights"). Every step reads fresh rows, drawn evenly.
 """
 
 import argparse
@@ -28,6 +30,7 @@ from automtl.data.batches import Batch, Inputs
 from automtl.data.schema import Field, Schema, Task
 from automtl.files import write_json
 from automtl.models.supernet import Supernet, build_supernet
+from automtl.nn.layers import frozen_statistics
 from automtl.nn.mixed import ChoiceBlock
 from automtl.phases.machine import Autocast, autocast, set_allocator
 from automtl.spaces.architecture import Sharing
@@ -36,8 +39,9 @@ from automtl.strategies.darts import Darts, DartsSettings
 from automtl.strategies.evolution import SinglePath
 from automtl.strategies.genome import Genes
 from automtl.strategies.sampled import Sampled
+from automtl.training.losses import multi_task_loss
 
-VARIANTS = ("plain", "plain-keep", "plain-keep-bf16", "fused", "fused-keep", "fused-keep-recompute", "fused-keep-bf16")
+VARIANTS = ("straightforward", "plain", "plain-keep", "plain-keep-bf16", "fused", "fused-keep", "fused-keep-recompute", "fused-keep-bf16")
 COMPARISONS = {
     "forms": VARIANTS,
     "nested": ("fused-keep", "fused-keep-nested"),
@@ -52,7 +56,20 @@ COMPARISONS = {
 NEEDED = {"fused-keep": 1.8, "fused-keep-bf16": 3.3, "fused-keep-nested": 1.3, "fused-keep-bf16-nested": 1.3}
 NEEDED |= {"fused-keep-rows1e7": 1 / 1.3, "fused-keep-lazy-rows1e7": 1 / 1.3}
 NEEDED |= {"gdas": 6.0, "evolution": 6.0}  # issue G
-MEMORY = 0.6  # of "plain"
+MEMORY = 0.6  # of the first variant
+
+
+class Straightforward(Darts):
+    """First-order DARTS as it is often written: the alpha step's backward pass reaches all parameters."""
+
+    def _alpha_step(self, batch: Batch) -> None:
+        self._catch_up(batch)
+        with frozen_statistics(self.net):
+            outputs = self.net(batch.inputs)
+            self.alpha_loss(multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)).backward()
+        self._alpha_adam.step()
+        self._alpha_adam.zero_grad()
+        self._forget()
 
 
 def schema_of(options: argparse.Namespace) -> Schema:
@@ -103,7 +120,7 @@ def _strategy(net: Supernet, schema: Schema, settings: DartsSettings, words: lis
     if "evolution" in words:
         genes = Genes(net.space, schema, Sharing())
         return SinglePath(net, schema, settings, genes=genes, generator=generator, autocast=precision)
-    return Darts(net, schema, settings, autocast=precision)
+    return (Straightforward if "straightforward" in words else Darts)(net, schema, settings, autocast=precision)
 
 
 def stepper(options: argparse.Namespace, variant: str) -> Callable[[], float]:

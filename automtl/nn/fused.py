@@ -45,38 +45,44 @@ def _kind(candidate: nn.Module) -> str:
 
 
 def fused_sum(
-    x: Tensor,
-    candidates: Sequence[nn.Module] | nn.ModuleList,
+    xs: Sequence[Tensor],
+    blocks: Sequence[Sequence[nn.Module] | nn.ModuleList],
     shares: Sequence[Tensor],
     kinds: dict[str, list[int]],
     *,
     auxiliary_skip: float,
     keep: bool,
-) -> Tensor:
-    """The choice block's output in training.
+) -> list[Tensor]:
+    """The outputs of N choice blocks in training; several go side by side where their candidates are alike.
 
-    Shape: (B, ...) -> (B, W).
+    Shape: N times (B, ...) -> N times (B, W).
 
     Args:
-        x: the block's input, B >= 2.
-        candidates: the operations.
-        shares: softmax(alpha), number by number.
-        kinds: `kinds_of` the candidates, with an MLP or a convolution among them.
+        xs: the blocks' inputs, B >= 2; computed on once where all are the same tensor.
+        blocks: per block its candidates.
+        shares: per block softmax(alpha), (candidates,).
+        kinds: `kinds_of` each block's candidates, with an MLP or a convolution among them.
         auxiliary_skip: weight of x itself.
         keep: hold the hidden units for the gradient.
 
     Raises:
         DataError: fewer than two rows.
     """
-    check_batch(x)
+    check_batch(xs[0])
     first = min(kinds["mlp"], default=0)
-    parts = [shares[i] * candidates[i](x) for i in kinds["other"] if i < first]  # candidates draw their dropout in their order
-    groups = {kind: Group([candidates[i] for i in kinds[kind]], [shares[i] for i in kinds[kind]]) for kind in _MERGED}
-    skip = sum((shares[i] for i in kinds["skip"]), torch.full_like(shares[0], auxiliary_skip))
-    device, dtype = x.device.type, skip.dtype
-    low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else dtype
+
+    def others(positions: list[int]) -> list[list[Tensor]]:
+        """What runs as it is, per block."""
+        return [[share[i] * block[i](x) for i in positions] for x, block, share in zip(xs, blocks, shares, strict=True)]
+
+    before = others([i for i in kinds["other"] if i < first])  # candidates draw their dropout in their order
+    weights = torch.stack(list(shares))  # (N, candidates)
+    groups = {kind: Group([[block[i] for i in kinds[kind]] for block in blocks], weights[:, kinds[kind]]) for kind in _MERGED}
+    skip = weights[:, kinds["skip"]].sum(1) + auxiliary_skip
+    device = xs[0].device.type
+    low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else skip.dtype
     with torch.autocast(device, enabled=False):
-        out: Tensor = merged_sum(x.flatten(1).to(dtype).t().contiguous(), groups, skip=skip, dtype=low, keep=keep).t()
-    for part in parts + [shares[i] * candidates[i](x) for i in kinds["other"] if i > first]:
-        out = out + part
-    return out
+        columns = [x.flatten(1).to(skip.dtype).t() for x in (xs[:1] if all(x is xs[0] for x in xs) else xs)]
+        merged = merged_sum(torch.stack(columns), groups, skip=skip, dtype=low, keep=keep)
+    after = others([i for i in kinds["other"] if i > first])
+    return [sum([*earlier, *later], out.t()) for earlier, out, later in zip(before, merged, after, strict=True)]

@@ -1,6 +1,6 @@
-"""What the fused choice block sums: MLPs, convolutions, gates and skips of one block, feature-major.
+"""What the fused choice block sums: MLPs, convolutions, gates and skips of one block or of several alike, feature-major.
 
-Legend: B rows, W width, S candidates of one kind, H hidden units of all MLPs, k kernel.
+Legend: N blocks, B rows, W width, S candidates of one kind in a block, H hidden units of all MLPs of a block, k kernel.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,145 +12,169 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from automtl.nn.folding import centre, normalised_sum, product_pair, row_variances
+from automtl.nn.folding import normalised_sum, product_pair
 from automtl.nn.layers import BatchNorm
+from automtl.nn.moments import centre, row_variances
 from automtl.nn.nested import HiddenUnits
 
 
 class Group:
-    """The candidates of one kind in a block, with their softmax weights.
+    """The candidates of one kind, with their softmax weights.
 
     Args:
-        modules: S candidates, each with an `ending`.
-        shares: softmax(alpha) of each.
+        blocks: per block its S candidates, each with an `ending`.
+        shares: softmax(alpha) of each, (N, S).
     """
 
-    def __init__(self, modules: Sequence[Any], shares: Sequence[Tensor]) -> None:
-        self.modules = list(modules)
-        self.shares = torch.stack(list(shares)).unsqueeze(1) if shares else torch.empty(0)  # (S, 1)
-        self.endings = [module.ending for module in modules]
+    def __init__(self, blocks: Sequence[Sequence[Any]], shares: Tensor) -> None:
+        self.blocks, self.shares = blocks, shares.unsqueeze(2)  # (N, S, 1)
+        self.modules = [module for block in blocks for module in block]
+        self.endings = [module.ending for module in self.modules]
         self.norms: list[BatchNorm] = [ending.norm for ending in self.endings]
         self.dropping = any(ending.dropout.active for ending in self.endings)
 
     def factor(self) -> Tensor:
-        """What multiplies each normalised output. Shape: (S, W)."""
-        return self.shares * torch.stack([norm.weight for norm in self.norms])
+        """What multiplies each normalised output. Shape: (N, S, W)."""
+        return self.shares * self.stacked([norm.weight for norm in self.norms])
 
     def shift(self) -> Tensor:
-        """What is added to it. Shape: (S, W)."""
-        return self.shares * torch.stack([norm.bias for norm in self.norms])
+        """What is added to it. Shape: (N, S, W)."""
+        return self.shares * self.stacked([norm.bias for norm in self.norms])
+
+    def stacked(self, tensors: Sequence[Tensor]) -> Tensor:
+        """One tensor a candidate as one for all. Shape: N * S times (...) -> (N, S, ...)."""
+        return torch.stack(list(tensors)).view(len(self.blocks), -1, *tensors[0].shape)
 
     def add_ended(self, base: Tensor, outputs: Tensor, offset: Tensor | None = None, *, running: bool = False) -> Tensor:
         """`base` plus the outputs after their closing BatchNorm, times their softmax weights; without their shift.
 
-        Shape: base (W, B), outputs (S, W, B), offset (S, W) left out of the outputs -> (W, B). `running`: outputs are parts, each
-        candidate's output the sum of those up to its own.
+        Shape: base (N, W, B), outputs (N, S, W, B), offset (N, S, W) left out of the outputs -> (N, W, B). `running`: outputs are
+        parts, each candidate's output the sum of those up to its own.
         """
         total, mean, variance = normalised_sum(base, outputs, self.factor(), self.norms[0].eps, running=running)
-        track(self.norms, mean if offset is None else mean + offset, variance, outputs.shape[2])
+        track(self.norms, mean if offset is None else mean + offset, variance, outputs.shape[3])
         return total
 
     def add_dropped(self, base: Tensor, outputs: Tensor, offset: Tensor) -> Tensor:
         """`add_ended` with its shift and dropout: each candidate's outputs stay apart until they are masked."""
         outputs = outputs.to(base.dtype)
-        flat = outputs.flatten(0, 1).unsqueeze(0)  # (1, S W, B): torch normalises its middle dimension
+        flat = outputs.flatten(0, 2).unsqueeze(0)  # (1, N S W, B): torch normalises its middle dimension
         ended = functional.batch_norm(
             flat, None, None, self.factor().flatten(), self.shift().flatten(), training=True, eps=self.norms[0].eps
         ).view_as(outputs)
         with torch.no_grad():
-            track(self.norms, outputs.mean(2) + offset, outputs.var(2, correction=0), outputs.shape[2])
-        for part, ending in zip(ended, self.endings, strict=True):
-            base = base + ending.dropout(part.t().contiguous()).t()  # drawn as for rows first, like the plain candidate's
-        return base
+            track(self.norms, outputs.mean(3) + offset, outputs.var(3, correction=0), outputs.shape[3])
+        parts = zip(ended.flatten(0, 1), self.endings, strict=True)
+        kept = [ending.dropout(part.t().contiguous()).t() for part, ending in parts]  # drawn as for rows first, like the plain candidate's
+        return base + self.stacked(kept).sum(1)
 
 
 def merged_sum(x: Tensor, groups: Mapping[str, Group], *, skip: Tensor, **products: Any) -> Tensor:
     """All candidates of the groups, in training, and x itself times `skip`.
 
-    Shape: (W, B) -> (W, B).
+    Shape: (N, W, B), or (1, W, B) for all -> (N, W, B).
 
     Args:
-        x: the block's input.
+        x: the blocks' inputs.
         groups: "mlp", "convolution" and "gate"; one of the first two is not empty.
-        skip: weight of x itself, a number.
+        skip: weight of x itself, (N,).
         products: the type of the MLPs' products, and whether their hidden units are kept; see `product_pair`.
     """
     mlps, convolutions, gates = groups["mlp"], groups["convolution"], groups["gate"]
-    units = HiddenUnits(mlps.modules)
-    layer = LinearLayer(x, [*(m.inner.weight for m in units.owners), *_bands(convolutions.modules)])
-    rows = len(layer.weight) - len(convolutions.modules) * len(x)
-    matrix, shift = _linear_part(layer, slice(rows, None), convolutions, skip)
-    shift = shift + sum(group.shift().sum(0) for group in (mlps, gates) if group.modules and not group.dropping)
+    units = [HiddenUnits(block) for block in mlps.blocks]
+    layer = LinearLayer(x, [[m.inner.weight for m in block.owners] for block in units], _bands(convolutions, x.shape[1]))
+    matrix, shift = _linear_part(layer, convolutions, skip)
+    shift = shift + sum(group.shift().sum(1) for group in (mlps, gates) if group.modules and not group.dropping)
     if mlps.modules:  # BatchNorm removes their biases: a zero gradient, not none, so that weight decay still acts
-        shift = shift + 0 * torch.cat([*(m.inner.bias for m in units.owners), *units.biases]).sum()
-    out = torch.addmm(shift.unsqueeze(1), matrix, layer.centred)
+        biases: list[Tensor] = [bias for block in units for bias in (*(m.inner.bias for m in block.owners), *block.biases)]
+        shift = shift + 0 * torch.cat(biases).sum()
+    out = _applied(matrix, layer.centred) + shift.unsqueeze(2)
     if mlps.modules:
-        out = _add_mlps(out, layer, slice(0, rows), mlps, units, **products)
-    if gates.modules:
-        out = gates.add_ended(out, torch.stack([_gated(m.linear, x) for m in gates.modules]))
-    return out
+        out = _add_mlps(out, layer, mlps, units, **products)
+    return gates.add_ended(out, _gated(gates, x)) if gates.modules else out
 
 
 class LinearLayer:
-    """Rows w of a linear layer on centred input, with what BatchNorm needs of them.
+    """Rows w of linear layers on centred inputs, with what BatchNorm needs of them.
 
     Args:
-        x: the input, (W, B).
-        weights: matrices (., W), stacked to R rows.
+        x: the inputs, (N, W, B) or (1, W, B).
+        hidden: per block the matrices of the MLPs' hidden units, (h, W).
+        bands: the convolutions as matrices, N times (S * W, W).
+
+    Attributes:
+        weights, means, variances: of the hidden units (N, H, ...) and of the convolutions (N, S * W, ...).
     """
 
-    def __init__(self, x: Tensor, weights: Sequence[Tensor]) -> None:
-        self.weight = torch.cat(list(weights))  # (R, W)
-        self.centred, self.mean = centre(x)  # (W, B), (W,)
-        self.means = self.weight.detach() @ self.mean.detach()  # (R,)
-        self.variances = row_variances(self.weight, self.centred)  # (R,)
+    def __init__(self, x: Tensor, hidden: Sequence[Sequence[Tensor]], bands: Sequence[Tensor]) -> None:
+        sizes = [sum(map(len, hidden[0])), len(bands[0])]
+        weight = torch.cat([rows for block, band in zip(hidden, bands, strict=True) for rows in (*block, band)])
+        weight = weight.view(len(bands), -1, weight.shape[1])  # (N, R, W)
+        self.centred, self.mean = centre(x)
+        self.weights = torch.split(weight, sizes, 1)
+        self.means = torch.split((weight.detach() @ self.mean.detach().unsqueeze(2)).squeeze(2), sizes, 1)
+        self.variances = torch.split(row_variances(weight, self.centred), sizes, 1)
 
-    def rstd(self, rows: slice, norms: Sequence[BatchNorm], offset: Tensor | None = None) -> Tensor:
-        """1 / sqrt(variance + eps) of some rows, noted in their norms' running statistics. Shape: (rows,)."""
-        means, variances = self.means[rows], self.variances[rows]
-        track(norms, means if offset is None else means + offset, variances.detach(), self.centred.shape[1])
-        rstd: Tensor = (variances + norms[0].eps).rsqrt().to(self.weight.dtype)
+    def rstd(self, part: int, norms: Sequence[BatchNorm], offset: Tensor | None = None) -> Tensor:
+        """1 / sqrt(variance + eps) of the hidden units (0) or convolutions (1), noted in their norms' running statistics; (N, .)."""
+        means, variances = self.means[part], self.variances[part]
+        track(norms, means if offset is None else means + offset, variances.detach(), self.centred.shape[2])
+        rstd: Tensor = (variances + norms[0].eps).rsqrt().to(means.dtype)
         return rstd
 
 
-def _linear_part(layer: LinearLayer, rows: slice, convolutions: Group, skip: Tensor) -> tuple[Tensor, Tensor]:
-    """Skips and convolutions as one affine map of the centred input. Shape: (W, W), (W,)."""
-    width = len(layer.centred)
-    matrix = skip * torch.eye(width, dtype=skip.dtype, device=skip.device)
-    shift = skip * layer.mean
+def _applied(matrix: Tensor, x: Tensor) -> Tensor:
+    """A matrix a block to inputs of their own, or to one for all. Shape: (N, R, W), (N, W, B) or (1, W, B) -> (N, R, B)."""
+    return matrix @ x if len(x) > 1 else (matrix.flatten(0, 1) @ x[0]).view(*matrix.shape[:2], -1)
+
+
+def _linear_part(layer: LinearLayer, convolutions: Group, skip: Tensor) -> tuple[Tensor, Tensor]:
+    """Skips and convolutions as one affine map of the centred input. Shape: (N, W, W), (N, W)."""
+    width = layer.centred.shape[1]
+    matrix = skip.view(-1, 1, 1) * torch.eye(width, dtype=skip.dtype, device=skip.device)
+    shift = skip.unsqueeze(1) * layer.mean
     if not convolutions.modules:
         return matrix, shift
-    scale = convolutions.factor() * layer.rstd(rows, convolutions.norms).view(-1, width)  # (S, W)
-    bands = layer.weight[rows].view(-1, width, width)  # (S, W, W)
-    return matrix + (scale.unsqueeze(2) * bands).sum(0), shift + convolutions.shift().sum(0)
+    scale = convolutions.factor() * layer.rstd(1, convolutions.norms).view(len(matrix), -1, width)  # (N, S, W)
+    bands = layer.weights[1].view(*scale.shape, width)  # (N, S, W, W)
+    return matrix + (scale.unsqueeze(3) * bands).sum(1), shift + convolutions.shift().sum(1)
 
 
-def _add_mlps(base: Tensor, layer: LinearLayer, rows: slice, mlps: Group, units: HiddenUnits, **products: Any) -> Tensor:
-    """`base` plus all MLPs. Shape: (W, B) -> (W, B)."""
-    norms: list[Any] = [m.inner_norm for m in units.owners]
-    rstd = layer.rstd(rows, norms, torch.cat([m.inner.bias.detach() for m in units.owners]))
+def _add_mlps(base: Tensor, layer: LinearLayer, mlps: Group, units: Sequence[HiddenUnits], **products: Any) -> Tensor:
+    """`base` plus all MLPs. Shape: (N, W, B) -> (N, W, B)."""
+    owners = [m for block in units for m in block.owners]
+    norms: list[Any] = [m.inner_norm for m in owners]
+    inner = torch.cat([m.inner.bias.detach() for m in owners])
     gamma, beta = torch.cat([norm.weight for norm in norms]), torch.cat([norm.bias for norm in norms])
-    outputs = product_pair(layer.centred, rstd, layer.weight[rows], gamma, beta, units.outer, **products)
-    offset = torch.stack([bias.detach() for bias in units.biases])
-    running = units.nested and units.ascending and not mlps.dropping
-    if units.nested and not running:
-        outputs = outputs.to(base.dtype).cumsum(0)[units.rank]
+    shape = layer.means[0].shape  # (N, H)
+    rstd = layer.rstd(0, norms, inner.view(shape))
+    outer = [second for block in units for second in block.outer]
+    outputs = product_pair(layer.centred, rstd, layer.weights[0], gamma.view(shape), beta.view(shape), outer, **products)
+    offset = mlps.stacked([bias.detach() for block in units for bias in block.biases])
+    nested = units[0].nested
+    running = nested and units[0].ascending and not mlps.dropping
+    if nested and not running:
+        outputs = outputs.to(base.dtype).cumsum(1)[:, units[0].rank]
     return mlps.add_dropped(base, outputs, offset) if mlps.dropping else mlps.add_ended(base, outputs, offset, running=running)
 
 
-def _gated(linear: Any, x: Tensor) -> Tensor:
-    """Input times sigmoid(W x + b). Shape: (W, B) -> (W, B)."""
-    return x * torch.addmm(linear.bias.unsqueeze(1), linear.weight, x).sigmoid()
+def _gated(gates: Group, x: Tensor) -> Tensor:
+    """Inputs times sigmoid(W x + b). Shape: (N, W, B) or (1, W, B) -> (N, S, W, B)."""
+    weight = gates.stacked([m.linear.weight for m in gates.modules])  # (N, S, W, W)
+    bias = gates.stacked([m.linear.bias for m in gates.modules]).unsqueeze(3)
+    linear = _applied(weight.flatten(1, 2), x).view(*weight.shape[:3], -1)
+    return (linear + bias).sigmoid() * x.unsqueeze(1)
 
 
-def _bands(convolutions: Sequence[Any]) -> list[Tensor]:
-    """Every convolution as a matrix, stacked: (S * W, W) alone in a list; empty without convolutions."""
-    if not convolutions:
-        return []
-    kernels, width = [m.conv.weight.flatten() for m in convolutions], convolutions[0].width_out
+def _bands(convolutions: Group, width: int) -> Sequence[Tensor]:
+    """Every convolution as a matrix, one below the other, per block. Shape: N times (S * W, W)."""
+    count = len(convolutions.blocks)
+    kernels = [m.conv.weight.flatten() for m in convolutions.modules]
+    if not kernels:
+        return [convolutions.shares.new_empty(0, width)] * count
     widest = max(len(kernel) for kernel in kernels)
-    padded = torch.stack([functional.pad(kernel, [(widest - len(kernel)) // 2] * 2) for kernel in kernels])  # (S, k)
-    return [(padded @ shift_matrices(width, widest, padded.dtype, padded.device)).view(-1, width)]
+    padded = torch.stack([functional.pad(kernel, [(widest - len(kernel)) // 2] * 2) for kernel in kernels])  # (N S, k)
+    return (padded @ shift_matrices(width, widest, padded.dtype, padded.device)).view(count, -1, width).unbind()
 
 
 @cache

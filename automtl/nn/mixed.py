@@ -1,12 +1,14 @@
 """The choice block of the supernet: as the formula reads, or the same values in fewer passes. Legend: B rows, W width."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from automtl.errors import ConfigError
 from automtl.nn.fused import fused_sum, kinds_of
+from automtl.nn.layers import Dropout
 from automtl.nn.nested import NestedMLP
 
 
@@ -38,6 +40,7 @@ class ChoiceBlock(nn.Module):
             got = f"{len(candidates)} candidates and alpha {tuple(alpha.shape)}"
             raise ConfigError("choice block", "needs one alpha per candidate", got)
         self.candidates = nn.ModuleList(candidates)
+        self.layout = str(self.candidates)  # kinds, widths and rates
         self.alpha = alpha
         self.auxiliary_skip = 0.0
         self.fused, self.recompute = fused, False
@@ -47,15 +50,23 @@ class ChoiceBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.path is not None:
             return self._one(x, self.path)
-        shares = (torch.softmax(self.alpha, dim=0) if self.shares is None else self.shares).unbind()
         if self.fused and self.training:
             kinds = kinds_of(self.candidates)
             if kinds["mlp"] or kinds["convolution"]:
-                return fused_sum(x, self.candidates, shares, kinds, auxiliary_skip=self.auxiliary_skip, keep=not self.recompute)
+                return _fused([self], [x], kinds)[0]
+        shares = self.weights().unbind()
         out: Tensor = shares[0] * self.candidates[0](x)
         for share, candidate in zip(shares[1:], self.candidates[1:], strict=True):
             out = out + share * candidate(x)
         return out + self.auxiliary_skip * x.flatten(1) if self.auxiliary_skip else out
+
+    def state(self) -> tuple[Any, ...]:
+        """All that two blocks may differ in but their parameters."""
+        return self.layout, self.training, self.fused, self.path, self.recompute, self.auxiliary_skip
+
+    def weights(self) -> Tensor:
+        """What multiplies each candidate's output. Shape: (candidates,)."""
+        return torch.softmax(self.alpha, dim=0) if self.shares is None else self.shares
 
     def _one(self, x: Tensor, path: int) -> Tensor:
         """One candidate's output and the auxiliary skip."""
@@ -64,3 +75,35 @@ class ChoiceBlock(nn.Module):
         if self.shares is not None:
             out = self.shares[path] * out
         return out + self.auxiliary_skip * x.flatten(1) if self.auxiliary_skip else out
+
+
+def in_step(experts: Sequence[nn.Module], xs: Sequence[Tensor]) -> list[Tensor]:
+    """What experts make of their inputs. Chains of fused choice blocks that differ in their parameters only go block by block, all
+    experts in one go: on small batches most of a step's time is small operations, which this does once instead of N times.
+
+    Shape: N times (B, W) -> N times (B, W).
+    """
+    chains = [list(getattr(expert, "operations", ())) for expert in experts]
+    levels = list(zip(*chains, strict=False))
+    if len({len(chain) for chain in chains}) > 1 or not levels or not all(_alike(blocks) for blocks in levels):
+        return [expert(x) for expert, x in zip(experts, xs, strict=True)]
+    for blocks in levels:
+        xs = _fused(blocks, xs, kinds_of(blocks[0].candidates))
+    return list(xs)
+
+
+def _alike(blocks: Sequence[nn.Module]) -> bool:
+    """Whether choice blocks can be fused together; not where they drop outputs, which each block draws after the one before it."""
+    first = blocks[0]
+    if not isinstance(first, ChoiceBlock) or not all(isinstance(b, ChoiceBlock) and b.state() == first.state() for b in blocks):
+        return False
+    kinds = kinds_of(first.candidates)
+    fused = first.training and first.fused and first.path is None and bool(kinds["mlp"] or kinds["convolution"])
+    return fused and not kinds["other"] and not any(m.active for m in first.modules() if isinstance(m, Dropout))
+
+
+def _fused(blocks: Sequence[ChoiceBlock], xs: Sequence[Tensor], kinds: dict[str, list[int]]) -> list[Tensor]:
+    """See `fused_sum`."""
+    shares = [block.weights() for block in blocks]
+    candidates = [block.candidates for block in blocks]
+    return fused_sum(xs, candidates, shares, kinds, auxiliary_skip=blocks[0].auxiliary_skip, keep=not blocks[0].recompute)

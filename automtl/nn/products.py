@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 # The operator that torch's compiler calls for a linear layer; it has no public name, so a build may lack it.
+_LARGE = 2**23  # multiplications from which on oneDNN's own start pays
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 
 
@@ -33,11 +34,29 @@ class Product(torch.autograd.Function):
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
     """By whatever does it fastest in training. Shape: x (B, I), weight (O, I) -> (B, O)."""
-    single = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    if not (single and x.is_cpu and weight.is_cpu and _ONEDNN) or torch.compiler.is_compiling():
+    if torch.is_autocast_enabled("cpu") or not _suits_onednn(x, weight):
         return functional.linear(x, weight)
     out: Tensor = Product.apply(x, weight)  # type: ignore[no-untyped-call]
     return out
+
+
+def times(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
+    """Matrix product left @ right without a gradient, by whatever does it fastest.
+
+    Shape: left (R, I), right (I, C), out (R, C), of any type -> (R, C).
+    """
+    large = left.shape[0] * left.shape[1] * right.shape[1] >= _LARGE
+    if out is not None and out.dtype == left.dtype and not large:
+        return torch.mm(left, right, out=out)
+    made = _by_onednn(left, right.t()) if large and _suits_onednn(left, right.t()) else left @ right
+    return made if out is None else out.copy_(made)
+
+
+def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
+    """Whether oneDNN multiplies these, and with its fast kernels: of a weight whose rows have gaps it takes a thousand times as long."""
+    single = x.dtype == weight.dtype == torch.float32 and x.is_cpu and weight.is_cpu
+    dense = weight.is_contiguous() or weight.t().is_contiguous()
+    return _ONEDNN and single and dense and not torch.compiler.is_compiling()
 
 
 def _by_onednn(x: Tensor, weight: Tensor) -> Tensor:

@@ -140,10 +140,13 @@ class DSelectK(FusionNetwork):
             q = self._combined(self._selectors(self.z), self.z)
             self.selected = [tuple(i for i, weight in enumerate(row) if weight > 0) or (0,) for row in q.tolist()]
 
-    def output(self, slot: int, x: Tensor) -> Tensor:
-        if self.selected is not None and not any(slot in task for task in self.selected):
-            return x.new_empty(0)  # no one reads it
-        return super().output(slot, x)
+    def outputs(self, slots: Sequence[int], inputs: Sequence[Tensor]) -> list[Tensor]:
+        if self.selected is None:
+            return super().outputs(slots, inputs)
+        read = {slot for task in self.selected for slot in task}
+        inside = [i for i, slot in enumerate(slots) if slot in read]
+        made = dict(zip(inside, super().outputs([slots[i] for i in inside], [inputs[i] for i in inside]), strict=True))
+        return [made[i] if i in made else x.new_empty(0) for i, x in enumerate(inputs)]  # no one reads the others
 
     def weighed_sum(self, unit: int, weights: Tensor | None, outputs: Sequence[Tensor]) -> Tensor:
         if self.selected is None or weights is None:

@@ -135,7 +135,7 @@ class MoME(GatedNetwork):
 
     def share(self, shared: Tensor) -> list[Tensor]:
         if self.phase == NEURONS:
-            return [self.output(0, shared)] * len(self.tasks)
+            return self.outputs([0], [shared]) * len(self.tasks)
         return super().share(shared)
 
     def _learnt(self) -> list[GaussianMask]:

@@ -91,8 +91,9 @@ class MSSM(FusionNetwork):
         encoded = encode(copies.flatten(0, 1))
         return self.share(encoded.view(*copies.shape[:2], -1))  # (J, B, D)
 
-    def output(self, slot: int, x: Tensor) -> Tensor:
-        return super().output(slot, x[self.copies[slot]] if x.dim() == 3 else x)  # 3: the module's input, (J, B, D)
+    def outputs(self, slots: Sequence[int], inputs: Sequence[Tensor]) -> list[Tensor]:
+        own = [x[self.copies[slot]] if x.dim() == 3 else x for slot, x in zip(slots, inputs, strict=True)]  # 3: the module's input
+        return super().outputs(slots, own)
 
     def fuse(self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]) -> list[Tensor]:
         vectors = [self._routed(unit, outputs) for unit, outputs in zip(units, read, strict=True)]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from automtl.errors import ConfigError
 from automtl.nn.gates import Gate
+from automtl.nn.mixed import in_step
 from automtl.sharing.base import SharingModule
 from automtl.sharing.mixing import weighed_sum
 from automtl.spaces.slots import Slot
@@ -114,15 +115,14 @@ class FusionNetwork(SharingModule):
     def share(self, shared: Tensor) -> list[Tensor]:
         made = {_INPUT: shared}
         for level in self._levels:
-            outputs = [self.output(i, made[source]) for i, source in zip(level.slots, level.sources, strict=True)]
+            outputs = self.outputs(level.slots, [made[source] for source in level.sources])
             read = [[outputs[j] for j in reads] for reads in level.reads]
             made.update(zip(level.units, self.fuse(level.units, [made[i] for i in level.before], read), strict=True))
         return [made[i] for i in self._towers]
 
-    def output(self, slot: int, x: Tensor) -> Tensor:
-        """What the expert in the slot at place `slot` makes of x, (B, width) -> (B, D)."""
-        out: Tensor = self.experts[slot](x)
-        return out
+    def outputs(self, slots: Sequence[int], inputs: Sequence[Tensor]) -> list[Tensor]:
+        """What the experts in some slots make of inputs of their own, (B, width) each -> (B, D)."""
+        return in_step([self.experts[slot] for slot in slots], inputs)
 
     def fuse(self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]) -> list[Tensor]:
         """The vectors of the units of one level.

@@ -27,7 +27,7 @@ class SearchSpace(Strict):
     num_blocks: int = Field(3, ge=1, le=64, description="n, choice blocks per expert.")
     expert_dim: int = Field(64, ge=1, le=4096, description="D, the width experts work at.")
     widths: Literal["full", "nested"] = Field(
-        "full", description="nested: an expert block's mlp(h) share one hidden layer, by their first h units; half the work, other maths."
+        "full", description="nested: a block's mlp(h) share one hidden layer; half the work, other maths; AUC within .002 is not shown."
     )
     chosen_experts: int | None = Field(None, ge=1, description="c, experts each task keeps; default by the number of tasks.")
     tie_alphas: Literal["none", "levels", "all"] = Field("none", description="Which experts share alphas; all is hom Expert.")

@@ -111,8 +111,12 @@ def test_each_expert_is_computed_once_whatever_the_number_of_tasks(num_tasks):
     calls = []
     for expert in net.sharing.experts:
         expert.register_forward_hook(lambda *_: calls.append(1))
-    assert len(net(random_batch(schema).inputs)) == num_tasks
+    assert len(net.eval()(random_batch(schema).inputs)) == num_tasks
     assert len(calls) == 3
+    assert len(net.train()(random_batch(schema).inputs)) == num_tasks  # experts in step, which no hook of one expert sees
+    counts = [int(buffer) for name, buffer in net.sharing.experts.named_buffers() if name.endswith("num_batches_tracked")]
+    assert counts
+    assert set(counts) == {1}
 
 
 @pytest.mark.parametrize("widths", ["full", "nested"])

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from automtl.nn import products
-from automtl.nn.products import product
+from automtl.nn.products import product, times
 
 
 def drawn(*shape, seed=0, dtype=torch.float32):
@@ -47,3 +47,30 @@ def test_other_types_are_torchs_own(monkeypatch, dtype):
     assert torch.equal(product(x, weight), functional.linear(x, weight))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert product(x.float(), weight.float()).dtype == torch.bfloat16
+
+
+def test_a_weight_whose_rows_have_gaps_is_not_for_onednn(monkeypatch):
+    """oneDNN takes a thousand times as long for it."""
+    monkeypatch.setattr(products, "_by_onednn", lambda *_: pytest.fail("not for these"))
+    monkeypatch.setattr(products, "_LARGE", 0)
+    x, wide = drawn(4, 3), drawn(5, 8, seed=1)
+    assert torch.equal(product(x, wide[:, :3]), functional.linear(x, wide[:, :3]))
+    assert torch.equal(times(x, wide[:, :3].t()), x @ wide[:, :3].t())
+
+
+@pytest.mark.parametrize("large", [0, 2**40])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_times_is_the_product_and_writes_where_it_is_told(monkeypatch, large, turned, dtype):
+    monkeypatch.setattr(products, "_LARGE", large)
+    left, right = (drawn(*shape, seed=seed).detach().to(dtype) for seed, shape in enumerate([(7, 30), (5, 30) if turned else (30, 5)]))
+    right = right.t() if turned else right
+    expected = (left.double() @ right.double()).to(dtype)
+    tolerance = {"rtol": 0.02, "atol": 0.02} if dtype == torch.bfloat16 else {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(times(left, right), expected, **tolerance)
+    for out in (torch.zeros(7, 9, dtype=dtype), torch.zeros(7, 9, dtype=torch.float32)):
+        into = out[:, 2:7]
+        assert times(left, right, out=into) is into
+        torch.testing.assert_close(into, expected.to(out.dtype), **tolerance)
+        assert not out[:, :2].any()
+        assert not out[:, 7:].any()
