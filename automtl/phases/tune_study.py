@@ -186,6 +186,8 @@ class Study:
                 del known[SUMS[1]]
             if any(trial.user_attrs.get(name, right) != right for name, right in known.items()):  # older studies have none
                 raise ArtifactError(self.where, f"trial {trial.number} must be as it was written", "another content", "restore it")
+            if trial.distributions != self.distributions or not _told(trial):  # a stranger's sums are right
+                raise ArtifactError(self.where, f"trial {trial.number} must be of the study's settings", "another", "start anew")
         return found
 
 
@@ -198,6 +200,13 @@ def _ended(trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     notes = {name: value for name, value in trial.user_attrs.items() if name not in SUMS}
     told = {"state": state.name, "loss": values, "steps": sorted(trial.intermediate_values.items()), "notes": notes}
     return sums.of_values(told)
+
+
+def _told(trial: FrozenTrial) -> bool:
+    """Whether what is noted with a trial is of the types that are noted."""
+    judged, cost = trial.system_attrs.get(_VERDICT, [0, False]), trial.user_attrs.get("cost", 0)
+    kinds = [int, bool] if isinstance(judged, list) and len(judged) == 2 else []
+    return [type(part) for part in judged] == kinds != [] and type(cost) in (int, float)
 
 
 def _verdict(trial: FrozenTrial) -> tuple[int, bool]:

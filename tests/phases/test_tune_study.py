@@ -205,3 +205,23 @@ def test_optuna_itself_reads_the_study(tmp_path):
     read = optuna.load_study(study_name="automtl", storage=f"sqlite:///{tmp_path / 'study.db'}")
     assert [t.state for t in read.trials] == [TrialState.COMPLETE] * 3
     assert read.best_value == min(loss(t.params) for t in read.trials)
+
+
+@pytest.mark.parametrize("spreads", [{"data.source": FloatDistribution(0.0, 2.0)}, {**SPREADS, "x": FloatDistribution(-5.0, 100.0)}])
+def test_a_strangers_trial_of_other_settings_is_refused_though_its_sums_are_right(spreads, tmp_path):
+    theirs = Study(
+        tmp_path, storage=Storage(), distributions=spreads, fixed=[], objectives=1, sampler="random", pruner=None, seed=0
+    )
+    theirs.claim(1).release()
+    with pytest.raises(ArtifactError, match="study.db: trial 0 must be of the study's settings"):
+        study(tmp_path).claim(2)
+
+
+@pytest.mark.parametrize("note", [("set_trial_user_attr", "cost", "low"), ("set_trial_system_attr", "automtl:verdict", "never")])
+def test_notes_of_other_types_are_refused(note, tmp_path):
+    s = study(tmp_path)
+    s.claim(1).release()
+    name, key, value = note
+    getattr(s.storage, name)(s._ident(0), key, value)
+    with pytest.raises(ArtifactError, match="study.db: trial 0 must be of the study's settings"):
+        study(tmp_path).claim(2)
