@@ -67,12 +67,23 @@ def inside(folder: Path, name: object) -> Path:
     return path
 
 
+def need_file(path: Path) -> None:
+    """Refuse a pipe, a socket or a device in the place of a file: whoever reads it would wait for ever.
+
+    Raises:
+        ArtifactError: it is one.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ArtifactError(path, "must be a file", "a pipe or a device", "restore it")
+
+
 def read_lines(path: Path) -> list[bytes]:
     """The whole lines of an append-only file; none where there is no file.
 
     Raises:
         ArtifactError: it cannot be read.
     """
+    need_file(path)
     try:
         return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     except OSError as error:

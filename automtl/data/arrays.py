@@ -18,8 +18,9 @@ def mapped(path: Path, *, mode: Literal["r", "c"]) -> np.ndarray:
         NoArray: the file is none.
     """
     try:
-        return np.lib.format.open_memmap(path, mode=mode)
-    except (OSError, ValueError, TypeError, EOFError, OverflowError, SyntaxError, tokenize.TokenError, RecursionError) as error:
+        with np.errstate(over="raise"):  # a shape whose product wraps around
+            return np.lib.format.open_memmap(path, mode=mode)
+    except (OSError, ValueError, TypeError, EOFError, ArithmeticError, SyntaxError, tokenize.TokenError, RecursionError) as error:
         raise NoArray(str(error).splitlines()[0][:200] if str(error) else type(error).__name__) from error
 
 

@@ -19,8 +19,8 @@ def packed_state(net: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def load_packed(net: nn.Module, packed: Mapping[str, Tensor]) -> None:
-    """Take a packed state into a fresh network of the same architecture.
+def unpacked(net: nn.Module, packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state that a packed one is of, for a fresh network of the same architecture to take.
 
     Raises:
         RuntimeError, KeyError: the state is of another architecture.
@@ -29,7 +29,7 @@ def load_packed(net: nn.Module, packed: Mapping[str, Tensor]) -> None:
     for prefix, sharing in _sharing(net):
         own = {name.removeprefix(prefix): state.pop(name) for name in list(state) if name.startswith(prefix)}
         state |= {prefix + name: tensor for name, tensor in sharing.unpack(own).items()}
-    net.load_state_dict(state)
+    return state
 
 
 def stored_megabytes(net: nn.Module) -> dict[str, float]:

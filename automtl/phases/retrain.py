@@ -15,7 +15,7 @@ from automtl.data.slices import groups
 from automtl.errors import ArtifactError
 from automtl.models.cost import cost, flops_per_row
 from automtl.models.derived import build_model
-from automtl.models.storage import load_packed, packed_state
+from automtl.models.storage import packed_state, unpacked
 from automtl.phases.keeper import Keeper
 from automtl.phases.machine import compile_net
 from automtl.phases.mishaps import clear_note, make_guard, mishaps
@@ -234,6 +234,6 @@ def load_net(folder: PhaseDir, session: Session) -> nn.Module:
     path = folder.checkpoint("best")
     held = checkpoint.load(path)
     with checkpoint.applying(path, "must hold the weights of the architecture beside it", "retrain it with this version"):
-        load_packed(net, held["net"])
+        take_net(net, unpacked(net, held["net"]))
         flops_per_row(net, session.schema)  # one pass: a packed network takes its shapes from the file
     return net.to(session.device)

@@ -13,6 +13,7 @@ import safetensors.numpy
 import torch
 
 from automtl import files
+from automtl.bounds import need_file
 from automtl.errors import ArtifactError
 
 _TENSOR = "$tensor"
@@ -35,6 +36,7 @@ def load(path: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: the file is absent, torn, altered, or no checkpoint.
     """
+    need_file(path)
     try:
         with safetensors.safe_open(str(path), framework="numpy") as reader:
             metadata = reader.metadata() or {}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from automtl import files, plugins
+from automtl.bounds import need_file
 from automtl.errors import ArtifactError
 from automtl.runs import sums
 
@@ -53,6 +54,7 @@ class Manifest:
         Raises:
             ArtifactError: the file is absent, torn or altered.
         """
+        need_file(path)
         values = files.read_json(path)
         if not isinstance(values, dict) or any(name in values and not isinstance(values[name], kind) for name, kind in _KINDS.items()):
             raise ArtifactError(path, "must be a phase's manifest", "something else", _FIX)

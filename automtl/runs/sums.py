@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from automtl.bounds import need_file
 from automtl.errors import ArtifactError, EnvironmentFault
 
 Sums = dict[str, list[str]]  # a file's name -> the sums it may have; two while it is being replaced
@@ -35,12 +36,12 @@ def of_folder(folder: Path, names: tuple[str, ...] | None = None) -> Sums:
 
 
 def verify(folder: Path, known: Sums) -> None:
-    """Compare the files of a folder with their sums, and refuse links that lead out of it.
+    """Compare the files of a folder with their sums, and refuse links that lead out of it and what is no file.
 
     Raises:
         ArtifactError: a file is absent, altered, or elsewhere; the message names it.
     """
-    refuse_links(folder)
+    refuse_strange(folder)
     for name, legal in known.items():
         path = folder / name
         if Path(name).name != name:
@@ -55,13 +56,14 @@ def verify(folder: Path, known: Sums) -> None:
             raise ArtifactError(path, "must be as it was written", "another content", _FIX)
 
 
-def refuse_links(folder: Path) -> None:
-    """Refuse a folder in which a link leads out of it: whoever wrote there would write elsewhere.
+def refuse_strange(folder: Path) -> None:
+    """Refuse a folder in which a link leads out of it: whoever wrote there would write elsewhere; or a pipe, on which a reader would wait.
 
     Raises:
         ArtifactError: there is one; the message names it.
     """
     root = folder.resolve()
     for path in (*folder.glob("*"), *folder.glob("checkpoint/*")):
+        need_file(path)
         if path.is_symlink() and not path.resolve().is_relative_to(root):
             raise ArtifactError(path, "must not lead out of the run's folder", "a link", "put the file itself there")

@@ -11,7 +11,7 @@ from torch import nn
 from automtl.errors import ConfigError
 from automtl.models.cost import cost, flops_per_row
 from automtl.models.derived import build_model
-from automtl.models.storage import load_packed, packed_state, stored_megabytes
+from automtl.models.storage import packed_state, stored_megabytes, unpacked
 from automtl.nn.masked import MaskedLinear
 from automtl.nn.masks import SIGMA, GaussianMask
 from automtl.sharing.mome import FINE, NEURONS, WEIGHTS
@@ -228,7 +228,7 @@ def test_packed_and_read_back_is_bit_equal(blocks, phases, masks):
     before = net(batch)
     packed = packed_state(net)
     other = net_of(blocks, seed=3, masks=masks)
-    load_packed(other, packed)
+    other.load_state_dict(unpacked(other, packed))
     assert all(torch.equal(a, b) for a, b in zip(before, other.eval()(batch), strict=True))
     assert all(torch.equal(tensor, packed_state(other)[name]) for name, tensor in packed.items())
 
