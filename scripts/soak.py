@@ -34,7 +34,7 @@ from automtl.phases.session import Silent
 from automtl.training.loop import StepEvent
 
 WARM_UP, BLOCKS = 0.25, 24  # share of the time that is left out of the fit; means that are fitted
-LIMITS = {"heap_mb": 10.0, "rss_mb": 20.0, "uss_mb": 20.0, "files": 1.0, "threads": 1.0, "checkpoints": 1.0}  # per hour
+LIMITS = {"heap_mb": 10.0, "rss_mb": 20.0, "files": 1.0, "threads": 1.0, "checkpoints": 1.0}  # per hour
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,6 @@ class Sample:
     seconds: float
     heap_mb: float  # handed out by malloc and not given back
     rss_mb: float  # resident
-    uss_mb: float  # resident and no one else's
     peak_mb: float  # of resident memory, since the process began
     files: int  # open
     threads: int
@@ -103,13 +102,12 @@ class Watcher(Silent):
         shutil.rmtree(out)
 
     def _sample(self) -> Sample:
-        status, own = kilobytes("/proc/self/status"), kilobytes("/proc/self/smaps_rollup")
+        status = kilobytes("/proc/self/status")
         there = [path for path in self.run.rglob("*") if path.is_file()]
         return Sample(
             seconds=self._at - self._start,
             heap_mb=heap_in_use() / 2**20,
             rss_mb=status["VmRSS"] / 1024,
-            uss_mb=(own["Private_Clean"] + own["Private_Dirty"]) / 1024,
             peak_mb=status["VmHWM"] / 1024,
             files=len(list(Path("/proc/self/fd").iterdir())) - 1,  # but the one that lists them
             threads=status["Threads"],
@@ -169,7 +167,7 @@ def main() -> int:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         samples = soak(Path(made), seconds=60 * asked.minutes, every_s=asked.every, rows=asked.rows)
-    found = judge(samples, LIMITS | {"heap_mb": asked.limit_mb / 2, "rss_mb": asked.limit_mb, "uss_mb": asked.limit_mb})
+    found = judge(samples, LIMITS | {"heap_mb": asked.limit_mb / 2, "rss_mb": asked.limit_mb})
     last = samples[-1]
     print(f"{last.seconds / 60:.1f} minutes, {last.steps} steps, {last.epochs} epochs with as many models trained and evaluated beside")
     print(f"peak of resident memory {last.peak_mb:.1f} MB; {len(samples)} samples, the first {WARM_UP:.0%} of the time left out")

@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import re
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -20,6 +21,7 @@ from automtl.strict import shown
 # glibc's mallopt parameters (malloc.h)
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _KEEP_BYTES = 2**31 - 1
+_TRIM_EVERY_S = 60.0
 
 Autocast = Callable[[], AbstractContextManager[Any]]
 
@@ -76,6 +78,26 @@ def set_allocator(setting: str) -> str:
     libc = ctypes.CDLL(None)
     done = libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
     return "keep" if done else "default"
+
+
+class Trimmer:
+    """Hands freed memory back to the kernel once in a while: what is kept comes to lie in pieces, and the process would grow for hours.
+
+    Args:
+        every_s: the least seconds from one time to the next, since the pages are then zeroed anew.
+    """
+
+    def __init__(self, every_s: float = _TRIM_EVERY_S) -> None:
+        self.every_s, self._last = every_s, time.monotonic()
+        self._libc = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+
+    def __call__(self) -> bool:
+        """Hand it back where it is time; whether that was done."""
+        if self._libc is None or time.monotonic() - self._last < self.every_s:
+            return False
+        self._last = time.monotonic()
+        self._libc.malloc_trim(0)
+        return True
 
 
 def refuse_varying_operations() -> None:

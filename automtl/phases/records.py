@@ -59,10 +59,11 @@ def holding(folder: PhaseDir, session: Session, phase: str) -> Iterator[None]:
 
 
 def append_epoch(folder: PhaseDir, session: Session, line: dict[str, Any]) -> None:
-    """Append an epoch's line to metrics.jsonl and tell it to the loggers and the reporter."""
+    """Append an epoch's line to metrics.jsonl and tell it to the loggers and the reporter; then freed memory may go back."""
     folder.append_metrics(line)
     session.sinks.log(line)
     session.reporter.epoch("search" if folder.path.name == "search" else "retrain", line)
+    session.trim()
 
 
 def charge_balancing(spent: dict[str, Any], line: dict[str, Any]) -> None:

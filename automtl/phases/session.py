@@ -1,7 +1,7 @@
 """What every phase sets up first: device, threads, seeds, prepared data, and someone to tell."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -16,7 +16,7 @@ from automtl.data.prepare import prepare
 from automtl.data.schema import Schema
 from automtl.data.store import Rows, Store
 from automtl.models.skeleton import load_vectors
-from automtl.phases.machine import Autocast, autocast, set_up
+from automtl.phases.machine import Autocast, Trimmer, autocast, set_up
 from automtl.runs.loggers import Sinks
 from automtl.training.loop import StepEvent
 
@@ -74,6 +74,7 @@ class Session:
     seeds: Seeds
     reporter: Reporter
     sinks: Sinks
+    trim: Trimmer = field(default_factory=Trimmer)
 
     @property
     def device(self) -> torch.device:
