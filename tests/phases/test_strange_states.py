@@ -33,6 +33,7 @@ HIS_OWN = (
     (r".*\.(state|optimizer\.state)\.\d+", "left out"),  # moments of one parameter
     (r".*param_groups\..*", "1"),  # in place of true; what is used is the run's own
     (r"parts\.0\.start\.tasks\.\w+(\.\w+)?", "one more|left out|None|-5|1.5|10{8}"),  # metrics of before
+    (r"parts\.0\.start", "nothing"),  # as after the first epoch of a later phase
     (r".*num_batches_tracked", "below"),  # nothing reads it
     (r".*balancer\.first", "nan"),  # of tasks that were not seen yet
     (r".*balancing(\.\w+)?", "left out|10{8}"),  # nothing, then
