@@ -103,9 +103,15 @@ class RunDir:
 
     Args:
         path: the folder, such as runs/census_income-automtl_small-1.
+
+    Raises:
+        ArtifactError: a phase of it is a link that leads elsewhere.
     """
 
     path: Path
+
+    def __post_init__(self) -> None:
+        sums.refuse_links(self.path, [*(self.path / name for name in ("search", "retrain", "tune")), *self.path.glob("retrain/*")])
 
     @classmethod
     def new(cls, out: Path | None, stem: str) -> "RunDir":

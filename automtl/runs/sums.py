@@ -5,7 +5,7 @@ While a phase runs, only what no longer changes is noted; when it has ended, eve
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,19 @@ def refuse_strange(folder: Path) -> None:
     Raises:
         ArtifactError: there is one; the message names it.
     """
-    root = folder.resolve()
-    for path in (*folder.glob("*"), *folder.glob("checkpoint/*")):
+    inside = [*folder.glob("*"), *folder.glob("checkpoint/*")]
+    for path in inside:
         need_file(path)
+    refuse_links(folder, inside)
+
+
+def refuse_links(folder: Path, inside: Iterable[Path]) -> None:
+    """Refuse paths of a folder that are links out of it.
+
+    Raises:
+        ArtifactError: there is one; the message names it.
+    """
+    root = folder.resolve()
+    for path in inside:
         if path.is_symlink() and not path.resolve().is_relative_to(root):
-            raise ArtifactError(path, "must not lead out of the run's folder", "a link", "put the file itself there")
+            raise ArtifactError(path, "must not lead out of the run's folder", "a link", "put what it leads to there")

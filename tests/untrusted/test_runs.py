@@ -56,3 +56,22 @@ def test_weights_that_are_none_are_refused_and_nothing_is_predicted_by_them(chan
         with pytest.raises(ArtifactError, match=rf"best.safetensors: must hold the weights of the architecture beside it, got .*{told}"):
             use()
     assert not out.exists()
+
+
+@pytest.mark.parametrize("place", ["retrain", "retrain/mmoe-s0", "search", "tune"])
+def test_a_phase_that_is_a_link_out_of_the_run_is_not_followed(place, phase, tmp_path):
+    run = phase.parents[1]
+    (tmp_path / "elsewhere").mkdir()
+    if (run / place).exists():
+        shutil.move(run / place, tmp_path / "elsewhere/moved")
+    (run / place).symlink_to(tmp_path / "elsewhere/moved")
+    for look in (status, lambda path: evaluate_runs([path])):
+        with pytest.raises(ArtifactError, match=rf"run/{place}: must not lead out of the run's folder, got a link"):
+            look(run)
+
+
+def test_a_run_may_lie_behind_a_link_and_links_inside_it_may_stay(phase, tmp_path):
+    run = phase.parents[1]
+    (run / "retrain/again").symlink_to(phase)
+    (tmp_path / "linked").symlink_to(run)
+    assert status(tmp_path / "linked")
