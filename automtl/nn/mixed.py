@@ -60,7 +60,7 @@ class ChoiceBlock(nn.Module):
             out = out + share * candidate(x)
         return out + self.auxiliary_skip * x.flatten(1) if self.auxiliary_skip else out
 
-    def state(self) -> tuple[Any, ...]:
+    def form(self) -> tuple[Any, ...]:
         """All that two blocks may differ in but their parameters."""
         return self.layout, self.training, self.fused, self.path, self.recompute, self.auxiliary_skip
 
@@ -95,7 +95,7 @@ def in_step(experts: Sequence[nn.Module], xs: Sequence[Tensor]) -> list[Tensor]:
 def _alike(blocks: Sequence[nn.Module]) -> bool:
     """Whether choice blocks can be fused together; not where they drop outputs, which each block draws after the one before it."""
     first = blocks[0]
-    if not isinstance(first, ChoiceBlock) or not all(isinstance(b, ChoiceBlock) and b.state() == first.state() for b in blocks):
+    if not isinstance(first, ChoiceBlock) or not all(isinstance(b, ChoiceBlock) and b.form() == first.form() for b in blocks):
         return False
     kinds = kinds_of(first.candidates)
     fused = first.training and first.fused and first.path is None and bool(kinds["mlp"] or kinds["convolution"])
