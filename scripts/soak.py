@@ -5,8 +5,8 @@
 One search that ends by its time limit; it keeps a checkpoint every few steps. After each of its epochs a hand-made model is trained for an
 epoch, evaluated on the test rows and thrown away, in the same process and by the package's own phases. A line is fitted to what is sampled
 between two steps of the search once the warm-up is over. Exit status 1 where a slope exceeds its limit by more than two standard errors.
-Reads /proc and asks glibc, so it needs Linux. What is leaked shows in the heap in use; resident memory also grows by steps where a
-large tensor finds no hole of its size between small ones.
+Reads /proc and asks glibc, so it needs Linux. What is leaked shows in the heap in use; before resident memory is read, freed pages are
+handed back to the kernel, as a phase does once a minute.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from small import SPACE, write_dataset
 
 from automtl.config import resolve
 from automtl.phases.evaluate import evaluate_runs
+from automtl.phases.machine import Trimmer
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.search import search
@@ -102,6 +103,7 @@ class Watcher(Silent):
         shutil.rmtree(out)
 
     def _sample(self) -> Sample:
+        Trimmer(every_s=0)()  # so that what is resident is held
         status = kilobytes("/proc/self/status")
         there = [path for path in self.run.rglob("*") if path.is_file()]
         return Sample(
