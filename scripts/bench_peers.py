@@ -7,8 +7,8 @@
 
 The peers live in a venv of their own, .venv-peers, made on first use. Equal work: fields, numeric columns (one Linear to a field of
 their own), experts, bias-free gates, towers, batch norm, dropout, binary cross-entropy, Adam at one rate and no decay; parameters are
-counted on all sides and printed. Steps are of each one's own trainer on ready batches (automtl: from its mapped store). The
-ratio is the peer's seconds over automtl's in float32, each round by itself; medians over rounds.
+counted on all sides and printed; "-small" also starts embeddings as the peers do. Steps are of each one's own trainer on ready batches
+(automtl: from its mapped store). The ratio is the peer's seconds over automtl's in float32, each round by itself; medians over rounds.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from automtl.data.store import Store
 from automtl.files import write_json
 from automtl.models.derived import build_model
 from automtl.phases.evaluate import evaluate_runs, summary
-from automtl.phases.session import Silent
+from automtl.phases.session import Session, Silent
 from automtl.spaces.architecture import Architecture
 from automtl.training.auc import auc
 from automtl.training.loop import StepEvent
@@ -49,7 +49,7 @@ SIDES = {
     "step": ("automtl-float32", "automtl-bfloat16", "rechub", "deepctr"),
     "epoch": ("automtl-float32", "automtl-bfloat16", "rechub", "deepctr"),
     "feed": ("automtl-float32", "rechub"),
-    "auc": ("automtl-float32", "rechub", "deepctr"),
+    "auc": ("automtl-float32", "automtl-float32-small", "rechub", "deepctr"),
 }
 CATEGORICAL, NUMERIC, IDS = 16, 63, 1000  # AliExpress has 16 and 63
 DROPOUT, LR = 0.2, 1e-3
@@ -147,8 +147,16 @@ class Reporter(Silent):
         self.turn()
 
 
-def ours(o: dict[str, Any], precision: str) -> None:
+def small_start(session: Session, net: torch.nn.Module) -> None:
+    """Start embeddings from N(0, 1e-4^2), as both peers do; here they start uniform, by Xavier per field."""
+    generator = torch.Generator().manual_seed(session.config.seed)
+    for table in net.tables():
+        table.data.normal_(0, 1e-4, generator=generator)
+
+
+def ours(o: dict[str, Any], precision: str, start: str) -> None:
     """This package's side, in a process of its own."""
+    Session.start = small_start if start == "small" else Session.start
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = architecture(o["model"], o["dim"])
@@ -270,7 +278,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main() -> None:
     if sys.argv[1:2] == ["--child"]:
-        ours(json.loads(sys.argv[3]), sys.argv[2].removeprefix("automtl-"))
+        ours(json.loads(sys.argv[3]), *sys.argv[2].removeprefix("automtl-").partition("-")[::2])
         return
     options = options_of(None)
     venv()
