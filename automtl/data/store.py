@@ -126,7 +126,7 @@ class Store:
     def _lists(self, split: str, i: int, n: int) -> Lists:
         name = f"{split}/{OFFSETS.format(i)}"
         values, offsets = self._array(f"{split}/{VALUES.format(i)}", np.int32, None), self._array(name, np.int64, n + 1)
-        if offsets[0] != 0 or offsets[-1] != len(values) or (np.diff(offsets) < 0).any():
+        if offsets[0] != 0 or offsets[-1] != len(values) or not _ascending(offsets):
             raise ArtifactError(self.path / name, "must say where each row's values begin", "something else", REMEDY)
         return Lists(values, offsets)
 
@@ -192,6 +192,11 @@ class Store:
             return need_form(mapped(path, mode="c"), dtype, shape)
         except NoArray as error:
             raise ArtifactError(path, "must be an array of the store", error, REMEDY) from error
+
+
+def _ascending(values: np.ndarray) -> bool:
+    """Whether none is less than the one before; looked at in blocks, since a map may be larger than memory."""
+    return all(bool((np.diff(values[i : i + 2**20 + 1]) >= 0).all()) for i in range(0, len(values), 2**20))
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
