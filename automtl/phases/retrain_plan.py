@@ -8,7 +8,7 @@ from typing import Any
 
 from automtl.config import RunConfig, resolve
 from automtl.data.dataset import load_dataset
-from automtl.errors import ArtifactError, ConfigError
+from automtl.errors import ConfigError
 from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import fit_sharing
@@ -92,17 +92,8 @@ def plan_retrain(
     if searched and out is None:
         return RetrainPlan(ready, config, RunDir(searched.path.parent), label)
     if resume:
-        return RetrainPlan(ready, config, RunDir(_existing(out)), label)
+        return RetrainPlan(ready, config, RunDir.begun(out), label)
     return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label)
-
-
-def _existing(out: Path | None) -> Path:
-    """The folder of a run to go on with."""
-    if out is None:
-        raise ConfigError("--resume", "needs --out", "none", "name the run's folder there")
-    if not out.is_dir():
-        raise ArtifactError(out, "must be a run folder", "no such folder", "see `automtl runs list`")
-    return out
 
 
 def settings_of(searched: PhaseDir) -> dict[str, Any]:

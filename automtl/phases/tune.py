@@ -75,21 +75,19 @@ def tune(
     if sharing != (searched is not None):
         raise ConfigError("tune.over", "sharing needs a searched run, budget a data set", config.tune.over, "name the other one")
     name = load_dataset(config.data.source).name
-    run = RunDir(_joined(out)) if resume else RunDir.new(out, f"{name}-tune")
+    run = _joined(out) if resume else RunDir.new(out, f"{name}-tune")
     if resume and run.tune.config.exists():
         config = own_settings(run.tune, config, sections=("seed", "space", "search", "sharing", "retrain", "tune"))
     place = Storage.of(run.tune, storage, resume=resume)
     return _Tuning(config, run.tune, searched, place, reporter or Silent()).run()
 
 
-def _joined(out: Path | None) -> Path:
-    if out is None:
-        raise ConfigError("--resume", "needs --out", "none", "name the study's folder there")
-    if not out.is_dir():
-        raise ArtifactError(out, "must be a run folder", "no such folder", "see `automtl runs list`")
-    if not RunDir(out).tune.path.is_dir():
-        raise ArtifactError(out, "must hold a study to go on with", "none", "leave --resume out to begin one in another folder")
-    return out
+def _joined(out: Path | None) -> RunDir:
+    """The run with the study to go on with."""
+    run = RunDir.begun(out, "study")
+    if not run.tune.path.is_dir():
+        raise ArtifactError(run.path, "must hold a study to go on with", "none", "leave --resume out to begin one in another folder")
+    return run
 
 
 class _Tuning:

@@ -129,6 +129,20 @@ class RunDir:
             n += 1
         return cls(path)
 
+    @classmethod
+    def begun(cls, out: Path | None, what: str = "run") -> "RunDir":
+        """The folder of a run to go on with; `what` it is called in messages.
+
+        Raises:
+            ConfigError: none is named.
+            ArtifactError: it is no folder.
+        """
+        if out is None:
+            raise ConfigError("--resume", "needs --out", "none", f"name the {what}'s folder there")
+        if not out.is_dir():
+            raise ArtifactError(out, "must be a run folder", "no such folder", "see `automtl runs list`")
+        return cls(out)
+
     @property
     def search(self) -> PhaseDir:
         return PhaseDir(self.path / "search")
