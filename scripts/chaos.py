@@ -179,8 +179,17 @@ def compare(reference: Path, killed: Path, tally: Tally) -> None:
             whole, killed_too = epochs_of(mine[name]), epochs_of(theirs[name])
             tally.lost += len(set(whole) - set(killed_too))
             tally.doubled += len(killed_too) - len(set(killed_too))
-        if content(mine[name]) != content(theirs[name]):
-            tally.differing.append(f"{tally.runs}: {name}")
+        left, right = content(mine[name]), content(theirs[name])
+        if left != right:
+            tally.differing.append(f"{tally.runs}: {name}{where(left, right)}")
+
+
+def where(left: Any, right: Any) -> str:
+    """The first places in which two contents differ, where they have names."""
+    if not isinstance(left, dict):
+        return ""
+    keys = [key for key in sorted(set(left) | set(right)) if key not in left or key not in right or left[key] != right[key]]
+    return f" at {', '.join(keys[:5])} ({len(keys)} in all)"
 
 
 def torment(name: str, kills: int, *, folder: Path, data: Path, rng: random.Random) -> Tally:

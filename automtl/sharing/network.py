@@ -7,7 +7,7 @@ Shapes: B batch, D width of an expert's output, T tasks, N experts of a level, n
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ _INPUT = -1  # the place of the module's input, where places of units count from
 
 
 class GateMeter(nn.Module):
-    """The mean of a gate's weights: over the last batch in training, over all rows since training stopped in evaluation.
+    """The mean of a gate's weights: over the last batch in training, over all rows since ``eval()`` in evaluation.
 
     Buffers, so that a checkpoint tells the weights of its own epoch; even weights where nothing was seen yet.
 
@@ -41,6 +41,11 @@ class GateMeter(nn.Module):
         self.register_buffer("total", torch.full((size,), 1 / size))
         self.register_buffer("rows", torch.ones((), dtype=torch.int64))
         self._adding = False
+
+    def train(self, mode: bool = True) -> Self:
+        """Begin anew, be it one evaluation after another: what was seen before is another epoch's, and a resumed run does not have it."""
+        self._adding = False
+        return super().train(mode)
 
     @torch.no_grad()
     def observe(self, weights: Tensor) -> None:

@@ -55,6 +55,17 @@ class After(Silent):
             self.act()
 
 
+class When(Silent):
+    """A reporter that does something when it is told of something."""
+
+    def __init__(self, start, act):
+        self.start, self.act = start, act
+
+    def say(self, text):
+        if text.startswith(self.start):
+            self.act()
+
+
 def stop():
     raise Stop
 

@@ -10,7 +10,7 @@ from automtl.phases.search import search
 from automtl.runs import checkpoint
 from automtl.runs.run_dir import PhaseDir
 from automtl.strategies.table import STRATEGIES
-from tests.phases.stopping import After, config, len_of, plan, same_phase, stop, terminate, train
+from tests.phases.stopping import After, When, config, len_of, plan, same_phase, stop, terminate, train
 from tests.support import Stop, write_dataset
 
 
@@ -37,6 +37,18 @@ def test_a_search_stopped_inside_an_epoch_goes_on_to_the_same_bits(name, dataset
         out = tmp_path / f"cut{number}"
         with pytest.raises(Stop):
             search(made, out=out, reporter=After(steps, stop))
+        search(made, out=out, resume=True)
+        same_phase(tmp_path / "whole/search", out / "search", ["last"])
+
+
+@pytest.mark.parametrize("name", ["darts", "evolution", "random_search"])
+def test_a_search_stopped_between_two_epochs_goes_on_to_the_same_bits(name, dataset, tmp_path):
+    made = config(dataset, f"search.strategy={name}", "search.generations=2", every=None)
+    whole = search(made, out=tmp_path / "whole")
+    for epoch in range(2, whole.epochs + 1):
+        out = tmp_path / f"epoch{epoch}"
+        with pytest.raises(Stop):
+            search(made, out=out, reporter=When(f"epoch {epoch}/", stop))
         search(made, out=out, resume=True)
         same_phase(tmp_path / "whole/search", out / "search", ["last"])
 
