@@ -72,6 +72,8 @@ def parse_yaml(text: str, where: object) -> Any:
         raise ConfigError(where, "must be YAML", f"half a letter, {half[0]}..", "write the letter itself")
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 # nosec B506 # a subclass of the safe loader
+    except OverflowError as error:  # of chr
+        raise ConfigError(where, "must be YAML", "an escape beyond the last letter, \\U0010ffff", "write the letter itself") from error
     except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
         raise ConfigError(where, "must be YAML", shown(" ".join(str(error).split()), 400), "mend the file") from error
 

@@ -43,6 +43,8 @@ def written(folder, value, name="it.json"):
         "a: !!python/object/apply:os.system [id]",
         "a: " + "9" * 10_000,
         'a: "\\ud800"',
+        'a: "\\U00110000"',
+        'a: "\\U80018CD6"',
         "? [a, b]\n: 1",
         "a: 1\na: 2",
         "a: 2020-99-99",
