@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from automtl.nn.products import times
+from automtl.nn.products import rectified_times, times
 from automtl.nn.scratch import scratch
 
 _CHUNK_BYTES = 16 * 2**20  # of hidden units at a time: two of them stay near a processor's shared cache
@@ -45,12 +45,12 @@ class ProductPair(torch.autograd.Function):
         *outer: Tensor,
     ) -> Tensor:
         pairs = _pairs(rstd, weight, gamma, beta, dtype, outer)
-        low = centred.to(dtype)
+        low = _with_ones(centred, dtype)
         out = centred.new_empty(len(pairs), len(pairs[0].outer), *centred.shape[1:], dtype=dtype)
         kept = []
         for n, pair in enumerate(pairs):
             for columns in pair.chunks(centred.shape[2]):
-                hidden = pair.hidden(low[n % len(low), :, columns], fresh=keep)
+                hidden = pair.hidden(low[n % len(low), :, columns])
                 for index, (second, segment) in enumerate(zip(pair.outer, pair.segments, strict=True)):
                     times(second, hidden[segment], out=out[n, index, :, columns])
                 if keep:
@@ -66,16 +66,16 @@ class ProductPair(torch.autograd.Function):
         outer, kept = ctx.saved_tensors[5 : 5 + ctx.count], list(ctx.saved_tensors[5 + ctx.count :])
         pairs = _pairs(rstd, weight, gamma, beta, ctx.dtype, outer)
         sums = _Sums(weight, beta, outer, for_weights=any(ctx.needs_input_grad[4:]))
-        low = centred.to(ctx.dtype)
+        low = _with_ones(centred, ctx.dtype)
         to_centred = torch.zeros_like(centred)
         for n, pair in enumerate(pairs):
-            back, shared = pair.folded.t().contiguous(), n % len(low)  # (D, H)
+            back, shared = pair.folded[:, :-1].t().contiguous(), n % len(low)  # (D, H)
             for columns in pair.chunks(centred.shape[2]):
                 x, step = low[shared, :, columns].contiguous(), gradient[n, :, :, columns].contiguous()
                 hidden = kept.pop(0) if kept else pair.hidden(x)
                 to_hidden = pair.to_hidden(step, hidden)
                 to_centred[shared, :, columns] += times(back, to_hidden)
-                sums.add(n, x, step, hidden, to_hidden, pair.segments)
+                sums.add(n, x[:-1], step, hidden, to_hidden, pair.segments)
         return None, None, to_centred, *sums.gradients(rstd, weight, gamma)
 
 
@@ -83,17 +83,24 @@ def _pairs(
     rstd: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, dtype: torch.dtype, outer: tuple[Tensor, ...]
 ) -> list["_Pair"]:
     """One `_Pair` a block."""
-    folded = (weight * (gamma * rstd).unsqueeze(2)).to(dtype)  # (N, H, D)
-    shift, seconds = beta.to(dtype).unsqueeze(2), [second.to(dtype) for second in outer]
-    count = len(outer) // len(weight)
-    return [_Pair(folded[n], shift[n], seconds[n * count : (n + 1) * count]) for n in range(len(weight))]
+    folded = torch.cat([weight * (gamma * rstd).unsqueeze(2), beta.unsqueeze(2)], 2).to(dtype)  # (N, H, D + 1)
+    seconds, count = [second.to(dtype) for second in outer], len(outer) // len(weight)
+    return [_Pair(rows, seconds[n * count : (n + 1) * count]) for n, rows in enumerate(folded)]
+
+
+def _with_ones(centred: Tensor, dtype: torch.dtype) -> Tensor:
+    """The inputs and one more that is always 1: what it is multiplied by is the shift. Shape: (N, D, B) -> (N, D + 1, B)."""
+    count, width, rows = centred.shape
+    whole = centred.new_ones(count, width + 1, rows, dtype=dtype)
+    whole[:, :width] = centred
+    return whole
 
 
 class _Pair:
     """The folded weights of one block of a `ProductPair` and its two steps on one chunk of n rows."""
 
-    def __init__(self, folded: Tensor, shift: Tensor, outer: list[Tensor]) -> None:
-        self.folded, self.shift, self.outer = folded, shift, outer  # (H, D), (H, 1), S times (D, h_s)
+    def __init__(self, folded: Tensor, outer: list[Tensor]) -> None:
+        self.folded, self.outer = folded, outer  # (H, D + 1), S times (D, h_s)
         self.segments: list[slice] = []
         for second in outer:
             start = self.segments[-1].stop if self.segments else 0
@@ -105,11 +112,9 @@ class _Pair:
         size = rows if hidden.device.type != "cpu" else max(64, _CHUNK_BYTES // (width * hidden.element_size()) // 64 * 64)
         return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
-    def hidden(self, x: Tensor, *, fresh: bool = False) -> Tensor:
-        """Folded layer and ReLU. Shape: (D, n) -> (H, n)."""
-        shape = (len(self.folded), x.shape[1])
-        out = x.new_empty(shape) if fresh else scratch("hidden", shape, x)
-        return torch.mm(self.folded, x, out=out).add_(self.shift).relu_()  # addmm would first fill `out`, far from the cache
+    def hidden(self, x: Tensor) -> Tensor:
+        """Folded layer and ReLU. Shape: (D + 1, n) -> (H, n)."""
+        return rectified_times(self.folded, x.contiguous())
 
     def to_hidden(self, gradient: Tensor, hidden: Tensor) -> Tensor:
         """Gradient before the ReLU. Shape: (S, D, n), (H, n) -> (H, n)."""

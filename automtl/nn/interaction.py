@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from automtl.errors import ConfigError
+from automtl.nn.attention import field_attention
 from automtl.nn.layers import Ending
 from automtl.nn.operations import MLP, Skip
 from automtl.spaces.catalogue import Operation
 from automtl.strict import nearest
 
-_FEW_FIELDS = 64  # beyond it their pairs' weights take too much memory
+_FEW_FIELDS = 16  # up to them attention goes pair by pair
+_MORE_FIELDS = 64  # beyond them their pairs' weights take too much memory
 
 
 class InnerProduct(nn.Module):
@@ -116,10 +118,26 @@ class SelfAttention(nn.Module):
         nn.init.zeros_(self.project_out.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        query, key, value = self.project_in(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, F, d/H)
-        mixed = _attend(query, key, value).transpose(1, 2).flatten(2)  # (B, F, d)
-        out: Tensor = self.norm(x + self.project_out(mixed))
+        few = x.shape[1] <= min(_FEW_FIELDS, 8 * self.heads)
+        small = few and x.device.type == "cpu" and not torch.compiler.is_compiling()
+        out: Tensor = self.norm(x + (self._rows_last(x) if small else self._rows_first(x)))
         return out.flatten(1)
+
+    def _rows_first(self, x: Tensor) -> Tensor:
+        query, key, value = self.project_in(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, F, d/H)
+        out: Tensor = self.project_out(_attend(query, key, value).transpose(1, 2).flatten(2))  # (B, F, d)
+        return out
+
+    def _rows_last(self, x: Tensor) -> Tensor:
+        """The same, three times as fast on a CPU for few fields and narrow heads; attention itself in x's type."""
+        packed = _linear_rows_last(self.project_in, x.permute(1, 2, 0)).to(x.dtype)  # (F, 3 d, B)
+        mixed = field_attention(packed.view(len(packed), 3, self.heads, -1, len(x))).flatten(1, 2)  # (F, d, B)
+        return _linear_rows_last(self.project_out, mixed).permute(2, 0, 1)
+
+
+def _linear_rows_last(linear: nn.Linear, x: Tensor) -> Tensor:
+    """Shape: (F, I, B) -> (F, O, B)."""
+    return torch.baddbmm(linear.bias.unsqueeze(1), linear.weight.expand(len(x), -1, -1), x)
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -127,7 +145,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     Shape: three times (B, H, F, d/H) -> the same.
     """
-    if query.device.type != "cpu" or query.dtype != torch.bfloat16 or query.shape[2] > _FEW_FIELDS:
+    if query.device.type != "cpu" or query.dtype != torch.bfloat16 or query.shape[2] > _MORE_FIELDS:
         return functional.scaled_dot_product_attention(query, key, value)
     scores = (query / math.sqrt(query.shape[3])) @ key.transpose(2, 3)  # (B, H, F, F)
     return scores.softmax(dim=3) @ value

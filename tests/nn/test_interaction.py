@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from automtl.errors import ConfigError
+from automtl.nn.attention import field_attention
 from automtl.nn.interaction import BUILDERS, build_interaction
 from automtl.nn.layers import BatchNorm
 from automtl.spaces.catalogue import OPERATIONS, Operation
@@ -55,13 +56,14 @@ def test_one_field_is_enough(text):
     check_against(build(text, num_fields=1), oracle(text), fields(num_fields=1))
 
 
+@pytest.mark.parametrize("num_fields", [3, 9, 17])  # pair by pair up to 16, and up to 8 for each head
 @pytest.mark.parametrize("heads", HEADS)
-def test_attention_equals_torch_with_copied_weights(heads):
-    module = build(f"self_attention({heads})")
+def test_attention_equals_torch_with_copied_weights(heads, num_fields):
+    module = build(f"self_attention({heads})", num_fields=num_fields)
     theirs = nn.MultiheadAttention(8, heads, batch_first=True, dtype=torch.float64)
     theirs.in_proj_weight.data, theirs.in_proj_bias.data = module.project_in.weight.data, module.project_in.bias.data
     theirs.out_proj.weight.data, theirs.out_proj.bias.data = module.project_out.weight.data, module.project_out.bias.data
-    ours, other = fields().requires_grad_(), fields().requires_grad_()
+    ours, other = (fields(num_fields=num_fields).requires_grad_() for _ in range(2))
     expected = module.norm(other + theirs(other, other, other)[0]).flatten(1)
     out = module(ours)
     torch.testing.assert_close(out, expected)
@@ -69,6 +71,12 @@ def test_attention_equals_torch_with_copied_weights(heads):
     (expected * expected.detach().cos()).sum().backward()
     torch.testing.assert_close(ours.grad, other.grad)
     torch.testing.assert_close(module.project_in.weight.grad / 2, theirs.in_proj_weight.grad / 2)
+
+
+def test_attention_pair_by_pair_has_first_and_second_derivatives():
+    packed = torch.randn(3, 3, 2, 2, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(field_attention, packed)
+    assert torch.autograd.gradgradcheck(field_attention, packed)
 
 
 def test_heads_must_divide_the_width():

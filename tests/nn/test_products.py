@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from automtl.nn import products
-from automtl.nn.products import product, times
+from automtl.nn.products import product, rectified_times, times
 
 
 def drawn(*shape, seed=0, dtype=torch.float32):
@@ -74,3 +74,15 @@ def test_times_is_the_product_and_writes_where_it_is_told(monkeypatch, large, tu
         torch.testing.assert_close(into, expected.to(out.dtype), **tolerance)
         assert not out[:, :2].any()
         assert not out[:, 7:].any()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_rectified_times_is_the_product_cut_off_at_zero(turned, dtype):
+    left, right = (drawn(*shape, seed=seed).detach().to(dtype) for seed, shape in enumerate([(40, 17), (65, 17) if turned else (17, 65)]))
+    right = right.t() if turned else right
+    expected = (left.double() @ right.double()).relu().to(dtype)
+    tolerance = {"rtol": 0.02, "atol": 0.02} if dtype == torch.bfloat16 else {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(rectified_times(left, right), expected, **tolerance)
+    wide = torch.cat([right, right], 1)[:, :65]  # its rows have gaps
+    torch.testing.assert_close(rectified_times(left, wide), expected, **tolerance)
