@@ -5,12 +5,12 @@
 
 Each variant lives in a process of its own, so that allocator settings and peak memory are its own; in each round every variant
 takes one step in turn, so a busy machine slows all of them. "straightforward" is the step as the formulas read, in float32 with the
-allocator as the system has it: candidate by candidate, and an alpha step whose backward pass makes every gradient, the weights' to be
-thrown away. "plain" is that without the weights' gradients in the alpha step; "fused" makes none of them either; "-keep" is a variant
-with freed memory kept (the program's default), "-bf16" under bfloat16 autocast, "-nested" with nested widths, "-t8" with 8 tasks,
-"-rows1e7" with tables of 1e7 rows in all, "-lazy" with lazy Adam for the tables. "gdas" and "evolution" are steps of those strategies,
-which compute one candidate a block: evolution's has no alpha half, so it is compared with the weight half of the mixture
-("plain-weights"). Every step reads fresh rows, drawn evenly.
+allocator as the system has it: candidate by candidate, attention by torch's function, and an alpha step whose backward pass makes every
+gradient, the weights' to be thrown away. "plain" is that without the weights' gradients in the alpha step; "fused" makes none of them
+either; "-keep" is a variant with freed memory kept (the program's default), "-bf16" under bfloat16 autocast, "-nested" with nested
+widths, "-t8" with 8 tasks, "-rows1e7" with tables of 1e7 rows in all, "-lazy" with lazy Adam for the tables. "gdas" and "evolution" are
+steps of those strategies, which compute one candidate a block: evolution's has no alpha half, so it is compared with the weight half of
+the mixture ("plain-weights"). Every step reads fresh rows, drawn evenly.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from automtl.data.batches import Batch, Inputs
 from automtl.data.schema import Field, Schema, Task
 from automtl.files import write_json
 from automtl.models.supernet import Supernet, build_supernet
+from automtl.nn.interaction import SelfAttention
 from automtl.nn.layers import frozen_statistics
 from automtl.nn.mixed import ChoiceBlock
 from automtl.phases.machine import Autocast, autocast, set_allocator
@@ -100,8 +101,11 @@ def supernet_of(options: argparse.Namespace, words: list[str]) -> Supernet:
     changes["widths"] = "nested" if "nested" in words else ""
     space = SearchSpace.load(options.space).model_copy(update={name: value for name, value in changes.items() if value})
     net = build_supernet(space, schema_of(options)).train()
-    for block in (module for module in net.modules() if isinstance(module, ChoiceBlock)):
-        block.fused, block.recompute = "fused" in words, "recompute" in words
+    for module in net.modules():
+        if isinstance(module, ChoiceBlock | SelfAttention):
+            module.fused = "fused" in words
+        if isinstance(module, ChoiceBlock):
+            module.recompute = "recompute" in words
     return net
 
 
