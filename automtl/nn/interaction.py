@@ -101,7 +101,7 @@ class SelfAttention(nn.Module):
     Shape: (B, F, d) -> (B, W).
 
     Attributes:
-        fused: for few fields on a CPU, attend pair by pair: same values, a third of the time.
+        fused: in training, for few fields on a CPU, attend pair by pair: same values, a third of the time.
 
     Raises:
         ConfigError: d is not divisible by the number of heads.
@@ -121,7 +121,7 @@ class SelfAttention(nn.Module):
         nn.init.zeros_(self.project_out.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        few = self.fused and x.shape[1] <= min(_FEW_FIELDS, 8 * self.heads)
+        few = self.training and self.fused and x.shape[1] <= min(_FEW_FIELDS, 8 * self.heads)
         small = few and x.device.type == "cpu" and not torch.compiler.is_compiling()
         out: Tensor = self.norm(x + (self._rows_last(x) if small else self._rows_first(x)))
         return out.flatten(1)
@@ -132,8 +132,9 @@ class SelfAttention(nn.Module):
         return out
 
     def _rows_last(self, x: Tensor) -> Tensor:
-        """The same pair by pair; attention itself in x's type."""
-        packed = _linear_rows_last(self.project_in, x.permute(1, 2, 0)).to(x.dtype)  # (F, 3 d, B)
+        """The same pair by pair; attention itself in float32 at least, since its sums are rounded term by term."""
+        packed = _linear_rows_last(self.project_in, x.permute(1, 2, 0))  # (F, 3 d, B)
+        packed = packed.to(torch.promote_types(packed.dtype, torch.float32))
         mixed = field_attention(packed.view(len(packed), 3, self.heads, -1, len(x))).flatten(1, 2)  # (F, d, B)
         return _linear_rows_last(self.project_out, mixed).permute(2, 0, 1)
 

@@ -73,6 +73,19 @@ def test_attention_equals_torch_with_copied_weights(heads, num_fields):
     torch.testing.assert_close(module.project_in.weight.grad / 2, theirs.in_proj_weight.grad / 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])  # of the input: a block before it may have made it
+def test_attention_under_autocast_is_near_the_whole_precision(dtype):
+    module = build("self_attention(2)", num_fields=9).float()
+    x = fields(200, num_fields=9).to(dtype)
+    with torch.autocast("cpu", torch.bfloat16):
+        pairwise = module(x)
+        module.fused = False
+        theirs = module(x)
+    exact = module.double()(x.double())
+    error, of_theirs = ((out.double() - exact).abs().mean() for out in (pairwise, theirs))
+    assert pairwise.dtype == theirs.dtype and error < 1.1 * of_theirs < 0.02
+
+
 def test_attention_pair_by_pair_has_first_and_second_derivatives():
     packed = torch.randn(3, 3, 2, 2, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(field_attention, packed)
