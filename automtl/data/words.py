@@ -11,11 +11,12 @@ def as_text(column: pa.Array) -> pa.DictionaryArray:
     """Any column as text without nulls: whole floats lose their `.0`, null and NaN become "".
 
     Raises:
-        pyarrow.ArrowException: a type without a text, such as a list.
+        pyarrow.ArrowException: a type without a text, such as a list, or bytes that are no UTF-8.
     """
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     indices, words = encoded.indices.cast(pa.int32()), encoded.dictionary
     words = pa.array(map(float_text, words.to_pylist()), pa.string()) if pa.types.is_floating(words.type) else words.cast(pa.string())
+    words.validate(full=True)  # a Parquet file may call any bytes a text
     if words.null_count:
         words = words.fill_null("")
     if indices.null_count:

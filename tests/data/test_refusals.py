@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from automtl.data.dataset import load_dataset
@@ -148,6 +150,15 @@ def test_plain_and_gzipped_at_once(tmp_path: Path) -> None:
 def test_a_torn_parquet(tmp_path: Path) -> None:
     (tmp_path / "rows.parquet").write_bytes(b"PAR1 and then nothing")
     assert "rows.parquet: must be a readable table" in str(refusal(tmp_path, None, files={"train": "rows.parquet"}))
+
+
+def test_texts_of_a_parquet_that_are_no_utf8(tmp_path: Path) -> None:
+    table = pa.table(frame(50))
+    words = pa.array([b"a", b"\xe2\x80"] * 25, pa.binary())
+    torn = pa.StringArray.from_buffers(len(words), *words.buffers()[1:])
+    pq.write_table(table.set_column(table.column_names.index("tag"), "tag", torn), tmp_path / "rows.parquet")
+    message = "rows.parquet: column 'tag': must be read as text, got Invalid UTF8 sequence"
+    assert message in str(refusal(tmp_path, None, files={"train": "rows.parquet"}))
 
 
 def test_a_list_is_no_category(tmp_path: Path) -> None:
