@@ -44,8 +44,11 @@ class ProductPair(torch.autograd.Function):
         beta: Tensor,
         *outer: Tensor,
     ) -> Tensor:
-        pairs = _pairs(rstd, weight, gamma, beta, dtype, outer)
-        low = _with_ones(centred, dtype)
+        folded = weight.new_empty(*weight.shape[:2], weight.shape[2] + 1, dtype=dtype)
+        torch.mul(weight, (gamma * rstd).unsqueeze(2), out=folded[:, :, :-1])
+        folded[:, :, -1] = beta
+        low, seconds = _with_ones(centred, dtype), [second.to(dtype) for second in outer]
+        pairs = _pairs(folded, seconds)
         out = centred.new_empty(len(pairs), len(pairs[0].outer), *centred.shape[1:], dtype=dtype)
         kept = []
         for n, pair in enumerate(pairs):
@@ -55,19 +58,18 @@ class ProductPair(torch.autograd.Function):
                     times(second, hidden[segment], out=out[n, index, :, columns])
                 if keep:
                     kept.append(hidden)
-        ctx.dtype, ctx.count = dtype, len(outer)
-        ctx.save_for_backward(centred, rstd, weight, gamma, beta, *outer, *kept)
+        ctx.count = len(outer)
+        ctx.save_for_backward(centred, folded, rstd, weight, gamma, beta, *seconds, *kept)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        centred, rstd, weight, gamma, beta = ctx.saved_tensors[:5]
-        outer, kept = ctx.saved_tensors[5 : 5 + ctx.count], list(ctx.saved_tensors[5 + ctx.count :])
-        pairs = _pairs(rstd, weight, gamma, beta, ctx.dtype, outer)
-        sums = _Sums(weight, beta, outer, for_weights=any(ctx.needs_input_grad[4:]))
-        low = _with_ones(centred, ctx.dtype)
-        to_centred = torch.zeros_like(centred)
+        centred, folded, rstd, weight, gamma, beta = ctx.saved_tensors[:6]
+        seconds, kept = ctx.saved_tensors[6 : 6 + ctx.count], list(ctx.saved_tensors[6 + ctx.count :])
+        pairs = _pairs(folded, seconds)
+        sums = _Sums(weight, beta, seconds, for_weights=any(ctx.needs_input_grad[4:]))
+        low, to_centred = _with_ones(centred, folded.dtype), torch.zeros_like(centred)
         for n, pair in enumerate(pairs):
             back, shared = pair.folded[:, :-1].t().contiguous(), n % len(low)  # (D, H)
             for columns in pair.chunks(centred.shape[2]):
@@ -79,12 +81,9 @@ class ProductPair(torch.autograd.Function):
         return None, None, to_centred, *sums.gradients(rstd, weight, gamma)
 
 
-def _pairs(
-    rstd: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, dtype: torch.dtype, outer: tuple[Tensor, ...]
-) -> list["_Pair"]:
-    """One `_Pair` a block."""
-    folded = torch.cat([weight * (gamma * rstd).unsqueeze(2), beta.unsqueeze(2)], 2).to(dtype)  # (N, H, D + 1)
-    seconds, count = [second.to(dtype) for second in outer], len(outer) // len(weight)
+def _pairs(folded: Tensor, seconds: Sequence[Tensor]) -> list["_Pair"]:
+    """One `_Pair` a block. Shape: (N, H, D + 1), N times (D, h_s)."""
+    count = len(seconds) // len(folded)
     return [_Pair(rows, seconds[n * count : (n + 1) * count]) for n, rows in enumerate(folded)]
 
 
@@ -99,7 +98,7 @@ def _with_ones(centred: Tensor, dtype: torch.dtype) -> Tensor:
 class _Pair:
     """The folded weights of one block of a `ProductPair` and its two steps on one chunk of n rows."""
 
-    def __init__(self, folded: Tensor, outer: list[Tensor]) -> None:
+    def __init__(self, folded: Tensor, outer: Sequence[Tensor]) -> None:
         self.folded, self.outer = folded, outer  # (H, D + 1), S times (D, h_s)
         self.segments: list[slice] = []
         for second in outer:
@@ -131,12 +130,12 @@ class _Sums:
     dz = 0 wherever relu(z) differs from z, so sum_b dz (relu(z) - beta) does: two sums instead of two products.
     """
 
-    def __init__(self, weight: Tensor, beta: Tensor, outer: tuple[Tensor, ...], *, for_weights: bool) -> None:
+    def __init__(self, weight: Tensor, beta: Tensor, outer: Sequence[Tensor], *, for_weights: bool) -> None:
         self.beta, self.count = beta, len(outer)
         self.plain = torch.zeros_like(beta)  # (N, H): sum dz
         self.scaled = torch.zeros_like(beta)  # (N, H): sum dz (z - beta)
         self.product = torch.zeros_like(weight) if for_weights else None  # (N, H, D): T
-        self.outer = [torch.zeros_like(second) for second in outer] if for_weights else []
+        self.outer = [torch.zeros_like(second, dtype=weight.dtype) for second in outer] if for_weights else []
 
     def add(self, n: int, x: Tensor, step: Tensor, hidden: Tensor, to_hidden: Tensor, segments: list[slice]) -> None:
         """Add one chunk of block n. Shape: x (D, n), step (S, D, n), hidden and its gradient (H, n)."""
@@ -190,7 +189,8 @@ class NormalisedSum(torch.autograd.Function):
             centred = _centred(_whole(parts, ctx.running, means.dtype), means[n])
             torch.mul(torch.linalg.vecdot(centred, gradient[n]), rstds[n], out=to_factor[n])
             slope, along = factor[n] * rstds[n], -rstds[n] * to_factor[n] / gradient.shape[2]
-            to_whole = centred.mul_(along.unsqueeze(2)).add_(balanced[n]).mul_(slope.unsqueeze(2))
+            centred.mul_((slope * along).unsqueeze(2))
+            to_whole = torch.addcmul(centred, balanced[n], slope.unsqueeze(2), out=centred)
             # a part acts on its own output and those after it
             to_outputs[n] = to_whole.flip(0).cumsum_(0).flip(0) if ctx.running else to_whole
         return gradient, to_outputs, to_factor, None, None

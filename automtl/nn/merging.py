@@ -103,7 +103,7 @@ class LinearLayer:
         bands: the convolutions as matrices, N times (S * W, W).
 
     Attributes:
-        weights, means, variances: of the hidden units (N, H, ...) and of the convolutions (N, S * W, ...).
+        weights, variances: of the hidden units (N, H, ...) and of the convolutions (N, S * W, ...).
     """
 
     def __init__(self, x: Tensor, hidden: Sequence[Sequence[Tensor]], bands: Sequence[Tensor]) -> None:
@@ -112,14 +112,15 @@ class LinearLayer:
         weight = weight.view(len(bands), -1, weight.shape[1])  # (N, R, W)
         self.centred, self.mean = centre(x)
         self.weights = torch.split(weight, sizes, 1)
-        self.means = torch.split((weight.detach() @ self.mean.detach().unsqueeze(2)).squeeze(2), sizes, 1)
         self.variances = torch.split(row_variances(weight, self.centred), sizes, 1)
 
     def rstd(self, part: int, norms: Sequence[BatchNorm], offset: Tensor | None = None) -> Tensor:
         """1 / sqrt(variance + eps) of the hidden units (0) or convolutions (1), noted in their norms' running statistics; (N, .)."""
-        means, variances = self.means[part], self.variances[part]
-        track(norms, means if offset is None else means + offset, variances.detach(), self.centred.shape[2])
-        rstd: Tensor = (variances + norms[0].eps).rsqrt().to(means.dtype)
+        weight, variances = self.weights[part], self.variances[part]
+        if any(norm.update_statistics for norm in norms):
+            means = (weight.detach() @ self.mean.detach().unsqueeze(2)).squeeze(2)
+            track(norms, means if offset is None else means + offset, variances.detach(), self.centred.shape[2])
+        rstd: Tensor = (variances + norms[0].eps).rsqrt().to(weight.dtype)
         return rstd
 
 
@@ -146,7 +147,7 @@ def _add_mlps(base: Tensor, layer: LinearLayer, mlps: Group, units: Sequence[Hid
     norms: list[Any] = [m.inner_norm for m in owners]
     inner = torch.cat([m.inner.bias.detach() for m in owners])
     gamma, beta = torch.cat([norm.weight for norm in norms]), torch.cat([norm.bias for norm in norms])
-    shape = layer.means[0].shape  # (N, H)
+    shape = layer.variances[0].shape  # (N, H)
     rstd = layer.rstd(0, norms, inner.view(shape))
     outer = [second for block in units for second in block.outer]
     outputs = product_pair(layer.centred, rstd, layer.weights[0], gamma.view(shape), beta.view(shape), outer, **products)

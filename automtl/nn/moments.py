@@ -39,8 +39,8 @@ class RowVariances(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, centred: Tensor) -> Tensor:
-        wide = [x.double() for x in centred]
-        covariances = [x @ x.t() / x.shape[1] for x in wide]
+        wide = centred.double()
+        covariances = torch.bmm(wide, wide.transpose(1, 2)).div_(centred.shape[2])  # (N, D, D)
         projected = torch.empty_like(weight)
         variances = weight.new_empty(weight.shape[:2], dtype=torch.float64)
         for n, rows in enumerate(weight):
@@ -57,10 +57,9 @@ class RowVariances(torch.autograd.Function):
         weight, centred, projected = ctx.saved_tensors
         slope = 2 * gradient.to(weight.dtype).unsqueeze(2)  # (N, H, 1)
         to_weight = slope * projected if ctx.needs_input_grad[0] else None
-        pulled = centred.new_zeros(len(centred), *weight.shape[2:] * 2)  # (N, D, D)
-        for n, rows in enumerate(weight):
-            pulled[n % len(centred)].addmm_(rows.t(), torch.mul(slope[n], rows, out=scratch("sloped", rows.shape, rows)))
-        return to_weight, pulled @ centred / centred.shape[2]
+        sloped = torch.mul(slope, weight, out=scratch("sloped", weight.shape, weight))
+        pulled = torch.bmm(weight.transpose(1, 2), sloped).div_(centred.shape[2])  # (N, D, D)
+        return to_weight, (pulled if len(centred) > 1 else pulled.sum(0, keepdim=True)) @ centred
 
 
 def centre(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -47,10 +47,12 @@ def times(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
     Shape: left (R, I), right (I, C), out (R, C), of any type -> (R, C).
     """
     large = left.shape[0] * left.shape[1] * right.shape[1] >= _LARGE
-    if out is not None and out.dtype == left.dtype and not large:
+    if large and _suits_onednn(left, right.t()):
+        made = _by_onednn(left, right.t())
+        return made if out is None else out.copy_(made)
+    if out is not None and out.dtype == left.dtype:
         return torch.mm(left, right, out=out)
-    made = _by_onednn(left, right.t()) if large and _suits_onednn(left, right.t()) else left @ right
-    return made if out is None else out.copy_(made)
+    return left @ right if out is None else out.copy_(left @ right)
 
 
 def rectified_times(left: Tensor, right: Tensor) -> Tensor:
