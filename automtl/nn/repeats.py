@@ -35,21 +35,22 @@ class Repeats:
 
     def __init__(self, ids: Tensor, sizes: Sequence[int], num_fields: int) -> None:
         self.ids, self.sizes, self.num_fields = ids, sizes, num_fields
-        self._made: tuple[_Places, Tensor, Tensor, Tensor] | None = None
+        self._made: dict[torch.dtype, tuple[_Places, Tensor, Tensor, Tensor]] = {}
 
     def product(self, x: Tensor, weight: Tensor) -> Tensor:
         """The product x W^T, by distinct ids in the fields where that pays. Shape: x (B, F d), weight (O, F d) -> (B, O)."""
         dim = x.shape[1] // self.num_fields
         chosen = [field for field, size in enumerate(self.sizes) if _pays(size, len(x), dim)]
-        if len(chosen) * dim * len(x) * len(weight) < _LARGE:
+        if not chosen or len(chosen) * dim * len(x) * len(weight) < _LARGE:
             return product(x, weight)
-        if self._made is None:
+        lowered = torch.is_autocast_enabled("cpu") and weight.dtype == torch.float32
+        low = torch.get_autocast_dtype("cpu") if lowered else weight.dtype
+        if low not in self._made:
             places = _Places(self.ids, chosen, self.num_fields)
             read = x.reshape(-1, dim).index_select(0, places.read)
-            low = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
             rest = read[places.count :].view(len(x), -1)
-            self._made = places, x.detach().to(low), read[: places.count], rest
-        out: Tensor = DistinctProduct.apply(*self._made, weight)  # type: ignore[no-untyped-call]
+            self._made[low] = places, x.detach().to(low), read[: places.count], rest
+        out: Tensor = DistinctProduct.apply(*self._made[low], weight)  # type: ignore[no-untyped-call]
         return out
 
 
@@ -152,8 +153,9 @@ class DistinctProduct(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         distinct, rest, weight = ctx.saved_tensors
         if torch.is_grad_enabled():  # for second derivatives
-            inputs = distinct, rest, weight
-            return None, None, *torch.autograd.grad(_by_rows(ctx.places, *inputs), inputs, gradient, create_graph=True)
+            inputs = [t for t in (distinct, rest, weight) if t.requires_grad]
+            found = iter(torch.autograd.grad(_by_rows(ctx.places, distinct, rest, weight), inputs, gradient, create_graph=True))
+            return None, None, *(next(found) if t.requires_grad else None for t in (distinct, rest, weight))
         vectors, by_field, other = _low(ctx, distinct, weight)
         gradient = gradient.contiguous()
         to_distinct = torch.empty_like(vectors)
@@ -181,18 +183,29 @@ def _by_rows(places: _Places, distinct: Tensor, rest: Tensor, weight: Tensor) ->
 
 
 def note(x: Tensor, repeats: Repeats) -> Tensor:
-    """Write on x itself what is known of its ids; whatever is computed from x no longer has that note."""
-    vars(x)[_NOTE] = repeats
+    """Write on x itself what is known of its ids. What is computed from x has no such note, and x changed in place none that counts.
+
+    The gradient of a noted x stands in one row of each id; summed over an id's rows it is right, which is all that its vector's is.
+    """
+    if not x.is_inference():
+        vars(x)[_NOTE] = repeats, x._version
     return x
 
 
 def flattened(fields: Tensor) -> Tensor:
     """`fields.flatten(1)`, with the note. Shape: (B, F, d) -> (B, F d)."""
-    flat, repeats = fields.flatten(1), vars(fields).get(_NOTE)
+    repeats, flat = _noted(fields), fields.flatten(1)
     return flat if repeats is None else note(flat, repeats)
 
 
 def noted_product(x: Tensor, weight: Tensor) -> Tensor:
     """`product`, by distinct ids where `x` has a note of them. Shape: x (B, I), weight (O, I) -> (B, O)."""
-    repeats: Repeats | None = vars(x).get(_NOTE)
+    repeats = _noted(x)
     return product(x, weight) if repeats is None else repeats.product(x, weight)
+
+
+def _noted(x: Tensor) -> Repeats | None:
+    if torch.compiler.is_compiling() or _NOTE not in vars(x):
+        return None
+    repeats, version = vars(x)[_NOTE]
+    return repeats if x._version == version else None

@@ -127,6 +127,54 @@ def test_what_is_computed_from_noted_fields_is_not_noted():
         assert type(noted_product(flattened(other), case.weight[:, : other[0].numel()]).grad_fn).__name__ != "DistinctProductBackward"
 
 
+def test_fields_changed_in_place_go_by_rows():
+    case, found = Case(*CASES["few ids"]), []
+    noise = torch.rand(200, 5 * 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for noted in (True, False):
+        flat = flattened(case.fields(noted))
+        found.append(noted_product(flat.mul_(noise), case.weight))
+    torch.testing.assert_close(*found)
+    fields = case.fields(True)
+    fields.mul_(noise.view_as(fields))
+    torch.testing.assert_close(noted_product(flattened(fields), case.weight), found[0])
+
+
+@pytest.mark.parametrize("frozen", ["tables and numbers", "weight"])
+def test_second_derivatives_where_parts_are_frozen(frozen):
+    case, found = Case(*CASES["few ids"]), []
+    still = [case.weight] if frozen == "weight" else [*case.tables, case.numbers]
+    for leaf in still:
+        leaf.requires_grad_(False)
+    moving = [leaf for leaf in case.leaves if leaf.requires_grad]
+    for noted in (True, False):
+        first = torch.autograd.grad(case.product(noted).sin().sum(), moving, create_graph=True)
+        found.append(torch.autograd.grad(sum(g.square().sum() for g in first), moving))
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-9)
+
+
+def test_float64_is_not_lowered_and_layers_of_two_types_do_not_mix():
+    case = Case(*CASES["few ids"])
+    flat = flattened(case.fields(True))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert noted_product(flat, case.weight).dtype == torch.float64
+        assert noted_product(flat, case.weight.float()).dtype == torch.bfloat16
+    assert noted_product(flat, case.weight.float()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_training_mode_without_gradients(mode):
+    case = Case(*CASES["few ids"])
+    expected = case.product(False)
+    with mode():
+        torch.testing.assert_close(case.product(True), expected.detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_no_field_of_one_id_goes_by_rows():
+    x, weight = torch.randn(20, 2, 16), torch.randn(3, 32)
+    noted = note(x, Repeats(torch.empty(20, 0), [], 2))
+    torch.testing.assert_close(noted_product(flattened(noted), weight), x.flatten(1) @ weight.t(), rtol=1e-5, atol=1e-5)
+
+
 def model():
     expert = {"blocks": ("dense(16)", "dense(8)")}
     content = {"name": "mmoe", "embedding_dim": 16, "projection": None, "experts": (expert,) * 2, "towers": (4,), "dropout": 0.1}
