@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import accumulate, groupby
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -82,7 +83,8 @@ class _Places:
     Attributes:
         fields: the n fields, those with as many slots next to each other.
         others: the other fields.
-        back: where each of the F fields is among the others and then the n.
+        back: where each of the F fields is among the n and then the others.
+        in_order: whether that is where it was.
         slots: (B, n), each row's slots.
         count: U.
         read: places in (B F,): for each slot one with its vector, any where it has no id; then (B, F - n) of the other fields.
@@ -92,7 +94,10 @@ class _Places:
 
     def __init__(self, ids: Tensor, fields: Sequence[int], num_fields: int) -> None:
         count, batch = len(fields), len(ids)
-        ordered, order = torch.sort(ids[:, list(fields)].t(), dim=1, stable=True)  # (n, B)
+        columns = ids[:, list(fields)].t()  # (n, B)
+        narrow = columns.numpy().astype(np.uint16 if columns.max() < 2**16 else np.int64)  # numpy sorts short integers by their digits
+        order = torch.from_numpy(np.argsort(narrow, axis=1, kind="stable"))
+        ordered = columns.gather(1, order)
         new = torch.ones_like(ordered, dtype=torch.bool)
         torch.ne(ordered[:, 1:], ordered[:, :-1], out=new[:, 1:])
         rank = new.cumsum(1) - 1
@@ -104,15 +109,18 @@ class _Places:
         slot = rank + torch.tensor(begins[:-1]).unsqueeze(1)
         self.fields = torch.tensor(fields)[by_size]
         self.others = torch.tensor(sorted(set(range(num_fields)) - set(fields)), dtype=torch.int64)
-        self.back = torch.cat([self.others, self.fields]).argsort()
+        self.back = torch.cat([self.fields, self.others]).argsort()
+        self.in_order = bool((self.back == torch.arange(num_fields)).all())
         self.slots = torch.empty_like(slot).scatter_(1, order, slot).t().int().contiguous()
         self.count, self.few = begins[-1], begins[-1] <= _FEW * batch * count
         first = torch.repeat_interleave(self.fields, torch.tensor(sizes))
-        first[slot[new]] += order[new] * num_fields
+        field, place = new.nonzero(as_tuple=True)
+        met = slot[field, place]
+        first[met] += order[field, place] * num_fields
         rest = torch.arange(batch).unsqueeze(1) * num_fields + self.others
         self.read = torch.cat([first, rest.flatten()])
         starts = torch.full((self.count,), batch)  # in its field's rows; a slot without an id has none
-        starts[slot[new]] = new.nonzero()[:, 1]
+        starts[met] = place
         self.buckets: list[_Bucket] = []
         for size, group in groupby(range(count), key=sizes.__getitem__):
             members, most = list(group), max(torch.get_num_threads(), _SLOTS // size)
@@ -159,19 +167,24 @@ class DistinctProduct(torch.autograd.Function):
         vectors, by_field, other = _low(ctx, distinct, weight)
         gradient = gradient.contiguous()
         to_distinct = torch.empty_like(vectors)
-        to_fields = [(rest.to(ctx.low).t() @ gradient).view(-1, distinct.shape[1], len(weight))]  # each of (., d, O)
+        to_fields = []  # each of (., d, O)
         for bucket in ctx.places.buckets:
             summed = functional.embedding_bag(bucket.rows, gradient, bucket.starts, mode="sum").view(-1, bucket.size, len(weight))
             torch.bmm(summed, by_field[bucket.fields], out=bucket.of(to_distinct))
             to_fields.append(bucket.of(vectors).transpose(1, 2) @ summed)
-        to_weight = torch.cat(to_fields).index_select(0, ctx.places.back).permute(2, 0, 1).reshape(weight.shape).to(weight.dtype)
+        to_fields.append((rest.to(ctx.low).t() @ gradient).view(-1, distinct.shape[1], len(weight)))
+        to_weight = torch.cat(to_fields)
+        if not ctx.places.in_order:
+            to_weight = to_weight.index_select(0, ctx.places.back)
+        to_weight = to_weight.permute(2, 0, 1).reshape(weight.shape).to(weight.dtype)
         return None, None, to_distinct.to(distinct.dtype), times(gradient, other).to(rest.dtype), to_weight
 
 
 def _low(ctx: Any, distinct: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Vectors and weights in the product's type: (U, d), by field (n, O, d), and of the other fields (O, (F - n) d)."""
     parts = weight.to(ctx.low).view(len(weight), -1, distinct.shape[1])
-    by_field = parts.transpose(0, 1).index_select(0, ctx.places.fields)
+    by_field, count = parts.transpose(0, 1), len(ctx.places.fields)
+    by_field = by_field[:count] if ctx.places.in_order else by_field.index_select(0, ctx.places.fields)
     return distinct.to(ctx.low), by_field, parts.index_select(1, ctx.places.others).flatten(1)
 
 
