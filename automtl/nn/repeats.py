@@ -1,11 +1,14 @@
 """Products over a batch's embeddings with each distinct id taken once.
 
-Rows with one id in a field have one vector there, so gradients are summed over the rows of an id before they meet the weights and
-the vectors; and where ids are few, what a layer makes of a field is made once per id and summed over fields by a row's ids. With
-few ids per field that is most of the work of the experts' first layers.
+Rows with one id in a field have one vector there, so what a layer makes of a field is made once per id and summed over fields by a
+row's ids; gradients are summed over the rows of an id before they meet the weights and the vectors. With few ids per field that is
+most of the work of the experts' first layers.
+
+The outputs go in parts, one for each thread, so that a thread sums what it made: what one thread writes and another reads costs twice
+the products where a host has put them on different dies.
 
 Legend: B rows, F fields, C of them with one id each, d embedding width, O outputs, n fields that are taken so, U slots for their
-distinct ids: each field's number of ids, filled up to one that other fields share, so that they go in batched products.
+distinct ids: each field's number of ids, filled up to one that other fields share, so that they go in batched products; P parts.
 """
 
 from collections.abc import Sequence
@@ -18,9 +21,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from automtl.nn.products import product, times
+from automtl.nn.scratch import scratch
 
 _LARGE = 2**26  # multiplications of a layer from which on it pays
-_FEW = 1 / 4  # slots per row and field up to which going forward by ids pays, too; measured as `_pays`
+_CHUNK_BYTES = 2**23  # made of all slots before they are summed
 _SLOTS = 4096  # in one batched product, where its fields are enough for all threads: the sums of 512 outputs take 8 MiB
 _NOTE = "repeats"
 
@@ -36,7 +40,7 @@ class Repeats:
 
     def __init__(self, ids: Tensor, sizes: Sequence[int], num_fields: int) -> None:
         self.ids, self.sizes, self.num_fields = ids, sizes, num_fields
-        self._made: dict[torch.dtype, tuple[_Places, Tensor, Tensor, Tensor]] = {}
+        self._made: dict[tuple[torch.dtype, int], tuple[_Places, Tensor, Tensor, Tensor]] = {}
 
     def product(self, x: Tensor, weight: Tensor) -> Tensor:
         """The product x W^T, by distinct ids in the fields where that pays. Shape: x (B, F d), weight (O, F d) -> (B, O)."""
@@ -46,13 +50,19 @@ class Repeats:
             return product(x, weight)
         lowered = torch.is_autocast_enabled("cpu") and weight.dtype == torch.float32
         low = torch.get_autocast_dtype("cpu") if lowered else weight.dtype
-        if low not in self._made:
-            places = _Places(self.ids, chosen, self.num_fields)
+        key = low, _parts(len(weight))
+        if key not in self._made:
+            places = _Places(self.ids, chosen, self.num_fields, key[1])
             read = x.reshape(-1, dim).index_select(0, places.read)
-            rest = read[places.count :].view(len(x), -1)
-            self._made[low] = places, x.detach().to(low), read[: places.count], rest
-        out: Tensor = DistinctProduct.apply(*self._made[low], weight)  # type: ignore[no-untyped-call]
+            distinct, rest = read[: places.count], read[places.count :].view(len(x), -1)
+            self._made[key] = places, places.for_parts(distinct.detach().to(low)), distinct, rest
+        out: Tensor = DistinctProduct.apply(*self._made[key], weight)  # type: ignore[no-untyped-call]
         return out
+
+
+def _parts(outputs: int) -> int:
+    threads = torch.get_num_threads()
+    return 1 if outputs % threads else threads
 
 
 def _pays(ids: int, rows: int, dim: int) -> bool:
@@ -72,9 +82,9 @@ class _Bucket(NamedTuple):
     rows: Tensor
     starts: Tensor
 
-    def of(self, slotted: Tensor) -> Tensor:
-        """Its part of (U, W), as (fields, size, W)."""
-        return slotted[self.slots].view(-1, self.size, slotted.shape[1])
+    def of(self, slotted: Tensor, parts: int = 1) -> Tensor:
+        """Its share of (P U, W), where that has P parts for each bucket, as (P fields, size, W)."""
+        return slotted[parts * self.slots.start : parts * self.slots.stop].view(-1, self.size, slotted.shape[1])
 
 
 class _Places:
@@ -85,14 +95,13 @@ class _Places:
         others: the other fields.
         back: where each of the F fields is among the n and then the others.
         in_order: whether that is where it was.
-        slots: (B, n), each row's slots.
-        count: U.
+        slots: (P B, n), each row's slots for the first part of the outputs, then for the next.
+        count, parts: U and P.
         read: places in (B F,): for each slot one with its vector, any where it has no id; then (B, F - n) of the other fields.
-        few: whether there are few slots for the rows.
         buckets: of the fields.
     """
 
-    def __init__(self, ids: Tensor, fields: Sequence[int], num_fields: int) -> None:
+    def __init__(self, ids: Tensor, fields: Sequence[int], num_fields: int, parts: int) -> None:
         count, batch = len(fields), len(ids)
         columns = ids[:, list(fields)].t()  # (n, B)
         narrow = columns.numpy().astype(np.uint16 if columns.max() < 2**16 else np.int64)  # numpy sorts short integers by their digits
@@ -111,8 +120,7 @@ class _Places:
         self.others = torch.tensor(sorted(set(range(num_fields)) - set(fields)), dtype=torch.int64)
         self.back = torch.cat([self.fields, self.others]).argsort()
         self.in_order = bool((self.back == torch.arange(num_fields)).all())
-        self.slots = torch.empty_like(slot).scatter_(1, order, slot).t().int().contiguous()
-        self.count, self.few = begins[-1], begins[-1] <= _FEW * batch * count
+        self.count, self.parts = begins[-1], parts
         first = torch.repeat_interleave(self.fields, torch.tensor(sizes))
         field, place = new.nonzero(as_tuple=True)
         met = slot[field, place]
@@ -129,6 +137,16 @@ class _Places:
                 offsets = torch.arange(len(part)).repeat_interleave(size) * batch
                 bags = order[fields_of].flatten().int(), (starts[slots_of] + offsets).int()
                 self.buckets.append(_Bucket(fields_of, slots_of, size, *bags))
+        by_row = torch.empty_like(slot).scatter_(1, order, slot)  # (n, B)
+        spans = [(bucket.slots, bucket.fields) for bucket in self.buckets]
+        before = torch.cat([torch.full((f.stop - f.start,), s.start) for s, f in spans]) * (parts - 1)
+        length = torch.cat([torch.full((f.stop - f.start,), s.stop - s.start) for s, f in spans])
+        self.before = before
+        self.slots = torch.cat([(by_row + (before + part * length).unsqueeze(1)).t() for part in range(parts)]).int()
+
+    def for_parts(self, slotted: Tensor) -> Tensor:
+        """Each bucket's share as often as there are parts. Shape: (U, W) -> (P U, W)."""
+        return torch.cat([bucket.of(slotted).repeat(self.parts, 1, 1).flatten(0, 1) for bucket in self.buckets])
 
 
 def _filled_up(count: int) -> int:
@@ -139,58 +157,66 @@ def _filled_up(count: int) -> int:
 
 
 class DistinctProduct(torch.autograd.Function):
-    """x W^T as sum_f W_f e_f + W' r, in x's type: e_f the vectors of a row's ids, r its other fields.
+    """sum_f W_f e_f + W' r: e_f the vectors of a row's ids, r its other fields.
 
-    Shape: x (B, F d), without gradient, distinct (U, d), rest (B, (F - n) d), weight (O, F d) -> (B, O).
+    Shape: vectors (P U, d), without gradient, in the type of the products, distinct (U, d), rest (B, (F - n) d), weight (O, F d)
+    -> (B, O).
     """
 
     @staticmethod
-    def forward(ctx: Any, places: _Places, x: Tensor, distinct: Tensor, rest: Tensor, weight: Tensor) -> Tensor:
-        ctx.places, ctx.low = places, x.dtype
-        ctx.save_for_backward(distinct, rest, weight)
-        if not places.few:
-            return product(x, weight)
-        vectors, by_field, other = _low(ctx, distinct, weight)
-        made = vectors.new_empty(len(vectors), len(weight))
-        for bucket in places.buckets:
-            torch.bmm(bucket.of(vectors), by_field[bucket.fields].transpose(1, 2), out=bucket.of(made))
-        out = functional.embedding_bag(places.slots, made, mode="sum")
-        return out.addmm_(rest.to(ctx.low), other.t()) if len(places.others) else out
+    def forward(ctx: Any, places: _Places, vectors: Tensor, distinct: Tensor, rest: Tensor, weight: Tensor) -> Tensor:
+        ctx.places = places
+        ctx.save_for_backward(vectors, distinct, rest, weight)
+        by_field, other = _by_field(places, weight.to(vectors.dtype), distinct.shape[1])
+        parts = by_field.view(len(by_field), places.parts, -1, distinct.shape[1]).transpose(0, 1)  # (P, n, O / P, d)
+        out = vectors.new_empty(len(rest), places.parts, parts.shape[2])
+        size = max(32, _CHUNK_BYTES // (len(vectors) * vectors.element_size()) // 32 * 32)
+        for columns in (slice(start, start + size) for start in range(0, parts.shape[2], size)):
+            chunk = parts[:, :, columns]
+            made = scratch("distinct", (len(vectors), chunk.shape[2]), vectors)
+            for bucket in places.buckets:
+                weights = chunk[:, bucket.fields].flatten(0, 1).transpose(1, 2)
+                torch.bmm(bucket.of(vectors, places.parts), weights, out=bucket.of(made, places.parts))
+            summed = functional.embedding_bag(places.slots, made, mode="sum")
+            out[:, :, columns] = summed.view(places.parts, -1, summed.shape[1]).transpose(0, 1)
+        out = out.flatten(1)
+        return out.addmm_(rest.to(out.dtype), other.t()) if len(places.others) else out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        distinct, rest, weight = ctx.saved_tensors
+        vectors, distinct, rest, weight = ctx.saved_tensors
+        places, low = ctx.places, vectors.dtype
         if torch.is_grad_enabled():  # for second derivatives
             inputs = [t for t in (distinct, rest, weight) if t.requires_grad]
-            found = iter(torch.autograd.grad(_by_rows(ctx.places, distinct, rest, weight), inputs, gradient, create_graph=True))
+            found = iter(torch.autograd.grad(_by_rows(places, distinct, rest, weight), inputs, gradient, create_graph=True))
             return None, None, *(next(found) if t.requires_grad else None for t in (distinct, rest, weight))
-        vectors, by_field, other = _low(ctx, distinct, weight)
+        by_field, other = _by_field(places, weight.to(low), distinct.shape[1])
         gradient = gradient.contiguous()
-        to_distinct = torch.empty_like(vectors)
-        to_fields = []  # each of (., d, O)
-        for bucket in ctx.places.buckets:
+        to_distinct, to_fields = torch.empty_like(distinct, dtype=low), []  # the second: each of (., d, O)
+        for bucket in places.buckets:
             summed = functional.embedding_bag(bucket.rows, gradient, bucket.starts, mode="sum").view(-1, bucket.size, len(weight))
             torch.bmm(summed, by_field[bucket.fields], out=bucket.of(to_distinct))
-            to_fields.append(bucket.of(vectors).transpose(1, 2) @ summed)
-        to_fields.append((rest.to(ctx.low).t() @ gradient).view(-1, distinct.shape[1], len(weight)))
+            to_fields.append(bucket.of(vectors, places.parts)[: len(summed)].transpose(1, 2) @ summed)
+        to_fields.append((rest.to(low).t() @ gradient).view(-1, distinct.shape[1], len(weight)))
         to_weight = torch.cat(to_fields)
-        if not ctx.places.in_order:
-            to_weight = to_weight.index_select(0, ctx.places.back)
+        if not places.in_order:
+            to_weight = to_weight.index_select(0, places.back)
         to_weight = to_weight.permute(2, 0, 1).reshape(weight.shape).to(weight.dtype)
         return None, None, to_distinct.to(distinct.dtype), times(gradient, other).to(rest.dtype), to_weight
 
 
-def _low(ctx: Any, distinct: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Vectors and weights in the product's type: (U, d), by field (n, O, d), and of the other fields (O, (F - n) d)."""
-    parts = weight.to(ctx.low).view(len(weight), -1, distinct.shape[1])
-    by_field, count = parts.transpose(0, 1), len(ctx.places.fields)
-    by_field = by_field[:count] if ctx.places.in_order else by_field.index_select(0, ctx.places.fields)
-    return distinct.to(ctx.low), by_field, parts.index_select(1, ctx.places.others).flatten(1)
+def _by_field(places: _Places, weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Weights of the n fields, (n, O, d), and of the others, (O, (F - n) d)."""
+    parts = weight.view(len(weight), -1, dim)
+    by_field, count = parts.transpose(0, 1), len(places.fields)
+    by_field = by_field[:count] if places.in_order else by_field.index_select(0, places.fields)
+    return by_field, parts.index_select(1, places.others).flatten(1)
 
 
 def _by_rows(places: _Places, distinct: Tensor, rest: Tensor, weight: Tensor) -> Tensor:
     """The product in torch's own operations, row by row; see `DistinctProduct`."""
-    rows = torch.cat([distinct.index_select(0, places.slots.flatten()).view(len(rest), -1), rest], 1)
+    slots = places.slots[: len(rest)] - places.before
+    rows = torch.cat([distinct.index_select(0, slots.flatten()).view(len(rest), -1), rest], 1)
     parts = weight.view(len(weight), -1, distinct.shape[1])
     return functional.linear(rows.to(weight.dtype), parts.index_select(1, torch.cat([places.fields, places.others])).flatten(1))
 

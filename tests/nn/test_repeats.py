@@ -38,8 +38,8 @@ class Case:
         self.ids = torch.stack([torch.randint(size, (rows,), generator=g) for size in sizes], 1).int()
         self.tables = [drawn(size, dim).requires_grad_() for size in sizes]
         self.numbers = drawn(rows, others, dim).requires_grad_()
-        self.weight = drawn(7, (len(sizes) + others) * dim).requires_grad_()
-        self.upstream = drawn(rows, 7)
+        self.weight = drawn(80, (len(sizes) + others) * dim).requires_grad_()
+        self.upstream = drawn(rows, 80)
 
     @property
     def leaves(self):
@@ -59,9 +59,11 @@ def gradients(out, case, upstream=None):
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("forward_by_ids", [True, False])
-def test_values_and_gradients_are_those_of_a_linear_layer(monkeypatch, name, forward_by_ids):
-    monkeypatch.setattr(repeats, "_FEW", 2 if forward_by_ids else 0)
+@pytest.mark.parametrize(("parts", "chunk", "slots"), [(1, 2**23, 4096), (2, 2**23, 4096), (4, 0, 4096), (2, 0, 1)])
+def test_values_and_gradients_are_those_of_a_linear_layer(monkeypatch, name, parts, chunk, slots):
+    monkeypatch.setattr(repeats, "_parts", lambda outputs: parts)
+    monkeypatch.setattr(repeats, "_CHUNK_BYTES", chunk)
+    monkeypatch.setattr(repeats, "_SLOTS", slots)
     case = Case(*CASES[name])
     by_ids, by_rows = case.product(True), case.product(False)
     assert type(by_ids.grad_fn).__name__ == "DistinctProductBackward"
@@ -69,8 +71,10 @@ def test_values_and_gradients_are_those_of_a_linear_layer(monkeypatch, name, for
     torch.testing.assert_close(gradients(by_ids, case), gradients(by_rows, case), rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("name", ["few ids", "many ids"])
-def test_second_derivatives_too(name):
+def test_second_derivatives_too(monkeypatch, name, parts):
+    monkeypatch.setattr(repeats, "_parts", lambda outputs: parts)
     case, found = Case(*CASES[name]), []
     for noted in (True, False):
         first = torch.autograd.grad(case.product(noted).sin().sum(), case.leaves, create_graph=True)
@@ -78,9 +82,7 @@ def test_second_derivatives_too(name):
     torch.testing.assert_close(*found, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("few", [2, 0])
-def test_bfloat16_is_as_near_to_float64_as_by_rows(monkeypatch, few):
-    monkeypatch.setattr(repeats, "_FEW", few)
+def test_bfloat16_is_as_near_to_float64_as_by_rows():
     exact, case = Case(*CASES["few ids"]), Case(*CASES["few ids"], dtype=torch.float32)
     truth = [exact.product(False), *gradients(exact.product(False), exact)]
 
@@ -95,6 +97,11 @@ def test_bfloat16_is_as_near_to_float64_as_by_rows(monkeypatch, few):
     assert (errors(True) < 1e-2).all()
 
 
+def test_outputs_go_in_parts_only_where_threads_share_them_evenly(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert [repeats._parts(outputs) for outputs in (8, 7, 2)] == [2, 1, 2]
+
+
 def test_the_same_bits_again():
     case = Case(*CASES["many ids"], dtype=torch.float32)
     first, again = ([out, *gradients(out, case)] for out in (case.product(True), case.product(True)))
@@ -103,14 +110,14 @@ def test_the_same_bits_again():
 
 def test_a_gradient_of_one_number_for_all():
     case = Case(*CASES["few ids"])
-    spread = torch.ones((), dtype=torch.float64).expand(200, 7)
+    spread = torch.ones((), dtype=torch.float64).expand(200, 80)
     found = [gradients(case.product(noted), case, spread) for noted in (True, False)]
     torch.testing.assert_close(*found, rtol=1e-11, atol=1e-11)
 
 
 def test_fields_with_many_ids_for_the_rows_and_small_layers_go_by_rows(monkeypatch):
     asked = []
-    monkeypatch.setattr(repeats, "_Places", lambda ids, fields, count: asked.append(list(fields)) or pytest.skip("seen"))
+    monkeypatch.setattr(repeats, "_Places", lambda ids, fields, *_: asked.append(list(fields)) or pytest.skip("seen"))
     case = Case(100, [10, 100000, 20], 0, 16)
     with pytest.raises(pytest.skip.Exception):
         case.product(True)
