@@ -4,14 +4,14 @@ Rows with one id in a field have one vector there, so what a layer makes of a fi
 row's ids; gradients are summed over the rows of an id before they meet the weights and the vectors. With few ids per field that is
 most of the work of the experts' first layers.
 
-The outputs go in parts, one for each thread, so that a thread sums what it made: what one thread writes and another reads costs twice
-the products where a host has put them on different dies.
+The outputs go in parts, one for each thread, so that a thread sums what it made: where what one thread writes is slow to read for another,
+as on two dies of one processor, handing it over takes longer than the products.
 
 Legend: B rows, F fields, C of them with one id each, d embedding width, O outputs, n fields that are taken so, U slots for their
 distinct ids: each field's number of ids, filled up to one that other fields share, so that they go in batched products; P parts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, groupby
 from typing import Any, NamedTuple
 
@@ -96,6 +96,7 @@ class _Places:
         back: where each of the F fields is among the n and then the others.
         in_order: whether that is where it was.
         slots: (P B, n), each row's slots for the first part of the outputs, then for the next.
+        before: (n,), by how much a field's slots stand later in the first part than without parts.
         count, parts: U and P.
         read: places in (B F,): for each slot one with its vector, any where it has no id; then (B, F - n) of the other fields.
         buckets: of the fields.
@@ -129,24 +130,26 @@ class _Places:
         self.read = torch.cat([first, rest.flatten()])
         starts = torch.full((self.count,), batch)  # in its field's rows; a slot without an id has none
         starts[met] = place
-        self.buckets: list[_Bucket] = []
-        for size, group in groupby(range(count), key=sizes.__getitem__):
-            members, most = list(group), max(torch.get_num_threads(), _SLOTS // size)
-            for part in (members[i : i + most] for i in range(0, len(members), most)):
-                fields_of, slots_of = slice(part[0], part[-1] + 1), slice(begins[part[0]], begins[part[-1] + 1])
-                offsets = torch.arange(len(part)).repeat_interleave(size) * batch
-                bags = order[fields_of].flatten().int(), (starts[slots_of] + offsets).int()
-                self.buckets.append(_Bucket(fields_of, slots_of, size, *bags))
-        by_row = torch.empty_like(slot).scatter_(1, order, slot)  # (n, B)
-        spans = [(bucket.slots, bucket.fields) for bucket in self.buckets]
-        before = torch.cat([torch.full((f.stop - f.start,), s.start) for s, f in spans]) * (parts - 1)
-        length = torch.cat([torch.full((f.stop - f.start,), s.stop - s.start) for s, f in spans])
-        self.before = before
-        self.slots = torch.cat([(by_row + (before + part * length).unsqueeze(1)).t() for part in range(parts)]).int()
+        self.buckets = list(_buckets(sizes, begins, order, starts))
+        lengths = torch.tensor([b.slots.stop - b.slots.start for b in self.buckets for _ in range(b.fields.start, b.fields.stop)])
+        self.before = torch.tensor([(parts - 1) * b.slots.start for b in self.buckets for _ in range(b.fields.start, b.fields.stop)])
+        by_row = torch.empty_like(slot).scatter_(1, order, slot).t() + self.before
+        self.slots = torch.cat([by_row + part * lengths for part in range(parts)]).int()
 
     def for_parts(self, slotted: Tensor) -> Tensor:
         """Each bucket's share as often as there are parts. Shape: (U, W) -> (P U, W)."""
         return torch.cat([bucket.of(slotted).repeat(self.parts, 1, 1).flatten(0, 1) for bucket in self.buckets])
+
+
+def _buckets(sizes: Sequence[int], begins: Sequence[int], order: Tensor, starts: Tensor) -> Iterator[_Bucket]:
+    """Fields of one size go together, as many as `_SLOTS` allows; see `_Places` for the arguments."""
+    for size, group in groupby(range(len(sizes)), key=sizes.__getitem__):
+        alike, most = list(group), max(torch.get_num_threads(), _SLOTS // size)
+        for i in range(0, len(alike), most):
+            first, last = alike[i], alike[i : i + most][-1] + 1
+            fields, slots = slice(first, last), slice(begins[first], begins[last])
+            offsets = torch.arange(last - first).repeat_interleave(size) * order.shape[1]
+            yield _Bucket(fields, slots, size, order[fields].flatten().int(), (starts[slots] + offsets).int())
 
 
 def _filled_up(count: int) -> int:
