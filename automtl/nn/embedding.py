@@ -145,9 +145,7 @@ class InputLayer(nn.Module):
         if self.numeric is not None:
             parts.append(self.numeric(inputs.dense))
         fields = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        if not self.training or not fields.is_cpu or torch.compiler.is_compiling():
-            return fields
-        return note(fields, Repeats(inputs.ids, self._sizes, self.num_fields))
+        return note(fields, Repeats(inputs.ids, self._sizes, self.num_fields)) if self.training else fields
 
     def _tables(self) -> list[EmbeddingTable]:
         return [module for module in self.embeddings if isinstance(module, EmbeddingTable)]

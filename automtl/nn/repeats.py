@@ -96,7 +96,7 @@ class _Places:
         back: where each of the F fields is among the n and then the others.
         in_order: whether that is where it was.
         slots: (P B, n), each row's slots for the first part of the outputs, then for the next.
-        before: (n,), by how much a field's slots stand later in the first part than without parts.
+        own: (B, n), each row's slots among the U.
         count, parts: U and P.
         read: places in (B F,): for each slot one with its vector, any where it has no id; then (B, F - n) of the other fields.
         buckets: of the fields.
@@ -131,10 +131,10 @@ class _Places:
         starts = torch.full((self.count,), batch)  # in its field's rows; a slot without an id has none
         starts[met] = place
         self.buckets = list(_buckets(sizes, begins, order, starts))
-        lengths = torch.tensor([b.slots.stop - b.slots.start for b in self.buckets for _ in range(b.fields.start, b.fields.stop)])
-        self.before = torch.tensor([(parts - 1) * b.slots.start for b in self.buckets for _ in range(b.fields.start, b.fields.stop)])
-        by_row = torch.empty_like(slot).scatter_(1, order, slot).t() + self.before
-        self.slots = torch.cat([by_row + part * lengths for part in range(parts)]).int()
+        self.own = torch.empty_like(slot).scatter_(1, order, slot).t()
+        spans = [(b.slots.start, b.slots.stop) for b in self.buckets for _ in range(b.fields.start, b.fields.stop)]  # per field
+        begin, end = torch.tensor(spans).unbind(1)
+        self.slots = torch.cat([self.own + (parts - 1) * begin + part * (end - begin) for part in range(parts)]).int()
 
     def for_parts(self, slotted: Tensor) -> Tensor:
         """Each bucket's share as often as there are parts. Shape: (U, W) -> (P U, W)."""
@@ -218,18 +218,18 @@ def _by_field(places: _Places, weight: Tensor, dim: int) -> tuple[Tensor, Tensor
 
 def _by_rows(places: _Places, distinct: Tensor, rest: Tensor, weight: Tensor) -> Tensor:
     """The product in torch's own operations, row by row; see `DistinctProduct`."""
-    slots = places.slots[: len(rest)] - places.before
-    rows = torch.cat([distinct.index_select(0, slots.flatten()).view(len(rest), -1), rest], 1)
+    rows = torch.cat([distinct.index_select(0, places.own.flatten()).view(len(rest), -1), rest], 1)
     parts = weight.view(len(weight), -1, distinct.shape[1])
     return functional.linear(rows.to(weight.dtype), parts.index_select(1, torch.cat([places.fields, places.others])).flatten(1))
 
 
 def note(x: Tensor, repeats: Repeats) -> Tensor:
-    """Write on x itself what is known of its ids. What is computed from x has no such note, and x changed in place none that counts.
+    """Write on x itself what is known of its ids, where that is of use: on a CPU, outside compiled code.
 
+    What is computed from x has no such note, and x changed in place none that counts.
     The gradient of a noted x stands in one row of each id; summed over an id's rows it is right, which is all that its vector's is.
     """
-    if not x.is_inference():
+    if x.is_cpu and not x.is_inference() and not torch.compiler.is_compiling():
         vars(x)[_NOTE] = repeats, x._version
     return x
 
