@@ -3,7 +3,7 @@
 Legend: B rows, W width.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,13 +45,21 @@ def check_batch(x: Tensor) -> None:
         raise DataError("batch", "must have at least 2 rows in training", x.shape[0], "merge it into the batch before")
 
 
+def tracking(model: nn.Module) -> list[nn.Module]:
+    """What `frozen_statistics` holds still in `model`; in a supernet finding it takes longer than holding it."""
+    return [module for module in model.modules() if hasattr(module, "update_statistics")]
+
+
 @contextmanager
-def frozen_statistics(model: nn.Module) -> Iterator[None]:
+def frozen_statistics(model: nn.Module | Sequence[nn.Module]) -> Iterator[None]:
     """Within it no BatchNorm of `model`, nor anything else with ``update_statistics``, changes its running statistics.
 
     Each finds its own setting again after.
+
+    Args:
+        model: a network, or what `tracking` found in one.
     """
-    norms: list[Any] = [module for module in model.modules() if hasattr(module, "update_statistics")]
+    norms: list[Any] = tracking(model) if isinstance(model, nn.Module) else list(model)
     before = [norm.update_statistics for norm in norms]
     try:
         for norm in norms:

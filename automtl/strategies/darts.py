@@ -13,7 +13,7 @@ from automtl.data.schema import Schema
 from automtl.errors import ConfigError
 from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet, frozen
-from automtl.nn.layers import frozen_statistics
+from automtl.nn.layers import frozen_statistics, tracking
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.derive import choice_weights, derive, entropy
 from automtl.strategies.monitor import alpha_figures
@@ -101,6 +101,7 @@ class Darts:
         self._guard = guard or Guard()
         self.epoch = 0
         self._weights, self._tables = net.weights(), net.tables()
+        self._tracking = tracking(net)
         self._alphas, self._betas = net.alpha_parameters(), net.beta_parameters()
         groups = parameter_groups(self._weights, net.sharing.optimizer_groups())
         self._sgd = torch.optim.SGD(
@@ -153,7 +154,7 @@ class Darts:
     def _alpha_step(self, batch: Batch) -> None:
         """First order: w and beta as they stand, their gradients not computed, running statistics untouched."""
         self._catch_up(batch)
-        with frozen([*self._weights, *self._tables, *self._betas]), frozen_statistics(self.net):
+        with frozen([*self._weights, *self._tables, *self._betas]), frozen_statistics(self._tracking):
             with self._autocast():
                 outputs = self.net(batch.inputs)
             losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
