@@ -1,7 +1,7 @@
 """The sum of a choice block made fast: its linear parts merged and its MLPs as one pair of products.
 
 MLPs with BatchNorm, nested or not, share a pair of products; convolutions, as banded matrices with their BatchNorm folded in,
-join the skips in one W x W matrix; the other candidates run as they are. Under autocast the MLPs' products take its type,
+join the skips in one W x W matrix; the other candidates run as they are. Under autocast the MLPs and gates take its type,
 moments and sums keep the parameters'. The candidates go on owning the parameters: what derives, copies, ties or freezes them
 sees no difference.
 

@@ -91,7 +91,7 @@ def merged_sum(x: Tensor, groups: Mapping[str, Group], *, skip: Tensor, **produc
     out = _applied(matrix, layer.centred) + shift.unsqueeze(2)
     if mlps.modules:
         out = _add_mlps(out, layer, mlps, units, **products)
-    return gates.add_ended(out, _gated(gates, x)) if gates.modules else out
+    return gates.add_ended(out, _gated(gates, x.to(products["dtype"]))) if gates.modules else out
 
 
 class LinearLayer:
@@ -160,9 +160,9 @@ def _add_mlps(base: Tensor, layer: LinearLayer, mlps: Group, units: Sequence[Hid
 
 
 def _gated(gates: Group, x: Tensor) -> Tensor:
-    """Inputs times sigmoid(W x + b). Shape: (N, W, B) or (1, W, B) -> (N, S, W, B)."""
-    weight = gates.stacked([m.linear.weight for m in gates.modules])  # (N, S, W, W)
-    bias = gates.stacked([m.linear.bias for m in gates.modules]).unsqueeze(3)
+    """Inputs times sigmoid(W x + b), in x's type. Shape: (N, W, B) or (1, W, B) -> (N, S, W, B)."""
+    weight = gates.stacked([m.linear.weight for m in gates.modules]).to(x.dtype)  # (N, S, W, W)
+    bias = gates.stacked([m.linear.bias for m in gates.modules]).to(x.dtype).unsqueeze(3)
     linear = _applied(weight.flatten(1, 2), x).view(*weight.shape[:3], -1)
     return (linear + bias).sigmoid() * x.unsqueeze(1)
 
