@@ -54,30 +54,30 @@ class ProductPair(torch.autograd.Function):
         for n, pair in enumerate(pairs):
             for columns in pair.chunks(centred.shape[2]):
                 hidden = pair.hidden(low[n % len(low), :, columns])
-                for index, (second, segment) in enumerate(zip(pair.outer, pair.segments, strict=True)):
-                    times(second, hidden[segment], out=out[n, index, :, columns])
+                for second, units, part in zip(pair.outer, torch.split(hidden, pair.sizes), out[n, :, :, columns].unbind(), strict=True):
+                    times(second, units, out=part)
                 if keep:
                     kept.append(hidden)
         ctx.count = len(outer)
-        ctx.save_for_backward(centred, folded, rstd, weight, gamma, beta, *seconds, *kept)
+        ctx.save_for_backward(low, folded, rstd, weight, gamma, beta, *seconds, *kept)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        centred, folded, rstd, weight, gamma, beta = ctx.saved_tensors[:6]
+        low, folded, rstd, weight, gamma, beta = ctx.saved_tensors[:6]
         seconds, kept = ctx.saved_tensors[6 : 6 + ctx.count], list(ctx.saved_tensors[6 + ctx.count :])
         pairs = _pairs(folded, seconds)
         sums = _Sums(weight, beta, seconds, for_weights=any(ctx.needs_input_grad[4:]))
-        low, to_centred = _with_ones(centred, folded.dtype), torch.zeros_like(centred)
+        to_centred = weight.new_empty(len(low), weight.shape[2], low.shape[2])
         for n, pair in enumerate(pairs):
             back, shared = pair.folded[:, :-1].t().contiguous(), n % len(low)  # (D, H)
-            for columns in pair.chunks(centred.shape[2]):
+            for columns in pair.chunks(low.shape[2]):
                 x, step = low[shared, :, columns].contiguous(), gradient[n, :, :, columns].contiguous()
                 hidden = kept.pop(0) if kept else pair.hidden(x)
                 to_hidden = pair.to_hidden(step, hidden)
-                to_centred[shared, :, columns] += times(back, to_hidden)
-                sums.add(n, x[:-1], step, hidden, to_hidden, pair.segments)
+                _add(to_centred[shared, :, columns], times(back, to_hidden), first=n < len(low))
+                sums.add(n, x[:-1], step, hidden, to_hidden, pair.sizes, first=columns.start == 0)
         return None, None, to_centred, *sums.gradients(rstd, weight, gamma)
 
 
@@ -100,10 +100,7 @@ class _Pair:
 
     def __init__(self, folded: Tensor, outer: Sequence[Tensor]) -> None:
         self.folded, self.outer = folded, outer  # (H, D + 1), S times (D, h_s)
-        self.segments: list[slice] = []
-        for second in outer:
-            start = self.segments[-1].stop if self.segments else 0
-            self.segments.append(slice(start, start + second.shape[1]))
+        self.sizes = [second.shape[1] for second in outer]
 
     def chunks(self, rows: int) -> list[slice]:
         """Rows per pass: as many as keep the hidden units in cache; all of them on a device that wants large products."""
@@ -118,8 +115,8 @@ class _Pair:
     def to_hidden(self, gradient: Tensor, hidden: Tensor) -> Tensor:
         """Gradient before the ReLU. Shape: (S, D, n), (H, n) -> (H, n)."""
         out = scratch("to_hidden", hidden.shape, hidden)
-        for index, (second, segment) in enumerate(zip(self.outer, self.segments, strict=True)):
-            torch.mm(second.t(), gradient[index], out=out[segment])
+        for second, above, units in zip(self.outer, gradient.unbind(), torch.split(out, self.sizes), strict=True):
+            torch.mm(second.t(), above, out=units)
         return torch.ops.aten.threshold_backward.grad_input(out, hidden, 0, grad_input=out)  # type: ignore[no-any-return]
 
 
@@ -132,21 +129,24 @@ class _Sums:
 
     def __init__(self, weight: Tensor, beta: Tensor, outer: Sequence[Tensor], *, for_weights: bool) -> None:
         self.beta, self.count = beta, len(outer)
-        self.plain = torch.zeros_like(beta)  # (N, H): sum dz
-        self.scaled = torch.zeros_like(beta)  # (N, H): sum dz (z - beta)
-        self.product = torch.zeros_like(weight) if for_weights else None  # (N, H, D): T
-        self.outer = [torch.zeros_like(second, dtype=weight.dtype) for second in outer] if for_weights else []
+        self.plain = torch.empty_like(beta)  # (N, H): sum dz
+        self.scaled = torch.empty_like(beta)  # (N, H): sum dz relu(z)
+        self.product = torch.empty_like(weight) if for_weights else None  # (N, H, D): T
+        self.outer = [torch.empty_like(second, dtype=weight.dtype) for second in outer] if for_weights else []
 
-    def add(self, n: int, x: Tensor, step: Tensor, hidden: Tensor, to_hidden: Tensor, segments: list[slice]) -> None:
-        """Add one chunk of block n. Shape: x (D, n), step (S, D, n), hidden and its gradient (H, n)."""
-        self.plain[n] += to_hidden.sum(1)  # with `dtype` torch would copy it all first; it adds in float32 inside as it is
+    def add(self, n: int, x: Tensor, step: Tensor, hidden: Tensor, to_hidden: Tensor, sizes: list[int], *, first: bool) -> None:
+        """Add one chunk of block n, or begin with it. Shape: x (D, n), step (S, D, n), hidden and its gradient (H, n)."""
         if self.product is None:
-            self.scaled[n] += torch.mul(to_hidden, hidden, out=to_hidden).sum(1)  # in place: it is of no more use
+            mean, one = torch.zeros_like(self.beta[n]), torch.ones_like(self.beta[n])  # what they are of a BatchNorm that does nothing
+            _same, scaled, plain = batch_norm_gradients(to_hidden, hidden, one, mean, one, to_x=False)
+            _add(self.scaled[n], scaled, first)
+            _add(self.plain[n], plain, first)
             return
-        self.product[n] += times(to_hidden, x.t())
-        for index, segment in enumerate(segments):
-            total, rows = self.outer[n * len(segments) + index], hidden[segment].t()
-            total += times(step[index], rows)
+        _add(self.plain[n], to_hidden.sum(1), first)  # with `dtype` torch would copy it all first; it adds in float32 inside as it is
+        _add(self.product[n], times(to_hidden, x.t()), first)
+        totals = self.outer[n * len(sizes) : (n + 1) * len(sizes)]
+        for total, above, units in zip(totals, step.unbind(), torch.split(hidden, sizes), strict=True):
+            _add(total, times(above, units.t()), first)
 
     def gradients(self, rstd: Tensor, weight: Tensor, gamma: Tensor) -> tuple[Any, ...]:
         """Of rstd, weight, gamma, beta and each outer weight; None for all but the first in the alpha step."""
@@ -156,10 +156,26 @@ class _Sums:
         return gamma * along, (gamma * rstd).unsqueeze(2) * self.product, rstd * along, self.plain, *self.outer
 
 
+def batch_norm_gradients(gradient: Tensor, x: Tensor, gamma: Tensor, mean: Tensor, rstd: Tensor, *, to_x: bool = True) -> list[Tensor]:
+    """Gradients of x, gamma and beta of a BatchNorm over the last dimension, by torch's own passes; x's own, which is not asked for, is x.
+
+    Shape: gradient and x (..., B), of one type; the rest (...), in float32 at least -> (..., B) in x's type, (...) and (...).
+    """
+    flat = [t.reshape(1, -1, x.shape[-1]) for t in (gradient, x)]
+    norm = (gamma.flatten(), None, None, mean.flatten(), rstd.flatten(), True, 0.0)
+    to, to_gamma, to_beta = torch.ops.aten.native_batch_norm_backward.default(*flat, *norm, [to_x, True, True])
+    return [to.view_as(x) if to_x else x, to_gamma.view_as(gamma), to_beta.view_as(gamma)]
+
+
+def _add(total: Tensor, part: Tensor, first: bool) -> None:
+    """A total begins with its first part: nothing is set to 0 before."""
+    total.copy_(part) if first else total.add_(part)
+
+
 class NormalisedSum(torch.autograd.Function):
     """base + sum_s factor_s * (o_s - mean o_s) / sqrt(var o_s + eps), with the batch's means and biased variances beside it.
 
-    In `base`'s type; o_s is centred anew for the gradient. `running`: the outputs are parts p_s, and o_s is the sum of p_1 to p_s.
+    In `base`'s type, gradients in the outputs'. `running`: the outputs are parts p_s, and o_s is the sum of p_1 to p_s.
 
     Shape: base (N, D, B), outputs (N, S, D, B), factor (N, S, D) -> (N, D, B), and without gradient means and variances (N, S, D).
     """
@@ -184,13 +200,10 @@ class NormalisedSum(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         outputs, factor, means, rstds = ctx.saved_tensors
         to_outputs, to_factor = torch.empty_like(outputs), torch.empty_like(factor)
-        balanced = gradient - gradient.mean(2, keepdim=True)  # (N, D, B)
         for n, parts in enumerate(outputs):
-            centred = _centred(_whole(parts, ctx.running, means.dtype), means[n])
-            torch.mul(torch.linalg.vecdot(centred, gradient[n]), rstds[n], out=to_factor[n])
-            slope, along = factor[n] * rstds[n], -rstds[n] * to_factor[n] / gradient.shape[2]
-            centred.mul_((slope * along).unsqueeze(2))
-            to_whole = torch.addcmul(centred, balanced[n], slope.unsqueeze(2), out=centred)
+            whole = _whole(parts, True, means.dtype) if ctx.running else parts
+            step = scratch("step", whole.shape, whole).copy_(gradient[n])
+            to_whole, to_factor[n], _to_shift = batch_norm_gradients(step, whole, factor[n], means[n], rstds[n])
             # a part acts on its own output and those after it
             to_outputs[n] = to_whole.flip(0).cumsum_(0).flip(0) if ctx.running else to_whole
         return gradient, to_outputs, to_factor, None, None

@@ -41,13 +41,14 @@ class RowVariances(torch.autograd.Function):
     def forward(ctx: Any, weight: Tensor, centred: Tensor) -> Tensor:
         wide = centred.double()
         covariances = torch.bmm(wide, wide.transpose(1, 2)).div_(centred.shape[2])  # (N, D, D)
-        projected = torch.empty_like(weight)
+        projected = torch.empty_like(weight) if ctx.needs_input_grad[0] else None
         variances = weight.new_empty(weight.shape[:2], dtype=torch.float64)
         for n, rows in enumerate(weight):
             exact = rows.double()
             along = exact @ covariances[n % len(wide)]  # (H, D)
             torch.linalg.vecdot(along, exact, out=variances[n])
-            projected[n] = along
+            if projected is not None:
+                projected[n] = along
         ctx.save_for_backward(weight, centred, projected)
         return variances.clamp_(min=0)
 
@@ -56,7 +57,7 @@ class RowVariances(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         weight, centred, projected = ctx.saved_tensors
         slope = 2 * gradient.to(weight.dtype).unsqueeze(2)  # (N, H, 1)
-        to_weight = slope * projected if ctx.needs_input_grad[0] else None
+        to_weight = None if projected is None else slope * projected
         sloped = torch.mul(slope, weight, out=scratch("sloped", weight.shape, weight))
         pulled = torch.bmm(weight.transpose(1, 2), sloped).div_(centred.shape[2])  # (N, D, D)
         return to_weight, (pulled if len(centred) > 1 else pulled.sum(0, keepdim=True)) @ centred

@@ -74,4 +74,4 @@ def _suits_onednn(x: Tensor, weight: Tensor, dtype: torch.dtype = torch.float32)
 
 
 def _by_onednn(x: Tensor, weight: Tensor, then: str = "none") -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, weight, None, then, [], "")  # type: ignore[no-any-return]
+    return torch.ops.mkldnn._linear_pointwise.default(x, weight, None, then, [], "")  # type: ignore[no-any-return]

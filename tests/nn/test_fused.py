@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -222,3 +223,22 @@ def test_second_derivatives_are_refused_not_wrong():
     (gradient,) = torch.autograd.grad(fused(inputs("normal", 16)).square().sum(), fused.alpha, create_graph=True)
     gradient.sum().backward()
     assert fused.alpha.grad.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_batch_norm_gradients_are_those_of_the_formula(dtype):
+    rng = np.random.default_rng(0)
+    x, gradient = (torch.tensor(rng.normal(1, 2, (3, 5, 400))).to(dtype).double().numpy() for _ in range(2))  # as rounded to the type
+    gamma, mean, rstd = rng.normal(size=(3, 5)), x.mean(2), 1 / np.sqrt(x.var(2) + 1e-5)
+    normal = (x - mean[..., None]) * rstd[..., None]
+    to_gamma, to_beta = (gradient * normal).sum(2), gradient.sum(2)
+    to_x = (gamma * rstd)[..., None] * (gradient - to_beta[..., None] / 400 - normal * to_gamma[..., None] / 400)
+    exact = torch.promote_types(dtype, torch.float32)
+    inputs = [torch.tensor(a).to(kind) for a, kind in ((gradient, dtype), (x, dtype), (gamma, exact), (mean, exact), (rstd, exact))]
+    tolerance = {torch.float64: 1e-11, torch.float32: 2e-4, torch.bfloat16: 2e-4}[dtype]
+    got = folding.batch_norm_gradients(*inputs)
+    assert [t.dtype for t in got] == [dtype, exact, exact]
+    np.testing.assert_allclose(got[0].double(), to_x, rtol=8e-3 if dtype == torch.bfloat16 else tolerance, atol=tolerance)
+    for sums in (got, folding.batch_norm_gradients(*inputs, to_x=False)):
+        np.testing.assert_allclose(sums[1].double(), to_gamma, rtol=tolerance, atol=tolerance * 20)
+        np.testing.assert_allclose(sums[2].double(), to_beta, rtol=tolerance, atol=tolerance * 20)
