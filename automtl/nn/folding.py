@@ -11,6 +11,7 @@ Legend: N blocks, B rows, D width, H hidden units of all candidates, S candidate
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -204,8 +205,9 @@ class NormalisedSum(torch.autograd.Function):
             whole = _whole(parts, True, means.dtype) if ctx.running else parts
             step = scratch("step", whole.shape, whole).copy_(gradient[n])
             to_whole, to_factor[n], _to_shift = batch_norm_gradients(step, whole, factor[n], means[n], rstds[n])
-            # a part acts on its own output and those after it
-            to_outputs[n] = to_whole.flip(0).cumsum_(0).flip(0) if ctx.running else to_whole
+            if ctx.running:  # a part acts on its own output and those after it
+                _accumulate(to_whole.unbind()[::-1])
+            to_outputs[n] = to_whole
         return gradient, to_outputs, to_factor, None, None
 
 
@@ -214,7 +216,15 @@ def _whole(parts: Tensor, running: bool, dtype: torch.dtype) -> Tensor:
     if not running and parts.dtype == dtype:
         return parts
     whole = scratch("centred", parts.shape, parts.new_empty(0, dtype=dtype)).copy_(parts)
-    return whole.cumsum_(0) if running else whole
+    if running:
+        _accumulate(whole.unbind())
+    return whole
+
+
+def _accumulate(parts: Sequence[Tensor]) -> None:
+    """Add to each, in place, all before it; torch's cumulated sums over an outer dimension take 4 times as long, with flips 12."""
+    for before, after in pairwise(parts):
+        after.add_(before)
 
 
 def _centred(outputs: Tensor, mean: Tensor) -> Tensor:
