@@ -187,7 +187,7 @@ class NormalisedSum(torch.autograd.Function):
         for n, parts in enumerate(outputs):
             whole = _whole(parts, running, base.dtype)
             torch.mean(whole, 2, out=means[n])
-            centred = _centred(whole, means[n])
+            centred = torch.sub(whole, means[n].unsqueeze(2), out=scratch("centred", whole.shape, whole))
             torch.linalg.vecdot(centred, centred, out=variances[n]).div_(base.shape[2])
             torch.add(variances[n], eps, out=rstds[n]).rsqrt_()
             torch.add(base[n], centred.mul_((factor[n] * rstds[n]).unsqueeze(2)).sum(0), out=total[n])
@@ -225,11 +225,6 @@ def _accumulate(parts: Sequence[Tensor]) -> None:
     """Add to each, in place, all before it; torch's cumulated sums over an outer dimension take 4 times as long, with flips 12."""
     for before, after in pairwise(parts):
         after.add_(before)
-
-
-def _centred(outputs: Tensor, mean: Tensor) -> Tensor:
-    """Outputs less their means, in scratch memory. Shape: (S, D, B), (S, D) -> (S, D, B)."""
-    return torch.sub(outputs, mean.unsqueeze(2), out=scratch("centred", outputs.shape, mean))
 
 
 def product_pair(

@@ -78,7 +78,7 @@ def merged_sum(x: Tensor, groups: Mapping[str, Group], *, skip: Tensor, **produc
         x: the blocks' inputs.
         groups: "mlp", "convolution" and "gate"; one of the first two is not empty.
         skip: weight of x itself, (N,).
-        products: the type of the MLPs' products, and whether their hidden units are kept; see `product_pair`.
+        products: the type of the MLPs and gates, and whether hidden units are kept; see `product_pair`.
     """
     mlps, convolutions, gates = groups["mlp"], groups["convolution"], groups["gate"]
     units = [HiddenUnits(block) for block in mlps.blocks]

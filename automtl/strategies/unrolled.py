@@ -153,7 +153,7 @@ class Unrolled(Darts):
         inner = [Inner(self._weights, self._lr), Inner(self._tables, self._table_lr)]
         if self._betas and not self.warming_up:
             inner.append(Inner(self._betas, self.settings.beta_lr))
-        with frozen_statistics(self.net), self._ways():
+        with frozen_statistics(self._tracking), self._ways():
             return hypergradient(
                 lambda: self._train_loss(fit_batch),
                 lambda: self.outer_loss(alpha_batch),
