@@ -56,7 +56,8 @@ class Fit:
                 self._ranks[name].add(numbers, hashes[train])
         splits = np.maximum(parts - ALPHA, 0)
         for labels in self._labels:
-            labels.add(batch.column(f"y:{labels.task.name}"), splits)
+            weights = batch.column(f"w:{labels.task.name}").to_numpy() if labels.task.sample_weight else None
+            labels.add(batch.column(f"y:{labels.task.name}"), splits, weights)
         self._count(hashes, parts)
 
     def _counted(self, feature: IdFeature, column: pa.DictionaryArray, train: np.ndarray) -> tuple[pa.Array, np.ndarray]:

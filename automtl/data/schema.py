@@ -1,8 +1,9 @@
 """What the prepared rows are: fields, tasks, and the hashes that say which data, which split, which settings."""
 
+import math
 from typing import Literal
 
-from pydantic import NonNegativeInt, PositiveInt, model_validator
+from pydantic import FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
 from automtl.strict import Strict
 
@@ -57,6 +58,8 @@ class Task(Strict):
         mean, std: regression: of the training labels, after `transform`; labels are stored unstandardised.
         labelled: training rows that have the label.
         positives: binary: training rows with label 1.
+        constant: what the best constant model would say, as a network does, of the training rows and weighted as the loss weighs
+            them: binary log(p / (1 - p)), multiclass the log of each class's share, regression the mean in standardised units.
     """
 
     name: str
@@ -69,6 +72,25 @@ class Task(Strict):
     transform: Literal["none", "log1p"] = "none"
     labelled: NonNegativeInt = 0
     positives: NonNegativeInt = 0
+    constant: tuple[FiniteFloat, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Task":
+        if len(self.constant) not in (0, self.outputs):
+            raise ValueError(f"constant must have {self.outputs} numbers, one per output, or none")
+        return self
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a network gives per row."""
+        return self.classes if self.kind == "multiclass" else 1
+
+    @property
+    def base(self) -> tuple[float, ...]:
+        """``constant``; where a schema made by hand does not say, from its counts, and 0 where it has none."""
+        if not self.constant and self.kind == "binary" and 0 < self.positives < self.labelled:
+            return (math.log(self.positives / (self.labelled - self.positives)),)
+        return self.constant or (0.0,) * self.outputs
 
 
 class Schema(Strict):

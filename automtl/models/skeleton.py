@@ -130,12 +130,17 @@ def load_vectors(net: nn.Module, schema: Schema, vectors: Mapping[str, np.ndarra
 def towers(
     schema: Schema, widths_in: Sequence[int], *, hidden: Sequence[int], dropout: float, batch_norm: bool, generator: torch.Generator | None
 ) -> list[nn.Module]:
-    """One tower per task of the schema; a multiclass task's has one output per class."""
+    """One tower per task of the schema, its output's bias at the base rates of the training rows that have the label.
+
+    So a fresh network starts at the loss of the best constant, not at probability 1/2, and need not learn the rates first (Lin et
+    al., "Focal loss for dense object detection", ICCV 2017, section 3.3). Where the schema knows no rates, the bias starts at 0.
+    """
     return [
         Tower(
             width_in=width,
             hidden=tuple(hidden),
-            outputs=task.classes if task.kind == "multiclass" else 1,
+            outputs=task.outputs,
+            start=task.base,
             dropout=dropout,
             batch_norm=batch_norm,
             generator=generator,
