@@ -51,9 +51,8 @@ def run(
 def _figures(found: "Comparison") -> None:
     rows = []
     for entry in found.entries:
-        seeds = sorted(entry.figures[found.split].get("MTL-Loss", {}))
         cells = [_cell(entry.mean(found.split, m), entry.sd(found.split, m)) for m in found.metrics]
-        rows.append([entry.name, ", ".join(entry.marks) or "-", " ".join(map(str, seeds)), *cells])
+        rows.append([entry.name, ", ".join(entry.marks) or "-", " ".join(map(str, entry.seeds(found.split))), *cells])
     table(f"{found.split} rows (mean +- sd over seeds)", ("model", "mark", "seeds", *found.metrics), rows)
 
 

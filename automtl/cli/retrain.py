@@ -85,7 +85,7 @@ def _show(results: "Sequence[RetrainResult]", as_json: bool) -> None:
         [
             r.folder.path.name,
             *(_auc(r.validation.tasks[n]) for n in names),
-            f"{r.validation.loss:.5f}",
+            r.validation.loss_text,
             ", ".join(str(e + 1) for e in r.best_epochs),
         ]
         for r in results

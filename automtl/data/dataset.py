@@ -53,6 +53,9 @@ class Split(Strict):
     validation: float = Setting(0.1, ge=0, lt=1, description="0: a tenth of the training rows is taken.")
     test: float = Setting(0.1, gt=0, lt=1, description="Share of rows (time: the latest).")
     column: Name | None = Setting(None, description="The column of time or of users; random: equal values go together.")
+    duplicates: Literal["spread", "together"] = Setting(
+        "spread", description="Equal rows: each on its own, as any other; or together, where a copy is the same event logged again."
+    )
     test_to_validation: float = Setting(0.0, ge=0, lt=1, description="kind files: share of the test rows that becomes validation.")
 
     @model_validator(mode="after")
@@ -62,6 +65,8 @@ class Split(Strict):
         shares_given = self.model_fields_set & {"train", "validation", "test"}
         if self.kind == "files" and shares_given:
             raise ValueError(f"{', '.join(sorted(shares_given))} cannot be given where kind is files: the files say which rows are which")
+        if self.duplicates == "together" and self.column is not None:
+            raise ValueError("duplicates: together is for splits without a column: rows of one value, so copies too, go together by it")
         if self.kind != "files" and self.test_to_validation:
             raise ValueError("test_to_validation is for kind files only")
         if abs(self.train + self.validation + self.test - 1) > 1e-9:

@@ -1,8 +1,9 @@
-"""Raw rows -> the rows that the later passes need, checked: features, labels, weights, a hash of the content, a key for the split.
+"""Raw rows -> the rows that the later passes need, checked: features, labels, weights, a hash of the content, what the split goes by.
 
 Columns of a digest: `f:<feature>` (text, a plain list as text, or float64), `h:<feature>` (texts: their words' hashes),
 `k:<kept column>` (text), `y:<task>` (float64, NaN = missing; multiclass: text, "" = missing), `w:<task>` (float64),
-`role` (int8), `hash` (uint64, of the row's features, labels and weights), `key` (uint64, or int64 times).
+`role` (int8), `hash` (uint64, of all that the row says in these columns), and, where a column splits the rows, `key`: its values'
+hashes (uint64), or the times (int64).
 """
 
 import numpy as np
@@ -15,6 +16,7 @@ from automtl.data.features import Categorical, Feature, Numeric
 from automtl.data.hashing import hash_column, hash_dictionary, mix
 from automtl.data.lists import plain_lists
 from automtl.data.sources import Piece
+from automtl.data.times import TimeUnits
 from automtl.data.where import parse_where
 from automtl.data.words import TEXT, spread
 
@@ -60,6 +62,7 @@ class Digester:
     def __init__(self, config: DatasetConfig) -> None:
         self._config = config
         self.readings = plan_readings(config)
+        self.units = TimeUnits(config.split.column or "")
         self.float_text = FloatText([feature.name for feature in config.features if isinstance(feature, Categorical)])
 
     @property
@@ -70,8 +73,10 @@ class Digester:
         fields += [(f"k:{name}", TEXT) for name in self._config.kept]
         fields += [(f"y:{t.name}", TEXT if t.kind == "multiclass" else pa.float64()) for t in self._config.tasks]
         fields += [(f"w:{t.name}", pa.float64()) for t in self._config.tasks if t.sample_weight]
-        key = pa.int64() if self._config.split.kind == "time" else pa.uint64()
-        return pa.schema([*fields, ("role", pa.int8()), ("hash", pa.uint64()), ("key", key)])
+        fields += [("role", pa.int8()), ("hash", pa.uint64())]
+        if self._config.split.column:
+            fields.append(("key", pa.int64() if self._config.split.kind == "time" else pa.uint64()))
+        return pa.schema(fields)
 
     def __call__(self, piece: Piece, role: str) -> pa.RecordBatch:
         columns, found = Columns(piece), self.features(piece)
@@ -82,7 +87,7 @@ class Digester:
             if task.sample_weight:
                 found[f"w:{task.name}"] = _weight(columns, task.sample_weight)
         found["role"] = pa.array(np.full(len(columns), ROLES.index(role), np.int8))
-        found |= self._keys(columns, found)
+        found |= self._keys(piece, columns, found)
         return pa.RecordBatch.from_arrays([found[name] for name in self.schema.names], schema=self.schema)
 
     def features(self, piece: Piece) -> dict[str, pa.Array]:
@@ -101,24 +106,22 @@ class Digester:
         self.float_text.see(feature.name, column.dictionary)
         return column
 
-    def _keys(self, columns: Columns, found: dict[str, pa.Array]) -> dict[str, pa.Array]:
-        """The hash of each row's content, and what its split is decided by: time, user, or that hash."""
-        total = np.zeros(len(columns), np.uint64)
-        for name, column in found.items():
-            if name != "role" and name[:2] not in ("h:", "k:"):  # the same row in another file, or with more kept, is the same row
-                total += hash_column(name, found.get(f"h:{name[2:]}", column) if name[:2] == "f:" else column)
-        split = self._config.split
-        key: pa.Array = None
+    def _keys(self, piece: Piece, columns: Columns, found: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """The hash of each row's content, and its time, user or other value that the split goes by."""
+        split, keys = self._config.split, dict[str, pa.Array]()
         if split.kind == "time":
-            key = pa.array(columns.times(split.column or ""))
-            total += hash_column("key", key)
+            times = columns.times(split.column or "")
+            self.units.see(piece, times)
+            keys["key"] = pa.array(times)
         elif split.column:
-            user = columns.text(split.column)
-            _refuse_missing(columns, split.column, user)
-            key = pa.array(hash_column("key", user))
-            total += hash_column("key", key)
-        content = pa.array(mix(total))
-        return {"hash": content, "key": content if key is None else key}
+            words = columns.text(split.column)
+            _refuse_missing(columns, split.column, words)
+            keys["key"] = pa.array(hash_column("key", words))
+        total = np.zeros(len(columns), np.uint64)
+        for name, column in (found | keys).items():
+            if name != "role" and name[:2] != "h:":  # the same row in another file is the same row
+                total += hash_column(name, found.get(f"h:{name[2:]}", column) if name[:2] == "f:" else column)
+        return keys | {"hash": pa.array(mix(total))}
 
 
 def _numbers(columns: Columns, feature: Numeric) -> np.ndarray:

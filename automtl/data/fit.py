@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from automtl.data.hashing import mix
 from automtl.data.labels import LabelCounts
 from automtl.data.lists import split_lists
 from automtl.data.schema import Field, Schema
-from automtl.data.split import ALPHA, PARTS, SPLITS
+from automtl.data.split import ALPHA, PARTS
 from automtl.data.statistics import Moments, Ranks, Vocabulary
 from automtl.data.words import canonical
 from automtl.errors import DataError
@@ -42,7 +43,7 @@ class Fit:
 
     def add(self, batch: pa.RecordBatch, parts: np.ndarray) -> None:
         """Take in one digest and the parts of its rows."""
-        train, hashes = parts <= ALPHA, batch.column("hash").to_numpy()
+        train, draws = parts <= ALPHA, batch.column("draw").to_numpy()
         for feature in self._ids:
             if words := self._words.get(feature.share_embedding or feature.name):
                 words.add(*self._counted(feature, batch.column(f"f:{feature.name}"), train))
@@ -53,12 +54,10 @@ class Fit:
             numbers = batch.column(f"f:{name}").to_numpy()[train]
             moments.add(numbers)
             if name in self._ranks:
-                self._ranks[name].add(numbers, hashes[train])
-        splits = np.maximum(parts - ALPHA, 0)
+                self._ranks[name].add(numbers, draws[train])
         for labels in self._labels:
-            weights = batch.column(f"w:{labels.task.name}").to_numpy() if labels.task.sample_weight else None
-            labels.add(batch.column(f"y:{labels.task.name}"), splits, weights)
-        self._count(hashes, parts)
+            labels.add(batch, parts)
+        self._count(batch.column("hash").to_numpy(), parts)
 
     def _counted(self, feature: IdFeature, column: pa.DictionaryArray, train: np.ndarray) -> tuple[pa.Array, np.ndarray]:
         """A column's words and how often each comes in the training rows."""
@@ -128,16 +127,9 @@ class Fit:
         indicator = Field(name=f"{name}:missing", kind="numeric", indicator_of=name)
         return [field, indicator] if feature.missing == "indicator" else [field]
 
-    def summary(self) -> dict[str, object]:
-        """Counts for people: rows per part, labels and positives per task and split."""
-        tasks = {
-            labels.task.name: {
-                "labelled": dict(zip(SPLITS, labels.labelled.tolist(), strict=True)),
-                "positives": dict(zip(SPLITS, labels.positives.tolist(), strict=True)) if labels.task.kind == "binary" else None,
-                "classes": dict(labels.classes) if labels.task.kind == "multiclass" else None,
-            }
-            for labels in self._labels
-        }
+    def summary(self) -> dict[str, Any]:
+        """Counts for people: rows per part, labels per task."""
+        tasks = {labels.task.name: labels.summary() for labels in self._labels}
         return {"rows": dict(zip(PARTS, self.part_rows.tolist(), strict=True)), "tasks": tasks}
 
 

@@ -4,6 +4,7 @@ Pass 1 reads the raw files once, checks every row and spools what is needed of i
 over the spool for vocabularies and statistics of the training split; pass 3 encodes and writes.
 """
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ import numpy as np
 import pyarrow as pa
 
 from automtl.data.ahead import ahead, worked_ahead
+from automtl.data.copies import Copies
 from automtl.data.dataset import DatasetConfig
 from automtl.data.digest import ROLES, Digester
 from automtl.data.encode import Arrays, Encoder, FeatureEncoder
 from automtl.data.features import Categorical, Numeric
 from automtl.data.fit import Fit
 from automtl.data.leakage import LeakCheck
+from automtl.data.remarks import remarks
 from automtl.data.rows import RowReader
 from automtl.data.schema import Schema
 from automtl.data.sources import Source
@@ -58,14 +61,16 @@ class Made:
 def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolder, config_hash: str, say: Say) -> dict[str, Any]:
     """Write a store's files but its manifest; gives the counts for people."""
     digester = Digester(config)
-    times = _spool(config, sources, digester, folder, say)
-    rule = split_rule(config, times)
+    hashes, times = _spool(config, sources, digester, folder, say)
+    rule, copies = split_rule(config, times), Copies(hashes, together=config.split.duplicates == "together")
     if digester.float_text.names:
         say(f"float columns read as categorical text (1.0 -> 1): {', '.join(digester.float_text.names)}")
     say("counting words and fitting scalers on the training rows")
     fit = Fit(config, digester.float_text.names, _older_words(config))
-    for batch in ahead(_unspool(folder)):
-        fit.add(batch, _parts(rule, batch))
+    for batch in ahead(copies.told_apart(_unspool(folder))):
+        parts = _parts(rule, batch)
+        fit.add(batch, parts)
+        copies.add(batch.column("hash").to_numpy(), parts)
     fit.check_rows()
     schema, vocabularies = fit.result(config_hash)
     kept = fit.kept()
@@ -76,11 +81,15 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     features = FeatureEncoder(schema, {name: table["word"] for name, table in vocabularies.items()}, list_lengths(config))
     encoder = Encoder(features, schema, _weighted(config), {name: table["word"] for name, table in kept.items()})
     leaks, made = LeakCheck(config, schema, int(fit.part_rows[: ALPHA + 1].sum())), Made(schema, Counter())
-    write_rows(folder, schema, fit.part_rows, bool(_weighted(config)), _encoded(folder, encoder, rule, leaks, made))
+    encoded = _encoded(copies.told_apart(_unspool(folder)), encoder, rule, leaks, made)
+    write_rows(folder, schema, fit.part_rows, bool(_weighted(config)), encoded)
     leaks.check()
     write_json(folder / "schema.json", made.result().model_dump(mode="json"))
     folder.discard(SPOOL)
-    return fit.summary()
+    summary = {**fit.summary(), "copies": copies.summary(), "split": config.split.model_dump(include={"kind", "column", "duplicates"})}
+    for remark in remarks(summary):
+        say(remark)
+    return summary
 
 
 def _older_words(config: DatasetConfig) -> dict[str, pa.Array]:
@@ -104,12 +113,14 @@ def _write_words(folder: StagedFolder, name: str, tables: Mapping[str, pa.Table]
             writer.write_table(table)
 
 
-def _encoded(folder: StagedFolder, encoder: Encoder, rule: Rule, leaks: LeakCheck, made: Made) -> Iterator[tuple[Arrays, np.ndarray]]:
+def _encoded(
+    batches: Iterator[pa.RecordBatch], encoder: Encoder, rule: Rule, leaks: LeakCheck, made: Made
+) -> Iterator[tuple[Arrays, np.ndarray]]:
     def work(batch: pa.RecordBatch) -> tuple[Arrays, np.ndarray, np.ndarray]:
-        return encoder(batch), _parts(rule, batch), batch.column("hash").to_numpy()
+        return encoder(batch), _parts(rule, batch), batch.column("draw").to_numpy()
 
-    for arrays, parts, hashes in worked_ahead(work, _unspool(folder)):
-        leaks.add(arrays, parts <= ALPHA, hashes)
+    for arrays, parts, draws in worked_ahead(work, batches):
+        leaks.add(arrays, parts <= ALPHA, draws)
         made.add(arrays, parts <= ALPHA)
         yield arrays, parts
 
@@ -119,25 +130,31 @@ def _weighted(config: DatasetConfig) -> frozenset[str]:
 
 
 def _parts(rule: Rule, batch: pa.RecordBatch) -> np.ndarray:
-    return rule(batch.column("role").to_numpy(), batch.column("key").to_numpy())
+    key = "key" if "key" in batch.schema.names else "draw"
+    return rule(batch.column("role").to_numpy(), batch.column(key).to_numpy())
 
 
-def _spool(config: DatasetConfig, sources: tuple[Source, ...], digester: Digester, folder: StagedFolder, say: Say) -> np.ndarray | None:
-    """Pass 1; gives the times of all rows where the split is by time."""
-    read, rows, times = RowReader(config, sources, digester.readings, say), 0, list[np.ndarray]()
+def _spool(
+    config: DatasetConfig, sources: tuple[Source, ...], digester: Digester, folder: StagedFolder, say: Say
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pass 1; gives the hashes of all rows, and their times where the split is by time."""
+    read, rows = RowReader(config, sources, digester.readings, say), 0
+    hashes, times = array("Q"), array("q")  # these grow without a second copy of theirs
     with folder.stream(SPOOL, durable=False) as stream, pa.ipc.new_stream(stream, digester.schema) as writer:
         for role in (role for role in ROLES if any(source.role == role for source in sources)):
             for piece in ahead(read([source.path for source in sources if source.role == role])):
                 digest = digester(piece, role)
                 writer.write_batch(digest)
+                hashes.frombytes(digest.column("hash").to_numpy().tobytes())
                 if config.split.kind == "time":
-                    times.append(digest.column("key").to_numpy())
+                    times.frombytes(digest.column("key").to_numpy().tobytes())
                 rows += len(digest)
                 if rows // REPORT_ROWS > (rows - len(digest)) // REPORT_ROWS:
                     say(f"read {rows:,} rows")
     say(f"read {rows:,} rows")
     read.finish()
-    return np.concatenate(times) if times else None
+    digester.units.check()
+    return np.frombuffer(hashes, np.uint64), np.frombuffer(times, np.int64)
 
 
 def _unspool(folder: StagedFolder) -> Iterator[pa.RecordBatch]:

@@ -11,9 +11,9 @@ from automtl.data.columns import Columns
 from automtl.data.dataset import DatasetConfig, Derived
 from automtl.data.joins import SideTable, check_unique_names, joined, tell_unmatched
 from automtl.data.sources import JOIN, Piece, Reading, Source, column_names
+from automtl.data.times import EARLIEST, LATEST
 
 PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "date": 1_000_000}
-EARLIEST, LATEST = 631_152_000, 4_102_444_800  # 1990 and 2100, in seconds: a time outside was read in another unit
 THURSDAY = 3  # 1970-01-01, counted from Monday
 
 

@@ -54,29 +54,34 @@ class Moments:
 
 
 class Ranks:
-    """Values at evenly spaced ranks, from the rows with the smallest hashes: the same sample for any order of the rows."""
+    """Values at evenly spaced ranks, from the rows with the smallest draws: the same sample for any order of the rows."""
 
     def __init__(self) -> None:
-        self._values, self._hashes = np.zeros(0), np.zeros(0, np.uint64)
+        self._values, self._draws = np.zeros(0), np.zeros(0, np.uint64)
 
-    def add(self, values: np.ndarray, hashes: np.ndarray) -> None:
-        """Take in one batch with its rows' hashes; NaN is missing."""
+    def add(self, values: np.ndarray, draws: np.ndarray) -> None:
+        """Take in one batch with its rows' draws; NaN is missing."""
         there = ~np.isnan(values)
-        self._values, self._hashes = np.append(self._values, values[there]), np.append(self._hashes, hashes[there])
+        self._values, self._draws = np.append(self._values, values[there]), np.append(self._draws, draws[there])
         if len(self._values) > 2 * SAMPLE_ROWS:
             self._cut()
 
     def _cut(self) -> None:
-        kept = np.lexsort((self._values, self._hashes))[:SAMPLE_ROWS]
-        self._values, self._hashes = self._values[kept], self._hashes[kept]
+        kept = np.lexsort((self._values, self._draws))[:SAMPLE_ROWS]
+        self._values, self._draws = self._values[kept], self._draws[kept]
+
+    def values(self) -> np.ndarray:
+        """The sample."""
+        self._cut()
+        return self._values
 
     def result(self) -> tuple[float, ...]:
         """At most `LANDMARKS` values, rising; (0.0,) without any."""
-        self._cut()
-        if not len(self._values):
+        values = self.values()
+        if not len(values):
             return (0.0,)
-        count = max(min(len(self._values) // 30, LANDMARKS), 2)  # some 30 rows between two, as in Gorishniy et al. 2022
-        return tuple(np.quantile(self._values, np.linspace(0, 1, count)).tolist())
+        count = max(min(len(values) // 30, LANDMARKS), 2)  # some 30 rows between two, as in Gorishniy et al. 2022
+        return tuple(np.quantile(values, np.linspace(0, 1, count)).tolist())
 
 
 def normal_scores(values: np.ndarray, quantiles: tuple[float, ...]) -> np.ndarray:

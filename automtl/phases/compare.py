@@ -56,6 +56,10 @@ class Entry:
         values = self.figures.get(split, {}).get(metric, {})
         return fmean(values.values()) if values else None
 
+    def seeds(self, split: str) -> list[int]:
+        """The seeds that have figures."""
+        return sorted({seed for values in self.figures[split].values() for seed in values})
+
     def sd(self, split: str, metric: str) -> float | None:
         """Standard deviation over seeds; None for one."""
         values = self.figures.get(split, {}).get(metric, {})
@@ -131,7 +135,7 @@ def _same_data(folders: Sequence[PhaseDir]) -> None:
 
 def _complete(entry: Entry) -> bool:
     """Whether every seed has its test figures."""
-    return set(entry.figures["test"].get(LOSS, {})) == set(entry.figures["validation"][LOSS])
+    return entry.seeds("test") == entry.seeds("validation")
 
 
 def _read(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> Entry:
@@ -165,7 +169,7 @@ def _figures(split: Any) -> dict[str, float]:
     """MTL-Loss and each task's headline metric, where defined."""
     if not isinstance(split, dict):
         return {}
-    found = {LOSS: split["loss"]}
+    found = {} if split["loss"] is None else {LOSS: split["loss"]}
     for task, metrics in split["tasks"].items():
         name = next((n for n in _HEADLINES if n in metrics), None)
         if name is not None and metrics[name] is not None:
@@ -250,9 +254,11 @@ def _notes(split: str, entries: Sequence[Entry], hand_made: Sequence[Entry]) -> 
     if split == "validation":
         waiting = [e.name for e in entries if not _complete(e)]
         notes.append(f"validation figures, which chose the epoch: not evaluated on test rows yet: {', '.join(waiting)}")
+    if undefined := [e.name for e in entries if e.mean(split, LOSS) is None]:
+        notes.append(f"without a label of every task there is no MTL-Loss to rank by on these {split} rows: {', '.join(undefined)}")
     if len(hand_made) > 1:
         notes.append(f"the best hand-made model is the best of {len(hand_made)} by validation loss")
-    few = [e.name for e in entries if len(e.figures[split].get(LOSS, {})) < 5]
+    few = [e.name for e in entries if len(e.seeds(split)) < 5]
     if few:
         notes.append(f"fewer than 5 seeds, with which Wilcoxon's test cannot reach 5%: {', '.join(few)}")
     return tuple(notes)

@@ -227,6 +227,7 @@ class Part:
         """Evaluate on validation and record; keep the best where the phase is judged."""
         epoch, validation = self.epoch, self._validate()
         losses = training_losses(self.running, self.tasks, epoch)
+        assert validation.loss is not None, "a session to train in refuses validation rows without labels of a task"
         if not math.isfinite(validation.loss):
             raise NumericalError(f"epoch {epoch}", "the validation MTL-Loss must be finite", validation.loss, "lower retrain.lr")
         improved = phase.judged and self.stopping.update(epoch, validation.loss)
@@ -245,8 +246,9 @@ class Part:
             charge_balancing(self.balancing, line)
         append_epoch(self.folder, self.session, line)
         aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
+        total = "undefined" if losses["total"] is None else f"{losses['total']:.5f}"
         self.session.reporter.say(
-            f"epoch {epoch + 1}: train loss {losses['total']:.5f}, "
+            f"epoch {epoch + 1}: train loss {total}, "
             f"validation MTL-Loss {validation.loss:.5f}{' (best)' if improved else ''}; {aucs}"
         )
 

@@ -22,7 +22,7 @@ from automtl.phases.mishaps import clear_note, make_guard, mishaps
 from automtl.phases.part import parts_of
 from automtl.phases.records import close_failed, holding, open_phase
 from automtl.phases.resuming import own_settings, reopen
-from automtl.phases.session import Reporter, Session, open_session
+from automtl.phases.session import Reporter, Session, training_session
 from automtl.report.results import SelfShowing
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
@@ -54,7 +54,7 @@ class RetrainResult(SelfShowing):
         return self.folder.path.parent.parent
 
     def headline(self) -> str:
-        return f"{self.folder.path.name}: validation MTL-Loss {self.validation.loss:.5f}"
+        return f"{self.folder.path.name}: validation MTL-Loss {self.validation.loss_text}"
 
 
 def retrain(
@@ -81,7 +81,7 @@ def retrain(
     folder = run.retrain(label, config.seed)
     if resume and folder.manifest.exists():
         config = own_settings(folder, config, sections=("seed", "sharing", "retrain"))
-    session = open_session(config, reporter)
+    session = training_session(config, reporter, search=False)
     bound = architecture.bind(session.schema)
     phase = RetrainPhase(session, folder, bound)  # refuses what cannot be made, before the folder appears
     if not (resume and folder.path.exists()):

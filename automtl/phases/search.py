@@ -9,7 +9,7 @@ from automtl.models.supernet import build_supernet
 from automtl.phases.resuming import need_plugins, own_settings
 from automtl.phases.search_material import settings_of
 from automtl.phases.search_phase import SearchPhase, SearchResult
-from automtl.phases.session import Reporter, open_session
+from automtl.phases.session import Reporter, training_session
 from automtl.runs.run_dir import RunDir, find_phase
 from automtl.training.balancers import check_balancing
 
@@ -26,7 +26,7 @@ def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | N
     Raises:
         AutoMTLError: see ``automtl.errors``.
     """
-    session = open_session(config, reporter)
+    session = training_session(config, reporter, search=True)
     assert config.space is not None, "a search has a space"
     if resume:
         assert out is not None, "a run to resume has a folder"

@@ -21,7 +21,7 @@ from automtl.phases.resuming import need_same_data, own_settings
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.search import search
-from automtl.phases.session import Reporter, Silent, open_session
+from automtl.phases.session import Reporter, Silent, training_session
 from automtl.phases.tune_results import Finding, findings, write_results
 from automtl.phases.tune_space import applied, distribution, plugs, ranges, reference
 from automtl.phases.tune_storage import Storage, storage_faults
@@ -95,7 +95,7 @@ class _Tuning:
 
     def __init__(self, config: RunConfig, folder: PhaseDir, searched: str | None, storage: Storage, reporter: Reporter) -> None:
         self.config, self.folder, self.searched, self.reporter = config, folder, searched, reporter
-        self.session = open_session(config, reporter)  # prepares the data, refuses what can be refused
+        self.session = training_session(config, reporter, search=searched is None)  # prepares the data, refuses what can be refused
         self.settings = config.tune
         tasks = len(self.session.schema.tasks)
         self.ranges = self._over_sharing() if searched else ranges(config, num_tasks=tasks)
@@ -260,6 +260,7 @@ class _Tuning:
             settings = plan.config.model_copy(update={**machine, "seed": self.config.seed + i})
             watch = self._watch(claim.number, None if i else self._most_epochs())
             made = retrain(plan.architecture, settings, run=run, label=plan.label, reporter=watch, resume=True)
+            assert made.validation.loss is not None, "a retrain refuses validation rows without labels of a task"
             losses.append(made.validation.loss)
             spent = files.read_json(made.folder.cost)
             seconds += spent["seconds"]

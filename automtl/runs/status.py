@@ -101,5 +101,7 @@ def _verdict(phase: PhaseDir, held: dict[str, Any]) -> str | None:
     if phase.results.exists():
         results = files.read_json(phase.results)
         part = "test" if "test" in results else "validation"
-        return f"{part} MTL-Loss {results[part]['loss']:.5f}; best epoch {', '.join(str(e + 1) for e in results['best_epochs'])}"
+        loss = results[part]["loss"]
+        told = "undefined" if loss is None else f"{loss:.5f}"
+        return f"{part} MTL-Loss {told}; best epoch {', '.join(str(e + 1) for e in results['best_epochs'])}"
     return f"architecture derived after {held['finished_epochs']} epochs" + (", at the time limit" if state == "time_limited" else "")

@@ -42,17 +42,22 @@ class Evaluation:
 
     Args:
         tasks: per task name, its metrics; None where one is undefined.
-        loss: MTL-Loss, sum_k w_k L_k over the tasks that have labels.
+        loss: MTL-Loss, sum_k w_k L_k; None where a task has no label, or none of a weight above 0.
         losses: per task name, L_k over its labelled rows.
         reliability: per task name, its reliability table, where it was asked for.
         intervals: per binary task's name, the 95% bootstrap interval of its AUC, where it was asked for; None where undefined.
     """
 
     tasks: dict[str, Metrics]
-    loss: float
+    loss: float | None
     losses: Metrics
     reliability: dict[str, list[Bin]] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float] | None] = field(default_factory=dict)
+
+    @property
+    def loss_text(self) -> str:
+        """The MTL-Loss as people read it."""
+        return "undefined" if self.loss is None else f"{self.loss:.5f}"
 
 
 def predict(net: nn.Module, batches: Batches, *, device: torch.device | None = None) -> Predictions:

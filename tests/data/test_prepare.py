@@ -75,9 +75,9 @@ def test_without_validation_a_tenth_of_training_is_taken(tmp_path: Path) -> None
         assert shares[part] == pytest.approx(share, abs=0.015)
 
 
-def test_equal_rows_go_together(tmp_path: Path) -> None:
+def test_equal_rows_go_together_where_that_is_asked_for(tmp_path: Path) -> None:
     raw = pd.concat([frame(400)] * 3)
-    found = everything(prepared(tmp_path, raw))
+    found = everything(prepared(tmp_path, raw, split={"duplicates": "together"}))
     assert (found.groupby([*found.columns.drop("part")], dropna=False)["part"].nunique() == 1).all()
     assert found["part"].nunique() == 4
 

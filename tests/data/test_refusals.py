@@ -80,7 +80,7 @@ def test_bad_tables(tmp_path: Path, content: str | bytes | None, message: str) -
         ({"split": {"kind": "by_user", "column": "tag"}}, "column 'tag': must have a value in every row to split by, got none"),
         ({"split": {"kind": "time", "column": "price"}}, "column 'price'"),
         ({"split": {"kind": "time", "column": "none"}}, "must have the column 'none'"),
-        ({"split": {"kind": "by_user", "column": "same"}}, "rows: must not be empty, got rows: fit"),
+        ({"split": {"kind": "by_user", "column": "same"}}, "must leave a time to each of fit, alpha, validation, test"),
         ({"split": {"kind": "time", "column": "same"}}, "rows: must not be empty, got rows: fit"),
         ({"tasks": [{**TASKS[0], "sample_weight": "is_buy"}]}, "column 'is_buy': must be a weight of at least 0, got nan"),
         ({"tasks": [{**TASKS[0], "where": "none == 1"}]}, "must have the column 'none'"),
