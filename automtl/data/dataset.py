@@ -5,7 +5,7 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field as Setting
 from pydantic import field_validator, model_validator
@@ -97,6 +97,9 @@ class Csv(Strict):
 
     delimiter: str = Setting(",", pattern=r"^[\t -!#-~]$", description="One ASCII sign, no quote.")
     columns: tuple[Name, ...] = Setting((), description="The columns' names, for files without a header.")
+    null_values: tuple[Annotated[str, Setting(max_length=200)], ...] | None = Setting(
+        None, description="The words for a missing value, in place of the usual ones; an empty one is missing in any case."
+    )
 
 
 class Join(Strict):
@@ -105,6 +108,13 @@ class Join(Strict):
     file: Files = Setting(min_length=1, description="Paths or globs, as in `files`.")
     on: Name = Setting(description="The key's column, of the same name in both.")
     csv: Csv = Csv()
+
+    @field_validator("csv")
+    @classmethod
+    def _one_list_of_null_values(cls, csv: Csv) -> Csv:
+        if csv.null_values is not None:
+            raise ValueError("null_values are said once, in the data set's own csv, and are those of its side tables, too")
+        return csv
 
     @field_validator("file", mode="before")
     @classmethod

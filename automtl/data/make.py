@@ -5,9 +5,7 @@ over the spool for vocabularies and statistics of the training split; pass 3 enc
 """
 
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +16,16 @@ from automtl.data.ahead import ahead, worked_ahead
 from automtl.data.copies import Copies
 from automtl.data.dataset import DatasetConfig
 from automtl.data.digest import ROLES, Digester
-from automtl.data.encode import Arrays, Encoder, FeatureEncoder
+from automtl.data.encode import Arrays, Encoder, FeatureEncoder, unknown_rows
 from automtl.data.features import Categorical, Numeric
 from automtl.data.fit import Fit
+from automtl.data.forms import Form
 from automtl.data.leakage import LeakCheck
 from automtl.data.remarks import remarks
 from automtl.data.rows import RowReader
 from automtl.data.schema import Schema
 from automtl.data.sources import Source
-from automtl.data.split import ALPHA, Rule, split_rule
+from automtl.data.split import ALPHA, SPLITS, Rule, split_rule
 from automtl.data.store import Store
 from automtl.data.vectors import write_vectors
 from automtl.data.writing import write_rows
@@ -37,25 +36,27 @@ REPORT_ROWS = 1_000_000
 Say = Callable[[str], None]
 
 
-@dataclass
 class Made:
-    """What is counted while rows are encoded: training rows with no known id, by field of ids."""
+    """What is counted while rows are encoded: rows without a known id, by field of ids and split."""
 
-    schema: Schema
-    unknown: Counter[str]
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.unknown = {field.name: np.zeros(len(SPLITS), np.int64) for field in schema.id_fields}
 
-    def add(self, arrays: Arrays, train: np.ndarray) -> None:
-        """Take in one batch; `train` marks the rows of the training split."""
-        unknown = (arrays.ids[train] == 0).sum(axis=0).tolist()
-        empty = {field.name: count for field, count in zip(self.schema.categorical, unknown, strict=True)}
-        for field, lists in zip(self.schema.lists, arrays.lists, strict=True):
-            empty[field.name] = int((np.diff(lists.offsets)[train] == 0).sum())
-        self.unknown.update(empty)
+    def add(self, arrays: Arrays, parts: np.ndarray) -> None:
+        """Take in one batch and the parts of its rows."""
+        splits = np.maximum(parts - ALPHA, 0)
+        for name, unknown in unknown_rows(self.schema, arrays.ids, arrays.lists).items():
+            self.unknown[name] += np.bincount(splits[unknown], minlength=len(SPLITS))
 
     def result(self) -> Schema:
-        """The schema with these counts."""
-        counts = {f.name: {"unknown_count": self.unknown[f.name]} for f in self.schema.fields if f.name in self.unknown}
+        """The schema with the counts of the training rows."""
+        counts = {name: {"unknown_count": int(counts[0])} for name, counts in self.unknown.items()}
         return self.schema.model_copy(update={"fields": tuple(f.model_copy(update=counts.get(f.name)) for f in self.schema.fields)})
+
+    def summary(self) -> dict[str, dict[str, int]]:
+        """Per field of ids, the rows of each split without a known one."""
+        return {name: dict(zip(SPLITS, counts.tolist(), strict=True)) for name, counts in self.unknown.items()}
 
 
 def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolder, config_hash: str, say: Say) -> dict[str, Any]:
@@ -63,10 +64,8 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     digester = Digester(config)
     hashes, times = _spool(config, sources, digester, folder, say)
     rule, copies = split_rule(config, times), Copies(hashes, together=config.split.duplicates == "together")
-    if digester.float_text.names:
-        say(f"float columns read as categorical text (1.0 -> 1): {', '.join(digester.float_text.names)}")
     say("counting words and fitting scalers on the training rows")
-    fit = Fit(config, digester.float_text.names, _older_words(config))
+    fit = Fit(config, _older_words(config))
     for batch in ahead(copies.told_apart(_unspool(folder))):
         parts = _parts(rule, batch)
         fit.add(batch, parts)
@@ -80,25 +79,28 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     say("encoding")
     features = FeatureEncoder(schema, {name: table["word"] for name, table in vocabularies.items()}, list_lengths(config))
     encoder = Encoder(features, schema, _weighted(config), {name: table["word"] for name, table in kept.items()})
-    leaks, made = LeakCheck(config, schema, int(fit.part_rows[: ALPHA + 1].sum())), Made(schema, Counter())
+    leaks, made = LeakCheck(config, schema, int(fit.part_rows[: ALPHA + 1].sum())), Made(schema)
     encoded = _encoded(copies.told_apart(_unspool(folder)), encoder, rule, leaks, made)
     write_rows(folder, schema, fit.part_rows, bool(_weighted(config)), encoded)
     leaks.check()
     write_json(folder / "schema.json", made.result().model_dump(mode="json"))
     folder.discard(SPOOL)
     summary = {**fit.summary(), "copies": copies.summary(), "split": config.split.model_dump(include={"kind", "column", "duplicates"})}
+    summary |= {"unknown": made.summary(), "missing": {name: dict(words) for name, words in sorted(digester.lost.items())}}
     for remark in remarks(summary):
         say(remark)
     return summary
 
 
-def _older_words(config: DatasetConfig) -> dict[str, pa.Array]:
-    """The words of the store that vocabularies grow from, per field that it and this data set have."""
+def _older_words(config: DatasetConfig) -> dict[str, tuple[Form, pa.Array | None]]:
+    """The form and the words (none, where they are hashed) of the store that vocabularies grow from, per field that both have."""
     if config.vocabularies_from is None:
         return {}
     older = Store.open(Path(config.vocabularies_from))
     mine = {feature.name for feature in config.features}
-    return {name: older.vocabulary(name)["word"].combine_chunks() for name in older.schema.owners if name in mine}
+    fields = [field for field in older.schema.id_fields if field.name in mine and not field.shares]
+    words = {field.name: None if field.hash_buckets else older.vocabulary(field.name)["word"].combine_chunks() for field in fields}
+    return {field.name: (field.words, words[field.name]) for field in fields}
 
 
 def list_lengths(config: DatasetConfig) -> dict[str, tuple[int | None, bool]]:
@@ -121,7 +123,7 @@ def _encoded(
 
     for arrays, parts, draws in worked_ahead(work, batches):
         leaks.add(arrays, parts <= ALPHA, draws)
-        made.add(arrays, parts <= ALPHA)
+        made.add(arrays, parts)
         yield arrays, parts
 
 

@@ -89,7 +89,7 @@ def test_bad_tables(tmp_path: Path, content: str | bytes | None, message: str) -
         ({"group": "none"}, "must have the column 'none'"),
         ({"joins": [{"file": "side.csv", "on": "user"}]}, "joins.0: "),
         ({"joins": [{"file": "rows.csv", "on": "user"}]}, "must have each key of column 'user' once"),
-        ({"derived": [{**HOUR, "column": "tag"}], "features": HOURS}, "column 'tag': must be read as time"),
+        ({"derived": [{**HOUR, "column": "tag"}], "features": HOURS}, "column 'tag': must hold whole numbers, dates or times"),
         ({"derived": [{**HOUR, "column": "time"}], "features": HOURS}, "must be a time from 1990 to 2100 in unit date"),
         ({"csv": {"columns": ["user", "tag"]}}, "must have the column 'price', got columns user, tag"),
         ({"adapter": "census"}, "adapter: must be known, got census; did you mean 'census_income'?"),
