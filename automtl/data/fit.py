@@ -18,6 +18,8 @@ from automtl.data.split import ALPHA, PARTS
 from automtl.data.statistics import Moments, Ranks, Vocabulary
 from automtl.errors import DataError
 
+FEW = 1000
+
 
 class Fit:
     """One pass over the digests.
@@ -39,6 +41,7 @@ class Fit:
         self._ranks = {f.name: Ranks() for f in self._numbers if f.transform == "quantile"}
         self._labels = [LabelCounts(task) for task in config.tasks]
         self.part_rows = np.zeros(len(PARTS), np.int64)
+        self._keys = np.zeros(0, np.uint64)  # what a column splits the rows by, while that is few
         self._part_hashes = np.zeros((len(PARTS), 2), np.uint64)
 
     def add(self, batch: pa.RecordBatch, parts: np.ndarray) -> None:
@@ -62,6 +65,8 @@ class Fit:
         for labels in self._labels:
             labels.add(batch, parts)
         self._count(batch.column("hash").to_numpy(), parts)
+        if "key" in batch.schema.names and len(self._keys) <= FEW:
+            self._keys = np.union1d(self._keys, batch.column("key").to_numpy())
 
     def _counted(self, feature: IdFeature, column: pa.DictionaryArray, train: np.ndarray) -> tuple[pa.Array, np.ndarray]:
         """A column's words and how often each comes in the training rows."""
@@ -87,8 +92,10 @@ class Fit:
         for part, rows in zip(PARTS, self.part_rows, strict=True):
             if not rows:
                 counts = ", ".join(f"{name} {count}" for name, count in zip(PARTS, self.part_rows, strict=True))
-                fix = "change split, or bring more rows"
-                raise DataError(f"{self._config.name}: {part} rows", "must not be empty", f"rows: {counts}", fix)
+                column, few = self._config.split.column, 0 < len(self._keys) <= FEW
+                keys = f", of {len(self._keys)} distinct values of '{column}', each of whose rows stay together" if few else ""
+                fix = f"change split, or bring {'rows of more values' if few else 'more rows'}"
+                raise DataError(f"{self._config.name}: {part} rows", "must not be empty", f"rows: {counts}{keys}", fix)
 
     def kept(self) -> dict[str, pa.Table]:
         """The words (of all rows) of each column kept beside them; word i has code i + 1, and code 0 is missing."""

@@ -100,7 +100,7 @@ def _check_times(config: DatasetConfig, cuts: Cuts, times: np.ndarray) -> None:
     shares = _shares_that_fit(config.split, times) if distinct >= len(PARTS) else None
     told = f"for example {', '.join(f'{name}: {share:g}' for name, share in shares.items())}, or " if shares else ""
     rule = f"must leave a time to each of {', '.join(PARTS)}, as rows of one time stay together"
-    got, fix = f"{distinct} distinct times, rows: {rows}", f"change split: {told}kind: random"
+    got, fix = f"rows: {rows}, of {distinct} distinct time{'s' * (distinct > 1)}", f"change split: {told}kind: random"
     raise DataError(f"{config.name}: column '{config.split.column}'", rule, got, fix)
 
 
