@@ -33,6 +33,9 @@ def run(
         agreed = {name: {place.name: place.counts for place in places} for name, places in found.agreement.items()}
         print_json({**told, "verdicts": {e.name: found.verdict(e) for e in found.entries}, "agreement": agreed})
         return
+    for entry in found.entries:
+        for remark in entry.remarks.get(found.split, []):
+            say(f"{entry.name}: {remark}")
     _figures(found)
     _differences(found)
     _costs(found)
@@ -53,6 +56,8 @@ def _figures(found: "Comparison") -> None:
     for entry in found.entries:
         cells = [_cell(entry.mean(found.split, m), entry.sd(found.split, m)) for m in found.metrics]
         rows.append([entry.name, ", ".join(entry.marks) or "-", " ".join(map(str, entry.seeds(found.split))), *cells])
+    if found.constant:
+        rows.append(["constant", "training base rates", "-", *(_cell(found.constant.get(m), None) for m in found.metrics)])
     table(f"{found.split} rows (mean +- sd over seeds)", ("model", "mark", "seeds", *found.metrics), rows)
 
 

@@ -95,10 +95,10 @@ class Task(Strict):
 
     @property
     def base(self) -> tuple[float, ...]:
-        """``constant``; where a schema made by hand does not say, from its counts, and 0 where it has none."""
+        """``constant``; where a schema made by hand does not say, what its counts or its mean say; empty where those do not either."""
         if not self.constant and self.kind == "binary" and 0 < self.positives < self.labelled:
             return (math.log(self.positives / (self.labelled - self.positives)),)
-        return self.constant or (0.0,) * self.outputs
+        return self.constant or ((0.0,) if self.kind == "regression" else ())
 
 
 class Schema(Strict):

@@ -238,7 +238,7 @@ class Part:
             line["phase"] = phase.name
         if self.start is not None:
             line["start"], self.start = self.start, None
-        line |= {"loss": losses, "validation": _plain(validation), "sharing": self.net.sharing.record(), "best": improved}
+        line |= {"loss": losses, "validation": validation.line, "sharing": self.net.sharing.record(), "best": improved}
         if self.guard.skipped:
             line["skipped_batches"] = self.guard.skipped
         if balancing := self.balancer.record():

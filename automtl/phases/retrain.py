@@ -25,6 +25,7 @@ from automtl.phases.resuming import own_settings, reopen
 from automtl.phases.session import Reporter, Session, training_session
 from automtl.report.results import SelfShowing
 from automtl.runs import checkpoint
+from automtl.runs.constant import remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
 from automtl.runs.slots import Slots
@@ -142,10 +143,13 @@ class RetrainPhase:
                     keeper.stepped(event, part.planned_epochs)
         best = tuple(part.best_epoch for part in self.parts)
         checkpoint.save(self.folder.checkpoint("best"), {"net": packed_state(self.net)})
-        predictions, store = self._predict("validation"), self.session.store
+        session = self.session
+        predictions, store = self._predict("validation"), session.store
         users = groups(store, "validation", predictions.rows)
         validation = evaluate(predictions, store.schema.tasks, reliability=True, groups=users)
         self._write_results(validation, best)
+        for remark in remarks([asdict(validation)]):
+            session.reporter.say(f"{self.folder.path.name}: {remark}")
         clear_note(self.folder)
         manifest.finish("done", best_epochs=best)
         Slots(self.folder).clear()

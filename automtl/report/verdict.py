@@ -7,6 +7,7 @@ from typing import Literal
 
 from automtl.report.load import PhaseView, RunView
 from automtl.report.tables import Model, data_hash, difference, models
+from automtl.runs.constant import above
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,17 @@ def verdict(runs: Sequence[RunView]) -> list[Sentence]:
     groups: dict[str, list[Model]] = {}
     for model in made:
         groups.setdefault(data_hash(model), []).append(model)
-    said = [sentence for group in groups.values() for sentence in _compared(group)]
+    said = [Sentence(f"{model.name} is {remark}.", "warning") for model in made for remark in model.remarks]
+    said += [sentence for group in groups.values() for sentence in _compared(group)]
+    if old := [model.name for model in made if not model.beside_constant]:
+        said.append(Sentence(f"Not compared with the constant, their figures being of an older version: {', '.join(old)}."))
     if len(groups) > 1:
         text = f"These runs are of {len(groups)} data sets or splits, which cannot be compared with each other."
         said.insert(0, Sentence(text, "warning"))
     states = [sentence for run in runs for phase in run.phases for sentence in phase_state(phase)]
     states += [sentence for run in runs if run.study is not None for sentence in _study_state(run.study)]
     if not made:
-        said = [*_nothing_trained(runs), *said]
+        said = [*_supernets(runs), *_nothing_trained(runs), *said]
     return [*said, *states]
 
 
@@ -105,6 +109,13 @@ def _nothing_trained(runs: Sequence[RunView]) -> list[Sentence]:
         return [Sentence(text, "main", f"automtl retrain {shlex.quote(str(phase.folder.parent))}") for phase in derived[:1]]
     studied = [_studied(run.study) for run in runs if run.study is not None and run.study.results.get("named")]
     return studied or [Sentence("No model is trained yet, so there is nothing to judge.", "main")]
+
+
+def _supernets(runs: Sequence[RunView]) -> list[Sentence]:
+    """Of searches alone: whose supernet ended no better than the constant."""
+    ends = [(run.name, run.search.lines[-1].get("validation")) for run in runs if run.search is not None and run.search.lines]
+    known = [(name, above(validation)) for name, validation in ends if isinstance(validation, dict)]
+    return [Sentence(f"The supernet of {name} is {remark}.", "warning") for name, remark in known if remark]
 
 
 def _studied(study: PhaseView) -> Sentence:

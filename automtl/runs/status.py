@@ -8,6 +8,7 @@ from typing import Any
 from automtl import files
 from automtl.bounds import fitting
 from automtl.errors import ArtifactError
+from automtl.runs.constant import above, remarks
 from automtl.runs.manifest import Manifest, again, now
 from automtl.runs.run_dir import PhaseDir, RunDir
 
@@ -39,7 +40,9 @@ def _phase(phase: PhaseDir) -> dict[str, Any]:
 def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     lines = phase.read_metrics()
     last = lines[-1] if lines else None
-    found: dict[str, Any] = {"phase": str(phase.path), "state": held["state"], "data": held["data"]["name"], "seed": held["seed"]}
+    said = _constant(phase, lines)
+    found: dict[str, Any] = {"phase": str(phase.path), **({"constant": "; ".join(said)} if said else {})}
+    found |= {"state": held["state"], "data": held["data"]["name"], "seed": held["seed"]}
     found["start"], found["end"] = held["start"], held["end"]
     if phase.path.name == "tune":
         return {**found, **_study(phase, held)}
@@ -53,6 +56,15 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     found["checkpoint"] = None if checkpoint is None else f"{checkpoint} of {_when(checkpoint)}"
     found["verdict"] = _verdict(phase, held)
     return found
+
+
+def _constant(phase: PhaseDir, lines: list[dict[str, Any]]) -> list[str]:
+    """What must be said beside the constant: of a trained model by its figures, of one in training and of a supernet by the last epoch."""
+    if phase.results.exists() and phase.path.name != "tune":
+        results = files.read_json(phase.results)
+        return remarks([results["test" if "test" in results else "validation"]])
+    validation = lines[-1].get("validation") if lines else None
+    return [said] if validation and (said := above(validation)) else []
 
 
 def _study(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
