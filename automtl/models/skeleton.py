@@ -5,6 +5,7 @@ Shapes: B batch, F fields, d embedding width, D width of the experts' input, T t
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from automtl.data.schema import Schema
 from automtl.nn.embedding import InputLayer
 from automtl.nn.repeats import flattened
 from automtl.nn.towers import Tower
-from automtl.sharing.base import ExpertModule, SharingModule
+from automtl.sharing.base import ExpertModule, ParameterGroup, SharingModule, torch_groups
 
 
 @contextlib.contextmanager
@@ -85,6 +86,14 @@ class MultiTaskNet(nn.Module):
     def tables(self) -> list[nn.Parameter]:
         """The embedding tables."""
         return self.input.tables()
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All parameters as groups for a torch optimiser: those of the sharing module with rates of their own, undecayed tables, the rest.
+
+        >>> torch.optim.Adam(net.parameter_groups(), lr=1e-3, weight_decay=1e-4)  # doctest: +SKIP
+        """
+        tables = ParameterGroup("tables", self.tables(), weight_decay=0.0)
+        return torch_groups(self.parameters(), [*self.sharing.parameter_groups(), tables])
 
     def touched_rows(self, inputs: Inputs) -> list[Tensor]:
         """Per table, the rows that `inputs` read."""

@@ -114,7 +114,8 @@ def build_supernet(
     """
     complete = sharing_settings(sharing, settings or {})
     fit_sharing(sharing, complete, num_experts=space.num_experts, tasks={task.name: task.kind for task in schema.tasks})
-    slots = layout(sharing, num_tasks=len(schema.tasks), num_experts=space.num_experts, settings=complete)
+    names = [task.name for task in schema.tasks]
+    slots = layout(sharing, num_tasks=len(names), num_experts=space.num_experts, settings=complete, names=names)
 
     def make() -> Supernet:
         builder = _Builder(space, generator)
@@ -123,7 +124,7 @@ def build_supernet(
         projection = nn.Linear(inputs.num_fields * space.embedding_dim, space.expert_dim)
         module = SEARCH_MODULES[sharing](
             build=builder.expert,
-            tasks=[task.name for task in schema.tasks],
+            tasks=names,
             width_in=space.expert_dim,
             slots=slots,
             field_shape=(inputs.num_fields, space.embedding_dim),

@@ -25,7 +25,7 @@ from automtl.training.evaluation import Evaluation, evaluate, predict
 from automtl.training.guard import Guard
 from automtl.training.loop import RunningLosses, StepEvent, run_epoch
 from automtl.training.losses import Losses, multi_task_loss
-from automtl.training.optim import clip_grad_norm, parameter_groups
+from automtl.training.optim import clip_grad_norm
 from automtl.training.states import Costs, Count, Number, State, Tensors, check, need, need_tensors, take_optimizer
 
 _PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a part is, in its state
@@ -182,8 +182,7 @@ class Part:
         return inside and held.step <= len(self.batches) and held.best_epoch < max(held.epoch, 1)
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        apart = [*self.net.sharing.optimizer_groups(), {"params": self.net.tables(), "weight_decay": 0.0}]
-        groups = parameter_groups(self.net.parameters(), apart)
+        groups = self.net.parameter_groups()
         return torch.optim.Adam(groups, lr=self.settings.lr, weight_decay=self.settings.weight_decay, fused=True)
 
     def _end(self, phase: Phase) -> None:

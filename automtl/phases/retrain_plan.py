@@ -131,4 +131,6 @@ def _choose(architecture: Architecture, count: int) -> tuple[tuple[int, ...], ..
         raise ConfigError("retrain.chosen_experts", "needs an architecture whose experts a search ranked", architecture.name)
     if count > len(architecture.experts):
         raise ConfigError("retrain.chosen_experts", f"must be at most the architecture's {len(architecture.experts)} experts", count)
+    if count > (most := min(len(task) for task in architecture.ranking)):
+        raise ConfigError("retrain.chosen_experts", f"must be at most the {most} experts that its ranking names for each task", count)
     return tuple(tuple(sorted(entry.expert for entry in task[:count])) for task in architecture.ranking)

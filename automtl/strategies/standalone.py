@@ -13,7 +13,7 @@ from automtl.strategies.protocol import Material
 from automtl.training.balancers import make_balancer
 from automtl.training.loop import StepEvent, run_steps
 from automtl.training.losses import Losses, multi_task_loss
-from automtl.training.optim import clip_grad_norm, parameter_groups
+from automtl.training.optim import clip_grad_norm
 from automtl.training.states import State, check, take_net, take_optimizer
 
 WEIGHT_DECAY, CLIP_NORM = 1e-4, 5.0  # the retrain phase's defaults
@@ -44,9 +44,8 @@ class StandAlone:
         net.to(m.device)
         assert isinstance(net, MultiTaskNet), "kinds that can stand in a supernet share one network"
         self.net, self.tasks, self._device, self._autocast, self._guard = net, m.schema.tasks, m.device, m.autocast, m.guard
-        apart = [*net.sharing.optimizer_groups(), {"params": net.tables(), "weight_decay": 0.0}]
         self.balancer = make_balancer(m.settings.balancing, m.schema.tasks, net)
-        self._adam = torch.optim.Adam(parameter_groups(net.parameters(), apart), lr=lr, weight_decay=WEIGHT_DECAY, fused=True)
+        self._adam = torch.optim.Adam(net.parameter_groups(), lr=lr, weight_decay=WEIGHT_DECAY, fused=True)
 
     def train(self, batches: Iterator[Batch], *, epoch: int, steps: int, start: int = 0) -> Iterator[StepEvent]:
         """The steps from `start` to `steps` - 1, with an event after each; `epoch` is what the events say."""
