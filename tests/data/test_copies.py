@@ -20,7 +20,6 @@ from tests.data.tables import contents, dataset, everything, prepared
 from tests.data.test_hashing import slow_mix
 
 
-
 def test_draws_against_plain_python_and_golden() -> None:
     hashes, copies = np.array([7, 7, 2**64 - 1], np.uint64), np.array([0, 1, 2], np.uint64)
     assert draws(hashes, copies).tolist() == [7, slow_mix(7 ^ slow_mix(1)), slow_mix((2**64 - 1) ^ slow_mix(2))]

@@ -19,7 +19,6 @@ from tests.data.tables import TASKS, everything, frame, prepared
 from tests.data.test_kuairand import REAL as KUAIRAND
 
 
-
 @pytest.mark.parametrize("columns", [1, 2, 3, 5])
 def test_a_random_split_raises_an_alarm_once_in_a_thousand(tmp_path: Path, columns: int) -> None:
     table, _ = few_values(columns)

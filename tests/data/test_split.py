@@ -21,7 +21,6 @@ from automtl.strict import build
 from tests.data.drawn import configured, digested, few_values, parts_by_seed
 from tests.data.tables import FEATURES, TASKS, contents, dataset, frame, prepared
 
-
 SEEDS = 10
 
 
