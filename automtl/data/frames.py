@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from automtl.data.dataset import DatasetConfig
+from automtl.data.dataset import DatasetConfig, keeps_data
 from automtl.data.prints import fingerprint
 from automtl.data.store import checksum
 from automtl.errors import DataError
@@ -17,6 +17,7 @@ from automtl.strict import build
 ROWS, YAML = "rows.parquet", "dataset.yaml"
 
 
+@keeps_data
 def keep_frame(frame: pd.DataFrame, settings: DatasetConfig | Mapping[str, Any], *, data_dir: Path) -> Path:
     """Write a DataFrame and its settings below `<data_dir>/frames`, under their content's hash; gives the data set's YAML.
 
