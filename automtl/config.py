@@ -216,19 +216,9 @@ def parse_set(item: str) -> dict[str, Any]:
     if not separator or not path:
         raise ConfigError(f"--set {item}", "must have the form section.key=value", fix="for example --set search.epochs=3")
     value = parse_yaml(text, f"--set {item}")
-    if isinstance(value, str):
-        value = _number(value)
     for part in reversed(path.split(".")):
         value = {part: value}
     return dict(value)
-
-
-def _number(text: str) -> Any:
-    """YAML 1.1 reads 1e-3 as text; people mean the number."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def resolve(

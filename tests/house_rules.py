@@ -7,6 +7,7 @@ from tests.house import Source, calls, external, functions, imported, package_so
 
 # What each layer may import directly; whatever those may import, it may import too. automtl/__init__.py stands above all.
 BELOW = {
+    "__main__": {"cli"},
     "cli": {"phases", "report", "config", "runs", "plugins"},
     "phases": {"strategies", "runs", "report", "config", "exports"},
     "exports": {"training"},

@@ -4,18 +4,23 @@ import importlib.resources
 import os
 import re
 from collections import Counter
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, ParamSpec, Self, TypeVar
 
 from pydantic import Field as Setting
 from pydantic import field_validator, model_validator
 
 from automtl.data.features import Feature, Name, Numeric
 from automtl.data.where import parse_where
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, EnvironmentFault
 from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml
 
 Files = tuple[Name, ...]
+P = ParamSpec("P")
+T = TypeVar("T")
+_ELSEWHERE = "set AUTOMTL_DATA_DIR, or --data-dir, to a folder that can be written"
 _REMOTE = re.compile(r"^[a-z0-9]+://")
 
 
@@ -240,8 +245,33 @@ def load_dataset(name_or_path: str | Path) -> DatasetConfig:
 
 
 def default_data_dir() -> Path:
-    """`$AUTOMTL_DATA_DIR`, else `$XDG_CACHE_HOME/automtl`, else `~/.cache/automtl`."""
+    """`$AUTOMTL_DATA_DIR`, else `$XDG_CACHE_HOME/automtl`, else `~/.cache/automtl`.
+
+    Raises:
+        EnvironmentFault: the user has no home.
+    """
     if given := os.environ.get("AUTOMTL_DATA_DIR"):
         return Path(given)
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "automtl"
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "automtl"
+    try:
+        return Path.home() / ".cache" / "automtl"
+    except RuntimeError as error:
+        raise EnvironmentFault("the user's home", "must be known, to keep data there", "no HOME, and no such user", _ELSEWHERE) from error
+
+
+def keeps_data(function: Callable[P, T]) -> Callable[P, T]:
+    """A function that writes below the folder `data_dir`; where it cannot, its error says how to choose another."""
+
+    @wraps(function)
+    def act(*args: P.args, **given: P.kwargs) -> T:
+        try:
+            return function(*args, **given)
+        except OSError as error:
+            fault = error if isinstance(error, EnvironmentFault) else EnvironmentFault(error.filename, "must be writable", error.strerror)
+            below = Path(fault.where).absolute().is_relative_to(Path(str(given["data_dir"])).absolute())
+            if type(fault) is not EnvironmentFault or not below:  # one of a folder in use, or of the user's own files
+                raise
+            raise EnvironmentFault(fault.where, fault.rule, fault.got, ", or ".join(filter(None, (fault.fix, _ELSEWHERE)))) from error
+
+    return act

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from automtl.data.dataset import DatasetConfig
+from automtl.data.dataset import DatasetConfig, keeps_data
 from automtl.data.prints import fingerprint
 from automtl.data.store import checksum
 from automtl.data.words import as_text
@@ -103,6 +103,7 @@ def _is_missing(value: Any) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float | np.floating) and value != value)
 
 
+@keeps_data
 def keep_frame(frame: Any, settings: DatasetConfig | Mapping[str, Any], *, data_dir: Path) -> Path:
     """Write rows and their settings below `<data_dir>/frames`, under their content's hash; gives the data set's YAML.
 

@@ -150,8 +150,7 @@ def export_without_a_file():
     Path("served/manifest.json").write_text(json.dumps(values))
 
 
-def nothing():
-    pass
+def nothing(): ...
 
 
 SEARCH = ["search", "data/tiny.yaml", "--space", "automtl_small", "--out", "new", *SMALL]
@@ -237,6 +236,7 @@ def provoke(case, here, capfd):
     wrong, command, status, parts = case
     wrong()
     before = sorted(p for p in here.rglob("*") if "cache" not in p.parts)
+    capfd.readouterr()
     assert run(command) == status
     err = capfd.readouterr().err
     lines = [line for line in err.splitlines() if line.startswith("error:")]
@@ -315,5 +315,5 @@ def test_the_catalogue_page_has_a_row_for_each_error_and_no_other():
     page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
     rows = re.findall(r"^\| `([a-z0-9-]+)` \|", page, flags=re.MULTILINE)
     others = ["balancing-extra", "disk-full", "read-only-folder", "run-in-use", "onnx-absent", "export-differs"]
-    others += ["out-of-memory", "not-finite", "not-deterministic", "interrupted"]  # tests/cli/test_mishaps.py
+    others += ["out-of-memory", "not-finite", "not-deterministic", "interrupted", "tune-no-result"]  # test_mishaps.py, test_ends.py
     assert sorted(rows) == sorted([*FRESH, *AFTER_SEARCH, *others])
