@@ -114,7 +114,7 @@ def _one_way(counts: np.ndarray, sums: np.ndarray, squares: np.ndarray) -> tuple
 def best_predictions(losses: Sequence[float] | np.ndarray, architectures: Sequence[object]) -> dict[object, float]:
     """Each architecture's loss as best predicted: its mean, drawn to the mean of all the more, the fewer seeds it has (BLUP)."""
     y, groups, counts = _grouped(losses, architectures)
-    c = components(y, groups)
+    c = components(y, architectures)
     names = list(dict.fromkeys(architectures))
     means = np.bincount(groups, y) / counts
     centre = float(means.mean())
@@ -129,7 +129,7 @@ def icc_interval(losses: Sequence[float] | np.ndarray, architectures: Sequence[o
 
     def resampled(picks: np.ndarray) -> np.ndarray:
         architecture, rest = (np.maximum(0.0, v) for v in _one_way(counts[picks], sums[picks], squares[picks]))
-        return architecture / (architecture + rest)
+        return np.asarray(architecture / (architecture + rest))
 
     return _percentiles(resampled, _resamples(len(counts), seed))
 
@@ -197,7 +197,8 @@ def spread_intervals(
     def deviation(which: int) -> Callable[[np.ndarray], np.ndarray]:
         def of(drawn: np.ndarray) -> np.ndarray:
             mean = centre + sums[drawn].sum(1) / counts[drawn].sum(1)
-            return np.sqrt(np.maximum(0.0, _one_way(counts[drawn], sums[drawn], squares[drawn])[which])) / mean
+            variance = np.maximum(0.0, _one_way(counts[drawn], sums[drawn], squares[drawn])[which])
+            return np.asarray(np.sqrt(variance) / mean)
 
         return of
 

@@ -7,6 +7,7 @@ import traceback
 import typer
 
 from automtl.cli import (
+    benchmark,
     compare,
     data,
     evaluate,
@@ -44,6 +45,7 @@ app.command("tune")(pluggable(tune.run))
 app.command("evaluate")(pluggable(evaluate.run))
 app.command("compare")(pluggable(compare.run))
 app.command("rank")(pluggable(rank.run))
+app.command("benchmark")(pluggable(benchmark.run))
 app.command("pareto")(pluggable(pareto.run))
 app.command("predict")(pluggable(predict.run))
 app.command("export")(pluggable(export.run))
