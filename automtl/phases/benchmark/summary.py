@@ -6,7 +6,7 @@ from automtl.benchmarks.tables import DRAWN, FRESH
 
 
 def summary_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Of the first seeds, per stratum and per other model: architectures, mean and least of their mean losses, seconds of a training; best mean first."""
+    """Per stratum and other model, of the first seeds: architectures, mean and least of their mean losses, seconds; best mean first."""
     known = table[table["loss"].notna() & (table["stage"] != FRESH)]
     named = known.assign(group=known["stratum"].where(known["kind"] == DRAWN, known["name"]).replace("", DRAWN))
     rows = []
