@@ -8,6 +8,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from automtl import benchmarks
     from automtl.models.derived import build_model
     from automtl.nn.register import register_operation
     from automtl.phases.api import export, predict, retrain, search
@@ -25,6 +26,7 @@ __all__ = [
     "SearchSpace",
     "Setting",
     "SharingModule",
+    "benchmarks",
     "build_model",
     "export",
     "load_plugin",
@@ -50,12 +52,15 @@ _HOMES = {
     "retrain": "automtl.phases.api",
     "search": "automtl.phases.api",
 }
+_PACKAGES = ("benchmarks",)
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that `automtl --help` does not wait for torch."""
-    if name not in _HOMES:
+    if name not in _HOMES and name not in _PACKAGES:
         raise AttributeError(f"module 'automtl' has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _PACKAGES:
+        return import_module(f"automtl.{name}")
     return getattr(import_module(_HOMES[name]), name)

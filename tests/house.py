@@ -7,7 +7,12 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGE_FOLDERS = {"automtl": "automtl", "automtl.search_spaces": "search_spaces", "automtl.derived_archs": "derived_archs"}
+PACKAGE_FOLDERS = {
+    "automtl": "automtl",
+    "automtl.benchmarks.shipped": "benchmarks",
+    "automtl.search_spaces": "search_spaces",
+    "automtl.derived_archs": "derived_archs",
+}
 
 # Calls whose result is a place in memory, or a stream that files.py opened: what is written there is not a file of the writer's own.
 MEMORY = {"io.BytesIO", "io.StringIO", "pyarrow.BufferOutputStream"}

@@ -13,7 +13,8 @@ from tests.support import write_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = next(p for p in sys.path if p.endswith("site-packages"))
-BUILT_FROM = ("automtl", "search_spaces", "derived_archs", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+FOLDERS = ("automtl", "benchmarks", "search_spaces", "derived_archs")
+BUILT_FROM = (*FOLDERS, "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 
 
 def call(*command, cwd, env=None):

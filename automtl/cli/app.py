@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from automtl.cli import (
+    benchmark,
     compare,
     data,
     evaluate,
@@ -46,6 +47,7 @@ app.command("tune")(pluggable(tune.run))
 app.command("evaluate")(pluggable(evaluate.run))
 app.command("compare")(pluggable(compare.run))
 app.command("rank")(pluggable(rank.run))
+app.command("benchmark")(pluggable(benchmark.run))
 app.command("pareto")(pluggable(pareto.run))
 app.command("predict")(pluggable(predict.run))
 app.command("export")(pluggable(export.run))

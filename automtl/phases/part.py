@@ -24,9 +24,9 @@ from automtl.training.early_stopping import EarlyStopping
 from automtl.training.evaluation import Evaluation, evaluate, predict
 from automtl.training.guard import Guard
 from automtl.training.loop import RunningLosses, StepEvent, run_epoch
-from automtl.training.losses import Losses, multi_task_loss
-from automtl.training.optim import clip_grad_norm
+from automtl.training.losses import Losses
 from automtl.training.states import Costs, Count, Number, State, Tensors, check, need, need_tensors, take_optimizer
+from automtl.training.step import adam, train_step
 
 _PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a part is, in its state
 
@@ -182,8 +182,7 @@ class Part:
         return inside and held.step <= len(self.batches) and held.best_epoch < max(held.epoch, 1)
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        groups = self.net.parameter_groups()
-        return torch.optim.Adam(groups, lr=self.settings.lr, weight_decay=self.settings.weight_decay, fused=True)
+        return adam(self.net, lr=self.settings.lr, weight_decay=self.settings.weight_decay)
 
     def _end(self, phase: Phase) -> None:
         """A phase that was judged ends as its best epoch left it; else the last epoch is its best."""
@@ -197,20 +196,16 @@ class Part:
 
     def _step(self, length: int, step: int, batch: Batch) -> Losses:
         self.net.sharing.advance((self.epoch - self.first + step / len(self.batches)) / length)
-        mine = self._mine(batch)
-        self.guard.before(self.net)
-        with self.session.autocast():
-            outputs = self.net(mine.inputs)
-        losses = multi_task_loss(self.tasks, outputs, mine.labels, mine.weights)
-        if self.guard.loss(losses, mine, self.tasks):
-            return losses.left_out()
-        extra = self.net.sharing.auxiliary_loss(outputs, mine.labels)
-        left_out = self.guard.backward(self.balancer, losses, extra, mine)
-        left_out = left_out or self.guard.norm(clip_grad_norm(list(self.net.parameters()), self.settings.clip_norm), mine)
-        if not left_out:
-            self.optimizer.step()
-        self.optimizer.zero_grad()
-        return losses.left_out() if left_out else losses
+        return train_step(
+            self.net,
+            self._mine(batch),
+            self.tasks,
+            optimizer=self.optimizer,
+            balancer=self.balancer,
+            guard=self.guard,
+            autocast=self.session.autocast,
+            clip_norm=self.settings.clip_norm,
+        )
 
     def _mine(self, batch: Batch) -> Batch:
         if len(self.columns) == batch.labels.shape[1]:

@@ -157,12 +157,24 @@ def _version(package: str) -> str | None:
 
 def _revision() -> str | None:
     """The git revision of the package's own checkout; None outside one."""
+    return _git("rev-parse", "HEAD")
+
+
+def code_version() -> str:
+    """The version of the running code: the git revision, marked where its files were changed since; outside a checkout the package's."""
+    revision = _revision()
+    if revision is None:
+        return f"automtl {_version('automtl')}"
+    return revision + ("+changed" if _git("status", "--porcelain", "--untracked-files=no", "--", "automtl", "search_spaces") else "")
+
+
+def _git(*words: str) -> str | None:
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None
     try:
-        words = ["git", "-C", str(folder), "rev-parse", "HEAD"]  # the user's own git, on the folder of this very code
-        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)  # nosec B603 B607
+        command = ["git", "-C", str(folder), *words]  # the user's own git, on the folder of this very code
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # nosec B603 B607
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

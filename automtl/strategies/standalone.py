@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-
 from automtl.data.batches import Batch
 from automtl.models.derived import build_model
 from automtl.models.skeleton import MultiTaskNet
@@ -12,9 +10,9 @@ from automtl.spaces.architecture import Architecture
 from automtl.strategies.protocol import Material
 from automtl.training.balancers import make_balancer
 from automtl.training.loop import StepEvent, run_steps
-from automtl.training.losses import Losses, multi_task_loss
-from automtl.training.optim import clip_grad_norm
+from automtl.training.losses import Losses
 from automtl.training.states import State, check, take_net, take_optimizer
+from automtl.training.step import adam, train_step
 
 WEIGHT_DECAY, CLIP_NORM = 1e-4, 5.0  # the retrain phase's defaults
 
@@ -45,7 +43,7 @@ class StandAlone:
         assert isinstance(net, MultiTaskNet), "kinds that can stand in a supernet share one network"
         self.net, self.tasks, self._device, self._autocast, self._guard = net, m.schema.tasks, m.device, m.autocast, m.guard
         self.balancer = make_balancer(m.settings.balancing, m.schema.tasks, net)
-        self._adam = torch.optim.Adam(net.parameter_groups(), lr=lr, weight_decay=WEIGHT_DECAY, fused=True)
+        self._adam = adam(net, lr=lr, weight_decay=WEIGHT_DECAY)
 
     def train(self, batches: Iterator[Batch], *, epoch: int, steps: int, start: int = 0) -> Iterator[StepEvent]:
         """The steps from `start` to `steps` - 1, with an event after each; `epoch` is what the events say."""
@@ -68,16 +66,13 @@ class StandAlone:
         self.balancer.load_state_dict(state["balancer"])
 
     def _step(self, batch: Batch) -> Losses:
-        self._guard.before(self.net)
-        with self._autocast():
-            outputs = self.net(batch.inputs)
-        losses = multi_task_loss(self.tasks, outputs, batch.labels, batch.weights)
-        if self._guard.loss(losses, batch, self.tasks):
-            return losses.left_out()
-        extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
-        left_out = self._guard.backward(self.balancer, losses, extra, batch)
-        left_out = left_out or self._guard.norm(clip_grad_norm(list(self.net.parameters()), CLIP_NORM), batch)
-        if not left_out:
-            self._adam.step()
-        self._adam.zero_grad()
-        return losses.left_out() if left_out else losses
+        return train_step(
+            self.net,
+            batch,
+            self.tasks,
+            optimizer=self._adam,
+            balancer=self.balancer,
+            guard=self._guard,
+            autocast=self._autocast,
+            clip_norm=CLIP_NORM,
+        )

@@ -1,0 +1,9 @@
+"""Tables of trained architectures: which architecture reaches which loss on a data set, for judging searches without training anything.
+
+>>> import automtl
+>>> table = automtl.benchmarks.load("census_income")  # doctest: +SKIP
+"""
+
+from automtl.benchmarks.tables import load, load_test, place
+
+__all__ = ["load", "load_test", "place"]

@@ -1,0 +1,1 @@
+"""Shipped tables of trained architectures, read by `automtl.benchmarks.load`."""
