@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import automtl
-from automtl.cli.main import app
+from automtl.cli.app import app
 from automtl.phases.evaluate import session_of
 from automtl.phases.export import export
 from automtl.phases.session import Silent
