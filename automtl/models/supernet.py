@@ -112,9 +112,8 @@ def build_supernet(
     Raises:
         ConfigError: an unknown kind or setting, one that does not fit, or a network that is too large.
     """
-    complete = sharing_settings(sharing, settings or {})
+    complete, names = sharing_settings(sharing, settings or {}), [task.name for task in schema.tasks]
     fit_sharing(sharing, complete, num_experts=space.num_experts, tasks={task.name: task.kind for task in schema.tasks})
-    names = [task.name for task in schema.tasks]
     slots = layout(sharing, num_tasks=len(names), num_experts=space.num_experts, settings=complete, names=names)
 
     def make() -> Supernet:
