@@ -24,6 +24,7 @@ from automtl.data.schema import Schema
 from automtl.data.sources import Source
 from automtl.data.split import ALPHA, SPLITS, Rule, split_rule
 from automtl.data.store import Store
+from automtl.data.unknown import unknown_warnings
 from automtl.data.vectors import write_vectors
 from automtl.data.writing import write_rows
 from automtl.files import StagedFolder, write_json
@@ -50,6 +51,14 @@ class Made:
         """The schema with the counts of the training rows."""
         counts = {name: {"unknown_count": int(counts[0])} for name, counts in self.unknown.items()}
         return self.schema.model_copy(update={"fields": tuple(f.model_copy(update=counts.get(f.name)) for f in self.schema.fields)})
+
+    def warnings(self, part_rows: np.ndarray) -> list[str]:
+        """A line for each column and part whose ids are mostly unknown."""
+        schema, found = self.result(), list[str]()
+        for i, split in enumerate(SPLITS[1:], start=1):
+            unknown = {name: int(counts[i]) for name, counts in self.unknown.items()}
+            found += unknown_warnings(schema, unknown, int(part_rows[ALPHA + i]), f"{split} rows")
+        return found
 
     def summary(self) -> dict[str, dict[str, int]]:
         """Per field of ids, the rows of each split without a known one."""
@@ -79,6 +88,8 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     leaks.check()
     write_json(folder / "schema.json", made.result().model_dump(mode="json"))
     folder.discard(SPOOL)
+    for line in made.warnings(fit.part_rows):
+        say(line)
     return fit.summary() | {"unknown": made.summary(), "missing": {name: dict(words) for name, words in sorted(digester.lost.items())}}
 
 

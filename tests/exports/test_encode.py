@@ -9,8 +9,8 @@ import pytest
 
 from automtl import files
 from automtl.data.dataset import load_dataset
-from automtl.data.prepare import prepare
 from automtl.data.frames import as_table
+from automtl.data.prepare import prepare
 from automtl.data.serving import Server
 from automtl.data.store import Store
 from automtl.exports.encode import Encoder

@@ -20,8 +20,8 @@ from automtl import files
 from automtl.data.batches import Batches
 from automtl.data.dataset import load_dataset
 from automtl.data.features import Categorical
-from automtl.data.fuxictr import from_fuxictr
 from automtl.data.frames import as_table
+from automtl.data.fuxictr import from_fuxictr
 from automtl.data.serving import Server
 from automtl.data.store import Store, checksum
 from automtl.data.vectors import _read
