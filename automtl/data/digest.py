@@ -2,7 +2,7 @@
 
 Columns of a digest: `f:<feature>` (plain words, a plain list as text, or float64), `h:<feature>` (texts: their words' hashes),
 `k:<kept column>` (text), `y:<task>` (float64, NaN = missing; multiclass: text, "" = missing), `w:<task>` (float64),
-`role` (int8), `hash` (uint64, of all of it but the kept columns), and, where a column splits the rows, `key`: its values'
+`role` (int8), `hash` (uint64, of all that the row says in these columns), and, where a column splits the rows, `key`: its values'
 hashes (uint64), or the times (int64).
 """
 
@@ -102,7 +102,7 @@ class Digester:
             keys["key"] = pa.array(hash_column("key", user))
         total = np.zeros(len(columns), np.uint64)
         for name in found | keys:
-            if name != "role" and name[:2] not in ("h:", "k:"):  # the same row in another file, or with more kept, is the same row
+            if name != "role" and name[:2] != "h:":  # the same row in another file is the same row
                 total += hash_column(name, keys[name] if name in keys else self._normal(found, name))
         return keys | {"hash": pa.array(mix(total))}
 

@@ -94,11 +94,6 @@ def unknown_rows(schema: Schema, ids: np.ndarray, lists: Sequence[Lists]) -> dic
     return single | {field.name: np.diff(values.offsets) == 0 for field, values in zip(schema.lists, lists, strict=True)}
 
 
-def is_alarming(share: float, trained: float) -> bool:
-    """Whether so many rows without a known id, against their share in training, look like another spelling or another column."""
-    return share > 0.5 and share > 2 * trained + 0.1
-
-
 class Encoder:
     """Encodes whole digests.
 

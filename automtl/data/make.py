@@ -27,6 +27,7 @@ from automtl.data.schema import Schema
 from automtl.data.sources import Source
 from automtl.data.split import ALPHA, SPLITS, Rule, split_rule
 from automtl.data.store import Store
+from automtl.data.unknown import unknown_warnings
 from automtl.data.vectors import write_vectors
 from automtl.data.writing import write_rows
 from automtl.files import StagedFolder, write_json
@@ -53,6 +54,14 @@ class Made:
         """The schema with the counts of the training rows."""
         counts = {name: {"unknown_count": int(counts[0])} for name, counts in self.unknown.items()}
         return self.schema.model_copy(update={"fields": tuple(f.model_copy(update=counts.get(f.name)) for f in self.schema.fields)})
+
+    def warnings(self, part_rows: np.ndarray) -> list[str]:
+        """A line for each column and part whose ids are mostly unknown."""
+        schema, found = self.result(), list[str]()
+        for i, split in enumerate(SPLITS[1:], start=1):
+            unknown = {name: int(counts[i]) for name, counts in self.unknown.items()}
+            found += unknown_warnings(schema, unknown, int(part_rows[ALPHA + i]), f"{split} rows")
+        return found
 
     def summary(self) -> dict[str, dict[str, int]]:
         """Per field of ids, the rows of each split without a known one."""
@@ -87,8 +96,8 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     folder.discard(SPOOL)
     summary = {**fit.summary(), "copies": copies.summary(), "split": config.split.model_dump(include={"kind", "column", "duplicates"})}
     summary |= {"unknown": made.summary(), "missing": {name: dict(words) for name, words in sorted(digester.lost.items())}}
-    for remark in remarks(summary):
-        say(remark)
+    for line in [*made.warnings(fit.part_rows), *remarks(summary)]:
+        say(line)
     return summary
 
 

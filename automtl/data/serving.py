@@ -13,13 +13,14 @@ from automtl.data.ahead import ahead
 from automtl.data.columns import plan_readings
 from automtl.data.dataset import Csv, DatasetConfig
 from automtl.data.digest import Digester
-from automtl.data.encode import FeatureEncoder, is_alarming, unknown_rows
+from automtl.data.encode import FeatureEncoder, unknown_rows
 from automtl.data.make import list_lengths
 from automtl.data.prepare import placed
 from automtl.data.rows import RowReader
 from automtl.data.schema import Schema
 from automtl.data.sources import BATCH_ROWS, Piece, Reading, check_columns, column_names, convert, read_pieces, side_sources, table_files
 from automtl.data.store import Rows
+from automtl.data.unknown import unknown_remarks
 
 FRAME = Path("rows")
 Say = Callable[[str], None]
@@ -99,21 +100,8 @@ class Server:
             unknown.update({name: int(there.sum()) for name, there in unknown_rows(self._schema, rows.ids, rows.lists).items()})
             total += len(batch)
             yield Served(rows, pa.table({name: piece.batch.column(name).cast(pa.string()) for name in keep}))
-        if total:
-            self._tell_unknown(unknown, total)
-
-    def _tell_unknown(self, unknown: Mapping[str, int], rows: int) -> None:
-        """How many rows have no id that the model knows, per column; loudly where they are many."""
-        trained = {field.name: field.unknown_count / max(self._schema.train_rows, 1) for field in self._schema.id_fields}
-        shares = {name: count / rows for name, count in unknown.items()}
-        if some := [f"{name} {share:.1%}" for name, share in shares.items() if share]:
-            self._say(f"rows without an id that the model knows: {', '.join(some)[:300]}")
-        for name, share in shares.items():
-            if is_alarming(share, trained[name]):
-                self._say(
-                    f"WARNING: {share:.1%} of the rows have no id of '{name}' that the model knows, {trained[name]:.1%} in training: "
-                    "is it the same column, written the same way?"
-                )
+        for line in unknown_remarks(self._schema, unknown, total, "rows") if total else ():
+            self._say(line)
 
     def _missing(self, names: Sequence[str]) -> list[str]:
         """Used columns that the rows do not bring themselves."""

@@ -9,7 +9,7 @@ import pytest
 
 from automtl.data.words import as_text
 
-NOON = datetime.datetime(2023, 11, 14, 12, 30)
+NOON, DAY = datetime.datetime(2023, 11, 14, 12, 30), datetime.datetime(2023, 11, 14)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ NOON = datetime.datetime(2023, 11, 14, 12, 30)
         (pa.array([Decimal("12345678901234567890.0")]), ["12345678901234567890"]),
         (pa.array([datetime.date(2022, 4, 22)]), ["2022-04-22"]),
         (pa.array([datetime.date(2022, 4, 22)], pa.date64()), ["2022-04-22"]),
-        *((pa.array([NOON, NOON.replace(hour=0, minute=0)], pa.timestamp(u)), ["2023-11-14 12:30:00", "2023-11-14"]) for u in ("s", "ms", "ns")),
+        *((pa.array([NOON, DAY], pa.timestamp(unit)), ["2023-11-14 12:30:00", "2023-11-14"]) for unit in ("s", "ms", "us", "ns")),
         (pa.array([NOON], pa.timestamp("us", "Europe/Berlin")), ["2023-11-14 12:30:00"]),
         (pa.array([NOON.replace(microsecond=500_000)]), ["2023-11-14 12:30:00.5"]),
         (pa.array([datetime.time(10, 20), datetime.time(10, 20, 0, 500_000)]), ["10:20:00", "10:20:00.5"]),
