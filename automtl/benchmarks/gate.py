@@ -18,7 +18,7 @@ class Verdict:
         icc: var_arch / (var_arch + var_seed) over all architectures.
         interval: its 95% interval over architectures.
         without: the same without the worst stratum, by which the gate decides.
-        without_interval: likewise; None for each where there is one stratum only, and then `icc` decides.
+        without_interval: likewise; None for each where too few architectures are left without it, and then `icc` decides.
         worst: the stratum with the highest mean loss.
         architectures: how many were looked at.
         delta: 1.5 standard deviations between seeds, the margin within which models count as equal.
@@ -46,6 +46,8 @@ class Verdict:
         if self.without is not None and self.without_interval is not None:
             low, high = self.without_interval
             told += f"; without {self.worst or 'the worst stratum'} {self.without:.2f} (95% {low:.2f} to {high:.2f})"
+        else:
+            told += f"; without {self.worst or 'its only stratum'} too few are left to tell"
         if self.failed:
             told += f"; {self.failed} failed trainings are left out"
         can = "can rank architectures" if self.passed else "CANNOT rank architectures: use it for cost and for ties only"
@@ -66,10 +68,16 @@ def gate(table: pd.DataFrame) -> Verdict:
     worst = str(max(means, key=means.__getitem__))
     rest = known[known["stratum"] != worst]
     without, span = None, None
-    if len(means) > 1:
+    if judgeable(rest):
         inner = (rest["loss"].tolist(), rest["architecture"].tolist())
         without, span = components(*inner).icc, icc_interval(*inner)
     return Verdict(found.icc, icc_interval(losses, names), without, span, worst, len(set(names)), found.delta, failed)
+
+
+def judgeable(table: pd.DataFrame) -> bool:
+    """Whether a table has two architectures or more, some trained twice, that the gate may look at."""
+    sizes = first_part(table[~table["sealed"].astype(bool)]).groupby("architecture").size() if len(table) else pd.Series(dtype=int)
+    return len(sizes) > 1 and int(sizes.max()) > 1
 
 
 def best_architectures(table: pd.DataFrame, count: int) -> list[str]:

@@ -42,7 +42,7 @@ def test_equal_rows_make_equal_files_whatever_their_order(path, tmp_path):
 @pytest.mark.parametrize("name", UNDER)
 def test_rows_trained_under_several_things_are_refused(tmp_path, name):
     mixed = rows(EFFECTS[:6]) + [r | {"architecture": r["architecture"] + "x"} for r in rows(EFFECTS[:6], **{name: "other"})]
-    with pytest.raises(ArtifactError, match=f"one {name.replace('_', ' ')}, got .*other.*their losses cannot be compared"):
+    with pytest.raises(ArtifactError, match=f"must hold rows of one {name.replace('_', ' ')}, got .*other.*cannot be compared"):
         tables.write(tmp_path / "t.parquet", mixed, {})
     frame = pd.DataFrame(mixed)
     frame.to_parquet(tmp_path / "t.parquet")

@@ -33,6 +33,7 @@ TRAINS = {"search", "retrain", "tune"}
 START = {
     "README.md": "data",
     "docs/balancing.md": "searched",
+    "docs/benchmark.md": "data",
     "docs/faq.md": "trained",
     "docs/own_data.md": "data",
     "docs/own_operation.md": "data",

@@ -131,12 +131,10 @@ def hash_of(purpose: str, name: str) -> str:
 
 def _sample(entries: Sequence[Entry], count: int) -> list[Entry]:
     """The first of each stratum that are not sealed, with one seed."""
-    rank: dict[str, int] = {}
-    ranked = []
-    for entry in (e for e in entries if not e.sealed):
-        rank[entry.stratum] = rank.get(entry.stratum, -1) + 1
-        ranked.append((rank[entry.stratum], entry))
-    picked = [entry for _, entry in sorted(ranked, key=lambda pair: pair[0])][:count]
+    order = list(dict.fromkeys(entry.stratum for entry in entries))
+    open_ = [entry for entry in entries if not entry.sealed]
+    places = {e.id: sum(o.stratum == e.stratum and o.number < e.number for o in open_) for e in open_}
+    picked = sorted(open_, key=lambda e: (places[e.id], order.index(e.stratum)))[:count]
     return [entry.model_copy(update={"pilot": (), "seeds": (0,)}) for entry in picked]
 
 

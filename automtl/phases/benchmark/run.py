@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from automtl import files
-from automtl.benchmarks.gate import Verdict, gate
+from automtl.benchmarks.gate import Verdict, gate, judgeable
 from automtl.benchmarks.tables import CONSTANT
 from automtl.config import RunConfig
 from automtl.errors import Interrupted, InUse
@@ -192,8 +192,7 @@ class Benchmark:
 
     def _verdict(self, folder: TableFolder, jobs: Sequence[Job]) -> Verdict | None:
         frame = folder.frame(jobs)
-        twice = not frame.empty and frame[frame["loss"].notna()].groupby("architecture").size().max() > 1
-        return gate(frame) if twice else None
+        return gate(frame) if judgeable(frame) else None
 
     def _ended(
         self, folder: TableFolder, plan: Plan, jobs: Sequence[Job], groups: Mapping[str, Sequence[str]], verdict: Verdict | None

@@ -1,0 +1,345 @@
+"""Tables of trained architectures on a tiny data set: what is drawn, what a training is, and that a stopped one goes on to equal rows."""
+
+import json
+import multiprocessing
+import os
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from automtl.benchmarks import load, load_test
+from automtl.config import resolve
+from automtl.data.schema import Task
+from automtl.errors import ArtifactError, ConfigError, Interrupted
+from automtl.phases.benchmark import draw, train
+from automtl.phases.benchmark.folder import TableFolder
+from automtl.phases.benchmark.plan import fresh_groups, fresh_jobs, pilot_jobs, read_plan, table_jobs
+from automtl.phases.benchmark.rows import TableRows
+from automtl.phases.benchmark.run import Benchmark
+from automtl.phases.benchmark.settings import TableSettings, settings_hash
+from automtl.phases.session import Seeds, Silent, open_session
+from automtl.spaces.architecture import Architecture
+from automtl.strategies.score import score
+from automtl.training.balancers import make_balancer
+from automtl.training.balancing import BalancingSettings
+from automtl.training.early_stopping import EarlyStopping
+from automtl.training.guard import Guard
+from automtl.training.step import adam, train_step
+from scripts.small import SPACE
+from tests.support import write_dataset
+
+TINY = {"epochs": 2, "architectures": 4, "pilot": 2, "hand_made": ("mmoe", "single_task")}
+MEASURED = ["seconds", "cpu_seconds"]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("data"), rows=600)
+
+
+def config(dataset, *sets, **runtime):
+    flags = {"data": {"dir": str(dataset.parent / "prepared")}, "runtime": {"threads": 1, **runtime}}
+    return resolve(source=str(dataset), space="automtl_small", sets=[*SPACE, "retrain.batch_size=64", *sets], flags=flags)
+
+
+def benchmark(dataset, reporter=None, sets=(), **settings):
+    return Benchmark(config(dataset, *sets), TableSettings(**{**TINY, **settings}), reporter)
+
+
+@pytest.fixture(scope="module")
+def whole(dataset, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "t"
+    return benchmark(dataset).run(out, anyway=True), out
+
+
+def rows(dataset, **settings):
+    return TableRows(open_session(config(dataset)), TableSettings(**{**TINY, **settings}))
+
+
+def plain(path):
+    return pd.read_parquet(path).drop(columns=MEASURED, errors="ignore")
+
+
+class Stopping(Silent):
+    """Interrupts after some trainings, as a signal does."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def say(self, text):
+        if text.startswith("["):
+            self.after -= 1
+            if not self.after:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_stopped_table_goes_on_to_the_same_rows(dataset, whole, tmp_path):
+    for after in (2, 3):
+        with pytest.raises(Interrupted, match="every training that ended is kept"):
+            benchmark(dataset, Stopping(after)).run(tmp_path / "t", resume=after > 2, anyway=True)
+    result = benchmark(dataset).run(tmp_path / "t", resume=True, anyway=True)
+    assert result.finished and result == whole[0].__class__(tmp_path / "t", whole[0].trainings, whole[0].of, whole[0].verdict)
+    for name in ("table.parquet", "table.test.parquet"):
+        pd.testing.assert_frame_equal(plain(tmp_path / "t" / name), plain(whole[1] / name), check_exact=True)
+
+
+def _help(dataset, out):
+    benchmark(dataset).run(out, resume=True, anyway=True)
+
+
+def test_two_processes_share_a_table(dataset, whole, tmp_path):
+    out = tmp_path / "t"
+    with pytest.raises(Interrupted):
+        benchmark(dataset, Stopping(1)).run(out, anyway=True)
+    context = multiprocessing.get_context("spawn")
+    both = [context.Process(target=_help, args=(dataset, out)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(300)
+    assert [process.exitcode for process in both] == [0, 0]
+    pd.testing.assert_frame_equal(plain(out / "table.parquet"), plain(whole[1] / "table.parquet"), check_exact=True)
+
+
+def test_a_table_trained_elsewhere_is_taken_over(dataset, whole, tmp_path):
+    told = []
+    made = benchmark(dataset)
+    made.reporter.say = told.append  # type: ignore[method-assign]
+    made.run(tmp_path / "t", anyway=True, rows_from=[whole[1] / "table.parquet"])
+    assert not [line for line in told if line.startswith("[")], "nothing is trained"
+    for name in ("table.parquet", "table.test.parquet"):
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t" / name), pd.read_parquet(whole[1] / name), check_exact=True)
+    with pytest.raises(ArtifactError, match="must be trained under the plan's settings hash"):
+        benchmark(dataset, epochs=3).run(tmp_path / "other", rows_from=[whole[1] / "table.parquet"])
+
+
+def test_what_the_table_holds(dataset, whole):
+    path = whole[1] / "table.parquet"
+    table, everything, test = load(path), load(path, sealed=True), load_test(path)
+    assert set(table["kind"]) == {"drawn", "hand-made", "constant"} and whole[0].finished and len(everything) == whole[0].of
+    assert everything.groupby("architecture")["sealed"].first().sum() == 2, "a third of two in each of two strata, rounded"
+    assert set(test["architecture"]) == {
+        *everything.loc[everything["sealed"], "architecture"], *table.loc[table["kind"] != "drawn", "architecture"],
+        *table.loc[table["stage"] == "fresh", "architecture"],
+    }
+    assert len(test[test["stage"] == "table"]) < len(everything[everything["stage"] != "fresh"])
+    fresh = table[table["stage"] == "fresh"]
+    assert set(fresh["seed"]) == {2, 3, 4} and not fresh["sealed"].any() and set(table.attrs["groups"]) == {"best", "random"}
+    assert table.attrs["rows"]["fit"] == rows(dataset).counts()["fit"] and table.attrs["training"]["retrain"]["batch_size"] == 64
+
+
+def test_the_epoch_is_picked_on_b_and_the_loss_is_validations(whole):
+    table = load(whole[1] / "table.parquet").query("kind != 'constant'")
+    for row in table.itertuples():
+        b = dict(zip(row.at, row.curve_b, strict=True))
+        assert list(b) == [0.125, 0.25, 0.5, 1.0, 2.0] or list(b)[-2:] == [1.0, 2.0]
+        assert row.loss_b == min(b[1.0], b[2.0]) == b[row.epoch]
+    only = table[(table["epoch"] == 2) & (table["kind"] == "drawn")]
+    shown = [row.curve_validation[-1] for row in only.itertuples()]
+    np.testing.assert_allclose(only["loss"], shown, rtol=1e-3)  # but for ids that training never met
+
+
+def test_a_training_is_a_retrain_on_fit_rows(dataset):
+    """Another loop over the same blocks, for an architecture of the space."""
+    made = rows(dataset)
+    session = made.session
+    [entry, *_] = draw.draw_entries(session.config.space, session.schema, made.settings, print)
+    row, _ = train.train(entry.architecture, made, seed=5, test=False)
+    seeds = Seeds.of(5)
+    net = draw.build_model(entry.architecture, session.schema, seed=seeds.weights, generator=torch.Generator().manual_seed(seeds.noise))
+    s, losses = session.config.retrain, []
+    optimizer = adam(net, lr=s.lr, weight_decay=s.weight_decay)
+    balancer = make_balancer(BalancingSettings(), session.schema.tasks, net)
+    stopping = EarlyStopping("loss", patience=5)
+    for epoch in range(2):
+        for batch in made.training(seeds.fit).epoch(epoch):
+            assert set(batch.rows.tolist()) <= set(session.store.fit_index.tolist())
+            train_step(
+                net, batch, session.schema.tasks, optimizer=optimizer, balancer=balancer, guard=Guard(),
+                autocast=session.autocast, clip_norm=s.clip_norm,
+            )
+        losses.append(score(net, made.judging("b"), session.schema.tasks, supernet=False))
+        stopping.update(epoch, losses[-1])
+    b = [loss for at, loss in zip(row["at"], row["curve_b"], strict=True) if at >= 1]
+    np.testing.assert_allclose(b, losses, rtol=1e-6)
+    assert row["epoch"] == stopping.best_epoch + 1
+
+
+def test_single_task_is_one_network_per_task(dataset):
+    """Each task's loss is that of a table of its own, but for the streams of initial weights."""
+    made = rows(dataset)
+    model = train.Model(Architecture.load("single_task").bind(made.session.schema), made.session, 0)
+    before = model.state()
+    batch = next(made.training(0).epoch(0))
+    losses = model.step(batch, 0.0)
+    assert losses.sums.shape == (2,) and len(model._parts) == 2
+    moved = {name.split(".")[1] for name, value in model.state().items() if not torch.equal(value, before[name])}
+    assert moved == {"0", "1"}
+
+
+def test_the_constant_by_hand(dataset):
+    made = rows(dataset)
+    store = made.session.store
+    labels = store.rows("train").labels[made.fit]
+    rates = np.nanmean(labels.astype(float), axis=0)
+    truth = store.rows("validation").labels[made.judges["validation"][1]].astype(float)
+    logs = np.where(truth == 1, np.log(rates), np.where(truth == 0, np.log(1 - rates), np.nan))
+    losses = -np.nanmean(logs, axis=0)
+    row, test = train.constant(made)
+    assert row["loss"] == pytest.approx(np.mean(losses), rel=1e-6) and test["loss"] != row["loss"] and row["flops"] == 0
+
+
+@pytest.mark.parametrize("kind", ["regression", "multiclass", "binary"])
+def test_base_rates_are_the_best_constants(kind):
+    labels, weights = np.array([0.0, 1.0, 1.0, 2.0, np.nan]), np.array([1.0, 2.0, 1.0, 0.5, 9.0])
+    if kind == "binary":
+        labels[3] = 1.0
+    task = Task(name="y", kind=kind, classes=3 if kind == "multiclass" else 2, mean=0.4, std=2.0)
+    found = train._base_rate(task, labels, weights)
+    if kind == "regression":
+        assert found == pytest.approx((4.0 / 4.5 - 0.4) / 2)
+    elif kind == "multiclass":
+        np.testing.assert_allclose(np.exp(found), np.array([1.0, 3.0, 0.5]) / 4.5)
+    else:
+        assert 1 / (1 + np.exp(-found)) == pytest.approx(3.5 / 4.5)
+
+
+def test_roles_of_rows_are_disjoint_and_of_the_asked_sizes(dataset):
+    made = rows(dataset, fit_rows=100, judged_rows=20)
+    fit, a, b = set(made.fit), set(made.judges["a"][1]), set(made.judges["b"][1])
+    assert len(fit) == 100 and len(a) == len(b) == 20 and not fit & a and not fit & b and not a & b
+    assert (a | b) <= set(made.session.store.alpha_index) and fit <= set(made.session.store.fit_index)
+    assert made.counts() == {"fit": 100, "a": 20, "b": 20, "validation": 20}
+
+
+def test_draws_are_even_distinct_bound_sealed_by_a_third_and_the_same_again(dataset):
+    session = open_session(config(dataset))
+    settings = TableSettings(architectures=24, pilot=8)
+    entries = draw.draw_entries(session.config.space, session.schema, settings, print)
+    assert entries == draw.draw_entries(session.config.space, session.schema, settings, print)
+    assert len({e.id for e in entries}) == len({draw._form(e.architecture) for e in entries}) == 24
+    for stratum in ("cross(1)", "skip"):
+        own = [e for e in entries if e.stratum == stratum]
+        assert len(own) == 12 and {e.architecture.interaction for e in own} == {(stratum,)} and sum(e.sealed for e in own) == 4
+        assert sum(len(e.seeds) == 2 for e in own) == 6 and sum(len(e.seeds) == 2 for e in own if e.sealed) == 2
+        pilot = [e for e in own if e.pilot]
+        assert len(pilot) == 4 and not any(e.sealed for e in pilot) and {e.seeds for e in pilot} == {(0, 1)}
+    for entry in entries:
+        made = entry.architecture
+        assert made.sharing.kind == "selected" and not made.is_template and {len(c) for c in made.chosen} == {3} and made.choices == {}
+    other = draw.draw_entries(session.config.space, session.schema, TableSettings(architectures=24, pilot=8, draw_seed=1), print)
+    assert {e.id for e in other} != {e.id for e in entries}
+
+
+def test_architectures_that_differ_by_the_order_of_experts_are_one():
+    base = {"tasks": [{"name": "y", "kind": "binary"}], "fields": [], "projection": 8}
+    one = Architecture.model_validate_json(json.dumps({**base, "experts": [{"blocks": ["skip"]}, {"blocks": ["gate"]}], "chosen": [[0]]}))
+    two = one.evolve(experts=one.experts[::-1], chosen=((1,),))
+    unused = one.evolve(experts=(one.experts[0], one.experts[0]))
+    assert draw._form(one) == draw._form(two) == draw._form(unused) != draw._form(one.evolve(chosen=((1,),)))
+
+
+def test_a_space_with_fewer_architectures_says_so(dataset):
+    told = []
+    session = open_session(config(dataset, "space.expert=[skip]", "space.num_experts=1"))
+    entries = draw.draw_entries(session.config.space, session.schema, TableSettings(architectures=8, pilot=2), told.append)
+    assert len(entries) == 2 and told == [f"only 1 distinct architectures with {o} were found, not 4" for o in ("cross(1)", "skip")]
+
+
+def test_hand_made_models_are_cut_to_the_drawn_ones_size(dataset):
+    session = open_session(config(dataset, "space.towers=[64]", "space.expert_dim=64", "space.embedding_dim=16"))
+    schema = session.schema
+    target = 60_000.0
+    for name in ("shared_bottom", "mmoe", "ple", "adatt", "cgc", "single_task"):
+        cut = draw.cut(Architecture.load(name).bind(schema), target, schema)
+        whole = draw.flops(Architecture.load(name).bind(schema), schema)
+        assert draw.flops(cut, schema) < whole and abs(np.log(draw.flops(cut, schema) / target)) < 0.5, name
+    with pytest.raises(ConfigError, match="must have experts of dense"):
+        draw.cut(draw.draw_entries(session.config.space, schema, TableSettings(), print)[0].architecture, target, schema)
+
+
+def test_a_sample_is_the_first_of_the_same_draws_with_one_seed(dataset):
+    session = open_session(config(dataset))
+    two = (TableSettings(architectures=24, pilot=8, sample=s) for s in (None, 5))
+    all_, some = (draw.draw_entries(session.config.space, session.schema, settings, print) for settings in two)
+    assert len(some) == 5 and {e.id for e in some} <= {e.id for e in all_ if not e.sealed} and {e.seeds for e in some} == {(0,)}
+    assert sorted(e.stratum for e in some) == ["cross(1)"] * 3 + ["skip"] * 2
+
+
+def test_the_gate_stops_a_table_that_cannot_rank_and_the_rest_can_be_asked_for(dataset, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr("automtl.benchmarks.gate.LEAST_ICC", 1.1)  # nothing passes
+    made = benchmark(dataset, pilot=4)
+    made.reporter.say = told.append  # type: ignore[method-assign]
+    result = made.run(tmp_path / "t")
+    assert not result.finished and result.trainings == 8 and any("CANNOT rank" in line for line in told)
+    assert benchmark(dataset, pilot=4).run(tmp_path / "t", resume=True, anyway=True).finished
+
+
+def test_best_and_random_groups_come_from_open_rows_only(dataset, whole):
+    plan, folder = read_plan(whole[1] / "plan.json"), TableFolder(whole[1])
+    jobs = [*pilot_jobs(plan), *table_jobs(plan)]
+    assert len({job.key for job in jobs}) == len(jobs)
+    groups = fresh_groups(plan, folder.frame(jobs))
+    sealed = {e.id for e in plan.entries if e.sealed}
+    assert not sealed & {name for members in groups.values() for name in members}
+    assert {job.seed for job in fresh_jobs(plan, groups)} == {2, 3, 4} and all(job.tested for job in fresh_jobs(plan, groups))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sets", "words"),
+    [
+        ({"epochs": 3}, (), "must go on with epochs 2, got 3"),
+        ({"architectures": 6}, (), "must go on with architectures 4, got 6"),
+        ({}, ("retrain.lr=0.01",), "must go on with lr 0.001, got 0.01"),
+        ({}, ("space.towers=[4]",), r"must go on with towers \[8\], got \[4\]"),
+        ({"fit_rows": 50}, (), "must go on with fit rows None, got 50|must go on with settings hash"),
+    ],
+)
+def test_going_on_under_anything_else_is_refused(dataset, whole, settings, sets, words):
+    with pytest.raises(ArtifactError, match="must go on with"):
+        benchmark(dataset, sets=sets, **settings).run(whole[1], resume=True)
+
+
+def test_an_existing_folder_a_folder_without_a_plan_and_another_commit(dataset, whole, tmp_path, monkeypatch):
+    with pytest.raises(ArtifactError, match="must not exist yet"):
+        benchmark(dataset).run(whole[1])
+    with pytest.raises(ArtifactError, match="plan.json: must exist"):
+        benchmark(dataset).run(tmp_path, resume=True)
+    monkeypatch.setattr("automtl.phases.benchmark.plan.code_version", lambda: "another")
+    with pytest.raises(ArtifactError, match="must go on with commit .*, got another"):
+        benchmark(dataset).run(whole[1], resume=True)
+
+
+@pytest.mark.parametrize("item", ["retrain.epochs=7", "retrain.patience=3", "runtime.on_nan=skip", "runtime.time_limit_s=9"])
+def test_settings_that_a_table_does_not_read_are_refused(dataset, item):
+    with pytest.raises(ConfigError, match=f"{item.partition('=')[0]}: must be left as it is"):
+        benchmark(dataset, sets=[item])
+
+
+def test_only_what_decides_a_training_is_in_its_hash(dataset):
+    base = settings_hash(TableSettings(), config(dataset))
+    same = [TableSettings(architectures=8), TableSettings(pilot=8), TableSettings(hand_made=()), TableSettings(sample=4)]
+    assert {settings_hash(s, config(dataset, "space.towers=[4]")) for s in same} == {base}
+    others = [TableSettings(epochs=4), TableSettings(fit_rows=9), TableSettings(judged_rows=9)]
+    items = ("retrain.lr=0.1", "retrain.batch_size=8", "retrain.weight_decay=0", "retrain.clip_norm=1")
+    changed = [config(dataset, item) for item in items]
+    hashes = [settings_hash(s, config(dataset)) for s in others] + [settings_hash(TableSettings(), c) for c in changed]
+    assert len({base, *hashes}) == 8
+
+
+def test_a_kind_that_trains_in_stretches_has_no_place(dataset):
+    made = rows(dataset)
+    with pytest.raises(ConfigError, match="mome: must train in one stretch to stand in a table"):
+        train.Model(Architecture.load("mome").bind(made.session.schema), made.session, 0)
+
+
+def test_a_training_that_fails_has_a_row_that_says_so(dataset, monkeypatch):
+    made = rows(dataset)
+    [entry, *_] = draw.draw_entries(made.session.config.space, made.session.schema, made.settings, print)
+    monkeypatch.setattr(train.Model, "step", lambda self, batch, progress: [p.data.fill_(torch.nan) for p in self.net.parameters()])
+    row, test = train.train(entry.architecture, made, seed=0, test=True)
+    assert row["loss"] is None and test is None and "must be finite" in row["error"] and row["flops"] > 0
