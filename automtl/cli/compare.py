@@ -43,7 +43,7 @@ def run(
         title = f"{name}: what each place chose (experts have no names: of any expert is what their order cannot change)"
         table(title, ("place", "commonest", "all"), [(p.name, f"{p.share:.0%}", p.words) for p in places])
     for entry in found.entries:
-        say(f"{entry.name}: {found.verdict(entry)}")
+        say(f"{entry.name}: {found.against(entry)}")
         hurt = [f"{task} ({flag})" for task, flag in found.negative_transfer.get(entry.name, {}).items() if flag != "no"]
         if hurt:
             say(f"  negative transfer: {', '.join(hurt)}")

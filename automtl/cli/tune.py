@@ -78,18 +78,21 @@ def _held(searched: str) -> dict[str, dict[str, object]]:
 def _show(result: "TuneResult", as_json: bool) -> None:
     from dataclasses import asdict
 
+    from automtl.phases.tune_results import shown
     from automtl.runs.manifest import again, command
 
     if as_json:
         trials = [asdict(finding) for finding in result.findings]
-        print_json({"folder": str(result.folder.path), "state": result.state, "named": result.named, "trials": trials})
+        monitor = {"name": result.monitor.name, "more_is_better": result.monitor.more_is_better}
+        head = {"folder": str(result.folder.path), "state": result.state, "monitor": monitor, "named": result.named}
+        print_json({**head, "trials": trials})
         return
     names = {number: ", ".join(name for name, other in result.named.items() if other == number) for number in result.named.values()}
     rows = [
         [
             str(f.number),
             f.state,
-            "-" if f.loss is None else f"{f.loss:.5f}",
+            "-" if f.loss is None else f"{shown(f.loss, result.monitor):.5f}",
             "-" if f.cost is None else f"{f.cost:.3g}",
             ", ".join(f"{name.partition('.')[2]} {_word(value)}" for name, value in f.values.items()),
             names.get(f.number, ""),
@@ -97,7 +100,7 @@ def _show(result: "TuneResult", as_json: bool) -> None:
         for f in result.findings
     ]
     if rows:
-        table(f"trials ({result.state})", ("trial", "state", "MTL-Loss", "cost, FLOPs", "values", ""), rows)
+        table(f"trials ({result.state})", ("trial", "state", result.monitor.name, "cost, FLOPs", "values", ""), rows)
     for name in result.named:
         say(f"{name}: {result.folder.path / f'{name}.yaml'}")
     if result.state != "done":

@@ -102,8 +102,12 @@ class Comparison:
         return {entry.name: places for entry in self.entries if (places := agreement(entry.found))}
 
     def verdict(self, entry: Entry) -> str:
-        """The MTL-Loss in words: what must be said beside the constant, then against both references."""
-        said = [*entry.remarks.get(self.split, []), *(p.words for p in self.tests[entry.name] if p.metric == LOSS)]
+        """In words: what must be said beside the constant, then the MTL-Loss against both references."""
+        return "; ".join([*entry.remarks.get(self.split, []), self.against(entry)])
+
+    def against(self, entry: Entry) -> str:
+        """The MTL-Loss in words, against both references."""
+        said = [p.words for p in self.tests[entry.name] if p.metric == LOSS]
         return "; ".join(said) or "nothing to compare with"
 
 

@@ -30,6 +30,7 @@ from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
 from automtl.runs.slots import Slots
 from automtl.spaces.architecture import Architecture
+from automtl.training.early_stopping import Monitor
 from automtl.training.evaluation import Evaluation, Predictions, evaluate, predict
 from automtl.training.states import Count, Spent, State, check, need, take_net
 
@@ -68,7 +69,7 @@ def retrain(
     carry: Callable[[nn.Module, Session], None] | None = None,
     resume: bool = False,
 ) -> RetrainResult:
-    """Train an architecture from fresh weights on fit + alpha rows and keep the best epoch by validation MTL-Loss.
+    """Train an architecture from fresh weights on fit + alpha rows and keep the epoch that `retrain.monitor` judges best on validation.
 
     Args:
         architecture: a template or one bound to this data set.
@@ -174,10 +175,13 @@ class RetrainPhase:
                 raise ArtifactError(self.folder.architecture, "must be the architecture to train", "another", "start anew")
             return reopen(self.folder, self.session, self._restore)
         self.bound.save(self.folder.architecture)
-        planned, bound = self.parts[0].planned_epochs, self.bound
-        return open_phase(
-            self.folder, self.session, phase="retrain", planned_epochs=planned, architecture=bound.name, sharing=bound.sharing.kind
-        )
+        named = {"architecture": self.bound.name, "sharing": self.bound.sharing.kind, "monitor": self._monitor}
+        return open_phase(self.folder, self.session, phase="retrain", planned_epochs=self.parts[0].planned_epochs, **named)
+
+    @property
+    def _monitor(self) -> str:
+        """What picks the epoch, in words."""
+        return Monitor.of(self.session.config.retrain.monitor).name
 
     def state(self) -> dict[str, Any]:
         """All that going on from here needs."""
@@ -218,7 +222,7 @@ class RetrainPhase:
 
     def _write_results(self, validation: Evaluation, best: tuple[int, ...]) -> None:
         files.write_json(self.folder.cost, {**self._spent(), "model": asdict(cost(self.net, self.session.schema))})
-        files.write_json(self.folder.results, {"best_epochs": list(best), "validation": asdict(validation)})
+        files.write_json(self.folder.results, {"best_epochs": list(best), "monitor": self._monitor, "validation": asdict(validation)})
 
     def _finished(self) -> RetrainResult:
         """The result of a retrain that has ended."""

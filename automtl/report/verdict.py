@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from automtl.report.load import PhaseView, RunView
-from automtl.report.tables import Model, data_hash, difference, models
+from automtl.report.tables import LOSS, Model, data_hash, difference, models
 from automtl.runs.constant import above
 
 
@@ -60,6 +60,10 @@ def _compared(group: Sequence[Model]) -> list[Sentence]:
         said.append(_against(best, group[1]))
         if len(group) > 2:
             said.append(Sentence(f"It was picked as the best of {len(group)} by these very rows, which flatters it a little."))
+    by = [(model.name, phase.results["monitor"]) for model in group for phase in model.phases[:1] if "monitor" in phase.results]
+    for name, monitor in by:
+        if monitor != LOSS:
+            said.append(Sentence(f"The epoch of {name} was picked by validation {monitor}, not by MTL-Loss."))
     if rows == "validation":
         where = shlex.join(dict.fromkeys(str(phase.folder.parent.parent) for model in group for phase in model.phases))
         text = "Validation rows chose the epoch too, so these figures flatter a little. Not all of these models have seen the test rows."
@@ -122,10 +126,13 @@ def _studied(study: PhaseView) -> Sentence:
     """Which trial of a study won, and which cheaper one is nearly as good."""
     trials, named = {trial["number"]: trial for trial in study.results["trials"]}, study.results["named"]
     best, small = trials[named["best"]], trials[named.get("smallest", named["best"])]
-    text = f"Of {len(trials)} trials number {best['number']} has the lowest validation MTL-Loss, {best['loss']:.4f}"
+    more, monitor = study.results.get("more_is_better", False), study.results.get("monitor", LOSS)
+    text = f"Of {len(trials)} trials number {best['number']} has the {'highest' if more else 'lowest'} validation {monitor}"
+    text += f", {-best['loss'] if more else best['loss']:.4f}"
     if small is not best:
-        share, gap = small["cost"] / best["cost"], small["loss"] / best["loss"] - 1
-        text += f"; number {small['number']} costs {share:.0%} of it, at a loss {gap:.2%} higher"
+        share, gap = small["cost"] / best["cost"], (small["loss"] - best["loss"]) / abs(best["loss"])
+        figure = "at a loss" if monitor == LOSS else f"at a {monitor}"
+        text += f"; number {small['number']} costs {share:.0%} of it, {figure} {gap:.2%} {'lower' if more else 'higher'}"
     words = ["automtl", "search", str(study.data.get("source", "DATASET")), "--config", str(study.folder / "best.yaml")]
     return Sentence(f"{text}.", "main", shlex.join(words) if study.results["over"] == "budget" else "")
 

@@ -8,7 +8,7 @@ from typing import Any
 from automtl import files
 from automtl.bounds import fitting
 from automtl.errors import ArtifactError
-from automtl.runs.constant import above, remarks
+from automtl.runs.constant import LOSS, above, remarks
 from automtl.runs.manifest import Manifest, again, now
 from automtl.runs.run_dir import PhaseDir, RunDir
 
@@ -52,6 +52,8 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     if last is not None:
         found["train_loss"], found["validation_loss"] = last["loss"]["total"], last["validation"]["loss"]
         found["validation"] = {task: _headline(metrics) for task, metrics in last["validation"]["tasks"].items()}
+    if held.get("monitor", LOSS) != LOSS:
+        found["best epoch by"] = held["monitor"]
     checkpoint = next((c for c in (phase.checkpoint("last"), phase.checkpoint("best")) if c.exists()), None)
     found["checkpoint"] = None if checkpoint is None else f"{checkpoint} of {_when(checkpoint)}"
     found["verdict"] = _verdict(phase, held)
@@ -72,7 +74,8 @@ def _study(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     begun = len(list(phase.path.glob("trials/*")))
     results = files.read_json(phase.results) if phase.results.exists() else {}
     named = {name: f"trial {number}" for name, number in results.get("named", {}).items()}
-    told = {"trials": f"{begun} of {held['planned_trials']} begun, {len(results.get('trials', []))} judged", "named": named or None}
+    by = {"judged by": results["monitor"]} if results.get("monitor", LOSS) != LOSS else {}
+    told = {**by, "trials": f"{begun} of {held['planned_trials']} begun, {len(results.get('trials', []))} judged", "named": named or None}
     if held["state"] in ("interrupted", "time_limited"):
         told["verdict"] = f"{held['state']}; go on with: {again(str(held['command']), phase.path.parent)}"
     return told
@@ -115,5 +118,6 @@ def _verdict(phase: PhaseDir, held: dict[str, Any]) -> str | None:
         part = "test" if "test" in results else "validation"
         loss = results[part]["loss"]
         told = "undefined" if loss is None else f"{loss:.5f}"
-        return f"{part} MTL-Loss {told}; best epoch {', '.join(str(e + 1) for e in results['best_epochs'])}"
+        by = "" if results.get("monitor", LOSS) == LOSS else f" by {results['monitor']}"
+        return f"{part} MTL-Loss {told}; best epoch{by} {', '.join(str(e + 1) for e in results['best_epochs'])}"
     return f"architecture derived after {held['finished_epochs']} epochs" + (", at the time limit" if state == "time_limited" else "")

@@ -39,7 +39,8 @@ POLARS = importlib.util.find_spec("polars") is not None
 SMALL, LARGE = st.integers(-999, 9999), st.integers(-(2**63), 2**63 - 1)
 CODES = st.integers(1, 6).flatmap(lambda size: st.lists(st.text("0123456789", min_size=size, max_size=size), min_size=2, max_size=6))
 LETTERS = st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="|\x85")
-ODD = st.sampled_from(["NA", "?", "None", "True", "FALSE", "007", "1.10", "1e5", "7.0", "7", "a b", "é", "2023-11-14 00:00", "\u00a0x ", "-"])
+ODD_WORDS = ["NA", "?", "None", "True", "FALSE", "007", "1.10", "1e5", "7.0", "7", "a b", "é", "2023-11-14 00:00", "\u00a0x ", "-"]
+ODD = st.sampled_from(ODD_WORDS)
 TEXTS = st.one_of(ODD, st.text(LETTERS, min_size=1, max_size=8)).filter(lambda text: text.strip() not in MISSING_IDS)
 FLOATS = st.one_of(st.integers(-400, 4000).map(lambda n: n / 4), st.floats(1e-7, 1e15), st.integers(0, 99).map(float))
 DAYS = st.dates(datetime.date(1970, 1, 2), datetime.date(2037, 1, 1))
