@@ -36,20 +36,22 @@ class Copies:
         """All digests, in the order they were made in, each with a column more: `draw` (uint64), by which chance decides on a row."""
         seen = np.zeros(self._rows.size, np.int64)  # by role and content
         for batch in batches:
-            hashes = batch.column("hash").to_numpy()
-            drawn = hashes if self._together else draws(hashes, self._numbers(batch.column("role").to_numpy(), hashes, seen))
-            yield batch.append_column("draw", pa.array(drawn))
+            column = batch.column("hash")
+            if len(self._contents) and not self._together:
+                column = pa.array(self._drawn(column.to_numpy(), batch.column("role").to_numpy(), seen))
+            yield batch.append_column("draw", column)
 
-    def _numbers(self, roles: np.ndarray, hashes: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        """Which copy of its content each row is, from 0; `seen` goes on by as many."""
-        numbers = np.zeros(len(hashes), np.uint64)
+    def _drawn(self, hashes: np.ndarray, roles: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """Each row's draw by which copy of its content it is, from 0; `seen` goes on by as many."""
         rows, contents = self._find(hashes)
         cells, inverse, counts = np.unique(roles[rows] * np.int64(len(self._contents)) + contents, return_inverse=True, return_counts=True)
         order = np.argsort(inverse, kind="stable")
         before = np.repeat(seen[cells] - (np.cumsum(counts) - counts), counts)
-        numbers[rows[order]] = before + np.arange(len(rows))
+        numbers = (before + np.arange(len(rows))).astype(np.uint64)
         seen[cells] += counts
-        return numbers
+        drawn = hashes.copy()
+        drawn[rows[order]] = draws(hashes[rows[order]], numbers)
+        return drawn
 
     def _find(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Which rows come more than once, and the number of each one's content."""

@@ -23,7 +23,7 @@ class LabelCounts:
         self._labelled = np.zeros(len(PARTS), np.int64)
         self._counted = np.zeros(len(PARTS), np.int64)
         self._positives = np.zeros(len(PARTS), np.int64)
-        self._moments = [Moments() for _ in (*PARTS, "train")]
+        self._moments = [Moments() for _ in PARTS]
         self._samples = [Ranks() for _ in PARTS]
         self._classes: dict[str, np.ndarray] = {}
         self._base_rates = BaseRates(task)
@@ -55,11 +55,10 @@ class LabelCounts:
         return spread(np.array([word != "" for word in words], bool), column)
 
     def _add_numbers(self, values: np.ndarray, parts: np.ndarray, draws: np.ndarray) -> None:
-        for part, (moments, sample) in enumerate(zip(self._moments, self._samples, strict=False)):
+        for part, (moments, sample) in enumerate(zip(self._moments, self._samples, strict=True)):
             mine = parts == part
             moments.add(values[mine])
             sample.add(values[mine], draws[mine])
-        self._moments[-1].add(values[parts <= ALPHA])
 
     def result(self) -> Task:
         """The task as the schema says it.
@@ -77,7 +76,7 @@ class LabelCounts:
         names = tuple(sorted(self._classes, key=_class_order))
         if task.kind == "multiclass" and len(names) < 2:
             raise DataError(where, "must have at least 2 classes", ", ".join(names), "check the label, or leave out the task")
-        mean, std = self._moments[-1].result() if task.kind == "regression" else (0.0, 1.0)
+        mean, std = Moments.merged(self._moments[: ALPHA + 1]).result() if task.kind == "regression" else (0.0, 1.0)
         shared = {"name": task.name, "kind": task.kind, "weight": task.weight, "transform": task.transform}
         counts = {"labelled": labelled, "positives": positives if task.kind == "binary" else 0}
         classes = {"classes": len(names), "class_names": names} if task.kind == "multiclass" else {}
@@ -99,7 +98,7 @@ class LabelCounts:
     def _rates(self) -> dict[str, list[float | None]]:
         """What of the labels can be compared between parts."""
         if self.task.kind == "regression":
-            return {"mean": [moments.result()[0] if moments.count else None for moments in self._moments[:-1]]}
+            return {"mean": [moments.result()[0] if moments.count else None for moments in self._moments]}
         if self.task.kind == "binary":
             return {"positive": self._shares(self._positives)}
         return {f"class {name}": self._shares(self._classes[name]) for name in sorted(self._classes, key=_class_order)}

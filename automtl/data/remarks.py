@@ -47,7 +47,8 @@ def _rates(summary: Summary, names: tuple[str, ...]) -> str:
         head, fix = "WARNING: the labels of the parts differ by more than chance", "choose another split.seed"
         return f"{head}: {told}. One random split in 1,000 does so; {fix}"
     split = summary["split"]
-    how = f"{split['kind']}" + (f", column {split['column']}" if split["column"] else "")
+    how = split["kind"] + (f", column {split['column']}" if split["column"] else "")
+    how += ", copies together" if split["duplicates"] == "together" else ""
     return f"drift: the labels of the parts differ, as they may in this split ({how}): {told}"
 
 

@@ -1,5 +1,6 @@
 """Sums and counts over batches, the same to the last bit for any order of rows and files: counts are whole, sums exact."""
 
+from collections.abc import Iterable
 from fractions import Fraction
 
 import numpy as np
@@ -45,6 +46,16 @@ class Moments:
         self.count += len(present)
         self._sum += exact_sum(present)
         self._squares += exact_sum(present * present)
+
+    @classmethod
+    def merged(cls, parts: Iterable["Moments"]) -> "Moments":
+        """Of the values of all parts."""
+        made = cls()
+        for part in parts:
+            made.count += part.count
+            made._sum += part._sum
+            made._squares += part._squares
+        return made
 
     def result(self) -> tuple[float, float]:
         """Mean and standard deviation; 0 and 1 without values, and 1 for a constant (its variance is rounding only)."""

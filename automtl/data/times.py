@@ -40,5 +40,5 @@ class TimeUnits:
         """
         units = {name: 2 * i + 1 for i, name in enumerate(UNITS) if self._counts[2 * i + 1]}
         if len(units) > 1 and self._counts[2:-1:2].sum() < min(self._counts[place] for place in units.values()):
-            got = ", ".join(f"{self._first[place]} ({name}; {self._counts[place]} rows)" for name, place in units.items())
+            got = ", ".join(f"{self._first[place]} (one of {self._counts[place]} in {name})" for name, place in units.items())
             raise DataError(f"column '{self._column}'", "must hold times in one unit", got, "bring all rows to one unit")

@@ -170,7 +170,7 @@ FRESH = {
     "no-positives": (csv_with(lambda lines: [re.sub(r",[01],", ",0,", line) for line in lines]), SEARCH, 2, ["click"]),
     "label-not-binary": (csv_with(lambda lines: [*lines, "1,1,0.5,2,0.0"]), SEARCH, 2, ["click", "2"]),
     "few-times": (by_time(lambda i: 20_000 + (i >= 200) + (i >= 400) + (i >= 520)), SEARCH, 2, ["validation 0, test 200, of 4 distinct times; change split: for example train: 0.6667, validation: 0.2, test: 0.1333, or kind: random"]),
-    "times-of-two-units": (by_time(lambda i: 1_700_000_000 * 1000 ** (i % 2)), SEARCH, 2, ["must hold times in one unit", "row 1 (seconds; 300 rows)", "row 2 (milliseconds; 300 rows)"]),
+    "times-of-two-units": (by_time(lambda i: 1_700_000_000 * 1000 ** (i % 2)), SEARCH, 2, ["must hold times in one unit", "row 1 (one of 300 in seconds)", "row 2 (one of 300 in milliseconds)"]),
     "no-labels-to-choose-by": (late_labels, SEARCH, 2, ["tiny: validation rows: must have a label", "none of 'buy'"]),
     "label-among-features": (yaml_with("- {name: price, kind: numeric}", "- {name: buy, kind: numeric}"), SEARCH, 2, ["'buy' is the label of task 'buy'"]),
     "unknown-space": (nothing, ["search", "data/tiny.yaml", "--space", "automtl_smal"], 2, ["did you mean 'automtl_small'?"]),

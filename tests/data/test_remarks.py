@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from scipy import stats
@@ -12,6 +13,7 @@ from automtl.data.dataset import Split, default_data_dir, load_dataset
 from automtl.data.describe import describe
 from automtl.data.digest import ROLES, Digester
 from automtl.data.prepare import placed
+from automtl.data.remarks import remarks
 from automtl.data.rows import RowReader
 from automtl.data.sources import find_sources
 from tests.data.drawn import alarms, configured, digested, few_values, parts_by_seed
@@ -47,6 +49,34 @@ def test_a_split_by_time_is_told_as_drift(tmp_path: Path) -> None:
     assert [told[part] for part in ("fit", "alpha", "validation", "test")] == pytest.approx(
         [rates[part] for part in ("train", "alpha", "validation", "test")]
     )
+
+
+@pytest.mark.parametrize(
+    ("split", "how"),
+    [
+        ({"duplicates": "together"}, "in this split (random, copies together): click"),
+        ({"column": "user"}, "in this split (random, column user): click"),
+        ({"kind": "by_user", "column": "user"}, "in this split (by_user, column user): click"),
+    ],
+)
+def test_rows_that_go_together_are_no_alarm(tmp_path: Path, split: dict[str, object], how: str) -> None:
+    g = np.random.default_rng(0)
+    table = pd.DataFrame({"user": g.integers(0, 60, 20_000)}).assign(x0=lambda t: t["user"] % 5)
+    rates = g.random(60)[table["user"]]
+    table = table.assign(is_click=(g.random(20_000) < rates).astype(int), is_buy=g.integers(0, 2, 20_000))
+    features = [{"name": "user", "kind": "categorical"}, {"name": "x0", "kind": "categorical"}]
+    found = describe(prepared(tmp_path, table, features=features, split=split))["remarks"]
+    assert how in found[-1] and not any("WARNING" in remark for remark in found)
+
+
+def test_an_unlucky_random_split_is_an_alarm() -> None:
+    """What is said where a random split's label rates are further apart than chance explains."""
+    rates = {"fit": 0.437, "alpha": 0.309, "validation": 0.532, "test": None}
+    task = {"counted": {"validation": 9, "test": 9}, "rates": {"positive": rates, "other": dict.fromkeys(rates, 0.5)}, "p": 2e-7}
+    summary = {"split": Split().model_dump(), "copies": {"rows": 0}, "tasks": {"click": task, "buy": {**task, "p": 0.5}}}
+    told = "click (positive: fit 0.437, alpha 0.309, validation 0.532; p 2e-07)"
+    head = "WARNING: the labels of the parts differ by more than chance"
+    assert remarks(summary) == [f"{head}: {told}. One random split in 1,000 does so; choose another split.seed"]
 
 
 def test_tasks_of_every_kind_are_compared(tmp_path: Path) -> None:

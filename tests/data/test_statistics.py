@@ -35,6 +35,15 @@ def test_moments_do_not_depend_on_the_order() -> None:
     assert results[0][1] == pytest.approx(values.std(), rel=1e-12)
 
 
+def test_moments_of_parts_are_those_of_the_whole() -> None:
+    values, parts = np.random.default_rng(0).lognormal(3, 2, 500), [Moments(), Moments(), Moments()]
+    for moments, part in zip(parts, np.split(values, [100, 100]), strict=True):
+        moments.add(part)
+    whole = Moments()
+    whole.add(values)
+    assert Moments.merged(parts).result() == whole.result() and Moments.merged(parts).count == 500
+
+
 @pytest.mark.parametrize("value", [0.1, 1e15, -3.0])
 def test_a_constant_has_standard_deviation_one(value: float) -> None:
     moments = Moments()
