@@ -149,7 +149,8 @@ class RetrainSection(Strict):
     """Training a discrete architecture, searched or hand-made, from fresh weights."""
 
     epochs: int = Field(50, ge=1, le=100_000, description="The most epochs, of each stretch where a sharing kind trains in several.")
-    patience: int = Field(5, ge=1, description="Epochs without a better validation MTL-Loss before the training stops.")
+    patience: int = Field(5, ge=1, description="Epochs without a better validation figure (see monitor) before the training stops.")
+    monitor: dict[str, str] = Field({}, max_length=1, description="{task: metric} that picks the epoch; default the MTL-Loss.")
     batch_size: int = Field(1024, ge=2, description="Rows per step.")
     lr: float = Field(1e-3, gt=0, description="Adam rate.")
     weight_decay: float = Field(1e-4, ge=0, description="L2 decay of the weights; tables have none.")
@@ -216,19 +217,9 @@ def parse_set(item: str) -> dict[str, Any]:
     if not separator or not path:
         raise ConfigError(f"--set {item}", "must have the form section.key=value", fix="for example --set search.epochs=3")
     value = parse_yaml(text, f"--set {item}")
-    if isinstance(value, str):
-        value = _number(value)
     for part in reversed(path.split(".")):
         value = {part: value}
     return dict(value)
-
-
-def _number(text: str) -> Any:
-    """YAML 1.1 reads 1e-3 as text; people mean the number."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def resolve(
@@ -287,14 +278,13 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings merged, `over` winning."""
+    """Nested mappings merged, `over` winning; a monitor is one value, and replaced."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = merge(old, value) if key != "monitor" and isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {k: _without_none(v) if isinstance(v, Mapping) else v for k, v in values.items() if v is not None}
-    return {k: v for k, v in kept.items() if v != {}}
+    return {k: v for k, v in ((k, _without_none(v) if isinstance(v, Mapping) else v) for k, v in values.items()) if v not in (None, {})}

@@ -49,12 +49,12 @@ class Interrupted(BaseException):
 
     Args:
         signal: its number; the exit status is 128 more.
-        folder: of the run that `--resume` goes on with.
+        folder: of the run that `--resume` goes on with; None where there is none.
         told: how far it had come.
     """
 
-    def __init__(self, signal: int, folder: object, told: str) -> None:
-        self.signal, self.folder = signal, str(folder)
+    def __init__(self, signal: int, folder: object = None, told: str = "what was finished is kept") -> None:
+        self.signal, self.folder = signal, None if folder is None else str(folder)
         super().__init__(f"interrupted; {told}")
 
 
@@ -76,3 +76,9 @@ class NumericalError(AutoMTLError, ArithmeticError):
     """NaN or infinity where a number must be."""
 
     exit_code = 4
+
+
+class NoResult(AutoMTLError):
+    """The work ended, by a limit or by its own failures, before there was anything to hand over."""
+
+    exit_code = 5

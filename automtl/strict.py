@@ -16,7 +16,6 @@ from automtl.errors import ConfigError
 MAX_YAML_BYTES = 2 * 2**20
 _MAX_FAULTS, _MAX_SHOWN = 20, 200
 _HALF_LETTER = re.compile(r"\\u[dD][89a-fA-F]|\\U0000[dD][89a-fA-F]")  # a surrogate: no letter, and no file or terminal takes it
-_BOOL = "tag:yaml.org,2002:bool"
 
 
 class Strict(BaseModel):
@@ -55,11 +54,21 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# YAML 1.1 takes on, off, yes and no for truth values; a key `on`, or an id `no`, is a word, as YAML 1.2 has it.
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if tag != _BOOL] for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+# YAML 1.2's core schema: PyYAML's own is 1.1, in which `1e-3` is a text, 010 is 8, 12:30 is 750, 1_000 a number, `no` and `on` are truth
+# values and 2024-05-01 is no text. A number that begins with a 0 too many stays a text, so that it is refused where a number must be.
+_NUMBER = "0|[1-9][0-9]*"
+_WORDS = {
+    "null": ("~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": ("true|True|TRUE|false|False|FALSE", list("tTfF")),
+    "int": (rf"[-+]?({_NUMBER})|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    "float": (
+        rf"[-+]?(({_NUMBER})(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+0123456789."),
+    ),
 }
-_Loader.add_implicit_resolver(_BOOL, re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
+_Loader.yaml_implicit_resolvers = {}
+for _tag, (_pattern, _firsts) in _WORDS.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"({_pattern})$"), _firsts)
 
 
 def parse_yaml(text: str, where: object) -> Any:
@@ -96,7 +105,12 @@ def load_yaml(path: Path) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Safe YAML in which every text comes back: PyYAML would fold what Unicode calls line breaks into blanks."""
+    """Safe YAML in which every text comes back, here and by YAML 1.1: PyYAML would fold what Unicode calls line breaks into blanks."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 # as PyYAML has it
+        first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *_Loader.yaml_implicit_resolvers.get(first, [])]
+        for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_Loader.yaml_implicit_resolvers}
+    }
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
         style = '"' if any(not c.isprintable() for c in data) else None

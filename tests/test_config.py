@@ -52,6 +52,21 @@ def test_fast_dev_run_is_two_epochs_with_a_warm_up_of_one():
     assert (config.search.epochs, config.search.warmup_epochs, config.retrain.epochs) == (2, 1, 2)
 
 
+@pytest.mark.parametrize(("written", "meant"), [("1e-3", 1e-3), ("2.5E-4", 2.5e-4), (".01", 0.01)])
+def test_a_number_is_one_in_a_file_and_on_the_command_line(written, meant, tmp_path):
+    (tmp_path / "mine.yaml").write_text(f"search: {{alpha_lr: {written}}}\n")
+    for given in ({"config_file": tmp_path / "mine.yaml"}, {"sets": [f"search.alpha_lr={written}"]}):
+        assert resolve(source="x", space="automtl_small", flags={}, **given).search.alpha_lr == meant
+
+
+@pytest.mark.parametrize("written", ["109_14", "010", "12:30", "1e1"])
+def test_what_is_no_whole_number_is_refused_in_a_file_and_on_the_command_line(written, tmp_path):
+    (tmp_path / "mine.yaml").write_text(f"search: {{epochs: {written}}}\n")
+    for given in ({"config_file": tmp_path / "mine.yaml"}, {"sets": [f"search.epochs={written}"]}):
+        with pytest.raises(ConfigError, match="search.epochs should be a valid integer, got"):
+            resolve(source="x", space="automtl_small", flags={}, **given)
+
+
 def test_set_reads_numbers_lists_and_words():
     assert parse_set("a.b=1e-3") == {"a": {"b": 1e-3}}
     assert parse_set("space.towers=[32, 16]") == {"space": {"towers": [32, 16]}}

@@ -33,6 +33,9 @@ def run(
         agreed = {name: {place.name: place.counts for place in places} for name, places in found.agreement.items()}
         print_json({**told, "verdicts": {e.name: found.verdict(e) for e in found.entries}, "agreement": agreed})
         return
+    for entry in found.entries:
+        for remark in entry.remarks.get(found.split, []):
+            say(f"{entry.name}: {remark}")
     _figures(found)
     _differences(found)
     _costs(found)
@@ -40,7 +43,7 @@ def run(
         title = f"{name}: what each place chose (experts have no names: of any expert is what their order cannot change)"
         table(title, ("place", "commonest", "all"), [(p.name, f"{p.share:.0%}", p.words) for p in places])
     for entry in found.entries:
-        say(f"{entry.name}: {found.verdict(entry)}")
+        say(f"{entry.name}: {found.against(entry)}")
         hurt = [f"{task} ({flag})" for task, flag in found.negative_transfer.get(entry.name, {}).items() if flag != "no"]
         if hurt:
             say(f"  negative transfer: {', '.join(hurt)}")
@@ -51,9 +54,10 @@ def run(
 def _figures(found: "Comparison") -> None:
     rows = []
     for entry in found.entries:
-        seeds = sorted(entry.figures[found.split].get("MTL-Loss", {}))
         cells = [_cell(entry.mean(found.split, m), entry.sd(found.split, m)) for m in found.metrics]
-        rows.append([entry.name, ", ".join(entry.marks) or "-", " ".join(map(str, seeds)), *cells])
+        rows.append([entry.name, ", ".join(entry.marks) or "-", " ".join(map(str, entry.seeds(found.split))), *cells])
+    if found.constant:
+        rows.append(["constant", "training base rates", "-", *(_cell(found.constant.get(m), None) for m in found.metrics)])
     table(f"{found.split} rows (mean +- sd over seeds)", ("model", "mark", "seeds", *found.metrics), rows)
 
 

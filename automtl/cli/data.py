@@ -11,6 +11,8 @@ from automtl.cli.options import AsJson, DataDir
 app = typer.Typer(help="Data sets: list the shipped ones, get their raw files, prepare and describe any.", no_args_is_help=True)
 Dataset = Annotated[str, typer.Argument(help="A shipped data set's name, or a data set's YAML file.")]
 
+MAX_CLASSES = 10
+
 
 def _folder(data_dir: Path | None) -> Path:
     from automtl.data.dataset import default_data_dir
@@ -119,21 +121,40 @@ def _prepared(dataset: str, data_dir: Path | None, as_json: bool) -> None:
     from automtl.data.describe import describe as describe_store
     from automtl.data.prepare import prepare as prepare_store
 
-    found = describe_store(prepare_store(load_dataset(dataset), data_dir=_folder(data_dir), progress=say))
+    said: list[str] = []
+
+    def tell(line: str) -> None:
+        said.append(line)
+        say(line)
+
+    found = describe_store(prepare_store(load_dataset(dataset), data_dir=_folder(data_dir), progress=tell))
     if as_json:
         print_json(found)
         return
     table(f"{found['name']}: rows", tuple(found["rows"]), [[f"{n:,}" for n in found["rows"].values()]])
-    fields = [(f["name"], f["kind"], str(f.get("vocabulary_size", "-")), f"{f['missing_share']:.2%}") for f in found["fields"]]
-    table("fields", ("name", "kind", "ids", "missing or rare"), fields)
-    table("tasks", ("name", "kind", "what", "train", "validation", "test"), [row for task in found["tasks"] for row in _task_rows(task)])
+    table("fields", ("name", "kind", "ids", "missing or rare", "validation", "test"), [_field_row(f) for f in found["fields"]])
+    for name, words in found["missing_words"].items():
+        told = ", ".join(f"{word or 'nothing'} in {count:,}" for word, count in words.items())
+        say(f"missing in {name}, by what stands there: {told[:300]} rows")
+    labelled = [(t["name"], t["kind"], *(f"{share:.2%}" for share in t["label_share"].values())) for t in found["tasks"]]
+    table("tasks, and the share of rows that are labelled", ("name", "kind", "train", "validation", "test"), labelled)
+    rates = [row for task in found["tasks"] for row in _rate_rows(task)]
+    table("labels by part, and how likely chance alone makes them differ as much", ("task", "of", *found["parts"], "p"), rates)
+    for remark in found["remarks"]:
+        if remark not in said:
+            say(remark)
     say(f"store: {found['path']}")
 
 
-def _task_rows(task: dict[str, Any]) -> list[list[str]]:
-    shares = {"labelled": task["label_share"], "positive": task.get("positive_rate")}
-    return [
-        [task["name"], task["kind"], what, *("-" if v is None else f"{v:.4%}" for v in by_split.values())]
-        for what, by_split in shares.items()
-        if by_split is not None
-    ]
+def _field_row(field: dict[str, Any]) -> list[str]:
+    unknown = field.get("unknown_share", {})
+    shares = [f"{unknown[split]:.2%}" if split in unknown else "-" for split in ("validation", "test")]
+    return [field["name"], field["kind"], str(field.get("vocabulary_size", "-")), f"{field['missing_share']:.2%}", *shares]
+
+
+def _rate_rows(task: dict[str, Any]) -> list[list[str]]:
+    """A row per rate; of many classes the first few."""
+    p = "too few" if task["p"] is None else f"{task['p']:.2g}"
+    rows = [[task["name"], what, *("-" if v is None else f"{v:.4g}" for v in rates.values()), p] for what, rates in task["rates"].items()]
+    left = len(rows) - MAX_CLASSES
+    return [*rows[:MAX_CLASSES], [task["name"], f"{left} classes more", *"-----"]] if left > 0 else rows

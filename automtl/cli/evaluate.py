@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from automtl.cli.console import ConsoleReporter, print_json, table
+from automtl.cli.console import ConsoleReporter, print_json, say, table
 from automtl.cli.options import AsJson, Device
 
 
@@ -21,27 +21,31 @@ def run(
 
     Example: automtl evaluate runs/census_income-automtl_small-1 runs/census_income-shared_bottom-1
     """
-    from automtl.phases.evaluate import evaluate_runs, interval_rows, slice_rows, stored_sizes, summary
+    from automtl.phases.evaluate import constants, evaluate_runs, interval_rows, slice_rows, stored_sizes, summary, verdicts
 
     with ConsoleReporter() as reporter:
         results = evaluate_runs(runs, device=device or "auto", by=by, bootstrap=bootstrap, reporter=reporter)
-    rows, sizes = summary(results), stored_sizes(results)
+    rows, sizes, said = summary(results), stored_sizes(results), verdicts(results)
     if as_json:
         models: list[dict[str, Any]] = [
             {"folder": str(r.folder.path), "seed": r.seed, "test_reads": r.reads, "test": asdict(r.test)} for r in results
         ]
         for row in rows:
             row["stored_megabytes"] = sizes[row["model"]]
+        rows += constants(results)
         for model, result in zip(models, results, strict=True):
             model |= {"slices": {name: asdict(part) for name, part in result.slices.items()}} if by else {}
-        print_json({"summary": rows, "models": models})
+        print_json({"verdicts": said, "summary": rows, "models": models})
         return
+    for sentence in said:
+        say(sentence)
     metrics = [key for key in rows[0] if key not in ("model", "seeds")]
     parts = list(dict.fromkeys(part for size in sizes.values() for part in size if part != "trunk"))
     cells = [
         [row["model"], str(len(row["seeds"])), *(_cell(row.get(m)) for m in metrics), *(_megabytes(sizes[row["model"]], p) for p in parts)]
         for row in rows
     ]
+    cells += [[row["model"], "-", *(_cell(row.get(m)) for m in metrics), *("-" for _ in parts)] for row in constants(results)]
     table("test rows (mean +- sd over seeds)", ("model", "seeds", *metrics, *(f"{part} MB" for part in parts)), cells)
     for tested in results:
         name = f"{tested.label}, seed {tested.seed}"

@@ -1,101 +1,132 @@
-"""The `automtl` command."""
+"""The `automtl` command: its exit status and its last line, however it ends.
 
-import os
+What takes long to import is imported while signals are heeded, so that a Ctrl-C in the first second ends as any other does.
+"""
+
+import atexit
+import contextlib
+import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
 
-import typer
-
-from automtl.cli import (
-    benchmark,
-    compare,
-    data,
-    evaluate,
-    export,
-    pareto,
-    predict,
-    rank,
-    report,
-    retrain,
-    runs,
-    search,
-    show,
-    space,
-    status,
-    tune,
-)
-from automtl.cli.console import error, say
-from automtl.cli.options import pluggable
 from automtl.errors import AutoMTLError, ConfigError, Interrupted
-from automtl.strict import shown
 
-app = typer.Typer(
-    name="automtl",
-    help="Search, derive, retrain and prove multi-task recommender architectures on your own data.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.add_typer(data.app, name="data")
-app.add_typer(runs.app, name="runs")
-app.command("space")(pluggable(space.run))
-app.command("search")(pluggable(search.run))
-app.command("retrain")(pluggable(retrain.run))
-app.command("tune")(pluggable(tune.run))
-app.command("evaluate")(pluggable(evaluate.run))
-app.command("compare")(pluggable(compare.run))
-app.command("rank")(pluggable(rank.run))
-app.command("benchmark")(pluggable(benchmark.run))
-app.command("pareto")(pluggable(pareto.run))
-app.command("predict")(pluggable(predict.run))
-app.command("export")(pluggable(export.run))
-app.command("show")(pluggable(show.run))
-app.command("report")(pluggable(report.run))
-app.command("status")(status.run)
-
-
-# A thread of GNU OpenMP that waits spins on its processor for some milliseconds; where anything else runs beside, that made a search
-# step five times longer. It is read when torch is first imported, by a command; whoever has set it keeps it.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main() -> None:
-    """Run the command and exit with the status that README documents."""
-    try:
-        if any("\ud800" <= c <= "\udfff" for word in sys.argv for c in word):  # bytes that are no text; no file of a run could tell them
-            raise ConfigError("command line", "must be UTF-8", ascii(sys.argv[1:])[:200], "rename the file")
-        app(standalone_mode=False)
-        status = 0
-    except AutoMTLError as fault:
-        error(str(fault))
-        status = fault.exit_code
-    except Interrupted as stopped:
-        from automtl.runs.manifest import again, command
-
-        error(f"{stopped}; go on with: {again(command(), stopped.folder)}")
-        status = 128 + stopped.signal
-    except typer.Exit as exit_:
-        status = exit_.exit_code
-        if status == 130:  # typer's word for SIGINT where no phase was at work
-            error("interrupted; what was finished is kept")
-    except OSError as fault:  # where nobody knew better: a name that is too long, a folder that cannot be looked into
-        error(f"{shown(str(fault.filename or 'the machine'))}: must be within reach, got {fault.strerror or fault}; check the path")
-        status = 3
-    except MemoryError:
-        error("memory: the machine ran out; lower search.batch_size or retrain.batch_size")
-        status = 3
-    except Exception as fault:
-        if type(fault).__module__.startswith("typer") or hasattr(fault, "exit_code"):
-            show_usage(fault)
-            status = 2
-        else:
-            traceback.print_exc()
-            error(f"a fault of automtl itself: {type(fault).__name__}: {fault}")
-            status = 1
+    """Run the command and exit with the status that docs/errors.md lists."""
+    heard: list[int] = []
+    with _heeded(heard), _guarded("stdout"), _guarded("stderr"):
+        try:
+            status = _run()
+            sys.stdout.flush()  # at the interpreter's own end nobody would hear that it cannot be written
+        except BaseException as fault:
+            told = isinstance(fault, Interrupted) or not heard
+            status = _ended(fault if told else Interrupted(heard[0]))  # one raised in an import may come out as an ImportError
     sys.exit(status)
 
 
-def show_usage(fault: Exception) -> None:
-    """A usage error of the command line as typer words it."""
-    message = fault.format_message() if hasattr(fault, "format_message") else str(fault)
-    say(message) if type(fault).__name__ == "NoArgsIsHelpError" else error(message)
+@contextlib.contextmanager
+def _heeded(heard: list[int]) -> Iterator[None]:
+    """Let signals raise `Interrupted`; a phase at work takes them over (see `phases/keeper.py`)."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        raise Interrupted(number)
+
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+            atexit.register(signal.signal, number, signal.SIG_IGN)  # the status is settled by then
+
+
+class _Stream:
+    """A standard stream; when nobody reads it any more, the command is over, as others are by SIGPIPE."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> Any:
+        """As the stream does."""
+        return self._done(self._stream.write, text)
+
+    def flush(self) -> None:
+        """As the stream does."""
+        self._done(self._stream.flush)
+
+    def _done(self, act: Any, *given: str) -> Any:
+        try:
+            return act(*given)
+        except BrokenPipeError:
+            from automtl.files import close_off
+
+            close_off(self._stream)
+            raise Interrupted(signal.SIGPIPE) from None
+
+
+@contextlib.contextmanager
+def _guarded(name: str) -> Iterator[None]:
+    stream = getattr(sys, name)
+    setattr(sys, name, _Stream(stream))
+    try:
+        yield
+    finally:
+        setattr(sys, name, stream)
+
+
+def _run() -> int:
+    """Run the command; its exit status."""
+    if any("\ud800" <= c <= "\udfff" for word in sys.argv for c in word):  # bytes that are no text; no file of a run could tell them
+        raise ConfigError("command line", "must be UTF-8", ascii(sys.argv[1:])[:200], "rename the file")
+    from automtl.cli.app import app
+
+    return app(standalone_mode=False) or 0  # typer hands back the status of --help, and of its own Exit
+
+
+def _ended(fault: BaseException) -> int:
+    """Tell why a command did not run to its end; its exit status."""
+    from automtl.cli.console import error, say
+
+    status, line = _ending(fault)
+    with contextlib.suppress(Interrupted):
+        if line:
+            (say if type(fault).__name__ == "NoArgsIsHelpError" else error)(line)
+    return status
+
+
+def _ending(fault: BaseException) -> tuple[int, str]:
+    """The exit status and the last line."""
+    match fault:
+        case AutoMTLError():
+            return fault.exit_code, str(fault)
+        case Interrupted(signal=signal.SIGPIPE):
+            return 128 + signal.SIGPIPE, ""
+        case Interrupted(folder=None):
+            return 128 + fault.signal, str(fault)
+        case Interrupted():
+            from automtl.runs.manifest import again, command
+
+            return 128 + fault.signal, f"{fault}; go on with: {again(command(), fault.folder)}"
+        case OSError():  # where nobody knew better: a name that is too long, a folder that cannot be looked into
+            from automtl.strict import shown
+
+            where = shown(str(fault.filename or "the machine"))
+            return 3, f"{where}: must be within reach, got {fault.strerror or fault}; check the path"
+        case MemoryError():
+            return 3, "memory: the machine ran out; lower search.batch_size or retrain.batch_size"
+        case SystemExit():
+            return fault.code if isinstance(fault.code, int) else 0, ""
+    if hasattr(fault, "format_message"):  # typer's: a usage error of the command line, or its help where nothing was asked for
+        return 2, fault.format_message()
+    traceback.print_exception(fault)
+    return 1, f"a fault of automtl itself: {type(fault).__name__}: {fault}"

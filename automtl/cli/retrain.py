@@ -36,7 +36,7 @@ def run(
     fast_dev_run: FastDevRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a derived or a hand-made architecture from fresh weights and keep the best epoch by validation MTL-Loss.
+    """Train a derived or a hand-made architecture from fresh weights and keep the best epoch by validation MTL-Loss (or retrain.monitor).
 
     Examples: automtl retrain runs/census_income-automtl_small-1 --seeds 0..2
     and: automtl retrain mmoe --data census_income
@@ -85,7 +85,7 @@ def _show(results: "Sequence[RetrainResult]", as_json: bool) -> None:
         [
             r.folder.path.name,
             *(_auc(r.validation.tasks[n]) for n in names),
-            f"{r.validation.loss:.5f}",
+            r.validation.loss_text,
             ", ".join(str(e + 1) for e in r.best_epochs),
         ]
         for r in results

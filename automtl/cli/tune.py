@@ -1,5 +1,6 @@
 """`automtl tune`: a study of the search budget, or of the sharing module."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,10 +8,12 @@ import typer
 
 from automtl.cli.console import ConsoleReporter, print_json, say, table
 from automtl.cli.options import AsJson, ConfigFile, DataDir, Device, FastDevRun, Out, Sets, Threads, absolute, seconds
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, NoResult
 
 if TYPE_CHECKING:
     from automtl.phases.tune import TuneResult
+
+_STATES = {"complete": "complete", "pruned": "pruned", "fail": "failed"}
 
 
 def run(
@@ -59,6 +62,7 @@ def run(
         say(resolved.to_yaml())
         result = tune(resolved, searched=searched, out=out, storage=storage, resume=resume, reporter=reporter)
     _show(result, as_json)
+    _need_one(result)
 
 
 def _held(searched: str) -> dict[str, dict[str, object]]:
@@ -74,27 +78,50 @@ def _held(searched: str) -> dict[str, dict[str, object]]:
 def _show(result: "TuneResult", as_json: bool) -> None:
     from dataclasses import asdict
 
+    from automtl.phases.tune_results import shown
+    from automtl.runs.manifest import again, command
+
     if as_json:
         trials = [asdict(finding) for finding in result.findings]
-        print_json({"folder": str(result.folder.path), "state": result.state, "named": result.named, "trials": trials})
+        monitor = {"name": result.monitor.name, "more_is_better": result.monitor.more_is_better}
+        head = {"folder": str(result.folder.path), "state": result.state, "monitor": monitor, "named": result.named}
+        print_json({**head, "trials": trials})
         return
     names = {number: ", ".join(name for name, other in result.named.items() if other == number) for number in result.named.values()}
     rows = [
         [
             str(f.number),
             f.state,
-            "-" if f.loss is None else f"{f.loss:.5f}",
+            "-" if f.loss is None else f"{shown(f.loss, result.monitor):.5f}",
             "-" if f.cost is None else f"{f.cost:.3g}",
             ", ".join(f"{name.partition('.')[2]} {_word(value)}" for name, value in f.values.items()),
             names.get(f.number, ""),
         ]
         for f in result.findings
     ]
-    table(f"trials ({result.state})", ("trial", "state", "MTL-Loss", "cost, FLOPs", "values", ""), rows)
+    if rows:
+        table(f"trials ({result.state})", ("trial", "state", result.monitor.name, "cost, FLOPs", "values", ""), rows)
     for name in result.named:
         say(f"{name}: {result.folder.path / f'{name}.yaml'}")
     if result.state != "done":
-        say(f"to go on: automtl tune ... --out {result.folder.path.parent} --resume")
+        say(f"to go on: {again(command(), result.folder.path.parent)}")
+
+
+def _need_one(result: "TuneResult") -> None:
+    """Refuse to end well where no trial did, unless other processes are still at work in the study.
+
+    Raises:
+        NoResult: none is complete.
+    """
+    if result.named or result.state == "running":
+        return
+    ended = Counter(finding.state for finding in result.findings)
+    got = ", ".join(f"{count} {_STATES[state]}" for state, count in ended.items()) or "none that has ended"
+    first = next((finding for finding in result.findings if finding.state == "fail"), None)
+    fix = "go on with --resume and a longer --time-limit" if result.state == "time_limited" else "start anew with other settings"
+    if first is not None:
+        fix = f"trial {first.number}: {first.facts.get('error', 'failed')}; mend that, and start anew"
+    raise NoResult(result.folder.path, "must have a complete trial, to name the best", got, fix)
 
 
 def _word(value: object) -> str:

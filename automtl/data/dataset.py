@@ -4,18 +4,23 @@ import importlib.resources
 import os
 import re
 from collections import Counter
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, ParamSpec, Self, TypeVar
 
 from pydantic import Field as Setting
 from pydantic import field_validator, model_validator
 
 from automtl.data.features import Feature, Name, Numeric
 from automtl.data.where import parse_where
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, EnvironmentFault
 from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml
 
 Files = tuple[Name, ...]
+P = ParamSpec("P")
+T = TypeVar("T")
+_ELSEWHERE = "set AUTOMTL_DATA_DIR, or --data-dir, to a folder that can be written"
 _REMOTE = re.compile(r"^[a-z0-9]+://")
 
 
@@ -53,6 +58,9 @@ class Split(Strict):
     validation: float = Setting(0.1, ge=0, lt=1, description="0: a tenth of the training rows is taken.")
     test: float = Setting(0.1, gt=0, lt=1, description="Share of rows (time: the latest).")
     column: Name | None = Setting(None, description="The column of time or of users; random: equal values go together.")
+    duplicates: Literal["spread", "together"] = Setting(
+        "spread", description="Equal rows: each on its own, as any other; or together, where a copy is the same event logged again."
+    )
     test_to_validation: float = Setting(0.0, ge=0, lt=1, description="kind files: share of the test rows that becomes validation.")
 
     @model_validator(mode="after")
@@ -62,6 +70,8 @@ class Split(Strict):
         shares_given = self.model_fields_set & {"train", "validation", "test"}
         if self.kind == "files" and shares_given:
             raise ValueError(f"{', '.join(sorted(shares_given))} cannot be given where kind is files: the files say which rows are which")
+        if self.duplicates == "together" and self.column is not None:
+            raise ValueError("duplicates: together is for splits without a column: rows of one value, so copies too, go together by it")
         if self.kind != "files" and self.test_to_validation:
             raise ValueError("test_to_validation is for kind files only")
         if abs(self.train + self.validation + self.test - 1) > 1e-9:
@@ -92,6 +102,9 @@ class Csv(Strict):
 
     delimiter: str = Setting(",", pattern=r"^[\t -!#-~]$", description="One ASCII sign, no quote.")
     columns: tuple[Name, ...] = Setting((), description="The columns' names, for files without a header.")
+    null_values: tuple[Annotated[str, Setting(max_length=200)], ...] | None = Setting(
+        None, description="The words for a missing value, in place of the usual ones; an empty one is missing in any case."
+    )
 
 
 class Join(Strict):
@@ -100,6 +113,13 @@ class Join(Strict):
     file: Files = Setting(min_length=1, description="Paths or globs, as in `files`.")
     on: Name = Setting(description="The key's column, of the same name in both.")
     csv: Csv = Csv()
+
+    @field_validator("csv")
+    @classmethod
+    def _one_list_of_null_values(cls, csv: Csv) -> Csv:
+        if csv.null_values is not None:
+            raise ValueError("null_values are said once, in the data set's own csv, and are those of its side tables, too")
+        return csv
 
     @field_validator("file", mode="before")
     @classmethod
@@ -225,8 +245,33 @@ def load_dataset(name_or_path: str | Path) -> DatasetConfig:
 
 
 def default_data_dir() -> Path:
-    """`$AUTOMTL_DATA_DIR`, else `$XDG_CACHE_HOME/automtl`, else `~/.cache/automtl`."""
+    """`$AUTOMTL_DATA_DIR`, else `$XDG_CACHE_HOME/automtl`, else `~/.cache/automtl`.
+
+    Raises:
+        EnvironmentFault: the user has no home.
+    """
     if given := os.environ.get("AUTOMTL_DATA_DIR"):
         return Path(given)
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "automtl"
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "automtl"
+    try:
+        return Path.home() / ".cache" / "automtl"
+    except RuntimeError as error:
+        raise EnvironmentFault("the user's home", "must be known, to keep data there", "no HOME, and no such user", _ELSEWHERE) from error
+
+
+def keeps_data(function: Callable[P, T]) -> Callable[P, T]:
+    """A function that writes below the folder `data_dir`; where it cannot, its error says how to choose another."""
+
+    @wraps(function)
+    def act(*args: P.args, **given: P.kwargs) -> T:
+        try:
+            return function(*args, **given)
+        except OSError as error:
+            fault = error if isinstance(error, EnvironmentFault) else EnvironmentFault(error.filename, "must be writable", error.strerror)
+            below = Path(fault.where).absolute().is_relative_to(Path(str(given["data_dir"])).absolute())
+            if type(fault) is not EnvironmentFault or not below:  # one of a folder in use, or of the user's own files
+                raise
+            raise EnvironmentFault(fault.where, fault.rule, fault.got, ", or ".join(filter(None, (fault.fix, _ELSEWHERE)))) from error
+
+    return act

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from automtl.data.dataset import list_presets
+from automtl.data.dataset import keeps_data, list_presets
 from automtl.data.prints import fingerprint
 from automtl.errors import ConfigError, EnvironmentFault
 from automtl.files import scratch_folder, write_bytes, write_text
@@ -65,6 +65,7 @@ PACKAGES = {
 Download = Callable[[Package, Path], Path]
 
 
+@keeps_data
 def fetch(
     name: str, *, data_dir: Path, progress: Callable[[str], None] | None = None, download: Download | None = None
 ) -> tuple[Path, ...]:

@@ -75,6 +75,14 @@ def hash_column(name: str, column: pa.Array) -> np.ndarray:
     return mix(np.asarray(values).view(np.uint64) ^ salt)
 
 
+def draws(hashes: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """A uint64 for each row, of its content's hash and of which copy of that content it is: the hash itself for the first, 0.
+
+    Shape: (n,) uint64 each.
+    """
+    return np.where(copies == 0, hashes, mix(hashes ^ mix(copies)))
+
+
 def share(keys: np.ndarray, seed: int, purpose: str) -> np.ndarray:
     """A uniform number in [0, 1) per key; independent for each seed and purpose."""
     salt = hash_text(f"{purpose}:{seed}")

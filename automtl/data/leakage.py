@@ -64,7 +64,7 @@ def _auc_of_cells(cells: np.ndarray, label: LabelRows) -> float | None:
 
 
 class LeakCheck:
-    """Gathers a sample of the training rows, by their hashes, and looks for leaks in it.
+    """Gathers a sample of the training rows, by their draws, and looks for leaks in it.
 
     Args:
         config: the data set.
@@ -77,10 +77,10 @@ class LeakCheck:
         self._excused = {*config.allow_leak, config.split.column}
         self._parts: list[tuple[np.ndarray, ...]] = []
 
-    def add(self, arrays: Arrays, train: np.ndarray, hashes: np.ndarray) -> None:
-        """Take in one batch; `train` marks the rows of the training split."""
-        mine = np.flatnonzero(train & (share(hashes, 0, "leak sample") < self._rate))
-        folds = (share(hashes[mine], 0, "leak fold") * FOLDS).astype(np.int64)
+    def add(self, arrays: Arrays, train: np.ndarray, draws: np.ndarray) -> None:
+        """Take in one batch with its rows' draws; `train` marks the rows of the training split."""
+        mine = np.flatnonzero(train & (share(draws, 0, "leak sample") < self._rate))
+        folds = (share(draws[mine], 0, "leak fold") * FOLDS).astype(np.int64)
         lists = [_list_hashes(field.take(mine)) for field in arrays.lists]
         codes = np.stack(lists, axis=1) if lists else np.zeros((len(mine), 0), np.uint64)
         self._parts.append((arrays.ids[mine], arrays.dense[mine], arrays.labels[mine], folds, codes))

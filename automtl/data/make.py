@@ -4,9 +4,8 @@ Pass 1 reads the raw files once, checks every row and spools what is needed of i
 over the spool for vocabularies and statistics of the training split; pass 3 encodes and writes.
 """
 
-from collections import Counter
+from array import array
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,21 @@ import numpy as np
 import pyarrow as pa
 
 from automtl.data.ahead import ahead, worked_ahead
+from automtl.data.copies import Copies
 from automtl.data.dataset import DatasetConfig
 from automtl.data.digest import ROLES, Digester
-from automtl.data.encode import Arrays, Encoder, FeatureEncoder
+from automtl.data.encode import Arrays, Encoder, FeatureEncoder, unknown_rows
 from automtl.data.features import Categorical, Numeric
 from automtl.data.fit import Fit
+from automtl.data.forms import Form
 from automtl.data.leakage import LeakCheck
+from automtl.data.remarks import remarks
 from automtl.data.rows import RowReader
 from automtl.data.schema import Schema
 from automtl.data.sources import Source
-from automtl.data.split import ALPHA, Rule, split_rule
+from automtl.data.split import ALPHA, SPLITS, Rule, split_rule
 from automtl.data.store import Store
+from automtl.data.unknown import unknown_warnings
 from automtl.data.vectors import write_vectors
 from automtl.data.writing import write_rows
 from automtl.files import StagedFolder, write_json
@@ -34,38 +37,48 @@ REPORT_ROWS = 1_000_000
 Say = Callable[[str], None]
 
 
-@dataclass
 class Made:
-    """What is counted while rows are encoded: training rows with no known id, by field of ids."""
+    """What is counted while rows are encoded: rows without a known id, by field of ids and split."""
 
-    schema: Schema
-    unknown: Counter[str]
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.unknown = {field.name: np.zeros(len(SPLITS), np.int64) for field in schema.id_fields}
 
-    def add(self, arrays: Arrays, train: np.ndarray) -> None:
-        """Take in one batch; `train` marks the rows of the training split."""
-        unknown = (arrays.ids[train] == 0).sum(axis=0).tolist()
-        empty = {field.name: count for field, count in zip(self.schema.categorical, unknown, strict=True)}
-        for field, lists in zip(self.schema.lists, arrays.lists, strict=True):
-            empty[field.name] = int((np.diff(lists.offsets)[train] == 0).sum())
-        self.unknown.update(empty)
+    def add(self, arrays: Arrays, parts: np.ndarray) -> None:
+        """Take in one batch and the parts of its rows."""
+        splits = np.maximum(parts - ALPHA, 0)
+        for name, unknown in unknown_rows(self.schema, arrays.ids, arrays.lists).items():
+            self.unknown[name] += np.bincount(splits[unknown], minlength=len(SPLITS))
 
     def result(self) -> Schema:
-        """The schema with these counts."""
-        counts = {f.name: {"unknown_count": self.unknown[f.name]} for f in self.schema.fields if f.name in self.unknown}
+        """The schema with the counts of the training rows."""
+        counts = {name: {"unknown_count": int(counts[0])} for name, counts in self.unknown.items()}
         return self.schema.model_copy(update={"fields": tuple(f.model_copy(update=counts.get(f.name)) for f in self.schema.fields)})
+
+    def warnings(self, part_rows: np.ndarray) -> list[str]:
+        """A line for each column and part whose ids are mostly unknown."""
+        schema, found = self.result(), list[str]()
+        for i, split in enumerate(SPLITS[1:], start=1):
+            unknown = {name: int(counts[i]) for name, counts in self.unknown.items()}
+            found += unknown_warnings(schema, unknown, int(part_rows[ALPHA + i]), f"{split} rows")
+        return found
+
+    def summary(self) -> dict[str, dict[str, int]]:
+        """Per field of ids, the rows of each split without a known one."""
+        return {name: dict(zip(SPLITS, counts.tolist(), strict=True)) for name, counts in self.unknown.items()}
 
 
 def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolder, config_hash: str, say: Say) -> dict[str, Any]:
     """Write a store's files but its manifest; gives the counts for people."""
     digester = Digester(config)
-    times = _spool(config, sources, digester, folder, say)
-    rule = split_rule(config, times)
-    if digester.float_text.names:
-        say(f"float columns read as categorical text (1.0 -> 1): {', '.join(digester.float_text.names)}")
+    hashes, times = _spool(config, sources, digester, folder, say)
+    rule, copies = split_rule(config, times), Copies(hashes, together=config.split.duplicates == "together")
     say("counting words and fitting scalers on the training rows")
-    fit = Fit(config, digester.float_text.names, _older_words(config))
-    for batch in ahead(_unspool(folder)):
-        fit.add(batch, _parts(rule, batch))
+    fit = Fit(config, _older_words(config))
+    for batch in ahead(copies.told_apart(_unspool(folder))):
+        parts = _parts(rule, batch)
+        fit.add(batch, parts)
+        copies.add(batch.column("hash").to_numpy(), parts)
     fit.check_rows()
     schema, vocabularies = fit.result(config_hash)
     kept = fit.kept()
@@ -75,21 +88,28 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     say("encoding")
     features = FeatureEncoder(schema, {name: table["word"] for name, table in vocabularies.items()}, list_lengths(config))
     encoder = Encoder(features, schema, _weighted(config), {name: table["word"] for name, table in kept.items()})
-    leaks, made = LeakCheck(config, schema, int(fit.part_rows[: ALPHA + 1].sum())), Made(schema, Counter())
-    write_rows(folder, schema, fit.part_rows, bool(_weighted(config)), _encoded(folder, encoder, rule, leaks, made))
+    leaks, made = LeakCheck(config, schema, int(fit.part_rows[: ALPHA + 1].sum())), Made(schema)
+    encoded = _encoded(copies.told_apart(_unspool(folder)), encoder, rule, leaks, made)
+    write_rows(folder, schema, fit.part_rows, bool(_weighted(config)), encoded)
     leaks.check()
     write_json(folder / "schema.json", made.result().model_dump(mode="json"))
     folder.discard(SPOOL)
-    return fit.summary()
+    summary = {**fit.summary(), "copies": copies.summary(), "split": config.split.model_dump(include={"kind", "column", "duplicates"})}
+    summary |= {"unknown": made.summary(), "missing": {name: dict(words) for name, words in sorted(digester.lost.items())}}
+    for line in [*made.warnings(fit.part_rows), *remarks(summary)]:
+        say(line)
+    return summary
 
 
-def _older_words(config: DatasetConfig) -> dict[str, pa.Array]:
-    """The words of the store that vocabularies grow from, per field that it and this data set have."""
+def _older_words(config: DatasetConfig) -> dict[str, tuple[Form, pa.Array | None]]:
+    """The form and the words (none, where they are hashed) of the store that vocabularies grow from, per field that both have."""
     if config.vocabularies_from is None:
         return {}
     older = Store.open(Path(config.vocabularies_from))
     mine = {feature.name for feature in config.features}
-    return {name: older.vocabulary(name)["word"].combine_chunks() for name in older.schema.owners if name in mine}
+    fields = [field for field in older.schema.id_fields if field.name in mine and not field.shares]
+    words = {field.name: None if field.hash_buckets else older.vocabulary(field.name)["word"].combine_chunks() for field in fields}
+    return {field.name: (field.words, words[field.name]) for field in fields}
 
 
 def list_lengths(config: DatasetConfig) -> dict[str, tuple[int | None, bool]]:
@@ -104,13 +124,15 @@ def _write_words(folder: StagedFolder, name: str, tables: Mapping[str, pa.Table]
             writer.write_table(table)
 
 
-def _encoded(folder: StagedFolder, encoder: Encoder, rule: Rule, leaks: LeakCheck, made: Made) -> Iterator[tuple[Arrays, np.ndarray]]:
+def _encoded(
+    batches: Iterator[pa.RecordBatch], encoder: Encoder, rule: Rule, leaks: LeakCheck, made: Made
+) -> Iterator[tuple[Arrays, np.ndarray]]:
     def work(batch: pa.RecordBatch) -> tuple[Arrays, np.ndarray, np.ndarray]:
-        return encoder(batch), _parts(rule, batch), batch.column("hash").to_numpy()
+        return encoder(batch), _parts(rule, batch), batch.column("draw").to_numpy()
 
-    for arrays, parts, hashes in worked_ahead(work, _unspool(folder)):
-        leaks.add(arrays, parts <= ALPHA, hashes)
-        made.add(arrays, parts <= ALPHA)
+    for arrays, parts, draws in worked_ahead(work, batches):
+        leaks.add(arrays, parts <= ALPHA, draws)
+        made.add(arrays, parts)
         yield arrays, parts
 
 
@@ -119,25 +141,31 @@ def _weighted(config: DatasetConfig) -> frozenset[str]:
 
 
 def _parts(rule: Rule, batch: pa.RecordBatch) -> np.ndarray:
-    return rule(batch.column("role").to_numpy(), batch.column("key").to_numpy())
+    key = "key" if "key" in batch.schema.names else "draw"
+    return rule(batch.column("role").to_numpy(), batch.column(key).to_numpy())
 
 
-def _spool(config: DatasetConfig, sources: tuple[Source, ...], digester: Digester, folder: StagedFolder, say: Say) -> np.ndarray | None:
-    """Pass 1; gives the times of all rows where the split is by time."""
-    read, rows, times = RowReader(config, sources, digester.readings, say), 0, list[np.ndarray]()
+def _spool(
+    config: DatasetConfig, sources: tuple[Source, ...], digester: Digester, folder: StagedFolder, say: Say
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pass 1; gives the hashes of all rows, and their times where the split is by time."""
+    read, rows = RowReader(config, sources, digester.readings, say), 0
+    hashes, times = array("Q"), array("q")  # these grow without a second copy of theirs
     with folder.stream(SPOOL, durable=False) as stream, pa.ipc.new_stream(stream, digester.schema) as writer:
         for role in (role for role in ROLES if any(source.role == role for source in sources)):
             for piece in ahead(read([source.path for source in sources if source.role == role])):
                 digest = digester(piece, role)
                 writer.write_batch(digest)
+                hashes.frombytes(digest.column("hash").to_numpy().tobytes())
                 if config.split.kind == "time":
-                    times.append(digest.column("key").to_numpy())
+                    times.frombytes(digest.column("key").to_numpy().tobytes())
                 rows += len(digest)
                 if rows // REPORT_ROWS > (rows - len(digest)) // REPORT_ROWS:
                     say(f"read {rows:,} rows")
     say(f"read {rows:,} rows")
     read.finish()
-    return np.concatenate(times) if times else None
+    digester.units.check()
+    return np.frombuffer(hashes, np.uint64), np.frombuffer(times, np.int64)
 
 
 def _unspool(folder: StagedFolder) -> Iterator[pa.RecordBatch]:

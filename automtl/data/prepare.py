@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from automtl.data.dataset import DatasetConfig
+from automtl.data.dataset import DatasetConfig, keeps_data
 from automtl.data.make import make
 from automtl.data.prints import Fingerprints, fingerprint
 from automtl.data.sources import Source, find_sources
@@ -22,6 +22,7 @@ def _silent(message: str) -> None:
     """No progress wanted."""
 
 
+@keeps_data
 def prepare(config: DatasetConfig, *, data_dir: Path, progress: Progress | None = None) -> Store:
     """Make the store of a data set, or open it where it is already there and intact.
 

@@ -9,11 +9,12 @@ import pyarrow as pa
 from automtl.data.adapters.registry import Reader, reader_of
 from automtl.data.columns import Columns
 from automtl.data.dataset import DatasetConfig, Derived
+from automtl.data.forms import missing_words
 from automtl.data.joins import SideTable, check_unique_names, joined, tell_unmatched
 from automtl.data.sources import JOIN, Piece, Reading, Source, column_names
+from automtl.data.times import EARLIEST, LATEST
 
 PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "date": 1_000_000}
-EARLIEST, LATEST = 631_152_000, 4_102_444_800  # 1990 and 2100, in seconds: a time outside was read in another unit
 THURSDAY = 3  # 1970-01-01, counted from Monday
 
 
@@ -45,7 +46,8 @@ class RowReader:
         self._wanted: dict[str, Reading] = wanted
         by_role = [[source.path for source in sources if source.role == f"{JOIN}{i}"] for i in range(len(config.joins))]
         elsewhere: dict[str, Reading] = {name: reading for name, reading in wanted.items() if name not in present}
-        tables = [SideTable(join, paths, elsewhere) for join, paths in zip(config.joins, by_role, strict=True)]
+        self._missing = missing_words(config.csv.null_values)
+        tables = [SideTable(join, paths, elsewhere, self._missing) for join, paths in zip(config.joins, by_role, strict=True)]
         self._tables = [table for table in tables if table.names]
 
     def __call__(self, paths: Sequence[Path], read: Reader | None = None) -> Iterator[Piece]:
@@ -54,7 +56,8 @@ class RowReader:
         for piece in (read or reader_of(self._config))(paths, own, self._config.csv, self._say):
             columns = joined(piece, self._tables)
             for derived in self._derived:
-                columns[derived.name] = derive(Columns(piece._replace(batch=_batch(columns))), derived, self._readings[derived.name])
+                times = Columns(piece._replace(batch=_batch(columns)), self._missing)
+                columns[derived.name] = derive(times, derived, self._readings[derived.name])
             yield piece._replace(batch=_batch({name: columns[name] for name in self._readings}))
 
     def _own(self, paths: Sequence[Path]) -> dict[str, Reading]:

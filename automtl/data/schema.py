@@ -1,9 +1,12 @@
 """What the prepared rows are: fields, tasks, and the hashes that say which data, which split, which settings."""
 
+import math
 from typing import Literal
 
-from pydantic import NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field as Bounded
+from pydantic import FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
+from automtl.data.forms import LONGEST_CODE, Form, Kind
 from automtl.strict import Strict
 
 _ORDER = {"categorical": 0, "multi": 1, "sequence": 1, "numeric": 2}
@@ -17,7 +20,7 @@ class Field(Strict):
         vocabulary_size: ids: how many, id 0 (unknown, missing; in lists: nothing) counted.
         unknown_count: categorical: training rows with id 0. Lists: training rows without a known id. Numeric: without a value.
         mean, std: numeric: of the training rows, after `transform`; a standard deviation of 0 is kept as 1.
-        float_text: categorical: the column holds float numbers, read as their canonical text (`1.0` -> `1`).
+        form, digits: ids: what the training words have in common, see `forms.Form`.
         hash_buckets: ids are hashed to so many rows, and there is no vocabulary; 0: counted.
         shares: the field whose vocabulary and embedding rows this one uses; "" its own.
         embedding_dim: width of its own embedding; 0: the model's.
@@ -33,7 +36,8 @@ class Field(Strict):
     mean: float = 0.0
     std: float = 1.0
     transform: Literal["none", "log1p", "quantile"] = "none"
-    float_text: bool = False
+    form: Kind = "text"
+    digits: int = Bounded(0, ge=0, le=LONGEST_CODE)
     hash_buckets: NonNegativeInt = 0
     shares: str = ""
     embedding_dim: NonNegativeInt = 0
@@ -46,6 +50,11 @@ class Field(Strict):
         """The field whose vocabulary this one uses; itself, where it shares no other's."""
         return self.shares or self.name
 
+    @property
+    def words(self) -> Form:
+        """The form of its ids' words."""
+        return Form(self.form, self.digits)
+
 
 class Task(Strict):
     """One thing to predict.
@@ -57,6 +66,8 @@ class Task(Strict):
         mean, std: regression: of the training labels, after `transform`; labels are stored unstandardised.
         labelled: training rows that have the label.
         positives: binary: training rows with label 1.
+        constant: what the best constant model would say, as a network does, of the training rows and weighted as the loss weighs
+            them: binary log(p / (1 - p)), multiclass the log of each class's share, regression the mean in standardised units.
     """
 
     name: str
@@ -69,12 +80,32 @@ class Task(Strict):
     transform: Literal["none", "log1p"] = "none"
     labelled: NonNegativeInt = 0
     positives: NonNegativeInt = 0
+    constant: tuple[FiniteFloat, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Task":
+        if len(self.constant) not in (0, self.outputs):
+            raise ValueError(f"constant must have {self.outputs} numbers, one per output, or none")
+        return self
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a network gives per row."""
+        return self.classes if self.kind == "multiclass" else 1
+
+    @property
+    def base(self) -> tuple[float, ...]:
+        """``constant``; where a schema made by hand does not say, what its counts or its mean say; empty where those do not either."""
+        if not self.constant and self.kind == "binary" and 0 < self.positives < self.labelled:
+            return (math.log(self.positives / (self.labelled - self.positives)),)
+        return self.constant or ((0.0,) if self.kind == "regression" else ())
 
 
 class Schema(Strict):
     """Fields and tasks in the order of the store's columns: categorical fields first, then lists of ids, then numeric ones.
 
     Attributes:
+        train_rows: how many the training split has.
         kept: columns kept beside the rows, to slice and group metrics by.
         group: the one of them that GAUC groups by; "" none.
         data_hash: of the rows' content, whatever the order of rows and files.
@@ -85,6 +116,7 @@ class Schema(Strict):
     name: str
     fields: tuple[Field, ...]
     tasks: tuple[Task, ...]
+    train_rows: NonNegativeInt = 0
     kept: tuple[str, ...] = ()
     group: str = ""
     data_hash: str = ""

@@ -1,17 +1,19 @@
 """Raw files, one after another, as Arrow batches of the columns that are used; never a whole file in memory.
 
-Each column is read in one of four ways: `text` is a dictionary array of strings without nulls, where "" is missing
+Each column is read in one of four ways: `text` is a dictionary array of strings without nulls, where null and NaN are ""
 (whole numbers keep all their digits: an id never passes through a float); `number` is float64, NaN is missing;
 `time` is int64, microseconds where the column holds times; `list` is text, or Arrow lists as `lists.list_text` writes them.
+A column of texts that is to be numbers or times is handed on as text: `Columns` reads them, and says which row is wrong.
 """
 
 import glob
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -19,16 +21,14 @@ from automtl.data.dataset import Csv, DatasetConfig
 from automtl.data.features import Numeric
 from automtl.data.lists import list_text
 from automtl.data.remote import MARK, expand, input_stream, opened
-from automtl.data.words import TEXT, as_text
+from automtl.data.words import TEXT, as_text, decoded, is_text
 from automtl.errors import DataError
 from automtl.strict import nearest
 
 Reading = Literal["text", "number", "time", "list"]
 TYPES: dict[Reading, pa.DataType] = {"text": TEXT, "number": pa.float64(), "time": pa.int64(), "list": TEXT}
 JOIN = "join "  # the role of a side table's files, before its number
-_WRONG_VALUE = re.compile(
-    r"In CSV column #(?P<column>\d+): (?:Row #(?P<row>\d+): )?CSV conversion error to .*: invalid value '(?P<value>.*)'"
-)
+_WRONG_VALUE = re.compile(r"In CSV column #(?P<column>\d+): (?:Row #\d+: )?CSV conversion error to double: invalid value")
 BLOCK_BYTES = 4 * 2**20
 UNREADABLE = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError)  # what Arrow and gzip raise where a file is no table
 BATCH_ROWS = 65536
@@ -166,18 +166,22 @@ def _csv_options(csv: Csv) -> tuple[pyarrow.csv.ReadOptions, pyarrow.csv.ParseOp
 def _open_csv(path: Path, readings: Mapping[str, Reading], csv: Csv) -> Iterator[pa.RecordBatch]:
     read, parse = _csv_options(csv)
     check_columns(path, names := column_names(path, csv), readings)
-    types = {name: TYPES[reading] for name, reading in readings.items() if reading != "time"}
-    options = pyarrow.csv.ConvertOptions(include_columns=list(readings), column_types=types, strings_can_be_null=False)
-    try:
-        with input_stream(path) as stream:
-            yield from pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=options)
-    except pa.ArrowInvalid as fault:
-        error = _counted(path, csv, options, fault)
-        if found := _WRONG_VALUE.search(str(error)):
-            row = f", row {int(found['row']) - (not csv.columns)}" if found["row"] else ""
-            where = f"{path}{row}, column '{names[int(found['column'])]}'"
-            raise DataError(where, "must be a number", repr(found["value"][:80]), "mend the value, or leave it empty") from error
-        raise error from fault
+    numbers, done, faults = {name for name, reading in readings.items() if reading == "number"}, 0, 0
+    while True:  # until a number's column shows another word, such as NA: then it is read as text, from which `Columns` makes numbers
+        types = {name: pa.float64() if name in numbers else TEXT for name, reading in readings.items() if reading != "time"}
+        shared = {"include_columns": list(readings), "null_values": [""], "strings_can_be_null": False}
+        options = pyarrow.csv.ConvertOptions(column_types=types, **shared)
+        try:
+            with input_stream(path) as stream:
+                for batch in _after(done, pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=options)):
+                    yield batch
+                    done += batch.num_rows
+            return
+        except pa.ArrowInvalid as fault:
+            found = _WRONG_VALUE.search(str(fault))
+            if found is None or names[int(found["column"])] not in numbers:
+                raise _counted(path, csv, options, fault) from fault
+            numbers, faults = set() if faults else numbers - {names[int(found["column"])]}, faults + 1
 
 
 def _counted(path: Path, csv: Csv, options: pyarrow.csv.ConvertOptions, fault: pa.ArrowInvalid) -> pa.ArrowInvalid:
@@ -193,6 +197,15 @@ def _counted(path: Path, csv: Csv, options: pyarrow.csv.ConvertOptions, fault: p
     except pa.ArrowInvalid as again:
         return again
     return fault
+
+
+def _after(rows: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches without their first rows."""
+    for batch in batches:
+        skipped = min(rows, batch.num_rows)
+        rows -= skipped
+        if batch.num_rows > skipped or not skipped:
+            yield batch.slice(skipped)
 
 
 def open_table(path: Path, csv: Csv) -> Iterator[pa.RecordBatch]:
@@ -243,12 +256,22 @@ def convert(column: pa.Array, reading: Reading, path: Path, name: str) -> pa.Arr
         DataError: it cannot be read so.
     """
     try:
-        if reading == "text":
+        column = decoded(column)
+        if reading == "list" and _is_list(column.type):
+            return list_text(column)
+        if reading in ("text", "list") or is_text(column.type):
             return as_text(column)
-        if reading == "list":
-            return list_text(column) if pa.types.is_list(column.type) or pa.types.is_large_list(column.type) else as_text(column)
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
         if reading == "number":
-            return column.cast(pa.float64())
-        return column.cast(pa.timestamp("us")).cast(pa.int64()) if pa.types.is_temporal(column.type) else column.cast(pa.int64())
+            return column.cast(pa.float64(), safe=False)
+        if pa.types.is_temporal(column.type):
+            return column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+        missing = pc.is_nan(column) if pa.types.is_floating(column.type) else False
+        return pc.if_else(missing, None, column).cast(pa.int64())
     except pa.ArrowException as error:
         raise DataError(f"{path}: column '{name}'", f"must be read as {reading}", _plain(error), "mend the column") from error
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return any(test(kind) for test in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))

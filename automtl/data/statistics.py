@@ -7,6 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import ndtri
 
+from automtl.data.forms import Form
+
 COMPACT_ROWS = 2**20
 SAMPLE_ROWS = 100_000
 LANDMARKS = 1000
@@ -54,29 +56,34 @@ class Moments:
 
 
 class Ranks:
-    """Values at evenly spaced ranks, from the rows with the smallest hashes: the same sample for any order of the rows."""
+    """Values at evenly spaced ranks, from the rows with the smallest draws: the same sample for any order of the rows."""
 
     def __init__(self) -> None:
-        self._values, self._hashes = np.zeros(0), np.zeros(0, np.uint64)
+        self._values, self._draws = np.zeros(0), np.zeros(0, np.uint64)
 
-    def add(self, values: np.ndarray, hashes: np.ndarray) -> None:
-        """Take in one batch with its rows' hashes; NaN is missing."""
+    def add(self, values: np.ndarray, draws: np.ndarray) -> None:
+        """Take in one batch with its rows' draws; NaN is missing."""
         there = ~np.isnan(values)
-        self._values, self._hashes = np.append(self._values, values[there]), np.append(self._hashes, hashes[there])
+        self._values, self._draws = np.append(self._values, values[there]), np.append(self._draws, draws[there])
         if len(self._values) > 2 * SAMPLE_ROWS:
             self._cut()
 
     def _cut(self) -> None:
-        kept = np.lexsort((self._values, self._hashes))[:SAMPLE_ROWS]
-        self._values, self._hashes = self._values[kept], self._hashes[kept]
+        kept = np.lexsort((self._values, self._draws))[:SAMPLE_ROWS]
+        self._values, self._draws = self._values[kept], self._draws[kept]
+
+    def values(self) -> np.ndarray:
+        """The sample."""
+        self._cut()
+        return self._values
 
     def result(self) -> tuple[float, ...]:
         """At most `LANDMARKS` values, rising; (0.0,) without any."""
-        self._cut()
-        if not len(self._values):
+        values = self.values()
+        if not len(values):
             return (0.0,)
-        count = max(min(len(self._values) // 30, LANDMARKS), 2)  # some 30 rows between two, as in Gorishniy et al. 2022
-        return tuple(np.quantile(self._values, np.linspace(0, 1, count)).tolist())
+        count = max(min(len(values) // 30, LANDMARKS), 2)  # some 30 rows between two, as in Gorishniy et al. 2022
+        return tuple(np.quantile(values, np.linspace(0, 1, count)).tolist())
 
 
 def normal_scores(values: np.ndarray, quantiles: tuple[float, ...]) -> np.ndarray:
@@ -107,22 +114,35 @@ class Vocabulary:
             self._compact()
 
     def _compact(self) -> pa.Table:
-        grouped = pa.concat_tables(self._pending).group_by("word").aggregate([("count", "sum")])
-        table = grouped.select(["word", "count_sum"]).rename_columns(["word", "count"])
+        table = _counted(self._pending)
         self._pending, self._pending_rows, self._compact_rows = [table], table.num_rows, table.num_rows
         return table
 
-    def result(self, min_count: int, known: pa.Array | None = None) -> pa.Table:
+    def words(self) -> pa.Array:
+        """Every word that was seen, once."""
+        return self._compact()["word"].combine_chunks()
+
+    def result(self, form: Form, min_count: int, known: pa.Array | None = None) -> pa.Table:
         """Words seen often enough, the most frequent first, equal ones by text: word i has id i + 1.
 
         Args:
+            form: of the words; spellings of one word are counted together.
             min_count: how often is often enough.
             known: words of an older vocabulary, which stay first and in their order whether they are seen or not.
         """
-        table = self._compact()
+        words = self.words()
+        table, formed = self._compact(), form.apply(words)
+        if formed is not words:
+            table = _counted([pa.table({"word": formed, "count": table["count"]})])
         kept = table.filter(pc.and_(pc.greater_equal(table["count"], min_count), pc.not_equal(table["word"], "")))
         if known is None:
             return kept.sort_by([("count", "descending"), ("word", "ascending")]).combine_chunks()
         fresh = kept.filter(pc.invert(pc.is_in(kept["word"], value_set=known))).sort_by([("count", "descending"), ("word", "ascending")])
         counts = pc.fill_null(pc.take(table["count"], pc.index_in(known, value_set=table["word"])), 0)
         return pa.concat_tables([pa.table({"word": known, "count": counts}), fresh]).combine_chunks()
+
+
+def _counted(tables: list[pa.Table]) -> pa.Table:
+    """Each word once, with the sum of its counts."""
+    grouped = pa.concat_tables(tables).group_by("word").aggregate([("count", "sum")])
+    return grouped.select(["word", "count_sum"]).rename_columns(["word", "count"])

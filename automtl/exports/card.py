@@ -40,6 +40,7 @@ class Facts:
         rows: how many rows were compared.
         words: per field that owns a vocabulary, its first words.
         remarks: further sentences of what was done at export.
+        warnings: what must be said of the model first.
     """
 
     architecture: Architecture
@@ -52,6 +53,7 @@ class Facts:
     rows: int
     words: Mapping[str, str]
     remarks: Sequence[str] = field(default_factory=tuple)
+    warnings: Sequence[str] = field(default_factory=tuple)
 
 
 def readme(facts: Facts, form: Format) -> str:
@@ -68,6 +70,7 @@ def _title(facts: Facts, form: Format) -> str:
         f"# {_said(facts.schema.name)}: a multi-task model, {form.title}\n\n"
         f"It predicts {tasks} from {len({f.indicator_of or f.name for f in facts.schema.fields})} columns; "
         f"{named}{len(arch.experts)} experts shared by {kind}; `architecture.json` has it whole."
+        + "".join(f"\n\n**This model is {_said(warning, 3000)}.**" for warning in facts.warnings)
     )
 
 
@@ -193,9 +196,9 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows))
 
 
-def _said(name: str) -> str:
+def _said(name: str, most: int = 300) -> str:
     """A user's text as one safe piece of Markdown: no control signs, no table bars, no code marks, no HTML."""
-    shown = "".join(" " if unicodedata.category(c)[0] == "C" else c for c in name[:300])
+    shown = "".join(" " if unicodedata.category(c)[0] == "C" else c for c in name[:most])
     return shown.replace("|", "/").replace("`", "'").replace("<", "‹").replace(">", "›").strip()
 
 

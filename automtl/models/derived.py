@@ -1,6 +1,7 @@
 """The network of a discrete architecture."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,10 @@ class IndependentNets(nn.Module):
 
     def forward(self, inputs: Inputs) -> list[Tensor]:
         return [net(inputs)[0] for net in self.nets]
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All nets' groups for one torch optimiser, see ``MultiTaskNet.parameter_groups``."""
+        return [group for net in self.nets if isinstance(net, MultiTaskNet) for group in net.parameter_groups()]
 
 
 def build_model(

@@ -12,6 +12,7 @@ from automtl.models.derived import IndependentNets, build_model
 from automtl.models.skeleton import MultiTaskNet
 from automtl.sharing.mssm import MSSM
 from automtl.spaces.architecture import Architecture
+from automtl.spaces.plugs import tasks_of
 from automtl.spaces.slots import Slot
 
 
@@ -59,9 +60,10 @@ def known_part_costs(architecture: Architecture) -> dict[str, PartCost]:
 def _stand_in(architecture: Architecture, size: int) -> Schema:
     """A data set that the architecture fits; `size` sets what it leaves open."""
     tasks = [Task(name=t.name, kind=t.kind, classes=t.classes) for t in architecture.tasks or ()]
+    tasks = tasks or [Task(name=name, kind="binary") for name in tasks_of(architecture) or ["task"]]
     fields = architecture.fields or [Field(name=f"field{i}", kind="categorical") for i in range(size)]
     known = [Field(name=f.name, kind=f.kind, vocabulary_size=0 if f.kind == "numeric" else 1 + size) for f in fields]
-    return Schema(name="stand-in", fields=tuple(known), tasks=tuple(tasks) or (Task(name="task", kind="binary"),))
+    return Schema(name="stand-in", fields=tuple(known), tasks=tuple(tasks))
 
 
 def _counted(architecture: Architecture, schema: Schema) -> dict[str, PartCost]:

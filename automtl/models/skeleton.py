@@ -5,6 +5,7 @@ Shapes: B batch, F fields, d embedding width, D width of the experts' input, T t
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from automtl.data.schema import Schema
 from automtl.nn.embedding import InputLayer
 from automtl.nn.repeats import flattened
 from automtl.nn.towers import Tower
-from automtl.sharing.base import ExpertModule, SharingModule
+from automtl.sharing.base import ExpertModule, ParameterGroup, SharingModule, torch_groups
 
 
 @contextlib.contextmanager
@@ -86,6 +87,14 @@ class MultiTaskNet(nn.Module):
         """The embedding tables."""
         return self.input.tables()
 
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All parameters as groups for a torch optimiser: those of the sharing module with rates of their own, undecayed tables, the rest.
+
+        >>> torch.optim.Adam(net.parameter_groups(), lr=1e-3, weight_decay=1e-4)  # doctest: +SKIP
+        """
+        tables = ParameterGroup("tables", self.tables(), weight_decay=0.0)
+        return torch_groups(self.parameters(), [*self.sharing.parameter_groups(), tables])
+
     def touched_rows(self, inputs: Inputs) -> list[Tensor]:
         """Per table, the rows that `inputs` read."""
         return self.input.row_ids(inputs)
@@ -130,12 +139,17 @@ def load_vectors(net: nn.Module, schema: Schema, vectors: Mapping[str, np.ndarra
 def towers(
     schema: Schema, widths_in: Sequence[int], *, hidden: Sequence[int], dropout: float, batch_norm: bool, generator: torch.Generator | None
 ) -> list[nn.Module]:
-    """One tower per task of the schema; a multiclass task's has one output per class."""
+    """One tower per task of the schema, its output's bias at the base rates of the training rows that have the label.
+
+    So a fresh network starts at the loss of the best constant, not at probability 1/2, and need not learn the rates first (Lin et
+    al., "Focal loss for dense object detection", ICCV 2017, section 3.3). Where the schema knows no rates, the bias starts at 0.
+    """
     return [
         Tower(
             width_in=width,
             hidden=tuple(hidden),
-            outputs=task.classes if task.kind == "multiclass" else 1,
+            outputs=task.outputs,
+            start=task.base,
             dropout=dropout,
             batch_norm=batch_norm,
             generator=generator,

@@ -112,9 +112,9 @@ def build_supernet(
     Raises:
         ConfigError: an unknown kind or setting, one that does not fit, or a network that is too large.
     """
-    complete = sharing_settings(sharing, settings or {})
+    complete, names = sharing_settings(sharing, settings or {}), [task.name for task in schema.tasks]
     fit_sharing(sharing, complete, num_experts=space.num_experts, tasks={task.name: task.kind for task in schema.tasks})
-    slots = layout(sharing, num_tasks=len(schema.tasks), num_experts=space.num_experts, settings=complete)
+    slots = layout(sharing, num_tasks=len(names), num_experts=space.num_experts, settings=complete, names=names)
 
     def make() -> Supernet:
         builder = _Builder(space, generator)
@@ -123,7 +123,7 @@ def build_supernet(
         projection = nn.Linear(inputs.num_fields * space.embedding_dim, space.expert_dim)
         module = SEARCH_MODULES[sharing](
             build=builder.expert,
-            tasks=[task.name for task in schema.tasks],
+            tasks=names,
             width_in=space.expert_dim,
             slots=slots,
             field_shape=(inputs.num_fields, space.embedding_dim),

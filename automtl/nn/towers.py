@@ -18,6 +18,7 @@ class Tower(nn.Module):
         width_in: width of the task's representation.
         hidden: units of each layer.
         outputs: 1 for binary and regression tasks, C for C classes.
+        start: what the output's bias starts at, one number per output; 0 where it is empty.
         dropout: rate after each ReLU.
         batch_norm: off removes the BatchNorm of each layer.
         generator: dropout's source of randomness.
@@ -29,6 +30,7 @@ class Tower(nn.Module):
         width_in: int,
         hidden: Sequence[int] = (128, 64),
         outputs: int = 1,
+        start: Sequence[float] = (),
         dropout: float = 0.0,
         batch_norm: bool = True,
         generator: torch.Generator | None = None,
@@ -42,6 +44,8 @@ class Tower(nn.Module):
             )
         )
         self.head = nn.Linear(widths[-1], outputs)
+        with torch.no_grad():  # the draw of the bias is made and dropped: all other weights stay what a seed made them
+            self.head.bias.copy_(torch.tensor(start or [0.0] * outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.layers(x))

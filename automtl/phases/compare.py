@@ -4,7 +4,7 @@ It reads what runs hold and nothing else: test figures where every model has bee
 epoch. The best hand-made model is chosen by validation loss.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -16,6 +16,7 @@ from automtl.data.store import checksum
 from automtl.errors import ArtifactError
 from automtl.phases.paired import Paired, compare_paired, corrected
 from automtl.report.agreement import Place, agreement
+from automtl.runs.constant import known, loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir, find_phase
 from automtl.spaces.architecture import Architecture
@@ -39,6 +40,8 @@ class Entry:
         marks: what a reader must know, such as "best of 3 searches".
         search_seeds: of the searches behind it.
         found: what they derived.
+        remarks: per split, what must be said of it beside the constant.
+        constant: per split and metric, the constant's figure on the same rows.
     """
 
     name: str
@@ -50,11 +53,17 @@ class Entry:
     marks: tuple[str, ...] = ()
     search_seeds: tuple[int, ...] = ()
     found: tuple[Architecture, ...] = field(default=(), repr=False)
+    remarks: dict[str, list[str]] = field(default_factory=dict)
+    constant: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def mean(self, split: str, metric: str) -> float | None:
         """Mean over seeds."""
         values = self.figures.get(split, {}).get(metric, {})
         return fmean(values.values()) if values else None
+
+    def seeds(self, split: str) -> list[int]:
+        """The seeds that have figures."""
+        return sorted({seed for values in self.figures[split].values() for seed in values})
 
     def sd(self, split: str, metric: str) -> float | None:
         """Standard deviation over seeds; None for one."""
@@ -74,6 +83,7 @@ class Comparison:
         tests: per entry its comparisons with the references.
         negative_transfer: per entry and task "shown", "possible" (worse in the mean, not shown) or "no"; empty without single_task.
         notes: what a reader must know.
+        constant: per metric, the figure of the best constant: the base rates of the training rows, for regression their mean.
     """
 
     split: str
@@ -84,6 +94,7 @@ class Comparison:
     tests: dict[str, list[Paired]]
     negative_transfer: dict[str, dict[str, str]]
     notes: tuple[str, ...] = field(default_factory=tuple)
+    constant: dict[str, float] = field(default_factory=dict)
 
     @property
     def agreement(self) -> dict[str, list[Place]]:
@@ -91,6 +102,10 @@ class Comparison:
         return {entry.name: places for entry in self.entries if (places := agreement(entry.found))}
 
     def verdict(self, entry: Entry) -> str:
+        """In words: what must be said beside the constant, then the MTL-Loss against both references."""
+        return "; ".join([*entry.remarks.get(self.split, []), self.against(entry)])
+
+    def against(self, entry: Entry) -> str:
         """The MTL-Loss in words, against both references."""
         said = [p.words for p in self.tests[entry.name] if p.metric == LOSS]
         return "; ".join(said) or "nothing to compare with"
@@ -131,7 +146,7 @@ def _same_data(folders: Sequence[PhaseDir]) -> None:
 
 def _complete(entry: Entry) -> bool:
     """Whether every seed has its test figures."""
-    return set(entry.figures["test"].get(LOSS, {})) == set(entry.figures["validation"][LOSS])
+    return entry.seeds("test") == entry.seeds("validation")
 
 
 def _read(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> Entry:
@@ -141,8 +156,10 @@ def _read(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> En
 
 def _entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> Entry:
     figures: dict[str, dict[str, dict[int, float]]] = {"validation": {}, "test": {}}
-    for folder in folders:
-        seed, results = int(Manifest.read(folder.manifest).values["seed"]), files.read_json(folder.results)
+    held = [files.read_json(folder.results) for folder in folders]
+    parts = {split: [results[split] for results in held if isinstance(results.get(split), dict)] for split in figures}
+    for folder, results in zip(folders, held, strict=True):
+        seed = int(Manifest.read(folder.manifest).values["seed"])
         for split, by_metric in figures.items():
             for metric, value in _figures(results.get(split)).items():
                 by_metric.setdefault(metric, {})[seed] = value
@@ -158,14 +175,22 @@ def _entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> E
         cost={part: _spent(paths) for part, paths in costs.items()},
         search_seeds=(int(Manifest.read(search.manifest).values["seed"]),) if searched else (),
         found=(Architecture.load(search.architecture),) if searched and search.architecture.exists() else (),
+        remarks={split: remarks(some) for split, some in parts.items()},
+        constant={split: _constant(some[0]) for split, some in parts.items() if some and known(some)},
     )
+
+
+def _constant(part: Mapping[str, Any]) -> dict[str, float]:
+    """The constant's figures, by the metrics that models are compared in."""
+    held = {f"{task} {name}": value for task, metrics in metrics_of(part).items() for name, value in metrics.items() if name in _HEADLINES}
+    return held if (loss := loss_of(part)) is None else {LOSS: loss, **held}
 
 
 def _figures(split: Any) -> dict[str, float]:
     """MTL-Loss and each task's headline metric, where defined."""
     if not isinstance(split, dict):
         return {}
-    found = {LOSS: split["loss"]}
+    found = {} if split["loss"] is None else {LOSS: split["loss"]}
     for task, metrics in split["tasks"].items():
         name = next((n for n in _HEADLINES if n in metrics), None)
         if name is not None and metrics[name] is not None:
@@ -232,7 +257,8 @@ def _tested(split: str, metrics: tuple[str, ...], entries: Sequence[Entry]) -> C
     against = {e.name: [t for t in tests[e.name] if alone and t.reference == alone.name] for e in entries if e is not alone}
     transfer = {name: _transfer(some) for name, some in against.items()} if alone else {}
     names = [None if e is None else e.name for e in (best, alone)]
-    return Comparison(split, metrics, tuple(entries), names[0], names[1], tests, transfer, _notes(split, entries, hand_made))
+    constant: dict[str, float] = next((held for e in entries if (held := e.constant.get(split))), {})
+    return Comparison(split, metrics, tuple(entries), names[0], names[1], tests, transfer, _notes(split, entries, hand_made), constant)
 
 
 def _transfer(tests: Sequence[Paired]) -> dict[str, str]:
@@ -250,9 +276,13 @@ def _notes(split: str, entries: Sequence[Entry], hand_made: Sequence[Entry]) -> 
     if split == "validation":
         waiting = [e.name for e in entries if not _complete(e)]
         notes.append(f"validation figures, which chose the epoch: not evaluated on test rows yet: {', '.join(waiting)}")
+    if undefined := [e.name for e in entries if e.mean(split, LOSS) is None]:
+        notes.append(f"without a label of every task there is no MTL-Loss to rank by on these {split} rows: {', '.join(undefined)}")
+    if unknown := [e.name for e in entries if e.remarks and split not in e.constant]:
+        notes.append(f"not compared with the constant, their figures being of an older version: {', '.join(unknown)}")
     if len(hand_made) > 1:
         notes.append(f"the best hand-made model is the best of {len(hand_made)} by validation loss")
-    few = [e.name for e in entries if len(e.figures[split].get(LOSS, {})) < 5]
+    few = [e.name for e in entries if len(e.seeds(split)) < 5]
     if few:
         notes.append(f"fewer than 5 seeds, with which Wilcoxon's test cannot reach 5%: {', '.join(few)}")
     return tuple(notes)

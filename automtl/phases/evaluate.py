@@ -10,11 +10,13 @@ import numpy as np
 from automtl import files
 from automtl.bounds import MAX_PARAMETERS, fitting
 from automtl.data.slices import groups, slices
+from automtl.data.unknown import unknown_remarks
 from automtl.errors import ArtifactError
 from automtl.phases.mishaps import known_ids
 from automtl.phases.resuming import held_settings
 from automtl.phases.retrain import load_net
 from automtl.phases.session import Reporter, Session, Silent, open_session
+from automtl.runs.constant import loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, find_phase
 from automtl.training.evaluation import Evaluation, auc_intervals, evaluate, evaluate_slices, predict
@@ -78,6 +80,9 @@ def _evaluate(folder: PhaseDir, device: str, by: str | None, bootstrap: int, rep
     if reads > 1:
         reporter.say(f"{folder.path}: its test rows are read for the {_nth(reads)} time; choose nothing by them")
     tasks = session.schema.tasks
+    unknown = {name: counts["test"] for name, counts in store.summary["unknown"].items()}
+    for line in unknown_remarks(store.schema, unknown, store.summary["rows"]["test"], "test rows"):
+        reporter.say(line)
     with known_ids(store):
         predictions = predict(net, batches, device=session.device)
     users = groups(store, "test", predictions.rows)
@@ -117,12 +122,12 @@ def _nth(n: int) -> str:
 
 
 def slice_rows(result: TestResult) -> list[dict[str, Any]]:
-    """One row per slice of a result: its labelled rows (of the first task), each task's AUC (or RMSE) and the MTL-Loss."""
+    """One row per slice of a result: its labelled rows, each task's AUC (or RMSE), the MTL-Loss, and the constant's on its rows."""
     rows = []
     for name, part in result.slices.items():
         metrics = {f"{task} {metric}": part.tasks[task][metric] for task, metric in _headline(part)}
         counts = {f"{task} rows": part.tasks[task]["rows"] for task in part.tasks}
-        rows.append({"slice": name, **counts, **metrics, "MTL-Loss": part.loss})
+        rows.append({"slice": name, **counts, **metrics, "MTL-Loss": part.loss, "constant's": loss_of(asdict(part))})
     return rows
 
 
@@ -145,6 +150,25 @@ def summary(results: Sequence[TestResult]) -> list[dict[str, Any]]:
         metrics["MTL-Loss"] = [r.test.loss for r in group]
         rows.append({"model": label, "seeds": [r.seed for r in group], **{k: _mean_sd(v) for k, v in metrics.items()}})
     return rows
+
+
+def constants(results: Sequence[TestResult]) -> list[dict[str, Any]]:
+    """One row per data set, like those of `summary`: the best constant, predicting the base rates of the training rows."""
+    of_data = {r.folder: Manifest.read(r.folder.manifest).values["data"] for r in results}
+    first = {(data["hash"], data["split_hash"]): folder for folder, data in reversed(of_data.items())}
+    rows = []
+    for result in (r for r in results if r.folder in first.values()):
+        figures = asdict(result.test)
+        metrics = {f"{task} {metric}": value for task, held in metrics_of(figures).items() for metric, value in held.items()}
+        cells = {key: {"mean": value, "sd": None} for key, value in {**metrics, "MTL-Loss": loss_of(figures)}.items()}
+        rows.append({"model": "constant" if len(first) == 1 else f"constant on {of_data[result.folder]['name']}", "seeds": [], **cells})
+    return rows
+
+
+def verdicts(results: Sequence[TestResult]) -> list[str]:
+    """What must be said of the models beside the constant, a sentence each."""
+    by_label = {label: [asdict(r.test) for r in results if r.label == label] for label in dict.fromkeys(r.label for r in results)}
+    return [f"{label}: {remark}" for label, tests in by_label.items() for remark in remarks(tests)]
 
 
 def stored_sizes(results: Sequence[TestResult]) -> dict[str, dict[str, float]]:

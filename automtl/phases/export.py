@@ -20,6 +20,7 @@ from automtl.exports.parity import compare
 from automtl.phases.evaluate import session_of
 from automtl.phases.retrain import load_net
 from automtl.phases.session import Reporter, Session, Silent
+from automtl.runs.constant import remarks
 from automtl.runs.manifest import Manifest, now
 from automtl.runs.run_dir import PhaseDir, one_phase
 from automtl.spaces.architecture import Architecture
@@ -89,7 +90,7 @@ class _Work:
         store, schema = self.session.store, self.session.schema
         config = load_dataset(self.session.config.data.source)
         net = load_net(self.folder, self.session).eval().requires_grad_(False)
-        metrics = self._metrics(net)
+        judged = self._judged(net)
         served = Served(net, schema).eval()
         features = self._features()
         parity = compare(chosen.write(staged, served), served, features, exact=chosen.exact)
@@ -97,10 +98,12 @@ class _Work:
         bound = Architecture.load(self.folder.architecture)
         bound.save(staged / "architecture.json")
         words = first_words({name: store.vocabulary(name) for name in schema.owners})
-        facts = Facts(bound, schema, portable(config), store.summary, metrics, self._made(), parity, self.rows, words, self.remarks)
+        metrics, warnings = {split: part["tasks"] for split, part in judged.items()}, remarks([judged.get("test", judged["validation"])])
+        settings, made = portable(config), self._made()
+        facts = Facts(bound, schema, settings, store.summary, metrics, made, parity, self.rows, words, self.remarks, warnings)
         files.write_text(staged / "README.md", readme(facts, chosen))
         inputs, outputs = names(schema)
-        write_manifest(staged, {"kind": form, "inputs": inputs, "outputs": outputs, "parity": parity, "made": self._made()})
+        write_manifest(staged, {"kind": form, "inputs": inputs, "outputs": outputs, "parity": parity, "made": made})
         return parity
 
     def _features(self) -> dict[str, np.ndarray]:
@@ -110,15 +113,15 @@ class _Work:
         self.rows = min(len(rows), CHECKED_ROWS) + 1
         return features
 
-    def _metrics(self, net: nn.Module) -> dict[str, Mapping[str, Any]]:
-        """Per split and task its figures; of the network as it is handed over."""
+    def _judged(self, net: nn.Module) -> dict[str, Mapping[str, Any]]:
+        """Its figures per split; of the network as it is handed over."""
         results = files.read_json(self.folder.results)
-        metrics = {split: results[split]["tasks"] for split in ("validation", "test") if split in results}
+        judged = {split: results[split] for split in ("validation", "test") if split in results}
         if settle(net):
             self.remarks.append("gates that still hesitated between experts were rounded to one; the figures are of the rounded model")
             predictions = predict(net, self.session.in_order("validation"), device=self.session.device)
-            metrics = {"validation": asdict(evaluate(predictions, self.session.schema.tasks))["tasks"]}
-        return metrics
+            judged = {"validation": asdict(evaluate(predictions, self.session.schema.tasks))}
+        return judged
 
     def _made(self) -> dict[str, Any]:
         """How the model was made, without paths of the machine."""

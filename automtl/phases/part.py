@@ -11,7 +11,8 @@ from pydantic import Field
 from torch import nn
 
 from automtl.data.batches import Batch
-from automtl.errors import NumericalError
+from automtl.data.slices import groups
+from automtl.errors import DataError, NumericalError
 from automtl.models.derived import IndependentNets
 from automtl.models.skeleton import MultiTaskNet
 from automtl.phases.records import append_epoch, charge_balancing, training_losses
@@ -20,7 +21,7 @@ from automtl.runs.run_dir import PhaseDir
 from automtl.sharing.base import Phase
 from automtl.training.balancers import make_balancer
 from automtl.training.balancing import BalancingSettings
-from automtl.training.early_stopping import EarlyStopping
+from automtl.training.early_stopping import EarlyStopping, Monitor
 from automtl.training.evaluation import Evaluation, evaluate, predict
 from automtl.training.guard import Guard
 from automtl.training.loop import RunningLosses, StepEvent, run_epoch
@@ -89,6 +90,8 @@ class Part:
         self.session, self.folder, self.guard, self.net, self.columns = session, folder, guard, net, columns
         self.tasks = [session.schema.tasks[c] for c in columns]
         self.settings = session.config.retrain
+        monitor = Monitor.of(self.settings.monitor)
+        self.monitor = monitor if monitor.task in [task.name for task in self.tasks] else Monitor()
         self.phases = net.sharing.phases()
         self.batches = session.batches("train", batch_size=self.settings.batch_size, seed=session.seeds.fit)
         self.number, self.begun, self.epoch, self.step, self.best_epoch = 0, False, 0, 0, -1
@@ -119,7 +122,7 @@ class Part:
     def _begin(self, phase: Phase) -> None:
         """The sharing module makes ready, perhaps by other parameters; optimiser and early stop start anew."""
         self.net.sharing.begin(phase.name)
-        self.optimizer, self.stopping = self._optimizer(), EarlyStopping("loss", patience=self.settings.patience)
+        self.optimizer, self.stopping = self._optimizer(), EarlyStopping(self.monitor.metric, patience=self.settings.patience)
         self.best: dict[str, Any] = {}
         self.start = _plain(self._validate()) if self.number else None
         self.first, self.begun = self.epoch, True
@@ -161,7 +164,7 @@ class Part:
             need_tensors(self.net.state_dict(), state["best"], "best")
         self.first, self.start, self.best = state["first"], state["start"], state["best"]
         self.running.load(state["running"], tasks=len(self.tasks), device=self.session.device)
-        self.optimizer, self.stopping = self._optimizer(), EarlyStopping("loss", patience=self.settings.patience)
+        self.optimizer, self.stopping = self._optimizer(), EarlyStopping(self.monitor.metric, patience=self.settings.patience)
         take_optimizer(self.optimizer, state["optimizer"], "optimizer")
         self.balancer.load_state_dict(state["balancer"])
         self.balancing = state["balancing"]
@@ -214,16 +217,22 @@ class Part:
 
     def _validate(self) -> Evaluation:
         predictions = predict(self.net, self.session.in_order("validation"), device=self.session.device)
+        users = groups(self.session.store, "validation", predictions.rows) if self.monitor.metric == "gauc" else None
         mine = replace(predictions, labels=predictions.labels[:, self.columns], weights=_columns(predictions.weights, self.columns))
-        return evaluate(mine, self.tasks)
+        return evaluate(mine, self.tasks, groups=users)
 
     def _judge(self, phase: Phase) -> None:
         """Evaluate on validation and record; keep the best where the phase is judged."""
         epoch, validation = self.epoch, self._validate()
         losses = training_losses(self.running, self.tasks, epoch)
+        assert validation.loss is not None, "a session to train in refuses validation rows without labels of a task"
         if not math.isfinite(validation.loss):
             raise NumericalError(f"epoch {epoch}", "the validation MTL-Loss must be finite", validation.loss, "lower retrain.lr")
-        improved = phase.judged and self.stopping.update(epoch, validation.loss)
+        value = self.monitor.value(validation.line)
+        if value is None:
+            rule, fix = f"{self.monitor.name} must be defined on the validation rows", "take more validation rows, or another metric"
+            raise DataError(f"retrain.monitor, epoch {epoch}", rule, "undefined", fix)
+        improved = phase.judged and self.stopping.update(epoch, value)
         if improved:
             self.best = {n: v.detach().clone() if isinstance(v, torch.Tensor) else v for n, v in self.net.state_dict().items()}
         line: dict[str, Any] = {"epoch": epoch, "part": [task.name for task in self.tasks]}
@@ -231,17 +240,19 @@ class Part:
             line["phase"] = phase.name
         if self.start is not None:
             line["start"], self.start = self.start, None
-        line |= {"loss": losses, "validation": _plain(validation), "sharing": self.net.sharing.record(), "best": improved}
+        line |= {"loss": losses, "validation": validation.line, "sharing": self.net.sharing.record(), "best": improved}
         if self.guard.skipped:
             line["skipped_batches"] = self.guard.skipped
         if balancing := self.balancer.record():
             line["balancing"] = balancing
             charge_balancing(self.balancing, line)
         append_epoch(self.folder, self.session, line)
+        mark = f" (best{' ' + self.monitor.name if self.monitor.task else ''})" if improved else ""
         aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
+        total = "undefined" if losses["total"] is None else f"{losses['total']:.5f}"
         self.session.reporter.say(
-            f"epoch {epoch + 1}: train loss {losses['total']:.5f}, "
-            f"validation MTL-Loss {validation.loss:.5f}{' (best)' if improved else ''}; {aucs}"
+            f"epoch {epoch + 1}: train loss {total}, "
+            f"validation MTL-Loss {validation.loss:.5f}{mark}; {aucs}"
         )
 
 

@@ -7,7 +7,7 @@ from automtl.config import RunConfig
 from automtl.models.cost import cost
 from automtl.models.memory import step_bytes
 from automtl.phases.search_material import make_material
-from automtl.phases.session import Reporter, open_session
+from automtl.phases.session import Reporter, training_session
 from automtl.spaces.space import rounded
 from automtl.strategies.protocol import Strategy
 from automtl.strategies.table import STRATEGIES
@@ -44,7 +44,7 @@ class Plan:
 
 def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
     """Plan a search by counting, and by timing a few steps on its own first rows; nothing is written."""
-    session = open_session(config, reporter)
+    session = training_session(config, reporter, search=True)
     space, s, schema = config.space, config.search, session.schema
     assert space is not None, "a search has a space"
     material = make_material(session, space, session.noise())

@@ -85,7 +85,7 @@ def close_failed(manifest: Manifest, error: BaseException) -> None:
 
 
 def training_losses(running: RunningLosses, tasks: Sequence[Task], epoch: int) -> dict[str, float | None]:
-    """Per task name the epoch's mean loss over its labelled rows, and "total", weighted as the data set says.
+    """Per task name the epoch's mean loss over its labelled rows, and "total", weighted as the data set says; None without labels.
 
     Raises:
         NumericalError: a loss is NaN or infinite; the message names task and epoch.
@@ -94,5 +94,4 @@ def training_losses(running: RunningLosses, tasks: Sequence[Task], epoch: int) -
     for task, mean in zip(tasks, means, strict=True):
         if mean is not None and not abs(mean) < float("inf"):
             raise NumericalError(f"task {task.name}, epoch {epoch}", "the training loss must be finite", mean, "lower the learning rate")
-    total = combined(means, task_weights(tasks)) if any(mean is not None for mean in means) else None
-    return {**{task.name: mean for task, mean in zip(tasks, means, strict=True)}, "total": total}
+    return {**{task.name: mean for task, mean in zip(tasks, means, strict=True)}, "total": combined(means, task_weights(tasks))}

@@ -22,13 +22,15 @@ from automtl.phases.mishaps import clear_note, make_guard, mishaps
 from automtl.phases.part import parts_of
 from automtl.phases.records import close_failed, holding, open_phase
 from automtl.phases.resuming import own_settings, reopen
-from automtl.phases.session import Reporter, Session, open_session
+from automtl.phases.session import Reporter, Session, training_session
 from automtl.report.results import SelfShowing
 from automtl.runs import checkpoint
+from automtl.runs.constant import remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
 from automtl.runs.slots import Slots
 from automtl.spaces.architecture import Architecture
+from automtl.training.early_stopping import Monitor
 from automtl.training.evaluation import Evaluation, Predictions, evaluate, predict
 from automtl.training.states import Count, Spent, State, check, need, take_net
 
@@ -54,7 +56,7 @@ class RetrainResult(SelfShowing):
         return self.folder.path.parent.parent
 
     def headline(self) -> str:
-        return f"{self.folder.path.name}: validation MTL-Loss {self.validation.loss:.5f}"
+        return f"{self.folder.path.name}: validation MTL-Loss {self.validation.loss_text}"
 
 
 def retrain(
@@ -67,7 +69,7 @@ def retrain(
     carry: Callable[[nn.Module, Session], None] | None = None,
     resume: bool = False,
 ) -> RetrainResult:
-    """Train an architecture from fresh weights on fit + alpha rows and keep the best epoch by validation MTL-Loss.
+    """Train an architecture from fresh weights on fit + alpha rows and keep the epoch that `retrain.monitor` judges best on validation.
 
     Args:
         architecture: a template or one bound to this data set.
@@ -81,7 +83,7 @@ def retrain(
     folder = run.retrain(label, config.seed)
     if resume and folder.manifest.exists():
         config = own_settings(folder, config, sections=("seed", "sharing", "retrain"))
-    session = open_session(config, reporter)
+    session = training_session(config, reporter, search=False)
     bound = architecture.bind(session.schema)
     phase = RetrainPhase(session, folder, bound)  # refuses what cannot be made, before the folder appears
     if not (resume and folder.path.exists()):
@@ -142,10 +144,13 @@ class RetrainPhase:
                     keeper.stepped(event, part.planned_epochs)
         best = tuple(part.best_epoch for part in self.parts)
         checkpoint.save(self.folder.checkpoint("best"), {"net": packed_state(self.net)})
-        predictions, store = self._predict("validation"), self.session.store
+        session = self.session
+        predictions, store = self._predict("validation"), session.store
         users = groups(store, "validation", predictions.rows)
         validation = evaluate(predictions, store.schema.tasks, reliability=True, groups=users)
         self._write_results(validation, best)
+        for remark in remarks([asdict(validation)]):
+            session.reporter.say(f"{self.folder.path.name}: {remark}")
         clear_note(self.folder)
         manifest.finish("done", best_epochs=best)
         Slots(self.folder).clear()
@@ -170,10 +175,13 @@ class RetrainPhase:
                 raise ArtifactError(self.folder.architecture, "must be the architecture to train", "another", "start anew")
             return reopen(self.folder, self.session, self._restore)
         self.bound.save(self.folder.architecture)
-        planned, bound = self.parts[0].planned_epochs, self.bound
-        return open_phase(
-            self.folder, self.session, phase="retrain", planned_epochs=planned, architecture=bound.name, sharing=bound.sharing.kind
-        )
+        named = {"architecture": self.bound.name, "sharing": self.bound.sharing.kind, "monitor": self._monitor}
+        return open_phase(self.folder, self.session, phase="retrain", planned_epochs=self.parts[0].planned_epochs, **named)
+
+    @property
+    def _monitor(self) -> str:
+        """What picks the epoch, in words."""
+        return Monitor.of(self.session.config.retrain.monitor).name
 
     def state(self) -> dict[str, Any]:
         """All that going on from here needs."""
@@ -214,7 +222,7 @@ class RetrainPhase:
 
     def _write_results(self, validation: Evaluation, best: tuple[int, ...]) -> None:
         files.write_json(self.folder.cost, {**self._spent(), "model": asdict(cost(self.net, self.session.schema))})
-        files.write_json(self.folder.results, {"best_epochs": list(best), "validation": asdict(validation)})
+        files.write_json(self.folder.results, {"best_epochs": list(best), "monitor": self._monitor, "validation": asdict(validation)})
 
     def _finished(self) -> RetrainResult:
         """The result of a retrain that has ended."""

@@ -16,6 +16,7 @@ from automtl.spaces.plugs import plugged, pool
 from automtl.strict import build, load_yaml
 from automtl.training.balancers import check_balancing
 from automtl.training.balancing import BalancingSettings
+from automtl.training.early_stopping import check_monitor
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def plan_retrain(
     described, module = load_dataset(dataset), ready.sharing
     kinds = {task.name: task.kind for task in described.tasks}
     fit_sharing(module.kind, module.settings, num_experts=len(pool(ready)), tasks=kinds)
+    check_monitor(config.retrain.monitor, kinds, grouped=described.group is not None)
     balancing = config.retrain.balancing
     check_balancing(BalancingSettings(**balancing.given()), kinds, where="retrain.balancing")
     if module.kind == "single_task" and not (balancing.plain or balancing.method == "equal"):
@@ -131,4 +133,6 @@ def _choose(architecture: Architecture, count: int) -> tuple[tuple[int, ...], ..
         raise ConfigError("retrain.chosen_experts", "needs an architecture whose experts a search ranked", architecture.name)
     if count > len(architecture.experts):
         raise ConfigError("retrain.chosen_experts", f"must be at most the architecture's {len(architecture.experts)} experts", count)
+    if count > (most := min(len(task) for task in architecture.ranking)):
+        raise ConfigError("retrain.chosen_experts", f"must be at most the {most} experts that its ranking names for each task", count)
     return tuple(tuple(sorted(entry.expert for entry in task[:count])) for task in architecture.ranking)

@@ -9,9 +9,10 @@ from automtl.models.supernet import build_supernet
 from automtl.phases.resuming import need_plugins, own_settings
 from automtl.phases.search_material import settings_of
 from automtl.phases.search_phase import SearchPhase, SearchResult
-from automtl.phases.session import Reporter, open_session
+from automtl.phases.session import Reporter, training_session
 from automtl.runs.run_dir import RunDir, find_phase
 from automtl.training.balancers import check_balancing
+from automtl.training.early_stopping import check_monitor
 
 
 def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | None = None, resume: bool = False) -> SearchResult:
@@ -26,7 +27,7 @@ def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | N
     Raises:
         AutoMTLError: see ``automtl.errors``.
     """
-    session = open_session(config, reporter)
+    session = training_session(config, reporter, search=True)
     assert config.space is not None, "a search has a space"
     if resume:
         assert out is not None, "a run to resume has a folder"
@@ -34,6 +35,7 @@ def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | N
     # everything that can be refused is refused before the folder appears
     names = [task.name for task in session.schema.tasks]
     check_balancing(settings_of(session).balancing, names, where="search.balancing")
+    check_monitor(config.retrain.monitor, {t.name: t.kind for t in session.schema.tasks}, grouped=bool(session.schema.group))
     build_supernet(
         config.space,
         session.schema,

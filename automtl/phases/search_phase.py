@@ -206,8 +206,7 @@ class SearchPhase:
         if net is None:
             return None
         predictions = predict(net, self.session.in_order("validation"), device=self.session.device)
-        found = evaluate(predictions, self.session.schema.tasks)
-        return {"tasks": found.tasks, "loss": found.loss}
+        return evaluate(predictions, self.session.schema.tasks).line
 
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._started

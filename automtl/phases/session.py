@@ -15,12 +15,14 @@ from automtl.data.dataset import default_data_dir, load_dataset
 from automtl.data.prepare import prepare
 from automtl.data.schema import Schema
 from automtl.data.store import Rows, Store
+from automtl.errors import DataError
 from automtl.models.skeleton import load_vectors
 from automtl.phases.machine import Autocast, Trimmer, autocast, set_up
 from automtl.runs.loggers import Sinks
 from automtl.training.loop import StepEvent
 
 DEV_BATCHES = 4
+LOOK_ROWS = 2**18
 
 
 class Reporter(Protocol):
@@ -117,6 +119,18 @@ class Session:
         rows = self.store.rows(split)
         return Batches(rows, batch_size=size, index=self._cut(rows, index, size))
 
+    def labelled(self, split: str, index: np.ndarray | None, batch_size: int) -> np.ndarray:
+        """(T,) bool: which tasks have a label, with a weight above 0, in the rows given that a phase reads."""
+        rows, found = self.store.rows(split), np.zeros(len(self.schema.tasks), bool)
+        index = self._cut(rows, index, batch_size)
+        for start in range(0, len(rows) if index is None else len(index), LOOK_ROWS):
+            block = slice(start, start + LOOK_ROWS) if index is None else index[start : start + LOOK_ROWS]
+            there = ~np.isnan(rows.labels[block])
+            found |= (there if rows.weights is None else there & (rows.weights[block] > 0)).any(axis=0)
+            if found.all():
+                break
+        return found
+
     def _cut(self, rows: Rows, index: np.ndarray | None, batch_size: int) -> np.ndarray | None:
         """In a fast development run, only as many rows as four batches hold."""
         if not self.config.runtime.fast_dev_run:
@@ -132,6 +146,31 @@ def open_session(config: RunConfig, reporter: Reporter | None = None) -> Session
     sinks = Sinks(config.runtime.loggers, reporter.say)
     store = open_store(config, reporter.say)
     return Session(config, store, machine, Seeds.of(config.seed), reporter, sinks)
+
+
+def training_session(config: RunConfig, reporter: Reporter | None = None, *, search: bool) -> Session:
+    """As `open_session`, for a phase that chooses by the MTL-Loss.
+
+    Args:
+        config: resolved settings.
+        reporter: told how it goes on.
+        search: whether fit and alpha rows are to have labels of their own.
+
+    Raises:
+        DataError: a task has no label in the rows to choose by, so that their MTL-Loss is not defined.
+    """
+    session = open_session(config, reporter)
+    store, size = session.store, config.search.batch_size
+    parts: list[tuple[str, str, np.ndarray | None, int]] = [("validation", "validation", None, config.runtime.eval_batch_size)]
+    if search:
+        parts += [("fit", "train", store.fit_index, size), ("alpha", "train", store.alpha_index, size)]
+    for part, split, index, batch_size in parts:
+        found = session.labelled(split, index, batch_size)
+        if lacking := [f"'{task.name}'" for task, labelled in zip(store.schema.tasks, found, strict=True) if not labelled]:
+            rule = "must have a label, with a weight above 0, of every task: the MTL-Loss to choose by is not defined without"
+            fix = "change split, or leave out the task"
+            raise DataError(f"{store.schema.name}: {part} rows", rule, f"none of {', '.join(lacking)}", fix)
+    return session
 
 
 def open_store(config: RunConfig, say: Callable[[str], None]) -> Store:

@@ -21,8 +21,8 @@ from automtl.phases.resuming import need_same_data, own_settings
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.search import search
-from automtl.phases.session import Reporter, Silent, open_session
-from automtl.phases.tune_results import Finding, findings, write_results
+from automtl.phases.session import Reporter, Silent, training_session
+from automtl.phases.tune_results import Finding, findings, shown, write_results
 from automtl.phases.tune_space import applied, distribution, plugs, ranges, reference
 from automtl.phases.tune_storage import Storage, storage_faults
 from automtl.phases.tune_study import Claim, Study
@@ -30,6 +30,7 @@ from automtl.phases.tune_trial import OutOfTime, TrialReporter
 from automtl.runs import sums
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
+from automtl.training.early_stopping import Monitor, check_monitor
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ class TuneResult:
         findings: one per ended trial that is complete, pruned or failed.
         state: "done", "time_limited", or "running" where other processes still have trials.
         named: "best" and, where there are any, "smallest" and "knee" -> number of the trial.
+        monitor: what trials are judged by.
     """
 
     folder: PhaseDir
     findings: Sequence[Finding]
     state: str
     named: Mapping[str, int]
+    monitor: Monitor
 
 
 def tune(
@@ -95,8 +98,9 @@ class _Tuning:
 
     def __init__(self, config: RunConfig, folder: PhaseDir, searched: str | None, storage: Storage, reporter: Reporter) -> None:
         self.config, self.folder, self.searched, self.reporter = config, folder, searched, reporter
-        self.session = open_session(config, reporter)  # prepares the data, refuses what can be refused
-        self.settings = config.tune
+        self.session = training_session(config, reporter, search=searched is None)  # prepares the data, refuses what can be refused
+        self.settings, self.monitor, schema = config.tune, Monitor.of(config.retrain.monitor), self.session.schema
+        check_monitor(config.retrain.monitor, {task.name: task.kind for task in schema.tasks}, grouped=bool(schema.group))
         tasks = len(self.session.schema.tasks)
         self.ranges = self._over_sharing() if searched else ranges(config, num_tasks=tasks)
         fixed = self._each_kind() if searched else [reference(config, self.ranges, num_tasks=tasks)]
@@ -203,7 +207,8 @@ class _Tuning:
             values = [fmean(losses)] if self.settings.objective == "loss" else [fmean(losses), float(facts["cost"])]
             self.study.note(claim.number, {"losses": losses, **facts})
             self.study.end(claim.number, TrialState.COMPLETE, values)
-            self.reporter.say(f"trial {claim.number}: validation MTL-Loss {values[0]:.5f}, search of {facts['cost']:.3g} FLOPs")
+            figure = f"{self.monitor.name} {shown(values[0], self.monitor):.5f}"
+            self.reporter.say(f"trial {claim.number}: validation {figure}, search of {facts['cost']:.3g} FLOPs")
         except optuna.TrialPruned:
             self.study.end(claim.number, TrialState.PRUNED)
             self.reporter.say(f"trial {claim.number}: pruned")
@@ -223,7 +228,8 @@ class _Tuning:
             verdict=lambda before: not silent and self.study.pruned(number, before),
             late=self._late,
             first=None if silent else first,
-            task=self.session.schema.tasks[0].name,
+            monitor=self.monitor,
+            task=self.monitor.task or self.session.schema.tasks[0].name,
         )
 
     def _losses_or_anew(self, claim: Claim) -> tuple[list[float], dict[str, Any]]:
@@ -239,7 +245,7 @@ class _Tuning:
             return self._losses(claim)
 
     def _losses(self, claim: Claim) -> tuple[list[float], dict[str, Any]]:
-        """Validation MTL-Loss per retrain seed, and what the trial cost."""
+        """Per retrain seed the validation MTL-Loss, or what is monitored in its place, less being better; and what the trial cost."""
         run, config, source = RunDir(claim.folder / "run"), self._settings(claim), self.searched
         facts: dict[str, Any] = {}
         if source is None:
@@ -250,8 +256,8 @@ class _Tuning:
             spent = files.read_json(run.search.cost)
             flops = spent.get("supernet", {}).get("flops_per_row", 0) * spent["samples"]
             facts = {"cost": flops, "search_seconds": spent["seconds"], "search_samples": spent["samples"]}
-        changes = {name.partition(".")[2]: value for name, value in claim.values.items() if name.startswith("retrain.")}
         kind = claim.values.get("sharing.kind")
+        changes = config.retrain.model_dump(mode="json")
         asked = {"sharing": None if kind is None else str(kind), "flags": {"retrain": changes}, "config_file": None, "sets": ()}
         plan = plan_retrain(source, data=None, out=None, **asked)  # type: ignore[arg-type]
         machine = {"runtime": config.runtime, "data": config.data}
@@ -260,7 +266,9 @@ class _Tuning:
             settings = plan.config.model_copy(update={**machine, "seed": self.config.seed + i})
             watch = self._watch(claim.number, None if i else self._most_epochs())
             made = retrain(plan.architecture, settings, run=run, label=plan.label, reporter=watch, resume=True)
-            losses.append(made.validation.loss)
+            loss = self.monitor.cost(made.validation.line)
+            assert loss is not None, "a retrain refuses what is undefined"
+            losses.append(loss)
             spent = files.read_json(made.folder.cost)
             seconds += spent["seconds"]
             facts.setdefault("cost", spent["model"]["flops_per_row"])
@@ -286,7 +294,7 @@ class _Tuning:
                 manifest.update(finished_trials=len(found))
             else:
                 manifest.finish(state, finished_trials=len(found))
-        return TuneResult(self.folder, found, state, named)
+        return TuneResult(self.folder, found, state, named, self.monitor)
 
     def _settings_of(self, finding: Finding) -> RunConfig:
         return applied(self.config, {name: value for name, value in finding.values.items() if name != "sharing.kind"})

@@ -13,6 +13,7 @@ from automtl.config import RunConfig
 from automtl.config_tune import Value
 from automtl.phases.tune_study import SUMS
 from automtl.strict import printable, to_yaml
+from automtl.training.early_stopping import Monitor
 
 _SECTIONS = ("space", "search", "retrain")
 
@@ -25,7 +26,8 @@ class Finding:
         number: from 0; trial 0 has the run's own settings.
         state: "complete", "pruned" or "fail".
         values: name -> value.
-        loss: mean validation MTL-Loss over the retrain seeds; None where it did not complete.
+        loss: mean validation MTL-Loss over the retrain seeds, or what is monitored in its place, negative where more of it is better;
+            None where it did not complete.
         cost: FLOPs of the search (samples times FLOPs per row); of a study of sharing modules, the model's FLOPs per row.
         facts: seconds, samples, losses per seed, or the error.
         steps: intermediate validation losses by step.
@@ -85,6 +87,11 @@ def smallest(found: Sequence[Finding], within: float) -> Finding | None:
     return next(p for p in points if p.loss is not None and p.loss <= best + within * abs(best))
 
 
+def shown(loss: float, monitor: Monitor) -> float:
+    """A finding's loss as people know the figure."""
+    return -loss if monitor.more_is_better else loss
+
+
 def write_results(
     folder: Path, config: RunConfig, found: Sequence[Finding], settings: Callable[[Finding], RunConfig]
 ) -> dict[str, int]:
@@ -100,7 +107,9 @@ def write_results(
     for name, finding in chosen.items():
         files.write_text(folder / f"{name}.yaml", _config_text(config, finding, settings(finding)))
     numbers = {name: finding.number for name, finding in chosen.items()}
-    told = {"objective": config.tune.objective, "over": config.tune.over, "within": config.tune.within}
+    monitor = Monitor.of(config.retrain.monitor)
+    told: dict[str, Any] = {"objective": config.tune.objective, "over": config.tune.over, "within": config.tune.within}
+    told |= {"monitor": monitor.name, "more_is_better": monitor.more_is_better}
     files.write_json(folder / "results.json", {**told, "named": numbers, "front": [p.number for p in points], "trials": _plain(found)})
     return numbers
 
@@ -115,5 +124,7 @@ def _config_text(config: RunConfig, finding: Finding, settings: RunConfig) -> st
     command = f"automtl retrain RUN --sharing {kind}" if kind is not None else f"automtl search {config.data.source}"
     plain = settings.model_dump(mode="json")
     sections = {name: plain[name] for name in (("retrain",) if kind is not None else _SECTIONS)}
-    head = f"# Trial {finding.number}: validation MTL-Loss {finding.loss:.5f}, cost {finding.cost:.4g} FLOPs.\n"
+    monitor = Monitor.of(config.retrain.monitor)
+    value = f"validation {monitor.name} {shown(finding.loss or 0.0, monitor):.5f}"
+    head = f"# Trial {finding.number}: {value}, cost {finding.cost:.4g} FLOPs.\n"
     return f"{head}# {printable(command)} --config THIS_FILE\n" + to_yaml(sections)

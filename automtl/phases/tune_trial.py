@@ -1,4 +1,4 @@
-"""What a study hears of a running trial: every epoch's validation loss, and when to stop."""
+"""What a study hears of a running trial: every epoch's validation figure, and when to stop."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import optuna
 
 from automtl.phases.session import Reporter
+from automtl.training.early_stopping import Monitor
 from automtl.training.loop import StepEvent
 
 
@@ -20,12 +21,13 @@ class TrialReporter:
 
     Args:
         outer: told what people should see.
-        report: takes (validation MTL-Loss, step) and says whether the trial should be pruned.
+        report: takes (validation figure, less being better; step) and says whether the trial should be pruned.
         verdict: takes a step, and says whether the trial should be pruned by what was reported of the steps before it.
         late: whether the study's time is over.
         first: the step that the phase's first epoch is. A search's epochs are steps from 0, a retrain's go on from the most epochs of
             any trial's search, so that trials of other lengths are compared like with like. None: the phase does not report.
-        task: the first one's name; of a net per task only the first reports, since the others count their epochs anew.
+        monitor: which figure.
+        task: whose net reports where each task has its own, since the others count their epochs anew.
     """
 
     def __init__(
@@ -36,9 +38,11 @@ class TrialReporter:
         verdict: Callable[[float], bool],
         late: Callable[[], bool],
         first: int | None,
+        monitor: Monitor,
         task: str,
     ) -> None:
-        self._outer, self._report, self._verdict, self._late, self._first, self._task = outer, report, verdict, late, first, task
+        self._outer, self._report, self._verdict, self._late, self._first = outer, report, verdict, late, first
+        self._monitor, self._task = monitor, task
         self._asked = False
         self._stop: BaseException | None = None
 
@@ -60,8 +64,8 @@ class TrialReporter:
         """Report the epoch; a stop comes with the next step."""
         if self._late():
             self._stop = OutOfTime()
-        loss = (line.get("validation") or {}).get("loss")
-        if loss is None or self._first is None or self._task not in line.get("part", [self._task]):
+        if self._first is None or self._task not in line.get("part", [self._task]):
             return
-        if self._report(float(loss), self._first + line["epoch"]):
+        cost = self._monitor.cost(line["validation"]) if line.get("validation") else None
+        if cost is not None and self._report(cost, self._first + line["epoch"]):
             self._stop = optuna.TrialPruned()

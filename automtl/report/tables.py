@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from automtl.report.load import PhaseView, RunView
+from automtl.runs.constant import known, remarks
 
 LOSS = "MTL-Loss"
 CONFIDENCE = 0.95
@@ -97,6 +98,16 @@ class Model:
         held = [_tasks(phase, self.split).get(task, {}) for phase in self.phases]
         names = dict.fromkeys(name for metrics in held for name in metrics)
         return {name: _estimate([metrics.get(name) for metrics in held]) for name in names}
+
+    @property
+    def remarks(self) -> list[str]:
+        """What must be said of it beside the constant."""
+        return remarks([_part(phase, self.split) for phase in self.phases])
+
+    @property
+    def beside_constant(self) -> bool:
+        """Whether its figures tell of the constant."""
+        return known([_part(phase, self.split) for phase in self.phases])
 
     def headline(self, task: str) -> tuple[str, Estimate | None]:
         """The metric of a task that people look at first."""

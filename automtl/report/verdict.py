@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from automtl.report.load import PhaseView, RunView
-from automtl.report.tables import Model, data_hash, difference, models
+from automtl.report.tables import LOSS, Model, data_hash, difference, models
+from automtl.runs.constant import above
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,17 @@ def verdict(runs: Sequence[RunView]) -> list[Sentence]:
     groups: dict[str, list[Model]] = {}
     for model in made:
         groups.setdefault(data_hash(model), []).append(model)
-    said = [sentence for group in groups.values() for sentence in _compared(group)]
+    said = [Sentence(f"{model.name} is {remark}.", "warning") for model in made for remark in model.remarks]
+    said += [sentence for group in groups.values() for sentence in _compared(group)]
+    if old := [model.name for model in made if not model.beside_constant]:
+        said.append(Sentence(f"Not compared with the constant, their figures being of an older version: {', '.join(old)}."))
     if len(groups) > 1:
         text = f"These runs are of {len(groups)} data sets or splits, which cannot be compared with each other."
         said.insert(0, Sentence(text, "warning"))
     states = [sentence for run in runs for phase in run.phases for sentence in phase_state(phase)]
     states += [sentence for run in runs if run.study is not None for sentence in _study_state(run.study)]
     if not made:
-        said = [*_nothing_trained(runs), *said]
+        said = [*_supernets(runs), *_nothing_trained(runs), *said]
     return [*said, *states]
 
 
@@ -56,6 +60,10 @@ def _compared(group: Sequence[Model]) -> list[Sentence]:
         said.append(_against(best, group[1]))
         if len(group) > 2:
             said.append(Sentence(f"It was picked as the best of {len(group)} by these very rows, which flatters it a little."))
+    by = [(model.name, phase.results["monitor"]) for model in group for phase in model.phases[:1] if "monitor" in phase.results]
+    for name, monitor in by:
+        if monitor != LOSS:
+            said.append(Sentence(f"The epoch of {name} was picked by validation {monitor}, not by MTL-Loss."))
     if rows == "validation":
         where = shlex.join(dict.fromkeys(str(phase.folder.parent.parent) for model in group for phase in model.phases))
         text = "Validation rows chose the epoch too, so these figures flatter a little. Not all of these models have seen the test rows."
@@ -107,14 +115,24 @@ def _nothing_trained(runs: Sequence[RunView]) -> list[Sentence]:
     return studied or [Sentence("No model is trained yet, so there is nothing to judge.", "main")]
 
 
+def _supernets(runs: Sequence[RunView]) -> list[Sentence]:
+    """Of searches alone: whose supernet ended no better than the constant."""
+    ends = [(run.name, run.search.lines[-1].get("validation")) for run in runs if run.search is not None and run.search.lines]
+    known = [(name, above(validation)) for name, validation in ends if isinstance(validation, dict)]
+    return [Sentence(f"The supernet of {name} is {remark}.", "warning") for name, remark in known if remark]
+
+
 def _studied(study: PhaseView) -> Sentence:
     """Which trial of a study won, and which cheaper one is nearly as good."""
     trials, named = {trial["number"]: trial for trial in study.results["trials"]}, study.results["named"]
     best, small = trials[named["best"]], trials[named.get("smallest", named["best"])]
-    text = f"Of {len(trials)} trials number {best['number']} has the lowest validation MTL-Loss, {best['loss']:.4f}"
+    more, monitor = study.results.get("more_is_better", False), study.results.get("monitor", LOSS)
+    text = f"Of {len(trials)} trials number {best['number']} has the {'highest' if more else 'lowest'} validation {monitor}"
+    text += f", {-best['loss'] if more else best['loss']:.4f}"
     if small is not best:
-        share, gap = small["cost"] / best["cost"], small["loss"] / best["loss"] - 1
-        text += f"; number {small['number']} costs {share:.0%} of it, at a loss {gap:.2%} higher"
+        share, gap = small["cost"] / best["cost"], (small["loss"] - best["loss"]) / abs(best["loss"])
+        figure = "at a loss" if monitor == LOSS else f"at a {monitor}"
+        text += f"; number {small['number']} costs {share:.0%} of it, {figure} {gap:.2%} {'lower' if more else 'higher'}"
     words = ["automtl", "search", str(study.data.get("source", "DATASET")), "--config", str(study.folder / "best.yaml")]
     return Sentence(f"{text}.", "main", shlex.join(words) if study.results["over"] == "budget" else "")
 

@@ -116,7 +116,8 @@ class Manifest:
 
 def command() -> str:
     """The command line of this process, without the passwords in its URLs."""
-    return shlex.join([Path(sys.argv[0]).name, *map(without_password, sys.argv[1:])])
+    name = Path(sys.argv[0]).name
+    return shlex.join(["automtl" if name == "__main__.py" else name, *map(without_password, sys.argv[1:])])
 
 
 def without_password(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from automtl import files
 from automtl.bounds import fitting
 from automtl.errors import ArtifactError
+from automtl.runs.constant import LOSS, above, remarks
 from automtl.runs.manifest import Manifest, again, now
 from automtl.runs.run_dir import PhaseDir, RunDir
 
@@ -39,7 +40,9 @@ def _phase(phase: PhaseDir) -> dict[str, Any]:
 def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     lines = phase.read_metrics()
     last = lines[-1] if lines else None
-    found: dict[str, Any] = {"phase": str(phase.path), "state": held["state"], "data": held["data"]["name"], "seed": held["seed"]}
+    said = _constant(phase, lines)
+    found: dict[str, Any] = {"phase": str(phase.path), **({"constant": "; ".join(said)} if said else {})}
+    found |= {"state": held["state"], "data": held["data"]["name"], "seed": held["seed"]}
     found["start"], found["end"] = held["start"], held["end"]
     if phase.path.name == "tune":
         return {**found, **_study(phase, held)}
@@ -49,10 +52,21 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     if last is not None:
         found["train_loss"], found["validation_loss"] = last["loss"]["total"], last["validation"]["loss"]
         found["validation"] = {task: _headline(metrics) for task, metrics in last["validation"]["tasks"].items()}
+    if held.get("monitor", LOSS) != LOSS:
+        found["best epoch by"] = held["monitor"]
     checkpoint = next((c for c in (phase.checkpoint("last"), phase.checkpoint("best")) if c.exists()), None)
     found["checkpoint"] = None if checkpoint is None else f"{checkpoint} of {_when(checkpoint)}"
     found["verdict"] = _verdict(phase, held)
     return found
+
+
+def _constant(phase: PhaseDir, lines: list[dict[str, Any]]) -> list[str]:
+    """What must be said beside the constant: of a trained model by its figures, of one in training and of a supernet by the last epoch."""
+    if phase.results.exists() and phase.path.name != "tune":
+        results = files.read_json(phase.results)
+        return remarks([results["test" if "test" in results else "validation"]])
+    validation = lines[-1].get("validation") if lines else None
+    return [said] if validation and (said := above(validation)) else []
 
 
 def _study(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +74,8 @@ def _study(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     begun = len(list(phase.path.glob("trials/*")))
     results = files.read_json(phase.results) if phase.results.exists() else {}
     named = {name: f"trial {number}" for name, number in results.get("named", {}).items()}
-    told = {"trials": f"{begun} of {held['planned_trials']} begun, {len(results.get('trials', []))} judged", "named": named or None}
+    by = {"judged by": results["monitor"]} if results.get("monitor", LOSS) != LOSS else {}
+    told = {**by, "trials": f"{begun} of {held['planned_trials']} begun, {len(results.get('trials', []))} judged", "named": named or None}
     if held["state"] in ("interrupted", "time_limited"):
         told["verdict"] = f"{held['state']}; go on with: {again(str(held['command']), phase.path.parent)}"
     return told
@@ -101,5 +116,8 @@ def _verdict(phase: PhaseDir, held: dict[str, Any]) -> str | None:
     if phase.results.exists():
         results = files.read_json(phase.results)
         part = "test" if "test" in results else "validation"
-        return f"{part} MTL-Loss {results[part]['loss']:.5f}; best epoch {', '.join(str(e + 1) for e in results['best_epochs'])}"
+        loss = results[part]["loss"]
+        told = "undefined" if loss is None else f"{loss:.5f}"
+        by = "" if results.get("monitor", LOSS) == LOSS else f" by {results['monitor']}"
+        return f"{part} MTL-Loss {told}; best epoch{by} {', '.join(str(e + 1) for e in results['best_epochs'])}"
     return f"architecture derived after {held['finished_epochs']} epochs" + (", at the time limit" if state == "time_limited" else "")

@@ -7,7 +7,7 @@ heterogeneous experts of a derived architecture, and with mixed experts inside t
 Shapes: B batch, F fields, d embedding width, D width of the experts' input, T tasks, N experts.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -37,6 +37,34 @@ class ExpertModule(nn.Module):
 
 
 ExpertBuilder = Callable[[Slot, int], ExpertModule]
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that an optimiser treats apart.
+
+    Args:
+        name: for people and checkpoints.
+        parameters: none of them in another group.
+        lr: Adam's rate for them; None for the training's own. A search trains all weights at its one rate.
+        weight_decay: L2 decay; None for the training's own.
+    """
+
+    name: str
+    parameters: Sequence[nn.Parameter]
+    lr: float | None = None
+    weight_decay: float | None = None
+
+
+def torch_groups(parameters: Iterable[nn.Parameter], apart: Iterable[ParameterGroup]) -> list[dict[str, Any]]:
+    """Groups for a torch optimiser: what is set apart with its own settings, then all the rest; empty groups left out."""
+    groups: list[dict[str, Any]] = []
+    for group in apart:
+        own = {"lr": group.lr, "weight_decay": group.weight_decay}
+        groups.append({"name": group.name, "params": list(group.parameters), **{k: v for k, v in own.items() if v is not None}})
+    special = {id(p) for group in groups for p in group["params"]}
+    groups.append({"name": "weights", "params": [p for p in parameters if id(p) not in special]})
+    return [group for group in groups if group["params"]]
 
 
 @dataclass(frozen=True)
@@ -120,8 +148,8 @@ class SharingModule(nn.Module):
             progress: share of the planned steps of the phase that is done, in [0, 1].
         """
 
-    def optimizer_groups(self) -> list[dict[str, Any]]:
-        """Parameters that the optimiser must treat apart, such as ``{"params": [...], "weight_decay": 0.0, "lr": 1e-2}``."""
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Parameters that the optimiser must treat apart; they may be others in each phase."""
         return []
 
     def phases(self) -> tuple[Phase, ...]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from automtl.nn.gates import bit_codes, selector_entropy, single_selectors, smooth_step
-from automtl.sharing.base import Scratch
+from automtl.sharing.base import ParameterGroup, Scratch
 from automtl.sharing.mixing import weighed_sum
 from automtl.sharing.network import FusionNetwork, GateMeter
 
@@ -171,10 +171,10 @@ class DSelectK(FusionNetwork):
             self.gamma.zero_()
         return True
 
-    def optimizer_groups(self) -> list[dict[str, Any]]:
+    def parameter_groups(self) -> list[ParameterGroup]:
         """Decay would pull z back to where no expert is selected."""
         own = [] if self.z is None else [self.z] if isinstance(self.z, nn.Parameter) else list(self.z.parameters())
-        return [{"params": own, "weight_decay": 0.0}]
+        return [ParameterGroup("selectors", own, weight_decay=0.0)]
 
     def record(self) -> dict[str, Any]:
         """Per task the experts of mean weight above 1e-5 and how many of them a row has; the step at which S(z) became binary."""

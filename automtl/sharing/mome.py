@@ -13,7 +13,7 @@ from automtl.errors import ArtifactError
 from automtl.nn.masked import BaseLinear, Link, MaskedLinear, base_of, keep_channels, links, masked
 from automtl.nn.masks import GaussianMask
 from automtl.nn.packing import pack, pack_bits, unpack, unpack_bits
-from automtl.sharing.base import Phase
+from automtl.sharing.base import ParameterGroup, Phase
 from automtl.sharing.network import GatedNetwork
 
 MASK_RATE = 1e-2  # Adam's rate for masks
@@ -153,8 +153,8 @@ class MoME(GatedNetwork):
         total = torch.stack([mask.expected_on().sum() for mask in learnt]).sum()
         return self.lambdas[self.phase] * (total / sum(mask.mu.numel() for mask in learnt) if self.mean else total)
 
-    def optimizer_groups(self) -> list[dict[str, Any]]:
-        return [{"params": [mask.mu for mask in self._learnt()], "lr": MASK_RATE, "weight_decay": 0.0}]
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return [ParameterGroup("masks", [mask.mu for mask in self._learnt()], lr=MASK_RATE, weight_decay=0.0)]
 
     @torch.no_grad()
     def record(self) -> dict[str, Any]:

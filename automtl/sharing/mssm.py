@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from automtl.nn.masks import HardConcrete
-from automtl.sharing.base import Encode
+from automtl.sharing.base import Encode, ParameterGroup
 from automtl.sharing.network import FusionNetwork, GateMeter
 
 
@@ -115,9 +115,9 @@ class MSSM(FusionNetwork):
         total: Tensor = loss + squares * (self.l2 / sum(weight.numel() for weight in dense))
         return total
 
-    def optimizer_groups(self) -> list[dict[str, Any]]:
+    def parameter_groups(self) -> list[ParameterGroup]:
         undecayed = [mask.log_alpha for mask in self._masks()] + ([] if self.field_masks is None else [self.field_masks.g])
-        return [{"params": undecayed, "weight_decay": 0.0}]
+        return [ParameterGroup("masks", undecayed, weight_decay=0.0)]
 
     def record(self) -> dict[str, Any]:
         """Beside the connections' mean masks: the share of cells that are off in evaluation, and the mean mask of each field (Fig. 3)."""

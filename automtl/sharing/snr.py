@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from automtl.nn.masks import HardConcrete
+from automtl.sharing.base import ParameterGroup
 from automtl.sharing.network import FusionNetwork
 
 
@@ -35,8 +36,8 @@ class SNRAver(FusionNetwork):
     def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
         return self.l0 * torch.stack([z.expected_on().sum() for z in self._masks()]).sum()
 
-    def optimizer_groups(self) -> list[dict[str, Any]]:
-        return [{"params": [z.log_alpha for z in self._masks()], "weight_decay": 0.0}]
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return [ParameterGroup("connections", [z.log_alpha for z in self._masks()], weight_decay=0.0)]
 
     def record(self) -> dict[str, Any]:
         """Beside the weights, the share of connections that are on in evaluation, per level."""

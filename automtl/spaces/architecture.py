@@ -124,7 +124,7 @@ class Architecture(Strict):
     towers: tuple[Width, ...] = Field((128, 64), max_length=16, description="Hidden widths of each task's tower.")
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     batch_norm: bool = True
-    ranking: tuple[tuple[Ranked, ...], ...] | None = Field(None, description="Per task, all experts by softmax(beta).")
+    ranking: tuple[tuple[Ranked, ...], ...] | None = Field(None, description="Per task, experts by softmax(beta); others follow as listed.")
     choices: dict[str, dict[str, float]] = Field(default_factory=dict, description="Per choice block, softmax(alpha).")
     provenance: dict[str, Any] = Field(default_factory=dict)
 
@@ -159,11 +159,13 @@ class Architecture(Strict):
         if self.ranking is None:
             return
         if len(self.ranking) != len(self.tasks or ()):
-            raise ConfigError("ranking", "must list all experts for each task of a bound architecture", f"{len(self.ranking)} lists")
+            rule, fix = "must list experts for each task of a bound architecture", "leave ranking out: the listed order then holds"
+            raise ConfigError("ranking", rule, f"{len(self.ranking)} lists", fix)
         for t, task in enumerate(self.ranking):
-            if sorted(entry.expert for entry in task) != list(range(len(self.experts))):
-                rule = f"must name each expert from 0 to {len(self.experts) - 1} once"
-                raise ConfigError(f"ranking[{t}]", rule, [entry.expert for entry in task][:20])
+            named = [entry.expert for entry in task]
+            if len(set(named)) != len(named) or not set(named) <= set(range(len(self.experts))):
+                rule = f"must name distinct experts from 0 to {len(self.experts) - 1}"
+                raise ConfigError(f"ranking[{t}]", rule, named[:20], "mend it, or leave ranking out: the listed order then holds")
 
     def fitting(self, slot: Slot) -> tuple[int, ...]:
         """The experts that may stand in a slot; where none is for its level, those of the nearest level below; else all."""

@@ -124,14 +124,19 @@ class SharingSignature:
     uses_beta: bool = False
 
 
-def _count(default: int | None, minimum: int, text: str) -> Setting:
-    return Setting(default, minimum=minimum, maximum=1024, optional=default is None, kind=int, places=True, help=text)
+def _count(default: int | None, minimum: int, text: str, of: str = "") -> Setting:
+    return Setting(default, minimum=minimum, maximum=1024, optional=default is None, kind=int, of=of, places=True, help=text)
+
+
+def _task_experts(default: int) -> Setting:
+    text = "Experts of each task's unit, per level: one number, or one for each task as a list or by name."
+    return _count(default, 1, text, of="each task")
 
 
 _LEVELS = Setting(2, minimum=1, maximum=64, places=True, help="Levels of experts, each fused before the next.")
 _EXPERTS = _count(None, 1, "Experts per level; null takes as many as the architecture or the space has.")
-_TASK_EXPERTS, _SHARED_EXPERTS = "Experts of each task's unit, per level.", "Experts of the shared unit, per level; 0 for no shared unit."
-_UNITS = {"task_experts": _count(2, 1, _TASK_EXPERTS), "shared_experts": _count(2, 0, _SHARED_EXPERTS)}
+_SHARED_EXPERTS = "Experts of the shared unit, per level; 0 for no shared unit."
+_UNITS = {"task_experts": _task_experts(2), "shared_experts": _count(2, 0, _SHARED_EXPERTS)}
 _GATE_BIAS = Setting(False, help="Give the gates a bias.")
 _K = Setting(2, minimum=1, maximum=1024, of="experts", help="The most experts that a gate selects.")
 _SNR = {
@@ -151,7 +156,7 @@ _DSELECT = {
 }
 _ADATT = {
     "levels": _LEVELS,
-    "task_experts": _count(1, 1, _TASK_EXPERTS),
+    "task_experts": _task_experts(1),
     "shared_experts": _count(0, 0, _SHARED_EXPERTS),
     "gate_bias": _GATE_BIAS,
     "native_residual": Setting(True, help="Add the unit's own experts outside the gate; false is the ablation of Table 6."),

@@ -6,7 +6,7 @@ import networkx as nx
 
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import SHARING
-from automtl.spaces.plugs import expert_for, wiring_of
+from automtl.spaces.plugs import expert_for, tasks_of, wiring_of
 from automtl.spaces.slots import Slot
 from automtl.spaces.wiring import Fusion, Wiring
 
@@ -17,10 +17,11 @@ def to_graph(architecture: Architecture) -> nx.DiGraph:
     Nodes carry ``kind`` (field, masks, interaction, projection, expert, gate, tower), ``label``, ``row`` (0 for fields, growing
     along the flow) and, for experts, ``blocks`` and ``expert`` (its index); edges from experts to towers carry ``weight``,
     softmax(beta) or the mean gate weight, where a search recorded it. A fusion is drawn where it has several readers, or
-    one that is no tower; else its inputs lead straight on. A template is drawn with one task called "every task".
+    one that is no tower; else its inputs lead straight on. A template is drawn with one task called "every task", or with as
+    many as it counts experts of.
     """
     graph = nx.DiGraph()
-    tasks = [task.name for task in architecture.tasks] if architecture.tasks else ["every task"]
+    tasks = tasks_of(architecture) or ["every task"]
     names = [field.name for field in architecture.fields] if architecture.fields else ["every field"]
     for i, name in enumerate(names):
         graph.add_node(f"field.{i}", kind="field", label=name, row=0)
@@ -115,7 +116,7 @@ class _Joiner:
         if self.architecture.ranking is None:
             return None
         expert = expert_for(self.architecture, slot)
-        return next(entry.weight for entry in self.architecture.ranking[task] if entry.expert == expert)
+        return next((entry.weight for entry in self.architecture.ranking[task] if entry.expert == expert), None)
 
 
 def _name(fusion: Fusion) -> str:

@@ -1,4 +1,4 @@
-"""Which expert of an architecture fills which slot of its sharing module: the plug-in rule of spec/sharing.md."""
+"""Which expert of an architecture fills which slot of its sharing module."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,12 +29,23 @@ def plugged(architecture: Architecture, kind: str, settings: Mapping[str, Any]) 
     return made
 
 
+def tasks_of(architecture: Architecture) -> list[str] | None:
+    """The names of the tasks that an architecture is bound to, or a template counts experts of; None for a template of any tasks."""
+    if architecture.tasks is not None:
+        return [task.name for task in architecture.tasks]
+    own = architecture.sharing.all_settings.get("task_experts")
+    if isinstance(own, Mapping):
+        return list(own)
+    return [f"task {i + 1}" for i in range(len(own))] if isinstance(own, tuple) else None
+
+
 def slots_of(architecture: Architecture, num_tasks: int) -> tuple[Slot, ...]:
     """The slots of an architecture's own sharing kind; `single_task` has one per chosen expert."""
     kind, settings = architecture.sharing.kind, architecture.sharing.all_settings
     if kind == "single_task" and architecture.chosen is not None:
         return tuple(Slot(0, t, i) for t, picks in enumerate(architecture.chosen) for i in range(len(picks)))
-    return layout(kind, num_tasks=num_tasks, num_experts=len(pool(architecture)), settings=settings)
+    names = tasks_of(architecture)
+    return layout(kind, num_tasks=num_tasks, num_experts=len(pool(architecture)), settings=settings, names=names)
 
 
 def picks_of(architecture: Architecture) -> list[list[int]] | None:
@@ -59,7 +70,7 @@ def check_widths(architecture: Architecture) -> None:
     Raises:
         ConfigError: as above, with the level and the widths.
     """
-    wiring = wiring_of(architecture, len(architecture.tasks) if architecture.tasks else 2)  # a template's tasks are all alike
+    wiring = wiring_of(architecture, len(tasks_of(architecture) or (1, 2)))  # a template's tasks are all alike
     widths: dict[Fusion | None, int | None] = {None: architecture.projection}  # None: as wide as the flat fields
     for fusion in wiring.fusions:
         found = {}
@@ -114,11 +125,11 @@ def pool(architecture: Architecture, level: int = 0) -> tuple[int, ...]:
 
 
 def expert_for(architecture: Architecture, slot: Slot) -> int:
-    """The index of the expert that fills `slot` (the plug-in rule of spec/sharing.md).
+    """The index of the expert that fills `slot`.
 
     A pool takes the chosen experts in listed order, a task's unit that task's experts by beta rank, a shared unit
-    all by mean softmax(beta); without a ranking, and in the very unit that experts were searched for, the listed order
-    holds. Where a unit has more slots than there are experts, the list starts again. A base network is the first expert by
+    all by mean softmax(beta); without a ranking, after those that one names, and in the very unit that experts were searched for,
+    the listed order holds. Where a unit has more slots than there are experts, the list starts again. A base network is the first expert by
     mean softmax(beta) that masks have something to hold on to in.
 
     Raises:
@@ -147,10 +158,9 @@ def _base(architecture: Architecture) -> int:
 
 def _task_order(architecture: Architecture, task: int) -> tuple[int, ...]:
     ranking, chosen = architecture.ranking, architecture.chosen
-    if ranking is None:
-        return chosen[task] if chosen is not None else tuple(range(len(architecture.experts)))
-    order = tuple(entry.expert for entry in ranking[task])
-    return tuple(i for i in order if i in chosen[task]) if chosen is not None else order
+    listed = chosen[task] if chosen is not None else tuple(range(len(architecture.experts)))
+    ranked = [entry.expert for entry in ranking[task]] if ranking is not None else []
+    return (*(i for i in ranked if i in listed), *(i for i in listed if i not in ranked))
 
 
 def _shared_order(architecture: Architecture) -> tuple[int, ...]:

@@ -19,7 +19,8 @@ class Setting:
         optional: None is legal too.
         kind: the setting's type where the default is None; tuple stands for a list of distinct names.
         of: what it must fit: "experts" (at most as many as there are), "tasks" (names every task once),
-            "binary" (above 0 for binary tasks only); empty for nothing.
+            "binary" (above 0 for binary tasks only), "each task" (one number for all, or one for each: a list in their order, or a
+            mapping by name); empty for nothing.
         places: it shapes the slots and nothing else, so that the module is not told.
         help: what it does, one sentence.
     """
@@ -45,6 +46,14 @@ class Setting:
         kind = self.kind or type(self.default)
         if kind is tuple:
             return _names(where, value)
+        if self.of == "each task" and isinstance(value, Mapping):
+            return {str(name): self._number(f"{where}.{name}", kind, count) for name, count in value.items()}
+        if self.of == "each task" and isinstance(value, list | tuple):
+            return tuple(self._number(f"{where}[{i}]", kind, count) for i, count in enumerate(value))
+        return self._number(where, kind, value)
+
+    def _number(self, where: str, kind: type, value: Any) -> Any:
+        """One value, a word too, in the setting's type."""
         if kind is float and type(value) is int:
             value = float(value)
         if not _is_exactly(value, kind):
@@ -65,9 +74,34 @@ class Setting:
             unknown = [name for name in value if name not in tasks]
             hint = nearest(unknown[0], tasks) if unknown else ""
             raise ConfigError(where, f"must name every task once: {', '.join(tasks)}", ", ".join(value), hint)
+        if self.of == "each task":
+            _fit_each(where, value, tasks)
         others = [name for name, kind in tasks.items() if kind != "binary"]
         if self.of == "binary" and value > 0 and others:
             raise ConfigError(where, "may be above 0 for binary tasks only", f"{value:g} and task '{others[0]}'", "set it to 0")
+
+
+def _fit_each(where: str, value: Any, tasks: Mapping[str, str]) -> None:
+    """Refuse numbers for tasks that are not there, or not for all."""
+    rule, names = f"must have a number for each task: {', '.join(tasks)}", list(tasks)
+    if isinstance(value, tuple) and len(value) != len(names):
+        raise ConfigError(where, rule, f"{len(value)} numbers")
+    if isinstance(value, Mapping) and sorted(value) != sorted(names):
+        unknown = [name for name in value if name not in tasks]
+        raise ConfigError(where, rule, ", ".join(value) or "none", nearest(unknown[0], names) if unknown else "name the others, too")
+
+
+def of_each(value: Any, names: Sequence[str] | None, count: int) -> tuple[int, ...]:
+    """A setting of "each task" as one number per task.
+
+    Args:
+        value: one number for all, one for each in their order, or a mapping by name.
+        names: of the tasks; None where they are not known, and a mapping counts in its own order.
+        count: how many tasks there are.
+    """
+    if isinstance(value, Mapping):
+        return tuple(value[name] for name in names) if names is not None else tuple(value.values())
+    return tuple(value) if isinstance(value, list | tuple) else (value,) * count
 
 
 def _is_exactly(value: Any, kind: type) -> bool:

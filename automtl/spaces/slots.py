@@ -4,13 +4,14 @@ A slot is (level, owner, index). The owner is "pool" (every task reads it), "sha
 also has task units) or the number of a task.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from automtl.bounds import MAX_SLOTS
 from automtl.errors import ConfigError
+from automtl.spaces.settings import of_each
 
 _COUNTS = ("levels", "experts", "task_experts", "shared_experts", "masks")
 
@@ -36,8 +37,9 @@ def _pool(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> Iter
 
 def _units(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> Iterator[Slot]:
     """On every level each task's own experts, then the shared unit's."""
+    own = settings.get("task_experts", (1,) * num_tasks)
     for level in range(settings.get("levels", 1)):
-        yield from (Slot(level, task, i) for task in range(num_tasks) for i in range(settings.get("task_experts", 1)))
+        yield from (Slot(level, task, i) for task in range(num_tasks) for i in range(own[task]))
         yield from (Slot(level, "shared", i) for i in range(settings.get("shared_experts", 0)))
 
 
@@ -76,7 +78,9 @@ LAYOUTS: dict[str, Callable[[int, int, Mapping[str, Any]], Iterator[Slot]]] = {
 }
 
 
-def layout(kind: str, *, num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> tuple[Slot, ...]:
+def layout(
+    kind: str, *, num_tasks: int, num_experts: int, settings: Mapping[str, Any], names: Sequence[str] | None = None
+) -> tuple[Slot, ...]:
     """The slots of a sharing kind.
 
     Args:
@@ -84,11 +88,13 @@ def layout(kind: str, *, num_tasks: int, num_experts: int, settings: Mapping[str
         num_tasks: T.
         num_experts: N, the size of the pool; kinds without a pool do not read it.
         settings: the kind's settings, complete.
+        names: of the tasks, which settings may count experts by; None where they are not known.
 
     Raises:
         ConfigError: more than ``MAX_SLOTS``; each unit's reads of all others would be counted in millions.
     """
-    slots = tuple(islice(LAYOUTS[kind](num_tasks, num_experts, settings), MAX_SLOTS + 1))
+    own = {} if "task_experts" not in settings else {"task_experts": of_each(settings["task_experts"], names, num_tasks)}
+    slots = tuple(islice(LAYOUTS[kind](num_tasks, num_experts, {**settings, **own}), MAX_SLOTS + 1))
     if len(slots) > MAX_SLOTS:
         told = ", ".join(f"{name} {value}" for name, value in settings.items() if name in _COUNTS)
         rule, fix = f"must have at most {MAX_SLOTS} places for experts, all levels and tasks together", "lower the numbers"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -14,6 +14,7 @@ from automtl.errors import ConfigError
 from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet, frozen
 from automtl.nn.layers import frozen_statistics, tracking
+from automtl.sharing.base import torch_groups
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.derive import choice_weights, derive, entropy
 from automtl.strategies.monitor import alpha_figures
@@ -23,7 +24,7 @@ from automtl.training.balancing import BalancingSettings
 from automtl.training.guard import Guard
 from automtl.training.lazy_adam import LazyAdam
 from automtl.training.losses import Losses, jsd_loss, multi_task_loss
-from automtl.training.optim import clip_grad_norm, parameter_groups
+from automtl.training.optim import clip_grad_norm
 from automtl.training.schedules import auxiliary_skip, cosine_lr, jsd_weight
 from automtl.training.states import Count, State, check, need, take_optimizer
 from automtl.training.tables import DeferredSGD, TableOptimizer
@@ -103,7 +104,8 @@ class Darts:
         self._weights, self._tables = net.weights(), net.tables()
         self._tracking = tracking(net)
         self._alphas, self._betas = net.alpha_parameters(), net.beta_parameters()
-        groups = parameter_groups(self._weights, net.sharing.optimizer_groups())
+        apart = [replace(group, lr=None) for group in net.sharing.parameter_groups()]  # their own rates are Adam's
+        groups = torch_groups(self._weights, apart)
         self._sgd = torch.optim.SGD(
             groups, lr=settings.weight_lr, momentum=settings.weight_momentum, weight_decay=settings.weight_decay, fused=True
         )

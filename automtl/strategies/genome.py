@@ -46,9 +46,10 @@ class Genes:
     ) -> None:
         self.space, self.schema, self.sharing, self._within = space, schema, sharing, within
         settings = sharing_settings(sharing.kind, sharing.settings)
-        tasks = len(schema.tasks)
-        self.slots: Sequence[Slot] = layout(sharing.kind, num_tasks=tasks, num_experts=space.num_experts, settings=settings)
-        self.count = space.chosen(tasks) if SHARING[sharing.kind].uses_beta else 0
+        names = [task.name for task in schema.tasks]
+        found = layout(sharing.kind, num_tasks=len(names), num_experts=space.num_experts, settings=settings, names=names)
+        self.slots: Sequence[Slot] = found
+        self.count = space.chosen(len(names)) if SHARING[sharing.kind].uses_beta else 0
         self.names: list[str] = []
         self._ties: list[object] = []
         for i in range(space.num_interaction_blocks):

@@ -8,6 +8,7 @@ from torch import nn
 
 from automtl.data.batches import Batches
 from automtl.data.schema import Task
+from automtl.errors import DataError
 from automtl.nn.layers import BatchNorm, frozen_statistics
 from automtl.nn.mixed import ChoiceBlock
 from automtl.training.loop import RunningLosses, combined
@@ -41,6 +42,9 @@ def score(net: nn.Module, batches: Batches, tasks: Sequence[Task], *, device: to
         tasks: of the data set.
         device: where the network is.
         supernet: normalise by batch statistics; a model of its own is scored as it would serve.
+
+    Raises:
+        DataError: a task has no label in these rows.
     """
     running, training = RunningLosses(), net.training
     net.train(supernet)
@@ -51,4 +55,8 @@ def score(net: nn.Module, batches: Batches, tasks: Sequence[Task], *, device: to
                 running.add(multi_task_loss(tasks, net(here.inputs), here.labels, here.weights))
     finally:
         net.train(training)
-    return combined(running.means(), task_weights(tasks))
+    loss = combined(running.means(), task_weights(tasks))
+    if loss is None:
+        lacking = ", ".join(task.name for task, mean in zip(tasks, running.means(), strict=True) if mean is None)
+        raise DataError("rows to score by", "must have labels of every task", f"none of {lacking}", "change split, or leave out the task")
+    return loss

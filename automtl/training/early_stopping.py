@@ -1,6 +1,8 @@
 """Which epoch was best, and when to stop waiting for a better one."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from automtl.errors import ConfigError
@@ -9,6 +11,69 @@ from automtl.training.states import Count, Number, State, check, need
 
 # +1: higher is better. Calibration is in no table: its target is 1, neither end.
 DIRECTIONS = {"loss": -1, "logloss": -1, "ne": -1, "rmse": -1, "mae": -1, "auc": 1, "gauc": 1, "accuracy": 1}
+# What may be monitored of a task, by its kind.
+MONITORED = {"binary": ("auc", "gauc", "logloss", "ne"), "multiclass": ("auc", "accuracy", "logloss"), "regression": ("rmse", "mae")}
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """What decides which epoch is best.
+
+    Args:
+        task: its name; "" for the MTL-Loss.
+        metric: a key of `DIRECTIONS`.
+    """
+
+    task: str = ""
+    metric: str = "loss"
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> "Monitor":
+        """From the setting: {task: metric}, or nothing for the MTL-Loss."""
+        return cls(*next(iter(given.items()), ()))
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return f"{self.task} {self.metric}" if self.task else "MTL-Loss"
+
+    @property
+    def more_is_better(self) -> bool:
+        """Its direction."""
+        return DIRECTIONS[self.metric] > 0
+
+    def value(self, validation: Mapping[str, Any]) -> float | None:
+        """Its value in an evaluation, as `Evaluation.line` tells it; None where it is undefined or not there."""
+        found = validation["tasks"].get(self.task, {}).get(self.metric) if self.task else validation["loss"]
+        return None if found is None else float(found)
+
+    def cost(self, validation: Mapping[str, Any]) -> float | None:
+        """The same where less is better."""
+        value = self.value(validation)
+        return -value if value is not None and self.more_is_better else value
+
+
+def check_monitor(given: Mapping[str, str], kinds: Mapping[str, str], *, grouped: bool) -> None:
+    """Refuse a monitor that cannot be followed.
+
+    Args:
+        given: the setting, {task: metric}, or nothing.
+        kinds: the data set's tasks and their kinds.
+        grouped: whether the data set names the group that GAUC needs.
+
+    Raises:
+        ConfigError: there is no such task, the task has no such metric, or the metric no direction.
+    """
+    for task, metric in given.items():
+        where = "retrain.monitor"
+        if task not in kinds:
+            raise ConfigError(where, "must name a task of the data set", task, nearest(task, kinds))
+        known, fix = MONITORED[kinds[task]], "its target is 1, neither end; " if metric == "calibration" else ""
+        if metric not in known:
+            hint = f"choose from {', '.join(known)}" if fix else nearest(metric, known)
+            raise ConfigError(where, f"must be a metric of a {kinds[task]} task with a direction", metric, fix + hint)
+        if metric == "gauc" and not grouped:
+            raise ConfigError(where, "gauc needs a data set that names a `group`", "none", "add `group:` to the data set, or take auc")
 
 
 class _State(State):

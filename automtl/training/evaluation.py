@@ -5,6 +5,7 @@ Shapes: n rows of the split, T tasks, C classes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from automtl.data.batches import Batches
 from automtl.data.schema import Task
 from automtl.training.bootstrap import Resamples
 from automtl.training.calibration import Bin, task_reliability
+from automtl.training.constant import Against, Beside, RowLosses
 from automtl.training.loop import combined
-from automtl.training.losses import task_loss, task_weights
+from automtl.training.losses import row_losses, task_weights
 from automtl.training.metrics import Metrics, evaluate_task
 
 
@@ -42,17 +44,30 @@ class Evaluation:
 
     Args:
         tasks: per task name, its metrics; None where one is undefined.
-        loss: MTL-Loss, sum_k w_k L_k over the tasks that have labels.
+        loss: MTL-Loss, sum_k w_k L_k; None where a task has no label, or none of a weight above 0.
         losses: per task name, L_k over its labelled rows.
         reliability: per task name, its reliability table, where it was asked for.
         intervals: per binary task's name, the 95% bootstrap interval of its AUC, where it was asked for; None where undefined.
+        constant: beside the best constant; None in figures of an older version.
     """
 
     tasks: dict[str, Metrics]
-    loss: float
+    loss: float | None
     losses: Metrics
     reliability: dict[str, list[Bin]] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float] | None] = field(default_factory=dict)
+    constant: Against | None = None
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """What an epoch's line of metrics.jsonl tells of it; of the constant its MTL-Loss."""
+        total = self.constant and self.constant["total"]
+        return {"tasks": self.tasks, "loss": self.loss, "constant": total and total["loss"]}
+
+    @property
+    def loss_text(self) -> str:
+        """The MTL-Loss as people read it."""
+        return "undefined" if self.loss is None else f"{self.loss:.5f}"
 
 
 def predict(net: nn.Module, batches: Batches, *, device: torch.device | None = None) -> Predictions:
@@ -104,11 +119,12 @@ def evaluate(
         predictions: of the whole split.
         tasks: in the order of the predictions.
         reliability: make the reliability tables too, which sorts the rows once more.
-        groups: (n,) whose AUCs GAUC averages; None: no GAUC.
+        groups: (n,) whose AUCs GAUC averages, and the units of what is said of the constant; None: no GAUC, and rows.
 
     Raises:
         NumericalError: a prediction is NaN or infinite.
     """
+    beside, shares = Beside(len(predictions.rows), groups), task_weights(tasks)
     metrics: dict[str, Metrics] = {}
     losses: Metrics = {}
     tables: dict[str, list[Bin]] = {}
@@ -116,10 +132,12 @@ def evaluate(
         logits, labels = predictions.logits[t], predictions.labels[:, t]
         weights = None if predictions.weights is None else predictions.weights[:, t]
         metrics[task.name] = evaluate_task(task, logits, labels, weights, groups)
-        losses[task.name] = _mean_loss(task, logits, labels, weights)
+        rows = _losses(task, logits, labels, weights)
+        losses[task.name] = rows.mean
+        beside.add(task, shares[t], rows, metrics[task.name])
         if reliability:
             tables[task.name] = task_reliability(task, logits, labels, weights)
-    return Evaluation(metrics, combined(list(losses.values()), task_weights(tasks)), losses, tables)
+    return Evaluation(metrics, combined(list(losses.values()), shares), losses, tables, constant=beside.result())
 
 
 def auc_intervals(
@@ -143,14 +161,9 @@ def auc_intervals(
     }
 
 
-def _mean_loss(task: Task, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None) -> float | None:
-    """L_k over all labelled rows, in float64."""
-    total, weight = task_loss(
-        task.kind,
-        torch.from_numpy(logits).double(),
-        torch.from_numpy(labels).double(),
-        None if weights is None else torch.from_numpy(weights).double(),
-        mean=task.mean,
-        std=task.std,
-    )
-    return float(total / weight) if float(weight) else None
+def _losses(task: Task, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None) -> RowLosses:
+    """The loss of each row, in float64."""
+    marks = torch.from_numpy(labels).double()
+    losses = row_losses(task.kind, torch.from_numpy(logits).double(), marks, mean=task.mean, std=task.std)
+    weight = (~marks.isnan()).double() if weights is None else torch.where(marks.isnan(), 0.0, torch.from_numpy(weights).double())
+    return RowLosses(losses, marks, weight)

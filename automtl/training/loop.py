@@ -102,6 +102,7 @@ def run_steps(
         yield StepEvent(epoch, step, steps, len(batch), update(step, here))
 
 
-def combined(means: Sequence[float | None], shares: Sequence[float]) -> float:
-    """sum_k w_k L_k over the tasks that have a mean; the shares w_k sum to 1."""
-    return sum(share * mean for share, mean in zip(shares, means, strict=True) if mean is not None)
+def combined(means: Sequence[float | None], shares: Sequence[float]) -> float | None:
+    """sum_k w_k L_k; None where a task has no mean. The shares w_k sum to 1."""
+    known = [mean for mean in means if mean is not None]
+    return sum(share * mean for share, mean in zip(shares, known, strict=True)) if len(known) == len(means) else None

@@ -48,12 +48,25 @@ ELEMENT_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+def row_losses(kind: str, prediction: Tensor, labels: Tensor, *, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """A task's loss per row: cross entropy on logits (binary, multiclass) or the square of the standardised error (regression).
+
+    In float32 at least. Where the label is missing it is that of the label 0, and finite. Arguments as of `task_loss`.
+
+    Shape: prediction (B,), multiclass (B, C); labels and result (B,).
+    """
+    if prediction.dtype in (torch.float16, torch.bfloat16):
+        prediction = prediction.float()
+    target = torch.where(labels.isnan(), 0.0, labels).to(prediction.dtype)
+    if kind == "regression":
+        target = (target - mean) / std
+    return ELEMENT_LOSSES[kind](prediction, target)
+
+
 def task_loss(
     kind: str, prediction: Tensor, labels: Tensor, weights: Tensor | None = None, *, mean: float = 0.0, std: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """Sum of a task's loss over the rows that have its label, and the sum of their weights.
-
-    Cross entropy on logits (binary, multiclass) or the square of the standardised error (regression), in float32 at least.
+    """Sum of a task's loss (see `row_losses`) over the rows that have its label, and the sum of their weights.
 
     Shape: prediction (B,), multiclass (B, C); labels and weights (B,); both results ().
 
@@ -65,14 +78,10 @@ def task_loss(
         mean: of the regression labels on the training rows.
         std: likewise.
     """
-    if prediction.dtype in (torch.float16, torch.bfloat16):
-        prediction = prediction.float()
+    losses = row_losses(kind, prediction, labels, mean=mean, std=std)
     present = ~labels.isnan()
-    target = torch.where(present, labels, 0.0).to(prediction.dtype)
-    if kind == "regression":
-        target = (target - mean) / std
-    weight = present.to(prediction.dtype) if weights is None else torch.where(present, weights, 0.0).to(prediction.dtype)
-    return (ELEMENT_LOSSES[kind](prediction, target) * weight).sum(), weight.sum()
+    weight = present.to(losses.dtype) if weights is None else torch.where(present, weights, 0.0).to(losses.dtype)
+    return (losses * weight).sum(), weight.sum()
 
 
 def task_weights(tasks: Sequence[Task]) -> tuple[float, ...]:

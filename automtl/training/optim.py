@@ -1,7 +1,6 @@
 """Gradient clipping over dense and sparse gradients together."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -47,10 +46,3 @@ def _row_values(parameter: nn.Parameter) -> Tensor:
     assert parameter.grad is not None
     parameter.grad = parameter.grad.coalesce()
     return parameter.grad.values()
-
-
-def parameter_groups(parameters: Iterable[nn.Parameter], apart: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Groups for a torch optimiser: what is set apart with its own settings, then all the rest; empty groups left out."""
-    special = {id(p) for group in apart for p in group["params"]}
-    rest = {"params": [p for p in parameters if id(p) not in special]}
-    return [group for group in [*apart, rest] if group["params"]]

@@ -12,13 +12,12 @@ from automtl.models.skeleton import MultiTaskNet
 from automtl.training.balancing import Balancer
 from automtl.training.guard import Guard
 from automtl.training.losses import Losses, multi_task_loss
-from automtl.training.optim import clip_grad_norm, parameter_groups
+from automtl.training.optim import clip_grad_norm
 
 
 def adam(net: MultiTaskNet, *, lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    """Adam over a network's weights; its tables have no weight decay, and the sharing module sets apart what it wants apart."""
-    apart = [*net.sharing.optimizer_groups(), {"params": net.tables(), "weight_decay": 0.0}]
-    return torch.optim.Adam(parameter_groups(net.parameters(), apart), lr=lr, weight_decay=weight_decay, fused=True)
+    """Adam over a network's weights, in the groups that the network names."""
+    return torch.optim.Adam(net.parameter_groups(), lr=lr, weight_decay=weight_decay, fused=True)
 
 
 def train_step(

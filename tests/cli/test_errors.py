@@ -63,6 +63,22 @@ def csv_with(change):
     return act
 
 
+def by_time(time):
+    """Rows with a column of times, split by it; `time` gives the time of the i-th row."""
+
+    def act():
+        csv_with(lambda lines: [f"{lines[0]},time", *(f"{line},{time(i)}" for i, line in enumerate(lines[1:]))])()
+        edit("data/tiny.yaml", "kind: random", "kind: time, column: time")
+
+    return act
+
+
+def late_labels():
+    """The label of "buy" is not known yet in the later half of the rows."""
+    by_time(lambda i: i)()
+    csv_with(lambda lines: [*lines[:300], *(re.sub(r",[^,]*(,\d+)$", r",\1", line) for line in lines[300:])])()
+
+
 def space_with(old, new):
     def act():
         import automtl.spaces.space as space
@@ -134,8 +150,7 @@ def export_without_a_file():
     Path("served/manifest.json").write_text(json.dumps(values))
 
 
-def nothing():
-    pass
+def nothing(): ...
 
 
 SEARCH = ["search", "data/tiny.yaml", "--space", "automtl_small", "--out", "new", *SMALL]
@@ -154,6 +169,9 @@ FRESH = {
     "empty-csv": (csv_with(lambda lines: lines[:1]), SEARCH, 2, ["must not be empty"]),
     "no-positives": (csv_with(lambda lines: [re.sub(r",[01],", ",0,", line) for line in lines]), SEARCH, 2, ["click"]),
     "label-not-binary": (csv_with(lambda lines: [*lines, "1,1,0.5,2,0.0"]), SEARCH, 2, ["click", "2"]),
+    "few-times": (by_time(lambda i: 20_000 + (i >= 200) + (i >= 400) + (i >= 520)), SEARCH, 2, ["validation 0, test 200, of 4 distinct times; change split: for example train: 0.6667, validation: 0.2, test: 0.1333, or kind: random"]),
+    "times-of-two-units": (by_time(lambda i: 1_700_000_000 * 1000 ** (i % 2)), SEARCH, 2, ["must hold times in one unit", "row 1 (seconds; 300 rows)", "row 2 (milliseconds; 300 rows)"]),
+    "no-labels-to-choose-by": (late_labels, SEARCH, 2, ["tiny: validation rows: must have a label", "none of 'buy'"]),
     "label-among-features": (yaml_with("- {name: price, kind: numeric}", "- {name: buy, kind: numeric}"), SEARCH, 2, ["'buy' is the label of task 'buy'"]),
     "unknown-space": (nothing, ["search", "data/tiny.yaml", "--space", "automtl_smal"], 2, ["did you mean 'automtl_small'?"]),
     "unknown-operation": (space_with("mlp(64)", "mpl(64)"), MINE, 2, ["must be an interaction operation, got 'mpl'; did you mean 'mlp'?"]),
@@ -218,6 +236,7 @@ def provoke(case, here, capfd):
     wrong, command, status, parts = case
     wrong()
     before = sorted(p for p in here.rglob("*") if "cache" not in p.parts)
+    capfd.readouterr()
     assert run(command) == status
     err = capfd.readouterr().err
     lines = [line for line in err.splitlines() if line.startswith("error:")]
@@ -296,5 +315,5 @@ def test_the_catalogue_page_has_a_row_for_each_error_and_no_other():
     page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
     rows = re.findall(r"^\| `([a-z0-9-]+)` \|", page, flags=re.MULTILINE)
     others = ["balancing-extra", "disk-full", "read-only-folder", "run-in-use", "onnx-absent", "export-differs"]
-    others += ["out-of-memory", "not-finite", "not-deterministic", "interrupted"]  # tests/cli/test_mishaps.py
+    others += ["out-of-memory", "not-finite", "not-deterministic", "interrupted", "tune-no-result"]  # test_mishaps.py, test_ends.py
     assert sorted(rows) == sorted([*FRESH, *AFTER_SEARCH, *others])

@@ -1,6 +1,7 @@
 """Small tables on disk, and data sets that read them."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,7 @@ def everything(store: Store) -> pd.DataFrame:
         table |= {task.name: rows.labels[:, i] for i, task in enumerate(schema.tasks)}
         tables.append(pd.DataFrame(table))
     return pd.concat(tables, ignore_index=True)
+
+def contents(store: Store) -> Counter[tuple[object, ...]]:
+    """How often each content is in each part."""
+    return Counter(everything(store).itertuples(index=False, name=None))

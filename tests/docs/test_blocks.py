@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import automtl.phases.api as api
-from automtl.cli.main import app
+from automtl.cli.app import app
 from tests.docs.blocks import FIRST, KINDS, PAGES, START, TRAINED, blocks, commands, fast, run, run_page, write_clicks
 from tests.house import ROOT
 from tests.support import without_plugins

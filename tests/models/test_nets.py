@@ -214,3 +214,16 @@ def test_nested_widths_save_the_narrower_hidden_layers_of_experts_alone():
     assert saved[0] - saved[1] == 3 * 2 * (8 * 4 + 4 + 2 * 4 + 4 * 8)  # mlp(4) of width 8: inner, its BatchNorm, outer weight
     assert not any(isinstance(module, NestedMLP) for block in nested.interaction for module in block.modules())
     assert nested.state_dict().keys() < full.state_dict().keys() | {name for name in nested.state_dict() if name.endswith(".bias")}
+
+
+@pytest.mark.parametrize("kind", ["mmoe", "single_task", "mome"])
+def test_groups_for_an_optimiser_hold_every_parameter_once(kind):
+    schema = small_schema()
+    experts = (Expert(blocks=("dense(8)",)),)
+    net = build_model(Architecture(embedding_dim=4, experts=experts, sharing=Sharing(kind=kind), towers=()), schema)
+    groups = net.parameter_groups()
+    assert sorted(id(p) for group in groups for p in group["params"]) == sorted(id(p) for p in net.parameters())
+    optimizer = torch.optim.Adam(groups, lr=1e-3, weight_decay=1e-4)
+    settings = {group["name"]: (group["lr"], group["weight_decay"]) for group in optimizer.param_groups}
+    own = {"masks": (1e-2, 0.0)} if kind == "mome" else {}
+    assert settings == {"weights": (1e-3, 1e-4), "tables": (1e-3, 0.0), **own}

@@ -126,7 +126,7 @@ def test_validation_figures_where_a_model_has_not_seen_the_test_rows(tmp_path):
 def test_the_command_prints_every_figure_and_the_verdict(tmp_path):
     from typer.testing import CliRunner
 
-    from automtl.cli.main import app
+    from automtl.cli.app import app
 
     model(tmp_path, "a", "mmoe", seeds(0.3))
     model(tmp_path, "b", "selected", seeds(0.3001), searched=0)

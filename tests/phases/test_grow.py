@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import automtl
-from automtl.cli.main import app
+from automtl.cli.app import app
 from automtl.config import resolve
 from automtl.errors import ConfigError
 from automtl.models.derived import build_model

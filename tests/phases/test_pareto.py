@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from automtl.cli.main import app
+from automtl.cli.app import app
 from automtl.errors import ArtifactError
 from automtl.phases.pareto import pareto, sweep
 from automtl.phases.search import search

@@ -10,7 +10,7 @@ from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.session import open_session
 from automtl.runs import checkpoint
 from automtl.runs.run_dir import PhaseDir
-from automtl.sharing.base import Phase
+from automtl.sharing.base import ParameterGroup, Phase
 from automtl.sharing.network import FusionNetwork
 from tests.support import write_dataset
 
@@ -112,8 +112,8 @@ def test_parameters_may_change_at_the_beginning_of_a_phase(dataset, tmp_path, mo
 
     monkeypatch.setattr(FusionNetwork, "begin", begin)
     monkeypatch.setattr(FusionNetwork, "auxiliary_loss", lambda self, outputs, labels: (self.extra.sum() if "extra" in made else None))
-    groups = lambda self: [{"params": [self.extra], "lr": 0.25, "weight_decay": 0.0}] if "extra" in made else []  # noqa: E731
-    monkeypatch.setattr(FusionNetwork, "optimizer_groups", groups)
+    groups = lambda self: [ParameterGroup("extra", [self.extra], lr=0.25, weight_decay=0.0)] if "extra" in made else []  # noqa: E731
+    monkeypatch.setattr(FusionNetwork, "parameter_groups", groups)
     phase = phase_of(dataset, tmp_path / "r")
     steps = len(phase.parts[0].batches)
     best = phase.run().best_epochs[0]
@@ -131,7 +131,7 @@ def test_a_validation_loss_that_is_not_finite_is_told(dataset, tmp_path, monkeyp
         phase.run()
 
 
-def test_a_groups_own_rate_follows_the_cosine_of_a_search():
+def test_a_group_keeps_its_decay_in_a_search_whose_rate_is_one_for_all_weights():
     from automtl.models.supernet import build_supernet
     from automtl.strategies.darts import Darts, DartsSettings
     from automtl.training.schedules import cosine_lr
@@ -139,8 +139,9 @@ def test_a_groups_own_rate_follows_the_cosine_of_a_search():
 
     net = build_supernet(small_space(), small_schema(), sharing="adatt")
     own = next(net.sharing.parameters())
-    net.sharing.optimizer_groups = lambda: [{"params": [own], "lr": 0.5}]
+    net.sharing.parameter_groups = lambda: [ParameterGroup("own", [own], lr=0.5, weight_decay=0.0)]
     darts = Darts(net, small_schema(), DartsSettings(epochs=4, warmup_epochs=1, weight_lr=0.02))
     darts.begin_epoch(2)
-    rates = [group["lr"] for group in darts._sgd.param_groups]
-    assert rates == [cosine_lr(0.5, 2, 4), cosine_lr(0.02, 2, 4)]
+    first, rest = darts._sgd.param_groups
+    assert first["lr"] == rest["lr"] == cosine_lr(0.02, 2, 4), "a group's own rate is Adam's"
+    assert first["weight_decay"] == 0.0 and rest["weight_decay"] == 3e-4 and first["params"] == [own]

@@ -62,12 +62,13 @@ def make(
 ) -> SharingModule:
     """A sharing module in float64 over linear experts; `searching`: in its form inside the supernet."""
     complete = sharing_settings(kind, {**({"k": min(2, num_experts)} if "k" in SHARING[kind].settings else {}), **settings})
+    tasks = [f"task{t}" for t in range(num_tasks)]
     with seeded(seed):
         module = (SEARCH_MODULES if searching else SHARING_MODULES)[kind](
             build=lambda slot, width: Linear(width, widths[slot.level]),
-            tasks=[f"task{t}" for t in range(num_tasks)],
+            tasks=tasks,
             width_in=WIDTH,
-            slots=layout(kind, num_tasks=num_tasks, num_experts=num_experts, settings=complete),
+            slots=layout(kind, num_tasks=num_tasks, num_experts=num_experts, settings=complete, names=tasks),
             field_shape=FIELDS,
             chosen=chosen,
             generator=None if noise is None else torch.Generator().manual_seed(noise),

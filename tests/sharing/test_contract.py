@@ -224,11 +224,13 @@ def test_training_goes_on_from_a_state_to_the_same_bits(name):
 
 
 @every_kind
-def test_optimizer_groups_hold_own_parameters_once(name):
+def test_parameter_groups_hold_own_parameters_once(name):
     module = variant(name)
     own = {id(p) for p in module.parameters()}
-    apart = [id(p) for group in module.optimizer_groups() for p in group["params"]]
+    groups = module.parameter_groups()
+    apart = [id(p) for group in groups for p in group.parameters]
     assert len(set(apart)) == len(apart) and set(apart) <= own
+    assert len({group.name for group in groups}) == len(groups)
 
 
 @every_kind

@@ -111,9 +111,9 @@ def test_it_starts_where_every_selector_has_a_gradient(per_example):
 def test_decay_is_kept_off_z():
     for per_example, names in ((False, {"z"}), (True, {"z.weight", "z.bias"})):
         module = make("dselect_k", per_example=per_example)
-        (group,) = module.optimizer_groups()
-        held = {name for name, p in module.named_parameters() if any(p is q for q in group["params"])}
-        assert held == names and group["weight_decay"] == 0.0
+        (group,) = module.parameter_groups()
+        held = {name for name, p in module.named_parameters() if any(p is q for q in group.parameters)}
+        assert held == names and group.weight_decay == 0.0
 
 
 def test_gamma_narrows_over_the_last_third_and_ends_binary():

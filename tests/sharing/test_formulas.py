@@ -48,14 +48,20 @@ def test_ml_mmoe_gates_see_the_raw_input_on_every_level():
     assert all(g.linear.in_features == 6 for g in gates)
 
 
-def progressive(module, h, own, shared, levels, tasks=2):
-    """PLE by hand: units' vectors level by level; on the last level no shared unit."""
+def weighed(layer, x, outputs):
+    """A unit's vector; one that reads a single expert has no gate."""
+    return mixed(gate(layer, x), outputs) if len(outputs) > 1 else outputs[0]
+
+
+def progressive(module, h, own, shared, levels):
+    """PLE by hand, with own[t] experts of task t: units' vectors level by level; on the last level no shared unit."""
+    tasks = len(own)
     vectors, gates, experts = [h.numpy()] * (tasks + 1), iter(module.gates), iter(module.experts)
     for number in range(levels):
-        outputs = [[affine(next(experts), vectors[t]) for _ in range(own)] for t in range(tasks)]
+        outputs = [[affine(next(experts), vectors[t]) for _ in range(own[t])] for t in range(tasks)]
         common = [affine(next(experts), vectors[tasks]) for _ in range(shared)]
-        made = [mixed(gate(next(gates), vectors[t]), outputs[t] + common) for t in range(tasks)]
-        if number + 1 < levels:
+        made = [weighed(next(gates), vectors[t], outputs[t] + common) for t in range(tasks)]
+        if shared and number + 1 < levels:
             made.append(mixed(gate(next(gates), vectors[tasks]), [*chain.from_iterable(outputs), *common]))
         vectors = made
     assert next(gates, None) is None and next(experts, None) is None
@@ -65,27 +71,44 @@ def progressive(module, h, own, shared, levels, tasks=2):
 def test_cgc_and_ple_level_by_level():
     h = inputs()
     cgc, ple = make("cgc", task_experts=2, shared_experts=1), make("ple", levels=3, task_experts=2, shared_experts=2)
-    assert_equal(cgc.share(h), progressive(cgc, h, 2, 1, 1))
-    assert_equal(ple.share(h), progressive(ple, h, 2, 2, 3))
+    assert_equal(cgc.share(h), progressive(cgc, h, (2, 2), 1, 1))
+    assert_equal(ple.share(h), progressive(ple, h, (2, 2), 2, 3))
 
 
-@pytest.mark.parametrize(("own", "shared"), [(1, 0), (3, 0), (2, 1), (1, 2)])
+@pytest.mark.parametrize(("kind", "levels"), [("cgc", 1), ("ple", 3)])
+@pytest.mark.parametrize(("own", "shared"), [((1, 3, 2), 2), ((2, 1), 0), ((1, 4), 1)])
+def test_tasks_with_other_numbers_of_experts_each(kind, levels, own, shared):
+    """m_1..m_T of eq. 1 to 3, as a list and by the tasks' names in another order."""
+    h, deep = inputs(), {} if kind == "cgc" else {"levels": levels}
+    names = {f"task{t}": own[t] for t in reversed(range(len(own)))}
+    listed, named = (make(kind, len(own), task_experts=given, shared_experts=shared, **deep) for given in (list(own), names))
+    expected = progressive(listed, h, own, shared, levels)
+    assert_equal(listed.share(h), expected)
+    assert_equal(named.share(h), expected)
+
+
+@pytest.mark.parametrize(
+    ("own", "shared"),
+    [((1, 1), 0), ((3, 3), 0), ((2, 2), 1), ((1, 1), 2), ((1, 3, 2), 0), ((1, 3, 2), 1), ((2, 1), 2), ((4, 1, 1), 3)],
+)
 def test_adatt_equation_7_by_its_two_sums(own, shared):
-    """The padded product of eq. 11 against AllExpertGF + NativeExpertLF of eq. 7 to 9, sum by sum."""
-    module, h = make("adatt", task_experts=own, shared_experts=shared), inputs()
-    vectors, experts, unit = [h.numpy()] * 3, iter(module.experts), 0
+    """The padded product of eq. 11 against AllExpertGF + NativeExpertLF of eq. 7 to 9, sum by sum, with m_1..m_T experts."""
+    tasks = len(own)
+    given = own[0] if len(set(own)) == 1 else own
+    module, h = make("adatt", tasks, task_experts=given, shared_experts=shared), inputs()
+    vectors, experts, unit = [h.numpy()] * (tasks + 1), iter(module.experts), 0
     for number in range(2):
-        sizes = [own, own, shared]
-        by_unit = [[affine(next(experts), vectors[u]) for _ in range(sizes[u])] for u in range(3)]
+        sizes = [*own, shared]
+        by_unit = [[affine(next(experts), vectors[u]) for _ in range(sizes[u])] for u in range(tasks + 1)]
         everyone, made = list(chain.from_iterable(by_unit)), []
-        for u in range(2 + (shared > 0 and number == 0)):
+        for u in range(tasks + (shared > 0 and number == 0)):
             everyone_fused = mixed(gate(module.gates[unit], vectors[u]), everyone)
             v = numbers(module.native[str(unit)]) if sizes[u] > 1 else np.ones(1)
             made.append(everyone_fused + mixed(v, by_unit[u]))
             unit += 1
-        vectors = made + [vectors[2]] * (3 - len(made))
+        vectors = made + [vectors[-1]] * (tasks + 1 - len(made))
     assert unit == len(module.fusions)
-    assert_equal(module.share(h), vectors[:2])
+    assert_equal(module.share(h), vectors[:tasks])
 
 
 def test_cross_stitch():

@@ -119,8 +119,8 @@ def test_the_neuron_phase_is_the_base_alone_for_every_task():
     assert_equal(module.eval().share(h), [by_hand] * 2)
     module.train().share(h)[0].sum().backward()
     assert all(expert.mask.mu.grad is None for expert in module.experts) and base.neurons.mu.grad.any()
-    (group,) = module.optimizer_groups()
-    assert group["params"] == [base.neurons.mu] and group["lr"] == 1e-2 and group["weight_decay"] == 0.0
+    (group,) = module.parameter_groups()
+    assert list(group.parameters) == [base.neurons.mu] and group.lr == 1e-2 and group.weight_decay == 0.0
 
 
 @pytest.mark.parametrize("norms", ["own", "shared"])
@@ -186,7 +186,7 @@ def test_rounding_is_at_a_half_and_for_good():
     expected = [numpy(expert.mask.mu) >= 0.5 for expert in module.experts]
     module.begin(FINE)
     assert all(np.array_equal(numpy(e.mask.on), on) for e, on in zip(module.experts, expected, strict=True))
-    assert module.auxiliary_loss([], torch.zeros(0)) is None and not module.optimizer_groups()[0]["params"]
+    assert module.auxiliary_loss([], torch.zeros(0)) is None and not module.parameter_groups()[0].parameters
     module.train().share(inputs())[0].sum().backward()
     assert not any("mu" in name for name, _ in module.named_parameters())
     dead = ~np.any(expected, axis=0)

@@ -102,9 +102,9 @@ def test_the_loss_counts_masks_and_squares_of_dense_weights_only(penalty, lambda
     dense = np.concatenate([numbers(w).ravel() for w in [*(e.weight for e in module.experts), *module.transforms]])
     expected = lambda_m * getattr(on, penalty)() + 0.5 * (dense**2).mean()
     assert module.auxiliary_loss([], torch.zeros(0)).item() == pytest.approx(expected, rel=1e-12)
-    [group] = module.optimizer_groups()
-    assert group["weight_decay"] == 0.0
-    assert {id(p) for p in group["params"]} == {id(m.log_alpha) for m in module.connections} | {id(module.field_masks.g)}
+    [group] = module.parameter_groups()
+    assert group.weight_decay == 0.0
+    assert {id(p) for p in group.parameters} == {id(m.log_alpha) for m in module.connections} | {id(module.field_masks.g)}
 
 
 def test_hard_concrete_gates_and_their_expected_number_by_scipy():

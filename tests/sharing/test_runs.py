@@ -15,6 +15,8 @@ from automtl.phases.search import search
 from automtl.phases.session import open_session
 from automtl.runs import checkpoint
 from automtl.spaces.architecture import Architecture
+from automtl.spaces.graph import to_graph
+from automtl.spaces.plugs import parts
 from automtl.training.evaluation import evaluate, predict
 from scripts.small import SEARCH
 from tests.support import Stop, Stopper, write_dataset
@@ -77,6 +79,55 @@ def test_settings_come_along_with_a_plug(dataset, tmp_path):
     assert made.architecture.sharing.all_settings == {"levels": 3, "task_experts": 2, "shared_experts": 0}
     folder = train(made).folder
     assert folder.path.name == "ple-levels_3-shared_experts_0-s0"
+
+
+@pytest.mark.parametrize("given", ["[1, 3]", "{buy: 3, click: 1}"])
+def test_experts_counted_task_by_task_go_through_search_retrain_and_files(dataset, tmp_path, given):
+    made = plan("ple", dataset, f"sharing.task_experts={given}", out=tmp_path / "run")
+    net = load_net(train(made).folder, open_session(made.config))
+    owners = [slot.owner for slot in net.sharing.slots if slot.level == 0]
+    assert owners == [0, 1, 1, 1, *["shared"] * 4]
+    found = search(config(dataset, "search.sharing=adatt", f"sharing.task_experts={given}"), out=tmp_path / "found")
+    owners = [(expert.level, expert.owner, expert.task) for expert in found.architecture.experts]
+    assert owners == [(level, "task", task) for level in (0, 1) for task in (0, 1, 1, 1)]
+    train(plan(tmp_path / "found"))
+    train(plan(tmp_path / "found", None, f"sharing.task_experts={given}", sharing="cgc"))
+
+
+def test_a_searched_architecture_edited_by_hand_needs_no_ranking_of_all_experts(dataset, tmp_path):
+    search(config(dataset), out=tmp_path / "run")
+    file = tmp_path / "run/search/architecture.json"
+    found = json.loads(file.read_text())
+    assert len(found["experts"]) == 3 and all(len(task) == 3 for task in found["ranking"])
+    edits = {
+        "fewer ranked": {"chosen": [[0], [1, 2]], "ranking": [task[:1] for task in found["ranking"]]},
+        "none ranked": {"chosen": [[0], [1, 2]], "ranking": None},
+        "nothing of them ranked": {"chosen": [[0], [1, 2]], "ranking": [[], []]},
+        "an expert added": {"chosen": [[3], [0, 3]], "experts": [*found["experts"], {"blocks": ["mlp(4)"]}]},
+    }
+    for name, edit in edits.items():
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps({**found, **edit}))
+        for kind in ("selected", "single_task", "cgc"):
+            made = plan(path, dataset, sharing=kind, out=tmp_path / f"{name} {kind}")
+            assert [list(task) for task in made.architecture.chosen] == edit["chosen"]
+            train(made)
+        second = parts(Architecture.load(path).evolve(sharing={"kind": "single_task"}))[1]
+        experts = edit.get("experts", found["experts"])
+        assert sorted(expert.blocks for expert in second.experts) == sorted(tuple(experts[i]["blocks"]) for i in edit["chosen"][1])
+        to_graph(Architecture.load(path))
+    for ranking, message in [
+        ([[{"expert": 3, "weight": 1.0}], []], "ranking[0]: must name distinct experts from 0 to 2, got [3]; mend it, or leave"),
+        ([[{"expert": 1, "weight": 0.5}] * 2, []], "ranking[0]: must name distinct experts from 0 to 2, got [1, 1]"),
+        ([[]], "ranking: must list experts for each task of a bound architecture, got 1 lists; leave ranking out"),
+    ]:
+        path.write_text(json.dumps({**found, "ranking": ranking}))
+        with pytest.raises(ConfigError) as caught:
+            Architecture.load(path)
+        assert message in str(caught.value)
+    path.write_text(json.dumps({**found, "ranking": [found["ranking"][0][:1], found["ranking"][1]]}))
+    with pytest.raises(ConfigError, match="must be at most the 1 experts that its ranking names for each task, got 2"):
+        plan(path, dataset, "retrain.chosen_experts=2", out=tmp_path / "none")
 
 
 def test_a_funnel_is_named_by_tasks(dataset, tmp_path):

@@ -1,5 +1,7 @@
 """Slots, wiring and pictures of every sharing kind: by hand for each, and one graph rule for all."""
 
+from types import SimpleNamespace
+
 import networkx as nx
 import pytest
 
@@ -192,6 +194,17 @@ def test_refusals_come_before_any_data():
         ("ple", {"levels": 0}, "sharing.levels: must be from 1 to 64, got 0"),
         ("ple", {"shared_experts": -1}, "sharing.shared_experts: must be from 0 to 1024, got -1"),
         ("adatt", {"task_experts": 0}, "sharing.task_experts: must be from 1 to 1024, got 0"),
+        ("adatt", {"task_experts": [1, 2, 3]}, "sharing.task_experts: must have a number for each task: click, buy, got 3 numbers"),
+        ("ple", {"task_experts": []}, "must have a number for each task: click, buy, got 0 numbers"),
+        ("ple", {"task_experts": [1, 0]}, "sharing.task_experts[1]: must be from 1 to 1024, got 0"),
+        ("cgc", {"task_experts": [1, "2"]}, "sharing.task_experts[1]: must be of type int, got '2'"),
+        ("cgc", {"task_experts": [1, [2]]}, "sharing.task_experts[1]: must be of type int"),
+        ("cgc", {"task_experts": "12"}, "sharing.task_experts: must be of type int, got '12'"),
+        ("adatt", {"task_experts": {"click": 2}}, "a number for each task: click, buy, got click; name the others, too"),
+        ("adatt", {"task_experts": {"click": 2, "bay": 1}}, "a number for each task: click, buy, got click, bay; did you mean 'buy'?"),
+        ("adatt", {"task_experts": {"click": 2, "buy": True}}, "sharing.task_experts.buy: must be of type int, got True"),
+        ("adatt", {"shared_experts": [1, 2]}, "sharing.shared_experts: must be of type int"),
+        ("ml_mmoe", {"levels": [1, 2]}, "sharing.levels: must be of type int"),
         ("adatt", {"native_init": "one"}, "did you mean 'ones'?"),
         ("aitm", {"order": ["click", "bay"]}, "sharing.order: must name every task once: click, buy, got click, bay; did you mean 'buy'?"),
         ("aitm", {"order": ["click"]}, "must name every task once: click, buy, got click"),
@@ -232,3 +245,21 @@ def test_experts_of_several_widths_are_refused_where_they_are_added():
         check_widths(Architecture(experts=uneven, projection=None))
     levels = (Expert(blocks=("dense(8)",), level=0), Expert(blocks=("dense(4)",), level=1))
     check_widths(Architecture(experts=levels, sharing=Sharing(kind="ple")))
+
+
+@pytest.mark.parametrize("given", [[1, 3], {"buy": 3, "click": 1}])
+@pytest.mark.parametrize("kind", ["adatt", "ple", "cgc"])
+def test_each_task_may_have_its_own_number_of_experts(kind, given, tmp_path):
+    template = Architecture(experts=experts(), sharing=Sharing(kind=kind, settings={"task_experts": given, "shared_experts": 1}))
+    template.save(tmp_path / "template.json")
+    made = Architecture.load(tmp_path / "template.json").bind(schema())
+    first = [str(slot) for slot in slots_of(made, 2) if slot.level == 0]
+    assert first == ["level0.task0.0", *(f"level0.task1.{i}" for i in range(3)), "level0.shared.0"]
+    made.save(tmp_path / "bound.json")
+    assert Architecture.load(tmp_path / "bound.json") == made
+    towers = [data["label"] for _, data in to_graph(template).nodes(data=True) if data["kind"] == "tower"]
+    assert len(towers) == 2, "a template that counts experts of its tasks is drawn with as many"
+    assert [label.split()[0] for label in towers] == (["task", "task"] if isinstance(given, list) else ["buy", "click"])
+    other = SimpleNamespace(**{**vars(schema()), "tasks": schema().tasks[:1]})
+    with pytest.raises(ConfigError, match="must have a number for each task: click, got"):
+        template.bind(other)

@@ -64,7 +64,7 @@ def train(architecture: Architecture, rows: TableRows, *, seed: int, test: bool)
     except NumericalError as error:
         failed: Row = {"epoch": None, "loss": None, "loss_b": None, "error": str(error)[:300]}
         return {**failed, **size, **_spent(begun, used)}, None
-    row = {"epoch": curve.best, "loss": validation.loss, "loss_b": min(whole_epochs(curve, "b")), "error": ""}
+    row: Row = {"epoch": curve.best, "loss": validation.loss, "loss_b": min(whole_epochs(curve, "b")), "error": ""}
     row |= flat(validation) | size | _spent(begun, used) | {"at": curve.at}
     row |= {f"curve_{name}": values for name, values in curve.losses.items()}
     return row, _tested(model, rows.session) if test else None
@@ -101,13 +101,16 @@ def _mark(curve: Curve, at: float, model: Model, rows: TableRows) -> float:
     judged = {name: judge(model, rows, name) for name in JUDGES}
     curve.at.append(float(at))
     for name, evaluation in judged.items():
-        if not math.isfinite(evaluation.loss):
-            raise NumericalError(f"epoch {at:g}", f"the MTL-Loss on {name} rows must be finite", evaluation.loss)
+        if evaluation.loss is None or not math.isfinite(evaluation.loss):
+            got = "none: a task has no label there" if evaluation.loss is None else evaluation.loss
+            raise NumericalError(f"epoch {at:g}", f"the MTL-Loss on {name} rows must be finite", got)
         curve.losses.setdefault(name, []).append(evaluation.loss)
         for task, loss in evaluation.losses.items():
             if name != "a" and len(evaluation.losses) > 1:
                 curve.losses.setdefault(f"{name}.{task}", []).append(loss)
-    return judged["b"].loss
+    least = judged["b"].loss
+    assert least is not None
+    return least
 
 
 def judge(model: Model, rows: TableRows, name: str) -> Evaluation:

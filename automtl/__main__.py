@@ -1,0 +1,5 @@
+"""`python -m automtl` is the `automtl` command."""
+
+from automtl.cli.main import main
+
+main()

@@ -1,0 +1,73 @@
+"""What is said of models that lose as much as the best constant: the base rates of the training rows, for regression their mean."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+LOSS = "MTL-Loss"
+_WORDS = {"worse": "worse than the constant", "not shown": "not shown to be better than the constant"}
+_MEANS = "predicting the training rows' base rates"
+
+
+def remarks(seeds: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What must be said of a model beside the constant; nothing where it is shown to be better in everything, or where nothing is known.
+
+    Args:
+        seeds: per seed its figures on one split, as `results.json` holds them; what is no such figure is passed over.
+    """
+    found = [_gaps(figures) for figures in seeds]
+    by_name = {name: [gaps[name] for gaps in found if name in gaps] for name in dict.fromkeys(n for gaps in found for n in gaps)}
+    said = []
+    for verdict, words in _WORDS.items():
+        items = [_item(name, gaps, verdict) for (_, name), gaps in by_name.items() if _worst(gaps) == verdict]
+        if items:
+            said.append(f"{words} ({_MEANS}): {', '.join(items)}")
+    return said
+
+
+def known(seeds: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether figures tell of the constant; those of older versions do not."""
+    return all(map(_gaps, seeds))
+
+
+def loss_of(figures: Mapping[str, Any]) -> float | None:
+    """The constant's MTL-Loss on the rows of some figures."""
+    gap = _gaps(figures).get((True, LOSS))
+    return None if gap is None else gap["loss"]
+
+
+def metrics_of(figures: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The constant's metrics per task on the rows of some figures, where defined."""
+    held = figures.get("constant")
+    metrics = held.get("metrics") if isinstance(held, dict) else None
+    return metrics if isinstance(metrics, dict) else {}
+
+
+def above(validation: Mapping[str, Any]) -> str | None:
+    """What must be said of an epoch's validation loss, as its line in `metrics.jsonl` holds it; no interval is kept there."""
+    loss, constant = validation.get("loss"), validation.get("constant")
+    if not isinstance(loss, int | float) or not isinstance(constant, int | float) or loss < constant:
+        return None
+    return f"not better than the constant ({_MEANS}): validation {LOSS} {loss:.5f} for {constant:.5f}"
+
+
+def _gaps(figures: Mapping[str, Any]) -> dict[tuple[bool, str], dict[str, Any]]:
+    """By name the differences from the constant, the MTL-Loss first; a task of that name is another."""
+    held = figures.get("constant")
+    if not isinstance(held, dict):
+        return {}
+    tasks = held.get("tasks")
+    named = {(True, LOSS): held.get("total")} | {(False, name): gap for name, gap in (tasks.items() if isinstance(tasks, dict) else ())}
+    numbers = ("loss", "difference")
+    return {name: g for name, g in named.items() if isinstance(g, dict) and all(isinstance(g.get(n), int | float) for n in numbers)}
+
+
+def _worst(gaps: Sequence[Mapping[str, Any]]) -> str:
+    return next((verdict for verdict in _WORDS if any(gap.get("verdict") == verdict for gap in gaps)), "better")
+
+
+def _item(name: str, gaps: Sequence[Mapping[str, Any]], verdict: str) -> str:
+    constant = fmean(gap["loss"] for gap in gaps)
+    figures = f"{name} {constant + fmean(gap['difference'] for gap in gaps):.5f} for {constant:.5f}"
+    count = sum(gap.get("verdict") == verdict for gap in gaps)
+    return figures if len(gaps) == 1 else f"{figures} ({count} of {len(gaps)} seeds)"
