@@ -160,12 +160,15 @@ def _revision() -> str | None:
     return _git("rev-parse", "HEAD")
 
 
+_CODE = ("automtl", "search_spaces", "derived_archs")
+
+
 def code_version() -> str:
     """The version of the running code: the git revision, marked where its files were changed since; outside a checkout the package's."""
     revision = _revision()
     if revision is None:
         return f"automtl {_version('automtl')}"
-    return revision + ("+changed" if _git("status", "--porcelain", "--untracked-files=no", "--", "automtl", "search_spaces") else "")
+    return revision + ("+changed" if _git("status", "--porcelain", "--untracked-files=no", "--", *_CODE) else "")
 
 
 def _git(*words: str) -> str | None:

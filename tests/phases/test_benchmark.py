@@ -331,10 +331,11 @@ def test_only_what_decides_a_training_is_in_its_hash(dataset):
     assert len({base, *hashes}) == 8
 
 
-def test_a_kind_that_trains_in_stretches_has_no_place(dataset):
-    made = rows(dataset)
+def test_a_kind_that_trains_in_stretches_has_no_place(dataset, tmp_path):
+    made = benchmark(dataset, hand_made=("mmoe", "mome"))
     with pytest.raises(ConfigError, match="mome: must train in one stretch to stand in a table"):
-        train.Model(Architecture.load("mome").bind(made.session.schema), made.session, 0)
+        made.run(tmp_path / "t")
+    assert not (tmp_path / "t").exists()
 
 
 def test_a_training_that_fails_has_a_row_that_says_so(dataset, monkeypatch):

@@ -12,6 +12,7 @@ from automtl.data.schema import Schema
 from automtl.errors import ConfigError
 from automtl.models.cost import flops_per_row
 from automtl.models.derived import build_model
+from automtl.phases.benchmark.model import networks
 from automtl.phases.benchmark.settings import TableSettings
 from automtl.spaces.architecture import Architecture, Expert, Sharing
 from automtl.spaces.catalogue import Operation
@@ -143,7 +144,9 @@ def other_entries(entries: Sequence[Entry], schema: Schema, names: Sequence[str]
     target = float(np.median([flops(entry.architecture, schema) for entry in entries]))
     made = []
     for name in names:
-        architecture = cut(Architecture.load(name).bind(schema), target, schema)
+        whole = Architecture.load(name).bind(schema)
+        networks(build_model(whole, schema))  # refuses what cannot be trained, before anything is
+        architecture = cut(whole, target, schema)
         plain = architecture.model_dump(mode="json")
         made.append(Entry(id=architecture_id(architecture), kind=HAND_MADE, name=name, seeds=(0, 1), definition=plain))
     return [*made, Entry(id=CONSTANT, kind=CONSTANT, name=CONSTANT, seeds=(0,))]

@@ -91,7 +91,7 @@ class TableFolder:
         about = plan.about(groups)
         for path, name in ((self.table, "row.json"), (self.test, "test.json")):
             if rows := self.rows(jobs, name):
-                tables.write(path, rows, about)
+                tables.write(path, rows, about | {"trainings": len(rows)})
 
     def take(self, source: Path, plan: Plan, jobs: Sequence[Job]) -> int:
         """Take over the rows of a table of the same plan, trained elsewhere or before; how many were new.

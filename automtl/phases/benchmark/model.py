@@ -29,6 +29,22 @@ class _Part:
     balancer: Balancer
 
 
+def networks(net: nn.Module) -> list[MultiTaskNet]:
+    """A model's own networks: one, or one per task, each ready for the one stretch that it trains in.
+
+    Raises:
+        ConfigError: its sharing kind trains in several stretches, each of its own length.
+    """
+    nets: Sequence[nn.Module] = list(net.nets) if isinstance(net, IndependentNets) else [net]
+    for own in nets:
+        assert isinstance(own, MultiTaskNet)
+        if len(stretches := own.sharing.phases()) > 1:
+            names = ", ".join(stretch.name for stretch in stretches)
+            raise ConfigError(own.sharing.kind, "must train in one stretch to stand in a table", names, "leave it out")
+        own.sharing.begin(stretches[0].name)
+    return nets  # type: ignore[return-value] # just asserted
+
+
 class Model:
     """An architecture's network with fresh weights: the whole model, or one network per task for ``single_task``.
 
@@ -51,16 +67,9 @@ class Model:
         self._guard = make_guard(session.config.runtime, session.device)
         tasks = list(range(len(session.schema.tasks)))
         apart = isinstance(net, IndependentNets)
-        nets: Sequence[nn.Module] = list(net.nets) if isinstance(net, IndependentNets) else [net]
-        self._parts = [self._part(own, [t] if apart else tasks) for t, own in enumerate(nets)]
+        self._parts = [self._part(own, [t] if apart else tasks) for t, own in enumerate(networks(self.net))]
 
-    def _part(self, net: nn.Module, columns: list[int]) -> _Part:
-        assert isinstance(net, MultiTaskNet)
-        stretches = net.sharing.phases()
-        if len(stretches) > 1:
-            kind, names = net.sharing.kind, ", ".join(stretch.name for stretch in stretches)
-            raise ConfigError(kind, "must train in one stretch to stand in a table", names, "leave it out")
-        net.sharing.begin(stretches[0].name)
+    def _part(self, net: MultiTaskNet, columns: list[int]) -> _Part:
         settings = self.session.config.retrain
         tasks = [self.session.schema.tasks[c] for c in columns]
         balancer = make_balancer(BalancingSettings(**settings.balancing.given()), tasks, net)

@@ -130,6 +130,8 @@ class Benchmark:
             plan = read_plan(folder.plan)
             check_same(folder.plan, plan, self.session, self.settings, counts)
             return plan
+        if folder.path.exists():
+            files.make_folder(folder.path)  # refuses, before minutes of planning
         plan = make_plan(self.session, self.settings, counts, self.reporter.say)
         files.make_folder(folder.path)
         files.write_text(folder.path / "config.yaml", self.session.config.to_yaml())
