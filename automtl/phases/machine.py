@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch._functorch.config
 from torch import nn
+from torch.nn import functional
 
 from automtl.config import RuntimeSection
 from automtl.errors import ConfigError
@@ -22,6 +23,10 @@ from automtl.strict import shown
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _KEEP_BYTES = 2**31 - 1
 _TRIM_EVERY_S = 60.0
+
+_PROBE, _PROBE_S = 128, 0.05  # rows and width of the layer that is timed, and the seconds that are spent on it in each precision
+_SLOWER = 1.1  # times as long: below it is what a busy machine does to any two measurements
+_SAID = set[str]()  # warnings that this process has given
 
 Autocast = Callable[[], AbstractContextManager[Any]]
 
@@ -47,16 +52,46 @@ def resolve_precision(name: str, device: torch.device) -> str:
         ConfigError: bfloat16 on a device without autocast for it.
     """
     if name == "auto":
-        return "bfloat16" if _fast_bfloat16(device) else "float32"
+        return "bfloat16" if fast_bfloat16(device) else "float32"
     if name == "bfloat16" and device.type == "mps":
         raise ConfigError("runtime.precision", "must be float32 on MPS", name, "use --set runtime.precision=float32")
     return name
 
 
-def _fast_bfloat16(device: torch.device) -> bool:
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware, as far as torch knows: on x86 AMX or AVX-512 BF16."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def warn_of_slow_bfloat16(precision: str, device: torch.device, say: Callable[[str], None]) -> None:
+    """Say, once in a process, that bfloat16 costs time here instead of saving it, and how much: measured, in a tenth of a second or so."""
+    if precision != "bfloat16" or "bfloat16" in _SAID or fast_bfloat16(device):
+        return
+    _SAID.add("bfloat16")
+    factor = bfloat16_factor(device)
+    if factor > _SLOWER:
+        lacks = "this processor has no bfloat16 in hardware: a layer's products in it take"
+        say(f"warning: {lacks} {factor:.1f} times as long as in float32 (measured now); use --set runtime.precision=float32, or auto")
+
+
+def bfloat16_factor(device: torch.device) -> float:
+    """How many times as long a small layer's products, forward and back, take in bfloat16 as in float32. No random number is drawn."""
+    x, weight = (torch.ones(_PROBE, _PROBE, device=device, requires_grad=True) for _ in range(2))
+    best = {}
+    for precision in ("float32", "bfloat16"):
+        begun, times = time.perf_counter(), list[float]()
+        while len(times) < 2 or (len(times) < 9 and time.perf_counter() - begun < _PROBE_S):
+            start = time.perf_counter()
+            with autocast(precision, device)():
+                made = functional.linear(x, weight)
+            torch.autograd.grad(made, (x, weight), torch.ones_like(made))
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            times.append(time.perf_counter() - start)
+        best[precision] = min(times[1:])  # the first one makes ready
+    return best["bfloat16"] / best["float32"]
 
 
 def autocast(precision: str, device: torch.device) -> Autocast:

@@ -17,7 +17,7 @@ from automtl.data.schema import Schema
 from automtl.data.store import Rows, Store
 from automtl.errors import DataError
 from automtl.models.skeleton import load_vectors
-from automtl.phases.machine import Autocast, Trimmer, autocast, set_up
+from automtl.phases.machine import Autocast, Trimmer, autocast, set_up, warn_of_slow_bfloat16
 from automtl.runs.loggers import Sinks
 from automtl.training.loop import StepEvent
 
@@ -98,7 +98,8 @@ class Session:
         return torch.Generator(self.device).manual_seed(self.seeds.noise)
 
     def start(self, net: nn.Module) -> None:
-        """Start a fresh network's embeddings from the data set's pretrained vectors, where it has some."""
+        """Make ready to train a fresh network: its embeddings start from the data set's pretrained vectors, where it has some."""
+        warn_of_slow_bfloat16(self.machine["precision"], self.device, self.reporter.say)
         if vectors := self.store.vectors():
             load_vectors(net, self.schema, vectors)
 

@@ -47,3 +47,15 @@ def test_ratios_are_to_the_first_variant_round_by_round(script, tmp_path, capsys
     assert (plain["ratios"], plain["step_s"]) == ([1, 1], 7)
     assert (fused["ratios"], fused["ratio"], fused["step_s"], fused["memory_ratio"], fused["needed"]) == ([2, 4], 3, 2.5, 0.4, 1.8)
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_bfloat16_is_left_out_where_the_processor_has_none(script, capsys, monkeypatch, fast):
+    monkeypatch.setitem(script["compared"].__globals__, "fast_bfloat16", lambda device: fast)
+    found = script["compared"]("forms")
+    assert any("bf16" in variant for variant in found) == fast
+    assert ("left out: plain-keep-bf16, fused-keep-bf16: " in capsys.readouterr().out) != fast
+    assert found[0] == "straightforward"
+    if not fast:
+        with pytest.raises(SystemExit, match="nothing is left"):
+            script["compared"]("nested-bf16")

@@ -3,8 +3,19 @@
 import platform
 import subprocess
 import sys
+import time
 
-from automtl.phases.machine import Trimmer
+import pytest
+import torch
+
+from automtl.phases import machine
+from automtl.phases.machine import Trimmer, bfloat16_factor, fast_bfloat16, warn_of_slow_bfloat16
+from automtl.phases.retrain import retrain
+from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.session import Silent
+from tests.support import write_dataset
+
+CPU = torch.device("cpu")
 
 # Blocks that are freed between blocks that stay: kept by the process, since the end of its heap is in use.
 HOLES = """
@@ -43,3 +54,64 @@ def test_not_before_it_is_time():
     assert trim() == (platform.libc_ver()[0] == "glibc")
     trim.every_s = 60
     assert not trim()
+
+
+@pytest.fixture
+def emulated(monkeypatch):
+    """A processor that has to emulate bfloat16, and a process that has said nothing of it."""
+    monkeypatch.setattr(machine, "fast_bfloat16", lambda device: False)
+    monkeypatch.setattr(machine, "bfloat16_factor", lambda device: 12.345)
+    monkeypatch.setattr(machine, "_SAID", set())
+
+
+def test_slow_bfloat16_is_said_once_with_its_factor(emulated):
+    said = []
+    warn_of_slow_bfloat16("float32", CPU, said.append)
+    assert not said
+    for _ in range(2):
+        warn_of_slow_bfloat16("bfloat16", CPU, said.append)
+    [warning] = said
+    assert "take 12.3 times as long as in float32" in warning and "runtime.precision=float32" in warning
+
+
+@pytest.mark.parametrize(("fast", "factor"), [(True, 9.0), (False, 0.6), (False, 1.05)])
+def test_nothing_is_said_where_it_is_not_slow(emulated, monkeypatch, fast, factor):
+    monkeypatch.setattr(machine, "fast_bfloat16", lambda device: fast)
+    monkeypatch.setattr(machine, "bfloat16_factor", lambda device: factor)
+    said = []
+    warn_of_slow_bfloat16("bfloat16", CPU, said.append)
+    assert not said
+
+
+def test_the_factor_is_measured_in_little_time_and_without_random_numbers():
+    bfloat16_factor(CPU)  # the process's first products make ready
+    state, start = torch.get_rng_state(), time.process_time()
+    factor = bfloat16_factor(CPU)
+    assert time.process_time() - start < 2.0 * torch.get_num_threads()  # some .1 s on an idle machine
+    assert torch.equal(state, torch.get_rng_state())
+    assert factor > 0
+    if not fast_bfloat16(CPU) and platform.machine() == "x86_64":
+        assert factor > 1.1
+
+
+def test_training_says_it_and_evaluation_does_not(emulated, tmp_path, monkeypatch):
+    from automtl.phases.evaluate import evaluate_runs
+
+    class Told(Silent):
+        def __init__(self):
+            self.lines = []
+
+        def say(self, text):
+            self.lines.append(text)
+
+    data, told = write_dataset(tmp_path / "data", rows=200), Told()
+    sets = ["runtime.precision=bfloat16", "retrain.epochs=1", "retrain.batch_size=64"]
+    flags = {"data": {"dir": str(tmp_path / "cache")}}
+    plan = plan_retrain("shared_bottom", data=str(data), sharing=None, config_file=None, sets=sets, flags=flags, out=tmp_path / "run")
+    for seeded in plan.seeded([0, 1]):
+        retrain(plan.architecture, seeded, run=plan.run, label=plan.label, reporter=told)
+    assert sum("bfloat16" in line for line in told.lines) == 1
+    monkeypatch.setattr(machine, "_SAID", set())
+    told.lines.clear()
+    evaluate_runs([tmp_path / "run"], device="cpu", reporter=told)
+    assert not [line for line in told.lines if "bfloat16" in line]
