@@ -13,7 +13,7 @@ import torch
 from automtl.benchmarks import load, load_test
 from automtl.config import resolve
 from automtl.data.schema import Task
-from automtl.errors import ArtifactError, ConfigError, Interrupted
+from automtl.errors import ArtifactError, ConfigError, DataError, Interrupted
 from automtl.phases.benchmark import draw, train
 from automtl.phases.benchmark.folder import TableFolder
 from automtl.phases.benchmark.plan import fresh_groups, fresh_jobs, pilot_jobs, read_plan, table_jobs
@@ -213,6 +213,13 @@ def test_roles_of_rows_are_disjoint_and_of_the_asked_sizes(dataset):
     assert len(fit) == 100 and len(a) == len(b) == 20 and not fit & a and not fit & b and not a & b
     assert (a | b) <= set(made.session.store.alpha_index) and fit <= set(made.session.store.fit_index)
     assert made.counts() == {"fit": 100, "a": 20, "b": 20, "validation": 20}
+
+
+def test_rows_that_judge_without_a_label_are_refused_before_anything_is_trained(tmp_path):
+    dataset = write_dataset(tmp_path / "data", rows=300, missing=0.9)
+    with pytest.raises(DataError, match=r"rows: must have a label of task 'buy', got none in 2 rows"):
+        benchmark(dataset, judged_rows=2).run(tmp_path / "t")
+    assert not (tmp_path / "t").exists()
 
 
 def test_draws_are_even_distinct_bound_sealed_by_a_third_and_the_same_again(dataset):

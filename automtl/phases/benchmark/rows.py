@@ -46,9 +46,17 @@ class TableRows:
             "b": ("train", draw_rows(self._train_keys, second, most, purpose="b")),
             "validation": ("validation", draw_rows(row_keys(validation), np.arange(len(validation)), most, purpose="validation")),
         }
-        if empty := [name for name, (_, rows) in named.items() if not len(rows)]:
-            raise DataError(f"{empty[0]} rows", "must be one or more", "none", "bring more rows")
+        for name, (split, rows) in named.items():
+            self._check(name, np.asarray(self.session.store.rows(split).labels[rows]))
         return named
+
+    def _check(self, name: str, labels: np.ndarray) -> None:
+        """Rows that judge must have labels of every task, since without them there is no MTL-Loss."""
+        known = (~np.isnan(labels)).sum(axis=0)
+        for task, count in zip(self.session.schema.tasks, known, strict=True):
+            if not count:
+                rule = f"must have a label of task '{task.name}'"
+                raise DataError(f"{name} rows", rule, f"none in {len(labels)} rows", "bring more rows, or raise --judged-rows")
 
     @cached_property
     def _train_keys(self) -> np.ndarray:
