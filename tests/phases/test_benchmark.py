@@ -1,9 +1,6 @@
-"""Tables of trained architectures on a tiny data set: what is drawn, what a training is, and that a stopped one goes on to equal rows."""
+"""Tables of trained architectures on a tiny data set: what a training is, and that a stopped table goes on to equal rows."""
 
-import json
 import multiprocessing
-import os
-import signal
 
 import numpy as np
 import pandas as pd
@@ -11,16 +8,13 @@ import pytest
 import torch
 
 from automtl.benchmarks import load, load_test
-from automtl.config import resolve
 from automtl.data.schema import Task
 from automtl.errors import ArtifactError, ConfigError, DataError, Interrupted
 from automtl.phases.benchmark import draw, train
 from automtl.phases.benchmark.folder import TableFolder
 from automtl.phases.benchmark.plan import fresh_groups, fresh_jobs, pilot_jobs, read_plan, table_jobs
-from automtl.phases.benchmark.rows import TableRows
-from automtl.phases.benchmark.run import Benchmark
 from automtl.phases.benchmark.settings import TableSettings, settings_hash
-from automtl.phases.session import Seeds, Silent, open_session
+from automtl.phases.session import Seeds
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.score import score
 from automtl.training.balancers import make_balancer
@@ -28,10 +22,9 @@ from automtl.training.balancing import BalancingSettings
 from automtl.training.early_stopping import EarlyStopping
 from automtl.training.guard import Guard
 from automtl.training.step import adam, train_step
-from scripts.small import SPACE
+from tests.phases.tables import Listening, benchmark, config, rows, run
 from tests.support import write_dataset
 
-TINY = {"epochs": 2, "architectures": 4, "pilot": 2, "hand_made": ("mmoe", "single_task")}
 MEASURED = ["seconds", "cpu_seconds"]
 
 
@@ -40,60 +33,34 @@ def dataset(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("data"), rows=600)
 
 
-def config(dataset, *sets, **runtime):
-    flags = {"data": {"dir": str(dataset.parent / "prepared")}, "runtime": {"threads": 1, **runtime}}
-    return resolve(source=str(dataset), space="automtl_small", sets=[*SPACE, "retrain.batch_size=64", *sets], flags=flags)
-
-
-def benchmark(dataset, reporter=None, sets=(), **settings):
-    return Benchmark(config(dataset, *sets), TableSettings(**{**TINY, **settings}), reporter)
-
-
 @pytest.fixture(scope="module")
 def whole(dataset, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "t"
-    return benchmark(dataset).run(out, anyway=True), out
-
-
-def rows(dataset, **settings):
-    return TableRows(open_session(config(dataset)), TableSettings(**{**TINY, **settings}))
+    return run(benchmark(dataset), out), out
 
 
 def plain(path):
     return pd.read_parquet(path).drop(columns=MEASURED, errors="ignore")
 
 
-class Stopping(Silent):
-    """Interrupts after some trainings, as a signal does."""
-
-    def __init__(self, after):
-        self.after = after
-
-    def say(self, text):
-        if text.startswith("["):
-            self.after -= 1
-            if not self.after:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-
 def test_a_stopped_table_goes_on_to_the_same_rows(dataset, whole, tmp_path):
     for after in (2, 3):
         with pytest.raises(Interrupted, match="every training that ended is kept"):
-            benchmark(dataset, Stopping(after)).run(tmp_path / "t", resume=after > 2, anyway=True)
-    result = benchmark(dataset).run(tmp_path / "t", resume=True, anyway=True)
+            run(benchmark(dataset, Listening(after)), tmp_path / "t", resume=after > 2)
+    result = run(benchmark(dataset), tmp_path / "t", resume=True)
     assert result.finished and result == whole[0].__class__(tmp_path / "t", whole[0].trainings, whole[0].of, whole[0].verdict)
     for name in ("table.parquet", "table.test.parquet"):
         pd.testing.assert_frame_equal(plain(tmp_path / "t" / name), plain(whole[1] / name), check_exact=True)
 
 
 def _help(dataset, out):
-    benchmark(dataset).run(out, resume=True, anyway=True)
+    run(benchmark(dataset), out, resume=True)
 
 
 def test_two_processes_share_a_table(dataset, whole, tmp_path):
     out = tmp_path / "t"
     with pytest.raises(Interrupted):
-        benchmark(dataset, Stopping(1)).run(out, anyway=True)
+        run(benchmark(dataset, Listening(1)), out)
     context = multiprocessing.get_context("spawn")
     both = [context.Process(target=_help, args=(dataset, out)) for _ in range(2)]
     for process in both:
@@ -105,15 +72,13 @@ def test_two_processes_share_a_table(dataset, whole, tmp_path):
 
 
 def test_a_table_trained_elsewhere_is_taken_over(dataset, whole, tmp_path):
-    told = []
-    made = benchmark(dataset)
-    made.reporter.say = told.append  # type: ignore[method-assign]
-    made.run(tmp_path / "t", anyway=True, rows_from=[whole[1] / "table.parquet"])
-    assert not [line for line in told if line.startswith("[")], "nothing is trained"
+    told = Listening()
+    run(benchmark(dataset, told), tmp_path / "t", rows_from=[whole[1] / "table.parquet"])
+    assert not [line for line in told.lines if line.startswith("[")], "nothing is trained"
     for name in ("table.parquet", "table.test.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t" / name), pd.read_parquet(whole[1] / name), check_exact=True)
     with pytest.raises(ArtifactError, match="must be trained under the plan's settings hash"):
-        benchmark(dataset, epochs=3).run(tmp_path / "other", rows_from=[whole[1] / "table.parquet"])
+        run(benchmark(dataset, epochs=3), tmp_path / "other", rows_from=[whole[1] / "table.parquet"])
 
 
 def test_what_the_table_holds(dataset, whole):
@@ -222,68 +187,12 @@ def test_rows_that_judge_without_a_label_are_refused_before_anything_is_trained(
     assert not (tmp_path / "t").exists()
 
 
-def test_draws_are_even_distinct_bound_sealed_by_a_third_and_the_same_again(dataset):
-    session = open_session(config(dataset))
-    settings = TableSettings(architectures=24, pilot=8)
-    entries = draw.draw_entries(session.config.space, session.schema, settings, print)
-    assert entries == draw.draw_entries(session.config.space, session.schema, settings, print)
-    assert len({e.id for e in entries}) == len({draw._form(e.architecture) for e in entries}) == 24
-    for stratum in ("cross(1)", "skip"):
-        own = [e for e in entries if e.stratum == stratum]
-        assert len(own) == 12 and {e.architecture.interaction for e in own} == {(stratum,)} and sum(e.sealed for e in own) == 4
-        assert sum(len(e.seeds) == 2 for e in own) == 6 and sum(len(e.seeds) == 2 for e in own if e.sealed) == 2
-        pilot = [e for e in own if e.pilot]
-        assert len(pilot) == 4 and not any(e.sealed for e in pilot) and {e.seeds for e in pilot} == {(0, 1)}
-    for entry in entries:
-        made = entry.architecture
-        assert made.sharing.kind == "selected" and not made.is_template and {len(c) for c in made.chosen} == {3} and made.choices == {}
-    other = draw.draw_entries(session.config.space, session.schema, TableSettings(architectures=24, pilot=8, draw_seed=1), print)
-    assert {e.id for e in other} != {e.id for e in entries}
-
-
-def test_architectures_that_differ_by_the_order_of_experts_are_one():
-    base = {"tasks": [{"name": "y", "kind": "binary"}], "fields": [], "projection": 8}
-    one = Architecture.model_validate_json(json.dumps({**base, "experts": [{"blocks": ["skip"]}, {"blocks": ["gate"]}], "chosen": [[0]]}))
-    two = one.evolve(experts=one.experts[::-1], chosen=((1,),))
-    unused = one.evolve(experts=(one.experts[0], one.experts[0]))
-    assert draw._form(one) == draw._form(two) == draw._form(unused) != draw._form(one.evolve(chosen=((1,),)))
-
-
-def test_a_space_with_fewer_architectures_says_so(dataset):
-    told = []
-    session = open_session(config(dataset, "space.expert=[skip]", "space.num_experts=1"))
-    entries = draw.draw_entries(session.config.space, session.schema, TableSettings(architectures=8, pilot=2), told.append)
-    assert len(entries) == 2 and told == [f"only 1 distinct architectures with {o} were found, not 4" for o in ("cross(1)", "skip")]
-
-
-def test_hand_made_models_are_cut_to_the_drawn_ones_size(dataset):
-    session = open_session(config(dataset, "space.towers=[64]", "space.expert_dim=64", "space.embedding_dim=16"))
-    schema = session.schema
-    target = 60_000.0
-    for name in ("shared_bottom", "mmoe", "ple", "adatt", "cgc", "single_task"):
-        cut = draw.cut(Architecture.load(name).bind(schema), target, schema)
-        whole = draw.flops(Architecture.load(name).bind(schema), schema)
-        assert draw.flops(cut, schema) < whole and abs(np.log(draw.flops(cut, schema) / target)) < 0.5, name
-    with pytest.raises(ConfigError, match="must have experts of dense"):
-        draw.cut(draw.draw_entries(session.config.space, schema, TableSettings(), print)[0].architecture, target, schema)
-
-
-def test_a_sample_is_the_first_of_the_same_draws_with_one_seed(dataset):
-    session = open_session(config(dataset))
-    two = (TableSettings(architectures=24, pilot=8, sample=s) for s in (None, 5))
-    all_, some = (draw.draw_entries(session.config.space, session.schema, settings, print) for settings in two)
-    assert len(some) == 5 and {e.id for e in some} <= {e.id for e in all_ if not e.sealed} and {e.seeds for e in some} == {(0,)}
-    assert sorted(e.stratum for e in some) == ["cross(1)"] * 3 + ["skip"] * 2
-
-
 def test_the_gate_stops_a_table_that_cannot_rank_and_the_rest_can_be_asked_for(dataset, tmp_path, monkeypatch):
-    told = []
+    told = Listening()
     monkeypatch.setattr("automtl.benchmarks.gate.LEAST_ICC", 1.1)  # nothing passes
-    made = benchmark(dataset, pilot=4)
-    made.reporter.say = told.append  # type: ignore[method-assign]
-    result = made.run(tmp_path / "t")
-    assert not result.finished and result.trainings == 8 and any("CANNOT rank" in line for line in told)
-    assert benchmark(dataset, pilot=4).run(tmp_path / "t", resume=True, anyway=True).finished
+    result = run(benchmark(dataset, told), tmp_path / "t", anyway=False)
+    assert not result.finished and result.trainings == 4 and any("CANNOT rank" in line for line in told.lines)
+    assert run(benchmark(dataset), tmp_path / "t", resume=True).finished
 
 
 def test_best_and_random_groups_come_from_open_rows_only(dataset, whole):
@@ -308,17 +217,16 @@ def test_best_and_random_groups_come_from_open_rows_only(dataset, whole):
 )
 def test_going_on_under_anything_else_is_refused(dataset, whole, settings, sets, words):
     with pytest.raises(ArtifactError, match="must go on with"):
-        benchmark(dataset, sets=sets, **settings).run(whole[1], resume=True)
+        run(benchmark(dataset, sets=sets, **settings), whole[1], resume=True)
 
 
-def test_an_existing_folder_a_folder_without_a_plan_and_another_commit(dataset, whole, tmp_path, monkeypatch):
+def test_an_existing_folder_a_folder_without_a_plan_and_another_commit(dataset, whole, tmp_path):
     with pytest.raises(ArtifactError, match="must not exist yet"):
-        benchmark(dataset).run(whole[1])
+        run(benchmark(dataset), whole[1])
     with pytest.raises(ArtifactError, match="plan.json: must exist"):
-        benchmark(dataset).run(tmp_path, resume=True)
-    monkeypatch.setattr("automtl.phases.benchmark.plan.code_version", lambda: "another")
-    with pytest.raises(ArtifactError, match="must go on with commit .*, got another"):
-        benchmark(dataset).run(whole[1], resume=True)
+        run(benchmark(dataset), tmp_path, resume=True)
+    with pytest.raises(ArtifactError, match="must go on with commit of the tests, got another"):
+        run(benchmark(dataset), whole[1], resume=True, commit="another")
 
 
 @pytest.mark.parametrize("item", ["retrain.epochs=7", "retrain.patience=3", "runtime.on_nan=skip", "runtime.time_limit_s=9"])
@@ -336,13 +244,6 @@ def test_only_what_decides_a_training_is_in_its_hash(dataset):
     changed = [config(dataset, item) for item in items]
     hashes = [settings_hash(s, config(dataset)) for s in others] + [settings_hash(TableSettings(), c) for c in changed]
     assert len({base, *hashes}) == 8
-
-
-def test_a_kind_that_trains_in_stretches_has_no_place(dataset, tmp_path):
-    made = benchmark(dataset, hand_made=("mmoe", "mome"))
-    with pytest.raises(ConfigError, match="mome: must train in one stretch to stand in a table"):
-        made.run(tmp_path / "t")
-    assert not (tmp_path / "t").exists()
 
 
 def test_a_training_that_fails_has_a_row_that_says_so(dataset, monkeypatch):
