@@ -17,6 +17,7 @@ from automtl.exports import formats
 from automtl.runs.manifest import Manifest
 from tests.cli.plugin_errors import PLUGINS, PLUGINS_AFTER_SEARCH
 from tests.cli.tampered_errors import TAMPERED
+from tests.cli.time_errors import TIME_ERRORS
 from tests.cli.tune_errors import TUNE_ERRORS
 from tests.support import without_plugins, write_dataset
 
@@ -61,22 +62,6 @@ def csv_with(change):
         Path("data/rows.csv").write_text("\n".join(change(lines)) + "\n")
 
     return act
-
-
-def by_time(time):
-    """Rows with a column of times, split by it; `time` gives the time of the i-th row."""
-
-    def act():
-        csv_with(lambda lines: [f"{lines[0]},time", *(f"{line},{time(i)}" for i, line in enumerate(lines[1:]))])()
-        edit("data/tiny.yaml", "kind: random", "kind: time, column: time")
-
-    return act
-
-
-def late_labels():
-    """The label of "buy" is not known yet in the later half of the rows."""
-    by_time(lambda i: i)()
-    csv_with(lambda lines: [*lines[:300], *(re.sub(r",[^,]*(,\d+)$", r",\1", line) for line in lines[300:])])()
 
 
 def space_with(old, new):
@@ -158,8 +143,7 @@ MINE = ["search", "data/tiny.yaml", "--space", "mine.yaml", "--out", "new"]
 
 # id -> (what is wrong, command, exit status, parts of the message)
 FRESH = {
-    **TUNE_ERRORS,
-    **PLUGINS,
+    **{**TUNE_ERRORS, **PLUGINS, **TIME_ERRORS},
     "unknown-data-set": (nothing, ["search", "cenus_income"], 2, ["cenus_income: must be a YAML file or the name of a shipped data set", "census_income"]),
     "unknown-key": (yaml_with("split:", "splt:"), SEARCH, 2, ["splt is not a known key (did you mean 'split'?)"]),
     "no-yaml": (yaml_with("name: tiny", "name: [tiny"), SEARCH, 2, ["tiny.yaml: must be YAML"]),
@@ -169,9 +153,6 @@ FRESH = {
     "empty-csv": (csv_with(lambda lines: lines[:1]), SEARCH, 2, ["must not be empty"]),
     "no-positives": (csv_with(lambda lines: [re.sub(r",[01],", ",0,", line) for line in lines]), SEARCH, 2, ["click"]),
     "label-not-binary": (csv_with(lambda lines: [*lines, "1,1,0.5,2,0.0"]), SEARCH, 2, ["click", "2"]),
-    "few-times": (by_time(lambda i: 20_000 + (i >= 200) + (i >= 400) + (i >= 520)), SEARCH, 2, ["validation 0, test 200, of 4 distinct times; change split: for example train: 0.6667, validation: 0.2, test: 0.1333, or kind: random"]),
-    "times-of-two-units": (by_time(lambda i: 1_700_000_000 * 1000 ** (i % 2)), SEARCH, 2, ["must hold times in one unit", "row 1 (one of 300 in seconds)", "row 2 (one of 300 in milliseconds)"]),
-    "no-labels-to-choose-by": (late_labels, SEARCH, 2, ["tiny: validation rows: must have a label", "none of 'buy'"]),
     "label-among-features": (yaml_with("- {name: price, kind: numeric}", "- {name: buy, kind: numeric}"), SEARCH, 2, ["'buy' is the label of task 'buy'"]),
     "unknown-space": (nothing, ["search", "data/tiny.yaml", "--space", "automtl_smal"], 2, ["did you mean 'automtl_small'?"]),
     "unknown-operation": (space_with("mlp(64)", "mpl(64)"), MINE, 2, ["must be an interaction operation, got 'mpl'; did you mean 'mlp'?"]),
