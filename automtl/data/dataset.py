@@ -10,6 +10,8 @@ from typing import Literal, Self
 from pydantic import Field as Setting
 from pydantic import field_validator, model_validator
 
+from automtl.data.csv_settings import Csv as Csv
+from automtl.data.dates import check_format
 from automtl.data.features import Feature, Name, Numeric
 from automtl.data.where import parse_where
 from automtl.errors import ConfigError
@@ -87,13 +89,6 @@ class SourceFiles(Strict):
         return {role: files for role, files in roles.items() if files}
 
 
-class Csv(Strict):
-    """How CSV files are written, where that is not plain."""
-
-    delimiter: str = Setting(",", pattern=r"^[\t -!#-~]$", description="One ASCII sign, no quote.")
-    columns: tuple[Name, ...] = Setting((), description="The columns' names, for files without a header.")
-
-
 class Join(Strict):
     """A side table: its columns join each row by a key; a key that it lacks leaves them empty."""
 
@@ -127,6 +122,7 @@ class DatasetConfig(Strict):
     csv: Csv = Csv()
     joins: tuple[Join, ...] = ()
     derived: tuple[Derived, ...] = ()
+    times: dict[Name, str] = Setting({}, description="Per column of times: ymd, dmy, mdy, or a format such as `%d %b %Y %H:%M`.")
     features: tuple[Feature, ...] = Setting(min_length=1, description="A data set without any field has nothing to learn from.")
     tasks: tuple[TaskConfig, ...] = Setting(min_length=1)
     split: Split = Split()
@@ -151,6 +147,15 @@ class DatasetConfig(Strict):
             raise ValueError(f"split.kind must be files where files.validation or files.test are given, got '{self.split.kind}'")
         if self.split.test_to_validation and "validation" in given:
             raise ValueError("split.test_to_validation must be 0 where files.validation is given")
+        return self
+
+    @model_validator(mode="after")
+    def _times_are_formats(self) -> Self:
+        used = {derived.column for derived in self.derived} | ({self.split.column} if self.split.kind == "time" else set())
+        for name, form in self.times.items():
+            if name not in used:
+                raise ValueError(f"times: '{name}' must be a column that is split by time, or one that derived columns are made of")
+            check_format(form, f"times: {name}")
         return self
 
     @model_validator(mode="after")
