@@ -2,6 +2,7 @@
 
 import csv as csv_module
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from automtl.errors import DataError
 from automtl.strict import shown
 
 MISSING = {"", "na", "n/a", "#n/a", "nan", "nat", "null", "none", "<na>", "\\n", "-", "?"}  # small letters: neither numbers nor names
+_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 class Header(NamedTuple):
@@ -82,9 +84,9 @@ def first_values(path: Path, csv: Csv, first: bytes) -> list[str]:
 
 def _values(csv: Csv, text: str) -> list[list[str]]:
     if not csv.quote_sign:
-        return [line.split(csv.delimiter) for line in text.splitlines() if line]
+        return [line.split(csv.delimiter) for line in _LINE_END.split(text) if line]
     try:
-        return [row for row in csv_module.reader(io.StringIO(text), delimiter=csv.delimiter, quotechar=csv.quote) if row]
+        return [row for row in csv_module.reader(io.StringIO(text, newline=""), delimiter=csv.delimiter, quotechar=csv.quote) if row]
     except csv_module.Error:  # a value longer than the module's limit: the rows tell nothing then
         return []
 

@@ -5,6 +5,7 @@ Each column is read in one of four ways: `text` is a dictionary array of strings
 `time` is int64, microseconds where the column holds times; `list` is text, or Arrow lists as `lists.list_text` writes them.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from automtl.data.features import Numeric
 from automtl.data.formats import kind_of
 from automtl.data.lists import is_list, list_text
 from automtl.data.paths import find_files, partitions
+from automtl.data.quotes import is_number
 from automtl.data.readings import Reading as Reading
 from automtl.data.tables import BATCH_ROWS as BATCH_ROWS
 from automtl.data.tables import table_of
@@ -29,6 +31,7 @@ from automtl.strict import nearest
 
 JOIN = "join "  # the role of a side table's files, before its number
 BLOCK_BYTES = 4 * 2**20
+_DELIMITERS = ("\t", ";", "|", "::", "\x01", ",", "^", "~")
 _NO_NUMBER = re.compile(r"Failed to parse string: '(.*)' as a scalar", re.S)
 
 
@@ -157,9 +160,18 @@ def check_columns(path: Path, names: Sequence[str], wanted: Mapping[str, Reading
     """
     for name in wanted:
         if name not in names:
-            raise DataError(path, f"must have the column '{name}'", f"columns {', '.join(names)[:300]}", nearest(name, names))
+            raise DataError(path, f"must have the column '{name}'", f"columns {', '.join(names)[:300]}", _missing(name, names))
         if names.count(name) > 1:
             raise DataError(path, f"must have the column '{name}' once", f"{names.count(name)} times", "rename or remove the others")
+
+
+def _missing(name: str, names: Sequence[str]) -> str:
+    """What to do about a column that is not there."""
+    if len(names) == 1 and (sign := next((sign for sign in _DELIMITERS if sign in names[0]), None)):
+        return f"set csv: {{delimiter: {json.dumps(sign)}}}"
+    if sum(map(is_number, names)) * 2 > len(names):
+        return "is the first row one of data? then name the columns in csv.columns"
+    return nearest(name, names)
 
 
 def convert(column: pa.Array, reading: Reading, path: Path, name: str, first_row: int = 1) -> pa.Array:
