@@ -13,6 +13,7 @@ from pydantic import field_validator, model_validator
 from automtl.data.csv_settings import Csv as Csv
 from automtl.data.dates import check_format
 from automtl.data.features import Feature, Name, Numeric
+from automtl.data.paths import home
 from automtl.data.where import parse_where
 from automtl.errors import ConfigError
 from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml
@@ -202,7 +203,7 @@ def _placed_feature(feature: Feature, folder: Path) -> Feature:
 
 
 def _place(pattern: str, folder: Path) -> str:
-    return pattern if _REMOTE.match(pattern) else str(folder / pattern)
+    return pattern if _REMOTE.match(pattern) else str(folder / home(pattern))
 
 
 def list_presets() -> tuple[str, ...]:
@@ -219,7 +220,7 @@ def load_dataset(name_or_path: str | Path) -> DatasetConfig:
     Raises:
         ConfigError: neither a file nor a shipped name; or the YAML breaks a rule.
     """
-    path = Path(name_or_path)
+    path = Path(home(name_or_path))
     if path.is_file():
         return build(DatasetConfig, load_yaml(path), path).in_folder(path.absolute().parent)
     name = str(name_or_path)
@@ -232,6 +233,6 @@ def load_dataset(name_or_path: str | Path) -> DatasetConfig:
 def default_data_dir() -> Path:
     """`$AUTOMTL_DATA_DIR`, else `$XDG_CACHE_HOME/automtl`, else `~/.cache/automtl`."""
     if given := os.environ.get("AUTOMTL_DATA_DIR"):
-        return Path(given)
+        return Path(home(given))
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "automtl"

@@ -66,8 +66,6 @@ def list_text(column: pa.Array) -> pa.DictionaryArray:
     Raises:
         pyarrow.ArrowException: the lists' values have no text.
     """
-    if pa.types.is_fixed_size_list(column.type) or pa.types.is_list_view(column.type):
-        column = column.cast(pa.list_(column.type.value_type))
     values = as_text(column.flatten())
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     words = pc.binary_join_element_wise("", values.cast(pa.string()), LIST_SEPARATOR)

@@ -18,7 +18,18 @@ from automtl.data.make import list_lengths
 from automtl.data.prepare import placed
 from automtl.data.rows import RowReader
 from automtl.data.schema import Schema
-from automtl.data.sources import BATCH_ROWS, Piece, Reading, check_columns, column_names, convert, read_pieces, side_sources, table_files
+from automtl.data.sources import (
+    BATCH_ROWS,
+    Piece,
+    Reading,
+    check_columns,
+    column_names,
+    convert,
+    fitted,
+    read_pieces,
+    side_sources,
+    table_files,
+)
 from automtl.data.store import Rows
 from automtl.errors import DataError
 
@@ -66,9 +77,9 @@ class Server:
             DataError: a column is missing, or a value cannot be read.
         """
         paths = table_files(str(path), "input")
-        names = column_names(paths[0], self._csv())
+        csv = self._csv(paths[0], keep)
+        names = column_names(paths[0], csv)
         if self._config.adapter is None or not self._missing(names):
-            csv = self._csv()
             yield from self._rows(paths, names, keep, lambda files, own, _, say: read_pieces(files, own, csv, say))
         else:
             yield from self._rows(paths, [], keep, None)  # the publisher's own layout
@@ -82,8 +93,10 @@ class Server:
         frame = frame.rename(columns=str)
         yield from self._rows([FRAME], list(frame.columns), keep, frame_reader(frame))
 
-    def _csv(self) -> Csv:
-        return self._config.csv if self._config.adapter is None else Csv()
+    def _csv(self, path: Path, keep: Sequence[str]) -> Csv:
+        config = self._config
+        used = {*keep, *self._readings, *(d.column for d in config.derived), *(join.on for join in config.joins)}
+        return fitted(path, config.csv, used) if config.adapter is None else Csv()
 
     def _rows(self, paths: Sequence[Path], names: Sequence[str], keep: Sequence[str], read: Reader | None) -> Iterator[Served]:
         readings: dict[str, Reading] = {**dict.fromkeys(keep, "text"), **self._readings}

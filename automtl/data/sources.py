@@ -7,7 +7,7 @@ Each column is read in one of four ways: `text` is a dictionary array of strings
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from automtl.data.dataset import Csv, DatasetConfig
 from automtl.data.dates import as_times
 from automtl.data.features import Numeric
 from automtl.data.formats import kind_of
+from automtl.data.headers import names_columns, narrowed
 from automtl.data.lists import is_list, list_text
 from automtl.data.paths import find_files, partitions
 from automtl.data.quotes import is_number
@@ -27,7 +28,7 @@ from automtl.data.tables import BATCH_ROWS as BATCH_ROWS
 from automtl.data.tables import table_of
 from automtl.data.words import as_text
 from automtl.errors import DataError
-from automtl.strict import nearest
+from automtl.strict import nearest, shown
 
 JOIN = "join "  # the role of a side table's files, before its number
 BLOCK_BYTES = 4 * 2**20
@@ -128,6 +129,26 @@ def column_names(path: Path, csv: Csv) -> list[str]:
     """
     with table_of(path, csv, BLOCK_BYTES) as table:
         return [*table.names, *(name for name in partitions(path) if name not in table.names)]
+
+
+def fitted(path: Path, csv: Csv, needed: Collection[str]) -> Csv:
+    """`csv` for rows to predict on, which need not have the columns that no model reads, although no header says which are there.
+
+    Raises:
+        DataError: there are fewer columns than in training, and it cannot be told which.
+    """
+    if not csv.columns or not is_delimited(path):
+        return csv
+    with table_of(path, csv.model_copy(update={"columns": ()}), BLOCK_BYTES) as table:
+        words = table.names
+    if len(words) >= len(csv.columns) or names_columns(words, csv.columns):
+        return csv
+    columns = narrowed(csv.columns, needed, len(words))
+    if columns is None:
+        got = f"{len(words)} in its first row, {shown(csv.delimiter.join(words))!r}, which could be several of them"
+        rule = f"must have the {len(csv.columns)} columns of csv.columns ({', '.join(csv.columns)[:200]})"
+        raise DataError(path, rule, got, "write their names above them")
+    return csv.model_copy(update={"columns": columns})
 
 
 def is_delimited(path: Path) -> bool:
