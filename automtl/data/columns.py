@@ -107,7 +107,8 @@ class Columns:
                 self.fail(name, wrong, *time_rule(form, name, repr(column[int(np.argmax(wrong))].as_py()[:80])))
             column = parsed.take(column.indices)
         elif (form == WHOLE) != pa.types.is_integer(column.type):
-            self.fail(name, np.ones(len(self), bool), *time_rule(form, name, str(column[0].as_py())))
+            rule = f"must hold {'whole numbers' if form == WHOLE else 'dates or times'} throughout"
+            self.fail(name, np.ones(len(self), bool), rule, str(column[0].as_py()), "bring the column to one form")
         if column.null_count:
             self.fail(name, column.is_null().to_numpy(zero_copy_only=False), "must have a time in every row", "none")
         return np.asarray(column.cast(pa.int64()).to_numpy())
