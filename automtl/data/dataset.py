@@ -97,6 +97,13 @@ class Join(Strict):
     on: Name = Setting(description="The key's column, of the same name in both.")
     csv: Csv = Csv()
 
+    @field_validator("csv")
+    @classmethod
+    def _one_list_of_null_values(cls, csv: Csv) -> Csv:
+        if csv.null_values is not None:
+            raise ValueError("null_values are said once, in the data set's own csv, and are those of its side tables, too")
+        return csv
+
     @field_validator("file", mode="before")
     @classmethod
     def _one_or_many(cls, value: object) -> object:

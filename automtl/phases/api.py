@@ -84,15 +84,16 @@ def _source(dataset: str | Path | DatasetConfig | Mapping[str, Any], frame: pd.D
 
 
 def predict(
-    run: str | Path, rows: pd.DataFrame, *, keep: Sequence[str] = (), device: str = "auto", reporter: Reporter | None = None
+    run: str | Path, rows: Any, *, keep: Sequence[str] = (), device: str = "auto", reporter: Reporter | None = None
 ) -> pd.DataFrame:
-    """Predict on a DataFrame: its index, the kept columns and one column per task (``probs_click``, ``value_watch_time``).
+    """Predict on rows: a DataFrame with the kept columns and one column per task (``probs_click``, ``value_watch_time``).
 
     >>> automtl.predict("runs/first", frame, keep=["user_id"])  # doctest: +SKIP
 
     Args:
         run: a retrain folder, a run with one, or an export in ONNX.
-        rows: columns that the model does not read are ignored; ids never seen in training are unknown ids.
+        rows: a DataFrame of pandas (whose index the answer has) or polars, an Arrow table, a list of dicts or a dict of columns; columns
+            that the model does not read are ignored; ids never seen in training are unknown ids.
         keep: columns to hand back.
         device: where to run.
         reporter: told what is ignored.

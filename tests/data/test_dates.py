@@ -13,6 +13,7 @@ import pytest
 from automtl.data.columns import Columns
 from automtl.data.dataset import Csv, load_dataset
 from automtl.data.dates import as_times, check_format, forms_of, read_times
+from automtl.data.frames import as_table
 from automtl.data.prepare import prepare
 from automtl.data.serving import Server
 from automtl.data.sources import read_pieces
@@ -259,12 +260,12 @@ def test_new_rows_are_read_as_the_training_rows_were(tmp_path: Path) -> None:
     server, new = Server(store, config, data_dir=tmp_path, say=print), rows.head(20)
     moments = pd.Series([dt.datetime(2024, 2, 1 + i // 2, i) for i in range(20)])
     forms = [moments, moments.dt.strftime("%d/%m/%Y %H:%M"), moments.dt.strftime("%Y-%m-%d %H:%M"), moments.dt.date]
-    ids = [np.concatenate([part.rows.ids for part in server.frame(new.assign(at=at), ())]) for at in forms]
+    ids = [np.concatenate([part.rows.ids for part in server.table(as_table(new.assign(at=at)), ())]) for at in forms]
     assert (ids[0] == ids[1]).all() and (ids[0] == ids[2]).all() and not (ids[0] == ids[3]).all(), "days alone have other hours"
-    with pytest.raises(DataError, match="DataFrame, row 1, column 'at': must hold dates or times throughout, got 1706745600"):
-        list(server.frame(new.assign(at=1_706_745_600), ()))
-    with pytest.raises(DataError, match="DataFrame, row 3, column 'at': must hold dates or times, got 'soon'"):
-        list(server.frame(new.assign(at=["01/02/2024 10:00"] * 2 + ["soon"] * 18), ()))
+    with pytest.raises(DataError, match="rows, row 1, column 'at': must hold dates or times throughout, got 1706745600"):
+        list(server.table(as_table(new.assign(at=1_706_745_600)), ()))
+    with pytest.raises(DataError, match="rows, row 3, column 'at': must hold dates or times, got 'soon'"):
+        list(server.table(as_table(new.assign(at=["01/02/2024 10:00"] * 2 + ["soon"] * 18)), ()))
 
 
 def test_whole_numbers_stay_whole_numbers(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from automtl.data.dataset import Csv, load_dataset
 from automtl.data.prepare import prepare
 from automtl.data.sources import column_names, open_table, read_pieces
 from automtl.errors import DataError
+from tests.data.reading import read, refusal, written
 from tests.data.tables import dataset, frame, prepared
-from tests.data.test_delimited import read, refusal, written
 
 TABLE = pd.DataFrame({"user": [1, 2, 3, 2**60 + 1], "name": ["a", None, "c d", "é"], "price": [0.5, 1.0, None, 2.25]})
 

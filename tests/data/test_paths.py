@@ -12,8 +12,8 @@ from automtl.data.prepare import prepare
 from automtl.data.serving import Server
 from automtl.data.sources import column_names, open_table
 from automtl.errors import DataError
+from tests.data.reading import read, refusal
 from tests.data.tables import FEATURES, dataset, frame
-from tests.data.test_delimited import read, refusal
 
 
 def touched(folder: Path, *names: str) -> None:
