@@ -77,7 +77,7 @@ def describe(
 
     Example: automtl data describe census_income
     """
-    from automtl.data.sources import TABULAR
+    from automtl.data.formats import TABULAR
 
     if draft is None and not dataset.endswith(TABULAR):
         _prepared(dataset, data_dir, as_json)

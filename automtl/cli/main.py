@@ -89,8 +89,9 @@ def _run() -> int:
     if any("\ud800" <= c <= "\udfff" for word in sys.argv for c in word):  # bytes that are no text; no file of a run could tell them
         raise ConfigError("command line", "must be UTF-8", ascii(sys.argv[1:])[:200], "rename the file")
     from automtl.cli.app import app
+    from automtl.cli.options import at_home
 
-    return app(standalone_mode=False) or 0  # typer hands back the status of --help, and of its own Exit
+    return app(at_home(sys.argv[1:]), standalone_mode=False) or 0  # typer hands back the status of --help, and of its own Exit
 
 
 def _ended(fault: BaseException) -> int:

@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automtl.data.dataset import DatasetConfig
+from automtl.data.dates import WHOLE, read_times, time_rule
 from automtl.data.features import Feature, Numeric
 from automtl.data.forms import DEFAULT, Missing, normal, plain, rewritten
 from automtl.data.lists import plain_lists
 from automtl.data.sources import Piece, Reading
 from automtl.data.where import COMPARE, Comparison, parse_where
-from automtl.data.words import map_words, spread
+from automtl.data.words import as_text, map_words, spread
 from automtl.errors import DataError
 
 
@@ -140,7 +141,8 @@ class Columns:
         except pa.ArrowInvalid:
             wrong = next(i for i, word in enumerate(values.to_pylist()) if word and not _is_number(word))
             got = repr(self._piece.batch.column(name).dictionary[wrong].as_py()[:80])
-            self.fail(name, column.indices.to_numpy() == wrong, "must be a number", got)
+            fix = "is it a second header? remove that row" if got == repr(name) else "mend the value, or leave it empty"
+            self.fail(name, column.indices.to_numpy() == wrong, "must be a number", got, fix)
 
     def times(self, name: str) -> np.ndarray:
         """The column as int64 to order rows by.
@@ -159,23 +161,20 @@ class Columns:
         Raises:
             DataError: a value is no time.
         """
-        column = self._piece.batch.column(name)
+        column, form = self._piece.batch.column(name), self._piece.times.get(name, WHOLE)
+        if form.startswith("%") and pa.types.is_integer(column.type):  # 20231114
+            column = as_text(column)
         if not pa.types.is_dictionary(column.type):
-            return column
-        column = map_words(column, normal(self._words(name, self._missing.numbers).dictionary))
-        words = pc.if_else(pc.equal(column.dictionary, ""), None, column.dictionary)
-        try:
-            parsed = words.cast(pa.int64())
-        except pa.ArrowInvalid:
-            parsed = self._timestamps(name, words)
+            if (form == WHOLE) != pa.types.is_integer(column.type):
+                rule = f"must hold {'whole numbers' if form == WHOLE else 'dates or times'} throughout"
+                self.fail(name, np.ones(len(self), bool), rule, str(column[0].as_py()), "bring the column to one form")
+            return column.cast(pa.int64())
+        missing = pc.equal(plain(column.dictionary, self._missing.numbers), "")
+        parsed = read_times(pc.if_else(missing, None, column.dictionary), form)
+        wrong = spread(pc.and_not(parsed.is_null(), missing).to_numpy(zero_copy_only=False), column)
+        if wrong.any():
+            self.fail(name, wrong, *time_rule(form, name, repr(column[int(np.argmax(wrong))].as_py()[:80])))
         return parsed.take(column.indices)
-
-    def _timestamps(self, name: str, words: pa.Array) -> pa.Array:
-        try:
-            return words.cast(pa.timestamp("us")).cast(pa.int64())
-        except pa.ArrowInvalid as error:
-            rule = "must hold whole numbers, dates or times"
-            raise DataError(f"{self._piece.path}: column '{name}'", rule, str(error)[:200]) from error
 
     def satisfies(self, comparison: Comparison) -> np.ndarray:
         """Where a comparison holds; a missing value satisfies none."""

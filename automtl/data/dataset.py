@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal, ParamSpec, Self, TypeVar
+from typing import Literal, ParamSpec, Self, TypeVar
 
 from pydantic import Field as Setting
 from pydantic import field_validator, model_validator
 
+from automtl.data.csv_settings import Csv as Csv
+from automtl.data.dates import check_format
 from automtl.data.features import Feature, Name, Numeric
+from automtl.data.paths import home
 from automtl.data.where import parse_where
 from automtl.errors import ConfigError, EnvironmentFault
 from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml
@@ -97,16 +100,6 @@ class SourceFiles(Strict):
         return {role: files for role, files in roles.items() if files}
 
 
-class Csv(Strict):
-    """How CSV files are written, where that is not plain."""
-
-    delimiter: str = Setting(",", pattern=r"^[\t -!#-~]$", description="One ASCII sign, no quote.")
-    columns: tuple[Name, ...] = Setting((), description="The columns' names, for files without a header.")
-    null_values: tuple[Annotated[str, Setting(max_length=200)], ...] | None = Setting(
-        None, description="The words for a missing value, in place of the usual ones; an empty one is missing in any case."
-    )
-
-
 class Join(Strict):
     """A side table: its columns join each row by a key; a key that it lacks leaves them empty."""
 
@@ -147,6 +140,7 @@ class DatasetConfig(Strict):
     csv: Csv = Csv()
     joins: tuple[Join, ...] = ()
     derived: tuple[Derived, ...] = ()
+    times: dict[Name, str] = Setting({}, description="Per column of times: ymd, dmy, mdy, or a format such as `%d %b %Y %H:%M`.")
     features: tuple[Feature, ...] = Setting(min_length=1, description="A data set without any field has nothing to learn from.")
     tasks: tuple[TaskConfig, ...] = Setting(min_length=1)
     split: Split = Split()
@@ -171,6 +165,15 @@ class DatasetConfig(Strict):
             raise ValueError(f"split.kind must be files where files.validation or files.test are given, got '{self.split.kind}'")
         if self.split.test_to_validation and "validation" in given:
             raise ValueError("split.test_to_validation must be 0 where files.validation is given")
+        return self
+
+    @model_validator(mode="after")
+    def _times_are_formats(self) -> Self:
+        used = {derived.column for derived in self.derived} | ({self.split.column} if self.split.kind == "time" else set())
+        for name, form in self.times.items():
+            if name not in used:
+                raise ValueError(f"times: '{name}' must be a column that is split by time, or one that derived columns are made of")
+            check_format(form, f"times: {name}")
         return self
 
     @model_validator(mode="after")
@@ -217,7 +220,7 @@ def _placed_feature(feature: Feature, folder: Path) -> Feature:
 
 
 def _place(pattern: str, folder: Path) -> str:
-    return pattern if _REMOTE.match(pattern) else str(folder / pattern)
+    return pattern if _REMOTE.match(pattern) else str(folder / home(pattern))
 
 
 def list_presets() -> tuple[str, ...]:
@@ -234,7 +237,7 @@ def load_dataset(name_or_path: str | Path) -> DatasetConfig:
     Raises:
         ConfigError: neither a file nor a shipped name; or the YAML breaks a rule.
     """
-    path = Path(name_or_path)
+    path = Path(home(name_or_path))
     if path.is_file():
         return build(DatasetConfig, load_yaml(path), path).in_folder(path.absolute().parent)
     name = str(name_or_path)
@@ -251,7 +254,7 @@ def default_data_dir() -> Path:
         EnvironmentFault: the user has no home.
     """
     if given := os.environ.get("AUTOMTL_DATA_DIR"):
-        return Path(given)
+        return Path(home(given))
     if cache := os.environ.get("XDG_CACHE_HOME"):
         return Path(cache) / "automtl"
     try:

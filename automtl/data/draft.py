@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from automtl.data.profile import AFTERWARDS, Column, Profile, look, separator_of
-from automtl.data.sources import PARQUET, open_table
+from automtl.data.sources import is_delimited, open_table
 from automtl.data.words import as_text
 from automtl.strict import printable
 
@@ -53,7 +53,7 @@ def _csv(profile: Profile) -> list[str]:
 
 def _feature(column: Column, profile: Profile) -> str:
     entry = {"name": column.name, "kind": column.kind if column.kind in ("numeric", "multi") else "categorical"}
-    if column.kind == "multi" and profile.path.suffix not in PARQUET:
+    if column.kind == "multi" and is_delimited(profile.path):
         entry["separator"] = _separator(column, profile)
     facts = [f"{column.distinct:,} values" if column.distinct else "lists", f"for example {column.example!r}"]
     facts += [f"{column.missing:.1%} missing"] if column.missing else []

@@ -110,9 +110,10 @@ class Fit:
         ids = [self._id_field(f, owners[f.share_embedding or f.name], vocabularies, forms) for f in sorted(self._ids, key=rank)]
         fields = [*ids, *(field for feature in self._numbers for field in self._number_fields(feature))]
         whole = self._part_hashes.sum(axis=0, dtype=np.uint64)
-        hashes = {"data_hash": _hex(whole), "split_hash": _hex(self._part_hashes), "config_hash": config_hash}
+        hashes: dict[str, Any] = {"data_hash": _hex(whole), "split_hash": _hex(self._part_hashes), "config_hash": config_hash}
         tasks = tuple(labels.result() for labels in self._labels)
-        config, shared = self._config, {"name": self._config.name, "group": self._config.group or ""}
+        config = self._config
+        shared: dict[str, Any] = {"name": config.name, "group": config.group or ""}
         rows = int(self.part_rows[: ALPHA + 1].sum())
         return Schema(fields=tuple(fields), tasks=tasks, train_rows=rows, kept=config.kept, **shared, **hashes), vocabularies
 

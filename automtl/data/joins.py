@@ -13,7 +13,7 @@ from automtl.data.dataset import Join
 from automtl.data.forms import DEFAULT, MISSING_IDS, Missing, normal, plain
 from automtl.data.hashing import hash_words
 from automtl.data.sources import Piece, Reading, column_names, read_pieces
-from automtl.data.words import TEXT, map_words
+from automtl.data.words import TEXT, as_text, map_words
 from automtl.errors import DataError
 
 
@@ -56,6 +56,10 @@ class Held:
             raise DataError(self.path, rule, f"{twice!r} twice", "leave one row per key")
         return index
 
+    def column(self, name: str) -> pa.Array:
+        """One of the columns, whole."""
+        return self._columns[name]
+
     def take(self, keys: pa.DictionaryArray) -> dict[str, pa.Array]:
         """The columns for the rows with these keys; `found` then says which rows had one."""
         words = self._key_words(keys).dictionary
@@ -87,18 +91,19 @@ class SideTable(Held):
         pieces = list(read_pieces(paths, {join.on: "text", **own}, join.csv))
         if not pieces:
             raise DataError(paths[0], "must have rows to join", "none", "restore the file")
-        batches = [_parsed(piece, {join.on: "text", **own}, missing) for piece in pieces]
+        texts = {name for piece in pieces for name in own if pa.types.is_dictionary(piece.batch.column(name).type)}
+        batches = [_alike(piece, {join.on: "text", **own}, texts, missing) for piece in pieces]
         super().__init__(join.on, pa.Table.from_batches(batches), paths[0], missing.ids)
 
 
-def _parsed(piece: Piece, readings: Mapping[str, Reading], missing: Missing) -> pa.RecordBatch:
-    """The rows with numbers and times as such, where their columns hold texts."""
+def _alike(piece: Piece, readings: Mapping[str, Reading], texts: set[str], missing: Missing) -> pa.RecordBatch:
+    """The rows with numbers as such, where their columns hold texts; times as texts, where some piece of theirs holds texts."""
     columns, found = Columns(piece, missing), []
     for name, reading in readings.items():
-        if reading in ("number", "time"):
-            found.append(pa.array(columns.numbers(name)) if reading == "number" else columns.moments(name))
-        else:
-            found.append(piece.batch.column(name))
+        column = piece.batch.column(name)
+        if reading == "number":
+            column = pa.array(columns.numbers(name))
+        found.append(as_text(column) if reading == "time" and name in texts else column)
     return pa.RecordBatch.from_arrays(found, names=list(readings))
 
 

@@ -56,6 +56,11 @@ class Lists:
         return cls(np.concatenate([part.values for part in parts]), np.concatenate([[0], *offsets]).astype(np.int64))
 
 
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column's values are Arrow's lists, of whatever form."""
+    return any(test(kind) for test in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_list_view))
+
+
 def list_text(column: pa.Array) -> pa.DictionaryArray:
     """A column of Arrow lists as texts, a separator before each value; null and empty lists are "".
 

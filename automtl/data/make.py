@@ -71,7 +71,8 @@ class Made:
 def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolder, config_hash: str, say: Say) -> dict[str, Any]:
     """Write a store's files but its manifest; gives the counts for people."""
     digester = Digester(config)
-    hashes, times = _spool(config, sources, digester, folder, say)
+    rows = RowReader(config, sources, digester.readings, say)
+    hashes, times = _spool(config, sources, digester, rows, folder, say)
     rule, copies = split_rule(config, times), Copies(hashes, together=config.split.duplicates == "together")
     say("counting words and fitting scalers on the training rows")
     fit = Fit(config, _older_words(config))
@@ -81,6 +82,7 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
         copies.add(batch.column("hash").to_numpy(), parts)
     fit.check_rows()
     schema, vocabularies = fit.result(config_hash)
+    schema = schema.model_copy(update={"times": rows.times})
     kept = fit.kept()
     _write_words(folder, "vocabularies", {name: vocabularies[name] for name in schema.owners})
     _write_words(folder, "kept", kept)
@@ -146,10 +148,10 @@ def _parts(rule: Rule, batch: pa.RecordBatch) -> np.ndarray:
 
 
 def _spool(
-    config: DatasetConfig, sources: tuple[Source, ...], digester: Digester, folder: StagedFolder, say: Say
+    config: DatasetConfig, sources: tuple[Source, ...], digester: Digester, read: RowReader, folder: StagedFolder, say: Say
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pass 1; gives the hashes of all rows, and their times where the split is by time."""
-    read, rows = RowReader(config, sources, digester.readings, say), 0
+    rows = 0
     hashes, times = array("Q"), array("q")  # these grow without a second copy of theirs
     with folder.stream(SPOOL, durable=False) as stream, pa.ipc.new_stream(stream, digester.schema) as writer:
         for role in (role for role in ROLES if any(source.role == role for source in sources)):

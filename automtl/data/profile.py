@@ -19,7 +19,7 @@ from automtl.data.dataset import Csv
 from automtl.data.hashing import hash_words, share
 from automtl.data.leakage import FOLDS, MIN_ROWS, one_feature_auc
 from automtl.data.remote import input_stream
-from automtl.data.sources import PARQUET, open_table
+from automtl.data.sources import is_delimited, open_table
 from automtl.data.words import as_text
 from automtl.errors import DataError
 
@@ -76,7 +76,7 @@ def look(path: Path) -> Profile:
     Raises:
         DataError: it is no table, or has no rows.
     """
-    csv = Csv() if path.suffix in PARQUET else sniff(path)
+    csv = sniff(path) if is_delimited(path) else Csv()
     batches, rows = [], 0
     for batch in open_table(path, csv):
         batches.append(batch)

@@ -107,6 +107,7 @@ class Schema(Strict):
     Attributes:
         train_rows: how many the training split has.
         kept: columns kept beside the rows, to slice and group metrics by.
+        times: the forms in which columns of times are read, where they are texts.
         group: the one of them that GAUC groups by; "" none.
         data_hash: of the rows' content, whatever the order of rows and files.
         split_hash: of which row is in which split, whatever their order.
@@ -118,6 +119,7 @@ class Schema(Strict):
     tasks: tuple[Task, ...]
     train_rows: NonNegativeInt = 0
     kept: tuple[str, ...] = ()
+    times: dict[str, str] = Bounded({})
     group: str = ""
     data_hash: str = ""
     split_hash: str = ""

@@ -18,7 +18,18 @@ from automtl.data.make import list_lengths
 from automtl.data.prepare import placed
 from automtl.data.rows import RowReader
 from automtl.data.schema import Schema
-from automtl.data.sources import BATCH_ROWS, Piece, Reading, check_columns, column_names, convert, read_pieces, side_sources, table_files
+from automtl.data.sources import (
+    BATCH_ROWS,
+    Piece,
+    Reading,
+    check_columns,
+    column_names,
+    convert,
+    fitted,
+    read_pieces,
+    side_sources,
+    table_files,
+)
 from automtl.data.store import Rows
 from automtl.data.unknown import unknown_remarks
 
@@ -58,7 +69,7 @@ class Server:
         self._schema = store.schema
         self._encoder = FeatureEncoder(store.schema, words, list_lengths(config))
         self._digester = Digester(config)
-        self._readings = plan_readings(config, served=True)
+        self._readings, self._times = plan_readings(config, served=True), store.schema.times
 
     def files(self, path: str | Path, keep: Sequence[str]) -> Iterator[Served]:
         """The rows of a CSV or Parquet file, or of a folder of them.
@@ -67,10 +78,10 @@ class Server:
             DataError: a column is missing, or a value cannot be read.
         """
         paths = table_files(str(path), "input")
-        names = column_names(paths[0], self._csv())
+        csv = self._csv(paths[0], keep)
+        names = column_names(paths[0], csv)
         if self._config.adapter is None or not self._missing(names):
-            csv = self._csv()
-            yield from self._rows(paths, names, keep, lambda files, own, _, say: read_pieces(files, own, csv))
+            yield from self._rows(paths, names, keep, lambda files, own, _, say: read_pieces(files, own, csv, say))
         else:
             yield from self._rows(paths, [], keep, None)  # the publisher's own layout
 
@@ -82,15 +93,17 @@ class Server:
         """
         yield from self._rows([FRAME], table.column_names, keep, table_reader(table))
 
-    def _csv(self) -> Csv:
-        return self._config.csv if self._config.adapter is None else Csv()
+    def _csv(self, path: Path, keep: Sequence[str]) -> Csv:
+        config = self._config
+        used = {*keep, *self._readings, *(d.column for d in config.derived), *(join.on for join in config.joins)}
+        return fitted(path, config.csv, used) if config.adapter is None else Csv()
 
     def _rows(self, paths: Sequence[Path], names: Sequence[str], keep: Sequence[str], read: Reader | None) -> Iterator[Served]:
         readings: dict[str, Reading] = {**dict.fromkeys(keep, "text"), **self._readings}
         config = self._config if self._missing(names) else self._config.model_copy(update={"joins": ()})
         if names:
             self._tell_ignored(names, config, readings)
-        reader = RowReader(config, side_sources(config), readings, self._say, present=names)
+        reader = RowReader(config, side_sources(config), readings, self._say, present=names, times=self._times)
         unknown, total = Counter[str](), 0
         for piece in ahead(reader(paths, read)):
             found = self._digester.features(piece)
