@@ -143,8 +143,7 @@ SEARCH = ["search", "data/tiny.yaml", "--space", "automtl_small", "--out", "new"
 MINE = ["search", "data/tiny.yaml", "--space", "mine.yaml", "--out", "new"]
 
 # id -> (what is wrong, command, exit status, parts of the message)
-FRESH = {
-    **{**TUNE_ERRORS, **PLUGINS, **TIME_ERRORS},
+FRESH = TUNE_ERRORS | PLUGINS | TIME_ERRORS | {
     "unknown-data-set": (nothing, ["search", "cenus_income"], 2, ["cenus_income: must be a YAML file or the name of a shipped data set", "census_income"]),
     "unknown-key": (yaml_with("split:", "splt:"), SEARCH, 2, ["splt is not a known key (did you mean 'split'?)"]),
     "no-yaml": (yaml_with("name: tiny", "name: [tiny"), SEARCH, 2, ["tiny.yaml: must be YAML"]),
