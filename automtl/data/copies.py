@@ -30,11 +30,11 @@ class Copies:
         later = hashes[1:][hashes[1:] == hashes[:-1]]
         self.count, self._together = len(later), together
         self._contents = np.unique(later)
-        self._rows = np.zeros((len(SPLITS), len(self._contents)), np.int64)
+        self._rows = np.zeros((len(SPLITS), len(self._contents)), np.int32)
 
     def told_apart(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """All digests, in the order they were made in, each with a column more: `draw` (uint64), by which chance decides on a row."""
-        seen = np.zeros(self._rows.size, np.int64)  # by role and content
+        seen = np.zeros(self._rows.size, np.int32)  # by role and content
         for batch in batches:
             column = batch.column("hash")
             if len(self._contents) and not self._together:

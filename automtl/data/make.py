@@ -72,8 +72,7 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     """Write a store's files but its manifest; gives the counts for people."""
     digester = Digester(config)
     rows = RowReader(config, sources, digester.readings, say)
-    hashes, times = _spool(config, sources, digester, rows, folder, say)
-    rule, copies = split_rule(config, times), Copies(hashes, together=config.split.duplicates == "together")
+    rule, copies = _rule_and_copies(config, *_spool(config, sources, digester, rows, folder, say))
     say("counting words and fitting scalers on the training rows")
     fit = Fit(config, _older_words(config))
     for batch in ahead(copies.told_apart(_unspool(folder))):
@@ -145,6 +144,11 @@ def _weighted(config: DatasetConfig) -> frozenset[str]:
 def _parts(rule: Rule, batch: pa.RecordBatch) -> np.ndarray:
     key = "key" if "key" in batch.schema.names else "draw"
     return rule(batch.column("role").to_numpy(), batch.column(key).to_numpy())
+
+
+def _rule_and_copies(config: DatasetConfig, hashes: np.ndarray, times: np.ndarray) -> tuple[Rule, Copies]:
+    """What decides on each row's part; hashes and times of all rows, which are large, are given up with it."""
+    return split_rule(config, times), Copies(hashes, together=config.split.duplicates == "together")
 
 
 def _spool(
