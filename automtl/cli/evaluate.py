@@ -32,10 +32,9 @@ def run(
         ]
         for row in rows:
             row["stored_megabytes"] = sizes[row["model"]]
-        rows += constants(results)
         for model, result in zip(models, results, strict=True):
             model |= {"slices": {name: asdict(part) for name, part in result.slices.items()}} if by else {}
-        print_json({"verdicts": said, "summary": rows, "models": models})
+        print_json({"verdicts": said, "summary": rows, "constant": constants(results), "models": models})
         return
     for sentence in said:
         say(sentence)

@@ -143,6 +143,8 @@ def _dropping(rate: float, bits: int) -> int:
 class Ending(nn.Module):
     """What ends a candidate: BatchNorm over its outputs, so that alpha compares outputs of like scale, then dropout.
 
+    # DEVIATION: AutoMTL's paper names no BatchNorm here; its authors' code has one.
+
     Shape: (B, W) -> (B, W).
 
     Args:

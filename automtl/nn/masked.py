@@ -47,12 +47,13 @@ class BaseLinear(nn.Module):
     def fold(self) -> Tensor:
         """Multiply the weights by the settled neuron mask and let go of it; which inputs are not dead, (I,), bool.
 
-        # DEVIATION: where every input is dead, the one of the largest mu stays; a layer needs one.
+        # DEVIATION: where every input is dead, the one of the largest mu stays, at its whole weight; a layer needs one.
         """
         assert self.neurons is not None
         z = self.neurons.settled()
+        if not z.any():
+            z = functional.one_hot(self.neurons.mu.argmax(), len(z)).to(z)
         alive = z > 0
-        alive[self.neurons.mu.argmax()] = True
         self.weight.mul_(z)
         self.neurons = None
         return alive

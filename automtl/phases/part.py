@@ -72,7 +72,10 @@ class BegunState(PartState):
 
 
 class Part:
-    """Trains one net through the phases of its sharing module. `number` (of the phase), `epoch` and `step` are the next to come.
+    """Trains one net through the phases of its sharing module.
+
+    `number` (of the phase), `epoch` and `step` are the next to come.
+    # DEVIATION: AutoMTL's paper trains its own model by SGD (.02, cosine) and the baselines by Adam; here Adam trains all alike.
 
     Args:
         session: data, device, settings.

@@ -8,25 +8,39 @@ import torch
 from torch import Tensor, nn
 
 from automtl.errors import ConfigError
+from automtl.nn.operations import Dense
 from automtl.sharing.mixing import weighed_sum
 from automtl.sharing.network import FusionNetwork
 
 
 class AITM(FusionNetwork):
-    """z_t attends to what the task before passes on, p_t = Linear(z_{t-1}), and to the task's own expert q_t; z_1 = q_1.
+    """z_t attends to what the task before passes on, p_t = g(z_{t-1}), and to the task's own expert q_t; z_1 = q_1.
 
     z_t = sum over u in {p_t, q_t} of w_u h1(u), w = softmax(<h2(u), h3(u)> / sqrt(D)) (eq. 3 and 4); h1, h2, h3 are linear without
     bias and the same for all tasks, as in the authors' code. The tower reads z_t.
 
+    # DEVIATION: g is linear unless `transfer` is "dense", the authors' Linear -> BatchNorm -> ReLU -> dropout; the paper says a fully
+    # connected layer. The authors' code has one output unit on z_t, here stands each task's tower.
+
     Args:
         order: all tasks in the order of the funnel; None for the listed one.
         calibration: weight of mean(max(y_t - y_{t-1}, 0)) (eq. 8), for binary tasks.
+        transfer: "linear" or "dense".
+        transfer_dropout: rate of the dense one's dropout.
         socket: what every sharing module takes.
     """
 
     kind = "aitm"
 
-    def __init__(self, *, order: Sequence[str] | None = None, calibration: float = 0.0, **socket: Any) -> None:
+    def __init__(
+        self,
+        *,
+        order: Sequence[str] | None = None,
+        calibration: float = 0.0,
+        transfer: str = "linear",
+        transfer_dropout: float = 0.0,
+        **socket: Any,
+    ) -> None:
         names = list(socket["tasks"])
         super().__init__(order=[names.index(name) for name in order or names], **socket)
         self.calibration = calibration
@@ -34,7 +48,12 @@ class AITM(FusionNetwork):
         if len(set(self.width_out)) > 1:
             raise ConfigError("experts", "must have one output width, since tasks attend to each other", sorted(set(self.width_out)))
         width, later = self.width_out[0], len(self.tasks) - 1
-        self.passes = nn.ModuleList(nn.Linear(width, width) for _ in range(later))
+        self.passes = nn.ModuleList(
+            nn.Linear(width, width)
+            if transfer == "linear"
+            else Dense(width_in=width, units=width, dropout=transfer_dropout, generator=self.generator)
+            for _ in range(later)
+        )
         self.heads = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(3 if later else 0))  # h1, h2, h3
 
     def fuse(self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]) -> list[Tensor]:

@@ -165,6 +165,8 @@ _ADATT = {
 _AITM = {
     "order": Setting(None, optional=True, kind=tuple, of="tasks", help="The tasks in the order of the funnel; null takes the data set's."),
     "calibration": Setting(0.0, maximum=1e6, of="binary", help="Weight of how far a task's probability exceeds that of the one before."),
+    "transfer": Setting("linear", choices=("linear", "dense"), help="What passes on: linear, or a layer with BatchNorm, ReLU, dropout."),
+    "transfer_dropout": Setting(0.0, maximum=0.9, help="Rate of the dropout of transfer dense."),
 }
 _MOME = {
     "masks": Setting(8, maximum=1024, help="Weight masks over the base network, the experts; 0 for the base alone."),

@@ -26,7 +26,7 @@ class Options:
 
     Args:
         second_order: `darts` differentiates through one step of weights and beta (Eq. 4).
-        hvp: its Hessian-vector product, by finite differences or by autograd.
+        hvp: its Hessian-vector product, by autograd or by finite differences.
         hvp_scale: the finite difference's eps is this over the norm of the direction.
         temperature: `snas` and `gdas`, in the first epoch.
         final_temperature: and in the last.
@@ -42,7 +42,7 @@ class Options:
     """
 
     second_order: bool = False
-    hvp: Literal["finite", "exact"] = "finite"
+    hvp: Literal["exact", "finite"] = "exact"
     hvp_scale: float = 0.01
     temperature: float = 5.0
     final_temperature: float = 0.5

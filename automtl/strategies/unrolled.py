@@ -29,14 +29,14 @@ def hypergradient(
     alphas: Sequence[nn.Parameter],
     inner: Sequence[Inner],
     *,
-    hvp: Literal["finite", "exact"],
+    hvp: Literal["exact", "finite"],
     scale: float,
 ) -> list[Tensor]:
     """Gradient over alpha of outer_loss(w - xi grad_w train_loss(w, alpha), alpha), w the inner parameters (Eq. 4).
 
     With w' the virtual point and v the outer loss's gradient over w' there, it is the outer loss's gradient over alpha at w', minus
     H (xi v), H the mixed second derivative of the train loss. `finite` takes H u for u = xi v as the difference of the train loss's
-    alpha gradients at w + eps u and w - eps u over 2 eps, eps = scale / ||u||: DARTS' own step for scale 0.01, exact to second order
+    alpha gradients at w + eps u and w - eps u over 2 eps, eps = scale / ||u||: DARTS' own way with scale 0.01, exact to second order
     in eps where the loss is smooth. Across a ReLU's kink it is not: over networks with ReLU a step of 0.01 can miss the term by half
     and more (on the two-block supernet of the tests, in float64: the term is off by 190% at 0.01, by 1.5e-7 at 1e-4, which crossed no
     kink there). `exact` differentiates the gradient itself.
@@ -122,17 +122,18 @@ def _moved(parameters: Sequence[nn.Parameter], steps: Sequence[tuple[Tensor | No
 class Unrolled(Darts):
     """DARTS whose alpha step looks through one plain gradient step of the inner parameters.
 
+    # DEVIATION: the Hessian-vector product is exact, not the finite difference of DARTS (section 2.3); over ReLUs that is mostly wrong.
     xi_1 is the weights' present rate; beta takes part after warm-up, with xi_2 its own rate.
 
     Args:
-        hvp: `exact` runs the choice blocks unfused and tables with dense gradients in the alpha step: slow, for small networks.
+        hvp: `exact` runs the choice blocks unfused and tables with dense gradients in the alpha step.
         hvp_scale: of the finite difference.
         darts: what `Darts` takes.
     """
 
-    def __init__(self, *args: Any, hvp: Literal["finite", "exact"] = "finite", hvp_scale: float = 0.01, **darts: Any) -> None:
+    def __init__(self, *args: Any, hvp: Literal["exact", "finite"] = "exact", hvp_scale: float = 0.01, **darts: Any) -> None:
         super().__init__(*args, **darts)
-        self.hvp: Literal["finite", "exact"] = hvp
+        self.hvp: Literal["exact", "finite"] = hvp
         self.hvp_scale = hvp_scale
 
     def step(self, alpha_batch: Batch | None, fit_batch: Batch) -> Losses:

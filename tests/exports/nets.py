@@ -14,8 +14,8 @@ from automtl.models.derived import IndependentNets, build_model
 from automtl.spaces.architecture import Architecture
 from tests.sharing.modules import VARIANTS
 
-# Every kind of the catalogue with its variants; `single_task` is no module.
-KINDS = {**VARIANTS, "single_task": ("single_task", {})}
+# Every kind of the catalogue with its variants; `single_task` is no module, and a BatchNorm inside `aitm` keeps to no contract of rows.
+KINDS = {**VARIANTS, "single_task": ("single_task", {}), "aitm, dense": ("aitm", {"transfer": "dense", "transfer_dropout": 0.2})}
 
 FIELDS = (
     Field(name="user", kind="categorical", vocabulary_size=9),

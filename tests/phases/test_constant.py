@@ -84,7 +84,7 @@ def test_evaluate(home: Path, judged: tuple[dict, str, str]) -> None:
     assert verdicts["spend"] == "worse" and verdicts["noise"] != "better" and verdicts["told"] == "better"
     [said] = [sentence for sentence in told["verdicts"] if WORSE in sentence]
     assert said.startswith(f"run-noisy: shared_bottom: {WORSE}") and "spend " in said and "told" not in said
-    row = told["summary"][-1]
+    [row] = told["constant"]
     assert (row["model"], row["noise auc"], row["noise gauc"]) == ("constant", {"mean": 0.5, "sd": None}, {"mean": 0.5, "sd": None})
     assert row["MTL-Loss"]["mean"] == pytest.approx(expected["MTL-Loss"], abs=1e-6)
     assert said in beside
@@ -132,4 +132,4 @@ def test_each_epoch_keeps_the_constants_loss(home: Path) -> None:
 
 def test_two_data_sets_have_a_constant_each(home: Path) -> None:
     told = json.loads(asked("evaluate", home / "run-noisy", home / "run-good", "--json")[0])
-    assert [row["model"] for row in told["summary"][2:]] == ["constant on noisy", "constant on good"]
+    assert [row["model"] for row in told["constant"]] == ["constant on noisy", "constant on good"]

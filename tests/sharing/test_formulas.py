@@ -172,6 +172,26 @@ def test_aitm_passes_on_the_attended_vector(order):
     assert module.auxiliary_loss(logits, torch.zeros(16, 3)).item() == pytest.approx(hand, rel=1e-12)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_aitm_may_pass_on_by_a_dense_layer_as_its_authors_do(training):
+    """Linear, BatchNorm (of the batch, or running), ReLU, by numpy; dropout is told apart below."""
+    module, h = make("aitm", 2, transfer="dense"), inputs()
+    q, dense = outputs_of(module, h), module.passes[0]
+    with torch.no_grad():
+        dense.norm.running_mean.normal_(generator=torch.Generator().manual_seed(1))
+        dense.norm.weight.uniform_(0.5, 2, generator=torch.Generator().manual_seed(2))
+        dense.norm.bias.normal_(generator=torch.Generator().manual_seed(3))
+    linear = affine(dense.linear, q[0])
+    mean, var = (linear.mean(0), linear.var(0)) if training else (numbers(dense.norm.running_mean), numbers(dense.norm.running_var))
+    passed = np.maximum((linear - mean) / np.sqrt(var + dense.norm.eps) * numbers(dense.norm.weight) + numbers(dense.norm.bias), 0)
+    h1, h2, h3 = (numbers(head.weight) for head in module.heads)
+    both = [passed, q[1]]
+    scores = np.stack([((u @ h2.T) * (u @ h3.T)).sum(1) for u in both], axis=1) / np.sqrt(HEIGHT)
+    assert_equal(module.train(training).share(h), [q[0], mixed(softmax(scores), [u @ h1.T for u in both])])
+    rate = make("aitm", 2, transfer="dense", transfer_dropout=0.5).train().passes[0]
+    assert ((rate(torch.tensor(q[0])) == 0).double().mean() > 0.6) and rate.dropout.rate == 0.5
+
+
 def test_aitm_reads_along_the_funnel_only():
     module = make("aitm", 3, order=["task2", "task0", "task1"])
     assert [{slot.owner for slot in module.reads(t)} for t in range(3)] == [{2, 0}, {2, 0, 1}, {2}]
