@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from automtl import files
-from automtl.bounds import fitting
+from automtl.bounds import fitting, parse_json
 from automtl.errors import ArtifactError
 from automtl.strict import nearest
 
@@ -48,7 +48,8 @@ def load(name_or_path: str | Path, *, sealed: bool = False) -> pd.DataFrame:
     path = _found(name_or_path)
     table = _read(path)
     frame = _checked(path, table)
-    about = json.loads((table.schema.metadata or {}).get(ABOUT, b"{}"))
+    with fitting(path):
+        about = dict(parse_json((table.schema.metadata or {}).get(ABOUT, b"{}")))
     kept = frame if sealed else frame[~frame["sealed"].astype(bool)].reset_index(drop=True)
     kept.attrs = {"name": path.name.partition(".")[0], **about}
     return kept

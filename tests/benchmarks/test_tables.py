@@ -1,6 +1,7 @@
 """Tables are read, hide what is sealed, and refuse what cannot be compared."""
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import automtl
@@ -69,6 +70,14 @@ def test_no_table_no_parquet(tmp_path):
     (tmp_path / "t.parquet").write_text("no")
     with pytest.raises(ArtifactError, match="must be a table of trained architectures in Parquet"):
         load(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("about", [b"[1]", b"no JSON", b'{"a": NaN}'])
+def test_what_a_table_says_of_itself_must_be_settings(path, about):
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({tables.ABOUT: about}), path)
+    with pytest.raises(ArtifactError, match="must hold what automtl writes there"):
+        load(path)
 
 
 def test_a_model_finds_its_place_by_means_over_seeds(path):

@@ -35,7 +35,7 @@ def ended(process):
 def test_the_price_comes_first_and_a_folder_must_be_named(home):
     status, out, told = ended(start(home, "--plan", "--json"))
     plan = json.loads(out)
-    assert status == 0 and plan["trainings"] == {"pilot": 4, "table": 3, "fresh": 6} and plan["total_seconds"] > 0
+    assert status == 0 and plan["trainings"] == {"pilot": 4, "table": 5, "fresh": 6} and plan["total_seconds"] > 0
     assert plan["rows"]["fit"] > 100 and not (home / "table").exists(), told
     status, _, told = ended(start(home))
     assert status == 2 and "--out: must name the table's folder" in told
@@ -51,7 +51,7 @@ def test_a_table_is_stopped_gone_on_with_and_told(home):
     assert status == 143 and "every training that ended is kept; go on with: automtl benchmark tiny.yaml" in told and "--resume" in told
     status, out, told = ended(start(home, "--out", "table", "--anyway", "--resume", "--json"))
     result = json.loads(out)
-    assert status == 0 and result["finished"] and result["trainings"] == result["of"] == 13, told
+    assert status == 0 and result["finished"] and result["trainings"] == result["of"] == 15, told
     assert told.index("trainings to do: pilot") < told.index("seed 0:") and result["verdict"]["architectures"] == 2
     status, out, told = ended(start(home, "--out", "table", "--anyway", "--resume"))
-    assert status == 0 and "13 of 13 trainings" in told and "cross(1)" in out and "constant" in out
+    assert status == 0 and "15 of 15 trainings" in told and "cross(1)" in out and "constant" in out
