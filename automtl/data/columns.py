@@ -113,8 +113,10 @@ class Columns:
         """Note which words turned out to be missing."""
         empty = np.flatnonzero(pc.equal(plain.dictionary, "").to_numpy(zero_copy_only=False))
         counts = np.bincount(column.indices.to_numpy(), minlength=len(column.dictionary))[empty] if len(empty) else empty
-        words = column.dictionary.take(pa.array(empty)).to_pylist()
-        self._lose(name, Counter({word.strip(): int(count) for word, count in zip(words, counts, strict=True) if count}))
+        lost = Counter[str]()
+        for word, count in zip(column.dictionary.take(pa.array(empty)).to_pylist(), counts.tolist(), strict=True):
+            lost[word.strip()] += count
+        self._lose(name, +lost)
 
     def _lose(self, name: str, words: Counter[str]) -> None:
         if words:
