@@ -125,6 +125,8 @@ def _prepared(dataset: str, data_dir: Path | None, as_json: bool) -> None:
         return
     table(f"{found['name']}: rows", tuple(found["rows"]), [[f"{n:,}" for n in found["rows"].values()]])
     table("fields", ("name", "kind", "ids", "missing or rare", "validation", "test"), [_field_row(f) for f in found["fields"]])
+    for note in found["notes"]:
+        say(note)
     for name, words in found["missing_words"].items():
         told = ", ".join(f"{word or 'nothing'} in {count:,}" for word, count in words.items())
         say(f"missing in {name}, by what stands there: {told[:300]} rows")

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from automtl.data.dataset import DatasetConfig
 from automtl.data.dates import WHOLE, read_times, time_rule
+from automtl.data.extremes import LARGEST
 from automtl.data.features import LIST_SEPARATOR, Feature, ListFeature, Numeric
 from automtl.data.forms import DEFAULT, Missing, normal, plain, rewritten
 from automtl.data.list_texts import NotAList, fillers, first_weighted
@@ -138,6 +139,11 @@ class Columns:
         infinite = np.isinf(values)
         if infinite.any():
             self.fail(name, infinite, "must be finite", "an infinite number", "mend the value, or leave it empty")
+        beyond = np.abs(values) > LARGEST
+        if beyond.any():
+            got = f"{values[np.argmax(beyond)]:g}"
+            rule = f"must be at most {LARGEST:g}, so that its square is a number"
+            self.fail(name, beyond, rule, got, "mend the value, or leave it empty")
         return values
 
     def _without_missing(self, name: str, values: np.ndarray, nulls: int) -> np.ndarray:

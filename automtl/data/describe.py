@@ -11,9 +11,9 @@ def describe(store: Store) -> dict[str, Any]:
     """Rows per split, fields, tasks and hashes; from the store's own records, so that no row is read.
 
     A field's `missing_share` is the share of training rows without a value or with an id too rare to be known, `unknown_share` that of
-    each split's rows without an id that the training rows have; `missing_words` says which words for a missing value a column has, and
-    in how many rows. A task's `label_share` and `positive_rate` (binary, of the labelled rows) are per split, None where there is
-    nothing to divide by.
+    each split's rows without an id that the training rows have; `notes` say what looks odd about columns; `missing_words` says which
+    words for a missing value a column has, and in how many rows. A task's `label_share` and `positive_rate` (binary, of the labelled
+    rows) are per split, None where there is nothing to divide by.
     """
     rows = store.summary["rows"]
     splits = {"train": rows["fit"] + rows["alpha"], "validation": rows["validation"], "test": rows["test"]}
@@ -23,6 +23,7 @@ def describe(store: Store) -> dict[str, Any]:
         "rows": {**splits, "fit": rows["fit"], "alpha": rows["alpha"]},
         "fields": [{**_field(field, splits["train"]), **_unknown(field, store.summary, splits)} for field in store.schema.fields],
         "missing_words": store.summary["missing"],
+        "notes": store.summary["notes"],
         "tasks": [_task(task, store.summary["tasks"][task.name], splits) for task in store.schema.tasks],
         "hashes": {name: getattr(store.schema, name) for name in ("data_hash", "split_hash", "config_hash")},
         "sources": store.sources,

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 
 from automtl.data.columns import Columns, plan_readings, transformed
 from automtl.data.dataset import DatasetConfig, TaskConfig
-from automtl.data.features import Categorical, Feature, Numeric
+from automtl.data.features import Categorical, Feature, ListFeature, Numeric
 from automtl.data.forms import missing_words, normal
 from automtl.data.hashing import hash_column, hash_dictionary, mix
+from automtl.data.list_looks import ListLooks
 from automtl.data.lists import normal_lists
 from automtl.data.sources import Piece
 from automtl.data.where import parse_where
@@ -32,6 +33,7 @@ class Digester:
 
     Attributes:
         lost: per column, how many rows have which word for a missing value.
+        looks: of the columns of lists.
 
     Raises:
         DataError: on a row that breaks a rule, with file, row and column.
@@ -43,6 +45,7 @@ class Digester:
         self._texts = {feature.name: feature for feature in config.features if not isinstance(feature, Numeric)}
         self._missing = missing_words(config.csv.null_values)
         self.lost: dict[str, Counter[str]] = {}
+        self.looks = [ListLooks(feature) for feature in config.features if isinstance(feature, ListFeature)]
 
     @property
     def schema(self) -> pa.Schema:
@@ -58,6 +61,8 @@ class Digester:
     def __call__(self, piece: Piece, role: str) -> pa.RecordBatch:
         columns = Columns(piece, self._missing)
         found = self._features(columns)
+        for looks in self.looks:
+            looks.see(found[f"f:{looks.name}"])
         found |= {f"k:{name}": columns.keys(name) for name in self._config.kept}
         for task in self._config.tasks:
             found[f"y:{task.name}"] = _label(columns, task)

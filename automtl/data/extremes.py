@@ -26,5 +26,5 @@ class Extremes:
         if rows > max(1, min(MOST, count // 1000)):
             return None
         what = f"one value, {far[0]:g}, carries" if rows == 1 else f"{rows} values, such as {far[0]:g}, carry"
-        fix = "mend or drop such rows, or set transform: quantile"
-        return f"column '{name}': {what} {shares[rows - 1]:.1%} of the variance of {count:,}, so that all others become nearly the same; {fix}"
+        share = f"{shares[rows - 1]:.1%} of the variance of {count:,}, so that all others become nearly the same"
+        return f"column '{name}': {what} {share}; mend or drop such rows, or set transform: quantile"

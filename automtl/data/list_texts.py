@@ -20,6 +20,7 @@ _SPECIAL = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK|BOS|EOS)\]")  # words of their
 _NUMPY = re.compile(r"\bnp\.\w+\(([^()]*)\)")  # np.int64(3), as numpy 2 shows it
 _TOKEN = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"]+)""", re.DOTALL)
 _QUOTED = re.compile(r"""\s*(?:(?:None|nan)\s*,\s*)*['"]""")
+_MAPPING = re.compile(r"""\s*(?:'[^']*'|"[^"]*"|[^'",]+?)\s*:""")
 _NUMBERS = re.compile(r"[-+.\deE\s]+")
 _WEIGHTED = r"^[^:]+: ?[-+]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][-+]?[0-9]+)?$"  # 3:0.5
 
@@ -74,14 +75,13 @@ def inside(text: str) -> str | None:
     close = PAIRS.get(text[:1])
     if close is None or not text.endswith(close) or _SPECIAL.fullmatch(text):
         return None
-    depth = 0
-    for i, sign in enumerate(text):
+    inner, depth = text[1:-1], 0
+    if text[0] == "{" and _MAPPING.match(inner):
+        raise NotAList(text)
+    for i, sign in enumerate("" if _QUOTED.match(inner) else text):  # in quotes a bracket is a sign of a word
         depth += (sign == text[0]) - (sign == close)
         if depth == 0 and i < len(text) - 1:
             return None  # (a), (b)
-    inner = text[1:-1]
-    if text[0] == "{" and ":" in text:
-        raise NotAList(text)
     return inner if text[0] != "(" or "," in text else None  # (drama) is a word
 
 

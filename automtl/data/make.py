@@ -90,9 +90,11 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     leaks.check()
     write_json(folder / "schema.json", made.result().model_dump(mode="json"))
     folder.discard(SPOOL)
-    for line in made.warnings(fit.part_rows):
+    notes = [*(line for looks in digester.looks for line in looks.remarks()), *fit.remarks()]
+    for line in (*notes, *made.warnings(fit.part_rows)):
         say(line)
-    return fit.summary() | {"unknown": made.summary(), "missing": {name: dict(words) for name, words in sorted(digester.lost.items())}}
+    missing = {name: dict(words) for name, words in sorted(digester.lost.items())}
+    return fit.summary() | {"unknown": made.summary(), "missing": missing, "notes": notes}
 
 
 def _older_words(config: DatasetConfig) -> dict[str, tuple[Form, pa.Array | None]]:

@@ -31,6 +31,7 @@ SPECIAL = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK|BOS|EOS)\]")  # words of their 
 NUMPY = re.compile(r"\bnp\.\w+\(([^()]*)\)")  # np.int64(3), as numpy 2 shows it
 TOKEN = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"]+)""", re.DOTALL)
 QUOTED = re.compile(r"""\s*(?:(?:None|nan)\s*,\s*)*['"]""")
+MAPPING = re.compile(r"""\s*(?:'[^']*'|"[^"]*"|[^'",]+?)\s*:""")
 NUMBERS = re.compile(r"[-+.\deE\s]+")
 EXACT = 10**16  # whole floats below have all their digits in their shortest text
 LONG_BYTES = 256
@@ -176,7 +177,7 @@ def formed(word: str, form: str, digits: int) -> str:
 
 
 def list_words(value: Any, separator: str) -> list[str]:
-    """The words of a list, or of a text: with a separator alone, or as Python, pandas, numpy and JSON show lists; empty ones are dropped."""
+    """The words of a list, or of a text with a separator alone, or as Python, pandas, numpy and JSON show lists; without empty ones."""
     if isinstance(value, list | tuple | set | np.ndarray):
         return [text(one) for one in value]
     whole = text(value).strip()
@@ -200,14 +201,14 @@ def inside(whole: str) -> str | None:
     close = BRACKETS.get(whole[:1])
     if close is None or not whole.endswith(close) or SPECIAL.fullmatch(whole):
         return None
-    depth = 0
-    for i, sign in enumerate(whole):
+    inner, depth = whole[1:-1], 0
+    if whole[0] == "{" and MAPPING.match(inner):
+        raise ValueError(f"must be a list of ids, got {whole!r}")
+    for i, sign in enumerate("" if QUOTED.match(inner) else whole):  # in quotes a bracket is a sign of a word
         depth += (sign == whole[0]) - (sign == close)
         if depth == 0 and i < len(whole) - 1:
             return None
-    if whole[0] == "{" and ":" in whole:
-        raise ValueError(f"must be a list of ids, got {whole!r}")
-    return whole[1:-1] if whole[0] != "(" or "," in whole else None
+    return inner if whole[0] != "(" or "," in whole else None
 
 
 def token_word(single: str | None, double: str | None, bare: str | None) -> str:

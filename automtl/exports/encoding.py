@@ -41,7 +41,8 @@ def portable(config: DatasetConfig) -> DatasetConfig:
     """The data set without what is of one machine or of training: rows to score bring the columns of side tables themselves."""
     paths = {"pretrained": None, "words": None}
     features = tuple(f if isinstance(f, Numeric) or not f.pretrained else f.model_copy(update=paths) for f in config.features)
-    gone: dict[str, Any] = {"adapter": None, "joins": (), "vocabularies_from": None, "files": SourceFiles(train=("rows",)), "split": Split(), "times": {}}
+    gone: dict[str, Any] = {"adapter": None, "joins": (), "vocabularies_from": None, "times": {}, "split": Split()}
+    gone["files"] = SourceFiles(train=("rows",))
     csv = {} if config.adapter is None else {"csv": Csv(null_values=config.csv.null_values)}
     return config.model_copy(update={"features": features, **gone, **csv})
 

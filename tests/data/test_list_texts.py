@@ -113,8 +113,8 @@ def test_ids_with_colons_are_ids(tmp_path: Path) -> None:
     ("texts", "given", "remark"),
     [
         ([";".join(map(str, ids)) for ids in lists()], {}, "feature 'seen': hardly any list has more than one id (0.0% of"),
-        (["3,5,0,0", "3,0,0,0", "1,2,4,0", "2,2,1,4"] * 150, {}, "feature 'seen': every list has 4 ids, and 50% end in '0' more than once"),
-        (["0,0,3,5", "0,0,0,1", "0,2,4,1", "2,1,1,4"] * 150, {}, "feature 'seen': every list has 4 ids, and 50% begin with '0' more than once"),
+        (["3,5,0,0", "3,0,0,0", "1,2,4,0", "2,2,1,4"] * 150, {}, "feature 'seen': every list has 4 ids, and 50% end in '0' twice"),
+        (["0,0,3,5", "0,0,0,1", "0,2,4,1", "2,1,1,4"] * 150, {}, "feature 'seen': every list has 4 ids, and 50% begin with '0' twice"),
         (["3:1,5:2", "4:1"] * 300, {}, "feature 'seen': its ids look like ids with weights (3:1)"),
     ],
 )
@@ -141,7 +141,9 @@ def test_what_does_not_look_odd_is_not_said(tmp_path: Path, texts: list[str], gi
     assert not [line for line in said if "'seen'" in line and "unknown" not in line]
 
 
-WORDS = st.one_of(st.integers(-99, 999).map(str), st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=6))
+SIGNS = st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Zl", "Zp"])
+WORDS = st.one_of(st.integers(-99, 999).map(str), st.text(SIGNS, max_size=6))
+PLAIN = WORDS.map(str.strip).filter(lambda word: word and "\\" not in repr(word))
 TEXTS = st.one_of(
     st.lists(WORDS, max_size=4).map(str),
     st.lists(WORDS, max_size=4).map(tuple).map(str),
@@ -164,11 +166,10 @@ def test_an_exports_own_code_reads_texts_as_training_does(text: str, separator: 
 
 
 @settings(max_examples=300, deadline=None)
-@given(words=st.lists(WORDS.map(str.strip).filter(lambda word: word and "\x1f" not in word and "\\" not in repr(word)), min_size=1, max_size=4))
+@given(words=st.lists(PLAIN, min_size=1, max_size=4))
 def test_lists_shown_by_python_and_json_give_back_their_words(words: list[str]) -> None:
-    expected = [word for word in words if word]
-    assert list_words(str(words), ",") == expected
-    assert list_words(json.dumps(words, ensure_ascii=False), ",") == [word for word in expected]
+    assert list_words(str(words), ",") == words
+    assert list_words(json.dumps(words, ensure_ascii=False), ",") == words
 
 
 def test_the_case_of_pandas(tmp_path: Path) -> None:
@@ -179,6 +180,7 @@ def test_the_case_of_pandas(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(stream.getvalue())
     assert next(row for row in csv.DictReader(io.StringIO(stream.getvalue())) if "," in row["seen"])["seen"].startswith("[")
     store = prepare(load_dataset(dataset(tmp_path, features=[*FEATURES, feature()])), data_dir=tmp_path / "data")
-    typed = prepared(tmp_path / "typed", frame(300).assign(seen=[",".join(map(str, ids)) for ids in values]), features=[*FEATURES, feature()])
+    texts = [",".join(map(str, ids)) for ids in values]
+    typed = prepared(tmp_path / "typed", frame(300).assign(seen=texts), features=[*FEATURES, feature()])
     assert store.schema == typed.schema
     assert pd.Series(read_back(store)).equals(pd.Series(read_back(typed)))
