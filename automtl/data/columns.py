@@ -9,13 +9,16 @@ import pyarrow.compute as pc
 
 from automtl.data.dataset import DatasetConfig
 from automtl.data.dates import WHOLE, read_times, time_rule
-from automtl.data.features import Feature, Numeric
+from automtl.data.extremes import LARGEST
+from automtl.data.features import LIST_SEPARATOR, Feature, ListFeature, Numeric
 from automtl.data.forms import DEFAULT, Missing, normal, plain, rewritten
+from automtl.data.list_texts import NotAList, fillers, first_weighted
 from automtl.data.lists import plain_lists
 from automtl.data.sources import Piece, Reading
 from automtl.data.where import COMPARE, Comparison, parse_where
 from automtl.data.words import as_text, map_words, spread
 from automtl.errors import DataError
+from automtl.strict import shown
 
 
 def plan_readings(config: DatasetConfig, *, served: bool = False) -> dict[str, Reading]:
@@ -77,12 +80,27 @@ class Columns:
         """As `keys`, of a label: what is missing in numbers is missing here."""
         return _normal(self._words(name, self._missing.numbers))
 
-    def lists(self, name: str, separator: str) -> pa.DictionaryArray:
-        """The column's lists, in the one form of `plain_lists`."""
+    def lists(self, feature: ListFeature) -> pa.DictionaryArray:
+        """A column's lists, in the one form of `plain_lists`, without the word that only fills them up.
+
+        Raises:
+            DataError: a value is no list of ids.
+        """
+        name, column = feature.name, self._piece.batch.column(feature.name)
+        try:
+            found = plain_lists(column, feature.separator, (*self._missing.ids, *fillers(feature.padding)))
+        except NotAList as wrong:
+            self._refuse_list(name, str(wrong), "write the ids alone, or leave the column out")
+        if (i := first_weighted(found.dictionary)) is not None:
+            fix = "write the ids alone: the model takes the mean of a list's ids and reads no weights"
+            self._refuse_list(name, column.dictionary[i].as_py(), fix)
+        self._count(name, column, found)
+        return found
+
+    def _refuse_list(self, name: str, text: str, fix: str) -> NoReturn:
         column = self._piece.batch.column(name)
-        plain = plain_lists(column, separator, self._missing.ids)
-        self._count(name, column, plain)
-        return plain
+        rows = spread(pc.equal(column.dictionary, text).to_numpy(zero_copy_only=False), column)
+        self.fail(name, rows, "must be a list of ids", repr(shown(text.replace(LIST_SEPARATOR, ",").removeprefix(","))), fix)
 
     def _words(self, name: str, missing: tuple[str, ...]) -> pa.DictionaryArray:
         if (name, missing) not in self._plain:
@@ -121,6 +139,11 @@ class Columns:
         infinite = np.isinf(values)
         if infinite.any():
             self.fail(name, infinite, "must be finite", "an infinite number", "mend the value, or leave it empty")
+        beyond = np.abs(values) > LARGEST
+        if beyond.any():
+            got = f"{values[np.argmax(beyond)]:g}"
+            rule = f"must be at most {LARGEST:g}, so that its square is a number"
+            self.fail(name, beyond, rule, got, "mend the value, or leave it empty")
         return values
 
     def _without_missing(self, name: str, values: np.ndarray, nulls: int) -> np.ndarray:

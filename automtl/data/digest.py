@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 
 from automtl.data.columns import Columns, plan_readings, transformed
 from automtl.data.dataset import DatasetConfig, TaskConfig
-from automtl.data.features import Categorical, Feature, Numeric
+from automtl.data.features import Categorical, Feature, ListFeature, Numeric
 from automtl.data.forms import missing_words, normal
 from automtl.data.hashing import hash_column, hash_dictionary, mix
+from automtl.data.list_looks import ListLooks
 from automtl.data.lists import normal_lists
 from automtl.data.sources import Piece
 from automtl.data.times import TimeUnits
@@ -35,6 +36,7 @@ class Digester:
 
     Attributes:
         lost: per column, how many rows have which word for a missing value.
+        looks: of the columns of lists.
 
     Raises:
         DataError: on a row that breaks a rule, with file, row and column.
@@ -47,6 +49,7 @@ class Digester:
         self._texts = {feature.name: feature for feature in config.features if not isinstance(feature, Numeric)}
         self._missing = missing_words(config.csv.null_values)
         self.lost: dict[str, Counter[str]] = {}
+        self.looks = [ListLooks(feature) for feature in config.features if isinstance(feature, ListFeature)]
 
     @property
     def schema(self) -> pa.Schema:
@@ -64,6 +67,8 @@ class Digester:
     def __call__(self, piece: Piece, role: str) -> pa.RecordBatch:
         columns = Columns(piece, self._missing)
         found = self._features(columns)
+        for looks in self.looks:
+            looks.see(found[f"f:{looks.name}"])
         found |= {f"k:{name}": columns.keys(name) for name in self._config.kept}
         for task in self._config.tasks:
             found[f"y:{task.name}"] = _label(columns, task)
@@ -87,7 +92,7 @@ class Digester:
     def _feature(self, columns: Columns, feature: Feature) -> pa.Array:
         if isinstance(feature, Numeric):
             return pa.array(_numbers(columns, feature))
-        return columns.text(feature.name) if isinstance(feature, Categorical) else columns.lists(feature.name, feature.separator)
+        return columns.text(feature.name) if isinstance(feature, Categorical) else columns.lists(feature)
 
     def _keys(self, piece: Piece, columns: Columns, found: dict[str, pa.Array]) -> dict[str, pa.Array]:
         """The hash of each row's content, and its time, user or other value that the split goes by."""

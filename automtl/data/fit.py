@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from automtl.data.dataset import DatasetConfig
+from automtl.data.extremes import Extremes
 from automtl.data.features import Categorical, IdFeature, Numeric, rank
 from automtl.data.forms import Form, FormFinder
 from automtl.data.hashing import mix
@@ -38,6 +39,7 @@ class Fit:
         self._hashed = {f.name: FormFinder() for f in self._ids if f.hash_buckets}
         self._kept = {name: Vocabulary() for name in config.kept}
         self._moments = {f.name: Moments() for f in self._numbers}
+        self._extremes = {f.name: Extremes() for f in self._numbers if f.transform != "quantile"}
         self._ranks = {f.name: Ranks() for f in self._numbers if f.transform == "quantile"}
         self._labels = [LabelCounts(task) for task in config.tasks]
         self.part_rows = np.zeros(len(PARTS), np.int64)
@@ -60,6 +62,8 @@ class Fit:
         for name, moments in self._moments.items():
             numbers = batch.column(f"f:{name}").to_numpy()[train]
             moments.add(numbers)
+            if name in self._extremes:
+                self._extremes[name].add(numbers)
             if name in self._ranks:
                 self._ranks[name].add(numbers, draws[train])
         for labels in self._labels:
@@ -125,6 +129,12 @@ class Fit:
             finders[name].see(words.words())
         found = {name: finder.form for name, finder in finders.items()}
         return {name: self._known[name][0] if name in self._known else form for name, form in found.items()}
+
+    def remarks(self) -> list[str]:
+        """A line for each column of numbers whose variance a few values carry."""
+        moments = self._moments
+        found = [extremes.remark(name, moments[name].count, *moments[name].result()) for name, extremes in self._extremes.items()]
+        return [line for line in found if line]
 
     def _id_field(self, feature: IdFeature, owner: IdFeature, vocabularies: dict[str, pa.Table], forms: dict[str, Form]) -> Field:
         buckets = owner.hash_buckets or 0

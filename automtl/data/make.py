@@ -97,6 +97,7 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     folder.discard(SPOOL)
     summary = {**fit.summary(), "copies": copies.summary(), "split": config.split.model_dump(include={"kind", "column", "duplicates"})}
     summary |= {"unknown": made.summary(), "missing": {name: dict(words) for name, words in sorted(digester.lost.items())}}
+    summary["notes"] = [*(line for looks in digester.looks for line in looks.remarks()), *fit.remarks()]
     for line in [*made.warnings(fit.part_rows), *remarks(summary)]:
         say(line)
     return summary

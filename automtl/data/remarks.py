@@ -19,8 +19,8 @@ def differing(tasks: Summary) -> tuple[str, ...]:
 
 
 def remarks(summary: Summary) -> list[str]:
-    """Copies among the rows, tasks without labels to judge by, and label rates that differ between the parts."""
-    found = [_copies(summary)] if summary["copies"]["rows"] else []
+    """What looks odd about columns, copies among the rows, tasks without labels to judge by, label rates that differ between parts."""
+    found = [*summary["notes"], *([_copies(summary)] if summary["copies"]["rows"] else [])]
     for name, task in summary["tasks"].items():
         found += [_unlabelled(name, split) for split in ("validation", "test") if not task["counted"][split]]
     if names := differing(summary["tasks"]):
