@@ -92,6 +92,7 @@ class Csv(Strict):
 
     delimiter: str = Setting(",", pattern=r"^[\t -!#-~]$", description="One ASCII sign, no quote.")
     columns: tuple[Name, ...] = Setting((), description="The columns' names, for files without a header.")
+    skip: int = Setting(0, ge=0, le=1000, description="Lines before the header to pass over; with columns, before the first row.")
 
 
 class Join(Strict):

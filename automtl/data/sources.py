@@ -159,7 +159,7 @@ def column_names(path: Path, csv: Csv) -> list[str]:
 
 
 def _csv_options(csv: Csv) -> tuple[pyarrow.csv.ReadOptions, pyarrow.csv.ParseOptions]:
-    read = pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, column_names=list(csv.columns) or None)
+    read = pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, column_names=list(csv.columns) or None, skip_rows=csv.skip)
     return read, pyarrow.csv.ParseOptions(delimiter=csv.delimiter)
 
 

@@ -1,0 +1,130 @@
+"""What the values of a column look like: row numbers, times, codes, quantities, lists, prose."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from automtl.data.lists import plain_lists, split_lists
+from automtl.data.profile import Values
+
+EARLIEST, LATEST, UNITS = 631_152_000, 4_102_444_800, {"s": 1, "ms": 1000, "us": 1_000_000}  # 1990 to 2100, in seconds
+FEW = 20  # whole numbers of so few values are taken for codes
+MANY = 100  # values from which on a column of text is more than a code
+PROSE = 60  # letters
+SAMPLE_WORDS = 2000
+SEPARATORS = ("|", "^", ";", ",", " ")
+
+
+def is_row_number(values: Values) -> bool:
+    """Whether each row's number is the one before and 1."""
+    numbers = values.numbers
+    if numbers is None or values.missing or len(numbers) < 3:
+        return False
+    return bool((np.diff(numbers[values.codes]) == 1).all())
+
+
+def is_whole(values: Values) -> bool:
+    """Whether all numbers are whole."""
+    numbers = values.numbers
+    return numbers is not None and bool((np.isnan(numbers) | (numbers == np.rint(numbers))).all())
+
+
+def time_unit(values: Values) -> str | None:
+    """The unit of a column of times, as `derived` names it: `date` for dates and times as text or of Arrow; None where it holds none.
+
+    Whole numbers count as seconds, milliseconds or microseconds where all lie in 1990 to 2100; as `date`, which only orders them,
+    where all are days such as 20001231.
+    """
+    if values.is_time:
+        return "date"
+    times, words = values.times, values.words
+    if times is None or not len(times):
+        return None
+    if not bool(pc.all(pc.ascii_is_decimal(words)).as_py()):
+        return "date" if values.numbers is None else None
+    if len(words) <= FEW:
+        return None
+    low, high = int(times.min()), int(times.max())
+    units = (name for name, unit in UNITS.items() if EARLIEST * unit <= low and high <= LATEST * unit)
+    return next(units, None)
+
+
+def holds_days(values: Values) -> bool:
+    """Whether all are days of 1990 to 2100 written as whole numbers, such as 20001231."""
+    words = values.words
+    if not len(words) or not bool(pc.all(pc.match_substring_regex(words, r"^(199\d|20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$")).as_py()):
+        return False
+    return len(words) > 2
+
+
+def leads_with_zeros(values: Values) -> bool:
+    """Whether some words are numbers by their digits and codes by their leading zeros, as 00123."""
+    return bool(pc.any(pc.match_substring_regex(values.words, r"^0\d+$")).as_py())
+
+
+def looks_like_codes(values: Values) -> bool:
+    """Whether whole numbers are names of things by how they lie: quantities crowd at the low end, at round numbers, or around a mean.
+
+    Neighbouring quantities are about equally frequent; neighbouring codes have nothing to do with each other.
+    """
+    numbers = values.numbers
+    assert numbers is not None, "only numbers are asked about"
+    known = ~np.isnan(numbers)
+    order = np.argsort(numbers[known])
+    found, counts = numbers[known][order], values.counts[known][order]
+    if len(found) <= FEW:
+        return True
+    low_half = float((found < (found[0] + found[-1]) / 2).mean())
+    round_share = float(counts[found % 5 == 0].sum() / counts.sum())
+    repeats = counts.sum() / len(found)
+    return found[0] >= 0 and repeats >= 2 and 0.15 < low_half < 0.6 and round_share < 0.4 and _alike_neighbours(counts) < 0.5
+
+
+def _alike_neighbours(counts: np.ndarray) -> float:
+    """Rank correlation of each count with the next one."""
+    ranks = np.unique(counts, return_inverse=True)[1].astype(np.float64)
+    before, after = ranks[:-1] - ranks[:-1].mean(), ranks[1:] - ranks[1:].mean()
+    scale = float(np.sqrt((before**2).sum() * (after**2).sum()))
+    return float((before * after).sum()) / scale if scale else 0.0
+
+
+def seen_once(values: Values) -> float:
+    """The share of the rows with a value whose value no other row has."""
+    return float((values.counts == 1).sum() / max(values.counts.sum(), 1))
+
+
+def is_prose(values: Values) -> bool:
+    """Whether the texts are sentences or titles rather than names: with blanks, and long or hardly ever twice the same."""
+    words = values.words
+    lengths, spaced = pc.utf8_length(words).to_numpy(), pc.match_substring(words, " ").to_numpy(zero_copy_only=False)
+    long = float(np.average(lengths, weights=values.counts)) > PROSE
+    return len(words) > MANY and float(spaced.mean()) > 0.5 and (long or len(words) > 0.3 * values.counts.sum())
+
+
+def separator_of(values: Values) -> str | None:
+    """The sign between the ids of a list, where the words look like lists: short ids that come again."""
+    words = [word.strip("[]() ") for word in values.words.slice(0, SAMPLE_WORDS).to_pylist()]
+    for sign in SEPARATORS:
+        ids = [part.strip(" '\"") for word in words for part in word.split(sign)]
+        several = sum(sign in word for word in words)
+        plain = sign not in (" ", ",") or all(part.isalnum() for part in ids if part)  # a sentence has blanks and commas, too
+        if several > len(words) / 5 and len(set(ids)) < 0.75 * len(ids) and max(map(len, ids)) <= 24 and plain:
+            return sign
+    return None
+
+
+def list_ids(values: Values, separator: str) -> tuple[pa.Array, np.ndarray, int]:
+    """The distinct ids in a column of lists as a reader of rows sees them, how often each comes, and the longest list's length."""
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.arange(len(values.words), dtype=np.int32)), values.words)
+    ids, offsets = split_lists(plain_lists(texts, separator).dictionary)
+    lengths = np.diff(offsets)
+    counts = np.bincount(ids.indices.to_numpy(), np.repeat(values.counts, lengths), minlength=len(ids.dictionary))
+    return ids.dictionary, counts, int(lengths.max(initial=0))
+
+
+def are_decimals(words: pa.Array) -> bool:
+    """Whether the words are numbers with decimals, as those of an embedding are."""
+    decimals: Sequence[bool] = pc.match_substring_regex(words, r"^-?\d*\.\d+([eE][-+]?\d+)?$").to_pylist()
+    return len(words) > 0 and sum(decimals) > len(words) / 2
