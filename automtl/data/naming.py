@@ -9,7 +9,9 @@ _GLUED = re.compile(
     "(user|item|product|customer|client|member|movie|film|video|song|track|artist|book|article|news|ad|device|session|order|visit|store"
     "|shop|merchant|seller|page|site|app|query|doc|zip|pin|post|area|city|country|cate|category|brand)(id|no|code)(s?)"
 )
-_IDS = frozenset("id uid iid pid uuid guid code zip zipcode postcode postal plz pin sku asin isbn ean upc gtin key hash cookie ip no nr".split())
+_IDS = frozenset(
+    "id uid iid pid uuid guid code zip zipcode postcode postal plz pin sku asin isbn ean upc gtin key hash cookie ip no nr".split()
+)
 _CLASSES = frozenset(
     """category subcategory cat cate class subclass type kind group subgroup segment cluster department dept division brand region city
     state country province district county store shop branch warehouse merchant seller vendor supplier advertiser campaign creative
@@ -28,11 +30,11 @@ _OUTCOMES = frozenset(
     """label target y outcome response click clicked clk buy bought purchase purchased ordered reorder reordered conv convert converted
     conversion cvr cart carted basket fav favorite favourite favorited favourited like liked dislike disliked follow followed share shared
     forward forwarded comment commented view viewed watch watched rating star install installed download downloaded subscribe subscribed
-    churn churned return returned refund refunded cancel cancelled canceled book booked play played skip skipped finish finished complete
+    churn churned return returned refund refunded cancel cancelled canceled booked play played skip skipped finish finished complete
     completed recommend recommended vote voted upvote upvoted hate hated report reported signup survived fraud spam won success engaged
     reply replied retweet open opened saved wishlist wishlisted collect collected redeem redeemed attributed enter entered defaulted
     responded accepted approved rejected renewed retained satisfied loved sold attended joined applied hired contacted read hit event
-    action""".split()
+    action choice chosen selected result""".split()
 )
 _ATTRIBUTES = frozenset(
     """gender sex male female man woman mobile desktop tablet ios android iphone web weekend weekday holiday workday night member
@@ -43,10 +45,11 @@ _ATTRIBUTES = frozenset(
 _MEANS = frozenset("avg average mean".split())
 _RATINGS = frozenset("rating star overall".split())
 _TARGETS = frozenset("label target y outcome class depvar".split())
+_MANY_OUTCOMES = frozenset("event action choice outcome response result".split())
 _FILLERS = frozenset("is has did was flag ind indicator yn bool binary value type".split())
 _LATE = re.compile(r"(stay|play|watch|dwell|view|read)(?:ing)?_?(time|ms|sec|duration)")
 _RATES = frozenset("cnt count ctr cvr".split())
-_OWN_TIMES = frozenset("birth birthday born dob release released publish published expiry expires registered signup joined update updated".split())
+_OWN_TIMES = frozenset("birth birthday born dob release released publish published expiry expires registered signup joined update".split())
 HISTORIES = frozenset("hist history seq sequence recent last past previous prev seen session behavior behaviour".split())
 TAGS = frozenset("tag genre category subcategory cate cat topic keyword feature attribute type interest color colour".split())
 
@@ -62,7 +65,8 @@ def singular(word: str) -> str:
     """A word without the `s` of a plural."""
     if word.endswith("ies") and len(word) > 4 and word not in ("movies", "series"):
         return word[:-3] + "y"
-    return word[:-1] if len(word) > 2 and word.endswith("s") and not word.endswith("ss") and word not in ("is", "has", "was", "ms") else word
+    plural = len(word) > 2 and word.endswith("s") and not word.endswith("ss") and word not in ("has", "was")
+    return word[:-1] if plural else word
 
 
 def singulars(name: str) -> tuple[str, ...]:
@@ -78,7 +82,7 @@ def kind_by_name(name: str) -> NameKind | None:
     single = [singular(word) for word in words]
     if single[-1] in _IDS or single[0] == "id":
         return "id"
-    if len(words) > 1 and words[0] in _COUNTS or {"per", "since"} & set(words):
+    if (len(words) > 1 and words[0] in _COUNTS) or {"per", "since"} & set(words):
         return "quantity"
     if words[-1] in _QUANTITIES:
         return "quantity"
@@ -95,6 +99,12 @@ def ends_as_outcome(name: str) -> bool:
     """Whether the name's last word that counts is one for an outcome: `is_clicked`, `click_flag`, not `click_price`."""
     counting = [word for word in singulars(name) if word not in _FILLERS]
     return bool(counting) and counting[-1] in _OUTCOMES
+
+
+def is_one_of_several_outcomes(name: str) -> bool:
+    """Whether the name's last word that counts is one for an outcome of several kinds: `event_type`."""
+    counting = [word for word in singulars(name) if word not in _FILLERS]
+    return bool(counting) and counting[-1] in _MANY_OUTCOMES
 
 
 def is_attribute(name: str) -> bool:
@@ -119,10 +129,21 @@ def is_target(name: str) -> bool:
     return bool(words) and words[-1] in _TARGETS and len(words) <= 2
 
 
+def is_plural(name: str) -> bool:
+    """Whether the last word is a plural, as of what is counted."""
+    words = parts(name)
+    return bool(words) and singular(words[-1]) != words[-1]
+
+
 def is_late(name: str) -> bool:
     """Whether a quantity is by its name known only after the outcome, or counts outcomes."""
     words = singulars(name)
-    return bool(_LATE.search("_".join(words))) or bool(words) and words[-1] in _RATES
+    return bool(_LATE.search("_".join(words))) or (bool(words) and words[-1] in _RATES)
+
+
+def is_time(name: str) -> bool:
+    """Whether the name is one for a moment."""
+    return bool({"time", "timestamp", "ts", "date", "datetime", "epoch", "unix", "created"} & set(parts(name)))
 
 
 def is_time_of_something_else(name: str) -> bool:

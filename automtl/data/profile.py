@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.columns import Columns
+from automtl.data.columns import TRUTH, Columns
 from automtl.data.dataset import Csv
+from automtl.data.lists import plain_lists
 from automtl.data.sniff import Form, sniff
-from automtl.data.sources import PARQUET, Piece, column_names, convert, open_table, read_pieces, table_files
+from automtl.data.sources import PARQUET, Piece, Reading, column_names, convert, open_table, read_pieces, table_files
 from automtl.data.words import spread
 from automtl.errors import DataError
 
@@ -46,7 +47,7 @@ class Values:
     @cached_property
     def counts(self) -> np.ndarray:
         """In how many rows each word is."""
-        return self._counts[self._present]
+        return np.asarray(self._counts[self._present])
 
     @cached_property
     def codes(self) -> np.ndarray:
@@ -63,7 +64,7 @@ class Values:
     def numbers(self) -> np.ndarray | None:
         """Each word's number, NaN where it stands for a missing one; None where a word is no finite number, or none is one."""
         try:
-            numbers = self._columns.numbers(self.name)
+            numbers = self._columns.numbers(self.name, TRUTH)
         except DataError:
             return None
         return None if np.isnan(numbers).all() else numbers
@@ -76,6 +77,10 @@ class Values:
         except DataError:
             return None
 
+    def lists(self, separator: str) -> pa.Array:
+        """Each word as a list of ids, `LIST_SEPARATOR` between them."""
+        return plain_lists(self._columns.text(self.name), separator).dictionary
+
     @cached_property
     def _columns(self) -> Columns:
         """The words as a reader of rows sees them: a row each."""
@@ -84,8 +89,9 @@ class Values:
 
     @property
     def example(self) -> str:
-        """The commonest word."""
-        return str(self.words[int(np.argmax(self.counts))].as_py()) if len(self.words) else ""
+        """The commonest word, of numbers the commonest number."""
+        counts = self.counts if self.numbers is None else np.where(np.isnan(self.numbers), 0, self.counts)
+        return str(self.words[int(np.argmax(counts))].as_py()) if len(self.words) else ""
 
     @cached_property
     def _counts(self) -> np.ndarray:
@@ -187,13 +193,18 @@ def _read(path: Path, name: str, column: pa.Array, again: bool) -> Values:
     nothing = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(column), np.int32)), pa.array([""]))
     if again:
         return Values(name, nothing, fault="its name is another column's, too")
-    is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
-    try:
-        texts = convert(column, "list" if is_list else "text", path, name)
-        is_time = pa.types.is_temporal(column.type) and len(convert(column, "time", path, name)) > 0
-    except DataError:
-        return Values(name, nothing, fault=f"a column of type {column.type} cannot be read")
-    return Values(name, texts if is_list else _trimmed(texts), is_list, is_time)
+    readings: tuple[Reading, ...] = ("text", "list")
+    coded = False
+    for reading in readings:
+        try:
+            texts = convert(column, reading, path, name)
+            is_time = pa.types.is_temporal(column.type) and len(convert(column, "time", path, name)) > 0
+        except DataError as error:
+            coded = "utf" in error.got.lower()
+            continue
+        return Values(name, _trimmed(texts) if reading == "text" else texts, reading == "list", is_time)
+    kind = "texts that are not UTF-8" if coded else f"the type {' '.join(str(column.type).split())[:60]}"
+    return Values(name, nothing, fault=f"{kind} cannot be read")
 
 
 def _trimmed(column: pa.DictionaryArray) -> pa.DictionaryArray:

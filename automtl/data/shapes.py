@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.lists import plain_lists, split_lists
+from automtl.data.lists import split_lists
+from automtl.data.naming import is_time
 from automtl.data.profile import Values
 
 EARLIEST, LATEST, UNITS = 631_152_000, 4_102_444_800, {"s": 1, "ms": 1000, "us": 1_000_000}  # 1990 to 2100, in seconds
@@ -14,6 +15,7 @@ FEW = 20  # whole numbers of so few values are taken for codes
 MANY = 100  # values from which on a column of text is more than a code
 PROSE = 60  # letters
 SAMPLE_WORDS = 2000
+_DAY = r"^(199\d|20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"
 SEPARATORS = ("|", "^", ";", ",", " ")
 
 
@@ -32,10 +34,9 @@ def is_whole(values: Values) -> bool:
 
 
 def time_unit(values: Values) -> str | None:
-    """The unit of a column of times, as `derived` names it: `date` for dates and times as text or of Arrow; None where it holds none.
+    """The unit of a column of times, as `derived` names it, `date` for dates and times as text; `day` for 20001231; None for no times.
 
-    Whole numbers count as seconds, milliseconds or microseconds where all lie in 1990 to 2100; as `date`, which only orders them,
-    where all are days such as 20001231.
+    Whole numbers count as times where all lie in 1990 to 2100 by one unit, and are many, or their name says so.
     """
     if values.is_time:
         return "date"
@@ -44,19 +45,11 @@ def time_unit(values: Values) -> str | None:
         return None
     if not bool(pc.all(pc.ascii_is_decimal(words)).as_py()):
         return "date" if values.numbers is None else None
-    if len(words) <= FEW:
-        return None
+    if len(words) > 1 and bool(pc.all(pc.match_substring_regex(words, _DAY)).as_py()):
+        return "day"
     low, high = int(times.min()), int(times.max())
-    units = (name for name, unit in UNITS.items() if EARLIEST * unit <= low and high <= LATEST * unit)
-    return next(units, None)
-
-
-def holds_days(values: Values) -> bool:
-    """Whether all are days of 1990 to 2100 written as whole numbers, such as 20001231."""
-    words = values.words
-    if not len(words) or not bool(pc.all(pc.match_substring_regex(words, r"^(199\d|20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$")).as_py()):
-        return False
-    return len(words) > 2
+    unit = next((name for name, scale in UNITS.items() if EARLIEST * scale <= low and high <= LATEST * scale), None)
+    return unit if len(words) > FEW or is_time(values.name) else None
 
 
 def leads_with_zeros(values: Values) -> bool:
@@ -108,17 +101,23 @@ def separator_of(values: Values) -> str | None:
     words = [word.strip("[]() ") for word in values.words.slice(0, SAMPLE_WORDS).to_pylist()]
     for sign in SEPARATORS:
         ids = [part.strip(" '\"") for word in words for part in word.split(sign)]
-        several = sum(sign in word for word in words)
-        plain = sign not in (" ", ",") or all(part.isalnum() for part in ids if part)  # a sentence has blanks and commas, too
-        if several > len(words) / 5 and len(set(ids)) < 0.75 * len(ids) and max(map(len, ids)) <= 24 and plain:
+        several, distinct = sum(sign in word for word in words), set(ids)
+        if several > len(words) / 5 and len(distinct) < 0.75 * len(ids) and max(map(len, ids)) <= 24 and _are_ids(sign, distinct):
             return sign
     return None
 
 
+def _are_ids(sign: str, parts: set[str]) -> bool:
+    """Whether the parts between signs are ids and not words of a sentence, which has blanks and commas, too."""
+    if sign not in (" ", ","):
+        return True
+    coded = sum(any(letter.isdigit() for letter in part) for part in parts) > len(parts) / 2
+    return all(part.isalnum() for part in parts if part) and (sign == "," or coded or len(parts) <= FEW)
+
+
 def list_ids(values: Values, separator: str) -> tuple[pa.Array, np.ndarray, int]:
     """The distinct ids in a column of lists as a reader of rows sees them, how often each comes, and the longest list's length."""
-    texts = pa.DictionaryArray.from_arrays(pa.array(np.arange(len(values.words), dtype=np.int32)), values.words)
-    ids, offsets = split_lists(plain_lists(texts, separator).dictionary)
+    ids, offsets = split_lists(values.lists(separator))
     lengths = np.diff(offsets)
     counts = np.bincount(ids.indices.to_numpy(), np.repeat(values.counts, lengths), minlength=len(ids.dictionary))
     return ids.dictionary, counts, int(lengths.max(initial=0))
@@ -128,3 +127,13 @@ def are_decimals(words: pa.Array) -> bool:
     """Whether the words are numbers with decimals, as those of an embedding are."""
     decimals: Sequence[bool] = pc.match_substring_regex(words, r"^-?\d*\.\d+([eE][-+]?\d+)?$").to_pylist()
     return len(words) > 0 and sum(decimals) > len(words) / 2
+
+
+def odd_among_numbers(values: Values, most: float) -> str | None:
+    """The commonest word that is no number, where most rows have numbers."""
+    words = values.words
+    numbers = pc.match_substring_regex(words, r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$").to_numpy(zero_copy_only=False)
+    rows = values.counts
+    if rows[numbers].sum() < most * rows.sum() or numbers.all():
+        return None
+    return str(words[int(np.argmax(np.where(numbers, 0, rows)))].as_py())
