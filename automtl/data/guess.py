@@ -12,7 +12,7 @@ from automtl.data.targets import known_words, settings_of, standing
 Kind = Literal["categorical", "numeric", "multi", "sequence", "label", "unsure", "time", "out"]
 MAX_UNSURE = 4  # columns of two values that may be labels; more of them are indicators, such as genres
 ONE_EACH, OFTEN_ONCE = 0.9, 0.5  # shares of the rows with a value whose value no other row has
-MOSTLY_NUMBERS = 0.9
+MOSTLY_NUMBERS = 0.8
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _number(values: Values) -> Guess:
     counts = naming.is_plural(values.name) or len(values.words) <= shapes.FEW
     late = naming.is_late(values.name) or (by_name is None and counts and naming.ends_as_outcome(values.name))
     if late:
-        return Guess(values, "numeric", "LEAK? by its name it is known only after the outcome, or counts outcomes", commented=True)
+        return Guess(values, "numeric", "LEAK? by its name known only after the outcome, or a count of outcomes", commented=True)
     if by_name == "id" or (by_name == "class" and whole):
         return _ids(values, "")
     if by_name == "quantity" or not whole:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from automtl.data.columns import TRUTH, Columns
 from automtl.data.dataset import Csv
 from automtl.data.lists import plain_lists
-from automtl.data.sniff import Form, sniff
+from automtl.data.sniff import MAX_NAME, Form, sniff
 from automtl.data.sources import PARQUET, Piece, Reading, column_names, convert, open_table, read_pieces, table_files
 from automtl.data.words import spread
 from automtl.errors import DataError
@@ -191,8 +191,8 @@ def _typed(path: Path, places: Mapping[str, int]) -> Iterator[list[Values]]:
 def _read(path: Path, name: str, column: pa.Array, again: bool) -> Values:
     """A column as text; as empty text where nothing can read it, with the reason."""
     nothing = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(column), np.int32)), pa.array([""]))
-    if again:
-        return Values(name, nothing, fault="its name is another column's, too")
+    if again or not 0 < len(name) <= MAX_NAME:
+        return Values(name, nothing, fault="its name is another column's, too" if again else "it has no name that can be written")
     readings: tuple[Reading, ...] = ("text", "list")
     coded = False
     for reading in readings:

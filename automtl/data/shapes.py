@@ -98,21 +98,29 @@ def is_prose(values: Values) -> bool:
 
 def separator_of(values: Values) -> str | None:
     """The sign between the ids of a list, where the words look like lists: short ids that come again."""
-    words = [word.strip("[]() ") for word in values.words.slice(0, SAMPLE_WORDS).to_pylist()]
+    words = [_without_brackets(word) for word in values.words.slice(0, SAMPLE_WORDS).to_pylist()]
     for sign in SEPARATORS:
-        ids = [part.strip(" '\"") for word in words for part in word.split(sign)]
-        several, distinct = sum(sign in word for word in words), set(ids)
-        if several > len(words) / 5 and len(distinct) < 0.75 * len(ids) and max(map(len, ids)) <= 24 and _are_ids(sign, distinct):
+        lists = [[part.strip(" '\"") for part in word.split(sign)] for word in words]
+        ids = [part for parts in lists for part in parts]
+        several = sum(len(parts) > 1 for parts in lists)
+        if several > len(words) / 5 and len(set(ids)) < 0.75 * len(ids) and max(map(len, ids)) <= 24 and _are_ids(sign, lists):
             return sign
     return None
 
 
-def _are_ids(sign: str, parts: set[str]) -> bool:
-    """Whether the parts between signs are ids and not words of a sentence, which has blanks and commas, too."""
+def _are_ids(sign: str, lists: Sequence[Sequence[str]]) -> bool:
+    """Whether the parts between signs are ids and not words of a sentence, which has blanks and commas, too, and words twice."""
+    parts = [part for parts in lists for part in parts if part]
     if sign not in (" ", ","):
         return True
-    coded = sum(any(letter.isdigit() for letter in part) for part in parts) > len(parts) / 2
-    return all(part.isalnum() for part in parts if part) and (sign == "," or coded or len(parts) <= FEW)
+    if not all(part.isalnum() for part in parts):
+        return False
+    coded = sum(any(letter.isdigit() for letter in part) for part in parts) > 0.9 * len(parts)
+    return sign == "," or coded or (len(set(parts)) <= FEW and all(len(set(each)) == len(each) for each in lists))
+
+
+def _without_brackets(word: str) -> str:
+    return word[1:-1] if word[:1] + word[-1:] in ("[]", "()", "{}") else word
 
 
 def list_ids(values: Values, separator: str) -> tuple[pa.Array, np.ndarray, int]:

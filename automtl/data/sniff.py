@@ -16,6 +16,7 @@ from automtl.data.remote import input_stream
 from automtl.errors import DataError
 
 HEAD_BYTES = 65536
+MAX_NAME = 200  # signs that a YAML may give a column
 DELIMITERS = (",", "\t", ";", "|")
 _LETTERS, _DIGITS = re.compile(r"[^\W\d_]+"), re.compile(r"\d+")
 
@@ -26,7 +27,7 @@ class Form:
 
     Args:
         csv: reads it by the file's own header, or by names c1, c2, ... where it has none.
-        given: what the header calls each column, "" where it does not; without a header the names of `csv`.
+        given: what the header calls each column, "" where that is no name; without a header the names of `csv`.
         lines: before the first row of values.
         fits: the header has as many names as the rows have values, so that it can be read.
     """
@@ -84,7 +85,7 @@ def sniff(path: Path) -> Form:
     if not _is_header(first, body):
         names = tuple(f"c{place}" for place in range(1, len(first) + 1))
         return Form(Csv(delimiter=delimiter, columns=names, skip=before), names, before, fits=True)
-    given = tuple(_fitted(first, width, body))
+    given = tuple(name if len(name) <= MAX_NAME else "" for name in _fitted(first, width, body))
     return Form(Csv(delimiter=delimiter, skip=before), given, end, fits=len(first) == width)
 
 
