@@ -95,16 +95,18 @@ def is_outcome(name: str) -> bool:
     return bool(_OUTCOMES & set(singulars(name)))
 
 
+def _last_that_counts(name: str) -> str:
+    return next((word for word in reversed(singulars(name)) if word not in _FILLERS and not word.isdecimal()), "")
+
+
 def ends_as_outcome(name: str) -> bool:
     """Whether the name's last word that counts is one for an outcome: `is_clicked`, `click_flag`, not `click_price`."""
-    counting = [word for word in singulars(name) if word not in _FILLERS]
-    return bool(counting) and counting[-1] in _OUTCOMES
+    return _last_that_counts(name) in _OUTCOMES
 
 
 def is_one_of_several_outcomes(name: str) -> bool:
     """Whether the name's last word that counts is one for an outcome of several kinds: `event_type`."""
-    counting = [word for word in singulars(name) if word not in _FILLERS]
-    return bool(counting) and counting[-1] in _MANY_OUTCOMES
+    return _last_that_counts(name) in _MANY_OUTCOMES
 
 
 def is_attribute(name: str) -> bool:

@@ -43,9 +43,11 @@ class Form:
         names: list[str] = []
         for place, name in enumerate(self.given, 1):
             wanted = name if name.strip() else f"c{place}"
-            others = {*names, *self.given[place:]} if wanted != name else set(names)
-            again = next(i for i in range(1, len(self.given) + 2) if (wanted if i == 1 else f"{wanted}_{i}") not in others)
-            names.append(wanted if again == 1 else f"{wanted}_{again}")
+            if wanted != name or wanted in names:
+                others = {*names, *self.given}
+                again = (wanted, *(f"{wanted}_{i}" for i in range(2, len(others) + 3)))
+                wanted = next(other for other in again if other not in others)
+            names.append(wanted)
         return tuple(names)
 
     @property

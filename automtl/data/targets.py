@@ -57,7 +57,7 @@ def positives(values: Values, settings: Mapping[str, Any]) -> np.ndarray:
     """(n,) 1.0 where a label is 1, or above its median where it is a number; NaN where it is missing."""
     words = values.words.to_pylist()
     if "positive" in settings:
-        of_words = np.array([float(word == settings["positive"]) for word in words])
+        of_words = np.array([float(settings["positive"] in (word, _plain(word))) for word in words])
     elif values.numbers is not None:
         numbers = values.numbers
         cut = 0.5 if settings["kind"] == "binary" else float(np.nanmedian(numbers[values.codes[values.codes >= 0]]))
@@ -81,9 +81,7 @@ def _plain(word: str) -> str:
 
 
 def _positive(values: Values, words: list[str]) -> str:
-    """The word for yes; the rarer one where neither is."""
-    pair = _pair(values)
-    if pair is not None:
-        return next(word for word in words if _plain(word) == pair[0])
-    counts = dict(zip(values.words.to_pylist(), values.counts, strict=True))
-    return min(words, key=lambda word: counts[word])
+    """The word for yes, a number in its shortest form; of two other words the rarer one."""
+    pair, counts = _pair(values), dict(zip(values.words.to_pylist(), values.counts, strict=True))
+    word = min(words, key=lambda word: counts[word]) if pair is None else next(word for word in words if _plain(word) == pair[0])
+    return word if values.numbers is None else _plain(word)
