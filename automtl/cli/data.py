@@ -86,7 +86,7 @@ def describe(
 def _is_table(dataset: str) -> bool:
     """Whether it is the rows themselves, and no description of them."""
     from automtl.data.dataset import list_presets
-    from automtl.data.sources import TABULAR
+    from automtl.data.formats import TABULAR
     from automtl.errors import ConfigError
     from automtl.strict import load_yaml
 

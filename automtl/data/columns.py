@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automtl.data.dataset import DatasetConfig
+from automtl.data.dates import WHOLE, read_times, time_rule
 from automtl.data.features import Feature, Numeric
 from automtl.data.sources import Piece, Reading
 from automtl.data.where import COMPARE, Comparison, parse_where
-from automtl.data.words import spread
+from automtl.data.words import as_text, spread
 from automtl.errors import DataError
 
 MISSING_NUMBERS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
@@ -94,24 +95,22 @@ class Columns:
         Raises:
             DataError: a value is missing, or no time.
         """
-        column = self._piece.batch.column(name)
+        column, form = self._piece.batch.column(name), self._piece.times.get(name, WHOLE)
+        if form.startswith("%") and pa.types.is_integer(column.type):  # 20231114
+            column = as_text(column)
         if pa.types.is_dictionary(column.type):
             words = column.dictionary
-            try:
-                parsed = words.cast(pa.int64())
-            except pa.ArrowInvalid:
-                parsed = self._timestamps(name, column)
+            missing = pc.is_in(words, value_set=pa.array(MISSING_NUMBERS, pa.string()))
+            parsed = read_times(pc.if_else(missing, None, words), form)
+            wrong = spread(np.asarray(pc.and_not(parsed.is_null(), missing)), column)
+            if wrong.any():
+                self.fail(name, wrong, *time_rule(form, name, repr(column[int(np.argmax(wrong))].as_py()[:80])))
             column = parsed.take(column.indices)
+        elif (form == WHOLE) != pa.types.is_integer(column.type):
+            self.fail(name, np.ones(len(self), bool), *time_rule(form, name, str(column[0].as_py())))
         if column.null_count:
             self.fail(name, column.is_null().to_numpy(zero_copy_only=False), "must have a time in every row", "none")
-        return np.asarray(column.to_numpy())
-
-    def _timestamps(self, name: str, column: pa.DictionaryArray) -> pa.Array:
-        try:
-            return column.dictionary.cast(pa.timestamp("us")).cast(pa.int64())
-        except pa.ArrowInvalid as error:
-            rule = "must hold whole numbers, dates or times"
-            raise DataError(f"{self._piece.path}: column '{name}'", rule, str(error)[:200]) from error
+        return np.asarray(column.cast(pa.int64()).to_numpy())
 
     def satisfies(self, comparison: Comparison) -> np.ndarray:
         """Where a comparison holds; a missing value satisfies none."""

@@ -10,6 +10,8 @@ from typing import Literal, Self
 from pydantic import Field as Setting
 from pydantic import ValidationInfo, field_validator, model_validator
 
+from automtl.data.csv_settings import Csv as Csv
+from automtl.data.dates import check_format
 from automtl.data.features import Feature, Name, Numeric
 from automtl.data.where import parse_where
 from automtl.errors import ConfigError
@@ -90,14 +92,6 @@ class SourceFiles(Strict):
         return {role: files for role, files in roles.items() if files}
 
 
-class Csv(Strict):
-    """How CSV files are written, where that is not plain."""
-
-    delimiter: str = Setting(",", pattern=r"^[\t -!#-~]$", description="One ASCII sign, no quote.")
-    columns: tuple[Name, ...] = Setting((), description="The columns' names, for files without a header.")
-    skip: int = Setting(0, ge=0, le=1000, description="Lines before the header to pass over; with columns, before the first row.")
-
-
 class Join(Strict):
     """A side table: its columns join each row by a key; a key that it lacks leaves them empty."""
 
@@ -131,6 +125,7 @@ class DatasetConfig(Strict):
     csv: Csv = Csv()
     joins: tuple[Join, ...] = ()
     derived: tuple[Derived, ...] = ()
+    times: dict[Name, str] = Setting({}, description="Per column of times: ymd, dmy, mdy, or a format such as `%d %b %Y %H:%M`.")
     features: tuple[Feature, ...]
     tasks: tuple[TaskConfig, ...]
     split: Split = Split()
@@ -163,6 +158,15 @@ class DatasetConfig(Strict):
             raise ValueError(f"split.kind must be files where files.validation or files.test are given, got '{self.split.kind}'")
         if self.split.test_to_validation and "validation" in given:
             raise ValueError("split.test_to_validation must be 0 where files.validation is given")
+        return self
+
+    @model_validator(mode="after")
+    def _times_are_formats(self) -> Self:
+        used = {derived.column for derived in self.derived} | ({self.split.column} if self.split.kind == "time" else set())
+        for name, form in self.times.items():
+            if name not in used:
+                raise ValueError(f"times: '{name}' must be a column that is split by time, or one that derived columns are made of")
+            check_format(form, f"times: {name}")
         return self
 
     @model_validator(mode="after")

@@ -142,12 +142,12 @@ def _feature(guess: Guess) -> tuple[str, str]:
 
 def _derived(times: Sequence[Guess]) -> list[str]:
     """How a column of times would become a feature, as a comment."""
-    usable = [guess for guess in times if guess.settings["unit"] != "day" and not guess.values.missing]
+    usable = [guess for guess in times if guess.settings["unit"] != "day" and _has_each(guess)]
     if not usable:
         return []
     time, unit = usable[0], usable[0].settings["unit"]
     moments = time.values.times
-    days = moments is None or not (moments % (86400 * PER_SECOND[unit])).any()
+    days = moments is None or not (moments.to_numpy() % (86400 * PER_SECOND[unit])).any()
     what = "weekday" if days else "hour"
     made = {"name": what, "what": what, "column": time.name, **({} if unit == "date" else {"unit": unit})}
     return [f"# derived: [{entry(made)}]    # a column made of {time.name}; as a feature it is listed above, too"]
@@ -204,19 +204,26 @@ def _label_facts(label: Guess) -> str:
 def _split(profile: Profile, times: Sequence[Guess]) -> list[str]:
     """By time, where a column of times is without holes and cuts the rows into all parts."""
     random = {"kind": "random", **SHARES}
-    told = [guess for guess in times if not guess.values.missing and not is_time_of_something_else(guess.name)]
+    told = [guess for guess in times if _has_each(guess) and not is_time_of_something_else(guess.name)]
     best = max(told, key=lambda guess: len(guess.values.words), default=None)
     if best is None:
         return [f"split: {entry(random)}    # or by_user, or time, with `column`"]
     if profile.whole and not _fills_all_parts(best, Split(kind="time", column=best.name)):
         return [f"split: {entry(random)}    # {best.name} has too few times to split by"]
-    return [f"split: {entry({'kind': 'time', 'column': best.name, **SHARES})}    # the latest rows judge; or kind: random"]
+    forms = best.values.time_forms
+    order = [f"times: {entry({best.name: forms[0]})}    # day and month could be either: or {forms[1]}"] if len(forms) > 1 else []
+    return [*order, f"split: {entry({'kind': 'time', 'column': best.name, **SHARES})}    # the latest rows judge; or kind: random"]
+
+
+def _has_each(guess: Guess) -> bool:
+    """Whether each row has a time."""
+    return not guess.values.missing and guess.values.times is not None and not guess.values.times.null_count
 
 
 def _fills_all_parts(guess: Guess, split: Split) -> bool:
     times = guess.values.times
     assert times is not None, "a column of times has times"
-    rows = np.sort(times[guess.values.codes])
+    rows = np.sort(times.to_numpy()[guess.values.codes])
     parts = Cuts.of(split, rows)(rows, rows)
     return bool(np.bincount(parts, minlength=len(PARTS)).all())
 

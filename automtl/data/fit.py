@@ -91,7 +91,7 @@ class Fit:
         """The words (of all rows) of each column kept beside them; word i has code i + 1, and code 0 is missing."""
         return {name: words.result(1) for name, words in self._kept.items()}
 
-    def result(self, config_hash: str) -> tuple[Schema, dict[str, pa.Table]]:
+    def result(self, config_hash: str, times: Mapping[str, str]) -> tuple[Schema, dict[str, pa.Table]]:
         """The schema, but for the unknown ids, which encoding counts; and the vocabulary (word, count) of each field that owns one."""
         own = [f for f in self._ids if f.name in self._words]
         vocabularies = {f.name: self._words[f.name].result(f.min_count, self._known.get(f.name)) for f in own}
@@ -102,7 +102,8 @@ class Fit:
         hashes = {"data_hash": _hex(whole), "split_hash": _hex(self._part_hashes), "config_hash": config_hash}
         tasks = tuple(labels.result() for labels in self._labels)
         config, shared = self._config, {"name": self._config.name, "group": self._config.group or ""}
-        return Schema(fields=tuple(fields), tasks=tasks, kept=config.kept, **shared, **hashes), vocabularies
+        return Schema(fields=tuple(fields), tasks=tasks, kept=config.kept, times=dict(times), **shared, **hashes), vocabularies
+
     def _id_field(self, feature: IdFeature, owner: IdFeature, vocabularies: dict[str, pa.Table]) -> Field:
         buckets = owner.hash_buckets or 0
         return Field(

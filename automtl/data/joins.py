@@ -49,6 +49,10 @@ class Held:
             raise DataError(self.path, rule, f"{twice!r} twice", "leave one row per key")
         return index
 
+    def column(self, name: str) -> pa.Array:
+        """One of the columns, whole."""
+        return self._columns[name]
+
     def take(self, keys: pa.DictionaryArray) -> dict[str, pa.Array]:
         """The columns for the rows with these keys; `found` then says which rows had one."""
         places = self._places.get_indexer(pd.Index(hash_words(keys.dictionary)))
@@ -87,7 +91,7 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
 
 def _with_missing(column: pa.Array, reading: Reading) -> pa.Array:
     """The column with one more value, for rows without a match."""
-    if reading == "time":
+    if reading == "time" and not pa.types.is_dictionary(column.type):
         return pa.concat_arrays([column, pa.nulls(1, column.type)])
     if not pa.types.is_dictionary(column.type):
         return pa.concat_arrays([column, pa.array([np.nan])])

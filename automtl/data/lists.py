@@ -55,12 +55,19 @@ class Lists:
         return cls(np.concatenate([part.values for part in parts]), np.concatenate([[0], *offsets]).astype(np.int64))
 
 
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column's values are Arrow's lists, of whatever form."""
+    return any(test(kind) for test in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_list_view))
+
+
 def list_text(column: pa.Array) -> pa.DictionaryArray:
     """A column of Arrow lists as texts, a separator before each value; null and empty lists are "".
 
     Raises:
         pyarrow.ArrowException: the lists' values have no text.
     """
+    if pa.types.is_fixed_size_list(column.type) or pa.types.is_list_view(column.type):
+        column = column.cast(pa.list_(column.type.value_type))
     values = as_text(column.flatten())
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     words = pc.binary_join_element_wise("", values.cast(pa.string()), LIST_SEPARATOR)

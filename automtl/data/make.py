@@ -58,7 +58,8 @@ class Made:
 def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolder, config_hash: str, say: Say) -> dict[str, Any]:
     """Write a store's files but its manifest; gives the counts for people."""
     digester = Digester(config)
-    times = _spool(config, sources, digester, folder, say)
+    rows = RowReader(config, sources, digester.readings, say)
+    times = _spool(config, sources, digester, rows, folder, say)
     rule = split_rule(config, times)
     if digester.float_text.names:
         say(f"float columns read as categorical text (1.0 -> 1): {', '.join(digester.float_text.names)}")
@@ -67,7 +68,7 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     for batch in ahead(_unspool(folder)):
         fit.add(batch, _parts(rule, batch))
     fit.check_rows()
-    schema, vocabularies = fit.result(config_hash)
+    schema, vocabularies = fit.result(config_hash, rows.times)
     kept = fit.kept()
     _write_words(folder, "vocabularies", {name: vocabularies[name] for name in schema.owners})
     _write_words(folder, "kept", kept)
@@ -122,9 +123,11 @@ def _parts(rule: Rule, batch: pa.RecordBatch) -> np.ndarray:
     return rule(batch.column("role").to_numpy(), batch.column("key").to_numpy())
 
 
-def _spool(config: DatasetConfig, sources: tuple[Source, ...], digester: Digester, folder: StagedFolder, say: Say) -> np.ndarray | None:
+def _spool(
+    config: DatasetConfig, sources: tuple[Source, ...], digester: Digester, read: RowReader, folder: StagedFolder, say: Say
+) -> np.ndarray | None:
     """Pass 1; gives the times of all rows where the split is by time."""
-    read, rows, times = RowReader(config, sources, digester.readings, say), 0, list[np.ndarray]()
+    rows, times = 0, list[np.ndarray]()
     with folder.stream(SPOOL, durable=False) as stream, pa.ipc.new_stream(stream, digester.schema) as writer:
         for role in (role for role in ROLES if any(source.role == role for source in sources)):
             for piece in ahead(read([source.path for source in sources if source.role == role])):

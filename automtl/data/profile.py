@@ -1,5 +1,6 @@
 """A look at tables that nothing is known of: how they are written, and what is in the first rows of each column."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.columns import TRUTH, Columns
-from automtl.data.dataset import Csv
+from automtl.data.columns import MISSING_NUMBERS, TRUTH, Columns
+from automtl.data.csv_settings import Csv
+from automtl.data.dates import forms_of, read_times
 from automtl.data.lists import plain_lists
 from automtl.data.sniff import MAX_NAME, Form, sniff
-from automtl.data.sources import PARQUET, Piece, Reading, column_names, convert, open_table, read_pieces, table_files
+from automtl.data.sources import Piece, column_names, convert, is_delimited, open_table, read_pieces, table_files
 from automtl.data.words import spread
 from automtl.errors import DataError
 
@@ -70,12 +72,15 @@ class Values:
         return None if np.isnan(numbers).all() else numbers
 
     @cached_property
-    def times(self) -> np.ndarray | None:
-        """Each word's time, whole numbers as they are; None where a word is none."""
-        try:
-            return self._columns.times(self.name)
-        except DataError:
-            return None
+    def time_forms(self) -> tuple[str, ...]:
+        """The forms in which all words are times, the likelier first: two where day and month could be either, none where they are none."""
+        words = self.words.filter(pc.invert(pc.is_in(self.words, value_set=pa.array(MISSING_NUMBERS, pa.string()))))
+        return tuple(sorted(forms_of(words), key=lambda form: (_span(read_times(words, form)), form))) if len(words) else ()
+
+    @cached_property
+    def times(self) -> pa.Array | None:
+        """Each word's time, null where it stands for a missing one, whole numbers as they are; None where a word is no time."""
+        return read_times(self.words, self.time_forms[0]) if self.time_forms else None
 
     def lists(self, separator: str) -> pa.Array:
         """Each word as a list of ids, `LIST_SEPARATOR` between them."""
@@ -131,7 +136,17 @@ def look(path: str | Path) -> Profile:
     """
     paths = table_files(str(path), "draft")
     largest = max(paths, key=lambda file: file.stat().st_size)
-    form = None if _says_itself(largest) else sniff(largest)
+    form = sniff(largest) if is_delimited(largest) else None
+    try:
+        return _look(path, paths, largest, form)
+    except DataError:
+        for other in form.others() if form else ():
+            with contextlib.suppress(DataError):
+                return _look(path, paths, largest, other)
+        raise
+
+
+def _look(path: str | Path, paths: Sequence[Path], largest: Path, form: Form | None) -> Profile:
     alike = _alike(paths, largest, form)
     looked_at = alike[:: -(-len(alike) // LOOK_FILES)]
     names = form.names if form else tuple(column_names(largest, Csv()))
@@ -143,10 +158,6 @@ def look(path: str | Path) -> Profile:
     columns = tuple(_joined([table[i] for _, _, table in tables if table]) for i in range(len(names)))
     whole = len(looked_at) == len(alike) and all(ended for _, ended, _ in tables)
     return Profile(tuple(alike), tuple(file for file in paths if file not in alike), form, rows, whole, columns)
-
-
-def _says_itself(path: Path) -> bool:
-    return path.suffix in PARQUET
 
 
 def _alike(paths: Sequence[Path], largest: Path, form: Form | None) -> list[Path]:
@@ -181,6 +192,11 @@ def _texts(path: Path, form: Form) -> Iterator[list[Values]]:
         yield [Values(name, _trimmed(piece.batch.column(name))) for name in form.names]
 
 
+def _span(times: pa.Array) -> int:
+    ends = pc.min_max(times).as_py()
+    return int(ends["max"] - ends["min"])
+
+
 def _typed(path: Path, places: Mapping[str, int]) -> Iterator[list[Values]]:
     for batch in open_table(path, Csv()):
         again = {name for name, count in Counter(batch.schema.names).items() if count > 1}
@@ -193,18 +209,20 @@ def _read(path: Path, name: str, column: pa.Array, again: bool) -> Values:
     nothing = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(column), np.int32)), pa.array([""]))
     if again or not 0 < len(name) <= MAX_NAME:
         return Values(name, nothing, fault="its name is another column's, too" if again else "it has no name that can be written")
-    readings: tuple[Reading, ...] = ("text", "list")
     coded = False
-    for reading in readings:
+    for reading in ("text", "list"):
         try:
             texts = convert(column, reading, path, name)
-            is_time = pa.types.is_temporal(column.type) and len(convert(column, "time", path, name)) > 0
         except DataError as error:
-            coded = "utf" in error.got.lower()
-            continue
-        return Values(name, _trimmed(texts) if reading == "text" else texts, reading == "list", is_time)
+            coded = "UTF" in error.got
+        else:
+            return Values(name, texts if reading == "list" else _trimmed(texts), reading == "list", _are_times(column.type))
     kind = "texts that are not UTF-8" if coded else f"the type {' '.join(str(column.type).split())[:60]}"
     return Values(name, nothing, fault=f"{kind} cannot be read")
+
+
+def _are_times(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
 def _trimmed(column: pa.DictionaryArray) -> pa.DictionaryArray:

@@ -3,6 +3,7 @@
 Through fsspec (the extra `remote`), which also knows the file systems of pyarrow. Nothing is written to an address.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
@@ -100,20 +101,25 @@ def input_stream(path: Path | RemoteFile) -> Any:
     return pa.input_stream(opened(path), compression="gzip" if path.suffix == ".gz" else None)
 
 
-def expand(url: str, endings: tuple[str, ...]) -> list[Path]:
+def expand(url: str, tables_among: Callable[[list[Any]], list[Any]]) -> list[Path]:
     """The files that an address, a pattern or a folder stands for.
 
     Args:
         url: with its protocol.
-        endings: of the files of a folder.
+        tables_among: those of a folder's files that are tables.
     """
     system, path = file_system(url)
     protocol = url.partition(MARK)[0]
-    if any(sign in path for sign in "*?["):
-        names = system.glob(path)
-    elif system.isdir(path):
-        names = [name for name in system.ls(path, detail=False) if name.endswith(endings)]
-    else:
-        names = [path] if system.exists(path) else []
+    folder = not any(sign in path for sign in "*?[") and system.isdir(path)
+    names = list(_walked(system, path)) if folder else [path] if system.exists(path) else system.glob(path)
     found = [RemoteFile(name if MARK in name else f"{protocol}{MARK}{name}") for name in names]
-    return cast(list[Any], found)  # all that the readers of tables ask of a Path, a RemoteFile has
+    return cast(list[Any], tables_among(found) if folder else found)  # all that readers of tables ask of a Path, a RemoteFile has
+
+
+def _walked(system: Any, folder: str) -> Iterator[str]:
+    """The files of a folder, and of those in it that are named as Hive names a table's parts (`day=2023-11-14`)."""
+    for entry in system.ls(folder, detail=True):
+        if entry["type"] != "directory":
+            yield entry["name"]
+        elif "=" in PurePosixPath(entry["name"]).name:
+            yield from _walked(system, entry["name"])

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from automtl.data.adapters.registry import Reader, reader_of
-from automtl.data.columns import Columns
+from automtl.data.columns import MISSING_NUMBERS, Columns
 from automtl.data.dataset import DatasetConfig, Derived
+from automtl.data.dates import WHOLE, YEAR_FIRST, forms_of, nearest_form
 from automtl.data.joins import SideTable, check_unique_names, joined, tell_unmatched
 from automtl.data.sources import JOIN, Piece, Reading, Source, column_names
+from automtl.errors import DataError
 
 PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "date": 1_000_000}
 EARLIEST, LATEST = 631_152_000, 4_102_444_800  # 1990 and 2100, in seconds: a time outside was read in another unit
@@ -26,6 +30,10 @@ class RowReader:
         readings: the columns that are wanted, and how each is read.
         say: is told what is dropped or unmatched.
         present: columns that the rows bring themselves although they would be joined or derived, as served rows may.
+        times: the forms of columns of times, as far as they are known.
+
+    Attributes:
+        times: with what the rows have shown.
     """
 
     def __init__(
@@ -36,7 +44,9 @@ class RowReader:
         say: Callable[[str], None],
         *,
         present: Sequence[str] = (),
+        times: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self.times = {**times, **config.times}
         self._config, self._say, self._readings = config, say, dict(readings)
         self._derived = tuple(d for d in config.derived if d.name in readings and d.name not in present)
         wanted = {name: reading for name, reading in readings.items() if name not in {d.name for d in self._derived}}
@@ -47,15 +57,29 @@ class RowReader:
         elsewhere: dict[str, Reading] = {name: reading for name, reading in wanted.items() if name not in present}
         tables = [SideTable(join, paths, elsewhere) for join, paths in zip(config.joins, by_role, strict=True)]
         self._tables = [table for table in tables if table.names]
+        of_split = {config.split.column} if config.split.kind == "time" else set()
+        self._time_columns = wanted.keys() & {*of_split, *(derived.column for derived in self._derived)}
 
     def __call__(self, paths: Sequence[Path], read: Reader | None = None) -> Iterator[Piece]:
         """The rows of some of the data set's main files; `read` in place of the data set's own reader."""
         own = self._own(paths) if read is None else self._named()
-        for piece in (read or reader_of(self._config))(paths, own, self._config.csv, self._say):
-            columns = joined(piece, self._tables)
+        read = read or reader_of(self._config)
+        for raw in read(paths, own, self._config.csv, self._say):
+            columns = joined(raw, self._tables)
+            for name in self._time_columns & columns.keys() - self.times.keys():
+                self.times[name] = time_form(name, columns[name], raw.path, self._whole_column(name, paths, read))
+            piece = raw._replace(times=self.times)
             for derived in self._derived:
                 columns[derived.name] = derive(Columns(piece._replace(batch=_batch(columns))), derived, self._readings[derived.name])
             yield piece._replace(batch=_batch({name: columns[name] for name in self._readings}))
+
+    def _whole_column(self, name: str, paths: Sequence[Path], read: Reader) -> Iterator[pa.Array]:
+        """A column of times once more, from its beginning."""
+        for table in self._tables:
+            if name in table.names:
+                yield table.column(name)
+                return
+        yield from (piece.batch.column(name) for piece in read(paths, {name: "time"}, self._config.csv, _silent))
 
     def _own(self, paths: Sequence[Path]) -> dict[str, Reading]:
         """What is to be read from the main files."""
@@ -79,6 +103,43 @@ class RowReader:
 
 def _batch(columns: Mapping[str, pa.Array]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _silent(text: str) -> None:
+    pass
+
+
+def time_form(name: str, column: pa.Array, path: Path, whole: Iterator[pa.Array]) -> str:
+    """In what form a column of times is written; the whole of it is read only where its first rows do not tell day from month.
+
+    Args:
+        name: of the column.
+        column: its first rows.
+        path: of its file, for errors.
+        whole: the column once more, from its beginning.
+
+    Raises:
+        DataError: day and month could be either throughout.
+    """
+    if not pa.types.is_dictionary(column.type):
+        return WHOLE if pa.types.is_integer(column.type) else YEAR_FIRST
+    words = _times_among(column)
+    forms = forms_of(words)
+    if len(forms) > 1:
+        for part in whole:
+            forms &= forms_of(words := _times_among(part))
+            if len(forms) < 2:
+                break
+        else:
+            got = f"{words[0].as_py()!r} and others whose day and month could be either"
+            fix = f"say which comes first: times: {{{name}: dmy}} or {{{name}: mdy}}"
+            raise DataError(f"{path}: column '{name}'", "must be dates that tell the day from the month", got, fix)
+    return forms.pop() if forms else nearest_form(words)
+
+
+def _times_among(column: pa.DictionaryArray) -> pa.Array:
+    words = column.dictionary
+    return words.filter(pc.invert(pc.is_in(words, value_set=pa.array(MISSING_NUMBERS, pa.string()))))
 
 
 def derive(columns: Columns, derived: Derived, reading: Reading) -> pa.Array:

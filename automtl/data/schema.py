@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from pydantic import Field as Setting
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from automtl.strict import Strict
@@ -76,6 +77,7 @@ class Schema(Strict):
 
     Attributes:
         kept: columns kept beside the rows, to slice and group metrics by.
+        times: the forms in which columns of times are read, where they are texts.
         group: the one of them that GAUC groups by; "" none.
         data_hash: of the rows' content, whatever the order of rows and files.
         split_hash: of which row is in which split, whatever their order.
@@ -86,6 +88,7 @@ class Schema(Strict):
     fields: tuple[Field, ...]
     tasks: tuple[Task, ...]
     kept: tuple[str, ...] = ()
+    times: dict[str, str] = Setting({})
     group: str = ""
     data_hash: str = ""
     split_hash: str = ""

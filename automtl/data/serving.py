@@ -57,7 +57,7 @@ class Server:
         words = {name: store.vocabulary(name)["word"] for name in store.schema.owners}
         self._encoder = FeatureEncoder(store.schema, words, list_lengths(config))
         self._digester = Digester(config)
-        self._readings = plan_readings(config, served=True)
+        self._readings, self._times = plan_readings(config, served=True), store.schema.times
 
     def files(self, path: str | Path, keep: Sequence[str]) -> Iterator[Served]:
         """The rows of a CSV or Parquet file, or of a folder of them.
@@ -69,7 +69,7 @@ class Server:
         names = column_names(paths[0], self._csv())
         if self._config.adapter is None or not self._missing(names):
             csv = self._csv()
-            yield from self._rows(paths, names, keep, lambda files, own, _, say: read_pieces(files, own, csv))
+            yield from self._rows(paths, names, keep, lambda files, own, _, say: read_pieces(files, own, csv, say))
         else:
             yield from self._rows(paths, [], keep, None)  # the publisher's own layout
 
@@ -90,7 +90,7 @@ class Server:
         config = self._config if self._missing(names) else self._config.model_copy(update={"joins": ()})
         if names:
             self._tell_ignored(names, config, readings)
-        reader = RowReader(config, side_sources(config), readings, self._say, present=names)
+        reader = RowReader(config, side_sources(config), readings, self._say, present=names, times=self._times)
         for piece in ahead(reader(paths, read)):
             found = self._digester.features(piece)
             batch = pa.RecordBatch.from_arrays(list(found.values()), names=list(found))

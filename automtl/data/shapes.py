@@ -47,7 +47,7 @@ def time_unit(values: Values) -> str | None:
         return "date" if values.numbers is None else None
     if len(words) > 1 and bool(pc.all(pc.match_substring_regex(words, _DAY)).as_py()):
         return "day"
-    low, high = int(times.min()), int(times.max())
+    low, high = pc.min_max(times).as_py().values()
     unit = next((name for name, scale in UNITS.items() if EARLIEST * scale <= low and high <= LATEST * scale), None)
     return unit if len(words) > FEW or is_time(values.name) else None
 

@@ -1,23 +1,24 @@
 """How a CSV file is written, guessed from its first lines: the delimiter, and which line, if any, names the columns."""
 
+import codecs
+import contextlib
 import csv as csv_module
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pyarrow as pa
-
 from automtl.data.columns import MISSING_NUMBERS
-from automtl.data.dataset import Csv
-from automtl.data.remote import input_stream
+from automtl.data.csv_settings import Csv
+from automtl.data.encodings import guessed
+from automtl.data.formats import content, readable
 from automtl.errors import DataError
 
 HEAD_BYTES = 65536
-MAX_NAME = 200  # signs that a YAML may give a column
-DELIMITERS = (",", "\t", ";", "|")
+MAX_NAME = 190  # signs: a YAML takes 200, and a number may be added
+DELIMITERS = (",", "\t", ";", "|", "\x01", "::", "||")
 _LETTERS, _DIGITS = re.compile(r"[^\W\d_]+"), re.compile(r"\d+")
 
 
@@ -59,7 +60,13 @@ class Form:
     @property
     def by_names(self) -> Csv:
         """Reads the file by `names` in place of its own header."""
-        return Csv(**{**self.csv.model_dump(), "columns": self.names, "skip": self.lines})
+        return self.csv.model_copy(update={"columns": self.names, "skip": self.lines})
+
+
+    def others(self) -> Iterator["Form"]:
+        """What else the file may be, where it cannot be read so: the first lines do not show each letter and each quote."""
+        for change in ({"encoding": "latin-1"}, {"quote": "none"}, {"encoding": "latin-1", "quote": "none"}):
+            yield replace(self, csv=self.csv.model_copy(update=change))
 
 
 def sniff(path: Path) -> Form:
@@ -68,17 +75,36 @@ def sniff(path: Path) -> Form:
     Raises:
         DataError: the file cannot be read, or is empty.
     """
-    try:
-        with input_stream(path) as stream:
-            head = stream.read(HEAD_BYTES)
-    except (pa.ArrowException, OSError, EOFError) as error:
-        raise DataError(path, "must be readable", error) from error
-    lines = list(io.StringIO(head.decode("utf-8-sig", errors="replace"), newline=""))
+    with readable(path), content(path) as found:
+        head = found.stream.read(HEAD_BYTES)
+    encoding = _encoding(head)
+    lines = list(io.StringIO(head.decode(encoding, errors="replace").removeprefix("\ufeff"), newline=""))
     if len(head) == HEAD_BYTES:
         lines = lines[:-1] or lines  # the last one may be cut
-    delimiter, rows = max(((sign, _rows(lines, sign)) for sign in DELIMITERS), key=lambda pair: _evenness(pair[1]))
+    quoted = {sign: _is_quoted(lines, sign) for sign in DELIMITERS}
+    delimiter = max(DELIMITERS, key=lambda sign: _evenness(_rows(lines, sign, quoted[sign]), len(sign)))
+    rows = _rows(lines, delimiter, quoted[delimiter])
     if not rows:
         raise DataError(path, "must have rows", "an empty file", "restore it")
+    csv = Csv(delimiter=delimiter, encoding=encoding)
+    return _form(csv if quoted[delimiter] or len(delimiter) > 1 else csv.model_copy(update={"quote": "none"}), rows)
+
+
+def _encoding(head: bytes) -> str:
+    """What a text is written in, by its first bytes."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    zeros = [sum(byte == 0 for byte in head[place::2]) > len(head) / 5 for place in (0, 1)]  # of signs of two bytes, one is mostly 0
+    if any(zeros):
+        return "utf-16-be" if zeros[0] else "utf-16-le"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return guessed(head)
+    return "utf-8"
+
+
+def _form(csv: Csv, rows: Sequence[tuple[int, list[str]]]) -> Form:
     width = _usual_width(rows)
     start = next((i for i, (_, cells) in enumerate(rows) if len(cells) > 1 or width <= 2), 0)  # a title above a table is no row of it
     before = rows[start - 1][0] if start else 0
@@ -86,21 +112,20 @@ def sniff(path: Path) -> Form:
     end, first = rows[start]
     if not _is_header(first, body):
         names = tuple(f"c{place}" for place in range(1, len(first) + 1))
-        return Form(Csv(delimiter=delimiter, columns=names, skip=before), names, before, fits=True)
+        return Form(csv.model_copy(update={"columns": names, "skip": before}), names, before, fits=True)
     given = tuple(name if len(name) <= MAX_NAME else "" for name in _fitted(first, width, body))
-    return Form(Csv(delimiter=delimiter, skip=before), given, end, fits=len(first) == width)
+    return Form(csv.model_copy(update={"skip": before}), given, end, fits=len(first) == width)
 
 
-def _rows(lines: Sequence[str], delimiter: str) -> list[tuple[int, list[str]]]:
+def _rows(lines: Sequence[str], delimiter: str, quoted: bool) -> list[tuple[int, list[str]]]:
     """The cells of each line that is not empty, after the number of lines up to its end."""
+    if not quoted:
+        split = [(i, line.rstrip("\r\n").split(delimiter)) for i, line in enumerate(lines, 1)]
+        return [(i, cells) for i, cells in split if cells != [""]]
     reader = csv_module.reader(lines, delimiter=delimiter)
     rows = []
-    try:
-        for cells in reader:
-            if cells:
-                rows.append((reader.line_num, cells))
-    except csv_module.Error:  # what Python's reader refuses, Arrow's may read: the rows so far will do
-        pass
+    with contextlib.suppress(csv_module.Error):  # what Python's reader refuses, Arrow's may read: the rows so far will do
+        rows += [(reader.line_num, cells) for cells in reader if cells]
     return rows
 
 
@@ -108,11 +133,23 @@ def _usual_width(rows: Sequence[tuple[int, list[str]]]) -> int:
     return Counter(len(cells) for _, cells in rows[1:] or rows).most_common(1)[0][0]
 
 
-def _evenness(rows: Sequence[tuple[int, list[str]]]) -> tuple[float, int]:
-    """How well a delimiter cuts all lines into equally many cells, more than one."""
+def _evenness(rows: Sequence[tuple[int, list[str]]], signs: int) -> tuple[float, int]:
+    """How well a delimiter of so many signs cuts all lines into equally many cells, more than one."""
     if not rows or (width := _usual_width(rows)) == 1:
         return 0.0, 0
-    return round(sum(abs(len(cells) - width) <= (i == 0) for i, (_, cells) in enumerate(rows)) / len(rows), 1), width
+    return round(sum(abs(len(cells) - width) <= (i == 0) for i, (_, cells) in enumerate(rows)) / len(rows), 1), width * signs
+
+
+def _is_quoted(lines: Sequence[str], delimiter: str) -> bool:
+    """Whether quotes stand around values, and not for themselves: then they would make lines that are rows into one value."""
+    if len(delimiter) > 1:
+        return False
+    begin, rows = 0, _rows(lines, delimiter, quoted=True)
+    for end, _ in rows:
+        if end - begin > 1 and all(line.count(delimiter) == _usual_width(rows) - 1 for line in lines[begin:end] if line.strip()):
+            return False
+        begin = end
+    return True
 
 
 def _fitted(first: Sequence[str], width: int, body: Sequence[Sequence[str]]) -> list[str]:

@@ -27,7 +27,7 @@ ADAPTERS: dict[str, Reader] = {
 
 
 def _plain(paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Say) -> Iterator[Piece]:
-    return read_pieces(paths, readings, csv)
+    return read_pieces(paths, readings, csv, say)
 
 
 def reader_of(config: DatasetConfig) -> Reader:

@@ -1,0 +1,10 @@
+"""The ways in which a column is read."""
+
+from typing import Literal
+
+import pyarrow as pa
+
+from automtl.data.words import TEXT
+
+Reading = Literal["text", "number", "time", "list"]
+TYPES: dict[Reading, pa.DataType] = {"text": TEXT, "number": pa.float64(), "time": pa.int64(), "list": TEXT}
