@@ -116,9 +116,10 @@ def _csv(profile: Profile, guesses: Sequence[Guess]) -> list[str]:
     settings = csv.model_dump(exclude_defaults=True)
     if not settings:
         return []
-    if form.csv.columns:
-        return [f"csv: {entry(settings)}    # no header was seen: give the columns their names"]
-    return [f"csv: {entry(settings)}" + ("" if by_header else "    # in place of the header, which does not name each column once")]
+    remarks = ["a guess of the encoding: its texts are no UTF-8"] * ("encoding" in settings)
+    remarks += ["no header was seen: give the columns their names"] * bool(form.csv.columns)
+    remarks += ["in place of the header, which does not name each column once"] * (not by_header and not form.csv.columns)
+    return [f"csv: {entry(settings)}" + (f"    # {'; '.join(remarks)}" if remarks else "")]
 
 
 def _features(profile: Profile, guesses: Sequence[Guess]) -> list[str]:

@@ -86,8 +86,8 @@ def sniff(path: Path) -> Form:
     rows = _rows(lines, delimiter, quoted[delimiter])
     if not rows:
         raise DataError(path, "must have rows", "an empty file", "restore it")
-    csv = Csv(delimiter=delimiter, encoding=encoding)
-    return _form(csv if quoted[delimiter] or len(delimiter) > 1 else csv.model_copy(update={"quote": "none"}), rows)
+    quote = "none" if len(delimiter) == 1 and not quoted[delimiter] else '"'
+    return _form(path, Csv().model_copy(update={"delimiter": delimiter, "encoding": encoding, "quote": quote}), rows)
 
 
 def _encoding(head: bytes) -> str:
@@ -104,7 +104,7 @@ def _encoding(head: bytes) -> str:
     return "utf-8"
 
 
-def _form(csv: Csv, rows: Sequence[tuple[int, list[str]]]) -> Form:
+def _form(path: Path, csv: Csv, rows: Sequence[tuple[int, list[str]]]) -> Form:
     width = _usual_width(rows)
     start = next((i for i, (_, cells) in enumerate(rows) if len(cells) > 1 or width <= 2), 0)  # a title above a table is no row of it
     before = rows[start - 1][0] if start else 0
@@ -113,6 +113,8 @@ def _form(csv: Csv, rows: Sequence[tuple[int, list[str]]]) -> Form:
     if not _is_header(first, body):
         names = tuple(f"c{place}" for place in range(1, len(first) + 1))
         return Form(csv.model_copy(update={"columns": names, "skip": before}), names, before, fits=True)
+    if len(rows) == start + 1:
+        raise DataError(path, "must have rows", "a header only", "restore the file")
     given = tuple(name if len(name) <= MAX_NAME else "" for name in _fitted(first, width, body))
     return Form(csv.model_copy(update={"skip": before}), given, end, fits=len(first) == width)
 
@@ -146,7 +148,8 @@ def _is_quoted(lines: Sequence[str], delimiter: str) -> bool:
         return False
     begin, rows = 0, _rows(lines, delimiter, quoted=True)
     for end, _ in rows:
-        if end - begin > 1 and all(line.count(delimiter) == _usual_width(rows) - 1 for line in lines[begin:end] if line.strip()):
+        counts = [line.count(delimiter) for line in lines[begin:end] if line.strip()]
+        if len(counts) > 1 and set(counts) == {_usual_width(rows) - 1}:
             return False
         begin = end
     return True

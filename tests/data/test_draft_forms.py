@@ -188,3 +188,62 @@ def test_a_column_that_is_empty_for_megabytes_does_not_end_the_draft(tmp_path: P
     text, content, _ = drafted(csv(tmp_path, late))
     assert roles(content)["price"] == "numeric"
     assert "one value only" in line_of(text, "code")
+
+
+def test_texts_in_another_encoding(tmp_path: Path) -> None:
+    table = clicks().assign(city=["München", "Köln", "Bonn", "Ulm"] * 200)
+    for encoding, found in (("latin-1", "latin-1"), ("utf-16", "utf-16")):
+        text, content, store = drafted(csv(tmp_path, table, encoding=encoding))
+        assert content["csv"] == {"encoding": found}
+        assert "# a guess of the encoding: its texts are no UTF-8" in text
+        assert roles(content) == CLICKS | {"city": "categorical"}
+        assert sorted(store.vocabulary("city")["word"].to_pylist()) == ["Bonn", "Köln", "München", "Ulm"]
+    late = pd.concat([clicks(9000).assign(city="Bonn"), table])
+    text, content, store = drafted(csv(tmp_path, late, encoding="latin-1"))
+    assert content["csv"] == {"encoding": "latin-1"}, "the first letter beyond ASCII comes late"
+    assert "München" in store.vocabulary("city")["word"].to_pylist()
+
+
+def test_other_signs_between_values(tmp_path: Path) -> None:
+    for sign in ("::", "\x01", "||"):
+        (tmp_path / "t.csv").write_text(clicks().to_csv(index=False, header=False, sep="\x02").replace("\x02", sign))
+        _, content, _ = drafted(tmp_path / "t.csv")
+        assert content["csv"] == {"delimiter": sign, "columns": ["c1", "c2", "c3", "c4", "c5", "c6"]}
+        assert roles(content) == BY_PLACE
+
+
+def test_a_quote_that_is_a_letter(tmp_path: Path) -> None:
+    titles = ["12 inch", '"Heroes', "So"] * 266
+    text = lines(clicks(798).assign(title=titles), "user_id,item_id,price,time,clicked,bought,title")
+    (tmp_path / "t.csv").write_text(text.replace(",", "\t"))
+    _, content, store = drafted(tmp_path / "t.csv")
+    assert content["csv"] == {"delimiter": "\t", "quote": "none"}
+    assert roles(content) == CLICKS | {"title": "categorical"}
+    assert sorted(store.vocabulary("title")["word"].to_pylist()) == ['"Heroes', "12 inch", "So"]
+    assert sum(len(store.rows(part)) for part in ("train", "validation", "test")) == 798
+
+
+def test_line_breaks_in_quotes(tmp_path: Path) -> None:
+    notes = ["one\ntwo", "a, b\n\nc"] * 400
+    _, content, store = drafted(csv(tmp_path, clicks().assign(note=notes)))
+    assert "csv" not in content
+    assert roles(content) == CLICKS | {"note": "categorical"}
+    assert sum(len(store.rows(part)) for part in ("train", "validation", "test")) == 800
+
+
+@pytest.mark.parametrize("ending", ["parquet.brotli", "parq", "feather", "jsonl", "csv.zip", "none"])
+def test_files_are_known_by_what_they_hold(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"t.{ending}"
+    table = clicks()
+    if ending == "jsonl":
+        table.to_json(path, orient="records", lines=True)
+    elif ending == "feather":
+        table.to_feather(path)
+    elif ending == "csv.zip":
+        table.to_csv(path, index=False)
+    else:
+        table.to_parquet(path, compression="brotli", index=False)
+    text, content, _ = drafted(path)
+    assert roles(content) == CLICKS
+    assert labels(content) == BOTH
+    assert f"files: {{train: t.{ending}}}" in text
