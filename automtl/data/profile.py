@@ -136,13 +136,14 @@ def look(path: str | Path) -> Profile:
     """
     paths = table_files(str(path), "draft")
     largest = max(paths, key=lambda file: file.stat().st_size)
-    form = sniff(largest) if is_delimited(largest) else None
+    if not is_delimited(largest):
+        return _look(path, paths, largest, None)
     try:
-        return _look(path, paths, largest, form)
-    except DataError:
-        for other in form.others() if form else ():
+        return _look(path, paths, largest, sniff(largest))
+    except DataError:  # the first lines need not show a letter that is no UTF-8, and a quote that is one
+        for encoding, quotes in (("latin-1", True), ("", False), ("latin-1", False)):
             with contextlib.suppress(DataError):
-                return _look(path, paths, largest, other)
+                return _look(path, paths, largest, sniff(largest, encoding=encoding, quotes=quotes))
         raise
 
 
@@ -185,7 +186,8 @@ def _head(path: Path, form: Form | None, names: Sequence[str], most: int) -> tup
 
 def _texts(path: Path, form: Form) -> Iterator[list[Values]]:
     csv = form.by_names
-    if form.header_serves and (given := column_names(path, form.csv)) != list(form.given):  # the same columns in another order
+    given = column_names(path, form.csv) if form.header_serves else []
+    if given != list(form.given) and sorted(given) == sorted(form.given):  # the same columns in another order
         named = dict(zip(form.given, form.names, strict=True))
         csv = csv.model_copy(update={"columns": tuple(named[name] for name in given)})
     for piece in read_pieces([path], dict.fromkeys(form.names, "text"), csv):

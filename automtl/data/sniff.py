@@ -6,8 +6,8 @@ import csv as csv_module
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from automtl.data.columns import MISSING_NUMBERS
@@ -63,25 +63,24 @@ class Form:
         return self.csv.model_copy(update={"columns": self.names, "skip": self.lines})
 
 
-    def others(self) -> Iterator["Form"]:
-        """What else the file may be, where it cannot be read so: the first lines do not show each letter and each quote."""
-        for change in ({"encoding": "latin-1"}, {"quote": "none"}, {"encoding": "latin-1", "quote": "none"}):
-            yield replace(self, csv=self.csv.model_copy(update=change))
-
-
-def sniff(path: Path) -> Form:
+def sniff(path: Path, *, encoding: str = "", quotes: bool = True) -> Form:
     """How a file is written.
+
+    Args:
+        path: of the file.
+        encoding: where it is known.
+        quotes: whether quotes may stand around values.
 
     Raises:
         DataError: the file cannot be read, or is empty.
     """
     with readable(path), content(path) as found:
         head = found.stream.read(HEAD_BYTES)
-    encoding = _encoding(head)
+    encoding = encoding or _encoding(head)
     lines = list(io.StringIO(head.decode(encoding, errors="replace").removeprefix("\ufeff"), newline=""))
     if len(head) == HEAD_BYTES:
         lines = lines[:-1] or lines  # the last one may be cut
-    quoted = {sign: _is_quoted(lines, sign) for sign in DELIMITERS}
+    quoted = {sign: quotes and _is_quoted(lines, sign) for sign in DELIMITERS}
     delimiter = max(DELIMITERS, key=lambda sign: _evenness(_rows(lines, sign, quoted[sign]), len(sign)))
     rows = _rows(lines, delimiter, quoted[delimiter])
     if not rows:
