@@ -289,3 +289,22 @@ def test_a_time_that_cannot_split_the_rows_does_not(tmp_path: Path) -> None:
     _, content, _ = drafted(csv(tmp_path, born))
     assert content["split"]["kind"] == "random"
     assert roles(content) == CLICKS
+
+
+def test_what_the_command_takes_for_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOMTL_DATA_DIR", str(tmp_path / "cache"))
+    csv(tmp_path, clicks())
+    (tmp_path / "days").mkdir()
+    (tmp_path / "days" / "part-00000").write_bytes((tmp_path / "t.csv").read_bytes())
+    runner = CliRunner()
+    for table in ("t.csv", "days", "days/part-*", "days/part-00000"):
+        result = runner.invoke(app, ["describe", table])
+        assert result.exit_code == 0 and "- {name: user_id, kind: categorical}" in result.stdout, table
+    assert runner.invoke(app, ["describe", "t.csv", "--draft", "t.yaml"]).exit_code == 0
+    (tmp_path / "bare").write_text((tmp_path / "t.yaml").read_text())
+    for description in ("t.yaml", "bare"):
+        result = runner.invoke(app, ["describe", description, "--json"])
+        assert result.exit_code == 0 and '"rows"' in result.stdout, description
+    for missing in ("none.yaml", "none", "none.csv"):
+        assert "none" in str(runner.invoke(app, ["describe", missing]).exception)
