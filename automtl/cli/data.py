@@ -140,10 +140,18 @@ def _prepared(dataset: str, data_dir: Path | None, as_json: bool) -> None:
         print_json(found)
         return
     table(f"{found['name']}: rows", tuple(found["rows"]), [[f"{n:,}" for n in found["rows"].values()]])
-    fields = [(f["name"], f["kind"], str(f.get("vocabulary_size", "-")), f"{f['missing_share']:.2%}") for f in found["fields"]]
-    table("fields", ("name", "kind", "ids", "missing or rare"), fields)
+    table("fields", ("name", "kind", "ids", "missing or rare", "validation", "test"), [_field_row(f) for f in found["fields"]])
+    for name, words in found["missing_words"].items():
+        told = ", ".join(f"{word or 'nothing'} in {count:,}" for word, count in words.items())
+        say(f"missing in {name}, by what stands there: {told[:300]} rows")
     table("tasks", ("name", "kind", "what", "train", "validation", "test"), [row for task in found["tasks"] for row in _task_rows(task)])
     say(f"store: {found['path']}")
+
+
+def _field_row(field: dict[str, Any]) -> list[str]:
+    unknown = field.get("unknown_share", {})
+    shares = [f"{unknown[split]:.2%}" if split in unknown else "-" for split in ("validation", "test")]
+    return [field["name"], field["kind"], str(field.get("vocabulary_size", "-")), f"{field['missing_share']:.2%}", *shares]
 
 
 def _task_rows(task: dict[str, Any]) -> list[list[str]]:

@@ -24,7 +24,7 @@ from automtl.cli import (
     tune,
 )
 from automtl.cli.console import error, say
-from automtl.cli.options import pluggable
+from automtl.cli.options import at_home, pluggable
 from automtl.errors import AutoMTLError, ConfigError, Interrupted
 from automtl.strict import shown
 
@@ -62,7 +62,7 @@ def main() -> None:
     try:
         if any("\ud800" <= c <= "\udfff" for word in sys.argv for c in word):  # bytes that are no text; no file of a run could tell them
             raise ConfigError("command line", "must be UTF-8", ascii(sys.argv[1:])[:200], "rename the file")
-        app(standalone_mode=False)
+        app(at_home(sys.argv[1:]), standalone_mode=False)
         status = 0
     except AutoMTLError as fault:
         error(str(fault))

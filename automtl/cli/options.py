@@ -43,6 +43,15 @@ def pluggable(run: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+_HOME = re.compile(r"((?:--)?[\w.-]+=)?(~/.*)", re.DOTALL)
+
+
+def at_home(words: list[str]) -> list[str]:
+    """Arguments with `~/` in full, also where the shell leaves it, as in `--out=~/run`."""
+    found = [(word, _HOME.fullmatch(word)) for word in words]
+    return [f"{match[1] or ''}{Path(match[2]).expanduser()}" if match else word for word, match in found]
+
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 
 

@@ -1,6 +1,6 @@
 """The columns of one piece of raw rows, as texts, numbers or times, with errors that name file, row and column."""
 
-from collections.abc import Mapping
+from collections import Counter
 from typing import NoReturn
 
 import numpy as np
@@ -10,13 +10,12 @@ import pyarrow.compute as pc
 from automtl.data.dataset import DatasetConfig
 from automtl.data.dates import WHOLE, read_times, time_rule
 from automtl.data.features import Feature, Numeric
+from automtl.data.forms import DEFAULT, Missing, normal, plain, rewritten
+from automtl.data.lists import plain_lists
 from automtl.data.sources import Piece, Reading
 from automtl.data.where import COMPARE, Comparison, parse_where
-from automtl.data.words import as_text, spread
+from automtl.data.words import as_text, map_words, spread
 from automtl.errors import DataError
-
-MISSING_NUMBERS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
-TRUTH = {"true": "1", "True": "1", "TRUE": "1", "false": "0", "False": "0", "FALSE": "0"}
 
 
 def plan_readings(config: DatasetConfig, *, served: bool = False) -> dict[str, Reading]:
@@ -48,46 +47,100 @@ def _reading(feature: Feature) -> Reading:
 
 
 class Columns:
-    """One piece of rows by column name."""
+    """One piece of rows by column name.
 
-    def __init__(self, piece: Piece) -> None:
-        self._piece = piece
+    Args:
+        piece: the rows.
+        missing: the words that stand for a missing value.
+
+    Attributes:
+        lost: per column asked for, how many rows have which word of those.
+    """
+
+    def __init__(self, piece: Piece, missing: Missing = DEFAULT) -> None:
+        self._piece, self._missing = piece, missing
+        self._plain: dict[tuple[str, tuple[str, ...]], pa.DictionaryArray] = {}
+        self.lost: dict[str, Counter[str]] = {}
 
     def __len__(self) -> int:
         return int(self._piece.batch.num_rows)
 
     def text(self, name: str) -> pa.DictionaryArray:
-        """The column's texts; "" is missing."""
-        column = self._piece.batch.column(name)
-        assert pa.types.is_dictionary(column.type), f"{name} was planned as text"
-        return column
+        """The column's plain words (see `forms`); "" is missing."""
+        return self._words(name, self._missing.ids)
 
-    def numbers(self, name: str, truth: Mapping[str, str] | None = None) -> np.ndarray:
-        """The column as float64, NaN where missing; `truth` says which words stand for which numbers.
+    def keys(self, name: str) -> pa.DictionaryArray:
+        """The column's words with whole numbers in one spelling, to compare and to group rows by; "" is missing."""
+        return _normal(self.text(name))
+
+    def classes(self, name: str) -> pa.DictionaryArray:
+        """As `keys`, of a label: what is missing in numbers is missing here."""
+        return _normal(self._words(name, self._missing.numbers))
+
+    def lists(self, name: str, separator: str) -> pa.DictionaryArray:
+        """The column's lists, in the one form of `plain_lists`."""
+        column = self._piece.batch.column(name)
+        plain = plain_lists(column, separator, self._missing.ids)
+        self._count(name, column, plain)
+        return plain
+
+    def _words(self, name: str, missing: tuple[str, ...]) -> pa.DictionaryArray:
+        if (name, missing) not in self._plain:
+            column = self._piece.batch.column(name)
+            assert pa.types.is_dictionary(column.type), f"{name} was planned as text"
+            self._plain[name, missing] = map_words(column, plain(column.dictionary, missing))
+            self._count(name, column, self._plain[name, missing])
+        return self._plain[name, missing]
+
+    def _count(self, name: str, column: pa.DictionaryArray, plain: pa.DictionaryArray) -> None:
+        """Note which words turned out to be missing."""
+        empty = np.flatnonzero(pc.equal(plain.dictionary, "").to_numpy(zero_copy_only=False))
+        counts = np.bincount(column.indices.to_numpy(), minlength=len(column.dictionary))[empty] if len(empty) else empty
+        words = column.dictionary.take(pa.array(empty)).to_pylist()
+        self._lose(name, Counter({word.strip(): int(count) for word, count in zip(words, counts, strict=True) if count}))
+
+    def _lose(self, name: str, words: Counter[str]) -> None:
+        if words:
+            self.lost[name] = self.lost.get(name, Counter()) | words  # a column may be read in two ways
+
+    def numbers(self, name: str) -> np.ndarray:
+        """The column as float64, NaN where missing; true is 1 and false 0.
 
         Raises:
             DataError: a value is no number, or infinite.
         """
         column = self._piece.batch.column(name)
         if pa.types.is_dictionary(column.type):
-            parsed = self._parse(name, column, truth or {})
-            values = spread(parsed, column)
+            words = self._words(name, self._missing.numbers)
+            values = spread(self._parse(name, words), words)
         else:
             values = np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+            values = self._without_missing(name, values, column.null_count)
         infinite = np.isinf(values)
         if infinite.any():
             self.fail(name, infinite, "must be finite", "an infinite number", "mend the value, or leave it empty")
         return values
 
-    def _parse(self, name: str, column: pa.DictionaryArray, truth: Mapping[str, str]) -> np.ndarray:
+    def _without_missing(self, name: str, values: np.ndarray, nulls: int) -> np.ndarray:
+        """Numbers without those that a missing value is written as, such as -999."""
+        for word, number in self._missing.values.items() if self._missing is not DEFAULT else ():
+            if (same := values == number).any():
+                self._lose(name, Counter({word: int(same.sum())}))
+                values = np.where(same, np.nan, values)
+        lost = int(np.isnan(values).sum()) - sum(self.lost.get(name, Counter()).values()) - nulls
+        self._lose(name, Counter({word: count for word, count in (("", nulls), ("NaN", lost)) if count > 0}))
+        return values
+
+    def _parse(self, name: str, column: pa.DictionaryArray) -> np.ndarray:
         words = column.dictionary
-        missing = pc.is_in(words, value_set=pa.array(MISSING_NUMBERS, pa.string()))
-        replaced = pa.array([truth.get(word, word) for word in words.to_pylist()], pa.string()) if truth else words
+        values = rewritten(words, "^(?:true|false|[+].*)$", _as_number)
         try:
-            return np.asarray(pc.if_else(missing, None, replaced).cast(pa.float64()).to_numpy(zero_copy_only=False))
+            return np.asarray(pc.if_else(pc.equal(values, ""), None, values).cast(pa.float64()).to_numpy(zero_copy_only=False))
         except pa.ArrowInvalid:
-            wrong = next(i for i, word in enumerate(replaced.to_pylist()) if not missing[i].as_py() and not _is_number(word))
-            self.fail(name, column.indices.to_numpy() == wrong, "must be a number", repr(words[wrong].as_py()))
+            wrong = next(i for i, word in enumerate(values.to_pylist()) if word and not _is_number(word))
+            got = repr(self._piece.batch.column(name).dictionary[wrong].as_py()[:80])
+            fix = "is it a second header? remove that row" if got == repr(name) else "mend the value, or leave it empty"
+            self.fail(name, column.indices.to_numpy() == wrong, "must be a number", got, fix)
 
     def times(self, name: str) -> np.ndarray:
         """The column as int64 to order rows by.
@@ -95,31 +148,41 @@ class Columns:
         Raises:
             DataError: a value is missing, or no time.
         """
+        column = self.moments(name)
+        if column.null_count:
+            self.fail(name, column.is_null().to_numpy(zero_copy_only=False), "must have a time in every row", "none")
+        return np.asarray(column.to_numpy())
+
+    def moments(self, name: str) -> pa.Array:
+        """As `times`, null where missing.
+
+        Raises:
+            DataError: a value is no time.
+        """
         column, form = self._piece.batch.column(name), self._piece.times.get(name, WHOLE)
         if form.startswith("%") and pa.types.is_integer(column.type):  # 20231114
             column = as_text(column)
-        if pa.types.is_dictionary(column.type):
-            words = column.dictionary
-            missing = pc.is_in(words, value_set=pa.array(MISSING_NUMBERS, pa.string()))
-            parsed = read_times(pc.if_else(missing, None, words), form)
-            wrong = spread(np.asarray(pc.and_not(parsed.is_null(), missing)), column)
-            if wrong.any():
-                self.fail(name, wrong, *time_rule(form, name, repr(column[int(np.argmax(wrong))].as_py()[:80])))
-            column = parsed.take(column.indices)
-        elif (form == WHOLE) != pa.types.is_integer(column.type):
-            self.fail(name, np.ones(len(self), bool), *time_rule(form, name, str(column[0].as_py())))
-        if column.null_count:
-            self.fail(name, column.is_null().to_numpy(zero_copy_only=False), "must have a time in every row", "none")
-        return np.asarray(column.cast(pa.int64()).to_numpy())
+        if not pa.types.is_dictionary(column.type):
+            if (form == WHOLE) != pa.types.is_integer(column.type):
+                rule = f"must hold {'whole numbers' if form == WHOLE else 'dates or times'} throughout"
+                self.fail(name, np.ones(len(self), bool), rule, str(column[0].as_py()), "bring the column to one form")
+            return column.cast(pa.int64())
+        missing = pc.equal(plain(column.dictionary, self._missing.numbers), "")
+        parsed = read_times(pc.if_else(missing, None, column.dictionary), form)
+        wrong = spread(pc.and_not(parsed.is_null(), missing).to_numpy(zero_copy_only=False), column)
+        if wrong.any():
+            self.fail(name, wrong, *time_rule(form, name, repr(column[int(np.argmax(wrong))].as_py()[:80])))
+        return parsed.take(column.indices)
 
     def satisfies(self, comparison: Comparison) -> np.ndarray:
         """Where a comparison holds; a missing value satisfies none."""
-        column, compare = self.text(comparison.column), COMPARE[comparison.sign]
+        compare = COMPARE[comparison.sign]
         if isinstance(comparison.value, float):
-            values = self.numbers(comparison.column, TRUTH)
+            values = self.numbers(comparison.column)
             return np.asarray(compare(values, comparison.value) & ~np.isnan(values))
+        column, value = self.keys(comparison.column), normal(plain(pa.array([comparison.value], pa.string()), ()))[0].as_py()
         words = np.array(column.dictionary.to_pylist(), dtype=object)
-        found = np.asarray(compare(words, comparison.value), dtype=bool) & np.asarray(words != "", dtype=bool)
+        found = np.asarray(compare(words, value), dtype=bool) & np.asarray(words != "", dtype=bool)
         return spread(found, column)
 
     def fail(self, name: str, rows: np.ndarray, rule: str, got: str, fix: str = "mend the value") -> NoReturn:
@@ -140,6 +203,16 @@ def transformed(columns: Columns, name: str, values: np.ndarray, transform: str)
     if low.any():
         columns.fail(name, low, "must be above -1 for log1p", str(values[np.argmax(low)]), "mend the value, or leave out the transform")
     return np.asarray(np.log1p(values))
+
+
+def _normal(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    return map_words(column, normal(column.dictionary))
+
+
+def _as_number(words: pa.Array) -> pa.Array:
+    """`true` as 1, `false` as 0, and a plus sign in front left out."""
+    words = pc.if_else(pc.equal(words, "true"), "1", pc.if_else(pc.equal(words, "false"), "0", words))
+    return pc.replace_substring_regex(words, "^[+]", "")
 
 
 def _is_number(word: str) -> bool:

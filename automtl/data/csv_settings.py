@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field as Setting
 from pydantic import field_validator, model_validator
@@ -22,6 +22,9 @@ class Csv(Strict):
     columns: tuple[Name, ...] = Setting((), description="The columns' names, for files without a header.")
     skip: int = Setting(0, ge=0, le=1000, description="Lines before the header to pass over; with columns, before the first row.")
     encoding: str = Setting("utf-8", description="How texts are written, such as gbk, latin-1 or utf-16.")
+    null_values: tuple[Annotated[str, Setting(max_length=200)], ...] | None = Setting(
+        None, description="The words for a missing value, in place of the usual ones; an empty one is missing in any case."
+    )
     quote: str = Setting('"', description="The sign around values that hold delimiters or line breaks; none: every sign is text.")
 
     @field_validator("delimiter")

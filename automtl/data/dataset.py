@@ -13,6 +13,7 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from automtl.data.csv_settings import Csv as Csv
 from automtl.data.dates import check_format
 from automtl.data.features import Feature, Name, Numeric
+from automtl.data.paths import home
 from automtl.data.where import parse_where
 from automtl.errors import ConfigError
 from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml
@@ -98,6 +99,13 @@ class Join(Strict):
     file: Files = Setting(min_length=1, description="Paths or globs, as in `files`.")
     on: Name = Setting(description="The key's column, of the same name in both.")
     csv: Csv = Csv()
+
+    @field_validator("csv")
+    @classmethod
+    def _one_list_of_null_values(cls, csv: Csv) -> Csv:
+        if csv.null_values is not None:
+            raise ValueError("null_values are said once, in the data set's own csv, and are those of its side tables, too")
+        return csv
 
     @field_validator("file", mode="before")
     @classmethod
@@ -213,7 +221,7 @@ def _placed_feature(feature: Feature, folder: Path) -> Feature:
 
 
 def _place(pattern: str, folder: Path) -> str:
-    return pattern if _REMOTE.match(pattern) else str(folder / pattern)
+    return pattern if _REMOTE.match(pattern) else str(folder / home(pattern))
 
 
 def list_presets() -> tuple[str, ...]:
@@ -230,7 +238,7 @@ def load_dataset(name_or_path: str | Path) -> DatasetConfig:
     Raises:
         ConfigError: neither a file nor a shipped name; or the YAML breaks a rule.
     """
-    path = Path(name_or_path)
+    path = Path(home(name_or_path))
     if path.is_file():
         return build(DatasetConfig, load_yaml(path), path).in_folder(path.absolute().parent)
     name = str(name_or_path)
@@ -243,6 +251,6 @@ def load_dataset(name_or_path: str | Path) -> DatasetConfig:
 def default_data_dir() -> Path:
     """`$AUTOMTL_DATA_DIR`, else `$XDG_CACHE_HOME/automtl`, else `~/.cache/automtl`."""
     if given := os.environ.get("AUTOMTL_DATA_DIR"):
-        return Path(given)
+        return Path(home(given))
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "automtl"

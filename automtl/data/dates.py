@@ -22,7 +22,7 @@ _YEAR_LAST = r"(?P<a>\d{1,2})(?P<t>[-/.])(?P<b>\d{1,2})(?P<t2>[-/.])(?P<e>\d{4})
 _CLOCK = r"(?P<h>\d{1,2}):(?P<i>\d{2})(?::(?P<c>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?: ?(?P<p>[AaPp])[Mm])?"
 _ZONE = r"(?P<z>[Zz]|UTC|GMT|[-+]\d{2}(?::?\d{2})?)"
 _TIME = rf"^(?:{_YEAR_FIRST}|{_YEAR_LAST})(?:(?:[Tt]| +){_CLOCK}(?: ?{_ZONE})?)?$"
-_WHOLE = r"^\s*(?P<n>[-+]?\d{1,18})(?:\.0*)?\s*$"
+_WHOLE = r"^\s*[+]?(?P<n>-?\d{1,18})(?:\.0*)?\s*$"
 
 
 def check_format(form: str, where: str) -> None:

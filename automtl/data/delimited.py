@@ -159,6 +159,11 @@ class Delimited:
         written = self._csv.delimiter.encode()
         return written if len(written) == 1 else bytes([next(sign for sign in (*_STANDINS, 0) if sign not in data)])
 
+    def column_of(self, fault: pa.ArrowInvalid) -> str | None:
+        """The column whose type a value does not have; None where something else is wrong."""
+        found = _WRONG_VALUE.match(str(fault))
+        return self.names[int(found["column"])] if found else None
+
     def refused(self, data: bytes, options: pyarrow.csv.ConvertOptions, fault: pa.ArrowInvalid) -> DataError:
         """What is wrong with a piece that `parsed` refused, with the row, which Arrow tells only where it reads by one thread."""
         try:
@@ -192,8 +197,7 @@ class Delimited:
         if "UTF8" in found["what"]:
             return self._not_utf8(column, data)
         value = re.sub(r"^invalid value '(.*)'$", r"\1", found["what"], flags=re.S)
-        fix = "is it a second header? remove that row" if value == self.names[column] else "mend the value, or leave it empty"
-        return DataError(self._named(row, column), "must be a number", repr(value[:80]), fix)
+        return DataError(self._named(row, column), "must be of the same type as in the rows before", repr(value[:80]), "mend the value")
 
     def _not_utf8(self, column: int, data: bytes) -> DataError:
         name = self.names[column]

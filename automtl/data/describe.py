@@ -10,8 +10,10 @@ from automtl.data.store import Store
 def describe(store: Store) -> dict[str, Any]:
     """Rows per split, fields, tasks and hashes; from the store's own records, so that no row is read.
 
-    A field's `missing_share` is the share of training rows without a value or with an id too rare to be known. A task's
-    `label_share` and `positive_rate` (binary, of the labelled rows) are per split, None where there is nothing to divide by.
+    A field's `missing_share` is the share of training rows without a value or with an id too rare to be known, `unknown_share` that of
+    each split's rows without an id that the training rows have; `missing_words` says which words for a missing value a column has, and
+    in how many rows. A task's `label_share` and `positive_rate` (binary, of the labelled rows) are per split, None where there is
+    nothing to divide by.
     """
     rows = store.summary["rows"]
     splits = {"train": rows["fit"] + rows["alpha"], "validation": rows["validation"], "test": rows["test"]}
@@ -19,7 +21,8 @@ def describe(store: Store) -> dict[str, Any]:
         "name": store.schema.name,
         "path": str(store.path),
         "rows": {**splits, "fit": rows["fit"], "alpha": rows["alpha"]},
-        "fields": [_field(field, splits["train"]) for field in store.schema.fields],
+        "fields": [{**_field(field, splits["train"]), **_unknown(field, store.summary, splits)} for field in store.schema.fields],
+        "missing_words": store.summary["missing"],
         "tasks": [_task(task, store.summary["tasks"][task.name], splits) for task in store.schema.tasks],
         "hashes": {name: getattr(store.schema, name) for name in ("data_hash", "split_hash", "config_hash")},
         "sources": store.sources,
@@ -29,6 +32,12 @@ def describe(store: Store) -> dict[str, Any]:
 def _field(field: Field, train_rows: int) -> dict[str, Any]:
     own = {"vocabulary_size": field.vocabulary_size} if field.kind != "numeric" else {"mean": field.mean, "std": field.std}
     return {"name": field.name, "kind": field.kind, "missing_share": field.unknown_count / train_rows, **own}
+
+
+def _unknown(field: Field, summary: dict[str, Any], rows: dict[str, int]) -> dict[str, Any]:
+    if field.kind == "numeric":
+        return {}
+    return {"form": field.form, "unknown_share": {split: summary["unknown"][field.name][split] / rows[split] for split in SPLITS}}
 
 
 def _task(task: Task, counts: dict[str, Any], rows: dict[str, int]) -> dict[str, Any]:

@@ -1,59 +1,39 @@
 """Raw rows -> the rows that the later passes need, checked: features, labels, weights, a hash of the content, a key for the split.
 
-Columns of a digest: `f:<feature>` (text, a plain list as text, or float64), `h:<feature>` (texts: their words' hashes),
+Columns of a digest: `f:<feature>` (plain words, a plain list as text, or float64), `h:<feature>` (texts: their words' hashes),
 `k:<kept column>` (text), `y:<task>` (float64, NaN = missing; multiclass: text, "" = missing), `w:<task>` (float64),
 `role` (int8), `hash` (uint64, of the row's features, labels and weights), `key` (uint64, or int64 times).
 """
+
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.columns import TRUTH, Columns, plan_readings, transformed
+from automtl.data.columns import Columns, plan_readings, transformed
 from automtl.data.dataset import DatasetConfig, TaskConfig
 from automtl.data.features import Categorical, Feature, Numeric
+from automtl.data.forms import missing_words, normal
 from automtl.data.hashing import hash_column, hash_dictionary, mix
-from automtl.data.lists import plain_lists
+from automtl.data.lists import normal_lists
 from automtl.data.sources import Piece
 from automtl.data.twowords import TwoWords
 from automtl.data.where import parse_where
-from automtl.data.words import TEXT, spread
+from automtl.data.words import TEXT, map_words, spread
 from automtl.errors import DataError
 
 ROLES = ("train", "validation", "test")
 HASHES = pa.dictionary(pa.int32(), pa.uint64())
-FLOAT = r"^[-+]?(\d+\.\d*|\.\d+|\d+(\.\d*)?[eE][-+]?\d+)$"
-WHOLE_OR_MISSING = r"^([-+]?\d+|nan|NaN)?$"
-
-
-class FloatText:
-    """Finds the text columns that are float numbers throughout (`1.0`, as written where some rows are empty)."""
-
-    def __init__(self, names: list[str]) -> None:
-        self._floats = dict.fromkeys(names, False)
-        self._texts = dict.fromkeys(names, False)
-
-    def see(self, name: str, words: pa.Array) -> None:
-        """Take in the words of one batch."""
-        words = words.filter(pc.invert(pc.ascii_is_decimal(words)))
-        if self._texts[name] or not len(words):
-            return
-        floats = pc.match_substring_regex(words, FLOAT)
-        others = pc.invert(pc.or_(floats, pc.match_substring_regex(words, WHOLE_OR_MISSING)))
-        self._floats[name] |= bool(pc.any(floats).as_py())
-        self._texts[name] |= bool(pc.any(others).as_py())
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns that hold floats only."""
-        return tuple(name for name, found in self._floats.items() if found and not self._texts[name])
-
 
 class Digester:
     """Turns pieces of raw rows into digests.
 
     Args:
         config: the data set.
+
+    Attributes:
+        lost: per column, how many rows have which word for a missing value.
 
     Raises:
         DataError: on a row that breaks a rule, with file, row and column.
@@ -63,7 +43,9 @@ class Digester:
         self._config = config
         self.readings = plan_readings(config)
         self._two_words = {task.name: TwoWords(task) for task in config.tasks if task.positive is not None}
-        self.float_text = FloatText([feature.name for feature in config.features if isinstance(feature, Categorical)])
+        self._texts = {feature.name: feature for feature in config.features if not isinstance(feature, Numeric)}
+        self._missing = missing_words(config.csv.null_values)
+        self.lost: dict[str, Counter[str]] = {}
 
     @property
     def schema(self) -> pa.Schema:
@@ -77,8 +59,9 @@ class Digester:
         return pa.schema([*fields, ("role", pa.int8()), ("hash", pa.uint64()), ("key", key)])
 
     def __call__(self, piece: Piece, role: str) -> pa.RecordBatch:
-        columns, found = Columns(piece), self.features(piece)
-        found |= {f"k:{name}": columns.text(name) for name in self._config.kept}
+        columns = Columns(piece, self._missing)
+        found = self._features(columns)
+        found |= {f"k:{name}": columns.keys(name) for name in self._config.kept}
         for task in self._config.tasks:
             found[f"y:{task.name}"] = _label(columns, task, self._two_words.get(task.name))
         for task in self._config.tasks:
@@ -86,42 +69,50 @@ class Digester:
                 found[f"w:{task.name}"] = _weight(columns, task.sample_weight)
         found["role"] = pa.array(np.full(len(columns), ROLES.index(role), np.int8))
         found |= self._keys(columns, found)
+        for name, words in columns.lost.items():
+            self.lost[name] = self.lost.get(name, Counter()) + words
         return pa.RecordBatch.from_arrays([found[name] for name in self.schema.names], schema=self.schema)
 
     def features(self, piece: Piece) -> dict[str, pa.Array]:
         """The `f:` and `h:` columns alone, for rows to predict on."""
-        columns = Columns(piece)
+        return self._features(Columns(piece, self._missing))
+
+    def _features(self, columns: Columns) -> dict[str, pa.Array]:
         found = {f"f:{feature.name}": self._feature(columns, feature) for feature in self._config.features}
-        texts = [feature.name for feature in self._config.features if not isinstance(feature, Numeric)]
-        return found | {f"h:{name}": hash_dictionary(found[f"f:{name}"]) for name in texts}
+        return found | {f"h:{name}": hash_dictionary(found[f"f:{name}"]) for name in self._texts}
 
     def _feature(self, columns: Columns, feature: Feature) -> pa.Array:
         if isinstance(feature, Numeric):
             return pa.array(_numbers(columns, feature))
-        column = columns.text(feature.name)
-        if not isinstance(feature, Categorical):
-            return plain_lists(column, feature.separator)
-        self.float_text.see(feature.name, column.dictionary)
-        return column
+        return columns.text(feature.name) if isinstance(feature, Categorical) else columns.lists(feature.name, feature.separator)
 
     def _keys(self, columns: Columns, found: dict[str, pa.Array]) -> dict[str, pa.Array]:
         """The hash of each row's content, and what its split is decided by: time, user, or that hash."""
         total = np.zeros(len(columns), np.uint64)
-        for name, column in found.items():
+        for name in found:
             if name != "role" and name[:2] not in ("h:", "k:"):  # the same row in another file, or with more kept, is the same row
-                total += hash_column(name, found.get(f"h:{name[2:]}", column) if name[:2] == "f:" else column)
+                total += hash_column(name, self._normal(found, name))
         split = self._config.split
         key: pa.Array = None
         if split.kind == "time":
             key = pa.array(columns.times(split.column or ""))
             total += hash_column("key", key)
         elif split.column:
-            user = columns.text(split.column)
+            user = columns.keys(split.column)
             _refuse_missing(columns, split.column, user)
             key = pa.array(hash_column("key", user))
             total += hash_column("key", key)
         content = pa.array(mix(total))
         return {"hash": content, "key": content if key is None else key}
+
+    def _normal(self, found: dict[str, pa.Array], name: str) -> pa.Array:
+        """A digest's column as it is hashed: words by a text that does not depend on what else the column holds."""
+        column, hashes = found[name], found.get(f"h:{name[2:]}")
+        if hashes is None or name[:2] != "f:":
+            return column
+        feature = self._texts[name[2:]]
+        words = (normal if isinstance(feature, Categorical) else normal_lists)(column.dictionary)
+        return hashes if words is column.dictionary else map_words(column, words)
 
 
 def _numbers(columns: Columns, feature: Numeric) -> np.ndarray:
@@ -134,7 +125,7 @@ def _numbers(columns: Columns, feature: Numeric) -> np.ndarray:
 
 
 def _refuse_missing(columns: Columns, name: str, column: pa.DictionaryArray) -> None:
-    missing = spread(np.array([word == "" for word in column.dictionary.to_pylist()], bool), column)
+    missing = spread(pc.equal(column.dictionary, "").to_numpy(zero_copy_only=False), column)
     if missing.any():
         columns.fail(name, missing, "must have a value in every row to split by", "none")
 
@@ -145,7 +136,7 @@ def _label(columns: Columns, task: TaskConfig, two_words: TwoWords | None) -> pa
     for comparison in parse_where(task.where) if task.where else ():
         exists &= columns.satisfies(comparison)
     if task.kind == "multiclass":
-        column = columns.text(task.label)
+        column = columns.classes(task.label)
         words = pa.concat_arrays([column.dictionary, pa.array([""], pa.string())])
         indices = np.where(exists, column.indices.to_numpy(), len(words) - 1).astype(np.int32)
         return pa.DictionaryArray.from_arrays(pa.array(indices), words)
@@ -158,7 +149,7 @@ def _truth(columns: Columns, task: TaskConfig) -> np.ndarray:
     """Labels that are 0 and 1, or true and false."""
     rule, fix = f"must be 0, 1 or empty for the binary task '{task.name}'", "mend the value, or use kind: multiclass"
     try:
-        values = columns.numbers(task.label, TRUTH)
+        values = columns.numbers(task.label)
     except DataError as error:
         raise DataError(error.where, rule, error.got, f"name the word for 1 by `positive`, or {fix}") from error
     wrong = ~(np.isnan(values) | (values == 0) | (values == 1))

@@ -1,6 +1,6 @@
 """Digests -> the arrays that a model reads: field-local ids, standardised numbers, labels, weights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from automtl.data.hashing import hash_words, mix
 from automtl.data.lists import Lists, cut_lists, drop_zeros, split_lists
 from automtl.data.schema import Field, Schema, Task
 from automtl.data.statistics import normal_scores
-from automtl.data.words import canonical, spread
+from automtl.data.words import spread
 from automtl.errors import DataError
 
 
@@ -54,11 +54,10 @@ class FeatureEncoder:
         """(n, Fc) int32."""
         ids = np.empty((batch.num_rows, len(self._schema.categorical)), np.int32)
         for i, field in enumerate(self._schema.categorical):
-            column, hashes = batch.column(f"f:{field.name}"), batch.column(f"h:{field.name}").dictionary.to_numpy()
-            if field.float_text:
-                column = canonical(column)
-                hashes = hash_words(column.dictionary)
-            ids[:, i] = spread(self._known(field, column.dictionary, hashes), column)
+            column = batch.column(f"f:{field.name}")
+            words = field.words.apply(column.dictionary)
+            hashes = batch.column(f"h:{field.name}").dictionary.to_numpy() if words is column.dictionary else hash_words(words)
+            ids[:, i] = spread(self._known(field, words, hashes), column)
         return ids
 
     def dense(self, batch: pa.RecordBatch) -> np.ndarray:
@@ -75,7 +74,8 @@ class FeatureEncoder:
 
     def _list(self, field: Field, column: pa.DictionaryArray) -> Lists:
         words, offsets = split_lists(column.dictionary)
-        known = drop_zeros(Lists(spread(self._known(field, words.dictionary, hash_words(words.dictionary)), words), offsets))
+        formed = field.words.apply(words.dictionary)
+        known = drop_zeros(Lists(spread(self._known(field, formed, hash_words(formed)), words), offsets))
         longest, latest = self._lengths[field.name]
         cut = known if longest is None else cut_lists(known, longest, latest)
         return cut.take(column.indices.to_numpy())
@@ -86,6 +86,12 @@ class FeatureEncoder:
             missing = pc.equal(words, "").to_numpy(zero_copy_only=False)
             return np.where(missing, 0, mix(hashes) % np.uint64(field.hash_buckets) + np.uint64(1)).astype(np.int32)
         return np.asarray(self._words[field.owner].get_indexer(pd.Index(hashes)) + 1, np.int32)
+
+
+def unknown_rows(schema: Schema, ids: np.ndarray, lists: Sequence[Lists]) -> dict[str, np.ndarray]:
+    """Per field of ids, which rows have no known one. Shape: (n,) bool."""
+    single = {field.name: ids[:, i] == 0 for i, field in enumerate(schema.categorical)}
+    return single | {field.name: np.diff(values.offsets) == 0 for field, values in zip(schema.lists, lists, strict=True)}
 
 
 class Encoder:

@@ -2,19 +2,20 @@
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from automtl.data.dataset import DatasetConfig
 from automtl.data.features import Categorical, IdFeature, Numeric, rank
+from automtl.data.forms import Form, FormFinder
 from automtl.data.hashing import mix
 from automtl.data.labels import LabelCounts
 from automtl.data.lists import split_lists
 from automtl.data.schema import Field, Schema
 from automtl.data.split import ALPHA, PARTS, SPLITS
 from automtl.data.statistics import Moments, Ranks, Vocabulary
-from automtl.data.words import canonical
 from automtl.errors import DataError
 
 
@@ -23,16 +24,16 @@ class Fit:
 
     Args:
         config: the data set.
-        float_text: the categorical columns that hold floats.
-        known: per field, the words of an older vocabulary to grow from.
+        known: per field, the form and the words of an older vocabulary to grow from.
     """
 
-    def __init__(self, config: DatasetConfig, float_text: tuple[str, ...], known: Mapping[str, pa.Array]) -> None:
+    def __init__(self, config: DatasetConfig, known: Mapping[str, tuple[Form, pa.Array | None]]) -> None:
         self._known = known
-        self._config, self._float_text = config, float_text
+        self._config = config
         self._ids = [f for f in config.features if not isinstance(f, Numeric)]
         self._numbers = [f for f in config.features if isinstance(f, Numeric)]
         self._words = {f.name: Vocabulary() for f in self._ids if not (f.share_embedding or f.hash_buckets)}
+        self._hashed = {f.name: FormFinder() for f in self._ids if f.hash_buckets}
         self._kept = {name: Vocabulary() for name in config.kept}
         self._moments = {f.name: Moments() for f in self._numbers}
         self._ranks = {f.name: Ranks() for f in self._numbers if f.transform == "quantile"}
@@ -44,8 +45,12 @@ class Fit:
         """Take in one digest and the parts of its rows."""
         train, hashes = parts <= ALPHA, batch.column("hash").to_numpy()
         for feature in self._ids:
-            if words := self._words.get(feature.share_embedding or feature.name):
-                words.add(*self._counted(feature, batch.column(f"f:{feature.name}"), train))
+            words, counts = self._counted(feature, batch.column(f"f:{feature.name}"), train)
+            owner = feature.share_embedding or feature.name
+            if owner in self._words:
+                self._words[owner].add(words, counts)
+            else:
+                self._hashed[owner].see(words.filter(pa.array(counts > 0)))
         for name, values in self._kept.items():
             column = batch.column(f"k:{name}")
             values.add(column.dictionary, np.bincount(column.indices.to_numpy(), minlength=len(column.dictionary)))
@@ -61,7 +66,6 @@ class Fit:
 
     def _counted(self, feature: IdFeature, column: pa.DictionaryArray, train: np.ndarray) -> tuple[pa.Array, np.ndarray]:
         """A column's words and how often each comes in the training rows."""
-        column = canonical(column) if feature.name in self._float_text else column
         words, counts = column.dictionary, np.bincount(column.indices.to_numpy()[train], minlength=len(column.dictionary))
         if isinstance(feature, Categorical):
             return words, counts
@@ -89,28 +93,41 @@ class Fit:
 
     def kept(self) -> dict[str, pa.Table]:
         """The words (of all rows) of each column kept beside them; word i has code i + 1, and code 0 is missing."""
-        return {name: words.result(1) for name, words in self._kept.items()}
+        return {name: words.result(Form(), 1) for name, words in self._kept.items()}
 
-    def result(self, config_hash: str, times: Mapping[str, str]) -> tuple[Schema, dict[str, pa.Table]]:
+    def result(self, config_hash: str) -> tuple[Schema, dict[str, pa.Table]]:
         """The schema, but for the unknown ids, which encoding counts; and the vocabulary (word, count) of each field that owns one."""
+        forms, older = self._forms(), {name: words for name, (_, words) in self._known.items()}
         own = [f for f in self._ids if f.name in self._words]
-        vocabularies = {f.name: self._words[f.name].result(f.min_count, self._known.get(f.name)) for f in own}
+        vocabularies = {f.name: self._words[f.name].result(forms[f.name], f.min_count, older.get(f.name)) for f in own}
         owners = {f.name: f for f in self._ids}
-        ids = [self._id_field(f, owners[f.share_embedding or f.name], vocabularies) for f in sorted(self._ids, key=rank)]
+        ids = [self._id_field(f, owners[f.share_embedding or f.name], vocabularies, forms) for f in sorted(self._ids, key=rank)]
         fields = [*ids, *(field for feature in self._numbers for field in self._number_fields(feature))]
         whole = self._part_hashes.sum(axis=0, dtype=np.uint64)
-        hashes = {"data_hash": _hex(whole), "split_hash": _hex(self._part_hashes), "config_hash": config_hash}
+        hashes: dict[str, Any] = {"data_hash": _hex(whole), "split_hash": _hex(self._part_hashes), "config_hash": config_hash}
         tasks = tuple(labels.result() for labels in self._labels)
-        config, shared = self._config, {"name": self._config.name, "group": self._config.group or ""}
-        return Schema(fields=tuple(fields), tasks=tasks, kept=config.kept, times=dict(times), **shared, **hashes), vocabularies
+        config = self._config
+        shared: dict[str, Any] = {"name": config.name, "group": config.group or ""}
+        rows = int(self.part_rows[: ALPHA + 1].sum())
+        return Schema(fields=tuple(fields), tasks=tasks, train_rows=rows, kept=config.kept, **shared, **hashes), vocabularies
 
-    def _id_field(self, feature: IdFeature, owner: IdFeature, vocabularies: dict[str, pa.Table]) -> Field:
+    def _forms(self) -> dict[str, Form]:
+        """The form of the words of each field that shares no other's; an older vocabulary's stays."""
+        finders = dict(self._hashed)
+        for name, words in self._words.items():
+            finders[name] = FormFinder()
+            finders[name].see(words.words())
+        found = {name: finder.form for name, finder in finders.items()}
+        return {name: self._known[name][0] if name in self._known else form for name, form in found.items()}
+
+    def _id_field(self, feature: IdFeature, owner: IdFeature, vocabularies: dict[str, pa.Table], forms: dict[str, Form]) -> Field:
         buckets = owner.hash_buckets or 0
         return Field(
             name=feature.name,
             kind=feature.kind,
             vocabulary_size=1 + (buckets or len(vocabularies[owner.name])),
-            float_text=feature.name in self._float_text,
+            form=forms[owner.name].kind,
+            digits=forms[owner.name].digits,
             hash_buckets=buckets,
             shares=feature.share_embedding or "",
             embedding_dim=owner.embedding_dim or 0,

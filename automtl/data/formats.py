@@ -26,7 +26,8 @@ _CODECS = (".snappy", ".brotli", ".gzip", ".zstd")  # which some write behind .p
 TABULAR = (*_PLAIN, *(ending + packing for ending in _PLAIN for packing in PACKED), *(f".parquet{codec}" for codec in _CODECS))
 UNREADABLE = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, zlib.error, zipfile.BadZipFile, NotImplementedError)
 
-_PACKINGS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4", b"PK\x03\x04": "zip"}
+_PACKINGS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
+_PACKINGS |= {b"PK\x03\x04": "zip", b"PK\x05\x06": "zip"}  # with something in it, and empty
 _TABLES: dict[bytes, Kind] = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow stream"}
 _BY_PANDAS = "write it as Parquet: python -c \"import pandas; pandas.{reader}({path!r}).to_parquet('rows.parquet')\""
 _REFUSED = {

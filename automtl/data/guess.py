@@ -75,7 +75,12 @@ def _list(values: Values, separator: str | None) -> Guess:
     ids, _, _ = shapes.list_ids(values, separator or ",")
     if shapes.are_decimals(ids):
         return Guess(values, "out", "lists of decimals, as embeddings are: `pretrained` of a feature of ids may take them")
-    return Guess(values, "multi", settings={"separator": separator} if separator else {})
+    if shapes.mostly(ids, r"^[\[('\"]|[\])'\"]$", least=0.1):
+        return Guess(values, "out", "its ids would keep brackets or quotes: write 3|5, or Parquet's lists")
+    if shapes.mostly(ids, r"^[^:]+:-?\d*\.?\d+$", least=0.5):
+        return Guess(values, "out", "ids with weights: write the ids alone")
+    padded = "0 looks like padding, and counts as an id" if shapes.is_padded(values, separator or ",") else ""
+    return Guess(values, "multi", padded, {"separator": separator} if separator else {})
 
 
 def _number(values: Values) -> Guess:

@@ -3,7 +3,7 @@
 import csv as csv_module
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +49,7 @@ def header(path: Path, csv: Csv, first: bytes, rows: bytes) -> Header:
     if not csv.columns:
         return Header(_padded(words, sample), True, _numeric(len(words), sample))
     names = list(csv.columns)
-    if _names_columns(words, names):
+    if names_columns(words, names):
         own = {name.casefold(): name for name in names}
         found = [own.get(word.strip().casefold(), word) for word in words]
         note = "its first row holds names of csv.columns and is taken as its header"
@@ -97,10 +97,28 @@ def _padded(names: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [*names, ""] if extra else names
 
 
-def _names_columns(words: Sequence[str], names: Sequence[str]) -> bool:
+def names_columns(words: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether a row holds the names of columns."""
     own = {name.casefold() for name in names}
     matches = sum(word.strip().casefold() in own for word in words)
     return matches == len(words) == len(names) or (matches > 1 and 2 * matches >= len(words))
+
+
+def narrowed(columns: Sequence[str], needed: Collection[str], width: int) -> tuple[str, ...] | None:
+    """Which of some columns rows of fewer values hold: all that are needed, where these can stand in one way only; None where they cannot.
+
+    Args:
+        columns: in their order.
+        needed: those that must be there; any of the others may be absent.
+        width: how many values a row has.
+    """
+    spare = [name for name in columns if name not in needed]
+    kept = width - (len(columns) - len(spare))
+    before = [sum(other in spare for other in columns[:i]) for i, name in enumerate(columns) if name in needed]
+    fixed = all(max(0, kept - (len(spare) - count)) == min(count, kept) for count in before)
+    if not 0 <= kept <= len(spare) or not fixed:
+        return None
+    return tuple(name for name in columns if name in needed or name in spare[:kept])
 
 
 def _numeric(columns: int, rows: Sequence[Sequence[str]]) -> list[bool]:

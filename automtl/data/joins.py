@@ -8,13 +8,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from automtl.data.columns import Columns
 from automtl.data.dataset import Join
+from automtl.data.forms import DEFAULT, MISSING_IDS, Missing, normal, plain
 from automtl.data.hashing import hash_words
 from automtl.data.sources import Piece, Reading, column_names, read_pieces
-from automtl.data.words import TEXT
+from automtl.data.words import TEXT, as_text, map_words
 from automtl.errors import DataError
-
-MISSING = {"number": np.nan, "text": "", "list": ""}
 
 
 class Held:
@@ -23,28 +23,35 @@ class Held:
     Args:
         key: the key's column, of texts.
         table: the key and the columns.
-        readings: how each column was read.
         path: where they come from, for errors.
+        missing: words for a missing key; rows with one match nothing.
 
     Raises:
         DataError: no rows, or a key twice.
     """
 
-    def __init__(self, key: str, table: pa.Table, readings: Mapping[str, Reading], path: Path) -> None:
-        self.key, self.path = key, path
+    def __init__(self, key: str, table: pa.Table, path: Path, missing: tuple[str, ...] = MISSING_IDS) -> None:
+        self.key, self.path, self._missing = key, path, missing
         self.rows = self.unmatched = 0
         self.found = np.zeros(0, bool)
         if not table.num_rows:
             raise DataError(path, "must have rows to join", "none", "restore the file")
         table = table.unify_dictionaries().combine_chunks()
+        keys = self._key_words(_one(table[key]))
+        words = keys.dictionary.take(keys.indices)
+        if (there := pc.not_equal(words, "")).false_count:
+            table, words = table.filter(there).combine_chunks(), words.filter(there)
         self.names = tuple(name for name in table.column_names if name != key)
-        self._columns = {name: _with_missing(_one(table[name]), readings[name]) for name in self.names}
-        self._places = self._index(_one(table[key]))
+        self._columns = {name: _with_missing(_one(table[name])) for name in self.names}
+        self._places = self._index(words)
 
-    def _index(self, keys: pa.DictionaryArray) -> "pd.Index[int]":
-        index: pd.Index[int] = pd.Index(hash_words(keys.dictionary.take(keys.indices)))
+    def _key_words(self, keys: pa.DictionaryArray) -> pa.DictionaryArray:
+        return map_words(keys, normal(plain(keys.dictionary, self._missing)))
+
+    def _index(self, words: pa.Array) -> "pd.Index[int]":
+        index: pd.Index[int] = pd.Index(hash_words(words))
         if not index.is_unique:
-            twice = keys[int(np.flatnonzero(index.duplicated())[0])].as_py()
+            twice = words[int(np.flatnonzero(index.duplicated())[0])].as_py()
             rule = f"must have each key of column '{self.key}' once"
             raise DataError(self.path, rule, f"{twice!r} twice", "leave one row per key")
         return index
@@ -55,8 +62,9 @@ class Held:
 
     def take(self, keys: pa.DictionaryArray) -> dict[str, pa.Array]:
         """The columns for the rows with these keys; `found` then says which rows had one."""
-        places = self._places.get_indexer(pd.Index(hash_words(keys.dictionary)))
-        places = np.where(np.asarray(pc.equal(keys.dictionary, "").to_numpy(zero_copy_only=False)), -1, places)
+        words = self._key_words(keys).dictionary
+        places = self._places.get_indexer(pd.Index(hash_words(words)))
+        places = np.where(np.asarray(pc.equal(words, "").to_numpy(zero_copy_only=False)), -1, places)
         rows = np.where(places < 0, len(self._places), places)[keys.indices.to_numpy()]
         self.found = rows < len(self._places)
         self.rows += len(rows)
@@ -71,30 +79,42 @@ class SideTable(Held):
         join: as the data set says it.
         paths: its files.
         readings: how each column that the data set uses is read; those that the table lacks are not its business.
+        missing: the data set's words for a missing value.
 
     Raises:
         DataError: the table cannot be read, or has a key twice.
     """
 
-    def __init__(self, join: Join, paths: Sequence[Path], readings: Mapping[str, Reading]) -> None:
+    def __init__(self, join: Join, paths: Sequence[Path], readings: Mapping[str, Reading], missing: Missing = DEFAULT) -> None:
         present = column_names(paths[0], join.csv)
         own: dict[str, Reading] = {name: reading for name, reading in readings.items() if name in present and name != join.on}
         pieces = list(read_pieces(paths, {join.on: "text", **own}, join.csv))
         if not pieces:
             raise DataError(paths[0], "must have rows to join", "none", "restore the file")
-        super().__init__(join.on, pa.Table.from_batches([piece.batch for piece in pieces]), own, paths[0])
+        texts = {name for piece in pieces for name in own if pa.types.is_dictionary(piece.batch.column(name).type)}
+        batches = [_alike(piece, {join.on: "text", **own}, texts, missing) for piece in pieces]
+        super().__init__(join.on, pa.Table.from_batches(batches), paths[0], missing.ids)
+
+
+def _alike(piece: Piece, readings: Mapping[str, Reading], texts: set[str], missing: Missing) -> pa.RecordBatch:
+    """The rows with numbers as such, where their columns hold texts; times as texts, where some piece of theirs holds texts."""
+    columns, found = Columns(piece, missing), []
+    for name, reading in readings.items():
+        column = piece.batch.column(name)
+        if reading == "number":
+            column = pa.array(columns.numbers(name))
+        found.append(as_text(column) if reading == "time" and name in texts else column)
+    return pa.RecordBatch.from_arrays(found, names=list(readings))
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 
 
-def _with_missing(column: pa.Array, reading: Reading) -> pa.Array:
+def _with_missing(column: pa.Array) -> pa.Array:
     """The column with one more value, for rows without a match."""
-    if reading == "time" and not pa.types.is_dictionary(column.type):
-        return pa.concat_arrays([column, pa.nulls(1, column.type)])
     if not pa.types.is_dictionary(column.type):
-        return pa.concat_arrays([column, pa.array([np.nan])])
+        return pa.concat_arrays([column, pa.nulls(1, column.type)])
     words = pa.concat_arrays([column.dictionary, pa.array([""], pa.string())])
     indices = pa.concat_arrays([column.indices, pa.array([len(column.dictionary)], pa.int32())])
     return pa.DictionaryArray.from_arrays(indices, words)

@@ -16,6 +16,7 @@ from automtl.data.readings import Reading
 from automtl.errors import DataError
 from automtl.strict import shown
 
+_RULE = "must be a JSON object on one line"
 EXACT = 2**53  # whole numbers below it pass through a float unchanged
 _ROW = re.compile(r"(?:JSON parse error: )?(?P<what>.*?) in row (?P<row>\d+)$", re.S)
 
@@ -67,6 +68,8 @@ class JsonLines:
     def _by_python(self, piece: bytes) -> pa.Table:
         """A piece's columns as texts, and lists of texts, numbers by their own digits."""
         rows = [json.loads(line, parse_int=str, parse_float=str) for line in piece.splitlines() if line.strip()]
+        if (other := next((i for i, row in enumerate(rows) if not isinstance(row, dict)), None)) is not None:
+            raise DataError(f"{self._path}, row {self._row + other}", _RULE, shown(json.dumps(rows[other])), "mend the line")
         columns = {name: [_text(row.get(name)) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
         return pa.table({name: self._column(name, values) for name, values in columns.items()})
 
@@ -81,7 +84,7 @@ class JsonLines:
         said = " ".join(str(error).split())
         found = _ROW.match(said)
         where = f"{self._path}, row {self._row + int(found['row'])}" if found else f"{self._path}, after row {self._row - 1}"
-        return DataError(where, "must be a JSON object on one line", shown(found["what"] if found else said), "mend the line")
+        return DataError(where, _RULE, shown(found["what"] if found else said), "mend the line")
 
 
 def _read(piece: bytes, texts: Iterable[str]) -> pa.Table:

@@ -3,7 +3,7 @@
 n rows, k values in all, L longest list of some rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automtl.data.features import LIST_SEPARATOR
+from automtl.data.forms import LIST_EDGES, UNUSUAL_WHOLE, has_digits, normal, odd_word, plain, rewritten
 from automtl.data.words import as_text
 
 
@@ -66,8 +67,6 @@ def list_text(column: pa.Array) -> pa.DictionaryArray:
     Raises:
         pyarrow.ArrowException: the lists' values have no text.
     """
-    if pa.types.is_fixed_size_list(column.type) or pa.types.is_list_view(column.type):
-        column = column.cast(pa.list_(column.type.value_type))
     values = as_text(column.flatten())
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     words = pc.binary_join_element_wise("", values.cast(pa.string()), LIST_SEPARATOR)
@@ -75,8 +74,8 @@ def list_text(column: pa.Array) -> pa.DictionaryArray:
     return pc.binary_join(pa.ListArray.from_arrays(offsets, words), "").dictionary_encode()
 
 
-def plain_lists(column: pa.DictionaryArray, separator: str) -> pa.DictionaryArray:
-    """A column of texts, each a list, in one form: no blanks around the words, no empty words, `LIST_SEPARATOR` between them.
+def plain_lists(column: pa.DictionaryArray, separator: str, missing: tuple[str, ...]) -> pa.DictionaryArray:
+    """A column of texts, each a list, in one form: plain words (see `forms`), none of them missing, `LIST_SEPARATOR` between them.
 
     Texts with a leading LIST_SEPARATOR are lists of Arrow's and are split by that.
     """
@@ -84,7 +83,24 @@ def plain_lists(column: pa.DictionaryArray, separator: str) -> pa.DictionaryArra
     texts = pc.if_else(made, column.dictionary, pc.replace_substring(column.dictionary, separator, LIST_SEPARATOR))
     texts = pc.replace_substring_regex(texts, rf"\s*{LIST_SEPARATOR}[\s{LIST_SEPARATOR}]*", LIST_SEPARATOR)
     texts = pc.utf8_trim(pc.utf8_trim_whitespace(texts), LIST_SEPARATOR)
+    odd = odd_word(missing, LIST_EDGES)
+    texts = rewritten(texts, odd, lambda some: _each_word(some, lambda words: plain(words, missing)), digits_too=has_digits(missing))
     return pa.DictionaryArray.from_arrays(column.indices, texts)
+
+
+def normal_lists(texts: pa.Array) -> pa.Array:
+    """The texts of plain lists with their whole numbers in one spelling."""
+    before, after = LIST_EDGES
+    return rewritten(texts, f"{before}{UNUSUAL_WHOLE}{after}", lambda some: _each_word(some, normal))
+
+
+def _each_word(texts: pa.Array, change: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """The texts of plain lists with their words changed, and those left out that are then missing."""
+    words, offsets = split_lists(texts)
+    changed = change(words.dictionary).take(words.indices)
+    there = np.asarray(pc.not_equal(changed, "").to_numpy(zero_copy_only=False))
+    offsets = np.concatenate([[0], np.cumsum(there)])[offsets].astype(np.int32)
+    return pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), changed.filter(pa.array(there))), LIST_SEPARATOR)
 
 
 def split_lists(texts: pa.Array) -> tuple[pa.DictionaryArray, np.ndarray]:

@@ -4,9 +4,7 @@ Pass 1 reads the raw files once, checks every row and spools what is needed of i
 over the spool for vocabularies and statistics of the training split; pass 3 encodes and writes.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,17 @@ import pyarrow as pa
 from automtl.data.ahead import ahead, worked_ahead
 from automtl.data.dataset import DatasetConfig
 from automtl.data.digest import ROLES, Digester
-from automtl.data.encode import Arrays, Encoder, FeatureEncoder
+from automtl.data.encode import Arrays, Encoder, FeatureEncoder, unknown_rows
 from automtl.data.features import Categorical, Numeric
 from automtl.data.fit import Fit
+from automtl.data.forms import Form
 from automtl.data.leakage import LeakCheck
 from automtl.data.rows import RowReader
 from automtl.data.schema import Schema
 from automtl.data.sources import Source
-from automtl.data.split import ALPHA, Rule, split_rule
+from automtl.data.split import ALPHA, SPLITS, Rule, split_rule
 from automtl.data.store import Store
+from automtl.data.unknown import unknown_warnings
 from automtl.data.vectors import write_vectors
 from automtl.data.writing import write_rows
 from automtl.files import StagedFolder, write_json
@@ -34,25 +34,35 @@ REPORT_ROWS = 1_000_000
 Say = Callable[[str], None]
 
 
-@dataclass
 class Made:
-    """What is counted while rows are encoded: training rows with no known id, by field of ids."""
+    """What is counted while rows are encoded: rows without a known id, by field of ids and split."""
 
-    schema: Schema
-    unknown: Counter[str]
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.unknown = {field.name: np.zeros(len(SPLITS), np.int64) for field in schema.id_fields}
 
-    def add(self, arrays: Arrays, train: np.ndarray) -> None:
-        """Take in one batch; `train` marks the rows of the training split."""
-        unknown = (arrays.ids[train] == 0).sum(axis=0).tolist()
-        empty = {field.name: count for field, count in zip(self.schema.categorical, unknown, strict=True)}
-        for field, lists in zip(self.schema.lists, arrays.lists, strict=True):
-            empty[field.name] = int((np.diff(lists.offsets)[train] == 0).sum())
-        self.unknown.update(empty)
+    def add(self, arrays: Arrays, parts: np.ndarray) -> None:
+        """Take in one batch and the parts of its rows."""
+        splits = np.maximum(parts - ALPHA, 0)
+        for name, unknown in unknown_rows(self.schema, arrays.ids, arrays.lists).items():
+            self.unknown[name] += np.bincount(splits[unknown], minlength=len(SPLITS))
 
     def result(self) -> Schema:
-        """The schema with these counts."""
-        counts = {f.name: {"unknown_count": self.unknown[f.name]} for f in self.schema.fields if f.name in self.unknown}
+        """The schema with the counts of the training rows."""
+        counts = {name: {"unknown_count": int(counts[0])} for name, counts in self.unknown.items()}
         return self.schema.model_copy(update={"fields": tuple(f.model_copy(update=counts.get(f.name)) for f in self.schema.fields)})
+
+    def warnings(self, part_rows: np.ndarray) -> list[str]:
+        """A line for each column and part whose ids are mostly unknown."""
+        schema, found = self.result(), list[str]()
+        for i, split in enumerate(SPLITS[1:], start=1):
+            unknown = {name: int(counts[i]) for name, counts in self.unknown.items()}
+            found += unknown_warnings(schema, unknown, int(part_rows[ALPHA + i]), f"{split} rows")
+        return found
+
+    def summary(self) -> dict[str, dict[str, int]]:
+        """Per field of ids, the rows of each split without a known one."""
+        return {name: dict(zip(SPLITS, counts.tolist(), strict=True)) for name, counts in self.unknown.items()}
 
 
 def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolder, config_hash: str, say: Say) -> dict[str, Any]:
@@ -61,14 +71,13 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     rows = RowReader(config, sources, digester.readings, say)
     times = _spool(config, sources, digester, rows, folder, say)
     rule = split_rule(config, times)
-    if digester.float_text.names:
-        say(f"float columns read as categorical text (1.0 -> 1): {', '.join(digester.float_text.names)}")
     say("counting words and fitting scalers on the training rows")
-    fit = Fit(config, digester.float_text.names, _older_words(config))
+    fit = Fit(config, _older_words(config))
     for batch in ahead(_unspool(folder)):
         fit.add(batch, _parts(rule, batch))
     fit.check_rows()
-    schema, vocabularies = fit.result(config_hash, rows.times)
+    schema, vocabularies = fit.result(config_hash)
+    schema = schema.model_copy(update={"times": rows.times})
     kept = fit.kept()
     _write_words(folder, "vocabularies", {name: vocabularies[name] for name in schema.owners})
     _write_words(folder, "kept", kept)
@@ -76,21 +85,25 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     say("encoding")
     features = FeatureEncoder(schema, {name: table["word"] for name, table in vocabularies.items()}, list_lengths(config))
     encoder = Encoder(features, schema, _weighted(config), {name: table["word"] for name, table in kept.items()})
-    leaks, made = LeakCheck(config, schema, int(fit.part_rows[: ALPHA + 1].sum())), Made(schema, Counter())
+    leaks, made = LeakCheck(config, schema, int(fit.part_rows[: ALPHA + 1].sum())), Made(schema)
     write_rows(folder, schema, fit.part_rows, bool(_weighted(config)), _encoded(folder, encoder, rule, leaks, made))
     leaks.check()
     write_json(folder / "schema.json", made.result().model_dump(mode="json"))
     folder.discard(SPOOL)
-    return fit.summary()
+    for line in made.warnings(fit.part_rows):
+        say(line)
+    return fit.summary() | {"unknown": made.summary(), "missing": {name: dict(words) for name, words in sorted(digester.lost.items())}}
 
 
-def _older_words(config: DatasetConfig) -> dict[str, pa.Array]:
-    """The words of the store that vocabularies grow from, per field that it and this data set have."""
+def _older_words(config: DatasetConfig) -> dict[str, tuple[Form, pa.Array | None]]:
+    """The form and the words (none, where they are hashed) of the store that vocabularies grow from, per field that both have."""
     if config.vocabularies_from is None:
         return {}
     older = Store.open(Path(config.vocabularies_from))
     mine = {feature.name for feature in config.features}
-    return {name: older.vocabulary(name)["word"].combine_chunks() for name in older.schema.owners if name in mine}
+    fields = [field for field in older.schema.id_fields if field.name in mine and not field.shares]
+    words = {field.name: None if field.hash_buckets else older.vocabulary(field.name)["word"].combine_chunks() for field in fields}
+    return {field.name: (field.words, words[field.name]) for field in fields}
 
 
 def list_lengths(config: DatasetConfig) -> dict[str, tuple[int | None, bool]]:
@@ -111,7 +124,7 @@ def _encoded(folder: StagedFolder, encoder: Encoder, rule: Rule, leaks: LeakChec
 
     for arrays, parts, hashes in worked_ahead(work, _unspool(folder)):
         leaks.add(arrays, parts <= ALPHA, hashes)
-        made.add(arrays, parts <= ALPHA)
+        made.add(arrays, parts)
         yield arrays, parts
 
 

@@ -12,9 +12,12 @@ from automtl.errors import DataError
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
-def home(path: str) -> str:
-    """A path with `~` at its beginning in full."""
-    return str(Path(path).expanduser()) if path.startswith("~") else path
+def home(path: str | Path) -> str:
+    """A path with `~` at its beginning in full; as it is, where nobody knows whose home that would be."""
+    try:
+        return str(Path(path).expanduser()) if str(path).startswith("~") else str(path)
+    except RuntimeError:
+        return str(path)
 
 
 def find_files(patterns: Sequence[str], where: str) -> list[Path]:

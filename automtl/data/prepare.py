@@ -6,9 +6,12 @@ Nothing appears under the store's name before it is whole.
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+from automtl.data.columns import plan_readings
 from automtl.data.dataset import DatasetConfig
 from automtl.data.make import make
+from automtl.data.paths import partitions
 from automtl.data.prints import Fingerprints, fingerprint
 from automtl.data.sources import Source, find_sources
 from automtl.data.store import FORMAT, Store, checksum
@@ -41,7 +44,8 @@ def prepare(config: DatasetConfig, *, data_dir: Path, progress: Progress | None 
     config_hash = settings_hash(config)
     config = placed(config, data_dir)
     sources = find_sources(config)
-    prints = [{"role": source.role, "path": str(source.path), **known.of(source.path)} for source in sources]
+    used = {*plan_readings(config), *(derived.column for derived in config.derived)}
+    prints = [_print(source, known, used) for source in sources]
     path = data_dir.absolute() / "prepared" / f"{config.name}-{_key(prints, config_hash)[:12]}"
     if (store := _opened(path, known)) is not None:
         return store
@@ -97,8 +101,15 @@ def settings_hash(config: DatasetConfig) -> str:
     return checksum(plain)
 
 
-def _key(prints: list[dict[str, int | str]], config_hash: str) -> str:
-    return checksum([FORMAT, config_hash, sorted((p["role"], p["sha256"]) for p in prints)])
+def _print(source: Source, known: Fingerprints, used: set[str]) -> dict[str, Any]:
+    """What a store keeps of a raw file: its content's hash, and what its folders' names say of its rows."""
+    folders = {name: word for name, word in partitions(source.path).items() if name in used}
+    plain: dict[str, Any] = {"role": source.role, "path": str(source.path), **known.of(source.path)}
+    return plain | ({"folders": folders} if folders else {})
+
+
+def _key(prints: list[dict[str, Any]], config_hash: str) -> str:
+    return checksum([FORMAT, config_hash, sorted((p["role"], p["sha256"], *sorted(p.get("folders", {}).items())) for p in prints)])
 
 
 def _count(sources: tuple[Source, ...]) -> str:

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.columns import MISSING_NUMBERS, TRUTH, Columns
+from automtl.data.columns import Columns
 from automtl.data.csv_settings import Csv
 from automtl.data.dates import forms_of, read_times
-from automtl.data.lists import plain_lists
+from automtl.data.forms import MISSING_NUMBERS
 from automtl.data.sniff import MAX_NAME, Form, sniff
 from automtl.data.sources import Piece, column_names, convert, is_delimited, open_table, read_pieces, table_files
 from automtl.data.words import spread
@@ -66,7 +66,7 @@ class Values:
     def numbers(self) -> np.ndarray | None:
         """Each word's number, NaN where it stands for a missing one; None where a word is no finite number, or none is one."""
         try:
-            numbers = self._columns.numbers(self.name, TRUTH)
+            numbers = self._columns.numbers(self.name)
         except DataError:
             return None
         return None if np.isnan(numbers).all() else numbers
@@ -84,7 +84,7 @@ class Values:
 
     def lists(self, separator: str) -> pa.Array:
         """Each word as a list of ids, `LIST_SEPARATOR` between them."""
-        return plain_lists(self._columns.text(self.name), separator).dictionary
+        return self._columns.lists(self.name, separator).dictionary
 
     @cached_property
     def _columns(self) -> Columns:

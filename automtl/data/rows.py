@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automtl.data.adapters.registry import Reader, reader_of
-from automtl.data.columns import MISSING_NUMBERS, Columns
+from automtl.data.columns import Columns
 from automtl.data.dataset import DatasetConfig, Derived
 from automtl.data.dates import WHOLE, YEAR_FIRST, forms_of, nearest_form
+from automtl.data.forms import missing_words, plain
 from automtl.data.joins import SideTable, check_unique_names, joined, tell_unmatched
 from automtl.data.sources import JOIN, Piece, Reading, Source, column_names
 from automtl.errors import DataError
@@ -55,7 +56,8 @@ class RowReader:
         self._wanted: dict[str, Reading] = wanted
         by_role = [[source.path for source in sources if source.role == f"{JOIN}{i}"] for i in range(len(config.joins))]
         elsewhere: dict[str, Reading] = {name: reading for name, reading in wanted.items() if name not in present}
-        tables = [SideTable(join, paths, elsewhere) for join, paths in zip(config.joins, by_role, strict=True)]
+        self._missing = missing_words(config.csv.null_values)
+        tables = [SideTable(join, paths, elsewhere, self._missing) for join, paths in zip(config.joins, by_role, strict=True)]
         self._tables = [table for table in tables if table.names]
         of_split = {config.split.column} if config.split.kind == "time" else set()
         self._time_columns = wanted.keys() & {*of_split, *(derived.column for derived in self._derived)}
@@ -67,11 +69,42 @@ class RowReader:
         for raw in read(paths, own, self._config.csv, self._say):
             columns = joined(raw, self._tables)
             for name in self._time_columns & columns.keys() - self.times.keys():
-                self.times[name] = time_form(name, columns[name], raw.path, self._whole_column(name, paths, read))
+                self.times[name] = self._form(name, columns[name], raw.path, self._whole_column(name, paths, read))
             piece = raw._replace(times=self.times)
             for derived in self._derived:
-                columns[derived.name] = derive(Columns(piece._replace(batch=_batch(columns))), derived, self._readings[derived.name])
+                times = Columns(piece._replace(batch=_batch(columns)), self._missing)
+                columns[derived.name] = derive(times, derived, self._readings[derived.name])
             yield piece._replace(batch=_batch({name: columns[name] for name in self._readings}))
+
+    def _form(self, name: str, column: pa.Array, path: Path, whole: Iterator[pa.Array]) -> str:
+        """In what form a column of times is written; the whole of it is read only where its first rows do not tell day from month.
+
+        Args:
+            name: of the column.
+            column: its first rows.
+            path: of its file, for errors.
+            whole: the column once more, from its beginning.
+
+        Raises:
+            DataError: day and month could be either throughout.
+        """
+        if not pa.types.is_dictionary(column.type):
+            return WHOLE if pa.types.is_integer(column.type) else YEAR_FIRST
+        words = self._times_among(column)
+        forms = forms_of(words)
+        if len(forms) > 1:
+            for part in whole:
+                forms &= forms_of(words := self._times_among(part))
+                if len(forms) < 2:
+                    break
+            else:
+                got = f"{words[0].as_py()!r} and others whose day and month could be either"
+                fix = f"say which comes first: times: {{{name}: dmy}} or {{{name}: mdy}}"
+                raise DataError(f"{path}: column '{name}'", "must be dates that tell the day from the month", got, fix)
+        return forms.pop() if forms else nearest_form(words)
+
+    def _times_among(self, column: pa.DictionaryArray) -> pa.Array:
+        return column.dictionary.filter(pc.not_equal(plain(column.dictionary, self._missing.numbers), ""))
 
     def _whole_column(self, name: str, paths: Sequence[Path], read: Reader) -> Iterator[pa.Array]:
         """A column of times once more, from its beginning."""
@@ -107,39 +140,6 @@ def _batch(columns: Mapping[str, pa.Array]) -> pa.RecordBatch:
 
 def _silent(text: str) -> None:
     pass
-
-
-def time_form(name: str, column: pa.Array, path: Path, whole: Iterator[pa.Array]) -> str:
-    """In what form a column of times is written; the whole of it is read only where its first rows do not tell day from month.
-
-    Args:
-        name: of the column.
-        column: its first rows.
-        path: of its file, for errors.
-        whole: the column once more, from its beginning.
-
-    Raises:
-        DataError: day and month could be either throughout.
-    """
-    if not pa.types.is_dictionary(column.type):
-        return WHOLE if pa.types.is_integer(column.type) else YEAR_FIRST
-    words = _times_among(column)
-    forms = forms_of(words)
-    if len(forms) > 1:
-        for part in whole:
-            forms &= forms_of(words := _times_among(part))
-            if len(forms) < 2:
-                break
-        else:
-            got = f"{words[0].as_py()!r} and others whose day and month could be either"
-            fix = f"say which comes first: times: {{{name}: dmy}} or {{{name}: mdy}}"
-            raise DataError(f"{path}: column '{name}'", "must be dates that tell the day from the month", got, fix)
-    return forms.pop() if forms else nearest_form(words)
-
-
-def _times_among(column: pa.DictionaryArray) -> pa.Array:
-    words = column.dictionary
-    return words.filter(pc.invert(pc.is_in(words, value_set=pa.array(MISSING_NUMBERS, pa.string()))))
 
 
 def derive(columns: Columns, derived: Derived, reading: Reading) -> pa.Array:

@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field as Setting
+from pydantic import Field as Bounded
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
+from automtl.data.forms import LONGEST_CODE, Form, Kind
 from automtl.strict import Strict
 
 _ORDER = {"categorical": 0, "multi": 1, "sequence": 1, "numeric": 2}
@@ -18,7 +19,7 @@ class Field(Strict):
         vocabulary_size: ids: how many, id 0 (unknown, missing; in lists: nothing) counted.
         unknown_count: categorical: training rows with id 0. Lists: training rows without a known id. Numeric: without a value.
         mean, std: numeric: of the training rows, after `transform`; a standard deviation of 0 is kept as 1.
-        float_text: categorical: the column holds float numbers, read as their canonical text (`1.0` -> `1`).
+        form, digits: ids: what the training words have in common, see `forms.Form`.
         hash_buckets: ids are hashed to so many rows, and there is no vocabulary; 0: counted.
         shares: the field whose vocabulary and embedding rows this one uses; "" its own.
         embedding_dim: width of its own embedding; 0: the model's.
@@ -34,7 +35,8 @@ class Field(Strict):
     mean: float = 0.0
     std: float = 1.0
     transform: Literal["none", "log1p", "quantile"] = "none"
-    float_text: bool = False
+    form: Kind = "text"
+    digits: int = Bounded(0, ge=0, le=LONGEST_CODE)
     hash_buckets: NonNegativeInt = 0
     shares: str = ""
     embedding_dim: NonNegativeInt = 0
@@ -46,6 +48,11 @@ class Field(Strict):
     def owner(self) -> str:
         """The field whose vocabulary this one uses; itself, where it shares no other's."""
         return self.shares or self.name
+
+    @property
+    def words(self) -> Form:
+        """The form of its ids' words."""
+        return Form(self.form, self.digits)
 
 
 class Task(Strict):
@@ -76,6 +83,7 @@ class Schema(Strict):
     """Fields and tasks in the order of the store's columns: categorical fields first, then lists of ids, then numeric ones.
 
     Attributes:
+        train_rows: how many the training split has.
         kept: columns kept beside the rows, to slice and group metrics by.
         times: the forms in which columns of times are read, where they are texts.
         group: the one of them that GAUC groups by; "" none.
@@ -87,8 +95,9 @@ class Schema(Strict):
     name: str
     fields: tuple[Field, ...]
     tasks: tuple[Task, ...]
+    train_rows: NonNegativeInt = 0
     kept: tuple[str, ...] = ()
-    times: dict[str, str] = Setting({})
+    times: dict[str, str] = Bounded({})
     group: str = ""
     data_hash: str = ""
     split_hash: str = ""

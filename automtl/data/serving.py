@@ -1,11 +1,11 @@
 """Rows to predict on: read, joined and encoded as the training rows were, without labels."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from automtl.data.adapters.registry import Reader
@@ -13,16 +13,27 @@ from automtl.data.ahead import ahead
 from automtl.data.columns import plan_readings
 from automtl.data.dataset import Csv, DatasetConfig
 from automtl.data.digest import Digester
-from automtl.data.encode import FeatureEncoder
+from automtl.data.encode import FeatureEncoder, unknown_rows
 from automtl.data.make import list_lengths
 from automtl.data.prepare import placed
 from automtl.data.rows import RowReader
 from automtl.data.schema import Schema
-from automtl.data.sources import BATCH_ROWS, Piece, Reading, check_columns, column_names, convert, read_pieces, side_sources, table_files
+from automtl.data.sources import (
+    BATCH_ROWS,
+    Piece,
+    Reading,
+    check_columns,
+    column_names,
+    convert,
+    fitted,
+    read_pieces,
+    side_sources,
+    table_files,
+)
 from automtl.data.store import Rows
-from automtl.errors import DataError
+from automtl.data.unknown import unknown_remarks
 
-FRAME = Path("DataFrame")
+FRAME = Path("rows")
 Say = Callable[[str], None]
 
 
@@ -55,6 +66,7 @@ class Server:
     def __init__(self, store: Encoding, config: DatasetConfig, *, data_dir: Path, say: Say) -> None:
         self._config, self._say = placed(config, data_dir), say
         words = {name: store.vocabulary(name)["word"] for name in store.schema.owners}
+        self._schema = store.schema
         self._encoder = FeatureEncoder(store.schema, words, list_lengths(config))
         self._digester = Digester(config)
         self._readings, self._times = plan_readings(config, served=True), store.schema.times
@@ -66,24 +78,25 @@ class Server:
             DataError: a column is missing, or a value cannot be read.
         """
         paths = table_files(str(path), "input")
-        names = column_names(paths[0], self._csv())
+        csv = self._csv(paths[0], keep)
+        names = column_names(paths[0], csv)
         if self._config.adapter is None or not self._missing(names):
-            csv = self._csv()
             yield from self._rows(paths, names, keep, lambda files, own, _, say: read_pieces(files, own, csv, say))
         else:
             yield from self._rows(paths, [], keep, None)  # the publisher's own layout
 
-    def frame(self, frame: pd.DataFrame, keep: Sequence[str]) -> Iterator[Served]:
-        """The rows of a DataFrame.
+    def table(self, table: pa.Table, keep: Sequence[str]) -> Iterator[Served]:
+        """The rows of an Arrow table (see `frames.as_table`).
 
         Raises:
             DataError: a column is missing, or a value cannot be read.
         """
-        frame = frame.rename(columns=str)
-        yield from self._rows([FRAME], list(frame.columns), keep, frame_reader(frame))
+        yield from self._rows([FRAME], table.column_names, keep, table_reader(table))
 
-    def _csv(self) -> Csv:
-        return self._config.csv if self._config.adapter is None else Csv()
+    def _csv(self, path: Path, keep: Sequence[str]) -> Csv:
+        config = self._config
+        used = {*keep, *self._readings, *(d.column for d in config.derived), *(join.on for join in config.joins)}
+        return fitted(path, config.csv, used) if config.adapter is None else Csv()
 
     def _rows(self, paths: Sequence[Path], names: Sequence[str], keep: Sequence[str], read: Reader | None) -> Iterator[Served]:
         readings: dict[str, Reading] = {**dict.fromkeys(keep, "text"), **self._readings}
@@ -91,12 +104,17 @@ class Server:
         if names:
             self._tell_ignored(names, config, readings)
         reader = RowReader(config, side_sources(config), readings, self._say, present=names, times=self._times)
+        unknown, total = Counter[str](), 0
         for piece in ahead(reader(paths, read)):
             found = self._digester.features(piece)
             batch = pa.RecordBatch.from_arrays(list(found.values()), names=list(found))
             none = np.zeros((len(batch), 0), np.float32)
             rows = Rows(self._encoder.ids(batch), self._encoder.dense(batch), none, None, self._encoder.lists(batch))
+            unknown.update({name: int(there.sum()) for name, there in unknown_rows(self._schema, rows.ids, rows.lists).items()})
+            total += len(batch)
             yield Served(rows, pa.table({name: piece.batch.column(name).cast(pa.string()) for name in keep}))
+        for line in unknown_remarks(self._schema, unknown, total, "rows") if total else ():
+            self._say(line)
 
     def _missing(self, names: Sequence[str]) -> list[str]:
         """Used columns that the rows do not bring themselves."""
@@ -110,22 +128,15 @@ class Server:
             self._say(f"ignored, since the model does not read {'it' if len(ignored) == 1 else 'them'}: {', '.join(ignored)[:300]}")
 
 
-def frame_reader(frame: pd.DataFrame) -> Reader:
-    """Reads a DataFrame as if it were a file."""
+def table_reader(table: pa.Table) -> Reader:
+    """Reads a table as if it were a file."""
 
     def read(paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Say) -> Iterator[Piece]:
-        check_columns(FRAME, list(frame.columns), readings)
-        for start in range(0, len(frame), BATCH_ROWS):
-            part = frame.iloc[start : start + BATCH_ROWS]
-            columns = [convert(_arrow(part[name], name), reading, FRAME, name) for name, reading in readings.items()]
-            yield Piece(FRAME, start + 1, pa.RecordBatch.from_arrays(columns, names=list(readings)))
+        check_columns(FRAME, table.column_names, readings)
+        first = 1
+        for raw in table.select(list(readings)).to_batches(max_chunksize=BATCH_ROWS):
+            columns = [convert(raw.column(name), reading, FRAME, name) for name, reading in readings.items()]
+            yield Piece(FRAME, first, pa.RecordBatch.from_arrays(columns, names=list(readings)))
+            first += raw.num_rows
 
     return read
-
-
-def _arrow(column: "pd.Series[Any]", name: str) -> pa.Array:
-    try:
-        found = pa.Array.from_pandas(column)
-    except pa.ArrowException as error:
-        raise DataError(f"{FRAME}: column '{name}'", "must hold values of one type", " ".join(str(error).split())[:200]) from error
-    return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

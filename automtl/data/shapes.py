@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from automtl.data.features import LIST_SEPARATOR
 from automtl.data.lists import split_lists
 from automtl.data.naming import is_time
 from automtl.data.profile import Values
@@ -131,10 +132,19 @@ def list_ids(values: Values, separator: str) -> tuple[pa.Array, np.ndarray, int]
     return ids.dictionary, counts, int(lengths.max(initial=0))
 
 
+def is_padded(values: Values, separator: str) -> bool:
+    """Whether many lists end in several zeros."""
+    return mostly(values.lists(separator), f"{LIST_SEPARATOR}0{LIST_SEPARATOR}0$", least=0.05)
+
+
 def are_decimals(words: pa.Array) -> bool:
     """Whether the words are numbers with decimals, as those of an embedding are."""
-    decimals: Sequence[bool] = pc.match_substring_regex(words, r"^-?\d*\.\d+([eE][-+]?\d+)?$").to_pylist()
-    return len(words) > 0 and sum(decimals) > len(words) / 2
+    return mostly(words, r"^-?\d*\.\d+([eE][-+]?\d+)?$", least=0.5)
+
+
+def mostly(words: pa.Array, pattern: str, *, least: float) -> bool:
+    """Whether a share of the words, more than `least`, match a pattern."""
+    return len(words) > 0 and pc.sum(pc.match_substring_regex(words, pattern)).as_py() > least * len(words)
 
 
 def odd_among_numbers(values: Values, most: float) -> str | None:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from automtl.data.columns import MISSING_NUMBERS
 from automtl.data.csv_settings import Csv
 from automtl.data.encodings import guessed
 from automtl.data.formats import content, readable
+from automtl.data.forms import MISSING_NUMBERS
 from automtl.errors import DataError
 
 HEAD_BYTES = 65536

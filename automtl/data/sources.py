@@ -1,13 +1,13 @@
 """Raw files, one after another, as Arrow batches of the columns that are used; never a whole file in memory.
 
-Each column is read in one of four ways: `text` is a dictionary array of strings without nulls, where "" is missing
+Each column is read in one of four ways: `text` is a dictionary array of strings without nulls, where null and NaN are ""
 (whole numbers keep all their digits: an id never passes through a float); `number` is float64, NaN is missing;
 `time` is int64, microseconds where the column holds times; `list` is text, or Arrow lists as `lists.list_text` writes them.
+A column of texts that is to be numbers or times is handed on as text: `Columns` reads them, and says which row is wrong.
 """
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -19,20 +19,20 @@ from automtl.data.dataset import Csv, DatasetConfig
 from automtl.data.dates import as_times
 from automtl.data.features import Numeric
 from automtl.data.formats import kind_of
+from automtl.data.headers import names_columns, narrowed
 from automtl.data.lists import is_list, list_text
 from automtl.data.paths import find_files, partitions
 from automtl.data.quotes import is_number
 from automtl.data.readings import Reading as Reading
 from automtl.data.tables import BATCH_ROWS as BATCH_ROWS
 from automtl.data.tables import table_of
-from automtl.data.words import as_text
+from automtl.data.words import as_text, decoded, is_text
 from automtl.errors import DataError
-from automtl.strict import nearest
+from automtl.strict import nearest, shown
 
 JOIN = "join "  # the role of a side table's files, before its number
 BLOCK_BYTES = 4 * 2**20
 _DELIMITERS = ("\t", ";", "|", "::", "\x01", ",", "^", "~")
-_NO_NUMBER = re.compile(r"Failed to parse string: '(.*)' as a scalar", re.S)
 
 
 class Source(NamedTuple):
@@ -106,7 +106,7 @@ def read_pieces(
             check_columns(path, [*table.names, *folders], readings)
             for raw in table.batches({name: reading for name, reading in readings.items() if name not in folders}):
                 columns = [
-                    convert(_constant(folders[name], raw.num_rows) if name in folders else raw.column(name), reading, path, name, first_row)
+                    convert(_constant(folders[name], raw.num_rows) if name in folders else raw.column(name), reading, path, name)
                     for name, reading in readings.items()
                 ]
                 yield Piece(path, first_row, pa.RecordBatch.from_arrays(columns, names=list(readings)))
@@ -128,6 +128,26 @@ def column_names(path: Path, csv: Csv) -> list[str]:
     """
     with table_of(path, csv, BLOCK_BYTES) as table:
         return [*table.names, *(name for name in partitions(path) if name not in table.names)]
+
+
+def fitted(path: Path, csv: Csv, needed: Collection[str]) -> Csv:
+    """`csv` for rows to predict on, which need not have the columns that no model reads, although no header says which are there.
+
+    Raises:
+        DataError: there are fewer columns than in training, and it cannot be told which.
+    """
+    if not csv.columns or not is_delimited(path):
+        return csv
+    with table_of(path, csv.model_copy(update={"columns": ()}), BLOCK_BYTES) as table:
+        words = table.names
+    if len(words) >= len(csv.columns) or names_columns(words, csv.columns):
+        return csv
+    columns = narrowed(csv.columns, needed, len(words))
+    if columns is None:
+        got = f"{len(words)} in its first row, {shown(csv.delimiter.join(words))!r}, which could be several of them"
+        rule = f"must have the {len(csv.columns)} columns of csv.columns ({', '.join(csv.columns)[:200]})"
+        raise DataError(path, rule, got, "write their names above them")
+    return csv.model_copy(update={"columns": columns})
 
 
 def is_delimited(path: Path) -> bool:
@@ -174,23 +194,21 @@ def _missing(name: str, names: Sequence[str]) -> str:
     return nearest(name, names)
 
 
-def convert(column: pa.Array, reading: Reading, path: Path, name: str, first_row: int = 1) -> pa.Array:
-    """A column read as it is to be; `first_row` is the number of its first.
+def convert(column: pa.Array, reading: Reading, path: Path, name: str) -> pa.Array:
+    """A column read as it is to be.
 
     Raises:
         DataError: it cannot be read so.
     """
     try:
-        if reading == "text":
+        column = decoded(column)
+        if reading == "list" and is_list(column.type):
+            return list_text(column)
+        if reading in ("text", "list") or is_text(column.type):
             return as_text(column)
-        if reading == "list":
-            return list_text(column) if is_list(column.type) else as_text(column)
-        if reading == "number":
-            return column.cast(pa.float64())
-        return as_times(column)
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        return column.cast(pa.float64(), safe=False) if reading == "number" else as_times(column)
     except pa.ArrowException as error:
-        if found := _NO_NUMBER.search(str(error)):
-            row = first_row + column.cast(pa.string()).index(found[1]).as_py()
-            raise DataError(f"{path}, row {row}, column '{name}'", "must be a number", repr(found[1][:80]), "mend the value") from error
         got = "bytes that are no UTF-8" if "UTF8" in str(error) else f"values of type {column.type}"
         raise DataError(f"{path}: column '{name}'", f"must be read as {reading}", got, "mend the column, or leave it out") from error

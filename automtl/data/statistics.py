@@ -7,6 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import ndtri
 
+from automtl.data.forms import Form
+
 COMPACT_ROWS = 2**20
 SAMPLE_ROWS = 100_000
 LANDMARKS = 1000
@@ -107,22 +109,35 @@ class Vocabulary:
             self._compact()
 
     def _compact(self) -> pa.Table:
-        grouped = pa.concat_tables(self._pending).group_by("word").aggregate([("count", "sum")])
-        table = grouped.select(["word", "count_sum"]).rename_columns(["word", "count"])
+        table = _counted(self._pending)
         self._pending, self._pending_rows, self._compact_rows = [table], table.num_rows, table.num_rows
         return table
 
-    def result(self, min_count: int, known: pa.Array | None = None) -> pa.Table:
+    def words(self) -> pa.Array:
+        """Every word that was seen, once."""
+        return self._compact()["word"].combine_chunks()
+
+    def result(self, form: Form, min_count: int, known: pa.Array | None = None) -> pa.Table:
         """Words seen often enough, the most frequent first, equal ones by text: word i has id i + 1.
 
         Args:
+            form: of the words; spellings of one word are counted together.
             min_count: how often is often enough.
             known: words of an older vocabulary, which stay first and in their order whether they are seen or not.
         """
-        table = self._compact()
+        words = self.words()
+        table, formed = self._compact(), form.apply(words)
+        if formed is not words:
+            table = _counted([pa.table({"word": formed, "count": table["count"]})])
         kept = table.filter(pc.and_(pc.greater_equal(table["count"], min_count), pc.not_equal(table["word"], "")))
         if known is None:
             return kept.sort_by([("count", "descending"), ("word", "ascending")]).combine_chunks()
         fresh = kept.filter(pc.invert(pc.is_in(kept["word"], value_set=known))).sort_by([("count", "descending"), ("word", "ascending")])
         counts = pc.fill_null(pc.take(table["count"], pc.index_in(known, value_set=table["word"])), 0)
         return pa.concat_tables([pa.table({"word": known, "count": counts}), fresh]).combine_chunks()
+
+
+def _counted(tables: list[pa.Table]) -> pa.Table:
+    """Each word once, with the sum of its counts."""
+    grouped = pa.concat_tables(tables).group_by("word").aggregate([("count", "sum")])
+    return grouped.select(["word", "count_sum"]).rename_columns(["word", "count"])

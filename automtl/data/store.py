@@ -28,7 +28,7 @@ from automtl.errors import ArtifactError, ConfigError
 from automtl.files import read_json
 from automtl.strict import build, nearest
 
-FORMAT = 2
+FORMAT = 3
 WORDS = pa.schema([("word", pa.string()), ("count", pa.int64())])
 REMEDY = "run `automtl data prepare` again"
 

@@ -111,22 +111,24 @@ class _Text:
             yield batch
 
     def _batch(self, piece: bytes, readings: Mapping[str, Reading] | None) -> pa.RecordBatch:
-        """A piece's columns; times that are no whole numbers come as texts."""
+        """A piece's columns; numbers and times are texts from the first piece on that holds another word: `Columns` reads them."""
         options = convert_options(readings, self._types)
         try:
             return self._text.parsed(piece, options)
         except pa.ArrowInvalid as fault:
-            if times := [name for name, reading in (readings or {}).items() if reading == "time" and self._types[name] != TEXT]:
-                self._types |= dict.fromkeys(times, TEXT)
-                return self._batch(piece, readings)
-            raise self._text.refused(piece, options, fault) from fault
+            column = self._text.column_of(fault)
+            if readings is None or column is None or self._types[column] == TEXT:
+                raise self._text.refused(piece, options, fault) from fault
+            self._types[column] = TEXT
+            return self._batch(piece, readings)
 
 
 def convert_options(readings: Mapping[str, Reading] | None, types: Mapping[str, pa.DataType]) -> pyarrow.csv.ConvertOptions:
     """How Arrow reads the values of a text."""
     if readings is None:
         return pyarrow.csv.ConvertOptions(column_types=dict(types))
-    return pyarrow.csv.ConvertOptions(include_columns=list(readings), column_types=dict(types), strings_can_be_null=False)
+    shared = {"include_columns": list(readings), "null_values": [""], "strings_can_be_null": False}
+    return pyarrow.csv.ConvertOptions(column_types=dict(types), **shared)
 
 
 def _without_nulls(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from automtl.data import naming
-from automtl.data.columns import MISSING_NUMBERS
+from automtl.data.forms import MISSING_NUMBERS
 from automtl.data.profile import Values
 from automtl.data.shapes import FEW, MANY, is_whole
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from automtl.data.columns import MISSING_NUMBERS, Columns
+from automtl.data.columns import Columns
 from automtl.data.dataset import TaskConfig
-from automtl.data.words import canonical, spread, strip_words
+from automtl.data.forms import normal, plain
+from automtl.data.words import spread
 
 
 class TwoWords:
@@ -17,7 +17,7 @@ class TwoWords:
     """
 
     def __init__(self, task: TaskConfig) -> None:
-        self._task, self._positive = task, _classes(pa.DictionaryArray.from_arrays([0], [task.positive])).dictionary[0].as_py()
+        self._task, self._positive = task, normal(plain(pa.array([task.positive]), ()))[0].as_py()
         self._other = ""
 
     def __call__(self, columns: Columns) -> np.ndarray:
@@ -26,7 +26,7 @@ class TwoWords:
         Raises:
             DataError: there is a third word.
         """
-        column, task = _classes(columns.text(self._task.label)), self._task
+        column, task = columns.classes(self._task.label), self._task
         words = np.array(column.dictionary.to_pylist(), dtype=object)
         for code in np.unique(column.indices.to_numpy()).tolist():
             word = words[code]
@@ -38,10 +38,3 @@ class TwoWords:
                 columns.fail(task.label, column.indices.to_numpy() == code, rule, repr(word[:80]), fix)
             self._other = word
         return spread(np.where(words == "", np.nan, (words == self._positive).astype(float)), column)
-
-
-def _classes(column: pa.DictionaryArray) -> pa.DictionaryArray:
-    """The words without blanks around them, numbers in one spelling, "" where one stands for a missing label."""
-    column = canonical(strip_words(column))
-    words = pc.if_else(pc.is_in(column.dictionary, value_set=pa.array(MISSING_NUMBERS, pa.string())), "", column.dictionary)
-    return pa.DictionaryArray.from_arrays(column.indices, words)

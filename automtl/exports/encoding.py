@@ -15,6 +15,7 @@ from automtl import files
 from automtl.bounds import fitting
 from automtl.data.dataset import Csv, DatasetConfig, SourceFiles, Split
 from automtl.data.features import Numeric
+from automtl.data.forms import missing_words
 from automtl.data.schema import Field, Schema
 from automtl.data.store import Store
 from automtl.strict import build
@@ -40,7 +41,7 @@ def portable(config: DatasetConfig) -> DatasetConfig:
     paths = {"pretrained": None, "words": None}
     features = tuple(f if isinstance(f, Numeric) or not f.pretrained else f.model_copy(update=paths) for f in config.features)
     gone = {"adapter": None, "joins": (), "vocabularies_from": None, "files": SourceFiles(train=("rows",)), "split": Split()}
-    csv = {} if config.adapter is None else {"csv": Csv()}
+    csv = {} if config.adapter is None else {"csv": Csv(null_values=config.csv.null_values)}
     return config.model_copy(update={"features": features, **gone, **csv})
 
 
@@ -48,13 +49,16 @@ def feature_of(field: Field, schema: Schema, config: DatasetConfig) -> dict[str,
     """How one input is made of a column, in plain values."""
     named: dict[str, Any] = {"input": field.name, "column": field.indicator_of or field.name}
     feature = {f.name: f for f in config.features}[named["column"]]
+    missing = missing_words(config.csv.null_values)
+    named["null_values"] = missing.numbers if isinstance(feature, Numeric) else missing.ids
     if field.indicator_of:
         return {**named, "kind": "missing"}
     if isinstance(feature, Numeric):
         rules = {"missing": feature.missing, "fill": feature.fill, "transform": field.transform, "quantiles": field.quantiles}
         return {**named, "kind": "numeric", **rules, "mean": field.mean, "std": field.std}
     words = None if field.hash_buckets else WORDS.format(schema.owners.index(field.owner))
-    ids = {"vocabulary": words, "hash_buckets": field.hash_buckets, "float_text": field.float_text, "rows": field.vocabulary_size}
+    form = {"form": field.form, "digits": field.digits}
+    ids = {"vocabulary": words, "hash_buckets": field.hash_buckets, **form, "rows": field.vocabulary_size}
     lists = {} if feature.kind == "categorical" else {"separator": feature.separator, "max_length": feature.max_length}
     return {**named, "kind": field.kind, **ids, **lists}
 

@@ -9,7 +9,7 @@ from automtl import files
 from automtl.bounds import inside
 from automtl.errors import ArtifactError
 
-MANIFEST, VERSION = "manifest.json", 1
+MANIFEST, VERSION = "manifest.json", 2
 KIND = "automtl.export"
 FIX = "export the run again"
 

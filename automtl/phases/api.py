@@ -9,6 +9,7 @@ import pandas as pd
 from automtl.config import merge, resolve
 from automtl.data.dataset import DatasetConfig, default_data_dir, load_dataset
 from automtl.data.frames import keep_frame
+from automtl.data.paths import home
 from automtl.errors import ConfigError
 from automtl.phases.export import ExportResult
 from automtl.phases.export import export as _export
@@ -50,11 +51,11 @@ def search(
     Raises:
         AutoMTLError: see ``automtl.errors``.
     """
-    folder = None if out is None else Path(out)
+    folder = _path(out)
     if resume:
         need_plugins_of(folder)
     changes = {"space": dict(space)} if isinstance(space, Mapping) else {}
-    name = str(space) if isinstance(space, str | Path) else None
+    name = home(space) if isinstance(space, str | Path) else None
     flags = merge({**settings, **changes}, _folder(data_dir))
     config = resolve(source=_source(dataset, frame, flags), space=name, flags=flags)
     if resume and folder is not None:
@@ -62,15 +63,19 @@ def search(
     return _search(config, out=folder, reporter=reporter, resume=resume)
 
 
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(home(path))
+
+
 def _folder(data_dir: str | Path | None) -> dict[str, Any]:
     """The folder of raw and prepared data as a setting."""
-    return {} if data_dir is None else {"data": {"dir": str(Path(data_dir).resolve())}}
+    return {} if data_dir is None else {"data": {"dir": str(Path(home(data_dir)).resolve())}}
 
 
 def _source(dataset: str | Path | DatasetConfig | Mapping[str, Any], frame: pd.DataFrame | None, settings: Mapping[str, Any]) -> str:
     """The name or path that a run's configuration holds."""
     if frame is None and isinstance(dataset, str | Path):
-        return str(dataset)
+        return home(dataset)
     if frame is None:
         raise ConfigError("frame", "must be given where the data set is given as settings", "none", "or write them to a YAML file")
     config = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
@@ -79,15 +84,16 @@ def _source(dataset: str | Path | DatasetConfig | Mapping[str, Any], frame: pd.D
 
 
 def predict(
-    run: str | Path, rows: pd.DataFrame, *, keep: Sequence[str] = (), device: str = "auto", reporter: Reporter | None = None
+    run: str | Path, rows: Any, *, keep: Sequence[str] = (), device: str = "auto", reporter: Reporter | None = None
 ) -> pd.DataFrame:
-    """Predict on a DataFrame: its index, the kept columns and one column per task (``probs_click``, ``value_watch_time``).
+    """Predict on rows: a DataFrame with the kept columns and one column per task (``probs_click``, ``value_watch_time``).
 
     >>> automtl.predict("runs/first", frame, keep=["user_id"])  # doctest: +SKIP
 
     Args:
         run: a retrain folder, a run with one, or an export in ONNX.
-        rows: columns that the model does not read are ignored; ids never seen in training are unknown ids.
+        rows: a DataFrame of pandas (whose index the answer has) or polars, an Arrow table, a list of dicts or a dict of columns; columns
+            that the model does not read are ignored; ids never seen in training are unknown ids.
         keep: columns to hand back.
         device: where to run.
         reporter: told what is ignored.
@@ -95,7 +101,7 @@ def predict(
     Raises:
         AutoMTLError: see ``automtl.errors``.
     """
-    return predict_frame(Path(run), rows, keep=keep, device=device, reporter=reporter)
+    return predict_frame(Path(home(run)), rows, keep=keep, device=device, reporter=reporter)
 
 
 def export(
@@ -114,7 +120,7 @@ def export(
     Raises:
         AutoMTLError: see ``automtl.errors``.
     """
-    return _export(Path(run), form, out=None if out is None else Path(out), reporter=reporter)
+    return _export(Path(home(run)), form, out=_path(out), reporter=reporter)
 
 
 def retrain(  # noqa: PLR0913 # what the command's options say
@@ -151,13 +157,13 @@ def retrain(  # noqa: PLR0913 # what the command's options say
     """
     flags = merge(settings, _folder(data_dir))
     plan = plan_retrain(
-        str(source),
+        home(source),
         data=None if data is None else _source(data, frame, flags),
         sharing=sharing,
         config_file=None,
         sets=(),
         flags=flags,
-        out=None if out is None else Path(out),
+        out=_path(out),
         resume=resume,
     )
     configs = plan.seeded(seeds)

@@ -10,6 +10,7 @@ import numpy as np
 from automtl import files
 from automtl.bounds import MAX_PARAMETERS, fitting
 from automtl.data.slices import groups, slices
+from automtl.data.unknown import unknown_remarks
 from automtl.errors import ArtifactError
 from automtl.phases.mishaps import known_ids
 from automtl.phases.resuming import held_settings
@@ -78,6 +79,9 @@ def _evaluate(folder: PhaseDir, device: str, by: str | None, bootstrap: int, rep
     if reads > 1:
         reporter.say(f"{folder.path}: its test rows are read for the {_nth(reads)} time; choose nothing by them")
     tasks = session.schema.tasks
+    unknown = {name: counts["test"] for name, counts in store.summary["unknown"].items()}
+    for line in unknown_remarks(store.schema, unknown, store.summary["rows"]["test"], "test rows"):
+        reporter.say(line)
     with known_ids(store):
         predictions = predict(net, batches, device=session.device)
     users = groups(store, "test", predictions.rows)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from scipy.special import expit, softmax
 from automtl import files
 from automtl.data.batches import Batches
 from automtl.data.dataset import default_data_dir, load_dataset
+from automtl.data.frames import as_table
 from automtl.data.schema import Task
 from automtl.data.serving import Served, Server
 from automtl.data.store import Rows
@@ -70,13 +72,13 @@ def predict_file(
 
 
 def predict_frame(
-    run: Path, frame: pd.DataFrame, *, keep: Sequence[str] = (), device: str = "auto", reporter: Reporter | None = None
+    run: Path, frame: Any, *, keep: Sequence[str] = (), device: str = "auto", reporter: Reporter | None = None
 ) -> pd.DataFrame:
-    """Predict on a DataFrame: one with its index, the kept columns as they are, and a column per task.
+    """Predict on rows in memory: a DataFrame with the kept columns and a column per task, and the index of the rows where they have one.
 
     Args:
         run: a retrain folder, a run with one, or an export in ONNX.
-        frame: the rows; columns that the model does not read are ignored.
+        frame: the rows, of a kind that `as_table` takes; columns that the model does not read are ignored.
         keep: columns to hand back.
         device: where to run.
         reporter: told what is ignored.
@@ -85,14 +87,16 @@ def predict_frame(
         DataError: a column is missing, or a value cannot be read.
     """
     predictor = _Predictor(run, device, reporter or Silent())
-    absent = [name for name in keep if name not in frame.columns]
+    table = as_table(frame)
+    absent = [name for name in keep if name not in table.column_names]
     if absent:
-        raise ConfigError("keep", "must be columns of the DataFrame", ", ".join(absent))
-    tables = list(predictor.tables(predictor.server.frame(frame, ())))
+        raise ConfigError("keep", "must be columns of the rows", ", ".join(absent))
+    tables = list(predictor.tables(predictor.server.table(table, ())))
     if not tables:
         raise ConfigError("frame", "must have rows to predict on", "none")
-    found = pa.concat_tables(tables).to_pandas().set_index(frame.index)
-    both: pd.DataFrame = pd.concat([frame[list(keep)], found], axis=1)
+    front = frame if isinstance(frame, pd.DataFrame) else table.select(list(keep)).to_pandas()
+    found = pa.concat_tables(tables).to_pandas().set_index(front.index)
+    both: pd.DataFrame = pd.concat([front[list(keep)], found], axis=1)
     return both
 
 

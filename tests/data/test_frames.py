@@ -25,7 +25,7 @@ def test_a_frame_is_prepared_as_its_csv(tmp_path: Path) -> None:
 
 
 def test_frames_that_cannot_be_kept(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="must have columns of one type each"):
+    with pytest.raises(DataError, match="column 'user': must hold numbers, texts, times, or lists of them"):
         keep_frame(pd.DataFrame({"user": [1, "a", object()]}), SETTINGS, data_dir=tmp_path)
     with pytest.raises(ConfigError, match="data set of a DataFrame: .*features must be given|features must be given"):
         keep_frame(frame(), {"name": "toy", "tasks": TASKS}, data_dir=tmp_path)

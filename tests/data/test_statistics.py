@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from automtl.data.forms import Form
 from automtl.data.statistics import Moments, Vocabulary, exact_sum
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -55,5 +56,5 @@ def test_vocabulary_against_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = words[words != ""].value_counts()
     expected = expected[expected >= 50]
     ordered = sorted(expected.items(), key=lambda item: (-item[1], item[0]))
-    assert list(zip(*vocabulary.result(50).to_pydict().values(), strict=True)) == ordered
+    assert list(zip(*vocabulary.result(Form(), 50).to_pydict().values(), strict=True)) == ordered
     assert 0 < len(ordered) < 8

@@ -61,7 +61,7 @@ def test_other_data_or_settings_are_another_store(tmp_path: Path) -> None:
 def test_another_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = prepared(tmp_path, frame())
     monkeypatch.setattr(store_module, "FORMAT", 99)
-    with pytest.raises(ArtifactError, match="must be of format 99, got 2"):
+    with pytest.raises(ArtifactError, match="must be of format 99, got 3"):
         Store.open(store.path)
 
 

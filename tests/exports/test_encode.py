@@ -9,6 +9,7 @@ import pytest
 
 from automtl import files
 from automtl.data.dataset import load_dataset
+from automtl.data.frames import as_table
 from automtl.data.prepare import prepare
 from automtl.data.serving import Server
 from automtl.data.store import Store
@@ -72,7 +73,7 @@ def test_the_package_itself_encodes_the_same(made: tuple[Store, Path]) -> None:
         Server(store, load_dataset(folder.parent / "wild.yaml"), data_dir=folder, say=print),
         Server(exported, exported.config, data_dir=folder, say=print),
     ):
-        (part,) = server.frame(frame.reset_index(drop=True), ())
+        (part,) = server.table(as_table(frame), ())
         expected = arrays(part.rows, store.schema, np.arange(len(frame)))
         assert list(found) == list(expected) == [field.name for field in store.schema.fields]
         for name, array in expected.items():

@@ -20,6 +20,7 @@ from automtl import files
 from automtl.data.batches import Batches
 from automtl.data.dataset import load_dataset
 from automtl.data.features import Categorical
+from automtl.data.frames import as_table
 from automtl.data.fuxictr import from_fuxictr
 from automtl.data.serving import Server
 from automtl.data.store import Store, checksum
@@ -194,7 +195,7 @@ def test_a_sealed_export_of_anything_is_read_or_refused_in_words(name, data, fol
         assert isinstance(open_export(folder)["kind"], str)
         export = Exported(folder)
         server = Server(export, export.config, data_dir=folder, say=lambda text: None)
-        for part in server.frame(pd.DataFrame(rows.head(5)), ()):
+        for part in server.table(as_table(pd.DataFrame(rows.head(5))), ()):
             assert len(part.rows) == 5
 
 

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from automtl.data.columns import TRUTH, Columns
+from automtl.data.columns import Columns
 from automtl.data.dataset import Csv
 from automtl.data.draft import draft
-from automtl.data.lists import plain_lists, split_lists
+from automtl.data.lists import split_lists
 from automtl.data.sources import column_names, read_pieces
-from automtl.data.words import canonical, strip_words
+from automtl.data.words import strip_words
 from automtl.errors import AutoMTLError
 from automtl.strict import build, parse_yaml
 from tests.fuzz.damage import NAMES, NUMBERS, damaged_bytes
@@ -46,11 +46,11 @@ def look(path, csv):
     column_names(path, csv)
     for piece in read_pieces([path], READINGS, csv):
         columns = Columns(piece)
-        canonical(strip_words(columns.text("user")))
+        strip_words(columns.text("user"))
         for name in ("user", "price"):
-            columns.numbers(name, TRUTH)
+            columns.numbers(name)
         columns.times("day")
-        split_lists(plain_lists(columns.text("tags"), ",").dictionary)
+        split_lists(columns.lists("tags", ",").dictionary)
 
 
 @fuzz(table=csvs())

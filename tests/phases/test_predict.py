@@ -184,7 +184,7 @@ def test_the_output_is_parquet_and_the_input_is_there(run: Path, tmp_path: Path)
         predict_file(run, tmp_path / "in.csv", tmp_path / "out.csv")
     with pytest.raises(DataError, match="input: .*must name a file"):
         predict_file(run, tmp_path / "in.csv", tmp_path / "out.parquet")
-    with pytest.raises(ConfigError, match="keep: must be columns of the DataFrame, got usr"):
+    with pytest.raises(ConfigError, match="keep: must be columns of the rows, got usr"):
         predict_frame(run, rows(), keep=["usr"])
 
 

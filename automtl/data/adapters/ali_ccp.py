@@ -58,7 +58,7 @@ class _Common:
         for piece in read_pieces(paths, {"common_index": "text", "common_features": "text"}, Csv(columns=COMMON)):
             columns = features(_text(piece, "common_features"), fields, piece.path, self.found)
             tables.append(pa.table({"common_index": piece.batch.column("common_index")} | columns))
-        self.held = Held("common_index", pa.concat_tables(tables), fields, paths[0])
+        self.held = Held("common_index", pa.concat_tables(tables), paths[0])
 
 
 def features(texts: pa.Array, fields: Mapping[str, Reading], path: Path, found: set[str]) -> dict[str, pa.Array]:

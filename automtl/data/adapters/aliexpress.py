@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automtl.data.dataset import Csv, Join
+from automtl.data.forms import missing_words
 from automtl.data.joins import SideTable, joined
 from automtl.data.sources import Piece, Reading, convert, read_pieces
 from automtl.data.words import spread
@@ -42,16 +43,18 @@ def read_aliexpress(paths: Sequence[Path], readings: Mapping[str, Reading], csv:
     if rest and not users and not items:
         yield from read_pieces(rest, readings, csv)
     elif users and items and not rest:
-        yield from _raw(users, items, readings, say)
+        yield from _raw(users, items, readings, csv, say)
     else:
         rule = "must be the user and item files of Tianchi, or the train.csv and test.csv of MTReclib"
         raise DataError(paths[0].parent, rule, ", ".join(path.name for path in paths), "leave the files of one layout there")
 
 
-def _raw(users: Sequence[Path], items: Sequence[Path], readings: Mapping[str, Reading], say: Callable[[str], None]) -> Iterator[Piece]:
+def _raw(
+    users: Sequence[Path], items: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Callable[[str], None]
+) -> Iterator[Piece]:
     wanted: dict[str, Reading] = {RAW[name]: reading for name, reading in readings.items() if name in RAW}
     join = Join(file=tuple(map(str, users)), on=SEARCH, csv=Csv(columns=(SEARCH, *USER[1:])))
-    table = SideTable(join, users, wanted)
+    table = SideTable(join, users, wanted, missing_words(csv.null_values))
     own: dict[str, Reading] = {name: reading for name, reading in wanted.items() if name in ITEM}
     own |= {SEARCH: "text", ITEM[-1]: "text"}
     for piece in read_pieces(items, own, Csv(columns=(SEARCH, *ITEM[1:]))):
