@@ -115,8 +115,9 @@ def _as_history(guess: Guess, owners: Sequence[Guess]) -> Guess:
     found = [(score, owner) for owner in owners if (score := _overlap(guess, owner, ids, counts)) is not None]
     if found:
         score, owner = max(found, key=lambda pair: pair[0])
-        reason = f"{score[-1]:.0%} of its ids are {owner.name}'s: {order}"
-        return replace(guess, kind="sequence", reason="; ".join(filter(None, [guess.reason, reason])), settings={**settings, "share_embedding": owner.name})
+        reasons = [guess.reason, f"{score[-1]:.0%} of its ids are {owner.name}'s: {order}"]
+        settings["share_embedding"] = owner.name
+        return replace(guess, kind="sequence", reason="; ".join(filter(None, reasons)), settings=settings)
     if naming.HISTORIES & set(naming.singulars(guess.name)):
         return replace(guess, kind="sequence", reason=f"by its name {order}", settings=settings)
     return guess

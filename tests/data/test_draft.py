@@ -140,8 +140,9 @@ def test_what_nothing_can_be_learnt_from_is_left_out_with_the_reason(tmp_path: P
 
 def test_words_for_a_missing_number_make_no_text_of_a_column(tmp_path: Path) -> None:
     fee = np.random.default_rng(1).choice(["3.5", "4", "N/A", "", "12"], 800)
-    _, content, _ = drafted(csv(tmp_path, clicks().assign(fee=fee)))
-    assert roles(content) == CLICKS | {"fee": "numeric"}
+    for write in (csv, parquet):
+        _, content, _ = drafted(write(tmp_path, clicks().assign(fee=fee)))
+        assert roles(content) == CLICKS | {"fee": "numeric"}
 
 
 def test_ids_that_are_mostly_seen_once_share_one(tmp_path: Path) -> None:
