@@ -9,13 +9,15 @@ import pyarrow.compute as pc
 
 from automtl.data.dataset import DatasetConfig
 from automtl.data.dates import WHOLE, read_times, time_rule
-from automtl.data.features import Feature, Numeric
+from automtl.data.features import LIST_SEPARATOR, Feature, ListFeature, Numeric
 from automtl.data.forms import DEFAULT, Missing, normal, plain, rewritten
+from automtl.data.list_texts import NotAList, fillers, first_weighted
 from automtl.data.lists import plain_lists
 from automtl.data.sources import Piece, Reading
 from automtl.data.where import COMPARE, Comparison, parse_where
 from automtl.data.words import as_text, map_words, spread
 from automtl.errors import DataError
+from automtl.strict import shown
 
 
 def plan_readings(config: DatasetConfig, *, served: bool = False) -> dict[str, Reading]:
@@ -77,12 +79,27 @@ class Columns:
         """As `keys`, of a label: what is missing in numbers is missing here."""
         return _normal(self._words(name, self._missing.numbers))
 
-    def lists(self, name: str, separator: str) -> pa.DictionaryArray:
-        """The column's lists, in the one form of `plain_lists`."""
+    def lists(self, feature: ListFeature) -> pa.DictionaryArray:
+        """A column's lists, in the one form of `plain_lists`, without the word that only fills them up.
+
+        Raises:
+            DataError: a value is no list of ids.
+        """
+        name, column = feature.name, self._piece.batch.column(feature.name)
+        try:
+            found = plain_lists(column, feature.separator, (*self._missing.ids, *fillers(feature.padding)))
+        except NotAList as wrong:
+            self._refuse_list(name, str(wrong), "write the ids alone, or leave the column out")
+        if (i := first_weighted(found.dictionary)) is not None:
+            fix = "write the ids alone: the model takes the mean of a list's ids and reads no weights"
+            self._refuse_list(name, column.dictionary[i].as_py(), fix)
+        self._count(name, column, found)
+        return found
+
+    def _refuse_list(self, name: str, text: str, fix: str) -> NoReturn:
         column = self._piece.batch.column(name)
-        plain = plain_lists(column, separator, self._missing.ids)
-        self._count(name, column, plain)
-        return plain
+        rows = spread(pc.equal(column.dictionary, text).to_numpy(zero_copy_only=False), column)
+        self.fail(name, rows, "must be a list of ids", repr(shown(text.replace(LIST_SEPARATOR, ",").removeprefix(","))), fix)
 
     def _words(self, name: str, missing: tuple[str, ...]) -> pa.DictionaryArray:
         if (name, missing) not in self._plain:
@@ -96,8 +113,10 @@ class Columns:
         """Note which words turned out to be missing."""
         empty = np.flatnonzero(pc.equal(plain.dictionary, "").to_numpy(zero_copy_only=False))
         counts = np.bincount(column.indices.to_numpy(), minlength=len(column.dictionary))[empty] if len(empty) else empty
-        words = column.dictionary.take(pa.array(empty)).to_pylist()
-        self._lose(name, Counter({word.strip(): int(count) for word, count in zip(words, counts, strict=True) if count}))
+        lost = Counter[str]()
+        for word, count in zip(column.dictionary.take(pa.array(empty)).to_pylist(), counts.tolist(), strict=True):
+            lost[word.strip()] += count
+        self._lose(name, +lost)
 
     def _lose(self, name: str, words: Counter[str]) -> None:
         if words:

@@ -84,7 +84,7 @@ class Digester:
     def _feature(self, columns: Columns, feature: Feature) -> pa.Array:
         if isinstance(feature, Numeric):
             return pa.array(_numbers(columns, feature))
-        return columns.text(feature.name) if isinstance(feature, Categorical) else columns.lists(feature.name, feature.separator)
+        return columns.text(feature.name) if isinstance(feature, Categorical) else columns.lists(feature)
 
     def _keys(self, columns: Columns, found: dict[str, pa.Array]) -> dict[str, pa.Array]:
         """The hash of each row's content, and what its split is decided by: time, user, or that hash."""

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, Self
 
 from pydantic import Field as Setting
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from automtl.strict import Strict
 
@@ -40,19 +40,29 @@ class Categorical(_Ids):
     kind: Literal["categorical"]
 
 
-class Multi(_Ids):
+class _Lists(_Ids):
+    """What features of lists share."""
+
+    separator: str = Setting(",", min_length=1, max_length=8, description="Between the ids of a text.")
+    padding: Name | None = Setting(None, description="A word that only fills lists up, such as 0; it is no id.")
+
+    @field_validator("padding", mode="before")
+    @classmethod
+    def _number_is_a_word(cls, value: object) -> object:
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class Multi(_Lists):
     """A column of lists of ids in no order: the mean of their embeddings; Parquet lists, or text with a separator."""
 
     kind: Literal["multi"]
-    separator: str = Setting(",", min_length=1, max_length=8, description="Between the ids of a text.")
     max_length: int | None = Setting(None, ge=1, le=10_000, description="Ids beyond so many are left out.")
 
 
-class Sequence(_Ids):
+class Sequence(_Lists):
     """A column of lists of ids in order of time: as `multi`, but the latest `max_length` are kept."""
 
     kind: Literal["sequence"]
-    separator: str = Setting(",", min_length=1, max_length=8, description="Between the ids of a text.")
     max_length: int = Setting(ge=1, le=10_000, description="The latest ids are kept, at most so many.")
 
 

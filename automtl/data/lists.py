@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from automtl.data.features import LIST_SEPARATOR
 from automtl.data.forms import LIST_EDGES, UNUSUAL_WHOLE, has_digits, normal, odd_word, plain, rewritten
+from automtl.data.list_texts import separated
 from automtl.data.words import as_text
 
 
@@ -78,9 +79,13 @@ def plain_lists(column: pa.DictionaryArray, separator: str, missing: tuple[str, 
     """A column of texts, each a list, in one form: plain words (see `forms`), none of them missing, `LIST_SEPARATOR` between them.
 
     Texts with a leading LIST_SEPARATOR are lists of Arrow's and are split by that.
+
+    Raises:
+        NotAList: a text is a mapping, or a list of lists.
     """
-    made = pc.starts_with(column.dictionary, LIST_SEPARATOR)
-    texts = pc.if_else(made, column.dictionary, pc.replace_substring(column.dictionary, separator, LIST_SEPARATOR))
+    texts = separated(column.dictionary, separator)
+    made = pc.starts_with(texts, LIST_SEPARATOR)
+    texts = pc.if_else(made, texts, pc.replace_substring(texts, separator, LIST_SEPARATOR))
     texts = pc.replace_substring_regex(texts, rf"\s*{LIST_SEPARATOR}[\s{LIST_SEPARATOR}]*", LIST_SEPARATOR)
     texts = pc.utf8_trim(pc.utf8_trim_whitespace(texts), LIST_SEPARATOR)
     odd = odd_word(missing, LIST_EDGES)

@@ -109,9 +109,10 @@ class Vocabulary:
             self._compact()
 
     def _compact(self) -> pa.Table:
-        table = _counted(self._pending)
-        self._pending, self._pending_rows, self._compact_rows = [table], table.num_rows, table.num_rows
-        return table
+        if len(self._pending) > 1 or self._pending_rows > self._compact_rows:
+            table = _counted(self._pending)
+            self._pending, self._pending_rows, self._compact_rows = [table], table.num_rows, table.num_rows
+        return self._pending[0]
 
     def words(self) -> pa.Array:
         """Every word that was seen, once."""

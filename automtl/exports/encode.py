@@ -26,6 +26,12 @@ SEPARATOR = "\x1f"
 WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.0*)?")
 DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2})(:[0-9]{2}(?:\.[0-9]+)?)? ?(Z|UTC|[-+][0-9]{2}(?::?[0-9]{2})?)?")
+EMPTY_LISTS, BRACKETS = ("()", "{}", "set()"), {"[": "]", "(": ")", "{": "}"}
+SPECIAL = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK|BOS|EOS)\]")  # words of their own, with their brackets
+NUMPY = re.compile(r"\bnp\.\w+\(([^()]*)\)")  # np.int64(3), as numpy 2 shows it
+TOKEN = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"]+)""", re.DOTALL)
+QUOTED = re.compile(r"""\s*(?:(?:None|nan)\s*,\s*)*['"]""")
+NUMBERS = re.compile(r"[-+.\deE\s]+")
 EXACT = 10**16  # whole floats below have all their digits in their shortest text
 LONG_BYTES = 256
 RANK_EPS = 1e-7  # as at training: normal scores stay within +-5.2
@@ -170,11 +176,50 @@ def formed(word: str, form: str, digits: int) -> str:
 
 
 def list_words(value: Any, separator: str) -> list[str]:
-    """The words of a list, or of a text with a separator; empty ones are dropped."""
+    """The words of a list, or of a text: with a separator alone, or as Python, pandas, numpy and JSON show lists; empty ones are dropped."""
     if isinstance(value, list | tuple | set | np.ndarray):
         return [text(one) for one in value]
-    words = text(value).replace(separator, SEPARATOR).split(SEPARATOR)
-    return [word for part in words for word in [part.strip()] if word]
+    whole = text(value).strip()
+    inner = None if whole in EMPTY_LISTS else inside(whole)
+    if inner is None:
+        parts = [] if whole in EMPTY_LISTS else whole.replace(separator, SEPARATOR).split(SEPARATOR)
+    elif QUOTED.match(inner):
+        return [word for token in TOKEN.finditer(inner) for word in [token_word(*token.groups())] if word]
+    else:
+        inner = NUMPY.sub(r"\1", inner)
+        if any(sign in inner for sign in "[]{}"):
+            raise ValueError(f"must be a list of ids, got {value!r}")
+        several = separator if separator in inner and (separator.strip() or "," not in inner) else "," if "," in inner else None
+        parts = inner.split(several) if several or NUMBERS.fullmatch(inner) else [inner]
+        parts = [part for part in parts if part.strip() not in ("None", "nan")]
+    return [word for part in parts for word in [unquoted(part.strip())] if word]
+
+
+def inside(whole: str) -> str | None:
+    """What stands in a pair of brackets around a whole text; None where there is no such pair."""
+    close = BRACKETS.get(whole[:1])
+    if close is None or not whole.endswith(close) or SPECIAL.fullmatch(whole):
+        return None
+    depth = 0
+    for i, sign in enumerate(whole):
+        depth += (sign == whole[0]) - (sign == close)
+        if depth == 0 and i < len(whole) - 1:
+            return None
+    if whole[0] == "{" and ":" in whole:
+        raise ValueError(f"must be a list of ids, got {whole!r}")
+    return whole[1:-1] if whole[0] != "(" or "," in whole else None
+
+
+def token_word(single: str | None, double: str | None, bare: str | None) -> str:
+    """A word in quotes of either kind, or in none."""
+    if bare is not None:
+        return "" if bare in ("None", "nan") else bare
+    return re.sub(r"\\(.)", r"\1", single if single is not None else double or "", flags=re.DOTALL).strip()
+
+
+def unquoted(word: str) -> str:
+    """A word without a pair of quotes around it."""
+    return word[1:-1].strip() if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
 
 
 def padded(lists: Sequence[Sequence[int]]) -> np.ndarray:

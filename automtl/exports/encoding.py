@@ -14,8 +14,9 @@ import pyarrow as pa
 from automtl import files
 from automtl.bounds import fitting
 from automtl.data.dataset import Csv, DatasetConfig, SourceFiles, Split
-from automtl.data.features import Numeric
+from automtl.data.features import ListFeature, Numeric
 from automtl.data.forms import missing_words
+from automtl.data.list_texts import fillers
 from automtl.data.schema import Field, Schema
 from automtl.data.store import Store
 from automtl.strict import build
@@ -40,7 +41,7 @@ def portable(config: DatasetConfig) -> DatasetConfig:
     """The data set without what is of one machine or of training: rows to score bring the columns of side tables themselves."""
     paths = {"pretrained": None, "words": None}
     features = tuple(f if isinstance(f, Numeric) or not f.pretrained else f.model_copy(update=paths) for f in config.features)
-    gone = {"adapter": None, "joins": (), "vocabularies_from": None, "files": SourceFiles(train=("rows",)), "split": Split()}
+    gone: dict[str, Any] = {"adapter": None, "joins": (), "vocabularies_from": None, "files": SourceFiles(train=("rows",)), "split": Split(), "times": {}}
     csv = {} if config.adapter is None else {"csv": Csv(null_values=config.csv.null_values)}
     return config.model_copy(update={"features": features, **gone, **csv})
 
@@ -51,6 +52,8 @@ def feature_of(field: Field, schema: Schema, config: DatasetConfig) -> dict[str,
     feature = {f.name: f for f in config.features}[named["column"]]
     missing = missing_words(config.csv.null_values)
     named["null_values"] = missing.numbers if isinstance(feature, Numeric) else missing.ids
+    if isinstance(feature, ListFeature):
+        named["null_values"] += fillers(feature.padding)
     if field.indicator_of:
         return {**named, "kind": "missing"}
     if isinstance(feature, Numeric):
