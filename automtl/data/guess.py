@@ -8,6 +8,7 @@ from typing import Any, Literal
 from automtl.data import naming, shapes
 from automtl.data.profile import Values
 from automtl.data.targets import known_words, settings_of, standing
+from automtl.errors import DataError
 
 Kind = Literal["categorical", "numeric", "multi", "sequence", "label", "unsure", "time", "out"]
 MAX_UNSURE = 4  # columns of two values that may be labels; more of them are indicators, such as genres
@@ -72,15 +73,16 @@ def _alone(values: Values) -> Guess:
 
 
 def _list(values: Values, separator: str | None) -> Guess:
-    ids, _, _ = shapes.list_ids(values, separator or ",")
+    settings = {"separator": separator} if separator else {}
+    try:
+        ids, _, _ = shapes.list_ids(values, settings)
+    except DataError as error:
+        return Guess(values, "out", f"no lists of ids: {error.fix}")
     if shapes.are_decimals(ids):
         return Guess(values, "out", "lists of decimals, as embeddings are: `pretrained` of a feature of ids may take them")
-    if shapes.mostly(ids, r"^[\[('\"]|[\])'\"]$", least=0.1):
-        return Guess(values, "out", "its ids would keep brackets or quotes: write 3|5, or Parquet's lists")
-    if shapes.mostly(ids, r"^[^:]+:-?\d*\.?\d+$", least=0.5):
-        return Guess(values, "out", "ids with weights: write the ids alone")
-    padded = "0 looks like padding, and counts as an id" if shapes.is_padded(values, separator or ",") else ""
-    return Guess(values, "multi", padded, {"separator": separator} if separator else {})
+    if shapes.is_padded(values, settings):
+        return Guess(values, "multi", "0 looks like what only fills lists up", settings | {"padding": "0"})
+    return Guess(values, "multi", settings=settings)
 
 
 def _number(values: Values) -> Guess:

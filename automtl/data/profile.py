@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from automtl.data.columns import Columns
 from automtl.data.csv_settings import Csv
 from automtl.data.dates import forms_of, read_times
+from automtl.data.features import Multi
 from automtl.data.forms import MISSING_NUMBERS
 from automtl.data.sniff import MAX_NAME, Form, sniff
 from automtl.data.sources import Piece, column_names, convert, is_delimited, open_table, read_pieces, table_files
@@ -82,9 +84,13 @@ class Values:
         """Each word's time, null where it stands for a missing one, whole numbers as they are; None where a word is no time."""
         return read_times(self.words, self.time_forms[0]) if self.time_forms else None
 
-    def lists(self, separator: str) -> pa.Array:
-        """Each word as a list of ids, `LIST_SEPARATOR` between them."""
-        return self._columns.lists(self.name, separator).dictionary
+    def lists(self, settings: Mapping[str, Any]) -> pa.Array:
+        """Each word as a list of ids, `LIST_SEPARATOR` between them, as a feature of these settings reads it.
+
+        Raises:
+            DataError: a word is no list of ids.
+        """
+        return self._columns.lists(Multi(name=self.name, kind="multi", **settings)).dictionary
 
     @cached_property
     def _columns(self) -> Columns:

@@ -67,14 +67,27 @@ def _only_with(own: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _condition(name: str, step: Guess, ones: float, of: float) -> str:
-    value = step.settings.get("positive")
-    text = f"{step.name} == 1" if value is None else f'{step.name} == "{value}"'
     told = f"{name} is 1 only where {step.name} is ({ones:,.0f} of its {of:,.0f} rows)"
-    try:
-        parse_where(text)
-    except ValueError:
+    value = step.settings.get("positive")
+    test = "== 1" if value is None else f'== "{value}"'
+    conditions = (f"{step.name} {test}", *(f"{quote}{step.name}{quote} {test}" for quote in "`'"))
+    condition = next((text for text in conditions if _tests(text, step.name)), None)
+    if condition is None:
         return f"{told}: give {step.name} a plainer name to learn the rate on those rows alone by `where`"
-    return f"{told}: to learn the rate on those rows alone, add  where: '{text}'"
+    return f"{told}: to learn the rate on those rows alone, add  where: {_quoted(condition)}"
+
+
+def _tests(condition: str, name: str) -> bool:
+    try:
+        return [comparison.column for comparison in parse_where(condition)] == [name]
+    except ValueError:
+        return False
+
+
+def _quoted(text: str) -> str:
+    """A text as YAML between single quotes."""
+    doubled = text.replace("'", "''")
+    return f"'{doubled}'"
 
 
 def _telling(guess: Guess, truths: Mapping[str, np.ndarray]) -> Guess:
@@ -108,8 +121,7 @@ def _places(guess: Guess) -> np.ndarray:
 
 def _as_history(guess: Guess, owners: Sequence[Guess]) -> Guess:
     """A sequence, where the lists hold ids of another column, as of the items that a person saw before."""
-    separator = guess.settings.get("separator")
-    ids, counts, longest = list_ids(guess.values, separator or ",")
+    ids, counts, longest = list_ids(guess.values, guess.settings)
     settings = {**guess.settings, "max_length": max(min(longest, LONGEST_HISTORY), 1)}
     order = "a history, whose latest id must be the last"
     found = [(score, owner) for owner in owners if (score := _overlap(guess, owner, ids, counts)) is not None]

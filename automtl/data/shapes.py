@@ -1,6 +1,7 @@
 """What the values of a column look like: row numbers, times, codes, quantities, lists, prose."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -124,17 +125,21 @@ def _without_brackets(word: str) -> str:
     return word[1:-1] if word[:1] + word[-1:] in ("[]", "()", "{}") else word
 
 
-def list_ids(values: Values, separator: str) -> tuple[pa.Array, np.ndarray, int]:
-    """The distinct ids in a column of lists as a reader of rows sees them, how often each comes, and the longest list's length."""
-    ids, offsets = split_lists(values.lists(separator))
+def list_ids(values: Values, settings: Mapping[str, Any]) -> tuple[pa.Array, np.ndarray, int]:
+    """The distinct ids in a column of lists as a reader of rows sees them, how often each comes, and the longest list's length.
+
+    Raises:
+        DataError: a value is no list of ids.
+    """
+    ids, offsets = split_lists(values.lists(settings))
     lengths = np.diff(offsets)
     counts = np.bincount(ids.indices.to_numpy(), np.repeat(values.counts, lengths), minlength=len(ids.dictionary))
     return ids.dictionary, counts, int(lengths.max(initial=0))
 
 
-def is_padded(values: Values, separator: str) -> bool:
+def is_padded(values: Values, settings: Mapping[str, Any]) -> bool:
     """Whether many lists end in several zeros."""
-    return mostly(values.lists(separator), f"{LIST_SEPARATOR}0{LIST_SEPARATOR}0$", least=0.05)
+    return mostly(values.lists(settings), f"{LIST_SEPARATOR}0{LIST_SEPARATOR}0$", least=0.05)
 
 
 def are_decimals(words: pa.Array) -> bool:

@@ -48,7 +48,7 @@ def settings_of(values: Values) -> dict[str, Any] | None:
         return {"kind": "binary"}
     if len(words) == 2:
         return {"kind": "binary", "positive": _positive(values, words)}
-    if values.numbers is not None and (naming.is_rating(values.name) or not is_whole(values) or len(words) > MANY):
+    if values.numbers is not None and (naming.is_rating(values.name) or not is_whole(values) or len(words) > FEW):
         return {"kind": "regression"}
     return {"kind": "multiclass"} if 2 < len(words) <= MANY else None
 

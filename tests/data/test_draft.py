@@ -267,18 +267,22 @@ def test_what_the_command_takes_for_a_table(tmp_path: Path, monkeypatch: pytest.
         assert "none" in str(runner.invoke(app, ["describe", missing]).exception)
 
 
-def test_lists_that_would_be_read_wrongly_are_not_drafted_in_silence(tmp_path: Path) -> None:
+def test_lists_with_weights_padding_and_brackets(tmp_path: Path) -> None:
     table, g = clicks(), np.random.default_rng(1)
     lists = [g.integers(1, 40, g.integers(1, 6)).tolist() for _ in range(len(table))]
     weighted = ["|".join(f"{item}:{weight:.1f}" for item, weight in zip(ids, g.random(len(ids)), strict=True)) for ids in lists]
     padded = ["|".join(map(str, ids + [0] * (6 - len(ids)))) for ids in lists]
-    text, content, _ = drafted(csv(tmp_path, table.assign(weighted=weighted, padded=padded)))
-    assert roles(content) == CLICKS | {"padded": "sequence"}
-    assert "left out: ids with weights: write the ids alone" in line_of(text, "weighted")
-    assert "# 0 looks like padding, and counts as an id; " in line_of(text, "padded")
-    bracketed = table.assign(history=[str(ids) for ids in lists])
-    text, content, store = drafted(csv(tmp_path, bracketed))
-    if "history" in roles(content):  # where lists as Python writes them are read
-        assert set(store.vocabulary("item_id")["word"].to_pylist()) == {str(item) for item in range(40)}
-    else:
-        assert "left out: its ids would keep brackets or quotes" in line_of(text, "history")
+    text, content, store = drafted(csv(tmp_path, table.assign(weighted=weighted, padded=padded, history=[str(ids) for ids in lists])))
+    assert roles(content) == CLICKS | {"padded": "sequence", "history": "sequence"}
+    shared = {"kind": "sequence", "max_length": 5, "share_embedding": "item_id"}
+    assert content["features"][3:] == [
+        {"name": "padded", "separator": "|", "padding": "0"} | shared,
+        {"name": "history", "separator": ","} | shared,
+    ]
+    assert "left out: no lists of ids: write the ids alone" in line_of(text, "weighted")
+    assert "# 0 looks like what only fills lists up; 100% of its ids are item_id's" in line_of(text, "padded")
+    assert sorted(store.vocabulary("item_id")["word"].to_pylist(), key=int) == [str(item) for item in range(40)]
+    words = [str([f"i{item}" for item in ids]) for ids in lists]
+    _, content, store = drafted(csv(tmp_path, table.assign(item_id=[f"i{item}" for item in table["item_id"]], history=words)))
+    assert content["features"][3:] == [{"name": "history", "separator": ","} | shared]
+    assert len(store.vocabulary("item_id")["word"]) == 40

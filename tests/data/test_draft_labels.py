@@ -102,6 +102,7 @@ def test_labels_without_a_name_for_it_are_the_last_columns_of_two_values(tmp_pat
         ("event_type", ["view", "addtocart", "transaction"], {"kind": "multiclass"}),
         ("label", [0, 1, 2], {"kind": "multiclass"}),
         ("target", [0.25, 1.5, 2.75, 3.0], {"kind": "regression"}),
+        ("y", list(range(40)), {"kind": "regression"}),
         ("action", [0, 1, 2, 3], {"kind": "multiclass"}),
     ],
 )
@@ -161,6 +162,8 @@ def test_steps_of_a_funnel(tmp_path: Path) -> None:
     assert text.count("add  where:") == 2
     words = table.replace({"clicked": {0: "no", 1: "yes"}})
     assert """add  where: 'clicked == "yes"'""" in draft(csv(tmp_path, words))
+    spaced = table.rename(columns={"clicked": "was clicked"})
+    assert "add  where: '`was clicked` == 1'" in draft(csv(tmp_path, spaced))
     table.loc[:, "liked"] = 0
     table.loc[table.index[table["clicked"] == 1][:2], "liked"] = 1
     assert "liked is 1 only" not in draft(csv(tmp_path, table)), "two rows may be there by chance"
