@@ -68,8 +68,8 @@ def prepare(dataset: Dataset, data_dir: DataDir = None, as_json: AsJson = False)
 
 @app.command()
 def describe(
-    dataset: Annotated[str, typer.Argument(help="A shipped data set's name, a data set's YAML file, or a CSV or Parquet file.")],
-    draft: Annotated[Path | None, typer.Option("--draft", help="Write a first YAML for a CSV or Parquet file.", show_default=False)] = None,
+    dataset: Annotated[str, typer.Argument(help="A shipped data set's name, a data set's YAML file, or a table: file, folder, pattern.")],
+    draft: Annotated[Path | None, typer.Option("--draft", help="Write a first YAML for a table.", show_default=False)] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -77,14 +77,30 @@ def describe(
 
     Example: automtl data describe census_income
     """
-    from automtl.data.formats import TABULAR
-
-    if draft is None and not dataset.endswith(TABULAR):
+    if draft is None and not _is_table(dataset):
         _prepared(dataset, data_dir, as_json)
         return
     from automtl.data.draft import draft as draft_of
 
-    _write_new(draft, draft_of(Path(dataset)))
+    _write_new(draft, draft_of(dataset, folder=draft.parent if draft else Path()))
+
+
+def _is_table(dataset: str) -> bool:
+    """Whether it is the rows themselves, and no description of them."""
+    from automtl.data.dataset import list_presets
+    from automtl.data.formats import TABULAR
+    from automtl.errors import ConfigError
+    from automtl.strict import load_yaml
+
+    path = Path(dataset)
+    if path.suffix in (".yaml", ".yml"):
+        return False
+    if path.is_file() and not dataset.endswith(TABULAR):
+        try:
+            return not isinstance(load_yaml(path), dict)
+        except ConfigError:
+            return True
+    return dataset not in list_presets() and (path.exists() or dataset.endswith(TABULAR) or any(sign in dataset for sign in "*?["))
 
 
 @app.command("import")

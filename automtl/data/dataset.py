@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, ParamSpec, Self, TypeVar
 
 from pydantic import Field as Setting
-from pydantic import field_validator, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from automtl.data.csv_settings import Csv as Csv
 from automtl.data.dates import check_format
@@ -37,6 +37,7 @@ class TaskConfig(Strict):
     where: str | None = Setting(None, description="The rows that the task exists on, as in `is_click == 1`.")
     transform: Literal["none", "log1p"] = Setting("none", description="Regression: done to the label before anything else.")
     sample_weight: Name | None = Setting(None, description="A column of weights of the rows, for this task.")
+    positive: Name | None = Setting(None, description="Binary: the word for 1, as in `yes`; the column's one other word is 0.")
 
     @field_validator("where")
     @classmethod
@@ -49,6 +50,8 @@ class TaskConfig(Strict):
     def _transform_fits(self) -> Self:
         if self.transform != "none" and self.kind != "regression":
             raise ValueError(f"transform is for regression labels only, task '{self.name}' is {self.kind}")
+        if self.positive is not None and self.kind != "binary":
+            raise ValueError(f"positive is for binary labels only, task '{self.name}' is {self.kind}")
         return self
 
 
@@ -141,14 +144,22 @@ class DatasetConfig(Strict):
     joins: tuple[Join, ...] = ()
     derived: tuple[Derived, ...] = ()
     times: dict[Name, str] = Setting({}, description="Per column of times: ymd, dmy, mdy, or a format such as `%d %b %Y %H:%M`.")
-    features: tuple[Feature, ...] = Setting(min_length=1, description="A data set without any field has nothing to learn from.")
-    tasks: tuple[TaskConfig, ...] = Setting(min_length=1)
+    features: tuple[Feature, ...]
+    tasks: tuple[TaskConfig, ...]
     split: Split = Split()
     group: Name | None = Setting(None, description="The column whose groups GAUC averages over, such as the user.")
     keep: tuple[Name, ...] = Setting((), description="Columns kept beside the rows, to slice metrics by; no features.")
     vocabularies_from: Name | None = Setting(None, description="Folder of a prepared store whose ids stay as they are; new ones follow.")
     outcome_columns: tuple[Name, ...] = Setting((), description="Columns known only after the fact: never features.")
     allow_leak: tuple[Name, ...] = Setting((), description="Columns that may be features although a check takes them for a leak.")
+
+    @field_validator("features", "tasks", mode="before")
+    @classmethod
+    def _some(cls, items: object, where: ValidationInfo) -> object:
+        if items is None or items == ():
+            example = "{name: click, label: is_click}" if where.field_name == "tasks" else "{name: user_id, kind: categorical}"
+            raise ValueError(f"must name at least one, as in `- {example}`")
+        return items
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

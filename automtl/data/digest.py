@@ -21,8 +21,10 @@ from automtl.data.list_looks import ListLooks
 from automtl.data.lists import normal_lists
 from automtl.data.sources import Piece
 from automtl.data.times import TimeUnits
+from automtl.data.twowords import TwoWords
 from automtl.data.where import parse_where
 from automtl.data.words import TEXT, map_words, spread
+from automtl.errors import DataError
 
 ROLES = ("train", "validation", "test")
 HASHES = pa.dictionary(pa.int32(), pa.uint64())
@@ -46,6 +48,7 @@ class Digester:
         self._config = config
         self.readings = plan_readings(config)
         self.units = TimeUnits(config.split.column or "")
+        self._two_words = {task.name: TwoWords(task) for task in config.tasks if task.positive is not None}
         self._texts = {feature.name: feature for feature in config.features if not isinstance(feature, Numeric)}
         self._missing = missing_words(config.csv.null_values)
         self.lost: dict[str, Counter[str]] = {}
@@ -71,7 +74,7 @@ class Digester:
             looks.see(found[f"f:{looks.name}"])
         found |= {f"k:{name}": columns.keys(name) for name in self._config.kept}
         for task in self._config.tasks:
-            found[f"y:{task.name}"] = _label(columns, task)
+            found[f"y:{task.name}"] = _label(columns, task, self._two_words.get(task.name))
         for task in self._config.tasks:
             if task.sample_weight:
                 found[f"w:{task.name}"] = _weight(columns, task.sample_weight)
@@ -136,7 +139,7 @@ def _refuse_missing(columns: Columns, name: str, column: pa.DictionaryArray) -> 
         columns.fail(name, missing, "must have a value in every row to split by", "none")
 
 
-def _label(columns: Columns, task: TaskConfig) -> pa.Array:
+def _label(columns: Columns, task: TaskConfig, two_words: TwoWords | None) -> pa.Array:
     """The label where the task exists, missing elsewhere."""
     exists = np.ones(len(columns), bool)
     for comparison in parse_where(task.where) if task.where else ():
@@ -146,15 +149,22 @@ def _label(columns: Columns, task: TaskConfig) -> pa.Array:
         words = pa.concat_arrays([column.dictionary, pa.array([""], pa.string())])
         indices = np.where(exists, column.indices.to_numpy(), len(words) - 1).astype(np.int32)
         return pa.DictionaryArray.from_arrays(pa.array(indices), words)
-    values = columns.numbers(task.label)
-    if task.kind == "binary":
-        wrong = ~(np.isnan(values) | (values == 0) | (values == 1))
-        if wrong.any():
-            got = f"{values[np.argmax(wrong)]:g}"
-            rule = f"must be 0, 1 or empty for the binary task '{task.name}'"
-            columns.fail(task.label, wrong, rule, got, "mend the value, or use kind: multiclass")
+    values = two_words(columns) if two_words else _truth(columns, task) if task.kind == "binary" else columns.numbers(task.label)
     values = transformed(columns, task.label, values, task.transform)
     return pa.array(np.where(exists, values, np.nan))
+
+
+def _truth(columns: Columns, task: TaskConfig) -> np.ndarray:
+    """Labels that are 0 and 1, or true and false."""
+    rule, fix = f"must be 0, 1 or empty for the binary task '{task.name}'", "mend the value, or use kind: multiclass"
+    try:
+        values = columns.numbers(task.label)
+    except DataError as error:
+        raise DataError(error.where, rule, error.got, f"name the word for 1 by `positive`, or {fix}") from error
+    wrong = ~(np.isnan(values) | (values == 0) | (values == 1))
+    if wrong.any():
+        columns.fail(task.label, wrong, rule, f"{values[np.argmax(wrong)]:g}", fix)
+    return values
 
 
 def _weight(columns: Columns, name: str) -> pa.Array:

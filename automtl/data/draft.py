@@ -1,91 +1,234 @@
 """A first draft of a data set's YAML, for a person to go through: every guess has its reason beside it."""
 
 import json
+import os
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from automtl.data.profile import AFTERWARDS, Column, Profile, look, separator_of
-from automtl.data.sources import is_delimited, open_table
-from automtl.data.words import as_text
+import numpy as np
+
+from automtl.data.dataset import Split
+from automtl.data.features import LIST_SEPARATOR
+from automtl.data.guess import Guess, guess_each
+from automtl.data.naming import is_time_of_something_else
+from automtl.data.profile import Profile, look
+from automtl.data.relations import related
+from automtl.data.remote import MARK
+from automtl.data.rows import PER_SECOND
+from automtl.data.shapes import FEW, is_whole
+from automtl.data.split import PARTS, Cuts
+from automtl.data.targets import is_truth, known_words, positives
 from automtl.strict import printable
 
-COMMENT = "    # "
+SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
+WIDEST = 72  # of an entry whose comment still begins where the others' do
+_PLAIN = re.compile(r"[^\W\d][\w.\-/]*( [\w.\-/]+)*")
+_WORDS = frozenset("true false yes no on off y n null nan inf".split())  # what YAML 1.1 or a reader of it takes for no text
 
 
-def draft(path: Path, name: str | None = None) -> str:
+def draft(path: str | Path, name: str | None = None, *, folder: Path | None = None) -> str:
     """The text of a first YAML for a table.
 
     Args:
-        path: a CSV or Parquet file.
+        path: a file, a folder of files, or a pattern.
         name: of the data set; the file's by default.
+        folder: the YAML's, which its paths are relative to; the working directory by default.
 
     Raises:
-        DataError: it is no table, or has no rows.
+        DataError: there is no table, or it has no rows.
     """
     profile = look(path)
-    labels = [column for column in profile.columns if column.kind == "label"]
-    times = [column for column in profile.columns if column.kind == "time"]
+    guesses = related(guess_each(profile.columns))
+    rows = f"{'' if profile.whole else 'the first '}{profile.rows:,} rows"
     lines = [
-        f"# Drafted from the first {profile.rows:,} rows of {path.name}: every line is a guess, to be checked.",
-        f"name: {json.dumps(name or _name(path))}",
+        f"# Drafted from {rows} of {Path(str(path)).name}: each line is a guess, check all.",
+        f"name: {scalar(name or _name(path))}",
         'source: ""    # where the data come from, and their licence',
-        f"files: {{train: {json.dumps(str(path.absolute()))}}}",
-        *_csv(profile),
+        *_files(profile, str(path), folder or Path()),
+        *_csv(profile, guesses),
         "features:",
-        *(_feature(column, profile) for column in profile.columns if column.kind != "label"),
-        "tasks:    # what to predict; kinds: binary (0 and 1), regression, multiclass",
-        *([_task(label) for label in labels] or ["  # - {name: click, label: is_click}    # no column looked like a label: name one"]),
-        *_split(times),
+        *_features(profile, guesses),
+        *_derived([guess for guess in guesses if guess.kind == "time"]),
+        *_tasks([guess for guess in guesses if guess.kind == "label"]),
+        *_split(profile, [guess for guess in guesses if guess.kind == "time"]),
     ]
     return "\n".join(map(printable, lines)) + "\n"
 
 
-def _name(path: Path) -> str:
-    word = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "_-") else "_" for sign in path.name.partition(".")[0])
+def scalar(value: object) -> str:
+    """A value as YAML, plain where no reader can take it for anything else, and without invisible signs."""
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def entry(settings: Mapping[str, Any]) -> str:
+    """Settings as YAML on one line."""
+    return "{" + ", ".join(f"{scalar(key)}: {_value(value)}" for key, value in settings.items()) + "}"
+
+
+def _value(value: object) -> str:
+    return "[" + ", ".join(map(scalar, value)) + "]" if isinstance(value, list | tuple) else scalar(value)
+
+
+def _aligned(lines: Sequence[tuple[str, str]]) -> list[str]:
+    """Entries with their comments, these one below the other."""
+    width = max((len(text) for text, _ in lines if len(text) <= WIDEST), default=0)
+    return [f"{text:<{width}}    # {comment}" if comment else text for text, comment in lines]
+
+
+def _name(path: str | Path) -> str:
+    """A data set's name after a file's, or after the folder of a pattern."""
+    last = next((part for part in reversed(Path(str(path)).parts) if not set(part) & set("*?[")), "data")
+    word = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "_-") else "_" for sign in last.partition(".")[0])
     return word.lstrip("_-")[:64] or "data"
 
 
-def _csv(profile: Profile) -> list[str]:
-    given = {} if profile.csv.delimiter == "," else {"delimiter": profile.csv.delimiter}
-    if profile.csv.columns:
-        return [f"csv: {json.dumps({**given, 'columns': list(profile.csv.columns)})}    # no header was seen: give the columns their names"]
-    return [f"csv: {json.dumps(given)}"] if given else []
+def _files(profile: Profile, given: str, folder: Path) -> list[str]:
+    """The files, as they were given, but relative to the YAML's folder."""
+    if not profile.others:
+        return [f"files: {entry({'train': _relative(given, folder)})}"]
+    train = [_relative(str(path), folder) for path in profile.paths]
+    others = ", ".join(path.name for path in profile.others)[:200]
+    return [f"files: {entry({'train': train})}    # other columns than these have {others}: side tables go to `joins`"]
 
 
-def _feature(column: Column, profile: Profile) -> str:
-    entry = {"name": column.name, "kind": column.kind if column.kind in ("numeric", "multi") else "categorical"}
-    if column.kind == "multi" and is_delimited(profile.path):
-        entry["separator"] = _separator(column, profile)
-    facts = [f"{column.distinct:,} values" if column.distinct else "lists", f"for example {column.example!r}"]
-    facts += [f"{column.missing:.1%} missing"] if column.missing else []
-    line = f"  - {json.dumps(entry, ensure_ascii=False)}{COMMENT}{', '.join(facts)}"
-    reason = {"constant": "one value only: nothing to learn", "time": "a time: split by it, or derive hour and weekday"}.get(column.kind)
-    if column.leaks:
-        told = ", ".join(f"{label} (AUC {auc:.3f})" for label, auc in column.leaks)
-        reason = f"LEAK? it alone tells {told}: known before the outcome?"
-    elif reason is None and AFTERWARDS.search(column.name):
-        reason = "LEAK? by its name it is known only after the outcome, or counts outcomes"
-    return line if reason is None else f"  # {line.strip()}; {reason}"
+def _relative(path: str, folder: Path) -> str:
+    """A path that leads from the folder to where it leads from here; an absolute one stays, unless it is within the folder."""
+    if MARK in path:
+        return path
+    shown = os.path.relpath(path, folder)
+    if Path(path).is_absolute() and shown.startswith(".."):
+        return path
+    leads_there = os.path.realpath(folder / shown) == os.path.realpath(path)  # not so where `..` meets a link
+    return shown if leads_there else str(Path(path).absolute())
 
 
-def _separator(column: Column, profile: Profile) -> str:
-    for batch in open_table(profile.path, profile.csv):
-        words = [word for word in as_text(batch.column(column.name)).dictionary.to_pylist() if word.strip()]
-        if sign := separator_of(words):
-            return sign
-    return ","
+def _csv(profile: Profile, guesses: Sequence[Guess]) -> list[str]:
+    """How the files are written, where that is not plain."""
+    if (form := profile.form) is None:
+        return []
+    nameless = [guess for given, guess in zip(form.given, guesses, strict=True) if not given.strip() and guess.kind != "out"]
+    by_header = form.header_serves and not nameless
+    csv = form.csv if by_header or form.csv.columns else form.by_names
+    settings = csv.model_dump(exclude_defaults=True)
+    if not settings:
+        return []
+    remarks = ["a guess of the encoding: its texts are no UTF-8"] * ("encoding" in settings)
+    remarks += ["no header was seen: give the columns their names"] * bool(form.csv.columns)
+    remarks += ["in place of the header, which does not name each column once"] * (not by_header and not form.csv.columns)
+    return [f"csv: {entry(settings)}" + (f"    # {'; '.join(remarks)}" if remarks else "")]
 
 
-def _task(label: Column) -> str:
-    binary = label.words == ("0", "1")
-    entry = {"name": label.name, "label": label.name, "kind": "binary" if binary else "multiclass"}
-    told = [f"{name} (AUC {auc:.3f})" for name, auc in label.leaks]
-    note = f"its values are {' and '.join(map(repr, label.words))}" + (f"; goes with {', '.join(told)}" if told else "")
-    return f"  - {json.dumps(entry, ensure_ascii=False)}{COMMENT}{note}"
+def _features(profile: Profile, guesses: Sequence[Guess]) -> list[str]:
+    nameless = set() if profile.form is None else {i for i, given in enumerate(profile.form.given) if not given.strip()}
+    unseen = [guess for i, guess in enumerate(guesses) if i in nameless and guess.kind == "out"]
+    lines = [f"  # a column without a name: {guess.reason}, left out" for guess in unseen]
+    return lines + _aligned([_feature(guess) for guess in guesses if guess.kind != "label" and guess not in unseen])
 
 
-def _split(times: list[Column]) -> list[str]:
-    random = "split: {kind: random, train: 0.8, validation: 0.1, test: 0.1}"
-    if not times:
-        return [f"{random}{COMMENT}or by_user, or time, with `column`"]
-    by_time = {"kind": "time", "column": times[0].name, "train": 0.8, "validation": 0.1, "test": 0.1}
-    return [f"split: {json.dumps(by_time)}{COMMENT}the latest rows judge; or: {random.removeprefix('split: ')}"]
+def _feature(guess: Guess) -> tuple[str, str]:
+    values, used = guess.values, guess.kind not in ("out", "time")
+    settings = {"name": guess.name, "kind": guess.kind if used else _plain_kind(guess)}
+    text = f"  {'' if used and not guess.commented else '# '}- {entry(settings | (dict(guess.settings) if used else {}))}"
+    facts = [f"{len(values.words):,} {'lists' if guess.kind in ('multi', 'sequence') else 'values'}", f"such as {_example(guess)}"]
+    facts = facts if len(values.words) > 1 else []
+    facts += [f"{percent(values.missing)} missing"] if values.missing and len(values.words) else []
+    reason = "a time: split by it, or derive hour and weekday" if guess.kind == "time" else guess.reason
+    told = f"left out: {reason}" if guess.kind == "out" else reason
+    return text, "; ".join(filter(None, [told, ", ".join(facts)]))
+
+
+def _derived(times: Sequence[Guess]) -> list[str]:
+    """How a column of times would become a feature, as a comment."""
+    usable = [guess for guess in times if guess.settings["unit"] != "day" and _has_each(guess)]
+    if not usable:
+        return []
+    time, unit = usable[0], usable[0].settings["unit"]
+    moments = time.values.times
+    days = moments is None or not (moments.to_numpy() % (86400 * PER_SECOND[unit])).any()
+    what = "weekday" if days else "hour"
+    made = {"name": what, "what": what, "column": time.name, **({} if unit == "date" else {"unit": unit})}
+    return [f"# derived: [{entry(made)}]    # a column made of {time.name}; as a feature it is listed above, too"]
+
+
+def _plain_kind(guess: Guess) -> str:
+    return "multi" if guess.values.is_list else "numeric" if guess.values.numbers is not None else "categorical"
+
+
+def _example(guess: Guess) -> str:
+    """The commonest value, cut."""
+    word = guess.values.example.strip(LIST_SEPARATOR).replace(LIST_SEPARATOR, ", ")
+    cut = word if len(word) <= 30 else f"{word[:27]}..."
+    return cut if guess.values.numbers is not None else repr(cut)
+
+
+def _tasks(labels: Sequence[Guess]) -> list[str]:
+    used = [label for label in labels if not label.commented]
+    if not used:
+        return [
+            "tasks:    # NONE YET: name at least one column to predict, and take it out of the features",
+            "  # - {name: click, label: is_click, kind: binary}    # or regression, or multiclass",
+        ]
+    lines = ["tasks:    # what to predict; kinds: binary (0 and 1), regression, multiclass"]
+    named: list[str] = []
+    rows = [_task(label, named) for label in labels]
+    for line, label in zip(_aligned(rows), labels, strict=True):
+        lines += [line, *([f"  # {label.advice}"] if label.advice else [])]
+    return lines
+
+
+def _task(label: Guess, named: list[str]) -> tuple[str, str]:
+    word = re.sub(r"\W+", "_", label.name).strip("_") or "task"
+    name = next(n for i in range(1, len(named) + 2) if (n := word if i == 1 else f"{word}_{i}") not in named)
+    named.append(name)
+    return f"  {'# ' if label.commented else ''}- {entry({'name': name, 'label': label.name, **label.settings})}", _label_facts(label)
+
+
+def _label_facts(label: Guess) -> str:
+    values, settings = label.values, label.settings
+    if settings["kind"] == "binary":
+        facts = [f"{percent(float(np.nanmean(positives(values, settings))))} are {settings.get('positive', '1')}"]
+        facts += [] if is_truth(values) else [f"which of {' and '.join(map(repr, sorted(known_words(values))))} is 1 is a guess"]
+    elif settings["kind"] == "multiclass":
+        facts = [f"{len(known_words(values))} classes, such as {_example(label)}"]
+    else:
+        numbers = values.numbers
+        facts = [] if numbers is None else [f"{np.nanmin(numbers):g} to {np.nanmax(numbers):g}"]
+        facts += ["or kind: multiclass"] if is_whole(values) and len(values.words) <= FEW else []
+    facts += [f"{percent(values.missing)} missing"] if values.missing else []
+    return "; ".join([*facts, *filter(None, [label.reason])])
+
+
+def _split(profile: Profile, times: Sequence[Guess]) -> list[str]:
+    """By time, where a column of times is without holes and cuts the rows into all parts."""
+    random = {"kind": "random", **SHARES}
+    told = [guess for guess in times if _has_each(guess) and not is_time_of_something_else(guess.name)]
+    best = max(told, key=lambda guess: len(guess.values.words), default=None)
+    if best is None:
+        return [f"split: {entry(random)}    # or by_user, or time, with `column`"]
+    if profile.whole and not _fills_all_parts(best, Split(kind="time", column=best.name)):
+        return [f"split: {entry(random)}    # {best.name} has too few times to split by"]
+    forms = best.values.time_forms
+    order = [f"times: {entry({best.name: forms[0]})}    # day and month could be either: or {forms[1]}"] if len(forms) > 1 else []
+    return [*order, f"split: {entry({'kind': 'time', 'column': best.name, **SHARES})}    # the latest rows judge; or kind: random"]
+
+
+def _has_each(guess: Guess) -> bool:
+    """Whether each row has a time."""
+    return not guess.values.missing and guess.values.times is not None and not guess.values.times.null_count
+
+
+def _fills_all_parts(guess: Guess, split: Split) -> bool:
+    times = guess.values.times
+    assert times is not None, "a column of times has times"
+    rows = np.sort(times.to_numpy()[guess.values.codes])
+    parts = Cuts.of(split, rows)(rows, rows)
+    return bool(np.bincount(parts, minlength=len(PARTS)).all())
+
+
+def percent(share: float) -> str:
+    """A share for people: 100%, 12.3%, 0.045%."""
+    return f"{100 * share:.3g}%"

@@ -1,197 +1,250 @@
-"""A look at a table that nothing is known of: separator, header, and what each column seems to be.
+"""A look at tables that nothing is known of: how they are written, and what is in the first rows of each column."""
 
-Only the first rows are looked at; what is said of them is a guess for a person to check.
-"""
-
-import csv as csv_module
-import re
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from automtl.data.dataset import Csv
-from automtl.data.hashing import hash_words, share
-from automtl.data.leakage import FOLDS, MIN_ROWS, one_feature_auc
-from automtl.data.remote import input_stream
-from automtl.data.sources import is_delimited, open_table
-from automtl.data.words import as_text
+from automtl.data.columns import Columns
+from automtl.data.csv_settings import Csv
+from automtl.data.dates import forms_of, read_times
+from automtl.data.features import Multi
+from automtl.data.forms import MISSING_NUMBERS
+from automtl.data.sniff import MAX_NAME, Form, sniff
+from automtl.data.sources import Piece, column_names, convert, is_delimited, open_table, read_pieces, table_files
+from automtl.data.words import spread
 from automtl.errors import DataError
 
-LOOK_ROWS = 200_000
-HEAD_BYTES = 65536
-SEPARATORS = (",", "\t", ";", "|")
-LABEL = re.compile(
-    r"(^|_)(label|y|click|clk|is|like|buy|bought|purchase|conv|conversion|target|view|follow|share|forward|cart|fav|rating)", re.IGNORECASE
-)
-AFTERWARDS = re.compile(r"(stay|play|watch|dwell|view|read)_?(time|ms|sec|duration)|_(cnt|count|ctr|cvr)$", re.IGNORECASE)
-EARLIEST, LATEST, UNITS = 631_152_000, 4_102_444_800, (1, 1000, 1_000_000)  # 1990 to 2100, in seconds; and what else they may be in
-ID = re.compile(r"(^|_)(id|uid|iid|code|no)$|[a-z]Id$", re.IGNORECASE)
-FEW, BINS = 100, 256
-SUSPECT_AUC = 0.9
-Kind = Literal["categorical", "numeric", "multi", "time", "label", "constant"]
+LOOK_ROWS, LOOK_CELLS, LOOK_FILES = 200_000, 20_000_000, 8
 
 
 @dataclass(frozen=True)
-class Column:
-    """What a column seems to be.
+class Values:
+    """A column of the rows looked at.
 
     Args:
         name: of the column.
-        kind: what it seems to be; a label has two values.
-        distinct: values among the rows looked at.
-        missing: share of them without a value.
-        example: one value.
-        words: of a label: its two values.
-        leaks: labels that it alone tells, with the out-of-fold AUC.
+        texts: (n,) words, "" where missing; a list as `lists.list_text` writes it.
+        is_list: the file holds lists, not texts.
+        is_time: the file holds times, not texts or numbers.
+        fault: why no data set can use the column.
     """
 
     name: str
-    kind: Kind
-    distinct: int
-    missing: float
-    example: str
-    words: tuple[str, ...] = ()
-    leaks: tuple[tuple[str, float], ...] = ()
+    texts: pa.DictionaryArray
+    is_list: bool = False
+    is_time: bool = False
+    fault: str = ""
+
+    @cached_property
+    def words(self) -> pa.Array:
+        """The distinct words but for "" and those that no row has."""
+        return self.texts.dictionary.filter(pa.array(self._present))
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """In how many rows each word is."""
+        return np.asarray(self._counts[self._present])
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """(n,) the word's place of each row, -1 where missing."""
+        places = np.where(self._present, np.cumsum(self._present) - 1, -1)
+        return spread(places, self.texts)
+
+    @cached_property
+    def missing(self) -> float:
+        """The share of rows without a value."""
+        return 1 - float(self.counts.sum()) / max(len(self.texts), 1)
+
+    @cached_property
+    def numbers(self) -> np.ndarray | None:
+        """Each word's number, NaN where it stands for a missing one; None where a word is no finite number, or none is one."""
+        try:
+            numbers = self._columns.numbers(self.name)
+        except DataError:
+            return None
+        return None if np.isnan(numbers).all() else numbers
+
+    @cached_property
+    def time_forms(self) -> tuple[str, ...]:
+        """The forms in which all words are times, the likelier first: two where day and month could be either, none where they are none."""
+        words = self.words.filter(pc.invert(pc.is_in(self.words, value_set=pa.array(MISSING_NUMBERS, pa.string()))))
+        return tuple(sorted(forms_of(words), key=lambda form: (_span(read_times(words, form)), form))) if len(words) else ()
+
+    @cached_property
+    def times(self) -> pa.Array | None:
+        """Each word's time, null where it stands for a missing one, whole numbers as they are; None where a word is no time."""
+        return read_times(self.words, self.time_forms[0]) if self.time_forms else None
+
+    def lists(self, settings: Mapping[str, Any]) -> pa.Array:
+        """Each word as a list of ids, `LIST_SEPARATOR` between them, as a feature of these settings reads it.
+
+        Raises:
+            DataError: a word is no list of ids.
+        """
+        return self._columns.lists(Multi(name=self.name, kind="multi", **settings)).dictionary
+
+    @cached_property
+    def _columns(self) -> Columns:
+        """The words as a reader of rows sees them: a row each."""
+        words = pa.DictionaryArray.from_arrays(pa.array(np.arange(len(self.words), dtype=np.int32)), self.words)
+        return Columns(Piece(Path(self.name), 1, pa.RecordBatch.from_arrays([words], names=[self.name])))
+
+    @property
+    def example(self) -> str:
+        """The commonest word, of numbers the commonest number."""
+        counts = self.counts if self.numbers is None else np.where(np.isnan(self.numbers), 0, self.counts)
+        return str(self.words[int(np.argmax(counts))].as_py()) if len(self.words) else ""
+
+    @cached_property
+    def _counts(self) -> np.ndarray:
+        return np.bincount(self.texts.indices.to_numpy(), minlength=len(self.texts.dictionary))
+
+    @cached_property
+    def _present(self) -> np.ndarray:
+        return np.asarray((self._counts > 0) & pc.not_equal(self.texts.dictionary, "").to_numpy(zero_copy_only=False))
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A table: how it is written, and its columns."""
+    """Tables of the same columns, and the rows of them that were looked at.
 
-    path: Path
-    csv: Csv
+    Args:
+        paths: all files of these columns.
+        others: files beside them that have other columns.
+        form: how they are written; None where they say it themselves, as Parquet does.
+        rows: how many were looked at.
+        whole: there are no more.
+        columns: what is in them.
+    """
+
+    paths: tuple[Path, ...]
+    others: tuple[Path, ...]
+    form: Form | None
     rows: int
-    columns: tuple[Column, ...]
+    whole: bool
+    columns: tuple[Values, ...]
 
 
-def look(path: Path) -> Profile:
-    """Look at the first rows of a CSV or Parquet file.
+def look(path: str | Path) -> Profile:
+    """Look at the first rows of a file, or of the files of a folder or of a pattern.
 
     Raises:
-        DataError: it is no table, or has no rows.
+        DataError: there is no table, or none has rows.
     """
-    csv = sniff(path) if is_delimited(path) else Csv()
-    batches, rows = [], 0
-    for batch in open_table(path, csv):
-        batches.append(batch)
-        rows += batch.num_rows
-        if rows >= LOOK_ROWS:
-            break
+    paths = table_files(str(path), "draft")
+    largest = max(paths, key=lambda file: file.stat().st_size)
+    if not is_delimited(largest):
+        return _look(path, paths, largest, None)
+    try:
+        return _look(path, paths, largest, sniff(largest))
+    except DataError:  # the first lines need not show a letter that is no UTF-8, and a quote that is one
+        for encoding, quotes in (("latin-1", True), ("", False), ("latin-1", False)):
+            with contextlib.suppress(DataError):
+                return _look(path, paths, largest, sniff(largest, encoding=encoding, quotes=quotes))
+        raise
+
+
+def _look(path: str | Path, paths: Sequence[Path], largest: Path, form: Form | None) -> Profile:
+    alike = _alike(paths, largest, form)
+    looked_at = alike[:: -(-len(alike) // LOOK_FILES)]
+    names = form.names if form else tuple(column_names(largest, Csv()))
+    most = max(min(LOOK_ROWS, LOOK_CELLS // max(len(names), 1)) // len(looked_at), 1)
+    tables = [_head(file, form, names, most) for file in looked_at]
+    rows = sum(count for count, _, _ in tables)
     if not rows:
         raise DataError(path, "must have rows", "none", "restore the file")
-    table = pa.Table.from_batches(batches)
-    if twice := [name for name, count in Counter(table.column_names).items() if count > 1]:
-        raise DataError(path, "must have each column once", f"'{twice[0]}' twice", "rename or remove the others")
-    columns = []
-    for name in table.column_names:
+    columns = tuple(_joined([table[i] for _, _, table in tables if table]) for i in range(len(names)))
+    whole = len(looked_at) == len(alike) and all(ended for _, ended, _ in tables)
+    return Profile(tuple(alike), tuple(file for file in paths if file not in alike), form, rows, whole, columns)
+
+
+def _alike(paths: Sequence[Path], largest: Path, form: Form | None) -> list[Path]:
+    """The files with the largest one's columns."""
+    csv = form.csv if form else Csv()
+    if form and not form.header_serves:
+        return list(paths)
+    names = sorted(column_names(largest, csv))
+    return [path for path in paths if path == largest or sorted(column_names(path, csv)) == names]
+
+
+def _head(path: Path, form: Form | None, names: Sequence[str], most: int) -> tuple[int, bool, list[Values]]:
+    """The number of the first rows of a file, whether these are all, and their columns."""
+    parts: list[list[Values]] = []
+    rows, ended = 0, True
+    for batch in _typed(path, {name: place for place, name in enumerate(names)}) if form is None else _texts(path, form):
+        if rows + len(batch[0].texts) > most:
+            batch, ended = [_cut(column, most - rows) for column in batch], False
+        parts.append(batch)
+        rows += len(batch[0].texts)
+        if not ended:
+            break
+    return rows, ended, [_joined(column) for column in zip(*parts, strict=True)] if parts else []
+
+
+def _texts(path: Path, form: Form) -> Iterator[list[Values]]:
+    csv = form.by_names
+    given = column_names(path, form.csv) if form.header_serves else []
+    if given != list(form.given) and sorted(given) == sorted(form.given):  # the same columns in another order
+        named = dict(zip(form.given, form.names, strict=True))
+        csv = csv.model_copy(update={"columns": tuple(named[name] for name in given)})
+    for piece in read_pieces([path], dict.fromkeys(form.names, "text"), csv):
+        yield [Values(name, _trimmed(piece.batch.column(name))) for name in form.names]
+
+
+def _span(times: pa.Array) -> int:
+    ends = pc.min_max(times).as_py()
+    return int(ends["max"] - ends["min"])
+
+
+def _typed(path: Path, places: Mapping[str, int]) -> Iterator[list[Values]]:
+    for batch in open_table(path, Csv()):
+        again = {name for name, count in Counter(batch.schema.names).items() if count > 1}
+        order = sorted(range(batch.num_columns), key=lambda i: places[batch.schema.names[i]])
+        yield [_read(path, batch.schema.names[i], batch.column(i), batch.schema.names[i] in again) for i in order]
+
+
+def _read(path: Path, name: str, column: pa.Array, again: bool) -> Values:
+    """A column as text; as empty text where nothing can read it, with the reason."""
+    nothing = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(column), np.int32)), pa.array([""]))
+    if again or not 0 < len(name) <= MAX_NAME:
+        return Values(name, nothing, fault="its name is another column's, too" if again else "it has no name that can be written")
+    coded = False
+    for reading in ("text", "list"):
         try:
-            columns.append(_column(name, table[name].combine_chunks(), last=name == table.column_names[-1]))
-        except pa.ArrowException as error:
-            got = " ".join(str(error).split())[:200]
-            raise DataError(f"{path}: column '{name}'", "must hold numbers, times, texts or lists", got, "leave it out") from error
-    return Profile(path, csv, rows, tuple(_with_leaks(columns, table)))
+            texts = convert(column, reading, path, name)
+        except DataError as error:
+            coded = "UTF" in error.got
+        else:
+            return Values(name, texts if reading == "list" else _trimmed(texts), reading == "list", _are_times(column.type))
+    kind = "texts that are not UTF-8" if coded else f"the type {' '.join(str(column.type).split())[:60]}"
+    return Values(name, nothing, fault=f"{kind} cannot be read")
 
 
-def sniff(path: Path) -> Csv:
-    """The separator, and names c1, c2, ... where the first line is a row like the others.
-
-    Raises:
-        DataError: the file cannot be read, or is empty.
-    """
-    try:
-        with input_stream(path) as stream:
-            head = stream.read(HEAD_BYTES).decode("utf-8", errors="replace")
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(path, "must be readable", error) from error
-    lines = [line for line in head.splitlines()[:50] if line]
-    if not lines:
-        raise DataError(path, "must have rows", "an empty file", "restore it")
-    separator = max(SEPARATORS, key=lambda s: (min(line.count(s) for line in lines[:-1] or lines), -SEPARATORS.index(s)))
-    first = next(csv_module.reader(lines[:1], delimiter=separator))
-    names = [word.strip() for word in first]
-    is_header = len(set(names)) == len(names) and all(names) and not any(_is_number(word) for word in names)
-    return Csv(delimiter=separator, columns=() if is_header else tuple(f"c{i}" for i in range(1, len(names) + 1)))
+def _are_times(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+def _trimmed(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The column without blanks around its words, each word once."""
+    words = pc.utf8_trim_whitespace(column.dictionary).dictionary_encode()
+    return pa.DictionaryArray.from_arrays(words.indices.take(column.indices), words.dictionary)
 
 
-def _column(name: str, column: pa.Array, last: bool) -> Column:
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        return Column(name, "multi", 0, column.null_count / len(column), str(column[0].as_py())[:60])
-    texts = as_text(column)
-    words = [word for word in texts.dictionary.unique().to_pylist() if word.strip()]
-    lost = sum(1 for word in texts.dictionary.take(texts.indices).to_pylist() if not word.strip()) / len(texts)
-    example = words[0][:60] if words else ""
-    kind = _kind(name, column, words, last)
-    return Column(name, kind, len(words), lost, example, tuple(sorted(words)) if kind == "label" else ())
+def _cut(column: Values, rows: int) -> Values:
+    return replace(column, texts=column.texts.slice(0, rows))
 
 
-def _kind(name: str, column: pa.Array, words: Sequence[str], last: bool) -> Kind:
-    whole, number = pa.types.is_integer(column.type), pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-    if len(words) < 2:
-        return "constant"
-    if pa.types.is_temporal(column.type) or (whole and _is_epoch(words) and len(words) > FEW):
-        return "time"
-    if len(words) == 2 and ((set(words) == {"0", "1"} and LABEL.search(name)) or last):
-        return "label"
-    if number:
-        return "categorical" if ID.search(name) or (whole and len(words) <= FEW) else "numeric"
-    return "multi" if separator_of(words) else "categorical"
-
-
-def _is_epoch(words: Sequence[str]) -> bool:
-    """Whether all are seconds, milliseconds or microseconds of the years 1990 to 2100."""
-    low, high = min(map(int, words)), max(map(int, words))
-    return any(EARLIEST * unit <= low and high <= LATEST * unit for unit in UNITS)
-
-
-def separator_of(words: Sequence[str]) -> str | None:
-    """The sign between the ids of a list, where the words look like lists: short ids that come again."""
-    for sign in ("|", "^", ";", ",", " "):
-        parts = [part.strip() for word in words[:2000] for part in word.split(sign)]
-        several = sum(sign in word.strip() for word in words[:2000])
-        plain = sign not in (" ", ",") or all(part.isalnum() for part in parts if part)  # a sentence has blanks and commas, too
-        if several > len(words[:2000]) / 5 and len(set(parts)) < 0.75 * len(parts) and max(map(len, parts)) <= 24 and plain:
-            return sign
-    return None
-
-
-def _with_leaks(columns: Sequence[Column], table: pa.Table) -> list[Column]:
-    """The columns, each with the labels that it alone tells."""
-    rows = np.arange(table.num_rows, dtype=np.uint64)
-    folds = (share(rows, 0, "leak fold") * FOLDS).astype(np.int64)
-    labels = {c.name: _codes(table[c.name]).astype(np.float64) for c in columns if c.kind == "label"}
-    found = []
-    for column in columns:
-        told = []
-        for name, label in labels.items():
-            if name != column.name and column.kind not in ("multi", "constant", "time"):
-                auc = one_feature_auc(_values(column, table[column.name]), label - label.min(), folds)
-                told += [(name, auc)] if auc is not None and auc > SUSPECT_AUC else []
-        found.append(Column(**{**column.__dict__, "leaks": tuple(told)}))
-    return found
-
-
-def _codes(column: pa.ChunkedArray) -> np.ndarray:
-    texts = as_text(column.combine_chunks())
-    places: np.ndarray = np.unique(hash_words(texts.dictionary), return_inverse=True)[1]
-    return np.asarray(places[texts.indices.to_numpy()])
-
-
-def _values(column: Column, values: pa.ChunkedArray) -> np.ndarray:
-    if column.kind != "numeric":
-        return _codes(values)
-    numbers = pd.Series(values.to_numpy(zero_copy_only=False)).rank(pct=True).fillna(0)
-    return np.asarray((numbers * min(BINS, len(numbers) // (2 * MIN_ROWS))).astype(np.int64))
+def _joined(parts: Sequence[Values]) -> Values:
+    """The rows of several parts of a column; what one part cannot be read as, the whole cannot."""
+    texts = pa.chunked_array([part.texts for part in parts]).unify_dictionaries().combine_chunks()
+    fault = next((part.fault for part in parts if part.fault), "")
+    return replace(parts[0], texts=texts, is_time=all(part.is_time for part in parts), fault=fault)

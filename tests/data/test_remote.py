@@ -11,7 +11,6 @@ fsspec = pytest.importorskip("fsspec", reason="the extra `remote` is not install
 from automtl.data.dataset import load_dataset  # noqa: E402
 from automtl.data.draft import draft  # noqa: E402
 from automtl.data.prepare import prepare  # noqa: E402
-from automtl.data.remote import RemoteFile  # noqa: E402
 from automtl.errors import DataError  # noqa: E402
 from tests.data.tables import dataset, frame, prepared  # noqa: E402
 
@@ -61,4 +60,6 @@ def test_what_is_not_there(tmp_path: Path, memory: object) -> None:
 
 def test_a_remote_table_is_drafted(memory: object) -> None:
     memory.pipe_file("/rows.csv", frame(300).to_csv(index=False).encode())  # type: ignore[attr-defined]
-    assert '"name": "is_click", "label": "is_click"' in draft(RemoteFile("memory://rows.csv"))  # type: ignore[arg-type]
+    text = draft("memory://rows.csv")
+    assert "files: {train: \"memory://rows.csv\"}" in text
+    assert "- {name: is_click, label: is_click, kind: binary}" in text
