@@ -1,4 +1,4 @@
-"""Which expert of an architecture fills which slot of its sharing module: the plug-in rule of spec/sharing.md."""
+"""Which expert of an architecture fills which slot of its sharing module."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -114,7 +114,7 @@ def pool(architecture: Architecture, level: int = 0) -> tuple[int, ...]:
 
 
 def expert_for(architecture: Architecture, slot: Slot) -> int:
-    """The index of the expert that fills `slot` (the plug-in rule of spec/sharing.md).
+    """The index of the expert that fills `slot`.
 
     A pool takes the chosen experts in listed order, a task's unit that task's experts by beta rank, a shared unit
     all by mean softmax(beta); without a ranking, and in the very unit that experts were searched for, the listed order
