@@ -1,5 +1,8 @@
 """Neural architecture search for multi-task recommenders.
 
+The method is that of "AutoMTL: Automatic Multi-Task Learning Framework with Neural Architecture Search for Recommender Systems" (anonymous
+manuscript, 2022 or later). The sharing systems of four more papers are in ``automtl.sharing``, which cites them.
+
 >>> import automtl
 >>> automtl.Architecture.load("mmoe").sharing.kind
 'mmoe'

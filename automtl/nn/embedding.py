@@ -1,4 +1,4 @@
-"""The input layer: ids, lists of ids and numbers become one vector per field (spec section 1).
+"""The input layer: ids, lists of ids and numbers become one vector per field.
 
 Legend: B rows, F fields (C of one id each, G of lists, M numeric columns), d embedding width, L longest list, V rows of a table.
 """

@@ -1,4 +1,4 @@
-"""The feature interaction candidates: (B, F, d) -> (B, F*d) each, so `skip` is always legal (spec section 2).
+"""The feature interaction candidates: (B, F, d) -> (B, F*d) each, so `skip` is always legal (AutoMTL, Table 1).
 
 Legend: B rows, F fields, d embedding width, W = F*d, P = F*(F-1)/2 pairs, H heads, L layers. Names and arguments are those of
 ``automtl.spaces.catalogue``.

@@ -1,4 +1,4 @@
-"""Numeric columns as fields (spec section 1).
+"""Numeric columns as fields (AutoMTL, section 4.1.4, and others).
 
 Legend: B rows, M numeric columns, d embedding width, K frequencies.
 """

@@ -1,4 +1,4 @@
-"""The expert candidates: (B, D) -> (B, D) each, and `dense` for hand-made experts (spec section 3).
+"""The expert candidates: (B, D) -> (B, D) each, and `dense` for hand-made experts (AutoMTL, Table 1).
 
 Legend: B rows, D width, h hidden units, k kernel. Names and arguments are those of ``automtl.spaces.catalogue``.
 """

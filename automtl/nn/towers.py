@@ -10,7 +10,7 @@ from automtl.nn.operations import Dense
 
 
 class Tower(nn.Module):
-    """Per layer Linear -> BatchNorm -> ReLU -> dropout, then Linear to the logits (spec section 4).
+    """Per layer Linear -> BatchNorm -> ReLU -> dropout, then Linear to the logits.
 
     Shape: (B, width_in) -> (B,) for one output, (B, C) for C outputs.
 

@@ -78,7 +78,7 @@ class SearchSpace(Strict):
         return {"none": (slot, block), "levels": (slot.owner, slot.index, block), "all": block}[self.tie_alphas]
 
     def size(self, num_tasks: int, sharing: str = "selected", settings: dict[str, Any] | None = None) -> int:
-        """How many architectures it holds: |I|^i * |B|^(n * slots) * C(N, c)^T (spec section 7; the last factor for `selected`)."""
+        """How many architectures it holds: |I|^i * |B|^(n * slots) * C(N, c)^T (docs/maths.md; the last factor for `selected`)."""
         slots = layout(sharing, num_tasks=num_tasks, num_experts=self.num_experts, settings=sharing_settings(sharing, settings or {}))
         groups = {"none": len(slots), "levels": len({(s.owner, s.index) for s in slots}), "all": 1}[self.tie_alphas]
         size: int = len(self.interaction) ** self.num_interaction_blocks * len(self.expert) ** (self.num_blocks * groups)

@@ -32,7 +32,7 @@ from automtl.training.tables import DeferredSGD, TableOptimizer
 
 @dataclass(frozen=True)
 class DartsSettings:
-    """Hyper-parameters of a search; defaults are the spec's (section 5). Rates are per step, decays L2."""
+    """Hyper-parameters of a search; defaults are AutoMTL's where it names them (section 4.1.4). Rates are per step, decays L2."""
 
     epochs: int = 15
     warmup_epochs: int = 5

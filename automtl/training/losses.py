@@ -1,4 +1,4 @@
-"""Losses: one per task, their weighted sum, and the divergence of the expert choices (spec section 5).
+"""Losses: one per task, their weighted sum, and the divergence of the expert choices (AutoMTL, Eq. 1 and 2).
 
 Legend: B rows, T tasks, C classes, N experts. A label that is missing is NaN: it is replaced before any operation
 (NaN times a zero mask would still be NaN in the gradient) and counts nothing. Nothing here waits for the device.

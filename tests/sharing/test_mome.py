@@ -171,29 +171,6 @@ def test_experts_start_from_the_pruned_base_and_its_norms(blocks):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("best", [-1.0, 0.0])
-def test_where_every_neuron_is_dead_the_best_stays_with_its_weights(best):
-    module = make("mome", masks=0)
-    module.begin(NEURONS)
-    weight = numpy(module.base[0].weight).copy()
-    with torch.no_grad():
-        module.base[0].neurons.mu.copy_(torch.tensor([-3.0, -2, best, -2, -3, -4]))
-    module.begin(FINE)
-    assert module.base[0].inputs.tolist() == [2]
-    np.testing.assert_array_equal(numpy(module.base[0].weight), weight[:, [2]])
-
-
-def test_one_live_neuron_is_folded_as_it_is():
-    module = make("mome", masks=0)
-    module.begin(NEURONS)
-    weight = numpy(module.base[0].weight).copy()
-    with torch.no_grad():
-        module.base[0].neurons.mu.copy_(torch.tensor([-3.0, 0.25, -1, -2, -3, -4]))
-    module.begin(FINE)
-    assert module.base[0].inputs.tolist() == [1]
-    np.testing.assert_array_equal(numpy(module.base[0].weight), 0.25 * weight[:, [1]])
-
-
 def test_rounding_is_at_a_half_and_for_good():
     module = make("mome", masks=3)
     scatter(module)
