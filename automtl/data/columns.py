@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 
 from automtl.data.dataset import DatasetConfig
 from automtl.data.features import Feature, Numeric
-from automtl.data.forms import DEFAULT, Missing, normal, plain, rewritten
+from automtl.data.forms import DEFAULT, Missing, normal, plain
 from automtl.data.lists import plain_lists
+from automtl.data.patterns import rewritten
 from automtl.data.sources import Piece, Reading
 from automtl.data.where import COMPARE, Comparison, parse_where
 from automtl.data.words import map_words, spread
