@@ -15,21 +15,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.features import LIST_SEPARATOR
+from automtl.data.patterns import CLOCK, DECIMAL, OFFSET, TIME, WHOLE, changed, rewrite_odd, rewrite_unusual, rewritten
 
 MISSING_IDS = ("", "null", "NaN", r"\N", "<NA>")  # `?` is a class in Census, `NA` is Namibia
 MISSING_NUMBERS = (*MISSING_IDS, "NA", "N/A", "n/a", "#N/A", "nan", "NaT", "NULL", "None", "-", "?")
+FIRST = 1000
 LONGEST_CODE = 100  # digits of a zero-padded code; longer ones are texts
 Kind = Literal["whole", "fixed", "truth", "float", "text"]
 
-_SPACE = r"\t-\r\x1c-\x1e \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
-WORD_EDGES, LIST_EDGES = ("^", "$"), (f"(?:^|{LIST_SEPARATOR})", f"(?:{LIST_SEPARATOR}|$)")  # of a word: alone, and in a list's text
-_TRUTH = "(?i:true|false)"
-_CLOCK, _OFFSET = "[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]+)?)? ?", "[-+][0-9]{2}(?::?[0-9]{2})?"
-_TIME, _UTC = f"{_CLOCK}(?:Z|UTC|{_OFFSET})?", f"^{_CLOCK}(?:Z|UTC)?$"
-UNUSUAL_WHOLE = r"(?:[+](?:0|[1-9][0-9]*)(?:[.]0*)?|-0(?:[.]0*)?|-?(?:0|[1-9][0-9]*)[.]0*)"
-_WHOLE = "^(?:0|-?[1-9][0-9]*)$"
-_DECIMAL = "^[-+]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][-+]?[0-9]+)?$"
+_SHIFTED, _UTC = f"^{CLOCK}{OFFSET}$", f"^{CLOCK}(?:Z|UTC)?$"
 
 
 class Missing(NamedTuple):
@@ -41,7 +35,7 @@ class Missing(NamedTuple):
     @property
     def values(self) -> dict[str, float]:
         """Those that are numbers, as -999 may be."""
-        return {word: float(word) for word in self.numbers if re.fullmatch(_DECIMAL, word, re.ASCII)}
+        return {word: float(word) for word in self.numbers if re.fullmatch(DECIMAL, word, re.ASCII)}
 
 
 DEFAULT = Missing()
@@ -58,52 +52,12 @@ def missing_words(null_values: tuple[str, ...] | None) -> Missing:
 
 def plain(words: pa.Array, missing: tuple[str, ...]) -> pa.Array:
     """Words without blanks outside, "" where missing, truth and times in one spelling; the same array where all were so."""
-    return rewritten(words, odd_word(missing, WORD_EDGES), lambda some: _plain(some, missing), digits_too=has_digits(missing))
+    return rewrite_odd(words, missing, lambda some: _plain(some, missing))
 
 
 def normal(words: pa.Array) -> pa.Array:
     """Plain words with whole numbers in one spelling; the same array where all were so."""
-    return rewritten(words, f"^{UNUSUAL_WHOLE}$", _normal)
-
-
-def odd_word(missing: tuple[str, ...], edges: tuple[str, str]) -> str:
-    """A pattern of the words that `plain` may change, between such edges."""
-    before, after = edges
-    blank = f"[{_SPACE}]" if edges == LIST_EDGES else f"[{_SPACE}{LIST_SEPARATOR}]"  # str.isspace says that the separator is one
-    whole = "|".join([_TRUTH, _TIME, *(re.escape(word) + "(?:[.]0*)?" * _is_whole(word) for word in missing if word)])
-    return f"{before}(?:{whole}){after}|{before}{blank}|{blank}{after}"
-
-
-def has_digits(missing: tuple[str, ...]) -> bool:
-    """Whether a word of digits only may be missing."""
-    return any(map(_is_whole, missing))
-
-
-def _is_whole(word: str) -> bool:
-    return word.removeprefix("-").isdecimal()
-
-
-def rewritten(words: pa.Array, pattern: str, change: Callable[[pa.Array], pa.Array], *, digits_too: bool = False) -> pa.Array:
-    """Words with those that match a pattern changed; the same array where none does."""
-    return _changed(words, _found(words, pattern, digits_too), change)
-
-
-def _found(words: pa.Array, pattern: str, digits_too: bool) -> np.ndarray:
-    """Where a pattern matches; words of digits only, the most by far, are not looked at unless they may match."""
-    others = np.ones(len(words), bool) if digits_too else ~np.asarray(pc.ascii_is_decimal(words).to_numpy(zero_copy_only=False))
-    if others.any():
-        rest = words if others.all() else words.filter(pa.array(others))
-        others[others] = pc.match_substring_regex(rest, pattern).to_numpy(zero_copy_only=False)
-    return others
-
-
-def _changed(words: pa.Array, where: np.ndarray, change: Callable[[pa.Array], pa.Array]) -> pa.Array:
-    if not where.any():
-        return words
-    if where.all():
-        return change(words)
-    mask = pa.array(where)
-    return pc.replace_with_mask(words, mask, change(words.filter(mask)))
+    return rewrite_unusual(words, _normal)
 
 
 def _plain(words: pa.Array, missing: tuple[str, ...]) -> pa.Array:
@@ -111,7 +65,7 @@ def _plain(words: pa.Array, missing: tuple[str, ...]) -> pa.Array:
     words = pc.if_else(pc.is_in(normal(words), value_set=pa.array(missing, pa.string())), "", words)
     lower = pc.utf8_lower(words)
     words = pc.if_else(pc.is_in(lower, value_set=pa.array(["true", "false"])), lower, words)
-    return rewritten(words, f"^{_TIME}$", iso_times)
+    return rewritten(words, f"^{TIME}$", iso_times)
 
 
 def _normal(words: pa.Array) -> pa.Array:
@@ -120,7 +74,7 @@ def _normal(words: pa.Array) -> pa.Array:
 
 def iso_times(words: pa.Array) -> pa.Array:
     """Times as `2023-11-14 10:11:12.5`, in UTC where they name a zone, and as `2023-11-14` at midnight."""
-    words = rewritten(words, f"^{_CLOCK}{_OFFSET}$", lambda some: pa.array(map(_utc, some.to_pylist()), pa.string()))
+    words = rewritten(words, _SHIFTED, lambda some: pa.array(map(_utc, some.to_pylist()), pa.string()))
     return rewritten(words, _UTC, _shortest_times)
 
 
@@ -175,11 +129,11 @@ class Form(NamedTuple):
         words = normal(words)
         if self.kind == "fixed":
             short = np.asarray(pc.ascii_is_decimal(words).to_numpy(zero_copy_only=False)) & _shorter(words, self.digits)
-            return _changed(words, short, lambda some: pc.ascii_lpad(some, width=self.digits, padding="0"))
+            return changed(words, short, lambda some: pc.ascii_lpad(some, width=self.digits, padding="0"))
         if self.kind == "truth":
-            return rewritten(words, "^[01]$", _truth, digits_too=True)
+            return rewritten(words, "^[01]$", _truth)
         if self.kind == "float":
-            return rewritten(words, _DECIMAL, lambda some: pa.array(map(_decimal, some.to_pylist()), pa.string()), digits_too=True)
+            return rewritten(words, DECIMAL, lambda some: pa.array(map(_decimal, some.to_pylist()), pa.string()))
         return words
 
 
@@ -208,17 +162,22 @@ class FormFinder:
 
     def see(self, words: pa.Array) -> None:
         """Take in some plain words; "" says nothing."""
-        words = words.filter(pc.not_equal(words, "")) if len(words) else words
-        if not len(words) or not any(self._kinds.values()):
+        self._see(words.slice(0, FIRST))  # these rule out most kinds, which saves a look at the others
+        self._see(words.slice(FIRST))
+
+    def _see(self, words: pa.Array) -> None:
+        words = words.filter(pc.not_equal(words, "")) if len(words) and any(self._kinds.values()) else words[:0]
+        if not len(words):
             return
         numbers = normal(words)
         tests: dict[str, Callable[[], bool]] = {
-            "whole": lambda: _all(numbers, _WHOLE),
+            "whole": lambda: _all(numbers, WHOLE),
             "fixed": lambda: self._one_length(words),
             "truth": lambda: _all(numbers, "^(?:true|false|0|1)$"),
             "float": lambda: _all_floats(numbers),
         }
-        self._named |= bool(pc.any(pc.is_in(numbers, value_set=pa.array(["true", "false"]))).as_py())
+        if self._kinds["truth"]:
+            self._named |= bool(pc.any(pc.is_in(numbers, value_set=pa.array(["true", "false"]))).as_py())
         for kind, test in tests.items():
             self._kinds[kind] = self._kinds[kind] and test()
 
@@ -246,8 +205,8 @@ def _all(words: pa.Array, pattern: str) -> bool:
 
 def _all_floats(numbers: pa.Array) -> bool:
     """Whether all are whole, or numbers at their shortest."""
-    rest = numbers.filter(pc.invert(pc.match_substring_regex(numbers, _WHOLE)))
-    return _all(rest, _DECIMAL) and all(map(_is_shortest, rest.to_pylist()))
+    rest = numbers.filter(pc.invert(pc.match_substring_regex(numbers, WHOLE)))
+    return _all(rest, DECIMAL) and all(map(_is_shortest, rest.to_pylist()))
 
 
 def _is_shortest(word: str) -> bool:

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automtl.data.features import LIST_SEPARATOR
-from automtl.data.forms import LIST_EDGES, UNUSUAL_WHOLE, has_digits, normal, odd_word, plain, rewritten
+from automtl.data.forms import normal, plain
 from automtl.data.list_texts import separated
+from automtl.data.patterns import rewrite_odd_lists, rewrite_unusual_lists
 from automtl.data.words import as_text
 
 
@@ -88,15 +89,13 @@ def plain_lists(column: pa.DictionaryArray, separator: str, missing: tuple[str, 
     texts = pc.if_else(made, texts, pc.replace_substring(texts, separator, LIST_SEPARATOR))
     texts = pc.replace_substring_regex(texts, rf"\s*{LIST_SEPARATOR}[\s{LIST_SEPARATOR}]*", LIST_SEPARATOR)
     texts = pc.utf8_trim(pc.utf8_trim_whitespace(texts), LIST_SEPARATOR)
-    odd = odd_word(missing, LIST_EDGES)
-    texts = rewritten(texts, odd, lambda some: _each_word(some, lambda words: plain(words, missing)), digits_too=has_digits(missing))
+    texts = rewrite_odd_lists(texts, missing, lambda some: _each_word(some, lambda words: plain(words, missing)))
     return pa.DictionaryArray.from_arrays(column.indices, texts)
 
 
 def normal_lists(texts: pa.Array) -> pa.Array:
     """The texts of plain lists with their whole numbers in one spelling."""
-    before, after = LIST_EDGES
-    return rewritten(texts, f"{before}{UNUSUAL_WHOLE}{after}", lambda some: _each_word(some, normal))
+    return rewrite_unusual_lists(texts, lambda some: _each_word(some, normal))
 
 
 def _each_word(texts: pa.Array, change: Callable[[pa.Array], pa.Array]) -> pa.Array:
