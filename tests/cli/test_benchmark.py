@@ -41,6 +41,7 @@ def test_the_price_comes_first_and_a_folder_must_be_named(home):
     assert status == 2 and "--out: must name the table's folder" in told
 
 
+@pytest.mark.slow
 def test_a_table_is_stopped_gone_on_with_and_told(home):
     process = start(home, "--out", "table", "--anyway")
     limit = time.monotonic() + ENDS

@@ -57,6 +57,7 @@ def _help(dataset, out):
     run(benchmark(dataset), out, resume=True)
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_table(dataset, whole, tmp_path):
     out = tmp_path / "t"
     with pytest.raises(Interrupted):
