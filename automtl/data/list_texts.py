@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automtl.data.features import LIST_SEPARATOR
-from automtl.data.forms import normal, plain, rewritten
+from automtl.data.forms import normal, plain
+from automtl.data.patterns import rewritten
 
 LOOK_LISTS = 2000
 _ODD = r"""[\[({'"]"""
