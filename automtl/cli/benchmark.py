@@ -50,7 +50,7 @@ def run(
     It first says how long that takes. A pilot comes first: where seeds differ more than architectures do, the table could not rank them.
 
     Examples: automtl benchmark census_income --space automtl_small --plan
-    and: automtl benchmark census_income --space automtl_small --architectures 8 --epochs 1 --hand-made mmoe --out runs/table --anyway
+    and: automtl benchmark census_income --space automtl_small --epochs 1 --sample 4 --out runs/table
     """
     from automtl.config import resolve
     from automtl.phases.benchmark.run import Benchmark
