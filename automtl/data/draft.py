@@ -110,7 +110,7 @@ def _csv(profile: Profile, guesses: Sequence[Guess]) -> list[str]:
     """How the files are written, where that is not plain."""
     if (form := profile.form) is None:
         return []
-    nameless = [guess for given, guess in zip(form.given, guesses, strict=True) if not given.strip() and guess.kind != "out"]
+    nameless = [guess for given, guess in zip(form.given, guesses, strict=False) if not given.strip() and guess.kind != "out"]
     by_header = form.header_serves and not nameless
     csv = form.csv if by_header or form.csv.columns else form.by_names
     settings = csv.model_dump(exclude_defaults=True)

@@ -69,7 +69,8 @@ def _alone(values: Values) -> Guess:
         return _list(values, None if values.is_list else separator)
     if (role := standing(values)) != "feature":
         return Guess(values, "label" if role == "label" else "unsure", settings=settings_of(values) or {})
-    return _text(values) if values.numbers is None or shapes.leads_with_zeros(values) else _number(values)
+    coded = shapes.leads_with_zeros(values) and naming.kind_by_name(values.name) != "quantity"
+    return _text(values) if coded or values.numbers is None else _number(values)
 
 
 def _list(values: Values, separator: str | None) -> Guess:

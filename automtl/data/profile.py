@@ -17,12 +17,14 @@ from automtl.data.csv_settings import Csv
 from automtl.data.dates import forms_of, read_times
 from automtl.data.features import Multi
 from automtl.data.forms import MISSING_NUMBERS
+from automtl.data.paths import partitions
 from automtl.data.sniff import MAX_NAME, Form, sniff
 from automtl.data.sources import Piece, column_names, convert, is_delimited, open_table, read_pieces, table_files
 from automtl.data.words import spread
 from automtl.errors import DataError
 
 LOOK_ROWS, LOOK_CELLS, LOOK_FILES = 200_000, 20_000_000, 8
+SOME_WORDS = 50  # that show whether a column may hold times
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ class Values:
     def time_forms(self) -> tuple[str, ...]:
         """The forms in which all words are times, the likelier first: two where day and month could be either, none where they are none."""
         words = self.words.filter(pc.invert(pc.is_in(self.words, value_set=pa.array(MISSING_NUMBERS, pa.string()))))
-        return tuple(sorted(forms_of(words), key=lambda form: (_span(read_times(words, form)), form))) if len(words) else ()
+        if not len(words) or not forms_of(words.slice(0, SOME_WORDS)):
+            return ()
+        return tuple(sorted(forms_of(words), key=lambda form: (_span(read_times(words, form)), form)))
 
     @cached_property
     def times(self) -> pa.Array | None:
@@ -156,7 +160,8 @@ def look(path: str | Path) -> Profile:
 def _look(path: str | Path, paths: Sequence[Path], largest: Path, form: Form | None) -> Profile:
     alike = _alike(paths, largest, form)
     looked_at = alike[:: -(-len(alike) // LOOK_FILES)]
-    names = form.names if form else tuple(column_names(largest, Csv()))
+    own = form.names if form else column_names(largest, Csv())
+    names = (*own, *(name for name in partitions(largest) if name not in own))  # those that the folders' names give, as Hive has them
     most = max(min(LOOK_ROWS, LOOK_CELLS // max(len(names), 1)) // len(looked_at), 1)
     tables = [_head(file, form, names, most) for file in looked_at]
     rows = sum(count for count, _, _ in tables)
@@ -180,7 +185,7 @@ def _head(path: Path, form: Form | None, names: Sequence[str], most: int) -> tup
     """The number of the first rows of a file, whether these are all, and their columns."""
     parts: list[list[Values]] = []
     rows, ended = 0, True
-    for batch in _typed(path, {name: place for place, name in enumerate(names)}) if form is None else _texts(path, form):
+    for batch in _typed(path, {name: place for place, name in enumerate(names)}) if form is None else _texts(path, form, names):
         if rows + len(batch[0].texts) > most:
             batch, ended = [_cut(column, most - rows) for column in batch], False
         parts.append(batch)
@@ -190,14 +195,14 @@ def _head(path: Path, form: Form | None, names: Sequence[str], most: int) -> tup
     return rows, ended, [_joined(column) for column in zip(*parts, strict=True)] if parts else []
 
 
-def _texts(path: Path, form: Form) -> Iterator[list[Values]]:
+def _texts(path: Path, form: Form, names: Sequence[str]) -> Iterator[list[Values]]:
     csv = form.by_names
-    given = column_names(path, form.csv) if form.header_serves else []
+    given = column_names(path, form.csv)[: len(form.given)] if form.header_serves else []
     if given != list(form.given) and sorted(given) == sorted(form.given):  # the same columns in another order
         named = dict(zip(form.given, form.names, strict=True))
         csv = csv.model_copy(update={"columns": tuple(named[name] for name in given)})
-    for piece in read_pieces([path], dict.fromkeys(form.names, "text"), csv):
-        yield [Values(name, _trimmed(piece.batch.column(name))) for name in form.names]
+    for piece in read_pieces([path], dict.fromkeys(names, "text"), csv):
+        yield [Values(name, _trimmed(piece.batch.column(name))) for name in names]
 
 
 def _span(times: pa.Array) -> int:

@@ -151,6 +151,19 @@ def test_a_folder_and_a_pattern(write: Callable[[Path, pd.DataFrame], Path], tmp
         assert text.startswith(f"# Drafted from {800 if given != folder / '1.*' else 267} rows of ")
 
 
+@pytest.mark.parametrize("write", [csv, parquet])
+def test_columns_that_folders_give(write: Callable[[Path, pd.DataFrame], Path], tmp_path: Path) -> None:
+    for city, rows in zip(("Bonn", "Ulm"), np.array_split(np.arange(800), 2), strict=True):
+        (tmp_path / "log" / f"city={city}").mkdir(parents=True)
+        path = write(tmp_path, clicks().iloc[rows])
+        path.rename(tmp_path / "log" / f"city={city}" / path.name)
+    (tmp_path / "draft.yaml").write_text(text := draft(tmp_path / "log", folder=tmp_path))
+    assert "files: {train: log}" in text
+    assert "- {name: city, kind: categorical}" in line_of(text, "city")
+    store = prepare(load_dataset(tmp_path / "draft.yaml"), data_dir=tmp_path / "data")
+    assert sorted(store.vocabulary("city")["word"].to_pylist()) == ["Bonn", "Ulm"]
+
+
 def test_side_tables_beside_the_rows_are_told_and_not_read(tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
     clicks().to_csv(tmp_path / "shop" / "log.csv", index=False)
