@@ -73,12 +73,22 @@ class SideTable(Held):
     """
 
     def __init__(self, join: Join, paths: Sequence[Path], readings: Mapping[str, Reading]) -> None:
-        present = column_names(paths[0], join.csv)
-        own: dict[str, Reading] = {name: reading for name, reading in readings.items() if name in present and name != join.on}
-        pieces = list(read_pieces(paths, {join.on: "text", **own}, join.csv))
-        if not pieces:
-            raise DataError(paths[0], "must have rows to join", "none", "restore the file")
-        super().__init__(join.on, pa.Table.from_batches([piece.batch for piece in pieces]), own, paths[0])
+        table, own = read_side_table(join, paths, readings)
+        super().__init__(join.on, table, own, paths[0])
+
+
+def read_side_table(join: Join, paths: Sequence[Path], readings: Mapping[str, Reading]) -> tuple[pa.Table, dict[str, Reading]]:
+    """The key and those of some columns that a side table has, and how each of these was read.
+
+    Raises:
+        DataError: it cannot be read, or has no rows.
+    """
+    present = column_names(paths[0], join.csv)
+    own: dict[str, Reading] = {name: reading for name, reading in readings.items() if name in present and name != join.on}
+    pieces = list(read_pieces(paths, {join.on: "text", **own}, join.csv))
+    if not pieces:
+        raise DataError(paths[0], "must have rows to join", "none", "restore the file")
+    return pa.Table.from_batches([piece.batch for piece in pieces]).unify_dictionaries(), own
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:
