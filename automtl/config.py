@@ -25,6 +25,9 @@ class DataSection(Strict):
 
     source: str = Field(description="A shipped data set's name, or the path of a data set's YAML file.")
     dir: str | None = Field(None, description="Folder of raw and prepared data; default the user's cache folder.")
+    keep_side_tables: int = Field(
+        256, ge=0, le=2**20, description="MB of side tables' columns that a run keeps; of larger ones rows to predict on bring them."
+    )
     shuffle_block: int | None = Field(
         None, ge=2, le=2**24, description="Shuffle in blocks of so many rows, such as 4096, for data larger than memory; null: row by row."
     )

@@ -274,6 +274,18 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
         yield
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file that never changes a second name, or copy it where the file system has no such links."""
+    with _machine_faults(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:  # another file system, another's file, too many links
+            shutil.copyfile(source, target)
+            with target.open("rb+") as copied:
+                os.fsync(copied.fileno())
+
+
 def replace(source: Path, target: Path) -> None:
     """Give a whole file another name in its folder, durably; a file of that name goes."""
     with _machine_faults(target):

@@ -63,8 +63,18 @@ def run(
     with ConsoleReporter() as reporter:
         for seeded in configs:
             say(f"training {plan.label} on {plan.config.data.source}, seed {seeded.seed}, into {plan.run.path}")
-            made = retrain(plan.architecture, seeded, run=plan.run, label=plan.label, reporter=reporter, carry=carry, resume=resume)
-            results.append(made)
+            results.append(
+                retrain(
+                    plan.architecture,
+                    seeded,
+                    run=plan.run,
+                    label=plan.label,
+                    reporter=reporter,
+                    carry=carry,
+                    resume=resume,
+                    own=plan.own,
+                )
+            )
     _show(results, as_json)
     if not as_json:
         say(f"next: automtl evaluate {plan.run.path}")

@@ -149,7 +149,7 @@ class DatasetConfig(Strict):
     split: Split = Split()
     group: Name | None = Setting(None, description="The column whose groups GAUC averages over, such as the user.")
     keep: tuple[Name, ...] = Setting((), description="Columns kept beside the rows, to slice metrics by; no features.")
-    vocabularies_from: Name | None = Setting(None, description="Folder of a prepared store whose ids stay as they are; new ones follow.")
+    vocabularies_from: Name | None = Setting(None, description="Folder of prepared data, or of a run's, whose ids stay; new ones follow.")
     outcome_columns: tuple[Name, ...] = Setting((), description="Columns known only after the fact: never features.")
     allow_leak: tuple[Name, ...] = Setting((), description="Columns that may be features although a check takes them for a leak.")
 

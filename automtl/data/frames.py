@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 
 from automtl.data.dataset import DatasetConfig, keeps_data
+from automtl.data.encoding import checksum
 from automtl.data.prints import fingerprint
-from automtl.data.store import checksum
 from automtl.data.words import as_text
 from automtl.errors import ConfigError, DataError
 from automtl.files import StagedFolder, scratch_folder, write_json, write_table

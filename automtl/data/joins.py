@@ -86,14 +86,22 @@ class SideTable(Held):
     """
 
     def __init__(self, join: Join, paths: Sequence[Path], readings: Mapping[str, Reading], missing: Missing = DEFAULT) -> None:
-        present = column_names(paths[0], join.csv)
-        own: dict[str, Reading] = {name: reading for name, reading in readings.items() if name in present and name != join.on}
-        pieces = list(read_pieces(paths, {join.on: "text", **own}, join.csv))
-        if not pieces:
-            raise DataError(paths[0], "must have rows to join", "none", "restore the file")
-        texts = {name for piece in pieces for name in own if pa.types.is_dictionary(piece.batch.column(name).type)}
-        batches = [_alike(piece, {join.on: "text", **own}, texts, missing) for piece in pieces]
-        super().__init__(join.on, pa.Table.from_batches(batches), paths[0], missing.ids)
+        super().__init__(join.on, read_side_table(join, paths, readings, missing), paths[0], missing.ids)
+
+
+def read_side_table(join: Join, paths: Sequence[Path], readings: Mapping[str, Reading], missing: Missing) -> pa.Table:
+    """The key and those of some columns that a side table has.
+
+    Raises:
+        DataError: it cannot be read, or has no rows.
+    """
+    present = column_names(paths[0], join.csv)
+    own: dict[str, Reading] = {name: reading for name, reading in readings.items() if name in present and name != join.on}
+    pieces = list(read_pieces(paths, {join.on: "text", **own}, join.csv))
+    if not pieces:
+        raise DataError(paths[0], "must have rows to join", "none", "restore the file")
+    texts = {name for piece in pieces for name in own if pa.types.is_dictionary(piece.batch.column(name).type)}
+    return pa.Table.from_batches([_alike(piece, {join.on: "text", **own}, texts, missing) for piece in pieces]).unify_dictionaries()
 
 
 def _alike(piece: Piece, readings: Mapping[str, Reading], texts: set[str], missing: Missing) -> pa.RecordBatch:

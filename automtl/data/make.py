@@ -11,28 +11,32 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from automtl.data.ahead import ahead, worked_ahead
+from automtl.data.columns import plan_readings
 from automtl.data.copies import Copies
 from automtl.data.dataset import DatasetConfig
 from automtl.data.digest import ROLES, Digester
 from automtl.data.encode import Arrays, Encoder, FeatureEncoder, unknown_rows
+from automtl.data.encoding import SIDE, Encoding
 from automtl.data.features import Categorical, Numeric
 from automtl.data.fit import Fit
-from automtl.data.forms import Form
+from automtl.data.forms import Form, missing_words
+from automtl.data.joins import read_side_table
 from automtl.data.leakage import LeakCheck
 from automtl.data.remarks import remarks
-from automtl.data.rows import RowReader
+from automtl.data.rows import RowReader, needed
 from automtl.data.schema import Schema
-from automtl.data.sources import Source
+from automtl.data.sources import JOIN, Source
 from automtl.data.split import ALPHA, SPLITS, Rule, split_rule
-from automtl.data.store import Store
 from automtl.data.unknown import unknown_warnings
 from automtl.data.vectors import write_vectors
 from automtl.data.writing import write_rows
 from automtl.files import StagedFolder, write_json
 
 SPOOL = "spool.arrow"
+COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
 REPORT_ROWS = 1_000_000
 Say = Callable[[str], None]
 
@@ -85,6 +89,7 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     kept = fit.kept()
     _write_words(folder, "vocabularies", {name: vocabularies[name] for name in schema.owners})
     _write_words(folder, "kept", kept)
+    _write_sides(folder, config, sources)
     write_vectors(folder, config, schema, vocabularies, say)
     say("encoding")
     features = FeatureEncoder(schema, {name: table["word"] for name, table in vocabularies.items()}, list_lengths(config))
@@ -104,10 +109,10 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
 
 
 def _older_words(config: DatasetConfig) -> dict[str, tuple[Form, pa.Array | None]]:
-    """The form and the words (none, where they are hashed) of the store that vocabularies grow from, per field that both have."""
+    """The form and the words (none, where they are hashed) of the data that vocabularies grow from, per field that both have."""
     if config.vocabularies_from is None:
         return {}
-    older = Store.open(Path(config.vocabularies_from))
+    older = Encoding.open(Path(config.vocabularies_from))
     mine = {feature.name for feature in config.features}
     fields = [field for field in older.schema.id_fields if field.name in mine and not field.shares]
     words = {field.name: None if field.hash_buckets else older.vocabulary(field.name)["word"].combine_chunks() for field in fields}
@@ -122,8 +127,18 @@ def list_lengths(config: DatasetConfig) -> dict[str, tuple[int | None, bool]]:
 
 def _write_words(folder: StagedFolder, name: str, tables: Mapping[str, pa.Table]) -> None:
     for i, table in enumerate(tables.values()):
-        with folder.stream(f"{name}/{i}.arrow") as stream, pa.ipc.new_file(stream, table.schema) as writer:
+        with folder.stream(f"{name}/{i}.arrow") as stream, pa.ipc.new_file(stream, table.schema, options=COMPRESSED) as writer:
             writer.write_table(table)
+
+
+def _write_sides(folder: StagedFolder, config: DatasetConfig, sources: tuple[Source, ...]) -> None:
+    """What rows to predict on need of the side tables, so that a run can keep it."""
+    wanted, missing = needed(plan_readings(config, served=True), config.derived), missing_words(config.csv.null_values)
+    for i, join in enumerate(config.joins):
+        table = read_side_table(join, [source.path for source in sources if source.role == f"{JOIN}{i}"], wanted, missing)
+        if table.num_columns > 1:
+            with folder.stream(SIDE.format(i)) as stream:
+                pq.write_table(table, stream, compression="zstd")
 
 
 def _encoded(

@@ -10,11 +10,12 @@ from typing import Any
 
 from automtl.data.columns import plan_readings
 from automtl.data.dataset import DatasetConfig, keeps_data
+from automtl.data.encoding import FORMAT, MANIFEST, checksum, sealed
 from automtl.data.make import make
 from automtl.data.paths import partitions
 from automtl.data.prints import Fingerprints, fingerprint
 from automtl.data.sources import Source, find_sources
-from automtl.data.store import FORMAT, Store, checksum
+from automtl.data.store import Store
 from automtl.errors import ArtifactError, ConfigError, InUse
 from automtl.files import StagedFolder, clear_temporaries, locked, write_json
 
@@ -59,8 +60,13 @@ def prepare(config: DatasetConfig, *, data_dir: Path, progress: Progress | None 
         with StagedFolder(path) as folder:
             summary = make(config, sources, folder, config_hash, say)
             body = {"format": FORMAT, "key": path.name, "sources": prints, "summary": summary, "files": _fingerprints(folder / ".")}
-            write_json(folder / "manifest.json", body | {"checksum": checksum(body)})
+            write_json(folder / MANIFEST, sealed(body))
         return Store.open(path, verify=False)
+
+
+def prepared(key: str, data_dir: Path) -> Store | None:
+    """The store of a name, whatever became of the raw files; None where there is none that is whole."""
+    return _opened(data_dir.absolute() / "prepared" / Path(key).name, Fingerprints(data_dir.absolute()))
 
 
 def _opened(path: Path, known: Fingerprints, say: Progress = _silent) -> Store | None:

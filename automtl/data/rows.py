@@ -50,10 +50,7 @@ class RowReader:
         self.times = {**times, **config.times}
         self._config, self._say, self._readings = config, say, dict(readings)
         self._derived = tuple(d for d in config.derived if d.name in readings and d.name not in present)
-        wanted = {name: reading for name, reading in readings.items() if name not in {d.name for d in self._derived}}
-        for derived in self._derived:
-            wanted[derived.column] = "time" if wanted.get(derived.column, "time") == "time" else "text"
-        self._wanted: dict[str, Reading] = wanted
+        self._wanted = wanted = needed(readings, self._derived)
         by_role = [[source.path for source in sources if source.role == f"{JOIN}{i}"] for i in range(len(config.joins))]
         elsewhere: dict[str, Reading] = {name: reading for name, reading in wanted.items() if name not in present}
         self._missing = missing_words(config.csv.null_values)
@@ -132,6 +129,15 @@ class RowReader:
             DataError: a side table matched no row at all.
         """
         tell_unmatched(self._tables, self._say)
+
+
+def needed(readings: Mapping[str, Reading], derived: Sequence[Derived]) -> dict[str, Reading]:
+    """How the columns are read that some others come from: themselves, or the times that they are derived from."""
+    there = [d for d in derived if d.name in readings]
+    wanted = {name: reading for name, reading in readings.items() if name not in {d.name for d in there}}
+    for one in there:
+        wanted[one.column] = "time" if wanted.get(one.column, "time") == "time" else "text"
+    return wanted
 
 
 def _batch(columns: Mapping[str, pa.Array]) -> pa.RecordBatch:

@@ -15,7 +15,6 @@ from automtl.data.dataset import Csv, DatasetConfig
 from automtl.data.digest import Digester
 from automtl.data.encode import FeatureEncoder, unknown_rows
 from automtl.data.make import list_lengths
-from automtl.data.prepare import placed
 from automtl.data.rows import RowReader
 from automtl.data.schema import Schema
 from automtl.data.sources import (
@@ -32,6 +31,7 @@ from automtl.data.sources import (
 )
 from automtl.data.store import Rows
 from automtl.data.unknown import unknown_remarks
+from automtl.errors import DataError
 
 FRAME = Path("rows")
 Say = Callable[[str], None]
@@ -45,10 +45,13 @@ class Served(NamedTuple):
 
 
 class Encoding(Protocol):
-    """What encoding reads of a prepared data set, or of an export of it."""
+    """What encoding reads of a data set, as a run or an export has it; columns of side tables that it has not by their tables' names."""
 
     @property
     def schema(self) -> Schema: ...
+
+    @property
+    def left_out(self) -> Mapping[str, str]: ...
 
     def vocabulary(self, field: str) -> pa.Table: ...
 
@@ -57,14 +60,13 @@ class Server:
     """Encodes rows by a prepared data set's vocabularies and scalers.
 
     Args:
-        store: the prepared data set, or an export of it.
-        config: its settings.
-        data_dir: where its side tables are looked for, if their paths are relative.
+        store: a data set as a run or an export has it.
+        config: its settings; its side tables have absolute paths.
         say: is told what is ignored.
     """
 
-    def __init__(self, store: Encoding, config: DatasetConfig, *, data_dir: Path, say: Say) -> None:
-        self._config, self._say = placed(config, data_dir), say
+    def __init__(self, store: Encoding, config: DatasetConfig, *, say: Say) -> None:
+        self._config, self._left_out, self._say = config, store.left_out, say
         words = {name: store.vocabulary(name)["word"] for name in store.schema.owners}
         self._schema = store.schema
         self._encoder = FeatureEncoder(store.schema, words, list_lengths(config))
@@ -102,6 +104,7 @@ class Server:
         readings: dict[str, Reading] = {**dict.fromkeys(keep, "text"), **self._readings}
         config = self._config if self._missing(names) else self._config.model_copy(update={"joins": ()})
         if names:
+            self._need_left_out(paths[0], names)
             self._tell_ignored(names, config, readings)
         reader = RowReader(config, side_sources(config), readings, self._say, present=names, times=self._times)
         unknown, total = Counter[str](), 0
@@ -120,6 +123,15 @@ class Server:
         """Used columns that the rows do not bring themselves."""
         derived = {derived.name: derived.column for derived in self._config.derived}
         return [name for name in self._readings if name not in names and derived.get(name) not in names]
+
+    def _need_left_out(self, path: Path, names: Sequence[str]) -> None:
+        """Refuse rows without the columns of side tables that were too large to be kept."""
+        made_of = {derived.name: derived.column for derived in self._config.derived}
+        missing = dict.fromkeys(made_of.get(name, name) for name in self._missing(names))
+        if absent := [name for name in missing if name in self._left_out]:
+            tables = ", ".join(dict.fromkeys(self._left_out[name] for name in absent))
+            got = f"columns {', '.join(names)[:300]}"
+            raise DataError(path, f"must have the columns {', '.join(absent)}", got, f"join {tables} to the rows: the run does not keep it")
 
     def _tell_ignored(self, names: Sequence[str], config: DatasetConfig, readings: Mapping[str, Reading]) -> None:
         used = {*readings, *(d.column for d in config.derived if d.name not in names), *(join.on for join in config.joins)}

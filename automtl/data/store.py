@@ -1,23 +1,20 @@
 """The prepared rows on disk: NumPy arrays per split, memory-mapped; vocabularies in Arrow; every file with its checksum.
 
-Layout: manifest.json, schema.json, vocabularies/<i>.arrow (the i-th field that owns one), kept/<i>.arrow (words of kept columns),
-vectors/<i>.npy (pretrained, field i), and train/, validation/, test/ with ids.npy, dense.npy, labels.npy, weights.npy (where a
-task is weighted), kept.npy (where columns are kept), lists/<i>.values.npy and .offsets.npy; train/ also has alpha.npy.
+Layout: what `encoding.py` lists, kept/<i>.arrow (words of kept columns), vectors/<i>.npy (pretrained, field i), and train/, validation/,
+test/ with ids.npy, dense.npy, labels.npy, weights.npy (where a task is weighted), kept.npy (where columns are kept), lists/<i>.values.npy
+and .offsets.npy; train/ also has alpha.npy.
 """
 
-import hashlib
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 
-from automtl.bounds import fitting, inside
 from automtl.data.arrays import NoArray, mapped, need_form
+from automtl.data.encoding import Encoding
 from automtl.data.lists import Lists
 from automtl.data.prints import Fingerprints, fingerprint
 from automtl.data.schema import Schema
@@ -25,11 +22,8 @@ from automtl.data.split import SPLITS
 from automtl.data.vectors import VECTORS
 from automtl.data.writing import OFFSETS, VALUES
 from automtl.errors import ArtifactError, ConfigError
-from automtl.files import read_json
-from automtl.strict import build, nearest
+from automtl.strict import nearest
 
-FORMAT = 3
-WORDS = pa.schema([("word", pa.string()), ("count", pa.int64())])
 REMEDY = "run `automtl data prepare` again"
 
 
@@ -57,21 +51,17 @@ class Rows:
         return len(self.ids)
 
 
-def checksum(value: Any) -> str:
-    """SHA-256 of plain data."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode("utf-8")).hexdigest()
-
-
-class Store:
+class Store(Encoding):
     """A prepared data set, opened for reading; use `Store.open`."""
 
+    remedy = REMEDY
+
     def __init__(self, path: Path, manifest: dict[str, Any], schema: Schema) -> None:
-        self.path, self.schema = path, schema
-        self._manifest = manifest
+        super().__init__(path, manifest, schema)
         self._rows: dict[str, Rows] = {}
 
     @classmethod
-    def open(cls, path: Path, *, verify: bool = True, prints: Fingerprints | None = None) -> "Store":
+    def open(cls, path: Path, *, verify: bool = True, prints: Fingerprints | None = None) -> Self:
         """Open a store.
 
         Args:
@@ -82,24 +72,10 @@ class Store:
         Raises:
             ArtifactError: a file is absent, cut short or changed; the message names it.
         """
-        manifest = _read_manifest(path / "manifest.json")
-        checked = (prints.of if prints else fingerprint) if verify else None
-        with fitting(path / "manifest.json"):
-            for name, known in manifest["files"].items():
-                _check_file(inside(path, name), known, checked)
+        manifest, schema = cls._opened(path, (prints.of if prints else fingerprint) if verify else None)
         if prints:
             prints.save()
-        return cls(path, manifest, build(Schema, read_json(path / "schema.json"), path / "schema.json"))
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Rows per part, labels and positives per task and split, as counted when the store was made."""
-        return dict(self._manifest["summary"])
-
-    @property
-    def sources(self) -> list[dict[str, Any]]:
-        """The raw files that the store was made from, with size and SHA-256."""
-        return list(self._manifest["sources"])
+        return cls(path, manifest, schema)
 
     def rows(self, split: str) -> Rows:
         """The rows of `train`, `validation` or `test`, mapped at the first call; other splits are not touched.
@@ -114,7 +90,7 @@ class Store:
         return self._rows[split]
 
     def _mapped(self, split: str) -> Rows:
-        s, there = self.schema, self._manifest["files"]
+        s, there = self.schema, self.files
         ids = self._array(f"{split}/ids.npy", np.int32, None, len(s.categorical))
         n, tasks = len(ids), len(s.tasks)
         dense = self._array(f"{split}/dense.npy", np.float32, n, len(s.numeric))
@@ -145,19 +121,6 @@ class Store:
         mine[self.alpha_index] = False
         return np.flatnonzero(mine)
 
-    def vocabulary(self, field: str) -> pa.Table:
-        """`word` and `count` (training rows) of a field of ids; word i has id i + 1.
-
-        Raises:
-            ConfigError: there is no such field, or its ids are hashed.
-        """
-        by_name = {f.name: f for f in self.schema.fields if f.kind != "numeric"}
-        if field not in by_name:
-            raise ConfigError("field", "must be a categorical field of the data set, or one of lists", field, nearest(field, by_name))
-        if by_name[field].hash_buckets:
-            raise ConfigError("field", "must have a vocabulary", f"{field}, whose ids are hashed")
-        return self._words(f"vocabularies/{self.schema.owners.index(by_name[field].owner)}.arrow")
-
     def kept_words(self, column: str) -> pa.Table:
         """`word` and `count` (all rows) of a kept column; word i has code i + 1.
 
@@ -174,18 +137,6 @@ class Store:
         sizes = {i: (self.schema.fields[i].vocabulary_size, self.schema.fields[i].embedding_dim) for i in own}
         return {name: self._array(VECTORS.format(i), np.float32, *sizes[i]) for i, name in own.items()}
 
-    def _words(self, name: str) -> pa.Table:
-        path = self.path / name
-        try:
-            with path.open("rb") as stream:
-                table = pa.ipc.open_file(stream).read_all()
-            table.validate(full=True)
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise ArtifactError(path, "must be words of the store", " ".join(str(error).split())[:200], REMEDY) from error
-        if not table.schema.equals(WORDS):
-            raise ArtifactError(path, "must be words of the store", ", ".join(map(str, table.schema))[:200], REMEDY)
-        return table
-
     def _array(self, name: str, dtype: type[np.generic], *shape: int | None) -> np.ndarray:
         path = self.path / name
         try:  # copy on write: torch refuses to share a read-only array in silence, and nothing reaches the file
@@ -197,29 +148,3 @@ class Store:
 def _ascending(values: np.ndarray) -> bool:
     """Whether none is less than the one before; looked at in blocks, since a map may be larger than memory."""
     return all(bool((np.diff(values[i : i + 2**20 + 1]) >= 0).all()) for i in range(0, len(values), 2**20))
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    manifest = read_json(path)
-    body = {key: value for key, value in manifest.items() if key != "checksum"} if isinstance(manifest, dict) else {}
-    if not body or manifest.get("checksum") != checksum(body):
-        raise ArtifactError(path, "must be as it was written", "another content", REMEDY)
-    if manifest.get("format") != FORMAT:
-        raise ArtifactError(path, f"must be of format {FORMAT}", str(manifest.get("format"))[:80], REMEDY)
-    kinds = {"files": dict, "summary": dict, "sources": list}
-    if wrong := [name for name, kind in kinds.items() if not isinstance(manifest.get(name), kind)]:
-        raise ArtifactError(path, f"must tell {', '.join(wrong)}", "something else", REMEDY)
-    return dict(manifest)
-
-
-def _check_file(path: Path, known: dict[str, Any], checked: Callable[[Path], dict[str, int | str]] | None) -> None:
-    try:
-        size = path.stat().st_size
-        if size != known["bytes"]:
-            raise ArtifactError(path, f"must have {known['bytes']} bytes", size, REMEDY)
-        if checked and checked(path)["sha256"] != known["sha256"]:
-            raise ArtifactError(path, "must be as it was written", "another content", REMEDY)
-    except ArtifactError:
-        raise
-    except OSError as error:  # an EnvironmentFault among them
-        raise ArtifactError(path, "must be readable", error.strerror or error, REMEDY) from error

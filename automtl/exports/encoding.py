@@ -14,17 +14,18 @@ import pyarrow as pa
 from automtl import files
 from automtl.bounds import fitting
 from automtl.data.dataset import Csv, DatasetConfig, SourceFiles, Split
+from automtl.data.encoding import SCHEMA, Encoding
 from automtl.data.features import ListFeature, Numeric
 from automtl.data.forms import missing_words
 from automtl.data.list_texts import fillers
 from automtl.data.schema import Field, Schema
-from automtl.data.store import Store
+from automtl.data.snapshot import DATASET
 from automtl.strict import build
 
-FEATURES, SCHEMA, DATASET, CODE, WORDS = "features.json", "schema.json", "dataset.json", "encode.py", "vocabularies/{}.jsonl"
+FEATURES, CODE, WORDS = "features.json", "encode.py", "vocabularies/{}.jsonl"
 
 
-def write_encoding(folder: files.StagedFolder, store: Store, config: DatasetConfig) -> None:
+def write_encoding(folder: files.StagedFolder, store: Encoding, config: DatasetConfig) -> None:
     """Write all of it."""
     schema, own = store.schema, portable(config)
     files.write_json(folder / FEATURES, {"features": [feature_of(field, schema, own) for field in schema.fields]})
@@ -75,7 +76,7 @@ class Exported:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.left_out = folder, dict[str, str]()  # rows to score bring the columns of all side tables
         self.schema = build(Schema, files.read_json(folder / SCHEMA), folder / SCHEMA)
         self.config = build(DatasetConfig, files.read_json(folder / DATASET), folder / DATASET)
         with fitting(folder / FEATURES):

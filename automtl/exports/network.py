@@ -81,6 +81,21 @@ def arrays(rows: Rows, schema: Schema, index: np.ndarray) -> dict[str, np.ndarra
     return found | {field.name: np.array(rows.dense[index, i], np.float32) for i, field in enumerate(schema.numeric)}
 
 
+def drawn(schema: Schema, count: int) -> dict[str, np.ndarray]:
+    """As `arrays`, of rows drawn at random: ids and numbers that the schema allows, lists of up to eight ids."""
+    rng, longest = np.random.default_rng(0), 8
+    found: dict[str, np.ndarray] = {}
+    for field in schema.fields:
+        if field.kind == "numeric":
+            found[field.name] = np.array(rng.integers(0, 2, count) if field.indicator_of else rng.standard_normal(count), np.float32)
+        elif field.kind == "categorical":
+            found[field.name] = rng.integers(0, field.vocabulary_size, count)
+        else:
+            ids = rng.integers(min(1, field.vocabulary_size - 1), field.vocabulary_size, (count, longest))
+            found[field.name] = np.where(np.arange(longest) < rng.integers(0, longest + 1, (count, 1)), ids, 0)
+    return found
+
+
 def with_unknown(features: Mapping[str, np.ndarray], schema: Schema) -> dict[str, np.ndarray]:
     """The same and a last row of unseen ids, empty lists and missing numbers."""
     missing = {field.name: 1 if field.indicator_of else 0 for field in schema.fields}

@@ -75,7 +75,8 @@ def _folder(data_dir: str | Path | None) -> dict[str, Any]:
 def _source(dataset: str | Path | DatasetConfig | Mapping[str, Any], frame: pd.DataFrame | None, settings: Mapping[str, Any]) -> str:
     """The name or path that a run's configuration holds."""
     if frame is None and isinstance(dataset, str | Path):
-        return home(dataset)
+        path = home(dataset)
+        return str(Path(path).resolve()) if Path(path).exists() else path
     if frame is None:
         raise ConfigError("frame", "must be given where the data set is given as settings", "none", "or write them to a YAML file")
     config = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
@@ -166,5 +167,5 @@ def retrain(  # noqa: PLR0913 # what the command's options say
         out=_path(out),
         resume=resume,
     )
-    configs = plan.seeded(seeds)
-    return [_retrain(plan.architecture, config, run=plan.run, label=plan.label, reporter=reporter, resume=resume) for config in configs]
+    given: dict[str, Any] = {"run": plan.run, "label": plan.label, "own": plan.own, "reporter": reporter, "resume": resume}
+    return [_retrain(plan.architecture, config, **given) for config in plan.seeded(seeds)]

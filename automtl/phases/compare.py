@@ -12,7 +12,7 @@ from typing import Any
 
 from automtl import files
 from automtl.bounds import fitting
-from automtl.data.store import checksum
+from automtl.data.encoding import checksum
 from automtl.errors import ArtifactError
 from automtl.phases.paired import Paired, compare_paired, corrected
 from automtl.report.agreement import Place, agreement

@@ -13,8 +13,9 @@ from automtl.data.slices import groups, slices
 from automtl.data.unknown import unknown_remarks
 from automtl.errors import ArtifactError
 from automtl.phases.mishaps import known_ids
-from automtl.phases.resuming import held_settings
+from automtl.phases.resuming import held_settings, need_same_data
 from automtl.phases.retrain import load_net
+from automtl.phases.run_data import snapshot_of
 from automtl.phases.session import Reporter, Session, Silent, open_session
 from automtl.runs.constant import loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
@@ -101,19 +102,17 @@ def _evaluate(folder: PhaseDir, device: str, by: str | None, bootstrap: int, rep
 
 
 def session_of(folder: PhaseDir, device: str, reporter: Reporter) -> Session:
-    """The session of a finished phase: its own config and data, on this machine.
+    """The session of a finished phase: its own settings and data, on this machine; no rows are looked for yet.
 
     Raises:
-        ArtifactError: the data changed since the phase ran.
+        ArtifactError: a file of the phase is damaged, or it keeps no data set of its own.
     """
-    config = held_settings(folder)
+    config, own = held_settings(folder), snapshot_of(folder)
     stored = sum(path.stat().st_size for path in folder.path.glob("checkpoint/*.safetensors"))
     most = max(MAX_PARAMETERS, 8 * stored)  # a stranger's config may name any limit: a network that is here takes a bit per parameter
     runtime = config.runtime.model_copy(update={"device": device, "threads": None, "max_parameters": most})
-    session = open_session(config.model_copy(update={"runtime": runtime}), reporter)
-    held = Manifest.read(folder.manifest).values["data"]["hash"]
-    if held != session.schema.data_hash:
-        raise ArtifactError(folder.manifest, "must be of the same prepared data", "data that changed since", "retrain on the new data")
+    session = open_session(config.model_copy(update={"runtime": runtime}), reporter, own)
+    need_same_data(Manifest.read(folder.manifest), session)
     return session
 
 

@@ -9,13 +9,14 @@ import numpy as np
 from torch import nn
 
 from automtl import files
-from automtl.data.dataset import load_dataset
+from automtl.data.batches import Batches
+from automtl.data.store import Store
 from automtl.errors import ArtifactError, ConfigError
 from automtl.exports.card import Facts, first_words, readme
 from automtl.exports.encoding import portable, write_encoding
 from automtl.exports.folder import write_manifest
 from automtl.exports.formats import FORMATS, Format
-from automtl.exports.network import Served, arrays, names, settle, with_unknown
+from automtl.exports.network import Served, arrays, drawn, names, settle, with_unknown
 from automtl.exports.parity import compare
 from automtl.phases.evaluate import session_of
 from automtl.phases.retrain import load_net
@@ -67,7 +68,8 @@ def export(run: Path, form: str, *, out: Path | None = None, reporter: Reporter 
     if folder.state() != "done":
         raise ArtifactError(folder.path, "must be a finished retrain", folder.state(), "retrain it to the end")
     chosen.check()
-    work = _Work(folder, session_of(folder, "cpu", reporter))
+    session = session_of(folder, "cpu", reporter)
+    work = _Work(folder, session, session.rows_at_hand())
     names(work.session.schema)
     with files.StagedFolder(out) as staged:
         parity = work.write(staged, form, chosen)
@@ -82,46 +84,57 @@ class _Work:
 
     folder: PhaseDir
     session: Session
+    store: Store | None
     rows: int = 0
     remarks: list[str] = field(default_factory=list)
 
     def write(self, staged: files.StagedFolder, form: str, chosen: Format) -> dict[str, float]:
         """All files; the largest difference per output."""
-        store, schema = self.session.store, self.session.schema
-        config = load_dataset(self.session.config.data.source)
+        data, schema, config = self.session.encoding, self.session.schema, self.session.dataset
         net = load_net(self.folder, self.session).eval().requires_grad_(False)
         judged = self._judged(net)
         served = Served(net, schema).eval()
         features = self._features()
         parity = compare(chosen.write(staged, served), served, features, exact=chosen.exact)
-        write_encoding(staged, store, config)
+        write_encoding(staged, data, config)
         bound = Architecture.load(self.folder.architecture)
         bound.save(staged / "architecture.json")
-        words = first_words({name: store.vocabulary(name) for name in schema.owners})
+        words = first_words({name: data.vocabulary(name) for name in schema.owners})
         metrics, warnings = {split: part["tasks"] for split, part in judged.items()}, remarks([judged.get("test", judged["validation"])])
         settings, made = portable(config), self._made()
-        facts = Facts(bound, schema, settings, store.summary, metrics, made, parity, self.rows, words, self.remarks, warnings)
+        facts = Facts(bound, schema, settings, data.summary, metrics, made, parity, self.rows, words, self.remarks, warnings)
         files.write_text(staged / "README.md", readme(facts, chosen))
         inputs, outputs = names(schema)
         write_manifest(staged, {"kind": form, "inputs": inputs, "outputs": outputs, "parity": parity, "made": made})
         return parity
 
     def _features(self) -> dict[str, np.ndarray]:
-        """Validation rows, and one of unseen ids and missing numbers."""
-        rows = self.session.store.rows("validation")
-        features = with_unknown(arrays(rows, self.session.schema, np.arange(min(len(rows), CHECKED_ROWS))), self.session.schema)
-        self.rows = min(len(rows), CHECKED_ROWS) + 1
+        """Validation rows where they are at hand, else drawn ones; and one of unseen ids and missing numbers."""
+        schema = self.session.schema
+        if self.store is None:
+            self.remarks.append("the rows that it was checked on were drawn at random, since the validation rows were not at hand")
+            features = drawn(schema, CHECKED_ROWS)
+        else:
+            rows = self.store.rows("validation")
+            features = arrays(rows, schema, np.arange(min(len(rows), CHECKED_ROWS)))
+        features = with_unknown(features, schema)
+        self.rows = len(features[schema.fields[0].name])
         return features
 
     def _judged(self, net: nn.Module) -> dict[str, Mapping[str, Any]]:
         """Its figures per split; of the network as it is handed over."""
         results = files.read_json(self.folder.results)
         judged = {split: results[split] for split in ("validation", "test") if split in results}
-        if settle(net):
-            self.remarks.append("gates that still hesitated between experts were rounded to one; the figures are of the rounded model")
-            predictions = predict(net, self.session.in_order("validation"), device=self.session.device)
-            judged = {"validation": asdict(evaluate(predictions, self.session.schema.tasks))}
-        return judged
+        if not settle(net):
+            return judged
+        rounded = "gates that still hesitated between experts were rounded to one; the figures are of the"
+        if self.store is None:
+            self.remarks.append(f"{rounded} model before that, since the validation rows were not at hand")
+            return judged
+        self.remarks.append(f"{rounded} rounded model")
+        rows = Batches(self.store.rows("validation"), batch_size=self.session.config.runtime.eval_batch_size)
+        predictions = predict(net, rows, device=self.session.device)
+        return {"validation": asdict(evaluate(predictions, self.session.schema.tasks))}
 
     def _made(self) -> dict[str, Any]:
         """How the model was made, without paths of the machine."""

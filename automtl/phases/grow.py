@@ -1,6 +1,6 @@
 """Daily data: a model of new rows that begins with the embeddings of an older one.
 
-The new data's vocabularies grow out of the older store's: known ids keep their numbers, new ones follow. Embedding rows of known
+The new data's vocabularies grow out of the older run's: known ids keep their numbers, new ones follow. Embedding rows of known
 ids start as the older model left them; new rows, and all weights that are no embeddings, start fresh; scalers are the new rows'.
 """
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from automtl.data.dataset import default_data_dir, load_dataset
-from automtl.data.store import checksum
+from automtl.data.encoding import checksum
 from automtl.errors import ConfigError
 from automtl.files import write_json
 from automtl.nn.embedding import InputLayer
@@ -90,7 +90,7 @@ def older(run: Path, data: str, *, data_dir: Path | None = None, reporter: Repor
     config = load_dataset(data)
     if not Path(data).is_file():
         config = config.in_folder(home.absolute() / "raw" / config.name)
-    plain = {**config.model_dump(mode="json", exclude_defaults=True), "vocabularies_from": str(session.store.path.absolute())}
+    plain = {**config.model_dump(mode="json", exclude_defaults=True), "vocabularies_from": str(session.encoding.path.absolute())}
     path = home.absolute() / "grown" / f"{config.name}-{checksum(plain)[:12]}.yaml"
     write_json(path, plain)  # JSON is YAML
     return Older(folder, session, load_net(folder, session), path)

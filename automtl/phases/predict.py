@@ -12,7 +12,6 @@ from scipy.special import expit, softmax
 
 from automtl import files
 from automtl.data.batches import Batches
-from automtl.data.dataset import default_data_dir, load_dataset
 from automtl.data.frames import as_table
 from automtl.data.schema import Task
 from automtl.data.serving import Served, Server
@@ -25,6 +24,7 @@ from automtl.exports.graph import onnx_runner
 from automtl.exports.network import arrays, names, output_name
 from automtl.phases.evaluate import session_of
 from automtl.phases.retrain import load_net
+from automtl.phases.run_data import snapshot_of
 from automtl.phases.session import Reporter, Silent
 from automtl.runs.run_dir import one_phase
 from automtl.training.evaluation import predict as outputs_of
@@ -130,10 +130,9 @@ Answers = Callable[[Rows], list[np.ndarray]]
 def _trained(run: Path, device: str, reporter: Reporter) -> tuple[Server, tuple[Task, ...], Answers]:
     """A run's network."""
     folder = one_phase(run, "retrain")
-    session = session_of(folder, device, reporter)
-    net, data, size = load_net(folder, session), session.config.data, session.config.runtime.eval_batch_size
-    data_dir = Path(data.dir) if data.dir else default_data_dir()
-    server = Server(session.store, load_dataset(data.source), data_dir=data_dir, say=reporter.say)
+    session, own = session_of(folder, device, reporter), snapshot_of(folder)
+    net, size = load_net(folder, session), session.config.runtime.eval_batch_size
+    server = Server(own, own.served(), say=reporter.say)
 
     def answers(rows: Rows) -> list[np.ndarray]:
         logits = outputs_of(net, Batches(rows, batch_size=size), device=session.device).logits
@@ -155,7 +154,7 @@ def _exported(folder: Path, device: str, reporter: Reporter) -> tuple[Server, tu
         parts = [run(arrays(rows, schema, np.arange(start, min(start + SERVED_ROWS, len(rows))))) for start in starts]
         return [np.concatenate(task) for task in zip(*parts, strict=True)]
 
-    return Server(encoding, encoding.config, data_dir=folder, say=reporter.say), schema.tasks, answers
+    return Server(encoding, encoding.config, say=reporter.say), schema.tasks, answers
 
 
 def _answer(task: Task, logits: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 from automtl import files
 from automtl.data.schema import Task
 from automtl.errors import ArtifactError, Interrupted, NumericalError
+from automtl.phases.run_data import keep_data
 from automtl.phases.session import Session
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
@@ -30,12 +31,15 @@ def open_phase(folder: PhaseDir, session: Session, **values: Any) -> Manifest:
         rule = "must be there, beside what the phase has written"
         raise ArtifactError(folder.manifest, rule, "no such file", "restore it, or start anew in another folder")
     config, schema = session.config, session.schema
+    most = config.data.keep_side_tables * 2**20
+    snapshot = keep_data(folder, session.store, session.dataset, most_bytes=most, say=session.reporter.say)
+    data = {"name": schema.name, "source": config.data.source, "hash": schema.data_hash, "split_hash": schema.split_hash}
     files.write_text(folder.config, config.to_yaml())
     return Manifest.start(
         folder.manifest,
         seed=config.seed,
         seeds=asdict(session.seeds),
-        data={"name": schema.name, "source": config.data.source, "hash": schema.data_hash, "split_hash": schema.split_hash},
+        data={**data, "snapshot": snapshot},
         machine=session.machine,
         **values,
     )

@@ -7,6 +7,7 @@ from automtl import files, plugins
 from automtl.bounds import read_lines
 from automtl.config import RunConfig, RuntimeSection
 from automtl.errors import ArtifactError, ConfigError
+from automtl.phases.run_data import same_source
 from automtl.phases.session import Session
 from automtl.runs import checkpoint, sums
 from automtl.runs.manifest import Manifest
@@ -55,7 +56,7 @@ def own_settings(folder: PhaseDir, config: RunConfig, *, sections: Sequence[str]
         ConfigError: something else is asked for.
     """
     held = held_settings(folder)
-    asked = {"data.source": (held.data.source, config.data.source)}
+    asked: dict[str, tuple[Any, Any]] = {"data.source": (True, same_source(held.data.source, config.data.source))}
     asked |= {name: (getattr(held, name), getattr(config, name)) for name in sections}
     given = config.runtime.model_fields_set - set(_OF_TODAY)
     asked |= {f"runtime.{name}": (getattr(held.runtime, name), getattr(config.runtime, name)) for name in sorted(given)}
@@ -102,12 +103,13 @@ def reopen(folder: PhaseDir, session: Session, restore: Callable[[dict[str, Any]
 
 
 def need_same_data(manifest: Manifest, session: Session) -> None:
-    """Refuse to go on with other data.
+    """Refuse a session of other data than a phase's.
 
     Raises:
-        ArtifactError: the data changed since the phase was begun.
+        ArtifactError: it is of others.
     """
-    if manifest.values["data"]["hash"] != session.schema.data_hash:
+    data, schema = manifest.values["data"], session.schema
+    if (data.get("hash"), data.get("split_hash")) != (schema.data_hash, schema.split_hash):
         raise ArtifactError(manifest.path, "must be of the same prepared data", "data that changed since", "start anew")
 
 

@@ -12,6 +12,7 @@ from automtl import files
 from automtl.bounds import fitting
 from automtl.config import RunConfig
 from automtl.data.slices import groups
+from automtl.data.snapshot import Snapshot
 from automtl.errors import ArtifactError
 from automtl.models.cost import cost, flops_per_row
 from automtl.models.derived import build_model
@@ -22,6 +23,7 @@ from automtl.phases.mishaps import clear_note, make_guard, mishaps
 from automtl.phases.part import parts_of
 from automtl.phases.records import close_failed, holding, open_phase
 from automtl.phases.resuming import own_settings, reopen
+from automtl.phases.run_data import snapshot_of
 from automtl.phases.session import Reporter, Session, training_session
 from automtl.report.results import SelfShowing
 from automtl.runs import checkpoint
@@ -68,6 +70,7 @@ def retrain(
     reporter: Reporter | None = None,
     carry: Callable[[nn.Module, Session], None] | None = None,
     resume: bool = False,
+    own: Snapshot | None = None,
 ) -> RetrainResult:
     """Train an architecture from fresh weights on fit + alpha rows and keep the epoch that `retrain.monitor` judges best on validation.
 
@@ -79,11 +82,12 @@ def retrain(
         reporter: told how it goes on.
         carry: sets weights of the fresh network, such as an older model's embeddings (see `phases/grow.py`).
         resume: go on with the same retrain where it was begun and interrupted; where it has ended, hand over its result.
+        own: the data set as a searched run keeps it; default what its YAML says now, or of a resumed retrain its own.
     """
     folder = run.retrain(label, config.seed)
     if resume and folder.manifest.exists():
-        config = own_settings(folder, config, sections=("seed", "sharing", "retrain"))
-    session = training_session(config, reporter, search=False)
+        config, own = own_settings(folder, config, sections=("seed", "sharing", "retrain")), snapshot_of(folder)
+    session = training_session(config, reporter, own, search=False)
     bound = architecture.bind(session.schema)
     phase = RetrainPhase(session, folder, bound)  # refuses what cannot be made, before the folder appears
     if not (resume and folder.path.exists()):

@@ -8,7 +8,10 @@ from typing import Any
 
 from automtl.config import RunConfig, resolve
 from automtl.data.dataset import load_dataset
+from automtl.data.snapshot import Snapshot
 from automtl.errors import ConfigError
+from automtl.phases.run_data import same_source, snapshot_of
+from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import fit_sharing
@@ -28,12 +31,14 @@ class RetrainPlan:
         config: resolved settings.
         run: where it goes.
         label: the name of its folders inside the run, without the seed.
+        own: the data set as a searched run, or one to go on with, keeps it, where no other is named.
     """
 
     architecture: Architecture
     config: RunConfig
     run: RunDir
     label: str
+    own: Snapshot | None = None
 
     def seeded(self, seeds: Iterable[int]) -> list[RunConfig]:
         """The settings with each of some seeds.
@@ -79,7 +84,8 @@ def plan_retrain(
     dataset = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
     config = resolve(source=dataset, space=False, config_file=config_file, sets=sets, flags=flags, base=base)
     ready = plug(architecture, kind=sharing, settings=config.sharing, chosen_experts=config.retrain.chosen_experts)
-    described, module = load_dataset(dataset), ready.sharing
+    own = snapshot_of(searched) if searched and data is None else _resumed(out, dataset) if resume and not searched else None
+    described, module = own.config if own else load_dataset(dataset), ready.sharing
     kinds = {task.name: task.kind for task in described.tasks}
     fit_sharing(module.kind, module.settings, num_experts=len(pool(ready)), tasks=kinds)
     check_monitor(config.retrain.monitor, kinds, grouped=described.group is not None)
@@ -92,10 +98,18 @@ def plan_retrain(
     label += "".join(f"-{_safe(key)}_{_safe(str(value))}" for key, value in config.sharing.items())
     label += "" if balancing.plain else f"-{balancing.method}"
     if searched and out is None:
-        return RetrainPlan(ready, config, RunDir(searched.path.parent), label)
+        return RetrainPlan(ready, config, RunDir(searched.path.parent), label, own)
     if resume:
-        return RetrainPlan(ready, config, RunDir.begun(out), label)
-    return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label)
+        return RetrainPlan(ready, config, RunDir.begun(out), label, own)
+    return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label, own)
+
+
+def _resumed(out: Path | None, dataset: str) -> Snapshot | None:
+    """The data set as the run to go on with keeps it, where a retrain of it was begun."""
+    for phase in RunDir.begun(out).retrains():
+        if same_source(str(Manifest.read(phase.manifest).values["data"].get("source")), dataset):
+            return snapshot_of(phase)
+    return None
 
 
 def settings_of(searched: PhaseDir) -> dict[str, Any]:

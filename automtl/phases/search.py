@@ -4,9 +4,11 @@ from pathlib import Path
 
 from automtl import files
 from automtl.config import RunConfig
+from automtl.data.snapshot import Snapshot
 from automtl.errors import ConfigError
 from automtl.models.supernet import build_supernet
 from automtl.phases.resuming import need_plugins, own_settings
+from automtl.phases.run_data import snapshot_of
 from automtl.phases.search_material import settings_of
 from automtl.phases.search_phase import SearchPhase, SearchResult
 from automtl.phases.session import Reporter, training_session
@@ -15,7 +17,14 @@ from automtl.training.balancers import check_balancing
 from automtl.training.early_stopping import check_monitor
 
 
-def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | None = None, resume: bool = False) -> SearchResult:
+def search(
+    config: RunConfig,
+    *,
+    out: Path | None = None,
+    reporter: Reporter | None = None,
+    resume: bool = False,
+    own: Snapshot | None = None,
+) -> SearchResult:
     """Search a space on a data set and derive an architecture.
 
     Args:
@@ -23,15 +32,18 @@ def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | N
         out: the run's folder; it must not exist. Default runs/<dataset>-<space>-<n>.
         reporter: told how it goes on.
         resume: go on with the interrupted run at `out`; see ``resumed`` for its settings.
+        own: the data set as another phase keeps it; default what its YAML says now, or of a resumed run its own.
 
     Raises:
         AutoMTLError: see ``automtl.errors``.
     """
-    session = training_session(config, reporter, search=True)
     assert config.space is not None, "a search has a space"
     if resume:
         assert out is not None, "a run to resume has a folder"
-        return SearchPhase(session, RunDir(_begun(out)).search, config.space).run()
+        folder = RunDir(_begun(out)).search
+        own = snapshot_of(folder) if folder.manifest.exists() else own
+        return SearchPhase(training_session(config, reporter, own, search=True), folder, config.space).run()
+    session = training_session(config, reporter, own, search=True)
     # everything that can be refused is refused before the folder appears
     names = [task.name for task in session.schema.tasks]
     check_balancing(settings_of(session).balancing, names, where="search.balancing")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -11,13 +12,16 @@ from torch import nn
 
 from automtl.config import RunConfig
 from automtl.data.batches import Batches
-from automtl.data.dataset import default_data_dir, load_dataset
-from automtl.data.prepare import prepare
+from automtl.data.dataset import DatasetConfig, default_data_dir, load_dataset
+from automtl.data.encoding import Encoding
+from automtl.data.prepare import prepare, prepared
 from automtl.data.schema import Schema
+from automtl.data.snapshot import Snapshot
 from automtl.data.store import Rows, Store
-from automtl.errors import DataError
+from automtl.errors import DataError, EnvironmentFault
 from automtl.models.skeleton import load_vectors
 from automtl.phases.machine import Autocast, Trimmer, autocast, set_up, warn_of_slow_bfloat16
+from automtl.phases.run_data import rows_of, tell_edits
 from automtl.runs.loggers import Sinks
 from automtl.training.loop import StepEvent
 
@@ -68,10 +72,22 @@ class Seeds:
 
 @dataclass(frozen=True)
 class Session:
-    """Everything a phase starts from."""
+    """Everything a phase starts from.
+
+    Args:
+        config: the run's settings.
+        dataset: the data set's settings.
+        encoding: its prepared rows, or a run's snapshot, whose rows are looked for when they are asked for.
+        machine: device, precision, threads, as they are in force.
+        seeds: of the phase.
+        reporter: told how it goes on.
+        sinks: loggers.
+        trim: hands freed memory back.
+    """
 
     config: RunConfig
-    store: Store
+    dataset: DatasetConfig
+    encoding: Encoding
     machine: dict[str, Any]
     seeds: Seeds
     reporter: Reporter
@@ -91,7 +107,37 @@ class Session:
     @property
     def schema(self) -> Schema:
         """The data set's schema."""
-        return self.store.schema
+        return self.encoding.schema
+
+    @cached_property
+    def store(self) -> Store:
+        """The prepared rows.
+
+        Raises:
+            ArtifactError: those of a run are gone, or changed since.
+        """
+        if isinstance(self.encoding, Store):
+            return self.encoding
+        assert isinstance(self.encoding, Snapshot), "rows are a store's, or a run's"
+        return rows_of(self.encoding, _data_dir(self.config), self.reporter.say)
+
+    def rows_at_hand(self) -> Store | None:
+        """The prepared rows where they lie ready; None where they would have to be prepared first, or are gone."""
+        if isinstance(self.encoding, Store):
+            return self.encoding
+        try:
+            store = prepared(self.encoding.key, _data_dir(self.config))
+        except EnvironmentFault:
+            return None
+        return store if store is not None and store.schema == self.schema else None
+
+    def need_rows(self) -> None:
+        """Look for the rows now, so that a run without them is refused before anything is begun.
+
+        Raises:
+            ArtifactError: as `store`.
+        """
+        assert self.store
 
     def noise(self) -> torch.Generator:
         """The source of dropout and gate noise, on the device."""
@@ -140,27 +186,38 @@ class Session:
         return everyone[: DEV_BATCHES * batch_size]
 
 
-def open_session(config: RunConfig, reporter: Reporter | None = None) -> Session:
-    """Set device and threads and open the prepared data, preparing it first where need be."""
+def open_session(config: RunConfig, reporter: Reporter | None = None, own: Snapshot | None = None) -> Session:
+    """Set device and threads and open the data.
+
+    Args:
+        config: the run's settings.
+        reporter: told how it goes on.
+        own: the data set as a run keeps it, in place of what its YAML says now; without, it is prepared where need be.
+    """
     reporter = reporter or Silent()
     machine = set_up(config.runtime)
     sinks = Sinks(config.runtime.loggers, reporter.say)
-    store = open_store(config, reporter.say)
-    return Session(config, store, machine, Seeds.of(config.seed), reporter, sinks)
+    if own is not None:
+        tell_edits(own, config.data.source, reporter.say)
+        return Session(config, own.config, own, machine, Seeds.of(config.seed), reporter, sinks)
+    dataset = load_dataset(config.data.source)
+    store = prepare(dataset, data_dir=_data_dir(config), progress=reporter.say)
+    return Session(config, dataset, store, machine, Seeds.of(config.seed), reporter, sinks)
 
 
-def training_session(config: RunConfig, reporter: Reporter | None = None, *, search: bool) -> Session:
+def training_session(config: RunConfig, reporter: Reporter | None = None, own: Snapshot | None = None, *, search: bool) -> Session:
     """As `open_session`, for a phase that chooses by the MTL-Loss.
 
     Args:
         config: resolved settings.
         reporter: told how it goes on.
+        own: see `open_session`.
         search: whether fit and alpha rows are to have labels of their own.
 
     Raises:
         DataError: a task has no label in the rows to choose by, so that their MTL-Loss is not defined.
     """
-    session = open_session(config, reporter)
+    session = open_session(config, reporter, own)
     store, size = session.store, config.search.batch_size
     parts: list[tuple[str, str, np.ndarray | None, int]] = [("validation", "validation", None, config.runtime.eval_batch_size)]
     if search:
@@ -176,5 +233,8 @@ def training_session(config: RunConfig, reporter: Reporter | None = None, *, sea
 
 def open_store(config: RunConfig, say: Callable[[str], None]) -> Store:
     """The prepared store of a config's data set; prepared now where it is not yet."""
-    folder = Path(config.data.dir) if config.data.dir else default_data_dir()
-    return prepare(load_dataset(config.data.source), data_dir=folder, progress=say)
+    return prepare(load_dataset(config.data.source), data_dir=_data_dir(config), progress=say)
+
+
+def _data_dir(config: RunConfig) -> Path:
+    return Path(config.data.dir) if config.data.dir else default_data_dir()

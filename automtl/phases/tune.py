@@ -20,8 +20,9 @@ from automtl.phases.records import open_phase
 from automtl.phases.resuming import need_same_data, own_settings
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.run_data import snapshot_of
 from automtl.phases.search import search
-from automtl.phases.session import Reporter, Silent, training_session
+from automtl.phases.session import Reporter, Session, training_session
 from automtl.phases.tune_results import Finding, findings, shown, write_results
 from automtl.phases.tune_space import applied, distribution, plugs, ranges, reference
 from automtl.phases.tune_storage import Storage, storage_faults
@@ -77,12 +78,16 @@ def tune(
     sharing = config.tune.over == "sharing"
     if sharing != (searched is not None):
         raise ConfigError("tune.over", "sharing needs a searched run, budget a data set", config.tune.over, "name the other one")
-    name = load_dataset(config.data.source).name
-    run = _joined(out) if resume else RunDir.new(out, f"{name}-tune")
-    if resume and run.tune.config.exists():
-        config = own_settings(run.tune, config, sections=("seed", "space", "search", "sharing", "retrain", "tune"))
+    own = snapshot_of(one_phase(Path(searched), "search")) if searched else None
+    if resume:
+        run = _joined(out)
+        if run.tune.config.exists():
+            config = own_settings(run.tune, config, sections=("seed", "space", "search", "sharing", "retrain", "tune"))
+        own = snapshot_of(run.tune) if run.tune.manifest.exists() else own
+    else:
+        run = RunDir.new(out, f"{(own.config if own else load_dataset(config.data.source)).name}-tune")
     place = Storage.of(run.tune, storage, resume=resume)
-    return _Tuning(config, run.tune, searched, place, reporter or Silent()).run()
+    return _Tuning(training_session(config, reporter, own, search=searched is None), run.tune, searched, place).run()
 
 
 def _joined(out: Path | None) -> RunDir:
@@ -96,10 +101,10 @@ def _joined(out: Path | None) -> RunDir:
 class _Tuning:
     """One process at work in a study."""
 
-    def __init__(self, config: RunConfig, folder: PhaseDir, searched: str | None, storage: Storage, reporter: Reporter) -> None:
-        self.config, self.folder, self.searched, self.reporter = config, folder, searched, reporter
-        self.session = training_session(config, reporter, search=searched is None)  # prepares the data, refuses what can be refused
-        self.settings, self.monitor, schema = config.tune, Monitor.of(config.retrain.monitor), self.session.schema
+    def __init__(self, session: Session, folder: PhaseDir, searched: str | None, storage: Storage) -> None:
+        config = session.config
+        self.session, self.config, self.folder, self.searched, self.reporter = session, config, folder, searched, session.reporter
+        self.settings, self.monitor, schema = config.tune, Monitor.of(config.retrain.monitor), session.schema
         check_monitor(config.retrain.monitor, {task.name: task.kind for task in schema.tasks}, grouped=bool(schema.group))
         tasks = len(self.session.schema.tasks)
         self.ranges = self._over_sharing() if searched else ranges(config, num_tasks=tasks)
@@ -162,6 +167,7 @@ class _Tuning:
             if self.folder.manifest.exists():
                 manifest = Manifest.read(self.folder.manifest)
                 need_same_data(manifest, self.session)
+                self.session.need_rows()
                 manifest.verify()
                 manifest.go_on(sums.FIXED)
             else:
@@ -252,7 +258,7 @@ class _Tuning:
             source, begun = str(run.path), run.search.path.is_dir()
             if run.path.exists() and not begun:
                 files.remove_folder(run.path)  # its process was killed before it had begun
-            search(config, out=run.path, reporter=self._watch(claim.number, 0), resume=begun)
+            search(config, out=run.path, reporter=self._watch(claim.number, 0), resume=begun, own=snapshot_of(self.folder))
             spent = files.read_json(run.search.cost)
             flops = spent.get("supernet", {}).get("flops_per_row", 0) * spent["samples"]
             facts = {"cost": flops, "search_seconds": spent["seconds"], "search_samples": spent["samples"]}
@@ -265,7 +271,7 @@ class _Tuning:
         for i in range(self.settings.seeds):
             settings = plan.config.model_copy(update={**machine, "seed": self.config.seed + i})
             watch = self._watch(claim.number, None if i else self._most_epochs())
-            made = retrain(plan.architecture, settings, run=run, label=plan.label, reporter=watch, resume=True)
+            made = retrain(plan.architecture, settings, run=run, label=plan.label, reporter=watch, resume=True, own=plan.own)
             loss = self.monitor.cost(made.validation.line)
             assert loss is not None, "a retrain refuses what is undefined"
             losses.append(loss)

@@ -67,6 +67,13 @@ class Manifest:
             raise ArtifactError(path, f"must be in a state among {', '.join(STATES)}", repr(values["state"])[:80], _FIX)
         return cls(path, values)
 
+    @property
+    def maker(self) -> str:
+        """The automtl that wrote it."""
+        versions = self.values.get("versions", {})
+        revision = self.values.get("git_revision")
+        return f"automtl {versions.get('automtl') or 'of no known version'}" + (f", revision {str(revision)[:12]}" if revision else "")
+
     def update(self, **values: Any) -> None:
         """Change values and write."""
         self.values.update(values)

@@ -22,6 +22,28 @@ class PhaseDir:
     path: Path
 
     @property
+    def home(self) -> Path:
+        """The folder of the run; a trial's is that of its study."""
+        run = self.path.parent if self.path.name in ("search", "tune") else self.path.parent.parent
+        return run.parents[3] if run.name == "run" and run.parent.parent.name == "trials" else run
+
+    @property
+    def snapshots(self) -> Path:
+        """Where the run keeps its data sets."""
+        return self.home / "data"
+
+    def snapshot(self, name: str) -> Path:
+        """One of them.
+
+        Raises:
+            ArtifactError: it is none of that folder, or the folder is a link that leads elsewhere.
+        """
+        if Path(name).name != name:
+            raise ArtifactError(self.manifest, "must name a data set of the run's own folder", repr(name)[:80], "make the run anew")
+        sums.refuse_links(self.home, [self.snapshots, self.snapshots / name])
+        return self.snapshots / name
+
+    @property
     def config(self) -> Path:
         return self.path / "config.yaml"
 

@@ -30,9 +30,10 @@ SEARCH = ["search", "data/tiny.yaml", "--space", "automtl_small", *SMALL]
 IN_SEARCH = ["config.yaml", "manifest.json", "metrics.jsonl", "architecture.json", "cost.json", "alphas.parquet", "betas.parquet"]
 IN_RETRAIN = ["config.yaml", "manifest.json", "metrics.jsonl", "architecture.json", "cost.json", "results.json"]
 LAST, PREVIOUS, BEST = (f"checkpoint/{name}.safetensors" for name in ("last", "previous", "best"))
-ENDED = [f"search/{name}" for name in (*IN_SEARCH, LAST)] + [f"retrain/mmoe-s0/{name}" for name in (*IN_RETRAIN, BEST)]
-CUT = [f"search/{name}" for name in (*IN_SEARCH, LAST, PREVIOUS) if name not in ("architecture.json", "cost.json")]
-CUT_RETRAIN = [f"retrain/mmoe-s0/{name}" for name in (*IN_RETRAIN, LAST, PREVIOUS) if name not in ("results.json", "cost.json")]
+IN_DATA = [f"data/*/{name}" for name in ("manifest.json", "dataset.json", "schema.json", "vocabularies/0.arrow", "vocabularies/1.arrow")]
+ENDED = [f"search/{name}" for name in (*IN_SEARCH, LAST)] + [f"retrain/mmoe-s0/{name}" for name in (*IN_RETRAIN, BEST)] + IN_DATA
+CUT = [f"search/{name}" for name in (*IN_SEARCH, LAST, PREVIOUS) if name not in ("architecture.json", "cost.json")] + IN_DATA
+CUT_RETRAIN = [f"retrain/mmoe-s0/{name}" for name in (*IN_RETRAIN, LAST, PREVIOUS) if name not in ("results.json", "cost.json")] + IN_DATA
 DAMAGES = ["halved", "flipped", "emptied", "deleted", "a folder"]
 COMMANDS = {
     "status": ["status", "case"],
@@ -45,17 +46,17 @@ COMMANDS = {
     "search --resume": [*SEARCH, "--out", "case", "--resume"],
     "retrain --resume": ["retrain", "case", "--sharing", "mmoe", "--resume", *TRAIN],
 }
-# the phases whose files a command reads
+# the folders of a run whose files a command reads
 READS = {
     "status": ("search", "retrain"),
     "show": ("search",),
     "report": ("search", "retrain"),
-    "evaluate": ("retrain",),
-    "predict": ("retrain",),
-    "export": ("retrain",),
-    "retrain": ("search",),
-    "search --resume": ("search",),
-    "retrain --resume": ("search", "retrain"),
+    "evaluate": ("retrain", "data"),
+    "predict": ("retrain", "data"),
+    "export": ("retrain", "data"),
+    "retrain": ("search", "data"),
+    "search --resume": ("search", "data"),
+    "retrain --resume": ("search", "retrain", "data"),
 }
 
 
@@ -79,7 +80,7 @@ def expected(command: str, file: str, damage: str) -> str:
 def expected_cut(file: str, damage: str) -> str:
     """What must come of an interrupted phase with one damaged file that is resumed."""
     name = file.rpartition("/")[2]
-    if name in ("config.yaml", "architecture.json", "manifest.json", "metrics.jsonl"):
+    if file in IN_DATA or name in ("config.yaml", "architecture.json", "manifest.json", "metrics.jsonl"):
         return "refused"
     return "refused" if damage == "a folder" else "same"  # alphas, betas: made anew; a checkpoint: passed over
 
@@ -146,6 +147,11 @@ def case(place):
     return place / "case"
 
 
+def one(folder: Path, pattern: str) -> Path:
+    (path,) = folder.glob(pattern)
+    return path
+
+
 def damaged(path: Path, damage: str) -> None:
     data = path.read_bytes()
     assert data, path
@@ -176,7 +182,7 @@ def check(outcome: str, file: str, status: int, told: str) -> None:
 def test_an_ended_run(command, file, damage, place, case, capfd):
     shutil.copytree(place / "whole", case)
     capfd.readouterr()
-    damaged(case / file, damage)
+    damaged(one(case, file), damage)
     outcome, status, told = expected(command, file, damage), run(COMMANDS[command]), capfd.readouterr()
     page = Path("out/it.html").read_text() if Path("out/it.html").exists() else ""
     check(outcome, file, status, told.out + told.err)
@@ -195,7 +201,7 @@ def test_an_interrupted_run(command, file, damage, place, case, capfd):
     phase = file.rpartition("/checkpoint")[0] or file.rpartition("/")[0]
     shutil.copytree(place / ("cut search" if command.startswith("search") else "cut retrain"), case)
     capfd.readouterr()
-    damaged(case / file, damage)
+    damaged(one(case, file), damage)
     outcome, status, told = expected_cut(file, damage), run(COMMANDS[command]), capfd.readouterr()
     check(outcome, file, status, told.out + told.err)
     if outcome == "same":

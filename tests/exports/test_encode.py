@@ -70,8 +70,8 @@ def test_the_package_itself_encodes_the_same(made: tuple[Store, Path]) -> None:
     assert str(folder.parent) not in "".join(p.read_text() for p in folder.glob("*.json")), "no path of the machine"
     found = Encoder(folder)(plain(frame))
     for server in (
-        Server(store, load_dataset(folder.parent / "wild.yaml"), data_dir=folder, say=print),
-        Server(exported, exported.config, data_dir=folder, say=print),
+        Server(store, load_dataset(folder.parent / "wild.yaml"), say=print),
+        Server(exported, exported.config, say=print),
     ):
         (part,) = server.table(as_table(frame), ())
         expected = arrays(part.rows, store.schema, np.arange(len(frame)))

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shutil
 import struct
 from functools import cache
 from hashlib import sha256
@@ -19,11 +20,13 @@ from hypothesis import strategies as st
 from automtl import files
 from automtl.data.batches import Batches
 from automtl.data.dataset import load_dataset
+from automtl.data.encoding import checksum
 from automtl.data.features import Categorical
 from automtl.data.frames import as_table
 from automtl.data.fuxictr import from_fuxictr
 from automtl.data.serving import Server
-from automtl.data.store import Store, checksum
+from automtl.data.snapshot import Snapshot, keep
+from automtl.data.store import Store
 from automtl.data.vectors import _read
 from automtl.errors import AutoMTLError
 from automtl.exports.encoding import Exported, write_encoding
@@ -194,9 +197,44 @@ def test_a_sealed_export_of_anything_is_read_or_refused_in_words(name, data, fol
     with contextlib.suppress(AutoMTLError):
         assert isinstance(open_export(folder)["kind"], str)
         export = Exported(folder)
-        server = Server(export, export.config, data_dir=folder, say=lambda text: None)
+        server = Server(export, export.config, say=lambda text: None)
         for part in server.table(as_table(pd.DataFrame(rows.head(5))), ()):
             assert len(part.rows) == 5
+
+
+@cache
+def kept():
+    """A snapshot with a side table, its files, and rows to serve."""
+    folder = Path(mkdtemp())
+    rows, side = frame(60), pd.DataFrame({"user": range(40), "size": 1.5, "shop": "a"})
+    side.to_csv(folder / "side.csv", index=False)
+    features = [*FEATURES, {"name": "size", "kind": "numeric"}, {"name": "shop", "kind": "categorical"}]
+    store = prepared(folder, rows, features=features, joins=[{"file": "side.csv", "on": "user"}])
+    snapshot = keep(store, load_dataset(folder / "toy.yaml"), folder / "data", most_bytes=10**6)
+    return held(snapshot.path), rows
+
+
+KEPT = ["manifest.json", "schema.json", "dataset.json", "vocabularies/0.arrow", "sides/0.parquet"]
+
+
+@fuzz(name=st.sampled_from(KEPT), data=st.data())
+def test_a_sealed_snapshot_of_anything_is_read_or_refused_in_words(name, data, folder):
+    whole, rows = kept()
+    if not name.endswith("json"):
+        content = data.draw(damaged_bytes(st.just(whole[name]), ARROW) | TABLES)
+    else:
+        content = json.dumps(data.draw(damaged(st.just(json.loads(whole[name]))) | VALUES)).encode()
+    changed = {name: content}
+    changed["manifest.json"] = sealed_store(whole, *(({}, json.loads(content)) if name == "manifest.json" else (changed,)))
+    manifest = json.loads(changed["manifest.json"])
+    path = folder / checksum(manifest.get("files") if isinstance(manifest, dict) else None)[:16]
+    put(path, whole, changed)
+    with contextlib.suppress(AutoMTLError):
+        snapshot = Snapshot.open(path)
+        server = Server(snapshot, snapshot.served(), say=lambda text: None)
+        for part in server.frame(rows.head(5), ()):
+            assert len(part.rows) == 5
+    shutil.rmtree(path)
 
 
 FUXI = {

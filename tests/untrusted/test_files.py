@@ -12,7 +12,8 @@ import torch
 from automtl import files
 from automtl.bounds import inside
 from automtl.data.dataset import load_dataset
-from automtl.data.store import FORMAT, Store, checksum
+from automtl.data.encoding import FORMAT, checksum
+from automtl.data.store import Store
 from automtl.errors import ArtifactError, AutoMTLError, ConfigError
 from automtl.exports.folder import open_export
 from automtl.runs import checkpoint

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from automtl.config import RetrainSection, RunConfig, RuntimeSection
-from automtl.data.store import checksum
+from automtl.data.encoding import checksum
 from automtl.errors import ConfigError
 from automtl.strict import Strict
 
