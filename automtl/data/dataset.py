@@ -19,6 +19,7 @@ from automtl.errors import ConfigError
 from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml
 
 Files = tuple[Name, ...]
+TOTAL = "total"
 _REMOTE = re.compile(r"^[a-z0-9]+://")
 
 
@@ -32,6 +33,13 @@ class TaskConfig(Strict):
     where: str | None = Setting(None, description="The rows that the task exists on, as in `is_click == 1`.")
     transform: Literal["none", "log1p"] = Setting("none", description="Regression: done to the label before anything else.")
     sample_weight: Name | None = Setting(None, description="A column of weights of the rows, for this task.")
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_free(cls, name: str) -> str:
+        if name == TOTAL:
+            raise ValueError(f"cannot be '{TOTAL}': that is the sum of all tasks' losses wherever runs tell them; name it otherwise")
+        return name
 
     @field_validator("where")
     @classmethod

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from automtl import files
+from automtl.data.dataset import TOTAL
 from automtl.data.schema import Task
 from automtl.errors import ArtifactError, Interrupted, NumericalError
 from automtl.phases.session import Session
@@ -95,4 +96,4 @@ def training_losses(running: RunningLosses, tasks: Sequence[Task], epoch: int) -
         if mean is not None and not abs(mean) < float("inf"):
             raise NumericalError(f"task {task.name}, epoch {epoch}", "the training loss must be finite", mean, "lower the learning rate")
     total = combined(means, task_weights(tasks)) if any(mean is not None for mean in means) else None
-    return {**{task.name: mean for task, mean in zip(tasks, means, strict=True)}, "total": total}
+    return {**{task.name: mean for task, mean in zip(tasks, means, strict=True)}, TOTAL: total}
