@@ -48,8 +48,14 @@ _HOME = re.compile(r"((?:--)?[\w.-]+=)?(~/.*)", re.DOTALL)
 
 def at_home(words: list[str]) -> list[str]:
     """Arguments with `~/` in full, also where the shell leaves it, as in `--out=~/run`."""
-    found = [(word, _HOME.fullmatch(word)) for word in words]
-    return [f"{match[1] or ''}{Path(match[2]).expanduser()}" if match else word for word, match in found]
+    return [f"{match[1] or ''}{_in_full(match[2])}" if (match := _HOME.fullmatch(word)) else word for word in words]
+
+
+def _in_full(path: str) -> str:
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:  # nobody knows a home
+        return path
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")

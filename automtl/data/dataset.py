@@ -24,6 +24,7 @@ Files = tuple[Name, ...]
 P = ParamSpec("P")
 T = TypeVar("T")
 _ELSEWHERE = "set AUTOMTL_DATA_DIR, or --data-dir, to a folder that can be written"
+TOTAL = "total"
 _REMOTE = re.compile(r"^[a-z0-9]+://")
 
 
@@ -38,6 +39,13 @@ class TaskConfig(Strict):
     transform: Literal["none", "log1p"] = Setting("none", description="Regression: done to the label before anything else.")
     sample_weight: Name | None = Setting(None, description="A column of weights of the rows, for this task.")
     positive: Name | None = Setting(None, description="Binary: the word for 1, as in `yes`; the column's one other word is 0.")
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_free(cls, name: str) -> str:
+        if name == TOTAL:
+            raise ValueError(f"cannot be '{TOTAL}': that is the sum of all tasks' losses wherever runs tell them; name it otherwise")
+        return name
 
     @field_validator("where")
     @classmethod

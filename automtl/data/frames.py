@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from automtl.data.dataset import DatasetConfig, keeps_data
 from automtl.data.encoding import checksum
+from automtl.data.paths import FRAMES, ROWS, YAML
 from automtl.data.prints import fingerprint
 from automtl.data.words import as_text
 from automtl.errors import ConfigError, DataError
 from automtl.files import StagedFolder, scratch_folder, write_json, write_table
 from automtl.strict import build
 
-ROWS, YAML = "rows.parquet", "dataset.yaml"
 KINDS = "a DataFrame of pandas or polars, an Arrow table, a list of dicts or a dict of columns"
 
 
@@ -120,7 +120,7 @@ def keep_frame(frame: Any, settings: DatasetConfig | Mapping[str, Any], *, data_
     plain["files"] = {"train": ROWS}
     config = build(DatasetConfig, plain, "data set of a DataFrame")
     table = as_table(frame).replace_schema_metadata()
-    folder = data_dir.absolute() / "frames"
+    folder = data_dir.absolute() / FRAMES
     with scratch_folder(folder) as scratch:
         write_table(scratch / ROWS, table)
         content = str(fingerprint(scratch / ROWS)["sha256"])

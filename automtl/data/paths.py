@@ -9,6 +9,7 @@ from automtl.data.formats import PACKED, TABULAR
 from automtl.data.remote import MARK, RemoteFile, expand
 from automtl.errors import DataError
 
+FRAMES, ROWS, YAML = "frames", "rows.parquet", "dataset.yaml"  # where rows that were given in memory are kept
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -71,6 +72,12 @@ def tables_among(files: Sequence[Path]) -> list[Path]:
     seen = [file for file in files if not file.name.startswith((".", "_"))]
     tables = [file for file in seen if file.name.lower().endswith(TABULAR) or file.name.startswith("part-")]
     return tables or [file for file in seen if "." not in file.name]
+
+
+def called(path: Path) -> Path:
+    """What errors call a file: rows that were given in memory have no name that their giver knows."""
+    ours = f"/{FRAMES}/" in str(path) and MARK not in str(path) and path.name == ROWS and path.parent.parent.name == FRAMES
+    return Path("rows") if ours and (path.parent / YAML).exists() else path
 
 
 def partitions(path: Path | RemoteFile) -> dict[str, str]:

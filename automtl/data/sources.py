@@ -21,7 +21,7 @@ from automtl.data.features import Numeric
 from automtl.data.formats import kind_of
 from automtl.data.headers import names_columns, narrowed
 from automtl.data.lists import is_list, list_text
-from automtl.data.paths import find_files, partitions
+from automtl.data.paths import called, find_files, partitions
 from automtl.data.quotes import is_number
 from automtl.data.readings import Reading as Reading
 from automtl.data.tables import BATCH_ROWS as BATCH_ROWS
@@ -100,16 +100,16 @@ def read_pieces(
         DataError: a file that cannot be read as a table, or that lacks a column.
     """
     for path in paths:
-        first_row = 1
+        first_row, place = 1, called(path)
         with table_of(path, csv, BLOCK_BYTES) as table:
             folders = {name: word for name, word in partitions(path).items() if name not in table.names}
-            check_columns(path, [*table.names, *folders], readings)
+            check_columns(place, [*table.names, *folders], readings)
             for raw in table.batches({name: reading for name, reading in readings.items() if name not in folders}):
                 columns = [
-                    convert(_constant(folders[name], raw.num_rows) if name in folders else raw.column(name), reading, path, name)
+                    convert(_constant(folders[name], raw.num_rows) if name in folders else raw.column(name), reading, place, name)
                     for name, reading in readings.items()
                 ]
-                yield Piece(path, first_row, pa.RecordBatch.from_arrays(columns, names=list(readings)))
+                yield Piece(place, first_row, pa.RecordBatch.from_arrays(columns, names=list(readings)))
                 first_row += raw.num_rows
             for note in table.notes:
                 say(f"{path.name}: {note}")

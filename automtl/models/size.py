@@ -3,7 +3,7 @@
 It is made on torch's `meta` device first, where tensors have shapes and no memory.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -11,6 +11,8 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from automtl import plugins
 from automtl.errors import AutoMTLError, ConfigError
+from automtl.nn.interaction import build_interaction
+from automtl.spaces.catalogue import Operation
 
 MODULE = 50_000  # parameters that a module counts for at least, some tens of kilobytes of Python objects and half a millisecond
 _PARTS = {"input": "embeddings", "interaction": "interaction", "projection": "projection", "sharing": "experts", "towers": "towers"}
@@ -54,6 +56,21 @@ def check_size(where: str, make: Callable[[], nn.Module], most: int | None) -> N
         parts = {name: _parameters(child) for single in getattr(net, "nets", [net]) for name, child in single.named_children()}
         part = max(parts, key=parts.__getitem__)
         _refuse(where, most, f"{total:,}, most of them in the {_PARTS[part]}")
+
+
+def heaviest(blocks: Sequence[str], *, num_fields: int, dim: int) -> tuple[str, int]:
+    """The interaction operation with the most parameters over so many fields, and how many it has.
+
+    Args:
+        blocks: the operations, as spaces and architectures write them; at least one.
+        num_fields: that they are given.
+        dim: of the fields' vectors.
+    """
+    with torch.device("meta"):
+        made = {block: build_interaction(Operation.parse(block, "interaction"), num_fields=num_fields, dim=dim) for block in blocks}
+    sizes = {block: _parameters(module) for block, module in made.items()}
+    name = max(sizes, key=sizes.__getitem__)
+    return name, sizes[name]
 
 
 def _parameters(module: nn.Module) -> int:

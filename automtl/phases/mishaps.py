@@ -8,12 +8,17 @@ import torch
 
 from automtl import files
 from automtl.config import RuntimeSection
+from automtl.data.schema import Schema
 from automtl.data.store import Store
 from automtl.errors import ArtifactError, ConfigError, NoMemory, NumericalError
+from automtl.models.size import heaviest
 from automtl.runs.run_dir import PhaseDir
+from automtl.spaces.architecture import Architecture
+from automtl.spaces.space import SearchSpace
 from automtl.training.guard import LOOK_EVERY, BadBatch, Guard
 
 _SHOWN = 8
+_HEAVY, _STATES = 10**7, 3  # parameters of an interaction that are worth a word; copies of each: itself, gradient, momentum
 
 
 def make_guard(runtime: RuntimeSection, device: torch.device) -> Guard:
@@ -40,14 +45,52 @@ def known_ids(store: Store) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def mishaps(folder: PhaseDir, batch_size: tuple[str, int], place: Callable[[], tuple[int, int]], store: Store) -> Iterator[None]:
-    """Say of a bad batch which rows it has, and of memory that ran out what to lower.
+def enough_memory(batch_size: tuple[str, int], model: SearchSpace | Architecture, schema: Schema) -> Iterator[None]:
+    """Say of memory that ran out what takes it: an interaction over many fields, or the batch.
+
+    Args:
+        batch_size: the setting's name and value.
+        model: what is trained.
+        schema: its fields.
+
+    Raises:
+        NoMemory: the machine ran out of memory.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        name, rows = batch_size
+        fix = f"start anew with a lower {name}, or --resume where there is more; for evaluation, lower runtime.eval_batch_size"
+        got = str(error).split("\n")[0][:200]
+        raise NoMemory("memory", f"must hold a batch ({name} = {rows})", got, _heavy_interaction(model, schema) or fix) from error
+
+
+def _heavy_interaction(model: SearchSpace | Architecture, schema: Schema) -> str:
+    """What to do where an interaction over many fields is too much, whatever the batch; "" where none is."""
+    numbers = min(len(schema.numeric), 1) if model.numeric == "joint" else len(schema.numeric)
+    fields = len(schema.id_fields) + numbers
+    name, count = heaviest(model.interaction, num_fields=fields, dim=model.embedding_dim) if model.interaction else ("", 0)
+    if count < _HEAVY:
+        return ""
+    joint = ", or take all numbers as one field (numeric: joint)" if numbers > 1 else ""
+    size = f"{count:,} parameters, {_STATES * 4 * count / 2**30:.1f} GiB with gradient and momentum, whatever the batch"
+    return f"{name} over {fields} fields has {size}: leave it out of the interaction, or use fewer fields{joint}"
+
+
+@contextlib.contextmanager
+def mishaps(
+    folder: PhaseDir, batch_size: tuple[str, int], place: Callable[[], tuple[int, int]], store: Store, model: SearchSpace | Architecture
+) -> Iterator[None]:
+    """Say of a bad batch which rows it has, and of memory that ran out what takes it.
 
     Args:
         folder: the phase's folder.
         batch_size: the setting's name and value.
         place: epoch and step as they stand, both from 0.
         store: the prepared data.
+        model: what is trained.
 
     Raises:
         NumericalError: a loss or a gradient was not finite; the rows are in bad_batch.json.
@@ -56,7 +99,7 @@ def mishaps(folder: PhaseDir, batch_size: tuple[str, int], place: Callable[[], t
         ConfigError: --deterministic was asked for, and an operation cannot keep to it on this device.
     """
     try:
-        with known_ids(store):
+        with known_ids(store), enough_memory(batch_size, model, store.schema):
             yield
     except BadBatch as bad:
         epoch, step = place()
@@ -66,15 +109,11 @@ def mishaps(folder: PhaseDir, batch_size: tuple[str, int], place: Callable[[], t
         last = folder.checkpoint("last")
         kept = f"; go on with --resume from {last}" if last.exists() else "; there is no checkpoint yet"
         raise NumericalError(f"{where} (all in {path})", f"{bad.what} {bad.rule}", bad.got, bad.fix + kept) from bad
-    except (MemoryError, RuntimeError) as error:
-        if "deterministic implementation" in str(error):
-            got = " ".join(str(error).split(",")[0].split())
-            raise ConfigError("--deterministic", "needs operations that repeat themselves to the bit", got, "leave it out here") from error
-        if not _out_of_memory(error):
+    except RuntimeError as error:
+        if "deterministic implementation" not in str(error):
             raise
-        name, rows = batch_size
-        fix = f"start anew with a lower {name}, or --resume where there is more; for evaluation, lower runtime.eval_batch_size"
-        raise NoMemory("memory", f"must hold a batch ({name} = {rows})", str(error).split("\n")[0][:200], fix) from error
+        got = " ".join(str(error).split(",")[0].split())
+        raise ConfigError("--deterministic", "needs operations that repeat themselves to the bit", got, "leave it out here") from error
 
 
 def _rows(rows: list[int]) -> str:

@@ -3,6 +3,8 @@
 import time
 from dataclasses import asdict, dataclass
 
+import numpy as np
+
 from automtl.config import RunConfig
 from automtl.models.cost import cost
 from automtl.models.memory import step_bytes
@@ -25,7 +27,8 @@ class Plan:
         architectures: size of the space.
         parameters: of the supernet, tables included.
         table_parameters: of these, in embedding tables.
-        memory_mb: the network and what a step needs beside it (see ``models/memory.py``), float32.
+        memory_mb: the network and what a step needs beside it (see ``models/memory.py``), float32; with the longest lists in a batch.
+        longest_lists: per field of lists, ids of the longest one, to which its batch's are padded.
         step_s: seconds of one step, median of a few after a warm-up one.
         total_s: seconds of all steps, evaluation left out.
         alpha_reach: the furthest an alpha can move, steps times its rate.
@@ -37,6 +40,7 @@ class Plan:
     parameters: int
     table_parameters: int
     memory_mb: float
+    longest_lists: dict[str, int]
     step_s: float
     total_s: float
     alpha_reach: float
@@ -51,6 +55,10 @@ def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
     strategy = STRATEGIES[s.strategy](material)
     net = strategy.supernet or material.make_supernet()
     count = cost(net, schema)
+    longest = {
+        field.name: int(np.diff(lists.offsets).max(initial=0))
+        for field, lists in zip(schema.lists, session.store.rows("train").lists, strict=True)
+    }
     steps, step = _timed(strategy)
     total = count.table_parameters + count.other_parameters
     return Plan(
@@ -59,7 +67,8 @@ def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
         architectures=space.size(len(schema.tasks), s.sharing, dict(config.sharing)),
         parameters=total,
         table_parameters=count.table_parameters,
-        memory_mb=(4 * total + step_bytes(net, schema, batch=s.batch_size)) / 2**20,
+        memory_mb=(4 * total + step_bytes(net, schema, batch=s.batch_size, longest=list(longest.values()))) / 2**20,
+        longest_lists=longest,
         step_s=step,
         total_s=step * steps,
         alpha_reach=steps * s.alpha_lr,
@@ -83,12 +92,14 @@ def as_rows(plan: Plan) -> list[tuple[str, str]]:
     values = asdict(plan)
     rows = ", ".join(f"{k} {v:,}" for k, v in values.pop("rows").items())
     minutes = plan.total_s / 60
+    longest = [f"{name} {ids:,}" for name, ids in plan.longest_lists.items()]
+    lists = f", with the longest list of each field in one batch (ids: {', '.join(longest)}; max_length cuts them)" if longest else ""
     return [
         ("rows", rows),
         ("steps", f"{plan.steps:,}"),
         ("architectures in the space", rounded(plan.architectures)),
         ("parameters", f"{plan.parameters:,} ({plan.table_parameters:,} in tables)"),
-        ("memory", f"about {plan.memory_mb:,.0f} MB beside the program"),
+        ("memory", f"about {plan.memory_mb:,.0f} MB beside the program{lists}"),
         ("time", f"about {minutes:.1f} minutes ({plan.step_s:.2f} s a step here), evaluation left out"),
         ("reach of alpha", f"each alpha moves by at most about {plan.alpha_reach:.2f} (steps x search.alpha_lr)"),
     ]

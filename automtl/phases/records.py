@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from automtl import files
+from automtl.data.dataset import TOTAL
 from automtl.data.schema import Task
 from automtl.errors import ArtifactError, Interrupted, NumericalError
 from automtl.phases.run_data import keep_data
@@ -98,4 +99,4 @@ def training_losses(running: RunningLosses, tasks: Sequence[Task], epoch: int) -
     for task, mean in zip(tasks, means, strict=True):
         if mean is not None and not abs(mean) < float("inf"):
             raise NumericalError(f"task {task.name}, epoch {epoch}", "the training loss must be finite", mean, "lower the learning rate")
-    return {**{task.name: mean for task, mean in zip(tasks, means, strict=True)}, "total": combined(means, task_weights(tasks))}
+    return {**{task.name: mean for task, mean in zip(tasks, means, strict=True)}, TOTAL: combined(means, task_weights(tasks))}

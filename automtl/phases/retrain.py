@@ -19,7 +19,7 @@ from automtl.models.derived import build_model
 from automtl.models.storage import packed_state, unpacked
 from automtl.phases.keeper import Keeper
 from automtl.phases.machine import compile_net
-from automtl.phases.mishaps import clear_note, make_guard, mishaps
+from automtl.phases.mishaps import clear_note, enough_memory, make_guard, mishaps
 from automtl.phases.part import parts_of
 from automtl.phases.records import close_failed, holding, open_phase
 from automtl.phases.resuming import own_settings, reopen
@@ -116,8 +116,10 @@ class RetrainPhase:
         self.session, self.folder, self.bound = session, folder, bound
         self.generator = session.noise()
         most, seed = session.config.runtime.max_parameters, session.seeds.weights
-        net = build_model(bound, session.schema, seed=seed, generator=self.generator, max_parameters=most)
-        self.net = net.to(session.device)
+        self._size = ("retrain.batch_size", session.config.retrain.batch_size)
+        with enough_memory(self._size, bound, session.schema):
+            net = build_model(bound, session.schema, seed=seed, generator=self.generator, max_parameters=most)
+            self.net = net.to(session.device)
         session.start(self.net)
         if session.config.runtime.compile:
             compile_net(self.net)
@@ -133,8 +135,7 @@ class RetrainPhase:
                 Slots(self.folder).clear()
                 return self._finished()
             try:
-                size = ("retrain.batch_size", self.session.config.retrain.batch_size)
-                with mishaps(self.folder, size, self._place, self.session.store):
+                with mishaps(self.folder, self._size, self._place, self.session.store, self.bound):
                     return self._run(manifest)
             except BaseException as error:
                 close_failed(manifest, error)

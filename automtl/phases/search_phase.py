@@ -14,7 +14,7 @@ from automtl.models.latency import latency_us
 from automtl.models.prices import Latencies
 from automtl.phases.collapse import Watch
 from automtl.phases.keeper import Keeper
-from automtl.phases.mishaps import clear_note, make_guard, mishaps
+from automtl.phases.mishaps import clear_note, enough_memory, make_guard, mishaps
 from automtl.phases.records import append_epoch, charge_balancing, close_failed, holding, open_phase, training_losses
 from automtl.phases.resuming import reopen
 from automtl.phases.search_material import make_material
@@ -99,9 +99,11 @@ class SearchPhase:
         self.generator = session.noise()
         self.guard = make_guard(session.config.runtime, session.device)
         held = Latencies(**files.read_json(folder.latencies)) if folder.latencies.exists() else None
-        material = make_material(session, space, self.generator, guard=self.guard, latencies=held)
+        self._size = ("search.batch_size", session.config.search.batch_size)
+        with enough_memory(self._size, space, session.schema):
+            material = make_material(session, space, self.generator, guard=self.guard, latencies=held)
+            self.strategy: Strategy = STRATEGIES[session.config.search.strategy](material)
         self.latencies = material.settings.latencies
-        self.strategy: Strategy = STRATEGIES[session.config.search.strategy](material)
         self.watch = Watch.of(session.config.search)
         self.epoch, self.step, self.running = 0, 0, RunningLosses()
         self.history: list[dict[str, Any]] = []
@@ -116,8 +118,7 @@ class SearchPhase:
                 done = manifest.values["finished_epochs"]
                 return SearchResult(self.folder.path.parent, Architecture.load(self.folder.architecture), "done", done)
             try:
-                size = ("search.batch_size", self.session.config.search.batch_size)
-                with mishaps(self.folder, size, lambda: (self.epoch, self.step), self.session.store):
+                with mishaps(self.folder, self._size, lambda: (self.epoch, self.step), self.session.store, self.space):
                     return self._run(manifest)
             except BaseException as error:
                 close_failed(manifest, error)

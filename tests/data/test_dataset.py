@@ -71,6 +71,7 @@ def test_data_dir(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"tasks": [{**TASKS[0], "transform": "log1p"}]}, "transform is for regression labels only"),
         ({"tasks": [{**TASKS[0], "weight": -1.0}]}, "tasks.0.weight"),
         ({"name": "../up"}, "name"),
+        ({"tasks": [{**TASKS[0], "name": "total"}]}, "tasks.0.name cannot be 'total': that is the sum of all tasks' losses"),
     ],
 )
 def test_refusals_say_what_is_wrong(tmp_path: Path, settings: dict[str, object], message: str) -> None:

@@ -29,3 +29,18 @@ def test_frames_that_cannot_be_kept(tmp_path: Path) -> None:
         keep_frame(pd.DataFrame({"user": [1, "a", object()]}), SETTINGS, data_dir=tmp_path)
     with pytest.raises(ConfigError, match="data set of a DataFrame: .*features must be given|features must be given"):
         keep_frame(frame(), {"name": "toy", "tasks": TASKS}, data_dir=tmp_path)
+
+
+def test_errors_do_not_name_the_file_that_the_rows_are_kept_in(tmp_path: Path) -> None:
+    """Case B3: the place named was a hidden file of the cache."""
+    for column, value, message in (("price", "cheap", "must be a number"), ("time", "soon", "must hold dates or times")):
+        rows = frame(50).astype({column: object})
+        rows.loc[6, column] = value
+        settings = {**SETTINGS, "split": {"kind": "time", "column": "time"}}
+        if column == "time":
+            rows["time"] = ["2023-11-14"] * 6 + ["soon"] + ["2023-11-15"] * 43
+        with pytest.raises(DataError) as caught:
+            prepare(load_dataset(keep_frame(rows, settings, data_dir=tmp_path)), data_dir=tmp_path)
+        assert str(caught.value).startswith(f"rows, row 7, column '{column}': {message}, got '{value}'")
+    with pytest.raises(DataError, match="^rows: must have the column 'tag'"):
+        prepare(load_dataset(keep_frame(frame(50).drop(columns="tag"), SETTINGS, data_dir=tmp_path)), data_dir=tmp_path)

@@ -1,10 +1,11 @@
 """The count of what backward needs, by hand."""
 
+import pytest
 import torch
 from torch import nn
 
 from automtl.data.schema import Field, Schema, Task
-from automtl.models.memory import _LIBRARIES, _SPARE, step_bytes
+from automtl.models.memory import _LIBRARIES, _SPARE, _kept, step_bytes
 from automtl.nn.embedding import InputLayer
 
 SCHEMA = Schema(name="x", fields=(Field(name="a", kind="categorical", vocabulary_size=11),), tasks=(Task(name="t", kind="binary"),))
@@ -39,3 +40,30 @@ def test_the_net_is_left_as_it_was():
     step_bytes(net, SCHEMA, batch=4)
     assert not net.training
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+class Listed(Net):
+    """The same over a list instead of an id."""
+
+    def __init__(self):
+        super().__init__()
+        self.input = InputLayer(vocabulary_sizes=(), num_numeric=0, dim=8, list_sizes=(11,))
+
+
+LISTED = Schema(name="x", fields=(Field(name="a", kind="multi", vocabulary_size=11),), tasks=SCHEMA.tasks)
+
+
+def test_bytes_of_lists_by_hand():
+    batch, longest = 300, 20_000
+    dense = 8 * 32 + 32 + 32 + 1
+    # per id of the longest list: whether it is known, its place (int64), and for a moment its vector twice
+    needed = 4 * (2 * dense + 11 * 8) + batch * longest * (4 + 8 + 2 * 4 * 8)
+    assert step_bytes(Listed(), LISTED, batch=batch, longest=[longest]) == pytest.approx(_LIBRARIES + _SPARE * needed, rel=1e-3)
+
+
+@pytest.mark.parametrize("longest", [1, 2, 7, 300])
+def test_what_grows_by_ids_is_what_torch_keeps(longest):
+    net = Listed()
+    measured = _kept(net, LISTED, 128, [longest])
+    one, two = _kept(net, LISTED, 128, [1]), _kept(net, LISTED, 128, [2])
+    assert measured == [a + (longest - 1) * (b - a) for a, b in zip(one, two, strict=True)]

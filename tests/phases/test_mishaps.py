@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from automtl.data.batches import Batches
+from automtl.data.schema import Field, Schema, Task
 from automtl.errors import ArtifactError, EnvironmentFault, NumericalError
+from automtl.models.size import heaviest
 from automtl.models.skeleton import MultiTaskNet
 from automtl.phases.evaluate import evaluate_runs
+from automtl.phases.mishaps import enough_memory
 from automtl.phases.search import search
 from automtl.runs.run_dir import PhaseDir
 from tests.phases.stopping import config, plan, train
@@ -127,3 +130,52 @@ def test_ids_that_no_vocabulary_has_are_the_stores_fault(dataset, tmp_path, monk
     ):
         with pytest.raises(ArtifactError, match=r"prepared/tiny-\w+: must hold ids and classes of its own schema, got index out of range"):
             act()
+
+
+def wide(numbers: int) -> Schema:
+    fields = [Field(name=f"id{i}", kind="categorical", vocabulary_size=9) for i in range(3)]
+    fields += [Field(name=f"n{i}", kind="numeric") for i in range(numbers)]
+    return Schema(name="wide", fields=tuple(fields), tasks=(Task(name="t", kind="binary"),))
+
+
+@pytest.mark.parametrize(
+    ("blocks", "expected"),
+    [
+        (("skip", "product(outer)"), ("product(outer)", (403 * 16 + 16 * 16) * 403 * 16)),
+        (("product(outer)", "product(inner)", "cross(2)"), ("product(inner)", (403 * 16 + 403 * 402 // 2) * 403 * 16)),
+        (("skip", "cross(1)"), ("cross(1)", 0)),
+    ],
+)
+def test_the_heaviest_interaction_by_hand(blocks, expected):
+    name, count = heaviest(blocks, num_fields=403, dim=16)
+    assert name == expected[0] and abs(count - expected[1]) <= 6 * 403 * 16, "the ending has a few per output"
+
+
+def test_memory_that_an_interaction_takes_is_not_the_batchs(dataset):
+    """Case C: 400 numeric columns, and the advice was a smaller batch."""
+    space = config(dataset).space.model_copy(update={"interaction": ("skip", "product(outer)"), "embedding_dim": 16})
+    error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+    with pytest.raises(EnvironmentFault) as caught, enough_memory(("search.batch_size", 2048), space, wide(400)):
+        raise error
+    message = str(caught.value)
+    assert "memory: must hold a batch (search.batch_size = 2048)" in message
+    assert "product(outer) over 403 fields has 43," in message
+    assert "parameters, 0.5 GiB with gradient and momentum, whatever the batch" in message
+    assert message.endswith("leave it out of the interaction, or use fewer fields, or take all numbers as one field (numeric: joint)")
+    for schema, model in ((wide(9), space), (wide(400), space.model_copy(update={"numeric": "joint"}))):
+        with pytest.raises(EnvironmentFault, match="a lower search.batch_size"), enough_memory(("search.batch_size", 2048), model, schema):
+            raise error
+    with pytest.raises(RuntimeError, match="something else"), enough_memory(("search.batch_size", 1), space, wide(400)):
+        raise RuntimeError("something else")
+
+
+def test_a_network_that_cannot_be_made_says_so_too(dataset, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("automtl.phases.retrain.build_model", full)
+    monkeypatch.setattr("automtl.phases.search_phase.make_material", full)
+    with pytest.raises(EnvironmentFault, match=r"memory: must hold a batch \(retrain.batch_size = 64\)"):
+        train(plan(dataset, "mmoe", tmp_path / "r"))
+    with pytest.raises(EnvironmentFault, match=r"memory: must hold a batch \(search.batch_size = "):
+        search(config(dataset), out=tmp_path / "s")
