@@ -5,7 +5,7 @@ from pathlib import Path
 from automtl import files
 from automtl.config import RunConfig
 from automtl.errors import ConfigError
-from automtl.models.supernet import build_supernet
+from automtl.models.supernet import check_supernet
 from automtl.phases.resuming import need_plugins, own_settings
 from automtl.phases.search_material import settings_of
 from automtl.phases.search_phase import SearchPhase, SearchResult
@@ -36,7 +36,7 @@ def search(config: RunConfig, *, out: Path | None = None, reporter: Reporter | N
     names = [task.name for task in session.schema.tasks]
     check_balancing(settings_of(session).balancing, names, where="search.balancing")
     check_monitor(config.retrain.monitor, {t.name: t.kind for t in session.schema.tasks}, grouped=bool(session.schema.group))
-    build_supernet(
+    check_supernet(
         config.space,
         session.schema,
         sharing=config.search.sharing,

@@ -12,7 +12,7 @@ import torch
 from automtl import files
 from automtl.bounds import inside
 from automtl.data.dataset import load_dataset
-from automtl.data.store import Store, checksum
+from automtl.data.store import FORMAT, Store, checksum
 from automtl.errors import ArtifactError, AutoMTLError, ConfigError
 from automtl.exports.folder import open_export
 from automtl.runs import checkpoint
@@ -188,7 +188,7 @@ def test_prepared_data_and_exports_name_only_their_own_files(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     listed = {"../secret": {"bytes": 1, "sha256": ""}}
-    body = {"format": 2, "files": listed, "summary": {}, "sources": []}
+    body = {"format": FORMAT, "files": listed, "summary": {}, "sources": []}
     written(folder, {**body, "checksum": checksum(body)}, "manifest.json")
     with pytest.raises(ArtifactError, match="must name files of its own only, got '../secret'"):
         Store.open(folder)
