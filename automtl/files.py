@@ -5,7 +5,6 @@ one and never half of either. ``metrics.jsonl`` is the one append-only file.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+import filelock
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +24,7 @@ from automtl.bounds import parse_json, read_lines
 from automtl.errors import ArtifactError, EnvironmentFault, InUse
 
 MAX_JSON_BYTES = 64 * 2**20
+_HELD = b" "  # the byte of a lock's file that Windows lets no one read while it is held
 
 
 @contextlib.contextmanager
@@ -39,6 +40,8 @@ def _machine_faults(path: Path) -> Iterator[None]:
 
 
 def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # which opens no folder, and needs none synced
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -117,7 +120,7 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 def _no_link(name: str, flags: int) -> int:
     """Open a file, but not what a link in its place leads to."""
-    return os.open(name, flags | os.O_NOFOLLOW, 0o644)
+    return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
 
 
 def append_line(path: Path, value: Any) -> None:
@@ -256,22 +259,27 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
         InUse: another process holds it.
     """
     path = folder / ".lock"
+    lock = filelock.FileLock(path, blocking=wait, preserve_lock_file=True, on_acquired=_sign)
     with _machine_faults(path):
         folder.mkdir(parents=True, exist_ok=True)
-        stream = open(path, "a+b", opener=_no_link)  # noqa: SIM115 - closed below
-    with stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            stream.seek(0)
-            who = stream.read(300).decode("utf-8", "replace") or "another process"
-            fix = "wait for it, or choose another --out"
-            raise InUse(folder, "must be free", f"{who} at work in it", fix) from None
-        with _machine_faults(path):
-            stream.truncate(0)
-            stream.write(f"another process ({os.getpid()} on {platform.node()})".encode())
-            stream.flush()
+            lock.acquire()
+        except filelock.Timeout:
+            with open(path, "rb", opener=_no_link) as stream:
+                stream.seek(len(_HELD))
+                who = stream.read(300).decode("utf-8", "replace") or "another process"
+            raise InUse(folder, "must be free", f"{who} at work in it", "wait for it, or choose another --out") from None
+    try:
         yield
+    finally:
+        lock.release()
+
+
+def _sign(descriptor: int) -> None:
+    """Write into a lock's file who holds it."""
+    os.ftruncate(descriptor, 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, _HELD + f"another process ({os.getpid()} on {platform.node()})".encode())
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -1,9 +1,25 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from automtl import files
-from automtl.errors import ArtifactError, EnvironmentFault
+from automtl.errors import ArtifactError, EnvironmentFault, InUse
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from automtl import files
+with files.locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
 
 
 def test_a_whole_file_is_old_or_new_and_never_half(tmp_path, monkeypatch):
@@ -52,3 +68,38 @@ def test_tensors_of_any_layout(tmp_path):
     files.write_tensors(tmp_path / "t.safetensors", arrays, {"k": "v"})
     back = safetensors.numpy.load_file(tmp_path / "t.safetensors")
     assert all(np.array_equal(back[k], v) and back[k].dtype == v.dtype for k, v in arrays.items())
+
+
+def test_a_folder_that_another_process_holds_is_said_to_be_its_and_is_free_when_that_is_killed(tmp_path):
+    folder = tmp_path / "run"
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout.readline() == "held\n"
+            for _ in range(2):  # being asked does not take the holder's name away
+                with pytest.raises(InUse, match=rf"got another process \({holder.pid} on .*\) at work in it"), files.locked(folder):
+                    pytest.fail("it is held")
+            times, waiting = [], threading.Thread(target=lambda: times.append(_waited(folder)))
+            waiting.start()
+            time.sleep(0.3)
+            assert not times
+        finally:
+            os.kill(holder.pid, signal.SIGKILL)
+        waiting.join(60)
+        assert times
+    with files.locked(folder):
+        pass
+
+
+def _waited(folder):
+    with files.locked(folder, wait=True):
+        return time.monotonic()
+
+
+def test_a_lock_is_let_go_of_by_an_error_and_excludes_its_own_process(tmp_path):
+    with pytest.raises(ZeroDivisionError), files.locked(tmp_path):
+        1 / 0  # noqa: B018
+    with files.locked(tmp_path), pytest.raises(InUse, match=rf"another process \({os.getpid()} on "), files.locked(tmp_path):
+        pytest.fail("it is held")
+    with files.locked(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]

@@ -6,7 +6,9 @@ A rule is tried on lines that must fail before it is tried on the package.
 import configparser
 import graphlib
 import re
+import sys
 from collections.abc import Callable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,16 @@ def test_pins_cover_the_ranges() -> None:
     texts = [config["options"]["install_requires"], *config["options.extras_require"].values()]
     wanted = [Requirement(r) for text in texts for r in lines(text)]
     assert [str(r) for r in wanted if not r.specifier.contains(pins.get(canonicalize_name(r.name), "0"))] == []
+
+
+def test_what_is_imported_is_declared() -> None:
+    config, known = setup(), packages_distributions()
+    texts = [config["options"]["install_requires"], *config["options.extras_require"].values()]
+    declared = {canonicalize_name(Requirement(r).name) for text in texts for r in lines(text)}
+    used = {name for source in package_sources() for name in external(source)} - set(sys.stdlib_module_names) - {"automtl"}
+    known.setdefault("mlflow", ["mlflow-skinny"])  # an extra that is not installed here
+    homes = {name: {canonicalize_name(home) for home in known.get(name, [name])} for name in used}
+    assert [name for name, home in sorted(homes.items()) if not home & declared] == []
 
 
 def house_map() -> dict[str, str]:

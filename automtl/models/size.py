@@ -18,8 +18,8 @@ MODULE = 50_000  # parameters that a module counts for at least, some tens of ki
 _PARTS = {"input": "embeddings", "interaction": "interaction", "projection": "projection", "sharing": "experts", "towers": "towers"}
 
 
-def check_size(where: str, make: Callable[[], nn.Module], most: int | None) -> None:
-    """Refuse a network of more than `most` parameters.
+def check_size(where: str, make: Callable[[], nn.Module], most: int | None) -> bool:
+    """Refuse a network of more than `most` parameters; whether it could be made without memory, and was counted.
 
     Args:
         where: whose network it is, for the error.
@@ -30,7 +30,7 @@ def check_size(where: str, make: Callable[[], nn.Module], most: int | None) -> N
         ConfigError: it has more, or cannot be made.
     """
     if most is None:
-        return
+        return False
     modules = 0
 
     def count(*_: object) -> None:
@@ -47,7 +47,7 @@ def check_size(where: str, make: Callable[[], nn.Module], most: int | None) -> N
         raise
     except Exception:
         if plugins.REGISTERED:  # code that was named on the command line may do what only real tensors can; then it is not counted
-            return
+            return False
         raise
     finally:
         hook.remove()
@@ -56,6 +56,7 @@ def check_size(where: str, make: Callable[[], nn.Module], most: int | None) -> N
         parts = {name: _parameters(child) for single in getattr(net, "nets", [net]) for name, child in single.named_children()}
         part = max(parts, key=parts.__getitem__)
         _refuse(where, most, f"{total:,}, most of them in the {_PARTS[part]}")
+    return True
 
 
 def heaviest(blocks: Sequence[str], *, num_fields: int, dim: int) -> tuple[str, int]:

@@ -1,7 +1,7 @@
 """The supernet: the skeleton with a choice block wherever the space leaves a choice."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -112,6 +112,39 @@ def build_supernet(
     Raises:
         ConfigError: an unknown kind or setting, one that does not fit, or a network that is too large.
     """
+    make = _maker(space, schema, sharing=sharing, settings=settings, sparse=sparse, generator=generator)
+    check_size(_called(space), make, max_parameters)
+    with seeded(seed):
+        return make()
+
+
+def check_supernet(
+    space: SearchSpace, schema: Schema, *, sharing: str, settings: Mapping[str, Any], generator: torch.Generator, max_parameters: int
+) -> None:
+    """Refuse what `build_supernet` would refuse, without the memory and the time of a supernet; arguments are its.
+
+    Raises:
+        ConfigError: see `build_supernet`.
+    """
+    make = _maker(space, schema, sharing=sharing, settings=settings, sparse=True, generator=generator)
+    if not check_size(_called(space), make, max_parameters):
+        with seeded(0):
+            make()  # a plugin's module that needs real tensors
+
+
+def _called(space: SearchSpace) -> str:
+    return f"space {space.name[:80]}"
+
+
+def _maker(
+    space: SearchSpace,
+    schema: Schema,
+    *,
+    sharing: str,
+    settings: Mapping[str, Any] | None,
+    sparse: bool,
+    generator: torch.Generator | None,
+) -> Callable[[], Supernet]:
     complete, names = sharing_settings(sharing, settings or {}), [task.name for task in schema.tasks]
     fit_sharing(sharing, complete, num_experts=space.num_experts, tasks={task.name: task.kind for task in schema.tasks})
     slots = layout(sharing, num_tasks=len(names), num_experts=space.num_experts, settings=complete, names=names)
@@ -143,9 +176,7 @@ def build_supernet(
             towers=heads,
         )
 
-    check_size(f"space {space.name[:80]}", make, max_parameters)
-    with seeded(seed):
-        return make()
+    return make
 
 
 class _Builder:

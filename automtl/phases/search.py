@@ -6,7 +6,7 @@ from automtl import files
 from automtl.config import RunConfig
 from automtl.data.snapshot import Snapshot
 from automtl.errors import ConfigError
-from automtl.models.supernet import build_supernet
+from automtl.models.supernet import check_supernet
 from automtl.phases.resuming import need_plugins, own_settings
 from automtl.phases.run_data import snapshot_of
 from automtl.phases.search_material import settings_of
@@ -48,7 +48,7 @@ def search(
     names = [task.name for task in session.schema.tasks]
     check_balancing(settings_of(session).balancing, names, where="search.balancing")
     check_monitor(config.retrain.monitor, {t.name: t.kind for t in session.schema.tasks}, grouped=bool(session.schema.group))
-    build_supernet(
+    check_supernet(
         config.space,
         session.schema,
         sharing=config.search.sharing,
