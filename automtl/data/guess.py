@@ -11,7 +11,7 @@ from automtl.data.targets import known_words, settings_of, standing
 from automtl.errors import DataError
 
 Kind = Literal["categorical", "numeric", "multi", "sequence", "label", "unsure", "time", "out"]
-MAX_UNSURE = 4  # columns of two values that may be labels; more of them are indicators, such as genres
+MAX_UNSURE = 3  # columns of two values that may be labels; more of them are indicators, such as genres
 ONE_EACH, OFTEN_ONCE = 0.9, 0.5  # shares of the rows with a value whose value no other row has
 MOSTLY_NUMBERS = 0.8
 
@@ -87,17 +87,16 @@ def _list(values: Values, separator: str | None) -> Guess:
 
 
 def _number(values: Values) -> Guess:
-    by_name, whole = naming.kind_by_name(values.name), shapes.is_whole(values)
-    counts = naming.is_plural(values.name) or len(values.words) <= shapes.FEW
-    late = naming.is_late(values.name) or (by_name is None and counts and naming.ends_as_outcome(values.name))
-    if late:
+    by_name, whole, few = naming.kind_by_name(values.name), shapes.is_whole(values), len(values.words) <= shapes.FEW
+    codes = whole and shapes.looks_like_codes(values)
+    counts = by_name is None and naming.ends_as_outcome(values.name) and (naming.is_plural(values.name) or few or not codes)
+    if counts or naming.is_late(values.name):
         return Guess(values, "numeric", "LEAK? by its name known only after the outcome, or a count of outcomes", commented=True)
     if by_name == "id" or (by_name == "class" and whole):
         return _ids(values, "")
     if by_name == "quantity" or not whole:
         return Guess(values, "numeric")
-    if shapes.looks_like_codes(values):
-        few = len(values.words) <= shapes.FEW
+    if codes:
         return _ids(values, "" if len(values.words) <= 2 else "or numeric?" if few else "whole numbers, by their spread codes; or numeric?")
     return Guess(values, "numeric", "whole numbers, by their spread quantities; or categorical?")
 

@@ -5,10 +5,6 @@ from typing import Literal
 
 NameKind = Literal["id", "class", "quantity"]
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
-_GLUED = re.compile(
-    "(user|item|product|customer|client|member|movie|film|video|song|track|artist|book|article|news|ad|device|session|order|visit|store"
-    "|shop|merchant|seller|page|site|app|query|doc|zip|pin|post|area|city|country|cate|category|brand)(id|no|code)(s?)"
-)
 _IDS = frozenset(
     "id uid iid pid uuid guid code zip zipcode postcode postal plz pin sku asin isbn ean upc gtin key hash cookie ip no nr".split()
 )
@@ -19,6 +15,7 @@ _CLASSES = frozenset(
     movie film song track artist album author book video genre language lang gender sex occupation job profession dow weekday month hour
     domain site app color colour model version zone route airport carrier airline hotel cuisine tag level grade tier""".split()
 )
+_STEMS = _CLASSES | frozenset("ad news doc query session order visit zip pin post area transaction trans review".split())
 _QUANTITIES = frozenset(
     """price cost fee amount amt revenue spend spent value income salary wage balance budget bid discount tax profit margin gain loss
     count cnt num qty quantity total sum avg average mean median max min std rate ratio pct percent percentage score prob probability
@@ -34,7 +31,7 @@ _OUTCOMES = frozenset(
     completed recommend recommended vote voted upvote upvoted hate hated report reported signup survived fraud spam won success engaged
     reply replied retweet open opened saved wishlist wishlisted collect collected redeem redeemed attributed enter entered defaulted
     responded accepted approved rejected renewed retained satisfied loved sold attended joined applied hired contacted read hit event
-    action choice chosen selected result""".split()
+    action behavior behaviour choice chosen selected result""".split()
 )
 _ATTRIBUTES = frozenset(
     """gender sex male female man woman mobile desktop tablet ios android iphone web weekend weekday holiday workday night member
@@ -45,7 +42,7 @@ _ATTRIBUTES = frozenset(
 _MEANS = frozenset("avg average mean".split())
 _RATINGS = frozenset("rating star overall".split())
 _TARGETS = frozenset("label target y outcome class depvar".split())
-_MANY_OUTCOMES = frozenset("event action choice outcome response result".split())
+_MANY_OUTCOMES = frozenset("event action behavior behaviour choice outcome response result".split())
 _FILLERS = frozenset("is has did was flag ind indicator yn bool binary value type".split())
 _LATE = re.compile(r"(stay|play|watch|dwell|view|read)(?:ing)?_?(time|ms|sec|duration)")
 _RATES = frozenset("cnt count ctr cvr".split())
@@ -57,8 +54,12 @@ TAGS = frozenset("tag genre category subcategory cate cat topic keyword feature 
 def parts(name: str) -> tuple[str, ...]:
     """The words of a name in lower case: `isClick`, `PRODUCT_SUBCLASS`, `Clothing IDs` and `userid` come apart."""
     words = [word.lower() for word in _PART.findall(name.replace("IDs", "ids"))]
-    glued = [_GLUED.fullmatch(word) for word in words]
-    return tuple(part for word, match in zip(words, glued, strict=True) for part in ((match[1], match[2] + match[3]) if match else (word,)))
+    return tuple(part for word in words for part in _unglued(word))
+
+
+def _unglued(word: str) -> tuple[str, ...]:
+    stems = ((word[: -len(end)], end) for end in ("id", "ids", "code", "codes", "no") if word.endswith(end))
+    return next((pair for pair in stems if pair[0] in _STEMS), (word,))
 
 
 def singular(word: str) -> str:

@@ -11,7 +11,10 @@ from automtl.data.profile import Values
 from automtl.data.shapes import FEW, MANY, is_whole
 
 Standing = Literal["label", "unsure", "feature"]
-_PAIRS = (("1", "0"), ("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("1", "-1"))
+_PAIRS = (
+    *(("1", "0"), ("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("1", "-1"), ("ja", "nein"), ("oui", "non"), ("si", "no")),
+    *(("positive", "negative"), ("success", "failure"), ("pass", "fail"), ("good", "bad"), ("win", "loss")),
+)
 
 
 def standing(values: Values) -> Standing:
@@ -26,9 +29,11 @@ def standing(values: Values) -> Standing:
         if attribute:
             return "unsure" if outcome else "feature"
         return "label" if naming.ends_as_outcome(name) or naming.asks_whether(name) else "unsure"
-    few = 2 <= len(words) <= FEW
-    several = few and is_whole(values) and naming.is_one_of_several_outcomes(name)
-    return "label" if several or (few and values.numbers is None and naming.ends_as_outcome(name)) else "feature"
+    if not 2 <= len(words) <= FEW:
+        return "feature"
+    if values.numbers is None:
+        return "label" if naming.ends_as_outcome(name) or sum(map(naming.is_outcome, words)) > len(words) / 2 else "feature"
+    return "label" if is_whole(values) and naming.is_one_of_several_outcomes(name) else "feature"
 
 
 def known_words(values: Values) -> list[str]:

@@ -80,7 +80,7 @@ def test_the_kuairand_log(tmp_path: Path) -> None:
 NUMBERS = {  # name: values, and the kind they are of
     "Clothing ID": (lambda g, n: g.integers(0, 1206, n), "categorical"),
     "ItemIds": (lambda g, n: g.integers(0, 300, n), "categorical"),
-    "userid": (lambda g, n: g.integers(10**6, 10**6 + 90, n), "categorical"),
+    "visitorid": (lambda g, n: g.integers(10**6, 10**6 + 90, n), "categorical"),
     "PRODUCT_SUBCLASS": (lambda g, n: g.choice(g.integers(100_101, 780_510, 200), n), "categorical"),
     "zip code": (lambda g, n: [f"{value:05}" for value in g.integers(500, 800, n)], "categorical"),
     "sellers": (lambda g, n: g.poisson(40, n), "categorical"),
