@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.patterns import CLOCK, DECIMAL, OFFSET, TIME, WHOLE, changed, rewrite_odd, rewrite_unusual, rewritten
+from automtl.data.patterns import CLOCK, DECIMAL, OFFSET, TIME, WHOLE, changed, rewrite_odd, rewrite_truth, rewrite_unusual, rewritten
 
 MISSING_IDS = ("", "null", "NaN", r"\N", "<NA>")  # `?` is a class in Census, `NA` is Namibia
 MISSING_NUMBERS = (*MISSING_IDS, "NA", "N/A", "n/a", "#N/A", "nan", "NaT", "NULL", "None", "-", "?")
 FIRST = 1000
 LONGEST_CODE = 100  # digits of a zero-padded code; longer ones are texts
-Kind = Literal["whole", "fixed", "truth", "float", "text"]
+Kind = Literal["bit", "whole", "fixed", "truth", "float", "text"]
 
 _SHIFTED, _UTC = f"^{CLOCK}{OFFSET}$", f"^{CLOCK}(?:Z|UTC)?$"
 
@@ -114,8 +114,8 @@ class Form(NamedTuple):
     """What the words of a column of ids have in common.
 
     Attributes:
-        kind: `whole` numbers without leading zeros; `fixed`: digits, of one length, some with leading zeros; `truth`: true and false, also
-            0 and 1 beside them; `float`: numbers as they are shortest; else `text`.
+        kind: `bit`: 0 and 1 only, which truth values are read as; `whole` numbers without leading zeros; `fixed`: digits, of one length,
+            some with leading zeros; `truth`: true and false, also 0 and 1 beside them; `float`: numbers as they are shortest; else `text`.
         digits: fixed: how many.
     """
 
@@ -127,11 +127,13 @@ class Form(NamedTuple):
         if self.kind == "text":
             return words
         words = normal(words)
+        if self.kind == "bit":
+            return rewrite_truth(words, lambda some: pc.if_else(pc.equal(some, "true"), "1", "0"))
         if self.kind == "fixed":
             short = np.asarray(pc.ascii_is_decimal(words).to_numpy(zero_copy_only=False)) & _shorter(words, self.digits)
             return changed(words, short, lambda some: pc.ascii_lpad(some, width=self.digits, padding="0"))
         if self.kind == "truth":
-            return rewritten(words, "^[01]$", _truth)
+            return rewritten(words, "^[01]$", lambda some: pc.if_else(pc.equal(some, "1"), "true", "false"))
         if self.kind == "float":
             return rewritten(words, DECIMAL, lambda some: pa.array(map(_decimal, some.to_pylist()), pa.string()))
         return words
@@ -139,10 +141,6 @@ class Form(NamedTuple):
 
 def _shorter(words: pa.Array, length: int) -> np.ndarray:
     return np.asarray(pc.less(pc.binary_length(words), length).to_numpy(zero_copy_only=False))
-
-
-def _truth(words: pa.Array) -> pa.Array:
-    return pc.if_else(pc.equal(words, "1"), "true", "false")
 
 
 def _decimal(word: str) -> str:
@@ -156,7 +154,7 @@ class FormFinder:
     """Finds the form of a column from its words, batch by batch."""
 
     def __init__(self) -> None:
-        self._kinds = dict.fromkeys(("whole", "fixed", "truth", "float"), True)
+        self._kinds = dict.fromkeys(("bit", "whole", "fixed", "truth", "float"), True)
         self._lengths = set[int]()
         self._named = False  # true or false was among the words
 
@@ -171,6 +169,7 @@ class FormFinder:
             return
         numbers = normal(words)
         tests: dict[str, Callable[[], bool]] = {
+            "bit": lambda: _all(numbers, "^[01]$"),
             "whole": lambda: _all(numbers, WHOLE),
             "fixed": lambda: self._one_length(words),
             "truth": lambda: _all(numbers, "^(?:true|false|0|1)$"),
@@ -190,8 +189,9 @@ class FormFinder:
         """The form of the words so far."""
         if not self._lengths:
             return Form()
-        if self._kinds["whole"]:
-            return Form("whole")
+        for kind in ("bit", "whole"):
+            if self._kinds[kind]:
+                return Form(kind)
         if self._kinds["fixed"]:
             return Form("fixed", max(self._lengths))
         if self._kinds["truth"] and self._named:

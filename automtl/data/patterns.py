@@ -61,6 +61,12 @@ def rewrite_unusual(words: pa.Array, change: Change) -> pa.Array:
     return rewritten(words, f"^{UNUSUAL_WHOLE}$", change, (dots | (first == ord("+")) | (first == ord("-"))) & (lengths > 1))
 
 
+def rewrite_truth(words: pa.Array, change: Change) -> pa.Array:
+    """The plain words true and false changed."""
+    data, lengths, _, last = _ends(words)
+    return rewritten(words, "^(?:true|false)$", change, (last == ord("e")) & (lengths >= 4)) if b"e" in data else words
+
+
 def rewrite_odd_lists(texts: pa.Array, missing: tuple[str, ...], change: Change) -> pa.Array:
     """Texts of lists changed where a word is as `rewrite_odd` looks for; blanks of ASCII but rare ones are gone already."""
     data = _data(texts)[0]

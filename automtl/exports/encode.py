@@ -158,8 +158,8 @@ def formed(word: str, form: str, digits: int) -> str:
 
     Args:
         word: the word.
-        form: `whole` numbers; `fixed`: codes of so many `digits`, whose zeros in front may be lost; `truth`: 1 and 0 are true and false;
-            `float`: numbers at their shortest; `text`: as it is.
+        form: `bit`: 0 and 1, which true and false are read as; `whole` numbers; `fixed`: codes of so many `digits`, whose zeros in front
+            may be lost; `truth`: 1 and 0 are true and false; `float`: numbers at their shortest; `text`: as it is.
         digits: of `fixed`.
     """
     if form == "text":
@@ -167,6 +167,8 @@ def formed(word: str, form: str, digits: int) -> str:
     word = normal(word)
     if form == "fixed":
         return word.rjust(digits, "0") if word.isascii() and word.isdecimal() else word
+    if form == "bit":
+        return {"true": "1", "false": "0"}.get(word, word)
     if form == "truth":
         return {"1": "true", "0": "false"}.get(word, word)
     if form == "float" and DECIMAL.fullmatch(word):

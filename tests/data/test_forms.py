@@ -22,7 +22,9 @@ def form(*words: str) -> Form:
     [
         (["1", "22", "-5"], Form("whole")),
         (["7.0", "7", "+7", "-0", ""], Form("whole")),
-        (["0", "1"], Form("whole")),
+        (["0", "1"], Form("bit")),
+        (["-0", "1.0"], Form("bit")),
+        (["0", "1", "2"], Form("whole")),
         (["9007199254740993"], Form("whole")),
         (["02134", "10001"], Form("fixed", 5)),
         (["007", "11"], Form()),
@@ -54,7 +56,7 @@ def test_the_form_of_words(words: list[str], expected: Form) -> None:
     assert finder.form == expected
 
 
-FORMS = WHOLE, FIXED, TRUTH, FLOAT, TEXT = Form("whole"), Form("fixed", 5), Form("truth"), Form("float"), Form()
+FORMS = WHOLE, FIXED, TRUTH, FLOAT, TEXT, BIT = Form("whole"), Form("fixed", 5), Form("truth"), Form("float"), Form(), Form("bit")
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,10 @@ FORMS = WHOLE, FIXED, TRUTH, FLOAT, TEXT = Form("whole"), Form("fixed", 5), Form
     [
         *((WHOLE, word, "7") for word in ("7", "7.0", "7.", "+7", " 7 ", "7.000", "\u00a07")),
         *((WHOLE, word, "0") for word in ("0", "-0", "-0.0", "0.0", "+0")),
+        *((BIT, word, "1") for word in ("1", "1.0", "True", "true", " TRUE")),
+        *((BIT, word, "0") for word in ("0", "-0", "False")),
+        (BIT, "2", "2"),
+        (WHOLE, "True", "true"),
         (WHOLE, "-7.0", "-7"),
         (WHOLE, "9007199254740993.0", "9007199254740993"),
         (WHOLE, "007", "007"),

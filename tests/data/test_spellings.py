@@ -22,7 +22,7 @@ from tests.data.tables import dataset, prepared
 
 ROWS = 400
 FEATURES = [
-    *({"name": name, "kind": "categorical"} for name in ("user_id", "zip", "vip", "day", "size", "code")),
+    *({"name": name, "kind": "categorical"} for name in ("user_id", "zip", "vip", "day", "size", "code", "new")),
     {"name": "price", "kind": "numeric"},
     {"name": "tags", "kind": "multi"},
 ]
@@ -36,6 +36,7 @@ def rows(seed: int = 0) -> pd.DataFrame:
         {
             "user_id": g.integers(0, 60, ROWS),
             "zip": [f"{zip_code:05}" for zip_code in g.choice([501, 2134, 10001, 94110], ROWS)],
+            "new": g.integers(0, 2, ROWS),
             "vip": g.integers(0, 2, ROWS).astype(bool),
             "day": days.strftime("%Y-%m-%d"),
             "size": g.choice([0.5, 1.25, 2.0], ROWS),
@@ -70,6 +71,7 @@ def test_the_forms_of_the_training_words(trained: tuple[Store, Path]) -> None:
         "day": ("text", 0),
         "size": ("float", 0),
         "code": ("text", 0),
+        "new": ("bit", 0),
         "tags": ("whole", 0),
     }
 
@@ -89,6 +91,8 @@ SPELLINGS: dict[str, Change] = {
     "zip codes as numbers": lambda t: t.assign(zip=t["zip"].astype(int)),
     "zip codes as floats": lambda t: t.assign(zip=t["zip"].astype(float)),
     "zip codes without zeros": lambda t: t.assign(zip=t["zip"].str.lstrip("0")),
+    "0 and 1 as truth": lambda t: t.assign(new=t["new"].astype(bool)),
+    "0 and 1 as TRUE": lambda t: t.assign(new=t["new"].astype(bool).astype(str).str.upper()),
     "truth as 0 and 1": lambda t: t.assign(vip=t["vip"].astype(int)),
     "truth as 0.0 and 1.0": lambda t: t.assign(vip=t["vip"].astype(float)),
     "truth as TRUE": lambda t: t.assign(vip=t["vip"].astype(str).str.upper()),
