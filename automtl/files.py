@@ -114,7 +114,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mappi
 def write_table(path: Path, table: pa.Table) -> None:
     """Write an Arrow table as one Parquet file, atomically."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
+    pq.write_table(table, sink, compression="zstd")
     write_bytes(path, sink.getvalue().to_pybytes())
 
 

@@ -63,18 +63,8 @@ def run(
     with ConsoleReporter() as reporter:
         for seeded in configs:
             say(f"training {plan.label} on {plan.config.data.source}, seed {seeded.seed}, into {plan.run.path}")
-            results.append(
-                retrain(
-                    plan.architecture,
-                    seeded,
-                    run=plan.run,
-                    label=plan.label,
-                    reporter=reporter,
-                    carry=carry,
-                    resume=resume,
-                    own=plan.own,
-                )
-            )
+            given: dict[str, Any] = {"run": plan.run, "label": plan.label, "own": plan.own}
+            results.append(retrain(plan.architecture, seeded, **given, reporter=reporter, carry=carry, resume=resume))
     _show(results, as_json)
     if not as_json:
         say(f"next: automtl evaluate {plan.run.path}")

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from automtl.data.ahead import ahead, worked_ahead
 from automtl.data.columns import plan_readings
@@ -33,7 +32,7 @@ from automtl.data.split import ALPHA, SPLITS, Rule, split_rule
 from automtl.data.unknown import unknown_warnings
 from automtl.data.vectors import write_vectors
 from automtl.data.writing import write_rows
-from automtl.files import StagedFolder, write_json
+from automtl.files import StagedFolder, write_json, write_table
 
 SPOOL = "spool.arrow"
 COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
@@ -137,8 +136,7 @@ def _write_sides(folder: StagedFolder, config: DatasetConfig, sources: tuple[Sou
     for i, join in enumerate(config.joins):
         table = read_side_table(join, [source.path for source in sources if source.role == f"{JOIN}{i}"], wanted, missing)
         if table.num_columns > 1:
-            with folder.stream(SIDE.format(i)) as stream:
-                pq.write_table(table, stream, compression="zstd")
+            write_table(folder / SIDE.format(i), table)
 
 
 def _encoded(

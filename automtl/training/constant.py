@@ -89,7 +89,7 @@ class Beside:
         self._unit = None if units is None else np.unique(units, return_inverse=True)[1]
         self._influence = np.zeros(rows if self._unit is None else int(self._unit.max(initial=-1)) + 1)
         self._seen = np.zeros(len(self._influence), bool)
-        self._complete, self._loss, self._difference = True, 0.0, 0.0
+        self._loss = self._difference = 0.0
         self.tasks: dict[str, Gap | None] = {}
         self.metrics: dict[str, Metrics] = {}
 
@@ -105,7 +105,7 @@ class Beside:
         losses, labels, weights = rows
         whole = float(weights.sum())
         if not (task.base and whole):
-            self.tasks[task.name], self._complete = None, self._complete and not whole
+            self.tasks[task.name] = None
             return
         base = torch.tensor(task.base, dtype=torch.float64)
         said = base.expand(len(labels), -1) if task.kind == "multiclass" else base.expand(len(labels))
@@ -127,7 +127,7 @@ class Beside:
 
     def result(self) -> Against:
         """Of all tasks taken in."""
-        known = self._complete and any(self.tasks.values())
+        known = self.tasks and all(self.tasks.values())  # of a part of the tasks alone it would be another sum
         total = _gap(self._loss, self._difference, self._influence, self._seen) if known else None
         return {"total": total, "tasks": self.tasks, "metrics": self.metrics}
 

@@ -30,7 +30,7 @@ PLACES = {
     "report run -o new.html": "automtl.report.page.report",
     "compare run": "automtl.phases.compare.fmean",
     "runs list": "automtl.runs.overview.overview",
-    "search data/tiny.yaml --out new": "automtl.phases.search.open_session",
+    "search data/tiny.yaml --out new": "automtl.phases.search.training_session",
 }
 
 

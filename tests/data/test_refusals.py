@@ -50,7 +50,7 @@ def refusal(folder: Path, content: str | bytes | None, **settings: object) -> Au
         (text_of(lambda t: t.rename(columns={"time": "tag"})), "rows.csv: must have the column 'tag' once, got 2 times"),
         (frame(50).to_csv(index=False, sep=";"), "must have the column 'user', got columns user;tag;price;is_click;is_buy;time"),
         (text_of(cell(7, "is_click", 2)), "rows.csv, row 7, column 'is_click': must be 0, 1 or empty for the binary task 'click', got 2"),
-        (text_of(cell(9, "is_buy", "yes")), "rows.csv, row 9, column 'is_buy': must be a number, got 'yes'"),
+        (text_of(cell(9, "is_buy", "yes")), "rows.csv, row 9, column 'is_buy': must be 0, 1 or empty for the binary task 'buy', got 'yes'"),
         (text_of(cell(5, "price", "inf")), "rows.csv, row 5, column 'price': must be finite, got an infinite number"),
         (text_of(cell(5, "price", "cheap")), "rows.csv, row 5, column 'price': must be a number, got 'cheap'"),
         (text_of(cell(5, "is_click", 0.5)), "row 5, column 'is_click': must be 0, 1 or empty for the binary task 'click', got 0.5"),

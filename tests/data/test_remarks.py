@@ -73,7 +73,7 @@ def test_an_unlucky_random_split_is_an_alarm() -> None:
     """What is said where a random split's label rates are further apart than chance explains."""
     rates = {"fit": 0.437, "alpha": 0.309, "validation": 0.532, "test": None}
     task = {"counted": {"validation": 9, "test": 9}, "rates": {"positive": rates, "other": dict.fromkeys(rates, 0.5)}, "p": 2e-7}
-    summary = {"split": Split().model_dump(), "copies": {"rows": 0}, "tasks": {"click": task, "buy": {**task, "p": 0.5}}}
+    summary = {"notes": [], "split": Split().model_dump(), "copies": {"rows": 0}, "tasks": {"click": task, "buy": {**task, "p": 0.5}}}
     told = "click (positive: fit 0.437, alpha 0.309, validation 0.532; p 2e-07)"
     head = "WARNING: the labels of the parts differ by more than chance"
     assert remarks(summary) == [f"{head}: {told}. One random split in 1,000 does so; choose another split.seed"]

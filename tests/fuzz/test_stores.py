@@ -232,7 +232,7 @@ def test_a_sealed_snapshot_of_anything_is_read_or_refused_in_words(name, data, f
     with contextlib.suppress(AutoMTLError):
         snapshot = Snapshot.open(path)
         server = Server(snapshot, snapshot.served(), say=lambda text: None)
-        for part in server.frame(rows.head(5), ()):
+        for part in server.table(as_table(rows.head(5)), ()):
             assert len(part.rows) == 5
     shutil.rmtree(path)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from automtl.data.columns import Columns
 from automtl.data.dataset import Csv
 from automtl.data.draft import draft
+from automtl.data.features import Multi
 from automtl.data.lists import split_lists
 from automtl.data.sources import column_names, read_pieces
 from automtl.data.words import strip_words
@@ -40,6 +41,8 @@ PIECES = (b'"', b'""', b"\n", b"\r", b"\r\n", b"\0", b",", b";", b"\xff\xfe", b"
 
 TABLES = csvs().map(lambda table: table[1])
 
+TAGS = Multi(name="tags", kind="multi", separator=",")
+
 
 def look(path, csv):
     """All that a data set's preparation first does with a table."""
@@ -50,7 +53,7 @@ def look(path, csv):
         for name in ("user", "price"):
             columns.numbers(name)
         columns.times("day")
-        split_lists(columns.lists("tags", ",").dictionary)
+        split_lists(columns.lists(TAGS).dictionary)
 
 
 @fuzz(table=csvs())

@@ -38,7 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOMTL_DATA_DIR", str(folder / "data"))
         for name, columns, settings in [
-            ("noisy", [*tasks, told], {"epochs": 1, "batch_size": 16, "lr": 0.1}),
+            ("noisy", [*tasks, told], {"epochs": 2, "batch_size": 16, "lr": 0.1}),
             ("good", [told], {"epochs": 3, "batch_size": 64, "lr": 0.003}),
         ]:
             source = dataset(folder, name, features=features, tasks=columns, keep=["user"], group="user")

@@ -117,7 +117,7 @@ def test_a_run_serves_elsewhere_when_data_and_store_and_settings_are_gone(here, 
         monkeypatch.delenv(name, raising=False)
     heard, moved = Heard(), tmp_path / "elsewhere"
     pd.testing.assert_frame_equal(automtl.predict(moved, rows, reporter=heard), before, check_exact=True)
-    assert heard.said == ["ignored, since the model does not read it: row"]
+    assert "ignored, since the model does not read it: row" in heard.said
     rows.to_csv(tmp_path / "rows.csv", index=False)
     assert run(["predict", str(moved), str(tmp_path / "rows.csv"), "-o", str(tmp_path / "scores.parquet")]) == 0
     np.testing.assert_array_equal(pd.read_parquet(tmp_path / "scores.parquet"), before)

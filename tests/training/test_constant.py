@@ -142,7 +142,7 @@ def test_tasks_without_labels_and_without_rates() -> None:
     predictions.labels[:, 2] = np.nan
     found = evaluate(predictions, TASKS)
     assert found.constant["tasks"]["total"] is None
-    assert found.constant["total"]["difference"] == pytest.approx(found.loss - found.constant["total"]["loss"])
+    assert found.loss is None and found.constant["total"] is None, "of a part of the tasks alone it would be another sum"
     unknown = (TASKS[0].model_copy(update={"constant": ()}), *TASKS[1:])
     found = evaluate(predictions, unknown)
     assert found.constant["tasks"]["click"] is None

@@ -27,7 +27,7 @@ COMMANDS = {
     "a seed beyond counting": (["retrain", "moe", "--data", DATA, "--seeds", "99999999999"], 2, "seeds: seed should be less than"),
     "seeds of many digits": (["retrain", "moe", "--data", DATA, "--seeds", "9" * 5000], 2, "--seeds: must be seeds such as"),
     "a setting of many digits": (["search", DATA, "--set", f"search.epochs={'9' * 5000}"], 2, "must be YAML"),
-    "a delimiter of two bytes": (["data", "describe", "wide.yaml"], 2, "csv.delimiter"),
+    "a delimiter that ends rows": (["data", "describe", "wide.yaml"], 2, "csv.delimiter"),
     "bytes that are no text": (["search", DATA, "--out", "\udcff"], 2, "command line: must be UTF-8"),
     "a range without end": (["tune", DATA, "--set", "tune.parameters={search.weight_lr: {low: .nan, high: .inf}}"], 2, "weight_lr.low"),
     "a range beyond databases": (["tune", DATA, "--set", f"{EPOCHS}{{low: 2, high: 9999999999999999999}}}}"], 2, "high"),
@@ -43,7 +43,7 @@ def test_a_hostile_command_ends_in_one_line(name, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOMTL_DATA_DIR", str(tmp_path / "cache"))
     path = write_dataset(tmp_path / "data", rows=200)
-    (tmp_path / "wide.yaml").write_text(path.read_text().replace("rows.csv", "data/rows.csv") + "csv: {delimiter: '\u00e9'}\n")
+    (tmp_path / "wide.yaml").write_text(path.read_text().replace("rows.csv", "data/rows.csv") + 'csv: {delimiter: "\\n;"}\n')
     assert run(words) == status
     told = capfd.readouterr()
     lines = [line for line in told.err.splitlines() if line.startswith("error:")]

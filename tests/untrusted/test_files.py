@@ -48,7 +48,6 @@ def written(folder, value, name="it.json"):
         'a: "\\U80018CD6"',
         "? [a, b]\n: 1",
         "a: 1\na: 2",
-        "a: 2020-99-99",
         "\x00",
     ],
 )
@@ -189,7 +188,7 @@ def test_prepared_data_and_exports_name_only_their_own_files(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     listed = {"../secret": {"bytes": 1, "sha256": ""}}
-    body = {"format": FORMAT, "files": listed, "summary": {}, "sources": []}
+    body = {"format": FORMAT, "files": listed, "summary": {}, "sources": [], "key": "x"}
     written(folder, {**body, "checksum": checksum(body)}, "manifest.json")
     with pytest.raises(ArtifactError, match="must name files of its own only, got '../secret'"):
         Store.open(folder)
