@@ -3,7 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,6 @@ class Facts:
         parity: the largest difference per output, over `rows` rows.
         rows: how many rows were compared.
         words: per field that owns a vocabulary, its first words.
-        remarks: further sentences of what was done at export.
     """
 
     architecture: Architecture
@@ -51,7 +50,6 @@ class Facts:
     parity: Mapping[str, float]
     rows: int
     words: Mapping[str, str]
-    remarks: Sequence[str] = field(default_factory=tuple)
 
 
 def readme(facts: Facts, form: Format) -> str:
@@ -177,7 +175,6 @@ def _limits(facts: Facts, form: Format) -> str:
 def _made(facts: Facts, form: Format) -> str:
     lines = [f"- {name}: {_said(str(value))}" for name, value in facts.made.items()]
     worst = ", ".join(f"{_said(name)} {value:.2g}" for name, value in facts.parity.items())
-    lines += [f"- {remark}" for remark in facts.remarks]
     lines.append(
         f"- checked at export against the network itself on {facts.rows:,} rows, one of them of unseen ids and missing numbers; "
         f"largest difference (probabilities absolute, values relative): {worst}"

@@ -1,12 +1,11 @@
 """The export phase: a trained model as a folder that others can serve, checked against the network itself."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from automtl import files
 from automtl.data.dataset import load_dataset
@@ -15,7 +14,7 @@ from automtl.exports.card import Facts, first_words, readme
 from automtl.exports.encoding import portable, write_encoding
 from automtl.exports.folder import write_manifest
 from automtl.exports.formats import FORMATS, Format
-from automtl.exports.network import Served, arrays, names, settle, with_unknown
+from automtl.exports.network import Served, arrays, names, with_unknown
 from automtl.exports.parity import compare
 from automtl.phases.evaluate import session_of
 from automtl.phases.retrain import load_net
@@ -24,7 +23,6 @@ from automtl.runs.manifest import Manifest, now
 from automtl.runs.run_dir import PhaseDir, one_phase
 from automtl.spaces.architecture import Architecture
 from automtl.strict import nearest
-from automtl.training.evaluation import evaluate, predict
 
 CHECKED_ROWS = 1000
 
@@ -82,14 +80,13 @@ class _Work:
     folder: PhaseDir
     session: Session
     rows: int = 0
-    remarks: list[str] = field(default_factory=list)
 
     def write(self, staged: files.StagedFolder, form: str, chosen: Format) -> dict[str, float]:
         """All files; the largest difference per output."""
         store, schema = self.session.store, self.session.schema
         config = load_dataset(self.session.config.data.source)
         net = load_net(self.folder, self.session).eval().requires_grad_(False)
-        metrics = self._metrics(net)
+        metrics = self._metrics()
         served = Served(net, schema).eval()
         features = self._features()
         parity = compare(chosen.write(staged, served), served, features, exact=chosen.exact)
@@ -97,7 +94,7 @@ class _Work:
         bound = Architecture.load(self.folder.architecture)
         bound.save(staged / "architecture.json")
         words = first_words({name: store.vocabulary(name) for name in schema.owners})
-        facts = Facts(bound, schema, portable(config), store.summary, metrics, self._made(), parity, self.rows, words, self.remarks)
+        facts = Facts(bound, schema, portable(config), store.summary, metrics, self._made(), parity, self.rows, words)
         files.write_text(staged / "README.md", readme(facts, chosen))
         inputs, outputs = names(schema)
         write_manifest(staged, {"kind": form, "inputs": inputs, "outputs": outputs, "parity": parity, "made": self._made()})
@@ -110,15 +107,10 @@ class _Work:
         self.rows = min(len(rows), CHECKED_ROWS) + 1
         return features
 
-    def _metrics(self, net: nn.Module) -> dict[str, Mapping[str, Any]]:
-        """Per split and task its figures; of the network as it is handed over."""
+    def _metrics(self) -> dict[str, Mapping[str, Any]]:
+        """Per split and task its figures: the network is handed over as it was evaluated."""
         results = files.read_json(self.folder.results)
-        metrics = {split: results[split]["tasks"] for split in ("validation", "test") if split in results}
-        if settle(net):
-            self.remarks.append("gates that still hesitated between experts were rounded to one; the figures are of the rounded model")
-            predictions = predict(net, self.session.in_order("validation"), device=self.session.device)
-            metrics = {"validation": asdict(evaluate(predictions, self.session.schema.tasks))["tasks"]}
-        return metrics
+        return {split: results[split]["tasks"] for split in ("validation", "test") if split in results}
 
     def _made(self) -> dict[str, Any]:
         """How the model was made, without paths of the machine."""

@@ -121,6 +121,8 @@ class RetrainPhase:
 
     def run(self) -> RetrainResult:
         """Train every part and write the results."""
+        for part in self.parts:
+            part.remember()
         with holding(self.folder, self.session, "retrain"):
             manifest = self._open()
             if manifest.values["state"] == "done":
@@ -214,7 +216,9 @@ class RetrainPhase:
 
     def _write_results(self, validation: Evaluation, best: tuple[int, ...]) -> None:
         files.write_json(self.folder.cost, {**self._spent(), "model": asdict(cost(self.net, self.session.schema))})
-        files.write_json(self.folder.results, {"best_epochs": list(best), "validation": asdict(validation)})
+        shared = {part.tasks[0].name: part.net.sharing.record() for part in self.parts}  # as it is evaluated: its gates have seen all rows
+        told = shared if len(shared) > 1 else next(iter(shared.values()))
+        files.write_json(self.folder.results, {"best_epochs": list(best), "validation": asdict(validation), "sharing": told})
 
     def _finished(self) -> RetrainResult:
         """The result of a retrain that has ended."""
