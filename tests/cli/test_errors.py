@@ -130,7 +130,7 @@ def retrained_and_served():
 
 def export_without_a_file():
     os.mkdir("served")
-    values = {"format": "automtl.export", "version": 1, "files": {"model.onnx": {"bytes": 3, "sha256": ""}}}
+    values = {"format": "automtl.export", "version": 2, "files": {"model.onnx": {"bytes": 3, "sha256": ""}}}
     Path("served/manifest.json").write_text(json.dumps(values))
 
 
