@@ -35,6 +35,11 @@ class TaskConfig(Strict):
     transform: Literal["none", "log1p"] = Setting("none", description="Regression: done to the label before anything else.")
     sample_weight: Name | None = Setting(None, description="A column of weights of the rows, for this task.")
 
+    negatives_kept: float | None = Setting(
+        None, gt=0, le=1, description="Binary: the share of the negatives that the log kept, all parts alike; answers are of the whole log."
+    )
+    negatives_kept_test: float | None = Setting(None, gt=0, le=1, description="That of the test rows, where it is another; 1: all.")
+
     @field_validator("where")
     @classmethod
     def _where_parses(cls, text: str | None) -> str | None:
@@ -43,9 +48,13 @@ class TaskConfig(Strict):
         return text
 
     @model_validator(mode="after")
-    def _transform_fits(self) -> Self:
+    def _fits_its_kind(self) -> Self:
         if self.transform != "none" and self.kind != "regression":
             raise ValueError(f"transform is for regression labels only, task '{self.name}' is {self.kind}")
+        if self.negatives_kept is not None and self.kind != "binary":
+            raise ValueError(f"negatives_kept is for binary labels only, task '{self.name}' is {self.kind}")
+        if self.negatives_kept_test is not None and self.negatives_kept is None:
+            raise ValueError(f"negatives_kept_test needs negatives_kept, of the training rows of task '{self.name}'")
         return self
 
 

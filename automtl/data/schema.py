@@ -1,11 +1,14 @@
 """What the prepared rows are: fields, tasks, and the hashes that say which data, which split, which settings."""
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
+from annotated_types import Gt, Le
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from automtl.strict import Strict
 
+Share = Annotated[float, Gt(0), Le(1)]
 _ORDER = {"categorical": 0, "multi": 1, "sequence": 1, "numeric": 2}
 
 
@@ -57,6 +60,8 @@ class Task(Strict):
         mean, std: regression: of the training labels, after `transform`; labels are stored unstandardised.
         labelled: training rows that have the label.
         positives: binary: training rows with label 1.
+        negatives_kept: binary: the share of the log's negatives that are among the training rows.
+        negatives_kept_test: likewise, among the test rows.
     """
 
     name: str
@@ -69,6 +74,13 @@ class Task(Strict):
     transform: Literal["none", "log1p"] = "none"
     labelled: NonNegativeInt = 0
     positives: NonNegativeInt = 0
+    negatives_kept: Share = 1.0
+    negatives_kept_test: Share = 1.0
+
+    @property
+    def logit_offset(self) -> float:
+        """What makes a logit of the kept rows one of the whole log; see `training/sampling.py`."""
+        return math.log(self.negatives_kept)
 
 
 class Schema(Strict):

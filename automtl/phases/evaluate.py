@@ -19,6 +19,7 @@ from automtl.phases.session import Reporter, Session, Silent, open_session
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, find_phase
 from automtl.training.evaluation import Evaluation, auc_intervals, evaluate, evaluate_slices, predict
+from automtl.training.sampling import of_whole_log
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _evaluate(folder: PhaseDir, device: str, by: str | None, bootstrap: int, rep
         reporter.say(f"{folder.path}: its test rows are read for the {_nth(reads)} time; choose nothing by them")
     tasks = session.schema.tasks
     with known_ids(store):
-        predictions = predict(net, batches, device=session.device)
+        predictions = of_whole_log(predict(net, batches, device=session.device), tasks)
     users = groups(store, "test", predictions.rows)
     test = evaluate(predictions, tasks, reliability=True, groups=users)
     if bootstrap:
