@@ -85,7 +85,8 @@ def _evaluate(folder: PhaseDir, device: str, by: str | None, bootstrap: int, rep
     test = evaluate(predictions, tasks, reliability=True, groups=users)
     if bootstrap:
         test = replace(test, intervals=auc_intervals(predictions, tasks, resamples=bootstrap, units=users))
-    parts = evaluate_slices(predictions, tasks, *slices(store, "test", predictions.rows, by)) if by is not None else {}
+    sliced = None if by is None else slices(store, "test", predictions.rows, by)
+    parts = {} if sliced is None else evaluate_slices(predictions, tasks, *sliced, units=users)
     with files.locked(folder.path, wait=True), fitting(folder.results):
         manifest, results = Manifest.read(folder.manifest), files.read_json(folder.results)
         if by is not None:

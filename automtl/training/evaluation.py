@@ -87,7 +87,9 @@ def predict(net: nn.Module, batches: Batches, *, device: torch.device | None = N
     return Predictions(outputs, torch.cat(labels).numpy(), stacked, torch.cat(rows).numpy())
 
 
-def evaluate_slices(predictions: Predictions, tasks: Sequence[Task], codes: np.ndarray, names: Sequence[str]) -> dict[str, Evaluation]:
+def evaluate_slices(
+    predictions: Predictions, tasks: Sequence[Task], codes: np.ndarray, names: Sequence[str], *, units: np.ndarray | None = None
+) -> dict[str, Evaluation]:
     """Metrics of each slice of the rows, by its name.
 
     Args:
@@ -95,18 +97,24 @@ def evaluate_slices(predictions: Predictions, tasks: Sequence[Task], codes: np.n
         tasks: in the order of the predictions.
         codes: (n,) the slice of each row.
         names: of the slices.
+        units: (n,) of what is said of the constant; None: rows.
     """
     found = {}
     for code, name in enumerate(names):
         mine = np.flatnonzero(codes == code)
         weights = None if predictions.weights is None else predictions.weights[mine]
         part = Predictions([logits[mine] for logits in predictions.logits], predictions.labels[mine], weights, predictions.rows[mine])
-        found[name] = evaluate(part, tasks)
+        found[name] = evaluate(part, tasks, units=None if units is None else units[mine])
     return found
 
 
 def evaluate(
-    predictions: Predictions, tasks: Sequence[Task], *, reliability: bool = False, groups: np.ndarray | None = None
+    predictions: Predictions,
+    tasks: Sequence[Task],
+    *,
+    reliability: bool = False,
+    groups: np.ndarray | None = None,
+    units: np.ndarray | None = None,
 ) -> Evaluation:
     """Metrics per task and the MTL-Loss of a split.
 
@@ -114,12 +122,13 @@ def evaluate(
         predictions: of the whole split.
         tasks: in the order of the predictions.
         reliability: make the reliability tables too, which sorts the rows once more.
-        groups: (n,) whose AUCs GAUC averages, and the units of what is said of the constant; None: no GAUC, and rows.
+        groups: (n,) whose AUCs GAUC averages; None: no GAUC.
+        units: (n,) of what is said of the constant; None: the groups, else rows.
 
     Raises:
         NumericalError: a prediction is NaN or infinite.
     """
-    beside, shares = Beside(len(predictions.rows), groups), task_weights(tasks)
+    beside, shares = Beside(len(predictions.rows), groups if units is None else units), task_weights(tasks)
     metrics: dict[str, Metrics] = {}
     losses: Metrics = {}
     tables: dict[str, list[Bin]] = {}

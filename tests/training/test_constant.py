@@ -9,7 +9,7 @@ from scipy.special import expit, log_softmax
 from sklearn.metrics import log_loss
 
 from automtl.data.schema import Task
-from automtl.training.evaluation import Evaluation, Predictions, evaluate
+from automtl.training.evaluation import Evaluation, Predictions, evaluate, evaluate_slices
 from automtl.training.metrics import evaluate_task
 
 TASKS = (
@@ -153,3 +153,15 @@ def test_tasks_without_labels_and_without_rates() -> None:
 def test_it_is_plain_json() -> None:
     found = evaluate(judged(300)[0], TASKS)
     assert json.loads(json.dumps(asdict(found)))["constant"] == found.constant
+
+
+def test_slices_keep_the_rows_of_a_user_together() -> None:
+    predictions, users = judged(2000)
+    codes = (users % 3 == 0).astype(int)
+    by_user = evaluate_slices(predictions, TASKS, codes, ["a", "b"], units=users)
+    for code, name in enumerate(["a", "b"]):
+        mine = np.flatnonzero(codes == code)
+        part = Predictions([z[mine] for z in predictions.logits], predictions.labels[mine], predictions.weights[mine], mine)
+        assert by_user[name].constant == evaluate(part, TASKS, units=users[mine]).constant
+        assert "gauc" not in by_user[name].tasks["click"]
+    assert by_user["a"].constant["total"] != evaluate_slices(predictions, TASKS, codes, ["a", "b"])["a"].constant["total"]
