@@ -257,7 +257,7 @@ def test_new_rows_are_read_as_the_training_rows_were(tmp_path: Path) -> None:
     rows = frame(600).drop(columns="time")
     store = stored(tmp_path, rows.assign(at=[moment.strftime("%d/%m/%Y %H:%M") for moment in MOMENTS]), ".csv")
     config = load_dataset(tmp_path / "toy.yaml")
-    server, new = Server(store, config, data_dir=tmp_path, say=print), rows.head(20)
+    server, new = Server(store, config, say=print), rows.head(20)
     moments = pd.Series([dt.datetime(2024, 2, 1 + i // 2, i) for i in range(20)])
     forms = [moments, moments.dt.strftime("%d/%m/%Y %H:%M"), moments.dt.strftime("%Y-%m-%d %H:%M"), moments.dt.date]
     ids = [np.concatenate([part.rows.ids for part in server.table(as_table(new.assign(at=at)), ())]) for at in forms]

@@ -29,7 +29,7 @@ def served(folder: Path, rows: pd.DataFrame, columns: list[str], new: str, **set
     store = prepare(config, data_dir=folder / "data")
     (folder / "new.csv").write_text(new)
     said: list[str] = []
-    parts = list(Server(store, config, data_dir=folder / "data", say=said.append).files(folder / "new.csv", ()))
+    parts = list(Server(store, config, say=said.append).files(folder / "new.csv", ()))
     return np.concatenate([part.rows.ids for part in parts]), np.concatenate([part.rows.dense for part in parts]), said
 
 

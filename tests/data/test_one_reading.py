@@ -263,7 +263,7 @@ def written(folder: Path, name: str, content: bytes, split: dict[str, Any]) -> D
 
 def served(store: Store, config: DatasetConfig, columns: dict[str, list[Any]], folder: Path, forms: Sequence[str]) -> None:
     """New rows in every form: the same arrays, the exported encoder's among them."""
-    server = Server(store, config, data_dir=folder, say=lambda line: None)
+    server = Server(store, config, say=lambda line: None)
     found = {}
     for name, text in (("csv", pandas_csv(columns)), ("wild", wild_csv(columns, ROWS))):
         (folder / f"{name}.csv").write_text(text, encoding="utf-8")

@@ -91,7 +91,7 @@ def test_partitions_are_columns(tmp_path: Path) -> None:
         assert set(store.vocabulary("weekday")["word"].to_pylist()) == {"1", "2"}, "Tuesday and Wednesday"
         assert sum(store.summary["rows"].values()) == 600
     new = tmp_path / "logs/day=2023-11-15/place=south"
-    served = list(Server(store, config, data_dir=tmp_path, say=print).files(new, ["place", "day"]))
+    served = list(Server(store, config, say=print).files(new, ["place", "day"]))
     kept = pd.concat([part.kept.to_pandas() for part in served]).drop_duplicates()
     assert kept.to_dict("records") == [{"place": "south", "day": "2023-11-15"}]
     i, words = [field.name for field in store.schema.categorical].index("place"), store.vocabulary("place")["word"].to_pylist()

@@ -57,7 +57,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path]:
 def encoded(trained: tuple[Store, Path], table: Any, said: list[str] | None = None) -> tuple[np.ndarray, tuple[Lists, ...]]:
     """The ids of rows to predict on: of a path, or of rows in memory."""
     store, folder = trained
-    server = Server(store, load_dataset(folder / "toy.yaml"), data_dir=folder, say=(said if said is not None else []).append)
+    server = Server(store, load_dataset(folder / "toy.yaml"), say=(said if said is not None else []).append)
     (part,) = list(server.files(table, ())) if isinstance(table, Path) else list(server.table(as_table(table), ()))
     return part.rows.ids, part.rows.lists
 
@@ -247,7 +247,7 @@ def test_null_values_replace_the_words(tmp_path: Path, typed: bool) -> None:
     missing = describe(store)["missing_words"]
     assert {name: sum(words.values()) for name, words in missing.items()} == {"code": 200, "user_id": 100, "price": 80, "clicked": 50}
     assert all(set(words) <= {"-1", "-1.0"} for words in missing.values())
-    server = Server(store, load_dataset(path), data_dir=tmp_path, say=lambda line: None)
+    server = Server(store, load_dataset(path), say=lambda line: None)
     (part,) = server.table(as_table([{**rows().iloc[0].to_dict(), "user_id": -1, "price": -1, "code": "NA"}]), ())
     assert part.rows.ids[0, 0] == 0 < part.rows.ids[0, 5] and part.rows.dense[0, 0] == 0
 
