@@ -182,7 +182,10 @@ def list_words(value: Any, separator: str) -> list[str]:
     """The words of a list, or of a text with a separator alone, or as Python, pandas, numpy and JSON show lists; without empty ones."""
     if isinstance(value, list | tuple | set | np.ndarray):
         return [text(one) for one in value]
-    whole = text(value).strip()
+    raw = text(value)
+    if raw.startswith(SEPARATOR):  # a list of Arrow's as text
+        return [word for part in raw.split(SEPARATOR) if (word := part.strip())]
+    whole = raw.strip()
     inner = None if whole in EMPTY_LISTS else inside(whole)
     if inner is None:
         parts = [] if whole in EMPTY_LISTS else whole.replace(separator, SEPARATOR).split(SEPARATOR)

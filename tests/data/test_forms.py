@@ -130,6 +130,7 @@ def test_words_against_plain_python(words: list[str], form: Form) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.lists(WORDS, max_size=4), max_size=4), st.sampled_from([",", "|", " "]))
+@example([["\x1f1900-00-00T00:00", ""], ["\x1f1", "2,3"], ["1\x1f2", "3"]], ",")
 def test_lists_against_plain_python(lists: list[list[str]], separator: str) -> None:
     texts = [separator.join(words) for words in lists]
     column = pa.array(texts, pa.string()).dictionary_encode()
