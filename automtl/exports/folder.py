@@ -8,6 +8,7 @@ from typing import Any
 from automtl import files
 from automtl.bounds import inside
 from automtl.errors import ArtifactError
+from automtl.strict import shown
 
 MANIFEST, VERSION = "manifest.json", 2
 KIND = "automtl.export"
@@ -40,7 +41,10 @@ def open_export(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ArtifactError(path / MANIFEST, "must be an export's manifest", type(values).__name__, FIX)
     if values.get("version") != VERSION:
-        raise ArtifactError(path / MANIFEST, f"must be of version {VERSION}", values.get("version"), "use the automtl that wrote it")
+        made = values.get("made")
+        by = f", made by {made.get('versions')}" if isinstance(made, dict) else ""
+        fix = "use that automtl, or the folder's own encode.py, or export the run again"
+        raise ArtifactError(path / MANIFEST, f"must be of version {VERSION}", shown(f"{values.get('version')}{by}"), fix)
     listed = values.get("files")
     if not isinstance(listed, dict):
         raise ArtifactError(path / MANIFEST, "must list its files", type(listed).__name__, FIX)
