@@ -47,6 +47,11 @@ class TaskConfig(Strict):
             raise ValueError(f"cannot be '{TOTAL}': that is the sum of all tasks' losses wherever runs tell them; name it otherwise")
         return name
 
+    negatives_kept: float | None = Setting(
+        None, gt=0, le=1, description="Binary: the share of the negatives that the log kept, all parts alike; answers are of the whole log."
+    )
+    negatives_kept_test: float | None = Setting(None, gt=0, le=1, description="That of the test rows, where it is another; 1: all.")
+
     @field_validator("where")
     @classmethod
     def _where_parses(cls, text: str | None) -> str | None:
@@ -55,11 +60,15 @@ class TaskConfig(Strict):
         return text
 
     @model_validator(mode="after")
-    def _transform_fits(self) -> Self:
+    def _fits_its_kind(self) -> Self:
         if self.transform != "none" and self.kind != "regression":
             raise ValueError(f"transform is for regression labels only, task '{self.name}' is {self.kind}")
         if self.positive is not None and self.kind != "binary":
             raise ValueError(f"positive is for binary labels only, task '{self.name}' is {self.kind}")
+        if self.negatives_kept is not None and self.kind != "binary":
+            raise ValueError(f"negatives_kept is for binary labels only, task '{self.name}' is {self.kind}")
+        if self.negatives_kept_test is not None and self.negatives_kept is None:
+            raise ValueError(f"negatives_kept_test needs negatives_kept, of the training rows of task '{self.name}'")
         return self
 
 

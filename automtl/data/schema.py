@@ -1,7 +1,7 @@
 """What the prepared rows are: fields, tasks, and the hashes that say which data, which split, which settings."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field as Bounded
 from pydantic import FiniteFloat, NonNegativeInt, PositiveInt, model_validator
@@ -9,6 +9,7 @@ from pydantic import FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 from automtl.data.forms import LONGEST_CODE, Form, Kind
 from automtl.strict import Strict
 
+Share = Annotated[float, Bounded(gt=0, le=1)]
 _ORDER = {"categorical": 0, "multi": 1, "sequence": 1, "numeric": 2}
 
 
@@ -68,6 +69,8 @@ class Task(Strict):
         positives: binary: training rows with label 1.
         constant: what the best constant model would say, as a network does, of the training rows and weighted as the loss weighs
             them: binary log(p / (1 - p)), multiclass the log of each class's share, regression the mean in standardised units.
+        negatives_kept: binary: the share of the log's negatives that are among the training rows.
+        negatives_kept_test: likewise, among the test rows.
     """
 
     name: str
@@ -81,6 +84,8 @@ class Task(Strict):
     labelled: NonNegativeInt = 0
     positives: NonNegativeInt = 0
     constant: tuple[FiniteFloat, ...] = ()
+    negatives_kept: Share = 1.0
+    negatives_kept_test: Share = 1.0
 
     @model_validator(mode="after")
     def _fits(self) -> "Task":
@@ -99,6 +104,11 @@ class Task(Strict):
         if not self.constant and self.kind == "binary" and 0 < self.positives < self.labelled:
             return (math.log(self.positives / (self.labelled - self.positives)),)
         return self.constant or ((0.0,) if self.kind == "regression" else ())
+
+    @property
+    def logit_offset(self) -> float:
+        """What makes a logit of the kept rows one of the whole log; see `training/sampling.py`."""
+        return math.log(self.negatives_kept)
 
 
 class Schema(Strict):

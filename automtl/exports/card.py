@@ -169,12 +169,19 @@ def _limits(facts: Facts, form: Format) -> str:
         "It knows rows like those it was trained on; on others (another time, market or audience) its figures above promise nothing.",
         "An id that training never met is the unknown id, 0, whichever it is; a missing number counts as the mean of the training rows.",
         "A column that has lost its meaning (another unit, another coding) is not noticed: watch the inputs' distributions.",
-        "Probabilities are as trained, not recalibrated; `calibration` above is predicted over observed positives.",
+        f"Probabilities are {_corrected(facts)}; `calibration` above is predicted over observed positives.",
         "It was not examined for how it treats groups of people; `automtl evaluate --by COLUMN` does that where the column is kept.",
         "The vocabularies list the ids of the training rows: this folder is as confidential as those.",
         *form.limits,
     ]
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _corrected(facts: Facts) -> str:
+    """What was done to probabilities after the training."""
+    kept = [f"{_said(t.name)} ({t.negatives_kept:g} kept)" for t in facts.schema.tasks if t.negatives_kept < 1]
+    rest = "as trained, not recalibrated"
+    return f"corrected for the negatives that the log left out of {', '.join(kept)}, else {rest}" if kept else rest
 
 
 def _made(facts: Facts, form: Format) -> str:

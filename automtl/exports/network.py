@@ -67,7 +67,7 @@ def inputs_of(features: tuple[Tensor, ...], schema: Schema) -> Inputs:
 def answer(task: Task, output: Tensor) -> Tensor:
     """A network's output as a probability, or as a value in the label's own unit, its transform undone."""
     if task.kind == "binary":
-        return torch.sigmoid(output)
+        return torch.sigmoid(output + task.logit_offset if task.logit_offset else output)
     if task.kind == "multiclass":
         return output.softmax(dim=1)
     value = output.double() * task.std + task.mean

@@ -213,7 +213,8 @@ def _quoted(name: str) -> str:
 def _answer(task: Task, name: str) -> str:
     """As `network.answer`."""
     if task.kind != "regression":
-        return f"torch.sigmoid({name})" if task.kind == "binary" else f"{name}.softmax(dim=1)"
+        offset = f" + {task.logit_offset!r}" if task.logit_offset else ""
+        return f"torch.sigmoid({name}{offset})" if task.kind == "binary" else f"{name}.softmax(dim=1)"
     value = f"{name}.double() * {task.std!r} + {task.mean!r}"
     return f"torch.expm1({value}).float()" if task.transform == "log1p" else f"({value}).float()"
 

@@ -21,6 +21,7 @@ from automtl.runs.constant import loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, find_phase
 from automtl.training.evaluation import Evaluation, auc_intervals, evaluate, evaluate_slices, predict
+from automtl.training.sampling import of_whole_log
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,11 @@ def _evaluate(folder: PhaseDir, device: str, by: str | None, bootstrap: int, rep
         reads = Manifest.read(folder.manifest).count_test_read()
     if reads > 1:
         reporter.say(f"{folder.path}: its test rows are read for the {_nth(reads)} time; choose nothing by them")
-    tasks = session.schema.tasks
     unknown = {name: counts["test"] for name, counts in store.summary["unknown"].items()}
     for line in unknown_remarks(store.schema, unknown, store.summary["rows"]["test"], "test rows"):
         reporter.say(line)
     with known_ids(store):
-        predictions = predict(net, batches, device=session.device)
+        predictions, tasks = of_whole_log(predict(net, batches, device=session.device), session.schema.tasks)
     users = groups(store, "test", predictions.rows)
     test = evaluate(predictions, tasks, reliability=True, groups=users)
     if bootstrap:

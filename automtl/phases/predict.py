@@ -163,7 +163,7 @@ def _answer(task: Task, logits: np.ndarray) -> np.ndarray:
     if task.kind == "regression":
         values = exact * task.std + task.mean
         return (np.expm1(values) if task.transform == "log1p" else values).astype(np.float32)
-    return np.asarray(expit(exact) if task.kind == "binary" else softmax(exact, axis=1), np.float32)
+    return np.asarray(expit(exact + task.logit_offset) if task.kind == "binary" else softmax(exact, axis=1), np.float32)
 
 
 def _columns(task: Task, values: np.ndarray) -> dict[str, pa.Array]:
