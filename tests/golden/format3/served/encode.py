@@ -5,12 +5,16 @@
 
 `features.json` says how each input is made: ids by the words of a vocabulary (the word on line i has id i; 0: unknown or missing) or
 by a hash, numbers by a transform and the training rows' mean and standard deviation (missing: 0). A row must have every column; where a
-value is missing, it is None.
+value is missing, it is None. A word is read as the training rows were, whether it comes as text, number, date or truth: blanks outside
+go, `7.0` is `7`; its column's `form` says the rest (see `formed`).
 """
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from hashlib import blake2b
 from pathlib import Path
 from statistics import NormalDist
@@ -18,8 +22,18 @@ from typing import Any
 
 import numpy as np
 
-MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")  # of numbers written as text
-SEPARATOR, BLANKS = "\x1f", " \t\n\f\r"
+SEPARATOR = "\x1f"
+WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.0*)?")
+DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2})(:[0-9]{2}(?:\.[0-9]+)?)? ?(Z|UTC|[-+][0-9]{2}(?::?[0-9]{2})?)?")
+EMPTY_LISTS, BRACKETS = ("()", "{}", "set()"), {"[": "]", "(": ")", "{": "}"}
+SPECIAL = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK|BOS|EOS)\]")  # words of their own, with their brackets
+NUMPY = re.compile(r"\bnp\.\w+\(([^()]*)\)")  # np.int64(3), as numpy 2 shows it
+TOKEN = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"]+)""", re.DOTALL)
+QUOTED = re.compile(r"""\s*(?:(?:None|nan)\s*,\s*)*['"]""")
+MAPPING = re.compile(r"""\s*(?:'[^']*'|"[^"]*"|[^'",]+?)\s*:""")
+NUMBERS = re.compile(r"[-+.\deE\s]+")
+EXACT = 10**16  # whole floats below have all their digits in their shortest text
 LONG_BYTES = 256
 RANK_EPS = 1e-7  # as at training: normal scores stay within +-5.2
 HERE = Path(__file__).resolve().parent
@@ -41,7 +55,7 @@ class Encoder:
 
     def _column(self, feature: Mapping[str, Any], values: Sequence[Any]) -> np.ndarray:
         if feature["kind"] == "missing":
-            return np.array([math.isnan(number(value)) for value in values], np.float32)
+            return np.array([math.isnan(number(value, feature["null_values"])) for value in values], np.float32)
         if feature["kind"] == "numeric":
             return np.array([standardised(feature, value) for value in values], np.float32)
         if feature["kind"] == "categorical":
@@ -55,7 +69,7 @@ class Encoder:
         return known if longest is None else known[-longest:] if feature["kind"] == "sequence" else known[:longest]
 
     def _id(self, feature: Mapping[str, Any], word: str) -> int:
-        word = canonical(word) if feature["float_text"] else word
+        word = formed(plain(word, feature["null_values"]), feature["form"], feature["digits"])
         if feature["hash_buckets"]:
             return mix(hash_word(word)) % int(feature["hash_buckets"]) + 1 if word else 0
         return self.words[feature["vocabulary"]].get(word, 0)
@@ -68,35 +82,150 @@ def read_words(path: Path) -> dict[str, int]:
 
 
 def text(value: Any) -> str:
-    """A value as the text of an id: 5.0 is 5, missing is "" (None, NaN)."""
-    value = value.item() if isinstance(value, np.generic) else value
-    if value is None or isinstance(value, bool):
-        return "" if value is None else str(value).lower()
-    return float_text(value) if isinstance(value, float) else str(value)
+    """A value's shortest text: 5.0 is 5, missing is "" (None, NaN), midnight is its date."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value)).lower()
+    if isinstance(value, float | np.floating):
+        return float_text(float(value) if float(value).is_integer() and abs(float(value)) < EXACT else float(str(value)))
+    if isinstance(value, Decimal):
+        return "" if value.is_nan() else decimal_text(value)
+    if isinstance(value, date | time | np.datetime64):
+        return time_text(value)
+    return str(value)
 
 
 def float_text(value: float) -> str:
-    """The one text of a float: 1.0 is "1", NaN is ""."""
-    return "" if math.isnan(value) else str(int(value)) if value.is_integer() else repr(value)
+    """The shortest text of a float: 1.0 is "1", NaN is ""."""
+    shortest = "" if math.isnan(value) else repr(value).removesuffix(".0")
+    return "0" if shortest == "-0" else shortest
 
 
-def canonical(word: str) -> str:
-    """A float written as text in its one form; other words as they are."""
-    if word.lstrip("-").isdecimal():
+def decimal_text(value: Decimal) -> str:
+    """A decimal without an exponent and zeros at its end."""
+    digits = f"{value:f}"
+    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    return "0" if digits == "-0" else digits
+
+
+def time_text(value: date | time | np.datetime64) -> str:
+    """A date as 2023-11-14, a time of day as it is shortest, both as `iso` has it; not a time: ""."""
+    if isinstance(value, time):
+        return re.sub(r"(\.[0-9]*?)0+$", r"\1", value.isoformat())
+    if isinstance(value, datetime) or not isinstance(value, date):
+        return "" if value != value else iso(str(value))
+    return value.isoformat()
+
+
+def iso(word: str) -> str:
+    """A time as 2023-11-14 10:11:12.5, in UTC where it names a zone, and as 2023-11-14 at midnight; other words as they are."""
+    found = TIME.fullmatch(word)
+    if found is None:
         return word
-    try:
-        return float_text(float(word or "nan"))
-    except ValueError:
+    day, minute, rest, zone = found[1], found[2], found[3] or ":00", found[4] or "Z"
+    if zone not in ("Z", "UTC"):
+        digits = zone[1:].replace(":", "").ljust(4, "0")
+        try:
+            moment = datetime.fromisoformat(f"{day} {minute}{zone[0]}{digits[:2]}:{digits[2:]}").astimezone(UTC)
+        except (ValueError, OverflowError):
+            return word
+        day, minute = f"{moment:%Y-%m-%d}", f"{moment:%H:%M}"
+    rest = rest.rstrip("0").rstrip(".") if "." in rest else rest
+    return day if f"{minute}{rest}" == "00:00:00" else f"{day} {minute}{rest}"
+
+
+def plain(word: str, null_values: Iterable[str]) -> str:
+    """A word without blanks outside, "" where missing, truth and times in one spelling."""
+    word = word.strip()
+    if normal(word) in null_values:
+        return ""
+    return word.lower() if word.lower() in ("true", "false") else iso(word)
+
+
+def normal(word: str) -> str:
+    """Whole numbers in one spelling: 7.0 and +7 are 7."""
+    if not WHOLE.fullmatch(word):
         return word
+    whole = word.partition(".")[0].removeprefix("+")
+    return "0" if whole == "-0" else whole
+
+
+def formed(word: str, form: str, digits: int) -> str:
+    """A plain word as the vocabulary would have it.
+
+    Args:
+        word: the word.
+        form: `bit`: 0 and 1, which true and false are read as; `whole` numbers; `fixed`: codes of so many `digits`, whose zeros in front
+            may be lost; `truth`: 1 and 0 are true and false; `float`: numbers at their shortest; `text`: as it is.
+        digits: of `fixed`.
+    """
+    if form == "text":
+        return word
+    word = normal(word)
+    if form == "fixed":
+        return word.rjust(digits, "0") if word.isascii() and word.isdecimal() else word
+    if form == "bit":
+        return {"true": "1", "false": "0"}.get(word, word)
+    if form == "truth":
+        return {"1": "true", "0": "false"}.get(word, word)
+    if form == "float" and DECIMAL.fullmatch(word):
+        value = float(word)
+        exact = math.isfinite(value) and (not word.lstrip("-").isdecimal() or int(value) == int(word))
+        return float_text(value) if exact else word
+    return word
 
 
 def list_words(value: Any, separator: str) -> list[str]:
-    """The words of a list, or of a text with a separator; blanks around them and empty ones are dropped."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return []
-    whole = text(value) if isinstance(value, str | int | float | np.generic) else SEPARATOR + SEPARATOR.join(text(v) for v in value)
-    parts = (whole if whole.startswith(SEPARATOR) else whole.replace(separator, SEPARATOR)).strip().split(SEPARATOR)
-    return [word for part in parts for word in [part.strip(BLANKS)] if word]
+    """The words of a list, or of a text with a separator alone, or as Python, pandas, numpy and JSON show lists; without empty ones."""
+    if isinstance(value, list | tuple | set | np.ndarray):
+        return [text(one) for one in value]
+    raw = text(value)
+    if raw.startswith(SEPARATOR):  # a list of Arrow's as text
+        return [word for part in raw.split(SEPARATOR) if (word := part.strip())]
+    whole = raw.strip()
+    inner = None if whole in EMPTY_LISTS else inside(whole)
+    if inner is None:
+        parts = [] if whole in EMPTY_LISTS else whole.replace(separator, SEPARATOR).split(SEPARATOR)
+    elif QUOTED.match(inner):
+        return [word for token in TOKEN.finditer(inner) for word in [token_word(*token.groups())] if word]
+    else:
+        inner = NUMPY.sub(r"\1", inner)
+        if any(sign in inner for sign in "[]{}"):
+            raise ValueError(f"must be a list of ids, got {value!r}")
+        several = separator if separator in inner and (separator.strip() or "," not in inner) else "," if "," in inner else None
+        parts = inner.split(several) if several or NUMBERS.fullmatch(inner) else [inner]
+        parts = [part for part in parts if part.strip() not in ("None", "nan")]
+    return [word for part in parts for word in [unquoted(part.strip())] if word]
+
+
+def inside(whole: str) -> str | None:
+    """What stands in a pair of brackets around a whole text; None where there is no such pair."""
+    close = BRACKETS.get(whole[:1])
+    if close is None or not whole.endswith(close) or SPECIAL.fullmatch(whole):
+        return None
+    inner, depth = whole[1:-1], 0
+    if whole[0] == "{" and MAPPING.match(inner):
+        raise ValueError(f"must be a list of ids, got {whole!r}")
+    for i, sign in enumerate("" if QUOTED.match(inner) else whole):  # in quotes a bracket is a sign of a word
+        depth += (sign == whole[0]) - (sign == close)
+        if depth == 0 and i < len(whole) - 1:
+            return None
+    return inner if whole[0] != "(" or "," in whole else None
+
+
+def token_word(single: str | None, double: str | None, bare: str | None) -> str:
+    """A word in quotes of either kind, or in none."""
+    if bare is not None:
+        return "" if bare in ("None", "nan") else bare
+    return re.sub(r"\\(.)", r"\1", single if single is not None else double or "", flags=re.DOTALL).strip()
+
+
+def unquoted(word: str) -> str:
+    """A word without a pair of quotes around it."""
+    return word[1:-1].strip() if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
 
 
 def padded(lists: Sequence[Sequence[int]]) -> np.ndarray:
@@ -107,17 +236,24 @@ def padded(lists: Sequence[Sequence[int]]) -> np.ndarray:
     return made
 
 
-def number(value: Any) -> float:
+def number(value: Any, null_values: Iterable[str]) -> float:
     """A value as a number, NaN where missing."""
-    found = math.nan if value is None or value in MISSING else float(value)
+    if value is None or str(value) in ("<NA>", "NaT"):
+        return math.nan
+    if isinstance(value, str | bytes):
+        word = plain(text(value), null_values)
+        value = {"": math.nan, "true": 1.0, "false": 0.0}.get(word, word)
+        if isinstance(value, str) and not (DECIMAL.fullmatch(value) or value.lower().lstrip("-+") in ("nan", "inf", "infinity")):
+            raise ValueError(f"must be a number, got {value!r}")
+    found = float(value)
     if math.isinf(found):
         raise ValueError("a number must be finite")
-    return found
+    return math.nan if any(DECIMAL.fullmatch(word) and found == float(word) for word in null_values) else found
 
 
 def standardised(feature: Mapping[str, Any], value: Any) -> float:
     """(transform(x) - mean) / std; missing: 0."""
-    found = number(value)
+    found = number(value, feature["null_values"])
     if math.isnan(found):
         if feature["missing"] == "refuse":
             raise ValueError(f"{feature['column']}: must have a number in every row")

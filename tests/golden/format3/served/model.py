@@ -143,7 +143,7 @@ class Dense(nn.Module):
 
 
 class Tower(nn.Module):
-    """Per layer Linear -> BatchNorm -> ReLU -> dropout, then Linear to the logits (spec section 4)."""
+    """Per layer Linear -> BatchNorm -> ReLU -> dropout, then Linear to the logits."""
 
     def __init__(self) -> None:
         super().__init__()
