@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from automtl.data.batches import Inputs
 from automtl.data.schema import Schema
 from automtl.nn.embedding import InputLayer
-from automtl.nn.repeats import flattened
 from automtl.nn.towers import Tower
 from automtl.sharing.base import ExpertModule, ParameterGroup, SharingModule, torch_groups
 
@@ -77,7 +76,7 @@ class MultiTaskNet(nn.Module):
 
     def encode(self, fields: Tensor) -> Tensor:
         """(B, F, d) -> (B, D): interaction blocks, then the projection."""
-        flat = flattened(fields)
+        flat = fields.flatten(1)
         for block in self.interaction:
             flat = block(flat.view_as(fields))
         return flat if self.projection is None else self.projection(flat)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from automtl.errors import ConfigError
 from automtl.nn.numbers import NUMERIC
-from automtl.nn.repeats import Repeats, note
 from automtl.nn.tables import EmbeddingTable
 
 
@@ -86,7 +85,6 @@ class InputLayer(nn.Module):
         if numeric not in NUMERIC:
             raise ConfigError("numeric", f"must be one of {', '.join(NUMERIC)}", repr(numeric))
         self.num_fields = len(sizes) + (min(num_numeric, 1) if numeric == "joint" else num_numeric)
-        self._sizes = list(vocabulary_sizes)
         self._owners = list(range(len(sizes))) if shares is None else list(shares)
         width_of = [width or dim for width in (widths or [0] * len(sizes))]
         self._groups = [[i for i, w in enumerate(width_of) if w == width] for width in dict.fromkeys(width_of)]  # fields per table
@@ -144,8 +142,7 @@ class InputLayer(nn.Module):
             parts = [torch.cat(parts, dim=1).index_select(1, self.order)]
         if self.numeric is not None:
             parts.append(self.numeric(inputs.dense))
-        fields = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        return note(fields, Repeats(inputs.ids, self._sizes, self.num_fields)) if self.training else fields
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def _tables(self) -> list[EmbeddingTable]:
         return [module for module in self.embeddings if isinstance(module, EmbeddingTable)]

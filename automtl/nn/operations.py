@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from automtl.errors import ConfigError
 from automtl.nn.layers import BatchNorm, Dropout, Ending, normalisation
+from automtl.nn.products import product
 from automtl.nn.rectified import normalised_relu
-from automtl.nn.repeats import noted_product
 from automtl.spaces.catalogue import Operation
 from automtl.strict import nearest
 
@@ -104,7 +104,7 @@ class Dense(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and isinstance(self.norm, BatchNorm) and isinstance(self.linear, nn.Linear):
-            return normalised_relu(noted_product(x, self.linear.weight), self.linear.bias, self.norm, self.dropout)
+            return normalised_relu(product(x, self.linear.weight), self.linear.bias, self.norm, self.dropout)
         return self.dropout.rectified(self.norm(self.linear(x)))
 
 
