@@ -32,7 +32,7 @@ def table(rows: int = 300) -> pd.DataFrame:
 
 
 def served(store: Store, folder: Path, rows: object) -> np.ndarray:
-    server = Server(store, load_dataset(folder / "toy.yaml"), data_dir=folder, say=lambda line: None)
+    server = Server(store, load_dataset(folder / "toy.yaml"), say=lambda line: None)
     (part,) = server.table(as_table(rows), ())
     return np.asarray(part.rows.ids)
 
