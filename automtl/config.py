@@ -5,11 +5,13 @@ Only ``phases`` and ``cli`` read it; everything below takes flat arguments.
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from automtl.bounds import MAX_PARAMETERS
+from automtl.config_retrain import BalancingSection as BalancingSection
+from automtl.config_retrain import RetrainSection as RetrainSection
 from automtl.config_tune import TuneSection
 from automtl.errors import ConfigError
 from automtl.spaces.catalogue import SHARING, fit_sharing
@@ -31,48 +33,6 @@ class DataSection(Strict):
     shuffle_block: int | None = Field(
         None, ge=2, le=2**24, description="Shuffle in blocks of so many rows, such as 4096, for data larger than memory; null: row by row."
     )
-
-
-class BalancingSection(Strict):
-    """How the tasks' losses become the gradient of the weights; reported losses, early stop and alpha's loss are not touched."""
-
-    method: Literal["equal", "fixed", "uncertainty", "gradnorm", "pcgrad", "cagrad", "mgda", "aligned_mtl"] = Field(
-        "fixed", description="fixed: by the tasks' weights; equal: alike, whatever they say. From pcgrad on: extra `balancing`."
-    )
-    weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = Field(
-        None, description="Weights of tasks by name, over the data set's; not for equal."
-    )
-    tables: bool | None = Field(None, description="Methods on gradients: embedding tables are shared parameters; default true.")
-    lr: float | None = Field(None, gt=0, description="uncertainty, gradnorm: Adam rate of the balancing parameters; default 1e-3.")
-    gradnorm_alpha: float | None = Field(None, ge=0, description="gradnorm: pull towards equal training rates; default 1.5.")
-    cagrad_c: float | None = Field(None, ge=0, description="cagrad: radius of the ball, 0 is plain training; default 0.4.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        for name, methods in _BALANCING.items():
-            if getattr(self, name) is not None and self.method not in methods:
-                rule = f"belongs to method {' or '.join(methods)}"
-                raise ConfigError(f"balancing.{name}", rule, f"method {self.method}", "leave it out, or change the method")
-        return self
-
-    @property
-    def plain(self) -> bool:
-        """Whether it is the loss of the data set's own weights."""
-        return self.method == "fixed" and not self.weights
-
-    def given(self) -> dict[str, Any]:
-        """What is set."""
-        return {name: value for name, value in self.model_dump().items() if value is not None}
-
-
-_ON_GRADIENTS = ("gradnorm", "pcgrad", "cagrad", "mgda", "aligned_mtl")
-_BALANCING = {  # setting -> the methods that read it
-    "weights": ("fixed", "uncertainty", *_ON_GRADIENTS),
-    "tables": _ON_GRADIENTS,
-    "lr": ("uncertainty", "gradnorm"),
-    "gradnorm_alpha": ("gradnorm",),
-    "cagrad_c": ("cagrad",),
-}
 
 
 class SearchSection(Strict):
@@ -148,20 +108,6 @@ class SearchSection(Strict):
         return self
 
 
-class RetrainSection(Strict):
-    """Training a discrete architecture, searched or hand-made, from fresh weights."""
-
-    epochs: int = Field(50, ge=1, le=100_000, description="The most epochs, of each stretch where a sharing kind trains in several.")
-    patience: int = Field(5, ge=1, description="Epochs without a better validation figure (see monitor) before the training stops.")
-    monitor: dict[str, str] = Field({}, max_length=1, description="{task: metric} that picks the epoch; default the MTL-Loss.")
-    batch_size: int = Field(1024, ge=2, description="Rows per step.")
-    lr: float = Field(1e-3, gt=0, description="Adam rate.")
-    weight_decay: float = Field(1e-4, ge=0, description="L2 decay of the weights; tables have none.")
-    clip_norm: float = Field(5.0, gt=0, description="Largest gradient norm.")
-    chosen_experts: int | None = Field(None, ge=1, description="c, experts each task keeps; default as the search derived.")
-    balancing: BalancingSection = Field(BalancingSection(), description="Of the training steps.")
-
-
 class RuntimeSection(Strict):
     """The machine."""
 
@@ -206,7 +152,7 @@ class RunConfig(Strict):
             return self
         search = {**dict(self.search), "epochs": 2, "warmup_epochs": 1}
         return self.model_copy(
-            update={"search": SearchSection(**search), "retrain": self.retrain.model_copy(update={"epochs": min(2, self.retrain.epochs)})}
+            update={"search": SearchSection(**search), "retrain": self.retrain.dev()}
         )
 
 

@@ -21,7 +21,8 @@ from automtl.training.balancers import make_balancer
 from automtl.training.balancing import BalancingSettings
 from automtl.training.early_stopping import EarlyStopping
 from automtl.training.guard import Guard
-from automtl.training.step import adam, train_step
+from automtl.training.optimizers import OptimizerSettings, make_optimizer
+from automtl.training.step import train_step
 from tests.phases.tables import Listening, benchmark, config, rows, run
 from tests.support import write_dataset
 
@@ -117,7 +118,7 @@ def test_a_training_is_a_retrain_on_fit_rows(dataset):
     seeds = Seeds.of(5)
     net = draw.build_model(entry.architecture, session.schema, seed=seeds.weights, generator=torch.Generator().manual_seed(seeds.noise))
     s, losses = session.config.retrain, []
-    optimizer = adam(net, lr=s.lr, weight_decay=s.weight_decay)
+    optimizer = make_optimizer(net, OptimizerSettings(lr=s.lr, weight_decay=s.weight_decay))
     balancer = make_balancer(BalancingSettings(), session.schema.tasks, net)
     stopping = EarlyStopping("loss", patience=5)
     for epoch in range(2):
@@ -140,7 +141,7 @@ def test_single_task_is_one_network_per_task(dataset):
     model = train.Model(Architecture.load("single_task").bind(made.session.schema), made.session, 0)
     before = model.state()
     batch = next(made.training(0).epoch(0))
-    losses = model.step(batch, 0.0)
+    losses = model.step(batch)
     assert losses.sums.shape == (2,) and len(model._parts) == 2
     moved = {name.split(".")[1] for name, value in model.state().items() if not torch.equal(value, before[name])}
     assert moved == {"0", "1"}

@@ -80,7 +80,7 @@ class Benchmark:
     """
 
     def __init__(self, config: RunConfig, settings: TableSettings, reporter: Reporter | None = None) -> None:
-        check(config)
+        check(config, settings)
         self.settings, self.reporter = settings, reporter or Silent()
         self.session = open_session(config, self.reporter)
         self.rows = TableRows(self.session, settings)
