@@ -3,16 +3,19 @@
 Only ``phases`` and ``cli`` read it; everything below takes flat arguments.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from automtl.bounds import MAX_PARAMETERS
+from automtl.config_layers import Recommendation, leaves, of_dataset, origins_told, without
+from automtl.config_retrain import OF_OPTIMIZER
 from automtl.config_retrain import BalancingSection as BalancingSection
 from automtl.config_retrain import RetrainSection as RetrainSection
 from automtl.config_tune import TuneSection
+from automtl.data.dataset import is_dataset, load_dataset
 from automtl.errors import ConfigError
 from automtl.spaces.catalogue import SHARING, fit_sharing
 from automtl.spaces.space import SearchSpace
@@ -139,8 +142,19 @@ class RunConfig(Strict):
     search: SearchSection = SearchSection()
     sharing: dict[str, Any] = Field(default_factory=dict, description="Settings of the sharing kind in use.")
     retrain: RetrainSection = RetrainSection()
+    architecture: dict[str, Any] = Field(
+        default_factory=dict, description="Changes to a hand-made template, such as embedding_dim, towers, dropout, expert_widths."
+    )
     tune: TuneSection = TuneSection()
     runtime: RuntimeSection = RuntimeSection()
+    origins: dict[str, str] = Field(
+        default_factory=dict, description="A record: who recommended the settings that neither a default nor the user gave."
+    )
+
+    @property
+    def told(self) -> str:
+        """One line for people: which settings came from the data set, and which from the baseline; empty where none did."""
+        return origins_told(self.origins, self.model_dump(mode="json"))
 
     def to_yaml(self) -> str:
         """The resolved config as YAML that ``--config`` reads."""
@@ -179,8 +193,10 @@ def resolve(
     sets: Iterable[str] = (),
     flags: Mapping[str, Any],
     base: Mapping[str, Any] | None = None,
+    recommended: Sequence[Recommendation] | None = None,
+    hand_made: bool = False,
 ) -> RunConfig:
-    """Resolve a run's settings: flag > --set > --config > the space's recommended settings > defaults.
+    """Resolve a run's settings: defaults < data set's ``recommends`` < baseline's or space's ``recommended`` < --config < --set < flags.
 
     Args:
         source: the data set.
@@ -189,6 +205,8 @@ def resolve(
         sets: ``section.key=value`` items.
         flags: nested values from the command line's own options; None values are left out.
         base: settings below the config file's, such as those of the run that a retrain belongs to.
+        recommended: by whom, the weakest first; default the data set alone, as its YAML says now.
+        hand_made: hand-made models are trained beside what is searched, so that `architecture` has a meaning.
 
     Raises:
         ConfigError: an unknown key or an illegal value; every fault is listed.
@@ -201,22 +219,56 @@ def resolve(
         given = merge(given, parse_set(item))
     given = merge(given, _without_none(flags))
     given["data"] = {**_mapping(given.get("data") or {}, f"{where}: data"), "source": source}
-    chosen = _space(given.pop("space", None), space, where)
-    config = build(RunConfig, {**merge(chosen.recommended if chosen else {}, given), "space": dict(chosen) if chosen else None}, where)
+    given.pop("origins", None)  # of the run that the file is of
+    if given.get("architecture") and space is not False and not hand_made:
+        fix = "set space.embedding_dim and the like for a search"
+        raise ConfigError(f"{where}: architecture", "is for hand-made models", given["architecture"], fix)
+    wanted = {"retrain", *(("search", "space") if space is not False else ()), *(("architecture",) if space is False or hand_made else ())}
+    if recommended is None:  # what is no data set, or gone by now, is refused where its rows are opened
+        recommended = [of_dataset(load_dataset(source), source)] if is_dataset(source) else ()
+    below, origins = _laid(recommended, wanted, given)
+    chosen = _space(given.pop("space", None), space, where, below.pop("space", {}))
+    own = chosen.recommended if chosen else {}
+    origins = without(origins, leaves(own))
+    settings = merge(merge(below, own), given)
+    config = build(RunConfig, {**settings, "space": dict(chosen) if chosen else None, "origins": origins}, where)
     if chosen is not None:
         fit_sharing(config.search.sharing, config.sharing, num_experts=chosen.num_experts)
     return config.dev()
 
 
-def _space(section: Any, flag: str | Literal[False] | None, where: str) -> SearchSpace | None:
-    """The space that a flag or a config section names, with the section's changes."""
+def _laid(advice: Iterable[Recommendation], wanted: set[str], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What is recommended of the wanted sections, later ones winning, and by whom, where the user says nothing else."""
+    retrain = given.get("retrain")
+    alike = isinstance(retrain, Mapping) and retrain.get("recommended") is False
+    below, origins = dict[str, Any](), dict[str, str]()
+    for one in advice:
+        one.check(SearchSection)
+        sections = {} if alike and one.of_model else {name: values for name, values in one.sections.items() if name in wanted and values}
+        below, origins = merge(_fitting(below, sections), sections), origins | dict.fromkeys(leaves(sections), one.source)
+    below = _fitting(below, given)
+    held = set(leaves(below))
+    return below, without({path: who for path, who in origins.items() if path in held}, leaves(given))
+
+
+def _fitting(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """What is recommended without the rates of an optimiser, where another one is taken above."""
+    held, retrain = below.get("retrain", {}), above.get("retrain")
+    before = held.get("optimizer", "adam")
+    if not isinstance(retrain, Mapping) or retrain.get("optimizer", before) == before:
+        return below
+    return {**below, "retrain": {name: value for name, value in held.items() if name not in OF_OPTIMIZER}}
+
+
+def _space(section: Any, flag: str | Literal[False] | None, where: str, recommended: Mapping[str, Any]) -> SearchSpace | None:
+    """The space that a flag or a config section names, with what the data set recommends and the section's changes."""
     if flag is False:
         return None
     changes = dict(_mapping(section or {}, f"{where}: space"))
     base = changes.pop("base", None)
     if not isinstance(base, str | None):
         raise ConfigError(f"{where}: space.base", "must be a shipped space's name, or a path", repr(base)[:200])
-    space = SearchSpace.load(next(name for name in (flag, base, DEFAULT_SPACE) if name is not None))
+    space, changes = SearchSpace.load(next(name for name in (flag, base, DEFAULT_SPACE) if name is not None)), {**recommended, **changes}
     return build(SearchSpace, {**dict(space), **changes}, f"{where}: space") if changes else space
 
 

@@ -9,6 +9,7 @@ from automtl.strict import Strict
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+OF_OPTIMIZER = ("lr", "betas", "momentum", "group_lr")  # what is meant for one optimiser, and not for another
 BETAS, MOMENTUM = (0.9, 0.999), 0.9  # where none are given
 
 

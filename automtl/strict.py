@@ -8,7 +8,7 @@ from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from automtl.bounds import MAX_DEPTH
 from automtl.errors import ConfigError
@@ -148,7 +148,7 @@ def build(model: type[Model], data: Any, where: object) -> Model:
     if not isinstance(data, Mapping):
         raise ConfigError(where, "must be a mapping of settings", type(data).__name__)
     try:
-        return model.model_validate(_tuples(data))
+        return model.model_validate(plain_tuples(data))
     except ValidationError as error:
         found = error.errors()
         faults = [_fault(model, detail) for detail in found[:_MAX_FAULTS]]
@@ -156,11 +156,24 @@ def build(model: type[Model], data: Any, where: object) -> Model:
         raise ConfigError(where, " | ".join(faults)) from None
 
 
-def _tuples(value: Any) -> Any:
+def check_fields(model: type[BaseModel], data: Mapping[str, Any], where: object) -> None:
+    """Refuse unknown keys and values that are illegal by themselves; what the values are together is for who knows the others.
+
+    Raises:
+        ConfigError: one error that lists every fault with its path.
+    """
+    own: dict[str, Any] = {name: (held.annotation, held) for name, held in model.model_fields.items() if name in data}
+    try:
+        create_model(model.__name__, __base__=Strict, **own).model_validate(plain_tuples(data))
+    except ValidationError as error:
+        raise ConfigError(where, " | ".join(_fault(model, detail) for detail in error.errors()[:_MAX_FAULTS])) from None
+
+
+def plain_tuples(value: Any) -> Any:
     """Lists from YAML become the tuples that frozen models hold."""
     if isinstance(value, Mapping):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+        return {key: plain_tuples(item) for key, item in value.items()}
+    return tuple(plain_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def shown(text: str, letters: int = _MAX_SHOWN) -> str:

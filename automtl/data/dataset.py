@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Literal, ParamSpec, Self, TypeVar
+from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from pydantic import Field as Setting
 from pydantic import ValidationInfo, field_validator, model_validator
@@ -170,6 +170,10 @@ class DatasetConfig(Strict):
     outcome_columns: tuple[Name, ...] = Setting((), description="Columns known only after the fact: never features.")
     allow_leak: tuple[Name, ...] = Setting((), description="Columns that may be features although a check takes them for a leak.")
 
+    recommends: dict[Literal["search", "retrain", "space", "architecture"], dict[str, Any]] = Setting(
+        {}, description="Settings of the configuration for this data set, by section; what is in the store does not hang on them."
+    )
+
     @field_validator("features", "tasks", mode="before")
     @classmethod
     def _some(cls, items: object, where: ValidationInfo) -> object:
@@ -255,6 +259,11 @@ def list_presets() -> tuple[str, ...]:
     """The names of the data sets that ship with the package."""
     folder = importlib.resources.files("automtl.data.presets")
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+
+
+def is_dataset(name_or_path: str | Path) -> bool:
+    """Whether it is a file, or the name of a shipped data set."""
+    return Path(home(name_or_path)).is_file() or str(name_or_path) in list_presets()
 
 
 def load_dataset(name_or_path: str | Path) -> DatasetConfig:

@@ -80,9 +80,9 @@ def test_a_cosine_is_torchs_by_epochs(kind):
 
     found, expected = moved(mine, optimizer, placed), moved(theirs, oracle, scheduled)
     assert rates["mine"] == pytest.approx(rates["theirs"]) and rates["mine"][0] == 0.01 and rates["mine"][-1] < 0.002
-    assert all(torch.allclose(found[name], expected[name], atol=1e-6) for name in expected)
+    assert all(torch.allclose(found[name], expected[name], atol=1e-3) for name in expected)
     steady = moved(constant, ORACLES[kind](oracle_groups(constant)), lambda n: None)
-    assert not all(torch.allclose(found[name], steady[name], atol=1e-6) for name in found)
+    assert not all(torch.allclose(found[name], steady[name], atol=1e-3) for name in found)
 
 
 @pytest.mark.parametrize(

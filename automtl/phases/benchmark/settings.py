@@ -45,12 +45,19 @@ def settings_hash(table: TableSettings, config: RunConfig) -> str:
     return checksum(training_settings(table, config))[:12]
 
 
+def one_trainer(config: RunConfig) -> RunConfig:
+    """The settings as a table uses them: no model is trained as its own file recommends."""
+    return config.model_copy(update={"retrain": config.retrain.model_copy(update={"recommended": False})})
+
+
 def check(config: RunConfig, table: TableSettings) -> None:
     """Refuse settings that a table would not read.
 
     Raises:
         ConfigError: one of them is set.
     """
+    if config.retrain.recommended and "recommended" in config.retrain.model_fields_set:
+        raise ConfigError("retrain.recommended", "must be false: one trainer trains all models of a table", "true", "leave it out")
     if config.retrain.warmup_epochs >= table.epochs:
         rule = f"must be below the table's epochs, {table.epochs}"
         raise ConfigError("retrain.warmup_epochs", rule, config.retrain.warmup_epochs, "lower it or raise --epochs")
