@@ -215,11 +215,13 @@ def resolve(
     where = str(config_file or "settings")
     if config_file is not None:
         given = merge(given, _mapping(load_yaml(config_file), where))
+        given.pop("origins", None)  # a record of the run that the file is of
     for item in sets:
         given = merge(given, parse_set(item))
     given = merge(given, _without_none(flags))
     given["data"] = {**_mapping(given.get("data") or {}, f"{where}: data"), "source": source}
-    given.pop("origins", None)  # of the run that the file is of
+    if "origins" in given:
+        raise ConfigError("origins", "is a record of who gave a setting, and cannot be set", given["origins"], "leave it out")
     if given.get("architecture") and space is not False and not hand_made:
         fix = "set space.embedding_dim and the like for a search"
         raise ConfigError(f"{where}: architecture", "is for hand-made models", given["architecture"], fix)

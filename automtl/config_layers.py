@@ -92,6 +92,8 @@ def origins_told(origins: Mapping[str, str], values: Mapping[str, Any]) -> str:
 
 
 def _value(values: Mapping[str, Any], path: str) -> str:
-    for key in path.split("."):
-        values = values[key]
-    return shown(str(values), 60)
+    held: Any = values
+    while path:  # a name of a task may hold a dot
+        key = max((name for name in held if f"{path}.".startswith(f"{name}.")), key=len)
+        held, path = held[key], path[len(key) + 1 :]
+    return shown(str(held), 60)

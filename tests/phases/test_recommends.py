@@ -79,6 +79,20 @@ def test_one_line_tells_whose_settings_are_in_force(dataset, tmp_path):
     assert planned("moe", write_dataset(tmp_path / "other"), tmp_path).config.told == ""
 
 
+def test_a_nested_setting_is_told_too_whatever_its_name(dataset, tmp_path):
+    text = dataset.read_text().replace("{name: click,", "{name: a.b, ")
+    dataset.write_text(text)
+    recommend(dataset, retrain={"monitor": {"a.b": "auc"}, "balancing": {"method": "uncertainty", "lr": 0.01}})
+    config = planned("moe", dataset, tmp_path, "retrain.balancing.lr=0.02").config
+    assert config.told == "settings of the data set tiny: retrain.monitor.a.b auc, retrain.balancing.method uncertainty"
+    assert (config.retrain.balancing.lr, config.retrain.balancing.method) == (0.02, "uncertainty")
+
+
+def test_who_gave_a_setting_is_not_set(dataset, tmp_path):
+    with pytest.raises(ConfigError, match="origins: is a record"):
+        planned("moe", dataset, tmp_path, "origins={retrain.lr: me}")
+
+
 def test_recommended_false_trains_without_the_baselines_and_keeps_the_data_sets(dataset, tmp_path):
     recommend(dataset, retrain={"batch_size": 32, "lr": 0.01})
     mine = template(tmp_path, retrain={"lr": 0.02}, architecture={"dropout": 0.2, "embedding_dim": 5})
