@@ -95,12 +95,12 @@ class MSSM(FusionNetwork):
         if self.field_masks is None:
             return self.share(encode(fields))
         copies = self.field_masks(fields)  # (J, B, F, d): one call on all of them, so that statistics of a batch are updated once
-        return self.share(encode(copies.flatten(0, 1)))  # (J B, D)
+        encoded = encode(copies.flatten(0, 1))
+        return self.share(torch.stack(encoded.tensor_split(len(copies))))  # (J, B, D)
 
     def outputs(self, slots: Sequence[int], inputs: Sequence[Tensor]) -> list[Tensor]:
-        if self.field_masks is not None and self.slots[slots[0]].level == 0:  # each reads its own of J copies, alike in length
-            inputs = [x.tensor_split(len(self.names))[self.copies[slot]] for slot, x in zip(slots, inputs, strict=True)]
-        return super().outputs(slots, inputs)
+        own = [x[self.copies[slot]] if x.dim() == 3 else x for slot, x in zip(slots, inputs, strict=True)]  # 3: the module's input
+        return super().outputs(slots, own)
 
     def fuse(self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]) -> list[Tensor]:
         vectors = [self._routed(unit, outputs) for unit, outputs in zip(units, read, strict=True)]
