@@ -129,7 +129,8 @@ def _judged(holds: bool, text: str) -> str:
 
 def table(rows: pd.DataFrame) -> Iterator[str]:
     """One line per data set and model."""
-    yield "| data | model | seeds | experts per row | binary | cells off | connections on | cross off | validation MTL-Loss | test MTL-Loss |"
+    heads = ("data", "model", "seeds", "experts per row", "binary", "cells off", "connections on", "cross off", "validation loss", "test loss")
+    yield f"| {' | '.join(heads)} |"
     yield "|---|---|---:|---:|---|---:|---:|---:|---:|---:|"
     for (data, model), part in rows.groupby(["data", "model"], sort=False):
         binary = f"{int(part['binary'].sum())} of {len(part)}" if model == "dselect_k" else ""
@@ -154,7 +155,8 @@ def text(rows: pd.DataFrame, *, fast: bool) -> str:
     commits = ", ".join(sorted({str(commit)[:7] for commit in rows["commit"]}))
     note = ["Two epochs of few rows, to see that the script works: no result.", ""] if fast else []
     head = ["# Sparse gates as they are shipped", "", *note]
-    head += ["    python scripts/reproduce_sparse.py --out sparse", "", f"Figures of commit {commits}; mean +- sd of seeds; rule in the script."]
+    head += ["    python scripts/reproduce_sparse.py --out sparse", ""]
+    head += [f"Figures of commit {commits}; mean +- sd of seeds; losses are MTL-Losses; the rule stands in the script."]
     return "\n".join([*head, "", *table(rows), "", "## The rule", "", *verdicts(rows), ""])
 
 

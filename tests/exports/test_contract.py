@@ -35,7 +35,7 @@ ROWS = 400
 HAND_MADE = {name: [] for name in sorted(shipped_architectures()) if Architecture.load(name).is_template}
 HAND_MADE |= {"dselect_k, per example": ["sharing.per_example=true"], "mssm, scalar": ["sharing.field_mask=scalar"]}
 HAND_MADE["ple"] = HAND_MADE["cgc"] = ["sharing.task_experts=[1, 2]", "sharing.shared_experts=1"]
-HAND_MADE["mome"] = ["sharing.masks=3"]
+HAND_MADE["mome"] = ["sharing.masks=2"]
 KINDS = {name: Architecture.load(name.split(",")[0]).sharing.kind for name in HAND_MADE}
 SEARCHED = [kind for kind, signature in SHARING.items() if signature.in_supernet]
 WAYS = {"hand-made": list(HAND_MADE), "plugged in": list(SHARING), "searched": SEARCHED}

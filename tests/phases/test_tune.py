@@ -202,7 +202,7 @@ def test_a_kind_that_trains_in_stages_is_pruned_in_the_judged_one_only(kind, jud
     monkeypatch.setattr(optuna.pruners, "MedianPruner", lambda **_: optuna.pruners.ThresholdPruner(upper=0.0))  # no loss is that low
     ranges = f"tune.parameters={{sharing.kind: {{choices: [{kind}]}}}}"
     made = config(data, "tune.over=sharing", "tune.trials=1", ranges, "retrain.epochs=2")
-    (finding,) = tune(made, searched=run.path, out=tmp_path / "s").findings
+    (finding,) = tune(made, searched=str(run), out=tmp_path / "s").findings
     (metrics,) = (tmp_path / "s").rglob("retrain/*/metrics.jsonl")
     told = [json.loads(line) for line in metrics.read_text().splitlines()]
     unjudged = [line for line in told if not line["judged"]]
