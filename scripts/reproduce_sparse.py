@@ -129,8 +129,7 @@ def _judged(holds: bool, text: str) -> str:
 
 def table(rows: pd.DataFrame) -> Iterator[str]:
     """One line per data set and model."""
-    heads = ("data", "model", "seeds", "experts per row", "binary", "cells off", "connections on", "cross off", "validation loss", "test loss")
-    yield f"| {' | '.join(heads)} |"
+    yield "| data | model | seeds | experts per row | binary | cells off | connections on | cross off | validation loss | test loss |"
     yield "|---|---|---:|---:|---|---:|---:|---:|---:|---:|"
     for (data, model), part in rows.groupby(["data", "model"], sort=False):
         binary = f"{int(part['binary'].sum())} of {len(part)}" if model == "dselect_k" else ""

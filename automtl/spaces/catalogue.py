@@ -187,7 +187,7 @@ _MSSM = {
     "field_mask": Setting("vector", choices=("vector", "scalar"), help="A mask per number, or the paper's letter: one per field and row."),
     "cells": Setting(True, help="A mask per cell; false is MSSM-b: one per connection, and all sub-networks are connected."),
     "penalty": Setting("mean", choices=("mean", "sum"), help="What lambda_m weighs: the mean or the sum of masks' probabilities to be on."),
-    "lambda_m": Setting(0.3, maximum=1e6, help="Weight of that penalty; 0.01 with sum is the paper's."),
+    "lambda_m": Setting(0.1, maximum=1e6, help="Weight of that penalty; 0.01 with sum is the paper's."),
     "l2": Setting(1e-3, maximum=1e6, help="Weight of the mean square of the sub-networks' and connections' weights."),
     "settle_steps": _SETTLE,
 }
