@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from automtl.models.skeleton import seeded
 from automtl.sharing import SHARING_MODULES
 from automtl.sharing.base import SharingModule
+from automtl.sharing.dselect_k import SELECT
 from automtl.spaces.catalogue import module_settings, sharing_settings
 from automtl.spaces.slots import layout
 
@@ -127,6 +128,7 @@ def train(kind: str, recipe: Recipe, data: Data, *, given: bool, seed: int) -> S
             slots=slots,
             **module_settings(kind, settings),
         ).train()
+        module.begin(SELECT)
         optimizer = torch.optim.Adam(module.parameters(), lr=recipe.rate, betas=(recipe.momentum, 0.999))
         for step in range(STEPS):
             module.advance(step / STEPS)

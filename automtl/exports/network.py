@@ -13,7 +13,6 @@ from automtl.data.batches import Inputs
 from automtl.data.schema import Schema, Task
 from automtl.data.store import Rows
 from automtl.errors import ConfigError
-from automtl.sharing.dselect_k import DSelectK
 from automtl.sharing.mome import MoME
 
 
@@ -123,9 +122,3 @@ def encode_masks(net: nn.Module) -> None:
     for module in net.modules():
         if isinstance(module, MoME):
             module.encode()
-
-
-def settle(net: nn.Module) -> bool:
-    """Make every gate that may still hesitate choose for good; whether that changed the network."""
-    gates = [module for module in net.modules() if isinstance(module, DSelectK)]
-    return sum(gate.round_selectors() for gate in gates) > 0

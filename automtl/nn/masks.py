@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from automtl.errors import ConfigError
 
 BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1  # Louizos et al. 2018, section 4.1
+MASK_RATE = 1e-2  # Adam's rate for masks: at the weights' 1e-3 a log_alpha takes some 2,400 steps to where its mask is 0
 SIGMA = 0.5  # Xu et al. 2024, below eq. 5
 _EPSILON = 1e-6
 

@@ -1,22 +1,20 @@
 """The export phase: a trained model as a folder that others can serve, checked against the network itself."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from automtl import files
-from automtl.data.batches import Batches
 from automtl.data.store import Store
 from automtl.errors import ArtifactError, ConfigError
 from automtl.exports.card import Facts, first_words, readme
 from automtl.exports.encoding import portable, write_encoding
 from automtl.exports.folder import write_manifest
 from automtl.exports.formats import FORMATS, Format
-from automtl.exports.network import Served, arrays, drawn, names, settle, with_unknown
+from automtl.exports.network import Served, arrays, drawn, names, with_unknown
 from automtl.exports.parity import compare
 from automtl.phases.evaluate import session_of
 from automtl.phases.retrain import load_net
@@ -26,7 +24,6 @@ from automtl.runs.manifest import Manifest, now
 from automtl.runs.run_dir import PhaseDir, one_phase
 from automtl.spaces.architecture import Architecture
 from automtl.strict import nearest
-from automtl.training.evaluation import evaluate, predict
 
 CHECKED_ROWS = 1000
 
@@ -92,7 +89,7 @@ class _Work:
         """All files; the largest difference per output."""
         data, schema, config = self.session.encoding, self.session.schema, self.session.dataset
         net = load_net(self.folder, self.session).eval().requires_grad_(False)
-        judged = self._judged(net)
+        judged = self._judged()
         served = Served(net, schema).eval()
         features = self._features()
         parity = compare(chosen.write(staged, served), served, features, exact=chosen.exact)
@@ -121,20 +118,10 @@ class _Work:
         self.rows = len(features[schema.fields[0].name])
         return features
 
-    def _judged(self, net: nn.Module) -> dict[str, Mapping[str, Any]]:
-        """Its figures per split; of the network as it is handed over."""
+    def _judged(self) -> dict[str, Mapping[str, Any]]:
+        """Its figures per split: the network is handed over as it was evaluated."""
         results = files.read_json(self.folder.results)
-        judged = {split: results[split] for split in ("validation", "test") if split in results}
-        if not settle(net):
-            return judged
-        rounded = "gates that still hesitated between experts were rounded to one; the figures are of the"
-        if self.store is None:
-            self.remarks.append(f"{rounded} model before that, since the validation rows were not at hand")
-            return judged
-        self.remarks.append(f"{rounded} rounded model")
-        rows = Batches(self.store.rows("validation"), batch_size=self.session.config.runtime.eval_batch_size)
-        predictions = predict(net, rows, device=self.session.device)
-        return {"validation": asdict(evaluate(predictions, self.session.schema.tasks))}
+        return {split: results[split] for split in ("validation", "test") if split in results}
 
     def _made(self) -> dict[str, Any]:
         """How the model was made, without paths of the machine."""

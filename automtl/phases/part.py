@@ -1,7 +1,7 @@
 """The training of one net of a retrain: its phases, epochs and early stop, as a generator of step events."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
@@ -103,9 +103,16 @@ class Part:
         self.running = RunningLosses()
         self.balancer = make_balancer(BalancingSettings(**self.settings.balancing.given()), self.tasks, net)
         self.balancing: dict[str, Any] = {}
+        self.origin: dict[str, Any] = {}
 
     def _length(self, phase: Phase) -> int:
-        return self.settings.epochs if phase.epochs is None else min(phase.epochs, self.settings.epochs)
+        planned = phase.epochs if phase.steps is None else math.ceil(phase.steps / len(self.batches))
+        return self.settings.epochs if planned is None else min(planned, self.settings.epochs)
+
+    def remember(self) -> None:
+        """Keep the weights as they are before all phases, where a phase begins from them anew."""
+        if any(phase.begins == "anew" for phase in self.phases):
+            self.origin = _copied(self.net.state_dict())
 
     @property
     def planned_epochs(self) -> int:
@@ -118,7 +125,7 @@ class Part:
             phase = self.phases[self.number]
             if not self.begun:
                 self._begin(phase)
-            while self.epoch < self.first + self._length(phase) and not self.stopping.should_stop:
+            while self.epoch < self.first + self._length(phase) and not (phase.judged and self.stopping.should_stop):
                 yield from self._epoch(phase)
             self._end(phase)
             if self.number == len(self.phases):
@@ -127,9 +134,13 @@ class Part:
     def _begin(self, phase: Phase) -> None:
         """The sharing module makes ready, perhaps by other parameters; optimiser and early stop start anew."""
         self.net.sharing.begin(phase.name)
+        if phase.begins == "anew":
+            kept = {f"sharing.{name}" for name in self.net.sharing.decided()}
+            self.net.load_state_dict({name: v if name in kept else self.origin[name] for name, v in self.net.state_dict().items()})
+            self.origin = {}
         self.optimizer, self.stopping = self._optimizer(), EarlyStopping(self.monitor.metric, patience=self.settings.patience)
         self.best: dict[str, Any] = {}
-        self.start = _plain(self._validate()) if self.number else None
+        self.start = _plain(self._validate()) if self.number and phase.begins != "anew" else None
         self.first, self.begun = self.epoch, True
 
     def _epoch(self, phase: Phase) -> Iterator[StepEvent]:
@@ -192,10 +203,16 @@ class Part:
     def _optimizer(self) -> torch.optim.Optimizer:
         return make_optimizer(self.net, self.rates)
 
+    def _keeps_best(self) -> bool:
+        """Whether the phase ends as its best epoch left it: it is judged, or the next one begins there."""
+        after = self.phases[self.number + 1 : self.number + 2]
+        return self.phases[self.number].judged or any(phase.begins == "best" for phase in after)
+
     def _end(self, phase: Phase) -> None:
-        """A phase that was judged ends as its best epoch left it; else the last epoch is its best."""
+        """A phase ends as its best epoch left it where that is kept; else the last epoch is its best."""
+        keeps = self._keeps_best()
         self.number, self.begun = self.number + 1, False
-        if not phase.judged or not self._length(phase):
+        if not keeps or not self._length(phase):
             self.best_epoch = self.epoch - 1
             return
         assert self.stopping.best_epoch is not None, "the first epoch of a phase is its best so far"
@@ -229,7 +246,7 @@ class Part:
         return evaluate(mine, self.tasks, groups=users)
 
     def _judge(self, phase: Phase) -> None:
-        """Evaluate on validation and record; keep the best where the phase is judged."""
+        """Evaluate on validation and record; keep the best where it is asked for."""
         epoch, validation = self.epoch, self._validate()
         losses = training_losses(self.running, self.tasks, epoch)
         assert validation.loss is not None, "a session to train in refuses validation rows without labels of a task"
@@ -239,28 +256,33 @@ class Part:
         if value is None:
             rule, fix = f"{self.monitor.name} must be defined on the validation rows", "take more validation rows, or another metric"
             raise DataError(f"retrain.monitor, epoch {epoch}", rule, "undefined", fix)
-        improved = phase.judged and self.stopping.update(epoch, value)
+        improved = self._keeps_best() and self.stopping.update(epoch, value)
         if improved:
-            self.best = {n: v.detach().clone() if isinstance(v, torch.Tensor) else v for n, v in self.net.state_dict().items()}
+            self.best = _copied(self.net.state_dict())
+        best = improved and phase.judged
         line: dict[str, Any] = {"epoch": epoch, "part": [task.name for task in self.tasks]}
         if len(self.phases) > 1:
-            line["phase"] = phase.name
+            line |= {"phase": phase.name, "judged": phase.judged} | ({"anew_from": self.first} if phase.begins == "anew" else {})
         if self.start is not None:
             line["start"], self.start = self.start, None
-        line |= {"loss": losses, "validation": validation.line, "sharing": self.net.sharing.record(), "best": improved}
+        line |= {"loss": losses, "validation": validation.line, "sharing": self.net.sharing.record(), "best": best}
         if self.guard.skipped:
             line["skipped_batches"] = self.guard.skipped
         if balancing := self.balancer.record():
             line["balancing"] = balancing
             charge_balancing(self.balancing, line)
         append_epoch(self.folder, self.session, line)
-        mark = f" (best{' ' + self.monitor.name if self.monitor.task else ''})" if improved else ""
+        mark = f" (best{' ' + self.monitor.name if self.monitor.task else ''})" if best else ""
         aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
         total = "undefined" if losses["total"] is None else f"{losses['total']:.5f}"
         self.session.reporter.say(
             f"epoch {epoch + 1}: train loss {total}, "
             f"validation MTL-Loss {validation.loss:.5f}{mark}; {aucs}"
         )
+
+
+def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.detach().clone() if isinstance(value, torch.Tensor) else value for name, value in state.items()}
 
 
 def _plain(validation: Evaluation) -> dict[str, Any]:

@@ -129,6 +129,8 @@ class RetrainPhase:
 
     def run(self) -> RetrainResult:
         """Train every part and write the results."""
+        for part in self.parts:
+            part.remember()
         with holding(self.folder, self.session, "retrain"):
             manifest = self._open()
             if manifest.values["state"] == "done":
@@ -227,7 +229,10 @@ class RetrainPhase:
 
     def _write_results(self, validation: Evaluation, best: tuple[int, ...]) -> None:
         files.write_json(self.folder.cost, {**self._spent(), "model": asdict(cost(self.net, self.session.schema))})
-        files.write_json(self.folder.results, {"best_epochs": list(best), "monitor": self._monitor, "validation": asdict(validation)})
+        shared = {part.tasks[0].name: part.net.sharing.record() for part in self.parts}  # as it is evaluated: its gates have seen all rows
+        told = shared if len(shared) > 1 else next(iter(shared.values()))
+        values = {"best_epochs": list(best), "monitor": self._monitor, "validation": asdict(validation), "sharing": told}
+        files.write_json(self.folder.results, values)
 
     def _finished(self) -> RetrainResult:
         """The result of a retrain that has ended."""

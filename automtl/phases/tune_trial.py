@@ -17,7 +17,9 @@ class OutOfTime(KeyboardInterrupt):
 class TrialReporter:
     """Passes on what one phase of a trial tells, and stops it between two epochs.
 
-    It keeps nothing that a killed process would lose: what the pruner said of the epochs before is asked anew at the phase's first step.
+    An epoch that cannot be the best, such as one in which DSelect-k's gates still select, is not reported: it says nothing of what will
+    be kept. The reporter keeps nothing that a killed process would lose: what the pruner said of the epochs before is asked anew at the
+    phase's first step.
 
     Args:
         outer: told what people should see.
@@ -25,7 +27,8 @@ class TrialReporter:
         verdict: takes a step, and says whether the trial should be pruned by what was reported of the steps before it.
         late: whether the study's time is over.
         first: the step that the phase's first epoch is. A search's epochs are steps from 0, a retrain's go on from the most epochs of
-            any trial's search, so that trials of other lengths are compared like with like. None: the phase does not report.
+            any trial's search, so that trials of other lengths are compared like with like; where weights begin anew, epochs count
+            from there. None: the phase does not report.
         monitor: which figure.
         task: whose net reports where each task has its own, since the others count their epochs anew.
     """
@@ -64,8 +67,8 @@ class TrialReporter:
         """Report the epoch; a stop comes with the next step."""
         if self._late():
             self._stop = OutOfTime()
-        if self._first is None or self._task not in line.get("part", [self._task]):
+        if self._first is None or self._task not in line.get("part", [self._task]) or not line.get("judged", True):
             return
         cost = self._monitor.cost(line["validation"]) if line.get("validation") else None
-        if cost is not None and self._report(cost, self._first + line["epoch"]):
+        if cost is not None and self._report(cost, self._first + line["epoch"] - line.get("anew_from", 0)):
             self._stop = optuna.TrialPruned()

@@ -9,7 +9,7 @@ Shapes: B batch, F fields, d embedding width, D width of the experts' input, T t
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -74,12 +74,22 @@ class Phase:
     Args:
         name: for records.
         epochs: planned epochs, at most the trainer's own number; None for that number.
+        steps: planned steps instead, made up to whole epochs; likewise at most the trainer's own number of those.
         judged: it may stop early, and ends with its best epoch's weights; else it runs to its end and keeps the last.
+        begins: where its weights begin: "on" as the phase before left them; "best" as the best epoch of the phase before did, by validation
+            loss, though it was not judged; "anew" as before the first phase, but for what the sharing module has ``decided()``.
     """
 
     name: str
     epochs: int | None = None
+    steps: int | None = None
     judged: bool = True
+    begins: Literal["on", "best", "anew"] = "on"
+
+
+def settling(steps: int, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
+    """Phases with one before them, "settle", of so many steps in which no epoch is judged; 0 for none."""
+    return (Phase("settle", steps=steps, judged=False), *phases) if steps else phases
 
 
 class SharingModule(nn.Module):
@@ -162,6 +172,10 @@ class SharingModule(nn.Module):
         What was made ready must be in ``state_dict()``, and ``load_state_dict()`` must take it into a fresh module: a resumed
         retrain calls this for later phases only.
         """
+
+    def decided(self) -> frozenset[str]:
+        """What of ``state_dict()`` a phase keeps that begins anew."""
+        return frozenset()
 
     def reads(self, task: int) -> frozenset[Slot]:
         """The slots whose experts task `task`'s representation may depend on."""

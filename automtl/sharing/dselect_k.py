@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from automtl.nn.gates import bit_codes, selector_entropy, single_selectors, smooth_step
-from automtl.sharing.base import ParameterGroup, Scratch
+from automtl.sharing.base import ParameterGroup, Phase, Scratch
 from automtl.sharing.mixing import weighed_sum
 from automtl.sharing.network import FusionNetwork, GateMeter
 
+RATE = 1e-2  # Adam's rate for z and w: at the weights' 1e-3 training stops long before S(z) is binary
+SELECT = "select"
 SCORE_START = 0.05
 COUNTED = 1e-5  # an expert of a larger weight counts as selected
 _LOOK_EVERY = 50  # steps between two looks whether static selectors have settled: each look waits for the device
@@ -22,14 +24,21 @@ _LOOK_EVERY = 50  # steps between two looks whether static selectors have settle
 class DSelectK(FusionNetwork):
     """q = sum_j softmax(w)_j r(S(z^(j))) per task: k selectors, each a product over the bits of an expert's number (eq. 4 and 6).
 
-    Static: z and w are parameters. Per example: linear in h, with biases. gamma, the width of the smooth step S, goes to 0 over the
-    last third of training, so that S(z) becomes binary; where it already is, that changes nothing. N not a power of two: only the N
-    codes that name an expert are reached, q is not renormalised, and sum_j 1 / (1e-6 + sum_i r_i) is added to the loss.
-    A static gate that has become binary does not compute the experts it has not selected.
+    Static: z and w are parameters. Per example: linear in h, with biases. N not a power of two: only the N codes that name an expert
+    are reached, q is not renormalised, and sum_j 1 / (1e-6 + sum_i r_i) is added to the loss. A static gate that has become binary does
+    not compute the experts it has not selected.
+
+    Phase "select": gamma, the width of the smooth step S, goes to 0 over its last third, so that S(z) becomes binary; at its end every
+    selector chooses one expert for good. An epoch in which gates select is never judged, and may lie far beyond the best: so the chosen
+    experts of a static gate are trained from fresh weights; gates that read the row hang on all weights, and go on from the best epoch
+    of the phase, their S a step. A search knows no phases: there gamma stays as it is.
+    # DEVIATION: gamma narrows in every training, and what is not binary by then is rounded; the paper (section 3.1.3) names this as one
+    # way to binary gates, relies on the entropy, and leaves out of its tuning what has not become binary.
 
     Args:
         k: selectors, at most N.
         gamma: width of the smooth step before it narrows.
+        select_epochs: of the phase "select".
         per_example: each row selects its own experts.
         entropy: weight of sum_j H(r(S(z^(j)))) in the loss, the mean over rows where they differ.
         socket: what every sharing module takes.
@@ -38,12 +47,13 @@ class DSelectK(FusionNetwork):
     kind = "dselect_k"
     codes: Tensor
     gamma: Tensor
+    selecting: Tensor
     steps: Tensor
     binary_step: Tensor
 
-    def __init__(self, *, k: int, gamma: float, per_example: bool, entropy: float, **socket: Any) -> None:
+    def __init__(self, *, k: int, gamma: float, select_epochs: int, per_example: bool, entropy: float, **socket: Any) -> None:
         super().__init__(**socket)
-        self.start, self.entropy, self.static = gamma, entropy, not per_example
+        self.start, self.select_epochs, self.entropy, self.static = gamma, select_epochs, entropy, not per_example
         self.register_buffer("codes", bit_codes(len(self.slots)), persistent=False)  # (N, m)
         self.shape = (len(self.tasks), k, self.codes.shape[1])
         self.z: nn.Parameter | nn.Linear | None = None
@@ -53,10 +63,12 @@ class DSelectK(FusionNetwork):
             self.z = make(self.shape, gamma / 100)
             self.w = make(self.shape[:2], SCORE_START) if k > 1 else None
         self.register_buffer("gamma", torch.tensor(float(gamma)))
+        self.register_buffer("selecting", torch.zeros((), dtype=torch.bool))  # the phase "select" is on
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("binary_step", torch.full((), -1, dtype=torch.int64))  # -1: not binary
         self.counts = GateMeter(len(self.tasks))
         self._kept, self._regularised, self._calls = Scratch(), len(self.slots) & (len(self.slots) - 1) != 0, 0
+        self._narrowing = False  # `selecting` where no device is waited for
         self.selected: list[tuple[int, ...]] | None = None  # per task, once a static gate is binary
 
     def get_extra_state(self) -> Tensor:
@@ -69,7 +81,7 @@ class DSelectK(FusionNetwork):
     def set_extra_state(self, state: Tensor) -> None:
         """Go on from ``get_extra_state()``."""
         self.selected = [tuple(row.nonzero().flatten().tolist()) for row in state] if bool(state.any()) else None
-        self._calls = int(self.steps)
+        self._calls, self._narrowing = int(self.steps), bool(self.selecting)
 
     def _linear(self, shape: Sequence[int], bound: float) -> nn.Linear:
         linear = nn.Linear(self.width_in, int(torch.Size(shape).numel()))
@@ -77,8 +89,23 @@ class DSelectK(FusionNetwork):
         nn.init.uniform_(linear.bias, -bound, bound)
         return linear
 
+    def phases(self) -> tuple[Phase, ...]:
+        if self.z is None:
+            return super().phases()
+        return Phase(SELECT, self.select_epochs, judged=False), Phase("train", begins="anew" if self.static else "best")
+
+    def decided(self) -> frozenset[str]:
+        return frozenset(("z", "w", "gamma", "selecting", "steps", "binary_step", "_extra_state"))
+
+    def begin(self, phase: str) -> None:
+        self._narrowing = phase == SELECT
+        self.selecting.fill_(self._narrowing)
+        if not self._narrowing:
+            self._round()
+
     def advance(self, progress: float) -> None:
-        self.gamma.fill_(self.start * min(1.0, 3 * (1 - progress)))
+        if self._narrowing:
+            self.gamma.fill_(self.start * min(1.0, 3 * (1 - progress)))
         self.steps.add_(1)
         self._calls += 1
         if self.selected is not None or self._calls % _LOOK_EVERY == 0:  # momentum may carry a settled z back
@@ -156,25 +183,21 @@ class DSelectK(FusionNetwork):
         return weighed_sum(torch.stack([weights[i] for i in picks]), [outputs[i] for i in picks])
 
     @torch.no_grad()
-    def round_selectors(self) -> bool:
-        """Make every selector choose one expert for good, for serving; whether that changed anything.
-
-        A static selector takes its most probable expert; per example, S becomes a step.
-        """
-        if self.z is None or bool(self.gamma == 0) or self.selected is not None:
-            return False
+    def _round(self) -> None:
+        """Every selector chooses one expert for good: a static one its most probable, z far from S's slope; per example, S is a step."""
         if isinstance(self.z, nn.Parameter):
             bits = self.codes[self._selectors(self.z).argmax(dim=-1)]  # (T, k, m)
+            self.gamma.fill_(self.start)
             self.z.copy_(torch.where(bits, self.gamma, -self.gamma))
             self._settle()
-        else:
+        elif self.z is not None:
             self.gamma.zero_()
-        return True
+        self.binary_step.copy_(torch.where(self.binary_step < 0, self.steps, self.binary_step))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Decay would pull z back to where no expert is selected."""
-        own = [] if self.z is None else [self.z] if isinstance(self.z, nn.Parameter) else list(self.z.parameters())
-        return [ParameterGroup("selectors", own, weight_decay=0.0)]
+        selectors, scores = ([] if source is None else _parameters(source) for source in (self.z, self.w))
+        return [ParameterGroup("selectors", selectors, lr=RATE, weight_decay=0.0), ParameterGroup("scores", scores, lr=RATE)]
 
     def record(self) -> dict[str, Any]:
         """Per task the experts of mean weight above 1e-5 and how many of them a row has; the step at which S(z) became binary."""
@@ -183,6 +206,10 @@ class DSelectK(FusionNetwork):
         counts = dict(zip(self.tasks, self.counts.mean().tolist(), strict=True)) if self.z is not None else dict.fromkeys(self.tasks, 1.0)
         found = {"experts": experts, "experts_per_row": counts, "binary_step": step if step >= 0 else None, "gamma": float(self.gamma)}
         return {**super().record(), **found}
+
+
+def _parameters(source: nn.Parameter | nn.Linear) -> list[nn.Parameter]:
+    return [source] if isinstance(source, nn.Parameter) else list(source.parameters())
 
 
 def _parameter(shape: Sequence[int], bound: float) -> nn.Parameter:

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from automtl.errors import ArtifactError
 from automtl.nn.masked import BaseLinear, Link, MaskedLinear, base_of, keep_channels, links, masked
-from automtl.nn.masks import GaussianMask
+from automtl.nn.masks import MASK_RATE, GaussianMask
 from automtl.nn.packing import pack, pack_bits, unpack, unpack_bits
 from automtl.sharing.base import ParameterGroup, Phase
 from automtl.sharing.network import GatedNetwork
 
-MASK_RATE = 1e-2  # Adam's rate for masks
 _BINS = 10
 NEURONS, WEIGHTS, FINE = "neuron masks", "weight masks", "fine-tuning"
 _STAGES = (WEIGHTS, NEURONS, FINE)  # as counted by the buffer `stage`; a fresh module has all its experts

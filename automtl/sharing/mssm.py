@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from automtl.nn.masks import HardConcrete
-from automtl.sharing.base import Encode, ParameterGroup
+from automtl.nn.masks import MASK_RATE, HardConcrete
+from automtl.sharing.base import Encode, ParameterGroup, Phase, settling
 from automtl.sharing.network import FusionNetwork, GateMeter
 
 
@@ -52,26 +52,33 @@ class MSSM(FusionNetwork):
     m_ij is a hard concrete mask over the cells of v_i, drawn once per step. A task's sub-network reads its own and the shared one, the
     shared one reads all; ReLU between levels. The W_ij of a unit, without bias, start as one dense connection from all n * D would.
     Variants of Table 2: MSSM-a without `fields`, MSSM-b without `cells`, SNR-Trans without both.
+    Phase "settle": the first steps, in which no epoch is judged, since a mask needs some hundred steps to get to 0; without a penalty there
+    is nothing to wait for, and no such phase.
     # DEVIATION: `lambda_m` weighs the MEAN probability of a cell to be on; the paper's sum turned every cell off in a trial.
     # DEVIATION: `l2` weighs a mean too, over this module's own weights; towers and the rest have the trainer's weight decay.
+    # DEVIATION: a mask per number of a field's vector, relu(tanh(g_ij o e_i)), is the default. The paper calls w_ij the importance of a
+    # field, one number: but relu(tanh(<g_ij, e_i>)) is 0, without a gradient, for half of all ids of a field at the start, and these are
+    # lost to the sub-network.
+    # DEVIATION: masks and g have Adam's rate 1e-2, the paper one rate for all.
 
     Args:
         fields: mask the fields; without, every sub-network reads the same shared input.
-        field_mask: "scalar" (per field and row, the paper's "importance") or "vector" (per number).
+        field_mask: "vector" (per number) or "scalar" (per field and row, the paper's letter).
         cells: a mask per cell; without, one per connection, all pairs are connected and no ReLU follows, as in `snr_trans`.
         penalty: "mean" over the masks, or "sum" (the paper's letter).
         lambda_m: weight of that L0 penalty.
         l2: weight of the mean square of the sub-networks' and connections' weights.
+        settle_steps: of the phase "settle".
         socket: what every sharing module takes; `fields` needs its `field_shape`.
     """
 
     kind = "mssm"
 
     def __init__(
-        self, *, fields: bool, field_mask: str, cells: bool, penalty: str, lambda_m: float, l2: float, **socket: Any
+        self, *, fields: bool, field_mask: str, cells: bool, penalty: str, lambda_m: float, l2: float, settle_steps: int, **socket: Any
     ) -> None:
         super().__init__(all_pairs=not cells, **socket)
-        self.cells, self.penalty, self.lambda_m, self.l2 = cells, penalty, lambda_m, l2
+        self.cells, self.penalty, self.lambda_m, self.l2, self.settle_steps = cells, penalty, lambda_m, l2, settle_steps
         owners = list(dict.fromkeys(slot.owner for slot in self.slots))  # in the order of the masked copies
         self.copies = [owners.index(slot.owner) for slot in self.slots]
         self.names = [self.tasks[owner] if isinstance(owner, int) else owner for owner in owners]
@@ -89,7 +96,7 @@ class MSSM(FusionNetwork):
             return self.share(encode(fields))
         copies = self.field_masks(fields)  # (J, B, F, d): one call on all of them, so that statistics of a batch are updated once
         encoded = encode(copies.flatten(0, 1))
-        return self.share(encoded.view(*copies.shape[:2], -1))  # (J, B, D)
+        return self.share(torch.stack(encoded.tensor_split(len(copies))))  # (J, B, D)
 
     def outputs(self, slots: Sequence[int], inputs: Sequence[Tensor]) -> list[Tensor]:
         own = [x[self.copies[slot]] if x.dim() == 3 else x for slot, x in zip(slots, inputs, strict=True)]  # 3: the module's input
@@ -115,9 +122,12 @@ class MSSM(FusionNetwork):
         total: Tensor = loss + squares * (self.l2 / sum(weight.numel() for weight in dense))
         return total
 
+    def phases(self) -> tuple[Phase, ...]:
+        return settling(self.settle_steps if self.lambda_m else 0, super().phases())
+
     def parameter_groups(self) -> list[ParameterGroup]:
         undecayed = [mask.log_alpha for mask in self._masks()] + ([] if self.field_masks is None else [self.field_masks.g])
-        return [ParameterGroup("masks", undecayed, weight_decay=0.0)]
+        return [ParameterGroup("masks", undecayed, lr=MASK_RATE, weight_decay=0.0)]
 
     def record(self) -> dict[str, Any]:
         """Beside the connections' mean masks: the share of cells that are off in evaluation, and the mean mask of each field (Fig. 3)."""

@@ -7,26 +7,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from automtl.nn.masks import HardConcrete
-from automtl.sharing.base import ParameterGroup
+from automtl.nn.masks import MASK_RATE, HardConcrete
+from automtl.sharing.base import ParameterGroup, Phase, settling
 from automtl.sharing.network import FusionNetwork
 
 
 class SNRAver(FusionNetwork):
     """v_i = sum_j z_ij u_j (eq. 3): every sub-network of the next level, and every task, reads all of this one.
 
-    z is a scalar hard concrete variable per connection, drawn once per step; its expected number of ones is penalised (eq. 9).
+    z is a scalar hard concrete variable per connection, drawn once per step; the expected number of those that are not 0 is penalised
+    (eq. 9), after a phase "settle" as in `mssm`.
+    # DEVIATION: each unit's likeliest connection costs nothing. BatchNorm behind a unit takes out the size of a lone z, so that nothing in
+    # the loss would hold it against the penalty: with the paper's sum two of three tasks read nothing in the end.
+    # DEVIATION: log_alpha has Adam's rate 1e-2, the paper one rate for all.
 
     Args:
         l0: weight of that penalty.
+        settle_steps: of the phase "settle".
         socket: what every sharing module takes.
     """
 
     kind = "snr_aver"
 
-    def __init__(self, *, l0: float, **socket: Any) -> None:
+    def __init__(self, *, l0: float, settle_steps: int, **socket: Any) -> None:
         super().__init__(**socket)
-        self.l0 = l0
+        self.l0, self.settle_steps = l0, settle_steps
         sizes = [[f.inputs for f in self.fusions if f.level == level] for level in range(self.fusions[-1].level + 1)]
         self.connections = nn.ModuleList(HardConcrete((len(units), units[0]), generator=self.generator) for units in sizes)
 
@@ -34,16 +39,25 @@ class SNRAver(FusionNetwork):
         return list(self.connections[self.fusions[units[0]].level]())
 
     def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
-        return self.l0 * torch.stack([z.expected_on().sum() for z in self._masks()]).sum()
+        on = [z.expected_on() for z in self._masks()]  # (u, n) per level
+        return self.l0 * torch.stack([p.sum() - p.amax(1).sum() for p in on]).sum()
+
+    def phases(self) -> tuple[Phase, ...]:
+        return settling(self.settle_steps if self.l0 else 0, super().phases())
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        return [ParameterGroup("connections", [z.log_alpha for z in self._masks()], weight_decay=0.0)]
+        return [ParameterGroup("connections", [z.log_alpha for z in self._masks()], lr=MASK_RATE, weight_decay=0.0)]
 
     def record(self) -> dict[str, Any]:
-        """Beside the weights, the share of connections that are on in evaluation, per level."""
+        """Beside the weights, per level the shares of connections that are on in evaluation, and of those beyond one per unit that are off.
+
+        "connections_on" and "cross_off".
+        """
         with torch.no_grad():
-            shares = [float((z.settled() > 0).double().mean()) for z in self._masks()]
-        return {**super().record(), "connections_on": shares}
+            on = [(z.settled() > 0).double() for z in self._masks()]  # (u, n) per level
+        more = [(float((p.sum(1) - 1).clamp_min(0).sum()), p.shape[0] * (p.shape[1] - 1)) for p in on]
+        off = [1 - cross / most if most else 0.0 for cross, most in more]
+        return {**super().record(), "connections_on": [float(p.mean()) for p in on], "cross_off": off}
 
     def _masks(self) -> list[HardConcrete]:
         return [z for z in self.connections if isinstance(z, HardConcrete)]

@@ -139,10 +139,12 @@ _SHARED_EXPERTS = "Experts of the shared unit, per level; 0 for no shared unit."
 _UNITS = {"task_experts": _task_experts(2), "shared_experts": _count(2, 0, _SHARED_EXPERTS)}
 _GATE_BIAS = Setting(False, help="Give the gates a bias.")
 _K = Setting(2, minimum=1, maximum=1024, of="experts", help="The most experts that a gate selects.")
+_SETTLE = Setting(400, maximum=100_000_000, kind=int, help="Steps in which masks settle, before an epoch may be the best.")
 _SNR = {
     "experts": _EXPERTS,
     "levels": _LEVELS,
-    "l0": Setting(1e-4, maximum=1e6, help="Weight of the expected number of connections that are on."),
+    "l0": Setting(1e-2, maximum=1e6, help="Weight of the expected number of connections that are on, beyond one of each unit."),
+    "settle_steps": _SETTLE,
 }
 _GUMBEL = {
     "temperature": Setting(1.0, minimum=1e-3, maximum=1e3, help="Temperature at the start of training."),
@@ -150,9 +152,10 @@ _GUMBEL = {
 }
 _DSELECT = {
     "k": _K,
-    "gamma": Setting(1.0, minimum=1e-3, maximum=1e3, help="Width of the smooth step; goes to 0 over the last third of training."),
+    "gamma": Setting(1.0, minimum=1e-3, maximum=1e3, help="Width of the smooth step; goes to 0 while experts are selected."),
+    "select_epochs": Setting(5, minimum=1, maximum=100_000, help="Epochs in which experts are selected, before any may be the best."),
     "per_example": Setting(False, help="Let each row select its own experts."),
-    "entropy": Setting(1e-3, maximum=1e6, help="Weight of the selectors' entropy in the loss."),
+    "entropy": Setting(1e-2, maximum=1e6, help="Weight of the selectors' entropy in the loss."),
 }
 _ADATT = {
     "levels": _LEVELS,
@@ -181,11 +184,12 @@ _MOME = {
 _MSSM = {
     "levels": _LEVELS,
     "fields": Setting(True, help="Mask fields before the interaction, per sub-network; false is MSSM-a, or SNR-Trans with cells off too."),
-    "field_mask": Setting("scalar", choices=("scalar", "vector"), help="One mask per field and row, or per number: loses no id whole."),
+    "field_mask": Setting("vector", choices=("vector", "scalar"), help="A mask per number, or the paper's letter: one per field and row."),
     "cells": Setting(True, help="A mask per cell; false is MSSM-b: one per connection, and all sub-networks are connected."),
     "penalty": Setting("mean", choices=("mean", "sum"), help="What lambda_m weighs: the mean or the sum of masks' probabilities to be on."),
-    "lambda_m": Setting(0.3, maximum=1e6, help="Weight of that penalty; 0.01 with sum is the paper's."),
+    "lambda_m": Setting(0.1, maximum=1e6, help="Weight of that penalty; 0.01 with sum is the paper's."),
     "l2": Setting(1e-3, maximum=1e6, help="Weight of the mean square of the sub-networks' and connections' weights."),
+    "settle_steps": _SETTLE,
 }
 
 SHARING: dict[str, SharingSignature] = {

@@ -9,7 +9,7 @@ from torch import nn
 from automtl.data.lists import Lists
 from automtl.data.schema import Field, Schema, Task
 from automtl.data.store import Rows
-from automtl.exports.network import Served, arrays, inputs_of, settle, tensors, with_unknown
+from automtl.exports.network import Served, arrays, inputs_of, tensors, with_unknown
 from automtl.models.derived import IndependentNets, build_model
 from automtl.spaces.architecture import Architecture
 from tests.sharing.modules import VARIANTS
@@ -68,7 +68,7 @@ def features(schema: Schema = SCHEMA, count: int = 40, seed: int = 0) -> dict[st
 
 
 def trained(made: Architecture, schema: Schema = SCHEMA) -> Served:
-    """A network with statistics and weights that are not those of a start, settled and ready to serve."""
+    """A network with statistics and weights that are not those of a start, through all its phases and ready to serve."""
     net = build_model(made, schema, seed=3, generator=torch.Generator().manual_seed(0)).train()
     shake(net)
     for part in net.nets if isinstance(net, IndependentNets) else [net]:
@@ -76,9 +76,7 @@ def trained(made: Architecture, schema: Schema = SCHEMA) -> Served:
             part.sharing.begin(phase.name)
             part.sharing.advance(0.3)
             part(inputs_of(tensors(features(schema, seed=seed), schema), schema))
-    net = net.eval().requires_grad_(False)
-    settle(net)
-    return Served(net, schema).eval()
+    return Served(net.eval().requires_grad_(False), schema).eval()
 
 
 def shake(net: nn.Module) -> None:

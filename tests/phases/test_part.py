@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from automtl.errors import ConfigError, NumericalError
+from automtl.phases.part import _copied
 from automtl.phases.retrain import RetrainPhase
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.session import open_session
@@ -98,6 +99,50 @@ def test_a_judged_phase_ends_with_its_best_weights_and_an_unjudged_one_with_its_
     assert result.best_epochs == (4,)
     assert begun["last"].equal(seen[1]) and not begun["last"].equal(seen[2])
     assert first(part).equal(seen[4])
+
+
+def test_a_phase_may_begin_where_the_one_before_was_best_though_that_was_not_judged(dataset, tmp_path, monkeypatch):
+    seen = {}
+    toy(monkeypatch, (Phase("masks", 3, judged=False), Phase("tune", 1, begins="best")), [])
+    phase = phase_of(dataset, tmp_path / "r", "retrain.patience=1")
+    (part,) = phase.parts
+    losses = iter([1.0, 3.0, 2.0, 1.0, 9.0])  # the first epoch is the best, two worse ones do not stop the phase, then start and "tune"
+    honest = part._validate
+
+    def told():
+        seen[part.epoch] = first(part)
+        return type(found := honest())(**{**vars(found), "loss": next(losses)})
+
+    monkeypatch.setattr(part, "_validate", told)
+    begun = {}
+    monkeypatch.setattr(FusionNetwork, "begin", lambda self, name: begun.setdefault(name, first(part)))
+    lines = phase.run().folder.read_metrics()
+    assert begun["tune"].equal(seen[0]) and not begun["tune"].equal(seen[2])
+    assert [line["best"] for line in lines] == [False, False, False, True], "what is not judged is never kept"
+
+
+def test_a_phase_may_begin_anew_but_for_what_was_decided(dataset, tmp_path, monkeypatch):
+    toy(monkeypatch, (Phase("choose", 2, judged=False), Phase("train", 1, begins="anew")), [])
+    phase = phase_of(dataset, tmp_path / "r")
+    (part,) = phase.parts
+    decided = "gates.0.linear.weight"
+    fresh = {name: value.clone() for name, value in part.net.state_dict().items()}
+    monkeypatch.setattr(FusionNetwork, "decided", lambda self: frozenset([decided]))
+    begun, end, honest = [], [], part._optimizer
+    monkeypatch.setattr(FusionNetwork, "begin", lambda self, name: end.append(part.net.sharing.state_dict()[decided].clone()))
+    monkeypatch.setattr(part, "_optimizer", lambda: begun.append(_copied(part.net.state_dict())) or honest())
+    lines = phase.run().folder.read_metrics()
+    kept = f"sharing.{decided}"
+    assert [name for name, value in begun[1].items() if not value.equal(fresh[name])] == [kept]
+    assert begun[1][kept].equal(end[1])
+    assert [line.get("anew_from") for line in lines] == [None, None, 2] and "start" not in lines[2]
+
+
+@pytest.mark.parametrize(("asked", "epochs"), [(1, 1), (4, 1), (5, 2), (10**6, 4)])
+def test_a_phase_of_steps_is_made_up_to_epochs_at_most_as_many_as_are_planned(asked, epochs, dataset, tmp_path, monkeypatch):
+    toy(monkeypatch, (Phase("settle", steps=asked, judged=False), Phase("train")), [])
+    phase = phase_of(dataset, tmp_path / "r")
+    assert len(phase.parts[0].batches) == 4 and phase.parts[0].planned_epochs == epochs + 4
 
 
 def first(part):

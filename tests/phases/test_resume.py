@@ -73,12 +73,9 @@ def test_an_optimiser_and_its_schedule_go_on_to_the_same_bits(name, dataset, tmp
         same_phase(tmp_path / "whole/retrain" / result.folder.path.name, result.folder.path, ["best"])
 
 
-@pytest.mark.parametrize("kind", ["mmoe", "single_task", "gumbel", "snr_trans", "mome", "balanced"])
+@pytest.mark.parametrize("kind", ["mmoe", "single_task", "gumbel", "balanced"])
 def test_a_retrain_stopped_at_any_step_goes_on_to_the_same_bits(kind, dataset, tmp_path):
-    sets = {
-        "balanced": ["retrain.balancing.method=uncertainty"],
-        "mome": ["sharing.masks=2", "sharing.neuron_epochs=1", "sharing.weight_epochs=1", "sharing.lambda_neuron=1"],
-    }.get(kind, [])
+    sets = ["retrain.balancing.method=uncertainty"] if kind == "balanced" else []
     kind = "mmoe" if kind == "balanced" else kind
     train(plan(dataset, kind, tmp_path / "whole", *sets))
     steps = 3 * 4 * (2 if kind == "single_task" else 1)
@@ -89,6 +86,28 @@ def test_a_retrain_stopped_at_any_step_goes_on_to_the_same_bits(kind, dataset, t
         result = train(plan(dataset, kind, out, *sets, resume=True), resume=True)
         same_phase(tmp_path / "whole/retrain" / result.folder.path.name, result.folder.path, ["best"])
         assert not result.folder.checkpoint("last").exists(), "nothing goes on from an ended retrain"
+
+
+STAGED = {  # two epochs before the first that is judged, each of 4 steps
+    "dselect_k": ["sharing.select_epochs=2"],
+    "dselect_k, per example": ["sharing.select_epochs=2", "sharing.per_example=true"],
+    "mssm": ["sharing.settle_steps=5"],
+    "snr_trans": ["sharing.settle_steps=8"],
+    "mome": ["sharing.masks=2", "sharing.neuron_epochs=1", "sharing.weight_epochs=1", "sharing.lambda_neuron=1"],
+}
+
+
+@pytest.mark.parametrize("name", STAGED)
+def test_a_retrain_stopped_in_any_stage_goes_on_to_the_same_bits(name, dataset, tmp_path):
+    kind, sets = name.split(",")[0], STAGED[name]
+    whole = train(plan(dataset, kind, tmp_path / "whole", *sets))
+    assert [line["judged"] for line in whole.folder.read_metrics()] == [False] * 2 + [True] * 3
+    for cut in (3, 8, 9, 15):  # inside the stage before, at its end, at the first step of the judged one and inside that
+        out = tmp_path / f"cut{cut}"
+        with pytest.raises(Stop):
+            train(plan(dataset, kind, out, *sets), reporter=After(cut, stop))
+        result = train(plan(dataset, kind, out, *sets, resume=True), resume=True)
+        same_phase(whole.folder.path, result.folder.path, ["best"])
 
 
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])

@@ -195,6 +195,22 @@ def test_poor_trials_are_pruned_between_epochs(data, tmp_path, monkeypatch):
     assert result.named == {}
 
 
+@pytest.mark.parametrize(("kind", "judged_first"), [("dselect_k", 0), ("mssm", 1)])
+def test_a_kind_that_trains_in_stages_is_pruned_in_the_judged_one_only(kind, judged_first, data, tmp_path, monkeypatch):
+    """What begins anew is counted from there; masks that settle go on, so their epochs count."""
+    run = search(config(data), out=tmp_path / "run").run
+    monkeypatch.setattr(optuna.pruners, "MedianPruner", lambda **_: optuna.pruners.ThresholdPruner(upper=0.0))  # no loss is that low
+    ranges = f"tune.parameters={{sharing.kind: {{choices: [{kind}]}}}}"
+    made = config(data, "tune.over=sharing", "tune.trials=1", ranges, "retrain.epochs=2")
+    (finding,) = tune(made, searched=str(run), out=tmp_path / "s").findings
+    (metrics,) = (tmp_path / "s").rglob("retrain/*/metrics.jsonl")
+    told = [json.loads(line) for line in metrics.read_text().splitlines()]
+    unjudged = [line for line in told if not line["judged"]]
+    assert len(unjudged) >= 1 and len(told) == len(unjudged) + 1, "pruned after the first epoch that may be the best"
+    assert finding.state == "pruned"
+    assert list(finding.steps) == [judged_first * len(unjudged)]
+
+
 def test_a_trial_that_fails_is_kept_and_the_study_goes_on(data, tmp_path):
     ranges = "tune.parameters={search.epochs: {choices: [1]}}"  # a search has at least 2 epochs
     result = tune(config(data, ranges, "tune.trials=2"), out=tmp_path / "s")

@@ -7,7 +7,9 @@ import torch
 from automtl.models.cost import flops_per_row
 from automtl.models.derived import build_model
 from automtl.nn.gates import bit_codes, selector_entropy, single_selectors, smooth_step
+from automtl.sharing.base import Phase
 from automtl.spaces.architecture import Architecture, Expert, Sharing
+from automtl.spaces.catalogue import sharing_settings
 from tests.sharing.modules import affine, assert_equal, inputs, make, mixed, outputs_of, softmax
 from tests.support import random_batch, small_schema
 
@@ -108,16 +110,30 @@ def test_it_starts_where_every_selector_has_a_gradient(per_example):
     assert all(p.grad is not None and p.grad.any() for p in z)
 
 
-def test_decay_is_kept_off_z():
-    for per_example, names in ((False, {"z"}), (True, {"z.weight", "z.bias"})):
+def test_gates_have_a_rate_of_their_own_and_decay_is_kept_off_z():
+    for per_example, selectors, scores in ((False, {"z"}, {"w"}), (True, {"z.weight", "z.bias"}, {"w.weight", "w.bias"})):
         module = make("dselect_k", per_example=per_example)
-        (group,) = module.parameter_groups()
-        held = {name for name, p in module.named_parameters() if any(p is q for q in group.parameters)}
-        assert held == names and group.weight_decay == 0.0
+        held = [{name for name, p in module.named_parameters() if any(p is q for q in g.parameters)} for g in module.parameter_groups()]
+        assert held == [selectors, scores]
+        assert [(g.lr, g.weight_decay) for g in module.parameter_groups()] == [(1e-2, 0.0), (1e-2, None)]
+    assert sharing_settings("dselect_k", {})["entropy"] == 1e-2
+    assert not [p for g in make("dselect_k", num_experts=1).parameter_groups() for p in g.parameters]
 
 
-def test_gamma_narrows_over_the_last_third_and_ends_binary():
+def test_a_search_knows_no_phases_and_keeps_gamma():
+    module = make("dselect_k", 2, 8, gamma=2.0).train()
+    for progress in (0.0, 0.9, 1.0):
+        module.advance(progress)
+    assert float(module.gamma) == 2.0
+
+
+def test_a_gate_of_one_expert_has_nothing_to_select():
+    assert make("dselect_k", num_experts=1).phases() == (Phase("train"),)
+
+
+def test_gamma_narrows_over_the_last_third_of_the_phase_and_ends_binary():
     module, widths = make("dselect_k", 2, 8, gamma=2.0).train(), []
+    module.begin("select")
     for step in range(91):
         module.advance(step / 90)
         widths.append(float(module.gamma))
@@ -201,22 +217,61 @@ def test_a_selector_outside_the_reachable_codes_weighs_nothing():
     assert_equal(alone.share(h), [np.zeros((16, 5))])
 
 
-@pytest.mark.parametrize("per_example", [False, True])
-def test_rounding_for_serving_says_whether_it_changed_anything(per_example):
-    module, h = make("dselect_k", 2, 7, per_example=per_example), inputs()
-    assert module.round_selectors() and not module.round_selectors()
+@pytest.mark.parametrize("size", [2, 5, 7, 8])
+@pytest.mark.parametrize("k", [1, 2])
+def test_at_the_end_of_selecting_each_static_selector_takes_its_most_probable_expert(size, k):
+    module, h = make("dselect_k", 3, size, k=k).train(), inputs()
+    module.begin("select")
+    with torch.no_grad():
+        module.z.uniform_(-0.6, 0.6, generator=torch.Generator().manual_seed(size))
+    z, w = module.z.detach().numpy(), module.w.detach().numpy() if k > 1 else np.zeros((3, 1))
+    picks = [[int(chosen(row, 1.0, size).argmax()) for row in task] for task in z]
+    for step in range(4):
+        module.advance(step / 4)
+        module.share(h)
+    module.begin("train")
+    assert int(module.binary_step) == 4 and module.selected == [tuple(sorted(set(p))) for p in picks]
+    outputs = outputs_of(module, h)
+    weights = [np.bincount(p, softmax(row), size) for p, row in zip(picks, w, strict=True)]
+    assert_equal(module.share(h), [mixed(row, outputs) for row in weights])
+    optimizer = torch.optim.Adam([{"params": list(g.parameters)} for g in module.parameter_groups()], lr=0.5)
+    for _ in range(10):
+        optimizer.zero_grad()
+        module.advance(0.99)
+        (sum(v.square().sum() for v in module.share(h)) + module.auxiliary_loss([], torch.zeros(0))).backward()
+        optimizer.step()
+    assert module.selected == [tuple(sorted(set(p))) for p in picks], "chosen for good"
     module.eval().share(h)
-    assert all(count <= 2 for count in module.record()["experts_per_row"].values())
-    if not per_example:
-        assert module.selected is not None and all(0 <= i < 7 for picks in module.selected for i in picks)
+    record = module.record()
+    assert record["experts"] == {f"task{t}": sorted(set(p)) for t, p in enumerate(picks)}
+    assert record["experts_per_row"] == {f"task{t}": float(len(set(p))) for t, p in enumerate(picks)}
 
 
-def test_an_interrupted_training_goes_on_to_the_same_bits():
+@pytest.mark.parametrize("size", [4, 6])
+def test_at_the_end_of_selecting_per_example_s_is_a_step(size):
+    module, h = make("dselect_k", 2, size, per_example=True).train(), inputs()
+    module.begin("select")
+    module.advance(0.5)
+    module.share(h)
+    module.begin("train")
+    bits = (size - 1).bit_length()
+    z = affine(module.z, h.numpy()).reshape(16, 2, 2, bits) > 0
+    shares, outputs = softmax(affine(module.w, h.numpy()).reshape(16, 2, 2)), outputs_of(module, h)
+    numbers = (z * 2 ** np.arange(bits)).sum(-1)  # (B, T, k)
+    weights = [np.stack([np.bincount(numbers[b, t], shares[b, t], 2**bits)[:size] for b in range(16)]) for t in range(2)]
+    assert_equal(module.share(h), [mixed(rows, outputs) for rows in weights])
+    assert all(count <= 2 for count in module.record()["experts_per_row"].values()) and module.record()["binary_step"] == 1
+
+
+@pytest.mark.parametrize("cut", [17, 28, 33])
+def test_an_interrupted_training_goes_on_to_the_same_bits(cut):
     h = inputs()
 
     def train(module, optimizer, steps):
         for step in steps:
-            module.advance(step / 40)
+            if step in (0, 30):
+                module.begin("select" if step == 0 else "train")
+            module.advance(step / 30 if step < 30 else 0.0)
             (sum(v.square().mean() for v in module.share(h)) + module.auxiliary_loss([], torch.zeros(0))).backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -224,13 +279,13 @@ def test_an_interrupted_training_goes_on_to_the_same_bits():
     whole, first, second = (make("dselect_k", 2, 6, seed=s).train() for s in (0, 0, 5))
     optimizers = [torch.optim.Adam(m.parameters(), lr=0.05) for m in (whole, first, second)]
     train(whole, optimizers[0], range(40))
-    train(first, optimizers[1], range(17))
+    train(first, optimizers[1], range(cut))
     second.load_state_dict(first.state_dict())
     optimizers[2].load_state_dict(optimizers[1].state_dict())
-    train(second, optimizers[2], range(17, 40))
+    train(second, optimizers[2], range(cut, 40))
     state, resumed = whole.state_dict(), second.state_dict()
     assert state.keys() == resumed.keys() and all(torch.equal(state[key], resumed[key]) for key in state)
-    assert int(state["steps"]) == 40
+    assert int(state["steps"]) == 40 and bool(state["gamma"] > 0) and (state["_extra_state"].sum(1) <= 2).all()
 
 
 def test_flops_and_parameters_of_a_settled_model():

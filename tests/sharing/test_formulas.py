@@ -150,8 +150,25 @@ def test_snr(kind, training):
             w = numbers(module.transforms[number])
             vectors = [sum(z[i, j] * out[j] @ w[i, :, j, :].T for j in range(3)) for i in range(len(z))]
     assert_equal(module.share(h), vectors)
-    hand = sum((1 / (1 + np.exp(-(numbers(m.log_alpha) - 2 / 3 * np.log(0.1 / 1.1))))).sum() for m in module.connections)
-    assert module.auxiliary_loss([], torch.zeros(0)).item() == pytest.approx(1e-4 * hand, rel=1e-12)
+    on = [1 / (1 + np.exp(-(numbers(m.log_alpha) - 2 / 3 * np.log(0.1 / 1.1)))) for m in module.connections]
+    hand = sum(p.sum() - p.max(1).sum() for p in on)
+    assert module.auxiliary_loss([], torch.zeros(0)).item() == pytest.approx(module.l0 * hand, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["snr_trans", "snr_aver"])
+def test_snr_settles_before_an_epoch_is_judged_and_tells_what_is_off(kind):
+    module = make(kind, 2, 3, l0=0.01, settle_steps=90)
+    settle, train = module.phases()
+    assert (settle.steps, settle.judged, train.judged) == (90, False, True)
+    assert [len(make(kind, **off).phases()) for off in ({"l0": 0.0}, {"settle_steps": 0})] == [1, 1]
+    assert [(g.lr, g.weight_decay) for g in module.parameter_groups()] == [(1e-2, 0.0)]
+    first, second = module.connections  # of 3 units that read 3, of 2 that read 3
+    with torch.no_grad():
+        first.log_alpha.copy_(torch.tensor([[3.0, -3, -3], [3, 3, -3], [-3, -3, -3]]))
+        second.log_alpha.fill_(3.0)
+    told = module.eval().record()
+    assert told["connections_on"] == pytest.approx([3 / 9, 1.0])
+    assert told["cross_off"] == pytest.approx([5 / 6, 0.0]), "beyond one of each unit, 1 of 6 is on; a unit that reads nothing has none"
 
 
 @pytest.mark.parametrize("order", [None, ["task2", "task0", "task1"]])
