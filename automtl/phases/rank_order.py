@@ -57,7 +57,7 @@ def agreement(one: Sequence[float], other: Sequence[float]) -> Agreement | None:
 
 
 def _exact(n: int, least: int, most: int) -> Tails:
-    """theta -> p(d <= most), p(d >= least), the mean of tau."""
+    """Theta -> p(d <= most), p(d >= least), the mean of tau."""
     counts = np.ones(1)
     for j in range(2, n + 1):
         counts = np.convolve(counts, np.ones(j))  # of orders with d pairs turned

@@ -296,5 +296,5 @@ def test_the_catalogue_page_has_a_row_for_each_error_and_no_other():
     page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
     rows = re.findall(r"^\| `([a-z0-9-]+)` \|", page, flags=re.MULTILINE)
     others = ["balancing-extra", "disk-full", "read-only-folder", "run-in-use", "onnx-absent", "export-differs"]
-    others += ["out-of-memory", "not-finite", "not-deterministic", "interrupted", "tune-no-result"]  # test_mishaps.py, test_ends.py
+    others += ["out-of-memory", "not-finite", "not-deterministic", "interrupted", "tune-no-result", "time-limit-short"]  # test_mishaps.py, test_ends.py
     assert sorted(rows) == sorted([*FRESH, *AFTER_SEARCH, *others])

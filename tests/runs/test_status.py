@@ -52,7 +52,8 @@ def test_tasks_trained_one_after_the_other_have_a_best_epoch_each(tmp_path):
     retrained(tmp_path / "a", [0.7, 0.4], part=["click"])
     retrained(tmp_path / "a", [0.3, 0.5, 0.6], part=["buy"])
     [found] = status(tmp_path / "a")
-    assert {task: (best["epoch"], best["validation_loss"]) for task, best in found["best_epoch"].items()} == {"click": (2, 0.4), "buy": (1, 0.3)}
+    best = {task: (best["epoch"], best["validation_loss"]) for task, best in found["best_epoch"].items()}
+    assert best == {"click": (2, 0.4), "buy": (1, 0.3)}
     assert found["last_epoch"]["epoch"] == 3
 
 
