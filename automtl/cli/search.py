@@ -52,7 +52,6 @@ def run(
         _plan(resolved, as_json)
         return
     with ConsoleReporter() as reporter:
-        say(resolved.to_yaml())
         result = search(resolved, out=out, reporter=reporter, resume=resume)
     if as_json:
         print_json(
@@ -68,6 +67,7 @@ def run(
     ]
     ending = "time limit reached" if result.state == "time_limited" else "done"
     table(f"derived architecture ({ending} after {result.epochs} epochs)", ("part", "choice"), rows)
+    say(f"settings: {result.run}/search/config.yaml")
     say(f"next: automtl retrain {result.run}")
 
 

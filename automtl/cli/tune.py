@@ -59,7 +59,6 @@ def run(
     dataset = str(base["data"]["source"]) if searched else absolute(source)
     resolved = resolve(source=dataset, space=False if searched else space, config_file=config, sets=sets or (), flags=flags, base=base)
     with ConsoleReporter() as reporter:
-        say(resolved.to_yaml())
         result = tune(resolved, searched=searched, out=out, storage=storage, resume=resume, reporter=reporter)
     _show(result, as_json)
     _need_one(result)
@@ -101,6 +100,7 @@ def _show(result: "TuneResult", as_json: bool) -> None:
     ]
     if rows:
         table(f"trials ({result.state})", ("trial", "state", result.monitor.name, "cost, FLOPs", "values", ""), rows)
+    say(f"settings: {result.folder.config}")
     for name in result.named:
         say(f"{name}: {result.folder.path / f'{name}.yaml'}")
     if result.state != "done":
