@@ -15,6 +15,7 @@ from automtl import files
 from automtl.cli.main import main
 from automtl.exports import formats
 from automtl.runs.manifest import Manifest
+from tests.cli.data_errors import DATA_ERRORS
 from tests.cli.plugin_errors import PLUGINS, PLUGINS_AFTER_SEARCH
 from tests.cli.tampered_errors import TAMPERED
 from tests.cli.time_errors import TIME_ERRORS
@@ -143,7 +144,7 @@ MINE = ["search", "data/tiny.yaml", "--space", "mine.yaml", "--out", "new"]
 
 # id -> (what is wrong, command, exit status, parts of the message)
 FRESH = {
-    **TUNE_ERRORS, **PLUGINS, **TIME_ERRORS,
+    **TUNE_ERRORS, **PLUGINS, **TIME_ERRORS, **DATA_ERRORS,
     "unknown-data-set": (nothing, ["search", "cenus_income"], 2, ["cenus_income: must be a YAML file or the name of a shipped data set", "census_income"]),
     "unknown-key": (yaml_with("split:", "splt:"), SEARCH, 2, ["splt is not a known key (did you mean 'split'?)"]),
     "no-yaml": (yaml_with("name: tiny", "name: [tiny"), SEARCH, 2, ["tiny.yaml: must be YAML"]),
