@@ -114,7 +114,7 @@ class SearchSection(Strict):
 class RuntimeSection(Strict):
     """The machine."""
 
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$", description="auto takes CUDA, then MPS, then the CPU.")
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$", description="auto, cpu, mps, cuda or cuda:N.")
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of torch; default torch's own choice.")
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         "float32", description="Of training's products; auto: bfloat16 where the hardware has it. AUC within .002 of float32 is not shown."

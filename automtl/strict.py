@@ -187,9 +187,21 @@ def _fault(model: type[BaseModel], detail: Any) -> str:
         return f"{path} is not a known key ({nearest(str(detail['loc'][-1]), _known_keys(model, detail['loc'][:-1]))})"
     if detail["type"] == "missing":
         return f"{path} must be given"
+    if detail["type"] == "string_pattern_mismatch" and (form := _description(model, detail["loc"])):
+        return f"{path} must be: {form}, got {shown(repr(detail['input']))}"
     message = shown(detail["msg"].removeprefix("Value error, ").removeprefix("Input "), 1000)
     got = "" if isinstance(detail["input"], Mapping) else f", got {shown(repr(detail['input']))}"
     return f"{path + ' ' if path else ''}{message}{got}"
+
+
+def _description(model: type[BaseModel], path: tuple[int | str, ...]) -> str:
+    """What a model says of the field at `path`; "" nothing."""
+    models, told = [model], list[str]()
+    for part in path:
+        fields = [m.model_fields[part] for m in models if isinstance(part, str) and part in m.model_fields]
+        told = [field.description for field in fields if field.description]
+        models = [m for field in fields for m in _models_in(field.annotation)] or models
+    return told[0].removesuffix(".") if told else ""
 
 
 def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:

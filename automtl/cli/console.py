@@ -37,12 +37,6 @@ def say_origins(config: "RunConfig") -> None:
         say(config.told)
 
 
-def say_settings(config: "RunConfig") -> None:
-    """All settings of a run, and whose they are."""
-    say(config.to_yaml())
-    say_origins(config)
-
-
 def error(text: str) -> None:
     """An error line."""
     _err.print(f"[bold red]error:[/] {escape(plain(text, keep=''))}")

@@ -77,30 +77,14 @@ def describe(
 
     Example: automtl data describe census_income
     """
-    if draft is None and not _is_table(dataset):
+    from automtl.data.dataset import is_table
+
+    if draft is None and not is_table(dataset):
         _prepared(dataset, data_dir, as_json)
         return
     from automtl.data.draft import draft as draft_of
 
     _write_new(draft, draft_of(dataset, folder=draft.parent if draft else Path()))
-
-
-def _is_table(dataset: str) -> bool:
-    """Whether it is the rows themselves, and no description of them."""
-    from automtl.data.dataset import list_presets
-    from automtl.data.formats import TABULAR
-    from automtl.errors import ConfigError
-    from automtl.strict import load_yaml
-
-    path = Path(dataset)
-    if path.suffix in (".yaml", ".yml"):
-        return False
-    if path.is_file() and not dataset.endswith(TABULAR):
-        try:
-            return not isinstance(load_yaml(path), dict)
-        except ConfigError:
-            return True
-    return dataset not in list_presets() and (path.exists() or dataset.endswith(TABULAR) or any(sign in dataset for sign in "*?["))
 
 
 @app.command("import")

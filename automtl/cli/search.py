@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from automtl.cli.console import ConsoleReporter, print_json, say, say_settings, table
+from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
 from automtl.cli.options import AsJson, ConfigFile, DataDir, Deterministic, Device, FastDevRun, OnNan, Out, Sets, Threads, absolute, seconds
 
 
@@ -50,7 +50,7 @@ def run(
         _plan(resolved, as_json)
         return
     with ConsoleReporter() as reporter:
-        say_settings(resolved)
+        say_origins(resolved)
         result = search(resolved, out=out, reporter=reporter, resume=resume)
     if as_json:
         print_json(
@@ -66,6 +66,7 @@ def run(
     ]
     ending = "time limit reached" if result.state == "time_limited" else "done"
     table(f"derived architecture ({ending} after {result.epochs} epochs)", ("part", "choice"), rows)
+    say(f"settings: {result.run}/search/config.yaml")
     say(f"next: automtl retrain {result.run}")
 
 

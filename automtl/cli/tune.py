@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automtl.cli.console import ConsoleReporter, print_json, say, say_settings, table
+from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
 from automtl.cli.options import AsJson, ConfigFile, DataDir, Device, FastDevRun, Out, Sets, Threads, absolute, seconds
 from automtl.errors import ConfigError, NoResult
 
@@ -62,7 +62,7 @@ def run(
     advice = () if searched else kept_advice(RunDir(out).tune) if resume and out is not None else None
     resolved = resolve(source=dataset, space=False if searched else space, recommended=advice, **given)  # type: ignore[arg-type]
     with ConsoleReporter() as reporter:
-        say_settings(resolved)
+        say_origins(resolved)
         result = tune(resolved, searched=searched, out=out, storage=storage, resume=resume, reporter=reporter)
     _show(result, as_json)
     _need_one(result)
@@ -104,6 +104,7 @@ def _show(result: "TuneResult", as_json: bool) -> None:
     ]
     if rows:
         table(f"trials ({result.state})", ("trial", "state", result.monitor.name, "cost, FLOPs", "values", ""), rows)
+    say(f"settings: {result.folder.config}")
     for name in result.named:
         say(f"{name}: {result.folder.path / f'{name}.yaml'}")
     if result.state != "done":

@@ -3,6 +3,7 @@
 import importlib.resources
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from functools import wraps
@@ -15,6 +16,7 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from automtl.data.csv_settings import Csv as Csv
 from automtl.data.dates import check_format
 from automtl.data.features import Feature, Name, Numeric
+from automtl.data.formats import TABULAR
 from automtl.data.paths import home
 from automtl.data.where import parse_where
 from automtl.errors import ConfigError, EnvironmentFault
@@ -266,6 +268,19 @@ def is_dataset(name_or_path: str | Path) -> bool:
     return Path(home(name_or_path)).is_file() or str(name_or_path) in list_presets()
 
 
+def is_table(name: str) -> bool:
+    """Whether a name is that of the rows themselves, and of no description of them."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return False
+    if path.is_file() and not name.endswith(TABULAR):
+        try:
+            return not isinstance(load_yaml(path), dict)
+        except ConfigError:
+            return True
+    return name not in list_presets() and (path.exists() or name.endswith(TABULAR) or any(sign in name for sign in "*?["))
+
+
 def load_dataset(name_or_path: str | Path) -> DatasetConfig:
     """Read a data set: an existing path wins, then the shipped names.
 
@@ -275,6 +290,10 @@ def load_dataset(name_or_path: str | Path) -> DatasetConfig:
         ConfigError: neither a file nor a shipped name; or the YAML breaks a rule.
     """
     path = Path(home(name_or_path))
+    if path.exists() and is_table(str(path)):
+        words = ["automtl", "data", "describe", str(path), "--draft", f"{path.stem.partition('.')[0] or 'draft'}.yaml"]
+        fix = f"draft one and look it through: {shlex.join(words)}"
+        raise ConfigError(path, "must be a data set's YAML file, or the name of a shipped one", "the rows themselves", fix)
     if path.is_file():
         return build(DatasetConfig, load_yaml(path), path).in_folder(path.absolute().parent)
     name = str(name_or_path)

@@ -15,7 +15,7 @@ from automtl.bounds import fitting
 from automtl.config import RetrainSection
 from automtl.data.encoding import checksum
 from automtl.errors import ArtifactError
-from automtl.phases.paired import Paired, compare_paired, corrected
+from automtl.phases.paired import LEAST_SEEDS, Paired, compare_paired, corrected, least_p
 from automtl.report.agreement import Place, agreement
 from automtl.runs.constant import known, loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
@@ -322,7 +322,8 @@ def _notes(split: str, entries: Sequence[Entry], hand_made: Sequence[Entry]) -> 
         notes.append(f"not compared with the constant, their figures being of an older version: {', '.join(unknown)}")
     if len(hand_made) > 1:
         notes.append(f"the best hand-made model is the best of {len(hand_made)} by validation loss")
-    few = [e.name for e in entries if len(e.seeds(split)) < 5]
+    few = [e.name for e in entries if len(e.seeds(split)) < LEAST_SEEDS]
     if few:
-        notes.append(f"fewer than 5 seeds, with which Wilcoxon's test cannot reach 5%: {', '.join(few)}")
+        why = f"with which Wilcoxon's test cannot reach 5% (with {LEAST_SEEDS - 1} its least p is {least_p(LEAST_SEEDS - 1):.4f})"
+        notes.append(f"fewer than {LEAST_SEEDS} seeds, {why}; take --seeds 0..{LEAST_SEEDS - 1}: {', '.join(few)}")
     return tuple(notes)

@@ -15,6 +15,7 @@ from automtl import files
 from automtl.cli.main import main
 from automtl.exports import formats
 from automtl.runs.manifest import Manifest
+from tests.cli.data_errors import DATA_ERRORS
 from tests.cli.plugin_errors import PLUGINS, PLUGINS_AFTER_SEARCH
 from tests.cli.tampered_errors import TAMPERED
 from tests.cli.time_errors import TIME_ERRORS
@@ -143,7 +144,7 @@ MINE = ["search", "data/tiny.yaml", "--space", "mine.yaml", "--out", "new"]
 
 # id -> (what is wrong, command, exit status, parts of the message)
 FRESH = {
-    **TUNE_ERRORS, **PLUGINS, **TIME_ERRORS,
+    **TUNE_ERRORS, **PLUGINS, **TIME_ERRORS, **DATA_ERRORS,
     "unknown-data-set": (nothing, ["search", "cenus_income"], 2, ["cenus_income: must be a YAML file or the name of a shipped data set", "census_income"]),
     "unknown-key": (yaml_with("split:", "splt:"), SEARCH, 2, ["splt is not a known key (did you mean 'split'?)"]),
     "no-yaml": (yaml_with("name: tiny", "name: [tiny"), SEARCH, 2, ["tiny.yaml: must be YAML"]),
@@ -301,5 +302,5 @@ def test_the_catalogue_page_has_a_row_for_each_error_and_no_other():
     page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
     rows = re.findall(r"^\| `([a-z0-9-]+)` \|", page, flags=re.MULTILINE)
     others = ["balancing-extra", "disk-full", "read-only-folder", "run-in-use", "onnx-absent", "export-differs"]
-    others += ["out-of-memory", "not-finite", "not-deterministic", "interrupted", "tune-no-result"]  # test_mishaps.py, test_ends.py
+    others += ["out-of-memory", "not-finite", "not-deterministic", "interrupted", "tune-no-result", "time-limit-short"]  # test_mishaps.py, test_ends.py
     assert sorted(rows) == sorted([*FRESH, *AFTER_SEARCH, *others])

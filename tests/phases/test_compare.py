@@ -8,7 +8,7 @@ from scipy import stats
 
 from automtl.errors import ArtifactError
 from automtl.phases.compare import LOSS, compare
-from automtl.phases.paired import compare_paired, corrected, holm
+from automtl.phases.paired import compare_paired, corrected, holm, least_p
 
 
 def model(root, run, label, losses, *, searched=None, test=True, data="d", aucs=None, trained=None):
@@ -59,6 +59,15 @@ def test_only_common_seeds_are_paired_and_one_is_not_tested():
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.6]) == [1.0, 1.0]
+
+
+def test_six_seeds_is_what_wilcoxon_needs(tmp_path):
+    for n in range(2, 9):
+        assert least_p(n) == pytest.approx(stats.wilcoxon(np.arange(1.0, n + 1)).pvalue)
+        assert (least_p(n) < 0.05) == (n >= 6)
+    few = compare([model(tmp_path, "a", "mmoe", seeds(0.3, count=5)), model(tmp_path, "b", "ple", seeds(0.31))])
+    note = "fewer than 6 seeds, with which Wilcoxon's test cannot reach 5% (with 5 its least p is 0.0625); take --seeds 0..5: a: mmoe"
+    assert note in few.notes
 
 
 def test_equal_gaps_are_no_division_by_zero():
