@@ -15,7 +15,7 @@ from automtl.config_retrain import OF_OPTIMIZER
 from automtl.config_retrain import BalancingSection as BalancingSection
 from automtl.config_retrain import RetrainSection as RetrainSection
 from automtl.config_tune import TuneSection
-from automtl.data.dataset import is_dataset, load_dataset
+from automtl.data.dataset import DatasetConfig, is_dataset, load_dataset
 from automtl.errors import ConfigError
 from automtl.spaces.catalogue import SHARING, fit_sharing
 from automtl.spaces.space import SearchSpace
@@ -196,7 +196,7 @@ def resolve(
     recommended: Sequence[Recommendation] | None = None,
     hand_made: bool = False,
 ) -> RunConfig:
-    """Resolve a run's settings: defaults < data set's ``recommends`` < baseline's or space's ``recommended`` < --config < --set < flags.
+    """Resolve a run's settings: defaults < the space's < the data set's < the baseline's recommendations < --config < --set < flags.
 
     Args:
         source: the data set.
@@ -230,13 +230,20 @@ def resolve(
         recommended = [of_dataset(load_dataset(source), source)] if is_dataset(source) else ()
     below, origins = _laid(recommended, wanted, given)
     chosen = _space(given.pop("space", None), space, where, below.pop("space", {}))
-    own = chosen.recommended if chosen else {}
-    origins = without(origins, leaves(own))
-    settings = merge(merge(below, own), given)
+    settings = merge(merge(chosen.recommended if chosen else {}, below), given)
     config = build(RunConfig, {**settings, "space": dict(chosen) if chosen else None, "origins": origins}, where)
     if chosen is not None:
         fit_sharing(config.search.sharing, config.sharing, num_experts=chosen.num_experts)
     return config.dev()
+
+
+def check_recommends(dataset: DatasetConfig, source: object) -> None:
+    """Refuse a data set that recommends what is no setting.
+
+    Raises:
+        ConfigError: as above; the message names its file and the key.
+    """
+    of_dataset(dataset, source).check(SearchSection)
 
 
 def _laid(advice: Iterable[Recommendation], wanted: set[str], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -117,6 +117,7 @@ def _write_new(path: Path | None, text: str) -> None:
 
 
 def _prepared(dataset: str, data_dir: Path | None, as_json: bool) -> None:
+    from automtl.config import check_recommends
     from automtl.data.dataset import load_dataset
     from automtl.data.describe import describe as describe_store
     from automtl.data.prepare import prepare as prepare_store
@@ -127,7 +128,9 @@ def _prepared(dataset: str, data_dir: Path | None, as_json: bool) -> None:
         said.append(line)
         say(line)
 
-    found = describe_store(prepare_store(load_dataset(dataset), data_dir=_folder(data_dir), progress=tell))
+    described = load_dataset(dataset)
+    check_recommends(described, dataset)
+    found = describe_store(prepare_store(described, data_dir=_folder(data_dir), progress=tell))
     if as_json:
         print_json(found)
         return

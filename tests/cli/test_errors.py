@@ -179,7 +179,7 @@ FRESH = {
     "template-setting-unknown": (nothing, ["retrain", "mmoe", "--data", "data/tiny.yaml", "--set", "architecture.width=8"], 2, ["architecture.width: must be a setting of the template mmoe", "it has embedding_dim (16)"]),
     "group-unknown": (nothing, ["retrain", "mmoe", "--data", "data/tiny.yaml", "--set", "retrain.group_lr={masks: 0.1}"], 2, ["retrain.group_lr.masks: must be a group of parameters of mmoe", "it has tables, weights"]),
     "of-another-optimizer": (nothing, ["retrain", "mmoe", "--data", "data/tiny.yaml", "--set", "retrain.momentum=0.5"], 2, ["retrain.momentum: belongs to optimizer sgd, got optimizer adam"]),
-    "recommends-wrong": (yaml_with("split:", "recommends: {retrain: {lrr: 1}}\nsplit:"), SEARCH, 2, ["tiny.yaml: recommends.retrain: lrr is not a known key (did you mean 'lr'?)"]),
+    "recommends-wrong": (yaml_with("split:", "recommends: {retrain: {lrr: 1}}\nsplit:"), ["data", "describe", "data/tiny.yaml"], 2, ["tiny.yaml: recommends.retrain: lrr is not a known key (did you mean 'lr'?)"]),
     "run-absent": (nothing, ["evaluate", "nowhere"], 2, ["nowhere: must be a run folder, got no such folder"]),
     "picture-ending": (nothing, ["show", "mmoe", "-o", "x.gif"], 2, ["x.gif"]),
     "picture-kind": (nothing, ["show", "mmoe", "--what", "betas"], 2, ["architecture or alphas"]),

@@ -251,6 +251,22 @@ def test_only_what_decides_a_training_is_in_its_hash(dataset):
 def test_a_training_that_fails_has_a_row_that_says_so(dataset, monkeypatch):
     made = rows(dataset)
     [entry, *_] = draw.draw_entries(made.session.config.space, made.session.schema, made.settings, print)
-    monkeypatch.setattr(train.Model, "step", lambda self, batch, progress: [p.data.fill_(torch.nan) for p in self.net.parameters()])
+    monkeypatch.setattr(train.Model, "step", lambda self, batch, **place: [p.data.fill_(torch.nan) for p in self.net.parameters()])
     row, test = train.train(entry.architecture, made, seed=0, test=True)
     assert row["loss"] is None and test is None and "must be finite" in row["error"] and row["flops"] > 0
+
+
+def test_an_optimiser_is_part_of_a_tables_training_and_of_its_hash(dataset):
+    plain = config(dataset)
+    table = TableSettings(epochs=2)
+    others = ["optimizer=sgd", "schedule=cosine", "warmup_epochs=1", "group_lr={tables: 0.1}", "betas=[0.5, 0.9]"]
+    hashes = {settings_hash(table, config(dataset, f"retrain.{other}")) for other in others}
+    assert len(hashes | {settings_hash(table, plain)}) == len(others) + 1
+    made, curves = rows(dataset), []
+    [entry, *_] = draw.draw_entries(made.session.config.space, made.session.schema, made.settings, print)
+    for other in ("schedule=constant", "schedule=cosine"):
+        session = made.session.__class__(**{**vars(made.session), "config": config(dataset, f"retrain.{other}")})
+        row, _ = train.train(entry.architecture, made.__class__(session, made.settings), seed=0, test=False)
+        curves.append(row["curve_b"])
+    first = sum(at <= 1 for at in row["at"])
+    assert curves[0][:first] == curves[1][:first] and curves[0][first:] != curves[1][first:], "a cosine's first epoch is at the whole rate"

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import automtl
-from automtl.config import RunConfig, resolve
+from automtl.config import RunConfig, check_recommends, resolve
 from automtl.data.dataset import load_dataset
 from automtl.data.prepare import prepare, settings_hash
 from automtl.data.schema import Field, Schema, Task
@@ -163,6 +163,7 @@ def test_a_wrong_recommendation_is_named_by_file_and_key_at_every_door(section, 
     doors = {
         "retrain": lambda: planned("mmoe", dataset, tmp_path),
         "search, tune, benchmark": lambda: resolve(source=str(dataset), space="automtl_small", flags={}),
+        "data describe, data prepare": lambda: check_recommends(load_dataset(dataset), dataset),
         "python": lambda: automtl.search(dataset, space="automtl_small", out=tmp_path / "run"),
     }
     for door in doors.values():
@@ -180,12 +181,14 @@ def test_a_wrong_recommendation_of_a_template_names_its_file(dataset, tmp_path):
 
 
 def test_settings_that_only_fit_together_may_be_recommended(dataset, tmp_path):
-    recommend(dataset, search={"epochs": 3}, space={"num_experts": 2})  # with the default warm-up of 5 that would be refused
+    recommend(dataset, search={"epochs": 4, "batch_size": 32}, space={"num_experts": 2})  # with the default warm-up of 5: refused
     made = resolve(source=str(dataset), space="automtl_small", flags={})
-    assert (made.search.epochs, made.search.warmup_epochs, made.space.num_experts) == (3, 1, 2)
-    assert made.origins == {"space.num_experts": "data set tiny"}, "epochs are the space's own"
+    assert (made.search.epochs, made.search.warmup_epochs, made.search.batch_size, made.space.num_experts) == (4, 1, 32, 2)
+    assert set(made.origins) == {"search.epochs", "search.batch_size", "space.num_experts"}, "over what the space recommends"
     with pytest.raises(ConfigError, match="warmup_epochs"):
-        resolve(source=str(dataset), space="automtl", sets=["search.epochs=3"], flags={})
+        resolve(source=str(dataset), space="automtl", flags={})
+    asked = resolve(source=str(dataset), space="automtl_small", sets=["search.batch_size=16"], flags={})
+    assert asked.search.batch_size == 16 and "search.batch_size" not in asked.origins
 
 
 def test_what_is_recommended_is_not_part_of_the_data(dataset, tmp_path):
