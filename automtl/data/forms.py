@@ -173,7 +173,7 @@ class FormFinder:
             "whole": lambda: _all(numbers, WHOLE),
             "fixed": lambda: self._one_length(words),
             "truth": lambda: _all(numbers, "^(?:true|false|0|1)$"),
-            "float": lambda: _all_floats(numbers),
+            "float": lambda: self._kinds["whole"] or _all_floats(numbers),
         }
         if self._kinds["truth"]:
             self._named |= bool(pc.any(pc.is_in(numbers, value_set=pa.array(["true", "false"]))).as_py())

@@ -51,12 +51,17 @@ def changed(words: pa.Array, where: np.ndarray, change: Change) -> pa.Array:
 
 def rewrite_odd(words: pa.Array, missing: tuple[str, ...], change: Change) -> pa.Array:
     """Words changed that have blanks outside, are missing, true, false or a time."""
+    if _data(words)[0].isdigit() and not any(map(is_whole, missing)):
+        return words
     return rewritten(words, _odd(missing, "^", "$", SPACE + LIST_SEPARATOR), change, _odd_by_ends(words, missing))
 
 
 def rewrite_unusual(words: pa.Array, change: Change) -> pa.Array:
     """Words changed that are whole numbers in another writing than their plain digits."""
-    data, lengths, first, last = _ends(words)
+    data = _data(words)[0]
+    if not any(sign in data for sign in b".+-"):
+        return words
+    _, lengths, first, last = _ends(words)
     dots = _DIGIT[first] & ((last == ord(".")) | (last == ord("0"))) if b"." in data else np.zeros(len(words), bool)
     return rewritten(words, f"^{UNUSUAL_WHOLE}$", change, (dots | (first == ord("+")) | (first == ord("-"))) & (lengths > 1))
 
