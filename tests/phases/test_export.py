@@ -113,14 +113,17 @@ def _wrong(folder: object, served: object) -> formats.Runner:
     return lambda features: [np.full(len(features["user"]), 2.0)] * 3
 
 
-def test_a_gate_that_hesitates_is_rounded_and_the_card_has_its_figures(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gate_has_chosen_before_it_is_evaluated_and_the_card_has_those_figures(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = run.parent / "served.yaml"
     automtl.retrain("dselect_k", data=data, out=tmp_path / "run", retrain={"epochs": 1, "batch_size": 64})
     same = formats.Format("nothing", lambda folder, served: lambda features: eager(served, features), "", "")
     monkeypatch.setitem(formats.FORMATS, "onnx", same)
     card = (export(tmp_path / "run", "onnx").path / "README.md").read_text()
-    raw = json.loads(one_phase(tmp_path / "run", "retrain").results.read_text())["validation"]["tasks"]["click"]["logloss"]
-    assert "hesitated" in card and f"{raw:.5f}" not in card
+    results = json.loads(one_phase(tmp_path / "run", "retrain").results.read_text())
+    assert f"{results['validation']['tasks']['click']['logloss']:.5f}" in card
+    assert results["sharing"]["binary_step"] is not None and max(results["sharing"]["experts_per_row"].values()) <= 2
 
 
 def test_plain_python(run: Path, tmp_path: Path) -> None:
