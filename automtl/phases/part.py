@@ -97,8 +97,8 @@ class Part:
         monitor = Monitor.of(self.settings.monitor)
         self.monitor = monitor if monitor.task in [task.name for task in self.tasks] else Monitor()
         self.phases, self.rates = net.sharing.phases(), OptimizerSettings.of(self.settings)
-        check_fit(net, self.rates, epochs=self.settings.epochs)
         self.batches = session.batches("train", batch_size=self.settings.batch_size, seed=session.seeds.fit)
+        check_fit(net, self.rates, length=self._length)
         self.number, self.begun, self.epoch, self.step, self.best_epoch = 0, False, 0, 0, -1
         self.running = RunningLosses()
         self.balancer = make_balancer(BalancingSettings(**self.settings.balancing.given()), self.tasks, net)

@@ -233,6 +233,13 @@ def test_settings_of_the_optimiser_that_cannot_be_meant_are_refused(sets, messag
     assert not (tmp_path / "r" / "manifest.json").exists()
 
 
+def test_a_warm_up_as_long_as_a_phase_of_steps_is_refused(dataset, tmp_path, monkeypatch):
+    toy(monkeypatch, (Phase("settle", steps=6, judged=False), Phase("train")), [])
+    assert phase_of(dataset, tmp_path / "steps", "retrain.warmup_epochs=1").parts[0].planned_epochs == 2 + 4
+    with pytest.raises(ConfigError, match=r"must be below the 2 epochs of mmoe's stretch 'settle', got 2"):
+        phase_of(dataset, tmp_path / "r", "retrain.warmup_epochs=2")
+
+
 @pytest.mark.parametrize("setting", ["optimizer=sgd", "group_lr={tables: 0.5}", "schedule=cosine", "betas=[0, 0]"])
 def test_each_setting_of_the_optimiser_acts(setting, dataset, tmp_path):
     given = {"plain": [], "other": [f"retrain.{setting}"]}

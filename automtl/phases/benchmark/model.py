@@ -74,7 +74,7 @@ class Model:
         settings = self.session.config.retrain
         tasks = [self.session.schema.tasks[c] for c in columns]
         balancer = make_balancer(BalancingSettings(**settings.balancing.given()), tasks, net)
-        check_fit(net, self.rates, epochs=settings.epochs)
+        check_fit(net, self.rates, length=lambda _: settings.epochs)
         return _Part(net, columns, make_optimizer(net, self.rates), balancer)
 
     def step(self, batch: Batch, *, epoch: int = 0, step: int = 0, steps: int = 1, epochs: int = 1) -> Losses:
