@@ -251,6 +251,27 @@ def test_a_search_and_its_retrain_take_the_data_sets_and_python_is_told(dataset,
     assert automtl.retrain(run, architecture={"dropout": 0.2})[0].architecture.dropout == 0.2
 
 
+@pytest.mark.parametrize("optimizer", ["recommended", "said too"])
+def test_a_retrain_of_a_searched_run_keeps_what_was_recommended_below_what_is_said_now(optimizer, dataset, tmp_path):
+    advice = {"optimizer": "sgd", "lr": 0.05, "momentum": 0.5, "group_lr": {"tables": 0.1}, "monitor": {"buy": "auc"}, **TRAINED}
+    recommend(dataset, retrain=advice)
+    retrain = {"clip_norm": 2.0, **({"optimizer": "sgd"} if optimizer == "said too" else {})}
+    search = {"epochs": 2, "warmup_epochs": 1, "batch_size": 64}
+    automtl.search(dataset, out=tmp_path / "run", search=search, retrain=retrain, data={"dir": str(tmp_path / "prepared")}, **SMALL)
+
+    def planned(*sets):
+        given = {"data": None, "sharing": None, "config_file": None, "flags": {}, "out": None}
+        return plan_retrain(str(tmp_path / "run"), sets=sets, **given).config
+
+    again = planned()
+    assert {name: again.retrain.model_dump()[name] for name in advice} == advice and again.retrain.clip_norm == 2.0
+    assert "settings of the data set tiny: " in again.told and "retrain.lr 0.05" in again.told and "clip_norm" not in again.told
+    assert ("retrain.optimizer sgd" in again.told) == (optimizer == "recommended")
+    other = planned("retrain.optimizer=adam").retrain
+    assert (other.lr, other.momentum, other.group_lr, other.batch_size) == (0.001, None, {}, 64), "rates of one are not for another"
+    assert planned("retrain.lr=0.2").retrain.momentum == 0.5
+
+
 def test_python_changes_a_template(dataset, tmp_path):
     told = Told()
     recommend(dataset, retrain=TRAINED)
