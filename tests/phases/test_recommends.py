@@ -15,6 +15,7 @@ from automtl.models.derived import build_model
 from automtl.models.supernet import build_supernet
 from automtl.phases.benchmark.run import Benchmark
 from automtl.phases.benchmark.settings import TableSettings
+from automtl.phases.compare import compare
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.session import Silent
@@ -270,6 +271,24 @@ def test_a_retrain_of_a_searched_run_keeps_what_was_recommended_below_what_is_sa
     other = planned("retrain.optimizer=adam").retrain
     assert (other.lr, other.momentum, other.group_lr, other.batch_size) == (0.001, None, {}, 64), "rates of one are not for another"
     assert planned("retrain.lr=0.2").retrain.momentum == 0.5
+
+
+def test_a_shape_that_was_recommended_is_told_beside_the_models_of_the_same_name(dataset, tmp_path):
+    """No folder's name tells it; what a user sets is in the name."""
+    given = {"data": str(dataset), "retrain": TRAINED, "data_dir": tmp_path / "prepared"}
+    automtl.retrain("mmoe", out=tmp_path / "plain", **given)
+    automtl.retrain("mmoe", out=tmp_path / "narrow", architecture={"embedding_dim": 4}, **given)
+    found = compare([tmp_path / "plain", tmp_path / "narrow"])
+    assert found.trainings == {}, "who sets a shape compares shapes"
+    recommend(dataset, architecture={"dropout": 0.25, "embedding_dim": 8})
+    automtl.retrain("mmoe", out=tmp_path / "wide", **given)
+    found = compare([tmp_path / "plain", tmp_path / "narrow", tmp_path / "wide"])
+    by_run = {name: {entry.partition(":")[0]: word for entry, word in own.items()} for name, own in found.trainings.items()}
+    assert by_run == {
+        "architecture.embedding_dim": {"plain": "16", "narrow": "4", "wide": "8"},
+        "architecture.dropout": {"plain": "0.0", "narrow": "0.0", "wide": "0.25"},
+    }
+    assert any(note.startswith("not all models were trained alike") and "architecture.embedding_dim" in note for note in found.notes)
 
 
 def test_python_changes_a_template(dataset, tmp_path):
