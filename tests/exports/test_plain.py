@@ -88,6 +88,7 @@ class Odd(nn.Module):
         first, *_ = x.split([1, x.shape[1] - 1], dim=1)
         nothing = torch.full_like(x, float("-inf"))
         out = 1 - x / 3 + 2 / (x.square() + 1) + 2 ** x.tanh() - clone + self.unregistered[0]
+        out = out + (x.sigmoid() + 1) ** x + x.sigmoid() ** -0.5
         unused = x.exp()
         assert unused is not None
         kept = torch.where(x > float("inf"), nothing, out)
