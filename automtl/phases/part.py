@@ -70,6 +70,7 @@ class BegunState(PartState):
     balancer: dict[str, Any]
     stopping: dict[str, Any]
     running: Any
+    frozen: tuple[str, ...] | None = None  # parameters that the phase does not train; older versions kept none
 
 
 class Part:
@@ -159,6 +160,7 @@ class Part:
         if not self.begun:
             return plain
         plain |= {"first": self.first, "start": self.start, "best": self.best, "balancing": self.balancing}
+        plain["frozen"] = [name for name, parameter in self.net.named_parameters() if not parameter.requires_grad]
         moving = {"optimizer": self.optimizer.state_dict(), "balancer": self.balancer.state_dict(), "stopping": self.stopping.state()}
         return {**plain, **moving, "running": self.running.state()}
 
@@ -179,6 +181,7 @@ class Part:
         if held.best:
             need_tensors(self.net.state_dict(), state["best"], "best")
         self.first, self.start, self.best = state["first"], state["start"], state["best"]
+        self._freeze(held.frozen)
         self.running.load(state["running"], tasks=len(self.tasks), device=self.session.device)
         self.optimizer, self.stopping = self._optimizer(), EarlyStopping(self.monitor.metric, patience=self.settings.patience)
         take_optimizer(self.optimizer, state["optimizer"], "optimizer")
@@ -188,6 +191,16 @@ class Part:
         best = self.stopping.best_epoch
         known = not held.best if best is None else bool(held.best) and held.first <= best < held.epoch
         need(known, "best", "must be the weights of the best of the phase's epochs", f"epoch {best}")
+
+    def _freeze(self, names: tuple[str, ...] | None) -> None:
+        """Train all parameters but those of some names; None leaves them as they are."""
+        if names is None:
+            return
+        owned = dict(self.net.named_parameters())
+        unknown = [name for name in names if name not in owned]
+        need(not unknown, "frozen", "must be parameters of the network", ", ".join(unknown)[:80])
+        for name, parameter in owned.items():
+            parameter.requires_grad_(name not in names)
 
     def _stands(self, held: "PartState") -> bool:
         """Whether a part can be where a state says it is."""

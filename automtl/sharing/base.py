@@ -170,7 +170,7 @@ class SharingModule(nn.Module):
         """Make ready for a phase; called once as it starts, and the optimiser is made anew after it, so parameters may change.
 
         What was made ready must be in ``state_dict()``, and ``load_state_dict()`` must take it into a fresh module: a resumed
-        retrain calls this for later phases only.
+        retrain calls this for later phases only. Which parameters need no gradient is kept for it.
         """
 
     def decided(self) -> frozenset[str]:
