@@ -3,14 +3,19 @@
 Only ``phases`` and ``cli`` read it; everything below takes flat arguments.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from automtl.bounds import MAX_PARAMETERS
+from automtl.config_layers import Recommendation, leaves, of_dataset, origins_told, without
+from automtl.config_retrain import OF_OPTIMIZER
+from automtl.config_retrain import BalancingSection as BalancingSection
+from automtl.config_retrain import RetrainSection as RetrainSection
 from automtl.config_tune import TuneSection
+from automtl.data.dataset import DatasetConfig, is_dataset, load_dataset
 from automtl.errors import ConfigError
 from automtl.spaces.catalogue import SHARING, fit_sharing
 from automtl.spaces.space import SearchSpace
@@ -31,48 +36,6 @@ class DataSection(Strict):
     shuffle_block: int | None = Field(
         None, ge=2, le=2**24, description="Shuffle in blocks of so many rows, such as 4096, for data larger than memory; null: row by row."
     )
-
-
-class BalancingSection(Strict):
-    """How the tasks' losses become the gradient of the weights; reported losses, early stop and alpha's loss are not touched."""
-
-    method: Literal["equal", "fixed", "uncertainty", "gradnorm", "pcgrad", "cagrad", "mgda", "aligned_mtl"] = Field(
-        "fixed", description="fixed: by the tasks' weights; equal: alike, whatever they say. From pcgrad on: extra `balancing`."
-    )
-    weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = Field(
-        None, description="Weights of tasks by name, over the data set's; not for equal."
-    )
-    tables: bool | None = Field(None, description="Methods on gradients: embedding tables are shared parameters; default true.")
-    lr: float | None = Field(None, gt=0, description="uncertainty, gradnorm: Adam rate of the balancing parameters; default 1e-3.")
-    gradnorm_alpha: float | None = Field(None, ge=0, description="gradnorm: pull towards equal training rates; default 1.5.")
-    cagrad_c: float | None = Field(None, ge=0, description="cagrad: radius of the ball, 0 is plain training; default 0.4.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        for name, methods in _BALANCING.items():
-            if getattr(self, name) is not None and self.method not in methods:
-                rule = f"belongs to method {' or '.join(methods)}"
-                raise ConfigError(f"balancing.{name}", rule, f"method {self.method}", "leave it out, or change the method")
-        return self
-
-    @property
-    def plain(self) -> bool:
-        """Whether it is the loss of the data set's own weights."""
-        return self.method == "fixed" and not self.weights
-
-    def given(self) -> dict[str, Any]:
-        """What is set."""
-        return {name: value for name, value in self.model_dump().items() if value is not None}
-
-
-_ON_GRADIENTS = ("gradnorm", "pcgrad", "cagrad", "mgda", "aligned_mtl")
-_BALANCING = {  # setting -> the methods that read it
-    "weights": ("fixed", "uncertainty", *_ON_GRADIENTS),
-    "tables": _ON_GRADIENTS,
-    "lr": ("uncertainty", "gradnorm"),
-    "gradnorm_alpha": ("gradnorm",),
-    "cagrad_c": ("cagrad",),
-}
 
 
 class SearchSection(Strict):
@@ -148,24 +111,10 @@ class SearchSection(Strict):
         return self
 
 
-class RetrainSection(Strict):
-    """Training a discrete architecture, searched or hand-made, from fresh weights."""
-
-    epochs: int = Field(50, ge=1, le=100_000, description="The most epochs, of each stretch where a sharing kind trains in several.")
-    patience: int = Field(5, ge=1, description="Epochs without a better validation figure (see monitor) before the training stops.")
-    monitor: dict[str, str] = Field({}, max_length=1, description="{task: metric} that picks the epoch; default the MTL-Loss.")
-    batch_size: int = Field(1024, ge=2, description="Rows per step.")
-    lr: float = Field(1e-3, gt=0, description="Adam rate.")
-    weight_decay: float = Field(1e-4, ge=0, description="L2 decay of the weights; tables have none.")
-    clip_norm: float = Field(5.0, gt=0, description="Largest gradient norm.")
-    chosen_experts: int | None = Field(None, ge=1, description="c, experts each task keeps; default as the search derived.")
-    balancing: BalancingSection = Field(BalancingSection(), description="Of the training steps.")
-
-
 class RuntimeSection(Strict):
     """The machine."""
 
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$", description="auto takes CUDA, then MPS, then the CPU.")
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$", description="auto, cpu, mps, cuda or cuda:N.")
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of torch; default torch's own choice.")
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         "float32", description="Of training's products; auto: bfloat16 where the hardware has it. AUC within .002 of float32 is not shown."
@@ -193,8 +142,19 @@ class RunConfig(Strict):
     search: SearchSection = SearchSection()
     sharing: dict[str, Any] = Field(default_factory=dict, description="Settings of the sharing kind in use.")
     retrain: RetrainSection = RetrainSection()
+    architecture: dict[str, Any] = Field(
+        default_factory=dict, description="Changes to a hand-made template, such as embedding_dim, towers, dropout, expert_widths."
+    )
     tune: TuneSection = TuneSection()
     runtime: RuntimeSection = RuntimeSection()
+    origins: dict[str, str] = Field(
+        default_factory=dict, description="A record: who recommended the settings that neither a default nor the user gave."
+    )
+
+    @property
+    def told(self) -> str:
+        """One line for people: which settings came from the data set, and which from the baseline; empty where none did."""
+        return origins_told(self.origins, self.model_dump(mode="json"))
 
     def to_yaml(self) -> str:
         """The resolved config as YAML that ``--config`` reads."""
@@ -206,7 +166,7 @@ class RunConfig(Strict):
             return self
         search = {**dict(self.search), "epochs": 2, "warmup_epochs": 1}
         return self.model_copy(
-            update={"search": SearchSection(**search), "retrain": self.retrain.model_copy(update={"epochs": min(2, self.retrain.epochs)})}
+            update={"search": SearchSection(**search), "retrain": self.retrain.dev()}
         )
 
 
@@ -233,8 +193,10 @@ def resolve(
     sets: Iterable[str] = (),
     flags: Mapping[str, Any],
     base: Mapping[str, Any] | None = None,
+    recommended: Sequence[Recommendation] | None = None,
+    hand_made: bool = False,
 ) -> RunConfig:
-    """Resolve a run's settings: flag > --set > --config > the space's recommended settings > defaults.
+    """Resolve a run's settings: defaults < the space's < the data set's < the baseline's recommendations < --config < --set < flags.
 
     Args:
         source: the data set.
@@ -243,6 +205,8 @@ def resolve(
         sets: ``section.key=value`` items.
         flags: nested values from the command line's own options; None values are left out.
         base: settings below the config file's, such as those of the run that a retrain belongs to.
+        recommended: by whom, the weakest first; default the data set alone, as its YAML says now.
+        hand_made: hand-made models are trained beside what is searched, so that `architecture` has a meaning.
 
     Raises:
         ConfigError: an unknown key or an illegal value; every fault is listed.
@@ -251,26 +215,69 @@ def resolve(
     where = str(config_file or "settings")
     if config_file is not None:
         given = merge(given, _mapping(load_yaml(config_file), where))
+        given.pop("origins", None)  # a record of the run that the file is of
     for item in sets:
         given = merge(given, parse_set(item))
     given = merge(given, _without_none(flags))
     given["data"] = {**_mapping(given.get("data") or {}, f"{where}: data"), "source": source}
-    chosen = _space(given.pop("space", None), space, where)
-    config = build(RunConfig, {**merge(chosen.recommended if chosen else {}, given), "space": dict(chosen) if chosen else None}, where)
+    if "origins" in given:
+        raise ConfigError("origins", "is a record of who gave a setting, and cannot be set", given["origins"], "leave it out")
+    if given.get("architecture") and space is not False and not hand_made:
+        fix = "set space.embedding_dim and the like for a search"
+        raise ConfigError(f"{where}: architecture", "is for hand-made models", given["architecture"], fix)
+    wanted = {"retrain", *(("search", "space") if space is not False else ()), *(("architecture",) if space is False or hand_made else ())}
+    if recommended is None:  # what is no data set, or gone by now, is refused where its rows are opened
+        recommended = [of_dataset(load_dataset(source), source)] if is_dataset(source) else ()
+    below, origins = _laid(recommended, wanted, given)
+    chosen = _space(given.pop("space", None), space, where, below.pop("space", {}))
+    settings = merge(merge(chosen.recommended if chosen else {}, below), given)
+    config = build(RunConfig, {**settings, "space": dict(chosen) if chosen else None, "origins": origins}, where)
     if chosen is not None:
         fit_sharing(config.search.sharing, config.sharing, num_experts=chosen.num_experts)
     return config.dev()
 
 
-def _space(section: Any, flag: str | Literal[False] | None, where: str) -> SearchSpace | None:
-    """The space that a flag or a config section names, with the section's changes."""
+def check_recommends(dataset: DatasetConfig, source: object) -> None:
+    """Refuse a data set that recommends what is no setting.
+
+    Raises:
+        ConfigError: as above; the message names its file and the key.
+    """
+    of_dataset(dataset, source).check(SearchSection)
+
+
+def _laid(advice: Iterable[Recommendation], wanted: set[str], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What is recommended of the wanted sections, later ones winning, and by whom, where the user says nothing else."""
+    retrain = given.get("retrain")
+    alike = isinstance(retrain, Mapping) and retrain.get("recommended") is False
+    below, origins = dict[str, Any](), dict[str, str]()
+    for one in advice:
+        one.check(SearchSection)
+        sections = {} if alike and one.of_model else {name: values for name, values in one.sections.items() if name in wanted and values}
+        below, origins = merge(_fitting(below, sections), sections), origins | dict.fromkeys(leaves(sections), one.source)
+    below = _fitting(below, given)
+    held = set(leaves(below))
+    return below, without({path: who for path, who in origins.items() if path in held}, leaves(given))
+
+
+def _fitting(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """What is recommended without the rates of an optimiser, where another one is taken above."""
+    held, retrain = below.get("retrain", {}), above.get("retrain")
+    before = held.get("optimizer", "adam")
+    if not isinstance(retrain, Mapping) or retrain.get("optimizer", before) == before:
+        return below
+    return {**below, "retrain": {name: value for name, value in held.items() if name not in OF_OPTIMIZER}}
+
+
+def _space(section: Any, flag: str | Literal[False] | None, where: str, recommended: Mapping[str, Any]) -> SearchSpace | None:
+    """The space that a flag or a config section names, with what the data set recommends and the section's changes."""
     if flag is False:
         return None
     changes = dict(_mapping(section or {}, f"{where}: space"))
     base = changes.pop("base", None)
     if not isinstance(base, str | None):
         raise ConfigError(f"{where}: space.base", "must be a shipped space's name, or a path", repr(base)[:200])
-    space = SearchSpace.load(next(name for name in (flag, base, DEFAULT_SPACE) if name is not None))
+    space, changes = SearchSpace.load(next(name for name in (flag, base, DEFAULT_SPACE) if name is not None)), {**recommended, **changes}
     return build(SearchSpace, {**dict(space), **changes}, f"{where}: space") if changes else space
 
 

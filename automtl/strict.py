@@ -8,7 +8,7 @@ from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from automtl.bounds import MAX_DEPTH
 from automtl.errors import ConfigError
@@ -148,7 +148,7 @@ def build(model: type[Model], data: Any, where: object) -> Model:
     if not isinstance(data, Mapping):
         raise ConfigError(where, "must be a mapping of settings", type(data).__name__)
     try:
-        return model.model_validate(_tuples(data))
+        return model.model_validate(plain_tuples(data))
     except ValidationError as error:
         found = error.errors()
         faults = [_fault(model, detail) for detail in found[:_MAX_FAULTS]]
@@ -156,11 +156,24 @@ def build(model: type[Model], data: Any, where: object) -> Model:
         raise ConfigError(where, " | ".join(faults)) from None
 
 
-def _tuples(value: Any) -> Any:
+def check_fields(model: type[BaseModel], data: Mapping[str, Any], where: object) -> None:
+    """Refuse unknown keys and values that are illegal by themselves; what the values are together is for who knows the others.
+
+    Raises:
+        ConfigError: one error that lists every fault with its path.
+    """
+    own: dict[str, Any] = {name: (held.annotation, held) for name, held in model.model_fields.items() if name in data}
+    try:
+        create_model(model.__name__, __base__=Strict, **own).model_validate(plain_tuples(data))
+    except ValidationError as error:
+        raise ConfigError(where, " | ".join(_fault(model, detail) for detail in error.errors()[:_MAX_FAULTS])) from None
+
+
+def plain_tuples(value: Any) -> Any:
     """Lists from YAML become the tuples that frozen models hold."""
     if isinstance(value, Mapping):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+        return {key: plain_tuples(item) for key, item in value.items()}
+    return tuple(plain_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def shown(text: str, letters: int = _MAX_SHOWN) -> str:
@@ -174,9 +187,21 @@ def _fault(model: type[BaseModel], detail: Any) -> str:
         return f"{path} is not a known key ({nearest(str(detail['loc'][-1]), _known_keys(model, detail['loc'][:-1]))})"
     if detail["type"] == "missing":
         return f"{path} must be given"
+    if detail["type"] == "string_pattern_mismatch" and (form := _description(model, detail["loc"])):
+        return f"{path} must be: {form}, got {shown(repr(detail['input']))}"
     message = shown(detail["msg"].removeprefix("Value error, ").removeprefix("Input "), 1000)
     got = "" if isinstance(detail["input"], Mapping) else f", got {shown(repr(detail['input']))}"
     return f"{path + ' ' if path else ''}{message}{got}"
+
+
+def _description(model: type[BaseModel], path: tuple[int | str, ...]) -> str:
+    """What a model says of the field at `path`; "" nothing."""
+    models, told = [model], list[str]()
+    for part in path:
+        fields = [m.model_fields[part] for m in models if isinstance(part, str) and part in m.model_fields]
+        told = [field.description for field in fields if field.description]
+        models = [m for field in fields for m in _models_in(field.annotation)] or models
+    return told[0].removesuffix(".") if told else ""
 
 
 def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:

@@ -166,7 +166,9 @@ def ours(o: dict[str, Any], precision: str, start: str) -> None:
         say(parameters=sum(p.numel() for p in build_model(model.bind(schema), schema, generator=torch.Generator()).parameters()))
         epochs = {"step": 1000, "auc": o["epochs"]}.get(o["task"], 1)
         settings = {
-            "retrain": {"epochs": epochs, "patience": epochs, "batch_size": o["batch"], "lr": o["lr"], "weight_decay": 0.0},
+            "retrain": {
+                "epochs": epochs, "patience": epochs, "batch_size": o["batch"], "lr": o["lr"], "weight_decay": 0.0, "recommended": False,
+            },
             "runtime": {"threads": o["threads"], "precision": precision},
         }
 

@@ -78,7 +78,7 @@ ABLATIONS = {
 def train(system: Ablation, name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train and evaluate one variant with every seed; its row of the table."""
     flags = {"data": {"dir": options.data_dir and str(Path(options.data_dir).resolve())}, "runtime": {"threads": options.threads}}
-    sets = [*system.common, *system.variants[name], *options.set]
+    sets = ["retrain.recommended=false", *system.common, *system.variants[name], *options.set]
     out = Path(options.out) / f"{options.system}-{name.split()[0]}"
     begun = options.resume and out.is_dir()
     plan = plan_retrain(system.source, data=options.data, sharing=None, config_file=None, sets=sets, flags=flags, out=out, resume=begun)

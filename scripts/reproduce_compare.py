@@ -61,7 +61,7 @@ def retrain(run: Path, source: Path, args: argparse.Namespace) -> None:
     seeds = [s for s in range(args.seeds) if not any(path.name.endswith(f"-s{s}") for path in done)]
     if not seeds:
         return
-    settings = {"epochs": args.epochs, "patience": PATIENCE}
+    settings = {"epochs": args.epochs, "patience": PATIENCE, "recommended": False}  # one trainer for all
     if source == run:
         for folder in set(run.glob("retrain/*")) - done:
             shutil.rmtree(folder)

@@ -23,7 +23,7 @@ from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
 
 # Paper: batch 2,048. Six epochs bring MMoE to its plateau on Census-Income; bfloat16 products halve the time of both.
-COMMON = ("retrain.batch_size=2048", "retrain.epochs=6", "retrain.patience=3", "runtime.precision=bfloat16")
+COMMON = ("retrain.recommended=false", "retrain.batch_size=2048", "retrain.epochs=6", "retrain.patience=3", "runtime.precision=bfloat16")
 MASKS = ("sharing.neuron_epochs=3", "sharing.weight_epochs=3", "sharing.lambda_neuron=2e-5")
 LAMBDAS = ("1e-8", "1e-7", "1e-6")
 MIDDLE = LAMBDAS[1]

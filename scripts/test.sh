@@ -9,4 +9,4 @@ step "style: ruff check" "$VENV/bin/ruff" check
 step "types: mypy automtl" "$VENV/bin/mypy" automtl
 step "audit: bandit, known vulnerabilities, licences" "$VENV/bin/python" scripts/audit.py
 say "tests: pytest, without the slow ones"
-exec "$VENV/bin/python" -m pytest -q -m "not slow" "$@"
+exec "$VENV/bin/python" -m pytest -q -m "not slow" -n 2 --dist worksteal --durations=20 "$@"

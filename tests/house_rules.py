@@ -21,7 +21,9 @@ BELOW = {
     "spaces": {"strict", "files", "plugins"},
     "report": {"runs", "spaces"},
     "runs": {"files", "strict", "plugins"},
-    "config": {"spaces", "data", "config_tune", "strict"},
+    "config": {"spaces", "data", "config_layers", "config_retrain", "config_tune", "strict"},
+    "config_layers": {"config_retrain", "data", "spaces"},
+    "config_retrain": {"strict"},
     "config_tune": {"strict"},
     "strict": {"bounds"},
     "files": {"bounds"},
@@ -31,7 +33,8 @@ BELOW = {
     "search_spaces": set(),
     "derived_archs": set(),
 }
-TORCH_FREE = {"errors", "bounds", "files", "plugins", "strict", "spaces", "config", "data", "benchmarks"}
+TORCH_FREE = {"errors", "bounds", "files", "plugins", "strict", "spaces", "data", "benchmarks"}
+TORCH_FREE |= {"config", "config_layers", "config_retrain", "config_tune"}
 USES_TORCH = {"automtl.data.batches"}
 
 UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "builtins", "code", "codeop", "runpy", "pty"}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automtl.cli.console import ConsoleReporter, print_json, say, table
+from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
 from automtl.cli.options import AsJson, ConfigFile, DataDir, Device, Sets, absolute
 from automtl.errors import ConfigError
 
@@ -66,8 +66,9 @@ def run(
     counts = {"architectures": architectures, "pilot": pilot, "sample": sample, "hand_made": names}
     if out is None and not plan:
         raise ConfigError("--out", "must name the table's folder", "none", "for example --out runs/table; or --plan to see what it takes")
-    resolved = resolve(source=absolute(source), space=space, config_file=config, sets=sets or (), flags=flags)
+    resolved = resolve(source=absolute(source), space=space, config_file=config, sets=sets or (), flags=flags, hand_made=True)
     with ConsoleReporter() as reporter:
+        say_origins(resolved)
         made = Benchmark(resolved, build(TableSettings, {**numbers, **counts}, "benchmark"), reporter)
         if out is None or plan:
             _show_plan(made.forecast(), as_json)

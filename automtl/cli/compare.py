@@ -31,6 +31,7 @@ def run(
         for entry in told["entries"]:
             del entry["found"]
         agreed = {name: {place.name: place.counts for place in places} for name, places in found.agreement.items()}
+        told["trainings"] = found.trainings
         print_json({**told, "verdicts": {e.name: found.verdict(e) for e in found.entries}, "agreement": agreed})
         return
     for entry in found.entries:
@@ -39,6 +40,7 @@ def run(
     _figures(found)
     _differences(found)
     _costs(found)
+    _trainings(found)
     for name, places in found.agreement.items():
         title = f"{name}: what each place chose (experts have no names: of any expert is what their order cannot change)"
         table(title, ("place", "commonest", "all"), [(p.name, f"{p.share:.0%}", p.words) for p in places])
@@ -84,6 +86,15 @@ def _costs(found: "Comparison") -> None:
     parts = ("search", "tune", "retrain")
     rows = [[entry.name, *(_spent(entry, part) for part in parts), _whole(entry)] for entry in found.entries]
     table("cost (rows read; seconds)", ("model", *parts, "all"), rows)
+
+
+def _trainings(found: "Comparison") -> None:
+    """The settings that not all models were trained by."""
+    if not found.trainings:
+        return
+    names = [entry.name for entry in found.entries if entry.trained_by]
+    rows = [[name, *(by_setting[name] for by_setting in found.trainings.values())] for name in names]
+    table("settings of training that differ", ("model", *found.trainings), rows)
 
 
 def _spent(entry: "Entry", part: str) -> str:

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from automtl.config import RunConfig
     from automtl.training.loop import StepEvent
 
 # in a file or a pipe there is no terminal to ask for its width, and 80 columns break names of tasks
@@ -28,6 +29,12 @@ _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 def say(text: str) -> None:
     """A line for people, on standard error, so that --json stays clean."""
     _err.print(escape(plain(text)))
+
+
+def say_origins(config: "RunConfig") -> None:
+    """The line on settings that the data set and the baseline gave, where they gave any."""
+    if config.told:
+        say(config.told)
 
 
 def error(text: str) -> None:

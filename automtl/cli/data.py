@@ -77,30 +77,14 @@ def describe(
 
     Example: automtl data describe census_income
     """
-    if draft is None and not _is_table(dataset):
+    from automtl.data.dataset import is_table
+
+    if draft is None and not is_table(dataset):
         _prepared(dataset, data_dir, as_json)
         return
     from automtl.data.draft import draft as draft_of
 
     _write_new(draft, draft_of(dataset, folder=draft.parent if draft else Path()))
-
-
-def _is_table(dataset: str) -> bool:
-    """Whether it is the rows themselves, and no description of them."""
-    from automtl.data.dataset import list_presets
-    from automtl.data.formats import TABULAR
-    from automtl.errors import ConfigError
-    from automtl.strict import load_yaml
-
-    path = Path(dataset)
-    if path.suffix in (".yaml", ".yml"):
-        return False
-    if path.is_file() and not dataset.endswith(TABULAR):
-        try:
-            return not isinstance(load_yaml(path), dict)
-        except ConfigError:
-            return True
-    return dataset not in list_presets() and (path.exists() or dataset.endswith(TABULAR) or any(sign in dataset for sign in "*?["))
 
 
 @app.command("import")
@@ -133,6 +117,7 @@ def _write_new(path: Path | None, text: str) -> None:
 
 
 def _prepared(dataset: str, data_dir: Path | None, as_json: bool) -> None:
+    from automtl.config import check_recommends
     from automtl.data.dataset import load_dataset
     from automtl.data.describe import describe as describe_store
     from automtl.data.prepare import prepare as prepare_store
@@ -143,7 +128,9 @@ def _prepared(dataset: str, data_dir: Path | None, as_json: bool) -> None:
         said.append(line)
         say(line)
 
-    found = describe_store(prepare_store(load_dataset(dataset), data_dir=_folder(data_dir), progress=tell))
+    described = load_dataset(dataset)
+    check_recommends(described, dataset)
+    found = describe_store(prepare_store(described, data_dir=_folder(data_dir), progress=tell))
     if as_json:
         print_json(found)
         return

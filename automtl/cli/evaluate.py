@@ -21,7 +21,7 @@ def run(
 
     Example: automtl evaluate runs/census_income-automtl_small-1 runs/census_income-shared_bottom-1
     """
-    from automtl.phases.evaluate import constants, evaluate_runs, interval_rows, slice_rows, stored_sizes, summary, verdicts
+    from automtl.phases.evaluate import constants, evaluate_runs, interval_rows, known_rows, slice_rows, stored_sizes, summary, verdicts
 
     with ConsoleReporter() as reporter:
         results = evaluate_runs(runs, device=device or "auto", by=by, bootstrap=bootstrap, reporter=reporter)
@@ -33,6 +33,7 @@ def run(
         for row in rows:
             row["stored_megabytes"] = sizes[row["model"]]
         for model, result in zip(models, results, strict=True):
+            model["by_known_ids"] = {column: asdict(part) for column, part in result.known.items()}
             model |= {"slices": {name: asdict(part) for name, part in result.slices.items()}} if by else {}
         print_json({"verdicts": said, "summary": rows, "constant": constants(results), "models": models})
         return
@@ -49,6 +50,7 @@ def run(
     for tested in results:
         name = f"{tested.label}, seed {tested.seed}"
         _rows(f"{name}: 95% intervals of AUC, {bootstrap} resamples", interval_rows(tested))
+        _rows(f"{name}: test rows with ids that the training rows have, and without", known_rows(tested))
         _rows(f"{name}: test rows by {by}", slice_rows(tested))
 
 

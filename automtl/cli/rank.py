@@ -23,6 +23,7 @@ def run(
     Example: automtl rank runs/census_income-automtl_small-1 --samples 12
     """
     from automtl.phases.rank import rank
+    from automtl.phases.rank_order import MOST_EXACT
 
     with ConsoleReporter() as reporter:
         found = rank(run, samples=samples, epochs=epochs, seed=seed, device=device or "auto", reporter=reporter)
@@ -31,5 +32,8 @@ def run(
         return
     rows = [(str(i), f"{a:.5f}", f"{b:.5f}") for i, (a, b) in enumerate(zip(found.supernet, found.alone, strict=True))]
     table("MTL-Loss on alpha rows", ("sample", "supernet", "alone"), rows)
-    span = "" if found.interval is None else f" (95% {found.interval[0]:+.2f} .. {found.interval[1]:+.2f})"
-    say("Kendall's tau " + ("undefined" if found.tau is None else f"{found.tau:+.2f}{span}") + f", top-1 regret {found.regret:.5f}")
+    told = "undefined"
+    if found.tau is not None and found.interval is not None:
+        low, high = found.interval
+        told = f"{found.tau:+.2f} (95% {low:+.2f} .. {high:+.2f}, {'exact ' if samples <= MOST_EXACT else ''}p = {found.p:.3g})"
+    say(f"Kendall's tau {told}, top-1 regret {found.regret:.5f}")

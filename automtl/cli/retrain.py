@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from automtl.cli.console import ConsoleReporter, print_json, say, table
+from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
 from automtl.cli.options import AsJson, ConfigFile, DataDir, Deterministic, Device, FastDevRun, OnNan, Out, Sets, Threads, seed_list
 from automtl.errors import ConfigError
 
@@ -61,6 +61,7 @@ def run(
     plan = plan_retrain(source, data=data, sharing=sharing, config_file=config, sets=sets or (), flags=flags, out=out, resume=resume)
     configs, results = plan.seeded(numbers), []
     with ConsoleReporter() as reporter:
+        say_origins(plan.config)
         for seeded in configs:
             say(f"training {plan.label} on {plan.config.data.source}, seed {seeded.seed}, into {plan.run.path}")
             given: dict[str, Any] = {"run": plan.run, "label": plan.label, "own": plan.own}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from automtl.cli.console import ConsoleReporter, print_json, say, table
+from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
 from automtl.cli.options import AsJson, ConfigFile, DataDir, Deterministic, Device, FastDevRun, OnNan, Out, Sets, Threads, absolute, seconds
 
 
@@ -32,11 +32,9 @@ def run(
     Example: automtl search census_income --space automtl_small
     """
     from automtl.config import resolve
-    from automtl.phases.search import need_plugins_of, resumed, search
+    from automtl.phases.search import advice_of, resumed, search
 
-    if resume:
-        need_plugins_of(out)
-
+    advice = advice_of(out) if resume else None
     flags = {
         "seed": seed,
         "data": {"dir": None if data_dir is None else str(data_dir)},
@@ -45,14 +43,14 @@ def run(
             "on_nan": on_nan, "deterministic": deterministic or None,
         },
     }
-    resolved = resolve(source=absolute(dataset), space=space, config_file=config, sets=sets or (), flags=flags)
+    resolved = resolve(source=absolute(dataset), space=space, config_file=config, sets=sets or (), flags=flags, recommended=advice)
     if resume and out is not None:
         resolved = resumed(out, resolved, given=bool(space or config or sets or seed is not None))
     if plan:
         _plan(resolved, as_json)
         return
     with ConsoleReporter() as reporter:
-        say(resolved.to_yaml())
+        say_origins(resolved)
         result = search(resolved, out=out, reporter=reporter, resume=resume)
     if as_json:
         print_json(
@@ -68,6 +66,7 @@ def run(
     ]
     ending = "time limit reached" if result.state == "time_limited" else "done"
     table(f"derived architecture ({ending} after {result.epochs} epochs)", ("part", "choice"), rows)
+    say(f"settings: {result.run}/search/config.yaml")
     say(f"next: automtl retrain {result.run}")
 
 

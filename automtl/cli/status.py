@@ -28,7 +28,12 @@ def run(
         table(phase["phase"], ("what", "value"), rows)
 
 
+_WORDS = {"train_loss": "train loss", "validation_loss": "validation MTL-Loss", "validation": "validation"}
+
+
 def _cell(value: object) -> str:
+    if isinstance(value, dict) and all(isinstance(part, dict) for part in value.values()):
+        return "; ".join(f"{name}: {_cell(part)}" for name, part in value.items())
     if isinstance(value, dict):
-        return ", ".join(f"{k} {_cell(v)}" for k, v in value.items())
+        return ", ".join(f"{_WORDS.get(k, k)} {_cell(v)}" for k, v in value.items())
     return f"{value:.5f}" if isinstance(value, float) else str(value)

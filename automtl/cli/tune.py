@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automtl.cli.console import ConsoleReporter, print_json, say, table
+from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
 from automtl.cli.options import AsJson, ConfigFile, DataDir, Device, FastDevRun, Out, Sets, Threads, absolute, seconds
 from automtl.errors import ConfigError, NoResult
 
@@ -43,6 +43,7 @@ def run(
     """
     from automtl.config import resolve
     from automtl.phases.resuming import need_plugins
+    from automtl.phases.run_data import kept_advice
     from automtl.phases.tune import tune
     from automtl.runs.run_dir import RunDir
 
@@ -57,9 +58,11 @@ def run(
     searched = source if over == "sharing" else None
     base = {} if searched is None else _held(searched)
     dataset = str(base["data"]["source"]) if searched else absolute(source)
-    resolved = resolve(source=dataset, space=False if searched else space, config_file=config, sets=sets or (), flags=flags, base=base)
+    given = {"config_file": config, "sets": sets or (), "flags": flags, "base": base}
+    advice = () if searched else kept_advice(RunDir(out).tune) if resume and out is not None else None
+    resolved = resolve(source=dataset, space=False if searched else space, recommended=advice, **given)  # type: ignore[arg-type]
     with ConsoleReporter() as reporter:
-        say(resolved.to_yaml())
+        say_origins(resolved)
         result = tune(resolved, searched=searched, out=out, storage=storage, resume=resume, reporter=reporter)
     _show(result, as_json)
     _need_one(result)
@@ -101,6 +104,7 @@ def _show(result: "TuneResult", as_json: bool) -> None:
     ]
     if rows:
         table(f"trials ({result.state})", ("trial", "state", result.monitor.name, "cost, FLOPs", "values", ""), rows)
+    say(f"settings: {result.folder.config}")
     for name in result.named:
         say(f"{name}: {result.folder.path / f'{name}.yaml'}")
     if result.state != "done":

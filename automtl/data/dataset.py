@@ -3,11 +3,12 @@
 import importlib.resources
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Literal, ParamSpec, Self, TypeVar
+from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from pydantic import Field as Setting
 from pydantic import ValidationInfo, field_validator, model_validator
@@ -15,6 +16,7 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from automtl.data.csv_settings import Csv as Csv
 from automtl.data.dates import check_format
 from automtl.data.features import Feature, Name, Numeric
+from automtl.data.formats import TABULAR
 from automtl.data.paths import home
 from automtl.data.where import parse_where
 from automtl.errors import ConfigError, EnvironmentFault
@@ -170,6 +172,10 @@ class DatasetConfig(Strict):
     outcome_columns: tuple[Name, ...] = Setting((), description="Columns known only after the fact: never features.")
     allow_leak: tuple[Name, ...] = Setting((), description="Columns that may be features although a check takes them for a leak.")
 
+    recommends: dict[Literal["search", "retrain", "space", "architecture"], dict[str, Any]] = Setting(
+        {}, description="Settings of the configuration for this data set, by section; what is in the store does not hang on them."
+    )
+
     @field_validator("features", "tasks", mode="before")
     @classmethod
     def _some(cls, items: object, where: ValidationInfo) -> object:
@@ -257,6 +263,24 @@ def list_presets() -> tuple[str, ...]:
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
 
+def is_dataset(name_or_path: str | Path) -> bool:
+    """Whether it is a file, or the name of a shipped data set."""
+    return Path(home(name_or_path)).is_file() or str(name_or_path) in list_presets()
+
+
+def is_table(name: str) -> bool:
+    """Whether a name is that of the rows themselves, and of no description of them."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return False
+    if path.is_file() and not name.endswith(TABULAR):
+        try:
+            return not isinstance(load_yaml(path), dict)
+        except ConfigError:
+            return True
+    return name not in list_presets() and (path.exists() or name.endswith(TABULAR) or any(sign in name for sign in "*?["))
+
+
 def load_dataset(name_or_path: str | Path) -> DatasetConfig:
     """Read a data set: an existing path wins, then the shipped names.
 
@@ -266,6 +290,10 @@ def load_dataset(name_or_path: str | Path) -> DatasetConfig:
         ConfigError: neither a file nor a shipped name; or the YAML breaks a rule.
     """
     path = Path(home(name_or_path))
+    if path.exists() and is_table(str(path)):
+        words = ["automtl", "data", "describe", str(path), "--draft", f"{path.stem.partition('.')[0] or 'draft'}.yaml"]
+        fix = f"draft one and look it through: {shlex.join(words)}"
+        raise ConfigError(path, "must be a data set's YAML file, or the name of a shipped one", "the rows themselves", fix)
     if path.is_file():
         return build(DatasetConfig, load_yaml(path), path).in_folder(path.absolute().parent)
     name = str(name_or_path)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from automtl.data.ahead import ahead, worked_ahead
+from automtl.data.alike import AlikeLabels
 from automtl.data.columns import plan_readings
 from automtl.data.copies import Copies
 from automtl.data.dataset import DatasetConfig
@@ -41,14 +42,15 @@ Say = Callable[[str], None]
 
 
 class Made:
-    """What is counted while rows are encoded: rows without a known id, by field of ids and split."""
+    """What is counted while rows are encoded: rows without a known id, by field of ids and split, and tasks with the same labels."""
 
     def __init__(self, schema: Schema) -> None:
-        self.schema = schema
+        self.schema, self.alike = schema, AlikeLabels(schema)
         self.unknown = {field.name: np.zeros(len(SPLITS), np.int64) for field in schema.id_fields}
 
     def add(self, arrays: Arrays, parts: np.ndarray) -> None:
         """Take in one batch and the parts of its rows."""
+        self.alike.add(arrays.labels)
         splits = np.maximum(parts - ALPHA, 0)
         for name, unknown in unknown_rows(self.schema, arrays.ids, arrays.lists).items():
             self.unknown[name] += np.bincount(splits[unknown], minlength=len(SPLITS))
@@ -101,7 +103,7 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     folder.discard(SPOOL)
     summary = {**fit.summary(), "copies": copies.summary(), "split": config.split.model_dump(include={"kind", "column", "duplicates"})}
     summary |= {"unknown": made.summary(), "missing": {name: dict(words) for name, words in sorted(digester.lost.items())}}
-    summary["notes"] = [*(line for looks in digester.looks for line in looks.remarks()), *fit.remarks()]
+    summary["notes"] = [*(line for looks in digester.looks for line in looks.remarks()), *fit.remarks(), *made.alike.remarks()]
     for line in [*made.warnings(fit.part_rows), *remarks(summary)]:
         say(line)
     return summary

@@ -99,7 +99,7 @@ def placed(config: DatasetConfig, data_dir: Path) -> DatasetConfig:
 
 def settings_hash(config: DatasetConfig) -> str:
     """SHA-256 of the settings that decide what is in a store; files count by their content instead, not by their paths."""
-    plain = config.model_dump(mode="json", exclude={"files", "source", "vocabularies_from"})
+    plain = config.model_dump(mode="json", exclude={"files", "source", "vocabularies_from", "recommends"})
     for join in plain["joins"]:
         del join["file"]
     for feature in plain["features"]:

@@ -1,15 +1,17 @@
-"""Rows by the value of a column: to group and slice metrics by."""
+"""Rows by the value of a column, or by whether training had it: to group and slice metrics by."""
 
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from automtl.data.encode import unknown_rows
 from automtl.data.store import Store
 from automtl.errors import ConfigError
 from automtl.strict import nearest
 
 MISSING, UNKNOWN, OTHERS = "(missing)", "(missing or rare)", "(others)"
+KNOWN_UNKNOWN = ("known", "unknown")
 QUARTERS = 4
 
 
@@ -59,6 +61,29 @@ def slices(store: Store, split: str, rows: np.ndarray, column: str, most: int = 
     known = [*schema.kept, *categorical, *numeric]
     rule = "must be a column that the data set keeps, or a feature of one id or of numbers"
     raise ConfigError("--by", rule, column, f"{nearest(column, known)}; or add it to `keep` of the data set")
+
+
+def known_slices(store: Store, split: str, rows: np.ndarray) -> dict[str, Slices]:
+    """The rows by whether training had their ids: per column with unknown ones among them, those with the most first.
+
+    The columns are the fields of ids and the one that GAUC groups by. An id is unknown where the model has no row of its own for it: it is
+    missing, new or rare; of a list where none of its ids is known. Hashed ids have no vocabulary, so of a field of them only the missing
+    ones are unknown.
+
+    Args:
+        store: the data.
+        split: whose rows.
+        rows: their numbers.
+    """
+    schema, data = store.schema, store.rows(split)
+    unknown = {name: there[rows] for name, there in unknown_rows(schema, data.ids, data.lists).items()}
+    counted = [field.name for field in schema.id_fields if not field.hash_buckets]
+    codes, trained = groups(store, split, rows), store.rows("train").kept
+    if codes is not None and trained is not None and schema.group not in counted:
+        seen = np.unique(trained[:, schema.kept.index(schema.group)])
+        unknown[schema.group] = ~np.isin(codes, seen[seen > 0])
+    most_first = sorted(unknown, key=lambda name: -int(unknown[name].sum()))
+    return {name: Slices(unknown[name].astype(np.int64), KNOWN_UNKNOWN) for name in most_first if unknown[name].any()}
 
 
 def _largest(codes: np.ndarray, words: list[str], most: int) -> Slices:

@@ -4,16 +4,16 @@
     arrays = Encoder()([{"user_id": 17, "price": 2.5, "tags": ["new", "red"]}])
 
 `features.json` says how each input is made: ids by the words of a vocabulary (the word on line i has id i; 0: unknown or missing) or
-by a hash, numbers by a transform and the training rows' mean and standard deviation (missing: 0). A row must have every column; where a
-value is missing, it is None. A word is read as the training rows were, whether it comes as text, number, date or truth: blanks outside
-go, `7.0` is `7`; its column's `form` says the rest (see `formed`).
+by a hash, numbers by a transform and the training rows' mean and standard deviation (missing: 0). A row must have every column, or the time
+that one is made of (`derived`); where a value is missing, it is None. A word is read as the training rows were, whether it comes as text,
+number, date or truth: blanks outside go, `7.0` is `7`; its column's `form` says the rest (see `formed`).
 """
 
 import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from hashlib import blake2b
 from pathlib import Path
@@ -26,6 +26,10 @@ SEPARATOR = "\x1f"
 WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.0*)?")
 DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2})(:[0-9]{2}(?:\.[0-9]+)?)? ?(Z|UTC|[-+][0-9]{2}(?::?[0-9]{2})?)?")
+YEAR_FIRST = r"(?P<y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})"
+YEAR_LAST = r"(?P<a>\d{1,2})(?P<t>[-/.])(?P<b>\d{1,2})(?P=t)(?P<e>\d{4})"
+CLOCK = r"(?P<h>\d{1,2}):(?P<i>\d{2})(?::(?P<c>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?: ?(?P<p>[AaPp])[Mm])?"
+DATE = re.compile(rf"(?:{YEAR_FIRST}|{YEAR_LAST})(?:(?:[Tt]| +){CLOCK}(?: ?(?P<z>[Zz]|UTC|GMT|[-+]\d{{2}}(?::?\d{{2}})?))?)?", re.ASCII)
 EMPTY_LISTS, BRACKETS = ("()", "{}", "set()"), {"[": "]", "(": ")", "{": "}"}
 SPECIAL = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK|BOS|EOS)\]")  # words of their own, with their brackets
 NUMPY = re.compile(r"\bnp\.\w+\(([^()]*)\)")  # np.int64(3), as numpy 2 shows it
@@ -33,6 +37,7 @@ TOKEN = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"]+)""", r
 QUOTED = re.compile(r"""\s*(?:(?:None|nan)\s*,\s*)*['"]""")
 MAPPING = re.compile(r"""\s*(?:'[^']*'|"[^"]*"|[^'",]+?)\s*:""")
 NUMBERS = re.compile(r"[-+.\deE\s]+")
+EARLIEST, LATEST = 631_152_000, 4_102_444_800  # 1990 and 2100: a time outside was meant in another unit
 EXACT = 10**16  # whole floats below have all their digits in their shortest text
 LONG_BYTES = 256
 RANK_EPS = 1e-7  # as at training: normal scores stay within +-5.2
@@ -46,12 +51,23 @@ class Encoder:
     def __init__(self, folder: str | Path = HERE) -> None:
         text = (Path(folder) / "features.json").read_text(encoding="utf-8")
         self.features: list[dict[str, Any]] = json.loads(text)["features"]
+        self.derived: list[dict[str, Any]] = json.loads(text).get("derived", [])
         names = {f["vocabulary"] for f in self.features if f.get("vocabulary")}
         self.words = {name: read_words(Path(folder) / name) for name in names}
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
         """One array per input, by its name: (B,) int64 ids, (B, L) int64 lists padded by 0, (B,) float32 numbers."""
+        rows = [self._whole(row) for row in rows]
         return {feature["input"]: self._column(feature, [row[feature["column"]] for row in rows]) for feature in self.features}
+
+    def _whole(self, row: Row) -> Row:
+        """A row with the columns that are made of a time."""
+        of = {made["column"]: made for made in self.derived if made["column"] not in row}
+        row = {**row, **{name: derive(made, row[made["of"]]) for name, made in of.items() if made["of"] in row}}
+        if absent := dict.fromkeys(feature["column"] for feature in self.features if feature["column"] not in row):
+            named = (f"{name} (or {of[name]['of']}, of which it is made)" if name in of else name for name in absent)
+            raise ValueError(f"a row must have every column, there is no {', '.join(named)}")
+        return row
 
     def _column(self, feature: Mapping[str, Any], values: Sequence[Any]) -> np.ndarray:
         if feature["kind"] == "missing":
@@ -135,6 +151,42 @@ def iso(word: str) -> str:
         day, minute = f"{moment:%Y-%m-%d}", f"{moment:%H:%M}"
     rest = rest.rstrip("0").rstrip(".") if "." in rest else rest
     return day if f"{minute}{rest}" == "00:00:00" else f"{day} {minute}{rest}"
+
+
+def derive(made: Mapping[str, Any], value: Any) -> int:
+    """The hour, the weekday (0: Monday) or the day since 1970 of a time, on the clock of the data set."""
+    seconds = whole_time(made, value) // int(made["per_second"])
+    if not EARLIEST <= seconds <= LATEST:
+        raise ValueError(f"{made['of']}: must be a time from 1990 to 2100, in the unit of the training rows, got {value!r}")
+    local = seconds + int(made["offset_s"])
+    return {"hour": local // 3600 % 24, "weekday": (local // 86400 + 3) % 7, "day": local // 86400}[made["what"]]
+
+
+def whole_time(made: Mapping[str, Any], value: Any) -> int:
+    """A time as a whole number: as it is, or where training had dates microseconds since 1970 in UTC."""
+    form, word = made["form"], text(value).strip()
+    if normal(word) in made["null_values"]:
+        raise ValueError(f"{made['of']}: must have a time in every row")
+    try:
+        if form == "whole":
+            return int(normal(word))
+        own = form.startswith("%") and not isinstance(value, date | np.datetime64)
+        moment = datetime.strptime(word, form) if own else by_parts(word, form)
+    except (ValueError, AttributeError, OverflowError):
+        what = "a whole number" if form == "whole" else "a date or a time, written as the training rows were"
+        raise ValueError(f"{made['of']}: must be {what}, got {value!r}") from None
+    return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def by_parts(word: str, form: str) -> datetime:
+    """A date or a time by its parts; of 3/4/2023 the month is first where the form is `mdy`."""
+    part = {name: value or "" for name, value in DATE.fullmatch(word).groupdict().items()}  # type: ignore[union-attr]
+    order = ("y", "m", "d") if part["y"] or form == "ymd" else ("e", "a", "b") if form == "mdy" else ("e", "b", "a")
+    year, month, day = (part[name] for name in order)
+    hour, half, zone = int(part["h"] or 0), part["p"].lower(), part["z"] if part["z"][:1] in ("+", "-") else "+00:00"
+    hour = hour if not half else hour % 12 + 12 * (half == "p") if 1 <= hour <= 12 else 99
+    clock = f"{hour:02}:{part['i'] or '00'}:{part['c'] or '00'}.{part['f'][:6]:0<6}"
+    return datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2} {clock}{zone}")
 
 
 def plain(word: str, null_values: Iterable[str]) -> str:

@@ -13,11 +13,13 @@ import pyarrow as pa
 
 from automtl import files
 from automtl.bounds import fitting
-from automtl.data.dataset import Csv, DatasetConfig, SourceFiles, Split
+from automtl.data.dataset import Csv, DatasetConfig, Derived, SourceFiles, Split
+from automtl.data.dates import WHOLE
 from automtl.data.encoding import SCHEMA, Encoding
 from automtl.data.features import ListFeature, Numeric
 from automtl.data.forms import missing_words
 from automtl.data.list_texts import fillers
+from automtl.data.rows import PER_SECOND
 from automtl.data.schema import Field, Schema
 from automtl.data.snapshot import DATASET
 from automtl.strict import build
@@ -28,7 +30,7 @@ FEATURES, CODE, WORDS = "features.json", "encode.py", "vocabularies/{}.jsonl"
 def write_encoding(folder: files.StagedFolder, store: Encoding, config: DatasetConfig) -> None:
     """Write all of it."""
     schema, own = store.schema, portable(config)
-    files.write_json(folder / FEATURES, {"features": [feature_of(field, schema, own) for field in schema.fields]})
+    files.write_json(folder / FEATURES, features_of(schema, own))
     files.write_json(folder / SCHEMA, schema.model_dump(mode="json"))
     files.write_json(folder / DATASET, own.model_dump(mode="json", exclude_unset=True))
     files.write_text(folder / CODE, package_files("automtl.exports").joinpath(CODE).read_text(encoding="utf-8"))
@@ -46,6 +48,20 @@ def portable(config: DatasetConfig) -> DatasetConfig:
     gone["files"] = SourceFiles(train=("rows",))
     csv = {} if config.adapter is None else {"csv": Csv(null_values=config.csv.null_values)}
     return config.model_copy(update={"features": features, **gone, **csv})
+
+
+def features_of(schema: Schema, config: DatasetConfig) -> dict[str, Any]:
+    """How each input is made, in plain values, and the columns that are made of a time."""
+    made: dict[str, Any] = {"features": [feature_of(field, schema, config) for field in schema.fields]}
+    used = {feature.name for feature in config.features}
+    derived = [_derived_of(derived, schema, config) for derived in config.derived if derived.name in used]
+    return {**made, "derived": derived} if derived else made
+
+
+def _derived_of(derived: Derived, schema: Schema, config: DatasetConfig) -> dict[str, Any]:
+    clock = {"per_second": PER_SECOND[derived.unit], "offset_s": round(derived.utc_offset_hours * 3600)}
+    written = {"form": schema.times.get(derived.column, WHOLE), "null_values": missing_words(config.csv.null_values).numbers}
+    return {"column": derived.name, "of": derived.column, "what": derived.what, **clock, **written}
 
 
 def feature_of(field: Field, schema: Schema, config: DatasetConfig) -> dict[str, Any]:
@@ -80,8 +96,8 @@ class Exported:
         self.schema = build(Schema, files.read_json(folder / SCHEMA), folder / SCHEMA)
         self.config = build(DatasetConfig, files.read_json(folder / DATASET), folder / DATASET)
         with fitting(folder / FEATURES):
-            made = [feature_of(field, self.schema, self.config) for field in self.schema.fields]
-            if files.read_json(folder / FEATURES) != json.loads(json.dumps({"features": made})):
+            made = features_of(self.schema, self.config)
+            if files.read_json(folder / FEATURES) != json.loads(json.dumps(made)):
                 raise ValueError(f"other features than {SCHEMA} and {DATASET} tell")
 
     def vocabulary(self, field: str) -> pa.Table:

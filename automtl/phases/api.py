@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from automtl.config import merge, resolve
+from automtl.config import RunConfig, merge, resolve
 from automtl.data.dataset import DatasetConfig, default_data_dir, load_dataset
 from automtl.data.frames import keep_frame
 from automtl.data.paths import home
@@ -17,7 +17,7 @@ from automtl.phases.predict import predict_frame
 from automtl.phases.retrain import RetrainResult
 from automtl.phases.retrain import retrain as _retrain
 from automtl.phases.retrain_plan import plan_retrain
-from automtl.phases.search import need_plugins_of, resumed
+from automtl.phases.search import advice_of, resumed
 from automtl.phases.search import search as _search
 from automtl.phases.search_phase import SearchResult
 from automtl.phases.session import Reporter
@@ -52,15 +52,21 @@ def search(
         AutoMTLError: see ``automtl.errors``.
     """
     folder = _path(out)
-    if resume:
-        need_plugins_of(folder)
+    advice = advice_of(folder) if resume else None
     changes = {"space": dict(space)} if isinstance(space, Mapping) else {}
     name = home(space) if isinstance(space, str | Path) else None
     flags = merge({**settings, **changes}, _folder(data_dir))
-    config = resolve(source=_source(dataset, frame, flags), space=name, flags=flags)
+    config = resolve(source=_source(dataset, frame, flags), space=name, flags=flags, recommended=advice)
     if resume and folder is not None:
         config = resumed(folder, config, given=True)
+    _say_origins(config, reporter)
     return _search(config, out=folder, reporter=reporter, resume=resume)
+
+
+def _say_origins(config: RunConfig, reporter: Reporter | None) -> None:
+    """Whose settings are in force that the caller did not give."""
+    if reporter is not None and config.told:
+        reporter.say(config.told)
 
 
 def _path(path: str | Path | None) -> Path | None:
@@ -167,5 +173,6 @@ def retrain(  # noqa: PLR0913 # what the command's options say
         out=_path(out),
         resume=resume,
     )
+    _say_origins(plan.config, reporter)
     given: dict[str, Any] = {"run": plan.run, "label": plan.label, "own": plan.own, "reporter": reporter, "resume": resume}
     return [_retrain(plan.architecture, config, **given) for config in plan.seeded(seeds)]

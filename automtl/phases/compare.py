@@ -12,17 +12,20 @@ from typing import Any
 
 from automtl import files
 from automtl.bounds import fitting
+from automtl.config import RetrainSection
 from automtl.data.encoding import checksum
 from automtl.errors import ArtifactError
-from automtl.phases.paired import Paired, compare_paired, corrected
+from automtl.phases.paired import LEAST_SEEDS, Paired, compare_paired, corrected, least_p
 from automtl.report.agreement import Place, agreement
 from automtl.runs.constant import known, loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir, find_phase
 from automtl.spaces.architecture import Architecture
-from automtl.strict import load_yaml
+from automtl.strict import build, load_yaml
 
 LOSS = "MTL-Loss"
+_OF_RUNTIME = ("precision", "fast_dev_run")  # what decides a training, too
+_ABSENT, _OTHERWISE = "-", " | "
 _HEADLINES = {"auc": True, "rmse": False, "accuracy": True, "logloss": False}  # whether more is better
 
 
@@ -42,6 +45,7 @@ class Entry:
         found: what they derived.
         remarks: per split, what must be said of it beside the constant.
         constant: per split and metric, the constant's figure on the same rows.
+        trained_by: each setting of the training in words; of seeds that were trained otherwise, all of them.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Entry:
     found: tuple[Architecture, ...] = field(default=(), repr=False)
     remarks: dict[str, list[str]] = field(default_factory=dict)
     constant: dict[str, dict[str, float]] = field(default_factory=dict)
+    trained_by: dict[str, str] = field(default_factory=dict)
 
     def mean(self, split: str, metric: str) -> float | None:
         """Mean over seeds."""
@@ -95,6 +100,15 @@ class Comparison:
     negative_transfer: dict[str, dict[str, str]]
     notes: tuple[str, ...] = field(default_factory=tuple)
     constant: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def trainings(self) -> dict[str, dict[str, str]]:
+        """The settings of training that are not the same for all models: per setting its value by entry; means of searches left out."""
+        held = {entry.name: entry.trained_by for entry in self.entries if entry.trained_by}
+        names = dict.fromkeys(name for settings in held.values() for name in settings)
+        values = {name: {entry: settings.get(name, _ABSENT) for entry, settings in held.items()} for name in names}
+        apart = {name for name, own in values.items() if len(set(own.values())) > 1 or any(_OTHERWISE in word for word in own.values())}
+        return {name: own for name, own in values.items() if name in apart}
 
     @property
     def agreement(self) -> dict[str, list[Place]]:
@@ -177,7 +191,27 @@ def _entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> E
         found=(Architecture.load(search.architecture),) if searched and search.architecture.exists() else (),
         remarks={split: remarks(some) for split, some in parts.items()},
         constant={split: _constant(some[0]) for split, some in parts.items() if some and known(some)},
+        trained_by=_trained_by(folders),
     )
+
+
+def _trained_by(folders: Sequence[PhaseDir]) -> dict[str, str]:
+    """Each setting of some trainings in words, what an older version did not know at its default."""
+    found: dict[str, dict[str, None]] = {}
+    for folder in folders if all(folder.config.exists() for folder in folders) else ():
+        held = load_yaml(folder.config)
+        section = build(RetrainSection, held.get("retrain", {}), folder.config)
+        settings = {f"retrain.{name}": value for name, value in section.acting().items()}
+        settings |= {f"runtime.{name}": held.get("runtime", {}).get(name) for name in _OF_RUNTIME}
+        for name, value in settings.items():
+            found.setdefault(name, {})[_word(value)] = None
+    return {name: _OTHERWISE.join(values) for name, values in found.items()}
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_word(item)}" for key, item in value.items() if item is not None) or "none"
+    return "none" if value is None else str(value)
 
 
 def _constant(part: Mapping[str, Any]) -> dict[str, float]:
@@ -258,7 +292,11 @@ def _tested(split: str, metrics: tuple[str, ...], entries: Sequence[Entry]) -> C
     transfer = {name: _transfer(some) for name, some in against.items()} if alone else {}
     names = [None if e is None else e.name for e in (best, alone)]
     constant: dict[str, float] = next((held for e in entries if (held := e.constant.get(split))), {})
-    return Comparison(split, metrics, tuple(entries), names[0], names[1], tests, transfer, _notes(split, entries, hand_made), constant)
+    found = Comparison(split, metrics, tuple(entries), names[0], names[1], tests, transfer, _notes(split, entries, hand_made), constant)
+    if not found.trainings:
+        return found
+    note = f"not all models were trained alike, and what differs may come of that: {', '.join(found.trainings)}"
+    return replace(found, notes=(*found.notes, note))
 
 
 def _transfer(tests: Sequence[Paired]) -> dict[str, str]:
@@ -278,11 +316,14 @@ def _notes(split: str, entries: Sequence[Entry], hand_made: Sequence[Entry]) -> 
         notes.append(f"validation figures, which chose the epoch: not evaluated on test rows yet: {', '.join(waiting)}")
     if undefined := [e.name for e in entries if e.mean(split, LOSS) is None]:
         notes.append(f"without a label of every task there is no MTL-Loss to rank by on these {split} rows: {', '.join(undefined)}")
+    if untold := [e.name for e in entries if not e.trained_by and not e.marks and len(entries) > 1]:
+        notes.append(f"without a config.yaml it is not known how they were trained: {', '.join(untold)}")
     if unknown := [e.name for e in entries if e.remarks and split not in e.constant]:
         notes.append(f"not compared with the constant, their figures being of an older version: {', '.join(unknown)}")
     if len(hand_made) > 1:
         notes.append(f"the best hand-made model is the best of {len(hand_made)} by validation loss")
-    few = [e.name for e in entries if len(e.seeds(split)) < 5]
+    few = [e.name for e in entries if len(e.seeds(split)) < LEAST_SEEDS]
     if few:
-        notes.append(f"fewer than 5 seeds, with which Wilcoxon's test cannot reach 5%: {', '.join(few)}")
+        why = f"with which Wilcoxon's test cannot reach 5% (with {LEAST_SEEDS - 1} its least p is {least_p(LEAST_SEEDS - 1):.4f})"
+        notes.append(f"fewer than {LEAST_SEEDS} seeds, {why}; take --seeds 0..{LEAST_SEEDS - 1}: {', '.join(few)}")
     return tuple(notes)

@@ -9,7 +9,9 @@ import numpy as np
 
 from automtl import files
 from automtl.bounds import MAX_PARAMETERS, fitting
-from automtl.data.slices import groups, slices
+from automtl.data.schema import Task
+from automtl.data.slices import KNOWN_UNKNOWN, groups, known_slices, slices
+from automtl.data.store import Store
 from automtl.data.unknown import unknown_remarks
 from automtl.errors import ArtifactError
 from automtl.phases.mishaps import known_ids
@@ -20,8 +22,27 @@ from automtl.phases.session import Reporter, Session, Silent, open_session
 from automtl.runs.constant import loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, find_phase
-from automtl.training.evaluation import Evaluation, auc_intervals, evaluate, evaluate_slices, predict
+from automtl.training.evaluation import Evaluation, Predictions, auc_intervals, evaluate, evaluate_slices, predict
 from automtl.training.sampling import of_whole_log
+
+
+@dataclass(frozen=True)
+class ByKnown:
+    """The test rows by whether training had their ids of a column.
+
+    Args:
+        known_rows: how many have one that the model knows.
+        unknown_rows: how many have none.
+        unknown_share: of all test rows.
+        known: the metrics of the rows with an id that the model knows.
+        unknown: of those without.
+    """
+
+    known_rows: int
+    unknown_rows: int
+    unknown_share: float
+    known: Evaluation
+    unknown: Evaluation
 
 
 @dataclass(frozen=True)
@@ -35,6 +56,7 @@ class TestResult:
         test: the metrics.
         reads: how many times these test rows were read for this model, this time included.
         slices: per value of the column asked for, the metrics of its rows.
+        known: per column with unknown ids among the test rows, the metrics of rows with and without a known one.
     """
 
     folder: PhaseDir
@@ -43,6 +65,7 @@ class TestResult:
     test: Evaluation
     reads: int
     slices: dict[str, Evaluation] = field(default_factory=dict)
+    known: dict[str, ByKnown] = field(default_factory=dict)
 
 
 def evaluate_runs(
@@ -90,15 +113,29 @@ def _evaluate(folder: PhaseDir, device: str, by: str | None, bootstrap: int, rep
     test = evaluate(predictions, tasks, reliability=True, groups=users)
     if bootstrap:
         test = replace(test, intervals=auc_intervals(predictions, tasks, resamples=bootstrap, units=users))
-    parts = evaluate_slices(predictions, tasks, *slices(store, "test", predictions.rows, by)) if by is not None else {}
+    parts = {}
+    if by is not None:
+        parts = evaluate_slices(predictions, tasks, *slices(store, "test", predictions.rows, by), groups=users)
+    known = _by_known(store, predictions, tasks, users)
     with files.locked(folder.path, wait=True), fitting(folder.results):
         manifest, results = Manifest.read(folder.manifest), files.read_json(folder.results)
         if by is not None:
             results["test_by"] = {**results.get("test_by", {}), by: {name: asdict(part) for name, part in parts.items()}}
-        manifest.replace_file(folder.results, {**results, "test": asdict(test)})
+        by_known = {column: asdict(part) for column, part in known.items()}
+        manifest.replace_file(folder.results, {**results, "test": asdict(test), "test_by_known_ids": by_known})
     run = folder.path.parent.parent.name
     label = folder.path.name.rpartition("-s")[0]
-    return TestResult(folder, f"{run}: {label}", int(manifest.values["seed"]), test, reads, parts)
+    return TestResult(folder, f"{run}: {label}", int(manifest.values["seed"]), test, reads, parts, known)
+
+
+def _by_known(store: Store, predictions: Predictions, tasks: Sequence[Task], users: np.ndarray | None) -> dict[str, ByKnown]:
+    """Per column with unknown ids among the test rows."""
+    found = {}
+    for column, part in known_slices(store, "test", predictions.rows).items():
+        unknown = int(part.codes.sum())
+        known, rest = evaluate_slices(predictions, tasks, *part, groups=users).values()
+        found[column] = ByKnown(len(part.codes) - unknown, unknown, unknown / len(part.codes), known, rest)
+    return found
 
 
 def session_of(folder: PhaseDir, device: str, reporter: Reporter) -> Session:
@@ -122,12 +159,23 @@ def _nth(n: int) -> str:
 
 def slice_rows(result: TestResult) -> list[dict[str, Any]]:
     """One row per slice of a result: its labelled rows, each task's AUC (or RMSE), the MTL-Loss, and the constant's on its rows."""
+    return [{"slice": name, **_slice_figures(part)} for name, part in result.slices.items()]
+
+
+def known_rows(result: TestResult) -> list[dict[str, Any]]:
+    """Two rows per column with unknown ids among the test rows, of known and of unknown ones, as `slice_rows` has them."""
     rows = []
-    for name, part in result.slices.items():
-        metrics = {f"{task} {metric}": part.tasks[task][metric] for task, metric in _headline(part)}
-        counts = {f"{task} rows": part.tasks[task]["rows"] for task in part.tasks}
-        rows.append({"slice": name, **counts, **metrics, "MTL-Loss": part.loss, "constant's": loss_of(asdict(part))})
+    for column, by in result.known.items():
+        whole = by.known_rows + by.unknown_rows
+        for ids, count, part in zip(KNOWN_UNKNOWN, (by.known_rows, by.unknown_rows), (by.known, by.unknown), strict=True):
+            rows.append({"column": column, "ids": ids, "rows": count, "share": f"{count / whole:.1%}", **_slice_figures(part)})
     return rows
+
+
+def _slice_figures(part: Evaluation) -> dict[str, Any]:
+    metrics = {f"{task} {metric}": part.tasks[task][metric] for task, metric in _headline(part)}
+    counts = {f"{task} rows": part.tasks[task]["rows"] for task in part.tasks}
+    return {**counts, **metrics, "MTL-Loss": part.loss, "constant's": loss_of(asdict(part))}
 
 
 def interval_rows(result: TestResult) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.05
+LEAST_SEEDS = 6  # with which Wilcoxon's test can reach it, see `least_p`
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Paired:
         difference: mean of model minus reference; None without a common seed.
         interval: 95% confidence interval of it (paired t, not corrected); None for fewer than two seeds.
         t: p of the paired t-test, two-sided; None for fewer than two seeds.
-        wilcoxon: p of Wilcoxon's signed-rank test, exact, two-sided; likewise. With n seeds it cannot be below 2^(1-n).
+        wilcoxon: p of Wilcoxon's signed-rank test, exact, two-sided; likewise. It cannot be below `least_p`.
         holm: `t` corrected for all comparisons with the same reference.
         better: whether a positive difference is good.
     """
@@ -74,12 +75,17 @@ def compare_paired(metric: str, reference: str, mine: Mapping[int, float], their
         return Paired(metric, reference, seeds, mean, None, None, None, better)
     if np.ptp(gaps) == 0:  # without spread the t-test is 0/0 or infinite
         sure = 1.0 if mean == 0 else 0.0
-        rank = 1.0 if mean == 0 else 2.0 ** (1 - len(gaps))
+        rank = 1.0 if mean == 0 else least_p(len(gaps))
         return Paired(metric, reference, seeds, mean, (mean, mean), sure, rank, better)
     test = stats.ttest_1samp(gaps, 0.0)
     low, high = test.confidence_interval(1 - LEVEL)
     rank = float(stats.wilcoxon(gaps).pvalue)
     return Paired(metric, reference, seeds, mean, (float(low), float(high)), float(test.pvalue), rank, better)
+
+
+def least_p(seeds: int) -> float:
+    """The least p that Wilcoxon's signed-rank test can have, exact and two-sided: all differences of one sign."""
+    return 2.0 ** (1 - seeds)
 
 
 def holm(ps: Sequence[float]) -> list[float]:

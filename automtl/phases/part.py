@@ -26,8 +26,9 @@ from automtl.training.evaluation import Evaluation, evaluate, predict
 from automtl.training.guard import Guard
 from automtl.training.loop import RunningLosses, StepEvent, run_epoch
 from automtl.training.losses import Losses
+from automtl.training.optimizers import OptimizerSettings, check_fit, make_optimizer, set_rates
 from automtl.training.states import Costs, Count, Number, State, Tensors, check, need, need_tensors, take_optimizer
-from automtl.training.step import adam, train_step
+from automtl.training.step import train_step
 
 _PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a part is, in its state
 
@@ -75,7 +76,7 @@ class Part:
     """Trains one net through the phases of its sharing module.
 
     `number` (of the phase), `epoch` and `step` are the next to come.
-    # DEVIATION: AutoMTL's paper trains its own model by SGD (.02, cosine) and the baselines by Adam; here Adam trains all alike.
+    # DEVIATION: AutoMTL's paper trains its own model by SGD (.02, cosine) and the baselines by Adam; here all by Adam, unless told.
 
     Args:
         session: data, device, settings.
@@ -95,7 +96,8 @@ class Part:
         self.settings = session.config.retrain
         monitor = Monitor.of(self.settings.monitor)
         self.monitor = monitor if monitor.task in [task.name for task in self.tasks] else Monitor()
-        self.phases = net.sharing.phases()
+        self.phases, self.rates = net.sharing.phases(), OptimizerSettings.of(self.settings)
+        check_fit(net, self.rates, epochs=self.settings.epochs)
         self.batches = session.batches("train", batch_size=self.settings.batch_size, seed=session.seeds.fit)
         self.number, self.begun, self.epoch, self.step, self.best_epoch = 0, False, 0, 0, -1
         self.running = RunningLosses()
@@ -199,7 +201,7 @@ class Part:
         return inside and held.step <= len(self.batches) and held.best_epoch < max(held.epoch, 1)
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        return adam(self.net, lr=self.settings.lr, weight_decay=self.settings.weight_decay)
+        return make_optimizer(self.net, self.rates)
 
     def _keeps_best(self) -> bool:
         """Whether the phase ends as its best epoch left it: it is judged, or the next one begins there."""
@@ -218,7 +220,9 @@ class Part:
         self.best_epoch = self.stopping.best_epoch
 
     def _step(self, length: int, step: int, batch: Batch) -> Losses:
-        self.net.sharing.advance((self.epoch - self.first + step / len(self.batches)) / length)
+        epoch, steps = self.epoch - self.first, len(self.batches)
+        self.net.sharing.advance((epoch + step / steps) / length)
+        set_rates(self.optimizer, self.rates, epoch=epoch, share=(step + 1) / steps, epochs=length)
         return train_step(
             self.net,
             self._mine(batch),

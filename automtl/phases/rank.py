@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from automtl.errors import ConfigError
+from automtl.phases.rank_order import agreement
 from automtl.phases.reopen import reopened
 from automtl.phases.session import Reporter, Silent
 from automtl.strategies.genome import Genome
@@ -18,7 +18,6 @@ from automtl.strategies.standalone import StandAlone
 
 RANKED = ("darts", "snas", "gdas", "evolution")  # strategies that leave a supernet
 MOST = 10_000  # samples; drawn before the first is scored
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,8 @@ class Ranking:
         supernet: per sample, the supernet's loss on its path.
         alone: per sample, its own loss after a brief training.
         tau: Kendall's tau-b; None where one side is constant.
-        interval: its 95% percentile-bootstrap interval over the samples.
+        interval: its 95% interval, see `rank_order.py`.
+        p: that unrelated orders agree or disagree as much, two-sided; exact for at most 100 samples.
         regret: stand-alone loss of the supernet's first choice minus the best of all; 0 is perfect.
         samples_read: rows trained on and scored.
         architectures: what was sampled.
@@ -39,6 +39,7 @@ class Ranking:
     alone: tuple[float, ...]
     tau: float | None
     interval: tuple[float, float] | None
+    p: float | None
     regret: float
     samples_read: int
     architectures: tuple[dict[str, Any], ...]
@@ -74,9 +75,10 @@ def rank(
         alone.append(loss)
         read += rows + 2 * m.scored.num_rows
         reporter.say(f"sample {number + 1}/{samples}: supernet {shared[-1]:.5f}, alone {loss:.5f}")
-    tau, interval = kendall(shared, alone)
+    orders = agreement(shared, alone)
+    tau, interval, p = (None, None, None) if orders is None else (orders.tau, orders.interval, orders.p)
     told = tuple(genes.architecture(g).model_dump(mode="json", include={"interaction", "experts", "chosen"}) for g in genomes)
-    return Ranking(tuple(shared), tuple(alone), tau, interval, regret(shared, alone), read, told)
+    return Ranking(tuple(shared), tuple(alone), tau, interval, p, regret(shared, alone), read, told)
 
 
 def _alone(m: Material, architecture: Callable[[Genome], Any], genome: Genome, *, epochs: int, seed: int) -> tuple[float, int]:
@@ -84,18 +86,6 @@ def _alone(m: Material, architecture: Callable[[Genome], Any], genome: Genome, *
     model = StandAlone(architecture(genome), m, seed=seed, lr=m.options.random_lr)
     rows = sum(event.rows for event in model.train(m.fit.cycle(), epoch=0, steps=epochs * len(m.fit)))
     return score(model.net, m.scored, m.schema.tasks, device=m.device, supernet=False), rows
-
-
-def kendall(one: Sequence[float], other: Sequence[float]) -> tuple[float | None, tuple[float, float] | None]:
-    """Kendall's tau-b and its 95% percentile-bootstrap interval (seeded); resamples with a constant side are left out."""
-    tau = float(stats.kendalltau(one, other).statistic)
-    if not np.isfinite(tau):
-        return None, None
-    a, b, rng = np.asarray(one), np.asarray(other), np.random.default_rng(0)
-    picks = [rng.integers(0, len(a), len(a)) for _ in range(_RESAMPLES)]
-    taus = [float(stats.kendalltau(a[p], b[p]).statistic) for p in picks if np.ptp(a[p]) > 0 and np.ptp(b[p]) > 0]
-    low, high = np.quantile(taus, [0.025, 0.975])
-    return tau, (float(low), float(high))
 
 
 def regret(supernet: Sequence[float], alone: Sequence[float]) -> float:

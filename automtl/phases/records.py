@@ -8,7 +8,7 @@ from typing import Any
 from automtl import files
 from automtl.data.dataset import TOTAL
 from automtl.data.schema import Task
-from automtl.errors import ArtifactError, Interrupted, NumericalError
+from automtl.errors import ArtifactError, Interrupted, NoResult, NumericalError
 from automtl.phases.run_data import keep_data
 from automtl.phases.session import Session
 from automtl.runs.manifest import Manifest
@@ -85,8 +85,9 @@ def charge_balancing(spent: dict[str, Any], line: dict[str, Any]) -> None:
 
 
 def close_failed(manifest: Manifest, error: BaseException) -> None:
-    """Note in the manifest that a phase was interrupted, or failed and why."""
-    manifest.finish("interrupted" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed", error=str(error)[:2000])
+    """Note in the manifest that a phase was interrupted (by a limit, too), or failed and why."""
+    can_go_on = isinstance(error, KeyboardInterrupt | Interrupted | NoResult)
+    manifest.finish("interrupted" if can_go_on else "failed", error=str(error)[:2000])
 
 
 def training_losses(running: RunningLosses, tasks: Sequence[Task], epoch: int) -> dict[str, float | None]:

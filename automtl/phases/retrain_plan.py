@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from automtl.config import RunConfig, resolve
-from automtl.data.dataset import load_dataset
+from automtl.config_layers import Recommendation, of_architecture, of_dataset
+from automtl.data.dataset import DatasetConfig, load_dataset
 from automtl.data.snapshot import Snapshot
 from automtl.errors import ConfigError
 from automtl.phases.run_data import same_source, snapshot_of
@@ -16,6 +17,7 @@ from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import fit_sharing
 from automtl.spaces.plugs import plugged, pool
+from automtl.spaces.templates import changed
 from automtl.strict import build, load_yaml
 from automtl.training.balancers import check_balancing
 from automtl.training.balancing import BalancingSettings
@@ -82,10 +84,13 @@ def plan_retrain(
     if dataset is None:
         raise ConfigError("--data", "must name the data set to train on", fix="for example --data census_income")
     dataset = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
-    config = resolve(source=dataset, space=False, config_file=config_file, sets=sets, flags=flags, base=base)
-    ready = plug(architecture, kind=sharing, settings=config.sharing, chosen_experts=config.retrain.chosen_experts)
     own = snapshot_of(searched) if searched and data is None else _resumed(out, dataset) if resume and not searched else None
-    described, module = own.config if own else load_dataset(dataset), ready.sharing
+    described = own.config if own else load_dataset(dataset)
+    advice = () if searched else _advice(architecture, source, described, dataset, plugged_in=sharing)
+    config = resolve(source=dataset, space=False, config_file=config_file, sets=sets, flags=flags, base=base, recommended=advice)
+    architecture = changed(architecture, config.architecture)
+    ready = plug(architecture, kind=sharing, settings=config.sharing, chosen_experts=config.retrain.chosen_experts)
+    module = ready.sharing
     kinds = {task.name: task.kind for task in described.tasks}
     fit_sharing(module.kind, module.settings, num_experts=len(pool(ready)), tasks=kinds)
     check_monitor(config.retrain.monitor, kinds, grouped=described.group is not None)
@@ -95,13 +100,28 @@ def plan_retrain(
         rule = "must be left out for single_task, whose networks share nothing"
         raise ConfigError("retrain.balancing", rule, balancing.method, "choose another sharing kind, or no balancing")
     label = module.kind if searched or sharing else _safe(Path(source).stem)
-    label += "".join(f"-{_safe(key)}_{_safe(str(value))}" for key, value in config.sharing.items())
+    own_shape = {key: value for key, value in config.architecture.items() if f"architecture.{key}" not in config.origins}
+    label += "".join(f"-{_safe(key)}_{_safe(str(value))}" for key, value in (config.sharing | own_shape).items())
     label += "" if balancing.plain else f"-{balancing.method}"
     if searched and out is None:
         return RetrainPlan(ready, config, RunDir(searched.path.parent), label, own)
     if resume:
         return RetrainPlan(ready, config, RunDir.begun(out), label, own)
     return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label, own)
+
+
+def _advice(
+    architecture: Architecture, source: str, dataset: DatasetConfig, where: str, *, plugged_in: str | None
+) -> list[Recommendation]:
+    """Who recommends settings: the data set, and above it the architecture's file; not for another sharing kind than its own.
+
+    A searched run's settings hold what its data set recommended, so that nobody is asked again.
+    """
+    advice = of_dataset(dataset, where)
+    if not architecture.is_template:  # its shape is made
+        advice = replace(advice, sections={name: values for name, values in advice.sections.items() if name != "architecture"})
+    own = plugged_in in (None, architecture.sharing.kind)
+    return [advice, *([of_architecture(architecture, source)] if own else [])]
 
 
 def _resumed(out: Path | None, dataset: str) -> Snapshot | None:

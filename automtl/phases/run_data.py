@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from automtl.bounds import fitting
+from automtl.config_layers import Recommendation, of_dataset
 from automtl.data.dataset import DatasetConfig, load_dataset
 from automtl.data.encoding import MANIFEST, Encoding
 from automtl.data.prepare import placed, prepare, prepared
@@ -35,6 +36,14 @@ def snapshot_of(folder: PhaseDir) -> Snapshot:
         fix = "bring the whole folder of the run"
         raise ArtifactError(path, f"must lie in the run's folder, as {folder.manifest} says", "no such folder", fix)
     return Snapshot.open(path)
+
+
+def kept_advice(folder: PhaseDir) -> list[Recommendation] | None:
+    """What the data set of a phase recommended as it was begun; None where it was not, so that its YAML says."""
+    if not folder.manifest.exists():
+        return None
+    kept = snapshot_of(folder)
+    return [of_dataset(kept.config, kept.path)]
 
 
 def same_source(kept: str, asked: str) -> bool:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from automtl import files
 from automtl.config import RunConfig
+from automtl.config_layers import Recommendation
 from automtl.data.snapshot import Snapshot
 from automtl.errors import ConfigError
 from automtl.models.supernet import check_supernet
 from automtl.phases.resuming import need_plugins, own_settings
-from automtl.phases.run_data import snapshot_of
+from automtl.phases.run_data import kept_advice, snapshot_of
 from automtl.phases.search_material import settings_of
 from automtl.phases.search_phase import SearchPhase, SearchResult
 from automtl.phases.session import Reporter, training_session
@@ -67,8 +68,10 @@ def _begun(out: Path) -> Path:
     return out if RunDir(out).search.path.is_dir() else find_phase(out, "search")[0].path.parent
 
 
-def need_plugins_of(out: Path | None) -> None:
-    """Refuse to go on with a run without its plugins: before its space is looked up, which may need them.
+def advice_of(out: Path | None) -> list[Recommendation] | None:
+    """What the data set of a run to go on with recommended as it was begun; None where it had not begun.
+
+    A run is refused without its plugins before its space is looked up, which may need them.
 
     Raises:
         ConfigError: no run is named.
@@ -76,7 +79,9 @@ def need_plugins_of(out: Path | None) -> None:
     """
     if out is None:
         raise ConfigError("--resume", "needs --out", "none", "name the run's folder there")
-    need_plugins(RunDir(_begun(out)).search)
+    folder = RunDir(_begun(out)).search
+    need_plugins(folder)
+    return kept_advice(folder)
 
 
 def resumed(out: Path, config: RunConfig, *, given: bool) -> RunConfig:

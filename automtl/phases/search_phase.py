@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from automtl import files
+from automtl.errors import NoResult
 from automtl.models.cost import cost
 from automtl.models.derived import build_model
 from automtl.models.latency import latency_us
@@ -128,9 +129,11 @@ class SearchPhase:
         with Keeper(self.folder, self.folder.path.parent, self.session, self.state) as keeper:
             state = "done"
             while self.epoch < self.strategy.epochs and not self.watch.fired(self.history):
-                if not self._epoch(keeper):
+                if (self.epoch and not self.step and self._late()) or not self._epoch(keeper):
                     state = "time_limited"
                     break
+            if state == "time_limited" and not self.epoch:
+                raise self._nothing_trained()
             done = self.epoch
             if self.watch.fired(self.history):
                 manifest.update(collapse=self._collapsed())
@@ -151,12 +154,11 @@ class SearchPhase:
 
     def _epoch(self, keeper: Keeper) -> bool:
         """One epoch, or what is left of it, and its records; False where the time limit cut it."""
-        limit = self.session.config.runtime.time_limit_s
         for event in self.strategy.run_epoch(self.epoch, self.step):
             self.running.add(event.losses)
             self.step = event.step + 1
             keeper.stepped(event, self.strategy.epochs)
-            if limit is not None and self._seconds() > limit and self.step < event.steps:
+            if self._late() and self.step < event.steps:
                 keeper.save()
                 self.strategy.cut()
                 return False
@@ -166,6 +168,12 @@ class SearchPhase:
             checkpoint.save(self.folder.checkpoint("best"), self.state())
         keeper.save()
         return True
+
+    def _nothing_trained(self) -> NoResult:
+        """At the time limit before an epoch is over: what would be derived is the draw that the search began with."""
+        limit, run = self.session.config.runtime.time_limit_s, self.folder.path.parent
+        got = f"{limit:g} s, over at step {self.step} of the first; what was done is kept"
+        return NoResult(run, "a search must finish an epoch within --time-limit", got, "go on with --resume and a longer limit")
 
     def _collapsed(self) -> dict[str, Any]:
         """Go back to the best epoch where that is asked for and there is one; what happened, for the manifest."""
@@ -211,6 +219,10 @@ class SearchPhase:
 
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._started
+
+    def _late(self) -> bool:
+        limit = self.session.config.runtime.time_limit_s
+        return limit is not None and self._seconds() > limit
 
     def _spent(self) -> dict[str, Any]:
         balancing = {"balancing": self._balancing} if self._balancing else {}

@@ -20,6 +20,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from automtl.config import RunConfig, merge
+from automtl.config_layers import without
 from automtl.config_tune import Range, Value
 from automtl.errors import ConfigError
 from automtl.spaces.architecture import Architecture
@@ -114,6 +115,7 @@ def applied(config: RunConfig, values: Mapping[str, Value]) -> RunConfig:
         space["interaction"] = tuple(c for c in space["interaction"] if Operation.parse(c, "interaction").name != values["space.without"])
     held = {**dict(config), "space": space or None, "search": search}
     held |= {section: {**dict(held[section]), **changes} for section, changes in plain.items()}
+    held["origins"] = without(config.origins, values)
     return build(RunConfig, held, "trial")
 
 

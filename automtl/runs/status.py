@@ -50,14 +50,29 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     if held["state"] == "running":
         found["left_s_at_most"] = _left(held, last)
     if last is not None:
-        found["train_loss"], found["validation_loss"] = last["loss"]["total"], last["validation"]["loss"]
-        found["validation"] = {task: _headline(metrics) for task, metrics in last["validation"]["tasks"].items()}
+        found["last_epoch"] = _epoch(last)
+    if best := _best(lines):
+        found["best_epoch"] = best
     if held.get("monitor", LOSS) != LOSS:
         found["best epoch by"] = held["monitor"]
     checkpoint = next((c for c in (phase.checkpoint("last"), phase.checkpoint("best")) if c.exists()), None)
     found["checkpoint"] = None if checkpoint is None else f"{checkpoint} of {_when(checkpoint)}"
     found["verdict"] = _verdict(phase, held)
     return found
+
+
+def _epoch(line: dict[str, Any]) -> dict[str, Any]:
+    """One epoch's figures."""
+    validation = line["validation"]
+    losses = {"epoch": line["epoch"] + 1, "train_loss": line["loss"]["total"], "validation_loss": validation["loss"]}
+    return {**losses, "validation": {task: _headline(metrics) for task, metrics in validation["tasks"].items()}}
+
+
+def _best(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of the epoch whose weights a retrain keeps so far; by task where tasks are trained one after the other."""
+    best = {", ".join(line["part"]): _epoch(line) for line in lines if line.get("best")}  # a later best takes the place of an earlier
+    parts = {", ".join(line["part"]) for line in lines if "part" in line}
+    return next(iter(best.values()), {}) if len(parts) < 2 else best
 
 
 def _constant(phase: PhaseDir, lines: list[dict[str, Any]]) -> list[str]:

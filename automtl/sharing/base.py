@@ -159,7 +159,7 @@ class SharingModule(nn.Module):
         """
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Parameters that the optimiser must treat apart; they may be others in each phase."""
+        """Parameters that the optimiser must treat apart; they may be others in each phase, and none in some, but the names stay."""
         return []
 
     def phases(self) -> tuple[Phase, ...]:

@@ -19,7 +19,7 @@ from automtl.spaces.slots import Slot
 from automtl.strict import Strict, build, nearest
 
 VERSION = 1
-_TRAVELLERS = {"name", "ranking", "choices", "provenance"}
+_TRAVELLERS = {"name", "ranking", "choices", "recommended", "provenance"}
 
 
 class TaskSignature(Strict):
@@ -106,7 +106,7 @@ class SchemaLike(Protocol):
 class Architecture(Strict):
     """A discrete multi-task architecture: input -> interaction -> sharing(experts) -> towers.
 
-    Equality and hash count what is computed; ``name``, ``ranking``, ``choices`` and ``provenance`` only travel along.
+    Equality and hash count what is computed; ``name``, ``ranking``, ``choices``, ``recommended`` and ``provenance`` only travel along.
     """
 
     format: Literal["automtl.architecture"] = "automtl.architecture"
@@ -126,6 +126,9 @@ class Architecture(Strict):
     batch_norm: bool = True
     ranking: tuple[tuple[Ranked, ...], ...] | None = Field(None, description="Per task, experts by softmax(beta); others follow as listed.")
     choices: dict[str, dict[str, float]] = Field(default_factory=dict, description="Per choice block, softmax(alpha).")
+    recommended: dict[Literal["retrain", "architecture"], dict[str, Any]] = Field(
+        default_factory=dict, description="Settings to train it by, such as its paper's; architecture: a template's own, changed."
+    )
     provenance: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")

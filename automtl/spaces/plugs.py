@@ -16,7 +16,7 @@ def plugged(architecture: Architecture, kind: str, settings: Mapping[str, Any]) 
     """The same experts under another sharing module, or under its own with other settings.
 
     Experts that a search bound to the units of its own kind may stand anywhere in another; their order is then the
-    ranking's, by mean gate weight. A hand-made architecture keeps its levels.
+    ranking's, by mean gate weight. A hand-made architecture keeps its levels. What is recommended for one kind is not for another.
 
     Raises:
         ConfigError: an unknown kind or setting, one that does not fit, or experts whose widths do not.
@@ -24,7 +24,8 @@ def plugged(architecture: Architecture, kind: str, settings: Mapping[str, Any]) 
     experts = architecture.experts
     if kind != architecture.sharing.kind and architecture.ranking is not None:
         experts = tuple(expert.model_copy(update={"level": None, "owner": None, "task": None}) for expert in experts)
-    made = architecture.evolve(experts=experts, sharing=Sharing(kind=kind, settings=dict(settings)))
+    recommended = architecture.recommended if kind == architecture.sharing.kind else {}
+    made = architecture.evolve(experts=experts, sharing=Sharing(kind=kind, settings=dict(settings)), recommended=recommended)
     check_widths(made)
     return made
 

@@ -11,8 +11,9 @@ from automtl.strategies.protocol import Material
 from automtl.training.balancers import make_balancer
 from automtl.training.loop import StepEvent, run_steps
 from automtl.training.losses import Losses
+from automtl.training.optimizers import OptimizerSettings, make_optimizer
 from automtl.training.states import State, check, take_net, take_optimizer
-from automtl.training.step import adam, train_step
+from automtl.training.step import train_step
 
 WEIGHT_DECAY, CLIP_NORM = 1e-4, 5.0  # the retrain phase's defaults
 
@@ -43,7 +44,7 @@ class StandAlone:
         assert isinstance(net, MultiTaskNet), "kinds that can stand in a supernet share one network"
         self.net, self.tasks, self._device, self._autocast, self._guard = net, m.schema.tasks, m.device, m.autocast, m.guard
         self.balancer = make_balancer(m.settings.balancing, m.schema.tasks, net)
-        self._adam = adam(net, lr=lr, weight_decay=WEIGHT_DECAY)
+        self._adam = make_optimizer(net, OptimizerSettings(lr=lr, weight_decay=WEIGHT_DECAY))
 
     def train(self, batches: Iterator[Batch], *, epoch: int, steps: int, start: int = 0) -> Iterator[StepEvent]:
         """The steps from `start` to `steps` - 1, with an event after each; `epoch` is what the events say."""

@@ -92,7 +92,9 @@ def predict(net: nn.Module, batches: Batches, *, device: torch.device | None = N
     return Predictions(outputs, torch.cat(labels).numpy(), stacked, torch.cat(rows).numpy())
 
 
-def evaluate_slices(predictions: Predictions, tasks: Sequence[Task], codes: np.ndarray, names: Sequence[str]) -> dict[str, Evaluation]:
+def evaluate_slices(
+    predictions: Predictions, tasks: Sequence[Task], codes: np.ndarray, names: Sequence[str], *, groups: np.ndarray | None = None
+) -> dict[str, Evaluation]:
     """Metrics of each slice of the rows, by its name.
 
     Args:
@@ -100,13 +102,14 @@ def evaluate_slices(predictions: Predictions, tasks: Sequence[Task], codes: np.n
         tasks: in the order of the predictions.
         codes: (n,) the slice of each row.
         names: of the slices.
+        groups: (n,) as for `evaluate`.
     """
     found = {}
     for code, name in enumerate(names):
         mine = np.flatnonzero(codes == code)
         weights = None if predictions.weights is None else predictions.weights[mine]
         part = Predictions([logits[mine] for logits in predictions.logits], predictions.labels[mine], weights, predictions.rows[mine])
-        found[name] = evaluate(part, tasks)
+        found[name] = evaluate(part, tasks, groups=None if groups is None else groups[mine])
     return found
 
 

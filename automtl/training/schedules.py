@@ -9,6 +9,25 @@ def cosine_lr(base: float, epoch: int, epochs: int) -> float:
     return base * (1 + math.cos(math.pi * epoch / epochs)) / 2
 
 
+def rate_factor(schedule: str, warmup: int, *, epoch: int, share: float, epochs: int) -> float:
+    """What every rate of a retrain is multiplied by: a linear rise, then a constant or half a cosine.
+
+    The cosine goes by epochs, as the search's: AutoMTL (section 4.1.4) says "cosine learning rate decay" and trains by epochs, and over
+    the PLANNED ones, so that an early stop does not bend it. The rise goes by steps, since one epoch of millions of rows is rise enough.
+    A training in several stretches has an optimiser for each; so each has the whole schedule, over its own planned epochs.
+
+    Args:
+        schedule: "constant" or "cosine".
+        warmup: epochs of the rise; the schedule is over those that are left.
+        epoch: from 0.
+        share: of the epoch that is done after the step, in (0, 1].
+        epochs: planned, above `warmup`.
+    """
+    if epoch < warmup:
+        return (epoch + share) / warmup
+    return cosine_lr(1.0, epoch - warmup, epochs - warmup) if schedule == "cosine" else 1.0
+
+
 def auxiliary_skip(epoch: int, epochs: int) -> float:
     """Weight lambda of the auxiliary skip: 1 - epoch / (epochs - 1), exactly 0 in the last epoch (and in an only one)."""
     return _falling(epoch, epochs)

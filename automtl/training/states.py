@@ -22,8 +22,14 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Tensors = dict[str, Tensor]
 
-_KEPT = {torch.optim.SGD: {"momentum_buffer"}, torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"}}  # of a parameter
-_COUNTS = ("step", "exp_avg_sq")  # of these, what is never negative
+_ADAM = {"step", "exp_avg", "exp_avg_sq"}
+_KEPT = {  # of a parameter
+    torch.optim.SGD: {"momentum_buffer"},
+    torch.optim.Adam: _ADAM,
+    torch.optim.AdamW: _ADAM,
+    torch.optim.Adagrad: {"step", "sum"},
+}
+_COUNTS = ("step", "exp_avg_sq", "sum")  # of these, what is never negative
 
 
 class State(Strict):

@@ -1,4 +1,4 @@
-"""One training step of a discrete network, and its optimiser: the same wherever such a network is trained by itself."""
+"""One training step of a discrete network: the same wherever such a network is trained by itself."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -13,11 +13,6 @@ from automtl.training.balancing import Balancer
 from automtl.training.guard import Guard
 from automtl.training.losses import Losses, multi_task_loss
 from automtl.training.optim import clip_grad_norm
-
-
-def adam(net: MultiTaskNet, *, lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    """Adam over a network's weights, in the groups that the network names."""
-    return torch.optim.Adam(net.parameter_groups(), lr=lr, weight_decay=weight_decay, fused=True)
 
 
 def train_step(

@@ -1,6 +1,7 @@
 """How commands end: by signals wherever they are, with nobody reading, by nothing to hand over, and well."""
 
 import importlib
+import json
 import os
 import signal
 import subprocess
@@ -138,6 +139,18 @@ def test_help_and_version(place, capfd):
     assert capfd.readouterr().err.startswith("Usage: ")
 
 
+def test_a_time_limit_shorter_than_an_epoch_hands_over_nothing(place, capfd):
+    assert run("search data/tiny.yaml --space automtl_small --out short --set search.batch_size=64 --time-limit 0.001s --json".split()) == 5
+    said = capfd.readouterr()
+    (line,) = [line for line in said.err.splitlines() if line.startswith("error")]
+    assert "short: a search must finish an epoch within --time-limit, got 0.001 s" in line and "--resume" in line and said.out == ""
+    assert not Path("short/search/architecture.json").exists()
+    assert run(["retrain", "short"]) == 2
+    assert "Traceback" not in capfd.readouterr().err
+    assert run(["status", "short"]) == 0
+    assert "interrupted; go on with: automtl search" in " ".join(capfd.readouterr().out.split())
+
+
 TUNE = "tune data/tiny.yaml --space automtl_small --fast-dev-run --trials 2 --out".split()
 
 
@@ -145,6 +158,10 @@ def test_a_study_without_a_complete_trial_hands_over_nothing(place, capfd):
     assert run([*TUNE, "failed", "--set", "tune.parameters={search.epochs: {choices: [1]}}"]) == 5
     said = capfd.readouterr()
     assert "failed/tune: must have a complete trial, to name the best, got 2 failed; trial 0: " in said.err
+    assert run([*TUNE, "json", "--json", "--set", "tune.parameters={search.epochs: {choices: [1]}}"]) == 5
+    told = json.loads(capfd.readouterr().out)
+    assert told["named"] == {} and [trial["state"] for trial in told["trials"]] == ["fail", "fail"]
+    assert not Path("json/tune/best.yaml").exists()
     assert "best.yaml" not in said.out + said.err and not Path("failed/tune/best.yaml").exists()
     assert run([*TUNE, "late", "--time-limit", "0.001s"]) == 5
     said = capfd.readouterr()

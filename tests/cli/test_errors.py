@@ -15,6 +15,7 @@ from automtl import files
 from automtl.cli.main import main
 from automtl.exports import formats
 from automtl.runs.manifest import Manifest
+from tests.cli.data_errors import DATA_ERRORS
 from tests.cli.plugin_errors import PLUGINS, PLUGINS_AFTER_SEARCH
 from tests.cli.tampered_errors import TAMPERED
 from tests.cli.time_errors import TIME_ERRORS
@@ -143,7 +144,7 @@ MINE = ["search", "data/tiny.yaml", "--space", "mine.yaml", "--out", "new"]
 
 # id -> (what is wrong, command, exit status, parts of the message)
 FRESH = {
-    **TUNE_ERRORS, **PLUGINS, **TIME_ERRORS,
+    **TUNE_ERRORS, **PLUGINS, **TIME_ERRORS, **DATA_ERRORS,
     "unknown-data-set": (nothing, ["search", "cenus_income"], 2, ["cenus_income: must be a YAML file or the name of a shipped data set", "census_income"]),
     "unknown-key": (yaml_with("split:", "splt:"), SEARCH, 2, ["splt is not a known key (did you mean 'split'?)"]),
     "no-yaml": (yaml_with("name: tiny", "name: [tiny"), SEARCH, 2, ["tiny.yaml: must be YAML"]),
@@ -175,6 +176,10 @@ FRESH = {
     "unknown-architecture": (nothing, ["retrain", "mmoee", "--data", "data/tiny.yaml"], 2, ["did you mean 'mmoe'?"]),
     "data-not-named": (nothing, ["retrain", "mmoe"], 2, ["--data: must name the data set to train on"]),
     "ranking-absent": (nothing, ["retrain", "mmoe", "--data", "data/tiny.yaml", "--set", "retrain.chosen_experts=2"], 2, ["needs an architecture whose experts a search ranked"]),
+    "template-setting-unknown": (nothing, ["retrain", "mmoe", "--data", "data/tiny.yaml", "--set", "architecture.width=8"], 2, ["architecture.width: must be a setting of the template mmoe", "it has embedding_dim (16)"]),
+    "group-unknown": (nothing, ["retrain", "mmoe", "--data", "data/tiny.yaml", "--set", "retrain.group_lr={masks: 0.1}"], 2, ["retrain.group_lr.masks: must be a group of parameters of mmoe", "it has tables, weights"]),
+    "of-another-optimizer": (nothing, ["retrain", "mmoe", "--data", "data/tiny.yaml", "--set", "retrain.momentum=0.5"], 2, ["retrain.momentum: belongs to optimizer sgd, got optimizer adam"]),
+    "recommends-wrong": (yaml_with("split:", "recommends: {retrain: {lrr: 1}}\nsplit:"), ["data", "describe", "data/tiny.yaml"], 2, ["tiny.yaml: recommends.retrain: lrr is not a known key (did you mean 'lr'?)"]),
     "run-absent": (nothing, ["evaluate", "nowhere"], 2, ["nowhere: must be a run folder, got no such folder"]),
     "picture-ending": (nothing, ["show", "mmoe", "-o", "x.gif"], 2, ["x.gif"]),
     "picture-kind": (nothing, ["show", "mmoe", "--what", "betas"], 2, ["architecture or alphas"]),
@@ -191,6 +196,7 @@ AFTER_SEARCH = {
     "newer-format": (architecture_with(version=2), ["retrain", "mine.json", "--data", "data/tiny.yaml"], 2, ["must have format version 1 or older, got 2; update automtl"]),
     "no-architecture": (architecture_with(experts=[]), ["retrain", "mine.json", "--data", "data/tiny.yaml"], 2, ["mine.json: experts"]),
     "more-chosen-than-found": (nothing, ["retrain", "run", "--set", "retrain.chosen_experts=9"], 2, ["must be at most the architecture's 4 experts, got 9"]),
+    "shape-is-found": (nothing, ["retrain", "run", "--set", "architecture.embedding_dim=8"], 2, ["architecture.embedding_dim: must stay as it is", "is bound to its data set"]),
     "nothing-to-mask": (nothing, ["retrain", "run", "--sharing", "mome"], 2, ["sharing.kind mome: needs an expert that holds mlp or dense, to mask its weights"]),
     "data-changed": (new_rows, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["must be of the same prepared data, got data that changed since"]),
     "resume-without-out": (nothing, [*SEARCH[:4], "--resume"], 2, ["--resume: needs --out"]),
@@ -296,5 +302,5 @@ def test_the_catalogue_page_has_a_row_for_each_error_and_no_other():
     page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
     rows = re.findall(r"^\| `([a-z0-9-]+)` \|", page, flags=re.MULTILINE)
     others = ["balancing-extra", "disk-full", "read-only-folder", "run-in-use", "onnx-absent", "export-differs"]
-    others += ["out-of-memory", "not-finite", "not-deterministic", "interrupted", "tune-no-result"]  # test_mishaps.py, test_ends.py
+    others += ["out-of-memory", "not-finite", "not-deterministic", "interrupted", "tune-no-result", "time-limit-short"]  # test_mishaps.py, test_ends.py
     assert sorted(rows) == sorted([*FRESH, *AFTER_SEARCH, *others])

@@ -151,6 +151,7 @@ WORKBOOK = zipped(**{"[Content_Types].xml": b"<x/>", "xl/workbook.xml": b"<x/>",
         ("empty.csv.gz", gzip.compress(b""), "must have rows, got an empty file"),
         ("blank.csv", b" \n\n", "must have rows, got an empty file"),
     ],
+    ids=lambda value: "" if isinstance(value, bytes) else None,
 )  # fmt: skip
 def test_what_is_not_read_is_named_with_what_to_do(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = written(tmp_path / name, content)

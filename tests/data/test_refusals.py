@@ -135,6 +135,7 @@ def test_a_torn_gzip(tmp_path: Path) -> None:
         ("rows.parquet", text_of(lambda t: t).encode(), "rows.parquet: must be a readable table, got a file that is not what"),
         ("notes.txt", b"nothing of use", "files.train: {folder}: must name a file, got none there"),
     ],
+    ids=lambda value: "" if isinstance(value, bytes) else None,
 )
 def test_names_that_promise_something_else(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / "folder").mkdir()

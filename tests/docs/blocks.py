@@ -39,6 +39,7 @@ START = {
     "docs/own_operation.md": "data",
     "docs/pictures.md": "data",
     "docs/search.md": "searched",
+    "docs/training.md": "data",
     "docs/tune.md": "searched",
 }
 FIRST = ["automtl search clicks.yaml --space automtl_small --out runs/first"]

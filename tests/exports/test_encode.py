@@ -91,7 +91,7 @@ def test_values_as_people_write_them(made: tuple[Store, Path]) -> None:
     for name in one:
         np.testing.assert_array_equal(one[name], two[name], err_msg=name)
     assert one["tags"].all() and one["seen"].shape == (1, 2)
-    with pytest.raises(KeyError, match="plain"):
+    with pytest.raises(ValueError, match="a row must have every column, there is no plain"):
         Encoder(folder)([{k: v for k, v in row.items() if k != "plain"}])
     with pytest.raises(ValueError, match="finite"):
         Encoder(folder)([{**row, "plain": float("inf")}])

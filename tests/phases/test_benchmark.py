@@ -21,7 +21,8 @@ from automtl.training.balancers import make_balancer
 from automtl.training.balancing import BalancingSettings
 from automtl.training.early_stopping import EarlyStopping
 from automtl.training.guard import Guard
-from automtl.training.step import adam, train_step
+from automtl.training.optimizers import OptimizerSettings, make_optimizer
+from automtl.training.step import train_step
 from tests.phases.tables import Listening, benchmark, config, rows, run
 from tests.support import write_dataset
 
@@ -117,7 +118,7 @@ def test_a_training_is_a_retrain_on_fit_rows(dataset):
     seeds = Seeds.of(5)
     net = draw.build_model(entry.architecture, session.schema, seed=seeds.weights, generator=torch.Generator().manual_seed(seeds.noise))
     s, losses = session.config.retrain, []
-    optimizer = adam(net, lr=s.lr, weight_decay=s.weight_decay)
+    optimizer = make_optimizer(net, OptimizerSettings(lr=s.lr, weight_decay=s.weight_decay))
     balancer = make_balancer(BalancingSettings(), session.schema.tasks, net)
     stopping = EarlyStopping("loss", patience=5)
     for epoch in range(2):
@@ -140,7 +141,7 @@ def test_single_task_is_one_network_per_task(dataset):
     model = train.Model(Architecture.load("single_task").bind(made.session.schema), made.session, 0)
     before = model.state()
     batch = next(made.training(0).epoch(0))
-    losses = model.step(batch, 0.0)
+    losses = model.step(batch)
     assert losses.sums.shape == (2,) and len(model._parts) == 2
     moved = {name.split(".")[1] for name, value in model.state().items() if not torch.equal(value, before[name])}
     assert moved == {"0", "1"}
@@ -250,6 +251,22 @@ def test_only_what_decides_a_training_is_in_its_hash(dataset):
 def test_a_training_that_fails_has_a_row_that_says_so(dataset, monkeypatch):
     made = rows(dataset)
     [entry, *_] = draw.draw_entries(made.session.config.space, made.session.schema, made.settings, print)
-    monkeypatch.setattr(train.Model, "step", lambda self, batch, progress: [p.data.fill_(torch.nan) for p in self.net.parameters()])
+    monkeypatch.setattr(train.Model, "step", lambda self, batch, **place: [p.data.fill_(torch.nan) for p in self.net.parameters()])
     row, test = train.train(entry.architecture, made, seed=0, test=True)
     assert row["loss"] is None and test is None and "must be finite" in row["error"] and row["flops"] > 0
+
+
+def test_an_optimiser_is_part_of_a_tables_training_and_of_its_hash(dataset):
+    plain = config(dataset)
+    table = TableSettings(epochs=2)
+    others = ["optimizer=sgd", "schedule=cosine", "warmup_epochs=1", "group_lr={tables: 0.1}", "betas=[0.5, 0.9]"]
+    hashes = {settings_hash(table, config(dataset, f"retrain.{other}")) for other in others}
+    assert len(hashes | {settings_hash(table, plain)}) == len(others) + 1
+    made, curves = rows(dataset), []
+    [entry, *_] = draw.draw_entries(made.session.config.space, made.session.schema, made.settings, print)
+    for other in ("schedule=constant", "schedule=cosine"):
+        session = made.session.__class__(**{**vars(made.session), "config": config(dataset, f"retrain.{other}")})
+        row, _ = train.train(entry.architecture, made.__class__(session, made.settings), seed=0, test=False)
+        curves.append(row["curve_b"])
+    first = sum(at <= 1 for at in row["at"])
+    assert curves[0][:first] == curves[1][:first] and curves[0][first:] != curves[1][first:], "a cosine's first epoch is at the whole rate"

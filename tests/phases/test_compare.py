@@ -8,10 +8,10 @@ from scipy import stats
 
 from automtl.errors import ArtifactError
 from automtl.phases.compare import LOSS, compare
-from automtl.phases.paired import compare_paired, corrected, holm
+from automtl.phases.paired import compare_paired, corrected, holm, least_p
 
 
-def model(root, run, label, losses, *, searched=None, test=True, data="d", aucs=None):
+def model(root, run, label, losses, *, searched=None, test=True, data="d", aucs=None, trained=None):
     """A run's files as retrain, evaluate and search leave them."""
     for seed, loss in losses.items():
         folder = root / run / "retrain" / f"{label}-s{seed}"
@@ -22,6 +22,8 @@ def model(root, run, label, losses, *, searched=None, test=True, data="d", aucs=
         manifest = {"state": "done", "seed": seed, "data": {"name": data, "hash": data, "split_hash": data}}
         (folder / "manifest.json").write_text(json.dumps(manifest))
         (folder / "cost.json").write_text(json.dumps({"samples": 1000, "seconds": 2.0}))
+        if trained is not None:
+            (folder / "config.yaml").write_text(json.dumps({"retrain": trained, "runtime": {"precision": "float32"}}))
     if searched is not None:
         folder = root / run / "search"
         folder.mkdir()
@@ -57,6 +59,15 @@ def test_only_common_seeds_are_paired_and_one_is_not_tested():
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.6]) == [1.0, 1.0]
+
+
+def test_six_seeds_is_what_wilcoxon_needs(tmp_path):
+    for n in range(2, 9):
+        assert least_p(n) == pytest.approx(stats.wilcoxon(np.arange(1.0, n + 1)).pvalue)
+        assert (least_p(n) < 0.05) == (n >= 6)
+    few = compare([model(tmp_path, "a", "mmoe", seeds(0.3, count=5)), model(tmp_path, "b", "ple", seeds(0.31))])
+    note = "fewer than 6 seeds, with which Wilcoxon's test cannot reach 5% (with 5 its least p is 0.0625); take --seeds 0..5: a: mmoe"
+    assert note in few.notes
 
 
 def test_equal_gaps_are_no_division_by_zero():
@@ -136,3 +147,40 @@ def test_the_command_prints_every_figure_and_the_verdict(tmp_path):
     told = json.loads(CliRunner().invoke(app, ["compare", "--json", *paths]).stdout)
     assert told["agreement"] == {} and "found" not in told["entries"][0]
     assert told["best_hand_made"] == "a: mmoe" and set(told["verdicts"]) == {"a: mmoe", "b: selected"}
+
+
+def test_settings_of_training_that_differ_are_listed(tmp_path):
+    runs = [
+        model(tmp_path, "one", "mmoe", seeds(0.5), trained={"lr": 0.001, "batch_size": 1024}),
+        model(tmp_path, "two", "mssm", seeds(0.6), trained={"lr": 0.0001, "batch_size": 256, "optimizer": "adam", "recommended": True}),
+        model(tmp_path, "three", "ple", seeds(0.7), trained={"optimizer": "sgd", "group_lr": {"tables": 0.1}, "recommended": False}),
+    ]
+    found = compare(runs)
+    names = {e.label: e.name for e in found.entries}
+    told = {name: {label: values[names[label]] for label in names} for name, values in found.trainings.items()}
+    assert told == {
+        "retrain.lr": {"mmoe": "0.001", "mssm": "0.0001", "ple": "0.001"},
+        "retrain.batch_size": {"mmoe": "1024", "mssm": "256", "ple": "1024"},
+        "retrain.optimizer": {"mmoe": "adam", "mssm": "adam", "ple": "sgd"},
+        "retrain.betas": {"mmoe": "[0.9, 0.999]", "mssm": "[0.9, 0.999]", "ple": "none"},
+        "retrain.momentum": {"mmoe": "none", "mssm": "none", "ple": "0.9"},
+        "retrain.group_lr": {"mmoe": "none", "mssm": "none", "ple": "tables 0.1"},
+    }
+    assert any(note.startswith("not all models were trained alike") and "retrain.batch_size" in note for note in found.notes)
+
+
+def test_what_is_said_and_what_is_a_default_are_the_same_training(tmp_path):
+    said = {"lr": 0.001, "optimizer": "adam", "betas": [0.9, 0.999], "chosen_experts": 3}
+    found = compare([model(tmp_path, "a", "mmoe", seeds(0.5), trained={}), model(tmp_path, "b", "ple", seeds(0.6), trained=said)])
+    assert found.trainings == {} and not any("trained" in note for note in found.notes)
+
+
+def test_seeds_of_one_model_trained_otherwise_are_told(tmp_path):
+    model(tmp_path, "a", "mmoe", {0: 0.5}, trained={"lr": 0.01})
+    found = compare([model(tmp_path, "a", "mmoe", {1: 0.5}, trained={"lr": 0.02})])
+    assert list(found.trainings) == ["retrain.lr"] and list(found.trainings["retrain.lr"].values()) == ["0.01 | 0.02"]
+
+
+def test_unknown_trainings_are_told(tmp_path):
+    found = compare([model(tmp_path, "a", "mmoe", seeds(0.5)), model(tmp_path, "b", "ple", seeds(0.6), trained={})])
+    assert any(note.startswith("without a config.yaml it is not known") and "a: mmoe" in note for note in found.notes)

@@ -1,10 +1,12 @@
 """The phases of a sharing module, through a retrain: their lengths, judgement, schedule, optimiser and records."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from automtl.errors import NumericalError
+from automtl.errors import ConfigError, NumericalError
 from automtl.phases.part import _copied
 from automtl.phases.retrain import RetrainPhase
 from automtl.phases.retrain_plan import plan_retrain
@@ -190,3 +192,49 @@ def test_a_group_keeps_its_decay_in_a_search_whose_rate_is_one_for_all_weights()
     first, rest = darts._sgd.param_groups
     assert first["lr"] == rest["lr"] == cosine_lr(0.02, 2, 4), "a group's own rate is Adam's"
     assert first["weight_decay"] == 0.0 and rest["weight_decay"] == 3e-4 and first["params"] == [own]
+
+
+def test_rates_follow_the_schedule_anew_in_each_phase(dataset, tmp_path, monkeypatch):
+    toy(monkeypatch, (Phase("masks", 2, judged=False), Phase("tune")), [])
+    phase = phase_of(dataset, tmp_path / "r", "retrain.patience=9", "retrain.schedule=cosine", "retrain.lr=0.01", "retrain.warmup_epochs=1")
+    (part,), rates = phase.parts, []
+    honest = part._step
+
+    def watched(length, step, batch):
+        losses = honest(length, step, batch)
+        rates.append(part.optimizer.param_groups[-1]["lr"])
+        return losses
+
+    monkeypatch.setattr(part, "_step", watched)
+    phase.run()
+    steps = len(part.batches)
+    rise = [0.01 * (i + 1) / steps for i in range(steps)]
+    two, four = ([0.01 * (1 + math.cos(math.pi * e / (n - 1))) / 2 for e in range(n - 1) for _ in range(steps)] for n in (2, 4))
+    assert rates == pytest.approx([*rise, *two, *rise, *four])
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (["retrain.group_lr={masks: 0.1}"], "it has tables, weights"),
+        (["retrain.warmup_epochs=4"], "must be below retrain.epochs = 4"),
+        (["retrain.betas=[0.9, 0.99]", "retrain.optimizer=sgd"], "belongs to optimizer adam or adamw"),
+        (["retrain.momentum=0.5"], "belongs to optimizer sgd"),
+        (["retrain.betas=[0.9, 1.0]"], "betas"),
+        (["retrain.group_lr={tables: 0}"], "group_lr.tables"),
+        (["retrain.group_lr={tables: .inf}"], "group_lr.tables"),
+        (["retrain.optimizer=lion"], "optimizer"),
+        (["retrain.schedule=step"], "'constant' or 'cosine'"),
+    ],
+)
+def test_settings_of_the_optimiser_that_cannot_be_meant_are_refused(sets, message, dataset, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        phase_of(dataset, tmp_path / "r", *sets)
+    assert not (tmp_path / "r" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("setting", ["optimizer=sgd", "group_lr={tables: 0.5}", "schedule=cosine", "betas=[0, 0]"])
+def test_each_setting_of_the_optimiser_acts(setting, dataset, tmp_path):
+    given = {"plain": [], "other": [f"retrain.{setting}"]}
+    losses = [phase_of(dataset, tmp_path / name, *sets).run().validation.loss for name, sets in given.items()]
+    assert losses[0] != losses[1]

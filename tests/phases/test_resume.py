@@ -53,6 +53,26 @@ def test_a_search_stopped_between_two_epochs_goes_on_to_the_same_bits(name, data
         same_phase(tmp_path / "whole/search", out / "search", ["last"])
 
 
+OTHERS = {
+    "sgd": ("mmoe", ["retrain.optimizer=sgd", "retrain.schedule=cosine", "retrain.group_lr={tables: 0.1}"]),
+    "adagrad": ("mmoe", ["retrain.optimizer=adagrad", "retrain.warmup_epochs=2"]),
+    "adamw": ("mssm", ["retrain.optimizer=adamw", "retrain.schedule=cosine", "retrain.warmup_epochs=1", "retrain.group_lr={masks: 0.1}"]),
+    "stages": ("mome", ["retrain.schedule=cosine", "sharing.masks=2", "sharing.neuron_epochs=2", "sharing.weight_epochs=1"]),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_optimiser_and_its_schedule_go_on_to_the_same_bits(name, dataset, tmp_path):
+    kind, sets = OTHERS[name]
+    train(plan(dataset, kind, tmp_path / "whole", *sets))
+    for cut in (2, 7, 11):
+        out = tmp_path / f"cut{cut}"
+        with pytest.raises(Stop):
+            train(plan(dataset, kind, out, *sets), reporter=After(cut, stop))
+        result = train(plan(dataset, kind, out, *sets, resume=True), resume=True)
+        same_phase(tmp_path / "whole/retrain" / result.folder.path.name, result.folder.path, ["best"])
+
+
 @pytest.mark.parametrize("kind", ["mmoe", "single_task", "gumbel", "balanced"])
 def test_a_retrain_stopped_at_any_step_goes_on_to_the_same_bits(kind, dataset, tmp_path):
     sets = ["retrain.balancing.method=uncertainty"] if kind == "balanced" else []

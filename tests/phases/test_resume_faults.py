@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from automtl.errors import ArtifactError, ConfigError, EnvironmentFault
+from automtl.errors import ArtifactError, ConfigError, EnvironmentFault, NoResult
 from automtl.phases.search import resumed, search
 from automtl.runs import checkpoint
 from automtl.runs.run_dir import PhaseDir
@@ -109,8 +109,9 @@ def test_what_may_change_at_a_resume_and_what_not(dataset, tmp_path):
 
 def test_a_search_at_its_time_limit_goes_on_to_the_same_bits_when_given_more_time(dataset, tmp_path):
     search(config(dataset), out=tmp_path / "whole")
-    cut = search(config(dataset, "runtime.time_limit_s=1e-9"), out=tmp_path / "cut")
-    assert (cut.state, cut.epochs) == ("time_limited", 0)
+    for resume in (False, True):
+        with pytest.raises(NoResult):
+            search(config(dataset, "runtime.time_limit_s=1e-9"), out=tmp_path / "cut", resume=resume)
     assert search(config(dataset), out=tmp_path / "cut", resume=True).state == "done"
     assert search(config(dataset), out=tmp_path / "cut", resume=True).state == "done", "an ended one is left as it is"
     same_phase(tmp_path / "whole/search", tmp_path / "cut/search", ["last"])

@@ -9,12 +9,13 @@ import pytest
 
 from automtl.config import resolve
 from automtl.data.store import Store
-from automtl.errors import ArtifactError, AutoMTLError, ConfigError, NumericalError
+from automtl.errors import ArtifactError, AutoMTLError, ConfigError, NoResult, NumericalError
 from automtl.phases.evaluate import evaluate_runs, summary
 from automtl.phases.plan import plan_search
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.search import search
+from automtl.phases.search_phase import SearchPhase
 from automtl.phases.session import Silent, open_session
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
@@ -167,9 +168,22 @@ def test_a_search_stopped_after_any_epoch_resumes_to_the_same_bits(config, tmp_p
     assert ends[0]["spent"]["samples"] == ends[1]["spent"]["samples"]
 
 
-def test_a_time_limit_derives_from_what_there_is_and_says_so(config, tmp_path):
-    result = search(config(runtime={"time_limit_s": 1e-9}), out=tmp_path / "run")
-    assert result.state == "time_limited" and result.epochs == 0 and result.architecture.experts
+def test_a_time_limit_shorter_than_an_epoch_hands_over_nothing(config, tmp_path):
+    limited = config(runtime={"time_limit_s": 1e-9})
+    with pytest.raises(NoResult, match="must finish an epoch within --time-limit, got 1e-09 s, over at step 1 of the first; .* --resume"):
+        search(limited, out=tmp_path / "run")
+    assert not (tmp_path / "run/search/architecture.json").exists()
+    assert Manifest.read(tmp_path / "run/search/manifest.json").values["state"] == "interrupted"
+    with pytest.raises(ArtifactError):
+        plan_retrain(str(tmp_path / "run"), data=None, sharing=None, config_file=None, sets=(), flags={}, out=None)
+
+
+def test_a_time_limit_derives_from_what_there_is_and_says_so(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(SearchPhase, "_seconds", lambda phase: float(phase.epoch))  # an epoch takes a second
+    result = search(config(runtime={"time_limit_s": 0.5}), out=tmp_path / "run")
+    assert result.state == "time_limited" and result.epochs == 1 and result.architecture.experts
+    one_step = search(config("search.batch_size=4096", runtime={"time_limit_s": 0.5}), out=tmp_path / "one")
+    assert one_step.state == "time_limited" and one_step.epochs == 1, "an epoch of one step has an end, too"
     assert Manifest.read(tmp_path / "run/search/manifest.json").values["state"] == "time_limited"
 
 

@@ -25,7 +25,36 @@ def test_a_live_run_tells_epoch_time_left_and_figures(tmp_path):
     made(tmp_path / "a")
     [found] = status(tmp_path / "a")
     assert found["state"] == "running" and found["epoch"] == "1 of 4" and found["left_s_at_most"] is not None
-    assert found["validation"] == {"click": "auc 0.7500", "buy": "undefined"} and found["verdict"] is None
+    figures = {"click": "auc 0.7500", "buy": "undefined"}
+    assert found["last_epoch"] == {"epoch": 1, "train_loss": 0.5, "validation_loss": 0.5, "validation": figures}
+    assert found["verdict"] is None and "best_epoch" not in found, "no epoch of a search is the best"
+
+
+def retrained(folder, losses, part=("click",)):
+    """The lines of one part of a retrain, best wherever the loss falls."""
+    phase, least = RunDir(folder).retrain("mmoe", 0), float("inf")
+    if not phase.manifest.exists():
+        data = {"name": "shop", "source": "shop.yaml", "hash": "h"}
+        Manifest.start(phase.manifest, seed=0, planned_epochs=len(losses), data=data, command="automtl retrain mmoe")
+    for epoch, loss in enumerate(losses):
+        best, least = loss < least, min(loss, least)
+        phase.append_metrics({**line(epoch, loss), "part": list(part), "best": best})
+
+
+def test_a_retrain_tells_its_best_epoch_and_its_last(tmp_path):
+    retrained(tmp_path / "a", [0.7, 0.4, 0.6])
+    [found] = status(tmp_path / "a")
+    assert (found["best_epoch"]["epoch"], found["best_epoch"]["validation_loss"]) == (2, 0.4)
+    assert (found["last_epoch"]["epoch"], found["last_epoch"]["validation_loss"]) == (3, 0.6)
+
+
+def test_tasks_trained_one_after_the_other_have_a_best_epoch_each(tmp_path):
+    retrained(tmp_path / "a", [0.7, 0.4], part=["click"])
+    retrained(tmp_path / "a", [0.3, 0.5, 0.6], part=["buy"])
+    [found] = status(tmp_path / "a")
+    best = {task: (best["epoch"], best["validation_loss"]) for task, best in found["best_epoch"].items()}
+    assert best == {"click": (2, 0.4), "buy": (1, 0.3)}
+    assert found["last_epoch"]["epoch"] == 3
 
 
 def test_a_clock_that_was_set_back_gives_no_time_left(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """The architectures of a table: drawn evenly from a space, one third of each stratum sealed, and hand-made models cut to their size."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from automtl.phases.benchmark.settings import TableSettings
 from automtl.spaces.architecture import Architecture, Expert, Sharing
 from automtl.spaces.catalogue import Operation
 from automtl.spaces.space import SearchSpace
+from automtl.spaces.templates import changed
 from automtl.strategies.genome import MOST_DRAWS, Genes
 from automtl.strict import Strict, build
 
@@ -139,12 +140,19 @@ def _sample(entries: Sequence[Entry], count: int) -> list[Entry]:
     return [entry.model_copy(update={"pilot": (), "seeds": (0,)}) for entry in picked]
 
 
-def other_entries(entries: Sequence[Entry], schema: Schema, names: Sequence[str]) -> list[Entry]:
-    """Hand-made models of about the drawn architectures' median FLOPs, with two seeds each, and the constant."""
+def other_entries(entries: Sequence[Entry], schema: Schema, names: Sequence[str], changes: Mapping[str, Any]) -> list[Entry]:
+    """Hand-made models of about the drawn architectures' median FLOPs, with two seeds each, and the constant.
+
+    Args:
+        entries: the drawn ones.
+        schema: the data set.
+        names: of the hand-made models.
+        changes: to their templates, as `architecture` says.
+    """
     target = float(np.median([flops(entry.architecture, schema) for entry in entries]))
     made = []
     for name in names:
-        whole = Architecture.load(name).bind(schema)
+        whole = changed(Architecture.load(name), changes).bind(schema)
         networks(build_model(whole, schema))  # refuses what cannot be trained, before anything is
         architecture = cut(whole, target, schema)
         plain = architecture.model_dump(mode="json")

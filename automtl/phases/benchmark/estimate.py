@@ -35,7 +35,7 @@ def _seconds(entry: Entry, rows: TableRows) -> float:
     steps, passes, sizes = [], [], 0
     for number, batch in enumerate(batches.cycle()):
         begun = time.perf_counter()
-        model.step(batch.to(rows.session.device), 0.0)
+        model.step(batch.to(rows.session.device))
         middle = time.perf_counter()
         model.net.eval()
         with torch.inference_mode():

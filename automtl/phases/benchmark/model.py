@@ -16,7 +16,8 @@ from automtl.spaces.architecture import Architecture
 from automtl.training.balancers import make_balancer
 from automtl.training.balancing import Balancer, BalancingSettings
 from automtl.training.losses import Losses
-from automtl.training.step import adam, train_step
+from automtl.training.optimizers import OptimizerSettings, check_fit, make_optimizer, set_rates
+from automtl.training.step import train_step
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Model:
     """
 
     def __init__(self, architecture: Architecture, session: Session, seed: int) -> None:
-        self.session, self.seeds = session, Seeds.of(seed)
+        self.session, self.seeds, self.rates = session, Seeds.of(seed), OptimizerSettings.of(session.config.retrain)
         noise = torch.Generator(session.device).manual_seed(self.seeds.noise)
         most = session.config.runtime.max_parameters
         net = build_model(architecture, session.schema, seed=self.seeds.weights, generator=noise, max_parameters=most)
@@ -73,11 +74,14 @@ class Model:
         settings = self.session.config.retrain
         tasks = [self.session.schema.tasks[c] for c in columns]
         balancer = make_balancer(BalancingSettings(**settings.balancing.given()), tasks, net)
-        return _Part(net, columns, adam(net, lr=settings.lr, weight_decay=settings.weight_decay), balancer)
+        check_fit(net, self.rates, epochs=settings.epochs)
+        return _Part(net, columns, make_optimizer(net, self.rates), balancer)
 
-    def step(self, batch: Batch, progress: float) -> Losses:
-        """Update the weights on a batch; `progress` is the share of the training that is done."""
-        losses = [self._step(part, batch, progress) for part in self._parts]
+    def step(self, batch: Batch, *, epoch: int = 0, step: int = 0, steps: int = 1, epochs: int = 1) -> Losses:
+        """Update the weights on a batch, the `step`-th of `steps` of the `epoch`-th of `epochs`, both from 0."""
+        for part in self._parts:
+            set_rates(part.optimizer, self.rates, epoch=epoch, share=(step + 1) / steps, epochs=epochs)
+        losses = [self._step(part, batch, (epoch + step / steps) / epochs) for part in self._parts]
         if len(losses) == 1:
             return losses[0]
         total = torch.stack([loss.total for loss in losses]).mean()

@@ -85,7 +85,7 @@ def make_plan(session: Session, settings: TableSettings, rows: Mapping[str, int]
     assert space is not None, "a table has a space"
     entries = draw_entries(space, session.schema, settings, say)
     if settings.sample is None:
-        entries += other_entries(entries, session.schema, settings.hand_made)
+        entries += other_entries(entries, session.schema, settings.hand_made, session.config.architecture)
     return Plan(entries=tuple(entries), **_frame(session, settings, rows))
 
 

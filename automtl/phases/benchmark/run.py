@@ -17,7 +17,7 @@ from automtl.phases.benchmark.estimate import duration, fresh_seconds, seconds_b
 from automtl.phases.benchmark.folder import TableFolder
 from automtl.phases.benchmark.plan import Job, Plan, check_same, fresh_groups, fresh_jobs, make_plan, pilot_jobs, read_plan, table_jobs
 from automtl.phases.benchmark.rows import TableRows
-from automtl.phases.benchmark.settings import TableSettings, check
+from automtl.phases.benchmark.settings import TableSettings, check, one_trainer
 from automtl.phases.benchmark.train import constant, train
 from automtl.phases.mishaps import known_ids
 from automtl.phases.session import Reporter, Silent, open_session
@@ -80,9 +80,9 @@ class Benchmark:
     """
 
     def __init__(self, config: RunConfig, settings: TableSettings, reporter: Reporter | None = None) -> None:
-        check(config)
+        check(config, settings)
         self.settings, self.reporter = settings, reporter or Silent()
-        self.session = open_session(config, self.reporter)
+        self.session = open_session(one_trainer(config), self.reporter)
         self.rows = TableRows(self.session, settings)
 
     def forecast(self) -> Forecast:

@@ -12,6 +12,7 @@ from automtl.strict import Strict
 PROTOCOL = 1  # of a training and its judgement, as train.py does them; a change there is a new number
 HAND_MADE = ("shared_bottom", "mmoe", "ple", "adatt", "cgc", "single_task")
 TRAINED_BY = ("batch_size", "lr", "weight_decay", "clip_norm", "balancing")  # of the retrain section
+OPTIMIZED_BY = ("optimizer", "betas", "momentum", "schedule", "warmup_epochs", "group_lr")  # of it, too; left out of the hash where default
 _IGNORED = {
     "retrain": (RetrainSection, ("epochs", "patience", "chosen_experts"), "every training has --epochs, no early stop"),
     "runtime": (RuntimeSection, ("compile", "loggers", "time_limit_s", "fast_dev_run", "on_nan"), "a table has no use for it"),
@@ -34,6 +35,7 @@ class TableSettings(Strict):
 def training_settings(table: TableSettings, config: RunConfig) -> dict[str, Any]:
     """All that decides what a training of one architecture with one seed comes to, the data apart."""
     retrain = config.retrain.model_dump(mode="json", include=set(TRAINED_BY))
+    retrain |= config.retrain.model_dump(mode="json", include=set(OPTIMIZED_BY), exclude_defaults=True)
     own = table.model_dump(mode="json", include={"epochs", "fit_rows", "judged_rows"})
     return {"protocol": PROTOCOL, **own, "precision": config.runtime.precision, "retrain": retrain}
 
@@ -43,12 +45,22 @@ def settings_hash(table: TableSettings, config: RunConfig) -> str:
     return checksum(training_settings(table, config))[:12]
 
 
-def check(config: RunConfig) -> None:
+def one_trainer(config: RunConfig) -> RunConfig:
+    """The settings as a table uses them: no model is trained as its own file recommends."""
+    return config.model_copy(update={"retrain": config.retrain.model_copy(update={"recommended": False})})
+
+
+def check(config: RunConfig, table: TableSettings) -> None:
     """Refuse settings that a table would not read.
 
     Raises:
         ConfigError: one of them is set.
     """
+    if config.retrain.recommended and "recommended" in config.retrain.model_fields_set:
+        raise ConfigError("retrain.recommended", "must be false: one trainer trains all models of a table", "true", "leave it out")
+    if config.retrain.warmup_epochs >= table.epochs:
+        rule = f"must be below the table's epochs, {table.epochs}"
+        raise ConfigError("retrain.warmup_epochs", rule, config.retrain.warmup_epochs, "lower it or raise --epochs")
     for section, (kind, names, why) in _IGNORED.items():
         default = kind()
         for name in names:

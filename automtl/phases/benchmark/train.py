@@ -83,7 +83,7 @@ def _train(model: Model, rows: TableRows) -> Curve:
     curve, least = Curve(), math.inf
     for epoch in range(epochs):
         for step, batch in enumerate(batches.epoch(epoch)):
-            model.step(batch.to(rows.session.device), (epoch + step / len(batches)) / epochs)
+            model.step(batch.to(rows.session.device), epoch=epoch, step=step, steps=len(batches), epochs=epochs)
             if epoch == 0 and step + 1 in marks and step + 1 < len(batches):
                 _mark(curve, marks[step + 1], model, rows)
         loss = _mark(curve, epoch + 1, model, rows)

@@ -1,0 +1,99 @@
+"""What a data set and a hand-made model recommend: checked, laid below what the user says, and told apart from it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from automtl.config_retrain import RetrainSection
+from automtl.data.dataset import DatasetConfig
+from automtl.errors import ConfigError
+from automtl.spaces.architecture import Architecture
+from automtl.spaces.space import SearchSpace
+from automtl.spaces.templates import KNOWN, OF_ANY, check_changes
+from automtl.strict import check_fields, shown
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Settings that somebody recommends.
+
+    Args:
+        source: who, in words: "data set census_income", "baseline mssm".
+        where: the file and its key, named in errors.
+        sections: of the configuration, each with some settings.
+        of_model: whether they come with the architecture, so that ``retrain.recommended`` can leave them out.
+    """
+
+    source: str
+    where: str
+    sections: Mapping[str, Mapping[str, Any]]
+    of_model: bool = False
+
+    def check(self, search: type[BaseModel]) -> None:
+        """Refuse unknown settings and wrong values, by the file and the key.
+
+        Raises:
+            ConfigError: as above.
+        """
+        models: dict[str, type[BaseModel]] = {"search": search, "retrain": RetrainSection, "space": SearchSpace}
+        for section, values in self.sections.items():
+            where = f"{self.where}.{section}"
+            if section == "architecture":
+                check_changes(values, where, KNOWN if self.of_model else OF_ANY)
+                continue
+            if section == "retrain" and "recommended" in values:
+                raise ConfigError(f"{where}.recommended", "must be left to whoever trains", values["recommended"], "leave it out")
+            check_fields(models[section], values, where)
+
+
+def of_dataset(dataset: DatasetConfig, source: object) -> Recommendation:
+    """What a data set recommends.
+
+    Args:
+        dataset: its settings.
+        source: its file, or its name where it ships with the package.
+    """
+    return Recommendation(f"data set {dataset.name}", f"{source}: recommends", dict[str, Mapping[str, Any]](**dataset.recommends))
+
+
+def of_architecture(architecture: Architecture, source: object) -> Recommendation:
+    """What a hand-made model's file recommends; the shape of one that is bound to its data is made, so that only its training follows."""
+    sections = dict[str, Mapping[str, Any]](**architecture.recommended)
+    if not architecture.is_template:
+        sections.pop("architecture", None)
+    return Recommendation(f"baseline {architecture.name or source}", f"{source}: recommended", sections, of_model=True)
+
+
+def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """The paths of all settings in nested sections."""
+    for key, value in values.items():
+        place = f"{path}.{key}" if path else str(key)
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, place)
+        else:
+            yield place
+
+
+def without(origins: Mapping[str, str], taken: Iterable[str]) -> dict[str, str]:
+    """Origins but for settings that somebody else has set since, whole or in part."""
+    paths = [f"{path}." for path in taken]
+    return {own: who for own, who in origins.items() if not any(f"{own}.".startswith(p) or p.startswith(f"{own}.") for p in paths)}
+
+
+def origins_told(origins: Mapping[str, str], values: Mapping[str, Any]) -> str:
+    """One line for people: whose settings are in force that neither a default nor the user gave; empty where there are none."""
+    parts = []
+    for who in dict.fromkeys(origins.values()):
+        said = [f"{path} {_value(values, path)}" for path, other in origins.items() if other == who]
+        parts.append(f"the {who}: {', '.join(said)}")
+    return f"settings of {'; of '.join(parts)}" if parts else ""
+
+
+def _value(values: Mapping[str, Any], path: str) -> str:
+    held: Any = values
+    while path:  # a name of a task may hold a dot
+        key = max((name for name in held if f"{path}.".startswith(f"{name}.")), key=len)
+        held, path = held[key], path[len(key) + 1 :]
+    return shown(str(held), 60)

@@ -1,0 +1,320 @@
+"""Who says a setting: defaults, the data set, the baseline, a file of settings, the command line, in this order, by every door."""
+
+import json
+
+import pytest
+import yaml
+
+import automtl
+from automtl.config import RunConfig, check_recommends, resolve
+from automtl.data.dataset import load_dataset
+from automtl.data.prepare import prepare, settings_hash
+from automtl.data.schema import Field, Schema, Task
+from automtl.errors import ConfigError
+from automtl.models.derived import build_model
+from automtl.models.supernet import build_supernet
+from automtl.phases.benchmark.run import Benchmark
+from automtl.phases.benchmark.settings import TableSettings
+from automtl.phases.retrain import retrain
+from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.session import Silent
+from automtl.phases.tune_space import applied
+from automtl.spaces.architecture import Architecture
+from automtl.spaces.space import SearchSpace
+from automtl.spaces.templates import changed
+from automtl.strict import build, load_yaml
+from tests.support import Stop, Stopper, write_dataset
+
+TRAINED = {"batch_size": 64, "epochs": 2}
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return write_dataset(tmp_path / "data", rows=300)
+
+
+def recommend(dataset, **sections):
+    plain = yaml.safe_load(dataset.read_text())
+    dataset.write_text(yaml.safe_dump({**plain, "recommends": sections}, sort_keys=False))
+    return dataset
+
+
+def template(tmp_path, name="mmoe", **recommended):
+    """A hand-made model that recommends settings."""
+    made = Architecture.load(name).evolve(name="mine", recommended=recommended)
+    made.save(tmp_path / "mine.json")
+    return str(tmp_path / "mine.json")
+
+
+def planned(source, dataset, tmp_path, *sets, config_file=None, sharing=None, resume=False, **flags):
+    flags = {"data": {"dir": str(tmp_path / "prepared")}, **flags}
+    given = {"sharing": sharing, "config_file": config_file, "sets": sets, "flags": flags, "out": tmp_path / "run", "resume": resume}
+    return plan_retrain(source, data=str(dataset), **given)
+
+
+def test_each_layer_wins_over_the_ones_below(dataset, tmp_path):
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("retrain: {lr: 0.03}")
+    mine = template(tmp_path)
+    rates = [planned(mine, dataset, tmp_path).config.retrain.lr]
+    recommend(dataset, retrain={"lr": 0.01, "clip_norm": 2.0})
+    rates.append(planned(mine, dataset, tmp_path).config.retrain.lr)
+    mine = template(tmp_path, retrain={"lr": 0.02, "patience": 3})
+    rates.append(planned(mine, dataset, tmp_path).config.retrain.lr)
+    rates.append(planned(mine, dataset, tmp_path, config_file=settings).config.retrain.lr)
+    rates.append(planned(mine, dataset, tmp_path, "retrain.lr=0.04", config_file=settings).config.retrain.lr)
+    last = planned(mine, dataset, tmp_path, "retrain.lr=0.04", config_file=settings, retrain={"lr": 0.05}).config
+    assert [*rates, last.retrain.lr] == [0.001, 0.01, 0.02, 0.03, 0.04, 0.05]
+    assert (last.retrain.clip_norm, last.retrain.patience) == (2.0, 3), "what nobody above says stays"
+    assert last.origins == {"retrain.clip_norm": "data set tiny", "retrain.patience": "baseline mine"}
+
+
+def test_one_line_tells_whose_settings_are_in_force(dataset, tmp_path):
+    recommend(dataset, retrain={"batch_size": 32, "lr": 0.01}, architecture={"embedding_dim": 8}, search={"epochs": 4})
+    mine = template(tmp_path, retrain={"lr": 0.02})
+    told = planned(mine, dataset, tmp_path).config.told
+    assert told == (
+        "settings of the data set tiny: retrain.batch_size 32, architecture.embedding_dim 8; of the baseline mine: retrain.lr 0.02"
+    )
+    assert planned("moe", write_dataset(tmp_path / "other"), tmp_path).config.told == ""
+
+
+def test_a_nested_setting_is_told_too_whatever_its_name(dataset, tmp_path):
+    text = dataset.read_text().replace("{name: click,", "{name: a.b, ")
+    dataset.write_text(text)
+    recommend(dataset, retrain={"monitor": {"a.b": "auc"}, "balancing": {"method": "uncertainty", "lr": 0.01}})
+    config = planned("moe", dataset, tmp_path, "retrain.balancing.lr=0.02").config
+    assert config.told == "settings of the data set tiny: retrain.monitor.a.b auc, retrain.balancing.method uncertainty"
+    assert (config.retrain.balancing.lr, config.retrain.balancing.method) == (0.02, "uncertainty")
+
+
+def test_who_gave_a_setting_is_not_set(dataset, tmp_path):
+    with pytest.raises(ConfigError, match="origins: is a record"):
+        planned("moe", dataset, tmp_path, "origins={retrain.lr: me}")
+
+
+def test_recommended_false_trains_without_the_baselines_and_keeps_the_data_sets(dataset, tmp_path):
+    recommend(dataset, retrain={"batch_size": 32, "lr": 0.01})
+    mine = template(tmp_path, retrain={"lr": 0.02}, architecture={"dropout": 0.2, "embedding_dim": 5})
+    plan = planned(mine, dataset, tmp_path, "retrain.recommended=false")
+    assert (plan.config.retrain.lr, plan.config.retrain.batch_size) == (0.01, 32)
+    assert (plan.architecture.dropout, plan.architecture.embedding_dim) == (0.0, 16)
+    with_it = planned(mine, dataset, tmp_path)
+    assert (with_it.config.retrain.lr, with_it.architecture.dropout, with_it.architecture.embedding_dim) == (0.02, 0.2, 5)
+
+
+def test_papers_settings_are_the_baselines(dataset, tmp_path):
+    found = {name: planned(name, dataset, tmp_path) for name in ("mssm", "snr_trans", "snr_aver", "mome", "mmoe", "dselect_k", "adatt")}
+    trained = {name: (p.config.retrain.optimizer, p.config.retrain.lr, p.config.retrain.batch_size) for name, p in found.items()}
+    assert trained["mssm"] == trained["snr_trans"] == trained["snr_aver"] == ("adam", 1e-4, 256)
+    assert trained["mome"] == ("adam", 1e-3, 2048)
+    assert (found["mome"].architecture.embedding_dim, found["mome"].architecture.dropout) == (128, 0.2)
+    assert trained["mmoe"] == trained["dselect_k"] == trained["adatt"] == ("adam", 1e-3, 1024)
+    alike = [planned(name, dataset, tmp_path, "retrain.recommended=false") for name in found]
+    assert len({p.config.retrain.model_dump_json() for p in alike}) == 1, "one trainer for all"
+    assert {p.architecture.embedding_dim for p in alike} == {16}
+
+
+def test_rates_of_one_optimiser_are_not_taken_for_another(dataset, tmp_path):
+    recommend(dataset, retrain={"optimizer": "sgd", "lr": 0.5, "momentum": 0.8, "batch_size": 32})
+    of_data = planned("moe", dataset, tmp_path).config.retrain
+    assert (of_data.optimizer, of_data.lr, of_data.momentum) == ("sgd", 0.5, 0.8)
+    over = planned("mmoe", dataset, tmp_path).config  # which its paper trains by Adam
+    assert (over.retrain.optimizer, over.retrain.lr, over.retrain.momentum, over.retrain.batch_size) == ("adam", 1e-3, None, 32)
+    assert "retrain.lr" not in over.origins and over.origins["retrain.batch_size"] == "data set tiny"
+    asked = planned("mssm", dataset, tmp_path, "retrain.optimizer=adagrad").config.retrain
+    assert (asked.optimizer, asked.lr, asked.batch_size) == ("adagrad", 1e-3, 256)
+    same = planned("mssm", dataset, tmp_path, "retrain.optimizer=adam").config.retrain
+    assert same.lr == 1e-4
+
+
+def test_another_sharing_kind_is_not_trained_as_the_templates_own(dataset, tmp_path):
+    plan = planned("mssm", dataset, tmp_path, sharing="cgc")
+    assert plan.config.retrain.lr == 1e-3 and plan.architecture.recommended == {} and plan.config.origins == {}
+    assert planned("mssm", dataset, tmp_path, sharing="mssm").config.retrain.lr == 1e-4
+
+
+def test_what_is_recommended_travels_with_a_trained_architecture(dataset, tmp_path):
+    mine = template(tmp_path, retrain={"lr": 0.02}, architecture={"embedding_dim": 5})
+    plan = planned(mine, dataset, tmp_path, retrain=TRAINED)
+    made = retrain(plan.architecture, plan.config, run=plan.run, label=plan.label)
+    recommend(dataset, architecture={"embedding_dim": 9, "numeric": "joint"}, retrain={"lr": 0.01})
+    again = planned(str(made.folder.architecture), dataset, tmp_path / "again")
+    assert again.config.retrain.lr == 0.02
+    assert again.architecture == made.architecture and again.config.architecture == {}, "the shape of what is bound is made"
+
+
+SECTIONS = {"retrain": "lr", "search": "alpha_lr", "space": "embedding_dim", "architecture": "embedding_dim"}
+WRONG = [
+    *((section, {name + "x": 1}, rf"recommends.{section}.*{name}x") for section, name in SECTIONS.items()),
+    *((section, {name: "much"}, rf"recommends.{section}.*{name} should be") for section, name in SECTIONS.items()),
+    ("retrain", {"optimizer": "lion"}, "recommends.retrain: optimizer"),
+    ("retrain", {"lr": -1.0}, "recommends.retrain: lr"),
+    ("retrain", {"balancing": {"method": "none"}}, "recommends.retrain: balancing.method"),
+    ("retrain", {"recommended": False}, "recommends.retrain.recommended: must be left to whoever trains"),
+    ("architecture", {"num_experts": 3}, "recommends.architecture.num_experts: must be a setting of templates"),
+    ("runtime", {"threads": 3}, r"recommends\.runtime"),
+]
+
+
+@pytest.mark.parametrize(("section", "values", "message"), WRONG)
+def test_a_wrong_recommendation_is_named_by_file_and_key_at_every_door(section, values, message, dataset, tmp_path):
+    recommend(dataset, **{section: values})
+    doors = {
+        "retrain": lambda: planned("mmoe", dataset, tmp_path),
+        "search, tune, benchmark": lambda: resolve(source=str(dataset), space="automtl_small", flags={}),
+        "data describe, data prepare": lambda: check_recommends(load_dataset(dataset), dataset),
+        "python": lambda: automtl.search(dataset, space="automtl_small", out=tmp_path / "run"),
+    }
+    for door in doors.values():
+        with pytest.raises(ConfigError, match=message) as caught:
+            door()
+        assert "tiny.yaml" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_wrong_recommendation_of_a_template_names_its_file(dataset, tmp_path):
+    with pytest.raises(ConfigError, match=r"mine.json: recommended.retrain: lrr is not a known key \(did you mean 'lr'"):
+        planned(template(tmp_path, retrain={"lrr": 1}), dataset, tmp_path)
+    with pytest.raises(ConfigError, match=r"mine.json: recommended.architecture: dropout"):
+        planned(template(tmp_path, architecture={"dropout": "much"}), dataset, tmp_path)
+
+
+def test_settings_that_only_fit_together_may_be_recommended(dataset, tmp_path):
+    recommend(dataset, search={"epochs": 4, "batch_size": 32}, space={"num_experts": 2})  # with the default warm-up of 5: refused
+    made = resolve(source=str(dataset), space="automtl_small", flags={})
+    assert (made.search.epochs, made.search.warmup_epochs, made.search.batch_size, made.space.num_experts) == (4, 1, 32, 2)
+    assert set(made.origins) == {"search.epochs", "search.batch_size", "space.num_experts"}, "over what the space recommends"
+    with pytest.raises(ConfigError, match="warmup_epochs"):
+        resolve(source=str(dataset), space="automtl", flags={})
+    asked = resolve(source=str(dataset), space="automtl_small", sets=["search.batch_size=16"], flags={})
+    assert asked.search.batch_size == 16 and "search.batch_size" not in asked.origins
+
+
+def test_what_is_recommended_is_not_part_of_the_data(dataset, tmp_path):
+    before = prepare(load_dataset(dataset), data_dir=tmp_path / "prepared")
+    plain = settings_hash(load_dataset(dataset))
+    recommend(dataset, retrain={"lr": 0.01}, space={"numeric": "joint"})
+    after = prepare(load_dataset(dataset), data_dir=tmp_path / "prepared")
+    assert after.path == before.path and after.schema == before.schema and settings_hash(load_dataset(dataset)) == plain
+
+
+def test_a_run_keeps_settings_and_origins_and_its_file_gives_the_same_again(dataset, tmp_path):
+    recommend(dataset, retrain={"lr": 0.01, **TRAINED})
+    plan = planned("mmoe", dataset, tmp_path)
+    made = retrain(plan.architecture, plan.config, run=plan.run, label=plan.label)
+    held = build(RunConfig, load_yaml(made.folder.config), "run")
+    assert held == plan.config and held.origins["retrain.lr"] == "data set tiny"
+    dataset.write_text(dataset.read_text().replace("0.01", "0.07"))
+    again = planned("mmoe", dataset, tmp_path / "again", config_file=made.folder.config).config
+    assert again.retrain == held.retrain and again.origins == {}, "the user's own words now"
+
+
+def test_a_retrain_resumes_by_what_was_recommended_as_it_began(dataset, tmp_path):
+    recommend(dataset, retrain={"lr": 0.01, **TRAINED})
+    plan = planned("mmoe", dataset, tmp_path)
+    with pytest.raises(Stop):
+        retrain(plan.architecture, plan.config, run=plan.run, label=plan.label, reporter=Stopper(0, 1))
+    recommend(dataset, retrain={"lr": 0.07, **TRAINED})
+    again = planned("mmoe", dataset, tmp_path, resume=True)
+    assert again.config.retrain.lr == 0.01
+    retrain(again.architecture, again.config, run=again.run, label=again.label, resume=True)
+
+
+class Told(Silent):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+OPERATIONS = {"expert": ["mlp(4)", "skip"], "interaction": ["cross(1)", "skip"]}
+SMALL = {"space": {"base": "automtl_small", **OPERATIONS, "expert_dim": 8, "towers": [8]}}
+
+
+def test_a_search_and_its_retrain_take_the_data_sets_and_python_is_told(dataset, tmp_path):
+    recommend(dataset, search={"alpha_decay": 1e-5}, space={"embedding_dim": 4}, retrain={"lr": 0.01, **TRAINED})
+    told, run = Told(), tmp_path / "run"
+    given = {"search": {"epochs": 2, "warmup_epochs": 1, "batch_size": 64}, "data": {"dir": str(tmp_path / "prepared")}, **SMALL}
+    found = automtl.search(dataset, out=run, reporter=told, **given)
+    assert found.architecture.embedding_dim == 4
+    assert told.lines[0].startswith("settings of the data set tiny: search.alpha_decay 1e-05, space.embedding_dim 4, retrain.lr 0.01")
+    dataset.write_text(dataset.read_text().replace("0.01", "0.07"))
+    assert automtl.search(dataset, out=run, resume=True, **given).architecture == found.architecture, "an edit is no other search"
+    [made] = automtl.retrain(run)
+    assert load_yaml(made.folder.config)["retrain"]["lr"] == 0.01, "a searched run's own settings hold"
+    with pytest.raises(ConfigError, match=r"architecture: is for hand-made models.*space.embedding_dim"):
+        automtl.search(dataset, architecture={"embedding_dim": 8}, out=tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"architecture.embedding_dim: must stay as it is"):
+        automtl.retrain(run, architecture={"embedding_dim": 8})
+    assert automtl.retrain(run, architecture={"dropout": 0.2})[0].architecture.dropout == 0.2
+
+
+def test_python_changes_a_template(dataset, tmp_path):
+    told = Told()
+    recommend(dataset, retrain=TRAINED)
+    changes = {"embedding_dim": 4, "expert_widths": [6], "num_experts": 2, "towers": [3]}
+    data = {"data_dir": tmp_path / "prepared"}
+    [made] = automtl.retrain("mmoe", data=dataset, out=tmp_path / "run", architecture=changes, reporter=told, **data)
+    held = json.loads(made.folder.architecture.read_text())
+    assert held["embedding_dim"] == 4 and [e["blocks"] for e in held["experts"]] == [["dense(6)"]] * 2 and held["towers"] == [3]
+    assert "embedding_dim_4" in made.folder.path.name and told.lines[0].startswith("settings of the data set tiny")
+
+
+def test_a_trial_that_varies_a_setting_takes_it_from_nobody(dataset):
+    recommend(dataset, search={"weight_lr": 0.5, "clip_norm": 2.0})
+    config = resolve(source=str(dataset), space="automtl_small", flags={})
+    made = applied(config, {"search.weight_lr": 0.25})
+    assert (made.search.weight_lr, made.search.clip_norm) == (0.25, 2.0) and made.origins == {"search.clip_norm": "data set tiny"}
+
+
+def test_a_table_has_one_trainer_and_the_data_sets_fields(dataset, tmp_path):
+    recommend(dataset, architecture={"numeric": "joint", "embedding_dim": 4}, space={"numeric": "joint", "embedding_dim": 4})
+    small = ["space.expert=[mlp(4), skip]", "space.interaction=[cross(1), skip]", "space.expert_dim=8", "space.towers=[8]"]
+    flags = {"data": {"dir": str(tmp_path / "prepared")}, "runtime": {"threads": 1}}
+
+    def table(*sets):
+        config = resolve(source=str(dataset), space="automtl_small", sets=[*small, *sets], flags=flags, hand_made=True)
+        return Benchmark(config, TableSettings(epochs=1, judged_rows=20, architectures=4, pilot=2, hand_made=("mmoe",)))
+
+    made = table()
+    assert made.session.config.retrain.recommended is False
+    from automtl.phases.benchmark.plan import make_plan
+
+    entries = make_plan(made.session, made.settings, made.rows.counts(), lambda _: None).entries
+    shapes = {(e.architecture.numeric, e.architecture.embedding_dim) for e in entries if e.definition}
+    assert shapes == {("joint", 4)} and {e.kind for e in entries} >= {"drawn", "hand-made"}
+    with pytest.raises(ConfigError, match="retrain.recommended: must be false"):
+        table("retrain.recommended=true")
+    with pytest.raises(ConfigError, match=r"retrain.warmup_epochs: must be below the table's epochs, 1"):
+        table("retrain.warmup_epochs=1")
+
+
+@pytest.mark.parametrize("country", ["es", "fr", "nl", "us"])
+def test_aliexpress_has_17_fields_of_width_64_in_search_and_retrain(country):
+    described = load_dataset(f"aliexpress_{country}")
+    kinds = [feature.kind for feature in described.features]
+    assert (kinds.count("categorical"), kinds.count("numeric")) == (16, 63)
+    sizes = {"categorical": {"vocabulary_size": 3, "unknown_count": 0}, "numeric": {}}
+    fields = [Field(name=f.name, kind=f.kind, **sizes[f.kind]) for f in described.features]
+    schema = Schema(name="ali", fields=tuple(fields), tasks=(Task(name="click", kind="binary"), Task(name="purchase", kind="binary")))
+    config = resolve(source=f"aliexpress_{country}", space="automtl_small", flags={})
+    net = build_supernet(config.space, schema)
+    assert (net.input.num_fields, config.space.embedding_dim) == (17, 64)
+    own = resolve(source=f"aliexpress_{country}", space="automtl_small", sets=["space.numeric=linear", "space.embedding_dim=8"], flags={})
+    assert (own.space.numeric, own.space.embedding_dim, own.origins) == ("linear", 8, {})
+    plan = plan_retrain("mmoe", data=f"aliexpress_{country}", sharing=None, config_file=None, sets=(), flags={}, out=None)
+    net = build_model(plan.architecture.bind(schema), schema)
+    assert (net.input.num_fields, plan.architecture.embedding_dim) == (17, 64)
+
+
+def test_every_shipped_recommendation_is_one(dataset, tmp_path):
+    from automtl.spaces.architecture import shipped_architectures
+
+    for name in shipped_architectures():
+        if Architecture.load(name).is_template:
+            plan = planned(name, dataset, tmp_path)
+            assert set(plan.architecture.recommended) <= {"retrain", "architecture"}
+            assert changed(Architecture.load(name), plan.config.architecture).embedding_dim == plan.architecture.embedding_dim
+    assert SearchSpace.load("automtl").recommended
