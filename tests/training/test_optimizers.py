@@ -112,7 +112,7 @@ def test_rates_of_groups_are_their_own_and_follow_the_schedule_too():
     [
         ("mssm", "mask", "masks, tables, weights"),
         ("mmoe", "masks", "tables, weights"),
-        ("dselect_k", "gates", "selectors, tables, weights"),
+        ("dselect_k", "gates", "selectors, scores, tables, weights"),
     ],
 )
 def test_an_unknown_group_is_refused_with_those_there_are(model, name, listed):
