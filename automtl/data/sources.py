@@ -20,7 +20,7 @@ from automtl.data.dates import as_times
 from automtl.data.features import Numeric
 from automtl.data.formats import kind_of
 from automtl.data.headers import names_columns, narrowed
-from automtl.data.lists import is_list, list_text
+from automtl.data.list_columns import is_list, list_text
 from automtl.data.paths import called, find_files, partitions
 from automtl.data.quotes import is_number
 from automtl.data.readings import Reading as Reading
