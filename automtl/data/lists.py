@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+VALUES, OFFSETS = "lists/{}.values.npy", "lists/{}.offsets.npy"  # of a store: those of field i
+
 
 @dataclass(frozen=True)
 class Lists:
