@@ -62,7 +62,8 @@ _WORDS = {
     "bool": ("true|True|TRUE|false|False|FALSE", list("tTfF")),
     "int": (rf"[-+]?({_NUMBER})|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
     "float": (
-        rf"[-+]?(({_NUMBER})(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        rf"[-+]?(({_NUMBER})(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         list("-+0123456789."),
     ),
 }
