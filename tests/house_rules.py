@@ -3,7 +3,7 @@
 import ast
 import re
 
-from tests.house import Source, calls, external, functions, imported, package_sources, references, streams
+from tests.house import Source, calls, external, functions, imported, named, package_sources, references, streams
 
 # What each layer may import directly; whatever those may import, it may import too. automtl/__init__.py stands above all.
 BELOW = {
@@ -83,6 +83,18 @@ def upward_imports(source: Source) -> list[str]:
     allowed = below(source.layer) if source.layer else set(BELOW)
     layers = {target: target.partition(".")[2].partition(".")[0] for target in imported(source, known)}
     return [f"{source.layer} must not import {target}" for target, layer in sorted(layers.items()) if layer not in allowed]
+
+
+def private_imports(source: Source) -> list[str]:
+    """Imports of a `_private` module from outside the folder that it stands in."""
+    faults = []
+    for target in sorted(named(source)):
+        parts = target.split(".")
+        hidden = [i for i, part in enumerate(parts) if part.startswith("_") and not part.startswith("__")]
+        home = ".".join(parts[: hidden[0]]) if hidden else ""
+        if parts[0] == "automtl" and hidden and not f"{source.name}.".startswith(f"{home}."):
+            faults.append(f"{target} is private to {home}")
+    return faults
 
 
 def unsafe_code(source: Source) -> list[str]:

@@ -87,7 +87,7 @@ def tune(
     else:
         run = RunDir.new(out, f"{(own.config if own else load_dataset(config.data.source)).name}-tune")
     place = Storage.of(run.tune, storage, resume=resume)
-    return _Tuning(training_session(config, reporter, own, search=searched is None), run.tune, searched, place).run()
+    return Tuning(training_session(config, reporter, own, search=searched is None), run.tune, searched, place).run()
 
 
 def _joined(out: Path | None) -> RunDir:
@@ -98,7 +98,7 @@ def _joined(out: Path | None) -> RunDir:
     return run
 
 
-class _Tuning:
+class Tuning:
     """One process at work in a study."""
 
     def __init__(self, session: Session, folder: PhaseDir, searched: str | None, storage: Storage) -> None:
