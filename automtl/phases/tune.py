@@ -159,7 +159,9 @@ class Tuning:
         spread = self.ranges.get("search.epochs")
         if self.searched:
             return 0
-        return int(self.config.search.epochs if spread is None else max(spread.choices or (spread.high,)))  # type: ignore[type-var,arg-type]
+        if spread is None:
+            return self.config.search.epochs
+        return int(max(spread.choices or (spread.high,)))  # type: ignore[type-var,arg-type]
 
     def _begin(self, storage: Storage) -> None:
         """Settings and manifest, by the first process of the study."""
