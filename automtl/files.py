@@ -35,7 +35,9 @@ def _machine_faults(path: Path) -> Iterator[None]:
     except EnvironmentFault:
         raise
     except OSError as error:
-        fix = "free some space or choose another folder" if error.errno == 28 else "check the folder and its permissions"
+        fix = "check the folder and its permissions"
+        if error.errno == 28:
+            fix = "free some space or choose another folder"
         raise EnvironmentFault(path, "must be writable", error.strerror or error, fix) from error
 
 
