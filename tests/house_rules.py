@@ -86,12 +86,14 @@ def upward_imports(source: Source) -> list[str]:
 
 
 def private_imports(source: Source) -> list[str]:
-    """Imports of a `_private` module from outside the folder that it stands in."""
+    """Imports of what is private, a module or a name in one, from outside the folder that it stands in."""
     faults = []
+    modules = {s.name for s in package_sources() if s.path.name != "__init__.py"}
     for target in sorted(named(source)):
         parts = target.split(".")
         hidden = [i for i, part in enumerate(parts) if part.startswith("_") and not part.startswith("__")]
         home = ".".join(parts[: hidden[0]]) if hidden else ""
+        home = home.rpartition(".")[0] if home in modules else home
         if parts[0] == "automtl" and hidden and not f"{source.name}.".startswith(f"{home}."):
             faults.append(f"{target} is private to {home}")
     return faults
