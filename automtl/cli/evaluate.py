@@ -38,23 +38,18 @@ def run(
         return
     for sentence in said:
         say(sentence)
-    _models(rows, constants(results), sizes)
-    for tested in results:
-        name = f"{tested.label}, seed {tested.seed}"
-        _rows(f"{name}: 95% intervals of AUC, {bootstrap} resamples", interval_rows(tested))
-        _rows(f"{name}: test rows by {by}", slice_rows(tested))
-
-
-def _models(rows: list[dict[str, Any]], constants: list[dict[str, Any]], sizes: dict[str, dict[str, float]]) -> None:
-    """The models beside the constants that predict base rates."""
     metrics = [key for key in rows[0] if key not in ("model", "seeds")]
     parts = list(dict.fromkeys(part for size in sizes.values() for part in size if part != "trunk"))
     cells = [
         [row["model"], str(len(row["seeds"])), *(_cell(row.get(m)) for m in metrics), *(_megabytes(sizes[row["model"]], p) for p in parts)]
         for row in rows
     ]
-    cells += [[row["model"], "-", *(_cell(row.get(m)) for m in metrics), *("-" for _ in parts)] for row in constants]
+    cells += [[row["model"], "-", *(_cell(row.get(m)) for m in metrics), *("-" for _ in parts)] for row in constants(results)]
     table("test rows (mean +- sd over seeds)", ("model", "seeds", *metrics, *(f"{part} MB" for part in parts)), cells)
+    for tested in results:
+        name = f"{tested.label}, seed {tested.seed}"
+        _rows(f"{name}: 95% intervals of AUC, {bootstrap} resamples", interval_rows(tested))
+        _rows(f"{name}: test rows by {by}", slice_rows(tested))
 
 
 def _rows(title: str, rows: list[dict[str, Any]]) -> None:

@@ -50,7 +50,7 @@ class Encoder:
         self.words = {name: read_words(Path(folder) / name) for name in names}
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
-        """By input: (B,) int64 ids, (B, L) int64 lists padded by 0, or (B,) float32 numbers."""
+        """One array per input, by its name: (B,) int64 ids, (B, L) int64 lists padded by 0, (B,) float32 numbers."""
         return {feature["input"]: self._column(feature, [row[feature["column"]] for row in rows]) for feature in self.features}
 
     def _column(self, feature: Mapping[str, Any], values: Sequence[Any]) -> np.ndarray:
@@ -76,7 +76,7 @@ class Encoder:
 
 
 def read_words(path: Path) -> dict[str, int]:
-    """The words of a vocabulary with their ids: a JSON text per line, line 1 with id 1."""
+    """The words of a vocabulary with their ids: one JSON text per line, that of line i (from 1) with id i."""
     with path.open(encoding="utf-8") as lines:
         return {json.loads(line): i for i, line in enumerate(lines, start=1)}
 
@@ -121,7 +121,7 @@ def time_text(value: date | time | np.datetime64) -> str:
 
 
 def iso(word: str) -> str:
-    """A time as 2023-11-14 10:11:12.5, in UTC where it names a zone; other words as they are."""
+    """A time as 2023-11-14 10:11:12.5, in UTC where it names a zone, and as 2023-11-14 at midnight; other words as they are."""
     found = TIME.fullmatch(word)
     if found is None:
         return word
@@ -179,7 +179,7 @@ def formed(word: str, form: str, digits: int) -> str:
 
 
 def list_words(value: Any, separator: str) -> list[str]:
-    """The words of a list, or of a text as Python, pandas, numpy, JSON show one; no empty ones."""
+    """The words of a list, or of a text with a separator alone, or as Python, pandas, numpy and JSON show lists; without empty ones."""
     if isinstance(value, list | tuple | set | np.ndarray):
         return [text(one) for one in value]
     raw = text(value)
@@ -263,7 +263,7 @@ def standardised(feature: Mapping[str, Any], value: Any) -> float:
 
 
 def normal_score(value: float, quantiles: Sequence[float]) -> float:
-    """The standard normal's value at a number's (middle) rank among the training rows."""
+    """The standard normal's value at a number's rank among the training rows; the middle one, where it fills several."""
     if math.isnan(value):
         return value
     marks, ranks = np.array(quantiles), np.linspace(0, 1, len(quantiles))
