@@ -9,6 +9,8 @@ from pydantic import FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 from automtl.data.forms import LONGEST_CODE, Form, Kind
 from automtl.strict import Strict
 
+SPLITS = ("train", "validation", "test")
+VECTORS = "vectors/{}.npy"  # of a store: the pretrained ones of field i
 Share = Annotated[float, Bounded(gt=0, le=1)]
 _ORDER = {"categorical": 0, "multi": 1, "sequence": 1, "numeric": 2}
 

@@ -37,7 +37,10 @@ def parts_of(net: nn.Module, session: Session, folder: PhaseDir, guard: Guard) -
     """One part for the whole model, or one per task for ``single_task``."""
     tasks = range(len(session.schema.tasks))
     if isinstance(net, IndependentNets):
-        return [Part(session, folder, guard, own, [t]) for t, own in zip(tasks, net.nets, strict=True)]  # type: ignore[arg-type]
+        return [
+            Part(session, folder, guard, own, [t])  # type: ignore[arg-type]
+            for t, own in zip(tasks, net.nets, strict=True)
+        ]
     assert isinstance(net, MultiTaskNet)
     return [Part(session, folder, guard, net, list(tasks))]
 
@@ -275,10 +278,7 @@ class Part:
         mark = f" (best{' ' + self.monitor.name if self.monitor.task else ''})" if best else ""
         aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
         total = "undefined" if losses["total"] is None else f"{losses['total']:.5f}"
-        self.session.reporter.say(
-            f"epoch {epoch + 1}: train loss {total}, "
-            f"validation MTL-Loss {validation.loss:.5f}{mark}; {aucs}"
-        )
+        self.session.reporter.say(f"epoch {epoch + 1}: train loss {total}, validation MTL-Loss {validation.loss:.5f}{mark}; {aucs}")
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
