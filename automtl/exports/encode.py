@@ -180,7 +180,10 @@ def whole_time(made: Mapping[str, Any], value: Any) -> int:
 
 def by_parts(word: str, form: str) -> datetime:
     """A date or a time by its parts; of 3/4/2023 the month is first where the form is `mdy`."""
-    part = {name: value or "" for name, value in DATE.fullmatch(word).groupdict().items()}  # type: ignore[union-attr]
+    found = DATE.fullmatch(word)
+    if found is None:
+        raise ValueError(word)
+    part = {name: value or "" for name, value in found.groupdict().items()}
     order = ("y", "m", "d") if part["y"] or form == "ymd" else ("e", "a", "b") if form == "mdy" else ("e", "b", "a")
     year, month, day = (part[name] for name in order)
     hour, half, zone = int(part["h"] or 0), part["p"].lower(), part["z"] if part["z"][:1] in ("+", "-") else "+00:00"
