@@ -17,9 +17,9 @@ from automtl.data.csv_settings import Csv
 from automtl.data.dates import forms_of, read_times
 from automtl.data.features import Multi
 from automtl.data.forms import MISSING_NUMBERS
-from automtl.data.paths import partitions
+from automtl.data.paths import find_files, partitions
 from automtl.data.sniff import MAX_NAME, Form, sniff
-from automtl.data.sources import Piece, column_names, convert, is_delimited, open_table, read_pieces, table_files
+from automtl.data.sources import Piece, column_names, convert, is_delimited, open_table, read_pieces
 from automtl.data.words import spread
 from automtl.errors import DataError
 
@@ -144,7 +144,7 @@ def look(path: str | Path) -> Profile:
     Raises:
         DataError: there is no table, or none has rows.
     """
-    paths = table_files(str(path), "draft")
+    paths = find_files([str(path)], "draft")
     largest = max(paths, key=lambda file: file.stat().st_size)
     if not is_delimited(largest):
         return _look(path, paths, largest, None)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from automtl.data.csv_settings import Csv
 from automtl.data.encodings import guessed
-from automtl.data.formats import content, readable
+from automtl.data.formats import HEAD_BYTES, content, readable
 from automtl.data.forms import MISSING_NUMBERS
+from automtl.data.quotes import is_number
 from automtl.errors import DataError
 
-HEAD_BYTES = 65536
 MAX_NAME = 190  # signs: a YAML takes 200, and a number may be added
 DELIMITERS = (",", "\t", ";", "|", "\x01", "::", "||")
 _LETTERS, _DIGITS = re.compile(r"[^\W\d_]+"), re.compile(r"\d+")
@@ -198,12 +198,3 @@ def _vote(name: str, values: Sequence[str]) -> int:
 
 def _pattern(value: str) -> str:
     return _DIGITS.sub("9", _LETTERS.sub("a", value))
-
-
-def is_number(word: str) -> bool:
-    """Whether a word is a number, with or without decimals."""
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return "_" not in word

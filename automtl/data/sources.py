@@ -72,15 +72,6 @@ def side_sources(config: DatasetConfig) -> tuple[Source, ...]:
     return tuple(Source(f"{JOIN}{i}", path) for i, join in enumerate(config.joins) for path in find_files(join.file, f"joins.{i}"))
 
 
-def table_files(path: str, where: str) -> list[Path]:
-    """The tables that a path, a pattern or a folder stands for, in the order of their names.
-
-    Raises:
-        DataError: as `find_sources`.
-    """
-    return find_files([path], where)
-
-
 def _silent(text: str) -> None:
     pass
 
