@@ -44,7 +44,7 @@ class Served(NamedTuple):
     kept: pa.Table
 
 
-class Encoding(Protocol):
+class Vocabularies(Protocol):
     """What encoding reads of a data set, as a run or an export has it; columns of side tables that it has not by their tables' names."""
 
     @property
@@ -65,7 +65,7 @@ class Server:
         say: is told what is ignored.
     """
 
-    def __init__(self, store: Encoding, config: DatasetConfig, *, say: Say) -> None:
+    def __init__(self, store: Vocabularies, config: DatasetConfig, *, say: Say) -> None:
         self._config, self._left_out, self._say = config, store.left_out, say
         words = {name: store.vocabulary(name)["word"] for name in store.schema.owners}
         self._schema = store.schema
