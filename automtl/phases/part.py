@@ -275,10 +275,7 @@ class Part:
         mark = f" (best{' ' + self.monitor.name if self.monitor.task else ''})" if best else ""
         aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
         total = "undefined" if losses["total"] is None else f"{losses['total']:.5f}"
-        self.session.reporter.say(
-            f"epoch {epoch + 1}: train loss {total}, "
-            f"validation MTL-Loss {validation.loss:.5f}{mark}; {aucs}"
-        )
+        self.session.reporter.say(f"epoch {epoch + 1}: train loss {total}, validation MTL-Loss {validation.loss:.5f}{mark}; {aucs}")
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:

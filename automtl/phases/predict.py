@@ -36,7 +36,7 @@ SERVED_ROWS = 4096  # at a time through an export
 def predict_file(
     run: Path, source: Path, out: Path, *, keep: Sequence[str] = (), device: str = "auto", reporter: Reporter | None = None
 ) -> int:
-    """Predict on a CSV or Parquet file, or a folder of them, and write a Parquet file, piece by piece.
+    """Predict on a file, of any format that training reads, or a folder of them, and write a Parquet file, piece by piece.
 
     Args:
         run: a retrain folder, a run with one, or an export in ONNX.
