@@ -90,7 +90,7 @@ def predict_frame(
     table = as_table(frame)
     absent = [name for name in keep if name not in table.column_names]
     if absent:
-        raise ConfigError("keep", "must be columns of the rows", ", ".join(absent))
+        raise ConfigError("keep", "must be columns of the rows", ", ".join(absent), f"they have {', '.join(table.column_names)[:300]}")
     tables = list(predictor.tables(predictor.server.table(table, ())))
     if not tables:
         raise ConfigError("frame", "must have rows to predict on", "none")
