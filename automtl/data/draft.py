@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from automtl.data.dataset import Split
-from automtl.data.features import LIST_SEPARATOR
 from automtl.data.guess import Guess, guess_each
 from automtl.data.naming import is_time_of_something_else
+from automtl.data.patterns import LIST_SEPARATOR
 from automtl.data.profile import Profile, look
 from automtl.data.relations import related
 from automtl.data.remote import MARK

@@ -8,7 +8,6 @@ from pydantic import field_validator, model_validator
 from automtl.strict import Strict
 
 Name = Annotated[str, Setting(min_length=1, max_length=200)]
-LIST_SEPARATOR = "\x1f"  # between the words of a list, once it is read: no file uses it inside a word
 
 
 class _Ids(Strict):

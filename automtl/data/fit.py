@@ -13,7 +13,7 @@ from automtl.data.features import ORDER, Categorical, IdFeature, Numeric
 from automtl.data.forms import Form, FormFinder
 from automtl.data.hashing import mix
 from automtl.data.labels import LabelCounts
-from automtl.data.lists import split_lists
+from automtl.data.list_columns import split_lists
 from automtl.data.schema import Field, Schema
 from automtl.data.split import ALPHA, PARTS
 from automtl.data.statistics import Moments, Ranks, Vocabulary

@@ -33,7 +33,7 @@ class Values:
 
     Args:
         name: of the column.
-        texts: (n,) words, "" where missing; a list as `lists.list_text` writes it.
+        texts: (n,) words, "" where missing; a list as `list_columns.list_text` writes it.
         is_list: the file holds lists, not texts.
         is_time: the file holds times, not texts or numbers.
         fault: why no data set can use the column.

@@ -10,6 +10,8 @@ from automtl.data.features import ORDER
 from automtl.data.forms import LONGEST_CODE, Form, Kind
 from automtl.strict import Strict
 
+SPLITS = ("train", "validation", "test")
+VECTORS = "vectors/{}.npy"  # of a store: the pretrained ones of field i
 Share = Annotated[float, Bounded(gt=0, le=1)]
 
 

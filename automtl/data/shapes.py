@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.features import LIST_SEPARATOR
-from automtl.data.lists import split_lists
+from automtl.data.list_columns import split_lists
 from automtl.data.naming import is_time
+from automtl.data.patterns import LIST_SEPARATOR
 from automtl.data.profile import Values
 from automtl.data.times import EARLIEST, LATEST
 

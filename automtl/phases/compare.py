@@ -163,6 +163,11 @@ def _complete(entry: Entry) -> bool:
 
 
 def _read(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> Entry:
+    """What a run's files say of one model.
+
+    Raises:
+        ArtifactError: a file has not the form in which it was written.
+    """
     with fitting(run):
         return _entry(run, label, folders, called)
 

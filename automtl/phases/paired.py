@@ -40,7 +40,7 @@ class Paired:
 
     @property
     def shown(self) -> str:
-        """"better", "worse", or "" where no difference is shown."""
+        """Either "better" or "worse", or "" where no difference is shown."""
         if self.holm is None or self.difference is None or self.holm >= LEVEL:
             return ""
         return "better" if (self.difference > 0) == self.better else "worse"

@@ -37,7 +37,10 @@ def parts_of(net: nn.Module, session: Session, folder: PhaseDir, guard: Guard) -
     """One part for the whole model, or one per task for ``single_task``."""
     tasks = range(len(session.schema.tasks))
     if isinstance(net, IndependentNets):
-        return [Part(session, folder, guard, own, [t]) for t, own in zip(tasks, net.nets, strict=True)]  # type: ignore[arg-type]
+        return [
+            Part(session, folder, guard, own, [t])  # type: ignore[arg-type]
+            for t, own in zip(tasks, net.nets, strict=True)
+        ]
     assert isinstance(net, MultiTaskNet)
     return [Part(session, folder, guard, net, list(tasks))]
 

@@ -159,7 +159,10 @@ def test_parameters_may_change_at_the_beginning_of_a_phase(dataset, tmp_path, mo
 
     monkeypatch.setattr(FusionNetwork, "begin", begin)
     monkeypatch.setattr(FusionNetwork, "auxiliary_loss", lambda self, outputs, labels: (self.extra.sum() if "extra" in made else None))
-    groups = lambda self: [ParameterGroup("extra", [self.extra], lr=0.25, weight_decay=0.0)] if "extra" in made else []  # noqa: E731
+
+    def groups(self):
+        return [ParameterGroup("extra", [self.extra], lr=0.25, weight_decay=0.0)] if "extra" in made else []
+
     monkeypatch.setattr(FusionNetwork, "parameter_groups", groups)
     phase = phase_of(dataset, tmp_path / "r")
     steps = len(phase.parts[0].batches)
