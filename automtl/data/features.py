@@ -88,9 +88,4 @@ class Numeric(Strict):
 IdFeature = Categorical | Multi | Sequence
 ListFeature = Multi | Sequence
 Feature = Annotated[Categorical | Multi | Sequence | Numeric, Setting(discriminator="kind")]
-ORDER = ("categorical", "multi", "sequence", "numeric")  # of a schema's fields; lists keep their own order among them
-
-
-def rank(feature: IdFeature | Numeric) -> int:
-    """Where a feature stands in the schema: ids, then lists, then numbers."""
-    return {"categorical": 0, "multi": 1, "sequence": 1, "numeric": 2}[feature.kind]
+ORDER = {"categorical": 0, "multi": 1, "sequence": 1, "numeric": 2}  # of a schema's fields: one id, lists in their own order, numbers

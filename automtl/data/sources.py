@@ -72,21 +72,12 @@ def side_sources(config: DatasetConfig) -> tuple[Source, ...]:
     return tuple(Source(f"{JOIN}{i}", path) for i, join in enumerate(config.joins) for path in find_files(join.file, f"joins.{i}"))
 
 
-def table_files(path: str, where: str) -> list[Path]:
-    """The tables that a path, a pattern or a folder stands for, in the order of their names.
-
-    Raises:
-        DataError: as `find_sources`.
-    """
-    return find_files([path], where)
-
-
-def _silent(text: str) -> None:
-    pass
+def silent(text: str) -> None:
+    """Whom nothing need be told."""
 
 
 def read_pieces(
-    paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Callable[[str], None] = _silent
+    paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Callable[[str], None] = silent
 ) -> Iterator[Piece]:
     """The rows of plain files, the columns of `readings` only, each read as it says.
 

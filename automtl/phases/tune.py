@@ -169,7 +169,6 @@ class Tuning:
             if self.folder.manifest.exists():
                 manifest = Manifest.read(self.folder.manifest)
                 need_same_data(manifest, self.session)
-                self.session.need_rows()
                 manifest.verify()
                 manifest.go_on(sums.FIXED)
             else:
