@@ -17,18 +17,17 @@ from automtl.data.encoding import checksum
 from automtl.errors import ArtifactError
 from automtl.phases.paired import LEAST_SEEDS, Paired, compare_paired, corrected, least_p
 from automtl.report.agreement import Place, agreement
-from automtl.runs.constant import known, loss_of, metrics_of, remarks
+from automtl.report.tables import HEADLINES
+from automtl.runs.constant import LOSS, known, loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir, find_phase
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.templates import OF_ANY
 from automtl.strict import build, load_yaml
 
-LOSS = "MTL-Loss"
 _OF_RUNTIME = ("precision", "fast_dev_run")  # what decides a training, too
 _SHAPE = "architecture."
 _ABSENT, _OTHERWISE = "-", " | "
-_HEADLINES = {"auc": True, "rmse": False, "accuracy": True, "logloss": False}  # whether more is better
 
 
 @dataclass(frozen=True)
@@ -172,6 +171,11 @@ def _complete(entry: Entry) -> bool:
 
 
 def _read(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> Entry:
+    """What a run's files say of one model.
+
+    Raises:
+        ArtifactError: a file has not the form in which it was written.
+    """
     with fitting(run):
         return _entry(run, label, folders, called)
 
@@ -234,7 +238,7 @@ def _word(value: Any) -> str:
 
 def _constant(part: Mapping[str, Any]) -> dict[str, float]:
     """The constant's figures, by the metrics that models are compared in."""
-    held = {f"{task} {name}": value for task, metrics in metrics_of(part).items() for name, value in metrics.items() if name in _HEADLINES}
+    held = {f"{task} {name}": value for task, metrics in metrics_of(part).items() for name, value in metrics.items() if name in HEADLINES}
     return held if (loss := loss_of(part)) is None else {LOSS: loss, **held}
 
 
@@ -244,7 +248,7 @@ def _figures(split: Any) -> dict[str, float]:
         return {}
     found = {} if split["loss"] is None else {LOSS: split["loss"]}
     for task, metrics in split["tasks"].items():
-        name = next((n for n in _HEADLINES if n in metrics), None)
+        name = next((n for n in HEADLINES if n in metrics), None)
         if name is not None and metrics[name] is not None:
             found[f"{task} {name}"] = metrics[name]
     return found
@@ -300,7 +304,7 @@ def _tested(split: str, metrics: tuple[str, ...], entries: Sequence[Entry]) -> C
             if reference is None or reference.name == entry.name:
                 continue
             for metric in metrics:
-                more = metric != LOSS and _HEADLINES[metric.rpartition(" ")[2]]
+                more = metric != LOSS and HEADLINES[metric.rpartition(" ")[2]]
                 mine, theirs = (e.figures[split].get(metric, {}) for e in (entry, reference))
                 flat.append((entry.name, compare_paired(metric, reference.name, mine, theirs, better=more)))
     tests: dict[str, list[Paired]] = {entry.name: [] for entry in entries}

@@ -8,12 +8,10 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import nn
 
 from automtl.data.batches import Batch
 from automtl.data.slices import groups
 from automtl.errors import DataError, NumericalError
-from automtl.models.derived import IndependentNets
 from automtl.models.skeleton import MultiTaskNet
 from automtl.phases.records import append_epoch, charge_balancing, training_losses
 from automtl.phases.session import Session
@@ -31,15 +29,6 @@ from automtl.training.states import Costs, Count, Number, State, Tensors, check,
 from automtl.training.step import train_step
 
 _PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a part is, in its state
-
-
-def parts_of(net: nn.Module, session: Session, folder: PhaseDir, guard: Guard) -> list["Part"]:
-    """One part for the whole model, or one per task for ``single_task``."""
-    tasks = range(len(session.schema.tasks))
-    if isinstance(net, IndependentNets):
-        return [Part(session, folder, guard, own, [t]) for t, own in zip(tasks, net.nets, strict=True)]  # type: ignore[arg-type]
-    assert isinstance(net, MultiTaskNet)
-    return [Part(session, folder, guard, net, list(tasks))]
 
 
 class Judged(State):
@@ -173,7 +162,8 @@ class Part:
         held = check(PartState if isinstance(state, dict) and state.get("begun") is False else BegunState, state, "part")
         for name in _PLACE:
             setattr(self, name, state[name])
-        need(self._stands(held), "part", "must be at a place of its phases", f"phase {held.number}, epoch {held.epoch}, step {held.step}")
+        stands = _stands(held, lengths=[self._length(phase) for phase in self.phases], steps=len(self.batches))
+        need(stands, "part", "must be at a place of its phases", f"phase {held.number}, epoch {held.epoch}, step {held.step}")
         if not isinstance(held, BegunState):
             return
         names = [task.name for task in self.tasks]
@@ -201,17 +191,6 @@ class Part:
         need(not unknown, "frozen", "must be parameters of the network", ", ".join(unknown)[:80])
         for name, parameter in owned.items():
             parameter.requires_grad_(name not in names)
-
-    def _stands(self, held: "PartState") -> bool:
-        """Whether a part can be where a state says it is."""
-        if not isinstance(held, BegunState):
-            ends = (0, len(self.phases))  # before all phases, and after
-            fresh = held.number == held.epoch == 0 and held.best_epoch == -1
-            return held.number in ends and held.step == 0 and (fresh or held.number > 0) and held.best_epoch < max(held.epoch, 1)
-        if held.number >= len(self.phases) or not held.begun:
-            return False
-        inside = held.first <= held.epoch <= held.first + self._length(self.phases[held.number])
-        return inside and held.step <= len(self.batches) and held.best_epoch < max(held.epoch, 1)
 
     def _optimizer(self) -> torch.optim.Optimizer:
         return make_optimizer(self.net, self.rates)
@@ -288,10 +267,18 @@ class Part:
         mark = f" (best{' ' + self.monitor.name if self.monitor.task else ''})" if best else ""
         aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
         total = "undefined" if losses["total"] is None else f"{losses['total']:.5f}"
-        self.session.reporter.say(
-            f"epoch {epoch + 1}: train loss {total}, "
-            f"validation MTL-Loss {validation.loss:.5f}{mark}; {aucs}"
-        )
+        self.session.reporter.say(f"epoch {epoch + 1}: train loss {total}, validation MTL-Loss {validation.loss:.5f}{mark}; {aucs}")
+
+
+def _stands(held: PartState, *, lengths: list[int], steps: int) -> bool:
+    """Whether a part can be where a state says it is: `lengths` are its phases' epochs, `steps` those of an epoch."""
+    if not isinstance(held, BegunState):
+        fresh = held.number == held.epoch == 0 and held.best_epoch == -1
+        return held.number in (0, len(lengths)) and held.step == 0 and (fresh or held.number > 0) and held.best_epoch < max(held.epoch, 1)
+    if held.number >= len(lengths) or not held.begun:
+        return False
+    inside = held.first <= held.epoch <= held.first + lengths[held.number]
+    return inside and held.step <= steps and held.best_epoch < max(held.epoch, 1)
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:

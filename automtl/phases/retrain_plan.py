@@ -100,15 +100,19 @@ def plan_retrain(
     if module.kind == "single_task" and not (balancing.plain or balancing.method == "equal"):
         rule = "must be left out for single_task, whose networks share nothing"
         raise ConfigError("retrain.balancing", rule, balancing.method, "choose another sharing kind, or no balancing")
-    label = module.kind if searched or sharing else _safe(Path(source).stem)
-    own_shape = {key: value for key, value in config.architecture.items() if f"architecture.{key}" not in config.origins}
-    label += "".join(f"-{_safe(key)}_{_safe(str(value))}" for key, value in (config.sharing | own_shape).items())
-    label += "" if balancing.plain else f"-{balancing.method}"
+    label = _label(module.kind if searched or sharing else Path(source).stem, config)
     if searched and out is None:
         return RetrainPlan(ready, config, RunDir(searched.path.parent), label, own)
     if resume:
         return RetrainPlan(ready, config, RunDir.begun(out), label, own)
     return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label, own)
+
+
+def _label(name: str, config: RunConfig) -> str:
+    """The name of a retrain's folders: the model's, and the settings that make it another model."""
+    own_shape = {key: value for key, value in config.architecture.items() if f"architecture.{key}" not in config.origins}
+    words = [f"{_safe(key)}_{_safe(str(value))}" for key, value in (config.sharing | own_shape).items()]
+    return "-".join([_safe(name), *words, *([] if config.retrain.balancing.plain else [config.retrain.balancing.method])])
 
 
 def _advice(

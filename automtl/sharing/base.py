@@ -69,7 +69,7 @@ def torch_groups(parameters: Iterable[nn.Parameter], apart: Iterable[ParameterGr
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of training with its own length.
+    """One stage of training with its own length.
 
     Args:
         name: for records.
@@ -163,7 +163,7 @@ class SharingModule(nn.Module):
         return []
 
     def phases(self) -> tuple[Phase, ...]:
-        """The stretches of a retrain, in order; a search knows none."""
+        """The stages of a retrain, in order; a search knows none."""
         return (Phase("train"),)
 
     def begin(self, phase: str) -> None:

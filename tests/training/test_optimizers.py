@@ -29,8 +29,8 @@ def net_of(name="mmoe"):
 
 
 def planned(epochs):
-    """A stretch's epochs where so many are planned, at most."""
-    return lambda stretch: epochs if stretch.epochs is None else min(stretch.epochs, epochs)
+    """A stage's epochs where so many are planned, at most."""
+    return lambda stage: epochs if stage.epochs is None else min(stage.epochs, epochs)
 
 
 def moved(net, optimizer, before_step, steps=EPOCHS * STEPS):
@@ -126,14 +126,14 @@ def test_an_unknown_group_is_refused_with_those_there_are(model, name, listed):
 
 
 @pytest.mark.parametrize("model", ["mssm", "mome"])
-def test_a_group_that_a_stretch_leaves_empty_is_known(model):
+def test_a_group_that_a_stage_leaves_empty_is_known(model):
     check_fit(net_of(model), OptimizerSettings(group_lr={"masks": 0.1}), length=planned(5))
 
 
-def test_a_warm_up_as_long_as_a_stretch_is_refused():
+def test_a_warm_up_as_long_as_a_stage_is_refused():
     net = net_of("mome")
     check_fit(net, OptimizerSettings(warmup_epochs=9), length=planned(50))
-    with pytest.raises(ConfigError, match=r"must be below the 10 epochs of mome's stretch"):
+    with pytest.raises(ConfigError, match=r"must be below the 10 epochs of mome's stage"):
         check_fit(net, OptimizerSettings(warmup_epochs=10), length=planned(50))
 
 
