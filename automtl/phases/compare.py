@@ -106,10 +106,7 @@ class Comparison:
 
     @property
     def trainings(self) -> dict[str, dict[str, str]]:
-        """The settings of training that are not the same for all models: per setting its value by entry; means of searches left out.
-
-        Of templates' shapes only what a data set or a paper recommended for one of the models: what the user sets is in its name.
-        """
+        """Settings that not all models were trained by, with each entry's value, and shapes that were recommended; no means of searches."""
         held = {entry.name: entry.trained_by for entry in self.entries if entry.trained_by}
         advised = {name for entry in self.entries for name in entry.advised}
         names = dict.fromkeys(n for own in held.values() for n in own if not n.startswith(_SHAPE) or n in advised)
