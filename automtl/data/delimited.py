@@ -52,7 +52,7 @@ class Delimited:
         self._csv, self._quote, self._numeric = csv, csv.quote_sign, list[bool]()
         texts = utf8_blocks(blocks, csv.encoding, path, csv.delimiter.encode())
         head = _skipped(texts, csv.skip)
-        self._newline = b"\n" if b"\n" in head or b"\r" not in head else b"\r"
+        self._newline = _newline(head)
         head = head.lstrip(b"\r\n")
         ends = self._quoted(head).ends[: SAMPLE_ROWS + 1]
         if not len(ends) and (len(head) >= longest or self._quoted(head).left_open is not None):
@@ -214,11 +214,17 @@ _DELIMITER = "mend the row; is csv.delimiter right?"
 def _skipped(blocks: Iterator[bytes], lines: int) -> bytes:
     """The first block, without some lines."""
     head = next(blocks, b"")
+    newline = _newline(head)
     for _ in range(lines):
-        while b"\n" not in head and (more := next(blocks, b"")):
+        while newline not in head and (more := next(blocks, b"")):
             head += more
-        head = head.partition(b"\n")[2]
+        head = head.partition(newline)[2]
     return head or next(blocks, b"")
+
+
+def _newline(head: bytes) -> bytes:
+    """What ends a text's lines."""
+    return b"\n" if b"\n" in head or b"\r" not in head else b"\r"
 
 
 def _shown(data: bytes, place: int) -> str:

@@ -65,6 +65,9 @@ def _alone(values: Values) -> Guess:
         return Guess(values, "out", f"one value only{as_label}")
     if (unit := shapes.time_unit(values)) and naming.kind_by_name(values.name) != "id":
         return Guess(values, "time", settings={"unit": unit})
+    if not values.is_list and (example := shapes.numbers_as_written(values)):
+        fix = "as a point and digits only, as in 1234.5, it is numeric"
+        return Guess(values, "out", f"numbers that are written as {example!r}: {fix}")
     if values.is_list or (separator := shapes.separator_of(values)):
         return _list(values, None if values.is_list else separator)
     if (role := standing(values)) != "feature":

@@ -76,7 +76,11 @@ class LabelCounts:
         names = tuple(sorted(self._classes, key=_class_order))
         if task.kind == "multiclass" and len(names) < 2:
             raise DataError(where, "must have at least 2 classes", ", ".join(names), "check the label, or leave out the task")
-        mean, std = Moments.merged(self._moments[: ALPHA + 1]).result() if task.kind == "regression" else (0.0, 1.0)
+        moments = Moments.merged(self._moments[: ALPHA + 1])
+        if task.kind == "regression" and moments.is_constant:
+            got = f"the same number in all {labelled} labelled rows"
+            raise DataError(where, "must have numbers that differ in the training split", got, "check the label, or leave out the task")
+        mean, std = moments.result() if task.kind == "regression" else (0.0, 1.0)
         shared: dict[str, Any] = {"name": task.name, "kind": task.kind, "weight": task.weight, "transform": task.transform}
         counts: dict[str, Any] = {"labelled": labelled, "positives": positives if task.kind == "binary" else 0}
         classes: dict[str, Any] = {"classes": len(names), "class_names": names} if task.kind == "multiclass" else {}

@@ -168,8 +168,19 @@ def _look(path: str | Path, paths: Sequence[Path], largest: Path, layout: Layout
     if not rows:
         raise DataError(path, "must have rows", "none", "restore the file")
     columns = tuple(_joined([table[i] for _, _, table in tables if table]) for i in range(len(names)))
+    if layout and layout.header_serves:
+        _check_headers(path, columns)
     whole = len(looked_at) == len(alike) and all(ended for _, ended, _ in tables)
     return Profile(tuple(alike), tuple(file for file in paths if file not in alike), layout, rows, whole, columns)
+
+
+def _check_headers(path: str | Path, columns: Sequence[Values]) -> None:
+    """Refuse rows that hold the columns' names: files were put one behind another with their headers."""
+    named = [spread(pc.equal(v.texts.dictionary, v.name.strip()).to_numpy(zero_copy_only=False), v.texts) for v in columns]
+    again = np.logical_and.reduce(named)
+    if again.any():
+        got = f"the header again in row {int(np.argmax(again)) + 1}"
+        raise DataError(path, "must have one header", got, f"remove the lines that are its copies ({int(again.sum())} of those looked at)")
 
 
 def _alike(paths: Sequence[Path], largest: Path, layout: Layout | None) -> list[Path]:

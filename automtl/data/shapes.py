@@ -153,6 +153,18 @@ def mostly(words: pa.Array, pattern: str, *, least: float) -> bool:
     return len(words) > 0 and pc.sum(pc.match_substring_regex(words, pattern)).as_py() > least * len(words)
 
 
+def numbers_as_written(values: Values) -> str | None:
+    """The commonest word, where nearly all are numbers as people write them: `9,55`, `$1,234.50`, `12.5%`; a list has two ids at times."""
+    words = values.words
+    signs = r"[$\x{20AC}\x{A3}\x{A5}%]"
+    amount = rf"^(?:-?{signs} ?-?|-?)[0-9][0-9.,' ]*(?: ?{signs}|)$"
+    if values.numbers is not None or not mostly(words, amount, least=0.95):
+        return None
+    marked = mostly(words, signs, least=0.95)
+    comma = mostly(words, "^-?[0-9]{1,3}(?:[.' ]?[0-9]{3})*,[0-9]{1,2}$", least=0.8) and not mostly(words, ",.*,", least=0)
+    return values.example if marked or comma else None
+
+
 def odd_among_numbers(values: Values, most: float) -> str | None:
     """The commonest word that is no number, where most rows have numbers."""
     words = values.words

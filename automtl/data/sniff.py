@@ -162,7 +162,8 @@ def _fitted(first: Sequence[str], width: int, body: Sequence[Sequence[str]]) -> 
 
 
 def _is_header(first: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
-    """Whether the first line names the columns, by what the lines below it hold."""
+    """Whether the first line names the columns, by what the lines below it hold, further copies of it left out."""
+    body = [cells for cells in body if cells != first]
     if not body:
         return not any(map(is_number, first))
     columns = [[word for value in column if (word := value.strip())] for column in zip(*body, strict=True)]

@@ -58,12 +58,19 @@ class Moments:
         return made
 
     def result(self) -> tuple[float, float]:
-        """Mean and standard deviation; 0 and 1 without values, and 1 for a constant (its variance is rounding only)."""
-        if not self.count:
-            return 0.0, 1.0
-        mean = self._sum / self.count
-        variance = self._squares / self.count - mean * mean
-        return float(mean), float(variance) ** 0.5 if variance > mean * mean / 10**15 else 1.0
+        """Mean and standard deviation; 0 and 1 without values, and 1 for a constant."""
+        mean, variance = self._mean_and_variance()
+        return float(mean), 1.0 if self.is_constant else float(variance) ** 0.5
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the values, if there are any, are all the same: their variance is rounding only."""
+        mean, variance = self._mean_and_variance()
+        return variance <= mean * mean / 10**15
+
+    def _mean_and_variance(self) -> tuple[Fraction, Fraction]:
+        mean = self._sum / max(self.count, 1)
+        return mean, self._squares / max(self.count, 1) - mean * mean
 
 
 class Ranks:

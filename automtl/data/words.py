@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from automtl.data.forms import float_text, iso_times
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
+TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 EXACT = 10**16  # whole floats below have all their digits in their shortest text
 
 
@@ -31,9 +32,12 @@ def as_text(column: pa.Array) -> pa.DictionaryArray:
 
 
 def decoded(column: pa.Array) -> pa.Array:
-    """The column without what wraps it: an extension's name, runs."""
+    """The column without what wraps it: an extension's name, runs; spans of time are seconds, whatever their unit."""
     column = column.storage if isinstance(column, pa.ExtensionArray) else column
-    return pc.run_end_decode(column) if pa.types.is_run_end_encoded(column.type) else column
+    column = pc.run_end_decode(column) if pa.types.is_run_end_encoded(column.type) else column
+    if not pa.types.is_duration(column.type):
+        return column
+    return pc.divide(column.cast(pa.int64()).cast(pa.float64(), safe=False), float(TICKS[column.type.unit]))
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -99,6 +99,7 @@ def read_words(path: Path) -> dict[str, int]:
 
 def text(value: Any) -> str:
     """A value's shortest text: 5.0 is 5, missing is "" (None, NaN), midnight is its date."""
+    value = value / timedelta(seconds=1) if isinstance(value, timedelta) else value
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, bytes):
@@ -298,7 +299,7 @@ def number(value: Any, null_values: Iterable[str]) -> float:
         value = {"": math.nan, "true": 1.0, "false": 0.0}.get(word, word)
         if isinstance(value, str) and not (DECIMAL.fullmatch(value) or value.lower().lstrip("-+") in ("nan", "inf", "infinity")):
             raise ValueError(f"must be a number, got {value!r}")
-    found = float(value)
+    found = value / timedelta(seconds=1) if isinstance(value, timedelta) else float(value)
     if math.isinf(found):
         raise ValueError("a number must be finite")
     return math.nan if any(DECIMAL.fullmatch(word) and found == float(word) for word in null_values) else found

@@ -145,6 +145,22 @@ def test_words_for_a_missing_number_make_no_text_of_a_column(tmp_path: Path) -> 
         assert roles(content) == CLICKS | {"fee": "numeric"}
 
 
+@pytest.mark.parametrize("written", ["{:.2f}|.|,", "${:,.2f}", "{:.1f}%", "{:.1f} €|.|,"])
+def test_numbers_as_people_write_them_are_no_lists_and_no_ids(written: str, tmp_path: Path) -> None:
+    form, *point = written.split("|")
+    words = [form.format(value).replace(*(point or ["", ""])) for value in clicks().price * 100]
+    text, content, _ = drafted(csv(tmp_path, clicks().assign(price=words)))
+    assert "price" not in roles(content)
+    assert "left out: numbers that are written as" in line_of(text, "price")
+
+
+def test_lists_of_one_or_two_ids_are_no_numbers(tmp_path: Path) -> None:
+    g = np.random.default_rng(0)
+    lists = [",".join(map(str, g.integers(0, 40, g.integers(1, 4)))) for _ in range(800)]
+    _, content, _ = drafted(csv(tmp_path, clicks().assign(tags=lists)))
+    assert roles(content)["tags"] == "multi"
+
+
 def test_ids_that_are_mostly_seen_once_share_one(tmp_path: Path) -> None:
     table = clicks()
     table["session_id"] = np.random.default_rng(1).integers(0, 1500, len(table))

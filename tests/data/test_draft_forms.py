@@ -12,6 +12,7 @@ from automtl.data.dataset import load_dataset
 from automtl.data.draft import draft
 from automtl.data.prepare import prepare
 from automtl.data.sniff import sniff
+from automtl.errors import DataError
 from tests.data.drafts import BINARY, BOTH, CLICKS, clicks, csv, drafted, labels, line_of, parquet, roles
 
 BY_PLACE = {"c1": "categorical", "c2": "categorical", "c3": "numeric"}
@@ -223,6 +224,26 @@ def test_other_signs_between_values(tmp_path: Path) -> None:
         _, content, _ = drafted(tmp_path / "t.csv")
         assert content["csv"] == {"delimiter": sign, "columns": ["c1", "c2", "c3", "c4", "c5", "c6"]}
         assert roles(content) == BY_PLACE
+
+
+def test_lines_that_end_as_on_an_old_mac(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(clicks().to_csv(index=False).replace("\n", "\r").encode())
+    _, content, store = drafted(path)
+    assert "csv" not in content
+    assert roles(content) == CLICKS
+    assert sum(len(store.rows(part)) for part in ("train", "validation", "test")) == 800
+    path.write_bytes(b"Export of May\r" + path.read_bytes())
+    _, content, store = drafted(path)
+    assert content["csv"] == {"skip": 1}
+    assert sum(len(store.rows(part)) for part in ("train", "validation", "test")) == 800
+
+
+def test_a_header_that_comes_again(tmp_path: Path) -> None:
+    text = clicks(400).to_csv(index=False)
+    (tmp_path / "t.csv").write_text(text + text)
+    with pytest.raises(DataError, match=r"t\.csv: must have one header, got the header again in row 401; remove the lines .* \(1 of"):
+        draft(tmp_path / "t.csv", folder=tmp_path)
 
 
 def test_a_quote_that_is_a_letter(tmp_path: Path) -> None:

@@ -176,3 +176,9 @@ def test_a_leaking_feature_is_named(tmp_path: Path) -> None:
     assert "feature 'seen': must not tell the label of task 'click' by itself, got an out-of-fold AUC of 1.0000" in str(error)
     path = dataset(tmp_path, features=features, allow_leak=["seen"])
     assert len(prepare(load_dataset(path), data_dir=tmp_path / "data").schema.fields) == 4
+
+
+def test_a_number_to_learn_must_differ_between_rows(tmp_path: Path) -> None:
+    task = {"name": "spend", "label": "price", "kind": "regression"}
+    error = refusal(tmp_path, text_of(lambda t: t.assign(price=0.1)), features=FEATURES[:1], tasks=[task])
+    assert "task 'spend': must have numbers that differ in the training split, got the same number in all" in str(error)

@@ -1,6 +1,7 @@
 """`encode.py`, which stands in every export, encodes rows as the package does: ids, lists, hashes, transforms, missing values."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,9 @@ def test_values_as_people_write_them(made: tuple[Store, Path]) -> None:
     for name in one:
         np.testing.assert_array_equal(one[name], two[name], err_msg=name)
     assert one["tags"].all() and one["seen"].shape == (1, 2)
+    spans = Encoder(folder)([{**row, "user": timedelta(seconds=3), "plain": timedelta(seconds=1)}])
+    for name in one:
+        np.testing.assert_array_equal(one[name], spans[name], err_msg=f"{name}: spans of time are their seconds")
     with pytest.raises(ValueError, match="a row must have every column, there is no plain"):
         Encoder(folder)([{k: v for k, v in row.items() if k != "plain"}])
     with pytest.raises(ValueError, match="finite"):
