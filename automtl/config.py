@@ -165,9 +165,7 @@ class RunConfig(Strict):
         if not self.runtime.fast_dev_run:
             return self
         search = {**dict(self.search), "epochs": 2, "warmup_epochs": 1}
-        return self.model_copy(
-            update={"search": SearchSection(**search), "retrain": self.retrain.dev()}
-        )
+        return self.model_copy(update={"search": SearchSection(**search), "retrain": self.retrain.dev()})
 
 
 def parse_set(item: str) -> dict[str, Any]:

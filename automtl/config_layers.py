@@ -1,6 +1,6 @@
 """What a data set and a hand-made model recommend: checked, laid below what the user says, and told apart from it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,18 @@ def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
             yield from leaves(value, place)
         else:
             yield place
+
+
+def parted(values: Mapping[str, Any], wanted: Callable[[str], bool], path: str = "") -> dict[str, Any]:
+    """Those of nested settings whose paths are wanted; sections that have none are left out."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        place = f"{path}.{key}" if path else str(key)
+        if isinstance(value, Mapping) and value:
+            found |= {key: inside} if (inside := parted(value, wanted, place)) else {}
+        elif wanted(place):
+            found[key] = value
+    return found
 
 
 def without(origins: Mapping[str, str], taken: Iterable[str]) -> dict[str, str]:

@@ -61,7 +61,7 @@ class RetrainSection(Strict):
     recommended: bool = Field(
         True, description="Train as the architecture's own file recommends, such as by its paper's rate; false: all alike by what is here."
     )
-    epochs: int = Field(50, ge=1, le=100_000, description="The most epochs, of each stretch where a sharing kind trains in several.")
+    epochs: int = Field(50, ge=1, le=100_000, description="The most epochs, of each stage where a sharing kind trains in several.")
     patience: int = Field(5, ge=1, description="Epochs without a better validation figure (see monitor) before the training stops.")
     monitor: dict[str, str] = Field({}, max_length=1, description="{task: metric} that picks the epoch; default the MTL-Loss.")
     batch_size: int = Field(1024, ge=2, description="Rows per step.")
@@ -70,7 +70,7 @@ class RetrainSection(Strict):
     betas: tuple[Decay, Decay] | None = Field(None, description="adam, adamw: decay of the two moments; default (.9, .999).")
     momentum: Decay | None = Field(None, description="sgd: its momentum; default .9.")
     schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="Of all rates; cosine: to 0 over the planned epochs, anew in each stretch of a training in several."
+        "constant", description="Of all rates; cosine: to 0 over the planned epochs, anew in each stage of a training in several."
     )
     warmup_epochs: int = Field(0, ge=0, le=100_000, description="Epochs in which all rates rise from 0, step by step, before schedule.")
     group_lr: dict[str, Rate] = Field(

@@ -35,7 +35,9 @@ def _machine_faults(path: Path) -> Iterator[None]:
     except EnvironmentFault:
         raise
     except OSError as error:
-        fix = "free some space or choose another folder" if error.errno == 28 else "check the folder and its permissions"
+        fix = "check the folder and its permissions"
+        if error.errno == 28:
+            fix = "free some space or choose another folder"
         raise EnvironmentFault(path, "must be writable", error.strerror or error, fix) from error
 
 
@@ -84,7 +86,7 @@ def stream(path: Path) -> Iterator[BinaryIO]:
 
 
 def close_off(stream: IO[str]) -> None:
-    """Let what is still buffered for a stream that nobody reads any more go nowhere, instead of failing again at the process's end."""
+    """Drop what is buffered for a stream that nobody reads, or it fails again at the end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
@@ -96,7 +98,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write one JSON document atomically, two spaces of indent and a last newline; NaN is refused."""
+    """Write one JSON document atomically, indented, with a last newline; NaN is refused."""
     write_text(path, json_text(value))
 
 
@@ -206,7 +208,7 @@ class StagedFolder:
 
     @contextlib.contextmanager
     def stream(self, name: str, durable: bool = True) -> Iterator[BinaryIO]:
-        """A binary file written piece by piece; durable when the block ends (`durable=False`: a passing file, see `discard`)."""
+        """A binary file written piece by piece; durable when the block ends unless it is passing."""
         path = self / name
         with _machine_faults(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -283,7 +285,7 @@ def _sign(descriptor: int) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file that never changes a second name, or copy it where the file system has no such links."""
+    """Give a file that never changes a second name; copy it where there are no such links."""
     with _machine_faults(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -302,7 +304,7 @@ def replace(source: Path, target: Path) -> None:
 
 
 def clear_temporaries(folder: Path) -> None:
-    """Remove what a killed process left of files and folders that it was writing; nobody else may be at work in the folder."""
+    """Remove what a killed process left half-written; nobody else may be at work in the folder."""
     for path in folder.glob(".*.tmp"):
         remove_folder(path) if path.is_dir() else remove_file(path)
 

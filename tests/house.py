@@ -68,6 +68,11 @@ def imported(source: Source, known: set[str]) -> set[str]:
     return found - {"", source.name}
 
 
+def named(source: Source) -> set[str]:
+    """Every dotted name that a source imports, modules and what is in them alike."""
+    return set(_targets(source))
+
+
 def external(source: Source) -> set[str]:
     """The top-level names of everything that a source imports."""
     return {target.partition(".")[0] for target in _targets(source)}

@@ -3,7 +3,7 @@
 import ast
 import re
 
-from tests.house import Source, calls, external, functions, imported, package_sources, references, streams
+from tests.house import Source, calls, external, functions, imported, named, package_sources, references, streams
 
 # What each layer may import directly; whatever those may import, it may import too. automtl/__init__.py stands above all.
 BELOW = {
@@ -86,6 +86,20 @@ def upward_imports(source: Source) -> list[str]:
     allowed = below(source.layer) if source.layer else set(BELOW)
     layers = {target: target.partition(".")[2].partition(".")[0] for target in imported(source, known)}
     return [f"{source.layer} must not import {target}" for target, layer in sorted(layers.items()) if layer not in allowed]
+
+
+def private_imports(source: Source) -> list[str]:
+    """Imports of what is private, a module or a name in one, from outside the folder that it stands in."""
+    faults = []
+    modules = {s.name for s in package_sources() if s.path.name != "__init__.py"}
+    for target in sorted(named(source)):
+        parts = target.split(".")
+        hidden = [i for i, part in enumerate(parts) if part.startswith("_") and not part.startswith("__")]
+        home = ".".join(parts[: hidden[0]]) if hidden else ""
+        home = home.rpartition(".")[0] if home in modules else home
+        if parts[0] == "automtl" and hidden and not f"{source.name}.".startswith(f"{home}."):
+            faults.append(f"{target} is private to {home}")
+    return faults
 
 
 def unsafe_code(source: Source) -> list[str]:

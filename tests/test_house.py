@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.house import ROOT, Source, external, imported, package_folders, package_sources
-from tests.house_rules import BELOW, TORCH_FREE, USES_TORCH, sizes, unsafe_code, upward_imports, writing
+from tests.house_rules import BELOW, TORCH_FREE, USES_TORCH, private_imports, sizes, unsafe_code, upward_imports, writing
 
 
 def faults(rule: Callable[[Source], list[str]], sources: tuple[Source, ...]) -> list[str]:
@@ -51,6 +51,23 @@ def test_imports_go_down() -> None:
 )
 def test_an_upward_import_is_seen(name: str, line: str) -> None:
     assert upward_imports(Source.parse(line, name))
+
+
+def test_what_is_private_is_imported_in_its_own_folder_only() -> None:
+    assert faults(private_imports, package_sources()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("automtl.nn.mixed", "from automtl.data._columns import Columns"),
+        ("automtl.phases.search", "from automtl.data import _columns"),
+        ("automtl.cli.main", "def late():\n    import automtl.data.raw._columns as columns"),
+    ],
+)
+def test_a_private_import_from_outside_is_seen(name: str, line: str) -> None:
+    assert private_imports(Source.parse(line, name))
+    assert private_imports(Source.parse(line, "automtl.data.raw.sources")) == []
 
 
 def test_modules_have_no_cycle() -> None:

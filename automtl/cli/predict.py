@@ -11,7 +11,7 @@ from automtl.cli.options import Device
 
 def run(
     run: Annotated[Path, typer.Argument(help="A run's folder, a retrain folder inside it, or an export in ONNX.")],
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A CSV or Parquet file, or a folder of them.")],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A file, as of CSV or Parquet, or a folder of them.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The Parquet file to write.")],
     keep: Annotated[str, typer.Option("--keep", help="Columns to hand back, such as user_id,video_id.", show_default=False)] = "",
     device: Device = None,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from automtl.cli.options import AsJson, ConfigFile, DataDir, Device, FastDevRun,
 from automtl.errors import ConfigError, NoResult
 
 if TYPE_CHECKING:
+    from automtl.config_layers import Recommendation
     from automtl.phases.tune import TuneResult
 
 _STATES = {"complete": "complete", "pruned": "pruned", "fail": "failed"}
@@ -56,10 +57,11 @@ def run(
         "runtime": {"device": device, "threads": threads, "fast_dev_run": fast_dev_run or None, "time_limit_s": seconds(time_limit)},
     }
     searched = source if over == "sharing" else None
-    base = {} if searched is None else _held(searched)
+    base, advice = ({}, None) if searched is None else _held(searched)
     dataset = str(base["data"]["source"]) if searched else absolute(source)
     given = {"config_file": config, "sets": sets or (), "flags": flags, "base": base}
-    advice = () if searched else kept_advice(RunDir(out).tune) if resume and out is not None else None
+    if resume and out is not None and not searched:
+        advice = kept_advice(RunDir(out).tune)
     resolved = resolve(source=dataset, space=False if searched else space, recommended=advice, **given)  # type: ignore[arg-type]
     with ConsoleReporter() as reporter:
         say_origins(resolved)
@@ -68,8 +70,8 @@ def run(
     _need_one(result)
 
 
-def _held(searched: str) -> dict[str, dict[str, object]]:
-    """The data and retrain settings of a searched run."""
+def _held(searched: str) -> tuple[dict[str, Any], "list[Recommendation]"]:
+    """The data and retrain settings of a searched run, and what of them was recommended."""
     from automtl.phases.retrain_plan import settings_of
     from automtl.runs.run_dir import one_phase
 

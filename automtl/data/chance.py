@@ -46,10 +46,15 @@ def rank_test(groups: Sequence[np.ndarray]) -> float | None:
 
 def unlikely(p_values: Mapping[str, float | None], level: float = ALARM) -> tuple[str, ...]:
     """Which of several tests speak against chance, all of them together wrong at most once in 1 / level (Holm 1979)."""
-    known = sorted((p, name) for name, p in p_values.items() if p is not None)
-    found = list[str]()
-    for i, (p, name) in enumerate(known):
-        if p > level / (len(known) - i):
-            break
-        found.append(name)
-    return tuple(found)
+    known = {name: p for p, name in sorted((p, name) for name, p in p_values.items() if p is not None)}
+    return tuple(name for name, p in zip(known, holm(list(known.values())), strict=True) if p <= level)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's step-down correction (1979): p values that hold together for the whole family."""
+    order = sorted(range(len(ps)), key=ps.__getitem__)
+    corrected, worst = [0.0] * len(ps), 0.0
+    for rank, i in enumerate(order):
+        worst = max(worst, min(1.0, (len(ps) - rank) * ps[i]))
+        corrected[i] = worst
+    return corrected

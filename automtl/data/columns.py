@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 from automtl.data.dataset import DatasetConfig
 from automtl.data.dates import WHOLE, read_times, time_rule
 from automtl.data.extremes import LARGEST
-from automtl.data.features import LIST_SEPARATOR, Feature, ListFeature, Numeric
+from automtl.data.features import Feature, ListFeature, Numeric
 from automtl.data.forms import DEFAULT, Missing, normal, plain
+from automtl.data.list_columns import plain_lists
 from automtl.data.list_texts import NotAList, fillers, first_weighted
-from automtl.data.lists import plain_lists
-from automtl.data.patterns import rewritten
+from automtl.data.patterns import LIST_SEPARATOR, rewritten
 from automtl.data.sources import Piece, Reading
 from automtl.data.where import COMPARE, Comparison, parse_where
 from automtl.data.words import as_text, map_words, spread

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from automtl.data.hashing import draws
-from automtl.data.split import ALPHA, SPLITS
+from automtl.data.schema import SPLITS
+from automtl.data.split import ALPHA
 
 
 class Copies:

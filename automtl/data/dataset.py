@@ -2,7 +2,6 @@
 
 import importlib.resources
 import os
-import re
 import shlex
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from automtl.data.dates import check_format
 from automtl.data.features import Feature, Name, Numeric
 from automtl.data.formats import TABULAR
 from automtl.data.paths import home
+from automtl.data.remote import MARK
 from automtl.data.where import parse_where
 from automtl.errors import ConfigError, EnvironmentFault
 from automtl.strict import Strict, build, load_yaml, nearest, parse_yaml
@@ -27,7 +27,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _ELSEWHERE = "set AUTOMTL_DATA_DIR, or --data-dir, to a folder that can be written"
 TOTAL = "total"
-_REMOTE = re.compile(r"^[a-z0-9]+://")
 
 
 class TaskConfig(Strict):
@@ -41,6 +40,10 @@ class TaskConfig(Strict):
     transform: Literal["none", "log1p"] = Setting("none", description="Regression: done to the label before anything else.")
     sample_weight: Name | None = Setting(None, description="A column of weights of the rows, for this task.")
     positive: Name | None = Setting(None, description="Binary: the word for 1, as in `yes`; the column's one other word is 0.")
+    negatives_kept: float | None = Setting(
+        None, gt=0, le=1, description="Binary: the share of the negatives that the log kept, all parts alike; answers are of the whole log."
+    )
+    negatives_kept_test: float | None = Setting(None, gt=0, le=1, description="That of the test rows, where it is another; 1: all.")
 
     @field_validator("name")
     @classmethod
@@ -48,11 +51,6 @@ class TaskConfig(Strict):
         if name == TOTAL:
             raise ValueError(f"cannot be '{TOTAL}': that is the sum of all tasks' losses wherever runs tell them; name it otherwise")
         return name
-
-    negatives_kept: float | None = Setting(
-        None, gt=0, le=1, description="Binary: the share of the negatives that the log kept, all parts alike; answers are of the whole log."
-    )
-    negatives_kept_test: float | None = Setting(None, gt=0, le=1, description="That of the test rows, where it is another; 1: all.")
 
     @field_validator("where")
     @classmethod
@@ -105,7 +103,7 @@ class Split(Strict):
 
 
 class SourceFiles(Strict):
-    """Paths or globs per role, relative to the YAML file; a folder stands for the Parquet and CSV files in it."""
+    """Paths or globs per role, relative to the YAML file; a folder stands for the tables in it."""
 
     train: Files = Setting(min_length=1)
     validation: Files = ()
@@ -254,7 +252,7 @@ def _placed_feature(feature: Feature, folder: Path) -> Feature:
 
 
 def _place(pattern: str, folder: Path) -> str:
-    return pattern if _REMOTE.match(pattern) else str(folder / home(pattern))
+    return pattern if MARK in pattern else str(folder / home(pattern))
 
 
 def list_presets() -> tuple[str, ...]:

@@ -41,26 +41,20 @@ def check_format(form: str, where: str) -> None:
 
 
 def as_times(column: pa.Array) -> pa.Array:
-    """A column of times as whole numbers, as Arrow's times in microseconds, or as texts.
+    """A column of times that are no texts as whole numbers, or as Arrow's times in microseconds; one without any value as texts.
 
     Raises:
         pyarrow.ArrowException: it is of another type, or holds fractions.
     """
-    if pa.types.is_dictionary(column.type):
-        column = column if _is_text(column.type.value_type) else column.dictionary_decode()
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         return column.cast(pa.timestamp("us"), safe=False)
-    if pa.types.is_null(column.type) or pa.types.is_dictionary(column.type) or _is_text(column.type):
+    if pa.types.is_null(column.type):
         return as_text(column)
     if pa.types.is_floating(column.type):  # whole numbers some of which are missing, as pandas has them
         column = pc.if_else(pc.is_nan(column), None, column)
     elif not (pa.types.is_integer(column.type) or pa.types.is_decimal(column.type)):
         raise pa.ArrowInvalid(f"{column.type} is no time")
     return column.cast(pa.int64())
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def read_times(words: pa.Array, form: str) -> pa.Array:

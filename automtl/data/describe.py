@@ -3,8 +3,8 @@
 from typing import Any
 
 from automtl.data.remarks import remarks
-from automtl.data.schema import Field, Task
-from automtl.data.split import PARTS, SPLITS
+from automtl.data.schema import SPLITS, Field, Task
+from automtl.data.split import PARTS
 from automtl.data.store import Store
 
 

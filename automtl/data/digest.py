@@ -17,8 +17,8 @@ from automtl.data.dataset import DatasetConfig, TaskConfig
 from automtl.data.features import Categorical, Feature, ListFeature, Numeric
 from automtl.data.forms import missing_words, normal
 from automtl.data.hashing import hash_column, hash_dictionary, mix
+from automtl.data.list_columns import normal_lists
 from automtl.data.list_looks import ListLooks
-from automtl.data.lists import normal_lists
 from automtl.data.sources import Piece
 from automtl.data.times import TimeUnits
 from automtl.data.twowords import TwoWords

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from automtl.data.dataset import Split
-from automtl.data.features import LIST_SEPARATOR
 from automtl.data.guess import Guess, guess_each
 from automtl.data.naming import is_time_of_something_else
+from automtl.data.patterns import LIST_SEPARATOR
 from automtl.data.profile import Profile, look
 from automtl.data.relations import related
 from automtl.data.remote import MARK
@@ -108,22 +108,22 @@ def _relative(path: str, folder: Path) -> str:
 
 def _csv(profile: Profile, guesses: Sequence[Guess]) -> list[str]:
     """How the files are written, where that is not plain."""
-    if (form := profile.form) is None:
+    if (layout := profile.layout) is None:
         return []
-    nameless = [guess for given, guess in zip(form.given, guesses, strict=False) if not given.strip() and guess.kind != "out"]
-    by_header = form.header_serves and not nameless
-    csv = form.csv if by_header or form.csv.columns else form.by_names
+    nameless = [guess for given, guess in zip(layout.given, guesses, strict=False) if not given.strip() and guess.kind != "out"]
+    by_header = layout.header_serves and not nameless
+    csv = layout.csv if by_header or layout.csv.columns else layout.by_names
     settings = csv.model_dump(exclude_defaults=True)
     if not settings:
         return []
     remarks = ["a guess of the encoding: its texts are no UTF-8"] * ("encoding" in settings)
-    remarks += ["no header was seen: give the columns their names"] * bool(form.csv.columns)
-    remarks += ["in place of the header, which does not name each column once"] * (not by_header and not form.csv.columns)
+    remarks += ["no header was seen: give the columns their names"] * bool(layout.csv.columns)
+    remarks += ["in place of the header, which does not name each column once"] * (not by_header and not layout.csv.columns)
     return [f"csv: {entry(settings)}" + (f"    # {'; '.join(remarks)}" if remarks else "")]
 
 
 def _features(profile: Profile, guesses: Sequence[Guess]) -> list[str]:
-    nameless = set() if profile.form is None else {i for i, given in enumerate(profile.form.given) if not given.strip()}
+    nameless = set() if profile.layout is None else {i for i, given in enumerate(profile.layout.given) if not given.strip()}
     unseen = [guess for i, guess in enumerate(guesses) if i in nameless and guess.kind == "out"]
     lines = [f"  # a column without a name: {guess.reason}, left out" for guess in unseen]
     return lines + _aligned([_feature(guess) for guess in guesses if guess.kind != "label" and guess not in unseen])

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automtl.data.hashing import hash_words, mix
-from automtl.data.lists import Lists, cut_lists, drop_zeros, split_lists
+from automtl.data.list_columns import split_lists
+from automtl.data.lists import Lists, cut_lists, drop_zeros
 from automtl.data.schema import Field, Schema, Task
 from automtl.data.statistics import normal_scores
 from automtl.data.words import spread

@@ -8,7 +8,6 @@ from pydantic import field_validator, model_validator
 from automtl.strict import Strict
 
 Name = Annotated[str, Setting(min_length=1, max_length=200)]
-LIST_SEPARATOR = "\x1f"  # between the words of a list, once it is read: no file uses it inside a word
 
 
 class _Ids(Strict):
@@ -89,9 +88,4 @@ class Numeric(Strict):
 IdFeature = Categorical | Multi | Sequence
 ListFeature = Multi | Sequence
 Feature = Annotated[Categorical | Multi | Sequence | Numeric, Setting(discriminator="kind")]
-ORDER = ("categorical", "multi", "sequence", "numeric")  # of a schema's fields; lists keep their own order among them
-
-
-def rank(feature: IdFeature | Numeric) -> int:
-    """Where a feature stands in the schema: ids, then lists, then numbers."""
-    return {"categorical": 0, "multi": 1, "sequence": 1, "numeric": 2}[feature.kind]
+ORDER = {"categorical": 0, "multi": 1, "sequence": 1, "numeric": 2}  # of a schema's fields: one id, lists in their own order, numbers

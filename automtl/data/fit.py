@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from automtl.data.dataset import DatasetConfig
 from automtl.data.extremes import Extremes
-from automtl.data.features import Categorical, IdFeature, Numeric, rank
+from automtl.data.features import ORDER, Categorical, IdFeature, Numeric
 from automtl.data.forms import Form, FormFinder
 from automtl.data.hashing import mix
 from automtl.data.labels import LabelCounts
-from automtl.data.lists import split_lists
+from automtl.data.list_columns import split_lists
 from automtl.data.schema import Field, Schema
 from automtl.data.split import ALPHA, PARTS
 from automtl.data.statistics import Moments, Ranks, Vocabulary
@@ -111,7 +111,8 @@ class Fit:
         own = [f for f in self._ids if f.name in self._words]
         vocabularies = {f.name: self._words[f.name].result(forms[f.name], f.min_count, older.get(f.name)) for f in own}
         owners = {f.name: f for f in self._ids}
-        ids = [self._id_field(f, owners[f.share_embedding or f.name], vocabularies, forms) for f in sorted(self._ids, key=rank)]
+        ordered = sorted(self._ids, key=lambda feature: ORDER[feature.kind])
+        ids = [self._id_field(f, owners[f.share_embedding or f.name], vocabularies, forms) for f in ordered]
         fields = [*ids, *(field for feature in self._numbers for field in self._number_fields(feature))]
         whole = self._part_hashes.sum(axis=0, dtype=np.uint64)
         hashes: dict[str, Any] = {"data_hash": _hex(whole), "split_hash": _hex(self._part_hashes), "config_hash": config_hash}

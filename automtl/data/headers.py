@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from automtl.data.csv_settings import Csv
 from automtl.data.encodings import guessed
+from automtl.data.forms import MISSING_NUMBERS
 from automtl.data.quotes import is_number
 from automtl.errors import DataError
 from automtl.strict import shown
 
-MISSING = {"", "na", "n/a", "#n/a", "nan", "nat", "null", "none", "<na>", "\\n", "-", "?"}  # small letters: neither numbers nor names
+MISSING = {word.lower() for word in MISSING_NUMBERS}  # neither numbers nor names, in whatever letters
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 from automtl.data.base_rates import BaseRates
 from automtl.data.chance import chi_square, rank_test
 from automtl.data.dataset import TaskConfig
-from automtl.data.schema import Task
-from automtl.data.split import ALPHA, PARTS, SPLITS
+from automtl.data.schema import SPLITS, Task
+from automtl.data.split import ALPHA, PARTS
 from automtl.data.statistics import Moments, Ranks
 from automtl.data.words import spread
 from automtl.errors import DataError
@@ -81,13 +81,13 @@ class LabelCounts:
             got = f"the same number in all {labelled} labelled rows"
             raise DataError(where, "must have numbers that differ in the training split", got, "check the label, or leave out the task")
         mean, std = moments.result() if task.kind == "regression" else (0.0, 1.0)
-        shared: dict[str, object] = {"name": task.name, "kind": task.kind, "weight": task.weight, "transform": task.transform}
-        counts = {"labelled": labelled, "positives": positives if task.kind == "binary" else 0}
-        classes = {"classes": len(names), "class_names": names} if task.kind == "multiclass" else {}
+        shared: dict[str, Any] = {"name": task.name, "kind": task.kind, "weight": task.weight, "transform": task.transform}
+        counts: dict[str, Any] = {"labelled": labelled, "positives": positives if task.kind == "binary" else 0}
+        classes: dict[str, Any] = {"classes": len(names), "class_names": names} if task.kind == "multiclass" else {}
         kept = task.negatives_kept or 1.0
         shared |= {"negatives_kept": kept, "negatives_kept_test": task.negatives_kept_test or kept}
         constant = self._base_rates.result(names or ("0", "1"), labelled, mean, std)
-        return Task(**shared, **counts, **classes, mean=mean, std=std, constant=constant)  # type: ignore[arg-type]
+        return Task(**shared, **counts, **classes, mean=mean, std=std, constant=constant)
 
     def summary(self) -> dict[str, Any]:
         """Counts for people, per split or part, and how likely chance alone makes the parts' labels differ as much."""

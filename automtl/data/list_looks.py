@@ -5,7 +5,8 @@ from collections import Counter
 
 import pyarrow as pa
 
-from automtl.data.features import LIST_SEPARATOR, ListFeature
+from automtl.data.features import ListFeature
+from automtl.data.patterns import LIST_SEPARATOR
 
 MOST, FEW = 10_000, 100  # lists looked at; and how many there must be, to say anything
 HARDLY, OFTEN = 0.01, 0.2

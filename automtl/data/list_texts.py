@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.features import LIST_SEPARATOR
 from automtl.data.forms import normal, plain
-from automtl.data.patterns import rewritten
+from automtl.data.patterns import LIST_SEPARATOR, rewritten
 
 LOOK_LISTS = 2000
 _ODD = r"""[\[({'"]"""

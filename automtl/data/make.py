@@ -27,9 +27,9 @@ from automtl.data.joins import read_side_table
 from automtl.data.leakage import LeakCheck
 from automtl.data.remarks import remarks
 from automtl.data.rows import RowReader, needed
-from automtl.data.schema import Schema
+from automtl.data.schema import SPLITS, Schema
 from automtl.data.sources import JOIN, Source
-from automtl.data.split import ALPHA, SPLITS, Rule, split_rule
+from automtl.data.split import ALPHA, Rule, split_rule
 from automtl.data.unknown import unknown_warnings
 from automtl.data.vectors import write_vectors
 from automtl.data.writing import write_rows

@@ -9,35 +9,46 @@ _IDS = frozenset(
     "id uid iid pid uuid guid code zip zipcode postcode postal plz pin sku asin isbn ean upc gtin key hash cookie ip no nr".split()
 )
 _CLASSES = frozenset(
-    """category subcategory cat cate class subclass type kind group subgroup segment cluster department dept division brand region city
-    state country province district county store shop branch warehouse merchant seller vendor supplier advertiser campaign creative
-    publisher channel source medium device browser os platform page slot tab user customer client member visitor item product article
-    movie film song track artist album author book video genre language lang gender sex occupation job profession dow weekday month hour
-    domain site app color colour model version zone route airport carrier airline hotel cuisine tag level grade tier""".split()
+    """category subcategory cat cate class subclass type kind group subgroup segment cluster
+    department dept division brand region city state country province district county store
+    shop branch warehouse merchant seller vendor supplier advertiser campaign creative
+    publisher channel source medium device browser os platform page slot tab user customer
+    client member visitor item product article movie film song track artist album author
+    book video genre language lang gender sex occupation job profession dow weekday month
+    hour domain site app color colour model version zone route airport carrier airline hotel
+    cuisine tag level grade tier""".split()
 )
 _STEMS = _CLASSES | frozenset("ad news doc query session order visit zip pin post area transaction trans review".split())
 _QUANTITIES = frozenset(
-    """price cost fee amount amt revenue spend spent value income salary wage balance budget bid discount tax profit margin gain loss
-    count cnt num qty quantity total sum avg average mean median max min std rate ratio pct percent percentage score prob probability
-    age duration ms sec length len width height weight size distance depth volume lat latitude lon lng longitude temperature temp
-    humidity speed population frequency freq recency days hours minutes seconds years months weeks times words""".split()
+    """price cost fee amount amt revenue spend spent value income salary wage balance budget
+    bid discount tax profit margin gain loss count cnt num qty quantity total sum avg
+    average mean median max min std rate ratio pct percent percentage score prob probability
+    age duration ms sec length len width height weight size distance depth volume lat
+    latitude lon lng longitude temperature temp humidity speed population frequency freq
+    recency days hours minutes seconds years months weeks times words""".split()
 )
 _COUNTS = frozenset("num n nb count cnt number total sum avg average mean max min days hours years minutes months weeks".split())
 _OUTCOMES = frozenset(
-    """label target y outcome response click clicked clk buy bought purchase purchased ordered reorder reordered conv convert converted
-    conversion cvr cart carted basket fav favorite favourite favorited favourited like liked dislike disliked follow followed share shared
-    forward forwarded comment commented view viewed watch watched rating star install installed download downloaded subscribe subscribed
-    churn churned return returned refund refunded cancel cancelled canceled booked play played skip skipped finish finished complete
-    completed recommend recommended vote voted upvote upvoted hate hated report reported signup survived fraud spam won success engaged
-    reply replied retweet open opened saved wishlist wishlisted collect collected redeem redeemed attributed enter entered defaulted
-    responded accepted approved rejected renewed retained satisfied loved sold attended joined applied hired contacted read hit event
-    action behavior behaviour choice chosen selected result""".split()
+    """label target y outcome response click clicked clk buy bought purchase purchased
+    ordered reorder reordered conv convert converted conversion cvr cart carted basket fav
+    favorite favourite favorited favourited like liked dislike disliked follow followed
+    share shared forward forwarded comment commented view viewed watch watched rating star
+    install installed download downloaded subscribe subscribed churn churned return returned
+    refund refunded cancel cancelled canceled booked play played skip skipped finish
+    finished complete completed recommend recommended vote voted upvote upvoted hate hated
+    report reported signup survived fraud spam won success engaged reply replied retweet
+    open opened saved wishlist wishlisted collect collected redeem redeemed attributed enter
+    entered defaulted responded accepted approved rejected renewed retained satisfied loved
+    sold attended joined applied hired contacted read hit event action behavior behaviour
+    choice chosen selected result""".split()
 )
 _ATTRIBUTES = frozenset(
-    """gender sex male female man woman mobile desktop tablet ios android iphone web weekend weekday holiday workday night member
-    membership premium vip prime pro new first adult child children kid married single student smoker owner employed sponsored promoted
-    promo promotion discounted sale featured verified available stock organic logged registered subscriber imported domestic foreign urban
-    rural peak wifi login guest email phone seasonal rand random""".split()
+    """gender sex male female man woman mobile desktop tablet ios android iphone web weekend
+    weekday holiday workday night member membership premium vip prime pro new first adult
+    child children kid married single student smoker owner employed sponsored promoted promo
+    promotion discounted sale featured verified available stock organic logged registered
+    subscriber imported domestic foreign urban rural peak wifi login guest email phone
+    seasonal rand random""".split()
 )
 _MEANS = frozenset("avg average mean".split())
 _RATINGS = frozenset("rating star overall".split())

@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.features import LIST_SEPARATOR
-
+LIST_SEPARATOR = "\x1f"  # between the words of a list, once it is read: no file uses it inside a word
 SPACE = r"\t-\r\x1c-\x1e \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
 CLOCK, OFFSET = "[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]+)?)? ?", "[-+][0-9]{2}(?::?[0-9]{2})?"
 TIME = f"{CLOCK}(?:Z|UTC|{OFFSET})?"

@@ -14,16 +14,12 @@ from automtl.data.encoding import FORMAT, MANIFEST, checksum, sealed
 from automtl.data.make import make
 from automtl.data.paths import partitions
 from automtl.data.prints import Fingerprints, fingerprint
-from automtl.data.sources import Source, find_sources
+from automtl.data.sources import Source, find_sources, silent
 from automtl.data.store import Store
 from automtl.errors import ArtifactError, ConfigError, InUse
 from automtl.files import StagedFolder, clear_temporaries, locked, write_json
 
 Progress = Callable[[str], None]
-
-
-def _silent(message: str) -> None:
-    """No progress wanted."""
 
 
 @keeps_data
@@ -42,7 +38,7 @@ def prepare(config: DatasetConfig, *, data_dir: Path, progress: Progress | None 
         DataError: the data break a rule; nothing is left behind.
         EnvironmentFault: the disk is full, or the folder cannot be written.
     """
-    say, known = progress or _silent, Fingerprints(data_dir.absolute())
+    say, known = progress or silent, Fingerprints(data_dir.absolute())
     config_hash = settings_hash(config)
     config = placed(config, data_dir)
     sources = find_sources(config)
@@ -69,7 +65,7 @@ def prepared(key: str, data_dir: Path) -> Store | None:
     return _opened(data_dir.absolute() / "prepared" / Path(key).name, Fingerprints(data_dir.absolute()))
 
 
-def _opened(path: Path, known: Fingerprints, say: Progress = _silent) -> Store | None:
+def _opened(path: Path, known: Fingerprints, say: Progress = silent) -> Store | None:
     """The store at a path; None where there is none, or one that is damaged, which is said."""
     if not path.exists():
         return None

@@ -17,9 +17,9 @@ from automtl.data.csv_settings import Csv
 from automtl.data.dates import forms_of, read_times
 from automtl.data.features import Multi
 from automtl.data.forms import MISSING_NUMBERS
-from automtl.data.paths import partitions
-from automtl.data.sniff import MAX_NAME, Form, sniff
-from automtl.data.sources import Piece, column_names, convert, is_delimited, open_table, read_pieces, table_files
+from automtl.data.paths import find_files, partitions
+from automtl.data.sniff import MAX_NAME, Layout, sniff
+from automtl.data.sources import Piece, column_names, convert, is_delimited, open_table, read_pieces
 from automtl.data.words import spread
 from automtl.errors import DataError
 
@@ -33,7 +33,7 @@ class Values:
 
     Args:
         name: of the column.
-        texts: (n,) words, "" where missing; a list as `lists.list_text` writes it.
+        texts: (n,) words, "" where missing; a list as `list_columns.list_text` writes it.
         is_list: the file holds lists, not texts.
         is_time: the file holds times, not texts or numbers.
         fault: why no data set can use the column.
@@ -124,7 +124,7 @@ class Profile:
     Args:
         paths: all files of these columns.
         others: files beside them that have other columns.
-        form: how they are written; None where they say it themselves, as Parquet does.
+        layout: how they are written; None where they say it themselves, as Parquet does.
         rows: how many were looked at.
         whole: there are no more.
         columns: what is in them.
@@ -132,7 +132,7 @@ class Profile:
 
     paths: tuple[Path, ...]
     others: tuple[Path, ...]
-    form: Form | None
+    layout: Layout | None
     rows: int
     whole: bool
     columns: tuple[Values, ...]
@@ -144,7 +144,7 @@ def look(path: str | Path) -> Profile:
     Raises:
         DataError: there is no table, or none has rows.
     """
-    paths = table_files(str(path), "draft")
+    paths = find_files([str(path)], "draft")
     largest = max(paths, key=lambda file: file.stat().st_size)
     if not is_delimited(largest):
         return _look(path, paths, largest, None)
@@ -157,21 +157,21 @@ def look(path: str | Path) -> Profile:
         raise
 
 
-def _look(path: str | Path, paths: Sequence[Path], largest: Path, form: Form | None) -> Profile:
-    alike = _alike(paths, largest, form)
+def _look(path: str | Path, paths: Sequence[Path], largest: Path, layout: Layout | None) -> Profile:
+    alike = _alike(paths, largest, layout)
     looked_at = alike[:: -(-len(alike) // LOOK_FILES)]
-    own = form.names if form else column_names(largest, Csv())
+    own = layout.names if layout else column_names(largest, Csv())
     names = (*own, *(name for name in partitions(largest) if name not in own))  # those that the folders' names give, as Hive has them
     most = max(min(LOOK_ROWS, LOOK_CELLS // max(len(names), 1)) // len(looked_at), 1)
-    tables = [_head(file, form, names, most) for file in looked_at]
+    tables = [_head(file, layout, names, most) for file in looked_at]
     rows = sum(count for count, _, _ in tables)
     if not rows:
         raise DataError(path, "must have rows", "none", "restore the file")
     columns = tuple(_joined([table[i] for _, _, table in tables if table]) for i in range(len(names)))
-    if form and form.header_serves:
+    if layout and layout.header_serves:
         _check_headers(path, columns)
     whole = len(looked_at) == len(alike) and all(ended for _, ended, _ in tables)
-    return Profile(tuple(alike), tuple(file for file in paths if file not in alike), form, rows, whole, columns)
+    return Profile(tuple(alike), tuple(file for file in paths if file not in alike), layout, rows, whole, columns)
 
 
 def _check_headers(path: str | Path, columns: Sequence[Values]) -> None:
@@ -183,20 +183,20 @@ def _check_headers(path: str | Path, columns: Sequence[Values]) -> None:
         raise DataError(path, "must have one header", got, f"remove the lines that are its copies ({int(again.sum())} of those looked at)")
 
 
-def _alike(paths: Sequence[Path], largest: Path, form: Form | None) -> list[Path]:
+def _alike(paths: Sequence[Path], largest: Path, layout: Layout | None) -> list[Path]:
     """The files with the largest one's columns."""
-    csv = form.csv if form else Csv()
-    if form and not form.header_serves:
+    csv = layout.csv if layout else Csv()
+    if layout and not layout.header_serves:
         return list(paths)
     names = sorted(column_names(largest, csv))
     return [path for path in paths if path == largest or sorted(column_names(path, csv)) == names]
 
 
-def _head(path: Path, form: Form | None, names: Sequence[str], most: int) -> tuple[int, bool, list[Values]]:
+def _head(path: Path, layout: Layout | None, names: Sequence[str], most: int) -> tuple[int, bool, list[Values]]:
     """The number of the first rows of a file, whether these are all, and their columns."""
     parts: list[list[Values]] = []
     rows, ended = 0, True
-    for batch in _typed(path, {name: place for place, name in enumerate(names)}) if form is None else _texts(path, form, names):
+    for batch in _typed(path, {name: place for place, name in enumerate(names)}) if layout is None else _texts(path, layout, names):
         if rows + len(batch[0].texts) > most:
             batch, ended = [_cut(column, most - rows) for column in batch], False
         parts.append(batch)
@@ -206,11 +206,11 @@ def _head(path: Path, form: Form | None, names: Sequence[str], most: int) -> tup
     return rows, ended, [_joined(column) for column in zip(*parts, strict=True)] if parts else []
 
 
-def _texts(path: Path, form: Form, names: Sequence[str]) -> Iterator[list[Values]]:
-    csv = form.by_names
-    given = column_names(path, form.csv)[: len(form.given)] if form.header_serves else []
-    if given != list(form.given) and sorted(given) == sorted(form.given):  # the same columns in another order
-        named = dict(zip(form.given, form.names, strict=True))
+def _texts(path: Path, layout: Layout, names: Sequence[str]) -> Iterator[list[Values]]:
+    csv = layout.by_names
+    given = column_names(path, layout.csv)[: len(layout.given)] if layout.header_serves else []
+    if given != list(layout.given) and sorted(given) == sorted(layout.given):  # the same columns in another order
+        named = dict(zip(layout.given, layout.names, strict=True))
         csv = csv.model_copy(update={"columns": tuple(named[name] for name in given)})
     for piece in read_pieces([path], dict.fromkeys(names, "text"), csv):
         yield [Values(name, _trimmed(piece.batch.column(name))) for name in names]

@@ -108,9 +108,9 @@ def _are_rows(lines: list[bytes], delimiter: bytes, numeric: Sequence[bool]) -> 
 
 
 def is_number(value: bytes | str) -> bool:
-    """Whether a number can be read from a value."""
+    """Whether a number can be read from a value; Python reads 1_000 as one, no table means it so."""
     try:
         float(value)
     except ValueError:
         return False
-    return True
+    return (b"_" if isinstance(value, bytes) else "_") not in value  # type: ignore[operator]

@@ -94,13 +94,6 @@ def opened(path: Path | RemoteFile) -> Any:
     return pa.PythonFile(path.open("rb"), mode="r") if isinstance(path, RemoteFile) else path
 
 
-def input_stream(path: Path | RemoteFile) -> Any:
-    """A stream of a file's bytes, unpacked where its name ends in .gz and the like."""
-    if not isinstance(path, RemoteFile):
-        return pa.input_stream(str(path), compression="detect")
-    return pa.input_stream(opened(path), compression="gzip" if path.suffix == ".gz" else None)
-
-
 def expand(url: str, tables_among: Callable[[list[Any]], list[Any]]) -> list[Path]:
     """The files that an address, a pattern or a folder stands for.
 

@@ -14,7 +14,7 @@ from automtl.data.dataset import DatasetConfig, Derived
 from automtl.data.dates import WHOLE, YEAR_FIRST, forms_of, nearest_form
 from automtl.data.forms import missing_words, plain
 from automtl.data.joins import SideTable, check_unique_names, joined, tell_unmatched
-from automtl.data.sources import JOIN, Piece, Reading, Source, column_names
+from automtl.data.sources import JOIN, Piece, Reading, Source, column_names, silent
 from automtl.data.times import EARLIEST, LATEST
 from automtl.errors import DataError
 
@@ -109,7 +109,7 @@ class RowReader:
             if name in table.names:
                 yield table.column(name)
                 return
-        yield from (piece.batch.column(name) for piece in read(paths, {name: "time"}, self._config.csv, _silent))
+        yield from (piece.batch.column(name) for piece in read(paths, {name: "time"}, self._config.csv, silent))
 
     def _own(self, paths: Sequence[Path]) -> dict[str, Reading]:
         """What is to be read from the main files."""
@@ -142,10 +142,6 @@ def needed(readings: Mapping[str, Reading], derived: Sequence[Derived]) -> dict[
 
 def _batch(columns: Mapping[str, pa.Array]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
-
-
-def _silent(text: str) -> None:
-    pass
 
 
 def derive(columns: Columns, derived: Derived, reading: Reading) -> pa.Array:

@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 from pydantic import Field as Bounded
 from pydantic import FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
+from automtl.data.features import ORDER
 from automtl.data.forms import LONGEST_CODE, Form, Kind
 from automtl.strict import Strict
 
+SPLITS = ("train", "validation", "test")
+VECTORS = "vectors/{}.npy"  # of a store: the pretrained ones of field i
 Share = Annotated[float, Bounded(gt=0, le=1)]
-_ORDER = {"categorical": 0, "multi": 1, "sequence": 1, "numeric": 2}
 
 
 class Field(Strict):
@@ -138,7 +140,7 @@ class Schema(Strict):
     @model_validator(mode="after")
     def _whole(self) -> "Schema":
         """A store and an export bring their own, and a stranger may have written it."""
-        order = [_ORDER[field.kind] for field in self.fields]
+        order = [ORDER[field.kind] for field in self.fields]
         if order != sorted(order):
             raise ValueError("fields must be those of one id, then those of lists, then numbers")
         own = {field.name for field in self.fields if field.kind != "numeric" and not field.shares}

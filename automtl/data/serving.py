@@ -15,6 +15,7 @@ from automtl.data.dataset import Csv, DatasetConfig
 from automtl.data.digest import Digester
 from automtl.data.encode import FeatureEncoder, unknown_rows
 from automtl.data.make import list_lengths
+from automtl.data.paths import find_files
 from automtl.data.rows import RowReader
 from automtl.data.schema import Schema
 from automtl.data.sources import (
@@ -27,7 +28,6 @@ from automtl.data.sources import (
     fitted,
     read_pieces,
     side_sources,
-    table_files,
 )
 from automtl.data.store import Rows
 from automtl.data.unknown import unknown_remarks
@@ -44,7 +44,7 @@ class Served(NamedTuple):
     kept: pa.Table
 
 
-class Encoding(Protocol):
+class Vocabularies(Protocol):
     """What encoding reads of a data set, as a run or an export has it; columns of side tables that it has not by their tables' names."""
 
     @property
@@ -65,7 +65,7 @@ class Server:
         say: is told what is ignored.
     """
 
-    def __init__(self, store: Encoding, config: DatasetConfig, *, say: Say) -> None:
+    def __init__(self, store: Vocabularies, config: DatasetConfig, *, say: Say) -> None:
         self._config, self._left_out, self._say = config, store.left_out, say
         words = {name: store.vocabulary(name)["word"] for name in store.schema.owners}
         self._schema = store.schema
@@ -74,12 +74,12 @@ class Server:
         self._readings, self._times = plan_readings(config, served=True), store.schema.times
 
     def files(self, path: str | Path, keep: Sequence[str]) -> Iterator[Served]:
-        """The rows of a CSV or Parquet file, or of a folder of them.
+        """The rows of a file of any format that training reads, or of a folder of them.
 
         Raises:
             DataError: a column is missing, or a value cannot be read.
         """
-        paths = table_files(str(path), "input")
+        paths = find_files([str(path)], "input")
         csv = self._csv(paths[0], keep)
         names = column_names(paths[0], csv)
         if self._config.adapter is None or not self._missing(names):

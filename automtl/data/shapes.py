@@ -7,12 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.features import LIST_SEPARATOR
-from automtl.data.lists import split_lists
+from automtl.data.list_columns import split_lists
 from automtl.data.naming import is_time
+from automtl.data.patterns import LIST_SEPARATOR
 from automtl.data.profile import Values
+from automtl.data.times import EARLIEST, LATEST
 
-EARLIEST, LATEST, UNITS = 631_152_000, 4_102_444_800, {"s": 1, "ms": 1000, "us": 1_000_000}  # 1990 to 2100, in seconds
+UNITS = {"s": 1, "ms": 1000, "us": 1_000_000}
 FEW = 20  # whole numbers of so few values are taken for codes
 MANY = 100  # values from which on a column of text is more than a code
 PROSE = 60  # letters

@@ -12,18 +12,18 @@ from pathlib import Path
 
 from automtl.data.csv_settings import Csv
 from automtl.data.encodings import guessed
-from automtl.data.formats import content, readable
+from automtl.data.formats import HEAD_BYTES, content, readable
 from automtl.data.forms import MISSING_NUMBERS
+from automtl.data.quotes import is_number
 from automtl.errors import DataError
 
-HEAD_BYTES = 65536
 MAX_NAME = 190  # signs: a YAML takes 200, and a number may be added
 DELIMITERS = (",", "\t", ";", "|", "\x01", "::", "||")
 _LETTERS, _DIGITS = re.compile(r"[^\W\d_]+"), re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
-class Form:
+class Layout:
     """How a file is written.
 
     Args:
@@ -63,7 +63,7 @@ class Form:
         return self.csv.model_copy(update={"columns": self.names, "skip": self.lines})
 
 
-def sniff(path: Path, *, encoding: str = "", quotes: bool = True) -> Form:
+def sniff(path: Path, *, encoding: str = "", quotes: bool = True) -> Layout:
     """How a file is written.
 
     Args:
@@ -86,7 +86,7 @@ def sniff(path: Path, *, encoding: str = "", quotes: bool = True) -> Form:
     if not rows:
         raise DataError(path, "must have rows", "an empty file", "restore it")
     quote = "none" if len(delimiter) == 1 and not quoted[delimiter] else '"'
-    return _form(path, Csv().model_copy(update={"delimiter": delimiter, "encoding": encoding, "quote": quote}), rows)
+    return _layout(path, Csv().model_copy(update={"delimiter": delimiter, "encoding": encoding, "quote": quote}), rows)
 
 
 def _encoding(head: bytes) -> str:
@@ -103,7 +103,7 @@ def _encoding(head: bytes) -> str:
     return "utf-8"
 
 
-def _form(path: Path, csv: Csv, rows: Sequence[tuple[int, list[str]]]) -> Form:
+def _layout(path: Path, csv: Csv, rows: Sequence[tuple[int, list[str]]]) -> Layout:
     width = _usual_width(rows)
     start = next((i for i, (_, cells) in enumerate(rows) if len(cells) > 1 or width <= 2), 0)  # a title above a table is no row of it
     before = rows[start - 1][0] if start else 0
@@ -111,11 +111,11 @@ def _form(path: Path, csv: Csv, rows: Sequence[tuple[int, list[str]]]) -> Form:
     end, first = rows[start]
     if not _is_header(first, body):
         names = tuple(f"c{place}" for place in range(1, len(first) + 1))
-        return Form(csv.model_copy(update={"columns": names, "skip": before}), names, before, fits=True)
+        return Layout(csv.model_copy(update={"columns": names, "skip": before}), names, before, fits=True)
     if len(rows) == start + 1:
         raise DataError(path, "must have rows", "a header only", "restore the file")
     given = tuple(name if len(name) <= MAX_NAME else "" for name in _fitted(first, width, body))
-    return Form(csv.model_copy(update={"skip": before}), given, end, fits=len(first) == width)
+    return Layout(csv.model_copy(update={"skip": before}), given, end, fits=len(first) == width)
 
 
 def _rows(lines: Sequence[str], delimiter: str, quoted: bool) -> list[tuple[int, list[str]]]:
@@ -199,12 +199,3 @@ def _vote(name: str, values: Sequence[str]) -> int:
 
 def _pattern(value: str) -> str:
     return _DIGITS.sub("9", _LETTERS.sub("a", value))
-
-
-def is_number(word: str) -> bool:
-    """Whether a word is a number, with or without decimals."""
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return "_" not in word

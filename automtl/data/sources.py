@@ -2,7 +2,7 @@
 
 Each column is read in one of four ways: `text` is a dictionary array of strings without nulls, where null and NaN are ""
 (whole numbers keep all their digits: an id never passes through a float); `number` is float64, NaN is missing;
-`time` is int64, microseconds where the column holds times; `list` is text, or Arrow lists as `lists.list_text` writes them.
+`time` is int64, microseconds where the column holds times; `list` is text, or Arrow lists as `list_columns.list_text` writes them.
 A column of texts that is to be numbers or times is handed on as text: `Columns` reads them, and says which row is wrong.
 """
 
@@ -20,7 +20,7 @@ from automtl.data.dates import as_times
 from automtl.data.features import Numeric
 from automtl.data.formats import kind_of
 from automtl.data.headers import names_columns, narrowed
-from automtl.data.lists import is_list, list_text
+from automtl.data.list_columns import is_list, list_text
 from automtl.data.paths import called, find_files, partitions
 from automtl.data.quotes import is_number
 from automtl.data.readings import Reading as Reading
@@ -72,21 +72,12 @@ def side_sources(config: DatasetConfig) -> tuple[Source, ...]:
     return tuple(Source(f"{JOIN}{i}", path) for i, join in enumerate(config.joins) for path in find_files(join.file, f"joins.{i}"))
 
 
-def table_files(path: str, where: str) -> list[Path]:
-    """The tables that a path, a pattern or a folder stands for, in the order of their names.
-
-    Raises:
-        DataError: as `find_sources`.
-    """
-    return find_files([path], where)
-
-
-def _silent(text: str) -> None:
-    pass
+def silent(text: str) -> None:
+    """Whom nothing need be told."""
 
 
 def read_pieces(
-    paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Callable[[str], None] = _silent
+    paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Callable[[str], None] = silent
 ) -> Iterator[Piece]:
     """The rows of plain files, the columns of `readings` only, each read as it says.
 

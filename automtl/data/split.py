@@ -16,7 +16,6 @@ from automtl.errors import DataError
 
 FIT, ALPHA, VALIDATION, TEST = range(4)
 PARTS = ("fit", "alpha", "validation", "test")
-SPLITS = ("train", "validation", "test")
 ALPHA_SHARE = 0.2
 FALLBACK_VALIDATION = 0.1
 

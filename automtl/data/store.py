@@ -15,12 +15,9 @@ import pyarrow as pa
 
 from automtl.data.arrays import NoArray, mapped, need_form
 from automtl.data.encoding import Encoding
-from automtl.data.lists import Lists
+from automtl.data.lists import OFFSETS, VALUES, Lists
 from automtl.data.prints import Fingerprints, fingerprint
-from automtl.data.schema import Schema
-from automtl.data.split import SPLITS
-from automtl.data.vectors import VECTORS
-from automtl.data.writing import OFFSETS, VALUES
+from automtl.data.schema import SPLITS, VECTORS, Schema
 from automtl.errors import ArtifactError, ConfigError
 from automtl.strict import nearest
 

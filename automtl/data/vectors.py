@@ -11,11 +11,9 @@ from automtl.data.arrays import NoArray, mapped
 from automtl.data.dataset import DatasetConfig
 from automtl.data.features import IdFeature, Numeric
 from automtl.data.hashing import hash_words
-from automtl.data.schema import Schema
+from automtl.data.schema import VECTORS, Schema
 from automtl.errors import DataError
 from automtl.files import StagedFolder
-
-VECTORS = "vectors/{}.npy"
 
 
 def write_vectors(

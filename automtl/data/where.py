@@ -17,9 +17,15 @@ COMPARE: dict[str, Callable[[np.ndarray, float | str], np.ndarray]] = {
     ">": operator.gt,
 }
 EXAMPLE = 'is_click == 1 and tab != "ads"'
-_COLUMN = re.compile(r"""\s*(?:(?P<plain>[^\W\d][\w.\-]*)|`(?P<back>[^`]+)`|"(?P<double>[^"]+)"|'(?P<single>[^']+)')\s*""")
+_COLUMN = re.compile(
+    r"""\s*(?:(?P<plain>[^\W\d][\w.\-]*)|"""
+    r"""`(?P<back>[^`]+)`|"(?P<double>[^"]+)"|'(?P<single>[^']+)')\s*"""
+)
 _SIGN = re.compile(r"(==|!=|<=|>=|<|>)\s*")
-_VALUE = re.compile(r"""(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)|"(?P<double>[^"]*)"|'(?P<single>[^']*)'""")
+_VALUE = re.compile(
+    r"""(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)|"""
+    r""""(?P<double>[^"]*)"|'(?P<single>[^']*)'"""
+)
 _NEXT = re.compile(r"\s*(and\b|$)")
 _REST = re.compile(r"\s*(?P<name>.*?)\s*(?P<sign>==|!=|<=|>=|<|>|=|$)\s*(?P<value>.*?)\s*(?:\band\b|\bor\b|&&|;|$)")
 

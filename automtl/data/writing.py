@@ -7,11 +7,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from automtl.data.encode import Arrays
-from automtl.data.schema import Schema
-from automtl.data.split import ALPHA, SPLITS
+from automtl.data.lists import OFFSETS, VALUES
+from automtl.data.schema import SPLITS, Schema
+from automtl.data.split import ALPHA
 from automtl.files import StagedFolder
-
-VALUES, OFFSETS = "lists/{}.values.npy", "lists/{}.offsets.npy"
 
 
 def write_header(stream: Any, shape: tuple[int, ...], dtype: type[np.generic]) -> None:

@@ -83,10 +83,10 @@ def _score(facts: Facts, form: Format) -> str:
 
 
 def _needs(form: Format) -> str:
+    rows_of = "this folder" if form.title == "ONNX" else "the run that this was made from"
     return (
         f"It needs {form.runs_with} and numpy. `encode.py` makes the inputs of rows as people write them, as they were made at training; "
-        "for another language, `features.json` says the same as data. `automtl predict` scores whole files"
-        f"{' with this folder' if form.title == 'ONNX' else ' with the run that this was made from'}."
+        f"for another language, `features.json` says the same as data. `automtl predict` scores whole files with {rows_of}."
     )
 
 
@@ -125,7 +125,8 @@ def _made_of(one: Any) -> str:
         rank = {"log1p": "log(1 + x), ", "quantile": "normal score, ", "none": ""}[one.transform]
         return f"{rank}standardised by mean {one.mean:.6g} and deviation {one.std:.6g}; missing: 0"
     ids = f"hashed to 1 to {one.hash_buckets}" if one.hash_buckets else f"id 1 to {one.vocabulary_size - 1} of its vocabulary"
-    return f"{ids}; 0: {'unknown or missing' if one.kind == 'categorical' else 'nothing; unknown ids are left out'}"
+    zero = "unknown or missing" if one.kind == "categorical" else "nothing; unknown ids are left out"
+    return f"{ids}; 0: {zero}"
 
 
 def _outputs(facts: Facts, form: Format) -> str:

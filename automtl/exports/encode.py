@@ -173,7 +173,7 @@ def whole_time(made: Mapping[str, Any], value: Any) -> int:
             return int(normal(word))
         own = form.startswith("%") and not isinstance(value, date | np.datetime64)
         moment = datetime.strptime(word, form) if own else by_parts(word, form)
-    except (ValueError, AttributeError, OverflowError):
+    except (ValueError, KeyError, OverflowError):
         what = "a whole number" if form == "whole" else "a date or a time, written as the training rows were"
         raise ValueError(f"{made['of']}: must be {what}, got {value!r}") from None
     return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
@@ -181,7 +181,8 @@ def whole_time(made: Mapping[str, Any], value: Any) -> int:
 
 def by_parts(word: str, form: str) -> datetime:
     """A date or a time by its parts; of 3/4/2023 the month is first where the form is `mdy`."""
-    part = {name: value or "" for name, value in DATE.fullmatch(word).groupdict().items()}  # type: ignore[union-attr]
+    found = DATE.fullmatch(word)
+    part = {name: value or "" for name, value in found.groupdict().items()} if found else {}
     order = ("y", "m", "d") if part["y"] or form == "ymd" else ("e", "a", "b") if form == "mdy" else ("e", "b", "a")
     year, month, day = (part[name] for name in order)
     hour, half, zone = int(part["h"] or 0), part["p"].lower(), part["z"] if part["z"][:1] in ("+", "-") else "+00:00"

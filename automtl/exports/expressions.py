@@ -17,7 +17,7 @@ from automtl.exports.network import ROWS
 from automtl.exports.recorder import Call, Record, tensors_in
 from automtl.sharing.base import mix
 
-SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "matmul": "@"}
+SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "matmul": "@", "pow": "**"}
 SYMBOLS |= {"ne": "!=", "eq": "==", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
 REFLECTED = {"__rsub__": "-", "__rtruediv__": "/", "__rdiv__": "/", "__rpow__": "**"}  # 1 - x
 RESERVED = {"self", "torch", "nn", "functional", "mix", "load", "features", "training"}

@@ -1,12 +1,12 @@
 """An export's folder: what is in it, with checksums, read back and verified."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from automtl import files
 from automtl.bounds import inside
+from automtl.data.prints import fingerprint
 from automtl.errors import ArtifactError
 from automtl.strict import shown
 
@@ -18,7 +18,7 @@ FIX = "export the run again"
 def write_manifest(folder: files.StagedFolder, values: Mapping[str, Any]) -> None:
     """Note every file of the folder with size and SHA-256; the last thing that is written."""
     root = folder / "."
-    found = {path.relative_to(root).as_posix(): _print(path) for path in sorted(root.rglob("*")) if path.is_file()}
+    found = {path.relative_to(root).as_posix(): fingerprint(path) for path in sorted(root.rglob("*")) if path.is_file()}
     files.write_json(folder / MANIFEST, {"format": KIND, "version": VERSION, **values, "files": found})
 
 
@@ -52,13 +52,8 @@ def open_export(path: Path) -> dict[str, Any]:
         part = inside(path, name)
         if not part.is_file():
             raise ArtifactError(part, "must be there", "no such file", FIX)
-        if _print(part) != known:
+        if fingerprint(part) != known:
             raise ArtifactError(part, "must be as it was written", "another content", FIX)
     if not isinstance(values.get("kind"), str):
         raise ArtifactError(path / MANIFEST, "must tell the kind of export", "nothing", FIX)
     return values
-
-
-def _print(path: Path) -> dict[str, Any]:
-    with path.open("rb") as stream:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}

@@ -100,7 +100,7 @@ _PT2_EXAMPLE = """\
 import torch
 from encode import Encoder
 
-model = torch.export.load("model.pt2").module()  # this unpickles: load only files that you or people you trust have written
+model = torch.export.load("model.pt2").module()  # this unpickles: load only what you trust
 arrays = Encoder()([row])
 for values in model(*(torch.from_numpy(array) for array in arrays.values())):
     print(values[0])

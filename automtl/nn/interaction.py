@@ -85,7 +85,7 @@ class Cross(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         start = x.flatten(1)  # (B, W)
         dots = functional.linear(start, self.weight)  # (B, L): x_0 . w_l
-        factor, shift = torch.ones_like(dots[:, 0]), torch.zeros_like(self.bias[0])  # c_l (B,), t_l (W,)
+        factor, shift = torch.ones_like(dots[:, 0]), torch.zeros_like(self.bias[0])  # (B,), (W,): c_l, t_l
         for layer, (weight, bias) in enumerate(zip(self.weight, self.bias, strict=True)):
             factor = factor + factor * dots[:, layer] + (shift * weight).sum()
             shift = shift + bias

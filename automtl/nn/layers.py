@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from automtl.errors import ConfigError, DataError
+from automtl.nn.rectified import NormalisedReLU
 
 _WORDS = {8: torch.int8, 16: torch.int16}  # random bits of one dropout decision
 
@@ -167,3 +168,16 @@ class Ending(nn.Module):
 def normalisation(width: int, batch_norm: bool) -> nn.Module:
     """BatchNorm over `width` outputs, or nothing where it is switched off."""
     return BatchNorm(width) if batch_norm else nn.Identity()
+
+
+def normalised_relu(z: Tensor, offset: Tensor, norm: BatchNorm, dropout: Dropout) -> Tensor:
+    """`dropout(relu(norm(z + offset)))` in training. Shape: (B, W), (W,) -> (B, W).
+
+    Raises:
+        DataError: fewer than two rows.
+    """
+    check_batch(z)
+    kept = dropout.kept(z.shape, z.device) if dropout.active else None
+    scale = 1.0 if kept is None else dropout.scale
+    out: Tensor = NormalisedReLU.apply(norm, kept, scale, z, norm.weight, norm.bias, offset)  # type: ignore[no-untyped-call]
+    return out

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from automtl.errors import ConfigError
-from automtl.nn.layers import BatchNorm, Dropout, Ending, normalisation
+from automtl.nn.layers import BatchNorm, Dropout, Ending, normalisation, normalised_relu
 from automtl.nn.products import product
-from automtl.nn.rectified import normalised_relu
 from automtl.spaces.catalogue import Operation
 from automtl.strict import nearest
 

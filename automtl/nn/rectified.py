@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from automtl.nn.layers import BatchNorm, Dropout, check_batch
-
 
 class NormalisedReLU(torch.autograd.Function):
     """y = scale kept relu(gamma (z - mean) / std + beta), mean and variance those of the batch.
@@ -52,16 +50,3 @@ class NormalisedReLU(torch.autograd.Function):
             passed, z, ctx.scale * gamma, None, None, mean, rstd, True, ctx.eps, wanted
         )
         return None, None, None, to_z, ctx.scale * to_gamma, ctx.scale * to_beta, torch.zeros_like(to_beta)
-
-
-def normalised_relu(z: Tensor, offset: Tensor, norm: BatchNorm, dropout: Dropout) -> Tensor:
-    """`dropout(relu(norm(z + offset)))` in training. Shape: (B, W), (W,) -> (B, W).
-
-    Raises:
-        DataError: fewer than two rows.
-    """
-    check_batch(z)
-    kept = dropout.kept(z.shape, z.device) if dropout.active else None
-    scale = 1.0 if kept is None else dropout.scale
-    out: Tensor = NormalisedReLU.apply(norm, kept, scale, z, norm.weight, norm.bias, offset)  # type: ignore[no-untyped-call]
-    return out

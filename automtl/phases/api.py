@@ -36,7 +36,7 @@ def search(
 ) -> SearchResult:
     """Search an architecture on a data set.
 
-    >>> automtl.search("clicks.yaml", space="automtl_small", search={"epochs": 3}, seed=1)  # doctest: +SKIP
+    >>> automtl.search("clicks.yaml", space="automtl_small", seed=1)  # doctest: +SKIP
 
     Args:
         dataset: a shipped data set's name, or the path of a data set's YAML file; with a frame also its settings themselves.

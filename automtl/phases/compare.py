@@ -17,16 +17,17 @@ from automtl.data.encoding import checksum
 from automtl.errors import ArtifactError
 from automtl.phases.paired import LEAST_SEEDS, Paired, compare_paired, corrected, least_p
 from automtl.report.agreement import Place, agreement
-from automtl.runs.constant import known, loss_of, metrics_of, remarks
+from automtl.report.tables import HEADLINES
+from automtl.runs.constant import LOSS, known, loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir, find_phase
 from automtl.spaces.architecture import Architecture
+from automtl.spaces.templates import OF_ANY
 from automtl.strict import build, load_yaml
 
-LOSS = "MTL-Loss"
 _OF_RUNTIME = ("precision", "fast_dev_run")  # what decides a training, too
+_SHAPE = "architecture."
 _ABSENT, _OTHERWISE = "-", " | "
-_HEADLINES = {"auc": True, "rmse": False, "accuracy": True, "logloss": False}  # whether more is better
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Entry:
         remarks: per split, what must be said of it beside the constant.
         constant: per split and metric, the constant's figure on the same rows.
         trained_by: each setting of the training in words; of seeds that were trained otherwise, all of them.
+        advised: what of the template's own shape, which is in `trained_by` too, somebody recommended: no name tells that.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Entry:
     remarks: dict[str, list[str]] = field(default_factory=dict)
     constant: dict[str, dict[str, float]] = field(default_factory=dict)
     trained_by: dict[str, str] = field(default_factory=dict)
+    advised: tuple[str, ...] = ()
 
     def mean(self, split: str, metric: str) -> float | None:
         """Mean over seeds."""
@@ -103,9 +106,13 @@ class Comparison:
 
     @property
     def trainings(self) -> dict[str, dict[str, str]]:
-        """The settings of training that are not the same for all models: per setting its value by entry; means of searches left out."""
+        """The settings of training that are not the same for all models: per setting its value by entry; means of searches left out.
+
+        Of templates' shapes only what a data set or a paper recommended for one of the models: what the user sets is in its name.
+        """
         held = {entry.name: entry.trained_by for entry in self.entries if entry.trained_by}
-        names = dict.fromkeys(name for settings in held.values() for name in settings)
+        advised = {name for entry in self.entries for name in entry.advised}
+        names = dict.fromkeys(n for own in held.values() for n in own if not n.startswith(_SHAPE) or n in advised)
         values = {name: {entry: settings.get(name, _ABSENT) for entry, settings in held.items()} for name in names}
         apart = {name for name, own in values.items() if len(set(own.values())) > 1 or any(_OTHERWISE in word for word in own.values())}
         return {name: own for name, own in values.items() if name in apart}
@@ -164,6 +171,11 @@ def _complete(entry: Entry) -> bool:
 
 
 def _read(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> Entry:
+    """What a run's files say of one model.
+
+    Raises:
+        ArtifactError: a file has not the form in which it was written.
+    """
     with fitting(run):
         return _entry(run, label, folders, called)
 
@@ -192,6 +204,7 @@ def _entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> E
         remarks={split: remarks(some) for split, some in parts.items()},
         constant={split: _constant(some[0]) for split, some in parts.items() if some and known(some)},
         trained_by=_trained_by(folders),
+        advised=_advised(folders),
     )
 
 
@@ -203,9 +216,18 @@ def _trained_by(folders: Sequence[PhaseDir]) -> dict[str, str]:
         section = build(RetrainSection, held.get("retrain", {}), folder.config)
         settings = {f"retrain.{name}": value for name, value in section.acting().items()}
         settings |= {f"runtime.{name}": held.get("runtime", {}).get(name) for name in _OF_RUNTIME}
+        if folder.architecture.exists():
+            made = Architecture.load(folder.architecture)
+            settings |= {f"{_SHAPE}{name}": getattr(made, name) for name in OF_ANY}
         for name, value in settings.items():
             found.setdefault(name, {})[_word(value)] = None
     return {name: _OTHERWISE.join(values) for name, values in found.items()}
+
+
+def _advised(folders: Sequence[PhaseDir]) -> tuple[str, ...]:
+    """What was recommended of some trained models' shapes."""
+    origins = [load_yaml(folder.config).get("origins", {}) for folder in folders if folder.config.exists()]
+    return tuple(dict.fromkeys(name for own in origins for name in own if name.startswith(_SHAPE)))
 
 
 def _word(value: Any) -> str:
@@ -216,7 +238,7 @@ def _word(value: Any) -> str:
 
 def _constant(part: Mapping[str, Any]) -> dict[str, float]:
     """The constant's figures, by the metrics that models are compared in."""
-    held = {f"{task} {name}": value for task, metrics in metrics_of(part).items() for name, value in metrics.items() if name in _HEADLINES}
+    held = {f"{task} {name}": value for task, metrics in metrics_of(part).items() for name, value in metrics.items() if name in HEADLINES}
     return held if (loss := loss_of(part)) is None else {LOSS: loss, **held}
 
 
@@ -226,7 +248,7 @@ def _figures(split: Any) -> dict[str, float]:
         return {}
     found = {} if split["loss"] is None else {LOSS: split["loss"]}
     for task, metrics in split["tasks"].items():
-        name = next((n for n in _HEADLINES if n in metrics), None)
+        name = next((n for n in HEADLINES if n in metrics), None)
         if name is not None and metrics[name] is not None:
             found[f"{task} {name}"] = metrics[name]
     return found
@@ -282,7 +304,7 @@ def _tested(split: str, metrics: tuple[str, ...], entries: Sequence[Entry]) -> C
             if reference is None or reference.name == entry.name:
                 continue
             for metric in metrics:
-                more = metric != LOSS and _HEADLINES[metric.rpartition(" ")[2]]
+                more = metric != LOSS and HEADLINES[metric.rpartition(" ")[2]]
                 mine, theirs = (e.figures[split].get(metric, {}) for e in (entry, reference))
                 flat.append((entry.name, compare_paired(metric, reference.name, mine, theirs, better=more)))
     tests: dict[str, list[Paired]] = {entry.name: [] for entry in entries}

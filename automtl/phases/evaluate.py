@@ -19,7 +19,7 @@ from automtl.phases.resuming import held_settings, need_same_data
 from automtl.phases.retrain import load_net
 from automtl.phases.run_data import snapshot_of
 from automtl.phases.session import Reporter, Session, Silent, open_session
-from automtl.runs.constant import loss_of, metrics_of, remarks
+from automtl.runs.constant import LOSS, loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, find_phase
 from automtl.training.evaluation import Evaluation, Predictions, auc_intervals, evaluate, evaluate_slices, predict
@@ -175,7 +175,7 @@ def known_rows(result: TestResult) -> list[dict[str, Any]]:
 def _slice_figures(part: Evaluation) -> dict[str, Any]:
     metrics = {f"{task} {metric}": part.tasks[task][metric] for task, metric in _headline(part)}
     counts = {f"{task} rows": part.tasks[task]["rows"] for task in part.tasks}
-    return {**counts, **metrics, "MTL-Loss": part.loss, "constant's": loss_of(asdict(part))}
+    return {**counts, **metrics, LOSS: part.loss, "constant's": loss_of(asdict(part))}
 
 
 def interval_rows(result: TestResult) -> list[dict[str, Any]]:
@@ -194,7 +194,7 @@ def summary(results: Sequence[TestResult]) -> list[dict[str, Any]]:
     for label in dict.fromkeys(r.label for r in results):
         group = [r for r in results if r.label == label]
         metrics = {f"{task} {name}": [r.test.tasks[task][name] for r in group] for task, name in _headline(group[0].test)}
-        metrics["MTL-Loss"] = [r.test.loss for r in group]
+        metrics[LOSS] = [r.test.loss for r in group]
         rows.append({"model": label, "seeds": [r.seed for r in group], **{k: _mean_sd(v) for k, v in metrics.items()}})
     return rows
 
@@ -207,7 +207,7 @@ def constants(results: Sequence[TestResult]) -> list[dict[str, Any]]:
     for result in (r for r in results if r.folder in first.values()):
         figures = asdict(result.test)
         metrics = {f"{task} {metric}": value for task, held in metrics_of(figures).items() for metric, value in held.items()}
-        cells = {key: {"mean": value, "sd": None} for key, value in {**metrics, "MTL-Loss": loss_of(figures)}.items()}
+        cells = {key: {"mean": value, "sd": None} for key, value in {**metrics, LOSS: loss_of(figures)}.items()}
         rows.append({"model": "constant" if len(first) == 1 else f"constant on {of_data[result.folder]['name']}", "seeds": [], **cells})
     return rows
 

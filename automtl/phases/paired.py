@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
+from automtl.data.chance import holm
+
 LEVEL = 0.05
 LEAST_SEEDS = 6  # with which Wilcoxon's test can reach it, see `least_p`
 
@@ -38,7 +40,7 @@ class Paired:
 
     @property
     def shown(self) -> str:
-        """"better", "worse", or "" where no difference is shown."""
+        """Either "better" or "worse", or "" where no difference is shown."""
         if self.holm is None or self.difference is None or self.holm >= LEVEL:
             return ""
         return "better" if (self.difference > 0) == self.better else "worse"
@@ -86,16 +88,6 @@ def compare_paired(metric: str, reference: str, mine: Mapping[int, float], their
 def least_p(seeds: int) -> float:
     """The least p that Wilcoxon's signed-rank test can have, exact and two-sided: all differences of one sign."""
     return 2.0 ** (1 - seeds)
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (1979): p values that hold together for the whole family."""
-    order = sorted(range(len(ps)), key=ps.__getitem__)
-    corrected, worst = [0.0] * len(ps), 0.0
-    for rank, i in enumerate(order):
-        worst = max(worst, min(1.0, (len(ps) - rank) * ps[i]))
-        corrected[i] = worst
-    return corrected
 
 
 def corrected(comparisons: Sequence[Paired]) -> list[Paired]:

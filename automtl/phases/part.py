@@ -8,12 +8,10 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import nn
 
 from automtl.data.batches import Batch
 from automtl.data.slices import groups
 from automtl.errors import DataError, NumericalError
-from automtl.models.derived import IndependentNets
 from automtl.models.skeleton import MultiTaskNet
 from automtl.phases.records import append_epoch, charge_balancing, training_losses
 from automtl.phases.session import Session
@@ -31,15 +29,6 @@ from automtl.training.states import Costs, Count, Number, State, Tensors, check,
 from automtl.training.step import train_step
 
 _PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a part is, in its state
-
-
-def parts_of(net: nn.Module, session: Session, folder: PhaseDir, guard: Guard) -> list["Part"]:
-    """One part for the whole model, or one per task for ``single_task``."""
-    tasks = range(len(session.schema.tasks))
-    if isinstance(net, IndependentNets):
-        return [Part(session, folder, guard, own, [t]) for t, own in zip(tasks, net.nets, strict=True)]  # type: ignore[arg-type]
-    assert isinstance(net, MultiTaskNet)
-    return [Part(session, folder, guard, net, list(tasks))]
 
 
 class Judged(State):
@@ -70,6 +59,7 @@ class BegunState(PartState):
     balancer: dict[str, Any]
     stopping: dict[str, Any]
     running: Any
+    frozen: tuple[str, ...] | None = None  # parameters that the phase does not train; older versions kept none
 
 
 class Part:
@@ -97,8 +87,8 @@ class Part:
         monitor = Monitor.of(self.settings.monitor)
         self.monitor = monitor if monitor.task in [task.name for task in self.tasks] else Monitor()
         self.phases, self.rates = net.sharing.phases(), OptimizerSettings.of(self.settings)
-        check_fit(net, self.rates, epochs=self.settings.epochs)
         self.batches = session.batches("train", batch_size=self.settings.batch_size, seed=session.seeds.fit)
+        check_fit(net, self.rates, length=self._length)
         self.number, self.begun, self.epoch, self.step, self.best_epoch = 0, False, 0, 0, -1
         self.running = RunningLosses()
         self.balancer = make_balancer(BalancingSettings(**self.settings.balancing.given()), self.tasks, net)
@@ -159,6 +149,7 @@ class Part:
         if not self.begun:
             return plain
         plain |= {"first": self.first, "start": self.start, "best": self.best, "balancing": self.balancing}
+        plain["frozen"] = [name for name, parameter in self.net.named_parameters() if not parameter.requires_grad]
         moving = {"optimizer": self.optimizer.state_dict(), "balancer": self.balancer.state_dict(), "stopping": self.stopping.state()}
         return {**plain, **moving, "running": self.running.state()}
 
@@ -171,7 +162,8 @@ class Part:
         held = check(PartState if isinstance(state, dict) and state.get("begun") is False else BegunState, state, "part")
         for name in _PLACE:
             setattr(self, name, state[name])
-        need(self._stands(held), "part", "must be at a place of its phases", f"phase {held.number}, epoch {held.epoch}, step {held.step}")
+        stands = _stands(held, lengths=[self._length(phase) for phase in self.phases], steps=len(self.batches))
+        need(stands, "part", "must be at a place of its phases", f"phase {held.number}, epoch {held.epoch}, step {held.step}")
         if not isinstance(held, BegunState):
             return
         names = [task.name for task in self.tasks]
@@ -179,6 +171,7 @@ class Part:
         if held.best:
             need_tensors(self.net.state_dict(), state["best"], "best")
         self.first, self.start, self.best = state["first"], state["start"], state["best"]
+        self._freeze(held.frozen)
         self.running.load(state["running"], tasks=len(self.tasks), device=self.session.device)
         self.optimizer, self.stopping = self._optimizer(), EarlyStopping(self.monitor.metric, patience=self.settings.patience)
         take_optimizer(self.optimizer, state["optimizer"], "optimizer")
@@ -189,16 +182,15 @@ class Part:
         known = not held.best if best is None else bool(held.best) and held.first <= best < held.epoch
         need(known, "best", "must be the weights of the best of the phase's epochs", f"epoch {best}")
 
-    def _stands(self, held: "PartState") -> bool:
-        """Whether a part can be where a state says it is."""
-        if not isinstance(held, BegunState):
-            ends = (0, len(self.phases))  # before all phases, and after
-            fresh = held.number == held.epoch == 0 and held.best_epoch == -1
-            return held.number in ends and held.step == 0 and (fresh or held.number > 0) and held.best_epoch < max(held.epoch, 1)
-        if held.number >= len(self.phases) or not held.begun:
-            return False
-        inside = held.first <= held.epoch <= held.first + self._length(self.phases[held.number])
-        return inside and held.step <= len(self.batches) and held.best_epoch < max(held.epoch, 1)
+    def _freeze(self, names: tuple[str, ...] | None) -> None:
+        """Train all parameters but those of some names; None leaves them as they are."""
+        if names is None:
+            return
+        owned = dict(self.net.named_parameters())
+        unknown = [name for name in names if name not in owned]
+        need(not unknown, "frozen", "must be parameters of the network", ", ".join(unknown)[:80])
+        for name, parameter in owned.items():
+            parameter.requires_grad_(name not in names)
 
     def _optimizer(self) -> torch.optim.Optimizer:
         return make_optimizer(self.net, self.rates)
@@ -275,10 +267,18 @@ class Part:
         mark = f" (best{' ' + self.monitor.name if self.monitor.task else ''})" if best else ""
         aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
         total = "undefined" if losses["total"] is None else f"{losses['total']:.5f}"
-        self.session.reporter.say(
-            f"epoch {epoch + 1}: train loss {total}, "
-            f"validation MTL-Loss {validation.loss:.5f}{mark}; {aucs}"
-        )
+        self.session.reporter.say(f"epoch {epoch + 1}: train loss {total}, validation MTL-Loss {validation.loss:.5f}{mark}; {aucs}")
+
+
+def _stands(held: PartState, *, lengths: list[int], steps: int) -> bool:
+    """Whether a part can be where a state says it is: `lengths` are its phases' epochs, `steps` those of an epoch."""
+    if not isinstance(held, BegunState):
+        fresh = held.number == held.epoch == 0 and held.best_epoch == -1
+        return held.number in (0, len(lengths)) and held.step == 0 and (fresh or held.number > 0) and held.best_epoch < max(held.epoch, 1)
+    if held.number >= len(lengths) or not held.begun:
+        return False
+    inside = held.first <= held.epoch <= held.first + lengths[held.number]
+    return inside and held.step <= steps and held.best_epoch < max(held.epoch, 1)
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:

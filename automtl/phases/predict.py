@@ -36,7 +36,7 @@ SERVED_ROWS = 4096  # at a time through an export
 def predict_file(
     run: Path, source: Path, out: Path, *, keep: Sequence[str] = (), device: str = "auto", reporter: Reporter | None = None
 ) -> int:
-    """Predict on a CSV or Parquet file, or a folder of them, and write a Parquet file, piece by piece.
+    """Predict on a file, of any format that training reads, or a folder of them, and write a Parquet file, piece by piece.
 
     Args:
         run: a retrain folder, a run with one, or an export in ONNX.
@@ -90,7 +90,7 @@ def predict_frame(
     table = as_table(frame)
     absent = [name for name in keep if name not in table.column_names]
     if absent:
-        raise ConfigError("keep", "must be columns of the rows", ", ".join(absent))
+        raise ConfigError("keep", "must be columns of the rows", ", ".join(absent), f"they have {', '.join(table.column_names)[:300]}")
     tables = list(predictor.tables(predictor.server.table(table, ())))
     if not tables:
         raise ConfigError("frame", "must have rows to predict on", "none")

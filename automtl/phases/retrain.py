@@ -15,12 +15,13 @@ from automtl.data.slices import groups
 from automtl.data.snapshot import Snapshot
 from automtl.errors import ArtifactError
 from automtl.models.cost import cost, flops_per_row
-from automtl.models.derived import build_model
+from automtl.models.derived import IndependentNets, build_model
+from automtl.models.skeleton import MultiTaskNet
 from automtl.models.storage import packed_state, unpacked
 from automtl.phases.keeper import Keeper
 from automtl.phases.machine import compile_net
 from automtl.phases.mishaps import clear_note, enough_memory, make_guard, mishaps
-from automtl.phases.part import parts_of
+from automtl.phases.part import Part
 from automtl.phases.records import close_failed, holding, open_phase
 from automtl.phases.resuming import own_settings, reopen
 from automtl.phases.run_data import snapshot_of
@@ -34,6 +35,7 @@ from automtl.runs.slots import Slots
 from automtl.spaces.architecture import Architecture
 from automtl.training.early_stopping import Monitor
 from automtl.training.evaluation import Evaluation, Predictions, evaluate, predict
+from automtl.training.guard import Guard
 from automtl.training.states import Count, Spent, State, check, need, take_net
 
 
@@ -124,7 +126,7 @@ class RetrainPhase:
         if session.config.runtime.compile:
             compile_net(self.net)
         self.guard = make_guard(session.config.runtime, session.device)
-        self.parts = parts_of(self.net, session, folder, self.guard)
+        self.parts = _parts_of(self.net, session, folder, self.guard)
         self.samples, self._before, self._started = 0, 0.0, time.monotonic()
 
     def run(self) -> RetrainResult:
@@ -255,3 +257,15 @@ def load_net(folder: PhaseDir, session: Session) -> nn.Module:
         take_net(net, unpacked(net, held["net"]))
         flops_per_row(net, session.schema)  # one pass: a packed network takes its shapes from the file
     return net.to(session.device)
+
+
+def _parts_of(net: nn.Module, session: Session, folder: PhaseDir, guard: Guard) -> list[Part]:
+    """One part for the whole model, or one per task for ``single_task``."""
+    tasks = range(len(session.schema.tasks))
+    if isinstance(net, IndependentNets):
+        return [
+            Part(session, folder, guard, own, [t])  # type: ignore[arg-type]
+            for t, own in zip(tasks, net.nets, strict=True)
+        ]
+    assert isinstance(net, MultiTaskNet)
+    return [Part(session, folder, guard, net, list(tasks))]

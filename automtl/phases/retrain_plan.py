@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from automtl.config import RunConfig, resolve
-from automtl.config_layers import Recommendation, of_architecture, of_dataset
+from automtl.config_layers import Recommendation, of_architecture, of_dataset, parted
 from automtl.data.dataset import DatasetConfig, load_dataset
 from automtl.data.snapshot import Snapshot
 from automtl.errors import ConfigError
@@ -79,14 +79,15 @@ def plan_retrain(
     """
     searched = one_phase(Path(source), "search") if Path(source).is_dir() else None
     architecture = Architecture.load(searched.architecture if searched else source)
-    base = settings_of(searched) if searched else {}
+    base, advice = settings_of(searched) if searched else ({}, [])
     dataset = data or base.get("data", {}).get("source")
     if dataset is None:
         raise ConfigError("--data", "must name the data set to train on", fix="for example --data census_income")
     dataset = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
     own = snapshot_of(searched) if searched and data is None else _resumed(out, dataset) if resume and not searched else None
     described = own.config if own else load_dataset(dataset)
-    advice = () if searched else _advice(architecture, source, described, dataset, plugged_in=sharing)
+    if not searched:
+        advice = _advice(architecture, source, described, dataset, plugged_in=sharing)
     config = resolve(source=dataset, space=False, config_file=config_file, sets=sets, flags=flags, base=base, recommended=advice)
     architecture = changed(architecture, config.architecture)
     ready = plug(architecture, kind=sharing, settings=config.sharing, chosen_experts=config.retrain.chosen_experts)
@@ -99,10 +100,7 @@ def plan_retrain(
     if module.kind == "single_task" and not (balancing.plain or balancing.method == "equal"):
         rule = "must be left out for single_task, whose networks share nothing"
         raise ConfigError("retrain.balancing", rule, balancing.method, "choose another sharing kind, or no balancing")
-    label = module.kind if searched or sharing else _safe(Path(source).stem)
-    own_shape = {key: value for key, value in config.architecture.items() if f"architecture.{key}" not in config.origins}
-    label += "".join(f"-{_safe(key)}_{_safe(str(value))}" for key, value in (config.sharing | own_shape).items())
-    label += "" if balancing.plain else f"-{balancing.method}"
+    label = _label(module.kind if searched or sharing else Path(source).stem, config)
     if searched and out is None:
         return RetrainPlan(ready, config, RunDir(searched.path.parent), label, own)
     if resume:
@@ -110,13 +108,17 @@ def plan_retrain(
     return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label, own)
 
 
+def _label(name: str, config: RunConfig) -> str:
+    """The name of a retrain's folders: the model's, and the settings that make it another model."""
+    own_shape = {key: value for key, value in config.architecture.items() if f"architecture.{key}" not in config.origins}
+    words = [f"{_safe(key)}_{_safe(str(value))}" for key, value in (config.sharing | own_shape).items()]
+    return "-".join([_safe(name), *words, *([] if config.retrain.balancing.plain else [config.retrain.balancing.method])])
+
+
 def _advice(
     architecture: Architecture, source: str, dataset: DatasetConfig, where: str, *, plugged_in: str | None
 ) -> list[Recommendation]:
-    """Who recommends settings: the data set, and above it the architecture's file; not for another sharing kind than its own.
-
-    A searched run's settings hold what its data set recommended, so that nobody is asked again.
-    """
+    """Who recommends settings: the data set, and above it the architecture's file; not for another sharing kind than its own."""
     advice = of_dataset(dataset, where)
     if not architecture.is_template:  # its shape is made
         advice = replace(advice, sections={name: values for name, values in advice.sections.items() if name != "architecture"})
@@ -132,10 +134,21 @@ def _resumed(out: Path | None, dataset: str) -> Snapshot | None:
     return None
 
 
-def settings_of(searched: PhaseDir) -> dict[str, Any]:
-    """The sections of a search's own config that its retrains go on with."""
+def settings_of(searched: PhaseDir) -> tuple[dict[str, Any], list[Recommendation]]:
+    """The sections of a search's own config that its retrains go on with, and what of them was recommended as it began.
+
+    Nobody is asked again; but what was recommended stays below what the user says now, and is told.
+    """
     held = load_yaml(searched.config)
-    return {section: held[section] for section in ("data", "retrain") if section in held}
+    sections = {section: held[section] for section in ("data", "retrain") if section in held}
+    origins = {path: who for path, who in held.get("origins", {}).items() if path.startswith("retrain.")}
+
+    def by(who: str) -> Recommendation:  # with the optimiser in force, which its rates are for
+        mine = parted(sections, lambda path: path == "retrain.optimizer" or origins.get(path) == who)
+        return Recommendation(who, str(searched.config), mine)
+
+    advice = [by(who) for who in dict.fromkeys(origins.values())]
+    return parted(sections, lambda path: path not in origins), advice
 
 
 def _safe(text: str) -> str:

@@ -131,14 +131,6 @@ class Session:
             return None
         return store if store is not None and store.schema == self.schema else None
 
-    def need_rows(self) -> None:
-        """Look for the rows now, so that a run without them is refused before anything is begun.
-
-        Raises:
-            ArtifactError: as `store`.
-        """
-        assert self.store
-
     def noise(self) -> torch.Generator:
         """The source of dropout and gate noise, on the device."""
         return torch.Generator(self.device).manual_seed(self.seeds.noise)

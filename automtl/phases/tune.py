@@ -87,7 +87,7 @@ def tune(
     else:
         run = RunDir.new(out, f"{(own.config if own else load_dataset(config.data.source)).name}-tune")
     place = Storage.of(run.tune, storage, resume=resume)
-    return _Tuning(training_session(config, reporter, own, search=searched is None), run.tune, searched, place).run()
+    return Tuning(training_session(config, reporter, own, search=searched is None), run.tune, searched, place).run()
 
 
 def _joined(out: Path | None) -> RunDir:
@@ -98,7 +98,7 @@ def _joined(out: Path | None) -> RunDir:
     return run
 
 
-class _Tuning:
+class Tuning:
     """One process at work in a study."""
 
     def __init__(self, session: Session, folder: PhaseDir, searched: str | None, storage: Storage) -> None:
@@ -159,7 +159,9 @@ class _Tuning:
         spread = self.ranges.get("search.epochs")
         if self.searched:
             return 0
-        return int(self.config.search.epochs if spread is None else max(spread.choices or (spread.high,)))  # type: ignore[type-var,arg-type]
+        if spread is None:
+            return self.config.search.epochs
+        return int(max(spread.choices or (spread.high,)))  # type: ignore[type-var,arg-type]
 
     def _begin(self, storage: Storage) -> None:
         """Settings and manifest, by the first process of the study."""
@@ -167,7 +169,6 @@ class _Tuning:
             if self.folder.manifest.exists():
                 manifest = Manifest.read(self.folder.manifest)
                 need_same_data(manifest, self.session)
-                self.session.need_rows()
                 manifest.verify()
                 manifest.go_on(sums.FIXED)
             else:

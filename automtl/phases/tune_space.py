@@ -161,7 +161,11 @@ def _chosen_share(space: SearchSpace, num_tasks: int) -> float:
 
 def _check_names(parameters: Mapping[str, Range]) -> None:
     known = [*_FITTING, *(f"space.{name}" for name in SearchSpace.model_fields)]
-    known += [f"{section}.{name}" for section, model in _SECTIONS.items() for name in model.model_fields]  # type: ignore[union-attr]
+    known += [
+        f"{section}.{name}"
+        for section, model in _SECTIONS.items()
+        for name in model.model_fields  # type: ignore[union-attr]
+    ]
     for name in parameters:
         if name not in known:
             raise ConfigError(f"tune.parameters.{name}", "must be a setting of search, space or retrain", name, nearest(name, known))

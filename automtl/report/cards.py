@@ -174,7 +174,8 @@ class _Column:
                 x, self.y = 0.0, self.y + height + 4.0
             width = widths[i]
             look = "skip" if block == "skip" else "chip"
-            self.rects.append(Rect(_PAD + x, self.y, width, height, look, shade, block=i))  # type: ignore[arg-type]
+            place = (_PAD + x, self.y, width, height)
+            self.rects.append(Rect(*place, look, shade, block=i))  # type: ignore[arg-type]
             self.labels.append(Label(block, _PAD + x + width / 2, self.y + height / 2, size, False, "on_chip", "middle", shade))
             x += width + 6.0
             self.width = max(self.width, x - 6.0)

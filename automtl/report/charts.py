@@ -48,8 +48,8 @@ def epochs_axis(axes: Axes) -> None:
 
 def name_at_end(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
     """A line's name beside its last point."""
-    style = {"fontsize": _SMALL, "color": colour, "va": "center_baseline", "fontfamily": FONT, "parse_math": False}
-    axes.annotate(clean(text, 40), (x, y), xytext=(4, 0), textcoords="offset points", annotation_clip=False, **style)  # type: ignore[arg-type]
+    style: dict[str, Any] = {"fontsize": _SMALL, "color": colour, "va": "center_baseline", "fontfamily": FONT, "parse_math": False}
+    axes.annotate(clean(text, 40), (x, y), xytext=(4, 0), textcoords="offset points", annotation_clip=False, **style)
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,10 @@ def entropy_chart(shares: pd.DataFrame, title: str) -> Figure:
         title: over the chart.
     """
     figure, axes = chart(340, 200, title)
-    marker = {"marker": "o", "markersize": 2.2}
+    marker: dict[str, Any] = {"marker": "o", "markersize": 2.2}
     for _, line in shares.items():
-        axes.plot(shares.index + 1, line, color=FAINT, linewidth=0.8, **marker)  # type: ignore[arg-type]
-    axes.plot(shares.index + 1, shares.mean(axis=1), color=INK, linewidth=2.0, **marker)  # type: ignore[arg-type]
+        axes.plot(shares.index + 1, line, color=FAINT, linewidth=0.8, **marker)
+    axes.plot(shares.index + 1, shares.mean(axis=1), color=INK, linewidth=2.0, **marker)
     epochs_axis(axes)
     return figure
 
@@ -129,8 +129,8 @@ def draw_choice(axes: Axes, weights: pd.DataFrame) -> str:
     for rank, operation in reversed(list(enumerate(order))):
         line = weights[weights.operation == operation].sort_values("epoch")
         colour, thick = ((TASKS[0], 1.8), (SOFT, 1.1))[rank] if rank < 2 else (FAINT, 0.8)
-        dots = {"marker": "o", "markersize": 2.0} if len(line) == 1 else {}
-        axes.plot(line.epoch + 1, line.weight, color=colour, linewidth=thick, **dots)  # type: ignore[arg-type]
+        dots: dict[str, Any] = {"marker": "o", "markersize": 2.0} if len(line) == 1 else {}
+        axes.plot(line.epoch + 1, line.weight, color=colour, linewidth=thick, **dots)
     axes.axhline(1 / max(len(order), 1), color=SOFT, linewidth=0.6, linestyle=(0, (1, 2)))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, min_n_ticks=1))
@@ -174,8 +174,10 @@ def heat(values: pd.DataFrame, *, title: str = "", marked: Mapping[str, Sequence
     for y, (row, cells) in enumerate(values.iterrows()):
         for x, value in enumerate(cells):
             shade = min(float(value) / top, 1.0)
-            frame = {"edgecolor": INK, "linewidth": 1.4, "zorder": 3} if row in (marked or {}).get(values.columns[x], ()) else {}
-            axes.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, **{"facecolor": chip_paper(shade), **frame}))  # type: ignore[arg-type]
+            frame: dict[str, Any] = (
+                {"edgecolor": INK, "linewidth": 1.4, "zorder": 3} if row in (marked or {}).get(values.columns[x], ()) else {}
+            )
+            axes.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=chip_paper(shade), **frame))
             if cell > 24:
                 axes.text(x, y, f"{value:.2f}", ha="center", va="center_baseline", fontsize=_SMALL, color=chip_ink(shade), zorder=4)
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
@@ -195,8 +197,8 @@ def calibration(tables: Mapping[str, Sequence[Mapping[str, float]]], *, title: s
     axes.plot([low, high], [low, high], color=SOFT, linewidth=0.8, linestyle=(0, (1, 2)))
     for i, (name, table) in enumerate(tables.items()):
         x, y = [piece["prediction"] for piece in table], [piece["label"] for piece in table]
-        style = {"marker": "os^Dv"[i % 5], "markersize": 3.2, "linewidth": 1.0, "color": TASKS[i % len(TASKS)]}
-        axes.plot(x, y, label=clean(name, 40), **style)  # type: ignore[arg-type]
+        style: dict[str, Any] = {"marker": "os^Dv"[i % 5], "markersize": 3.2, "linewidth": 1.0, "color": TASKS[i % len(TASKS)]}
+        axes.plot(x, y, label=clean(name, 40), **style)
     axes.set_xlabel("mean prediction", fontsize=_SMALL, color=SOFT, fontfamily=FONT)
     axes.set_ylabel("mean label", fontsize=_SMALL, color=SOFT, fontfamily=FONT)
     if len(tables) > 1:

@@ -52,7 +52,8 @@ def _themed(tag: str, ident: str) -> str:
 def _opening(width: float, height: float, label: str) -> str:
     size = f'viewBox="0 0 {width:g} {height:g}" style="width: {width * 4 / 3:.0f}px"'
     space = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    return str(Markup(f'<svg class="chart" role="img" aria-label="{{}}" {size} {space}>').format(clean(label)))  # noqa: S704 # nosec B704 # format escapes
+    start = f'<svg class="chart" role="img" aria-label="{{}}" {size} {space}>'
+    return str(Markup(start).format(clean(label)))  # noqa: S704 # nosec B704 # format escapes
 
 
 @lru_cache(maxsize=1)

@@ -10,12 +10,11 @@ import pandas as pd
 from scipy import stats
 
 from automtl.report.load import PhaseView, RunView
-from automtl.runs.constant import known, remarks
+from automtl.runs.constant import LOSS, known, remarks
 
-LOSS = "MTL-Loss"
 CONFIDENCE = 0.95
 # What people look at first, and whether more is better.
-_HEADLINES = {"auc": True, "rmse": False, "accuracy": True, "logloss": False}
+HEADLINES = {"auc": True, "rmse": False, "accuracy": True, "logloss": False}
 
 
 @dataclass(frozen=True)
@@ -119,12 +118,12 @@ class Model:
 def headline(metrics: Iterable[str]) -> str:
     """Which of a task's metrics people look at first."""
     known = list(metrics)
-    return next((name for name in _HEADLINES if name in known), next(iter(known), "none"))
+    return next((name for name in HEADLINES if name in known), next(iter(known), "none"))
 
 
 def more_is_better(metric: str) -> bool:
     """Whether a headline metric is to be large."""
-    return _HEADLINES.get(metric, False)
+    return HEADLINES.get(metric, False)
 
 
 def _part(phase: PhaseView, split: str) -> Mapping[str, Any]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from automtl.report.load import PhaseView, RunView
-from automtl.report.tables import LOSS, Model, data_hash, difference, models
-from automtl.runs.constant import above
+from automtl.report.tables import Model, data_hash, difference, models
+from automtl.runs.constant import LOSS, above
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,9 @@ def _git(*words: str) -> str | None:
         return None
     try:
         command = ["git", "-C", str(folder), *words]  # the user's own git, on the folder of this very code
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # nosec B603 B607
+        done = subprocess.run(  # nosec B603 B607
+            command, capture_output=True, text=True, timeout=60, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

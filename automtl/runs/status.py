@@ -124,7 +124,8 @@ def _verdict(phase: PhaseDir, held: dict[str, Any]) -> str | None:
         return f"failed: {held.get('error', 'no reason kept')}"
     if state == "interrupted":
         if phase.path.name == "search":
-            return f"interrupted; go on with: {again(shlex.join(['automtl', 'search', held['data']['source']]), phase.path.parent)}"
+            command = shlex.join(["automtl", "search", held["data"]["source"]])
+            return f"interrupted; go on with: {again(command, phase.path.parent)}"
         return f"interrupted; go on with: {again(str(held['command']), phase.path.parent.parent)}"
     if state == "running":
         return None

@@ -69,7 +69,7 @@ def torch_groups(parameters: Iterable[nn.Parameter], apart: Iterable[ParameterGr
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of training with its own length.
+    """One stage of training with its own length.
 
     Args:
         name: for records.
@@ -163,14 +163,14 @@ class SharingModule(nn.Module):
         return []
 
     def phases(self) -> tuple[Phase, ...]:
-        """The stretches of a retrain, in order; a search knows none."""
+        """The stages of a retrain, in order; a search knows none."""
         return (Phase("train"),)
 
     def begin(self, phase: str) -> None:
         """Make ready for a phase; called once as it starts, and the optimiser is made anew after it, so parameters may change.
 
         What was made ready must be in ``state_dict()``, and ``load_state_dict()`` must take it into a fresh module: a resumed
-        retrain calls this for later phases only.
+        retrain calls this for later phases only. Which parameters need no gradient is kept for it.
         """
 
     def decided(self) -> frozenset[str]:

@@ -30,7 +30,8 @@ def register_sharing(
 ) -> None:
     """Make a sharing module known, under the name in its attribute ``kind``, to searches, retrains, pictures and costs.
 
-    >>> automtl.register_sharing(SharpMMoE, like="mmoe", settings={"sharpness": 2.0})  # doctest: +SKIP
+    >>> own = {"sharpness": 2.0}
+    >>> automtl.register_sharing(SharpMMoE, like="mmoe", settings=own)  # doctest: +SKIP
 
     Args:
         module: a subclass of ``automtl.SharingModule``, most simply of ``automtl.GatedNetwork``.

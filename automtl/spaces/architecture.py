@@ -204,8 +204,14 @@ class Architecture(Strict):
         Raises:
             ConfigError: it is bound to other tasks or fields; the difference is named.
         """
-        tasks = tuple(TaskSignature(name=t.name, kind=t.kind, classes=t.classes) for t in schema.tasks)  # type: ignore[arg-type]
-        fields = tuple(FieldSignature(name=f.name, kind=f.kind) for f in schema.fields)  # type: ignore[arg-type]
+        tasks = tuple(
+            TaskSignature(name=t.name, kind=t.kind, classes=t.classes)  # type: ignore[arg-type]
+            for t in schema.tasks
+        )
+        fields = tuple(
+            FieldSignature(name=f.name, kind=f.kind)  # type: ignore[arg-type]
+            for f in schema.fields
+        )
         if self.is_template:
             return self.evolve(tasks=tasks, fields=fields)
         for what, mine, theirs in (("tasks", self.tasks, tasks), ("fields", self.fields, fields)):

@@ -66,8 +66,8 @@ class Evolution(SupernetSearch):
     def __init__(self, material: Material) -> None:
         m, net = material, material.make_supernet()
         self.genes = make_genes(m, net)
-        same = {"generator": m.generator, "autocast": m.autocast, "guard": m.guard}
-        super().__init__(m, SinglePath(net, m.schema, m.settings, genes=self.genes, **same))  # type: ignore[arg-type]
+        same: dict[str, Any] = {"generator": m.generator, "autocast": m.autocast, "guard": m.guard}
+        super().__init__(m, SinglePath(net, m.schema, m.settings, genes=self.genes, **same))
         self._trained = self.epochs
         self.epochs += 1 + m.options.generations
         self._scored: list[tuple[Genome, float]] = []

@@ -148,7 +148,10 @@ class Genes:
         """The architecture of a genome."""
         best = {n: str(self.operations(n)[p]) for n, p in zip(self.names, genome.picks, strict=True)}
         usage = self.usage(genome).values()
-        order = [sorted(range(len(row)), key=lambda i, row=row: (-row[i], i)) for row in usage]  # type: ignore[misc]
+        order = [
+            sorted(range(len(row)), key=lambda i, row=row: (-row[i], i))  # type: ignore[misc]
+            for row in usage
+        ]
         ranking = tuple(tuple(Ranked(expert=i, weight=row[i]) for i in places) for places, row in zip(order, usage, strict=True))
         return assemble(
             self.space,

@@ -101,7 +101,10 @@ def _solve(p: Problem, used: Sequence[int], exact: bool) -> Choice | None:
 def _chosen(p: Problem, used: Sequence[int]) -> tuple[tuple[tuple[int, ...], ...], float]:
     """Per task its c best experts inside `used`, and their sum of log softmax(beta)."""
     assert p.beta is not None
-    chosen = [sorted(sorted(used, key=lambda i, row=row: (-row[i], i))[: p.count]) for row in p.beta]  # type: ignore[misc]
+    chosen = [
+        sorted(sorted(used, key=lambda i, row=row: (-row[i], i))[: p.count])  # type: ignore[misc]
+        for row in p.beta
+    ]
     return tuple(map(tuple, chosen)), float(sum(row[task].sum() for row, task in zip(p.beta, chosen, strict=True)))
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import nn
 
-from automtl.data.batches import Batch, Batches
+from automtl.data.batches import Batches
 from automtl.data.schema import Schema
 from automtl.models.supernet import Supernet
 from automtl.spaces.architecture import Architecture, Sharing
@@ -17,7 +17,6 @@ from automtl.strategies.darts import DartsSettings, make_pricing
 from automtl.strategies.genome import Genes
 from automtl.training.guard import Guard
 from automtl.training.loop import StepEvent
-from automtl.training.losses import Losses
 
 
 @dataclass(frozen=True)
@@ -101,37 +100,6 @@ def make_genes(material: Material, net: Supernet | None = None) -> Genes:
     limited = s.max_flops is not None or s.max_params is not None or s.max_latency_ms is not None
     pricing = make_pricing(net or m.make_supernet(), m.schema, s) if limited else None
     return Genes(m.space, m.schema, sharing, within=pricing.within if pricing else None)
-
-
-class Stepper(Protocol):
-    """Trains a supernet step by step; `SupernetSearch` makes a strategy of it."""
-
-    net: Supernet
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Set the schedules of epoch `epoch`, counted over the PLANNED epochs."""
-
-    def step(self, alpha_batch: Batch, fit_batch: Batch) -> Losses:
-        """One search step: architecture parameters on `alpha_batch`, then weights on `fit_batch`; the latter's losses."""
-
-    def end_epoch(self) -> None:
-        """Bring deferred updates up to date, so that the network can be evaluated and saved."""
-
-    def record(self) -> dict[str, Any]:
-        """Plain data about the architecture parameters as they stand: schedules, entropies, expert usage."""
-
-    def derive(self) -> Architecture:
-        """The discrete architecture that the parameters as they stand say."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that an exact resume needs beside the network's own state: tensors and JSON values."""
-
-    def load_state_dict(self, state: Any) -> None:
-        """Go on from ``state_dict()``.
-
-        Raises:
-            AutoMTLError: it is none of this stepper's; see ``training/states.py``.
-        """
 
 
 class Strategy(Protocol):

@@ -1,6 +1,7 @@
 """The strategies by name."""
 
 from collections.abc import Callable
+from typing import Any
 
 from automtl.strategies.darts import Darts
 from automtl.strategies.evolution import Evolution
@@ -19,9 +20,9 @@ def _darts(m: Material) -> Strategy:
 
 
 def _sampled(m: Material, hard: bool) -> Strategy:
-    heat = {"temperature": m.options.temperature, "final_temperature": m.options.final_temperature}
-    same = {"generator": m.generator, "autocast": m.autocast, "guard": m.guard}
-    stepper = Sampled(m.make_supernet(), m.schema, m.settings, hard=hard, **heat, **same)  # type: ignore[arg-type]
+    heat: dict[str, Any] = {"temperature": m.options.temperature, "final_temperature": m.options.final_temperature}
+    same: dict[str, Any] = {"generator": m.generator, "autocast": m.autocast, "guard": m.guard}
+    stepper = Sampled(m.make_supernet(), m.schema, m.settings, hard=hard, **heat, **same)
     return SupernetSearch(m, stepper)
 
 

@@ -56,7 +56,10 @@ def hypergradient(
         found = _gradients(outer_loss(), [*alphas, *parameters])
     first, outer = found[: len(alphas)], found[len(alphas) :]
     direction = [None if v is None else rate * v for v, rate in zip(outer, rates, strict=True)]
-    mixed = (_exact if hvp == "exact" else _finite)(train_loss, alphas, parameters, direction, scale)
+    if hvp == "exact":
+        mixed = _exact(train_loss, alphas, parameters, direction)
+    else:
+        mixed = _finite(train_loss, alphas, parameters, direction, scale)
     return [_zero(f, a) - _zero(m, a) for f, m, a in zip(first, mixed, alphas, strict=True)]
 
 
@@ -85,7 +88,7 @@ def _finite(
 
 
 def _exact(
-    train_loss: Loss, alphas: Sequence[nn.Parameter], parameters: Sequence[nn.Parameter], direction: Sequence[Tensor | None], scale: float
+    train_loss: Loss, alphas: Sequence[nn.Parameter], parameters: Sequence[nn.Parameter], direction: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
     steps = _gradients(train_loss(), parameters, graph=True)
     pairs = [(g, u) for g, u in zip(steps, direction, strict=True) if g is not None and u is not None]

@@ -1,6 +1,6 @@
 """The optimiser of a discrete network and the schedule of its rates: the same wherever such a network is trained by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
@@ -8,6 +8,7 @@ import torch
 
 from automtl.errors import ConfigError
 from automtl.models.skeleton import MultiTaskNet
+from automtl.sharing.base import Phase
 from automtl.training.schedules import rate_factor
 
 
@@ -46,26 +47,26 @@ class OptimizerSettings:
         return self.schedule != "constant" or self.warmup_epochs > 0
 
 
-def check_fit(net: MultiTaskNet, settings: OptimizerSettings, *, epochs: int) -> None:
-    """Refuse rates of groups that a network has in none of its stretches, and a warm-up as long as one of them.
+def check_fit(net: MultiTaskNet, settings: OptimizerSettings, *, length: Callable[[Phase], int]) -> None:
+    """Refuse rates of groups that a network has in none of its stages, and a warm-up as long as one of them.
 
     Args:
         net: the network.
         settings: how it is to be trained.
-        epochs: planned, of each stretch that does not plan fewer.
+        length: the epochs that a stage has.
 
     Raises:
-        ConfigError: as above; the message lists the groups, or names the stretch.
+        ConfigError: as above; the message lists the groups, or names the stage.
     """
     known = [*(group.name for group in net.sharing.parameter_groups()), "tables", "weights"]
     for name in settings.group_lr:
         if name not in known:
             rule = f"must be a group of parameters of {net.sharing.kind}"
             raise ConfigError(f"retrain.group_lr.{name}", rule, repr(name), f"it has {', '.join(known)}")
-    for stretch in net.sharing.phases():
-        length = epochs if stretch.epochs is None else min(stretch.epochs, epochs)
-        if 0 < length <= settings.warmup_epochs:
-            rule = f"must be below the {length} epochs of {net.sharing.kind}'s stretch '{stretch.name}'"
+    for stage in net.sharing.phases():
+        epochs = length(stage)
+        if 0 < epochs <= settings.warmup_epochs:
+            rule = f"must be below the {epochs} epochs of {net.sharing.kind}'s stage '{stage.name}'"
             raise ConfigError("retrain.warmup_epochs", rule, settings.warmup_epochs, "lower it")
 
 
@@ -102,9 +103,9 @@ def set_rates(optimizer: torch.optim.Optimizer, settings: OptimizerSettings, *, 
     Args:
         optimizer: made by `make_optimizer` with these settings.
         settings: whose schedule.
-        epoch: of the stretch, from 0.
+        epoch: of the stage, from 0.
         share: of the epoch that is done after the step, in (0, 1].
-        epochs: that the stretch plans.
+        epochs: that the stage plans.
     """
     if not settings.moves:
         return

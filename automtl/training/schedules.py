@@ -14,7 +14,7 @@ def rate_factor(schedule: str, warmup: int, *, epoch: int, share: float, epochs:
 
     The cosine goes by epochs, as the search's: AutoMTL (section 4.1.4) says "cosine learning rate decay" and trains by epochs, and over
     the PLANNED ones, so that an early stop does not bend it. The rise goes by steps, since one epoch of millions of rows is rise enough.
-    A training in several stretches has an optimiser for each; so each has the whole schedule, over its own planned epochs.
+    A training in several stages has an optimiser for each; so each has the whole schedule, over its own planned epochs.
 
     Args:
         schedule: "constant" or "cosine".

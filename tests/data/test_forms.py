@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from automtl.data.forms import MISSING_IDS, MISSING_NUMBERS, Form, FormFinder, missing_words, normal, plain
-from automtl.data.lists import normal_lists, plain_lists
+from automtl.data.list_columns import normal_lists, plain_lists
 from automtl.exports import encode
 
 

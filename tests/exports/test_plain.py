@@ -88,6 +88,7 @@ class Odd(nn.Module):
         first, *_ = x.split([1, x.shape[1] - 1], dim=1)
         nothing = torch.full_like(x, float("-inf"))
         out = 1 - x / 3 + 2 / (x.square() + 1) + 2 ** x.tanh() - clone + self.unregistered[0]
+        out = out + (x.sigmoid() + 1) ** x + x.sigmoid() ** -0.5
         unused = x.exp()
         assert unused is not None
         kept = torch.where(x > float("inf"), nothing, out)
@@ -102,7 +103,7 @@ def test_calls_of_every_form(tmp_path: Path) -> None:
     served = Served(Odd().eval().requires_grad_(False), schema)
     text, weights = plain_model(served, "odd")
     assert "exp()" not in text and "mul_(2.0)" in text and 'float("' not in text
-    assert sorted(weights) == ["constant_0", "weight"] or len(weights) == 2
+    assert sorted(weights) == ["x.constant_1", "x.weight"]
     files.write_text(tmp_path / PYTHON, text)
     model = imported(tmp_path / PYTHON).Model()
     model.load_state_dict(weights)

@@ -11,7 +11,7 @@ from automtl.data.columns import Columns
 from automtl.data.dataset import Csv
 from automtl.data.draft import draft
 from automtl.data.features import Multi
-from automtl.data.lists import split_lists
+from automtl.data.list_columns import split_lists
 from automtl.data.sources import column_names, read_pieces
 from automtl.data.words import strip_words
 from automtl.errors import AutoMTLError

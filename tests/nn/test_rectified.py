@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional
 
 from automtl.errors import DataError
-from automtl.nn.layers import BatchNorm, Dropout, frozen_statistics
+from automtl.nn.layers import BatchNorm, Dropout, frozen_statistics, normalised_relu
 from automtl.nn.operations import Dense
-from automtl.nn.rectified import NormalisedReLU, normalised_relu
+from automtl.nn.rectified import NormalisedReLU
 
 ROWS, WIDTH = 9, 5
 

@@ -73,8 +73,8 @@ def test_a_sample_is_the_first_of_the_same_draws_with_one_seed(dataset):
     assert sorted(e.stratum for e in some) == ["cross(1)"] * 3 + ["skip"] * 2
 
 
-def test_a_kind_that_trains_in_stretches_has_no_place(dataset, tmp_path):
+def test_a_kind_that_trains_in_stages_has_no_place(dataset, tmp_path):
     made = benchmark(dataset, hand_made=("mmoe", "mome"))
-    with pytest.raises(ConfigError, match="mome: must train in one stretch to stand in a table"):
+    with pytest.raises(ConfigError, match="mome: must train in one stage to stand in a table"):
         made.run(tmp_path / "t")
     assert not (tmp_path / "t").exists()

@@ -159,7 +159,10 @@ def test_parameters_may_change_at_the_beginning_of_a_phase(dataset, tmp_path, mo
 
     monkeypatch.setattr(FusionNetwork, "begin", begin)
     monkeypatch.setattr(FusionNetwork, "auxiliary_loss", lambda self, outputs, labels: (self.extra.sum() if "extra" in made else None))
-    groups = lambda self: [ParameterGroup("extra", [self.extra], lr=0.25, weight_decay=0.0)] if "extra" in made else []  # noqa: E731
+
+    def groups(self):
+        return [ParameterGroup("extra", [self.extra], lr=0.25, weight_decay=0.0)] if "extra" in made else []
+
     monkeypatch.setattr(FusionNetwork, "parameter_groups", groups)
     phase = phase_of(dataset, tmp_path / "r")
     steps = len(phase.parts[0].batches)
@@ -231,6 +234,13 @@ def test_settings_of_the_optimiser_that_cannot_be_meant_are_refused(sets, messag
     with pytest.raises(ConfigError, match=message):
         phase_of(dataset, tmp_path / "r", *sets)
     assert not (tmp_path / "r" / "manifest.json").exists()
+
+
+def test_a_warm_up_as_long_as_a_phase_of_steps_is_refused(dataset, tmp_path, monkeypatch):
+    toy(monkeypatch, (Phase("settle", steps=6, judged=False), Phase("train")), [])
+    assert phase_of(dataset, tmp_path / "steps", "retrain.warmup_epochs=1").parts[0].planned_epochs == 2 + 4
+    with pytest.raises(ConfigError, match=r"must be below the 2 epochs of mmoe's stage 'settle', got 2"):
+        phase_of(dataset, tmp_path / "r", "retrain.warmup_epochs=2")
 
 
 @pytest.mark.parametrize("setting", ["optimizer=sgd", "group_lr={tables: 0.5}", "schedule=cosine", "betas=[0, 0]"])

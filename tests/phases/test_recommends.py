@@ -1,55 +1,24 @@
 """Who says a setting: defaults, the data set, the baseline, a file of settings, the command line, in this order, by every door."""
 
-import json
 
 import pytest
-import yaml
 
 import automtl
 from automtl.config import RunConfig, check_recommends, resolve
 from automtl.data.dataset import load_dataset
 from automtl.data.prepare import prepare, settings_hash
-from automtl.data.schema import Field, Schema, Task
 from automtl.errors import ConfigError
-from automtl.models.derived import build_model
-from automtl.models.supernet import build_supernet
-from automtl.phases.benchmark.run import Benchmark
-from automtl.phases.benchmark.settings import TableSettings
+from automtl.phases.compare import compare
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
-from automtl.phases.session import Silent
-from automtl.phases.tune_space import applied
-from automtl.spaces.architecture import Architecture
-from automtl.spaces.space import SearchSpace
-from automtl.spaces.templates import changed
 from automtl.strict import build, load_yaml
+from tests.phases.recommending import TRAINED, Told, planned, recommend, template
 from tests.support import Stop, Stopper, write_dataset
-
-TRAINED = {"batch_size": 64, "epochs": 2}
 
 
 @pytest.fixture
 def dataset(tmp_path):
     return write_dataset(tmp_path / "data", rows=300)
-
-
-def recommend(dataset, **sections):
-    plain = yaml.safe_load(dataset.read_text())
-    dataset.write_text(yaml.safe_dump({**plain, "recommends": sections}, sort_keys=False))
-    return dataset
-
-
-def template(tmp_path, name="mmoe", **recommended):
-    """A hand-made model that recommends settings."""
-    made = Architecture.load(name).evolve(name="mine", recommended=recommended)
-    made.save(tmp_path / "mine.json")
-    return str(tmp_path / "mine.json")
-
-
-def planned(source, dataset, tmp_path, *sets, config_file=None, sharing=None, resume=False, **flags):
-    flags = {"data": {"dir": str(tmp_path / "prepared")}, **flags}
-    given = {"sharing": sharing, "config_file": config_file, "sets": sets, "flags": flags, "out": tmp_path / "run", "resume": resume}
-    return plan_retrain(source, data=str(dataset), **given)
 
 
 def test_each_layer_wins_over_the_ones_below(dataset, tmp_path):
@@ -221,14 +190,6 @@ def test_a_retrain_resumes_by_what_was_recommended_as_it_began(dataset, tmp_path
     retrain(again.architecture, again.config, run=again.run, label=again.label, resume=True)
 
 
-class Told(Silent):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
-
-
 OPERATIONS = {"expert": ["mlp(4)", "skip"], "interaction": ["cross(1)", "skip"]}
 SMALL = {"space": {"base": "automtl_small", **OPERATIONS, "expert_dim": 8, "towers": [8]}}
 
@@ -251,70 +212,40 @@ def test_a_search_and_its_retrain_take_the_data_sets_and_python_is_told(dataset,
     assert automtl.retrain(run, architecture={"dropout": 0.2})[0].architecture.dropout == 0.2
 
 
-def test_python_changes_a_template(dataset, tmp_path):
-    told = Told()
-    recommend(dataset, retrain=TRAINED)
-    changes = {"embedding_dim": 4, "expert_widths": [6], "num_experts": 2, "towers": [3]}
-    data = {"data_dir": tmp_path / "prepared"}
-    [made] = automtl.retrain("mmoe", data=dataset, out=tmp_path / "run", architecture=changes, reporter=told, **data)
-    held = json.loads(made.folder.architecture.read_text())
-    assert held["embedding_dim"] == 4 and [e["blocks"] for e in held["experts"]] == [["dense(6)"]] * 2 and held["towers"] == [3]
-    assert "embedding_dim_4" in made.folder.path.name and told.lines[0].startswith("settings of the data set tiny")
+@pytest.mark.parametrize("optimizer", ["recommended", "said too"])
+def test_a_retrain_of_a_searched_run_keeps_what_was_recommended_below_what_is_said_now(optimizer, dataset, tmp_path):
+    advice = {"optimizer": "sgd", "lr": 0.05, "momentum": 0.5, "group_lr": {"tables": 0.1}, "monitor": {"buy": "auc"}, **TRAINED}
+    recommend(dataset, retrain=advice)
+    retrain = {"clip_norm": 2.0, **({"optimizer": "sgd"} if optimizer == "said too" else {})}
+    search = {"epochs": 2, "warmup_epochs": 1, "batch_size": 64}
+    automtl.search(dataset, out=tmp_path / "run", search=search, retrain=retrain, data={"dir": str(tmp_path / "prepared")}, **SMALL)
+
+    def now(*sets):
+        given = {"data": None, "sharing": None, "config_file": None, "flags": {}, "out": None}
+        return plan_retrain(str(tmp_path / "run"), sets=sets, **given).config
+
+    again = now()
+    assert {name: again.retrain.model_dump()[name] for name in advice} == advice and again.retrain.clip_norm == 2.0
+    assert "settings of the data set tiny: " in again.told and "retrain.lr 0.05" in again.told and "clip_norm" not in again.told
+    assert ("retrain.optimizer sgd" in again.told) == (optimizer == "recommended")
+    other = now("retrain.optimizer=adam").retrain
+    assert (other.lr, other.momentum, other.group_lr, other.batch_size) == (0.001, None, {}, 64), "rates of one are not for another"
+    assert now("retrain.lr=0.2").retrain.momentum == 0.5
 
 
-def test_a_trial_that_varies_a_setting_takes_it_from_nobody(dataset):
-    recommend(dataset, search={"weight_lr": 0.5, "clip_norm": 2.0})
-    config = resolve(source=str(dataset), space="automtl_small", flags={})
-    made = applied(config, {"search.weight_lr": 0.25})
-    assert (made.search.weight_lr, made.search.clip_norm) == (0.25, 2.0) and made.origins == {"search.clip_norm": "data set tiny"}
-
-
-def test_a_table_has_one_trainer_and_the_data_sets_fields(dataset, tmp_path):
-    recommend(dataset, architecture={"numeric": "joint", "embedding_dim": 4}, space={"numeric": "joint", "embedding_dim": 4})
-    small = ["space.expert=[mlp(4), skip]", "space.interaction=[cross(1), skip]", "space.expert_dim=8", "space.towers=[8]"]
-    flags = {"data": {"dir": str(tmp_path / "prepared")}, "runtime": {"threads": 1}}
-
-    def table(*sets):
-        config = resolve(source=str(dataset), space="automtl_small", sets=[*small, *sets], flags=flags, hand_made=True)
-        return Benchmark(config, TableSettings(epochs=1, judged_rows=20, architectures=4, pilot=2, hand_made=("mmoe",)))
-
-    made = table()
-    assert made.session.config.retrain.recommended is False
-    from automtl.phases.benchmark.plan import make_plan
-
-    entries = make_plan(made.session, made.settings, made.rows.counts(), lambda _: None).entries
-    shapes = {(e.architecture.numeric, e.architecture.embedding_dim) for e in entries if e.definition}
-    assert shapes == {("joint", 4)} and {e.kind for e in entries} >= {"drawn", "hand-made"}
-    with pytest.raises(ConfigError, match="retrain.recommended: must be false"):
-        table("retrain.recommended=true")
-    with pytest.raises(ConfigError, match=r"retrain.warmup_epochs: must be below the table's epochs, 1"):
-        table("retrain.warmup_epochs=1")
-
-
-@pytest.mark.parametrize("country", ["es", "fr", "nl", "us"])
-def test_aliexpress_has_17_fields_of_width_64_in_search_and_retrain(country):
-    described = load_dataset(f"aliexpress_{country}")
-    kinds = [feature.kind for feature in described.features]
-    assert (kinds.count("categorical"), kinds.count("numeric")) == (16, 63)
-    sizes = {"categorical": {"vocabulary_size": 3, "unknown_count": 0}, "numeric": {}}
-    fields = [Field(name=f.name, kind=f.kind, **sizes[f.kind]) for f in described.features]
-    schema = Schema(name="ali", fields=tuple(fields), tasks=(Task(name="click", kind="binary"), Task(name="purchase", kind="binary")))
-    config = resolve(source=f"aliexpress_{country}", space="automtl_small", flags={})
-    net = build_supernet(config.space, schema)
-    assert (net.input.num_fields, config.space.embedding_dim) == (17, 64)
-    own = resolve(source=f"aliexpress_{country}", space="automtl_small", sets=["space.numeric=linear", "space.embedding_dim=8"], flags={})
-    assert (own.space.numeric, own.space.embedding_dim, own.origins) == ("linear", 8, {})
-    plan = plan_retrain("mmoe", data=f"aliexpress_{country}", sharing=None, config_file=None, sets=(), flags={}, out=None)
-    net = build_model(plan.architecture.bind(schema), schema)
-    assert (net.input.num_fields, plan.architecture.embedding_dim) == (17, 64)
-
-
-def test_every_shipped_recommendation_is_one(dataset, tmp_path):
-    from automtl.spaces.architecture import shipped_architectures
-
-    for name in shipped_architectures():
-        if Architecture.load(name).is_template:
-            plan = planned(name, dataset, tmp_path)
-            assert set(plan.architecture.recommended) <= {"retrain", "architecture"}
-            assert changed(Architecture.load(name), plan.config.architecture).embedding_dim == plan.architecture.embedding_dim
-    assert SearchSpace.load("automtl").recommended
+def test_a_shape_that_was_recommended_is_told_beside_the_models_of_the_same_name(dataset, tmp_path):
+    """No folder's name tells it; what a user sets is in the name."""
+    given = {"data": str(dataset), "retrain": TRAINED, "data_dir": tmp_path / "prepared"}
+    automtl.retrain("mmoe", out=tmp_path / "plain", **given)
+    automtl.retrain("mmoe", out=tmp_path / "narrow", architecture={"embedding_dim": 4}, **given)
+    found = compare([tmp_path / "plain", tmp_path / "narrow"])
+    assert found.trainings == {}, "who sets a shape compares shapes"
+    recommend(dataset, architecture={"dropout": 0.25, "embedding_dim": 8})
+    automtl.retrain("mmoe", out=tmp_path / "wide", **given)
+    found = compare([tmp_path / "plain", tmp_path / "narrow", tmp_path / "wide"])
+    by_run = {name: {entry.partition(":")[0]: word for entry, word in own.items()} for name, own in found.trainings.items()}
+    assert by_run == {
+        "architecture.embedding_dim": {"plain": "16", "narrow": "4", "wide": "8"},
+        "architecture.dropout": {"plain": "0.0", "narrow": "0.0", "wide": "0.25"},
+    }
+    assert any(note.startswith("not all models were trained alike") and "architecture.embedding_dim" in note for note in found.notes)

@@ -9,6 +9,8 @@ from automtl.errors import Interrupted
 from automtl.phases.search import search
 from automtl.runs import checkpoint
 from automtl.runs.run_dir import PhaseDir
+from automtl.sharing.base import Phase
+from automtl.sharing.network import FusionNetwork
 from automtl.strategies.table import STRATEGIES
 from tests.phases.stopping import After, When, config, len_of, plan, same_phase, stop, terminate, train
 from tests.support import Stop, write_dataset
@@ -70,6 +72,19 @@ def test_an_optimiser_and_its_schedule_go_on_to_the_same_bits(name, dataset, tmp
         with pytest.raises(Stop):
             train(plan(dataset, kind, out, *sets), reporter=After(cut, stop))
         result = train(plan(dataset, kind, out, *sets, resume=True), resume=True)
+        same_phase(tmp_path / "whole/retrain" / result.folder.path.name, result.folder.path, ["best"])
+
+
+def test_what_a_stage_does_not_train_stays_untrained(dataset, tmp_path, monkeypatch):
+    """A sharing module's begin() is not called again for a stage that was begun."""
+    monkeypatch.setattr(FusionNetwork, "phases", lambda self: (Phase("learn", 1, judged=False), Phase("fit")))
+    monkeypatch.setattr(FusionNetwork, "begin", lambda self, phase: self.experts[0].requires_grad_(phase != "fit"))
+    train(plan(dataset, "mmoe", tmp_path / "whole"))
+    for cut in (2, 7):
+        out = tmp_path / f"cut{cut}"
+        with pytest.raises(Stop):
+            train(plan(dataset, "mmoe", out), reporter=After(cut, stop))
+        result = train(plan(dataset, "mmoe", out, resume=True), resume=True)
         same_phase(tmp_path / "whole/retrain" / result.folder.path.name, result.folder.path, ["best"])
 
 

@@ -37,6 +37,7 @@ HIS_OWN = (
     (r".*num_batches_tracked", "below"),  # nothing reads it
     (r".*balancer\.first", "nan"),  # of tasks that were not seen yet
     (r".*balancing(\.\w+)?", "left out|10{8}"),  # nothing, then
+    (r"parts\.0\.frozen", "left out|None"),  # as older versions
     (r"metric_sum", "'another'"),  # then the lines are at fault
 )
 

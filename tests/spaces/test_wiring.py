@@ -185,9 +185,9 @@ def test_levels_of_shipped_architectures_have_one_width_each(name):
     check_widths(Architecture.load(name))
 
 
-def test_refusals_come_before_any_data():
-    small = experts(3)
-    for kind, settings, message in [
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
         ("top_k", {"k": 4}, "sharing.k: must be at most the number of experts, 3, got 4"),
         ("dselect_k", {"k": 4}, "sharing.k: must be at most the number of experts, 3, got 4"),
         ("dselect_k", {"gamma": 0}, "sharing.gamma: must be from 0.001"),
@@ -215,10 +215,12 @@ def test_refusals_come_before_any_data():
         ("moe", {"experts": 0}, "sharing.experts: must be from 1"),
         ("plee", {}, "did you mean 'ple'?"),
         ("nothing alike", {}, "choose from selected, moe, mmoe"),
-    ]:
-        with pytest.raises(ConfigError) as caught:
-            Architecture(experts=small).bind(schema()).evolve(sharing=Sharing(kind=kind, settings=settings))
-        assert message in str(caught.value)
+    ],
+)
+def test_refusals_come_before_any_data(kind, settings, message):
+    with pytest.raises(ConfigError) as caught:
+        Architecture(experts=experts(3)).bind(schema()).evolve(sharing=Sharing(kind=kind, settings=settings))
+    assert message in str(caught.value)
 
 
 def test_calibration_is_for_binary_tasks():

@@ -28,6 +28,11 @@ def net_of(name="mmoe"):
     return build_model(template.bind(small_schema()), small_schema(), seed=3)
 
 
+def planned(epochs):
+    """A stage's epochs where so many are planned, at most."""
+    return lambda stage: epochs if stage.epochs is None else min(stage.epochs, epochs)
+
+
 def moved(net, optimizer, before_step, steps=EPOCHS * STEPS):
     """The weights after some steps on a plain loss."""
     for number in range(steps):
@@ -112,24 +117,24 @@ def test_rates_of_groups_are_their_own_and_follow_the_schedule_too():
     [
         ("mssm", "mask", "masks, tables, weights"),
         ("mmoe", "masks", "tables, weights"),
-        ("dselect_k", "gates", "selectors, tables, weights"),
+        ("dselect_k", "gates", "selectors, scores, tables, weights"),
     ],
 )
 def test_an_unknown_group_is_refused_with_those_there_are(model, name, listed):
     with pytest.raises(ConfigError, match=rf"retrain.group_lr.{name}: must be a group of parameters of {model}, .*it has {listed}"):
-        check_fit(net_of(model), OptimizerSettings(group_lr={name: 0.1}), epochs=5)
+        check_fit(net_of(model), OptimizerSettings(group_lr={name: 0.1}), length=planned(5))
 
 
 @pytest.mark.parametrize("model", ["mssm", "mome"])
-def test_a_group_that_a_stretch_leaves_empty_is_known(model):
-    check_fit(net_of(model), OptimizerSettings(group_lr={"masks": 0.1}), epochs=5)
+def test_a_group_that_a_stage_leaves_empty_is_known(model):
+    check_fit(net_of(model), OptimizerSettings(group_lr={"masks": 0.1}), length=planned(5))
 
 
-def test_a_warm_up_as_long_as_a_stretch_is_refused():
+def test_a_warm_up_as_long_as_a_stage_is_refused():
     net = net_of("mome")
-    check_fit(net, OptimizerSettings(warmup_epochs=9), epochs=50)
-    with pytest.raises(ConfigError, match=r"must be below the 10 epochs of mome's stretch"):
-        check_fit(net, OptimizerSettings(warmup_epochs=10), epochs=50)
+    check_fit(net, OptimizerSettings(warmup_epochs=9), length=planned(50))
+    with pytest.raises(ConfigError, match=r"must be below the 10 epochs of mome's stage"):
+        check_fit(net, OptimizerSettings(warmup_epochs=10), length=planned(50))
 
 
 @pytest.mark.parametrize("kind", ORACLES)

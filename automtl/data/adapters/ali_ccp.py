@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automtl.data.dataset import Csv
-from automtl.data.features import LIST_SEPARATOR
 from automtl.data.joins import Held
+from automtl.data.patterns import LIST_SEPARATOR
 from automtl.data.sources import Piece, Reading, convert, read_pieces
 from automtl.errors import DataError
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automtl.data.dataset import Csv
-from automtl.data.features import LIST_SEPARATOR
+from automtl.data.patterns import LIST_SEPARATOR
 from automtl.data.sources import BATCH_ROWS, Piece, Reading, convert
 from automtl.errors import DataError
 from automtl.strict import nearest

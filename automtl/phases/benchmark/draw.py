@@ -185,7 +185,8 @@ def _scaled(architecture: Architecture, factor: float) -> Architecture:
     def block(operation: Operation) -> str:
         if operation.name != "dense":
             return str(operation)
-        return f"dense({max(NARROWEST, NARROWEST * round(int(operation.argument or 0) * factor / NARROWEST))})"
+        steps = round(int(operation.argument or 0) * factor / NARROWEST)
+        return f"dense({max(NARROWEST, NARROWEST * steps)})"
 
     experts = tuple(Expert(**{**dict(e), "blocks": tuple(block(o) for o in e.operations)}) for e in architecture.experts)
     return architecture.evolve(experts=experts)

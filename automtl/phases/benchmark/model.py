@@ -31,18 +31,18 @@ class _Part:
 
 
 def networks(net: nn.Module) -> list[MultiTaskNet]:
-    """A model's own networks: one, or one per task, each ready for the one stretch that it trains in.
+    """A model's own networks: one, or one per task, each ready for the one stage that it trains in.
 
     Raises:
-        ConfigError: its sharing kind trains in several stretches, each of its own length.
+        ConfigError: its sharing kind trains in several stages, each of its own length.
     """
     nets: Sequence[nn.Module] = list(net.nets) if isinstance(net, IndependentNets) else [net]
     for own in nets:
         assert isinstance(own, MultiTaskNet)
-        if len(stretches := own.sharing.phases()) > 1:
-            names = ", ".join(stretch.name for stretch in stretches)
-            raise ConfigError(own.sharing.kind, "must train in one stretch to stand in a table", names, "leave it out")
-        own.sharing.begin(stretches[0].name)
+        if len(stages := own.sharing.phases()) > 1:
+            names = ", ".join(stage.name for stage in stages)
+            raise ConfigError(own.sharing.kind, "must train in one stage to stand in a table", names, "leave it out")
+        own.sharing.begin(stages[0].name)
     return nets  # type: ignore[return-value] # just asserted
 
 
@@ -55,7 +55,7 @@ class Model:
         seed: of weights, order of rows and noise.
 
     Raises:
-        ConfigError: its sharing kind trains in several stretches, each of its own length.
+        ConfigError: its sharing kind trains in several stages, each of its own length.
     """
 
     def __init__(self, architecture: Architecture, session: Session, seed: int) -> None:
@@ -74,7 +74,7 @@ class Model:
         settings = self.session.config.retrain
         tasks = [self.session.schema.tasks[c] for c in columns]
         balancer = make_balancer(BalancingSettings(**settings.balancing.given()), tasks, net)
-        check_fit(net, self.rates, epochs=settings.epochs)
+        check_fit(net, self.rates, length=lambda _: settings.epochs)
         return _Part(net, columns, make_optimizer(net, self.rates), balancer)
 
     def step(self, batch: Batch, *, epoch: int = 0, step: int = 0, steps: int = 1, epochs: int = 1) -> Losses:
