@@ -66,8 +66,7 @@ def _alone(values: Values) -> Guess:
     if (unit := shapes.time_unit(values)) and naming.kind_by_name(values.name) != "id":
         return Guess(values, "time", settings={"unit": unit})
     if not values.is_list and (example := shapes.numbers_as_written(values)):
-        fix = "as a point and digits only, as in 1234.5, it is numeric"
-        return Guess(values, "out", f"numbers that are written as {example!r}: {fix}")
+        return Guess(values, "out", f"numbers that are written as {example!r}: bring them to the form 1234.5, then it is numeric")
     if values.is_list or (separator := shapes.separator_of(values)):
         return _list(values, None if values.is_list else separator)
     if (role := standing(values)) != "feature":

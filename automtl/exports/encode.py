@@ -99,7 +99,6 @@ def read_words(path: Path) -> dict[str, int]:
 
 def text(value: Any) -> str:
     """A value's shortest text: 5.0 is 5, missing is "" (None, NaN), midnight is its date."""
-    value = value / timedelta(seconds=1) if isinstance(value, timedelta) else value
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, bytes):
@@ -112,7 +111,7 @@ def text(value: Any) -> str:
         return "" if value.is_nan() else decimal_text(value)
     if isinstance(value, date | time | np.datetime64):
         return time_text(value)
-    return str(value)
+    return float_text(value / timedelta(seconds=1)) if isinstance(value, timedelta) else str(value)
 
 
 def float_text(value: float) -> str:
