@@ -11,7 +11,6 @@ from pydantic import Field
 
 from automtl.data.batches import Batch
 from automtl.data.slices import groups
-from automtl.errors import DataError, NumericalError
 from automtl.models.skeleton import MultiTaskNet
 from automtl.phases.records import append_epoch, charge_balancing, training_losses
 from automtl.phases.session import Session
@@ -241,13 +240,7 @@ class Part:
         """Evaluate on validation and record; keep the best where it is asked for."""
         epoch, validation = self.epoch, self._validate()
         losses = training_losses(self.running, self.tasks, epoch)
-        assert validation.loss is not None, "a session to train in refuses validation rows without labels of a task"
-        if not math.isfinite(validation.loss):
-            raise NumericalError(f"epoch {epoch}", "the validation MTL-Loss must be finite", validation.loss, "lower retrain.lr")
-        value = self.monitor.value(validation.line)
-        if value is None:
-            rule, fix = f"{self.monitor.name} must be defined on the validation rows", "take more validation rows, or another metric"
-            raise DataError(f"retrain.monitor, epoch {epoch}", rule, "undefined", fix)
+        value = self.monitor.judged(validation.line, epoch=epoch)
         improved = self._keeps_best() and self.stopping.update(epoch, value)
         if improved:
             self.best = _copied(self.net.state_dict())
@@ -265,9 +258,14 @@ class Part:
             charge_balancing(self.balancing, line)
         append_epoch(self.folder, self.session, line)
         mark = f" (best{' ' + self.monitor.name if self.monitor.task else ''})" if best else ""
-        aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
-        total = "undefined" if losses["total"] is None else f"{losses['total']:.5f}"
-        self.session.reporter.say(f"epoch {epoch + 1}: train loss {total}, validation MTL-Loss {validation.loss:.5f}{mark}; {aucs}")
+        self.session.reporter.say(f"epoch {epoch + 1}: {_said(losses, validation, mark)}")
+
+
+def _said(losses: Mapping[str, float | None], validation: Evaluation, mark: str) -> str:
+    """An epoch in one line: training and validation losses, and AUCs."""
+    aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
+    total = "undefined" if losses["total"] is None else f"{losses['total']:.5f}"
+    return f"train loss {total}, validation MTL-Loss {validation.loss_text}{mark}; {aucs}"
 
 
 def _stands(held: PartState, *, lengths: list[int], steps: int) -> bool:

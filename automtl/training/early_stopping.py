@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, DataError, NumericalError
 from automtl.strict import nearest
 from automtl.training.states import Count, Number, State, check, need
 
@@ -46,6 +46,21 @@ class Monitor:
         """Its value in an evaluation, as `Evaluation.line` tells it; None where it is undefined or not there."""
         found = validation["tasks"].get(self.task, {}).get(self.metric) if self.task else validation["loss"]
         return None if found is None else float(found)
+
+    def judged(self, validation: Mapping[str, Any], *, epoch: int) -> float:
+        """Its value after an epoch of training.
+
+        Raises:
+            NumericalError: the MTL-Loss is not finite.
+            DataError: the value is undefined.
+        """
+        loss, value = validation["loss"], self.value(validation)
+        if loss is not None and not math.isfinite(loss):
+            raise NumericalError(f"epoch {epoch}", "the validation MTL-Loss must be finite", loss, "lower retrain.lr")
+        if value is None:
+            rule, fix = f"{self.name} must be defined on the validation rows", "take more validation rows, or another metric"
+            raise DataError(f"retrain.monitor, epoch {epoch}", rule, "undefined", fix)
+        return value
 
     def cost(self, validation: Mapping[str, Any]) -> float | None:
         """The same where less is better."""
