@@ -58,7 +58,7 @@ class BegunState(PartState):
     balancer: dict[str, Any]
     stopping: dict[str, Any]
     running: Any
-    frozen: tuple[str, ...] | None = None  # parameters that the phase does not train; older versions kept none
+    frozen: tuple[str, ...]  # parameters that the stage does not train
 
 
 class Part:
@@ -181,10 +181,8 @@ class Part:
         known = not held.best if best is None else bool(held.best) and held.first <= best < held.epoch
         need(known, "best", "must be the weights of the best of the phase's epochs", f"epoch {best}")
 
-    def _freeze(self, names: tuple[str, ...] | None) -> None:
-        """Train all parameters but those of some names; None leaves them as they are."""
-        if names is None:
-            return
+    def _freeze(self, names: tuple[str, ...]) -> None:
+        """Train all parameters but those of some names."""
         owned = dict(self.net.named_parameters())
         unknown = [name for name in names if name not in owned]
         need(not unknown, "frozen", "must be parameters of the network", ", ".join(unknown)[:80])

@@ -199,6 +199,7 @@ def test_missing_words_by_role(tmp_path: Path) -> None:
     table = table.assign(**dict.fromkeys(["number", "v", "k", "b", "group"], table["word"]), list="a|" + table["word"])
     table["row"] = table.index
     table.loc[::2, ["k", "b"]] = table.loc[::2, ["k", "b"]].replace("1", "0")
+    table.loc[::2, "v"] = table.loc[::2, "v"].replace("1", "2")
     features = [
         {"name": "word", "kind": "categorical"},
         {"name": "list", "kind": "multi", "separator": "|"},

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from automtl import config
+from automtl import config_retrain
 from automtl.errors import ConfigError
 from automtl.training import balancers
 from automtl.training.balancers import METHODS, SURGERY, check_balancing, make_balancer
@@ -33,11 +33,11 @@ def test_a_missing_extra_and_an_unknown_task_are_refused(monkeypatch):
 
 
 def test_the_config_offers_what_there_is():
-    section = config.BalancingSection
+    section = config_retrain.BalancingSection
     assert section.model_fields["method"].annotation.__args__ == METHODS
     assert sorted(section.model_fields) == sorted(BalancingSettings.__dataclass_fields__)
     assert sorted(balancers.NEEDED) == sorted(SURGERY)
-    for name, methods in config._BALANCING.items():
+    for name, methods in config_retrain._BALANCING.items():
         default = getattr(BalancingSettings(), name)
         value = {"click": 1.0} if name == "weights" else default
         for method in METHODS:
