@@ -50,25 +50,29 @@ def changed(words: pa.Array, where: np.ndarray, change: Change) -> pa.Array:
 
 def rewrite_odd(words: pa.Array, missing: tuple[str, ...], change: Change) -> pa.Array:
     """Words changed that have blanks outside, are missing, true, false or a time."""
-    if _data(words)[0].isdigit() and not any(map(is_whole, missing)):
+    data, offsets = _data(words)
+    if data.isdigit() and not any(map(is_whole, missing)):
         return words
-    return rewritten(words, _odd(missing, "^", "$", SPACE + LIST_SEPARATOR), change, _odd_by_ends(words, missing))
+    return rewritten(words, _odd(missing, "^", "$", SPACE + LIST_SEPARATOR), change, _odd_by_ends(data, offsets, missing))
 
 
 def rewrite_unusual(words: pa.Array, change: Change) -> pa.Array:
     """Words changed that are whole numbers in another writing than their plain digits."""
-    data = _data(words)[0]
+    data, offsets = _data(words)
     if not any(sign in data for sign in b".+-"):
         return words
-    _, lengths, first, last = _ends(words)
+    lengths, first, last = _ends(data, offsets)
     dots = _DIGIT[first] & ((last == ord(".")) | (last == ord("0"))) if b"." in data else np.zeros(len(words), bool)
     return rewritten(words, f"^{UNUSUAL_WHOLE}$", change, (dots | (first == ord("+")) | (first == ord("-"))) & (lengths > 1))
 
 
 def rewrite_truth(words: pa.Array, change: Change) -> pa.Array:
     """The plain words true and false changed."""
-    data, lengths, _, last = _ends(words)
-    return rewritten(words, "^(?:true|false)$", change, (last == ord("e")) & (lengths >= 4)) if b"e" in data else words
+    data, offsets = _data(words)
+    if b"e" not in data:
+        return words
+    lengths, _, last = _ends(data, offsets)
+    return rewritten(words, "^(?:true|false)$", change, (last == ord("e")) & (lengths >= 4))
 
 
 def rewrite_odd_lists(texts: pa.Array, missing: tuple[str, ...], change: Change) -> pa.Array:
@@ -110,9 +114,9 @@ def _table(*ranges: tuple[int, int]) -> np.ndarray:
 _DIGIT, _EDGE = _table((48, 57)), _table((9, 13), (28, 32), (128, 255))  # blanks, and all that is not ASCII
 
 
-def _odd_by_ends(words: pa.Array, missing: tuple[str, ...]) -> np.ndarray:
-    """Where words are that may be odd: (len(words),) bool."""
-    data, lengths, first, last = _ends(words)
+def _odd_by_ends(data: bytes, offsets: np.ndarray, missing: tuple[str, ...]) -> np.ndarray:
+    """Where words are that may be odd, of n by `_data`: (n,) bool."""
+    lengths, first, last = _ends(data, offsets)
     found = _EDGE[first] | _EDGE[last]
     if b"e" in data or b"E" in data:
         found |= ((last | 32) == ord("e")) & (lengths >= 4) & (lengths <= 5)
@@ -124,13 +128,12 @@ def _odd_by_ends(words: pa.Array, missing: tuple[str, ...]) -> np.ndarray:
     return np.asarray(found & (lengths > 0))
 
 
-def _ends(words: pa.Array) -> tuple[bytes, np.ndarray, np.ndarray, np.ndarray]:
-    """All bytes, and of each word its length, its first and its last byte; 0 of the empty one."""
-    data, offsets = _data(words)
+def _ends(data: bytes, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each word its length, its first and its last byte; 0 of the empty one."""
     lengths, letters = np.diff(offsets), np.frombuffer(data + b"\0", np.uint8)
     empty = lengths == 0
     first, last = letters[offsets[:-1]], letters[offsets[1:] - 1]
-    return data, lengths, np.where(empty, 0, first), np.where(empty, 0, last)
+    return lengths, np.where(empty, 0, first), np.where(empty, 0, last)
 
 
 def _data(words: pa.Array) -> tuple[bytes, np.ndarray]:
