@@ -31,13 +31,18 @@ def check_format(form: str, where: str) -> None:
     Raises:
         ValueError: it is neither.
     """
+    if form not in ORDERS and not (form.startswith("%") and _is_format(form)):
+        raise ValueError(f"{where} must be {', '.join(ORDERS)}, or a format with the signs of Python's strptime, as %d %b %Y; got '{form}'")
+
+
+def _is_format(form: str) -> bool:
+    """Whether `strptime` reads what `strftime` writes."""
     moment = datetime(2023, 11, 14, 10, 5, 33, tzinfo=UTC)
     try:
-        if form in ORDERS or (form.startswith("%") and datetime.strptime(moment.strftime(form), form).year):
-            return
+        datetime.strptime(moment.strftime(form), form)
     except ValueError:
-        pass
-    raise ValueError(f"{where} must be {', '.join(ORDERS)}, or a format with the signs of Python's strptime, as %d %b %Y; got '{form}'")
+        return False
+    return True
 
 
 def as_times(column: pa.Array) -> pa.Array:

@@ -77,12 +77,16 @@ def guessed(sample: bytes) -> str:
     edges = np.flatnonzero(np.diff(np.concatenate([[False], high, [False]]).astype(np.int8)))
     lengths = np.diff(edges)[::2]  # of the runs of such bytes
     pairs = float(lengths[lengths % 2 == 0].sum()) / max(float(lengths.sum()), 1)
-    if pairs > 0.9:  # Chinese, two bytes a sign; in Latin-1 a letter beyond ASCII mostly stands alone
-        try:
-            sample.decode("gbk", errors="strict")
-            return "gbk"
-        except UnicodeDecodeError:
-            pass
+    if pairs > 0.9 and _is_gbk(sample):  # Chinese, two bytes a sign; in Latin-1 a letter beyond ASCII mostly stands alone
+        return "gbk"
     if lengths.mean() > 3:  # whole words beyond ASCII, a byte a letter: most likely Cyrillic
         return "cp1251"
     return "cp1252" if any(0x80 <= sign < 0xA0 for sign in sample) else "latin-1"
+
+
+def _is_gbk(sample: bytes) -> bool:
+    try:
+        sample.decode("gbk")
+    except UnicodeDecodeError:
+        return False
+    return True
