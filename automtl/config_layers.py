@@ -1,7 +1,7 @@
 """What a data set and a hand-made model recommend: checked, laid below what the user says, and told apart from it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -31,6 +31,10 @@ class Recommendation:
     sections: Mapping[str, Mapping[str, Any]]
     of_model: bool = False
 
+    def without_shape(self) -> "Recommendation":
+        """The same, but for an architecture's shape."""
+        return replace(self, sections={name: values for name, values in self.sections.items() if name != "architecture"})
+
     def check(self, search: type[BaseModel]) -> None:
         """Refuse unknown settings and wrong values, by the file and the key.
 
@@ -59,10 +63,8 @@ def of_dataset(dataset: DatasetConfig, source: object) -> Recommendation:
 
 
 def of_architecture(architecture: Architecture, source: object) -> Recommendation:
-    """What a hand-made model's file recommends; the shape of one that is bound to its data is made, so that only its training follows."""
+    """What a hand-made model's file recommends."""
     sections = dict[str, Mapping[str, Any]](**architecture.recommended)
-    if not architecture.is_template:
-        sections.pop("architecture", None)
     return Recommendation(f"baseline {architecture.name or source}", f"{source}: recommended", sections, of_model=True)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +118,13 @@ def _label(name: str, config: RunConfig) -> str:
 def _advice(
     architecture: Architecture, source: str, dataset: DatasetConfig, where: str, *, plugged_in: str | None
 ) -> list[Recommendation]:
-    """Who recommends settings: the data set, and above it the architecture's file; not for another sharing kind than its own."""
-    advice = of_dataset(dataset, where)
-    if not architecture.is_template:  # its shape is made
-        advice = replace(advice, sections={name: values for name, values in advice.sections.items() if name != "architecture"})
+    """Who recommends settings: the data set, and above it the architecture's file; not for another sharing kind than its own.
+
+    The shape of an architecture that is bound to its data is made, so that only its training follows.
+    """
     own = plugged_in in (None, architecture.sharing.kind)
-    return [advice, *([of_architecture(architecture, source)] if own else [])]
+    advice = [of_dataset(dataset, where), *([of_architecture(architecture, source)] if own else [])]
+    return advice if architecture.is_template else [one.without_shape() for one in advice]
 
 
 def _resumed(out: Path | None, dataset: str) -> Snapshot | None:
