@@ -1,7 +1,8 @@
 """Neural architecture search for multi-task recommenders.
 
-The method is that of "AutoMTL: Automatic Multi-Task Learning Framework with Neural Architecture Search for Recommender Systems" (anonymous
-manuscript, 2022 or later). The sharing systems of four more papers are in ``automtl.sharing``, which cites them.
+The method is that of "AutoMTL: Automatic Multi-Task Learning Framework with Neural Architecture
+Search for Recommender Systems" (anonymous manuscript, 2022 or later). The sharing systems of four
+more papers are in ``automtl.sharing``, which cites them.
 
 >>> import automtl
 >>> automtl.Architecture.load("mmoe").sharing.kind
@@ -59,7 +60,9 @@ _PACKAGES = ("benchmarks",)
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for, so that `automtl --help` does not wait for torch."""
+    """Import a public name when it is first asked for, so that `automtl --help` does not wait for
+    torch.
+    """
     if name not in _HOMES and name not in _PACKAGES:
         raise AttributeError(f"module 'automtl' has no attribute {name!r}")
     from importlib import import_module

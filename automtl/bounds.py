@@ -1,4 +1,6 @@
-"""Bounds of what strangers' files may do to their reader: how deep they nest, what they make, and which files they may name."""
+"""Bounds of what strangers' files may do to their reader: how deep they nest, what they make, and
+which files they may name.
+"""
 
 import contextlib
 import json
@@ -10,12 +12,14 @@ from typing import Any
 from automtl.errors import ArtifactError, AutoMTLError
 
 MAX_DEPTH = 64
-MAX_PARAMETERS = 10**9  # of a network, where nobody says otherwise: 4 GB, and four times that while it is trained by Adam
+# of a network, where nobody says otherwise: 4 GB, and four times that while it is trained by Adam
+MAX_PARAMETERS = 10**9
 MAX_SLOTS = 1024  # places for experts in a sharing module
 
 
 def parse_json(text: bytes) -> Any:
-    """One JSON document, without nests that others would read by recursion, and without what nothing writes: half letters, NaN, infinity.
+    """One JSON document, without nests that others would read by recursion, and without what
+    nothing writes: half letters, NaN, infinity.
 
     Raises:
         ValueError, RecursionError: it is none.
@@ -31,13 +35,21 @@ def parse_json(text: bytes) -> Any:
         elif isinstance(part, dict | list):
             if depth > MAX_DEPTH:
                 raise ValueError(f"a nest deeper than {MAX_DEPTH}")
-            waiting += ((inner, depth + 1) for inner in ((*part, *part.values()) if isinstance(part, dict) else part))
+            waiting += (
+                (inner, depth + 1)
+                for inner in ((*part, *part.values()) if isinstance(part, dict) else part)
+            )
     return value
 
 
 @contextlib.contextmanager
-def fitting(path: Path, rule: str = "must hold what automtl writes there", fix: str = "restore it, or make it anew") -> Iterator[None]:
-    """Around what is made of a file's values: those that do not fit are the file's fault, since strangers write files too.
+def fitting(
+    path: Path,
+    rule: str = "must hold what automtl writes there",
+    fix: str = "restore it, or make it anew",
+) -> Iterator[None]:
+    """Around what is made of a file's values: those that do not fit are the file's fault, since
+    strangers write files too.
 
     Args:
         path: the file.
@@ -62,13 +74,20 @@ def inside(folder: Path, name: object) -> Path:
         ArtifactError: the name leads out of the folder.
     """
     path = folder / str(name)
-    if not isinstance(name, str) or "\0" in name or not path.resolve().is_relative_to(folder.resolve()):
-        raise ArtifactError(folder, "must name files of its own only", repr(name)[:200], "do not use it")
+    if (
+        not isinstance(name, str)
+        or "\0" in name
+        or not path.resolve().is_relative_to(folder.resolve())
+    ):
+        raise ArtifactError(
+            folder, "must name files of its own only", repr(name)[:200], "do not use it"
+        )
     return path
 
 
 def need_file(path: Path) -> None:
-    """Refuse a pipe, a socket or a device in the place of a file: whoever reads it would wait for ever.
+    """Refuse a pipe, a socket or a device in the place of a file: whoever reads it would wait for
+    ever.
 
     Raises:
         ArtifactError: it is one.
@@ -87,4 +106,6 @@ def read_lines(path: Path) -> list[bytes]:
     try:
         return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     except OSError as error:
-        raise ArtifactError(path, "must be a readable file", error.strerror or error, "restore it") from error
+        raise ArtifactError(
+            path, "must be a readable file", error.strerror or error, "restore it"
+        ) from error

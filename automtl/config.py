@@ -1,4 +1,5 @@
-"""The run configuration: every setting with a sentence of help, resolved from flags, files, space and defaults.
+"""The run configuration: every setting with a sentence of help, resolved from flags, files, space
+and defaults.
 
 Only ``phases`` and ``cli`` read it; everything below takes flat arguments.
 """
@@ -28,132 +29,300 @@ PERTURBED = ("darts", "snas")  # strategies whose supernet has learnt to mix
 class DataSection(Strict):
     """Which data, and where it is kept."""
 
-    source: str = Field(description="A shipped data set's name, or the path of a data set's YAML file.")
-    dir: str | None = Field(None, description="Folder of raw and prepared data; default the user's cache folder.")
+    source: str = Field(
+        description="A shipped data set's name, or the path of a data set's YAML file."
+    )
+    dir: str | None = Field(
+        None, description="Folder of raw and prepared data; default the user's cache folder."
+    )
     keep_side_tables: int = Field(
-        256, ge=0, le=2**20, description="MB of side tables' columns that a run keeps; of larger ones rows to predict on bring them."
+        256,
+        ge=0,
+        le=2**20,
+        description="MB of side tables' columns that a run "
+        "keeps; of larger ones rows to predict on "
+        "bring them.",
     )
     shuffle_block: int | None = Field(
-        None, ge=2, le=2**24, description="Shuffle in blocks of so many rows, such as 4096, for data larger than memory; null: row by row."
+        None,
+        ge=2,
+        le=2**24,
+        description="Shuffle in blocks of so many rows, such as 4096, for data larger than memory; "
+        "null: row by row.",
     )
 
 
 class SearchSection(Strict):
     """The search."""
 
-    strategy: Literal["darts", "snas", "gdas", "random_sampling", "random_search", "evolution"] = Field(
-        "darts", description="How the choices are weighed."
+    strategy: Literal["darts", "snas", "gdas", "random_sampling", "random_search", "evolution"] = (
+        Field("darts", description="How the choices are weighed.")
     )
-    selection: Literal["argmax", "perturbation"] = Field("argmax", description="How an architecture is read from a trained supernet.")
-    second_order: bool = Field(False, description="darts: alpha's gradient through one step of weights and beta (Eq. 4).")
-    hvp: Literal["exact", "finite"] = Field("exact", description="second_order: its Hessian-vector product; finite errs on ReLUs.")
-    hvp_scale: float = Field(0.01, gt=0, description="hvp finite: eps times the norm of the direction.")
-    temperature: float = Field(5.0, gt=0, description="snas and gdas: Gumbel-softmax temperature of the first epoch.")
-    final_temperature: float = Field(0.5, gt=0, description="snas and gdas: temperature of the last epoch.")
+    selection: Literal["argmax", "perturbation"] = Field(
+        "argmax", description="How an architecture is read from a trained supernet."
+    )
+    second_order: bool = Field(
+        False, description="darts: alpha's gradient through one step of weights and beta (Eq. 4)."
+    )
+    hvp: Literal["exact", "finite"] = Field(
+        "exact", description="second_order: its Hessian-vector product; finite errs on ReLUs."
+    )
+    hvp_scale: float = Field(
+        0.01, gt=0, description="hvp finite: eps times the norm of the direction."
+    )
+    temperature: float = Field(
+        5.0, gt=0, description="snas and gdas: Gumbel-softmax temperature of the first epoch."
+    )
+    final_temperature: float = Field(
+        0.5, gt=0, description="snas and gdas: temperature of the last epoch."
+    )
     draws: int = Field(8, ge=1, le=100_000, description="random_search: architectures tried.")
     random_lr: float = Field(1e-3, gt=0, description="random_search: Adam rate of its trainings.")
-    budget_samples: int | None = Field(None, ge=1, description="random_search: rows to spend; default what darts would train on.")
-    budget_run: str | None = Field(None, description="random_search: a searched run whose samples are the budget.")
+    budget_samples: int | None = Field(
+        None, ge=1, description="random_search: rows to spend; default what darts would train on."
+    )
+    budget_run: str | None = Field(
+        None, description="random_search: a searched run whose samples are the budget."
+    )
     population: int = Field(24, ge=2, le=100_000, description="evolution: architectures alive.")
-    tournament: int = Field(6, ge=1, description="evolution: how many of them compete to be the parent.")
-    generations: int = Field(4, ge=0, le=100_000, description="evolution: how often a whole population of children is scored.")
-    score_rows: int | None = Field(16_384, ge=2, description="At most so many alpha rows score an architecture; null for all.")
-    epochs: int = Field(15, ge=2, le=100_000, description="Planned epochs; schedules are over these.")
-    warmup_epochs: int = Field(5, ge=0, description="Epochs in which beta stays fixed; below epochs.")
+    tournament: int = Field(
+        6, ge=1, description="evolution: how many of them compete to be the parent."
+    )
+    generations: int = Field(
+        4,
+        ge=0,
+        le=100_000,
+        description="evolution: how often a whole population of children is scored.",
+    )
+    score_rows: int | None = Field(
+        16_384, ge=2, description="At most so many alpha rows score an architecture; null for all."
+    )
+    epochs: int = Field(
+        15, ge=2, le=100_000, description="Planned epochs; schedules are over these."
+    )
+    warmup_epochs: int = Field(
+        5, ge=0, description="Epochs in which beta stays fixed; below epochs."
+    )
     batch_size: int = Field(2048, ge=2, description="Rows per step, alpha batches alike.")
-    weight_lr: float = Field(0.02, gt=0, description="SGD rate of the weights, cosine to 0 over the planned epochs.")
+    weight_lr: float = Field(
+        0.02, gt=0, description="SGD rate of the weights, cosine to 0 over the planned epochs."
+    )
     weight_momentum: float = Field(0.9, ge=0, lt=1, description="SGD momentum of the weights.")
     weight_decay: float = Field(3e-4, ge=0, description="L2 decay of the weights.")
-    clip_norm: float = Field(5.0, gt=0, description="Largest gradient norm of the weights, tables included.")
-    alpha_lr: float = Field(1e-3, gt=0, description="Adam rate of alpha; about the furthest alpha moves in a step.")
+    clip_norm: float = Field(
+        5.0, gt=0, description="Largest gradient norm of the weights, tables included."
+    )
+    alpha_lr: float = Field(
+        1e-3, gt=0, description="Adam rate of alpha; about the furthest alpha moves in a step."
+    )
     alpha_decay: float = Field(1e-6, ge=0, description="L2 decay of alpha.")
     beta_lr: float = Field(1e-3, gt=0, description="Adam rate of beta.")
     beta_decay: float = Field(3e-4, ge=0, description="L2 decay of beta.")
-    jsd_weight: float = Field(1.0, ge=0, description="w_JSD at the end of warm-up, linear to 0; 0 is the ablation w/o AUX.")
-    gradient_conflict: bool = Field(True, description="Record the cosines between the tasks' gradients, on one batch per epoch.")
-    hessian: bool = Field(False, description="Record the dominant Hessian eigenvalue over alpha, on one batch per epoch.")
-    on_collapse: Literal["warn", "stop", "rollback"] = Field("warn", description="What follows a collapse; rollback: best epoch before.")
-    collapse_skip: float = Field(0.5, gt=0, le=1, description="Collapsed: skip leads in more than this share of the experts' blocks.")
-    collapse_growth: float = Field(4 / 3, gt=1, description="Collapsed: eigenvalue, mean of 3 epochs, grew by more than this factor.")
-    cost_weight: float = Field(0.0, ge=0, description="Weight of the expected cost, relative to equal alphas, in alpha's loss.")
-    cost_of: Literal["flops", "parameters"] = Field("flops", description="Which cost cost_weight weighs.")
-    max_flops: int | None = Field(None, ge=1, description="Hard limit on the derived model's FLOPs per row.")
-    max_params: int | None = Field(None, ge=1, description="Hard limit on its parameters, embedding tables left out.")
-    max_latency_ms: float | None = Field(None, gt=0, description="Hard limit on its time, the sum of what its parts take here.")
-    latency_rows: int = Field(1024, ge=1, description="max_latency_ms: rows of the batch that is timed.")
-    auxiliary_skip: float = Field(1.0, ge=0, le=1, description="lambda in the first epoch, linear to 0; 0 switches it off.")
-    embedding_optimizer: Literal["sgd", "lazy_adam"] = Field("sgd", description="sgd as the weights; lazy_adam is other maths.")
-    embedding_lr: float = Field(1e-3, gt=0, description="Rate of lazy_adam, cosine to 0; sgd takes weight_lr.")
-    sharing: str = Field("selected", description="The sharing kind inside the supernet; mmoe is the ablation w/o SEL.")
+    jsd_weight: float = Field(
+        1.0,
+        ge=0,
+        description="w_JSD at the end of warm-up, linear to 0; 0 is the ablation w/o AUX.",
+    )
+    gradient_conflict: bool = Field(
+        True, description="Record the cosines between the tasks' gradients, on one batch per epoch."
+    )
+    hessian: bool = Field(
+        False,
+        description="Record the dominant Hessian eigenvalue over alpha, on one batch per epoch.",
+    )
+    on_collapse: Literal["warn", "stop", "rollback"] = Field(
+        "warn", description="What follows a collapse; rollback: best epoch before."
+    )
+    collapse_skip: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Collapsed: skip leads in more than this share of the experts' blocks.",
+    )
+    collapse_growth: float = Field(
+        4 / 3,
+        gt=1,
+        description="Collapsed: eigenvalue, mean of 3 epochs, grew by more than this factor.",
+    )
+    cost_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the expected cost, relative to equal alphas, in alpha's loss.",
+    )
+    cost_of: Literal["flops", "parameters"] = Field(
+        "flops", description="Which cost cost_weight weighs."
+    )
+    max_flops: int | None = Field(
+        None, ge=1, description="Hard limit on the derived model's FLOPs per row."
+    )
+    max_params: int | None = Field(
+        None, ge=1, description="Hard limit on its parameters, embedding tables left out."
+    )
+    max_latency_ms: float | None = Field(
+        None, gt=0, description="Hard limit on its time, the sum of what its parts take here."
+    )
+    latency_rows: int = Field(
+        1024, ge=1, description="max_latency_ms: rows of the batch that is timed."
+    )
+    auxiliary_skip: float = Field(
+        1.0, ge=0, le=1, description="lambda in the first epoch, linear to 0; 0 switches it off."
+    )
+    embedding_optimizer: Literal["sgd", "lazy_adam"] = Field(
+        "sgd", description="sgd as the weights; lazy_adam is other maths."
+    )
+    embedding_lr: float = Field(
+        1e-3, gt=0, description="Rate of lazy_adam, cosine to 0; sgd takes weight_lr."
+    )
+    sharing: str = Field(
+        "selected",
+        description="The sharing kind inside the supernet; mmoe is the ablation w/o SEL.",
+    )
     balancing: BalancingSection = Field(BalancingSection(), description="Of the weight steps.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.warmup_epochs >= self.epochs:
-            rule = f"must be below search.epochs = {self.epochs}, since beta trains only after warm-up"
-            raise ConfigError("search.warmup_epochs", rule, self.warmup_epochs, "lower it or search longer")
+            rule = (
+                f"must be below search.epochs = {self.epochs}, since beta trains only after warm-up"
+            )
+            raise ConfigError(
+                "search.warmup_epochs", rule, self.warmup_epochs, "lower it or search longer"
+            )
         if self.second_order and self.strategy != "darts":
-            raise ConfigError("search.second_order", "needs search.strategy darts", self.strategy, "leave one of them out")
+            raise ConfigError(
+                "search.second_order",
+                "needs search.strategy darts",
+                self.strategy,
+                "leave one of them out",
+            )
         if self.second_order and self.balancing.method not in ("equal", "fixed"):
-            rule = "must be equal or fixed with search.second_order, whose virtual step descends one loss"
-            raise ConfigError("search.balancing.method", rule, self.balancing.method, "leave one of them out")
+            rule = (
+                "must be equal or fixed with search.second_order, whose virtual step descends "
+                "one loss"
+            )
+            raise ConfigError(
+                "search.balancing.method", rule, self.balancing.method, "leave one of them out"
+            )
         limited = self.max_flops or self.max_params or self.max_latency_ms
         if self.selection == "perturbation" and (limited or self.strategy not in PERTURBED):
             rule = f"perturbation needs a strategy among {', '.join(PERTURBED)}, and no hard limits"
             raise ConfigError("search.selection", rule, self.strategy, "leave one of them out")
         if self.hessian and self.strategy not in PERTURBED:
-            raise ConfigError("search.hessian", f"needs a strategy among {', '.join(PERTURBED)}", self.strategy, "leave it out")
+            raise ConfigError(
+                "search.hessian",
+                f"needs a strategy among {', '.join(PERTURBED)}",
+                self.strategy,
+                "leave it out",
+            )
         if self.budget_samples is not None and self.budget_run is not None:
-            raise ConfigError("search.budget_run", "must not be given with search.budget_samples", self.budget_run, "leave one of them out")
+            raise ConfigError(
+                "search.budget_run",
+                "must not be given with search.budget_samples",
+                self.budget_run,
+                "leave one of them out",
+            )
         legal = sorted(kind for kind, signature in SHARING.items() if signature.in_supernet)
         if self.sharing not in legal:
-            raise ConfigError("search.sharing", "must be a kind that can stand in a supernet", self.sharing, nearest(self.sharing, legal))
+            raise ConfigError(
+                "search.sharing",
+                "must be a kind that can stand in a supernet",
+                self.sharing,
+                nearest(self.sharing, legal),
+            )
         return self
 
 
 class RuntimeSection(Strict):
     """The machine."""
 
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$", description="auto, cpu, mps, cuda or cuda:N.")
-    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of torch; default torch's own choice.")
-    precision: Literal["float32", "bfloat16", "auto"] = Field(
-        "float32", description="Of training's products; auto: bfloat16 where the hardware has it. AUC within .002 of float32 is not shown."
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$",
+        description="auto, cpu, mps, cuda or cuda:N.",
     )
-    allocator: Literal["keep", "default"] = Field("keep", description="keep: freed memory stays in the process (glibc); faster steps.")
-    compile: bool = Field(False, description="torch.compile the network; meant for GPUs, did not pay on CPUs.")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="CPU threads of torch; default torch's own choice."
+    )
+    precision: Literal["float32", "bfloat16", "auto"] = Field(
+        "float32",
+        description="Of training's products; auto: bfloat16 "
+        "where the hardware has it. AUC within .002 "
+        "of float32 is not shown.",
+    )
+    allocator: Literal["keep", "default"] = Field(
+        "keep", description="keep: freed memory stays in the process (glibc); faster steps."
+    )
+    compile: bool = Field(
+        False, description="torch.compile the network; meant for GPUs, did not pay on CPUs."
+    )
     eval_batch_size: int = Field(8192, ge=2, description="Rows per evaluation batch.")
-    fast_dev_run: bool = Field(False, description="Two epochs of four batches, to see that everything runs.")
-    loggers: tuple[Literal["tensorboard", "mlflow"], ...] = Field((), description="Told each epoch's figures too; each needs its extra.")
-    time_limit_s: float | None = Field(None, gt=0, description="Stop after this many seconds and derive from what there is.")
-    on_nan: Literal["stop", "skip"] = Field("stop", description="A batch whose loss or gradient is not finite: stop, or leave it out.")
+    fast_dev_run: bool = Field(
+        False, description="Two epochs of four batches, to see that everything runs."
+    )
+    loggers: tuple[Literal["tensorboard", "mlflow"], ...] = Field(
+        (), description="Told each epoch's figures too; each needs its extra."
+    )
+    time_limit_s: float | None = Field(
+        None, gt=0, description="Stop after this many seconds and derive from what there is."
+    )
+    on_nan: Literal["stop", "skip"] = Field(
+        "stop", description="A batch whose loss or gradient is not finite: stop, or leave it out."
+    )
     nan_limit: int = Field(100, ge=0, description="The most batches that on_nan: skip leaves out.")
-    max_parameters: int = Field(MAX_PARAMETERS, ge=1, le=2**48, description="Larger networks, tables included, are refused unmade.")
-    deterministic: bool = Field(False, description="Refuse operations whose bits vary on a device; CPUs repeat themselves without it.")
-    checkpoint_every_s: float = Field(300.0, gt=0, description="Seconds between checkpoints; a search makes one at each epoch's end too.")
-    checkpoint_every_steps: int | None = Field(None, ge=1, description="Steps between checkpoints, beside the seconds.")
+    max_parameters: int = Field(
+        MAX_PARAMETERS,
+        ge=1,
+        le=2**48,
+        description="Larger networks, tables included, are refused unmade.",
+    )
+    deterministic: bool = Field(
+        False,
+        description="Refuse operations whose bits vary on a "
+        "device; CPUs repeat themselves without it.",
+    )
+    checkpoint_every_s: float = Field(
+        300.0,
+        gt=0,
+        description="Seconds between checkpoints; a search makes one at each epoch's end too.",
+    )
+    checkpoint_every_steps: int | None = Field(
+        None, ge=1, description="Steps between checkpoints, beside the seconds."
+    )
 
 
 class RunConfig(Strict):
     """All settings of a run."""
 
-    seed: int = Field(0, ge=0, lt=2**31, description="Of weights, order of rows and noise; never of the split.")
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="Of weights, order of rows and noise; never of the split."
+    )
     data: DataSection
-    space: SearchSpace | None = Field(None, description="The search space, whole; None where nothing is searched.")
+    space: SearchSpace | None = Field(
+        None, description="The search space, whole; None where nothing is searched."
+    )
     search: SearchSection = SearchSection()
-    sharing: dict[str, Any] = Field(default_factory=dict, description="Settings of the sharing kind in use.")
+    sharing: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of the sharing kind in use."
+    )
     retrain: RetrainSection = RetrainSection()
     architecture: dict[str, Any] = Field(
-        default_factory=dict, description="Changes to a hand-made template, such as embedding_dim, towers, dropout, expert_widths."
+        default_factory=dict,
+        description="Changes to a hand-made template, such as embedding_dim, towers, dropout, "
+        "expert_widths.",
     )
     tune: TuneSection = TuneSection()
     runtime: RuntimeSection = RuntimeSection()
     origins: dict[str, str] = Field(
-        default_factory=dict, description="A record: who recommended the settings that neither a default nor the user gave."
+        default_factory=dict,
+        description="A record: who recommended the settings "
+        "that neither a default nor the user gave.",
     )
 
     @property
     def told(self) -> str:
-        """One line for people: which settings came from the data set, and which from the baseline; empty where none did."""
+        """One line for people: which settings came from the data set, and which from the baseline;
+        empty where none did.
+        """
         return origins_told(self.origins, self.model_dump(mode="json"))
 
     def to_yaml(self) -> str:
@@ -165,7 +334,9 @@ class RunConfig(Strict):
         if not self.runtime.fast_dev_run:
             return self
         search = {**dict(self.search), "epochs": 2, "warmup_epochs": 1}
-        return self.model_copy(update={"search": SearchSection(**search), "retrain": self.retrain.dev()})
+        return self.model_copy(
+            update={"search": SearchSection(**search), "retrain": self.retrain.dev()}
+        )
 
 
 def parse_set(item: str) -> dict[str, Any]:
@@ -176,7 +347,11 @@ def parse_set(item: str) -> dict[str, Any]:
     """
     path, separator, text = item.partition("=")
     if not separator or not path:
-        raise ConfigError(f"--set {item}", "must have the form section.key=value", fix="for example --set search.epochs=3")
+        raise ConfigError(
+            f"--set {item}",
+            "must have the form section.key=value",
+            fix="for example --set search.epochs=3",
+        )
     value = parse_yaml(text, f"--set {item}")
     for part in reversed(path.split(".")):
         value = {part: value}
@@ -194,17 +369,20 @@ def resolve(
     recommended: Sequence[Recommendation] | None = None,
     hand_made: bool = False,
 ) -> RunConfig:
-    """Resolve a run's settings: defaults < the space's < the data set's < the baseline's recommendations < --config < --set < flags.
+    """Resolve a run's settings: defaults < the space's < the data set's < the baseline's
+    recommendations < --config < --set < flags.
 
     Args:
         source: the data set.
-        space: a space's name or path; None takes the config file's, then the default; False takes none (nothing is searched).
+        space: a space's name or path; None takes the config file's, then the default; False takes
+            none (nothing is searched).
         config_file: a YAML file.
         sets: ``section.key=value`` items.
         flags: nested values from the command line's own options; None values are left out.
         base: settings below the config file's, such as those of the run that a retrain belongs to.
         recommended: by whom, the weakest first; default the data set alone, as its YAML says now.
-        hand_made: hand-made models are trained beside what is searched, so that `architecture` has a meaning.
+        hand_made: hand-made models are trained beside what is searched, so that `architecture` has
+            a meaning.
 
     Raises:
         ConfigError: an unknown key or an illegal value; every fault is listed.
@@ -219,17 +397,33 @@ def resolve(
     given = merge(given, _without_none(flags))
     given["data"] = {**_mapping(given.get("data") or {}, f"{where}: data"), "source": source}
     if "origins" in given:
-        raise ConfigError("origins", "is a record of who gave a setting, and cannot be set", given["origins"], "leave it out")
+        raise ConfigError(
+            "origins",
+            "is a record of who gave a setting, and cannot be set",
+            given["origins"],
+            "leave it out",
+        )
     if given.get("architecture") and space is not False and not hand_made:
         fix = "set space.embedding_dim and the like for a search"
-        raise ConfigError(f"{where}: architecture", "is for hand-made models", given["architecture"], fix)
-    wanted = {"retrain", *(("search", "space") if space is not False else ()), *(("architecture",) if space is False or hand_made else ())}
-    if recommended is None:  # what is no data set, or gone by now, is refused where its rows are opened
+        raise ConfigError(
+            f"{where}: architecture", "is for hand-made models", given["architecture"], fix
+        )
+    wanted = {
+        "retrain",
+        *(("search", "space") if space is not False else ()),
+        *(("architecture",) if space is False or hand_made else ()),
+    }
+    # what is no data set, or gone by now, is refused where its rows are opened
+    if recommended is None:
         recommended = [of_dataset(load_dataset(source), source)] if is_dataset(source) else ()
     below, origins = _laid(recommended, wanted, given)
     chosen = _space(given.pop("space", None), space, where, below.pop("space", {}))
     settings = merge(merge(chosen.recommended if chosen else {}, below), given)
-    config = build(RunConfig, {**settings, "space": dict(chosen) if chosen else None, "origins": origins}, where)
+    config = build(
+        RunConfig,
+        {**settings, "space": dict(chosen) if chosen else None, "origins": origins},
+        where,
+    )
     if chosen is not None:
         fit_sharing(config.search.sharing, config.sharing, num_experts=chosen.num_experts)
     return config.dev()
@@ -244,18 +438,33 @@ def check_recommends(dataset: DatasetConfig, source: object) -> None:
     of_dataset(dataset, source).check(SearchSection)
 
 
-def _laid(advice: Iterable[Recommendation], wanted: set[str], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """What is recommended of the wanted sections, later ones winning, and by whom, where the user says nothing else."""
+def _laid(
+    advice: Iterable[Recommendation], wanted: set[str], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What is recommended of the wanted sections, later ones winning, and by whom, where the user
+    says nothing else.
+    """
     retrain = given.get("retrain")
     alike = isinstance(retrain, Mapping) and retrain.get("recommended") is False
     below, origins = dict[str, Any](), dict[str, str]()
     for one in advice:
         one.check(SearchSection)
-        sections = {} if alike and one.of_model else {name: values for name, values in one.sections.items() if name in wanted and values}
-        below, origins = merge(_fitting(below, sections), sections), origins | dict.fromkeys(leaves(sections), one.source)
+        sections = (
+            {}
+            if alike and one.of_model
+            else {
+                name: values for name, values in one.sections.items() if name in wanted and values
+            }
+        )
+        below, origins = (
+            merge(_fitting(below, sections), sections),
+            origins | dict.fromkeys(leaves(sections), one.source),
+        )
     below = _fitting(below, given)
     held = set(leaves(below))
-    return below, without({path: who for path, who in origins.items() if path in held}, leaves(given))
+    return below, without(
+        {path: who for path, who in origins.items() if path in held}, leaves(given)
+    )
 
 
 def _fitting(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,18 +473,30 @@ def _fitting(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     before = held.get("optimizer", "adam")
     if not isinstance(retrain, Mapping) or retrain.get("optimizer", before) == before:
         return below
-    return {**below, "retrain": {name: value for name, value in held.items() if name not in OF_OPTIMIZER}}
+    return {
+        **below,
+        "retrain": {name: value for name, value in held.items() if name not in OF_OPTIMIZER},
+    }
 
 
-def _space(section: Any, flag: str | Literal[False] | None, where: str, recommended: Mapping[str, Any]) -> SearchSpace | None:
-    """The space that a flag or a config section names, with what the data set recommends and the section's changes."""
+def _space(
+    section: Any, flag: str | Literal[False] | None, where: str, recommended: Mapping[str, Any]
+) -> SearchSpace | None:
+    """The space that a flag or a config section names, with what the data set recommends and the
+    section's changes.
+    """
     if flag is False:
         return None
     changes = dict(_mapping(section or {}, f"{where}: space"))
     base = changes.pop("base", None)
     if not isinstance(base, str | None):
-        raise ConfigError(f"{where}: space.base", "must be a shipped space's name, or a path", repr(base)[:200])
-    space, changes = SearchSpace.load(next(name for name in (flag, base, DEFAULT_SPACE) if name is not None)), {**recommended, **changes}
+        raise ConfigError(
+            f"{where}: space.base", "must be a shipped space's name, or a path", repr(base)[:200]
+        )
+    space, changes = (
+        SearchSpace.load(next(name for name in (flag, base, DEFAULT_SPACE) if name is not None)),
+        {**recommended, **changes},
+    )
     return build(SearchSpace, {**dict(space), **changes}, f"{where}: space") if changes else space
 
 
@@ -290,9 +511,19 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        merged[key] = merge(old, value) if key != "monitor" and isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = (
+            merge(old, value)
+            if key != "monitor" and isinstance(old, Mapping) and isinstance(value, Mapping)
+            else value
+        )
     return merged
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in ((k, _without_none(v) if isinstance(v, Mapping) else v) for k, v in values.items()) if v not in (None, {})}
+    return {
+        k: v
+        for k, v in (
+            (k, _without_none(v) if isinstance(v, Mapping) else v) for k, v in values.items()
+        )
+        if v not in (None, {})
+    }

@@ -1,4 +1,6 @@
-"""What a data set and a hand-made model recommend: checked, laid below what the user says, and told apart from it."""
+"""What a data set and a hand-made model recommend: checked, laid below what the user says, and told
+apart from it.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +25,8 @@ class Recommendation:
         source: who, in words: "data set census_income", "baseline mssm".
         where: the file and its key, named in errors.
         sections: of the configuration, each with some settings.
-        of_model: whether they come with the architecture, so that ``retrain.recommended`` can leave them out.
+        of_model: whether they come with the architecture, so that ``retrain.recommended`` can leave
+            them out.
     """
 
     source: str
@@ -33,7 +36,12 @@ class Recommendation:
 
     def without_shape(self) -> "Recommendation":
         """The same, but for an architecture's shape."""
-        return replace(self, sections={name: values for name, values in self.sections.items() if name != "architecture"})
+        return replace(
+            self,
+            sections={
+                name: values for name, values in self.sections.items() if name != "architecture"
+            },
+        )
 
     def check(self, search: type[BaseModel]) -> None:
         """Refuse unknown settings and wrong values, by the file and the key.
@@ -41,14 +49,23 @@ class Recommendation:
         Raises:
             ConfigError: as above.
         """
-        models: dict[str, type[BaseModel]] = {"search": search, "retrain": RetrainSection, "space": SearchSpace}
+        models: dict[str, type[BaseModel]] = {
+            "search": search,
+            "retrain": RetrainSection,
+            "space": SearchSpace,
+        }
         for section, values in self.sections.items():
             where = f"{self.where}.{section}"
             if section == "architecture":
                 check_changes(values, where, KNOWN if self.of_model else OF_ANY)
                 continue
             if section == "retrain" and "recommended" in values:
-                raise ConfigError(f"{where}.recommended", "must be left to whoever trains", values["recommended"], "leave it out")
+                raise ConfigError(
+                    f"{where}.recommended",
+                    "must be left to whoever trains",
+                    values["recommended"],
+                    "leave it out",
+                )
             check_fields(models[section], values, where)
 
 
@@ -59,13 +76,19 @@ def of_dataset(dataset: DatasetConfig, source: object) -> Recommendation:
         dataset: its settings.
         source: its file, or its name where it ships with the package.
     """
-    return Recommendation(f"data set {dataset.name}", f"{source}: recommends", dict[str, Mapping[str, Any]](**dataset.recommends))
+    return Recommendation(
+        f"data set {dataset.name}",
+        f"{source}: recommends",
+        dict[str, Mapping[str, Any]](**dataset.recommends),
+    )
 
 
 def of_architecture(architecture: Architecture, source: object) -> Recommendation:
     """What a hand-made model's file recommends."""
     sections = dict[str, Mapping[str, Any]](**architecture.recommended)
-    return Recommendation(f"baseline {architecture.name or source}", f"{source}: recommended", sections, of_model=True)
+    return Recommendation(
+        f"baseline {architecture.name or source}", f"{source}: recommended", sections, of_model=True
+    )
 
 
 def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
@@ -78,7 +101,9 @@ def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
             yield place
 
 
-def parted(values: Mapping[str, Any], wanted: Callable[[str], bool], path: str = "") -> dict[str, Any]:
+def parted(
+    values: Mapping[str, Any], wanted: Callable[[str], bool], path: str = ""
+) -> dict[str, Any]:
     """Those of nested settings whose paths are wanted; sections that have none are left out."""
     found: dict[str, Any] = {}
     for key, value in values.items():
@@ -93,11 +118,17 @@ def parted(values: Mapping[str, Any], wanted: Callable[[str], bool], path: str =
 def without(origins: Mapping[str, str], taken: Iterable[str]) -> dict[str, str]:
     """Origins but for settings that somebody else has set since, whole or in part."""
     paths = [f"{path}." for path in taken]
-    return {own: who for own, who in origins.items() if not any(f"{own}.".startswith(p) or p.startswith(f"{own}.") for p in paths)}
+    return {
+        own: who
+        for own, who in origins.items()
+        if not any(f"{own}.".startswith(p) or p.startswith(f"{own}.") for p in paths)
+    }
 
 
 def origins_told(origins: Mapping[str, str], values: Mapping[str, Any]) -> str:
-    """One line for people: whose settings are in force that neither a default nor the user gave; empty where there are none."""
+    """One line for people: whose settings are in force that neither a default nor the user gave;
+    empty where there are none.
+    """
     parts = []
     for who in dict.fromkeys(origins.values()):
         said = [f"{path} {_value(values, path)}" for path, other in origins.items() if other == who]

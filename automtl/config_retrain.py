@@ -1,4 +1,6 @@
-"""The configuration's sections on training a discrete architecture, and on how tasks' losses are balanced."""
+"""The configuration's sections on training a discrete architecture, and on how tasks' losses are
+balanced.
+"""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -9,30 +11,54 @@ from automtl.strict import Strict
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-OF_OPTIMIZER = ("lr", "betas", "momentum", "group_lr")  # what is meant for one optimiser, and not for another
+# what is meant for one optimiser, and not for another
+OF_OPTIMIZER = ("lr", "betas", "momentum", "group_lr")
 BETAS, MOMENTUM = (0.9, 0.999), 0.9  # where none are given
 
 
 class BalancingSection(Strict):
-    """How the tasks' losses become the gradient of the weights; reported losses, early stop and alpha's loss are not touched."""
+    """How the tasks' losses become the gradient of the weights; reported losses, early stop and
+    alpha's loss are not touched.
+    """
 
-    method: Literal["equal", "fixed", "uncertainty", "gradnorm", "pcgrad", "cagrad", "mgda", "aligned_mtl"] = Field(
-        "fixed", description="fixed: by the tasks' weights; equal: alike, whatever they say. From pcgrad on: extra `balancing`."
+    method: Literal[
+        "equal", "fixed", "uncertainty", "gradnorm", "pcgrad", "cagrad", "mgda", "aligned_mtl"
+    ] = Field(
+        "fixed",
+        description="fixed: by the tasks' weights; equal: "
+        "alike, whatever they say. From pcgrad on: "
+        "extra `balancing`.",
     )
     weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = Field(
         None, description="Weights of tasks by name, over the data set's; not for equal."
     )
-    tables: bool | None = Field(None, description="Methods on gradients: embedding tables are shared parameters; default true.")
-    lr: float | None = Field(None, gt=0, description="uncertainty, gradnorm: Adam rate of the balancing parameters; default 1e-3.")
-    gradnorm_alpha: float | None = Field(None, ge=0, description="gradnorm: pull towards equal training rates; default 1.5.")
-    cagrad_c: float | None = Field(None, ge=0, description="cagrad: radius of the ball, 0 is plain training; default 0.4.")
+    tables: bool | None = Field(
+        None,
+        description="Methods on gradients: embedding tables are shared parameters; default true.",
+    )
+    lr: float | None = Field(
+        None,
+        gt=0,
+        description="uncertainty, gradnorm: Adam rate of the balancing parameters; default 1e-3.",
+    )
+    gradnorm_alpha: float | None = Field(
+        None, ge=0, description="gradnorm: pull towards equal training rates; default 1.5."
+    )
+    cagrad_c: float | None = Field(
+        None, ge=0, description="cagrad: radius of the ball, 0 is plain training; default 0.4."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name, methods in _BALANCING.items():
             if getattr(self, name) is not None and self.method not in methods:
                 rule = f"belongs to method {' or '.join(methods)}"
-                raise ConfigError(f"balancing.{name}", rule, f"method {self.method}", "leave it out, or change the method")
+                raise ConfigError(
+                    f"balancing.{name}",
+                    rule,
+                    f"method {self.method}",
+                    "leave it out, or change the method",
+                )
         return self
 
     @property
@@ -59,26 +85,58 @@ class RetrainSection(Strict):
     """Training a discrete architecture, searched or hand-made, from fresh weights."""
 
     recommended: bool = Field(
-        True, description="Train as the architecture's own file recommends, such as by its paper's rate; false: all alike by what is here."
+        True,
+        description="Train as the architecture's own file recommends, such as by its paper's rate; "
+        "false: all alike by what is here.",
     )
-    epochs: int = Field(50, ge=1, le=100_000, description="The most epochs, of each stage where a sharing kind trains in several.")
-    patience: int = Field(5, ge=1, description="Epochs without a better validation figure (see monitor) before the training stops.")
-    monitor: dict[str, str] = Field({}, max_length=1, description="{task: metric} that picks the epoch; default the MTL-Loss.")
+    epochs: int = Field(
+        50,
+        ge=1,
+        le=100_000,
+        description="The most epochs, of each stage where a sharing kind trains in several.",
+    )
+    patience: int = Field(
+        5,
+        ge=1,
+        description="Epochs without a better validation figure "
+        "(see monitor) before the training stops.",
+    )
+    monitor: dict[str, str] = Field(
+        {}, max_length=1, description="{task: metric} that picks the epoch; default the MTL-Loss."
+    )
     batch_size: int = Field(1024, ge=2, description="Rows per step.")
-    optimizer: Literal["adam", "adamw", "sgd", "adagrad"] = Field("adam", description="torch's, of all weights.")
+    optimizer: Literal["adam", "adamw", "sgd", "adagrad"] = Field(
+        "adam", description="torch's, of all weights."
+    )
     lr: float = Field(1e-3, gt=0, description="Its rate.")
-    betas: tuple[Decay, Decay] | None = Field(None, description="adam, adamw: decay of the two moments; default (.9, .999).")
+    betas: tuple[Decay, Decay] | None = Field(
+        None, description="adam, adamw: decay of the two moments; default (.9, .999)."
+    )
     momentum: Decay | None = Field(None, description="sgd: its momentum; default .9.")
     schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="Of all rates; cosine: to 0 over the planned epochs, anew in each stage of a training in several."
+        "constant",
+        description="Of all rates; cosine: to 0 over the planned epochs, anew in each stage of a "
+        "training in several.",
     )
-    warmup_epochs: int = Field(0, ge=0, le=100_000, description="Epochs in which all rates rise from 0, step by step, before schedule.")
+    warmup_epochs: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="Epochs in which all rates rise from 0, step by step, before schedule.",
+    )
     group_lr: dict[str, Rate] = Field(
-        {}, description="{group: rate} for parameters with a rate of their own: tables, weights, what the sharing kind names, as masks."
+        {},
+        description="{group: rate} for parameters with a rate "
+        "of their own: tables, weights, what the "
+        "sharing kind names, as masks.",
     )
-    weight_decay: float = Field(1e-4, ge=0, description="L2 decay of the weights (adamw: decoupled); tables have none.")
+    weight_decay: float = Field(
+        1e-4, ge=0, description="L2 decay of the weights (adamw: decoupled); tables have none."
+    )
     clip_norm: float = Field(5.0, gt=0, description="Largest gradient norm.")
-    chosen_experts: int | None = Field(None, ge=1, description="c, experts each task keeps; default as the search derived.")
+    chosen_experts: int | None = Field(
+        None, ge=1, description="c, experts each task keeps; default as the search derived."
+    )
     balancing: BalancingSection = Field(BalancingSection(), description="Of the training steps.")
 
     @model_validator(mode="after")
@@ -86,17 +144,30 @@ class RetrainSection(Strict):
         for name, kinds in (("betas", ("adam", "adamw")), ("momentum", ("sgd",))):
             if getattr(self, name) is not None and self.optimizer not in kinds:
                 rule = f"belongs to optimizer {' or '.join(kinds)}"
-                raise ConfigError(f"retrain.{name}", rule, f"optimizer {self.optimizer}", "leave it out, or change the optimizer")
+                raise ConfigError(
+                    f"retrain.{name}",
+                    rule,
+                    f"optimizer {self.optimizer}",
+                    "leave it out, or change the optimizer",
+                )
         if self.warmup_epochs >= self.epochs:
             rule = f"must be below retrain.epochs = {self.epochs}"
-            raise ConfigError("retrain.warmup_epochs", rule, self.warmup_epochs, "lower it or train longer")
+            raise ConfigError(
+                "retrain.warmup_epochs", rule, self.warmup_epochs, "lower it or train longer"
+            )
         return self
 
     def acting(self) -> dict[str, Any]:
-        """What decides a training, as plain values: what is left to a default in full, what only picks settings or experts left out."""
+        """What decides a training, as plain values: what is left to a default in full, what only
+        picks settings or experts left out.
+        """
         held = self.model_dump(mode="json", exclude={"recommended", "chosen_experts"})
         own = {"betas": list(self.betas or BETAS) if self.optimizer in ("adam", "adamw") else None}
-        own["momentum"] = (MOMENTUM if self.momentum is None else self.momentum) if self.optimizer == "sgd" else None  # type: ignore[assignment]
+        own["momentum"] = (
+            (MOMENTUM if self.momentum is None else self.momentum)
+            if self.optimizer == "sgd"
+            else None
+        )  # type: ignore[assignment]
         return held | own
 
     def dev(self) -> "RetrainSection":

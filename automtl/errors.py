@@ -45,7 +45,8 @@ class ArtifactError(AutoMTLError, ValueError):
 
 
 class Interrupted(BaseException):
-    """The process was asked to stop by a signal; what was done is kept. No KeyboardInterrupt: typer would make its own of that.
+    """The process was asked to stop by a signal; what was done is kept. No KeyboardInterrupt: typer
+    would make its own of that.
 
     Args:
         signal: its number; the exit status is 128 more.
@@ -53,7 +54,9 @@ class Interrupted(BaseException):
         told: how far it had come.
     """
 
-    def __init__(self, signal: int, folder: object = None, told: str = "what was finished is kept") -> None:
+    def __init__(
+        self, signal: int, folder: object = None, told: str = "what was finished is kept"
+    ) -> None:
         self.signal, self.folder = signal, None if folder is None else str(folder)
         super().__init__(f"interrupted; {told}")
 

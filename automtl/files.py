@@ -1,7 +1,7 @@
 """The only place that writes.
 
-A whole file goes bytes -> temporary file -> fsync -> rename, so a reader sees the old content or the new
-one and never half of either. ``metrics.jsonl`` is the one append-only file.
+A whole file goes bytes -> temporary file -> fsync -> rename, so a reader sees the old content or
+the new one and never half of either. ``metrics.jsonl`` is the one append-only file.
 """
 
 import contextlib
@@ -71,7 +71,9 @@ def stream(path: Path) -> Iterator[BinaryIO]:
     path = Path(path)
     with _machine_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent
+        )
         try:
             with os.fdopen(handle, "wb") as opened:
                 yield opened
@@ -107,9 +109,12 @@ def json_text(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+def write_tensors(
+    path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write arrays as one safetensors file, atomically."""
-    contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}  # keeps 0-d arrays 0-d
+    # keeps 0-d arrays 0-d
+    contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     write_bytes(path, safetensors.numpy.save(contiguous, dict(metadata) if metadata else None))
 
 
@@ -137,14 +142,20 @@ def append_line(path: Path, value: Any) -> None:
 
 
 def cut_lines(path: Path, keep: int) -> None:
-    """Keep the first `keep` lines of an append-only file; what a stopped run wrote after its checkpoint goes.
+    """Keep the first `keep` lines of an append-only file; what a stopped run wrote after its
+    checkpoint goes.
 
     Raises:
         ArtifactError: it has fewer whole lines.
     """
     whole = read_lines(path)
     if len(whole) < keep:
-        raise ArtifactError(path, f"must have the {keep} lines that the checkpoint knows of", len(whole), "restore it, or start anew")
+        raise ArtifactError(
+            path,
+            f"must have the {keep} lines that the checkpoint knows of",
+            len(whole),
+            "restore it, or start anew",
+        )
     if path.exists():
         write_bytes(path, b"".join(line + b"\n" for line in whole[:keep]))
 
@@ -162,7 +173,9 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise ArtifactError(path, "must exist", "no such file", "check the path") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(path, "must be a JSON file", error, "restore the file or make it anew") from error
+        raise ArtifactError(
+            path, "must be a JSON file", error, "restore the file or make it anew"
+        ) from error
 
 
 def make_folder(path: Path) -> Path:
@@ -177,15 +190,17 @@ def make_folder(path: Path) -> Path:
         try:
             path.mkdir()
         except FileExistsError:
-            raise ArtifactError(path, "must not exist yet", "an existing one", "choose another --out, or remove it") from None
+            raise ArtifactError(
+                path, "must not exist yet", "an existing one", "choose another --out, or remove it"
+            ) from None
     return path
 
 
 class StagedFolder:
     """A folder that appears under its name whole, or not at all.
 
-    Used as a context manager: files are written into a hidden sibling, which is renamed at the end of the
-    block; an exception removes it. A folder already under the name is replaced.
+    Used as a context manager: files are written into a hidden sibling, which is renamed at the end
+    of the block; an exception removes it. A folder already under the name is replaced.
 
     Args:
         path: the final folder.
@@ -198,7 +213,11 @@ class StagedFolder:
     def __enter__(self) -> "StagedFolder":
         with _machine_faults(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._staging = Path(tempfile.mkdtemp(prefix=f".{self.path.name[:40]}.", suffix=".tmp", dir=self.path.parent))
+            self._staging = Path(
+                tempfile.mkdtemp(
+                    prefix=f".{self.path.name[:40]}.", suffix=".tmp", dir=self.path.parent
+                )
+            )
         return self
 
     def __truediv__(self, name: str) -> Path:
@@ -208,7 +227,9 @@ class StagedFolder:
 
     @contextlib.contextmanager
     def stream(self, name: str, durable: bool = True) -> Iterator[BinaryIO]:
-        """A binary file written piece by piece; durable when the block ends unless it is passing."""
+        """A binary file written piece by piece; durable when the block ends unless it is
+        passing.
+        """
         path = self / name
         with _machine_faults(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -230,7 +251,8 @@ class StagedFolder:
             shutil.rmtree(staging, ignore_errors=True)
             return
         with _machine_faults(self.path):
-            os.chmod(staging, 0o755)  # nosec B103 # what mkdir gives; mkdtemp's 0o700 would hide it from others
+            # what mkdir gives; mkdtemp's 0o700 would hide it from others
+            os.chmod(staging, 0o755)  # nosec B103
             if self.path.exists():
                 shutil.rmtree(self.path)
             os.replace(staging, self.path)
@@ -251,7 +273,8 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a folder, made if need be, for this process; the system lets go of it when the process ends, however it ends.
+    """Hold a folder, made if need be, for this process; the system lets go of it when the process
+    ends, however it ends.
 
     Args:
         folder: to hold.
@@ -270,7 +293,12 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
             with open(path, "rb", opener=_no_link) as stream:
                 stream.seek(len(_HELD))
                 who = stream.read(300).decode("utf-8", "replace") or "another process"
-            raise InUse(folder, "must be free", f"{who} at work in it", "wait for it, or choose another --out") from None
+            raise InUse(
+                folder,
+                "must be free",
+                f"{who} at work in it",
+                "wait for it, or choose another --out",
+            ) from None
     try:
         yield
     finally:

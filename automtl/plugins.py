@@ -1,7 +1,9 @@
-"""Plugins: Python files of a user's own that register operations and sharing modules. One is loaded only where someone names it.
+"""Plugins: Python files of a user's own that register operations and sharing modules. One is loaded
+only where someone names it.
 
-Who registered what is kept here, so that a run can say which file it needs. The tables that a registration extends live with the
-families: ``automtl.nn.register`` and ``automtl.sharing.register``.
+Who registered what is kept here, so that a run can say which file it needs. The tables that a
+registration extends live with the families: ``automtl.nn.register`` and
+``automtl.sharing.register``.
 """
 
 import hashlib
@@ -18,7 +20,9 @@ from automtl.errors import ArtifactError, AutoMTLError, ConfigError
 
 @dataclass(frozen=True)
 class Plugin:
-    """A file of registrations as it was when it was loaded; without a path: registered in Python, by hand."""
+    """A file of registrations as it was when it was loaded; without a path: registered in Python,
+    by hand.
+    """
 
     path: str = ""
     sha256: str = ""
@@ -32,7 +36,8 @@ _loading: list[Plugin] = []
 
 
 def load_plugin(path: str | Path) -> Plugin:
-    """Run a Python file that registers operations or sharing modules; a file that is loaded already is not run again.
+    """Run a Python file that registers operations or sharing modules; a file that is loaded already
+    is not run again.
 
     >>> automtl.load_plugin("my_ops.py")  # doctest: +SKIP
 
@@ -41,12 +46,21 @@ def load_plugin(path: str | Path) -> Plugin:
     """
     place = Path(path).absolute()
     if place.suffix != ".py" or not place.is_file():
-        raise ConfigError(path, "must be a Python file", "no such file" if place.suffix == ".py" else f"a name ending in {place.suffix!r}")
+        raise ConfigError(
+            path,
+            "must be a Python file",
+            "no such file" if place.suffix == ".py" else f"a name ending in {place.suffix!r}",
+        )
     plugin = Plugin(str(place), hashlib.sha256(place.read_bytes()).hexdigest())
     if plugin not in REGISTERED.values():
         _run(plugin, path)
     if plugin not in REGISTERED.values():
-        raise ConfigError(path, "must register an operation or a sharing module", "none", "call automtl.register_operation in it")
+        raise ConfigError(
+            path,
+            "must register an operation or a sharing module",
+            "none",
+            "call automtl.register_operation in it",
+        )
     return plugin
 
 
@@ -61,9 +75,18 @@ def _run(plugin: Plugin, path: object) -> None:
     except AutoMTLError:
         raise
     except Exception as fault:
-        lines = [str(frame.lineno) for frame in traceback.extract_tb(fault.__traceback__) if frame.filename == plugin.path]
+        lines = [
+            str(frame.lineno)
+            for frame in traceback.extract_tb(fault.__traceback__)
+            if frame.filename == plugin.path
+        ]
         place = f"{path}, line {lines[-1]}" if lines else path
-        raise ConfigError(place, "must run without an error", f"{type(fault).__name__}: {fault}", "mend the plugin") from fault
+        raise ConfigError(
+            place,
+            "must run without an error",
+            f"{type(fault).__name__}: {fault}",
+            "mend the plugin",
+        ) from fault
     finally:
         _loading.pop()
 
@@ -77,17 +100,27 @@ def claim(name: str, taken: Iterable[str], what: str) -> Plugin:
     plugin = _loading[-1] if _loading else Plugin()
     owner = REGISTERED.get(name)
     if (owner is None and name in taken) or (owner is not None and owner.path != plugin.path):
-        raise ConfigError(f"{what} {name!r}", "must have a name of its own", f"that of {owner or 'a built-in one'}", "choose another name")
+        raise ConfigError(
+            f"{what} {name!r}",
+            "must have a name of its own",
+            f"that of {owner or 'a built-in one'}",
+            "choose another name",
+        )
     REGISTERED[name] = plugin
     return plugin
 
 
 def record(names: Iterable[str] | None = None) -> list[dict[str, Any]]:
-    """The plugins behind some names, for a manifest or an architecture; without names, all that registered something."""
+    """The plugins behind some names, for a manifest or an architecture; without names, all that
+    registered something.
+    """
     held: dict[Plugin, list[str]] = {}
     for name in sorted(REGISTERED if names is None else REGISTERED.keys() & set(names)):
         held.setdefault(REGISTERED[name], []).append(name)
-    return [{"path": plugin.path, "sha256": plugin.sha256, "names": known} for plugin, known in held.items()]
+    return [
+        {"path": plugin.path, "sha256": plugin.sha256, "names": known}
+        for plugin, known in held.items()
+    ]
 
 
 def require(where: object, recorded: object) -> None:
@@ -106,7 +139,14 @@ def require(where: object, recorded: object) -> None:
         for name in held.get("names", ()):
             if name not in REGISTERED:
                 fix = f"add --plugin {path}" if path else "register it first"
-                raise ArtifactError(where, f"needs {name!r} from {source}", "no such plugin loaded", fix)
+                raise ArtifactError(
+                    where, f"needs {name!r} from {source}", "no such plugin loaded", fix
+                )
             if REGISTERED[name].sha256 != digest:
                 rule = f"needs {name!r} from {source} as it was (sha256 {digest[:12]})"
-                raise ArtifactError(where, rule, f"{REGISTERED[name]}, whose content is another", "restore it, or start anew")
+                raise ArtifactError(
+                    where,
+                    rule,
+                    f"{REGISTERED[name]}, whose content is another",
+                    "restore it, or start anew",
+                )

@@ -1,4 +1,6 @@
-"""YAML and JSON into pydantic models, strictly: unknown keys are refused with the nearest known one, all faults at once."""
+"""YAML and JSON into pydantic models, strictly: unknown keys are refused with the nearest known
+one, all faults at once.
+"""
 
 import difflib
 import re
@@ -15,7 +17,8 @@ from automtl.errors import ConfigError
 
 MAX_YAML_BYTES = 2 * 2**20
 _MAX_FAULTS, _MAX_SHOWN = 20, 200
-_HALF_LETTER = re.compile(r"\\u[dD][89a-fA-F]|\\U0000[dD][89a-fA-F]")  # a surrogate: no letter, and no file or terminal takes it
+# a surrogate: no letter, and no file or terminal takes it
+_HALF_LETTER = re.compile(r"\\u[dD][89a-fA-F]|\\U0000[dD][89a-fA-F]")
 
 
 class Strict(BaseModel):
@@ -28,7 +31,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses aliases (no bombs), deep nests, and a key given twice (no silent loser)."""
+    """Safe YAML that refuses aliases (no bombs), deep nests, and a key given twice (no silent
+    loser).
+    """
 
     depth = 0
 
@@ -39,7 +44,9 @@ class _Loader(yaml.SafeLoader):
         self.depth += 1
         if self.depth > MAX_DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem=f"nests deeper than {MAX_DEPTH} are not allowed", problem_mark=mark)
+            raise yaml.MarkedYAMLError(
+                problem=f"nests deeper than {MAX_DEPTH} are not allowed", problem_mark=mark
+            )
         try:
             return super().compose_node(parent, index)
         finally:
@@ -50,13 +57,17 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key!r} is given twice", problem_mark=key_node.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key!r} is given twice", problem_mark=key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
-# YAML 1.2's core schema: PyYAML's own is 1.1, in which `1e-3` is a text, 010 is 8, 12:30 is 750, 1_000 a number, `no` and `on` are truth
-# values and 2024-05-01 is no text. A number that begins with a 0 too many stays a text, so that it is refused where a number must be.
+# YAML 1.2's core schema: PyYAML's own is 1.1, in which `1e-3` is a text, 010 is 8, 12:30 is 750,
+# 1_000 a number, `no` and `on` are truth
+# values and 2024-05-01 is no text. A number that begins with a 0 too many stays a text, so that it
+# is refused where a number must be.
 _NUMBER = "0|[1-9][0-9]*"
 _WORDS = {
     "null": ("~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -70,7 +81,9 @@ _WORDS = {
 }
 _Loader.yaml_implicit_resolvers = {}
 for _tag, (_pattern, _firsts) in _WORDS.items():
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"({_pattern})$"), _firsts)
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"({_pattern})$"), _firsts
+    )
 
 
 def parse_yaml(text: str, where: object) -> Any:
@@ -80,13 +93,23 @@ def parse_yaml(text: str, where: object) -> Any:
         ConfigError: the text is no YAML, or repeats a key, or uses aliases.
     """
     if half := _HALF_LETTER.search(text):
-        raise ConfigError(where, "must be YAML", f"half a letter, {half[0]}..", "write the letter itself")
+        raise ConfigError(
+            where, "must be YAML", f"half a letter, {half[0]}..", "write the letter itself"
+        )
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 # nosec B506 # a subclass of the safe loader
+        # a subclass of the safe loader
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 # nosec B506
     except OverflowError as error:  # of chr
-        raise ConfigError(where, "must be YAML", "an escape beyond the last letter, \\U0010ffff", "write the letter itself") from error
+        raise ConfigError(
+            where,
+            "must be YAML",
+            "an escape beyond the last letter, \\U0010ffff",
+            "write the letter itself",
+        ) from error
     except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
-        raise ConfigError(where, "must be YAML", shown(" ".join(str(error).split()), 400), "mend the file") from error
+        raise ConfigError(
+            where, "must be YAML", shown(" ".join(str(error).split()), 400), "mend the file"
+        ) from error
 
 
 def load_yaml(path: Path) -> Any:
@@ -107,10 +130,15 @@ def load_yaml(path: Path) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Safe YAML in which every text comes back, here and by YAML 1.1: PyYAML would fold what Unicode calls line breaks into blanks."""
+    """Safe YAML in which every text comes back, here and by YAML 1.1: PyYAML would fold what
+    Unicode calls line breaks into blanks.
+    """
 
     yaml_implicit_resolvers = {  # noqa: RUF012 # as PyYAML has it
-        first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *_Loader.yaml_implicit_resolvers.get(first, [])]
+        first: [
+            *yaml.SafeDumper.yaml_implicit_resolvers.get(first, []),
+            *_Loader.yaml_implicit_resolvers.get(first, []),
+        ]
         for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_Loader.yaml_implicit_resolvers}
     }
 
@@ -129,7 +157,9 @@ def to_yaml(value: Any) -> str:
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Text with its invisible signs, but `keep`, written as their numbers: none may make it read as other YAML or Python than it is."""
+    """Text with its invisible signs, but `keep`, written as their numbers: none may make it read as
+    other YAML or Python than it is.
+    """
     return "".join(c if c.isprintable() or c in keep else f"\\U{ord(c):08x}" for c in text)
 
 
@@ -159,16 +189,21 @@ def build(model: type[Model], data: Any, where: object) -> Model:
 
 
 def check_fields(model: type[BaseModel], data: Mapping[str, Any], where: object) -> None:
-    """Refuse unknown keys and values that are illegal by themselves; what the values are together is for who knows the others.
+    """Refuse unknown keys and values that are illegal by themselves; what the values are together
+    is for who knows the others.
 
     Raises:
         ConfigError: one error that lists every fault with its path.
     """
-    own: dict[str, Any] = {name: (held.annotation, held) for name, held in model.model_fields.items() if name in data}
+    own: dict[str, Any] = {
+        name: (held.annotation, held) for name, held in model.model_fields.items() if name in data
+    }
     try:
         create_model(model.__name__, __base__=Strict, **own).model_validate(plain_tuples(data))
     except ValidationError as error:
-        raise ConfigError(where, " | ".join(_fault(model, detail) for detail in error.errors()[:_MAX_FAULTS])) from None
+        raise ConfigError(
+            where, " | ".join(_fault(model, detail) for detail in error.errors()[:_MAX_FAULTS])
+        ) from None
 
 
 def plain_tuples(value: Any) -> Any:
@@ -186,7 +221,10 @@ def shown(text: str, letters: int = _MAX_SHOWN) -> str:
 def _fault(model: type[BaseModel], detail: Any) -> str:
     path = shown(".".join(str(part) for part in detail["loc"]))
     if detail["type"] == "extra_forbidden":
-        return f"{path} is not a known key ({nearest(str(detail['loc'][-1]), _known_keys(model, detail['loc'][:-1]))})"
+        return (
+            f"{path} is not a known key "
+            f"({nearest(str(detail['loc'][-1]), _known_keys(model, detail['loc'][:-1]))})"
+        )
     if detail["type"] == "missing":
         return f"{path} must be given"
     if detail["type"] == "string_pattern_mismatch" and (form := _description(model, detail["loc"])):
@@ -200,17 +238,25 @@ def _description(model: type[BaseModel], path: tuple[int | str, ...]) -> str:
     """What a model says of the field at `path`; "" nothing."""
     models, told = [model], list[str]()
     for part in path:
-        fields = [m.model_fields[part] for m in models if isinstance(part, str) and part in m.model_fields]
+        fields = [
+            m.model_fields[part] for m in models if isinstance(part, str) and part in m.model_fields
+        ]
         told = [field.description for field in fields if field.description]
         models = [m for field in fields for m in _models_in(field.annotation)] or models
     return told[0].removesuffix(".") if told else ""
 
 
 def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
-    """The field names at `path` inside `model`; several models (a tagged union) give the union of theirs."""
+    """The field names at `path` inside `model`; several models (a tagged union) give the union of
+    theirs.
+    """
     models = [model]
     for part in path:
-        steps = [m.model_fields[part].annotation for m in models if isinstance(part, str) and part in m.model_fields]
+        steps = [
+            m.model_fields[part].annotation
+            for m in models
+            if isinstance(part, str) and part in m.model_fields
+        ]
         models = [m for step in steps or models for m in _models_in(step)]
     return sorted({name for m in models for name in m.model_fields})
 

@@ -6,5 +6,8 @@ extensions = ["myst_parser"]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3  # links such as errors.md#plugins
 html_theme = "alabaster"  # its files are all local
-html_theme_options = {"description": "Architecture search for multi-task recommenders", "show_powered_by": False}
+html_theme_options = {
+    "description": "Architecture search for multi-task recommenders",
+    "show_powered_by": False,
+}
 html_show_sourcelink = False

@@ -1,7 +1,9 @@
-"""What the package's own code and its dependencies are known for: bandit, known vulnerabilities, licences. Part of scripts/test.sh.
+"""What the package's own code and its dependencies are known for: bandit, known vulnerabilities,
+licences. Part of scripts/test.sh.
 
-Fails where bandit finds something that no line justifies (`# nosec B...`, with a reason), where pip-audit knows of a vulnerability, or
-where a dependency states no licence. pip-audit is asked where it is installed and reaches its data; else that is said, and no fault.
+Fails where bandit finds something that no line justifies (`# nosec B...`, with a reason), where
+pip-audit knows of a vulnerability, or where a dependency states no licence. pip-audit is asked
+where it is installed and reaches its data; else that is said, and no fault.
 
 Example: .venv/bin/python scripts/audit.py
 """
@@ -25,15 +27,34 @@ def main() -> int:
 
 
 def bandit() -> bool:
-    """Whether bandit finds a fault. B101 is left out: an assert states a promise of our own, never a check of what others give."""
-    command = [sys.executable, "-m", "bandit", "--quiet", "--recursive", "automtl", "--skip", "B101", "--format", "json"]
+    """Whether bandit finds a fault. B101 is left out: an assert states a promise of our own, never
+    a check of what others give.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "bandit",
+        "--quiet",
+        "--recursive",
+        "automtl",
+        "--skip",
+        "B101",
+        "--format",
+        "json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     found = json.loads(done.stdout)
     for fault in [*found["results"], *found["errors"]]:
-        print(f"bandit: {fault.get('filename')}:{fault.get('line_number')}: {fault.get('test_id')} {fault.get('issue_text', fault)}")
+        print(
+            f"bandit: {fault.get('filename')}:{fault.get('line_number')}: "
+            f"{fault.get('test_id')} {fault.get('issue_text', fault)}"
+        )
     total = found["metrics"]["_totals"]
     justified = total["nosec"] + total["skipped_tests"]
-    print(f"bandit: {len(found['results'])} faults in {total['loc']} lines, {justified} justified in the code")
+    print(
+        f"bandit: {len(found['results'])} faults in {total['loc']} lines, {justified} justified "
+        "in the code"
+    )
     return bool(found["results"] or found["errors"])
 
 
@@ -43,19 +64,35 @@ def vulnerabilities() -> bool:
         print("pip-audit: skipped, it is not installed (pip install pip-audit)")
         return False
     pins = [f"{d.name}=={d.version.partition('+')[0]}" for d in dependencies()]
-    options = ["--disable-pip", "--no-deps", "--format", "json", "--progress-spinner", "off", "--timeout", "3"]
+    options = [
+        "--disable-pip",
+        "--no-deps",
+        "--format",
+        "json",
+        "--progress-spinner",
+        "off",
+        "--timeout",
+        "3",
+    ]
     try:
         command = [sys.executable, "-m", "pip_audit", *options, "--requirement", "/dev/stdin"]
-        done = subprocess.run(command, capture_output=True, text=True, input="\n".join(pins), timeout=SECONDS)
+        done = subprocess.run(
+            command, capture_output=True, text=True, input="\n".join(pins), timeout=SECONDS
+        )
         asked = [d for d in json.loads(done.stdout)["dependencies"] if "vulns" in d]
     except (subprocess.TimeoutExpired, ValueError, KeyError):
         asked = []
     if not asked:
         print("pip-audit: skipped, its data is out of reach")
         return False
-    known = [(d["name"], d["version"], v["id"], v["fix_versions"]) for d in asked for v in d["vulns"]]
+    known = [
+        (d["name"], d["version"], v["id"], v["fix_versions"]) for d in asked for v in d["vulns"]
+    ]
     for name, version, ident, fixes in known:
-        print(f"pip-audit: {name} {version}: {ident}, mended in {', '.join(fixes) or 'no version yet'}")
+        print(
+            f"pip-audit: {name} {version}: {ident}, mended in "
+            f"{', '.join(fixes) or 'no version yet'}"
+        )
     print(f"pip-audit: {len(known)} known vulnerabilities in {len(asked)} packages")
     return bool(known)
 
@@ -66,7 +103,9 @@ def dependencies() -> list[Distribution]:
     waiting = list(distribution("automtl").requires or [])
     while waiting:
         wanted = Requirement(waiting.pop())
-        if wanted.name.lower() in found or not (wanted.marker is None or wanted.marker.evaluate({"extra": ""})):
+        if wanted.name.lower() in found or not (
+            wanted.marker is None or wanted.marker.evaluate({"extra": ""})
+        ):
             continue
         try:
             found[wanted.name.lower()] = distribution(wanted.name)
@@ -86,10 +125,20 @@ def licences() -> bool:
 
 
 def licence(package: Distribution) -> str:
-    """A package's licence in its own words: the expression, else the classifiers, else the first line of the field."""
+    """A package's licence in its own words: the expression, else the classifiers, else the first
+    line of the field.
+    """
     known = package.metadata
-    classified = [c.rpartition("::")[2].strip() for c in known.get_all("Classifier") or [] if c.startswith("License ::")]
-    return known.get("License-Expression") or ", ".join(classified) or (known.get("License") or "").strip().partition("\n")[0][:60]
+    classified = [
+        c.rpartition("::")[2].strip()
+        for c in known.get_all("Classifier") or []
+        if c.startswith("License ::")
+    ]
+    return (
+        known.get("License-Expression")
+        or ", ".join(classified)
+        or (known.get("License") or "").strip().partition("\n")[0][:60]
+    )
 
 
 if __name__ == "__main__":

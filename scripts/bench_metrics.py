@@ -1,8 +1,10 @@
-"""AUC against scikit-learn: paired and interleaved, medians of the ratios; a table, and JSON with --json FILE.
+"""AUC against scikit-learn: paired and interleaved, medians of the ratios; a table, and JSON with
+--json FILE.
 
     python scripts/bench_metrics.py [--rows 10000000] [--pairs 5] [--json FILE]
 
-In each round every contender runs once on the same arrays, so a busy machine slows all of them. Needs the test extra.
+In each round every contender runs once on the same arrays, so a busy machine slows all of them.
+Needs the test extra.
 """
 
 import argparse
@@ -25,7 +27,9 @@ BATCH = 2048
 
 @dataclass(frozen=True)
 class Case:
-    """What is timed: `reference` and ours by name, all giving the same number; the ratio that must be reached."""
+    """What is timed: `reference` and ours by name, all giving the same number; the ratio that must
+    be reached.
+    """
 
     name: str
     reference: Callable[[], float | None]
@@ -42,15 +46,26 @@ def predictions(rows: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
 
 def one_auc(rows: int, rate: float, at_least: float) -> Case:
     labels, scores = predictions(rows, rate)
-    ours = {f"{n} thread{'s' * (n > 1)}": lambda n=n: auc(labels, scores, threads=n) for n in (1, 2)}
-    return Case(f"AUC, {rows:,} rows, {rate:.0%} positives", lambda: roc_auc_score(labels, scores), ours, at_least)
+    ours = {
+        f"{n} thread{'s' * (n > 1)}": lambda n=n: auc(labels, scores, threads=n) for n in (1, 2)
+    }
+    return Case(
+        f"AUC, {rows:,} rows, {rate:.0%} positives",
+        lambda: roc_auc_score(labels, scores),
+        ours,
+        at_least,
+    )
 
 
 def weighted_auc(rows: int) -> Case:
     labels, scores = predictions(rows, 0.02)
     weights = np.random.default_rng(1).random(rows)
     ours = {"1 thread": lambda: auc(labels, scores, weights)}
-    return Case(f"AUC with weights, {rows:,} rows, 2% positives", lambda: roc_auc_score(labels, scores, sample_weight=weights), ours)
+    return Case(
+        f"AUC with weights, {rows:,} rows, 2% positives",
+        lambda: roc_auc_score(labels, scores, sample_weight=weights),
+        ours,
+    )
 
 
 def from_batches(rows: int) -> Case:
@@ -79,10 +94,18 @@ def grouped(rows: int) -> Case:
     def loop() -> float:
         order = np.argsort(groups, kind="stable")
         parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-        kept = [(roc_auc_score(labels[part], scores[part]), part.size) for part in parts if 0 < labels[part].sum() < part.size]
+        kept = [
+            (roc_auc_score(labels[part], scores[part]), part.size)
+            for part in parts
+            if 0 < labels[part].sum() < part.size
+        ]
         return sum(value * size for value, size in kept) / sum(size for _, size in kept)
 
-    return Case(f"grouped AUC, {rows:,} rows, {rows // 100:,} groups, loop", loop, {"1 thread": lambda: gauc(labels, scores, groups)})
+    return Case(
+        f"grouped AUC, {rows:,} rows, {rows // 100:,} groups, loop",
+        loop,
+        {"1 thread": lambda: gauc(labels, scores, groups)},
+    )
 
 
 def timed(function: Callable[[], float | None]) -> tuple[float, float | None]:
@@ -92,7 +115,10 @@ def timed(function: Callable[[], float | None]) -> tuple[float, float | None]:
 
 
 def measure(case: Case, pairs: int) -> list[dict[str, Any]]:
-    rounds = [{name: timed(way) for name, way in {"": case.reference, **case.ours}.items()} for _ in range(pairs)]
+    rounds = [
+        {name: timed(way) for name, way in {"": case.reference, **case.ours}.items()}
+        for _ in range(pairs)
+    ]
     found = []
     for name in case.ours:
         ratios = [one[""][0] / one[name][0] for one in rounds]
@@ -112,8 +138,15 @@ def measure(case: Case, pairs: int) -> list[dict[str, Any]]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=10_000_000, help="of the large cases; the small ones take a tenth and a fiftieth")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--rows",
+        type=int,
+        default=10_000_000,
+        help="of the large cases; the small ones take a tenth and a fiftieth",
+    )
     parser.add_argument("--pairs", type=int, default=5, help="rounds; medians are over these")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     options = parser.parse_args(arguments)
@@ -126,19 +159,26 @@ def main(arguments: list[str] | None = None) -> None:
         lambda: grouped(rows // 50),
     ]
     results: list[dict[str, Any]] = []
-    print(f"{'case':58} {'ours':>10} {'reference s':>12} {'ours s':>8} {'ratio':>7} {'range':>13} {'needed':>7} {'difference':>11}")
+    print(
+        f"{'case':58} {'ours':>10} {'reference s':>12} {'ours s':>8} {'ratio':>7} {'range':>13} "
+        f"{'needed':>7} {'difference':>11}"
+    )
     for make in makers:  # one after the other: the arrays of one case at a time
         for r in measure(make(), options.pairs):
             needed = "" if r["at_least"] is None else f"{r['at_least']:.0f}"
             spread = f"{min(r['ratios']):.1f}-{max(r['ratios']):.1f}"
             print(
-                f"{r['case']:58} {r['ours']:>10} {r['reference_s']:12.3f} {r['ours_s']:8.3f} {r['ratio']:7.1f} {spread:>13} "
+                f"{r['case']:58} {r['ours']:>10} {r['reference_s']:12.3f} {r['ours_s']:8.3f} "
+                f"{r['ratio']:7.1f} {spread:>13} "
                 f"{needed:>7} {r['difference']:11.1e}",
                 flush=True,
             )
             results.append(r)
     if options.json:
-        write_json(options.json, {"rows": rows, "pairs": options.pairs, "numpy": np.__version__, "results": results})
+        write_json(
+            options.json,
+            {"rows": rows, "pairs": options.pairs, "numpy": np.__version__, "results": results},
+        )
 
 
 if __name__ == "__main__":

@@ -1,17 +1,21 @@
-"""The search step (alpha + weights) in variants against the first of them: interleaved, medians of the ratios; a table, also as JSON.
+"""The search step (alpha + weights) in variants against the first of them: interleaved, medians of
+the ratios; a table, also as JSON.
 
     python scripts/bench_search_step.py [--compare forms | nested | tasks | vocabulary | sampled | ...] [--rounds 5]
     python scripts/bench_search_step.py [--threads N] [--batch 2048] [--variants plain fused fused-bf16 ...] [--json FILE]
 
-Each variant lives in a process of its own, so that allocator settings and peak memory are its own; in each round every variant
-takes one step in turn, so a busy machine slows all of them. "straightforward" is the step as the formulas read, in float32 with the
-allocator as the system has it: candidate by candidate, attention by torch's function, and an alpha step whose backward pass makes every
-gradient, the weights' to be thrown away. "plain" is that without the weights' gradients in the alpha step; "fused" makes none of them
-either; "-keep" is a variant with freed memory kept (the program's default), "-bf16" under bfloat16 autocast, "-nested" with nested
-widths, "-t8" with 8 tasks, "-rows1e7" with tables of 1e7 rows in all, "-lazy" with lazy Adam for the tables. "gdas" and "evolution" are
-steps of those strategies, which compute one candidate a block: evolution's has no alpha half, so it is compared with the weight half of
-the mixture ("plain-weights"). Every step reads fresh rows, drawn evenly. On a processor without bfloat16 in hardware its variants are
-left out, which is said; --variants takes them all the same.
+Each variant lives in a process of its own, so that allocator settings and peak memory are its own;
+in each round every variant takes one step in turn, so a busy machine slows all of them.
+"straightforward" is the step as the formulas read, in float32 with the allocator as the system has
+it: candidate by candidate, attention by torch's function, and an alpha step whose backward pass
+makes every gradient, the weights' to be thrown away. "plain" is that without the weights' gradients
+in the alpha step; "fused" makes none of them either; "-keep" is a variant with freed memory kept
+(the program's default), "-bf16" under bfloat16 autocast, "-nested" with nested widths, "-t8" with 8
+tasks, "-rows1e7" with tables of 1e7 rows in all, "-lazy" with lazy Adam for the tables. "gdas" and
+"evolution" are steps of those strategies, which compute one candidate a block: evolution's has no
+alpha half, so it is compared with the weight half of the mixture ("plain-weights"). Every step
+reads fresh rows, drawn evenly. On a processor without bfloat16 in hardware its variants are left
+out, which is said; --variants takes them all the same.
 """
 
 import argparse
@@ -43,7 +47,16 @@ from automtl.strategies.genome import Genes
 from automtl.strategies.sampled import Sampled
 from automtl.training.losses import multi_task_loss
 
-VARIANTS = ("straightforward", "plain", "plain-keep", "plain-keep-bf16", "fused", "fused-keep", "fused-keep-recompute", "fused-keep-bf16")
+VARIANTS = (
+    "straightforward",
+    "plain",
+    "plain-keep",
+    "plain-keep-bf16",
+    "fused",
+    "fused-keep",
+    "fused-keep-recompute",
+    "fused-keep-bf16",
+)
 COMPARISONS = {
     "forms": VARIANTS,
     "nested": ("fused-keep", "fused-keep-nested"),
@@ -55,35 +68,55 @@ COMPARISONS = {
     "sampled-weights": ("plain-weights", "evolution"),
 }
 # times the first variant of their comparison, issue B
-NEEDED = {"fused-keep": 1.8, "fused-keep-bf16": 3.3, "fused-keep-nested": 1.3, "fused-keep-bf16-nested": 1.3}
+NEEDED = {
+    "fused-keep": 1.8,
+    "fused-keep-bf16": 3.3,
+    "fused-keep-nested": 1.3,
+    "fused-keep-bf16-nested": 1.3,
+}
 NEEDED |= {"fused-keep-rows1e7": 1 / 1.3, "fused-keep-lazy-rows1e7": 1 / 1.3}
 NEEDED |= {"gdas": 6.0, "evolution": 6.0}  # issue G
 MEMORY = 0.6  # of the first variant
 
 
 class Straightforward(Darts):
-    """First-order DARTS as it is often written: the alpha step's backward pass reaches all parameters."""
+    """First-order DARTS as it is often written: the alpha step's backward pass reaches all
+    parameters.
+    """
 
     def _alpha_step(self, batch: Batch) -> None:
         self._catch_up(batch)
         with frozen_statistics(self.net):
             outputs = self.net(batch.inputs)
-            self.alpha_loss(multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)).backward()
+            self.alpha_loss(
+                multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
+            ).backward()
         self._alpha_adam.step()
         self._alpha_adam.zero_grad()
         self._forget()
 
 
 def schema_of(options: argparse.Namespace) -> Schema:
-    fields = tuple(Field(name=f"f{i}", kind="categorical", vocabulary_size=options.vocabulary) for i in range(options.fields))
-    return Schema(name="bench", fields=fields, tasks=tuple(Task(name=f"t{i}", kind="binary") for i in range(options.tasks)))
+    fields = tuple(
+        Field(name=f"f{i}", kind="categorical", vocabulary_size=options.vocabulary)
+        for i in range(options.fields)
+    )
+    return Schema(
+        name="bench",
+        fields=fields,
+        tasks=tuple(Task(name=f"t{i}", kind="binary") for i in range(options.tasks)),
+    )
 
 
 def batch_of(options: argparse.Namespace, seed: int) -> Batch:
     generator = torch.Generator().manual_seed(seed)
-    ids = torch.randint(options.vocabulary, (options.batch, options.fields), generator=generator, dtype=torch.int32)
+    ids = torch.randint(
+        options.vocabulary, (options.batch, options.fields), generator=generator, dtype=torch.int32
+    )
     labels = torch.randint(2, (options.batch, options.tasks), generator=generator).float()
-    return Batch(Inputs(ids, torch.empty(options.batch, 0)), labels, None, torch.arange(options.batch))
+    return Batch(
+        Inputs(ids, torch.empty(options.batch, 0)), labels, None, torch.arange(options.batch)
+    )
 
 
 def in_words(options: argparse.Namespace, words: list[str]) -> argparse.Namespace:
@@ -98,9 +131,15 @@ def in_words(options: argparse.Namespace, words: list[str]) -> argparse.Namespac
 
 
 def supernet_of(options: argparse.Namespace, words: list[str]) -> Supernet:
-    changes = {"num_experts": options.experts, "num_blocks": options.blocks, "expert_dim": options.width}
+    changes = {
+        "num_experts": options.experts,
+        "num_blocks": options.blocks,
+        "expert_dim": options.width,
+    }
     changes["widths"] = "nested" if "nested" in words else ""
-    space = SearchSpace.load(options.space).model_copy(update={name: value for name, value in changes.items() if value})
+    space = SearchSpace.load(options.space).model_copy(
+        update={name: value for name, value in changes.items() if value}
+    )
     net = build_supernet(space, schema_of(options)).train()
     for module in net.modules():
         if isinstance(module, ChoiceBlock | SelfAttention):
@@ -116,16 +155,24 @@ def memory(key: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
 
 
-def _strategy(net: Supernet, schema: Schema, settings: DartsSettings, words: list[str], precision: Autocast) -> Darts:
+def _strategy(
+    net: Supernet, schema: Schema, settings: DartsSettings, words: list[str], precision: Autocast
+) -> Darts:
     """What takes the steps: a strategy by its name among the words, else the mixture."""
     generator = torch.Generator().manual_seed(0)
     if "gdas" in words:
         heat = {"temperature": 5.0, "final_temperature": 0.5}
-        return Sampled(net, schema, settings, hard=True, generator=generator, autocast=precision, **heat)
+        return Sampled(
+            net, schema, settings, hard=True, generator=generator, autocast=precision, **heat
+        )
     if "evolution" in words:
         genes = Genes(net.space, schema, Sharing())
-        return SinglePath(net, schema, settings, genes=genes, generator=generator, autocast=precision)
-    return (Straightforward if "straightforward" in words else Darts)(net, schema, settings, autocast=precision)
+        return SinglePath(
+            net, schema, settings, genes=genes, generator=generator, autocast=precision
+        )
+    return (Straightforward if "straightforward" in words else Darts)(
+        net, schema, settings, autocast=precision
+    )
 
 
 def stepper(options: argparse.Namespace, variant: str) -> Callable[[], float]:
@@ -137,7 +184,9 @@ def stepper(options: argparse.Namespace, variant: str) -> Callable[[], float]:
     settings = DartsSettings(embedding_optimizer="lazy_adam" if "lazy" in words else "sgd")
     darts = _strategy(net, schema_of(options), settings, words, precision)
     darts.begin_epoch(settings.warmup_epochs)
-    take: Callable[[Batch, Batch], Any] = (lambda _, fit: darts._weight_step(fit)) if "weights" in words else darts.step
+    take: Callable[[Batch, Batch], Any] = (
+        (lambda _, fit: darts._weight_step(fit)) if "weights" in words else darts.step
+    )
     seeds = itertools.count()
     clock = time.process_time if options.cpu_time else time.perf_counter
 
@@ -151,7 +200,9 @@ def stepper(options: argparse.Namespace, variant: str) -> Callable[[], float]:
 
 
 def child(options: argparse.Namespace, variant: str) -> None:
-    """Take a step per line of input; print its seconds and the peak memory above the idle network's in MB."""
+    """Take a step per line of input; print its seconds and the peak memory above the idle network's
+    in MB.
+    """
     set_allocator("keep" if "keep" in variant.split("-") else "default")
     step = stepper(options, variant)
     idle = memory("VmRSS")
@@ -161,8 +212,11 @@ def child(options: argparse.Namespace, variant: str) -> None:
 
 def start(arguments: list[str], variant: str) -> subprocess.Popen[str]:
     command = [sys.executable, __file__, *arguments, "--child", variant]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}  # the package this one found
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    # the package this one found
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def one_step(process: subprocess.Popen[str]) -> tuple[float, float]:
@@ -188,7 +242,9 @@ def measure(arguments: list[str], variants: list[str], rounds: int) -> list[dict
         {
             "variant": variant,
             "step_s": statistics.median(seconds for seconds, _ in steps[1:]),
-            "ratio": statistics.median(r[0] / s[0] for r, s in zip(reference, steps[1:], strict=True)),
+            "ratio": statistics.median(
+                r[0] / s[0] for r, s in zip(reference, steps[1:], strict=True)
+            ),
             "ratios": [r[0] / s[0] for r, s in zip(reference, steps[1:], strict=True)],
             "peak_mb": steps[-1][1],
             "memory_ratio": steps[-1][1] / reference[-1][1],
@@ -199,11 +255,20 @@ def measure(arguments: list[str], variants: list[str], rounds: int) -> list[dict
 
 
 def options_of(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--space", default="automtl", help="search space: name or file")
-    parser.add_argument("--compare", choices=list(COMPARISONS), default="forms", help="which variants, where --variants names none")
+    parser.add_argument(
+        "--compare",
+        choices=list(COMPARISONS),
+        default="forms",
+        help="which variants, where --variants names none",
+    )
     parser.add_argument("--variants", nargs="+", metavar="VARIANT", help="ratios are to the first")
-    parser.add_argument("--rounds", type=int, default=5, help="steps of each variant; medians are over these")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="steps of each variant; medians are over these"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--batch", type=int, default=2048, help="rows per batch")
     parser.add_argument("--fields", type=int, default=7, help="categorical fields")
@@ -211,17 +276,30 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, default=2)
     for name in ("experts", "blocks", "width"):
         parser.add_argument(f"--{name}", type=int, default=0, help="instead of the space's")
-    parser.add_argument("--cpu-time", action="store_true", help="count processor time, for a machine that others use; take --threads 1")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="count processor time, for a machine that others use; take --threads 1",
+    )
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
 
 def compared(name: str) -> list[str]:
-    """The variants of a comparison, without bfloat16 where the processor emulates it: a step takes so long that the bench seems to hang."""
-    low = [variant for variant in COMPARISONS[name] if "bf16" in variant and not fast_bfloat16(torch.device("cpu"))]
+    """The variants of a comparison, without bfloat16 where the processor emulates it: a step takes
+    so long that the bench seems to hang.
+    """
+    low = [
+        variant
+        for variant in COMPARISONS[name]
+        if "bf16" in variant and not fast_bfloat16(torch.device("cpu"))
+    ]
     if low:
-        print(f"left out: {', '.join(low)}: this processor has no bfloat16 in hardware; name them in --variants to wait for them")
+        print(
+            f"left out: {', '.join(low)}: this processor has no bfloat16 in hardware; name them "
+            "in --variants to wait for them"
+        )
     if left := [variant for variant in COMPARISONS[name] if variant not in low]:
         return left
     raise SystemExit("nothing is left to compare")
@@ -235,14 +313,28 @@ def main(arguments: list[str] | None = None) -> None:
         child(options, options.child)
         return
     results = measure(arguments, options.variants or compared(options.compare), options.rounds)
-    print(f"{'variant':24} {'step s':>8} {'ratio':>6} {'range':>11} {'needed':>6} {'peak MB':>8} {'of it':>5}")
+    print(
+        f"{'variant':24} {'step s':>8} {'ratio':>6} {'range':>11} {'needed':>6} {'peak MB':>8} "
+        f"{'of it':>5}"
+    )
     for r in results:
-        spread, needed = f"{min(r['ratios']):.2f}-{max(r['ratios']):.2f}", "" if r["needed"] is None else f"{r['needed']:.2g}"
+        spread, needed = (
+            f"{min(r['ratios']):.2f}-{max(r['ratios']):.2f}",
+            "" if r["needed"] is None else f"{r['needed']:.2g}",
+        )
         memory_part = f"{r['peak_mb']:8.0f} {r['memory_ratio']:5.2f}"
-        print(f"{r['variant']:24} {r['step_s']:8.3f} {r['ratio']:6.2f} {spread:>11} {needed:>6} {memory_part}")
+        print(
+            f"{r['variant']:24} {r['step_s']:8.3f} {r['ratio']:6.2f} {spread:>11} {needed:>6} "
+            f"{memory_part}"
+        )
     if options.json:
-        shape = {name: value for name, value in vars(options).items() if name not in ("json", "child")}
-        write_json(options.json, {**shape, "torch": torch.__version__, "memory_needed": MEMORY, "results": results})
+        shape = {
+            name: value for name, value in vars(options).items() if name not in ("json", "child")
+        }
+        write_json(
+            options.json,
+            {**shape, "torch": torch.__version__, "memory_needed": MEMORY, "results": results},
+        )
 
 
 if __name__ == "__main__":

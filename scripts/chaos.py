@@ -1,11 +1,13 @@
-"""Kill commands at random moments, go on with --resume until they end, and compare every bit with a run that nobody killed.
+"""Kill commands at random moments, go on with --resume until they end, and compare every bit with a
+run that nobody killed.
 
     python scripts/chaos.py --kills 60
 
-Commands run in forked processes (so that torch is imported once), on a data set of a few hundred rows. Each run is killed several times,
-by SIGKILL or SIGTERM, at moments spread evenly over the time that the whole command takes; then it may end. Compared are all files of the
-run's folder but the manifest's dates, seconds and command; of a study's database its trials. Commands on an ended run are killed too, and
-then given again. Exit status 1 where anything differs.
+Commands run in forked processes (so that torch is imported once), on a data set of a few hundred
+rows. Each run is killed several times, by SIGKILL or SIGTERM, at moments spread evenly over the
+time that the whole command takes; then it may end. Compared are all files of the run's folder but
+the manifest's dates, seconds and command; of a study's database its trials. Commands on an ended
+run are killed too, and then given again. Exit status 1 where anything differs.
 """
 
 import argparse
@@ -42,7 +44,10 @@ SMALL = (
     "runtime.threads=1",
 )
 RETRAIN = tuple(item for item in SMALL if item.startswith(("retrain.", "runtime.")))
-SEARCH, TUNE = "search DATA --space automtl_small --out OUT", "tune DATA --space automtl_small --out OUT"
+SEARCH, TUNE = (
+    "search DATA --space automtl_small --out OUT",
+    "tune DATA --space automtl_small --out OUT",
+)
 
 
 def words(command: str, *sets: str) -> list[str]:
@@ -54,12 +59,18 @@ def words(command: str, *sets: str) -> list[str]:
 COMMANDS: dict[str, list[str]] = {
     "search darts": words(SEARCH, *SMALL),
     "search second order": words(SEARCH, *SMALL, "search.second_order=true"),
-    "search gdas, lazy adam": words(SEARCH, *SMALL, "search.strategy=gdas", "search.embedding_optimizer=lazy_adam"),
-    "search evolution": words(SEARCH, *SMALL, "search.strategy=evolution", "search.population=4", "search.generations=2"),
+    "search gdas, lazy adam": words(
+        SEARCH, *SMALL, "search.strategy=gdas", "search.embedding_optimizer=lazy_adam"
+    ),
+    "search evolution": words(
+        SEARCH, *SMALL, "search.strategy=evolution", "search.population=4", "search.generations=2"
+    ),
     "search random": words(SEARCH, *SMALL, "search.strategy=random_search", "search.draws=3"),
     "retrain mmoe, two seeds": words("retrain mmoe --data DATA --out OUT --seeds 0,1", *RETRAIN),
     "retrain single_task": words("retrain single_task --data DATA --out OUT", *RETRAIN),
-    "retrain ple, uncertainty": words("retrain ple --data DATA --out OUT", *RETRAIN, "retrain.balancing.method=uncertainty"),
+    "retrain ple, uncertainty": words(
+        "retrain ple --data DATA --out OUT", *RETRAIN, "retrain.balancing.method=uncertainty"
+    ),
     "tune, hyperband": words(f"{TUNE} --trials 5", *SMALL, "tune.pruner=hyperband"),
     "tune, two seeds": words(f"{TUNE} --trials 3", *SMALL, "tune.seeds=2"),
     "tune, loss and cost": words(f"{TUNE} --trials 3 --objective loss_and_cost", *SMALL),
@@ -73,7 +84,17 @@ ENDED: dict[str, list[str]] = {
     "report": words("report OUT -o OUT/report.html"),
 }
 # keys that may differ, and the checksums over them
-_PASSING = {"seconds", "search_seconds", "retrain_seconds", "start", "end", "command", "resumed", "sums", "sha256"}
+_PASSING = {
+    "seconds",
+    "search_seconds",
+    "retrain_seconds",
+    "start",
+    "end",
+    "command",
+    "resumed",
+    "sums",
+    "sha256",
+}
 _PASSING |= {"ended", "test_reads", "exported"}
 
 
@@ -124,7 +145,12 @@ def finish(name: str, out: Path, data: Path, log: Path) -> None:
 def plain(value: Any, path: str = "") -> dict[str, Any]:
     """Nested values by their paths, without what may differ."""
     if isinstance(value, dict):
-        return {k: v for key, item in value.items() if key not in _PASSING for k, v in plain(item, f"{path}.{key}").items()}
+        return {
+            k: v
+            for key, item in value.items()
+            if key not in _PASSING
+            for k, v in plain(item, f"{path}.{key}").items()
+        }
     if isinstance(value, list):
         return {k: v for i, item in enumerate(value) for k, v in plain(item, f"{path}.{i}").items()}
     return {path: value.numpy().tobytes() if isinstance(value, torch.Tensor) else value}
@@ -132,12 +158,18 @@ def plain(value: Any, path: str = "") -> dict[str, Any]:
 
 def content(path: Path) -> Any:
     """What of a file must be equal."""
-    if path.suffix == ".safetensors" and path.parent.name == "checkpoint":  # an export's weights are bytes like any other
+    # an export's weights are bytes like any other
+    if path.suffix == ".safetensors" and path.parent.name == "checkpoint":
         return plain(checkpoint.load(path))
     if path.suffix == ".db":
         return plain(trials(path))
-    if path.name in ("README.md", "report.html"):  # an export tells its date, a report the command to go on with and so its folder
-        return [line for line in path.read_text().splitlines() if "exported" not in line and 'class="command"' not in line]
+    # an export tells its date, a report the command to go on with and so its folder
+    if path.name in ("README.md", "report.html"):
+        return [
+            line
+            for line in path.read_text().splitlines()
+            if "exported" not in line and 'class="command"' not in line
+        ]
     return plain(json.loads(path.read_text())) if path.suffix == ".json" else path.read_bytes()
 
 
@@ -147,33 +179,63 @@ def trials(path: Path) -> list[dict[str, Any]]:
     found = optuna.load_study(study_name=Storage().name, storage=held).trials
     held.engine.dispose()
     return [
-        {"number": t.number, "state": t.state.name, "values": t.values, "params": t.params, "attrs": t.user_attrs, "hidden": t.system_attrs}
+        {
+            "number": t.number,
+            "state": t.state.name,
+            "values": t.values,
+            "params": t.params,
+            "attrs": t.user_attrs,
+            "hidden": t.system_attrs,
+        }
         | {"steps": [list(pair) for pair in sorted(t.intermediate_values.items())]}
         for t in found
     ]
 
 
 def files_of(folder: Path) -> dict[str, Path]:
-    """Files by their names below a run's folder; of two checkpoints in a row only the last, of a pruned phase none."""
-    found = {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*")) if p.is_file() and not hidden(p.relative_to(folder))}
-    pruned = {p.parent for p in folder.rglob("manifest.json") if json.loads(p.read_text()).get("state") == "failed"}
-    return {name: p for name, p in found.items() if not (p.parent.name == "checkpoint" and p.parent.parent in pruned)}
+    """Files by their names below a run's folder; of two checkpoints in a row only the last, of a
+    pruned phase none.
+    """
+    found = {
+        str(p.relative_to(folder)): p
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and not hidden(p.relative_to(folder))
+    }
+    pruned = {
+        p.parent
+        for p in folder.rglob("manifest.json")
+        if json.loads(p.read_text()).get("state") == "failed"
+    }
+    return {
+        name: p
+        for name, p in found.items()
+        if not (p.parent.name == "checkpoint" and p.parent.parent in pruned)
+    }
 
 
 def hidden(path: Path) -> bool:
-    """Whether a file is none of the results: locks, what a killed process was writing, the checkpoint before the last."""
-    return path.name in (".lock", "previous.safetensors") or any(part.startswith(".") and part.endswith(".tmp") for part in path.parts)
+    """Whether a file is none of the results: locks, what a killed process was writing, the
+    checkpoint before the last.
+    """
+    return path.name in (".lock", "previous.safetensors") or any(
+        part.startswith(".") and part.endswith(".tmp") for part in path.parts
+    )
 
 
 def epochs_of(path: Path) -> list[str]:
     """What tells the lines of a metrics.jsonl apart."""
-    return [json.dumps([line["epoch"], line.get("part")]) for line in map(json.loads, path.read_text().splitlines())]
+    return [
+        json.dumps([line["epoch"], line.get("part")])
+        for line in map(json.loads, path.read_text().splitlines())
+    ]
 
 
 def compare(reference: Path, killed: Path, tally: Tally) -> None:
     """Count lost and doubled lines, and name what differs."""
     mine, theirs = files_of(reference), files_of(killed)
-    tally.differing += [f"{tally.runs}: {name} is in one of them only" for name in sorted(set(mine) ^ set(theirs))]
+    tally.differing += [
+        f"{tally.runs}: {name} is in one of them only" for name in sorted(set(mine) ^ set(theirs))
+    ]
     for name in sorted(set(mine) & set(theirs)):
         if name.endswith("metrics.jsonl"):
             whole, killed_too = epochs_of(mine[name]), epochs_of(theirs[name])
@@ -188,12 +250,18 @@ def where(left: Any, right: Any) -> str:
     """The first places in which two contents differ, where they have names."""
     if not isinstance(left, dict):
         return ""
-    keys = [key for key in sorted(set(left) | set(right)) if key not in left or key not in right or left[key] != right[key]]
+    keys = [
+        key
+        for key in sorted(set(left) | set(right))
+        if key not in left or key not in right or left[key] != right[key]
+    ]
     return f" at {', '.join(keys[:5])} ({len(keys)} in all)"
 
 
 def torment(name: str, kills: int, *, folder: Path, data: Path, rng: random.Random) -> Tally:
-    """Run a command once in peace, then again and again under kills until so many were dealt, each run to its end."""
+    """Run a command once in peace, then again and again under kills until so many were dealt, each
+    run to its end.
+    """
     tally, reference, log = Tally(), folder / "reference" / "run", folder / "log"
     base = folder / "base" / "run"
     if name in ENDED:
@@ -219,7 +287,9 @@ def torment(name: str, kills: int, *, folder: Path, data: Path, rng: random.Rand
             tally.kills[number.name] += 1
             tally.kept += process.exitcode == 143
             if process.exitcode not in (-number, 143, 0):
-                tally.differing.append(f"{tally.runs}: exit status {process.exitcode} after {number.name}")
+                tally.differing.append(
+                    f"{tally.runs}: exit status {process.exitcode} after {number.name}"
+                )
         finish(name, out, data, log)
         compare(reference, out, tally)
         tally.runs += 1
@@ -230,12 +300,21 @@ def main() -> int:
     """Print the table; 1 where anything differs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--kills", type=int, default=60, help="in all, shared among the commands")
-    parser.add_argument("--commands", nargs="+", choices=[*COMMANDS, *ENDED], default=[*COMMANDS, *ENDED], metavar="NAME")
+    parser.add_argument(
+        "--commands",
+        nargs="+",
+        choices=[*COMMANDS, *ENDED],
+        default=[*COMMANDS, *ENDED],
+        metavar="NAME",
+    )
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     rng, found = random.Random(asked.seed), {}
-    print("| command | runs | SIGKILL | SIGTERM | of these exit 143 | lost epochs | doubled lines | differing |")
+    print(
+        "| command | runs | SIGKILL | SIGTERM | of these exit 143 | lost epochs | doubled lines "
+        "| differing |"
+    )
     print("|---" * 8 + "|", flush=True)
     with tempfile.TemporaryDirectory() as made:
         os.environ["AUTOMTL_DATA_DIR"] = str(Path(made) / "cache")
@@ -243,9 +322,20 @@ def main() -> int:
         for place, name in enumerate(asked.commands):
             folder = Path(made) / name.replace(" ", "_")
             folder.mkdir()
-            share = asked.kills * (place + 1) // len(asked.commands) - asked.kills * place // len(asked.commands)
+            share = asked.kills * (place + 1) // len(asked.commands) - asked.kills * place // len(
+                asked.commands
+            )
             t = found[name] = torment(name, share, folder=folder, data=data, rng=rng)
-            cells = (name, t.runs, t.kills["SIGKILL"], t.kills["SIGTERM"], t.kept, t.lost, t.doubled, len(t.differing))
+            cells = (
+                name,
+                t.runs,
+                t.kills["SIGKILL"],
+                t.kills["SIGTERM"],
+                t.kept,
+                t.lost,
+                t.doubled,
+                len(t.differing),
+            )
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
     wrong = [f"{name}: {line}" for name, t in found.items() for line in t.differing]
     print("\n".join(wrong) or "every run ended in the bits of its reference")

@@ -1,5 +1,6 @@
 #!/usr/bin/env python
-"""From a pandas DataFrame to predictions in Python: search, retrain, predict. Run it in an empty folder; it takes a minute or two.
+"""From a pandas DataFrame to predictions in Python: search, retrain, predict. Run it in an empty
+folder; it takes a minute or two.
 
 python example_dataframe.py          (--fast: a few batches only, to see that it runs)
 """
@@ -16,9 +17,15 @@ FAST = {"runtime": {"fast_dev_run": True}} if "--fast" in sys.argv else {}
 rng = np.random.default_rng(0)
 ROWS = 4000
 frame = pd.DataFrame(
-    {"user": rng.integers(0, 200, ROWS), "item": rng.integers(0, 100, ROWS), "price": rng.gamma(2.0, 10.0, ROWS)},
+    {
+        "user": rng.integers(0, 200, ROWS),
+        "item": rng.integers(0, 100, ROWS),
+        "price": rng.gamma(2.0, 10.0, ROWS),
+    },
 )
-frame["click"] = (rng.random(ROWS) < 1 / (1 + np.exp(0.04 * (frame.price - 20) - 0.02 * (frame.user - 100)))).astype(int)
+frame["click"] = (
+    rng.random(ROWS) < 1 / (1 + np.exp(0.04 * (frame.price - 20) - 0.02 * (frame.user - 100)))
+).astype(int)
 frame["buy"] = frame.click * (rng.random(ROWS) < 0.3 + 0.004 * (frame.item - 50))
 
 # What is in it: the same words as in a data set's YAML file, but for `files`.
@@ -39,5 +46,7 @@ print(found.architecture.interaction, [expert.blocks for expert in found.archite
 trained = automtl.retrain(found.run, seeds=[0], **FAST)
 print(found.leaderboard())
 
-scores = automtl.predict(found.run, frame.drop(columns=["click", "buy"]).tail(5), keep=["user", "item"])
+scores = automtl.predict(
+    found.run, frame.drop(columns=["click", "buy"]).tail(5), keep=["user", "item"]
+)
 print(scores)

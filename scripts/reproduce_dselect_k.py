@@ -1,10 +1,13 @@
-"""DSelect-k against top-k: do static gates find the experts that made the data (Hazimeh et al. 2021, Figure 2)?
+"""DSelect-k against top-k: do static gates find the experts that made the data (Hazimeh et al.
+2021, Figure 2)?
 
-Data: x ~ N(0, I) of 10 numbers; 8 experts, each a random network 10 -> 16 -> 1 with ReLU, its output standardised; each of 4 tasks
-is a convex combination of 2 of them plus noise. Given: the gates see the true experts, frozen, and learn only whom to take;
-a seed counts where every task's set is exact. Learnt: experts are trained along and defined up to their order only, so that what
-is reported is which tasks share how many. Generator and sizes were committed before any run; the paper's appendix C.2 is not at hand.
-Rate, momentum and entropy were then tuned for both kinds alike, by the error on OTHER data seeds (--tune), as the paper tunes them.
+Data: x ~ N(0, I) of 10 numbers; 8 experts, each a random network 10 -> 16 -> 1 with ReLU, its
+output standardised; each of 4 tasks is a convex combination of 2 of them plus noise. Given: the
+gates see the true experts, frozen, and learn only whom to take; a seed counts where every task's
+set is exact. Learnt: experts are trained along and defined up to their order only, so that what is
+reported is which tasks share how many. Generator and sizes were committed before any run; the
+paper's appendix C.2 is not at hand. Rate, momentum and entropy were then tuned for both kinds
+alike, by the error on OTHER data seeds (--tune), as the paper tunes them.
 
     python scripts/reproduce_dselect_k.py            # 10 data seeds, some minutes on one core
     python scripts/reproduce_dselect_k.py --tune     # 10 other data seeds, the error of every combination
@@ -26,7 +29,8 @@ from automtl.spaces.catalogue import module_settings, sharing_settings
 from automtl.spaces.slots import layout
 
 INPUTS, HIDDEN, EXPERTS, TASKS, CHOSEN = 10, 16, 8, 4, 2
-ROWS, NOISE, SHARE = 10_000, 0.1, (0.3, 0.7)  # rows of training data; sd of the noise; bounds of the first expert's weight
+# rows of training data; sd of the noise; bounds of the first expert's weight
+ROWS, NOISE, SHARE = 10_000, 0.1, (0.3, 0.7)
 STEPS, BATCH = 2_000, 256
 TUNING_SEEDS = range(100, 110)
 
@@ -41,7 +45,11 @@ class Recipe:
 
     def settings(self) -> dict[str, Any]:
         """Of the sharing module."""
-        return {"k": CHOSEN, "per_example": False, **({} if self.entropy is None else {"entropy": self.entropy})}
+        return {
+            "k": CHOSEN,
+            "per_example": False,
+            **({} if self.entropy is None else {"entropy": self.entropy}),
+        }
 
 
 # Of the grid below, the smallest error on the tuning seeds.
@@ -93,7 +101,9 @@ class Column(nn.Module):
 
 @dataclass(frozen=True)
 class Data:
-    """One data seed: x (ROWS, INPUTS), y (ROWS, TASKS), the true experts' outputs (ROWS, EXPERTS), and per task the set of those in y."""
+    """One data seed: x (ROWS, INPUTS), y (ROWS, TASKS), the true experts' outputs (ROWS, EXPERTS),
+    and per task the set of those in y.
+    """
 
     x: Tensor
     y: Tensor
@@ -111,7 +121,11 @@ def generate(seed: int) -> Data:
         for _ in range(TASKS):
             first, second = torch.randperm(EXPERTS)[:CHOSEN].tolist()
             share = torch.empty(()).uniform_(*SHARE)
-            columns.append(share * outputs[:, first] + (1 - share) * outputs[:, second] + NOISE * torch.randn(ROWS))
+            columns.append(
+                share * outputs[:, first]
+                + (1 - share) * outputs[:, second]
+                + NOISE * torch.randn(ROWS)
+            )
             sets.append(frozenset((first, second)))
     return Data(x, torch.stack(columns, dim=1), outputs, sets)
 
@@ -129,7 +143,9 @@ def train(kind: str, recipe: Recipe, data: Data, *, given: bool, seed: int) -> S
             **module_settings(kind, settings),
         ).train()
         module.begin(SELECT)
-        optimizer = torch.optim.Adam(module.parameters(), lr=recipe.rate, betas=(recipe.momentum, 0.999))
+        optimizer = torch.optim.Adam(
+            module.parameters(), lr=recipe.rate, betas=(recipe.momentum, 0.999)
+        )
         for step in range(STEPS):
             module.advance(step / STEPS)
             rows = torch.randint(ROWS, (BATCH,))
@@ -143,10 +159,15 @@ def train(kind: str, recipe: Recipe, data: Data, *, given: bool, seed: int) -> S
 
 
 @torch.no_grad()
-def found_sets(module: SharingModule, data: Data, *, given: bool) -> tuple[list[frozenset[int]], float]:
+def found_sets(
+    module: SharingModule, data: Data, *, given: bool
+) -> tuple[list[frozenset[int]], float]:
     """Per task the experts of weight above 1e-5, and the mean square error over all rows."""
     predicted = torch.cat(module.share(data.outputs if given else data.x), dim=1)
-    sets = [frozenset((weights > 1e-5).nonzero().flatten().tolist()) for weights in module.gate_weights().values()]
+    sets = [
+        frozenset((weights > 1e-5).nonzero().flatten().tolist())
+        for weights in module.gate_weights().values()
+    ]
     return sets, float((predicted - data.y).square().mean())
 
 
@@ -156,23 +177,42 @@ def overlaps(sets: list[frozenset[int]]) -> list[int]:
 
 
 def report(seeds: range, *, given: bool) -> None:
-    """One line per seed and kind, and how many seeds (given) or pairs of tasks (learnt) came out right."""
+    """One line per seed and kind, and how many seeds (given) or pairs of tasks (learnt) came out
+    right.
+    """
     right = dict.fromkeys(RECIPES, 0)
     print(f"\n{'true experts given' if given else 'experts learnt'}: 8 experts, k = 2, 4 tasks")
-    print("seed  kind       " + ("tasks exact" if given else "pairs right") + "  mean square error  binary at step  sets found")
+    print(
+        "seed  kind       "
+        + ("tasks exact" if given else "pairs right")
+        + "  mean square error  binary at step  sets found"
+    )
     for seed in seeds:
         data = generate(seed)
         for kind, recipe in RECIPES.items():
             module = train(kind, recipe, data, given=given, seed=seed)
             sets, error = found_sets(module, data, given=given)
-            good = sum(a == b for a, b in zip(*((sets, data.sets) if given else (overlaps(sets), overlaps(data.sets))), strict=True))
+            good = sum(
+                a == b
+                for a, b in zip(
+                    *((sets, data.sets) if given else (overlaps(sets), overlaps(data.sets))),
+                    strict=True,
+                )
+            )
             right[kind] += good == TASKS if given else good
             said = " ".join("+".join(map(str, sorted(s))) for s in sets)
-            print(f"{seed:4}  {kind:9}  {good:11}  {error:17.4f}  {module.record().get('binary_step', '')!s:>14}  {said}")
+            print(
+                f"{seed:4}  {kind:9}  {good:11}  {error:17.4f}  "
+                f"{module.record().get('binary_step', '')!s:>14}  {said}"
+            )
         if given:
             print(f"      truth{'':50}{' '.join('+'.join(map(str, sorted(s))) for s in data.sets)}")
     total = len(seeds) * (1 if given else TASKS * (TASKS - 1) // 2)
-    what = "seeds with every task's set exact" if given else "pairs of tasks with the right number of shared experts"
+    what = (
+        "seeds with every task's set exact"
+        if given
+        else "pairs of tasks with the right number of shared experts"
+    )
     for kind, count in right.items():
         print(f"{kind}: {count} of {total} {what}")
 
@@ -186,13 +226,17 @@ def tune() -> None:
             for seed, data in zip(TUNING_SEEDS, sets, strict=True):
                 module = train(kind, recipe, data, given=True, seed=seed)
                 errors.append(found_sets(module, data, given=True)[1])
-            print(f"{kind:9}  {recipe}: mean square error {sum(errors) / len(errors):.4f}", flush=True)
+            print(
+                f"{kind:9}  {recipe}: mean square error {sum(errors) / len(errors):.4f}", flush=True
+            )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10, help="data seeds 0, 1, ...")
-    parser.add_argument("--tune", action="store_true", help="compare recipes on other data seeds instead")
+    parser.add_argument(
+        "--tune", action="store_true", help="compare recipes on other data seeds instead"
+    )
     options = parser.parse_args()
     seeds = range(options.seeds)
     torch.set_num_threads(1)

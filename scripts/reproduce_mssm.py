@@ -1,23 +1,29 @@
-"""MSSM on planted data: do field masks find the fields that matter, and can most cells go for nothing?
+"""MSSM on planted data: do field masks find the fields that matter, and can most cells go for
+nothing?
 
-Generator, sizes, settings and success rule are fixed here before any run on the seeds they are judged by. The rule, the generator since
-its second version, the rate and the penalties are as they were when masks of one number per field failed the part on cells (seeds 400
-to 402; `--field-mask scalar`). What changed since is the reading of the masks, one per number of a field's vector, found on
-validation rows of seed 501 (docs/results/mssm.md tells all of it).
+Generator, sizes, settings and success rule are fixed here before any run on the seeds they are
+judged by. The rule, the generator since its second version, the rate and the penalties are as they
+were when masks of one number per field failed the part on cells (seeds 400 to 402; `--field-mask
+scalar`). What changed since is the reading of the masks, one per number of a field's vector, found
+on validation rows of seed 501 (docs/results/mssm.md tells all of it).
 
-Data: 12 categorical fields f0 .. f11 of 20 even ids. Task y0 reads f0, f1, f2, task y1 reads f2, f3, f4; f5 .. f11 matter to nobody.
-A task's logit is a random effect of each id of its fields plus a quarter of the inner products of random vectors of each pair of them,
-scaled to standard deviation 2, plus noise of deviation 0.5. 80,000 rows, 70% for training, 15% each for validation and test.
+Data: 12 categorical fields f0 .. f11 of 20 even ids. Task y0 reads f0, f1, f2, task y1 reads f2,
+f3, f4; f5 .. f11 matter to nobody. A task's logit is a random effect of each id of its fields plus
+a quarter of the inner products of random vectors of each pair of them, scaled to standard deviation
+2, plus noise of deviation 0.5. 80,000 rows, 70% for training, 15% each for validation and test.
 
-Model: the shipped `mssm`, embedding width 8, `field_mask: vector`. Settings: Adam at 0.01, batches of 512, 24 epochs without early
-stop, the best epoch by validation MTL-Loss kept, as ever. lambda_m of 0.03, 0.1, 0.3, and `cells` off with lambda_m 0 and 0.01;
-seeds 400, 401, 402, each with data of its own.
+Model: the shipped `mssm`, embedding width 8, `field_mask: vector`. Settings: Adam at 0.01, batches
+of 512, 24 epochs without early stop, the best epoch by validation MTL-Loss kept, as ever. lambda_m
+of 0.03, 0.1, 0.3, and `cells` off with lambda_m 0 and 0.01; seeds 400, 401, 402, each with data of
+its own.
 
-Choice, on validation rows only: of `cells` off the lambda_m of the higher AUC (mean of tasks and seeds); of MSSM the largest lambda_m
-where no task's AUC (mean of seeds) is more than .0025 under that of `cells` off; if there is none, the smallest.
+Choice, on validation rows only: of `cells` off the lambda_m of the higher AUC (mean of tasks and
+seeds); of MSSM the largest lambda_m where no task's AUC (mean of seeds) is more than .0025 under
+that of `cells` off; if there is none, the smallest.
 
 Success rule, on test rows for AUC, all means over the seeds:
-  1. fields: in every task's own sub-network the mean mask of the fields useless to the task is at most .7 of that of its useful ones;
+  1. fields: in every task's own sub-network the mean mask of the fields useless to the task is at
+    most .7 of that of its useful ones;
   2. cells: more than 60% are off, and no task's AUC is more than .005 under `cells` off.
 
     python scripts/reproduce_mssm.py --out mssm             # 15 trainings, some 8 minutes on one core
@@ -58,7 +64,9 @@ def generate(rows: int, seed: int) -> pd.DataFrame:
         effects, vectors = rng.normal(size=(FIELDS, IDS)), rng.normal(size=(FIELDS, IDS, LATENT))
         logit = sum(effects[f, ids[:, f]] for f in fields)
         for i, a in enumerate(fields):
-            logit = logit + PRODUCTS * sum((vectors[a, ids[:, a]] * vectors[b, ids[:, b]]).sum(1) for b in fields[i + 1 :])
+            logit = logit + PRODUCTS * sum(
+                (vectors[a, ids[:, a]] * vectors[b, ids[:, b]]).sum(1) for b in fields[i + 1 :]
+            )
         logit = SIGNAL * (logit - logit.mean()) / logit.std() + NOISE * rng.normal(size=rows)
         columns[task] = (rng.random(rows) < 1 / (1 + np.exp(-logit))).astype(int)
     return pd.DataFrame(columns)
@@ -81,7 +89,9 @@ def write(folder: Path, rows: int, seed: int) -> Path:
     return folder / "data.yaml"
 
 
-def train(data: Path, out: Path, *, cells: bool, penalty: float, seed: int, epochs: int, field_mask: str) -> dict[str, object]:
+def train(
+    data: Path, out: Path, *, cells: bool, penalty: float, seed: int, epochs: int, field_mask: str
+) -> dict[str, object]:
     """One model: its validation AUCs, and what its best epoch recorded."""
     template = data.parent / "mssm.json"
     Architecture.load("mssm").evolve(embedding_dim=WIDTH).save(template)
@@ -92,12 +102,27 @@ def train(data: Path, out: Path, *, cells: bool, penalty: float, seed: int, epoc
         "sharing": {"cells": cells, "lambda_m": penalty, "field_mask": field_mask},
     }
     begun = out.is_dir()  # under --resume
-    plan = plan_retrain(str(template), data=str(data), sharing=None, config_file=None, sets=(), flags=flags, out=out, resume=begun)
+    plan = plan_retrain(
+        str(template),
+        data=str(data),
+        sharing=None,
+        config_file=None,
+        sets=(),
+        flags=flags,
+        out=out,
+        resume=begun,
+    )
     made = retrain(plan.architecture, plan.config, run=plan.run, label=plan.label, resume=begun)
     lines = [json.loads(line) for line in made.folder.metrics.read_text().splitlines()]
     told = lines[made.best_epochs[0]]["sharing"]
     aucs = {task: made.validation.tasks[task]["auc"] for task in USEFUL}
-    record = {"cells": cells, "lambda_m": penalty, "seed": seed, "best_epoch": made.best_epochs[0], "out": str(out)}
+    record = {
+        "cells": cells,
+        "lambda_m": penalty,
+        "seed": seed,
+        "best_epoch": made.best_epochs[0],
+        "out": str(out),
+    }
     return {**record, **aucs, "off": told["cells_off"], "masks": told["field_masks"]}
 
 
@@ -111,20 +136,29 @@ def choose(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def ratios(masks: Sequence[dict[str, list[float]]]) -> pd.DataFrame:
-    """Per task the mean masks in its own sub-network: of useful fields, of those only the other task reads, of nobody's, of all useless."""
+    """Per task the mean masks in its own sub-network: of useful fields, of those only the other
+    task reads, of nobody's, of all useless.
+    """
     rows = []
     for task, useful in USEFUL.items():
         mean = np.mean([m[task] for m in masks], axis=0)
         others = {f for fields in USEFUL.values() for f in fields} - set(useful)
         nobodys = set(range(FIELDS)) - set(useful) - others
-        parts = {"useful": set(useful), "other task's": others, "nobody's": nobodys, "useless": others | nobodys}
+        parts = {
+            "useful": set(useful),
+            "other task's": others,
+            "nobody's": nobodys,
+            "useless": others | nobodys,
+        }
         values = {name: float(mean[sorted(fields)].mean()) for name, fields in parts.items()}
         rows.append({"task": task, **values, "ratio": values["useless"] / values["useful"]})
     return pd.DataFrame(rows)
 
 
 def verdict(fields: pd.DataFrame, off: float, losses: dict[str, float]) -> dict[str, bool]:
-    """The success rule: fields, and cells (share off, and each task's AUC without masks of cells minus with them)."""
+    """The success rule: fields, and cells (share off, and each task's AUC without masks of cells
+    minus with them).
+    """
     return {
         "fields": bool((fields.ratio <= ALLOWED_RATIO).all()),
         "cells": off > NEEDED_OFF and max(losses.values()) <= ALLOWED_LOSS,
@@ -138,13 +172,19 @@ def tested(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--field-mask", choices=("vector", "scalar"), default="vector")
-    parser.add_argument("--resume", action="store_true", help="go on in an earlier call's folder; models that are finished are kept")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on in an earlier call's folder; models that are finished are kept",
+    )
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=given.resume)
     lines = []
@@ -152,11 +192,26 @@ def main() -> None:
         data = write(given.out / f"data{seed}", given.rows, seed)
         for cells, penalty in [(False, p) for p in OFF_PENALTIES] + [(True, p) for p in PENALTIES]:
             out = given.out / f"{'cells' if cells else 'scalars'}-{penalty}-{seed}"
-            lines.append(train(data, out, cells=cells, penalty=penalty, seed=seed, epochs=given.epochs, field_mask=given.field_mask))
+            lines.append(
+                train(
+                    data,
+                    out,
+                    cells=cells,
+                    penalty=penalty,
+                    seed=seed,
+                    epochs=given.epochs,
+                    field_mask=given.field_mask,
+                )
+            )
             (given.out / "runs.json").write_text(json.dumps(lines, indent=1))
     table = pd.DataFrame(lines)
     print("validation AUC and share of masks off, mean of seeds")
-    print(table.groupby(["cells", "lambda_m"])[[*USEFUL, "off", "best_epoch"]].mean().round(4).to_string())
+    print(
+        table.groupby(["cells", "lambda_m"])[[*USEFUL, "off", "best_epoch"]]
+        .mean()
+        .round(4)
+        .to_string()
+    )
     penalty, off_penalty = choose(table)
     mine = table[table.cells & (table.lambda_m == penalty)]
     fields, off = ratios(list(mine.masks)), float(mine.off.mean())
@@ -166,7 +221,10 @@ def main() -> None:
     print(fields.round(3).to_string(index=False))
     print(f"cells off: {off:.3f}")
     for task in USEFUL:
-        print(f"test AUC of {task}: {own[task]:.4f}, `cells` off {theirs[task]:.4f}, lost {losses[task]:+.4f}")
+        print(
+            f"test AUC of {task}: {own[task]:.4f}, `cells` off {theirs[task]:.4f}, lost "
+            f"{losses[task]:+.4f}"
+        )
     print(verdict(fields, off, losses))
 
 

@@ -1,9 +1,11 @@
-"""Do the fast options cost quality? Search and retrain per seed with and without each, paired; 90% intervals of the difference.
+"""Do the fast options cost quality? Search and retrain per seed with and without each, paired; 90%
+intervals of the difference.
 
     python scripts/reproduce_options.py --data census_income --seeds 5 --out runs/options
 
-Mean AUC over tasks on the validation rows (an option is chosen by it, so test rows are left alone). Runs that are already in the
-folder are read, not repeated, so the script can be stopped and started again.
+Mean AUC over tasks on the validation rows (an option is chosen by it, so test rows are left alone).
+Runs that are already in the folder are read, not repeated, so the script can be stopped and started
+again.
 """
 
 import argparse
@@ -44,14 +46,20 @@ def quality(args: argparse.Namespace, variant: str, seed: int) -> float:
         runtime = {key: value for key, value in settings.items() if key == "runtime"}
         if not (path / "search/architecture.json").exists():
             space = {"base": args.space, **settings.get("space", {})}
-            automtl.search(args.data, space=space, out=path, seed=seed, reporter=Teller(), **runtime)
-        automtl.retrain(path, seeds=[seed], reporter=Teller(), retrain={"patience": args.patience}, **runtime)
+            automtl.search(
+                args.data, space=space, out=path, seed=seed, reporter=Teller(), **runtime
+            )
+        automtl.retrain(
+            path, seeds=[seed], reporter=Teller(), retrain={"patience": args.patience}, **runtime
+        )
     tasks = json.loads(results.read_text())["validation"]["tasks"]
     return statistics.fmean(task["auc"] for task in tasks.values())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", default="census_income")
     parser.add_argument("--space", default="automtl_small")
     parser.add_argument("--seeds", type=int, default=5)
@@ -59,15 +67,26 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--out", default="runs/options")
     args = parser.parse_args()
-    scores = {variant: [quality(args, variant, seed) for seed in range(args.seeds)] for variant in args.variants}
+    scores = {
+        variant: [quality(args, variant, seed) for seed in range(args.seeds)]
+        for variant in args.variants
+    }
     print(f"mean validation AUC of {args.seeds} searches and retrains, {args.data}, {args.space}")
     for variant, values in scores.items():
-        print(f"{variant:10} {statistics.fmean(values):.5f}  " + " ".join(f"{v:.5f}" for v in values))
+        print(
+            f"{variant:10} {statistics.fmean(values):.5f}  " + " ".join(f"{v:.5f}" for v in values)
+        )
         if variant != args.variants[0]:
             differences = [a - b for a, b in zip(values, scores[args.variants[0]], strict=True)]
-            mean, half = statistics.fmean(differences), stats.sem(differences) * stats.t.ppf(0.95, len(differences) - 1)
+            mean, half = (
+                statistics.fmean(differences),
+                stats.sem(differences) * stats.t.ppf(0.95, len(differences) - 1),
+            )
             within = "within" if max(abs(mean - half), abs(mean + half)) <= LIMIT else "NOT within"
-            print(f"{'':10} minus {args.variants[0]}: 90% interval [{mean - half:+.5f}, {mean + half:+.5f}], {within} +-{LIMIT}")
+            print(
+                f"{'':10} minus {args.variants[0]}: 90% interval [{mean - half:+.5f}, "
+                f"{mean + half:+.5f}], {within} +-{LIMIT}"
+            )
 
 
 if __name__ == "__main__":

@@ -1,25 +1,30 @@
 """Do the sparse gates become sparse where nobody sets anything, and what does that cost?
 
-Models, data, seeds and rule are fixed here before the run. Every training is what `automtl retrain MODEL --data DATA` does, then
-`automtl evaluate`: no setting but the data and the seed, and lambda_m 0 for the model that MSSM is compared with.
+Models, data, seeds and rule are fixed here before the run. Every training is what `automtl retrain
+MODEL --data DATA` does, then `automtl evaluate`: no setting but the data and the seed, and lambda_m
+0 for the model that MSSM is compared with.
 
-Data: census_income, kuairand_pure, movielens_100k; and `apart`, generated here for SNR: three tasks that share nothing, each the sum of
-random effects of the ids of three fields of its own (nine fields of 20 ids, 60,000 rows, 70% for training, 15% each for validation and
-test; a data set of its own for each seed).
+Data: census_income, kuairand_pure, movielens_100k; and `apart`, generated here for SNR: three tasks
+that share nothing, each the sum of random effects of the ids of three fields of its own (nine
+fields of 20 ids, 60,000 rows, 70% for training, 15% each for validation and test; a data set of its
+own for each seed).
 
 Rule, of each model as it was evaluated, over seeds 0 to 4:
   1. dselect_k: every gate binary, at most k = 2 experts per row, on each data set and seed;
-  2. mssm: at least 60% of cells off on each data set and seed, and the upper one-sided 95% limit of the test MTL-Loss' difference from
-     lambda_m 0 (Welch, over seeds: they are no pairs) below 1% of the latter's mean;
-  3. snr_trans and snr_aver on `apart`: on average over seeds at least half of the cross connections off, those beyond one of each unit;
-     on the other data sets the shares are reported and not judged.
+  2. mssm: at least 60% of cells off on each data set and seed, and the upper one-sided 95% limit of
+     the test MTL-Loss' difference from lambda_m 0 (Welch, over seeds: they are no pairs) below 1%
+     of the latter's mean;
+  3. snr_trans and snr_aver on `apart`: on average over seeds at least half of the cross connections
+     off, those beyond one of each unit; on the other data sets the shares are reported and not
+     judged.
 
     python scripts/reproduce_sparse.py --out sparse                                  # 85 trainings: many hours on one core
     python scripts/reproduce_sparse.py --out sparse --data movielens_100k --seeds 0,1
     python scripts/reproduce_sparse.py --out tiny --fast                             # two epochs of few generated rows, to see it work
 
-Each finished training is a line of OUT/trainings.jsonl; what is there is not run again, and a training that was interrupted goes on.
-The tables of all lines go to docs/results/sparse.md, with --fast to OUT/sparse.md.
+Each finished training is a line of OUT/trainings.jsonl; what is there is not run again, and a
+training that was interrupted goes on. The tables of all lines go to docs/results/sparse.md, with
+--fast to OUT/sparse.md.
 """
 
 import argparse
@@ -69,40 +74,79 @@ def write(folder: Path, rows: int, seed: int) -> str:
         fields = [{"name": f"f{f}", "kind": "categorical"} for f in range(FIELDS)]
         tasks = [{"name": f"y{t}", "label": f"y{t}", "kind": "binary"} for t in range(TASKS)]
         split = {"kind": "random", "train": 0.7, "validation": 0.15, "test": 0.15}
-        text = {"name": f"apart{seed}", "files": {"train": "rows.csv"}, "features": fields, "tasks": tasks, "split": split}
+        text = {
+            "name": f"apart{seed}",
+            "files": {"train": "rows.csv"},
+            "features": fields,
+            "tasks": tasks,
+            "split": split,
+        }
         described.write_text(json.dumps(text, indent=1))
     return str(described)
 
 
 def train(data: str, model: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """One training, begun or gone on with, and what the evaluated model is."""
-    out = Path(options.out) / "runs" / f"{data}-{model.replace(', ', '-').replace(' ', '_')}-s{seed}"
-    source = write(Path(options.out) / f"apart{seed}", FAST_ROWS if options.fast else ROWS, seed) if data == APART else data
+    out = (
+        Path(options.out) / "runs" / f"{data}-{model.replace(', ', '-').replace(' ', '_')}-s{seed}"
+    )
+    source = (
+        write(Path(options.out) / f"apart{seed}", FAST_ROWS if options.fast else ROWS, seed)
+        if data == APART
+        else data
+    )
     sets = [*(FAST if options.fast else ()), *(["sharing.lambda_m=0"] if model == DENSE else ())]
-    flags = {"seed": seed, "data": {"dir": options.data_dir}, "runtime": {"threads": options.threads}}
+    flags = {
+        "seed": seed,
+        "data": {"dir": options.data_dir},
+        "runtime": {"threads": options.threads},
+    }
     begun = out.is_dir()
-    plan = plan_retrain(model.split(",")[0], data=source, sharing=None, config_file=None, sets=sets, flags=flags, out=out, resume=begun)
+    plan = plan_retrain(
+        model.split(",")[0],
+        data=source,
+        sharing=None,
+        config_file=None,
+        sets=sets,
+        flags=flags,
+        out=out,
+        resume=begun,
+    )
     made = retrain(plan.architecture, plan.config, run=plan.run, label=plan.label, resume=begun)
     evaluate_runs([made.folder.path])
     results, shared = json.loads(made.folder.results.read_text()), made.folder.read_metrics()
     epoch, told = made.best_epochs[0], results["sharing"]
-    row = {"data": data, "model": model, "seed": seed, "commit": Manifest.read(made.folder.manifest).values["git_revision"]}
+    row = {
+        "data": data,
+        "model": model,
+        "seed": seed,
+        "commit": Manifest.read(made.folder.manifest).values["git_revision"],
+    }
     row |= {"epoch": epoch, "epochs": len(shared), "judged": shared[epoch].get("judged", True)}
     row |= {"validation": results["validation"]["loss"], "test": results["test"]["loss"]}
     if "experts_per_row" in told:
-        row |= {"experts": max(told["experts_per_row"].values()), "binary": told["binary_step"] is not None}
-    return row | {name: told[name] for name in ("cells_off", "connections_on", "cross_off") if name in told}
+        row |= {
+            "experts": max(told["experts_per_row"].values()),
+            "binary": told["binary_step"] is not None,
+        }
+    return row | {
+        name: told[name] for name in ("cells_off", "connections_on", "cross_off") if name in told
+    }
 
 
 def upper_limit(other: Sequence[float], base: Sequence[float]) -> float:
-    """Upper one-sided 95% limit of the difference of means, by Welch, as a share of the base's mean; infinite below two seeds."""
+    """Upper one-sided 95% limit of the difference of means, by Welch, as a share of the base's
+    mean; infinite below two seeds.
+    """
     if min(len(other), len(base)) < 2:
         return float("inf")
     parts = [statistics.variance(values) / len(values) for values in (other, base)]
     difference, spread = statistics.fmean(other) - statistics.fmean(base), sum(parts)
     if spread == 0:
         return difference / statistics.fmean(base)
-    freedom = spread**2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (other, base), strict=True))
+    freedom = spread**2 / sum(
+        part**2 / (len(values) - 1) for part, values in zip(parts, (other, base), strict=True)
+    )
     return float(difference + stats.t.ppf(0.95, freedom) * spread**0.5) / statistics.fmean(base)
 
 
@@ -112,11 +156,21 @@ def verdicts(rows: pd.DataFrame) -> Iterator[str]:
         where = f"{model} on {data}, {len(part)} of {len(SEEDS)} seeds"
         if model == "dselect_k":
             worst, binary = part["experts"].max(), bool(part["binary"].all())
-            yield _judged(binary and worst <= K, f"{where}: at most {worst:.2f} experts per row, {'all' if binary else 'not all'} binary")
+            yield _judged(
+                binary and worst <= K,
+                f"{where}: at most {worst:.2f} experts per row, "
+                f"{'all' if binary else 'not all'} binary",
+            )
         elif model == "mssm":
             dense = rows[(rows["data"] == data) & (rows["model"] == DENSE)]
-            limit, least = upper_limit(list(part["test"]), list(dense["test"])), part["cells_off"].min()
-            text = f"{where}: at least {least:.1%} of cells off, loss at most {limit:+.2%} beside lambda_m 0"
+            limit, least = (
+                upper_limit(list(part["test"]), list(dense["test"])),
+                part["cells_off"].min(),
+            )
+            text = (
+                f"{where}: at least {least:.1%} of cells off, loss at most {limit:+.2%} beside "
+                "lambda_m 0"
+            )
             yield _judged(least >= NEEDED_OFF and limit < ALLOWED_LOSS, text)
         elif model in SNR and data == APART:
             off = float(np.mean([np.mean(levels) for levels in part["cross_off"]]))
@@ -129,11 +183,17 @@ def _judged(holds: bool, text: str) -> str:
 
 def table(rows: pd.DataFrame) -> Iterator[str]:
     """One line per data set and model."""
-    yield "| data | model | seeds | experts per row | binary | cells off | connections on | cross off | validation loss | test loss |"
+    yield (
+        "| data | model | seeds | experts per row | binary | cells off | connections on | cross "
+        "off | validation loss | test loss |"
+    )
     yield "|---|---|---:|---:|---|---:|---:|---:|---:|---:|"
     for (data, model), part in rows.groupby(["data", "model"], sort=False):
         binary = f"{int(part['binary'].sum())} of {len(part)}" if model == "dselect_k" else ""
-        shares = [_spread(part[name].map(np.mean), "{:.3f}") if _has(part, name) else "" for name in ("connections_on", "cross_off")]
+        shares = [
+            _spread(part[name].map(np.mean), "{:.3f}") if _has(part, name) else ""
+            for name in ("connections_on", "cross_off")
+        ]
         cells = [_spread(part["experts"], "{:.2f}") if _has(part, "experts") else "", binary]
         cells += [_spread(part["cells_off"], "{:.3f}") if _has(part, "cells_off") else "", *shares]
         losses = [_spread(part[split], "{:.5f}") for split in ("validation", "test")]
@@ -155,27 +215,52 @@ def text(rows: pd.DataFrame, *, fast: bool) -> str:
     note = ["Two epochs of few rows, to see that the script works: no result.", ""] if fast else []
     head = ["# Sparse gates as they are shipped", "", *note]
     head += ["    python scripts/reproduce_sparse.py --out sparse", ""]
-    head += [f"Figures of commit {commits}; mean +- sd of seeds; losses are MTL-Losses; the rule stands in the script."]
+    head += [
+        f"Figures of commit {commits}; mean +- sd of seeds; losses are MTL-Losses; the rule "
+        "stands in the script."
+    ]
     return "\n".join([*head, "", *table(rows), "", "## The rule", "", *verdicts(rows), ""])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", required=True, help="a folder for all runs; one that was begun is gone on with")
-    parser.add_argument("--data", default=None, help=f"names with commas between; default {', '.join((*REAL, APART))}")
-    parser.add_argument("--models", default=None, help=f"names with semicolons between; default {'; '.join(MODELS)}")
+    parser.add_argument(
+        "--out", required=True, help="a folder for all runs; one that was begun is gone on with"
+    )
+    parser.add_argument(
+        "--data",
+        default=None,
+        help=f"names with commas between; default {', '.join((*REAL, APART))}",
+    )
+    parser.add_argument(
+        "--models", default=None, help=f"names with semicolons between; default {'; '.join(MODELS)}"
+    )
     parser.add_argument("--seeds", default=None, help="such as 0,1; default 0 to 4")
     parser.add_argument("--data-dir", default=None, help="folder of raw and prepared data")
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--fast", action="store_true", help="generated data only, two epochs, two seeds")
+    parser.add_argument(
+        "--fast", action="store_true", help="generated data only, two epochs, two seeds"
+    )
     options = parser.parse_args(arguments)
     asked = options.data.split(",") if options.data else [APART] if options.fast else [*REAL, APART]
     models = options.models.split(";") if options.models else MODELS
-    seeds = [int(seed) for seed in options.seeds.split(",")] if options.seeds else SEEDS[:2] if options.fast else SEEDS
+    seeds = (
+        [int(seed) for seed in options.seeds.split(",")]
+        if options.seeds
+        else SEEDS[:2]
+        if options.fast
+        else SEEDS
+    )
     lines = Path(options.out) / "trainings.jsonl"
     rows = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
     done = {(row["data"], row["model"], row["seed"]) for row in rows}
-    wanted = [(d, m, s) for s in seeds for d in asked for m in models if options.fast or d != APART or m in SNR]
+    wanted = [
+        (d, m, s)
+        for s in seeds
+        for d in asked
+        for m in models
+        if options.fast or d != APART or m in SNR
+    ]
     for case in [case for case in wanted if case not in done]:
         print(*case, "...", flush=True)
         rows.append(train(*case, options))
@@ -183,7 +268,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with lines.open("a") as file:
             file.write(json.dumps(rows[-1]) + "\n")
     order = {name: place for place, name in enumerate([*REAL, APART, *MODELS])}
-    found = pd.DataFrame(sorted(rows, key=lambda row: (order.get(row["data"], 99), order[row["model"]], row["seed"])))
+    found = pd.DataFrame(
+        sorted(rows, key=lambda row: (order.get(row["data"], 99), order[row["model"]], row["seed"]))
+    )
     page = text(found, fast=options.fast)
     (Path(options.out) / "sparse.md" if options.fast else REPORT).write_text(page)
     print(page)

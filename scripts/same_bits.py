@@ -1,9 +1,11 @@
-"""The bits of a search, a retrain of each kind, a resume after a kill and an export, as checksums: a move of code changes none of them.
+"""The bits of a search, a retrain of each kind, a resume after a kill and an export, as checksums:
+a move of code changes none of them.
 
     python scripts/same_bits.py --out before.json        # at one commit
     python scripts/same_bits.py --against before.json    # at another: exit status 1 where anything differs
 
-Weights are compared array by array, by name and content, so that the form of the files may change; one thread, fixed seeds, 600 rows.
+Weights are compared array by array, by name and content, so that the form of the files may change;
+one thread, fixed seeds, 600 rows.
 """
 
 import argparse
@@ -24,9 +26,19 @@ from small import SPACE, flags, write_dataset
 from automtl.spaces.architecture import Architecture
 
 ROOT = Path(__file__).resolve().parent.parent
-SETTINGS = (*SPACE, "search.batch_size=64", "search.epochs=3", "search.warmup_epochs=1", "retrain.batch_size=64", "retrain.epochs=8")
+SETTINGS = (
+    *SPACE,
+    "search.batch_size=64",
+    "search.epochs=3",
+    "search.warmup_epochs=1",
+    "retrain.batch_size=64",
+    "retrain.epochs=8",
+)
 STRATEGIES = ("darts", "snas", "gdas", "evolution", "random_search")
-SMALL_STRATEGY = {"evolution": ("search.population=4", "search.generations=2"), "random_search": ("search.draws=3",)}
+SMALL_STRATEGY = {
+    "evolution": ("search.population=4", "search.generations=2"),
+    "random_search": ("search.draws=3",),
+}
 COMMAND = str(Path(sys.executable).with_name("automtl"))
 
 
@@ -34,12 +46,19 @@ def automtl(*words: str) -> None:
     """One command, to its end."""
     done = subprocess.run([COMMAND, *words], capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"{' '.join(words)}: status {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+        sys.exit(
+            f"{' '.join(words)}: status "
+            f"{done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        )
 
 
-def settings(*more: str, only: tuple[str, ...] = ("space.", "search.", "retrain.", "runtime.")) -> list[str]:
+def settings(
+    *more: str, only: tuple[str, ...] = ("space.", "search.", "retrain.", "runtime.")
+) -> list[str]:
     """--set flags of one command."""
-    return flags([item for item in (*SETTINGS, *more, "runtime.threads=1") if item.startswith(only)])
+    return flags(
+        [item for item in (*SETTINGS, *more, "runtime.threads=1") if item.startswith(only)]
+    )
 
 
 def arrays(path: Path) -> str:
@@ -59,7 +78,9 @@ def weights(run: Path) -> str:
 
 def killed_and_resumed(words: list[str], run: Path) -> None:
     """The command, killed once its first checkpoint is there, then resumed."""
-    process = subprocess.Popen([COMMAND, *words], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [COMMAND, *words], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     while process.poll() is None and not list(run.rglob("checkpoint/*.safetensors")):
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
@@ -87,17 +108,38 @@ def measured(folder: Path, kinds: list[str]) -> dict[str, str]:
         more = (f"search.strategy={strategy}", *SMALL_STRATEGY.get(strategy, ()))
         searched = settings(*more, only=("space.", "search.", "runtime."))
         automtl("search", str(data), "--space", "automtl_small", "--out", str(run), *searched)
-        bits[f"search {strategy}"] = text_hash(Architecture.load(run / "search" / "architecture.json").identity())
+        bits[f"search {strategy}"] = text_hash(
+            Architecture.load(run / "search" / "architecture.json").identity()
+        )
         automtl("retrain", str(run), *settings(only=("retrain.", "runtime.")))
         bits[f"retrain of search {strategy}"] = weights(run)
     for kind in kinds:
         run = folder / f"kind-{kind}"
-        automtl("retrain", kind, "--data", str(data), "--out", str(run), *settings(only=("retrain.", "runtime.")))
+        automtl(
+            "retrain",
+            kind,
+            "--data",
+            str(data),
+            "--out",
+            str(run),
+            *settings(only=("retrain.", "runtime.")),
+        )
         bits[f"retrain {kind}"] = weights(run)
         automtl("predict", str(run), rows, "-o", str(run / "p.parquet"))
         bits[f"predict {kind}"] = predictions(run / "p.parquet")
     run = folder / "resumed"
-    killed_and_resumed(["retrain", "mmoe", "--data", str(data), "--out", str(run), *settings(only=("retrain.", "runtime."))], run)
+    killed_and_resumed(
+        [
+            "retrain",
+            "mmoe",
+            "--data",
+            str(data),
+            "--out",
+            str(run),
+            *settings(only=("retrain.", "runtime.")),
+        ],
+        run,
+    )
     bits["retrain mmoe, killed and resumed"] = weights(run)
     automtl("export", str(folder / "kind-mmoe"), "--format", "onnx", "-o", str(folder / "served"))
     automtl("predict", str(folder / "served"), rows, "-o", str(folder / "served.parquet"))
@@ -118,7 +160,10 @@ def main() -> None:
         given.out.write_text(json.dumps(bits, indent=1) + "\n")
     before = json.loads(given.against.read_text()) if given.against else {}
     for name, value in bits.items():
-        print(f"{name:45} {value}  {'' if not before else 'same' if before.get(name) == value else f'WAS {before.get(name)}'}")
+        print(
+            f"{name:45} {value}  "
+            f"{'' if not before else 'same' if before.get(name) == value else f'WAS {before.get(name)}'}"
+        )
     sys.exit(any(before.get(name) != value for name, value in bits.items()) if before else 0)
 
 

@@ -1,4 +1,6 @@
-"""A data set of a few hundred rows and settings that train on it in a second or two: for the scripts and the tests beside them."""
+"""A data set of a few hundred rows and settings that train on it in a second or two: for the
+scripts and the tests beside them.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,22 +24,35 @@ def flags(sets: Iterable[str]) -> list[str]:
     return [word for item in sets for word in ("--set", item)]
 
 
-def write_dataset(folder: Path, rows: int = 600, seed: int = 0, first_field: str = "user", missing: float = 0.1) -> Path:
-    """A CSV with two categorical fields, a number and two learnable binary tasks, and its YAML; the YAML's path."""
+def write_dataset(
+    folder: Path, rows: int = 600, seed: int = 0, first_field: str = "user", missing: float = 0.1
+) -> Path:
+    """A CSV with two categorical fields, a number and two learnable binary tasks, and its YAML; the
+    YAML's path.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     user, item = rng.integers(0, 20, rows), rng.integers(0, 15, rows)
     price = rng.normal(size=rows)
     click = rng.random(rows) < 1 / (1 + np.exp(-(0.3 * (user - 10) + price)))
     buy = rng.random(rows) < 1 / (1 + np.exp(-(0.4 * (item - 7) - price)))
-    frame = pd.DataFrame({first_field: user, "item": item, "price": price, "click": click.astype(int), "buy": buy.astype(float)})
+    frame = pd.DataFrame(
+        {
+            first_field: user,
+            "item": item,
+            "price": price,
+            "click": click.astype(int),
+            "buy": buy.astype(float),
+        }
+    )
     frame.loc[rng.random(rows) < missing, "buy"] = np.nan
     frame.to_csv(folder / "rows.csv", index=False)
     yaml = folder / "tiny.yaml"
     yaml.write_text(
         "name: tiny\n"
         "files: {train: rows.csv}\n"
-        f"features:\n  - {{name: {first_field}, kind: categorical}}\n  - {{name: item, kind: categorical}}\n"
+        f"features:\n  - {{name: {first_field}, kind: categorical}}\n  - {{name: item, kind: "
+        "categorical}\n"
         "  - {name: price, kind: numeric}\n"
         "tasks:\n  - {name: click, label: click}\n  - {name: buy, label: buy}\n"
         "split: {kind: random, train: 0.7, validation: 0.1, test: 0.2}\n"

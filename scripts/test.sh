@@ -6,6 +6,7 @@ cd -- "$ROOT"
 
 make_venv "[test]"
 step "style: ruff check" "$VENV/bin/ruff" check
+step "style: ruff format" "$VENV/bin/ruff" format --check
 step "types: mypy automtl" "$VENV/bin/mypy" automtl
 step "audit: bandit, known vulnerabilities, licences" "$VENV/bin/python" scripts/audit.py
 say "tests: pytest, without the slow ones"

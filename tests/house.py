@@ -1,4 +1,6 @@
-"""Readers of the source tree for test_house.py: modules, imports, calls, functions. They look at code and never run it."""
+"""Readers of the source tree for test_house.py: modules, imports, calls, functions. They look at
+code and never run it.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -14,7 +16,8 @@ PACKAGE_FOLDERS = {
     "automtl.derived_archs": "derived_archs",
 }
 
-# Calls whose result is a place in memory, or a stream that files.py opened: what is written there is not a file of the writer's own.
+# Calls whose result is a place in memory, or a stream that files.py opened: what is written there
+# is not a file of the writer's own.
 MEMORY = {"io.BytesIO", "io.StringIO", "pyarrow.BufferOutputStream"}
 STREAM_TYPES = {"BinaryIO", "BytesIO", "IO", "TextIO"}
 
@@ -33,7 +36,9 @@ class Source:
         return self.name.partition(".")[2].partition(".")[0]
 
     @classmethod
-    def parse(cls, text: str, name: str = "automtl.sample", path: Path = Path("sample.py")) -> "Source":
+    def parse(
+        cls, text: str, name: str = "automtl.sample", path: Path = Path("sample.py")
+    ) -> "Source":
         """A source from text, for trying a rule on a line of code."""
         return cls(name, path, ast.parse(text))
 
@@ -42,7 +47,9 @@ class Source:
 def package_sources() -> tuple[Source, ...]:
     """Every module of the package, the mapped folders included."""
     return tuple(
-        Source.parse(path.read_text(encoding="utf-8"), _module_name(path, package, ROOT / folder), path)
+        Source.parse(
+            path.read_text(encoding="utf-8"), _module_name(path, package, ROOT / folder), path
+        )
         for package, folder in PACKAGE_FOLDERS.items()
         for path in sorted((ROOT / folder).rglob("*.py"))
     )
@@ -55,14 +62,19 @@ def _module_name(path: Path, package: str, folder: Path) -> str:
 
 def package_folders() -> dict[str, Path]:
     """Every folder with an __init__.py, by the package's dotted name."""
-    return {source.name: source.path.parent for source in package_sources() if source.path.name == "__init__.py"}
+    return {
+        source.name: source.path.parent
+        for source in package_sources()
+        if source.path.name == "__init__.py"
+    }
 
 
 def imported(source: Source, known: set[str]) -> set[str]:
     """The package's own modules that a source imports, wherever in it the import stands."""
     found = set()
     for target in _targets(source):
-        while target and target not in known:  # from automtl.nn.mixed import ChoiceBlock -> automtl.nn.mixed
+        # from automtl.nn.mixed import ChoiceBlock -> automtl.nn.mixed
+        while target and target not in known:
             target = target.rpartition(".")[0]
         found.add(target)
     return found - {"", source.name}
@@ -94,12 +106,16 @@ def aliases(source: Source) -> dict[str, str]:
         if isinstance(node, ast.Import):
             names |= {alias.asname: alias.name for alias in node.names if alias.asname}
         elif isinstance(node, ast.ImportFrom):
-            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {
+                alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names
+            }
     return names
 
 
 def dotted(node: ast.expr, names: dict[str, str]) -> str:
-    """What an expression names, imports resolved: "numpy.save", "?.write_text" for a method of any other expression."""
+    """What an expression names, imports resolved: "numpy.save", "?.write_text" for a method of any
+    other expression.
+    """
     if isinstance(node, ast.Name):
         return names.get(node.id, node.id)
     if isinstance(node, ast.Attribute):
@@ -116,30 +132,45 @@ def calls(source: Source) -> Iterator[tuple[str, ast.Call]]:
 
 
 def references(source: Source) -> Iterator[tuple[str, ast.expr]]:
-    """Everything that is named, called or not, with its dotted name: `map(eval, texts)` names eval."""
+    """Everything that is named, called or not, with its dotted name: `map(eval, texts)` names
+    eval.
+    """
     names = aliases(source)
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
             yield dotted(node, names), node
         elif isinstance(node, ast.ImportFrom):
-            yield from ((f"{node.module}.{alias.name}", ast.Constant(alias.name, lineno=node.lineno)) for alias in node.names)
+            yield from (
+                (f"{node.module}.{alias.name}", ast.Constant(alias.name, lineno=node.lineno))
+                for alias in node.names
+            )
 
 
 def streams(source: Source) -> set[str]:
-    """Local names bound to memory, to a stream that files.py opened, or to a parameter typed as a stream."""
+    """Local names bound to memory, to a stream that files.py opened, or to a parameter typed as a
+    stream.
+    """
     names, found = aliases(source), set()
     for node in ast.walk(source.tree):
         match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=func)) if dotted(func, names) in MEMORY:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=func)) if (
+                dotted(func, names) in MEMORY
+            ):
                 found.add(name)
             case ast.withitem(context_expr=ast.Call(func=func), optional_vars=ast.Name(id=name)):
                 if dotted(func, names) in MEMORY or dotted(func, names).endswith(".stream"):
                     found.add(name)
-            case ast.arg(arg=name, annotation=ast.expr() as annotation) if dotted(annotation, {}).rpartition(".")[2] in STREAM_TYPES:
+            case ast.arg(arg=name, annotation=ast.expr() as annotation) if (
+                dotted(annotation, {}).rpartition(".")[2] in STREAM_TYPES
+            ):
                 found.add(name)
     return found
 
 
 def functions(source: Source) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Every function and method."""
-    yield from (node for node in ast.walk(source.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    yield from (
+        node
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )

@@ -3,9 +3,21 @@
 import ast
 import re
 
-from tests.house import Source, calls, external, functions, imported, named, package_sources, references, streams
+from tests.house import (
+    ROOT,
+    Source,
+    calls,
+    external,
+    functions,
+    imported,
+    named,
+    package_sources,
+    references,
+    streams,
+)
 
-# What each layer may import directly; whatever those may import, it may import too. automtl/__init__.py stands above all.
+# What each layer may import directly; whatever those may import, it may import too.
+# automtl/__init__.py stands above all.
 BELOW = {
     "__main__": {"cli"},
     "cli": {"phases", "report", "config", "runs", "plugins", "benchmarks"},
@@ -37,13 +49,28 @@ TORCH_FREE = {"errors", "bounds", "files", "plugins", "strict", "spaces", "data"
 TORCH_FREE |= {"config", "config_layers", "config_retrain", "config_tune"}
 USES_TORCH = {"automtl.data.batches"}
 
-UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "builtins", "code", "codeop", "runpy", "pty"}
+UNSAFE_MODULES = {
+    "pickle",
+    "_pickle",
+    "cloudpickle",
+    "dill",
+    "joblib",
+    "marshal",
+    "shelve",
+    "builtins",
+    "code",
+    "codeop",
+    "runpy",
+    "pty",
+}
 UNSAFE_NAMES = {
     *"eval exec compile __import__ __builtins__ breakpoint".split(),
     *"torch.load torch.save torch.hub torch.jit.load torch.package".split(),
     *"pandas.eval pandas.read_pickle numpy.lib.format.read_array".split(),
-    *"os.system os.popen subprocess.getoutput subprocess.getstatusoutput tempfile.mktemp shutil.unpack_archive".split(),
-    *"yaml.unsafe_load yaml.full_load yaml.Loader yaml.FullLoader yaml.UnsafeLoader yaml.CLoader".split(),
+    *"os.system os.popen subprocess.getoutput subprocess.getstatusoutput tempfile.mktemp "
+    "shutil.unpack_archive".split(),
+    *"yaml.unsafe_load yaml.full_load yaml.Loader yaml.FullLoader yaml.UnsafeLoader "
+    "yaml.CLoader".split(),
 }
 UNSAFE_BEGINNINGS = ("os.exec", "os.spawn", "os.posix_spawn", "pickle.")
 UNSAFE_METHODS = {"extractall", "read_pickle", "to_pickle"}  # an archive's own paths lead anywhere
@@ -57,16 +84,32 @@ ONLY_IN = {  # what is safe as its one user uses it
 }
 
 WRITERS = {
-    *(f"os.{name}" for name in "open fdopen rename replace remove unlink mkdir makedirs rmdir link symlink truncate".split()),
+    *(
+        f"os.{name}"
+        for name in "open fdopen rename replace remove unlink "
+        "mkdir makedirs rmdir link symlink truncate".split()
+    ),
     "urllib.request.urlretrieve",
     "pyarrow.OSFile",
 }
 WRITING_MODULES = ("shutil.", "tempfile.")
 READING_CALLS = {"shutil.disk_usage", "shutil.get_terminal_size", "shutil.which"}
-WRITING_METHODS = {"write_text", "write_bytes", "touch", "mkdir", "rmdir", "unlink", "symlink_to", "hardlink_to", "tofile"}
-# What writes to its first argument: fine where that is memory or a stream, or left out (to_csv() is a string).
+WRITING_METHODS = {
+    "write_text",
+    "write_bytes",
+    "touch",
+    "mkdir",
+    "rmdir",
+    "unlink",
+    "symlink_to",
+    "hardlink_to",
+    "tofile",
+}
+# What writes to its first argument: fine where that is memory or a stream, or left out (to_csv() is
+# a string).
 SINKS = {
-    *"save savez savez_compressed savetxt savefig save_file write_table write_csv write_feather ParquetWriter new_file new_stream".split(),
+    *"save savez savez_compressed savetxt savefig save_file write_table write_csv "
+    "write_feather ParquetWriter new_file new_stream".split(),
     *"to_parquet to_csv to_feather to_excel to_html to_hdf to_orc".split(),
 }
 SINK_OWNERS = ("numpy.", "pyarrow.", "safetensors.", "torch.")
@@ -84,17 +127,27 @@ def below(layer: str) -> set[str]:
 def upward_imports(source: Source) -> list[str]:
     known = {s.name for s in package_sources()}
     allowed = below(source.layer) if source.layer else set(BELOW)
-    layers = {target: target.partition(".")[2].partition(".")[0] for target in imported(source, known)}
-    return [f"{source.layer} must not import {target}" for target, layer in sorted(layers.items()) if layer not in allowed]
+    layers = {
+        target: target.partition(".")[2].partition(".")[0] for target in imported(source, known)
+    }
+    return [
+        f"{source.layer} must not import {target}"
+        for target, layer in sorted(layers.items())
+        if layer not in allowed
+    ]
 
 
 def private_imports(source: Source) -> list[str]:
-    """Imports of what is private, a module or a name in one, from outside the folder that it stands in."""
+    """Imports of what is private, a module or a name in one, from outside the folder that it stands
+    in.
+    """
     faults = []
     modules = {s.name for s in package_sources() if s.path.name != "__init__.py"}
     for target in sorted(named(source)):
         parts = target.split(".")
-        hidden = [i for i, part in enumerate(parts) if part.startswith("_") and not part.startswith("__")]
+        hidden = [
+            i for i, part in enumerate(parts) if part.startswith("_") and not part.startswith("__")
+        ]
         home = ".".join(parts[: hidden[0]]) if hidden else ""
         home = home.rpartition(".")[0] if home in modules else home
         if parts[0] == "automtl" and hidden and not f"{source.name}.".startswith(f"{home}."):
@@ -106,13 +159,20 @@ def unsafe_code(source: Source) -> list[str]:
     faults = [f"imports {name}" for name in sorted(external(source) & UNSAFE_MODULES)]
     for name, node in references(source):
         method = "." in name and name.rpartition(".")[2] in UNSAFE_METHODS
-        if name in UNSAFE_NAMES or name.startswith(UNSAFE_BEGINNINGS) or method or source.name not in ONLY_IN.get(name, {source.name}):
+        if (
+            name in UNSAFE_NAMES
+            or name.startswith(UNSAFE_BEGINNINGS)
+            or method
+            or source.name not in ONLY_IN.get(name, {source.name})
+        ):
             faults.append(f"line {node.lineno}: {name}")
     for name, call in calls(source):
         wrong = [k for k in call.keywords if k.arg in UNSAFE_FLAGS and not _is(k.value, False)]
         wrong += [k for k in call.keywords if k.arg in SAFE_FLAGS and not _is(k.value, True)]
         faults += [f"line {call.lineno}: {k.arg}=" for k in wrong]
-        loaders = [k.value.id for k in call.keywords if k.arg == "Loader" and isinstance(k.value, ast.Name)]
+        loaders = [
+            k.value.id for k in call.keywords if k.arg == "Loader" and isinstance(k.value, ast.Name)
+        ]
         if name == "yaml.load" and loaders != ["_Loader"]:
             faults.append(f"line {call.lineno}: another loader than the safe one's child")
     return faults
@@ -126,7 +186,11 @@ def writing(source: Source) -> list[str]:
     if source.name == "automtl.files":
         return []
     open_streams = streams(source)
-    return [f"line {call.lineno}: {name}" for name, call in calls(source) if _writes(name, call, open_streams)]
+    return [
+        f"line {call.lineno}: {name}"
+        for name, call in calls(source)
+        if _writes(name, call, open_streams)
+    ]
 
 
 def _writes(name: str, call: ast.Call, open_streams: set[str]) -> bool:
@@ -137,7 +201,9 @@ def _writes(name: str, call: ast.Call, open_streams: set[str]) -> bool:
         return _writing_mode(call.args[name == "open" :], call)
     if last in SINKS and (name.startswith(SINK_OWNERS) or last.startswith(("to_", "savefig"))):
         targets = [*call.args[:1], *(k.value for k in call.keywords if k.arg in TARGETS)]
-        return any(not (isinstance(target, ast.Name) and target.id in open_streams) for target in targets)
+        return any(
+            not (isinstance(target, ast.Name) and target.id in open_streams) for target in targets
+        )
     if name in {"json.dump", "yaml.dump", "yaml.safe_dump"}:
         return len(call.args) > 1
     return name in WRITERS or name.startswith(WRITING_MODULES) or last in WRITING_METHODS
@@ -150,7 +216,14 @@ def _writing_mode(arguments: list[ast.expr], call: ast.Call) -> bool:
 
 
 def sizes(source: Source) -> list[str]:
+    """Lines of a file, and of a function's code below its signature and docstring."""
     lines = len(source.path.read_text(encoding="utf-8").splitlines())
-    spans = [(f.name, (f.end_lineno or f.lineno) - f.lineno + 1) for f in functions(source)]
+    most = 350 if source.path.is_relative_to(ROOT / "automtl") else 420
+    spans = [(f.name, (f.end_lineno or 0) - _code(f).lineno + 1) for f in functions(source)]
     long = [f"{name} has {span} lines, at most 60" for name, span in spans if span > 60]
-    return long + ([f"{lines} lines, at most 350"] if lines > 350 else [])
+    return long + ([f"{lines} lines, at most {most}"] if lines > most else [])
+
+
+def _code(function: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:
+    documented = ast.get_docstring(function) is not None and len(function.body) > 1
+    return function.body[1 if documented else 0]

@@ -1,4 +1,6 @@
-"""Small data that tests share: a schema with batches made in memory, and a data set written to a folder."""
+"""Small data that tests share: a schema with batches made in memory, and a data set written to a
+folder.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,17 +23,27 @@ from scripts.small import write_dataset
 __all__ = ["write_dataset"]
 
 
-def small_schema(num_tasks: int = 2, field_names: tuple[str, ...] = ("user", "item", "hour")) -> Schema:
+def small_schema(
+    num_tasks: int = 2, field_names: tuple[str, ...] = ("user", "item", "hour")
+) -> Schema:
     """Three categorical fields, one number, `num_tasks` binary tasks."""
-    fields = [Field(name=n, kind="categorical", vocabulary_size=7 + i, unknown_count=0) for i, n in enumerate(field_names)]
+    fields = [
+        Field(name=n, kind="categorical", vocabulary_size=7 + i, unknown_count=0)
+        for i, n in enumerate(field_names)
+    ]
     tasks = [Task(name=f"task{t}", kind="binary") for t in range(num_tasks)]
-    return Schema(name="small", fields=(*fields, Field(name="price", kind="numeric")), tasks=tuple(tasks))
+    return Schema(
+        name="small", fields=(*fields, Field(name="price", kind="numeric")), tasks=tuple(tasks)
+    )
 
 
 def random_batch(schema: Schema, rows: int = 32, seed: int = 0) -> Batch:
     """Random rows with binary labels."""
     g = torch.Generator().manual_seed(seed)
-    ids = torch.stack([torch.randint(0, f.vocabulary_size, (rows,), generator=g) for f in schema.categorical], dim=1)
+    ids = torch.stack(
+        [torch.randint(0, f.vocabulary_size, (rows,), generator=g) for f in schema.categorical],
+        dim=1,
+    )
     dense = torch.randn(rows, len(schema.numeric), generator=g)
     labels = torch.randint(0, 2, (rows, len(schema.tasks)), generator=g).float()
     return Batch(Inputs(ids, dense), labels, None, torch.arange(rows))
@@ -43,7 +55,14 @@ def small_space(**changes: object) -> SearchSpace:
         "name": "tiny",
         "source": "made for tests",
         "embedding_dim": 4,
-        "interaction": ("product(inner)", "product(outer)", "cross(2)", "self_attention(2)", "mlp(8)", "skip"),
+        "interaction": (
+            "product(inner)",
+            "product(outer)",
+            "cross(2)",
+            "self_attention(2)",
+            "mlp(8)",
+            "skip",
+        ),
         "expert": ("gate", "mlp(4)", "mlp(8)", "conv1d(3)", "skip"),
         "num_experts": 3,
         "num_blocks": 2,
@@ -73,8 +92,19 @@ class Stopper(Silent):
 
 @contextmanager
 def without_plugins() -> Iterator[None]:
-    """The package's tables as they were when it began, and nothing registered from outside meanwhile."""
-    tables = (OPERATIONS, SHARING, LAYOUTS, WIRINGS, interaction.BUILDERS, operations.BUILDERS, SHARING_MODULES, SEARCH_MODULES)
+    """The package's tables as they were when it began, and nothing registered from outside
+    meanwhile.
+    """
+    tables = (
+        OPERATIONS,
+        SHARING,
+        LAYOUTS,
+        WIRINGS,
+        interaction.BUILDERS,
+        operations.BUILDERS,
+        SHARING_MODULES,
+        SEARCH_MODULES,
+    )
     tables = (*tables, plugins.REGISTERED)
     kept = [dict(table) for table in tables]
     own = set(plugins.REGISTERED)

@@ -1,4 +1,6 @@
-"""The script that kills commands: a few kills of it, in a process of its own since it forks; and what it would say of other bits."""
+"""The script that kills commands: a few kills of it, in a process of its own since it forks; and
+what it would say of other bits.
+"""
 
 import json
 import os
@@ -18,9 +20,14 @@ def test_lost_doubled_and_differing_are_told_by_their_places(tmp_path, monkeypat
     for name, epochs, mean in (("whole", [0, 1], 0.5), ("killed", [0, 0], 0.25)):
         folder = tmp_path / name
         (folder / "checkpoint").mkdir(parents=True)
-        (folder / "metrics.jsonl").write_text("".join(json.dumps({"epoch": epoch}) + "\n" for epoch in epochs))
+        (folder / "metrics.jsonl").write_text(
+            "".join(json.dumps({"epoch": epoch}) + "\n" for epoch in epochs)
+        )
         (folder / "cost.json").write_text(json.dumps({"seconds": mean, "rows": 3}))
-        checkpoint.save(folder / "checkpoint/last.safetensors", {"net": {"a": torch.ones(2), "mean": torch.tensor(mean)}, "epoch": 2})
+        checkpoint.save(
+            folder / "checkpoint/last.safetensors",
+            {"net": {"a": torch.ones(2), "mean": torch.tensor(mean)}, "epoch": 2},
+        )
     (tmp_path / "whole/architecture.json").write_text("{}")
     tally = chaos.Tally()
     chaos.compare(tmp_path / "whole", tmp_path / "killed", tally)
@@ -34,8 +41,22 @@ def test_lost_doubled_and_differing_are_told_by_their_places(tmp_path, monkeypat
 
 def test_killed_retrains_end_in_the_bits_of_an_undisturbed_one():
     root = Path(__file__).parents[1]
-    words = [sys.executable, "scripts/chaos.py", "--kills", "3", "--commands", "retrain mmoe, two seeds"]
-    done = subprocess.run(words, cwd=root, capture_output=True, text=True, timeout=600, env={**os.environ, "PYTHONPATH": str(root)})
+    words = [
+        sys.executable,
+        "scripts/chaos.py",
+        "--kills",
+        "3",
+        "--commands",
+        "retrain mmoe, two seeds",
+    ]
+    done = subprocess.run(
+        words,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     row = next(line for line in done.stdout.splitlines() if line.startswith("| retrain mmoe"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]

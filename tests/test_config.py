@@ -11,7 +11,9 @@ def resolved(**changes):
 
 def test_precedence_flag_set_file_space_default(tmp_path):
     file = tmp_path / "c.yaml"
-    file.write_text("seed: 1\nsearch: {epochs: 7, alpha_lr: 0.5, batch_size: 99}\nretrain: {lr: 0.5}\n")
+    file.write_text(
+        "seed: 1\nsearch: {epochs: 7, alpha_lr: 0.5, batch_size: 99}\nretrain: {lr: 0.5}\n"
+    )
     config = resolved(config_file=file, sets=["search.alpha_lr=1e-3", "seed=2"], flags={"seed": 3})
     assert config.seed == 3  # flag over --set over file
     assert config.search.alpha_lr == 1e-3  # --set over file
@@ -55,8 +57,13 @@ def test_fast_dev_run_is_two_epochs_with_a_warm_up_of_one():
 @pytest.mark.parametrize(("written", "meant"), [("1e-3", 1e-3), ("2.5E-4", 2.5e-4), (".01", 0.01)])
 def test_a_number_is_one_in_a_file_and_on_the_command_line(written, meant, tmp_path):
     (tmp_path / "mine.yaml").write_text(f"search: {{alpha_lr: {written}}}\n")
-    for given in ({"config_file": tmp_path / "mine.yaml"}, {"sets": [f"search.alpha_lr={written}"]}):
-        assert resolve(source="x", space="automtl_small", flags={}, **given).search.alpha_lr == meant
+    for given in (
+        {"config_file": tmp_path / "mine.yaml"},
+        {"sets": [f"search.alpha_lr={written}"]},
+    ):
+        assert (
+            resolve(source="x", space="automtl_small", flags={}, **given).search.alpha_lr == meant
+        )
 
 
 @pytest.mark.parametrize("written", ["109_14", "010", "12:30", "1e1"])

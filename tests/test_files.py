@@ -27,7 +27,9 @@ def test_a_whole_file_is_old_or_new_and_never_half(tmp_path, monkeypatch):
     files.write_json(path, {"a": 1})
     with pytest.raises(ValueError, match="JSON compliant"):
         files.write_json(path, {"a": float("nan")})
-    monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        "os.fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(EnvironmentFault, match="free some space") as caught:
         files.write_json(path, {"a": 2})
     assert caught.value.exit_code == 3 and str(path) in str(caught.value)
@@ -70,13 +72,22 @@ def test_tensors_of_any_layout(tmp_path):
     assert all(np.array_equal(back[k], v) and back[k].dtype == v.dtype for k, v in arrays.items())
 
 
-def test_a_folder_that_another_process_holds_is_said_to_be_its_and_is_free_when_that_is_killed(tmp_path):
+def test_a_folder_that_another_process_holds_is_said_to_be_its_and_is_free_when_that_is_killed(
+    tmp_path,
+):
     folder = tmp_path / "run"
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE, text=True
+    ) as holder:
         try:
             assert holder.stdout.readline() == "held\n"
             for _ in range(2):  # being asked does not take the holder's name away
-                with pytest.raises(InUse, match=rf"got another process \({holder.pid} on .*\) at work in it"), files.locked(folder):
+                with (
+                    pytest.raises(
+                        InUse, match=rf"got another process \({holder.pid} on .*\) at work in it"
+                    ),
+                    files.locked(folder),
+                ):
                     pytest.fail("it is held")
             times, waiting = [], threading.Thread(target=lambda: times.append(_waited(folder)))
             waiting.start()
@@ -98,7 +109,11 @@ def _waited(folder):
 def test_a_lock_is_let_go_of_by_an_error_and_excludes_its_own_process(tmp_path):
     with pytest.raises(ZeroDivisionError), files.locked(tmp_path):
         1 / 0  # noqa: B018
-    with files.locked(tmp_path), pytest.raises(InUse, match=rf"another process \({os.getpid()} on "), files.locked(tmp_path):
+    with (
+        files.locked(tmp_path),
+        pytest.raises(InUse, match=rf"another process \({os.getpid()} on "),
+        files.locked(tmp_path),
+    ):
         pytest.fail("it is held")
     with files.locked(tmp_path):
         pass

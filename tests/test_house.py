@@ -1,4 +1,5 @@
-"""The house rules that a machine can hold: import order, map, package list, one writer, nothing that runs data, sizes.
+"""The house rules that a machine can hold: import order, map, package list, one writer, nothing
+that runs data, sizes.
 
 A rule is tried on lines that must fail before it is tried on the package.
 """
@@ -16,7 +17,16 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.house import ROOT, Source, external, imported, package_folders, package_sources
-from tests.house_rules import BELOW, TORCH_FREE, USES_TORCH, private_imports, sizes, unsafe_code, upward_imports, writing
+from tests.house_rules import (
+    BELOW,
+    TORCH_FREE,
+    USES_TORCH,
+    private_imports,
+    sizes,
+    unsafe_code,
+    upward_imports,
+    writing,
+)
 
 
 def faults(rule: Callable[[Source], list[str]], sources: tuple[Source, ...]) -> list[str]:
@@ -34,7 +44,9 @@ def lines(text: str) -> list[str]:
 
 
 def test_imports_go_down() -> None:
-    assert set(BELOW) >= {s.layer for s in package_sources()} - {""}, "a new layer needs its place in BELOW"
+    assert set(BELOW) >= {s.layer for s in package_sources()} - {""}, (
+        "a new layer needs its place in BELOW"
+    )
     assert faults(upward_imports, package_sources()) == []
 
 
@@ -169,40 +181,88 @@ def test_reading_and_memory_are_no_writes(line: str) -> None:
 
 
 def test_files_and_functions_are_small() -> None:
-    others = [path for folder in ("tests", "scripts") for path in sorted((ROOT / folder).rglob("*.py"))]
-    assert faults(sizes, package_sources() + tuple(Source.parse(p.read_text(encoding="utf-8"), path=p) for p in others)) == []
+    others = [
+        path for folder in ("tests", "scripts") for path in sorted((ROOT / folder).rglob("*.py"))
+    ]
+    assert (
+        faults(
+            sizes,
+            package_sources()
+            + tuple(Source.parse(p.read_text(encoding="utf-8"), path=p) for p in others),
+        )
+        == []
+    )
 
 
 def test_packages_equal_the_tree() -> None:
     config = setup()
     assert sorted(lines(config["options"]["packages"])) == sorted(package_folders())
-    mapped = {name.strip(): ROOT / folder.strip() for name, folder in (m.split("=") for m in lines(config["options"]["package_dir"]))}
-    outside = {name: folder for name, folder in package_folders().items() if not folder.is_relative_to(ROOT / "automtl")}
+    mapped = {
+        name.strip(): ROOT / folder.strip()
+        for name, folder in (m.split("=") for m in lines(config["options"]["package_dir"]))
+    }
+    outside = {
+        name: folder
+        for name, folder in package_folders().items()
+        if not folder.is_relative_to(ROOT / "automtl")
+    }
     assert mapped == outside
-    assert {s.path.parent for s in package_sources()} == set(package_folders().values()), "a folder with code needs an __init__.py"
+    assert {s.path.parent for s in package_sources()} == set(package_folders().values()), (
+        "a folder with code needs an __init__.py"
+    )
 
 
 def test_package_data_covers_every_shipped_file() -> None:
-    patterns = {name: lines(text.replace(",", "\n")) for name, text in setup()["options.package_data"].items()}
-    shipped = {p for name, globs in patterns.items() for g in globs for p in package_folders()[name].glob(g)}
-    there = {p for folder in package_folders().values() for p in folder.rglob("*") if p.is_file() and p.suffix not in {".py", ".pyc"}}
-    assert sorted(p for p in there - shipped if not any(part.startswith(".") for part in p.relative_to(ROOT).parts)) == []
+    patterns = {
+        name: lines(text.replace(",", "\n"))
+        for name, text in setup()["options.package_data"].items()
+    }
+    shipped = {
+        p
+        for name, globs in patterns.items()
+        for g in globs
+        for p in package_folders()[name].glob(g)
+    }
+    there = {
+        p
+        for folder in package_folders().values()
+        for p in folder.rglob("*")
+        if p.is_file() and p.suffix not in {".py", ".pyc"}
+    }
+    assert (
+        sorted(
+            p
+            for p in there - shipped
+            if not any(part.startswith(".") for part in p.relative_to(ROOT).parts)
+        )
+        == []
+    )
 
 
 def test_pins_cover_the_ranges() -> None:
-    pins = dict(line.split("==") for line in lines((ROOT / "constraints.txt").read_text()) if line and not line.startswith("#"))
+    pins = dict(
+        line.split("==")
+        for line in lines((ROOT / "constraints.txt").read_text())
+        if line and not line.startswith("#")
+    )
     pins = {canonicalize_name(name): version for name, version in pins.items()}
     config = setup()
     texts = [config["options"]["install_requires"], *config["options.extras_require"].values()]
     wanted = [Requirement(r) for text in texts for r in lines(text)]
-    assert [str(r) for r in wanted if not r.specifier.contains(pins.get(canonicalize_name(r.name), "0"))] == []
+    assert [
+        str(r) for r in wanted if not r.specifier.contains(pins.get(canonicalize_name(r.name), "0"))
+    ] == []
 
 
 def test_what_is_imported_is_declared() -> None:
     config, known = setup(), packages_distributions()
     texts = [config["options"]["install_requires"], *config["options.extras_require"].values()]
     declared = {canonicalize_name(Requirement(r).name) for text in texts for r in lines(text)}
-    used = {name for source in package_sources() for name in external(source)} - set(sys.stdlib_module_names) - {"automtl"}
+    used = (
+        {name for source in package_sources() for name in external(source)}
+        - set(sys.stdlib_module_names)
+        - {"automtl"}
+    )
     known.setdefault("mlflow", ["mlflow-skinny"])  # an extra that is not installed here
     homes = {name: {canonicalize_name(home) for home in known.get(name, [name])} for name in used}
     assert [name for name, home in sorted(homes.items()) if not home & declared] == []
@@ -210,7 +270,11 @@ def test_what_is_imported_is_declared() -> None:
 
 def house_map() -> dict[str, str]:
     """The map in CONTRIBUTING.md: path -> what is said about it."""
-    fence = re.search(r"```text\n(automtl/ .*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
+    fence = re.search(
+        r"```text\n(automtl/ .*?)```",
+        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
     assert fence, "CONTRIBUTING.md must hold the map in a text fence that begins with automtl/"
     entries, top = {}, ""
     for indent, name, about in re.findall(r"^( *)(\S+) +(.*)$", fence[1], re.MULTILINE):
@@ -221,11 +285,21 @@ def house_map() -> dict[str, str]:
 
 def test_the_map_matches_the_tree() -> None:
     folders = {f"{folder.relative_to(ROOT).as_posix()}/" for folder in package_folders().values()}
-    modules = {f"automtl/{path.name}" for path in (ROOT / "automtl").glob("*.py") if path.name != "__init__.py"}
+    modules = {
+        f"automtl/{path.name}"
+        for path in (ROOT / "automtl").glob("*.py")
+        if path.name != "__init__.py"
+    }
     assert set(house_map()) == folders | modules | {"scripts/", "tests/"}
     assert [path for path in house_map() if not (ROOT / path).exists()] == []
 
 
 def test_the_map_names_only_files_that_are_there() -> None:
-    named = [(Path(place), name) for place, about in house_map().items() for name in re.findall(r"[\w/*]+\.(?:py|yaml|json)\b", about)]
-    assert [f"{place}: {name}" for place, name in named if not list((ROOT / place).glob(name))] == []
+    named = [
+        (Path(place), name)
+        for place, about in house_map().items()
+        for name in re.findall(r"[\w/*]+\.(?:py|yaml|json)\b", about)
+    ]
+    assert [
+        f"{place}: {name}" for place, name in named if not list((ROOT / place).glob(name))
+    ] == []

@@ -1,6 +1,8 @@
-"""What earlier formats left is told apart: what still works on it works, what does not is refused in one line with its maker.
+"""What earlier formats left is told apart: what still works on it works, what does not is refused
+in one line with its maker.
 
-tests/golden/make.py made the files, each folder by the code of its time; the newest one holds what this code must go on reading.
+tests/golden/make.py made the files, each folder by the code of its time; the newest one holds what
+this code must go on reading.
 """
 
 import importlib.util
@@ -48,11 +50,19 @@ def here(tmp_path, monkeypatch):
 
 
 def test_there_is_a_golden_run_of_each_format():
-    assert sorted(path.name for path in GOLDEN.glob("format*")) == [f"format{number}" for number in range(2, FORMAT + 1)]
+    assert sorted(path.name for path in GOLDEN.glob("format*")) == [
+        f"format{number}" for number in range(2, FORMAT + 1)
+    ]
 
 
 def test_an_older_run_is_shown_told_and_compared(here, capfd):
-    commands = "show run -o it.svg", "report run -o it.html", "status run", "runs list .", "compare run"
+    commands = (
+        "show run -o it.svg",
+        "report run -o it.html",
+        "status run",
+        "runs list .",
+        "compare run",
+    )
     assert [run(command.split()) for command in commands] == [0] * 5
     assert "0.1.0" in Path("it.html").read_text() and Path("it.svg").stat().st_size > 1000
     capfd.readouterr()
@@ -65,7 +75,12 @@ def test_what_needs_the_data_of_an_older_run_is_refused_with_its_maker(name, her
     assert run([source if word == "SOURCE" else word for word in REFUSED[name]]) == 2
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error")]
     assert len(said) == 1 and MAKER in said[0] and "`automtl show` and `report` work" in said[0]
-    assert sorted(path for path in here.rglob("*") if path.name != ".lock" and "cache" not in path.parts) == before
+    assert (
+        sorted(
+            path for path in here.rglob("*") if path.name != ".lock" and "cache" not in path.parts
+        )
+        == before
+    )
 
 
 def test_what_an_older_search_found_is_trained_where_its_data_set_is_named(here):
@@ -77,7 +92,9 @@ def test_an_older_store_is_left_alone_and_another_is_made(here):
     (old,) = (here / "prepared").iterdir()
     shutil.move(old, here / "cache/prepared" / old.name)
     old = here / "cache/prepared" / old.name
-    with pytest.raises(ArtifactError, match=f"must be of format {FORMAT}, got 2; run `automtl data prepare` again"):
+    with pytest.raises(
+        ArtifactError, match=f"must be of format {FORMAT}, got 2; run `automtl data prepare` again"
+    ):
         Store.open(old)
     before, said = {path: path.read_bytes() for path in old.rglob("*") if path.is_file()}, []
     store = prepare(load_dataset("golden.yaml"), data_dir=here / "cache", progress=said.append)
@@ -87,7 +104,9 @@ def test_an_older_store_is_left_alone_and_another_is_made(here):
 
 def test_an_older_export_is_refused_by_predict_and_serves_by_its_own_code(here, capfd):
     assert run(["predict", "served", "rows.csv", "-o", "new.parquet"]) == 2
-    assert "served/manifest.json: must be of version 2, got 1, made by " in (said := capfd.readouterr().err)
+    assert "served/manifest.json: must be of version 2, got 1, made by " in (
+        said := capfd.readouterr().err
+    )
     assert "automtl 0.1.0" in said and "the folder's own encode.py" in said
     scores_match(here)
 
@@ -95,9 +114,13 @@ def test_an_older_export_is_refused_by_predict_and_serves_by_its_own_code(here, 
 def scores_match(folder: Path) -> None:
     """The exported code answers on the data set's rows as the run did."""
     encode, model = (loaded(folder / "served" / f"{name}.py") for name in ("encode", "model"))
-    rows = pd.read_csv(folder / "rows.csv", keep_default_na=False, dtype={"tags": str}).replace({"price": {"": None}})
+    rows = pd.read_csv(folder / "rows.csv", keep_default_na=False, dtype={"tags": str}).replace(
+        {"price": {"": None}}
+    )
     arrays = encode.Encoder()(rows.to_dict("records"))
-    answers = model.load(folder / "served/weights.safetensors")({name: torch.from_numpy(array) for name, array in arrays.items()})
+    answers = model.load(folder / "served/weights.safetensors")(
+        {name: torch.from_numpy(array) for name, array in arrays.items()}
+    )
     scores = pd.read_parquet(folder / "scores.parquet")
     for name in scores:
         np.testing.assert_allclose(answers[name].numpy(), scores[name], rtol=1e-5, atol=1e-5)
@@ -115,20 +138,33 @@ def test_architectures_of_every_format_are_read_and_newer_ones_refused(here):
         for path in folder.glob("run/**/architecture.json"):
             held = json.loads(path.read_text())
             found = Architecture.load(path)
-            assert held["version"] == 1 and found.model_dump(mode="json") == {"recommended": {}, **held}
+            assert held["version"] == 1 and found.model_dump(mode="json") == {
+                "recommended": {},
+                **held,
+            }
     Path("newer.json").write_text(json.dumps({**held, "version": 2}))
-    with pytest.raises((ArtifactError, ConfigError), match="must have format version 1 or older, got 2; update automtl"):
+    with pytest.raises(
+        (ArtifactError, ConfigError),
+        match="must have format version 1 or older, got 2; update automtl",
+    ):
         Architecture.load(Path("newer.json"))
 
 
 def test_the_newest_golden_run_answers_as_it_did(tmp_path, monkeypatch):
-    """Where this fails, what users have does not work any more: raise FORMAT, and make the next golden run."""
+    """Where this fails, what users have does not work any more: raise FORMAT, and make the next
+    golden run.
+    """
     shutil.copytree(NEWEST, tmp_path / "it")
     monkeypatch.chdir(tmp_path / "it")
     monkeypatch.setenv("AUTOMTL_DATA_DIR", str(tmp_path / "none"))
     rows, scores = pd.read_csv("rows.csv"), pd.read_parquet("scores.parquet")
     np.testing.assert_allclose(automtl.predict("run", rows), scores, rtol=1e-5, atol=1e-6)
-    assert run(["export", "run", "--format", "python", "-o", "again"]) == run(["show", "run"]) == run(["report", "run"]) == 0
+    assert (
+        run(["export", "run", "--format", "python", "-o", "again"])
+        == run(["show", "run"])
+        == run(["report", "run"])
+        == 0
+    )
     scores_match(tmp_path / "it")
     (store,) = Path("prepared").iterdir()
     assert Store.open(store).rows("test").labels.shape[1] == 2

@@ -29,7 +29,11 @@ def test_a_short_soak_samples_what_leaks(soak, tmp_path, monkeypatch):
     monkeypatch.setattr(soak, "evaluate_runs", leaking)
     try:
         samples = soak.soak(tmp_path, seconds=600, every_s=0, rows=200, batch_size=32, epochs=3)
-        assert samples[-1].epochs == 2 and samples[-1].steps == len(samples) and samples[-1].checkpoints == 2
+        assert (
+            samples[-1].epochs == 2
+            and samples[-1].steps == len(samples)
+            and samples[-1].checkpoints == 2
+        )
         files = {sample.epochs: sample.files for sample in samples}
         assert 40 < files[2] - files[1] < 60, "fifty are left open per epoch"
         assert 10 < samples[-1].heap_mb < samples[-1].rss_mb
@@ -45,10 +49,18 @@ def test_a_slope_counts_from_two_errors_above_its_limit(soak):
     flat = soak.Sample(0.0, 100.0, 300.0, 310.0, 9, 4, 2, 0.1, 0, 0)
     hour = [replace(flat, seconds=36.0 * i, rss_mb=300 + (i % 7)) for i in range(100)]
     found = soak.judge(hour, soak.LIMITS)
-    assert all(f["holds"] for f in found.values()) and abs(found["rss_mb"]["per_hour"]) < 2 * found["rss_mb"]["error"] + 1
-    growing = [replace(s, rss_mb=200 + s.seconds / 3600 * 30, files=9 + i // 20) for i, s in enumerate(hour)]
+    assert (
+        all(f["holds"] for f in found.values())
+        and abs(found["rss_mb"]["per_hour"]) < 2 * found["rss_mb"]["error"] + 1
+    )
+    growing = [
+        replace(s, rss_mb=200 + s.seconds / 3600 * 30, files=9 + i // 20)
+        for i, s in enumerate(hour)
+    ]
     found = soak.judge(growing, soak.LIMITS)
     assert [name for name, f in found.items() if not f["holds"]] == ["rss_mb", "files"]
-    assert found["rss_mb"]["per_hour"] == pytest.approx(30) and found["rss_mb"]["error"] == pytest.approx(0, abs=1e-6)
+    assert found["rss_mb"]["per_hour"] == pytest.approx(30) and found["rss_mb"][
+        "error"
+    ] == pytest.approx(0, abs=1e-6)
     with pytest.raises(SystemExit, match="too few for a line"):
         soak.judge(hour[:3], soak.LIMITS)

@@ -38,22 +38,69 @@ def test_absent_huge_and_non_utf8_files_are_refused(tmp_path):
 
 
 INF = float("inf")
-MEANT = {"1e-3": 0.001, "1E5": 100000.0, "-2.5e+3": -2500.0, "1.e2": 100.0, ".5": 0.5, "+.5e1": 5.0, "1.": 1.0, "0.001": 0.001, ".inf": INF}
-MEANT |= {"-.INF": -INF, "0": 0, "-0": 0, "+12": 12, "0x1F": 31, "0o17": 15, "0.0": 0.0, "0e3": 0.0, "true": True, "False": False}
+MEANT = {
+    "1e-3": 0.001,
+    "1E5": 100000.0,
+    "-2.5e+3": -2500.0,
+    "1.e2": 100.0,
+    ".5": 0.5,
+    "+.5e1": 5.0,
+    "1.": 1.0,
+    "0.001": 0.001,
+    ".inf": INF,
+}
+MEANT |= {
+    "-.INF": -INF,
+    "0": 0,
+    "-0": 0,
+    "+12": 12,
+    "0x1F": 31,
+    "0o17": 15,
+    "0.0": 0.0,
+    "0e3": 0.0,
+    "true": True,
+    "False": False,
+}
 MEANT |= dict.fromkeys(["null", "Null", "~", ""])
-TEXTS = "109_14 010 -010 00 12:30 1:2:3 1:30.5 0b11 01.5 1_000.5 1e e5 1e-3s . = << nil 2024-05-01 yes no on off y tRue".split()
+TEXTS = (
+    "109_14 010 -010 00 12:30 1:2:3 1:30.5 0b11 01.5 1_000.5 1e e5 1e-3s . = << nil 2024-05-01 "
+    "yes no on off y tRue".split()
+)
 TEXTS += ["inf", "nan", "Infinity", "2024-05-01 12:00:00"]
 
 
 @pytest.mark.parametrize(("text", "value"), [*MEANT.items(), *((text, text) for text in TEXTS)])
 def test_words_mean_what_yaml_1_2_says(text, value):
-    """The oracle is the core schema of YAML 1.2.2, section 10.3, but that a number with a 0 too many in front is a text."""
+    """The oracle is the core schema of YAML 1.2.2, section 10.3, but that a number with a 0 too
+    many in front is a text.
+    """
     held = parse_yaml(f"a: {text}", "f.yaml")["a"]
     assert held == value and type(held) is type(value)
 
 
-@given(st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(LETTERS, inner), max_leaves=8))
-@example(["1e-3", "010", "12:30", "109_14", "yes", "2024-05-01", "~", "", "0x1F", "<<", "=", ".inf", "1.", "\u2028"])
+@given(
+    st.recursive(
+        PLAIN, lambda inner: st.lists(inner) | st.dictionaries(LETTERS, inner), max_leaves=8
+    )
+)
+@example(
+    [
+        "1e-3",
+        "010",
+        "12:30",
+        "109_14",
+        "yes",
+        "2024-05-01",
+        "~",
+        "",
+        "0x1F",
+        "<<",
+        "=",
+        ".inf",
+        "1.",
+        "\u2028",
+    ]
+)
 @settings(max_examples=300, deadline=None)
 def test_what_is_written_is_read_back_as_it_was(value):
     held = parse_yaml(to_yaml(value), "f.yaml")

@@ -1,4 +1,5 @@
-"""Tables of trained architectures: which architecture reaches which loss on a data set, for judging searches without training anything.
+"""Tables of trained architectures: which architecture reaches which loss on a data set, for judging
+searches without training anything.
 
 >>> import automtl
 >>> table = automtl.benchmarks.load("census_income")  # doctest: +SKIP

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from automtl.benchmarks.statistics import Interval, best_predictions, components, icc_interval, stratum_means
+from automtl.benchmarks.statistics import (
+    Interval,
+    best_predictions,
+    components,
+    icc_interval,
+    stratum_means,
+)
 from automtl.benchmarks.tables import DRAWN, first_part
 
 LEAST_ICC = 0.3
@@ -18,7 +24,8 @@ class Verdict:
         icc: var_arch / (var_arch + var_seed) over all architectures.
         interval: its 95% interval over architectures.
         without: the same without the worst stratum, by which the gate decides.
-        without_interval: likewise; None for each where too few architectures are left without it, and then `icc` decides.
+        without_interval: likewise; None for each where too few architectures are left without it,
+            and then `icc` decides.
         worst: the stratum with the highest mean loss.
         architectures: how many were looked at.
         delta: 1.5 standard deviations between seeds, the margin within which models count as equal.
@@ -42,26 +49,41 @@ class Verdict:
     @property
     def words(self) -> str:
         """The verdict for people."""
-        told = f"ICC {self.icc:.2f} (95% {self.interval[0]:.2f} to {self.interval[1]:.2f}) over {self.architectures} architectures"
+        told = (
+            f"ICC {self.icc:.2f} (95% {self.interval[0]:.2f} to {self.interval[1]:.2f}) over "
+            f"{self.architectures} architectures"
+        )
         if self.without is not None and self.without_interval is not None:
             low, high = self.without_interval
-            told += f"; without {self.worst or 'the worst stratum'} {self.without:.2f} (95% {low:.2f} to {high:.2f})"
+            told += (
+                f"; without {self.worst or 'the worst stratum'} {self.without:.2f} (95% "
+                f"{low:.2f} to {high:.2f})"
+            )
         else:
             told += f"; without {self.worst or 'its only stratum'} too few are left to tell"
         if self.failed:
             told += f"; {self.failed} failed trainings are left out"
-        can = "can rank architectures" if self.passed else "CANNOT rank architectures: use it for cost and for ties only"
-        return f"{told}. This data set {can} (ICC of at least {LEAST_ICC} without the worst stratum)"
+        can = (
+            "can rank architectures"
+            if self.passed
+            else "CANNOT rank architectures: use it for cost and for ties only"
+        )
+        return (
+            f"{told}. This data set {can} (ICC of at least {LEAST_ICC} without the worst stratum)"
+        )
 
 
 def gate(table: pd.DataFrame) -> Verdict:
-    """Judge a table, or a pilot of one, by its drawn architectures that are not sealed and the seeds that no result chose.
+    """Judge a table, or a pilot of one, by its drawn architectures that are not sealed and the
+    seeds that no result chose.
 
     Raises:
         DataError: fewer than two architectures, or none trained with several seeds.
     """
     known = first_part(table[~table["sealed"].astype(bool)])
-    failed = int(((table["kind"] == DRAWN) & ~table["sealed"].astype(bool) & table["loss"].isna()).sum())
+    failed = int(
+        ((table["kind"] == DRAWN) & ~table["sealed"].astype(bool) & table["loss"].isna()).sum()
+    )
     losses, names = known["loss"].tolist(), known["architecture"].tolist()
     found = components(losses, names)
     means = stratum_means(losses, known["stratum"].tolist())
@@ -71,21 +93,39 @@ def gate(table: pd.DataFrame) -> Verdict:
     if judgeable(rest):
         inner = (rest["loss"].tolist(), rest["architecture"].tolist())
         without, span = components(*inner).icc, icc_interval(*inner)
-    return Verdict(found.icc, icc_interval(losses, names), without, span, worst, len(set(names)), found.delta, failed)
+    return Verdict(
+        found.icc,
+        icc_interval(losses, names),
+        without,
+        span,
+        worst,
+        len(set(names)),
+        found.delta,
+        failed,
+    )
 
 
 def judgeable(table: pd.DataFrame) -> bool:
-    """Whether a table has two architectures or more, some trained twice, that the gate may look at."""
-    sizes = first_part(table[~table["sealed"].astype(bool)]).groupby("architecture").size() if len(table) else pd.Series(dtype=int)
+    """Whether a table has two architectures or more, some trained twice, that the gate may
+    look at.
+    """
+    sizes = (
+        first_part(table[~table["sealed"].astype(bool)]).groupby("architecture").size()
+        if len(table)
+        else pd.Series(dtype=int)
+    )
     return len(sizes) > 1 and int(sizes.max()) > 1
 
 
 def best_architectures(table: pd.DataFrame, count: int) -> list[str]:
-    """The architectures of least predicted loss on B rows, best first; sealed ones are not looked at.
+    """The architectures of least predicted loss on B rows, best first; sealed ones are not looked
+    at.
 
-    B rows, since validation is what the best are then judged by. A mean over fewer seeds is drawn more to the mean of all (BLUP), so that
-    luck with one seed does not win.
+    B rows, since validation is what the best are then judged by. A mean over fewer seeds is drawn
+    more to the mean of all (BLUP), so that luck with one seed does not win.
     """
     known = first_part(table[~table["sealed"].astype(bool)])
     predicted = best_predictions(known["loss_b"].tolist(), known["architecture"].tolist())
-    return sorted((str(name) for name in predicted), key=lambda name: (predicted[name], name))[:count]
+    return sorted((str(name) for name in predicted), key=lambda name: (predicted[name], name))[
+        :count
+    ]

@@ -1,6 +1,8 @@
-"""How well a table's losses order its architectures: variance components, attainable order, spread. Legend: n trainings, k architectures.
+"""How well a table's losses order its architectures: variance components, attainable order, spread.
+Legend: n trainings, k architectures.
 
-A random effects model: loss = mean + architecture + (seed +) rest, each a random variable of mean 0; the seeds may be unbalanced.
+A random effects model: loss = mean + architecture + (seed +) rest, each a random variable of mean
+0; the seeds may be unbalanced.
 """
 
 import math
@@ -35,13 +37,17 @@ class Components:
 
     @property
     def icc(self) -> float:
-        """var_arch / (var_arch + var_seed): which share of a single training's variance is the architecture's; 0 where all are equal."""
+        """var_arch / (var_arch + var_seed): which share of a single training's variance is the
+        architecture's; 0 where all are equal.
+        """
         whole = self.architecture + self.seed
         return self.architecture / whole if whole > 0 else 0.0
 
     @property
     def delta(self) -> float:
-        """The margin within which two models count as equal, 1.5 standard deviations between seeds."""
+        """The margin within which two models count as equal, 1.5 standard deviations between
+        seeds.
+        """
         return DELTA * math.sqrt(self.seed)
 
 
@@ -60,11 +66,17 @@ class Spread:
     strata: float
 
 
-def components(losses: Sequence[float] | np.ndarray, architectures: Sequence[object], seeds: Sequence[object] | None = None) -> Components:
-    """Variance components by the method of fitting constants (Henderson 1953, method 3), unbiased but for the cut at 0.
+def components(
+    losses: Sequence[float] | np.ndarray,
+    architectures: Sequence[object],
+    seeds: Sequence[object] | None = None,
+) -> Components:
+    """Variance components by the method of fitting constants (Henderson 1953, method 3), unbiased
+    but for the cut at 0.
 
-    One-way by default: with the mean as the only fixed part it is the analysis of variance for unequal group sizes. With `seeds` each
-    seed number has an effect of its own, common to all architectures, that counts to neither variance (two-way, no interaction).
+    One-way by default: with the mean as the only fixed part it is the analysis of variance for
+    unequal group sizes. With `seeds` each seed number has an effect of its own, common to all
+    architectures, that counts to neither variance (two-way, no interaction).
 
     Args:
         losses: (n,).
@@ -72,7 +84,8 @@ def components(losses: Sequence[float] | np.ndarray, architectures: Sequence[obj
         seeds: (n,) likewise.
 
     Raises:
-        DataError: fewer than two architectures, none trained twice, or (two-way) no training left to estimate the rest from.
+        DataError: fewer than two architectures, none trained twice, or (two-way) no training left
+            to estimate the rest from.
     """
     y, groups, counts = _grouped(losses, architectures)
     if seeds is None:
@@ -88,22 +101,35 @@ def _two_way(y: np.ndarray, groups: np.ndarray, fixed: np.ndarray) -> Components
     without, with_all = _residual(fixed, y), _residual(design, y)
     rank, rest = int(np.linalg.matrix_rank(design)), len(y) - int(np.linalg.matrix_rank(design))
     if rest < 1:
-        raise DataError("table", "must have more trainings than architectures and seeds explain", f"{len(y)} trainings")
+        raise DataError(
+            "table",
+            "must have more trainings than architectures and seeds explain",
+            f"{len(y)} trainings",
+        )
     seed = float(with_all @ with_all) / rest
     between = float(without @ without - with_all @ with_all)
-    left = member - fixed @ np.linalg.lstsq(fixed, member, rcond=None)[0]  # what the seeds leave of each architecture's column
-    architecture = (between - (rank - int(np.linalg.matrix_rank(fixed))) * seed) / float((left * left).sum())
+    # what the seeds leave of each architecture's column
+    left = member - fixed @ np.linalg.lstsq(fixed, member, rcond=None)[0]
+    architecture = (between - (rank - int(np.linalg.matrix_rank(fixed))) * seed) / float(
+        (left * left).sum()
+    )
     return Components(float(y.mean()), max(0.0, architecture), seed)
 
 
 def _squares(y: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Per architecture the sum and the sum of squares of its losses, from their common mean on. Shape: (k,), (k,)."""
+    """Per architecture the sum and the sum of squares of its losses, from their common mean on.
+    Shape: (k,), (k,).
+    """
     centred = y - y.mean()  # losses are alike in their first figures
     return np.bincount(groups, centred), np.bincount(groups, centred**2)
 
 
-def _one_way(counts: np.ndarray, sums: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Variances between architectures, perhaps below 0, and between seeds. Shape: all (..., k) -> (...)."""
+def _one_way(
+    counts: np.ndarray, sums: np.ndarray, squares: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Variances between architectures, perhaps below 0, and between seeds. Shape: all (..., k) ->
+    (...).
+    """
     size, k = counts.sum(-1), counts.shape[-1]
     seed = (squares - sums**2 / counts).sum(-1) / (size - k)
     between = (sums**2 / counts).sum(-1) - sums.sum(-1) ** 2 / size
@@ -111,24 +137,39 @@ def _one_way(counts: np.ndarray, sums: np.ndarray, squares: np.ndarray) -> tuple
     return architecture, np.asarray(seed)
 
 
-def best_predictions(losses: Sequence[float] | np.ndarray, architectures: Sequence[object]) -> dict[object, float]:
-    """Each architecture's loss as best predicted: its mean, drawn to the mean of all the more, the fewer seeds it has (BLUP)."""
+def best_predictions(
+    losses: Sequence[float] | np.ndarray, architectures: Sequence[object]
+) -> dict[object, float]:
+    """Each architecture's loss as best predicted: its mean, drawn to the mean of all the more, the
+    fewer seeds it has (BLUP).
+    """
     y, groups, counts = _grouped(losses, architectures)
     c = components(y, architectures)
     names = list(dict.fromkeys(architectures))
     means = np.bincount(groups, y) / counts
     centre = float(means.mean())
-    kept = counts * c.architecture / (counts * c.architecture + c.seed) if c.architecture > 0 else np.zeros(len(counts))
-    return {name: float(value) for name, value in zip(names, centre + kept * (means - centre), strict=True)}
+    kept = (
+        counts * c.architecture / (counts * c.architecture + c.seed)
+        if c.architecture > 0
+        else np.zeros(len(counts))
+    )
+    return {
+        name: float(value)
+        for name, value in zip(names, centre + kept * (means - centre), strict=True)
+    }
 
 
-def icc_interval(losses: Sequence[float] | np.ndarray, architectures: Sequence[object], *, seed: int = 0) -> Interval:
+def icc_interval(
+    losses: Sequence[float] | np.ndarray, architectures: Sequence[object], *, seed: int = 0
+) -> Interval:
     """95% percentile-bootstrap interval of the one-way ICC over architectures."""
     y, groups, counts = _grouped(losses, architectures)
     sums, squares = _squares(y, groups)
 
     def resampled(picks: np.ndarray) -> np.ndarray:
-        architecture, rest = (np.maximum(0.0, v) for v in _one_way(counts[picks], sums[picks], squares[picks]))
+        architecture, rest = (
+            np.maximum(0.0, v) for v in _one_way(counts[picks], sums[picks], squares[picks])
+        )
         return np.asarray(architecture / (architecture + rest))
 
     return _percentiles(resampled, _resamples(len(counts), seed))
@@ -147,43 +188,71 @@ def seed_tau(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def attainable_tau(tau: float) -> float:
-    """The tau that a perfect prediction of the true order would reach with the mean of two seeds, from the tau of one with the other.
+    """The tau that a perfect prediction of the true order would reach with the mean of two seeds,
+    from the tau of one with the other.
 
-    With jointly normal losses two seeds correlate by r = sin(pi tau / 2), the truth with their mean by sqrt(2 r / (1 + r)), whose tau is
-    (2 / pi) asin of it. Seeds that do not agree at all leave nothing to attain: 0.
+    With jointly normal losses two seeds correlate by r = sin(pi tau / 2), the truth with their mean
+    by sqrt(2 r / (1 + r)), whose tau is (2 / pi) asin of it. Seeds that do not agree at all leave
+    nothing to attain: 0.
     """
     r = math.sin(math.pi * tau / 2)
     return 0.0 if r <= 0 else 2 / math.pi * math.asin(math.sqrt(2 * r / (1 + r)))
 
 
-def attainable_interval(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> Interval:
+def attainable_interval(
+    first: Sequence[float], second: Sequence[float], *, seed: int = 0
+) -> Interval:
     """95% percentile-bootstrap interval of the attainable tau over architectures."""
-    signs = [np.sign(np.subtract.outer(v, v)) for v in (np.asarray(first, float), np.asarray(second, float))]
+    signs = [
+        np.sign(np.subtract.outer(v, v))
+        for v in (np.asarray(first, float), np.asarray(second, float))
+    ]
     product, one, other = signs[0] * signs[1], signs[0] ** 2, signs[1] ** 2
 
     def resampled(picks: np.ndarray) -> np.ndarray:
         times = np.stack([np.bincount(p, minlength=len(product)) for p in picks]).astype(float)
-        agreed, differ, also = (((times @ matrix) * times).sum(1) for matrix in (product, one, other))
-        return np.array([attainable_tau(t) if math.isfinite(t) else np.nan for t in agreed / np.sqrt(differ * also)])
+        agreed, differ, also = (
+            ((times @ matrix) * times).sum(1) for matrix in (product, one, other)
+        )
+        return np.array(
+            [
+                attainable_tau(t) if math.isfinite(t) else np.nan
+                for t in agreed / np.sqrt(differ * also)
+            ]
+        )
 
     return _percentiles(resampled, _resamples(len(product), seed))
 
 
-def spread(losses: Sequence[float] | np.ndarray, architectures: Sequence[object], strata: Sequence[object]) -> Spread:
-    """How far apart architectures, seeds and strata lie; a stratum's mean is that of its architectures' means."""
+def spread(
+    losses: Sequence[float] | np.ndarray, architectures: Sequence[object], strata: Sequence[object]
+) -> Spread:
+    """How far apart architectures, seeds and strata lie; a stratum's mean is that of its
+    architectures' means.
+    """
     c = components(losses, architectures)
     y, groups, counts = _grouped(losses, architectures)
     by = stratum_means((np.bincount(groups, y) / counts).tolist(), _homes(groups, strata))
-    return Spread(math.sqrt(c.architecture) / c.mean, math.sqrt(c.seed) / c.mean, max(by.values()) / min(by.values()) - 1)
+    return Spread(
+        math.sqrt(c.architecture) / c.mean,
+        math.sqrt(c.seed) / c.mean,
+        max(by.values()) / min(by.values()) - 1,
+    )
 
 
 def spread_intervals(
-    losses: Sequence[float] | np.ndarray, architectures: Sequence[object], strata: Sequence[object], *, seed: int = 0
+    losses: Sequence[float] | np.ndarray,
+    architectures: Sequence[object],
+    strata: Sequence[object],
+    *,
+    seed: int = 0,
 ) -> dict[str, Interval]:
     """95% percentile-bootstrap intervals of a spread, architectures drawn within their strata."""
     y, groups, counts = _grouped(losses, architectures)
     sums, squares = _squares(y, groups)
-    codes = np.unique(np.array([str(home) for home in _homes(groups, strata)]), return_inverse=True)[1]
+    codes = np.unique(
+        np.array([str(home) for home in _homes(groups, strata)]), return_inverse=True
+    )[1]
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(codes == code) for code in range(int(codes.max()) + 1)]
     apart = [home[rng.integers(0, len(home), (RESAMPLES, len(home)))] for home in members]
@@ -212,22 +281,35 @@ def _homes(groups: np.ndarray, strata: Sequence[object]) -> list[object]:
     return [of[g] for g in range(len(of))]
 
 
-def stratum_means(losses: Sequence[float] | np.ndarray, strata: Sequence[object]) -> dict[object, float]:
+def stratum_means(
+    losses: Sequence[float] | np.ndarray, strata: Sequence[object]
+) -> dict[object, float]:
     """The mean loss of each stratum."""
-    return {s: float(np.mean([x for x, t in zip(losses, strata, strict=True) if t == s])) for s in dict.fromkeys(strata)}
+    return {
+        s: float(np.mean([x for x, t in zip(losses, strata, strict=True) if t == s]))
+        for s in dict.fromkeys(strata)
+    }
 
 
-def _grouped(losses: Sequence[float] | np.ndarray, architectures: Sequence[object]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Losses, the number of each one's architecture in order of appearance, and how many trainings each has."""
+def _grouped(
+    losses: Sequence[float] | np.ndarray, architectures: Sequence[object]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Losses, the number of each one's architecture in order of appearance, and how many trainings
+    each has.
+    """
     y = np.asarray(losses, float)
     if not np.isfinite(y).all():
-        raise DataError("table", "must have finite losses", "NaN or infinity", "leave the failed trainings out")
+        raise DataError(
+            "table", "must have finite losses", "NaN or infinity", "leave the failed trainings out"
+        )
     places = {name: i for i, name in enumerate(dict.fromkeys(architectures))}
     groups = np.array([places[name] for name in architectures], int)
     counts = np.bincount(groups) if len(groups) else np.zeros(0, int)
     if len(places) < 2 or not (counts > 1).any():
         got = f"{len(y)} trainings of {len(places)} architectures"
-        raise DataError("table", "must have two architectures or more, some trained with several seeds", got)
+        raise DataError(
+            "table", "must have two architectures or more, some trained with several seeds", got
+        )
     return y, groups, counts
 
 
@@ -238,7 +320,9 @@ def _dummies(labels: Sequence[object] | np.ndarray) -> np.ndarray:
 
 
 def _residual(design: np.ndarray, y: np.ndarray) -> np.ndarray:
-    centred = y - y.mean()  # every design has the mean among its columns' span: as exact, and losses are alike in their first figures
+    # every design has the mean among its columns' span: as exact, and losses are alike in their
+    # first figures
+    centred = y - y.mean()
     left: np.ndarray = centred - design @ np.linalg.lstsq(design, centred, rcond=None)[0]
     return left
 
@@ -254,6 +338,11 @@ def _percentiles(resampled: Callable[[np.ndarray], np.ndarray], picks: np.ndarra
         values = resampled(picks)
     values = values[np.isfinite(values)]
     if not len(values):
-        raise DataError("table", "must have architectures with several seeds in some resamples", "none", "train more of them twice")
+        raise DataError(
+            "table",
+            "must have architectures with several seeds in some resamples",
+            "none",
+            "train more of them twice",
+        )
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

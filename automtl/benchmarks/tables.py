@@ -1,8 +1,11 @@
-"""The file of a table: a row per training in Parquet, the test figures in a second file that `load` never opens.
+"""The file of a table: a row per training in Parquet, the test figures in a second file that `load`
+never opens.
 
-A row says what was trained (`architecture`, an id; `definition`; `kind`: drawn, hand-made or constant; `stratum`, its interaction;
-`sealed`; `seed`; `stage`), what came of it (`loss`, the MTL-Loss on validation rows of the epoch that the B rows picked; `loss_b`;
-`<task>.<metric>` on validation; curves on A, B and validation at the epochs `at`), what it cost, and under what it was trained.
+A row says what was trained (`architecture`, an id; `definition`; `kind`: drawn, hand-made or
+constant; `stratum`, its interaction; `sealed`; `seed`; `stage`), what came of it (`loss`, the
+MTL-Loss on validation rows of the epoch that the B rows picked; `loss_b`; `<task>.<metric>` on
+validation; curves on A, B and validation at the epochs `at`), what it cost, and under what it was
+trained.
 """
 
 import json
@@ -24,7 +27,8 @@ from automtl.strict import nearest
 DRAWN: Final = "drawn"
 HAND_MADE: Final = "hand-made"
 CONSTANT: Final = "constant"
-UNDER = ("commit", "data_hash", "split_hash", "settings_hash")  # what all rows of a table must have in common
+# what all rows of a table must have in common
+UNDER = ("commit", "data_hash", "split_hash", "settings_hash")
 NEEDED = ("architecture", "kind", "stratum", "sealed", "seed", "stage", "loss", *UNDER)
 ABOUT = b"automtl.benchmark"  # key of the file's metadata: the plan's settings
 FRESH: Final = "fresh"  # the stage of trainings whose architectures the others chose
@@ -34,16 +38,19 @@ Row = dict[str, Any]
 
 
 def load(name_or_path: str | Path, *, sealed: bool = False) -> pd.DataFrame:
-    """A table of trained architectures, a row per training; `attrs` has the settings it was made with.
+    """A table of trained architectures, a row per training; `attrs` has the settings it was made
+    with.
 
     >>> load("census_income").groupby("stratum")["loss"].mean()  # doctest: +SKIP
 
     Args:
         name_or_path: a shipped table's name, or a table's Parquet file.
-        sealed: with the rows of the sealed third, which are for judging a finished method once: nothing may be tuned or chosen by them.
+        sealed: with the rows of the sealed third, which are for judging a finished method once:
+            nothing may be tuned or chosen by them.
 
     Raises:
-        ArtifactError: there is no such table, or its rows were trained at several commits or under other data, splits or settings.
+        ArtifactError: there is no such table, or its rows were trained at several commits or under
+            other data, splits or settings.
     """
     path = _found(name_or_path)
     table = _read(path)
@@ -56,7 +63,8 @@ def load(name_or_path: str | Path, *, sealed: bool = False) -> pd.DataFrame:
 
 
 def load_test(name_or_path: str | Path) -> pd.DataFrame:
-    """The figures on test rows, of sealed architectures and judged models only: for a claim at the end, never for a choice.
+    """The figures on test rows, of sealed architectures and judged models only: for a claim at the
+    end, never for a choice.
 
     Raises:
         ArtifactError: as for `load`.
@@ -93,20 +101,27 @@ class Placement:
 
 
 def first_part(table: pd.DataFrame) -> pd.DataFrame:
-    """The drawn architectures' trainings that chose and were chosen by nothing, those that failed left out."""
+    """The drawn architectures' trainings that chose and were chosen by nothing, those that failed
+    left out.
+    """
     return table[(table["kind"] == DRAWN) & (table["stage"] != FRESH) & table["loss"].notna()]
 
 
-def place(model: Mapping[str, Any], table: pd.DataFrame, *, other_commit: bool = False) -> Placement:
+def place(
+    model: Mapping[str, Any], table: pd.DataFrame, *, other_commit: bool = False
+) -> Placement:
     """Place a trained model among a table's architectures.
 
     Args:
-        model: its row, with `loss` and what it was trained under (`commit`, `data_hash`, `split_hash`, `settings_hash`).
+        model: its row, with `loss` and what it was trained under (`commit`, `data_hash`,
+            `split_hash`, `settings_hash`).
         table: of `load`.
-        other_commit: take a model trained by another version of the code, where you know that it trains alike.
+        other_commit: take a model trained by another version of the code, where you know that it
+            trains alike.
 
     Raises:
-        ArtifactError: it was trained under something else, so that its loss says nothing beside the table's.
+        ArtifactError: it was trained under something else, so that its loss says nothing beside the
+            table's.
     """
     drawn = first_part(table)
     if drawn.empty:
@@ -115,27 +130,43 @@ def place(model: Mapping[str, Any], table: pd.DataFrame, *, other_commit: bool =
         theirs = str(drawn[name].iloc[0])
         if str(model.get(name)) != theirs and not (name == "commit" and other_commit):
             rule = f"must be trained under the table's {name.replace('_', ' ')} {theirs}"
-            raise ArtifactError("model", rule, model.get(name), "train it by `automtl benchmark` with the table's settings and data")
+            raise ArtifactError(
+                "model",
+                rule,
+                model.get(name),
+                "train it by `automtl benchmark` with the table's settings and data",
+            )
     means = drawn.groupby("architecture")["loss"].mean()
     loss = float(model["loss"])
-    return Placement(loss, int((means < loss).sum()), len(means), float(means.min()), float(means.median()))
+    return Placement(
+        loss, int((means < loss).sum()), len(means), float(means.min()), float(means.median())
+    )
 
 
 def write(path: Path, rows: Sequence[Row], about: Mapping[str, Any]) -> None:
-    """Write rows as one table, ordered by architecture and seed so that equal rows make equal files.
+    """Write rows as one table, ordered by architecture and seed so that equal rows make equal
+    files.
 
     Raises:
         ArtifactError: they were not all trained under the same.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    ordered = sorted(({name: row.get(name) for name in names} for row in rows), key=lambda r: (r["kind"], r["architecture"], r["seed"]))
+    ordered = sorted(
+        ({name: row.get(name) for name in names} for row in rows),
+        key=lambda r: (r["kind"], r["architecture"], r["seed"]),
+    )
     table = pa.Table.from_pylist(ordered)
     _checked(path, table)
-    files.write_table(path, table.replace_schema_metadata({ABOUT: json.dumps(dict(about), sort_keys=True).encode()}))
+    files.write_table(
+        path,
+        table.replace_schema_metadata({ABOUT: json.dumps(dict(about), sort_keys=True).encode()}),
+    )
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a table's file as they were written, sealed ones too: for going on with a table, not for looking at it."""
+    """The rows of a table's file as they were written, sealed ones too: for going on with a table,
+    not for looking at it.
+    """
     table = _read(path)
     _checked(path, table)
     rows: list[Row] = table.to_pylist()
@@ -145,7 +176,11 @@ def read_rows(path: Path) -> list[Row]:
 def shipped_tables() -> dict[str, Path]:
     """The tables that come with the package, by data set."""
     folder = package_files("automtl.benchmarks.shipped")
-    paths = [Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".parquet") and not entry.name.endswith(TEST)]
+    paths = [
+        Path(str(entry))
+        for entry in folder.iterdir()
+        if entry.name.endswith(".parquet") and not entry.name.endswith(TEST)
+    ]
     return {path.stem: path for path in sorted(paths)}
 
 
@@ -156,7 +191,12 @@ def _found(name_or_path: str | Path) -> Path:
     known = shipped_tables()
     if str(name_or_path) not in known:
         rule = "must be a table's Parquet file or a shipped table's name"
-        raise ArtifactError(name_or_path, rule, "neither", nearest(str(name_or_path), known) if known else "no table ships yet")
+        raise ArtifactError(
+            name_or_path,
+            rule,
+            "neither",
+            nearest(str(name_or_path), known) if known else "no table ships yet",
+        )
     return known[str(name_or_path)]
 
 
@@ -165,19 +205,31 @@ def _read(path: Path) -> pa.Table:
         return pq.read_table(path, partitioning=None)
     except (OSError, ValueError, pa.ArrowException) as error:
         got = " ".join(str(error).split())[:200]
-        raise ArtifactError(path, "must be a table of trained architectures in Parquet", got, "restore it") from error
+        raise ArtifactError(
+            path, "must be a table of trained architectures in Parquet", got, "restore it"
+        ) from error
 
 
 def _checked(path: Path, table: pa.Table) -> pd.DataFrame:
     """The rows as a frame, all trained under the same and each once."""
     if absent := [name for name in NEEDED if name not in table.column_names]:
-        raise ArtifactError(path, f"must have the columns {', '.join(absent)}", ", ".join(table.column_names)[:200], "restore it")
+        raise ArtifactError(
+            path,
+            f"must have the columns {', '.join(absent)}",
+            ", ".join(table.column_names)[:200],
+            "restore it",
+        )
     with fitting(path):
         frame: pd.DataFrame = table.to_pandas()
         for name in UNDER:
             if len(values := sorted({str(value) for value in frame[name]})) > 1:
                 rule = f"must hold rows of one {name.replace('_', ' ')}"
-                raise ArtifactError(path, rule, " and ".join(values)[:200], "their losses cannot be compared: make a table of each")
+                raise ArtifactError(
+                    path,
+                    rule,
+                    " and ".join(values)[:200],
+                    "their losses cannot be compared: make a table of each",
+                )
         if frame.duplicated(["architecture", "seed"]).any():
             raise ArtifactError(path, "must hold each training once", "some twice", "restore it")
     return frame

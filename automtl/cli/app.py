@@ -26,8 +26,10 @@ from automtl.cli import (
 )
 from automtl.cli.options import pluggable
 
-# A thread of GNU OpenMP that waits spins on its processor for some milliseconds; where anything else runs beside, that made a search
-# step five times longer. It is read when torch is first imported, by a command; whoever has set it keeps it.
+# A thread of GNU OpenMP that waits spins on its processor for some milliseconds; where anything
+# else runs beside, that made a search
+# step five times longer. It is read when torch is first imported, by a command; whoever has set it
+# keeps it.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 app = typer.Typer(
@@ -64,6 +66,11 @@ def _tell_version(asked: bool) -> None:
 
 @app.callback()
 def _common(
-    told: Annotated[bool, typer.Option("--version", help="Tell the version and exit.", callback=_tell_version, is_eager=True)] = False,
+    told: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Tell the version and exit.", callback=_tell_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
     """Options of no command in particular."""

@@ -15,42 +15,96 @@ if TYPE_CHECKING:
 
 HandMade = Annotated[
     str | None,
-    typer.Option("--hand-made", help="Hand-made models beside them, by commas; 'none' for none.", show_default="six of them"),
+    typer.Option(
+        "--hand-made",
+        help="Hand-made models beside them, by commas; 'none' for none.",
+        show_default="six of them",
+    ),
 ]
 RowsFrom = Annotated[
     list[Path] | None,
-    typer.Option("--rows", help="A table of this very plan; its trainings are not run again. Repeatable.", show_default=False),
+    typer.Option(
+        "--rows",
+        help="A table of this very plan; its trainings are not run again. Repeatable.",
+        show_default=False,
+    ),
 ]
 
 
 def run(
     source: Annotated[str, typer.Argument(help="A data set's name or YAML file.")],
-    space: Annotated[str | None, typer.Option("--space", help="A shipped space's name, or a space file.", show_default="automtl")] = None,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Of every training; the B rows pick among them.")] = 10,
-    fit_rows: Annotated[int | None, typer.Option("--fit-rows", min=2, help="Train on so many fit rows.", show_default="all")] = None,
-    judged_rows: Annotated[int, typer.Option("--judged-rows", min=2, help="At most so many rows each of A, B, validation.")] = 12_000,
-    architectures: Annotated[int, typer.Option("--architectures", min=2, help="Drawn evenly over the space's interactions.")] = 96,
-    pilot: Annotated[int, typer.Option("--pilot", min=2, help="Of these trained first, with two seeds: the gate.")] = 24,
-    sample: Annotated[int | None, typer.Option("--sample", min=1, help="Only so many of them, one seed each.", show_default=False)] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            "--space", help="A shipped space's name, or a space file.", show_default="automtl"
+        ),
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option("--epochs", min=1, help="Of every training; the B rows pick among them.")
+    ] = 10,
+    fit_rows: Annotated[
+        int | None,
+        typer.Option("--fit-rows", min=2, help="Train on so many fit rows.", show_default="all"),
+    ] = None,
+    judged_rows: Annotated[
+        int,
+        typer.Option("--judged-rows", min=2, help="At most so many rows each of A, B, validation."),
+    ] = 12_000,
+    architectures: Annotated[
+        int,
+        typer.Option("--architectures", min=2, help="Drawn evenly over the space's interactions."),
+    ] = 96,
+    pilot: Annotated[
+        int,
+        typer.Option("--pilot", min=2, help="Of these trained first, with two seeds: the gate."),
+    ] = 24,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            "--sample", min=1, help="Only so many of them, one seed each.", show_default=False
+        ),
+    ] = None,
     hand_made: HandMade = None,
     config: ConfigFile = None,
     sets: Sets = None,
-    out: Annotated[Path | None, typer.Option("--out", help="The table's folder; it must not exist yet.", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="The table's folder; it must not exist yet.", show_default=False
+        ),
+    ] = None,
     rows: RowsFrom = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the table at --out, or help the process that makes it.")] = False,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Train on where the gate says that this data set cannot rank.")] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what it takes, by a few timed steps, and stop.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the table at --out, or help the process that makes it."
+        ),
+    ] = False,
+    anyway: Annotated[
+        bool,
+        typer.Option(
+            "--anyway", help="Train on where the gate says that this data set cannot rank."
+        ),
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what it takes, by a few timed steps, and stop.")
+    ] = False,
     data_dir: DataDir = None,
     device: Device = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads of each training.")] = 1,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="CPU threads of each training.")
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Train many architectures of a space, and hand-made models, on one data set: the table that searches can be judged by.
+    """Train many architectures of a space, and hand-made models, on one data set: the table that
+    searches can be judged by.
 
-    It first says how long that takes. A pilot comes first: where seeds differ more than architectures do, the table could not rank them.
+    It first says how long that takes. A pilot comes first: where seeds differ more than
+    architectures do, the table could not rank them.
 
     Examples: automtl benchmark census_income --space automtl_small --plan
-    and: automtl benchmark census_income --space automtl_small --epochs 1 --sample 4 --out runs/table
+    and: automtl benchmark census_income --space automtl_small --epochs 1 --sample 4 --out
+    runs/table
     """
     from automtl.config import resolve
     from automtl.phases.benchmark.run import Benchmark
@@ -61,15 +115,35 @@ def run(
         "data": {"dir": None if data_dir is None else str(data_dir.resolve())},
         "runtime": {"device": device, "threads": threads},
     }
-    names = HAND_MADE if hand_made is None else () if hand_made == "none" else tuple(hand_made.split(","))
+    names = (
+        HAND_MADE
+        if hand_made is None
+        else ()
+        if hand_made == "none"
+        else tuple(hand_made.split(","))
+    )
     numbers = {"epochs": epochs, "fit_rows": fit_rows, "judged_rows": judged_rows}
     counts = {"architectures": architectures, "pilot": pilot, "sample": sample, "hand_made": names}
     if out is None and not plan:
-        raise ConfigError("--out", "must name the table's folder", "none", "for example --out runs/table; or --plan to see what it takes")
-    resolved = resolve(source=absolute(source), space=space, config_file=config, sets=sets or (), flags=flags, hand_made=True)
+        raise ConfigError(
+            "--out",
+            "must name the table's folder",
+            "none",
+            "for example --out runs/table; or --plan to see what it takes",
+        )
+    resolved = resolve(
+        source=absolute(source),
+        space=space,
+        config_file=config,
+        sets=sets or (),
+        flags=flags,
+        hand_made=True,
+    )
     with ConsoleReporter() as reporter:
         say_origins(resolved)
-        made = Benchmark(resolved, build(TableSettings, {**numbers, **counts}, "benchmark"), reporter)
+        made = Benchmark(
+            resolved, build(TableSettings, {**numbers, **counts}, "benchmark"), reporter
+        )
         if out is None or plan:
             _show_plan(made.forecast(), as_json)
             return
@@ -83,10 +157,17 @@ def _show_plan(forecast: "Forecast", as_json: bool) -> None:
     if as_json:
         print_json({**asdict(forecast), "total_seconds": forecast.total})
         return
-    lines = [(name, str(count), duration(forecast.seconds[name])) for name, count in forecast.trainings.items()]
+    lines = [
+        (name, str(count), duration(forecast.seconds[name]))
+        for name, count in forecast.trainings.items()
+    ]
     total = str(sum(forecast.trainings.values()))
     lines.append(("all", total, duration(forecast.total)))
-    table("trainings, and their time in one process on this machine", ("part", "trainings", "about"), lines)
+    table(
+        "trainings, and their time in one process on this machine",
+        ("part", "trainings", "about"),
+        lines,
+    )
     say("rows: " + ", ".join(f"{role} {count:,}" for role, count in forecast.rows.items()))
 
 
@@ -96,8 +177,20 @@ def _show(result: "TableResult", as_json: bool) -> None:
 
     path = result.folder / "table.parquet"
     if as_json:
-        verdict = None if result.verdict is None else {**asdict(result.verdict), "passed": result.verdict.passed}
-        print_json({"table": str(path), "trainings": result.trainings, "of": result.of, "finished": result.finished, "verdict": verdict})
+        verdict = (
+            None
+            if result.verdict is None
+            else {**asdict(result.verdict), "passed": result.verdict.passed}
+        )
+        print_json(
+            {
+                "table": str(path),
+                "trainings": result.trainings,
+                "of": result.of,
+                "finished": result.finished,
+                "verdict": verdict,
+            }
+        )
         return
     frame = automtl.benchmarks.load(path)
     header = ("stratum or model", "architectures", "MTL-Loss, mean", "best", "seconds")

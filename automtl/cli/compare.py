@@ -14,14 +14,20 @@ if TYPE_CHECKING:
 
 
 def run(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, searched and hand-made, or retrain folders inside them.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Run folders, searched and hand-made, or retrain folders inside them."),
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Compare retrained models with the best hand-made one and with single-task models, seed by seed.
+    """Compare retrained models with the best hand-made one and with single-task models, seed by
+    seed.
 
-    It reads what the runs hold: test figures where every model has been evaluated, else validation figures, and says which.
+    It reads what the runs hold: test figures where every model has been evaluated, else validation
+    figures, and says which.
 
-    Example: automtl compare runs/census_income-automtl_small-1 runs/census_income-mmoe-1 runs/census_income-single_task-1
+    Example: automtl compare runs/census_income-automtl_small-1 runs/census_income-mmoe-1
+    runs/census_income-single_task-1
     """
     from automtl.phases.compare import compare
 
@@ -30,9 +36,18 @@ def run(
         told = asdict(found)
         for entry in told["entries"]:
             del entry["found"]
-        agreed = {name: {place.name: place.counts for place in places} for name, places in found.agreement.items()}
+        agreed = {
+            name: {place.name: place.counts for place in places}
+            for name, places in found.agreement.items()
+        }
         told["trainings"] = found.trainings
-        print_json({**told, "verdicts": {e.name: found.verdict(e) for e in found.entries}, "agreement": agreed})
+        print_json(
+            {
+                **told,
+                "verdicts": {e.name: found.verdict(e) for e in found.entries},
+                "agreement": agreed,
+            }
+        )
         return
     for entry in found.entries:
         for remark in entry.remarks.get(found.split, []):
@@ -42,11 +57,22 @@ def run(
     _costs(found)
     _trainings(found)
     for name, places in found.agreement.items():
-        title = f"{name}: what each place chose (experts have no names: of any expert is what their order cannot change)"
-        table(title, ("place", "commonest", "all"), [(p.name, f"{p.share:.0%}", p.words) for p in places])
+        title = (
+            f"{name}: what each place chose (experts have no names: of any expert is what their "
+            "order cannot change)"
+        )
+        table(
+            title,
+            ("place", "commonest", "all"),
+            [(p.name, f"{p.share:.0%}", p.words) for p in places],
+        )
     for entry in found.entries:
         say(f"{entry.name}: {found.against(entry)}")
-        hurt = [f"{task} ({flag})" for task, flag in found.negative_transfer.get(entry.name, {}).items() if flag != "no"]
+        hurt = [
+            f"{task} ({flag})"
+            for task, flag in found.negative_transfer.get(entry.name, {}).items()
+            if flag != "no"
+        ]
         if hurt:
             say(f"  negative transfer: {', '.join(hurt)}")
     for note in found.notes:
@@ -57,14 +83,42 @@ def _figures(found: "Comparison") -> None:
     rows = []
     for entry in found.entries:
         cells = [_cell(entry.mean(found.split, m), entry.sd(found.split, m)) for m in found.metrics]
-        rows.append([entry.name, ", ".join(entry.marks) or "-", " ".join(map(str, entry.seeds(found.split))), *cells])
+        rows.append(
+            [
+                entry.name,
+                ", ".join(entry.marks) or "-",
+                " ".join(map(str, entry.seeds(found.split))),
+                *cells,
+            ]
+        )
     if found.constant:
-        rows.append(["constant", "training base rates", "-", *(_cell(found.constant.get(m), None) for m in found.metrics)])
-    table(f"{found.split} rows (mean +- sd over seeds)", ("model", "mark", "seeds", *found.metrics), rows)
+        rows.append(
+            [
+                "constant",
+                "training base rates",
+                "-",
+                *(_cell(found.constant.get(m), None) for m in found.metrics),
+            ]
+        )
+    table(
+        f"{found.split} rows (mean +- sd over seeds)",
+        ("model", "mark", "seeds", *found.metrics),
+        rows,
+    )
 
 
 def _differences(found: "Comparison") -> None:
-    header = ("model", "minus", "metric", "difference", "95% interval", "p (t)", "p (Wilcoxon)", "p (t, Holm)", "verdict")
+    header = (
+        "model",
+        "minus",
+        "metric",
+        "difference",
+        "95% interval",
+        "p (t)",
+        "p (Wilcoxon)",
+        "p (t, Holm)",
+        "verdict",
+    )
     rows = [
         [
             name,
@@ -79,12 +133,20 @@ def _differences(found: "Comparison") -> None:
         for t in tests
     ]
     if rows:
-        table("paired over common seeds; Holm's correction over all comparisons with the same reference", header, rows)
+        table(
+            "paired over common seeds; Holm's correction over all comparisons with the same "
+            "reference",
+            header,
+            rows,
+        )
 
 
 def _costs(found: "Comparison") -> None:
     parts = ("search", "tune", "retrain")
-    rows = [[entry.name, *(_spent(entry, part) for part in parts), _whole(entry)] for entry in found.entries]
+    rows = [
+        [entry.name, *(_spent(entry, part) for part in parts), _whole(entry)]
+        for entry in found.entries
+    ]
     table("cost (rows read; seconds)", ("model", *parts, "all"), rows)
 
 
@@ -93,17 +155,25 @@ def _trainings(found: "Comparison") -> None:
     if not found.trainings:
         return
     names = [entry.name for entry in found.entries if entry.trained_by]
-    rows = [[name, *(by_setting[name] for by_setting in found.trainings.values())] for name in names]
+    rows = [
+        [name, *(by_setting[name] for by_setting in found.trainings.values())] for name in names
+    ]
     table("settings of training that differ", ("model", *found.trainings), rows)
 
 
 def _spent(entry: "Entry", part: str) -> str:
     spent = entry.cost[part]
-    return f"{spent['samples']:,.0f}; {spent['seconds']:,.0f} s" if spent["samples"] or spent["seconds"] else "-"
+    return (
+        f"{spent['samples']:,.0f}; {spent['seconds']:,.0f} s"
+        if spent["samples"] or spent["seconds"]
+        else "-"
+    )
 
 
 def _whole(entry: "Entry") -> str:
-    samples, seconds = (sum(spent[w] for spent in entry.cost.values()) for w in ("samples", "seconds"))
+    samples, seconds = (
+        sum(spent[w] for spent in entry.cost.values()) for w in ("samples", "seconds")
+    )
     return f"{samples:,.0f}; {seconds:,.0f} s"
 
 

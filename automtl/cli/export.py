@@ -10,13 +10,24 @@ from automtl.cli.console import ConsoleReporter
 
 def run(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a retrain folder inside it.")],
-    form: Annotated[str, typer.Option("--format", help="onnx, pt2 (torch.export) or python (one plain PyTorch file).")],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format", help="onnx, pt2 (torch.export) or python (one plain PyTorch file)."
+        ),
+    ],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="The folder to write; it must not exist yet.", show_default="RUN/export/<retrain>-<format>"),
+        typer.Option(
+            "-o",
+            "--out",
+            help="The folder to write; it must not exist yet.",
+            show_default="RUN/export/<retrain>-<format>",
+        ),
     ] = None,
 ) -> None:
-    """Hand a trained model over: the model, its vocabularies and transforms, a README that scores a row, and a model card.
+    """Hand a trained model over: the model, its vocabularies and transforms, a README that scores a
+    row, and a model card.
 
     Example: automtl export runs/first --format onnx -o served
     """

@@ -1,6 +1,7 @@
 """The `automtl` command: its exit status and its last line, however it ends.
 
-What takes long to import is imported while signals are heeded, so that a Ctrl-C in the first second ends as any other does.
+What takes long to import is imported while signals are heeded, so that a Ctrl-C in the first second
+ends as any other does.
 """
 
 import atexit
@@ -23,10 +24,12 @@ def main() -> None:
     with _heeded(heard), _guarded("stdout"), _guarded("stderr"):
         try:
             status = _run()
-            sys.stdout.flush()  # at the interpreter's own end nobody would hear that it cannot be written
+            # at the interpreter's own end nobody would hear that it cannot be written
+            sys.stdout.flush()
         except BaseException as fault:
             told = isinstance(fault, Interrupted) or not heard
-            status = _ended(fault if told else Interrupted(heard[0]))  # one raised in an import may come out as an ImportError
+            # one raised in an import may come out as an ImportError
+            status = _ended(fault if told else Interrupted(heard[0]))
     sys.exit(status)
 
 
@@ -48,7 +51,9 @@ def _heeded(heard: list[int]) -> Iterator[None]:
 
 
 class _Stream:
-    """A standard stream; when nobody reads it any more, the command is over, as others are by SIGPIPE."""
+    """A standard stream; when nobody reads it any more, the command is over, as others are by
+    SIGPIPE.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -86,12 +91,16 @@ def _guarded(name: str) -> Iterator[None]:
 
 def _run() -> int:
     """Run the command; its exit status."""
-    if any("\ud800" <= c <= "\udfff" for word in sys.argv for c in word):  # bytes that are no text; no file of a run could tell them
-        raise ConfigError("command line", "must be UTF-8", ascii(sys.argv[1:])[:200], "rename the file")
+    # bytes that are no text; no file of a run could tell them
+    if any("\ud800" <= c <= "\udfff" for word in sys.argv for c in word):
+        raise ConfigError(
+            "command line", "must be UTF-8", ascii(sys.argv[1:])[:200], "rename the file"
+        )
     from automtl.cli.app import app
     from automtl.cli.options import at_home
 
-    return app(at_home(sys.argv[1:]), standalone_mode=False) or 0  # typer hands back the status of --help, and of its own Exit
+    # typer hands back the status of --help, and of its own Exit
+    return app(at_home(sys.argv[1:]), standalone_mode=False) or 0
 
 
 def _ended(fault: BaseException) -> int:
@@ -118,16 +127,21 @@ def _ending(fault: BaseException) -> tuple[int, str]:
             from automtl.runs.manifest import again, command
 
             return 128 + fault.signal, f"{fault}; go on with: {again(command(), fault.folder)}"
-        case OSError():  # where nobody knew better: a name that is too long, a folder that cannot be looked into
+        # where nobody knew better: a name that is too long, a folder that cannot be looked into
+        case OSError():
             from automtl.strict import shown
 
             where = shown(str(fault.filename or "the machine"))
-            return 3, f"{where}: must be within reach, got {fault.strerror or fault}; check the path"
+            return (
+                3,
+                f"{where}: must be within reach, got {fault.strerror or fault}; check the path",
+            )
         case MemoryError():
             return 3, "memory: the machine ran out; lower search.batch_size or retrain.batch_size"
         case SystemExit():
             return fault.code if isinstance(fault.code, int) else 0, ""
-    if hasattr(fault, "format_message"):  # typer's: a usage error of the command line, or its help where nothing was asked for
+    # typer's: a usage error of the command line, or its help where nothing was asked for
+    if hasattr(fault, "format_message"):
         return 2, fault.format_message()
     traceback.print_exception(fault)
     return 1, f"a fault of automtl itself: {type(fault).__name__}: {fault}"

@@ -12,20 +12,51 @@ import typer
 from automtl.errors import ConfigError
 from automtl.plugins import load_plugin
 
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings.", show_default=False)]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="One setting, such as search.epochs=15; repeatable.", show_default=False)]
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of raw and prepared data; default the cache folder.")]
-Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.", show_default="auto")]
-Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads of torch.", show_default="torch's choice")]
-OnNan = Annotated[
-    str | None, typer.Option("--on-nan", help="stop, or skip: leave out batches whose loss is not finite.", show_default="stop")
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML file of settings.", show_default=False)
 ]
-Deterministic = Annotated[bool, typer.Option("--deterministic", help="Refuse operations whose bits vary on a device.")]
-Out = Annotated[Path | None, typer.Option("--out", help="The run's folder; it must not exist yet.", show_default="runs/<name>-<n>")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="One setting, such as search.epochs=15; repeatable.", show_default=False
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder of raw and prepared data; default the cache folder."),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.", show_default="auto"),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", help="CPU threads of torch.", show_default="torch's choice"),
+]
+OnNan = Annotated[
+    str | None,
+    typer.Option(
+        "--on-nan",
+        help="stop, or skip: leave out batches whose loss is not finite.",
+        show_default="stop",
+    ),
+]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="Refuse operations whose bits vary on a device.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", help="The run's folder; it must not exist yet.", show_default="runs/<name>-<n>"
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines on standard output.")]
 _PLUGIN = "Python file of your own operations or sharing modules; it is run. Repeatable."
 _Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help=_PLUGIN, show_default=False)]
-FastDevRun = Annotated[bool, typer.Option("--fast-dev-run", help="Two epochs of four batches, to see that everything runs.")]
+FastDevRun = Annotated[
+    bool,
+    typer.Option("--fast-dev-run", help="Two epochs of four batches, to see that everything runs."),
+]
 
 
 def pluggable(run: Callable[..., None]) -> Callable[..., None]:
@@ -38,7 +69,9 @@ def pluggable(run: Callable[..., None]) -> Callable[..., None]:
         run(**given)
 
     signature = inspect.signature(run)
-    option = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Plugins)
+    option = inspect.Parameter(
+        "plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Plugins
+    )
     parameters = [*signature.parameters.values(), option]
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return command
@@ -49,7 +82,10 @@ _HOME = re.compile(r"((?:--)?[\w.-]+=)?(~/.*)", re.DOTALL)
 
 def at_home(words: list[str]) -> list[str]:
     """Arguments with `~/` in full, also where the shell leaves it, as in `--out=~/run`."""
-    return [f"{match[1] or ''}{_in_full(match[2])}" if (match := _HOME.fullmatch(word)) else word for word in words]
+    return [
+        f"{match[1] or ''}{_in_full(match[2])}" if (match := _HOME.fullmatch(word)) else word
+        for word in words
+    ]
 
 
 def _in_full(path: str) -> str:
@@ -78,7 +114,9 @@ def seconds(text: str | None) -> float | None:
         return None
     match = _DURATION.fullmatch(text)
     if not match or float(match[1]) <= 0:
-        raise ConfigError("--time-limit", "must be a duration above 0 such as 30s, 10m or 2h", repr(text))
+        raise ConfigError(
+            "--time-limit", "must be a duration above 0 such as 30s, 10m or 2h", repr(text)
+        )
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 

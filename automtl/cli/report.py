@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 def run(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or phase folders inside them.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file to write.", show_default="RUN/report.html")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The file to write.", show_default="RUN/report.html"),
+    ] = None,
     screen: Annotated[bool, typer.Option("--screen", help="Open it in the browser.")] = False,
 ) -> None:
     """Write one self-contained HTML report on one run or several, in whatever state they are.
 
-    Example: automtl report runs/census_income-automtl_small-1 runs/census_income-shared_bottom-1 -o report.html
+    Example: automtl report runs/census_income-automtl_small-1 runs/census_income-shared_bottom-1 -o
+    report.html
     """
     from automtl import files
     from automtl.errors import ConfigError

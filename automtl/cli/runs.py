@@ -8,7 +8,10 @@ import typer
 from automtl.cli.console import print_json, say, table
 from automtl.cli.options import AsJson
 
-app = typer.Typer(help="Runs in a folder: list them, or free the space of what can be made again.", no_args_is_help=True)
+app = typer.Typer(
+    help="Runs in a folder: list them, or free the space of what can be made again.",
+    no_args_is_help=True,
+)
 Folder = Annotated[Path, typer.Argument(help="The folder that holds runs.")]
 
 
@@ -24,16 +27,22 @@ def list_(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    cells = [(r["run"], r["phase"], r["state"], r["data"], r["start"], f"{r['megabytes']:.1f}") for r in rows]
+    cells = [
+        (r["run"], r["phase"], r["state"], r["data"], r["start"], f"{r['megabytes']:.1f}")
+        for r in rows
+    ]
     table(f"runs in {folder}", ("run", "phase", "state", "data", "start", "MB"), cells)
 
 
 @app.command()
 def clean(
     folder: Folder = Path("runs"),
-    yes: Annotated[bool, typer.Option("--yes", help="Really remove; without it, only say what would go.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Really remove; without it, only say what would go.")
+    ] = False,
 ) -> None:
-    """Remove phases that failed, and the last checkpoints of searches that are done (their architecture stays).
+    """Remove phases that failed, and the last checkpoints of searches that are done (their
+    architecture stays).
 
     Example: automtl runs clean --yes
     """

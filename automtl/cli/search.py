@@ -6,25 +6,61 @@ from typing import Annotated
 import typer
 
 from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
-from automtl.cli.options import AsJson, ConfigFile, DataDir, Deterministic, Device, FastDevRun, OnNan, Out, Sets, Threads, absolute, seconds
+from automtl.cli.options import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    Deterministic,
+    Device,
+    FastDevRun,
+    OnNan,
+    Out,
+    Sets,
+    Threads,
+    absolute,
+    seconds,
+)
 
 
 def run(
-    dataset: Annotated[str, typer.Argument(help="A shipped data set's name, or a data set's YAML file.")],
-    space: Annotated[str | None, typer.Option("--space", help="A shipped space's name, or a space file.", show_default="automtl")] = None,
+    dataset: Annotated[
+        str, typer.Argument(help="A shipped data set's name, or a data set's YAML file.")
+    ],
+    space: Annotated[
+        str | None,
+        typer.Option(
+            "--space", help="A shipped space's name, or a space file.", show_default="automtl"
+        ),
+    ] = None,
     config: ConfigFile = None,
     sets: Sets = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of weights, order of rows and noise.", show_default="0")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", help="Of weights, order of rows and noise.", show_default="0"),
+    ] = None,
     out: Out = None,
     data_dir: DataDir = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run at --out, by its own settings.")] = False,
-    time_limit: Annotated[str | None, typer.Option("--time-limit", help="Stop after 30s, 10m or 2h and derive from what there is.")] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the interrupted run at --out, by its own settings."
+        ),
+    ] = False,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            "--time-limit", help="Stop after 30s, 10m or 2h and derive from what there is."
+        ),
+    ] = None,
     device: Device = None,
     threads: Threads = None,
     on_nan: OnNan = None,
     deterministic: Deterministic = False,
     fast_dev_run: FastDevRun = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what it would do and how long that takes; write nothing.")] = False,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say what it would do and how long that takes; write nothing."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Search an architecture on a data set; the run's folder holds everything it knows.
@@ -39,11 +75,22 @@ def run(
         "seed": seed,
         "data": {"dir": None if data_dir is None else str(data_dir)},
         "runtime": {
-            "device": device, "threads": threads, "fast_dev_run": fast_dev_run or None, "time_limit_s": seconds(time_limit),
-            "on_nan": on_nan, "deterministic": deterministic or None,
+            "device": device,
+            "threads": threads,
+            "fast_dev_run": fast_dev_run or None,
+            "time_limit_s": seconds(time_limit),
+            "on_nan": on_nan,
+            "deterministic": deterministic or None,
         },
     }
-    resolved = resolve(source=absolute(dataset), space=space, config_file=config, sets=sets or (), flags=flags, recommended=advice)
+    resolved = resolve(
+        source=absolute(dataset),
+        space=space,
+        config_file=config,
+        sets=sets or (),
+        flags=flags,
+        recommended=advice,
+    )
     if resume and out is not None:
         resolved = resumed(out, resolved, given=bool(space or config or sets or seed is not None))
     if plan:
@@ -54,11 +101,19 @@ def run(
         result = search(resolved, out=out, reporter=reporter, resume=resume)
     if as_json:
         print_json(
-            {"run": str(result.run), "state": result.state, "epochs": result.epochs, "architecture": result.architecture.model_dump()}
+            {
+                "run": str(result.run),
+                "state": result.state,
+                "epochs": result.epochs,
+                "architecture": result.architecture.model_dump(),
+            }
         )
         return
     rows = [("interaction", ", ".join(result.architecture.interaction) or "none")]
-    rows += [(f"expert {i}", " -> ".join(expert.blocks)) for i, expert in enumerate(result.architecture.experts)]
+    rows += [
+        (f"expert {i}", " -> ".join(expert.blocks))
+        for i, expert in enumerate(result.architecture.experts)
+    ]
     tasks = result.architecture.tasks or ()
     rows += [
         (f"{task.name} uses experts", ", ".join(map(str, chosen)))

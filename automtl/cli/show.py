@@ -18,17 +18,34 @@ _KINDS = ("architecture", "alphas")
 
 
 def run(
-    source: Annotated[str, typer.Argument(help="A run's folder, an architecture file, or a hand-made model's name.")],
-    what: Annotated[str, typer.Option("--what", help="architecture, or alphas (of a searched run).")] = "architecture",
-    data: Annotated[str | None, typer.Option("--data", help="Data set to bind to, for all costs.", show_default=False)] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Picture to write: .png, .svg or .pdf.", show_default=False)] = None,
-    screen: Annotated[bool, typer.Option("--screen", help="Open the picture in the browser.")] = False,
+    source: Annotated[
+        str,
+        typer.Argument(help="A run's folder, an architecture file, or a hand-made model's name."),
+    ],
+    what: Annotated[
+        str, typer.Option("--what", help="architecture, or alphas (of a searched run).")
+    ] = "architecture",
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Data set to bind to, for all costs.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Picture to write: .png, .svg or .pdf.", show_default=False
+        ),
+    ] = None,
+    screen: Annotated[
+        bool, typer.Option("--screen", help="Open the picture in the browser.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Draw a found or hand-made architecture: fields, interaction, experts and their blocks, which task uses which expert.
+    """Draw a found or hand-made architecture: fields, interaction, experts and their blocks, which
+    task uses which expert.
 
-    Shades tell alpha margins; figures at the towers tell the weight of each expert. With --data, parameters and operations
-    of all parts; without, of those that do not hang on the data. Default output: architecture.png or alphas.png here.
+    Shades tell alpha margins; figures at the towers tell the weight of each expert. With --data,
+    parameters and operations of all parts; without, of those that do not hang on the data. Default
+    output: architecture.png or alphas.png here.
 
     Example: automtl show mmoe -o mmoe.svg
     """
@@ -55,7 +72,12 @@ def _alphas(source: str) -> "Figure":
     phase = one_phase(Path(source), "search")
     held = load_phase(phase, source)
     if held.alphas.empty:
-        raise ArtifactError(phase.alphas, "must hold the alphas of an epoch", "; ".join(held.remarks) or "none yet", "wait for one")
+        raise ArtifactError(
+            phase.alphas,
+            "must hold the alphas of an epoch",
+            "; ".join(held.remarks) or "none yet",
+            "wait for one",
+        )
     return all_choices(held.alphas, f"alphas of {source}")
 
 
@@ -92,10 +114,15 @@ def known_parts(architecture: "Architecture") -> "dict[str, Part]":
     from automtl.models.parts import known_part_costs
     from automtl.report.facts import Part
 
-    return {name: Part(cost.parameters, cost.flops) for name, cost in known_part_costs(architecture).items()}
+    return {
+        name: Part(cost.parameters, cost.flops)
+        for name, cost in known_part_costs(architecture).items()
+    }
 
 
-def _bound(architecture: "Architecture", data: str, data_dir: Path | None) -> "tuple[Architecture, dict[str, Part]]":
+def _bound(
+    architecture: "Architecture", data: str, data_dir: Path | None
+) -> "tuple[Architecture, dict[str, Part]]":
     """The architecture on a data set, with the costs of all its parts."""
     from automtl.config import resolve
     from automtl.models.parts import part_costs
@@ -105,4 +132,6 @@ def _bound(architecture: "Architecture", data: str, data_dir: Path | None) -> "t
     flags = {"data": {"dir": None if data_dir is None else str(data_dir)}}
     schema = open_store(resolve(source=data, space=False, flags=flags), say).schema
     costs = part_costs(architecture, schema)
-    return architecture.bind(schema), {name: Part(cost.parameters, cost.flops) for name, cost in costs.items()}
+    return architecture.bind(schema), {
+        name: Part(cost.parameters, cost.flops) for name, cost in costs.items()
+    }

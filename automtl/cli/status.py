@@ -13,7 +13,8 @@ def run(
     source: Annotated[Path, typer.Argument(help="A run's folder, or a phase folder inside it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show each phase of a run: state, epoch, time left, last figures, last checkpoint; a verdict where it ended.
+    """Show each phase of a run: state, epoch, time left, last figures, last checkpoint; a verdict
+    where it ended.
 
     Example: automtl status runs/census_income-automtl_small-1
     """
@@ -24,11 +25,19 @@ def run(
         print_json(found)
         return
     for phase in found:
-        rows = [(key.replace("_", " "), _cell(value)) for key, value in phase.items() if key != "phase" and value is not None]
+        rows = [
+            (key.replace("_", " "), _cell(value))
+            for key, value in phase.items()
+            if key != "phase" and value is not None
+        ]
         table(phase["phase"], ("what", "value"), rows)
 
 
-_WORDS = {"train_loss": "train loss", "validation_loss": "validation MTL-Loss", "validation": "validation"}
+_WORDS = {
+    "train_loss": "train loss",
+    "validation_loss": "validation MTL-Loss",
+    "validation": "validation",
+}
 
 
 def _cell(value: object) -> str:

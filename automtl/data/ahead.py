@@ -1,4 +1,6 @@
-"""Work done ahead of its use, in threads: Arrow, NumPy and pandas leave Python's lock for most of theirs."""
+"""Work done ahead of its use, in threads: Arrow, NumPy and pandas leave Python's lock for most of
+theirs.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,7 +13,9 @@ DEPTH = 2
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items in the same order, drawn while the ones before are in use; an error comes where its item would."""
+    """The same items in the same order, drawn while the ones before are in use; an error comes
+    where its item would.
+    """
     end = object()
     with ThreadPoolExecutor(1) as pool:
         pending = deque(pool.submit(next, items, end) for _ in range(DEPTH))
@@ -21,7 +25,9 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
 
 
 def worked_ahead(work: Callable[[S], T], items: Iterator[S]) -> Iterator[T]:
-    """`work` of each item, in the items' order, two at a time; an error comes where its result would."""
+    """`work` of each item, in the items' order, two at a time; an error comes where its result
+    would.
+    """
     with ThreadPoolExecutor(DEPTH) as pool:
         pending = deque[Future[T]]()
         for item in items:

@@ -1,4 +1,5 @@
-"""Shuffled batches over memory-mapped rows: one vectorised gather per array, never a Python object per row.
+"""Shuffled batches over memory-mapped rows: one vectorised gather per array, never a Python object
+per row.
 
 B rows of a batch, Fc categorical fields, M numeric fields, T tasks.
 """
@@ -17,7 +18,9 @@ from automtl.errors import ConfigError, DataError
 
 
 def _moved(part: Tensor, device: torch.device | str, non_blocking: bool) -> Tensor:
-    """A tensor on another device; from pinned memory to CUDA, since only such copies run beside the computation."""
+    """A tensor on another device; from pinned memory to CUDA, since only such copies run beside the
+    computation.
+    """
     pin = non_blocking and torch.device(device).type == "cuda" and part.device.type == "cpu"
     return (part.pin_memory() if pin else part).to(device, non_blocking=non_blocking)
 
@@ -28,8 +31,9 @@ class Inputs(NamedTuple):
     Shape:
         ids: (B, Fc) int32, field-local, 0 = unknown or missing.
         dense: (B, M) float32, standardised.
-        lists: per field of lists (B, L) int32, padded by 0 to the batch's longest list. Padded, not offsets: of one speed with an
-            embedding bag on a CPU (measured at L = 3, 20, 50), rows can be sliced, and any exporter takes it.
+        lists: per field of lists (B, L) int32, padded by 0 to the batch's longest list. Padded, not
+            offsets: of one speed with an embedding bag on a CPU (measured at L = 3, 20, 50), rows
+            can be sliced, and any exporter takes it.
     """
 
     ids: Tensor
@@ -38,7 +42,9 @@ class Inputs(NamedTuple):
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Inputs":
         """The inputs on another device."""
-        ids, dense, *lists = (_moved(part, device, non_blocking) for part in (self.ids, self.dense, *self.lists))
+        ids, dense, *lists = (
+            _moved(part, device, non_blocking) for part in (self.ids, self.dense, *self.lists)
+        )
         return Inputs(ids, dense, tuple(lists))
 
 
@@ -71,15 +77,17 @@ class Batch:
 class Batches:
     """Batches of some rows of a split, the same for the same (seed, epoch) whatever ran before.
 
-    Every row comes once per epoch (and once over all ranks). A last batch that would leave a rank with fewer than two rows is
-    merged into the one before it: batch normalisation needs two. All ranks have the same number of batches.
+    Every row comes once per epoch (and once over all ranks). A last batch that would leave a rank
+    with fewer than two rows is merged into the one before it: batch normalisation needs two. All
+    ranks have the same number of batches.
 
     Args:
         rows: the split.
         batch_size: rows per batch and rank.
         index: (n,) the row numbers to go over; all rows by default.
         shuffle: another order in each epoch; else the order of `index`.
-        block: shuffle in blocks of so many rows, for data larger than memory (see `order.shuffled`).
+        block: shuffle in blocks of so many rows, for data larger than memory (see
+            `order.shuffled`).
         seed: of the orders.
         rank, world_size: this process among those that train together.
 
@@ -107,11 +115,22 @@ class Batches:
         self._index = None if index is None else torch.from_numpy(np.array(index, dtype=np.int64))
         self._count = len(rows) if self._index is None else len(self._index)
         if self._count < world_size:
-            raise DataError("batches", f"must have a row for each of {world_size} ranks", f"{self._count} rows", "check the split")
+            raise DataError(
+                "batches",
+                f"must have a row for each of {world_size} ranks",
+                f"{self._count} rows",
+                "check the split",
+            )
         self._arrays = [torch.from_numpy(part) for part in (rows.ids, rows.dense, rows.labels)]
         self._lists = rows.lists
         self._weights = None if rows.weights is None else torch.from_numpy(rows.weights)
-        self._shuffle, self._block, self._seed, self._rank, self._world_size = shuffle, block, seed, rank, world_size
+        self._shuffle, self._block, self._seed, self._rank, self._world_size = (
+            shuffle,
+            block,
+            seed,
+            rank,
+            world_size,
+        )
         self._step = batch_size * world_size
         rest = self._count % self._step
         self._batches = max(1, self._count // self._step + (rest >= 2 * world_size))
@@ -142,7 +161,9 @@ class Batches:
         """The row numbers of an epoch in order; None means 0, 1, 2, ..."""
         if not self._shuffle:
             return self._index
-        permutation = torch.from_numpy(shuffled(self._count, block=self._block, seed=(self._seed, epoch)))
+        permutation = torch.from_numpy(
+            shuffled(self._count, block=self._block, seed=(self._seed, epoch))
+        )
         return permutation if self._index is None else self._index[permutation]
 
     def _gather(self, order: Tensor | None, begin: int, end: int) -> Batch:

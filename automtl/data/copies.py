@@ -1,7 +1,9 @@
-"""Rows whose whole content comes more than once, counted, and told apart so that chance may treat each on its own.
+"""Rows whose whole content comes more than once, counted, and told apart so that chance may treat
+each on its own.
 
-Of equal rows the k-th (k = 0, 1, ..., per role) draws by `draws(hash, k)`. They are the same in all that is kept of them, so which
-of them is the k-th does not matter: neither does the order of rows and files, and a copy that comes later moves none before it.
+Of equal rows the k-th (k = 0, 1, ..., per role) draws by `draws(hash, k)`. They are the same in all
+that is kept of them, so which of them is the k-th does not matter: neither does the order of rows
+and files, and a copy that comes later moves none before it.
 """
 
 from collections.abc import Iterator
@@ -34,18 +36,26 @@ class Copies:
         self._rows = np.zeros((len(SPLITS), len(self._contents)), np.int32)
 
     def told_apart(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """All digests, in the order they were made in, each with a column more: `draw` (uint64), by which chance decides on a row."""
+        """All digests, in the order they were made in, each with a column more: `draw` (uint64), by
+        which chance decides on a row.
+        """
         seen = np.zeros(self._rows.size, np.int32)  # by role and content
         for batch in batches:
             column = batch.column("hash")
             if len(self._contents) and not self._together:
-                column = pa.array(self._drawn(column.to_numpy(), batch.column("role").to_numpy(), seen))
+                column = pa.array(
+                    self._drawn(column.to_numpy(), batch.column("role").to_numpy(), seen)
+                )
             yield batch.append_column("draw", column)
 
     def _drawn(self, hashes: np.ndarray, roles: np.ndarray, seen: np.ndarray) -> np.ndarray:
         """Each row's draw by which copy of its content it is, from 0; `seen` goes on by as many."""
         rows, contents = self._find(hashes)
-        cells, inverse, counts = np.unique(roles[rows] * np.int64(len(self._contents)) + contents, return_inverse=True, return_counts=True)
+        cells, inverse, counts = np.unique(
+            roles[rows] * np.int64(len(self._contents)) + contents,
+            return_inverse=True,
+            return_counts=True,
+        )
         order = np.argsort(inverse, kind="stable")
         before = np.repeat(seen[cells] - (np.cumsum(counts) - counts), counts)
         numbers = (before + np.arange(len(rows))).astype(np.uint64)
@@ -68,6 +78,11 @@ class Copies:
         np.add.at(self._rows, (np.maximum(parts[rows] - ALPHA, 0), contents), 1)
 
     def summary(self) -> dict[str, Any]:
-        """How many rows are copies, and how many rows of validation and test are copies of a training row."""
+        """How many rows are copies, and how many rows of validation and test are copies of a
+        training row.
+        """
         known = self._rows[0] > 0
-        return {"rows": self.count} | {split: int(rows[known].sum()) for split, rows in zip(SPLITS[1:], self._rows[1:], strict=True)}
+        return {"rows": self.count} | {
+            split: int(rows[known].sum())
+            for split, rows in zip(SPLITS[1:], self._rows[1:], strict=True)
+        }

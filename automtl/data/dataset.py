@@ -1,4 +1,6 @@
-"""The user's data set as one YAML file: where the rows are, which columns are features and tasks, how rows are split."""
+"""The user's data set as one YAML file: where the rows are, which columns are features and tasks,
+how rows are split.
+"""
 
 import importlib.resources
 import os
@@ -35,21 +37,44 @@ class TaskConfig(Strict):
     name: Name
     label: Name = Setting(description="The label's column.")
     kind: Literal["binary", "regression", "multiclass"] = "binary"
-    weight: float = Setting(1.0, gt=0, allow_inf_nan=False, description="Share in the loss, before the shares are made to sum to 1.")
-    where: str | None = Setting(None, description="The rows that the task exists on, as in `is_click == 1`.")
-    transform: Literal["none", "log1p"] = Setting("none", description="Regression: done to the label before anything else.")
-    sample_weight: Name | None = Setting(None, description="A column of weights of the rows, for this task.")
-    positive: Name | None = Setting(None, description="Binary: the word for 1, as in `yes`; the column's one other word is 0.")
-    negatives_kept: float | None = Setting(
-        None, gt=0, le=1, description="Binary: the share of the negatives that the log kept, all parts alike; answers are of the whole log."
+    weight: float = Setting(
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Share in the loss, before the shares are made to sum to 1.",
     )
-    negatives_kept_test: float | None = Setting(None, gt=0, le=1, description="That of the test rows, where it is another; 1: all.")
+    where: str | None = Setting(
+        None, description="The rows that the task exists on, as in `is_click == 1`."
+    )
+    transform: Literal["none", "log1p"] = Setting(
+        "none", description="Regression: done to the label before anything else."
+    )
+    sample_weight: Name | None = Setting(
+        None, description="A column of weights of the rows, for this task."
+    )
+    positive: Name | None = Setting(
+        None, description="Binary: the word for 1, as in `yes`; the column's one other word is 0."
+    )
+    negatives_kept: float | None = Setting(
+        None,
+        gt=0,
+        le=1,
+        description="Binary: the share of the negatives that "
+        "the log kept, all parts alike; answers are "
+        "of the whole log.",
+    )
+    negatives_kept_test: float | None = Setting(
+        None, gt=0, le=1, description="That of the test rows, where it is another; 1: all."
+    )
 
     @field_validator("name")
     @classmethod
     def _name_is_free(cls, name: str) -> str:
         if name == TOTAL:
-            raise ValueError(f"cannot be '{TOTAL}': that is the sum of all tasks' losses wherever runs tell them; name it otherwise")
+            raise ValueError(
+                f"cannot be '{TOTAL}': that is the sum of all tasks' losses wherever runs tell "
+                "them; name it otherwise"
+            )
         return name
 
     @field_validator("where")
@@ -62,13 +87,22 @@ class TaskConfig(Strict):
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         if self.transform != "none" and self.kind != "regression":
-            raise ValueError(f"transform is for regression labels only, task '{self.name}' is {self.kind}")
+            raise ValueError(
+                f"transform is for regression labels only, task '{self.name}' is {self.kind}"
+            )
         if self.positive is not None and self.kind != "binary":
-            raise ValueError(f"positive is for binary labels only, task '{self.name}' is {self.kind}")
+            raise ValueError(
+                f"positive is for binary labels only, task '{self.name}' is {self.kind}"
+            )
         if self.negatives_kept is not None and self.kind != "binary":
-            raise ValueError(f"negatives_kept is for binary labels only, task '{self.name}' is {self.kind}")
+            raise ValueError(
+                f"negatives_kept is for binary labels only, task '{self.name}' is {self.kind}"
+            )
         if self.negatives_kept_test is not None and self.negatives_kept is None:
-            raise ValueError(f"negatives_kept_test needs negatives_kept, of the training rows of task '{self.name}'")
+            raise ValueError(
+                "negatives_kept_test needs negatives_kept, of the training rows of task "
+                f"'{self.name}'"
+            )
         return self
 
 
@@ -77,14 +111,25 @@ class Split(Strict):
 
     kind: Literal["random", "files", "time", "by_user"] = "random"
     seed: int = Setting(0, ge=0, description="Seed of every random share, the alpha rows' too.")
-    train: float = Setting(0.8, gt=0, lt=1, description="Share of rows (time: the earliest; by_user: of users).")
-    validation: float = Setting(0.1, ge=0, lt=1, description="0: a tenth of the training rows is taken.")
-    test: float = Setting(0.1, gt=0, lt=1, description="Share of rows (time: the latest).")
-    column: Name | None = Setting(None, description="The column of time or of users; random: equal values go together.")
-    duplicates: Literal["spread", "together"] = Setting(
-        "spread", description="Equal rows: each on its own, as any other; or together, where a copy is the same event logged again."
+    train: float = Setting(
+        0.8, gt=0, lt=1, description="Share of rows (time: the earliest; by_user: of users)."
     )
-    test_to_validation: float = Setting(0.0, ge=0, lt=1, description="kind files: share of the test rows that becomes validation.")
+    validation: float = Setting(
+        0.1, ge=0, lt=1, description="0: a tenth of the training rows is taken."
+    )
+    test: float = Setting(0.1, gt=0, lt=1, description="Share of rows (time: the latest).")
+    column: Name | None = Setting(
+        None, description="The column of time or of users; random: equal values go together."
+    )
+    duplicates: Literal["spread", "together"] = Setting(
+        "spread",
+        description="Equal rows: each on its own, as any other; "
+        "or together, where a copy is the same "
+        "event logged again.",
+    )
+    test_to_validation: float = Setting(
+        0.0, ge=0, lt=1, description="kind files: share of the test rows that becomes validation."
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -92,13 +137,22 @@ class Split(Strict):
             raise ValueError(f"column must be given where kind is {self.kind}")
         shares_given = self.model_fields_set & {"train", "validation", "test"}
         if self.kind == "files" and shares_given:
-            raise ValueError(f"{', '.join(sorted(shares_given))} cannot be given where kind is files: the files say which rows are which")
+            raise ValueError(
+                f"{', '.join(sorted(shares_given))} cannot be given where kind is files: the "
+                "files say which rows are which"
+            )
         if self.duplicates == "together" and self.column is not None:
-            raise ValueError("duplicates: together is for splits without a column: rows of one value, so copies too, go together by it")
+            raise ValueError(
+                "duplicates: together is for splits without a column: rows of one value, so "
+                "copies too, go together by it"
+            )
         if self.kind != "files" and self.test_to_validation:
             raise ValueError("test_to_validation is for kind files only")
         if abs(self.train + self.validation + self.test - 1) > 1e-9:
-            raise ValueError(f"train + validation + test must be 1, got {self.train} + {self.validation} + {self.test}")
+            raise ValueError(
+                f"train + validation + test must be 1, got {self.train} + {self.validation} + "
+                f"{self.test}"
+            )
         return self
 
 
@@ -131,7 +185,10 @@ class Join(Strict):
     @classmethod
     def _one_list_of_null_values(cls, csv: Csv) -> Csv:
         if csv.null_values is not None:
-            raise ValueError("null_values are said once, in the data set's own csv, and are those of its side tables, too")
+            raise ValueError(
+                "null_values are said once, in the data set's own csv, and are those of its "
+                "side tables, too"
+            )
         return csv
 
     @field_validator("file", mode="before")
@@ -144,41 +201,73 @@ class Derived(Strict):
     """A column made of a column of times."""
 
     name: Name
-    what: Literal["hour", "weekday", "day"] = Setting(description="Hour 0-23, weekday 0-6 from Monday, or days since 1970-01-01.")
+    what: Literal["hour", "weekday", "day"] = Setting(
+        description="Hour 0-23, weekday 0-6 from Monday, or days since 1970-01-01."
+    )
     column: Name = Setting(description="The column of times.")
-    unit: Literal["s", "ms", "us", "date"] = Setting("date", description="Of whole numbers since 1970; date: dates or times as text.")
-    utc_offset_hours: float = Setting(0.0, ge=-14, le=14, description="Added to the time: the users' own clock.")
+    unit: Literal["s", "ms", "us", "date"] = Setting(
+        "date", description="Of whole numbers since 1970; date: dates or times as text."
+    )
+    utc_offset_hours: float = Setting(
+        0.0, ge=-14, le=14, description="Added to the time: the users' own clock."
+    )
 
 
 class DatasetConfig(Strict):
     """A data set, as its YAML file says it."""
 
-    name: str = Setting(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Letters, digits, dot, underscore, hyphen.")
+    name: str = Setting(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        description="Letters, digits, dot, underscore, hyphen.",
+    )
     source: str = Setting("", description="Where the data come from, and their licence.")
-    adapter: Name | None = Setting(None, description="The publisher's raw layout, for the shipped data sets.")
+    adapter: Name | None = Setting(
+        None, description="The publisher's raw layout, for the shipped data sets."
+    )
     files: SourceFiles
     csv: Csv = Csv()
     joins: tuple[Join, ...] = ()
     derived: tuple[Derived, ...] = ()
-    times: dict[Name, str] = Setting({}, description="Per column of times: ymd, dmy, mdy, or a format such as `%d %b %Y %H:%M`.")
+    times: dict[Name, str] = Setting(
+        {}, description="Per column of times: ymd, dmy, mdy, or a format such as `%d %b %Y %H:%M`."
+    )
     features: tuple[Feature, ...]
     tasks: tuple[TaskConfig, ...]
     split: Split = Split()
-    group: Name | None = Setting(None, description="The column whose groups GAUC averages over, such as the user.")
-    keep: tuple[Name, ...] = Setting((), description="Columns kept beside the rows, to slice metrics by; no features.")
-    vocabularies_from: Name | None = Setting(None, description="Folder of prepared data, or of a run's, whose ids stay; new ones follow.")
-    outcome_columns: tuple[Name, ...] = Setting((), description="Columns known only after the fact: never features.")
-    allow_leak: tuple[Name, ...] = Setting((), description="Columns that may be features although a check takes them for a leak.")
+    group: Name | None = Setting(
+        None, description="The column whose groups GAUC averages over, such as the user."
+    )
+    keep: tuple[Name, ...] = Setting(
+        (), description="Columns kept beside the rows, to slice metrics by; no features."
+    )
+    vocabularies_from: Name | None = Setting(
+        None, description="Folder of prepared data, or of a run's, whose ids stay; new ones follow."
+    )
+    outcome_columns: tuple[Name, ...] = Setting(
+        (), description="Columns known only after the fact: never features."
+    )
+    allow_leak: tuple[Name, ...] = Setting(
+        (), description="Columns that may be features although a check takes them for a leak."
+    )
 
-    recommends: dict[Literal["search", "retrain", "space", "architecture"], dict[str, Any]] = Setting(
-        {}, description="Settings of the configuration for this data set, by section; what is in the store does not hang on them."
+    recommends: dict[Literal["search", "retrain", "space", "architecture"], dict[str, Any]] = (
+        Setting(
+            {},
+            description="Settings of the configuration for this "
+            "data set, by section; what is in the "
+            "store does not hang on them.",
+        )
     )
 
     @field_validator("features", "tasks", mode="before")
     @classmethod
     def _some(cls, items: object, where: ValidationInfo) -> object:
         if items is None or items == ():
-            example = "{name: click, label: is_click}" if where.field_name == "tasks" else "{name: user_id, kind: categorical}"
+            example = (
+                "{name: click, label: is_click}"
+                if where.field_name == "tasks"
+                else "{name: user_id, kind: categorical}"
+            )
             raise ValueError(f"must name at least one, as in `- {example}`")
         return items
 
@@ -194,17 +283,25 @@ class DatasetConfig(Strict):
         if self.split.kind == "files" and "test" not in given:
             raise ValueError("files.test must be given where split.kind is files")
         if self.split.kind != "files" and len(given) > 1:
-            raise ValueError(f"split.kind must be files where files.validation or files.test are given, got '{self.split.kind}'")
+            raise ValueError(
+                "split.kind must be files where files.validation or files.test are given, got "
+                f"'{self.split.kind}'"
+            )
         if self.split.test_to_validation and "validation" in given:
             raise ValueError("split.test_to_validation must be 0 where files.validation is given")
         return self
 
     @model_validator(mode="after")
     def _times_are_formats(self) -> Self:
-        used = {derived.column for derived in self.derived} | ({self.split.column} if self.split.kind == "time" else set())
+        used = {derived.column for derived in self.derived} | (
+            {self.split.column} if self.split.kind == "time" else set()
+        )
         for name, form in self.times.items():
             if name not in used:
-                raise ValueError(f"times: '{name}' must be a column that is split by time, or one that derived columns are made of")
+                raise ValueError(
+                    f"times: '{name}' must be a column that is split by time, or one that "
+                    "derived columns are made of"
+                )
             check_format(form, f"times: {name}")
         return self
 
@@ -216,8 +313,16 @@ class DatasetConfig(Strict):
             if owner is None:
                 continue
             other = by_name.get(owner)
-            if other is None or isinstance(other, Numeric) or other.share_embedding or other is feature:
-                raise ValueError(f"features: '{feature.name}' shares '{owner}', which must be a feature of ids that shares no other")
+            if (
+                other is None
+                or isinstance(other, Numeric)
+                or other.share_embedding
+                or other is feature
+            ):
+                raise ValueError(
+                    f"features: '{feature.name}' shares '{owner}', which must be a feature of "
+                    "ids that shares no other"
+                )
         return self
 
     @model_validator(mode="after")
@@ -227,17 +332,30 @@ class DatasetConfig(Strict):
         for feature in self.features:
             if feature.name in outcomes and feature.name not in self.allow_leak:
                 raise ValueError(
-                    f"features: '{feature.name}' is {outcomes[feature.name]} and would leak it; take it out, or name it in allow_leak"
+                    f"features: '{feature.name}' is {outcomes[feature.name]} and would leak it; "
+                    "take it out, or name it in allow_leak"
                 )
         return self
 
     def in_folder(self, folder: Path) -> "DatasetConfig":
         """The same data set with its files' paths taken relative to `folder`."""
-        placed = {role: tuple(_place(pattern, folder) for pattern in files) for role, files in self.files.roles().items()}
-        joins = tuple(join.model_copy(update={"file": tuple(_place(p, folder) for p in join.file)}) for join in self.joins)
+        placed = {
+            role: tuple(_place(pattern, folder) for pattern in files)
+            for role, files in self.files.roles().items()
+        }
+        joins = tuple(
+            join.model_copy(update={"file": tuple(_place(p, folder) for p in join.file)})
+            for join in self.joins
+        )
         features = tuple(_placed_feature(feature, folder) for feature in self.features)
-        older = {"vocabularies_from": _place(self.vocabularies_from, folder)} if self.vocabularies_from else {}
-        return self.model_copy(update={"files": SourceFiles(**placed), "joins": joins, "features": features, **older})
+        older = (
+            {"vocabularies_from": _place(self.vocabularies_from, folder)}
+            if self.vocabularies_from
+            else {}
+        )
+        return self.model_copy(
+            update={"files": SourceFiles(**placed), "joins": joins, "features": features, **older}
+        )
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -246,7 +364,11 @@ class DatasetConfig(Strict):
 
 
 def _placed_feature(feature: Feature, folder: Path) -> Feature:
-    paths = {} if isinstance(feature, Numeric) else {key: getattr(feature, key) for key in ("pretrained", "words")}
+    paths = (
+        {}
+        if isinstance(feature, Numeric)
+        else {key: getattr(feature, key) for key in ("pretrained", "words")}
+    )
     placed = {key: _place(path, folder) for key, path in paths.items() if path}
     return feature.model_copy(update=placed) if placed else feature
 
@@ -258,7 +380,13 @@ def _place(pattern: str, folder: Path) -> str:
 def list_presets() -> tuple[str, ...]:
     """The names of the data sets that ship with the package."""
     folder = importlib.resources.files("automtl.data.presets")
-    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+    return tuple(
+        sorted(
+            entry.name.removesuffix(".yaml")
+            for entry in folder.iterdir()
+            if entry.name.endswith(".yaml")
+        )
+    )
 
 
 def is_dataset(name_or_path: str | Path) -> bool:
@@ -276,28 +404,52 @@ def is_table(name: str) -> bool:
             return not isinstance(load_yaml(path), dict)
         except ConfigError:
             return True
-    return name not in list_presets() and (path.exists() or name.endswith(TABULAR) or any(sign in name for sign in "*?["))
+    return name not in list_presets() and (
+        path.exists() or name.endswith(TABULAR) or any(sign in name for sign in "*?[")
+    )
 
 
 def load_dataset(name_or_path: str | Path) -> DatasetConfig:
     """Read a data set: an existing path wins, then the shipped names.
 
-    The files of a user's YAML are relative to its folder; those of a preset to the folder of its raw files.
+    The files of a user's YAML are relative to its folder; those of a preset to the folder of its
+    raw files.
 
     Raises:
         ConfigError: neither a file nor a shipped name; or the YAML breaks a rule.
     """
     path = Path(home(name_or_path))
     if path.exists() and is_table(str(path)):
-        words = ["automtl", "data", "describe", str(path), "--draft", f"{path.stem.partition('.')[0] or 'draft'}.yaml"]
+        words = [
+            "automtl",
+            "data",
+            "describe",
+            str(path),
+            "--draft",
+            f"{path.stem.partition('.')[0] or 'draft'}.yaml",
+        ]
         fix = f"draft one and look it through: {shlex.join(words)}"
-        raise ConfigError(path, "must be a data set's YAML file, or the name of a shipped one", "the rows themselves", fix)
+        raise ConfigError(
+            path,
+            "must be a data set's YAML file, or the name of a shipped one",
+            "the rows themselves",
+            fix,
+        )
     if path.is_file():
         return build(DatasetConfig, load_yaml(path), path).in_folder(path.absolute().parent)
     name = str(name_or_path)
     if name not in list_presets():
-        raise ConfigError(name, "must be a YAML file or the name of a shipped data set", "neither", nearest(name, list_presets()))
-    text = importlib.resources.files("automtl.data.presets").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+        raise ConfigError(
+            name,
+            "must be a YAML file or the name of a shipped data set",
+            "neither",
+            nearest(name, list_presets()),
+        )
+    text = (
+        importlib.resources.files("automtl.data.presets")
+        .joinpath(f"{name}.yaml")
+        .read_text(encoding="utf-8")
+    )
     return build(DatasetConfig, parse_yaml(text, name), name)
 
 
@@ -314,21 +466,40 @@ def default_data_dir() -> Path:
     try:
         return Path.home() / ".cache" / "automtl"
     except RuntimeError as error:
-        raise EnvironmentFault("the user's home", "must be known, to keep data there", "no HOME, and no such user", _ELSEWHERE) from error
+        raise EnvironmentFault(
+            "the user's home",
+            "must be known, to keep data there",
+            "no HOME, and no such user",
+            _ELSEWHERE,
+        ) from error
 
 
 def keeps_data(function: Callable[P, T]) -> Callable[P, T]:
-    """A function that writes below the folder `data_dir`; where it cannot, its error says how to choose another."""
+    """A function that writes below the folder `data_dir`; where it cannot, its error says how to
+    choose another.
+    """
 
     @wraps(function)
     def act(*args: P.args, **given: P.kwargs) -> T:
         try:
             return function(*args, **given)
         except OSError as error:
-            fault = error if isinstance(error, EnvironmentFault) else EnvironmentFault(error.filename, "must be writable", error.strerror)
-            below = Path(fault.where).absolute().is_relative_to(Path(str(given["data_dir"])).absolute())
-            if type(fault) is not EnvironmentFault or not below:  # one of a folder in use, or of the user's own files
+            fault = (
+                error
+                if isinstance(error, EnvironmentFault)
+                else EnvironmentFault(error.filename, "must be writable", error.strerror)
+            )
+            below = (
+                Path(fault.where).absolute().is_relative_to(Path(str(given["data_dir"])).absolute())
+            )
+            # one of a folder in use, or of the user's own files
+            if type(fault) is not EnvironmentFault or not below:
                 raise
-            raise EnvironmentFault(fault.where, fault.rule, fault.got, ", or ".join(filter(None, (fault.fix, _ELSEWHERE)))) from error
+            raise EnvironmentFault(
+                fault.where,
+                fault.rule,
+                fault.got,
+                ", or ".join(filter(None, (fault.fix, _ELSEWHERE))),
+            ) from error
 
     return act

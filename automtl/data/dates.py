@@ -1,7 +1,8 @@
-"""Times, however they are written: whole numbers as they are, dates and times as microseconds since 1970 in UTC.
+"""Times, however they are written: whole numbers as they are, dates and times as microseconds since
+1970 in UTC.
 
-A date that begins with its year can be read one way only; whether `3/4/2023` is of March or of April, its column says where some day
-is above 12, or the data set does (`times`).
+A date that begins with its year can be read one way only; whether `3/4/2023` is of March or of
+April, its column says where some day is above 12, or the data set does (`times`).
 """
 
 import contextlib
@@ -16,23 +17,32 @@ from automtl.data.words import as_text
 
 WHOLE, YEAR_FIRST, DAY_FIRST, MONTH_FIRST = "whole", "ymd", "dmy", "mdy"
 ORDERS = (YEAR_FIRST, DAY_FIRST, MONTH_FIRST)
-READ = "whole numbers, 2023-11-14, 2023/11/14, 14.11.2023, 11/14/2023, with 10:05, 10:05:33.250 or 10:05 PM behind, and Z, UTC or +08:00"
+READ = (
+    "whole numbers, 2023-11-14, 2023/11/14, 14.11.2023, 11/14/2023, with 10:05, 10:05:33.250 or "
+    "10:05 PM behind, and Z, UTC or +08:00"
+)
 _YEAR_FIRST = r"(?P<y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})(?P<s2>[-/.])(?P<d>\d{1,2})"
 _YEAR_LAST = r"(?P<a>\d{1,2})(?P<t>[-/.])(?P<b>\d{1,2})(?P<t2>[-/.])(?P<e>\d{4})"
-_CLOCK = r"(?P<h>\d{1,2}):(?P<i>\d{2})(?::(?P<c>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?: ?(?P<p>[AaPp])[Mm])?"
+_CLOCK = (
+    r"(?P<h>\d{1,2}):(?P<i>\d{2})(?::(?P<c>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?: ?(?P<p>[AaPp])[Mm])?"
+)
 _ZONE = r"(?P<z>[Zz]|UTC|GMT|[-+]\d{2}(?::?\d{2})?)"
 _TIME = rf"^(?:{_YEAR_FIRST}|{_YEAR_LAST})(?:(?:[Tt]| +){_CLOCK}(?: ?{_ZONE})?)?$"
 _WHOLE = r"^\s*[+]?(?P<n>-?\d{1,18})(?:\.0*)?\s*$"
 
 
 def check_format(form: str, where: str) -> None:
-    """Refuse a form that is neither an order of day, month and year nor a format of Python's `strptime`.
+    """Refuse a form that is neither an order of day, month and year nor a format of Python's
+    `strptime`.
 
     Raises:
         ValueError: it is neither.
     """
     if form not in ORDERS and not (form.startswith("%") and _is_format(form)):
-        raise ValueError(f"{where} must be {', '.join(ORDERS)}, or a format with the signs of Python's strptime, as %d %b %Y; got '{form}'")
+        raise ValueError(
+            f"{where} must be {', '.join(ORDERS)}, or a format with the signs of Python's "
+            f"strptime, as %d %b %Y; got '{form}'"
+        )
 
 
 def _is_format(form: str) -> bool:
@@ -46,7 +56,8 @@ def _is_format(form: str) -> bool:
 
 
 def as_times(column: pa.Array) -> pa.Array:
-    """A column of times that are no texts as whole numbers, or as Arrow's times in microseconds; one without any value as texts.
+    """A column of times that are no texts as whole numbers, or as Arrow's times in microseconds;
+    one without any value as texts.
 
     Raises:
         pyarrow.ArrowException: it is of another type, or holds fractions.
@@ -55,7 +66,8 @@ def as_times(column: pa.Array) -> pa.Array:
         return column.cast(pa.timestamp("us"), safe=False)
     if pa.types.is_null(column.type):
         return as_text(column)
-    if pa.types.is_floating(column.type):  # whole numbers some of which are missing, as pandas has them
+    # whole numbers some of which are missing, as pandas has them
+    if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
     elif not (pa.types.is_integer(column.type) or pa.types.is_decimal(column.type)):
         raise pa.ArrowInvalid(f"{column.type} is no time")
@@ -67,35 +79,55 @@ def read_times(words: pa.Array, form: str) -> pa.Array:
     if form == WHOLE:
         return pc.struct_field(pc.extract_regex(words, _WHOLE), "n").cast(pa.int64())
     if form.startswith("%"):
-        found = pd.to_datetime(pd.Series(words.to_pylist(), dtype=object), format=form, errors="coerce", utc=True)
+        found = pd.to_datetime(
+            pd.Series(words.to_pylist(), dtype=object), format=form, errors="coerce", utc=True
+        )
         return pa.Array.from_pandas(found).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
-    for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):  # ISO 8601 throughout: many times as fast
+    # ISO 8601 throughout: many times as fast
+    for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
         with contextlib.suppress(pa.ArrowInvalid):
             return words.cast(kind).cast(pa.int64())
     return _by_parts(words, form)
 
 
 def time_rule(form: str, name: str, got: str) -> tuple[str, str, str]:
-    """What must hold where a value of a column is none of its form, what was got, and what to do."""
+    """What must hold where a value of a column is none of its form, what was got, and what to
+    do.
+    """
     if form.startswith("%"):
-        return f"must be a time written as {form}", got, f"mend the value, or correct times: {{{name}: FORMAT}}"
+        return (
+            f"must be a time written as {form}",
+            got,
+            f"mend the value, or correct times: {{{name}: FORMAT}}",
+        )
     rule = "must hold whole numbers, as times" if form == WHOLE else "must hold dates or times"
-    return rule, got, f"forms that are read: {READ}; for others say how they are written, as in times: {{{name}: '%d %b %Y'}}"
+    return (
+        rule,
+        got,
+        f"forms that are read: {READ}; for others say how they are written, as in times: "
+        f"{{{name}: '%d %b %Y'}}",
+    )
 
 
 def forms_of(words: pa.Array) -> set[str]:
-    """The forms in which some texts can be read, all of them: one, or two where day and month could be either; none where they differ."""
+    """The forms in which some texts can be read, all of them: one, or two where day and month could
+    be either; none where they differ.
+    """
     for form in (WHOLE, YEAR_FIRST):
         if read_times(words, form).null_count == 0:
             return {form}
-    dotted = not pc.any(pc.match_substring_regex(words, r"^\s*\d{1,2}[-/]")).as_py()  # 3.4.2023: whoever writes dots puts the day first
+    # 3.4.2023: whoever writes dots puts the day first
+    dotted = not pc.any(pc.match_substring_regex(words, r"^\s*\d{1,2}[-/]")).as_py()
     found = {form for form in (DAY_FIRST, MONTH_FIRST) if read_times(words, form).null_count == 0}
     return {DAY_FIRST} if dotted and DAY_FIRST in found else found
 
 
 def nearest_form(words: pa.Array) -> str:
     """The form that most of some texts have."""
-    return min((YEAR_FIRST, DAY_FIRST, MONTH_FIRST, WHOLE), key=lambda form: read_times(words, form).null_count)
+    return min(
+        (YEAR_FIRST, DAY_FIRST, MONTH_FIRST, WHOLE),
+        key=lambda form: read_times(words, form).null_count,
+    )
 
 
 def _by_parts(words: pa.Array, form: str) -> pa.Array:
@@ -109,13 +141,23 @@ def _by_parts(words: pa.Array, form: str) -> pa.Array:
     there &= _equal(part["s"], part["s2"]) & _equal(part["t"], part["t2"])
     day, month = ("a", "b") if form == DAY_FIRST else ("b", "a")
     years = np.where(year_first, number["y"], number["e"])
-    days, fits = _days(years, *(np.where(year_first, number[x], number[y]) for x, y in (("m", month), ("d", day))))
-    half = np.asarray(pc.utf8_lower(part["p"]).to_pylist(), object)  # a.m. and p.m.: 12 is the first hour of each
+    days, fits = _days(
+        years, *(np.where(year_first, number[x], number[y]) for x, y in (("m", month), ("d", day)))
+    )
+    # a.m. and p.m.: 12 is the first hour of each
+    half = np.asarray(pc.utf8_lower(part["p"]).to_pylist(), object)
     twelve = half != ""
     hours = np.where(twelve, number["h"] % 12 + 12 * (half == "p"), number["h"])
-    there &= fits & (hours < 24) & (number["i"] < 60) & (number["c"] < 60) & ~(twelve & ((number["h"] < 1) | (number["h"] > 12)))
+    there &= (
+        fits
+        & (hours < 24)
+        & (number["i"] < 60)
+        & (number["c"] < 60)
+        & ~(twelve & ((number["h"] < 1) | (number["h"] > 12)))
+    )
     offsets, zoned = _offsets(part["z"])
-    there &= zoned == zoned[np.argmax(there)] if len(zoned) else True  # with an offset, or without, throughout
+    # with an offset, or without, throughout
+    there &= zoned == zoned[np.argmax(there)] if len(zoned) else True
     fractions = _numbers(pc.utf8_rpad(pc.utf8_slice_codeunits(part["f"], 0, 6), 6, "0"))
     seconds = days * 86400 + hours * 3600 + number["i"] * 60 + number["c"] - offsets
     return pa.array(seconds * 1_000_000 + fractions, pa.int64(), mask=~there)
@@ -142,7 +184,9 @@ def _offsets(zones: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     encoded = zones.fill_null("").dictionary_encode()
     seconds = [_offset(zone) for zone in encoded.dictionary.to_pylist()]
     codes = encoded.indices.to_numpy()
-    return np.array(seconds, np.int64)[codes], np.array([zone != "" for zone in encoded.dictionary.to_pylist()])[codes]
+    return np.array(seconds, np.int64)[codes], np.array(
+        [zone != "" for zone in encoded.dictionary.to_pylist()]
+    )[codes]
 
 
 def _offset(zone: str) -> int:

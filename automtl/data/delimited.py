@@ -1,7 +1,7 @@
 """Delimited text as pieces of whole rows, each of which Arrow then parses by itself.
 
-So quotes are followed over any distance, a row's number is known wherever something is wrong, and a text in another encoding or with
-a delimiter of several signs is rewritten on the way.
+So quotes are followed over any distance, a row's number is known wherever something is wrong, and a
+text in another encoding or with a delimiter of several signs is rewritten on the way.
 """
 
 import re
@@ -21,9 +21,18 @@ from automtl.errors import DataError
 from automtl.strict import shown
 
 SAMPLE_ROWS = 200
-_STANDINS = bytes([31, 30, 29, 28, *range(1, 9)])  # for a delimiter that Arrow does not know, whichever the text is without
-_WRONG_WIDTH = re.compile(r"CSV parse error: (?:Row #(?P<row>\d+): )?Expected \d+ columns, got (?P<got>\d+): (?P<text>.*)", re.S)
-_WRONG_VALUE = re.compile(r"In CSV column #(?P<column>\d+): (?:Row #(?P<row>\d+): )?CSV conversion error to .*?: (?P<what>.*)", re.S)
+# for a delimiter that Arrow does not know, whichever the text is without
+_STANDINS = bytes([31, 30, 29, 28, *range(1, 9)])
+_WRONG_WIDTH = re.compile(
+    r"CSV parse error: (?:Row #(?P<row>\d+): )?Expected \d+ columns, got (?P<got>\d+): "
+    r"(?P<text>.*)",
+    re.S,
+)
+_WRONG_VALUE = re.compile(
+    r"In CSV column #(?P<column>\d+): (?:Row #(?P<row>\d+): )?CSV conversion error to .*?: "
+    r"(?P<what>.*)",
+    re.S,
+)
 
 
 class Delimited:
@@ -40,7 +49,8 @@ class Delimited:
         note: what is worth telling of them.
         rows: how many were read so far; whoever has read a piece adds its own.
         breaks: line breaks within values, so far.
-        ends: line breaks that end a line, so far; those of empty lines behind the last row left out.
+        ends: line breaks that end a line, so far; those of empty lines behind the last row left
+            out.
 
     Raises:
         DataError: it is no text, or its first row does not fit `csv.columns`.
@@ -106,15 +116,25 @@ class Delimited:
         return quotes(text, ord(self._csv.delimiter), self._quote[0], self._newline[0])
 
     def _check(self, data: bytes, found: Quotes) -> None:
-        """Count the line breaks within values; refuse a quote that makes whole rows into one value."""
+        """Count the line breaks within values; refuse a quote that makes whole rows into one
+        value.
+        """
         breaks = found.breaks[found.breaks < len(data)]
         self.breaks += len(breaks)
         if not len(breaks):
             return
-        place = swallowed(data, found._replace(breaks=breaks), self._csv.delimiter.encode(), self._numeric)
+        place = swallowed(
+            data, found._replace(breaks=breaks), self._csv.delimiter.encode(), self._numeric
+        )
         if place is not None:
-            got = f"a quote that opens with {_shown(data, place)} and closes some lines below, behind what look like whole rows"
-            fix = "set csv: {quote: none} where the sign is part of the text; if the value is right, write the table as Parquet"
+            got = (
+                f"a quote that opens with {_shown(data, place)} and closes some lines below, "
+                "behind what look like whole rows"
+            )
+            fix = (
+                "set csv: {quote: none} where the sign is part of the text; if the value is "
+                "right, write the table as Parquet"
+            )
             raise DataError(self._place(data, place), "must close its quotes", got, fix)
 
     def _refuse_endless(self, data: bytes) -> None:
@@ -124,7 +144,12 @@ class Delimited:
             got = f"a quote that opens with {_shown(data, place)} and does not close"
             raise DataError(self._place(data, place), "must close its quotes", got, fix)
         rule = f"must have rows of at most {self._longest / 2**20:g} MiB"
-        raise DataError(f"{self.path}, row {self.rows + 1}", rule, f"one that begins with {_shown(data, 0)}", "mend the row")
+        raise DataError(
+            f"{self.path}, row {self.rows + 1}",
+            rule,
+            f"one that begins with {_shown(data, 0)}",
+            "mend the row",
+        )
 
     def _place(self, data: bytes, position: int) -> str:
         """File, row and column of a place in a text."""
@@ -135,10 +160,14 @@ class Delimited:
         return self._named(self.rows + before + 1, column)
 
     def _named(self, row: int, column: int) -> str:
-        name = f"column '{self.names[column]}'" if column < len(self.names) else f"column {column + 1}"
+        name = (
+            f"column '{self.names[column]}'" if column < len(self.names) else f"column {column + 1}"
+        )
         return f"{self.path}, row {row}, {name}"
 
-    def parsed(self, data: bytes, options: pyarrow.csv.ConvertOptions, *, threads: bool = True) -> pa.RecordBatch:
+    def parsed(
+        self, data: bytes, options: pyarrow.csv.ConvertOptions, *, threads: bool = True
+    ) -> pa.RecordBatch:
         """A piece's columns.
 
         Raises:
@@ -148,8 +177,14 @@ class Delimited:
         if sign != written:
             data = data.replace(written, sign)
         quoted = bool(self._quote) and self._quote in data
-        read = pyarrow.csv.ReadOptions(block_size=len(data) + 1, column_names=self.names, use_threads=threads)
-        parse = pyarrow.csv.ParseOptions(delimiter=sign.decode(), quote_char=quoted and self._quote.decode(), newlines_in_values=quoted)
+        read = pyarrow.csv.ReadOptions(
+            block_size=len(data) + 1, column_names=self.names, use_threads=threads
+        )
+        parse = pyarrow.csv.ParseOptions(
+            delimiter=sign.decode(),
+            quote_char=quoted and self._quote.decode(),
+            newlines_in_values=quoted,
+        )
         table = pyarrow.csv.read_csv(pa.BufferReader(data), read, parse, options)
         batches = table.combine_chunks().to_batches()
         return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
@@ -157,25 +192,40 @@ class Delimited:
     def _sign(self, data: bytes) -> bytes:
         """The delimiter that Arrow is told: the text's own, or a sign that the text is without."""
         written = self._csv.delimiter.encode()
-        return written if len(written) == 1 else bytes([next(sign for sign in (*_STANDINS, 0) if sign not in data)])
+        return (
+            written
+            if len(written) == 1
+            else bytes([next(sign for sign in (*_STANDINS, 0) if sign not in data)])
+        )
 
     def column_of(self, fault: pa.ArrowInvalid) -> str | None:
         """The column whose type a value does not have; None where something else is wrong."""
         found = _WRONG_VALUE.match(str(fault))
         return self.names[int(found["column"])] if found else None
 
-    def refused(self, data: bytes, options: pyarrow.csv.ConvertOptions, fault: pa.ArrowInvalid) -> DataError:
-        """What is wrong with a piece that `parsed` refused, with the row, which Arrow tells only where it reads by one thread."""
+    def refused(
+        self, data: bytes, options: pyarrow.csv.ConvertOptions, fault: pa.ArrowInvalid
+    ) -> DataError:
+        """What is wrong with a piece that `parsed` refused, with the row, which Arrow tells only
+        where it reads by one thread.
+        """
         try:
             self.parsed(data, options, threads=False)
         except pa.ArrowInvalid as again:
             fault = again
         said = str(fault)
         if found := _WRONG_WIDTH.match(said):
-            return self._wrong_width(found, found["text"].replace(self._sign(data).decode(), self._csv.delimiter))
+            return self._wrong_width(
+                found, found["text"].replace(self._sign(data).decode(), self._csv.delimiter)
+            )
         if found := _WRONG_VALUE.match(said):
             return self._wrong_value(found, data)
-        return DataError(self.path, "must be a readable table", f"rows that cannot be parsed ({shown(' '.join(said.split()))})", _DELIMITER)
+        return DataError(
+            self.path,
+            "must be a readable table",
+            f"rows that cannot be parsed ({shown(' '.join(said.split()))})",
+            _DELIMITER,
+        )
 
     def _wrong_width(self, found: re.Match[str], text: str) -> DataError:
         row, fix = self.rows + int(found["row"] or 1), _DELIMITER
@@ -186,7 +236,12 @@ class Delimited:
         elif self._csv.delimiter * 2 in text or self._csv.delimiter in " \t":
             fix = f"{fix} (several signs in a row hold empty values between them)"
         got = f"{found['got']}: {shown(text)!r}"
-        return DataError(f"{self.path}, row {row}", f"must have {len(self.names)} columns, as {self._names_from}", got, fix)
+        return DataError(
+            f"{self.path}, row {row}",
+            f"must have {len(self.names)} columns, as {self._names_from}",
+            got,
+            fix,
+        )
 
     @property
     def _names_from(self) -> str:
@@ -197,15 +252,27 @@ class Delimited:
         if "UTF8" in found["what"]:
             return self._not_utf8(column, data)
         value = re.sub(r"^invalid value '(.*)'$", r"\1", found["what"], flags=re.S)
-        return DataError(self._named(row, column), "must be of the same type as in the rows before", repr(value[:80]), "mend the value")
+        return DataError(
+            self._named(row, column),
+            "must be of the same type as in the rows before",
+            repr(value[:80]),
+            "mend the value",
+        )
 
     def _not_utf8(self, column: int, data: bytes) -> DataError:
         name = self.names[column]
-        options = pyarrow.csv.ConvertOptions(include_columns=[name], column_types={name: pa.binary()}, strings_can_be_null=False)
+        options = pyarrow.csv.ConvertOptions(
+            include_columns=[name], column_types={name: pa.binary()}, strings_can_be_null=False
+        )
         values = self.parsed(data, options).column(0).to_pylist()
         row, value = next((i, value) for i, value in enumerate(values) if not _is_utf8(value))
-        fix = f"set csv: {{encoding: {guessed(b' '.join(values[row : row + SAMPLE_ROWS]))}}}, if that is what the file is written in"
-        return DataError(self._named(self.rows + row + 1, column), "must be UTF-8", ascii(value[:40]), fix)
+        fix = (
+            f"set csv: {{encoding: {guessed(b' '.join(values[row : row + SAMPLE_ROWS]))}}}, if "
+            "that is what the file is written in"
+        )
+        return DataError(
+            self._named(self.rows + row + 1, column), "must be UTF-8", ascii(value[:40]), fix
+        )
 
 
 _DELIMITER = "mend the row; is csv.delimiter right?"

@@ -1,7 +1,9 @@
-"""What is known of a data set without its rows: schema, vocabularies, the columns of its side tables; every file with its checksum.
+"""What is known of a data set without its rows: schema, vocabularies, the columns of its side
+tables; every file with its checksum.
 
-Layout: manifest.json, schema.json, vocabularies/<i>.arrow (the i-th field that owns one), sides/<i>.parquet (of side table i what rows to
-predict on need). A prepared store has these files beside its rows (`store.py`), a run keeps copies of them (`snapshot.py`).
+Layout: manifest.json, schema.json, vocabularies/<i>.arrow (the i-th field that owns one),
+sides/<i>.parquet (of side table i what rows to predict on need). A prepared store has these files
+beside its rows (`store.py`), a run keeps copies of them (`snapshot.py`).
 """
 
 import hashlib
@@ -20,14 +22,21 @@ from automtl.files import read_json
 from automtl.strict import build, nearest
 
 FORMAT = 3
-MANIFEST, SCHEMA, VOCABULARY, SIDE = "manifest.json", "schema.json", "vocabularies/{}.arrow", "sides/{}.parquet"
+MANIFEST, SCHEMA, VOCABULARY, SIDE = (
+    "manifest.json",
+    "schema.json",
+    "vocabularies/{}.arrow",
+    "sides/{}.parquet",
+)
 WORDS = pa.schema([("word", pa.string()), ("count", pa.int64())])
 Check = Callable[[Path], dict[str, int | str]]
 
 
 def checksum(value: Any) -> str:
     """SHA-256 of plain data."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode("utf-8")).hexdigest()
+    return hashlib.sha256(
+        json.dumps(value, sort_keys=True, allow_nan=False).encode("utf-8")
+    ).hexdigest()
 
 
 def sealed(body: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +70,9 @@ class Encoding:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Rows per part, labels and positives per task and split, as counted when the store was made."""
+        """Rows per part, labels and positives per task and split, as counted when the store was
+        made.
+        """
         return dict(self._manifest["summary"])
 
     @property
@@ -71,7 +82,9 @@ class Encoding:
 
     @property
     def left_out(self) -> dict[str, str]:
-        """The columns of side tables that a run did not keep, since they are too large -> the table's name."""
+        """The columns of side tables that a run did not keep, since they are too large -> the
+        table's name.
+        """
         return {name: str(table) for name, table in self._manifest.get("left_out", {}).items()}
 
     @classmethod
@@ -98,7 +111,9 @@ class Encoding:
         with fitting(path / MANIFEST):
             for name, known in manifest["files"].items():
                 _check_file(inside(path, name), known, check, cls.remedy)
-        return manifest, build(Schema, read_json(_listed(path, SCHEMA, manifest, cls.remedy)), path / SCHEMA)
+        return manifest, build(
+            Schema, read_json(_listed(path, SCHEMA, manifest, cls.remedy)), path / SCHEMA
+        )
 
     def listed(self, name: str) -> Path:
         """The path of a file that the manifest lists: others may be links that lead elsewhere.
@@ -117,13 +132,26 @@ class Encoding:
         """
         by_name = {f.name: f for f in self.schema.fields if f.kind != "numeric"}
         if field not in by_name:
-            raise ConfigError("field", "must be a categorical field of the data set, or one of lists", field, nearest(field, by_name))
+            raise ConfigError(
+                "field",
+                "must be a categorical field of the data set, or one of lists",
+                field,
+                nearest(field, by_name),
+            )
         if by_name[field].hash_buckets:
             raise ConfigError("field", "must have a vocabulary", f"{field}, whose ids are hashed")
-        name, size = VOCABULARY.format(self.schema.owners.index(by_name[field].owner)), by_name[field].vocabulary_size - 1
+        name, size = (
+            VOCABULARY.format(self.schema.owners.index(by_name[field].owner)),
+            by_name[field].vocabulary_size - 1,
+        )
         words = self._words(name)
         if len(words) != size:
-            raise ArtifactError(self.path / name, f"must hold the {size} words that {SCHEMA} tells of", len(words), self.remedy)
+            raise ArtifactError(
+                self.path / name,
+                f"must hold the {size} words that {SCHEMA} tells of",
+                len(words),
+                self.remedy,
+            )
         return words
 
     def _words(self, name: str) -> pa.Table:
@@ -133,22 +161,42 @@ class Encoding:
                 table = pa.ipc.open_file(stream).read_all()
             table.validate(full=True)
         except (OSError, ValueError, pa.ArrowException) as error:
-            raise ArtifactError(path, "must be words of the data set", " ".join(str(error).split())[:200], self.remedy) from error
+            raise ArtifactError(
+                path,
+                "must be words of the data set",
+                " ".join(str(error).split())[:200],
+                self.remedy,
+            ) from error
         if not table.schema.equals(WORDS):
-            raise ArtifactError(path, "must be words of the data set", ", ".join(map(str, table.schema))[:200], self.remedy)
+            raise ArtifactError(
+                path,
+                "must be words of the data set",
+                ", ".join(map(str, table.schema))[:200],
+                self.remedy,
+            )
         return table
 
 
 def _read_manifest(path: Path, remedy: str) -> dict[str, Any]:
     need_file(path)
     manifest = read_json(path)
-    body = {key: value for key, value in manifest.items() if key != "checksum"} if isinstance(manifest, dict) else {}
+    body = (
+        {key: value for key, value in manifest.items() if key != "checksum"}
+        if isinstance(manifest, dict)
+        else {}
+    )
     if not body or manifest.get("checksum") != checksum(body):
         raise ArtifactError(path, "must be as it was written", "another content", remedy)
     if manifest.get("format") != FORMAT:
-        raise ArtifactError(path, f"must be of format {FORMAT}", str(manifest.get("format"))[:80], remedy)
+        raise ArtifactError(
+            path, f"must be of format {FORMAT}", str(manifest.get("format"))[:80], remedy
+        )
     kinds = {"files": dict, "summary": dict, "sources": list, "key": str, "left_out": dict}
-    if wrong := [name for name, kind in kinds.items() if not isinstance({"left_out": {}, **manifest}.get(name), kind)]:
+    if wrong := [
+        name
+        for name, kind in kinds.items()
+        if not isinstance({"left_out": {}, **manifest}.get(name), kind)
+    ]:
         raise ArtifactError(path, f"must tell {', '.join(wrong)}", "something else", remedy)
     return dict(manifest)
 

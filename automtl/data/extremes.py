@@ -1,8 +1,12 @@
-"""Values so far from all others that they alone decide a column's standard deviation, and squash the rest to one number."""
+"""Values so far from all others that they alone decide a column's standard deviation, and squash
+the rest to one number.
+"""
 
 import numpy as np
 
-MOST = 10  # rows that may carry a column's variance without a word being said of it, at least one in a thousand
+# rows that may carry a column's variance without a word being said of it, at least one in a
+# thousand
+MOST = 10
 NEARLY_ALL, FEW = 0.9, 100
 LARGEST = 1e100  # of a number: the squares of larger ones, summed, leave the range of floats
 
@@ -16,15 +20,32 @@ class Extremes:
     def add(self, values: np.ndarray) -> None:
         """Take in one batch; NaN is missing."""
         both = np.sort(np.concatenate([self._values, values[~np.isnan(values)]]))
-        self._values = both if len(both) <= 2 * MOST else np.concatenate([both[:MOST], both[-MOST:]])
+        self._values = (
+            both if len(both) <= 2 * MOST else np.concatenate([both[:MOST], both[-MOST:]])
+        )
 
     def remark(self, name: str, count: int, mean: float, std: float) -> str | None:
         """A line, where a few values carry nearly all of the variance of `count` ones."""
         far = self._values[np.argsort(-np.abs(self._values - mean), kind="stable")][:MOST]
-        shares = np.cumsum((far - mean) ** 2) / (count * std * std) if count >= FEW and std > 0 else np.zeros(0)
-        rows = int(np.argmax(shares >= NEARLY_ALL)) + 1 if (shares >= NEARLY_ALL).any() else MOST + 1
+        shares = (
+            np.cumsum((far - mean) ** 2) / (count * std * std)
+            if count >= FEW and std > 0
+            else np.zeros(0)
+        )
+        rows = (
+            int(np.argmax(shares >= NEARLY_ALL)) + 1 if (shares >= NEARLY_ALL).any() else MOST + 1
+        )
         if rows > max(1, min(MOST, count // 1000)):
             return None
-        what = f"one value, {far[0]:g}, carries" if rows == 1 else f"{rows} values, such as {far[0]:g}, carry"
-        share = f"{shares[rows - 1]:.1%} of the variance of {count:,}, so that all others become nearly the same"
-        return f"column '{name}': {what} {share}; mend or drop such rows, or set transform: quantile"
+        what = (
+            f"one value, {far[0]:g}, carries"
+            if rows == 1
+            else f"{rows} values, such as {far[0]:g}, carry"
+        )
+        share = (
+            f"{shares[rows - 1]:.1%} of the variance of {count:,}, so that all others become "
+            "nearly the same"
+        )
+        return (
+            f"column '{name}': {what} {share}; mend or drop such rows, or set transform: quantile"
+        )

@@ -23,13 +23,37 @@ JSON = (".jsonl", ".ndjson", ".json")
 PACKED = (".gz", ".bz2", ".zst", ".lz4", ".zip")
 _PLAIN = (*PARQUET, *ARROW, ".csv", ".tsv", ".jsonl", ".ndjson")
 _CODECS = (".snappy", ".brotli", ".gzip", ".zstd")  # which some write behind .parquet
-TABULAR = (*_PLAIN, *(ending + packing for ending in _PLAIN for packing in PACKED), *(f".parquet{codec}" for codec in _CODECS))
-UNREADABLE = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, zlib.error, zipfile.BadZipFile, NotImplementedError)
+TABULAR = (
+    *_PLAIN,
+    *(ending + packing for ending in _PLAIN for packing in PACKED),
+    *(f".parquet{codec}" for codec in _CODECS),
+)
+UNREADABLE = (
+    pa.ArrowException,
+    OSError,
+    EOFError,
+    UnicodeDecodeError,
+    zlib.error,
+    zipfile.BadZipFile,
+    NotImplementedError,
+)
 
-_PACKINGS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
+_PACKINGS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bz2",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+}
 _PACKINGS |= {b"PK\x03\x04": "zip", b"PK\x05\x06": "zip"}  # with something in it, and empty
-_TABLES: dict[bytes, Kind] = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow stream"}
-_BY_PANDAS = "write it as Parquet: python -c \"import pandas; pandas.{reader}({path!r}).to_parquet('rows.parquet')\""
+_TABLES: dict[bytes, Kind] = {
+    b"PAR1": "parquet",
+    b"ARROW1": "arrow",
+    b"\xff\xff\xff\xff": "arrow stream",
+}
+_BY_PANDAS = (
+    'write it as Parquet: python -c "import pandas; '
+    "pandas.{reader}({path!r}).to_parquet('rows.parquet')\""
+)
 _REFUSED = {
     b"\xfd7zXZ\0": ("packed by xz", "unpack it: xz -dk {quoted}"),
     b"7z\xbc\xaf\x27\x1c": ("a 7-Zip archive", "unpack it: 7z x {quoted}"),
@@ -40,10 +64,19 @@ _REFUSED = {
     b"FEA1": ("Feather of version 1", _BY_PANDAS.replace("{reader}", "read_feather")),
     b"\x89HDF": ("HDF5", _BY_PANDAS.replace("{reader}", "read_hdf")),
     b"Obj\x01": ("Avro", "write it as Parquet or CSV"),
-    b"SQLite format 3\0": ("an SQLite database", "write the table as CSV: sqlite3 -header -csv {quoted} 'select * from TABLE' > rows.csv"),
+    b"SQLite format 3\0": (
+        "an SQLite database",
+        "write the table as CSV: sqlite3 -header -csv {quoted} 'select * from TABLE' > rows.csv",
+    ),
     b"\x93NUMPY": ("a NumPy array", "write it as Parquet or CSV, with names for its columns"),
-    b"\x80\x04\x95": ("a pickle, which is never opened", "write the table as Parquet: frame.to_parquet('rows.parquet')"),
-    b"\x80\x05\x95": ("a pickle, which is never opened", "write the table as Parquet: frame.to_parquet('rows.parquet')"),
+    b"\x80\x04\x95": (
+        "a pickle, which is never opened",
+        "write the table as Parquet: frame.to_parquet('rows.parquet')",
+    ),
+    b"\x80\x05\x95": (
+        "a pickle, which is never opened",
+        "write the table as Parquet: frame.to_parquet('rows.parquet')",
+    ),
     b"%PDF": ("a PDF", "bring the table itself"),
 }
 
@@ -73,10 +106,14 @@ class _Rewound(io.RawIOBase):
         return True
 
     def read(self, count: int = -1) -> bytes:
-        """At most so many of the next bytes, b"" at the end; all of them where `count` is below 0."""
+        """At most so many of the next bytes, b"" at the end; all of them where `count` is
+        below 0.
+        """
         if not self._head:
             return bytes(self._rest.read(count))
-        taken, self._head = (self._head, b"") if count < 0 else (self._head[:count], self._head[count:])
+        taken, self._head = (
+            (self._head, b"") if count < 0 else (self._head[:count], self._head[count:])
+        )
         return taken + bytes(self._rest.read(count if count < 0 else count - len(taken)))
 
 
@@ -85,7 +122,8 @@ def content(path: Path) -> Iterator[Content]:
     """A file's content, unpacked, and what it is.
 
     Raises:
-        DataError: it is empty, or of a kind that is not read; the message says what it is and what to do.
+        DataError: it is empty, or of a kind that is not read; the message says what it is and what
+            to do.
     """
     with contextlib.ExitStack() as opened:
         raw = opened.enter_context(path.open("rb"))
@@ -94,7 +132,9 @@ def content(path: Path) -> Iterator[Content]:
         stream: Any = raw
         if packing:
             raw.seek(0)
-            stream = opened.enter_context(_member(path, raw) if packing == "zip" else pa.CompressedInputStream(raw, packing))
+            stream = opened.enter_context(
+                _member(path, raw) if packing == "zip" else pa.CompressedInputStream(raw, packing)
+            )
             head = stream.read(HEAD_BYTES)
         kind = _kind(path, head)
         rewound: Any = _Rewound(head, stream)
@@ -107,7 +147,10 @@ def content(path: Path) -> Iterator[Content]:
 def _in_memory(path: Path, stream: Any) -> io.BytesIO:
     data = stream.read(MOST_IN_MEMORY + 1)
     if len(data) > MOST_IN_MEMORY:
-        rule = f"must be at most {MOST_IN_MEMORY / 2**30:g} GiB unpacked, since Parquet and Arrow files are read from their end"
+        rule = (
+            f"must be at most {MOST_IN_MEMORY / 2**30:g} GiB unpacked, since Parquet and Arrow "
+            "files are read from their end"
+        )
         raise DataError(path, rule, "more", "unpack it: such files pack their columns themselves")
     return io.BytesIO(data)
 
@@ -124,7 +167,8 @@ def kind_of(path: Path) -> Kind:
 
 @contextlib.contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Around the reading of a file: what Arrow and the unpackers say of a damaged one, in plain words.
+    """Around the reading of a file: what Arrow and the unpackers say of a damaged one, in plain
+    words.
 
     Raises:
         DataError: it cannot be read.
@@ -133,8 +177,14 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except UNREADABLE as error:
         said = error.strerror if isinstance(error, OSError) and error.errno else None
-        damage = said or f"a file that is cut short or damaged ({' '.join(str(error).split())[:200] or type(error).__name__})"
-        raise DataError(path, "must be a readable table", damage, "restore it, or write it again") from error
+        damage = (
+            said
+            or "a file that is cut short or damaged "
+            f"({' '.join(str(error).split())[:200] or type(error).__name__})"
+        )
+        raise DataError(
+            path, "must be a readable table", damage, "restore it, or write it again"
+        ) from error
 
 
 def _member(path: Path, raw: Any) -> Any:
@@ -142,14 +192,31 @@ def _member(path: Path, raw: Any) -> Any:
     archive = zipfile.ZipFile(raw)
     names = [info.filename for info in archive.infolist() if not info.is_dir()]
     if "[Content_Types].xml" in names:
-        what = "an Excel workbook" if any(name.startswith("xl/") for name in names) else "an office document"
-        raise DataError(path, "must be a table", what, _BY_PANDAS.format(reader="read_excel", path=str(path)))
-    tables = [name for name in names if not any(part.startswith((".", "__MACOSX")) for part in name.split("/"))]
+        what = (
+            "an Excel workbook"
+            if any(name.startswith("xl/") for name in names)
+            else "an office document"
+        )
+        raise DataError(
+            path, "must be a table", what, _BY_PANDAS.format(reader="read_excel", path=str(path))
+        )
+    tables = [
+        name
+        for name in names
+        if not any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
+    ]
     if len(tables) != 1:
         got = f"{len(tables)}: {', '.join(tables)[:200]}" if tables else "none"
-        raise DataError(path, "must hold one table", got, f"unpack it: unzip {shlex.quote(str(path))}")
+        raise DataError(
+            path, "must hold one table", got, f"unpack it: unzip {shlex.quote(str(path))}"
+        )
     if archive.getinfo(tables[0]).flag_bits & 1:
-        raise DataError(path, "must be readable", "a zip with a password", f"unpack it: unzip {shlex.quote(str(path))}")
+        raise DataError(
+            path,
+            "must be readable",
+            "a zip with a password",
+            f"unpack it: unzip {shlex.quote(str(path))}",
+        )
     return archive.open(tables[0])
 
 
@@ -157,17 +224,34 @@ def _kind(path: Path, head: bytes) -> Kind:
     if not head.strip():
         raise DataError(path, "must have rows", "an empty file", "restore it")
     if any(head.startswith(magic) for magic in _PACKINGS):
-        raise DataError(path, "must be packed once", "a packed file within a packed file", "unpack the outer one")
+        raise DataError(
+            path,
+            "must be packed once",
+            "a packed file within a packed file",
+            "unpack the outer one",
+        )
     for magic, (what, fix) in _REFUSED.items():
         if head.startswith(magic):
-            raise DataError(path, "must be a table", what, fix.format(path=str(path), quoted=shlex.quote(str(path))))
+            raise DataError(
+                path,
+                "must be a table",
+                what,
+                fix.format(path=str(path), quoted=shlex.quote(str(path))),
+            )
     if head[257:262] == b"ustar":
-        raise DataError(path, "must be a table", "a tar archive", f"unpack it: tar xf {shlex.quote(str(path))}")
+        raise DataError(
+            path, "must be a table", "a tar archive", f"unpack it: tar xf {shlex.quote(str(path))}"
+        )
     if kind := next((kind for magic, kind in _TABLES.items() if head.startswith(magic)), None):
         return kind
     name = path.name.lower()
     if name.endswith((*PARQUET, *ARROW)):
-        raise DataError(path, "must be a readable table", "a file that is not what its ending says", "restore it, or rename it")
+        raise DataError(
+            path,
+            "must be a readable table",
+            "a file that is not what its ending says",
+            "restore it, or rename it",
+        )
     return "json" if _is_json(path, name, head) else "csv"
 
 
@@ -184,9 +268,12 @@ def _is_json(path: Path, name: str, head: bytes) -> bool:
         return False
     try:
         row = json.loads(first)
-        lines = isinstance(row, dict) and not (row and all(isinstance(value, dict) for value in row.values()))
+        lines = isinstance(row, dict) and not (
+            row and all(isinstance(value, dict) for value in row.values())
+        )
     except ValueError:
-        lines = first.startswith(b"{") and len(first) > HEAD_BYTES // 2  # an object longer than what was looked at
+        # an object longer than what was looked at
+        lines = first.startswith(b"{") and len(first) > HEAD_BYTES // 2
         named = named or first == b"{"
     if named and not lines:
         fix = _BY_PANDAS.format(reader="read_json", path=str(path))

@@ -1,9 +1,11 @@
 """One reading of a word, whichever kind of file it comes from.
 
-`plain` is what every column's words go through: blanks outside go, words that stand for a missing value become "", `True` and `TRUE`
-are `true`, and a time has one ISO form. `normal` writes whole numbers in one way besides (`7.0`, `+7` and `7` are `7`); rows are hashed,
-joined and compared by it, since it needs no knowledge of the column. A `Form` is what the training words of a column of ids have in
-common, and says which further spellings are the same id. `exports/encode.py` does the same in plain Python.
+`plain` is what every column's words go through: blanks outside go, words that stand for a missing
+value become "", `True` and `TRUE` are `true`, and a time has one ISO form. `normal` writes whole
+numbers in one way besides (`7.0`, `+7` and `7` are `7`); rows are hashed, joined and compared by
+it, since it needs no knowledge of the column. A `Form` is what the training words of a column of
+ids have in common, and says which further spellings are the same id. `exports/encode.py` does the
+same in plain Python.
 """
 
 import re
@@ -15,7 +17,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.patterns import CLOCK, DECIMAL, OFFSET, TIME, WHOLE, changed, rewrite_odd, rewrite_truth, rewrite_unusual, rewritten
+from automtl.data.patterns import (
+    CLOCK,
+    DECIMAL,
+    OFFSET,
+    TIME,
+    WHOLE,
+    changed,
+    rewrite_odd,
+    rewrite_truth,
+    rewrite_unusual,
+    rewritten,
+)
 
 MISSING_IDS = ("", "null", "NaN", r"\N", "<NA>")  # `?` is a class in Census, `NA` is Namibia
 MISSING_NUMBERS = (*MISSING_IDS, "NA", "N/A", "n/a", "#N/A", "nan", "NaT", "NULL", "None", "-", "?")
@@ -27,7 +40,9 @@ _SHIFTED, _UTC = f"^{CLOCK}{OFFSET}$", f"^{CLOCK}(?:Z|UTC)?$"
 
 
 class Missing(NamedTuple):
-    """The words that stand for a missing value: in columns of ids, lists and groups; in numbers, labels, weights and times."""
+    """The words that stand for a missing value: in columns of ids, lists and groups; in numbers,
+    labels, weights and times.
+    """
 
     ids: tuple[str, ...] = MISSING_IDS
     numbers: tuple[str, ...] = MISSING_NUMBERS
@@ -51,7 +66,9 @@ def missing_words(null_values: tuple[str, ...] | None) -> Missing:
 
 
 def plain(words: pa.Array, missing: tuple[str, ...]) -> pa.Array:
-    """Words without blanks outside, "" where missing, truth and times in one spelling; the same array where all were so."""
+    """Words without blanks outside, "" where missing, truth and times in one spelling; the same
+    array where all were so.
+    """
     return rewrite_odd(words, missing, lambda some: _plain(some, missing))
 
 
@@ -69,12 +86,18 @@ def _plain(words: pa.Array, missing: tuple[str, ...]) -> pa.Array:
 
 
 def _normal(words: pa.Array) -> pa.Array:
-    return pc.replace_substring_regex(pc.replace_substring_regex(words, r"^[+]|[.]0*$", ""), "^-0$", "0")
+    return pc.replace_substring_regex(
+        pc.replace_substring_regex(words, r"^[+]|[.]0*$", ""), "^-0$", "0"
+    )
 
 
 def iso_times(words: pa.Array) -> pa.Array:
-    """Times as `2023-11-14 10:11:12.5`, in UTC where they name a zone, and as `2023-11-14` at midnight."""
-    words = rewritten(words, _SHIFTED, lambda some: pa.array(map(_utc, some.to_pylist()), pa.string()))
+    """Times as `2023-11-14 10:11:12.5`, in UTC where they name a zone, and as `2023-11-14` at
+    midnight.
+    """
+    words = rewritten(
+        words, _SHIFTED, lambda some: pa.array(map(_utc, some.to_pylist()), pa.string())
+    )
     return rewritten(words, _UTC, _shortest_times)
 
 
@@ -96,7 +119,9 @@ def _utc(word: str) -> str:
     if parts is None:
         return word
     try:
-        minutes = datetime.fromisoformat(f"{parts[1]} {parts[2]}{parts[4]}:{parts[5] or '00'}").astimezone(UTC)
+        minutes = datetime.fromisoformat(
+            f"{parts[1]} {parts[2]}{parts[4]}:{parts[5] or '00'}"
+        ).astimezone(UTC)
     except (ValueError, OverflowError):
         return word
     return f"{minutes:%Y-%m-%d %H:%M}{parts[3]}"
@@ -114,8 +139,9 @@ class Form(NamedTuple):
     """What the words of a column of ids have in common.
 
     Attributes:
-        kind: `bit`: 0 and 1 only, which truth values are read as; `whole` numbers without leading zeros; `fixed`: digits, of one length,
-            some with leading zeros; `truth`: true and false, also 0 and 1 beside them; `float`: numbers as they are shortest; else `text`.
+        kind: `bit`: 0 and 1 only, which truth values are read as; `whole` numbers without leading
+            zeros; `fixed`: digits, of one length, some with leading zeros; `truth`: true and false,
+            also 0 and 1 beside them; `float`: numbers as they are shortest; else `text`.
         digits: fixed: how many.
     """
 
@@ -130,12 +156,20 @@ class Form(NamedTuple):
         if self.kind == "bit":
             return rewrite_truth(words, lambda some: pc.if_else(pc.equal(some, "true"), "1", "0"))
         if self.kind == "fixed":
-            short = np.asarray(pc.ascii_is_decimal(words).to_numpy(zero_copy_only=False)) & _shorter(words, self.digits)
-            return changed(words, short, lambda some: pc.ascii_lpad(some, width=self.digits, padding="0"))
+            short = np.asarray(
+                pc.ascii_is_decimal(words).to_numpy(zero_copy_only=False)
+            ) & _shorter(words, self.digits)
+            return changed(
+                words, short, lambda some: pc.ascii_lpad(some, width=self.digits, padding="0")
+            )
         if self.kind == "truth":
-            return rewritten(words, "^[01]$", lambda some: pc.if_else(pc.equal(some, "1"), "true", "false"))
+            return rewritten(
+                words, "^[01]$", lambda some: pc.if_else(pc.equal(some, "1"), "true", "false")
+            )
         if self.kind == "float":
-            return rewritten(words, DECIMAL, lambda some: pa.array(map(_decimal, some.to_pylist()), pa.string()))
+            return rewritten(
+                words, DECIMAL, lambda some: pa.array(map(_decimal, some.to_pylist()), pa.string())
+            )
         return words
 
 
@@ -160,11 +194,16 @@ class FormFinder:
 
     def see(self, words: pa.Array) -> None:
         """Take in some plain words; "" says nothing."""
-        self._see(words.slice(0, FIRST))  # these rule out most kinds, which saves a look at the others
+        # these rule out most kinds, which saves a look at the others
+        self._see(words.slice(0, FIRST))
         self._see(words.slice(FIRST))
 
     def _see(self, words: pa.Array) -> None:
-        words = words.filter(pc.not_equal(words, "")) if len(words) and any(self._kinds.values()) else words[:0]
+        words = (
+            words.filter(pc.not_equal(words, ""))
+            if len(words) and any(self._kinds.values())
+            else words[:0]
+        )
         if not len(words):
             return
         numbers = normal(words)
@@ -176,13 +215,19 @@ class FormFinder:
             "float": lambda: self._kinds["whole"] or _all_floats(numbers),
         }
         if self._kinds["truth"]:
-            self._named |= bool(pc.any(pc.is_in(numbers, value_set=pa.array(["true", "false"]))).as_py())
+            self._named |= bool(
+                pc.any(pc.is_in(numbers, value_set=pa.array(["true", "false"]))).as_py()
+            )
         for kind, test in tests.items():
             self._kinds[kind] = self._kinds[kind] and test()
 
     def _one_length(self, words: pa.Array) -> bool:
         self._lengths |= set(pc.unique(pc.binary_length(words)).to_pylist())
-        return len(self._lengths) == 1 and max(self._lengths) <= LONGEST_CODE and bool(pc.all(pc.ascii_is_decimal(words)).as_py())
+        return (
+            len(self._lengths) == 1
+            and max(self._lengths) <= LONGEST_CODE
+            and bool(pc.all(pc.ascii_is_decimal(words)).as_py())
+        )
 
     @property
     def form(self) -> Form:

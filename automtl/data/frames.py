@@ -1,4 +1,6 @@
-"""Rows in memory, of whatever kind, as one Arrow table; as data sets they are written down once, as Parquet with a YAML beside it."""
+"""Rows in memory, of whatever kind, as one Arrow table; as data sets they are written down once, as
+Parquet with a YAML beside it.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,10 +23,12 @@ KINDS = "a DataFrame of pandas or polars, an Arrow table, a list of dicts or a d
 
 
 def as_table(rows: Any) -> pa.Table:
-    """Rows as an Arrow table, a pandas index left out; values of several types in one column are texts.
+    """Rows as an Arrow table, a pandas index left out; values of several types in one column are
+    texts.
 
     Args:
-        rows: a DataFrame (of pandas, polars or whatever offers Arrow's stream), an Arrow table, a list of dicts or a dict of columns.
+        rows: a DataFrame (of pandas, polars or whatever offers Arrow's stream), an Arrow table, a
+            list of dicts or a dict of columns.
 
     Raises:
         ConfigError: another kind.
@@ -36,7 +40,9 @@ def as_table(rows: Any) -> pa.Table:
         return pa.Table.from_batches([rows])
     if hasattr(rows, "__arrow_c_stream__"):
         return pa.table(rows)
-    if isinstance(rows, Mapping) and all(isinstance(values, Iterable) and not isinstance(values, str) for values in rows.values()):
+    if isinstance(rows, Mapping) and all(
+        isinstance(values, Iterable) and not isinstance(values, str) for values in rows.values()
+    ):
         return _table([(str(name), values) for name, values in rows.items()])
     if isinstance(rows, Sequence) and all(isinstance(row, Mapping) for row in rows):
         names = dict.fromkeys(name for row in rows for name in row)
@@ -47,7 +53,9 @@ def as_table(rows: Any) -> pa.Table:
 def _table(columns: Sequence[tuple[str, Any]]) -> pa.Table:
     arrays = [_array(values, name) for name, values in columns]
     if len({len(array) for array in arrays}) > 1:
-        lengths = ", ".join(f"{name} {len(array)}" for (name, _), array in zip(columns, arrays, strict=True))
+        lengths = ", ".join(
+            f"{name} {len(array)}" for (name, _), array in zip(columns, arrays, strict=True)
+        )
         raise DataError("rows", "must have columns of one length", lengths[:300])
     return pa.Table.from_arrays(arrays, names=[name for name, _ in columns])
 
@@ -57,8 +65,12 @@ def _array(values: Any, name: str) -> pa.Array:
         if isinstance(values, pd.Series) and values.dtype == object:
             found = _python_values(values.tolist())
         elif isinstance(values, pd.Series) and isinstance(values.dtype, pd.CategoricalDtype):
-            codes = pa.array(values.cat.codes.to_numpy().astype("int32"), mask=values.isna().to_numpy())
-            found = pa.DictionaryArray.from_arrays(codes, _array(values.cat.categories.to_series(), name))
+            codes = pa.array(
+                values.cat.codes.to_numpy().astype("int32"), mask=values.isna().to_numpy()
+            )
+            found = pa.DictionaryArray.from_arrays(
+                codes, _array(values.cat.categories.to_series(), name)
+            )
         elif isinstance(values, pa.Array | pa.ChunkedArray):
             found = values
         elif hasattr(values, "dtype") and values.dtype != object:
@@ -67,24 +79,32 @@ def _array(values: Any, name: str) -> pa.Array:
             found = _python_values(list(values))
     except (pa.ArrowException, OverflowError, UnicodeDecodeError) as error:
         rule = "must hold numbers, texts, times, or lists of them"
-        raise DataError(f"rows: column '{name}'", rule, " ".join(str(error).split())[:200], "mend the column") from error
+        raise DataError(
+            f"rows: column '{name}'", rule, " ".join(str(error).split())[:200], "mend the column"
+        ) from error
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found
 
 
 def _python_values(values: list[Any]) -> pa.Array:
-    """A column of Python values; of several types, as their texts, since Arrow would make floats of whole numbers."""
+    """A column of Python values; of several types, as their texts, since Arrow would make floats of
+    whole numbers.
+    """
     types = {type(value) for value in values if not _is_missing(value)}
     if types and types <= {list, tuple, np.ndarray}:
         flat = [one for value in values if not _is_missing(value) for one in value]
         lengths = np.array([0 if _is_missing(value) else len(value) for value in values])
-        return pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(lengths)).astype(np.int32)), _python_values(flat))
+        return pa.ListArray.from_arrays(
+            pa.array(np.append(0, np.cumsum(lengths)).astype(np.int32)), _python_values(flat)
+        )
     try:
         if len(types) <= 1:
             return pa.array([None if _is_missing(value) else value for value in values])
     except (OverflowError, pa.ArrowInvalid):
         if types != {int}:
             raise
-        return pa.array([None if _is_missing(value) else str(value) for value in values], pa.string())
+        return pa.array(
+            [None if _is_missing(value) else str(value) for value in values], pa.string()
+        )
     return _mixed(values, types)
 
 
@@ -92,7 +112,9 @@ def _mixed(values: list[Any], types: set[type]) -> pa.Array:
     """The texts of values of several types, each type read as a column of its own."""
     found = np.full(len(values), "", object)
     for kind in types:
-        mine = [i for i, value in enumerate(values) if type(value) is kind and not _is_missing(value)]
+        mine = [
+            i for i, value in enumerate(values) if type(value) is kind and not _is_missing(value)
+        ]
         texts = as_text(_python_values([values[i] for i in mine]))
         found[mine] = texts.dictionary.take(texts.indices).to_pylist()
     return pa.array(found, pa.string())
@@ -100,12 +122,18 @@ def _mixed(values: list[Any], types: set[type]) -> pa.Array:
 
 def _is_missing(value: Any) -> bool:
     """None, NaN, NaT or pandas' NA."""
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float | np.floating) and value != value)
+    return (
+        value is None
+        or value is pd.NA
+        or value is pd.NaT
+        or (isinstance(value, float | np.floating) and value != value)
+    )
 
 
 @keeps_data
 def keep_frame(frame: Any, settings: DatasetConfig | Mapping[str, Any], *, data_dir: Path) -> Path:
-    """Write rows and their settings below `<data_dir>/frames`, under their content's hash; gives the data set's YAML.
+    """Write rows and their settings below `<data_dir>/frames`, under their content's hash; gives
+    the data set's YAML.
 
     Args:
         frame: the rows, of a kind that `as_table` takes.
@@ -116,7 +144,9 @@ def keep_frame(frame: Any, settings: DatasetConfig | Mapping[str, Any], *, data_
         ConfigError: the settings break a rule.
         DataError: a column that no file can hold.
     """
-    plain = settings.model_dump(mode="json") if isinstance(settings, DatasetConfig) else dict(settings)
+    plain = (
+        settings.model_dump(mode="json") if isinstance(settings, DatasetConfig) else dict(settings)
+    )
     plain["files"] = {"train": ROWS}
     config = build(DatasetConfig, plain, "data set of a DataFrame")
     table = as_table(frame).replace_schema_metadata()

@@ -1,4 +1,6 @@
-"""What each column of a table seems to be for: a feature of some kind, a label, a time, or nothing at all, and why."""
+"""What each column of a table seems to be for: a feature of some kind, a label, a time, or nothing
+at all, and why.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +13,8 @@ from automtl.data.targets import known_words, settings_of, standing
 from automtl.errors import DataError
 
 Kind = Literal["categorical", "numeric", "multi", "sequence", "label", "unsure", "time", "out"]
-MAX_UNSURE = 3  # columns of two values that may be labels; more of them are indicators, such as genres
+# columns of two values that may be labels; more of them are indicators, such as genres
+MAX_UNSURE = 3
 ONE_EACH, OFTEN_ONCE = 0.9, 0.5  # shares of the rows with a value whose value no other row has
 MOSTLY_NUMBERS = 0.8
 
@@ -61,16 +64,27 @@ def _alone(values: Values) -> Guess:
     if shapes.is_row_number(values):
         return Guess(values, "out", "row numbers")
     if len(values.words) == 1 and not values.is_list:
-        as_label = "; as a label it needs another one in other rows" if values.missing or naming.is_outcome(values.name) else ""
+        as_label = (
+            "; as a label it needs another one in other rows"
+            if values.missing or naming.is_outcome(values.name)
+            else ""
+        )
         return Guess(values, "out", f"one value only{as_label}")
     if (unit := shapes.time_unit(values)) and naming.kind_by_name(values.name) != "id":
         return Guess(values, "time", settings={"unit": unit})
     if not values.is_list and (example := shapes.numbers_as_written(values)):
-        return Guess(values, "out", f"numbers that are written as {example!r}: bring them to the form 1234.5, then it is numeric")
+        return Guess(
+            values,
+            "out",
+            f"numbers that are written as {example!r}: bring them to the form 1234.5, then it "
+            "is numeric",
+        )
     if values.is_list or (separator := shapes.separator_of(values)):
         return _list(values, None if values.is_list else separator)
     if (role := standing(values)) != "feature":
-        return Guess(values, "label" if role == "label" else "unsure", settings=settings_of(values) or {})
+        return Guess(
+            values, "label" if role == "label" else "unsure", settings=settings_of(values) or {}
+        )
     coded = shapes.leads_with_zeros(values) and naming.kind_by_name(values.name) != "quantity"
     return _text(values) if coded or values.numbers is None else _number(values)
 
@@ -82,24 +96,50 @@ def _list(values: Values, separator: str | None) -> Guess:
     except DataError as error:
         return Guess(values, "out", f"no lists of ids: {error.fix}")
     if shapes.are_decimals(ids):
-        return Guess(values, "out", "lists of decimals, as embeddings are: `pretrained` of a feature of ids may take them")
+        return Guess(
+            values,
+            "out",
+            "lists of decimals, as embeddings are: `pretrained` of a feature of ids may take them",
+        )
     if shapes.is_padded(values, settings):
-        return Guess(values, "multi", "0 looks like what only fills lists up", settings | {"padding": "0"})
+        return Guess(
+            values, "multi", "0 looks like what only fills lists up", settings | {"padding": "0"}
+        )
     return Guess(values, "multi", settings=settings)
 
 
 def _number(values: Values) -> Guess:
-    by_name, whole, few = naming.kind_by_name(values.name), shapes.is_whole(values), len(values.words) <= shapes.FEW
+    by_name, whole, few = (
+        naming.kind_by_name(values.name),
+        shapes.is_whole(values),
+        len(values.words) <= shapes.FEW,
+    )
     codes = whole and shapes.looks_like_codes(values)
-    counts = by_name is None and naming.ends_as_outcome(values.name) and (naming.is_plural(values.name) or few or not codes)
+    counts = (
+        by_name is None
+        and naming.ends_as_outcome(values.name)
+        and (naming.is_plural(values.name) or few or not codes)
+    )
     if counts or naming.is_late(values.name):
-        return Guess(values, "numeric", "LEAK? by its name known only after the outcome, or a count of outcomes", commented=True)
+        return Guess(
+            values,
+            "numeric",
+            "LEAK? by its name known only after the outcome, or a count of outcomes",
+            commented=True,
+        )
     if by_name == "id" or (by_name == "class" and whole):
         return _ids(values, "")
     if by_name == "quantity" or not whole:
         return Guess(values, "numeric")
     if codes:
-        return _ids(values, "" if len(values.words) <= 2 else "or numeric?" if few else "whole numbers, by their spread codes; or numeric?")
+        return _ids(
+            values,
+            ""
+            if len(values.words) <= 2
+            else "or numeric?"
+            if few
+            else "whole numbers, by their spread codes; or numeric?",
+        )
     return Guess(values, "numeric", "whole numbers, by their spread quantities; or categorical?")
 
 
@@ -109,7 +149,11 @@ def _text(values: Values) -> Guess:
     if values.words[0].as_py().startswith("{"):
         return Guess(values, "out", "structured text: give its parts columns of their own")
     other = shapes.odd_among_numbers(values, MOSTLY_NUMBERS)
-    if other is not None and len(values.words) > shapes.MANY and naming.kind_by_name(values.name) not in ("id", "class"):
+    if (
+        other is not None
+        and len(values.words) > shapes.MANY
+        and naming.kind_by_name(values.name) not in ("id", "class")
+    ):
         return Guess(values, "out", f"numbers, but for {other!r}: mend that, then it is numeric")
     return _ids(values, "")
 
@@ -119,7 +163,12 @@ def _ids(values: Values, reason: str) -> Guess:
     if once > ONE_EACH and len(values.words) > shapes.FEW:
         return Guess(values, "out", "nearly every row has a value of its own")
     if once > OFTEN_ONCE and len(values.words) > shapes.FEW:
-        return Guess(values, "categorical", reason or f"{once:.0%} of the rows have a value of their own", {"min_count": 2})
+        return Guess(
+            values,
+            "categorical",
+            reason or f"{once:.0%} of the rows have a value of their own",
+            {"min_count": 2},
+        )
     return Guess(values, "categorical", reason)
 
 
@@ -129,12 +178,23 @@ def _settled(guesses: list[Guess]) -> list[Guess]:
         guesses = _with_labels(guesses)
     unsure = [guess for guess in guesses if guess.kind == "unsure"]
     few = len(unsure) <= MAX_UNSURE and any(guess.kind == "label" for guess in guesses)
-    reason = "LABEL? two values: a feature only if known before the outcome" if few else "a label? then it belongs to tasks"
-    return [Guess(guess.values, "categorical", reason, commented=few) if guess.kind == "unsure" else guess for guess in guesses]
+    reason = (
+        "LABEL? two values: a feature only if known before the outcome"
+        if few
+        else "a label? then it belongs to tasks"
+    )
+    return [
+        Guess(guess.values, "categorical", reason, commented=few)
+        if guess.kind == "unsure"
+        else guess
+        for guess in guesses
+    ]
 
 
 def _with_labels(guesses: list[Guess]) -> list[Guess]:
-    """Where no name is a label's: the last columns, if they have two values; else any that say yes and no, if they are few."""
+    """Where no name is a label's: the last columns, if they have two values; else any that say yes
+    and no, if they are few.
+    """
     useful = [guess for guess in guesses if guess.kind != "out"]
     closing = list(takewhile(lambda guess: guess.kind == "unsure", reversed(useful)))
     if not closing and useful and useful[-1].kind != "time" and _closes_as_label(useful[-1].values):
@@ -143,12 +203,19 @@ def _with_labels(guesses: list[Guess]) -> list[Guess]:
     if len(chosen) > MAX_UNSURE:
         return guesses
     reason = "by its place, the last" if closing else "by its two values, not its name"
-    return [replace(g, kind="label", reason=reason, settings=settings_of(g.values) or {}) if g in chosen else g for g in guesses]
+    return [
+        replace(g, kind="label", reason=reason, settings=settings_of(g.values) or {})
+        if g in chosen
+        else g
+        for g in guesses
+    ]
 
 
 def _closes_as_label(values: Values) -> bool:
     """Whether a last column may well be the label."""
     if naming.is_target(values.name):
         return settings_of(values) is not None
-    plain = naming.kind_by_name(values.name) not in ("id", "class") and not naming.is_attribute(values.name)
+    plain = naming.kind_by_name(values.name) not in ("id", "class") and not naming.is_attribute(
+        values.name
+    )
     return plain and len(known_words(values)) == 2 and not values.is_list

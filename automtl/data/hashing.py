@@ -1,7 +1,8 @@
-"""Hashes of texts, numbers and rows by their content, so that a split depends on what a row says and never on where it stands.
+"""Hashes of texts, numbers and rows by their content, so that a split depends on what a row says
+and never on where it stands.
 
-These numbers decide who is in the test split: a change here is a change of everyone's splits, and `tests/data/test_hashing.py`
-holds golden values against it.
+These numbers decide who is in the test split: a change here is a change of everyone's splits, and
+`tests/data/test_hashing.py` holds golden values against it.
 """
 
 import hashlib
@@ -13,7 +14,8 @@ import pyarrow as pa
 from automtl.data.words import spread
 
 LONG_BYTES = 256
-LOWEST = np.array([2 ** (8 * count) - 1 for count in range(9)], np.uint64)  # masks of a number's lowest bytes
+# masks of a number's lowest bytes
+LOWEST = np.array([2 ** (8 * count) - 1 for count in range(9)], np.uint64)
 
 
 def mix(values: np.ndarray) -> np.ndarray:
@@ -30,7 +32,9 @@ LENGTHS = mix(np.arange(LONG_BYTES + 1, dtype=np.uint64))
 
 
 def hash_words(words: pa.Array) -> np.ndarray:
-    """One uint64 per text of a string array without nulls: its length, then its bytes, eight at a time, through `mix`."""
+    """One uint64 per text of a string array without nulls: its length, then its bytes, eight at a
+    time, through `mix`.
+    """
     buffers = words.buffers()
     offsets = np.frombuffer(buffers[1], np.int32, len(words) + 1, words.offset * 4)
     data = np.frombuffer(buffers[2] or b"", np.uint8)
@@ -64,10 +68,16 @@ def hash_dictionary(column: pa.DictionaryArray) -> pa.DictionaryArray:
 
 
 def hash_column(name: str, column: pa.Array) -> np.ndarray:
-    """One uint64 per row of texts, of texts' hashes (dictionary arrays) or of numbers; equal values under other names differ."""
+    """One uint64 per row of texts, of texts' hashes (dictionary arrays) or of numbers; equal values
+    under other names differ.
+    """
     salt = hash_text(name)
     if pa.types.is_dictionary(column.type):
-        hashed = column.dictionary if pa.types.is_integer(column.type.value_type) else hash_dictionary(column).dictionary
+        hashed = (
+            column.dictionary
+            if pa.types.is_integer(column.type.value_type)
+            else hash_dictionary(column).dictionary
+        )
         return spread(mix(hashed.to_numpy() ^ salt), column)
     values = column.to_numpy(zero_copy_only=False)
     if values.dtype.kind == "f":
@@ -76,7 +86,8 @@ def hash_column(name: str, column: pa.Array) -> np.ndarray:
 
 
 def draws(hashes: np.ndarray, copies: np.ndarray) -> np.ndarray:
-    """A uint64 for each row, of its content's hash and of which copy of that content it is: the hash itself for the first, 0.
+    """A uint64 for each row, of its content's hash and of which copy of that content it is: the
+    hash itself for the first, 0.
 
     Shape: (n,) uint64 each.
     """

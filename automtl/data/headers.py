@@ -14,7 +14,8 @@ from automtl.data.quotes import is_number
 from automtl.errors import DataError
 from automtl.strict import shown
 
-MISSING = {word.lower() for word in MISSING_NUMBERS}  # neither numbers nor names, in whatever letters
+# neither numbers nor names, in whatever letters
+MISSING = {word.lower() for word in MISSING_NUMBERS}
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -59,9 +60,18 @@ def header(path: Path, csv: Csv, first: bytes, rows: bytes) -> Header:
         names = _padded(names, [words, *sample])
     if len(words) != len(names):
         got = f"{len(words)} values in its first row, {shown(csv.delimiter.join(words))!r}"
-        raise DataError(path, f"must have the {len(names)} columns of csv.columns", got, "correct csv.columns; is csv.delimiter right?")
+        raise DataError(
+            path,
+            f"must have the {len(names)} columns of csv.columns",
+            got,
+            "correct csv.columns; is csv.delimiter right?",
+        )
     numeric = _numeric(len(names), sample)
-    if any(numeric) and len({*words}) == len(words) and not any(is_number(word) or word.strip().lower() in MISSING for word in words):
+    if (
+        any(numeric)
+        and len({*words}) == len(words)
+        and not any(is_number(word) or word.strip().lower() in MISSING for word in words)
+    ):
         got = f"a first row of words, {shown(csv.delimiter.join(words))!r}, above numbers"
         fix = "take csv.columns out, so that the first row names the columns, or remove that row"
         raise DataError(path, "must have no header where csv.columns is given", got, fix)
@@ -79,7 +89,9 @@ def first_values(path: Path, csv: Csv, first: bytes) -> list[str]:
     except UnicodeDecodeError as error:
         fix = f"set csv: {{encoding: {guessed(first)}}}, if that is what it is written in"
         got = ascii(first[error.start : error.start + 8])
-        raise DataError(f"{path}, first row", f"must be written in {csv.encoding}", got, fix) from error
+        raise DataError(
+            f"{path}, first row", f"must be written in {csv.encoding}", got, fix
+        ) from error
     return next(iter(_values(csv, text)), [""])
 
 
@@ -87,13 +99,21 @@ def _values(csv: Csv, text: str) -> list[list[str]]:
     if not csv.quote_sign:
         return [line.split(csv.delimiter) for line in _LINE_END.split(text) if line]
     try:
-        return [row for row in csv_module.reader(io.StringIO(text, newline=""), delimiter=csv.delimiter, quotechar=csv.quote) if row]
+        return [
+            row
+            for row in csv_module.reader(
+                io.StringIO(text, newline=""), delimiter=csv.delimiter, quotechar=csv.quote
+            )
+            if row
+        ]
     except csv_module.Error:  # a value longer than the module's limit: the rows tell nothing then
         return []
 
 
 def _padded(names: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The names, with a nameless one for rows that all end in a delimiter where the header does not."""
+    """The names, with a nameless one for rows that all end in a delimiter where the header does
+    not.
+    """
     extra = rows and all(len(row) == len(names) + 1 and not row[-1] for row in rows)
     return [*names, ""] if extra else names
 
@@ -106,7 +126,8 @@ def names_columns(words: Sequence[str], names: Sequence[str]) -> bool:
 
 
 def narrowed(columns: Sequence[str], needed: Collection[str], width: int) -> tuple[str, ...] | None:
-    """Which of some columns rows of fewer values hold: all that are needed, where these can stand in one way only; None where they cannot.
+    """Which of some columns rows of fewer values hold: all that are needed, where these can stand
+    in one way only; None where they cannot.
 
     Args:
         columns: in their order.
@@ -115,7 +136,11 @@ def narrowed(columns: Sequence[str], needed: Collection[str], width: int) -> tup
     """
     spare = [name for name in columns if name not in needed]
     kept = width - (len(columns) - len(spare))
-    before = [sum(other in spare for other in columns[:i]) for i, name in enumerate(columns) if name in needed]
+    before = [
+        sum(other in spare for other in columns[:i])
+        for i, name in enumerate(columns)
+        if name in needed
+    ]
     fixed = all(max(0, kept - (len(spare) - count)) == min(count, kept) for count in before)
     if not 0 <= kept <= len(spare) or not fixed:
         return None
@@ -125,5 +150,7 @@ def narrowed(columns: Sequence[str], needed: Collection[str], width: int) -> tup
 def _numeric(columns: int, rows: Sequence[Sequence[str]]) -> list[bool]:
     """Per column, whether the values that are there are numbers, at least two."""
     whole = [row for row in rows if len(row) == columns]
-    values = [[row[i] for row in whole if row[i].strip().lower() not in MISSING] for i in range(columns)]
+    values = [
+        [row[i] for row in whole if row[i].strip().lower() not in MISSING] for i in range(columns)
+    ]
     return [len(column) > 1 and all(map(is_number, column)) for column in values]

@@ -30,7 +30,9 @@ class Held:
         DataError: no rows, or a key twice.
     """
 
-    def __init__(self, key: str, table: pa.Table, path: Path, missing: tuple[str, ...] = MISSING_IDS) -> None:
+    def __init__(
+        self, key: str, table: pa.Table, path: Path, missing: tuple[str, ...] = MISSING_IDS
+    ) -> None:
         self.key, self.path, self._missing = key, path, missing
         self.rows = self.unmatched = 0
         self.found = np.zeros(0, bool)
@@ -64,7 +66,9 @@ class Held:
         """The columns for the rows with these keys; `found` then says which rows had one."""
         words = self._key_words(keys).dictionary
         places = self._places.get_indexer(pd.Index(hash_words(words)))
-        places = np.where(np.asarray(pc.equal(words, "").to_numpy(zero_copy_only=False)), -1, places)
+        places = np.where(
+            np.asarray(pc.equal(words, "").to_numpy(zero_copy_only=False)), -1, places
+        )
         rows = np.where(places < 0, len(self._places), places)[keys.indices.to_numpy()]
         self.found = rows < len(self._places)
         self.rows += len(rows)
@@ -78,34 +82,58 @@ class SideTable(Held):
     Args:
         join: as the data set says it.
         paths: its files.
-        readings: how each column that the data set uses is read; those that the table lacks are not its business.
+        readings: how each column that the data set uses is read; those that the table lacks are not
+            its business.
         missing: the data set's words for a missing value.
 
     Raises:
         DataError: the table cannot be read, or has a key twice.
     """
 
-    def __init__(self, join: Join, paths: Sequence[Path], readings: Mapping[str, Reading], missing: Missing = DEFAULT) -> None:
-        super().__init__(join.on, read_side_table(join, paths, readings, missing), paths[0], missing.ids)
+    def __init__(
+        self,
+        join: Join,
+        paths: Sequence[Path],
+        readings: Mapping[str, Reading],
+        missing: Missing = DEFAULT,
+    ) -> None:
+        super().__init__(
+            join.on, read_side_table(join, paths, readings, missing), paths[0], missing.ids
+        )
 
 
-def read_side_table(join: Join, paths: Sequence[Path], readings: Mapping[str, Reading], missing: Missing) -> pa.Table:
+def read_side_table(
+    join: Join, paths: Sequence[Path], readings: Mapping[str, Reading], missing: Missing
+) -> pa.Table:
     """The key and those of some columns that a side table has.
 
     Raises:
         DataError: it cannot be read, or has no rows.
     """
     present = column_names(paths[0], join.csv)
-    own: dict[str, Reading] = {name: reading for name, reading in readings.items() if name in present and name != join.on}
+    own: dict[str, Reading] = {
+        name: reading for name, reading in readings.items() if name in present and name != join.on
+    }
     pieces = list(read_pieces(paths, {join.on: "text", **own}, join.csv))
     if not pieces:
         raise DataError(paths[0], "must have rows to join", "none", "restore the file")
-    texts = {name for piece in pieces for name in own if pa.types.is_dictionary(piece.batch.column(name).type)}
-    return pa.Table.from_batches([_alike(piece, {join.on: "text", **own}, texts, missing) for piece in pieces]).unify_dictionaries()
+    texts = {
+        name
+        for piece in pieces
+        for name in own
+        if pa.types.is_dictionary(piece.batch.column(name).type)
+    }
+    return pa.Table.from_batches(
+        [_alike(piece, {join.on: "text", **own}, texts, missing) for piece in pieces]
+    ).unify_dictionaries()
 
 
-def _alike(piece: Piece, readings: Mapping[str, Reading], texts: set[str], missing: Missing) -> pa.RecordBatch:
-    """The rows with numbers as such, where their columns hold texts; times as texts, where some piece of theirs holds texts."""
+def _alike(
+    piece: Piece, readings: Mapping[str, Reading], texts: set[str], missing: Missing
+) -> pa.RecordBatch:
+    """The rows with numbers as such, where their columns hold texts; times as texts, where some
+    piece of theirs holds texts.
+    """
     columns, found = Columns(piece, missing), []
     for name, reading in readings.items():
         column = piece.batch.column(name)
@@ -129,11 +157,15 @@ def _with_missing(column: pa.Array) -> pa.Array:
 
 
 def _take(column: pa.Array, rows: np.ndarray) -> pa.Array:
-    """Some rows; a dictionary keeps only the words that they use, so that a piece costs its own size."""
+    """Some rows; a dictionary keeps only the words that they use, so that a piece costs its own
+    size.
+    """
     if not pa.types.is_dictionary(column.type):
         return column.take(pa.array(rows))
     codes, inverse = np.unique(column.indices.to_numpy()[rows], return_inverse=True)
-    return pa.DictionaryArray.from_arrays(pa.array(inverse.astype(np.int32)), column.dictionary.take(pa.array(codes))).cast(TEXT)
+    return pa.DictionaryArray.from_arrays(
+        pa.array(inverse.astype(np.int32)), column.dictionary.take(pa.array(codes))
+    ).cast(TEXT)
 
 
 def check_unique_names(tables: Sequence[SideTable], main: Sequence[str], where: object) -> None:
@@ -168,7 +200,12 @@ def tell_unmatched(tables: Sequence[SideTable], say: Callable[[str], None]) -> N
     for table in tables:
         if table.rows and table.unmatched == table.rows:
             rule = f"must have keys of column '{table.key}' that the rows have"
-            raise DataError(table.path, rule, "not one", "check `on`, and how both files write the key")
+            raise DataError(
+                table.path, rule, "not one", "check `on`, and how both files write the key"
+            )
         if table.unmatched:
             share = f"{table.unmatched:,} of {table.rows:,} rows"
-            say(f"{table.path.name}: {share} have a {table.key} that it lacks; its columns are empty there")
+            say(
+                f"{table.path.name}: {share} have a {table.key} that it lacks; its columns are "
+                "empty there"
+            )

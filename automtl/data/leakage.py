@@ -1,7 +1,8 @@
 """Columns that alone tell a label, found before anything is trained on them.
 
-Each feature's value is scored by the label's rate among the OTHER folds' rows of that value; a user's in-sample mean would look
-like a leak and is none. Only values with enough rows count, and the column that the data are split by is left out.
+Each feature's value is scored by the label's rate among the OTHER folds' rows of that value; a
+user's in-sample mean would look like a leak and is none. Only values with enough rows count, and
+the column that the data are split by is left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,9 @@ EDGE_ROWS = 20_000
 
 
 def cell_auc(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> float | None:
-    """Area under the ROC curve of cells of rows that share a score; None where one class is absent."""
+    """Area under the ROC curve of cells of rows that share a score; None where one class is
+    absent.
+    """
     _, rank = np.unique(scores, return_inverse=True)
     positive, negative = np.bincount(rank, weights=positives), np.bincount(rank, weights=negatives)
     pairs = positive.sum() * negative.sum()
@@ -33,7 +36,9 @@ def cell_auc(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -
 
 
 def one_feature_auc(values: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float | None:
-    """Out-of-fold AUC of one column of small non-negative integers for a 0/1 label; NaN labels are left out."""
+    """Out-of-fold AUC of one column of small non-negative integers for a 0/1 label; NaN labels are
+    left out.
+    """
     return _auc_of_cells(values.astype(np.int64) * FOLDS + folds, LabelRows(labels))
 
 
@@ -54,10 +59,16 @@ class LabelRows:
 def _auc_of_cells(cells: np.ndarray, label: LabelRows) -> float | None:
     """As `one_feature_auc`, from value * FOLDS + fold."""
     size = (int(cells.max(initial=-1)) // FOLDS + 1) * FOLDS
-    rows, positives = (np.bincount(cells[mine], minlength=size).reshape(-1, FOLDS) for mine in (label.there, label.positive))
+    rows, positives = (
+        np.bincount(cells[mine], minlength=size).reshape(-1, FOLDS)
+        for mine in (label.there, label.positive)
+    )
     common = rows.sum(1) >= MIN_ROWS
     rows, positives = rows[common], positives[common]
-    others, others_positive = rows.sum(1, keepdims=True) - rows, positives.sum(1, keepdims=True) - positives
+    others, others_positive = (
+        rows.sum(1, keepdims=True) - rows,
+        positives.sum(1, keepdims=True) - positives,
+    )
     mean = positives.sum() / max(rows.sum(), 1)
     scores = np.where(others > 0, others_positive / np.maximum(others, 1), mean)
     return cell_auc(scores.ravel(), positives.ravel(), (rows - positives).ravel())
@@ -83,7 +94,9 @@ class LeakCheck:
         folds = (share(draws[mine], 0, "leak fold") * FOLDS).astype(np.int64)
         lists = [_list_hashes(field.take(mine)) for field in arrays.lists]
         codes = np.stack(lists, axis=1) if lists else np.zeros((len(mine), 0), np.uint64)
-        self._parts.append((arrays.ids[mine], arrays.dense[mine], arrays.labels[mine], folds, codes))
+        self._parts.append(
+            (arrays.ids[mine], arrays.dense[mine], arrays.labels[mine], folds, codes)
+        )
 
     def check(self) -> None:
         """Refuse a feature that alone tells a binary label.
@@ -91,9 +104,15 @@ class LeakCheck:
         Raises:
             DataError: there is one; the message names it.
         """
-        ids, dense, labels, folds, lists = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
+        ids, dense, labels, folds, lists = (
+            np.concatenate(parts) for parts in zip(*self._parts, strict=True)
+        )
         schema = self._schema
-        tasks = {t.name: LabelRows(label) for t, label in zip(schema.tasks, labels.T, strict=True) if t.kind == "binary"}
+        tasks = {
+            t.name: LabelRows(label)
+            for t, label in zip(schema.tasks, labels.T, strict=True)
+            if t.kind == "binary"
+        }
         for field, values in zip(schema.categorical, ids.T, strict=True):
             self._check_field(field.name, values, folds, tasks)
         for field, codes in zip(schema.lists, lists.T, strict=True):
@@ -101,7 +120,9 @@ class LeakCheck:
         for field, numbers in zip(schema.numeric, dense.T, strict=True):
             self._check_field(field.indicator_of or field.name, _binned(numbers), folds, tasks)
 
-    def _check_field(self, name: str, values: np.ndarray, folds: np.ndarray, tasks: Mapping[str, LabelRows]) -> None:
+    def _check_field(
+        self, name: str, values: np.ndarray, folds: np.ndarray, tasks: Mapping[str, LabelRows]
+    ) -> None:
         if name in self._excused:
             return
         cells = values.astype(np.int64) * FOLDS + folds
@@ -110,16 +131,24 @@ class LeakCheck:
             if auc is not None and auc > LEAK_AUC:
                 rule = f"must not tell the label of task '{task}' by itself"
                 got = f"an out-of-fold AUC of {auc:.4f} from this column alone"
-                raise DataError(f"feature '{name}'", rule, got, "take it out, or name it in allow_leak if it is known before the outcome")
+                raise DataError(
+                    f"feature '{name}'",
+                    rule,
+                    got,
+                    "take it out, or name it in allow_leak if it is known before the outcome",
+                )
 
 
 def _list_hashes(lists: Lists) -> np.ndarray:
     """One number per list, whatever the order of its ids. Shape: (n,) uint64."""
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mix(lists.values.astype(np.uint64)), dtype=np.uint64)])
+    sums = np.concatenate(
+        [np.zeros(1, np.uint64), np.cumsum(mix(lists.values.astype(np.uint64)), dtype=np.uint64)]
+    )
     return np.asarray(sums[lists.offsets[1:]] - sums[lists.offsets[:-1]])
 
 
 def _binned(values: np.ndarray) -> np.ndarray:
-    some = values[:: max(len(values) // EDGE_ROWS, 1)]  # edges need not be exact: any fine cut shows a leak
+    # edges need not be exact: any fine cut shows a leak
+    some = values[:: max(len(values) // EDGE_ROWS, 1)]
     edges: Sequence[float] | np.ndarray = np.unique(np.quantile(some, np.linspace(0, 1, BINS + 1)))
     return np.searchsorted(np.asarray(edges, values.dtype), values, side="right")

@@ -1,4 +1,6 @@
-"""What looks odd about a column of lists: a separator that hardly ever comes, a word that only fills lists up, weights behind the ids."""
+"""What looks odd about a column of lists: a separator that hardly ever comes, a word that only
+fills lists up, weights behind the ids.
+"""
 
 import re
 from collections import Counter
@@ -33,7 +35,10 @@ class ListLooks:
 
     def _look(self, words: list[str]) -> None:
         self._lengths[len(words)] += 1
-        self._first, self._pairs = self._first or words[0], self._pairs and all(map(_PAIR.fullmatch, words))
+        self._first, self._pairs = (
+            self._first or words[0],
+            self._pairs and all(map(_PAIR.fullmatch, words)),
+        )
         if len(words) > 1:
             self._doubled.update([("end in", words[-1])] if words[-1] == words[-2] else [])
             self._doubled.update([("begin with", words[0])] if words[0] == words[1] else [])
@@ -48,12 +53,21 @@ class ListLooks:
         found, several = list[str](), 1 - self._lengths[1] / lists
         if several < HARDLY:
             sign = f"is separator {self._feature.separator!r} right, as for {self._example[:60]!r}?"
-            found.append(f"{where}: hardly any list has more than one id ({several:.1%} of {lists:,}): {sign}")
+            found.append(
+                f"{where}: hardly any list has more than one id ({several:.1%} of {lists:,}): "
+                f"{sign}"
+            )
         ((how, word), count), *_ = [*self._doubled.most_common(1), (("", ""), 0)]
         if len(self._lengths) == 1 and count >= OFTEN * lists and self._feature.padding is None:
-            same = f"every list has {next(iter(self._lengths))} ids, and {count / lists:.0%} {how} {word[:60]!r} twice"
+            same = (
+                f"every list has {next(iter(self._lengths))} ids, and {count / lists:.0%} {how} "
+                f"{word[:60]!r} twice"
+            )
             found.append(f"{where}: {same}: if it only fills lists up, set padding: '{word[:60]}'")
         if self._pairs:
-            fix = "each is an id as it stands; write the ids alone, if what is behind the colon is a weight"
+            fix = (
+                "each is an id as it stands; write the ids alone, if what is behind the colon "
+                "is a weight"
+            )
             found.append(f"{where}: its ids look like ids with weights ({self._first[:60]}): {fix}")
         return found

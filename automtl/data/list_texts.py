@@ -1,4 +1,5 @@
-"""Lists of ids as texts, however they were written down: with a separator alone, or as Python, pandas, numpy and JSON show them.
+"""Lists of ids as texts, however they were written down: with a separator alone, or as Python,
+pandas, numpy and JSON show them.
 
 `exports/encode.py` reads them in the same way.
 """
@@ -16,7 +17,8 @@ LOOK_LISTS = 2000
 _ODD = r"""[\[({'"]"""
 EMPTY = ("()", "{}", "set()")
 PAIRS = {"[": "]", "(": ")", "{": "}"}
-_SPECIAL = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK|BOS|EOS)\]")  # words of their own, with their brackets
+# words of their own, with their brackets
+_SPECIAL = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK|BOS|EOS)\]")
 _NUMPY = re.compile(r"\bnp\.\w+\(([^()]*)\)")  # np.int64(3), as numpy 2 shows it
 _TOKEN = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"]+)""", re.DOTALL)
 _QUOTED = re.compile(r"""\s*(?:(?:None|nan)\s*,\s*)*['"]""")
@@ -30,12 +32,17 @@ class NotAList(ValueError):
 
 
 def separated(texts: pa.Array, separator: str) -> pa.Array:
-    """Texts of lists with `LIST_SEPARATOR` in front of each word, where they have brackets or quotes; the others as they are.
+    """Texts of lists with `LIST_SEPARATOR` in front of each word, where they have brackets or
+    quotes; the others as they are.
 
     Raises:
         NotAList: one is a mapping, or a list of lists.
     """
-    return rewritten(texts, _ODD, lambda some: pa.array([_marked(text, separator) for text in some.to_pylist()], pa.string()))
+    return rewritten(
+        texts,
+        _ODD,
+        lambda some: pa.array([_marked(text, separator) for text in some.to_pylist()], pa.string()),
+    )
 
 
 def _marked(text: str, separator: str) -> str:
@@ -64,8 +71,15 @@ def list_words(text: str, separator: str) -> list[str]:
         inner = _NUMPY.sub(r"\1", inner)
         if any(sign in inner for sign in "[]{}"):
             raise NotAList(text)
-        several = separator if separator in inner and (separator.strip() or "," not in inner) else "," if "," in inner else None
-        parts = inner.split(several) if several or _NUMBERS.fullmatch(inner) else [inner]  # numpy has blanks between numbers
+        several = (
+            separator
+            if separator in inner and (separator.strip() or "," not in inner)
+            else ","
+            if "," in inner
+            else None
+        )
+        # numpy has blanks between numbers
+        parts = inner.split(several) if several or _NUMBERS.fullmatch(inner) else [inner]
         parts = [part for part in parts if part.strip() not in ("None", "nan")]
     return [word for part in parts if (word := _unquoted(part.strip()))]
 
@@ -78,7 +92,8 @@ def inside(text: str) -> str | None:
     inner, depth = text[1:-1], 0
     if text[0] == "{" and _MAPPING.match(inner):
         raise NotAList(text)
-    for i, sign in enumerate("" if _QUOTED.match(inner) else text):  # in quotes a bracket is a sign of a word
+    # in quotes a bracket is a sign of a word
+    for i, sign in enumerate("" if _QUOTED.match(inner) else text):
         depth += (sign == text[0]) - (sign == close)
         if depth == 0 and i < len(text) - 1:
             return None  # (a), (b)
@@ -93,22 +108,32 @@ def _token(match: re.Match[str]) -> str:
 
 
 def _unquoted(word: str) -> str:
-    return word[1:-1].strip() if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
+    return (
+        word[1:-1].strip() if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
+    )
 
 
 def fillers(padding: str | None) -> tuple[str, ...]:
     """The word that only fills lists up, as `plain` looks for missing ones."""
-    return () if padding is None else tuple(normal(plain(pa.array([padding], pa.string()), ())).to_pylist())
+    return (
+        ()
+        if padding is None
+        else tuple(normal(plain(pa.array([padding], pa.string()), ())).to_pylist())
+    )
 
 
 def first_weighted(texts: pa.Array) -> int | None:
-    """The first of some plain lists that holds something, where the words of all look like ids with weights: a number behind a colon.
+    """The first of some plain lists that holds something, where the words of all look like ids with
+    weights: a number behind a colon.
 
-    It is None where they do not, or where none of these numbers is a fraction: `4:2` may be an id. Some thousand lists are looked at.
+    It is None where they do not, or where none of these numbers is a fraction: `4:2` may be an id.
+    Some thousand lists are looked at.
     """
     some = texts.slice(0, LOOK_LISTS)
     words = pc.split_pattern(some.filter(pc.not_equal(some, "")), LIST_SEPARATOR).flatten()
     if not len(words) or not pc.all(pc.match_substring_regex(words, _WEIGHTED)).as_py():
         return None
     fractions = pc.any(pc.match_substring_regex(words, ": ?[-+]?[0-9]*[.][0-9]")).as_py()
-    return int(np.argmax(pc.not_equal(some, "").to_numpy(zero_copy_only=False))) if fractions else None
+    return (
+        int(np.argmax(pc.not_equal(some, "").to_numpy(zero_copy_only=False))) if fractions else None
+    )

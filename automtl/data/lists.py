@@ -42,14 +42,19 @@ class Lists:
         inside = steps < lengths[:, None]
         if not inside.any():
             return np.zeros(inside.shape, np.int32)
-        return np.where(inside, self.values[np.where(inside, starts[:, None] + steps, 0)], np.int32(0))
+        return np.where(
+            inside, self.values[np.where(inside, starts[:, None] + steps, 0)], np.int32(0)
+        )
 
     @classmethod
     def join(cls, parts: "Sequence[Lists]") -> "Lists":
         """The rows of several, one after another."""
         shifts = np.cumsum([0, *(part.offsets[-1] for part in parts[:-1])])
         offsets = [part.offsets[1:] + shift for part, shift in zip(parts, shifts, strict=True)]
-        return cls(np.concatenate([part.values for part in parts]), np.concatenate([[0], *offsets]).astype(np.int64))
+        return cls(
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([[0], *offsets]).astype(np.int64),
+        )
 
 
 def cut_lists(lists: Lists, longest: int, latest: bool) -> Lists:
@@ -58,7 +63,9 @@ def cut_lists(lists: Lists, longest: int, latest: bool) -> Lists:
     begin = np.maximum(starts, ends - longest) if latest else starts
     lengths = np.minimum(ends - starts, longest)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Lists(lists.values[np.repeat(begin - offsets[:-1], lengths) + np.arange(offsets[-1])], offsets)
+    return Lists(
+        lists.values[np.repeat(begin - offsets[:-1], lengths) + np.arange(offsets[-1])], offsets
+    )
 
 
 def drop_zeros(lists: Lists) -> Lists:

@@ -1,7 +1,8 @@
 """Raw files -> the files of a store, in bounded memory.
 
-Pass 1 reads the raw files once, checks every row and spools what is needed of it (digests) beside the store to be; pass 2 goes
-over the spool for vocabularies and statistics of the training split; pass 3 encodes and writes.
+Pass 1 reads the raw files once, checks every row and spools what is needed of it (digests) beside
+the store to be; pass 2 goes over the spool for vocabularies and statistics of the training split;
+pass 3 encodes and writes.
 """
 
 from array import array
@@ -42,7 +43,9 @@ Say = Callable[[str], None]
 
 
 class Made:
-    """What is counted while rows are encoded: rows without a known id, by field of ids and split, and tasks with the same labels."""
+    """What is counted while rows are encoded: rows without a known id, by field of ids and split,
+    and tasks with the same labels.
+    """
 
     def __init__(self, schema: Schema) -> None:
         self.schema, self.alike = schema, AlikeLabels(schema)
@@ -58,7 +61,11 @@ class Made:
     def result(self) -> Schema:
         """The schema with the counts of the training rows."""
         counts = {name: {"unknown_count": int(counts[0])} for name, counts in self.unknown.items()}
-        return self.schema.model_copy(update={"fields": tuple(f.model_copy(update=counts.get(f.name)) for f in self.schema.fields)})
+        return self.schema.model_copy(
+            update={
+                "fields": tuple(f.model_copy(update=counts.get(f.name)) for f in self.schema.fields)
+            }
+        )
 
     def warnings(self, part_rows: np.ndarray) -> list[str]:
         """A line for each column and part whose ids are mostly unknown."""
@@ -70,10 +77,19 @@ class Made:
 
     def summary(self) -> dict[str, dict[str, int]]:
         """Per field of ids, the rows of each split without a known one."""
-        return {name: dict(zip(SPLITS, counts.tolist(), strict=True)) for name, counts in self.unknown.items()}
+        return {
+            name: dict(zip(SPLITS, counts.tolist(), strict=True))
+            for name, counts in self.unknown.items()
+        }
 
 
-def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolder, config_hash: str, say: Say) -> dict[str, Any]:
+def make(
+    config: DatasetConfig,
+    sources: tuple[Source, ...],
+    folder: StagedFolder,
+    config_hash: str,
+    say: Say,
+) -> dict[str, Any]:
     """Write a store's files but its manifest; gives the counts for people."""
     digester = Digester(config)
     rows = RowReader(config, sources, digester.readings, say)
@@ -93,30 +109,52 @@ def make(config: DatasetConfig, sources: tuple[Source, ...], folder: StagedFolde
     _write_sides(folder, config, sources)
     write_vectors(folder, config, schema, vocabularies, say)
     say("encoding")
-    features = FeatureEncoder(schema, {name: table["word"] for name, table in vocabularies.items()}, list_lengths(config))
-    encoder = Encoder(features, schema, _weighted(config), {name: table["word"] for name, table in kept.items()})
+    features = FeatureEncoder(
+        schema, {name: table["word"] for name, table in vocabularies.items()}, list_lengths(config)
+    )
+    encoder = Encoder(
+        features, schema, _weighted(config), {name: table["word"] for name, table in kept.items()}
+    )
     leaks, made = LeakCheck(config, schema, int(fit.part_rows[: ALPHA + 1].sum())), Made(schema)
     encoded = _encoded(copies.told_apart(_unspool(folder)), encoder, rule, leaks, made)
     write_rows(folder, schema, fit.part_rows, bool(_weighted(config)), encoded)
     leaks.check()
     write_json(folder / "schema.json", made.result().model_dump(mode="json"))
     folder.discard(SPOOL)
-    summary = {**fit.summary(), "copies": copies.summary(), "split": config.split.model_dump(include={"kind", "column", "duplicates"})}
-    summary |= {"unknown": made.summary(), "missing": {name: dict(words) for name, words in sorted(digester.lost.items())}}
-    summary["notes"] = [*(line for looks in digester.looks for line in looks.remarks()), *fit.remarks(), *made.alike.remarks()]
+    summary = {
+        **fit.summary(),
+        "copies": copies.summary(),
+        "split": config.split.model_dump(include={"kind", "column", "duplicates"}),
+    }
+    summary |= {
+        "unknown": made.summary(),
+        "missing": {name: dict(words) for name, words in sorted(digester.lost.items())},
+    }
+    summary["notes"] = [
+        *(line for looks in digester.looks for line in looks.remarks()),
+        *fit.remarks(),
+        *made.alike.remarks(),
+    ]
     for line in [*made.warnings(fit.part_rows), *remarks(summary)]:
         say(line)
     return summary
 
 
 def _older_words(config: DatasetConfig) -> dict[str, tuple[Form, pa.Array | None]]:
-    """The form and the words (none, where they are hashed) of the data that vocabularies grow from, per field that both have."""
+    """The form and the words (none, where they are hashed) of the data that vocabularies grow from,
+    per field that both have.
+    """
     if config.vocabularies_from is None:
         return {}
     older = Encoding.open(Path(config.vocabularies_from))
     mine = {feature.name for feature in config.features}
     fields = [field for field in older.schema.id_fields if field.name in mine and not field.shares]
-    words = {field.name: None if field.hash_buckets else older.vocabulary(field.name)["word"].combine_chunks() for field in fields}
+    words = {
+        field.name: None
+        if field.hash_buckets
+        else older.vocabulary(field.name)["word"].combine_chunks()
+        for field in fields
+    }
     return {field.name: (field.words, words[field.name]) for field in fields}
 
 
@@ -128,15 +166,26 @@ def list_lengths(config: DatasetConfig) -> dict[str, tuple[int | None, bool]]:
 
 def _write_words(folder: StagedFolder, name: str, tables: Mapping[str, pa.Table]) -> None:
     for i, table in enumerate(tables.values()):
-        with folder.stream(f"{name}/{i}.arrow") as stream, pa.ipc.new_file(stream, table.schema, options=COMPRESSED) as writer:
+        with (
+            folder.stream(f"{name}/{i}.arrow") as stream,
+            pa.ipc.new_file(stream, table.schema, options=COMPRESSED) as writer,
+        ):
             writer.write_table(table)
 
 
 def _write_sides(folder: StagedFolder, config: DatasetConfig, sources: tuple[Source, ...]) -> None:
     """What rows to predict on need of the side tables, so that a run can keep it."""
-    wanted, missing = needed(plan_readings(config, served=True), config.derived), missing_words(config.csv.null_values)
+    wanted, missing = (
+        needed(plan_readings(config, served=True), config.derived),
+        missing_words(config.csv.null_values),
+    )
     for i, join in enumerate(config.joins):
-        table = read_side_table(join, [source.path for source in sources if source.role == f"{JOIN}{i}"], wanted, missing)
+        table = read_side_table(
+            join,
+            [source.path for source in sources if source.role == f"{JOIN}{i}"],
+            wanted,
+            missing,
+        )
         if table.num_columns > 1:
             write_table(folder / SIDE.format(i), table)
 
@@ -162,18 +211,30 @@ def _parts(rule: Rule, batch: pa.RecordBatch) -> np.ndarray:
     return rule(batch.column("role").to_numpy(), batch.column(key).to_numpy())
 
 
-def _rule_and_copies(config: DatasetConfig, hashes: np.ndarray, times: np.ndarray) -> tuple[Rule, Copies]:
-    """What decides on each row's part; hashes and times of all rows, which are large, are given up with it."""
+def _rule_and_copies(
+    config: DatasetConfig, hashes: np.ndarray, times: np.ndarray
+) -> tuple[Rule, Copies]:
+    """What decides on each row's part; hashes and times of all rows, which are large, are given up
+    with it.
+    """
     return split_rule(config, times), Copies(hashes, together=config.split.duplicates == "together")
 
 
 def _spool(
-    config: DatasetConfig, sources: tuple[Source, ...], digester: Digester, read: RowReader, folder: StagedFolder, say: Say
+    config: DatasetConfig,
+    sources: tuple[Source, ...],
+    digester: Digester,
+    read: RowReader,
+    folder: StagedFolder,
+    say: Say,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pass 1; gives the hashes of all rows, and their times where the split is by time."""
     rows = 0
     hashes, times = array("Q"), array("q")  # these grow without a second copy of theirs
-    with folder.stream(SPOOL, durable=False) as stream, pa.ipc.new_stream(stream, digester.schema) as writer:
+    with (
+        folder.stream(SPOOL, durable=False) as stream,
+        pa.ipc.new_stream(stream, digester.schema) as writer,
+    ):
         for role in (role for role in ROLES if any(source.role == role for source in sources)):
             for piece in ahead(read([source.path for source in sources if source.role == role])):
                 digest = digester(piece, role)

@@ -1,4 +1,6 @@
-"""What a column's name says of it. English words only: the values have their say wherever a name says nothing."""
+"""What a column's name says of it. English words only: the values have their say wherever a name
+says nothing.
+"""
 
 import re
 from typing import Literal
@@ -6,7 +8,8 @@ from typing import Literal
 NameKind = Literal["id", "class", "quantity"]
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 _IDS = frozenset(
-    "id uid iid pid uuid guid code zip zipcode postcode postal plz pin sku asin isbn ean upc gtin key hash cookie ip no nr".split()
+    "id uid iid pid uuid guid code zip zipcode postcode postal plz pin sku asin isbn ean upc "
+    "gtin key hash cookie ip no nr".split()
 )
 _CLASSES = frozenset(
     """category subcategory cat cate class subclass type kind group subgroup segment cluster
@@ -18,7 +21,9 @@ _CLASSES = frozenset(
     hour domain site app color colour model version zone route airport carrier airline hotel
     cuisine tag level grade tier""".split()
 )
-_STEMS = _CLASSES | frozenset("ad news doc query session order visit zip pin post area transaction trans review".split())
+_STEMS = _CLASSES | frozenset(
+    "ad news doc query session order visit zip pin post area transaction trans review".split()
+)
 _QUANTITIES = frozenset(
     """price cost fee amount amt revenue spend spent value income salary wage balance budget
     bid discount tax profit margin gain loss count cnt num qty quantity total sum avg
@@ -27,7 +32,10 @@ _QUANTITIES = frozenset(
     latitude lon lng longitude temperature temp humidity speed population frequency freq
     recency days hours minutes seconds years months weeks times words""".split()
 )
-_COUNTS = frozenset("num n nb count cnt number total sum avg average mean max min days hours years minutes months weeks".split())
+_COUNTS = frozenset(
+    "num n nb count cnt number total sum avg average mean max min days hours years minutes "
+    "months weeks".split()
+)
 _OUTCOMES = frozenset(
     """label target y outcome response click clicked clk buy bought purchase purchased
     ordered reorder reordered conv convert converted conversion cvr cart carted basket fav
@@ -57,19 +65,34 @@ _MANY_OUTCOMES = frozenset("event action behavior behaviour choice outcome respo
 _FILLERS = frozenset("is has did was flag ind indicator yn bool binary value type".split())
 _LATE = re.compile(r"(stay|play|watch|dwell|view|read)(?:ing)?_?(time|ms|sec|duration)")
 _RATES = frozenset("cnt count ctr cvr".split())
-_OWN_TIMES = frozenset("birth birthday born dob release released publish published expiry expires registered signup joined update".split())
-HISTORIES = frozenset("hist history seq sequence recent last past previous prev seen session behavior behaviour".split())
-TAGS = frozenset("tag genre category subcategory cate cat topic keyword feature attribute type interest color colour".split())
+_OWN_TIMES = frozenset(
+    "birth birthday born dob release released publish published expiry expires registered "
+    "signup joined update".split()
+)
+HISTORIES = frozenset(
+    "hist history seq sequence recent last past "
+    "previous prev seen session behavior behaviour".split()
+)
+TAGS = frozenset(
+    "tag genre category subcategory cate cat topic keyword feature attribute type interest "
+    "color colour".split()
+)
 
 
 def parts(name: str) -> tuple[str, ...]:
-    """The words of a name in lower case: `isClick`, `PRODUCT_SUBCLASS`, `Clothing IDs` and `userid` come apart."""
+    """The words of a name in lower case: `isClick`, `PRODUCT_SUBCLASS`, `Clothing IDs` and `userid`
+    come apart.
+    """
     words = [word.lower() for word in _PART.findall(name.replace("IDs", "ids"))]
     return tuple(part for word in words for part in _unglued(word))
 
 
 def _unglued(word: str) -> tuple[str, ...]:
-    stems = ((word[: -len(end)], end) for end in ("id", "ids", "code", "codes", "no") if word.endswith(end))
+    stems = (
+        (word[: -len(end)], end)
+        for end in ("id", "ids", "code", "codes", "no")
+        if word.endswith(end)
+    )
     return next((pair for pair in stems if pair[0] in _STEMS), (word,))
 
 
@@ -77,7 +100,12 @@ def singular(word: str) -> str:
     """A word without the `s` of a plural."""
     if word.endswith("ies") and len(word) > 4 and word not in ("movies", "series"):
         return word[:-3] + "y"
-    plural = len(word) > 2 and word.endswith("s") and not word.endswith("ss") and word not in ("has", "was")
+    plural = (
+        len(word) > 2
+        and word.endswith("s")
+        and not word.endswith("ss")
+        and word not in ("has", "was")
+    )
     return word[:-1] if plural else word
 
 
@@ -87,7 +115,9 @@ def singulars(name: str) -> tuple[str, ...]:
 
 
 def kind_by_name(name: str) -> NameKind | None:
-    """Whether a column of numbers is by its name one of ids, of classes or of quantities; None where the name does not say."""
+    """Whether a column of numbers is by its name one of ids, of classes or of quantities; None
+    where the name does not say.
+    """
     words = [word for word in parts(name) if not word.isdecimal()]
     if not words:
         return None
@@ -108,21 +138,34 @@ def is_outcome(name: str) -> bool:
 
 
 def _last_that_counts(name: str) -> str:
-    return next((word for word in reversed(singulars(name)) if word not in _FILLERS and not word.isdecimal()), "")
+    return next(
+        (
+            word
+            for word in reversed(singulars(name))
+            if word not in _FILLERS and not word.isdecimal()
+        ),
+        "",
+    )
 
 
 def ends_as_outcome(name: str) -> bool:
-    """Whether the name's last word that counts is one for an outcome: `is_clicked`, `click_flag`, not `click_price`."""
+    """Whether the name's last word that counts is one for an outcome: `is_clicked`, `click_flag`,
+    not `click_price`.
+    """
     return _last_that_counts(name) in _OUTCOMES
 
 
 def is_one_of_several_outcomes(name: str) -> bool:
-    """Whether the name's last word that counts is one for an outcome of several kinds: `event_type`."""
+    """Whether the name's last word that counts is one for an outcome of several kinds:
+    `event_type`.
+    """
     return _last_that_counts(name) in _MANY_OUTCOMES
 
 
 def is_attribute(name: str) -> bool:
-    """Whether a word of the name is one for a person, an item or a moment, known before any outcome."""
+    """Whether a word of the name is one for a person, an item or a moment, known before any
+    outcome.
+    """
     return bool(_ATTRIBUTES & set(singulars(name)))
 
 
@@ -157,7 +200,10 @@ def is_late(name: str) -> bool:
 
 def is_time(name: str) -> bool:
     """Whether the name is one for a moment."""
-    return bool({"time", "timestamp", "ts", "date", "datetime", "epoch", "unix", "created"} & set(parts(name)))
+    return bool(
+        {"time", "timestamp", "ts", "date", "datetime", "epoch", "unix", "created"}
+        & set(parts(name))
+    )
 
 
 def is_time_of_something_else(name: str) -> bool:

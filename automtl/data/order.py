@@ -6,12 +6,14 @@ WINDOW = 64  # blocks that are mixed with each other at a time
 
 
 def shuffled(count: int, *, block: int | None, seed: tuple[int, ...]) -> np.ndarray:
-    """The numbers below `count`, each once, in an order that follows from `seed` alone. Shape: (count,) int64.
+    """The numbers below `count`, each once, in an order that follows from `seed` alone. Shape:
+    (count,) int64.
 
     Args:
         count: of rows.
-        block: None: any order is as likely. Else blocks of so many neighbouring rows come in any order, and each `WINDOW` of them
-            are mixed row by row: so many rows at most are read from here and there at a time, which data larger than memory need.
+        block: None: any order is as likely. Else blocks of so many neighbouring rows come in any
+            order, and each `WINDOW` of them are mixed row by row: so many rows at most are read
+            from here and there at a time, which data larger than memory need.
         seed: of the order.
     """
     generator = np.random.default_rng(seed)

@@ -1,6 +1,8 @@
-"""Finds the few words, or lists of words as texts, that another spelling may hide in: by their bytes first, then by patterns.
+"""Finds the few words, or lists of words as texts, that another spelling may hide in: by their
+bytes first, then by patterns.
 
-Most words need no rewriting, and a look at their first and last bytes says so at a tenth of a pattern's cost.
+Most words need no rewriting, and a look at their first and last bytes says so at a tenth of a
+pattern's cost.
 """
 
 import re
@@ -11,9 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-LIST_SEPARATOR = "\x1f"  # between the words of a list, once it is read: no file uses it inside a word
-SPACE = r"\t-\r\x1c-\x1e \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
-CLOCK, OFFSET = "[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]+)?)? ?", "[-+][0-9]{2}(?::?[0-9]{2})?"
+# between the words of a list, once it is read: no file uses it inside a word
+LIST_SEPARATOR = "\x1f"
+SPACE = (
+    r"\t-\r\x1c-\x1e \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
+)
+CLOCK, OFFSET = (
+    "[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]+)?)? ?",
+    "[-+][0-9]{2}(?::?[0-9]{2})?",
+)
 TIME = f"{CLOCK}(?:Z|UTC|{OFFSET})?"
 UNUSUAL_WHOLE = r"(?:[+](?:0|[1-9][0-9]*)(?:[.]0*)?|-0(?:[.]0*)?|-?(?:0|[1-9][0-9]*)[.]0*)"
 WHOLE = "^(?:0|-?[1-9][0-9]*)$"
@@ -22,7 +30,9 @@ _BEFORE, _AFTER = f"(?:^|{LIST_SEPARATOR})", f"(?:{LIST_SEPARATOR}|$)"  # of a w
 Change = Callable[[pa.Array], pa.Array]
 
 
-def rewritten(words: pa.Array, pattern: str, change: Change, among: np.ndarray | None = None) -> pa.Array:
+def rewritten(
+    words: pa.Array, pattern: str, change: Change, among: np.ndarray | None = None
+) -> pa.Array:
     """Words with those that match a pattern changed; the same array where none does.
 
     Args:
@@ -53,7 +63,12 @@ def rewrite_odd(words: pa.Array, missing: tuple[str, ...], change: Change) -> pa
     data, offsets = _data(words)
     if data.isdigit() and not any(map(is_whole, missing)):
         return words
-    return rewritten(words, _odd(missing, "^", "$", SPACE + LIST_SEPARATOR), change, _odd_by_ends(data, offsets, missing))
+    return rewritten(
+        words,
+        _odd(missing, "^", "$", SPACE + LIST_SEPARATOR),
+        change,
+        _odd_by_ends(data, offsets, missing),
+    )
 
 
 def rewrite_unusual(words: pa.Array, change: Change) -> pa.Array:
@@ -62,8 +77,17 @@ def rewrite_unusual(words: pa.Array, change: Change) -> pa.Array:
     if not any(sign in data for sign in b".+-"):
         return words
     lengths, first, last = _ends(data, offsets)
-    dots = _DIGIT[first] & ((last == ord(".")) | (last == ord("0"))) if b"." in data else np.zeros(len(words), bool)
-    return rewritten(words, f"^{UNUSUAL_WHOLE}$", change, (dots | (first == ord("+")) | (first == ord("-"))) & (lengths > 1))
+    dots = (
+        _DIGIT[first] & ((last == ord(".")) | (last == ord("0")))
+        if b"." in data
+        else np.zeros(len(words), bool)
+    )
+    return rewritten(
+        words,
+        f"^{UNUSUAL_WHOLE}$",
+        change,
+        (dots | (first == ord("+")) | (first == ord("-"))) & (lengths > 1),
+    )
 
 
 def rewrite_truth(words: pa.Array, change: Change) -> pa.Array:
@@ -76,11 +100,24 @@ def rewrite_truth(words: pa.Array, change: Change) -> pa.Array:
 
 
 def rewrite_odd_lists(texts: pa.Array, missing: tuple[str, ...], change: Change) -> pa.Array:
-    """Texts of lists changed where a word is as `rewrite_odd` looks for; blanks of ASCII but rare ones are gone already."""
+    """Texts of lists changed where a word is as `rewrite_odd` looks for; blanks of ASCII but rare
+    ones are gone already.
+    """
     data = _data(texts)[0]
     lower = data.lower()
-    signs = (b"true", b"false", b":", b"\x0b", b"\x1c", b"\x1d", b"\x1e", *(word.encode() for word in missing if word))
-    if data.isascii() and not any(sign in (lower if sign in (b"true", b"false") else data) for sign in signs):
+    signs = (
+        b"true",
+        b"false",
+        b":",
+        b"\x0b",
+        b"\x1c",
+        b"\x1d",
+        b"\x1e",
+        *(word.encode() for word in missing if word),
+    )
+    if data.isascii() and not any(
+        sign in (lower if sign in (b"true", b"false") else data) for sign in signs
+    ):
         return texts
     return rewritten(texts, _odd(missing, _BEFORE, _AFTER, SPACE), change)
 
@@ -95,7 +132,13 @@ def rewrite_unusual_lists(texts: pa.Array, change: Change) -> pa.Array:
 
 @lru_cache(maxsize=64)
 def _odd(missing: tuple[str, ...], before: str, after: str, space: str) -> str:
-    whole = "|".join(["(?i:true|false)", TIME, *(re.escape(word) + "(?:[.]0*)?" * is_whole(word) for word in missing if word)])
+    whole = "|".join(
+        [
+            "(?i:true|false)",
+            TIME,
+            *(re.escape(word) + "(?:[.]0*)?" * is_whole(word) for word in missing if word),
+        ]
+    )
     return f"{before}(?:{whole}){after}|{before}[{space}]|[{space}]{after}"
 
 
@@ -111,7 +154,8 @@ def _table(*ranges: tuple[int, int]) -> np.ndarray:
     return found
 
 
-_DIGIT, _EDGE = _table((48, 57)), _table((9, 13), (28, 32), (128, 255))  # blanks, and all that is not ASCII
+# blanks, and all that is not ASCII
+_DIGIT, _EDGE = _table((48, 57)), _table((9, 13), (28, 32), (128, 255))
 
 
 def _odd_by_ends(data: bytes, offsets: np.ndarray, missing: tuple[str, ...]) -> np.ndarray:
@@ -124,7 +168,9 @@ def _odd_by_ends(data: bytes, offsets: np.ndarray, missing: tuple[str, ...]) -> 
         found |= _DIGIT[first] & (lengths >= 16)
     for word in filter(None, missing):
         letters = word.encode()
-        found |= (first == letters[0]) & ((lengths >= len(letters)) if is_whole(word) else (lengths == len(letters)))
+        found |= (first == letters[0]) & (
+            (lengths >= len(letters)) if is_whole(word) else (lengths == len(letters))
+        )
     return np.asarray(found & (lengths > 0))
 
 
@@ -139,5 +185,9 @@ def _ends(data: bytes, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
 def _data(words: pa.Array) -> tuple[bytes, np.ndarray]:
     """The bytes of all words, and where each begins."""
     buffers = words.buffers()
-    offsets = np.frombuffer(buffers[1], np.int32, len(words) + 1, words.offset * 4) if len(words) else np.zeros(1, np.int32)
+    offsets = (
+        np.frombuffer(buffers[1], np.int32, len(words) + 1, words.offset * 4)
+        if len(words)
+        else np.zeros(1, np.int32)
+    )
     return bytes(memoryview(buffers[2] or b"")[offsets[0] : offsets[-1]]), offsets - offsets[0]

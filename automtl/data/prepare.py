@@ -26,11 +26,13 @@ Progress = Callable[[str], None]
 def prepare(config: DatasetConfig, *, data_dir: Path, progress: Progress | None = None) -> Store:
     """Make the store of a data set, or open it where it is already there and intact.
 
-    The store's folder is `<data_dir>/prepared/<name>-<hash>`; the hash is of the settings and of the raw files' content. Raw files
-    and the store's own are read to be checked only where they changed since the last call (see `prints`).
+    The store's folder is `<data_dir>/prepared/<name>-<hash>`; the hash is of the settings and of
+    the raw files' content. Raw files and the store's own are read to be checked only where they
+    changed since the last call (see `prints`).
 
     Args:
-        config: the data set; relative paths of its files are under `<data_dir>/raw/<name>` (see `load_dataset`).
+        config: the data set; relative paths of its files are under `<data_dir>/raw/<name>` (see
+            `load_dataset`).
         data_dir: where raw and prepared data are kept.
         progress: is told, in a sentence, what goes on.
 
@@ -55,14 +57,24 @@ def prepare(config: DatasetConfig, *, data_dir: Path, progress: Progress | None 
         say(f"preparing {config.name} from {_count(sources)}, once: {path}")
         with StagedFolder(path) as folder:
             summary = make(config, sources, folder, config_hash, say)
-            body = {"format": FORMAT, "key": path.name, "sources": prints, "summary": summary, "files": _fingerprints(folder / ".")}
+            body = {
+                "format": FORMAT,
+                "key": path.name,
+                "sources": prints,
+                "summary": summary,
+                "files": _fingerprints(folder / "."),
+            }
             write_json(folder / MANIFEST, sealed(body))
         return Store.open(path, verify=False)
 
 
 def prepared(key: str, data_dir: Path) -> Store | None:
-    """The store of a name, whatever became of the raw files; None where there is none that is whole."""
-    return _opened(data_dir.absolute() / "prepared" / Path(key).name, Fingerprints(data_dir.absolute()))
+    """The store of a name, whatever became of the raw files; None where there is none that is
+    whole.
+    """
+    return _opened(
+        data_dir.absolute() / "prepared" / Path(key).name, Fingerprints(data_dir.absolute())
+    )
 
 
 def _opened(path: Path, known: Fingerprints, say: Progress = silent) -> Store | None:
@@ -78,7 +90,9 @@ def _opened(path: Path, known: Fingerprints, say: Progress = silent) -> Store | 
 
 @contextlib.contextmanager
 def _alone(folder: Path, say: Progress) -> Iterator[None]:
-    """Hold the folder of all data: whoever would make a store meanwhile waits, and finds the same one made."""
+    """Hold the folder of all data: whoever would make a store meanwhile waits, and finds the same
+    one made.
+    """
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(locked(folder))
@@ -94,8 +108,12 @@ def placed(config: DatasetConfig, data_dir: Path) -> DatasetConfig:
 
 
 def settings_hash(config: DatasetConfig) -> str:
-    """SHA-256 of the settings that decide what is in a store; files count by their content instead, not by their paths."""
-    plain = config.model_dump(mode="json", exclude={"files", "source", "vocabularies_from", "recommends"})
+    """SHA-256 of the settings that decide what is in a store; files count by their content instead,
+    not by their paths.
+    """
+    plain = config.model_dump(
+        mode="json", exclude={"files", "source", "vocabularies_from", "recommends"}
+    )
     for join in plain["joins"]:
         del join["file"]
     for feature in plain["features"]:
@@ -105,14 +123,22 @@ def settings_hash(config: DatasetConfig) -> str:
 
 
 def _print(source: Source, known: Fingerprints, used: set[str]) -> dict[str, Any]:
-    """What a store keeps of a raw file: its content's hash, and what its folders' names say of its rows."""
+    """What a store keeps of a raw file: its content's hash, and what its folders' names say of its
+    rows.
+    """
     folders = {name: word for name, word in partitions(source.path).items() if name in used}
     plain: dict[str, Any] = {"role": source.role, "path": str(source.path), **known.of(source.path)}
     return plain | ({"folders": folders} if folders else {})
 
 
 def _key(prints: list[dict[str, Any]], config_hash: str) -> str:
-    return checksum([FORMAT, config_hash, sorted((p["role"], p["sha256"], *sorted(p.get("folders", {}).items())) for p in prints)])
+    return checksum(
+        [
+            FORMAT,
+            config_hash,
+            sorted((p["role"], p["sha256"], *sorted(p.get("folders", {}).items())) for p in prints),
+        ]
+    )
 
 
 def _count(sources: tuple[Source, ...]) -> str:

@@ -1,7 +1,8 @@
 """SHA-256 of files, each computed once: an unchanged 10 GB file is not read again at every call.
 
-A file counts as unchanged while its path, size, time of change (ns) and inode are those noted; times within two seconds of the
-hashing are not noted, since a file may change twice within one tick of the file system's clock.
+A file counts as unchanged while its path, size, time of change (ns) and inode are those noted;
+times within two seconds of the hashing are not noted, since a file may change twice within one tick
+of the file system's clock.
 """
 
 import hashlib

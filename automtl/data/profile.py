@@ -1,4 +1,6 @@
-"""A look at tables that nothing is known of: how they are written, and what is in the first rows of each column."""
+"""A look at tables that nothing is known of: how they are written, and what is in the first rows of
+each column.
+"""
 
 import contextlib
 from collections import Counter
@@ -68,7 +70,9 @@ class Values:
 
     @cached_property
     def numbers(self) -> np.ndarray | None:
-        """Each word's number, NaN where it stands for a missing one; None where a word is no finite number, or none is one."""
+        """Each word's number, NaN where it stands for a missing one; None where a word is no finite
+        number, or none is one.
+        """
         try:
             numbers = self._columns.numbers(self.name)
         except DataError:
@@ -77,19 +81,28 @@ class Values:
 
     @cached_property
     def time_forms(self) -> tuple[str, ...]:
-        """The forms in which all words are times, the likelier first: two where day and month could be either, none where they are none."""
-        words = self.words.filter(pc.invert(pc.is_in(self.words, value_set=pa.array(MISSING_NUMBERS, pa.string()))))
+        """The forms in which all words are times, the likelier first: two where day and month could
+        be either, none where they are none.
+        """
+        words = self.words.filter(
+            pc.invert(pc.is_in(self.words, value_set=pa.array(MISSING_NUMBERS, pa.string())))
+        )
         if not len(words) or not forms_of(words.slice(0, SOME_WORDS)):
             return ()
-        return tuple(sorted(forms_of(words), key=lambda form: (_span(read_times(words, form)), form)))
+        return tuple(
+            sorted(forms_of(words), key=lambda form: (_span(read_times(words, form)), form))
+        )
 
     @cached_property
     def times(self) -> pa.Array | None:
-        """Each word's time, null where it stands for a missing one, whole numbers as they are; None where a word is no time."""
+        """Each word's time, null where it stands for a missing one, whole numbers as they are; None
+        where a word is no time.
+        """
         return read_times(self.words, self.time_forms[0]) if self.time_forms else None
 
     def lists(self, settings: Mapping[str, Any]) -> pa.Array:
-        """Each word as a list of ids, `LIST_SEPARATOR` between them, as a feature of these settings reads it.
+        """Each word as a list of ids, `LIST_SEPARATOR` between them, as a feature of these settings
+        reads it.
 
         Raises:
             DataError: a word is no list of ids.
@@ -99,13 +112,21 @@ class Values:
     @cached_property
     def _columns(self) -> Columns:
         """The words as a reader of rows sees them: a row each."""
-        words = pa.DictionaryArray.from_arrays(pa.array(np.arange(len(self.words), dtype=np.int32)), self.words)
-        return Columns(Piece(Path(self.name), 1, pa.RecordBatch.from_arrays([words], names=[self.name])))
+        words = pa.DictionaryArray.from_arrays(
+            pa.array(np.arange(len(self.words), dtype=np.int32)), self.words
+        )
+        return Columns(
+            Piece(Path(self.name), 1, pa.RecordBatch.from_arrays([words], names=[self.name]))
+        )
 
     @property
     def example(self) -> str:
         """The commonest word, of numbers the commonest number."""
-        counts = self.counts if self.numbers is None else np.where(np.isnan(self.numbers), 0, self.counts)
+        counts = (
+            self.counts
+            if self.numbers is None
+            else np.where(np.isnan(self.numbers), 0, self.counts)
+        )
         return str(self.words[int(np.argmax(counts))].as_py()) if len(self.words) else ""
 
     @cached_property
@@ -114,7 +135,10 @@ class Values:
 
     @cached_property
     def _present(self) -> np.ndarray:
-        return np.asarray((self._counts > 0) & pc.not_equal(self.texts.dictionary, "").to_numpy(zero_copy_only=False))
+        return np.asarray(
+            (self._counts > 0)
+            & pc.not_equal(self.texts.dictionary, "").to_numpy(zero_copy_only=False)
+        )
 
 
 @dataclass(frozen=True)
@@ -150,7 +174,8 @@ def look(path: str | Path) -> Profile:
         return _look(path, paths, largest, None)
     try:
         return _look(path, paths, largest, sniff(largest))
-    except DataError:  # the first lines need not show a letter that is no UTF-8, and a quote that is one
+    # the first lines need not show a letter that is no UTF-8, and a quote that is one
+    except DataError:
         for encoding, quotes in (("latin-1", True), ("", False), ("latin-1", False)):
             with contextlib.suppress(DataError):
                 return _look(path, paths, largest, sniff(largest, encoding=encoding, quotes=quotes))
@@ -161,26 +186,46 @@ def _look(path: str | Path, paths: Sequence[Path], largest: Path, layout: Layout
     alike = _alike(paths, largest, layout)
     looked_at = alike[:: -(-len(alike) // LOOK_FILES)]
     own = layout.names if layout else column_names(largest, Csv())
-    names = (*own, *(name for name in partitions(largest) if name not in own))  # those that the folders' names give, as Hive has them
+    # those that the folders' names give, as Hive has them
+    names = (*own, *(name for name in partitions(largest) if name not in own))
     most = max(min(LOOK_ROWS, LOOK_CELLS // max(len(names), 1)) // len(looked_at), 1)
     tables = [_head(file, layout, names, most) for file in looked_at]
     rows = sum(count for count, _, _ in tables)
     if not rows:
         raise DataError(path, "must have rows", "none", "restore the file")
-    columns = tuple(_joined([table[i] for _, _, table in tables if table]) for i in range(len(names)))
+    columns = tuple(
+        _joined([table[i] for _, _, table in tables if table]) for i in range(len(names))
+    )
     if layout and layout.header_serves:
         _check_headers(path, columns)
     whole = len(looked_at) == len(alike) and all(ended for _, ended, _ in tables)
-    return Profile(tuple(alike), tuple(file for file in paths if file not in alike), layout, rows, whole, columns)
+    return Profile(
+        tuple(alike),
+        tuple(file for file in paths if file not in alike),
+        layout,
+        rows,
+        whole,
+        columns,
+    )
 
 
 def _check_headers(path: str | Path, columns: Sequence[Values]) -> None:
-    """Refuse rows that hold the columns' names: files were put one behind another with their headers."""
-    named = [spread(pc.equal(v.texts.dictionary, v.name.strip()).to_numpy(zero_copy_only=False), v.texts) for v in columns]
+    """Refuse rows that hold the columns' names: files were put one behind another with their
+    headers.
+    """
+    named = [
+        spread(pc.equal(v.texts.dictionary, v.name.strip()).to_numpy(zero_copy_only=False), v.texts)
+        for v in columns
+    ]
     again = np.logical_and.reduce(named)
     if again.any():
         got = f"the header again in row {int(np.argmax(again)) + 1}"
-        raise DataError(path, "must have one header", got, f"remove the lines that are its copies ({int(again.sum())} of those looked at)")
+        raise DataError(
+            path,
+            "must have one header",
+            got,
+            f"remove the lines that are its copies ({int(again.sum())} of those looked at)",
+        )
 
 
 def _alike(paths: Sequence[Path], largest: Path, layout: Layout | None) -> list[Path]:
@@ -192,11 +237,17 @@ def _alike(paths: Sequence[Path], largest: Path, layout: Layout | None) -> list[
     return [path for path in paths if path == largest or sorted(column_names(path, csv)) == names]
 
 
-def _head(path: Path, layout: Layout | None, names: Sequence[str], most: int) -> tuple[int, bool, list[Values]]:
+def _head(
+    path: Path, layout: Layout | None, names: Sequence[str], most: int
+) -> tuple[int, bool, list[Values]]:
     """The number of the first rows of a file, whether these are all, and their columns."""
     parts: list[list[Values]] = []
     rows, ended = 0, True
-    for batch in _typed(path, {name: place for place, name in enumerate(names)}) if layout is None else _texts(path, layout, names):
+    for batch in (
+        _typed(path, {name: place for place, name in enumerate(names)})
+        if layout is None
+        else _texts(path, layout, names)
+    ):
         if rows + len(batch[0].texts) > most:
             batch, ended = [_cut(column, most - rows) for column in batch], False
         parts.append(batch)
@@ -209,7 +260,8 @@ def _head(path: Path, layout: Layout | None, names: Sequence[str], most: int) ->
 def _texts(path: Path, layout: Layout, names: Sequence[str]) -> Iterator[list[Values]]:
     csv = layout.by_names
     given = column_names(path, layout.csv)[: len(layout.given)] if layout.header_serves else []
-    if given != list(layout.given) and sorted(given) == sorted(layout.given):  # the same columns in another order
+    # the same columns in another order
+    if given != list(layout.given) and sorted(given) == sorted(layout.given):
         named = dict(zip(layout.given, layout.names, strict=True))
         csv = csv.model_copy(update={"columns": tuple(named[name] for name in given)})
     for piece in read_pieces([path], dict.fromkeys(names, "text"), csv):
@@ -225,14 +277,25 @@ def _typed(path: Path, places: Mapping[str, int]) -> Iterator[list[Values]]:
     for batch in open_table(path, Csv()):
         again = {name for name, count in Counter(batch.schema.names).items() if count > 1}
         order = sorted(range(batch.num_columns), key=lambda i: places[batch.schema.names[i]])
-        yield [_read(path, batch.schema.names[i], batch.column(i), batch.schema.names[i] in again) for i in order]
+        yield [
+            _read(path, batch.schema.names[i], batch.column(i), batch.schema.names[i] in again)
+            for i in order
+        ]
 
 
 def _read(path: Path, name: str, column: pa.Array, again: bool) -> Values:
     """A column as text; as empty text where nothing can read it, with the reason."""
-    nothing = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(column), np.int32)), pa.array([""]))
+    nothing = pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(len(column), np.int32)), pa.array([""])
+    )
     if again or not 0 < len(name) <= MAX_NAME:
-        return Values(name, nothing, fault="its name is another column's, too" if again else "it has no name that can be written")
+        return Values(
+            name,
+            nothing,
+            fault="its name is another column's, too"
+            if again
+            else "it has no name that can be written",
+        )
     coded = False
     for reading in ("text", "list"):
         try:
@@ -240,8 +303,17 @@ def _read(path: Path, name: str, column: pa.Array, again: bool) -> Values:
         except DataError as error:
             coded = "UTF" in error.got
         else:
-            return Values(name, texts if reading == "list" else _trimmed(texts), reading == "list", _are_times(column.type))
-    kind = "texts that are not UTF-8" if coded else f"the type {' '.join(str(column.type).split())[:60]}"
+            return Values(
+                name,
+                texts if reading == "list" else _trimmed(texts),
+                reading == "list",
+                _are_times(column.type),
+            )
+    kind = (
+        "texts that are not UTF-8"
+        if coded
+        else f"the type {' '.join(str(column.type).split())[:60]}"
+    )
     return Values(name, nothing, fault=f"{kind} cannot be read")
 
 

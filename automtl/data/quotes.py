@@ -1,7 +1,9 @@
-"""Where the rows of a delimited text end, when values may stand in quotes: by the rules that Arrow reads by.
+"""Where the rows of a delimited text end, when values may stand in quotes: by the rules that Arrow
+reads by.
 
-A quote opens at a value's first sign and nowhere else; it closes at the next quote that no other follows (two are one sign of the
-text); what stands behind it up to the delimiter still is of the value.
+A quote opens at a value's first sign and nowhere else; it closes at the next quote that no other
+follows (two are one sign of the text); what stands behind it up to the delimiter still is of the
+value.
 """
 
 from collections.abc import Sequence
@@ -9,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-FULL_OF_DELIMITERS = 20  # in lines of text: so many by chance, and the same in each line, is past belief
+# in lines of text: so many by chance, and the same in each line, is past belief
+FULL_OF_DELIMITERS = 20
 
 
 class Quotes(NamedTuple):
@@ -36,7 +39,8 @@ class Quotes(NamedTuple):
 def quotes(text: np.ndarray, delimiter: int, quote: int, newline: int) -> Quotes:
     """The quoted parts of a text. Shape: (n,) uint8."""
     places = np.flatnonzero(text == quote)
-    opens, closes = places[0::2], places[1::2]  # what they are where all quotes are at values' ends, or double within them
+    # what they are where all quotes are at values' ends, or double within them
+    opens, closes = places[0::2], places[1::2]
     before = text[np.maximum(opens, 1) - 1]
     if not np.all((before == delimiter) | (before == newline) | (before == quote) | (opens == 0)):
         opens, closes = _one_by_one(text, places, delimiter, newline)
@@ -45,9 +49,15 @@ def quotes(text: np.ndarray, delimiter: int, quote: int, newline: int) -> Quotes
     return Quotes(lines[~within], lines[within], opens, closes)
 
 
-def _one_by_one(text: np.ndarray, places: np.ndarray, delimiter: int, newline: int) -> tuple[np.ndarray, np.ndarray]:
+def _one_by_one(
+    text: np.ndarray, places: np.ndarray, delimiter: int, newline: int
+) -> tuple[np.ndarray, np.ndarray]:
     """As `quotes`, where some quotes are signs of a value that does not begin with one."""
-    starts = (text[np.maximum(places, 1) - 1] == delimiter) | (text[np.maximum(places, 1) - 1] == newline) | (places == 0)
+    starts = (
+        (text[np.maximum(places, 1) - 1] == delimiter)
+        | (text[np.maximum(places, 1) - 1] == newline)
+        | (places == 0)
+    )
     opens, closes, opened, last = [], [], False, -2
     for place, starting in zip(places.tolist(), starts.tolist(), strict=True):
         if opened:
@@ -61,9 +71,11 @@ def _one_by_one(text: np.ndarray, places: np.ndarray, delimiter: int, newline: i
 
 
 def swallowed(data: bytes, found: Quotes, delimiter: bytes, numeric: Sequence[bool]) -> int | None:
-    """Where a quote opens that seems to be a sign of the text, since it makes whole rows into one value.
+    """Where a quote opens that seems to be a sign of the text, since it makes whole rows into one
+    value.
 
-    It does so where it closes some lines below in the middle of a word, or where each line of its row is a row by itself.
+    It does so where it closes some lines below in the middle of a word, or where each line of its
+    row is a row by itself.
 
     Args:
         data: the text.
@@ -82,7 +94,10 @@ def swallowed(data: bytes, found: Quotes, delimiter: bytes, numeric: Sequence[bo
     rows = np.unique(np.searchsorted(starts, found.breaks, side="right") - 1)
     firsts = found.breaks[np.searchsorted(found.breaks, starts[rows])]
     delimiters = np.flatnonzero(text == delimiter[0])
-    full = np.searchsorted(delimiters, firsts) - np.searchsorted(delimiters, starts[rows]) == len(numeric) - 1
+    full = (
+        np.searchsorted(delimiters, firsts) - np.searchsorted(delimiters, starts[rows])
+        == len(numeric) - 1
+    )
     ends = np.append(found.ends, len(data))
     for row in rows[full].tolist():
         start = int(starts[row])
@@ -93,22 +108,31 @@ def swallowed(data: bytes, found: Quotes, delimiter: bytes, numeric: Sequence[bo
 
 def _at_values_end(text: np.ndarray, closes: np.ndarray, delimiter: bytes) -> np.ndarray:
     after = text[np.minimum(closes + 1, len(text) - 1)]
-    return np.asarray(np.isin(after, np.frombuffer(delimiter + b"\r\n", np.uint8)) | (after == text[closes]))
+    return np.asarray(
+        np.isin(after, np.frombuffer(delimiter + b"\r\n", np.uint8)) | (after == text[closes])
+    )
 
 
 def _are_rows(lines: list[bytes], delimiter: bytes, numeric: Sequence[bool]) -> bool:
-    """Whether each line has as many values as there are columns, and numbers where those hold numbers."""
+    """Whether each line has as many values as there are columns, and numbers where those hold
+    numbers.
+    """
     parts = [line.split(delimiter) for line in lines]
     if len(numeric) < 2 or any(len(values) != len(numeric) for values in parts):
         return False
     if any(numeric):
-        numbers = [[value for value, number in zip(values, numeric, strict=True) if number] for values in parts]
+        numbers = [
+            [value for value, number in zip(values, numeric, strict=True) if number]
+            for values in parts
+        ]
         return all(is_number(value) for values in numbers for value in values if value)
     return len(lines) * (len(numeric) - 1) >= FULL_OF_DELIMITERS
 
 
 def is_number(value: bytes | str) -> bool:
-    """Whether a number can be read from a value; Python reads 1_000 as one, no table means it so."""
+    """Whether a number can be read from a value; Python reads 1_000 as one, no table means it
+    so.
+    """
     try:
         float(value)
     except ValueError:

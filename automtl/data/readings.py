@@ -7,4 +7,9 @@ import pyarrow as pa
 from automtl.data.words import TEXT
 
 Reading = Literal["text", "number", "time", "list"]
-TYPES: dict[Reading, pa.DataType] = {"text": TEXT, "number": pa.float64(), "time": pa.int64(), "list": TEXT}
+TYPES: dict[Reading, pa.DataType] = {
+    "text": TEXT,
+    "number": pa.float64(),
+    "time": pa.int64(),
+    "list": TEXT,
+}

@@ -1,6 +1,8 @@
-"""Files behind an address (s3://, gs://, hdfs://, https://, memory://) with the few methods of a `Path` that reading needs.
+"""Files behind an address (s3://, gs://, hdfs://, https://, memory://) with the few methods of a
+`Path` that reading needs.
 
-Through fsspec (the extra `remote`), which also knows the file systems of pyarrow. Nothing is written to an address.
+Through fsspec (the extra `remote`), which also knows the file systems of pyarrow. Nothing is
+written to an address.
 """
 
 from collections.abc import Callable, Iterator
@@ -64,11 +66,26 @@ class RemoteFile:
         return opened
 
     def stat(self) -> SimpleNamespace:
-        """Size, and what tells one version of the content from another (a hash of what the file system says of it)."""
+        """Size, and what tells one version of the content from another (a hash of what the file
+        system says of it).
+        """
         system, path = file_system(self.url)
         known = system.info(path)
-        version = [str(known.get(key, "")) for key in ("ETag", "etag", "mtime", "LastModified", "last_modified", "created", "md5Hash")]
-        return SimpleNamespace(st_size=int(known["size"]), st_mtime_ns=0, st_ino=0, version="|".join(version))
+        version = [
+            str(known.get(key, ""))
+            for key in (
+                "ETag",
+                "etag",
+                "mtime",
+                "LastModified",
+                "last_modified",
+                "created",
+                "md5Hash",
+            )
+        ]
+        return SimpleNamespace(
+            st_size=int(known["size"]), st_mtime_ns=0, st_ino=0, version="|".join(version)
+        )
 
 
 def file_system(url: str) -> tuple[Any, str]:
@@ -84,7 +101,9 @@ def file_system(url: str) -> tuple[Any, str]:
         found: tuple[Any, str] = url_to_fs(url)
         return found
     except ImportError as error:
-        raise EnvironmentFault(url, "needs the extra `remote`", error, 'run `pip install "automtl[remote]"`') from error
+        raise EnvironmentFault(
+            url, "needs the extra `remote`", error, 'run `pip install "automtl[remote]"`'
+        ) from error
     except ValueError as error:
         raise DataError(url, "must have a protocol that fsspec knows", error) from error
 
@@ -104,13 +123,22 @@ def expand(url: str, tables_among: Callable[[list[Any]], list[Any]]) -> list[Pat
     system, path = file_system(url)
     protocol = url.partition(MARK)[0]
     folder = not any(sign in path for sign in "*?[") and system.isdir(path)
-    names = list(_walked(system, path)) if folder else [path] if system.exists(path) else system.glob(path)
+    names = (
+        list(_walked(system, path))
+        if folder
+        else [path]
+        if system.exists(path)
+        else system.glob(path)
+    )
     found = [RemoteFile(name if MARK in name else f"{protocol}{MARK}{name}") for name in names]
-    return cast(list[Any], tables_among(found) if folder else found)  # all that readers of tables ask of a Path, a RemoteFile has
+    # all that readers of tables ask of a Path, a RemoteFile has
+    return cast(list[Any], tables_among(found) if folder else found)
 
 
 def _walked(system: Any, folder: str) -> Iterator[str]:
-    """The files of a folder, and of those in it that are named as Hive names a table's parts (`day=2023-11-14`)."""
+    """The files of a folder, and of those in it that are named as Hive names a table's parts
+    (`day=2023-11-14`).
+    """
     for entry in system.ls(folder, detail=True):
         if entry["type"] != "directory":
             yield entry["name"]

@@ -1,4 +1,6 @@
-"""What the prepared rows are: fields, tasks, and the hashes that say which data, which split, which settings."""
+"""What the prepared rows are: fields, tasks, and the hashes that say which data, which split, which
+settings.
+"""
 
 import math
 from typing import Annotated, Literal
@@ -21,8 +23,10 @@ class Field(Strict):
     Attributes:
         kind: categorical: one id; multi, sequence: a list of ids; numeric: a number.
         vocabulary_size: ids: how many, id 0 (unknown, missing; in lists: nothing) counted.
-        unknown_count: categorical: training rows with id 0. Lists: training rows without a known id. Numeric: without a value.
-        mean, std: numeric: of the training rows, after `transform`; a standard deviation of 0 is kept as 1.
+        unknown_count: categorical: training rows with id 0. Lists: training rows without a known
+            id. Numeric: without a value.
+        mean, std: numeric: of the training rows, after `transform`; a standard deviation of 0 is
+            kept as 1.
         form, digits: ids: what the training words have in common, see `forms.Form`.
         hash_buckets: ids are hashed to so many rows, and there is no vocabulary; 0: counted.
         shares: the field whose vocabulary and embedding rows this one uses; "" its own.
@@ -66,11 +70,13 @@ class Task(Strict):
         weight: share in the loss, as the user gave it.
         classes: multiclass: how many; binary: 2.
         class_names: multiclass: the label's text, in the order of the class index.
-        mean, std: regression: of the training labels, after `transform`; labels are stored unstandardised.
+        mean, std: regression: of the training labels, after `transform`; labels are stored
+            unstandardised.
         labelled: training rows that have the label.
         positives: binary: training rows with label 1.
-        constant: what the best constant model would say, as a network does, of the training rows and weighted as the loss weighs
-            them: binary log(p / (1 - p)), multiclass the log of each class's share, regression the mean in standardised units.
+        constant: what the best constant model would say, as a network does, of the training rows
+            and weighted as the loss weighs them: binary log(p / (1 - p)), multiclass the log of
+            each class's share, regression the mean in standardised units.
         negatives_kept: binary: the share of the log's negatives that are among the training rows.
         negatives_kept_test: likewise, among the test rows.
     """
@@ -102,7 +108,9 @@ class Task(Strict):
 
     @property
     def base(self) -> tuple[float, ...]:
-        """``constant``; where a schema made by hand does not say, what its counts or its mean say; empty where those do not either."""
+        """``constant``; where a schema made by hand does not say, what its counts or its mean say;
+        empty where those do not either.
+        """
         if not self.constant and self.kind == "binary" and 0 < self.positives < self.labelled:
             return (math.log(self.positives / (self.labelled - self.positives)),)
         return self.constant or ((0.0,) if self.kind == "regression" else ())
@@ -114,7 +122,8 @@ class Task(Strict):
 
 
 class Schema(Strict):
-    """Fields and tasks in the order of the store's columns: categorical fields first, then lists of ids, then numeric ones.
+    """Fields and tasks in the order of the store's columns: categorical fields first, then lists of
+    ids, then numeric ones.
 
     Attributes:
         train_rows: how many the training split has.
@@ -144,9 +153,14 @@ class Schema(Strict):
         if order != sorted(order):
             raise ValueError("fields must be those of one id, then those of lists, then numbers")
         own = {field.name for field in self.fields if field.kind != "numeric" and not field.shares}
-        if unknown := [field.shares for field in self.fields if field.shares and field.shares not in own]:
+        if unknown := [
+            field.shares for field in self.fields if field.shares and field.shares not in own
+        ]:
             raise ValueError(f"fields can share what another field owns, not '{unknown[0][:80]}'")
-        for what, names in (("fields", [f.name for f in self.fields]), ("tasks", [t.name for t in self.tasks])):
+        for what, names in (
+            ("fields", [f.name for f in self.fields]),
+            ("tasks", [t.name for t in self.tasks]),
+        ):
             if len(set(names)) != len(names):
                 raise ValueError(f"{what} must have names of their own")
         return self
@@ -179,7 +193,11 @@ class Schema(Strict):
     @property
     def owners(self) -> tuple[str, ...]:
         """The fields that own a vocabulary, in the order of the vocabularies' files."""
-        return tuple(f.name for f in self.fields if f.kind != "numeric" and not f.shares and not f.hash_buckets)
+        return tuple(
+            f.name
+            for f in self.fields
+            if f.kind != "numeric" and not f.shares and not f.hash_buckets
+        )
 
     def only(self, task: str) -> "Schema":
         """The same rows and fields with one task."""

@@ -45,7 +45,9 @@ class Served(NamedTuple):
 
 
 class Vocabularies(Protocol):
-    """What encoding reads of a data set, as a run or an export has it; columns of side tables that it has not by their tables' names."""
+    """What encoding reads of a data set, as a run or an export has it; columns of side tables that
+    it has not by their tables' names.
+    """
 
     @property
     def schema(self) -> Schema: ...
@@ -83,7 +85,9 @@ class Server:
         csv = self._csv(paths[0], keep)
         names = column_names(paths[0], csv)
         if self._config.adapter is None or not self._missing(names):
-            yield from self._rows(paths, names, keep, lambda files, own, _, say: read_pieces(files, own, csv, say))
+            yield from self._rows(
+                paths, names, keep, lambda files, own, _, say: read_pieces(files, own, csv, say)
+            )
         else:
             yield from self._rows(paths, [], keep, None)  # the publisher's own layout
 
@@ -97,32 +101,58 @@ class Server:
 
     def _csv(self, path: Path, keep: Sequence[str]) -> Csv:
         config = self._config
-        used = {*keep, *self._readings, *(d.column for d in config.derived), *(join.on for join in config.joins)}
+        used = {
+            *keep,
+            *self._readings,
+            *(d.column for d in config.derived),
+            *(join.on for join in config.joins),
+        }
         return fitted(path, config.csv, used) if config.adapter is None else Csv()
 
-    def _rows(self, paths: Sequence[Path], names: Sequence[str], keep: Sequence[str], read: Reader | None) -> Iterator[Served]:
+    def _rows(
+        self, paths: Sequence[Path], names: Sequence[str], keep: Sequence[str], read: Reader | None
+    ) -> Iterator[Served]:
         readings: dict[str, Reading] = {**dict.fromkeys(keep, "text"), **self._readings}
-        config = self._config if self._missing(names) else self._config.model_copy(update={"joins": ()})
+        config = (
+            self._config if self._missing(names) else self._config.model_copy(update={"joins": ()})
+        )
         if names:
             self._need_left_out(paths[0], names)
             self._tell_ignored(names, config, readings)
-        reader = RowReader(config, side_sources(config), readings, self._say, present=names, times=self._times)
+        reader = RowReader(
+            config, side_sources(config), readings, self._say, present=names, times=self._times
+        )
         unknown, total = Counter[str](), 0
         for piece in ahead(reader(paths, read)):
             found = self._digester.features(piece)
             batch = pa.RecordBatch.from_arrays(list(found.values()), names=list(found))
             none = np.zeros((len(batch), 0), np.float32)
-            rows = Rows(self._encoder.ids(batch), self._encoder.dense(batch), none, None, self._encoder.lists(batch))
-            unknown.update({name: int(there.sum()) for name, there in unknown_rows(self._schema, rows.ids, rows.lists).items()})
+            rows = Rows(
+                self._encoder.ids(batch),
+                self._encoder.dense(batch),
+                none,
+                None,
+                self._encoder.lists(batch),
+            )
+            unknown.update(
+                {
+                    name: int(there.sum())
+                    for name, there in unknown_rows(self._schema, rows.ids, rows.lists).items()
+                }
+            )
             total += len(batch)
-            yield Served(rows, pa.table({name: piece.batch.column(name).cast(pa.string()) for name in keep}))
+            yield Served(
+                rows, pa.table({name: piece.batch.column(name).cast(pa.string()) for name in keep})
+            )
         for line in unknown_remarks(self._schema, unknown, total, "rows") if total else ():
             self._say(line)
 
     def _missing(self, names: Sequence[str]) -> list[str]:
         """Used columns that the rows do not bring themselves."""
         derived = {derived.name: derived.column for derived in self._config.derived}
-        return [name for name in self._readings if name not in names and derived.get(name) not in names]
+        return [
+            name for name in self._readings if name not in names and derived.get(name) not in names
+        ]
 
     def _need_left_out(self, path: Path, names: Sequence[str]) -> None:
         """Refuse rows without the columns of side tables that were too large to be kept."""
@@ -131,23 +161,42 @@ class Server:
         if absent := [name for name in missing if name in self._left_out]:
             tables = ", ".join(dict.fromkeys(self._left_out[name] for name in absent))
             got = f"columns {', '.join(names)[:300]}"
-            raise DataError(path, f"must have the columns {', '.join(absent)}", got, f"join {tables} to the rows: the run does not keep it")
+            raise DataError(
+                path,
+                f"must have the columns {', '.join(absent)}",
+                got,
+                f"join {tables} to the rows: the run does not keep it",
+            )
 
-    def _tell_ignored(self, names: Sequence[str], config: DatasetConfig, readings: Mapping[str, Reading]) -> None:
-        used = {*readings, *(d.column for d in config.derived if d.name not in names), *(join.on for join in config.joins)}
+    def _tell_ignored(
+        self, names: Sequence[str], config: DatasetConfig, readings: Mapping[str, Reading]
+    ) -> None:
+        used = {
+            *readings,
+            *(d.column for d in config.derived if d.name not in names),
+            *(join.on for join in config.joins),
+        }
         ignored = [name for name in names if name not in used]
         if ignored:
-            self._say(f"ignored, since the model does not read {'it' if len(ignored) == 1 else 'them'}: {', '.join(ignored)[:300]}")
+            self._say(
+                "ignored, since the model does not read "
+                f"{'it' if len(ignored) == 1 else 'them'}: {', '.join(ignored)[:300]}"
+            )
 
 
 def table_reader(table: pa.Table) -> Reader:
     """Reads a table as if it were a file."""
 
-    def read(paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Say) -> Iterator[Piece]:
+    def read(
+        paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Say
+    ) -> Iterator[Piece]:
         check_columns(FRAME, table.column_names, readings)
         first = 1
         for raw in table.select(list(readings)).to_batches(max_chunksize=BATCH_ROWS):
-            columns = [convert(raw.column(name), reading, FRAME, name) for name, reading in readings.items()]
+            columns = [
+                convert(raw.column(name), reading, FRAME, name)
+                for name, reading in readings.items()
+            ]
             yield Piece(FRAME, first, pa.RecordBatch.from_arrays(columns, names=list(readings)))
             first += raw.num_rows
 

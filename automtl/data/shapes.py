@@ -37,9 +37,11 @@ def is_whole(values: Values) -> bool:
 
 
 def time_unit(values: Values) -> str | None:
-    """The unit of a column of times, as `derived` names it, `date` for dates and times as text; `day` for 20001231; None for no times.
+    """The unit of a column of times, as `derived` names it, `date` for dates and times as text;
+    `day` for 20001231; None for no times.
 
-    Whole numbers count as times where all lie in 1990 to 2100 by one unit, and are many, or their name says so.
+    Whole numbers count as times where all lie in 1990 to 2100 by one unit, and are many, or their
+    name says so.
     """
     if values.is_time:
         return "date"
@@ -51,7 +53,14 @@ def time_unit(values: Values) -> str | None:
     if len(words) > 1 and bool(pc.all(pc.match_substring_regex(words, _DAY)).as_py()):
         return "day"
     low, high = pc.min_max(times).as_py().values()
-    unit = next((name for name, scale in UNITS.items() if EARLIEST * scale <= low and high <= LATEST * scale), None)
+    unit = next(
+        (
+            name
+            for name, scale in UNITS.items()
+            if EARLIEST * scale <= low and high <= LATEST * scale
+        ),
+        None,
+    )
     return unit if len(words) > FEW or is_time(values.name) else None
 
 
@@ -61,9 +70,11 @@ def leads_with_zeros(values: Values) -> bool:
 
 
 def looks_like_codes(values: Values) -> bool:
-    """Whether whole numbers are names of things by how they lie: quantities crowd at the low end, at round numbers, or around a mean.
+    """Whether whole numbers are names of things by how they lie: quantities crowd at the low end,
+    at round numbers, or around a mean.
 
-    Neighbouring quantities are about equally frequent; neighbouring codes have nothing to do with each other.
+    Neighbouring quantities are about equally frequent; neighbouring codes have nothing to do with
+    each other.
     """
     numbers = values.numbers
     assert numbers is not None, "only numbers are asked about"
@@ -75,7 +86,13 @@ def looks_like_codes(values: Values) -> bool:
     low_half = float((found < (found[0] + found[-1]) / 2).mean())
     round_share = float(counts[found % 5 == 0].sum() / counts.sum())
     repeats = counts.sum() / len(found)
-    return found[0] >= 0 and repeats >= 2 and 0.15 < low_half < 0.6 and round_share < 0.4 and _alike_neighbours(counts) < 0.5
+    return (
+        found[0] >= 0
+        and repeats >= 2
+        and 0.15 < low_half < 0.6
+        and round_share < 0.4
+        and _alike_neighbours(counts) < 0.5
+    )
 
 
 def _alike_neighbours(counts: np.ndarray) -> float:
@@ -92,34 +109,56 @@ def seen_once(values: Values) -> float:
 
 
 def is_prose(values: Values) -> bool:
-    """Whether the texts are sentences or titles rather than names: with blanks, and long or hardly ever twice the same."""
+    """Whether the texts are sentences or titles rather than names: with blanks, and long or hardly
+    ever twice the same.
+    """
     words = values.words
-    lengths, spaced = pc.utf8_length(words).to_numpy(), pc.match_substring(words, " ").to_numpy(zero_copy_only=False)
+    lengths, spaced = (
+        pc.utf8_length(words).to_numpy(),
+        pc.match_substring(words, " ").to_numpy(zero_copy_only=False),
+    )
     long = float(np.average(lengths, weights=values.counts)) > PROSE
-    return len(words) > MANY and float(spaced.mean()) > 0.5 and (long or len(words) > 0.3 * values.counts.sum())
+    return (
+        len(words) > MANY
+        and float(spaced.mean()) > 0.5
+        and (long or len(words) > 0.3 * values.counts.sum())
+    )
 
 
 def separator_of(values: Values) -> str | None:
-    """The sign between the ids of a list, where the words look like lists: short ids that come again."""
+    """The sign between the ids of a list, where the words look like lists: short ids that come
+    again.
+    """
     words = [_without_brackets(word) for word in values.words.slice(0, SAMPLE_WORDS).to_pylist()]
     for sign in SEPARATORS:
         lists = [[part.strip(" '\"") for part in word.split(sign)] for word in words]
         ids = [part for parts in lists for part in parts]
         several = sum(len(parts) > 1 for parts in lists)
-        if several > len(words) / 5 and len(set(ids)) < 0.75 * len(ids) and max(map(len, ids)) <= 24 and _are_ids(sign, lists):
+        if (
+            several > len(words) / 5
+            and len(set(ids)) < 0.75 * len(ids)
+            and max(map(len, ids)) <= 24
+            and _are_ids(sign, lists)
+        ):
             return sign
     return None
 
 
 def _are_ids(sign: str, lists: Sequence[Sequence[str]]) -> bool:
-    """Whether the parts between signs are ids and not words of a sentence, which has blanks and commas, too, and words twice."""
+    """Whether the parts between signs are ids and not words of a sentence, which has blanks and
+    commas, too, and words twice.
+    """
     parts = [part for parts in lists for part in parts if part]
     if sign not in (" ", ","):
         return True
     if not all(part.isalnum() for part in parts):
         return False
     coded = sum(any(letter.isdigit() for letter in part) for part in parts) > 0.9 * len(parts)
-    return sign == "," or coded or (len(set(parts)) <= FEW and all(len(set(each)) == len(each) for each in lists))
+    return (
+        sign == ","
+        or coded
+        or (len(set(parts)) <= FEW and all(len(set(each)) == len(each) for each in lists))
+    )
 
 
 def _without_brackets(word: str) -> str:
@@ -127,14 +166,17 @@ def _without_brackets(word: str) -> str:
 
 
 def list_ids(values: Values, settings: Mapping[str, Any]) -> tuple[pa.Array, np.ndarray, int]:
-    """The distinct ids in a column of lists as a reader of rows sees them, how often each comes, and the longest list's length.
+    """The distinct ids in a column of lists as a reader of rows sees them, how often each comes,
+    and the longest list's length.
 
     Raises:
         DataError: a value is no list of ids.
     """
     ids, offsets = split_lists(values.lists(settings))
     lengths = np.diff(offsets)
-    counts = np.bincount(ids.indices.to_numpy(), np.repeat(values.counts, lengths), minlength=len(ids.dictionary))
+    counts = np.bincount(
+        ids.indices.to_numpy(), np.repeat(values.counts, lengths), minlength=len(ids.dictionary)
+    )
     return ids.dictionary, counts, int(lengths.max(initial=0))
 
 
@@ -150,25 +192,33 @@ def are_decimals(words: pa.Array) -> bool:
 
 def mostly(words: pa.Array, pattern: str, *, least: float) -> bool:
     """Whether a share of the words, more than `least`, match a pattern."""
-    return len(words) > 0 and pc.sum(pc.match_substring_regex(words, pattern)).as_py() > least * len(words)
+    return len(words) > 0 and pc.sum(
+        pc.match_substring_regex(words, pattern)
+    ).as_py() > least * len(words)
 
 
 def numbers_as_written(values: Values) -> str | None:
-    """The commonest word, where nearly all are numbers as people write them: `9,55`, `$1,234.50`, `12.5%`; a list has two ids at times."""
+    """The commonest word, where nearly all are numbers as people write them: `9,55`, `$1,234.50`,
+    `12.5%`; a list has two ids at times.
+    """
     words = values.words
     signs = r"[$\x{20AC}\x{A3}\x{A5}%]"
     amount = rf"^(?:-?{signs} ?-?|-?)[0-9][0-9.,' ]*(?: ?{signs}|)$"
     if values.numbers is not None or not mostly(words, amount, least=0.95):
         return None
     marked = mostly(words, signs, least=0.95)
-    comma = mostly(words, "^-?[0-9]{1,3}(?:[.' ]?[0-9]{3})*,[0-9]{1,2}$", least=0.8) and not mostly(words, ",.*,", least=0)
+    comma = mostly(words, "^-?[0-9]{1,3}(?:[.' ]?[0-9]{3})*,[0-9]{1,2}$", least=0.8) and not mostly(
+        words, ",.*,", least=0
+    )
     return values.example if marked or comma else None
 
 
 def odd_among_numbers(values: Values, most: float) -> str | None:
     """The commonest word that is no number, where most rows have numbers."""
     words = values.words
-    numbers = pc.match_substring_regex(words, r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$").to_numpy(zero_copy_only=False)
+    numbers = pc.match_substring_regex(
+        words, r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+    ).to_numpy(zero_copy_only=False)
     rows = values.counts
     if rows[numbers].sum() < most * rows.sum() or numbers.all():
         return None

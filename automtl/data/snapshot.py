@@ -1,7 +1,9 @@
-"""A data set as a run keeps it: settings, schema, vocabularies and side tables as they were, without the rows.
+"""A data set as a run keeps it: settings, schema, vocabularies and side tables as they were,
+without the rows.
 
-A snapshot is a folder named by its content, `<run>/data/<sum>`, for all phases of a run that are of that data. Its files are those of
-the prepared store, by hard links where the file system has them, and `dataset.json`, the settings.
+A snapshot is a folder named by its content, `<run>/data/<sum>`, for all phases of a run that are of
+that data. Its files are those of the prepared store, by hard links where the file system has them,
+and `dataset.json`, the settings.
 """
 
 from collections.abc import Mapping
@@ -14,7 +16,16 @@ import pyarrow.parquet as pq
 
 from automtl import files
 from automtl.data.dataset import Csv, DatasetConfig
-from automtl.data.encoding import FORMAT, MANIFEST, SCHEMA, SIDE, VOCABULARY, Encoding, checksum, sealed
+from automtl.data.encoding import (
+    FORMAT,
+    MANIFEST,
+    SCHEMA,
+    SIDE,
+    VOCABULARY,
+    Encoding,
+    checksum,
+    sealed,
+)
 from automtl.errors import ArtifactError
 from automtl.strict import build
 
@@ -32,7 +43,9 @@ class Snapshot(Encoding):
         """As of any encoding; the folder must be named by its content, too."""
         opened = super().open(path)
         if path.name != _name(opened.files):
-            raise ArtifactError(path, "must be named by its content", f"that of {_name(opened.files)}", cls.remedy)
+            raise ArtifactError(
+                path, "must be named by its content", f"that of {_name(opened.files)}", cls.remedy
+            )
         return opened
 
     @cached_property
@@ -43,9 +56,20 @@ class Snapshot(Encoding):
 
     def served(self) -> DatasetConfig:
         """The settings by which rows to predict on are read: side tables are those kept here."""
-        kept = {i: SIDE.format(i) for i in range(len(self.config.joins)) if SIDE.format(i) in self.files}
-        joins = {i: {"file": (str(self.listed(name).absolute()),), "csv": Csv()} for i, name in kept.items()}
-        return self.config.model_copy(update={"joins": tuple(self.config.joins[i].model_copy(update=join) for i, join in joins.items())})
+        kept = {
+            i: SIDE.format(i) for i in range(len(self.config.joins)) if SIDE.format(i) in self.files
+        }
+        joins = {
+            i: {"file": (str(self.listed(name).absolute()),), "csv": Csv()}
+            for i, name in kept.items()
+        }
+        return self.config.model_copy(
+            update={
+                "joins": tuple(
+                    self.config.joins[i].model_copy(update=join) for i, join in joins.items()
+                )
+            }
+        )
 
 
 def keep(source: Encoding, config: DatasetConfig, home: Path, *, most_bytes: int) -> Snapshot:
@@ -73,7 +97,10 @@ def keep(source: Encoding, config: DatasetConfig, home: Path, *, most_bytes: int
                 files.link_or_copy(source.path / name, staged / name)
             files.write_bytes(staged / DATASET, settings)
             facts = {"key": source.key, "sources": source.sources, "summary": source.summary}
-            files.write_json(staged / MANIFEST, sealed({"format": FORMAT, **facts, "left_out": left_out, "files": listed}))
+            files.write_json(
+                staged / MANIFEST,
+                sealed({"format": FORMAT, **facts, "left_out": left_out, "files": listed}),
+            )
     return Snapshot.open(path)
 
 
@@ -91,9 +118,14 @@ def _whole(path: Path) -> bool:
     return True
 
 
-def _chosen(source: Encoding, config: DatasetConfig, most_bytes: int) -> tuple[list[str], dict[str, str]]:
+def _chosen(
+    source: Encoding, config: DatasetConfig, most_bytes: int
+) -> tuple[list[str], dict[str, str]]:
     """The files to keep, and the columns of the side tables that are left out."""
-    names, left_out = [SCHEMA, *(VOCABULARY.format(i) for i in range(len(source.schema.owners)))], dict[str, str]()
+    names, left_out = (
+        [SCHEMA, *(VOCABULARY.format(i) for i in range(len(source.schema.owners)))],
+        dict[str, str](),
+    )
     for i, join in enumerate(config.joins):
         if (name := SIDE.format(i)) not in source.files:  # what rows to predict on need nothing of
             continue
@@ -101,6 +133,8 @@ def _chosen(source: Encoding, config: DatasetConfig, most_bytes: int) -> tuple[l
         if most_bytes >= 0:
             names.append(name)
         else:
-            left_out |= dict.fromkeys(pq.read_schema(source.path / name).names, Path(join.file[0]).name)
+            left_out |= dict.fromkeys(
+                pq.read_schema(source.path / name).names, Path(join.file[0]).name
+            )
             del left_out[join.on]
     return names, left_out

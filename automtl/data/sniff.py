@@ -1,4 +1,6 @@
-"""How a CSV file is written, guessed from its first lines: the delimiter, and which line, if any, names the columns."""
+"""How a CSV file is written, guessed from its first lines: the delimiter, and which line, if any,
+names the columns.
+"""
 
 import codecs
 import contextlib
@@ -28,7 +30,8 @@ class Layout:
 
     Args:
         csv: reads it by the file's own header, or by names c1, c2, ... where it has none.
-        given: what the header calls each column, "" where that is no name; without a header the names of `csv`.
+        given: what the header calls each column, "" where that is no name; without a header the
+            names of `csv`.
         lines: before the first row of values.
         fits: the header has as many names as the rows have values, so that it can be read.
     """
@@ -40,7 +43,9 @@ class Layout:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """A name of its own for each column: `a_2` for a second `a`, `c3` for a third column without one."""
+        """A name of its own for each column: `a_2` for a second `a`, `c3` for a third column
+        without one.
+        """
         names: list[str] = []
         for place, name in enumerate(self.given, 1):
             wanted = name if name.strip() else f"c{place}"
@@ -77,23 +82,32 @@ def sniff(path: Path, *, encoding: str = "", quotes: bool = True) -> Layout:
     with readable(path), content(path) as found:
         head = found.stream.read(HEAD_BYTES)
     encoding = encoding or _encoding(head)
-    lines = list(io.StringIO(head.decode(encoding, errors="replace").removeprefix("\ufeff"), newline=""))
+    lines = list(
+        io.StringIO(head.decode(encoding, errors="replace").removeprefix("\ufeff"), newline="")
+    )
     if len(head) == HEAD_BYTES:
         lines = lines[:-1] or lines  # the last one may be cut
     quoted = {sign: quotes and _is_quoted(lines, sign) for sign in DELIMITERS}
-    delimiter = max(DELIMITERS, key=lambda sign: _evenness(_rows(lines, sign, quoted[sign]), len(sign)))
+    delimiter = max(
+        DELIMITERS, key=lambda sign: _evenness(_rows(lines, sign, quoted[sign]), len(sign))
+    )
     rows = _rows(lines, delimiter, quoted[delimiter])
     if not rows:
         raise DataError(path, "must have rows", "an empty file", "restore it")
     quote = "none" if len(delimiter) == 1 and not quoted[delimiter] else '"'
-    return _layout(path, Csv().model_copy(update={"delimiter": delimiter, "encoding": encoding, "quote": quote}), rows)
+    return _layout(
+        path,
+        Csv().model_copy(update={"delimiter": delimiter, "encoding": encoding, "quote": quote}),
+        rows,
+    )
 
 
 def _encoding(head: bytes) -> str:
     """What a text is written in, by its first bytes."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    zeros = [sum(byte == 0 for byte in head[place::2]) > len(head) / 5 for place in (0, 1)]  # of signs of two bytes, one is mostly 0
+    # of signs of two bytes, one is mostly 0
+    zeros = [sum(byte == 0 for byte in head[place::2]) > len(head) / 5 for place in (0, 1)]
     if any(zeros):
         return "utf-16-be" if zeros[0] else "utf-16-le"
     try:
@@ -105,13 +119,16 @@ def _encoding(head: bytes) -> str:
 
 def _layout(path: Path, csv: Csv, rows: Sequence[tuple[int, list[str]]]) -> Layout:
     width = _usual_width(rows)
-    start = next((i for i, (_, cells) in enumerate(rows) if len(cells) > 1 or width <= 2), 0)  # a title above a table is no row of it
+    # a title above a table is no row of it
+    start = next((i for i, (_, cells) in enumerate(rows) if len(cells) > 1 or width <= 2), 0)
     before = rows[start - 1][0] if start else 0
     body = [cells for _, cells in rows[start + 1 :] if len(cells) == width]
     end, first = rows[start]
     if not _is_header(first, body):
         names = tuple(f"c{place}" for place in range(1, len(first) + 1))
-        return Layout(csv.model_copy(update={"columns": names, "skip": before}), names, before, fits=True)
+        return Layout(
+            csv.model_copy(update={"columns": names, "skip": before}), names, before, fits=True
+        )
     if len(rows) == start + 1:
         raise DataError(path, "must have rows", "a header only", "restore the file")
     given = tuple(name if len(name) <= MAX_NAME else "" for name in _fitted(first, width, body))
@@ -125,7 +142,8 @@ def _rows(lines: Sequence[str], delimiter: str, quoted: bool) -> list[tuple[int,
         return [(i, cells) for i, cells in split if cells != [""]]
     reader = csv_module.reader(lines, delimiter=delimiter)
     rows = []
-    with contextlib.suppress(csv_module.Error):  # what Python's reader refuses, Arrow's may read: the rows so far will do
+    # what Python's reader refuses, Arrow's may read: the rows so far will do
+    with contextlib.suppress(csv_module.Error):
         rows += [(reader.line_num, cells) for cells in reader if cells]
     return rows
 
@@ -135,14 +153,20 @@ def _usual_width(rows: Sequence[tuple[int, list[str]]]) -> int:
 
 
 def _evenness(rows: Sequence[tuple[int, list[str]]], signs: int) -> tuple[float, int]:
-    """How well a delimiter of so many signs cuts all lines into equally many cells, more than one."""
+    """How well a delimiter of so many signs cuts all lines into equally many cells, more than
+    one.
+    """
     if not rows or (width := _usual_width(rows)) == 1:
         return 0.0, 0
-    return round(sum(abs(len(cells) - width) <= (i == 0) for i, (_, cells) in enumerate(rows)) / len(rows), 1), width * signs
+    return round(
+        sum(abs(len(cells) - width) <= (i == 0) for i, (_, cells) in enumerate(rows)) / len(rows), 1
+    ), width * signs
 
 
 def _is_quoted(lines: Sequence[str], delimiter: str) -> bool:
-    """Whether quotes stand around values, and not for themselves: then they would make lines that are rows into one value."""
+    """Whether quotes stand around values, and not for themselves: then they would make lines that
+    are rows into one value.
+    """
     if len(delimiter) > 1:
         return False
     begin, rows = 0, _rows(lines, delimiter, quoted=True)
@@ -162,29 +186,45 @@ def _fitted(first: Sequence[str], width: int, body: Sequence[Sequence[str]]) -> 
 
 
 def _is_header(first: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
-    """Whether the first line names the columns, by what the lines below it hold, further copies of it left out."""
+    """Whether the first line names the columns, by what the lines below it hold, further copies of
+    it left out.
+    """
     body = [cells for cells in body if cells != first]
     if not body:
         return not any(map(is_number, first))
-    columns = [[word for value in column if (word := value.strip())] for column in zip(*body, strict=True)]
+    columns = [
+        [word for value in column if (word := value.strip())] for column in zip(*body, strict=True)
+    ]
     first = [name.strip() for name in _fitted(first, len(columns), body)]
     pairs = [(name, values) for name, values in zip(first, columns, strict=True) if values]
-    over_numbers = [name for name, values in pairs if all(value in MISSING_NUMBERS or is_number(value) for value in values)]
+    over_numbers = [
+        name
+        for name, values in pairs
+        if all(value in MISSING_NUMBERS or is_number(value) for value in values)
+    ]
     if any(name and name not in MISSING_NUMBERS and not is_number(name) for name in over_numbers):
         return True
     votes = [_vote(name, values) for name, values in pairs if name and name not in over_numbers]
     if _counts_up(over_numbers):
         index = first[0] == "" and columns[0] == [str(i) for i in range(len(columns[0]))]
-        decimals = all(any(not value.isdecimal() for value in values) for name, values in pairs if name in over_numbers)
+        decimals = all(
+            any(not value.isdecimal() for value in values)
+            for name, values in pairs
+            if name in over_numbers
+        )
         return index or decimals or sum(votes) > 0 or len(over_numbers) >= 4
     return sum(votes) >= 0 and not any(map(is_number, over_numbers))
 
 
 def _counts_up(names: Sequence[str]) -> bool:
-    """Whether the names over numbers are 0, 1, 2, ... or 2019, 2020, ..., as values of one row hardly ever are."""
+    """Whether the names over numbers are 0, 1, 2, ... or 2019, 2020, ..., as values of one row
+    hardly ever are.
+    """
     named = [name for name in names if name]
     numbers = [int(name) for name in named if name.isdecimal()]
-    return len(numbers) == len(named) > 1 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    return len(numbers) == len(named) > 1 and numbers == list(
+        range(numbers[0], numbers[0] + len(numbers))
+    )
 
 
 def _vote(name: str, values: Sequence[str]) -> int:

@@ -1,9 +1,11 @@
-"""Raw files, one after another, as Arrow batches of the columns that are used; never a whole file in memory.
+"""Raw files, one after another, as Arrow batches of the columns that are used; never a whole file
+in memory.
 
-Each column is read in one of four ways: `text` is a dictionary array of strings without nulls, where null and NaN are ""
-(whole numbers keep all their digits: an id never passes through a float); `number` is float64, NaN is missing;
-`time` is int64, microseconds where the column holds times; `list` is text, or Arrow lists as `list_columns.list_text` writes them.
-A column of texts that is to be numbers or times is handed on as text: `Columns` reads them, and says which row is wrong.
+Each column is read in one of four ways: `text` is a dictionary array of strings without nulls,
+where null and NaN are "" (whole numbers keep all their digits: an id never passes through a float);
+`number` is float64, NaN is missing; `time` is int64, microseconds where the column holds times;
+`list` is text, or Arrow lists as `list_columns.list_text` writes them. A column of texts that is to
+be numbers or times is handed on as text: `Columns` reads them, and says which row is wrong.
 """
 
 import json
@@ -43,7 +45,9 @@ class Source(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Some consecutive rows of one file; `first_row` counts from 1, the header left out; `times` are the forms of columns of times."""
+    """Some consecutive rows of one file; `first_row` counts from 1, the header left out; `times`
+    are the forms of columns of times.
+    """
 
     path: Path
     first_row: int
@@ -57,10 +61,29 @@ def find_sources(config: DatasetConfig) -> tuple[Source, ...]:
     Raises:
         DataError: a path or a pattern that no file answers, or a file given both plain and gzipped.
     """
-    main = [Source(role, path) for role, patterns in config.files.roles().items() for path in find_files(patterns, f"files.{role}")]
-    vectors = [path for f in config.features if not isinstance(f, Numeric) for path in (f.pretrained, f.words) if path]
-    older = [Source("older", Path(config.vocabularies_from) / "manifest.json")] if config.vocabularies_from else []
-    return (*main, *side_sources(config), *(Source("vectors", path) for path in find_files(vectors, "pretrained")), *older)
+    main = [
+        Source(role, path)
+        for role, patterns in config.files.roles().items()
+        for path in find_files(patterns, f"files.{role}")
+    ]
+    vectors = [
+        path
+        for f in config.features
+        if not isinstance(f, Numeric)
+        for path in (f.pretrained, f.words)
+        if path
+    ]
+    older = (
+        [Source("older", Path(config.vocabularies_from) / "manifest.json")]
+        if config.vocabularies_from
+        else []
+    )
+    return (
+        *main,
+        *side_sources(config),
+        *(Source("vectors", path) for path in find_files(vectors, "pretrained")),
+        *older,
+    )
 
 
 def side_sources(config: DatasetConfig) -> tuple[Source, ...]:
@@ -69,7 +92,11 @@ def side_sources(config: DatasetConfig) -> tuple[Source, ...]:
     Raises:
         DataError: as `find_sources`.
     """
-    return tuple(Source(f"{JOIN}{i}", path) for i, join in enumerate(config.joins) for path in find_files(join.file, f"joins.{i}"))
+    return tuple(
+        Source(f"{JOIN}{i}", path)
+        for i, join in enumerate(config.joins)
+        for path in find_files(join.file, f"joins.{i}")
+    )
 
 
 def silent(text: str) -> None:
@@ -77,7 +104,10 @@ def silent(text: str) -> None:
 
 
 def read_pieces(
-    paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Callable[[str], None] = silent
+    paths: Sequence[Path],
+    readings: Mapping[str, Reading],
+    csv: Csv,
+    say: Callable[[str], None] = silent,
 ) -> Iterator[Piece]:
     """The rows of plain files, the columns of `readings` only, each read as it says.
 
@@ -93,14 +123,27 @@ def read_pieces(
     for path in paths:
         first_row, place = 1, called(path)
         with table_of(path, csv, BLOCK_BYTES) as table:
-            folders = {name: word for name, word in partitions(path).items() if name not in table.names}
+            folders = {
+                name: word for name, word in partitions(path).items() if name not in table.names
+            }
             check_columns(place, [*table.names, *folders], readings)
-            for raw in table.batches({name: reading for name, reading in readings.items() if name not in folders}):
+            for raw in table.batches(
+                {name: reading for name, reading in readings.items() if name not in folders}
+            ):
                 columns = [
-                    convert(_constant(folders[name], raw.num_rows) if name in folders else raw.column(name), reading, place, name)
+                    convert(
+                        _constant(folders[name], raw.num_rows)
+                        if name in folders
+                        else raw.column(name),
+                        reading,
+                        place,
+                        name,
+                    )
                     for name, reading in readings.items()
                 ]
-                yield Piece(place, first_row, pa.RecordBatch.from_arrays(columns, names=list(readings)))
+                yield Piece(
+                    place, first_row, pa.RecordBatch.from_arrays(columns, names=list(readings))
+                )
                 first_row += raw.num_rows
             for note in table.notes:
                 say(f"{path.name}: {note}")
@@ -108,7 +151,9 @@ def read_pieces(
 
 def _constant(word: str, rows: int) -> pa.Array:
     """A column of one word, as a file's folder gives it."""
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([word], pa.string()))
+    return pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(rows, np.int32)), pa.array([word], pa.string())
+    )
 
 
 def column_names(path: Path, csv: Csv) -> list[str]:
@@ -122,7 +167,8 @@ def column_names(path: Path, csv: Csv) -> list[str]:
 
 
 def fitted(path: Path, csv: Csv, needed: Collection[str]) -> Csv:
-    """`csv` for rows to predict on, which need not have the columns that no model reads, although no header says which are there.
+    """`csv` for rows to predict on, which need not have the columns that no model reads, although
+    no header says which are there.
 
     Raises:
         DataError: there are fewer columns than in training, and it cannot be told which.
@@ -135,8 +181,14 @@ def fitted(path: Path, csv: Csv, needed: Collection[str]) -> Csv:
         return csv
     columns = narrowed(csv.columns, needed, len(words))
     if columns is None:
-        got = f"{len(words)} in its first row, {shown(csv.delimiter.join(words))!r}, which could be several of them"
-        rule = f"must have the {len(csv.columns)} columns of csv.columns ({', '.join(csv.columns)[:200]})"
+        got = (
+            f"{len(words)} in its first row, {shown(csv.delimiter.join(words))!r}, which could "
+            "be several of them"
+        )
+        rule = (
+            f"must have the {len(csv.columns)} columns of csv.columns "
+            f"({', '.join(csv.columns)[:200]})"
+        )
         raise DataError(path, rule, got, "write their names above them")
     return csv.model_copy(update={"columns": columns})
 
@@ -151,7 +203,8 @@ def is_delimited(path: Path) -> bool:
 
 
 def open_table(path: Path, csv: Csv) -> Iterator[pa.RecordBatch]:
-    """All columns of a file, by Arrow's own types, block by block; those that its folders' names give behind its own.
+    """All columns of a file, by Arrow's own types, block by block; those that its folders' names
+    give behind its own.
 
     Raises:
         DataError: it is empty, or no table.
@@ -160,7 +213,9 @@ def open_table(path: Path, csv: Csv) -> Iterator[pa.RecordBatch]:
         folders = {name: word for name, word in partitions(path).items() if name not in table.names}
         for batch in table.batches(None):
             extra = [_constant(word, batch.num_rows) for word in folders.values()]
-            yield pa.RecordBatch.from_arrays([*batch.columns, *extra], names=[*batch.schema.names, *folders])
+            yield pa.RecordBatch.from_arrays(
+                [*batch.columns, *extra], names=[*batch.schema.names, *folders]
+            )
 
 
 def check_columns(path: Path, names: Sequence[str], wanted: Mapping[str, Reading]) -> None:
@@ -171,9 +226,19 @@ def check_columns(path: Path, names: Sequence[str], wanted: Mapping[str, Reading
     """
     for name in wanted:
         if name not in names:
-            raise DataError(path, f"must have the column '{name}'", f"columns {', '.join(names)[:300]}", _missing(name, names))
+            raise DataError(
+                path,
+                f"must have the column '{name}'",
+                f"columns {', '.join(names)[:300]}",
+                _missing(name, names),
+            )
         if names.count(name) > 1:
-            raise DataError(path, f"must have the column '{name}' once", f"{names.count(name)} times", "rename or remove the others")
+            raise DataError(
+                path,
+                f"must have the column '{name}' once",
+                f"{names.count(name)} times",
+                "rename or remove the others",
+            )
 
 
 def _missing(name: str, names: Sequence[str]) -> str:
@@ -202,4 +267,9 @@ def convert(column: pa.Array, reading: Reading, path: Path, name: str) -> pa.Arr
         return column.cast(pa.float64(), safe=False) if reading == "number" else as_times(column)
     except pa.ArrowException as error:
         got = "bytes that are no UTF-8" if "UTF8" in str(error) else f"values of type {column.type}"
-        raise DataError(f"{path}: column '{name}'", f"must be read as {reading}", got, "mend the column, or leave it out") from error
+        raise DataError(
+            f"{path}: column '{name}'",
+            f"must be read as {reading}",
+            got,
+            "mend the column, or leave it out",
+        ) from error

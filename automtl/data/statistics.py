@@ -1,4 +1,6 @@
-"""Sums and counts over batches, the same to the last bit for any order of rows and files: counts are whole, sums exact."""
+"""Sums and counts over batches, the same to the last bit for any order of rows and files: counts
+are whole, sums exact.
+"""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -27,9 +29,12 @@ def exact_sum(values: np.ndarray) -> Fraction:
     whole = np.ldexp(mantissas, 53).astype(np.int64)
     lowest = int(exponents.min())
     bins = exponents - lowest
-    high = np.bincount(bins, weights=(whole >> 27).astype(np.float64))  # |high| <= 2^26: exact up to 2^27 rows
+    # |high| <= 2^26: exact up to 2^27 rows
+    high = np.bincount(bins, weights=(whole >> 27).astype(np.float64))
     low = np.bincount(bins, weights=(whole & (2**27 - 1)).astype(np.float64))
-    total = sum((int(h) * 2**27 + int(x)) << i for i, (h, x) in enumerate(zip(high, low, strict=True)))
+    total = sum(
+        (int(h) * 2**27 + int(x)) << i for i, (h, x) in enumerate(zip(high, low, strict=True))
+    )
     return Fraction(total) * Fraction(2) ** (lowest - 53)
 
 
@@ -64,7 +69,9 @@ class Moments:
 
     @property
     def is_constant(self) -> bool:
-        """Whether the values, if there are any, are all the same: their variance is rounding only."""
+        """Whether the values, if there are any, are all the same: their variance is rounding
+        only.
+        """
         mean, variance = self._mean_and_variance()
         return variance <= mean * mean / 10**15
 
@@ -74,7 +81,9 @@ class Moments:
 
 
 class Ranks:
-    """Values at evenly spaced ranks, from the rows with the smallest draws: the same sample for any order of the rows."""
+    """Values at evenly spaced ranks, from the rows with the smallest draws: the same sample for any
+    order of the rows.
+    """
 
     def __init__(self) -> None:
         self._values, self._draws = np.zeros(0), np.zeros(0, np.uint64)
@@ -82,7 +91,10 @@ class Ranks:
     def add(self, values: np.ndarray, draws: np.ndarray) -> None:
         """Take in one batch with its rows' draws; NaN is missing."""
         there = ~np.isnan(values)
-        self._values, self._draws = np.append(self._values, values[there]), np.append(self._draws, draws[there])
+        self._values, self._draws = (
+            np.append(self._values, values[there]),
+            np.append(self._draws, draws[there]),
+        )
         if len(self._values) > 2 * SAMPLE_ROWS:
             self._cut()
 
@@ -100,14 +112,17 @@ class Ranks:
         values = self.values()
         if not len(values):
             return (0.0,)
-        count = max(min(len(values) // 30, LANDMARKS), 2)  # some 30 rows between two, as in Gorishniy et al. 2022
+        # some 30 rows between two, as in Gorishniy et al. 2022
+        count = max(min(len(values) // 30, LANDMARKS), 2)
         return tuple(np.quantile(values, np.linspace(0, 1, count)).tolist())
 
 
 def normal_scores(values: np.ndarray, quantiles: tuple[float, ...]) -> np.ndarray:
-    """Values -> their rank among the training rows -> the standard normal's value at that rank; NaN stays.
+    """Values -> their rank among the training rows -> the standard normal's value at that rank; NaN
+    stays.
 
-    The rank of a value that fills several ranks is their middle, as in scikit-learn's QuantileTransformer.
+    The rank of a value that fills several ranks is their middle, as in scikit-learn's
+    QuantileTransformer.
     """
     marks = np.array(quantiles)
     ranks = np.linspace(0, 1, len(marks))
@@ -126,7 +141,9 @@ class Vocabulary:
     def add(self, words: pa.Array, counts: np.ndarray) -> None:
         """Take in one batch's distinct words."""
         seen = counts > 0
-        self._pending.append(pa.table({"word": words.filter(pa.array(seen)), "count": counts[seen]}))
+        self._pending.append(
+            pa.table({"word": words.filter(pa.array(seen)), "count": counts[seen]})
+        )
         self._pending_rows += int(seen.sum())
         if self._pending_rows > COMPACT_ROWS + 2 * self._compact_rows:
             self._compact()
@@ -134,7 +151,11 @@ class Vocabulary:
     def _compact(self) -> pa.Table:
         if len(self._pending) > 1 or self._pending_rows > self._compact_rows:
             table = _counted(self._pending)
-            self._pending, self._pending_rows, self._compact_rows = [table], table.num_rows, table.num_rows
+            self._pending, self._pending_rows, self._compact_rows = (
+                [table],
+                table.num_rows,
+                table.num_rows,
+            )
         return self._pending[0]
 
     def words(self) -> pa.Array:
@@ -142,23 +163,33 @@ class Vocabulary:
         return self._compact()["word"].combine_chunks()
 
     def result(self, form: Form, min_count: int, known: pa.Array | None = None) -> pa.Table:
-        """Words seen often enough, the most frequent first, equal ones by text: word i has id i + 1.
+        """Words seen often enough, the most frequent first, equal ones by text: word i has id i +
+        1.
 
         Args:
             form: of the words; spellings of one word are counted together.
             min_count: how often is often enough.
-            known: words of an older vocabulary, which stay first and in their order whether they are seen or not.
+            known: words of an older vocabulary, which stay first and in their order whether they
+                are seen or not.
         """
         words = self.words()
         table, formed = self._compact(), form.apply(words)
         if formed is not words:
             table = _counted([pa.table({"word": formed, "count": table["count"]})])
-        kept = table.filter(pc.and_(pc.greater_equal(table["count"], min_count), pc.not_equal(table["word"], "")))
+        kept = table.filter(
+            pc.and_(pc.greater_equal(table["count"], min_count), pc.not_equal(table["word"], ""))
+        )
         if known is None:
             return kept.sort_by([("count", "descending"), ("word", "ascending")]).combine_chunks()
-        fresh = kept.filter(pc.invert(pc.is_in(kept["word"], value_set=known))).sort_by([("count", "descending"), ("word", "ascending")])
-        counts = pc.fill_null(pc.take(table["count"], pc.index_in(known, value_set=table["word"])), 0)
-        return pa.concat_tables([pa.table({"word": known, "count": counts}), fresh]).combine_chunks()
+        fresh = kept.filter(pc.invert(pc.is_in(kept["word"], value_set=known))).sort_by(
+            [("count", "descending"), ("word", "ascending")]
+        )
+        counts = pc.fill_null(
+            pc.take(table["count"], pc.index_in(known, value_set=table["word"])), 0
+        )
+        return pa.concat_tables(
+            [pa.table({"word": known, "count": counts}), fresh]
+        ).combine_chunks()
 
 
 def _counted(tables: list[pa.Table]) -> pa.Table:

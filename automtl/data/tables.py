@@ -1,4 +1,6 @@
-"""A file as a table, whatever its format: the names of its columns, and batches of some or of all of them."""
+"""A file as a table, whatever its format: the names of its columns, and batches of some or of all
+of them.
+"""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +23,9 @@ BATCH_ROWS = 65536
 
 
 class Table(Protocol):
-    """One file: the names of its columns, and what is worth telling of how it was read, once it was."""
+    """One file: the names of its columns, and what is worth telling of how it was read, once it
+    was.
+    """
 
     names: list[str]
 
@@ -43,7 +47,8 @@ def table_of(path: Path, csv: Csv, block_bytes: int) -> Iterator[Table]:
         block_bytes: of text, to be read at a time.
 
     Raises:
-        DataError: it is empty, cut short, or no table; the message says what it is instead, and what to do.
+        DataError: it is empty, cut short, or no table; the message says what it is instead, and
+            what to do.
     """
     with readable(path), content(path) as found:
         blocks = iter(lambda: found.stream.read(block_bytes), b"")
@@ -63,20 +68,28 @@ class _Parquet:
         self.names = list(self._file.schema_arrow.names)
 
     def batches(self, readings: Mapping[str, Reading] | None) -> Iterator[pa.RecordBatch]:
-        yield from self._file.iter_batches(batch_size=BATCH_ROWS, columns=None if readings is None else list(readings))
+        yield from self._file.iter_batches(
+            batch_size=BATCH_ROWS, columns=None if readings is None else list(readings)
+        )
 
 
 class _Arrow:
     notes = ()
 
     def __init__(self, found: Content) -> None:
-        self._reader = pa.ipc.open_file(found.stream) if found.kind == "arrow" else pa.ipc.open_stream(found.stream)
+        self._reader = (
+            pa.ipc.open_file(found.stream)
+            if found.kind == "arrow"
+            else pa.ipc.open_stream(found.stream)
+        )
         self.names = list(self._reader.schema.names)
 
     def batches(self, readings: Mapping[str, Reading] | None) -> Iterator[pa.RecordBatch]:
         for batch in self._whole():
             part = batch if readings is None else batch.select(list(readings))
-            yield from (part.slice(start, BATCH_ROWS) for start in range(0, part.num_rows, BATCH_ROWS))
+            yield from (
+                part.slice(start, BATCH_ROWS) for start in range(0, part.num_rows, BATCH_ROWS)
+            )
 
     def _whole(self) -> Iterator[pa.RecordBatch]:
         if isinstance(self._reader, pa.ipc.RecordBatchFileReader):
@@ -94,7 +107,8 @@ class _Text:
         empty = text.ends - text.breaks - text.rows
         notes = {
             text.note: bool(text.note),
-            f"{text.rows:,} rows in {text.ends:,} lines: values in quotes hold line breaks": text.breaks > 0,
+            f"{text.rows:,} rows in {text.ends:,} "
+            "lines: values in quotes hold line breaks": text.breaks > 0,
             f"{empty:,} empty lines are left out": empty > 0,
         }
         return [note for note, holds in notes.items() if holds]
@@ -105,13 +119,16 @@ class _Text:
         for piece in self._text:
             batch = self._batch(piece, readings)
             self._text.rows += batch.num_rows
-            if readings is None and not self._types:  # the types of the first megabytes are those of all
+            # the types of the first megabytes are those of all
+            if readings is None and not self._types:
                 batch = _without_nulls(batch)
                 self._types = {field.name: field.type for field in batch.schema}
             yield batch
 
     def _batch(self, piece: bytes, readings: Mapping[str, Reading] | None) -> pa.RecordBatch:
-        """A piece's columns; numbers and times are texts from the first piece on that holds another word: `Columns` reads them."""
+        """A piece's columns; numbers and times are texts from the first piece on that holds another
+        word: `Columns` reads them.
+        """
         options = convert_options(readings, self._types)
         try:
             return self._text.parsed(piece, options)
@@ -123,7 +140,9 @@ class _Text:
             return self._batch(piece, readings)
 
 
-def convert_options(readings: Mapping[str, Reading] | None, types: Mapping[str, pa.DataType]) -> pyarrow.csv.ConvertOptions:
+def convert_options(
+    readings: Mapping[str, Reading] | None, types: Mapping[str, pa.DataType]
+) -> pyarrow.csv.ConvertOptions:
     """How Arrow reads the values of a text."""
     if readings is None:
         return pyarrow.csv.ConvertOptions(column_types=dict(types))
@@ -133,5 +152,8 @@ def convert_options(readings: Mapping[str, Reading] | None, types: Mapping[str, 
 
 def _without_nulls(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Columns without any value as texts, since a later row may have one."""
-    columns = [column.cast(pa.string()) if pa.types.is_null(column.type) else column for column in batch.columns]
+    columns = [
+        column.cast(pa.string()) if pa.types.is_null(column.type) else column
+        for column in batch.columns
+    ]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)

@@ -12,8 +12,24 @@ from automtl.data.shapes import FEW, MANY, is_whole
 
 Standing = Literal["label", "unsure", "feature"]
 _PAIRS = (
-    *(("1", "0"), ("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("1", "-1"), ("ja", "nein"), ("oui", "non"), ("si", "no")),
-    *(("positive", "negative"), ("success", "failure"), ("pass", "fail"), ("good", "bad"), ("win", "loss")),
+    *(
+        ("1", "0"),
+        ("true", "false"),
+        ("yes", "no"),
+        ("y", "n"),
+        ("t", "f"),
+        ("1", "-1"),
+        ("ja", "nein"),
+        ("oui", "non"),
+        ("si", "no"),
+    ),
+    *(
+        ("positive", "negative"),
+        ("success", "failure"),
+        ("pass", "fail"),
+        ("good", "bad"),
+        ("win", "loss"),
+    ),
 )
 
 
@@ -32,7 +48,11 @@ def standing(values: Values) -> Standing:
     if not 2 <= len(words) <= FEW:
         return "feature"
     if values.numbers is None:
-        return "label" if naming.ends_as_outcome(name) or sum(map(naming.is_outcome, words)) > len(words) / 2 else "feature"
+        return (
+            "label"
+            if naming.ends_as_outcome(name) or sum(map(naming.is_outcome, words)) > len(words) / 2
+            else "feature"
+        )
     return "label" if is_whole(values) and naming.is_one_of_several_outcomes(name) else "feature"
 
 
@@ -47,25 +67,35 @@ def is_truth(values: Values) -> bool:
 
 
 def settings_of(values: Values) -> dict[str, Any] | None:
-    """The kind of a task whose label the column is, and the word for 1 where that is needed; None where it can be no label."""
+    """The kind of a task whose label the column is, and the word for 1 where that is needed; None
+    where it can be no label.
+    """
     words = known_words(values)
     if values.numbers is not None and set(values.numbers[~np.isnan(values.numbers)]) == {0.0, 1.0}:
         return {"kind": "binary"}
     if len(words) == 2:
         return {"kind": "binary", "positive": _positive(values, words)}
-    if values.numbers is not None and (naming.is_rating(values.name) or not is_whole(values) or len(words) > FEW):
+    if values.numbers is not None and (
+        naming.is_rating(values.name) or not is_whole(values) or len(words) > FEW
+    ):
         return {"kind": "regression"}
     return {"kind": "multiclass"} if 2 < len(words) <= MANY else None
 
 
 def positives(values: Values, settings: Mapping[str, Any]) -> np.ndarray:
-    """(n,) 1.0 where a label is 1, or above its median where it is a number; NaN where it is missing."""
+    """(n,) 1.0 where a label is 1, or above its median where it is a number; NaN where it is
+    missing.
+    """
     words = values.words.to_pylist()
     if "positive" in settings:
         of_words = np.array([float(settings["positive"] in (word, _plain(word))) for word in words])
     elif values.numbers is not None:
         numbers = values.numbers
-        cut = 0.5 if settings["kind"] == "binary" else float(np.nanmedian(numbers[values.codes[values.codes >= 0]]))
+        cut = (
+            0.5
+            if settings["kind"] == "binary"
+            else float(np.nanmedian(numbers[values.codes[values.codes >= 0]]))
+        )
         of_words = (numbers > cut).astype(float)
     else:
         of_words = (np.arange(len(words)) != np.argmax(values.counts)).astype(float)
@@ -88,5 +118,9 @@ def _plain(word: str) -> str:
 def _positive(values: Values, words: list[str]) -> str:
     """The word for yes, a number in its shortest form; of two other words the rarer one."""
     pair, counts = _pair(values), dict(zip(values.words.to_pylist(), values.counts, strict=True))
-    word = min(words, key=lambda word: counts[word]) if pair is None else next(word for word in words if _plain(word) == pair[0])
+    word = (
+        min(words, key=lambda word: counts[word])
+        if pair is None
+        else next(word for word in words if _plain(word) == pair[0])
+    )
     return word if values.numbers is None else _plain(word)

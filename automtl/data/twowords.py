@@ -10,7 +10,8 @@ from automtl.data.words import spread
 
 
 class TwoWords:
-    """Reads a task's labels: 1 where they are its `positive`, 0 where they are the one other word of all rows.
+    """Reads a task's labels: 1 where they are its `positive`, 0 where they are the one other word
+    of all rows.
 
     Args:
         task: with `positive`.
@@ -33,8 +34,15 @@ class TwoWords:
             if word in ("", self._positive, self._other):
                 continue
             if self._other:
-                rule = f"must be {task.positive!r} or {self._other!r} for the binary task '{task.name}' (positive: {task.positive})"
+                rule = (
+                    f"must be {task.positive!r} or {self._other!r} for the binary task "
+                    f"'{task.name}' (positive: {task.positive})"
+                )
                 fix = "mend the value, or use kind: multiclass"
-                columns.fail(task.label, column.indices.to_numpy() == code, rule, repr(word[:80]), fix)
+                columns.fail(
+                    task.label, column.indices.to_numpy() == code, rule, repr(word[:80]), fix
+                )
             self._other = word
-        return spread(np.where(words == "", np.nan, (words == self._positive).astype(float)), column)
+        return spread(
+            np.where(words == "", np.nan, (words == self._positive).astype(float)), column
+        )

@@ -1,4 +1,6 @@
-"""How many rows have no id that the model knows, in words: a column in another spelling makes all of its ids unknown, and says nothing."""
+"""How many rows have no id that the model knows, in words: a column in another spelling makes all
+of its ids unknown, and says nothing.
+"""
 
 from collections.abc import Mapping
 
@@ -6,11 +8,15 @@ from automtl.data.schema import Schema
 
 
 def is_alarming(share: float, trained: float) -> bool:
-    """Whether so many rows without a known id, against their share in training, look like another spelling or another column."""
+    """Whether so many rows without a known id, against their share in training, look like another
+    spelling or another column.
+    """
     return share > 0.5 and share > 2 * trained + 0.1
 
 
-def unknown_warnings(schema: Schema, unknown: Mapping[str, int], rows: int, where: str) -> list[str]:
+def unknown_warnings(
+    schema: Schema, unknown: Mapping[str, int], rows: int, where: str
+) -> list[str]:
     """A warning for each column whose share of unknown ids is far above that of training.
 
     Args:
@@ -21,9 +27,15 @@ def unknown_warnings(schema: Schema, unknown: Mapping[str, int], rows: int, wher
     """
     lines = []
     for field in schema.id_fields:
-        share, trained = unknown[field.name] / max(rows, 1), field.unknown_count / max(schema.train_rows, 1)
+        share, trained = (
+            unknown[field.name] / max(rows, 1),
+            field.unknown_count / max(schema.train_rows, 1),
+        )
         if is_alarming(share, trained):
-            what = f"{share:.1%} of the {where} have no id of '{field.name}' that the training rows have ({trained:.1%} there)"
+            what = (
+                f"{share:.1%} of the {where} have no id of '{field.name}' that the training "
+                f"rows have ({trained:.1%} there)"
+            )
             lines.append(f"WARNING: {what}: is it the same column, written the same way?")
     return lines
 

@@ -1,4 +1,6 @@
-"""`where`: the rows that a task exists on, in a tiny language of comparisons (`is_click == 1 and tab != "ads"`); never eval."""
+"""`where`: the rows that a task exists on, in a tiny language of comparisons (`is_click == 1 and
+tab != "ads"`); never eval.
+"""
 
 import operator
 import re
@@ -27,7 +29,9 @@ _VALUE = re.compile(
     r""""(?P<double>[^"]*)"|'(?P<single>[^']*)'"""
 )
 _NEXT = re.compile(r"\s*(and\b|$)")
-_REST = re.compile(r"\s*(?P<name>.*?)\s*(?P<sign>==|!=|<=|>=|<|>|=|$)\s*(?P<value>.*?)\s*(?:\band\b|\bor\b|&&|;|$)")
+_REST = re.compile(
+    r"\s*(?P<name>.*?)\s*(?P<sign>==|!=|<=|>=|<|>|=|$)\s*(?P<value>.*?)\s*(?:\band\b|\bor\b|&&|;|$)"
+)
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,12 @@ class Comparison:
 
 
 def parse_where(text: str) -> tuple[Comparison, ...]:
-    """Read comparisons joined by `and`; a column is a plain name or any in backquotes or quotes, a value a number or a quoted text.
+    """Read comparisons joined by `and`; a column is a plain name or any in backquotes or quotes, a
+    value a number or a quoted text.
 
     Raises:
-        ValueError: the text is anything else; the message says whether the name, the sign, the value or what joins them is the matter.
+        ValueError: the text is anything else; the message says whether the name, the sign, the
+            value or what joins them is the matter.
     """
     found, position = [], 0
     while True:
@@ -72,7 +78,9 @@ def _comparison(column: str, sign: str, value: re.Match[str]) -> Comparison:
 
 
 def _refuse(rest: str, behind: str) -> NoReturn:
-    """Say what is wrong with a text that does not begin with a comparison, or with what stands behind one."""
+    """Say what is wrong with a text that does not begin with a comparison, or with what stands
+    behind one.
+    """
     rule = f"where must be comparisons joined by 'and', as in: {EXAMPLE}"
     if behind:
         raise ValueError(f"{rule}; got {behind.strip()[:40]!r} where 'and' or the end must be")
@@ -83,7 +91,13 @@ def _refuse(rest: str, behind: str) -> NoReturn:
         raise ValueError(f"{rule}; got {rest.strip()[:40]!r}, which is no comparison")
     if not _COLUMN.fullmatch(name):
         quoted = f'"{name}"' if "`" in name else f"`{name}`"
-        raise ValueError(f"{rule}; the name {name[:60]} has other signs than letters, digits, _ . and -: write it as {quoted[:60]}")
+        raise ValueError(
+            f"{rule}; the name {name[:60]} has other signs than letters, digits, _ . and -: "
+            f"write it as {quoted[:60]}"
+        )
     if sign == "=":
         raise ValueError(f"{rule}; got a single =, write ==")
-    raise ValueError(f"{rule}; the value {value[:40]!r} is no number: write a text in quotes, as in {name} {sign} \"{value[:40]}\"")
+    raise ValueError(
+        f"{rule}; the value {value[:40]!r} is no number: write a text in quotes, as in {name} "
+        f'{sign} "{value[:40]}"'
+    )

@@ -14,8 +14,14 @@ from automtl.files import StagedFolder
 
 
 def write_header(stream: Any, shape: tuple[int, ...], dtype: type[np.generic]) -> None:
-    """The head of an .npy file; as long for any number of rows, so that it can be written again when they are counted."""
-    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype).newbyteorder("<")), "fortran_order": False, "shape": shape}
+    """The head of an .npy file; as long for any number of rows, so that it can be written again
+    when they are counted.
+    """
+    header = {
+        "descr": np.lib.format.dtype_to_descr(np.dtype(dtype).newbyteorder("<")),
+        "fortran_order": False,
+        "shape": shape,
+    }
     np.lib.format.write_array_header_2_0(stream, header)
 
 
@@ -39,7 +45,11 @@ class _ListFile:
 
 
 def write_rows(
-    folder: StagedFolder, schema: Schema, part_rows: np.ndarray, weighted: bool, encoded: Iterator[tuple[Arrays, np.ndarray]]
+    folder: StagedFolder,
+    schema: Schema,
+    part_rows: np.ndarray,
+    weighted: bool,
+    encoded: Iterator[tuple[Arrays, np.ndarray]],
 ) -> None:
     """Write every split's arrays, and the row numbers of the alpha rows.
 
@@ -50,20 +60,43 @@ def write_rows(
         weighted: whether any task has weights.
         encoded: batches of arrays with their rows' parts.
     """
-    rows = dict(zip(SPLITS, (int(part_rows[: ALPHA + 1].sum()), *part_rows[ALPHA + 1 :].tolist()), strict=True))
-    columns = {"ids": len(schema.categorical), "dense": len(schema.numeric), "labels": len(schema.tasks)}
+    rows = dict(
+        zip(
+            SPLITS,
+            (int(part_rows[: ALPHA + 1].sum()), *part_rows[ALPHA + 1 :].tolist()),
+            strict=True,
+        )
+    )
+    columns = {
+        "ids": len(schema.categorical),
+        "dense": len(schema.numeric),
+        "labels": len(schema.tasks),
+    }
     columns |= {"weights": len(schema.tasks)} if weighted else {}
     columns |= {"kept": len(schema.kept)} if schema.kept else {}
     alpha, done = list[np.ndarray](), 0
     with contextlib.ExitStack() as stack:
-        streams = {(split, name): stack.enter_context(folder.stream(f"{split}/{name}.npy")) for split in SPLITS for name in columns}
+        streams = {
+            (split, name): stack.enter_context(folder.stream(f"{split}/{name}.npy"))
+            for split in SPLITS
+            for name in columns
+        }
         for (split, name), stream in streams.items():
-            write_header(stream, (rows[split], columns[name]), np.int32 if name in ("ids", "kept") else np.float32)
-        lists = {split: _open_lists(folder, split, len(schema.lists), rows[split], stack) for split in SPLITS}
+            write_header(
+                stream,
+                (rows[split], columns[name]),
+                np.int32 if name in ("ids", "kept") else np.float32,
+            )
+        lists = {
+            split: _open_lists(folder, split, len(schema.lists), rows[split], stack)
+            for split in SPLITS
+        }
         for arrays, parts in encoded:
             splits = np.maximum(parts - ALPHA, 0)
             for (split, name), stream in streams.items():
-                stream.write(np.ascontiguousarray(getattr(arrays, name)[splits == SPLITS.index(split)]).data)
+                stream.write(
+                    np.ascontiguousarray(getattr(arrays, name)[splits == SPLITS.index(split)]).data
+                )
             _append_lists(lists, arrays, splits)
             alpha.append(np.flatnonzero(parts[splits == 0] == ALPHA) + done)
             done += int((splits == 0).sum())
@@ -76,11 +109,15 @@ def write_rows(
         stream.write(index.data)
 
 
-def _open_lists(folder: StagedFolder, split: str, fields: int, rows: int, stack: contextlib.ExitStack) -> list[_ListFile]:
+def _open_lists(
+    folder: StagedFolder, split: str, fields: int, rows: int, stack: contextlib.ExitStack
+) -> list[_ListFile]:
     def opened(name: str) -> BinaryIO:
         return stack.enter_context(folder.stream(f"{split}/{name}"))
 
-    return [_ListFile(opened(VALUES.format(i)), opened(OFFSETS.format(i)), rows) for i in range(fields)]
+    return [
+        _ListFile(opened(VALUES.format(i)), opened(OFFSETS.format(i)), rows) for i in range(fields)
+    ]
 
 
 def _append_lists(lists: dict[str, list[_ListFile]], arrays: Arrays, splits: np.ndarray) -> None:

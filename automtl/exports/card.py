@@ -63,12 +63,16 @@ def readme(facts: Facts, form: Format) -> str:
 
 
 def _title(facts: Facts, form: Format) -> str:
-    arch, tasks = facts.architecture, ", ".join(f"{_said(t.name)} ({t.kind})" for t in facts.schema.tasks)
+    arch, tasks = (
+        facts.architecture,
+        ", ".join(f"{_said(t.name)} ({t.kind})" for t in facts.schema.tasks),
+    )
     kind = f"`{arch.sharing.kind}` ({SHARING[arch.sharing.kind].source})"
     named = f"architecture `{_said(arch.name)}`, " if arch.name else ""
     return (
         f"# {_said(facts.schema.name)}: a multi-task model, {form.title}\n\n"
-        f"It predicts {tasks} from {len({f.indicator_of or f.name for f in facts.schema.fields})} columns; "
+        f"It predicts {tasks} from "
+        f"{len({f.indicator_of or f.name for f in facts.schema.fields})} columns; "
         f"{named}{len(arch.experts)} experts shared by {kind}; `architecture.json` has it whole."
         + "".join(f"\n\n**This model is {_said(warning, 3000)}.**" for warning in facts.warnings)
     )
@@ -76,8 +80,14 @@ def _title(facts: Facts, form: Format) -> str:
 
 def _score(facts: Facts, form: Format) -> str:
     row = printable(json.dumps(example_row(facts), ensure_ascii=False, indent=4), keep="\n")
-    literal = row.replace(": null", ": None").replace(": true", ": True").replace(": false", ": False")
-    made = [f"`{_said(d.name)}` is the {d.what} of `{_said(d.column)}`" for d in facts.config.derived if d.name in example_row(facts)]
+    literal = (
+        row.replace(": null", ": None").replace(": true", ": True").replace(": false", ": False")
+    )
+    made = [
+        f"`{_said(d.name)}` is the {d.what} of `{_said(d.column)}`"
+        for d in facts.config.derived
+        if d.name in example_row(facts)
+    ]
     code = f"```python\nrow = {literal}\n\n{form.example}```"
     return "\n\n".join(["## Score a row", "In this folder, as Python:", code, _needs(form), *made])
 
@@ -85,15 +95,20 @@ def _score(facts: Facts, form: Format) -> str:
 def _needs(form: Format) -> str:
     rows_of = "this folder" if form.title == "ONNX" else "the run that this was made from"
     return (
-        f"It needs {form.runs_with} and numpy. `encode.py` makes the inputs of rows as people write them, as they were made at training; "
-        f"for another language, `features.json` says the same as data. `automtl predict` scores whole files with {rows_of}."
+        f"It needs {form.runs_with} and numpy. `encode.py` makes the inputs of rows as people "
+        "write them, as they were made at training; "
+        "for another language, `features.json` says the same as data. `automtl predict` scores "
+        f"whole files with {rows_of}."
     )
 
 
 def example_row(facts: Facts) -> dict[str, Any]:
     """A made-up row: each column's first word, or mean."""
     fields = {field.name: field for field in facts.schema.fields}
-    return {f.name: _middle(fields[f.name]) if isinstance(f, Numeric) else _word(f, facts) for f in facts.config.features}
+    return {
+        f.name: _middle(fields[f.name]) if isinstance(f, Numeric) else _word(f, facts)
+        for f in facts.config.features
+    }
 
 
 def _middle(numeric: Any) -> float:
@@ -111,10 +126,15 @@ def _word(feature: IdFeature, facts: Facts) -> Any:
 def _inputs(facts: Facts, form: Format) -> str:
     rows = []
     for one in facts.schema.fields:
-        shape = {"categorical": "(B,) int64", "numeric": "(B,) float32"}.get(one.kind, "(B, L) int64, padded by 0")
+        shape = {"categorical": "(B,) int64", "numeric": "(B,) float32"}.get(
+            one.kind, "(B, L) int64, padded by 0"
+        )
         made = _made_of(one)
         rows.append((f"`{_said(one.name)}`", shape, made))
-    said = "One per feature, by its name. B rows, at least one, L at least one; sizes may differ from call to call."
+    said = (
+        "One per feature, by its name. B rows, at least one, L at least one; sizes may differ "
+        "from call to call."
+    )
     return f"## Inputs\n\n{said}\n\n" + _table(("input", "shape", "made of"), rows)
 
 
@@ -124,8 +144,14 @@ def _made_of(one: Any) -> str:
     if one.kind == "numeric":
         rank = {"log1p": "log(1 + x), ", "quantile": "normal score, ", "none": ""}[one.transform]
         return f"{rank}standardised by mean {one.mean:.6g} and deviation {one.std:.6g}; missing: 0"
-    ids = f"hashed to 1 to {one.hash_buckets}" if one.hash_buckets else f"id 1 to {one.vocabulary_size - 1} of its vocabulary"
-    zero = "unknown or missing" if one.kind == "categorical" else "nothing; unknown ids are left out"
+    ids = (
+        f"hashed to 1 to {one.hash_buckets}"
+        if one.hash_buckets
+        else f"id 1 to {one.vocabulary_size - 1} of its vocabulary"
+    )
+    zero = (
+        "unknown or missing" if one.kind == "categorical" else "nothing; unknown ids are left out"
+    )
     return f"{ids}; 0: {zero}"
 
 
@@ -133,13 +159,21 @@ def _outputs(facts: Facts, form: Format) -> str:
     rows = []
     for task in facts.schema.tasks:
         shape = f"(B, {task.classes})" if task.kind == "multiclass" else "(B,)"
-        classes = ", ".join(_said(name) for name in task.class_names) if task.kind == "multiclass" else ""
-        rows.append((f"`{_said(output_name(task))}`", f"{shape} float32", UNITS[task.kind] + classes))
+        classes = (
+            ", ".join(_said(name) for name in task.class_names) if task.kind == "multiclass" else ""
+        )
+        rows.append(
+            (f"`{_said(output_name(task))}`", f"{shape} float32", UNITS[task.kind] + classes)
+        )
     return "## Outputs\n\n" + _table(("output", "shape", "is"), rows)
 
 
 def _quality(facts: Facts, form: Format) -> str:
-    names = list(dict.fromkeys(metric for split in facts.metrics.values() for task in split.values() for metric in task))
+    names = list(
+        dict.fromkeys(
+            metric for split in facts.metrics.values() for task in split.values() for metric in task
+        )
+    )
     rows = [
         (_said(task), split, *(_figure(figures.get(name, "")) for name in names))
         for split, tasks in facts.metrics.items()
@@ -148,31 +182,57 @@ def _quality(facts: Facts, form: Format) -> str:
     logs = [t.name for t in facts.schema.tasks if t.transform == "log1p"]
     unit = f" RMSE and MAE of {', '.join(map(_said, logs))} are of log(1 + label)." if logs else ""
     said = "Validation rows chose the epoch, so their figures flatter; test rows chose nothing."
-    missing = "" if "test" in facts.metrics else " The test rows have not been read: `automtl evaluate` reads them."
-    return f"## How good it is\n\n{said}{missing}{unit}\n\n" + _table(("task", "rows of", *names), rows)
+    missing = (
+        ""
+        if "test" in facts.metrics
+        else " The test rows have not been read: `automtl evaluate` reads them."
+    )
+    return f"## How good it is\n\n{said}{missing}{unit}\n\n" + _table(
+        ("task", "rows of", *names), rows
+    )
 
 
 def _data(facts: Facts, form: Format) -> str:
     counted = facts.summary["rows"]
-    counts = {"train": counted["fit"] + counted["alpha"], "validation": counted["validation"], "test": counted["test"]}
+    counts = {
+        "train": counted["fit"] + counted["alpha"],
+        "validation": counted["validation"],
+        "test": counted["test"],
+    }
     rows = []
     for task in facts.schema.tasks:
         known = facts.summary["tasks"][task.name]
         for split in counts:
             positives = f"{known['positives'][split]:,}" if known["positives"] else ""
-            rows.append((_said(task.name), split, f"{counts[split]:,}", f"{known['labelled'][split]:,}", positives))
+            rows.append(
+                (
+                    _said(task.name),
+                    split,
+                    f"{counts[split]:,}",
+                    f"{known['labelled'][split]:,}",
+                    positives,
+                )
+            )
     source = _said(facts.config.source) or "not said: the data set's YAML has no `source:`"
-    return f"## Data\n\nSource and licence: {source}\n\n" + _table(("task", "split", "rows", "labelled", "positives"), rows)
+    return f"## Data\n\nSource and licence: {source}\n\n" + _table(
+        ("task", "split", "rows", "labelled", "positives"), rows
+    )
 
 
 def _limits(facts: Facts, form: Format) -> str:
     lines = [
-        "It knows rows like those it was trained on; on others (another time, market or audience) its figures above promise nothing.",
-        "An id that training never met is the unknown id, 0, whichever it is; a missing number counts as the mean of the training rows.",
-        "A column that has lost its meaning (another unit, another coding) is not noticed: watch the inputs' distributions.",
-        f"Probabilities are {_corrected(facts)}; `calibration` above is predicted over observed positives.",
-        "It was not examined for how it treats groups of people; `automtl evaluate --by COLUMN` does that where the column is kept.",
-        "The vocabularies list the ids of the training rows: this folder is as confidential as those.",
+        "It knows rows like those it was trained on; on others (another time, market or "
+        "audience) its figures above promise nothing.",
+        "An id that training never met is the unknown id, 0, whichever it is; a missing number "
+        "counts as the mean of the training rows.",
+        "A column that has lost its meaning (another unit, another coding) is not noticed: "
+        "watch the inputs' distributions.",
+        f"Probabilities are {_corrected(facts)}; `calibration` above is predicted over observed "
+        "positives.",
+        "It was not examined for how it treats groups of people; `automtl evaluate --by COLUMN` "
+        "does that where the column is kept.",
+        "The vocabularies list the ids of the training rows: this folder is as confidential as "
+        "those.",
         *form.limits,
     ]
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
@@ -180,9 +240,17 @@ def _limits(facts: Facts, form: Format) -> str:
 
 def _corrected(facts: Facts) -> str:
     """What was done to probabilities after the training."""
-    kept = [f"{_said(t.name)} ({t.negatives_kept:g} kept)" for t in facts.schema.tasks if t.negatives_kept < 1]
+    kept = [
+        f"{_said(t.name)} ({t.negatives_kept:g} kept)"
+        for t in facts.schema.tasks
+        if t.negatives_kept < 1
+    ]
     rest = "as trained, not recalibrated"
-    return f"corrected for the negatives that the log left out of {', '.join(kept)}, else {rest}" if kept else rest
+    return (
+        f"corrected for the negatives that the log left out of {', '.join(kept)}, else {rest}"
+        if kept
+        else rest
+    )
 
 
 def _made(facts: Facts, form: Format) -> str:
@@ -190,22 +258,39 @@ def _made(facts: Facts, form: Format) -> str:
     worst = ", ".join(f"{_said(name)} {value:.2g}" for name, value in facts.parity.items())
     lines += [f"- {remark}" for remark in facts.remarks]
     lines.append(
-        f"- checked at export against the network itself on {facts.rows:,} rows, one of them of unseen ids and missing numbers; "
+        f"- checked at export against the network itself on {facts.rows:,} rows, one of them of "
+        "unseen ids and missing numbers; "
         f"largest difference (probabilities absolute, values relative): {worst}"
     )
-    return "## How it was made\n\n" + "\n".join(lines) + "\n\n`manifest.json` has the checksum of every file."
+    return (
+        "## How it was made\n\n"
+        + "\n".join(lines)
+        + "\n\n`manifest.json` has the checksum of every file."
+    )
 
 
 def _figure(value: Any) -> str:
-    return "undefined" if value is None else value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.5f}"
+    return (
+        "undefined"
+        if value is None
+        else value
+        if isinstance(value, str)
+        else f"{value:,}"
+        if isinstance(value, int)
+        else f"{value:.5f}"
+    )
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows))
+    return "\n".join(
+        "| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)
+    )
 
 
 def _said(name: str, most: int = 300) -> str:
-    """A user's text as one safe piece of Markdown: no control signs, no table bars, no code marks, no HTML."""
+    """A user's text as one safe piece of Markdown: no control signs, no table bars, no code marks,
+    no HTML.
+    """
     shown = "".join(" " if unicodedata.category(c)[0] == "C" else c for c in name[:most])
     return shown.replace("|", "/").replace("`", "'").replace("<", "‹").replace(">", "›").strip()
 

@@ -1,12 +1,15 @@
-"""Rows as people write them -> the arrays that the model beside this file reads. It needs Python and numpy, nothing else.
+"""Rows as people write them -> the arrays that the model beside this file reads. It needs Python
+and numpy, nothing else.
 
     from encode import Encoder
     arrays = Encoder()([{"user_id": 17, "price": 2.5, "tags": ["new", "red"]}])
 
-`features.json` says how each input is made: ids by the words of a vocabulary (the word on line i has id i; 0: unknown or missing) or
-by a hash, numbers by a transform and the training rows' mean and standard deviation (missing: 0). A row must have every column, or the time
-that one is made of (`derived`); where a value is missing, it is None. A word is read as the training rows were, whether it comes as text,
-number, date or truth: blanks outside go, `7.0` is `7`; its column's `form` says the rest (see `formed`).
+`features.json` says how each input is made: ids by the words of a vocabulary (the word on line i
+has id i; 0: unknown or missing) or by a hash, numbers by a transform and the training rows' mean
+and standard deviation (missing: 0). A row must have every column, or the time that one is made of
+(`derived`); where a value is missing, it is None. A word is read as the training rows were, whether
+it comes as text, number, date or truth: blanks outside go, `7.0` is `7`; its column's `form` says
+the rest (see `formed`).
 """
 
 import json
@@ -25,19 +28,30 @@ import numpy as np
 SEPARATOR = "\x1f"
 WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.0*)?")
 DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
-TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2})(:[0-9]{2}(?:\.[0-9]+)?)? ?(Z|UTC|[-+][0-9]{2}(?::?[0-9]{2})?)?")
+TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2})(:[0-9]{2}(?:\.[0-9]+)?)? "
+    r"?(Z|UTC|[-+][0-9]{2}(?::?[0-9]{2})?)?"
+)
 YEAR_FIRST = r"(?P<y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})"
 YEAR_LAST = r"(?P<a>\d{1,2})(?P<t>[-/.])(?P<b>\d{1,2})(?P=t)(?P<e>\d{4})"
-CLOCK = r"(?P<h>\d{1,2}):(?P<i>\d{2})(?::(?P<c>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?: ?(?P<p>[AaPp])[Mm])?"
-DATE = re.compile(rf"(?:{YEAR_FIRST}|{YEAR_LAST})(?:(?:[Tt]| +){CLOCK}(?: ?(?P<z>[Zz]|UTC|GMT|[-+]\d{{2}}(?::?\d{{2}})?))?)?", re.ASCII)
+CLOCK = (
+    r"(?P<h>\d{1,2}):(?P<i>\d{2})(?::(?P<c>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?: ?(?P<p>[AaPp])[Mm])?"
+)
+DATE = re.compile(
+    rf"(?:{YEAR_FIRST}|{YEAR_LAST})(?:(?:[Tt]| +){CLOCK}(?: "
+    r"?(?P<z>[Zz]|UTC|GMT|[-+]\d{2}(?::?\d{2})?))?)?",
+    re.ASCII,
+)
 EMPTY_LISTS, BRACKETS = ("()", "{}", "set()"), {"[": "]", "(": ")", "{": "}"}
-SPECIAL = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK|BOS|EOS)\]")  # words of their own, with their brackets
+# words of their own, with their brackets
+SPECIAL = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK|BOS|EOS)\]")
 NUMPY = re.compile(r"\bnp\.\w+\(([^()]*)\)")  # np.int64(3), as numpy 2 shows it
 TOKEN = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"]+)""", re.DOTALL)
 QUOTED = re.compile(r"""\s*(?:(?:None|nan)\s*,\s*)*['"]""")
 MAPPING = re.compile(r"""\s*(?:'[^']*'|"[^"]*"|[^'",]+?)\s*:""")
 NUMBERS = re.compile(r"[-+.\deE\s]+")
-EARLIEST, LATEST = 631_152_000, 4_102_444_800  # 1990 and 2100: a time outside was meant in another unit
+# 1990 and 2100: a time outside was meant in another unit
+EARLIEST, LATEST = 631_152_000, 4_102_444_800
 EXACT = 10**16  # whole floats below have all their digits in their shortest text
 LONG_BYTES = 256
 RANK_EPS = 1e-7  # as at training: normal scores stay within +-5.2
@@ -56,22 +70,41 @@ class Encoder:
         self.words = {name: read_words(Path(folder) / name) for name in names}
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
-        """One array per input, by its name: (B,) int64 ids, (B, L) int64 lists padded by 0, (B,) float32 numbers."""
+        """One array per input, by its name: (B,) int64 ids, (B, L) int64 lists padded by 0, (B,)
+        float32 numbers.
+        """
         rows = [self._whole(row) for row in rows]
-        return {feature["input"]: self._column(feature, [row[feature["column"]] for row in rows]) for feature in self.features}
+        return {
+            feature["input"]: self._column(feature, [row[feature["column"]] for row in rows])
+            for feature in self.features
+        }
 
     def _whole(self, row: Row) -> Row:
         """A row with the columns that are made of a time."""
         of = {made["column"]: made for made in self.derived if made["column"] not in row}
-        row = {**row, **{name: derive(made, row[made["of"]]) for name, made in of.items() if made["of"] in row}}
-        if absent := dict.fromkeys(feature["column"] for feature in self.features if feature["column"] not in row):
-            named = (f"{name} (or {of[name]['of']}, of which it is made)" if name in of else name for name in absent)
+        row = {
+            **row,
+            **{
+                name: derive(made, row[made["of"]])
+                for name, made in of.items()
+                if made["of"] in row
+            },
+        }
+        if absent := dict.fromkeys(
+            feature["column"] for feature in self.features if feature["column"] not in row
+        ):
+            named = (
+                f"{name} (or {of[name]['of']}, of which it is made)" if name in of else name
+                for name in absent
+            )
             raise ValueError(f"a row must have every column, there is no {', '.join(named)}")
         return row
 
     def _column(self, feature: Mapping[str, Any], values: Sequence[Any]) -> np.ndarray:
         if feature["kind"] == "missing":
-            return np.array([math.isnan(number(value, feature["null_values"])) for value in values], np.float32)
+            return np.array(
+                [math.isnan(number(value, feature["null_values"])) for value in values], np.float32
+            )
         if feature["kind"] == "numeric":
             return np.array([standardised(feature, value) for value in values], np.float32)
         if feature["kind"] == "categorical":
@@ -82,7 +115,13 @@ class Encoder:
         ids = [self._id(feature, word) for word in list_words(value, feature["separator"])]
         known = [i for i in ids if i]
         longest = feature["max_length"]
-        return known if longest is None else known[-longest:] if feature["kind"] == "sequence" else known[:longest]
+        return (
+            known
+            if longest is None
+            else known[-longest:]
+            if feature["kind"] == "sequence"
+            else known[:longest]
+        )
 
     def _id(self, feature: Mapping[str, Any], word: str) -> int:
         word = formed(plain(word, feature["null_values"]), feature["form"], feature["digits"])
@@ -92,7 +131,9 @@ class Encoder:
 
 
 def read_words(path: Path) -> dict[str, int]:
-    """The words of a vocabulary with their ids: one JSON text per line, that of line i (from 1) with id i."""
+    """The words of a vocabulary with their ids: one JSON text per line, that of line i (from 1)
+    with id i.
+    """
     with path.open(encoding="utf-8") as lines:
         return {json.loads(line): i for i, line in enumerate(lines, start=1)}
 
@@ -106,7 +147,11 @@ def text(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return str(bool(value)).lower()
     if isinstance(value, float | np.floating):
-        return float_text(float(value) if float(value).is_integer() and abs(float(value)) < EXACT else float(str(value)))
+        return float_text(
+            float(value)
+            if float(value).is_integer() and abs(float(value)) < EXACT
+            else float(str(value))
+        )
     if isinstance(value, Decimal):
         return "" if value.is_nan() else decimal_text(value)
     if isinstance(value, date | time | np.datetime64):
@@ -128,7 +173,9 @@ def decimal_text(value: Decimal) -> str:
 
 
 def time_text(value: date | time | np.datetime64) -> str:
-    """A date as 2023-11-14, a time of day as it is shortest, both as `iso` has it; not a time: ""."""
+    """A date as 2023-11-14, a time of day as it is shortest, both as `iso` has it; not a
+    time: "".
+    """
     if isinstance(value, time):
         return re.sub(r"(\.[0-9]*?)0+$", r"\1", value.isoformat())
     if isinstance(value, datetime) or not isinstance(value, date):
@@ -137,7 +184,9 @@ def time_text(value: date | time | np.datetime64) -> str:
 
 
 def iso(word: str) -> str:
-    """A time as 2023-11-14 10:11:12.5, in UTC where it names a zone, and as 2023-11-14 at midnight; other words as they are."""
+    """A time as 2023-11-14 10:11:12.5, in UTC where it names a zone, and as 2023-11-14 at midnight;
+    other words as they are.
+    """
     found = TIME.fullmatch(word)
     if found is None:
         return word
@@ -145,7 +194,9 @@ def iso(word: str) -> str:
     if zone not in ("Z", "UTC"):
         digits = zone[1:].replace(":", "").ljust(4, "0")
         try:
-            moment = datetime.fromisoformat(f"{day} {minute}{zone[0]}{digits[:2]}:{digits[2:]}").astimezone(UTC)
+            moment = datetime.fromisoformat(
+                f"{day} {minute}{zone[0]}{digits[:2]}:{digits[2:]}"
+            ).astimezone(UTC)
         except (ValueError, OverflowError):
             return word
         day, minute = f"{moment:%Y-%m-%d}", f"{moment:%H:%M}"
@@ -154,16 +205,25 @@ def iso(word: str) -> str:
 
 
 def derive(made: Mapping[str, Any], value: Any) -> int:
-    """The hour, the weekday (0: Monday) or the day since 1970 of a time, on the clock of the data set."""
+    """The hour, the weekday (0: Monday) or the day since 1970 of a time, on the clock of the data
+    set.
+    """
     seconds = whole_time(made, value) // int(made["per_second"])
     if not EARLIEST <= seconds <= LATEST:
-        raise ValueError(f"{made['of']}: must be a time from 1990 to 2100, in the unit of the training rows, got {value!r}")
+        raise ValueError(
+            f"{made['of']}: must be a time from 1990 to 2100, in the unit of the training rows, "
+            f"got {value!r}"
+        )
     local = seconds + int(made["offset_s"])
-    return {"hour": local // 3600 % 24, "weekday": (local // 86400 + 3) % 7, "day": local // 86400}[made["what"]]
+    return {"hour": local // 3600 % 24, "weekday": (local // 86400 + 3) % 7, "day": local // 86400}[
+        made["what"]
+    ]
 
 
 def whole_time(made: Mapping[str, Any], value: Any) -> int:
-    """A time as a whole number: as it is, or where training had dates microseconds since 1970 in UTC."""
+    """A time as a whole number: as it is, or where training had dates microseconds since 1970 in
+    UTC.
+    """
     form, word = made["form"], text(value).strip()
     if normal(word) in made["null_values"]:
         raise ValueError(f"{made['of']}: must have a time in every row")
@@ -173,18 +233,34 @@ def whole_time(made: Mapping[str, Any], value: Any) -> int:
         own = form.startswith("%") and not isinstance(value, date | np.datetime64)
         moment = datetime.strptime(word, form) if own else by_parts(word, form)
     except (ValueError, KeyError, OverflowError):
-        what = "a whole number" if form == "whole" else "a date or a time, written as the training rows were"
+        what = (
+            "a whole number"
+            if form == "whole"
+            else "a date or a time, written as the training rows were"
+        )
         raise ValueError(f"{made['of']}: must be {what}, got {value!r}") from None
-    return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return (
+        moment.replace(tzinfo=moment.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    ) // timedelta(microseconds=1)
 
 
 def by_parts(word: str, form: str) -> datetime:
     """A date or a time by its parts; of 3/4/2023 the month is first where the form is `mdy`."""
     found = DATE.fullmatch(word)
     part = {name: value or "" for name, value in found.groupdict().items()} if found else {}
-    order = ("y", "m", "d") if part["y"] or form == "ymd" else ("e", "a", "b") if form == "mdy" else ("e", "b", "a")
+    order = (
+        ("y", "m", "d")
+        if part["y"] or form == "ymd"
+        else ("e", "a", "b")
+        if form == "mdy"
+        else ("e", "b", "a")
+    )
     year, month, day = (part[name] for name in order)
-    hour, half, zone = int(part["h"] or 0), part["p"].lower(), part["z"] if part["z"][:1] in ("+", "-") else "+00:00"
+    hour, half, zone = (
+        int(part["h"] or 0),
+        part["p"].lower(),
+        part["z"] if part["z"][:1] in ("+", "-") else "+00:00",
+    )
     hour = hour if not half else hour % 12 + 12 * (half == "p") if 1 <= hour <= 12 else 99
     clock = f"{hour:02}:{part['i'] or '00'}:{part['c'] or '00'}.{part['f'][:6]:0<6}"
     return datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2} {clock}{zone}")
@@ -211,8 +287,9 @@ def formed(word: str, form: str, digits: int) -> str:
 
     Args:
         word: the word.
-        form: `bit`: 0 and 1, which true and false are read as; `whole` numbers; `fixed`: codes of so many `digits`, whose zeros in front
-            may be lost; `truth`: 1 and 0 are true and false; `float`: numbers at their shortest; `text`: as it is.
+        form: `bit`: 0 and 1, which true and false are read as; `whole` numbers; `fixed`: codes of
+            so many `digits`, whose zeros in front may be lost; `truth`: 1 and 0 are true and false;
+            `float`: numbers at their shortest; `text`: as it is.
         digits: of `fixed`.
     """
     if form == "text":
@@ -226,13 +303,17 @@ def formed(word: str, form: str, digits: int) -> str:
         return {"1": "true", "0": "false"}.get(word, word)
     if form == "float" and DECIMAL.fullmatch(word):
         value = float(word)
-        exact = math.isfinite(value) and (not word.lstrip("-").isdecimal() or int(value) == int(word))
+        exact = math.isfinite(value) and (
+            not word.lstrip("-").isdecimal() or int(value) == int(word)
+        )
         return float_text(value) if exact else word
     return word
 
 
 def list_words(value: Any, separator: str) -> list[str]:
-    """The words of a list, or of a text with a separator alone, or as Python, pandas, numpy and JSON show lists; without empty ones."""
+    """The words of a list, or of a text with a separator alone, or as Python, pandas, numpy and
+    JSON show lists; without empty ones.
+    """
     if isinstance(value, list | tuple | set | np.ndarray):
         return [text(one) for one in value]
     raw = text(value)
@@ -243,12 +324,23 @@ def list_words(value: Any, separator: str) -> list[str]:
     if inner is None:
         parts = [] if whole in EMPTY_LISTS else whole.replace(separator, SEPARATOR).split(SEPARATOR)
     elif QUOTED.match(inner):
-        return [word for token in TOKEN.finditer(inner) for word in [token_word(*token.groups())] if word]
+        return [
+            word
+            for token in TOKEN.finditer(inner)
+            for word in [token_word(*token.groups())]
+            if word
+        ]
     else:
         inner = NUMPY.sub(r"\1", inner)
         if any(sign in inner for sign in "[]{}"):
             raise ValueError(f"must be a list of ids, got {value!r}")
-        several = separator if separator in inner and (separator.strip() or "," not in inner) else "," if "," in inner else None
+        several = (
+            separator
+            if separator in inner and (separator.strip() or "," not in inner)
+            else ","
+            if "," in inner
+            else None
+        )
         parts = inner.split(several) if several or NUMBERS.fullmatch(inner) else [inner]
         parts = [part for part in parts if part.strip() not in ("None", "nan")]
     return [word for part in parts for word in [unquoted(part.strip())] if word]
@@ -262,7 +354,8 @@ def inside(whole: str) -> str | None:
     inner, depth = whole[1:-1], 0
     if whole[0] == "{" and MAPPING.match(inner):
         raise ValueError(f"must be a list of ids, got {whole!r}")
-    for i, sign in enumerate("" if QUOTED.match(inner) else whole):  # in quotes a bracket is a sign of a word
+    # in quotes a bracket is a sign of a word
+    for i, sign in enumerate("" if QUOTED.match(inner) else whole):
         depth += (sign == whole[0]) - (sign == close)
         if depth == 0 and i < len(whole) - 1:
             return None
@@ -273,12 +366,16 @@ def token_word(single: str | None, double: str | None, bare: str | None) -> str:
     """A word in quotes of either kind, or in none."""
     if bare is not None:
         return "" if bare in ("None", "nan") else bare
-    return re.sub(r"\\(.)", r"\1", single if single is not None else double or "", flags=re.DOTALL).strip()
+    return re.sub(
+        r"\\(.)", r"\1", single if single is not None else double or "", flags=re.DOTALL
+    ).strip()
 
 
 def unquoted(word: str) -> str:
     """A word without a pair of quotes around it."""
-    return word[1:-1].strip() if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
+    return (
+        word[1:-1].strip() if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
+    )
 
 
 def padded(lists: Sequence[Sequence[int]]) -> np.ndarray:
@@ -296,12 +393,18 @@ def number(value: Any, null_values: Iterable[str]) -> float:
     if isinstance(value, str | bytes):
         word = plain(text(value), null_values)
         value = {"": math.nan, "true": 1.0, "false": 0.0}.get(word, word)
-        if isinstance(value, str) and not (DECIMAL.fullmatch(value) or value.lower().lstrip("-+") in ("nan", "inf", "infinity")):
+        if isinstance(value, str) and not (
+            DECIMAL.fullmatch(value) or value.lower().lstrip("-+") in ("nan", "inf", "infinity")
+        ):
             raise ValueError(f"must be a number, got {value!r}")
     found = value / timedelta(seconds=1) if isinstance(value, timedelta) else float(value)
     if math.isinf(found):
         raise ValueError("a number must be finite")
-    return math.nan if any(DECIMAL.fullmatch(word) and found == float(word) for word in null_values) else found
+    return (
+        math.nan
+        if any(DECIMAL.fullmatch(word) and found == float(word) for word in null_values)
+        else found
+    )
 
 
 def standardised(feature: Mapping[str, Any], value: Any) -> float:
@@ -311,12 +414,16 @@ def standardised(feature: Mapping[str, Any], value: Any) -> float:
         if feature["missing"] == "refuse":
             raise ValueError(f"{feature['column']}: must have a number in every row")
         found = math.nan if feature["fill"] is None else float(feature["fill"])
-    scored = (TRANSFORMS[feature["transform"]](found, feature["quantiles"]) - feature["mean"]) / feature["std"]
+    scored = (
+        TRANSFORMS[feature["transform"]](found, feature["quantiles"]) - feature["mean"]
+    ) / feature["std"]
     return 0.0 if math.isnan(scored) else float(scored)
 
 
 def normal_score(value: float, quantiles: Sequence[float]) -> float:
-    """The standard normal's value at a number's rank among the training rows; the middle one, where it fills several."""
+    """The standard normal's value at a number's rank among the training rows; the middle one, where
+    it fills several.
+    """
     if math.isnan(value):
         return value
     marks, ranks = np.array(quantiles), np.linspace(0, 1, len(quantiles))

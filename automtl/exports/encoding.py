@@ -1,7 +1,9 @@
-"""What a reader of an export needs of the data: vocabularies, transforms, and the code that applies them to a row.
+"""What a reader of an export needs of the data: vocabularies, transforms, and the code that applies
+them to a row.
 
-In the folder: `features.json` (how each input is made, for any reader), `vocabularies/<i>.jsonl` (one word per line), `encode.py` (which
-reads both), and for automtl itself `schema.json` and `dataset.json`.
+In the folder: `features.json` (how each input is made, for any reader), `vocabularies/<i>.jsonl`
+(one word per line), `encode.py` (which reads both), and for automtl itself `schema.json` and
+`dataset.json`.
 """
 
 import json
@@ -33,18 +35,35 @@ def write_encoding(folder: files.StagedFolder, store: Encoding, config: DatasetC
     files.write_json(folder / FEATURES, features_of(schema, own))
     files.write_json(folder / SCHEMA, schema.model_dump(mode="json"))
     files.write_json(folder / DATASET, own.model_dump(mode="json", exclude_unset=True))
-    files.write_text(folder / CODE, package_files("automtl.exports").joinpath(CODE).read_text(encoding="utf-8"))
+    files.write_text(
+        folder / CODE, package_files("automtl.exports").joinpath(CODE).read_text(encoding="utf-8")
+    )
     for i, owner in enumerate(schema.owners):
         with folder.stream(WORDS.format(i)) as lines:
             for chunk in store.vocabulary(owner)["word"].chunks:
-                lines.write("".join(json.dumps(word, ensure_ascii=False) + "\n" for word in chunk.to_pylist()).encode("utf-8"))
+                lines.write(
+                    "".join(
+                        json.dumps(word, ensure_ascii=False) + "\n" for word in chunk.to_pylist()
+                    ).encode("utf-8")
+                )
 
 
 def portable(config: DatasetConfig) -> DatasetConfig:
-    """The data set without what is of one machine or of training: rows to score bring the columns of side tables themselves."""
+    """The data set without what is of one machine or of training: rows to score bring the columns
+    of side tables themselves.
+    """
     paths = {"pretrained": None, "words": None}
-    features = tuple(f if isinstance(f, Numeric) or not f.pretrained else f.model_copy(update=paths) for f in config.features)
-    gone: dict[str, Any] = {"adapter": None, "joins": (), "vocabularies_from": None, "times": {}, "split": Split()}
+    features = tuple(
+        f if isinstance(f, Numeric) or not f.pretrained else f.model_copy(update=paths)
+        for f in config.features
+    )
+    gone: dict[str, Any] = {
+        "adapter": None,
+        "joins": (),
+        "vocabularies_from": None,
+        "times": {},
+        "split": Split(),
+    }
     gone["files"] = SourceFiles(train=("rows",))
     csv = {} if config.adapter is None else {"csv": Csv(null_values=config.csv.null_values)}
     return config.model_copy(update={"features": features, **gone, **csv})
@@ -52,15 +71,25 @@ def portable(config: DatasetConfig) -> DatasetConfig:
 
 def features_of(schema: Schema, config: DatasetConfig) -> dict[str, Any]:
     """How each input is made, in plain values, and the columns that are made of a time."""
-    made: dict[str, Any] = {"features": [feature_of(field, schema, config) for field in schema.fields]}
+    made: dict[str, Any] = {
+        "features": [feature_of(field, schema, config) for field in schema.fields]
+    }
     used = {feature.name for feature in config.features}
-    derived = [_derived_of(derived, schema, config) for derived in config.derived if derived.name in used]
+    derived = [
+        _derived_of(derived, schema, config) for derived in config.derived if derived.name in used
+    ]
     return {**made, "derived": derived} if derived else made
 
 
 def _derived_of(derived: Derived, schema: Schema, config: DatasetConfig) -> dict[str, Any]:
-    clock = {"per_second": PER_SECOND[derived.unit], "offset_s": round(derived.utc_offset_hours * 3600)}
-    written = {"form": schema.times.get(derived.column, WHOLE), "null_values": missing_words(config.csv.null_values).numbers}
+    clock = {
+        "per_second": PER_SECOND[derived.unit],
+        "offset_s": round(derived.utc_offset_hours * 3600),
+    }
+    written = {
+        "form": schema.times.get(derived.column, WHOLE),
+        "null_values": missing_words(config.csv.null_values).numbers,
+    }
     return {"column": derived.name, "of": derived.column, "what": derived.what, **clock, **written}
 
 
@@ -75,12 +104,26 @@ def feature_of(field: Field, schema: Schema, config: DatasetConfig) -> dict[str,
     if field.indicator_of:
         return {**named, "kind": "missing"}
     if isinstance(feature, Numeric):
-        rules = {"missing": feature.missing, "fill": feature.fill, "transform": field.transform, "quantiles": field.quantiles}
+        rules = {
+            "missing": feature.missing,
+            "fill": feature.fill,
+            "transform": field.transform,
+            "quantiles": field.quantiles,
+        }
         return {**named, "kind": "numeric", **rules, "mean": field.mean, "std": field.std}
     words = None if field.hash_buckets else WORDS.format(schema.owners.index(field.owner))
     form = {"form": field.form, "digits": field.digits}
-    ids = {"vocabulary": words, "hash_buckets": field.hash_buckets, **form, "rows": field.vocabulary_size}
-    lists = {} if feature.kind == "categorical" else {"separator": feature.separator, "max_length": feature.max_length}
+    ids = {
+        "vocabulary": words,
+        "hash_buckets": field.hash_buckets,
+        **form,
+        "rows": field.vocabulary_size,
+    }
+    lists = (
+        {}
+        if feature.kind == "categorical"
+        else {"separator": feature.separator, "max_length": feature.max_length}
+    )
     return {**named, "kind": field.kind, **ids, **lists}
 
 
@@ -92,7 +135,8 @@ class Exported:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.left_out = folder, dict[str, str]()  # rows to score bring the columns of all side tables
+        # rows to score bring the columns of all side tables
+        self.folder, self.left_out = folder, dict[str, str]()
         self.schema = build(Schema, files.read_json(folder / SCHEMA), folder / SCHEMA)
         self.config = build(DatasetConfig, files.read_json(folder / DATASET), folder / DATASET)
         with fitting(folder / FEATURES):

@@ -43,11 +43,14 @@ class Lines:
 
     Args:
         record: of the pass.
-        owned: the name of a parameter, buffer or submodule of the module, such as `linear.weight`; asked once per use.
+        owned: the name of a parameter, buffer or submodule of the module, such as `linear.weight`;
+            asked once per use.
         named: what to call the output of a submodule; empty for a plain variable.
     """
 
-    def __init__(self, record: Record, owned: Callable[[Any], str], named: Callable[[nn.Module], str]) -> None:
+    def __init__(
+        self, record: Record, owned: Callable[[Any], str], named: Callable[[nn.Module], str]
+    ) -> None:
         self._record, self._owned, self._named = record, owned, named
         self._texts: dict[int, Text] = {}
         self._taken: Counter[str] = Counter()
@@ -66,7 +69,12 @@ class Lines:
             text = self._call(call)
             output = call.output
             several = not isinstance(output, Tensor)
-            inline = not several and self._uses[id(output)] == 1 and len(text.code) <= WIDEST and not self._spoken(call)
+            inline = (
+                not several
+                and self._uses[id(output)] == 1
+                and len(text.code) <= WIDEST
+                and not self._spoken(call)
+            )
             if inline:
                 self._texts[id(output)] = text
             else:
@@ -88,21 +96,39 @@ class Lines:
 
     def _call(self, call: Call) -> Text:
         if isinstance(call.function, nn.Module):
-            return Text(f"self.{self._owned(call.function)}({', '.join(self._value(a) for a in call.args)})")
+            return Text(
+                f"self.{self._owned(call.function)}({', '.join(self._value(a) for a in call.args)})"
+            )
         name = call.function.__name__
         if name == "__getitem__":
             return Text(f"{self._operand(call.args[0])}[{self._index(call.args[1])}]")
         if SYMBOLS.get(name) and len(call.args) == 2 and not call.kwargs:
-            return Text(f"{self._operand(call.args[0])} {SYMBOLS[name]} {self._operand(call.args[1])}", loose=True)
+            return Text(
+                f"{self._operand(call.args[0])} {SYMBOLS[name]} {self._operand(call.args[1])}",
+                loose=True,
+            )
         if call.function is mix:
             return Text(f"mix({', '.join(self._value(a) for a in call.args)})")
         if name in REFLECTED:
-            return Text(f"{self._operand(call.args[1])} {REFLECTED[name]} {self._operand(call.args[0])}", loose=True)
-        kwargs = {key: value for key, value in call.kwargs.items() if name != "embedding" or (key == "padding_idx" and value is not None)}
-        given = [*(self._value(a) for a in call.args), *(f"{key}={self._value(value)}" for key, value in kwargs.items())]
+            return Text(
+                f"{self._operand(call.args[1])} {REFLECTED[name]} {self._operand(call.args[0])}",
+                loose=True,
+            )
+        kwargs = {
+            key: value
+            for key, value in call.kwargs.items()
+            if name != "embedding" or (key == "padding_idx" and value is not None)
+        }
+        given = [
+            *(self._value(a) for a in call.args),
+            *(f"{key}={self._value(value)}" for key, value in kwargs.items()),
+        ]
         if getattr(Tensor, name, None) is call.function:
             return Text(f"{self._operand(call.args[0])}.{name}({', '.join(given[1:])})")
-        home = next((prefix for module, prefix in _HOMES if getattr(module, name, None) is call.function), None)
+        home = next(
+            (prefix for module, prefix in _HOMES if getattr(module, name, None) is call.function),
+            None,
+        )
         assert home is not None, f"torch's function {name} has no public name"
         return Text(f"{home}.{name}({', '.join(given)})")
 
@@ -113,7 +139,11 @@ class Lines:
         return self._texts.get(id(tensor)) or Text(f"self.{self._owned(tensor)}")
 
     def _index(self, index: Any) -> str:
-        return ", ".join(self._value(part) for part in index) if isinstance(index, tuple) else self._value(index)
+        return (
+            ", ".join(self._value(part) for part in index)
+            if isinstance(index, tuple)
+            else self._value(index)
+        )
 
     def _value(self, value: Any) -> str:
         """Anything that a call is given, as code."""
@@ -123,16 +153,23 @@ class Lines:
             return ":".join("" if part is None else str(part) for part in (value.start, value.stop))
         if isinstance(value, list | tuple):
             inner = ", ".join(self._value(part) for part in value)
-            return f"[{inner}]" if isinstance(value, list) else f"({inner}{',' if len(value) == 1 else ''})"
+            return (
+                f"[{inner}]"
+                if isinstance(value, list)
+                else f"({inner}{',' if len(value) == 1 else ''})"
+            )
         if isinstance(value, int) and not isinstance(value, bool) and value and value % ROWS == 0:
             return self._rows(value // ROWS)
-        if isinstance(value, torch.device) or (isinstance(value, float) and not math.isfinite(value)):
+        if isinstance(value, torch.device) or (
+            isinstance(value, float) and not math.isfinite(value)
+        ):
             return f"{type(value).__name__}({str(value)!r})".replace("device", "torch.device")
         return "..." if value is Ellipsis else repr(value)
 
-
     def _rows(self, times: int) -> str:
-        """So many times the rows of the pass: a size that must not be written as the number it was."""
+        """So many times the rows of the pass: a size that must not be written as the number
+        it was.
+        """
         for tensor in self._record.inputs.values():
             own = tensor.shape[0] // ROWS if tensor.dim() and tensor.shape[0] % ROWS == 0 else 0
             if own and times % own == 0:
@@ -146,7 +183,9 @@ def _given(call: Call) -> list[Tensor]:
 
 
 def _needed(record: Record) -> list[Call]:
-    """The calls whose outputs the module's own depends on, in order; a call that gives back its very input did nothing."""
+    """The calls whose outputs the module's own depends on, in order; a call that gives back its
+    very input did nothing.
+    """
     wanted = {id(tensor) for tensor in tensors_in(record.output)}
     kept: list[Call] = []
     for call in reversed(_with_mixes(record.calls)):
@@ -160,9 +199,12 @@ def _needed(record: Record) -> list[Call]:
 
 
 def _with_mixes(calls: Sequence[Call]) -> list[Call]:
-    """The calls with each weighed sum of experts, as `sharing.base.mix` computes it, as one call of `mix`."""
+    """The calls with each weighed sum of experts, as `sharing.base.mix` computes it, as one call of
+    `mix`.
+    """
     made = {id(call.output): call for call in calls}
-    sums: dict[int, tuple[Tensor, list[Tensor]]] = {}  # id of a (partial) sum -> weights, experts so far
+    # id of a (partial) sum -> weights, experts so far
+    sums: dict[int, tuple[Tensor, list[Tensor]]] = {}
     found: list[Call] = []
     for call in calls:
         name, args = getattr(call.function, "__name__", ""), call.args
@@ -180,13 +222,21 @@ def _with_mixes(calls: Sequence[Call]) -> list[Call]:
 def _stretched(made: Mapping[int, Call], tensor: Any) -> Any:
     """What was expanded to this tensor; None where it is another call's."""
     call = made.get(id(tensor))
-    return call.args[0] if call is not None and getattr(call.function, "__name__", "") == "expand_as" else None
+    return (
+        call.args[0]
+        if call is not None and getattr(call.function, "__name__", "") == "expand_as"
+        else None
+    )
 
 
 def _weight(made: Mapping[int, Call], tensor: Any, place: int) -> Tensor | None:
     """The weights w where a tensor is w[..., place, None]."""
     call = made.get(id(tensor))
-    if call is None or getattr(call.function, "__name__", "") != "__getitem__" or call.args[1] != (Ellipsis, place, None):
+    if (
+        call is None
+        or getattr(call.function, "__name__", "") != "__getitem__"
+        or call.args[1] != (Ellipsis, place, None)
+    ):
         return None
     found: Tensor = call.args[0]
     return found
@@ -194,14 +244,35 @@ def _weight(made: Mapping[int, Call], tensor: Any, place: int) -> Tensor | None:
 
 def _word(call: Call) -> str:
     """A variable's name after what made it."""
-    name = type(call.function).__name__ if isinstance(call.function, nn.Module) else call.function.__name__
+    name = (
+        type(call.function).__name__
+        if isinstance(call.function, nn.Module)
+        else call.function.__name__
+    )
     return WORDS.get(name, name.strip("_"))
 
 
 WORDS: Mapping[str, str] = {
-    "__getitem__": "part", "mix": "mixed", "addcmul": "total", "mul": "product", "add": "total", "div": "ratio", "sub": "difference",
-    "flatten": "flat", "to": "cast", "long": "ids", "cat": "joined", "unbind": "parts", "unsqueeze": "column", "sum": "total",
-    "transpose": "turned", "softmax": "weights", "stack": "stacked", "sigmoid": "shares", "ne": "known", "chunk": "parts",
+    "__getitem__": "part",
+    "mix": "mixed",
+    "addcmul": "total",
+    "mul": "product",
+    "add": "total",
+    "div": "ratio",
+    "sub": "difference",
+    "flatten": "flat",
+    "to": "cast",
+    "long": "ids",
+    "cat": "joined",
+    "unbind": "parts",
+    "unsqueeze": "column",
+    "sum": "total",
+    "transpose": "turned",
+    "softmax": "weights",
+    "stack": "stacked",
+    "sigmoid": "shares",
+    "ne": "known",
+    "chunk": "parts",
 }
 
 
@@ -215,12 +286,19 @@ def wrapped(line: str, indent: str) -> list[str]:
     edges = [start, *cuts, len(line) - 1]
     parts = [line[a + 1 : b].strip() for a, b in pairwise(edges)]
     inner = [piece for part in parts if part for piece in wrapped(part, indent + "    ")]
-    broken = [piece if piece.startswith(indent + "     ") or piece.endswith(("(", "[", "{")) else f"{piece}," for piece in inner]
+    broken = [
+        piece
+        if piece.startswith(indent + "     ") or piece.endswith(("(", "[", "{"))
+        else f"{piece},"
+        for piece in inner
+    ]
     return [indent + line[: start + 1], *broken, indent + line[-1]]
 
 
 def _last_bracket(line: str) -> tuple[int, list[int]]:
-    """Where the bracket begins that the line's last sign ends, and the commas right inside it; texts in quotes are skipped."""
+    """Where the bracket begins that the line's last sign ends, and the commas right inside it;
+    texts in quotes are skipped.
+    """
     stack: list[tuple[int, list[int]]] = []
     found: tuple[int, list[int]] = (0, [])
     for match in re.finditer(r'"(?:[^"\\]|\\.)*"|[()\[\]{},]', line):
@@ -238,4 +316,8 @@ def identifier(text: str) -> str:
     """A text as a Python name that means nothing yet."""
     word = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_").lower() or "x"
     word = f"x{word}" if word[0].isdigit() else word
-    return f"{word}_" if keyword.iskeyword(word) or word in RESERVED or hasattr(nn.Module, word) else word
+    return (
+        f"{word}_"
+        if keyword.iskeyword(word) or word in RESERVED or hasattr(nn.Module, word)
+        else word
+    )

@@ -18,8 +18,14 @@ FIX = "export the run again"
 def write_manifest(folder: files.StagedFolder, values: Mapping[str, Any]) -> None:
     """Note every file of the folder with size and SHA-256; the last thing that is written."""
     root = folder / "."
-    found = {path.relative_to(root).as_posix(): fingerprint(path) for path in sorted(root.rglob("*")) if path.is_file()}
-    files.write_json(folder / MANIFEST, {"format": KIND, "version": VERSION, **values, "files": found})
+    found = {
+        path.relative_to(root).as_posix(): fingerprint(path)
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+    files.write_json(
+        folder / MANIFEST, {"format": KIND, "version": VERSION, **values, "files": found}
+    )
 
 
 def is_export(path: Path) -> bool:
@@ -35,16 +41,24 @@ def open_export(path: Path) -> dict[str, Any]:
     """The manifest of an export whose files are all as they were written.
 
     Raises:
-        ArtifactError: a file is absent, changed or more than there should be, or it is of a newer format.
+        ArtifactError: a file is absent, changed or more than there should be, or it is of a newer
+            format.
     """
     values: Any = files.read_json(path / MANIFEST)
     if not isinstance(values, dict):
-        raise ArtifactError(path / MANIFEST, "must be an export's manifest", type(values).__name__, FIX)
+        raise ArtifactError(
+            path / MANIFEST, "must be an export's manifest", type(values).__name__, FIX
+        )
     if values.get("version") != VERSION:
         made = values.get("made")
         by = f", made by {made.get('versions')}" if isinstance(made, dict) else ""
         fix = "use that automtl, or the folder's own encode.py, or export the run again"
-        raise ArtifactError(path / MANIFEST, f"must be of version {VERSION}", shown(f"{values.get('version')}{by}"), fix)
+        raise ArtifactError(
+            path / MANIFEST,
+            f"must be of version {VERSION}",
+            shown(f"{values.get('version')}{by}"),
+            fix,
+        )
     listed = values.get("files")
     if not isinstance(listed, dict):
         raise ArtifactError(path / MANIFEST, "must list its files", type(listed).__name__, FIX)

@@ -11,7 +11,15 @@ import numpy as np
 import torch
 
 from automtl import files
-from automtl.exports.graph import LIBRARIES, Runner, need, onnx_bytes, onnx_runner, program, pt2_bytes
+from automtl.exports.graph import (
+    LIBRARIES,
+    Runner,
+    need,
+    onnx_bytes,
+    onnx_runner,
+    program,
+    pt2_bytes,
+)
 from automtl.exports.network import Served, names, tensors
 from automtl.exports.plain import plain_model
 
@@ -62,9 +70,13 @@ def _write_pt2(folder: files.StagedFolder, served: Served) -> Runner:
 
 
 def _write_python(folder: files.StagedFolder, served: Served) -> Runner:
-    text, weights = plain_model(served, f"{served.schema.name}: the trained model as plain PyTorch.")
+    text, weights = plain_model(
+        served, f"{served.schema.name}: the trained model as plain PyTorch."
+    )
     files.write_text(folder / PYTHON, text)
-    files.write_tensors(folder / WEIGHTS, {name: tensor.detach().numpy() for name, tensor in weights.items()})
+    files.write_tensors(
+        folder / WEIGHTS, {name: tensor.detach().numpy() for name, tensor in weights.items()}
+    )
     model = imported(folder / PYTHON).load(folder / WEIGHTS)
 
     def run(features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -117,8 +129,10 @@ for name, values in answers.items():
     print(name, values[0])
 """
 _PT2_LIMITS = (
-    "`torch.export.load` unpickles parts of `model.pt2`, which can run code: never load such a file from a stranger (automtl itself never "
-    "does); compare `manifest.json` first. Other versions of torch than the one named below may not read it.",
+    "`torch.export.load` unpickles parts of `model.pt2`, which can run code: never load such a "
+    "file from a stranger (automtl itself never "
+    "does); compare `manifest.json` first. Other versions of torch than the one named below may "
+    "not read it.",
 )
 
 FORMATS: dict[str, Format] = {

@@ -29,7 +29,9 @@ def need(*libraries: str) -> None:
     """
     absent = [name for name in libraries if importlib.util.find_spec(name) is None]
     if absent:
-        raise EnvironmentFault(", ".join(absent), "must be installed for ONNX", "none", "pip install 'automtl[onnx]'")
+        raise EnvironmentFault(
+            ", ".join(absent), "must be installed for ONNX", "none", "pip install 'automtl[onnx]'"
+        )
 
 
 def program(served: Served) -> torch.export.ExportedProgram:
@@ -37,7 +39,10 @@ def program(served: Served) -> torch.export.ExportedProgram:
     encode_masks(served)
     batch = torch.export.Dim("batch")
     given = example(served.schema)
-    sizes = [{0: batch} if part.dim() == 1 else {0: batch, 1: torch.export.Dim(f"length_{i}")} for i, part in enumerate(given)]
+    sizes = [
+        {0: batch} if part.dim() == 1 else {0: batch, 1: torch.export.Dim(f"length_{i}")}
+        for i, part in enumerate(given)
+    ]
     with torch.no_grad(), _quiet():
         traced = torch.export.export(served, given, dynamic_shapes=(tuple(sizes),))
     for node in traced.graph.nodes:
@@ -62,7 +67,12 @@ def onnx_bytes(traced: torch.export.ExportedProgram, schema: Schema) -> bytes:
     size = sum(part.numel() * part.element_size() for part in traced.state_dict.values())
     if size > MAX_BYTES:
         fix = "use --format pt2 or python, or a smaller embedding width"
-        raise ConfigError("--format onnx", "must make a model below 2 GB", f"{size / 2**30:.1f} GB of weights", fix)
+        raise ConfigError(
+            "--format onnx",
+            "must make a model below 2 GB",
+            f"{size / 2**30:.1f} GB of weights",
+            fix,
+        )
     with _quiet():
         made = torch.onnx.export(traced, (), dynamo=True, verbose=False)
     assert made is not None
@@ -83,8 +93,12 @@ def _strip(model: Any) -> None:
 
 
 def _rename_values(graph: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Name inputs and outputs; torch would let a feature have the name of an inner value, such as `linear`."""
-    outer = dict(zip([v.name for v in (*graph.input, *graph.output)], [*inputs, *outputs], strict=True))
+    """Name inputs and outputs; torch would let a feature have the name of an inner value, such as
+    `linear`.
+    """
+    outer = dict(
+        zip([v.name for v in (*graph.input, *graph.output)], [*inputs, *outputs], strict=True)
+    )
     taken = set(outer.values())
 
     def renamed(name: str) -> str:
@@ -119,10 +133,14 @@ def onnx_runner(source: bytes | Path, outputs: Sequence[str]) -> Runner:
     import onnxruntime
 
     try:
-        session = onnxruntime.InferenceSession(source if isinstance(source, bytes) else str(source), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            source if isinstance(source, bytes) else str(source), providers=["CPUExecutionProvider"]
+        )
     except Exception as error:  # onnxruntime's own classes have no common base
         where = "model.onnx" if isinstance(source, bytes) else source
-        raise ArtifactError(where, "must be a model that onnxruntime reads", " ".join(str(error).split())[:300]) from error
+        raise ArtifactError(
+            where, "must be a model that onnxruntime reads", " ".join(str(error).split())[:300]
+        ) from error
     return lambda features: list(session.run(list(outputs), dict(features)))
 
 

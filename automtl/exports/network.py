@@ -27,16 +27,25 @@ def names(schema: Schema) -> tuple[list[str], list[str]]:
     Raises:
         ConfigError: a feature has the name of an output.
     """
-    inputs, outputs = [field.name for field in schema.fields], [output_name(task) for task in schema.tasks]
+    inputs, outputs = (
+        [field.name for field in schema.fields],
+        [output_name(task) for task in schema.tasks],
+    )
     if both := sorted(set(inputs) & set(outputs)):
-        raise ConfigError(f"feature '{both[0]}'", "must not have the name of an output of the model", both[0], "rename its column")
+        raise ConfigError(
+            f"feature '{both[0]}'",
+            "must not have the name of an output of the model",
+            both[0],
+            "rename its column",
+        )
     return inputs, outputs
 
 
 class Served(nn.Module):
     """Features in, probabilities and values out.
 
-    Shape: C times (B,) int64, G times (B, L) int64, M times (B,) float32 -> per task (B,), or (B, K) for K classes, float32.
+    Shape: C times (B,) int64, G times (B, L) int64, M times (B,) float32 -> per task (B,), or (B,
+    K) for K classes, float32.
 
     Args:
         net: a trained network of this schema.
@@ -49,7 +58,9 @@ class Served(nn.Module):
 
     def forward(self, *features: Tensor) -> tuple[Tensor, ...]:
         outputs = self.net(inputs_of(features, self.schema))
-        return tuple(answer(task, output) for task, output in zip(self.schema.tasks, outputs, strict=True))
+        return tuple(
+            answer(task, output) for task, output in zip(self.schema.tasks, outputs, strict=True)
+        )
 
 
 def inputs_of(features: tuple[Tensor, ...], schema: Schema) -> Inputs:
@@ -58,13 +69,17 @@ def inputs_of(features: tuple[Tensor, ...], schema: Schema) -> Inputs:
     ids, numbers = features[:columns], features[columns + lists :]
     return Inputs(
         torch.stack(ids, dim=1) if ids else first.new_zeros((first.shape[0], 0), dtype=torch.int64),
-        torch.stack(numbers, dim=1) if numbers else first.new_zeros((first.shape[0], 0), dtype=torch.float32),
+        torch.stack(numbers, dim=1)
+        if numbers
+        else first.new_zeros((first.shape[0], 0), dtype=torch.float32),
         tuple(features[columns : columns + lists]),
     )
 
 
 def answer(task: Task, output: Tensor) -> Tensor:
-    """A network's output as a probability, or as a value in the label's own unit, its transform undone."""
+    """A network's output as a probability, or as a value in the label's own unit, its transform
+    undone.
+    """
     if task.kind == "binary":
         return torch.sigmoid(output + task.logit_offset if task.logit_offset else output)
     if task.kind == "multiclass":
@@ -75,30 +90,51 @@ def answer(task: Task, output: Tensor) -> Tensor:
 
 def arrays(rows: Rows, schema: Schema, index: np.ndarray) -> dict[str, np.ndarray]:
     """Some prepared rows as the inputs by name: (B,) int64, (B, L) int64, (B,) float32."""
-    found = {field.name: rows.ids[index, i].astype(np.int64) for i, field in enumerate(schema.categorical)}
-    found |= {field.name: rows.lists[i].padded(index).astype(np.int64) for i, field in enumerate(schema.lists)}
-    return found | {field.name: np.array(rows.dense[index, i], np.float32) for i, field in enumerate(schema.numeric)}
+    found = {
+        field.name: rows.ids[index, i].astype(np.int64)
+        for i, field in enumerate(schema.categorical)
+    }
+    found |= {
+        field.name: rows.lists[i].padded(index).astype(np.int64)
+        for i, field in enumerate(schema.lists)
+    }
+    return found | {
+        field.name: np.array(rows.dense[index, i], np.float32)
+        for i, field in enumerate(schema.numeric)
+    }
 
 
 def drawn(schema: Schema, count: int) -> dict[str, np.ndarray]:
-    """As `arrays`, of rows drawn at random: ids and numbers that the schema allows, lists of up to eight ids."""
+    """As `arrays`, of rows drawn at random: ids and numbers that the schema allows, lists of up to
+    eight ids.
+    """
     rng, longest = np.random.default_rng(0), 8
     found: dict[str, np.ndarray] = {}
     for field in schema.fields:
         if field.kind == "numeric":
-            found[field.name] = np.array(rng.integers(0, 2, count) if field.indicator_of else rng.standard_normal(count), np.float32)
+            found[field.name] = np.array(
+                rng.integers(0, 2, count) if field.indicator_of else rng.standard_normal(count),
+                np.float32,
+            )
         elif field.kind == "categorical":
             found[field.name] = rng.integers(0, field.vocabulary_size, count)
         else:
-            ids = rng.integers(min(1, field.vocabulary_size - 1), field.vocabulary_size, (count, longest))
-            found[field.name] = np.where(np.arange(longest) < rng.integers(0, longest + 1, (count, 1)), ids, 0)
+            ids = rng.integers(
+                min(1, field.vocabulary_size - 1), field.vocabulary_size, (count, longest)
+            )
+            found[field.name] = np.where(
+                np.arange(longest) < rng.integers(0, longest + 1, (count, 1)), ids, 0
+            )
     return found
 
 
 def with_unknown(features: Mapping[str, np.ndarray], schema: Schema) -> dict[str, np.ndarray]:
     """The same and a last row of unseen ids, empty lists and missing numbers."""
     missing = {field.name: 1 if field.indicator_of else 0 for field in schema.fields}
-    return {name: np.concatenate([a, np.full((1, *a.shape[1:]), missing[name], a.dtype)]) for name, a in features.items()}
+    return {
+        name: np.concatenate([a, np.full((1, *a.shape[1:]), missing[name], a.dtype)])
+        for name, a in features.items()
+    }
 
 
 def tensors(features: Mapping[str, np.ndarray], schema: Schema) -> tuple[Tensor, ...]:
@@ -106,19 +142,25 @@ def tensors(features: Mapping[str, np.ndarray], schema: Schema) -> tuple[Tensor,
     return tuple(torch.from_numpy(features[field.name]) for field in schema.fields)
 
 
-ROWS = 9973  # of the example: a prime that no width is a multiple of, so that a size which is rows is known by it
+# of the example: a prime that no width is a multiple of, so that a size which is rows is known by
+# it
+ROWS = 9973
 
 
 def example(schema: Schema) -> tuple[Tensor, ...]:
     """Arguments to trace with; no two sizes are alike, and none is 1."""
     lengths = {field.name: 5 + 2 * i for i, field in enumerate(schema.lists)}
-    shapes = [(ROWS, lengths[field.name]) if field.name in lengths else (ROWS,) for field in schema.fields]
+    shapes = [
+        (ROWS, lengths[field.name]) if field.name in lengths else (ROWS,) for field in schema.fields
+    ]
     kinds = [torch.float32 if field.kind == "numeric" else torch.int64 for field in schema.fields]
     return tuple(torch.zeros(shape, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True))
 
 
 def encode_masks(net: nn.Module) -> None:
-    """Let masks over one weight share bytes, each a bit: a graph would hold a byte for every entry of every mask."""
+    """Let masks over one weight share bytes, each a bit: a graph would hold a byte for every entry
+    of every mask.
+    """
     for module in net.modules():
         if isinstance(module, MoME):
             module.encode()

@@ -19,30 +19,46 @@ def eager(served: Served, features: Mapping[str, np.ndarray]) -> list[np.ndarray
         return [output.numpy() for output in served(*tensors(features, served.schema))]
 
 
-def compare(run: Runner, served: Served, features: Mapping[str, np.ndarray], *, exact: bool = False) -> dict[str, float]:
-    """The largest difference per output: absolute of probabilities; of values relative to their size, see `scale`.
+def compare(
+    run: Runner, served: Served, features: Mapping[str, np.ndarray], *, exact: bool = False
+) -> dict[str, float]:
+    """The largest difference per output: absolute of probabilities; of values relative to their
+    size, see `scale`.
 
     Raises:
         NumericalError: a difference above 1e-5, or any where `exact`.
     """
     found = {}
-    for task, mine, theirs in zip(served.schema.tasks, eager(served, features), run(features), strict=True):
+    for task, mine, theirs in zip(
+        served.schema.tasks, eager(served, features), run(features), strict=True
+    ):
         name, regression = output_name(task), task.kind == "regression"
-        differences = np.abs(mine.astype(np.float64) - theirs) / (scale(task, mine) if regression else 1.0)
-        found[name] = float(differences.max(initial=0.0)) if mine.shape == theirs.shape else float("nan")
+        differences = np.abs(mine.astype(np.float64) - theirs) / (
+            scale(task, mine) if regression else 1.0
+        )
+        found[name] = (
+            float(differences.max(initial=0.0)) if mine.shape == theirs.shape else float("nan")
+        )
         allowed = 0.0 if exact else VALUE if regression else PROBABILITY
         if not found[name] <= allowed:
-            rule = f"must answer as the network does, within {allowed:g}" if allowed else "must answer as the network does, bit for bit"
+            rule = (
+                f"must answer as the network does, within {allowed:g}"
+                if allowed
+                else "must answer as the network does, bit for bit"
+            )
             fix = "this is a fault of the export, which is not kept; try another --format"
-            raise NumericalError(f"export, output '{name}'", rule, f"a difference of {found[name]:.3g}", fix)
+            raise NumericalError(
+                f"export, output '{name}'", rule, f"a difference of {found[name]:.3g}", fix
+            )
     return found
 
 
 def scale(task: Task, values: np.ndarray) -> np.ndarray:
-    """What a value's difference is measured by: its size, and near 0 the label's standard deviation (of log1p labels: 1 + value).
+    """What a value's difference is measured by: its size, and near 0 the label's standard deviation
+    (of log1p labels: 1 + value).
 
-    A value is the network's output times that deviation plus the mean: near 0 the two cancel, and a float32 output's own rounding is
-    all that is left of the value.
+    A value is the network's output times that deviation plus the mean: near 0 the two cancel, and a
+    float32 output's own rounding is all that is left of the value.
     """
     size = np.abs(values.astype(np.float64))
     return 1 + size if task.transform == "log1p" else np.maximum(size, task.std)

@@ -1,4 +1,6 @@
-"""The trained network as one plain PyTorch file: `model.py`, which needs torch and `weights.safetensors`."""
+"""The trained network as one plain PyTorch file: `model.py`, which needs torch and
+`weights.safetensors`.
+"""
 
 import inspect
 import json
@@ -33,8 +35,13 @@ def plain_model(served: Served, title: str) -> tuple[str, dict[str, Tensor]]:
     writer = _Writer(net, records, spoken_names(net, schema))
     model = writer.model(root, schema)
     classes = [*writer.classes.values(), model]
-    helpers = [inspect.getsource(read_safetensors), *([inspect.getsource(mix)] if any("mix(" in text for text in classes) else [])]
-    return "\n\n".join([HEAD.format(title=title.replace("\\", "/").replace('"', "'")), *helpers, *classes, LOAD]), writer.weights
+    helpers = [
+        inspect.getsource(read_safetensors),
+        *([inspect.getsource(mix)] if any("mix(" in text for text in classes) else []),
+    ]
+    return "\n\n".join(
+        [HEAD.format(title=title.replace("\\", "/").replace('"', "'")), *helpers, *classes, LOAD]
+    ), writer.weights
 
 
 HEAD = '''\
@@ -72,7 +79,9 @@ def load(path: str | Path) -> Model:
 
 @dataclass
 class _Class:
-    """A class being written: its members by name, as code and as the tensors they hold; their names by path."""
+    """A class being written: its members by name, as code and as the tensors they hold; their names
+    by path.
+    """
 
     members: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
@@ -89,10 +98,15 @@ class _Writer:
         spoken: what the parts of the whole are called in it, by path.
     """
 
-    def __init__(self, net: nn.Module, records: Mapping[nn.Module, Record], spoken: Mapping[str, str]) -> None:
+    def __init__(
+        self, net: nn.Module, records: Mapping[nn.Module, Record], spoken: Mapping[str, str]
+    ) -> None:
         self._records, self._spoken = records, spoken
         self._paths: dict[Any, str] = {module: path for path, module in net.named_modules()}
-        tensors = [*net.named_parameters(remove_duplicate=False), *net.named_buffers(remove_duplicate=False)]
+        tensors = [
+            *net.named_parameters(remove_duplicate=False),
+            *net.named_buffers(remove_duplicate=False),
+        ]
         self._tensors = {id(tensor): path for path, tensor in reversed(tensors)}
         self._kept = [tensor for _, tensor in tensors]  # so that no id is given twice
         self.classes: dict[str, str] = {}
@@ -102,24 +116,58 @@ class _Writer:
     def model(self, root: Record, schema: Schema) -> str:
         """The class of the whole."""
         made = _Class()
-        lines = Lines(root, lambda thing: self._member(made, root, thing), lambda module: self._called(root, module))
+        lines = Lines(
+            root,
+            lambda thing: self._member(made, root, thing),
+            lambda module: self._called(root, module),
+        )
         arguments = lines.arguments()
         body = lines.body()
         self.weights = made.state
         kinds = ", ".join(f"{identifier(task.name)} ({task.kind})" for task in schema.tasks)
-        said = "\n".join(wrap(f'"""From features to answers: {kinds}."""', 120, subsequent_indent=_STEP))
-        forward = ["", *_method("forward", ["features: dict[str, Tensor]"], "dict[str, Tensor]", list(_forward(schema, arguments)))]
+        said = "\n".join(
+            wrap(f'"""From features to answers: {kinds}."""', 120, subsequent_indent=_STEP)
+        )
+        forward = [
+            "",
+            *_method(
+                "forward",
+                ["features: dict[str, Tensor]"],
+                "dict[str, Tensor]",
+                list(_forward(schema, arguments)),
+            ),
+        ]
         inner = _method("logits", [f"{name}: Tensor" for name in arguments], "list[Tensor]", body)
-        return "\n".join(["class Model(nn.Module):", _STEP + said, "", *_init(made), *forward, "", *inner]) + "\n"
+        return (
+            "\n".join(
+                ["class Model(nn.Module):", _STEP + said, "", *_init(made), *forward, "", *inner]
+            )
+            + "\n"
+        )
 
     def _class(self, module: nn.Module) -> tuple[str, dict[str, Tensor]]:
-        """The class of a module, written once per text, and the module's tensors by that class's names."""
+        """The class of a module, written once per text, and the module's tensors by that class's
+        names.
+        """
         found, made = self._records[module], _Class()
         lines = Lines(found, lambda thing: self._member(made, found, thing), lambda inner: "")
         arguments = [f"{name}: Tensor" for name in lines.arguments()]
-        doc = (inspect.getdoc(type(module)) or "").partition("\n")[0].replace('"""', "'''").replace("\\", "/")
+        doc = (
+            (inspect.getdoc(type(module)) or "")
+            .partition("\n")[0]
+            .replace('"""', "'''")
+            .replace("\\", "/")
+        )
         body = lines.body()
-        text = "\n".join([_STEP + f'"""{doc}"""', "", *_init(made), "", *_method("forward", arguments, "Tensor", body)])
+        text = "\n".join(
+            [
+                _STEP + f'"""{doc}"""',
+                "",
+                *_init(made),
+                "",
+                *_method("forward", arguments, "Tensor", body),
+            ]
+        )
         if text not in self._names:
             wish = RENAMED.get(type(module), type(module).__name__)
             same = sum(name.rstrip("0123456789_") == wish for name in self.classes)
@@ -132,23 +180,35 @@ class _Writer:
 
     def _wish(self, record: Record, path: str) -> str:
         """What to call something inside a module."""
-        return identifier(path.removeprefix(f"{record.path}.") if record.path else self._spoken.get(path, path.replace("sharing.", "")))
+        return identifier(
+            path.removeprefix(f"{record.path}.")
+            if record.path
+            else self._spoken.get(path, path.replace("sharing.", ""))
+        )
 
     def _member(self, made: _Class, record: Record, thing: Any) -> str:
         """The name of a parameter, buffer or submodule, declared at its first use."""
         if isinstance(thing, Tensor):
-            path = self._tensors.setdefault(id(thing), f"{record.path}.constant_{len(made.members)}".lstrip("."))
+            path = self._tensors.setdefault(
+                id(thing), f"{record.path}.constant_{len(made.members)}".lstrip(".")
+            )
             self._kept.append(thing)
         else:
             path = self._paths[thing]
         if path in made.names:
             return made.names[path]
         wish = self._wish(record, path)
-        name = made.names[path] = wish if wish not in made.members else f"{wish}_{len(made.members)}"
+        name = made.names[path] = (
+            wish if wish not in made.members else f"{wish}_{len(made.members)}"
+        )
         if isinstance(thing, Tensor):
             made.members[name], made.state[name] = _declared(made, name, thing), thing
         else:
-            code, state = (_layer(thing), thing.state_dict()) if isinstance(thing, LAYERS) else self._used(thing)
+            code, state = (
+                (_layer(thing), thing.state_dict())
+                if isinstance(thing, LAYERS)
+                else self._used(thing)
+            )
             made.members[name] = f"self.{name} = {code}"
             made.state |= {f"{name}.{key}": value for key, value in state.items()}
         return name
@@ -170,20 +230,32 @@ def _layer(module: nn.Module) -> str:
     """The constructor of one of torch's own layers."""
     match module:
         case nn.Linear():
-            return f"nn.Linear({module.in_features}, {module.out_features}{'' if module.bias is not None else ', bias=False'})"
+            return (
+                f"nn.Linear({module.in_features}, "
+                f"{module.out_features}{'' if module.bias is not None else ', bias=False'})"
+            )
         case nn.BatchNorm1d():
             return f"nn.BatchNorm1d({module.num_features}, eps={module.eps!r})"
         case nn.LayerNorm():
-            return f"nn.LayerNorm({', '.join(map(str, module.normalized_shape))}, eps={module.eps!r})"
+            return (
+                f"nn.LayerNorm({', '.join(map(str, module.normalized_shape))}, eps={module.eps!r})"
+            )
         case nn.Conv1d():
             bias = "" if module.bias is not None else ", bias=False"
-            return f"nn.Conv1d({module.in_channels}, {module.out_channels}, {module.kernel_size[0]}, padding={module.padding[0]}{bias})"
+            return (
+                f"nn.Conv1d({module.in_channels}, {module.out_channels}, "
+                f"{module.kernel_size[0]}, padding={module.padding[0]}{bias})"
+            )
     raise AssertionError(f"no constructor is known for {type(module).__name__}")
 
 
 def _init(made: _Class) -> list[str]:
     hints = [f"{_STEP}{name}: Tensor" for name in made.buffers]
-    return [*hints, *([""] if hints else []), *_method("__init__", [], "None", ["super().__init__()", *made.members.values()])]
+    return [
+        *hints,
+        *([""] if hints else []),
+        *_method("__init__", [], "None", ["super().__init__()", *made.members.values()]),
+    ]
 
 
 def _method(name: str, arguments: list[str], returns: str, body: list[str]) -> list[str]:
@@ -195,13 +267,22 @@ def _method(name: str, arguments: list[str], returns: str, body: list[str]) -> l
 def _forward(schema: Schema, arguments: list[str]) -> Iterator[str]:
     """From named features to named answers."""
     first = _quoted(schema.fields[0].name)
-    for name, fields, kind in ((arguments[0], schema.categorical, torch.int64), (arguments[1], schema.numeric, torch.float32)):
+    for name, fields, kind in (
+        (arguments[0], schema.categorical, torch.int64),
+        (arguments[1], schema.numeric, torch.float32),
+    ):
         named = ", ".join(_quoted(one.name) for one in fields)
         empty = f"features[{first}].new_zeros((len(features[{first}]), 0), dtype={kind})"
-        yield f"{name} = {f'torch.stack([features[name] for name in [{named}]], dim=1)' if fields else empty}"
+        yield (
+            f"{name} = "
+            f"{f'torch.stack([features[name] for name in [{named}]], dim=1)' if fields else empty}"
+        )
     lists = [f"features[{_quoted(one.name)}]" for one in schema.lists]
     yield f"logits = self.logits({', '.join([*arguments[:2], *lists])})"
-    answers = [f"{_quoted(output_name(task))}: {_answer(task, f'logits[{t}]')}" for t, task in enumerate(schema.tasks)]
+    answers = [
+        f"{_quoted(output_name(task))}: {_answer(task, f'logits[{t}]')}"
+        for t, task in enumerate(schema.tasks)
+    ]
     yield f"return {{{', '.join(answers)}}}"
 
 
@@ -214,20 +295,28 @@ def _answer(task: Task, name: str) -> str:
     """As `network.answer`."""
     if task.kind != "regression":
         offset = f" + {task.logit_offset!r}" if task.logit_offset else ""
-        return f"torch.sigmoid({name}{offset})" if task.kind == "binary" else f"{name}.softmax(dim=1)"
+        return (
+            f"torch.sigmoid({name}{offset})" if task.kind == "binary" else f"{name}.softmax(dim=1)"
+        )
     value = f"{name}.double() * {task.std!r} + {task.mean!r}"
     return f"torch.expm1({value}).float()" if task.transform == "log1p" else f"({value}).float()"
 
 
 def spoken_names(net: nn.Module, schema: Schema) -> dict[str, str]:
-    """What the parts of the whole are called in it, by path: by task, unit and place rather than by number."""
+    """What the parts of the whole are called in it, by path: by task, unit and place rather than by
+    number.
+    """
     tasks = [task.name for task in schema.tasks]
     parts: list[tuple[str, str, nn.Module, list[str]]] = [("", "", net, tasks)]
     if isinstance(net, IndependentNets):
-        parts = [(f"nets.{t}.", f"{tasks[t]}_", part, [tasks[t]]) for t, part in enumerate(net.nets)]
+        parts = [
+            (f"nets.{t}.", f"{tasks[t]}_", part, [tasks[t]]) for t, part in enumerate(net.nets)
+        ]
     found: dict[str, str] = {}
     for path, prefix, part, names in parts:
-        mine = {f"towers.{t}": f"tower_{name}" for t, name in enumerate(names)} | {"input": "fields"}
+        mine = {f"towers.{t}": f"tower_{name}" for t, name in enumerate(names)} | {
+            "input": "fields"
+        }
         if isinstance(part, MultiTaskNet) and isinstance(part.sharing, FusionNetwork):
             mine |= _sharing_names(part.sharing)
         plain = {inner: inner.replace("sharing.", "") for inner, _ in part.named_modules()}
@@ -237,11 +326,27 @@ def spoken_names(net: nn.Module, schema: Schema) -> dict[str, str]:
 
 def _sharing_names(sharing: FusionNetwork) -> dict[str, str]:
     several = sharing.fusions[-1].level > 0
-    experts = {f"sharing.experts.{i}": f"expert_{_place(slot, sharing.tasks, several)}" for i, slot in enumerate(sharing.slots)}
-    units = [f"{fusion.label(sharing.tasks)}_{fusion.level}" if several else fusion.label(sharing.tasks) for fusion in sharing.fusions]
+    experts = {
+        f"sharing.experts.{i}": f"expert_{_place(slot, sharing.tasks, several)}"
+        for i, slot in enumerate(sharing.slots)
+    }
+    units = [
+        f"{fusion.label(sharing.tasks)}_{fusion.level}" if several else fusion.label(sharing.tasks)
+        for fusion in sharing.fusions
+    ]
     return experts | {f"sharing.gates.{i}": f"gate_{unit}" for i, unit in enumerate(units)}
 
 
 def _place(slot: Slot, tasks: tuple[str, ...], several: bool) -> str:
-    owner = tasks[slot.owner] if isinstance(slot.owner, int) else "" if slot.owner == "pool" else slot.owner
-    return "_".join(str(part) for part in (owner, f"level{slot.level}" if several else "", slot.index) if part != "")
+    owner = (
+        tasks[slot.owner]
+        if isinstance(slot.owner, int)
+        else ""
+        if slot.owner == "pool"
+        else slot.owner
+    )
+    return "_".join(
+        str(part)
+        for part in (owner, f"level{slot.level}" if several else "", slot.index)
+        if part != ""
+    )

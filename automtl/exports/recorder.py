@@ -1,7 +1,8 @@
 """What a network calls in a forward pass, module by module: the material of the plain PyTorch file.
 
-The pass runs for real, so whatever Python decides on the way is decided, and what is written down is the calls of torch's own functions on
-the very tensors. Nothing is interpreted: the calls in the same order give the same bits.
+The pass runs for real, so whatever Python decides on the way is decided, and what is written down
+is the calls of torch's own functions on the very tensors. Nothing is interpreted: the calls in the
+same order give the same bits.
 """
 
 import inspect
@@ -22,7 +23,16 @@ from automtl.nn.masks import HardConcrete
 from automtl.sharing.base import SharingModule
 
 # Modules whose calls are written where they happen: they arrange others, or do nothing when served.
-OPEN = (IndependentNets, MultiTaskNet, SharingModule, Ending, Dropout, HardConcrete, nn.Identity, nn.Sequential)
+OPEN = (
+    IndependentNets,
+    MultiTaskNet,
+    SharingModule,
+    Ending,
+    Dropout,
+    HardConcrete,
+    nn.Identity,
+    nn.Sequential,
+)
 # torch's own layers, written by their constructors.
 LAYERS = (nn.Linear, nn.BatchNorm1d, nn.LayerNorm, nn.Conv1d)
 
@@ -63,7 +73,9 @@ class Record:
 
 
 def record(net: nn.Module, inputs: Any) -> tuple[Record, dict[nn.Module, Record]]:
-    """Run a network once in evaluation; its own record, and those of the modules that are written as classes of their own."""
+    """Run a network once in evaluation; its own record, and those of the modules that are written
+    as classes of their own.
+    """
     with torch.no_grad(), frozen_statistics(net):
         recorder = _Recorder(net, inputs)
         with recorder.hooked(), recorder:
@@ -81,9 +93,12 @@ class _Recorder(TorchFunctionMode):
         self.root = Record(net, "", named_tensors(net, (inputs,)))
         self.records: dict[nn.Module, Record] = {}
         self._open: list[Record] = [self.root]
-        self._layer: nn.Module | None = None  # a torch layer at work: what it calls is its own business
+        # a torch layer at work: what it calls is its own business
+        self._layer: nn.Module | None = None
 
-    def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         output = func(*args, **(kwargs or {}))
         if self._layer is not None:
             return output
@@ -99,7 +114,10 @@ class _Recorder(TorchFunctionMode):
     @contextmanager
     def hooked(self) -> Iterator[None]:
         """Hear of every module that is called."""
-        handles = [hooks.register_module_forward_pre_hook(self._enter), hooks.register_module_forward_hook(self._leave)]
+        handles = [
+            hooks.register_module_forward_pre_hook(self._enter),
+            hooks.register_module_forward_hook(self._leave),
+        ]
         try:
             yield
         finally:
@@ -132,7 +150,11 @@ def tensors_in(value: Any) -> list[Tensor]:
     """The tensors of a value, of a tuple, of a list, in order."""
     if isinstance(value, Tensor):
         return [value]
-    return [tensor for part in value for tensor in tensors_in(part)] if isinstance(value, tuple | list) else []
+    return (
+        [tensor for part in value for tensor in tensors_in(part)]
+        if isinstance(value, tuple | list)
+        else []
+    )
 
 
 def named_tensors(module: nn.Module, args: Sequence[Any]) -> dict[str, Tensor]:

@@ -1,4 +1,6 @@
-"""What a network costs: parameters (tables and the rest apart), floating-point operations per row, bytes."""
+"""What a network costs: parameters (tables and the rest apart), floating-point operations per row,
+bytes.
+"""
 
 from dataclasses import dataclass, field
 
@@ -22,9 +24,11 @@ class Cost:
     Args:
         table_parameters: entries of the embedding tables.
         other_parameters: all other trainable entries.
-        flops_per_row: of one forward pass in evaluation mode, multiply and add counted as two; products only.
+        flops_per_row: of one forward pass in evaluation mode, multiply and add counted as two;
+            products only.
         megabytes: size of all parameters in memory.
-        stored: per part ("tables", "trunk", "experts", "towers") the megabytes of the finished network's file.
+        stored: per part ("tables", "trunk", "experts", "towers") the megabytes of the finished
+            network's file.
     """
 
     table_parameters: int
@@ -36,11 +40,19 @@ class Cost:
 
 def cost(net: nn.Module, schema: Schema) -> Cost:
     """Count a network's cost on a few rows of unknown ids."""
-    tables = {id(p) for module in net.modules() if isinstance(module, InputLayer) for p in module.tables()}
+    tables = {
+        id(p) for module in net.modules() if isinstance(module, InputLayer) for p in module.tables()
+    }
     in_tables = sum(p.numel() for p in net.parameters() if id(p) in tables)
     total = sum(p.numel() for p in net.parameters())
     size = sum(p.numel() * p.element_size() for p in net.parameters())
-    return Cost(in_tables, total - in_tables, flops_per_row(net, schema), size / 2**20, stored_megabytes(net))
+    return Cost(
+        in_tables,
+        total - in_tables,
+        flops_per_row(net, schema),
+        size / 2**20,
+        stored_megabytes(net),
+    )
 
 
 def flops_per_row(net: nn.Module, schema: Schema) -> int:
@@ -54,7 +66,9 @@ def flops_by_module(net: nn.Module, schema: Schema) -> dict[str, int]:
     inputs = Inputs(
         torch.zeros(_ROWS, len(schema.categorical), dtype=torch.int64, device=parameter.device),
         torch.zeros(_ROWS, len(schema.numeric), dtype=parameter.dtype, device=parameter.device),
-        tuple(torch.zeros(_ROWS, 1, dtype=torch.int32, device=parameter.device) for _ in schema.lists),
+        tuple(
+            torch.zeros(_ROWS, 1, dtype=torch.int32, device=parameter.device) for _ in schema.lists
+        ),
     )
     training = net.training
     net.eval()

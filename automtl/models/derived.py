@@ -33,7 +33,12 @@ class IndependentNets(nn.Module):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """All nets' groups for one torch optimiser, see ``MultiTaskNet.parameter_groups``."""
-        return [group for net in self.nets if isinstance(net, MultiTaskNet) for group in net.parameter_groups()]
+        return [
+            group
+            for net in self.nets
+            if isinstance(net, MultiTaskNet)
+            for group in net.parameter_groups()
+        ]
 
 
 def build_model(
@@ -53,10 +58,12 @@ def build_model(
         seed: of the initial weights.
         sparse: embedding tables give sparse gradients.
         generator: source of dropout and gate noise, on the device the network will run on.
-        max_parameters: a larger network is refused before it is made; None for any, where the architecture is no stranger's.
+        max_parameters: a larger network is refused before it is made; None for any, where the
+            architecture is no stranger's.
 
     Raises:
-        ConfigError: the architecture is bound to other tasks or fields, an operation does not fit a width, or it is too large.
+        ConfigError: the architecture is bound to other tasks or fields, an operation does not fit a
+            width, or it is too large.
     """
     bound = architecture.bind(schema)
     check_widths(bound)
@@ -64,7 +71,9 @@ def build_model(
     def make() -> MultiTaskNet | IndependentNets:
         if bound.sharing.kind == "single_task":
             apart = zip(parts(bound), schema.tasks, strict=True)
-            return IndependentNets([_build(part, schema.only(task.name), sparse, generator) for part, task in apart])
+            return IndependentNets(
+                [_build(part, schema.only(task.name), sparse, generator) for part, task in apart]
+            )
         return _build(bound, schema, sparse, generator)
 
     check_size(f"architecture {bound.name[:80]}".strip(), make, max_parameters)
@@ -72,7 +81,9 @@ def build_model(
         return make()
 
 
-def _build(bound: Architecture, schema: Schema, sparse: bool, generator: torch.Generator | None) -> MultiTaskNet:
+def _build(
+    bound: Architecture, schema: Schema, sparse: bool, generator: torch.Generator | None
+) -> MultiTaskNet:
     inputs = input_layer(schema, dim=bound.embedding_dim, numeric=bound.numeric, sparse=sparse)
     interaction = [
         build_interaction(
@@ -89,17 +100,39 @@ def _build(bound: Architecture, schema: Schema, sparse: bool, generator: torch.G
     projection = None if bound.projection is None else nn.Linear(flat, bound.projection)
     shape = (inputs.num_fields, bound.embedding_dim)
     sharing = _sharing(bound, schema, bound.projection or flat, shape, generator)
-    heads = towers(schema, sharing.width_out, hidden=bound.towers, dropout=bound.dropout, batch_norm=bound.batch_norm, generator=generator)
-    return MultiTaskNet(input_layer=inputs, interaction=interaction, projection=projection, sharing=sharing, towers=heads)
+    heads = towers(
+        schema,
+        sharing.width_out,
+        hidden=bound.towers,
+        dropout=bound.dropout,
+        batch_norm=bound.batch_norm,
+        generator=generator,
+    )
+    return MultiTaskNet(
+        input_layer=inputs,
+        interaction=interaction,
+        projection=projection,
+        sharing=sharing,
+        towers=heads,
+    )
 
 
 def _sharing(
-    bound: Architecture, schema: Schema, width_in: int, field_shape: tuple[int, int], generator: torch.Generator | None
+    bound: Architecture,
+    schema: Schema,
+    width_in: int,
+    field_shape: tuple[int, int],
+    generator: torch.Generator | None,
 ) -> SharingModule:
     kind = bound.sharing.kind
 
     def build(slot: Slot, width: int) -> Chain:
-        return expert(bound.experts[expert_for(bound, slot)].operations, width_in=width, architecture=bound, generator=generator)
+        return expert(
+            bound.experts[expert_for(bound, slot)].operations,
+            width_in=width,
+            architecture=bound,
+            generator=generator,
+        )
 
     return SHARING_MODULES[kind](
         build=build,
@@ -113,13 +146,23 @@ def _sharing(
     )
 
 
-def expert(operations: Sequence[Operation], *, width_in: int, architecture: Architecture, generator: torch.Generator | None) -> Chain:
+def expert(
+    operations: Sequence[Operation],
+    *,
+    width_in: int,
+    architecture: Architecture,
+    generator: torch.Generator | None,
+) -> Chain:
     """One derived expert: its operations in a row, (B, width_in) -> (B, width_out)."""
     chain: list[nn.Module] = []
     width = width_in
     for operation in operations:
         module = build_operation(
-            operation, width_in=width, dropout=architecture.dropout, batch_norm=architecture.batch_norm, generator=generator
+            operation,
+            width_in=width,
+            dropout=architecture.dropout,
+            batch_norm=architecture.batch_norm,
+            generator=generator,
         )
         chain.append(module)
         width = int(module.width_out)  # type: ignore[arg-type]

@@ -1,4 +1,6 @@
-"""How long forward passes take on this machine: a whole model's, and each candidate's of a supernet."""
+"""How long forward passes take on this machine: a whole model's, and each candidate's of a
+supernet.
+"""
 
 import contextlib
 import time
@@ -26,14 +28,17 @@ def latency_us(net: nn.Module, schema: Schema, *, rows: int) -> int:
 
 
 def candidate_latencies(net: Supernet, schema: Schema, *, rows: int) -> dict[str, np.ndarray]:
-    """Per choice block the microseconds of each of its candidates, on the batch that reaches it. Blocks alike are timed once.
+    """Per choice block the microseconds of each of its candidates, on the batch that reaches it.
+    Blocks alike are timed once.
 
     Shape: by block (n,).
     """
     seen: dict[str, Tensor] = {}
     timed: dict[tuple[bool, torch.Size], np.ndarray] = {}
     found = {}
-    hooks = [block.register_forward_pre_hook(_keeper(seen, name)) for name, block in net.blocks().items()]
+    hooks = [
+        block.register_forward_pre_hook(_keeper(seen, name)) for name, block in net.blocks().items()
+    ]
     with _serving(net):
         net(_inputs(net, schema, rows))
         for hook in hooks:
@@ -41,7 +46,9 @@ def candidate_latencies(net: Supernet, schema: Schema, *, rows: int) -> dict[str
         for name, block in net.blocks().items():
             key = name.startswith("interaction."), seen[name].shape
             if key not in timed:
-                timed[key] = np.array([_timed(_call(c, seen[name])) for c in block.candidates], dtype=np.int64)
+                timed[key] = np.array(
+                    [_timed(_call(c, seen[name])) for c in block.candidates], dtype=np.int64
+                )
             found[name] = timed[key]
     return found
 
@@ -87,10 +94,16 @@ def _inputs(net: nn.Module, schema: Schema, rows: int) -> Inputs:
     """A batch of ids evenly drawn and of numbers."""
     parameter = next(net.parameters())
     rng = np.random.default_rng(0)
-    ids = np.stack([rng.integers(0, f.vocabulary_size, rows) for f in schema.categorical], 1) if schema.categorical else np.empty((rows, 0))
+    ids = (
+        np.stack([rng.integers(0, f.vocabulary_size, rows) for f in schema.categorical], 1)
+        if schema.categorical
+        else np.empty((rows, 0))
+    )
     dense = rng.normal(size=(rows, len(schema.numeric)))
     return Inputs(
         torch.from_numpy(ids).to(parameter.device, torch.int64),
         torch.from_numpy(dense).to(parameter),
-        tuple(torch.zeros(rows, 1, dtype=torch.int32, device=parameter.device) for _ in schema.lists),
+        tuple(
+            torch.zeros(rows, 1, dtype=torch.int32, device=parameter.device) for _ in schema.lists
+        ),
     )

@@ -21,7 +21,8 @@ class PartCost:
     """One part of a network.
 
     Args:
-        parameters: trainable entries, tables included; None where they hang on data that is not known.
+        parameters: trainable entries, tables included; None where they hang on data that is not
+            known.
         flops: floating-point operations per row; None likewise.
     """
 
@@ -30,11 +31,12 @@ class PartCost:
 
 
 def part_costs(architecture: Architecture, schema: Schema | None = None) -> dict[str, PartCost]:
-    """Parameters and operations of every part: "fields", "interaction.0", "projection", "expert.level0.pool.3", "tower.1",
-    "masks" of fields, and "sharing", which is what these leave of the sharing module.
+    """Parameters and operations of every part: "fields", "interaction.0", "projection",
+    "expert.level0.pool.3", "tower.1", "masks" of fields, and "sharing", which is what these leave
+    of the sharing module.
 
-    Without a schema two networks are built, for data sets that differ in all that the architecture leaves open; what
-    comes out alike is certain, and all else is None.
+    Without a schema two networks are built, for data sets that differ in all that the architecture
+    leaves open; what comes out alike is certain, and all else is None.
 
     Raises:
         ConfigError: the architecture does not fit the schema.
@@ -44,13 +46,18 @@ def part_costs(architecture: Architecture, schema: Schema | None = None) -> dict
     small, large = (_counted(architecture, _stand_in(architecture, size)) for size in (2, 3))
     pairs = {name: (small[name], large[name]) for name in small if name in large}
     return {
-        name: PartCost(a.parameters if a.parameters == b.parameters else None, a.flops if a.flops == b.flops else None)
+        name: PartCost(
+            a.parameters if a.parameters == b.parameters else None,
+            a.flops if a.flops == b.flops else None,
+        )
         for name, (a, b) in pairs.items()
     }
 
 
 def known_part_costs(architecture: Architecture) -> dict[str, PartCost]:
-    """``part_costs`` without a schema for a picture: empty where the architecture cannot be built without one."""
+    """``part_costs`` without a schema for a picture: empty where the architecture cannot be built
+    without one.
+    """
     try:
         return part_costs(architecture)
     except (AutoMTLError, ValueError, KeyError):
@@ -61,8 +68,13 @@ def _stand_in(architecture: Architecture, size: int) -> Schema:
     """A data set that the architecture fits; `size` sets what it leaves open."""
     tasks = [Task(name=t.name, kind=t.kind, classes=t.classes) for t in architecture.tasks or ()]
     tasks = tasks or [Task(name=name, kind="binary") for name in tasks_of(architecture) or ["task"]]
-    fields = architecture.fields or [Field(name=f"field{i}", kind="categorical") for i in range(size)]
-    known = [Field(name=f.name, kind=f.kind, vocabulary_size=0 if f.kind == "numeric" else 1 + size) for f in fields]
+    fields = architecture.fields or [
+        Field(name=f"field{i}", kind="categorical") for i in range(size)
+    ]
+    known = [
+        Field(name=f.name, kind=f.kind, vocabulary_size=0 if f.kind == "numeric" else 1 + size)
+        for f in fields
+    ]
     return Schema(name="stand-in", fields=tuple(known), tasks=tuple(tasks))
 
 
@@ -73,14 +85,22 @@ def _counted(architecture: Architecture, schema: Schema) -> dict[str, PartCost]:
     counts: dict[str, tuple[int, int]] = {}
     for name, module in _parts(net):
         parameters, operations = counts.get(name, (0, 0))
-        counts[name] = (parameters + sum(p.numel() for p in module.parameters()), operations + flops.get(paths[module], 0))
+        counts[name] = (
+            parameters + sum(p.numel() for p in module.parameters()),
+            operations + flops.get(paths[module], 0),
+        )
     everything = (sum(p.numel() for p in net.parameters()), flops["Global"])
-    rest = [whole - sum(held) for whole, held in zip(everything, zip(*counts.values(), strict=True), strict=True)]
+    rest = [
+        whole - sum(held)
+        for whole, held in zip(everything, zip(*counts.values(), strict=True), strict=True)
+    ]
     return {**{name: PartCost(*held) for name, held in counts.items()}, "sharing": PartCost(*rest)}
 
 
 def _parts(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Names of nodes with the modules behind them; a node stands for several modules where every task has a net of its own."""
+    """Names of nodes with the modules behind them; a node stands for several modules where every
+    task has a net of its own.
+    """
     apart = isinstance(net, IndependentNets)
     for task, single in enumerate(net.nets if isinstance(net, IndependentNets) else [net]):
         assert isinstance(single, MultiTaskNet)

@@ -1,4 +1,6 @@
-"""What each candidate of a supernet adds to a derived model: floating-point operations per row, parameters, measured time."""
+"""What each candidate of a supernet adds to a derived model: floating-point operations per row,
+parameters, measured time.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,40 +47,59 @@ class Prices:
 
     def total(self, best: Mapping[str, str]) -> np.ndarray:
         """Costs of one candidate in each of some blocks. Shape: (k,)."""
-        rows = [self.candidates[block][self.operations[block].index(operation)] for block, operation in best.items()]
+        rows = [
+            self.candidates[block][self.operations[block].index(operation)]
+            for block, operation in best.items()
+        ]
         total: np.ndarray = np.sum(rows, axis=0) if rows else np.zeros(len(COSTS), dtype=np.int64)
         return total
 
 
 def prices(net: Supernet, schema: Schema, latencies: Latencies | None = None) -> Prices:
-    """Count every candidate of a supernet in one forward pass over all of them; times are taken as given."""
+    """Count every candidate of a supernet in one forward pass over all of them; times are taken as
+    given.
+    """
     for block in net.choice_blocks():
         assert block.path is None, "a supernet on a path computes only that"
     flops = flops_by_module(net, schema)
     names = {id(module): f"{type(net).__name__}.{name}" for name, module in net.named_modules()}
     found, operations = {}, {}
     for name, block in net.blocks().items():
-        known = net.space.interaction_operations if name.startswith("interaction.") else net.space.expert_operations
+        known = (
+            net.space.interaction_operations
+            if name.startswith("interaction.")
+            else net.space.expert_operations
+        )
         operations[name] = tuple(str(o) for o in known)
         counts = [(flops.get(names[id(c)], 0), _parameters(c)) for c in block.candidates]
         found[name] = np.array(counts, dtype=np.int64)
         if latencies is not None:
-            found[name] = np.column_stack([found[name], np.array(latencies.candidates[name], dtype=np.int64)])
+            found[name] = np.column_stack(
+                [found[name], np.array(latencies.candidates[name], dtype=np.int64)]
+            )
     return Prices(found, operations)
 
 
 def _parameters(candidate: nn.Module) -> int:
-    return candidate.num_parameters() if isinstance(candidate, NestedMLP) else sum(p.numel() for p in candidate.parameters())
+    return (
+        candidate.num_parameters()
+        if isinstance(candidate, NestedMLP)
+        else sum(p.numel() for p in candidate.parameters())
+    )
 
 
-def fixed_costs(architecture: Architecture, schema: Schema, table: Prices, best: Mapping[str, str]) -> np.ndarray:
-    """What a derived model's count is beside its choice blocks, embedding tables left out. Shape: (2,).
+def fixed_costs(
+    architecture: Architecture, schema: Schema, table: Prices, best: Mapping[str, str]
+) -> np.ndarray:
+    """What a derived model's count is beside its choice blocks, embedding tables left out. Shape:
+    (2,).
 
     Args:
         architecture: any derived from the space with as many experts per task.
         schema: the data set.
         table: prices of the candidates.
-        best: the operations of the blocks that `architecture` has, those of unused experts left out.
+        best: the operations of the blocks that `architecture` has, those of unused experts left
+            out.
     """
     counted = cost(build_model(architecture, schema, max_parameters=None), schema)
     whole = np.array([counted.flops_per_row, counted.other_parameters], dtype=np.int64)

@@ -1,4 +1,5 @@
-"""How large a network would be, counted before any of it is made: a legal file of a stranger's may still ask for terabytes.
+"""How large a network would be, counted before any of it is made: a legal file of a stranger's may
+still ask for terabytes.
 
 It is made on torch's `meta` device first, where tensors have shapes and no memory.
 """
@@ -14,12 +15,21 @@ from automtl.errors import AutoMTLError, ConfigError
 from automtl.nn.interaction import build_interaction
 from automtl.spaces.catalogue import Operation
 
-MODULE = 50_000  # parameters that a module counts for at least, some tens of kilobytes of Python objects and half a millisecond
-_PARTS = {"input": "embeddings", "interaction": "interaction", "projection": "projection", "sharing": "experts", "towers": "towers"}
+# parameters that a module counts for at least, some tens of kilobytes of Python objects and half a
+# millisecond
+MODULE = 50_000
+_PARTS = {
+    "input": "embeddings",
+    "interaction": "interaction",
+    "projection": "projection",
+    "sharing": "experts",
+    "towers": "towers",
+}
 
 
 def check_size(where: str, make: Callable[[], nn.Module], most: int | None) -> bool:
-    """Refuse a network of more than `most` parameters; whether it could be made without memory, and was counted.
+    """Refuse a network of more than `most` parameters; whether it could be made without memory, and
+    was counted.
 
     Args:
         where: whose network it is, for the error.
@@ -37,7 +47,12 @@ def check_size(where: str, make: Callable[[], nn.Module], most: int | None) -> b
         nonlocal modules
         modules += 1
         if modules * MODULE > most:
-            _refuse(where, most, f"more than {most // MODULE:,} modules, of which each counts as {MODULE:,} parameters")
+            _refuse(
+                where,
+                most,
+                f"more than {most // MODULE:,} modules, of which each counts as {MODULE:,} "
+                "parameters",
+            )
 
     hook = register_module_module_registration_hook(count)
     try:
@@ -46,14 +61,20 @@ def check_size(where: str, make: Callable[[], nn.Module], most: int | None) -> b
     except AutoMTLError:
         raise
     except Exception:
-        if plugins.REGISTERED:  # code that was named on the command line may do what only real tensors can; then it is not counted
+        # code that was named on the command line may do what only real tensors can; then it is not
+        # counted
+        if plugins.REGISTERED:
             return False
         raise
     finally:
         hook.remove()
     total = _parameters(net)
     if total > most:
-        parts = {name: _parameters(child) for single in getattr(net, "nets", [net]) for name, child in single.named_children()}
+        parts = {
+            name: _parameters(child)
+            for single in getattr(net, "nets", [net])
+            for name, child in single.named_children()
+        }
         part = max(parts, key=parts.__getitem__)
         _refuse(where, most, f"{total:,}, most of them in the {_PARTS[part]}")
     return True
@@ -68,7 +89,12 @@ def heaviest(blocks: Sequence[str], *, num_fields: int, dim: int) -> tuple[str, 
         dim: of the fields' vectors.
     """
     with torch.device("meta"):
-        made = {block: build_interaction(Operation.parse(block, "interaction"), num_fields=num_fields, dim=dim) for block in blocks}
+        made = {
+            block: build_interaction(
+                Operation.parse(block, "interaction"), num_fields=num_fields, dim=dim
+            )
+            for block in blocks
+        }
     sizes = {block: _parameters(module) for block, module in made.items()}
     name = max(sizes, key=sizes.__getitem__)
     return name, sizes[name]

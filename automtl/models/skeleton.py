@@ -1,4 +1,5 @@
-"""The one skeleton of supernet and derived model: input -> interaction -> sharing(experts) -> towers.
+"""The one skeleton of supernet and derived model: input -> interaction -> sharing(experts) ->
+towers.
 
 Shapes: B batch, F fields, d embedding width, D width of the experts' input, T tasks.
 """
@@ -43,8 +44,9 @@ class Chain(ExpertModule):
 class MultiTaskNet(nn.Module):
     """Input layer, interaction blocks, optional projection, sharing module and one tower per task.
 
-    # DEVIATION: AutoMTL's paper has no projection between interaction and experts; its authors' code has, so that an expert's width does
-    # not hang on the number of fields. A hand-made model may do without.
+    # DEVIATION: AutoMTL's paper has no projection between interaction and experts; its authors'
+    code has, so that an expert's width does # not hang on the number of fields. A hand-made model
+    may do without.
 
     Shape:
         - ids: (B, categorical fields), dense: (B, numeric fields)
@@ -90,7 +92,8 @@ class MultiTaskNet(nn.Module):
         return self.input.tables()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """All parameters as groups for a torch optimiser: those of the sharing module with rates of their own, undecayed tables, the rest.
+        """All parameters as groups for a torch optimiser: those of the sharing module with rates of
+        their own, undecayed tables, the rest.
 
         >>> torch.optim.Adam(net.parameter_groups(), lr=1e-3, weight_decay=1e-4)  # doctest: +SKIP
         """
@@ -102,7 +105,9 @@ class MultiTaskNet(nn.Module):
         return self.input.row_ids(inputs)
 
     def fill_unknown(self, schema: Schema) -> None:
-        """After fitting: the unknown id of a field, where it never occurred in training, takes the mean of its field's rows."""
+        """After fitting: the unknown id of a field, where it never occurred in training, takes the
+        mean of its field's rows.
+        """
         self.input.fill_unknown([field.unknown_count for field in schema.id_fields])
 
 
@@ -139,12 +144,20 @@ def load_vectors(net: nn.Module, schema: Schema, vectors: Mapping[str, np.ndarra
 
 
 def towers(
-    schema: Schema, widths_in: Sequence[int], *, hidden: Sequence[int], dropout: float, batch_norm: bool, generator: torch.Generator | None
+    schema: Schema,
+    widths_in: Sequence[int],
+    *,
+    hidden: Sequence[int],
+    dropout: float,
+    batch_norm: bool,
+    generator: torch.Generator | None,
 ) -> list[nn.Module]:
-    """One tower per task of the schema, its output's bias at the base rates of the training rows that have the label.
+    """One tower per task of the schema, its output's bias at the base rates of the training rows
+    that have the label.
 
-    So a fresh network starts at the loss of the best constant, not at probability 1/2, and need not learn the rates first (Lin et
-    al., "Focal loss for dense object detection", ICCV 2017, section 3.3). Where the schema knows no rates, the bias starts at 0.
+    So a fresh network starts at the loss of the best constant, not at probability 1/2, and need not
+    learn the rates first (Lin et al., "Focal loss for dense object detection", ICCV 2017, section
+    3.3). Where the schema knows no rates, the bias starts at 0.
     """
     return [
         Tower(

@@ -1,4 +1,6 @@
-"""A finished network as it is stored: its state, with the sharing module's part packed, and how many bytes each part takes."""
+"""A finished network as it is stored: its state, with the sharing module's part packed, and how
+many bytes each part takes.
+"""
 
 from collections.abc import Iterator, Mapping
 
@@ -27,7 +29,11 @@ def unpacked(net: nn.Module, packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     state = dict(packed)
     for prefix, sharing in _sharing(net):
-        own = {name.removeprefix(prefix): state.pop(name) for name in list(state) if name.startswith(prefix)}
+        own = {
+            name.removeprefix(prefix): state.pop(name)
+            for name in list(state)
+            if name.startswith(prefix)
+        }
         state |= {prefix + name: tensor for name, tensor in sharing.unpack(own).items()}
     return state
 
@@ -35,8 +41,9 @@ def unpacked(net: nn.Module, packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def stored_megabytes(net: nn.Module) -> dict[str, float]:
     """What a stored network's parts take, in units of 2**20 bytes.
 
-    "tables": embeddings. "trunk": numbers' weights, interaction, projection. "experts": the sharing module, gates included.
-    "towers": of all tasks. Running statistics count, since evaluation needs them.
+    "tables": embeddings. "trunk": numbers' weights, interaction, projection. "experts": the sharing
+    module, gates included. "towers": of all tasks. Running statistics count, since evaluation needs
+    them.
     """
     sizes = dict.fromkeys(PARTS, 0)
     for single in (module for module in net.modules() if isinstance(module, MultiTaskNet)):
@@ -44,7 +51,11 @@ def stored_megabytes(net: nn.Module) -> dict[str, float]:
         sizes["tables"] += sum(_bytes(table) for table in single.tables())
         sizes["experts"] += sum(_bytes(tensor) for tensor in single.sharing.pack().values())
         sizes["towers"] += sum(_bytes(tensor) for tensor in single.towers.state_dict().values())
-        trunk = [module for module in (single.input, single.interaction, single.projection) if module is not None]
+        trunk = [
+            module
+            for module in (single.input, single.interaction, single.projection)
+            if module is not None
+        ]
         held = [tensor for module in trunk for tensor in module.state_dict(keep_vars=True).values()]
         sizes["trunk"] += sum(_bytes(tensor) for tensor in held if id(tensor) not in tables)
     return {part: size / 2**20 for part, size in sizes.items()}

@@ -24,15 +24,19 @@ ALPHA_SCALE = 1e-3
 
 
 class Supernet(MultiTaskNet):
-    """The skeleton over choice blocks, with its architecture parameters told apart by object, never by name.
+    """The skeleton over choice blocks, with its architecture parameters told apart by object, never
+    by name.
 
     Attributes:
         space: what it searches.
-        alphas: per choice block ("interaction.0", "level0.pool.3.block.1") its alpha; tied blocks share one object.
+        alphas: per choice block ("interaction.0", "level0.pool.3.block.1") its alpha; tied blocks
+            share one object.
         slots: the sharing module's slots.
     """
 
-    def __init__(self, *, space: SearchSpace, alphas: Mapping[str, nn.Parameter], **parts: Any) -> None:
+    def __init__(
+        self, *, space: SearchSpace, alphas: Mapping[str, nn.Parameter], **parts: Any
+    ) -> None:
         super().__init__(**parts)
         self.space, self.alphas, self.slots = space, dict(alphas), self.sharing.slots
 
@@ -57,7 +61,9 @@ class Supernet(MultiTaskNet):
     def blocks(self) -> dict[str, ChoiceBlock]:
         """Every choice block by the name its alpha has in ``alphas``."""
         found = list(self.choice_blocks())
-        assert len(found) == len(self.alphas) and all(b.alpha is a for b, a in zip(found, self.alphas.values(), strict=True))
+        assert len(found) == len(self.alphas) and all(
+            b.alpha is a for b, a in zip(found, self.alphas.values(), strict=True)
+        )
         return dict(zip(self.alphas, found, strict=True))
 
     def mix_all(self) -> None:
@@ -65,10 +71,13 @@ class Supernet(MultiTaskNet):
         for block in self.choice_blocks():
             block.path = block.shares = None
         if hasattr(self.sharing, "mask"):
-            setattr(self.sharing, "mask", None)  # noqa: B010 - a tensor or nothing, unlike what nn.Module declares
+            # a tensor or nothing, unlike what nn.Module declares
+            setattr(self.sharing, "mask", None)  # noqa: B010
 
     def set_auxiliary_skip(self, strength: float) -> None:
-        """Set lambda_t, the weight of the auxiliary skip, on every choice block (DARTS-, Chu et al. 2020)."""
+        """Set lambda_t, the weight of the auxiliary skip, on every choice block (DARTS-, Chu et al.
+        2020).
+        """
         for block in self.choice_blocks():
             block.auxiliary_skip = strength
 
@@ -107,26 +116,39 @@ def build_supernet(
         seed: of the initial weights, alphas and betas.
         sparse: embedding tables give sparse gradients.
         generator: source of dropout and gate noise, on the device the network will run on.
-        max_parameters: a larger network is refused before it is made; None for any, where the space was looked at before.
+        max_parameters: a larger network is refused before it is made; None for any, where the space
+            was looked at before.
 
     Raises:
-        ConfigError: an unknown kind or setting, one that does not fit, or a network that is too large.
+        ConfigError: an unknown kind or setting, one that does not fit, or a network that is too
+            large.
     """
-    make = _maker(space, schema, sharing=sharing, settings=settings, sparse=sparse, generator=generator)
+    make = _maker(
+        space, schema, sharing=sharing, settings=settings, sparse=sparse, generator=generator
+    )
     check_size(_called(space), make, max_parameters)
     with seeded(seed):
         return make()
 
 
 def check_supernet(
-    space: SearchSpace, schema: Schema, *, sharing: str, settings: Mapping[str, Any], generator: torch.Generator, max_parameters: int
+    space: SearchSpace,
+    schema: Schema,
+    *,
+    sharing: str,
+    settings: Mapping[str, Any],
+    generator: torch.Generator,
+    max_parameters: int,
 ) -> None:
-    """Refuse what `build_supernet` would refuse, without the memory and the time of a supernet; arguments are its.
+    """Refuse what `build_supernet` would refuse, without the memory and the time of a supernet;
+    arguments are its.
 
     Raises:
         ConfigError: see `build_supernet`.
     """
-    make = _maker(space, schema, sharing=sharing, settings=settings, sparse=True, generator=generator)
+    make = _maker(
+        space, schema, sharing=sharing, settings=settings, sparse=True, generator=generator
+    )
     if not check_size(_called(space), make, max_parameters):
         with seeded(0):
             make()  # a plugin's module that needs real tensors
@@ -145,14 +167,26 @@ def _maker(
     sparse: bool,
     generator: torch.Generator | None,
 ) -> Callable[[], Supernet]:
-    complete, names = sharing_settings(sharing, settings or {}), [task.name for task in schema.tasks]
-    fit_sharing(sharing, complete, num_experts=space.num_experts, tasks={task.name: task.kind for task in schema.tasks})
-    slots = layout(sharing, num_tasks=len(names), num_experts=space.num_experts, settings=complete, names=names)
+    complete, names = (
+        sharing_settings(sharing, settings or {}),
+        [task.name for task in schema.tasks],
+    )
+    fit_sharing(
+        sharing,
+        complete,
+        num_experts=space.num_experts,
+        tasks={task.name: task.kind for task in schema.tasks},
+    )
+    slots = layout(
+        sharing, num_tasks=len(names), num_experts=space.num_experts, settings=complete, names=names
+    )
 
     def make() -> Supernet:
         builder = _Builder(space, generator)
         inputs = input_layer(schema, dim=space.embedding_dim, numeric=space.numeric, sparse=sparse)
-        interaction = [builder.interaction(i, inputs.num_fields) for i in range(space.num_interaction_blocks)]
+        interaction = [
+            builder.interaction(i, inputs.num_fields) for i in range(space.num_interaction_blocks)
+        ]
         projection = nn.Linear(inputs.num_fields * space.embedding_dim, space.expert_dim)
         module = SEARCH_MODULES[sharing](
             build=builder.expert,
@@ -164,7 +198,12 @@ def _maker(
             **module_settings(sharing, complete),
         )
         heads = towers(
-            schema, module.width_out, hidden=space.towers, dropout=space.dropout, batch_norm=space.batch_norm, generator=generator
+            schema,
+            module.width_out,
+            hidden=space.towers,
+            dropout=space.dropout,
+            batch_norm=space.batch_norm,
+            generator=generator,
         )
         return Supernet(
             space=space,
@@ -186,12 +225,24 @@ class _Builder:
         self.space = space
         self.alphas: dict[str, nn.Parameter] = {}
         self._ties: dict[object, nn.Parameter] = {}
-        self._common: dict[str, Any] = {"dropout": space.dropout, "batch_norm": space.batch_norm, "generator": generator}
+        self._common: dict[str, Any] = {
+            "dropout": space.dropout,
+            "batch_norm": space.batch_norm,
+            "generator": generator,
+        }
 
     def interaction(self, index: int, num_fields: int) -> ChoiceBlock:
         operations = self.space.interaction_operations
-        candidates = [build_interaction(o, num_fields=num_fields, dim=self.space.embedding_dim, **self._common) for o in operations]
-        return ChoiceBlock(candidates, alpha=self._alpha(f"interaction.{index}", ("interaction", index), len(operations)))
+        candidates = [
+            build_interaction(
+                o, num_fields=num_fields, dim=self.space.embedding_dim, **self._common
+            )
+            for o in operations
+        ]
+        return ChoiceBlock(
+            candidates,
+            alpha=self._alpha(f"interaction.{index}", ("interaction", index), len(operations)),
+        )
 
     def expert(self, slot: Slot, width_in: int) -> Chain:
         blocks = [self._expert_block(slot, j, width_in) for j in range(self.space.num_blocks)]
@@ -203,7 +254,12 @@ class _Builder:
             candidates = build_nested(operations, width_in=width, **self._common)
         else:
             candidates = [build_operation(o, width_in=width, **self._common) for o in operations]
-        return ChoiceBlock(candidates, alpha=self._alpha(f"{slot}.block.{index}", self.space.tie(slot, index), len(operations)))
+        return ChoiceBlock(
+            candidates,
+            alpha=self._alpha(
+                f"{slot}.block.{index}", self.space.tie(slot, index), len(operations)
+            ),
+        )
 
     def _alpha(self, name: str, tie: object, size: int) -> nn.Parameter:
         if tie not in self._ties:

@@ -1,1 +1,3 @@
-"""Modules of the networks: input layer, interactions, operations, choice blocks, gates, towers; they compute and nothing else."""
+"""Modules of the networks: input layer, interactions, operations, choice blocks, gates, towers;
+they compute and nothing else.
+"""

@@ -1,7 +1,8 @@
 """Attention over a row's few fields, all rows side by side.
 
-A row's own products are of some F x c numbers each, too small for products of matrices: with the rows last, each pair of fields is one
-multiplication of long vectors. Legend: B rows, F fields, H heads, c width of a head.
+A row's own products are of some F x c numbers each, too small for products of matrices: with the
+rows last, each pair of fields is one multiplication of long vectors. Legend: B rows, F fields, H
+heads, c width of a head.
 """
 
 import math
@@ -12,8 +13,8 @@ from torch import Tensor
 
 
 class FieldAttention(torch.autograd.Function):
-    """softmax(Q K^T / sqrt(c)) V (Vaswani et al. 2017, eq. 1) of every row and head. Twice differentiable, since backward is made of
-    operations that are.
+    """softmax(Q K^T / sqrt(c)) V (Vaswani et al. 2017, eq. 1) of every row and head. Twice
+    differentiable, since backward is made of operations that are.
 
     Shape: query, key and value in one (F, 3, H, c, B) -> (F, H, c, B).
     """
@@ -32,7 +33,9 @@ class FieldAttention(torch.autograd.Function):
         if torch.is_grad_enabled():  # for second derivatives, which what is kept knows nothing of
             shares = _shares(query, key)
         scale = 1 / math.sqrt(query.shape[2])
-        to_dots = torch.ops.aten._softmax_backward_data(_dots(gradient, value), shares, 1, shares.dtype)
+        to_dots = torch.ops.aten._softmax_backward_data(
+            _dots(gradient, value), shares, 1, shares.dtype
+        )
         to_packed = torch.zeros_like(packed)
         _add_mixed(to_packed[:, 0], to_dots, key * scale)
         _add_mixed(to_packed[:, 1], to_dots.transpose(0, 1), query * scale)
@@ -46,7 +49,9 @@ def _shares(query: Tensor, key: Tensor) -> Tensor:
 
 
 def _dots(left: Tensor, right: Tensor) -> Tensor:
-    """Dot products of each field's vector with each one's. Shape: twice (F, H, c, B) -> (F, F, H, B)."""
+    """Dot products of each field's vector with each one's. Shape: twice (F, H, c, B) -> (F, F, H,
+    B).
+    """
     pairs = zip(left.unsqueeze(1).unbind(3), right.unsqueeze(0).unbind(3), strict=True)
     first, second = next(pairs)
     total = first * second
@@ -56,7 +61,9 @@ def _dots(left: Tensor, right: Tensor) -> Tensor:
 
 
 def _add_mixed(total: Tensor, weights: Tensor, vectors: Tensor) -> Tensor:
-    """Add sums of the fields' vectors, weighed, to `total`. Shape: (F, H, c, B), (F, F, H, B), (F, H, c, B) -> (F, H, c, B)."""
+    """Add sums of the fields' vectors, weighed, to `total`. Shape: (F, H, c, B), (F, F, H, B), (F,
+    H, c, B) -> (F, H, c, B).
+    """
     for weight, vector in zip(weights.unsqueeze(3).unbind(1), vectors, strict=True):
         total.addcmul_(weight, vector)
     return total

@@ -1,6 +1,7 @@
 """The input layer: ids, lists of ids and numbers become one vector per field.
 
-Legend: B rows, F fields (C of one id each, G of lists, M numeric columns), d embedding width, L longest list, V rows of a table.
+Legend: B rows, F fields (C of one id each, G of lists, M numeric columns), d embedding width, L
+longest list, V rows of a table.
 """
 
 import math
@@ -16,7 +17,9 @@ from automtl.nn.tables import EmbeddingTable
 
 
 class InputsLike(Protocol):
-    """What a batch gives: ids (B, C) int32 or int64, field-local; dense (B, M) standardised numbers; lists G times (B, L), 0 = none."""
+    """What a batch gives: ids (B, C) int32 or int64, field-local; dense (B, M) standardised
+    numbers; lists G times (B, L), 0 = none.
+    """
 
     @property
     def ids(self) -> Tensor: ...
@@ -44,14 +47,16 @@ class OwnWidth(nn.Module):
 
 
 class InputLayer(nn.Module):
-    """Fields as vectors: those of one id in their order, then those of lists, then the numeric ones.
+    """Fields as vectors: those of one id in their order, then those of lists, then the numeric
+    ones.
 
     Each width has one table; `tables()`, `row_ids()` go over them in step.
 
     Shape: ids (B, C), lists G times (B, L), dense (B, M) -> (B, F, d).
 
     Args:
-        vocabulary_sizes: rows of each field of one id, id 0 (unknown) included; empty where there is none.
+        vocabulary_sizes: rows of each field of one id, id 0 (unknown) included; empty where there
+            is none.
         num_numeric: M.
         dim: d.
         numeric: "linear" (M fields), "joint" (one field) or "periodic" (M fields, PLR).
@@ -81,24 +86,45 @@ class InputLayer(nn.Module):
         super().__init__()
         sizes, self._columns = [*vocabulary_sizes, *list_sizes], len(vocabulary_sizes)
         if not sizes and not num_numeric:
-            raise ConfigError("fields", "must be at least one", 0, "name a categorical or numeric feature of the data set")
+            raise ConfigError(
+                "fields",
+                "must be at least one",
+                0,
+                "name a categorical or numeric feature of the data set",
+            )
         if numeric not in NUMERIC:
             raise ConfigError("numeric", f"must be one of {', '.join(NUMERIC)}", repr(numeric))
         self.num_fields = len(sizes) + (min(num_numeric, 1) if numeric == "joint" else num_numeric)
         self._owners = list(range(len(sizes))) if shares is None else list(shares)
         width_of = [width or dim for width in (widths or [0] * len(sizes))]
-        self._groups = [[i for i, w in enumerate(width_of) if w == width] for width in dict.fromkeys(width_of)]  # fields per table
-        self.embeddings = nn.ModuleList(self._table(group, sizes, width_of[group[0]], sparse) for group in self._groups)
+        # fields per table
+        self._groups = [
+            [i for i, w in enumerate(width_of) if w == width] for width in dict.fromkeys(width_of)
+        ]
+        self.embeddings = nn.ModuleList(
+            self._table(group, sizes, width_of[group[0]], sparse) for group in self._groups
+        )
         widened = [group for group in self._groups if width_of[group[0]] != dim]
         self.maps = nn.ModuleDict(
-            {str(self._groups.index(g)): OwnWidth(num_fields=len(g), width=width_of[g[0]], dim=dim) for g in widened}
+            {
+                str(self._groups.index(g)): OwnWidth(
+                    num_fields=len(g), width=width_of[g[0]], dim=dim
+                )
+                for g in widened
+            }
         )
         flat = [field for group in self._groups for field in group]
         self._ordered = flat == sorted(flat)
-        self.register_buffer("order", torch.tensor([flat.index(i) for i in range(len(flat))], dtype=torch.long), persistent=False)
+        self.register_buffer(
+            "order",
+            torch.tensor([flat.index(i) for i in range(len(flat))], dtype=torch.long),
+            persistent=False,
+        )
         self.numeric = NUMERIC[numeric](num_numeric=num_numeric, dim=dim) if num_numeric else None
 
-    def _table(self, group: Sequence[int], sizes: Sequence[int], width: int, sparse: bool) -> EmbeddingTable:
+    def _table(
+        self, group: Sequence[int], sizes: Sequence[int], width: int, sparse: bool
+    ) -> EmbeddingTable:
         """The table of the fields of one width."""
         owners = list(dict.fromkeys(self._owners[field] for field in group))
         columns = [field for field in group if field < self._columns]
@@ -112,20 +138,28 @@ class InputLayer(nn.Module):
         )
 
     def tables(self) -> list[nn.Parameter]:
-        """The embedding tables, for optimisers that treat their rows apart. Shape: (V, width) each."""
+        """The embedding tables, for optimisers that treat their rows apart. Shape: (V, width)
+        each.
+        """
         return [table.weight for table in self._tables()]
 
     def row_ids(self, inputs: InputsLike) -> list[Tensor]:
-        """Per table, in the order of `tables()`, the rows that a batch touches. Shape: (n,) each, with repetitions."""
+        """Per table, in the order of `tables()`, the rows that a batch touches. Shape: (n,) each,
+        with repetitions.
+        """
         return [table.row_ids(inputs.ids, _lists(inputs)) for table in self._tables()]
 
     def fill_unknown(self, unknown_counts: Sequence[int]) -> None:
-        """After fitting, give each field of one id that met no unknown id in training the mean of its rows as row 0."""
+        """After fitting, give each field of one id that met no unknown id in training the mean of
+        its rows as row 0.
+        """
         for group, table in zip(self._groups, self._tables(), strict=True):
             table.fill_unknown([unknown_counts[field] for field in group if field < self._columns])
 
     def rows_of(self, field: int) -> Tensor:
-        """A view, without gradient, of the rows of a field of ids or lists (its owner's, where it shares them). Shape: (V, width)."""
+        """A view, without gradient, of the rows of a field of ids or lists (its owner's, where it
+        shares them). Shape: (V, width).
+        """
         owner = self._owners[field]
         for group, table in zip(self._groups, self._tables(), strict=True):
             owners = list(dict.fromkeys(self._owners[member] for member in group))

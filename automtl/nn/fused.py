@@ -1,9 +1,11 @@
-"""The sum of a choice block made fast: its linear parts merged and its MLPs as one pair of products.
+"""The sum of a choice block made fast: its linear parts merged and its MLPs as one pair of
+products.
 
-MLPs with BatchNorm, nested or not, share a pair of products; convolutions, as banded matrices with their BatchNorm folded in,
-join the skips in one W x W matrix; the other candidates run as they are. Under autocast the MLPs and gates take its type,
-moments and sums keep the parameters'. The candidates go on owning the parameters: what derives, copies, ties or freezes them
-sees no difference.
+MLPs with BatchNorm, nested or not, share a pair of products; convolutions, as banded matrices with
+their BatchNorm folded in, join the skips in one W x W matrix; the other candidates run as they are.
+Under autocast the MLPs and gates take its type, moments and sums keep the parameters'. The
+candidates go on owning the parameters: what derives, copies, ties or freezes them sees no
+difference.
 
 Legend: B rows, W width.
 """
@@ -23,7 +25,9 @@ _MERGED = ("mlp", "convolution", "gate")
 
 
 def kinds_of(candidates: Iterable[nn.Module]) -> dict[str, list[int]]:
-    """Positions of the candidates by the way they are computed now: merged with their like, or as they are ("other")."""
+    """Positions of the candidates by the way they are computed now: merged with their like, or as
+    they are ("other").
+    """
     kinds: dict[str, list[int]] = {kind: [] for kind in (*_MERGED, "skip", "other")}
     for index, candidate in enumerate(candidates):
         kinds[_kind(candidate)].append(index)
@@ -33,7 +37,9 @@ def kinds_of(candidates: Iterable[nn.Module]) -> dict[str, list[int]]:
 def _kind(candidate: nn.Module) -> str:
     if isinstance(candidate, Skip):
         return "skip"
-    if not isinstance(candidate, MLP | NestedMLP | Convolution | BitGate) or not isinstance(candidate.ending.norm, BatchNorm):
+    if not isinstance(candidate, MLP | NestedMLP | Convolution | BitGate) or not isinstance(
+        candidate.ending.norm, BatchNorm
+    ):
         return "other"
     if isinstance(candidate, MLP | NestedMLP):
         return "mlp" if candidate.width_out <= MAX_FOLDED_WIDTH else "other"
@@ -53,7 +59,8 @@ def fused_sum(
     auxiliary_skip: float,
     keep: bool,
 ) -> list[Tensor]:
-    """The outputs of N choice blocks in training; several go side by side where their candidates are alike.
+    """The outputs of N choice blocks in training; several go side by side where their candidates
+    are alike.
 
     Shape: N times (B, ...) -> N times (B, W).
 
@@ -73,16 +80,28 @@ def fused_sum(
 
     def others(positions: list[int]) -> list[list[Tensor]]:
         """What runs as it is, per block."""
-        return [[share[i] * block[i](x) for i in positions] for x, block, share in zip(xs, blocks, shares, strict=True)]
+        return [
+            [share[i] * block[i](x) for i in positions]
+            for x, block, share in zip(xs, blocks, shares, strict=True)
+        ]
 
-    before = others([i for i in kinds["other"] if i < first])  # candidates draw their dropout in their order
+    # candidates draw their dropout in their order
+    before = others([i for i in kinds["other"] if i < first])
     weights = torch.stack(list(shares))  # (N, candidates)
-    groups = {kind: Group([[block[i] for i in kinds[kind]] for block in blocks], weights[:, kinds[kind]]) for kind in _MERGED}
+    groups = {
+        kind: Group([[block[i] for i in kinds[kind]] for block in blocks], weights[:, kinds[kind]])
+        for kind in _MERGED
+    }
     skip = weights[:, kinds["skip"]].sum(1) + auxiliary_skip
     device = xs[0].device.type
     low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else skip.dtype
     with torch.autocast(device, enabled=False):
-        columns = [x.flatten(1).to(skip.dtype).t() for x in (xs[:1] if all(x is xs[0] for x in xs) else xs)]
+        columns = [
+            x.flatten(1).to(skip.dtype).t() for x in (xs[:1] if all(x is xs[0] for x in xs) else xs)
+        ]
         merged = merged_sum(torch.stack(columns), groups, skip=skip, dtype=low, keep=keep)
     after = others([i for i in kinds["other"] if i > first])
-    return [sum([*earlier, *later], out.t()) for earlier, out, later in zip(before, merged, after, strict=True)]
+    return [
+        sum([*earlier, *later], out.t())
+        for earlier, out, later in zip(before, merged, after, strict=True)
+    ]

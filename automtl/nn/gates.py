@@ -29,7 +29,8 @@ class Gate(nn.Module):
 
 
 def top_k_softmax(logits: Tensor, k: int) -> Tensor:
-    """softmax(KeepTopK(logits)): over the k largest, exactly 0 elsewhere (Shazeer et al. 2017, eq. 3 and 5, without their noise).
+    """softmax(KeepTopK(logits)): over the k largest, exactly 0 elsewhere (Shazeer et al. 2017, eq.
+    3 and 5, without their noise).
 
     Shape: (..., N) -> (..., N).
     """
@@ -38,7 +39,9 @@ def top_k_softmax(logits: Tensor, k: int) -> Tensor:
 
 
 def smooth_step(t: Tensor, gamma: Tensor) -> Tensor:
-    """S(t): 0 up to -gamma/2, 1 from gamma/2, a cubic between (Hazimeh et al. 2021, section 3.1.3); a step where gamma is 0."""
+    """S(t): 0 up to -gamma/2, 1 from gamma/2, a cubic between (Hazimeh et al. 2021, section 3.1.3);
+    a step where gamma is 0.
+    """
     u = (t / gamma.clamp_min(torch.finfo(t.dtype).tiny)).clamp(-0.5, 0.5)
     return u * (1.5 - 2 * u.square()) + 0.5
 
@@ -46,17 +49,21 @@ def smooth_step(t: Tensor, gamma: Tensor) -> Tensor:
 def bit_codes(num_experts: int) -> Tensor:
     """Bit b of the number i, for every expert i. Shape: (N, m), bool, m = ceil(log2 N)."""
     bits = math.ceil(math.log2(num_experts))
-    return torch.tensor([[bool(i >> b & 1) for b in range(bits)] for i in range(num_experts)]).reshape(num_experts, bits)
+    return torch.tensor(
+        [[bool(i >> b & 1) for b in range(bits)] for i in range(num_experts)]
+    ).reshape(num_experts, bits)
 
 
 def single_selectors(bits: Tensor, codes: Tensor) -> Tensor:
-    """r_i = product over b of s_b where bit b of i is set, of 1 - s_b where it is not (Hazimeh et al. 2021, eq. 4).
+    """r_i = product over b of s_b where bit b of i is set, of 1 - s_b where it is not (Hazimeh et
+    al. 2021, eq. 4).
 
     Shape: bits s (..., m) in [0, 1], codes (N, m) -> (..., N).
     """
     factors = torch.where(codes, bits.unsqueeze(-2), 1 - bits.unsqueeze(-2))  # (..., N, m)
     chosen = torch.ones_like(factors[..., 0]) if factors.shape[-1] == 0 else factors[..., 0]
-    for b in range(1, factors.shape[-1]):  # torch's prod looks for zeros on the host in its gradient
+    # torch's prod looks for zeros on the host in its gradient
+    for b in range(1, factors.shape[-1]):
         chosen = chosen * factors[..., b]
     return chosen
 

@@ -1,7 +1,8 @@
-"""The feature interaction candidates: (B, F, d) -> (B, F*d) each, so `skip` is always legal (AutoMTL, Table 1).
+"""The feature interaction candidates: (B, F, d) -> (B, F*d) each, so `skip` is always legal
+(AutoMTL, Table 1).
 
-Legend: B rows, F fields, d embedding width, W = F*d, P = F*(F-1)/2 pairs, H heads, L layers. Names and arguments are those of
-``automtl.spaces.catalogue``.
+Legend: B rows, F fields, d embedding width, W = F*d, P = F*(F-1)/2 pairs, H heads, L layers. Names
+and arguments are those of ``automtl.spaces.catalogue``.
 """
 
 import math
@@ -24,7 +25,8 @@ _MORE_FIELDS = 64  # beyond them their pairs' weights take too much memory
 
 
 class InnerProduct(nn.Module):
-    """Linear over [flat input, <e_i, e_j> for each pair i < j, row by row] (PNN, Qu et al. 2016, inner product).
+    """Linear over [flat input, <e_i, e_j> for each pair i < j, row by row] (PNN, Qu et al. 2016,
+    inner product).
 
     Shape: (B, F, d) -> (B, W). One field has no pairs: the flat input alone.
     """
@@ -35,19 +37,24 @@ class InnerProduct(nn.Module):
         super().__init__()
         self.width_out = num_fields * dim
         i, j = torch.triu_indices(num_fields, num_fields, offset=1)
-        self.register_buffer("pairs", i * num_fields + j, persistent=False)  # (P,) positions in the flat F x F products
+        self.register_buffer(
+            "pairs", i * num_fields + j, persistent=False
+        )  # (P,) positions in the flat F x F products
         self.linear = nn.Linear(self.width_out + len(i), self.width_out)
         self.ending = Ending(self.width_out, **ending)
 
     def forward(self, x: Tensor) -> Tensor:
         products = torch.bmm(x, x.transpose(1, 2)).flatten(1)  # (B, F*F)
-        features = torch.cat([x.flatten(1), products.index_select(1, self.pairs)], dim=1)  # (B, W + P)
+        features = torch.cat(
+            [x.flatten(1), products.index_select(1, self.pairs)], dim=1
+        )  # (B, W + P)
         out: Tensor = self.ending(self.linear(features))
         return out
 
 
 class OuterProduct(nn.Module):
-    """Linear over [flat input, s s^T] with s = sum_i e_i (PNN, Qu et al. 2016, outer product by sum pooling).
+    """Linear over [flat input, s s^T] with s = sum_i e_i (PNN, Qu et al. 2016, outer product by sum
+    pooling).
 
     Shape: (B, F, d) -> (B, W).
     """
@@ -66,10 +73,11 @@ class OuterProduct(nn.Module):
 
 
 class Cross(nn.Module):
-    """L layers of x_{l+1} = x_0 * (x_l . w_l) + b_l + x_l on the flat vector (DCN, Wang et al. 2017, eq. 3).
+    """L layers of x_{l+1} = x_0 * (x_l . w_l) + b_l + x_l on the flat vector (DCN, Wang et al.
+    2017, eq. 3).
 
-    By induction x_l = c_l * x_0 + t_l with c_l one number per row and t_l = b_0 + ... + b_{l-1}: all dot products with x_0 are one
-    product of matrices, and no layer but the last touches (B, W).
+    By induction x_l = c_l * x_0 + t_l with c_l one number per row and t_l = b_0 + ... + b_{l-1}:
+    all dot products with x_0 are one product of matrices, and no layer but the last touches (B, W).
 
     Shape: (B, F, d) -> (B, W).
     """
@@ -79,13 +87,17 @@ class Cross(nn.Module):
         self.width_out = num_fields * dim
         self.weight = nn.Parameter(torch.empty(layers, self.width_out))
         self.bias = nn.Parameter(torch.zeros(layers, self.width_out))
-        nn.init.uniform_(self.weight, -1 / math.sqrt(self.width_out), 1 / math.sqrt(self.width_out))  # as torch's Linear(W, 1)
+        # as torch's Linear(W, 1)
+        nn.init.uniform_(self.weight, -1 / math.sqrt(self.width_out), 1 / math.sqrt(self.width_out))
         self.ending = Ending(self.width_out, **ending)
 
     def forward(self, x: Tensor) -> Tensor:
         start = x.flatten(1)  # (B, W)
         dots = functional.linear(start, self.weight)  # (B, L): x_0 . w_l
-        factor, shift = torch.ones_like(dots[:, 0]), torch.zeros_like(self.bias[0])  # (B,), (W,): c_l, t_l
+        factor, shift = (
+            torch.ones_like(dots[:, 0]),
+            torch.zeros_like(self.bias[0]),
+        )  # (B,), (W,): c_l, t_l
         for layer, (weight, bias) in enumerate(zip(self.weight, self.bias, strict=True)):
             factor = factor + factor * dots[:, layer] + (shift * weight).sum()
             shift = shift + bias
@@ -94,14 +106,16 @@ class Cross(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """LayerNorm(x + MultiHead(x, x, x)) over the F field vectors (Vaswani et al. 2017; AutoInt, Song et al. 2019).
+    """LayerNorm(x + MultiHead(x, x, x)) over the F field vectors (Vaswani et al. 2017; AutoInt,
+    Song et al. 2019).
 
     It keeps its LayerNorm instead of the closing BatchNorm and dropout of the others.
 
     Shape: (B, F, d) -> (B, W).
 
     Attributes:
-        fused: in training, for few fields on a CPU, attend pair by pair: same values, a third of the time.
+        fused: in training, for few fields on a CPU, attend pair by pair: same values, a third of
+            the time.
 
     Raises:
         ConfigError: d is not divisible by the number of heads.
@@ -111,7 +125,12 @@ class SelfAttention(nn.Module):
         super().__init__()
         if dim % heads:
             fix = "choose another embedding width or take this candidate out of the space"
-            raise ConfigError(f"self_attention({heads})", f"embedding width d must be divisible by {heads} heads", f"d = {dim}", fix)
+            raise ConfigError(
+                f"self_attention({heads})",
+                f"embedding width d must be divisible by {heads} heads",
+                f"d = {dim}",
+                fix,
+            )
         self.width_out, self.heads, self.fused = num_fields * dim, heads, True
         self.project_in = nn.Linear(dim, 3 * dim)
         self.project_out = nn.Linear(dim, dim)
@@ -127,15 +146,23 @@ class SelfAttention(nn.Module):
         return out.flatten(1)
 
     def _rows_first(self, x: Tensor) -> Tensor:
-        query, key, value = self.project_in(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, F, d/H)
-        out: Tensor = self.project_out(_attend(query, key, value).transpose(1, 2).flatten(2))  # (B, F, d)
+        query, key, value = (
+            self.project_in(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )  # each (B, H, F, d/H)
+        out: Tensor = self.project_out(
+            _attend(query, key, value).transpose(1, 2).flatten(2)
+        )  # (B, F, d)
         return out
 
     def _rows_last(self, x: Tensor) -> Tensor:
-        """The same pair by pair; attention itself in float32 at least, since its sums are rounded term by term."""
+        """The same pair by pair; attention itself in float32 at least, since its sums are rounded
+        term by term.
+        """
         packed = _linear_rows_last(self.project_in, x.permute(1, 2, 0))  # (F, 3 d, B)
         packed = packed.to(torch.promote_types(packed.dtype, torch.float32))
-        mixed = field_attention(packed.view(len(packed), 3, self.heads, -1, len(x))).flatten(1, 2)  # (F, d, B)
+        mixed = field_attention(packed.view(len(packed), 3, self.heads, -1, len(x))).flatten(
+            1, 2
+        )  # (F, d, B)
         return _linear_rows_last(self.project_out, mixed).permute(2, 0, 1)
 
 
@@ -145,7 +172,8 @@ def _linear_rows_last(linear: nn.Linear, x: Tensor) -> Tensor:
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(Q K^T / sqrt(width)) V; in bfloat16 on a CPU by plain products, 2.3 times as fast there as torch's kernel.
+    """softmax(Q K^T / sqrt(width)) V; in bfloat16 on a CPU by plain products, 2.3 times as fast
+    there as torch's kernel.
 
     Shape: three times (B, H, F, d/H) -> the same.
     """
@@ -156,10 +184,16 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
-    "product": lambda argument, **common: {"inner": InnerProduct, "outer": OuterProduct}[argument](**common),
+    "product": lambda argument, **common: {"inner": InnerProduct, "outer": OuterProduct}[argument](
+        **common
+    ),
     "cross": lambda argument, **common: Cross(layers=argument, **common),
-    "self_attention": lambda argument, num_fields, dim, **ending: SelfAttention(num_fields=num_fields, dim=dim, heads=argument),
-    "mlp": lambda argument, num_fields, dim, **ending: MLP(width_in=num_fields * dim, hidden=argument, **ending),
+    "self_attention": lambda argument, num_fields, dim, **ending: SelfAttention(
+        num_fields=num_fields, dim=dim, heads=argument
+    ),
+    "mlp": lambda argument, num_fields, dim, **ending: MLP(
+        width_in=num_fields * dim, hidden=argument, **ending
+    ),
     "skip": lambda argument, num_fields, dim, **ending: Skip(width_in=num_fields * dim),
 }
 
@@ -189,7 +223,17 @@ def build_interaction(
         ConfigError: no such interaction, or d is not divisible by its number of heads.
     """
     if operation.name not in BUILDERS:
-        raise ConfigError("operation", "must be an interaction operation", repr(operation.name), nearest(operation.name, BUILDERS))
+        raise ConfigError(
+            "operation",
+            "must be an interaction operation",
+            repr(operation.name),
+            nearest(operation.name, BUILDERS),
+        )
     return BUILDERS[operation.name](
-        operation.argument, num_fields=num_fields, dim=dim, dropout=dropout, batch_norm=batch_norm, generator=generator
+        operation.argument,
+        num_fields=num_fields,
+        dim=dim,
+        dropout=dropout,
+        batch_norm=batch_norm,
+        generator=generator,
     )

@@ -18,7 +18,8 @@ _WORDS = {8: torch.int8, 16: torch.int16}  # random bits of one dropout decision
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """BatchNorm1d whose running statistics can be left alone: the alpha step sees other rows than the weights do.
+    """BatchNorm1d whose running statistics can be left alone: the alpha step sees other rows than
+    the weights do.
 
     With ``update_statistics`` off, training still normalises by the batch's own statistics.
 
@@ -33,7 +34,9 @@ class BatchNorm(nn.BatchNorm1d):
         check_batch(input)
         if self.update_statistics:
             return super().forward(input)
-        return functional.batch_norm(input, None, None, self.weight, self.bias, training=True, eps=self.eps)
+        return functional.batch_norm(
+            input, None, None, self.weight, self.bias, training=True, eps=self.eps
+        )
 
 
 def check_batch(x: Tensor) -> None:
@@ -43,17 +46,25 @@ def check_batch(x: Tensor) -> None:
         DataError: fewer than two rows.
     """
     if x.shape[0] < 2:
-        raise DataError("batch", "must have at least 2 rows in training", x.shape[0], "merge it into the batch before")
+        raise DataError(
+            "batch",
+            "must have at least 2 rows in training",
+            x.shape[0],
+            "merge it into the batch before",
+        )
 
 
 def tracking(model: nn.Module) -> list[nn.Module]:
-    """What `frozen_statistics` holds still in `model`; in a supernet finding it takes longer than holding it."""
+    """What `frozen_statistics` holds still in `model`; in a supernet finding it takes longer than
+    holding it.
+    """
     return [module for module in model.modules() if hasattr(module, "update_statistics")]
 
 
 @contextmanager
 def frozen_statistics(model: nn.Module | Sequence[nn.Module]) -> Iterator[None]:
-    """Within it no BatchNorm of `model`, nor anything else with ``update_statistics``, changes its running statistics.
+    """Within it no BatchNorm of `model`, nor anything else with ``update_statistics``, changes its
+    running statistics.
 
     Each finds its own setting again after.
 
@@ -74,13 +85,15 @@ def frozen_statistics(model: nn.Module | Sequence[nn.Module]) -> Iterator[None]:
 class Dropout(nn.Module):
     """Inverted dropout that draws from the passed generator only, its bits in bulk.
 
-    torch's own draws one Bernoulli variable at a time from the global generator, which on a CPU costs more than the layers around it.
+    torch's own draws one Bernoulli variable at a time from the global generator, which on a CPU
+    costs more than the layers around it.
 
     Shape: any -> the same.
 
     Args:
-        rate: share of outputs set to zero, 0 <= rate < 1; rounded to a multiple of 2**-8 where neither it nor
-            1 - rate moves by more than 1%, else of 2**-16. The kept outputs' factor is the rounded rate's: expectations stay exact.
+        rate: share of outputs set to zero, 0 <= rate < 1; rounded to a multiple of 2**-8 where
+            neither it nor 1 - rate moves by more than 1%, else of 2**-16. The kept outputs' factor
+            is the rounded rate's: expectations stay exact.
         generator: the source of randomness; needed where rate > 0.
 
     Raises:
@@ -92,7 +105,12 @@ class Dropout(nn.Module):
         if not 0 <= rate < 1:
             raise ConfigError("dropout", "must be at least 0 and less than 1", rate)
         if rate and generator is None:
-            raise ConfigError("dropout", "needs a generator where the rate is above 0", "none", "pass generator=torch.Generator()")
+            raise ConfigError(
+                "dropout",
+                "needs a generator where the rate is above 0",
+                "none",
+                "pass generator=torch.Generator()",
+            )
         self.rate, self.generator = rate, generator
         near = abs(_dropping(rate, 8) / 2**8 - rate) <= min(rate, 1 - rate) / 100
         self.bits = 8 if near else 16
@@ -105,9 +123,11 @@ class Dropout(nn.Module):
         return self.training and self.threshold > 0
 
     def kept(self, shape: torch.Size, device: torch.device) -> Tensor:
-        """1 for each output that is kept, 0 for each that is dropped, drawn afresh. Shape: (`shape`), in small whole numbers.
+        """1 for each output that is kept, 0 for each that is dropped, drawn afresh. Shape:
+        (`shape`), in small whole numbers.
 
-        In place of the drawn words: comparing into truth values takes twenty times as long on a CPU.
+        In place of the drawn words: comparing into truth values takes twenty times as long on a
+        CPU.
         """
         assert self.generator is not None
         count, per_draw = shape.numel(), 64 // self.bits
@@ -116,8 +136,12 @@ class Dropout(nn.Module):
         kept = words.view(_WORDS[self.bits])[:count].ge_(self.threshold - 2 ** (self.bits - 1))
         return kept.view(shape).to(device, non_blocking=True)
 
-    def factors(self, shape: torch.Size, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
-        """What each output is multiplied by, drawn afresh: 0, or the kept outputs' factor. Shape: (`shape`)."""
+    def factors(
+        self, shape: torch.Size, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """What each output is multiplied by, drawn afresh: 0, or the kept outputs' factor. Shape:
+        (`shape`).
+        """
         return self.kept(shape, device).to(dtype).mul_(self.scale)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,7 +150,9 @@ class Dropout(nn.Module):
         return x * self.factors(x.shape, x.device, x.dtype)
 
     def rectified(self, x: Tensor) -> Tensor:
-        """Dropout after ReLU, in place where it drops: the factors are not negative, so they may come first."""
+        """Dropout after ReLU, in place where it drops: the factors are not negative, so they may
+        come first.
+        """
         if not self.active:
             return torch.relu(x)
         return torch.relu_(x.mul_(self.factors(x.shape, x.device, x.dtype)))
@@ -142,7 +168,8 @@ def _dropping(rate: float, bits: int) -> int:
 
 
 class Ending(nn.Module):
-    """What ends a candidate: BatchNorm over its outputs, so that alpha compares outputs of like scale, then dropout.
+    """What ends a candidate: BatchNorm over its outputs, so that alpha compares outputs of like
+    scale, then dropout.
 
     # DEVIATION: AutoMTL's paper names no BatchNorm here; its authors' code has one.
 
@@ -155,7 +182,14 @@ class Ending(nn.Module):
         generator: dropout's source of randomness.
     """
 
-    def __init__(self, width: int, *, dropout: float = 0.0, batch_norm: bool = True, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        *,
+        dropout: float = 0.0,
+        batch_norm: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         self.norm = normalisation(width, batch_norm)
         self.dropout = Dropout(dropout, generator=generator)
@@ -179,5 +213,7 @@ def normalised_relu(z: Tensor, offset: Tensor, norm: BatchNorm, dropout: Dropout
     check_batch(z)
     kept = dropout.kept(z.shape, z.device) if dropout.active else None
     scale = 1.0 if kept is None else dropout.scale
-    out: Tensor = NormalisedReLU.apply(norm, kept, scale, z, norm.weight, norm.bias, offset)  # type: ignore[no-untyped-call]
+    out: Tensor = NormalisedReLU.apply(  # type: ignore[no-untyped-call]
+        norm, kept, scale, z, norm.weight, norm.bias, offset
+    )
     return out

@@ -1,4 +1,5 @@
-"""Networks that are masks over one base network: they read its weights and own nothing but masks and, if asked, BatchNorms.
+"""Networks that are masks over one base network: they read its weights and own nothing but masks
+and, if asked, BatchNorms.
 
 Legend: B rows, I inputs and O outputs of a linear layer.
 """
@@ -17,13 +18,15 @@ from automtl.nn.operations import MLP, Dense, Skip
 
 
 class BaseLinear(nn.Module):
-    """The weights of a linear layer, for `MaskedLinear` to read, and the neuron mask over its inputs while one is learnt.
+    """The weights of a linear layer, for `MaskedLinear` to read, and the neuron mask over its
+    inputs while one is learnt.
 
     Attributes:
         weight: (O, I).
         bias: (O,), or None.
         inputs: (I,) which of the inputs it was made with are left.
-        codes: after `encode` (ceil(E / 8), O, I) uint8: bit e % 8 of byte e // 8 is the mask of expert e.
+        codes: after `encode` (ceil(E / 8), O, I) uint8: bit e % 8 of byte e // 8 is the mask of
+            expert e.
         neurons: the mask (I,), or None.
     """
 
@@ -38,16 +41,20 @@ class BaseLinear(nn.Module):
         self.register_buffer("inputs", torch.arange(linear.in_features))
 
     def read(self, x: Tensor) -> Tensor:
-        """What is left of an input, times the neuron mask. Shape: (B, inputs it was made with), or (B, I) -> (B, I)."""
+        """What is left of an input, times the neuron mask. Shape: (B, inputs it was made with), or
+        (B, I) -> (B, I).
+        """
         if x.shape[1] != len(self.inputs):  # a pruned producer gives what is left only
             x = x.index_select(1, self.inputs)
         return x if self.neurons is None else x * self.neurons()
 
     @torch.no_grad()
     def fold(self) -> Tensor:
-        """Multiply the weights by the settled neuron mask and let go of it; which inputs are not dead, (I,), bool.
+        """Multiply the weights by the settled neuron mask and let go of it; which inputs are not
+        dead, (I,), bool.
 
-        # DEVIATION: where every input is dead, the one of the largest mu stays, at its whole weight; a layer needs one.
+        # DEVIATION: where every input is dead, the one of the largest mu stays, at its whole
+        weight; a layer needs one.
         """
         assert self.neurons is not None
         z = self.neurons.settled()
@@ -62,7 +69,15 @@ class BaseLinear(nn.Module):
     def encode(self, masks: Sequence[GaussianMask]) -> None:
         """Keep rounded masks over the weights here, as bits, eight a byte."""
         bits = [mask.on.to(torch.uint8) << e % 8 for e, mask in enumerate(masks)]
-        self.register_buffer("codes", torch.stack([torch.stack(bits[i : i + 8]).sum(0).to(torch.uint8) for i in range(0, len(bits), 8)]))
+        self.register_buffer(
+            "codes",
+            torch.stack(
+                [
+                    torch.stack(bits[i : i + 8]).sum(0).to(torch.uint8)
+                    for i in range(0, len(bits), 8)
+                ]
+            ),
+        )
         for e, mask in enumerate(masks):
             mask.hand_over(partial(self._decoded, e))
 
@@ -95,7 +110,8 @@ class MaskedLinear(nn.Module):
 
     def __init__(self, base: BaseLinear, mask: GaussianMask | None) -> None:
         super().__init__()
-        self._base, self.mask = (base,), mask  # in a tuple: whoever owns the base moves, saves and trains it
+        # in a tuple: whoever owns the base moves, saves and trains it
+        self._base, self.mask = (base,), mask
         self.masking = True
         self.width_out = base.weight.shape[0]
 
@@ -131,7 +147,8 @@ class Borrowed(nn.Module):
 
 
 def base_of(expert: nn.Module, *, own_norms: bool) -> dict[str, nn.Module]:
-    """What masked copies of an expert share, by its path inside the expert: linear layers, and all else that has tensors.
+    """What masked copies of an expert share, by its path inside the expert: linear layers, and all
+    else that has tensors.
 
     Args:
         expert: any expert.
@@ -146,11 +163,14 @@ def base_of(expert: nn.Module, *, own_norms: bool) -> dict[str, nn.Module]:
     return found
 
 
-def masked(expert: nn.Module, base: dict[str, nn.Module], mask: Callable[[Tensor], GaussianMask | None]) -> nn.Module:
+def masked(
+    expert: nn.Module, base: dict[str, nn.Module], mask: Callable[[Tensor], GaussianMask | None]
+) -> nn.Module:
     """An expert made to read its weights from a base, under masks of its own.
 
     Args:
-        expert: of the same operations as the one that `base` was taken from; changed in place, but for a bare linear layer.
+        expert: of the same operations as the one that `base` was taken from; changed in place, but
+            for a bare linear layer.
         base: as `base_of` gives it.
         mask: makes the mask of a weight.
     """
@@ -158,7 +178,11 @@ def masked(expert: nn.Module, base: dict[str, nn.Module], mask: Callable[[Tensor
         if path not in base:
             continue
         shared = base[path]
-        new = MaskedLinear(shared, mask(shared.weight)) if isinstance(shared, BaseLinear) else Borrowed(shared)
+        new = (
+            MaskedLinear(shared, mask(shared.weight))
+            if isinstance(shared, BaseLinear)
+            else Borrowed(shared)
+        )
         if module is expert:
             return new
         owner, _, name = path.rpartition(".")
@@ -169,13 +193,17 @@ def masked(expert: nn.Module, base: dict[str, nn.Module], mask: Callable[[Tensor
 def _leaves(expert: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Modules with tensors of their own."""
     for path, module in expert.named_modules():
-        if next(module.parameters(recurse=False), None) is not None or next(module.buffers(recurse=False), None) is not None:
+        if (
+            next(module.parameters(recurse=False), None) is not None
+            or next(module.buffers(recurse=False), None) is not None
+        ):
             yield path, module
 
 
 @dataclass(frozen=True)
 class Link:
-    """A linear layer whose outputs one other linear layer reads, through BatchNorm, ReLU and dropout alone.
+    """A linear layer whose outputs one other linear layer reads, through BatchNorm, ReLU and
+    dropout alone.
 
     Args:
         producer, norm, reader: paths inside the expert; the norm may be no BatchNorm.
@@ -187,9 +215,11 @@ class Link:
 
 
 def links(operations: Sequence[nn.Module], where: str) -> list[Link]:
-    """Where a dead input of a layer is a dead output of the layer before: inside `mlp`, and from `mlp` or `dense` to the next one.
+    """Where a dead input of a layer is a dead output of the layer before: inside `mlp`, and from
+    `mlp` or `dense` to the next one.
 
-    `gate` reads its input twice, and `conv1d` by its place, so nothing is removed before them; `skip` hands it on.
+    `gate` reads its input twice, and `conv1d` by its place, so nothing is removed before them;
+    `skip` hands it on.
 
     Args:
         operations: of an expert, in order.

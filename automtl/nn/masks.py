@@ -9,13 +9,16 @@ from torch import Tensor, nn
 from automtl.errors import ConfigError
 
 BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1  # Louizos et al. 2018, section 4.1
-MASK_RATE = 1e-2  # Adam's rate for masks: at the weights' 1e-3 a log_alpha takes some 2,400 steps to where its mask is 0
+# Adam's rate for masks: at the weights' 1e-3 a log_alpha takes some 2,400 steps to where its mask
+# is 0
+MASK_RATE = 1e-2
 SIGMA = 0.5  # Xu et al. 2024, below eq. 5
 _EPSILON = 1e-6
 
 
 def uniform(shape: Sequence[int], *, like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Draw u ~ U(0, 1), kept off both ends so that its logarithms are finite, drawn from the passed generator only.
+    """Draw u ~ U(0, 1), kept off both ends so that its logarithms are finite, drawn from the passed
+    generator only.
 
     Shape: -> `shape`, on the device and in the type of `like`.
 
@@ -36,19 +39,25 @@ def normal(shape: Sequence[int], *, like: Tensor, generator: torch.Generator | N
         ConfigError: there is no generator.
     """
     source = _present(generator)
-    return torch.randn(tuple(shape), generator=source, device=source.device, dtype=torch.float32).to(like.device, like.dtype)
+    return torch.randn(
+        tuple(shape), generator=source, device=source.device, dtype=torch.float32
+    ).to(like.device, like.dtype)
 
 
 def _present(generator: torch.Generator | None) -> torch.Generator:
     if generator is None:
-        raise ConfigError("noise", "needs a generator in training", "none", "pass generator=torch.Generator()")
+        raise ConfigError(
+            "noise", "needs a generator in training", "none", "pass generator=torch.Generator()"
+        )
     return generator
 
 
 class HardConcrete(nn.Module):
-    """Masks in [0, 1] that are exactly 0 or 1 with positive probability (Louizos et al., ICLR 2018, eq. 10 to 13).
+    """Masks in [0, 1] that are exactly 0 or 1 with positive probability (Louizos et al., ICLR 2018,
+    eq. 10 to 13).
 
-    Training: u ~ U(0, 1), s = sigmoid((ln u - ln(1 - u) + log_alpha) / beta), mask = clamp(s (zeta - gamma) + gamma, 0, 1).
+    Training: u ~ U(0, 1), s = sigmoid((ln u - ln(1 - u) + log_alpha) / beta), mask = clamp(s (zeta
+    - gamma) + gamma, 0, 1).
     Evaluation: mask = clamp(sigmoid(log_alpha) (zeta - gamma) + gamma, 0, 1).
 
     Shape: () -> `shape`.
@@ -83,9 +92,11 @@ def _stretched(s: Tensor) -> Tensor:
 
 
 class GaussianMask(nn.Module):
-    """Masks in [0, 1] with Gaussian noise before the clamp (Xu et al., SIGIR 2024, eq. 5, after Yamada et al., ICML 2020).
+    """Masks in [0, 1] with Gaussian noise before the clamp (Xu et al., SIGIR 2024, eq. 5, after
+    Yamada et al., ICML 2020).
 
-    Training: mask = clamp(mu + eps, 0, 1), eps ~ N(0, sigma^2) drawn afresh. Evaluation: mask = clamp(mu, 0, 1). Rounded: 0 or 1 for good.
+    Training: mask = clamp(mu + eps, 0, 1), eps ~ N(0, sigma^2) drawn afresh. Evaluation: mask =
+    clamp(mu, 0, 1). Rounded: 0 or 1 for good.
 
     Shape: () -> `shape`; bool once rounded.
 
@@ -132,6 +143,8 @@ class GaussianMask(nn.Module):
         self.register_buffer("on", on)
 
     def hand_over(self, read: Callable[[], Tensor]) -> None:
-        """Let go of the rounded masks, which somebody else keeps from now on; `read` gives them back."""
+        """Let go of the rounded masks, which somebody else keeps from now on; `read` gives them
+        back.
+        """
         del self.on
         self._read = read

@@ -13,7 +13,8 @@ from automtl.nn.scratch import scratch
 
 
 class Centre(torch.autograd.Function):
-    """x less its mean over the batch, and that mean; subtracted twice, as a float32 mean far from zero is off by more than x's steps.
+    """x less its mean over the batch, and that mean; subtracted twice, as a float32 mean far from
+    zero is off by more than x's steps.
 
     Shape: (N, D, B) -> (N, D, B), (N, D).
     """
@@ -32,9 +33,11 @@ class Centre(torch.autograd.Function):
 
 
 class RowVariances(torch.autograd.Function):
-    """w^T C w for each row w of `weight`, C the covariance of x; in float64, since near-equal numbers cancel in it.
+    """w^T C w for each row w of `weight`, C the covariance of x; in float64, since near-equal
+    numbers cancel in it.
 
-    Shape: weight (N, H, D), centred (N, D, B), or (1, D, B) for all -> (N, H), float64, biased (divided by B), at least 0.
+    Shape: weight (N, H, D), centred (N, D, B), or (1, D, B) for all -> (N, H), float64, biased
+    (divided by B), at least 0.
     """
 
     @staticmethod

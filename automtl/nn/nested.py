@@ -1,7 +1,9 @@
-"""Nested widths: one hidden layer as wide as the widest MLP of a block, whose first h units serve its candidate mlp(h).
+"""Nested widths: one hidden layer as wide as the widest MLP of a block, whose first h units serve
+its candidate mlp(h).
 
-Half the parameters and products of MLPs of their own (widths 16 to 1024), and other maths: the candidates' weights are tied, as
-by channel masks in FBNetV2 (Wan et al. 2020). Legend: B rows, W width, h hidden units of a candidate, H of the widest.
+Half the parameters and products of MLPs of their own (widths 16 to 1024), and other maths: the
+candidates' weights are tied, as by channel masks in FBNetV2 (Wan et al. 2020). Legend: B rows, W
+width, h hidden units of a candidate, H of the widest.
 """
 
 import math
@@ -18,10 +20,12 @@ from automtl.spaces.catalogue import Operation
 
 
 class NestedMLP(nn.Module):
-    """The candidate mlp(h) over the first h hidden units of a wider MLP, with an outer bias and an ending of its own.
+    """The candidate mlp(h) over the first h hidden units of a wider MLP, with an outer bias and an
+    ending of its own.
 
-    The wide MLP is a candidate of the same block: it owns the shared parameters and, where all candidates are computed, it alone moves
-    the running statistics of the shared BatchNorm, so that they move once per step.
+    The wide MLP is a candidate of the same block: it owns the shared parameters and, where all
+    candidates are computed, it alone moves the running statistics of the shared BatchNorm, so that
+    they move once per step.
 
     Shape: (B, ...) -> (B, W), the dimensions after the first flattened to W.
 
@@ -35,7 +39,10 @@ class NestedMLP(nn.Module):
         super().__init__()
         self._wide = (wide,)  # in a tuple: its parameters are not registered here again
         self.width_out, self.hidden = wide.width_out, hidden
-        self.bias = nn.Parameter(torch.empty(self.width_out).uniform_(-1 / math.sqrt(hidden), 1 / math.sqrt(hidden)))  # as Linear(h, W)
+        # as Linear(h, W)
+        self.bias = nn.Parameter(
+            torch.empty(self.width_out).uniform_(-1 / math.sqrt(hidden), 1 / math.sqrt(hidden))
+        )
         self.ending = Ending(self.width_out, **ending)
 
     @property
@@ -44,16 +51,22 @@ class NestedMLP(nn.Module):
         return self._wide[0]
 
     def num_parameters(self) -> int:
-        """How many parameters an MLP(h) of its own has: the shared entries that it uses are counted."""
+        """How many parameters an MLP(h) of its own has: the shared entries that it uses are
+        counted.
+        """
         layer = self.wide
         shared = [*layer.inner.parameters(), *layer.inner_norm.parameters(), layer.outer.weight]
         per_unit = sum(p.numel() for p in shared) // layer.inner.out_features
         return self.hidden * per_unit + sum(p.numel() for p in self.parameters())
 
     def forward(self, x: Tensor, *, alone: bool = False) -> Tensor:
-        """`alone`: the only candidate that is computed, which moves the running statistics of the units it uses."""
+        """`alone`: the only candidate that is computed, which moves the running statistics of the
+        units it uses.
+        """
         wide, h = self.wide, self.hidden
-        inner = functional.linear(x.flatten(1), wide.inner.weight[:h], wide.inner.bias[:h])  # (B, h)
+        inner = functional.linear(
+            x.flatten(1), wide.inner.weight[:h], wide.inner.bias[:h]
+        )  # (B, h)
         hidden = torch.relu(_normalised(wide.inner_norm, inner, track=alone))
         out: Tensor = self.ending(functional.linear(hidden, wide.outer.weight[:, :h], self.bias))
         return out
@@ -63,22 +76,32 @@ class NestedMLP(nn.Module):
 
 
 def _normalised(norm: nn.Module, x: Tensor, *, track: bool) -> Tensor:
-    """The first features of a BatchNorm; `track` moves their running statistics in training. Shape: (B, h) -> (B, h)."""
+    """The first features of a BatchNorm; `track` moves their running statistics in training. Shape:
+    (B, h) -> (B, h).
+    """
     if not isinstance(norm, BatchNorm):  # switched off
         return x
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    weight, bias, mean, variance = (t[: x.shape[1]] for t in (norm.weight, norm.bias, norm.running_mean, norm.running_var))
+    weight, bias, mean, variance = (
+        t[: x.shape[1]] for t in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    )
     if not norm.training:
         return functional.batch_norm(x, mean, variance, weight, bias, eps=norm.eps)
     check_batch(x)
     if not (track and norm.update_statistics):
         return functional.batch_norm(x, None, None, weight, bias, training=True, eps=norm.eps)
-    return functional.batch_norm(x, mean, variance, weight, bias, training=True, momentum=norm.momentum or 0.0, eps=norm.eps)
+    return functional.batch_norm(
+        x, mean, variance, weight, bias, training=True, momentum=norm.momentum or 0.0, eps=norm.eps
+    )
 
 
-def build_nested(operations: Sequence[Operation], *, width_in: int, **common: Any) -> list[nn.Module]:
-    """The candidates of an expert block, its MLPs nested in the widest of them; see `build_operation` for the arguments."""
+def build_nested(
+    operations: Sequence[Operation], *, width_in: int, **common: Any
+) -> list[nn.Module]:
+    """The candidates of an expert block, its MLPs nested in the widest of them; see
+    `build_operation` for the arguments.
+    """
     widest = max((o for o in operations if o.name == "mlp"), key=_hidden, default=None)
     if widest is None:
         return [build_operation(o, width_in=width_in, **common) for o in operations]
@@ -108,7 +131,8 @@ class HiddenUnits:
     Attributes:
         nested: whether a candidate uses the segments up to its own, rather than its own alone.
         owners: the MLPs that hold the units.
-        outer: the second weights by segment, (W, units of the segment); nested: of the shared layer between one h and the next.
+        outer: the second weights by segment, (W, units of the segment); nested: of the shared layer
+            between one h and the next.
         rank: the last segment of each candidate.
         biases: the outer bias of each candidate.
     """
@@ -123,7 +147,11 @@ class HiddenUnits:
             widths = [m.hidden if isinstance(m, NestedMLP) else m.inner.out_features for m in mlps]
             ends = sorted(widths)
             self.rank = [ends.index(width) for width in widths]
-            self.outer = list(torch.split(self.outer[0], [b - a for a, b in zip([0, *ends], ends, strict=False)], dim=1))
+            self.outer = list(
+                torch.split(
+                    self.outer[0], [b - a for a, b in zip([0, *ends], ends, strict=False)], dim=1
+                )
+            )
 
     @property
     def ascending(self) -> bool:

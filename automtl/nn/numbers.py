@@ -17,7 +17,8 @@ class NumericFields(nn.Module):
 
     def __init__(self, *, num_numeric: int, dim: int) -> None:
         super().__init__()
-        bound = 1 / math.sqrt(dim)  # as the feature tokenizer of Gorishniy et al. 2021: the scale of the embeddings beside it
+        # as the feature tokenizer of Gorishniy et al. 2021: the scale of the embeddings beside it
+        bound = 1 / math.sqrt(dim)
         self.weight = nn.Parameter(torch.empty(num_numeric, dim).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(num_numeric, dim).uniform_(-bound, bound))
 
@@ -41,7 +42,8 @@ class JointNumeric(nn.Module):
 
 
 class PeriodicNumeric(nn.Module):
-    """PLR (Gorishniy et al. 2022, section 3.4): ReLU(Linear_j([sin(2 pi c_j x_j), cos(2 pi c_j x_j)])), c_j learnt from N(0, sigma).
+    """PLR (Gorishniy et al. 2022, section 3.4): ReLU(Linear_j([sin(2 pi c_j x_j), cos(2 pi c_j
+    x_j)])), c_j learnt from N(0, sigma).
 
     Every column has frequencies and a Linear of its own.
 
@@ -54,15 +56,21 @@ class PeriodicNumeric(nn.Module):
         sigma: of the frequencies' start; the larger, the finer the waves.
     """
 
-    def __init__(self, *, num_numeric: int, dim: int, frequencies: int = 48, sigma: float = 0.1) -> None:
+    def __init__(
+        self, *, num_numeric: int, dim: int, frequencies: int = 48, sigma: float = 0.1
+    ) -> None:
         super().__init__()
         self.frequencies = nn.Parameter(torch.randn(num_numeric, frequencies) * sigma)
         bound = 1 / math.sqrt(2 * frequencies)
-        self.weight = nn.Parameter(torch.empty(num_numeric, 2 * frequencies, dim).uniform_(-bound, bound))
+        self.weight = nn.Parameter(
+            torch.empty(num_numeric, 2 * frequencies, dim).uniform_(-bound, bound)
+        )
         self.bias = nn.Parameter(torch.empty(num_numeric, dim).uniform_(-bound, bound))
 
     def forward(self, dense: Tensor) -> Tensor:
-        angles = 2 * math.pi * dense.to(self.weight.dtype).unsqueeze(2) * self.frequencies  # (B, M, K)
+        angles = (
+            2 * math.pi * dense.to(self.weight.dtype).unsqueeze(2) * self.frequencies
+        )  # (B, M, K)
         waves = torch.cat([angles.sin(), angles.cos()], dim=2)  # (B, M, 2K)
         out = torch.bmm(waves.transpose(0, 1), self.weight).transpose(0, 1)  # (B, M, d)
         return torch.relu(out + self.bias)

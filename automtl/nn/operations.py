@@ -1,6 +1,8 @@
-"""The expert candidates: (B, D) -> (B, D) each, and `dense` for hand-made experts (AutoMTL, Table 1).
+"""The expert candidates: (B, D) -> (B, D) each, and `dense` for hand-made experts (AutoMTL, Table
+1).
 
-Legend: B rows, D width, h hidden units, k kernel. Names and arguments are those of ``automtl.spaces.catalogue``.
+Legend: B rows, D width, h hidden units, k kernel. Names and arguments are those of
+``automtl.spaces.catalogue``.
 """
 
 from collections.abc import Callable
@@ -36,12 +38,15 @@ class BitGate(nn.Module):
 class MLP(nn.Module):
     """Linear -> BatchNorm -> ReLU -> Linear back to the input's width; no ReLU after the last.
 
-    # DEVIATION: the authors' code ends in a ReLU; it would make every candidate but skip and gate non-negative.
+    # DEVIATION: the authors' code ends in a ReLU; it would make every candidate but skip and gate
+    non-negative.
 
     Shape: (B, ...) -> (B, W), the dimensions after the first flattened to W = width_in.
     """
 
-    def __init__(self, *, width_in: int, hidden: int, batch_norm: bool = True, **ending: Any) -> None:
+    def __init__(
+        self, *, width_in: int, hidden: int, batch_norm: bool = True, **ending: Any
+    ) -> None:
         super().__init__()
         self.width_out = width_in
         self.inner = nn.Linear(width_in, hidden)
@@ -93,7 +98,13 @@ class Dense(nn.Module):
     """
 
     def __init__(
-        self, *, width_in: int, units: int, dropout: float = 0.0, batch_norm: bool = True, generator: torch.Generator | None = None
+        self,
+        *,
+        width_in: int,
+        units: int,
+        dropout: float = 0.0,
+        batch_norm: bool = True,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.width_out = units
@@ -102,8 +113,14 @@ class Dense(nn.Module):
         self.dropout = Dropout(dropout, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and isinstance(self.norm, BatchNorm) and isinstance(self.linear, nn.Linear):
-            return normalised_relu(product(x, self.linear.weight), self.linear.bias, self.norm, self.dropout)
+        if (
+            self.training
+            and isinstance(self.norm, BatchNorm)
+            and isinstance(self.linear, nn.Linear)
+        ):
+            return normalised_relu(
+                product(x, self.linear.weight), self.linear.bias, self.norm, self.dropout
+            )
         return self.dropout.rectified(self.norm(self.linear(x)))
 
 
@@ -117,7 +134,12 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
 
 
 def build_operation(
-    operation: Operation, *, width_in: int, dropout: float = 0.0, batch_norm: bool = True, generator: torch.Generator | None = None
+    operation: Operation,
+    *,
+    width_in: int,
+    dropout: float = 0.0,
+    batch_norm: bool = True,
+    generator: torch.Generator | None = None,
 ) -> nn.Module:
     """The module of an expert operation, with attribute `width_out`.
 
@@ -134,5 +156,16 @@ def build_operation(
         ConfigError: no such expert operation.
     """
     if operation.name not in BUILDERS:
-        raise ConfigError("operation", "must be an expert operation", repr(operation.name), nearest(operation.name, BUILDERS))
-    return BUILDERS[operation.name](operation.argument, width_in=width_in, dropout=dropout, batch_norm=batch_norm, generator=generator)
+        raise ConfigError(
+            "operation",
+            "must be an expert operation",
+            repr(operation.name),
+            nearest(operation.name, BUILDERS),
+        )
+    return BUILDERS[operation.name](
+        operation.argument,
+        width_in=width_in,
+        dropout=dropout,
+        batch_norm=batch_norm,
+        generator=generator,
+    )

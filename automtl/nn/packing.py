@@ -1,6 +1,8 @@
-"""Base weights and the masks over them as few bytes: a bit per mask entry, a float per weight that some mask keeps.
+"""Base weights and the masks over them as few bytes: a bit per mask entry, a float per weight that
+some mask keeps.
 
-Legend: O, I outputs and inputs of a layer, E masks over it, n live positions: those where some mask is not 0.
+Legend: O, I outputs and inputs of a layer, E masks over it, n live positions: those where some mask
+is not 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,33 +16,45 @@ from automtl.errors import ArtifactError
 
 
 def pack_bits(bits: Tensor) -> Tensor:
-    """Eight truth values a byte, the first in the highest bit. Shape: any -> (ceil(size / 8),), uint8."""
+    """Eight truth values a byte, the first in the highest bit. Shape: any -> (ceil(size / 8),),
+    uint8.
+    """
     return torch.from_numpy(np.packbits(bits.detach().cpu().numpy().astype(bool).reshape(-1)))
 
 
 def unpack_bits(packed: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The truth values that ``pack_bits`` packed. Shape: (ceil(size / 8),) -> `shape`."""
-    return torch.from_numpy(np.unpackbits(packed.cpu().numpy(), count=int(np.prod(shape))).astype(bool)).view(shape)
+    return torch.from_numpy(
+        np.unpackbits(packed.cpu().numpy(), count=int(np.prod(shape))).astype(bool)
+    ).view(shape)
 
 
 def pack(weight: Tensor, masks: Tensor) -> dict[str, Tensor]:
     """Weights and masks as tensors to store.
 
-    "shape": (3,) E, O, I. "live": a bit per position. "values": the live weights. "masks": a bit per mask and live position.
-    Where masks are not all 0 or 1 also "between": a bit per mask and live position, and "parts": their floats.
+    "shape": (3,) E, O, I. "live": a bit per position. "values": the live weights. "masks": a bit
+    per mask and live position. Where masks are not all 0 or 1 also "between": a bit per mask and
+    live position, and "parts": their floats.
 
     Shape: weight (O, I), masks (E, O, I) in [0, 1] or bool.
     """
     live = (masks != 0).any(0)
     entries = masks[:, live]  # (E, n)
-    packed = {"shape": torch.tensor(masks.shape), "live": pack_bits(live), "values": weight[live], "masks": pack_bits(entries != 0)}
+    packed = {
+        "shape": torch.tensor(masks.shape),
+        "live": pack_bits(live),
+        "values": weight[live],
+        "masks": pack_bits(entries != 0),
+    }
     between = (entries != 0) & (entries != 1)
     if between.any():
         packed |= {"between": pack_bits(between), "parts": entries[between]}
     return {name: tensor.detach().cpu().contiguous() for name, tensor in packed.items()}
 
 
-def unpack(packed: Mapping[str, Tensor], *, largest: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+def unpack(
+    packed: Mapping[str, Tensor], *, largest: Sequence[int] | None = None
+) -> tuple[Tensor, Tensor]:
     """Weights, 0 where no mask keeps them, and masks.
 
     Shape: weight (O, I); masks (E, O, I), bool where all are 0 or 1, else as the weight.
@@ -68,9 +82,16 @@ def unpack(packed: Mapping[str, Tensor], *, largest: Sequence[int] | None = None
 
 
 def _checked(packed: Mapping[str, Tensor], largest: Sequence[int] | None) -> tuple[int, int, int]:
-    """E, O and I, once it is sure that all tensors are as long as these say; before anything is made that long."""
+    """E, O and I, once it is sure that all tensors are as long as these say; before anything is
+    made that long.
+    """
     shape, values = packed.get("shape"), packed.get("values")
-    if shape is None or shape.dtype != torch.int64 or shape.shape != (3,) or min(sizes := shape.tolist()) < 0:
+    if (
+        shape is None
+        or shape.dtype != torch.int64
+        or shape.shape != (3,)
+        or min(sizes := shape.tolist()) < 0
+    ):
         _refuse("shape")
     if largest is not None and any(size > most for size, most in zip(sizes, largest, strict=True)):
         _refuse("shape")
@@ -97,4 +118,9 @@ def _check_bits(packed: Mapping[str, Tensor], name: str, size: int, ones: int | 
 
 
 def _refuse(name: str) -> NoReturn:
-    raise ArtifactError(f"packed weights, {name}", "must fit the tensors beside it", "others", "retrain it with this version")
+    raise ArtifactError(
+        f"packed weights, {name}",
+        "must fit the tensors beside it",
+        "others",
+        "retrain it with this version",
+    )

@@ -1,4 +1,5 @@
-"""Products of matrices by oneDNN: in float32 on AMD processors a tenth faster than MKL, which torch calls for them.
+"""Products of matrices by oneDNN: in float32 on AMD processors a tenth faster than MKL, which torch
+calls for them.
 
 Legend: B rows, I inputs, O outputs.
 """
@@ -9,14 +10,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# The operator that torch's compiler calls for a linear layer; it has no public name, so a build may lack it.
+# The operator that torch's compiler calls for a linear layer; it has no public name, so a build may
+# lack it.
 _LARGE = 2**23  # multiplications from which on oneDNN's own start pays
-_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
+_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
+    torch.ops.mkldnn, "_linear_pointwise"
+)
 _BFLOAT16 = _ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class Product(torch.autograd.Function):
-    """x W^T, with both of a linear layer's products over its weight by oneDNN; the third, over the rows, MKL does faster.
+    """x W^T, with both of a linear layer's products over its weight by oneDNN; the third, over the
+    rows, MKL does faster.
 
     Shape: x (B, I), weight (O, I) -> (B, O).
     """
@@ -67,11 +72,15 @@ def rectified_times(left: Tensor, right: Tensor) -> Tensor:
 
 
 def _suits_onednn(x: Tensor, weight: Tensor, dtype: torch.dtype = torch.float32) -> bool:
-    """Whether oneDNN multiplies these, and with its fast kernels: of a weight whose rows have gaps it takes a thousand times as long."""
+    """Whether oneDNN multiplies these, and with its fast kernels: of a weight whose rows have gaps
+    it takes a thousand times as long.
+    """
     meant = x.dtype == weight.dtype == dtype and x.is_cpu and weight.is_cpu
     dense = weight.is_contiguous() or weight.t().is_contiguous()
     return _ONEDNN and meant and dense and not torch.compiler.is_compiling()
 
 
 def _by_onednn(x: Tensor, weight: Tensor, then: str = "none") -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise.default(x, weight, None, then, [], "")  # type: ignore[no-any-return]
+    return torch.ops.mkldnn._linear_pointwise.default(  # type: ignore[no-any-return]
+        x, weight, None, then, [], ""
+    )

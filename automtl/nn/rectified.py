@@ -1,4 +1,5 @@
-"""BatchNorm, ReLU and dropout together, in training: about half the passes over memory that the three take one after the other.
+"""BatchNorm, ReLU and dropout together, in training: about half the passes over memory that the
+three take one after the other.
 
 Legend: B rows, W units.
 """
@@ -12,8 +13,9 @@ from torch import Tensor
 class NormalisedReLU(torch.autograd.Function):
     """y = scale kept relu(gamma (z - mean) / std + beta), mean and variance those of the batch.
 
-    ReLU and dropout pass a gradient on where y > 0, so neither the mask nor what stood before it is kept; `scale` is positive and
-    goes through ReLU, so gamma and beta carry it. Twice differentiable, since backward is made of operations that are.
+    ReLU and dropout pass a gradient on where y > 0, so neither the mask nor what stood before it is
+    kept; `scale` is positive and goes through ReLU, so gamma and beta carry it. Twice
+    differentiable, since backward is made of operations that are.
 
     Shape: z (B, W), gamma, beta and offset (W,), kept (B, W) -> (B, W).
 
@@ -23,14 +25,21 @@ class NormalisedReLU(torch.autograd.Function):
         scale: of what is kept.
         z: a linear layer's outputs without their bias.
         gamma, beta: of the norm.
-        offset: the bias. The batch's mean takes it away again, so that it moves the running mean and its gradient is 0.
+        offset: the bias. The batch's mean takes it away again, so that it moves the running mean
+            and its gradient is 0.
     """
 
     @staticmethod
-    def forward(ctx: Any, norm: Any, kept: Tensor | None, scale: float, z: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, norm: Any, kept: Tensor | None, scale: float, z: Tensor, *parameters: Tensor
+    ) -> Tensor:
         gamma, beta, offset = parameters
-        running_mean, running_var = (norm.running_mean, norm.running_var) if norm.update_statistics else (None, None)
-        y, mean, rstd = torch.native_batch_norm(z, scale * gamma, scale * beta, running_mean, running_var, True, norm.momentum, norm.eps)
+        running_mean, running_var = (
+            (norm.running_mean, norm.running_var) if norm.update_statistics else (None, None)
+        )
+        y, mean, rstd = torch.native_batch_norm(
+            z, scale * gamma, scale * beta, running_mean, running_var, True, norm.momentum, norm.eps
+        )
         if norm.update_statistics:
             norm.running_mean.add_(offset, alpha=norm.momentum)
             norm.num_batches_tracked.add_(1)
@@ -49,4 +58,12 @@ class NormalisedReLU(torch.autograd.Function):
         to_z, to_gamma, to_beta = torch.ops.aten.native_batch_norm_backward(
             passed, z, ctx.scale * gamma, None, None, mean, rstd, True, ctx.eps, wanted
         )
-        return None, None, None, to_z, ctx.scale * to_gamma, ctx.scale * to_beta, torch.zeros_like(to_beta)
+        return (
+            None,
+            None,
+            None,
+            to_z,
+            ctx.scale * to_gamma,
+            ctx.scale * to_beta,
+            torch.zeros_like(to_beta),
+        )

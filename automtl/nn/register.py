@@ -1,4 +1,5 @@
-"""Operations of a user's own: one call puts a name into the catalogue and its builder into the table, with checks around it.
+"""Operations of a user's own: one call puts a name into the catalogue and its builder into the
+table, with checks around it.
 
 Legend: B rows, F fields, d embedding width, D width of an expert's input.
 """
@@ -47,14 +48,16 @@ def register_operation(
     maximum: int = MAX_WIDTH,
     odd: bool = False,
 ) -> None:
-    """Make an operation known to spaces, architectures, pictures and costs. A closing BatchNorm and dropout are put behind it.
+    """Make an operation known to spaces, architectures, pictures and costs. A closing BatchNorm and
+    dropout are put behind it.
 
     >>> automtl.register_operation("scale", Scale, place="expert")  # doctest: +SKIP
 
     Args:
         name: as a space writes it; lower case, digits and underscores.
-        build: makes the module; for an expert called as ``build(width_in=...)``, (B, D) -> (B, D); for an interaction as
-            ``build(num_fields=..., dim=...)``, (B, F, d) -> (B, F*d); with the argument, by its name, where there is one.
+        build: makes the module; for an expert called as ``build(width_in=...)``, (B, D) -> (B, D);
+            for an interaction as ``build(num_fields=..., dim=...)``, (B, F, d) -> (B, F*d); with
+            the argument, by its name, where there is one.
         place: "expert" or "interaction".
         argument: name of the operation's argument, written ``name(argument)``; empty for none.
         choices: its legal words; without them it is a whole number from 1.
@@ -62,7 +65,8 @@ def register_operation(
         odd: the number must be odd.
 
     Raises:
-        ConfigError: the name is taken or no name, the builder cannot be called so, or no argument is legal.
+        ConfigError: the name is taken or no name, the builder cannot be called so, or no argument
+            is legal.
     """
     where = f"operation {name!r}"
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
@@ -72,17 +76,22 @@ def register_operation(
     _check_argument(where, argument, choices, maximum)
     check_callable(where, build, {*_SIZES[place], *([argument] if argument else [])})
     plugin = plugins.claim(name, OPERATIONS, "operation")
-    OPERATIONS[name] = OperationSignature(frozenset({place}), argument, tuple(choices), maximum, odd)
+    OPERATIONS[name] = OperationSignature(
+        frozenset({place}), argument, tuple(choices), maximum, odd
+    )
 
     def checked(value: object, **common: Any) -> nn.Module:
         sizes = {size: common.pop(size) for size in _SIZES[place]}
         given = {**sizes, **({argument: value} if argument else {})}
         inner = made(where, plugin, build, given)
         width = sizes["width_in"] if place == "expert" else sizes["num_fields"] * sizes["dim"]
-        check_shape(where, plugin, answer(where, plugin, inner, torch.zeros(_ROWS, *sizes.values())), width)
+        check_shape(
+            where, plugin, answer(where, plugin, inner, torch.zeros(_ROWS, *sizes.values())), width
+        )
         return Custom(inner, width_out=width, **common)
 
-    for known, table in _BUILDERS.items():  # a name stands in one table; a file that is run again may have moved it
+    # a name stands in one table; a file that is run again may have moved it
+    for known, table in _BUILDERS.items():
         table.pop(name, None) if known != place else table.update({name: checked})
 
 
@@ -90,11 +99,16 @@ def _check_argument(where: str, argument: str, choices: Sequence[str], maximum: 
     if argument and not argument.isidentifier():
         raise ConfigError(where, "argument must be a Python name", repr(argument))
     if choices and not argument:
-        raise ConfigError(where, "choices need the argument's name", ", ".join(choices), 'add argument="..."')
+        raise ConfigError(
+            where, "choices need the argument's name", ", ".join(choices), 'add argument="..."'
+        )
     bad = [word for word in choices if not re.fullmatch(r"[a-z0-9_]{1,20}", word)]
     if bad or isinstance(choices, str) or not 1 <= maximum <= MAX_WIDTH:
         got = repr(choices if isinstance(choices, str) else bad[0] if bad else maximum)
-        rule = f"must have a legal argument: words of lower case letters and digits, or a maximum from 1 to {MAX_WIDTH}"
+        rule = (
+            "must have a legal argument: words of lower case letters and digits, or a maximum "
+            f"from 1 to {MAX_WIDTH}"
+        )
         raise ConfigError(where, rule, got)
 
 
@@ -114,7 +128,9 @@ def check_callable(where: str, build: object, names: set[str]) -> None:
         raise ConfigError(where, rule, f"the arguments {signature}") from fault
 
 
-def made(where: str, plugin: plugins.Plugin, build: Callable[..., nn.Module], given: dict[str, Any]) -> nn.Module:
+def made(
+    where: str, plugin: plugins.Plugin, build: Callable[..., nn.Module], given: dict[str, Any]
+) -> nn.Module:
     """What a user's builder makes.
 
     Raises:
@@ -125,9 +141,16 @@ def made(where: str, plugin: plugins.Plugin, build: Callable[..., nn.Module], gi
     except AutoMTLError:
         raise
     except Exception as fault:
-        raise ConfigError(where, "must be built without an error", f"{type(fault).__name__}: {fault}", f"mend it in {plugin}") from fault
+        raise ConfigError(
+            where,
+            "must be built without an error",
+            f"{type(fault).__name__}: {fault}",
+            f"mend it in {plugin}",
+        ) from fault
     if not isinstance(built, nn.Module):
-        raise ConfigError(where, "must build a torch module", f"a {type(built).__name__}", f"mend it in {plugin}")
+        raise ConfigError(
+            where, "must build a torch module", f"a {type(built).__name__}", f"mend it in {plugin}"
+        )
     return built
 
 
@@ -147,12 +170,16 @@ def answer(where: str, plugin: plugins.Plugin, module: nn.Module, *inputs: Any) 
     except Exception as fault:
         shapes = ", ".join(str(tuple(x.shape)) for x in inputs if isinstance(x, Tensor))
         got = f"{type(fault).__name__}: {' '.join(str(fault).split())[:300]}"
-        raise ConfigError(where, f"must answer rows of shape {shapes}", got, f"mend it in {plugin}") from fault
+        raise ConfigError(
+            where, f"must answer rows of shape {shapes}", got, f"mend it in {plugin}"
+        ) from fault
     finally:
         module.train(training)
 
 
-def check_shape(where: str, plugin: plugins.Plugin, output: object, width: int, rule: str = "must answer") -> None:
+def check_shape(
+    where: str, plugin: plugins.Plugin, output: object, width: int, rule: str = "must answer"
+) -> None:
     """Refuse an output that is no tensor of `width` numbers a row.
 
     Raises:
@@ -160,4 +187,6 @@ def check_shape(where: str, plugin: plugins.Plugin, output: object, width: int, 
     """
     if not isinstance(output, Tensor) or output.shape != (_ROWS, width):
         got = tuple(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
-        raise ConfigError(where, f"{rule} (B, {width}), checked with B = {_ROWS}", got, f"mend it in {plugin}")
+        raise ConfigError(
+            where, f"{rule} (B, {width}), checked with B = {_ROWS}", got, f"mend it in {plugin}"
+        )

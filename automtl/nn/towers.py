@@ -39,14 +39,22 @@ class Tower(nn.Module):
         widths = [width_in, *hidden]
         self.layers = nn.Sequential(
             *(
-                Dense(width_in=before, units=after, dropout=dropout, batch_norm=batch_norm, generator=generator)
+                Dense(
+                    width_in=before,
+                    units=after,
+                    dropout=dropout,
+                    batch_norm=batch_norm,
+                    generator=generator,
+                )
                 for before, after in pairwise(widths)
             )
         )
         self.head = nn.Linear(widths[-1], outputs)
-        with torch.no_grad():  # the draw of the bias is made and dropped: all other weights stay what a seed made them
+        # the draw of the bias is made and dropped: all other weights stay what a seed made them
+        with torch.no_grad():
             self.head.bias.copy_(torch.tensor(start or [0.0] * outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.layers(x))
-        return logits.squeeze(1) if self.head.out_features == 1 else logits  # squeeze() would do: ONNX has none that may change nothing
+        # squeeze() would do: ONNX has none that may change nothing
+        return logits.squeeze(1) if self.head.out_features == 1 else logits

@@ -1,4 +1,6 @@
-"""What Python users call, by the same code as the commands: ``automtl.search``, ``retrain``, ``predict`` and ``export``."""
+"""What Python users call, by the same code as the commands: ``automtl.search``, ``retrain``,
+``predict`` and ``export``.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,11 +41,14 @@ def search(
     >>> automtl.search("clicks.yaml", space="automtl_small", seed=1)  # doctest: +SKIP
 
     Args:
-        dataset: a shipped data set's name, or the path of a data set's YAML file; with a frame also its settings themselves.
+        dataset: a shipped data set's name, or the path of a data set's YAML file; with a frame also
+            its settings themselves.
         frame: the rows, in place of the data set's files; kept below the data folder.
-        space: a shipped space's name, a path, or changes to one: ``{"base": "automtl_small", "num_experts": 6}``; default "automtl".
+        space: a shipped space's name, a path, or changes to one: ``{"base": "automtl_small",
+            "num_experts": 6}``; default "automtl".
         out: the run's folder; it must not exist. Default runs/<dataset>-<space>-<n>.
-        data_dir: folder of raw and prepared data, as ``data={"dir": ...}`` says it too; default the user's cache folder.
+        data_dir: folder of raw and prepared data, as ``data={"dir": ...}`` says it too; default the
+            user's cache folder.
         resume: go on with the interrupted run at `out`, called with the same settings.
         reporter: told how it goes on; default no one.
         settings: sections of the configuration, such as ``search={"epochs": 3}`` or ``seed=1``.
@@ -56,7 +61,9 @@ def search(
     changes = {"space": dict(space)} if isinstance(space, Mapping) else {}
     name = home(space) if isinstance(space, str | Path) else None
     flags = merge({**settings, **changes}, _folder(data_dir))
-    config = resolve(source=_source(dataset, frame, flags), space=name, flags=flags, recommended=advice)
+    config = resolve(
+        source=_source(dataset, frame, flags), space=name, flags=flags, recommended=advice
+    )
     if resume and folder is not None:
         config = resumed(folder, config, given=True)
     _say_origins(config, reporter)
@@ -78,29 +85,45 @@ def _folder(data_dir: str | Path | None) -> dict[str, Any]:
     return {} if data_dir is None else {"data": {"dir": str(Path(home(data_dir)).resolve())}}
 
 
-def _source(dataset: str | Path | DatasetConfig | Mapping[str, Any], frame: pd.DataFrame | None, settings: Mapping[str, Any]) -> str:
+def _source(
+    dataset: str | Path | DatasetConfig | Mapping[str, Any],
+    frame: pd.DataFrame | None,
+    settings: Mapping[str, Any],
+) -> str:
     """The name or path that a run's configuration holds."""
     if frame is None and isinstance(dataset, str | Path):
         path = home(dataset)
         return str(Path(path).resolve()) if Path(path).exists() else path
     if frame is None:
-        raise ConfigError("frame", "must be given where the data set is given as settings", "none", "or write them to a YAML file")
+        raise ConfigError(
+            "frame",
+            "must be given where the data set is given as settings",
+            "none",
+            "or write them to a YAML file",
+        )
     config = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
     folder = settings.get("data", {}).get("dir")
     return str(keep_frame(frame, config, data_dir=Path(folder) if folder else default_data_dir()))
 
 
 def predict(
-    run: str | Path, rows: Any, *, keep: Sequence[str] = (), device: str = "auto", reporter: Reporter | None = None
+    run: str | Path,
+    rows: Any,
+    *,
+    keep: Sequence[str] = (),
+    device: str = "auto",
+    reporter: Reporter | None = None,
 ) -> pd.DataFrame:
-    """Predict on rows: a DataFrame with the kept columns and one column per task (``probs_click``, ``value_watch_time``).
+    """Predict on rows: a DataFrame with the kept columns and one column per task (``probs_click``,
+    ``value_watch_time``).
 
     >>> automtl.predict("runs/first", frame, keep=["user_id"])  # doctest: +SKIP
 
     Args:
         run: a retrain folder, a run with one, or an export in ONNX.
-        rows: a DataFrame of pandas (whose index the answer has) or polars, an Arrow table, a list of dicts or a dict of columns; columns
-            that the model does not read are ignored; ids never seen in training are unknown ids.
+        rows: a DataFrame of pandas (whose index the answer has) or polars, an Arrow table, a list
+            of dicts or a dict of columns; columns that the model does not read are ignored; ids
+            never seen in training are unknown ids.
         keep: columns to hand back.
         device: where to run.
         reporter: told what is ignored.
@@ -112,9 +135,14 @@ def predict(
 
 
 def export(
-    run: str | Path, form: str = "onnx", *, out: str | Path | None = None, reporter: Reporter | None = None
+    run: str | Path,
+    form: str = "onnx",
+    *,
+    out: str | Path | None = None,
+    reporter: Reporter | None = None,
 ) -> ExportResult:
-    """Hand a trained model over as a folder: the model, vocabularies and transforms, a README that scores a row, a model card.
+    """Hand a trained model over as a folder: the model, vocabularies and transforms, a README that
+    scores a row, a model card.
 
     >>> automtl.export("runs/first", "onnx", out="served")  # doctest: +SKIP
 
@@ -154,8 +182,10 @@ def retrain(  # noqa: PLR0913 # what the command's options say
         sharing: another sharing kind to plug in.
         seeds: of the models.
         out: the run's folder for a hand-made model.
-        data_dir: folder of raw and prepared data; default a searched run's own, else the user's cache folder.
-        resume: go on with the interrupted retrains of the run, called with the same settings; those that have ended are not run again.
+        data_dir: folder of raw and prepared data; default a searched run's own, else the user's
+            cache folder.
+        resume: go on with the interrupted retrains of the run, called with the same settings; those
+            that have ended are not run again.
         reporter: told how it goes on; default no one.
         settings: sections of the configuration, such as ``retrain={"epochs": 10}``.
 
@@ -174,5 +204,11 @@ def retrain(  # noqa: PLR0913 # what the command's options say
         resume=resume,
     )
     _say_origins(plan.config, reporter)
-    given: dict[str, Any] = {"run": plan.run, "label": plan.label, "own": plan.own, "reporter": reporter, "resume": resume}
+    given: dict[str, Any] = {
+        "run": plan.run,
+        "label": plan.label,
+        "own": plan.own,
+        "reporter": reporter,
+        "resume": resume,
+    }
     return [_retrain(plan.architecture, config, **given) for config in plan.seeded(seeds)]

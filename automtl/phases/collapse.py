@@ -25,7 +25,9 @@ class Watch:
     @classmethod
     def of(cls, section: SearchSection) -> "Watch":
         """As the settings say."""
-        return cls(CollapseRule(section.collapse_skip, section.collapse_growth), section.on_collapse)
+        return cls(
+            CollapseRule(section.collapse_skip, section.collapse_growth), section.on_collapse
+        )
 
     def reason(self, lines: Lines) -> str:
         """Why the search has collapsed; empty where it has not."""
@@ -36,7 +38,9 @@ class Watch:
         return self.action != "warn" and bool(self.reason(lines))
 
     def keeps(self, lines: Lines) -> bool:
-        """Whether the last epoch's state is one to go back to: not collapsed, and the best on validation so far."""
+        """Whether the last epoch's state is one to go back to: not collapsed, and the best on
+        validation so far.
+        """
         if self.action != "rollback" or self.reason(lines):
             return False
         losses = [line["validation_loss"] for line in lines if line["validation_loss"] is not None]

@@ -1,7 +1,8 @@
-"""The compare phase: trained models side by side, tested against the best hand-made one and against single-task models.
+"""The compare phase: trained models side by side, tested against the best hand-made one and against
+single-task models.
 
-It reads what runs hold and nothing else: test figures where every model has been evaluated, else validation figures, which chose the
-epoch. The best hand-made model is chosen by validation loss.
+It reads what runs hold and nothing else: test figures where every model has been evaluated, else
+validation figures, which chose the epoch. The best hand-made model is chosen by validation loss.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,8 +47,10 @@ class Entry:
         found: what they derived.
         remarks: per split, what must be said of it beside the constant.
         constant: per split and metric, the constant's figure on the same rows.
-        trained_by: each setting of the training in words; of seeds that were trained otherwise, all of them.
-        advised: what of the template's own shape, which is in `trained_by` too, somebody recommended: no name tells that.
+        trained_by: each setting of the training in words; of seeds that were trained otherwise, all
+            of them.
+        advised: what of the template's own shape, which is in `trained_by` too, somebody
+            recommended: no name tells that.
     """
 
     name: str
@@ -89,9 +92,11 @@ class Comparison:
         entries: best mean MTL-Loss first.
         best_hand_made, single_task: names of the references; None where there is none.
         tests: per entry its comparisons with the references.
-        negative_transfer: per entry and task "shown", "possible" (worse in the mean, not shown) or "no"; empty without single_task.
+        negative_transfer: per entry and task "shown", "possible" (worse in the mean, not shown) or
+            "no"; empty without single_task.
         notes: what a reader must know.
-        constant: per metric, the figure of the best constant: the base rates of the training rows, for regression their mean.
+        constant: per metric, the figure of the best constant: the base rates of the training rows,
+            for regression their mean.
     """
 
     split: str
@@ -106,12 +111,23 @@ class Comparison:
 
     @property
     def trainings(self) -> dict[str, dict[str, str]]:
-        """Settings that not all models were trained by, with each entry's value, and shapes that were recommended; no means of searches."""
+        """Settings that not all models were trained by, with each entry's value, and shapes that
+        were recommended; no means of searches.
+        """
         held = {entry.name: entry.trained_by for entry in self.entries if entry.trained_by}
         advised = {name for entry in self.entries for name in entry.advised}
-        names = dict.fromkeys(n for own in held.values() for n in own if not n.startswith(_SHAPE) or n in advised)
-        values = {name: {entry: settings.get(name, _ABSENT) for entry, settings in held.items()} for name in names}
-        apart = {name for name, own in values.items() if len(set(own.values())) > 1 or any(_OTHERWISE in word for word in own.values())}
+        names = dict.fromkeys(
+            n for own in held.values() for n in own if not n.startswith(_SHAPE) or n in advised
+        )
+        values = {
+            name: {entry: settings.get(name, _ABSENT) for entry, settings in held.items()}
+            for name in names
+        }
+        apart = {
+            name
+            for name, own in values.items()
+            if len(set(own.values())) > 1 or any(_OTHERWISE in word for word in own.values())
+        }
         return {name: own for name, own in values.items() if name in apart}
 
     @property
@@ -120,7 +136,9 @@ class Comparison:
         return {entry.name: places for entry in self.entries if (places := agreement(entry.found))}
 
     def verdict(self, entry: Entry) -> str:
-        """In words: what must be said beside the constant, then the MTL-Loss against both references."""
+        """In words: what must be said beside the constant, then the MTL-Loss against both
+        references.
+        """
         return "; ".join([*entry.remarks.get(self.split, []), self.against(entry)])
 
     def against(self, entry: Entry) -> str:
@@ -135,15 +153,31 @@ def compare(paths: Sequence[Path]) -> Comparison:
     Raises:
         ArtifactError: a path holds no finished retrain, or runs are of different data or splits.
     """
-    folders = list(dict.fromkeys(f for path in paths for f in find_phase(path, "retrain") if f.state() == "done"))
+    folders = list(
+        dict.fromkeys(
+            f for path in paths for f in find_phase(path, "retrain") if f.state() == "done"
+        )
+    )
     if not folders:
-        raise ArtifactError(", ".join(map(str, paths)), "must hold a finished retrain", "none", "run `automtl retrain` first")
+        raise ArtifactError(
+            ", ".join(map(str, paths)),
+            "must hold a finished retrain",
+            "none",
+            "run `automtl retrain` first",
+        )
     _same_data(folders)
     groups: dict[tuple[Path, str], list[PhaseDir]] = {}
     for folder in folders:
-        groups.setdefault((folder.path.parent.parent, folder.path.name.rpartition("-s")[0]), []).append(folder)
-    called = {run: run.name if len({r for r, _ in groups if r.name == run.name}) == 1 else str(run) for run, _ in groups}
-    entries = _marked([_read(run, label, group, called[run]) for (run, label), group in groups.items()])
+        groups.setdefault(
+            (folder.path.parent.parent, folder.path.name.rpartition("-s")[0]), []
+        ).append(folder)
+    called = {
+        run: run.name if len({r for r, _ in groups if r.name == run.name}) == 1 else str(run)
+        for run, _ in groups
+    }
+    entries = _marked(
+        [_read(run, label, group, called[run]) for (run, label), group in groups.items()]
+    )
     split = "test" if all(_complete(e) for e in entries) else "validation"
     metrics = tuple(dict.fromkeys(m for e in entries for m in e.figures[split]))
     entries.sort(key=lambda e: (e.mean(split, LOSS) is None, e.mean(split, LOSS)))
@@ -159,7 +193,12 @@ def _same_data(folders: Sequence[PhaseDir]) -> None:
             same = (held["hash"], held["split_hash"]) == (first["hash"], first["split_hash"])
         if not same:
             rule = "must be of the data and split of the others"
-            raise ArtifactError(folder.manifest, rule, f"{held['name']} beside {first['name']}", "compare runs of one prepared data set")
+            raise ArtifactError(
+                folder.manifest,
+                rule,
+                f"{held['name']} beside {first['name']}",
+                "compare runs of one prepared data set",
+            )
 
 
 def _complete(entry: Entry) -> bool:
@@ -180,7 +219,10 @@ def _read(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> En
 def _entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> Entry:
     figures: dict[str, dict[str, dict[int, float]]] = {"validation": {}, "test": {}}
     held = [files.read_json(folder.results) for folder in folders]
-    parts = {split: [results[split] for results in held if isinstance(results.get(split), dict)] for split in figures}
+    parts = {
+        split: [results[split] for results in held if isinstance(results.get(split), dict)]
+        for split in figures
+    }
     for folder, results in zip(folders, held, strict=True):
         seed = int(Manifest.read(folder.manifest).values["seed"])
         for split, by_metric in figures.items():
@@ -188,7 +230,11 @@ def _entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> E
                 by_metric.setdefault(metric, {})[seed] = value
     search = RunDir(run).search
     searched = search.manifest.exists()
-    costs = {"search": [search.cost], "tune": [run / "tune" / "cost.json"], "retrain": [f.cost for f in folders]}
+    costs = {
+        "search": [search.cost],
+        "tune": [run / "tune" / "cost.json"],
+        "retrain": [f.cost for f in folders],
+    }
     return Entry(
         name=f"{called}: {label}",
         label=label,
@@ -197,16 +243,22 @@ def _entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> E
         figures=figures,
         cost={part: _spent(paths) for part, paths in costs.items()},
         search_seeds=(int(Manifest.read(search.manifest).values["seed"]),) if searched else (),
-        found=(Architecture.load(search.architecture),) if searched and search.architecture.exists() else (),
+        found=(Architecture.load(search.architecture),)
+        if searched and search.architecture.exists()
+        else (),
         remarks={split: remarks(some) for split, some in parts.items()},
-        constant={split: _constant(some[0]) for split, some in parts.items() if some and known(some)},
+        constant={
+            split: _constant(some[0]) for split, some in parts.items() if some and known(some)
+        },
         trained_by=_trained_by(folders),
         advised=_advised(folders),
     )
 
 
 def _trained_by(folders: Sequence[PhaseDir]) -> dict[str, str]:
-    """Each setting of some trainings in words, what an older version did not know at its default."""
+    """Each setting of some trainings in words, what an older version did not know at its
+    default.
+    """
     found: dict[str, dict[str, None]] = {}
     for folder in folders if all(folder.config.exists() for folder in folders) else ():
         held = load_yaml(folder.config)
@@ -223,19 +275,29 @@ def _trained_by(folders: Sequence[PhaseDir]) -> dict[str, str]:
 
 def _advised(folders: Sequence[PhaseDir]) -> tuple[str, ...]:
     """What was recommended of some trained models' shapes."""
-    origins = [load_yaml(folder.config).get("origins", {}) for folder in folders if folder.config.exists()]
+    origins = [
+        load_yaml(folder.config).get("origins", {}) for folder in folders if folder.config.exists()
+    ]
     return tuple(dict.fromkeys(name for own in origins for name in own if name.startswith(_SHAPE)))
 
 
 def _word(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_word(item)}" for key, item in value.items() if item is not None) or "none"
+        return (
+            ", ".join(f"{key} {_word(item)}" for key, item in value.items() if item is not None)
+            or "none"
+        )
     return "none" if value is None else str(value)
 
 
 def _constant(part: Mapping[str, Any]) -> dict[str, float]:
     """The constant's figures, by the metrics that models are compared in."""
-    held = {f"{task} {name}": value for task, metrics in metrics_of(part).items() for name, value in metrics.items() if name in HEADLINES}
+    held = {
+        f"{task} {name}": value
+        for task, metrics in metrics_of(part).items()
+        for name, value in metrics.items()
+        if name in HEADLINES
+    }
     return held if (loss := loss_of(part)) is None else {LOSS: loss, **held}
 
 
@@ -253,8 +315,15 @@ def _figures(split: Any) -> dict[str, float]:
 
 def _method(search: PhaseDir, label: str) -> str:
     held = load_yaml(search.config)
-    own = {**held.get("search", {}), "sharing_settings": held.get("sharing", {}), "space": held.get("space", {})}
-    return f"{own.get('strategy', 'darts')} in {own['space'].get('name', '?')}, {label}, {checksum(own)[:8]}"
+    own = {
+        **held.get("search", {}),
+        "sharing_settings": held.get("sharing", {}),
+        "space": held.get("space", {}),
+    }
+    return (
+        f"{own.get('strategy', 'darts')} in {own['space'].get('name', '?')}, {label}, "
+        f"{checksum(own)[:8]}"
+    )
 
 
 def _spent(paths: Sequence[Path]) -> dict[str, float]:
@@ -263,14 +332,20 @@ def _spent(paths: Sequence[Path]) -> dict[str, float]:
 
 
 def _marked(entries: Sequence[Entry]) -> list[Entry]:
-    """Runs of one method with several searches: the best by validation is marked as such, and their mean is an entry of its own."""
+    """Runs of one method with several searches: the best by validation is marked as such, and their
+    mean is an entry of its own.
+    """
     done = list(entries)
     for method in dict.fromkeys(e.method for e in entries if e.method):
         group = [e for e in entries if e.method == method]
         if len(group) < 2:
             continue
-        best = min(group, key=lambda e: (e.mean("validation", LOSS) is None, e.mean("validation", LOSS)))
-        done[done.index(best)] = replace(best, marks=(f"best of {len(group)} searches by validation",))
+        best = min(
+            group, key=lambda e: (e.mean("validation", LOSS) is None, e.mean("validation", LOSS))
+        )
+        done[done.index(best)] = replace(
+            best, marks=(f"best of {len(group)} searches by validation",)
+        )
         done.append(_average(method.rpartition(",")[0], group))
     return done
 
@@ -284,15 +359,24 @@ def _average(name: str, group: Sequence[Entry]) -> Entry:
             held = [e.figures[split].get(metric, {}) for e in group]
             shared = set.intersection(*(set(h) for h in held))
             figures[split][metric] = {seed: fmean(h[seed] for h in held) for seed in sorted(shared)}
-    cost = {part: {w: sum(e.cost[part][w] for e in group) for w in ("samples", "seconds")} for part in group[0].cost}
+    cost = {
+        part: {w: sum(e.cost[part][w] for e in group) for w in ("samples", "seconds")}
+        for part in group[0].cost
+    }
     seeds = tuple(s for e in group for s in e.search_seeds)
     mark = f"mean over {len(group)} searches"
     found = tuple(made for e in group for made in e.found)
-    return Entry(f"{name} ({mark})", group[0].label, False, "", figures, cost, (mark,), seeds, found)
+    return Entry(
+        f"{name} ({mark})", group[0].label, False, "", figures, cost, (mark,), seeds, found
+    )
 
 
 def _tested(split: str, metrics: tuple[str, ...], entries: Sequence[Entry]) -> Comparison:
-    hand_made = [e for e in entries if e.hand_made and e.label != "single_task" and e.mean("validation", LOSS) is not None]
+    hand_made = [
+        e
+        for e in entries
+        if e.hand_made and e.label != "single_task" and e.mean("validation", LOSS) is not None
+    ]
     best = min(hand_made, key=lambda e: e.mean("validation", LOSS) or 0.0) if hand_made else None
     alone = next((e for e in entries if e.hand_made and e.label == "single_task"), None)
     flat: list[tuple[str, Paired]] = []
@@ -303,18 +387,39 @@ def _tested(split: str, metrics: tuple[str, ...], entries: Sequence[Entry]) -> C
             for metric in metrics:
                 more = metric != LOSS and HEADLINES[metric.rpartition(" ")[2]]
                 mine, theirs = (e.figures[split].get(metric, {}) for e in (entry, reference))
-                flat.append((entry.name, compare_paired(metric, reference.name, mine, theirs, better=more)))
+                flat.append(
+                    (entry.name, compare_paired(metric, reference.name, mine, theirs, better=more))
+                )
     tests: dict[str, list[Paired]] = {entry.name: [] for entry in entries}
     for (name, _), test in zip(flat, corrected([p for _, p in flat]), strict=True):
         tests[name].append(test)
-    against = {e.name: [t for t in tests[e.name] if alone and t.reference == alone.name] for e in entries if e is not alone}
+    against = {
+        e.name: [t for t in tests[e.name] if alone and t.reference == alone.name]
+        for e in entries
+        if e is not alone
+    }
     transfer = {name: _transfer(some) for name, some in against.items()} if alone else {}
     names = [None if e is None else e.name for e in (best, alone)]
-    constant: dict[str, float] = next((held for e in entries if (held := e.constant.get(split))), {})
-    found = Comparison(split, metrics, tuple(entries), names[0], names[1], tests, transfer, _notes(split, entries, hand_made), constant)
+    constant: dict[str, float] = next(
+        (held for e in entries if (held := e.constant.get(split))), {}
+    )
+    found = Comparison(
+        split,
+        metrics,
+        tuple(entries),
+        names[0],
+        names[1],
+        tests,
+        transfer,
+        _notes(split, entries, hand_made),
+        constant,
+    )
     if not found.trainings:
         return found
-    note = f"not all models were trained alike, and what differs may come of that: {', '.join(found.trainings)}"
+    note = (
+        "not all models were trained alike, and what differs may come of that: "
+        f"{', '.join(found.trainings)}"
+    )
     return replace(found, notes=(*found.notes, note))
 
 
@@ -324,7 +429,9 @@ def _transfer(tests: Sequence[Paired]) -> dict[str, str]:
     for test in tests:
         if test.metric != LOSS and test.difference is not None:
             worse = test.difference != 0 and (test.difference > 0) != test.better
-            flags[test.metric.rpartition(" ")[0]] = "shown" if test.shown == "worse" else "possible" if worse else "no"
+            flags[test.metric.rpartition(" ")[0]] = (
+                "shown" if test.shown == "worse" else "possible" if worse else "no"
+            )
     return flags
 
 
@@ -332,17 +439,34 @@ def _notes(split: str, entries: Sequence[Entry], hand_made: Sequence[Entry]) -> 
     notes = []
     if split == "validation":
         waiting = [e.name for e in entries if not _complete(e)]
-        notes.append(f"validation figures, which chose the epoch: not evaluated on test rows yet: {', '.join(waiting)}")
+        notes.append(
+            "validation figures, which chose the epoch: not evaluated on test rows yet: "
+            f"{', '.join(waiting)}"
+        )
     if undefined := [e.name for e in entries if e.mean(split, LOSS) is None]:
-        notes.append(f"without a label of every task there is no MTL-Loss to rank by on these {split} rows: {', '.join(undefined)}")
+        notes.append(
+            f"without a label of every task there is no MTL-Loss to rank by on these {split} "
+            f"rows: {', '.join(undefined)}"
+        )
     if untold := [e.name for e in entries if not e.trained_by and not e.marks and len(entries) > 1]:
-        notes.append(f"without a config.yaml it is not known how they were trained: {', '.join(untold)}")
+        notes.append(
+            f"without a config.yaml it is not known how they were trained: {', '.join(untold)}"
+        )
     if unknown := [e.name for e in entries if e.remarks and split not in e.constant]:
-        notes.append(f"not compared with the constant, their figures being of an older version: {', '.join(unknown)}")
+        notes.append(
+            "not compared with the constant, their figures being of an older version: "
+            f"{', '.join(unknown)}"
+        )
     if len(hand_made) > 1:
         notes.append(f"the best hand-made model is the best of {len(hand_made)} by validation loss")
     few = [e.name for e in entries if len(e.seeds(split)) < LEAST_SEEDS]
     if few:
-        why = f"with which Wilcoxon's test cannot reach 5% (with {LEAST_SEEDS - 1} its least p is {least_p(LEAST_SEEDS - 1):.4f})"
-        notes.append(f"fewer than {LEAST_SEEDS} seeds, {why}; take --seeds 0..{LEAST_SEEDS - 1}: {', '.join(few)}")
+        why = (
+            f"with which Wilcoxon's test cannot reach 5% (with {LEAST_SEEDS - 1} its least p is "
+            f"{least_p(LEAST_SEEDS - 1):.4f})"
+        )
+        notes.append(
+            f"fewer than {LEAST_SEEDS} seeds, {why}; take --seeds 0..{LEAST_SEEDS - 1}: "
+            f"{', '.join(few)}"
+        )
     return tuple(notes)

@@ -22,7 +22,14 @@ from automtl.phases.session import Reporter, Session, Silent, open_session
 from automtl.runs.constant import LOSS, loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, find_phase
-from automtl.training.evaluation import Evaluation, Predictions, auc_intervals, evaluate, evaluate_slices, predict
+from automtl.training.evaluation import (
+    Evaluation,
+    Predictions,
+    auc_intervals,
+    evaluate,
+    evaluate_slices,
+    predict,
+)
 from automtl.training.sampling import of_whole_log
 
 
@@ -56,7 +63,8 @@ class TestResult:
         test: the metrics.
         reads: how many times these test rows were read for this model, this time included.
         slices: per value of the column asked for, the metrics of its rows.
-        known: per column with unknown ids among the test rows, the metrics of rows with and without a known one.
+        known: per column with unknown ids among the test rows, the metrics of rows with and without
+            a known one.
     """
 
     folder: PhaseDir
@@ -69,7 +77,12 @@ class TestResult:
 
 
 def evaluate_runs(
-    paths: Sequence[Path], *, device: str = "auto", by: str | None = None, bootstrap: int = 0, reporter: Reporter | None = None
+    paths: Sequence[Path],
+    *,
+    device: str = "auto",
+    by: str | None = None,
+    bootstrap: int = 0,
+    reporter: Reporter | None = None,
 ) -> list[TestResult]:
     """Evaluate every retrained model of the named runs on its test rows.
 
@@ -77,77 +90,113 @@ def evaluate_runs(
         paths: run folders, or retrain folders.
         device: where to run.
         by: a column to slice the test rows by.
-        bootstrap: resamples for 95% intervals of AUC, of the groups that the data set names, else of rows; 0: none.
+        bootstrap: resamples for 95% intervals of AUC, of the groups that the data set names, else
+            of rows; 0: none.
         reporter: told of second readings.
 
     Raises:
         ArtifactError: a folder holds no finished retrain, or its data changed since.
     """
     reporter = reporter or Silent()
-    folders = list(dict.fromkeys(folder for path in paths for folder in find_phase(path, "retrain")))
+    folders = list(
+        dict.fromkeys(folder for path in paths for folder in find_phase(path, "retrain"))
+    )
     unfinished = [folder for folder in folders if folder.state() != "done"]
     for folder in unfinished:
         reporter.say(f"{folder.path} is {folder.state()}, left out")
     finished = [folder for folder in folders if folder not in unfinished]
     if not finished:
-        raise ArtifactError(", ".join(map(str, paths)), "must hold a finished retrain", "none", "run `automtl retrain` first")
+        raise ArtifactError(
+            ", ".join(map(str, paths)),
+            "must hold a finished retrain",
+            "none",
+            "run `automtl retrain` first",
+        )
     return [_evaluate(folder, device, by, bootstrap, reporter) for folder in finished]
 
 
-def _evaluate(folder: PhaseDir, device: str, by: str | None, bootstrap: int, reporter: Reporter) -> TestResult:
+def _evaluate(
+    folder: PhaseDir, device: str, by: str | None, bootstrap: int, reporter: Reporter
+) -> TestResult:
     session = session_of(folder, device, reporter)
     store, batches = session.store, session.in_order("test")
     if by is not None:
-        slices(store, "validation", np.arange(1), by)  # a column that is not there is refused before the test rows count as read
+        # a column that is not there is refused before the test rows count as read
+        slices(store, "validation", np.arange(1), by)
     net = load_net(folder, session)
-    with files.locked(folder.path, wait=True):  # another evaluation of the model may be at the same files
+    # another evaluation of the model may be at the same files
+    with files.locked(folder.path, wait=True):
         reads = Manifest.read(folder.manifest).count_test_read()
     if reads > 1:
-        reporter.say(f"{folder.path}: its test rows are read for the {_nth(reads)} time; choose nothing by them")
+        reporter.say(
+            f"{folder.path}: its test rows are read for the {_nth(reads)} time; choose nothing "
+            "by them"
+        )
     unknown = {name: counts["test"] for name, counts in store.summary["unknown"].items()}
     for line in unknown_remarks(store.schema, unknown, store.summary["rows"]["test"], "test rows"):
         reporter.say(line)
     with known_ids(store):
-        predictions, tasks = of_whole_log(predict(net, batches, device=session.device), session.schema.tasks)
+        predictions, tasks = of_whole_log(
+            predict(net, batches, device=session.device), session.schema.tasks
+        )
     users = groups(store, "test", predictions.rows)
     test = evaluate(predictions, tasks, reliability=True, groups=users)
     if bootstrap:
-        test = replace(test, intervals=auc_intervals(predictions, tasks, resamples=bootstrap, units=users))
+        test = replace(
+            test, intervals=auc_intervals(predictions, tasks, resamples=bootstrap, units=users)
+        )
     parts = {}
     if by is not None:
-        parts = evaluate_slices(predictions, tasks, *slices(store, "test", predictions.rows, by), groups=users)
+        parts = evaluate_slices(
+            predictions, tasks, *slices(store, "test", predictions.rows, by), groups=users
+        )
     known = _by_known(store, predictions, tasks, users)
     with files.locked(folder.path, wait=True), fitting(folder.results):
         manifest, results = Manifest.read(folder.manifest), files.read_json(folder.results)
         if by is not None:
-            results["test_by"] = {**results.get("test_by", {}), by: {name: asdict(part) for name, part in parts.items()}}
+            results["test_by"] = {
+                **results.get("test_by", {}),
+                by: {name: asdict(part) for name, part in parts.items()},
+            }
         by_known = {column: asdict(part) for column, part in known.items()}
-        manifest.replace_file(folder.results, {**results, "test": asdict(test), "test_by_known_ids": by_known})
+        manifest.replace_file(
+            folder.results, {**results, "test": asdict(test), "test_by_known_ids": by_known}
+        )
     run = folder.path.parent.parent.name
     label = folder.path.name.rpartition("-s")[0]
-    return TestResult(folder, f"{run}: {label}", int(manifest.values["seed"]), test, reads, parts, known)
+    return TestResult(
+        folder, f"{run}: {label}", int(manifest.values["seed"]), test, reads, parts, known
+    )
 
 
-def _by_known(store: Store, predictions: Predictions, tasks: Sequence[Task], users: np.ndarray | None) -> dict[str, ByKnown]:
+def _by_known(
+    store: Store, predictions: Predictions, tasks: Sequence[Task], users: np.ndarray | None
+) -> dict[str, ByKnown]:
     """Per column with unknown ids among the test rows."""
     found = {}
     for column, part in known_slices(store, "test", predictions.rows).items():
         unknown = int(part.codes.sum())
         known, rest = evaluate_slices(predictions, tasks, *part, groups=users).values()
-        found[column] = ByKnown(len(part.codes) - unknown, unknown, unknown / len(part.codes), known, rest)
+        found[column] = ByKnown(
+            len(part.codes) - unknown, unknown, unknown / len(part.codes), known, rest
+        )
     return found
 
 
 def session_of(folder: PhaseDir, device: str, reporter: Reporter) -> Session:
-    """The session of a finished phase: its own settings and data, on this machine; no rows are looked for yet.
+    """The session of a finished phase: its own settings and data, on this machine; no rows are
+    looked for yet.
 
     Raises:
         ArtifactError: a file of the phase is damaged, or it keeps no data set of its own.
     """
     config, own = held_settings(folder), snapshot_of(folder)
     stored = sum(path.stat().st_size for path in folder.path.glob("checkpoint/*.safetensors"))
-    most = max(MAX_PARAMETERS, 8 * stored)  # a stranger's config may name any limit: a network that is here takes a bit per parameter
-    runtime = config.runtime.model_copy(update={"device": device, "threads": None, "max_parameters": most})
+    # a stranger's config may name any limit: a network that is here takes a bit per parameter
+    most = max(MAX_PARAMETERS, 8 * stored)
+    runtime = config.runtime.model_copy(
+        update={"device": device, "threads": None, "max_parameters": most}
+    )
     session = open_session(config.model_copy(update={"runtime": runtime}), reporter, own)
     need_same_data(Manifest.read(folder.manifest), session)
     return session
@@ -158,17 +207,31 @@ def _nth(n: int) -> str:
 
 
 def slice_rows(result: TestResult) -> list[dict[str, Any]]:
-    """One row per slice of a result: its labelled rows, each task's AUC (or RMSE), the MTL-Loss, and the constant's on its rows."""
+    """One row per slice of a result: its labelled rows, each task's AUC (or RMSE), the MTL-Loss,
+    and the constant's on its rows.
+    """
     return [{"slice": name, **_slice_figures(part)} for name, part in result.slices.items()]
 
 
 def known_rows(result: TestResult) -> list[dict[str, Any]]:
-    """Two rows per column with unknown ids among the test rows, of known and of unknown ones, as `slice_rows` has them."""
+    """Two rows per column with unknown ids among the test rows, of known and of unknown ones, as
+    `slice_rows` has them.
+    """
     rows = []
     for column, by in result.known.items():
         whole = by.known_rows + by.unknown_rows
-        for ids, count, part in zip(KNOWN_UNKNOWN, (by.known_rows, by.unknown_rows), (by.known, by.unknown), strict=True):
-            rows.append({"column": column, "ids": ids, "rows": count, "share": f"{count / whole:.1%}", **_slice_figures(part)})
+        for ids, count, part in zip(
+            KNOWN_UNKNOWN, (by.known_rows, by.unknown_rows), (by.known, by.unknown), strict=True
+        ):
+            rows.append(
+                {
+                    "column": column,
+                    "ids": ids,
+                    "rows": count,
+                    "share": f"{count / whole:.1%}",
+                    **_slice_figures(part),
+                }
+            )
     return rows
 
 
@@ -184,52 +247,110 @@ def interval_rows(result: TestResult) -> list[dict[str, Any]]:
     for task, interval in result.test.intervals.items():
         low, high = interval or (None, None)
         metrics = result.test.tasks[task]
-        rows.append({"task": task, "positives": metrics["positives"], "AUC": metrics["auc"], "from": low, "to": high})
+        rows.append(
+            {
+                "task": task,
+                "positives": metrics["positives"],
+                "AUC": metrics["auc"],
+                "from": low,
+                "to": high,
+            }
+        )
     return rows
 
 
 def summary(results: Sequence[TestResult]) -> list[dict[str, Any]]:
-    """One row per label: seeds, and mean and sd over them of each task's AUC (or RMSE) and of the MTL-Loss."""
+    """One row per label: seeds, and mean and sd over them of each task's AUC (or RMSE) and of the
+    MTL-Loss.
+    """
     rows = []
     for label in dict.fromkeys(r.label for r in results):
         group = [r for r in results if r.label == label]
-        metrics = {f"{task} {name}": [r.test.tasks[task][name] for r in group] for task, name in _headline(group[0].test)}
+        metrics = {
+            f"{task} {name}": [r.test.tasks[task][name] for r in group]
+            for task, name in _headline(group[0].test)
+        }
         metrics[LOSS] = [r.test.loss for r in group]
-        rows.append({"model": label, "seeds": [r.seed for r in group], **{k: _mean_sd(v) for k, v in metrics.items()}})
+        rows.append(
+            {
+                "model": label,
+                "seeds": [r.seed for r in group],
+                **{k: _mean_sd(v) for k, v in metrics.items()},
+            }
+        )
     return rows
 
 
 def constants(results: Sequence[TestResult]) -> list[dict[str, Any]]:
-    """One row per data set, like those of `summary`: the best constant, predicting the base rates of the training rows."""
+    """One row per data set, like those of `summary`: the best constant, predicting the base rates
+    of the training rows.
+    """
     of_data = {r.folder: Manifest.read(r.folder.manifest).values["data"] for r in results}
-    first = {(data["hash"], data["split_hash"]): folder for folder, data in reversed(of_data.items())}
+    first = {
+        (data["hash"], data["split_hash"]): folder for folder, data in reversed(of_data.items())
+    }
     rows = []
     for result in (r for r in results if r.folder in first.values()):
         figures = asdict(result.test)
-        metrics = {f"{task} {metric}": value for task, held in metrics_of(figures).items() for metric, value in held.items()}
-        cells = {key: {"mean": value, "sd": None} for key, value in {**metrics, LOSS: loss_of(figures)}.items()}
-        rows.append({"model": "constant" if len(first) == 1 else f"constant on {of_data[result.folder]['name']}", "seeds": [], **cells})
+        metrics = {
+            f"{task} {metric}": value
+            for task, held in metrics_of(figures).items()
+            for metric, value in held.items()
+        }
+        cells = {
+            key: {"mean": value, "sd": None}
+            for key, value in {**metrics, LOSS: loss_of(figures)}.items()
+        }
+        rows.append(
+            {
+                "model": "constant"
+                if len(first) == 1
+                else f"constant on {of_data[result.folder]['name']}",
+                "seeds": [],
+                **cells,
+            }
+        )
     return rows
 
 
 def verdicts(results: Sequence[TestResult]) -> list[str]:
     """What must be said of the models beside the constant, a sentence each."""
-    by_label = {label: [asdict(r.test) for r in results if r.label == label] for label in dict.fromkeys(r.label for r in results)}
+    by_label = {
+        label: [asdict(r.test) for r in results if r.label == label]
+        for label in dict.fromkeys(r.label for r in results)
+    }
     return [f"{label}: {remark}" for label, tests in by_label.items() for remark in remarks(tests)]
 
 
 def stored_sizes(results: Sequence[TestResult]) -> dict[str, dict[str, float]]:
-    """Per label the megabytes of each part of its stored models, mean over seeds; empty for those trained before sizes were kept."""
+    """Per label the megabytes of each part of its stored models, mean over seeds; empty for those
+    trained before sizes were kept.
+    """
     sizes: dict[str, dict[str, float]] = {}
     for label in dict.fromkeys(r.label for r in results):
-        found = [files.read_json(r.folder.cost)["model"].get("stored", {}) for r in results if r.label == label]
-        sizes[label] = {part: sum(f[part] for f in found) / len(found) for part in found[0] if all(part in f for f in found)}
+        found = [
+            files.read_json(r.folder.cost)["model"].get("stored", {})
+            for r in results
+            if r.label == label
+        ]
+        sizes[label] = {
+            part: sum(f[part] for f in found) / len(found)
+            for part in found[0]
+            if all(part in f for f in found)
+        }
     return sizes
 
 
 def _headline(test: Evaluation) -> list[tuple[str, str]]:
-    """Per task the metrics people look at first: RMSE, or AUC and, where the data set names a group, GAUC."""
-    return [(task, name) for task, metrics in test.tasks.items() for name in ("rmse", "auc", "gauc") if name in metrics]
+    """Per task the metrics people look at first: RMSE, or AUC and, where the data set names a
+    group, GAUC.
+    """
+    return [
+        (task, name)
+        for task, metrics in test.tasks.items()
+        for name in ("rmse", "auc", "gauc")
+        if name in metrics
+    ]
 
 
 def _mean_sd(values: Sequence[float | None]) -> dict[str, float | None]:

@@ -1,4 +1,6 @@
-"""The export phase: a trained model as a folder that others can serve, checked against the network itself."""
+"""The export phase: a trained model as a folder that others can serve, checked against the network
+itself.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,13 +43,17 @@ class ExportResult:
     parity: dict[str, float]
 
 
-def export(run: Path, form: str, *, out: Path | None = None, reporter: Reporter | None = None) -> ExportResult:
-    """Write a trained model in one of the formats, with what its reader needs; nothing is left where it would answer otherwise.
+def export(
+    run: Path, form: str, *, out: Path | None = None, reporter: Reporter | None = None
+) -> ExportResult:
+    """Write a trained model in one of the formats, with what its reader needs; nothing is left
+    where it would answer otherwise.
 
     Args:
         run: a retrain folder, or a run with one.
         form: a name of ``exports.formats.FORMATS``.
-        out: the folder to write; it must not exist. Default: beside the retrain folders, in export/.
+        out: the folder to write; it must not exist. Default: beside the retrain folders, in
+            export/.
         reporter: told what is done.
 
     Raises:
@@ -57,13 +63,19 @@ def export(run: Path, form: str, *, out: Path | None = None, reporter: Reporter 
         NumericalError: the export answers otherwise than the network.
     """
     if form not in FORMATS:
-        raise ConfigError("--format", f"must be one of {', '.join(FORMATS)}", form, nearest(form, FORMATS))
+        raise ConfigError(
+            "--format", f"must be one of {', '.join(FORMATS)}", form, nearest(form, FORMATS)
+        )
     reporter, folder, chosen = reporter or Silent(), one_phase(run, "retrain"), FORMATS[form]
     out = out or folder.path.parent.parent / "export" / f"{folder.path.name}-{form}"
     if out.exists():
-        raise ArtifactError(out, "must not exist yet", "an existing one", "choose another --out, or remove it")
+        raise ArtifactError(
+            out, "must not exist yet", "an existing one", "choose another --out, or remove it"
+        )
     if folder.state() != "done":
-        raise ArtifactError(folder.path, "must be a finished retrain", folder.state(), "retrain it to the end")
+        raise ArtifactError(
+            folder.path, "must be a finished retrain", folder.state(), "retrain it to the end"
+        )
     chosen.check()
     session = session_of(folder, "cpu", reporter)
     work = _Work(folder, session, session.rows_at_hand())
@@ -71,7 +83,10 @@ def export(run: Path, form: str, *, out: Path | None = None, reporter: Reporter 
     with files.StagedFolder(out) as staged:
         parity = work.write(staged, form, chosen)
     differences = ", ".join(f"{name} {value:.2g}" for name, value in parity.items())
-    reporter.say(f"{out}: {chosen.title}; largest difference from the network itself on {work.rows:,} rows: {differences}")
+    reporter.say(
+        f"{out}: {chosen.title}; largest difference from the network itself on {work.rows:,} "
+        f"rows: {differences}"
+    )
     return ExportResult(out, parity)
 
 
@@ -97,19 +112,42 @@ class _Work:
         bound = Architecture.load(self.folder.architecture)
         bound.save(staged / "architecture.json")
         words = first_words({name: data.vocabulary(name) for name in schema.owners})
-        metrics, warnings = {split: part["tasks"] for split, part in judged.items()}, remarks([judged.get("test", judged["validation"])])
+        metrics, warnings = (
+            {split: part["tasks"] for split, part in judged.items()},
+            remarks([judged.get("test", judged["validation"])]),
+        )
         settings, made = portable(config), self._made()
-        facts = Facts(bound, schema, settings, data.summary, metrics, made, parity, self.rows, words, self.remarks, warnings)
+        facts = Facts(
+            bound,
+            schema,
+            settings,
+            data.summary,
+            metrics,
+            made,
+            parity,
+            self.rows,
+            words,
+            self.remarks,
+            warnings,
+        )
         files.write_text(staged / "README.md", readme(facts, chosen))
         inputs, outputs = names(schema)
-        write_manifest(staged, {"kind": form, "inputs": inputs, "outputs": outputs, "parity": parity, "made": made})
+        write_manifest(
+            staged,
+            {"kind": form, "inputs": inputs, "outputs": outputs, "parity": parity, "made": made},
+        )
         return parity
 
     def _features(self) -> dict[str, np.ndarray]:
-        """Validation rows where they are at hand, else drawn ones; and one of unseen ids and missing numbers."""
+        """Validation rows where they are at hand, else drawn ones; and one of unseen ids and
+        missing numbers.
+        """
         schema = self.session.schema
         if self.store is None:
-            self.remarks.append("the rows that it was checked on were drawn at random, since the validation rows were not at hand")
+            self.remarks.append(
+                "the rows that it was checked on were drawn at random, since the validation "
+                "rows were not at hand"
+            )
             features = drawn(schema, CHECKED_ROWS)
         else:
             rows = self.store.rows("validation")

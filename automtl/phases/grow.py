@@ -1,7 +1,8 @@
 """Daily data: a model of new rows that begins with the embeddings of an older one.
 
-The new data's vocabularies grow out of the older run's: known ids keep their numbers, new ones follow. Embedding rows of known
-ids start as the older model left them; new rows, and all weights that are no embeddings, start fresh; scalers are the new rows'.
+The new data's vocabularies grow out of the older run's: known ids keep their numbers, new ones
+follow. Embedding rows of known ids start as the older model left them; new rows, and all weights
+that are no embeddings, start fresh; scalers are the new rows'.
 """
 
 from dataclasses import dataclass
@@ -57,22 +58,35 @@ class Older:
                 if field.name not in names or field.owner != field.name:
                     continue
                 rows, mine = before.rows_of(names[field.name]), after.rows_of(i)
-                if rows.shape[1] != mine.shape[1] or len(rows) > len(mine) or (field.hash_buckets and len(rows) != len(mine)):
+                if (
+                    rows.shape[1] != mine.shape[1]
+                    or len(rows) > len(mine)
+                    or (field.hash_buckets and len(rows) != len(mine))
+                ):
                     rule = "must have the older model's width and hash_buckets"
-                    raise ConfigError(f"feature '{field.name}'", rule, f"{tuple(mine.shape)} for {tuple(rows.shape)}")
+                    raise ConfigError(
+                        f"feature '{field.name}'",
+                        rule,
+                        f"{tuple(mine.shape)} for {tuple(rows.shape)}",
+                    )
                 with torch.no_grad():
                     mine[: len(rows)] = rows.to(mine)
                 counts[field.name] = (len(rows), len(mine) - len(rows))
         told = ", ".join(f"{name} {kept:,} (+{fresh:,})" for name, (kept, fresh) in counts.items())
-        session.reporter.say(f"embedding rows kept (and new) from {self.folder.path}: {told}; all else starts fresh")
+        session.reporter.say(
+            f"embedding rows kept (and new) from {self.folder.path}: {told}; all else starts fresh"
+        )
 
 
 def _layers(net: nn.Module) -> list[InputLayer]:
     return [module for module in net.modules() if isinstance(module, InputLayer)]
 
 
-def older(run: Path, data: str, *, data_dir: Path | None = None, reporter: Reporter | None = None) -> Older:
-    """Open an older model, and write down the new data set as one that grows out of its vocabularies.
+def older(
+    run: Path, data: str, *, data_dir: Path | None = None, reporter: Reporter | None = None
+) -> Older:
+    """Open an older model, and write down the new data set as one that grows out of its
+    vocabularies.
 
     Args:
         run: the older retrain's folder, or a run with one.
@@ -90,7 +104,10 @@ def older(run: Path, data: str, *, data_dir: Path | None = None, reporter: Repor
     config = load_dataset(data)
     if not Path(data).is_file():
         config = config.in_folder(home.absolute() / "raw" / config.name)
-    plain = {**config.model_dump(mode="json", exclude_defaults=True), "vocabularies_from": str(session.encoding.path.absolute())}
+    plain = {
+        **config.model_dump(mode="json", exclude_defaults=True),
+        "vocabularies_from": str(session.encoding.path.absolute()),
+    }
     path = home.absolute() / "grown" / f"{config.name}-{checksum(plain)[:12]}.yaml"
     write_json(path, plain)  # JSON is YAML
     return Older(folder, session, load_net(folder, session), path)

@@ -19,8 +19,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Keeper:
     """Makes a phase's checkpoints.
 
-    Used as a context manager around the steps: inside, SIGINT and SIGTERM let the running step end, keep its state and then stop the
-    phase; a second one stops it at once. Outside the main thread Python takes no signals, and nothing changes.
+    Used as a context manager around the steps: inside, SIGINT and SIGTERM let the running step end,
+    keep its state and then stop the phase; a second one stops it at once. Outside the main thread
+    Python takes no signals, and nothing changes.
 
     Args:
         folder: the phase's folder.
@@ -29,10 +30,20 @@ class Keeper:
         state: all that going on from here needs; called between two steps.
     """
 
-    def __init__(self, folder: PhaseDir, run: object, session: Session, state: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, folder: PhaseDir, run: object, session: Session, state: Callable[[], dict[str, Any]]
+    ) -> None:
         runtime = session.config.runtime
-        self._every_s, self._every_steps = runtime.checkpoint_every_s, runtime.checkpoint_every_steps
-        self._slots, self._run, self._reporter, self._state = Slots(folder), run, session.reporter, state
+        self._every_s, self._every_steps = (
+            runtime.checkpoint_every_s,
+            runtime.checkpoint_every_steps,
+        )
+        self._slots, self._run, self._reporter, self._state = (
+            Slots(folder),
+            run,
+            session.reporter,
+            state,
+        )
         self._at, self._steps, self._asked = time.monotonic(), 0, 0
         self._before: dict[signal.Signals, Any] = {}
 
@@ -52,10 +63,12 @@ class Keeper:
         self._asked = number
 
     def stepped(self, event: StepEvent, epochs: int) -> None:
-        """A step is done: tell the reporter, keep it where that is due, or stop where that was asked for.
+        """A step is done: tell the reporter, keep it where that is due, or stop where that was
+        asked for.
 
         Raises:
-            Interrupted: the process was asked to stop; the state is kept, as it is where a reporter interrupts the phase.
+            Interrupted: the process was asked to stop; the state is kept, as it is where a reporter
+                interrupts the phase.
         """
         self._steps += 1
         try:
@@ -63,7 +76,9 @@ class Keeper:
         except KeyboardInterrupt:
             self.save()
             raise
-        due = time.monotonic() - self._at >= self._every_s or (self._every_steps is not None and self._steps >= self._every_steps)
+        due = time.monotonic() - self._at >= self._every_s or (
+            self._every_steps is not None and self._steps >= self._every_steps
+        )
         if due or self._asked:
             self.save()
         if self._asked:

@@ -24,7 +24,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _KEEP_BYTES = 2**31 - 1
 _TRIM_EVERY_S = 60.0
 
-_PROBE, _PROBE_S = 128, 0.05  # rows and width of the layer that is timed, and the seconds that are spent on it in each precision
+# rows and width of the layer that is timed, and the seconds that are spent on it in each precision
+_PROBE, _PROBE_S = 128, 0.05
 _SLOWER = 1.1  # times as long: below it is what a busy machine does to any two measurements
 _SAID = set[str]()  # warnings that this process has given
 
@@ -37,16 +38,26 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         ConfigError: this machine does not have it.
     """
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    here = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if name == "auto":
         name = next(kind for kind, there in here.items() if there)
     if not re.fullmatch(r"(cpu|mps|cuda(:\d{1,2})?)", name) or not here[name.partition(":")[0]]:
-        raise ConfigError("runtime.device", "must be a device of this machine", shown(name), "use --device cpu or auto")
+        raise ConfigError(
+            "runtime.device",
+            "must be a device of this machine",
+            shown(name),
+            "use --device cpu or auto",
+        )
     return torch.device(name)
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
-    """The precision of training's products; "auto" takes bfloat16 where the device multiplies it in hardware.
+    """The precision of training's products; "auto" takes bfloat16 where the device multiplies it in
+    hardware.
 
     Raises:
         ConfigError: bfloat16 on a device without autocast for it.
@@ -54,30 +65,46 @@ def resolve_precision(name: str, device: torch.device) -> str:
     if name == "auto":
         return "bfloat16" if fast_bfloat16(device) else "float32"
     if name == "bfloat16" and device.type == "mps":
-        raise ConfigError("runtime.precision", "must be float32 on MPS", name, "use --set runtime.precision=float32")
+        raise ConfigError(
+            "runtime.precision",
+            "must be float32 on MPS",
+            name,
+            "use --set runtime.precision=float32",
+        )
     return name
 
 
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware, as far as torch knows: on x86 AMX or AVX-512 BF16."""
+    """Whether the device multiplies bfloat16 in hardware, as far as torch knows: on x86 AMX or
+    AVX-512 BF16.
+    """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+    return device.type == "cpu" and bool(
+        torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    )
 
 
 def warn_of_slow_bfloat16(precision: str, device: torch.device, say: Callable[[str], None]) -> None:
-    """Say, once in a process, that bfloat16 costs time here instead of saving it, and how much: measured, in a tenth of a second or so."""
+    """Say, once in a process, that bfloat16 costs time here instead of saving it, and how much:
+    measured, in a tenth of a second or so.
+    """
     if precision != "bfloat16" or "bfloat16" in _SAID or fast_bfloat16(device):
         return
     _SAID.add("bfloat16")
     factor = bfloat16_factor(device)
     if factor > _SLOWER:
         lacks = "this processor has no bfloat16 in hardware: a layer's products in it take"
-        say(f"warning: {lacks} {factor:.1f} times as long as in float32 (measured now); use --set runtime.precision=float32, or auto")
+        say(
+            f"warning: {lacks} {factor:.1f} times as long as in float32 (measured now); use "
+            "--set runtime.precision=float32, or auto"
+        )
 
 
 def bfloat16_factor(device: torch.device) -> float:
-    """How many times as long a small layer's products, forward and back, take in bfloat16 as in float32. No random number is drawn."""
+    """How many times as long a small layer's products, forward and back, take in bfloat16 as in
+    float32. No random number is drawn.
+    """
     x, weight = (torch.ones(_PROBE, _PROBE, device=device, requires_grad=True) for _ in range(2))
     best = {}
     for precision in ("float32", "bfloat16"):
@@ -95,12 +122,19 @@ def bfloat16_factor(device: torch.device) -> float:
 
 
 def autocast(precision: str, device: torch.device) -> Autocast:
-    """Makes the context of a training forward pass; weights, moments, softmax, losses and optimisers stay float32."""
-    return partial(torch.autocast, device.type, dtype=torch.bfloat16) if precision == "bfloat16" else nullcontext
+    """Makes the context of a training forward pass; weights, moments, softmax, losses and
+    optimisers stay float32.
+    """
+    return (
+        partial(torch.autocast, device.type, dtype=torch.bfloat16)
+        if precision == "bfloat16"
+        else nullcontext
+    )
 
 
 def set_allocator(setting: str) -> str:
-    """Keep freed memory in the process, since glibc hands big tensors back to the kernel and faults in fresh pages each step.
+    """Keep freed memory in the process, since glibc hands big tensors back to the kernel and faults
+    in fresh pages each step.
 
     Args:
         setting: "keep" or "default".
@@ -116,7 +150,8 @@ def set_allocator(setting: str) -> str:
 
 
 class Trimmer:
-    """Hands freed memory back to the kernel once in a while: what is kept comes to lie in pieces, and the process would grow for hours.
+    """Hands freed memory back to the kernel once in a while: what is kept comes to lie in pieces,
+    and the process would grow for hours.
 
     Args:
         every_s: the least seconds from one time to the next, since the pages are then zeroed anew.
@@ -138,8 +173,9 @@ class Trimmer:
 def refuse_varying_operations() -> None:
     """Refuse operations whose bits vary from run to run, for the rest of the process.
 
-    On a CPU training repeats itself to the bit anyway, with the same versions and the same number of threads; on CUDA sums over rows
-    (gradients of tables, say) come in any order unless this is set.
+    On a CPU training repeats itself to the bit anyway, with the same versions and the same number
+    of threads; on CUDA sums over rows (gradients of tables, say) come in any order unless this is
+    set.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
     torch.use_deterministic_algorithms(True)
@@ -165,10 +201,11 @@ def set_up(runtime: RuntimeSection) -> dict[str, Any]:
 
 
 def compile_net(net: nn.Module, backend: str = "inductor") -> None:
-    """torch.compile a network in place, so that one forward pass can be gone back through several times.
+    """torch.compile a network in place, so that one forward pass can be gone back through several
+    times.
 
-    Balancing by gradients and the record of the tasks' conflict do that; by default a compiled graph gives its buffers away in the
-    first backward pass.
+    Balancing by gradients and the record of the tasks' conflict do that; by default a compiled
+    graph gives its buffers away in the first backward pass.
     """
     torch._functorch.config.donated_buffer = False
     net.compile(backend=backend)

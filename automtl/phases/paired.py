@@ -1,4 +1,6 @@
-"""Paired comparison of two models over seeds: t and Wilcoxon tests, Holm's correction, confidence interval, words."""
+"""Paired comparison of two models over seeds: t and Wilcoxon tests, Holm's correction, confidence
+interval, words.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,9 +23,11 @@ class Paired:
         reference: the other model's name.
         seeds: those in common.
         difference: mean of model minus reference; None without a common seed.
-        interval: 95% confidence interval of it (paired t, not corrected); None for fewer than two seeds.
+        interval: 95% confidence interval of it (paired t, not corrected); None for fewer than two
+            seeds.
         t: p of the paired t-test, two-sided; None for fewer than two seeds.
-        wilcoxon: p of Wilcoxon's signed-rank test, exact, two-sided; likewise. It cannot be below `least_p`.
+        wilcoxon: p of Wilcoxon's signed-rank test, exact, two-sided; likewise. It cannot be below
+            `least_p`.
         holm: `t` corrected for all comparisons with the same reference.
         better: whether a positive difference is good.
     """
@@ -58,7 +62,14 @@ class Paired:
         return f"{self.shown} than {self.reference} by {abs(self.difference or 0.0):.5f} ({tested})"
 
 
-def compare_paired(metric: str, reference: str, mine: Mapping[int, float], theirs: Mapping[int, float], *, better: bool) -> Paired:
+def compare_paired(
+    metric: str,
+    reference: str,
+    mine: Mapping[int, float],
+    theirs: Mapping[int, float],
+    *,
+    better: bool,
+) -> Paired:
     """Compare two models' figures by seed.
 
     Args:
@@ -82,11 +93,15 @@ def compare_paired(metric: str, reference: str, mine: Mapping[int, float], their
     test = stats.ttest_1samp(gaps, 0.0)
     low, high = test.confidence_interval(1 - LEVEL)
     rank = float(stats.wilcoxon(gaps).pvalue)
-    return Paired(metric, reference, seeds, mean, (float(low), float(high)), float(test.pvalue), rank, better)
+    return Paired(
+        metric, reference, seeds, mean, (float(low), float(high)), float(test.pvalue), rank, better
+    )
 
 
 def least_p(seeds: int) -> float:
-    """The least p that Wilcoxon's signed-rank test can have, exact and two-sided: all differences of one sign."""
+    """The least p that Wilcoxon's signed-rank test can have, exact and two-sided: all differences
+    of one sign.
+    """
     return 2.0 ** (1 - seeds)
 
 
@@ -94,7 +109,9 @@ def corrected(comparisons: Sequence[Paired]) -> list[Paired]:
     """The same comparisons with `holm` filled in, each reference's comparisons being one family."""
     done = list(comparisons)
     for reference in dict.fromkeys(c.reference for c in comparisons):
-        family = [i for i, c in enumerate(comparisons) if c.reference == reference and c.t is not None]
+        family = [
+            i for i, c in enumerate(comparisons) if c.reference == reference and c.t is not None
+        ]
         for i, p in zip(family, holm([comparisons[i].t or 0.0 for i in family]), strict=True):
             done[i] = replace(done[i], holm=p)
     return done

@@ -1,8 +1,9 @@
 """The Pareto phase: from one trained supernet, the best architecture under each limit of a sweep.
 
-Each point is the optimum of the hard-limit problem (`strategies/limits.py`), so no other architecture of the space has both a higher
-score and less cost up to that limit. The score is the search's own belief, sum of log softmax(alpha) and log softmax(beta): it says
-which architecture to try at a cost, not how well it will do; retrain the points to see that.
+Each point is the optimum of the hard-limit problem (`strategies/limits.py`), so no other
+architecture of the space has both a higher score and less cost up to that limit. The score is the
+search's own belief, sum of log softmax(alpha) and log softmax(beta): it says which architecture to
+try at a cost, not how well it will do; retrain the points to see that.
 """
 
 from collections.abc import Sequence
@@ -36,7 +37,8 @@ class Point:
 
     Args:
         path: of its architecture file.
-        cost: FLOPs per row, parameters beside the tables, and microseconds where they were measured.
+        cost: FLOPs per row, parameters beside the tables, and microseconds where they were
+            measured.
         score: sum of log softmax(alpha) and log softmax(beta).
         exact: proven to be the best within its limit.
         architecture: what to retrain.
@@ -49,8 +51,16 @@ class Point:
     architecture: Architecture
 
 
-def pareto(path: Path, *, points: int = 8, of: str = "flops", device: str = "auto", reporter: Reporter | None = None) -> list[Point]:
-    """Sweep limits from the cheapest model to the unconstrained one, and keep what differs, cheapest first.
+def pareto(
+    path: Path,
+    *,
+    points: int = 8,
+    of: str = "flops",
+    device: str = "auto",
+    reporter: Reporter | None = None,
+) -> list[Point]:
+    """Sweep limits from the cheapest model to the unconstrained one, and keep what differs,
+    cheapest first.
 
     Args:
         path: a searched run.
@@ -78,7 +88,9 @@ def pareto(path: Path, *, points: int = 8, of: str = "flops", device: str = "aut
 def _pricing(m: Material, net: Supernet, *, timed: bool) -> Pricing:
     s = m.settings
     common: dict[str, Any] = {"sharing": s.sharing, "settings": s.sharing_settings}
-    latencies: Latencies | None = measure(net, m.schema, rows=TIMED_ROWS, **common) if timed else None
+    latencies: Latencies | None = (
+        measure(net, m.schema, rows=TIMED_ROWS, **common) if timed else None
+    )
     return Pricing(net, m.schema, limits=Limits(), latencies=latencies, **common)
 
 
@@ -103,7 +115,9 @@ def _kept(folder: PhaseDir, found: Architecture, of: str) -> Point:
     """A point with its architecture in a file, which `automtl retrain` takes."""
     told = found.provenance["within_limits"]
     path = folder.front.parent / f"{of}-{told['cost'][OF[of]]}.json"
-    origin = Architecture.load(folder.architecture).provenance if folder.architecture.exists() else {}
+    origin = (
+        Architecture.load(folder.architecture).provenance if folder.architecture.exists() else {}
+    )
     kept = found.evolve(provenance={**origin, **found.provenance})
     kept.save(path)
     return Point(path, told["cost"], told["score"], told["exact"], kept)
@@ -111,9 +125,22 @@ def _kept(folder: PhaseDir, found: Architecture, of: str) -> Point:
 
 def _told(folder: PhaseDir, point: Point) -> dict[str, Any]:
     made = point.architecture
-    parts = {"interaction": list(made.interaction), "experts": [list(made.experts[i].blocks) for i in _used(made)]}
-    return {"file": point.path.name, "cost": point.cost, "score": point.score, "exact": point.exact, **parts}
+    parts = {
+        "interaction": list(made.interaction),
+        "experts": [list(made.experts[i].blocks) for i in _used(made)],
+    }
+    return {
+        "file": point.path.name,
+        "cost": point.cost,
+        "score": point.score,
+        "exact": point.exact,
+        **parts,
+    }
 
 
 def _used(made: Architecture) -> Sequence[int]:
-    return sorted({i for task in made.chosen for i in task}) if made.chosen is not None else range(len(made.experts))
+    return (
+        sorted({i for task in made.chosen for i in task})
+        if made.chosen is not None
+        else range(len(made.experts))
+    )

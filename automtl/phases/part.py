@@ -1,4 +1,6 @@
-"""The training of one net of a retrain: its phases, epochs and early stop, as a generator of step events."""
+"""The training of one net of a retrain: its phases, epochs and early stop, as a generator of step
+events.
+"""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -24,7 +26,17 @@ from automtl.training.guard import Guard
 from automtl.training.loop import RunningLosses, StepEvent, run_epoch
 from automtl.training.losses import Losses
 from automtl.training.optimizers import OptimizerSettings, check_fit, make_optimizer, set_rates
-from automtl.training.states import Costs, Count, Number, State, Tensors, check, need, need_tensors, take_optimizer
+from automtl.training.states import (
+    Costs,
+    Count,
+    Number,
+    State,
+    Tensors,
+    check,
+    need,
+    need_tensors,
+    take_optimizer,
+)
 from automtl.training.step import train_step
 
 _PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a part is, in its state
@@ -65,7 +77,8 @@ class Part:
     """Trains one net through the phases of its sharing module.
 
     `number` (of the phase), `epoch` and `step` are the next to come.
-    # DEVIATION: AutoMTL's paper trains its own model by SGD (.02, cosine) and the baselines by Adam; here all by Adam, unless told.
+    # DEVIATION: AutoMTL's paper trains its own model by SGD (.02, cosine) and the baselines by
+    Adam; here all by Adam, unless told.
 
     Args:
         session: data, device, settings.
@@ -75,27 +88,47 @@ class Part:
         columns: its tasks' numbers.
 
     Attributes:
-        best_epoch: the epoch whose weights the last phase ended with; counted from 0 over all phases.
+        best_epoch: the epoch whose weights the last phase ended with; counted from 0 over all
+            phases.
         balancing: what balancing cost.
     """
 
-    def __init__(self, session: Session, folder: PhaseDir, guard: Guard, net: MultiTaskNet, columns: list[int]) -> None:
-        self.session, self.folder, self.guard, self.net, self.columns = session, folder, guard, net, columns
+    def __init__(
+        self,
+        session: Session,
+        folder: PhaseDir,
+        guard: Guard,
+        net: MultiTaskNet,
+        columns: list[int],
+    ) -> None:
+        self.session, self.folder, self.guard, self.net, self.columns = (
+            session,
+            folder,
+            guard,
+            net,
+            columns,
+        )
         self.tasks = [session.schema.tasks[c] for c in columns]
         self.settings = session.config.retrain
         monitor = Monitor.of(self.settings.monitor)
         self.monitor = monitor if monitor.task in [task.name for task in self.tasks] else Monitor()
         self.phases, self.rates = net.sharing.phases(), OptimizerSettings.of(self.settings)
-        self.batches = session.batches("train", batch_size=self.settings.batch_size, seed=session.seeds.fit)
+        self.batches = session.batches(
+            "train", batch_size=self.settings.batch_size, seed=session.seeds.fit
+        )
         check_fit(net, self.rates, length=self._length)
         self.number, self.begun, self.epoch, self.step, self.best_epoch = 0, False, 0, 0, -1
         self.running = RunningLosses()
-        self.balancer = make_balancer(BalancingSettings(**self.settings.balancing.given()), self.tasks, net)
+        self.balancer = make_balancer(
+            BalancingSettings(**self.settings.balancing.given()), self.tasks, net
+        )
         self.balancing: dict[str, Any] = {}
         self.origin: dict[str, Any] = {}
 
     def _length(self, phase: Phase) -> int:
-        planned = phase.epochs if phase.steps is None else math.ceil(phase.steps / len(self.batches))
+        planned = (
+            phase.epochs if phase.steps is None else math.ceil(phase.steps / len(self.batches))
+        )
         return self.settings.epochs if planned is None else min(planned, self.settings.epochs)
 
     def remember(self) -> None:
@@ -109,25 +142,39 @@ class Part:
         return sum(self._length(phase) for phase in self.phases)
 
     def train(self) -> Iterator[StepEvent]:
-        """Train through all phases, or what is left of them, and fill the unknown ids; an event after each step."""
+        """Train through all phases, or what is left of them, and fill the unknown ids; an event
+        after each step.
+        """
         while self.number < len(self.phases):
             phase = self.phases[self.number]
             if not self.begun:
                 self._begin(phase)
-            while self.epoch < self.first + self._length(phase) and not (phase.judged and self.stopping.should_stop):
+            while self.epoch < self.first + self._length(phase) and not (
+                phase.judged and self.stopping.should_stop
+            ):
                 yield from self._epoch(phase)
             self._end(phase)
             if self.number == len(self.phases):
                 self.net.fill_unknown(self.session.schema)
 
     def _begin(self, phase: Phase) -> None:
-        """The sharing module makes ready, perhaps by other parameters; optimiser and early stop start anew."""
+        """The sharing module makes ready, perhaps by other parameters; optimiser and early stop
+        start anew.
+        """
         self.net.sharing.begin(phase.name)
         if phase.begins == "anew":
             kept = {f"sharing.{name}" for name in self.net.sharing.decided()}
-            self.net.load_state_dict({name: v if name in kept else self.origin[name] for name, v in self.net.state_dict().items()})
+            self.net.load_state_dict(
+                {
+                    name: v if name in kept else self.origin[name]
+                    for name, v in self.net.state_dict().items()
+                }
+            )
             self.origin = {}
-        self.optimizer, self.stopping = self._optimizer(), EarlyStopping(self.monitor.metric, patience=self.settings.patience)
+        self.optimizer, self.stopping = (
+            self._optimizer(),
+            EarlyStopping(self.monitor.metric, patience=self.settings.patience),
+        )
         self.best: dict[str, Any] = {}
         self.start = _plain(self._validate()) if self.number and phase.begins != "anew" else None
         self.first, self.begun = self.epoch, True
@@ -135,7 +182,9 @@ class Part:
     def _epoch(self, phase: Phase) -> Iterator[StepEvent]:
         """One epoch, or what is left of it, and its judgement."""
         update, device = partial(self._step, self._length(phase)), self.session.device
-        for event in run_epoch(update, self.batches, epoch=self.epoch, start=self.step, device=device):
+        for event in run_epoch(
+            update, self.batches, epoch=self.epoch, start=self.step, device=device
+        ):
             self.running.add(event.losses)
             self.step = event.step + 1
             yield event
@@ -147,9 +196,20 @@ class Part:
         plain = {name: getattr(self, name) for name in _PLACE}
         if not self.begun:
             return plain
-        plain |= {"first": self.first, "start": self.start, "best": self.best, "balancing": self.balancing}
-        plain["frozen"] = [name for name, parameter in self.net.named_parameters() if not parameter.requires_grad]
-        moving = {"optimizer": self.optimizer.state_dict(), "balancer": self.balancer.state_dict(), "stopping": self.stopping.state()}
+        plain |= {
+            "first": self.first,
+            "start": self.start,
+            "best": self.best,
+            "balancing": self.balancing,
+        }
+        plain["frozen"] = [
+            name for name, parameter in self.net.named_parameters() if not parameter.requires_grad
+        ]
+        moving = {
+            "optimizer": self.optimizer.state_dict(),
+            "balancer": self.balancer.state_dict(),
+            "stopping": self.stopping.state(),
+        }
         return {**plain, **moving, "running": self.running.state()}
 
     def load(self, state: Any) -> None:
@@ -158,28 +218,51 @@ class Part:
         Raises:
             AutoMTLError: it is none of this part's.
         """
-        held = check(PartState if isinstance(state, dict) and state.get("begun") is False else BegunState, state, "part")
+        held = check(
+            PartState if isinstance(state, dict) and state.get("begun") is False else BegunState,
+            state,
+            "part",
+        )
         for name in _PLACE:
             setattr(self, name, state[name])
-        stands = _stands(held, lengths=[self._length(phase) for phase in self.phases], steps=len(self.batches))
-        need(stands, "part", "must be at a place of its phases", f"phase {held.number}, epoch {held.epoch}, step {held.step}")
+        stands = _stands(
+            held, lengths=[self._length(phase) for phase in self.phases], steps=len(self.batches)
+        )
+        need(
+            stands,
+            "part",
+            "must be at a place of its phases",
+            f"phase {held.number}, epoch {held.epoch}, step {held.step}",
+        )
         if not isinstance(held, BegunState):
             return
         names = [task.name for task in self.tasks]
-        need(held.start is None or [*held.start.tasks] == names, "start", f"must be of the tasks {', '.join(names)}", "others")
+        need(
+            held.start is None or [*held.start.tasks] == names,
+            "start",
+            f"must be of the tasks {', '.join(names)}",
+            "others",
+        )
         if held.best:
             need_tensors(self.net.state_dict(), state["best"], "best")
         self.first, self.start, self.best = state["first"], state["start"], state["best"]
         self._freeze(held.frozen)
         self.running.load(state["running"], tasks=len(self.tasks), device=self.session.device)
-        self.optimizer, self.stopping = self._optimizer(), EarlyStopping(self.monitor.metric, patience=self.settings.patience)
+        self.optimizer, self.stopping = (
+            self._optimizer(),
+            EarlyStopping(self.monitor.metric, patience=self.settings.patience),
+        )
         take_optimizer(self.optimizer, state["optimizer"], "optimizer")
         self.balancer.load_state_dict(state["balancer"])
         self.balancing = state["balancing"]
         self.stopping.load(state["stopping"])
         best = self.stopping.best_epoch
-        known = not held.best if best is None else bool(held.best) and held.first <= best < held.epoch
-        need(known, "best", "must be the weights of the best of the phase's epochs", f"epoch {best}")
+        known = (
+            not held.best if best is None else bool(held.best) and held.first <= best < held.epoch
+        )
+        need(
+            known, "best", "must be the weights of the best of the phase's epochs", f"epoch {best}"
+        )
 
     def _freeze(self, names: tuple[str, ...]) -> None:
         """Train all parameters but those of some names."""
@@ -193,12 +276,16 @@ class Part:
         return make_optimizer(self.net, self.rates)
 
     def _keeps_best(self) -> bool:
-        """Whether the phase ends as its best epoch left it: it is judged, or the next one begins there."""
+        """Whether the phase ends as its best epoch left it: it is judged, or the next one begins
+        there.
+        """
         after = self.phases[self.number + 1 : self.number + 2]
         return self.phases[self.number].judged or any(phase.begins == "best" for phase in after)
 
     def _end(self, phase: Phase) -> None:
-        """A phase ends as its best epoch left it where that is kept; else the last epoch is its best."""
+        """A phase ends as its best epoch left it where that is kept; else the last epoch is its
+        best.
+        """
         keeps = self._keeps_best()
         self.number, self.begun = self.number + 1, False
         if not keeps or not self._length(phase):
@@ -226,12 +313,26 @@ class Part:
     def _mine(self, batch: Batch) -> Batch:
         if len(self.columns) == batch.labels.shape[1]:
             return batch
-        return replace(batch, labels=batch.labels[:, self.columns], weights=_columns(batch.weights, self.columns))
+        return replace(
+            batch,
+            labels=batch.labels[:, self.columns],
+            weights=_columns(batch.weights, self.columns),
+        )
 
     def _validate(self) -> Evaluation:
-        predictions = predict(self.net, self.session.in_order("validation"), device=self.session.device)
-        users = groups(self.session.store, "validation", predictions.rows) if self.monitor.metric == "gauc" else None
-        mine = replace(predictions, labels=predictions.labels[:, self.columns], weights=_columns(predictions.weights, self.columns))
+        predictions = predict(
+            self.net, self.session.in_order("validation"), device=self.session.device
+        )
+        users = (
+            groups(self.session.store, "validation", predictions.rows)
+            if self.monitor.metric == "gauc"
+            else None
+        )
+        mine = replace(
+            predictions,
+            labels=predictions.labels[:, self.columns],
+            weights=_columns(predictions.weights, self.columns),
+        )
         return evaluate(mine, self.tasks, groups=users)
 
     def _judge(self, phase: Phase) -> None:
@@ -245,10 +346,17 @@ class Part:
         best = improved and phase.judged
         line: dict[str, Any] = {"epoch": epoch, "part": [task.name for task in self.tasks]}
         if len(self.phases) > 1:
-            line |= {"phase": phase.name, "judged": phase.judged} | ({"anew_from": self.first} if phase.begins == "anew" else {})
+            line |= {"phase": phase.name, "judged": phase.judged} | (
+                {"anew_from": self.first} if phase.begins == "anew" else {}
+            )
         if self.start is not None:
             line["start"], self.start = self.start, None
-        line |= {"loss": losses, "validation": validation.line, "sharing": self.net.sharing.record(), "best": best}
+        line |= {
+            "loss": losses,
+            "validation": validation.line,
+            "sharing": self.net.sharing.record(),
+            "best": best,
+        }
         if self.guard.skipped:
             line["skipped_batches"] = self.guard.skipped
         if balancing := self.balancer.record():
@@ -261,16 +369,25 @@ class Part:
 
 def _said(losses: Mapping[str, float | None], validation: Evaluation, mark: str) -> str:
     """An epoch in one line: training and validation losses, and AUCs."""
-    aucs = ", ".join(f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None)
+    aucs = ", ".join(
+        f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None
+    )
     total = "undefined" if losses["total"] is None else f"{losses['total']:.5f}"
     return f"train loss {total}, validation MTL-Loss {validation.loss_text}{mark}; {aucs}"
 
 
 def _stands(held: PartState, *, lengths: list[int], steps: int) -> bool:
-    """Whether a part can be where a state says it is: `lengths` are its phases' epochs, `steps` those of an epoch."""
+    """Whether a part can be where a state says it is: `lengths` are its phases' epochs, `steps`
+    those of an epoch.
+    """
     if not isinstance(held, BegunState):
         fresh = held.number == held.epoch == 0 and held.best_epoch == -1
-        return held.number in (0, len(lengths)) and held.step == 0 and (fresh or held.number > 0) and held.best_epoch < max(held.epoch, 1)
+        return (
+            held.number in (0, len(lengths))
+            and held.step == 0
+            and (fresh or held.number > 0)
+            and held.best_epoch < max(held.epoch, 1)
+        )
     if held.number >= len(lengths) or not held.begun:
         return False
     inside = held.first <= held.epoch <= held.first + lengths[held.number]
@@ -278,7 +395,10 @@ def _stands(held: PartState, *, lengths: list[int], steps: int) -> bool:
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value.detach().clone() if isinstance(value, torch.Tensor) else value for name, value in state.items()}
+    return {
+        name: value.detach().clone() if isinstance(value, torch.Tensor) else value
+        for name, value in state.items()
+    }
 
 
 def _plain(validation: Evaluation) -> dict[str, Any]:

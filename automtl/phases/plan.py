@@ -1,4 +1,6 @@
-"""What a search would do, before it does it: rows, steps, parameters, memory, rough time, reach of alpha."""
+"""What a search would do, before it does it: rows, steps, parameters, memory, rough time, reach of
+alpha.
+"""
 
 import time
 from dataclasses import asdict, dataclass
@@ -27,7 +29,8 @@ class Plan:
         architectures: size of the space.
         parameters: of the supernet, tables included.
         table_parameters: of these, in embedding tables.
-        memory_mb: the network and what a step needs beside it (see ``models/memory.py``), float32; with the longest lists in a batch.
+        memory_mb: the network and what a step needs beside it (see ``models/memory.py``), float32;
+            with the longest lists in a batch.
         longest_lists: per field of lists, ids of the longest one, to which its batch's are padded.
         step_s: seconds of one step, median of a few after a warm-up one.
         total_s: seconds of all steps, evaluation left out.
@@ -47,7 +50,9 @@ class Plan:
 
 
 def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
-    """Plan a search by counting, and by timing a few steps on its own first rows; nothing is written."""
+    """Plan a search by counting, and by timing a few steps on its own first rows; nothing is
+    written.
+    """
     session = training_session(config, reporter, search=True)
     space, s, schema = config.space, config.search, session.schema
     assert space is not None, "a search has a space"
@@ -67,7 +72,10 @@ def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
         architectures=space.size(len(schema.tasks), s.sharing, dict(config.sharing)),
         parameters=total,
         table_parameters=count.table_parameters,
-        memory_mb=(4 * total + step_bytes(net, schema, batch=s.batch_size, longest=list(longest.values()))) / 2**20,
+        memory_mb=(
+            4 * total + step_bytes(net, schema, batch=s.batch_size, longest=list(longest.values()))
+        )
+        / 2**20,
         longest_lists=longest,
         step_s=step,
         total_s=step * steps,
@@ -93,13 +101,24 @@ def as_rows(plan: Plan) -> list[tuple[str, str]]:
     rows = ", ".join(f"{k} {v:,}" for k, v in values.pop("rows").items())
     minutes = plan.total_s / 60
     longest = [f"{name} {ids:,}" for name, ids in plan.longest_lists.items()]
-    lists = f", with the longest list of each field in one batch (ids: {', '.join(longest)}; max_length cuts them)" if longest else ""
+    lists = (
+        f", with the longest list of each field in one batch (ids: {', '.join(longest)}; "
+        "max_length cuts them)"
+        if longest
+        else ""
+    )
     return [
         ("rows", rows),
         ("steps", f"{plan.steps:,}"),
         ("architectures in the space", rounded(plan.architectures)),
         ("parameters", f"{plan.parameters:,} ({plan.table_parameters:,} in tables)"),
         ("memory", f"about {plan.memory_mb:,.0f} MB beside the program{lists}"),
-        ("time", f"about {minutes:.1f} minutes ({plan.step_s:.2f} s a step here), evaluation left out"),
-        ("reach of alpha", f"each alpha moves by at most about {plan.alpha_reach:.2f} (steps x search.alpha_lr)"),
+        (
+            "time",
+            f"about {minutes:.1f} minutes ({plan.step_s:.2f} s a step here), evaluation left out",
+        ),
+        (
+            "reach of alpha",
+            f"each alpha moves by at most about {plan.alpha_reach:.2f} (steps x search.alpha_lr)",
+        ),
     ]

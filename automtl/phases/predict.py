@@ -34,9 +34,16 @@ SERVED_ROWS = 4096  # at a time through an export
 
 
 def predict_file(
-    run: Path, source: Path, out: Path, *, keep: Sequence[str] = (), device: str = "auto", reporter: Reporter | None = None
+    run: Path,
+    source: Path,
+    out: Path,
+    *,
+    keep: Sequence[str] = (),
+    device: str = "auto",
+    reporter: Reporter | None = None,
 ) -> int:
-    """Predict on a file, of any format that training reads, or a folder of them, and write a Parquet file, piece by piece.
+    """Predict on a file, of any format that training reads, or a folder of them, and write a
+    Parquet file, piece by piece.
 
     Args:
         run: a retrain folder, a run with one, or an export in ONNX.
@@ -72,13 +79,20 @@ def predict_file(
 
 
 def predict_frame(
-    run: Path, frame: Any, *, keep: Sequence[str] = (), device: str = "auto", reporter: Reporter | None = None
+    run: Path,
+    frame: Any,
+    *,
+    keep: Sequence[str] = (),
+    device: str = "auto",
+    reporter: Reporter | None = None,
 ) -> pd.DataFrame:
-    """Predict on rows in memory: a DataFrame with the kept columns and a column per task, and the index of the rows where they have one.
+    """Predict on rows in memory: a DataFrame with the kept columns and a column per task, and the
+    index of the rows where they have one.
 
     Args:
         run: a retrain folder, a run with one, or an export in ONNX.
-        frame: the rows, of a kind that `as_table` takes; columns that the model does not read are ignored.
+        frame: the rows, of a kind that `as_table` takes; columns that the model does not read are
+            ignored.
         keep: columns to hand back.
         device: where to run.
         reporter: told what is ignored.
@@ -90,7 +104,12 @@ def predict_frame(
     table = as_table(frame)
     absent = [name for name in keep if name not in table.column_names]
     if absent:
-        raise ConfigError("keep", "must be columns of the rows", ", ".join(absent), f"they have {', '.join(table.column_names)[:300]}")
+        raise ConfigError(
+            "keep",
+            "must be columns of the rows",
+            ", ".join(absent),
+            f"they have {', '.join(table.column_names)[:300]}",
+        )
     tables = list(predictor.tables(predictor.server.table(table, ())))
     if not tables:
         raise ConfigError("frame", "must have rows to predict on", "none")
@@ -108,7 +127,9 @@ class _Predictor:
     """
 
     def __init__(self, run: Path, device: str, reporter: Reporter) -> None:
-        self.server, self._tasks, self._answers = (_exported if is_export(run) else _trained)(run, device, reporter)
+        self.server, self._tasks, self._answers = (_exported if is_export(run) else _trained)(
+            run, device, reporter
+        )
 
     def tables(self, served: Iterator[Served]) -> Iterator[pa.Table]:
         """Kept columns and predictions, piece by piece."""
@@ -119,7 +140,9 @@ class _Predictor:
             for task, values in zip(self._tasks, self._answers(part.rows), strict=True):
                 for name, column in _columns(task, values).items():
                     if name in columns:
-                        raise ConfigError("keep", "must not have the name of a prediction", name, "leave it out")
+                        raise ConfigError(
+                            "keep", "must not have the name of a prediction", name, "leave it out"
+                        )
                     columns[name] = column
             yield pa.table(columns)
 
@@ -127,7 +150,9 @@ class _Predictor:
 Answers = Callable[[Rows], list[np.ndarray]]
 
 
-def _trained(run: Path, device: str, reporter: Reporter) -> tuple[Server, tuple[Task, ...], Answers]:
+def _trained(
+    run: Path, device: str, reporter: Reporter
+) -> tuple[Server, tuple[Task, ...], Answers]:
     """A run's network."""
     folder = one_phase(run, "retrain")
     session, own = session_of(folder, device, reporter), snapshot_of(folder)
@@ -136,22 +161,34 @@ def _trained(run: Path, device: str, reporter: Reporter) -> tuple[Server, tuple[
 
     def answers(rows: Rows) -> list[np.ndarray]:
         logits = outputs_of(net, Batches(rows, batch_size=size), device=session.device).logits
-        return [_answer(task, values) for task, values in zip(session.schema.tasks, logits, strict=True)]
+        return [
+            _answer(task, values) for task, values in zip(session.schema.tasks, logits, strict=True)
+        ]
 
     return server, session.schema.tasks, answers
 
 
-def _exported(folder: Path, device: str, reporter: Reporter) -> tuple[Server, tuple[Task, ...], Answers]:
+def _exported(
+    folder: Path, device: str, reporter: Reporter
+) -> tuple[Server, tuple[Task, ...], Answers]:
     """An export in ONNX, on the CPU; it needs nothing outside its folder."""
     kind = open_export(folder)["kind"]
     if kind != "onnx":
-        raise ConfigError(folder, "must be an export in ONNX to predict with", kind, "its README says how to score rows with it")
+        raise ConfigError(
+            folder,
+            "must be an export in ONNX to predict with",
+            kind,
+            "its README says how to score rows with it",
+        )
     encoding = Exported(folder)
     run, schema = onnx_runner(folder / ONNX, names(encoding.schema)[1]), encoding.schema
 
     def answers(rows: Rows) -> list[np.ndarray]:
         starts = range(0, len(rows), SERVED_ROWS)
-        parts = [run(arrays(rows, schema, np.arange(start, min(start + SERVED_ROWS, len(rows))))) for start in starts]
+        parts = [
+            run(arrays(rows, schema, np.arange(start, min(start + SERVED_ROWS, len(rows)))))
+            for start in starts
+        ]
         return [np.concatenate(task) for task in zip(*parts, strict=True)]
 
     return Server(encoding, encoding.config, say=reporter.say), schema.tasks, answers
@@ -163,12 +200,20 @@ def _answer(task: Task, logits: np.ndarray) -> np.ndarray:
     if task.kind == "regression":
         values = exact * task.std + task.mean
         return (np.expm1(values) if task.transform == "log1p" else values).astype(np.float32)
-    return np.asarray(expit(exact + task.logit_offset) if task.kind == "binary" else softmax(exact, axis=1), np.float32)
+    return np.asarray(
+        expit(exact + task.logit_offset) if task.kind == "binary" else softmax(exact, axis=1),
+        np.float32,
+    )
 
 
 def _columns(task: Task, values: np.ndarray) -> dict[str, pa.Array]:
-    """A task's predictions as columns; of classes, their probabilities in order and the likeliest class."""
+    """A task's predictions as columns; of classes, their probabilities in order and the likeliest
+    class.
+    """
     if task.kind != "multiclass":
         return {output_name(task): pa.array(values)}
     lists = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
-    return {output_name(task): lists, f"class_{task.name}": pa.array([task.class_names[i] for i in values.argmax(axis=1)])}
+    return {
+        output_name(task): lists,
+        f"class_{task.name}": pa.array([task.class_names[i] for i in values.argmax(axis=1)]),
+    }

@@ -1,4 +1,6 @@
-"""The rank phase: whether what a searched supernet says of architectures agrees with training them by themselves."""
+"""The rank phase: whether what a searched supernet says of architectures agrees with training them
+by themselves.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +31,8 @@ class Ranking:
         alone: per sample, its own loss after a brief training.
         tau: Kendall's tau-b; None where one side is constant.
         interval: its 95% interval, see `rank_order.py`.
-        p: that unrelated orders agree or disagree as much, two-sided; exact for at most 100 samples.
+        p: that unrelated orders agree or disagree as much, two-sided; exact for at most 100
+            samples.
         regret: stand-alone loss of the supernet's first choice minus the best of all; 0 is perfect.
         samples_read: rows trained on and scored.
         architectures: what was sampled.
@@ -46,7 +49,13 @@ class Ranking:
 
 
 def rank(
-    path: Path, *, samples: int = 12, epochs: int = 1, seed: int = 0, device: str = "auto", reporter: Reporter | None = None
+    path: Path,
+    *,
+    samples: int = 12,
+    epochs: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+    reporter: Reporter | None = None,
 ) -> Ranking:
     """Sample architectures, score each on the supernet's shared weights and alone.
 
@@ -76,15 +85,24 @@ def rank(
         read += rows + 2 * m.scored.num_rows
         reporter.say(f"sample {number + 1}/{samples}: supernet {shared[-1]:.5f}, alone {loss:.5f}")
     orders = agreement(shared, alone)
-    tau, interval, p = (None, None, None) if orders is None else (orders.tau, orders.interval, orders.p)
-    told = tuple(genes.architecture(g).model_dump(mode="json", include={"interaction", "experts", "chosen"}) for g in genomes)
+    tau, interval, p = (
+        (None, None, None) if orders is None else (orders.tau, orders.interval, orders.p)
+    )
+    told = tuple(
+        genes.architecture(g).model_dump(mode="json", include={"interaction", "experts", "chosen"})
+        for g in genomes
+    )
     return Ranking(tuple(shared), tuple(alone), tau, interval, p, regret(shared, alone), read, told)
 
 
-def _alone(m: Material, architecture: Callable[[Genome], Any], genome: Genome, *, epochs: int, seed: int) -> tuple[float, int]:
+def _alone(
+    m: Material, architecture: Callable[[Genome], Any], genome: Genome, *, epochs: int, seed: int
+) -> tuple[float, int]:
     """The loss of an architecture trained briefly by itself, and the rows it read."""
     model = StandAlone(architecture(genome), m, seed=seed, lr=m.options.random_lr)
-    rows = sum(event.rows for event in model.train(m.fit.cycle(), epoch=0, steps=epochs * len(m.fit)))
+    rows = sum(
+        event.rows for event in model.train(m.fit.cycle(), epoch=0, steps=epochs * len(m.fit))
+    )
     return score(model.net, m.scored, m.schema.tasks, device=m.device, supernet=False), rows
 
 

@@ -18,7 +18,14 @@ from automtl.strict import build, load_yaml
 # Runtime settings that change no result, or are for the one process only.
 _OF_TODAY = (
     *("device", "threads", "allocator", "loggers", "time_limit_s"),
-    *("checkpoint_every_s", "checkpoint_every_steps", "on_nan", "nan_limit", "deterministic", "max_parameters"),
+    *(
+        "checkpoint_every_s",
+        "checkpoint_every_steps",
+        "on_nan",
+        "nan_limit",
+        "deterministic",
+        "max_parameters",
+    ),
 )
 
 
@@ -26,7 +33,8 @@ def held_settings(folder: PhaseDir) -> RunConfig:
     """The settings that a phase was begun with.
 
     Raises:
-        ArtifactError: it was begun with a plugin that is not loaded, or that changed since; or a file of it is damaged.
+        ArtifactError: it was begun with a plugin that is not loaded, or that changed since; or a
+            file of it is damaged.
     """
     need_plugins(folder)
     if folder.manifest.exists():
@@ -35,7 +43,8 @@ def held_settings(folder: PhaseDir) -> RunConfig:
 
 
 def need_plugins(folder: PhaseDir) -> None:
-    """Refuse to go on with a phase without the plugins it was begun with; nothing where it has not been begun.
+    """Refuse to go on with a phase without the plugins it was begun with; nothing where it has not
+    been begun.
 
     Raises:
         ArtifactError: as above.
@@ -50,26 +59,44 @@ def own_settings(folder: PhaseDir, config: RunConfig, *, sections: Sequence[str]
     Args:
         folder: of the phase.
         config: what is asked for now.
-        sections: those that must be asked for as they were, beside the data's source; the others are not looked at.
+        sections: those that must be asked for as they were, beside the data's source; the others
+            are not looked at.
 
     Raises:
         ConfigError: something else is asked for.
     """
     held = held_settings(folder)
-    asked: dict[str, tuple[Any, Any]] = {"data.source": (True, same_source(held.data.source, config.data.source))}
+    asked: dict[str, tuple[Any, Any]] = {
+        "data.source": (True, same_source(held.data.source, config.data.source))
+    }
     asked |= {name: (getattr(held, name), getattr(config, name)) for name in sections}
     given = config.runtime.model_fields_set - set(_OF_TODAY)
-    asked |= {f"runtime.{name}": (getattr(held.runtime, name), getattr(config.runtime, name)) for name in sorted(given)}
+    asked |= {
+        f"runtime.{name}": (getattr(held.runtime, name), getattr(config.runtime, name))
+        for name in sorted(given)
+    }
     for name, (mine, theirs) in asked.items():
         if mine != theirs:
-            raise ConfigError(f"--resume: {name}", f"must be as in {folder.config}", "another", "leave it out, or start anew")
-    today = {name: getattr(config.runtime, name) for name in _OF_TODAY if name in config.runtime.model_fields_set}
+            raise ConfigError(
+                f"--resume: {name}",
+                f"must be as in {folder.config}",
+                "another",
+                "leave it out, or start anew",
+            )
+    today = {
+        name: getattr(config.runtime, name)
+        for name in _OF_TODAY
+        if name in config.runtime.model_fields_set
+    }
     runtime = RuntimeSection(**{**dict(held.runtime), "time_limit_s": None, **today})
     return held.model_copy(update={"runtime": runtime})
 
 
-def reopen(folder: PhaseDir, session: Session, restore: Callable[[dict[str, Any]], None]) -> Manifest:
-    """The manifest of a phase that another process began, its state restored; lines written after that are cut.
+def reopen(
+    folder: PhaseDir, session: Session, restore: Callable[[dict[str, Any]], None]
+) -> Manifest:
+    """The manifest of a phase that another process began, its state restored; lines written after
+    that are cut.
 
     A phase that has ended is left as it is.
 
@@ -79,7 +106,8 @@ def reopen(folder: PhaseDir, session: Session, restore: Callable[[dict[str, Any]
         restore: takes in the newest whole checkpoint, where there is one.
 
     Raises:
-        ArtifactError: the data changed since, or a file of the phase is damaged, or not of this phase.
+        ArtifactError: the data changed since, or a file of the phase is damaged, or not of this
+            phase.
     """
     manifest = Manifest.read(folder.manifest)
     manifest.verify()
@@ -95,10 +123,20 @@ def reopen(folder: PhaseDir, session: Session, restore: Callable[[dict[str, Any]
         with checkpoint.applying(path):
             restore(state)
         lines = state["metric_lines"]
-        if state["metric_sum"] != folder.metric_sum(lines) and len(read_lines(folder.metrics)) >= lines:
-            raise ArtifactError(folder.metrics, "must hold the lines that the checkpoint knows of", "others", "restore it, or start anew")
+        if (
+            state["metric_sum"] != folder.metric_sum(lines)
+            and len(read_lines(folder.metrics)) >= lines
+        ):
+            raise ArtifactError(
+                folder.metrics,
+                "must hold the lines that the checkpoint knows of",
+                "others",
+                "restore it, or start anew",
+            )
     files.cut_lines(folder.metrics, lines)
-    manifest.go_on(sums.FIXED if folder.path.name == "search" else (*sums.FIXED, "architecture.json"))
+    manifest.go_on(
+        sums.FIXED if folder.path.name == "search" else (*sums.FIXED, "architecture.json")
+    )
     return manifest
 
 
@@ -110,12 +148,24 @@ def need_same_data(manifest: Manifest, session: Session) -> None:
     """
     data, schema = manifest.values["data"], session.schema
     if (data.get("hash"), data.get("split_hash")) != (schema.data_hash, schema.split_hash):
-        raise ArtifactError(manifest.path, "must be of the same prepared data", "data that changed since", "start anew")
+        raise ArtifactError(
+            manifest.path,
+            "must be of the same prepared data",
+            "data that changed since",
+            "start anew",
+        )
 
 
 def _tell_other_machine(manifest: Manifest, session: Session) -> None:
     """Bits are promised on the same machine only."""
     held = manifest.values["machine"]
-    other = [f"{name} {held.get(name)} then, {value} now" for name, value in session.machine.items() if held.get(name) != value]
+    other = [
+        f"{name} {held.get(name)} then, {value} now"
+        for name, value in session.machine.items()
+        if held.get(name) != value
+    ]
     if other:
-        session.reporter.say(f"resumed with {', '.join(other)}: the last bits of the result may differ from an uninterrupted run's")
+        session.reporter.say(
+            f"resumed with {', '.join(other)}: the last bits of the result may differ from an "
+            "uninterrupted run's"
+        )

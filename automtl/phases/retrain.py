@@ -1,4 +1,6 @@
-"""The retrain phase: a discrete architecture, searched or hand-made, from fresh weights, stopped on validation."""
+"""The retrain phase: a discrete architecture, searched or hand-made, from fresh weights, stopped on
+validation.
+"""
 
 import time
 from collections.abc import Callable
@@ -74,7 +76,8 @@ def retrain(
     resume: bool = False,
     own: Snapshot | None = None,
 ) -> RetrainResult:
-    """Train an architecture from fresh weights on fit + alpha rows and keep the epoch that `retrain.monitor` judges best on validation.
+    """Train an architecture from fresh weights on fit + alpha rows and keep the epoch that
+    `retrain.monitor` judges best on validation.
 
     Args:
         architecture: a template or one bound to this data set.
@@ -82,16 +85,23 @@ def retrain(
         run: the run's folder; the phase goes to retrain/<label>-s<seed> inside.
         label: the sharing kind or the architecture's name.
         reporter: told how it goes on.
-        carry: sets weights of the fresh network, such as an older model's embeddings (see `phases/grow.py`).
-        resume: go on with the same retrain where it was begun and interrupted; where it has ended, hand over its result.
-        own: the data set as a searched run keeps it; default what its YAML says now, or of a resumed retrain its own.
+        carry: sets weights of the fresh network, such as an older model's embeddings (see
+            `phases/grow.py`).
+        resume: go on with the same retrain where it was begun and interrupted; where it has ended,
+            hand over its result.
+        own: the data set as a searched run keeps it; default what its YAML says now, or of a
+            resumed retrain its own.
     """
     folder = run.retrain(label, config.seed)
     if resume and folder.manifest.exists():
-        config, own = own_settings(folder, config, sections=("seed", "sharing", "retrain")), snapshot_of(folder)
+        config, own = (
+            own_settings(folder, config, sections=("seed", "sharing", "retrain")),
+            snapshot_of(folder),
+        )
     session = training_session(config, reporter, own, search=False)
     bound = architecture.bind(session.schema)
-    phase = RetrainPhase(session, folder, bound)  # refuses what cannot be made, before the folder appears
+    # refuses what cannot be made, before the folder appears
+    phase = RetrainPhase(session, folder, bound)
     if not (resume and folder.path.exists()):
         files.make_folder(folder.path)
     if carry is not None:
@@ -112,7 +122,9 @@ class _State(State):
 
 
 class RetrainPhase:
-    """One retraining in one folder; one that was begun in it goes on. All that it then needs is in ``state()``."""
+    """One retraining in one folder; one that was begun in it goes on. All that it then needs is in
+    ``state()``.
+    """
 
     def __init__(self, session: Session, folder: PhaseDir, bound: Architecture) -> None:
         self.session, self.folder, self.bound = session, folder, bound
@@ -120,7 +132,9 @@ class RetrainPhase:
         most, seed = session.config.runtime.max_parameters, session.seeds.weights
         self._size = ("retrain.batch_size", session.config.retrain.batch_size)
         with enough_memory(self._size, bound, session.schema):
-            net = build_model(bound, session.schema, seed=seed, generator=self.generator, max_parameters=most)
+            net = build_model(
+                bound, session.schema, seed=seed, generator=self.generator, max_parameters=most
+            )
             self.net = net.to(session.device)
         session.start(self.net)
         if session.config.runtime.compile:
@@ -146,7 +160,9 @@ class RetrainPhase:
                 raise
 
     def _run(self, manifest: Manifest) -> RetrainResult:
-        with Keeper(self.folder, self.folder.path.parent.parent, self.session, self.state) as keeper:
+        with Keeper(
+            self.folder, self.folder.path.parent.parent, self.session, self.state
+        ) as keeper:
             for part in self.parts:
                 for event in part.train():
                     self.samples += event.rows
@@ -177,15 +193,31 @@ class RetrainPhase:
         """A new manifest, or the begun retrain's, its state restored.
 
         Raises:
-            ArtifactError: the begun one is of another architecture or of other data, or a file of it is damaged.
+            ArtifactError: the begun one is of another architecture or of other data, or a file of
+                it is damaged.
         """
         if self.folder.manifest.exists():
             if Architecture.load(self.folder.architecture) != self.bound:
-                raise ArtifactError(self.folder.architecture, "must be the architecture to train", "another", "start anew")
+                raise ArtifactError(
+                    self.folder.architecture,
+                    "must be the architecture to train",
+                    "another",
+                    "start anew",
+                )
             return reopen(self.folder, self.session, self._restore)
         self.bound.save(self.folder.architecture)
-        named = {"architecture": self.bound.name, "sharing": self.bound.sharing.kind, "monitor": self._monitor}
-        return open_phase(self.folder, self.session, phase="retrain", planned_epochs=self.parts[0].planned_epochs, **named)
+        named = {
+            "architecture": self.bound.name,
+            "sharing": self.bound.sharing.kind,
+            "monitor": self._monitor,
+        }
+        return open_phase(
+            self.folder,
+            self.session,
+            phase="retrain",
+            planned_epochs=self.parts[0].planned_epochs,
+            **named,
+        )
 
     @property
     def _monitor(self) -> str:
@@ -214,33 +246,56 @@ class RetrainPhase:
         """
         whole = check(_State, state, "retrain")
         take_net(self.net, state["net"])
-        flops_per_row(self.net, self.session.schema)  # one pass: modules that lose units take their shapes from the state
+        # one pass: modules that lose units take their shapes from the state
+        flops_per_row(self.net, self.session.schema)
         for part, held in zip(self.parts, state["parts"], strict=True):
             part.load(held)
         self.generator.set_state(state["noise"])
         self.guard.load(state["guard"])
         epochs = sum(part.epoch for part in self.parts)
-        need(whole.metric_lines == epochs, "retrain.metric_lines", f"must be {epochs}, one per epoch", whole.metric_lines)
+        need(
+            whole.metric_lines == epochs,
+            "retrain.metric_lines",
+            f"must be {epochs}, one per epoch",
+            whole.metric_lines,
+        )
         self._before, self.samples = whole.spent.seconds, whole.spent.samples
 
     def _spent(self) -> dict[str, Any]:
-        spent: dict[str, Any] = {"seconds": self._before + time.monotonic() - self._started, "samples": self.samples}
+        spent: dict[str, Any] = {
+            "seconds": self._before + time.monotonic() - self._started,
+            "samples": self.samples,
+        }
         if balancing := self.parts[0].balancing:  # where there are several parts, none is balanced
             spent["balancing"] = balancing
         return spent
 
     def _write_results(self, validation: Evaluation, best: tuple[int, ...]) -> None:
-        files.write_json(self.folder.cost, {**self._spent(), "model": asdict(cost(self.net, self.session.schema))})
-        shared = {part.tasks[0].name: part.net.sharing.record() for part in self.parts}  # as it is evaluated: its gates have seen all rows
+        files.write_json(
+            self.folder.cost,
+            {**self._spent(), "model": asdict(cost(self.net, self.session.schema))},
+        )
+        # as it is evaluated: its gates have seen all rows
+        shared = {part.tasks[0].name: part.net.sharing.record() for part in self.parts}
         told = shared if len(shared) > 1 else next(iter(shared.values()))
-        values = {"best_epochs": list(best), "monitor": self._monitor, "validation": asdict(validation), "sharing": told}
+        values = {
+            "best_epochs": list(best),
+            "monitor": self._monitor,
+            "validation": asdict(validation),
+            "sharing": told,
+        }
         files.write_json(self.folder.results, values)
 
     def _finished(self) -> RetrainResult:
         """The result of a retrain that has ended."""
         held = files.read_json(self.folder.results)
         with fitting(self.folder.results):
-            return RetrainResult(self.folder, self.bound, Evaluation(**held["validation"]), tuple(held["best_epochs"]))
+            return RetrainResult(
+                self.folder,
+                self.bound,
+                Evaluation(**held["validation"]),
+                tuple(held["best_epochs"]),
+            )
 
 
 def load_net(folder: PhaseDir, session: Session) -> nn.Module:
@@ -250,12 +305,20 @@ def load_net(folder: PhaseDir, session: Session) -> nn.Module:
         ArtifactError: the checkpoint is torn, or of another architecture or version.
     """
     bound = Architecture.load(folder.architecture)
-    net = build_model(bound, session.schema, generator=session.noise(), max_parameters=session.config.runtime.max_parameters)
+    net = build_model(
+        bound,
+        session.schema,
+        generator=session.noise(),
+        max_parameters=session.config.runtime.max_parameters,
+    )
     path = folder.checkpoint("best")
     held = checkpoint.load(path)
-    with checkpoint.applying(path, "must hold the weights of the architecture beside it", "retrain it with this version"):
+    with checkpoint.applying(
+        path, "must hold the weights of the architecture beside it", "retrain it with this version"
+    ):
         take_net(net, unpacked(net, held["net"]))
-        flops_per_row(net, session.schema)  # one pass: a packed network takes its shapes from the file
+        # one pass: a packed network takes its shapes from the file
+        flops_per_row(net, session.schema)
     return net.to(session.device)
 
 

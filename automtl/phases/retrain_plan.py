@@ -1,4 +1,6 @@
-"""What a retrain is to do: which architecture, which settings, which folder - settled before any data is read."""
+"""What a retrain is to do: which architecture, which settings, which folder - settled before any
+data is read.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -33,7 +35,8 @@ class RetrainPlan:
         config: resolved settings.
         run: where it goes.
         label: the name of its folders inside the run, without the seed.
-        own: the data set as a searched run, or one to go on with, keeps it, where no other is named.
+        own: the data set as a searched run, or one to go on with, keeps it, where no other is
+            named.
     """
 
     architecture: Architecture
@@ -82,15 +85,36 @@ def plan_retrain(
     base, advice = settings_of(searched) if searched else ({}, [])
     dataset = data or base.get("data", {}).get("source")
     if dataset is None:
-        raise ConfigError("--data", "must name the data set to train on", fix="for example --data census_income")
+        raise ConfigError(
+            "--data", "must name the data set to train on", fix="for example --data census_income"
+        )
     dataset = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
-    own = snapshot_of(searched) if searched and data is None else _resumed(out, dataset) if resume and not searched else None
+    own = (
+        snapshot_of(searched)
+        if searched and data is None
+        else _resumed(out, dataset)
+        if resume and not searched
+        else None
+    )
     described = own.config if own else load_dataset(dataset)
     if not searched:
         advice = _advice(architecture, source, described, dataset, plugged_in=sharing)
-    config = resolve(source=dataset, space=False, config_file=config_file, sets=sets, flags=flags, base=base, recommended=advice)
+    config = resolve(
+        source=dataset,
+        space=False,
+        config_file=config_file,
+        sets=sets,
+        flags=flags,
+        base=base,
+        recommended=advice,
+    )
     architecture = changed(architecture, config.architecture)
-    ready = plug(architecture, kind=sharing, settings=config.sharing, chosen_experts=config.retrain.chosen_experts)
+    ready = plug(
+        architecture,
+        kind=sharing,
+        settings=config.sharing,
+        chosen_experts=config.retrain.chosen_experts,
+    )
     module = ready.sharing
     kinds = {task.name: task.kind for task in described.tasks}
     fit_sharing(module.kind, module.settings, num_experts=len(pool(ready)), tasks=kinds)
@@ -99,7 +123,12 @@ def plan_retrain(
     check_balancing(BalancingSettings(**balancing.given()), kinds, where="retrain.balancing")
     if module.kind == "single_task" and not (balancing.plain or balancing.method == "equal"):
         rule = "must be left out for single_task, whose networks share nothing"
-        raise ConfigError("retrain.balancing", rule, balancing.method, "choose another sharing kind, or no balancing")
+        raise ConfigError(
+            "retrain.balancing",
+            rule,
+            balancing.method,
+            "choose another sharing kind, or no balancing",
+        )
     label = _label(module.kind if searched or sharing else Path(source).stem, config)
     if searched and out is None:
         return RetrainPlan(ready, config, RunDir(searched.path.parent), label, own)
@@ -110,17 +139,36 @@ def plan_retrain(
 
 def _label(name: str, config: RunConfig) -> str:
     """The name of a retrain's folders: the model's, and the settings that make it another model."""
-    own_shape = {key: value for key, value in config.architecture.items() if f"architecture.{key}" not in config.origins}
-    words = [f"{_safe(key)}_{_safe(str(value))}" for key, value in (config.sharing | own_shape).items()]
-    return "-".join([_safe(name), *words, *([] if config.retrain.balancing.plain else [config.retrain.balancing.method])])
+    own_shape = {
+        key: value
+        for key, value in config.architecture.items()
+        if f"architecture.{key}" not in config.origins
+    }
+    words = [
+        f"{_safe(key)}_{_safe(str(value))}" for key, value in (config.sharing | own_shape).items()
+    ]
+    return "-".join(
+        [
+            _safe(name),
+            *words,
+            *([] if config.retrain.balancing.plain else [config.retrain.balancing.method]),
+        ]
+    )
 
 
 def _advice(
-    architecture: Architecture, source: str, dataset: DatasetConfig, where: str, *, plugged_in: str | None
+    architecture: Architecture,
+    source: str,
+    dataset: DatasetConfig,
+    where: str,
+    *,
+    plugged_in: str | None,
 ) -> list[Recommendation]:
-    """Who recommends settings: the data set, and above it the architecture's file; not for another sharing kind than its own.
+    """Who recommends settings: the data set, and above it the architecture's file; not for another
+    sharing kind than its own.
 
-    The shape of an architecture that is bound to its data is made, so that only its training follows.
+    The shape of an architecture that is bound to its data is made, so that only its training
+    follows.
     """
     own = plugged_in in (None, architecture.sharing.kind)
     advice = [of_dataset(dataset, where), *([of_architecture(architecture, source)] if own else [])]
@@ -136,16 +184,21 @@ def _resumed(out: Path | None, dataset: str) -> Snapshot | None:
 
 
 def settings_of(searched: PhaseDir) -> tuple[dict[str, Any], list[Recommendation]]:
-    """The sections of a search's own config that its retrains go on with, and what of them was recommended as it began.
+    """The sections of a search's own config that its retrains go on with, and what of them was
+    recommended as it began.
 
     Nobody is asked again; but what was recommended stays below what the user says now, and is told.
     """
     held = load_yaml(searched.config)
     sections = {section: held[section] for section in ("data", "retrain") if section in held}
-    origins = {path: who for path, who in held.get("origins", {}).items() if path.startswith("retrain.")}
+    origins = {
+        path: who for path, who in held.get("origins", {}).items() if path.startswith("retrain.")
+    }
 
     def by(who: str) -> Recommendation:  # with the optimiser in force, which its rates are for
-        mine = parted(sections, lambda path: path == "retrain.optimizer" or origins.get(path) == who)
+        mine = parted(
+            sections, lambda path: path == "retrain.optimizer" or origins.get(path) == who
+        )
         return Recommendation(who, str(searched.config), mine)
 
     advice = [by(who) for who in dict.fromkeys(origins.values())]
@@ -157,8 +210,15 @@ def _safe(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "_", text)[:60].strip(".") or "model"
 
 
-def plug(architecture: Architecture, *, kind: str | None, settings: Mapping[str, Any], chosen_experts: int | None) -> Architecture:
-    """The architecture with another sharing module plugged in, or with another number of chosen experts.
+def plug(
+    architecture: Architecture,
+    *,
+    kind: str | None,
+    settings: Mapping[str, Any],
+    chosen_experts: int | None,
+) -> Architecture:
+    """The architecture with another sharing module plugged in, or with another number of chosen
+    experts.
 
     Args:
         architecture: as searched or written.
@@ -167,7 +227,8 @@ def plug(architecture: Architecture, *, kind: str | None, settings: Mapping[str,
         chosen_experts: c; needs an architecture that carries a ranking.
 
     Raises:
-        ConfigError: an unknown kind or setting, one that does not fit, c above N, no ranking to choose by, or widths that differ.
+        ConfigError: an unknown kind or setting, one that does not fit, c above N, no ranking to
+            choose by, or widths that differ.
     """
     kind = kind or architecture.sharing.kind
     own = dict(architecture.sharing.settings) if kind == architecture.sharing.kind else {}
@@ -178,9 +239,23 @@ def plug(architecture: Architecture, *, kind: str | None, settings: Mapping[str,
 
 def _choose(architecture: Architecture, count: int) -> tuple[tuple[int, ...], ...]:
     if architecture.ranking is None:
-        raise ConfigError("retrain.chosen_experts", "needs an architecture whose experts a search ranked", architecture.name)
+        raise ConfigError(
+            "retrain.chosen_experts",
+            "needs an architecture whose experts a search ranked",
+            architecture.name,
+        )
     if count > len(architecture.experts):
-        raise ConfigError("retrain.chosen_experts", f"must be at most the architecture's {len(architecture.experts)} experts", count)
+        raise ConfigError(
+            "retrain.chosen_experts",
+            f"must be at most the architecture's {len(architecture.experts)} experts",
+            count,
+        )
     if count > (most := min(len(task) for task in architecture.ranking)):
-        raise ConfigError("retrain.chosen_experts", f"must be at most the {most} experts that its ranking names for each task", count)
-    return tuple(tuple(sorted(entry.expert for entry in task[:count])) for task in architecture.ranking)
+        raise ConfigError(
+            "retrain.chosen_experts",
+            f"must be at most the {most} experts that its ranking names for each task",
+            count,
+        )
+    return tuple(
+        tuple(sorted(entry.expert for entry in task[:count])) for task in architecture.ranking
+    )

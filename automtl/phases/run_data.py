@@ -1,4 +1,6 @@
-"""The data of a run: its snapshot, how the data set's YAML differs from it by now, and the rows that it was made of."""
+"""The data of a run: its snapshot, how the data set's YAML differs from it by now, and the rows
+that it was made of.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,22 +26,32 @@ def snapshot_of(folder: PhaseDir) -> Snapshot:
     """The snapshot that a phase was begun with.
 
     Raises:
-        ArtifactError: a file of it is damaged or absent, or the phase is of an automtl that kept none.
+        ArtifactError: a file of it is damaged or absent, or the phase is of an automtl that kept
+            none.
     """
     manifest = Manifest.read(folder.manifest)
     name = manifest.values["data"].get("snapshot")
     if not isinstance(name, str):
         fix = "use that version, or train anew; `automtl show` and `report` work"
-        raise ArtifactError(folder.path, "must be of a run that keeps its data set", f"one made by {manifest.maker}", fix)
+        raise ArtifactError(
+            folder.path,
+            "must be of a run that keeps its data set",
+            f"one made by {manifest.maker}",
+            fix,
+        )
     path = folder.snapshot(name)
     if not path.is_dir():
         fix = "bring the whole folder of the run"
-        raise ArtifactError(path, f"must lie in the run's folder, as {folder.manifest} says", "no such folder", fix)
+        raise ArtifactError(
+            path, f"must lie in the run's folder, as {folder.manifest} says", "no such folder", fix
+        )
     return Snapshot.open(path)
 
 
 def kept_advice(folder: PhaseDir) -> list[Recommendation] | None:
-    """What the data set of a phase recommended as it was begun; None where it was not, so that its YAML says."""
+    """What the data set of a phase recommended as it was begun; None where it was not, so that its
+    YAML says.
+    """
     if not folder.manifest.exists():
         return None
     kept = snapshot_of(folder)
@@ -51,12 +63,17 @@ def same_source(kept: str, asked: str) -> bool:
     return kept in (asked, str(Path(asked).absolute()))
 
 
-def keep_data(folder: PhaseDir, store: Encoding, config: DatasetConfig, *, most_bytes: int, say: Say) -> str:
+def keep_data(
+    folder: PhaseDir, store: Encoding, config: DatasetConfig, *, most_bytes: int, say: Say
+) -> str:
     """Keep the data set that a phase begins with in its run's folder; the snapshot's name."""
     kept = keep(store, config, folder.snapshots, most_bytes=most_bytes)
     for table in dict.fromkeys(kept.left_out.values()):
         columns = ", ".join(name for name, other in kept.left_out.items() if other == table)
-        say(f"{table} is too large to be kept in the run (data.keep_side_tables): rows to predict on must bring {columns}")
+        say(
+            f"{table} is too large to be kept in the run (data.keep_side_tables): rows to "
+            f"predict on must bring {columns}"
+        )
     return kept.path.name
 
 
@@ -71,7 +88,10 @@ def tell_edits(snapshot: Snapshot, source: str, say: Say) -> None:
         return
     if changes := list(_changes(_plain(snapshot.config), _plain(now))):
         more = f", and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
-        say(f"the data set's YAML differs from the run's: {', '.join(changes[:_SHOWN])}{more}; the run's own is used")
+        say(
+            f"the data set's YAML differs from the run's: {', '.join(changes[:_SHOWN])}{more}; "
+            "the run's own is used"
+        )
 
 
 def _plain(config: DatasetConfig) -> dict[str, Any]:
@@ -80,7 +100,11 @@ def _plain(config: DatasetConfig) -> dict[str, Any]:
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Settings by their paths; what has a name is found by it, not by its place."""
-    if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(item, dict) and "name" in item for item in value)
+    ):
         value = {item["name"]: item for item in value}
     if not isinstance(value, dict) or not value:
         yield path, value
@@ -118,7 +142,9 @@ def rows_of(snapshot: Snapshot, data_dir: Path, say: Say) -> Store:
         if (store := prepared(snapshot.key, data_dir)) is None:
             got = f"none at {absent.where} and no store {snapshot.key} in {data_dir / 'prepared'}"
             fix = "bring them back; `automtl predict` and `export` need none"
-            raise ArtifactError(snapshot.path, "must find the rows that the run was made of", got, fix) from absent
+            raise ArtifactError(
+                snapshot.path, "must find the rows that the run was made of", got, fix
+            ) from absent
     else:
         store = prepare(snapshot.config, data_dir=data_dir, progress=say)
     then, now = snapshot.schema, store.schema
@@ -126,7 +152,10 @@ def rows_of(snapshot: Snapshot, data_dir: Path, say: Say) -> Store:
         return store
     with fitting(snapshot.path / MANIFEST):
         got = f"data that changed since: {_difference(snapshot, store)}"
-    fix = "restore the files; to train on the rows as they are, name the data set by --data, and another --out"
+    fix = (
+        "restore the files; to train on the rows as they are, name the data set by --data, and "
+        "another --out"
+    )
     raise ArtifactError(snapshot.path, "must be of the same prepared data", got, fix)
 
 
@@ -149,4 +178,7 @@ def _files(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) 
         if path not in before or path not in after:
             yield f"{name} is {'new' if path in after else 'gone'}"
         elif before[path]["sha256"] != after[path]["sha256"]:
-            yield f"{name} has {after[path]['bytes']:,} bytes, then {before[path]['bytes']:,}, and another content"
+            yield (
+                f"{name} has {after[path]['bytes']:,} bytes, then {before[path]['bytes']:,}, "
+                "and another content"
+            )

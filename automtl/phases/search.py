@@ -33,7 +33,8 @@ def search(
         out: the run's folder; it must not exist. Default runs/<dataset>-<space>-<n>.
         reporter: told how it goes on.
         resume: go on with the interrupted run at `out`; see ``resumed`` for its settings.
-        own: the data set as another phase keeps it; default what its YAML says now, or of a resumed run its own.
+        own: the data set as another phase keeps it; default what its YAML says now, or of a resumed
+            run its own.
 
     Raises:
         AutoMTLError: see ``automtl.errors``.
@@ -43,12 +44,18 @@ def search(
         assert out is not None, "a run to resume has a folder"
         folder = RunDir(_begun(out)).search
         own = snapshot_of(folder) if folder.manifest.exists() else own
-        return SearchPhase(training_session(config, reporter, own, search=True), folder, config.space).run()
+        return SearchPhase(
+            training_session(config, reporter, own, search=True), folder, config.space
+        ).run()
     session = training_session(config, reporter, own, search=True)
     # everything that can be refused is refused before the folder appears
     names = [task.name for task in session.schema.tasks]
     check_balancing(settings_of(session).balancing, names, where="search.balancing")
-    check_monitor(config.retrain.monitor, {t.name: t.kind for t in session.schema.tasks}, grouped=bool(session.schema.group))
+    check_monitor(
+        config.retrain.monitor,
+        {t.name: t.kind for t in session.schema.tasks},
+        grouped=bool(session.schema.group),
+    )
     check_supernet(
         config.space,
         session.schema,
@@ -69,7 +76,8 @@ def _begun(out: Path) -> Path:
 
 
 def advice_of(out: Path | None) -> list[Recommendation] | None:
-    """What the data set of a run to go on with recommended as it was begun; None where it had not begun.
+    """What the data set of a run to go on with recommended as it was begun; None where it had not
+    begun.
 
     A run is refused without its plugins before its space is looked up, which may need them.
 
@@ -98,4 +106,6 @@ def resumed(out: Path, config: RunConfig, *, given: bool) -> RunConfig:
     folder = RunDir(_begun(out)).search
     if not folder.manifest.exists():  # killed before it was written
         return config
-    return own_settings(folder, config, sections=("seed", "space", "search", "sharing") if given else ())
+    return own_settings(
+        folder, config, sections=("seed", "space", "search", "sharing") if given else ()
+    )

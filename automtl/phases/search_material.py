@@ -23,7 +23,12 @@ from automtl.training.guard import Guard
 
 
 def make_material(
-    session: Session, space: SearchSpace, generator: torch.Generator, *, guard: Guard | None = None, latencies: Latencies | None = None
+    session: Session,
+    space: SearchSpace,
+    generator: torch.Generator,
+    *,
+    guard: Guard | None = None,
+    latencies: Latencies | None = None,
 ) -> Material:
     """The material of a search.
 
@@ -32,7 +37,8 @@ def make_material(
         space: what is searched.
         generator: source of dropout, gate noise and samples.
         guard: looks for losses that are not finite; default one that stops.
-        latencies: measured before; where the search limits time and there are none, they are measured.
+        latencies: measured before; where the search limits time and there are none, they are
+            measured.
     """
     config, seeds = session.config, session.seeds
     s = config.search
@@ -54,7 +60,13 @@ def make_material(
         return net
 
     if latencies is None and s.max_latency_ms is not None:
-        latencies = measure(make_supernet(), session.schema, sharing=s.sharing, settings=config.sharing, rows=s.latency_rows)
+        latencies = measure(
+            make_supernet(),
+            session.schema,
+            sharing=s.sharing,
+            settings=config.sharing,
+            rows=s.latency_rows,
+        )
     return Material(
         space=space,
         schema=session.schema,
@@ -76,7 +88,11 @@ def make_material(
 def settings_of(session: Session) -> DartsSettings:
     """The settings of training a supernet."""
     s = session.config.search
-    same = {f.name: getattr(s, f.name) for f in fields(DartsSettings) if f.name not in ("sharing_settings", "balancing", "latencies")}
+    same = {
+        f.name: getattr(s, f.name)
+        for f in fields(DartsSettings)
+        if f.name not in ("sharing_settings", "balancing", "latencies")
+    }
     balancing = BalancingSettings(**s.balancing.given())
     return DartsSettings(**same, sharing_settings=session.config.sharing, balancing=balancing)
 

@@ -1,4 +1,6 @@
-"""One search in one folder: epochs of a strategy, recorded and checkpointed, and an architecture derived at the end."""
+"""One search in one folder: epochs of a strategy, recorded and checkpointed, and an architecture
+derived at the end.
+"""
 
 import time
 from dataclasses import asdict, dataclass
@@ -16,7 +18,14 @@ from automtl.models.prices import Latencies
 from automtl.phases.collapse import Watch
 from automtl.phases.keeper import Keeper
 from automtl.phases.mishaps import clear_note, enough_memory, make_guard, mishaps
-from automtl.phases.records import append_epoch, charge_balancing, close_failed, holding, open_phase, training_losses
+from automtl.phases.records import (
+    append_epoch,
+    charge_balancing,
+    close_failed,
+    holding,
+    open_phase,
+    training_losses,
+)
 from automtl.phases.resuming import reopen
 from automtl.phases.search_material import make_material
 from automtl.phases.search_tables import alpha_table, beta_table
@@ -87,7 +96,8 @@ class _State(State):
 
 
 class SearchPhase:
-    """One search in one folder. `epoch` and `step` are the next to come; all that a stopped search needs is in ``state()``.
+    """One search in one folder. `epoch` and `step` are the next to come; all that a stopped search
+    needs is in ``state()``.
 
     Args:
         session: data, device, seeds.
@@ -102,7 +112,9 @@ class SearchPhase:
         held = Latencies(**files.read_json(folder.latencies)) if folder.latencies.exists() else None
         self._size = ("search.batch_size", session.config.search.batch_size)
         with enough_memory(self._size, space, session.schema):
-            material = make_material(session, space, self.generator, guard=self.guard, latencies=held)
+            material = make_material(
+                session, space, self.generator, guard=self.guard, latencies=held
+            )
             self.strategy: Strategy = STRATEGIES[session.config.search.strategy](material)
         self.latencies = material.settings.latencies
         self.watch = Watch.of(session.config.search)
@@ -117,9 +129,20 @@ class SearchPhase:
             manifest = self._open()
             if manifest.values["state"] == "done":
                 done = manifest.values["finished_epochs"]
-                return SearchResult(self.folder.path.parent, Architecture.load(self.folder.architecture), "done", done)
+                return SearchResult(
+                    self.folder.path.parent,
+                    Architecture.load(self.folder.architecture),
+                    "done",
+                    done,
+                )
             try:
-                with mishaps(self.folder, self._size, lambda: (self.epoch, self.step), self.session.store, self.space):
+                with mishaps(
+                    self.folder,
+                    self._size,
+                    lambda: (self.epoch, self.step),
+                    self.session.store,
+                    self.space,
+                ):
                     return self._run(manifest)
             except BaseException as error:
                 close_failed(manifest, error)
@@ -149,7 +172,13 @@ class SearchPhase:
         if not self.folder.manifest.exists():
             if self.latencies is not None:  # a resume must choose by the same times
                 files.write_json(self.folder.latencies, asdict(self.latencies))
-            return open_phase(self.folder, self.session, phase="search", planned_epochs=self.strategy.epochs, finished_epochs=0)
+            return open_phase(
+                self.folder,
+                self.session,
+                phase="search",
+                planned_epochs=self.strategy.epochs,
+                finished_epochs=0,
+            )
         return reopen(self.folder, self.session, self._restore)
 
     def _epoch(self, keeper: Keeper) -> bool:
@@ -170,14 +199,27 @@ class SearchPhase:
         return True
 
     def _nothing_trained(self) -> NoResult:
-        """At the time limit before an epoch is over: what would be derived is the draw that the search began with."""
+        """At the time limit before an epoch is over: what would be derived is the draw that the
+        search began with.
+        """
         limit, run = self.session.config.runtime.time_limit_s, self.folder.path.parent
         got = f"{limit:g} s, over at step {self.step} of the first; what was done is kept"
-        return NoResult(run, "a search must finish an epoch within --time-limit", got, "go on with --resume and a longer limit")
+        return NoResult(
+            run,
+            "a search must finish an epoch within --time-limit",
+            got,
+            "go on with --resume and a longer limit",
+        )
 
     def _collapsed(self) -> dict[str, Any]:
-        """Go back to the best epoch where that is asked for and there is one; what happened, for the manifest."""
-        told = {"epoch": self.epoch - 1, "reason": self.watch.reason(self.history), "action": self.watch.action}
+        """Go back to the best epoch where that is asked for and there is one; what happened, for
+        the manifest.
+        """
+        told = {
+            "epoch": self.epoch - 1,
+            "reason": self.watch.reason(self.history),
+            "action": self.watch.action,
+        }
         best = self.folder.checkpoint("best")
         if self.watch.action == "rollback" and best.exists():
             spent = self._spent()
@@ -190,7 +232,10 @@ class SearchPhase:
     def _record(self) -> None:
         """The epoch's line in metrics.jsonl, its alphas and betas."""
         epoch = self.epoch
-        losses, validation = training_losses(self.running, self.session.schema.tasks, epoch), self._validation()
+        losses, validation = (
+            training_losses(self.running, self.session.schema.tasks, epoch),
+            self._validation(),
+        )
         record = self.strategy.record()
         charge_balancing(self._balancing, record)
         if self.guard.skipped:
@@ -202,11 +247,21 @@ class SearchPhase:
         if reason := self.watch.reason(self.history):
             record["collapse"] = reason
             self.session.reporter.say(f"epoch {epoch + 1}: the search may have collapsed: {reason}")
-        append_epoch(self.folder, self.session, {"epoch": epoch, "loss": losses, "validation": validation, **record})
+        append_epoch(
+            self.folder,
+            self.session,
+            {"epoch": epoch, "loss": losses, "validation": validation, **record},
+        )
         files.write_table(self.folder.alphas, alpha_table(self.history))
         files.write_table(self.folder.betas, beta_table(self.history))
-        figures = {"train loss": losses["total"], "validation MTL-Loss": judged, "mean alpha entropy": record["entropy"]}
-        told = ", ".join(f"{name} {value:.5f}" for name, value in figures.items() if value is not None)
+        figures = {
+            "train loss": losses["total"],
+            "validation MTL-Loss": judged,
+            "mean alpha entropy": record["entropy"],
+        }
+        told = ", ".join(
+            f"{name} {value:.5f}" for name, value in figures.items() if value is not None
+        )
         self.session.reporter.say(f"epoch {epoch + 1}/{self.strategy.epochs}: {told}")
 
     def _validation(self) -> dict[str, Any] | None:
@@ -252,18 +307,34 @@ class SearchPhase:
             AutoMTLError, RuntimeError: it is none of this search's.
         """
         held = check(_State, state, "search")
-        need((held.net is None) == (self.strategy.supernet is None), "net", "must be there where a supernet is searched", "otherwise")
+        need(
+            (held.net is None) == (self.strategy.supernet is None),
+            "net",
+            "must be there where a supernet is searched",
+            "otherwise",
+        )
         if self.strategy.supernet is not None:
             take_net(self.strategy.supernet, state["net"])
         self.strategy.load_state_dict(state["strategy"])
-        place = held.epoch <= self.strategy.epochs and self.strategy.stands_at(held.epoch, held.step)
-        need(place, "search", "must be at a place of its strategy", f"epoch {held.epoch}, step {held.step}")
-        lines = [line.epoch for line in held.history] == list(range(held.epoch)) and held.metric_lines == held.epoch
+        place = held.epoch <= self.strategy.epochs and self.strategy.stands_at(
+            held.epoch, held.step
+        )
+        need(
+            place,
+            "search",
+            "must be at a place of its strategy",
+            f"epoch {held.epoch}, step {held.step}",
+        )
+        lines = [line.epoch for line in held.history] == list(
+            range(held.epoch)
+        ) and held.metric_lines == held.epoch
         need(lines, "search.history", "must have a line per epoch", "others")
         self.generator.set_state(state["noise"])
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
         self.guard.load(state["guard"])
-        self.running.load(state["running"], tasks=len(self.session.schema.tasks), device=self.session.device)
+        self.running.load(
+            state["running"], tasks=len(self.session.schema.tasks), device=self.session.device
+        )
         self._charge(state["spent"])
 
     def _charge(self, spent: dict[str, Any]) -> None:
@@ -273,28 +344,48 @@ class SearchPhase:
 
     def _derive(self, state: str, epochs: int) -> Architecture:
         schema, config = self.session.schema, self.session.config
-        provenance = {"dataset": schema.name, "data_hash": schema.data_hash, "seed": config.seed, "finished_epochs": epochs, "state": state}
+        provenance = {
+            "dataset": schema.name,
+            "data_hash": schema.data_hash,
+            "seed": config.seed,
+            "finished_epochs": epochs,
+            "state": state,
+        }
         found = self.strategy.derive()
-        architecture = found.evolve(provenance={**provenance, **found.provenance, **self._timed(found)})
+        architecture = found.evolve(
+            provenance={**provenance, **found.provenance, **self._timed(found)}
+        )
         architecture.save(self.folder.architecture)
         self._write_cost()
         return architecture
 
     def _timed(self, found: Architecture) -> dict[str, Any]:
-        """Where time is limited, what the whole model really takes beside the limit; parts were added up, so it may be more."""
+        """Where time is limited, what the whole model really takes beside the limit; parts were
+        added up, so it may be more.
+        """
         s = self.session.config.search
         if s.max_latency_ms is None:
             return {}
         net = build_model(found, self.session.schema, max_parameters=None).to(self.session.device)
         took = latency_us(net, self.session.schema, rows=s.latency_rows) / 1000
         if took > s.max_latency_ms:
-            told = f"the derived model took {took:.3f} ms for {s.latency_rows} rows, the limit is {s.max_latency_ms:.3f} ms"
-            self.session.reporter.say(f"{told}: its parts add up to less than the whole, or the machine was busy")
-        return {"latency": {"limit_ms": s.max_latency_ms, "measured_ms": took, "rows": s.latency_rows}}
+            told = (
+                f"the derived model took {took:.3f} ms for {s.latency_rows} rows, the limit is "
+                f"{s.max_latency_ms:.3f} ms"
+            )
+            self.session.reporter.say(
+                f"{told}: its parts add up to less than the whole, or the machine was busy"
+            )
+        return {
+            "latency": {"limit_ms": s.max_latency_ms, "measured_ms": took, "rows": s.latency_rows}
+        }
 
     def _write_cost(self) -> None:
         net = self.strategy.supernet
         if net is not None:
             net.mix_all()
         whole = {} if net is None else {"supernet": asdict(cost(net, self.session.schema))}
-        files.write_json(self.folder.cost, {**self._spent(), "strategy": self.session.config.search.strategy, **whole})
+        files.write_json(
+            self.folder.cost,
+            {**self._spent(), "strategy": self.session.config.search.strategy, **whole},
+        )

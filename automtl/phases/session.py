@@ -57,7 +57,9 @@ class Silent:
 
 @dataclass(frozen=True)
 class Seeds:
-    """Independent streams of one seed, so that changing one use of randomness leaves the others as they were."""
+    """Independent streams of one seed, so that changing one use of randomness leaves the others as
+    they were.
+    """
 
     weights: int
     fit: int
@@ -67,7 +69,12 @@ class Seeds:
     @classmethod
     def of(cls, seed: int) -> "Seeds":
         """The streams of `seed`."""
-        return cls(*(int(s) for s in np.random.SeedSequence(seed).generate_state(4, np.uint32) & 0x7FFFFFFF))
+        return cls(
+            *(
+                int(s)
+                for s in np.random.SeedSequence(seed).generate_state(4, np.uint32) & 0x7FFFFFFF
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,8 @@ class Session:
     Args:
         config: the run's settings.
         dataset: the data set's settings.
-        encoding: its prepared rows, or a run's snapshot, whose rows are looked for when they are asked for.
+        encoding: its prepared rows, or a run's snapshot, whose rows are looked for when they are
+            asked for.
         machine: device, precision, threads, as they are in force.
         seeds: of the phase.
         reporter: told how it goes on.
@@ -122,7 +130,9 @@ class Session:
         return rows_of(self.encoding, _data_dir(self.config), self.reporter.say)
 
     def rows_at_hand(self) -> Store | None:
-        """The prepared rows where they lie ready; None where they would have to be prepared first, or are gone."""
+        """The prepared rows where they lie ready; None where they would have to be prepared first,
+        or are gone.
+        """
         if isinstance(self.encoding, Store):
             return self.encoding
         try:
@@ -136,17 +146,29 @@ class Session:
         return torch.Generator(self.device).manual_seed(self.seeds.noise)
 
     def start(self, net: nn.Module) -> None:
-        """Make ready to train a fresh network: its embeddings start from the data set's pretrained vectors, where it has some."""
+        """Make ready to train a fresh network: its embeddings start from the data set's pretrained
+        vectors, where it has some.
+        """
         warn_of_slow_bfloat16(self.machine["precision"], self.device, self.reporter.say)
         if vectors := self.store.vectors():
             load_vectors(net, self.schema, vectors)
 
-    def batches(self, role: Literal["fit", "alpha", "train"], *, batch_size: int, seed: int) -> Batches:
+    def batches(
+        self, role: Literal["fit", "alpha", "train"], *, batch_size: int, seed: int
+    ) -> Batches:
         """Shuffled batches of the "fit" or "alpha" rows, or of "train", which is both."""
-        index = None if role == "train" else self.store.fit_index if role == "fit" else self.store.alpha_index
+        index = (
+            None
+            if role == "train"
+            else self.store.fit_index
+            if role == "fit"
+            else self.store.alpha_index
+        )
         rows = self.store.rows("train")
         index, block = self._cut(rows, index, batch_size), self.config.data.shuffle_block
-        return Batches(rows, batch_size=batch_size, index=index, shuffle=True, block=block, seed=seed)
+        return Batches(
+            rows, batch_size=batch_size, index=index, shuffle=True, block=block, seed=seed
+        )
 
     def in_order(self, split: str) -> Batches:
         """Batches of a whole split in row order, for evaluation."""
@@ -159,13 +181,21 @@ class Session:
         return Batches(rows, batch_size=size, index=self._cut(rows, index, size))
 
     def labelled(self, split: str, index: np.ndarray | None, batch_size: int) -> np.ndarray:
-        """(T,) bool: which tasks have a label, with a weight above 0, in the rows given that a phase reads."""
+        """(T,) bool: which tasks have a label, with a weight above 0, in the rows given that a
+        phase reads.
+        """
         rows, found = self.store.rows(split), np.zeros(len(self.schema.tasks), bool)
         index = self._cut(rows, index, batch_size)
         for start in range(0, len(rows) if index is None else len(index), LOOK_ROWS):
-            block = slice(start, start + LOOK_ROWS) if index is None else index[start : start + LOOK_ROWS]
+            block = (
+                slice(start, start + LOOK_ROWS)
+                if index is None
+                else index[start : start + LOOK_ROWS]
+            )
             there = ~np.isnan(rows.labels[block])
-            found |= (there if rows.weights is None else there & (rows.weights[block] > 0)).any(axis=0)
+            found |= (there if rows.weights is None else there & (rows.weights[block] > 0)).any(
+                axis=0
+            )
             if found.all():
                 break
         return found
@@ -178,13 +208,16 @@ class Session:
         return everyone[: DEV_BATCHES * batch_size]
 
 
-def open_session(config: RunConfig, reporter: Reporter | None = None, own: Snapshot | None = None) -> Session:
+def open_session(
+    config: RunConfig, reporter: Reporter | None = None, own: Snapshot | None = None
+) -> Session:
     """Set device and threads and open the data.
 
     Args:
         config: the run's settings.
         reporter: told how it goes on.
-        own: the data set as a run keeps it, in place of what its YAML says now; without, it is prepared where need be.
+        own: the data set as a run keeps it, in place of what its YAML says now; without, it is
+            prepared where need be.
     """
     reporter = reporter or Silent()
     machine = set_up(config.runtime)
@@ -197,7 +230,13 @@ def open_session(config: RunConfig, reporter: Reporter | None = None, own: Snaps
     return Session(config, dataset, store, machine, Seeds.of(config.seed), reporter, sinks)
 
 
-def training_session(config: RunConfig, reporter: Reporter | None = None, own: Snapshot | None = None, *, search: bool) -> Session:
+def training_session(
+    config: RunConfig,
+    reporter: Reporter | None = None,
+    own: Snapshot | None = None,
+    *,
+    search: bool,
+) -> Session:
     """As `open_session`, for a phase that chooses by the MTL-Loss.
 
     Args:
@@ -207,19 +246,34 @@ def training_session(config: RunConfig, reporter: Reporter | None = None, own: S
         search: whether fit and alpha rows are to have labels of their own.
 
     Raises:
-        DataError: a task has no label in the rows to choose by, so that their MTL-Loss is not defined.
+        DataError: a task has no label in the rows to choose by, so that their MTL-Loss is not
+            defined.
     """
     session = open_session(config, reporter, own)
     store, size = session.store, config.search.batch_size
-    parts: list[tuple[str, str, np.ndarray | None, int]] = [("validation", "validation", None, config.runtime.eval_batch_size)]
+    parts: list[tuple[str, str, np.ndarray | None, int]] = [
+        ("validation", "validation", None, config.runtime.eval_batch_size)
+    ]
     if search:
-        parts += [("fit", "train", store.fit_index, size), ("alpha", "train", store.alpha_index, size)]
+        parts += [
+            ("fit", "train", store.fit_index, size),
+            ("alpha", "train", store.alpha_index, size),
+        ]
     for part, split, index, batch_size in parts:
         found = session.labelled(split, index, batch_size)
-        if lacking := [f"'{task.name}'" for task, labelled in zip(store.schema.tasks, found, strict=True) if not labelled]:
-            rule = "must have a label, with a weight above 0, of every task: the MTL-Loss to choose by is not defined without"
+        if lacking := [
+            f"'{task.name}'"
+            for task, labelled in zip(store.schema.tasks, found, strict=True)
+            if not labelled
+        ]:
+            rule = (
+                "must have a label, with a weight above 0, of every task: the MTL-Loss to "
+                "choose by is not defined without"
+            )
             fix = "change split, or leave out the task"
-            raise DataError(f"{store.schema.name}: {part} rows", rule, f"none of {', '.join(lacking)}", fix)
+            raise DataError(
+                f"{store.schema.name}: {part} rows", rule, f"none of {', '.join(lacking)}", fix
+            )
     return session
 
 

@@ -1,4 +1,6 @@
-"""The tune phase: a study of the search budget, or of the module that shares the experts; a trial is a short search and retrain."""
+"""The tune phase: a study of the search budget, or of the module that shares the experts; a trial
+is a short search and retrain.
+"""
 
 import time
 import warnings
@@ -15,7 +17,14 @@ from automtl import files
 from automtl.config import RunConfig
 from automtl.config_tune import Range, Value
 from automtl.data.dataset import load_dataset
-from automtl.errors import ArtifactError, AutoMTLError, ConfigError, EnvironmentFault, Interrupted, NoMemory
+from automtl.errors import (
+    ArtifactError,
+    AutoMTLError,
+    ConfigError,
+    EnvironmentFault,
+    Interrupted,
+    NoMemory,
+)
 from automtl.phases.records import open_phase
 from automtl.phases.resuming import need_same_data, own_settings
 from automtl.phases.retrain import retrain
@@ -73,39 +82,72 @@ def tune(
         reporter: told how it goes on.
 
     Raises:
-        AutoMTLError: see ``automtl.errors``. A trial's own failure is kept with the trial, and the study goes on; the machine's ends it.
+        AutoMTLError: see ``automtl.errors``. A trial's own failure is kept with the trial, and the
+            study goes on; the machine's ends it.
     """
     sharing = config.tune.over == "sharing"
     if sharing != (searched is not None):
-        raise ConfigError("tune.over", "sharing needs a searched run, budget a data set", config.tune.over, "name the other one")
+        raise ConfigError(
+            "tune.over",
+            "sharing needs a searched run, budget a data set",
+            config.tune.over,
+            "name the other one",
+        )
     own = snapshot_of(one_phase(Path(searched), "search")) if searched else None
     if resume:
         run = _joined(out)
         if run.tune.config.exists():
-            config = own_settings(run.tune, config, sections=("seed", "space", "search", "sharing", "retrain", "tune"))
+            config = own_settings(
+                run.tune, config, sections=("seed", "space", "search", "sharing", "retrain", "tune")
+            )
         own = snapshot_of(run.tune) if run.tune.manifest.exists() else own
     else:
-        run = RunDir.new(out, f"{(own.config if own else load_dataset(config.data.source)).name}-tune")
+        run = RunDir.new(
+            out, f"{(own.config if own else load_dataset(config.data.source)).name}-tune"
+        )
     place = Storage.of(run.tune, storage, resume=resume)
-    return Tuning(training_session(config, reporter, own, search=searched is None), run.tune, searched, place).run()
+    return Tuning(
+        training_session(config, reporter, own, search=searched is None), run.tune, searched, place
+    ).run()
 
 
 def _joined(out: Path | None) -> RunDir:
     """The run with the study to go on with."""
     run = RunDir.begun(out, "study")
     if not run.tune.path.is_dir():
-        raise ArtifactError(run.path, "must hold a study to go on with", "none", "leave --resume out to begin one in another folder")
+        raise ArtifactError(
+            run.path,
+            "must hold a study to go on with",
+            "none",
+            "leave --resume out to begin one in another folder",
+        )
     return run
 
 
 class Tuning:
     """One process at work in a study."""
 
-    def __init__(self, session: Session, folder: PhaseDir, searched: str | None, storage: Storage) -> None:
+    def __init__(
+        self, session: Session, folder: PhaseDir, searched: str | None, storage: Storage
+    ) -> None:
         config = session.config
-        self.session, self.config, self.folder, self.searched, self.reporter = session, config, folder, searched, session.reporter
-        self.settings, self.monitor, schema = config.tune, Monitor.of(config.retrain.monitor), session.schema
-        check_monitor(config.retrain.monitor, {task.name: task.kind for task in schema.tasks}, grouped=bool(schema.group))
+        self.session, self.config, self.folder, self.searched, self.reporter = (
+            session,
+            config,
+            folder,
+            searched,
+            session.reporter,
+        )
+        self.settings, self.monitor, schema = (
+            config.tune,
+            Monitor.of(config.retrain.monitor),
+            session.schema,
+        )
+        check_monitor(
+            config.retrain.monitor,
+            {task.name: task.kind for task in schema.tasks},
+            grouped=bool(schema.group),
+        )
         tasks = len(self.session.schema.tasks)
         self.ranges = self._over_sharing() if searched else ranges(config, num_tasks=tasks)
         fixed = self._each_kind() if searched else [reference(config, self.ranges, num_tasks=tasks)]
@@ -128,7 +170,10 @@ class Tuning:
         given = self.settings.parameters
         kinds = Range(choices=tuple(plugs(self._architecture())))
         lr = self.config.retrain.lr
-        return dict(given) or {"sharing.kind": kinds, "retrain.lr": Range(low=lr / 3, high=lr * 3, log=True)}
+        return dict(given) or {
+            "sharing.kind": kinds,
+            "retrain.lr": Range(low=lr / 3, high=lr * 3, log=True),
+        }
 
     def _architecture(self) -> Path:
         assert self.searched is not None
@@ -137,7 +182,11 @@ class Tuning:
     def _each_kind(self) -> list[dict[str, Value]]:
         """Every kind once at the run's own rate, before the sampler suggests any."""
         kinds = self.ranges["sharing.kind"].choices if "sharing.kind" in self.ranges else ()
-        rest = {n: r.nearest(self.config.retrain.lr) for n, r in self.ranges.items() if n == "retrain.lr"}
+        rest = {
+            n: r.nearest(self.config.retrain.lr)
+            for n, r in self.ranges.items()
+            if n == "retrain.lr"
+        }
         whole = set(self.ranges) <= {"sharing.kind", "retrain.lr"}
         return [{"sharing.kind": kind, **rest} for kind in kinds or ()] if whole else []
 
@@ -147,11 +196,14 @@ class Tuning:
         made: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
             "none": optuna.pruners.NopPruner,
             "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4),
-            "hyperband": lambda: optuna.pruners.HyperbandPruner(max_resource=self._most_epochs() + self.config.retrain.epochs),
+            "hyperband": lambda: optuna.pruners.HyperbandPruner(
+                max_resource=self._most_epochs() + self.config.retrain.epochs
+            ),
             "wilcoxon": lambda: optuna.pruners.WilcoxonPruner(p_threshold=0.1),
         }
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of the Wilcoxon pruner's interface
+            # of the Wilcoxon pruner's interface
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return made[self.settings.pruner]()
 
     def _most_epochs(self) -> int:
@@ -172,7 +224,12 @@ class Tuning:
                 manifest.verify()
                 manifest.go_on(sums.FIXED)
             else:
-                about = {"planned_trials": self.settings.trials, "searched": self.searched, "storage": storage.shown, "study": storage.name}
+                about = {
+                    "planned_trials": self.settings.trials,
+                    "searched": self.searched,
+                    "storage": storage.shown,
+                    "study": storage.name,
+                }
                 open_phase(self.folder, self.session, phase="tune", **about)
 
     def run(self) -> TuneResult:
@@ -193,8 +250,11 @@ class Tuning:
             except OutOfTime:
                 state = "time_limited"
                 break
-            except Interrupted as stopped:  # in a phase of the trial, whose folder nobody can go on with by itself
-                raise Interrupted(stopped.signal, self.folder.path.parent, "what was finished is kept") from stopped
+            # in a phase of the trial, whose folder nobody can go on with by itself
+            except Interrupted as stopped:
+                raise Interrupted(
+                    stopped.signal, self.folder.path.parent, "what was finished is kept"
+                ) from stopped
             finally:
                 claim.release()
             if self._late() and len(self.study.trials()) < self.settings.trials:
@@ -207,27 +267,42 @@ class Tuning:
 
     def _trial(self, claim: Claim) -> None:
         """Run one trial and note how it ended; its own failure does not end the study."""
-        told = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in claim.values.items())
+        told = ", ".join(
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in claim.values.items()
+        )
         self.reporter.say(f"trial {claim.number}: {told}")
         try:
             losses, facts = self._losses_or_anew(claim)
-            values = [fmean(losses)] if self.settings.objective == "loss" else [fmean(losses), float(facts["cost"])]
+            values = (
+                [fmean(losses)]
+                if self.settings.objective == "loss"
+                else [fmean(losses), float(facts["cost"])]
+            )
             self.study.note(claim.number, {"losses": losses, **facts})
             self.study.end(claim.number, TrialState.COMPLETE, values)
             figure = f"{self.monitor.name} {shown(values[0], self.monitor):.5f}"
-            self.reporter.say(f"trial {claim.number}: validation {figure}, search of {facts['cost']:.3g} FLOPs")
+            self.reporter.say(
+                f"trial {claim.number}: validation {figure}, search of {facts['cost']:.3g} FLOPs"
+            )
         except optuna.TrialPruned:
             self.study.end(claim.number, TrialState.PRUNED)
             self.reporter.say(f"trial {claim.number}: pruned")
-        except (AutoMTLError, MemoryError, RuntimeError) as error:  # torch's own faults are RuntimeErrors
+        # torch's own faults are RuntimeErrors
+        except (AutoMTLError, MemoryError, RuntimeError) as error:
             if isinstance(error, EnvironmentFault) and not isinstance(error, NoMemory):
                 raise  # a full disk is no fault of the trial's, and the next one's as well
-            self.study.note(claim.number, {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"})
+            self.study.note(
+                claim.number,
+                {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"},
+            )
             self.study.end(claim.number, TrialState.FAIL)
             self.reporter.say(f"trial {claim.number}: failed: {error}")
 
     def _watch(self, number: int, first: int | None) -> TrialReporter:
-        """Who hears of one phase of a trial: of its epochs no one where Optuna judges by seeds, or keeps one value only."""
+        """Who hears of one phase of a trial: of its epochs no one where Optuna judges by seeds, or
+        keeps one value only.
+        """
         silent = self.settings.objective == "loss_and_cost" or self.settings.pruner == "wilcoxon"
         return TrialReporter(
             self.reporter,
@@ -240,7 +315,9 @@ class Tuning:
         )
 
     def _losses_or_anew(self, claim: Claim) -> tuple[list[float], dict[str, Any]]:
-        """As below; where a file of a trial that is taken up again is damaged, the trial begins anew, to the same end."""
+        """As below; where a file of a trial that is taken up again is damaged, the trial begins
+        anew, to the same end.
+        """
         try:
             return self._losses(claim)
         except ArtifactError as error:
@@ -252,34 +329,63 @@ class Tuning:
             return self._losses(claim)
 
     def _losses(self, claim: Claim) -> tuple[list[float], dict[str, Any]]:
-        """Per retrain seed the validation MTL-Loss, or what is monitored in its place, less being better; and what the trial cost."""
+        """Per retrain seed the validation MTL-Loss, or what is monitored in its place, less being
+        better; and what the trial cost.
+        """
         run, config, source = RunDir(claim.folder / "run"), self._settings(claim), self.searched
         facts: dict[str, Any] = {}
         if source is None:
             source, begun = str(run.path), run.search.path.is_dir()
             if run.path.exists() and not begun:
                 files.remove_folder(run.path)  # its process was killed before it had begun
-            search(config, out=run.path, reporter=self._watch(claim.number, 0), resume=begun, own=snapshot_of(self.folder))
+            search(
+                config,
+                out=run.path,
+                reporter=self._watch(claim.number, 0),
+                resume=begun,
+                own=snapshot_of(self.folder),
+            )
             spent = files.read_json(run.search.cost)
             flops = spent.get("supernet", {}).get("flops_per_row", 0) * spent["samples"]
-            facts = {"cost": flops, "search_seconds": spent["seconds"], "search_samples": spent["samples"]}
+            facts = {
+                "cost": flops,
+                "search_seconds": spent["seconds"],
+                "search_samples": spent["samples"],
+            }
         kind = claim.values.get("sharing.kind")
         changes = config.retrain.model_dump(mode="json")
-        asked = {"sharing": None if kind is None else str(kind), "flags": {"retrain": changes}, "config_file": None, "sets": ()}
+        asked = {
+            "sharing": None if kind is None else str(kind),
+            "flags": {"retrain": changes},
+            "config_file": None,
+            "sets": (),
+        }
         plan = plan_retrain(source, data=None, out=None, **asked)  # type: ignore[arg-type]
         machine = {"runtime": config.runtime, "data": config.data}
         losses, seconds = [], 0.0
         for i in range(self.settings.seeds):
             settings = plan.config.model_copy(update={**machine, "seed": self.config.seed + i})
             watch = self._watch(claim.number, None if i else self._most_epochs())
-            made = retrain(plan.architecture, settings, run=run, label=plan.label, reporter=watch, resume=True, own=plan.own)
+            made = retrain(
+                plan.architecture,
+                settings,
+                run=run,
+                label=plan.label,
+                reporter=watch,
+                resume=True,
+                own=plan.own,
+            )
             loss = self.monitor.cost(made.validation.line)
             assert loss is not None, "a retrain refuses what is undefined"
             losses.append(loss)
             spent = files.read_json(made.folder.cost)
             seconds += spent["seconds"]
             facts.setdefault("cost", spent["model"]["flops_per_row"])
-            if self.settings.pruner == "wilcoxon" and self.study.report(claim.number, losses[-1], i) and i + 1 < self.settings.seeds:
+            if (
+                self.settings.pruner == "wilcoxon"
+                and self.study.report(claim.number, losses[-1], i)
+                and i + 1 < self.settings.seeds
+            ):
                 raise optuna.TrialPruned
         return losses, {**facts, "retrain_seconds": seconds}
 
@@ -287,10 +393,14 @@ class Tuning:
         """The trial's own settings: no limit of time but the study's."""
         values = {name: value for name, value in claim.values.items() if name != "sharing.kind"}
         config = applied(self.config, values)
-        return config.model_copy(update={"runtime": config.runtime.model_copy(update={"time_limit_s": None})})
+        return config.model_copy(
+            update={"runtime": config.runtime.model_copy(update={"time_limit_s": None})}
+        )
 
     def _end(self, state: str) -> TuneResult:
-        """Write what was found so far; the manifest says "running" while another process has a trial."""
+        """Write what was found so far; the manifest says "running" while another process has a
+        trial.
+        """
         with files.locked(self.folder.path, wait=True):
             found = findings(self.study.trials())
             if state == "done" and len(found) < self.settings.trials:
@@ -304,4 +414,7 @@ class Tuning:
         return TuneResult(self.folder, found, state, named, self.monitor)
 
     def _settings_of(self, finding: Finding) -> RunConfig:
-        return applied(self.config, {name: value for name, value in finding.values.items() if name != "sharing.kind"})
+        return applied(
+            self.config,
+            {name: value for name, value in finding.values.items() if name != "sharing.kind"},
+        )

@@ -1,4 +1,6 @@
-"""What a study found: its trials, the best, the smallest budget that is nearly as good, the front of loss and cost and its knee."""
+"""What a study found: its trials, the best, the smallest budget that is nearly as good, the front
+of loss and cost and its knee.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,9 +28,10 @@ class Finding:
         number: from 0; trial 0 has the run's own settings.
         state: "complete", "pruned" or "fail".
         values: name -> value.
-        loss: mean validation MTL-Loss over the retrain seeds, or what is monitored in its place, negative where more of it is better;
-            None where it did not complete.
-        cost: FLOPs of the search (samples times FLOPs per row); of a study of sharing modules, the model's FLOPs per row.
+        loss: mean validation MTL-Loss over the retrain seeds, or what is monitored in its place,
+            negative where more of it is better; None where it did not complete.
+        cost: FLOPs of the search (samples times FLOPs per row); of a study of sharing modules, the
+            model's FLOPs per row.
         facts: seconds, samples, losses per seed, or the error.
         steps: intermediate validation losses by step.
     """
@@ -52,7 +55,11 @@ def findings(trials: Sequence[FrozenTrial]) -> list[Finding]:
             values=dict(trial.params),
             loss=trial.values[0] if trial.state == TrialState.COMPLETE else None,
             cost=trial.user_attrs.get("cost"),
-            facts={name: value for name, value in trial.user_attrs.items() if name not in ("cost", *SUMS)},
+            facts={
+                name: value
+                for name, value in trial.user_attrs.items()
+                if name not in ("cost", *SUMS)
+            },
             steps=dict(trial.intermediate_values),
         )
         for trial in ended
@@ -61,7 +68,10 @@ def findings(trials: Sequence[FrozenTrial]) -> list[Finding]:
 
 def front(found: Sequence[Finding]) -> list[Finding]:
     """Complete trials that no other beats in loss and cost both, by cost."""
-    complete = sorted((f for f in found if f.loss is not None and f.cost is not None), key=lambda f: (f.cost, f.loss, f.number))
+    complete = sorted(
+        (f for f in found if f.loss is not None and f.cost is not None),
+        key=lambda f: (f.cost, f.loss, f.number),
+    )
     kept: list[Finding] = []
     for finding in complete:
         if not kept or finding.loss < kept[-1].loss:  # type: ignore[operator]
@@ -70,7 +80,9 @@ def front(found: Sequence[Finding]) -> list[Finding]:
 
 
 def knee(points: Sequence[Finding]) -> Finding | None:
-    """The point of a front that is furthest below the line between its ends, both axes scaled to [0, 1]; None for fewer than three."""
+    """The point of a front that is furthest below the line between its ends, both axes scaled to
+    [0, 1]; None for fewer than three.
+    """
     if len(points) < 3:
         return None
     xy = np.array([[p.cost, p.loss] for p in points], dtype=np.float64)
@@ -93,9 +105,14 @@ def shown(loss: float, monitor: Monitor) -> float:
 
 
 def write_results(
-    folder: Path, config: RunConfig, found: Sequence[Finding], settings: Callable[[Finding], RunConfig]
+    folder: Path,
+    config: RunConfig,
+    found: Sequence[Finding],
+    settings: Callable[[Finding], RunConfig],
 ) -> dict[str, int]:
-    """results.json, and a ready --config file for each trial that has a name: best, smallest, knee; name -> number."""
+    """results.json, and a ready --config file for each trial that has a name: best, smallest, knee;
+    name -> number.
+    """
     points = front(found)
     complete = [f for f in found if f.loss is not None]
     named = {
@@ -108,20 +125,33 @@ def write_results(
         files.write_text(folder / f"{name}.yaml", _config_text(config, finding, settings(finding)))
     numbers = {name: finding.number for name, finding in chosen.items()}
     monitor = Monitor.of(config.retrain.monitor)
-    told: dict[str, Any] = {"objective": config.tune.objective, "over": config.tune.over, "within": config.tune.within}
+    told: dict[str, Any] = {
+        "objective": config.tune.objective,
+        "over": config.tune.over,
+        "within": config.tune.within,
+    }
     told |= {"monitor": monitor.name, "more_is_better": monitor.more_is_better}
-    files.write_json(folder / "results.json", {**told, "named": numbers, "front": [p.number for p in points], "trials": _plain(found)})
+    files.write_json(
+        folder / "results.json",
+        {**told, "named": numbers, "front": [p.number for p in points], "trials": _plain(found)},
+    )
     return numbers
 
 
 def _plain(found: Sequence[Finding]) -> list[dict[str, Any]]:
-    return [{**asdict(f), "steps": {str(step): value for step, value in f.steps.items()}} for f in found]
+    return [
+        {**asdict(f), "steps": {str(step): value for step, value in f.steps.items()}} for f in found
+    ]
 
 
 def _config_text(config: RunConfig, finding: Finding, settings: RunConfig) -> str:
     """The settings as a file for --config, with the command that takes it."""
     kind = finding.values.get("sharing.kind")
-    command = f"automtl retrain RUN --sharing {kind}" if kind is not None else f"automtl search {config.data.source}"
+    command = (
+        f"automtl retrain RUN --sharing {kind}"
+        if kind is not None
+        else f"automtl search {config.data.source}"
+    )
     plain = settings.model_dump(mode="json")
     sections = {name: plain[name] for name in (("retrain",) if kind is not None else _SECTIONS)}
     monitor = Monitor.of(config.retrain.monitor)

@@ -1,4 +1,6 @@
-"""Where a study is kept: SQLite in its own folder, or a database that several machines can reach."""
+"""Where a study is kept: SQLite in its own folder, or a database that several machines can
+reach.
+"""
 
 import contextlib
 from collections.abc import Iterator
@@ -33,7 +35,8 @@ class Storage:
         """For the study of a folder, begun or not.
 
         Raises:
-            ConfigError: the database does not open, is not the one that the study began with, or has the study of an earlier folder.
+            ConfigError: the database does not open, is not the one that the study began with, or
+                has the study of an earlier folder.
         """
         if not (resume and folder.manifest.exists()):
             made = cls() if url is None else cls(url, f"{cls.name}-{folder.path.absolute()}")
@@ -43,7 +46,9 @@ class Storage:
         made = cls(url, values.get("study", cls.name))
         if made.shown != values.get("storage"):
             fix = f"--storage {values['storage']}" if values.get("storage") else "leave it out"
-            raise ConfigError("--storage", "must be what the study began with", made.shown or "none", fix)
+            raise ConfigError(
+                "--storage", "must be what the study began with", made.shown or "none", fix
+            )
         made.check(new=False)
         return made
 
@@ -72,17 +77,30 @@ class Storage:
             raise ConfigError("--storage", f"needs {error.name}", "no such library", fix) from error
         except Exception as error:  # the drivers' own errors have no common base
             told = without_password(" ".join(str(error).split()))[:200]
-            raise ConfigError("--storage", "must be a database that opens", told, _EXAMPLE) from error
+            raise ConfigError(
+                "--storage", "must be a database that opens", told, _EXAMPLE
+            ) from error
         with storage_faults("--storage"):
             if new and self.name in optuna.get_all_study_names(self.open(Path())):
-                raise ConfigError("--storage", "must not hold a study of this folder yet", self.name, "choose another --out")
+                raise ConfigError(
+                    "--storage",
+                    "must not hold a study of this folder yet",
+                    self.name,
+                    "choose another --out",
+                )
 
     def open(self, folder: Path) -> optuna.storages.BaseStorage:
         """The storage itself, its tables made where it has none."""
-        own = sqlalchemy.URL.create("sqlite", database=str((folder / "study.db").absolute()))  # a folder's name may hold ? and #
+        # a folder's name may hold ? and #
+        own = sqlalchemy.URL.create("sqlite", database=str((folder / "study.db").absolute()))
         url = self.url or own.render_as_string()
-        # SQLite: a second worker waits for the first one's transaction; a server: an epoch may outlast what it grants an idle connection
-        settings: dict[str, Any] = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+        # SQLite: a second worker waits for the first one's transaction; a server: an epoch may
+        # outlast what it grants an idle connection
+        settings: dict[str, Any] = (
+            {"connect_args": {"timeout": 60}}
+            if url.startswith("sqlite")
+            else {"pool_pre_ping": True}
+        )
         return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=settings))
 
 
@@ -94,4 +112,6 @@ def storage_faults(where: str) -> Iterator[None]:
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         told = without_password(" ".join(str(error.__cause__ or error).split()))[:200]
         fix = "see that it runs, has space and is whole; then --resume"
-        raise EnvironmentFault(where, "must be a database that can be read and written", told, fix) from error
+        raise EnvironmentFault(
+            where, "must be a database that can be read and written", told, fix
+        ) from error

@@ -1,11 +1,15 @@
-"""The study in its storage: claiming trials so that none is run twice, reporting, ending - by Optuna's public storage interface.
+"""The study in its storage: claiming trials so that none is run twice, reporting, ending - by
+Optuna's public storage interface.
 
-A trial is made in one transaction, already running and with all its values, while the study's folder is locked; whoever runs it holds
-a lock on the trial's folder until it ends. So a trial that says "running" and whose folder is free was left by a process that is gone:
-it is taken up again under its own number, with its own values, before any new one is made. Nothing of a sampler is kept: a
-fresh one is seeded by (seed, trial number), so a study that was stopped suggests what an uninterrupted one would have.
+A trial is made in one transaction, already running and with all its values, while the study's
+folder is locked; whoever runs it holds a lock on the trial's folder until it ends. So a trial that
+says "running" and whose folder is free was left by a process that is gone: it is taken up again
+under its own number, with its own values, before any new one is made. Nothing of a sampler is kept:
+a fresh one is seeded by (seed, trial number), so a study that was stopped suggests what an
+uninterrupted one would have.
 
-A database has no checksums: what a trial was asked and how it ended carry one each, and are compared whenever trials are read.
+A database has no checksums: what a trial was asked and how it ended carry one each, and are
+compared whenever trials are read.
 """
 
 import contextlib
@@ -76,10 +80,17 @@ class Study:
         pruner: optuna.pruners.BasePruner | None,
         seed: int,
     ) -> None:
-        self.folder, self.distributions, self._fixed, self._seed, self._sampler = folder, distributions, fixed, seed, sampler
+        self.folder, self.distributions, self._fixed, self._seed, self._sampler = (
+            folder,
+            distributions,
+            fixed,
+            seed,
+            sampler,
+        )
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.where = storage.where(folder)
-        with files.locked(folder, wait=True), storage_faults(self.where):  # two workers that begin at once would both make the tables
+        # two workers that begin at once would both make the tables
+        with files.locked(folder, wait=True), storage_faults(self.where):
             self.storage = storage.open(folder)
             self.study = optuna.create_study(
                 storage=self.storage,
@@ -92,24 +103,44 @@ class Study:
             held, begun = len(self.trials()), len(list(folder.glob("trials/*")))
         if held < begun:
             rule = "must hold the trials that were begun"
-            raise ArtifactError(self.where, rule, f"{held} of {begun}", "restore it, or start anew in another folder")
+            raise ArtifactError(
+                self.where,
+                rule,
+                f"{held} of {begun}",
+                "restore it, or start anew in another folder",
+            )
 
     def claim(self, most: int) -> Claim | None:
-        """The next trial to run: one that a dead process left, else a new one while there are fewer than `most`; None for neither."""
+        """The next trial to run: one that a dead process left, else a new one while there are fewer
+        than `most`; None for neither.
+        """
         with files.locked(self.folder, wait=True):
             trials = self.trials()
             for trial in trials:
-                if trial.state == TrialState.RUNNING and (held := self._hold(trial.number)) is not None:
-                    if self._trial(trial.number).state == TrialState.RUNNING:  # not ended between the look and the lock
-                        return Claim(trial.number, dict(trial.params), self.home(trial.number), held)
+                if (
+                    trial.state == TrialState.RUNNING
+                    and (held := self._hold(trial.number)) is not None
+                ):
+                    # not ended between the look and the lock
+                    if self._trial(trial.number).state == TrialState.RUNNING:
+                        return Claim(
+                            trial.number, dict(trial.params), self.home(trial.number), held
+                        )
                     held()
             if len(trials) >= most:
                 return None
             number = len(trials)
-            values = dict(self._fixed[number]) if number < len(self._fixed) else self._suggest(number)
+            values = (
+                dict(self._fixed[number]) if number < len(self._fixed) else self._suggest(number)
+            )
             notes = {SUMS[0]: _asked(number, values)}
             self.study.add_trial(
-                create_trial(state=TrialState.RUNNING, params=values, distributions=dict(self.distributions), user_attrs=notes)
+                create_trial(
+                    state=TrialState.RUNNING,
+                    params=values,
+                    distributions=dict(self.distributions),
+                    user_attrs=notes,
+                )
             )
             held = self._hold(number)
             assert held is not None, "a new trial's folder is free"
@@ -129,24 +160,32 @@ class Study:
         return stack.close
 
     def _suggest(self, number: int) -> dict[str, Value]:
-        """What a fresh sampler suggests for a trial of that number, given the trials that have ended."""
+        """What a fresh sampler suggests for a trial of that number, given the trials that have
+        ended.
+        """
         seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1, np.uint32)[0])
-        sampler = optuna.samplers.TPESampler(seed=seed) if self._sampler == "tpe" else optuna.samplers.RandomSampler(seed=seed)
-        past = optuna.create_study(directions=self.study.directions, sampler=sampler)  # in memory: what it notes is not kept
+        sampler = (
+            optuna.samplers.TPESampler(seed=seed)
+            if self._sampler == "tpe"
+            else optuna.samplers.RandomSampler(seed=seed)
+        )
+        # in memory: what it notes is not kept
+        past = optuna.create_study(directions=self.study.directions, sampler=sampler)
         past.add_trials([trial for trial in self.trials() if trial.state.is_finished()])
         return dict(past.ask(dict(self.distributions)).params)
 
     def report(self, number: int, value: float, step: int) -> bool:
         """Note an intermediate value; whether the pruner would stop the trial here.
 
-        It is asked once per step and what it said is kept, since some pruners count how often they are asked: a step that is run
-        again after a kill hears the same.
+        It is asked once per step and what it said is kept, since some pruners count how often they
+        are asked: a step that is run again after a kill hears the same.
         """
         self.storage.set_trial_intermediate_value(self._ident(number), step, value)
         trial = self._trial(number)
         judged, stopped = _verdict(trial)
         if step > judged:
-            judged, stopped = step, bool(self.study.pruner.prune(self.study, trial))  # numpy's own, of some pruners
+            # numpy's own, of some pruners
+            judged, stopped = step, bool(self.study.pruner.prune(self.study, trial))
             self.storage.set_trial_system_attr(self._ident(number), _VERDICT, [step, stopped])
         return stopped and step == judged
 
@@ -181,24 +220,48 @@ class Study:
         found = self.study.get_trials(deepcopy=False)
         for trial in found:
             values = trial.values if trial.state == TrialState.COMPLETE else None
-            known = {SUMS[0]: _asked(trial.number, trial.params), SUMS[1]: _ended(trial, trial.state, values)}
+            known = {
+                SUMS[0]: _asked(trial.number, trial.params),
+                SUMS[1]: _ended(trial, trial.state, values),
+            }
             if trial.state == TrialState.RUNNING:
                 del known[SUMS[1]]
-            if any(trial.user_attrs.get(name, right) != right for name, right in known.items()):  # older studies have none
-                raise ArtifactError(self.where, f"trial {trial.number} must be as it was written", "another content", "restore it")
-            if trial.distributions != self.distributions or not _told(trial):  # a stranger's sums are right
-                raise ArtifactError(self.where, f"trial {trial.number} must be of the study's settings", "another", "start anew")
+            # older studies have none
+            if any(trial.user_attrs.get(name, right) != right for name, right in known.items()):
+                raise ArtifactError(
+                    self.where,
+                    f"trial {trial.number} must be as it was written",
+                    "another content",
+                    "restore it",
+                )
+            # a stranger's sums are right
+            if trial.distributions != self.distributions or not _told(trial):
+                raise ArtifactError(
+                    self.where,
+                    f"trial {trial.number} must be of the study's settings",
+                    "another",
+                    "start anew",
+                )
         return found
 
 
 def _asked(number: int, values: Mapping[str, Value]) -> str:
-    plain = {name: float(value) if isinstance(value, int | float) else value for name, value in values.items()}  # as they come back
+    # as they come back
+    plain = {
+        name: float(value) if isinstance(value, int | float) else value
+        for name, value in values.items()
+    }
     return sums.of_values({"number": number, "values": plain})
 
 
 def _ended(trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> str:
     notes = {name: value for name, value in trial.user_attrs.items() if name not in SUMS}
-    told = {"state": state.name, "loss": values, "steps": sorted(trial.intermediate_values.items()), "notes": notes}
+    told = {
+        "state": state.name,
+        "loss": values,
+        "steps": sorted(trial.intermediate_values.items()),
+        "notes": notes,
+    }
     return sums.of_values(told)
 
 

@@ -1,4 +1,6 @@
-"""Do searches that differ in their seed find the same thing? Which operation each block chose, and how often."""
+"""Do searches that differ in their seed find the same thing? Which operation each block chose, and
+how often.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +14,8 @@ class Place:
     """One place of an architecture over several searches.
 
     Args:
-        name: "interaction 0", "expert 2, block 1", or "block 1 of any expert", in which the experts' order does not count.
+        name: "interaction 0", "expert 2, block 1", or "block 1 of any expert", in which the
+            experts' order does not count.
         counts: how often each operation was chosen, the commonest first.
     """
 
@@ -32,10 +35,11 @@ class Place:
 
 
 def agreement(found: Sequence[Architecture]) -> list[Place]:
-    """Place by place what several architectures of one space chose; none where there are fewer than two.
+    """Place by place what several architectures of one space chose; none where there are fewer than
+    two.
 
-    Experts have no names: one search's expert 0 may be another's expert 2. So beside every block of every expert there is each depth
-    taken over all experts, which their order cannot change.
+    Experts have no names: one search's expert 0 may be another's expert 2. So beside every block of
+    every expert there is each depth taken over all experts, which their order cannot change.
     """
     if len(found) < 2:
         return []

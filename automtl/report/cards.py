@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 
 import networkx as nx
 
-from automtl.report.facts import FIELDS, Choice, Part, choices_of, fields_lines, flat_width, tower_line
+from automtl.report.facts import (
+    FIELDS,
+    Choice,
+    Part,
+    choices_of,
+    fields_lines,
+    flat_width,
+    tower_line,
+)
 from automtl.report.scene import Card, Label, Rect
 from automtl.report.text import LINE, clean, text_width, wrap
 from automtl.spaces.architecture import Architecture
@@ -46,7 +54,9 @@ class CardMaker:
         style: sizes.
     """
 
-    def __init__(self, architecture: Architecture, graph: nx.DiGraph, parts: Mapping[str, Part], style: Style) -> None:
+    def __init__(
+        self, architecture: Architecture, graph: nx.DiGraph, parts: Mapping[str, Part], style: Style
+    ) -> None:
         self.architecture, self.graph, self.parts, self.style = architecture, graph, parts, style
         self.choices = choices_of(architecture, graph)
         self._most = max((choice.margin for choice in self.choices.values()), default=0.0)
@@ -64,14 +74,19 @@ class CardMaker:
         if kind == "tower":
             return self._finish(node, kind, self._tower(node), ports=True)
         if data.get("blocks"):
-            lines = [_Line(clean(data["label"]), bold=True), *([_Line(data["owner"], soft=True)] if data["owner"] else [])]
+            lines = [
+                _Line(clean(data["label"]), bold=True),
+                *([_Line(data["owner"], soft=True)] if data["owner"] else []),
+            ]
             return self._finish(node, kind, lines, blocks=data["blocks"])
         if kind == "interaction":
             return self._finish(node, kind, [], blocks=[data["label"]])
         return self._finish(node, kind, self._title(data["label"]), ports=True)
 
     def shade(self, node: str, block: int) -> float:
-        """The alpha margin of a block over the largest in the architecture; a light neutral where nothing was searched."""
+        """The alpha margin of a block over the largest in the architecture; a light neutral where
+        nothing was searched.
+        """
         choice = self.choices.get((node, block))
         if choice is None:
             return NEUTRAL_SHADE
@@ -88,28 +103,47 @@ class CardMaker:
 
     def _title(self, text: str, least: float = 0.0) -> list["_Line"]:
         width = max(self.style.name, least)
-        return [_Line(line, bold=True) for line in wrap(clean(text), size=self.style.size, width=width, bold=True)]
+        return [
+            _Line(line, bold=True)
+            for line in wrap(clean(text), size=self.style.size, width=width, bold=True)
+        ]
 
     def _fields(self) -> list["_Line"]:
         count = len(self.architecture.fields or ())
         title = f"{count} field{'s' * (count != 1)}" if count else "fields"
         names = fields_lines(self.architecture, _MOST_FIELDS)
         fitted = [wrap(name, size=self.style.small, width=130.0, lines=1)[0] for name in names]
-        return [_Line(title, bold=True), _Line(flat_width(self.architecture), soft=True), *(_Line(name, soft=True) for name in fitted)]
+        return [
+            _Line(title, bold=True),
+            _Line(flat_width(self.architecture), soft=True),
+            *(_Line(name, soft=True) for name in fitted),
+        ]
 
     def _tower(self, node: str) -> list["_Line"]:
         data = self.graph.nodes[node]
         line = tower_line(self.architecture, int(node.rpartition(".")[2]))
         below = wrap(line, size=self.style.small, width=self.style.name, lines=4)
-        return [*self._title(data["task"], least=_TASK_NAME), *(_Line(text, soft=True) for text in below)]
+        return [
+            *self._title(data["task"], least=_TASK_NAME),
+            *(_Line(text, soft=True) for text in below),
+        ]
 
-    def _finish(self, node: str, kind: str, lines: list["_Line"], blocks: Sequence[str] = (), ports: bool = False) -> Card:
+    def _finish(
+        self,
+        node: str,
+        kind: str,
+        lines: list["_Line"],
+        blocks: Sequence[str] = (),
+        ports: bool = False,
+    ) -> Card:
         """Lay title lines, blocks, ports and the cost line under each other."""
         column = _Column(self.style)
         for line in lines:
             column.text(line)
         if blocks:
-            column.chips([clean(b) for b in blocks], [self.shade(node, i) for i in range(len(blocks))])
+            column.chips(
+                [clean(b) for b in blocks], [self.shade(node, i) for i in range(len(blocks))]
+            )
         if ports:
             self._ports(column, node)
         cost = str(self.parts.get(node, ""))
@@ -125,12 +159,18 @@ class CardMaker:
         ports = {s: self._port_of(s, node) for s, _ in reads}
         most = max(self.style.name, min(1.2 * self.style.name, 120.0))
         largest = max((w for _, w in reads if w is not None), default=1.0)
-        for source, weight in sorted(reads, key=lambda pair: self.graph.nodes[ports[pair[0]]]["rank"]):
-            name = wrap(str(self.graph.nodes[source]["name"]), size=self.style.small, width=most, lines=1)[0]
+        for source, weight in sorted(
+            reads, key=lambda pair: self.graph.nodes[ports[pair[0]]]["rank"]
+        ):
+            name = wrap(
+                str(self.graph.nodes[source]["name"]), size=self.style.small, width=most, lines=1
+            )[0]
             column.port(ports[source], name, weight, largest, self.graph.nodes[node].get("index"))
 
     def _port_of(self, source: str, node: str) -> str:
-        """What the wire from a source ends as: the source itself, the last node it goes by, or a hub's."""
+        """What the wire from a source ends as: the source itself, the last node it goes by, or a
+        hub's.
+        """
         for before in self.graph.predecessors(node):
             if before == source or before.startswith(f"pass.{source}."):
                 return str(before)
@@ -158,7 +198,16 @@ class _Column:
     def text(self, line: _Line) -> None:
         size = self.style.small if line.soft else self.style.size
         height = size * LINE
-        self.labels.append(Label(line.text, _PAD, self.y + height / 2, size, line.bold, "soft" if line.soft else "ink"))
+        self.labels.append(
+            Label(
+                line.text,
+                _PAD,
+                self.y + height / 2,
+                size,
+                line.bold,
+                "soft" if line.soft else "ink",
+            )
+        )
         self.width = max(self.width, text_width(line.text, size, line.bold))
         self.y += height
 
@@ -176,12 +225,25 @@ class _Column:
             look = "skip" if block == "skip" else "chip"
             place = (_PAD + x, self.y, width, height)
             self.rects.append(Rect(*place, look, shade, block=i))  # type: ignore[arg-type]
-            self.labels.append(Label(block, _PAD + x + width / 2, self.y + height / 2, size, False, "on_chip", "middle", shade))
+            self.labels.append(
+                Label(
+                    block,
+                    _PAD + x + width / 2,
+                    self.y + height / 2,
+                    size,
+                    False,
+                    "on_chip",
+                    "middle",
+                    shade,
+                )
+            )
             x += width + 6.0
             self.width = max(self.width, x - 6.0)
         self.y += height + 3.0
 
-    def port(self, source: str, name: str, weight: float | None, largest: float, task: int | None) -> None:
+    def port(
+        self, source: str, name: str, weight: float | None, largest: float, task: int | None
+    ) -> None:
         """A source's name and weight over a bar of the weight."""
         size = self.style.small
         middle = self.y + _PORT / 2
@@ -191,13 +253,29 @@ class _Column:
         if weight is not None:
             figure = f"{weight:.2f}"
             need += 14.0 + text_width(figure, size)
-            self.labels.append(Label(figure, -1.0, middle, size, anchor="end"))  # -1: the right edge, known at the end
+            # -1: the right edge, known at the end
+            self.labels.append(Label(figure, -1.0, middle, size, anchor="end"))
             self.bars.append((self.y, weight / largest if largest else 0.0, task))
         self.width = max(self.width, need)
         self.y += _PORT
 
     def card(self, node: str, kind: str) -> Card:
         width, height = self.width + 2 * _PAD, self.y + _PAD * 0.75
-        bars = [Rect(1.5, y + 1.0, max((width - 3.0) * share, 1.0), _PORT - 2.0, "bar", task=task) for y, share, task in self.bars]
-        labels = tuple(replace(label, x=width - _PAD) if label.x < 0 else label for label in self.labels)
-        return Card(node, kind, 0, 0, width, height, (Rect(0, 0, width, height), *bars, *self.rects), labels, dict(self.inlets))
+        bars = [
+            Rect(1.5, y + 1.0, max((width - 3.0) * share, 1.0), _PORT - 2.0, "bar", task=task)
+            for y, share, task in self.bars
+        ]
+        labels = tuple(
+            replace(label, x=width - _PAD) if label.x < 0 else label for label in self.labels
+        )
+        return Card(
+            node,
+            kind,
+            0,
+            0,
+            width,
+            height,
+            (Rect(0, 0, width, height), *bars, *self.rects),
+            labels,
+            dict(self.inlets),
+        )

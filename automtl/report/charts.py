@@ -1,4 +1,6 @@
-"""Charts by matplotlib, without a screen: small, so that several stand side by side on a wide page and one on a telephone."""
+"""Charts by matplotlib, without a screen: small, so that several stand side by side on a wide page
+and one on a telephone.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +25,9 @@ _SMALL = 7.5  # points, on the page and in the picture alike
 def chart(width: float, height: float, title: str = "") -> tuple[Figure, Axes]:
     """An empty chart of a size in pixels, in the house style."""
     layout = ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.04)
-    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="none", layout=layout)
+    figure = Figure(
+        figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="none", layout=layout
+    )
     axes = figure.add_subplot(facecolor="none")
     dress(axes, title)
     return figure, axes
@@ -37,7 +41,14 @@ def dress(axes: Axes, title: str = "") -> None:
     axes.set_axisbelow(True)
     axes.grid(axis="y", color=LINE, linewidth=0.5)
     if title:
-        axes.set_title(clean(title, 60), fontsize=_SMALL + 0.5, color=INK, loc="left", parse_math=False, fontfamily=FONT)
+        axes.set_title(
+            clean(title, 60),
+            fontsize=_SMALL + 0.5,
+            color=INK,
+            loc="left",
+            parse_math=False,
+            fontfamily=FONT,
+        )
 
 
 def epochs_axis(axes: Axes) -> None:
@@ -48,8 +59,21 @@ def epochs_axis(axes: Axes) -> None:
 
 def name_at_end(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
     """A line's name beside its last point."""
-    style: dict[str, Any] = {"fontsize": _SMALL, "color": colour, "va": "center_baseline", "fontfamily": FONT, "parse_math": False}
-    axes.annotate(clean(text, 40), (x, y), xytext=(4, 0), textcoords="offset points", annotation_clip=False, **style)
+    style: dict[str, Any] = {
+        "fontsize": _SMALL,
+        "color": colour,
+        "va": "center_baseline",
+        "fontfamily": FONT,
+        "parse_math": False,
+    }
+    axes.annotate(
+        clean(text, 40),
+        (x, y),
+        xytext=(4, 0),
+        textcoords="offset points",
+        annotation_clip=False,
+        **style,
+    )
 
 
 @dataclass(frozen=True)
@@ -74,10 +98,25 @@ def curves(lines: Sequence[Line], *, title: str, width: float = 340, height: flo
     figure, axes = chart(width, height, title)
     for line in lines:
         colour = TASKS[names.index(line.name) % len(TASKS)]
-        axes.plot([e for e, _ in line.points], [v for _, v in line.points], color=colour, linewidth=1.2, marker="o", markersize=2.2)
+        axes.plot(
+            [e for e, _ in line.points],
+            [v for _, v in line.points],
+            color=colour,
+            linewidth=1.2,
+            marker="o",
+            markersize=2.2,
+        )
         for epoch, value in line.points:
             if epoch == line.best:
-                axes.plot([epoch], [value], color=colour, marker="o", markersize=6.5, fillstyle="none", markeredgewidth=1.1)
+                axes.plot(
+                    [epoch],
+                    [value],
+                    color=colour,
+                    marker="o",
+                    markersize=6.5,
+                    fillstyle="none",
+                    markeredgewidth=1.1,
+                )
     epochs_axis(axes)
     _name_ends(axes, lines, names, height)
     return figure
@@ -88,7 +127,10 @@ def _name_ends(axes: Axes, lines: Sequence[Line], names: Sequence[str], height: 
     low, high = axes.get_ylim()
     step = (high - low) / (height - 60) * 14
     last = max((epoch for line in lines for epoch, _ in line.points), default=1)
-    wishes = sorted((fmean(line.points[-1][1] for line in lines if line.name == name and line.points), name) for name in names)
+    wishes = sorted(
+        (fmean(line.points[-1][1] for line in lines if line.name == name and line.points), name)
+        for name in names
+    )
     y = -float("inf")
     for wish, name in wishes:
         y = max(wish, y + step)
@@ -112,7 +154,8 @@ def entropy_chart(shares: pd.DataFrame, title: str) -> Figure:
 
 
 def choice_chart(weights: pd.DataFrame) -> Figure:
-    """softmax(alpha) of one choice block over epochs: the winner dark, the runner-up middling, the rest faint.
+    """softmax(alpha) of one choice block over epochs: the winner dark, the runner-up middling, the
+    rest faint.
 
     Args:
         weights: columns epoch (from 0), operation, weight.
@@ -142,20 +185,35 @@ def all_choices(table: pd.DataFrame, title: str) -> Figure:
     blocks = list(dict.fromkeys(table.block))
     columns = min(len(blocks), 4) or 1
     rows = max(-(-len(blocks) // columns), 1)
-    figure = Figure(figsize=(3.0 * columns, 1.9 * rows + 0.6), dpi=_DPI, facecolor=PAPER, layout="constrained")
+    figure = Figure(
+        figsize=(3.0 * columns, 1.9 * rows + 0.6), dpi=_DPI, facecolor=PAPER, layout="constrained"
+    )
     for i, block in enumerate(blocks):
         axes = figure.add_subplot(rows, columns, i + 1, facecolor="none")
         dress(axes)
         winner = draw_choice(axes, table[table.block == block])
-        axes.set_title(clean(f"{block_name(block)}: {winner}", 60), fontsize=8, color=INK, loc="left", parse_math=False)
+        axes.set_title(
+            clean(f"{block_name(block)}: {winner}", 60),
+            fontsize=8,
+            color=INK,
+            loc="left",
+            parse_math=False,
+        )
     figure.suptitle(clean(title), fontsize=11, color=INK, parse_math=False)
     figure.supxlabel("epoch", fontsize=9, color=SOFT)
     figure.supylabel("softmax(alpha); dotted: all alike", fontsize=9, color=SOFT)
     return figure
 
 
-def heat(values: pd.DataFrame, *, title: str = "", marked: Mapping[str, Sequence[Any]] | None = None, most: float | None = None) -> Figure:
-    """A heat map with its figures: rows are experts, columns are tasks (paper Fig. 3, turned so that it fits a narrow page).
+def heat(
+    values: pd.DataFrame,
+    *,
+    title: str = "",
+    marked: Mapping[str, Sequence[Any]] | None = None,
+    most: float | None = None,
+) -> Figure:
+    """A heat map with its figures: rows are experts, columns are tasks (paper Fig. 3, turned so
+    that it fits a narrow page).
 
     Args:
         values: weights; the index and the columns are names.
@@ -169,35 +227,70 @@ def heat(values: pd.DataFrame, *, title: str = "", marked: Mapping[str, Sequence
     tilt = max(text_width(name, 10) for name in names) > cell
     head = (max(text_width(name, 10) for name in names) * 0.72 if tilt else 0.0) + 34.0
     side = max(text_width(clean(str(name), 24), 10) for name in values.index) + 26.0
-    figure, axes = chart(side + cell * columns + (head * 0.6 if tilt else 6.0), head + 20.0 * rows, title)
+    figure, axes = chart(
+        side + cell * columns + (head * 0.6 if tilt else 6.0), head + 20.0 * rows, title
+    )
     top = most or float(values.to_numpy().max()) or 1.0
     for y, (row, cells) in enumerate(values.iterrows()):
         for x, value in enumerate(cells):
             shade = min(float(value) / top, 1.0)
             frame: dict[str, Any] = (
-                {"edgecolor": INK, "linewidth": 1.4, "zorder": 3} if row in (marked or {}).get(values.columns[x], ()) else {}
+                {"edgecolor": INK, "linewidth": 1.4, "zorder": 3}
+                if row in (marked or {}).get(values.columns[x], ())
+                else {}
             )
-            axes.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=chip_paper(shade), **frame))
+            axes.add_patch(
+                Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=chip_paper(shade), **frame)
+            )
             if cell > 24:
-                axes.text(x, y, f"{value:.2f}", ha="center", va="center_baseline", fontsize=_SMALL, color=chip_ink(shade), zorder=4)
+                axes.text(
+                    x,
+                    y,
+                    f"{value:.2f}",
+                    ha="center",
+                    va="center_baseline",
+                    fontsize=_SMALL,
+                    color=chip_ink(shade),
+                    zorder=4,
+                )
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
-    axes.set_xticks(range(columns), names, rotation=45 if tilt else 0, ha="left" if tilt else "center", parse_math=False)
+    axes.set_xticks(
+        range(columns),
+        names,
+        rotation=45 if tilt else 0,
+        ha="left" if tilt else "center",
+        parse_math=False,
+    )
     axes.set_yticks(range(rows), [clean(str(name), 24) for name in values.index], parse_math=False)
-    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False, labelcolor=INK)
+    axes.tick_params(
+        length=0, top=True, labeltop=True, bottom=False, labelbottom=False, labelcolor=INK
+    )
     axes.grid(visible=False)
     axes.spines[["left", "bottom"]].set_visible(False)
     return figure
 
 
 def calibration(tables: Mapping[str, Sequence[Mapping[str, float]]], *, title: str) -> Figure:
-    """Mean label against mean prediction per bin of rows; on the dotted line predictions mean what they say."""
+    """Mean label against mean prediction per bin of rows; on the dotted line predictions mean what
+    they say.
+    """
     figure, axes = chart(300, 260, title)
-    points = [v for table in tables.values() for piece in table for v in (piece["prediction"], piece["label"])]
+    points = [
+        v
+        for table in tables.values()
+        for piece in table
+        for v in (piece["prediction"], piece["label"])
+    ]
     low, high = min(points, default=0.0), max(points, default=1.0)
     axes.plot([low, high], [low, high], color=SOFT, linewidth=0.8, linestyle=(0, (1, 2)))
     for i, (name, table) in enumerate(tables.items()):
         x, y = [piece["prediction"] for piece in table], [piece["label"] for piece in table]
-        style: dict[str, Any] = {"marker": "os^Dv"[i % 5], "markersize": 3.2, "linewidth": 1.0, "color": TASKS[i % len(TASKS)]}
+        style: dict[str, Any] = {
+            "marker": "os^Dv"[i % 5],
+            "markersize": 3.2,
+            "linewidth": 1.0,
+            "color": TASKS[i % len(TASKS)],
+        }
         axes.plot(x, y, label=clean(name, 40), **style)
     axes.set_xlabel("mean prediction", fontsize=_SMALL, color=SOFT, fontfamily=FONT)
     axes.set_ylabel("mean label", fontsize=_SMALL, color=SOFT, fontfamily=FONT)

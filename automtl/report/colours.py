@@ -1,4 +1,6 @@
-"""Colours of pictures. Each text keeps a contrast of 4.5 to what it stands on, in grey too; wires keep 3."""
+"""Colours of pictures. Each text keeps a contrast of 4.5 to what it stands on, in grey too; wires
+keep 3.
+"""
 
 PAPER = "#ffffff"
 INK = "#17202a"
@@ -11,13 +13,18 @@ TASKS = ("#1b64a5", "#b8430b", "#0c7357", "#86379c", "#7a6100", "#a8105f", "#3f5
 
 _LIGHT, _DARK = (243, 246, 250), (22, 66, 110)
 _TURN = 0.5
-_CHIP_INKS = ("#16202a", "#fffffe")  # not INK and PAPER: a dark page turns those, and leaves operations as they are
+# not INK and PAPER: a dark page turns those, and leaves operations as they are
+_CHIP_INKS = ("#16202a", "#fffffe")
 
 
 def chip_paper(shade: float) -> str:
-    """The ground of an operation: from near white (0) to dark blue (1); the step over mid-grey is left out."""
+    """The ground of an operation: from near white (0) to dark blue (1); the step over mid-grey is
+    left out.
+    """
     place = 0.9 * shade if shade < _TURN else 0.7 + 0.6 * (shade - _TURN)
-    red, green, blue = (round(low + (high - low) * place) for low, high in zip(_LIGHT, _DARK, strict=True))
+    red, green, blue = (
+        round(low + (high - low) * place) for low, high in zip(_LIGHT, _DARK, strict=True)
+    )
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 

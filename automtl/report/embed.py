@@ -1,4 +1,6 @@
-"""From figures and templates to pieces of a page: inline SVG in the page's own colours, every value escaped by jinja2."""
+"""From figures and templates to pieces of a page: inline SVG in the page's own colours, every value
+escaped by jinja2.
+"""
 
 import io
 import re
@@ -14,15 +16,30 @@ from matplotlib.figure import Figure
 from automtl.report.colours import FAINT, INK, LINE, PAPER, SOFT, TASKS, chip_ink, chip_paper
 from automtl.report.text import clean, short
 
-_VARIABLES = {INK: "ink", SOFT: "soft", FAINT: "faint", LINE: "line", PAPER: "paper", **{c: f"t{i}" for i, c in enumerate(TASKS)}}
-_TEXT: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "automtl", "svg.image_inline": True}
-_PROLOGUE = re.compile(r"\A.*?(?=<svg)|<metadata>.*?</metadata>|<style type=\"text/css\">.*?</style>|<!--.*?-->", re.DOTALL)
+_VARIABLES = {
+    INK: "ink",
+    SOFT: "soft",
+    FAINT: "faint",
+    LINE: "line",
+    PAPER: "paper",
+    **{c: f"t{i}" for i, c in enumerate(TASKS)},
+}
+_TEXT: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "automtl",
+    "svg.image_inline": True,
+}
+_PROLOGUE = re.compile(
+    r"\A.*?(?=<svg)|<metadata>.*?</metadata>|<style type=\"text/css\">.*?</style>|<!--.*?-->",
+    re.DOTALL,
+)
 _TAG, _BETWEEN = re.compile(r"<[^>]*>"), re.compile(r">\s+<")
 _SIZE = re.compile(r'<svg [^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"[^>]*>')
 
 
 def embed(figure: Figure, ident: str, label: str) -> Markup:
-    """A figure as an inline SVG: its text stays text, its colours follow the page, its size is that of the figure.
+    """A figure as an inline SVG: its text stays text, its colours follow the page, its size is that
+    of the figure.
 
     Args:
         figure: any matplotlib figure.
@@ -32,7 +49,9 @@ def embed(figure: Figure, ident: str, label: str) -> Markup:
     sink = io.StringIO()
     with rc_context(_TEXT), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        figure.savefig(
+            sink, format="svg", metadata={"Date": None, "Creator": None}, transparent=True
+        )
     svg = _PROLOGUE.sub("", sink.getvalue())
     svg = _BETWEEN.sub("><", _TAG.sub(lambda tag: _themed(tag[0], ident), svg))
     # matplotlib writes points; the page thinks in pixels
@@ -41,12 +60,22 @@ def embed(figure: Figure, ident: str, label: str) -> Markup:
 
 
 def _themed(tag: str, ident: str) -> str:
-    """A tag with its names made unique, its colours and letters those of the page, its lengths to a hundredth of a point."""
+    """A tag with its names made unique, its colours and letters those of the page, its lengths to a
+    hundredth of a point.
+    """
     tag = re.sub(r"(\.\d\d)\d+", r"\1", tag)
     tag = re.sub(r'\bid="', f'id="{ident}-', tag)
     tag = re.sub(r'(url\(#|href="#)', rf"\g<1>{ident}-", tag)
-    tag = re.sub(r": (#[0-9a-f]{6})", lambda m: f": var(--{_VARIABLES[m[1]]})" if m[1] in _VARIABLES else m[0], tag)
-    return re.sub(r"font-family: [^;\"]*|font: ([\d.]+px) [^;\"]*", lambda m: f"font-size: {m[1]}" if m[1] else "font-family: inherit", tag)
+    tag = re.sub(
+        r": (#[0-9a-f]{6})",
+        lambda m: f": var(--{_VARIABLES[m[1]]})" if m[1] in _VARIABLES else m[0],
+        tag,
+    )
+    return re.sub(
+        r"font-family: [^;\"]*|font: ([\d.]+px) [^;\"]*",
+        lambda m: f"font-size: {m[1]}" if m[1] else "font-family: inherit",
+        tag,
+    )
 
 
 def _opening(width: float, height: float, label: str) -> str:
@@ -59,8 +88,20 @@ def _opening(width: float, height: float, label: str) -> str:
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     loader = PackageLoader("automtl.report")
-    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"clean": clean, "short": short, "clean_text": _clean_text, "chip_paper": chip_paper, "chip_ink": chip_ink}
+    made = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "clean": clean,
+        "short": short,
+        "clean_text": _clean_text,
+        "chip_paper": chip_paper,
+        "chip_ink": chip_ink,
+    }
     return made
 
 
@@ -71,7 +112,8 @@ def _clean_text(text: str) -> str:
 
 def fill(template: str, **values: Any) -> Markup:
     """A template filled in; whatever is no Markup is escaped."""
-    return Markup(_environment().get_template(template).render(**values))  # noqa: S704 # nosec B704 # made by an escaping template
+    # made by an escaping template
+    return Markup(_environment().get_template(template).render(**values))  # noqa: S704 # nosec B704
 
 
 def source(template: str) -> str:

@@ -1,4 +1,6 @@
-"""What a picture says about an architecture beside its wiring: alpha margins, widths, costs of its parts."""
+"""What a picture says about an architecture beside its wiring: alpha margins, widths, costs of its
+parts.
+"""
 
 import re
 from collections.abc import Mapping
@@ -51,15 +53,23 @@ class Choice:
 
     @property
     def margin(self) -> float:
-        """How far the taken candidate's weight lies above the best other one's; 0 where it does not."""
+        """How far the taken candidate's weight lies above the best other one's; 0 where it does
+        not.
+        """
         rest = 0.0 if self.rival is None else self.weights[self.rival]
         return max(self.weights.get(self.taken, 0.0) - rest, 0.0)
 
 
 def choices_of(architecture: Architecture, graph: nx.DiGraph) -> dict[tuple[str, int], Choice]:
-    """The choice block behind each drawn block, by (node, index in the node); empty where nothing was searched."""
+    """The choice block behind each drawn block, by (node, index in the node); empty where nothing
+    was searched.
+    """
     found = {}
-    prefixes = list(dict.fromkeys(name.rpartition(".block.")[0] for name in architecture.choices if ".block." in name))
+    prefixes = list(
+        dict.fromkeys(
+            name.rpartition(".block.")[0] for name in architecture.choices if ".block." in name
+        )
+    )
     for node, data in graph.nodes(data=True):
         if data["kind"] == "interaction":
             names, blocks = [node], [data["label"]]
@@ -80,15 +90,21 @@ def fields_lines(architecture: Architecture, most: int) -> list[str]:
     if architecture.fields is None:
         return ["whatever the data has"]
     names = [clean(f.name, 60) for f in architecture.fields]
-    return names if len(names) <= most else [*names[: most - 1], f"and {len(names) - most + 1} more"]
+    return (
+        names if len(names) <= most else [*names[: most - 1], f"and {len(names) - most + 1} more"]
+    )
 
 
 def flat_width(architecture: Architecture) -> str:
-    """F vectors times their width d, and how wide they are together; numbers taken jointly are one vector."""
+    """F vectors times their width d, and how wide they are together; numbers taken jointly are one
+    vector.
+    """
     if architecture.fields is None:
         return f"vectors of {architecture.embedding_dim}"
     numbers = sum(field.kind == "numeric" for field in architecture.fields)
-    count = len(architecture.fields) - (max(numbers - 1, 0) if architecture.numeric == "joint" else 0)
+    count = len(architecture.fields) - (
+        max(numbers - 1, 0) if architecture.numeric == "joint" else 0
+    )
     return f"{count} × {architecture.embedding_dim} = {count * architecture.embedding_dim}"
 
 
@@ -116,9 +132,15 @@ def subtitle(architecture: Architecture, parts: Mapping[str, Part]) -> str:
     words.append(f"embedding width {architecture.embedding_dim}")
     if parts:
         known = [p.parameters for p in parts.values()]
-        words += [] if None in known else [f"{short(sum(k for k in known if k is not None))} parameters"]
+        words += (
+            [] if None in known else [f"{short(sum(k for k in known if k is not None))} parameters"]
+        )
         flops = [p.flops for p in parts.values()]
-        words += [] if None in flops else [f"{short(sum(f for f in flops if f is not None))} FLOP per row"]
+        words += (
+            []
+            if None in flops
+            else [f"{short(sum(f for f in flops if f is not None))} FLOP per row"]
+        )
     return clean(" · ".join(words))
 
 
@@ -129,14 +151,24 @@ def notes(architecture: Architecture, graph: nx.DiGraph) -> list[str]:
     if idle:
         found.append(f"not part of this model: expert {', '.join(map(str, idle))}")
     if SHARING[architecture.sharing.kind].slots == "base":
-        found.append("masks stand over one network's weights, a bit per entry once trained; costs are before dead neurons are removed")
+        found.append(
+            "masks stand over one network's weights, a bit per entry once trained; costs are "
+            "before dead neurons are removed"
+        )
     if architecture.sharing.kind == "single_task":
-        found.append("each task has a whole model of its own: what stands left of the experts exists once per task")
+        found.append(
+            "each task has a whole model of its own: what stands left of the experts exists "
+            "once per task"
+        )
     return found
 
 
 def block_name(name: str) -> str:
     """A choice block as people say it: level0.pool.3.block.1 is expert 3, block 1."""
     made = re.sub(r"^level0\.pool\.(\d+)\.block\.(\d+)$", r"expert \1, block \2", name)
-    made = re.sub(r"^level(\d+)\.([a-z]+)(\d*)\.(\d+)\.block\.(\d+)$", r"level \1, \2 \3 expert \4, block \5", made)
+    made = re.sub(
+        r"^level(\d+)\.([a-z]+)(\d*)\.(\d+)\.block\.(\d+)$",
+        r"level \1, \2 \3 expert \4, block \5",
+        made,
+    )
     return re.sub(r"^interaction\.(\d+)$", r"interaction \1", made).replace("  ", " ")

@@ -1,4 +1,6 @@
-"""Where everything in an architecture's drawing stands: columns from the fields (left) to the tasks (right)."""
+"""Where everything in an architecture's drawing stands: columns from the fields (left) to the tasks
+(right).
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,7 +20,11 @@ from automtl.spaces.graph import to_graph
 _ROW_GAP, _COLUMN_GAP, _FAN_GAP = 12.0, 30.0, 60.0
 _LEAST_WIDTH = 560.0
 _SIZES = ((12.0, 1.0, 190.0), (11.0, 0.75, 150.0), (10.0, 0.6, 100.0), (9.6, 0.4, 70.0))
-_STYLES = tuple(Style(size=s, small=min(s, 10.0), chips=c, gap=g, name=n) for s, g, n in _SIZES for c in (4, 2, 1))
+_STYLES = tuple(
+    Style(size=s, small=min(s, 10.0), chips=c, gap=g, name=n)
+    for s, g, n in _SIZES
+    for c in (4, 2, 1)
+)
 Columns = Sequence[Sequence[Card]]
 
 
@@ -30,12 +36,16 @@ class Drawing:
     maker: CardMaker
 
 
-def draw(architecture: Architecture, parts: Mapping[str, Part] | None = None, title: str | None = "") -> Scene:
+def draw(
+    architecture: Architecture, parts: Mapping[str, Part] | None = None, title: str | None = ""
+) -> Scene:
     """The scene of ``lay_out``."""
     return lay_out(architecture, parts, title).scene
 
 
-def lay_out(architecture: Architecture, parts: Mapping[str, Part] | None = None, title: str | None = "") -> Drawing:
+def lay_out(
+    architecture: Architecture, parts: Mapping[str, Part] | None = None, title: str | None = ""
+) -> Drawing:
     """The drawing of an architecture.
 
     Args:
@@ -51,14 +61,31 @@ def lay_out(architecture: Architecture, parts: Mapping[str, Part] | None = None,
     cards, bottom = _place(graph, columns, gaps, top)
     foot, swatches, height = footer(architecture, maker, bottom + 14.0)
     labels = (*head, *captions(graph, cards, top - 16.0, maker.style), *foot)
-    right = max([width - MARGIN, *(label.x + text_width(label.text, label.size, label.bold) for label in labels)])
+    right = max(
+        [
+            width - MARGIN,
+            *(label.x + text_width(label.text, label.size, label.bold) for label in labels),
+        ]
+    )
     reach = dict(graph.nodes(data="tasks"))
-    scene = Scene(right + MARGIN, height, tuple(cards.values()), tuple(_wires(graph, cards)), labels, swatches, reach)
+    scene = Scene(
+        right + MARGIN,
+        height,
+        tuple(cards.values()),
+        tuple(_wires(graph, cards)),
+        labels,
+        swatches,
+        reach,
+    )
     return Drawing(scene, maker)
 
 
-def _fitted(architecture: Architecture, graph: nx.DiGraph, costs: Mapping[str, Part]) -> tuple[CardMaker, Columns, list[float]]:
-    """Cards in the largest style that fits the page; what is left of the width goes to where wires crowd."""
+def _fitted(
+    architecture: Architecture, graph: nx.DiGraph, costs: Mapping[str, Part]
+) -> tuple[CardMaker, Columns, list[float]]:
+    """Cards in the largest style that fits the page; what is left of the width goes to where wires
+    crowd.
+    """
     for style in _STYLES:
         maker = CardMaker(architecture, graph, costs, style)
         columns = _columns(graph, maker)
@@ -71,7 +98,10 @@ def _fitted(architecture: Architecture, graph: nx.DiGraph, costs: Mapping[str, P
 
 def _eased(graph: nx.DiGraph, columns: Columns, gaps: Sequence[float], spare: float) -> list[float]:
     """Gaps widened by what is spare."""
-    wanted = [2.5 * max(graph.out_degree(card.node) for card in left) * len(left) ** 0.5 for left in columns[:-1]]
+    wanted = [
+        2.5 * max(graph.out_degree(card.node) for card in left) * len(left) ** 0.5
+        for left in columns[:-1]
+    ]
     share = min(1.0, max(spare, 0.0) / sum(wanted)) if wanted else 0.0
     return [gap + share * extra for gap, extra in zip(gaps, wanted, strict=True)]
 
@@ -93,7 +123,9 @@ def _width(columns: Columns, gaps: Sequence[float]) -> float:
     return 2 * MARGIN + sum(gaps) + sum(max(card.width for card in column) for column in columns)
 
 
-def _place(graph: nx.DiGraph, columns: Columns, gaps: Sequence[float], top: float) -> tuple[dict[str, Card], float]:
+def _place(
+    graph: nx.DiGraph, columns: Columns, gaps: Sequence[float], top: float
+) -> tuple[dict[str, Card], float]:
     """Cards at their places: columns of one width; hubs as high as what they join."""
     heights = [sum(c.height for c in column) + _ROW_GAP * (len(column) - 1) for column in columns]
     tallest = max(heights)
@@ -101,7 +133,9 @@ def _place(graph: nx.DiGraph, columns: Columns, gaps: Sequence[float], top: floa
     x = MARGIN
     for column, height, gap in zip(columns, heights, [*gaps, 0.0], strict=True):
         width = max(card.width for card in column)
-        spread = _ROW_GAP + (min((tallest - height) / len(column), 40.0) if len(column) > 1 else 0.0)
+        spread = _ROW_GAP + (
+            min((tallest - height) / len(column), 40.0) if len(column) > 1 else 0.0
+        )
         y = top + (tallest - height - (spread - _ROW_GAP) * (len(column) - 1)) / 2
         for card in column:
             placed[card.node] = _widened(card, width).moved(x, y)
@@ -111,16 +145,30 @@ def _place(graph: nx.DiGraph, columns: Columns, gaps: Sequence[float], top: floa
         if not {card.kind for card in column} & {"expert", "tower"}:
             _align(graph, placed, [card.node for card in column], top, top + tallest)
     for card in [c for c in placed.values() if c.kind == "hub"]:
-        placed[card.node] = _stretched(card, [placed[n].middle for n in (*graph.predecessors(card.node), *graph.successors(card.node))])
+        placed[card.node] = _stretched(
+            card,
+            [
+                placed[n].middle
+                for n in (*graph.predecessors(card.node), *graph.successors(card.node))
+            ],
+        )
     return placed, top + tallest
 
 
-def _align(graph: nx.DiGraph, placed: dict[str, Card], column: Sequence[str], top: float, bottom: float) -> None:
-    """Move a column's cards as close as can be to what they lead to, in their order and without touching."""
+def _align(
+    graph: nx.DiGraph, placed: dict[str, Card], column: Sequence[str], top: float, bottom: float
+) -> None:
+    """Move a column's cards as close as can be to what they lead to, in their order and without
+    touching.
+    """
     wishes, offset = [], 0.0
     for node in column:
         ports = [placed[a].inlets.get(node, placed[a].middle) for a in graph.successors(node)]
-        wishes.append(sum(ports) / len(ports) - placed[node].height / 2 - offset if ports else placed[node].y - offset)
+        wishes.append(
+            sum(ports) / len(ports) - placed[node].height / 2 - offset
+            if ports
+            else placed[node].y - offset
+        )
         offset += placed[node].height + _ROW_GAP
     offset = 0.0
     for node, wish in zip(column, _rising(wishes), strict=True):
@@ -141,20 +189,33 @@ def _rising(wishes: Sequence[float]) -> list[float]:
 
 
 def _widened(card: Card, width: float) -> Card:
-    """The card as wide as its column, what stood at its right edge moved along; a hub stays in the middle."""
+    """The card as wide as its column, what stood at its right edge moved along; a hub stays in the
+    middle.
+    """
     more = width - card.width
     if card.kind == "hub":
         return card.moved(more / 2, 0.0)
-    stretch = {"card": width / card.width, "bar": (width - 3.0) / (card.width - 3.0)} if card.width else {}
+    stretch = (
+        {"card": width / card.width, "bar": (width - 3.0) / (card.width - 3.0)}
+        if card.width
+        else {}
+    )
     rects = tuple(replace(r, width=r.width * stretch.get(r.look, 1.0)) for r in card.rects)
-    labels = tuple(label.moved(more, 0.0) if label.anchor == "end" else label for label in card.labels)
+    labels = tuple(
+        label.moved(more, 0.0) if label.anchor == "end" else label for label in card.labels
+    )
     return replace(card, width=width, rects=rects, labels=labels)
 
 
 def _stretched(card: Card, joined: Sequence[float]) -> Card:
     """A hub from the highest to the lowest of what it joins."""
     low, high = min(joined) - 4.0, max(joined) + 4.0
-    return replace(card, y=low, height=high - low, rects=tuple(replace(r, y=low, height=high - low) for r in card.rects))
+    return replace(
+        card,
+        y=low,
+        height=high - low,
+        rects=tuple(replace(r, y=low, height=high - low) for r in card.rects),
+    )
 
 
 def _wires(graph: nx.DiGraph, cards: Mapping[str, Card]) -> list[Wire]:
@@ -171,11 +232,17 @@ def _wires(graph: nx.DiGraph, cards: Mapping[str, Card]) -> list[Wire]:
 
 
 def _curve(source: Card, target: Card) -> tuple[Point, ...]:
-    """From the middle of the right edge to the target's port; straight at a hub, and along the column that it goes by."""
+    """From the middle of the right edge to the target's port; straight at a hub, and along the
+    column that it goes by.
+    """
     end = target.middle if target.kind != "hub" else source.middle
     end = target.inlets.get(source.node, end)
     start = source.middle if source.kind != "hub" else end
     x0, x1 = source.x + source.width, target.x
     bend = (x1 - x0) / 2
     curve = ((x0, start), (x0 + bend, start), (x1 - bend, end), (x1, end))
-    return curve if source.kind != "pass" else ((source.x, start), (source.x, start), (x0, start), *curve)
+    return (
+        curve
+        if source.kind != "pass"
+        else ((source.x, start), (source.x, start), (x0, start), *curve)
+    )

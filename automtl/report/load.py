@@ -1,6 +1,7 @@
 """What a report is made of: runs as their files tell them, whole or not.
 
-A report must open whatever state a run is in, so a file that is absent or torn becomes a remark, never an error.
+A report must open whatever state a run is in, so a file that is absent or torn becomes a remark,
+never an error.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +72,9 @@ class PhaseView:
 
     @property
     def label(self) -> str:
-        """What models that differ in their seed only have in common: the folder's name without its seed."""
+        """What models that differ in their seed only have in common: the folder's name without its
+        seed.
+        """
         return self.name.rpartition("-s")[0] or self.name
 
     @property
@@ -88,7 +91,9 @@ class PhaseView:
 
 @dataclass(frozen=True)
 class RunView:
-    """A run with its phases, the search first, and the study that `automtl tune` made in it, if any."""
+    """A run with its phases, the search first, and the study that `automtl tune` made in it, if
+    any.
+    """
 
     path: Path
     name: str
@@ -112,7 +117,8 @@ class RunView:
 
 
 def load_runs(paths: Sequence[Path]) -> list[RunView]:
-    """Read runs, each once, under names that tell them apart: the folder's, or the path where several folders share one.
+    """Read runs, each once, under names that tell them apart: the folder's, or the path where
+    several folders share one.
 
     Raises:
         ArtifactError: there is no such folder, or no phase in it.
@@ -208,13 +214,19 @@ def _frame(path: Path) -> pd.DataFrame:
 
 
 def _lines(path: Path, remarks: list[str]) -> list[dict[str, Any]]:
-    """All whole lines; the torn last line of a run that is being written, or was killed, is left out."""
+    """All whole lines; the torn last line of a run that is being written, or was killed, is left
+    out.
+    """
     whole = path.read_bytes().split(b"\n")[:-1]
     made = []
     for number, line in enumerate(whole, 1):
         try:
             value = parse_json(line)
-            if not (isinstance(value, dict) and isinstance(value.get("epoch"), int) and isinstance(value.get("loss"), dict)):
+            if not (
+                isinstance(value, dict)
+                and isinstance(value.get("epoch"), int)
+                and isinstance(value.get("loss"), dict)
+            ):
                 raise ValueError("not the line of an epoch")
             made.append(value)
         except (ValueError, RecursionError) as error:

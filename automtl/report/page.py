@@ -31,7 +31,14 @@ def report(runs: Sequence[RunView], panels: Sequence[Panel] = PANELS) -> str:
     script = source("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     names = ", ".join(dict.fromkeys(run.name for run in runs))
-    data = ", ".join(dict.fromkeys(str(phase.data["name"]) for run in runs for phase in run.everything if "name" in phase.data))
+    data = ", ".join(
+        dict.fromkeys(
+            str(phase.data["name"])
+            for run in runs
+            for phase in run.everything
+            if "name" in phase.data
+        )
+    )
     page = fill(
         "page.html",
         title=clean(names, 120),
@@ -49,7 +56,8 @@ def _filled(panel: Panel, runs: Sequence[RunView]) -> _Filled | None:
     try:
         content = panel.make(runs)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # a run folder may hold anything: files of another version, edited ones; the rest of the report still opens
+        # a run folder may hold anything: files of another version, edited ones; the rest of the
+        # report still opens
         content = fill("broken.html", error=f"{type(error).__name__}: {error}")
     return None if content is None else _Filled(panel.id, panel.title, content)
 
@@ -58,7 +66,11 @@ def _phases(runs: Sequence[RunView]) -> str:
     searches = sum(run.search is not None for run in runs)
     retrains = sum(len(run.retrains) for run in runs)
     studies = sum(run.study is not None for run in runs)
-    words = [(studies, "study", "studies"), (searches, "search", "searches"), (retrains, "trained model", "trained models")]
+    words = [
+        (studies, "study", "studies"),
+        (searches, "search", "searches"),
+        (retrains, "trained model", "trained models"),
+    ]
     return ", ".join(f"{n} {one if n == 1 else many}" for n, one, many in words if n)
 
 

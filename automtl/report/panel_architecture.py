@@ -1,4 +1,6 @@
-"""The architecture in the page: hover or focus an operation for its candidates, click a task for its path."""
+"""The architecture in the page: hover or focus an operation for its candidates, click a task for
+its path.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +21,17 @@ _MOST = 12
 
 
 def architecture_panel(runs: Sequence[RunView]) -> Markup | None:
-    """Every architecture of the runs once: found ones, and those trained with another sharing module or made by hand."""
+    """Every architecture of the runs once: found ones, and those trained with another sharing
+    module or made by hand.
+    """
     found = list(_architectures(runs))
     if not found:
         return None
     several = len(runs) > 1
-    figures = [_figure(i, phase, architecture, several) for i, (phase, architecture) in enumerate(found[:_MOST])]
+    figures = [
+        _figure(i, phase, architecture, several)
+        for i, (phase, architecture) in enumerate(found[:_MOST])
+    ]
     return fill("architecture.html", figures=figures, left_out=len(found) - len(figures))
 
 
@@ -37,7 +44,9 @@ def _architectures(runs: Sequence[RunView]) -> Iterator[tuple[PhaseView, Archite
                 yield phase, phase.architecture
 
 
-def _figure(number: int, phase: PhaseView, architecture: Architecture, several: bool) -> dict[str, Any]:
+def _figure(
+    number: int, phase: PhaseView, architecture: Architecture, several: bool
+) -> dict[str, Any]:
     where = "found by the search" if phase.is_search else f"trained as {phase.label}"
     title = f"{phase.run}: {where}" if several else where
     drawing = lay_out(architecture, phase.parts, title=None)
@@ -47,9 +56,18 @@ def _figure(number: int, phase: PhaseView, architecture: Architecture, several: 
         "ident": ident,
         "title": clean(title),
         "scene": drawing.scene,
-        "wires": [(wire, _path(wire), _words(_tasks_of(drawing, wire.target))) for wire in drawing.scene.wires],
-        "nodes": [_node(drawing, card) for card in drawing.scene.cards if card.kind not in ("pass", "hub")],
-        "hubs": [(card, _words(_tasks_of(drawing, card.node))) for card in drawing.scene.cards if card.kind == "hub"],
+        "wires": [
+            (wire, _path(wire), _words(_tasks_of(drawing, wire.target)))
+            for wire in drawing.scene.wires
+        ],
+        "nodes": [
+            _node(drawing, card) for card in drawing.scene.cards if card.kind not in ("pass", "hub")
+        ],
+        "hubs": [
+            (card, _words(_tasks_of(drawing, card.node)))
+            for card in drawing.scene.cards
+            if card.kind == "hub"
+        ],
         "tasks": [(t, clean(name)) for t, name in enumerate(tasks)],
         "infos": [_info(f"{ident}-{key}", choice) for key, choice in _keys(drawing.maker).items()],
         "alone": number == 0,
@@ -68,7 +86,9 @@ def _words(tasks: frozenset[int]) -> str:
 def _path(wire: Wire) -> str:
     (x, y), *rest = wire.points
     pieces = [rest[i : i + 3] for i in range(0, len(rest), 3)]
-    return f"M{x:.1f} {y:.1f}" + "".join("C" + " ".join(f"{a:.1f} {b:.1f}" for a, b in piece) for piece in pieces)
+    return f"M{x:.1f} {y:.1f}" + "".join(
+        "C" + " ".join(f"{a:.1f} {b:.1f}" for a, b in piece) for piece in pieces
+    )
 
 
 def _keys(maker: CardMaker) -> dict[str, Choice]:
@@ -85,7 +105,8 @@ class Node:
     title: str
     lines: Sequence[str]
     tower: int | None
-    chips: Sequence[tuple[Rect, Label, str | None, str]] = ()  # rectangle, operation, name of its info, words for it
+    # rectangle, operation, name of its info, words for it
+    chips: Sequence[tuple[Rect, Label, str | None, str]] = ()
     reads: Sequence[tuple[str, str]] = field(default_factory=tuple)
     cost: str = ""
 
@@ -93,25 +114,55 @@ class Node:
 def _node(drawing: Drawing, card: Card) -> Node:
     data, maker = drawing.maker.graph.nodes[card.node], drawing.maker
     numbers = {place: str(number) for number, place in enumerate(maker.choices)}
-    blocks = [str(b) for b in data.get("blocks") or ([data["label"]] if card.kind == "interaction" else [])]
+    blocks = [
+        str(b)
+        for b in data.get("blocks") or ([data["label"]] if card.kind == "interaction" else [])
+    ]
     rects = [rect for rect in card.rects if rect.block is not None]
     chips = []
     inks = [label for label in card.labels if label.tone == "on_chip"]
     for i, (rect, ink, block) in enumerate(zip(rects, inks, blocks, strict=True)):
         choice = maker.choice(card.node, i)
-        words = f"{data['name']}, block {i + 1}: {block}" if card.kind == "expert" else f"{card.kind}: {block}"
-        chips.append((rect, ink, numbers.get((card.node, i)), words + (f", {_told(choice)}" if choice else "")))
-    reads = [(str(maker.graph.nodes[s]["name"]), "" if w is None else f"{w:.2f}") for s, w in data.get("reads", ())]
+        words = (
+            f"{data['name']}, block {i + 1}: {block}"
+            if card.kind == "expert"
+            else f"{card.kind}: {block}"
+        )
+        chips.append(
+            (
+                rect,
+                ink,
+                numbers.get((card.node, i)),
+                words + (f", {_told(choice)}" if choice else ""),
+            )
+        )
+    reads = [
+        (str(maker.graph.nodes[s]["name"]), "" if w is None else f"{w:.2f}")
+        for s, w in data.get("reads", ())
+    ]
     lines = _lines(maker.architecture, card)
     title = str(data["name"]) if card.kind != "tower" else clean(data["task"])
     cost = str(maker.parts.get(card.node, ""))
-    return Node(card, _words(_tasks_of(drawing, card.node)), title, lines, data.get("index"), chips, reads if len(reads) > 1 else (), cost)
+    return Node(
+        card,
+        _words(_tasks_of(drawing, card.node)),
+        title,
+        lines,
+        data.get("index"),
+        chips,
+        reads if len(reads) > 1 else (),
+        cost,
+    )
 
 
 def _lines(architecture: Architecture, card: Card) -> list[str]:
     if card.node == FIELDS:
         return [flat_width(architecture), ", ".join(fields_lines(architecture, 40))]
-    return [tower_line(architecture, int(card.node.rpartition(".")[2]))] if card.kind == "tower" else []
+    return (
+        [tower_line(architecture, int(card.node.rpartition(".")[2]))]
+        if card.kind == "tower"
+        else []
+    )
 
 
 def _told(choice: Choice) -> str:
@@ -121,5 +172,14 @@ def _told(choice: Choice) -> str:
 
 def _info(ident: str, choice: Choice) -> dict[str, Any]:
     most = max(choice.weights.values(), default=1.0) or 1.0
-    rows = [(name, weight, 100 * weight / most, name == choice.taken) for name, weight in choice.weights.items()]
-    return {"ident": ident, "name": block_name(choice.name), "taken": choice.taken, "margin": choice.margin, "rows": rows}
+    rows = [
+        (name, weight, 100 * weight / most, name == choice.taken)
+        for name, weight in choice.weights.items()
+    ]
+    return {
+        "ident": ident,
+        "name": block_name(choice.name),
+        "taken": choice.taken,
+        "margin": choice.margin,
+        "rows": rows,
+    }

@@ -31,7 +31,14 @@ def _cost_row(phase: PhaseView) -> dict[str, Any]:
     rate = short(samples / seconds) if seconds else "-"
     stored = net.get("stored") or {}
     counts["stored"] = f"{sum(stored.values()):.3g}" if stored else "-"
-    return {"run": phase.run, "phase": phase.name, "time": duration(seconds), "samples": short(samples), "rate": rate, **counts}
+    return {
+        "run": phase.run,
+        "phase": phase.name,
+        "time": duration(seconds),
+        "samples": short(samples),
+        "rate": rate,
+        **counts,
+    }
 
 
 _COUNTS = {"tables": "table_parameters", "others": "other_parameters", "flops": "flops_per_row"}
@@ -54,7 +61,10 @@ def config_panel(runs: Sequence[RunView]) -> Markup | None:
     for phase in _phases(runs):
         if phase.config:
             groups.setdefault(_SEED.sub("", phase.config), []).append(phase)
-    texts = [([f"{p.run}: {p.name}" for p in phases], phases[0].config, len(phases) > 1) for phases in groups.values()]
+    texts = [
+        ([f"{p.run}: {p.name}" for p in phases], phases[0].config, len(phases) > 1)
+        for phases in groups.values()
+    ]
     return fill("config.html", groups=texts) if groups else None
 
 
@@ -67,16 +77,28 @@ def reproduce_panel(runs: Sequence[RunView]) -> Markup | None:
     if not phases:
         return None
     ordered = sorted(phases, key=lambda p: str(p.manifest.get("start")))
-    commands = list(dict.fromkeys(str(p.manifest.get("command", "")) for p in ordered if p.manifest.get("command")))
-    return fill("reproduce.html", commands=commands, records=[(f"{p.run}: {p.name}", _record(p)) for p in ordered])
+    commands = list(
+        dict.fromkeys(
+            str(p.manifest.get("command", "")) for p in ordered if p.manifest.get("command")
+        )
+    )
+    return fill(
+        "reproduce.html",
+        commands=commands,
+        records=[(f"{p.run}: {p.name}", _record(p)) for p in ordered],
+    )
 
 
 def _record(phase: PhaseView) -> list[tuple[str, str]]:
     held = phase.manifest
     rows = [("state", phase.state), ("seed", str(phase.seed))]
-    rows += [(name.replace("_", " "), str(held[name])) for name in _RECORD if held.get(name) is not None]
+    rows += [
+        (name.replace("_", " "), str(held[name])) for name in _RECORD if held.get(name) is not None
+    ]
     rows += [(f"data {key.replace('_', ' ')}", str(value)) for key, value in phase.data.items()]
     for section in ("versions", "hardware", "machine"):
         if isinstance(held.get(section), dict):
-            rows.append((section, ", ".join(f"{key} {value}" for key, value in held[section].items())))
+            rows.append(
+                (section, ", ".join(f"{key} {value}" for key, value in held[section].items()))
+            )
     return rows

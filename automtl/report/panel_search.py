@@ -27,8 +27,17 @@ def alphas_panel(runs: Sequence[RunView]) -> Markup | None:
         if phase.alphas.empty:
             continue
         blocks = list(dict.fromkeys(phase.alphas.block))
-        charts = [_choice(phase.alphas[phase.alphas.block == b], b, f"alphas-{number}-{i}") for i, b in enumerate(blocks[:most])]
-        groups.append({"title": phase.run if len(runs) > 1 else "", "charts": charts, "left_out": len(blocks) - len(charts)})
+        charts = [
+            _choice(phase.alphas[phase.alphas.block == b], b, f"alphas-{number}-{i}")
+            for i, b in enumerate(blocks[:most])
+        ]
+        groups.append(
+            {
+                "title": phase.run if len(runs) > 1 else "",
+                "charts": charts,
+                "left_out": len(blocks) - len(charts),
+            }
+        )
     return fill("alphas.html", groups=groups) if groups else None
 
 
@@ -54,16 +63,33 @@ def entropy_panel(runs: Sequence[RunView]) -> Markup | None:
             continue
         shares = _entropies(phase.alphas)
         title = phase.run if len(runs) > 1 else "entropy / ln(candidates)"
-        charts.append(embed(entropy_chart(shares, title), f"entropy-{number}", f"entropy of alphas over epochs, {phase.run}"))
+        charts.append(
+            embed(
+                entropy_chart(shares, title),
+                f"entropy-{number}",
+                f"entropy of alphas over epochs, {phase.run}",
+            )
+        )
         words.append(_closest(phase.alphas))
-    note = "1: all candidates alike. 0: one has it all. Dark: the mean of all blocks; faint: each block. " + " ".join(words)
-    return fill("charts.html", groups=[{"title": "", "charts": charts, "left_out": 0}], note=note) if charts else None
+    note = (
+        "1: all candidates alike. 0: one has it all. Dark: the mean of all blocks; faint: each "
+        "block. " + " ".join(words)
+    )
+    return (
+        fill("charts.html", groups=[{"title": "", "charts": charts, "left_out": 0}], note=note)
+        if charts
+        else None
+    )
 
 
 def _entropies(alphas: pd.DataFrame) -> pd.DataFrame:
-    """Rows epochs, columns blocks: entropy over ln(number of candidates); one candidate counts as decided."""
+    """Rows epochs, columns blocks: entropy over ln(number of candidates); one candidate counts as
+    decided.
+    """
     terms = alphas.assign(term=-alphas.weight * np.log(alphas.weight.clip(lower=1e-300)))
-    grouped = terms.groupby(["epoch", "block"], sort=False).agg(entropy=("term", "sum"), candidates=("term", "size"))
+    grouped = terms.groupby(["epoch", "block"], sort=False).agg(
+        entropy=("term", "sum"), candidates=("term", "size")
+    )
     shares = grouped.entropy / np.log(grouped.candidates.clip(lower=2))
     wide: pd.DataFrame = shares.unstack("block")
     return wide
@@ -76,13 +102,20 @@ def _closest(alphas: pd.DataFrame) -> str:
     for block, held in last.groupby("block", sort=False):
         top = held.nlargest(2, "weight")
         if len(top) == 2:
-            margins[str(block)] = (float(top.weight.iloc[0] - top.weight.iloc[1]), list(top.operation), 1 / len(held))
+            margins[str(block)] = (
+                float(top.weight.iloc[0] - top.weight.iloc[1]),
+                list(top.operation),
+                1 / len(held),
+            )
     if not margins:
         return ""
     close = sum(margin < 0.1 * uniform for margin, _, uniform in margins.values())
     block, (margin, (winner, rival), _) = min(margins.items(), key=lambda item: item[1][0])
     closest = f"the closest is {block_name(block)}: {winner} over {rival} by {margin:.4f}"
-    return f"In {close} of {len(margins)} blocks the best candidate leads by less than a tenth of an even share; {closest}."
+    return (
+        f"In {close} of {len(margins)} blocks the best candidate leads by less than a tenth of "
+        f"an even share; {closest}."
+    )
 
 
 def experts_panel(runs: Sequence[RunView]) -> Markup | None:
@@ -98,9 +131,19 @@ def experts_panel(runs: Sequence[RunView]) -> Markup | None:
         marked = {task: [f"expert {e}" for e in experts] for task, experts in chosen.items()}
         picture = heat(values, title="softmax(beta), last epoch; framed: chosen", marked=marked)
         charts = [embed(picture, ident, "weights of experts for tasks")]
-        charts += [_usage(phase.betas[phase.betas.task == task], str(task), f"{ident}-{i}") for i, task in enumerate(values.columns)]
+        charts += [
+            _usage(phase.betas[phase.betas.task == task], str(task), f"{ident}-{i}")
+            for i, task in enumerate(values.columns)
+        ]
         title = phase.run if len(runs) > 1 else ""
-        groups.append({"title": title, "charts": charts, "left_out": 0, "words": _usage_words(chosen, len(values))})
+        groups.append(
+            {
+                "title": title,
+                "charts": charts,
+                "left_out": 0,
+                "words": _usage_words(chosen, len(values)),
+            }
+        )
     return fill("charts.html", groups=groups, note="") if groups else None
 
 
@@ -114,8 +157,17 @@ def _chosen(phase: PhaseView) -> dict[str, tuple[int, ...]]:
 def _usage(weights: pd.DataFrame, task: str, ident: str) -> Markup:
     lines = []
     for expert, held in weights.groupby("expert"):
-        lines.append(Line(f"expert {expert}", [(int(e) + 1, float(w)) for e, w in zip(held.epoch, held.weight, strict=True)]))
-    return embed(curves(lines, title=f"{task}: softmax(beta) over epochs"), ident, f"expert weights of task {task} over epochs")
+        lines.append(
+            Line(
+                f"expert {expert}",
+                [(int(e) + 1, float(w)) for e, w in zip(held.epoch, held.weight, strict=True)],
+            )
+        )
+    return embed(
+        curves(lines, title=f"{task}: softmax(beta) over epochs"),
+        ident,
+        f"expert weights of task {task} over epochs",
+    )
 
 
 def _usage_words(chosen: Mapping[str, Sequence[int]], experts: int) -> str:

@@ -1,4 +1,6 @@
-"""The report's panels, in order: one explicit table. A panel that has nothing to show returns None and is left out."""
+"""The report's panels, in order: one explicit table. A panel that has nothing to show returns None
+and is left out.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,8 +29,9 @@ class Panel:
     Args:
         id: a word; the part's address in the page.
         title: its heading.
-        make: its content from the runs, as safe markup (``embed.fill`` and ``embed.embed`` make such), or None for nothing
-            to show. Names of user's files must pass through them, never through string formatting.
+        make: its content from the runs, as safe markup (``embed.fill`` and ``embed.embed`` make
+            such), or None for nothing to show. Names of user's files must pass through them, never
+            through string formatting.
     """
 
     id: str

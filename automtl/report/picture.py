@@ -32,7 +32,8 @@ def render(figure: Figure, path: Path) -> bytes:
     sink = io.BytesIO()
     undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     with rc_context(_TRUE_TEXT), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in another script still has its text in SVG
+        # a name in another script still has its text in SVG
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(sink, format=kind, dpi=2 * _DPI, metadata=undated)
     return sink.getvalue()
 
@@ -57,20 +58,55 @@ def _wire(wire: Wire) -> PathPatch:
     colour = SOFT if wire.task is None else TASKS[wire.task % len(TASKS)]
     style = "solid" if wire.task is None or wire.task < len(TASKS) else (0, (4, 2))
     path = Outline(wire.points, codes)
-    return PathPatch(path, facecolor="none", edgecolor=colour, linewidth=wire.width * 0.75, linestyle=style, capstyle="round", zorder=1)
+    return PathPatch(
+        path,
+        facecolor="none",
+        edgecolor=colour,
+        linewidth=wire.width * 0.75,
+        linestyle=style,
+        capstyle="round",
+        zorder=1,
+    )
 
 
 def _rect(rect: Rect) -> FancyBboxPatch:
     looks: dict[str, dict[str, Any]] = {
         "card": {"facecolor": PAPER, "edgecolor": SOFT, "linewidth": 0.75, "zorder": 2},
-        "chip": {"facecolor": chip_paper(rect.shade), "edgecolor": SOFT, "linewidth": 0.6, "zorder": 4},
-        "skip": {"facecolor": chip_paper(rect.shade), "edgecolor": SOFT, "linewidth": 0.8, "linestyle": (0, (3, 2)), "zorder": 4},
-        "bar": {"facecolor": (TASKS[(rect.task or 0) % len(TASKS)], 0.2), "edgecolor": "none", "linewidth": 0.0, "zorder": 3},
+        "chip": {
+            "facecolor": chip_paper(rect.shade),
+            "edgecolor": SOFT,
+            "linewidth": 0.6,
+            "zorder": 4,
+        },
+        "skip": {
+            "facecolor": chip_paper(rect.shade),
+            "edgecolor": SOFT,
+            "linewidth": 0.8,
+            "linestyle": (0, (3, 2)),
+            "zorder": 4,
+        },
+        "bar": {
+            "facecolor": (TASKS[(rect.task or 0) % len(TASKS)], 0.2),
+            "edgecolor": "none",
+            "linewidth": 0.0,
+            "zorder": 3,
+        },
         "hub": {"facecolor": SOFT, "edgecolor": "none", "linewidth": 0.0, "zorder": 2},
     }
     radius = {"card": 6.0, "chip": 4.0, "skip": 4.0, "hub": 2.0, "bar": 0.0}[rect.look]
-    style = f"round,pad=0,rounding_size={min(radius, rect.height / 2, rect.width / 2)}" if radius else "square,pad=0"
-    return FancyBboxPatch((rect.x, rect.y), rect.width, rect.height, boxstyle=style, mutation_aspect=1.0, **looks[rect.look])
+    style = (
+        f"round,pad=0,rounding_size={min(radius, rect.height / 2, rect.width / 2)}"
+        if radius
+        else "square,pad=0"
+    )
+    return FancyBboxPatch(
+        (rect.x, rect.y),
+        rect.width,
+        rect.height,
+        boxstyle=style,
+        mutation_aspect=1.0,
+        **looks[rect.look],
+    )
 
 
 def _write(axes: Any, label: Label) -> None:

@@ -1,6 +1,7 @@
 """What lets a result show itself: in Python, in a terminal that rich draws, in a notebook.
 
-Libraries for pictures and tables are imported when something is asked for, so that a command that trains does not wait for them.
+Libraries for pictures and tables are imported when something is asked for, so that a command that
+trains does not wait for them.
 """
 
 from abc import ABC, abstractmethod
@@ -32,7 +33,8 @@ class SelfShowing(ABC):
         """What it is, in one line."""
 
     def leaderboard(self) -> "pd.DataFrame":
-        """The run's trained models as they stand now, best MTL-Loss first: seeds, rows judged on, mean and sd of every metric.
+        """The run's trained models as they stand now, best MTL-Loss first: seeds, rows judged on,
+        mean and sd of every metric.
 
         Before any model is trained: the supernet on the validation rows, as it ended.
         """
@@ -60,7 +62,9 @@ class SelfShowing(ABC):
             return paint(draw(self.architecture))
         search = self._view().search
         if what != "alphas" or search is None or search.alphas.empty:
-            raise ConfigError("plot", "must be asked for architecture, or for alphas of a searched run", what)
+            raise ConfigError(
+                "plot", "must be asked for architecture, or for alphas of a searched run", what
+            )
         return all_choices(search.alphas, f"alphas of {self.home.name}")
 
     def _view(self) -> "RunView":
@@ -75,7 +79,11 @@ class SelfShowing(ABC):
         frame = self.leaderboard()
         table = Table(title=escape(self.headline()), title_justify="left")
         for name in frame.columns:
-            table.add_column(escape(str(name)), justify="left" if frame[name].dtype == "str" else "right", overflow="fold")
+            table.add_column(
+                escape(str(name)),
+                justify="left" if frame[name].dtype == "str" else "right",
+                overflow="fold",
+            )
         for row in frame.itertuples(index=False):
             table.add_row(*(escape(_cell(value)) for value in row))
         return table
@@ -89,7 +97,15 @@ class SelfShowing(ABC):
         svg = base64.b64encode(render(self.plot(), Path("x.svg"))).decode()
         frame = self.leaderboard()
         rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False)]
-        return str(fill("result.html", headline=self.headline(), names=[str(n) for n in frame.columns], rows=rows, svg=svg))
+        return str(
+            fill(
+                "result.html",
+                headline=self.headline(),
+                names=[str(n) for n in frame.columns],
+                rows=rows,
+                svg=svg,
+            )
+        )
 
 
 def _cell(value: object) -> str:

@@ -1,6 +1,7 @@
 """A drawing as plain data, before it becomes a picture (matplotlib) or part of a page (inline SVG).
 
-Lengths are CSS pixels, x to the right and y down. Tones and looks are names; each renderer has its own colours for them.
+Lengths are CSS pixels, x to the right and y down. Tones and looks are names; each renderer has its
+own colours for them.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,8 @@ class Label:
 
     Args:
         anchor: which end of the text stands at x.
-        shade: of the chip it stands on, from 0 (paper) to 1 (darkest), for text that must stay readable.
+        shade: of the chip it stands on, from 0 (paper) to 1 (darkest), for text that must stay
+            readable.
     """
 
     text: str
@@ -41,7 +43,8 @@ class Rect:
     """One rectangle.
 
     Args:
-        look: "card" (a node), "chip" (an operation), "skip" (an operation that does nothing), "bar" (a weight), "hub".
+        look: "card" (a node), "chip" (an operation), "skip" (an operation that does nothing), "bar"
+            (a weight), "hub".
         shade: from 0 (paper) to 1 (darkest); read for chips.
         task: whose colour it has; None for none.
         block: index of the block it shows, in its node; None where it shows none.
@@ -67,7 +70,8 @@ class Card:
 
     Args:
         node: its name in the graph.
-        kind: fields, interaction, projection, expert, gate, tower, hub, pass (a wire going by), or any other.
+        kind: fields, interaction, projection, expert, gate, tower, hub, pass (a wire going by), or
+            any other.
         rects, labels: what it is made of; the first rectangle, if any, is its outline.
         inlets: the y of each source's port; sources not named enter at the middle.
     """

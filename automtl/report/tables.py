@@ -1,4 +1,6 @@
-"""Figures of trained models: one per run and label, over its seeds, with intervals, as plain data and as a data frame."""
+"""Figures of trained models: one per run and label, over its seeds, with intervals, as plain data
+and as a data frame.
+"""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,7 +36,9 @@ class Estimate:
 
     @property
     def half(self) -> float | None:
-        """Half the 95% confidence interval of the mean (Student's t over seeds); None for one seed."""
+        """Half the 95% confidence interval of the mean (Student's t over seeds); None for one
+        seed.
+        """
         n = len(self.values)
         if n < 2:
             return None
@@ -43,14 +47,18 @@ class Estimate:
 
 
 def difference(one: Estimate, other: Estimate) -> tuple[float, float] | None:
-    """95% confidence interval of the difference of means (Welch 1947, seeds independent); None where a side has one seed."""
+    """95% confidence interval of the difference of means (Welch 1947, seeds independent); None
+    where a side has one seed.
+    """
     if min(len(one.values), len(other.values)) < 2:
         return None
     parts = [stdev(e.values) ** 2 / len(e.values) for e in (one, other)]
     gap = one.mean - other.mean
     if sum(parts) == 0:
         return gap, gap
-    freedom = sum(parts) ** 2 / sum(p**2 / (len(e.values) - 1) for p, e in zip(parts, (one, other), strict=True))
+    freedom = sum(parts) ** 2 / sum(
+        p**2 / (len(e.values) - 1) for p, e in zip(parts, (one, other), strict=True)
+    )
     half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(sum(parts))
     return gap - half, gap + half
 
@@ -143,15 +151,23 @@ def _estimate(values: Sequence[Any]) -> Estimate | None:
 
 
 def models(runs: Sequence[RunView]) -> list[Model]:
-    """Every finished model, those with the smallest MTL-Loss first; models of other data stand apart at the end."""
-    finished = [phase for run in runs for phase in run.retrains if phase.state == "done" and phase.results]
-    split = "test" if finished and all("test" in phase.results for phase in finished) else "validation"
+    """Every finished model, those with the smallest MTL-Loss first; models of other data stand
+    apart at the end.
+    """
+    finished = [
+        phase for run in runs for phase in run.retrains if phase.state == "done" and phase.results
+    ]
+    split = (
+        "test" if finished and all("test" in phase.results for phase in finished) else "validation"
+    )
     groups: dict[tuple[str, str], list[PhaseView]] = {}
     for phase in finished:
         groups.setdefault((phase.run, phase.label), []).append(phase)
     made = [Model(run, label, tuple(phases), split) for (run, label), phases in groups.items()]
     order = list(dict.fromkeys(data_hash(model) for model in made))
-    return sorted(made, key=lambda m: (order.index(data_hash(m)), m.loss.mean if m.loss else float("inf")))
+    return sorted(
+        made, key=lambda m: (order.index(data_hash(m)), m.loss.mean if m.loss else float("inf"))
+    )
 
 
 def data_hash(model: Model) -> str:
@@ -161,23 +177,51 @@ def data_hash(model: Model) -> str:
 
 
 def leaderboard(runs: Sequence[RunView]) -> pd.DataFrame:
-    """One row per model, best MTL-Loss first: run, model, seeds, split, and mean and sd over seeds of every headline metric."""
+    """One row per model, best MTL-Loss first: run, model, seeds, split, and mean and sd over seeds
+    of every headline metric.
+    """
     return pd.DataFrame([dict(_row(model)) for model in models(runs)])
 
 
 def _row(model: Model) -> Iterator[tuple[str, Any]]:
-    yield from (("run", model.run), ("model", model.label), ("seeds", len(model.phases)), ("rows", model.split))
-    figures = [(f"{task} {name}", value) for task in model.tasks for name, value in [model.headline(task)]]
+    yield from (
+        ("run", model.run),
+        ("model", model.label),
+        ("seeds", len(model.phases)),
+        ("rows", model.split),
+    )
+    figures = [
+        (f"{task} {name}", value) for task in model.tasks for name, value in [model.headline(task)]
+    ]
     for name, estimate in [(LOSS, model.loss), *figures]:
         yield name, None if estimate is None else estimate.mean
-        yield f"{name} sd", stdev(estimate.values) if estimate is not None and len(estimate.values) > 1 else None
+        yield (
+            f"{name} sd",
+            stdev(estimate.values) if estimate is not None and len(estimate.values) > 1 else None,
+        )
 
 
 def supernet_row(run: RunView) -> pd.DataFrame:
-    """The same table with one row: the supernet on the validation rows after its last epoch; empty where there is none."""
+    """The same table with one row: the supernet on the validation rows after its last epoch; empty
+    where there is none.
+    """
     lines = run.search.lines if run.search is not None else ()
     judged = lines[-1].get("validation") if lines else None
     if not judged:
         return pd.DataFrame()
-    figures = {f"{task} {headline(metrics)}": metrics.get(headline(metrics)) for task, metrics in judged["tasks"].items()}
-    return pd.DataFrame([{"run": run.name, "model": "supernet", "seeds": 1, "rows": "validation", LOSS: judged["loss"], **figures}])
+    figures = {
+        f"{task} {headline(metrics)}": metrics.get(headline(metrics))
+        for task, metrics in judged["tasks"].items()
+    }
+    return pd.DataFrame(
+        [
+            {
+                "run": run.name,
+                "model": "supernet",
+                "seeds": 1,
+                "rows": "validation",
+                LOSS: judged["loss"],
+                **figures,
+            }
+        ]
+    )

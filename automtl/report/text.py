@@ -14,12 +14,16 @@ FONT = "DejaVu Sans"  # comes with matplotlib, so a label measures the same ever
 LINE = 1.3  # height of a line of text, in its size
 MAX_LETTERS = 300
 _PIXELS_TO_POINTS = 0.75
-_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # control, bidirectional marks, surrogates: nothing that people see
+# control, bidirectional marks, surrogates: nothing that people see
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
 def clean(text: str, letters: int = MAX_LETTERS) -> str:
     """A user's name without characters that hide or reorder text, and not longer than `letters`."""
-    shown = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _HIDDEN else c for c in text[: letters + 1])
+    shown = "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _HIDDEN else c
+        for c in text[: letters + 1]
+    )
     return shown if len(shown) <= letters else shown[: letters - 1] + "…"
 
 
@@ -31,15 +35,23 @@ def _renderer() -> RendererAgg:
 @lru_cache(maxsize=50_000)
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """How wide a line of text is, in pixels, as matplotlib's Agg renderer sets it."""
-    font = FontProperties(family=FONT, size=size * _PIXELS_TO_POINTS, weight="bold" if bold else "normal")
+    font = FontProperties(
+        family=FONT, size=size * _PIXELS_TO_POINTS, weight="bold" if bold else "normal"
+    )
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in another script: a box is as wide
-        width, _, _ = _renderer().get_text_width_height_descent(text, font, ismath=False)  # type: ignore[no-untyped-call]
+        # a name in another script: a box is as wide
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        width, _, _ = _renderer().get_text_width_height_descent(  # type: ignore[no-untyped-call]
+            text, font, ismath=False
+        )
     return float(width)
 
 
-def wrap(text: str, *, size: float, width: float, bold: bool = False, lines: int = 3) -> tuple[str, ...]:
-    """Text in lines of at most `width` pixels, broken after spaces, underscores and dots where there are any.
+def wrap(
+    text: str, *, size: float, width: float, bold: bool = False, lines: int = 3
+) -> tuple[str, ...]:
+    """Text in lines of at most `width` pixels, broken after spaces, underscores and dots where
+    there are any.
 
     What does not fit in `lines` ends in an ellipsis.
     """
@@ -62,7 +74,9 @@ def _fitting(text: str, size: float, width: float, bold: bool) -> int:
     low, high = 1, len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if text_width(text[:middle], size, bold) <= width else (low, middle - 1)
+        low, high = (
+            (middle, high) if text_width(text[:middle], size, bold) <= width else (low, middle - 1)
+        )
     return low
 
 

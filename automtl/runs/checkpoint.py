@@ -1,4 +1,6 @@
-"""Checkpoints: nested state as one safetensors file, with the plain values as JSON in its header. Nothing is unpickled."""
+"""Checkpoints: nested state as one safetensors file, with the plain values as JSON in its header.
+Nothing is unpickled.
+"""
 
 import contextlib
 import hashlib
@@ -20,7 +22,8 @@ _TENSOR = "$tensor"
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Write nested dicts and lists of tensors and JSON values, atomically, with a checksum over all of it.
+    """Write nested dicts and lists of tensors and JSON values, atomically, with a checksum over all
+    of it.
 
     Raises:
         EnvironmentFault: the file cannot be written.
@@ -40,31 +43,59 @@ def load(path: Path) -> dict[str, Any]:
     try:
         with safetensors.safe_open(str(path), framework="numpy") as reader:
             metadata = reader.metadata() or {}
-            tensors = {name: reader.get_tensor(name) for name in reader.keys()}  # noqa: SIM118 - no mapping
+            # no mapping
+            tensors = {name: reader.get_tensor(name) for name in reader.keys()}  # noqa: SIM118
         tree = metadata["tree"]
         intact = metadata["sha256"] == _digest(tree, tensors)
         state = _unpack(json.loads(tree), tensors)
-    except (OSError, KeyError, TypeError, ValueError, RecursionError, safetensors.SafetensorError) as error:
-        raise ArtifactError(path, "must be a whole checkpoint", error, "go back to an older one or start anew") from error
+    except (
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RecursionError,
+        safetensors.SafetensorError,
+    ) as error:
+        raise ArtifactError(
+            path, "must be a whole checkpoint", error, "go back to an older one or start anew"
+        ) from error
     if not intact:
-        raise ArtifactError(path, "must match its own checksum", "altered content", "go back to an older one or start anew")
+        raise ArtifactError(
+            path,
+            "must match its own checksum",
+            "altered content",
+            "go back to an older one or start anew",
+        )
     if not isinstance(state, dict):
         raise ArtifactError(path, "must hold a mapping", type(state).__name__)
     return state
 
 
 @contextlib.contextmanager
-def applying(path: Path, rule: str = "must hold the state of this phase", fix: str = "restore it, or start anew") -> Iterator[None]:
-    """Around what takes in a checkpoint's state, the one place where what does not fit becomes the file's fault.
+def applying(
+    path: Path,
+    rule: str = "must hold the state of this phase",
+    fix: str = "restore it, or start anew",
+) -> Iterator[None]:
+    """Around what takes in a checkpoint's state, the one place where what does not fit becomes the
+    file's fault.
 
-    A checkpoint that is whole may be a stranger's, of another version or of other settings: its sums say nothing of that.
+    A checkpoint that is whole may be a stranger's, of another version or of other settings: its
+    sums say nothing of that.
 
     Raises:
         ArtifactError: what it holds does not fit.
     """
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         told = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
         raise ArtifactError(path, rule, told[:300], fix) from error
 
@@ -86,7 +117,12 @@ def _pack(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
         tensors[name] = (array.view(torch.int16) if bits else array).numpy().copy()
         return {_TENSOR: name, "bfloat16": True} if bits else {_TENSOR: name}
     if isinstance(value, Mapping):
-        return {"$map": [[_key(k), _pack(v, f"{path}.{k}" if path else str(k), tensors)] for k, v in value.items()]}
+        return {
+            "$map": [
+                [_key(k), _pack(v, f"{path}.{k}" if path else str(k), tensors)]
+                for k, v in value.items()
+            ]
+        }
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_pack(v, f"{path}.{i}", tensors) for i, v in enumerate(value)]
     return value
@@ -101,7 +137,8 @@ def _unpack(tree: Any, tensors: dict[str, np.ndarray]) -> Any:
     if isinstance(tree, list):
         return [_unpack(item, tensors) for item in tree]
     if isinstance(tree, dict) and _TENSOR in tree:
-        tensor = torch.from_numpy(tensors.pop(tree[_TENSOR]))  # once each: a tree that names one a million times is no state
+        # once each: a tree that names one a million times is no state
+        tensor = torch.from_numpy(tensors.pop(tree[_TENSOR]))
         return tensor.view(torch.bfloat16) if tree.get("bfloat16") else tensor
     if isinstance(tree, dict):
         return {key: _unpack(item, tensors) for key, item in tree["$map"]}

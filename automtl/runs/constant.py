@@ -1,25 +1,39 @@
-"""What is said of models that lose as much as the best constant: the base rates of the training rows, for regression their mean."""
+"""What is said of models that lose as much as the best constant: the base rates of the training
+rows, for regression their mean.
+"""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 LOSS = "MTL-Loss"
-_WORDS = {"worse": "worse than the constant", "not shown": "not shown to be better than the constant"}
+_WORDS = {
+    "worse": "worse than the constant",
+    "not shown": "not shown to be better than the constant",
+}
 _MEANS = "predicting the training rows' base rates"
 
 
 def remarks(seeds: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What must be said of a model beside the constant; nothing where it is shown to be better in everything, or where nothing is known.
+    """What must be said of a model beside the constant; nothing where it is shown to be better in
+    everything, or where nothing is known.
 
     Args:
-        seeds: per seed its figures on one split, as `results.json` holds them; what is no such figure is passed over.
+        seeds: per seed its figures on one split, as `results.json` holds them; what is no such
+            figure is passed over.
     """
     found = [_gaps(figures) for figures in seeds]
-    by_name = {name: [gaps[name] for gaps in found if name in gaps] for name in dict.fromkeys(n for gaps in found for n in gaps)}
+    by_name = {
+        name: [gaps[name] for gaps in found if name in gaps]
+        for name in dict.fromkeys(n for gaps in found for n in gaps)
+    }
     said = []
     for verdict, words in _WORDS.items():
-        items = [_item(name, gaps, verdict) for (_, name), gaps in by_name.items() if _worst(gaps) == verdict]
+        items = [
+            _item(name, gaps, verdict)
+            for (_, name), gaps in by_name.items()
+            if _worst(gaps) == verdict
+        ]
         if items:
             said.append(f"{words} ({_MEANS}): {', '.join(items)}")
     return said
@@ -44,26 +58,45 @@ def metrics_of(figures: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def above(validation: Mapping[str, Any]) -> str | None:
-    """What must be said of an epoch's validation loss, as its line in `metrics.jsonl` holds it; no interval is kept there."""
+    """What must be said of an epoch's validation loss, as its line in `metrics.jsonl` holds it; no
+    interval is kept there.
+    """
     loss, constant = validation.get("loss"), validation.get("constant")
-    if not isinstance(loss, int | float) or not isinstance(constant, int | float) or loss < constant:
+    if (
+        not isinstance(loss, int | float)
+        or not isinstance(constant, int | float)
+        or loss < constant
+    ):
         return None
-    return f"not better than the constant ({_MEANS}): validation {LOSS} {loss:.5f} for {constant:.5f}"
+    return (
+        f"not better than the constant ({_MEANS}): validation {LOSS} {loss:.5f} for {constant:.5f}"
+    )
 
 
 def _gaps(figures: Mapping[str, Any]) -> dict[tuple[bool, str], dict[str, Any]]:
-    """By name the differences from the constant, the MTL-Loss first; a task of that name is another."""
+    """By name the differences from the constant, the MTL-Loss first; a task of that name is
+    another.
+    """
     held = figures.get("constant")
     if not isinstance(held, dict):
         return {}
     tasks = held.get("tasks")
-    named = {(True, LOSS): held.get("total")} | {(False, name): gap for name, gap in (tasks.items() if isinstance(tasks, dict) else ())}
+    named = {(True, LOSS): held.get("total")} | {
+        (False, name): gap for name, gap in (tasks.items() if isinstance(tasks, dict) else ())
+    }
     numbers = ("loss", "difference")
-    return {name: g for name, g in named.items() if isinstance(g, dict) and all(isinstance(g.get(n), int | float) for n in numbers)}
+    return {
+        name: g
+        for name, g in named.items()
+        if isinstance(g, dict) and all(isinstance(g.get(n), int | float) for n in numbers)
+    }
 
 
 def _worst(gaps: Sequence[Mapping[str, Any]]) -> str:
-    return next((verdict for verdict in _WORDS if any(gap.get("verdict") == verdict for gap in gaps)), "better")
+    return next(
+        (verdict for verdict in _WORDS if any(gap.get("verdict") == verdict for gap in gaps)),
+        "better",
+    )
 
 
 def _item(name: str, gaps: Sequence[Mapping[str, Any]], verdict: str) -> str:

@@ -1,6 +1,8 @@
-"""What an epoch's line says, told to other programs too: TensorBoard, MLflow. ``metrics.jsonl`` stays the record.
+"""What an epoch's line says, told to other programs too: TensorBoard, MLflow. ``metrics.jsonl``
+stays the record.
 
-Names are those that users know: ``loss/total``, ``loss/click``, ``validation_loss/total``, ``metric/auc_click``, ``search/entropy``.
+Names are those that users know: ``loss/total``, ``loss/click``, ``validation_loss/total``,
+``metric/auc_click``, ``search/entropy``.
 """
 
 import contextlib
@@ -54,7 +56,8 @@ class TensorBoardLogger:
 
 
 class MLflowLogger:
-    """A run in ``mlflow.db`` (SQLite) beside the runs' folders; needs the extra ``mlflow``. Nothing goes to any network.
+    """A run in ``mlflow.db`` (SQLite) beside the runs' folders; needs the extra ``mlflow``. Nothing
+    goes to any network.
 
     Look with ``mlflow ui --backend-store-uri sqlite:///runs/mlflow.db``.
 
@@ -71,12 +74,25 @@ class MLflowLogger:
         run = folder.path.parent if folder.path.name == "search" else folder.path.parent.parent
         place = run.resolve().parent
         self._client = MlflowClient(tracking_uri=f"sqlite:///{place / 'mlflow.db'}")
-        digest = hashlib.sha256(str(folder.path.resolve()).encode()).hexdigest()  # MLflow's filters cannot quote a quote
+        # MLflow's filters cannot quote a quote
+        digest = hashlib.sha256(str(folder.path.resolve()).encode()).hexdigest()
         experiment = self._client.get_experiment_by_name(about["data"])
-        made = experiment.experiment_id if experiment else self._client.create_experiment(about["data"], str(place / "mlflow-artifacts"))
-        found = self._client.search_runs([made], f"tags.automtl_folder = '{digest}'", max_results=1) if first else []
+        made = (
+            experiment.experiment_id
+            if experiment
+            else self._client.create_experiment(about["data"], str(place / "mlflow-artifacts"))
+        )
+        found = (
+            self._client.search_runs([made], f"tags.automtl_folder = '{digest}'", max_results=1)
+            if first
+            else []
+        )
         title, tags = f"{run.name}: {folder.path.name}", {"automtl_folder": digest}
-        self._run = found[0].info.run_id if found else self._client.create_run(made, run_name=title, tags=tags).info.run_id
+        self._run = (
+            found[0].info.run_id
+            if found
+            else self._client.create_run(made, run_name=title, tags=tags).info.run_id
+        )
         for key, value in about.items():
             self._client.log_param(self._run, key, value[:500])
 
@@ -109,11 +125,14 @@ def scalars(line: Mapping[str, Any], tasks: int) -> dict[str, float]:
 
     Args:
         line: of an epoch.
-        tasks: of the whole model. A line of one of several nets (``single_task``) has no total of the whole.
+        tasks: of the whole model. A line of one of several nets (``single_task``) has no total of
+            the whole.
     """
     whole = len(line.get("part") or range(tasks)) == tasks
     validation = line.get("validation") or {}
-    found = {f"loss/{name}": value for name, value in line["loss"].items() if whole or name != "total"}
+    found = {
+        f"loss/{name}": value for name, value in line["loss"].items() if whole or name != "total"
+    }
     found["validation_loss/total"] = validation.get("loss") if whole else None
     for task, metrics in validation.get("tasks", {}).items():
         found |= {f"metric/{metric}_{task}": value for metric, value in metrics.items()}
@@ -134,13 +153,21 @@ class Sinks:
 
     def __init__(self, names: Sequence[str], say: Callable[[str], None]) -> None:
         self.names, self._say = tuple(names), say
-        self._open: dict[str, Logger] | None = None  # opened by the first line, which knows the first epoch to come
+        # opened by the first line, which knows the first epoch to come
+        self._open: dict[str, Logger] | None = None
         self._place: tuple[PhaseDir, Mapping[str, str], int] | None = None
         for name in self.names:
             if name not in LOGGERS:
-                raise ConfigError("runtime.loggers", "must name known loggers", repr(name), nearest(name, LOGGERS))
+                raise ConfigError(
+                    "runtime.loggers", "must name known loggers", repr(name), nearest(name, LOGGERS)
+                )
             if find_spec(LOGGERS[name][1]) is None:
-                raise ConfigError("runtime.loggers", f"{name} must be installed", "no such package", f"pip install 'automtl[{name}]'")
+                raise ConfigError(
+                    "runtime.loggers",
+                    f"{name} must be installed",
+                    "no such package",
+                    f"pip install 'automtl[{name}]'",
+                )
 
     @contextlib.contextmanager
     def of(self, folder: PhaseDir, *, about: Mapping[str, str], tasks: int) -> Iterator[None]:
@@ -181,6 +208,10 @@ class Sinks:
     def _try(self, name: str, act: Callable[[], None]) -> None:
         try:
             act()
-        except Exception as error:  # whatever another program's library raises, the training is worth more than its log
+        # whatever another program's library raises, the training is worth more than its log
+        except Exception as error:
             (self._open or {}).pop(name, None)
-            self._say(f"the logger {name} failed and is left out from here on: {type(error).__name__}: {error}")
+            self._say(
+                f"the logger {name} failed and is left out from here on: "
+                f"{type(error).__name__}: {error}"
+            )

@@ -1,4 +1,6 @@
-"""The manifest of a phase: command, versions, seeds, data, machine, state - what makes a result one that can be checked."""
+"""The manifest of a phase: command, versions, seeds, data, machine, state - what makes a result one
+that can be checked.
+"""
 
 import platform
 import re
@@ -17,7 +19,15 @@ from automtl.errors import ArtifactError
 from automtl.runs import sums
 
 STATES = ("running", "done", "time_limited", "interrupted", "failed")
-_KINDS = {"state": str, "start": str, "command": str, "seed": int, "data": dict, "versions": dict, "test_reads": int}
+_KINDS = {
+    "state": str,
+    "start": str,
+    "command": str,
+    "seed": int,
+    "data": dict,
+    "versions": dict,
+    "test_reads": int,
+}
 _KINDS |= {"sums": dict}
 _FIX = "restore it, or make the run anew"
 _PACKAGES = ("automtl", "torch", "numpy", "pandas", "pyarrow")
@@ -42,7 +52,13 @@ class Manifest:
     @classmethod
     def start(cls, path: Path, **values: Any) -> "Manifest":
         """A new manifest in state "running"."""
-        held = {"command": command(), **_machine(), "plugins": plugins.record(), "test_reads": 0, "sums": sums.of_folder(path.parent)}
+        held = {
+            "command": command(),
+            **_machine(),
+            "plugins": plugins.record(),
+            "test_reads": 0,
+            "sums": sums.of_folder(path.parent),
+        }
         made = cls(path, {"state": "running", "start": now(), "end": None, **held, **values})
         made.write()
         return made
@@ -56,15 +72,27 @@ class Manifest:
         """
         need_file(path)
         values = files.read_json(path)
-        if not isinstance(values, dict) or any(name in values and not isinstance(values[name], kind) for name, kind in _KINDS.items()):
+        if not isinstance(values, dict) or any(
+            name in values and not isinstance(values[name], kind) for name, kind in _KINDS.items()
+        ):
             raise ArtifactError(path, "must be a phase's manifest", "something else", _FIX)
-        # the one without the other is a name that was damaged; neither: by hand, or by an older automtl
-        if ("sha256" in values) != ("sums" in values) or values.get("sha256") != (sums.of_values(values) if "sums" in values else None):
+        # the one without the other is a name that was damaged; neither: by hand, or by an older
+        # automtl
+        if ("sha256" in values) != ("sums" in values) or values.get("sha256") != (
+            sums.of_values(values) if "sums" in values else None
+        ):
             raise ArtifactError(path, "must match its own checksum", "altered content", _FIX)
-        if absent := [name for name in (_KINDS if "sums" in values else ("state",)) if name not in values]:
+        if absent := [
+            name for name in (_KINDS if "sums" in values else ("state",)) if name not in values
+        ]:
             raise ArtifactError(path, f"must tell {', '.join(absent)}", "nothing", _FIX)
         if values["state"] not in STATES:
-            raise ArtifactError(path, f"must be in a state among {', '.join(STATES)}", repr(values["state"])[:80], _FIX)
+            raise ArtifactError(
+                path,
+                f"must be in a state among {', '.join(STATES)}",
+                repr(values["state"])[:80],
+                _FIX,
+            )
         return cls(path, values)
 
     @property
@@ -72,7 +100,9 @@ class Manifest:
         """The automtl that wrote it."""
         versions = self.values.get("versions", {})
         revision = self.values.get("git_revision")
-        return f"automtl {versions.get('automtl') or 'of no known version'}" + (f", revision {str(revision)[:12]}" if revision else "")
+        return f"automtl {versions.get('automtl') or 'of no known version'}" + (
+            f", revision {str(revision)[:12]}" if revision else ""
+        )
 
     def update(self, **values: Any) -> None:
         """Change values and write."""
@@ -80,14 +110,20 @@ class Manifest:
         self.write()
 
     def go_on(self, fixed: Sequence[str]) -> None:
-        """Note that an interrupted phase runs again; of its sums only those of files that do not change any more are kept."""
+        """Note that an interrupted phase runs again; of its sums only those of files that do not
+        change any more are kept.
+        """
         kept = {name: legal for name, legal in self.values.get("sums", {}).items() if name in fixed}
         self.values.pop("error", None)
-        self.update(state="running", end=None, sums=kept, resumed=[*self.values.get("resumed", []), now()])
+        self.update(
+            state="running", end=None, sums=kept, resumed=[*self.values.get("resumed", []), now()]
+        )
 
     def finish(self, state: str, **values: Any) -> None:
         """Note how and when the phase ended: "done", "time_limited", "interrupted" or "failed"."""
-        ended = {"sums": sums.of_folder(self.path.parent)} if state in ("done", "time_limited") else {}
+        ended = (
+            {"sums": sums.of_folder(self.path.parent)} if state in ("done", "time_limited") else {}
+        )
         self.update(state=state, end=now(), **ended, **values)
 
     def verify(self) -> None:
@@ -97,16 +133,22 @@ class Manifest:
             ArtifactError: one is absent or altered.
         """
         known = self.values.get("sums", {})
-        if not all(isinstance(name, str) and isinstance(legal, list) for name, legal in known.items()):
+        if not all(
+            isinstance(name, str) and isinstance(legal, list) for name, legal in known.items()
+        ):
             raise ArtifactError(self.path, "must list each file's sums", "something else", _FIX)
         sums.verify(self.path.parent, known)
 
     def replace_file(self, path: Path, value: Any) -> None:
-        """Write a JSON file of an ended phase anew; killed at any moment, the file is still one that the manifest knows."""
+        """Write a JSON file of an ended phase anew; killed at any moment, the file is still one
+        that the manifest knows.
+        """
         text = files.json_text(value)
         if "sums" in self.values:
             old = [sums.of_bytes(path.read_bytes())] if path.is_file() else []
-            self.update(sums={**self.values["sums"], path.name: [*old, sums.of_bytes(text.encode())]})
+            self.update(
+                sums={**self.values["sums"], path.name: [*old, sums.of_bytes(text.encode())]}
+            )
         files.write_text(path, text)
 
     def count_test_read(self) -> int:
@@ -124,7 +166,9 @@ class Manifest:
 def command() -> str:
     """The command line of this process, without the passwords in its URLs."""
     name = Path(sys.argv[0]).name
-    return shlex.join(["automtl" if name == "__main__.py" else name, *map(without_password, sys.argv[1:])])
+    return shlex.join(
+        ["automtl" if name == "__main__.py" else name, *map(without_password, sys.argv[1:])]
+    )
 
 
 def without_password(text: str) -> str:
@@ -141,17 +185,30 @@ def again(command: str, run: object) -> str:
     """
     words = ["automtl", *shlex.split(command)[1:]]  # whatever a stranger's manifest says
     named = any(word == "--out" or word.startswith("--out=") for word in words)
-    return shlex.join([*words, *([] if named else ["--out", str(run)]), *([] if "--resume" in words else ["--resume"])])
+    return shlex.join(
+        [
+            *words,
+            *([] if named else ["--out", str(run)]),
+            *([] if "--resume" in words else ["--resume"]),
+        ]
+    )
 
 
 def _machine() -> dict[str, Any]:
     import torch  # here, since `automtl status` reads manifests and should not wait a second for it
 
     return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in _PACKAGES},
+        },
         "git_revision": _revision(),
         "threads": torch.get_num_threads(),
-        "hardware": {"machine": platform.machine(), "system": platform.system(), "cuda": torch.cuda.is_available()},
+        "hardware": {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cuda": torch.cuda.is_available(),
+        },
     }
 
 
@@ -171,11 +228,15 @@ _CODE = ("automtl", "search_spaces", "derived_archs")
 
 
 def code_version() -> str:
-    """The version of the running code: the git revision, marked where its files were changed since; outside a checkout the package's."""
+    """The version of the running code: the git revision, marked where its files were changed since;
+    outside a checkout the package's.
+    """
     revision = _revision()
     if revision is None:
         return f"automtl {_version('automtl')}"
-    return revision + ("+changed" if _git("status", "--porcelain", "--untracked-files=no", "--", *_CODE) else "")
+    return revision + (
+        "+changed" if _git("status", "--porcelain", "--untracked-files=no", "--", *_CODE) else ""
+    )
 
 
 def _git(*words: str) -> str | None:
@@ -183,7 +244,8 @@ def _git(*words: str) -> str | None:
     if not (folder / ".git").exists():
         return None
     try:
-        command = ["git", "-C", str(folder), *words]  # the user's own git, on the folder of this very code
+        # the user's own git, on the folder of this very code
+        command = ["git", "-C", str(folder), *words]
         done = subprocess.run(  # nosec B603 B607
             command, capture_output=True, text=True, timeout=60, check=False
         )

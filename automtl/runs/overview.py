@@ -1,4 +1,6 @@
-"""What lies in a folder of runs: every phase with its state, and what can be removed without losing a result."""
+"""What lies in a folder of runs: every phase with its state, and what can be removed without losing
+a result.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,17 @@ def phases(folder: Path) -> list[PhaseDir]:
         ArtifactError: there is no such folder.
     """
     if not folder.is_dir():
-        raise ArtifactError(folder, "must be a folder of runs", "no such folder", "name the folder, or run `automtl search` first")
-    found = [*folder.glob("*/search/manifest.json"), *folder.glob("*/retrain/*/manifest.json"), *folder.glob("*/tune/manifest.json")]
+        raise ArtifactError(
+            folder,
+            "must be a folder of runs",
+            "no such folder",
+            "name the folder, or run `automtl search` first",
+        )
+    found = [
+        *folder.glob("*/search/manifest.json"),
+        *folder.glob("*/retrain/*/manifest.json"),
+        *folder.glob("*/tune/manifest.json"),
+    ]
     return [PhaseDir(path.parent) for path in sorted(found)]
 
 
@@ -29,7 +40,16 @@ def overview(folder: Path) -> list[dict[str, Any]]:
         size = sum(f.stat().st_size for f in phase.path.rglob("*") if f.is_file())
         run, name = _names(phase, folder)
         data, start = held.get("data", {}).get("name", ""), held.get("start", "")
-        rows.append({"run": run, "phase": name, "state": held["state"], "data": str(data), "start": start, "megabytes": size / 2**20})
+        rows.append(
+            {
+                "run": run,
+                "phase": name,
+                "state": held["state"],
+                "data": str(data),
+                "start": start,
+                "megabytes": size / 2**20,
+            }
+        )
     return rows
 
 

@@ -39,7 +39,12 @@ class PhaseDir:
             ArtifactError: it is none of that folder, or the folder is a link that leads elsewhere.
         """
         if Path(name).name != name:
-            raise ArtifactError(self.manifest, "must name a data set of the run's own folder", repr(name)[:80], "make the run anew")
+            raise ArtifactError(
+                self.manifest,
+                "must name a data set of the run's own folder",
+                repr(name)[:80],
+                "make the run anew",
+            )
         sums.refuse_links(self.home, [self.snapshots, self.snapshots / name])
         return self.snapshots / name
 
@@ -113,8 +118,17 @@ class PhaseDir:
                 value = parse_json(line)
             except (ValueError, RecursionError):
                 value = None
-            if not (isinstance(value, dict) and isinstance(value.get("epoch"), int) and isinstance(value.get("loss"), dict)):
-                raise ArtifactError(f"{self.metrics}, line {number}", "must be the line of an epoch", repr(line[:60]), "restore the file")
+            if not (
+                isinstance(value, dict)
+                and isinstance(value.get("epoch"), int)
+                and isinstance(value.get("loss"), dict)
+            ):
+                raise ArtifactError(
+                    f"{self.metrics}, line {number}",
+                    "must be the line of an epoch",
+                    repr(line[:60]),
+                    "restore the file",
+                )
             made.append(value)
         return made
 
@@ -133,18 +147,30 @@ class RunDir:
     path: Path
 
     def __post_init__(self) -> None:
-        sums.refuse_links(self.path, [*(self.path / name for name in ("search", "retrain", "tune")), *self.path.glob("retrain/*")])
+        sums.refuse_links(
+            self.path,
+            [
+                *(self.path / name for name in ("search", "retrain", "tune")),
+                *self.path.glob("retrain/*"),
+            ],
+        )
 
     @classmethod
     def new(cls, out: Path | None, stem: str) -> "RunDir":
-        """A folder for a new run: `out`, or runs/<stem>-<n> with the next free n; made when its first phase begins.
+        """A folder for a new run: `out`, or runs/<stem>-<n> with the next free n; made when its
+        first phase begins.
 
         Raises:
             ArtifactError: `out` exists; an existing run is never overwritten.
         """
         if out is not None:
             if out.exists():
-                raise ArtifactError(out, "must not exist yet", "an existing one", "choose another --out, or remove it")
+                raise ArtifactError(
+                    out,
+                    "must not exist yet",
+                    "an existing one",
+                    "choose another --out, or remove it",
+                )
             return cls(out)
         n = 1
         while (path := Path("runs") / f"{stem}-{n}").exists():
@@ -162,7 +188,9 @@ class RunDir:
         if out is None:
             raise ConfigError("--resume", "needs --out", "none", f"name the {what}'s folder there")
         if not out.is_dir():
-            raise ArtifactError(out, "must be a run folder", "no such folder", "see `automtl runs list`")
+            raise ArtifactError(
+                out, "must be a run folder", "no such folder", "see `automtl runs list`"
+            )
         return cls(out)
 
     @property
@@ -183,13 +211,16 @@ class RunDir:
 
 
 def find_phase(path: Path, kind: str) -> list[PhaseDir]:
-    """The phases of one kind ("search" or "retrain") at `path`: a run folder or a phase folder itself.
+    """The phases of one kind ("search" or "retrain") at `path`: a run folder or a phase folder
+    itself.
 
     Raises:
         ArtifactError: there is none.
     """
     if not path.exists():
-        raise ArtifactError(path, "must be a run folder", "no such folder", "see `automtl runs list`")
+        raise ArtifactError(
+            path, "must be a run folder", "no such folder", "see `automtl runs list`"
+        )
     if (path / "manifest.json").exists():
         found = [PhaseDir(path)] if (path.name == "search") == (kind == "search") else []
     elif kind == "search":
@@ -211,5 +242,10 @@ def one_phase(path: Path, kind: str) -> PhaseDir:
     """
     found = find_phase(path, kind)
     if len(found) > 1:
-        raise ConfigError(path, f"must name one {kind}", f"{len(found)} of them", "choose " + " or ".join(str(p.path) for p in found))
+        raise ConfigError(
+            path,
+            f"must name one {kind}",
+            f"{len(found)} of them",
+            "choose " + " or ".join(str(p.path) for p in found),
+        )
     return found[0]

@@ -1,4 +1,6 @@
-"""The checkpoints that a phase goes on from: the newest, and the one before it in case the newest is damaged."""
+"""The checkpoints that a phase goes on from: the newest, and the one before it in case the newest
+is damaged.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,11 +11,13 @@ from automtl.errors import ArtifactError
 from automtl.runs import checkpoint
 from automtl.runs.run_dir import PhaseDir
 
-_NEWEST_FIRST = ("next", "last", "previous")  # "next" is there only where a process was killed between writing and renaming
+# "next" is there only where a process was killed between writing and renaming
+_NEWEST_FIRST = ("next", "last", "previous")
 
 
 class Slots:
-    """Two whole checkpoints at any time, once two were made: an older one goes only after the newer is durable.
+    """Two whole checkpoints at any time, once two were made: an older one goes only after the newer
+    is durable.
 
     Args:
         folder: the phase's folder.
@@ -56,11 +60,15 @@ class Slots:
             except ArtifactError as error:
                 faults.append(error)
                 continue
-            if path == self._next:  # finish what was cut short: a search that has nothing left to do writes no other "last"
+            # finish what was cut short: a search that has nothing left to do writes no other "last"
+            if path == self._next:
                 self._rename()
                 path = self._last
             for fault in faults:
-                say(f"{fault.where}: {fault.rule}, got {fault.got}; going on from {path.name} before it")
+                say(
+                    f"{fault.where}: {fault.rule}, got {fault.got}; going on from {path.name} "
+                    "before it"
+                )
             return path, state
         if faults:
             raise faults[0]

@@ -25,7 +25,10 @@ def status(source: Path) -> list[dict[str, Any]]:
     found = [phase for phase in (run.search, run.tune) if phase.manifest.exists()] + run.retrains()
     if not found:
         raise ArtifactError(
-            source, "must be a run folder", "no phase in it" if source.exists() else "no such folder", "see `automtl runs list`"
+            source,
+            "must be a run folder",
+            "no phase in it" if source.exists() else "no such folder",
+            "see `automtl runs list`",
         )
     return [_phase(phase) for phase in found]
 
@@ -41,12 +44,19 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     lines = phase.read_metrics()
     last = lines[-1] if lines else None
     said = _constant(phase, lines)
-    found: dict[str, Any] = {"phase": str(phase.path), **({"constant": "; ".join(said)} if said else {})}
+    found: dict[str, Any] = {
+        "phase": str(phase.path),
+        **({"constant": "; ".join(said)} if said else {}),
+    }
     found |= {"state": held["state"], "data": held["data"]["name"], "seed": held["seed"]}
     found["start"], found["end"] = held["start"], held["end"]
     if phase.path.name == "tune":
         return {**found, **_study(phase, held)}
-    found["epoch"] = f"{last['epoch'] + 1} of {held['planned_epochs']}" if last else f"0 of {held['planned_epochs']}"
+    found["epoch"] = (
+        f"{last['epoch'] + 1} of {held['planned_epochs']}"
+        if last
+        else f"0 of {held['planned_epochs']}"
+    )
     if held["state"] == "running":
         found["left_s_at_most"] = _left(held, last)
     if last is not None:
@@ -55,7 +65,9 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
         found["best_epoch"] = best
     if held.get("monitor", LOSS) != LOSS:
         found["best epoch by"] = held["monitor"]
-    checkpoint = next((c for c in (phase.checkpoint("last"), phase.checkpoint("best")) if c.exists()), None)
+    checkpoint = next(
+        (c for c in (phase.checkpoint("last"), phase.checkpoint("best")) if c.exists()), None
+    )
     found["checkpoint"] = None if checkpoint is None else f"{checkpoint} of {_when(checkpoint)}"
     found["verdict"] = _verdict(phase, held)
     return found
@@ -64,19 +76,31 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
 def _epoch(line: dict[str, Any]) -> dict[str, Any]:
     """One epoch's figures."""
     validation = line["validation"]
-    losses = {"epoch": line["epoch"] + 1, "train_loss": line["loss"]["total"], "validation_loss": validation["loss"]}
-    return {**losses, "validation": {task: _headline(metrics) for task, metrics in validation["tasks"].items()}}
+    losses = {
+        "epoch": line["epoch"] + 1,
+        "train_loss": line["loss"]["total"],
+        "validation_loss": validation["loss"],
+    }
+    return {
+        **losses,
+        "validation": {task: _headline(metrics) for task, metrics in validation["tasks"].items()},
+    }
 
 
 def _best(lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """The figures of the epoch whose weights a retrain keeps so far; by task where tasks are trained one after the other."""
-    best = {", ".join(line["part"]): _epoch(line) for line in lines if line.get("best")}  # a later best takes the place of an earlier
+    """The figures of the epoch whose weights a retrain keeps so far; by task where tasks are
+    trained one after the other.
+    """
+    # a later best takes the place of an earlier
+    best = {", ".join(line["part"]): _epoch(line) for line in lines if line.get("best")}
     parts = {", ".join(line["part"]) for line in lines if "part" in line}
     return next(iter(best.values()), {}) if len(parts) < 2 else best
 
 
 def _constant(phase: PhaseDir, lines: list[dict[str, Any]]) -> list[str]:
-    """What must be said beside the constant: of a trained model by its figures, of one in training and of a supernet by the last epoch."""
+    """What must be said beside the constant: of a trained model by its figures, of one in training
+    and of a supernet by the last epoch.
+    """
     if phase.results.exists() and phase.path.name != "tune":
         results = files.read_json(phase.results)
         return remarks([results["test" if "test" in results else "validation"]])
@@ -90,14 +114,23 @@ def _study(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     results = files.read_json(phase.results) if phase.results.exists() else {}
     named = {name: f"trial {number}" for name, number in results.get("named", {}).items()}
     by = {"judged by": results["monitor"]} if results.get("monitor", LOSS) != LOSS else {}
-    told = {**by, "trials": f"{begun} of {held['planned_trials']} begun, {len(results.get('trials', []))} judged", "named": named or None}
+    told = {
+        **by,
+        "trials": f"{begun} of {held['planned_trials']} begun, "
+        f"{len(results.get('trials', []))} judged",
+        "named": named or None,
+    }
     if held["state"] in ("interrupted", "time_limited"):
-        told["verdict"] = f"{held['state']}; go on with: {again(str(held['command']), phase.path.parent)}"
+        told["verdict"] = (
+            f"{held['state']}; go on with: {again(str(held['command']), phase.path.parent)}"
+        )
     return told
 
 
 def _left(held: dict[str, Any], last: dict[str, Any] | None) -> float | None:
-    """Seconds to the planned end at the rate so far; None before the first epoch, or where the clock was set back since."""
+    """Seconds to the planned end at the rate so far; None before the first epoch, or where the
+    clock was set back since.
+    """
     spent = (datetime.fromisoformat(now()) - datetime.fromisoformat(held["start"])).total_seconds()
     if last is None or spent < 0:
         return None
@@ -135,5 +168,10 @@ def _verdict(phase: PhaseDir, held: dict[str, Any]) -> str | None:
         loss = results[part]["loss"]
         told = "undefined" if loss is None else f"{loss:.5f}"
         by = "" if results.get("monitor", LOSS) == LOSS else f" by {results['monitor']}"
-        return f"{part} MTL-Loss {told}; best epoch{by} {', '.join(str(e + 1) for e in results['best_epochs'])}"
-    return f"architecture derived after {held['finished_epochs']} epochs" + (", at the time limit" if state == "time_limited" else "")
+        return (
+            f"{part} MTL-Loss {told}; best epoch{by} "
+            f"{', '.join(str(e + 1) for e in results['best_epochs'])}"
+        )
+    return f"architecture derived after {held['finished_epochs']} epochs" + (
+        ", at the time limit" if state == "time_limited" else ""
+    )

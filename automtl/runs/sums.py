@@ -1,6 +1,8 @@
-"""SHA-256 sums of a phase's files in its manifest, so that damage to one is noticed before anything is made of it.
+"""SHA-256 sums of a phase's files in its manifest, so that damage to one is noticed before anything
+is made of it.
 
-While a phase runs, only what no longer changes is noted; when it has ended, every file beside the checkpoints (which carry their own).
+While a phase runs, only what no longer changes is noted; when it has ended, every file beside the
+checkpoints (which carry their own).
 """
 
 import hashlib
@@ -30,13 +32,24 @@ def of_values(values: Mapping[str, Any]) -> str:
 
 
 def of_folder(folder: Path, names: tuple[str, ...] | None = None) -> Sums:
-    """The sums of the files that lie in a folder; of those of some names only, or of all but what changes later."""
-    there = [path for path in sorted(folder.glob("*")) if path.suffix in _KINDS and path.is_file() and path.name not in _OTHERS]
-    return {path.name: [of_bytes(path.read_bytes())] for path in there if names is None or path.name in names}
+    """The sums of the files that lie in a folder; of those of some names only, or of all but what
+    changes later.
+    """
+    there = [
+        path
+        for path in sorted(folder.glob("*"))
+        if path.suffix in _KINDS and path.is_file() and path.name not in _OTHERS
+    ]
+    return {
+        path.name: [of_bytes(path.read_bytes())]
+        for path in there
+        if names is None or path.name in names
+    }
 
 
 def verify(folder: Path, known: Sums) -> None:
-    """Compare the files of a folder with their sums, and refuse links that lead out of it and what is no file.
+    """Compare the files of a folder with their sums, and refuse links that lead out of it and what
+    is no file.
 
     Raises:
         ArtifactError: a file is absent, altered, or elsewhere; the message names it.
@@ -45,19 +58,27 @@ def verify(folder: Path, known: Sums) -> None:
     for name, legal in known.items():
         path = folder / name
         if Path(name).name != name:
-            raise ArtifactError(folder / "manifest.json", "must name files of its own folder", repr(name)[:200], _FIX)
+            raise ArtifactError(
+                folder / "manifest.json",
+                "must name files of its own folder",
+                repr(name)[:200],
+                _FIX,
+            )
         try:
             found = of_bytes(path.read_bytes())
         except (FileNotFoundError, IsADirectoryError) as error:
             raise ArtifactError(path, "must be a file", error.strerror, _FIX) from None
         except OSError as error:
-            raise EnvironmentFault(path, "must be readable", error.strerror or error, "check its permissions") from error
+            raise EnvironmentFault(
+                path, "must be readable", error.strerror or error, "check its permissions"
+            ) from error
         if found not in legal:
             raise ArtifactError(path, "must be as it was written", "another content", _FIX)
 
 
 def refuse_strange(folder: Path) -> None:
-    """Refuse a folder in which a link leads out of it: whoever wrote there would write elsewhere; or a pipe, on which a reader would wait.
+    """Refuse a folder in which a link leads out of it: whoever wrote there would write elsewhere;
+    or a pipe, on which a reader would wait.
 
     Raises:
         ArtifactError: there is one; the message names it.
@@ -77,4 +98,9 @@ def refuse_links(folder: Path, inside: Iterable[Path]) -> None:
     root = folder.resolve()
     for path in inside:
         if path.is_symlink() and not path.resolve().is_relative_to(root):
-            raise ArtifactError(path, "must not lead out of the run's folder", "a link", "put what it leads to there")
+            raise ArtifactError(
+                path,
+                "must not lead out of the run's folder",
+                "a link",
+                "put what it leads to there",
+            )

@@ -1,14 +1,18 @@
 """Sharing modules: one socket, every system a plug; one explicit table from kind to class.
 
-- `selected`: "AutoMTL: Automatic Multi-Task Learning Framework with Neural Architecture Search for Recommender Systems", anonymous.
-- `dselect_k`: H. Hazimeh, Z. Zhao, A. Chowdhery, M. Sathiamoorthy, Y. Chen, R. Mazumder, L. Hong, E. H. Chi, "DSelect-k: Differentiable
-  Selection in the Mixture of Experts with Applications to Multi-Task Learning", NeurIPS 2021, arXiv:2106.03760.
-- `mssm`: K. Ding, X. Dong, Y. He, L. Cheng, C. Fu, Z. Huan, H. Li, T. Yan, L. Zhang, X. Zhang, L. Mo, "MSSM: A Multiple-level Sparse
-  Sharing Model for Efficient Multi-Task Learning", SIGIR 2021, doi:10.1145/3404835.3463022.
-- `adatt`: D. Li, Z. Zhang, S. Yuan, M. Gao, W. Zhang, C. Yang, X. Liu, J. Yang, "AdaTT: Adaptive Task-to-Task Fusion Network for Multitask
-  Learning in Recommendations", KDD 2023, doi:10.1145/3580305.3599769.
-- `mome`: J. Xu, L. Sun, D. Zhao, "MoME: Mixture-of-Masked-Experts for Efficient Multi-Task Recommendation", SIGIR 2024,
-  doi:10.1145/3626772.3657922.
+- `selected`: "AutoMTL: Automatic Multi-Task Learning Framework with Neural Architecture Search for
+  Recommender Systems", anonymous.
+- `dselect_k`: H. Hazimeh, Z. Zhao, A. Chowdhery, M. Sathiamoorthy, Y. Chen, R. Mazumder, L. Hong,
+  E. H. Chi, "DSelect-k: Differentiable Selection in the Mixture of Experts with Applications to
+  Multi-Task Learning", NeurIPS 2021, arXiv:2106.03760.
+- `mssm`: K. Ding, X. Dong, Y. He, L. Cheng, C. Fu, Z. Huan, H. Li, T. Yan, L. Zhang, X. Zhang, L.
+  Mo, "MSSM: A Multiple-level Sparse Sharing Model for Efficient Multi-Task Learning", SIGIR 2021,
+  doi:10.1145/3404835.3463022.
+- `adatt`: D. Li, Z. Zhang, S. Yuan, M. Gao, W. Zhang, C. Yang, X. Liu, J. Yang, "AdaTT: Adaptive
+  Task-to-Task Fusion Network for Multitask Learning in Recommendations", KDD 2023,
+  doi:10.1145/3580305.3599769.
+- `mome`: J. Xu, L. Sun, D. Zhao, "MoME: Mixture-of-Masked-Experts for Efficient Multi-Task
+  Recommendation", SIGIR 2024, doi:10.1145/3626772.3657922.
 
 The other kinds name theirs in their own files.
 """
@@ -33,7 +37,8 @@ from automtl.sharing.shared_bottom import SharedBottom
 from automtl.sharing.snr import SNRAver, SNRTrans
 from automtl.sharing.top_k import TopK
 
-# `single_task` is no module: an architecture of that kind has one part per task (spaces.plugs.parts).
+# `single_task` is no module: an architecture of that kind has one part per task
+# (spaces.plugs.parts).
 SHARING_MODULES: dict[str, Callable[..., SharingModule]] = {
     "selected": Selected,
     "moe": MoE,
@@ -55,4 +60,7 @@ SHARING_MODULES: dict[str, Callable[..., SharingModule]] = {
 }
 
 # Kinds that stand in the supernet in another form than at retrain.
-SEARCH_MODULES: dict[str, Callable[..., SharingModule]] = {**SHARING_MODULES, "selected": ExpertSelection}
+SEARCH_MODULES: dict[str, Callable[..., SharingModule]] = {
+    **SHARING_MODULES,
+    "selected": ExpertSelection,
+}

@@ -1,4 +1,6 @@
-"""AdaTT: adaptive task-to-task fusion (Li et al., KDD 2023). Legend: B rows, m_t own experts of a unit, n experts of a level."""
+"""AdaTT: adaptive task-to-task fusion (Li et al., KDD 2023). Legend: B rows, m_t own experts of a
+unit, n experts of a level.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +13,13 @@ from automtl.sharing.network import GatedNetwork
 
 
 class AdaTT(GatedNetwork):
-    """f_t = (pad(v_t) + G_t) E with G_t = softmax(W_t f_t of the level before) over ALL experts of the level (eq. 4 to 11).
+    """f_t = (pad(v_t) + G_t) E with G_t = softmax(W_t f_t of the level before) over ALL experts of
+    the level (eq. 4 to 11).
 
-    v_t weighs the unit's own experts and is learnt; a single own expert has v = 1 and nothing to learn. The shared unit,
-    where there is one, fuses on every level but the last (section 3.2).
-    # DEVIATION: whether v is learnt is decided per unit; the authors' code learns every v as soon as any unit has several experts.
+    v_t weighs the unit's own experts and is learnt; a single own expert has v = 1 and nothing to
+    learn. The shared unit, where there is one, fuses on every level but the last (section 3.2). #
+    DEVIATION: whether v is learnt is decided per unit; the authors' code learns every v as soon as
+    any unit has several experts.
 
     Args:
         native_residual: add v; without it only the gate is left (the ablation of Table 6).
@@ -25,19 +29,34 @@ class AdaTT(GatedNetwork):
 
     kind = "adatt"
 
-    def __init__(self, *, native_residual: bool = True, native_init: str = "uniform", **socket: Any) -> None:
+    def __init__(
+        self, *, native_residual: bool = True, native_init: str = "uniform", **socket: Any
+    ) -> None:
         super().__init__(**socket)
         self.native_residual = native_residual
-        own = [[i for i, slot in enumerate(f.slots) if slot.owner == f.owner] for f in self.fusions]  # side by side
-        self._pads = [(places[0], len(f.slots) - 1 - places[-1]) for places, f in zip(own, self.fusions, strict=True)]
-        sizes = {str(unit): len(places) for unit, places in enumerate(own) if len(places) > 1 and native_residual}
-        self.native = nn.ParameterDict({unit: nn.Parameter(_start(size, native_init)) for unit, size in sizes.items()})
+        # side by side
+        own = [[i for i, slot in enumerate(f.slots) if slot.owner == f.owner] for f in self.fusions]
+        self._pads = [
+            (places[0], len(f.slots) - 1 - places[-1])
+            for places, f in zip(own, self.fusions, strict=True)
+        ]
+        sizes = {
+            str(unit): len(places)
+            for unit, places in enumerate(own)
+            if len(places) > 1 and native_residual
+        }
+        self.native = nn.ParameterDict(
+            {unit: nn.Parameter(_start(size, native_init)) for unit, size in sizes.items()}
+        )
 
     def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
         gates = super().weigh(units, before)
         if not self.native_residual:
             return gates
-        return [self._padded(unit, x) + (1 if gate is None else gate) for unit, x, gate in zip(units, before, gates, strict=True)]
+        return [
+            self._padded(unit, x) + (1 if gate is None else gate)
+            for unit, x, gate in zip(units, before, gates, strict=True)
+        ]
 
     def _padded(self, unit: int, like: Tensor) -> Tensor:
         """pad(v) of eq. 11, zeros at other units' experts. Shape: (n,)."""
@@ -47,4 +66,6 @@ class AdaTT(GatedNetwork):
 
 
 def _start(size: int, how: str) -> Tensor:
-    return torch.ones(size) if how == "ones" else torch.empty(size).uniform_(-(size**-0.5), size**-0.5)
+    return (
+        torch.ones(size) if how == "ones" else torch.empty(size).uniform_(-(size**-0.5), size**-0.5)
+    )

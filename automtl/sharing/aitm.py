@@ -1,4 +1,6 @@
-"""Adaptive information transfer along a funnel of tasks (Xi et al., KDD 2021). Legend: B rows, D width, T tasks."""
+"""Adaptive information transfer along a funnel of tasks (Xi et al., KDD 2021). Legend: B rows, D
+width, T tasks.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,13 +16,16 @@ from automtl.sharing.network import FusionNetwork
 
 
 class AITM(FusionNetwork):
-    """z_t attends to what the task before passes on, p_t = g(z_{t-1}), and to the task's own expert q_t; z_1 = q_1.
+    """z_t attends to what the task before passes on, p_t = g(z_{t-1}), and to the task's own expert
+    q_t; z_1 = q_1.
 
-    z_t = sum over u in {p_t, q_t} of w_u h1(u), w = softmax(<h2(u), h3(u)> / sqrt(D)) (eq. 3 and 4); h1, h2, h3 are linear without
-    bias and the same for all tasks, as in the authors' code. The tower reads z_t.
+    z_t = sum over u in {p_t, q_t} of w_u h1(u), w = softmax(<h2(u), h3(u)> / sqrt(D)) (eq. 3 and
+    4); h1, h2, h3 are linear without bias and the same for all tasks, as in the authors' code. The
+    tower reads z_t.
 
-    # DEVIATION: g is linear unless `transfer` is "dense", the authors' Linear -> BatchNorm -> ReLU -> dropout; the paper says a fully
-    # connected layer. The authors' code has one output unit on z_t, here stands each task's tower.
+    # DEVIATION: g is linear unless `transfer` is "dense", the authors' Linear -> BatchNorm -> ReLU
+    -> dropout; the paper says a fully # connected layer. The authors' code has one output unit on
+    z_t, here stands each task's tower.
 
     Args:
         order: all tasks in the order of the funnel; None for the listed one.
@@ -46,17 +51,28 @@ class AITM(FusionNetwork):
         self.calibration = calibration
         self.chain = [self.tasks.index(name) for name in order or names]
         if len(set(self.width_out)) > 1:
-            raise ConfigError("experts", "must have one output width, since tasks attend to each other", sorted(set(self.width_out)))
+            raise ConfigError(
+                "experts",
+                "must have one output width, since tasks attend to each other",
+                sorted(set(self.width_out)),
+            )
         width, later = self.width_out[0], len(self.tasks) - 1
         self.passes = nn.ModuleList(
             nn.Linear(width, width)
             if transfer == "linear"
-            else Dense(width_in=width, units=width, dropout=transfer_dropout, generator=self.generator)
+            else Dense(
+                width_in=width, units=width, dropout=transfer_dropout, generator=self.generator
+            )
             for _ in range(later)
         )
-        self.heads = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(3 if later else 0))  # h1, h2, h3
+        # h1, h2, h3
+        self.heads = nn.ModuleList(
+            nn.Linear(width, width, bias=False) for _ in range(3 if later else 0)
+        )
 
-    def fuse(self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    def fuse(
+        self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]
+    ) -> list[Tensor]:
         vectors = [read[0][0]]
         for unit, outputs, passed in zip(units[1:], read[1:], self.passes, strict=True):
             both = torch.stack([passed(vectors[-1]), outputs[0]], dim=1)  # (B, 2, D): p_t, q_t
@@ -70,7 +86,12 @@ class AITM(FusionNetwork):
         if not self.calibration or len(self.tasks) == 1:
             return None
         rates = [torch.sigmoid(outputs[t]) for t in self.chain]
-        return self.calibration * torch.stack([(later - earlier).relu().mean() for earlier, later in pairwise(rates)]).sum()
+        return (
+            self.calibration
+            * torch.stack(
+                [(later - earlier).relu().mean() for earlier, later in pairwise(rates)]
+            ).sum()
+        )
 
     def slot_weights(self) -> Tensor | None:
         """None: it does not stand in the supernet, so that no expert is ranked by it."""
@@ -82,4 +103,6 @@ class AITM(FusionNetwork):
 
     def record(self) -> dict[str, Any]:
         """Mean attention to what the task before passes on."""
-        return {"passed_on": {task: float(weights[0]) for task, weights in self.gate_weights().items()}}
+        return {
+            "passed_on": {task: float(weights[0]) for task, weights in self.gate_weights().items()}
+        }

@@ -1,8 +1,9 @@
 """The socket: what every sharing module takes and gives.
 
-A sharing module owns the experts and turns the shared representation into one representation per task. It is
-given expert BUILDERS, never finished experts, so the same module works with plain MLP experts, with the
-heterogeneous experts of a derived architecture, and with mixed experts inside the supernet.
+A sharing module owns the experts and turns the shared representation into one representation per
+task. It is given expert BUILDERS, never finished experts, so the same module works with plain MLP
+experts, with the heterogeneous experts of a derived architecture, and with mixed experts inside the
+supernet.
 
 Shapes: B batch, F fields, d embedding width, D width of the experts' input, T tasks, N experts.
 """
@@ -18,7 +19,9 @@ from automtl.spaces.slots import Slot
 
 
 class Scratch:
-    """Holds a tensor of the running step between two calls; a copy of its owner starts with an empty one."""
+    """Holds a tensor of the running step between two calls; a copy of its owner starts with an
+    empty one.
+    """
 
     def __init__(self) -> None:
         self.value: Tensor | None = None
@@ -46,7 +49,8 @@ class ParameterGroup:
     Args:
         name: for people and checkpoints.
         parameters: none of them in another group.
-        lr: Adam's rate for them; None for the training's own. A search trains all weights at its one rate.
+        lr: Adam's rate for them; None for the training's own. A search trains all weights at its
+            one rate.
         weight_decay: L2 decay; None for the training's own.
     """
 
@@ -56,12 +60,22 @@ class ParameterGroup:
     weight_decay: float | None = None
 
 
-def torch_groups(parameters: Iterable[nn.Parameter], apart: Iterable[ParameterGroup]) -> list[dict[str, Any]]:
-    """Groups for a torch optimiser: what is set apart with its own settings, then all the rest; empty groups left out."""
+def torch_groups(
+    parameters: Iterable[nn.Parameter], apart: Iterable[ParameterGroup]
+) -> list[dict[str, Any]]:
+    """Groups for a torch optimiser: what is set apart with its own settings, then all the rest;
+    empty groups left out.
+    """
     groups: list[dict[str, Any]] = []
     for group in apart:
         own = {"lr": group.lr, "weight_decay": group.weight_decay}
-        groups.append({"name": group.name, "params": list(group.parameters), **{k: v for k, v in own.items() if v is not None}})
+        groups.append(
+            {
+                "name": group.name,
+                "params": list(group.parameters),
+                **{k: v for k, v in own.items() if v is not None},
+            }
+        )
     special = {id(p) for group in groups for p in group["params"]}
     groups.append({"name": "weights", "params": [p for p in parameters if id(p) not in special]})
     return [group for group in groups if group["params"]]
@@ -74,10 +88,13 @@ class Phase:
     Args:
         name: for records.
         epochs: planned epochs, at most the trainer's own number; None for that number.
-        steps: planned steps instead, made up to whole epochs; likewise at most the trainer's own number of those.
-        judged: it may stop early, and ends with its best epoch's weights; else it runs to its end and keeps the last.
-        begins: where its weights begin: "on" as the phase before left them; "best" as the best epoch of the phase before did, by validation
-            loss, though it was not judged; "anew" as before the first phase, but for what the sharing module has ``decided()``.
+        steps: planned steps instead, made up to whole epochs; likewise at most the trainer's own
+            number of those.
+        judged: it may stop early, and ends with its best epoch's weights; else it runs to its end
+            and keeps the last.
+        begins: where its weights begin: "on" as the phase before left them; "best" as the best
+            epoch of the phase before did, by validation loss, though it was not judged; "anew" as
+            before the first phase, but for what the sharing module has ``decided()``.
     """
 
     name: str
@@ -88,7 +105,9 @@ class Phase:
 
 
 def settling(steps: int, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
-    """Phases with one before them, "settle", of so many steps in which no epoch is judged; 0 for none."""
+    """Phases with one before them, "settle", of so many steps in which no epoch is judged; 0 for
+    none.
+    """
     return (Phase("settle", steps=steps, judged=False), *phases) if steps else phases
 
 
@@ -128,7 +147,8 @@ class SharingModule(nn.Module):
 
         Args:
             fields: (B, F, d).
-            encode: interaction and projection, (B, F, d) -> (B, D); called exactly once, be it on several masked copies of B rows.
+            encode: interaction and projection, (B, F, d) -> (B, D); called exactly once, be it on
+                several masked copies of B rows.
 
         Returns:
             T tensors; the t-th is (B, width_out[t]).
@@ -140,26 +160,35 @@ class SharingModule(nn.Module):
         raise TypeError(f"{type(self).__name__} must define share() or forward()")
 
     def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
-        """A term of the weight loss only: never of the alpha loss, early stop or MTL-Loss; None where there is none."""
+        """A term of the weight loss only: never of the alpha loss, early stop or MTL-Loss; None
+        where there is none.
+        """
         return None
 
     def gate_weights(self) -> dict[str, Tensor]:
-        """Weights over experts, for pictures, per unit: of the last batch in training, else the mean over the rows evaluated since."""
+        """Weights over experts, for pictures, per unit: of the last batch in training, else the
+        mean over the rows evaluated since.
+        """
         return {}
 
     def record(self) -> dict[str, Any]:
-        """Plain JSON values for metrics.jsonl, once per epoch, such as the experts a gate has settled on."""
+        """Plain JSON values for metrics.jsonl, once per epoch, such as the experts a gate has
+        settled on.
+        """
         return {}
 
     def advance(self, progress: float) -> None:
-        """Set what follows a schedule (temperatures, smooth steps); called before each step. What it sets must be in ``state_dict()``.
+        """Set what follows a schedule (temperatures, smooth steps); called before each step. What
+        it sets must be in ``state_dict()``.
 
         Args:
             progress: share of the planned steps of the phase that is done, in [0, 1].
         """
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Parameters that the optimiser must treat apart; they may be others in each phase, and none in some, but the names stay."""
+        """Parameters that the optimiser must treat apart; they may be others in each phase, and
+        none in some, but the names stay.
+        """
         return []
 
     def phases(self) -> tuple[Phase, ...]:
@@ -167,10 +196,12 @@ class SharingModule(nn.Module):
         return (Phase("train"),)
 
     def begin(self, phase: str) -> None:
-        """Make ready for a phase; called once as it starts, and the optimiser is made anew after it, so parameters may change.
+        """Make ready for a phase; called once as it starts, and the optimiser is made anew after
+        it, so parameters may change.
 
-        What was made ready must be in ``state_dict()``, and ``load_state_dict()`` must take it into a fresh module: a resumed
-        retrain calls this for later phases only. Which parameters need no gradient is kept for it.
+        What was made ready must be in ``state_dict()``, and ``load_state_dict()`` must take it into
+        a fresh module: a resumed retrain calls this for later phases only. Which parameters need no
+        gradient is kept for it.
         """
 
     def decided(self) -> frozenset[str]:
@@ -182,7 +213,9 @@ class SharingModule(nn.Module):
         return frozenset(self.slots)
 
     def pack(self) -> dict[str, Tensor]:
-        """The state as a finished model is stored: all that evaluation needs, in as few bytes as the kind knows."""
+        """The state as a finished model is stored: all that evaluation needs, in as few bytes as
+        the kind knows.
+        """
         state: dict[str, Tensor] = self.state_dict()
         return state
 
@@ -191,7 +224,9 @@ class SharingModule(nn.Module):
         return dict(packed)
 
     def slot_weights(self) -> Tensor | None:
-        """Share of each slot in each task's representation, (T, slots), by mean gate weight; None where nothing says."""
+        """Share of each slot in each task's representation, (T, slots), by mean gate weight; None
+        where nothing says.
+        """
         return None
 
 

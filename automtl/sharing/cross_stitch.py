@@ -12,7 +12,8 @@ OWN = 0.9
 
 
 class CrossStitch(FusionNetwork):
-    """One expert per task and level; after each level x~ = A x over tasks (eq. 1), A (T, T) learnt, alike for all rows.
+    """One expert per task and level; after each level x~ = A x over tasks (eq. 1), A (T, T) learnt,
+    alike for all rows.
 
     A starts at .9 on the diagonal and .1 / (T - 1) off it; at 1 for one task.
     """
@@ -22,7 +23,9 @@ class CrossStitch(FusionNetwork):
     def __init__(self, **socket: Any) -> None:
         super().__init__(**socket)
         levels = self.fusions[-1].level + 1
-        self.stitches = nn.ParameterList(nn.Parameter(_start(len(self.tasks))) for _ in range(levels))
+        self.stitches = nn.ParameterList(
+            nn.Parameter(_start(len(self.tasks))) for _ in range(levels)
+        )
 
     def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
         return list(self.stitches[self.fusions[units[0]].level])

@@ -1,6 +1,7 @@
 """DSelect-k: a sparse gate that is differentiable everywhere (Hazimeh et al., NeurIPS 2021).
 
-Legend: B rows, D width, T tasks, N experts, k selectors, m = ceil(log2 N) bits, z (.., k, m) their logits, w (.., k) their scores.
+Legend: B rows, D width, T tasks, N experts, k selectors, m = ceil(log2 N) bits, z (.., k, m) their
+logits, w (.., k) their scores.
 """
 
 from collections.abc import Sequence
@@ -14,26 +15,32 @@ from automtl.sharing.base import ParameterGroup, Phase, Scratch
 from automtl.sharing.mixing import weighed_sum
 from automtl.sharing.network import FusionNetwork, GateMeter
 
-RATE = 1e-2  # Adam's rate for z and w: at the weights' 1e-3 training stops long before S(z) is binary
+# Adam's rate for z and w: at the weights' 1e-3 training stops long before S(z) is binary
+RATE = 1e-2
 SELECT = "select"
 SCORE_START = 0.05
 COUNTED = 1e-5  # an expert of a larger weight counts as selected
-_LOOK_EVERY = 50  # steps between two looks whether static selectors have settled: each look waits for the device
+# steps between two looks whether static selectors have settled: each look waits for the device
+_LOOK_EVERY = 50
 
 
 class DSelectK(FusionNetwork):
-    """q = sum_j softmax(w)_j r(S(z^(j))) per task: k selectors, each a product over the bits of an expert's number (eq. 4 and 6).
+    """q = sum_j softmax(w)_j r(S(z^(j))) per task: k selectors, each a product over the bits of an
+    expert's number (eq. 4 and 6).
 
-    Static: z and w are parameters. Per example: linear in h, with biases. N not a power of two: only the N codes that name an expert
-    are reached, q is not renormalised, and sum_j 1 / (1e-6 + sum_i r_i) is added to the loss. A static gate that has become binary does
-    not compute the experts it has not selected.
+    Static: z and w are parameters. Per example: linear in h, with biases. N not a power of two:
+    only the N codes that name an expert are reached, q is not renormalised, and sum_j 1 / (1e-6 +
+    sum_i r_i) is added to the loss. A static gate that has become binary does not compute the
+    experts it has not selected.
 
-    Phase "select": gamma, the width of the smooth step S, goes to 0 over its last third, so that S(z) becomes binary; at its end every
-    selector chooses one expert for good. An epoch in which gates select is never judged, and may lie far beyond the best: so the chosen
-    experts of a static gate are trained from fresh weights; gates that read the row hang on all weights, and go on from the best epoch
-    of the phase, their S a step. A search knows no phases: there gamma stays as it is.
-    # DEVIATION: gamma narrows in every training, and what is not binary by then is rounded; the paper (section 3.1.3) names this as one
-    # way to binary gates, relies on the entropy, and leaves out of its tuning what has not become binary.
+    Phase "select": gamma, the width of the smooth step S, goes to 0 over its last third, so that
+    S(z) becomes binary; at its end every selector chooses one expert for good. An epoch in which
+    gates select is never judged, and may lie far beyond the best: so the chosen experts of a static
+    gate are trained from fresh weights; gates that read the row hang on all weights, and go on from
+    the best epoch of the phase, their S a step. A search knows no phases: there gamma stays as it
+    is. # DEVIATION: gamma narrows in every training, and what is not binary by then is rounded; the
+    paper (section 3.1.3) names this as one # way to binary gates, relies on the entropy, and leaves
+    out of its tuning what has not become binary.
 
     Args:
         k: selectors, at most N.
@@ -51,9 +58,23 @@ class DSelectK(FusionNetwork):
     steps: Tensor
     binary_step: Tensor
 
-    def __init__(self, *, k: int, gamma: float, select_epochs: int, per_example: bool, entropy: float, **socket: Any) -> None:
+    def __init__(
+        self,
+        *,
+        k: int,
+        gamma: float,
+        select_epochs: int,
+        per_example: bool,
+        entropy: float,
+        **socket: Any,
+    ) -> None:
         super().__init__(**socket)
-        self.start, self.select_epochs, self.entropy, self.static = gamma, select_epochs, entropy, not per_example
+        self.start, self.select_epochs, self.entropy, self.static = (
+            gamma,
+            select_epochs,
+            entropy,
+            not per_example,
+        )
         self.register_buffer("codes", bit_codes(len(self.slots)), persistent=False)  # (N, m)
         self.shape = (len(self.tasks), k, self.codes.shape[1])
         self.z: nn.Parameter | nn.Linear | None = None
@@ -63,16 +84,23 @@ class DSelectK(FusionNetwork):
             self.z = make(self.shape, gamma / 100)
             self.w = make(self.shape[:2], SCORE_START) if k > 1 else None
         self.register_buffer("gamma", torch.tensor(float(gamma)))
-        self.register_buffer("selecting", torch.zeros((), dtype=torch.bool))  # the phase "select" is on
+        # the phase "select" is on
+        self.register_buffer("selecting", torch.zeros((), dtype=torch.bool))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("binary_step", torch.full((), -1, dtype=torch.int64))  # -1: not binary
         self.counts = GateMeter(len(self.tasks))
-        self._kept, self._regularised, self._calls = Scratch(), len(self.slots) & (len(self.slots) - 1) != 0, 0
+        self._kept, self._regularised, self._calls = (
+            Scratch(),
+            len(self.slots) & (len(self.slots) - 1) != 0,
+            0,
+        )
         self._narrowing = False  # `selecting` where no device is waited for
         self.selected: list[tuple[int, ...]] | None = None  # per task, once a static gate is binary
 
     def get_extra_state(self) -> Tensor:
-        """What training goes on with: whether it was seen to be binary, and the experts then selected. Shape: (T, N) bool."""
+        """What training goes on with: whether it was seen to be binary, and the experts then
+        selected. Shape: (T, N) bool.
+        """
         taken = torch.zeros(len(self.tasks), len(self.slots), dtype=torch.bool)
         for task, row in enumerate(self.selected or ()):
             taken[task, list(row)] = True
@@ -80,7 +108,11 @@ class DSelectK(FusionNetwork):
 
     def set_extra_state(self, state: Tensor) -> None:
         """Go on from ``get_extra_state()``."""
-        self.selected = [tuple(row.nonzero().flatten().tolist()) for row in state] if bool(state.any()) else None
+        self.selected = (
+            [tuple(row.nonzero().flatten().tolist()) for row in state]
+            if bool(state.any())
+            else None
+        )
         self._calls, self._narrowing = int(self.steps), bool(self.selecting)
 
     def _linear(self, shape: Sequence[int], bound: float) -> nn.Linear:
@@ -92,7 +124,9 @@ class DSelectK(FusionNetwork):
     def phases(self) -> tuple[Phase, ...]:
         if self.z is None:
             return super().phases()
-        return Phase(SELECT, self.select_epochs, judged=False), Phase("train", begins="anew" if self.static else "best")
+        return Phase(SELECT, self.select_epochs, judged=False), Phase(
+            "train", begins="anew" if self.static else "best"
+        )
 
     def decided(self) -> frozenset[str]:
         return frozenset(("z", "w", "gamma", "selecting", "steps", "binary_step", "_extra_state"))
@@ -108,7 +142,8 @@ class DSelectK(FusionNetwork):
             self.gamma.fill_(self.start * min(1.0, 3 * (1 - progress)))
         self.steps.add_(1)
         self._calls += 1
-        if self.selected is not None or self._calls % _LOOK_EVERY == 0:  # momentum may carry a settled z back
+        # momentum may carry a settled z back
+        if self.selected is not None or self._calls % _LOOK_EVERY == 0:
             self._settle()
 
     def train(self, mode: bool = True) -> "DSelectK":
@@ -165,15 +200,24 @@ class DSelectK(FusionNetwork):
         self.selected = None
         if isinstance(self.z, nn.Parameter) and bool((self.z.abs() >= self.gamma / 2).all()):
             q = self._combined(self._selectors(self.z), self.z)
-            self.selected = [tuple(i for i, weight in enumerate(row) if weight > 0) or (0,) for row in q.tolist()]
+            self.selected = [
+                tuple(i for i, weight in enumerate(row) if weight > 0) or (0,) for row in q.tolist()
+            ]
 
     def outputs(self, slots: Sequence[int], inputs: Sequence[Tensor]) -> list[Tensor]:
         if self.selected is None:
             return super().outputs(slots, inputs)
         read = {slot for task in self.selected for slot in task}
         inside = [i for i, slot in enumerate(slots) if slot in read]
-        made = dict(zip(inside, super().outputs([slots[i] for i in inside], [inputs[i] for i in inside]), strict=True))
-        return [made[i] if i in made else x.new_empty(0) for i, x in enumerate(inputs)]  # no one reads the others
+        made = dict(
+            zip(
+                inside,
+                super().outputs([slots[i] for i in inside], [inputs[i] for i in inside]),
+                strict=True,
+            )
+        )
+        # no one reads the others
+        return [made[i] if i in made else x.new_empty(0) for i, x in enumerate(inputs)]
 
     def weighed_sum(self, unit: int, weights: Tensor | None, outputs: Sequence[Tensor]) -> Tensor:
         if self.selected is None or weights is None:
@@ -184,7 +228,9 @@ class DSelectK(FusionNetwork):
 
     @torch.no_grad()
     def _round(self) -> None:
-        """Every selector chooses one expert for good: a static one its most probable, z far from S's slope; per example, S is a step."""
+        """Every selector chooses one expert for good: a static one its most probable, z far from
+        S's slope; per example, S is a step.
+        """
         if isinstance(self.z, nn.Parameter):
             bits = self.codes[self._selectors(self.z).argmax(dim=-1)]  # (T, k, m)
             self.gamma.fill_(self.start)
@@ -196,15 +242,34 @@ class DSelectK(FusionNetwork):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Decay would pull z back to where no expert is selected."""
-        selectors, scores = ([] if source is None else _parameters(source) for source in (self.z, self.w))
-        return [ParameterGroup("selectors", selectors, lr=RATE, weight_decay=0.0), ParameterGroup("scores", scores, lr=RATE)]
+        selectors, scores = (
+            [] if source is None else _parameters(source) for source in (self.z, self.w)
+        )
+        return [
+            ParameterGroup("selectors", selectors, lr=RATE, weight_decay=0.0),
+            ParameterGroup("scores", scores, lr=RATE),
+        ]
 
     def record(self) -> dict[str, Any]:
-        """Per task the experts of mean weight above 1e-5 and how many of them a row has; the step at which S(z) became binary."""
-        experts = {task: [i for i, w in enumerate(q.tolist()) if w > COUNTED] for task, q in self.gate_weights().items()}
+        """Per task the experts of mean weight above 1e-5 and how many of them a row has; the step
+        at which S(z) became binary.
+        """
+        experts = {
+            task: [i for i, w in enumerate(q.tolist()) if w > COUNTED]
+            for task, q in self.gate_weights().items()
+        }
         step = int(self.binary_step)
-        counts = dict(zip(self.tasks, self.counts.mean().tolist(), strict=True)) if self.z is not None else dict.fromkeys(self.tasks, 1.0)
-        found = {"experts": experts, "experts_per_row": counts, "binary_step": step if step >= 0 else None, "gamma": float(self.gamma)}
+        counts = (
+            dict(zip(self.tasks, self.counts.mean().tolist(), strict=True))
+            if self.z is not None
+            else dict.fromkeys(self.tasks, 1.0)
+        )
+        found = {
+            "experts": experts,
+            "experts_per_row": counts,
+            "binary_step": step if step >= 0 else None,
+            "gamma": float(self.gamma),
+        }
         return {**super().record(), **found}
 
 

@@ -1,4 +1,5 @@
-"""Gumbel-softmax gates: each expert on or off per task (Sun et al., NeurIPS 2020, as DSelect-k's paper compares with them).
+"""Gumbel-softmax gates: each expert on or off per task (Sun et al., NeurIPS 2020, as DSelect-k's
+paper compares with them).
 
 Legend: T tasks, N experts.
 """
@@ -18,8 +19,9 @@ START = 0.05
 class GumbelGates(FusionNetwork):
     """w_t = on_t * softmax(a_t), made to sum to 1; a task with no expert on takes its largest.
 
-    In training on_ti is drawn by straight-through Gumbel-softmax, once per step for all rows; in evaluation it is the likelier state.
-    Of the two classes' logits only the difference counts, and the difference of their two Gumbel variables is a logistic one.
+    In training on_ti is drawn by straight-through Gumbel-softmax, once per step for all rows; in
+    evaluation it is the likelier state. Of the two classes' logits only the difference counts, and
+    the difference of their two Gumbel variables is a logistic one.
 
     Args:
         temperature: at the start of training.
@@ -35,8 +37,10 @@ class GumbelGates(FusionNetwork):
         self.temperature = temperature
         shape = (len(self.tasks), len(self.slots))
         several = len(self.slots) > 1
-        self.switches = nn.Parameter(torch.zeros(shape)) if several else None  # ln p(on) - ln p(off)
-        self.scores = nn.Parameter(torch.empty(shape).uniform_(-START, START)) if several else None  # a
+        # ln p(on) - ln p(off)
+        self.switches = nn.Parameter(torch.zeros(shape)) if several else None
+        # a
+        self.scores = nn.Parameter(torch.empty(shape).uniform_(-START, START)) if several else None
 
     def get_extra_state(self) -> Tensor:
         """The temperature."""
@@ -57,11 +61,14 @@ class GumbelGates(FusionNetwork):
         on = self._states(self.switches)
         nothing = (on.detach() == 0).all(dim=1, keepdim=True)
         largest = torch.zeros_like(shares).scatter(1, shares.argmax(dim=1, keepdim=True), 1.0)
-        weights = torch.where(nothing, on + largest, on) * shares  # `on` stays in, so that its gradient does
+        # `on` stays in, so that its gradient does
+        weights = torch.where(nothing, on + largest, on) * shares
         return list(weights / weights.sum(dim=1, keepdim=True))
 
     def _states(self, logits: Tensor) -> Tensor:
-        """0 or 1 per task and expert, in training with the gradient of the soft draw. Shape: (T, N)."""
+        """0 or 1 per task and expert, in training with the gradient of the soft draw. Shape: (T,
+        N).
+        """
         if not self.training:
             return (logits > 0).to(logits.dtype)
         u = uniform(logits.shape, like=logits, generator=self.generator)
@@ -70,6 +77,13 @@ class GumbelGates(FusionNetwork):
 
     def record(self) -> dict[str, Any]:
         """The experts that are on in evaluation, and the temperature."""
-        on = torch.zeros(len(self.tasks), 1) if self.switches is None else self.switches.detach().cpu()
-        picked = {task: [i for i, value in enumerate(row) if value > 0] for task, row in zip(self.tasks, on.tolist(), strict=True)}
+        on = (
+            torch.zeros(len(self.tasks), 1)
+            if self.switches is None
+            else self.switches.detach().cpu()
+        )
+        picked = {
+            task: [i for i, value in enumerate(row) if value > 0]
+            for task, row in zip(self.tasks, on.tolist(), strict=True)
+        }
         return {**super().record(), "on": picked, "temperature": self.temperature}

@@ -1,4 +1,5 @@
-"""The weighed sum of experts in training: its gradients in as few passes over the outputs as they need.
+"""The weighed sum of experts in training: its gradients in as few passes over the outputs as they
+need.
 
 Legend: B rows, D width of an expert's output, n experts.
 """
@@ -13,7 +14,8 @@ from automtl.sharing.base import mix
 
 
 class WeighedSum(torch.autograd.Function):
-    """sum_i w_i E_i, whose gradients are w_i g and the sums of E_i g. Twice differentiable, since both are made of such operations.
+    """sum_i w_i E_i, whose gradients are w_i g and the sums of E_i g. Twice differentiable, since
+    both are made of such operations.
 
     Shape: weights (B, n) or (n,), experts n times (B, D) -> (B, D).
     """
@@ -26,8 +28,12 @@ class WeighedSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
         weights, *experts = ctx.saved_tensors
-        to_experts = ((weights[..., i, None] * gradient).to(expert.dtype) for i, expert in enumerate(experts))
-        to_weights = torch.stack([torch.linalg.vecdot(expert.to(gradient.dtype), gradient) for expert in experts], dim=1)  # (B, n)
+        to_experts = (
+            (weights[..., i, None] * gradient).to(expert.dtype) for i, expert in enumerate(experts)
+        )
+        to_weights = torch.stack(
+            [torch.linalg.vecdot(expert.to(gradient.dtype), gradient) for expert in experts], dim=1
+        )  # (B, n)
         return to_weights.sum_to_size(weights.shape).to(weights.dtype), *to_experts
 
 

@@ -4,7 +4,9 @@ from automtl.sharing.network import GatedNetwork
 
 
 class MultiLevelMMoE(GatedNetwork):
-    """MMoE stacked: an inner level has one gate per expert of the next, the last one per task; every gate sees the raw h."""
+    """MMoE stacked: an inner level has one gate per expert of the next, the last one per task;
+    every gate sees the raw h.
+    """
 
     kind = "ml_mmoe"
     raw_gates = True

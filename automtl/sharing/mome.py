@@ -1,4 +1,5 @@
-"""Mixture of masked experts: one base network, and a binary mask over its weights for each expert (Xu et al., SIGIR 2024).
+"""Mixture of masked experts: one base network, and a binary mask over its weights for each expert
+(Xu et al., SIGIR 2024).
 
 Legend: B rows, D width, E masks, T tasks; of a linear layer: O outputs, I inputs.
 """
@@ -18,18 +19,21 @@ from automtl.sharing.network import GatedNetwork
 
 _BINS = 10
 NEURONS, WEIGHTS, FINE = "neuron masks", "weight masks", "fine-tuning"
-_STAGES = (WEIGHTS, NEURONS, FINE)  # as counted by the buffer `stage`; a fresh module has all its experts
+# as counted by the buffer `stage`; a fresh module has all its experts
+_STAGES = (WEIGHTS, NEURONS, FINE)
 
 
 class MoME(GatedNetwork):
-    """sum_e softmax(G_t h)_e f(h, W o Z_e): experts are weight masks Z_e over one base network W, gates read the unpruned h (eq. 1, 2).
+    """sum_e softmax(G_t h)_e f(h, W o Z_e): experts are weight masks Z_e over one base network W,
+    gates read the unpruned h (eq. 1, 2).
 
-    Phase "neuron masks": the base alone, a mask z over the inputs of each of its layers; then z is folded into W and dead inputs
-    are removed, with the columns that made them where nothing else reads them. Phase "weight masks": Z_e and gates on what is
-    left. Phase "fine-tuning": Z_e rounded at one half for good, weights trained on.
+    Phase "neuron masks": the base alone, a mask z over the inputs of each of its layers; then z is
+    folded into W and dead inputs are removed, with the columns that made them where nothing else
+    reads them. Phase "weight masks": Z_e and gates on what is left. Phase "fine-tuning": Z_e
+    rounded at one half for good, weights trained on.
 
-    Ablations (Fig. 3a): without weight masks all experts would be alike, so MoME-n is ``masks=0``, MoME-w ``neuron_epochs=0``, and the
-    base network both.
+    Ablations (Fig. 3a): without weight masks all experts would be alike, so MoME-n is ``masks=0``,
+    MoME-w ``neuron_epochs=0``, and the base network both.
 
     Args:
         masks: E; 0 for the plain base network.
@@ -38,7 +42,8 @@ class MoME(GatedNetwork):
         lambda_neuron: weight of the expected number of neurons that are on.
         lambda_weight: weight of the expected number of mask entries that are on, over all experts.
         penalty: "sum" over the masks' entries (eq. 6) or their "mean" (the authors' code).
-        norms: each expert has its own BatchNorms ("own"), or all use the base's ("shared", the authors' code).
+        norms: each expert has its own BatchNorms ("own"), or all use the base's ("shared", the
+            authors' code).
         socket: what every sharing module takes.
     """
 
@@ -62,7 +67,9 @@ class MoME(GatedNetwork):
         self.lambdas = {NEURONS: lambda_neuron, WEIGHTS: lambda_weight}
         self.mean = penalty == "mean"
         found = base_of(self.experts[0], own_norms=norms == "own")
-        self.links: list[Link] = links(list(getattr(self.experts[0], "operations", ())), "operations")
+        self.links: list[Link] = links(
+            list(getattr(self.experts[0], "operations", ())), "operations"
+        )
         self.experts = nn.ModuleList(masked(expert, found, self._mask) for expert in self.experts)
         self.paths, self.base = list(found), nn.ModuleList(found.values())
         self.register_buffer("stage", torch.zeros((), dtype=torch.int64))
@@ -98,7 +105,11 @@ class MoME(GatedNetwork):
         self.phase = phase
         self.stage.fill_(_STAGES.index(phase))
         for _, layer, views in self._layers():
-            layer.neurons = GaussianMask((len(layer.inputs),), generator=self.generator).to(layer.weight) if phase == NEURONS else None
+            layer.neurons = (
+                GaussianMask((len(layer.inputs),), generator=self.generator).to(layer.weight)
+                if phase == NEURONS
+                else None
+            )
             for view in views:
                 view.masking = phase != NEURONS
                 if phase == FINE and view.mask is not None and not view.mask.rounded:
@@ -106,7 +117,9 @@ class MoME(GatedNetwork):
 
     @torch.no_grad()
     def _prune(self) -> None:
-        """Fold the neuron masks into the weights, remove what is dead, and let every expert start from the norms that were trained."""
+        """Fold the neuron masks into the weights, remove what is dead, and let every expert start
+        from the norms that were trained.
+        """
         for path, layer, views in self._layers():
             alive = layer.fold()
             layer.keep_inputs(alive)
@@ -141,7 +154,12 @@ class MoME(GatedNetwork):
         """The masks that the phase trains."""
         if self.phase == NEURONS:
             return [layer.neurons for _, layer, _ in self._layers() if layer.neurons is not None]
-        made = [expert.mask for _, _, experts in self._layers() for expert in experts if expert.mask is not None]
+        made = [
+            expert.mask
+            for _, _, experts in self._layers()
+            for expert in experts
+            if expert.mask is not None
+        ]
         return [mask for mask in made if not mask.rounded]
 
     def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
@@ -150,40 +168,63 @@ class MoME(GatedNetwork):
         if not learnt:
             return None
         total = torch.stack([mask.expected_on().sum() for mask in learnt]).sum()
-        return self.lambdas[self.phase] * (total / sum(mask.mu.numel() for mask in learnt) if self.mean else total)
+        return self.lambdas[self.phase] * (
+            total / sum(mask.mu.numel() for mask in learnt) if self.mean else total
+        )
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        return [ParameterGroup("masks", [mask.mu for mask in self._learnt()], lr=MASK_RATE, weight_decay=0.0)]
+        return [
+            ParameterGroup(
+                "masks", [mask.mu for mask in self._learnt()], lr=MASK_RATE, weight_decay=0.0
+            )
+        ]
 
     @torch.no_grad()
     def record(self) -> dict[str, Any]:
-        """Beside the gates' weights: the phase, inputs left of each layer, shares of masks' entries, live share, stored megabytes.
+        """Beside the gates' weights: the phase, inputs left of each layer, shares of masks'
+        entries, live share, stored megabytes.
 
-        "histogram": shares of entries that are 0, then in ten even parts of what lies between, then 1. "neurons_histogram": the same of
-        the neuron masks while they are learnt. "live": the share of base weights, as many as are left, that some mask keeps.
+        "histogram": shares of entries that are 0, then in ten even parts of what lies between, then
+        1. "neurons_histogram": the same of the neuron masks while they are learnt. "live": the
+        share of base weights, as many as are left, that some mask keeps.
         """
-        stored = sum(tensor.numel() * tensor.element_size() for tensor in self.pack().values()) / 2**20
+        stored = (
+            sum(tensor.numel() * tensor.element_size() for tensor in self.pack().values()) / 2**20
+        )
         layers = list(self._layers())
-        inputs = {path or "linear": [len(layer.inputs), layer.made_with] for path, layer, _ in layers}
+        inputs = {
+            path or "linear": [len(layer.inputs), layer.made_with] for path, layer, _ in layers
+        }
         found: dict[str, Any] = {"phase": self.phase, "inputs": inputs, "megabytes": stored}
         if self.phase == NEURONS:
-            found["neurons_histogram"] = _histogram([layer.neurons.settled() for _, layer, _ in layers if layer.neurons is not None])
+            found["neurons_histogram"] = _histogram(
+                [layer.neurons.settled() for _, layer, _ in layers if layer.neurons is not None]
+            )
         elif self.masks:
             stacks = [_stack(experts) for _, _, experts in layers]
             live = [int((masks != 0).any(0).sum()) for masks in stacks]
-            found |= {"histogram": _histogram(stacks), "live": sum(live) / sum(masks[0].numel() for masks in stacks)}
+            found |= {
+                "histogram": _histogram(stacks),
+                "live": sum(live) / sum(masks[0].numel() for masks in stacks),
+            }
         return {**super().record(), "masked": found}
 
     def pack(self) -> dict[str, Tensor]:
-        """Base weights that a mask keeps as floats, masks and inputs left as bits, all else as it is; enough to evaluate."""
+        """Base weights that a mask keeps as floats, masks and inputs left as bits, all else as it
+        is; enough to evaluate.
+        """
         state: dict[str, Tensor] = self.state_dict()
         if self.phase == NEURONS:
             return state
         for i, (path, layer, experts) in zip(self._numbers(), self._layers(), strict=True):
-            left = torch.zeros(layer.made_with, dtype=torch.bool).index_fill(0, state.pop(f"base.{i}.inputs").cpu(), True)
+            left = torch.zeros(layer.made_with, dtype=torch.bool).index_fill(
+                0, state.pop(f"base.{i}.inputs").cpu(), True
+            )
             state[f"base.{i}.left"] = pack_bits(left)
             if self.masks:
-                for name in [self._name(e, path, kind) for e in range(len(experts)) for kind in ("mu", "on")]:
+                for name in [
+                    self._name(e, path, kind) for e in range(len(experts)) for kind in ("mu", "on")
+                ]:
                     state.pop(name, None)
                 held = pack(state.pop(f"base.{i}.weight"), _stack(experts))
                 state |= {f"base.{i}.{name}": tensor for name, tensor in held.items()}
@@ -193,9 +234,15 @@ class MoME(GatedNetwork):
         state = dict(packed)
         for i, (path, layer, _) in zip(self._numbers(), self._layers(), strict=True):
             if f"base.{i}.left" in state:
-                state[f"base.{i}.inputs"] = unpack_bits(state.pop(f"base.{i}.left"), (layer.made_with,)).nonzero().flatten()
+                state[f"base.{i}.inputs"] = (
+                    unpack_bits(state.pop(f"base.{i}.left"), (layer.made_with,)).nonzero().flatten()
+                )
             if f"base.{i}.live" in state:
-                names = [name for name in ("shape", "live", "values", "masks", "between", "parts") if f"base.{i}.{name}" in state]
+                names = [
+                    name
+                    for name in ("shape", "live", "values", "masks", "between", "parts")
+                    if f"base.{i}.{name}" in state
+                ]
                 held = {name: state.pop(f"base.{i}.{name}") for name in names}
                 weight, masks = unpack(held, largest=(self.masks, *layer.weight.shape))
                 state[f"base.{i}.weight"] = weight
@@ -205,9 +252,13 @@ class MoME(GatedNetwork):
         return state
 
     def encode(self) -> None:
-        """Make rounded masks share bytes, to be served by graphs that know no bits; it cannot be trained or stored then."""
+        """Make rounded masks share bytes, to be served by graphs that know no bits; it cannot be
+        trained or stored then.
+        """
         for _, layer, views in self._layers():
-            if (masks := [view.mask for view in views if view.mask is not None]) and all(mask.rounded for mask in masks):
+            if (masks := [view.mask for view in views if view.mask is not None]) and all(
+                mask.rounded for mask in masks
+            ):
                 layer.encode(masks)
 
     def _numbers(self) -> list[int]:
@@ -220,7 +271,10 @@ class MoME(GatedNetwork):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """First become a module of the state's phase and of what it has left."""
         if prefix + "stage" in state_dict:
-            self._become(_STAGES[int(state_dict[prefix + "stage"])], {k.removeprefix(prefix): v for k, v in state_dict.items()})
+            self._become(
+                _STAGES[int(state_dict[prefix + "stage"])],
+                {k.removeprefix(prefix): v for k, v in state_dict.items()},
+            )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @torch.no_grad()
@@ -229,16 +283,33 @@ class MoME(GatedNetwork):
             for view in (view for _, _, views in self._layers() for view in views):
                 view.mask = self._mask(view.base.weight)
         self._enter(phase)
-        for i, layer in zip(self._numbers(), (layer for _, layer, _ in self._layers()), strict=True):
+        for i, layer in zip(
+            self._numbers(), (layer for _, layer, _ in self._layers()), strict=True
+        ):
             left = state.get(f"base.{i}.inputs", layer.inputs).tolist()
             if sorted({*left}) != left or not {*left} <= {*range(layer.made_with)}:
-                raise ArtifactError(f"experts, base.{i}.inputs", f"must be inputs from 0 to {layer.made_with - 1}, ascending", "others")
-        for name, module in [(n, m) for part in ("base", "experts") for n, m in self.get_submodule(part).named_modules(prefix=part)]:
-            for key, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+                raise ArtifactError(
+                    f"experts, base.{i}.inputs",
+                    f"must be inputs from 0 to {layer.made_with - 1}, ascending",
+                    "others",
+                )
+        for name, module in [
+            (n, m)
+            for part in ("base", "experts")
+            for n, m in self.get_submodule(part).named_modules(prefix=part)
+        ]:
+            for key, tensor in [
+                *module.named_parameters(recurse=False),
+                *module.named_buffers(recurse=False),
+            ]:
                 held = state.get(f"{name}.{key}")
                 if held is not None and held.dim() == tensor.dim() and held.shape != tensor.shape:
                     fresh = tensor.new_zeros(held.shape)
-                    setattr(module, key, nn.Parameter(fresh) if isinstance(tensor, nn.Parameter) else fresh)
+                    setattr(
+                        module,
+                        key,
+                        nn.Parameter(fresh) if isinstance(tensor, nn.Parameter) else fresh,
+                    )
 
 
 def _stack(experts: Sequence[MaskedLinear]) -> Tensor:

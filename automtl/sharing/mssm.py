@@ -1,7 +1,7 @@
 """MSSM: fields and cells shared sparsely (Ding et al., SIGIR 2021).
 
-Legend: B rows, F fields, d embedding width, J sub-networks (one per task and a shared one), n sub-networks that a unit reads, D width
-of a sub-network's output.
+Legend: B rows, F fields, d embedding width, J sub-networks (one per task and a shared one), n
+sub-networks that a unit reads, D width of a sub-network's output.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from automtl.sharing.network import FusionNetwork, GateMeter
 
 
 class FieldMasks(nn.Module):
-    """E_j = [w_1j e_1, ..., w_Fj e_F] with w_ij = relu(tanh(<g_ij, e_i>)), g_ij in R^d started from N(0, 1) (section 2.1).
+    """E_j = [w_1j e_1, ..., w_Fj e_F] with w_ij = relu(tanh(<g_ij, e_i>)), g_ij in R^d started from
+    N(0, 1) (section 2.1).
 
     Shape: (B, F, d) -> (J, B, F, d), a masked copy of the fields for each sub-network.
 
@@ -37,34 +38,42 @@ class FieldMasks(nn.Module):
         if self.vector:
             masks = (self.g.unsqueeze(1) * fields).tanh().relu()  # (J, B, F, d)
         else:
-            masks = torch.einsum("bfd,jfd->jbf", fields, self.g).tanh().relu().unsqueeze(3)  # (J, B, F, 1)
+            masks = (
+                torch.einsum("bfd,jfd->jbf", fields, self.g).tanh().relu().unsqueeze(3)
+            )  # (J, B, F, 1)
         self.meter.observe(masks.detach().mean(3).transpose(0, 1).flatten(1))
         return masks * fields
 
     def mean(self) -> Tensor:
-        """Mean mask of each field in each sub-network, over the rows the meter has seen. Shape: (J, F)."""
+        """Mean mask of each field in each sub-network, over the rows the meter has seen. Shape: (J,
+        F).
+        """
         return self.meter.mean().view(self.g.shape[:2])
 
 
 class MSSM(FusionNetwork):
-    """Task sub-networks and a shared one, each over its own masked fields; v_i = sum_j m_ij o (W_ij u_j) after each level (section 2.2).
+    """Task sub-networks and a shared one, each over its own masked fields; v_i = sum_j m_ij o (W_ij
+    u_j) after each level (section 2.2).
 
-    m_ij is a hard concrete mask over the cells of v_i, drawn once per step. A task's sub-network reads its own and the shared one, the
-    shared one reads all; ReLU between levels. The W_ij of a unit, without bias, start as one dense connection from all n * D would.
-    Variants of Table 2: MSSM-a without `fields`, MSSM-b without `cells`, SNR-Trans without both.
-    Phase "settle": the first steps, in which no epoch is judged, since a mask needs some hundred steps to get to 0; without a penalty there
-    is nothing to wait for, and no such phase.
-    # DEVIATION: `lambda_m` weighs the MEAN probability of a cell to be on; the paper's sum turned every cell off in a trial.
-    # DEVIATION: `l2` weighs a mean too, over this module's own weights; towers and the rest have the trainer's weight decay.
-    # DEVIATION: a mask per number of a field's vector, relu(tanh(g_ij o e_i)), is the default. The paper calls w_ij the importance of a
-    # field, one number: but relu(tanh(<g_ij, e_i>)) is 0, without a gradient, for half of all ids of a field at the start, and these are
-    # lost to the sub-network.
-    # DEVIATION: masks and g have Adam's rate 1e-2, the paper one rate for all.
+    m_ij is a hard concrete mask over the cells of v_i, drawn once per step. A task's sub-network
+    reads its own and the shared one, the shared one reads all; ReLU between levels. The W_ij of a
+    unit, without bias, start as one dense connection from all n * D would. Variants of Table 2:
+    MSSM-a without `fields`, MSSM-b without `cells`, SNR-Trans without both. Phase "settle": the
+    first steps, in which no epoch is judged, since a mask needs some hundred steps to get to 0;
+    without a penalty there is nothing to wait for, and no such phase. # DEVIATION: `lambda_m`
+    weighs the MEAN probability of a cell to be on; the paper's sum turned every cell off in a
+    trial. # DEVIATION: `l2` weighs a mean too, over this module's own weights; towers and the rest
+    have the trainer's weight decay. # DEVIATION: a mask per number of a field's vector,
+    relu(tanh(g_ij o e_i)), is the default. The paper calls w_ij the importance of a # field, one
+    number: but relu(tanh(<g_ij, e_i>)) is 0, without a gradient, for half of all ids of a field at
+    the start, and these are # lost to the sub-network. # DEVIATION: masks and g have Adam's rate
+    1e-2, the paper one rate for all.
 
     Args:
         fields: mask the fields; without, every sub-network reads the same shared input.
         field_mask: "vector" (per number) or "scalar" (per field and row, the paper's letter).
-        cells: a mask per cell; without, one per connection, all pairs are connected and no ReLU follows, as in `snr_trans`.
+        cells: a mask per cell; without, one per connection, all pairs are connected and no ReLU
+            follows, as in `snr_trans`.
         penalty: "mean" over the masks, or "sum" (the paper's letter).
         lambda_m: weight of that L0 penalty.
         l2: weight of the mean square of the sub-networks' and connections' weights.
@@ -75,34 +84,65 @@ class MSSM(FusionNetwork):
     kind = "mssm"
 
     def __init__(
-        self, *, fields: bool, field_mask: str, cells: bool, penalty: str, lambda_m: float, l2: float, settle_steps: int, **socket: Any
+        self,
+        *,
+        fields: bool,
+        field_mask: str,
+        cells: bool,
+        penalty: str,
+        lambda_m: float,
+        l2: float,
+        settle_steps: int,
+        **socket: Any,
     ) -> None:
         super().__init__(all_pairs=not cells, **socket)
-        self.cells, self.penalty, self.lambda_m, self.l2, self.settle_steps = cells, penalty, lambda_m, l2, settle_steps
-        owners = list(dict.fromkeys(slot.owner for slot in self.slots))  # in the order of the masked copies
+        self.cells, self.penalty, self.lambda_m, self.l2, self.settle_steps = (
+            cells,
+            penalty,
+            lambda_m,
+            l2,
+            settle_steps,
+        )
+        # in the order of the masked copies
+        owners = list(dict.fromkeys(slot.owner for slot in self.slots))
         self.copies = [owners.index(slot.owner) for slot in self.slots]
         self.names = [self.tasks[owner] if isinstance(owner, int) else owner for owner in owners]
         self.field_masks = None
         if fields:
             assert self.field_shape is not None, "masks of fields need to know how many there are"
-            self.field_masks = FieldMasks(len(owners), self.field_shape, vector=field_mask == "vector")
+            self.field_masks = FieldMasks(
+                len(owners), self.field_shape, vector=field_mask == "vector"
+            )
         widths = [self.widths[fusion] for fusion in self.fusions]
-        shapes = [(fusion.inputs, width) for fusion, width in zip(self.fusions, widths, strict=True)]
-        self.connections = nn.ModuleList(HardConcrete((n, width if cells else 1), generator=self.generator) for n, width in shapes)
+        shapes = [
+            (fusion.inputs, width) for fusion, width in zip(self.fusions, widths, strict=True)
+        ]
+        self.connections = nn.ModuleList(
+            HardConcrete((n, width if cells else 1), generator=self.generator)
+            for n, width in shapes
+        )
         self.transforms = nn.ParameterList(nn.Parameter(_start(n, width)) for n, width in shapes)
 
     def forward(self, fields: Tensor, encode: Encode) -> list[Tensor]:
         if self.field_masks is None:
             return self.share(encode(fields))
-        copies = self.field_masks(fields)  # (J, B, F, d): one call on all of them, so that statistics of a batch are updated once
+        copies = self.field_masks(
+            fields
+        )  # (J, B, F, d): one call on all of them, so that statistics of a batch are updated once
         encoded = encode(copies.flatten(0, 1))
         return self.share(torch.stack(encoded.tensor_split(len(copies))))  # (J, B, D)
 
     def outputs(self, slots: Sequence[int], inputs: Sequence[Tensor]) -> list[Tensor]:
-        own = [x[self.copies[slot]] if x.dim() == 3 else x for slot, x in zip(slots, inputs, strict=True)]  # 3: the module's input
+        # 3: the module's input
+        own = [
+            x[self.copies[slot]] if x.dim() == 3 else x
+            for slot, x in zip(slots, inputs, strict=True)
+        ]
         return super().outputs(slots, own)
 
-    def fuse(self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    def fuse(
+        self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]
+    ) -> list[Tensor]:
         vectors = [self._routed(unit, outputs) for unit, outputs in zip(units, read, strict=True)]
         inner = self.fusions[units[0]].level < self.fusions[-1].level
         return [v.relu() for v in vectors] if self.cells and inner else vectors
@@ -117,7 +157,8 @@ class MSSM(FusionNetwork):
     def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
         on = torch.cat([mask.expected_on().flatten() for mask in self._masks()])
         loss = self.lambda_m * (on.mean() if self.penalty == "mean" else on.sum())
-        dense = [*self.transforms, *(w for w in self.experts.parameters() if w.dim() > 1)]  # no bias, no normalisation, no alpha
+        # no bias, no normalisation, no alpha
+        dense = [*self.transforms, *(w for w in self.experts.parameters() if w.dim() > 1)]
         squares = torch.stack([weight.square().sum() for weight in dense]).sum()
         total: Tensor = loss + squares * (self.l2 / sum(weight.numel() for weight in dense))
         return total
@@ -126,17 +167,33 @@ class MSSM(FusionNetwork):
         return settling(self.settle_steps if self.lambda_m else 0, super().phases())
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        undecayed = [mask.log_alpha for mask in self._masks()] + ([] if self.field_masks is None else [self.field_masks.g])
+        undecayed = [mask.log_alpha for mask in self._masks()] + (
+            [] if self.field_masks is None else [self.field_masks.g]
+        )
         return [ParameterGroup("masks", undecayed, lr=MASK_RATE, weight_decay=0.0)]
 
     def record(self) -> dict[str, Any]:
-        """Beside the connections' mean masks: the share of cells that are off in evaluation, and the mean mask of each field (Fig. 3)."""
+        """Beside the connections' mean masks: the share of cells that are off in evaluation, and
+        the mean mask of each field (Fig. 3).
+        """
         with torch.no_grad():
-            off = [(fusion.level, mask.settled() == 0) for fusion, mask in zip(self.fusions, self._masks(), strict=True)]
-        levels = [_share([cells for at, cells in off if at == level]) for level in range(self.fusions[-1].level + 1)]
-        told = {**super().record(), "cells_off": _share([cells for _, cells in off]), "cells_off_by_level": levels}
+            off = [
+                (fusion.level, mask.settled() == 0)
+                for fusion, mask in zip(self.fusions, self._masks(), strict=True)
+            ]
+        levels = [
+            _share([cells for at, cells in off if at == level])
+            for level in range(self.fusions[-1].level + 1)
+        ]
+        told = {
+            **super().record(),
+            "cells_off": _share([cells for _, cells in off]),
+            "cells_off_by_level": levels,
+        }
         if self.field_masks is not None:
-            told["field_masks"] = dict(zip(self.names, self.field_masks.mean().tolist(), strict=True))
+            told["field_masks"] = dict(
+                zip(self.names, self.field_masks.mean().tolist(), strict=True)
+            )
         return told
 
     def _masks(self) -> list[HardConcrete]:

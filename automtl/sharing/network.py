@@ -1,8 +1,10 @@
 """Experts in levels, and one vector per unit after each level: what nearly every sharing module is.
 
-A subclass says how a unit weighs the outputs it reads; which outputs those are, ``spaces.wiring`` says.
+A subclass says how a unit weighs the outputs it reads; which outputs those are, ``spaces.wiring``
+says.
 
-Shapes: B batch, D width of an expert's output, T tasks, N experts of a level, n vectors that a unit reads.
+Shapes: B batch, D width of an expert's output, T tasks, N experts of a level, n vectors that a unit
+reads.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,9 +26,11 @@ _INPUT = -1  # the place of the module's input, where places of units count from
 
 
 class GateMeter(nn.Module):
-    """The mean of a gate's weights: over the last batch in training, over all rows since ``eval()`` in evaluation.
+    """The mean of a gate's weights: over the last batch in training, over all rows since ``eval()``
+    in evaluation.
 
-    Buffers, so that a checkpoint tells the weights of its own epoch; even weights where nothing was seen yet.
+    Buffers, so that a checkpoint tells the weights of its own epoch; even weights where nothing was
+    seen yet.
 
     Args:
         size: how many weights.
@@ -43,7 +47,9 @@ class GateMeter(nn.Module):
         self._adding = False
 
     def train(self, mode: bool = True) -> Self:
-        """Begin anew, be it one evaluation after another: what was seen before is another epoch's, and a resumed run does not have it."""
+        """Begin anew, be it one evaluation after another: what was seen before is another epoch's,
+        and a resumed run does not have it.
+        """
         self._adding = False
         return super().train(mode)
 
@@ -67,7 +73,9 @@ class GateMeter(nn.Module):
 
 @dataclass(frozen=True)
 class _Level:
-    """One level in places: of its slots and of the units they read, of its units, of what those read before and now."""
+    """One level in places: of its slots and of the units they read, of its units, of what those
+    read before and now.
+    """
 
     slots: list[int]
     sources: list[int]
@@ -89,17 +97,35 @@ class FusionNetwork(SharingModule):
         before: per unit, whose vector its gate reads; None for the module's input.
     """
 
-    raw_gates = False  # gates read the module's input on every level, not their unit's own vector of the level before
+    # gates read the module's input on every level, not their unit's own vector of the level before
+    raw_gates = False
 
-    def __init__(self, *, order: Sequence[int] | None = None, all_pairs: bool = False, **socket: Any) -> None:
+    def __init__(
+        self, *, order: Sequence[int] | None = None, all_pairs: bool = False, **socket: Any
+    ) -> None:
         super().__init__(**socket)
-        self.wiring = wire(self.kind, self.slots, num_tasks=len(self.tasks), picks=self.chosen, order=order, all_pairs=all_pairs)
+        self.wiring = wire(
+            self.kind,
+            self.slots,
+            num_tasks=len(self.tasks),
+            picks=self.chosen,
+            order=order,
+            all_pairs=all_pairs,
+        )
         self.fusions = self.wiring.fusions
-        self.before = [None if self.raw_gates else self.wiring.previous(fusion) for fusion in self.fusions]
+        self.before = [
+            None if self.raw_gates else self.wiring.previous(fusion) for fusion in self.fusions
+        ]
         self.widths: dict[Fusion | None, int] = {None: self.width_in}
         self.experts = nn.ModuleList()
-        places: dict[Fusion | None, int] = {None: _INPUT, **{fusion: i for i, fusion in enumerate(self.fusions)}}
-        self._levels = [self._add_level(level, places, socket["build"]) for level in range(self.fusions[-1].level + 1)]
+        places: dict[Fusion | None, int] = {
+            None: _INPUT,
+            **{fusion: i for i, fusion in enumerate(self.fusions)},
+        }
+        self._levels = [
+            self._add_level(level, places, socket["build"])
+            for level in range(self.fusions[-1].level + 1)
+        ]
         self._towers = [places[self.wiring.tower(t)] for t in range(len(self.tasks))]
         self.width_out = [self.widths[self.fusions[i]] for i in self._towers]
         self.meters = nn.ModuleList(GateMeter(fusion.inputs) for fusion in self.fusions)
@@ -109,27 +135,46 @@ class FusionNetwork(SharingModule):
         slots = [i for i, slot in enumerate(self.slots) if slot.level == level]
         units = [i for i, fusion in enumerate(self.fusions) if fusion.level == level]
         sources = [self.wiring.source(self.slots[i]) for i in slots]
-        experts = [build(self.slots[i], self.widths[source]) for i, source in zip(slots, sources, strict=True)]
+        experts = [
+            build(self.slots[i], self.widths[source])
+            for i, source in zip(slots, sources, strict=True)
+        ]
         self.experts.extend(experts)
         position = {self.slots[i]: j for j, i in enumerate(slots)}
         reads = [[position[slot] for slot in self.fusions[i].slots] for i in units]
         for i, read in zip(units, reads, strict=True):
-            self.widths[self.fusions[i]] = _one_width(self.fusions[i], [experts[j].width_out for j in read])
-        return _Level(slots, [places[s] for s in sources], units, [places[self.before[i]] for i in units], reads)
+            self.widths[self.fusions[i]] = _one_width(
+                self.fusions[i], [experts[j].width_out for j in read]
+            )
+        return _Level(
+            slots,
+            [places[s] for s in sources],
+            units,
+            [places[self.before[i]] for i in units],
+            reads,
+        )
 
     def share(self, shared: Tensor) -> list[Tensor]:
         made = {_INPUT: shared}
         for level in self._levels:
             outputs = self.outputs(level.slots, [made[source] for source in level.sources])
             read = [[outputs[j] for j in reads] for reads in level.reads]
-            made.update(zip(level.units, self.fuse(level.units, [made[i] for i in level.before], read), strict=True))
+            made.update(
+                zip(
+                    level.units,
+                    self.fuse(level.units, [made[i] for i in level.before], read),
+                    strict=True,
+                )
+            )
         return [made[i] for i in self._towers]
 
     def outputs(self, slots: Sequence[int], inputs: Sequence[Tensor]) -> list[Tensor]:
         """What the experts in some slots make of inputs of their own, (B, width) each -> (B, D)."""
         return in_step([self.experts[slot] for slot in slots], inputs)
 
-    def fuse(self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    def fuse(
+        self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]
+    ) -> list[Tensor]:
         """The vectors of the units of one level.
 
         Args:
@@ -149,7 +194,9 @@ class FusionNetwork(SharingModule):
 
     def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
         """Per unit the weights of what it reads, (B, n) or (n,); None passes the only one on."""
-        assert all(self.fusions[unit].inputs == 1 for unit in units), f"{type(self).__name__} must define weigh()"
+        assert all(self.fusions[unit].inputs == 1 for unit in units), (
+            f"{type(self).__name__} must define weigh()"
+        )
         return [None] * len(units)
 
     def meter(self, unit: int) -> GateMeter:
@@ -159,14 +206,18 @@ class FusionNetwork(SharingModule):
         return meter
 
     def gate_weights(self) -> dict[str, Tensor]:
-        """Per unit its mean weights, spread over all experts of its level, (N,); the level is named where there are several."""
+        """Per unit its mean weights, spread over all experts of its level, (N,); the level is named
+        where there are several.
+        """
         named = {}
         for number, level in enumerate(self._levels):
             for unit, reads in zip(level.units, level.reads, strict=True):
                 weights = self.meter(unit).mean()
                 places = torch.tensor(reads, device=weights.device)
                 label = self.fusions[unit].label(self.tasks)
-                spread = weights.new_zeros(len(level.slots)).index_copy(0, places, weights[-len(reads) :])
+                spread = weights.new_zeros(len(level.slots)).index_copy(
+                    0, places, weights[-len(reads) :]
+                )
                 named[label if len(self._levels) == 1 else f"level{number}.{label}"] = spread
         return named
 
@@ -174,23 +225,37 @@ class FusionNetwork(SharingModule):
         """Per level its experts and, per unit, their mean weights (AdaTT, Fig. 3)."""
         weights, levels = iter(self.gate_weights().values()), []
         for level in self._levels:
-            units = {self.fusions[unit].label(self.tasks): next(weights).tolist() for unit in level.units}
-            levels.append({"experts": [_spoken(self.slots[i], self.tasks) for i in level.slots], "weights": units})
+            units = {
+                self.fusions[unit].label(self.tasks): next(weights).tolist() for unit in level.units
+            }
+            levels.append(
+                {
+                    "experts": [_spoken(self.slots[i], self.tasks) for i in level.slots],
+                    "weights": units,
+                }
+            )
         return {"levels": levels}
 
     def reads(self, task: int) -> frozenset[Slot]:
         return self.wiring.reads(task)
 
     def slot_weights(self) -> Tensor | None:
-        """Absolute mean gate weights, made to sum to 1 in each unit, multiplied along the paths to each task's tower."""
+        """Absolute mean gate weights, made to sum to 1 in each unit, multiplied along the paths to
+        each task's tower.
+        """
         slots = torch.zeros(len(self.tasks), len(self.slots), dtype=torch.float64)
-        units = torch.zeros(len(self.tasks), len(self.fusions) + 1, dtype=torch.float64)  # the last: the module's input
+        # the last: the module's input
+        units = torch.zeros(len(self.tasks), len(self.fusions) + 1, dtype=torch.float64)
         for t, unit in enumerate(self._towers):
             units[t, unit] = 1
         for level in reversed(self._levels):
             for unit, reads in zip(level.units, level.reads, strict=True):
                 weights = self.meter(unit).mean().abs().double().cpu()
-                weights = weights / weights.sum() if weights.any() else torch.full_like(weights, 1 / len(weights))
+                weights = (
+                    weights / weights.sum()
+                    if weights.any()
+                    else torch.full_like(weights, 1 / len(weights))
+                )
                 for weight, j in zip(weights, reads, strict=True):
                     slots[:, level.slots[j]] += weight * units[:, unit]
             for slot, source in zip(level.slots, level.sources, strict=True):
@@ -212,11 +277,16 @@ class GatedNetwork(FusionNetwork):
 
     def _gate(self, unit: int, bias: bool) -> nn.Module:
         inputs = self.fusions[unit].inputs
-        return Gate(self.widths[self.before[unit]], inputs, bias=bias) if inputs > 1 else nn.Identity()
+        return (
+            Gate(self.widths[self.before[unit]], inputs, bias=bias) if inputs > 1 else nn.Identity()
+        )
 
     def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
         gated = [self.fusions[unit].inputs > 1 for unit in units]
-        return [self.gates[unit](x) if gate else None for unit, x, gate in zip(units, before, gated, strict=True)]
+        return [
+            self.gates[unit](x) if gate else None
+            for unit, x, gate in zip(units, before, gated, strict=True)
+        ]
 
 
 def _one_width(fusion: Fusion, widths: Sequence[int]) -> int:

@@ -1,4 +1,5 @@
-"""Sharing modules of a user's own: one call puts a kind into the catalogue, its slots and wiring, and its class into the table.
+"""Sharing modules of a user's own: one call puts a kind into the catalogue, its slots and wiring,
+and its class into the table.
 
 Legend: B rows, F fields, d embedding width, D width of the experts' input, T tasks.
 """
@@ -26,9 +27,15 @@ _ROWS = 2
 
 
 def register_sharing(
-    module: type[SharingModule], *, like: str, settings: Mapping[str, Any] | None = None, source: str = "", in_supernet: bool = True
+    module: type[SharingModule],
+    *,
+    like: str,
+    settings: Mapping[str, Any] | None = None,
+    source: str = "",
+    in_supernet: bool = True,
 ) -> None:
-    """Make a sharing module known, under the name in its attribute ``kind``, to searches, retrains, pictures and costs.
+    """Make a sharing module known, under the name in its attribute ``kind``, to searches, retrains,
+    pictures and costs.
 
     >>> own = {"sharpness": 2.0}
     >>> automtl.register_sharing(SharpMMoE, like="mmoe", settings=own)  # doctest: +SKIP
@@ -36,7 +43,8 @@ def register_sharing(
     Args:
         module: a subclass of ``automtl.SharingModule``, most simply of ``automtl.GatedNetwork``.
         like: the built-in kind whose experts it has and whose wires it draws, one of ``LIKE``.
-        settings: its own settings with their defaults, told to the class by keyword; a ``automtl.Setting`` says bounds too.
+        settings: its own settings with their defaults, told to the class by keyword; a
+            ``automtl.Setting`` says bounds too.
         source: the paper or person it comes from, for model cards.
         in_supernet: it can stand in the supernet.
 
@@ -44,17 +52,32 @@ def register_sharing(
         ConfigError: no sharing module, a kind that is taken or unknown, or settings that cannot be.
     """
     if not (isinstance(module, type) and issubclass(module, SharingModule)):
-        raise ConfigError("register_sharing", "must be given a subclass of automtl.SharingModule", repr(module)[:100])
+        raise ConfigError(
+            "register_sharing",
+            "must be given a subclass of automtl.SharingModule",
+            repr(module)[:100],
+        )
     kind, where = vars(module).get("kind"), f"sharing module {module.__name__}"
     if not isinstance(kind, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", kind):
-        raise ConfigError(where, "must have an attribute `kind` of its own: lower case letters, digits and underscores", repr(kind))
+        raise ConfigError(
+            where,
+            "must have an attribute `kind` of its own: lower case letters, digits and underscores",
+            repr(kind),
+        )
     if like not in LIKE:
-        raise ConfigError(where, f"like must be one of {', '.join(LIKE)}", repr(like), nearest(str(like), LIKE))
+        raise ConfigError(
+            where, f"like must be one of {', '.join(LIKE)}", repr(like), nearest(str(like), LIKE)
+        )
     places = {name: setting for name, setting in SHARING[like].settings.items() if setting.places}
-    own = {name: _setting(f"{where}, setting {name}", value) for name, value in (settings or {}).items()}
+    own = {
+        name: _setting(f"{where}, setting {name}", value)
+        for name, value in (settings or {}).items()
+    }
     plugin = plugins.claim(kind, SHARING, "sharing kind")
     signature = SHARING[like]
-    SHARING[kind] = SharingSignature(source or str(plugin), signature.slots, {**places, **own}, in_supernet=in_supernet)
+    SHARING[kind] = SharingSignature(
+        source or str(plugin), signature.slots, {**places, **own}, in_supernet=in_supernet
+    )
     LAYOUTS[kind], WIRINGS[kind] = LAYOUTS[like], WIRINGS[like]
 
     def checked(**socket: Any) -> SharingModule:
@@ -70,26 +93,51 @@ def _setting(where: str, value: Any) -> Setting:
     """A setting as it is, or one of any value of the default's type."""
     setting = value if isinstance(value, Setting) else Setting(value, minimum=float("-inf"))
     if not isinstance(setting.default, bool | int | float | str) and not setting.optional:
-        raise ConfigError(where, "must have a default that is a number, a word, true or false", repr(value))
+        raise ConfigError(
+            where, "must have a default that is a number, a word, true or false", repr(value)
+        )
     setting.check(where, setting.default)
     return setting
 
 
-def _check(where: str, plugin: plugins.Plugin, built: SharingModule, socket: Mapping[str, Any]) -> None:
+def _check(
+    where: str, plugin: plugins.Plugin, built: SharingModule, socket: Mapping[str, Any]
+) -> None:
     """Refuse a module that does not give one representation per task, as wide as it says."""
     tasks, fix = len(socket["tasks"]), f"mend it in {plugin}"
     widths = getattr(built, "width_out", None)
-    if not isinstance(widths, list) or len(widths) != tasks or not all(isinstance(width, int) for width in widths):
-        raise ConfigError(where, f"must have `width_out`, one width for each of the {tasks} tasks", repr(widths)[:100], fix)
+    if (
+        not isinstance(widths, list)
+        or len(widths) != tasks
+        or not all(isinstance(width, int) for width in widths)
+    ):
+        raise ConfigError(
+            where,
+            f"must have `width_out`, one width for each of the {tasks} tasks",
+            repr(widths)[:100],
+            fix,
+        )
     shared = torch.zeros(_ROWS, socket["width_in"])
     generator: torch.Generator | None = socket.get("generator")
     state = None if generator is None else generator.get_state()
-    outputs = answer(where, plugin, built, torch.zeros(_ROWS, *socket["field_shape"]), lambda fields: _repeated(shared, fields))
+    outputs = answer(
+        where,
+        plugin,
+        built,
+        torch.zeros(_ROWS, *socket["field_shape"]),
+        lambda fields: _repeated(shared, fields),
+    )
     if generator is not None and state is not None:
         generator.set_state(state)
     if not isinstance(outputs, list | tuple) or len(outputs) != tasks:
-        got = f"{len(outputs)}" if isinstance(outputs, list | tuple) else f"a {type(outputs).__name__}"
-        raise ConfigError(where, f"must give one representation for each of the {tasks} tasks", got, fix)
+        got = (
+            f"{len(outputs)}"
+            if isinstance(outputs, list | tuple)
+            else f"a {type(outputs).__name__}"
+        )
+        raise ConfigError(
+            where, f"must give one representation for each of the {tasks} tasks", got, fix
+        )
     for task, output, width in zip(socket["tasks"], outputs, widths, strict=True):
         check_shape(where, plugin, output, width, f"must answer for task {task!r}")
 

@@ -1,4 +1,6 @@
-"""AutoMTL's expert selection: parameters beta during search, gates over the chosen experts at retrain."""
+"""AutoMTL's expert selection: parameters beta during search, gates over the chosen experts at
+retrain.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +14,8 @@ BETA_SCALE = 1e-3
 
 
 class ExpertSelection(FusionNetwork):
-    """Expert selection of the supernet: f^k = sum_i softmax(beta^k)_i E_i(x) (AutoMTL, section 3.4.1).
+    """Expert selection of the supernet: f^k = sum_i softmax(beta^k)_i E_i(x) (AutoMTL, section
+    3.4.1).
 
     No input-dependent gate; ``beta`` is (T, N), initialised 1e-3 * N(0, 1).
 
@@ -36,9 +39,11 @@ class ExpertSelection(FusionNetwork):
 
 
 class Selected(GatedNetwork):
-    """The retrained form: task k gates its chosen experts, softmax(W_k h) over c of them (AutoMTL, section 3.3.3).
+    """The retrained form: task k gates its chosen experts, softmax(W_k h) over c of them (AutoMTL,
+    section 3.3.3).
 
-    ``chosen`` lists positions in the pool; the pool holds only experts chosen by at least one task. c = 1 has no gate.
+    ``chosen`` lists positions in the pool; the pool holds only experts chosen by at least one task.
+    c = 1 has no gate.
     """
 
     kind = "selected"

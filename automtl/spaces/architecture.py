@@ -1,7 +1,8 @@
-"""A discrete architecture as data: what a search derives, a person writes, and every hand-made model is.
+"""A discrete architecture as data: what a search derives, a person writes, and every hand-made
+model is.
 
-A *template* names no tasks and no fields and fits any data set; a *bound* one carries the signature of the
-data it belongs to. ``template.bind(schema)`` makes the second from the first.
+A *template* names no tasks and no fields and fits any data set; a *bound* one carries the signature
+of the data it belongs to. ``template.bind(schema)`` makes the second from the first.
 """
 
 import json
@@ -23,7 +24,9 @@ _TRAVELLERS = {"name", "ranking", "choices", "recommended", "provenance"}
 
 
 class TaskSignature(Strict):
-    """A task as an architecture knows it: its name, kind and number of classes, not its statistics."""
+    """A task as an architecture knows it: its name, kind and number of classes, not its
+    statistics.
+    """
 
     name: str
     kind: Literal["binary", "regression", "multiclass"]
@@ -31,7 +34,9 @@ class TaskSignature(Strict):
 
 
 class FieldSignature(Strict):
-    """A field as an architecture knows it: its name and kind; vocabulary sizes are the data's business."""
+    """A field as an architecture knows it: its name and kind; vocabulary sizes are the data's
+    business.
+    """
 
     name: str
     kind: Literal["categorical", "numeric", "multi", "sequence"]
@@ -42,7 +47,9 @@ class Expert(Strict):
 
     blocks: tuple[str, ...] = Field(min_length=1, max_length=64)
     level: int | None = Field(None, ge=0, description="The only level it may stand in.")
-    owner: Literal["pool", "shared", "task"] | None = Field(None, description="The only kind of unit it may stand in.")
+    owner: Literal["pool", "shared", "task"] | None = Field(
+        None, description="The only kind of unit it may stand in."
+    )
     task: int | None = Field(None, ge=0, description="The only task whose unit it may stand in.")
 
     @property
@@ -106,7 +113,8 @@ class SchemaLike(Protocol):
 class Architecture(Strict):
     """A discrete multi-task architecture: input -> interaction -> sharing(experts) -> towers.
 
-    Equality and hash count what is computed; ``name``, ``ranking``, ``choices``, ``recommended`` and ``provenance`` only travel along.
+    Equality and hash count what is computed; ``name``, ``ranking``, ``choices``, ``recommended``
+    and ``provenance`` only travel along.
     """
 
     format: Literal["automtl.architecture"] = "automtl.architecture"
@@ -115,19 +123,35 @@ class Architecture(Strict):
     tasks: tuple[TaskSignature, ...] | None = Field(None, description="None in a template.")
     fields: tuple[FieldSignature, ...] | None = Field(None, description="None in a template.")
     embedding_dim: int = Field(16, ge=1, le=4096, description="d, the width of one field's vector.")
-    numeric: Literal["linear", "joint", "periodic"] = Field("linear", description="How numerical columns become fields.")
-    interaction: tuple[str, ...] = Field((), max_length=16, description="Interaction operations in order; empty for none.")
-    projection: int | None = Field(64, ge=1, le=MAX_WIDTH, description="D; None lets experts read the flat F*d vector.")
+    numeric: Literal["linear", "joint", "periodic"] = Field(
+        "linear", description="How numerical columns become fields."
+    )
+    interaction: tuple[str, ...] = Field(
+        (), max_length=16, description="Interaction operations in order; empty for none."
+    )
+    projection: int | None = Field(
+        64, ge=1, le=MAX_WIDTH, description="D; None lets experts read the flat F*d vector."
+    )
     experts: tuple[Expert, ...] = Field(min_length=1, max_length=1024)
-    chosen: tuple[tuple[int, ...], ...] | None = Field(None, description="Per task, the experts it gates; None for all.")
+    chosen: tuple[tuple[int, ...], ...] | None = Field(
+        None, description="Per task, the experts it gates; None for all."
+    )
     sharing: Sharing = Sharing()
-    towers: tuple[Width, ...] = Field((128, 64), max_length=16, description="Hidden widths of each task's tower.")
+    towers: tuple[Width, ...] = Field(
+        (128, 64), max_length=16, description="Hidden widths of each task's tower."
+    )
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     batch_norm: bool = True
-    ranking: tuple[tuple[Ranked, ...], ...] | None = Field(None, description="Per task, experts by softmax(beta); others follow as listed.")
-    choices: dict[str, dict[str, float]] = Field(default_factory=dict, description="Per choice block, softmax(alpha).")
+    ranking: tuple[tuple[Ranked, ...], ...] | None = Field(
+        None, description="Per task, experts by softmax(beta); others follow as listed."
+    )
+    choices: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="Per choice block, softmax(alpha)."
+    )
     recommended: dict[Literal["retrain", "architecture"], dict[str, Any]] = Field(
-        default_factory=dict, description="Settings to train it by, such as its paper's; architecture: a template's own, changed."
+        default_factory=dict,
+        description="Settings to train it by, such as its paper's; architecture: a template's own, "
+        "changed.",
     )
     provenance: dict[str, Any] = Field(default_factory=dict)
 
@@ -145,16 +169,26 @@ class Architecture(Strict):
         self._check_chosen()
         self._check_ranking()
         kinds = {task.name: task.kind for task in self.tasks} if self.tasks is not None else None
-        fit_sharing(self.sharing.kind, self.sharing.settings, num_experts=len(self.pool()), tasks=kinds)
+        fit_sharing(
+            self.sharing.kind, self.sharing.settings, num_experts=len(self.pool()), tasks=kinds
+        )
         return self
 
     def _check_chosen(self) -> None:
         if self.chosen is None:
             return
         if self.tasks is None or len(self.chosen) != len(self.tasks):
-            raise ConfigError("chosen", "must list the experts of each task of a bound architecture", f"{len(self.chosen)} lists")
+            raise ConfigError(
+                "chosen",
+                "must list the experts of each task of a bound architecture",
+                f"{len(self.chosen)} lists",
+            )
         for task, experts in zip(self.tasks, self.chosen, strict=True):
-            if not experts or len(set(experts)) != len(experts) or not set(experts) <= set(range(len(self.experts))):
+            if (
+                not experts
+                or len(set(experts)) != len(experts)
+                or not set(experts) <= set(range(len(self.experts)))
+            ):
                 rule = f"must be distinct experts from 0 to {len(self.experts) - 1}, at least one"
                 raise ConfigError(f"chosen of {task.name}", rule, list(experts))
 
@@ -162,25 +196,45 @@ class Architecture(Strict):
         if self.ranking is None:
             return
         if len(self.ranking) != len(self.tasks or ()):
-            rule, fix = "must list experts for each task of a bound architecture", "leave ranking out: the listed order then holds"
+            rule, fix = (
+                "must list experts for each task of a bound architecture",
+                "leave ranking out: the listed order then holds",
+            )
             raise ConfigError("ranking", rule, f"{len(self.ranking)} lists", fix)
         for t, task in enumerate(self.ranking):
             named = [entry.expert for entry in task]
             if len(set(named)) != len(named) or not set(named) <= set(range(len(self.experts))):
                 rule = f"must name distinct experts from 0 to {len(self.experts) - 1}"
-                raise ConfigError(f"ranking[{t}]", rule, named[:20], "mend it, or leave ranking out: the listed order then holds")
+                raise ConfigError(
+                    f"ranking[{t}]",
+                    rule,
+                    named[:20],
+                    "mend it, or leave ranking out: the listed order then holds",
+                )
 
     def fitting(self, slot: Slot) -> tuple[int, ...]:
-        """The experts that may stand in a slot; where none is for its level, those of the nearest level below; else all."""
+        """The experts that may stand in a slot; where none is for its level, those of the nearest
+        level below; else all.
+        """
         for level in range(slot.level, -1, -1):
-            found = tuple(i for i, expert in enumerate(self.experts) if expert.fits(Slot(level, slot.owner, slot.index)))
+            found = tuple(
+                i
+                for i, expert in enumerate(self.experts)
+                if expert.fits(Slot(level, slot.owner, slot.index))
+            )
             if found:
                 return found
         return tuple(range(len(self.experts)))
 
     def pool(self, level: int = 0) -> tuple[int, ...]:
-        """The experts that may stand in a pool, in listed order: those chosen by at least one task; all where none is chosen."""
-        used = {expert for task in self.chosen for expert in task} if self.chosen is not None else set(range(len(self.experts)))
+        """The experts that may stand in a pool, in listed order: those chosen by at least one task;
+        all where none is chosen.
+        """
+        used = (
+            {expert for task in self.chosen for expert in task}
+            if self.chosen is not None
+            else set(range(len(self.experts)))
+        )
         return tuple(i for i in self.fitting(Slot(level, "pool", 0)) if i in used)
 
     def identity(self) -> str:
@@ -217,7 +271,12 @@ class Architecture(Strict):
         for what, mine, theirs in (("tasks", self.tasks, tasks), ("fields", self.fields, fields)):
             if mine != theirs:
                 rule = f"must be bound to the {what} of data set '{schema.name}'"
-                raise ConfigError(f"architecture {self.name}".strip(), rule, _difference(mine or (), theirs), "search on this data set")
+                raise ConfigError(
+                    f"architecture {self.name}".strip(),
+                    rule,
+                    _difference(mine or (), theirs),
+                    "search on this data set",
+                )
         return self
 
     def evolve(self, **changes: Any) -> "Architecture":
@@ -227,17 +286,22 @@ class Architecture(Strict):
     def save(self, path: Path) -> None:
         """Write it as JSON, atomically."""
         blocks = [*self.interaction, *(block for expert in self.experts for block in expert.blocks)]
-        used = plugins.record([self.sharing.kind, *(Operation.parse(block).name for block in blocks)])
+        used = plugins.record(
+            [self.sharing.kind, *(Operation.parse(block).name for block in blocks)]
+        )
         held = {name: value for name, value in self.provenance.items() if name != "plugins"}
         provenance = {**held, "plugins": used} if used else held
-        files.write_json(path, self.model_copy(update={"provenance": provenance}).model_dump(mode="json"))
+        files.write_json(
+            path, self.model_copy(update={"provenance": provenance}).model_dump(mode="json")
+        )
 
     @classmethod
     def load(cls, source: str | Path) -> "Architecture":
         """Read an architecture file, or a shipped one by name; an existing path wins.
 
         Raises:
-            ArtifactError: no such file or name, no JSON, a newer format, or it needs a plugin that is not loaded.
+            ArtifactError: no such file or name, no JSON, a newer format, or it needs a plugin that
+                is not loaded.
             ConfigError: what the file says is not an architecture; every fault is listed.
         """
         path = Path(source)
@@ -246,29 +310,55 @@ class Architecture(Strict):
         data = files.read_json(path)
         version = data.get("version", VERSION) if isinstance(data, dict) else VERSION
         if isinstance(version, int) and version > VERSION:
-            raise ArtifactError(path, f"must have format version {VERSION} or older", version, "update automtl to read it")
+            raise ArtifactError(
+                path,
+                f"must have format version {VERSION} or older",
+                version,
+                "update automtl to read it",
+            )
         provenance = data.get("provenance") if isinstance(data, dict) else None
         plugins.require(path, provenance.get("plugins") if isinstance(provenance, dict) else None)
         return build(cls, data, path)
 
 
 def shipped_architectures() -> dict[str, Path]:
-    """The architectures that come with the package, by name: searched ones and hand-made baselines."""
-    folders = (package_files("automtl.derived_archs"), package_files("automtl.derived_archs.baselines"))
-    return {Path(str(f)).stem: Path(str(f)) for folder in folders for f in folder.iterdir() if f.name.endswith(".json")}
+    """The architectures that come with the package, by name: searched ones and hand-made
+    baselines.
+    """
+    folders = (
+        package_files("automtl.derived_archs"),
+        package_files("automtl.derived_archs.baselines"),
+    )
+    return {
+        Path(str(f)).stem: Path(str(f))
+        for folder in folders
+        for f in folder.iterdir()
+        if f.name.endswith(".json")
+    }
 
 
 def _shipped(name: str) -> Path:
     known = shipped_architectures()
     if name not in known:
-        raise ArtifactError(name, "must be an architecture file or a shipped name", "neither", nearest(name, sorted(known)))
+        raise ArtifactError(
+            name,
+            "must be an architecture file or a shipped name",
+            "neither",
+            nearest(name, sorted(known)),
+        )
     return known[name]
 
 
 def _difference(mine: Sequence[Any], theirs: Sequence[Any]) -> str:
-    """Two signatures' difference in words: what is missing, what is new, what has another kind or order."""
+    """Two signatures' difference in words: what is missing, what is new, what has another kind or
+    order.
+    """
     old, new = {s.name: s for s in mine}, {s.name: s for s in theirs}
     notes = [f"'{name}' missing from the data" for name in old if name not in new]
     notes += [f"'{name}' unknown to the architecture" for name in new if name not in old]
-    notes += [f"'{name}' was {old[name].kind} and is {new[name].kind}" for name in old if name in new and old[name] != new[name]]
+    notes += [
+        f"'{name}' was {old[name].kind} and is {new[name].kind}"
+        for name in old
+        if name in new and old[name] != new[name]
+    ]
     return ", ".join(notes[:6]) or "the same names in another order"

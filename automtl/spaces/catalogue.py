@@ -1,7 +1,9 @@
-"""What a space or an architecture may name: signatures of operations and sharing kinds as plain data.
+"""What a space or an architecture may name: signatures of operations and sharing kinds as plain
+data.
 
-The modules that compute them live in ``automtl.nn`` and ``automtl.sharing``; names match one to one. Kept apart
-so that a space can refuse an unknown operation, or k > N, before any data is read and without importing torch.
+The modules that compute them live in ``automtl.nn`` and ``automtl.sharing``; names match one to
+one. Kept apart so that a space can refuse an unknown operation, or k > N, before any data is read
+and without importing torch.
 """
 
 import re
@@ -25,7 +27,8 @@ class OperationSignature:
     """The legal form of one operation.
 
     Args:
-        places: where it may stand: "interaction" ((B, F, d) -> (B, F*d)), "expert" ((B, D) -> (B, D)).
+        places: where it may stand: "interaction" ((B, F, d) -> (B, F*d)), "expert" ((B, D) -> (B,
+            D)).
         argument: the argument's name; empty for an operation without one.
         choices: the legal words, for an argument that is a word.
         maximum: the largest legal whole number, for an argument that is a number (at least 1).
@@ -41,7 +44,11 @@ class OperationSignature:
     changes_width: bool = False
 
 
-_BOTH, _INTERACTION, _EXPERT = frozenset({"interaction", "expert"}), frozenset({"interaction"}), frozenset({"expert"})
+_BOTH, _INTERACTION, _EXPERT = (
+    frozenset({"interaction", "expert"}),
+    frozenset({"interaction"}),
+    frozenset({"expert"}),
+)
 
 OPERATIONS: dict[str, OperationSignature] = {
     "product": OperationSignature(_INTERACTION, "kind", choices=("inner", "outer")),
@@ -75,32 +82,54 @@ class Operation:
             where: named in errors.
 
         Raises:
-            ConfigError: the name is unknown, the argument illegal, or the operation not for this place.
+            ConfigError: the name is unknown, the argument illegal, or the operation not for this
+                place.
         """
         match = _OPERATION.fullmatch(text) if isinstance(text, str) else None
         if not match:
-            raise ConfigError(where, "must be an operation such as mlp(64) or skip", repr(text)[:200])
+            raise ConfigError(
+                where, "must be an operation such as mlp(64) or skip", repr(text)[:200]
+            )
         name, argument = match.groups()
         legal = sorted(known for known, s in OPERATIONS.items() if not place or place in s.places)
         if name not in legal:
-            raise ConfigError(where, f"must be an {place or 'known'} operation", repr(name), nearest(name, legal))
+            raise ConfigError(
+                where, f"must be an {place or 'known'} operation", repr(name), nearest(name, legal)
+            )
         return cls(name, _argument(OPERATIONS[name], name, argument, where))
 
 
-def _argument(signature: OperationSignature, name: str, given: str | None, where: object) -> int | str | None:
+def _argument(
+    signature: OperationSignature, name: str, given: str | None, where: object
+) -> int | str | None:
     if not signature.argument:
         if given is not None:
             raise ConfigError(where, f"{name} takes no argument", repr(given), f"write {name}")
         return None
     if given is None:
-        raise ConfigError(where, f"{name} needs its argument '{signature.argument}'", fix=f"write {name}(...)")
+        raise ConfigError(
+            where, f"{name} needs its argument '{signature.argument}'", fix=f"write {name}(...)"
+        )
     if signature.choices:
         if given not in signature.choices:
-            raise ConfigError(where, f"{name}({signature.argument}) must be one of {', '.join(signature.choices)}", repr(given))
+            raise ConfigError(
+                where,
+                f"{name}({signature.argument}) must be one of {', '.join(signature.choices)}",
+                repr(given),
+            )
         return given
-    if not given.isdigit() or not 1 <= int(given) <= signature.maximum or (signature.odd and int(given) % 2 == 0):
+    if (
+        not given.isdigit()
+        or not 1 <= int(given) <= signature.maximum
+        or (signature.odd and int(given) % 2 == 0)
+    ):
         kind = "an odd" if signature.odd else "a"
-        raise ConfigError(where, f"{name}({signature.argument}) must be {kind} whole number from 1 to {signature.maximum}", repr(given))
+        raise ConfigError(
+            where,
+            f"{name}({signature.argument}) must be {kind} whole number from 1 to "
+            f"{signature.maximum}",
+            repr(given),
+        )
     return int(given)
 
 
@@ -110,8 +139,9 @@ class SharingSignature:
 
     Args:
         source: the paper.
-        slots: who owns the experts: "pool" (all tasks), "task" (each its own), "shared" (one for all), "units" (each its own,
-            and a shared unit), "base" (one expert in all slots, which the kind tells apart by masks over its linear layers).
+        slots: who owns the experts: "pool" (all tasks), "task" (each its own), "shared" (one for
+            all), "units" (each its own, and a shared unit), "base" (one expert in all slots, which
+            the kind tells apart by masks over its linear layers).
         settings: its settings by name.
         in_supernet: it can stand in the supernet.
         uses_beta: in the supernet its experts are chosen by expert-selection parameters.
@@ -125,35 +155,77 @@ class SharingSignature:
 
 
 def _count(default: int | None, minimum: int, text: str, of: str = "") -> Setting:
-    return Setting(default, minimum=minimum, maximum=1024, optional=default is None, kind=int, of=of, places=True, help=text)
+    return Setting(
+        default,
+        minimum=minimum,
+        maximum=1024,
+        optional=default is None,
+        kind=int,
+        of=of,
+        places=True,
+        help=text,
+    )
 
 
 def _task_experts(default: int) -> Setting:
-    text = "Experts of each task's unit, per level: one number, or one for each task as a list or by name."
+    text = (
+        "Experts of each task's unit, per level: one number, or one for each task as a list or "
+        "by name."
+    )
     return _count(default, 1, text, of="each task")
 
 
-_LEVELS = Setting(2, minimum=1, maximum=64, places=True, help="Levels of experts, each fused before the next.")
-_EXPERTS = _count(None, 1, "Experts per level; null takes as many as the architecture or the space has.")
+_LEVELS = Setting(
+    2, minimum=1, maximum=64, places=True, help="Levels of experts, each fused before the next."
+)
+_EXPERTS = _count(
+    None, 1, "Experts per level; null takes as many as the architecture or the space has."
+)
 _SHARED_EXPERTS = "Experts of the shared unit, per level; 0 for no shared unit."
 _UNITS = {"task_experts": _task_experts(2), "shared_experts": _count(2, 0, _SHARED_EXPERTS)}
 _GATE_BIAS = Setting(False, help="Give the gates a bias.")
 _K = Setting(2, minimum=1, maximum=1024, of="experts", help="The most experts that a gate selects.")
-_SETTLE = Setting(400, maximum=100_000_000, kind=int, help="Steps in which masks settle, before an epoch may be the best.")
+_SETTLE = Setting(
+    400,
+    maximum=100_000_000,
+    kind=int,
+    help="Steps in which masks settle, before an epoch may be the best.",
+)
 _SNR = {
     "experts": _EXPERTS,
     "levels": _LEVELS,
-    "l0": Setting(1e-2, maximum=1e6, help="Weight of the expected number of connections that are on, beyond one of each unit."),
+    "l0": Setting(
+        1e-2,
+        maximum=1e6,
+        help="Weight of the expected number of connections that are on, beyond one of each unit.",
+    ),
     "settle_steps": _SETTLE,
 }
 _GUMBEL = {
-    "temperature": Setting(1.0, minimum=1e-3, maximum=1e3, help="Temperature at the start of training."),
-    "final_temperature": Setting(0.1, minimum=1e-3, maximum=1e3, help="Temperature at its end; in between it falls geometrically."),
+    "temperature": Setting(
+        1.0, minimum=1e-3, maximum=1e3, help="Temperature at the start of training."
+    ),
+    "final_temperature": Setting(
+        0.1,
+        minimum=1e-3,
+        maximum=1e3,
+        help="Temperature at its end; in between it falls geometrically.",
+    ),
 }
 _DSELECT = {
     "k": _K,
-    "gamma": Setting(1.0, minimum=1e-3, maximum=1e3, help="Width of the smooth step; goes to 0 while experts are selected."),
-    "select_epochs": Setting(5, minimum=1, maximum=100_000, help="Epochs in which experts are selected, before any may be the best."),
+    "gamma": Setting(
+        1.0,
+        minimum=1e-3,
+        maximum=1e3,
+        help="Width of the smooth step; goes to 0 while experts are selected.",
+    ),
+    "select_epochs": Setting(
+        5,
+        minimum=1,
+        maximum=100_000,
+        help="Epochs in which experts are selected, before any may be the best.",
+    ),
     "per_example": Setting(False, help="Let each row select its own experts."),
     "entropy": Setting(1e-2, maximum=1e6, help="Weight of the selectors' entropy in the loss."),
 }
@@ -162,33 +234,96 @@ _ADATT = {
     "task_experts": _task_experts(1),
     "shared_experts": _count(0, 0, _SHARED_EXPERTS),
     "gate_bias": _GATE_BIAS,
-    "native_residual": Setting(True, help="Add the unit's own experts outside the gate; false is the ablation of Table 6."),
-    "native_init": Setting("uniform", choices=("uniform", "ones"), help="How the weights of a unit's own experts start."),
+    "native_residual": Setting(
+        True, help="Add the unit's own experts outside the gate; false is the ablation of Table 6."
+    ),
+    "native_init": Setting(
+        "uniform",
+        choices=("uniform", "ones"),
+        help="How the weights of a unit's own experts start.",
+    ),
 }
 _AITM = {
-    "order": Setting(None, optional=True, kind=tuple, of="tasks", help="The tasks in the order of the funnel; null takes the data set's."),
-    "calibration": Setting(0.0, maximum=1e6, of="binary", help="Weight of how far a task's probability exceeds that of the one before."),
-    "transfer": Setting("linear", choices=("linear", "dense"), help="What passes on: linear, or a layer with BatchNorm, ReLU, dropout."),
+    "order": Setting(
+        None,
+        optional=True,
+        kind=tuple,
+        of="tasks",
+        help="The tasks in the order of the funnel; null takes the data set's.",
+    ),
+    "calibration": Setting(
+        0.0,
+        maximum=1e6,
+        of="binary",
+        help="Weight of how far a task's probability exceeds that of the one before.",
+    ),
+    "transfer": Setting(
+        "linear",
+        choices=("linear", "dense"),
+        help="What passes on: linear, or a layer with BatchNorm, ReLU, dropout.",
+    ),
     "transfer_dropout": Setting(0.0, maximum=0.9, help="Rate of the dropout of transfer dense."),
 }
 _MOME = {
-    "masks": Setting(8, maximum=1024, help="Weight masks over the base network, the experts; 0 for the base alone."),
-    "neuron_epochs": Setting(10, maximum=100_000, help="Epochs of the neuron masks, before dead ones are removed; 0 for none."),
-    "weight_epochs": Setting(10, minimum=1, maximum=100_000, help="Epochs of the weight masks, before they are rounded."),
-    "lambda_neuron": Setting(1e-5, maximum=1e6, help="Weight of the expected number of neurons that are on."),
-    "lambda_weight": Setting(1e-7, maximum=1e6, help="Weight of the expected number of mask entries that are on."),
-    "penalty": Setting("sum", choices=("sum", "mean"), help="Over the masks' entries: their sum, or their mean."),
-    "norms": Setting("own", choices=("own", "shared"), help="Each expert's BatchNorms its own, or the same for all."),
+    "masks": Setting(
+        8,
+        maximum=1024,
+        help="Weight masks over the base network, the experts; 0 for the base alone.",
+    ),
+    "neuron_epochs": Setting(
+        10,
+        maximum=100_000,
+        help="Epochs of the neuron masks, before dead ones are removed; 0 for none.",
+    ),
+    "weight_epochs": Setting(
+        10, minimum=1, maximum=100_000, help="Epochs of the weight masks, before they are rounded."
+    ),
+    "lambda_neuron": Setting(
+        1e-5, maximum=1e6, help="Weight of the expected number of neurons that are on."
+    ),
+    "lambda_weight": Setting(
+        1e-7, maximum=1e6, help="Weight of the expected number of mask entries that are on."
+    ),
+    "penalty": Setting(
+        "sum", choices=("sum", "mean"), help="Over the masks' entries: their sum, or their mean."
+    ),
+    "norms": Setting(
+        "own",
+        choices=("own", "shared"),
+        help="Each expert's BatchNorms its own, or the same for all.",
+    ),
 }
 
 _MSSM = {
     "levels": _LEVELS,
-    "fields": Setting(True, help="Mask fields before the interaction, per sub-network; false is MSSM-a, or SNR-Trans with cells off too."),
-    "field_mask": Setting("vector", choices=("vector", "scalar"), help="A mask per number, or the paper's letter: one per field and row."),
-    "cells": Setting(True, help="A mask per cell; false is MSSM-b: one per connection, and all sub-networks are connected."),
-    "penalty": Setting("mean", choices=("mean", "sum"), help="What lambda_m weighs: the mean or the sum of masks' probabilities to be on."),
-    "lambda_m": Setting(0.1, maximum=1e6, help="Weight of that penalty; 0.01 with sum is the paper's."),
-    "l2": Setting(1e-3, maximum=1e6, help="Weight of the mean square of the sub-networks' and connections' weights."),
+    "fields": Setting(
+        True,
+        help="Mask fields before the interaction, per sub-network; false is MSSM-a, or SNR-Trans "
+        "with cells off too.",
+    ),
+    "field_mask": Setting(
+        "vector",
+        choices=("vector", "scalar"),
+        help="A mask per number, or the paper's letter: one per field and row.",
+    ),
+    "cells": Setting(
+        True,
+        help="A mask per cell; false is MSSM-b: one per connection, and all sub-networks are "
+        "connected.",
+    ),
+    "penalty": Setting(
+        "mean",
+        choices=("mean", "sum"),
+        help="What lambda_m weighs: the mean or the sum of masks' probabilities to be on.",
+    ),
+    "lambda_m": Setting(
+        0.1, maximum=1e6, help="Weight of that penalty; 0.01 with sum is the paper's."
+    ),
+    "l2": Setting(
+        1e-3,
+        maximum=1e6,
+        help="Weight of the mean square of the sub-networks' and connections' weights.",
+    ),
     "settle_steps": _SETTLE,
 }
 
@@ -198,15 +333,21 @@ SHARING: dict[str, SharingSignature] = {
     "mmoe": SharingSignature("Ma et al., KDD 2018", "pool", {"gate_bias": _GATE_BIAS}),
     "ml_mmoe": SharingSignature("Li et al., KDD 2023, section 4.1", "pool", {"levels": _LEVELS}),
     "top_k": SharingSignature(
-        "Shazeer et al., ICLR 2017", "pool", {"k": _K, "per_example": Setting(True, help="Let each row select its own experts.")}
+        "Shazeer et al., ICLR 2017",
+        "pool",
+        {"k": _K, "per_example": Setting(True, help="Let each row select its own experts.")},
     ),
-    "gumbel": SharingSignature("Sun et al., NeurIPS 2020, as in Hazimeh et al., section 4", "pool", _GUMBEL),
+    "gumbel": SharingSignature(
+        "Sun et al., NeurIPS 2020, as in Hazimeh et al., section 4", "pool", _GUMBEL
+    ),
     "dselect_k": SharingSignature("Hazimeh et al., NeurIPS 2021", "pool", _DSELECT),
     "snr_trans": SharingSignature("Ma et al., AAAI 2019", "pool", _SNR),
     "snr_aver": SharingSignature("Ma et al., AAAI 2019", "pool", _SNR),
     "shared_bottom": SharingSignature("Caruana, 1997", "shared"),
     "cgc": SharingSignature("Tang et al., RecSys 2020, section 4.1", "units", _UNITS),
-    "ple": SharingSignature("Tang et al., RecSys 2020, section 4.2", "units", {"levels": _LEVELS, **_UNITS}),
+    "ple": SharingSignature(
+        "Tang et al., RecSys 2020, section 4.2", "units", {"levels": _LEVELS, **_UNITS}
+    ),
     "adatt": SharingSignature("Li et al., KDD 2023", "units", _ADATT),
     "cross_stitch": SharingSignature("Misra et al., CVPR 2016", "task", {"levels": _LEVELS}),
     "aitm": SharingSignature("Xi et al., KDD 2021", "task", _AITM, in_supernet=False),
@@ -223,19 +364,30 @@ def sharing_settings(kind: str, given: Mapping[str, Any], where: str = "sharing"
         ConfigError: the kind or a setting is unknown, or a value is illegal.
     """
     if kind not in SHARING:
-        raise ConfigError(f"{where}.kind", "must be a known sharing kind", repr(kind), nearest(str(kind), SHARING))
+        raise ConfigError(
+            f"{where}.kind", "must be a known sharing kind", repr(kind), nearest(str(kind), SHARING)
+        )
     known = SHARING[kind].settings
     for name in given:
         if name not in known:
             hint = nearest(str(name), known) if known else "this kind has no settings"
             raise ConfigError(f"{where}.{name}", f"must be a setting of {kind}", repr(name), hint)
-    return {name: setting.check(f"{where}.{name}", given.get(name, setting.default)) for name, setting in known.items()}
+    return {
+        name: setting.check(f"{where}.{name}", given.get(name, setting.default))
+        for name, setting in known.items()
+    }
 
 
 def fit_sharing(
-    kind: str, given: Mapping[str, Any], *, num_experts: int, tasks: Mapping[str, str] | None = None, where: str = "sharing"
+    kind: str,
+    given: Mapping[str, Any],
+    *,
+    num_experts: int,
+    tasks: Mapping[str, str] | None = None,
+    where: str = "sharing",
 ) -> None:
-    """Refuse settings that are legal and cannot be meant here: more experts selected than there are, an order of other tasks.
+    """Refuse settings that are legal and cannot be meant here: more experts selected than there
+    are, an order of other tasks.
 
     Args:
         kind: a sharing kind.
@@ -253,4 +405,6 @@ def fit_sharing(
 
 def module_settings(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a sharing module is told; the others only shape its slots."""
-    return {name: value for name, value in settings.items() if not SHARING[kind].settings[name].places}
+    return {
+        name: value for name, value in settings.items() if not SHARING[kind].settings[name].places
+    }

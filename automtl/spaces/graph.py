@@ -14,15 +14,18 @@ from automtl.spaces.wiring import Fusion, Wiring
 def to_graph(architecture: Architecture) -> nx.DiGraph:
     """The dataflow from fields to tasks.
 
-    Nodes carry ``kind`` (field, masks, interaction, projection, expert, gate, tower), ``label``, ``row`` (0 for fields, growing
-    along the flow) and, for experts, ``blocks`` and ``expert`` (its index); edges from experts to towers carry ``weight``,
-    softmax(beta) or the mean gate weight, where a search recorded it. A fusion is drawn where it has several readers, or
-    one that is no tower; else its inputs lead straight on. A template is drawn with one task called "every task", or with as
-    many as it counts experts of.
+    Nodes carry ``kind`` (field, masks, interaction, projection, expert, gate, tower), ``label``,
+    ``row`` (0 for fields, growing along the flow) and, for experts, ``blocks`` and ``expert`` (its
+    index); edges from experts to towers carry ``weight``, softmax(beta) or the mean gate weight,
+    where a search recorded it. A fusion is drawn where it has several readers, or one that is no
+    tower; else its inputs lead straight on. A template is drawn with one task called "every task",
+    or with as many as it counts experts of.
     """
     graph = nx.DiGraph()
     tasks = tasks_of(architecture) or ["every task"]
-    names = [field.name for field in architecture.fields] if architecture.fields else ["every field"]
+    names = (
+        [field.name for field in architecture.fields] if architecture.fields else ["every field"]
+    )
     for i, name in enumerate(names):
         graph.add_node(f"field.{i}", kind="field", label=name, row=0)
     trunk = _add_trunk(graph, architecture, [f"field.{i}" for i in range(len(names))])
@@ -32,8 +35,13 @@ def to_graph(architecture: Architecture) -> nx.DiGraph:
 
 
 def _add_trunk(graph: nx.DiGraph, architecture: Architecture, ends: list[str]) -> str:
-    """Masks of fields, interaction blocks and projection in a row; returns the last node, which experts read."""
-    stages = [(f"interaction.{i}", "interaction", block) for i, block in enumerate(architecture.interaction)]
+    """Masks of fields, interaction blocks and projection in a row; returns the last node, which
+    experts read.
+    """
+    stages = [
+        (f"interaction.{i}", "interaction", block)
+        for i, block in enumerate(architecture.interaction)
+    ]
     if architecture.projection is not None:
         stages.append(("projection", "projection", f"Linear to {architecture.projection}"))
     if not stages:
@@ -51,7 +59,9 @@ def _add_trunk(graph: nx.DiGraph, architecture: Architecture, ends: list[str]) -
 class _Joiner:
     """Adds experts, fusions and towers along a wiring."""
 
-    def __init__(self, graph: nx.DiGraph, architecture: Architecture, wiring: Wiring, trunk: str) -> None:
+    def __init__(
+        self, graph: nx.DiGraph, architecture: Architecture, wiring: Wiring, trunk: str
+    ) -> None:
         self.graph, self.architecture, self.wiring, self.trunk = graph, architecture, wiring, trunk
         self.base = graph.nodes[trunk]["row"] + 1
         self.joint = "cells" if architecture.sharing.all_settings.get("cells") else "gate"
@@ -59,13 +69,19 @@ class _Joiner:
     def add(self, tasks: list[str]) -> None:
         """Levels from below, then towers."""
         fed = [self.wiring.tower(t) for t in range(len(tasks))]
-        readers = [*fed, *(f.after for f in self.wiring.fusions), *(self.wiring.source(s) for s in self._slots())]
+        readers = [
+            *fed,
+            *(f.after for f in self.wiring.fusions),
+            *(self.wiring.source(s) for s in self._slots()),
+        ]
         for fusion in self.wiring.fusions:
             for slot in fusion.slots:
                 self._add_expert(slot)
             if fusion.inputs > 1 and not (readers.count(fusion) == 1 and fusion in fed):
                 label = f"{self.joint}: {self._fed(fusion, tasks)}"
-                self.graph.add_node(_name(fusion), kind="gate", label=label, row=self._row(fusion) + 1)
+                self.graph.add_node(
+                    _name(fusion), kind="gate", label=label, row=self._row(fusion) + 1
+                )
                 self._lead(fusion, _name(fusion))
         top = self._row(self.wiring.fusions[-1]) + 2
         for t, name in enumerate(tasks):
@@ -74,10 +90,14 @@ class _Joiner:
             self._join(fed[t], f"tower.{t}", t)
 
     def _fed(self, fusion: Fusion, tasks: Sequence[str]) -> str:
-        """Whose gate it is: a task, a shared unit, or the expert of the next level that reads it."""
+        """Whose gate it is: a task, a shared unit, or the expert of the next level that reads
+        it.
+        """
         if fusion.owner != "pool":
             return fusion.label(tasks)
-        return f"expert {expert_for(self.architecture, Slot(fusion.level + 1, 'pool', fusion.index))}"
+        return (
+            f"expert {expert_for(self.architecture, Slot(fusion.level + 1, 'pool', fusion.index))}"
+        )
 
     def _slots(self) -> list[Slot]:
         return list(dict.fromkeys(slot for fusion in self.wiring.fusions for slot in fusion.slots))
@@ -110,13 +130,18 @@ class _Joiner:
         if fusion.after is not None:
             self._join(fusion.after, reader)
         for slot in fusion.slots:
-            self.graph.add_edge(f"expert.{slot}", reader, weight=None if task is None else self._weight(slot, task))
+            self.graph.add_edge(
+                f"expert.{slot}", reader, weight=None if task is None else self._weight(slot, task)
+            )
 
     def _weight(self, slot: Slot, task: int) -> float | None:
         if self.architecture.ranking is None:
             return None
         expert = expert_for(self.architecture, slot)
-        return next((entry.weight for entry in self.architecture.ranking[task] if entry.expert == expert), None)
+        return next(
+            (entry.weight for entry in self.architecture.ranking[task] if entry.expert == expert),
+            None,
+        )
 
 
 def _name(fusion: Fusion) -> str:

@@ -15,23 +15,34 @@ _MASKABLE = ("mlp", "dense")
 def plugged(architecture: Architecture, kind: str, settings: Mapping[str, Any]) -> Architecture:
     """The same experts under another sharing module, or under its own with other settings.
 
-    Experts that a search bound to the units of its own kind may stand anywhere in another; their order is then the
-    ranking's, by mean gate weight. A hand-made architecture keeps its levels. What is recommended for one kind is not for another.
+    Experts that a search bound to the units of its own kind may stand anywhere in another; their
+    order is then the ranking's, by mean gate weight. A hand-made architecture keeps its levels.
+    What is recommended for one kind is not for another.
 
     Raises:
-        ConfigError: an unknown kind or setting, one that does not fit, or experts whose widths do not.
+        ConfigError: an unknown kind or setting, one that does not fit, or experts whose widths do
+            not.
     """
     experts = architecture.experts
     if kind != architecture.sharing.kind and architecture.ranking is not None:
-        experts = tuple(expert.model_copy(update={"level": None, "owner": None, "task": None}) for expert in experts)
+        experts = tuple(
+            expert.model_copy(update={"level": None, "owner": None, "task": None})
+            for expert in experts
+        )
     recommended = architecture.recommended if kind == architecture.sharing.kind else {}
-    made = architecture.evolve(experts=experts, sharing=Sharing(kind=kind, settings=dict(settings)), recommended=recommended)
+    made = architecture.evolve(
+        experts=experts,
+        sharing=Sharing(kind=kind, settings=dict(settings)),
+        recommended=recommended,
+    )
     check_widths(made)
     return made
 
 
 def tasks_of(architecture: Architecture) -> list[str] | None:
-    """The names of the tasks that an architecture is bound to, or a template counts experts of; None for a template of any tasks."""
+    """The names of the tasks that an architecture is bound to, or a template counts experts of;
+    None for a template of any tasks.
+    """
     if architecture.tasks is not None:
         return [task.name for task in architecture.tasks]
     own = architecture.sharing.all_settings.get("task_experts")
@@ -44,15 +55,29 @@ def slots_of(architecture: Architecture, num_tasks: int) -> tuple[Slot, ...]:
     """The slots of an architecture's own sharing kind; `single_task` has one per chosen expert."""
     kind, settings = architecture.sharing.kind, architecture.sharing.all_settings
     if kind == "single_task" and architecture.chosen is not None:
-        return tuple(Slot(0, t, i) for t, picks in enumerate(architecture.chosen) for i in range(len(picks)))
+        return tuple(
+            Slot(0, t, i) for t, picks in enumerate(architecture.chosen) for i in range(len(picks))
+        )
     names = tasks_of(architecture)
-    return layout(kind, num_tasks=num_tasks, num_experts=len(pool(architecture)), settings=settings, names=names)
+    return layout(
+        kind,
+        num_tasks=num_tasks,
+        num_experts=len(pool(architecture)),
+        settings=settings,
+        names=names,
+    )
 
 
 def picks_of(architecture: Architecture) -> list[list[int]] | None:
-    """Per task, the places in the pool of its chosen experts; None where every task reads them all."""
+    """Per task, the places in the pool of its chosen experts; None where every task reads
+    them all.
+    """
     members = pool(architecture)
-    return None if architecture.chosen is None else [[members.index(i) for i in task if i in members] for task in architecture.chosen]
+    return (
+        None
+        if architecture.chosen is None
+        else [[members.index(i) for i in task if i in members] for task in architecture.chosen]
+    )
 
 
 def wiring_of(architecture: Architecture, num_tasks: int) -> Wiring:
@@ -61,8 +86,19 @@ def wiring_of(architecture: Architecture, num_tasks: int) -> Wiring:
     order = settings.get("order")
     names = [task.name for task in architecture.tasks or ()]
     funnel = [names.index(name) for name in order] if order and names else None
-    slots, kind, pairs = slots_of(architecture, num_tasks), architecture.sharing.kind, not settings.get("cells", True)
-    return wire(kind, slots, num_tasks=num_tasks, picks=picks_of(architecture), order=funnel, all_pairs=pairs)
+    slots, kind, pairs = (
+        slots_of(architecture, num_tasks),
+        architecture.sharing.kind,
+        not settings.get("cells", True),
+    )
+    return wire(
+        kind,
+        slots,
+        num_tasks=num_tasks,
+        picks=picks_of(architecture),
+        order=funnel,
+        all_pairs=pairs,
+    )
 
 
 def check_widths(architecture: Architecture) -> None:
@@ -71,22 +107,32 @@ def check_widths(architecture: Architecture) -> None:
     Raises:
         ConfigError: as above, with the level and the widths.
     """
-    wiring = wiring_of(architecture, len(tasks_of(architecture) or (1, 2)))  # a template's tasks are all alike
-    widths: dict[Fusion | None, int | None] = {None: architecture.projection}  # None: as wide as the flat fields
+    # a template's tasks are all alike
+    wiring = wiring_of(architecture, len(tasks_of(architecture) or (1, 2)))
+    # None: as wide as the flat fields
+    widths: dict[Fusion | None, int | None] = {None: architecture.projection}
     for fusion in wiring.fusions:
         found = {}
         for slot in fusion.slots:
             index = expert_for(architecture, slot)
             found[index] = _width(architecture.experts[index], widths[wiring.source(slot)])
         if len(set(found.values())) > 1:
-            said = ", ".join(f"expert {i}: {width or 'as its input'}" for i, width in sorted(found.items()))
-            raise ConfigError(f"experts of level {fusion.level}", "must have one output width, since their outputs are added", said)
+            said = ", ".join(
+                f"expert {i}: {width or 'as its input'}" for i, width in sorted(found.items())
+            )
+            raise ConfigError(
+                f"experts of level {fusion.level}",
+                "must have one output width, since their outputs are added",
+                said,
+            )
         widths[fusion] = next(iter(found.values()))
 
 
 def _width(expert: Expert, width_in: int | None) -> int | None:
     for operation in expert.operations:
-        width_in = int(operation.argument or 0) if OPERATIONS[operation.name].changes_width else width_in
+        width_in = (
+            int(operation.argument or 0) if OPERATIONS[operation.name].changes_width else width_in
+        )
     return width_in
 
 
@@ -99,10 +145,14 @@ def parts(architecture: Architecture) -> tuple[Architecture, ...]:
 
 
 def _part(architecture: Architecture, task: int) -> Architecture:
-    """One task's own model: its chosen experts under a gate of its own, or one expert where none is chosen."""
+    """One task's own model: its chosen experts under a gate of its own, or one expert where none is
+    chosen.
+    """
     assert architecture.tasks is not None
     count = len(architecture.chosen[task]) if architecture.chosen is not None else 1
-    experts = [architecture.experts[expert_for(architecture, Slot(0, task, i))] for i in range(count)]
+    experts = [
+        architecture.experts[expert_for(architecture, Slot(0, task, i))] for i in range(count)
+    ]
     return architecture.evolve(
         tasks=(architecture.tasks[task],),
         experts=tuple(Expert(blocks=expert.blocks) for expert in experts),
@@ -114,7 +164,8 @@ def _part(architecture: Architecture, task: int) -> Architecture:
 
 
 def pool(architecture: Architecture, level: int = 0) -> tuple[int, ...]:
-    """Indices of the experts a pool holds, in listed order: those chosen by at least one task; all where none is chosen.
+    """Indices of the experts a pool holds, in listed order: those chosen by at least one task; all
+    where none is chosen.
 
     Where the sharing kind is told to hold fewer, it keeps those of the largest mean weight.
     """
@@ -128,10 +179,11 @@ def pool(architecture: Architecture, level: int = 0) -> tuple[int, ...]:
 def expert_for(architecture: Architecture, slot: Slot) -> int:
     """The index of the expert that fills `slot`.
 
-    A pool takes the chosen experts in listed order, a task's unit that task's experts by beta rank, a shared unit
-    all by mean softmax(beta); without a ranking, after those that one names, and in the very unit that experts were searched for,
-    the listed order holds. Where a unit has more slots than there are experts, the list starts again. A base network is the first expert by
-    mean softmax(beta) that masks have something to hold on to in.
+    A pool takes the chosen experts in listed order, a task's unit that task's experts by beta rank,
+    a shared unit all by mean softmax(beta); without a ranking, after those that one names, and in
+    the very unit that experts were searched for, the listed order holds. Where a unit has more
+    slots than there are experts, the list starts again. A base network is the first expert by mean
+    softmax(beta) that masks have something to hold on to in.
 
     Raises:
         ConfigError: there is no such expert.
@@ -142,8 +194,15 @@ def expert_for(architecture: Architecture, slot: Slot) -> int:
         order = pool(architecture, slot.level)
     else:
         order = legal = architecture.fitting(slot)
-        if any(architecture.experts[i].level is None or architecture.experts[i].owner is None for i in legal):
-            ranked = _shared_order(architecture) if slot.owner == "shared" else _task_order(architecture, int(slot.owner))
+        if any(
+            architecture.experts[i].level is None or architecture.experts[i].owner is None
+            for i in legal
+        ):
+            ranked = (
+                _shared_order(architecture)
+                if slot.owner == "shared"
+                else _task_order(architecture, int(slot.owner))
+            )
             order = tuple(i for i in ranked if i in legal) or legal
     return order[slot.index % len(order)]
 
@@ -154,7 +213,12 @@ def _base(architecture: Architecture) -> int:
             return index
     got = "; ".join(" -> ".join(expert.blocks) for expert in architecture.experts)[:200]
     fix = "choose another sharing kind"
-    raise ConfigError(f"sharing.kind {architecture.sharing.kind}", "needs an expert that holds mlp or dense, to mask its weights", got, fix)
+    raise ConfigError(
+        f"sharing.kind {architecture.sharing.kind}",
+        "needs an expert that holds mlp or dense, to mask its weights",
+        got,
+        fix,
+    )
 
 
 def _task_order(architecture: Architecture, task: int) -> tuple[int, ...]:

@@ -17,10 +17,11 @@ class Setting:
         minimum, maximum: bounds of a number, both included.
         choices: the legal words, for a word.
         optional: None is legal too.
-        kind: the setting's type where the default is None; tuple stands for a list of distinct names.
-        of: what it must fit: "experts" (at most as many as there are), "tasks" (names every task once),
-            "binary" (above 0 for binary tasks only), "each task" (one number for all, or one for each: a list in their order, or a
-            mapping by name); empty for nothing.
+        kind: the setting's type where the default is None; tuple stands for a list of distinct
+            names.
+        of: what it must fit: "experts" (at most as many as there are), "tasks" (names every task
+            once), "binary" (above 0 for binary tasks only), "each task" (one number for all, or one
+            for each: a list in their order, or a mapping by name); empty for nothing.
         places: it shapes the slots and nothing else, so that the module is not told.
         help: what it does, one sentence.
     """
@@ -47,9 +48,14 @@ class Setting:
         if kind is tuple:
             return _names(where, value)
         if self.of == "each task" and isinstance(value, Mapping):
-            return {str(name): self._number(f"{where}.{name}", kind, count) for name, count in value.items()}
+            return {
+                str(name): self._number(f"{where}.{name}", kind, count)
+                for name, count in value.items()
+            }
         if self.of == "each task" and isinstance(value, list | tuple):
-            return tuple(self._number(f"{where}[{i}]", kind, count) for i, count in enumerate(value))
+            return tuple(
+                self._number(f"{where}[{i}]", kind, count) for i, count in enumerate(value)
+            )
         return self._number(where, kind, value)
 
     def _number(self, where: str, kind: type, value: Any) -> Any:
@@ -59,13 +65,21 @@ class Setting:
         if not _is_exactly(value, kind):
             raise ConfigError(where, f"must be of type {kind.__name__}", repr(value))
         if self.choices and value not in self.choices:
-            raise ConfigError(where, "must be a known choice", repr(value), nearest(value, self.choices))
+            raise ConfigError(
+                where, "must be a known choice", repr(value), nearest(value, self.choices)
+            )
         if kind in (int, float) and not self.minimum <= value <= self.maximum:
-            raise ConfigError(where, f"must be from {self.minimum:g} to {self.maximum:g}", repr(value))
+            raise ConfigError(
+                where, f"must be from {self.minimum:g} to {self.maximum:g}", repr(value)
+            )
         return value
 
-    def fit(self, where: str, value: Any, num_experts: int, tasks: Mapping[str, str] | None) -> None:
-        """Refuse a legal value that this many experts or these tasks (name -> kind; None: not known yet) do not allow."""
+    def fit(
+        self, where: str, value: Any, num_experts: int, tasks: Mapping[str, str] | None
+    ) -> None:
+        """Refuse a legal value that this many experts or these tasks (name -> kind; None: not known
+        yet) do not allow.
+        """
         if self.of == "experts" and value > num_experts:
             raise ConfigError(where, f"must be at most the number of experts, {num_experts}", value)
         if tasks is None or value is None:
@@ -73,12 +87,19 @@ class Setting:
         if self.of == "tasks" and sorted(value) != sorted(tasks):
             unknown = [name for name in value if name not in tasks]
             hint = nearest(unknown[0], tasks) if unknown else ""
-            raise ConfigError(where, f"must name every task once: {', '.join(tasks)}", ", ".join(value), hint)
+            raise ConfigError(
+                where, f"must name every task once: {', '.join(tasks)}", ", ".join(value), hint
+            )
         if self.of == "each task":
             _fit_each(where, value, tasks)
         others = [name for name, kind in tasks.items() if kind != "binary"]
         if self.of == "binary" and value > 0 and others:
-            raise ConfigError(where, "may be above 0 for binary tasks only", f"{value:g} and task '{others[0]}'", "set it to 0")
+            raise ConfigError(
+                where,
+                "may be above 0 for binary tasks only",
+                f"{value:g} and task '{others[0]}'",
+                "set it to 0",
+            )
 
 
 def _fit_each(where: str, value: Any, tasks: Mapping[str, str]) -> None:
@@ -88,7 +109,12 @@ def _fit_each(where: str, value: Any, tasks: Mapping[str, str]) -> None:
         raise ConfigError(where, rule, f"{len(value)} numbers")
     if isinstance(value, Mapping) and sorted(value) != sorted(names):
         unknown = [name for name in value if name not in tasks]
-        raise ConfigError(where, rule, ", ".join(value) or "none", nearest(unknown[0], names) if unknown else "name the others, too")
+        raise ConfigError(
+            where,
+            rule,
+            ", ".join(value) or "none",
+            nearest(unknown[0], names) if unknown else "name the others, too",
+        )
 
 
 def of_each(value: Any, names: Sequence[str] | None, count: int) -> tuple[int, ...]:
@@ -110,7 +136,11 @@ def _is_exactly(value: Any, kind: type) -> bool:
 
 
 def _names(where: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(name, str) for name in value):
+    if (
+        not isinstance(value, Sequence)
+        or isinstance(value, str)
+        or not all(isinstance(name, str) for name in value)
+    ):
         raise ConfigError(where, "must be a list of names", repr(value))
     if len(set(value)) != len(value):
         raise ConfigError(where, "must name each only once", ", ".join(value))

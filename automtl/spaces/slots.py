@@ -1,7 +1,7 @@
 """Slots: the places for experts that a sharing kind declares.
 
-A slot is (level, owner, index). The owner is "pool" (every task reads it), "shared" (a shared unit of a kind that
-also has task units) or the number of a task.
+A slot is (level, owner, index). The owner is "pool" (every task reads it), "shared" (a shared unit
+of a kind that also has task units) or the number of a task.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +32,9 @@ class Slot:
 def _pool(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> Iterator[Slot]:
     """The same number of experts on every level, no one's own."""
     count = settings.get("experts") or num_experts
-    return (Slot(level, "pool", i) for level in range(settings.get("levels", 1)) for i in range(count))
+    return (
+        Slot(level, "pool", i) for level in range(settings.get("levels", 1)) for i in range(count)
+    )
 
 
 def _units(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> Iterator[Slot]:
@@ -48,7 +50,9 @@ def _masks(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> Ite
     return (Slot(0, "pool", i) for i in range(max(settings["masks"], 1)))
 
 
-def _units_and_shared(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -> Iterator[Slot]:
+def _units_and_shared(
+    num_tasks: int, num_experts: int, settings: Mapping[str, Any]
+) -> Iterator[Slot]:
     return _units(num_tasks, num_experts, {**settings, "shared_experts": 1})
 
 
@@ -79,7 +83,12 @@ LAYOUTS: dict[str, Callable[[int, int, Mapping[str, Any]], Iterator[Slot]]] = {
 
 
 def layout(
-    kind: str, *, num_tasks: int, num_experts: int, settings: Mapping[str, Any], names: Sequence[str] | None = None
+    kind: str,
+    *,
+    num_tasks: int,
+    num_experts: int,
+    settings: Mapping[str, Any],
+    names: Sequence[str] | None = None,
 ) -> tuple[Slot, ...]:
     """The slots of a sharing kind.
 
@@ -91,12 +100,25 @@ def layout(
         names: of the tasks, which settings may count experts by; None where they are not known.
 
     Raises:
-        ConfigError: more than ``MAX_SLOTS``; each unit's reads of all others would be counted in millions.
+        ConfigError: more than ``MAX_SLOTS``; each unit's reads of all others would be counted in
+            millions.
     """
-    own = {} if "task_experts" not in settings else {"task_experts": of_each(settings["task_experts"], names, num_tasks)}
+    own = (
+        {}
+        if "task_experts" not in settings
+        else {"task_experts": of_each(settings["task_experts"], names, num_tasks)}
+    )
     slots = tuple(islice(LAYOUTS[kind](num_tasks, num_experts, {**settings, **own}), MAX_SLOTS + 1))
     if len(slots) > MAX_SLOTS:
         told = ", ".join(f"{name} {value}" for name, value in settings.items() if name in _COUNTS)
-        rule, fix = f"must have at most {MAX_SLOTS} places for experts, all levels and tasks together", "lower the numbers"
-        raise ConfigError(f"sharing kind {kind}", rule, f"{told or 'experts'} with {num_experts} experts and {num_tasks} tasks", fix)
+        rule, fix = (
+            f"must have at most {MAX_SLOTS} places for experts, all levels and tasks together",
+            "lower the numbers",
+        )
+        raise ConfigError(
+            f"sharing kind {kind}",
+            rule,
+            f"{told or 'experts'} with {num_experts} experts and {num_tasks} tasks",
+            fix,
+        )
     return slots

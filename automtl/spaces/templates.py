@@ -1,4 +1,6 @@
-"""A hand-made template with some of its settings changed, as `architecture.embedding_dim=64` does."""
+"""A hand-made template with some of its settings changed, as `architecture.embedding_dim=64`
+does.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -10,19 +12,40 @@ from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import MAX_WIDTH, SHARING
 from automtl.strict import Strict, check_fields, nearest, plain_tuples, shown
 
-_SHAPE = ("embedding_dim", "numeric", "interaction", "projection", "experts", "towers", "dropout", "batch_norm")
-OF_ANY = ("embedding_dim", "numeric", "interaction", "towers", "dropout", "batch_norm")  # what a data set may recommend to every template
+_SHAPE = (
+    "embedding_dim",
+    "numeric",
+    "interaction",
+    "projection",
+    "experts",
+    "towers",
+    "dropout",
+    "batch_norm",
+)
+# what a data set may recommend to every template
+OF_ANY = ("embedding_dim", "numeric", "interaction", "towers", "dropout", "batch_norm")
 _COMPARED = tuple(name for name in _SHAPE if name != "experts")
-_TRAINING_ONLY = ("dropout",)  # a bound architecture with another one has the same operations, experts and weights
+# a bound architecture with another one has the same operations, experts and weights
+_TRAINING_ONLY = ("dropout",)
 _WRITTEN_OUT = "write them out in architecture.experts"
-_INSTEAD = ("task_experts", "masks", "levels")  # settings of sharing kinds without a pool that count what they have
+# settings of sharing kinds without a pool that count what they have
+_INSTEAD = ("task_experts", "masks", "levels")
 
 
 def _are_widths(value: Any) -> Any:
-    lists = value if isinstance(value, tuple) and value and isinstance(value[0], tuple) else (value,)
+    lists = (
+        value if isinstance(value, tuple) and value and isinstance(value[0], tuple) else (value,)
+    )
     for own in lists:
-        if not isinstance(own, tuple) or not own or any(type(w) is not int or not 1 <= w <= MAX_WIDTH for w in own):
-            raise ValueError(f"must be widths from 1 to {MAX_WIDTH} such as [512, 256], or a list of them for each level")
+        if (
+            not isinstance(own, tuple)
+            or not own
+            or any(type(w) is not int or not 1 <= w <= MAX_WIDTH for w in own)
+        ):
+            raise ValueError(
+                f"must be widths from 1 to {MAX_WIDTH} such as [512, 256], or a list of them "
+                "for each level"
+            )
     return value
 
 
@@ -44,26 +67,44 @@ def check_changes(changes: Mapping[str, Any], where: str, known: Sequence[str] =
     """
     for name in changes:
         if name not in known:
-            raise ConfigError(f"{where}.{name}", "must be a setting of templates", repr(name), nearest(name, known))
-    check_fields(Architecture, {name: value for name, value in changes.items() if name in _SHAPE}, where)
-    check_fields(_Sizes, {name: value for name, value in changes.items() if name in _Sizes.model_fields}, where)
+            raise ConfigError(
+                f"{where}.{name}",
+                "must be a setting of templates",
+                repr(name),
+                nearest(name, known),
+            )
+    check_fields(
+        Architecture, {name: value for name, value in changes.items() if name in _SHAPE}, where
+    )
+    check_fields(
+        _Sizes,
+        {name: value for name, value in changes.items() if name in _Sizes.model_fields},
+        where,
+    )
 
 
-def changed(architecture: Architecture, changes: Mapping[str, Any], where: str = "architecture") -> Architecture:
-    """A template with other values; of a bound architecture only what leaves it the same architecture can change.
+def changed(
+    architecture: Architecture, changes: Mapping[str, Any], where: str = "architecture"
+) -> Architecture:
+    """A template with other values; of a bound architecture only what leaves it the same
+    architecture can change.
 
     Args:
         architecture: a template, or one that a search found or a data set is bound to.
-        changes: values by name: an architecture's own; `num_experts`, of each level; `expert_widths`, the layers of every expert, or a
-            list of them for each level.
+        changes: values by name: an architecture's own; `num_experts`, of each level;
+            `expert_widths`, the layers of every expert, or a list of them for each level.
         where: named in errors.
 
     Raises:
-        ConfigError: an unknown name, a value that is illegal or does not fit; the message lists what this template has.
+        ConfigError: an unknown name, a value that is illegal or does not fit; the message lists
+            what this template has.
     """
     for name in changes:
         if name not in KNOWN:
-            rule, fix = f"must be a setting of {_called(architecture)}", f"it has {_listed(architecture)}"
+            rule, fix = (
+                f"must be a setting of {_called(architecture)}",
+                f"it has {_listed(architecture)}",
+            )
             raise ConfigError(f"{where}.{name}", rule, repr(name), fix)
     check_changes(changes, where)
     values = {name: plain_tuples(value) for name, value in changes.items()}
@@ -89,15 +130,23 @@ def _listed(architecture: Architecture) -> str:
     if SHARING[architecture.sharing.kind].slots == "pool":
         values["num_experts"] = len(architecture.experts) // len(_levels(architecture))
     values["expert_widths"] = _widths(architecture) or "none, its experts are of other operations"
-    return ", ".join(f"{name} ({shown(str(value), 60)})" for name, value in values.items()) + ", experts (written out)"
+    return (
+        ", ".join(f"{name} ({shown(str(value), 60)})" for name, value in values.items())
+        + ", experts (written out)"
+    )
 
 
 def _need_same(architecture: Architecture, values: Mapping[str, Any], where: str) -> None:
     called = architecture.name or "this architecture"
     for name, value in values.items():
-        if name in _TRAINING_ONLY or (name in _COMPARED and architecture.evolve(**{name: value}) == architecture):
+        if name in _TRAINING_ONLY or (
+            name in _COMPARED and architecture.evolve(**{name: value}) == architecture
+        ):
             continue
-        rule = f"must stay as it is: {called} is bound to its data set with the shape it has, and would be another architecture"
+        rule = (
+            f"must stay as it is: {called} is bound to its data set with the shape it has, and "
+            "would be another architecture"
+        )
         fix = "search anew with the space's settings, or take a hand-made template"
         raise ConfigError(f"{where}.{name}", rule, value, fix)
 
@@ -107,10 +156,19 @@ def _levels(architecture: Architecture) -> list[int | None]:
 
 
 def _widths(architecture: Architecture) -> Any:
-    """The layers of a template's experts, for each level where they differ; None where an expert is no chain of layers."""
-    if any(operation.name != "dense" for expert in architecture.experts for operation in expert.operations):
+    """The layers of a template's experts, for each level where they differ; None where an expert is
+    no chain of layers.
+    """
+    if any(
+        operation.name != "dense"
+        for expert in architecture.experts
+        for operation in expert.operations
+    ):
         return None
-    found = {expert.level: [operation.argument for operation in expert.operations] for expert in architecture.experts}
+    found = {
+        expert.level: [operation.argument for operation in expert.operations]
+        for expert in architecture.experts
+    }
     return list(found.values()) if len(found) > 1 else next(iter(found.values()))
 
 
@@ -120,12 +178,19 @@ def _counted(architecture: Architecture, count: int, where: str) -> Architecture
     if SHARING[kind].slots != "pool":
         instead = [own for own in _INSTEAD if own in SHARING[kind].settings]
         fix = f"see sharing.{instead[0]}" if instead else "leave it out"
-        raise ConfigError(where, f"is for templates with a pool of experts, which {name} lacks", count, fix)
+        raise ConfigError(
+            where, f"is for templates with a pool of experts, which {name} lacks", count, fix
+        )
     experts = []
     for level in _levels(architecture):
         alike = [expert for expert in architecture.experts if expert.level == level]
         if len({expert.blocks for expert in alike}) > 1:
-            raise ConfigError(where, f"needs experts that are alike, which those of {name} are not", count, _WRITTEN_OUT)
+            raise ConfigError(
+                where,
+                f"needs experts that are alike, which those of {name} are not",
+                count,
+                _WRITTEN_OUT,
+            )
         experts += [alike[0]] * count
     return architecture.evolve(experts=tuple(experts))
 
@@ -134,11 +199,28 @@ def _sized(architecture: Architecture, widths: tuple[Any, ...], where: str) -> A
     """The same experts with layers of other widths."""
     name, levels = _called(architecture), _levels(architecture)
     if _widths(architecture) is None:
-        raise ConfigError(where, f"is for experts of dense layers alone, which {name} lacks", list(widths), _WRITTEN_OUT)
+        raise ConfigError(
+            where,
+            f"is for experts of dense layers alone, which {name} lacks",
+            list(widths),
+            _WRITTEN_OUT,
+        )
     each = widths if isinstance(widths[0], tuple) else (widths,)
     if len(each) != len(levels):
-        rule = f"must be a list of widths for each of the {len(levels)} levels" if len(levels) > 1 else "must be one list of widths"
-        raise ConfigError(where, f"{rule} for {name}", [list(w) for w in each], f"it has {_widths(architecture)}")
-    blocks = {level: tuple(f"dense({width})" for width in own) for level, own in zip(levels, each, strict=True)}
-    experts = tuple(expert.model_copy(update={"blocks": blocks[expert.level]}) for expert in architecture.experts)
+        rule = (
+            f"must be a list of widths for each of the {len(levels)} levels"
+            if len(levels) > 1
+            else "must be one list of widths"
+        )
+        raise ConfigError(
+            where, f"{rule} for {name}", [list(w) for w in each], f"it has {_widths(architecture)}"
+        )
+    blocks = {
+        level: tuple(f"dense({width})" for width in own)
+        for level, own in zip(levels, each, strict=True)
+    }
+    experts = tuple(
+        expert.model_copy(update={"blocks": blocks[expert.level]})
+        for expert in architecture.experts
+    )
     return architecture.evolve(experts=experts)

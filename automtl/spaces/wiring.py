@@ -1,7 +1,9 @@
-"""How the experts of a sharing kind are joined: which outputs each unit weighs, and who reads what it makes.
+"""How the experts of a sharing kind are joined: which outputs each unit weighs, and who reads what
+it makes.
 
-A *fusion* is one place where several outputs become one vector; the experts of its owner on the next level, or a task's
-tower, read that vector. Networks and pictures are both made from it, so they cannot disagree.
+A *fusion* is one place where several outputs become one vector; the experts of its owner on the
+next level, or a task's tower, read that vector. Networks and pictures are both made from it, so
+they cannot disagree.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +22,8 @@ class Fusion:
 
     Args:
         level: of the experts it reads.
-        owner: a task's number, "shared" (the shared unit; of a kind with one level: every tower reads it) or "pool".
+        owner: a task's number, "shared" (the shared unit; of a kind with one level: every tower
+            reads it) or "pool".
         index: which expert of the next level reads it, for the owner "pool".
         slots: the experts it weighs, in the order of its weights.
         after: another fusion whose vector it reads before those.
@@ -101,11 +104,17 @@ def wire(
         kind: a name of ``catalogue.SHARING``.
         slots: as ``slots.layout`` declares them.
         num_tasks: T.
-        picks: per task the positions in the pool it may gate; None for all. Kinds that do not choose do not read it.
+        picks: per task the positions in the pool it may gate; None for all. Kinds that do not
+            choose do not read it.
         order: the tasks' numbers in the order of a funnel; None for the listed one.
-        all_pairs: a task's unit reads other tasks' experts too, in a kind that can do without (`mssm`).
+        all_pairs: a task's unit reads other tasks' experts too, in a kind that can do without
+            (`mssm`).
     """
-    return Wiring(WIRINGS[kind](tuple(slots), num_tasks, {"picks": picks, "order": order, "all_pairs": all_pairs}))
+    return Wiring(
+        WIRINGS[kind](
+            tuple(slots), num_tasks, {"picks": picks, "order": order, "all_pairs": all_pairs}
+        )
+    )
 
 
 def _on_level(slots: Sequence[Slot], level: int) -> tuple[Slot, ...]:
@@ -116,36 +125,53 @@ def _levels(slots: Sequence[Slot]) -> int:
     return max(slot.level for slot in slots) + 1
 
 
-def _one_for_all(slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]) -> tuple[Fusion, ...]:
+def _one_for_all(
+    slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]
+) -> tuple[Fusion, ...]:
     return (Fusion(0, "shared", 0, slots),)
 
 
-def _one_per_task(slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]) -> tuple[Fusion, ...]:
+def _one_per_task(
+    slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]
+) -> tuple[Fusion, ...]:
     return tuple(Fusion(0, t, 0, slots) for t in range(num_tasks))
 
 
-def _picked(slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]) -> tuple[Fusion, ...]:
+def _picked(
+    slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]
+) -> tuple[Fusion, ...]:
     picks = details["picks"] or [range(len(slots))] * num_tasks
     return tuple(Fusion(0, t, 0, tuple(slots[i] for i in picks[t])) for t in range(num_tasks))
 
 
-def _own_only(slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]) -> tuple[Fusion, ...]:
+def _own_only(
+    slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]
+) -> tuple[Fusion, ...]:
     return tuple(Fusion(0, t, 0, tuple(s for s in slots if s.owner == t)) for t in range(num_tasks))
 
 
-def _stacked(slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]) -> tuple[Fusion, ...]:
-    """Per level one fusion for each expert of the next, at last one for each task; each reads the whole level."""
+def _stacked(
+    slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]
+) -> tuple[Fusion, ...]:
+    """Per level one fusion for each expert of the next, at last one for each task; each reads the
+    whole level.
+    """
     last = _levels(slots) - 1
     levels = [_on_level(slots, level) for level in range(last + 1)]
-    inner = [Fusion(level, "pool", s.index, levels[level]) for level in range(last) for s in levels[level + 1]]
+    inner = [
+        Fusion(level, "pool", s.index, levels[level])
+        for level in range(last)
+        for s in levels[level + 1]
+    ]
     return (*inner, *(Fusion(last, t, 0, levels[last]) for t in range(num_tasks)))
 
 
 def _units(slots: tuple[Slot, ...], num_tasks: int, *, own_first: bool) -> tuple[Fusion, ...]:
-    """Per level one fusion for each task, and one for the shared unit, where it has experts, but not on the last level.
+    """Per level one fusion for each task, and one for the shared unit, where it has experts, but
+    not on the last level.
 
-    `own_first`: a task reads its own experts, then the shared ones (Tang et al. 2020); otherwise all experts of the level.
-    The shared unit reads them all.
+    `own_first`: a task reads its own experts, then the shared ones (Tang et al. 2020); otherwise
+    all experts of the level. The shared unit reads them all.
     """
     fusions = []
     for level in range(_levels(slots)):
@@ -159,22 +185,34 @@ def _units(slots: tuple[Slot, ...], num_tasks: int, *, own_first: bool) -> tuple
     return tuple(fusions)
 
 
-def _progressive(slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]) -> tuple[Fusion, ...]:
+def _progressive(
+    slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]
+) -> tuple[Fusion, ...]:
     return _units(slots, num_tasks, own_first=True)
 
 
-def _all_to_all(slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]) -> tuple[Fusion, ...]:
+def _all_to_all(
+    slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]
+) -> tuple[Fusion, ...]:
     return _units(slots, num_tasks, own_first=False)
 
 
-def _sparse(slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]) -> tuple[Fusion, ...]:
+def _sparse(
+    slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]
+) -> tuple[Fusion, ...]:
     return _units(slots, num_tasks, own_first=not details["all_pairs"])
 
 
-def _chain(slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]) -> tuple[Fusion, ...]:
+def _chain(
+    slots: tuple[Slot, ...], num_tasks: int, details: Mapping[str, Any]
+) -> tuple[Fusion, ...]:
     fusions: list[Fusion] = []
     for t in details["order"] or range(num_tasks):
-        fusions.append(Fusion(0, t, 0, tuple(s for s in slots if s.owner == t), fusions[-1] if fusions else None))
+        fusions.append(
+            Fusion(
+                0, t, 0, tuple(s for s in slots if s.owner == t), fusions[-1] if fusions else None
+            )
+        )
     return tuple(fusions)
 
 

@@ -32,7 +32,9 @@ from automtl.training.tables import DeferredSGD, TableOptimizer
 
 @dataclass(frozen=True)
 class DartsSettings:
-    """Hyper-parameters of a search; defaults are AutoMTL's where it names them (section 4.1.4). Rates are per step, decays L2."""
+    """Hyper-parameters of a search; defaults are AutoMTL's where it names them (section 4.1.4).
+    Rates are per step, decays L2.
+    """
 
     epochs: int = 15
     warmup_epochs: int = 5
@@ -60,8 +62,12 @@ class DartsSettings:
 
     def __post_init__(self) -> None:
         if self.warmup_epochs >= self.epochs:
-            rule = f"must be below search.epochs = {self.epochs}, since beta trains only after warm-up"
-            raise ConfigError("search.warmup_epochs", rule, self.warmup_epochs, "lower it or search longer")
+            rule = (
+                f"must be below search.epochs = {self.epochs}, since beta trains only after warm-up"
+            )
+            raise ConfigError(
+                "search.warmup_epochs", rule, self.warmup_epochs, "lower it or search longer"
+            )
 
 
 class _State(State):
@@ -76,7 +82,8 @@ class _State(State):
 
 
 class Darts:
-    """Alternates an alpha step on alpha rows and a weight step (after warm-up a beta step too) on fit rows.
+    """Alternates an alpha step on alpha rows and a weight step (after warm-up a beta step too) on
+    fit rows.
 
     Args:
         net: the supernet; its tables must give sparse gradients.
@@ -104,22 +111,32 @@ class Darts:
         self._weights, self._tables = net.weights(), net.tables()
         self._tracking = tracking(net)
         self._alphas, self._betas = net.alpha_parameters(), net.beta_parameters()
-        apart = [replace(group, lr=None) for group in net.sharing.parameter_groups()]  # their own rates are Adam's
+        # their own rates are Adam's
+        apart = [replace(group, lr=None) for group in net.sharing.parameter_groups()]
         groups = torch_groups(self._weights, apart)
         self._sgd = torch.optim.SGD(
-            groups, lr=settings.weight_lr, momentum=settings.weight_momentum, weight_decay=settings.weight_decay, fused=True
+            groups,
+            lr=settings.weight_lr,
+            momentum=settings.weight_momentum,
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
         for group in self._sgd.param_groups:
             group["initial_lr"] = group["lr"]
         self.balancer = make_balancer(settings.balancing, schema.tasks, net, outside=self._betas)
-        if self.partial_steps or not self.balancer.plain:  # torch's fused SGD takes no mixture of parameters seen before and not
+        # torch's fused SGD takes no mixture of parameters seen before and not
+        if self.partial_steps or not self.balancer.plain:
             self._start_momentum()
         self._table_steps = [self._table_optimizer(table) for table in self._tables]
         self._alpha_adam = _adam(self._alphas, settings.alpha_lr, settings.alpha_decay)
-        self._beta_adam = _adam(self._betas, settings.beta_lr, settings.beta_decay) if self._betas else None
+        self._beta_adam = (
+            _adam(self._betas, settings.beta_lr, settings.beta_decay) if self._betas else None
+        )
         self.pricing = make_pricing(net, schema, settings)
         weighed = self.pricing is not None and settings.cost_weight > 0
-        self._expected_cost = ExpectedCost(self.pricing, settings.cost_of) if weighed and self.pricing else None
+        self._expected_cost = (
+            ExpectedCost(self.pricing, settings.cost_of) if weighed and self.pricing else None
+        )
 
     def _start_momentum(self) -> None:
         """Begin the momentum of weights that have none by 0, as a first step does."""
@@ -129,7 +146,9 @@ class Darts:
     def _table_optimizer(self, table: torch.nn.Parameter) -> TableOptimizer:
         if self.settings.embedding_optimizer == "lazy_adam":
             return LazyAdam(table)
-        return DeferredSGD(table, momentum=self.settings.weight_momentum, weight_decay=self.settings.weight_decay)
+        return DeferredSGD(
+            table, momentum=self.settings.weight_momentum, weight_decay=self.settings.weight_decay
+        )
 
     @property
     def warming_up(self) -> bool:
@@ -143,20 +162,31 @@ class Darts:
         self.net.set_auxiliary_skip(self._skip)
         self._jsd = jsd_weight(s.jsd_weight, epoch, s.epochs, s.warmup_epochs)
         self._lr = cosine_lr(s.weight_lr, epoch, s.epochs)
-        self._table_lr = self._lr if s.embedding_optimizer == "sgd" else cosine_lr(s.embedding_lr, epoch, s.epochs)
+        self._table_lr = (
+            self._lr
+            if s.embedding_optimizer == "sgd"
+            else cosine_lr(s.embedding_lr, epoch, s.epochs)
+        )
         for group in self._sgd.param_groups:
             group["lr"] = cosine_lr(group["initial_lr"], epoch, s.epochs)
 
     def step(self, alpha_batch: Batch | None, fit_batch: Batch) -> Losses:
-        """Alpha on the alpha rows, then weights (and after warm-up beta) on the fit rows (Algorithm 1, lines 3 to 6)."""
+        """Alpha on the alpha rows, then weights (and after warm-up beta) on the fit rows (Algorithm
+        1, lines 3 to 6).
+        """
         assert alpha_batch is not None
         self._alpha_step(alpha_batch)
         return self._weight_step(fit_batch)
 
     def _alpha_step(self, batch: Batch) -> None:
-        """First order: w and beta as they stand, their gradients not computed, running statistics untouched."""
+        """First order: w and beta as they stand, their gradients not computed, running statistics
+        untouched.
+        """
         self._catch_up(batch)
-        with frozen([*self._weights, *self._tables, *self._betas]), frozen_statistics(self._tracking):
+        with (
+            frozen([*self._weights, *self._tables, *self._betas]),
+            frozen_statistics(self._tracking),
+        ):
             with self._autocast():
                 outputs = self.net(batch.inputs)
             losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
@@ -168,7 +198,11 @@ class Darts:
 
     def alpha_loss(self, losses: Losses) -> Tensor:
         """What alpha is to lower: the loss, and where asked for the expected cost."""
-        return losses.total if self._expected_cost is None else losses.total + self.settings.cost_weight * self._expected_cost()
+        return (
+            losses.total
+            if self._expected_cost is None
+            else losses.total + self.settings.cost_weight * self._expected_cost()
+        )
 
     def _weight_step(self, batch: Batch) -> Losses:
         still = [*self._alphas, *(self._betas if self.warming_up else [])]
@@ -180,8 +214,12 @@ class Darts:
             losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
             if self._guard.loss(losses, batch, self.schema.tasks):
                 return losses.left_out()
-            left_out = self._guard.backward(self.balancer, losses, self.auxiliary_loss(outputs, batch), batch)
-        left_out = left_out or self._guard.norm(clip_grad_norm([*self._weights, *self._tables], self.settings.clip_norm), batch)
+            left_out = self._guard.backward(
+                self.balancer, losses, self.auxiliary_loss(outputs, batch), batch
+            )
+        left_out = left_out or self._guard.norm(
+            clip_grad_norm([*self._weights, *self._tables], self.settings.clip_norm), batch
+        )
         if not left_out:
             self._update()
         self._forget()
@@ -204,7 +242,9 @@ class Darts:
             self._beta_adam.zero_grad()
 
     def auxiliary_loss(self, outputs: list[Tensor], batch: Batch) -> Tensor | None:
-        """What weights and beta lower beside the tasks' losses: w_JSD L_JSD after warm-up, and the sharing module's own."""
+        """What weights and beta lower beside the tasks' losses: w_JSD L_JSD after warm-up, and the
+        sharing module's own.
+        """
         extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
         if not self._betas or self.warming_up:
             return extra
@@ -212,7 +252,9 @@ class Darts:
         return jsd if extra is None else jsd + extra
 
     def _catch_up(self, batch: Batch) -> None:
-        for optimizer, rows in zip(self._table_steps, self.net.touched_rows(batch.inputs), strict=True):
+        for optimizer, rows in zip(
+            self._table_steps, self.net.touched_rows(batch.inputs), strict=True
+        ):
             optimizer.catch_up(rows)
 
     def end_epoch(self) -> None:
@@ -223,9 +265,18 @@ class Darts:
     def record(self) -> dict[str, Any]:
         """Schedules, mean and per-block entropy of alpha (nats), and softmax(beta) per task."""
         choices = choice_weights(self.net)
-        entropies = {block: float(entropy(torch.tensor(list(w.values())))) for block, w in choices.items()}
-        betas = {task.name: row.tolist() for task, row in zip(self.schema.tasks, self._softmax_beta(), strict=False)}
-        cost = {} if self._expected_cost is None else {"expected_cost": float(self._expected_cost().detach())}
+        entropies = {
+            block: float(entropy(torch.tensor(list(w.values())))) for block, w in choices.items()
+        }
+        betas = {
+            task.name: row.tolist()
+            for task, row in zip(self.schema.tasks, self._softmax_beta(), strict=False)
+        }
+        cost = (
+            {}
+            if self._expected_cost is None
+            else {"expected_cost": float(self._expected_cost().detach())}
+        )
         balancing = self.balancer.record()
         return {
             **cost,
@@ -244,7 +295,9 @@ class Darts:
         return list(self._betas[0].detach().double().softmax(1)) if self._betas else []
 
     def derive(self) -> Architecture:
-        """Argmax of every alpha, top c of every beta; within hard limits, the best that keeps them."""
+        """Argmax of every alpha, top c of every beta; within hard limits, the best that keeps
+        them.
+        """
         s = self.settings
         if self.pricing is not None and self.pricing.limits.active:
             return self.pricing.derive()
@@ -268,8 +321,18 @@ class Darts:
             AutoMTLError: it is none of these settings'.
         """
         held = check(_State, state, "stepper")
-        need(held.epoch < self.settings.epochs, "stepper.epoch", f"must be below {self.settings.epochs}", held.epoch)
-        need((held.beta_adam is None) == (self._beta_adam is None), "stepper.beta_adam", "must be there for beta", "otherwise")
+        need(
+            held.epoch < self.settings.epochs,
+            "stepper.epoch",
+            f"must be below {self.settings.epochs}",
+            held.epoch,
+        )
+        need(
+            (held.beta_adam is None) == (self._beta_adam is None),
+            "stepper.beta_adam",
+            "must be there for beta",
+            "otherwise",
+        )
         take_optimizer(self._sgd, state["sgd"], "sgd")
         if self._sgd.state:
             self._start_momentum()  # of those that a state may lack
@@ -285,10 +348,21 @@ class Darts:
 def make_pricing(net: Supernet, schema: Schema, settings: DartsSettings) -> Pricing | None:
     """What candidates cost, where the settings ask for it."""
     s = settings
-    limits = Limits(s.max_flops, s.max_params, None if s.max_latency_ms is None else round(1000 * s.max_latency_ms))
+    limits = Limits(
+        s.max_flops,
+        s.max_params,
+        None if s.max_latency_ms is None else round(1000 * s.max_latency_ms),
+    )
     if not limits.active and not s.cost_weight:
         return None
-    return Pricing(net, schema, sharing=s.sharing, settings=s.sharing_settings, limits=limits, latencies=s.latencies)
+    return Pricing(
+        net,
+        schema,
+        sharing=s.sharing,
+        settings=s.sharing_settings,
+        limits=limits,
+        latencies=s.latencies,
+    )
 
 
 def _adam(parameters: list[torch.nn.Parameter], lr: float, decay: float) -> torch.optim.Adam:

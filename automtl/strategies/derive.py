@@ -8,7 +8,14 @@ from torch import Tensor
 
 from automtl.data.schema import Schema
 from automtl.models.supernet import Supernet
-from automtl.spaces.architecture import Architecture, Expert, FieldSignature, Ranked, Sharing, TaskSignature
+from automtl.spaces.architecture import (
+    Architecture,
+    Expert,
+    FieldSignature,
+    Ranked,
+    Sharing,
+    TaskSignature,
+)
 from automtl.spaces.catalogue import Operation
 from automtl.spaces.slots import Slot
 from automtl.spaces.space import SearchSpace
@@ -25,7 +32,11 @@ def choice_weights(net: Supernet) -> dict[str, dict[str, float]]:
 
 
 def _candidates(space: SearchSpace, block: str) -> tuple[Operation, ...]:
-    return space.interaction_operations if block.startswith("interaction.") else space.expert_operations
+    return (
+        space.interaction_operations
+        if block.startswith("interaction.")
+        else space.expert_operations
+    )
 
 
 def entropy(weights: Tensor) -> Tensor:
@@ -45,8 +56,9 @@ def derive(
 ) -> Architecture:
     """Per choice block the argmax of alpha; per task the c experts with the largest beta.
 
-    The whole ranking, the softmax weights and so the margins travel along, so that c can be changed later. A sharing kind without
-    beta ranks its experts by mean gate weight, by which another kind then takes them; it chooses none.
+    The whole ranking, the softmax weights and so the margins travel along, so that c can be changed
+    later. A sharing kind without beta ranks its experts by mean gate weight, by which another kind
+    then takes them; it chooses none.
 
     Args:
         net: the searched supernet.
@@ -64,7 +76,16 @@ def derive(
         count = net.space.chosen(len(schema.tasks))
         chosen = tuple(tuple(sorted(r.expert for r in task[:count])) for task in ranking)
     kind = Sharing(kind=sharing, settings=dict(settings))
-    return assemble(net.space, schema, net.slots, best=best, sharing=kind, chosen=chosen, ranking=ranking, choices=choices)
+    return assemble(
+        net.space,
+        schema,
+        net.slots,
+        best=best,
+        sharing=kind,
+        chosen=chosen,
+        ranking=ranking,
+        choices=choices,
+    )
 
 
 def assemble(
@@ -92,7 +113,9 @@ def assemble(
     """
     return Architecture(
         name=space.name,
-        tasks=tuple(TaskSignature(name=t.name, kind=t.kind, classes=t.classes) for t in schema.tasks),
+        tasks=tuple(
+            TaskSignature(name=t.name, kind=t.kind, classes=t.classes) for t in schema.tasks
+        ),
         fields=tuple(FieldSignature(name=f.name, kind=f.kind) for f in schema.fields),
         embedding_dim=space.embedding_dim,
         numeric=space.numeric,
@@ -116,11 +139,15 @@ def _expert(slots: Sequence[Slot], slot: Slot, best: Mapping[str, str], num_bloc
         return Expert(blocks=blocks)
     if isinstance(slot.owner, int):
         return Expert(blocks=blocks, level=slot.level, owner="task", task=slot.owner)
-    return Expert(blocks=blocks, level=slot.level, owner="pool" if slot.owner == "pool" else "shared")
+    return Expert(
+        blocks=blocks, level=slot.level, owner="pool" if slot.owner == "pool" else "shared"
+    )
 
 
 def rank_experts(net: Supernet) -> tuple[tuple[Ranked, ...], ...] | None:
-    """Per task all experts, largest weight first: softmax(beta), else the mean gate weight; None where there is neither."""
+    """Per task all experts, largest weight first: softmax(beta), else the mean gate weight; None
+    where there is neither.
+    """
     betas = net.beta_parameters()
     weights = betas[0].detach().double().softmax(1) if betas else net.sharing.slot_weights()
     if weights is None:

@@ -1,4 +1,6 @@
-"""Single-path one-shot training (Guo et al. 2020), then regularised evolution (Real et al. 2019) on the shared weights."""
+"""Single-path one-shot training (Guo et al. 2020), then regularised evolution (Real et al. 2019) on
+the shared weights.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,13 +21,16 @@ from automtl.training.loop import StepEvent
 from automtl.training.losses import Losses
 from automtl.training.states import Count, check, need
 
-Scored = tuple[tuple[tuple[Count, ...], tuple[tuple[Count, ...], ...] | None, float], ...]  # in a state: picks, chosen experts, loss
+# in a state: picks, chosen experts, loss
+Scored = tuple[tuple[tuple[Count, ...], tuple[tuple[Count, ...], ...] | None, float], ...]
 
 
 class SinglePath(Darts):
-    """Trains the weights, and after warm-up beta, of one architecture drawn afresh for each step; alpha stays.
+    """Trains the weights, and after warm-up beta, of one architecture drawn afresh for each step;
+    alpha stays.
 
-    No auxiliary skip: a path must learn to work as it will be scored. Each task mixes its drawn experts by softmax(beta) over them.
+    No auxiliary skip: a path must learn to work as it will be scored. Each task mixes its drawn
+    experts by softmax(beta) over them.
     """
 
     moves_alpha = False
@@ -55,10 +60,11 @@ class _State(SearchState):
 
 
 class Evolution(SupernetSearch):
-    """The planned epochs train; one more scores the first population, and each further one as many children as it has members.
+    """The planned epochs train; one more scores the first population, and each further one as many
+    children as it has members.
 
-    A child is the best of some drawn members, mutated in one place; the oldest member dies. Best of all scored is what is found. The
-    score is the loss on the alpha rows.
+    A child is the best of some drawn members, mutated in one place; the oldest member dies. Best of
+    all scored is what is found. The score is the loss on the alpha rows.
     """
 
     form = _State
@@ -79,14 +85,21 @@ class Evolution(SupernetSearch):
             return
         for number in range(self.material.options.population):
             rng = np.random.default_rng([self.material.seed, epoch, number])
-            child = self.genes.draw(rng) if epoch == self._trained else self.genes.mutate(self._parent(rng), rng)
+            child = (
+                self.genes.draw(rng)
+                if epoch == self._trained
+                else self.genes.mutate(self._parent(rng), rng)
+            )
             self._scored.append((child, self._score(child)))
 
     def _parent(self, rng: np.random.Generator) -> Genome:
         """The best of a few of the youngest."""
         o = self.material.options
         alive = self._scored[-o.population :]
-        drawn = [alive[int(i)] for i in rng.choice(len(alive), min(o.tournament, len(alive)), replace=False)]
+        drawn = [
+            alive[int(i)]
+            for i in rng.choice(len(alive), min(o.tournament, len(alive)), replace=False)
+        ]
         return min(drawn, key=lambda pair: pair[1])[0]
 
     def _score(self, genome: Genome) -> float:
@@ -109,10 +122,19 @@ class Evolution(SupernetSearch):
     def record(self) -> dict[str, Any]:
         """What the stepper tells, with the best path's choices, and the scores."""
         best = self.best()
-        scores = {"scored": len(self._scored), "best_score": min((loss for _, loss in self._scored), default=None)}
-        of_alpha = alpha_figures(self.genes.choices(best))  # alpha stays where it began and tells nothing
+        scores = {
+            "scored": len(self._scored),
+            "best_score": min((loss for _, loss in self._scored), default=None),
+        }
+        # alpha stays where it began and tells nothing
+        of_alpha = alpha_figures(self.genes.choices(best))
         told = {name: value for name, value in super().record().items() if name not in of_alpha}
-        return {**told, **scores, "choices": self.genes.choices(best), "expert_usage": self.genes.usage(best)}
+        return {
+            **told,
+            **scores,
+            "choices": self.genes.choices(best),
+            "expert_usage": self.genes.usage(best),
+        }
 
     def derive(self) -> Architecture:
         """The best scored."""
@@ -120,7 +142,10 @@ class Evolution(SupernetSearch):
 
     def state_dict(self) -> dict[str, Any]:
         """The training's state and what was scored, oldest first."""
-        return {**super().state_dict(), "scored": [[g.picks, g.chosen, loss] for g, loss in self._scored]}
+        return {
+            **super().state_dict(),
+            "scored": [[g.picks, g.chosen, loss] for g, loss in self._scored],
+        }
 
     def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``."""
@@ -130,7 +155,9 @@ class Evolution(SupernetSearch):
     def stands_at(self, epoch: int, step: int) -> bool:
         """Whether the epoch has that step, and as many were scored before it as it says."""
         scored = max(0, epoch - self._trained) * self.material.options.population
-        return len(self._scored) == scored and (super().stands_at(epoch, step) if epoch < self._trained else step == 0)
+        return len(self._scored) == scored and (
+            super().stands_at(epoch, step) if epoch < self._trained else step == 0
+        )
 
 
 def scored_genomes(genes: Genes, held: Scored) -> list[tuple[Genome, float]]:

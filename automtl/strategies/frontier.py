@@ -1,4 +1,5 @@
-"""Multiple-choice knapsack by frontiers: of all choices so far, those that no other beats in every cost and in score.
+"""Multiple-choice knapsack by frontiers: of all choices so far, those that no other beats in every
+cost and in score.
 
 Legend: m points, k costs, n candidates of a block.
 """
@@ -46,7 +47,9 @@ class Frontier:
         exact = self.exact and len(keep) <= MOST_POINTS
         if len(keep) > MOST_POINTS:
             keep = keep[np.unique(np.linspace(0, len(keep) - 1, MOST_POINTS).round().astype(int))]
-        picks = np.concatenate([self.picks[keep // n], (keep % n)[:, None].astype(np.int16)], axis=1)
+        picks = np.concatenate(
+            [self.picks[keep // n], (keep % n)[:, None].astype(np.int16)], axis=1
+        )
         return Frontier(all_costs[keep], all_scores[keep], picks, exact)
 
     @property
@@ -56,17 +59,25 @@ class Frontier:
 
 
 def _undominated(costs: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Numbers of the points that none beats or equals in all costs and score, ascending in the first cost."""
+    """Numbers of the points that none beats or equals in all costs and score, ascending in the
+    first cost.
+    """
     order = np.lexsort((-scores, *costs.T[::-1]))
     if costs.shape[1] == 1:
         sorted_scores = scores[order]
-        before = np.concatenate([[-np.inf], np.maximum.accumulate(sorted_scores)[:-1]]) if len(order) else sorted_scores
+        before = (
+            np.concatenate([[-np.inf], np.maximum.accumulate(sorted_scores)[:-1]])
+            if len(order)
+            else sorted_scores
+        )
         return order[sorted_scores > before]
     return order[_staircase(costs[order, 1].tolist(), scores[order].tolist())]
 
 
 def _staircase(second: Sequence[int], scores: Sequence[float]) -> list[int]:
-    """For points ascending in their first cost, those whose score no earlier one with as low a second cost reaches."""
+    """For points ascending in their first cost, those whose score no earlier one with as low a
+    second cost reaches.
+    """
     steps: list[int] = []
     heights: list[float] = []
     kept = []

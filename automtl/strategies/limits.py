@@ -1,9 +1,11 @@
 """The best architecture within hard limits of cost: operations and experts chosen together.
 
-The score is sum log softmax(alpha) over the blocks of used experts and of the interaction, plus sum log softmax(beta) over the chosen
-experts; an expert that no task uses costs and scores nothing. For a set U of experts the tasks take their c best inside U, and the
-operations are a multiple-choice knapsack, solved by frontiers (`frontier.py`); sets are enumerated depth first with a bound. That is
-exact while no frontier is thinned and N is at most `MOST_ENUMERATED`; beyond, sets are improved by single exchanges.
+The score is sum log softmax(alpha) over the blocks of used experts and of the interaction, plus sum
+log softmax(beta) over the chosen experts; an expert that no task uses costs and scores nothing. For
+a set U of experts the tasks take their c best inside U, and the operations are a multiple-choice
+knapsack, solved by frontiers (`frontier.py`); sets are enumerated depth first with a bound. That is
+exact while no frontier is thinned and N is at most `MOST_ENUMERATED`; beyond, sets are improved by
+single exchanges.
 
 Legend: N experts, T tasks, c chosen, k costs.
 """
@@ -105,7 +107,9 @@ def _chosen(p: Problem, used: Sequence[int]) -> tuple[tuple[tuple[int, ...], ...
         sorted(sorted(used, key=lambda i, row=row: (-row[i], i))[: p.count])  # type: ignore[misc]
         for row in p.beta
     ]
-    return tuple(map(tuple, chosen)), float(sum(row[task].sum() for row, task in zip(p.beta, chosen, strict=True)))
+    return tuple(map(tuple, chosen)), float(
+        sum(row[task].sum() for row, task in zip(p.beta, chosen, strict=True))
+    )
 
 
 def _frontier(p: Problem, blocks: Sequence[Block]) -> Frontier:
@@ -115,12 +119,19 @@ def _frontier(p: Problem, blocks: Sequence[Block]) -> Frontier:
         groups.setdefault(block.tie, []).append(block)
     frontier = Frontier.start(p.fixed)
     for group in groups.values():
-        frontier = frontier.extended(len(group) * group[0].costs, len(group) * group[0].scores, p.limits)
+        frontier = frontier.extended(
+            len(group) * group[0].costs, len(group) * group[0].scores, p.limits
+        )
     return frontier
 
 
 def _read(
-    p: Problem, blocks: Sequence[Block], frontier: Frontier, chosen: tuple[tuple[int, ...], ...] | None, beta: float, exact: bool
+    p: Problem,
+    blocks: Sequence[Block],
+    frontier: Frontier,
+    chosen: tuple[tuple[int, ...], ...] | None,
+    beta: float,
+    exact: bool,
 ) -> Choice | None:
     if not len(frontier.scores) or not (p.fixed <= p.limits).all():
         return None
@@ -131,7 +142,9 @@ def _read(
 
 
 def _tied_sets(p: Problem) -> Iterator[list[int]]:
-    """Where all experts are alike, only a set's size and its beta matter: the best set of each size."""
+    """Where all experts are alike, only a set's size and its beta matter: the best set of each
+    size.
+    """
     assert p.beta is not None
     count = len(p.experts)
     by_size: dict[int, tuple[float, list[int]]] = {}
@@ -157,7 +170,10 @@ class _Tree:
     def _grow(self, used: list[int], number: int, frontier: Frontier) -> Iterator[list[int]]:
         p = self.problem
         rest = list(range(number, len(p.experts)))
-        if len(used) + len(rest) < p.count or frontier.best + _chosen(p, used + rest)[1] <= self.best:
+        if (
+            len(used) + len(rest) < p.count
+            or frontier.best + _chosen(p, used + rest)[1] <= self.best
+        ):
             return
         if not rest:
             self.best = frontier.best + _chosen(p, used)[1]
@@ -172,10 +188,14 @@ class _Tree:
 
 
 def _improved(p: Problem) -> Choice | None:
-    """For many experts: from the unconstrained choice of experts and from the c cheapest, by dropping, adding or exchanging one."""
+    """For many experts: from the unconstrained choice of experts and from the c cheapest, by
+    dropping, adding or exchanging one.
+    """
     assert p.beta is not None
     everyone = range(len(p.experts))
-    cheapest = sorted(everyone, key=lambda i: (sum(int(b.costs[:, 0].min()) for b in p.experts[i]), i))[: p.count]
+    cheapest = sorted(
+        everyone, key=lambda i: (sum(int(b.costs[:, 0].min()) for b in p.experts[i]), i)
+    )[: p.count]
     starts = [sorted({i for task in _chosen(p, everyone)[0] for i in task}), sorted(cheapest)]
     found = [(choice, used) for used in starts if (choice := _solve(p, used, False)) is not None]
     if not found:
@@ -186,7 +206,11 @@ def _improved(p: Problem) -> Choice | None:
         near = [[i for i in used if i != gone] for gone in used] if len(used) > p.count else []
         near += [sorted([*used, new]) for new in outside]
         near += [sorted([*(i for i in used if i != gone), new]) for gone in used for new in outside]
-        better = [(choice, n) for n in near if (choice := _solve(p, n, False)) is not None and choice.score > best.score + 1e-12]
+        better = [
+            (choice, n)
+            for n in near
+            if (choice := _solve(p, n, False)) is not None and choice.score > best.score + 1e-12
+        ]
         if not better:
             return best
         best, used = max(better, key=lambda pair: pair[0].score)

@@ -1,4 +1,6 @@
-"""How a search is doing, epoch by epoch: shares of skip, margins, twins, conflict between tasks, sharpness; and when it collapses."""
+"""How a search is doing, epoch by epoch: shares of skip, margins, twins, conflict between tasks,
+sharpness; and when it collapses.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,14 +40,21 @@ def alpha_figures(choices: Choices) -> dict[str, Any]:
     inside = [block for owner in experts for block in owners[owner]]
     twins = [pair for pair in combinations(experts, 2) if _same(*pair, owners, best)]
     return {
-        "skip_share": {owner: float(np.mean([choices[b].get("skip", 0.0) for b in blocks])) for owner, blocks in owners.items()},
-        "skip_chosen": float(np.mean([best[block] == "skip" for block in inside])) if inside else 0.0,
+        "skip_share": {
+            owner: float(np.mean([choices[b].get("skip", 0.0) for b in blocks]))
+            for owner, blocks in owners.items()
+        },
+        "skip_chosen": float(np.mean([best[block] == "skip" for block in inside]))
+        if inside
+        else 0.0,
         "margin": {block: _margin(weights) for block, weights in choices.items()},
         "duplicate_experts": [list(pair) for pair in twins],
     }
 
 
-def _same(one: str, other: str, owners: Mapping[str, Sequence[str]], best: Mapping[str, str]) -> bool:
+def _same(
+    one: str, other: str, owners: Mapping[str, Sequence[str]], best: Mapping[str, str]
+) -> bool:
     return [best[block] for block in owners[one]] == [best[block] for block in owners[other]]
 
 
@@ -55,9 +64,11 @@ def _margin(weights: Mapping[str, float]) -> float:
 
 
 def gradient_conflict(net: Supernet, schema: Schema, batch: Batch) -> dict[str, float]:
-    """Per pair of tasks, the cosine of their losses' gradients over the shared weights (towers and tables left out), on one batch.
+    """Per pair of tasks, the cosine of their losses' gradients over the shared weights (towers and
+    tables left out), on one batch.
 
-    Below 0 the tasks pull apart; a task without labels in the batch has no gradient, and its pairs are left out.
+    Below 0 the tasks pull apart; a task without labels in the batch has no gradient, and its pairs
+    are left out.
     """
     own = {id(p) for p in net.towers.parameters()}
     shared = [p for p in net.weights() if id(p) not in own]
@@ -69,7 +80,11 @@ def gradient_conflict(net: Supernet, schema: Schema, batch: Batch) -> dict[str, 
             loss = multi_task_loss([task], [outputs[t]], batch.labels[:, t : t + 1], weights).total
             grads = torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True)
             pairs = zip(shared, grads, strict=True)
-            flat.append(torch.cat([torch.zeros_like(p).flatten() if g is None else g.flatten() for p, g in pairs]))
+            flat.append(
+                torch.cat(
+                    [torch.zeros_like(p).flatten() if g is None else g.flatten() for p, g in pairs]
+                )
+            )
     found = {}
     for (i, a), (j, b) in combinations(enumerate(flat), 2):
         norm = float(a.norm() * b.norm())
@@ -78,8 +93,11 @@ def gradient_conflict(net: Supernet, schema: Schema, batch: Batch) -> dict[str, 
     return found
 
 
-def hessian_eigenvalue(net: Supernet, schema: Schema, batch: Batch, *, scale: float = 1e-2) -> float:
-    """Dominant eigenvalue (largest in size) of the loss's Hessian over alpha on one batch, by power iteration (RobustDARTS).
+def hessian_eigenvalue(
+    net: Supernet, schema: Schema, batch: Batch, *, scale: float = 1e-2
+) -> float:
+    """Dominant eigenvalue (largest in size) of the loss's Hessian over alpha on one batch, by power
+    iteration (RobustDARTS).
 
     Products H v are central differences of alpha's gradient at alpha +- scale * v, ||v|| = 1.
 
@@ -91,12 +109,17 @@ def hessian_eigenvalue(net: Supernet, schema: Schema, batch: Batch, *, scale: fl
     """
     alphas = net.alpha_parameters()
     rng = torch.Generator().manual_seed(0)
-    vector = torch.cat([torch.randn(a.shape, generator=rng, dtype=torch.float64) for a in alphas]).to(alphas[0])
+    vector = torch.cat(
+        [torch.randn(a.shape, generator=rng, dtype=torch.float64) for a in alphas]
+    ).to(alphas[0])
     value = 0.0
     with batch_statistics(net):
         for _ in range(_POWER_STEPS):
             vector = vector / vector.norm()
-            up, down = (_alpha_gradient(net, schema, batch, alphas, sign * scale * vector) for sign in (1, -1))
+            up, down = (
+                _alpha_gradient(net, schema, batch, alphas, sign * scale * vector)
+                for sign in (1, -1)
+            )
             product = (up - down) / (2 * scale)
             value = float(vector @ product)
             if not product.any():
@@ -105,7 +128,9 @@ def hessian_eigenvalue(net: Supernet, schema: Schema, batch: Batch, *, scale: fl
     return value
 
 
-def _alpha_gradient(net: Supernet, schema: Schema, batch: Batch, alphas: Sequence[torch.nn.Parameter], step: Tensor) -> Tensor:
+def _alpha_gradient(
+    net: Supernet, schema: Schema, batch: Batch, alphas: Sequence[torch.nn.Parameter], step: Tensor
+) -> Tensor:
     """Alpha's gradient at alpha + step; alpha is back to the bit after. Shape: (all alphas,)."""
     held = [alpha.detach().clone() for alpha in alphas]
     with torch.no_grad():
@@ -116,7 +141,9 @@ def _alpha_gradient(net: Supernet, schema: Schema, batch: Batch, alphas: Sequenc
     with torch.no_grad():
         for alpha, value in zip(alphas, held, strict=True):
             alpha.copy_(value)
-    return torch.cat([torch.zeros_like(a) if g is None else g for a, g in zip(alphas, grads, strict=True)])
+    return torch.cat(
+        [torch.zeros_like(a) if g is None else g for a, g in zip(alphas, grads, strict=True)]
+    )
 
 
 @dataclass(frozen=True)
@@ -125,7 +152,8 @@ class CollapseRule:
 
     Args:
         skip_chosen: above this share of the experts' blocks whose heaviest candidate is `skip`.
-        growth: the eigenvalue's mean over the last 3 epochs above this multiple of its mean over the 3 before.
+        growth: the eigenvalue's mean over the last 3 epochs above this multiple of its mean over
+            the 3 before.
     """
 
     skip_chosen: float = 0.5
@@ -139,10 +167,19 @@ class CollapseRule:
         """
         share = lines[-1].get("skip_chosen") or 0.0
         if share > self.skip_chosen:
-            return f"skip leads in {share:.0%} of the experts' blocks, more than {self.skip_chosen:.0%}"
+            return (
+                f"skip leads in {share:.0%} of the experts' blocks, more than "
+                f"{self.skip_chosen:.0%}"
+            )
         values = [line["eigenvalue"] for line in lines if line.get("eigenvalue") is not None]
         if len(values) >= 2 * WINDOW:
-            late, early = float(np.mean(values[-WINDOW:])), float(np.mean(values[-2 * WINDOW : -WINDOW]))
+            late, early = (
+                float(np.mean(values[-WINDOW:])),
+                float(np.mean(values[-2 * WINDOW : -WINDOW])),
+            )
             if early > 0 and late > self.growth * early:
-                return f"the dominant eigenvalue over alpha grew from {early:.3g} to {late:.3g}, more than {self.growth:.2f} times"
+                return (
+                    f"the dominant eigenvalue over alpha grew from {early:.3g} to {late:.3g}, "
+                    f"more than {self.growth:.2f} times"
+                )
         return ""

@@ -1,4 +1,6 @@
-"""Selection by perturbation (DARTS-PT, Wang et al. 2021): a candidate is worth what its removal costs, not its alpha."""
+"""Selection by perturbation (DARTS-PT, Wang et al. 2021): a candidate is worth what its removal
+costs, not its alpha.
+"""
 
 from collections.abc import Sequence
 
@@ -11,13 +13,17 @@ from automtl.models.supernet import Supernet
 from automtl.strategies.score import score
 
 
-def perturbed(net: Supernet, batches: Batches, tasks: Sequence[Task], *, device: torch.device, seed: int) -> tuple[dict[str, str], int]:
-    """Per choice block, the candidate without which the trained supernet does worst on `batches`; and the rows read.
+def perturbed(
+    net: Supernet, batches: Batches, tasks: Sequence[Task], *, device: torch.device, seed: int
+) -> tuple[dict[str, str], int]:
+    """Per choice block, the candidate without which the trained supernet does worst on `batches`;
+    and the rows read.
 
-    Blocks are decided one after the other in an order drawn from `seed`; a decided one keeps its candidate alone while the others are
-    tried. Tied blocks are decided together.
+    Blocks are decided one after the other in an order drawn from `seed`; a decided one keeps its
+    candidate alone while the others are tried. Tied blocks are decided together.
 
-    # DEVIATION: the paper trains on for some epochs after each decision; we decide on the weights as they are.
+    # DEVIATION: the paper trains on for some epochs after each decision; we decide on the weights
+    as they are.
 
     Args:
         net: the trained supernet; its blocks are mixed again after.
@@ -37,14 +43,24 @@ def perturbed(net: Supernet, batches: Batches, tasks: Sequence[Task], *, device:
         for names in order:
             pick, read = _decide(net, names, batches, tasks, device)
             rows += read
-            operations = net.space.interaction_operations if names[0].startswith("interaction.") else net.space.expert_operations
+            operations = (
+                net.space.interaction_operations
+                if names[0].startswith("interaction.")
+                else net.space.expert_operations
+            )
             best |= dict.fromkeys(names, str(operations[pick]))
     finally:
         net.mix_all()
     return best, rows
 
 
-def _decide(net: Supernet, names: Sequence[str], batches: Batches, tasks: Sequence[Task], device: torch.device) -> tuple[int, int]:
+def _decide(
+    net: Supernet,
+    names: Sequence[str],
+    batches: Batches,
+    tasks: Sequence[Task],
+    device: torch.device,
+) -> tuple[int, int]:
     """Try a group without each of its candidates and set it on the one that is missed most."""
     blocks = [block for name, block in net.blocks().items() if name in names]
     alpha = blocks[0].alpha.detach()

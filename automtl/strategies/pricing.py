@@ -1,4 +1,6 @@
-"""Cost in the search: the expected cost as a term of alpha's loss, and hard limits on what is derived."""
+"""Cost in the search: the expected cost as a term of alpha's loss, and hard limits on what is
+derived.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +21,11 @@ from automtl.strategies.derive import derive
 from automtl.strategies.limits import Block, Problem, best_within
 
 # per cost the setting of its limit, and how many of the cost make one of the setting
-_SETTING = {"flops": ("search.max_flops", 1), "parameters": ("search.max_params", 1), "latency_us": ("search.max_latency_ms", 1000)}
+_SETTING = {
+    "flops": ("search.max_flops", 1),
+    "parameters": ("search.max_params", 1),
+    "latency_us": ("search.max_latency_ms", 1000),
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,9 @@ class Pricing:
         self.common: dict[str, Any] = {"sharing": sharing, "settings": settings}
         self.schema = schema
         self.table = prices(net, schema, latencies)
-        self._experts = [[f"{slot}.block.{j}" for j in range(net.space.num_blocks)] for slot in net.slots]
+        self._experts = [
+            [f"{slot}.block.{j}" for j in range(net.space.num_blocks)] for slot in net.slots
+        ]
         self._shared = [name for name in self.table.operations if name.startswith("interaction.")]
         sample = derive(net, schema, **self.common)
         self.fixed = fixed_costs(sample, schema, self.table, self.used(sample))
@@ -83,7 +91,9 @@ class Pricing:
     def used(self, architecture: Architecture) -> dict[str, str]:
         """The operations of the blocks that an architecture really has."""
         best = {name: architecture.interaction[i] for i, name in enumerate(self._shared)}
-        for i in architecture.pool() if architecture.chosen is not None else range(len(self._experts)):
+        for i in (
+            architecture.pool() if architecture.chosen is not None else range(len(self._experts))
+        ):
             best |= dict(zip(self._experts[i], architecture.experts[i].blocks, strict=True))
         return best
 
@@ -98,13 +108,19 @@ class Pricing:
     def least(self, cost: str) -> int:
         """That cost of the cheapest model of the space."""
         k = COSTS.index(cost)
-        count = self.net.space.chosen(len(self.schema.tasks)) if self.net.beta_parameters() else len(self._experts)
+        count = (
+            self.net.space.chosen(len(self.schema.tasks))
+            if self.net.beta_parameters()
+            else len(self._experts)
+        )
         cheapest = {block: int(costs[:, k].min()) for block, costs in self.table.candidates.items()}
         experts = sorted(sum(cheapest[b] for b in blocks) for blocks in self._experts)[:count]
         return int(self.fixed[k]) + sum(cheapest[b] for b in self._shared) + sum(experts)
 
     def cost(self, architecture: Architecture) -> dict[str, int]:
-        """FLOPs per row, parameters beside the tables, and where it was measured microseconds of an architecture of this space."""
+        """FLOPs per row, parameters beside the tables, and where it was measured microseconds of an
+        architecture of this space.
+        """
         total = self.fixed + self.table.total(self.used(architecture))[: len(self.fixed)]
         return dict(zip(COSTS, total.tolist(), strict=False))
 
@@ -118,7 +134,12 @@ class Pricing:
         found = self.best_within(self.limits)
         if found is None:
             rule = "must leave room for some model together with the other limits"
-            raise ConfigError(_SETTING[next(iter(self.limits.active))][0], rule, self.limits.active, "raise one of them")
+            raise ConfigError(
+                _SETTING[next(iter(self.limits.active))][0],
+                rule,
+                self.limits.active,
+                "raise one of them",
+            )
         return found
 
     def best_within(self, within: Limits) -> Architecture | None:
@@ -142,15 +163,27 @@ class Pricing:
         best = {name: int(block.scores.argmax()) for name, block in blocks.items()} | found.picks
         spoken = {name: self.table.operations[name][pick] for name, pick in best.items()}
         made = derive(self.net, self.schema, best=spoken, chosen=found.chosen, **self.common)
-        told = {"limits": within.active, "cost": self.cost(made), "score": found.score, "exact": found.exact}
+        told = {
+            "limits": within.active,
+            "cost": self.cost(made),
+            "score": found.score,
+            "exact": found.exact,
+        }
         return made.evolve(provenance={"within_limits": told})
 
     def _block(self, name: str, columns: list[int]) -> Block:
         alpha = self.net.alphas[name]
-        return Block(name, alpha.detach().double().log_softmax(0).cpu().numpy(), self.table.candidates[name][:, columns], id(alpha))
+        return Block(
+            name,
+            alpha.detach().double().log_softmax(0).cpu().numpy(),
+            self.table.candidates[name][:, columns],
+            id(alpha),
+        )
 
 
-def measure(net: Supernet, schema: Schema, *, sharing: str, settings: Mapping[str, Any], rows: int) -> Latencies:
+def measure(
+    net: Supernet, schema: Schema, *, sharing: str, settings: Mapping[str, Any], rows: int
+) -> Latencies:
     """Time every candidate of a supernet and one derived model, on this machine.
 
     Args:
@@ -164,13 +197,19 @@ def measure(net: Supernet, schema: Schema, *, sharing: str, settings: Mapping[st
     sample = derive(net, schema, sharing=sharing, settings=settings)
     by_block = candidate_latencies(net, schema, rows=rows)
     operations = pricing.table.operations
-    inside = sum(int(by_block[block][operations[block].index(operation)]) for block, operation in pricing.used(sample).items())
+    inside = sum(
+        int(by_block[block][operations[block].index(operation)])
+        for block, operation in pricing.used(sample).items()
+    )
     whole = latency_us(build_model(sample, schema, max_parameters=None), schema, rows=rows)
-    return Latencies(rows, {name: times.tolist() for name, times in by_block.items()}, max(whole - inside, 0))
+    return Latencies(
+        rows, {name: times.tolist() for name, times in by_block.items()}, max(whole - inside, 0)
+    )
 
 
 class ExpectedCost:
-    """E[cost] = sum over blocks of softmax(alpha) . costs, relative to its value at equal alphas: 1 at the start of a search.
+    """E[cost] = sum over blocks of softmax(alpha) . costs, relative to its value at equal alphas: 1
+    at the start of a search.
 
     Args:
         pricing: the candidates' costs.
@@ -188,4 +227,7 @@ class ExpectedCost:
 
     def __call__(self) -> Tensor:
         """The relative expected cost, with gradient. Shape: ()."""
-        return torch.stack([alpha.softmax(0) @ costs for alpha, costs in self._pairs]).sum() / self._whole
+        return (
+            torch.stack([alpha.softmax(0) @ costs for alpha, costs in self._pairs]).sum()
+            / self._whole
+        )

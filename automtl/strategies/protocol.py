@@ -30,13 +30,15 @@ class Options:
         temperature: `snas` and `gdas`, in the first epoch.
         final_temperature: and in the last.
         draws: `random_search`, architectures tried.
-        budget_samples: `random_search`, rows trained and scored in all; None for what `darts` would train on.
+        budget_samples: `random_search`, rows trained and scored in all; None for what `darts` would
+            train on.
         random_lr: `random_search`, Adam rate of the draws.
         population: `evolution`, architectures alive.
         tournament: `evolution`, how many of them compete to be the parent.
         generations: `evolution`, how often as many children as the population are made.
         selection: how an architecture is read from a trained supernet.
-        gradient_conflict: record the cosines between the tasks' gradients, on one batch of alpha rows per epoch.
+        gradient_conflict: record the cosines between the tasks' gradients, on one batch of alpha
+            rows per epoch.
         hessian: record the dominant eigenvalue over alpha, likewise.
     """
 
@@ -73,7 +75,8 @@ class Material:
         device: where networks run.
         seed: of draws and fresh weights.
         autocast: makes the context of training's forward passes.
-        start: gives a network of fresh weights what it starts from, such as vectors learnt elsewhere.
+        start: gives a network of fresh weights what it starts from, such as vectors learnt
+            elsewhere.
         guard: looks for losses that are not finite.
     """
 
@@ -94,7 +97,9 @@ class Material:
 
 
 def make_genes(material: Material, net: Supernet | None = None) -> Genes:
-    """The genes of a search's space, held within its hard limits; `net` prices the candidates where one is there."""
+    """The genes of a search's space, held within its hard limits; `net` prices the candidates where
+    one is there.
+    """
     m, s = material, material.settings
     sharing = Sharing(kind=s.sharing, settings=dict(s.sharing_settings))
     limited = s.max_flops is not None or s.max_params is not None or s.max_latency_ms is not None
@@ -103,7 +108,8 @@ def make_genes(material: Material, net: Supernet | None = None) -> Genes:
 
 
 class Strategy(Protocol):
-    """A search strategy: epochs of work, each ended by a record and a checkpoint, and an architecture at the end.
+    """A search strategy: epochs of work, each ended by a record and a checkpoint, and an
+    architecture at the end.
 
     Attributes:
         epochs: planned.
@@ -120,23 +126,30 @@ class Strategy(Protocol):
     def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
         """Do the work of an epoch from step `start` on, with an event after each step.
 
-        At each event `state_dict` tells what going on after that step needs. An epoch may be left in the middle: then `cut` follows.
+        At each event `state_dict` tells what going on after that step needs. An epoch may be left
+        in the middle: then `cut` follows.
         """
 
     def cut(self) -> None:
-        """Bring deferred updates up to date, so that the network can be evaluated; training does not go on after it."""
+        """Bring deferred updates up to date, so that the network can be evaluated; training does
+        not go on after it.
+        """
 
     def evaluated(self) -> nn.Module | None:
         """The network whose validation loss is the epoch's; None where there is none."""
 
     def record(self) -> dict[str, Any]:
-        """Plain data: "choices" per block and "expert_usage" per task always, and what else the strategy tells."""
+        """Plain data: "choices" per block and "expert_usage" per task always, and what else the
+        strategy tells.
+        """
 
     def derive(self) -> Architecture:
         """The discrete architecture found so far."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that an exact resume needs beside the supernet's own state: tensors and JSON values."""
+        """All that an exact resume needs beside the supernet's own state: tensors and JSON
+        values.
+        """
 
     def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``.
@@ -146,4 +159,6 @@ class Strategy(Protocol):
         """
 
     def stands_at(self, epoch: int, step: int) -> bool:
-        """Whether what was loaded can be the state before that step, both counted from 0 and the first of the next epoch included."""
+        """Whether what was loaded can be the state before that step, both counted from 0 and the
+        first of the next epoch included.
+        """

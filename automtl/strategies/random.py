@@ -1,4 +1,6 @@
-"""Random draws from a space: one untrained, or several trained briefly within the budget of a search."""
+"""Random draws from a space: one untrained, or several trained briefly within the budget of a
+search.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,10 +30,12 @@ class _State(State):
 
 
 class RandomSearch:
-    """Draws architectures, trains each for the same share of a budget of rows and keeps the best on the alpha rows.
+    """Draws architectures, trains each for the same share of a budget of rows and keeps the best on
+    the alpha rows.
 
-    An epoch is one draw; all read the same batches in the same order. The budget counts rows that are trained on and rows that are
-    scored, and by default is what `darts` with the same settings trains on: per epoch the fit rows and as many alpha batches.
+    An epoch is one draw; all read the same batches in the same order. The budget counts rows that
+    are trained on and rows that are scored, and by default is what `darts` with the same settings
+    trains on: per epoch the fit rows and as many alpha batches.
 
     Raises:
         ConfigError: a draw's share of the budget does not pay for its scoring and a step.
@@ -47,8 +51,16 @@ class RandomSearch:
         darts = s.epochs * (m.fit.num_rows + round(len(m.fit) * m.alpha.num_rows / len(m.alpha)))
         self.budget = m.options.budget_samples or darts
         if self.budget / self.epochs < m.scored.num_rows + self._batch:
-            rule = f"each draw must get at least {m.scored.num_rows + self._batch:.0f} rows of the budget of {self.budget}"
-            raise ConfigError("search.draws", rule, self.epochs, "lower search.draws, or raise search.budget_samples or search.epochs")
+            rule = (
+                f"each draw must get at least {m.scored.num_rows + self._batch:.0f} rows of the "
+                f"budget of {self.budget}"
+            )
+            raise ConfigError(
+                "search.draws",
+                rule,
+                self.epochs,
+                "lower search.draws, or raise search.budget_samples or search.epochs",
+            )
         self._tried: list[tuple[Genome, float]] = []
         self._model: StandAlone | None = None
         self._steps = 0  # of the draw in training; 0 between draws
@@ -61,9 +73,14 @@ class RandomSearch:
         m = self.material
         if not start:
             target = self.budget * (epoch + 1) / self.epochs - m.scored.num_rows
-            self._model, self._steps = self._stand_alone(epoch), max(1, round((target - self.samples) / self._batch))
+            self._model, self._steps = (
+                self._stand_alone(epoch),
+                max(1, round((target - self.samples) / self._batch)),
+            )
         assert self._model is not None
-        for event in self._model.train(m.fit.cycle(start), epoch=epoch, steps=self._steps, start=start):
+        for event in self._model.train(
+            m.fit.cycle(start), epoch=epoch, steps=self._steps, start=start
+        ):
             self.samples += event.rows
             yield event
         loss = score(self._model.net, m.scored, m.schema.tasks, device=m.device, supernet=False)
@@ -73,7 +90,9 @@ class RandomSearch:
 
     def _stand_alone(self, number: int) -> StandAlone:
         m = self.material
-        return StandAlone(self.genes.architecture(self._draw(number)), m, seed=m.seed, lr=m.options.random_lr)
+        return StandAlone(
+            self.genes.architecture(self._draw(number)), m, seed=m.seed, lr=m.options.random_lr
+        )
 
     def cut(self) -> None:
         """Nothing is deferred."""
@@ -96,7 +115,10 @@ class RandomSearch:
             "entropy": 0.0,
             "score": last and last[1],
             "best_score": min((loss for _, loss in self._tried), default=None),
-            "drawn": last and self.genes.architecture(last[0]).model_dump(mode="json", include={"interaction", "experts", "chosen"}),
+            "drawn": last
+            and self.genes.architecture(last[0]).model_dump(
+                mode="json", include={"interaction", "experts", "chosen"}
+            ),
             "choices": self.genes.choices(best),
             "expert_usage": self.genes.usage(best),
         }
@@ -116,14 +138,26 @@ class RandomSearch:
         held = check(_State, state, "strategy")
         self._tried = scored_genomes(self.genes, held.tried)
         self.samples, self._steps = held.samples, held.steps
-        need(held.steps <= max(1.0, self.budget / self._batch), "strategy.steps", "must be within the budget", held.steps)
-        need((held.model is None) == (held.steps == 0), "strategy.model", "must be there while a draw is trained", "otherwise")
+        need(
+            held.steps <= max(1.0, self.budget / self._batch),
+            "strategy.steps",
+            "must be within the budget",
+            held.steps,
+        )
+        need(
+            (held.model is None) == (held.steps == 0),
+            "strategy.model",
+            "must be there while a draw is trained",
+            "otherwise",
+        )
         if state["model"] is not None:
             self._model = self._stand_alone(len(self._tried))
             self._model.load_state_dict(state["model"])
 
     def stands_at(self, epoch: int, step: int) -> bool:
-        """Whether as many draws were tried as the epoch says, and the draw in training has that step."""
+        """Whether as many draws were tried as the epoch says, and the draw in training has that
+        step.
+        """
         return len(self._tried) == epoch and step <= self._steps
 
 
@@ -149,7 +183,11 @@ class RandomSampling:
 
     def record(self) -> dict[str, Any]:
         """The draw."""
-        return {"entropy": 0.0, "choices": self.genes.choices(self.genome), "expert_usage": self.genes.usage(self.genome)}
+        return {
+            "entropy": 0.0,
+            "choices": self.genes.choices(self.genome),
+            "expert_usage": self.genes.usage(self.genome),
+        }
 
     def derive(self) -> Architecture:
         """The draw."""

@@ -1,4 +1,6 @@
-"""Differentiable search by sampling: SNAS relaxes the samples, GDAS computes one candidate of each block only."""
+"""Differentiable search by sampling: SNAS relaxes the samples, GDAS computes one candidate of each
+block only.
+"""
 
 from typing import Any
 
@@ -13,12 +15,13 @@ from automtl.training.losses import Losses
 class Sampled(Darts):
     """DARTS' alternation on a fresh sample of every choice block in each half of a step.
 
-    With Gumbel noise g and temperature tau, p = softmax((log softmax(alpha) + g) / tau). `snas` (Xie et al. 2019) mixes all candidates
-    by p. `gdas` (Dong and Yang 2019) computes the likeliest candidate k alone; its output is weighed by 1 - stop(p_k) + p_k, which
-    is 1 and carries the gradient to alpha. The temperature falls geometrically from the first planned epoch to the last.
+    With Gumbel noise g and temperature tau, p = softmax((log softmax(alpha) + g) / tau). `snas`
+    (Xie et al. 2019) mixes all candidates by p. `gdas` (Dong and Yang 2019) computes the likeliest
+    candidate k alone; its output is weighed by 1 - stop(p_k) + p_k, which is 1 and carries the
+    gradient to alpha. The temperature falls geometrically from the first planned epoch to the last.
 
-    # DEVIATION: GDAS' public code adds the other p_i as numbers to the sum, value 0 and a gradient of their own; we do not: a
-    # candidate that was not computed says nothing.
+    # DEVIATION: GDAS' public code adds the other p_i as numbers to the sum, value 0 and a gradient
+    of their own; we do not: a # candidate that was not computed says nothing.
 
     Args:
         hard: compute one candidate only (`gdas`).
@@ -31,10 +34,21 @@ class Sampled(Darts):
     partial_steps = True
 
     def __init__(
-        self, *args: Any, hard: bool, temperature: float, final_temperature: float, generator: torch.Generator, **darts: Any
+        self,
+        *args: Any,
+        hard: bool,
+        temperature: float,
+        final_temperature: float,
+        generator: torch.Generator,
+        **darts: Any,
     ) -> None:
         super().__init__(*args, **darts)
-        self.hard, self._start, self._end, self._generator = hard, temperature, final_temperature, generator
+        self.hard, self._start, self._end, self._generator = (
+            hard,
+            temperature,
+            final_temperature,
+            generator,
+        )
         self._blocks = list(self.net.choice_blocks())
 
     def begin_epoch(self, epoch: int) -> None:
@@ -58,14 +72,23 @@ class Sampled(Darts):
     def _draw(self) -> None:
         """Sample every alpha once and set its blocks."""
         samples = [self._sample(alpha) for alpha in self._alphas]
-        picks = torch.stack([p.argmax() for p in samples]).tolist() if self.hard else [None] * len(samples)
-        by_alpha = {id(alpha): found for alpha, found in zip(self._alphas, zip(samples, picks, strict=True), strict=True)}
+        picks = (
+            torch.stack([p.argmax() for p in samples]).tolist()
+            if self.hard
+            else [None] * len(samples)
+        )
+        by_alpha = {
+            id(alpha): found
+            for alpha, found in zip(self._alphas, zip(samples, picks, strict=True), strict=True)
+        }
         for block in self._blocks:
             p, block.path = by_alpha[id(block.alpha)]
             block.shares = p - p.detach() + 1 if self.hard else p
 
     def _sample(self, alpha: Tensor) -> Tensor:
-        uniform = torch.rand(alpha.shape, generator=self._generator, device=self._generator.device).clamp_min_(1e-20)
+        uniform = torch.rand(
+            alpha.shape, generator=self._generator, device=self._generator.device
+        ).clamp_min_(1e-20)
         gumbel = -torch.log(-torch.log(uniform).clamp_max_(-1e-7)).to(alpha)
         return torch.softmax((alpha.log_softmax(0) + gumbel) / self.temperature, dim=0)
 

@@ -1,4 +1,6 @@
-"""The loss of a network on rows that it did not train on, by which architectures are compared inside a search."""
+"""The loss of a network on rows that it did not train on, by which architectures are compared
+inside a search.
+"""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -17,10 +19,11 @@ from automtl.training.losses import multi_task_loss, task_weights
 
 @contextlib.contextmanager
 def batch_statistics(net: nn.Module) -> Iterator[None]:
-    """Everything as in evaluation, but BatchNorm normalises by the batch it sees, and remembers nothing of it.
+    """Everything as in evaluation, but BatchNorm normalises by the batch it sees, and remembers
+    nothing of it.
 
-    A supernet's running statistics are of the mixture, or of many paths: for one path, or a mixture with one candidate less, they are
-    another network's.
+    A supernet's running statistics are of the mixture, or of many paths: for one path, or a mixture
+    with one candidate less, they are another network's.
     """
     before = {module: module.training for module in net.modules()}
     try:
@@ -33,7 +36,14 @@ def batch_statistics(net: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def score(net: nn.Module, batches: Batches, tasks: Sequence[Task], *, device: torch.device | None = None, supernet: bool) -> float:
+def score(
+    net: nn.Module,
+    batches: Batches,
+    tasks: Sequence[Task],
+    *,
+    device: torch.device | None = None,
+    supernet: bool,
+) -> float:
     """MTL-Loss over all rows of `batches`; lower is better.
 
     Args:
@@ -57,6 +67,13 @@ def score(net: nn.Module, batches: Batches, tasks: Sequence[Task], *, device: to
         net.train(training)
     loss = combined(running.means(), task_weights(tasks))
     if loss is None:
-        lacking = ", ".join(task.name for task, mean in zip(tasks, running.means(), strict=True) if mean is None)
-        raise DataError("rows to score by", "must have labels of every task", f"none of {lacking}", "change split, or leave out the task")
+        lacking = ", ".join(
+            task.name for task, mean in zip(tasks, running.means(), strict=True) if mean is None
+        )
+        raise DataError(
+            "rows to score by",
+            "must have labels of every task",
+            f"none of {lacking}",
+            "change split, or leave out the task",
+        )
     return loss

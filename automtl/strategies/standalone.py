@@ -1,4 +1,6 @@
-"""A discrete architecture trained briefly by itself, as random search and rank correlation need it."""
+"""A discrete architecture trained briefly by itself, as random search and rank correlation
+need it.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -36,28 +38,49 @@ class StandAlone:
         lr: Adam rate.
     """
 
-    def __init__(self, architecture: Architecture, material: Material, *, seed: int, lr: float) -> None:
+    def __init__(
+        self, architecture: Architecture, material: Material, *, seed: int, lr: float
+    ) -> None:
         m = material
-        net = build_model(architecture, m.schema, seed=seed, generator=m.generator, max_parameters=None)  # part of a supernet
+        # part of a supernet
+        net = build_model(
+            architecture, m.schema, seed=seed, generator=m.generator, max_parameters=None
+        )
         m.start(net)
         net.to(m.device)
         assert isinstance(net, MultiTaskNet), "kinds that can stand in a supernet share one network"
-        self.net, self.tasks, self._device, self._autocast, self._guard = net, m.schema.tasks, m.device, m.autocast, m.guard
+        self.net, self.tasks, self._device, self._autocast, self._guard = (
+            net,
+            m.schema.tasks,
+            m.device,
+            m.autocast,
+            m.guard,
+        )
         self.balancer = make_balancer(m.settings.balancing, m.schema.tasks, net)
         self._adam = make_optimizer(net, OptimizerSettings(lr=lr, weight_decay=WEIGHT_DECAY))
 
-    def train(self, batches: Iterator[Batch], *, epoch: int, steps: int, start: int = 0) -> Iterator[StepEvent]:
-        """The steps from `start` to `steps` - 1, with an event after each; `epoch` is what the events say."""
+    def train(
+        self, batches: Iterator[Batch], *, epoch: int, steps: int, start: int = 0
+    ) -> Iterator[StepEvent]:
+        """The steps from `start` to `steps` - 1, with an event after each; `epoch` is what the
+        events say.
+        """
 
         def update(step: int, batch: Batch) -> Losses:
             self.net.sharing.advance(step / steps)
             return self._step(batch)
 
-        yield from run_steps(update, batches, epoch=epoch, steps=steps, start=start, device=self._device)
+        yield from run_steps(
+            update, batches, epoch=epoch, steps=steps, start=start, device=self._device
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """All that an exact resume needs beside the noise."""
-        return {"net": self.net.state_dict(), "adam": self._adam.state_dict(), "balancer": self.balancer.state_dict()}
+        return {
+            "net": self.net.state_dict(),
+            "adam": self._adam.state_dict(),
+            "balancer": self.balancer.state_dict(),
+        }
 
     def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``."""

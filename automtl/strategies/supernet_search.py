@@ -1,4 +1,6 @@
-"""A strategy of a stepper that trains a supernet: epochs over the fit rows, alpha rows alongside."""
+"""A strategy of a stepper that trains a supernet: epochs over the fit rows, alpha rows
+alongside.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -49,7 +51,9 @@ class SupernetSearch:
 
         def update(step: int, batch: Batch) -> Losses:
             self.supernet.sharing.advance((epoch * steps + step) / planned)
-            alpha_batch = next(alphas).to(m.device, non_blocking=True) if self.stepper.moves_alpha else None
+            alpha_batch = (
+                next(alphas).to(m.device, non_blocking=True) if self.stepper.moves_alpha else None
+            )
             self.samples += len(batch) + (0 if alpha_batch is None else len(alpha_batch))
             return self.stepper.step(alpha_batch, batch)
 
@@ -65,7 +69,9 @@ class SupernetSearch:
         return self.supernet
 
     def record(self) -> dict[str, Any]:
-        """What the stepper tells, what the sharing module does, and what is measured on one batch of alpha rows."""
+        """What the stepper tells, what the sharing module does, and what is measured on one batch
+        of alpha rows.
+        """
         told = {**self.stepper.record(), "sharing": self.supernet.sharing.record()}
         m = self.material
         if not m.options.gradient_conflict and not m.options.hessian:
@@ -82,9 +88,17 @@ class SupernetSearch:
         m = self.material
         if m.options.selection == "argmax":
             return self.stepper.derive()
-        best, rows = perturbed(self.supernet, m.scored, m.schema.tasks, device=m.device, seed=m.seed)
+        best, rows = perturbed(
+            self.supernet, m.scored, m.schema.tasks, device=m.device, seed=m.seed
+        )
         self.samples += rows
-        return derive(self.supernet, m.schema, sharing=m.settings.sharing, settings=m.settings.sharing_settings, best=best)
+        return derive(
+            self.supernet,
+            m.schema,
+            sharing=m.settings.sharing,
+            settings=m.settings.sharing_settings,
+            best=best,
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """The stepper's state and the rows read."""

@@ -15,12 +15,26 @@ from automtl.strategies.unrolled import Unrolled
 def _darts(m: Material) -> Strategy:
     o, net = m.options, m.make_supernet()
     if o.second_order:
-        return SupernetSearch(m, Unrolled(net, m.schema, m.settings, hvp=o.hvp, hvp_scale=o.hvp_scale, autocast=m.autocast, guard=m.guard))
+        return SupernetSearch(
+            m,
+            Unrolled(
+                net,
+                m.schema,
+                m.settings,
+                hvp=o.hvp,
+                hvp_scale=o.hvp_scale,
+                autocast=m.autocast,
+                guard=m.guard,
+            ),
+        )
     return SupernetSearch(m, Darts(net, m.schema, m.settings, autocast=m.autocast, guard=m.guard))
 
 
 def _sampled(m: Material, hard: bool) -> Strategy:
-    heat: dict[str, Any] = {"temperature": m.options.temperature, "final_temperature": m.options.final_temperature}
+    heat: dict[str, Any] = {
+        "temperature": m.options.temperature,
+        "final_temperature": m.options.final_temperature,
+    }
     same: dict[str, Any] = {"generator": m.generator, "autocast": m.autocast, "guard": m.guard}
     stepper = Sampled(m.make_supernet(), m.schema, m.settings, hard=hard, **heat, **same)
     return SupernetSearch(m, stepper)

@@ -1,7 +1,9 @@
-"""Exact area under the ROC curve, ties and weights counted: two sorts and a merge, no ranking of all rows.
+"""Exact area under the ROC curve, ties and weights counted: two sorts and a merge, no ranking of
+all rows.
 
-AUC is the chance that a positive scores above a negative, half where they tie. Every row of the larger class is
-ranked among the sorted rows of the smaller one; without weights the count is in whole numbers.
+AUC is the chance that a positive scores above a negative, half where they tie. Every row of the
+larger class is ranked among the sorted rows of the smaller one; without weights the count is in
+whole numbers.
 Legend: n rows; few, many: the scores of the class with fewer rows, and of the other one.
 """
 
@@ -21,27 +23,37 @@ Out = TypeVar("Out")
 
 CHUNK = 2**17  # rows whose temporaries stay in cache
 PART = 2**20  # sorted rows looked up at a time
-BUCKETS = 16  # per row of the smaller class: about a tenth of the larger class shares a bucket with it
+# per row of the smaller class: about a tenth of the larger class shares a bucket with it
+BUCKETS = 16
 MOST_BUCKETS = 2**22  # 16 MB
 
 
-def auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None, *, chunk: int = CHUNK, threads: int = 1) -> float | None:
+def auc(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    chunk: int = CHUNK,
+    threads: int = 1,
+) -> float | None:
     """Exact AUC; None where it is undefined, that is where a class has no row or no weight.
 
-    Temporary memory: a copy of the scores at most, three bytes a row, and some 50 MB; with weights, the smaller class (24 bytes
-    a row) and some chunks.
+    Temporary memory: a copy of the scores at most, three bytes a row, and some 50 MB; with weights,
+    the smaller class (24 bytes a row) and some chunks.
 
     Shape: labels, scores, weights (n,).
 
     Args:
         labels: 0 or 1.
-        scores: any monotone function of the probability; logits keep apart what a sigmoid rounds to 1.
+        scores: any monotone function of the probability; logits keep apart what a sigmoid rounds to
+            1.
         weights: of the rows, at least 0; None: 1 each.
         chunk: rows taken at a time.
         threads: numpy's sort and search run in so many at once; the result does not depend on it.
 
     Raises:
-        DataError: a label that is neither 0 nor 1, a weight below 0 or not finite, or unequal lengths.
+        DataError: a label that is neither 0 nor 1, a weight below 0 or not finite, or unequal
+            lengths.
         NumericalError: a score is NaN.
     """
     positive, values, shares = checked("auc", labels, scores, weights)
@@ -53,7 +65,8 @@ def auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None, 
     above: float
     pairs: float
     if shares is None:
-        above, pairs = _count_above(values, rare, chunk, threads), 2 * count * (n - count)  # whole numbers: nothing is lost
+        # whole numbers: nothing is lost
+        above, pairs = _count_above(values, rare, chunk, threads), 2 * count * (n - count)
     else:
         above, pairs = _weigh_above(values, rare, shares, chunk)
     if not pairs:
@@ -61,16 +74,24 @@ def auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None, 
     return (pairs - above) / pairs if few_positive else above / pairs
 
 
-def checked(where: str, labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array | None]:
-    """Labels as booleans, scores as float32 or float64, weights as given; raises as `auc` does. Shape: (n,) each."""
+def checked(
+    where: str, labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None
+) -> tuple[Array, Array, Array | None]:
+    """Labels as booleans, scores as float32 or float64, weights as given; raises as `auc` does.
+    Shape: (n,) each.
+    """
     marks, values = np.asarray(labels), np.asarray(scores)
     shares = None if weights is None else np.asarray(weights)
     shapes = [array.shape for array in (marks, values, shares) if array is not None]
     if marks.ndim != 1 or len(set(shapes)) != 1:
-        raise DataError(where, "labels, scores and weights must be of one length", ", ".join(map(str, shapes)))
+        raise DataError(
+            where, "labels, scores and weights must be of one length", ", ".join(map(str, shapes))
+        )
     positive = marks == 1
     if not (positive | (marks == 0)).all():
-        raise DataError(where, "labels must be 0 or 1", "others", "leave out the rows without a label")
+        raise DataError(
+            where, "labels must be 0 or 1", "others", "leave out the rows without a label"
+        )
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float64)
     if np.isnan(values).any():
@@ -92,7 +113,11 @@ def _count_above(scores: Array, rare: Array, chunk: int, threads: int) -> int:
     few, common = np.compress(rare, scores), ~rare
     much = scores.size - few.size >= max(chunk, 8 * few.size)  # else most buckets would be taken
     table = Buckets.over(few) if much else None
-    settled, rest = table.settle_all(scores, common, chunk, threads) if table else (0, np.compress(common, scores))
+    settled, rest = (
+        table.settle_all(scores, common, chunk, threads)
+        if table
+        else (0, np.compress(common, scores))
+    )
     _in_threads(np.ndarray.sort, [few, rest], threads)
     return settled + _count_sorted(few, rest, threads)
 
@@ -111,7 +136,9 @@ def _count_sorted(few: Array, many: Array, threads: int) -> int:
 
 
 def ranks(base: Array, wanted: Array) -> tuple[Array, Array]:
-    """How many of sorted `base` are below each of sorted `wanted`, and how many not above. Shape: that of wanted."""
+    """How many of sorted `base` are below each of sorted `wanted`, and how many not above. Shape:
+    that of wanted.
+    """
     below = np.searchsorted(base, wanted)
     tied = base[np.minimum(below, base.size - 1)] == wanted
     upto = below.copy()
@@ -121,15 +148,21 @@ def ranks(base: Array, wanted: Array) -> tuple[Array, Array]:
 
 
 def _weigh_above(scores: Array, rare: Array, weights: Array, chunk: int) -> tuple[float, float]:
-    """Twice the weight of pairs (few, many) with many above, ties once; twice the weight of all pairs."""
+    """Twice the weight of pairs (few, many) with many above, ties once; twice the weight of all
+    pairs.
+    """
     few = np.compress(rare, scores)
     order = np.argsort(few)
     few = few[order]
-    upto = np.concatenate([[0.0], np.cumsum(np.compress(rare, weights)[order], dtype=np.float64)])  # weight of the first i
+    # weight of the first i
+    upto = np.concatenate([[0.0], np.cumsum(np.compress(rare, weights)[order], dtype=np.float64)])
     above, total = [], []
     for start in range(0, scores.size, chunk):
         part = slice(start, start + chunk)
-        many, weight = np.compress(~rare[part], scores[part]), np.compress(~rare[part], weights[part]).astype(np.float64)
+        many, weight = (
+            np.compress(~rare[part], scores[part]),
+            np.compress(~rare[part], weights[part]).astype(np.float64),
+        )
         order = np.argsort(many)  # sorted queries walk through memory in order
         first, last = ranks(few, many[order])
         above.append(float((weight[order] * (upto[first] + upto[last])).sum()))
@@ -138,7 +171,9 @@ def _weigh_above(scores: Array, rare: Array, weights: Array, chunk: int) -> tupl
 
 
 def _in_threads(function: Callable[[In], Out], items: Iterable[In], threads: int) -> list[Out]:
-    """Results in the order of the items; numpy lets go of the interpreter in sort, search and take."""
+    """Results in the order of the items; numpy lets go of the interpreter in sort, search and
+    take.
+    """
     if threads == 1:
         return [function(item) for item in items]
     with ThreadPoolExecutor(threads) as pool:
@@ -148,8 +183,9 @@ def _in_threads(function: Callable[[In], Out], items: Iterable[In], threads: int
 class Buckets:
     """A table that ranks most rows without a search.
 
-    Scores go to buckets of equal width by a function that never falls (each of its roundings never does), so rows in
-    different buckets compare as their buckets do. Only rows that share a bucket with one of `few` remain to be ranked.
+    Scores go to buckets of equal width by a function that never falls (each of its roundings never
+    does), so rows in different buckets compare as their buckets do. Only rows that share a bucket
+    with one of `few` remain to be ranked.
 
     Args:
         few: in any order, without NaN.
@@ -185,7 +221,9 @@ class Buckets:
         buckets: Array = place.astype(np.int32)  # rounds towards 0, and nothing here is below 0
         return buckets
 
-    def settle_all(self, scores: Array, common: Array, chunk: int, threads: int) -> tuple[int, Array]:
+    def settle_all(
+        self, scores: Array, common: Array, chunk: int, threads: int
+    ) -> tuple[int, Array]:
         """As `settle`, for the scores marked in `common`, a chunk at a time."""
 
         def take(start: int) -> tuple[int, Array]:
@@ -196,7 +234,9 @@ class Buckets:
         return sum(counts), np.concatenate(rest)
 
     def settle(self, many: Array) -> tuple[int, Array]:
-        """Twice the rows of few below those of `many` that the table ranks, and the rows that it does not."""
+        """Twice the rows of few below those of `many` that the table ranks, and the rows that it
+        does not.
+        """
         below = self._below.take(self._bucket(many))
         rest = many[below < 0]
         return 2 * (int(below.sum(dtype=np.int64)) + rest.size), rest

@@ -1,4 +1,6 @@
-"""The methods of balancing by name, and what makes them. torchjd is asked for only where a method of its is chosen."""
+"""The methods of balancing by name, and what makes them. torchjd is asked for only where a method
+of its is chosen.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
@@ -15,28 +17,36 @@ from automtl.training.gradient_balancing import GradNorm, Surgery, Weighting
 
 
 def _pcgrad(settings: BalancingSettings) -> Weighting:
-    """Yu et al., NeurIPS 2020, Algorithm 1: c = the sum of its projected gradients' coefficients."""
+    """Yu et al., NeurIPS 2020, Algorithm 1: c = the sum of its projected gradients'
+    coefficients.
+    """
     from torchjd.aggregation import PCGradWeighting
 
     return PCGradWeighting()
 
 
 def _cagrad(settings: BalancingSettings) -> Weighting:
-    """Liu et al., NeurIPS 2021, Algorithm 1, without its final rescaling. The mean gradient times K is the plain one."""
+    """Liu et al., NeurIPS 2021, Algorithm 1, without its final rescaling. The mean gradient times K
+    is the plain one.
+    """
     from torchjd.aggregation import CAGradWeighting
 
     return _times_tasks(CAGradWeighting(c=settings.cagrad_c))
 
 
 def _mgda(settings: BalancingSettings) -> Weighting:
-    """Desideri 2012 by Frank-Wolfe (Sener and Koltun, NeurIPS 2018, Algorithm 2): the shortest convex combination, times K."""
+    """Desideri 2012 by Frank-Wolfe (Sener and Koltun, NeurIPS 2018, Algorithm 2): the shortest
+    convex combination, times K.
+    """
     from torchjd.aggregation import MGDAWeighting
 
     return _times_tasks(MGDAWeighting())
 
 
 def _aligned_mtl(settings: BalancingSettings) -> Weighting:
-    """Senushkin et al., CVPR 2023: the mean of the gradients with their principal components made equally long, times K."""
+    """Senushkin et al., CVPR 2023: the mean of the gradients with their principal components made
+    equally long, times K.
+    """
     from torchjd.aggregation import AlignedMTLWeighting
 
     return _times_tasks(AlignedMTLWeighting())
@@ -53,12 +63,19 @@ SURGERY: dict[str, Callable[[BalancingSettings], Weighting]] = {
     "mgda": _mgda,
     "aligned_mtl": _aligned_mtl,
 }
-NEEDED = {"pcgrad": ("torchjd",), "cagrad": ("torchjd", "cvxpy"), "mgda": ("torchjd",), "aligned_mtl": ("torchjd",)}
+NEEDED = {
+    "pcgrad": ("torchjd",),
+    "cagrad": ("torchjd", "cvxpy"),
+    "mgda": ("torchjd",),
+    "aligned_mtl": ("torchjd",),
+}
 PLAIN = ("equal", "fixed")
 METHODS = (*PLAIN, "uncertainty", "gradnorm", *SURGERY)
 
 
-def check_balancing(settings: BalancingSettings, tasks: Iterable[str], *, where: str = "balancing") -> None:
+def check_balancing(
+    settings: BalancingSettings, tasks: Iterable[str], *, where: str = "balancing"
+) -> None:
     """Refuse what a data set or this machine cannot do.
 
     Args:
@@ -71,17 +88,32 @@ def check_balancing(settings: BalancingSettings, tasks: Iterable[str], *, where:
     """
     for name in settings.weights or {}:
         if name not in (known := list(tasks)):
-            raise ConfigError(f"{where}.weights", "must name the data set's tasks", repr(name), nearest(name, known))
+            raise ConfigError(
+                f"{where}.weights",
+                "must name the data set's tasks",
+                repr(name),
+                nearest(name, known),
+            )
     missing = [module for module in NEEDED.get(settings.method, ()) if find_spec(module) is None]
     if missing:
         got = f"no package {' and no '.join(missing)}"
-        raise ConfigError(f"{where}.method", f"{settings.method} needs its extra", got, "pip install 'automtl[balancing]'")
+        raise ConfigError(
+            f"{where}.method",
+            f"{settings.method} needs its extra",
+            got,
+            "pip install 'automtl[balancing]'",
+        )
 
 
 def make_balancer(
-    settings: BalancingSettings, tasks: Sequence[Task], net: MultiTaskNet, *, outside: Sequence[nn.Parameter] = ()
+    settings: BalancingSettings,
+    tasks: Sequence[Task],
+    net: MultiTaskNet,
+    *,
+    outside: Sequence[nn.Parameter] = (),
 ) -> Balancer:
-    """The balancer of one network's training; with one task there is nothing to balance and training is plain.
+    """The balancer of one network's training; with one task there is nothing to balance and
+    training is plain.
 
     Args:
         settings: method and its settings, checked.
@@ -101,7 +133,9 @@ def make_balancer(
 
 
 def shares_of(settings: BalancingSettings, tasks: Sequence[Task]) -> tuple[float, ...]:
-    """w_k: even for `equal`, else by the settings' weights and, for tasks not named there, the data set's. Shape: T numbers."""
+    """w_k: even for `equal`, else by the settings' weights and, for tasks not named there, the data
+    set's. Shape: T numbers.
+    """
     if settings.method == "equal":
         return (1 / len(tasks),) * len(tasks)
     given = settings.weights or {}

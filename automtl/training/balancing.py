@@ -1,12 +1,14 @@
 """Balancing: how the losses of several tasks become the one gradient that trains the weights.
 
-Every method begins with shares w_k (they sum to 1) and multiplies what task k adds, w_k L_k, by a factor c_k; c = 1 is plain
-training. Losses that are reported, early stop and the loss of alpha stay those of the data set's shares. Here are the methods that
-weigh losses; those that look at the tasks' gradients are in `gradient_balancing.py`.
+Every method begins with shares w_k (they sum to 1) and multiplies what task k adds, w_k L_k, by a
+factor c_k; c = 1 is plain training. Losses that are reported, early stop and the loss of alpha stay
+those of the data set's shares. Here are the methods that weigh losses; those that look at the
+tasks' gradients are in `gradient_balancing.py`.
 
-A task that has no label in a batch is left out of it: its term is in no graph, so that what only this task reads gets no gradient at
-all (an optimiser passes over it, momentum and decay included), and its own balancing parameters stay. To know which tasks these are,
-a step waits for the device, unlike the plain one.
+A task that has no label in a batch is left out of it: its term is in no graph, so that what only
+this task reads gets no gradient at all (an optimiser passes over it, momentum and decay included),
+and its own balancing parameters stay. To know which tasks these are, a step waits for the device,
+unlike the plain one.
 
 Legend: T tasks.
 """
@@ -34,7 +36,8 @@ class BalancingSettings:
         weights: weights of tasks by name, over the data set's; scaled to sum to 1.
         tables: whether embedding tables are among the shared parameters (methods on gradients).
         lr: Adam rate of the balancing parameters (uncertainty, gradnorm).
-        gradnorm_alpha: strength of the pull towards equal training rates, at least 0; 0 asks for equal norms.
+        gradnorm_alpha: strength of the pull towards equal training rates, at least 0; 0 asks for
+            equal norms.
         cagrad_c: radius of the ball around the mean gradient, at least 0; 0 is plain training.
     """
 
@@ -57,7 +60,9 @@ class Balancer:
 
     plain = True  # gradients are those of one loss that does not change; nothing is recorded
 
-    def __init__(self, tasks: Sequence[Task], shares: Sequence[float], settings: BalancingSettings) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], shares: Sequence[float], settings: BalancingSettings
+    ) -> None:
         self.tasks, self.shares, self.settings = tuple(tasks), tuple(shares), settings
         self._as_data = self.shares == task_weights(self.tasks)
 
@@ -68,7 +73,8 @@ class Balancer:
         return combine(torch.stack(losses.parts), losses.weights, self.shares)
 
     def backward(self, losses: Losses, extra: Tensor | None = None) -> None:
-        """Add the gradients of the tasks' losses, balanced, and of `extra`, as it is, to the parameters'.
+        """Add the gradients of the tasks' losses, balanced, and of `extra`, as it is, to the
+        parameters'.
 
         Args:
             losses: of the batch, fresh from `multi_task_loss`.
@@ -91,7 +97,12 @@ class Balancer:
         Raises:
             AutoMTLError: it is none of this method's.
         """
-        need(set(state) == set(self.state_dict()), "balancer", f"must be of method {self.settings.method}", "another's state")
+        need(
+            set(state) == set(self.state_dict()),
+            "balancer",
+            f"must be of method {self.settings.method}",
+            "another's state",
+        )
 
 
 class _Meter(State):
@@ -108,7 +119,9 @@ class _Meter(State):
 
 
 class Meter:
-    """What the steps since the last record did: mean factors, backward passes, bytes and seconds."""
+    """What the steps since the last record did: mean factors, backward passes, bytes and
+    seconds.
+    """
 
     def __init__(self, tasks: int) -> None:
         self.factors, self.counts = [0.0] * tasks, [0] * tasks
@@ -116,7 +129,9 @@ class Meter:
         self.seconds = 0.0
 
     def note(self, seen: Sequence[int], factors: Sequence[float], *, passes: int) -> None:
-        """Take note of a step: the tasks in it, their factors c_k, and how often it went back through the network."""
+        """Take note of a step: the tasks in it, their factors c_k, and how often it went back
+        through the network.
+        """
         self.steps, self.passes = self.steps + 1, self.passes + passes
         for k, factor in zip(seen, factors, strict=True):
             self.factors[k] += factor
@@ -133,23 +148,41 @@ class Meter:
             AutoMTLError: it is none of so many tasks.
         """
         held = check(_Meter, state, "balancer.meter")
-        need(len(held.factors) == len(held.counts) == len(self.counts), "balancer.meter", "must be of the run's tasks", "another number")
+        need(
+            len(held.factors) == len(held.counts) == len(self.counts),
+            "balancer.meter",
+            "must be of the run's tasks",
+            "another number",
+        )
         vars(self).update(state)
 
     def record(self, names: Sequence[str]) -> dict[str, Any]:
         """Mean factor of each task over the steps that had it, and the rest."""
-        means = {name: f / n if n else None for name, f, n in zip(names, self.factors, self.counts, strict=True)}
+        means = {
+            name: f / n if n else None
+            for name, f, n in zip(names, self.factors, self.counts, strict=True)
+        }
         conflicts = {"conflicts": self.conflicts / self.compared} if self.compared else {}
         passes = self.passes / max(self.steps, 1)
-        return {"weights": means, **conflicts, "backward_passes": passes, "extra_bytes": self.bytes, "seconds": self.seconds}
+        return {
+            "weights": means,
+            **conflicts,
+            "backward_passes": passes,
+            "extra_bytes": self.bytes,
+            "seconds": self.seconds,
+        }
 
 
 class Adaptive(Balancer):
-    """Base of the methods whose factors change: finds the tasks of a batch, and keeps the record."""
+    """Base of the methods whose factors change: finds the tasks of a batch, and keeps the
+    record.
+    """
 
     plain = False
 
-    def __init__(self, tasks: Sequence[Task], shares: Sequence[float], settings: BalancingSettings) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], shares: Sequence[float], settings: BalancingSettings
+    ) -> None:
         super().__init__(tasks, shares, settings)
         self.meter = Meter(len(self.tasks))
 
@@ -166,16 +199,28 @@ class Adaptive(Balancer):
         """What `backward` says, given the tasks that have labels and their mean losses, () each."""
         raise TypeError(f"{type(self).__name__} must define _balanced()")
 
-    def _weighed(self, seen: Sequence[int], means: Sequence[Tensor], factors: Sequence[float], extra: Tensor | None) -> None:
+    def _weighed(
+        self,
+        seen: Sequence[int],
+        means: Sequence[Tensor],
+        factors: Sequence[float],
+        extra: Tensor | None,
+    ) -> None:
         """One backward pass from sum_k w_k c_k L_k + extra."""
-        terms = [self.shares[k] * factor * mean for k, mean, factor in zip(seen, means, factors, strict=True)]
+        terms = [
+            self.shares[k] * factor * mean
+            for k, mean, factor in zip(seen, means, factors, strict=True)
+        ]
         terms += [] if extra is None else [extra]
         if terms:
             torch.stack(terms).sum().backward()  # type: ignore[no-untyped-call]
         self.meter.note(seen, factors, passes=1)
 
     def record(self) -> dict[str, Any]:
-        told = {"method": self.settings.method, **self.meter.record([task.name for task in self.tasks])}
+        told = {
+            "method": self.settings.method,
+            **self.meter.record([task.name for task in self.tasks]),
+        }
         self.meter = Meter(len(self.tasks))
         return told
 
@@ -188,13 +233,17 @@ class Adaptive(Balancer):
 
 
 class Uncertainty(Adaptive):
-    """Homoscedastic uncertainty (Kendall, Gal and Cipolla, CVPR 2018, eq. 7 and 10), one s_k = ln sigma_k^2 per task, from 0.
+    """Homoscedastic uncertainty (Kendall, Gal and Cipolla, CVPR 2018, eq. 7 and 10), one s_k = ln
+    sigma_k^2 per task, from 0.
 
-    A regression task adds w_k (exp(-s_k) L_k / 2 + s_k / 2), L_k its mean square; a classification task w_k (exp(-s_k) L_k + s_k / 2),
-    L_k its cross entropy. s_k has its own Adam, without decay, that steps only where the batch has the task.
+    A regression task adds w_k (exp(-s_k) L_k / 2 + s_k / 2), L_k its mean square; a classification
+    task w_k (exp(-s_k) L_k + s_k / 2), L_k its cross entropy. s_k has its own Adam, without decay,
+    that steps only where the batch has the task.
     """
 
-    def __init__(self, tasks: Sequence[Task], shares: Sequence[float], settings: BalancingSettings) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], shares: Sequence[float], settings: BalancingSettings
+    ) -> None:
         super().__init__(tasks, shares, settings)
         self.scale = [0.5 if task.kind == "regression" else 1.0 for task in self.tasks]
         self.log_variance = OwnAdam(len(self.tasks), start=0.0, lr=settings.lr)
@@ -204,7 +253,10 @@ class Uncertainty(Adaptive):
         factors = [self.scale[k] * (-logs[k]).exp().item() for k in seen]
         self._weighed(seen, means, factors, extra)
         # d/ds of w (scale exp(-s) L + s / 2)
-        slopes = [self.shares[k] * (0.5 - c * mean.item()) for k, mean, c in zip(seen, means, factors, strict=True)]
+        slopes = [
+            self.shares[k] * (0.5 - c * mean.item())
+            for k, mean, c in zip(seen, means, factors, strict=True)
+        ]
         self.log_variance.step(seen, slopes)
 
     def state_dict(self) -> dict[str, Any]:
@@ -216,7 +268,8 @@ class Uncertainty(Adaptive):
 
 
 class OwnAdam:
-    """One number per task in float64 on the CPU, with an Adam that steps the tasks it is given and no other, moments included.
+    """One number per task in float64 on the CPU, with an Adam that steps the tasks it is given and
+    no other, moments included.
 
     Args:
         tasks: T.
@@ -238,7 +291,9 @@ class OwnAdam:
             return
         values = torch.tensor(slopes, dtype=torch.float64).unsqueeze(1)
         rows = torch.tensor([list(seen)])
-        sparse = torch.sparse_coo_tensor(rows, values, self._weight.shape, is_coalesced=True, check_invariants=False)
+        sparse = torch.sparse_coo_tensor(
+            rows, values, self._weight.shape, is_coalesced=True, check_invariants=False
+        )
         self._weight.grad = sparse
         self._adam.step(self._lr)
         self._adam.zero_grad()
@@ -250,4 +305,6 @@ class OwnAdam:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from ``state_dict()``."""
         take({"values": self._weight}, {"values": state["values"]}, "balancer")
-        self._adam.load_state_dict({name: value for name, value in state.items() if name != "values"})
+        self._adam.load_state_dict(
+            {name: value for name, value in state.items() if name != "values"}
+        )

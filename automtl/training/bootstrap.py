@@ -1,4 +1,5 @@
-"""How far an AUC may be off: percentile bootstrap over rows, or over the groups that rows come in (users, queries).
+"""How far an AUC may be off: percentile bootstrap over rows, or over the groups that rows come in
+(users, queries).
 
 Legend: n rows, P positives, N negatives, U units that are drawn with replacement.
 """
@@ -14,9 +15,11 @@ LEVEL = 0.95
 
 
 class Resamples:
-    """Draws of as many units as there are, with replacement (Efron 1979); the same for every model and task that is given them.
+    """Draws of as many units as there are, with replacement (Efron 1979); the same for every model
+    and task that is given them.
 
-    Rows of one user are alike, and drawing them one by one would promise more than they tell; units keep them together.
+    Rows of one user are alike, and drawing them one by one would promise more than they tell; units
+    keep them together.
 
     Args:
         count: how many draws.
@@ -30,8 +33,11 @@ class Resamples:
         self._unit = np.arange(rows) if units is None else np.unique(units, return_inverse=True)[1]
         self._units = int(self._unit.max(initial=-1)) + 1
 
-    def auc_interval(self, labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> tuple[float, float] | None:
-        """The 95% interval of the AUC; None where a class is absent. Resamples without one of the classes are left out.
+    def auc_interval(
+        self, labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None
+    ) -> tuple[float, float] | None:
+        """The 95% interval of the AUC; None where a class is absent. Resamples without one of the
+        classes are left out.
 
         Shape: labels, scores, weights (n,); rows whose label is NaN are left out.
 
@@ -43,13 +49,23 @@ class Resamples:
         shares = None if weights is None else np.asarray(weights)[there]
         positive, values, shares = checked("bootstrap", marks[there], values[there], shares)
         order = np.argsort(values, kind="stable")
-        few, many = order[positive[order]], order[~positive[order]]  # rows of each class, rising by score
+        # rows of each class, rising by score
+        few, many = order[positive[order]], order[~positive[order]]
         if not (few.size and many.size):
             return None
-        below, upto = ranks(values[many], values[few])  # (P,) negatives below, and not above, each positive
+        below, upto = ranks(
+            values[many], values[few]
+        )  # (P,) negatives below, and not above, each positive
         units = [self._unit[there[rows]] for rows in (few, many)]
-        weight = [np.ones(rows.size) if shares is None else shares[rows].astype(np.float64) for rows in (few, many)]
-        found = [area for drawn in self._draws() if (area := _area(drawn, units, weight, below, upto)) is not None]
+        weight = [
+            np.ones(rows.size) if shares is None else shares[rows].astype(np.float64)
+            for rows in (few, many)
+        ]
+        found = [
+            area
+            for drawn in self._draws()
+            if (area := _area(drawn, units, weight, below, upto)) is not None
+        ]
         if not found:
             return None
         low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -59,10 +75,14 @@ class Resamples:
         """How often each unit is drawn, draw by draw. Shape: (U,)."""
         generator = np.random.default_rng(self._seed)
         for _ in range(self.count):
-            yield np.bincount(generator.integers(0, self._units, self._units), minlength=self._units)
+            yield np.bincount(
+                generator.integers(0, self._units, self._units), minlength=self._units
+            )
 
 
-def _area(drawn: Array, units: list[Array], weight: list[Array], below: Array, upto: Array) -> float | None:
+def _area(
+    drawn: Array, units: list[Array], weight: list[Array], below: Array, upto: Array
+) -> float | None:
     """AUC where each row counts as often as its unit was drawn."""
     few, many = (drawn[unit] * own for unit, own in zip(units, weight, strict=True))
     upto_here = np.concatenate([[0.0], np.cumsum(many)])  # weight of the first i negatives

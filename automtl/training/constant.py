@@ -1,6 +1,8 @@
-"""A model beside the best constant: the training rows' base rates (regression: their mean), on the very rows that the model is judged on.
+"""A model beside the best constant: the training rows' base rates (regression: their mean), on the
+very rows that the model is judged on.
 
-Legend: n rows, U units (rows, or the groups that rows come in), w row weights, d = the model's loss less the constant's, per row.
+Legend: n rows, U units (rows, or the groups that rows come in), w row weights, d = the model's loss
+less the constant's, per row.
 """
 
 import math
@@ -28,7 +30,8 @@ class Gap(TypedDict):
         loss: the constant's.
         difference: the model's less the constant's.
         low, high: its 95% interval over units; None for fewer than two of them.
-        verdict: "worse" where the interval lies above 0, "better" where it lies below, else "not shown" (to be better).
+        verdict: "worse" where the interval lies above 0, "better" where it lies below, else "not
+            shown" (to be better).
     """
 
     loss: float
@@ -75,9 +78,10 @@ class RowLosses(NamedTuple):
 class Beside:
     """Gathers what tasks lose and what the constant would.
 
-    The difference D = sum(w d) / sum(w) is a mean, so its interval is normal theory's and no row is drawn: with e_u the sum of
-    w (d - D) over the rows of unit u, its variance is U / (U - 1) sum_u e_u^2 / sum(w)^2 (a ratio's, by linearisation; Cochran 1977,
-    section 6.3), times Student's t with U - 1 degrees of freedom. Where units are users, their rows stay together. Of the MTL-Loss,
+    The difference D = sum(w d) / sum(w) is a mean, so its interval is normal theory's and no row is
+    drawn: with e_u the sum of w (d - D) over the rows of unit u, its variance is U / (U - 1) sum_u
+    e_u^2 / sum(w)^2 (a ratio's, by linearisation; Cochran 1977, section 6.3), times Student's t
+    with U - 1 degrees of freedom. Where units are users, their rows stay together. Of the MTL-Loss,
     e_u is the weighted sum of the tasks'.
 
     Args:
@@ -87,7 +91,9 @@ class Beside:
 
     def __init__(self, rows: int, units: np.ndarray | None) -> None:
         self._unit = None if units is None else np.unique(units, return_inverse=True)[1]
-        self._influence = np.zeros(rows if self._unit is None else int(self._unit.max(initial=-1)) + 1)
+        self._influence = np.zeros(
+            rows if self._unit is None else int(self._unit.max(initial=-1)) + 1
+        )
         self._seen = np.zeros(len(self._influence), bool)
         self._loss = self._difference = 0.0
         self.tasks: dict[str, Gap | None] = {}
@@ -108,26 +114,41 @@ class Beside:
             self.tasks[task.name] = None
             return
         base = torch.tensor(task.base, dtype=torch.float64)
-        said = base.expand(len(labels), -1) if task.kind == "multiclass" else base.expand(len(labels))
+        said = (
+            base.expand(len(labels), -1) if task.kind == "multiclass" else base.expand(len(labels))
+        )
         constant = row_losses(task.kind, said, labels, mean=task.mean, std=task.std)
         loss = float((constant * weights).sum()) / whole
         gap = (losses - constant) * weights
         difference = float(gap.sum()) / whole
-        influence, seen = (self._by_unit(part) for part in ((gap - difference * weights) / whole, weights))
+        influence, seen = (
+            self._by_unit(part) for part in ((gap - difference * weights) / whole, weights)
+        )
         self._influence += share * influence
         self._seen |= seen > 0
-        self._loss, self._difference = self._loss + share * loss, self._difference + share * difference
+        self._loss, self._difference = (
+            self._loss + share * loss,
+            self._difference + share * difference,
+        )
         self.tasks[task.name] = _gap(loss, difference, influence, seen > 0)
         known = {name: 0.5 for name in ("auc", "gauc") if metrics.get(name) is not None}
-        self.metrics[task.name] = {**known, **({"rmse": math.sqrt(loss) * task.std} if task.kind == "regression" else {})}
+        self.metrics[task.name] = {
+            **known,
+            **({"rmse": math.sqrt(loss) * task.std} if task.kind == "regression" else {}),
+        }
 
     def _by_unit(self, values: Tensor) -> np.ndarray:
         own = values.numpy()
-        return own if self._unit is None else np.bincount(self._unit, weights=own, minlength=len(self._influence))
+        return (
+            own
+            if self._unit is None
+            else np.bincount(self._unit, weights=own, minlength=len(self._influence))
+        )
 
     def result(self) -> Against:
         """Of all tasks taken in."""
-        known = self.tasks and all(self.tasks.values())  # of a part of the tasks alone it would be another sum
+        # of a part of the tasks alone it would be another sum
+        known = self.tasks and all(self.tasks.values())
         total = _gap(self._loss, self._difference, self._influence, self._seen) if known else None
         return {"total": total, "tasks": self.tasks, "metrics": self.metrics}
 
@@ -135,7 +156,13 @@ class Beside:
 def _gap(loss: float, difference: float, influence: np.ndarray, seen: np.ndarray) -> Gap:
     units = int(seen.sum())
     if units < 2:
-        return {"loss": loss, "difference": difference, "low": None, "high": None, "verdict": "not shown"}
+        return {
+            "loss": loss,
+            "difference": difference,
+            "low": None,
+            "high": None,
+            "verdict": "not shown",
+        }
     deviation = math.sqrt(units / (units - 1) * float(influence @ influence))
     half = float(stats.t.ppf(0.5 + LEVEL / 2, units - 1)) * deviation
     low, high, least = difference - half, difference + half, RESOLUTION * loss

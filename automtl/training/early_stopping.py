@@ -10,9 +10,22 @@ from automtl.strict import nearest
 from automtl.training.states import Count, Number, State, check, need
 
 # +1: higher is better. Calibration is in no table: its target is 1, neither end.
-DIRECTIONS = {"loss": -1, "logloss": -1, "ne": -1, "rmse": -1, "mae": -1, "auc": 1, "gauc": 1, "accuracy": 1}
+DIRECTIONS = {
+    "loss": -1,
+    "logloss": -1,
+    "ne": -1,
+    "rmse": -1,
+    "mae": -1,
+    "auc": 1,
+    "gauc": 1,
+    "accuracy": 1,
+}
 # What may be monitored of a task, by its kind.
-MONITORED = {"binary": ("auc", "gauc", "logloss", "ne"), "multiclass": ("auc", "accuracy", "logloss"), "regression": ("rmse", "mae")}
+MONITORED = {
+    "binary": ("auc", "gauc", "logloss", "ne"),
+    "multiclass": ("auc", "accuracy", "logloss"),
+    "regression": ("rmse", "mae"),
+}
 
 
 @dataclass(frozen=True)
@@ -43,8 +56,14 @@ class Monitor:
         return DIRECTIONS[self.metric] > 0
 
     def value(self, validation: Mapping[str, Any]) -> float | None:
-        """Its value in an evaluation, as `Evaluation.line` tells it; None where it is undefined or not there."""
-        found = validation["tasks"].get(self.task, {}).get(self.metric) if self.task else validation["loss"]
+        """Its value in an evaluation, as `Evaluation.line` tells it; None where it is undefined or
+        not there.
+        """
+        found = (
+            validation["tasks"].get(self.task, {}).get(self.metric)
+            if self.task
+            else validation["loss"]
+        )
         return None if found is None else float(found)
 
     def judged(self, validation: Mapping[str, Any], *, epoch: int) -> float:
@@ -56,9 +75,14 @@ class Monitor:
         """
         loss, value = validation["loss"], self.value(validation)
         if loss is not None and not math.isfinite(loss):
-            raise NumericalError(f"epoch {epoch}", "the validation MTL-Loss must be finite", loss, "lower retrain.lr")
+            raise NumericalError(
+                f"epoch {epoch}", "the validation MTL-Loss must be finite", loss, "lower retrain.lr"
+            )
         if value is None:
-            rule, fix = f"{self.name} must be defined on the validation rows", "take more validation rows, or another metric"
+            rule, fix = (
+                f"{self.name} must be defined on the validation rows",
+                "take more validation rows, or another metric",
+            )
             raise DataError(f"retrain.monitor, epoch {epoch}", rule, "undefined", fix)
         return value
 
@@ -83,12 +107,25 @@ def check_monitor(given: Mapping[str, str], kinds: Mapping[str, str], *, grouped
         where = "retrain.monitor"
         if task not in kinds:
             raise ConfigError(where, "must name a task of the data set", task, nearest(task, kinds))
-        known, fix = MONITORED[kinds[task]], "its target is 1, neither end; " if metric == "calibration" else ""
+        known, fix = (
+            MONITORED[kinds[task]],
+            "its target is 1, neither end; " if metric == "calibration" else "",
+        )
         if metric not in known:
             hint = f"choose from {', '.join(known)}" if fix else nearest(metric, known)
-            raise ConfigError(where, f"must be a metric of a {kinds[task]} task with a direction", metric, fix + hint)
+            raise ConfigError(
+                where,
+                f"must be a metric of a {kinds[task]} task with a direction",
+                metric,
+                fix + hint,
+            )
         if metric == "gauc" and not grouped:
-            raise ConfigError(where, "gauc needs a data set that names a `group`", "none", "add `group:` to the data set, or take auc")
+            raise ConfigError(
+                where,
+                "gauc needs a data set that names a `group`",
+                "none",
+                "add `group:` to the data set, or take auc",
+            )
 
 
 class _State(State):
@@ -110,7 +147,8 @@ class EarlyStopping:
         patience: stop after so many updates in a row without improvement, at least 1.
 
     Attributes:
-        best_epoch, best: the epoch with the best value so far, the first of equals; None before any.
+        best_epoch, best: the epoch with the best value so far, the first of equals; None before
+            any.
 
     Raises:
         ConfigError: a metric without a direction, or patience below 1.
@@ -118,8 +156,16 @@ class EarlyStopping:
 
     def __init__(self, metric: str, patience: int) -> None:
         if metric not in DIRECTIONS:
-            rule = "has no direction to follow (its target is 1)" if metric == "calibration" else "must be a metric with a direction"
-            hint = f"choose from {', '.join(DIRECTIONS)}" if metric == "calibration" else nearest(metric, DIRECTIONS)
+            rule = (
+                "has no direction to follow (its target is 1)"
+                if metric == "calibration"
+                else "must be a metric with a direction"
+            )
+            hint = (
+                f"choose from {', '.join(DIRECTIONS)}"
+                if metric == "calibration"
+                else nearest(metric, DIRECTIONS)
+            )
             raise ConfigError("early stopping metric", rule, repr(metric), hint)
         if patience < 1:
             raise ConfigError("early stopping patience", "must be at least 1 epoch", patience)
@@ -135,7 +181,11 @@ class EarlyStopping:
 
     def update(self, epoch: int, value: float | None) -> bool:
         """Take the value of an epoch; True where it is the best so far."""
-        improved = value is not None and math.isfinite(value) and (self.best is None or DIRECTIONS[self.metric] * (value - self.best) > 0)
+        improved = (
+            value is not None
+            and math.isfinite(value)
+            and (self.best is None or DIRECTIONS[self.metric] * (value - self.best) > 0)
+        )
         if improved:
             self.best_epoch, self.best = epoch, value
         self._stale = 0 if improved else self._stale + 1
@@ -143,7 +193,12 @@ class EarlyStopping:
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs; plain JSON values."""
-        return {"metric": self.metric, "best_epoch": self.best_epoch, "best": self.best, "stale": self._stale}
+        return {
+            "metric": self.metric,
+            "best_epoch": self.best_epoch,
+            "best": self.best,
+            "stale": self._stale,
+        }
 
     def load(self, state: Any) -> None:
         """Go on from a `state()` of the same metric.
@@ -153,7 +208,16 @@ class EarlyStopping:
             AutoMTLError: it is none.
         """
         held = check(_State, state, "stopping")
-        need((held.best is None) == (held.best_epoch is None), "stopping", "must know both the best and its epoch", "one of them")
+        need(
+            (held.best is None) == (held.best_epoch is None),
+            "stopping",
+            "must know both the best and its epoch",
+            "one of them",
+        )
         if state["metric"] != self.metric:
-            raise ConfigError("early stopping metric", f"must be {state['metric']!r}, as in the run that is resumed", repr(self.metric))
+            raise ConfigError(
+                "early stopping metric",
+                f"must be {state['metric']!r}, as in the run that is resumed",
+                repr(self.metric),
+            )
         self.best_epoch, self.best, self._stale = state["best_epoch"], state["best"], state["stale"]

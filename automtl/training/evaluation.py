@@ -47,7 +47,8 @@ class Evaluation:
         loss: MTL-Loss, sum_k w_k L_k; None where a task has no label, or none of a weight above 0.
         losses: per task name, L_k over its labelled rows.
         reliability: per task name, its reliability table, where it was asked for.
-        intervals: per binary task's name, the 95% bootstrap interval of its AUC, where it was asked for; None where undefined.
+        intervals: per binary task's name, the 95% bootstrap interval of its AUC, where it was asked
+            for; None where undefined.
         constant: beside the best constant; None in figures of an older version.
     """
 
@@ -93,7 +94,12 @@ def predict(net: nn.Module, batches: Batches, *, device: torch.device | None = N
 
 
 def evaluate_slices(
-    predictions: Predictions, tasks: Sequence[Task], codes: np.ndarray, names: Sequence[str], *, groups: np.ndarray | None = None
+    predictions: Predictions,
+    tasks: Sequence[Task],
+    codes: np.ndarray,
+    names: Sequence[str],
+    *,
+    groups: np.ndarray | None = None,
 ) -> dict[str, Evaluation]:
     """Metrics of each slice of the rows, by its name.
 
@@ -108,13 +114,22 @@ def evaluate_slices(
     for code, name in enumerate(names):
         mine = np.flatnonzero(codes == code)
         weights = None if predictions.weights is None else predictions.weights[mine]
-        part = Predictions([logits[mine] for logits in predictions.logits], predictions.labels[mine], weights, predictions.rows[mine])
+        part = Predictions(
+            [logits[mine] for logits in predictions.logits],
+            predictions.labels[mine],
+            weights,
+            predictions.rows[mine],
+        )
         found[name] = evaluate(part, tasks, groups=None if groups is None else groups[mine])
     return found
 
 
 def evaluate(
-    predictions: Predictions, tasks: Sequence[Task], *, reliability: bool = False, groups: np.ndarray | None = None
+    predictions: Predictions,
+    tasks: Sequence[Task],
+    *,
+    reliability: bool = False,
+    groups: np.ndarray | None = None,
 ) -> Evaluation:
     """Metrics per task and the MTL-Loss of a split.
 
@@ -122,7 +137,8 @@ def evaluate(
         predictions: of the whole split.
         tasks: in the order of the predictions.
         reliability: make the reliability tables too, which sorts the rows once more.
-        groups: (n,) whose AUCs GAUC averages, and the units of what is said of the constant; None: no GAUC, and rows.
+        groups: (n,) whose AUCs GAUC averages, and the units of what is said of the constant; None:
+            no GAUC, and rows.
 
     Raises:
         NumericalError: a prediction is NaN or infinite.
@@ -140,11 +156,18 @@ def evaluate(
         beside.add(task, shares[t], rows, metrics[task.name])
         if reliability:
             tables[task.name] = task_reliability(task, logits, labels, weights)
-    return Evaluation(metrics, combined(list(losses.values()), shares), losses, tables, constant=beside.result())
+    return Evaluation(
+        metrics, combined(list(losses.values()), shares), losses, tables, constant=beside.result()
+    )
 
 
 def auc_intervals(
-    predictions: Predictions, tasks: Sequence[Task], *, resamples: int, units: np.ndarray | None, seed: int = 0
+    predictions: Predictions,
+    tasks: Sequence[Task],
+    *,
+    resamples: int,
+    units: np.ndarray | None,
+    seed: int = 0,
 ) -> dict[str, tuple[float, float] | None]:
     """Per binary task, the 95% interval of its AUC by the bootstrap.
 
@@ -158,15 +181,25 @@ def auc_intervals(
     draws = Resamples(resamples, units=units, rows=len(predictions.rows), seed=seed)
     columns = None if predictions.weights is None else predictions.weights.T
     return {
-        task.name: draws.auc_interval(predictions.labels[:, t], predictions.logits[t], None if columns is None else columns[t])
+        task.name: draws.auc_interval(
+            predictions.labels[:, t], predictions.logits[t], None if columns is None else columns[t]
+        )
         for t, task in enumerate(tasks)
         if task.kind == "binary"
     }
 
 
-def _losses(task: Task, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None) -> RowLosses:
+def _losses(
+    task: Task, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None
+) -> RowLosses:
     """The loss of each row, in float64."""
     marks = torch.from_numpy(labels).double()
-    losses = row_losses(task.kind, torch.from_numpy(logits).double(), marks, mean=task.mean, std=task.std)
-    weight = (~marks.isnan()).double() if weights is None else torch.where(marks.isnan(), 0.0, torch.from_numpy(weights).double())
+    losses = row_losses(
+        task.kind, torch.from_numpy(logits).double(), marks, mean=task.mean, std=task.std
+    )
+    weight = (
+        (~marks.isnan()).double()
+        if weights is None
+        else torch.where(marks.isnan(), 0.0, torch.from_numpy(weights).double())
+    )
     return RowLosses(losses, marks, weight)

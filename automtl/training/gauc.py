@@ -1,7 +1,8 @@
 """Grouped AUC: one AUC per group (a user, a query), averaged; no Python loop over groups.
 
-Legend: n rows, G groups. A row is one 64-bit key (group, score, label), so one sort of whole numbers brings each
-group's rows together in the order of their scores; all else is sums between boundaries.
+Legend: n rows, G groups. A row is one 64-bit key (group, score, label), so one sort of whole
+numbers brings each group's rows together in the order of their scores; all else is sums between
+boundaries.
 """
 
 import math
@@ -15,15 +16,23 @@ from automtl.errors import DataError
 from automtl.training.auc import CHUNK, Array, checked
 
 GROUP = np.uint64(33)  # a key's bits: 31 of the group, 32 of the score, 1 of the label
-NEXT_GROUP, NEXT_SCORE = np.uint64(1 << 33), np.uint64(2)  # neighbouring keys differ from these bits upwards
+# neighbouring keys differ from these bits upwards
+NEXT_GROUP, NEXT_SCORE = np.uint64(1 << 33), np.uint64(2)
 
 
 def gauc(
-    labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, weights: ArrayLike | None = None, *, chunk: int = CHUNK
+    labels: ArrayLike,
+    scores: ArrayLike,
+    groups: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    chunk: int = CHUNK,
 ) -> float | None:
-    """Mean of the groups' AUCs, each weighted by its rows (with `weights`: by their sum); None where no group has one.
+    """Mean of the groups' AUCs, each weighted by its rows (with `weights`: by their sum); None
+    where no group has one.
 
-    A group without a positive or without a negative is left out (Zhu et al. 2017, section 6.2, whose weights are impressions).
+    A group without a positive or without a negative is left out (Zhu et al. 2017, section 6.2,
+    whose weights are impressions).
 
     Shape: labels, scores, groups, weights (n,).
 
@@ -48,13 +57,18 @@ def gauc(
     else:
         order = np.argsort(keys)
         keys, shares = keys[order], shares[order].astype(np.float64)
-    sums = [_sum_groups(keys[part], None if shares is None else shares[part]) for part in _parts(keys, chunk)]
+    sums = [
+        _sum_groups(keys[part], None if shares is None else shares[part])
+        for part in _parts(keys, chunk)
+    ]
     total = math.fsum(weight for _, weight in sums)
     return math.fsum(value for value, _ in sums) / total if total else None
 
 
 def _codes(names: Array) -> Array:
-    """Groups as uint64 that differ in their lowest 31 bits, all that the shift leaves of them. Shape: (n,)."""
+    """Groups as uint64 that differ in their lowest 31 bits, all that the shift leaves of them.
+    Shape: (n,).
+    """
     if names.size and names.dtype.kind in "iu" and int(names.max()) - int(names.min()) < 1 << 31:
         return names.astype(np.uint64)  # whatever they start at, below zero too
     return np.unique(names, return_inverse=True)[1].astype(np.uint64)
@@ -78,14 +92,21 @@ def _parts(keys: Array, chunk: int) -> Iterator[slice]:
 
 
 def _sum_groups(keys: Array, weights: Array | None) -> tuple[float, float]:
-    """Sum over whole groups of AUC times weight, and of the weights, where both classes are there."""
+    """Sum over whole groups of AUC times weight, and of the weights, where both classes are
+    there.
+    """
     label = (keys & np.uint64(1)).astype(np.float64)
     weight = np.ones(keys.size) if weights is None else weights
     ties = _starts(keys, NEXT_SCORE)
-    positive, negative = np.add.reduceat(weight * label, ties), np.add.reduceat(weight * (1 - label), ties)  # per run of ties
+    # per run of ties
+    positive, negative = (
+        np.add.reduceat(weight * label, ties),
+        np.add.reduceat(weight * (1 - label), ties),
+    )
     groups = _starts(keys[ties], NEXT_GROUP)
     below = np.cumsum(negative) - negative
-    below -= np.repeat(below[groups], np.diff(groups, append=ties.size))  # negatives of the same group only
+    # negatives of the same group only
+    below -= np.repeat(below[groups], np.diff(groups, append=ties.size))
     won = np.add.reduceat(positive * (below + negative / 2), groups)  # (G,)
     sums = np.add.reduceat(positive, groups), np.add.reduceat(negative, groups)
     pairs, rows = sums[0] * sums[1], sums[0] + sums[1]
@@ -94,5 +115,7 @@ def _sum_groups(keys: Array, weights: Array | None) -> tuple[float, float]:
 
 
 def _starts(keys: Array, bits: np.uint64) -> Array:
-    """Places where a key differs from the one before in `bits` or above, the first place included."""
+    """Places where a key differs from the one before in `bits` or above, the first place
+    included.
+    """
     return np.concatenate([[0], np.flatnonzero((keys[1:] ^ keys[:-1]) >= bits) + 1])

@@ -1,10 +1,12 @@
-"""Methods that balance by the tasks' gradients over the shared parameters, one backward pass per task.
+"""Methods that balance by the tasks' gradients over the shared parameters, one backward pass per
+task.
 
-Shared are the parameters, towers left out, that at least two of the batch's tasks read; embedding tables by choice. Everything else
-follows its own task (in `GradNorm` with the task's factor, in `Surgery` as in plain training). With fewer than two tasks in a batch
-there is nothing to balance.
+Shared are the parameters, towers left out, that at least two of the batch's tasks read; embedding
+tables by choice. Everything else follows its own task (in `GradNorm` with the task's factor, in
+`Surgery` as in plain training). With fewer than two tasks in a batch there is nothing to balance.
 
-Legend: T tasks, K tasks of a batch, P numbers in the shared parameters, n touched rows of a table, d its width.
+Legend: T tasks, K tasks of a batch, P numbers in the shared parameters, n touched rows of a table,
+d its width.
 """
 
 import contextlib
@@ -59,12 +61,20 @@ class PerTask(Adaptive):
         return [p for p in live if id(p) not in apart], [p for p in live if id(p) in apart]
 
     def _passes(
-        self, terms: Sequence[Tensor], shared: Sequence[nn.Parameter], others: Sequence[nn.Parameter], keep: bool
+        self,
+        terms: Sequence[Tensor],
+        shared: Sequence[nn.Parameter],
+        others: Sequence[nn.Parameter],
+        keep: bool,
     ) -> Iterator[Gradients]:
-        """Per term its gradients over `shared`; those over `others` are added to the parameters'. `keep` holds the graph at the end."""
+        """Per term its gradients over `shared`; those over `others` are added to the parameters'.
+        `keep` holds the graph at the end.
+        """
         for number, term in enumerate(terms):
             last = number + 1 == len(terms)
-            found = torch.autograd.grad(term, [*shared, *others], retain_graph=keep or not last, allow_unused=True)
+            found = torch.autograd.grad(
+                term, [*shared, *others], retain_graph=keep or not last, allow_unused=True
+            )
             for parameter, gradient in zip(others, found[len(shared) :], strict=True):
                 add_gradient(parameter, gradient)
             yield found[: len(shared)]
@@ -72,24 +82,38 @@ class PerTask(Adaptive):
     def _check(self, figures: Sequence[float], what: str) -> None:
         if not all(math.isfinite(x) for x in figures):
             rule = f"the tasks' {what} must be finite"
-            raise NumericalError(f"balancing by {self.settings.method}", rule, list(figures), "lower the learning rate")
+            raise NumericalError(
+                f"balancing by {self.settings.method}",
+                rule,
+                list(figures),
+                "lower the learning rate",
+            )
 
     def _note_bytes(self, count: int) -> None:
         self.meter.bytes = max(self.meter.bytes, count)
 
 
 class GradNorm(PerTask):
-    """Factors c_k that keep the norms of the tasks' shared gradients at their rates (Chen et al., ICML 2018, Algorithm 1).
+    """Factors c_k that keep the norms of the tasks' shared gradients at their rates (Chen et al.,
+    ICML 2018, Algorithm 1).
 
-    G_k = ||w_k c_k grad L_k||, target mean_j(G_j) r_k^alpha with r_k = (L_k / L_k(0)) / mean_j(L_j / L_j(0)), all taken over the batch's
-    tasks; the factors descend sum_k |G_k - target_k|, targets held fixed, by an Adam of their own, and are then scaled to sum to T.
+    G_k = ||w_k c_k grad L_k||, target mean_j(G_j) r_k^alpha with r_k = (L_k / L_k(0)) / mean_j(L_j
+    / L_j(0)), all taken over the batch's tasks; the factors descend sum_k |G_k - target_k|, targets
+    held fixed, by an Adam of their own, and are then scaled to sum to T.
 
-    # DEVIATION: the paper takes W, the last shared layer, for the norms; we take all shared parameters (it has no one last shared layer
-    # where tasks choose experts), whose gradients are needed anyway. A batch that lacks tasks scales the factors of its own tasks only,
-    # to the sum that they had. Factors stay above 1e-4: the paper says nothing of negative ones.
+    # DEVIATION: the paper takes W, the last shared layer, for the norms; we take all shared
+    parameters (it has no one last shared layer # where tasks choose experts), whose gradients are
+    needed anyway. A batch that lacks tasks scales the factors of its own tasks only, # to the sum
+    that they had. Factors stay above 1e-4: the paper says nothing of negative ones.
     """
 
-    def __init__(self, tasks: Sequence[Task], shares: Sequence[float], settings: BalancingSettings, **place: Any) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        shares: Sequence[float],
+        settings: BalancingSettings,
+        **place: Any,
+    ) -> None:
         super().__init__(tasks, shares, settings, **place)
         self.factors = OwnAdam(len(self.tasks), start=1.0, lr=settings.lr)
         self.first = torch.full((len(self.tasks),), math.nan, dtype=torch.float64)  # L_k(0)
@@ -107,13 +131,29 @@ class GradNorm(PerTask):
         self._check(norms, "gradient norms")
         self._descend(seen, values, factors, norms)
 
-    def _gradients(self, seen: Sequence[int], means: Sequence[Tensor], factors: Sequence[float], extra: Tensor | None) -> list[float]:
-        """Add sum_k w_k c_k grad L_k (and extra's) to the parameters' gradients; per task ||w_k grad L_k|| over the shared ones."""
+    def _gradients(
+        self,
+        seen: Sequence[int],
+        means: Sequence[Tensor],
+        factors: Sequence[float],
+        extra: Tensor | None,
+    ) -> list[float]:
+        """Add sum_k w_k c_k grad L_k (and extra's) to the parameters' gradients; per task ||w_k
+        grad L_k|| over the shared ones.
+        """
         shared, others = self._parameters()
-        terms = [self.shares[k] * factor * mean for k, factor, mean in zip(seen, factors, means, strict=True)]
+        terms = [
+            self.shares[k] * factor * mean
+            for k, factor, mean in zip(seen, factors, means, strict=True)
+        ]
         norms: list[list[Tensor | None]] = []
         for gradients in self._passes(terms, shared, others, keep=extra is not None):
-            norms.append([None if g is None else torch.linalg.vector_norm(values_of(g)).double() for g in gradients])
+            norms.append(
+                [
+                    None if g is None else torch.linalg.vector_norm(values_of(g)).double()
+                    for g in gradients
+                ]
+            )
             for parameter, gradient in zip(shared, gradients, strict=True):
                 add_gradient(parameter, gradient)
             self._note_bytes(size(gradients))
@@ -121,16 +161,27 @@ class GradNorm(PerTask):
             extra.backward()  # type: ignore[no-untyped-call]
         self.meter.note(seen, factors, passes=len(terms) + (extra is not None))
         common = [sum(row[i] is not None for row in norms) > 1 for i in range(len(shared))]
-        kept = [[n for n, both in zip(row, common, strict=True) if both and n is not None] for row in norms]
+        kept = [
+            [n for n, both in zip(row, common, strict=True) if both and n is not None]
+            for row in norms
+        ]
         whole = [torch.linalg.vector_norm(torch.stack(row)).item() if row else 0.0 for row in kept]
         return [norm / factor for norm, factor in zip(whole, factors, strict=True)]
 
-    def _descend(self, seen: Sequence[int], values: Sequence[float], factors: Sequence[float], norms: Sequence[float]) -> None:
+    def _descend(
+        self,
+        seen: Sequence[int],
+        values: Sequence[float],
+        factors: Sequence[float],
+        norms: Sequence[float],
+    ) -> None:
         """One step of the factors of the tasks seen."""
         tasks = list(seen)
         norm, factor = (torch.tensor(x, dtype=torch.float64) for x in (norms, factors))  # (K,) each
         rates = torch.tensor(values, dtype=torch.float64) / self.first[tasks].clamp_min(1e-12)
-        target = (factor * norm).mean() * (rates / rates.mean().clamp_min(1e-12)) ** self.settings.gradnorm_alpha
+        target = (factor * norm).mean() * (
+            rates / rates.mean().clamp_min(1e-12)
+        ) ** self.settings.gradnorm_alpha
         self.factors.step(tasks, (torch.sign(factor * norm - target) * norm).tolist())
         held = self.factors.values()
         held.clamp_min_(_LEAST_WEIGHT)
@@ -154,13 +205,14 @@ class _Steps(State):
 class Surgery(PerTask):
     """Shared gradient sum_k c_k g_k, g_k = w_k grad L_k, with c from the Gram matrix of the g_k.
 
-    Everything that PCGrad, CAGrad and their like do to a set of gradients is such a sum, so that K backward passes, K gradients held and
-    a K x K matrix are all it takes. The matrix is handed over with a mean diagonal of 1, which changes no method's answer but keeps
-    it clear of thresholds.
+    Everything that PCGrad, CAGrad and their like do to a set of gradients is such a sum, so that K
+    backward passes, K gradients held and a K x K matrix are all it takes. The matrix is handed over
+    with a mean diagonal of 1, which changes no method's answer but keeps it clear of thresholds.
 
     Args:
-        weighting: (K, K) Gram matrix in float64 on the CPU -> (K,) factors; (1, ..., 1) is plain training. It may draw from torch's
-            global generator, which is seeded by the step and put back after.
+        weighting: (K, K) Gram matrix in float64 on the CPU -> (K,) factors; (1, ..., 1) is plain
+            training. It may draw from torch's global generator, which is seeded by the step and put
+            back after.
         per_task: as in `PerTask`.
     """
 
@@ -218,24 +270,44 @@ class Sets:
         self._pieces.append(list(gradients))
 
     def gram(self) -> Tensor:
-        """Inner products over the parameters that two tasks read at least; others get their gradient here. Shape: (K, K), on the CPU."""
+        """Inner products over the parameters that two tasks read at least; others get their
+        gradient here. Shape: (K, K), on the CPU.
+        """
         self.bytes = sum(size(pieces) for pieces in self._pieces)
         readers = [sum(g is not None for g in column) for column in zip(*self._pieces, strict=True)]
-        sparse = {i for pieces in self._pieces for i, g in enumerate(pieces) if g is not None and g.is_sparse}
+        sparse = {
+            i
+            for pieces in self._pieces
+            for i, g in enumerate(pieces)
+            if g is not None and g.is_sparse
+        }
         for i, parameter in enumerate(self._parameters):
             if readers[i] == 1:
-                add_gradient(parameter, next(pieces[i] for pieces in self._pieces if pieces[i] is not None))
+                add_gradient(
+                    parameter, next(pieces[i] for pieces in self._pieces if pieces[i] is not None)
+                )
         common = [i for i, count in enumerate(readers) if count > 1]
-        self._tables = {i: aligned([pieces[i] for pieces in self._pieces]) for i in common if i in sparse}
+        self._tables = {
+            i: aligned([pieces[i] for pieces in self._pieces]) for i in common if i in sparse
+        }
         self._dense = [i for i in common if i not in sparse]
         self._flat: list[Tensor] = []  # (P,) per task
-        while self._pieces and self._dense:  # one task's pieces at a time, so that little is held twice
+        # one task's pieces at a time, so that little is held twice
+        while self._pieces and self._dense:
             pieces = self._pieces.pop(0)
-            self._flat.append(torch.cat([_filled(pieces[i], self._parameters[i]) for i in self._dense]))
+            self._flat.append(
+                torch.cat([_filled(pieces[i], self._parameters[i]) for i in self._dense])
+            )
         self._pieces = []
-        gram = sum(torch.einsum("knd,jnd->kj", block, block).double().cpu() for _, block in self._tables.values())
+        gram = sum(
+            torch.einsum("knd,jnd->kj", block, block).double().cpu()
+            for _, block in self._tables.values()
+        )
         if self._flat:
-            gram = gram + torch.tensor([[torch.dot(a, b).item() for b in self._flat] for a in self._flat], dtype=torch.float64)
+            gram = gram + torch.tensor(
+                [[torch.dot(a, b).item() for b in self._flat] for a in self._flat],
+                dtype=torch.float64,
+            )
         assert isinstance(gram, Tensor), "tasks share the parameters of their input at least"
         return gram
 
@@ -246,20 +318,30 @@ class Sets:
             for factor, flat in zip(factors[1:], self._flat[1:], strict=True):
                 whole.add_(flat, alpha=factor)
             parameters = [self._parameters[i] for i in self._dense]
-            for parameter, piece in zip(parameters, torch.split(whole, [p.numel() for p in parameters]), strict=True):
+            for parameter, piece in zip(
+                parameters, torch.split(whole, [p.numel() for p in parameters]), strict=True
+            ):
                 parameter.grad = piece.view_as(parameter)
         for i, (rows, block) in self._tables.items():
-            values = torch.tensordot(torch.tensor(factors, dtype=block.dtype, device=block.device), block, dims=1)  # (n, d)
+            values = torch.tensordot(
+                torch.tensor(factors, dtype=block.dtype, device=block.device), block, dims=1
+            )  # (n, d)
             shape = self._parameters[i].shape
-            self._parameters[i].grad = torch.sparse_coo_tensor(rows.unsqueeze(0), values, shape, is_coalesced=True, check_invariants=False)
+            self._parameters[i].grad = torch.sparse_coo_tensor(
+                rows.unsqueeze(0), values, shape, is_coalesced=True, check_invariants=False
+            )
 
 
 def aligned(gradients: Gradients) -> tuple[Tensor, Tensor]:
-    """Sparse gradients of one table over the rows that any of them touches. Shape: K of (V, d) -> (n,) and (K, n, d)."""
+    """Sparse gradients of one table over the rows that any of them touches. Shape: K of (V, d) ->
+    (n,) and (K, n, d).
+    """
     given = [(k, g.coalesce()) for k, g in enumerate(gradients) if g is not None]
     rows, place = torch.unique(torch.cat([g.indices()[0] for _, g in given]), return_inverse=True)
     block = given[0][1].values().new_zeros(len(gradients), len(rows), given[0][1].shape[1])
-    for (k, g), here in zip(given, torch.split(place, [g.indices().shape[1] for _, g in given]), strict=True):
+    for (k, g), here in zip(
+        given, torch.split(place, [g.indices().shape[1] for _, g in given]), strict=True
+    ):
         block[k, here] = g.values()
     return rows, block
 

@@ -1,4 +1,6 @@
-"""Looks for NaN and infinity in losses and gradients, and stops the training or has the batch left out. Legend: T tasks."""
+"""Looks for NaN and infinity in losses and gradients, and stops the training or has the batch left
+out. Legend: T tasks.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -14,7 +16,10 @@ from automtl.training.losses import Losses
 from automtl.training.states import Count, State, check
 
 LOOK_EVERY = 64  # batches between two looks, for a device on which a look waits
-_FIX = "lower the learning rate, look at the batch's rows, or leave such batches out with --on-nan skip"
+_FIX = (
+    "lower the learning rate, look at the batch's rows, or leave such batches out with --on-nan "
+    "skip"
+)
 
 
 class _State(State):
@@ -37,24 +42,31 @@ class BadBatch(NumericalError):
 
 
 class Guard:
-    """Asked by every training step: with the losses, then to run the backward pass, then with the gradient's norm before the update.
+    """Asked by every training step: with the losses, then to run the backward pass, then with the
+    gradient's norm before the update.
 
-    "stop" keeps what it saw and looks every `look_every` batches, and whenever `look` is called, as it must be before a checkpoint.
-    "skip" has to know before the update, so each batch waits for the device.
+    "stop" keeps what it saw and looks every `look_every` batches, and whenever `look` is called, as
+    it must be before a checkpoint. "skip" has to know before the update, so each batch waits for
+    the device.
 
     Args:
         mode: "stop" raises `BadBatch`, "skip" has the batch left out, as if it had not been drawn.
         limit: the most batches that are left out.
-        look_every: batches; 1 stops before the update and is for the CPU, where a look costs nothing.
+        look_every: batches; 1 stops before the update and is for the CPU, where a look costs
+            nothing.
     """
 
-    def __init__(self, mode: Literal["stop", "skip"] = "stop", limit: int = 100, *, look_every: int = 1) -> None:
+    def __init__(
+        self, mode: Literal["stop", "skip"] = "stop", limit: int = 100, *, look_every: int = 1
+    ) -> None:
         self.mode, self.limit, self.look_every, self.skipped = mode, limit, look_every, 0
         self._seen: list[tuple[Batch, tuple[str, ...], Tensor]] = []
         self._buffers: list[tuple[Tensor, Tensor]] = []
 
     def before(self, net: nn.Module) -> None:
-        """To be called before a forward pass that changes running statistics: a batch that is left out must not stay in them."""
+        """To be called before a forward pass that changes running statistics: a batch that is left
+        out must not stay in them.
+        """
         if self.mode == "skip":
             self._buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
 
@@ -67,8 +79,11 @@ class Guard:
         names = (*(f"the loss of task {task.name}" for task in tasks), "the loss")
         return self._judge(batch, names, torch.cat([losses.sums, losses.total.detach().reshape(1)]))
 
-    def backward(self, balancer: Balancer, losses: Losses, extra: Tensor | None, batch: Batch) -> bool:
-        """Run the backward pass; whether to leave the batch out, by what the balancer found in the tasks' gradients.
+    def backward(
+        self, balancer: Balancer, losses: Losses, extra: Tensor | None, batch: Batch
+    ) -> bool:
+        """Run the backward pass; whether to leave the batch out, by what the balancer found in the
+        tasks' gradients.
 
         Raises:
             BadBatch: it could not balance them.
@@ -78,7 +93,9 @@ class Guard:
         except NumericalError as error:
             if self.mode == "skip":
                 return self._leave_out(batch)
-            raise BadBatch("the tasks' gradients", batch.rows.tolist(), f"{_FIX} ({error})") from error
+            raise BadBatch(
+                "the tasks' gradients", batch.rows.tolist(), f"{_FIX} ({error})"
+            ) from error
         return False
 
     def norm(self, norm: Tensor, batch: Batch) -> bool:
@@ -114,7 +131,11 @@ class Guard:
     def _leave_out(self, batch: Batch) -> bool:
         self.skipped += 1
         if self.skipped > self.limit:
-            raise BadBatch(f"all but {self.limit} batches", batch.rows.tolist(), "raise runtime.nan_limit, or lower the learning rate")
+            raise BadBatch(
+                f"all but {self.limit} batches",
+                batch.rows.tolist(),
+                "raise runtime.nan_limit, or lower the learning rate",
+            )
         for buffer, kept in self._buffers:
             buffer.copy_(kept)
         return True

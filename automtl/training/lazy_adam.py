@@ -10,10 +10,11 @@ from automtl.training.tables import sparse_gradient
 class LazyAdam:
     """Each row follows Adam (Kingma & Ba 2015) over those steps only that touch it.
 
-    DEVIATION from dense Adam: a row that a step does not touch keeps its weight and its moments (dense Adam moves it on
-    by what is left of the first moment, and lets both decay). The step count of the bias correction is the row's own:
-    under a global count the first step of a rare row would be sqrt(1 / (1 - beta2)) * (1 - beta1), some 3 times too
-    long. A row touched in every step equals torch.optim.Adam.
+    DEVIATION from dense Adam: a row that a step does not touch keeps its weight and its moments
+    (dense Adam moves it on by what is left of the first moment, and lets both decay). The step
+    count of the bias correction is the row's own: under a global count the first step of a rare row
+    would be sqrt(1 / (1 - beta2)) * (1 - beta1), some 3 times too long. A row touched in every step
+    equals torch.optim.Adam.
 
     Args:
         weight: (V, d) table, changed in place.
@@ -23,7 +24,12 @@ class LazyAdam:
     """
 
     def __init__(
-        self, weight: nn.Parameter, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0
+        self,
+        weight: nn.Parameter,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
     ) -> None:
         self.weight, self.betas, self.eps, self.weight_decay = weight, betas, eps, weight_decay
         data = weight.detach()
@@ -45,7 +51,8 @@ class LazyAdam:
             return
         rows, values = gradient
         w, first, second, count = (
-            table.index_select(0, rows) for table in (self.weight, self._first, self._second, self._count)
+            table.index_select(0, rows)
+            for table in (self.weight, self._first, self._second, self._count)
         )  # (n, d) three times, (n,)
         slope = values.add(w, alpha=self.weight_decay) if self.weight_decay else values
         first.lerp_(slope, 1 - self.betas[0])
@@ -57,10 +64,14 @@ class LazyAdam:
         self.weight.index_copy_(0, rows, w - lr * self._direction(first, second, count))
 
     def _direction(self, first: Tensor, second: Tensor, count: Tensor) -> Tensor:
-        """Bias-corrected first moment over the root of the second. Shape: (n, d), (n, d), (n,) -> (n, d)."""
+        """Bias-corrected first moment over the root of the second. Shape: (n, d), (n, d), (n,) ->
+        (n, d).
+        """
         steps = count.double().unsqueeze(1)  # (n, 1); in float32 1 - beta2 ** 1 would keep 4 digits
         scale, root = ((1 - beta**steps) for beta in self.betas)
-        return first / scale.to(first.dtype) / (second.sqrt() / root.sqrt().to(first.dtype) + self.eps)
+        return (
+            first / scale.to(first.dtype) / (second.sqrt() / root.sqrt().to(first.dtype) + self.eps)
+        )
 
     def flush(self) -> None:
         """Nothing: rows are always up to date."""
@@ -77,5 +88,10 @@ class LazyAdam:
             ArtifactError: it is of another table.
         """
         need_tensors(self.state_dict(), state, "table optimiser")
-        need(not bool((state["count"] < 0).any() or (state["second"] < 0).any()), "table optimiser", "must count from 0", "less")
+        need(
+            not bool((state["count"] < 0).any() or (state["second"] < 0).any()),
+            "table optimiser",
+            "must count from 0",
+            "less",
+        )
         take(self.state_dict(), state, "table optimiser")

@@ -73,7 +73,12 @@ class RunningLosses:
 
 
 def run_epoch(
-    update: Callable[[int, Batch], Losses], batches: Batches, *, epoch: int, start: int = 0, device: torch.device | None = None
+    update: Callable[[int, Batch], Losses],
+    batches: Batches,
+    *,
+    epoch: int,
+    start: int = 0,
+    device: torch.device | None = None,
 ) -> Iterator[StepEvent]:
     """Run one epoch of updates and yield an event after each.
 
@@ -84,7 +89,14 @@ def run_epoch(
         start: the first step to run, for going on inside an epoch.
         device: where batches go before the update.
     """
-    yield from run_steps(update, batches.epoch(epoch, start), epoch=epoch, steps=len(batches), start=start, device=device)
+    yield from run_steps(
+        update,
+        batches.epoch(epoch, start),
+        epoch=epoch,
+        steps=len(batches),
+        start=start,
+        device=device,
+    )
 
 
 def run_steps(
@@ -105,4 +117,8 @@ def run_steps(
 def combined(means: Sequence[float | None], shares: Sequence[float]) -> float | None:
     """sum_k w_k L_k; None where a task has no mean. The shares w_k sum to 1."""
     known = [mean for mean in means if mean is not None]
-    return sum(share * mean for share, mean in zip(shares, known, strict=True)) if len(known) == len(means) else None
+    return (
+        sum(share * mean for share, mean in zip(shares, known, strict=True))
+        if len(known) == len(means)
+        else None
+    )

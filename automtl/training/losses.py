@@ -1,7 +1,9 @@
-"""Losses: one per task, their weighted sum, and the divergence of the expert choices (AutoMTL, Eq. 1 and 2).
+"""Losses: one per task, their weighted sum, and the divergence of the expert choices (AutoMTL, Eq.
+1 and 2).
 
-Legend: B rows, T tasks, C classes, N experts. A label that is missing is NaN: it is replaced before any operation
-(NaN times a zero mask would still be NaN in the gradient) and counts nothing. Nothing here waits for the device.
+Legend: B rows, T tasks, C classes, N experts. A label that is missing is NaN: it is replaced before
+any operation (NaN times a zero mask would still be NaN in the gradient) and counts nothing. Nothing
+here waits for the device.
 """
 
 import math
@@ -20,8 +22,9 @@ class Losses(NamedTuple):
 
     Attributes:
         total: () the weighted loss, with gradient.
-        sums: (T,) sum of weight * loss over the labelled rows, without gradient. Added up over batches, with `weights`,
-            they give the loss over all rows, which a mean of batch means is not.
+        sums: (T,) sum of weight * loss over the labelled rows, without gradient. Added up over
+            batches, with `weights`, they give the loss over all rows, which a mean of batch means
+            is not.
         weights: (T,) sum of the weights of the labelled rows.
         parts: per task its sum, (), with gradient: a graph that no other task's passes through.
     """
@@ -33,7 +36,9 @@ class Losses(NamedTuple):
 
     def left_out(self) -> "Losses":
         """Of a batch that counts nothing."""
-        total, sums, weights = (torch.zeros_like(value) for value in (self.total, self.sums, self.weights))
+        total, sums, weights = (
+            torch.zeros_like(value) for value in (self.total, self.sums, self.weights)
+        )
         return Losses(total, sums, weights, tuple(torch.zeros_like(part) for part in self.parts))
 
 
@@ -42,16 +47,22 @@ def _multiclass(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 ELEMENT_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "binary": lambda prediction, target: functional.binary_cross_entropy_with_logits(prediction, target, reduction="none"),
+    "binary": lambda prediction, target: functional.binary_cross_entropy_with_logits(
+        prediction, target, reduction="none"
+    ),
     "multiclass": _multiclass,
     "regression": lambda prediction, target: (prediction - target).square(),
 }
 
 
-def row_losses(kind: str, prediction: Tensor, labels: Tensor, *, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    """A task's loss per row: cross entropy on logits (binary, multiclass) or the square of the standardised error (regression).
+def row_losses(
+    kind: str, prediction: Tensor, labels: Tensor, *, mean: float = 0.0, std: float = 1.0
+) -> Tensor:
+    """A task's loss per row: cross entropy on logits (binary, multiclass) or the square of the
+    standardised error (regression).
 
-    In float32 at least. Where the label is missing it is that of the label 0, and finite. Arguments as of `task_loss`.
+    In float32 at least. Where the label is missing it is that of the label 0, and finite. Arguments
+    as of `task_loss`.
 
     Shape: prediction (B,), multiclass (B, C); labels and result (B,).
     """
@@ -64,9 +75,16 @@ def row_losses(kind: str, prediction: Tensor, labels: Tensor, *, mean: float = 0
 
 
 def task_loss(
-    kind: str, prediction: Tensor, labels: Tensor, weights: Tensor | None = None, *, mean: float = 0.0, std: float = 1.0
+    kind: str,
+    prediction: Tensor,
+    labels: Tensor,
+    weights: Tensor | None = None,
+    *,
+    mean: float = 0.0,
+    std: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """Sum of a task's loss (see `row_losses`) over the rows that have its label, and the sum of their weights.
+    """Sum of a task's loss (see `row_losses`) over the rows that have its label, and the sum of
+    their weights.
 
     Shape: prediction (B,), multiclass (B, C); labels and weights (B,); both results ().
 
@@ -80,7 +98,11 @@ def task_loss(
     """
     losses = row_losses(kind, prediction, labels, mean=mean, std=std)
     present = ~labels.isnan()
-    weight = present.to(losses.dtype) if weights is None else torch.where(present, weights, 0.0).to(losses.dtype)
+    weight = (
+        present.to(losses.dtype)
+        if weights is None
+        else torch.where(present, weights, 0.0).to(losses.dtype)
+    )
     return (losses * weight).sum(), weight.sum()
 
 
@@ -91,40 +113,59 @@ def task_weights(tasks: Sequence[Task]) -> tuple[float, ...]:
 
 
 def combine(sums: Tensor, weights: Tensor, shares: Sequence[float]) -> Tensor:
-    """sum_k w_k * sums_k / weights_k: the loss of a batch, or, from sums over many batches, of all their rows (MTL-Loss).
+    """sum_k w_k * sums_k / weights_k: the loss of a batch, or, from sums over many batches, of all
+    their rows (MTL-Loss).
 
     A task without any label adds exactly 0, and no gradient.
 
     Shape: sums and weights (T,), shares T numbers; result ().
     """
     means = sums / weights.clamp_min(torch.finfo(weights.dtype).tiny)  # no label: 0 / tiny
-    return torch.stack([share * mean for share, mean in zip(shares, means.unbind(), strict=True)]).sum()
+    return torch.stack(
+        [share * mean for share, mean in zip(shares, means.unbind(), strict=True)]
+    ).sum()
 
 
-def multi_task_loss(tasks: Sequence[Task], predictions: Sequence[Tensor], labels: Tensor, weights: Tensor | None = None) -> Losses:
+def multi_task_loss(
+    tasks: Sequence[Task],
+    predictions: Sequence[Tensor],
+    labels: Tensor,
+    weights: Tensor | None = None,
+) -> Losses:
     """L = sum_k w_k L_k, L_k the weighted mean over the batch's rows that have label k.
 
     Shape: predictions T times (B,) or (B, C); labels and weights (B, T).
     """
     parts = [
-        task_loss(task.kind, prediction, labels[:, k], None if weights is None else weights[:, k], mean=task.mean, std=task.std)
+        task_loss(
+            task.kind,
+            prediction,
+            labels[:, k],
+            None if weights is None else weights[:, k],
+            mean=task.mean,
+            std=task.std,
+        )
         for k, (task, prediction) in enumerate(zip(tasks, predictions, strict=True))
     ]
     apart = tuple(loss_sum for loss_sum, _ in parts)
     sums = torch.stack(apart)  # (T,)
     weight_sums = torch.stack([weight_sum for _, weight_sum in parts])  # (T,)
-    return Losses(combine(sums, weight_sums, task_weights(tasks)), sums.detach(), weight_sums, apart)
+    return Losses(
+        combine(sums, weight_sums, task_weights(tasks)), sums.detach(), weight_sums, apart
+    )
 
 
 def jsd_loss(betas: Tensor) -> Tensor:
-    """Auxiliary loss of the expert selection (paper Eq. 2), minus the Jensen-Shannon divergence of the tasks' choices.
+    """Auxiliary loss of the expert selection (paper Eq. 2), minus the Jensen-Shannon divergence of
+    the tasks' choices.
 
-    L = sum_i m_i ln m_i - (1/T) sum_k sum_i p_i^k ln p_i^k with p^k = softmax(beta^k), m = mean_k p^k.
-    From 0 (equal rows, T = 1) down to -ln T (each task its own expert).
+    L = sum_i m_i ln m_i - (1/T) sum_k sum_i p_i^k ln p_i^k with p^k = softmax(beta^k), m = mean_k
+    p^k. From 0 (equal rows, T = 1) down to -ln T (each task its own expert).
 
     Shape: betas (T, N) -> ().
     """
     log_p = torch.log_softmax(betas, dim=1)
     log_m = torch.logsumexp(log_p, dim=0) - math.log(len(betas))  # (N,)
-    # sum_i m_i ln m_i = (1/T) sum_k sum_i p_i^k ln m_i: gathered under one sum, near-equal rows cancel term by term.
+    # sum_i m_i ln m_i = (1/T) sum_k sum_i p_i^k ln m_i: gathered under one sum, near-equal rows
+    # cancel term by term.
     return (log_p.exp() * (log_m - log_p)).sum() / len(betas)

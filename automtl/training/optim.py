@@ -9,10 +9,12 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 @torch.no_grad()
 def clip_grad_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
-    """Scale the gradients in place so that their joint L2 norm is at most `max_norm`; returns the norm before.
+    """Scale the gradients in place so that their joint L2 norm is at most `max_norm`; returns the
+    norm before.
 
-    As torch.nn.utils.clip_grad_norm_, and sparse gradients count with their rows added up. Nothing waits for the
-    device: whether the norm is finite is the caller's to look at, once in a while. On a CPU gradients within the norm are not touched.
+    As torch.nn.utils.clip_grad_norm_, and sparse gradients count with their rows added up. Nothing
+    waits for the device: whether the norm is finite is the caller's to look at, once in a while. On
+    a CPU gradients within the norm are not touched.
 
     Shape: result ().
 
@@ -23,12 +25,15 @@ def clip_grad_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> Tenso
     present = [parameter for parameter in parameters if parameter.grad is not None]
     dense = [parameter for parameter in present if not _sparse(parameter)]
     rows = [_row_values(parameter) for parameter in present if _sparse(parameter)]
-    norm = get_total_norm([parameter.grad for parameter in dense if parameter.grad is not None] + rows)
+    norm = get_total_norm(
+        [parameter.grad for parameter in dense if parameter.grad is not None] + rows
+    )
     if _at_hand(norm) and norm <= max_norm:
         return norm
     clip_grads_with_norm_(dense, max_norm, norm)
     for values in rows:
-        values.mul_((max_norm / (norm + 1e-6)).clamp(max=1.0).to(values.device))  # torch's own factor
+        # torch's own factor
+        values.mul_((max_norm / (norm + 1e-6)).clamp(max=1.0).to(values.device))
     return norm
 
 

@@ -1,4 +1,6 @@
-"""The optimiser of a discrete network and the schedule of its rates: the same wherever such a network is trained by itself."""
+"""The optimiser of a discrete network and the schedule of its rates: the same wherever such a
+network is trained by itself.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -47,8 +49,11 @@ class OptimizerSettings:
         return self.schedule != "constant" or self.warmup_epochs > 0
 
 
-def check_fit(net: MultiTaskNet, settings: OptimizerSettings, *, length: Callable[[Phase], int]) -> None:
-    """Refuse rates of groups that a network has in none of its stages, and a warm-up as long as one of them.
+def check_fit(
+    net: MultiTaskNet, settings: OptimizerSettings, *, length: Callable[[Phase], int]
+) -> None:
+    """Refuse rates of groups that a network has in none of its stages, and a warm-up as long as one
+    of them.
 
     Args:
         net: the network.
@@ -62,7 +67,9 @@ def check_fit(net: MultiTaskNet, settings: OptimizerSettings, *, length: Callabl
     for name in settings.group_lr:
         if name not in known:
             rule = f"must be a group of parameters of {net.sharing.kind}"
-            raise ConfigError(f"retrain.group_lr.{name}", rule, repr(name), f"it has {', '.join(known)}")
+            raise ConfigError(
+                f"retrain.group_lr.{name}", rule, repr(name), f"it has {', '.join(known)}"
+            )
     for stage in net.sharing.phases():
         epochs = length(stage)
         if 0 < epochs <= settings.warmup_epochs:
@@ -71,10 +78,12 @@ def check_fit(net: MultiTaskNet, settings: OptimizerSettings, *, length: Callabl
 
 
 def make_optimizer(net: MultiTaskNet, settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """The optimiser over a network's weights, in the groups that the network names; empty groups are left out.
+    """The optimiser over a network's weights, in the groups that the network names; empty groups
+    are left out.
 
-    Where rates move, each group keeps its own as torch's schedulers do, under ``initial_lr``: ``set_rates`` starts from there, so that a
-    schedule has no state of its own, and a training that goes on from a checkpoint takes the same rates.
+    Where rates move, each group keeps its own as torch's schedulers do, under ``initial_lr``:
+    ``set_rates`` starts from there, so that a schedule has no state of its own, and a training that
+    goes on from a checkpoint takes the same rates.
     """
     groups = net.parameter_groups()
     for group in groups:
@@ -84,9 +93,13 @@ def make_optimizer(net: MultiTaskNet, settings: OptimizerSettings) -> torch.opti
     match settings.optimizer:
         case "adam" | "adamw":
             kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
-            made: torch.optim.Optimizer = kind(groups, **given, betas=settings.betas or (0.9, 0.999), fused=True)
+            made: torch.optim.Optimizer = kind(
+                groups, **given, betas=settings.betas or (0.9, 0.999), fused=True
+            )
         case "sgd":
-            made = torch.optim.SGD(groups, **given, momentum=0.9 if settings.momentum is None else settings.momentum)
+            made = torch.optim.SGD(
+                groups, **given, momentum=0.9 if settings.momentum is None else settings.momentum
+            )
         case "adagrad":
             made = torch.optim.Adagrad(groups, **given)
         case other:
@@ -97,7 +110,14 @@ def make_optimizer(net: MultiTaskNet, settings: OptimizerSettings) -> torch.opti
     return made
 
 
-def set_rates(optimizer: torch.optim.Optimizer, settings: OptimizerSettings, *, epoch: int, share: float, epochs: int) -> None:
+def set_rates(
+    optimizer: torch.optim.Optimizer,
+    settings: OptimizerSettings,
+    *,
+    epoch: int,
+    share: float,
+    epochs: int,
+) -> None:
     """Set every group's rate for the next step; nothing where rates stay.
 
     Args:
@@ -109,6 +129,8 @@ def set_rates(optimizer: torch.optim.Optimizer, settings: OptimizerSettings, *, 
     """
     if not settings.moves:
         return
-    factor = rate_factor(settings.schedule, settings.warmup_epochs, epoch=epoch, share=share, epochs=epochs)
+    factor = rate_factor(
+        settings.schedule, settings.warmup_epochs, epoch=epoch, share=share, epochs=epochs
+    )
     for group in optimizer.param_groups:
         group["lr"] = factor * group["initial_lr"]

@@ -1,4 +1,6 @@
-"""What changes with the epoch. Every schedule is over the PLANNED epochs 0..epochs-1, so an early stop does not bend it."""
+"""What changes with the epoch. Every schedule is over the PLANNED epochs 0..epochs-1, so an early
+stop does not bend it.
+"""
 
 import math
 
@@ -10,11 +12,14 @@ def cosine_lr(base: float, epoch: int, epochs: int) -> float:
 
 
 def rate_factor(schedule: str, warmup: int, *, epoch: int, share: float, epochs: int) -> float:
-    """What every rate of a retrain is multiplied by: a linear rise, then a constant or half a cosine.
+    """What every rate of a retrain is multiplied by: a linear rise, then a constant or half a
+    cosine.
 
-    The cosine goes by epochs, as the search's: AutoMTL (section 4.1.4) says "cosine learning rate decay" and trains by epochs, and over
-    the PLANNED ones, so that an early stop does not bend it. The rise goes by steps, since one epoch of millions of rows is rise enough.
-    A training in several stages has an optimiser for each; so each has the whole schedule, over its own planned epochs.
+    The cosine goes by epochs, as the search's: AutoMTL (section 4.1.4) says "cosine learning rate
+    decay" and trains by epochs, and over the PLANNED ones, so that an early stop does not bend it.
+    The rise goes by steps, since one epoch of millions of rows is rise enough. A training in
+    several stages has an optimiser for each; so each has the whole schedule, over its own planned
+    epochs.
 
     Args:
         schedule: "constant" or "cosine".
@@ -29,12 +34,15 @@ def rate_factor(schedule: str, warmup: int, *, epoch: int, share: float, epochs:
 
 
 def auxiliary_skip(epoch: int, epochs: int) -> float:
-    """Weight lambda of the auxiliary skip: 1 - epoch / (epochs - 1), exactly 0 in the last epoch (and in an only one)."""
+    """Weight lambda of the auxiliary skip: 1 - epoch / (epochs - 1), exactly 0 in the last epoch
+    (and in an only one).
+    """
     return _falling(epoch, epochs)
 
 
 def jsd_weight(initial: float, epoch: int, epochs: int, warmup: int) -> float:
-    """Weight of L_JSD: 0 in the warm-up, then from `initial` in epoch `warmup` down to exactly 0 in the last one.
+    """Weight of L_JSD: 0 in the warm-up, then from `initial` in epoch `warmup` down to exactly 0 in
+    the last one.
 
     One epoch after the warm-up takes the end value 0.
     """

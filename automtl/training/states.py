@@ -1,10 +1,12 @@
 """Taking in what a checkpoint holds.
 
-A stranger may have written it, sums and all. So what has not the form in which this package writes is refused as it is taken in,
-before a step is made: names, types, shapes, numbers that count or index something, and numbers that are not finite. What is then left
-to a stranger is the values of weights and moments, as with any model of his.
+A stranger may have written it, sums and all. So what has not the form in which this package writes
+is refused as it is taken in, before a step is made: names, types, shapes, numbers that count or
+index something, and numbers that are not finite. What is then left to a stranger is the values of
+weights and moments, as with any model of his.
 
-The messages name the place inside the state; the checkpoint that it is of is added by ``runs.checkpoint.applying``.
+The messages name the place inside the state; the checkpoint that it is of is added by
+``runs.checkpoint.applying``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -98,13 +100,28 @@ def take(owned: Mapping[str, Tensor], state: Any, where: str, *, finite: bool = 
             tensor.copy_(state[name])
 
 
-def need_tensors(owned: Mapping[str, Tensor], state: Any, where: str, *, finite: bool = True) -> None:
+def need_tensors(
+    owned: Mapping[str, Tensor], state: Any, where: str, *, finite: bool = True
+) -> None:
     """Refuse saved tensors that could not be one's own; arguments as of `take`."""
     need(isinstance(state, Mapping), where, "must be a mapping", type(state).__name__)
-    absent, unknown = sorted(owned.keys() - state.keys()), [name for name in state if name not in owned]
-    need(not absent and not unknown, where, f"must hold the {len(owned)} tensors of that name", _names(absent, unknown))
+    absent, unknown = (
+        sorted(owned.keys() - state.keys()),
+        [name for name in state if name not in owned],
+    )
+    need(
+        not absent and not unknown,
+        where,
+        f"must hold the {len(owned)} tensors of that name",
+        _names(absent, unknown),
+    )
     for name, tensor in owned.items():
-        need(_form(state[name]) == _form(tensor), f"{where}.{name}", f"must be {_form(tensor)}", _form(state[name]))
+        need(
+            _form(state[name]) == _form(tensor),
+            f"{where}.{name}",
+            f"must be {_form(tensor)}",
+            _form(state[name]),
+        )
         legal = not finite or not tensor.is_floating_point() or bool(state[name].isfinite().all())
         need(legal, f"{where}.{name}", "must be finite", "NaN or infinity")
 
@@ -133,30 +150,46 @@ def take_net(net: nn.Module, state: Any, where: str = "net") -> None:
 
 
 def take_optimizer(optimizer: torch.optim.Optimizer, state: Any, where: str) -> None:
-    """Load an optimiser's state: what it keeps of each parameter. Its settings are the run's own, and must be the state's.
+    """Load an optimiser's state: what it keeps of each parameter. Its settings are the run's own,
+    and must be the state's.
 
     A rate that follows a schedule (``initial_lr``) is for whoever runs the schedule to set.
 
     Raises:
         ArtifactError: it is of other parameters or settings, or not as torch's optimiser keeps it.
     """
-    need(isinstance(state, Mapping) and set(state) == {"state", "param_groups"}, where, "must be an optimiser's", _form(state))
+    need(
+        isinstance(state, Mapping) and set(state) == {"state", "param_groups"},
+        where,
+        "must be an optimiser's",
+        _form(state),
+    )
     own = optimizer.state_dict()["param_groups"]
-    settings, theirs = ([_setting(group) for group in groups] for groups in (own, state["param_groups"]))
-    need(settings == theirs, f"{where}.param_groups", "must be those of the run's settings", "others")
+    settings, theirs = (
+        [_setting(group) for group in groups] for groups in (own, state["param_groups"])
+    )
+    need(
+        settings == theirs, f"{where}.param_groups", "must be those of the run's settings", "others"
+    )
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     names = _KEPT[type(optimizer)]
     for index, kept in state["state"].items():
         here = f"{where}.state.{index}"
-        known = isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(parameters)
+        known = (
+            isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(parameters)
+        )
         need(known, here, f"must be one of {len(parameters)} parameters", "another")
         like = parameters[index].detach()
-        need_tensors({name: torch.zeros(()) if name == "step" else like for name in names}, kept, here)
+        need_tensors(
+            {name: torch.zeros(()) if name == "step" else like for name in names}, kept, here
+        )
         for name in names.intersection(_COUNTS):
             need(not bool((kept[name] < 0).any()), f"{here}.{name}", "must be at least 0", "less")
     optimizer.load_state_dict({"state": state["state"], "param_groups": own})
 
 
 def _setting(group: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in group.items()}
+    plain = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in group.items()
+    }
     return plain if "initial_lr" not in plain else {**plain, "lr": type(plain["lr"]).__name__}

@@ -1,4 +1,6 @@
-"""One training step of a discrete network: the same wherever such a network is trained by itself."""
+"""One training step of a discrete network: the same wherever such a network is trained by
+itself.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager

@@ -1,8 +1,10 @@
-"""DeepCTR-Torch's side of `scripts/bench_peers.py`: its own models and `fit`, run in a venv of its own; arguments as rechub.py's.
+"""DeepCTR-Torch's side of `scripts/bench_peers.py`: its own models and `fit`, run in a venv of its
+own; arguments as rechub.py's.
 
-Made equal to the other sides: the numeric columns go through one Linear(M, d) into a field of their own. Its PLE also builds a gate for
-the last level's shared experts, which no tower reads; the parameter counts show it. Its training step is written out as `fit` does
-it, without the loader, so that all sides' steps are timed on ready batches.
+Made equal to the other sides: the numeric columns go through one Linear(M, d) into a field of their
+own. Its PLE also builds a gate for the last level's shared experts, which no tower reads; the
+parameter counts show it. Its training step is written out as `fit` does it, without the loader, so
+that all sides' steps are timed on ready batches.
 """
 
 import contextlib
@@ -50,7 +52,10 @@ class JointPLE(_Joint, PLE):
 
 
 def net_of(o: dict[str, Any]) -> Any:
-    fields = [SparseFeat(f"c{i}", vocabulary_size=v, embedding_dim=o["dim"]) for i, v in enumerate(o["vocabulary"])]
+    fields = [
+        SparseFeat(f"c{i}", vocabulary_size=v, embedding_dim=o["dim"])
+        for i, v in enumerate(o["vocabulary"])
+    ]
     fields += [DenseFeat("joint", o["dim"])] if o["numbers"] else []
     names = tuple(f"t{i}" for i in range(o["tasks"]))
     common: dict[str, Any] = {
@@ -69,10 +74,20 @@ def net_of(o: dict[str, Any]) -> Any:
     if o["model"] == "mmoe":
         net: Any = JointMMOE(fields, num_experts=o["count"], **common)
     else:
-        net = JointPLE(fields, shared_expert_num=o["count"], specific_expert_num=o["count"], num_levels=2, **common)
+        net = JointPLE(
+            fields,
+            shared_expert_num=o["count"],
+            specific_expert_num=o["count"],
+            num_levels=2,
+            **common,
+        )
     if o["numbers"]:
         net.widen(len(o["vocabulary"]), o["numbers"], o["dim"])
-    net.compile(torch.optim.Adam(net.parameters(), lr=o["lr"]), loss=["binary_crossentropy"] * o["tasks"], metrics=["auc"])
+    net.compile(
+        torch.optim.Adam(net.parameters(), lr=o["lr"]),
+        loss=["binary_crossentropy"] * o["tasks"],
+        metrics=["auc"],
+    )
     return net
 
 
@@ -80,7 +95,9 @@ def step(net: Any, x: Tensor, y: Tensor) -> None:
     """One update, as in its fit."""
     predicted = net(x)
     net.optim.zero_grad()
-    loss = sum(net.loss_func[i](predicted[:, i], y[:, i], reduction="sum") for i in range(y.shape[1]))
+    loss = sum(
+        net.loss_func[i](predicted[:, i], y[:, i], reduction="sum") for i in range(y.shape[1])
+    )
     total = loss + net.get_regularization_loss() + net.aux_loss
     loss.item(), total.item()
     total.backward()
@@ -116,10 +133,23 @@ def main() -> None:
         validation = (inputs(data, "val"), data["val_labels"])
         while o["task"] == "epoch":
             turn()
-            net.fit(inputs(data, "train"), data["train_labels"], batch_size=o["batch"], epochs=1, verbose=0, validation_data=validation)
+            net.fit(
+                inputs(data, "train"),
+                data["train_labels"],
+                batch_size=o["batch"],
+                epochs=1,
+                verbose=0,
+                validation_data=validation,
+            )
         if o["task"] == "auc":
             start = time.perf_counter()
-            net.fit(inputs(data, "train"), data["train_labels"], batch_size=o["batch"], epochs=o["epochs"], verbose=0)
+            net.fit(
+                inputs(data, "train"),
+                data["train_labels"],
+                batch_size=o["batch"],
+                epochs=o["epochs"],
+                verbose=0,
+            )
             np.save(o["out"], net.predict(inputs(data, "test"), 4096))
             say(seconds=time.perf_counter() - start)
 

@@ -1,4 +1,6 @@
-"""What the measured processes share: one step per line of input, and the same rows for all. Needs torch and numpy only."""
+"""What the measured processes share: one step per line of input, and the same rows for all. Needs
+torch and numpy only.
+"""
 
 import json
 import resource
@@ -18,7 +20,9 @@ class Done(Exception):
 
 
 class Turns:
-    """Called at the start of each step: tells the seconds of the step before and waits for the driver's next line."""
+    """Called at the start of each step: tells the seconds of the step before and waits for the
+    driver's next line.
+    """
 
     def __init__(self) -> None:
         self._start = 0.0
@@ -42,7 +46,9 @@ def say(**facts: Any) -> None:
 
 
 def rows(path: str) -> dict[str, np.ndarray]:
-    """ids (n, C) int64, dense (n, M) float32, labels (n, T) float32, each of a split: `train_ids`, ..."""
+    """ids (n, C) int64, dense (n, M) float32, labels (n, T) float32, each of a split: `train_ids`,
+    ...
+    """
     with np.load(Path(path), allow_pickle=False) as found:
         return {name: found[name] for name in found.files}
 

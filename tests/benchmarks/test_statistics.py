@@ -1,4 +1,6 @@
-"""Variance components, attainable tau and spread against hand computation, simulation and slower ways."""
+"""Variance components, attainable tau and spread against hand computation, simulation and slower
+ways.
+"""
 
 import itertools
 import math
@@ -23,9 +25,15 @@ from automtl.errors import DataError
 
 
 def simulated(rng, *, architecture=2.0, seed=1.0, common=0.0, k=60, twice=0.5):
-    """Losses, architectures and seeds of a random effects model; a share of the architectures has two seeds."""
+    """Losses, architectures and seeds of a random effects model; a share of the architectures has
+    two seeds.
+    """
     effects, shifts = rng.normal(0, architecture, k), (0.0, common)
-    made = [(10 + effects[i] + shifts[s] + rng.normal(0, seed), i, s) for i in range(k) for s in range(1 + (i < k * twice))]
+    made = [
+        (10 + effects[i] + shifts[s] + rng.normal(0, seed), i, s)
+        for i in range(k)
+        for s in range(1 + (i < k * twice))
+    ]
     return [list(column) for column in zip(*made, strict=True)]
 
 
@@ -38,8 +46,12 @@ def test_one_way_by_hand_with_unequal_groups():
     seed = within / (6 - 3)
     architecture = (between - 2 * seed) / (6 - Fraction(4 + 1 + 9, 6))
     found = components(losses, groups)
-    assert found.seed == pytest.approx(float(seed)) and found.architecture == pytest.approx(float(architecture))
-    assert found.icc == pytest.approx(float(architecture / (architecture + seed))) and found.mean == pytest.approx(4.5)
+    assert found.seed == pytest.approx(float(seed)) and found.architecture == pytest.approx(
+        float(architecture)
+    )
+    assert found.icc == pytest.approx(
+        float(architecture / (architecture + seed))
+    ) and found.mean == pytest.approx(4.5)
     assert found.delta == pytest.approx(1.5 * math.sqrt(10 / 3))
 
 
@@ -47,7 +59,9 @@ def test_balanced_one_way_is_the_textbooks():
     y = np.random.default_rng(0).normal(size=(7, 4))
     within, between = y.var(axis=1, ddof=1).mean(), 4 * y.mean(axis=1).var(ddof=1)
     found = components(y.ravel(), np.repeat(np.arange(7), 4).tolist())
-    assert found.seed == pytest.approx(within) and found.architecture == pytest.approx(max(0.0, (between - within) / 4))
+    assert found.seed == pytest.approx(within) and found.architecture == pytest.approx(
+        max(0.0, (between - within) / 4)
+    )
 
 
 def test_a_variance_below_nothing_is_nothing():
@@ -59,15 +73,21 @@ def test_a_variance_below_nothing_is_nothing():
 def test_two_way_with_one_seed_number_is_one_way():
     losses, groups, _ = simulated(np.random.default_rng(1))
     one, two = components(losses, groups), components(losses, groups, [0] * len(losses))
-    assert two.architecture == pytest.approx(one.architecture) and two.seed == pytest.approx(one.seed)
+    assert two.architecture == pytest.approx(one.architecture) and two.seed == pytest.approx(
+        one.seed
+    )
 
 
 def test_two_way_leaves_out_what_a_seed_number_does_to_all():
     losses, groups, seeds = simulated(np.random.default_rng(2))
     shifted = [loss + 7.0 * (s == 1) for loss, s in zip(losses, seeds, strict=True)]
     one, other = components(losses, groups, seeds), components(shifted, groups, seeds)
-    assert other.architecture == pytest.approx(one.architecture) and other.seed == pytest.approx(one.seed)
-    assert components(shifted, groups).seed > 10 * one.seed, "one-way takes it for a difference between trainings"
+    assert other.architecture == pytest.approx(one.architecture) and other.seed == pytest.approx(
+        one.seed
+    )
+    assert components(shifted, groups).seed > 10 * one.seed, (
+        "one-way takes it for a difference between trainings"
+    )
 
 
 @pytest.mark.parametrize("two_way", [False, True])
@@ -106,15 +126,24 @@ def test_best_predictions_are_the_conditional_means():
     means = [np.mean([y for y, g in zip(losses, groups, strict=True) if g == i]) for i in range(9)]
     centre = np.mean(means)
     covariance = c.architecture * member @ member.T + c.seed * np.eye(len(losses))
-    oracle = centre + c.architecture * member.T @ np.linalg.solve(covariance, np.array(losses) - centre)
+    oracle = centre + c.architecture * member.T @ np.linalg.solve(
+        covariance, np.array(losses) - centre
+    )
     found = best_predictions(losses, groups)
     np.testing.assert_allclose([found[i] for i in range(9)], oracle)
 
 
 def test_luck_with_one_seed_is_drawn_to_the_mean():
-    losses, groups = [1.0, 1.1, 0.98, 2.0, 2.1, 3.0, 3.05, 1.9, 2.1], ["a", "a", "b", "c", "c", "d", "d", "e", "e"]
+    losses, groups = (
+        [1.0, 1.1, 0.98, 2.0, 2.1, 3.0, 3.05, 1.9, 2.1],
+        ["a", "a", "b", "c", "c", "d", "d", "e", "e"],
+    )
     found = best_predictions(losses, groups)
-    assert np.mean([1.0, 1.1]) > 0.98 and found["b"] > 0.98 and abs(found["b"] - 0.98) > abs(found["a"] - 1.05)
+    assert (
+        np.mean([1.0, 1.1]) > 0.98
+        and found["b"] > 0.98
+        and abs(found["b"] - 0.98) > abs(found["a"] - 1.05)
+    )
 
 
 def test_icc_interval_is_the_slow_bootstraps(monkeypatch):
@@ -148,7 +177,11 @@ def test_attainable_tau_is_what_the_truth_reaches_with_a_mean_of_two():
 
 
 def test_attainable_tau_at_its_ends():
-    assert attainable_tau(1.0) == pytest.approx(1.0) and attainable_tau(0.0) == 0.0 and attainable_tau(-0.4) == 0.0
+    assert (
+        attainable_tau(1.0) == pytest.approx(1.0)
+        and attainable_tau(0.0) == 0.0
+        and attainable_tau(-0.4) == 0.0
+    )
     taus = [attainable_tau(t) for t in np.linspace(0, 1, 20)]
     assert all(a < b for a, b in itertools.pairwise(taus))
 
@@ -160,7 +193,9 @@ def test_attainable_interval_is_the_slow_bootstraps(monkeypatch):
     other = np.round(one + rng.normal(size=15), 1)
     picks = np.random.default_rng(0).integers(0, 15, (60, 15))
     slow = [attainable_tau(float(stats.kendalltau(one[p], other[p]).statistic)) for p in picks]
-    assert attainable_interval(one, other) == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])))
+    assert attainable_interval(one, other) == pytest.approx(
+        tuple(np.quantile(slow, [0.025, 0.975]))
+    )
 
 
 def test_a_constant_seed_has_no_order():
@@ -177,6 +212,12 @@ def test_spread_by_hand_and_its_intervals():
     assert found.seed == pytest.approx(math.sqrt(c.seed) / np.mean(losses))
     spans = spread_intervals(losses, groups, strata)
     means = {"x": (1.1, 2.1), "y": (3.1, 2.9)}
-    legal = [np.mean([means["y"][i], means["y"][j]]) / np.mean([means["x"][k], means["x"][m]]) - 1 for i, j, k, m in np.ndindex(2, 2, 2, 2)]
+    legal = [
+        np.mean([means["y"][i], means["y"][j]]) / np.mean([means["x"][k], means["x"][m]]) - 1
+        for i, j, k, m in np.ndindex(2, 2, 2, 2)
+    ]
     assert spans["strata"] == pytest.approx((min(legal), max(legal)))
-    assert spans["architecture"][0] <= found.architecture <= spans["architecture"][1] and spans["seed"][0] <= found.seed
+    assert (
+        spans["architecture"][0] <= found.architecture <= spans["architecture"][1]
+        and spans["seed"][0] <= found.seed
+    )

@@ -15,19 +15,32 @@ EFFECTS = [0.01 * i for i in range(12)]
 @pytest.fixture
 def path(tmp_path):
     tables.write(tmp_path / "t.parquet", rows(EFFECTS), {"data": "tiny", "settings": {"epochs": 3}})
-    tables.write(tmp_path / "t.test.parquet", [r | {"loss": 9.0} for r in rows(EFFECTS) if r["sealed"]], {"data": "tiny"})
+    tables.write(
+        tmp_path / "t.test.parquet",
+        [r | {"loss": 9.0} for r in rows(EFFECTS) if r["sealed"]],
+        {"data": "tiny"},
+    )
     return tmp_path / "t.parquet"
 
 
 def test_sealed_rows_are_there_for_those_who_ask_only(path):
     table, whole = automtl.benchmarks.load(path), load(path, sealed=True)
-    assert len(table) == 16 and not table["sealed"].any() and len(whole) == 24 and whole["sealed"].sum() == 8
+    assert (
+        len(table) == 16
+        and not table["sealed"].any()
+        and len(whole) == 24
+        and whole["sealed"].sum() == 8
+    )
     assert table.attrs == {"name": "t", "data": "tiny", "settings": {"epochs": 3}}
 
 
 def test_test_figures_lie_elsewhere_and_load_does_not_open_them(path):
     figures = load_test(path)
-    assert set(figures["loss"]) == {9.0} and figures["sealed"].all() and 9.0 not in set(load(path, sealed=True)["loss"])
+    assert (
+        set(figures["loss"]) == {9.0}
+        and figures["sealed"].all()
+        and 9.0 not in set(load(path, sealed=True)["loss"])
+    )
     path.with_name("t.test.parquet").write_bytes(b"not even Parquet")
     assert len(load(path)) == 16
     path.with_name("t.test.parquet").unlink()
@@ -36,14 +49,24 @@ def test_test_figures_lie_elsewhere_and_load_does_not_open_them(path):
 
 
 def test_equal_rows_make_equal_files_whatever_their_order(path, tmp_path):
-    tables.write(tmp_path / "again.parquet", rows(EFFECTS)[::-1], {"data": "tiny", "settings": {"epochs": 3}})
-    assert path.read_bytes() == (tmp_path / "again.parquet").read_bytes() and len(tables.read_rows(path)) == 24
+    tables.write(
+        tmp_path / "again.parquet", rows(EFFECTS)[::-1], {"data": "tiny", "settings": {"epochs": 3}}
+    )
+    assert (
+        path.read_bytes() == (tmp_path / "again.parquet").read_bytes()
+        and len(tables.read_rows(path)) == 24
+    )
 
 
 @pytest.mark.parametrize("name", UNDER)
 def test_rows_trained_under_several_things_are_refused(tmp_path, name):
-    mixed = rows(EFFECTS[:6]) + [r | {"architecture": r["architecture"] + "x"} for r in rows(EFFECTS[:6], **{name: "other"})]
-    with pytest.raises(ArtifactError, match=f"must hold rows of one {name.replace('_', ' ')}, got .*other.*cannot be compared"):
+    mixed = rows(EFFECTS[:6]) + [
+        r | {"architecture": r["architecture"] + "x"} for r in rows(EFFECTS[:6], **{name: "other"})
+    ]
+    with pytest.raises(
+        ArtifactError,
+        match=f"must hold rows of one {name.replace('_', ' ')}, got .*other.*cannot be compared",
+    ):
         tables.write(tmp_path / "t.parquet", mixed, {})
     frame = pd.DataFrame(mixed)
     frame.to_parquet(tmp_path / "t.parquet")
@@ -65,7 +88,9 @@ def test_tables_that_are_none_are_refused(path, spoil, words):
 
 
 def test_no_table_no_parquet(tmp_path):
-    with pytest.raises(ArtifactError, match="must be a table's Parquet file or a shipped table's name, got neither"):
+    with pytest.raises(
+        ArtifactError, match="must be a table's Parquet file or a shipped table's name, got neither"
+    ):
         load("nowhere")
     (tmp_path / "t.parquet").write_text("no")
     with pytest.raises(ArtifactError, match="must be a table of trained architectures in Parquet"):
@@ -84,23 +109,35 @@ def test_a_model_finds_its_place_by_means_over_seeds(path):
     table = load(path)
     means = table.groupby("architecture")["loss"].mean()
     found = place({**UNDER, "loss": 0.5451}, table)
-    assert (found.better, found.of) == (int((means < 0.5451).sum()), 8) and found.share == found.better / 8
+    assert (found.better, found.of) == (
+        int((means < 0.5451).sum()),
+        8,
+    ) and found.share == found.better / 8
     assert found.best == means.min() and found.median == means.median()
 
 
 def test_fresh_trainings_and_hand_made_models_are_no_places(path):
     other = {"architecture": "zz", "loss": 0.1, "seed": 7}
-    more = [rows(EFFECTS)[0] | other | {"kind": "hand-made"}, rows(EFFECTS)[0] | other | {"seed": 2, "stage": "fresh"}]
+    more = [
+        rows(EFFECTS)[0] | other | {"kind": "hand-made"},
+        rows(EFFECTS)[0] | other | {"seed": 2, "stage": "fresh"},
+    ]
     tables.write(path, rows(EFFECTS) + more, {})
     assert place({**UNDER, "loss": 0.3}, load(path)).better == 0
 
 
 @pytest.mark.parametrize("name", UNDER)
 def test_a_model_trained_under_something_else_is_refused(path, name):
-    with pytest.raises(ArtifactError, match=f"must be trained under the table's {name.replace('_', ' ')} {UNDER[name]}, got other"):
+    with pytest.raises(
+        ArtifactError,
+        match=f"must be trained under the table's {name.replace('_', ' ')} {UNDER[name]}, got "
+        "other",
+    ):
         place({**UNDER, "loss": 0.5, name: "other"}, load(path))
     with pytest.raises(ArtifactError, match="got None"):
-        place({key: value for key, value in UNDER.items() if key != name} | {"loss": 0.5}, load(path))
+        place(
+            {key: value for key, value in UNDER.items() if key != name} | {"loss": 0.5}, load(path)
+        )
 
 
 def test_another_commit_is_taken_on_demand_and_other_data_never(path):

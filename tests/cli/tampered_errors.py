@@ -1,5 +1,6 @@
-# ruff: noqa: E501 - one error a line reads best
-"""The errors of runs whose files somebody changed, for test_errors.py: name -> (what is wrong, command, exit status, parts of the message)."""
+"""The errors of runs whose files somebody changed, for test_errors.py: name -> (what is wrong,
+command, exit status, parts of the message).
+"""
 
 import contextlib
 import json
@@ -50,9 +51,9 @@ def ids_of_another():
 
 RESUME = ["search", "data/tiny.yaml", "--out", "run", "--resume"]
 TAMPERED = {
-    "file-altered": (lambda: edited("architecture.json", '"version": 1', '"version":  1'), ["retrain", "run"], 2, ["run/search/architecture.json: must be as it was written"]),
-    "manifest-altered": (lambda: edited("manifest.json", '"seed": 0', '"seed": 1'), ["status", "run"], 2, ["manifest.json: must match its own checksum"]),
-    "state-of-another": (state_of_another, RESUME, 2, ["last.safetensors: must hold the state of this phase, got search: step", "'three'"]),
-    "store-of-another": (ids_of_another, ["evaluate", "run"], 2, ["must hold ids and classes of its own schema"]),
+    "file-altered": (lambda: edited("architecture.json", '"version": 1', '"version":  1'), ["retrain", "run"], 2, ["run/search/architecture.json: " "must be as " "it was written"]),
+    "manifest-altered": (lambda: edited("manifest.json", '"seed": 0', '"seed": 1'), ["status", "run"], 2, ["manifest.json: must " "match its " "own checksum"]),
+    "state-of-another": (state_of_another, RESUME, 2, ["last.safetensors: " "must hold the " "state of this phase, " "got search: step", "'three'"]),
+    "store-of-another": (ids_of_another, ["evaluate", "run"], 2, ["must hold ids and " "classes of " "its own schema"]),
     "link-out": (link_out, ["retrain", "run"], 2, ["must not lead out of the run's folder"]),
 }  # fmt: skip

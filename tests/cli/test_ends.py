@@ -1,4 +1,6 @@
-"""How commands end: by signals wherever they are, with nobody reading, by nothing to hand over, and well."""
+"""How commands end: by signals wherever they are, with nobody reading, by nothing to hand over, and
+well.
+"""
 
 import importlib
 import json
@@ -48,7 +50,11 @@ def place(tmp_path_factory):
 
 
 def automtl(*words, **more):
-    return [sys.executable, "-m", "automtl", *words], {"env": os.environ | {"PYTHONPATH": str(ROOT)}, "text": True, **more}
+    return [sys.executable, "-m", "automtl", *words], {
+        "env": os.environ | {"PYTHONPATH": str(ROOT)},
+        "text": True,
+        **more,
+    }
 
 
 def made(place):
@@ -57,7 +63,9 @@ def made(place):
 
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("command", PLACES)
-def test_a_signal_ends_a_command_with_its_status_and_one_line(command, number, place, capfd, monkeypatch):
+def test_a_signal_ends_a_command_with_its_status_and_one_line(
+    command, number, place, capfd, monkeypatch
+):
     def stop(*given, **more):
         os.kill(os.getpid(), number)
         time.sleep(10)
@@ -67,7 +75,9 @@ def test_a_signal_ends_a_command_with_its_status_and_one_line(command, number, p
     before, handlers = made(place), [signal.getsignal(n) for n in SIGNALS]
     assert run(command.split()) == 128 + number
     said = capfd.readouterr()
-    assert [line for line in said.err.splitlines() if line.startswith("error")] == [SAID] and "Traceback" not in said.err
+    assert [line for line in said.err.splitlines() if line.startswith("error")] == [
+        SAID
+    ] and "Traceback" not in said.err
     assert made(place) == before, "nothing half-written is left"
     assert not list(place.glob("other/**/*.tmp"))
     assert [signal.getsignal(n) for n in SIGNALS] == handlers
@@ -86,7 +96,14 @@ def test_a_signal_during_imports_ends_like_any_other(number, place, tmp_path):
         "            time.sleep(60)\n"
         "sys.meta_path.insert(0, Hold())\n"
     )
-    command, more = automtl("data", "prepare", "data/tiny.yaml", cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command, more = automtl(
+        "data",
+        "prepare",
+        "data/tiny.yaml",
+        cwd=place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     more["env"]["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
     with subprocess.Popen(command, **more) as process:
         assert process.stdout.readline() == "here\n"
@@ -95,14 +112,26 @@ def test_a_signal_during_imports_ends_like_any_other(number, place, tmp_path):
     assert (process.returncode, said.splitlines()) == (128 + number, [SAID])
 
 
-@pytest.mark.parametrize("words", [["data", "list", "--json"], ["data", "list"], ["data", "describe", "data/tiny.yaml"], ["--help"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["data", "list", "--json"],
+        ["data", "list"],
+        ["data", "describe", "data/tiny.yaml"],
+        ["--help"],
+    ],
+)
 def test_a_pipe_that_nobody_reads_ends_a_command_in_silence(words, place):
     reading, writing = os.pipe()
     os.close(reading)
     command, more = automtl(*words, cwd=place, stdout=writing, stderr=subprocess.PIPE)
     done = subprocess.run(command, check=False, **more)
     os.close(writing)
-    assert done.returncode == 128 + signal.SIGPIPE and "error" not in done.stderr and "Exception" not in done.stderr, done.stderr
+    assert (
+        done.returncode == 128 + signal.SIGPIPE
+        and "error" not in done.stderr
+        and "Exception" not in done.stderr
+    ), done.stderr
 
 
 def test_an_error_that_nobody_reads_has_its_status(place):
@@ -121,7 +150,9 @@ def test_a_search_that_nobody_listens_to_can_be_gone_on_with(place, monkeypatch,
     with monkeypatch.context() as patched:
         patched.setattr("automtl.cli.console.ConsoleReporter.step", deaf)
         assert run(command) == 141
-    assert Manifest.read(Path("deaf/retrain/mmoe-s0/manifest.json")).values["state"] == "interrupted"
+    assert (
+        Manifest.read(Path("deaf/retrain/mmoe-s0/manifest.json")).values["state"] == "interrupted"
+    )
     assert run([*command, "--resume"]) == 0
     capfd.readouterr()
 
@@ -140,10 +171,20 @@ def test_help_and_version(place, capfd):
 
 
 def test_a_time_limit_shorter_than_an_epoch_hands_over_nothing(place, capfd):
-    assert run("search data/tiny.yaml --space automtl_small --out short --set search.batch_size=64 --time-limit 0.001s --json".split()) == 5
+    assert (
+        run(
+            "search data/tiny.yaml --space automtl_small --out short --set search.batch_size=64 "
+            "--time-limit 0.001s --json".split()
+        )
+        == 5
+    )
     said = capfd.readouterr()
     (line,) = [line for line in said.err.splitlines() if line.startswith("error")]
-    assert "short: a search must finish an epoch within --time-limit, got 0.001 s" in line and "--resume" in line and said.out == ""
+    assert (
+        "short: a search must finish an epoch within --time-limit, got 0.001 s" in line
+        and "--resume" in line
+        and said.out == ""
+    )
     assert not Path("short/search/architecture.json").exists()
     assert run(["retrain", "short"]) == 2
     assert "Traceback" not in capfd.readouterr().err
@@ -157,14 +198,23 @@ TUNE = "tune data/tiny.yaml --space automtl_small --fast-dev-run --trials 2 --ou
 def test_a_study_without_a_complete_trial_hands_over_nothing(place, capfd):
     assert run([*TUNE, "failed", "--set", "tune.parameters={search.epochs: {choices: [1]}}"]) == 5
     said = capfd.readouterr()
-    assert "failed/tune: must have a complete trial, to name the best, got 2 failed; trial 0: " in said.err
-    assert run([*TUNE, "json", "--json", "--set", "tune.parameters={search.epochs: {choices: [1]}}"]) == 5
+    assert (
+        "failed/tune: must have a complete trial, to name the best, got 2 failed; trial 0: "
+        in said.err
+    )
+    assert (
+        run([*TUNE, "json", "--json", "--set", "tune.parameters={search.epochs: {choices: [1]}}"])
+        == 5
+    )
     told = json.loads(capfd.readouterr().out)
     assert told["named"] == {} and [trial["state"] for trial in told["trials"]] == ["fail", "fail"]
     assert not Path("json/tune/best.yaml").exists()
     assert "best.yaml" not in said.out + said.err and not Path("failed/tune/best.yaml").exists()
     assert run([*TUNE, "late", "--time-limit", "0.001s"]) == 5
     said = capfd.readouterr()
-    assert "to go on: automtl tune data/tiny.yaml" in said.err and "--out late --time-limit 0.001s --resume" in said.err
+    assert (
+        "to go on: automtl tune data/tiny.yaml" in said.err
+        and "--out late --time-limit 0.001s --resume" in said.err
+    )
     assert "got none that has ended; go on with --resume and a longer --time-limit" in said.err
     assert not Path("late/tune/best.yaml").exists()

@@ -12,8 +12,32 @@ from tests.support import write_dataset
 
 def test_arguments_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/h")
-    given = ["search", "~/a.yaml", "--out=~/x", "--set", "data.dir=~/d", "--data-dir", "~/c d", "a~b", "--name=~", "~", "--q=a/~/b"]
-    expected = ["search", "/h/a.yaml", "--out=/h/x", "--set", "data.dir=/h/d", "--data-dir", "/h/c d", "a~b", "--name=~", "~", "--q=a/~/b"]
+    given = [
+        "search",
+        "~/a.yaml",
+        "--out=~/x",
+        "--set",
+        "data.dir=~/d",
+        "--data-dir",
+        "~/c d",
+        "a~b",
+        "--name=~",
+        "~",
+        "--q=a/~/b",
+    ]
+    expected = [
+        "search",
+        "/h/a.yaml",
+        "--out=/h/x",
+        "--set",
+        "data.dir=/h/d",
+        "--data-dir",
+        "/h/c d",
+        "a~b",
+        "--name=~",
+        "~",
+        "--q=a/~/b",
+    ]
     assert at_home(given) == expected
 
 
@@ -22,7 +46,9 @@ def test_a_command_writes_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     write_dataset(tmp_path / "home" / "data")
-    monkeypatch.setattr(sys, "argv", ["automtl", "data", "prepare", "~/data/tiny.yaml", "--data-dir=~/cache"])
+    monkeypatch.setattr(
+        sys, "argv", ["automtl", "data", "prepare", "~/data/tiny.yaml", "--data-dir=~/cache"]
+    )
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0

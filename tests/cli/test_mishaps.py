@@ -1,4 +1,6 @@
-"""Commands that are stopped by signals, by numbers that are not finite and by memory: exit status and what they say."""
+"""Commands that are stopped by signals, by numbers that are not finite and by memory: exit status
+and what they say.
+"""
 
 import os
 import shlex
@@ -24,7 +26,21 @@ def here(tmp_path, monkeypatch):
 
 
 def test_numbers_that_are_not_finite_are_exit_4(capfd):
-    assert run([*RETRAIN, "new", "--set", "retrain.lr=1e30", "--set", "retrain.clip_norm=1e30", "--set", "retrain.batch_size=64"]) == 4
+    assert (
+        run(
+            [
+                *RETRAIN,
+                "new",
+                "--set",
+                "retrain.lr=1e30",
+                "--set",
+                "retrain.clip_norm=1e30",
+                "--set",
+                "retrain.batch_size=64",
+            ]
+        )
+        == 4
+    )
     assert "must be finite" in capfd.readouterr().err
 
 
@@ -46,7 +62,10 @@ def test_an_operation_that_cannot_repeat_itself_is_refused_by_name(capfd, monkey
         assert run([*RETRAIN, "new", "--deterministic"]) == 2
     finally:
         torch.use_deterministic_algorithms(False)
-    assert "--deterministic: needs operations that repeat themselves to the bit, got put_" in capfd.readouterr().err
+    assert (
+        "--deterministic: needs operations that repeat themselves to the bit, got put_"
+        in capfd.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -59,7 +78,12 @@ def test_an_interrupted_command_names_the_one_that_goes_on(number, capfd, monkey
         assert run([*RETRAIN, "new folder"]) == 128 + number
     said = capfd.readouterr().err.splitlines()[-1]
     assert said.startswith("error: interrupted; everything up to this step is kept; go on with: ")
-    assert shlex.split(said.partition("go on with: ")[2]) == ["automtl", *RETRAIN, "new folder", "--resume"]
+    assert shlex.split(said.partition("go on with: ")[2]) == [
+        "automtl",
+        *RETRAIN,
+        "new folder",
+        "--resume",
+    ]
     assert run([*RETRAIN, "new folder", "--resume"]) == 0
     assert run(["status", "new folder"]) == 0
 

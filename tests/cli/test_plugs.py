@@ -1,4 +1,6 @@
-"""Sharing kinds plugged over one searched architecture: one command each, then all of them in one table (issue F, must hold 3)."""
+"""Sharing kinds plugged over one searched architecture: one command each, then all of them in one
+table (issue F, must hold 3).
+"""
 
 import json
 import sys
@@ -9,7 +11,13 @@ from automtl.cli.main import main
 from tests.support import write_dataset
 
 PLUGS = ("selected", "dselect_k", "adatt", "mssm", "mome")
-SMALL = ["--set", "space.expert=[mlp(8), skip]", "--set", "space.interaction=[skip]", "--fast-dev-run"]
+SMALL = [
+    "--set",
+    "space.expert=[mlp(8), skip]",
+    "--set",
+    "space.interaction=[skip]",
+    "--fast-dev-run",
+]
 
 
 def run(argv, capsys):
@@ -29,9 +37,15 @@ def test_one_command_each_gives_all_of_them_in_one_table(tmp_path, monkeypatch, 
         run(["retrain", "run", "--sharing", kind, "--fast-dev-run"], capsys)
     judged = json.loads(run(["evaluate", "run", "--json"], capsys))["summary"]
     assert [row["model"] for row in judged] == [f"run: {kind}" for kind in sorted(PLUGS)]
-    assert all(row[metric]["mean"] is not None for row in judged for metric in ("click auc", "buy auc", "MTL-Loss"))
+    assert all(
+        row[metric]["mean"] is not None
+        for row in judged
+        for metric in ("click auc", "buy auc", "MTL-Loss")
+    )
     compared = json.loads(run(["compare", "run", "--json"], capsys))
-    assert compared["split"] == "test" and sorted(e["name"] for e in compared["entries"]) == [f"run: {kind}" for kind in sorted(PLUGS)]
+    assert compared["split"] == "test" and sorted(e["name"] for e in compared["entries"]) == [
+        f"run: {kind}" for kind in sorted(PLUGS)
+    ]
     losses = {e["figures"]["test"]["MTL-Loss"]["0"] for e in compared["entries"]}
     assert len(losses) == len(PLUGS), "each is a model of its own"
     text = run(["compare", "run"], capsys)

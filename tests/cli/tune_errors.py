@@ -1,5 +1,6 @@
-# ruff: noqa: E501 - one error a line reads best
-"""The errors of studies, for test_errors.py: name -> (what is wrong, command, exit status, parts of the message)."""
+"""The errors of studies, for test_errors.py: name -> (what is wrong, command, exit status, parts of
+the message).
+"""
 
 import contextlib
 import shutil
@@ -16,7 +17,15 @@ def nothing():
     """The command itself is the mistake."""
 
 
-FAST = ["--fast-dev-run", "--trials", "1", "--set", "space.expert=[gate, skip]", "--set", "space.interaction=[skip]"]
+FAST = [
+    "--fast-dev-run",
+    "--trials",
+    "1",
+    "--set",
+    "space.expert=[gate, skip]",
+    "--set",
+    "space.interaction=[skip]",
+]
 
 
 def no_database():
@@ -37,7 +46,8 @@ def altered_trial():
         study.commit()
 
 
-SHORT = ["--trials", "1", "--set", "tune.parameters={search.epochs: {choices: [1]}}"]  # the trial fails at once: a search has two epochs
+# the trial fails at once: a search has two epochs
+SHORT = ["--trials", "1", "--set", "tune.parameters={search.epochs: {choices: [1]}}"]
 BEGUN, SHARED = [*TUNE[:-1], "begun", *SHORT], ["--storage", "sqlite:///shared.db"]
 
 
@@ -53,15 +63,15 @@ def forgotten():
 
 
 TUNE_ERRORS = {
-    "tune-parameter": (nothing, [*TUNE, "--set", "tune.parameters={search.epoch: {low: 2, high: 3}}"], 2, ["must be a setting of search, space or retrain", "'search.epochs'"]),
-    "tune-range": (nothing, [*TUNE, "--set", "tune.parameters={search.epochs: {low: 3, high: 2}}"], 2, ["low must be at most high"]),
-    "tune-nothing-begun": (no_study, [*TUNE, "--resume"], 2, ["new: must hold a study to go on with, got none"]),
-    "tune-storage": (nothing, [*TUNE, "--storage", "sqlite:////nowhere/at/all/study.db"], 2, ["--storage: must be a database that opens"]),
-    "tune-storage-driver": (nothing, [*TUNE, "--storage", "mysql://me:s3cret@host/name"], 2, ["--storage: needs MySQLdb, got no such library"]),
-    "tune-storage-other": (studied, [*BEGUN, *SHARED, "--resume"], 2, ["--storage: must be what the study began with, got sqlite:///shared.db; leave it out"]),
-    "tune-storage-taken": (forgotten, [*BEGUN, *SHARED], 2, ["--storage: must not hold a study of this folder yet"]),
-    "tune-wilcoxon": (nothing, [*TUNE, "--set", "tune.pruner=wilcoxon"], 2, ["wilcoxon needs tune.seeds of 2 or more"]),
-    "tune-without-run": (nothing, ["tune", "data/tiny.yaml", "--over", "sharing"], 2, ["must be a searched run's folder for --over sharing"]),
-    "tune-altered": (altered_trial, [*TUNE, *FAST, "--resume"], 2, ["new/tune/study.db: trial 0 must be as it was written"]),
-    "tune-unreadable": (no_database, [*TUNE, "--resume"], 3, ["new/tune/study.db: must be a database that can be read and written"]),
+    "tune-parameter": (nothing, [*TUNE, "--set", "tune.parameters={search.epoch: " "{low: 2, high: 3}}"], 2, ["must be a setting of " "search, space " "or retrain", "'search.epochs'"]),
+    "tune-range": (nothing, [*TUNE, "--set", "tune.parameters={search.epochs: " "{low: 3, high: 2}}"], 2, ["low must be " "at most high"]),
+    "tune-nothing-begun": (no_study, [*TUNE, "--resume"], 2, ["new: must " "hold a study " "to go on " "with, got none"]),
+    "tune-storage": (nothing, [*TUNE, "--storage", "sqlite:////nowhere/at/all/study.db"], 2, ["--storage: must be " "a database that opens"]),
+    "tune-storage-driver": (nothing, [*TUNE, "--storage", "mysql://me:s3cret@host/name"], 2, ["--storage: " "needs MySQLdb, " "got no such library"]),
+    "tune-storage-other": (studied, [*BEGUN, *SHARED, "--resume"], 2, ["--storage: must be " "what the study began " "with, got " "sqlite:///shared.db; " "leave it out"]),
+    "tune-storage-taken": (forgotten, [*BEGUN, *SHARED], 2, ["--storage: " "must not hold " "a study of " "this folder yet"]),
+    "tune-wilcoxon": (nothing, [*TUNE, "--set", "tune.pruner=wilcoxon"], 2, ["wilcoxon needs " "tune.seeds " "of 2 or more"]),
+    "tune-without-run": (nothing, ["tune", "data/tiny.yaml", "--over", "sharing"], 2, ["must be a " "searched run's " "folder for " "--over sharing"]),
+    "tune-altered": (altered_trial, [*TUNE, *FAST, "--resume"], 2, ["new/tune/study.db: " "trial " "0 must be as " "it was written"]),
+    "tune-unreadable": (no_database, [*TUNE, "--resume"], 3, ["new/tune/study.db: " "must be a " "database that can " "be read and written"]),
 }  # fmt: skip

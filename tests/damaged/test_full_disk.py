@@ -1,7 +1,8 @@
-"""A disk that is full at the k-th write of a short search: nothing half-written under its final name, and the search can go on.
+"""A disk that is full at the k-th write of a short search: nothing half-written under its final
+name, and the search can go on.
 
-Three layers: faults injected below files.py (the k-th fsync, rename or temporary file fails, once or from there on), a real limit on the
-size of files, and small disks that are really full.
+Three layers: faults injected below files.py (the k-th fsync, rename or temporary file fails, once
+or from there on), a real limit on the size of files, and small disks that are really full.
 """
 
 import errno
@@ -28,21 +29,35 @@ from tests.phases.stopping import config, same_phase
 from tests.support import write_dataset
 
 SETS = ["search.batch_size=128"]
-OPERATIONS = {"fsync": os.fsync, "replace": os.replace, "mkstemp": tempfile.mkstemp, "mkdtemp": tempfile.mkdtemp}
+OPERATIONS = {
+    "fsync": os.fsync,
+    "replace": os.replace,
+    "mkstemp": tempfile.mkstemp,
+    "mkdtemp": tempfile.mkdtemp,
+}
 
 
 class Disk:
-    """Counts the operations that need space; the k-th fails (and, where it stays full, each after it), its file cut short."""
+    """Counts the operations that need space; the k-th fails (and, where it stays full, each after
+    it), its file cut short.
+    """
 
     def __init__(self, monkeypatch, fails=0, stays=False):
         self.count, self.fails, self.stays = 0, fails, stays
         for name, honest in OPERATIONS.items():
             place = "automtl.files.os." if hasattr(os, name) else "automtl.files.tempfile."
-            monkeypatch.setattr(place + name, lambda *args, honest=honest, **options: self.act(honest, args, options))
+            monkeypatch.setattr(
+                place + name,
+                lambda *args, honest=honest, **options: self.act(honest, args, options),
+            )
 
     def act(self, honest, args, options):
         self.count += 1
-        if not self.fails or self.count < self.fails or (self.count > self.fails and not self.stays):
+        if (
+            not self.fails
+            or self.count < self.fails
+            or (self.count > self.fails and not self.stays)
+        ):
             return honest(*args, **options)
         if args and isinstance(args[0], int):
             name = Path(f"/proc/self/fd/{args[0]}").readlink()
@@ -126,10 +141,13 @@ def test_every_failing_write_while_data_is_prepared(tmp_path, monkeypatch):
 
 
 def on_small_disks(run: Path, dataset: Path, disk: Path) -> None:
-    """Search on tmpfs of ever more pages, then give it room; for a process with a mount namespace of its own."""
+    """Search on tmpfs of ever more pages, then give it room; for a process with a mount namespace
+    of its own.
+    """
     needed, told = sum(path.stat().st_size for path in run.rglob("*")), []
     for share in range(17):
-        size = max(8192, needed * share // 3)  # with temporary files, two checkpoints and whole pages it takes more than what is left
+        # with temporary files, two checkpoints and whole pages it takes more than what is left
+        size = max(8192, needed * share // 3)
         mount = ["mount", "-t", "tmpfs", "-o"]
         subprocess.run([*mount, f"size={size}", "tmpfs", str(disk)], check=True)
         out = disk / "run"
@@ -143,34 +161,81 @@ def on_small_disks(run: Path, dataset: Path, disk: Path) -> None:
         search(config(dataset, *SETS), out=out, resume=RunDir(out).search.path.exists())
         same_phase(run / "search", out / "search", ["last"])
         subprocess.run(["umount", str(disk)], check=True)
-    assert told[0] == "No space left on device" and set(told[1:]) == {told[0], "enough"} and told[-1] == "enough", told
+    assert (
+        told[0] == "No space left on device"
+        and set(told[1:]) == {told[0], "enough"}
+        and told[-1] == "enough"
+    ), told
 
 
 @pytest.mark.slow
 def test_a_real_disk_that_is_full(whole, dataset, tmp_path):
-    """It fails, and says why, where the system lets one make no mount namespace (Linux, as root or with user namespaces)."""
-    code = "import sys; from pathlib import Path; from tests.damaged.test_full_disk import on_small_disks\n"
+    """It fails, and says why, where the system lets one make no mount namespace (Linux, as root or
+    with user namespaces).
+    """
+    code = (
+        "import sys; from pathlib import Path; from tests.damaged.test_full_disk import "
+        "on_small_disks\n"
+    )
     code += "on_small_disks(*map(Path, sys.argv[1:]))"
-    command = ["unshare", "--map-root-user", "--mount", sys.executable, "-c", code, str(whole[0]), str(dataset), str(tmp_path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [
+        "unshare",
+        "--map-root-user",
+        "--mount",
+        sys.executable,
+        "-c",
+        code,
+        str(whole[0]),
+        str(dataset),
+        str(tmp_path),
+    ]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("bytes_", [20_000, pytest.param(2_000, marks=pytest.mark.slow), pytest.param(60_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "bytes_",
+    [
+        20_000,
+        pytest.param(2_000, marks=pytest.mark.slow),
+        pytest.param(60_000, marks=pytest.mark.slow),
+    ],
+)
 def test_a_real_limit_of_the_operating_system(bytes_, whole, dataset, tmp_path):
-    """RLIMIT_FSIZE: the kernel itself cuts a write short in its middle (EFBIG); needs no rights, unlike a small tmpfs."""
+    """RLIMIT_FSIZE: the kernel itself cuts a write short in its middle (EFBIG); needs no rights,
+    unlike a small tmpfs.
+    """
 
     def limited():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))
 
-    code = "import sys; from pathlib import Path; from automtl.phases.search import search; from tests.phases.stopping import config\n"
+    code = (
+        "import sys; from pathlib import Path; from automtl.phases.search import search; from "
+        "tests.phases.stopping import config\n"
+    )
     code += f"search(config(Path(sys.argv[1]), *{SETS}), out=Path(sys.argv[2]))"
     command = [sys.executable, "-c", code, str(dataset), str(tmp_path / "run")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limited, env=environment)
-    assert "EnvironmentFault" in done.stderr.splitlines()[-1] and "File too large" in done.stderr, done.stderr
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    done = subprocess.run(
+        command, capture_output=True, text=True, preexec_fn=limited, env=environment
+    )
+    assert "EnvironmentFault" in done.stderr.splitlines()[-1] and "File too large" in done.stderr, (
+        done.stderr
+    )
     all_whole(tmp_path / "run")
-    search(config(dataset, *SETS), out=tmp_path / "run", resume=RunDir(tmp_path / "run").search.path.exists())
+    search(
+        config(dataset, *SETS),
+        out=tmp_path / "run",
+        resume=RunDir(tmp_path / "run").search.path.exists(),
+    )
     same_phase(whole[0] / "search", tmp_path / "run/search", ["last"])

@@ -1,6 +1,7 @@
 """Every file of a run directory, damaged in every way, met by every command: what must come of it.
 
-One small run is made and copied for each case. The normal run takes a sample; `-m slow` takes them all.
+One small run is made and copied for each case. The normal run takes a sample; `-m slow` takes them
+all.
 
     refused   one line that names the file (or the folder, where the file was the phase's mark), exit 2 or 3
     told      exit 0, and the output names the file
@@ -21,19 +22,76 @@ from automtl.cli.console import ConsoleReporter
 from tests.cli.test_errors import run
 from tests.support import write_dataset
 
-SMALL = ["--set", "space.expert=[gate, skip]", "--set", "space.interaction=[skip]", "--set", "space.num_experts=2"]
-SMALL += ["--set", "search.batch_size=32", "--set", "runtime.checkpoint_every_steps=1", "--set", "search.epochs=2"]
+SMALL = [
+    "--set",
+    "space.expert=[gate, skip]",
+    "--set",
+    "space.interaction=[skip]",
+    "--set",
+    "space.num_experts=2",
+]
+SMALL += [
+    "--set",
+    "search.batch_size=32",
+    "--set",
+    "runtime.checkpoint_every_steps=1",
+    "--set",
+    "search.epochs=2",
+]
 SMALL += ["--set", "search.warmup_epochs=1"]
-TRAIN = ["--set", "retrain.batch_size=64", "--set", "retrain.epochs=2", "--set", "runtime.checkpoint_every_steps=1"]
+TRAIN = [
+    "--set",
+    "retrain.batch_size=64",
+    "--set",
+    "retrain.epochs=2",
+    "--set",
+    "runtime.checkpoint_every_steps=1",
+]
 SEARCH = ["search", "data/tiny.yaml", "--space", "automtl_small", *SMALL]
 
-IN_SEARCH = ["config.yaml", "manifest.json", "metrics.jsonl", "architecture.json", "cost.json", "alphas.parquet", "betas.parquet"]
-IN_RETRAIN = ["config.yaml", "manifest.json", "metrics.jsonl", "architecture.json", "cost.json", "results.json"]
+IN_SEARCH = [
+    "config.yaml",
+    "manifest.json",
+    "metrics.jsonl",
+    "architecture.json",
+    "cost.json",
+    "alphas.parquet",
+    "betas.parquet",
+]
+IN_RETRAIN = [
+    "config.yaml",
+    "manifest.json",
+    "metrics.jsonl",
+    "architecture.json",
+    "cost.json",
+    "results.json",
+]
 LAST, PREVIOUS, BEST = (f"checkpoint/{name}.safetensors" for name in ("last", "previous", "best"))
-IN_DATA = [f"data/*/{name}" for name in ("manifest.json", "dataset.json", "schema.json", "vocabularies/0.arrow", "vocabularies/1.arrow")]
-ENDED = [f"search/{name}" for name in (*IN_SEARCH, LAST)] + [f"retrain/mmoe-s0/{name}" for name in (*IN_RETRAIN, BEST)] + IN_DATA
-CUT = [f"search/{name}" for name in (*IN_SEARCH, LAST, PREVIOUS) if name not in ("architecture.json", "cost.json")] + IN_DATA
-CUT_RETRAIN = [f"retrain/mmoe-s0/{name}" for name in (*IN_RETRAIN, LAST, PREVIOUS) if name not in ("results.json", "cost.json")] + IN_DATA
+IN_DATA = [
+    f"data/*/{name}"
+    for name in (
+        "manifest.json",
+        "dataset.json",
+        "schema.json",
+        "vocabularies/0.arrow",
+        "vocabularies/1.arrow",
+    )
+]
+ENDED = (
+    [f"search/{name}" for name in (*IN_SEARCH, LAST)]
+    + [f"retrain/mmoe-s0/{name}" for name in (*IN_RETRAIN, BEST)]
+    + IN_DATA
+)
+CUT = [
+    f"search/{name}"
+    for name in (*IN_SEARCH, LAST, PREVIOUS)
+    if name not in ("architecture.json", "cost.json")
+] + IN_DATA
+CUT_RETRAIN = [
+    f"retrain/mmoe-s0/{name}"
+    for name in (*IN_RETRAIN, LAST, PREVIOUS)
+    if name not in ("results.json", "cost.json")
+] + IN_DATA
 DAMAGES = ["halved", "flipped", "emptied", "deleted", "a folder"]
 COMMANDS = {
     "status": ["status", "case"],
@@ -65,7 +123,11 @@ def expected(command: str, file: str, damage: str) -> str:
     if file.partition("/")[0] not in READS[command]:
         return "unread"
     if file.endswith(".safetensors"):  # an ended search's are for pareto alone
-        return "refused" if file.endswith(BEST) and command in ("evaluate", "predict", "export") else "unread"
+        return (
+            "refused"
+            if file.endswith(BEST) and command in ("evaluate", "predict", "export")
+            else "unread"
+        )
     if file == "retrain/mmoe-s0/manifest.json" and damage == "deleted" and command == "status":
         return "unread"  # no longer a phase
     if command == "status" and file == "search/manifest.json" and damage == "deleted":
@@ -80,9 +142,15 @@ def expected(command: str, file: str, damage: str) -> str:
 def expected_cut(file: str, damage: str) -> str:
     """What must come of an interrupted phase with one damaged file that is resumed."""
     name = file.rpartition("/")[2]
-    if file in IN_DATA or name in ("config.yaml", "architecture.json", "manifest.json", "metrics.jsonl"):
+    if file in IN_DATA or name in (
+        "config.yaml",
+        "architecture.json",
+        "manifest.json",
+        "metrics.jsonl",
+    ):
         return "refused"
-    return "refused" if damage == "a folder" else "same"  # alphas, betas: made anew; a checkpoint: passed over
+    # alphas, betas: made anew; a checkpoint: passed over
+    return "refused" if damage == "a folder" else "same"
 
 
 def sampled(*case: str) -> bool:
@@ -90,8 +158,13 @@ def sampled(*case: str) -> bool:
 
 
 def cases(files, commands):
-    found = [(command, file, damage) for command in commands for file in files for damage in DAMAGES]
-    return [pytest.param(*case, id="-".join(case), marks=[] if sampled(*case) else [pytest.mark.slow]) for case in found]
+    found = [
+        (command, file, damage) for command in commands for file in files for damage in DAMAGES
+    ]
+    return [
+        pytest.param(*case, id="-".join(case), marks=[] if sampled(*case) else [pytest.mark.slow])
+        for case in found
+    ]
 
 
 @contextlib.contextmanager
@@ -126,7 +199,9 @@ def at_work(folder):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with an ended run, two interrupted ones, and what each command says of the ended one."""
+    """A folder with an ended run, two interrupted ones, and what each command says of the ended
+    one.
+    """
     with at_work(tmp_path_factory.mktemp("damaged")) as folder:
         (folder / "out").mkdir()
         assert run([*SEARCH, "--out", "whole"]) == 0
@@ -173,7 +248,9 @@ def check(outcome: str, file: str, status: int, told: str) -> None:
     errors = [line for line in told.splitlines() if line.startswith("error:")]
     if outcome == "refused":
         assert status in (2, 3) and len(errors) == 1, told
-        assert Path(file).name in errors[0] or (file.endswith("manifest.json") and "case" in errors[0]), told
+        assert Path(file).name in errors[0] or (
+            file.endswith("manifest.json") and "case" in errors[0]
+        ), told
     else:
         assert status == 0 and not errors, told
 
@@ -183,11 +260,17 @@ def test_an_ended_run(command, file, damage, place, case, capfd):
     shutil.copytree(place / "whole", case)
     capfd.readouterr()
     damaged(one(case, file), damage)
-    outcome, status, told = expected(command, file, damage), run(COMMANDS[command]), capfd.readouterr()
+    outcome, status, told = (
+        expected(command, file, damage),
+        run(COMMANDS[command]),
+        capfd.readouterr(),
+    )
     page = Path("out/it.html").read_text() if Path("out/it.html").exists() else ""
     check(outcome, file, status, told.out + told.err)
     if outcome == "told":
-        assert Path(file).name in page and ("as it was written" in page or "cannot be read" in page or "must" in page), "the page says so"
+        assert Path(file).name in page and (
+            "as it was written" in page or "cannot be read" in page or "must" in page
+        ), "the page says so"
     if outcome == "refused":
         assert not list(Path("out").iterdir()), "nothing is made of it"
     if outcome == "unread" and command == "evaluate":
@@ -196,7 +279,10 @@ def test_an_ended_run(command, file, damage, place, case, capfd):
         assert run(COMMANDS[command]) == 0 and capfd.readouterr().out == told.out
 
 
-@pytest.mark.parametrize(("command", "file", "damage"), [*cases(CUT, ["search --resume"]), *cases(CUT_RETRAIN, ["retrain --resume"])])
+@pytest.mark.parametrize(
+    ("command", "file", "damage"),
+    [*cases(CUT, ["search --resume"]), *cases(CUT_RETRAIN, ["retrain --resume"])],
+)
 def test_an_interrupted_run(command, file, damage, place, case, capfd):
     phase = file.rpartition("/checkpoint")[0] or file.rpartition("/")[0]
     shutil.copytree(place / ("cut search" if command.startswith("search") else "cut retrain"), case)
@@ -207,6 +293,10 @@ def test_an_interrupted_run(command, file, damage, place, case, capfd):
     if outcome == "same":
         for name in ("architecture.json", "metrics.jsonl", "results.json"):
             whole = place / "whole" / phase / name
-            assert not whole.exists() or (case / phase / name).read_bytes() == whole.read_bytes(), name
+            assert not whole.exists() or (case / phase / name).read_bytes() == whole.read_bytes(), (
+                name
+            )
         if file.endswith(LAST) and damage != "deleted":
-            assert "last.safetensors" in told.err and "going on from previous" in told.err, "the fall-back is said"
+            assert "last.safetensors" in told.err and "going on from previous" in told.err, (
+                "the fall-back is said"
+            )

@@ -1,4 +1,6 @@
-"""Stores of these tests need not outlast a power cut; waiting for the disk was half of their time. Other folders' tests do wait."""
+"""Stores of these tests need not outlast a power cut; waiting for the disk was half of their time.
+Other folders' tests do wait.
+"""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,6 @@
-"""Tables of few distinct rows, and the parts that their rows are drawn into without a store being made."""
+"""Tables of few distinct rows, and the parts that their rows are drawn into without a store being
+made.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,9 @@ from tests.data.tables import dataset
 
 
 def few_values(columns: int, rows: int = 20_000) -> tuple[pd.DataFrame, np.ndarray]:
-    """Case A1: rows of a few small columns, click and buy drawn from a function of all; and the true probabilities."""
+    """Case A1: rows of a few small columns, click and buy drawn from a function of all; and the
+    true probabilities.
+    """
     g = np.random.default_rng(columns)
     sizes = (2, 8, 3, 6, 10)[:columns]
     table = pd.DataFrame({f"x{i}": g.integers(0, size, rows) for i, size in enumerate(sizes)})
@@ -30,21 +34,35 @@ def few_values(columns: int, rows: int = 20_000) -> tuple[pd.DataFrame, np.ndarr
 
 
 def configured(folder: Path, table: pd.DataFrame, **settings: Any) -> DatasetConfig:
-    features = [{"name": name, "kind": "categorical"} for name in table.columns if name.startswith("x")]
+    features = [
+        {"name": name, "kind": "categorical"} for name in table.columns if name.startswith("x")
+    ]
     return load_dataset(dataset(folder, **{"features": features, **settings}))
 
 
 def digested(config: DatasetConfig, table: pd.DataFrame) -> pa.RecordBatch:
     """The digest of a table of whole numbers, each row with its draw."""
-    columns = {name: pa.array(values.astype(str).tolist()).dictionary_encode() for name, values in table.items()}
-    piece = Piece(Path("rows.csv"), 1, pa.RecordBatch.from_arrays(list(columns.values()), list(columns)))
+    columns = {
+        name: pa.array(values.astype(str).tolist()).dictionary_encode()
+        for name, values in table.items()
+    }
+    piece = Piece(
+        Path("rows.csv"), 1, pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+    )
     digest = Digester(config)(piece, "train")
-    copies = Copies(digest.column("hash").to_numpy().copy(), together=config.split.duplicates == "together")
+    copies = Copies(
+        digest.column("hash").to_numpy().copy(), together=config.split.duplicates == "together"
+    )
     return next(copies.told_apart(iter([digest])))
 
 
-def parts_by_seed(config: DatasetConfig, batch: pa.RecordBatch, seeds: range) -> Iterator[np.ndarray]:
-    roles, key = batch.column("role").to_numpy(), batch.column("key" if config.split.column else "draw").to_numpy()
+def parts_by_seed(
+    config: DatasetConfig, batch: pa.RecordBatch, seeds: range
+) -> Iterator[np.ndarray]:
+    roles, key = (
+        batch.column("role").to_numpy(),
+        batch.column("key" if config.split.column else "draw").to_numpy(),
+    )
     for seed in seeds:
         seeded = config.model_copy(update={"split": config.split.model_copy(update={"seed": seed})})
         yield split_rule(seeded, np.zeros(0, np.int64))(roles, key)

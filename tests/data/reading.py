@@ -12,16 +12,28 @@ from automtl.errors import DataError
 from automtl.strict import build
 
 
-def read(path: Path, settings: dict[str, Any] | None = None, *, notes: list[str] | None = None, **readings: str) -> dict[str, list[Any]]:
+def read(
+    path: Path,
+    settings: dict[str, Any] | None = None,
+    *,
+    notes: list[str] | None = None,
+    **readings: str,
+) -> dict[str, list[Any]]:
     """The values of some columns, all pieces together."""
     csv_settings = build(Csv, settings or {}, "csv")
     found: dict[str, list[Any]] = {name: [] for name in readings}
     rows = 1
-    for piece in read_pieces([path], readings, csv_settings, (notes if notes is not None else []).append):  # type: ignore[arg-type]
+    for piece in read_pieces(
+        [path], readings, csv_settings, (notes if notes is not None else []).append
+    ):  # type: ignore[arg-type]
         assert piece.first_row == rows
         rows += piece.batch.num_rows
         for name in readings:
-            column = Columns(piece).numbers(name) if readings[name] == "number" else piece.batch.column(name)
+            column = (
+                Columns(piece).numbers(name)
+                if readings[name] == "number"
+                else piece.batch.column(name)
+            )
             found[name] += column.tolist() if readings[name] == "number" else column.to_pylist()
     return found
 

@@ -12,8 +12,13 @@ from automtl.data.dataset import load_dataset
 from automtl.data.prepare import prepare
 from automtl.data.store import Store
 
-FEATURES = [{"name": "user", "kind": "categorical"}, {"name": "tag", "kind": "categorical"}, {"name": "price", "kind": "numeric"}]
+FEATURES = [
+    {"name": "user", "kind": "categorical"},
+    {"name": "tag", "kind": "categorical"},
+    {"name": "price", "kind": "numeric"},
+]
 TASKS = [{"name": "click", "label": "is_click"}, {"name": "buy", "label": "is_buy", "weight": 2.0}]
+
 
 def frame(rows: int = 600, seed: int = 0) -> pd.DataFrame:
     """Rows with ids, texts, a number with holes, and two labels, one of them with holes."""
@@ -33,19 +38,28 @@ def frame(rows: int = 600, seed: int = 0) -> pd.DataFrame:
         }
     )
 
+
 def dataset(folder: Path, name: str = "toy", **settings: Any) -> Path:
     """Write the data set's YAML; `settings` replace or add keys."""
-    config = {"name": name, "files": {"train": "rows.csv"}, "features": FEATURES, "tasks": TASKS, **settings}
+    config = {
+        "name": name,
+        "files": {"train": "rows.csv"},
+        "features": FEATURES,
+        "tasks": TASKS,
+        **settings,
+    }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.yaml"
     path.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
     return path
+
 
 def prepared(folder: Path, rows: pd.DataFrame, **settings: Any) -> Store:
     """The store of a table written as `rows.csv`."""
     path = dataset(folder, **settings)
     rows.to_csv(folder / "rows.csv", index=False)
     return prepare(load_dataset(path), data_dir=folder / "data")
+
 
 def everything(store: Store) -> pd.DataFrame:
     """All rows of a store, decoded, with the part that each is in."""
@@ -62,6 +76,7 @@ def everything(store: Store) -> pd.DataFrame:
         table |= {task.name: rows.labels[:, i] for i, task in enumerate(schema.tasks)}
         tables.append(pd.DataFrame(table))
     return pd.concat(tables, ignore_index=True)
+
 
 def contents(store: Store) -> Counter[tuple[object, ...]]:
     """How often each content is in each part."""

@@ -17,8 +17,16 @@ from automtl.errors import ConfigError, DataError
 def make_rows(n: int, weights: bool = True) -> Rows:
     """Rows whose every value says its row number."""
     number = np.arange(n)
-    ids, dense = np.stack([number, 2 * number], 1).astype(np.int32), (number[:, None] / 2).astype(np.float32)
-    return Rows(ids, dense, (3 * number[:, None]).astype(np.float32), (4 * number[:, None]).astype(np.float32) if weights else None)
+    ids, dense = (
+        np.stack([number, 2 * number], 1).astype(np.int32),
+        (number[:, None] / 2).astype(np.float32),
+    )
+    return Rows(
+        ids,
+        dense,
+        (3 * number[:, None]).astype(np.float32),
+        (4 * number[:, None]).astype(np.float32) if weights else None,
+    )
 
 
 def check(batch: Batch) -> list[int]:
@@ -38,17 +46,31 @@ def numbers(batches: Batches, epoch: int = 0, start: int = 0) -> list[list[int]]
 
 @settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 4), st.booleans(), st.booleans())
-def test_each_row_once_over_all_ranks(n: int, size: int, world: int, shuffle: bool, indexed: bool) -> None:
+def test_each_row_once_over_all_ranks(
+    n: int, size: int, world: int, shuffle: bool, indexed: bool
+) -> None:
     index = np.arange(1, 2 * n, 2) if indexed else None
     if n < world:
         with pytest.raises(DataError, match="a row for each"):
-            Batches(make_rows(2 * n), batch_size=size, index=index if indexed else np.arange(n), world_size=world)
+            Batches(
+                make_rows(2 * n),
+                batch_size=size,
+                index=index if indexed else np.arange(n),
+                world_size=world,
+            )
         return
     rows = make_rows(2 * n if indexed else n)
-    ranks = [Batches(rows, batch_size=size, index=index, shuffle=shuffle, rank=r, world_size=world) for r in range(world)]
+    ranks = [
+        Batches(rows, batch_size=size, index=index, shuffle=shuffle, rank=r, world_size=world)
+        for r in range(world)
+    ]
     found = [numbers(batches) for batches in ranks]
-    assert len({len(one) for one in found} | {len(batches) for batches in ranks}) == 1, "every rank has as many batches"
-    assert sorted(row for one in found for batch in one for row in batch) == (list(range(n)) if index is None else index.tolist())
+    assert len({len(one) for one in found} | {len(batches) for batches in ranks}) == 1, (
+        "every rank has as many batches"
+    )
+    assert sorted(row for one in found for batch in one for row in batch) == (
+        list(range(n)) if index is None else index.tolist()
+    )
     sizes = [len(batch) for one in found for batch in one]
     assert all(s >= 1 for s in sizes)
     if n >= 2 * world and size >= 2:
@@ -59,12 +81,25 @@ def test_each_row_once_over_all_ranks(n: int, size: int, world: int, shuffle: bo
 
 @settings(deadline=None)
 @given(st.integers(4, 400), st.integers(2, 30), st.integers(1, 5), st.integers(1, 3), st.booleans())
-def test_blocks_give_each_row_once_too(n: int, size: int, block: int, world: int, indexed: bool) -> None:
+def test_blocks_give_each_row_once_too(
+    n: int, size: int, block: int, world: int, indexed: bool
+) -> None:
     index = np.arange(1, 2 * n, 2) if indexed else None
-    settled = {"batch_size": size, "index": index, "shuffle": True, "block": block, "world_size": world}
+    settled = {
+        "batch_size": size,
+        "index": index,
+        "shuffle": True,
+        "block": block,
+        "world_size": world,
+    }
     ranks = [Batches(make_rows(2 * n if indexed else n), rank=r, **settled) for r in range(world)]
     for epoch in (0, 1):
-        found = [row for batches in ranks for batch in batches.epoch(epoch) for row in batch.rows.tolist()]
+        found = [
+            row
+            for batches in ranks
+            for batch in batches.epoch(epoch)
+            for row in batch.rows.tolist()
+        ]
         assert sorted(found) == (list(range(n)) if index is None else index.tolist())
     again = [batch.rows.tolist() for batch in ranks[0].epoch(1, len(ranks[0]) // 2)]
     assert again == [batch.rows.tolist() for batch in ranks[0].epoch(1)][len(ranks[0]) // 2 :]
@@ -89,7 +124,10 @@ def test_a_last_batch_of_one_is_merged() -> None:
 
 def test_in_order_without_shuffle() -> None:
     assert numbers(Batches(make_rows(5), batch_size=2), epoch=3) == [[0, 1], [2, 3, 4]]
-    assert numbers(Batches(make_rows(9), batch_size=2, index=np.array([7, 3, 5, 1]))) == [[7, 3], [5, 1]]
+    assert numbers(Batches(make_rows(9), batch_size=2, index=np.array([7, 3, 5, 1]))) == [
+        [7, 3],
+        [5, 1],
+    ]
 
 
 def test_the_order_follows_seed_and_epoch_only() -> None:
@@ -97,8 +135,15 @@ def test_the_order_follows_seed_and_epoch_only() -> None:
     first = numbers(batches, 2)
     numbers(batches, 0)
     torch.manual_seed(0)
-    assert numbers(batches, 2) == first == numbers(Batches(make_rows(50), batch_size=8, shuffle=True, seed=5), 2)
-    assert first not in (numbers(batches, 3), numbers(Batches(make_rows(50), batch_size=8, shuffle=True, seed=6), 2))
+    assert (
+        numbers(batches, 2)
+        == first
+        == numbers(Batches(make_rows(50), batch_size=8, shuffle=True, seed=5), 2)
+    )
+    assert first not in (
+        numbers(batches, 3),
+        numbers(Batches(make_rows(50), batch_size=8, shuffle=True, seed=6), 2),
+    )
     # stable for ever: runs are repeated by it
     assert np.concatenate(first).tolist() == np.random.default_rng([5, 2]).permutation(50).tolist()
 
@@ -123,9 +168,18 @@ def test_batches_do_not_share_memory() -> None:
 
 def test_move_to_a_device() -> None:
     batch = next(Batches(make_rows(4), batch_size=4).epoch(0)).to("meta")
-    parts = (batch.inputs.ids, batch.inputs.dense, *batch.inputs.lists, batch.labels, batch.weights, batch.rows)
+    parts = (
+        batch.inputs.ids,
+        batch.inputs.dense,
+        *batch.inputs.lists,
+        batch.labels,
+        batch.weights,
+        batch.rows,
+    )
     assert {part.device.type for part in parts if part is not None} == {"meta"}
-    assert next(Batches(make_rows(4, weights=False), batch_size=4).epoch(0)).to("cpu").weights is None
+    assert (
+        next(Batches(make_rows(4, weights=False), batch_size=4).epoch(0)).to("cpu").weights is None
+    )
 
 
 def test_refusals() -> None:
@@ -144,7 +198,11 @@ def test_only_a_non_blocking_copy_to_cuda_goes_through_pinned_memory(monkeypatch
 
     calls = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: calls.append("pin") or self)
-    monkeypatch.setattr(torch.Tensor, "to", lambda self, device, non_blocking: calls.append((str(device), non_blocking)) or self)
+    monkeypatch.setattr(
+        torch.Tensor,
+        "to",
+        lambda self, device, non_blocking: calls.append((str(device), non_blocking)) or self,
+    )
     for device, non_blocking in (("cuda", True), ("cuda", False), ("cpu", True)):
         _moved(torch.zeros(2), device, non_blocking)
     assert calls == ["pin", ("cuda", True), ("cuda", False), ("cpu", True)]

@@ -10,19 +10,32 @@ from automtl.data.chance import chi_square, rank_test, unlikely
 @pytest.mark.parametrize("shape", [(2, 2), (4, 2), (4, 5)])
 def test_chi_square_is_scipys(shape: tuple[int, int]) -> None:
     counts = np.random.default_rng(0).integers(20, 90, shape)
-    assert chi_square(counts) == pytest.approx(stats.chi2_contingency(counts, correction=False).pvalue, rel=1e-12)
+    assert chi_square(counts) == pytest.approx(
+        stats.chi2_contingency(counts, correction=False).pvalue, rel=1e-12
+    )
 
 
 def test_rare_classes_are_counted_as_one_and_empty_parts_left_out() -> None:
     common = np.array([[300, 200], [100, 130], [0, 0], [90, 60]])
     rare = np.array([[12, 10, 4], [5, 7, 1], [0, 0, 0], [2, 3, 1]])
     expected = np.column_stack([common, rare.sum(1)])[[0, 1, 3]]
-    assert chi_square(np.column_stack([common, rare])) == pytest.approx(stats.chi2_contingency(expected).pvalue, rel=1e-12)
+    assert chi_square(np.column_stack([common, rare])) == pytest.approx(
+        stats.chi2_contingency(expected).pvalue, rel=1e-12
+    )
     left_out = stats.chi2_contingency(common[[0, 1, 3]], correction=False).pvalue
     assert chi_square(np.column_stack([common, rare[:, 2]])) == pytest.approx(left_out, rel=1e-12)
 
 
-@pytest.mark.parametrize("counts", [[[0, 0], [0, 0]], [[9, 9], [0, 0]], [[50, 0], [40, 0]], [[1, 2], [2, 1]], [[1000, 3], [1000, 4]]])
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [[0, 0], [0, 0]],
+        [[9, 9], [0, 0]],
+        [[50, 0], [40, 0]],
+        [[1, 2], [2, 1]],
+        [[1000, 3], [1000, 4]],
+    ],
+)
 def test_too_few_to_tell(counts: list[list[int]]) -> None:
     assert chi_square(np.array(counts)) is None
 
@@ -37,12 +50,20 @@ def test_ranks_are_scipys_with_ties() -> None:
     assert rank_test([np.arange(50.0)]) is None
 
 
-@pytest.mark.parametrize(("rate", "rows"), [(0.5, 2000), (0.01, 20_000), (0.004, 20_000), (0.03, 2000)])
+@pytest.mark.parametrize(
+    ("rate", "rows"), [(0.5, 2000), (0.01, 20_000), (0.004, 20_000), (0.03, 2000)]
+)
 def test_the_level_is_kept_for_rare_labels_too(rate: float, rows: int) -> None:
-    """Parts drawn at random: p below .001 once in a thousand, and (2 standard errors) not often more."""
+    """Parts drawn at random: p below .001 once in a thousand, and (2 standard errors) not often
+    more.
+    """
     g = np.random.default_rng(1)
     sizes = g.multinomial(rows, [0.64, 0.16, 0.1, 0.1], 4000)
-    found = [chi_square(np.column_stack([positives, size - positives])) for size in sizes for positives in [g.binomial(size, rate)]]
+    found = [
+        chi_square(np.column_stack([positives, size - positives]))
+        for size in sizes
+        for positives in [g.binomial(size, rate)]
+    ]
     assert np.mean([p is not None and p < 0.001 for p in found]) < 0.003
     told = [p for p in found if p is not None]
     assert len(told) > 3000 and abs(np.mean(np.array(told) < 0.05) - 0.05) < 0.02

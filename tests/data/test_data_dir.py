@@ -37,12 +37,19 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch, capfd):
     for command in (["data", "list"], ["data", "prepare", "data/tiny.yaml"]):
         assert run(command) == 3
         said = capfd.readouterr().err
-        assert said == f"error: the user's home: must be known, to keep data there, got no HOME, and no such user; {ELSEWHERE}\n"
+        assert (
+            said == "error: the user's home: must be known, to keep data there, got no HOME, and "
+            f"no such user; {ELSEWHERE}\n"
+        )
     assert run(["data", "prepare", "data/tiny.yaml", "--data-dir", "mine"]) == 0
 
 
-@pytest.mark.parametrize("command", [["data", "prepare", "data/tiny.yaml"], ["data", "get", "census_income"]])
-def test_a_home_that_cannot_be_written_is_told_with_what_to_set(command, tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize(
+    "command", [["data", "prepare", "data/tiny.yaml"], ["data", "get", "census_income"]]
+)
+def test_a_home_that_cannot_be_written_is_told_with_what_to_set(
+    command, tmp_path, monkeypatch, capfd
+):
     (tmp_path / "file").touch()  # no right of root's makes a folder below it
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
     assert run(command) == 3

@@ -18,7 +18,11 @@ def refused(tmp_path: Path, **settings: object) -> str:
 def test_paths_are_relative_to_the_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = dataset(tmp_path, files={"train": ["a.csv", "/b/c.csv", "s3://bucket/d.csv"]})
     monkeypatch.chdir(tmp_path)
-    assert load_dataset(path.name).files.train == (str(tmp_path / "a.csv"), "/b/c.csv", "s3://bucket/d.csv")
+    assert load_dataset(path.name).files.train == (
+        str(tmp_path / "a.csv"),
+        "/b/c.csv",
+        "s3://bucket/d.csv",
+    )
 
 
 def test_every_preset_loads_and_says_its_source() -> None:
@@ -55,26 +59,43 @@ def test_data_dir(monkeypatch: pytest.MonkeyPatch) -> None:
     ("settings", "message"),
     [
         ({"taskss": []}, "taskss is not a known key (did you mean 'tasks'?)"),
-        ({"features": [{"name": "a", "kind": "numeric", "min_cout": 2}]}, "min_cout is not a known key (did you mean 'min_count'?)"),
+        (
+            {"features": [{"name": "a", "kind": "numeric", "min_cout": 2}]},
+            "min_cout is not a known key (did you mean 'min_count'?)",
+        ),
         ({"features": [{"name": "a", "kind": "wide"}]}, "features.0"),
         ({"features": []}, "features"),
         ({"tasks": []}, "tasks"),
         ({"features": [*FEATURES, FEATURES[0]]}, "features: 'user' is named twice"),
         ({"tasks": [*TASKS, TASKS[1]]}, "tasks: 'buy' is named twice"),
-        ({"features": [*FEATURES, {"name": "is_buy", "kind": "numeric"}]}, "'is_buy' is the label of task 'buy' and would leak it"),
+        (
+            {"features": [*FEATURES, {"name": "is_buy", "kind": "numeric"}]},
+            "'is_buy' is the label of task 'buy' and would leak it",
+        ),
         ({"outcome_columns": ["tag"]}, "'tag' is one of outcome_columns and would leak it"),
         ({"split": {"kind": "time"}}, "column must be given where kind is time"),
         ({"split": {"train": 0.5}}, "train + validation + test must be 1"),
         ({"split": {"kind": "files"}}, "files.test must be given where split.kind is files"),
-        ({"files": {"train": "a", "test": "b"}}, "split.kind must be files where files.validation or files.test are given"),
+        (
+            {"files": {"train": "a", "test": "b"}},
+            "split.kind must be files where files.validation or files.test are given",
+        ),
         ({"tasks": [{**TASKS[0], "where": "is_buy = 1"}]}, "where must be comparisons"),
-        ({"tasks": [{**TASKS[0], "transform": "log1p"}]}, "transform is for regression labels only"),
+        (
+            {"tasks": [{**TASKS[0], "transform": "log1p"}]},
+            "transform is for regression labels only",
+        ),
         ({"tasks": [{**TASKS[0], "weight": -1.0}]}, "tasks.0.weight"),
         ({"name": "../up"}, "name"),
-        ({"tasks": [{**TASKS[0], "name": "total"}]}, "tasks.0.name cannot be 'total': that is the sum of all tasks' losses"),
+        (
+            {"tasks": [{**TASKS[0], "name": "total"}]},
+            "tasks.0.name cannot be 'total': that is the sum of all tasks' losses",
+        ),
     ],
 )
-def test_refusals_say_what_is_wrong(tmp_path: Path, settings: dict[str, object], message: str) -> None:
+def test_refusals_say_what_is_wrong(
+    tmp_path: Path, settings: dict[str, object], message: str
+) -> None:
     assert message in refused(tmp_path, **settings)
 
 
@@ -85,4 +106,6 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
 
 
 def test_allow_leak_lets_an_outcome_be_a_feature(tmp_path: Path) -> None:
-    assert load_dataset(dataset(tmp_path, outcome_columns=["tag"], allow_leak=["tag"])).allow_leak == ("tag",)
+    assert load_dataset(
+        dataset(tmp_path, outcome_columns=["tag"], allow_leak=["tag"])
+    ).allow_leak == ("tag",)

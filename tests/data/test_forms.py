@@ -6,7 +6,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from automtl.data.forms import MISSING_IDS, MISSING_NUMBERS, Form, FormFinder, missing_words, normal, plain
+from automtl.data.forms import (
+    MISSING_IDS,
+    MISSING_NUMBERS,
+    Form,
+    FormFinder,
+    missing_words,
+    normal,
+    plain,
+)
 from automtl.data.list_columns import normal_lists, plain_lists
 from automtl.exports import encode
 
@@ -56,7 +64,14 @@ def test_the_form_of_words(words: list[str], expected: Form) -> None:
     assert finder.form == expected
 
 
-FORMS = WHOLE, FIXED, TRUTH, FLOAT, TEXT, BIT = Form("whole"), Form("fixed", 5), Form("truth"), Form("float"), Form(), Form("bit")
+FORMS = WHOLE, FIXED, TRUTH, FLOAT, TEXT, BIT = (
+    Form("whole"),
+    Form("fixed", 5),
+    Form("truth"),
+    Form("float"),
+    Form(),
+    Form("bit"),
+)
 
 
 @pytest.mark.parametrize(
@@ -86,17 +101,45 @@ FORMS = WHOLE, FIXED, TRUTH, FLOAT, TEXT, BIT = Form("whole"), Form("fixed", 5),
         (FLOAT, "10000000000000000", "1e+16"),
         (FLOAT, "9007199254740993", "9007199254740993"),
         (FLOAT, "1e999", "1e999"),
-        *((TEXT, word, word) for word in ("007", "1.10", "1e5", "7.0", "+7", "-0", "NA", "?", "None", "nan", "-", "a b", "1,5")),
+        *(
+            (TEXT, word, word)
+            for word in (
+                "007",
+                "1.10",
+                "1e5",
+                "7.0",
+                "+7",
+                "-0",
+                "NA",
+                "?",
+                "None",
+                "nan",
+                "-",
+                "a b",
+                "1,5",
+            )
+        ),
         *((TEXT, word, "true") for word in ("True", "TRUE", "true")),
         (TEXT, "\u3000a b\t", "a b"),
         *((any_form, word, "") for any_form in FORMS for word in (*MISSING_IDS, " ", " NaN ")),
         *(
             (TEXT, word, "2023-11-14")
-            for word in ("2023-11-14", "2023-11-14 00:00:00", "2023-11-14T00:00", "2023-11-14 00:00:00.000000", "2023-11-14T01:00:00+01:00")
+            for word in (
+                "2023-11-14",
+                "2023-11-14 00:00:00",
+                "2023-11-14T00:00",
+                "2023-11-14 00:00:00.000000",
+                "2023-11-14T01:00:00+01:00",
+            )
         ),
         *(
             (TEXT, word, "2023-11-14 10:11:12.5")
-            for word in ("2023-11-14 10:11:12.5", "2023-11-14T10:11:12.500Z", "2023-11-14 10:11:12.50 UTC", "2023-11-14 11:41:12.5+0130")
+            for word in (
+                "2023-11-14 10:11:12.5",
+                "2023-11-14T10:11:12.500Z",
+                "2023-11-14 10:11:12.50 UTC",
+                "2023-11-14 11:41:12.5+0130",
+            )
         ),
         (TEXT, "2023-13-14T10:11:12+01:00", "2023-13-14T10:11:12+01:00"),
     ],
@@ -109,9 +152,16 @@ def test_a_word_in_a_form(form: Form, word: str, expected: str) -> None:
 WORDS = st.one_of(
     st.text(max_size=6),
     st.from_regex(r"\A[-+]?[0-9]{1,4}(\.[0-9]{0,3})?([eE][-+]?[0-9]{1,3})?\Z"),
-    st.from_regex(r"\A\s?(19|20)[0-9]{2}-[01][0-9]-[0-3][0-9][ T][0-2][0-9]:[0-5][0-9](:[0-5]0(\.[0-9]{1,6})?)? ?(Z|UTC|[-+]01:?[03]0)?\Z"),
+    st.from_regex(
+        r"\A\s?(19|20)[0-9]{2}-[01][0-9]-[0-3][0-9][ "
+        r"T][0-2][0-9]:[0-5][0-9](:[0-5]0(\.[0-9]{1,6})?)? ?(Z|UTC|[-+]01:?[03]0)?\Z"
+    ),
     st.sampled_from(["true", "TRUE", "False", *MISSING_NUMBERS, "\u00a0", "\x1c", "-0.0"]),
-    st.tuples(st.sampled_from(["", " ", "\t", "\u2003"]), st.integers(-9, 99).map(str), st.sampled_from(["", ".0", " "])).map("".join),
+    st.tuples(
+        st.sampled_from(["", " ", "\t", "\u2003"]),
+        st.integers(-9, 99).map(str),
+        st.sampled_from(["", ".0", " "]),
+    ).map("".join),
 )
 
 
@@ -120,12 +170,20 @@ WORDS = st.one_of(
 @example(["0001-01-01T00:00+14:00", "2023-11-14T10:11"], TEXT)
 def test_words_against_plain_python(words: list[str], form: Form) -> None:
     array = pa.array(words, pa.string())
-    for missing in (MISSING_IDS, MISSING_NUMBERS, missing_words(("-1", " none ", "TRUE", "1970-01-01 00:00:00", "a.b")).ids):
+    for missing in (
+        MISSING_IDS,
+        MISSING_NUMBERS,
+        missing_words(("-1", " none ", "TRUE", "1970-01-01 00:00:00", "a.b")).ids,
+    ):
         found = plain(array, missing)
         assert found.to_pylist() == [encode.plain(word, missing) for word in words]
         assert plain(found, missing).equals(found)
-        assert normal(found).to_pylist() == [encode.normal(encode.plain(word, missing)) for word in words]
-        assert form.apply(found).to_pylist() == [encode.formed(encode.plain(word, missing), form.kind, form.digits) for word in words]
+        assert normal(found).to_pylist() == [
+            encode.normal(encode.plain(word, missing)) for word in words
+        ]
+        assert form.apply(found).to_pylist() == [
+            encode.formed(encode.plain(word, missing), form.kind, form.digits) for word in words
+        ]
 
 
 @settings(deadline=None)
@@ -135,9 +193,14 @@ def test_lists_against_plain_python(lists: list[list[str]], separator: str) -> N
     texts = [separator.join(words) for words in lists]
     column = pa.array(texts, pa.string()).dictionary_encode()
     found = plain_lists(column, separator, MISSING_IDS).to_pylist()
-    words = [[encode.plain(word, MISSING_IDS) for word in encode.list_words(text, separator)] for text in texts]
+    words = [
+        [encode.plain(word, MISSING_IDS) for word in encode.list_words(text, separator)]
+        for text in texts
+    ]
     assert found == ["\x1f".join(filter(None, some)) for some in words]
-    assert normal_lists(pa.array(found, pa.string())).to_pylist() == ["\x1f".join(map(encode.normal, filter(None, some))) for some in words]
+    assert normal_lists(pa.array(found, pa.string())).to_pylist() == [
+        "\x1f".join(map(encode.normal, filter(None, some))) for some in words
+    ]
 
 
 @pytest.mark.parametrize("word", MISSING_NUMBERS)
@@ -149,11 +212,17 @@ def test_missing_words_by_role(word: str) -> None:
 
 def test_null_values_of_ones_own() -> None:
     missing = missing_words(("-1", "none"))
-    assert plain(pa.array(["-1", "-1.0", " none", "", "NaN", "None", "1"]), missing.ids).to_pylist() == ["", "", "", "", "NaN", "None", "1"]
+    assert plain(
+        pa.array(["-1", "-1.0", " none", "", "NaN", "None", "1"]), missing.ids
+    ).to_pylist() == ["", "", "", "", "NaN", "None", "1"]
     assert missing.values == {"-1": -1.0}
     assert missing_words(()).ids == ("",)
 
 
 def test_the_same_array_where_nothing_changes() -> None:
     words = pa.array([str(number) for number in np.arange(50)] + ["a", "b c", "2023-11-14"])
-    assert plain(words, MISSING_IDS) is words and normal(words) is words and Form("whole").apply(words) is words
+    assert (
+        plain(words, MISSING_IDS) is words
+        and normal(words) is words
+        and Form("whole").apply(words) is words
+    )

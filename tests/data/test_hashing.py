@@ -32,7 +32,10 @@ def slow_hash(text: str) -> int:
 
 def test_golden_values() -> None:
     # splitmix64 of seeds 0 and 1: the published test values of the generator's first output
-    assert [hex(v) for v in mix(np.array([0, 1], np.uint64))] == ["0xe220a8397b1dcdaf", "0x910a2dec89025cc1"]
+    assert [hex(v) for v in mix(np.array([0, 1], np.uint64))] == [
+        "0xe220a8397b1dcdaf",
+        "0x910a2dec89025cc1",
+    ]
     assert share(hash_text("row"), 0, "split").item() == share_by_hand("row", 0, "split")
 
 
@@ -40,7 +43,8 @@ def share_by_hand(text: str, seed: int, purpose: str) -> float:
     return (slow_mix(slow_mix(slow_hash(text) ^ slow_hash(f"{purpose}:{seed}"))) >> 11) * 2.0**-53
 
 
-LONG = st.integers(250, 260).map(lambda length: ("abc" * 90)[-length:])  # both sides of LONG_BYTES; drawing each letter is slow
+# both sides of LONG_BYTES; drawing each letter is slow
+LONG = st.integers(250, 260).map(lambda length: ("abc" * 90)[-length:])
 
 
 @settings(deadline=None)
@@ -68,6 +72,10 @@ def test_shares_are_uniform_and_independent() -> None:
 
 def test_columns_against_plain_python() -> None:
     words, numbers = pa.array(["b", "a", "b"]).dictionary_encode(), pa.array([1.5, -2.0])
-    assert hash_column("x", words).tolist() == [slow_mix(slow_hash(word) ^ slow_hash("x")) for word in "bab"]
+    assert hash_column("x", words).tolist() == [
+        slow_mix(slow_hash(word) ^ slow_hash("x")) for word in "bab"
+    ]
     bits = [struct.unpack("<Q", struct.pack("<d", number))[0] for number in (1.5, -2.0)]
-    assert hash_column("x", numbers).tolist() == [slow_mix(value ^ slow_hash("x")) for value in bits]
+    assert hash_column("x", numbers).tolist() == [
+        slow_mix(value ^ slow_hash("x")) for value in bits
+    ]

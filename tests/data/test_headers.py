@@ -1,4 +1,6 @@
-"""Files with and without a header, against what the data set says of them; rows to predict on without the columns that no model reads."""
+"""Files with and without a header, against what the data set says of them; rows to predict on
+without the columns that no model reads.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -22,15 +24,23 @@ def rows() -> pd.DataFrame:
     return frame(500)[COLUMNS]
 
 
-def served(folder: Path, rows: pd.DataFrame, columns: list[str], new: str, **settings: Any) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Ids and numbers of new rows, encoded by a store of headerless training rows; and what was said of them."""
+def served(
+    folder: Path, rows: pd.DataFrame, columns: list[str], new: str, **settings: Any
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Ids and numbers of new rows, encoded by a store of headerless training rows; and what was
+    said of them.
+    """
     (folder / "rows.csv").write_text(rows[columns].to_csv(index=False, header=False))
     config = load_dataset(dataset(folder, csv={"columns": columns}, **settings))
     store = prepare(config, data_dir=folder / "data")
     (folder / "new.csv").write_text(new)
     said: list[str] = []
     parts = list(Server(store, config, say=said.append).files(folder / "new.csv", ()))
-    return np.concatenate([part.rows.ids for part in parts]), np.concatenate([part.rows.dense for part in parts]), said
+    return (
+        np.concatenate([part.rows.ids for part in parts]),
+        np.concatenate([part.rows.dense for part in parts]),
+        said,
+    )
 
 
 def test_a_file_with_a_header_among_headerless_ones(tmp_path: Path, rows: pd.DataFrame) -> None:
@@ -39,30 +49,59 @@ def test_a_file_with_a_header_among_headerless_ones(tmp_path: Path, rows: pd.Dat
     headed = served(tmp_path, rows, COLUMNS, rows.to_csv(index=False))
     assert len(headed[0]) == len(rows)
     assert [(a == b).all() for a, b in zip(plain[:2], headed[:2], strict=True)] == [True, True]
-    assert "new.csv: its first row holds names of csv.columns and is taken as its header" in headed[2]
-    turned = served(tmp_path, rows, COLUMNS, rows[COLUMNS[::-1]].rename(columns=str.upper).to_csv(index=False))
-    assert (turned[0] == plain[0]).all(), "the names say which column is which, in any order and in capitals"
+    assert (
+        "new.csv: its first row holds names of csv.columns and is taken as its header" in headed[2]
+    )
+    turned = served(
+        tmp_path, rows, COLUMNS, rows[COLUMNS[::-1]].rename(columns=str.upper).to_csv(index=False)
+    )
+    assert (turned[0] == plain[0]).all(), (
+        "the names say which column is which, in any order and in capitals"
+    )
 
 
 def test_rows_without_labels(tmp_path: Path, rows: pd.DataFrame) -> None:
-    """Case A9: refused against the docs. The columns are told apart by their number, where that can be done in one way only."""
+    """Case A9: refused against the docs. The columns are told apart by their number, where that can
+    be done in one way only.
+    """
     columns = ["user", "tag", "price", "is_click", "is_buy"]
     whole = served(tmp_path, rows, columns, rows[columns].to_csv(index=False, header=False))
-    bare = served(tmp_path, rows, columns, rows[["user", "tag", "price"]].to_csv(index=False, header=False))
+    bare = served(
+        tmp_path, rows, columns, rows[["user", "tag", "price"]].to_csv(index=False, header=False)
+    )
     assert (whole[0] == bare[0]).all() and (whole[1] == bare[1]).all()
-    one = served(tmp_path, rows, columns, rows[["user", "tag", "price", "is_buy"]].to_csv(index=False, header=False))
+    one = served(
+        tmp_path,
+        rows,
+        columns,
+        rows[["user", "tag", "price", "is_buy"]].to_csv(index=False, header=False),
+    )
     assert (whole[0] == one[0]).all()
     named = served(tmp_path, rows, columns, rows[["price", "tag", "user"]].to_csv(index=False))
     assert (whole[0] == named[0]).all() and (whole[1] == named[1]).all()
 
 
-def test_rows_that_could_be_read_in_several_ways_are_refused(tmp_path: Path, rows: pd.DataFrame) -> None:
+def test_rows_that_could_be_read_in_several_ways_are_refused(
+    tmp_path: Path, rows: pd.DataFrame
+) -> None:
     columns = ["is_click", "user", "tag", "price", "is_buy"]
     with pytest.raises(DataError) as caught:
-        served(tmp_path, rows, columns, rows[["user", "tag", "price", "is_buy"]].to_csv(index=False, header=False))
-    assert "must have the 5 columns of csv.columns (is_click, user, tag, price, is_buy), got 4 in its first row" in str(caught.value)
-    assert str(caught.value).endswith("which could be several of them; write their names above them")
-    bare = served(tmp_path, rows, columns, rows[["user", "tag", "price"]].to_csv(index=False, header=False))
+        served(
+            tmp_path,
+            rows,
+            columns,
+            rows[["user", "tag", "price", "is_buy"]].to_csv(index=False, header=False),
+        )
+    assert (
+        "must have the 5 columns of csv.columns (is_click, user, tag, price, is_buy), got 4 in "
+        "its first row" in str(caught.value)
+    )
+    assert str(caught.value).endswith(
+        "which could be several of them; write their names above them"
+    )
+    bare = served(
+        tmp_path, rows, columns, rows[["user", "tag", "price"]].to_csv(index=False, header=False)
+    )
     assert len(bare[0]) == len(rows), "without any of the others there is one way again"
 
 
@@ -89,8 +128,14 @@ def test_a_header_of_other_names_is_not_a_row(tmp_path: Path, rows: pd.DataFrame
     with pytest.raises(DataError) as caught:
         served(tmp_path, rows, COLUMNS, other)
     message = str(caught.value)
-    assert "new.csv: must have no header where csv.columns is given, got a first row of words, 'the_user,the_tag,the_price," in message
-    assert "take csv.columns out, so that the first row names the columns, or remove that row" in message
+    assert (
+        "new.csv: must have no header where csv.columns is given, got a first row of words, "
+        "'the_user,the_tag,the_price," in message
+    )
+    assert (
+        "take csv.columns out, so that the first row names the columns, or remove that row"
+        in message
+    )
 
 
 def test_first_rows_that_are_no_headers(tmp_path: Path, rows: pd.DataFrame) -> None:
@@ -100,10 +145,14 @@ def test_first_rows_that_are_no_headers(tmp_path: Path, rows: pd.DataFrame) -> N
     ids, dense, _ = served(tmp_path, rows, COLUMNS, table.to_csv(index=False, header=False))
     assert len(ids) == len(rows)
     assert ids[0, 0] == 0 and dense[0, 0] == 0
-    assert (served(tmp_path, rows, COLUMNS, rows.to_csv(index=False, header=False))[0][1:] == ids[1:]).all()
+    assert (
+        served(tmp_path, rows, COLUMNS, rows.to_csv(index=False, header=False))[0][1:] == ids[1:]
+    ).all()
 
 
 def test_a_headerless_file_where_a_header_is_expected(tmp_path: Path, rows: pd.DataFrame) -> None:
     (tmp_path / "rows.csv").write_text(rows.fillna(1).to_csv(index=False, header=False))
-    with pytest.raises(DataError, match="is the first row one of data\\? then name the columns in csv.columns"):
+    with pytest.raises(
+        DataError, match="is the first row one of data\\? then name the columns in csv.columns"
+    ):
         prepare(load_dataset(dataset(tmp_path)), data_dir=tmp_path / "data")

@@ -8,7 +8,9 @@ from automtl.data.leakage import FOLDS, MIN_ROWS, cell_auc, one_feature_auc
 
 
 def slow_auc(values: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float:
-    there = ~np.isnan(labels) & np.array([(values[~np.isnan(labels)] == v).sum() >= MIN_ROWS for v in values])
+    there = ~np.isnan(labels) & np.array(
+        [(values[~np.isnan(labels)] == v).sum() >= MIN_ROWS for v in values]
+    )
     values, labels, folds = values[there], labels[there], folds[there]
     scores = []
     for value, fold in zip(values, folds, strict=True):
@@ -23,19 +25,25 @@ def test_against_scikit_learn() -> None:
     labels = (g.random(3000) < (values % 7) / 8).astype(float)
     labels[g.random(3000) < 0.2] = np.nan
     folds = g.integers(0, FOLDS, 3000)
-    assert one_feature_auc(values, labels, folds) == pytest.approx(slow_auc(values, labels, folds), abs=1e-12)
+    assert one_feature_auc(values, labels, folds) == pytest.approx(
+        slow_auc(values, labels, folds), abs=1e-12
+    )
 
 
 def test_cells_with_ties() -> None:
-    assert cell_auc(np.array([0.1, 0.5, 0.5]), np.array([1, 2, 0]), np.array([3, 0, 1])) == pytest.approx(
-        roc_auc_score([1, 0, 0, 0, 1, 1, 0], [0.1] * 4 + [0.5] * 3)
-    )
+    assert cell_auc(
+        np.array([0.1, 0.5, 0.5]), np.array([1, 2, 0]), np.array([3, 0, 1])
+    ) == pytest.approx(roc_auc_score([1, 0, 0, 0, 1, 1, 0], [0.1] * 4 + [0.5] * 3))
     assert cell_auc(np.array([0.1]), np.array([0]), np.array([3])) is None
 
 
 def test_many_values_of_few_rows_are_no_leak() -> None:
     g = np.random.default_rng(0)
-    values, labels, folds = np.repeat(np.arange(500), 4), g.integers(0, 2, 2000).astype(float), g.integers(0, FOLDS, 2000)
+    values, labels, folds = (
+        np.repeat(np.arange(500), 4),
+        g.integers(0, 2, 2000).astype(float),
+        g.integers(0, FOLDS, 2000),
+    )
     assert one_feature_auc(values, labels, folds) is None
     values = np.repeat(np.arange(100), MIN_ROWS)
     in_sample = np.array([labels[values == v].mean() for v in values])

@@ -1,4 +1,6 @@
-"""Lists of ids as people, pandas, numpy and JSON write them; the right ids, in the store and in an export's own code."""
+"""Lists of ids as people, pandas, numpy and JSON write them; the right ids, in the store and in an
+export's own code.
+"""
 
 import csv
 import io
@@ -41,14 +43,25 @@ def lists(rows: int = 600, ids: int = 8) -> list[list[int]]:
 
 
 def feature(kind: str = "multi", **given: Any) -> dict[str, Any]:
-    return {"name": "seen", "kind": kind, **({"max_length": 5} if kind == "sequence" else {}), **given}
+    return {
+        "name": "seen",
+        "kind": kind,
+        **({"max_length": 5} if kind == "sequence" else {}),
+        **given,
+    }
 
 
-def store_of(folder: Path, values: list[Any], *, said: list[str] | None = None, **given: Any) -> Store:
+def store_of(
+    folder: Path, values: list[Any], *, said: list[str] | None = None, **given: Any
+) -> Store:
     folder.mkdir(exist_ok=True)
     path = dataset(folder, features=[*FEATURES, feature(**given)])
     frame(len(values)).assign(seen=values).to_csv(folder / "rows.csv", index=False)
-    return prepare(load_dataset(path), data_dir=folder / "data", progress=(said if said is not None else []).append)
+    return prepare(
+        load_dataset(path),
+        data_dir=folder / "data",
+        progress=(said if said is not None else []).append,
+    )
 
 
 def read_back(store: Store) -> list[tuple[str, ...]]:
@@ -56,7 +69,10 @@ def read_back(store: Store) -> list[tuple[str, ...]]:
     found = []
     for split in ("train", "validation", "test"):
         rows = store.rows(split).lists[0]
-        found += [tuple(words[i] for i in rows.values[rows.offsets[n] : rows.offsets[n + 1]]) for n in range(len(rows))]
+        found += [
+            tuple(words[i] for i in rows.values[rows.offsets[n] : rows.offsets[n + 1]])
+            for n in range(len(rows))
+        ]
     return found
 
 
@@ -72,16 +88,28 @@ def test_every_way_of_writing_gives_the_same_ids(tmp_path: Path, form: str) -> N
 @pytest.mark.parametrize("kind", ["multi", "sequence"])
 def test_padding_is_no_id(tmp_path: Path, kind: str) -> None:
     values, g = lists(), np.random.default_rng(2)
-    for i, (padding, shown) in enumerate(((0, ["0", "0.0"]), ("0", ["0"]), ("[PAD]", ["[PAD]"]), (-1, ["-1", "-1.0"]))):
+    for i, (padding, shown) in enumerate(
+        ((0, ["0", "0.0"]), ("0", ["0"]), ("[PAD]", ["[PAD]"]), (-1, ["-1", "-1.0"]))
+    ):
         filled = [[*(str(n + 1) for n in ids), *g.choice(shown, 4 - len(ids))] for ids in values]
-        store = store_of(tmp_path / str(i), ["|".join(ids) for ids in filled], kind=kind, separator="|", padding=padding)
+        store = store_of(
+            tmp_path / str(i),
+            ["|".join(ids) for ids in filled],
+            kind=kind,
+            separator="|",
+            padding=padding,
+        )
         assert sorted(read_back(store)) == sorted(tuple(str(n + 1) for n in ids) for ids in values)
 
 
 def test_arrow_lists_are_padded_too(tmp_path: Path) -> None:
     values = lists()
-    path = dataset(tmp_path, features=[*FEATURES, feature(padding=0)], files={"train": "rows.parquet"})
-    frame(600).assign(seen=[[*(n + 1 for n in ids), *[0] * (4 - len(ids))] for ids in values]).to_parquet(tmp_path / "rows.parquet")
+    path = dataset(
+        tmp_path, features=[*FEATURES, feature(padding=0)], files={"train": "rows.parquet"}
+    )
+    frame(600).assign(
+        seen=[[*(n + 1 for n in ids), *[0] * (4 - len(ids))] for ids in values]
+    ).to_parquet(tmp_path / "rows.parquet")
     store = prepare(load_dataset(path), data_dir=tmp_path / "data")
     assert sorted(read_back(store)) == sorted(tuple(str(n + 1) for n in ids) for ids in values)
 
@@ -89,14 +117,27 @@ def test_arrow_lists_are_padded_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (["3:0.5,5:1.2", "7:1"], "must be a list of ids, got '3:0.5,5:1.2'; write the ids alone: the model takes the mean of a list's ids"),
+        (
+            ["3:0.5,5:1.2", "7:1"],
+            "must be a list of ids, got '3:0.5,5:1.2'; write the ids alone: the model takes the "
+            "mean of a list's ids",
+        ),
         (["a:0.5", ""], "must be a list of ids, got 'a:0.5'; write the ids alone"),
-        (["{3: 0.5, 5: 1.2}"], "must be a list of ids, got '{3: 0.5, 5: 1.2}'; write the ids alone, or leave the column out"),
+        (
+            ["{3: 0.5, 5: 1.2}"],
+            "must be a list of ids, got '{3: 0.5, 5: 1.2}'; write the ids alone, or leave the "
+            "column out",
+        ),
         (["1", '{"3": 0.5}'], "got '{\"3\": 0.5}'; write the ids alone, or leave the column out"),
-        (["1", "[[1, 2], [3]]"], "got '[[1, 2], [3]]'; write the ids alone, or leave the column out"),
+        (
+            ["1", "[[1, 2], [3]]"],
+            "got '[[1, 2], [3]]'; write the ids alone, or leave the column out",
+        ),
     ],
 )
-def test_weights_and_nests_are_refused_with_the_value(tmp_path: Path, texts: list[str], message: str) -> None:
+def test_weights_and_nests_are_refused_with_the_value(
+    tmp_path: Path, texts: list[str], message: str
+) -> None:
     with pytest.raises(DataError) as caught:
         store_of(tmp_path, ["", *(texts * 300)[:599]])
     assert message in str(caught.value)
@@ -104,7 +145,9 @@ def test_weights_and_nests_are_refused_with_the_value(tmp_path: Path, texts: lis
 
 
 def test_ids_with_colons_are_ids(tmp_path: Path) -> None:
-    for i, text in enumerate(("brand:17,brand:5", "10:30,11:45", "3:1,5:2", "http://a.b/1.5,http://c", "a:1.5,b")):
+    for i, text in enumerate(
+        ("brand:17,brand:5", "10:30,11:45", "3:1,5:2", "http://a.b/1.5,http://c", "a:1.5,b")
+    ):
         store = store_of(tmp_path / str(i), [text] * 300)
         assert set(store.vocabulary("seen")["word"].to_pylist()) == set(text.split(","))
 
@@ -112,13 +155,27 @@ def test_ids_with_colons_are_ids(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("texts", "given", "remark"),
     [
-        ([";".join(map(str, ids)) for ids in lists()], {}, "feature 'seen': hardly any list has more than one id (0.0% of"),
-        (["3,5,0,0", "3,0,0,0", "1,2,4,0", "2,2,1,4"] * 150, {}, "feature 'seen': every list has 4 ids, and 50% end in '0' twice"),
-        (["0,0,3,5", "0,0,0,1", "0,2,4,1", "2,1,1,4"] * 150, {}, "feature 'seen': every list has 4 ids, and 50% begin with '0' twice"),
+        (
+            [";".join(map(str, ids)) for ids in lists()],
+            {},
+            "feature 'seen': hardly any list has more than one id (0.0% of",
+        ),
+        (
+            ["3,5,0,0", "3,0,0,0", "1,2,4,0", "2,2,1,4"] * 150,
+            {},
+            "feature 'seen': every list has 4 ids, and 50% end in '0' twice",
+        ),
+        (
+            ["0,0,3,5", "0,0,0,1", "0,2,4,1", "2,1,1,4"] * 150,
+            {},
+            "feature 'seen': every list has 4 ids, and 50% begin with '0' twice",
+        ),
         (["3:1,5:2", "4:1"] * 300, {}, "feature 'seen': its ids look like ids with weights (3:1)"),
     ],
 )
-def test_what_looks_odd_is_said(tmp_path: Path, texts: list[str], given: dict[str, Any], remark: str) -> None:
+def test_what_looks_odd_is_said(
+    tmp_path: Path, texts: list[str], given: dict[str, Any], remark: str
+) -> None:
     said: list[str] = []
     store = store_of(tmp_path, texts, said=said, **given)
     assert [line for line in said if remark in line], said
@@ -135,7 +192,9 @@ def test_what_looks_odd_is_said(tmp_path: Path, texts: list[str], given: dict[st
         (["7"] * 50 + [""] * 550, {}),
     ],
 )
-def test_what_does_not_look_odd_is_not_said(tmp_path: Path, texts: list[str], given: dict[str, Any]) -> None:
+def test_what_does_not_look_odd_is_not_said(
+    tmp_path: Path, texts: list[str], given: dict[str, Any]
+) -> None:
     said: list[str] = []
     store_of(tmp_path, texts, said=said, **given)
     assert not [line for line in said if "'seen'" in line and "unknown" not in line]
@@ -178,9 +237,15 @@ def test_the_case_of_pandas(tmp_path: Path) -> None:
     stream = io.StringIO()
     frame(300).assign(seen=values).to_csv(stream, index=False)
     (tmp_path / "rows.csv").write_text(stream.getvalue())
-    assert next(row for row in csv.DictReader(io.StringIO(stream.getvalue())) if "," in row["seen"])["seen"].startswith("[")
-    store = prepare(load_dataset(dataset(tmp_path, features=[*FEATURES, feature()])), data_dir=tmp_path / "data")
+    assert next(
+        row for row in csv.DictReader(io.StringIO(stream.getvalue())) if "," in row["seen"]
+    )["seen"].startswith("[")
+    store = prepare(
+        load_dataset(dataset(tmp_path, features=[*FEATURES, feature()])), data_dir=tmp_path / "data"
+    )
     texts = [",".join(map(str, ids)) for ids in values]
-    typed = prepared(tmp_path / "typed", frame(300).assign(seen=texts), features=[*FEATURES, feature()])
+    typed = prepared(
+        tmp_path / "typed", frame(300).assign(seen=texts), features=[*FEATURES, feature()]
+    )
     assert store.schema == typed.schema
     assert pd.Series(read_back(store)).equals(pd.Series(read_back(typed)))

@@ -1,7 +1,9 @@
-"""The same table, whatever it is written as: CSV, Parquet, Arrow, pandas, polars, dicts; prepared and served, one reading of each value.
+"""The same table, whatever it is written as: CSV, Parquet, Arrow, pandas, polars, dicts; prepared
+and served, one reading of each value.
 
-The generator draws only what every form can hold: no line ends (CSV), no empty text beside a missing one, no whole number of which a
-pandas column with holes would lose a digit, unless it is an object column.
+The generator draws only what every form can hold: no line ends (CSV), no empty text beside a
+missing one, no whole number of which a pandas column with holes would lose a digit, unless it is an
+object column.
 """
 
 import csv
@@ -42,18 +44,51 @@ Drawn = tuple[Pools, dict[str, Any], int, str]  # values, split, seed, a form be
 POLARS = importlib.util.find_spec("polars") is not None
 
 SMALL, LARGE = st.integers(-999, 9999), st.integers(-(2**63), 2**63 - 1)
-CODES = st.integers(1, 6).flatmap(lambda size: st.lists(st.text("0123456789", min_size=size, max_size=size), min_size=2, max_size=6))
+CODES = st.integers(1, 6).flatmap(
+    lambda size: st.lists(
+        st.text("0123456789", min_size=size, max_size=size), min_size=2, max_size=6
+    )
+)
 LETTERS = st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="|\x85")
-ODD = st.sampled_from(["NA", "?", "None", "True", "FALSE", "007", "1.10", "1e5", "7.0", "7", "a b", "é", "2023-11-14 00:00", "\u00a0x "])
-TEXTS = st.one_of(ODD, st.text(LETTERS, min_size=1, max_size=8)).filter(lambda text: text.strip() not in MISSING_IDS)
-FLOATS = st.one_of(st.integers(-400, 4000).map(lambda n: n / 4), st.floats(1e-7, 1e15), st.integers(0, 99).map(float))
+ODD = st.sampled_from(
+    [
+        "NA",
+        "?",
+        "None",
+        "True",
+        "FALSE",
+        "007",
+        "1.10",
+        "1e5",
+        "7.0",
+        "7",
+        "a b",
+        "é",
+        "2023-11-14 00:00",
+        "\u00a0x ",
+    ]
+)
+TEXTS = st.one_of(ODD, st.text(LETTERS, min_size=1, max_size=8)).filter(
+    lambda text: text.strip() not in MISSING_IDS
+)
+FLOATS = st.one_of(
+    st.integers(-400, 4000).map(lambda n: n / 4),
+    st.floats(1e-7, 1e15),
+    st.integers(0, 99).map(float),
+)
 DAYS = st.dates(datetime.date(1970, 1, 2), datetime.date(2037, 1, 1))
-MOMENTS = st.datetimes(datetime.datetime(1970, 1, 2), datetime.datetime(2037, 1, 1)).map(lambda time: time.replace(microsecond=0))
+MOMENTS = st.datetimes(datetime.datetime(1970, 1, 2), datetime.datetime(2037, 1, 1)).map(
+    lambda time: time.replace(microsecond=0)
+)
 HOLES = st.booleans()
 
 
-def pool(values: st.SearchStrategy[Any], least: int = 2, most: int = 6) -> st.SearchStrategy[list[Any]]:
-    return st.tuples(st.lists(values, min_size=least, max_size=most, unique_by=repr), HOLES).map(lambda drawn: drawn[0] + [None] * drawn[1])
+def pool(
+    values: st.SearchStrategy[Any], least: int = 2, most: int = 6
+) -> st.SearchStrategy[list[Any]]:
+    return st.tuples(st.lists(values, min_size=least, max_size=most, unique_by=repr), HOLES).map(
+        lambda drawn: drawn[0] + [None] * drawn[1]
+    )
 
 
 @st.composite
@@ -70,10 +105,16 @@ def pools(draw: st.DrawFn) -> Pools:
         "day": draw(st.one_of(pool(DAYS), pool(MOMENTS))),
         "price": draw(pool(FLOATS)),
         "age": draw(pool(SMALL)),
-        "tags": draw(st.lists(st.one_of(st.lists(TEXTS, max_size=3), st.none()), min_size=2, max_size=5)),
+        "tags": draw(
+            st.lists(st.one_of(st.lists(TEXTS, max_size=3), st.none()), min_size=2, max_size=5)
+        ),
         "seen": draw(st.lists(st.lists(SMALL, max_size=4), min_size=2, max_size=6)),
         "click": draw(st.sampled_from([[0, 1], [True, False], [0, 1, None], [True, False, None]])),
-        "kind": draw(st.one_of(pool(SMALL, 2, 3), st.sampled_from([["a", "b"], ["01", "02", None], [True, False]]))),
+        "kind": draw(
+            st.one_of(
+                pool(SMALL, 2, 3), st.sampled_from([["a", "b"], ["01", "02", None], [True, False]])
+            )
+        ),
         "spend": draw(pool(FLOATS)),
         "time": draw(st.sampled_from([list(range(1_600_000_000, 1_600_000_050)), MANY_TIMES])),
     }
@@ -88,7 +129,13 @@ SETTINGS: dict[str, Any] = {
         {"name": "price", "kind": "numeric", "missing": "indicator"},
         {"name": "age", "kind": "numeric"},
         {"name": "tags", "kind": "multi", "separator": "|"},
-        {"name": "seen", "kind": "sequence", "separator": "|", "max_length": 3, "share_embedding": "item"},
+        {
+            "name": "seen",
+            "kind": "sequence",
+            "separator": "|",
+            "max_length": 3,
+            "share_embedding": "item",
+        },
     ],
     "tasks": [
         {"name": "click", "label": "click"},
@@ -96,7 +143,19 @@ SETTINGS: dict[str, Any] = {
         {"name": "spend", "label": "spend", "kind": "regression", "where": "flag != 'TRUE'"},
     ],
     "keep": ["zip", "flag", "size"],
-    "allow_leak": ["user", "item", "zip", "flag", "size", "word", "day", "price", "age", "tags", "seen"],
+    "allow_leak": [
+        "user",
+        "item",
+        "zip",
+        "flag",
+        "size",
+        "word",
+        "day",
+        "price",
+        "age",
+        "tags",
+        "seen",
+    ],
 }
 SPLITS = [
     {"kind": "random", "train": 0.5, "validation": 0.25, "test": 0.25},
@@ -108,7 +167,9 @@ SPLITS = [
 def rows_of(values: Pools, seed: int) -> dict[str, list[Any]]:
     """Columns of rows that draw from the pools."""
     g = np.random.default_rng(seed)
-    return {name: [some[i] for i in g.integers(0, len(some), ROWS)] for name, some in values.items()}
+    return {
+        name: [some[i] for i in g.integers(0, len(some), ROWS)] for name, some in values.items()
+    }
 
 
 def as_numpy(columns: dict[str, list[Any]]) -> pd.DataFrame:
@@ -136,7 +197,14 @@ def as_categories(columns: dict[str, list[Any]]) -> pd.DataFrame:
 def as_arrow(columns: dict[str, list[Any]]) -> pa.Table:
     """Types that another program may have chosen."""
     table = pa.table({name: pa.array(values) for name, values in columns.items()})
-    changed = {"word": pa.large_string(), "zip": pa.string_view(), "day": None, "age": pa.int16(), "item": pa.float32(), "kind": None}
+    changed = {
+        "word": pa.large_string(),
+        "zip": pa.string_view(),
+        "day": None,
+        "age": pa.int16(),
+        "item": pa.float32(),
+        "kind": None,
+    }
     for name, kind in changed.items():
         column = table[name].cast(kind) if kind else table[name].dictionary_encode()
         table = table.set_column(table.column_names.index(name), name, column)
@@ -171,7 +239,9 @@ def joined(values: list[Any]) -> list[Any]:
 
 def pandas_csv(columns: dict[str, list[Any]]) -> str:
     """As a DataFrame writes itself."""
-    return as_numpy({**columns, "tags": joined(columns["tags"]), "seen": joined(columns["seen"])}).to_csv(index=False)
+    return as_numpy(
+        {**columns, "tags": joined(columns["tags"]), "seen": joined(columns["seen"])}
+    ).to_csv(index=False)
 
 
 def wild_csv(columns: dict[str, list[Any]], seed: int) -> str:
@@ -193,7 +263,9 @@ def wild_csv(columns: dict[str, list[Any]], seed: int) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream)
     writer.writerow(columns)
-    writer.writerows([cell(name, values[i]) for name, values in columns.items()] for i in range(ROWS))
+    writer.writerows(
+        [cell(name, values[i]) for name, values in columns.items()] for i in range(ROWS)
+    )
     return stream.getvalue()
 
 
@@ -206,7 +278,9 @@ def outcome(config: DatasetConfig, folder: Path) -> Store | str:
 
 
 def digest(config: DatasetConfig, path: Path) -> dict[str, list[Any]]:
-    """What is learnt of the rows before any of them is known from another; everything after follows from it alone."""
+    """What is learnt of the rows before any of them is known from another; everything after follows
+    from it alone.
+    """
     digester = Digester(config)
     read = RowReader(config, find_sources(config), digester.readings, lambda line: None)
     (piece,) = read([path])
@@ -215,22 +289,40 @@ def digest(config: DatasetConfig, path: Path) -> dict[str, list[Any]]:
 
 def contents(store: Store) -> dict[str, Any]:
     """All that a store says, as plain bytes."""
-    found: dict[str, Any] = {"schema": store.schema, "rows": store.summary["rows"], "tasks": store.summary["tasks"]}
+    found: dict[str, Any] = {
+        "schema": store.schema,
+        "rows": store.summary["rows"],
+        "tasks": store.summary["tasks"],
+    }
     found |= {name: store.vocabulary(name).to_pydict() for name in store.schema.owners}
     found |= {f"kept {name}": store.kept_words(name).to_pydict() for name in store.schema.kept}
     for split in ("train", "validation", "test"):
         rows = store.rows(split)
-        for name, array in {"ids": rows.ids, "dense": rows.dense, "labels": rows.labels, "kept": rows.kept}.items():
+        for name, array in {
+            "ids": rows.ids,
+            "dense": rows.dense,
+            "labels": rows.labels,
+            "kept": rows.kept,
+        }.items():
             found[f"{split} {name}"] = np.asarray(array).tobytes()
-        found |= {f"{split} list {i}": (lists.values.tobytes(), lists.offsets.tobytes()) for i, lists in enumerate(rows.lists)}
+        found |= {
+            f"{split} list {i}": (lists.values.tobytes(), lists.offsets.tobytes())
+            for i, lists in enumerate(rows.lists)
+        }
     return found | {"alpha": store.alpha_index.tobytes()}
 
 
 def check(drawn: Drawn, folder: Path, *, every: bool) -> None:
-    """One table in every form, all prepared; else in some, where one that is digested as another was is taken for it."""
+    """One table in every form, all prepared; else in some, where one that is digested as another
+    was is taken for it.
+    """
     values, split, seed, other = drawn
     forms = tuple(FORMS) if every else tuple({"arrow", other})
-    whole = {"item": [item for item in values["item"] if item is not None]} if split["kind"] == "by_user" else {}
+    whole = (
+        {"item": [item for item in values["item"] if item is not None]}
+        if split["kind"] == "by_user"
+        else {}
+    )
     columns = rows_of(values | whole, seed)
     configs = {}
     for name, text in (("csv", pandas_csv(columns)), ("wild", wild_csv(columns, seed))):
@@ -258,10 +350,18 @@ def check(drawn: Drawn, folder: Path, *, every: bool) -> None:
 def written(folder: Path, name: str, content: bytes, split: dict[str, Any]) -> DatasetConfig:
     folder.mkdir()
     (folder / name).write_bytes(content)
-    return build(DatasetConfig, {**SETTINGS, "files": {"train": name}, "split": split}, "toy").in_folder(folder)
+    return build(
+        DatasetConfig, {**SETTINGS, "files": {"train": name}, "split": split}, "toy"
+    ).in_folder(folder)
 
 
-def served(store: Store, config: DatasetConfig, columns: dict[str, list[Any]], folder: Path, forms: Sequence[str]) -> None:
+def served(
+    store: Store,
+    config: DatasetConfig,
+    columns: dict[str, list[Any]],
+    folder: Path,
+    forms: Sequence[str],
+) -> None:
     """New rows in every form: the same arrays, the exported encoder's among them."""
     server = Server(store, config, say=lambda line: None)
     found = {}
@@ -269,7 +369,9 @@ def served(store: Store, config: DatasetConfig, columns: dict[str, list[Any]], f
         (folder / f"{name}.csv").write_text(text, encoding="utf-8")
         found[name] = list(server.files(folder / f"{name}.csv", ()))
     found |= {name: list(server.table(as_table(FORMS[name](columns)), ())) for name in forms}
-    answers = {name: arrays(part.rows, store.schema, np.arange(ROWS)) for name, (part,) in found.items()}
+    answers = {
+        name: arrays(part.rows, store.schema, np.arange(ROWS)) for name, (part,) in found.items()
+    }
     with StagedFolder(folder / "export") as staged:
         write_encoding(staged, store, config)
     answers["encoder"] = Encoder(folder / "export")(as_dicts(columns))
@@ -281,8 +383,17 @@ def served(store: Store, config: DatasetConfig, columns: dict[str, list[Any]], f
 
 def tables(examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
     def wrap(test: Callable[..., None]) -> Callable[..., None]:
-        given_drawn = given(drawn=st.tuples(pools(), st.sampled_from(SPLITS), st.integers(0, 999), st.sampled_from(sorted(FORMS))))
-        return settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))(given_drawn(test))
+        given_drawn = given(
+            drawn=st.tuples(
+                pools(),
+                st.sampled_from(SPLITS),
+                st.integers(0, 999),
+                st.sampled_from(sorted(FORMS)),
+            )
+        )
+        return settings(
+            max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck)
+        )(given_drawn(test))
 
     return wrap
 

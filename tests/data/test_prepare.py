@@ -26,8 +26,15 @@ def test_decoded_rows_are_the_raw_rows(tmp_path: Path) -> None:
     store = prepared(tmp_path, raw)
     found = everything(store)
     assert len(found) == len(raw)
-    assert found[["user", "tag"]].value_counts().to_dict() == raw[["user", "tag"]].astype(str).value_counts().to_dict()
-    by_user = raw.assign(user=raw["user"].astype(str)).groupby("user")[["is_click", "is_buy"]].agg(["sum", "count"])
+    assert (
+        found[["user", "tag"]].value_counts().to_dict()
+        == raw[["user", "tag"]].astype(str).value_counts().to_dict()
+    )
+    by_user = (
+        raw.assign(user=raw["user"].astype(str))
+        .groupby("user")[["is_click", "is_buy"]]
+        .agg(["sum", "count"])
+    )
     mine = found.groupby("user")[["click", "buy"]].agg(["sum", "count"])
     np.testing.assert_array_equal(mine.to_numpy(), by_user.to_numpy())
 
@@ -43,16 +50,23 @@ def test_statistics_are_of_the_training_split(tmp_path: Path) -> None:
     train = raw[raw["part"] == "train"]
     words = expected_vocabulary(train["user"], 12)
     assert store.vocabulary("user")["word"].to_pylist() == words
-    assert store.vocabulary("user")["count"].to_pylist() == [int((train["user"].astype(str) == word).sum()) for word in words]
+    assert store.vocabulary("user")["count"].to_pylist() == [
+        int((train["user"].astype(str) == word).sum()) for word in words
+    ]
     user, tag, price = store.schema.fields
     assert user.vocabulary_size == len(words) + 1
     assert user.unknown_count == int((~train["user"].astype(str).isin(words)).sum()) > 0
     assert tag.unknown_count == int((train["tag"] == "").sum()) > 0
     assert price.unknown_count == int(train["price"].isna().sum()) > 0
-    assert (price.mean, price.std) == (pytest.approx(train["price"].mean()), pytest.approx(train["price"].std(ddof=0)))
+    assert (price.mean, price.std) == (
+        pytest.approx(train["price"].mean()),
+        pytest.approx(train["price"].std(ddof=0)),
+    )
     test = raw[raw["part"] == "test"]
     rows = store.rows("test")
-    np.testing.assert_allclose(rows.dense[:, 0], ((test["price"] - price.mean) / price.std).fillna(0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        rows.dense[:, 0], ((test["price"] - price.mean) / price.std).fillna(0), rtol=1e-5, atol=1e-6
+    )
     np.testing.assert_array_equal(rows.labels, test[["is_click", "is_buy"]].to_numpy(np.float32))
     assert store.schema.tasks[1].labelled == train["is_buy"].count()
     assert store.schema.tasks[1].positives == train["is_buy"].sum()
@@ -70,7 +84,9 @@ def test_parts_are_disjoint_and_of_their_shares(tmp_path: Path) -> None:
 
 def test_without_validation_a_tenth_of_training_is_taken(tmp_path: Path) -> None:
     raw = frame(20_000)
-    shares = everything(prepared(tmp_path, raw, split={"train": 0.8, "validation": 0.0, "test": 0.2}))["part"].value_counts(normalize=True)
+    shares = everything(
+        prepared(tmp_path, raw, split={"train": 0.8, "validation": 0.0, "test": 0.2})
+    )["part"].value_counts(normalize=True)
     for part, share in {"train": 0.576, "alpha": 0.144, "validation": 0.08, "test": 0.2}.items():
         assert shares[part] == pytest.approx(share, abs=0.015)
 
@@ -89,8 +105,13 @@ def test_split_seed_changes_the_split_only(tmp_path: Path) -> None:
     assert one.schema.split_hash != two.schema.split_hash
 
 
-@pytest.mark.parametrize("split", [{"kind": "random"}, {"kind": "time", "column": "time"}, {"kind": "by_user", "column": "user"}])
-def test_order_and_parts_of_the_files_do_not_matter(tmp_path: Path, split: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "split",
+    [{"kind": "random"}, {"kind": "time", "column": "time"}, {"kind": "by_user", "column": "user"}],
+)
+def test_order_and_parts_of_the_files_do_not_matter(
+    tmp_path: Path, split: dict[str, object]
+) -> None:
     raw = frame(3000)
     one = prepared(tmp_path / "one", raw, split=split)
     folder = tmp_path / "seven"
@@ -132,7 +153,8 @@ def test_times_may_be_dates(tmp_path: Path, text: bool) -> None:
 
 def test_by_user_keeps_users_whole(tmp_path: Path) -> None:
     found = everything(prepared(tmp_path, frame(4000), split={"kind": "by_user", "column": "user"}))
-    # a user of validation or test only is unknown to the vocabulary: the others are in one part each
+    # a user of validation or test only is unknown to the vocabulary: the others are in one part
+    # each
     assert (found[found["user"] != ""].groupby("user")["part"].nunique() == 1).all()
     assert (found.loc[found["user"] == "", "part"].isin(["validation", "test"])).all()
     assert (found["user"] == "").any()
@@ -141,7 +163,11 @@ def test_by_user_keeps_users_whole(tmp_path: Path) -> None:
 def test_files_are_halved_by_seed(tmp_path: Path) -> None:
     frame(2000).to_csv(tmp_path / "rows.csv", index=False)
     frame(4000, seed=1).to_csv(tmp_path / "late.csv", index=False)
-    path = dataset(tmp_path, files={"train": "rows.csv", "test": "late.csv"}, split={"kind": "files", "test_to_validation": 0.5})
+    path = dataset(
+        tmp_path,
+        files={"train": "rows.csv", "test": "late.csv"},
+        split={"kind": "files", "test_to_validation": 0.5},
+    )
     rows = prepare(load_dataset(path), data_dir=tmp_path / "data").summary["rows"]
     assert rows["fit"] + rows["alpha"] == 2000
     assert rows["validation"] + rows["test"] == 4000
@@ -149,15 +175,24 @@ def test_files_are_halved_by_seed(tmp_path: Path) -> None:
 
 
 def test_where_and_weights_and_kinds(tmp_path: Path) -> None:
-    raw = frame(500).assign(share=lambda t: t.index % 3 / 2, kind=lambda t: np.array(["z", "10", "9"])[t.index % 3])
+    raw = frame(500).assign(
+        share=lambda t: t.index % 3 / 2, kind=lambda t: np.array(["z", "10", "9"])[t.index % 3]
+    )
     tasks = [
         {"name": "click", "label": "is_click"},
-        {"name": "buy", "label": "is_buy", "where": "is_click == 1 and tag != 'a'", "sample_weight": "share"},
+        {
+            "name": "buy",
+            "label": "is_buy",
+            "where": "is_click == 1 and tag != 'a'",
+            "sample_weight": "share",
+        },
         {"name": "spend", "label": "price", "kind": "regression", "transform": "log1p"},
         {"name": "kind", "label": "kind", "kind": "multiclass", "where": "is_click == 0"},
     ]
     split = {"kind": "time", "column": "time"}
-    store = prepared(tmp_path, raw, tasks=tasks, features=FEATURES[:2], split=split, allow_leak=["tag"])
+    store = prepared(
+        tmp_path, raw, tasks=tasks, features=FEATURES[:2], split=split, allow_leak=["tag"]
+    )
     labels = np.concatenate([store.rows(s).labels for s in ("train", "validation", "test")])
     weights = np.concatenate([store.rows(s).weights for s in ("train", "validation", "test")])
     asked = raw["is_click"].eq(1) & raw["tag"].ne("a") & raw["tag"].ne("")
@@ -175,7 +210,10 @@ def test_where_and_weights_and_kinds(tmp_path: Path) -> None:
     assert (weights[:, [0, 2, 3]] == 1).all()
     train = store.rows("train").labels
     click, buy, spend, kind = store.schema.tasks
-    assert (spend.mean, spend.std) == (pytest.approx(np.nanmean(train[:, 2]), rel=1e-5), pytest.approx(np.nanstd(train[:, 2]), rel=1e-5))
+    assert (spend.mean, spend.std) == (
+        pytest.approx(np.nanmean(train[:, 2]), rel=1e-5),
+        pytest.approx(np.nanstd(train[:, 2]), rel=1e-5),
+    )
     assert (kind.classes, kind.class_names) == (3, ("9", "10", "z"))
     assert (click.labelled, buy.labelled) == (len(train), np.isfinite(train[:, 1]).sum())
 
@@ -183,10 +221,13 @@ def test_where_and_weights_and_kinds(tmp_path: Path) -> None:
 def test_close_ids_stay_apart_and_floats_become_whole(tmp_path: Path) -> None:
     raw = frame(600)
     raw["user"] = 2**53 + raw["user"] % 2
-    raw["tag"] = raw["user"].mod(3).where(raw.index % 5 > 0)  # whole numbers with holes: pandas writes 1.0
+    # whole numbers with holes: pandas writes 1.0
+    raw["tag"] = raw["user"].mod(3).where(raw.index % 5 > 0)
     store = prepared(tmp_path, raw)
     assert sorted(store.vocabulary("user")["word"].to_pylist()) == [str(2**53), str(2**53 + 1)]
-    assert set(store.vocabulary("tag")["word"].to_pylist()) == set(raw["tag"].dropna().astype(int).astype(str))
+    assert set(store.vocabulary("tag")["word"].to_pylist()) == set(
+        raw["tag"].dropna().astype(int).astype(str)
+    )
     assert [field.form for field in store.schema.categorical] == ["whole", "whole"]
 
 
@@ -194,7 +235,9 @@ def test_csv_gz_and_other_delimiters(tmp_path: Path) -> None:
     raw = frame()
     one = prepared(tmp_path / "plain", raw)
     folder = tmp_path / "packed"
-    path = dataset(folder, files={"train": "rows.tsv*"}, csv={"delimiter": "\t", "columns": list(raw.columns)})
+    path = dataset(
+        folder, files={"train": "rows.tsv*"}, csv={"delimiter": "\t", "columns": list(raw.columns)}
+    )
     raw.to_csv(folder / "rows.tsv.gz", index=False, header=False, sep="\t")
     two = prepare(load_dataset(path), data_dir=folder / "data")
     assert one.schema.data_hash == two.schema.data_hash
@@ -212,14 +255,19 @@ def test_many_small_blocks_are_as_one(tmp_path: Path, monkeypatch: pytest.Monkey
     np.testing.assert_array_equal(one.alpha_index, many.alpha_index)
 
 
-def test_two_that_prepare_one_set_make_it_once_and_what_a_killed_one_left_goes(tmp_path: Path) -> None:
+def test_two_that_prepare_one_set_make_it_once_and_what_a_killed_one_left_goes(
+    tmp_path: Path,
+) -> None:
     frame().to_csv(tmp_path / "rows.csv", index=False)
     config, stores = load_dataset(dataset(tmp_path)), tmp_path / "data/prepared"
     (stores / ".toy-0.x.tmp").mkdir(parents=True)
     said: list[str] = []
     with ThreadPoolExecutor(2) as pool:
         with locked(tmp_path / "data"):
-            both = [pool.submit(prepare, config, data_dir=tmp_path / "data", progress=said.append) for _ in range(2)]
+            both = [
+                pool.submit(prepare, config, data_dir=tmp_path / "data", progress=said.append)
+                for _ in range(2)
+            ]
             until = time.monotonic() + 30
             while sum("waiting for another process" in line for line in said) < 2:
                 assert time.monotonic() < until
@@ -239,6 +287,10 @@ def test_describe_is_plain_data(tmp_path: Path) -> None:
     assert [field["name"] for field in found["fields"]] == ["user", "tag", "price"]
     assert found["fields"][2]["missing_share"] == pytest.approx(0.1, abs=0.03)
     click, buy = found["tasks"]
-    assert sum(click["positive_rate"][s] * rows[s] for s in ("train", "validation", "test")) == pytest.approx(raw["is_click"].sum())
-    assert sum(buy["label_share"][s] * rows[s] for s in ("train", "validation", "test")) == pytest.approx(raw["is_buy"].count())
+    assert sum(
+        click["positive_rate"][s] * rows[s] for s in ("train", "validation", "test")
+    ) == pytest.approx(raw["is_click"].sum())
+    assert sum(
+        buy["label_share"][s] * rows[s] for s in ("train", "validation", "test")
+    ) == pytest.approx(raw["is_buy"].count())
     assert TASKS[1]["weight"] == buy["weight"]

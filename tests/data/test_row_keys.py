@@ -20,16 +20,30 @@ def make(n=400, seed=0, distinct=50):
     labels = np.where(content % 5 == 0, np.nan, content % 2).astype(np.float32)[:, None]
     lengths = content % 4
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    values = np.concatenate([np.arange(1, k + 1) + c for c, k in zip(content, lengths, strict=True)]).astype(np.int32)
+    values = np.concatenate(
+        [np.arange(1, k + 1) + c for c, k in zip(content, lengths, strict=True)]
+    ).astype(np.int32)
     kept = (content % 11).astype(np.int32)[:, None]
-    return Rows(ids, (content / 3).astype(np.float32)[:, None], labels, None, (Lists(values, offsets),), kept)
+    return Rows(
+        ids,
+        (content / 3).astype(np.float32)[:, None],
+        labels,
+        None,
+        (Lists(values, offsets),),
+        kept,
+    )
 
 
 def permuted(rows, order):
     offsets, values = rows.lists[0].offsets, rows.lists[0].values
     parts = [values[offsets[i] : offsets[i + 1]] for i in order]
-    moved = Lists(np.concatenate(parts), np.concatenate([[0], np.cumsum([len(p) for p in parts])]).astype(np.int64))
-    return Rows(rows.ids[order], rows.dense[order], rows.labels[order], None, (moved,), rows.kept[order])
+    moved = Lists(
+        np.concatenate(parts),
+        np.concatenate([[0], np.cumsum([len(p) for p in parts])]).astype(np.int64),
+    )
+    return Rows(
+        rows.ids[order], rows.dense[order], rows.labels[order], None, (moved,), rows.kept[order]
+    )
 
 
 def test_copies_have_keys_of_their_own_and_the_order_of_rows_does_not_matter():
@@ -43,8 +57,16 @@ def test_copies_have_keys_of_their_own_and_the_order_of_rows_does_not_matter():
 def test_every_part_of_a_row_counts_and_kept_columns_do_not():
     n = 3
     lists = Lists(np.array([1, 2, 3], np.int32), np.array([0, 2, 3, 3]))
-    base = {"ids": np.zeros((n, 2), np.int32), "dense": np.zeros((n, 1), np.float32), "labels": np.zeros((n, 1), np.float32)}
-    base |= {"weights": np.ones((n, 1), np.float32), "lists": (lists,), "kept": np.zeros((n, 1), np.int32)}
+    base = {
+        "ids": np.zeros((n, 2), np.int32),
+        "dense": np.zeros((n, 1), np.float32),
+        "labels": np.zeros((n, 1), np.float32),
+    }
+    base |= {
+        "weights": np.ones((n, 1), np.float32),
+        "lists": (lists,),
+        "kept": np.zeros((n, 1), np.int32),
+    }
     before = row_keys(Rows(**base))
     others = {
         "ids": np.array([[1, 0], [0, 0], [0, 0]], np.int32),
@@ -57,9 +79,13 @@ def test_every_part_of_a_row_counts_and_kept_columns_do_not():
         after = row_keys(Rows(**{**base, name: value}))
         assert after[0] != before[0] and (after[1:] == before[1:]).all(), name
     swapped = Rows(**{**base, "ids": np.array([[0, 1], [0, 0], [0, 0]], np.int32)})
-    assert row_keys(swapped)[0] != row_keys(Rows(**{**base, "ids": others["ids"]}))[0], "which column"
+    assert row_keys(swapped)[0] != row_keys(Rows(**{**base, "ids": others["ids"]}))[0], (
+        "which column"
+    )
     assert (row_keys(Rows(**{**base, "kept": np.ones((n, 1), np.int32)})) == before).all()
-    assert (row_keys(Rows(**{**base, "dense": np.full((n, 1), -0.0, np.float32)})) == before).all(), "one zero"
+    assert (
+        row_keys(Rows(**{**base, "dense": np.full((n, 1), -0.0, np.float32)})) == before
+    ).all(), "one zero"
 
 
 def test_a_smaller_draw_is_part_of_a_larger_one_and_purposes_are_independent():
@@ -67,7 +93,9 @@ def test_a_smaller_draw_is_part_of_a_larger_one_and_purposes_are_independent():
     few, more = (draw_rows(keys, index, count, purpose="fit") for count in (30, 90))
     assert len(few) == 30 and set(few) < set(more) < set(index) and (np.diff(more) > 0).all()
     assert len(set(draw_rows(keys, index, 90, purpose="b")) & set(more)) < 60
-    assert (draw_rows(keys, index[::-1], None, purpose="fit") == index).all() and len(draw_rows(keys, index, 10**6, purpose="fit")) == 200
+    assert (draw_rows(keys, index[::-1], None, purpose="fit") == index).all() and len(
+        draw_rows(keys, index, 10**6, purpose="fit")
+    ) == 200
 
 
 def store(rows, group):
@@ -79,7 +107,12 @@ def store(rows, group):
         group=group,
     )
     words = pa.table({"word": [f"u{i}" for i in range(1, 11)], "count": [1] * 10})
-    return SimpleNamespace(schema=schema, rows=lambda split: rows, alpha_index=np.arange(100, 400), kept_words=lambda name: words)
+    return SimpleNamespace(
+        schema=schema,
+        rows=lambda split: rows,
+        alpha_index=np.arange(100, 400),
+        kept_words=lambda name: words,
+    )
 
 
 def test_halves_are_disjoint_even_and_whole():
@@ -94,4 +127,8 @@ def test_halves_keep_a_group_together_and_rows_without_one_apart():
     rows = make()
     first, second = alpha_halves(store(rows, "user"))
     groups = [set(rows.kept[part, 0].tolist()) for part in (first, second)]
-    assert groups[0] & groups[1] <= {0} and groups[0] & groups[1] and sorted([*first, *second]) == list(range(100, 400))
+    assert (
+        groups[0] & groups[1] <= {0}
+        and groups[0] & groups[1]
+        and sorted([*first, *second]) == list(range(100, 400))
+    )

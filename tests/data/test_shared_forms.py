@@ -15,8 +15,14 @@ from automtl.data.serving import Server
 from automtl.data.store import Store
 from tests.data.tables import dataset, prepared
 
-COMMON: dict[str, Any] = {"tasks": [{"name": "click", "label": "click"}], "split": {"kind": "random", "column": "row"}}
-ITEM, SEEN = {"name": "item", "kind": "categorical"}, {"name": "seen", "kind": "sequence", "max_length": 3, "share_embedding": "item"}
+COMMON: dict[str, Any] = {
+    "tasks": [{"name": "click", "label": "click"}],
+    "split": {"kind": "random", "column": "row"},
+}
+ITEM, SEEN = (
+    {"name": "item", "kind": "categorical"},
+    {"name": "seen", "kind": "sequence", "max_length": 3, "share_embedding": "item"},
+)
 
 
 def table(rows: int = 300) -> pd.DataFrame:
@@ -38,10 +44,14 @@ def served(store: Store, folder: Path, rows: object) -> np.ndarray:
 
 
 def test_fields_that_share_have_one_form_of_all_their_words(tmp_path: Path) -> None:
-    """Items are written 7.0, those seen before 7: one id; a word among the seen ones makes texts of both."""
+    """Items are written 7.0, those seen before 7: one id; a word among the seen ones makes texts of
+    both.
+    """
     whole = prepared(tmp_path / "whole", table(), features=[ITEM, SEEN], **COMMON)
     assert [field.form for field in whole.schema.id_fields] == ["whole", "whole"]
-    assert sorted(whole.vocabulary("item")["word"].to_pylist(), key=int) == [str(item) for item in range(20)]
+    assert sorted(whole.vocabulary("item")["word"].to_pylist(), key=int) == [
+        str(item) for item in range(20)
+    ]
     codes = table().assign(seen=lambda t: "007," + t["seen"])
     texts = prepared(tmp_path / "texts", codes, features=[ITEM, SEEN], **COMMON)
     assert [field.form for field in texts.schema.id_fields] == ["text", "text"]
@@ -50,27 +60,43 @@ def test_fields_that_share_have_one_form_of_all_their_words(tmp_path: Path) -> N
 
 def test_counts_of_spellings_are_those_of_the_word(tmp_path: Path) -> None:
     """min_count is of the word: rare spellings of it count together."""
-    rows = table().assign(item=lambda t: np.where(t.index % 3 == 0, "7", np.where(t.index % 3 == 1, "7.0", "+7")))
+    rows = table().assign(
+        item=lambda t: np.where(t.index % 3 == 0, "7", np.where(t.index % 3 == 1, "7.0", "+7"))
+    )
     rows.loc[:60, "item"] = [str(100 + i) for i in range(61)]
     store = prepared(tmp_path, rows, features=[{**ITEM, "min_count": 90}], **COMMON)
     assert store.vocabulary("item").to_pydict()["word"] == ["7"]
     (field,) = store.schema.fields
-    assert store.vocabulary("item")["count"].to_pylist() == [store.schema.train_rows - field.unknown_count] and field.unknown_count > 30
+    assert (
+        store.vocabulary("item")["count"].to_pylist()
+        == [store.schema.train_rows - field.unknown_count]
+        and field.unknown_count > 30
+    )
 
 
 def test_hashed_ids_have_a_form_too(tmp_path: Path) -> None:
-    features = [{**ITEM, "hash_buckets": 50}, {"name": "flag", "kind": "categorical", "hash_buckets": 11}]
+    features = [
+        {**ITEM, "hash_buckets": 50},
+        {"name": "flag", "kind": "categorical", "hash_buckets": 11},
+    ]
     rows = table().assign(flag=lambda t: t["click"].astype(bool))
     store = prepared(tmp_path, rows, features=features, **COMMON, allow_leak=["flag"])
     assert [field.form for field in store.schema.id_fields] == ["whole", "truth"]
     one = served(store, tmp_path, {"item": [7.0, 8.0], "flag": [True, False]})
-    for other in ({"item": ["7", " 8.0"], "flag": ["TRUE", "false"]}, {"item": [7, 8], "flag": [1, 0]}):
+    for other in (
+        {"item": ["7", " 8.0"], "flag": ["TRUE", "false"]},
+        {"item": [7, 8], "flag": [1, 0]},
+    ):
         np.testing.assert_array_equal(served(store, tmp_path, other), one)
     assert (one > 0).all() and one[0, 1] != one[1, 1]
 
 
-@pytest.mark.parametrize(("new", "expected"), [(["2134", "501"], ["02134", "00501"]), (["x", "00501"], ["x", "00501"])])
-def test_a_vocabulary_that_grows_keeps_its_form(tmp_path: Path, new: list[str], expected: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("new", "expected"), [(["2134", "501"], ["02134", "00501"]), (["x", "00501"], ["x", "00501"])]
+)
+def test_a_vocabulary_that_grows_keeps_its_form(
+    tmp_path: Path, new: list[str], expected: list[str]
+) -> None:
     rows = table().assign(item=lambda t: np.where(t.index % 2 > 0, "00501", "10001"))
     old = prepared(tmp_path / "monday", rows, features=[ITEM], **COMMON)
     tuesday = rows.assign(item=lambda t: np.where(t.index % 2 > 0, new[0], new[1]))
@@ -80,5 +106,12 @@ def test_a_vocabulary_that_grows_keeps_its_form(tmp_path: Path, new: list[str], 
     (field,) = store.schema.fields
     assert (field.form, field.digits) == ("fixed", 5)
     words = store.vocabulary("item")["word"].to_pylist()
-    assert words[:2] == old.vocabulary("item")["word"].to_pylist() and set(words) == {"10001", *expected, "00501"}
-    assert served(store, tmp_path / "tuesday", pa.table({"item": [501]}))[0, 0] == words.index("00501") + 1
+    assert words[:2] == old.vocabulary("item")["word"].to_pylist() and set(words) == {
+        "10001",
+        *expected,
+        "00501",
+    }
+    assert (
+        served(store, tmp_path / "tuesday", pa.table({"item": [501]}))[0, 0]
+        == words.index("00501") + 1
+    )

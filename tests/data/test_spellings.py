@@ -1,4 +1,6 @@
-"""Rows that people write in other ways than the training file had them: the same ids; words for a missing value, by role."""
+"""Rows that people write in other ways than the training file had them: the same ids; words for a
+missing value, by role.
+"""
 
 import datetime
 from collections.abc import Callable
@@ -22,7 +24,10 @@ from tests.data.tables import dataset, prepared
 
 ROWS = 400
 FEATURES = [
-    *({"name": name, "kind": "categorical"} for name in ("user_id", "zip", "vip", "day", "size", "code", "new")),
+    *(
+        {"name": name, "kind": "categorical"}
+        for name in ("user_id", "zip", "vip", "day", "size", "code", "new")
+    ),
     {"name": "price", "kind": "numeric"},
     {"name": "tags", "kind": "multi"},
 ]
@@ -54,11 +59,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path]:
     return prepared(folder, rows(), features=FEATURES, tasks=TASKS), folder
 
 
-def encoded(trained: tuple[Store, Path], table: Any, said: list[str] | None = None) -> tuple[np.ndarray, tuple[Lists, ...]]:
+def encoded(
+    trained: tuple[Store, Path], table: Any, said: list[str] | None = None
+) -> tuple[np.ndarray, tuple[Lists, ...]]:
     """The ids of rows to predict on: of a path, or of rows in memory."""
     store, folder = trained
-    server = Server(store, load_dataset(folder / "toy.yaml"), say=(said if said is not None else []).append)
-    (part,) = list(server.files(table, ())) if isinstance(table, Path) else list(server.table(as_table(table), ()))
+    server = Server(
+        store, load_dataset(folder / "toy.yaml"), say=(said if said is not None else []).append
+    )
+    (part,) = (
+        list(server.files(table, ()))
+        if isinstance(table, Path)
+        else list(server.table(as_table(table), ()))
+    )
     return part.rows.ids, part.rows.lists
 
 
@@ -106,16 +119,24 @@ SPELLINGS: dict[str, Change] = {
     "sizes as float32": lambda t: t.astype({"size": "float32"}),
     "sizes with zeros": lambda t: t.assign(size=t["size"].map("{:.3f}".format)),
     "codes as bytes": lambda t: t.assign(code=[word.encode() for word in t["code"]]),
-    "tags as lists": lambda t: t.assign(tags=[list(map(int, text.split(","))) for text in t["tags"]]),
-    "tags as lists of floats": lambda t: t.assign(tags=[list(map(float, text.split(","))) for text in t["tags"]]),
-    "tags as tuples of mixed values": lambda t: t.assign(tags=[(int(text[0]), text[2], None) for text in t["tags"]]),
+    "tags as lists": lambda t: t.assign(
+        tags=[list(map(int, text.split(","))) for text in t["tags"]]
+    ),
+    "tags as lists of floats": lambda t: t.assign(
+        tags=[list(map(float, text.split(","))) for text in t["tags"]]
+    ),
+    "tags as tuples of mixed values": lambda t: t.assign(
+        tags=[(int(text[0]), text[2], None) for text in t["tags"]]
+    ),
     "dicts": lambda t: t.to_dict("records"),
     "columns": lambda t: t.to_dict("list"),
 }
 
 
 @pytest.mark.parametrize("change", SPELLINGS.values(), ids=SPELLINGS)
-def test_another_spelling_has_the_same_ids(trained: tuple[Store, Path], change: Change, tmp_path: Path) -> None:
+def test_another_spelling_has_the_same_ids(
+    trained: tuple[Store, Path], change: Change, tmp_path: Path
+) -> None:
     new, said = rows(seed=1), list[str]()
     new.to_csv(tmp_path / "plain.csv", index=False)
     ids, lists = encoded(trained, tmp_path / "plain.csv")
@@ -125,15 +146,20 @@ def test_another_spelling_has_the_same_ids(trained: tuple[Store, Path], change: 
     np.testing.assert_array_equal(found, ids)
     assert [tags.values.tolist() for tags in values] == [tags.values.tolist() for tags in lists]
     assert said == []
-    if isinstance(other, pd.DataFrame) and not isinstance(other["tags"][0], tuple):  # Parquet has no columns of several types
+    # Parquet has no columns of several types
+    if isinstance(other, pd.DataFrame) and not isinstance(other["tags"][0], tuple):
         other.to_parquet(tmp_path / "other.parquet")
         np.testing.assert_array_equal(encoded(trained, tmp_path / "other.parquet")[0], ids)
 
 
-def test_one_missing_user_makes_no_other_unknown(trained: tuple[Store, Path], tmp_path: Path) -> None:
+def test_one_missing_user_makes_no_other_unknown(
+    trained: tuple[Store, Path], tmp_path: Path
+) -> None:
     new = rows(seed=1)
     ids, _ = encoded(trained, new)
-    holes = new.assign(user_id=new["user_id"].where(new.index != 5), vip=new["vip"].where(new.index != 7))
+    holes = new.assign(
+        user_id=new["user_id"].where(new.index != 5), vip=new["vip"].where(new.index != 7)
+    )
     holes.to_csv(tmp_path / "in.csv", index=False)  # 7.0, and True beside nothing
     ids[5, 0] = ids[7, 2] = 0
     for source in (tmp_path / "in.csv", holes):
@@ -142,10 +168,17 @@ def test_one_missing_user_makes_no_other_unknown(trained: tuple[Store, Path], tm
 
 def test_unknown_ids_are_told_loudly_where_they_are_many(trained: tuple[Store, Path]) -> None:
     said: list[str] = []
-    encoded(trained, rows(seed=1).drop(columns="clicked").assign(user_id=lambda t: t["user_id"].where(t.index % 10 > 0, -1), code=1), said)
+    encoded(
+        trained,
+        rows(seed=1)
+        .drop(columns="clicked")
+        .assign(user_id=lambda t: t["user_id"].where(t.index % 10 > 0, -1), code=1),
+        said,
+    )
     assert said == [
         "rows without an id that the training rows have: user_id 10.0%, code 100.0%",
-        "WARNING: 100.0% of the rows have no id of 'code' that the training rows have (0.0% there): "
+        "WARNING: 100.0% of the rows have no id of 'code' that the training rows have (0.0% "
+        "there): "
         "is it the same column, written the same way?",
     ]
 
@@ -154,9 +187,14 @@ def test_a_test_part_in_another_spelling_is_told(tmp_path: Path) -> None:
     rows().to_csv(tmp_path / "rows.csv", index=False)
     rows(seed=1).assign(code=lambda t: "x" + t["code"]).to_csv(tmp_path / "test.csv", index=False)
     files = {"train": "rows.csv", "test": "test.csv"}
-    path, said = dataset(tmp_path, features=FEATURES, tasks=TASKS, files=files, split={"kind": "files"}), list[str]()
+    path, said = (
+        dataset(tmp_path, features=FEATURES, tasks=TASKS, files=files, split={"kind": "files"}),
+        list[str](),
+    )
     store = prepare(load_dataset(path), data_dir=tmp_path / "data", progress=said.append)
-    assert next(line for line in said if "WARNING" in line).startswith("WARNING: 100.0% of the test rows have no id of 'code'")
+    assert next(line for line in said if "WARNING" in line).startswith(
+        "WARNING: 100.0% of the test rows have no id of 'code'"
+    )
     shares = {field["name"]: field.get("unknown_share") for field in describe(store)["fields"]}
     assert shares["code"] == {"train": 0.0, "validation": 0.0, "test": 1.0}
     assert shares["price"] is None
@@ -168,20 +206,39 @@ def test_where_knows_truth_in_any_spelling(tmp_path: Path, form: str, word: str)
     table = rows()
     tasks = [{**TASKS[0], "where": f"vip == '{word}' and zip != '02134'"}]
     path = dataset(tmp_path, features=FEATURES, tasks=tasks, files={"train": f"rows.{form}"})
-    table.to_csv(tmp_path / "rows.csv", index=False) if form == "csv" else table.to_parquet(tmp_path / "rows.parquet")
-    counts = prepare(load_dataset(path), data_dir=tmp_path / "data").summary["tasks"]["click"]["labelled"]
+    table.to_csv(tmp_path / "rows.csv", index=False) if form == "csv" else table.to_parquet(
+        tmp_path / "rows.parquet"
+    )
+    counts = prepare(load_dataset(path), data_dir=tmp_path / "data").summary["tasks"]["click"][
+        "labelled"
+    ]
     assert sum(counts.values()) == (table["vip"] & (table["zip"] != "02134")).sum() > 50
 
 
 def test_keys_of_side_tables_in_another_spelling(tmp_path: Path) -> None:
     table = rows().assign(user_id=lambda t: t["user_id"].where(t.index > 0))  # 7.0
-    side = pd.DataFrame({"user_id": [*map(str, range(60)), "", "NaN"], "age": [f"{i}" if i % 3 else "NA" for i in range(60)] + ["1", "2"]})
+    side = pd.DataFrame(
+        {
+            "user_id": [*map(str, range(60)), "", "NaN"],
+            "age": [f"{i}" if i % 3 else "NA" for i in range(60)] + ["1", "2"],
+        }
+    )
     side.to_csv(tmp_path / "side.csv", index=False)
     features = [{"name": "age", "kind": "numeric"}]
-    store = prepared(tmp_path, table, features=features, tasks=TASKS, joins=[{"file": "side.csv", "on": "user_id"}])
+    store = prepared(
+        tmp_path,
+        table,
+        features=features,
+        tasks=TASKS,
+        joins=[{"file": "side.csv", "on": "user_id"}],
+    )
     expected = table["user_id"].where(table["user_id"] % 3 > 0)
     (age,) = store.schema.fields
-    found = np.concatenate([store.rows(split).dense[:, 0] for split in ("train", "validation", "test")]) * age.std + age.mean
+    found = (
+        np.concatenate([store.rows(split).dense[:, 0] for split in ("train", "validation", "test")])
+        * age.std
+        + age.mean
+    )
     np.testing.assert_allclose(np.sort(found), np.sort(expected.fillna(age.mean)), rtol=1e-5)
 
 
@@ -193,10 +250,15 @@ LABELS = [
 
 
 def test_missing_words_by_role(tmp_path: Path) -> None:
-    """Every word in every role; what is missing in numbers and labels is a word among ids, but for five."""
+    """Every word in every role; what is missing in numbers and labels is a word among ids, but for
+    five.
+    """
     words = [*MISSING_NUMBERS, " ", "1"]
     table = pd.DataFrame({"word": words * 30})
-    table = table.assign(**dict.fromkeys(["number", "v", "k", "b", "group"], table["word"]), list="a|" + table["word"])
+    table = table.assign(
+        **dict.fromkeys(["number", "v", "k", "b", "group"], table["word"]),
+        list="a|" + table["word"],
+    )
     table["row"] = table.index
     table.loc[::2, ["k", "b"]] = table.loc[::2, ["k", "b"]].replace("1", "0")
     table.loc[::2, "v"] = table.loc[::2, "v"].replace("1", "2")
@@ -205,7 +267,12 @@ def test_missing_words_by_role(tmp_path: Path) -> None:
         {"name": "list", "kind": "multi", "separator": "|"},
         {"name": "number", "kind": "numeric"},
     ]
-    config = {"features": features, "tasks": LABELS, "keep": ["group"], "allow_leak": ["word", "list", "number"]}
+    config = {
+        "features": features,
+        "tasks": LABELS,
+        "keep": ["group"],
+        "allow_leak": ["word", "list", "number"],
+    }
     config["split"] = {"kind": "random", "column": "row"}
     store = prepared(tmp_path, table, **config)
     kept = sorted({*MISSING_NUMBERS, "1"} - {*MISSING_IDS})
@@ -213,7 +280,11 @@ def test_missing_words_by_role(tmp_path: Path) -> None:
     assert sorted(store.vocabulary("list")["word"].to_pylist()) == sorted([*kept, "a"])
     assert sorted(store.kept_words("group")["word"].to_pylist()) == kept
     tasks = store.summary["tasks"]
-    assert {name: sum(tasks[name]["labelled"].values()) for name in tasks} == {"binary": 30, "classes": 30, "value": 30}
+    assert {name: sum(tasks[name]["labelled"].values()) for name in tasks} == {
+        "binary": 30,
+        "classes": 30,
+        "value": 30,
+    }
     assert store.schema.tasks[1].class_names == ("0", "1")
     missing = describe(store)["missing_words"]
     numbers = dict.fromkeys(MISSING_NUMBERS, 30) | {"": 60}
@@ -223,10 +294,21 @@ def test_missing_words_by_role(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["", "NA", "None", "-", "?"])
 def test_weights_and_times_must_be_there(tmp_path: Path, word: str) -> None:
-    table = rows().assign(weight=[*["1"] * 9, word, *["1"] * 390], time=[*map(str, range(9)), word, *map(str, range(390))])
+    table = rows().assign(
+        weight=[*["1"] * 9, word, *["1"] * 390],
+        time=[*map(str, range(9)), word, *map(str, range(390))],
+    )
     for name, config, rule in (
-        ("a", {"tasks": [{**TASKS[0], "sample_weight": "weight"}]}, "column 'weight': must be a weight of at least 0, got nan"),
-        ("b", {"split": {"kind": "time", "column": "time"}, "tasks": TASKS}, "column 'time': must have a time in every row, got none"),
+        (
+            "a",
+            {"tasks": [{**TASKS[0], "sample_weight": "weight"}]},
+            "column 'weight': must be a weight of at least 0, got nan",
+        ),
+        (
+            "b",
+            {"split": {"kind": "time", "column": "time"}, "tasks": TASKS},
+            "column 'time': must have a time in every row, got none",
+        ),
     ):
         with pytest.raises(DataError) as caught:
             prepared(tmp_path / name, table, features=FEATURES, **config)
@@ -235,42 +317,80 @@ def test_weights_and_times_must_be_there(tmp_path: Path, word: str) -> None:
 
 @pytest.mark.parametrize("typed", [False, True])
 def test_null_values_replace_the_words(tmp_path: Path, typed: bool) -> None:
-    """-1 is missing, NA and ? are words: in ids, lists, numbers and labels, in CSV and in typed columns."""
-    table = rows().assign(code=lambda t: t["code"].where(t.index % 2 > 0, "-1"), user_id=lambda t: t["user_id"].where(t.index % 4 > 0, -1))
-    table = table.assign(price=table["price"].where(table.index % 5 > 0, -1), clicked=table["clicked"].where(table.index % 8 > 0, -1))
+    """-1 is missing, NA and ? are words: in ids, lists, numbers and labels, in CSV and in typed
+    columns.
+    """
+    table = rows().assign(
+        code=lambda t: t["code"].where(t.index % 2 > 0, "-1"),
+        user_id=lambda t: t["user_id"].where(t.index % 4 > 0, -1),
+    )
+    table = table.assign(
+        price=table["price"].where(table.index % 5 > 0, -1),
+        clicked=table["clicked"].where(table.index % 8 > 0, -1),
+    )
     files = {"train": "rows.parquet" if typed else "rows.csv"}
-    path = dataset(tmp_path, csv={"null_values": ["-1"]}, features=FEATURES, tasks=TASKS, files=files)
-    table.to_parquet(tmp_path / "rows.parquet") if typed else table.to_csv(tmp_path / "rows.csv", index=False)
+    path = dataset(
+        tmp_path, csv={"null_values": ["-1"]}, features=FEATURES, tasks=TASKS, files=files
+    )
+    table.to_parquet(tmp_path / "rows.parquet") if typed else table.to_csv(
+        tmp_path / "rows.csv", index=False
+    )
     store = prepare(load_dataset(path), data_dir=tmp_path / "data")
     assert sorted(store.vocabulary("code")["word"].to_pylist()) == ["007", "1.10", "1e5", "?", "NA"]
     assert "-1" not in store.vocabulary("user_id")["word"].to_pylist()
     assert sum(store.summary["tasks"]["click"]["labelled"].values()) == 350
     missing = describe(store)["missing_words"]
-    assert {name: sum(words.values()) for name, words in missing.items()} == {"code": 200, "user_id": 100, "price": 80, "clicked": 50}
+    assert {name: sum(words.values()) for name, words in missing.items()} == {
+        "code": 200,
+        "user_id": 100,
+        "price": 80,
+        "clicked": 50,
+    }
     assert all(set(words) <= {"-1", "-1.0"} for words in missing.values())
     server = Server(store, load_dataset(path), say=lambda line: None)
-    (part,) = server.table(as_table([{**rows().iloc[0].to_dict(), "user_id": -1, "price": -1, "code": "NA"}]), ())
+    (part,) = server.table(
+        as_table([{**rows().iloc[0].to_dict(), "user_id": -1, "price": -1, "code": "NA"}]), ()
+    )
     assert part.rows.ids[0, 0] == 0 < part.rows.ids[0, 5] and part.rows.dense[0, 0] == 0
 
 
 def test_null_values_are_said_once(tmp_path: Path) -> None:
-    path = dataset(tmp_path, joins=[{"file": "side.csv", "on": "user", "csv": {"null_values": ["-1"]}}])
+    path = dataset(
+        tmp_path, joins=[{"file": "side.csv", "on": "user", "csv": {"null_values": ["-1"]}}]
+    )
     with pytest.raises(ConfigError, match="null_values are said once, in the data set's own csv"):
         load_dataset(path)
 
 
-def test_numbers_with_a_few_words_deep_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_with_a_few_words_deep_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The file is read again from where the first one stood, each row once."""
     monkeypatch.setattr("automtl.data.sources.BLOCK_BYTES", 3000)
     table = rows().assign(age=np.arange(ROWS) / 7, height=np.arange(ROWS) / 3)
     wild = table.astype({"price": object, "age": object, "height": object})
     wild.loc[300, "price"], wild.loc[350, "age"], wild.loc[360, "height"] = "NA", "?", " -"
-    features = [*FEATURES, {"name": "age", "kind": "numeric"}, {"name": "height", "kind": "numeric"}]
+    features = [
+        *FEATURES,
+        {"name": "age", "kind": "numeric"},
+        {"name": "height", "kind": "numeric"},
+    ]
     one = prepared(tmp_path / "words", wild, features=features, tasks=TASKS)
-    holes = table.assign(price=table["price"].where(table.index != 300), age=table["age"].where(table.index != 350))
-    two = prepared(tmp_path / "holes", holes.assign(height=table["height"].where(table.index != 360)), features=features, tasks=TASKS)
+    holes = table.assign(
+        price=table["price"].where(table.index != 300), age=table["age"].where(table.index != 350)
+    )
+    two = prepared(
+        tmp_path / "holes",
+        holes.assign(height=table["height"].where(table.index != 360)),
+        features=features,
+        tasks=TASKS,
+    )
     assert one.schema == two.schema
-    assert describe(one)["missing_words"] == {"price": {"NA": 1}, "age": {"?": 1}, "height": {"-": 1}}
+    assert describe(one)["missing_words"] == {
+        "price": {"NA": 1},
+        "age": {"?": 1},
+        "height": {"-": 1},
+    }
     assert describe(two)["missing_words"] == {"price": {"": 1}, "age": {"": 1}, "height": {"": 1}}
 
 
@@ -281,7 +401,9 @@ def test_dates_and_moments_as_an_id(tmp_path: Path) -> None:
     store = prepared(tmp_path, table, features=FEATURES, tasks=TASKS)
     ids, _ = encoded((store, tmp_path), table)
     for kind in ("datetime64[s]", "datetime64[ns]"):
-        np.testing.assert_array_equal(encoded((store, tmp_path), table.astype({"day": kind}))[0], ids)
+        np.testing.assert_array_equal(
+            encoded((store, tmp_path), table.astype({"day": kind}))[0], ids
+        )
     zoned = table.assign(day=table["day"].dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"))
     zoned.to_csv(tmp_path / "zoned.csv", index=False)
     for source in (zoned, tmp_path / "zoned.csv"):

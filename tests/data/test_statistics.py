@@ -61,7 +61,9 @@ def test_vocabulary_against_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
     vocabulary = Vocabulary()
     for part in np.array_split(words.to_numpy(dtype=object), 20):
         batch = pa.array(part, pa.string()).dictionary_encode()
-        vocabulary.add(batch.dictionary, np.bincount(batch.indices.to_numpy(), minlength=len(batch.dictionary)))
+        vocabulary.add(
+            batch.dictionary, np.bincount(batch.indices.to_numpy(), minlength=len(batch.dictionary))
+        )
     expected = words[words != ""].value_counts()
     expected = expected[expected >= 50]
     ordered = sorted(expected.items(), key=lambda item: (-item[1], item[0]))

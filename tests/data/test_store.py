@@ -25,19 +25,26 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-FILES = "manifest.json schema.json vocabularies/1.arrow train/ids.npy train/alpha.npy test/labels.npy validation/dense.npy".split()
+FILES = (
+    "manifest.json schema.json vocabularies/1.arrow train/ids.npy train/alpha.npy "
+    "test/labels.npy validation/dense.npy".split()
+)
 
 
 @pytest.mark.parametrize("damage", [cut, flip, os.unlink], ids=["cut", "flip", "gone"])
 @pytest.mark.parametrize("name", FILES)
-def test_damage_is_noticed_and_mended(tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:
+def test_damage_is_noticed_and_mended(
+    tmp_path: Path, name: str, damage: Callable[[Path], None]
+) -> None:
     store = prepared(tmp_path, frame())
     whole = {path: path.read_bytes() for path in store.path.rglob("*") if path.is_file()}
     damage(store.path / name)
     with pytest.raises(ArtifactError, match=Path(name).name):
         Store.open(store.path)
     messages: list[str] = []
-    again = prepare(load_dataset(tmp_path / "toy.yaml"), data_dir=tmp_path / "data", progress=messages.append)
+    again = prepare(
+        load_dataset(tmp_path / "toy.yaml"), data_dir=tmp_path / "data", progress=messages.append
+    )
     assert messages[0].startswith(f"making the store anew: {store.path}")
     assert {path: path.read_bytes() for path in again.path.rglob("*") if path.is_file()} == whole
 
@@ -46,16 +53,24 @@ def test_an_intact_store_is_used_again(tmp_path: Path) -> None:
     store = prepared(tmp_path, frame())
     before = (store.path / "manifest.json").stat().st_mtime_ns
     messages: list[str] = []
-    again = prepare(load_dataset(tmp_path / "toy.yaml"), data_dir=tmp_path / "data", progress=messages.append)
+    again = prepare(
+        load_dataset(tmp_path / "toy.yaml"), data_dir=tmp_path / "data", progress=messages.append
+    )
     assert messages == []
     assert (again.path, (again.path / "manifest.json").stat().st_mtime_ns) == (store.path, before)
 
 
 def test_other_data_or_settings_are_another_store(tmp_path: Path) -> None:
-    paths = [prepared(tmp_path, frame()).path, prepared(tmp_path, frame(seed=1)).path, prepared(tmp_path, frame(), split={"seed": 1}).path]
+    paths = [
+        prepared(tmp_path, frame()).path,
+        prepared(tmp_path, frame(seed=1)).path,
+        prepared(tmp_path, frame(), split={"seed": 1}).path,
+    ]
     assert len(set(paths)) == 3
     assert prepared(tmp_path, frame(), source="other words").path == paths[0]
-    assert {path.name for path in (tmp_path / "data" / "prepared").iterdir()} == {path.name for path in paths}, "nothing but stores"
+    assert {path.name for path in (tmp_path / "data" / "prepared").iterdir()} == {
+        path.name for path in paths
+    }, "nothing but stores"
 
 
 def test_another_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +84,11 @@ def test_rows_are_mapped_and_writes_stay_in_memory(tmp_path: Path) -> None:
     store = prepared(tmp_path, frame())
     rows = store.rows("train")
     assert all(isinstance(part, np.memmap) for part in (rows.ids, rows.dense, rows.labels))
-    assert (rows.ids.dtype, rows.dense.dtype, rows.labels.dtype) == (np.int32, np.float32, np.float32)
+    assert (rows.ids.dtype, rows.dense.dtype, rows.labels.dtype) == (
+        np.int32,
+        np.float32,
+        np.float32,
+    )
     rows.ids[:] = -1
     Store.open(store.path)
 

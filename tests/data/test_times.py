@@ -1,4 +1,6 @@
-"""A column of times that mixes units is refused with a row of each; numbers that only look like it are not."""
+"""A column of times that mixes units is refused with a row of each; numbers that only look like it
+are not.
+"""
 
 from pathlib import Path
 
@@ -19,8 +21,13 @@ def timed(rows: int, unit: int) -> pd.DataFrame:
     return frame(rows).assign(time=lambda t: (SECONDS + np.arange(len(t)) * 60) * unit)
 
 
-@pytest.mark.parametrize(("one", "other"), [((1, "seconds"), (1000, "milliseconds")), ((1000, "milliseconds"), (10**6, "microseconds"))])
-def test_two_units_in_one_column(tmp_path: Path, one: tuple[int, str], other: tuple[int, str]) -> None:
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [((1, "seconds"), (1000, "milliseconds")), ((1000, "milliseconds"), (10**6, "microseconds"))],
+)
+def test_two_units_in_one_column(
+    tmp_path: Path, one: tuple[int, str], other: tuple[int, str]
+) -> None:
     table = timed(300, one[0])
     table.loc[41, "time"] = table.loc[41, "time"] // one[0] * other[0]
     with pytest.raises(DataError) as caught:
@@ -28,7 +35,10 @@ def test_two_units_in_one_column(tmp_path: Path, one: tuple[int, str], other: tu
     message = str(caught.value)
     assert "column 'time': must hold times in one unit, got " in message
     assert f"{table['time'][0]} in {tmp_path}/rows.csv, row 1 (one of 299 in {one[1]}), " in message
-    assert f"{table['time'][41]} in {tmp_path}/rows.csv, row 42 (one of 1 in {other[1]}); bring all rows to one unit" in message
+    assert (
+        f"{table['time'][41]} in {tmp_path}/rows.csv, row 42 (one of 1 in {other[1]}); bring "
+        "all rows to one unit" in message
+    )
     assert not any((tmp_path / "data/prepared").rglob("*"))
 
 
@@ -37,8 +47,13 @@ def test_two_files_of_two_units(tmp_path: Path, parquet: bool) -> None:
     path = dataset(tmp_path, split=SPLIT, files={"train": "rows-*"})
     for name, unit in (("a", 1), ("b", 1000)):
         table = timed(200, unit)
-        table.to_parquet(tmp_path / f"rows-{name}.parquet") if parquet else table.to_csv(tmp_path / f"rows-{name}.csv", index=False)
-    with pytest.raises(DataError, match=r"rows-a\.\w+, row 1 \(one of 200 in seconds\), .*rows-b\.\w+, row 1 \(.* in milli"):
+        table.to_parquet(tmp_path / f"rows-{name}.parquet") if parquet else table.to_csv(
+            tmp_path / f"rows-{name}.csv", index=False
+        )
+    with pytest.raises(
+        DataError,
+        match=r"rows-a\.\w+, row 1 \(one of 200 in seconds\), .*rows-b\.\w+, row 1 \(.* in milli",
+    ):
         prepare(load_dataset(path), data_dir=tmp_path / "data")
 
 
@@ -47,7 +62,10 @@ def test_dates_beside_numbers(tmp_path: Path) -> None:
     timed(200, 1).to_csv(tmp_path / "rows-a.csv", index=False)
     dates = timed(200, 1).assign(time=lambda t: pd.to_datetime(t["time"], unit="s"))
     dates.to_csv(tmp_path / "rows-b.csv", index=False)
-    with pytest.raises(DataError, match=r"rows-b.csv, row 1, column 'time': must hold whole numbers, as times, got '2022-"):
+    with pytest.raises(
+        DataError,
+        match=r"rows-b.csv, row 1, column 'time': must hold whole numbers, as times, got '2022-",
+    ):
         prepare(load_dataset(path), data_dir=tmp_path / "data")
 
 
@@ -56,9 +74,13 @@ def test_dates_beside_numbers(tmp_path: Path) -> None:
     [
         np.arange(300) * 10**10,  # a counter that passes through seconds and milliseconds
         np.where(np.arange(300) % 9, SECONDS + np.arange(300), 0),  # 0 for missing
-        np.where(np.arange(300) % 99, SECONDS + np.arange(300), 253_402_300_799),  # the year 9999 for never
+        # the year 9999 for never
+        np.where(np.arange(300) % 99, SECONDS + np.arange(300), 253_402_300_799),
         np.arange(300),
     ],
 )
 def test_other_numbers_order_rows_as_they_are(tmp_path: Path, times: np.ndarray) -> None:
-    assert sum(prepared(tmp_path, frame(300).assign(time=times), split=SPLIT).summary["rows"].values()) == 300
+    assert (
+        sum(prepared(tmp_path, frame(300).assign(time=times), split=SPLIT).summary["rows"].values())
+        == 300
+    )

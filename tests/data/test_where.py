@@ -9,7 +9,9 @@ from tests.data.tables import frame, prepared
 
 
 def test_numbers_texts_and_conjunctions() -> None:
-    found = parse_where("is_click == 1 and tab!='ads and more'  and x.y-z <= -1.5e3 and t == \"a'b\"")
+    found = parse_where(
+        "is_click == 1 and tab!='ads and more'  and x.y-z <= -1.5e3 and t == \"a'b\""
+    )
     assert found == (
         Comparison("is_click", "==", 1.0),
         Comparison("tab", "!=", "ads and more"),
@@ -41,11 +43,27 @@ def test_any_name_in_backquotes_or_quotes(text: str, column: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("is click == 1", "the name is click has other signs than letters, digits, _ . and -: write it as `is click`"),
-        ("x == 1 and a:b != 2", "the name a:b has other signs than letters, digits, _ . and -: write it as `a:b`"),
-        ("1st == 1", "the name 1st has other signs than letters, digits, _ . and -: write it as `1st`"),
-        ("a`b == 1", 'the name a`b has other signs than letters, digits, _ . and -: write it as "a`b"'),
-        ("tab == ads", "the value 'ads' is no number: write a text in quotes, as in tab == \"ads\""),
+        (
+            "is click == 1",
+            "the name is click has other signs than letters, digits, _ . and -: write it as `is "
+            "click`",
+        ),
+        (
+            "x == 1 and a:b != 2",
+            "the name a:b has other signs than letters, digits, _ . and -: write it as `a:b`",
+        ),
+        (
+            "1st == 1",
+            "the name 1st has other signs than letters, digits, _ . and -: write it as `1st`",
+        ),
+        (
+            "a`b == 1",
+            'the name a`b has other signs than letters, digits, _ . and -: write it as "a`b"',
+        ),
+        (
+            "tab == ads",
+            "the value 'ads' is no number: write a text in quotes, as in tab == \"ads\"",
+        ),
         ("x = 1", "got a single =, write =="),
         ("x == 1 or y == 2", "got 'or y == 2' where 'and' or the end must be"),
         ("x in [1, 2]", "got 'x in [1, 2]', which is no comparison"),
@@ -72,7 +90,17 @@ def test_anything_else_is_refused(text: str) -> None:
 def test_a_store_by_a_column_of_any_name(tmp_path: Path) -> None:
     """The right rows: those where the column with a blank in its name is 1."""
     rows = frame(500).rename(columns={"is_click": "is click"})
-    tasks = [{"name": "click", "label": "is click"}, {"name": "buy", "label": "is_buy", "where": "`is click` == 1 and tag != 'b'"}]
+    tasks = [
+        {"name": "click", "label": "is click"},
+        {"name": "buy", "label": "is_buy", "where": "`is click` == 1 and tag != 'b'"},
+    ]
     store = prepared(tmp_path, rows, tasks=tasks)
     labelled = sum(store.summary["tasks"]["buy"]["labelled"].values())
-    assert labelled == int((rows["is_buy"].notna() & (rows["is click"] == 1) & (rows["tag"] != "b") & (rows["tag"] != "")).sum())
+    assert labelled == int(
+        (
+            rows["is_buy"].notna()
+            & (rows["is click"] == 1)
+            & (rows["tag"] != "b")
+            & (rows["tag"] != "")
+        ).sum()
+    )

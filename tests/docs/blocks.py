@@ -1,13 +1,17 @@
-"""The fenced blocks of README.md and docs/: how each is run, and what is changed so that it takes no time.
+"""The fenced blocks of README.md and docs/: how each is run, and what is changed so that it takes
+no time.
 
 The word after the language says what a block is:
 
-- ``bash``, ``python``: run, in order, all blocks of a page in one folder. Python blocks of a page share their names.
+- ``bash``, ``python``: run, in order, all blocks of a page in one folder. Python blocks of a page
+  share their names.
 - ``python file=NAME``, ``yaml file=NAME``: written to NAME. ``yaml`` alone must be YAML.
-- ``bash checkout``: needs a fresh clone or installs something; only looked at: sound shell, scripts that exist, options that exist.
+- ``bash checkout``: needs a fresh clone or installs something; only looked at: sound shell, scripts
+  that exist, options that exist.
 - ``text``: output or a picture in letters, not run. ``{toctree}``: Sphinx's own.
 
-What is changed: every search, retrain and trial is a fast development run (two epochs of four batches), and a study has two trials.
+What is changed: every search, retrain and trial is a fast development run (two epochs of four
+batches), and a study has two trials.
 """
 
 import re
@@ -25,11 +29,19 @@ from automtl.cli.main import main
 from automtl.strict import parse_yaml
 from tests.house import ROOT
 
-PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)]
+PAGES = [
+    "README.md",
+    *sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "docs").rglob("*.md")
+        if "_build" not in path.parts
+    ),
+]
 KINDS = {"bash", "python", "bash checkout", "yaml", "text", "{toctree}"}
 TRAINS = {"search", "retrain", "tune"}
 
-# What stands in a page's folder before its first block: nothing, the data of the README, a searched run, or trained runs too.
+# What stands in a page's folder before its first block: nothing, the data of the README, a searched
+# run, or trained runs too.
 START = {
     "README.md": "data",
     "docs/balancing.md": "searched",
@@ -68,7 +80,10 @@ def blocks(page: str) -> list[Block]:
     """The fenced blocks of a page."""
     text = (ROOT / page).read_text(encoding="utf-8")
     found = re.finditer(r"^```([^\n`]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    return [Block(page, text[: match.start()].count("\n") + 1, match[1].strip(), match[2]) for match in found]
+    return [
+        Block(page, text[: match.start()].count("\n") + 1, match[1].strip(), match[2])
+        for match in found
+    ]
 
 
 def commands(text: str) -> list[list[str]]:
@@ -97,7 +112,9 @@ def run_page(page: str, names: dict[str, Any]) -> None:
 
 def run(words: list[str], where: str) -> None:
     """Run one `automtl` command in this process."""
-    assert words[0] == "automtl", f"{where}: {words[0]}: only automtl is run; mark the block `bash checkout`"
+    assert words[0] == "automtl", (
+        f"{where}: {words[0]}: only automtl is run; mark the block `bash checkout`"
+    )
     fast = ["--fast-dev-run"] if words[1] in TRAINS and "--plan" not in words else []
     sys.argv = [*words, *fast, *(["--trials", "2"] if words[1] == "tune" else [])]
     status: Any = None
@@ -116,10 +133,22 @@ def fast(call: Callable[..., Any]) -> Callable[..., Any]:
 def write_clicks(folder: Path) -> None:
     """The README's `clicks.csv`, `clicks.yaml` and `new_rows.csv`."""
     rng, rows = np.random.default_rng(0), 1500
-    user, item, price = rng.integers(0, 60, rows), rng.integers(0, 40, rows), rng.gamma(2.0, 10.0, rows)
+    user, item, price = (
+        rng.integers(0, 60, rows),
+        rng.integers(0, 40, rows),
+        rng.gamma(2.0, 10.0, rows),
+    )
     click = rng.random(rows) < 1 / (1 + np.exp(0.04 * (price - 20) - 0.05 * (user - 30)))
     buy = click & (rng.random(rows) < 0.2 + 0.01 * item)
-    frame = pd.DataFrame({"user_id": user, "item_id": item, "price": price.round(2), "clicked": click * 1, "purchased": buy * 1})
+    frame = pd.DataFrame(
+        {
+            "user_id": user,
+            "item_id": item,
+            "price": price.round(2),
+            "clicked": click * 1,
+            "purchased": buy * 1,
+        }
+    )
     frame.to_csv(folder / "clicks.csv", index=False)
     frame.iloc[-20:, :3].to_csv(folder / "new_rows.csv", index=False)
     described = next(block for block in blocks("README.md") if block.file == "clicks.yaml")

@@ -9,17 +9,38 @@ import pytest
 
 import automtl.phases.api as api
 from automtl.cli.app import app
-from tests.docs.blocks import FIRST, KINDS, PAGES, START, TRAINED, blocks, commands, fast, run, run_page, write_clicks
+from tests.docs.blocks import (
+    FIRST,
+    KINDS,
+    PAGES,
+    START,
+    TRAINED,
+    blocks,
+    commands,
+    fast,
+    run,
+    run_page,
+    write_clicks,
+)
 from tests.house import ROOT
 from tests.support import without_plugins
 
-RUN = [page for page in PAGES if any(b.info.split()[0] in {"bash", "python", "yaml"} and b.info != "bash checkout" for b in blocks(page))]
+RUN = [
+    page
+    for page in PAGES
+    if any(
+        b.info.split()[0] in {"bash", "python", "yaml"} and b.info != "bash checkout"
+        for b in blocks(page)
+    )
+]
 
 
 @pytest.fixture(scope="module")
 def starts(tmp_path_factory):
     """A folder per kind of start, made once."""
-    made = {name: tmp_path_factory.mktemp(name) for name in ("nothing", "data", "searched", "trained")}
+    made = {
+        name: tmp_path_factory.mktemp(name) for name in ("nothing", "data", "searched", "trained")
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOMTL_DATA_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(sys, "argv", sys.argv)
@@ -58,15 +79,27 @@ def test_a_command_that_fails_fails_its_page(line, here):
 
 
 def test_getting_started_ends_with_a_served_model_and_its_answers():
-    text = "".join(block.text for block in blocks("docs/getting_started.md") if block.info == "bash")
-    order = ["data describe my.csv --draft", "search my.yaml", "retrain runs/first", "export runs/first", "predict served"]
+    text = "".join(
+        block.text for block in blocks("docs/getting_started.md") if block.info == "bash"
+    )
+    order = [
+        "data describe my.csv --draft",
+        "search my.yaml",
+        "retrain runs/first",
+        "export runs/first",
+        "predict served",
+    ]
     assert sorted(order, key=text.index) == order
     assert "docs/getting_started.md" not in START, "it begins with nothing"
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_fence_says_what_it_is(page):
-    known = [b for b in blocks(page) if b.info in KINDS or re.fullmatch(r"(python|yaml) file=[\w.]+", b.info)]
+    known = [
+        b
+        for b in blocks(page)
+        if b.info in KINDS or re.fullmatch(r"(python|yaml) file=[\w.]+", b.info)
+    ]
     assert [str(b) for b in blocks(page) if b not in known] == []
     fences = re.findall(r"^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
     assert len(fences) == 2 * len(blocks(page))
@@ -75,16 +108,29 @@ def test_every_fence_says_what_it_is(page):
 def test_what_is_only_looked_at_is_sound_and_there():
     looked_at = [b for page in PAGES for b in blocks(page) if b.info == "bash checkout"]
     for block in looked_at:
-        assert subprocess.run(["bash", "-n"], input=block.text, text=True, check=False).returncode == 0, block
+        assert (
+            subprocess.run(["bash", "-n"], input=block.text, text=True, check=False).returncode == 0
+        ), block
         for words in commands(block.text):
-            assert words[0] in {"pip", "automtl"} or (ROOT / words[0]).stat().st_mode & 0o100, (str(block), words)
+            assert words[0] in {"pip", "automtl"} or (ROOT / words[0]).stat().st_mode & 0o100, (
+                str(block),
+                words,
+            )
 
 
 def test_the_example_on_a_dataframe_runs(here, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["example_dataframe.py", "--fast"])
     names = {"__name__": "__main__"}
-    exec(compile((ROOT / "scripts/example_dataframe.py").read_text(), "example_dataframe.py", "exec"), names)
-    assert list(names["scores"].columns) == ["user", "item", "probs_click", "probs_buy"] and len(names["scores"]) == 5
+    exec(
+        compile(
+            (ROOT / "scripts/example_dataframe.py").read_text(), "example_dataframe.py", "exec"
+        ),
+        names,
+    )
+    assert (
+        list(names["scores"].columns) == ["user", "item", "probs_click", "probs_buy"]
+        and len(names["scores"]) == 5
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -96,15 +142,19 @@ def test_links_between_pages_and_into_the_tree_lead_somewhere(page):
         assert "://" in target or path.exists(), f"{page}: {target}"
         if anchor and path.suffix == ".md":
             heads = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-            assert anchor in {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}, f"{page}: {target}"
+            assert anchor in {
+                re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads
+            }, f"{page}: {target}"
 
 
 def test_completion_is_offered_and_shown():
     import typer.main
 
-    assert {"--install-completion", "--show-completion"} <= {o for p in typer.main.get_command(app).params for o in p.opts}
+    assert {"--install-completion", "--show-completion"} <= {
+        o for p in typer.main.get_command(app).params for o in p.opts
+    }
     shown = subprocess.run(
-        [sys.executable, "-c", "from automtl.cli.main import main; main()", "--show-completion", "bash"],
+        [sys.executable, "-c", "from automtl.cli.main " "import main; main()", "--show-completion", "bash"],
         capture_output=True, text=True, check=False,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
     )  # fmt: skip

@@ -12,7 +12,8 @@ import typer.main
 from automtl.cli.app import app
 from tests.docs.blocks import run, write_clicks
 
-# What the examples take for granted; `census_income` is here a file of that name, and an existing path wins over a shipped name.
+# What the examples take for granted; `census_income` is here a file of that name, and an existing
+# path wins over a shipped name.
 BEFORE = [
     "search census_income --space automtl_small",
     "retrain runs/census_income-automtl_small-1",
@@ -21,7 +22,8 @@ BEFORE = [
     "retrain runs/first",
     "retrain mmoe --data clicks.yaml --out runs/monday",
 ]
-# It asks the package index for 300,000 rows; tests/data/test_census.py tries it with a package of its own.
+# It asks the package index for 300,000 rows; tests/data/test_census.py tries it with a package of
+# its own.
 ELSEWHERE = {"automtl data get census_income"}
 FUXICTR = """tiny_csv:
     data_format: csv
@@ -34,7 +36,11 @@ FUXICTR = """tiny_csv:
 
 def helps(group, name="automtl"):
     for part, command in group.commands.items():
-        yield from helps(command, f"{name} {part}") if hasattr(command, "commands") else [(f"{name} {part}", command.help or "")]
+        yield from (
+            helps(command, f"{name} {part}")
+            if hasattr(command, "commands")
+            else [(f"{name} {part}", command.help or "")]
+        )
 
 
 def examples(text):
@@ -55,7 +61,9 @@ def before(tmp_path_factory):
         patch.chdir(folder)
         write_clicks(folder)
         described = Path("clicks.yaml").read_text()
-        Path("census_income").write_text(described.replace("name: clicks", "name: census_income", 1))
+        Path("census_income").write_text(
+            described.replace("name: clicks", "name: census_income", 1)
+        )
         Path("tuesday.yaml").write_text(described)
         Path("dataset_config.yaml").write_text(FUXICTR)
         for line in BEFORE:
@@ -66,7 +74,9 @@ def before(tmp_path_factory):
 @pytest.mark.parametrize("command", HELPS)
 def test_the_example_of_a_help_runs(command, before, tmp_path, monkeypatch):
     shown = examples(HELPS[command])
-    assert shown and all(example.startswith(f"{command} ") or example == command for example in shown), shown
+    assert shown and all(
+        example.startswith(f"{command} ") or example == command for example in shown
+    ), shown
     shutil.copytree(before, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", sys.argv)

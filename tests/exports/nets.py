@@ -14,12 +14,18 @@ from automtl.models.derived import IndependentNets, build_model
 from automtl.spaces.architecture import Architecture
 from tests.sharing.modules import VARIANTS
 
-# Every kind of the catalogue with its variants; `single_task` is no module, and a BatchNorm inside `aitm` keeps to no contract of rows.
-KINDS = {**VARIANTS, "single_task": ("single_task", {}), "aitm, dense": ("aitm", {"transfer": "dense", "transfer_dropout": 0.2})}
+# Every kind of the catalogue with its variants; `single_task` is no module, and a BatchNorm inside
+# `aitm` keeps to no contract of rows.
+KINDS = {
+    **VARIANTS,
+    "single_task": ("single_task", {}),
+    "aitm, dense": ("aitm", {"transfer": "dense", "transfer_dropout": 0.2}),
+}
 
 FIELDS = (
     Field(name="user", kind="categorical", vocabulary_size=9),
-    Field(name="linear", kind="categorical", vocabulary_size=5, embedding_dim=3),  # the name of an operation, and its own width
+    # the name of an operation, and its own width
+    Field(name="linear", kind="categorical", vocabulary_size=5, embedding_dim=3),
     Field(name="tags", kind="multi", vocabulary_size=6),
     Field(name="seen", kind="sequence", vocabulary_size=9, shares="user"),
     Field(name="price €", kind="numeric"),
@@ -32,10 +38,18 @@ TASKS = (
     Task(name="kind", kind="multiclass", classes=3, class_names=("a", "b", "c")),
 )
 SCHEMA = Schema(name="small", fields=FIELDS, tasks=TASKS)
-EXPERTS = (("mlp(4)", "conv1d(3)"), ("gate", "skip"), ("mlp(8)", "gate"), ("dense(8)",), ("mlp(6)",))
+EXPERTS = (
+    ("mlp(4)", "conv1d(3)"),
+    ("gate", "skip"),
+    ("mlp(8)", "gate"),
+    ("dense(8)",),
+    ("mlp(6)",),
+)
 
 
-def architecture(name: str, *, interaction: tuple[str, ...] = ("product(inner)",), numeric: str = "linear") -> Architecture:
+def architecture(
+    name: str, *, interaction: tuple[str, ...] = ("product(inner)",), numeric: str = "linear"
+) -> Architecture:
     """A kind, or a variant of one, over five unlike experts."""
     kind, settings = KINDS[name]
     return Architecture(
@@ -54,11 +68,15 @@ def rows(schema: Schema = SCHEMA, count: int = 40, seed: int = 0) -> Rows:
     g = np.random.default_rng(seed)
     columns = [g.integers(0, field.vocabulary_size, count) for field in schema.categorical]
     ids = np.stack(columns, axis=1).astype(np.int32) if columns else np.zeros((count, 0), np.int32)
-    dense = (g.normal(size=(count, len(schema.numeric))) * (g.random((count, len(schema.numeric))) < 0.8)).astype(np.float32)
+    dense = (
+        g.normal(size=(count, len(schema.numeric))) * (g.random((count, len(schema.numeric))) < 0.8)
+    ).astype(np.float32)
     lists = []
     for field in schema.lists:
         offsets = np.concatenate([[0], np.cumsum(g.integers(0, 4, count))]).astype(np.int64)
-        lists.append(Lists(g.integers(1, field.vocabulary_size, offsets[-1]).astype(np.int32), offsets))
+        lists.append(
+            Lists(g.integers(1, field.vocabulary_size, offsets[-1]).astype(np.int32), offsets)
+        )
     return Rows(ids, dense, np.zeros((count, len(schema.tasks)), np.float32), None, tuple(lists))
 
 
@@ -68,7 +86,9 @@ def features(schema: Schema = SCHEMA, count: int = 40, seed: int = 0) -> dict[st
 
 
 def trained(made: Architecture, schema: Schema = SCHEMA) -> Served:
-    """A network with statistics and weights that are not those of a start, through all its phases and ready to serve."""
+    """A network with statistics and weights that are not those of a start, through all its phases
+    and ready to serve.
+    """
     net = build_model(made, schema, seed=3, generator=torch.Generator().manual_seed(0)).train()
     shake(net)
     for part in net.nets if isinstance(net, IndependentNets) else [net]:
@@ -89,4 +109,6 @@ def shake(net: nn.Module) -> None:
 
 def block(folder: Path) -> str:
     """The README's code."""
-    return (folder / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    return (
+        (folder / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    )

@@ -1,7 +1,8 @@
-"""What is evaluated is what is exported: for every sharing kind the figures of results.json, made again from the export's answers.
+"""What is evaluated is what is exported: for every sharing kind the figures of results.json, made
+again from the export's answers.
 
-Every kind is exported as Python in each way that it is made, and as ONNX in one of them; the other ONNX files are marked slow, since an
-export takes seconds. Networks are as small as the kinds allow.
+Every kind is exported as Python in each way that it is made, and as ONNX in one of them; the other
+ONNX files are marked slow, since an export takes seconds. Networks are as small as the kinds allow.
 """
 
 import functools
@@ -32,8 +33,13 @@ from automtl.spaces.catalogue import SHARING
 from scripts.small import SEARCH
 
 ROWS = 400
-HAND_MADE = {name: [] for name in sorted(shipped_architectures()) if Architecture.load(name).is_template}
-HAND_MADE |= {"dselect_k, per example": ["sharing.per_example=true"], "mssm, scalar": ["sharing.field_mask=scalar"]}
+HAND_MADE = {
+    name: [] for name in sorted(shipped_architectures()) if Architecture.load(name).is_template
+}
+HAND_MADE |= {
+    "dselect_k, per example": ["sharing.per_example=true"],
+    "mssm, scalar": ["sharing.field_mask=scalar"],
+}
 HAND_MADE["ple"] = HAND_MADE["cgc"] = ["sharing.task_experts=[1, 2]", "sharing.shared_experts=1"]
 HAND_MADE["mome"] = ["sharing.masks=2"]
 KINDS = {name: Architecture.load(name.split(",")[0]).sharing.kind for name in HAND_MADE}
@@ -43,7 +49,11 @@ WAYS = {"hand-made": list(HAND_MADE), "plugged in": list(SHARING), "searched": S
 
 def first_way(kind: str) -> str:
     """The way whose ONNX file is of the normal run: kinds take turns."""
-    known = [way for way, names in WAYS.items() if kind in (names if way != "hand-made" else KINDS.values())]
+    known = [
+        way
+        for way, names in WAYS.items()
+        if kind in (names if way != "hand-made" else KINDS.values())
+    ]
     return known[list(SHARING).index(kind) % len(known)]
 
 
@@ -56,7 +66,12 @@ def cases() -> Iterator[Any]:
             yield pytest.param(way, name, "onnx", marks=() if once else pytest.mark.slow)
 
 
-TINY = ("space.towers=[]", "space.num_blocks=1", "space.num_experts=2", "search.gradient_conflict=false")
+TINY = (
+    "space.towers=[]",
+    "space.num_blocks=1",
+    "space.num_experts=2",
+    "search.gradient_conflict=false",
+)
 Answers = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
 
 
@@ -64,15 +79,29 @@ Answers = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("contract")
     g = np.random.default_rng(0)
-    table = pd.DataFrame({"user": g.integers(0, 20, ROWS), "item": g.integers(0, 15, ROWS), "price": g.normal(size=ROWS)})
-    table["click"] = (g.random(ROWS) < 1 / (1 + np.exp(-(table["user"] - 10) / 3 - table["price"]))).astype(int)
-    table["spend"] = (table["item"] / 4 + table["price"] + g.normal(size=ROWS)).where(g.random(ROWS) < 0.8)
+    table = pd.DataFrame(
+        {
+            "user": g.integers(0, 20, ROWS),
+            "item": g.integers(0, 15, ROWS),
+            "price": g.normal(size=ROWS),
+        }
+    )
+    table["click"] = (
+        g.random(ROWS) < 1 / (1 + np.exp(-(table["user"] - 10) / 3 - table["price"]))
+    ).astype(int)
+    table["spend"] = (table["item"] / 4 + table["price"] + g.normal(size=ROWS)).where(
+        g.random(ROWS) < 0.8
+    )
     table.to_csv(folder / "rows.csv", index=False)
     described = {
         "name": "small",
         "files": {"train": "rows.csv"},
-        "features": [{"name": n, "kind": "categorical"} for n in ("user", "item")] + [{"name": "price", "kind": "numeric"}],
-        "tasks": [{"name": "click", "label": "click"}, {"name": "spend", "label": "spend", "kind": "regression"}],
+        "features": [{"name": n, "kind": "categorical"} for n in ("user", "item")]
+        + [{"name": "price", "kind": "numeric"}],
+        "tasks": [
+            {"name": "click", "label": "click"},
+            {"name": "spend", "label": "spend", "kind": "regression"},
+        ],
         "split": {"kind": "random", "train": 0.6, "validation": 0.2, "test": 0.2},
     }
     (folder / "small.yaml").write_text(json.dumps(described))
@@ -82,13 +111,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def searched(data: Path, out: Path, *sets: str) -> Path:
     """A short search."""
     flags = {"data": {"dir": str(data.parent / "data")}}
-    search(resolve(source=str(data), space="automtl_small", sets=[*SEARCH, *TINY, *sets], flags=flags), out=out)
+    search(
+        resolve(source=str(data), space="automtl_small", sets=[*SEARCH, *TINY, *sets], flags=flags),
+        out=out,
+    )
     return out
 
 
 @pytest.fixture(scope="module")
 def found(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A derived architecture that every kind can be plugged over: one of its experts holds an MLP, for masks."""
+    """A derived architecture that every kind can be plugged over: one of its experts holds an MLP,
+    for masks.
+    """
     run = searched(data, tmp_path_factory.mktemp("found") / "run")
     made = Architecture.load(run / "search" / "architecture.json")
     experts = [made.experts[0].model_copy(update={"blocks": ("mlp(4)",)}), *made.experts[1:]]
@@ -96,11 +130,22 @@ def found(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run.parent / "own.json"
 
 
-def trained(source: Path, data: Path, out: Path, sets: Sequence[str], kind: str | None = None) -> PhaseDir:
+def trained(
+    source: Path, data: Path, out: Path, sets: Sequence[str], kind: str | None = None
+) -> PhaseDir:
     """Train for an epoch or two and read the test rows."""
-    short = ["retrain.epochs=2", "retrain.batch_size=64", "retrain.lr=0.03", *sets]  # predictions far enough apart for an exact AUC
+    # predictions far enough apart for an exact AUC
+    short = ["retrain.epochs=2", "retrain.batch_size=64", "retrain.lr=0.03", *sets]
     flags = {"data": {"dir": str(data.parent / "data")}}
-    plan = plan_retrain(str(source), data=str(data), sharing=kind, config_file=None, sets=short, flags=flags, out=out)
+    plan = plan_retrain(
+        str(source),
+        data=str(data),
+        sharing=kind,
+        config_file=None,
+        sets=short,
+        flags=flags,
+        out=out,
+    )
     folder = retrain(plan.architecture, plan.config, run=plan.run, label=plan.label).folder
     evaluate_runs([folder.path])
     return folder
@@ -108,13 +153,18 @@ def trained(source: Path, data: Path, out: Path, sets: Sequence[str], kind: str 
 
 def small(template: Architecture, path: Path) -> Path:
     """A baseline with few and narrow experts, as a file."""
-    experts = [{"blocks": [f"dense({8 - 2 * (e.level or 0)})"], "level": e.level} for e in template.experts[:3]]
+    experts = [
+        {"blocks": [f"dense({8 - 2 * (e.level or 0)})"], "level": e.level}
+        for e in template.experts[:3]
+    ]
     template.evolve(embedding_dim=4, towers=(), experts=experts).save(path)
     return path
 
 
 @pytest.fixture(scope="module")
-def made(data: Path, found: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], PhaseDir]:
+def made(
+    data: Path, found: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], PhaseDir]:
     """Trains a model once, however many formats it is exported in."""
 
     @functools.cache
@@ -125,7 +175,9 @@ def made(data: Path, found: Path, tmp_path_factory: pytest.TempPathFactory) -> C
             return trained(template, data, place / "run", HAND_MADE[name])
         if way == "plugged in":
             return trained(found, data, place / "run", (), name)
-        return trained(searched(data, place / "found", f"search.sharing={name}"), data, place / "run", ())
+        return trained(
+            searched(data, place / "found", f"search.sharing={name}"), data, place / "run", ()
+        )
 
     return make
 
@@ -141,20 +193,27 @@ def test_what_is_evaluated_is_what_is_exported(
     for split in ("validation", "test"):
         rows = session.store.rows(split)
         answers = answers_of(arrays(rows, session.schema, np.arange(len(rows))))
-        for task, labels, predicted in zip(session.schema.tasks, rows.labels.T, answers, strict=True):
+        for task, labels, predicted in zip(
+            session.schema.tasks, rows.labels.T, answers, strict=True
+        ):
             same(results[split]["tasks"][task.name], labels, predicted, f"{split}, {task.name}")
 
 
 def onnx(folder: Path) -> Answers:
     """The exported model's answers, by the runtime alone."""
     session = onnxruntime.InferenceSession(folder / "model.onnx")
-    return lambda features: session.run(None, {put.name: features[put.name] for put in session.get_inputs()})
+    return lambda features: session.run(
+        None, {put.name: features[put.name] for put in session.get_inputs()}
+    )
 
 
 def python(folder: Path) -> Answers:
     """The exported file's answers."""
     model = imported(folder / "model.py").load(folder / "weights.safetensors")
-    return lambda features: [answer.numpy() for answer in model({n: torch.from_numpy(v) for n, v in features.items()}).values()]
+    return lambda features: [
+        answer.numpy()
+        for answer in model({n: torch.from_numpy(v) for n, v in features.items()}).values()
+    ]
 
 
 OPENED: dict[str, Callable[[Path], Answers]] = {"onnx": onnx, "python": python}
@@ -167,6 +226,10 @@ def same(figures: dict[str, float], labels: np.ndarray, predicted: np.ndarray, w
     if "rmse" in figures:
         again = {"rmse": mean_squared_error(y, p) ** 0.5, "mae": mean_absolute_error(y, p)}
     else:
-        again = {"auc": roc_auc_score(y, p), "logloss": log_loss(y, p), "calibration": p.sum() / y.sum()}
+        again = {
+            "auc": roc_auc_score(y, p),
+            "logloss": log_loss(y, p),
+            "calibration": p.sum() / y.sum(),
+        }
     for name, value in again.items():
         assert figures[name] == pytest.approx(value, abs=1e-5), f"{where}: {name}"

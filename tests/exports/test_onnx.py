@@ -1,4 +1,6 @@
-"""ONNX models answer as the networks they are made of: every sharing kind, every kind of feature and task, any number of rows."""
+"""ONNX models answer as the networks they are made of: every sharing kind, every kind of feature
+and task, any number of rows.
+"""
 
 import numpy as np
 import onnx
@@ -33,8 +35,15 @@ def check(served: Served) -> bytes:
 def check_sizes(data: bytes) -> None:
     """Sizes have names that say whose they are."""
     model = onnx.load_from_string(data)
-    shapes = {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*model.graph.input, *model.graph.output)}
-    assert shapes["tags"] == ["batch", "length_tags"] and shapes["user"] == ["batch"] and shapes["probs_kind"] == ["batch", 3]
+    shapes = {
+        v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim]
+        for v in (*model.graph.input, *model.graph.output)
+    }
+    assert (
+        shapes["tags"] == ["batch", "length_tags"]
+        and shapes["user"] == ["batch"]
+        and shapes["probs_kind"] == ["batch", 3]
+    )
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -50,8 +59,13 @@ def test_masks_that_share_bytes_are_the_same_masks() -> None:
     before = eager(served, features())
     encode_masks(served)
     held = served.state_dict()
-    assert any(name.endswith(".codes") for name in held) and not any(name.endswith(".mask.on") for name in held)
-    assert all((mine == theirs).all() for mine, theirs in zip(before, eager(served, features()), strict=True))
+    assert any(name.endswith(".codes") for name in held) and not any(
+        name.endswith(".mask.on") for name in held
+    )
+    assert all(
+        (mine == theirs).all()
+        for mine, theirs in zip(before, eager(served, features()), strict=True)
+    )
 
 
 @pytest.mark.slow
@@ -63,14 +77,24 @@ def test_every_other_kind_answers_as_its_network(name: str) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        tuple(Field(name=n, kind="numeric") for n in ("val_0", "embedding", "batch", "net.towers.0.head.bias", "dense")),
-        tuple(Field(name=n, kind="categorical", vocabulary_size=4) for n in ("ids", "add", "a b\n|`", "probs")),
+        tuple(
+            Field(name=n, kind="numeric")
+            for n in ("val_0", "embedding", "batch", "net.towers.0.head.bias", "dense")
+        ),
+        tuple(
+            Field(name=n, kind="categorical", vocabulary_size=4)
+            for n in ("ids", "add", "a b\n|`", "probs")
+        ),
         (Field(name="seen", kind="sequence", vocabulary_size=4),),
     ],
     ids=["numbers", "ids", "one list"],
 )
 def test_any_set_of_features_under_any_names(fields: tuple[Field, ...]) -> None:
-    schema = Schema(name="odd", fields=fields, tasks=(Task(name="val_1", kind="binary"), Task(name="select", kind="binary")))
+    schema = Schema(
+        name="odd",
+        fields=fields,
+        tasks=(Task(name="val_1", kind="binary"), Task(name="select", kind="binary")),
+    )
     served = trained(architecture("shared_bottom", interaction=("skip",)), schema)
     model = onnx.load_from_string(check(served))
     assert [value.name for value in model.graph.input] == [field.name for field in fields]
@@ -78,8 +102,12 @@ def test_any_set_of_features_under_any_names(fields: tuple[Field, ...]) -> None:
 
 
 def test_a_feature_with_the_name_of_an_output_is_refused() -> None:
-    clash = SCHEMA.model_copy(update={"fields": (*SCHEMA.fields, Field(name="probs_click", kind="numeric"))})
-    with pytest.raises(ConfigError, match="feature 'probs_click': must not have the name of an output"):
+    clash = SCHEMA.model_copy(
+        update={"fields": (*SCHEMA.fields, Field(name="probs_click", kind="numeric"))}
+    )
+    with pytest.raises(
+        ConfigError, match="feature 'probs_click': must not have the name of an output"
+    ):
         names(clash)
 
 
@@ -90,7 +118,11 @@ def test_parity_sees_a_difference_and_nan() -> None:
     for output, change in ((0, 2e-5), (1, 0.1), (2, 1e-2), (3, 2e-5), (3, np.nan)):
         wrong = [array.copy() for array in right]
         wrong[output][-1] += change
-        with pytest.raises(ArithmeticError, match=f"export, output '{names(SCHEMA)[1][output]}': must answer as the network does, within"):
+        with pytest.raises(
+            ArithmeticError,
+            match=f"export, output '{names(SCHEMA)[1][output]}': must answer as the network does, "
+            "within",
+        ):
             compare(lambda _, wrong=wrong: wrong, served, given)
     wrong = [np.nextafter(array, np.float32(9)) for array in right]
     with pytest.raises(ArithmeticError, match="bit for bit"):

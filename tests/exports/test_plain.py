@@ -1,4 +1,6 @@
-"""The plain PyTorch file: bit for bit the network, for every sharing kind, without the package, and fit to be read."""
+"""The plain PyTorch file: bit for bit the network, for every sharing kind, without the package, and
+fit to be read.
+"""
 
 import ast
 import subprocess
@@ -21,7 +23,13 @@ from automtl.exports.plain import plain_model
 from automtl.exports.reading import read_safetensors
 from tests.exports.nets import KINDS, SCHEMA, architecture, features, trained
 
-OPERATIONS = [("product(inner)",), ("product(outer)", "cross(2)"), ("self_attention(2)", "skip"), ("mlp(4)",), ()]
+OPERATIONS = [
+    ("product(inner)",),
+    ("product(outer)", "cross(2)"),
+    ("self_attention(2)", "skip"),
+    ("mlp(4)",),
+    (),
+]
 
 
 def check(served: Served, folder: Path) -> str:
@@ -32,8 +40,18 @@ def check(served: Served, folder: Path) -> str:
         compare(run, served, features(served.schema, count, seed=count), exact=True)
     assert sorted(path.name for path in (folder / "out").iterdir()) == [PYTHON, WEIGHTS]
     text = (folder / "out" / PYTHON).read_text()
-    imports = {n.module or "" if isinstance(n, ast.ImportFrom) else n.names[0].name for n in ast.walk(ast.parse(text)) if is_import(n)}
-    assert {name.partition(".")[0] for name in imports} == {"json", "struct", "collections", "pathlib", "torch"}
+    imports = {
+        n.module or "" if isinstance(n, ast.ImportFrom) else n.names[0].name
+        for n in ast.walk(ast.parse(text))
+        if is_import(n)
+    }
+    assert {name.partition(".")[0] for name in imports} == {
+        "json",
+        "struct",
+        "collections",
+        "pathlib",
+        "torch",
+    }
     assert max(map(len, text.splitlines())) <= 150
     return text
 
@@ -46,8 +64,12 @@ def is_import(node: ast.AST) -> bool:
 def test_every_kind_is_the_network_bit_for_bit(name: str, tmp_path: Path) -> None:
     number = list(KINDS).index(name)
     numeric = ("linear", "joint", "periodic")[number % 3]
-    text = check(trained(architecture(name, interaction=OPERATIONS[number % 5], numeric=numeric)), tmp_path)
-    assert ("class Expert" in text and "class Tower" in text and "self.tower_click" in text) or KINDS[name][0] == "single_task"
+    text = check(
+        trained(architecture(name, interaction=OPERATIONS[number % 5], numeric=numeric)), tmp_path
+    )
+    assert (
+        "class Expert" in text and "class Tower" in text and "self.tower_click" in text
+    ) or KINDS[name][0] == "single_task"
 
 
 def test_the_parts_are_called_what_they_are(tmp_path: Path) -> None:
@@ -55,8 +77,9 @@ def test_the_parts_are_called_what_they_are(tmp_path: Path) -> None:
     for line in (
         "class InnerProduct(nn.Module):",
         "gate_click = self.gate_click(projection)",
-        "tower_click = self.tower_click(mix(gate_click, [expert_0, expert_1, expert_2, expert_3, expert_4]))",
-        'return self.ending_norm(x * torch.sigmoid(self.linear(x)))',
+        "tower_click = self.tower_click(mix(gate_click, [expert_0, expert_1, expert_2, "
+        "expert_3, expert_4]))",
+        "return self.ending_norm(x * torch.sigmoid(self.linear(x)))",
     ):
         assert line in text
     levels = check(trained(architecture("ple")), tmp_path / "ple")
@@ -66,13 +89,18 @@ def test_the_parts_are_called_what_they_are(tmp_path: Path) -> None:
 def test_names_that_python_or_torch_use_already(tmp_path: Path) -> None:
     odd = ["class", "A b", "a_b", "1st", "é", "torch", "self", "mix", "train"]
     tasks = tuple(Task(name=name, kind="binary") for name in odd)
-    fields = tuple(Field(name=name, kind="numeric") for name in ('quo"te', "back\\slash", "new\nline", "{brace}"))
+    fields = tuple(
+        Field(name=name, kind="numeric")
+        for name in ('quo"te', "back\\slash", "new\nline", "{brace}")
+    )
     check(trained(architecture("mmoe"), Schema(name="odd", fields=fields, tasks=tasks)), tmp_path)
     assert identifier("forward") == "forward_" and identifier("2 x") == "x2_x"
 
 
 class Odd(nn.Module):
-    """Calls of every form: reflected, in place, several outputs, constants, a loop over a tensor's rows."""
+    """Calls of every form: reflected, in place, several outputs, constants, a loop over a tensor's
+    rows.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,13 +120,20 @@ class Odd(nn.Module):
         unused = x.exp()
         assert unused is not None
         kept = torch.where(x > float("inf"), nothing, out)
-        rest = torch.cat([x, x]).view(2, x.shape[0], -1).mean(dim=(0, 2)) + x[..., 1:3].mean(dim=1, keepdim=True)[:, 0]
-        return [kept.sum(dim=1) + values[:, 0] + places.sum(dim=1) * total + first.squeeze(1) + rest]
+        rest = (
+            torch.cat([x, x]).view(2, x.shape[0], -1).mean(dim=(0, 2))
+            + x[..., 1:3].mean(dim=1, keepdim=True)[:, 0]
+        )
+        return [
+            kept.sum(dim=1) + values[:, 0] + places.sum(dim=1) * total + first.squeeze(1) + rest
+        ]
 
 
 def test_calls_of_every_form(tmp_path: Path) -> None:
     schema = Schema(
-        name="odd", fields=tuple(Field(name=n, kind="numeric") for n in "abcd"), tasks=(Task(name="t", kind="regression", std=2.0),)
+        name="odd",
+        fields=tuple(Field(name=n, kind="numeric") for n in "abcd"),
+        tasks=(Task(name="t", kind="regression", std=2.0),),
     )
     served = Served(Odd().eval().requires_grad_(False), schema)
     text, weights = plain_model(served, "odd")
@@ -110,7 +145,9 @@ def test_calls_of_every_form(tmp_path: Path) -> None:
     given = features(schema, 20)
     found = model({name: torch.from_numpy(array) for name, array in given.items()})
     with torch.no_grad():
-        assert torch.equal(found["value_t"], served(*(torch.from_numpy(given[n]) for n in "abcd"))[0])
+        assert torch.equal(
+            found["value_t"], served(*(torch.from_numpy(given[n]) for n in "abcd"))[0]
+        )
 
 
 def test_weights_are_read_as_the_library_wrote_them(tmp_path: Path) -> None:
@@ -119,7 +156,9 @@ def test_weights_are_read_as_the_library_wrote_them(tmp_path: Path) -> None:
     tensors |= {"one": torch.tensor(3.5), "none": torch.zeros(0, 4)}
     save_file(tensors, tmp_path / "w.safetensors", metadata={"a": "b"})
     found = read_safetensors(tmp_path / "w.safetensors")
-    assert found.keys() == tensors.keys() and all(torch.equal(found[k], v) and found[k].dtype == v.dtype for k, v in tensors.items())
+    assert found.keys() == tensors.keys() and all(
+        torch.equal(found[k], v) and found[k].dtype == v.dtype for k, v in tensors.items()
+    )
 
 
 def test_it_answers_where_the_package_cannot_be_imported(tmp_path: Path) -> None:
@@ -131,10 +170,17 @@ def test_it_answers_where_the_package_cannot_be_imported(tmp_path: Path) -> None
         "import sys; sys.modules.update(dict.fromkeys(['automtl', 'safetensors', 'pyarrow']))\n"
         "import numpy as np, torch; from model import load\n"
         f"rows = np.load('../rows.npz'); names = {list(given)!r}\n"
-        "answers = load('weights.safetensors')({n: torch.from_numpy(rows[str(i)]) for i, n in enumerate(names)})\n"
+        "answers = load('weights.safetensors')({n: torch.from_numpy(rows[str(i)]) for i, n in "
+        "enumerate(names)})\n"
         "print([v.double().numpy().tolist() for v in answers.values()])"
     )
-    done = subprocess.run([sys.executable, "-B", "-c", code], cwd=tmp_path / "out", capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code],
+        cwd=tmp_path / "out",
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     with torch.inference_mode():
         expected = served(*(torch.from_numpy(given[field.name]) for field in SCHEMA.fields))
@@ -142,7 +188,9 @@ def test_it_answers_where_the_package_cannot_be_imported(tmp_path: Path) -> None
 
 
 def test_long_statements_are_broken_at_their_commas() -> None:
-    line = f'joined = torch.cat([{", ".join(f"part_{i}" for i in range(30))}], dim=1)'
+    line = f"joined = torch.cat([{', '.join(f'part_{i}' for i in range(30))}], dim=1)"
     lines = wrapped(line, "    ")
-    assert len(lines) > 3 and ast.dump(ast.parse("\n".join(lines).replace("    joined", "joined", 1))) == ast.dump(ast.parse(line))
+    assert len(lines) > 3 and ast.dump(
+        ast.parse("\n".join(lines).replace("    joined", "joined", 1))
+    ) == ast.dump(ast.parse(line))
     assert wrapped('x = f("a, (b")', "") == ['x = f("a, (b")']

@@ -1,8 +1,10 @@
-"""Every sharing kind, trained on real rows of Census-Income and exported: what a process without torch answers to the raw rows.
+"""Every sharing kind, trained on real rows of Census-Income and exported: what a process without
+torch answers to the raw rows.
 
-Of the publisher's columns are made: ids, a set of several ids (how and where the household moved), a list in order (countries of
-father, mother, self), numbers of which some are missing (the wage of those who have none), and a task of each kind. The 1,000 rows that are
-scored hold ids, sets and lists that training never met.
+Of the publisher's columns are made: ids, a set of several ids (how and where the household moved),
+a list in order (countries of father, mother, self), numbers of which some are missing (the wage of
+those who have none), and a task of each kind. The 1,000 rows that are scored hold ids, sets and
+lists that training never met.
 """
 
 import json
@@ -35,9 +37,18 @@ SETTINGS = {
     "files": {"train": "train.csv", "validation": "validation.csv", "test": "test.csv"},
     "split": {"kind": "files"},
     "features": [
-        *({"name": name, "kind": "categorical"} for name in ("class_worker", "det_occ_code", "education", "sex", "country_self")),
+        *(
+            {"name": name, "kind": "categorical"}
+            for name in ("class_worker", "det_occ_code", "education", "sex", "country_self")
+        ),
         {"name": "moves", "kind": "multi", "separator": "|"},
-        {"name": "countries", "kind": "sequence", "separator": "|", "max_length": 2, "share_embedding": "country_self"},
+        {
+            "name": "countries",
+            "kind": "sequence",
+            "separator": "|",
+            "max_length": 2,
+            "share_embedding": "country_self",
+        },
         {"name": "age", "kind": "numeric"},
         {"name": "wage_per_hour", "kind": "numeric", "missing": "indicator"},
         {"name": "capital_gains", "kind": "numeric", "transform": "log1p"},
@@ -67,10 +78,18 @@ np.savez(sys.argv[2], **dict(zip([output.name for output in session.get_outputs(
 
 def table(path: Path) -> pd.DataFrame:
     """Raw rows of the publisher's as people would write them down."""
-    raw = pd.read_csv(path, header=None, names=COLUMNS, skipinitialspace=True, dtype=str, na_filter=False)
+    raw = pd.read_csv(
+        path, header=None, names=COLUMNS, skipinitialspace=True, dtype=str, na_filter=False
+    )
     known = {name: raw[name].where(raw[name] != "?", "") for name in (*MOVES, *COUNTRIES)}
-    raw["moves"] = ["|".join(dict.fromkeys(word for word in words if word)) for words in zip(*(known[name] for name in MOVES), strict=True)]
-    raw["countries"] = ["|".join(word for word in words if word) for words in zip(*(known[name] for name in COUNTRIES), strict=True)]
+    raw["moves"] = [
+        "|".join(dict.fromkeys(word for word in words if word))
+        for words in zip(*(known[name] for name in MOVES), strict=True)
+    ]
+    raw["countries"] = [
+        "|".join(word for word in words if word)
+        for words in zip(*(known[name] for name in COUNTRIES), strict=True)
+    ]
     raw["wage_per_hour"] = raw["wage_per_hour"].where(raw["wage_per_hour"] != "0", "")
     raw["income"] = (raw["income_50k"].str.startswith("50000")).astype(int)
     return raw[[*FEATURES, "income", "weeks_worked", "marital_stat"]]
@@ -78,7 +97,9 @@ def table(path: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data set's YAML; training rows of its own, validation rows with what training never met."""
+    """The data set's YAML; training rows of its own, validation rows with what training never
+    met.
+    """
     folder = tmp_path_factory.mktemp("census")
     raw = sample(folder, train=4000, test=1500) / "raw" / "census_income"
     table(raw / "census-income.data").to_csv(folder / "train.csv", index=False)
@@ -93,36 +114,64 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "census.yaml").write_text(json.dumps(SETTINGS))
     plain = scored[FEATURES].astype(object).where(scored[FEATURES] != "", None)
     numbers = {f["name"] for f in SETTINGS["features"] if f["kind"] == "numeric"}
-    rows = [{k: float(v) if k in numbers and v is not None else v for k, v in row.items()} for row in plain.to_dict("records")]
+    rows = [
+        {k: float(v) if k in numbers and v is not None else v for k, v in row.items()}
+        for row in plain.to_dict("records")
+    ]
     (folder / "rows.json").write_text(json.dumps(rows))
     return folder / "census.yaml"
 
 
 @pytest.mark.parametrize("kind", SHARING)
-def test_a_kind_answers_raw_rows_as_its_network_does(kind: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kind_answers_raw_rows_as_its_network_does(
+    kind: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AUTOMTL_DATA_DIR", str(data.parent / "cache"))
     source, plug = ("mmoe", "selected") if kind == "selected" else (kind, None)
-    automtl.retrain(source, sharing=plug, data=data, out=tmp_path / "run", runtime={"fast_dev_run": True}, retrain={"batch_size": 256})
+    automtl.retrain(
+        source,
+        sharing=plug,
+        data=data,
+        out=tmp_path / "run",
+        runtime={"fast_dev_run": True},
+        retrain={"batch_size": 256},
+    )
     (folder,) = (tmp_path / "run" / "retrain").iterdir()
     plain = automtl.export(tmp_path / "run", "python", out=tmp_path / "plain")
     assert set(plain.parity.values()) == {0.0}, "bit for bit"
     served = automtl.export(tmp_path / "run", "onnx", out=tmp_path / "served").path
-    command = [sys.executable, "-B", "-c", SCORE, str(data.parent / "rows.json"), str(tmp_path / "answers.npz")]
-    done = subprocess.run(command, cwd=served, capture_output=True, text=True, timeout=300, check=False)
+    command = [
+        sys.executable,
+        "-B",
+        "-c",
+        SCORE,
+        str(data.parent / "rows.json"),
+        str(tmp_path / "answers.npz"),
+    ]
+    done = subprocess.run(
+        command, cwd=served, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     found, expected = np.load(tmp_path / "answers.npz"), own_answers(folder)
     assert found.files == list(expected) == ["probs_income", "value_weeks", "probs_marital"]
-    spread = table(data.parent / "raw/census_income/census-income.data")["weeks_worked"].astype(float).std()
+    spread = (
+        table(data.parent / "raw/census_income/census-income.data")["weeks_worked"]
+        .astype(float)
+        .std()
+    )
     differences = {}
     for name, mine in expected.items():
         assert len(mine) == ROWS
-        # a value is the network's output times the label's deviation plus its mean; near 0, where the two cancel, that is its measure
+        # a value is the network's output times the label's deviation plus its mean; near 0, where
+        # the two cancel, that is its measure
         size = np.maximum(np.abs(mine), spread) if name.startswith("value") else 1.0
         differences[name] = float((np.abs(mine - found[name]) / size).max())
     (tmp_path / "differences.json").write_text(json.dumps(differences))
     assert max(differences.values()) <= 1e-5, differences
     if kind == "mome":  # eight masks a byte, beside one copy of the weights, as the run stores them
-        assert (served / "model.onnx").stat().st_size < 1.2 * (folder / "checkpoint/best.safetensors").stat().st_size
+        assert (served / "model.onnx").stat().st_size < 1.2 * (
+            folder / "checkpoint/best.safetensors"
+        ).stat().st_size
 
 
 def own_answers(folder: Path) -> dict[str, np.ndarray]:
@@ -134,4 +183,7 @@ def own_answers(folder: Path) -> dict[str, np.ndarray]:
     given = arrays(rows, session.schema, np.arange(len(rows)))
     assert {"moves", "countries"} <= {field.name for field in session.schema.lists}
     answers = eager(Served(net, session.schema).eval(), given)
-    return {name: answer.astype(np.float64) for name, answer in zip(names(session.schema)[1], answers, strict=True)}
+    return {
+        name: answer.astype(np.float64)
+        for name, answer in zip(names(session.schema)[1], answers, strict=True)
+    }

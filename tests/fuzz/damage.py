@@ -1,4 +1,6 @@
-"""How strangers damage what was legal: bytes flipped, cut, doubled and put in; parts of documents replaced, renamed, removed and added."""
+"""How strangers damage what was legal: bytes flipped, cut, doubled and put in; parts of documents
+replaced, renamed, removed and added.
+"""
 
 import copy
 from typing import Any
@@ -26,7 +28,9 @@ HOSTILE = (
     "",
 )
 NAMES = st.sampled_from(HOSTILE) | TEXTS
-NUMBERS = st.sampled_from([-1, 0, 1, 2, 10**6, 10**9, 2**31, 2**63, 10**30, 0.5, -0.0, 1e308, 1e-320])
+NUMBERS = st.sampled_from(
+    [-1, 0, 1, 2, 10**6, 10**9, 2**31, 2**63, 10**30, 0.5, -0.0, 1e308, 1e-320]
+)
 VALUES = st.recursive(
     st.none() | st.booleans() | NUMBERS | st.integers(-3, 70) | NAMES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
@@ -62,8 +66,12 @@ def _changed(draw: st.DrawFn, part: Any) -> Any:
 
 
 @st.composite
-def damaged_bytes(draw: st.DrawFn, legal: st.SearchStrategy[bytes], pieces: tuple[bytes, ...] = (b"\0",)) -> bytes:
-    """Bytes with one to six places changed; what is put in are some `pieces` of the format, and any bytes."""
+def damaged_bytes(
+    draw: st.DrawFn, legal: st.SearchStrategy[bytes], pieces: tuple[bytes, ...] = (b"\0",)
+) -> bytes:
+    """Bytes with one to six places changed; what is put in are some `pieces` of the format, and any
+    bytes.
+    """
     data = bytearray(draw(legal))
     for _ in range(draw(st.integers(1, 6))):
         start = draw(st.integers(0, max(len(data) - 1, 0)))

@@ -1,4 +1,6 @@
-"""Legal documents of any form: architectures, spaces, data sets. Drawn from the catalogue, so that what is new there is drawn too."""
+"""Legal documents of any form: architectures, spaces, data sets. Drawn from the catalogue, so that
+what is new there is drawn too.
+"""
 
 from typing import Any
 
@@ -15,7 +17,9 @@ WIDTHS = st.integers(1, 12)
 
 def operations(place: str) -> st.SearchStrategy[str]:
     """An operation that may stand in a place, with a small argument."""
-    return st.sampled_from(sorted(name for name, s in OPERATIONS.items() if place in s.places)).flatmap(_operation)
+    return st.sampled_from(
+        sorted(name for name, s in OPERATIONS.items() if place in s.places)
+    ).flatmap(_operation)
 
 
 def _operation(name: str) -> st.SearchStrategy[str]:
@@ -23,13 +27,20 @@ def _operation(name: str) -> st.SearchStrategy[str]:
     if not signature.argument:
         return st.just(name)
     words = (
-        st.sampled_from(signature.choices) if signature.choices else st.integers(0, 6).map(lambda n: 2 * n + 1 if signature.odd else n + 1)
+        st.sampled_from(signature.choices)
+        if signature.choices
+        else st.integers(0, 6).map(lambda n: 2 * n + 1 if signature.odd else n + 1)
     )
     return words.map(lambda word: f"{name}({word})")
 
 
 @st.composite
-def sharings(draw: st.DrawFn, num_experts: int, tasks: list[dict[str, Any]] | None, kinds: list[str] = BUILT_IN) -> dict[str, Any]:
+def sharings(
+    draw: st.DrawFn,
+    num_experts: int,
+    tasks: list[dict[str, Any]] | None,
+    kinds: list[str] = BUILT_IN,
+) -> dict[str, Any]:
     """A sharing kind with some of its settings, fit for so many experts and these tasks."""
     kind = draw(st.sampled_from(kinds))
     given: dict[str, Any] = {}
@@ -39,7 +50,9 @@ def sharings(draw: st.DrawFn, num_experts: int, tasks: list[dict[str, Any]] | No
         if setting.of == "tasks":
             given[name] = draw(st.permutations([t["name"] for t in tasks])) if tasks else None
         elif setting.of == "binary":
-            given[name] = draw(SHARES) if tasks and all(t["kind"] == "binary" for t in tasks) else 0.0
+            given[name] = (
+                draw(SHARES) if tasks and all(t["kind"] == "binary" for t in tasks) else 0.0
+            )
         elif setting.choices:
             given[name] = draw(st.sampled_from(setting.choices))
         elif isinstance(setting.default, bool):
@@ -48,7 +61,9 @@ def sharings(draw: st.DrawFn, num_experts: int, tasks: list[dict[str, Any]] | No
             given[name] = draw(st.floats(setting.minimum, min(setting.maximum, 10)))
         else:
             most = num_experts if setting.of == "experts" else 4
-            given[name] = draw(st.integers(max(int(setting.minimum), 0), max(most, int(setting.minimum))))
+            given[name] = draw(
+                st.integers(max(int(setting.minimum), 0), max(most, int(setting.minimum)))
+            )
     return {"kind": kind, "settings": given}
 
 
@@ -60,11 +75,29 @@ def _names(most: int) -> st.SearchStrategy[list[str]]:
 def architectures(draw: st.DrawFn) -> dict[str, Any]:
     """A legal architecture as JSON values: a template, or bound to tasks and fields."""
     bound = draw(st.booleans())
-    tasks = [{"name": name, "kind": draw(st.sampled_from(KINDS)), "classes": 3} for name in draw(_names(3))] if bound else None
-    fields = (
-        [{"name": name, "kind": draw(st.sampled_from(["categorical", "numeric", "multi"]))} for name in draw(_names(3))] if bound else None
+    tasks = (
+        [
+            {"name": name, "kind": draw(st.sampled_from(KINDS)), "classes": 3}
+            for name in draw(_names(3))
+        ]
+        if bound
+        else None
     )
-    experts = draw(st.lists(st.lists(operations("expert"), min_size=1, max_size=3).map(lambda b: {"blocks": b}), min_size=1, max_size=4))
+    fields = (
+        [
+            {"name": name, "kind": draw(st.sampled_from(["categorical", "numeric", "multi"]))}
+            for name in draw(_names(3))
+        ]
+        if bound
+        else None
+    )
+    experts = draw(
+        st.lists(
+            st.lists(operations("expert"), min_size=1, max_size=3).map(lambda b: {"blocks": b}),
+            min_size=1,
+            max_size=4,
+        )
+    )
     everyone = list(range(len(experts)))
     made: dict[str, Any] = {
         "name": draw(TEXTS),
@@ -79,14 +112,19 @@ def architectures(draw: st.DrawFn) -> dict[str, Any]:
         "dropout": draw(st.floats(0, 0.9)),
         "batch_norm": draw(st.booleans()),
         "provenance": draw(st.dictionaries(TEXTS, st.none() | st.integers() | TEXTS, max_size=2)),
-        "choices": draw(st.dictionaries(TEXTS, st.dictionaries(TEXTS, SHARES, max_size=2), max_size=2)),
+        "choices": draw(
+            st.dictionaries(TEXTS, st.dictionaries(TEXTS, SHARES, max_size=2), max_size=2)
+        ),
     }
     pool = len(experts)
     if tasks and draw(st.booleans()):
         picks = [sorted(draw(st.sets(st.sampled_from(everyone), min_size=1))) for _ in tasks]
         made["chosen"], pool = picks, len({i for pick in picks for i in pick})
     if tasks and draw(st.booleans()):
-        made["ranking"] = [[{"expert": i, "weight": draw(SHARES)} for i in draw(st.permutations(everyone))] for _ in tasks]
+        made["ranking"] = [
+            [{"expert": i, "weight": draw(SHARES)} for i in draw(st.permutations(everyone))]
+            for _ in tasks
+        ]
     return {**made, "sharing": draw(sharings(pool, tasks))}
 
 
@@ -94,7 +132,9 @@ def architectures(draw: st.DrawFn) -> dict[str, Any]:
 def spaces(draw: st.DrawFn) -> dict[str, Any]:
     """A legal search space as YAML values."""
     dim, experts = draw(st.sampled_from([4, 8, 12])), draw(st.integers(1, 5))
-    fits = operations("interaction").filter(lambda o: not o.startswith("self_attention") or dim % int(o[15:-1]) == 0)
+    fits = operations("interaction").filter(
+        lambda o: not o.startswith("self_attention") or dim % int(o[15:-1]) == 0
+    )
     expert = operations("expert").filter(lambda o: not o.startswith("dense"))
     return {
         "name": draw(TEXTS),
@@ -157,5 +197,10 @@ def _feature(draw: st.DrawFn, name: str) -> dict[str, Any]:
             "missing": draw(st.sampled_from(["mean", "indicator"])),
         }
     if kind != "categorical":
-        made |= {"max_length": draw(st.integers(1, 50)), "separator": draw(st.sampled_from([",", " ", "||"]))}
-    return made | draw(st.sampled_from([{}, {"min_count": 2}, {"hash_buckets": 10}, {"embedding_dim": 4}]))
+        made |= {
+            "max_length": draw(st.integers(1, 50)),
+            "separator": draw(st.sampled_from([",", " ", "||"])),
+        }
+    return made | draw(
+        st.sampled_from([{}, {"min_count": 2}, {"hash_buckets": 10}, {"embedding_dim": 4}])
+    )

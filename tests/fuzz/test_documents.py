@@ -1,4 +1,6 @@
-"""Architectures and spaces go out and come back; damaged ones end in the project's own errors, wherever they are read or used."""
+"""Architectures and spaces go out and come back; damaged ones end in the project's own errors,
+wherever they are read or used.
+"""
 
 import contextlib
 import json
@@ -28,7 +30,9 @@ def use(architecture: Architecture, kind: str) -> None:
 
 
 @fuzz(document=architectures(), kind=st.sampled_from(BUILT_IN))
-def test_an_architecture_comes_back_from_its_file_and_is_used_or_refused_in_words(document, kind, folder):
+def test_an_architecture_comes_back_from_its_file_and_is_used_or_refused_in_words(
+    document, kind, folder
+):
     made = build(Architecture, document, "it")
     made.save(folder / "it.json")
     back = Architecture.load(folder / "it.json")
@@ -48,7 +52,12 @@ def test_a_damaged_architecture_is_refused_in_words_or_still_one(document, kind,
         use(made, kind)
 
 
-@fuzz(data=damaged_bytes(architectures().map(lambda d: json.dumps(d).encode()), (b"NaN", b"1e999", b"[" * 100, b'"\\ud800"', b"}", b",")))
+@fuzz(
+    data=damaged_bytes(
+        architectures().map(lambda d: json.dumps(d).encode()),
+        (b"NaN", b"1e999", b"[" * 100, b'"\\ud800"', b"}", b","),
+    )
+)
 def test_a_torn_architecture_file_is_refused_in_words(data, folder):
     (folder / "it.json").write_bytes(data)
     with contextlib.suppress(AutoMTLError):

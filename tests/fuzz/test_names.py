@@ -1,4 +1,6 @@
-"""Names of strangers: escaped in HTML, SVG, Python, Markdown, terminals and file names, whatever they are."""
+"""Names of strangers: escaped in HTML, SVG, Python, Markdown, terminals and file names, whatever
+they are.
+"""
 
 import ast
 import re
@@ -53,9 +55,15 @@ def test_a_name_shows_as_text_and_nothing_else(name):
     terminal = plain(name, keep="")
     assert not any(unicodedata.category(c) in HIDDEN for c in terminal)
     page = Tags(str(fill("broken.html", error=name)))
-    assert page.tags == PLAIN and not any(unicodedata.category(c) in HIDDEN for c in page.text.strip())
+    assert page.tags == PLAIN and not any(
+        unicodedata.category(c) in HIDDEN for c in page.text.strip()
+    )
     opened = xml.fromstring(_opening(1, 1, name) + "</svg>")
-    assert list(opened) == [] and "onerror" not in opened.attrib and len(opened.get("aria-label")) <= 300
+    assert (
+        list(opened) == []
+        and "onerror" not in opened.attrib
+        and len(opened.get("aria-label")) <= 300
+    )
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.]{0,59}", _safe(name)), "a folder's name"
     assert re.fullmatch(r"[\w. /-]{0,250}", mlflow_name(name), re.ASCII)
     said = _said(name)
@@ -74,7 +82,9 @@ def test_a_name_is_never_code_of_a_written_model(names):
         assert identifier(name).isidentifier() and identifier(name).isascii()
 
 
-@pytest.mark.parametrize("name", [name for name in HOSTILE if "\0" not in name], ids=lambda name: ascii(name)[:20])
+@pytest.mark.parametrize(
+    "name", [name for name in HOSTILE if "\0" not in name], ids=lambda name: ascii(name)[:20]
+)
 def test_a_picture_holds_a_name_as_text(name):
     from automtl.report.picture import render
     from automtl.report.text import clean
@@ -103,11 +113,23 @@ def test_a_picture_holds_a_name_as_text(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["a?b#c%41", "'; DROP TABLE studies; --", "\N{PARTY POPPER} \u202e", "x" * 200, 'a"b\\c', "a&mode=memory"],
+    [
+        "a?b#c%41",
+        "'; DROP TABLE studies; --",
+        "\N{PARTY POPPER} \u202e",
+        "x" * 200,
+        'a"b\\c',
+        "a&mode=memory",
+    ],
     ids=lambda name: ascii(name)[:20],
 )
 def test_a_study_lives_in_its_own_folder_whatever_that_is_called(name, tmp_path):
-    plan = {"storage": Storage(), "distributions": {"a": optuna.distributions.FloatDistribution(0, 1)}, "fixed": [], "objectives": 1}
+    plan = {
+        "storage": Storage(),
+        "distributions": {"a": optuna.distributions.FloatDistribution(0, 1)},
+        "fixed": [],
+        "objectives": 1,
+    }
     study = Study(tmp_path / name, **plan, sampler="random", pruner=None, seed=0)
     claim = study.claim(1)
     claim.release()

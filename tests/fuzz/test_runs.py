@@ -1,4 +1,6 @@
-"""Readers of strangers' run folders: manifests, metrics, checkpoints. Sums that are true do not make their content true."""
+"""Readers of strangers' run folders: manifests, metrics, checkpoints. Sums that are true do not
+make their content true.
+"""
 
 import contextlib
 import json
@@ -42,7 +44,13 @@ def manifests(draw):
         "end": None,
         "command": "automtl retrain mmoe --data tiny.yaml",
         "seed": 0,
-        "data": {"name": "tiny", "source": "tiny.yaml", "hash": "h", "split_hash": "s", "config_hash": "c"},
+        "data": {
+            "name": "tiny",
+            "source": "tiny.yaml",
+            "hash": "h",
+            "split_hash": "s",
+            "config_hash": "c",
+        },
         "versions": {"automtl": "0.1.0"},
         "plugins": [],
         "machine": {"device": "cpu", "threads": 1},
@@ -79,7 +87,11 @@ def put(folder, manifest, lines=(), results=None, phase="search"):
     return folder / "run"
 
 
-@fuzz(manifest=damaged(manifests()) | VALUES, lines=LINES, phase=st.sampled_from(["search", "retrain/mmoe-s0", "tune"]))
+@fuzz(
+    manifest=damaged(manifests()) | VALUES,
+    lines=LINES,
+    phase=st.sampled_from(["search", "retrain/mmoe-s0", "tune"]),
+)
 def test_a_sealed_manifest_of_anything_is_read_or_refused_in_words(manifest, lines, phase, folder):
     look(put(folder, manifest, lines, {"best_epochs": [0], "validation": {"loss": 0.6}}, phase))
 
@@ -89,13 +101,16 @@ def test_a_sealed_manifest_of_anything_is_read_or_refused_in_words(manifest, lin
     lines=damaged(LINES).map(lambda v: v if isinstance(v, list) else [v]),
     results=damaged(st.just({"best_epochs": [0], "validation": {"loss": 0.6, "tasks": {}}})),
 )
-def test_lines_and_results_of_anything_are_read_or_refused_in_words(manifest, lines, results, folder):
+def test_lines_and_results_of_anything_are_read_or_refused_in_words(
+    manifest, lines, results, folder
+):
     look(put(folder, manifest, lines, results, "retrain/mmoe-s0"))
 
 
 @fuzz(
     data=damaged_bytes(
-        LINES.map(lambda v: "".join(json.dumps(line) + "\n" for line in v).encode()), (b"\n", b"NaN", b'"\\ud800"', b"[" * 200)
+        LINES.map(lambda v: "".join(json.dumps(line) + "\n" for line in v).encode()),
+        (b"\n", b"NaN", b'"\\ud800"', b"[" * 200),
     )
 )
 def test_a_torn_metrics_file_is_read_or_refused_in_words(data, folder):
@@ -106,7 +121,11 @@ def test_a_torn_metrics_file_is_read_or_refused_in_words(data, folder):
             json.dumps(line, allow_nan=False).encode()
 
 
-@fuzz(data=damaged_bytes(manifests().map(lambda m: json.dumps({**m, "sha256": of_values(m)}).encode())))
+@fuzz(
+    data=damaged_bytes(
+        manifests().map(lambda m: json.dumps({**m, "sha256": of_values(m)}).encode())
+    )
+)
 def test_a_torn_manifest_is_refused(data, folder):
     path = folder / "manifest.json"
     path.write_bytes(data)
@@ -130,18 +149,25 @@ def stored(folder):
 @fuzz(data=st.data())
 def test_a_torn_checkpoint_is_refused(data, folder):
     whole = stored(folder)
-    torn = data.draw(damaged_bytes(st.just(whole), (b"\xff" * 8, b"{", b'"', b"F64", b"BOOL", b"9999999999")))
+    torn = data.draw(
+        damaged_bytes(st.just(whole), (b"\xff" * 8, b"{", b'"', b"F64", b"BOOL", b"9999999999"))
+    )
     (folder / "it.safetensors").write_bytes(torn)
     with contextlib.suppress(AutoMTLError):
         back = checkpoint.load(folder / "it.safetensors")
-        assert torch.equal(back["net"]["a"], STATE["net"]["a"]) and back["epoch"] == 3, "a change that was not noticed"
+        assert torch.equal(back["net"]["a"], STATE["net"]["a"]) and back["epoch"] == 3, (
+            "a change that was not noticed"
+        )
 
 
 TYPES = ["F64", "F32", "F16", "BF16", "I64", "I8", "U8", "BOOL", "F8_E4M3", "F4", "C64", "x"]
 
 
 @fuzz(
-    tree=damaged(st.just({"$map": [["net", {"$map": [["a", {"$tensor": "net.a"}]]}], ["epoch", 3]]})) | VALUES,
+    tree=damaged(
+        st.just({"$map": [["net", {"$map": [["a", {"$tensor": "net.a"}]]}], ["epoch", 3]]})
+    )
+    | VALUES,
     header=damaged(st.just({"net.a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}})),
     kind=st.sampled_from(TYPES),
     sign=st.booleans(),
@@ -151,9 +177,17 @@ def test_a_checkpoint_of_anything_under_a_true_sum_is_only_data(tree, header, ki
     text = json.dumps(tree)
     path = folder / "it.safetensors"
     if sign:
-        path.write_bytes(safetensors.numpy.save(arrays, {"tree": text, "sha256": checkpoint._digest(text, arrays)}))
+        path.write_bytes(
+            safetensors.numpy.save(
+                arrays, {"tree": text, "sha256": checkpoint._digest(text, arrays)}
+            )
+        )
     else:
-        head = {**header, "__metadata__": {"tree": text, "sha256": ""}} if isinstance(header, dict) else header
+        head = (
+            {**header, "__metadata__": {"tree": text, "sha256": ""}}
+            if isinstance(header, dict)
+            else header
+        )
         if isinstance(head, dict) and isinstance(head.get("net.a"), dict):
             head["net.a"]["dtype"] = kind
         packed = json.dumps(head).encode()
@@ -170,7 +204,27 @@ def test_what_json_is_written_comes_back(value, folder):
 
 def test_a_report_of_sealed_nonsense_still_opens(tmp_path):
     """Drawing is too slow for many cases: a few that each change one part."""
-    plain = {"state": "done", "start": "x", "command": "x", "seed": 0, "data": {}, "versions": {}, "test_reads": 0, "sums": {}}
+    plain = {
+        "state": "done",
+        "start": "x",
+        "command": "x",
+        "seed": 0,
+        "data": {},
+        "versions": {},
+        "test_reads": 0,
+        "sums": {},
+    }
     for value in ([], {"name": ["<script>"]}, {"name": "\u202e<script>alert(1)</script>" * 20}):
-        page = report([load_run(put(tmp_path, {**plain, "data": value}, [{**EPOCH, "validation": 5}], {"validation": []}))])
+        page = report(
+            [
+                load_run(
+                    put(
+                        tmp_path,
+                        {**plain, "data": value},
+                        [{**EPOCH, "validation": 5}],
+                        {"validation": []},
+                    )
+                )
+            ]
+        )
         assert page.count("<script") == 1 and "\u202e" not in page

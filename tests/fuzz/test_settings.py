@@ -1,4 +1,6 @@
-"""Data sets and settings: legal ones come back from YAML, damaged ones and any words end in the project's own errors."""
+"""Data sets and settings: legal ones come back from YAML, damaged ones and any words end in the
+project's own errors.
+"""
 
 import contextlib
 
@@ -25,7 +27,9 @@ def paths(model, found=()):
 
 
 SETTINGS = sorted(paths(RunConfig))
-WORDS = st.builds(lambda key, value: f"{key}={value}", st.sampled_from(SETTINGS), VALUES.map(str) | TEXTS)
+WORDS = st.builds(
+    lambda key, value: f"{key}={value}", st.sampled_from(SETTINGS), VALUES.map(str) | TEXTS
+)
 
 
 @fuzz(document=datasets())
@@ -64,7 +68,10 @@ def test_any_text_is_yaml_or_refused_in_words(text):
         parse_yaml(text, "it.yaml")
 
 
-@fuzz(words=st.lists(WORDS | TEXTS, min_size=1, max_size=3), space=st.sampled_from([False, False, False, "automtl_small"]))
+@fuzz(
+    words=st.lists(WORDS | TEXTS, min_size=1, max_size=3),
+    space=st.sampled_from([False, False, False, "automtl_small"]),
+)
 def test_any_words_of_set_make_settings_that_come_back_or_are_refused(words, space, folder):
     with contextlib.suppress(AutoMTLError):
         made = resolve(source="x", space=space, sets=words, flags={})

@@ -1,4 +1,6 @@
-"""Readers of strangers' prepared data, vectors, exports and FuxiCTR files: sums that are true do not make their content true."""
+"""Readers of strangers' prepared data, vectors, exports and FuxiCTR files: sums that are true do
+not make their content true.
+"""
 
 import contextlib
 import io
@@ -37,21 +39,52 @@ from tests.data.tables import FEATURES, TASKS, frame, prepared
 from tests.fuzz.damage import NAMES, VALUES, damaged, damaged_bytes
 from tests.fuzz.fuzz import fuzz
 
-KINDS = ["<i4", "<i8", "<f4", "<f8", "|u1", "|b1", "<U3", "|O", "<c8", "<M8[s]", "|V4", "[('a', '<i4')]"]
-NPY = (b"(", b"'descr'", b"|O", b"<f8", b"True", b"9" * 12, b"-1", b"}", b"\x93NUMPY\x02\x00", b"PK\x03\x04")
+KINDS = [
+    "<i4",
+    "<i8",
+    "<f4",
+    "<f8",
+    "|u1",
+    "|b1",
+    "<U3",
+    "|O",
+    "<c8",
+    "<M8[s]",
+    "|V4",
+    "[('a', '<i4')]",
+]
+NPY = (
+    b"(",
+    b"'descr'",
+    b"|O",
+    b"<f8",
+    b"True",
+    b"9" * 12,
+    b"-1",
+    b"}",
+    b"\x93NUMPY\x02\x00",
+    b"PK\x03\x04",
+)
 
 
 @cache
 def made():
-    """A prepared data set with lists, kept columns and pretrained vectors, its files, and its export's."""
+    """A prepared data set with lists, kept columns and pretrained vectors, its files, and its
+    export's.
+    """
     folder = Path(mkdtemp())
     np.save(folder / "vectors.npy", np.ones((40, 3), np.float32))
     rows = frame(60).assign(tags="a,b", other=lambda f: f["tag"])
     user = {"name": "user", "kind": "categorical", "embedding_dim": 3, "pretrained": "vectors.npy"}
-    lists = [{"name": "tags", "kind": "multi", "max_length": 3}, {"name": "other", "kind": "categorical", "share_embedding": "tag"}]
+    lists = [
+        {"name": "tags", "kind": "multi", "max_length": 3},
+        {"name": "other", "kind": "categorical", "share_embedding": "tag"},
+    ]
     tasks = [TASKS[0], {**TASKS[1], "sample_weight": "price_of"}]
     rows["price_of"] = 1.5
-    store = prepared(folder, rows, features=[user, *FEATURES[1:], *lists], tasks=tasks, keep=["time"])
+    store = prepared(
+        folder, rows, features=[user, *FEATURES[1:], *lists], tasks=tasks, keep=["time"]
+    )
     with files.StagedFolder(folder / "export") as staged:
         write_encoding(staged, store, load_dataset(folder / "toy.yaml"))
         write_manifest(staged, {"kind": "onnx"})
@@ -59,7 +92,11 @@ def made():
 
 
 def held(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def put(folder, whole, changed):
@@ -84,7 +121,11 @@ def sealed_store(whole, changed, body=None):
     body = json.loads(whole["manifest.json"]) if body is None else body
     if isinstance(body, dict):
         body = {key: value for key, value in body.items() if key != "checksum"}
-        body = {**body, "files": summed(whole, changed)} if isinstance(body.get("files"), dict) and changed else body
+        body = (
+            {**body, "files": summed(whole, changed)}
+            if isinstance(body.get("files"), dict) and changed
+            else body
+        )
         body = {**body, "checksum": checksum(body)}
     return json.dumps(body).encode()
 
@@ -107,14 +148,38 @@ def look(path):
 def npy(dtype, shape, order, values):
     """An .npy file of any form, its header as numpy writes it."""
     sink = io.BytesIO()
-    head = {"descr": dtype if dtype[0] != "[" else [("a", "<i4")], "fortran_order": order, "shape": shape}
+    head = {
+        "descr": dtype if dtype[0] != "[" else [("a", "<i4")],
+        "fortran_order": order,
+        "shape": shape,
+    }
     np.lib.format.write_array_header_1_0(sink, head)
     return sink.getvalue() + values
 
 
-SHAPES = st.lists(st.sampled_from([0, 1, 2, 3, 6, 46, 55, 61, 10**6, 10**12, 2**63, -1]), max_size=3).map(tuple)
-ARRAYS = st.builds(npy, st.sampled_from(KINDS), SHAPES, st.booleans(), st.binary(max_size=80) | st.just(bytes(2000)))
-PARTS = sorted(name for name in ("ids", "dense", "labels", "weights", "kept", "alpha", "lists/0.values", "lists/0.offsets"))
+SHAPES = st.lists(
+    st.sampled_from([0, 1, 2, 3, 6, 46, 55, 61, 10**6, 10**12, 2**63, -1]), max_size=3
+).map(tuple)
+ARRAYS = st.builds(
+    npy,
+    st.sampled_from(KINDS),
+    SHAPES,
+    st.booleans(),
+    st.binary(max_size=80) | st.just(bytes(2000)),
+)
+PARTS = sorted(
+    name
+    for name in (
+        "ids",
+        "dense",
+        "labels",
+        "weights",
+        "kept",
+        "alpha",
+        "lists/0.values",
+        "lists/0.offsets",
+    )
+)
 
 
 @fuzz(part=st.sampled_from([*PARTS, "vectors/0"]), data=st.data())
@@ -148,7 +213,10 @@ TABLES = st.sampled_from(
 ).map(table_bytes)
 
 
-@fuzz(name=st.sampled_from(["vocabularies/0.arrow", "vocabularies/1.arrow", "kept/0.arrow"]), data=st.data())
+@fuzz(
+    name=st.sampled_from(["vocabularies/0.arrow", "vocabularies/1.arrow", "kept/0.arrow"]),
+    data=st.data(),
+)
 def test_words_of_a_sealed_store_are_read_or_refused_in_words(name, data, folder):
     whole = made()[0]
     words = data.draw(damaged_bytes(st.just(whole[name]), ARROW) | TABLES)
@@ -174,25 +242,41 @@ def test_documents_of_a_sealed_store_are_read_or_refused_in_words(name, data, fo
 @fuzz(data=damaged_bytes(ARRAYS, NPY) | ARRAYS | st.binary(max_size=100))
 def test_vectors_of_anything_are_floats_or_refused_in_words(data, folder):
     (folder / "it.npy").write_bytes(data)
-    feature = build(Categorical, {"name": "x", "kind": "categorical", "embedding_dim": 3, "pretrained": "it.npy"}, "it")
+    feature = build(
+        Categorical,
+        {"name": "x", "kind": "categorical", "embedding_dim": 3, "pretrained": "it.npy"},
+        "it",
+    )
     with contextlib.suppress(AutoMTLError):
         found = _read(folder / "it.npy", feature)
         assert found.ndim == 2 and found.dtype.kind == "f" and found.nbytes <= len(data)
 
 
-DOCUMENTS = ["manifest.json", "schema.json", "dataset.json", "features.json", "vocabularies/0.jsonl"]
+DOCUMENTS = [
+    "manifest.json",
+    "schema.json",
+    "dataset.json",
+    "features.json",
+    "vocabularies/0.jsonl",
+]
 
 
 @fuzz(name=st.sampled_from(DOCUMENTS), data=st.data())
 def test_a_sealed_export_of_anything_is_read_or_refused_in_words(name, data, folder):
     _, whole, rows = made()
     if name.endswith("jsonl"):
-        content = data.draw(damaged_bytes(st.just(whole[name]), (b'"', b"\n", b"{}", b"1", b"\xff", b'"\\ud800"', b"[" * 200)))
+        content = data.draw(
+            damaged_bytes(
+                st.just(whole[name]), (b'"', b"\n", b"{}", b"1", b"\xff", b'"\\ud800"', b"[" * 200)
+            )
+        )
     else:
         content = json.dumps(data.draw(damaged(st.just(json.loads(whole[name]))) | VALUES)).encode()
     changed = {name: content}
     if name != "manifest.json":
-        changed["manifest.json"] = json.dumps({**json.loads(whole["manifest.json"]), "files": summed(whole, changed)}).encode()
+        changed["manifest.json"] = json.dumps(
+            {**json.loads(whole["manifest.json"]), "files": summed(whole, changed)}
+        ).encode()
     put(folder, whole, changed)
     with contextlib.suppress(AutoMTLError):
         assert isinstance(open_export(folder)["kind"], str)
@@ -208,7 +292,11 @@ def kept():
     folder = Path(mkdtemp())
     rows, side = frame(60), pd.DataFrame({"user": range(40), "size": 1.5, "shop": "a"})
     side.to_csv(folder / "side.csv", index=False)
-    features = [*FEATURES, {"name": "size", "kind": "numeric"}, {"name": "shop", "kind": "categorical"}]
+    features = [
+        *FEATURES,
+        {"name": "size", "kind": "numeric"},
+        {"name": "shop", "kind": "categorical"},
+    ]
     store = prepared(folder, rows, features=features, joins=[{"file": "side.csv", "on": "user"}])
     snapshot = keep(store, load_dataset(folder / "toy.yaml"), folder / "data", most_bytes=10**6)
     return held(snapshot.path), rows
@@ -225,7 +313,9 @@ def test_a_sealed_snapshot_of_anything_is_read_or_refused_in_words(name, data, f
     else:
         content = json.dumps(data.draw(damaged(st.just(json.loads(whole[name]))) | VALUES)).encode()
     changed = {name: content}
-    changed["manifest.json"] = sealed_store(whole, *(({}, json.loads(content)) if name == "manifest.json" else (changed,)))
+    changed["manifest.json"] = sealed_store(
+        whole, *(({}, json.loads(content)) if name == "manifest.json" else (changed,))
+    )
     manifest = json.loads(changed["manifest.json"])
     path = folder / checksum(manifest.get("files") if isinstance(manifest, dict) else None)[:16]
     put(path, whole, changed)
@@ -246,7 +336,14 @@ FUXI = {
         "min_categr_count": 2,
         "feature_cols": [
             {"name": ["user", "item"], "active": True, "dtype": "str", "type": "categorical"},
-            {"name": "tags", "dtype": "str", "type": "sequence", "splitter": "^", "max_len": 5, "share_embedding": "item"},
+            {
+                "name": "tags",
+                "dtype": "str",
+                "type": "sequence",
+                "splitter": "^",
+                "max_len": 5,
+                "share_embedding": "item",
+            },
             {"name": "price", "dtype": "float", "type": "numeric", "preprocess": "log"},
         ],
         "label_col": {"name": "click", "dtype": "float"},
@@ -255,7 +352,9 @@ FUXI = {
 
 
 @fuzz(document=damaged(st.just(FUXI), most=2) | VALUES, name=st.none() | NAMES)
-def test_a_fuxictr_file_of_anything_becomes_a_data_set_or_is_refused_in_words(document, name, folder):
+def test_a_fuxictr_file_of_anything_becomes_a_data_set_or_is_refused_in_words(
+    document, name, folder
+):
     path = folder / "dataset_config.yaml"
     path.write_text(yaml.safe_dump(document, allow_unicode=True))
     with contextlib.suppress(AutoMTLError):
@@ -274,15 +373,27 @@ HEADER = {
 SIZES = st.sampled_from([0, 1, 2**20, 2**40, 2**63, 2**64 - 1])
 
 
-@fuzz(header=damaged(st.just(HEADER), most=4), size=st.none() | SIZES, tail=st.integers(0, 64), blanks=st.integers(0, 9))
-def test_a_safetensors_header_of_anything_is_read_within_its_file_or_refused(header, size, tail, blanks, folder):
+@fuzz(
+    header=damaged(st.just(HEADER), most=4),
+    size=st.none() | SIZES,
+    tail=st.integers(0, 64),
+    blanks=st.integers(0, 9),
+)
+def test_a_safetensors_header_of_anything_is_read_within_its_file_or_refused(
+    header, size, tail, blanks, folder
+):
     path = folder / "it.safetensors"
     packed = json.dumps(header).encode() + b" " * blanks
     body = struct.pack("<Q", len(packed) if size is None else size) + packed + bytes(tail)
-    with contextlib.suppress(Exception):  # whoever seals needs to read it; what cannot be read is met unsealed
+    # whoever seals needs to read it; what cannot be read is met unsealed
+    with contextlib.suppress(Exception):
         arrays = safetensors.numpy.load(body)
         tree = json.dumps({"$map": [[name, {"$tensor": name}] for name in arrays]})
-        body = safetensors.numpy.save(arrays, {"tree": tree, "sha256": checkpoint._digest(tree, arrays)})
+        body = safetensors.numpy.save(
+            arrays, {"tree": tree, "sha256": checkpoint._digest(tree, arrays)}
+        )
     path.write_bytes(body)
     with contextlib.suppress(AutoMTLError):
-        assert sum(tensor.numel() * tensor.element_size() for tensor in checkpoint.load(path).values()) <= len(body)
+        assert sum(
+            tensor.numel() * tensor.element_size() for tensor in checkpoint.load(path).values()
+        ) <= len(body)

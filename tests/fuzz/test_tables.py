@@ -1,4 +1,6 @@
-"""Readers of strangers' tables: whatever the bytes, columns come out or the error is the project's own."""
+"""Readers of strangers' tables: whatever the bytes, columns come out or the error is the project's
+own.
+"""
 
 import contextlib
 import io
@@ -21,7 +23,24 @@ from tests.fuzz.fuzz import fuzz
 
 READINGS = {"user": "text", "price": "number", "day": "time", "tags": "list"}
 DELIMITERS = [",", ";", "\t", "|"]
-CELLS = st.sampled_from(["", "1", "0", "-2", "1.0", "nan", "inf", "1e400", "true", "2020-01-01", "99999999999999999999"]) | NAMES
+CELLS = (
+    st.sampled_from(
+        [
+            "",
+            "1",
+            "0",
+            "-2",
+            "1.0",
+            "nan",
+            "inf",
+            "1e400",
+            "true",
+            "2020-01-01",
+            "99999999999999999999",
+        ]
+    )
+    | NAMES
+)
 
 
 @st.composite
@@ -32,11 +51,28 @@ def csvs(draw):
     rows = [[str(i % 3), str(i / 7), str(i), "a,b"] for i in range(draw(st.integers(0, 6)))]
     if wild and rows:
         rows[draw(st.integers(0, len(rows) - 1))][draw(st.integers(0, 3))] = draw(CELLS)
-    lines = [delimiter.join('"' + cell.replace('"', '""') + '"' for cell in row) for row in [list(READINGS), *rows]]
+    lines = [
+        delimiter.join('"' + cell.replace('"', '""') + '"' for cell in row)
+        for row in [list(READINGS), *rows]
+    ]
     return delimiter, "\n".join(lines).encode()
 
 
-PIECES = (b'"', b'""', b"\n", b"\r", b"\r\n", b"\0", b",", b";", b"\xff\xfe", b"\xef\xbb\xbf", b"nan", b"-", b'"' + b"x" * 100_000 + b'"')
+PIECES = (
+    b'"',
+    b'""',
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b"\0",
+    b",",
+    b";",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"nan",
+    b"-",
+    b'"' + b"x" * 100_000 + b'"',
+)
 
 
 TABLES = csvs().map(lambda table: table[1])
@@ -65,7 +101,10 @@ def test_a_quoted_csv_is_read_as_it_was_written_or_refused_in_words(table, folde
         look(path, Csv(delimiter=delimiter))
 
 
-@fuzz(data=damaged_bytes(TABLES, PIECES), delimiter=st.sampled_from(DELIMITERS) | st.characters(exclude_categories=["Cs"]))
+@fuzz(
+    data=damaged_bytes(TABLES, PIECES),
+    delimiter=st.sampled_from(DELIMITERS) | st.characters(exclude_categories=["Cs"]),
+)
 def test_a_damaged_csv_is_read_or_refused_in_words(data, delimiter, folder):
     path = folder / "rows.csv"
     path.write_bytes(data)
@@ -103,9 +142,14 @@ COLUMNS = {
 @st.composite
 def parquets(draw):
     """A small Parquet file with columns of any type under the names that are read."""
-    columns = {name: draw(st.sampled_from(sorted(COLUMNS)).flatmap(COLUMNS.__getitem__)) for name in READINGS}
+    columns = {
+        name: draw(st.sampled_from(sorted(COLUMNS)).flatmap(COLUMNS.__getitem__))
+        for name in READINGS
+    }
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink, compression=draw(st.sampled_from(["none", "snappy", "zstd"])))
+    pq.write_table(
+        pa.table(columns), sink, compression=draw(st.sampled_from(["none", "snappy", "zstd"]))
+    )
     return sink.getvalue()
 
 

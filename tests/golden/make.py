@@ -1,7 +1,9 @@
-"""Make a golden run with the code at hand, for tests/test_older_files.py: `python tests/golden/make.py tests/golden/format3`.
+"""Make a golden run with the code at hand, for tests/test_older_files.py: `python
+tests/golden/make.py tests/golden/format3`.
 
-One folder per format that a release wrote; an older one is never made again, but by the code of its time:
-`git archive before-K | tar -x -C /tmp/old`, and `PYTHONPATH=/tmp/old python tests/golden/make.py ...` made format2.
+One folder per format that a release wrote; an older one is never made again, but by the code of its
+time: `git archive before-K | tar -x -C /tmp/old`, and `PYTHONPATH=/tmp/old python
+tests/golden/make.py ...` made format2.
 """
 
 import os
@@ -25,7 +27,15 @@ tasks:
   - {name: spend, label: spend, kind: regression}
 split: {kind: random, train: 0.6, validation: 0.2, test: 0.2}
 """
-CHANGES = ["expert=[mlp(4), skip]", "interaction=[skip]", "num_experts=2", "num_blocks=1", "expert_dim=4", "embedding_dim=2", "towers=[4]"]
+CHANGES = [
+    "expert=[mlp(4), skip]",
+    "interaction=[skip]",
+    "num_experts=2",
+    "num_blocks=1",
+    "expert_dim=4",
+    "embedding_dim=2",
+    "towers=[4]",
+]
 SPACE = [word for change in CHANGES for word in ("--set", f"space.{change}")]
 COMMANDS = [
     ["search", "golden.yaml", "--space", "automtl_small", "--out", "run", "--fast-dev-run", *SPACE],
@@ -39,7 +49,9 @@ COMMANDS = [
 def write_rows(folder: Path) -> None:
     """The data set."""
     g = np.random.default_rng(0)
-    rows = pd.DataFrame({"user": g.integers(0, 6, 120), "tags": g.choice(["a", "a|b", "b|c", ""], 120)})
+    rows = pd.DataFrame(
+        {"user": g.integers(0, 6, 120), "tags": g.choice(["a", "a|b", "b|c", ""], 120)}
+    )
     rows["price"] = np.where(g.random(120) < 0.1, np.nan, g.gamma(2.0, size=120).round(2))
     rows["click"], rows["spend"] = (g.random(120) < 0.4).astype(int), g.normal(size=120).round(3)
     rows.to_csv(folder / "rows.csv", index=False)

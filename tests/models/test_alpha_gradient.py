@@ -1,4 +1,6 @@
-"""The alpha gradient of a whole supernet, fused in float32, against float64 candidate by candidate: what a search follows."""
+"""The alpha gradient of a whole supernet, fused in float32, against float64 candidate by candidate:
+what a search follows.
+"""
 
 import copy
 
@@ -30,11 +32,22 @@ def alpha_gradient(net: Supernet, schema: Schema, dtype: torch.dtype, *, fused: 
 
 
 def test_float32_follows_float64():
-    fields = tuple(Field(name=f"f{i}", kind="categorical", vocabulary_size=IDS) for i in range(FIELDS))
-    schema = Schema(name="drawn", fields=fields, tasks=tuple(Task(name=f"t{i}", kind="binary") for i in range(2)))
+    fields = tuple(
+        Field(name=f"f{i}", kind="categorical", vocabulary_size=IDS) for i in range(FIELDS)
+    )
+    schema = Schema(
+        name="drawn",
+        fields=fields,
+        tasks=tuple(Task(name=f"t{i}", kind="binary") for i in range(2)),
+    )
     space = SearchSpace.load("automtl").model_copy(update={"num_experts": 2})
     net = build_supernet(space, schema).train()
     exact = alpha_gradient(net, schema, torch.float64, fused=False)
-    assert (alpha_gradient(net, schema, torch.float64, fused=True) - exact).norm() <= 1e-9 * exact.norm()
-    # 1e-6 where no hidden unit is so near 0 that ReLU falls on its other side in float32; one that is makes it 1e-5 to 1e-3, fused or not
-    assert (alpha_gradient(net, schema, torch.float32, fused=True) - exact).norm() <= 1e-3 * exact.norm()
+    assert (
+        alpha_gradient(net, schema, torch.float64, fused=True) - exact
+    ).norm() <= 1e-9 * exact.norm()
+    # 1e-6 where no hidden unit is so near 0 that ReLU falls on its other side in float32; one that
+    # is makes it 1e-5 to 1e-3, fused or not
+    assert (
+        alpha_gradient(net, schema, torch.float32, fused=True) - exact
+    ).norm() <= 1e-3 * exact.norm()

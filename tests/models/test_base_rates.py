@@ -1,4 +1,6 @@
-"""A fresh network starts at the training rows' base rates, held against plain NumPy over the store's own rows and weights."""
+"""A fresh network starts at the training rows' base rates, held against plain NumPy over the
+store's own rows and weights.
+"""
 
 from pathlib import Path
 
@@ -34,9 +36,23 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     paid = g.gamma(2, 10, rows)
     rare = (g.random(rows) < 0.06).astype(float)
     rare[g.random(rows) < 0.2] = np.nan
-    frame = pd.DataFrame({"user": g.integers(0, 40, rows), "tag": g.choice(["a", "b"], rows), "price": g.normal(size=rows), "rare": rare})
-    frame = frame.assign(weighed=g.random(rows) < 0.7, kind=g.choice(["x", "y", "z"], rows, p=[0.7, 0.2, 0.1]), paid=paid)
-    frame = frame.assign(weighed=frame["weighed"].astype(int), share=np.where(frame["weighed"], 0.1, 3.0) * (1 + paid / 50))
+    frame = pd.DataFrame(
+        {
+            "user": g.integers(0, 40, rows),
+            "tag": g.choice(["a", "b"], rows),
+            "price": g.normal(size=rows),
+            "rare": rare,
+        }
+    )
+    frame = frame.assign(
+        weighed=g.random(rows) < 0.7,
+        kind=g.choice(["x", "y", "z"], rows, p=[0.7, 0.2, 0.1]),
+        paid=paid,
+    )
+    frame = frame.assign(
+        weighed=frame["weighed"].astype(int),
+        share=np.where(frame["weighed"], 0.1, 3.0) * (1 + paid / 50),
+    )
     return prepared(tmp_path_factory.mktemp("base"), frame, features=FEATURES, tasks=TASKS)
 
 
@@ -52,7 +68,9 @@ def nets(schema: Schema) -> dict[str, nn.Module]:
     made: dict[str, nn.Module] = {"supernet": build_supernet(small_space(), schema)}
     for kind in ("mmoe", "single_task", "shared_bottom"):
         made[kind] = build_model(Architecture.load(kind).evolve(towers=(6,)), schema)
-    searched = Architecture(embedding_dim=4, projection=8, towers=(), experts=({"blocks": ("mlp(4)",)},) * 2)
+    searched = Architecture(
+        embedding_dim=4, projection=8, towers=(), experts=({"blocks": ("mlp(4)",)},) * 2
+    )
     return made | {"searched": build_model(searched, schema)}
 
 
@@ -84,14 +102,19 @@ def test_before_training_predictions_are_the_base_rates(store: Store, kind: str)
     labels, weights = training_rows(store, 2)
     shares = np.array([weights[labels == c].sum() for c in range(3)]) / weights.sum()
     assert found.losses["kind"] == pytest.approx(-(shares * np.log(shares)).sum(), abs=1e-6)
-    assert found.losses["price"] == pytest.approx(1, abs=1e-5)  # of the standardised label: its variance
+    # of the standardised label: its variance
+    assert found.losses["price"] == pytest.approx(1, abs=1e-5)
     labels, weights = training_rows(store, 4)
     mean = np.average(labels, weights=weights)
-    assert found.tasks["paid"]["rmse"] == pytest.approx(np.sqrt(np.average((labels - mean) ** 2, weights=weights)), rel=1e-5)
+    assert found.tasks["paid"]["rmse"] == pytest.approx(
+        np.sqrt(np.average((labels - mean) ** 2, weights=weights)), rel=1e-5
+    )
 
 
 def test_a_fresh_network_starts_near_the_constant_with_its_own_weights(store: Store) -> None:
-    """Its last layer's weights spread the predictions; at a bias of 0 the loss of a rare label would be three times the constant's."""
+    """Its last layer's weights spread the predictions; at a bias of 0 the loss of a rare label
+    would be three times the constant's.
+    """
     net = build_model(Architecture.load("mmoe"), store.schema)
     found = evaluate(predict(net, Batches(store.rows("train"), batch_size=512)), store.schema.tasks)
     assert 0.99 < found.tasks["rare"]["ne"] < 1.1
@@ -99,9 +122,16 @@ def test_a_fresh_network_starts_near_the_constant_with_its_own_weights(store: St
 
 def test_nothing_else_of_a_seed_changes(store: Store) -> None:
     plain = store.schema.model_copy(
-        update={"tasks": tuple(task.model_copy(update={"constant": (), "positives": 0}) for task in store.schema.tasks)}
+        update={
+            "tasks": tuple(
+                task.model_copy(update={"constant": (), "positives": 0})
+                for task in store.schema.tasks
+            )
+        }
     )
-    for (kind, with_rates), without in zip(nets(store.schema).items(), nets(plain).values(), strict=True):
+    for (kind, with_rates), without in zip(
+        nets(store.schema).items(), nets(plain).values(), strict=True
+    ):
         for head in heads(without):
             assert not head.bias.any(), kind
         for head, other in zip(heads(with_rates), heads(without), strict=True):
@@ -112,8 +142,14 @@ def test_nothing_else_of_a_seed_changes(store: Store) -> None:
 
 
 def test_a_schema_made_by_hand() -> None:
-    rates = Schema(name="x", fields=small_schema().fields, tasks=(Task(name="t", kind="binary", labelled=100, positives=20),))
-    assert heads(build_model(Architecture.load("mmoe"), rates))[0].bias.item() == pytest.approx(np.log(0.25))
+    rates = Schema(
+        name="x",
+        fields=small_schema().fields,
+        tasks=(Task(name="t", kind="binary", labelled=100, positives=20),),
+    )
+    assert heads(build_model(Architecture.load("mmoe"), rates))[0].bias.item() == pytest.approx(
+        np.log(0.25)
+    )
     assert not heads(build_model(Architecture.load("mmoe"), small_schema()))[0].bias.any()
     with pytest.raises(ValueError, match="one per output"):
         Task(name="t", kind="multiclass", classes=3, constant=(0.0,))
@@ -123,14 +159,32 @@ def test_a_schema_made_by_hand() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 2.0])
 def test_a_class_without_weight_gets_one_row(tmp_path: Path, share: float) -> None:
-    """All positives weigh nothing (or the class is seen after training only): a log of 0 would never train."""
+    """All positives weigh nothing (or the class is seen after training only): a log of 0 would
+    never train.
+    """
     g = np.random.default_rng(0)
-    frame = pd.DataFrame({"user": g.integers(0, 9, 400), "y": np.arange(400) % 4 == 0, "time": np.arange(400)})
-    frame = frame.assign(y=frame["y"].astype(int), share=np.where(frame["y"], 0.0, share), kind=np.where(frame["time"] > 380, "late", "a"))
+    frame = pd.DataFrame(
+        {"user": g.integers(0, 9, 400), "y": np.arange(400) % 4 == 0, "time": np.arange(400)}
+    )
+    frame = frame.assign(
+        y=frame["y"].astype(int),
+        share=np.where(frame["y"], 0.0, share),
+        kind=np.where(frame["time"] > 380, "late", "a"),
+    )
     frame.loc[frame["time"] % 2 == 1, "kind"] = "b"
     frame.loc[frame["time"] > 390, "kind"] = "late"
-    tasks = [{"name": "y", "label": "y", "sample_weight": "share"}, {"name": "kind", "label": "kind", "kind": "multiclass"}]
-    store = prepared(tmp_path, frame, features=FEATURES[:1], tasks=tasks, split={"kind": "time", "column": "time"}, allow_leak=["user"])
+    tasks = [
+        {"name": "y", "label": "y", "sample_weight": "share"},
+        {"name": "kind", "label": "kind", "kind": "multiclass"},
+    ]
+    store = prepared(
+        tmp_path,
+        frame,
+        features=FEATURES[:1],
+        tasks=tasks,
+        split={"kind": "time", "column": "time"},
+        allow_leak=["user"],
+    )
     labels = store.rows("train").labels
     negatives = (labels[:, 0] == 0).sum()
     mean = share * negatives / len(labels) or 1.0

@@ -8,7 +8,11 @@ from automtl.data.schema import Field, Schema, Task
 from automtl.models.memory import _LIBRARIES, _SPARE, _kept, step_bytes
 from automtl.nn.embedding import InputLayer
 
-SCHEMA = Schema(name="x", fields=(Field(name="a", kind="categorical", vocabulary_size=11),), tasks=(Task(name="t", kind="binary"),))
+SCHEMA = Schema(
+    name="x",
+    fields=(Field(name="a", kind="categorical", vocabulary_size=11),),
+    tasks=(Task(name="t", kind="binary"),),
+)
 
 
 class Net(nn.Module):
@@ -50,15 +54,20 @@ class Listed(Net):
         self.input = InputLayer(vocabulary_sizes=(), num_numeric=0, dim=8, list_sizes=(11,))
 
 
-LISTED = Schema(name="x", fields=(Field(name="a", kind="multi", vocabulary_size=11),), tasks=SCHEMA.tasks)
+LISTED = Schema(
+    name="x", fields=(Field(name="a", kind="multi", vocabulary_size=11),), tasks=SCHEMA.tasks
+)
 
 
 def test_bytes_of_lists_by_hand():
     batch, longest = 300, 20_000
     dense = 8 * 32 + 32 + 32 + 1
-    # per id of the longest list: whether it is known, its place (int64), and for a moment its vector twice
+    # per id of the longest list: whether it is known, its place (int64), and for a moment its
+    # vector twice
     needed = 4 * (2 * dense + 11 * 8) + batch * longest * (4 + 8 + 2 * 4 * 8)
-    assert step_bytes(Listed(), LISTED, batch=batch, longest=[longest]) == pytest.approx(_LIBRARIES + _SPARE * needed, rel=1e-3)
+    assert step_bytes(Listed(), LISTED, batch=batch, longest=[longest]) == pytest.approx(
+        _LIBRARIES + _SPARE * needed, rel=1e-3
+    )
 
 
 @pytest.mark.parametrize("longest", [1, 2, 7, 300])

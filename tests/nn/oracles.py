@@ -1,4 +1,6 @@
-"""The candidates in numpy, written from the specification: parameters by name in, outputs out. No torch, no shared code."""
+"""The candidates in numpy, written from the specification: parameters by name in, outputs out. No
+torch, no shared code.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -12,12 +14,20 @@ EPS = 1e-5
 def batch_norm(x: Array, p: Params, prefix: str, training: bool) -> Array:
     if prefix + ".weight" not in p:  # switched off
         return x
-    mean, var = (x.mean(0), x.var(0)) if training else (p[prefix + ".running_mean"], p[prefix + ".running_var"])
+    mean, var = (
+        (x.mean(0), x.var(0))
+        if training
+        else (p[prefix + ".running_mean"], p[prefix + ".running_var"])
+    )
     return (x - mean) / np.sqrt(var + EPS) * p[prefix + ".weight"] + p[prefix + ".bias"]
 
 
-def running_statistics(x: Array, mean: Array, var: Array, momentum: float = 0.1) -> tuple[Array, Array]:
-    return (1 - momentum) * mean + momentum * x.mean(0), (1 - momentum) * var + momentum * x.var(0, ddof=1)
+def running_statistics(
+    x: Array, mean: Array, var: Array, momentum: float = 0.1
+) -> tuple[Array, Array]:
+    return (1 - momentum) * mean + momentum * x.mean(0), (1 - momentum) * var + momentum * x.var(
+        0, ddof=1
+    )
 
 
 def linear(x: Array, p: Params, prefix: str) -> Array:
@@ -29,7 +39,9 @@ def gate(x: Array, p: Params, training: bool) -> Array:
 
 
 def mlp(x: Array, p: Params, training: bool) -> Array:
-    hidden = np.maximum(batch_norm(linear(x.reshape(len(x), -1), p, "inner"), p, "inner_norm", training), 0)
+    hidden = np.maximum(
+        batch_norm(linear(x.reshape(len(x), -1), p, "inner"), p, "inner_norm", training), 0
+    )
     return batch_norm(linear(hidden, p, "outer"), p, "ending.norm", training)
 
 
@@ -61,7 +73,12 @@ def product_inner(x: Array, p: Params, training: bool) -> Array:
 
 def product_outer(x: Array, p: Params, training: bool) -> Array:
     outer = np.stack([np.outer(row.sum(0), row.sum(0)).reshape(-1) for row in x])
-    return batch_norm(linear(np.column_stack([x.reshape(len(x), -1), outer]), p, "linear"), p, "ending.norm", training)
+    return batch_norm(
+        linear(np.column_stack([x.reshape(len(x), -1), outer]), p, "linear"),
+        p,
+        "ending.norm",
+        training,
+    )
 
 
 def cross(x: Array, p: Params, training: bool) -> Array:
@@ -81,7 +98,9 @@ def self_attention(x: Array, p: Params, training: bool, heads: int) -> Array:
         part = slice(h * size, (h + 1) * size)
         scores = np.einsum("bic,bjc->bij", query[..., part], key[..., part]) / np.sqrt(size)
         weights = np.exp(scores - scores.max(2, keepdims=True))
-        mixed[..., part] = np.einsum("bij,bjc->bic", weights / weights.sum(2, keepdims=True), value[..., part])
+        mixed[..., part] = np.einsum(
+            "bij,bjc->bic", weights / weights.sum(2, keepdims=True), value[..., part]
+        )
     out = x + linear(mixed, p, "project_out")
     out = (out - out.mean(2, keepdims=True)) / np.sqrt(out.var(2, keepdims=True) + EPS)
     return (out * p["norm.weight"] + p["norm.bias"]).reshape(rows, fields * dim)
@@ -90,11 +109,19 @@ def self_attention(x: Array, p: Params, training: bool, heads: int) -> Array:
 def tower(x: Array, p: Params, training: bool) -> Array:
     layers = len({name.split(".")[1] for name in p if name.startswith("layers.")})
     for i in range(layers):
-        x = dense(x, {name.removeprefix(f"layers.{i}."): value for name, value in p.items()}, training)
+        x = dense(
+            x, {name.removeprefix(f"layers.{i}."): value for name, value in p.items()}, training
+        )
     return linear(x, p, "head").squeeze()
 
 
-EXPERT: dict[str, Callable[..., Array]] = {"gate": gate, "mlp": mlp, "conv1d": conv1d, "skip": skip, "dense": dense}
+EXPERT: dict[str, Callable[..., Array]] = {
+    "gate": gate,
+    "mlp": mlp,
+    "conv1d": conv1d,
+    "skip": skip,
+    "dense": dense,
+}
 INTERACTION: dict[str, Callable[..., Array]] = {
     "product(inner)": product_inner,
     "product(outer)": product_outer,

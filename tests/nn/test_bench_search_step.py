@@ -1,4 +1,6 @@
-"""The benchmark of the search step: every variant takes a step, and the table says what its processes said."""
+"""The benchmark of the search step: every variant takes a step, and the table says what its
+processes said.
+"""
 
 import io
 import runpy
@@ -11,7 +13,20 @@ import torch
 from automtl.files import read_json
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "bench_search_step.py"
-SMALL = ["--batch", "32", "--experts", "1", "--blocks", "1", "--fields", "2", "--threads", "1", "--rounds", "2"]
+SMALL = [
+    "--batch",
+    "32",
+    "--experts",
+    "1",
+    "--blocks",
+    "1",
+    "--fields",
+    "2",
+    "--threads",
+    "1",
+    "--rounds",
+    "2",
+]
 
 
 @pytest.fixture
@@ -20,24 +35,32 @@ def script():
 
 
 def test_every_variant_takes_a_step(script):
-    for variant in dict.fromkeys(name for names in script["COMPARISONS"].values() for name in names if "1e7" not in name):
+    for variant in dict.fromkeys(
+        name for names in script["COMPARISONS"].values() for name in names if "1e7" not in name
+    ):
         assert script["stepper"](script["options_of"](SMALL), variant)() > 0
 
 
 def test_words_of_a_variant_act(script):
     options = script["options_of"](SMALL)
     changed = script["in_words"](options, ["fused", "t8", "rows1e4"])
-    assert (changed.tasks, changed.vocabulary) == (8, 5000) and (options.tasks, options.vocabulary) == (2, 1000)
+    assert (changed.tasks, changed.vocabulary) == (8, 5000) and (
+        options.tasks,
+        options.vocabulary,
+    ) == (2, 1000)
     nets = [script["supernet_of"](options, words) for words in (["fused"], ["fused", "nested"])]
     assert [net.space.widths for net in nets] == ["full", "nested"]
     assert not torch.equal(*(script["batch_of"](options, seed).inputs.ids for seed in (0, 1)))
 
 
 def test_ratios_are_to_the_first_variant_round_by_round(script, tmp_path, capsys):
-    answers = {"plain": "9 500\n6 1000\n8 1000\n", "fused-keep": "1 100\n3 400\n2 400\n"}  # the first round warms up
+    # the first round warms up
+    answers = {"plain": "9 500\n6 1000\n8 1000\n", "fused-keep": "1 100\n3 400\n2 400\n"}
 
     def start(_: list[str], variant: str) -> SimpleNamespace:
-        return SimpleNamespace(stdin=io.StringIO(), stdout=io.StringIO(answers[variant]), communicate=lambda: None)
+        return SimpleNamespace(
+            stdin=io.StringIO(), stdout=io.StringIO(answers[variant]), communicate=lambda: None
+        )
 
     script["measure"].__globals__["start"] = start
     threads = torch.get_num_threads()
@@ -45,7 +68,13 @@ def test_ratios_are_to_the_first_variant_round_by_round(script, tmp_path, capsys
     torch.set_num_threads(threads)
     plain, fused = read_json(tmp_path / "figures.json")["results"]
     assert (plain["ratios"], plain["step_s"]) == ([1, 1], 7)
-    assert (fused["ratios"], fused["ratio"], fused["step_s"], fused["memory_ratio"], fused["needed"]) == ([2, 4], 3, 2.5, 0.4, 1.8)
+    assert (
+        fused["ratios"],
+        fused["ratio"],
+        fused["step_s"],
+        fused["memory_ratio"],
+        fused["needed"],
+    ) == ([2, 4], 3, 2.5, 0.4, 1.8)
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 

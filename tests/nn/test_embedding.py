@@ -38,7 +38,10 @@ def by_hand(module: InputLayer) -> np.ndarray:
 def test_linear_mode_equals_numpy(dtype):
     module = layer()
     w, b = module.numeric.weight.detach().numpy(), module.numeric.bias.detach().numpy()
-    expected = np.concatenate([by_hand(module), np.stack([[row[j] * w[j] + b[j] for j in range(2)] for row in DENSE])], axis=1)
+    expected = np.concatenate(
+        [by_hand(module), np.stack([[row[j] * w[j] + b[j] for j in range(2)] for row in DENSE])],
+        axis=1,
+    )
     out = module(batch(dtype))
     assert out.shape == (4, module.num_fields, 5) == (4, 5, 5)
     np.testing.assert_allclose(out.detach().numpy(), expected, rtol=1e-12)
@@ -46,7 +49,10 @@ def test_linear_mode_equals_numpy(dtype):
 
 def test_joint_mode_equals_numpy():
     module = layer(numeric="joint")
-    w, b = module.numeric.linear.weight.detach().numpy(), module.numeric.linear.bias.detach().numpy()
+    w, b = (
+        module.numeric.linear.weight.detach().numpy(),
+        module.numeric.linear.bias.detach().numpy(),
+    )
     expected = np.concatenate([by_hand(module), (DENSE @ w.T + b)[:, None]], axis=1)
     assert module.num_fields == 4
     np.testing.assert_allclose(module(batch()).detach().numpy(), expected, rtol=1e-12)
@@ -55,7 +61,9 @@ def test_joint_mode_equals_numpy():
 @pytest.mark.parametrize("sparse", [True, False])
 def test_gradients_by_hand(sparse):
     module = layer(sparse=sparse)
-    direction = torch.randn(4, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    direction = torch.randn(
+        4, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
     module(batch()).backward(direction)
     expected = np.zeros((207, 5))
     for row in range(4):
@@ -64,8 +72,14 @@ def test_gradients_by_hand(sparse):
     table = module.tables()[0]
     assert table.grad.is_sparse is sparse
     np.testing.assert_allclose(table.grad.to_dense().numpy(), expected, rtol=1e-12)
-    np.testing.assert_allclose(module.numeric.weight.grad.numpy(), np.einsum("bj,bjd->jd", DENSE, direction[:, 3:].numpy()), rtol=1e-12)
-    np.testing.assert_allclose(module.numeric.bias.grad.numpy(), direction[:, 3:].sum(0).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(
+        module.numeric.weight.grad.numpy(),
+        np.einsum("bj,bjd->jd", DENSE, direction[:, 3:].numpy()),
+        rtol=1e-12,
+    )
+    np.testing.assert_allclose(
+        module.numeric.bias.grad.numpy(), direction[:, 3:].sum(0).numpy(), rtol=1e-12
+    )
 
 
 def test_touched_rows_per_table():
@@ -132,11 +146,19 @@ def test_refusals(settings, message):
 
 
 def test_the_gradient_of_an_embedded_batch_is_each_rows_own():
-    """Read by a hook inside a hand-made model in training, against the gradient of the same rows as a leaf; most rows share their ids."""
+    """Read by a hook inside a hand-made model in training, against the gradient of the same rows as
+    a leaf; most rows share their ids.
+    """
     fields = tuple(Field(name=f"f{i}", kind="categorical", vocabulary_size=7) for i in range(3))
-    schema = Schema(name="few ids", fields=fields, tasks=tuple(Task(name=f"t{i}", kind="binary") for i in range(2)))
+    schema = Schema(
+        name="few ids",
+        fields=fields,
+        tasks=tuple(Task(name=f"t{i}", kind="binary") for i in range(2)),
+    )
     experts = ({"blocks": ("dense(512)",)},) * 2
-    model = Architecture(embedding_dim=64, projection=None, towers=(4,), experts=experts, sharing={"kind": "mmoe"})
+    model = Architecture(
+        embedding_dim=64, projection=None, towers=(4,), experts=experts, sharing={"kind": "mmoe"}
+    )
     net, batch = build_model(model, schema, seed=1).train(), random_batch(schema, rows=1024)
     seen = []
     net.input.register_forward_hook(lambda *parts: seen.append(parts[2]))

@@ -18,7 +18,11 @@ SETTINGS = {"vocabulary_sizes": (4, 20), "list_sizes": (5, 20), "num_numeric": 1
 
 def batch() -> SimpleNamespace:
     lists = tuple(torch.tensor(part, dtype=torch.int32) for part in (TAGS, SEEN))
-    return SimpleNamespace(ids=torch.tensor(IDS, dtype=torch.int32), dense=torch.ones(4, 1, dtype=torch.float64), lists=lists)
+    return SimpleNamespace(
+        ids=torch.tensor(IDS, dtype=torch.int32),
+        dense=torch.ones(4, 1, dtype=torch.float64),
+        lists=lists,
+    )
 
 
 def layer(**settings) -> InputLayer:
@@ -27,7 +31,12 @@ def layer(**settings) -> InputLayer:
 
 
 def mean(rows: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    return np.array([rows[known].mean(0) if len(known := row[row > 0]) else np.zeros(rows.shape[1]) for row in ids])
+    return np.array(
+        [
+            rows[known].mean(0) if len(known := row[row > 0]) else np.zeros(rows.shape[1])
+            for row in ids
+        ]
+    )
 
 
 def rows_of(module: InputLayer) -> list[np.ndarray]:
@@ -95,7 +104,10 @@ def test_deferred_sgd_on_every_table_is_dense_sgd(settings):
     optimizer = torch.optim.SGD(dense.tables(), lr=0.1, momentum=0.9, weight_decay=1e-2)
     for number in range(4):
         inputs = batch()
-        inputs.ids, inputs.lists = (inputs.ids + number) % 4, tuple((part + number) % 5 * (part > 0) for part in inputs.lists)
+        inputs.ids, inputs.lists = (
+            (inputs.ids + number) % 4,
+            tuple((part + number) % 5 * (part > 0) for part in inputs.lists),
+        )
         for step, rows in zip(steps, sparse.row_ids(inputs), strict=True):
             step.catch_up(rows)
         for module in (sparse, dense):
@@ -123,7 +135,9 @@ def test_only_lists():
     module = layer(vocabulary_sizes=(), num_numeric=0, list_sizes=(5,))
     inputs = batch()
     inputs.ids, inputs.lists = torch.zeros(4, 0, dtype=torch.int32), inputs.lists[:1]
-    np.testing.assert_allclose(module(inputs).detach().numpy()[:, 0], mean(module.rows_of(0).numpy(), TAGS), rtol=1e-12)
+    np.testing.assert_allclose(
+        module(inputs).detach().numpy()[:, 0], mean(module.rows_of(0).numpy(), TAGS), rtol=1e-12
+    )
     module.fill_unknown((3,))
 
 
@@ -151,8 +165,17 @@ def test_the_layer_exports_with_any_number_of_rows_and_any_length():
             return self.input(SimpleNamespace(ids=ids, dense=dense, lists=(tags, seen)))
 
     inputs = batch()
-    rows, long, longer = (torch.export.Dim(name, min=1, max=4096) for name in ("rows", "tags", "seen"))
+    rows, long, longer = (
+        torch.export.Dim(name, min=1, max=4096) for name in ("rows", "tags", "seen")
+    )
     shapes = ({0: rows}, {0: rows}, {0: rows, 1: long}, {0: rows, 1: longer})
-    program = torch.export.export(Net(), (inputs.ids, inputs.dense, *inputs.lists), dynamic_shapes=shapes)
-    other = (inputs.ids[:3], inputs.dense[:3], torch.nn.functional.pad(inputs.lists[0][:3], (0, 4)), inputs.lists[1][:3])
+    program = torch.export.export(
+        Net(), (inputs.ids, inputs.dense, *inputs.lists), dynamic_shapes=shapes
+    )
+    other = (
+        inputs.ids[:3],
+        inputs.dense[:3],
+        torch.nn.functional.pad(inputs.lists[0][:3], (0, 4)),
+        inputs.lists[1][:3],
+    )
     torch.testing.assert_close(program.module()(*other), module(inputs)[:3])

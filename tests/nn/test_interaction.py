@@ -1,4 +1,6 @@
-"""Feature interactions against numpy by hand (attention: against torch's own too), forward and gradient, in both modes."""
+"""Feature interactions against numpy by hand (attention: against torch's own too), forward and
+gradient, in both modes.
+"""
 
 from functools import partial
 
@@ -33,7 +35,9 @@ def build(text: str, num_fields: int = 3, dim: int = 8, **settings):
 
 
 def fields(count: int = 4, num_fields: int = 3, dim: int = 8) -> torch.Tensor:
-    return torch.randn(count, num_fields, dim, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    return torch.randn(
+        count, num_fields, dim, generator=torch.Generator().manual_seed(3), dtype=torch.float64
+    )
 
 
 def oracle(text: str):
@@ -51,18 +55,27 @@ def test_interaction_equals_numpy(text, training):
     assert module.width_out == module(fields()).shape[1] == 24
 
 
-@pytest.mark.parametrize("text", ["product(inner)", "product(outer)", "cross(2)", "self_attention(2)", "mlp(64)", "skip"])
+@pytest.mark.parametrize(
+    "text", ["product(inner)", "product(outer)", "cross(2)", "self_attention(2)", "mlp(64)", "skip"]
+)
 def test_one_field_is_enough(text):
     check_against(build(text, num_fields=1), oracle(text), fields(num_fields=1))
 
 
-@pytest.mark.parametrize("num_fields", [3, 9, 17])  # pair by pair up to 16, and up to 8 for each head
+# pair by pair up to 16, and up to 8 for each head
+@pytest.mark.parametrize("num_fields", [3, 9, 17])
 @pytest.mark.parametrize("heads", HEADS)
 def test_attention_equals_torch_with_copied_weights(heads, num_fields):
     module = build(f"self_attention({heads})", num_fields=num_fields)
     theirs = nn.MultiheadAttention(8, heads, batch_first=True, dtype=torch.float64)
-    theirs.in_proj_weight.data, theirs.in_proj_bias.data = module.project_in.weight.data, module.project_in.bias.data
-    theirs.out_proj.weight.data, theirs.out_proj.bias.data = module.project_out.weight.data, module.project_out.bias.data
+    theirs.in_proj_weight.data, theirs.in_proj_bias.data = (
+        module.project_in.weight.data,
+        module.project_in.bias.data,
+    )
+    theirs.out_proj.weight.data, theirs.out_proj.bias.data = (
+        module.project_out.weight.data,
+        module.project_out.bias.data,
+    )
     ours, other = (fields(num_fields=num_fields).requires_grad_() for _ in range(2))
     expected = module.norm(other + theirs(other, other, other)[0]).flatten(1)
     out = module(ours)
@@ -73,7 +86,8 @@ def test_attention_equals_torch_with_copied_weights(heads, num_fields):
     torch.testing.assert_close(module.project_in.weight.grad / 2, theirs.in_proj_weight.grad / 2)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])  # of the input: a block before it may have made it
+# of the input: a block before it may have made it
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_attention_under_autocast_is_near_the_whole_precision(dtype):
     module = build("self_attention(2)", num_fields=9).float()
     x = fields(200, num_fields=9).to(dtype)
@@ -87,13 +101,25 @@ def test_attention_under_autocast_is_near_the_whole_precision(dtype):
 
 
 def test_attention_pair_by_pair_has_first_and_second_derivatives():
-    packed = torch.randn(3, 3, 2, 2, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    packed = torch.randn(
+        3,
+        3,
+        2,
+        2,
+        4,
+        generator=torch.Generator().manual_seed(0),
+        dtype=torch.float64,
+        requires_grad=True,
+    )
     assert torch.autograd.gradcheck(field_attention, packed)
     assert torch.autograd.gradgradcheck(field_attention, packed)
 
 
 def test_heads_must_divide_the_width():
-    with pytest.raises(ConfigError, match=r"self_attention\(4\): embedding width d must be divisible by 4 heads, got d = 10"):
+    with pytest.raises(
+        ConfigError,
+        match=r"self_attention\(4\): embedding width d must be divisible by 4 heads, got d = 10",
+    ):
         build("self_attention(4)", dim=10)
 
 
@@ -106,7 +132,10 @@ def test_batch_norm_off_removes_every_norm(text):
 
 @pytest.mark.parametrize("text", ["product(inner)", "product(outer)", "cross(2)", "mlp(64)"])
 def test_dropout_acts_on_the_outputs_in_training_only(text):
-    plain, dropping = build(text), build(text, dropout=0.5, generator=torch.Generator().manual_seed(0))
+    plain, dropping = (
+        build(text),
+        build(text, dropout=0.5, generator=torch.Generator().manual_seed(0)),
+    )
     expected, out = plain(fields(40)), dropping(fields(40))
     dropped = out == 0
     assert 0.3 < dropped.double().mean() < 0.7
@@ -122,9 +151,13 @@ def test_attention_and_skip_take_neither_norm_nor_dropout(text):
 
 
 def test_builders_match_the_catalogue():
-    assert set(BUILDERS) == {name for name, signature in OPERATIONS.items() if "interaction" in signature.places}
+    assert set(BUILDERS) == {
+        name for name, signature in OPERATIONS.items() if "interaction" in signature.places
+    }
 
 
 def test_an_expert_operation_is_no_interaction():
-    with pytest.raises(ConfigError, match=r"operation: must be an interaction operation, got 'gate'"):
+    with pytest.raises(
+        ConfigError, match=r"operation: must be an interaction operation, got 'gate'"
+    ):
         build_interaction(Operation("gate"), num_fields=3, dim=8)

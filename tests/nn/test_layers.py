@@ -30,7 +30,10 @@ def test_switched_on_it_is_torchs_batch_norm():
     norm, reference = BatchNorm(4), nn.BatchNorm1d(4)
     for module in (norm, reference):
         module(rows())
-    assert all(torch.equal(value, reference.state_dict()[name]) for name, value in norm.state_dict().items())
+    assert all(
+        torch.equal(value, reference.state_dict()[name])
+        for name, value in norm.state_dict().items()
+    )
     assert torch.equal(norm.eval()(rows()), reference.eval()(rows()))
 
 
@@ -59,10 +62,14 @@ def test_one_row_has_no_variance(update):
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_dropout_rate_and_scale(rate):
-    out = Dropout(rate, generator=torch.Generator().manual_seed(5))(torch.ones(1000, 301, dtype=torch.float64))
+    out = Dropout(rate, generator=torch.Generator().manual_seed(5))(
+        torch.ones(1000, 301, dtype=torch.float64)
+    )
     kept = out != 0
     assert abs(1 - kept.double().mean() - rate) < 5 * np.sqrt(rate * (1 - rate) / out.numel())
-    torch.testing.assert_close(out[kept], torch.full_like(out[kept], 1 / (1 - rate)), rtol=2e-4, atol=0)
+    torch.testing.assert_close(
+        out[kept], torch.full_like(out[kept], 1 / (1 - rate)), rtol=2e-4, atol=0
+    )
 
 
 def test_dropout_decisions_are_independent_between_neighbours():
@@ -95,10 +102,16 @@ def test_dropout_gradient_is_masked_like_the_output():
     assert torch.equal(x.grad, out.detach())
 
 
-@pytest.mark.parametrize(("rate", "bits"), [(2**-16, 16), (0.001, 16), (0.1, 16), (0.2, 8), (0.25, 8), (0.999, 16), (1 - 2**-16, 16)])
+@pytest.mark.parametrize(
+    ("rate", "bits"),
+    [(2**-16, 16), (0.001, 16), (0.1, 16), (0.2, 8), (0.25, 8), (0.999, 16), (1 - 2**-16, 16)],
+)
 def test_as_many_words_drop_as_the_rate_says(rate, bits):
     dropout = Dropout(rate, generator=torch.Generator())
-    words = torch.arange(-(2 ** (bits - 1)), 2 ** (bits - 1), dtype={8: torch.int8, 16: torch.int16}[bits])  # each once
+    # each once
+    words = torch.arange(
+        -(2 ** (bits - 1)), 2 ** (bits - 1), dtype={8: torch.int8, 16: torch.int16}[bits]
+    )
     with patch.object(torch, "empty", lambda *_, **__: Drawn(words)):
         factors = dropout.factors(torch.Size([2**bits]), torch.device("cpu"), torch.float64)
     dropped = int((factors == 0).sum())
@@ -131,7 +144,11 @@ def test_rectified_is_dropout_after_relu():
     assert torch.equal(first, second)
 
 
-REFUSED = [(1.0, torch.Generator(), "less than 1"), (-0.1, None, "at least 0"), (0.1, None, "generator")]
+REFUSED = [
+    (1.0, torch.Generator(), "less than 1"),
+    (-0.1, None, "at least 0"),
+    (0.1, None, "generator"),
+]
 
 
 @pytest.mark.parametrize(("rate", "generator", "rule"), REFUSED)
@@ -144,7 +161,11 @@ def test_dropout_refuses(rate, generator, rule):
 def test_gate_is_a_softmax_of_a_linear_map(bias):
     gate = Gate(4, 3, bias=bias).double()
     x = rows().double()
-    params = {f"linear.{name}": value.detach().numpy() for name, value in gate.linear.named_parameters()}
+    params = {
+        f"linear.{name}": value.detach().numpy() for name, value in gate.linear.named_parameters()
+    }
     assert ("linear.bias" in params) is bias
-    expected = np.stack([oracles.softmax(row) for row in oracles.linear(x.numpy(), params, "linear")])
+    expected = np.stack(
+        [oracles.softmax(row) for row in oracles.linear(x.numpy(), params, "linear")]
+    )
     np.testing.assert_allclose(gate(x).detach().numpy(), expected, rtol=1e-12)

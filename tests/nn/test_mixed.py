@@ -19,7 +19,10 @@ INTERACTION = ["product(inner)", "cross(2)", "self_attention(2)", "mlp(64)", "sk
 
 def expert_block() -> ChoiceBlock:
     torch.manual_seed(2)
-    block = ChoiceBlock([build_operation(Operation.parse(t), width_in=6) for t in EXPERT], alpha=nn.Parameter(torch.randn(len(EXPERT))))
+    block = ChoiceBlock(
+        [build_operation(Operation.parse(t), width_in=6) for t in EXPERT],
+        alpha=nn.Parameter(torch.randn(len(EXPERT))),
+    )
     randomise(block)
     return block
 
@@ -45,11 +48,15 @@ def test_block_and_alpha_gradient_equal_the_formula(training, auxiliary_skip):
     x, alpha = rows().numpy(), block.alpha.detach().numpy().copy()
     direction = np.random.default_rng(0).standard_normal(x.shape)
     out = block(rows())
-    np.testing.assert_allclose(out.detach().numpy(), by_hand(block, x, alpha), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(
+        out.detach().numpy(), by_hand(block, x, alpha), rtol=1e-10, atol=1e-10
+    )
     out.backward(torch.from_numpy(direction))
     for i in range(len(alpha)):
         step = 1e-6 * np.eye(len(alpha))[i]
-        numeric = ((by_hand(block, x, alpha + step) - by_hand(block, x, alpha - step)) * direction).sum() / 2e-6
+        numeric = (
+            (by_hand(block, x, alpha + step) - by_hand(block, x, alpha - step)) * direction
+        ).sum() / 2e-6
         assert abs(block.alpha.grad[i] - numeric) < 1e-7 * max(1, abs(numeric))
 
 
@@ -65,7 +72,12 @@ def test_interaction_block_flattens_its_auxiliary_skip():
 
 def test_one_alpha_serves_two_blocks():
     alpha = nn.Parameter(torch.zeros(2))
-    blocks = [ChoiceBlock([build_operation(Operation.parse(t), width_in=6) for t in ("gate", "skip")], alpha=alpha) for _ in range(2)]
+    blocks = [
+        ChoiceBlock(
+            [build_operation(Operation.parse(t), width_in=6) for t in ("gate", "skip")], alpha=alpha
+        )
+        for _ in range(2)
+    ]
     assert sum(p is alpha for p in nn.ModuleList(blocks).parameters()) == 1
     x = rows().float()
     blocks[1](blocks[0](x)).square().sum().backward()

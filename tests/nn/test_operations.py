@@ -1,4 +1,6 @@
-"""Expert candidates, dense and towers against numpy by hand, forward and gradient, in both modes."""
+"""Expert candidates, dense and towers against numpy by hand, forward and gradient, in both
+modes.
+"""
 
 import pytest
 import torch
@@ -11,7 +13,14 @@ from automtl.spaces.catalogue import OPERATIONS, Operation
 from tests.nn import oracles
 from tests.nn.checks import check_against, randomise
 
-TABLE_1 = ["gate", *(f"mlp({h})" for h in (16, 32, 64, 128, 256, 512, 1024)), "conv1d(3)", "conv1d(5)", "conv1d(7)", "skip"]
+TABLE_1 = [
+    "gate",
+    *(f"mlp({h})" for h in (16, 32, 64, 128, 256, 512, 1024)),
+    "conv1d(3)",
+    "conv1d(5)",
+    "conv1d(7)",
+    "skip",
+]
 
 
 def build(text: str, **settings):
@@ -22,7 +31,9 @@ def build(text: str, **settings):
 
 
 def rows(count: int = 5, width: int = 6) -> torch.Tensor:
-    return torch.randn(count, width, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    return torch.randn(
+        count, width, generator=torch.Generator().manual_seed(3), dtype=torch.float64
+    )
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -42,7 +53,10 @@ def test_batch_norm_off_removes_every_norm(text):
 
 @pytest.mark.parametrize("text", ["gate", "mlp(16)", "conv1d(3)", "dense(6)"])
 def test_dropout_acts_on_the_outputs_in_training_only(text):
-    plain, dropping = build(text), build(text, dropout=0.5, generator=torch.Generator().manual_seed(0))
+    plain, dropping = (
+        build(text),
+        build(text, dropout=0.5, generator=torch.Generator().manual_seed(0)),
+    )
     expected, out = plain(rows(40)), dropping(rows(40))
     dropped = out == 0
     assert 0.3 < dropped[expected != 0].double().mean() < 0.7
@@ -52,7 +66,10 @@ def test_dropout_acts_on_the_outputs_in_training_only(text):
 
 def test_running_statistics_follow_the_outputs():
     module = build("conv1d(3)")
-    before = module.ending.norm.running_mean.numpy().copy(), module.ending.norm.running_var.numpy().copy()
+    before = (
+        module.ending.norm.running_mean.numpy().copy(),
+        module.ending.norm.running_var.numpy().copy(),
+    )
     raw = oracles.conv1d(rows().numpy(), {"conv.weight": module.conv.weight.detach().numpy()}, True)
     module(rows())
     mean, var = oracles.running_statistics(raw, *before)
@@ -61,7 +78,9 @@ def test_running_statistics_follow_the_outputs():
 
 
 def test_builders_match_the_catalogue():
-    assert set(BUILDERS) == {name for name, signature in OPERATIONS.items() if "expert" in signature.places}
+    assert set(BUILDERS) == {
+        name for name, signature in OPERATIONS.items() if "expert" in signature.places
+    }
 
 
 def test_an_interaction_is_no_expert_operation():

@@ -9,20 +9,32 @@ from automtl.nn.products import product, rectified_times, times
 
 
 def drawn(*shape, seed=0, dtype=torch.float32):
-    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+    return torch.randn(
+        *shape, dtype=dtype, generator=torch.Generator().manual_seed(seed)
+    ).requires_grad_()
 
 
 def gradients(function, x, weight, upstream=None):
     out = function(x, weight)
-    return [out, *torch.autograd.grad(out, [x, weight], torch.ones(()).expand(out.shape) if upstream is None else upstream)]
+    return [
+        out,
+        *torch.autograd.grad(
+            out, [x, weight], torch.ones(()).expand(out.shape) if upstream is None else upstream
+        ),
+    ]
 
 
 @pytest.mark.parametrize(("rows", "inputs", "outputs"), [(300, 70, 33), (2, 1, 1), (5, 17, 64)])
 @pytest.mark.parametrize("turned", [False, True])
 def test_values_and_gradients_are_those_of_a_linear_layer(rows, inputs, outputs, turned):
-    x, weight = drawn(inputs, rows).t() if turned else drawn(rows, inputs), drawn(outputs, inputs, seed=1)
+    x, weight = (
+        drawn(inputs, rows).t() if turned else drawn(rows, inputs),
+        drawn(outputs, inputs, seed=1),
+    )
     for upstream in (None, drawn(rows, outputs, seed=2).detach()):
-        found, expected = (gradients(function, x, weight, upstream) for function in (product, functional.linear))
+        found, expected = (
+            gradients(function, x, weight, upstream) for function in (product, functional.linear)
+        )
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
 
 
@@ -63,10 +75,15 @@ def test_a_weight_whose_rows_have_gaps_is_not_for_onednn(monkeypatch):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_times_is_the_product_and_writes_where_it_is_told(monkeypatch, large, turned, dtype):
     monkeypatch.setattr(products, "_LARGE", large)
-    left, right = (drawn(*shape, seed=seed).detach().to(dtype) for seed, shape in enumerate([(7, 30), (5, 30) if turned else (30, 5)]))
+    left, right = (
+        drawn(*shape, seed=seed).detach().to(dtype)
+        for seed, shape in enumerate([(7, 30), (5, 30) if turned else (30, 5)])
+    )
     right = right.t() if turned else right
     expected = (left.double() @ right.double()).to(dtype)
-    tolerance = {"rtol": 0.02, "atol": 0.02} if dtype == torch.bfloat16 else {"rtol": 1e-5, "atol": 1e-5}
+    tolerance = (
+        {"rtol": 0.02, "atol": 0.02} if dtype == torch.bfloat16 else {"rtol": 1e-5, "atol": 1e-5}
+    )
     torch.testing.assert_close(times(left, right), expected, **tolerance)
     for out in (torch.zeros(7, 9, dtype=dtype), torch.zeros(7, 9, dtype=torch.float32)):
         into = out[:, 2:7]
@@ -79,10 +96,15 @@ def test_times_is_the_product_and_writes_where_it_is_told(monkeypatch, large, tu
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_rectified_times_is_the_product_cut_off_at_zero(turned, dtype):
-    left, right = (drawn(*shape, seed=seed).detach().to(dtype) for seed, shape in enumerate([(40, 17), (65, 17) if turned else (17, 65)]))
+    left, right = (
+        drawn(*shape, seed=seed).detach().to(dtype)
+        for seed, shape in enumerate([(40, 17), (65, 17) if turned else (17, 65)])
+    )
     right = right.t() if turned else right
     expected = (left.double() @ right.double()).relu().to(dtype)
-    tolerance = {"rtol": 0.02, "atol": 0.02} if dtype == torch.bfloat16 else {"rtol": 1e-5, "atol": 1e-5}
+    tolerance = (
+        {"rtol": 0.02, "atol": 0.02} if dtype == torch.bfloat16 else {"rtol": 1e-5, "atol": 1e-5}
+    )
     torch.testing.assert_close(rectified_times(left, right), expected, **tolerance)
     wide = torch.cat([right, right], 1)[:, :65]  # its rows have gaps
     torch.testing.assert_close(rectified_times(left, wide), expected, **tolerance)

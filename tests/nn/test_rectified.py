@@ -15,7 +15,9 @@ ROWS, WIDTH = 9, 5
 
 
 def drawn(*shape, seed=0):
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+    return torch.randn(
+        *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    ).requires_grad_()
 
 
 def norm_of(width=WIDTH):
@@ -39,7 +41,9 @@ def test_it_is_batch_norm_then_relu_then_dropout(rate, frozen):
     got = torch.autograd.grad(found, [z, ours.weight, ours.bias, offset], upstream)
     want = torch.autograd.grad(expected, [z, theirs.weight, theirs.bias, offset], upstream)
     torch.testing.assert_close(got, want)
-    torch.testing.assert_close(ours.state_dict(), norm_of().state_dict() if frozen else theirs.state_dict())
+    torch.testing.assert_close(
+        ours.state_dict(), norm_of().state_dict() if frozen else theirs.state_dict()
+    )
 
 
 def test_gradients_and_their_gradients_by_differences():
@@ -48,18 +52,27 @@ def test_gradients_and_their_gradients_by_differences():
     def function(z, gamma, beta, offset):
         return NormalisedReLU.apply(norm_of(), kept, 1.25, z, gamma, beta, offset)
 
-    arguments = (drawn(ROWS, WIDTH), drawn(WIDTH, seed=1), drawn(WIDTH, seed=2), drawn(WIDTH, seed=3))
+    arguments = (
+        drawn(ROWS, WIDTH),
+        drawn(WIDTH, seed=1),
+        drawn(WIDTH, seed=2),
+        drawn(WIDTH, seed=3),
+    )
     assert torch.autograd.gradcheck(function, arguments)
     assert torch.autograd.gradgradcheck(function, arguments)
 
 
 def test_a_dense_layer_is_its_parts_one_after_the_other():
     torch.manual_seed(0)
-    dense = Dense(width_in=4, units=WIDTH, dropout=0.5, generator=torch.Generator().manual_seed(9)).double()
+    dense = Dense(
+        width_in=4, units=WIDTH, dropout=0.5, generator=torch.Generator().manual_seed(9)
+    ).double()
     same = Dropout(0.5, generator=torch.Generator().manual_seed(9))
     x = drawn(ROWS, 4)
     z = functional.linear(x, dense.linear.weight, dense.linear.bias)
-    expected = torch.relu(functional.batch_norm(z, None, None, dense.norm.weight, dense.norm.bias, training=True))
+    expected = torch.relu(
+        functional.batch_norm(z, None, None, dense.norm.weight, dense.norm.bias, training=True)
+    )
     torch.testing.assert_close(dense(x), same(expected))
     dense.eval()
     torch.testing.assert_close(dense(x), torch.relu(dense.norm(dense.linear(x))))
@@ -74,7 +87,9 @@ def test_in_bfloat16_it_is_near_and_moments_stay_float32():
         rough = dense(x)
     assert rough.dtype == torch.bfloat16 and dense.norm.running_var.dtype == torch.float32
     torch.testing.assert_close(rough.float(), exact, rtol=0.05, atol=0.05)
-    torch.testing.assert_close((dense.norm.running_var - 0.9 * moved) / 0.1, (moved - 0.9) / 0.1, rtol=0.02, atol=0)
+    torch.testing.assert_close(
+        (dense.norm.running_var - 0.9 * moved) / 0.1, (moved - 0.9) / 0.1, rtol=0.02, atol=0
+    )
     rough.float().sum().backward()
     assert dense.linear.weight.grad.dtype == torch.float32
 

@@ -22,9 +22,18 @@ def template(tmp_path, name="mmoe", **recommended):
     return str(tmp_path / "mine.json")
 
 
-def planned(source, dataset, tmp_path, *sets, config_file=None, sharing=None, resume=False, **flags):
+def planned(
+    source, dataset, tmp_path, *sets, config_file=None, sharing=None, resume=False, **flags
+):
     flags = {"data": {"dir": str(tmp_path / "prepared")}, **flags}
-    given = {"sharing": sharing, "config_file": config_file, "sets": sets, "flags": flags, "out": tmp_path / "run", "resume": resume}
+    given = {
+        "sharing": sharing,
+        "config_file": config_file,
+        "sets": sets,
+        "flags": flags,
+        "out": tmp_path / "run",
+        "resume": resume,
+    }
     return plan_retrain(source, data=str(dataset), **given)
 
 

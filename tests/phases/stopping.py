@@ -1,4 +1,6 @@
-"""Phases that are stopped at a step, and what must then be equal: shared by the tests of resuming."""
+"""Phases that are stopped at a step, and what must then be equal: shared by the tests of
+resuming.
+"""
 
 import os
 import signal
@@ -26,18 +28,40 @@ SMALL = [
 
 
 def config(dataset, *sets, every=1):
-    flags = {"data": {"dir": str(dataset.parent / "prepared")}, "runtime": {"checkpoint_every_steps": every}}
+    flags = {
+        "data": {"dir": str(dataset.parent / "prepared")},
+        "runtime": {"checkpoint_every_steps": every},
+    }
     return resolve(source=str(dataset), space="automtl_small", sets=[*SMALL, *sets], flags=flags)
 
 
 def plan(dataset, kind, out, *sets, resume=False, every=1):
     given = ["retrain.batch_size=64", "retrain.epochs=3", *sets]
-    flags = {"data": {"dir": str(dataset.parent / "prepared")}, "runtime": {"checkpoint_every_steps": every}}
-    return plan_retrain(kind, data=str(dataset), sharing=None, config_file=None, sets=given, flags=flags, out=out, resume=resume)
+    flags = {
+        "data": {"dir": str(dataset.parent / "prepared")},
+        "runtime": {"checkpoint_every_steps": every},
+    }
+    return plan_retrain(
+        kind,
+        data=str(dataset),
+        sharing=None,
+        config_file=None,
+        sets=given,
+        flags=flags,
+        out=out,
+        resume=resume,
+    )
 
 
 def train(made, resume=False, reporter=None):
-    return retrain(made.architecture, made.config, run=made.run, label=made.label, reporter=reporter, resume=resume)
+    return retrain(
+        made.architecture,
+        made.config,
+        run=made.run,
+        label=made.label,
+        reporter=reporter,
+        resume=resume,
+    )
 
 
 class After(Silent):
@@ -77,7 +101,12 @@ def terminate():
 def plain(value, path=""):
     """A state as a flat mapping, without seconds."""
     if isinstance(value, dict):
-        return {k: v for key, item in value.items() if key != "seconds" for k, v in plain(item, f"{path}.{key}").items()}
+        return {
+            k: v
+            for key, item in value.items()
+            if key != "seconds"
+            for k, v in plain(item, f"{path}.{key}").items()
+        }
     if isinstance(value, list):
         return {k: v for i, item in enumerate(value) for k, v in plain(item, f"{path}.{i}").items()}
     return {path: value}
@@ -87,7 +116,9 @@ def same(one, two):
     one, two = plain(one), plain(two)
     assert one.keys() == two.keys()
     for key, value in one.items():
-        equal = torch.equal(value, two[key]) if isinstance(value, torch.Tensor) else value == two[key]
+        equal = (
+            torch.equal(value, two[key]) if isinstance(value, torch.Tensor) else value == two[key]
+        )
         assert equal, key
 
 

@@ -1,4 +1,6 @@
-"""What a stranger may write into a checkpoint that he then seals himself: every place of a state, and what can be there instead."""
+"""What a stranger may write into a checkpoint that he then seals himself: every place of a state,
+and what can be there instead.
+"""
 
 import copy
 import math
@@ -13,12 +15,17 @@ _ADDED = "a stranger's"
 
 
 def places(state, path=()):
-    """Every place in a state, one for all that differ by a number alone; of a network's tensors, the first of each number of axes."""
+    """Every place in a state, one for all that differ by a number alone; of a network's tensors,
+    the first of each number of axes.
+    """
     found, seen = [], set()
     for where, value in _walk(state, path):
         kind = re.sub(r"\b\d+\b", "#", ".".join(map(str, where)))
         if re.search(r"(^|\.)(net|best)\.", kind):
-            kind = f"{kind.partition('.')[0]} {tuple(value.shape) if value.dim() < 2 else value.dim()} {value.dtype}"
+            kind = (
+                f"{kind.partition('.')[0]} "
+                f"{tuple(value.shape) if value.dim() < 2 else value.dim()} {value.dtype}"
+            )
         if kind not in seen:
             seen.add(kind)
             found.append(where)
@@ -27,7 +34,13 @@ def places(state, path=()):
 
 def _walk(value, path):
     yield path, value
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    parts = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, inner in parts:
         yield from _walk(inner, (*path, key))
 
@@ -42,7 +55,12 @@ def changes(value):
     """Name -> what is there instead."""
     if isinstance(value, torch.Tensor):
         other = torch.float32 if value.dtype != torch.float32 else torch.float64
-        made = {"dtype": value.to(other), "longer": torch.cat([value.reshape(-1), value.new_zeros(3)]), "word": "x", "nothing": None}
+        made = {
+            "dtype": value.to(other),
+            "longer": torch.cat([value.reshape(-1), value.new_zeros(3)]),
+            "word": "x",
+            "nothing": None,
+        }
         if value.is_floating_point():
             made["nan"] = torch.full_like(value, math.nan)
         elif value.dtype != torch.uint8:
@@ -52,7 +70,13 @@ def changes(value):
         return {"a list": [], "a word": "x", "nothing": None, "one more": {**value, _ADDED: 1}}
     if isinstance(value, list):
         fewer = {"one less": value[1:]} if value else {}
-        return {"a mapping": {"x": 1}, "a word": "x", "nothing": None, "one more": [*value, 7], **fewer}
+        return {
+            "a mapping": {"x": 1},
+            "a word": "x",
+            "nothing": None,
+            "one more": [*value, 7],
+            **fewer,
+        }
     if isinstance(value, bool):
         return {repr(v)[:9]: v for v in ("yes", 1, None, not value)}
     if isinstance(value, int):
@@ -65,7 +89,9 @@ def changes(value):
 
 
 def strange(state):
-    """(place, what was done, what makes the state after it): every place changed in every way, and every key left out."""
+    """(place, what was done, what makes the state after it): every place changed in every way, and
+    every key left out.
+    """
     for path in places(state):
         if path:
             for name, value in changes(at(state, path)).items():

@@ -15,8 +15,16 @@ TINY = {"epochs": 2, "architectures": 4, "pilot": 2, "hand_made": ("mmoe", "sing
 
 
 def config(dataset, *sets, **runtime):
-    flags = {"data": {"dir": str(dataset.parent / "prepared")}, "runtime": {"threads": 1, **runtime}}
-    return resolve(source=str(dataset), space="automtl_small", sets=[*SPACE, "retrain.batch_size=64", *sets], flags=flags)
+    flags = {
+        "data": {"dir": str(dataset.parent / "prepared")},
+        "runtime": {"threads": 1, **runtime},
+    }
+    return resolve(
+        source=str(dataset),
+        space="automtl_small",
+        sets=[*SPACE, "retrain.batch_size=64", *sets],
+        flags=flags,
+    )
 
 
 def benchmark(dataset, reporter=None, sets=(), **settings):
@@ -24,7 +32,9 @@ def benchmark(dataset, reporter=None, sets=(), **settings):
 
 
 def run(made, out, *, commit="of the tests", **options):
-    """Make a table, or go on with one, the gate or not; at a commit of its own, since a developer's may move meanwhile."""
+    """Make a table, or go on with one, the gate or not; at a commit of its own, since a developer's
+    may move meanwhile.
+    """
     with patch("automtl.phases.benchmark.plan.code_version", return_value=commit):
         return made.run(out, **{"anyway": True, **options})
 

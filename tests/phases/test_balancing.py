@@ -1,4 +1,6 @@
-"""Balancing through the real phases: it trains, is recorded and charged, resumes to the bit, and leaves the plain losses plain."""
+"""Balancing through the real phases: it trains, is recorded and charged, resumes to the bit, and
+leaves the plain losses plain.
+"""
 
 import json
 
@@ -18,7 +20,12 @@ from automtl.training.losses import multi_task_loss
 from tests.phases.test_search_retrain import SMALL, retrain_plan, train
 from tests.support import Stop, Stopper, random_batch, small_schema, write_dataset
 
-TINY = [*SMALL, "space.expert=[gate, mlp(4), skip]", "space.interaction=[skip]", "space.num_experts=2"]
+TINY = [
+    *SMALL,
+    "space.expert=[gate, mlp(4), skip]",
+    "space.interaction=[skip]",
+    "space.num_experts=2",
+]
 TINY += ["search.epochs=2", "search.warmup_epochs=1"]
 ADAPTIVE = [method for method in METHODS if method not in PLAIN]
 
@@ -32,7 +39,11 @@ def dataset(tmp_path_factory):
 def searched(dataset):
     def run(out, *sets, **how):
         flags = {"data": {"dir": str(dataset.parent / "prepared-here")}}
-        return search(resolve(source=str(dataset), space="automtl_small", sets=[*TINY, *sets], flags=flags), out=out, **how)
+        return search(
+            resolve(source=str(dataset), space="automtl_small", sets=[*TINY, *sets], flags=flags),
+            out=out,
+            **how,
+        )
 
     return run
 
@@ -52,7 +63,11 @@ def retrained(run, *sets, **changes):
 
 def check_record(line, method):
     told = line["balancing"]
-    assert told["method"] == method and list(told["weights"]) == ["click", "buy"] and "seconds" not in told
+    assert (
+        told["method"] == method
+        and list(told["weights"]) == ["click", "buy"]
+        and "seconds" not in told
+    )
     if method == "uncertainty":
         assert told["backward_passes"] == 1 and told["extra_bytes"] == 0
     else:
@@ -75,16 +90,31 @@ def test_search_and_retrain_by_every_method(searched, plain, tmp_path, method):
             total = (line["loss"]["click"] + line["loss"]["buy"]) / 2
             assert line["loss"]["total"] == pytest.approx(total), "the MTL-Loss stays the plain one"
         charged = json.loads(folder.cost.read_text())["balancing"]
-        assert charged["seconds"] > 0 and charged["extra_bytes"] == max(line["balancing"]["extra_bytes"] for line in lines)
-        acts = method != "pcgrad" or any(line["balancing"]["conflicts"] for line in lines)  # without a conflict it is the plain sum
-        assert without is None or not acts or [line["loss"] for line in lines] != [line["loss"] for line in without], "it acts"
+        assert charged["seconds"] > 0 and charged["extra_bytes"] == max(
+            line["balancing"]["extra_bytes"] for line in lines
+        )
+        # without a conflict it is the plain sum
+        acts = method != "pcgrad" or any(line["balancing"]["conflicts"] for line in lines)
+        assert (
+            without is None
+            or not acts
+            or [line["loss"] for line in lines] != [line["loss"] for line in without]
+        ), "it acts"
 
 
 @pytest.mark.parametrize("strategy", ["gdas", "evolution", "random_search"])
 @pytest.mark.parametrize("method", ["pcgrad", "uncertainty"])
 def test_other_strategies_train_weights_by_it_too(searched, tmp_path, strategy, method):
-    sets = ["search.population=2", "search.tournament=1", "search.generations=1", "search.draws=2", "search.score_rows=16"]
-    searched(tmp_path / "run", f"search.strategy={strategy}", f"search.balancing.method={method}", *sets)
+    sets = [
+        "search.population=2",
+        "search.tournament=1",
+        "search.generations=1",
+        "search.draws=2",
+        "search.score_rows=16",
+    ]
+    searched(
+        tmp_path / "run", f"search.strategy={strategy}", f"search.balancing.method={method}", *sets
+    )
     check_record(RunDir(tmp_path / "run").search.read_metrics()[0], method)
 
 
@@ -96,7 +126,9 @@ def test_a_balanced_search_resumes_to_the_same_bits(searched, tmp_path, method):
         searched(tmp_path / "cut", chosen, reporter=Stopper(1, 1))
     searched(tmp_path / "cut", chosen, resume=True)
     for file in ("architecture.json", "metrics.jsonl"):
-        assert (tmp_path / "cut/search" / file).read_bytes() == (tmp_path / "whole/search" / file).read_bytes()
+        assert (tmp_path / "cut/search" / file).read_bytes() == (
+            tmp_path / "whole/search" / file
+        ).read_bytes()
 
 
 def test_equal_is_fixed_where_the_data_set_weighs_all_tasks_alike_and_weights_act(plain, tmp_path):
@@ -104,23 +136,38 @@ def test_equal_is_fixed_where_the_data_set_weighs_all_tasks_alike_and_weights_ac
     even = retrained(plain, "retrain.balancing.method=equal", out=tmp_path / "even")
     heavy = retrained(plain, "retrain.balancing.weights={buy: 9}", out=tmp_path / "heavy")
     made = [train(plan).folder.read_metrics() for plan in (first, even, heavy)]
-    assert [plan.label for plan in (first, even, heavy)] == ["selected", "selected-equal", "selected-fixed"]
+    assert [plan.label for plan in (first, even, heavy)] == [
+        "selected",
+        "selected-equal",
+        "selected-fixed",
+    ]
     assert made[0] == made[1] and made[0][-1]["loss"]["buy"] > made[2][-1]["loss"]["buy"]
     assert all("balancing" not in line for lines in made for line in lines)
 
 
 def test_what_cannot_be_meant_is_refused(searched, plain, tmp_path):
     refused = {
-        "retrain.balancing: must be left out for single_task": ({"sharing": "single_task"}, "retrain.balancing.method=pcgrad"),
-        "retrain.balancing.weights: must name the data set's tasks, got 'by'": ({}, "retrain.balancing.weights={by: 2}"),
+        "retrain.balancing: must be left out for single_task": (
+            {"sharing": "single_task"},
+            "retrain.balancing.method=pcgrad",
+        ),
+        "retrain.balancing.weights: must name the data set's tasks, got 'by'": (
+            {},
+            "retrain.balancing.weights={by: 2}",
+        ),
         "balancing.lr: belongs to method uncertainty or gradnorm": ({}, "retrain.balancing.lr=0.1"),
     }
     for said, (changes, setting) in refused.items():
         with pytest.raises(ConfigError, match=said):
             retrained(plain, setting, **changes)
-    with pytest.raises(ConfigError, match=r"search.balancing.method: must be equal or fixed with search.second_order"):
+    with pytest.raises(
+        ConfigError,
+        match=r"search.balancing.method: must be equal or fixed with search.second_order",
+    ):
         searched(tmp_path / "run", "search.second_order=true", "search.balancing.method=pcgrad")
-    with pytest.raises(ConfigError, match=r"search.balancing.weights: must name the data set's tasks"):
+    with pytest.raises(
+        ConfigError, match=r"search.balancing.weights: must name the data set's tasks"
+    ):
         searched(tmp_path / "run", "search.balancing.weights={by: 2}")
     assert not (tmp_path / "run").exists()
 
@@ -137,7 +184,9 @@ def test_a_compiled_network_is_gone_back_through_per_task():
     nets = [build_model(Architecture.load("shared_bottom"), schema) for _ in range(2)]
     torch._functorch.config.donated_buffer = True
     compile_net(nets[0], backend="aot_eager")
-    assert not torch._functorch.config.donated_buffer, "the default compiler, too slow for a test, would refuse a second pass"
+    assert not torch._functorch.config.donated_buffer, (
+        "the default compiler, too slow for a test, would refuse a second pass"
+    )
     for net in nets:
         made = make_balancer(BalancingSettings("pcgrad"), schema.tasks, net)
         made.backward(multi_task_loss(schema.tasks, net(batch.inputs), batch.labels))

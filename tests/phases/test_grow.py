@@ -28,7 +28,12 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows.assign(user=rows["user"] + 7).to_csv(tuesday.parent / "rows.csv", index=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOMTL_DATA_DIR", str(folder / "data"))
-        automtl.retrain("shared_bottom", data=monday, out=folder / "run", retrain={"epochs": 2, "batch_size": 64})
+        automtl.retrain(
+            "shared_bottom",
+            data=monday,
+            out=folder / "run",
+            retrain={"epochs": 2, "batch_size": 64},
+        )
         yield folder
 
 
@@ -58,8 +63,18 @@ def test_known_rows_stay_and_new_ones_are_fresh(days: Path) -> None:
 
 
 def test_the_command_trains_on(days: Path) -> None:
-    arguments = ["retrain", "--from", str(days / "run"), "--data", str(days / "tuesday" / "tiny.yaml"), "--out", str(days / "next")]
-    result = CliRunner().invoke(app, [*arguments, "--set", "retrain.epochs=1", "--set", "retrain.batch_size=64"])
+    arguments = [
+        "retrain",
+        "--from",
+        str(days / "run"),
+        "--data",
+        str(days / "tuesday" / "tiny.yaml"),
+        "--out",
+        str(days / "next"),
+    ]
+    result = CliRunner().invoke(
+        app, [*arguments, "--set", "retrain.epochs=1", "--set", "retrain.batch_size=64"]
+    )
     assert result.exit_code == 0, result.output
     assert "embedding rows kept (and new)" in result.stderr
     frame = pd.read_csv(days / "tuesday" / "rows.csv")

@@ -17,7 +17,8 @@ from tests.support import write_dataset
 
 CPU = torch.device("cpu")
 
-# Blocks that are freed between blocks that stay: kept by the process, since the end of its heap is in use.
+# Blocks that are freed between blocks that stay: kept by the process, since the end of its heap is
+# in use.
 HOLES = """
 import torch
 from pathlib import Path
@@ -71,7 +72,10 @@ def test_slow_bfloat16_is_said_once_with_its_factor(emulated):
     for _ in range(2):
         warn_of_slow_bfloat16("bfloat16", CPU, said.append)
     [warning] = said
-    assert "take 12.3 times as long as in float32" in warning and "runtime.precision=float32" in warning
+    assert (
+        "take 12.3 times as long as in float32" in warning
+        and "runtime.precision=float32" in warning
+    )
 
 
 @pytest.mark.parametrize(("fast", "factor"), [(True, 9.0), (False, 0.6), (False, 1.05)])
@@ -87,7 +91,8 @@ def test_the_factor_is_measured_in_little_time_and_without_random_numbers():
     bfloat16_factor(CPU)  # the process's first products make ready
     state, start = torch.get_rng_state(), time.process_time()
     factor = bfloat16_factor(CPU)
-    assert time.process_time() - start < 2.0 * torch.get_num_threads()  # some .1 s on an idle machine
+    # some .1 s on an idle machine
+    assert time.process_time() - start < 2.0 * torch.get_num_threads()
     assert torch.equal(state, torch.get_rng_state())
     assert factor > 0
     if not fast_bfloat16(CPU) and platform.machine() == "x86_64":
@@ -107,7 +112,15 @@ def test_training_says_it_and_evaluation_does_not(emulated, tmp_path, monkeypatc
     data, told = write_dataset(tmp_path / "data", rows=200), Told()
     sets = ["runtime.precision=bfloat16", "retrain.epochs=1", "retrain.batch_size=64"]
     flags = {"data": {"dir": str(tmp_path / "cache")}}
-    plan = plan_retrain("shared_bottom", data=str(data), sharing=None, config_file=None, sets=sets, flags=flags, out=tmp_path / "run")
+    plan = plan_retrain(
+        "shared_bottom",
+        data=str(data),
+        sharing=None,
+        config_file=None,
+        sets=sets,
+        flags=flags,
+        out=tmp_path / "run",
+    )
     for seeded in plan.seeded([0, 1]):
         retrain(plan.architecture, seeded, run=plan.run, label=plan.label, reporter=told)
     assert sum("bfloat16" in line for line in told.lines) == 1

@@ -37,7 +37,9 @@ def poisoned(monkeypatch):
     monkeypatch.setattr(Batches, "epoch", epoch)
 
 
-def test_a_bad_batch_stops_a_retrain_with_its_rows_and_the_last_checkpoint(dataset, tmp_path, poisoned):
+def test_a_bad_batch_stops_a_retrain_with_its_rows_and_the_last_checkpoint(
+    dataset, tmp_path, poisoned
+):
     with pytest.raises(NumericalError) as caught:
         train(plan(dataset, "mmoe", tmp_path / "r"))
     folder = PhaseDir(tmp_path / "r/retrain/mmoe-s0")
@@ -56,18 +58,26 @@ def test_skipping_leaves_bad_batches_out_and_counts_them(strategy, dataset, tmp_
     made = config(dataset, f"search.strategy={strategy}", "runtime.on_nan=skip")
     search(made, out=tmp_path / "run")
     lines = PhaseDir(tmp_path / "run/search").read_metrics()
-    assert lines[-1]["skipped_batches"] >= 1 and all(line["loss"]["total"] is not None for line in lines)
+    assert lines[-1]["skipped_batches"] >= 1 and all(
+        line["loss"]["total"] is not None for line in lines
+    )
 
 
 def test_a_stopped_retrain_goes_on_by_skipping_and_forgets_the_note(dataset, tmp_path, poisoned):
     with pytest.raises(NumericalError):
         train(plan(dataset, "mmoe", tmp_path / "r"))
-    result = train(plan(dataset, "mmoe", tmp_path / "r", "runtime.on_nan=skip", resume=True), resume=True)
+    result = train(
+        plan(dataset, "mmoe", tmp_path / "r", "runtime.on_nan=skip", resume=True), resume=True
+    )
     lines = result.folder.read_metrics()
     assert [line["skipped_batches"] for line in lines] == [1, 2, 3], "once per epoch"
     assert not (result.folder.path / "bad_batch.json").exists()
     with pytest.raises(NumericalError, match="all but 1 batches"):
-        train(plan(dataset, "mmoe", tmp_path / "limited", "runtime.on_nan=skip", "runtime.nan_limit=1"))
+        train(
+            plan(
+                dataset, "mmoe", tmp_path / "limited", "runtime.on_nan=skip", "runtime.nan_limit=1"
+            )
+        )
 
 
 def test_alpha_rows_are_named_too(dataset, tmp_path, monkeypatch):
@@ -90,7 +100,10 @@ def test_alpha_rows_are_named_too(dataset, tmp_path, monkeypatch):
     [
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: "
+            "you tried to allocate 9 bytes."
+        ),
     ],
 )
 def test_memory_that_runs_out_says_what_to_lower(error, dataset, tmp_path, monkeypatch):
@@ -128,7 +141,11 @@ def test_ids_that_no_vocabulary_has_are_the_stores_fault(dataset, tmp_path, monk
         lambda: train(plan(dataset, "mmoe", tmp_path / "r")),
         lambda: evaluate_runs([trained.folder.path]),
     ):
-        with pytest.raises(ArtifactError, match=r"prepared/tiny-\w+: must hold ids and classes of its own schema, got index out of range"):
+        with pytest.raises(
+            ArtifactError,
+            match=r"prepared/tiny-\w+: must hold ids and classes of its own schema, got index out "
+            r"of range",
+        ):
             act()
 
 
@@ -142,30 +159,54 @@ def wide(numbers: int) -> Schema:
     ("blocks", "expected"),
     [
         (("skip", "product(outer)"), ("product(outer)", (403 * 16 + 16 * 16) * 403 * 16)),
-        (("product(outer)", "product(inner)", "cross(2)"), ("product(inner)", (403 * 16 + 403 * 402 // 2) * 403 * 16)),
+        (
+            ("product(outer)", "product(inner)", "cross(2)"),
+            ("product(inner)", (403 * 16 + 403 * 402 // 2) * 403 * 16),
+        ),
         (("skip", "cross(1)"), ("cross(1)", 0)),
     ],
 )
 def test_the_heaviest_interaction_by_hand(blocks, expected):
     name, count = heaviest(blocks, num_fields=403, dim=16)
-    assert name == expected[0] and abs(count - expected[1]) <= 6 * 403 * 16, "the ending has a few per output"
+    assert name == expected[0] and abs(count - expected[1]) <= 6 * 403 * 16, (
+        "the ending has a few per output"
+    )
 
 
 def test_memory_that_an_interaction_takes_is_not_the_batchs(dataset):
     """Case C: 400 numeric columns, and the advice was a smaller batch."""
-    space = config(dataset).space.model_copy(update={"interaction": ("skip", "product(outer)"), "embedding_dim": 16})
-    error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
-    with pytest.raises(EnvironmentFault) as caught, enough_memory(("search.batch_size", 2048), space, wide(400)):
+    space = config(dataset).space.model_copy(
+        update={"interaction": ("skip", "product(outer)"), "embedding_dim": 16}
+    )
+    error = RuntimeError(
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+    )
+    with (
+        pytest.raises(EnvironmentFault) as caught,
+        enough_memory(("search.batch_size", 2048), space, wide(400)),
+    ):
         raise error
     message = str(caught.value)
     assert "memory: must hold a batch (search.batch_size = 2048)" in message
     assert "product(outer) over 403 fields has 43," in message
     assert "parameters, 0.5 GiB with gradient and momentum, whatever the batch" in message
-    assert message.endswith("leave it out of the interaction, or use fewer fields, or take all numbers as one field (numeric: joint)")
-    for schema, model in ((wide(9), space), (wide(400), space.model_copy(update={"numeric": "joint"}))):
-        with pytest.raises(EnvironmentFault, match="a lower search.batch_size"), enough_memory(("search.batch_size", 2048), model, schema):
+    assert message.endswith(
+        "leave it out of the interaction, or use fewer fields, or take all numbers as one field "
+        "(numeric: joint)"
+    )
+    for schema, model in (
+        (wide(9), space),
+        (wide(400), space.model_copy(update={"numeric": "joint"})),
+    ):
+        with (
+            pytest.raises(EnvironmentFault, match="a lower search.batch_size"),
+            enough_memory(("search.batch_size", 2048), model, schema),
+        ):
             raise error
-    with pytest.raises(RuntimeError, match="something else"), enough_memory(("search.batch_size", 1), space, wide(400)):
+    with (
+        pytest.raises(RuntimeError, match="something else"),
+        enough_memory(("search.batch_size", 1), space, wide(400)),
+    ):
         raise RuntimeError("something else")
 
 
@@ -175,7 +216,9 @@ def test_a_network_that_cannot_be_made_says_so_too(dataset, tmp_path, monkeypatc
 
     monkeypatch.setattr("automtl.phases.retrain.build_model", full)
     monkeypatch.setattr("automtl.phases.search_phase.make_material", full)
-    with pytest.raises(EnvironmentFault, match=r"memory: must hold a batch \(retrain.batch_size = 64\)"):
+    with pytest.raises(
+        EnvironmentFault, match=r"memory: must hold a batch \(retrain.batch_size = 64\)"
+    ):
         train(plan(dataset, "mmoe", tmp_path / "r"))
     with pytest.raises(EnvironmentFault, match=r"memory: must hold a batch \(search.batch_size = "):
         search(config(dataset), out=tmp_path / "s")

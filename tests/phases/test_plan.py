@@ -10,7 +10,13 @@ import pytest
 from automtl.config import resolve
 from automtl.phases.plan import as_rows, plan_search
 
-SETS = ["search.batch_size=64", "search.epochs=2", "search.warmup_epochs=0", "space.num_experts=2", "space.num_blocks=1"]
+SETS = [
+    "search.batch_size=64",
+    "search.epochs=2",
+    "search.warmup_epochs=0",
+    "space.num_experts=2",
+    "space.num_blocks=1",
+]
 
 
 def planned(folder: Path, longest: int, monkeypatch: pytest.MonkeyPatch):
@@ -18,20 +24,36 @@ def planned(folder: Path, longest: int, monkeypatch: pytest.MonkeyPatch):
     g = np.random.default_rng(0)
     seen = [" ".join(map(str, g.integers(0, 9, 2))) for _ in range(300)]
     seen[::30] = [" ".join(["1"] * longest)] * 10  # some of them train
-    table = pd.DataFrame({"seen": seen, "user": g.integers(0, 9, 300), "click": g.integers(0, 2, 300)})
+    table = pd.DataFrame(
+        {"seen": seen, "user": g.integers(0, 9, 300), "click": g.integers(0, 2, 300)}
+    )
     table.to_csv(folder / "rows.csv", index=False)
-    features = [{"name": "user", "kind": "categorical"}, {"name": "seen", "kind": "multi", "separator": " "}]
-    data = {"name": "listed", "files": {"train": "rows.csv"}, "features": features, "tasks": [{"name": "click", "label": "click"}]}
+    features = [
+        {"name": "user", "kind": "categorical"},
+        {"name": "seen", "kind": "multi", "separator": " "},
+    ]
+    data = {
+        "name": "listed",
+        "files": {"train": "rows.csv"},
+        "features": features,
+        "tasks": [{"name": "click", "label": "click"}],
+    }
     (folder / "listed.yaml").write_text(json.dumps(data))
     monkeypatch.setenv("AUTOMTL_DATA_DIR", str(folder / "cache"))
-    return plan_search(resolve(source=str(folder / "listed.yaml"), space="automtl_small", sets=SETS, flags={}))
+    return plan_search(
+        resolve(source=str(folder / "listed.yaml"), space="automtl_small", sets=SETS, flags={})
+    )
 
 
 def test_a_plan_counts_the_longest_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Case C: 87 MB were said, and 1.9 GB taken by one list of 20,000 ids."""
     short, long = (planned(tmp_path / str(n), n, monkeypatch) for n in (2, 5000))
     width = 16
-    grown = 64 * 4998 * (4 + 8 + 8 * width) / 2**20  # rows, ids, and bytes of each: known, place, its vector twice
+    # rows, ids, and bytes of each: known, place, its vector twice
+    grown = 64 * 4998 * (4 + 8 + 8 * width) / 2**20
     assert long.memory_mb - short.memory_mb == pytest.approx(1.33 * grown, rel=0.05)
     assert long.longest_lists == {"seen": 5000}
-    assert "with the longest list of each field in one batch (ids: seen 5,000; max_length cuts them)" in dict(as_rows(long))["memory"]
+    assert (
+        "with the longest list of each field in one batch (ids: seen 5,000; max_length cuts them)"
+        in dict(as_rows(long))["memory"]
+    )

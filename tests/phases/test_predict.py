@@ -1,4 +1,6 @@
-"""New rows through a trained model, and its test rows by group and by slice, against the store's own rows and plain pandas."""
+"""New rows through a trained model, and its test rows by group and by slice, against the store's
+own rows and plain pandas.
+"""
 
 import json
 from collections.abc import Iterator
@@ -29,12 +31,20 @@ ROWS = 700
 
 def rows(seed: int = 0) -> pd.DataFrame:
     g = np.random.default_rng(seed)
-    table = pd.DataFrame({"user": g.integers(0, 25, ROWS), "item": g.integers(0, 12, ROWS), "time": 1_650_000_000 + np.arange(ROWS) * 60})
+    table = pd.DataFrame(
+        {
+            "user": g.integers(0, 25, ROWS),
+            "item": g.integers(0, 12, ROWS),
+            "time": 1_650_000_000 + np.arange(ROWS) * 60,
+        }
+    )
     table["words"] = [" ".join(g.choice(["x", "y", "z"], g.integers(0, 3))) for _ in range(ROWS)]
     table["price"] = np.where(g.random(ROWS) < 0.1, np.nan, g.normal(size=ROWS).round(3))
     table["click"] = (g.random(ROWS) < 1 / (1 + np.exp(-(table["user"] - 12) / 4))).astype(int)
     table["spend"] = np.where(table["click"] == 1, g.lognormal(size=ROWS).round(3), np.nan)
-    return table.assign(kind=g.choice(["red", "green", "blue"], ROWS), place=g.choice(["home", "shop"], ROWS))
+    return table.assign(
+        kind=g.choice(["red", "green", "blue"], ROWS), place=g.choice(["home", "shop"], ROWS)
+    )
 
 
 SETTINGS = {
@@ -52,7 +62,13 @@ SETTINGS = {
     ],
     "tasks": [
         {"name": "click", "label": "click"},
-        {"name": "spend", "label": "spend", "kind": "regression", "transform": "log1p", "where": "click == 1"},
+        {
+            "name": "spend",
+            "label": "spend",
+            "kind": "regression",
+            "transform": "log1p",
+            "where": "click == 1",
+        },
         {"name": "kind", "label": "kind", "kind": "multiclass"},
     ],
     "split": {"kind": "time", "column": "time"},
@@ -65,25 +81,40 @@ SETTINGS = {
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("served")
     rows().to_csv(folder / "rows.csv", index=False)
-    pd.DataFrame({"item": range(12), "brand": [f"b{i % 5}" for i in range(12)]}).to_csv(folder / "items.csv", index=False)
+    pd.DataFrame({"item": range(12), "brand": [f"b{i % 5}" for i in range(12)]}).to_csv(
+        folder / "items.csv", index=False
+    )
     (folder / "served.yaml").write_text(json.dumps(SETTINGS))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOMTL_DATA_DIR", str(folder / "data"))
-        automtl.retrain("shared_bottom", data=folder / "served.yaml", out=folder / "run", retrain={"epochs": 2, "batch_size": 64})
+        automtl.retrain(
+            "shared_bottom",
+            data=folder / "served.yaml",
+            out=folder / "run",
+            retrain={"epochs": 2, "batch_size": 64},
+        )
         yield folder / "run"
 
 
 @pytest.fixture(scope="module")
 def expected(run: Path) -> pd.DataFrame:
-    """The model's outputs on the store's own rows: the split is by time, so they are in the file's order."""
+    """The model's outputs on the store's own rows: the split is by time, so they are in the file's
+    order.
+    """
     folder = one_phase(run, "retrain")
     session = session_of(folder, "cpu", _Heard())
-    parts = [outputs_of(load_net(folder, session), session.in_order(split)).logits for split in ("train", "validation", "test")]
+    parts = [
+        outputs_of(load_net(folder, session), session.in_order(split)).logits
+        for split in ("train", "validation", "test")
+    ]
     click, spend, kind = (np.concatenate(task) for task in zip(*parts, strict=True))
     task = session.schema.tasks[1]
     shares = np.exp(kind - kind.max(1, keepdims=True))
-    return pd.DataFrame({"probs_click": expit(click), "value_spend": np.expm1(spend * task.std + task.mean)}).assign(
-        probs_kind=list(shares / shares.sum(1, keepdims=True)), class_kind=np.array(["blue", "green", "red"])[kind.argmax(1)]
+    return pd.DataFrame(
+        {"probs_click": expit(click), "value_spend": np.expm1(spend * task.std + task.mean)}
+    ).assign(
+        probs_kind=list(shares / shares.sum(1, keepdims=True)),
+        class_kind=np.array(["blue", "green", "red"])[kind.argmax(1)],
     )
 
 
@@ -104,12 +135,16 @@ def check(found: pd.DataFrame, expected: pd.DataFrame) -> None:
     assert len(found) == len(expected)
     for name in ("probs_click", "value_spend"):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
-    np.testing.assert_allclose(np.stack(found["probs_kind"]), np.stack(expected["probs_kind"]), rtol=1e-5)
+    np.testing.assert_allclose(
+        np.stack(found["probs_kind"]), np.stack(expected["probs_kind"]), rtol=1e-5
+    )
     assert found["class_kind"].tolist() == expected["class_kind"].tolist()
 
 
 @pytest.mark.parametrize("form", ["csv", "csv.gz", "parquet", "folder"])
-def test_files_predict_as_the_store(run: Path, expected: pd.DataFrame, form: str, tmp_path: Path) -> None:
+def test_files_predict_as_the_store(
+    run: Path, expected: pd.DataFrame, form: str, tmp_path: Path
+) -> None:
     table, source = rows().drop(columns=["click", "spend", "kind"]), tmp_path / f"in.{form}"
     if form == "parquet":
         table.to_parquet(source)
@@ -120,9 +155,19 @@ def test_files_predict_as_the_store(run: Path, expected: pd.DataFrame, form: str
     else:
         table.to_csv(source, index=False)
     heard = _Heard()
-    assert predict_file(run, source, tmp_path / "out.parquet", keep=["user", "place"], reporter=heard) == ROWS
+    assert (
+        predict_file(run, source, tmp_path / "out.parquet", keep=["user", "place"], reporter=heard)
+        == ROWS
+    )
     found = pq.read_table(tmp_path / "out.parquet").to_pandas()
-    assert found.columns.tolist() == ["user", "place", "probs_click", "value_spend", "probs_kind", "class_kind"]
+    assert found.columns.tolist() == [
+        "user",
+        "place",
+        "probs_click",
+        "value_spend",
+        "probs_kind",
+        "class_kind",
+    ]
     assert found["user"].tolist() == table["user"].astype(str).tolist()
     check(found, expected)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
@@ -141,7 +186,9 @@ def test_frames_predict_as_the_store_with_their_index(run: Path, expected: pd.Da
     assert found.index.equals(frame.index)
     assert found["user"].dtype == frame["user"].dtype
     check(found, expected)
-    joined = frame.assign(brand="b" + (frame["item"] % 5).astype(str), hour=frame["time"] // 3600 % 24).drop(columns="time")
+    joined = frame.assign(
+        brand="b" + (frame["item"] % 5).astype(str), hour=frame["time"] // 3600 % 24
+    ).drop(columns="time")
     check(predict_frame(run, joined), expected)
 
 
@@ -152,9 +199,10 @@ def test_unseen_ids_are_unknown_ids(run: Path) -> None:
         other = predict_frame(run, frame.assign(user=unseen))
         assert other["probs_click"].tolist() == unknown["probs_click"].tolist()
     assert (predict_frame(run, frame)["probs_click"] != unknown["probs_click"]).any()
-    assert predict_frame(run, frame.assign(words="new words"))["probs_click"].tolist() == predict_frame(run, frame.assign(words=""))[
-        "probs_click"
-    ].tolist()
+    assert (
+        predict_frame(run, frame.assign(words="new words"))["probs_click"].tolist()
+        == predict_frame(run, frame.assign(words=""))["probs_click"].tolist()
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,7 +215,11 @@ def test_unseen_ids_are_unknown_ids(run: Path) -> None:
         (lambda t: t.assign(price="cheap"), [], "column 'price'"),
         (lambda t: t.assign(time=5), [], "must be a time from 1990 to 2100"),
         (lambda t: t, ["usr"], "must have the column 'usr'"),
-        (lambda t: t.assign(probs_click=1), ["probs_click"], "must not have the name of a prediction, got probs_click"),
+        (
+            lambda t: t.assign(probs_click=1),
+            ["probs_click"],
+            "must not have the name of a prediction, got probs_click",
+        ),
         (lambda t: t[:0], [], "must have rows to predict on"),
     ],
 )
@@ -188,7 +240,9 @@ def test_the_output_is_parquet_and_the_input_is_there(run: Path, tmp_path: Path)
         predict_frame(run, rows(), keep=["usr"])
 
 
-def test_an_evaluation_in_another_s_midst_loses_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_evaluation_in_another_s_midst_loses_nothing(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, before = one_phase(run, "retrain"), evaluate_runs([run])[0].reads
     honest = evaluation.predict
 
@@ -217,7 +271,9 @@ def test_evaluation_by_group_and_by_slice(run: Path, expected: pd.DataFrame) -> 
     judged = json.loads(one_phase(run, "retrain").results.read_text())["validation"]["tasks"]
     assert [name for name, metrics in judged.items() if "gauc" in metrics] == ["click"]
     parts = slice_rows(result)
-    assert {part["slice"]: part["click rows"] for part in parts} == late["place"].value_counts().to_dict()
+    assert {part["slice"]: part["click rows"] for part in parts} == late[
+        "place"
+    ].value_counts().to_dict()
     for part in parts:
         mine = late[late["place"] == part["slice"]]
         assert part["click auc"] == pytest.approx(roc_auc_score(mine["click"], mine["p"]), abs=1e-6)
@@ -233,25 +289,35 @@ def test_bootstrap_intervals_draw_groups_and_repeat(run: Path, expected: pd.Data
     (row,) = interval_rows(result)  # of the only binary task
     assert (row["task"], row["positives"]) == ("click", late["click"].sum())
     assert row["from"] < row["AUC"] < row["to"]
-    low, high = draws.auc_interval(late["click"].to_numpy(float), late["p"].to_numpy()) or (0.0, 0.0)
-    assert row["to"] - row["from"] == pytest.approx(high - low, rel=0.5)  # the same rows, users in another order
+    low, high = draws.auc_interval(late["click"].to_numpy(float), late["p"].to_numpy()) or (
+        0.0,
+        0.0,
+    )
+    # the same rows, users in another order
+    assert row["to"] - row["from"] == pytest.approx(high - low, rel=0.5)
     written = json.loads((one_phase(run, "retrain").results).read_text())["test"]["intervals"]
     assert written == {"click": [row["from"], row["to"]]}
     (again,) = evaluate_runs([run], bootstrap=60)
     assert again.test.intervals == result.test.intervals
 
 
-@pytest.mark.parametrize(("column", "slices"), [("brand", {f"b{i}" for i in range(5)}), ("price", None)])
+@pytest.mark.parametrize(
+    ("column", "slices"), [("brand", {f"b{i}" for i in range(5)}), ("price", None)]
+)
 def test_slices_by_features(run: Path, column: str, slices: set[str] | None) -> None:
     (result,) = evaluate_runs([run], by=column)
     names = {part["slice"] for part in slice_rows(result)}
     assert names == slices if slices else len(names) == 4
-    assert sum(part["click rows"] for part in slice_rows(result)) == result.test.tasks["click"]["rows"]
+    assert (
+        sum(part["click rows"] for part in slice_rows(result)) == result.test.tasks["click"]["rows"]
+    )
 
 
 def test_a_column_that_is_not_there_is_refused_before_the_test_rows_are_read(run: Path) -> None:
     (before,) = evaluate_runs([run])
-    with pytest.raises(ConfigError, match="--by: must be a column that the data set keeps.*did you mean 'place'"):
+    with pytest.raises(
+        ConfigError, match="--by: must be a column that the data set keeps.*did you mean 'place'"
+    ):
         evaluate_runs([run], by="plce")
     (after,) = evaluate_runs([run])
     assert after.reads == before.reads + 1

@@ -1,4 +1,6 @@
-"""Kendall's tau of few things: p against SciPy's, interval against all permutations, coverage by simulation."""
+"""Kendall's tau of few things: p against SciPy's, interval against all permutations, coverage by
+simulation.
+"""
 
 import itertools
 import math
@@ -26,12 +28,17 @@ def test_tau_by_counting_pairs_and_p_by_scipy():
 def test_a_perfect_order_of_four_is_not_sure():
     found = agreement([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0])
     assert found.tau == 1 and found.p == pytest.approx(2 / 24)
-    assert found.interval[0] < 0 and found.interval[1] == 1, "it leaves 0 in, as the exact test does"
+    assert found.interval[0] < 0 and found.interval[1] == 1, (
+        "it leaves 0 in, as the exact test does"
+    )
     turned = agreement([1.0, 2.0, 3.0, 4.0], [8.0, 7.0, 6.0, 5.0])
     assert turned.interval == pytest.approx((-1, -found.interval[0]))
 
 
-TURNED = [sum(p[i] > p[j] for i in range(6) for j in range(i + 1, 6)) for p in itertools.permutations(range(6))]
+TURNED = [
+    sum(p[i] > p[j] for i in range(6) for j in range(i + 1, 6))
+    for p in itertools.permutations(range(6))
+]
 
 
 def by_all_permutations(theta):
@@ -41,7 +48,9 @@ def by_all_permutations(theta):
     return shares, 1 - 2 * float(shares @ np.arange(16)) / 15
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4, 5), (1, 0, 2, 3, 5, 4), (5, 3, 4, 1, 2, 0), (2, 5, 0, 3, 1, 4)])
+@pytest.mark.parametrize(
+    "order", [(0, 1, 2, 3, 4, 5), (1, 0, 2, 3, 5, 4), (5, 3, 4, 1, 2, 0), (2, 5, 0, 3, 1, 4)]
+)
 def test_the_interval_is_what_the_data_do_not_reject_by_all_permutations(order):
     d = sum(order[i] > order[j] for i in range(6) for j in range(i + 1, 6))
     kept = []
@@ -50,7 +59,9 @@ def test_the_interval_is_what_the_data_do_not_reject_by_all_permutations(order):
         if shares[: d + 1].sum() >= 0.025 and shares[d:].sum() >= 0.025:
             kept.append(mean)
     low, high = agreement(list(range(6)), list(order)).interval
-    assert (low, high) == pytest.approx((-1.0 if d == 15 else min(kept), 1.0 if d == 0 else max(kept)), abs=0.01)
+    assert (low, high) == pytest.approx(
+        (-1.0 if d == 15 else min(kept), 1.0 if d == 0 else max(kept)), abs=0.01
+    )
 
 
 @pytest.mark.parametrize("n", [4, 8, 16])
@@ -63,7 +74,8 @@ def test_the_interval_holds_the_truth_of_normal_figures_too(n):
             x = rng.normal(size=n)
             y = r * x + math.sqrt(1 - r * r) * rng.normal(size=n)
             seen = round(stats.kendalltau(x, y).statistic, 6)
-            low, high = known.setdefault(seen, None) or agreement(list(x), list(y)).interval  # without ties it goes by tau alone
+            # without ties it goes by tau alone
+            low, high = known.setdefault(seen, None) or agreement(list(x), list(y)).interval
             known[seen] = low, high
             held += low <= tau <= high
         assert held / tries > 0.925, (tau, held)  # two standard errors below .95
@@ -71,7 +83,9 @@ def test_the_interval_holds_the_truth_of_normal_figures_too(n):
 
 def test_ties_widen_and_repeats_tell_nothing():
     a, b = [1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 2.0, 3.0, 5.0, 4.0]
-    assert agreement([*a, *a], [*b, *b]).interval == pytest.approx(agreement(a, b).interval, abs=0.15)
+    assert agreement([*a, *a], [*b, *b]).interval == pytest.approx(
+        agreement(a, b).interval, abs=0.15
+    )
     tied = agreement([1.0, 1.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0])
     assert tied.interval[0] < tied.tau < tied.interval[1] <= 1 and tied.p > 2 / 24
     assert agreement([1.0, 1.0], [1.0, 2.0]) is None
@@ -86,6 +100,8 @@ def test_of_many_the_normal_is_near_the_exact(monkeypatch):
         monkeypatch.setattr(rank_order, "MOST_EXACT", 10)
         near = agreement(list(a), list(b))
         monkeypatch.undo()
-        assert near.interval == pytest.approx(exact.interval, abs=0.005) and near.p == pytest.approx(exact.p, abs=0.005)
+        assert near.interval == pytest.approx(
+            exact.interval, abs=0.005
+        ) and near.p == pytest.approx(exact.p, abs=0.005)
         assert near.interval[0] < near.interval[1]
     assert agreement(list(a) + list(a + 100), list(b) + list(b + 100)).interval[0] > 0.4

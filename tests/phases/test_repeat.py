@@ -1,4 +1,6 @@
-"""What repeats itself: the same seed with the same number of threads, under refusal of operations whose bits vary."""
+"""What repeats itself: the same seed with the same number of threads, under refusal of operations
+whose bits vary.
+"""
 
 import pytest
 import torch
@@ -25,7 +27,16 @@ def test_the_same_seed_gives_the_same_bits_with_as_many_threads(threads, tmp_pat
     sets = [f"runtime.threads={threads}", "runtime.deterministic=true"]
     for name in ("one", "two"):
         search(config(dataset, *sets, "search.batch_size=1024", every=None), out=tmp_path / name)
-        train(plan(dataset, "mmoe", tmp_path / f"{name}-models", *sets, "retrain.batch_size=1024", every=None))
+        train(
+            plan(
+                dataset,
+                "mmoe",
+                tmp_path / f"{name}-models",
+                *sets,
+                "retrain.batch_size=1024",
+                every=None,
+            )
+        )
     same_phase(tmp_path / "one/search", tmp_path / "two/search", ["last"])
     models = [tmp_path / f"{name}-models/retrain/mmoe-s0" for name in ("one", "two")]
     same_phase(*models, ["best"])

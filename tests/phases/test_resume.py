@@ -12,7 +12,17 @@ from automtl.runs.run_dir import PhaseDir
 from automtl.sharing.base import Phase
 from automtl.sharing.network import FusionNetwork
 from automtl.strategies.table import STRATEGIES
-from tests.phases.stopping import After, When, config, len_of, plan, same_phase, stop, terminate, train
+from tests.phases.stopping import (
+    After,
+    When,
+    config,
+    len_of,
+    plan,
+    same_phase,
+    stop,
+    terminate,
+    train,
+)
 from tests.support import Stop, write_dataset
 
 
@@ -21,7 +31,13 @@ def dataset(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("data"), rows=300)
 
 
-SEARCHES = [*(name for name in STRATEGIES if name != "random_sampling"), "second_order", "lazy_adam", "dselect_k", "balanced"]
+SEARCHES = [
+    *(name for name in STRATEGIES if name != "random_sampling"),
+    "second_order",
+    "lazy_adam",
+    "dselect_k",
+    "balanced",
+]
 CUTS = {"darts": (1, 3, 4), "evolution": (2, 4), "random_search": (1, 5)}
 
 
@@ -56,10 +72,29 @@ def test_a_search_stopped_between_two_epochs_goes_on_to_the_same_bits(name, data
 
 
 OTHERS = {
-    "sgd": ("mmoe", ["retrain.optimizer=sgd", "retrain.schedule=cosine", "retrain.group_lr={tables: 0.1}"]),
+    "sgd": (
+        "mmoe",
+        ["retrain.optimizer=sgd", "retrain.schedule=cosine", "retrain.group_lr={tables: 0.1}"],
+    ),
     "adagrad": ("mmoe", ["retrain.optimizer=adagrad", "retrain.warmup_epochs=2"]),
-    "adamw": ("mssm", ["retrain.optimizer=adamw", "retrain.schedule=cosine", "retrain.warmup_epochs=1", "retrain.group_lr={masks: 0.1}"]),
-    "stages": ("mome", ["retrain.schedule=cosine", "sharing.masks=2", "sharing.neuron_epochs=2", "sharing.weight_epochs=1"]),
+    "adamw": (
+        "mssm",
+        [
+            "retrain.optimizer=adamw",
+            "retrain.schedule=cosine",
+            "retrain.warmup_epochs=1",
+            "retrain.group_lr={masks: 0.1}",
+        ],
+    ),
+    "stages": (
+        "mome",
+        [
+            "retrain.schedule=cosine",
+            "sharing.masks=2",
+            "sharing.neuron_epochs=2",
+            "sharing.weight_epochs=1",
+        ],
+    ),
 }
 
 
@@ -72,20 +107,28 @@ def test_an_optimiser_and_its_schedule_go_on_to_the_same_bits(name, dataset, tmp
         with pytest.raises(Stop):
             train(plan(dataset, kind, out, *sets), reporter=After(cut, stop))
         result = train(plan(dataset, kind, out, *sets, resume=True), resume=True)
-        same_phase(tmp_path / "whole/retrain" / result.folder.path.name, result.folder.path, ["best"])
+        same_phase(
+            tmp_path / "whole/retrain" / result.folder.path.name, result.folder.path, ["best"]
+        )
 
 
 def test_what_a_stage_does_not_train_stays_untrained(dataset, tmp_path, monkeypatch):
     """A sharing module's begin() is not called again for a stage that was begun."""
-    monkeypatch.setattr(FusionNetwork, "phases", lambda self: (Phase("learn", 1, judged=False), Phase("fit")))
-    monkeypatch.setattr(FusionNetwork, "begin", lambda self, phase: self.experts[0].requires_grad_(phase != "fit"))
+    monkeypatch.setattr(
+        FusionNetwork, "phases", lambda self: (Phase("learn", 1, judged=False), Phase("fit"))
+    )
+    monkeypatch.setattr(
+        FusionNetwork, "begin", lambda self, phase: self.experts[0].requires_grad_(phase != "fit")
+    )
     train(plan(dataset, "mmoe", tmp_path / "whole"))
     for cut in (2, 7):
         out = tmp_path / f"cut{cut}"
         with pytest.raises(Stop):
             train(plan(dataset, "mmoe", out), reporter=After(cut, stop))
         result = train(plan(dataset, "mmoe", out, resume=True), resume=True)
-        same_phase(tmp_path / "whole/retrain" / result.folder.path.name, result.folder.path, ["best"])
+        same_phase(
+            tmp_path / "whole/retrain" / result.folder.path.name, result.folder.path, ["best"]
+        )
 
 
 @pytest.mark.parametrize("kind", ["mmoe", "single_task", "gumbel", "balanced"])
@@ -99,8 +142,12 @@ def test_a_retrain_stopped_at_any_step_goes_on_to_the_same_bits(kind, dataset, t
         with pytest.raises(Stop):
             train(plan(dataset, kind, out, *sets), reporter=After(cut, stop))
         result = train(plan(dataset, kind, out, *sets, resume=True), resume=True)
-        same_phase(tmp_path / "whole/retrain" / result.folder.path.name, result.folder.path, ["best"])
-        assert not result.folder.checkpoint("last").exists(), "nothing goes on from an ended retrain"
+        same_phase(
+            tmp_path / "whole/retrain" / result.folder.path.name, result.folder.path, ["best"]
+        )
+        assert not result.folder.checkpoint("last").exists(), (
+            "nothing goes on from an ended retrain"
+        )
 
 
 STAGED = {  # two epochs before the first that is judged, each of 4 steps
@@ -108,7 +155,12 @@ STAGED = {  # two epochs before the first that is judged, each of 4 steps
     "dselect_k, per example": ["sharing.select_epochs=2", "sharing.per_example=true"],
     "mssm": ["sharing.settle_steps=5"],
     "snr_trans": ["sharing.settle_steps=8"],
-    "mome": ["sharing.masks=2", "sharing.neuron_epochs=1", "sharing.weight_epochs=1", "sharing.lambda_neuron=1"],
+    "mome": [
+        "sharing.masks=2",
+        "sharing.neuron_epochs=1",
+        "sharing.weight_epochs=1",
+        "sharing.lambda_neuron=1",
+    ],
 }
 
 
@@ -117,7 +169,8 @@ def test_a_retrain_stopped_in_any_stage_goes_on_to_the_same_bits(name, dataset, 
     kind, sets = name.split(",")[0], STAGED[name]
     whole = train(plan(dataset, kind, tmp_path / "whole", *sets))
     assert [line["judged"] for line in whole.folder.read_metrics()] == [False] * 2 + [True] * 3
-    for cut in (3, 8, 9, 15):  # inside the stage before, at its end, at the first step of the judged one and inside that
+    # inside the stage before, at its end, at the first step of the judged one and inside that
+    for cut in (3, 8, 9, 15):
         out = tmp_path / f"cut{cut}"
         with pytest.raises(Stop):
             train(plan(dataset, kind, out, *sets), reporter=After(cut, stop))
@@ -153,7 +206,9 @@ def test_a_second_signal_stops_at_once(dataset, tmp_path):
     assert not (tmp_path / "cut/search/checkpoint/last.safetensors").exists()
 
 
-def test_a_retrain_that_is_told_to_stop_goes_on_and_ended_seeds_are_not_run_again(dataset, tmp_path):
+def test_a_retrain_that_is_told_to_stop_goes_on_and_ended_seeds_are_not_run_again(
+    dataset, tmp_path
+):
     train(plan(dataset, "mmoe", tmp_path / "whole", every=None))
     made = plan(dataset, "mmoe", tmp_path / "cut", every=None)
     with pytest.raises(Interrupted):
@@ -164,5 +219,7 @@ def test_a_retrain_that_is_told_to_stop_goes_on_and_ended_seeds_are_not_run_agai
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "cut").rglob("*") if p.name != ".lock"}
     steps = After(1, stop)
     result = train(again, resume=True, reporter=steps)
-    assert steps.left == 1 and before == {p: p.stat().st_mtime_ns for p in (tmp_path / "cut").rglob("*") if p.name != ".lock"}
+    assert steps.left == 1 and before == {
+        p: p.stat().st_mtime_ns for p in (tmp_path / "cut").rglob("*") if p.name != ".lock"
+    }
     assert (result.validation, result.best_epochs) == (ended.validation, ended.best_epochs)

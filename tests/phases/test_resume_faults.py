@@ -28,7 +28,10 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(dataset, tmp_pat
     folder.checkpoint("last").write_bytes(damaged)
     teller = After(0, stop)
     search(config(dataset), out=tmp_path / "cut", resume=True, reporter=teller)
-    assert any("last.safetensors: must match its own checksum" in line and "going on from previous" in line for line in teller.said)
+    assert any(
+        "last.safetensors: must match its own checksum" in line and "going on from previous" in line
+        for line in teller.said
+    )
     same_phase(tmp_path / "whole/search", folder.path, ["last"])
 
 
@@ -58,12 +61,16 @@ def test_a_kill_while_checkpoints_change_names_loses_nothing(killed, tmp_path):
     assert path == folder.checkpoint("previous") and state["step"] in (2, 3)
     slots.save({"step": 5})
     slots.clear(but_last=True)
-    assert [path.name for path in folder.checkpoint("last").parent.iterdir()] == ["last.safetensors"]
+    assert [path.name for path in folder.checkpoint("last").parent.iterdir()] == [
+        "last.safetensors"
+    ]
     slots.clear()
     assert slots.load(pytest.fail) is None
 
 
-def test_a_torn_line_and_lines_after_the_checkpoint_are_cut_and_missing_ones_noticed(dataset, tmp_path):
+def test_a_torn_line_and_lines_after_the_checkpoint_are_cut_and_missing_ones_noticed(
+    dataset, tmp_path
+):
     made = config(dataset, every=1000)
     search(made, out=tmp_path / "whole")
     with pytest.raises(Stop):
@@ -76,7 +83,9 @@ def test_a_torn_line_and_lines_after_the_checkpoint_are_cut_and_missing_ones_not
     with pytest.raises(Stop):
         search(made, out=tmp_path / "other", reporter=After(len_of(dataset) + 1, stop))
     PhaseDir(tmp_path / "other/search").metrics.write_bytes(b'{"epoch": 0')
-    with pytest.raises(ArtifactError, match="must have the 1 lines that the checkpoint knows of, got 0"):
+    with pytest.raises(
+        ArtifactError, match="must have the 1 lines that the checkpoint knows of, got 0"
+    ):
         search(made, out=tmp_path / "other", resume=True)
 
 
@@ -97,7 +106,11 @@ def test_what_may_change_at_a_resume_and_what_not(dataset, tmp_path):
         search(made, out=tmp_path / "cut", reporter=After(2, stop))
     other = config(dataset, "runtime.threads=1", "runtime.time_limit_s=1000", every=7)
     kept = resumed(tmp_path / "cut", other, given=True)
-    assert (kept.runtime.threads, kept.runtime.time_limit_s, kept.runtime.checkpoint_every_steps) == (1, 1000, 7)
+    assert (
+        kept.runtime.threads,
+        kept.runtime.time_limit_s,
+        kept.runtime.checkpoint_every_steps,
+    ) == (1, 1000, 7)
     for change in ("runtime.precision=bfloat16", "runtime.eval_batch_size=16", "search.epochs=3"):
         with pytest.raises(ConfigError, match="must be as in"):
             resumed(tmp_path / "cut", config(dataset, change), given=True)
@@ -107,22 +120,32 @@ def test_what_may_change_at_a_resume_and_what_not(dataset, tmp_path):
         train(plan(dataset, "mmoe", tmp_path / "r", "retrain.lr=0.5", resume=True), resume=True)
 
 
-def test_a_search_at_its_time_limit_goes_on_to_the_same_bits_when_given_more_time(dataset, tmp_path):
+def test_a_search_at_its_time_limit_goes_on_to_the_same_bits_when_given_more_time(
+    dataset, tmp_path
+):
     search(config(dataset), out=tmp_path / "whole")
     for resume in (False, True):
         with pytest.raises(NoResult):
-            search(config(dataset, "runtime.time_limit_s=1e-9"), out=tmp_path / "cut", resume=resume)
+            search(
+                config(dataset, "runtime.time_limit_s=1e-9"), out=tmp_path / "cut", resume=resume
+            )
     assert search(config(dataset), out=tmp_path / "cut", resume=True).state == "done"
-    assert search(config(dataset), out=tmp_path / "cut", resume=True).state == "done", "an ended one is left as it is"
+    assert search(config(dataset), out=tmp_path / "cut", resume=True).state == "done", (
+        "an ended one is left as it is"
+    )
     same_phase(tmp_path / "whole/search", tmp_path / "cut/search", ["last"])
 
 
 def test_a_second_process_is_refused_and_told_who_holds_the_folder(dataset, tmp_path):
     def second():
-        with pytest.raises(EnvironmentFault, match=rf"another process \({os.getpid()} on .+ at work in it"):
+        with pytest.raises(
+            EnvironmentFault, match=rf"another process \({os.getpid()} on .+ at work in it"
+        ):
             search(config(dataset), out=tmp_path / "run", resume=True)
         raise Stop
 
     with pytest.raises(Stop):
         search(config(dataset), out=tmp_path / "run", reporter=After(2, second))
-    assert search(config(dataset), out=tmp_path / "run", resume=True).state == "done", "the lock went with the process's hold"
+    assert search(config(dataset), out=tmp_path / "run", resume=True).state == "done", (
+        "the lock went with the process's hold"
+    )

@@ -14,7 +14,9 @@ from tests.support import write_dataset
 def config(tmp_path_factory, monkeypatch):
     data = write_dataset(tmp_path_factory.mktemp("data"), rows=300)
     monkeypatch.setenv("AUTOMTL_DATA_DIR", str(data.parent / "cache"))
-    return lambda *sets: resolve(source=str(data), space="automtl_small", sets=[*SEARCH, *sets], flags={})
+    return lambda *sets: resolve(
+        source=str(data), space="automtl_small", sets=[*SEARCH, *sets], flags={}
+    )
 
 
 @pytest.mark.parametrize(("strategy", "count"), [("darts", 1), ("snas", 1), ("random_sampling", 0)])
@@ -33,5 +35,8 @@ def test_a_search_makes_its_supernet_once(config, tmp_path, monkeypatch, strateg
 @pytest.mark.parametrize("strategy", ["darts", "random_sampling", "random_search"])
 def test_a_search_that_is_too_large_leaves_no_folder(config, tmp_path, strategy):
     with pytest.raises(ConfigError, match="must make a network of at most 1,000 parameters"):
-        search(config(f"search.strategy={strategy}", "runtime.max_parameters=1000"), out=tmp_path / "run")
+        search(
+            config(f"search.strategy={strategy}", "runtime.max_parameters=1000"),
+            out=tmp_path / "run",
+        )
     assert not list(tmp_path.iterdir())

@@ -45,7 +45,12 @@ def dataset(tmp_path_factory):
 def config(dataset, tmp_path_factory):
     def make(*sets, **flags):
         folder = str(dataset.parent / "prepared-here")
-        return resolve(source=str(dataset), space="automtl_small", sets=[*SMALL, *sets], flags={"data": {"dir": folder}, **flags})
+        return resolve(
+            source=str(dataset),
+            space="automtl_small",
+            sets=[*SMALL, *sets],
+            flags={"data": {"dir": folder}, **flags},
+        )
 
     return make
 
@@ -63,7 +68,12 @@ def retrain_plan(run, *, data_dir=None, **changes):
 
 
 def train(plan, seed=0):
-    return retrain(plan.architecture, plan.config.model_copy(update={"seed": seed}), run=plan.run, label=plan.label)
+    return retrain(
+        plan.architecture,
+        plan.config.model_copy(update={"seed": seed}),
+        run=plan.run,
+        label=plan.label,
+    )
 
 
 def test_search_then_retrain_then_evaluate_leaves_a_run_that_knows_everything(config, tmp_path):
@@ -85,19 +95,29 @@ def test_search_then_retrain_then_evaluate_leaves_a_run_that_knows_everything(co
     assert [line["epoch"] for line in lines] == [0, 1, 2]
     assert set(lines[0]["loss"]) == {"click", "buy", "total"}
     alphas = pq.read_table(folder.alphas).to_pandas()
-    assert set(alphas.epoch) == {0, 1, 2} and np.allclose(alphas.groupby(["epoch", "block"]).weight.sum(), 1)
-    assert np.allclose(pq.read_table(folder.betas).to_pandas().groupby(["epoch", "task"]).weight.sum(), 1)
+    assert set(alphas.epoch) == {0, 1, 2} and np.allclose(
+        alphas.groupby(["epoch", "block"]).weight.sum(), 1
+    )
+    assert np.allclose(
+        pq.read_table(folder.betas).to_pandas().groupby(["epoch", "task"]).weight.sum(), 1
+    )
     manifest = Manifest.read(folder.manifest).values
-    assert manifest["state"] == "done" and manifest["test_reads"] == 0 and len(manifest["seeds"]) == 4
+    assert (
+        manifest["state"] == "done" and manifest["test_reads"] == 0 and len(manifest["seeds"]) == 4
+    )
 
-    plan = retrain_plan(tmp_path / "run", sets=["retrain.epochs=15", "retrain.lr=0.01", "retrain.batch_size=64"])
+    plan = retrain_plan(
+        tmp_path / "run", sets=["retrain.epochs=15", "retrain.lr=0.01", "retrain.batch_size=64"]
+    )
     trained = [train(plan, seed) for seed in (0, 1)]
     assert trained[0].folder.path == tmp_path / "run" / "retrain" / "selected-s0"
     tested = evaluate_runs([tmp_path / "run"])
     assert [r.seed for r in tested] == [0, 1] and all(r.reads == 1 for r in tested)
     [row] = summary(tested)
     aucs = [r.test.tasks["click"]["auc"] for r in tested]
-    assert row["click auc"]["mean"] == pytest.approx(np.mean(aucs)) and row["click auc"]["sd"] == pytest.approx(np.std(aucs, ddof=1))
+    assert row["click auc"]["mean"] == pytest.approx(np.mean(aucs)) and row["click auc"][
+        "sd"
+    ] == pytest.approx(np.std(aucs, ddof=1))
     assert min(aucs) > 0.7, "the data can be learnt"
     said = []
 
@@ -105,9 +125,14 @@ def test_search_then_retrain_then_evaluate_leaves_a_run_that_knows_everything(co
         def say(self, text):
             said.append(text)
 
-    assert evaluate_runs([tmp_path / "run" / "retrain" / "selected-s0"], reporter=Listener())[0].reads == 2
+    assert (
+        evaluate_runs([tmp_path / "run" / "retrain" / "selected-s0"], reporter=Listener())[0].reads
+        == 2
+    )
     assert any("read for the second time" in line for line in said)
-    results = json.loads((tmp_path / "run" / "retrain" / "selected-s0" / "results.json").read_text())
+    results = json.loads(
+        (tmp_path / "run" / "retrain" / "selected-s0" / "results.json").read_text()
+    )
     assert results["test"]["loss"] == pytest.approx(tested[0].test.loss)
 
 
@@ -128,11 +153,17 @@ def test_a_store_that_raises_on_test_rows_passes_search_and_retrain(config, tmp_
 def test_alpha_rows_fit_rows_and_validation_are_apart_and_a_retrain_sees_fit_and_alpha(config):
     session = open_session(config())
     seen = {
-        role: np.concatenate([b.rows.numpy() for b in session.batches(role, batch_size=64, seed=1).epoch(0)])
+        role: np.concatenate(
+            [b.rows.numpy() for b in session.batches(role, batch_size=64, seed=1).epoch(0)]
+        )
         for role in ("fit", "alpha", "train")
     }
     assert not set(seen["fit"]) & set(seen["alpha"])
-    assert sorted([*seen["fit"], *seen["alpha"]]) == sorted(seen["train"]) == list(range(len(session.store.rows("train"))))
+    assert (
+        sorted([*seen["fit"], *seen["alpha"]])
+        == sorted(seen["train"])
+        == list(range(len(session.store.rows("train"))))
+    )
     assert len(session.store.rows("validation")) > 0
 
 
@@ -147,12 +178,20 @@ def test_same_seed_twice_is_the_same_to_the_byte_and_another_seed_is_not(config,
         "retrain/selected-s3/results.json",
     ):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-    assert (tmp_path / "a/search/metrics.jsonl").read_bytes() != (tmp_path / "c/search/metrics.jsonl").read_bytes()
+    assert (tmp_path / "a/search/metrics.jsonl").read_bytes() != (
+        tmp_path / "c/search/metrics.jsonl"
+    ).read_bytes()
 
 
-@pytest.mark.parametrize(("after", "widths"), [(0, "full"), (1, "full"), (2, "full"), (1, "nested")])
+@pytest.mark.parametrize(
+    ("after", "widths"), [(0, "full"), (1, "full"), (2, "full"), (1, "nested")]
+)
 def test_a_search_stopped_after_any_epoch_resumes_to_the_same_bits(config, tmp_path, after, widths):
-    changed = config("space.dropout=0.2", f"space.widths={widths}", "space.expert=[mlp(8), mlp(4), conv1d(3), skip]")
+    changed = config(
+        "space.dropout=0.2",
+        f"space.widths={widths}",
+        "space.expert=[mlp(8), mlp(4), conv1d(3), skip]",
+    )
     whole = search(changed, out=tmp_path / "whole")
 
     with pytest.raises(Stop):
@@ -160,40 +199,70 @@ def test_a_search_stopped_after_any_epoch_resumes_to_the_same_bits(config, tmp_p
     resumed = search(changed, out=tmp_path / "cut", resume=True)
     assert resumed.architecture == whole.architecture
     for file in ("architecture.json", "metrics.jsonl"):
-        assert (tmp_path / "cut/search" / file).read_bytes() == (tmp_path / "whole/search" / file).read_bytes()
+        assert (tmp_path / "cut/search" / file).read_bytes() == (
+            tmp_path / "whole/search" / file
+        ).read_bytes()
     from automtl.runs import checkpoint
 
-    ends = [checkpoint.load(tmp_path / name / "search/checkpoint/last.safetensors") for name in ("cut", "whole")]
-    assert all(np.array_equal(ends[0]["net"][k].numpy(), ends[1]["net"][k].numpy()) for k in ends[0]["net"])
+    ends = [
+        checkpoint.load(tmp_path / name / "search/checkpoint/last.safetensors")
+        for name in ("cut", "whole")
+    ]
+    assert all(
+        np.array_equal(ends[0]["net"][k].numpy(), ends[1]["net"][k].numpy()) for k in ends[0]["net"]
+    )
     assert ends[0]["spent"]["samples"] == ends[1]["spent"]["samples"]
 
 
 def test_a_time_limit_shorter_than_an_epoch_hands_over_nothing(config, tmp_path):
     limited = config(runtime={"time_limit_s": 1e-9})
-    with pytest.raises(NoResult, match="must finish an epoch within --time-limit, got 1e-09 s, over at step 1 of the first; .* --resume"):
+    with pytest.raises(
+        NoResult,
+        match="must finish an epoch within --time-limit, got 1e-09 s, over at step 1 of the "
+        "first; .* --resume",
+    ):
         search(limited, out=tmp_path / "run")
     assert not (tmp_path / "run/search/architecture.json").exists()
     assert Manifest.read(tmp_path / "run/search/manifest.json").values["state"] == "interrupted"
     with pytest.raises(ArtifactError):
-        plan_retrain(str(tmp_path / "run"), data=None, sharing=None, config_file=None, sets=(), flags={}, out=None)
+        plan_retrain(
+            str(tmp_path / "run"),
+            data=None,
+            sharing=None,
+            config_file=None,
+            sets=(),
+            flags={},
+            out=None,
+        )
 
 
 def test_a_time_limit_derives_from_what_there_is_and_says_so(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(SearchPhase, "_seconds", lambda phase: float(phase.epoch))  # an epoch takes a second
+    # an epoch takes a second
+    monkeypatch.setattr(SearchPhase, "_seconds", lambda phase: float(phase.epoch))
     result = search(config(runtime={"time_limit_s": 0.5}), out=tmp_path / "run")
     assert result.state == "time_limited" and result.epochs == 1 and result.architecture.experts
-    one_step = search(config("search.batch_size=4096", runtime={"time_limit_s": 0.5}), out=tmp_path / "one")
-    assert one_step.state == "time_limited" and one_step.epochs == 1, "an epoch of one step has an end, too"
+    one_step = search(
+        config("search.batch_size=4096", runtime={"time_limit_s": 0.5}), out=tmp_path / "one"
+    )
+    assert one_step.state == "time_limited" and one_step.epochs == 1, (
+        "an epoch of one step has an end, too"
+    )
     assert Manifest.read(tmp_path / "run/search/manifest.json").values["state"] == "time_limited"
 
 
 @pytest.mark.parametrize("name", ["mmoe", "shared_bottom", "single_task"])
 def test_hand_made_models_train_by_the_same_code(name, dataset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    flags = {"data": {"dir": str(dataset.parent / "prepared-here")}, "runtime": {"fast_dev_run": True}}
+    flags = {
+        "data": {"dir": str(dataset.parent / "prepared-here")},
+        "runtime": {"fast_dev_run": True},
+    }
     plan = retrain_plan(name, data=str(dataset), flags=flags)
     result = train(plan)
-    assert result.folder.path.relative_to(plan.run.path).as_posix() == f"retrain/{name}-s0" and plan.run.path.name == f"tiny-{name}-1"
+    assert (
+        result.folder.path.relative_to(plan.run.path).as_posix() == f"retrain/{name}-s0"
+        and plan.run.path.name == f"tiny-{name}-1"
+    )
     assert set(result.validation.tasks) == {"click", "buy"}
     assert len(result.best_epochs) == (2 if name == "single_task" else 1)
     tested = evaluate_runs([plan.run.path])
@@ -211,9 +280,12 @@ def test_single_task_keeps_each_tasks_own_best_epoch(dataset, tmp_path):
     result = train(plan)
     lines = result.folder.read_metrics()
     for task, best in zip(("click", "buy"), result.best_epochs, strict=True):
-        mine = {line["epoch"]: line["validation"]["loss"] for line in lines if line["part"] == [task]}
+        mine = {
+            line["epoch"]: line["validation"]["loss"] for line in lines if line["part"] == [task]
+        }
         assert best == min(mine, key=mine.__getitem__)
-        # the kept model is the best epoch's, its unknown ids filled (they may shift the loss by rows of unseen ids only)
+        # the kept model is the best epoch's, its unknown ids filled (they may shift the loss by
+        # rows of unseen ids only)
         assert result.validation.losses[task] == pytest.approx(mine[best], rel=0.05)
 
 
@@ -246,8 +318,17 @@ def test_existing_runs_are_never_overwritten_and_refusals_leave_nothing(config, 
 def test_an_architecture_bound_to_other_tasks_is_refused_with_the_difference(config, tmp_path):
     search(config(), out=tmp_path / "run")
     other = write_dataset(tmp_path / "other", first_field="member")
-    with pytest.raises(ConfigError, match="'user' missing from the data, 'member' unknown to the architecture"):
-        train(retrain_plan(tmp_path / "run", data=str(other), out=tmp_path / "x", flags={"data": {"dir": str(tmp_path / "d")}}))
+    with pytest.raises(
+        ConfigError, match="'user' missing from the data, 'member' unknown to the architecture"
+    ):
+        train(
+            retrain_plan(
+                tmp_path / "run",
+                data=str(other),
+                out=tmp_path / "x",
+                flags={"data": {"dir": str(tmp_path / "d")}},
+            )
+        )
 
 
 def test_data_changed_since_is_noticed_at_resume_and_evaluate(tmp_path):
@@ -265,7 +346,10 @@ def test_data_changed_since_is_noticed_at_resume_and_evaluate(tmp_path):
 
 def test_a_diverging_training_stops_with_task_and_epoch(config, tmp_path):
     with pytest.raises(NumericalError) as caught:
-        search(config("search.weight_lr=1e30", "search.clip_norm=1e30", "space.batch_norm=false"), out=tmp_path / "run")
+        search(
+            config("search.weight_lr=1e30", "search.clip_norm=1e30", "space.batch_norm=false"),
+            out=tmp_path / "run",
+        )
     assert caught.value.exit_code == 4 and "task click" in str(caught.value)
     assert Manifest.read(tmp_path / "run/search/manifest.json").values["state"] == "failed"
 
@@ -289,7 +373,9 @@ def test_metrics_of_a_task_with_missing_labels_equal_those_by_hand(config, tmp_p
     result = train(retrain_plan(tmp_path / "run"))
     session = session_of(result.folder, "cpu", Silent())
     predictions = predict(load_net(result.folder, session), session.in_order("validation"))
-    frame = pd.DataFrame({"y": predictions.labels[:, 1], "p": 1 / (1 + np.exp(-predictions.logits[1].astype(float)))}).dropna()
+    frame = pd.DataFrame(
+        {"y": predictions.labels[:, 1], "p": 1 / (1 + np.exp(-predictions.logits[1].astype(float)))}
+    ).dropna()
     assert 0 < len(frame) < len(predictions.labels)
     held = result.validation.tasks["buy"]
     assert held["auc"] == pytest.approx(roc_auc_score(frame.y, frame.p), abs=1e-9)

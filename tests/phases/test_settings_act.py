@@ -1,4 +1,6 @@
-"""The ablations of paper section 4.3 and the machine's settings are settings, and each really acts."""
+"""The ablations of paper section 4.3 and the machine's settings are settings, and each really
+acts.
+"""
 
 import numpy as np
 import pytest
@@ -25,12 +27,17 @@ def dataset(tmp_path_factory):
 
 def searched(dataset, out, *sets):
     flags = {"data": {"dir": str(dataset.parent / "prepared-here")}}
-    return search(resolve(source=str(dataset), space="automtl_small", sets=[*SMALL, *sets], flags=flags), out=out)
+    return search(
+        resolve(source=str(dataset), space="automtl_small", sets=[*SMALL, *sets], flags=flags),
+        out=out,
+    )
 
 
 def test_without_interaction_there_is_the_projection_alone(dataset, tmp_path):
     found = searched(dataset, tmp_path / "run", "space.num_interaction_blocks=0").architecture
-    assert found.interaction == () and not any(block.startswith("interaction") for block in found.choices)
+    assert found.interaction == () and not any(
+        block.startswith("interaction") for block in found.choices
+    )
     assert train(retrain_plan(tmp_path / "run")).validation.loss < 1
 
 
@@ -51,7 +58,9 @@ def test_without_selection_there_are_gates_in_search_and_retrain_and_no_beta(dat
 
 def test_without_the_auxiliary_loss_beta_goes_another_way(dataset, tmp_path):
     rankings = [
-        searched(dataset, tmp_path / name, "search.epochs=4", f"search.jsd_weight={weight}").architecture.ranking
+        searched(
+            dataset, tmp_path / name, "search.epochs=4", f"search.jsd_weight={weight}"
+        ).architecture.ranking
         for name, weight in (("with", 1.0), ("without", 0.0))
     ]
     lines = RunDir(tmp_path / "without").search.read_metrics()
@@ -62,14 +71,18 @@ def test_without_the_auxiliary_loss_beta_goes_another_way(dataset, tmp_path):
 def test_lazy_adam_for_tables_is_other_maths_and_trains(dataset, tmp_path):
     searched(dataset, tmp_path / "sgd")
     searched(dataset, tmp_path / "lazy", "search.embedding_optimizer=lazy_adam")
-    losses = [RunDir(tmp_path / n).search.read_metrics()[-1]["loss"]["total"] for n in ("sgd", "lazy")]
+    losses = [
+        RunDir(tmp_path / n).search.read_metrics()[-1]["loss"]["total"] for n in ("sgd", "lazy")
+    ]
     assert losses[0] != losses[1] and max(losses) < 1
 
 
 def test_bfloat16_acts_in_training_and_keeps_float32_weights(dataset, tmp_path):
     searched(dataset, tmp_path / "f32")
     searched(dataset, tmp_path / "bf16", "runtime.precision=bfloat16")
-    losses = [RunDir(tmp_path / n).search.read_metrics()[-1]["loss"]["total"] for n in ("f32", "bf16")]
+    losses = [
+        RunDir(tmp_path / n).search.read_metrics()[-1]["loss"]["total"] for n in ("f32", "bf16")
+    ]
     assert losses[0] != losses[1] and abs(losses[0] - losses[1]) < 0.05
     schema = small_schema()
     net = build_supernet(small_space(), schema)
@@ -85,7 +98,10 @@ def test_auto_precision_is_one_of_the_two_and_is_kept_in_the_manifest(dataset, t
     searched(dataset, tmp_path / "run", "runtime.precision=auto")
     machine = Manifest.read(tmp_path / "run/search/manifest.json").values["machine"]
     assert machine["precision"] == resolve_precision("auto", torch.device("cpu"))
-    assert machine["allocator"] in ("keep", "default") and machine["threads"] == torch.get_num_threads()
+    assert (
+        machine["allocator"] in ("keep", "default")
+        and machine["threads"] == torch.get_num_threads()
+    )
 
 
 class Syncs(TorchDispatchMode):
@@ -104,7 +120,10 @@ class Syncs(TorchDispatchMode):
 def test_a_search_step_reads_no_scalar_back(tables, monkeypatch):
     schema = small_schema()
     net = build_supernet(small_space(), schema)
-    darts = Darts(net, schema, DartsSettings(embedding_optimizer=tables), guard=Guard(look_every=LOOK_EVERY))  # as on a GPU
+    # as on a GPU
+    darts = Darts(
+        net, schema, DartsSettings(embedding_optimizer=tables), guard=Guard(look_every=LOOK_EVERY)
+    )
     darts.begin_epoch(5)
     batches = [random_batch(schema, seed=s) for s in range(2)]
     darts.step(*batches)
@@ -122,7 +141,12 @@ def test_a_search_step_reads_no_scalar_back(tables, monkeypatch):
 def test_nested_widths_search_another_net_and_retrain_the_same_kind(dataset, tmp_path):
     losses = {}
     for widths in ("full", "nested"):
-        searched(dataset, tmp_path / widths, f"space.widths={widths}", "space.expert=[mlp(8), mlp(4), gate, skip]")
+        searched(
+            dataset,
+            tmp_path / widths,
+            f"space.widths={widths}",
+            "space.expert=[mlp(8), mlp(4), gate, skip]",
+        )
         losses[widths] = RunDir(tmp_path / widths).search.read_metrics()[-1]["loss"]["total"]
     assert losses["full"] != losses["nested"] and max(losses.values()) < 1
     assert train(retrain_plan(tmp_path / "nested")).validation.loss < 1
@@ -137,19 +161,27 @@ def test_nested_units_stay_in_the_alpha_step_and_move_in_the_weight_step(frozen_
     before = {name: value.clone() for name, value in net.state_dict().items()}
     step = darts._weight_step if frozen_part == "alpha" else darts._alpha_step
     step(random_batch(schema))
-    moved = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
+    moved = {
+        name for name, value in net.state_dict().items() if not torch.equal(value, before[name])
+    }
     if frozen_part == "weights":
         assert moved == {name for name in before if name.endswith(".alpha")}
     else:
         shared = "sharing.experts.0.operations.0.candidates.2."  # mlp(8) holds mlp(4)'s units
-        assert {f"{shared}inner.weight", f"{shared}outer.weight", f"{shared}inner_norm.running_var"} < moved
+        assert {
+            f"{shared}inner.weight",
+            f"{shared}outer.weight",
+            f"{shared}inner_norm.running_var",
+        } < moved
         assert not any(name.endswith(".alpha") for name in moved)
 
 
 def test_dropout_of_the_space_reaches_search_and_retrain(dataset, tmp_path):
     searched(dataset, tmp_path / "run", "space.dropout=0.5")
     searched(dataset, tmp_path / "plain")
-    lines = [RunDir(tmp_path / n).search.read_metrics()[0]["loss"]["total"] for n in ("run", "plain")]
+    lines = [
+        RunDir(tmp_path / n).search.read_metrics()[0]["loss"]["total"] for n in ("run", "plain")
+    ]
     assert lines[0] != lines[1]
     assert retrain_plan(tmp_path / "run").architecture.dropout == 0.5
     assert np.isfinite(train(retrain_plan(tmp_path / "run")).validation.loss)
@@ -157,8 +189,16 @@ def test_dropout_of_the_space_reaches_search_and_retrain(dataset, tmp_path):
 
 def test_rows_can_be_shuffled_in_blocks(dataset):
     flags = {"data": {"dir": str(dataset.parent / "prepared-here")}}
-    sessions = [open_session(resolve(source=str(dataset), space=False, sets=sets, flags=flags)) for sets in ([], ["data.shuffle_block=2"])]
-    plain, blocks = (torch.cat([batch.rows for batch in s.batches("train", batch_size=32, seed=0).epoch(0)]) for s in sessions)
+    sessions = [
+        open_session(resolve(source=str(dataset), space=False, sets=sets, flags=flags))
+        for sets in ([], ["data.shuffle_block=2"])
+    ]
+    plain, blocks = (
+        torch.cat([batch.rows for batch in s.batches("train", batch_size=32, seed=0).epoch(0)])
+        for s in sessions
+    )
     assert sorted(plain.tolist()) == sorted(blocks.tolist())
     window = blocks[: 2 * WINDOW]
-    assert len(torch.unique(window // 2)) <= WINDOW + 1 < len(torch.unique(plain[: 2 * WINDOW] // 2))
+    assert (
+        len(torch.unique(window // 2)) <= WINDOW + 1 < len(torch.unique(plain[: 2 * WINDOW] // 2))
+    )

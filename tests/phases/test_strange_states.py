@@ -1,4 +1,6 @@
-"""Resuming from checkpoints whose sums are right and whose content is not: a stranger sealed them himself."""
+"""Resuming from checkpoints whose sums are right and whose content is not: a stranger sealed them
+himself.
+"""
 
 import re
 import shutil
@@ -16,23 +18,36 @@ from tests.support import Stop, write_dataset
 
 SEARCHES = {
     "darts": ((), 6),
-    "lazy gradnorm": (("search.embedding_optimizer=lazy_adam", "search.balancing.method=gradnorm"), 2),
+    "lazy gradnorm": (
+        ("search.embedding_optimizer=lazy_adam", "search.balancing.method=gradnorm"),
+        2,
+    ),
     "evolution": (("search.strategy=evolution",), 4),
     "random_search": (("search.strategy=random_search",), 3),
 }
 RETRAINS = {
     "mmoe": (("retrain.balancing.method=uncertainty",), 6),
-    "mome": (("sharing.masks=2", "sharing.neuron_epochs=1", "sharing.weight_epochs=1", "sharing.lambda_neuron=1"), 10),
+    "mome": (
+        (
+            "sharing.masks=2",
+            "sharing.neuron_epochs=1",
+            "sharing.weight_epochs=1",
+            "sharing.lambda_neuron=1",
+        ),
+        10,
+    ),
     "single_task": ((), 14),
 }
-# What a stranger may choose, since nothing says that it is not what training gave: (place, what was done)
+# What a stranger may choose, since nothing says that it is not what training gave: (place, what was
+# done)
 HIS_OWN = (
     (r"history\.\d+\.choices(\.[^ ]*)?", "one more|left out|a mapping|-5|.*"),
     (r"history\.\d+\.(validation_loss|skip_chosen|eigenvalue)", "None|left out"),
     (r"history\.\d+\.expert_usage(\..*)?", ".*"),
     (r".*\.(state|optimizer\.state)\.\d+", "left out"),  # moments of one parameter
     (r".*param_groups\..*", "1"),  # in place of true; what is used is the run's own
-    (r"parts\.0\.start\.tasks\.\w+(\.\w+)?", "one more|left out|None|-5|1.5|10{8}"),  # metrics of before
+    # metrics of before
+    (r"parts\.0\.start\.tasks\.\w+(\.\w+)?", "one more|left out|None|-5|1.5|10{8}"),
     (r"parts\.0\.start", "nothing"),  # as after the first epoch of a later phase
     (r".*num_batches_tracked", "below"),  # nothing reads it
     (r".*balancer\.first", "nan"),  # of tasks that were not seen yet
@@ -58,7 +73,9 @@ def quick(monkeypatch):
 
 
 def meet(cut, file, resume, share, tmp_path):
-    """Resume from every sampled strange state: refused in one line that names the file, or, where it may be so, to the end."""
+    """Resume from every sampled strange state: refused in one line that names the file, or, where
+    it may be so, to the end.
+    """
     honest, met = checkpoint.load(cut / file), 0
     wrong = []
     for number, (path, done, make) in enumerate(strange(honest)):
@@ -75,7 +92,11 @@ def meet(cut, file, resume, share, tmp_path):
                 wrong.append((place, done, "taken in"))
         except ArtifactError as error:
             told, named = str(error), f"{case / file}: must hold the state of this phase, got "
-            if "\n" in told or len(told) > 900 or not (told.startswith(named) or his_own(place, done)):
+            if (
+                "\n" in told
+                or len(told) > 900
+                or not (told.startswith(named) or his_own(place, done))
+            ):
                 wrong.append((place, done, told))
             if any(p.read_bytes() != held for p, held in before.items()):
                 wrong.append((place, done, "a file was changed"))
@@ -96,7 +117,13 @@ def test_a_strange_state_of_a_search_is_refused_by_name(name, share, dataset, tm
     with pytest.raises(Stop):
         search(config(dataset, *sets), out=tmp_path / "cut", reporter=After(steps, stop))
     file = PhaseDir(tmp_path / "cut/search").checkpoint("last").relative_to(tmp_path / "cut")
-    met = meet(tmp_path / "cut", file, lambda case: search(config(dataset, *sets), out=case, resume=True), share, tmp_path)
+    met = meet(
+        tmp_path / "cut",
+        file,
+        lambda case: search(config(dataset, *sets), out=case, resume=True),
+        share,
+        tmp_path,
+    )
     assert met > (1 if share > 1 else 200)
 
 
@@ -108,5 +135,11 @@ def test_a_strange_state_of_a_retrain_is_refused_by_name(kind, share, dataset, t
         train(plan(dataset, kind, tmp_path / "cut", *sets), reporter=After(steps, stop))
     (folder,) = (tmp_path / "cut/retrain").iterdir()
     file = PhaseDir(folder).checkpoint("last").relative_to(tmp_path / "cut")
-    met = meet(tmp_path / "cut", file, lambda case: train(plan(dataset, kind, case, *sets, resume=True), resume=True), share, tmp_path)
+    met = meet(
+        tmp_path / "cut",
+        file,
+        lambda case: train(plan(dataset, kind, case, *sets, resume=True), resume=True),
+        share,
+        tmp_path,
+    )
     assert met > (1 if share > 1 else 200)

@@ -1,4 +1,6 @@
-"""Every strategy through the search phase: same artefacts, resume to the byte, a retrain that follows."""
+"""Every strategy through the search phase: same artefacts, resume to the byte, a retrain that
+follows.
+"""
 
 import json
 
@@ -34,7 +36,9 @@ def dataset(tmp_path_factory):
 
 def config(dataset, *sets):
     flags = {"data": {"dir": str(dataset.parent / "prepared-here")}}
-    return resolve(source=str(dataset), space="automtl_small", sets=[*SMALL, *FAST, *sets], flags=flags)
+    return resolve(
+        source=str(dataset), space="automtl_small", sets=[*SMALL, *FAST, *sets], flags=flags
+    )
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -42,23 +46,48 @@ def test_artefacts_resume_and_retrain(name, dataset, tmp_path):
     made = config(dataset, f"search.strategy={name}", "space.dropout=0.1")
     whole = search(made, out=tmp_path / "whole")
     names = {p.name for p in (tmp_path / "whole/search").iterdir()}
-    assert names >= {"config.yaml", "manifest.json", "metrics.jsonl", "architecture.json", "cost.json", "alphas.parquet", "betas.parquet"}
+    assert names >= {
+        "config.yaml",
+        "manifest.json",
+        "metrics.jsonl",
+        "architecture.json",
+        "cost.json",
+        "alphas.parquet",
+        "betas.parquet",
+    }
     cost = json.loads((tmp_path / "whole/search/cost.json").read_text())
-    assert cost["strategy"] == name and cost["seconds"] > 0 and (cost["samples"] > 0 or name == "random_sampling")
+    assert (
+        cost["strategy"] == name
+        and cost["seconds"] > 0
+        and (cost["samples"] > 0 or name == "random_sampling")
+    )
     if name != "random_sampling":
         with pytest.raises(Stop):
             search(made, out=tmp_path / "cut", reporter=Stopper(1, 1))
         search(made, out=tmp_path / "cut", resume=True)
         for file in ("architecture.json", "metrics.jsonl"):
-            assert (tmp_path / "cut/search" / file).read_bytes() == (tmp_path / "whole/search" / file).read_bytes()
+            assert (tmp_path / "cut/search" / file).read_bytes() == (
+                tmp_path / "whole/search" / file
+            ).read_bytes()
     assert Architecture.load(tmp_path / "whole/search/architecture.json") == whole.architecture
-    assert train(retrain_plan(tmp_path / "whole", sets=["retrain.epochs=1", "retrain.batch_size=64"])).validation.loss < 2
+    assert (
+        train(
+            retrain_plan(tmp_path / "whole", sets=["retrain.epochs=1", "retrain.batch_size=64"])
+        ).validation.loss
+        < 2
+    )
 
 
 def test_random_search_takes_the_samples_of_a_run_as_its_budget(dataset, tmp_path):
     search(config(dataset), out=tmp_path / "darts")
-    search(config(dataset, "search.strategy=random_search", f"search.budget_run={tmp_path / 'darts'}"), out=tmp_path / "random")
-    spent = [json.loads((tmp_path / n / "search/cost.json").read_text())["samples"] for n in ("darts", "random")]
+    search(
+        config(dataset, "search.strategy=random_search", f"search.budget_run={tmp_path / 'darts'}"),
+        out=tmp_path / "random",
+    )
+    spent = [
+        json.loads((tmp_path / n / "search/cost.json").read_text())["samples"]
+        for n in ("darts", "random")
+    ]
     assert abs(spent[1] - spent[0]) <= 0.05 * spent[0]
 
 
@@ -71,8 +100,14 @@ def test_a_plan_of_every_strategy(name, dataset):
 @pytest.mark.parametrize(
     ("sets", "message"),
     [
-        (["search.strategy=gdas", "search.second_order=true"], "search.second_order: needs search.strategy darts, got gdas"),
-        (["search.budget_samples=9", "search.budget_run=x"], "must not be given with search.budget_samples"),
+        (
+            ["search.strategy=gdas", "search.second_order=true"],
+            "search.second_order: needs search.strategy darts, got gdas",
+        ),
+        (
+            ["search.budget_samples=9", "search.budget_run=x"],
+            "must not be given with search.budget_samples",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(sets, message, dataset):
@@ -82,7 +117,9 @@ def test_settings_that_contradict_each_other_are_refused(sets, message, dataset)
 
 @pytest.mark.parametrize("action", ["warn", "stop", "rollback"])
 def test_what_follows_a_collapse(action, dataset, tmp_path):
-    """Experts of `skip` alone have collapsed by any measure; so has one whose rule fires after the first epoch."""
+    """Experts of `skip` alone have collapsed by any measure; so has one whose rule fires after the
+    first epoch.
+    """
     said = []
 
     class Listener(Silent):
@@ -94,7 +131,10 @@ def test_what_follows_a_collapse(action, dataset, tmp_path):
     assert any("may have collapsed: skip leads in 100%" in line for line in said)
     manifest = json.loads((tmp_path / "run/search/manifest.json").read_text())
     lines = RunDir(tmp_path / "run").search.read_metrics()
-    assert result.epochs == len(lines) == (3 if action == "warn" else 1) and "skip leads" in lines[0]["collapse"]
+    assert (
+        result.epochs == len(lines) == (3 if action == "warn" else 1)
+        and "skip leads" in lines[0]["collapse"]
+    )
     assert ("collapse" in manifest) == (action != "warn")
 
 
@@ -102,16 +142,28 @@ def test_a_rollback_derives_from_the_best_epoch_before(dataset, tmp_path, monkey
     from automtl.strategies.monitor import CollapseRule
 
     plain = search(config(dataset, "search.epochs=4"), out=tmp_path / "plain")
-    losses = [line["validation"]["loss"] for line in RunDir(tmp_path / "plain").search.read_metrics()]
-    monkeypatch.setattr(CollapseRule, "reason", lambda self, lines: "made to" if len(lines) == 4 else "")
+    losses = [
+        line["validation"]["loss"] for line in RunDir(tmp_path / "plain").search.read_metrics()
+    ]
+    monkeypatch.setattr(
+        CollapseRule, "reason", lambda self, lines: "made to" if len(lines) == 4 else ""
+    )
     search(config(dataset, "search.epochs=4", "search.on_collapse=rollback"), out=tmp_path / "back")
     manifest = json.loads((tmp_path / "back/search/manifest.json").read_text())
     best = min(range(3), key=losses.__getitem__)
-    assert manifest["collapse"] == {"epoch": 3, "reason": "made to", "action": "rollback", "back_to_epoch": best}
+    assert manifest["collapse"] == {
+        "epoch": 3,
+        "reason": "made to",
+        "action": "rollback",
+        "back_to_epoch": best,
+    }
     kept = Architecture.load(tmp_path / "back/search/architecture.json").choices
     alphas = pq.read_table(RunDir(tmp_path / "plain").search.alphas).to_pandas()
     of_best = alphas[alphas.epoch == best].set_index(["block", "operation"]).weight
-    assert kept["interaction.0"]["skip"] == pytest.approx(of_best["interaction.0", "skip"]) and plain.epochs == 4
+    assert (
+        kept["interaction.0"]["skip"] == pytest.approx(of_best["interaction.0", "skip"])
+        and plain.epochs == 4
+    )
 
 
 def test_a_limit_of_time_measures_once_and_says_what_the_whole_takes(dataset, tmp_path):
@@ -128,15 +180,21 @@ def test_a_limit_of_time_measures_once_and_says_what_the_whole_takes(dataset, tm
     cut = RunDir(tmp_path / "cut").search.latencies
     Manifest.read(cut.parent / "manifest.json").replace_file(cut, {**times, "rest": 77_000})
     again = search(limited, out=tmp_path / "cut", resume=True).architecture
-    assert again.provenance["within_limits"]["cost"]["latency_us"] >= 77_000, "a resume goes on with the times of its start"
+    assert again.provenance["within_limits"]["cost"]["latency_us"] >= 77_000, (
+        "a resume goes on with the times of its start"
+    )
     assert json.loads(cut.read_text())["rest"] == 77_000
 
 
 def test_perturbation_through_the_phase_and_where_it_is_refused(dataset, tmp_path):
-    found = search(config(dataset, "search.selection=perturbation"), out=tmp_path / "run").architecture
+    found = search(
+        config(dataset, "search.selection=perturbation"), out=tmp_path / "run"
+    ).architecture
     cost = json.loads((tmp_path / "run/search/cost.json").read_text())
     search(config(dataset), out=tmp_path / "plain")
-    assert cost["samples"] > json.loads((tmp_path / "plain/search/cost.json").read_text())["samples"]
+    assert (
+        cost["samples"] > json.loads((tmp_path / "plain/search/cost.json").read_text())["samples"]
+    )
     assert found.choices == Architecture.load(tmp_path / "plain/search/architecture.json").choices
     with pytest.raises(ConfigError, match="perturbation needs a strategy among darts, snas"):
         config(dataset, "search.selection=perturbation", "search.strategy=gdas")

@@ -1,4 +1,6 @@
-"""Studies through the real phases: stopped and gone on with, pruned, failed, over budgets and over sharing modules."""
+"""Studies through the real phases: stopped and gone on with, pruned, failed, over budgets and over
+sharing modules.
+"""
 
 import errno
 import json
@@ -52,12 +54,19 @@ def cache(data, monkeypatch):
 
 
 def config(data, *sets):
-    return resolve(source=str(data), space="automtl_small", sets=[*SETS, *sets], flags={"runtime": {"threads": 1}})
+    return resolve(
+        source=str(data),
+        space="automtl_small",
+        sets=[*SETS, *sets],
+        flags={"runtime": {"threads": 1}},
+    )
 
 
 def plain(result):
     """What must not depend on when and how often a study was stopped."""
-    return [(f.number, f.state, dict(f.values), f.loss, f.cost, dict(f.steps)) for f in result.findings]
+    return [
+        (f.number, f.state, dict(f.values), f.loss, f.cost, dict(f.steps)) for f in result.findings
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +86,16 @@ def test_a_study_ends_with_settings_that_the_search_takes(whole, data, tmp_path)
     assert resolved.search.epochs == best.values["search.epochs"]
     assert resolved.space.num_experts == best.values["space.num_experts"]
     found = search(resolved, out=tmp_path / "again")
-    held = json.loads((whole.folder.path / "trials" / f"{best.number:04d}" / "run" / "search" / "architecture.json").read_text())
+    held = json.loads(
+        (
+            whole.folder.path
+            / "trials"
+            / f"{best.number:04d}"
+            / "run"
+            / "search"
+            / "architecture.json"
+        ).read_text()
+    )
     assert [e.model_dump(mode="json") for e in found.architecture.experts] == held["experts"]
     told = json.loads(whole.folder.results.read_text())
     assert told["trials"][best.number]["loss"] == best.loss
@@ -92,7 +110,10 @@ def test_reports_status_and_lists_tell_of_a_study(whole):
     page = report([run])
     assert 'id="study"' in page and "data: tiny · 1 study" in page
     best = whole.findings[whole.named["best"]]
-    assert f"Of 3 trials number {best.number} has the lowest validation MTL-Loss, {best.loss:.4f}" in page
+    assert (
+        f"Of 3 trials number {best.number} has the lowest validation MTL-Loss, {best.loss:.4f}"
+        in page
+    )
     assert f"{best.number} (best" in made and "--config" in page
     assert "TypeError" not in page
     (told,) = status(whole.folder.path.parent)
@@ -103,7 +124,9 @@ def test_reports_status_and_lists_tell_of_a_study(whole):
 
 def test_losses_are_those_of_the_trials_retrains(whole):
     for finding in whole.findings:
-        (result,) = (whole.folder.path / "trials" / f"{finding.number:04d}" / "run" / "retrain").glob("*/results.json")
+        (result,) = (
+            whole.folder.path / "trials" / f"{finding.number:04d}" / "run" / "retrain"
+        ).glob("*/results.json")
         assert finding.loss == json.loads(result.read_text())["validation"]["loss"]
         spent = json.loads((result.parents[2] / "search" / "cost.json").read_text())
         assert finding.cost == spent["samples"] * spent["supernet"]["flops_per_row"]
@@ -121,8 +144,23 @@ def test_a_study_that_ran_out_of_time_goes_on_to_the_same_result(whole, data, tm
 
 def test_a_study_that_was_killed_goes_on_to_the_same_result(whole, data, tmp_path):
     out = tmp_path / "s"
-    command = [sys.executable, "-c", "from automtl.cli.main import main; main()", "tune", str(data), "--space", "automtl_small"]
-    command += [part for item in SETS for part in ("--set", item)] + ["--trials", "3", "--threads", "1", "--out", str(out)]
+    command = [
+        sys.executable,
+        "-c",
+        "from automtl.cli.main import main; main()",
+        "tune",
+        str(data),
+        "--space",
+        "automtl_small",
+    ]
+    command += [part for item in SETS for part in ("--set", item)] + [
+        "--trials",
+        "3",
+        "--threads",
+        "1",
+        "--out",
+        str(out),
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 120
@@ -152,9 +190,14 @@ class Full(Silent):
 
 
 def test_a_full_disk_ends_the_study_and_not_one_trial_after_the_other(whole, data, tmp_path):
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(EnvironmentFault, match="No space left on device"):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        pytest.raises(EnvironmentFault, match="No space left on device"),
+    ):
         tune(config(data, "tune.trials=3"), out=tmp_path / "s", reporter=Full(12, patch))
-    assert plain(tune(config(data, "tune.trials=3"), out=tmp_path / "s", resume=True)) == plain(whole)
+    assert plain(tune(config(data, "tune.trials=3"), out=tmp_path / "s", resume=True)) == plain(
+        whole
+    )
 
 
 def test_an_interrupted_study_names_itself_and_not_its_trial(data, tmp_path):
@@ -166,7 +209,9 @@ def test_an_interrupted_study_names_itself_and_not_its_trial(data, tmp_path):
         tune(config(data, "tune.trials=3"), out=tmp_path / "s", reporter=Terminated())
     assert (stopped.value.signal, stopped.value.folder) == (signal.SIGTERM, str(tmp_path / "s"))
     (told,) = status(tmp_path / "s")
-    assert told["state"] == "interrupted" and told["verdict"].startswith("interrupted; go on with: ")
+    assert told["state"] == "interrupted" and told["verdict"].startswith(
+        "interrupted; go on with: "
+    )
 
 
 def test_a_study_goes_on_with_its_own_data_and_settings_only(data, tmp_path):
@@ -181,13 +226,18 @@ def test_a_study_goes_on_with_its_own_data_and_settings_only(data, tmp_path):
     finally:
         write_dataset(data.parent, rows=400)
     settings = tmp_path / "s/tune/config.yaml"
-    settings.write_text(settings.read_text().replace("eval_batch_size: 8192", "eval_batch_size: 4096"))
+    settings.write_text(
+        settings.read_text().replace("eval_batch_size: 8192", "eval_batch_size: 4096")
+    )
     with pytest.raises(ArtifactError, match=r"config\.yaml: must be as it was written"):
         tune(config(data, "tune.trials=1"), out=tmp_path / "s", resume=True)
 
 
 def test_poor_trials_are_pruned_between_epochs(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(optuna.pruners, "MedianPruner", lambda **_: optuna.pruners.ThresholdPruner(upper=0.0))  # no loss is that low
+    # no loss is that low
+    monkeypatch.setattr(
+        optuna.pruners, "MedianPruner", lambda **_: optuna.pruners.ThresholdPruner(upper=0.0)
+    )
     result = tune(config(data, "tune.trials=1"), out=tmp_path / "s")
     (finding,) = result.findings
     assert (finding.state, finding.loss) == ("pruned", None)
@@ -196,17 +246,24 @@ def test_poor_trials_are_pruned_between_epochs(data, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("kind", "judged_first"), [("dselect_k", 0), ("mssm", 1)])
-def test_a_kind_that_trains_in_stages_is_pruned_in_the_judged_one_only(kind, judged_first, data, tmp_path, monkeypatch):
+def test_a_kind_that_trains_in_stages_is_pruned_in_the_judged_one_only(
+    kind, judged_first, data, tmp_path, monkeypatch
+):
     """What begins anew is counted from there; masks that settle go on, so their epochs count."""
     run = search(config(data), out=tmp_path / "run").run
-    monkeypatch.setattr(optuna.pruners, "MedianPruner", lambda **_: optuna.pruners.ThresholdPruner(upper=0.0))  # no loss is that low
+    # no loss is that low
+    monkeypatch.setattr(
+        optuna.pruners, "MedianPruner", lambda **_: optuna.pruners.ThresholdPruner(upper=0.0)
+    )
     ranges = f"tune.parameters={{sharing.kind: {{choices: [{kind}]}}}}"
     made = config(data, "tune.over=sharing", "tune.trials=1", ranges, "retrain.epochs=2")
     (finding,) = tune(made, searched=str(run), out=tmp_path / "s").findings
     (metrics,) = (tmp_path / "s").rglob("retrain/*/metrics.jsonl")
     told = [json.loads(line) for line in metrics.read_text().splitlines()]
     unjudged = [line for line in told if not line["judged"]]
-    assert len(unjudged) >= 1 and len(told) == len(unjudged) + 1, "pruned after the first epoch that may be the best"
+    assert len(unjudged) >= 1 and len(told) == len(unjudged) + 1, (
+        "pruned after the first epoch that may be the best"
+    )
     assert finding.state == "pruned"
     assert list(finding.steps) == [judged_first * len(unjudged)]
 
@@ -241,7 +298,19 @@ def test_over_sharing_asks_each_kind_once(data, tmp_path, capfd, monkeypatch):
     run = search(config(data), out=tmp_path / "run").run
     monkeypatch.chdir(tmp_path)
     ranges = "tune.parameters={sharing.kind: {choices: [selected, mmoe]}}"
-    command = ["automtl", "tune", str(run), "--over", "sharing", "--trials", "2", "--set", ranges, "--out", "s"]
+    command = [
+        "automtl",
+        "tune",
+        str(run),
+        "--over",
+        "sharing",
+        "--trials",
+        "2",
+        "--set",
+        ranges,
+        "--out",
+        "s",
+    ]
     monkeypatch.setattr(sys, "argv", [*command, "--json", "--threads", "1"])
     with pytest.raises(SystemExit) as ended:
         main()

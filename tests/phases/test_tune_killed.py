@@ -1,4 +1,6 @@
-"""Studies on a sample of Census-Income under SIGKILL, with two workers, on SQLite and on PostgreSQL; each is a command of its own."""
+"""Studies on a sample of Census-Income under SIGKILL, with two workers, on SQLite and on
+PostgreSQL; each is a command of its own.
+"""
 
 import json
 import os
@@ -55,17 +57,42 @@ class Worker:
 
     def __init__(self, data, out, *options, trials=TRIALS):
         self.log = out.with_name(f"{out.name}-{len(list(out.parent.glob('*.log')))}.log")
-        command = [sys.executable, "-c", "import sys; sys.argv[0] = 'automtl'; from automtl.cli.main import main; main()", "tune"]
-        command += ["census_income", "--data-dir", str(data), "--space", "automtl_small", "--threads", "1", "--trials", str(trials)]
-        command += [part for item in SETS for part in ("--set", item)] + ["--out", str(out), *options]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "1000"}
+        command = [
+            sys.executable,
+            "-c",
+            "import sys; sys.argv[0] = 'automtl'; from automtl.cli.main import main; main()",
+            "tune",
+        ]
+        command += [
+            "census_income",
+            "--data-dir",
+            str(data),
+            "--space",
+            "automtl_small",
+            "--threads",
+            "1",
+            "--trials",
+            str(trials),
+        ]
+        command += [part for item in SETS for part in ("--set", item)] + [
+            "--out",
+            str(out),
+            *options,
+        ]
+        environment = os.environ | {
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "COLUMNS": "1000",
+        }
         with self.log.open("w") as words:
             self.process = subprocess.Popen(command, env=environment, stdout=words, stderr=words)
 
     def wait_for(self, folder, pattern):
         until = time.monotonic() + 300
         while not list(folder.glob(pattern)):
-            assert self.process.poll() is None, f"it ended before {pattern} was there: {self.told()}"
+            assert self.process.poll() is None, (
+                f"it ended before {pattern} was there: {self.told()}"
+            )
             assert time.monotonic() < until, pattern
             time.sleep(0.01)
 
@@ -80,16 +107,39 @@ class Worker:
         return self.log.read_text()
 
     def begun(self):
-        return [int(number) for number in re.findall(r"^trial (\d+): epochs ", self.told().replace("search.", ""), re.MULTILINE)]
+        return [
+            int(number)
+            for number in re.findall(
+                r"^trial (\d+): epochs ", self.told().replace("search.", ""), re.MULTILINE
+            )
+        ]
 
     def ended(self):
-        return [int(number) for number in re.findall(r"^trial (\d+): (?:validation|pruned|failed)", self.told(), re.MULTILINE)]
+        return [
+            int(number)
+            for number in re.findall(
+                r"^trial (\d+): (?:validation|pruned|failed)", self.told(), re.MULTILINE
+            )
+        ]
 
 
 def found(out):
-    """What of each trial must not depend on when and how often a study was stopped, or on where it is kept."""
+    """What of each trial must not depend on when and how often a study was stopped, or on where it
+    is kept.
+    """
     trials = json.loads((out / "tune" / "results.json").read_text())["trials"]
-    return [(t["number"], t["state"], t["values"], t["loss"], t["cost"], t["steps"], t["facts"].get("losses")) for t in trials]
+    return [
+        (
+            t["number"],
+            t["state"],
+            t["values"],
+            t["loss"],
+            t["cost"],
+            t["steps"],
+            t["facts"].get("losses"),
+        )
+        for t in trials
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +162,8 @@ def test_a_study_killed_twice_ends_as_one_that_was_not(whole, data, storage, tmp
     workers[-1].end()
     assert found(out) == expected
     assert [number for number, *_ in expected] == list(range(TRIALS))
-    assert sorted(n for w in workers for n in w.begun()) == sorted([*range(TRIALS), *kills])  # only what was killed is taken up again
+    # only what was killed is taken up again
+    assert sorted(n for w in workers for n in w.begun()) == sorted([*range(TRIALS), *kills])
     assert sorted(n for w in workers for n in w.ended()) == list(range(TRIALS))
     keeps_its_secret(tmp_path)
 
@@ -151,10 +202,18 @@ def test_a_server_that_goes_away_under_a_study(whole, data, server, tmp_path):
     assert found(out) == found(whole)[:3]
     refused = Worker(data, out, "--resume", trials=3)
     refused.end(status=2)
-    assert "error: --storage: must be what the study began with, got none; --storage postgresql+psycopg://automtl:***@" in refused.told()
-    wrong = Worker(data, tmp_path / "other", "--storage", server.url.replace(SECRET, "wrong-s3cret"))
+    assert (
+        "error: --storage: must be what the study began with, got none; --storage "
+        "postgresql+psycopg://automtl:***@" in refused.told()
+    )
+    wrong = Worker(
+        data, tmp_path / "other", "--storage", server.url.replace(SECRET, "wrong-s3cret")
+    )
     wrong.end(status=2)
-    assert "--storage: must be a database that opens" in wrong.told() and "wrong-s3cret" not in wrong.told()
+    assert (
+        "--storage: must be a database that opens" in wrong.told()
+        and "wrong-s3cret" not in wrong.told()
+    )
     assert not (tmp_path / "other").exists()
     shutil.move(out, tmp_path / "moved")
     again = Worker(data, tmp_path / "moved", *storage, "--resume", trials=3)

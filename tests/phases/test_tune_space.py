@@ -21,11 +21,23 @@ def test_the_default_ranges_hold_the_runs_own_settings():
     values = reference(own, spreads, num_tasks=3)
     assert set(values) == set(spreads)
     assert applied(own, values).search.model_dump() == own.search.model_dump()
-    assert spreads["space.without"].choices == ("nothing", "product", "cross", "self_attention", "mlp")
-    assert "space.without" not in ranges(config("space.interaction=[cross(1), cross(2), skip]"), num_tasks=3)
+    assert spreads["space.without"].choices == (
+        "nothing",
+        "product",
+        "cross",
+        "self_attention",
+        "mlp",
+    )
+    assert "space.without" not in ranges(
+        config("space.interaction=[cross(1), cross(2), skip]"), num_tasks=3
+    )
     changed = applied(own, values).space
     assert changed.interaction == own.space.interaction
-    assert (changed.num_experts, changed.num_blocks, changed.expert) == (own.space.num_experts, own.space.num_blocks, own.space.expert)
+    assert (changed.num_experts, changed.num_blocks, changed.expert) == (
+        own.space.num_experts,
+        own.space.num_blocks,
+        own.space.expert,
+    )
     assert changed.chosen(3) == own.space.chosen(3)
     for name, spread in spreads.items():
         kind = distribution(spread)
@@ -48,15 +60,31 @@ def test_values_become_settings():
     )
     assert (made.search.epochs, made.search.warmup_epochs, made.search.weight_lr) == (4, 2, 0.05)
     assert (made.space.num_experts, made.space.chosen_experts) == (3, 2)
-    assert [block for block in made.space.expert if block.startswith("mlp")] == ["mlp(16)", "mlp(64)"]
-    assert made.space.interaction == ("cross(1)", "cross(2)", "self_attention(2)", "mlp(64)", "mlp(128)", "skip")
-    assert applied(config(), {"space.without": "nothing"}).space.interaction == config().space.interaction
+    assert [block for block in made.space.expert if block.startswith("mlp")] == [
+        "mlp(16)",
+        "mlp(64)",
+    ]
+    assert made.space.interaction == (
+        "cross(1)",
+        "cross(2)",
+        "self_attention(2)",
+        "mlp(64)",
+        "mlp(128)",
+        "skip",
+    )
+    assert (
+        applied(config(), {"space.without": "nothing"}).space.interaction
+        == config().space.interaction
+    )
     assert made.retrain.lr == 0.002
     assert made.retrain.epochs == config().retrain.epochs
 
 
 def test_warm_up_stays_below_the_epochs():
-    assert applied(config(), {"search.epochs": 2, "search.warmup_share": 1.0}).search.warmup_epochs == 1
+    assert (
+        applied(config(), {"search.epochs": 2, "search.warmup_share": 1.0}).search.warmup_epochs
+        == 1
+    )
 
 
 def test_values_that_break_a_rule_together_are_refused():
@@ -67,7 +95,10 @@ def test_values_that_break_a_rule_together_are_refused():
 def test_named_parameters_take_the_place_of_the_default_ones():
     spreads = ranges(config("tune.parameters={search.epochs: {low: 2, high: 3}}"), num_tasks=2)
     assert spreads == {"search.epochs": Range(low=2, high=3)}
-    with pytest.raises(ConfigError, match=r"tune.parameters.search.epoch: must be a setting of .*did you mean 'search.epochs'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"tune.parameters.search.epoch: must be a setting of .*did you mean 'search.epochs'",
+    ):
         ranges(config("tune.parameters={search.epoch: {low: 2, high: 3}}"), num_tasks=2)
 
 
@@ -92,7 +123,13 @@ def test_ranges_as_optuna_knows_them(spread, expected):
 
 
 @pytest.mark.parametrize(
-    "fault", [{"low": 1}, {"low": 3, "high": 2}, {"low": 0, "high": 2, "log": True}, {"low": 1, "high": 2, "choices": (1,)}]
+    "fault",
+    [
+        {"low": 1},
+        {"low": 3, "high": 2},
+        {"low": 0, "high": 2, "log": True},
+        {"low": 1, "high": 2, "choices": (1,)},
+    ],
 )
 def test_ranges_that_cannot_be_meant(fault):
     with pytest.raises(ConfigError, match="range"):
@@ -100,14 +137,30 @@ def test_ranges_that_cannot_be_meant(fault):
 
 
 def finding(number, loss, cost):
-    return Finding(number=number, state="complete" if loss is not None else "fail", values={}, loss=loss, cost=cost)
+    return Finding(
+        number=number,
+        state="complete" if loss is not None else "fail",
+        values={},
+        loss=loss,
+        cost=cost,
+    )
 
 
-FOUND = [finding(0, 1.0, 100.0), finding(1, 1.004, 40.0), finding(2, 1.2, 10.0), finding(3, 1.3, 50.0), finding(4, None, 1.0)]
+FOUND = [
+    finding(0, 1.0, 100.0),
+    finding(1, 1.004, 40.0),
+    finding(2, 1.2, 10.0),
+    finding(3, 1.3, 50.0),
+    finding(4, None, 1.0),
+]
 
 
 def test_the_front_is_what_no_other_trial_beats_in_both():
-    expected = [a for a in FOUND[:4] if not any(b.loss <= a.loss and b.cost <= a.cost and b is not a for b in FOUND[:4])]
+    expected = [
+        a
+        for a in FOUND[:4]
+        if not any(b.loss <= a.loss and b.cost <= a.cost and b is not a for b in FOUND[:4])
+    ]
     assert front(FOUND) == sorted(expected, key=lambda f: f.cost)
 
 

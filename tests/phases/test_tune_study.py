@@ -1,4 +1,6 @@
-"""Claims: nothing run twice, what a dead process left goes first, and suggestions that do not depend on stops."""
+"""Claims: nothing run twice, what a dead process left goes first, and suggestions that do not
+depend on stops.
+"""
 
 import contextlib
 import multiprocessing
@@ -22,7 +24,14 @@ FIXED = [{"x": 1.0, "n": 4}]
 
 def study(folder, *, seed=0, sampler="tpe", pruner=None):
     return Study(
-        Path(folder), storage=Storage(), distributions=SPREADS, fixed=FIXED, objectives=1, sampler=sampler, pruner=pruner, seed=seed
+        Path(folder),
+        storage=Storage(),
+        distributions=SPREADS,
+        fixed=FIXED,
+        objectives=1,
+        sampler=sampler,
+        pruner=pruner,
+        seed=seed,
     )
 
 
@@ -31,7 +40,9 @@ def loss(values):
 
 
 def work_off(folder, most, *, kill_after=()):
-    """Run a study; after the numbers in `kill_after` have been claimed, their process 'dies' before it reports."""
+    """Run a study; after the numbers in `kill_after` have been claimed, their process 'dies' before
+    it reports.
+    """
     seen, killed, s = [], set(), study(folder)
     while True:
         claim = s.claim(most)
@@ -57,7 +68,8 @@ def test_a_study_that_was_killed_suggests_what_an_uninterrupted_one_does(tmp_pat
     whole = work_off(tmp_path / "whole", 16)
     stopped = work_off(tmp_path / "stopped", 16, kill_after=(0, 11, 13))
     assert stopped == whole
-    assert len({tuple(values.items()) for _, values in whole}) == 16  # and they do differ among themselves
+    # and they do differ among themselves
+    assert len({tuple(values.items()) for _, values in whole}) == 16
 
 
 def test_suggestions_follow_the_seed(tmp_path):
@@ -125,7 +137,9 @@ def test_the_median_pruner_stops_what_is_worse_than_the_median(tmp_path):
 
 
 class Once(optuna.pruners.BasePruner):
-    """Stops a trial at its second value, and only when it is asked for the first time, as successive halving does."""
+    """Stops a trial at its second value, and only when it is asked for the first time, as
+    successive halving does.
+    """
 
     def __init__(self):
         self.asked = set()
@@ -143,7 +157,9 @@ def test_a_trial_that_is_taken_up_again_hears_what_the_pruner_said_before(tmp_pa
     assert not s.pruned(number, 9)
     assert [s.report(number, 1.0, step) for step in (0, 1)] == [False, True]
     again = study(tmp_path, pruner=pruner)
-    assert not again.pruned(number, 1), "an epoch that is run again reports again before it is stopped"
+    assert not again.pruned(number, 1), (
+        "an epoch that is run again reports again before it is stopped"
+    )
     assert [again.report(number, 1.0, step) for step in (0, 1)] == [False, True]
     assert again.pruned(number, 2)
 
@@ -176,25 +192,51 @@ def test_a_storage_that_does_not_open_is_told(tmp_path):
     for url, told in (
         ("sqlite:////nowhere/at/all/study.db", "must be a database that opens"),
         ("not a url", "must be a database that opens"),
-        ("mysql://user:s3cret@host/name", "needs MySQLdb, got no such library; for PostgreSQL: pip install"),
+        (
+            "mysql://user:s3cret@host/name",
+            "needs MySQLdb, got no such library; for PostgreSQL: pip install",
+        ),
     ):
         with pytest.raises(ConfigError, match=f"--storage: {told}"):
             Storage.of(PhaseDir(tmp_path), url, resume=False)
 
 
-@pytest.mark.parametrize("url", ["postgresql://user:s3cret@host/name", "postgresql+psycopg://u:s3:cr/e@t@h:1/n", "x://h/n?password=s3cret&a=b"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:s3cret@host/name",
+        "postgresql+psycopg://u:s3:cr/e@t@h:1/n",
+        "x://h/n?password=s3cret&a=b",
+    ],
+)
 def test_a_password_is_not_shown(url):
     shown = Storage(url).shown
     assert "***" in shown and "s3" not in shown and "cret" not in shown
     assert without_password(f"--storage={url}") == f"--storage={shown}"
-    assert without_password("a/path:with@signs https://host/x@y") == "a/path:with@signs https://host/x@y"
+    assert (
+        without_password("a/path:with@signs https://host/x@y")
+        == "a/path:with@signs https://host/x@y"
+    )
 
 
 def test_a_database_has_one_study_of_a_folder(tmp_path):
     url, folder = f"sqlite:///{tmp_path / 'shared.db'}", PhaseDir(tmp_path / "s")
     place = Storage.of(folder, url, resume=False)
-    Study(folder.path, storage=place, distributions=SPREADS, fixed=FIXED, objectives=1, sampler="tpe", pruner=None, seed=0)
-    with pytest.raises(ConfigError, match="--storage: must not hold a study of this folder yet, got automtl-.*; choose another --out"):
+    Study(
+        folder.path,
+        storage=place,
+        distributions=SPREADS,
+        fixed=FIXED,
+        objectives=1,
+        sampler="tpe",
+        pruner=None,
+        seed=0,
+    )
+    with pytest.raises(
+        ConfigError,
+        match="--storage: must not hold a study of this folder yet, got automtl-.*; choose "
+        "another --out",
+    ):
         Storage.of(folder, url, resume=False)
     assert Storage.of(folder, url, resume=True) == place, "killed before it had a manifest"
     assert Storage.of(PhaseDir(tmp_path / "other"), url, resume=False) != place
@@ -207,17 +249,35 @@ def test_optuna_itself_reads_the_study(tmp_path):
     assert read.best_value == min(loss(t.params) for t in read.trials)
 
 
-@pytest.mark.parametrize("spreads", [{"data.source": FloatDistribution(0.0, 2.0)}, {**SPREADS, "x": FloatDistribution(-5.0, 100.0)}])
-def test_a_strangers_trial_of_other_settings_is_refused_though_its_sums_are_right(spreads, tmp_path):
+@pytest.mark.parametrize(
+    "spreads",
+    [
+        {"data.source": FloatDistribution(0.0, 2.0)},
+        {**SPREADS, "x": FloatDistribution(-5.0, 100.0)},
+    ],
+)
+def test_a_strangers_trial_of_other_settings_is_refused_though_its_sums_are_right(
+    spreads, tmp_path
+):
     theirs = Study(
-        tmp_path, storage=Storage(), distributions=spreads, fixed=[], objectives=1, sampler="random", pruner=None, seed=0
+        tmp_path,
+        storage=Storage(),
+        distributions=spreads,
+        fixed=[],
+        objectives=1,
+        sampler="random",
+        pruner=None,
+        seed=0,
     )
     theirs.claim(1).release()
     with pytest.raises(ArtifactError, match="study.db: trial 0 must be of the study's settings"):
         study(tmp_path).claim(2)
 
 
-@pytest.mark.parametrize("note", [("set_trial_user_attr", "cost", "low"), ("set_trial_system_attr", "automtl:verdict", "never")])
+@pytest.mark.parametrize(
+    "note",
+    [("set_trial_user_attr", "cost", "low"), ("set_trial_system_attr", "automtl:verdict", "never")],
+)
 def test_notes_of_other_types_are_refused(note, tmp_path):
     s = study(tmp_path)
     s.claim(1).release()

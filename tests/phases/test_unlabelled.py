@@ -1,4 +1,6 @@
-"""A task without a label has no loss, and the rows that lack it no MTL-Loss: nothing is chosen by such rows, and null is said of them."""
+"""A task without a label has no loss, and the rows that lack it no MTL-Loss: nothing is chosen by
+such rows, and null is said of them.
+"""
 
 import json
 
@@ -21,13 +23,17 @@ TRAIN = ["--set", "retrain.batch_size=64", "--set", "retrain.epochs=2"]
 
 
 def by_time(folder, *, without, weights=None):
-    """The YAML of rows in the order of time, in which "buy" has no label (or, with weights, no weight) in a span of them."""
+    """The YAML of rows in the order of time, in which "buy" has no label (or, with weights, no
+    weight) in a span of them.
+    """
     yaml = write_dataset(folder, rows=ROWS)
     table = pd.read_csv(folder / "rows.csv").assign(time=np.arange(ROWS), weight=1.0)
     table.loc[slice(*without), "weight" if weights else "buy"] = 0.0 if weights else np.nan
     table.to_csv(folder / "rows.csv", index=False)
     text = yaml.read_text().replace("kind: random,", "kind: time, column: time,")
-    yaml.write_text(text.replace("label: buy}", "label: buy, sample_weight: weight}") if weights else text)
+    yaml.write_text(
+        text.replace("label: buy}", "label: buy, sample_weight: weight}") if weights else text
+    )
     return str(yaml)
 
 
@@ -44,11 +50,22 @@ def run(monkeypatch):
 
 @pytest.mark.parametrize("weights", [False, True])
 @pytest.mark.parametrize(
-    ("command", "part", "without"), [("retrain", "validation", (420, 479)), ("search", "alpha", (336, 419)), ("search", "fit", (0, 335))]
+    ("command", "part", "without"),
+    [
+        ("retrain", "validation", (420, 479)),
+        ("search", "alpha", (336, 419)),
+        ("search", "fit", (0, 335)),
+    ],
 )
-def test_nothing_is_chosen_by_rows_without_a_label(run, tmp_path, capsys, weights, command, part, without):
+def test_nothing_is_chosen_by_rows_without_a_label(
+    run, tmp_path, capsys, weights, command, part, without
+):
     yaml = by_time(tmp_path, without=without, weights=weights)
-    words = ["retrain", "mmoe", "--data", yaml, *TRAIN] if command == "retrain" else ["search", yaml, *flags(SEARCH)]
+    words = (
+        ["retrain", "mmoe", "--data", yaml, *TRAIN]
+        if command == "retrain"
+        else ["search", yaml, *flags(SEARCH)]
+    )
     assert run(*words, "--data-dir", tmp_path / "d", "--out", tmp_path / "r") == 2
     said = " ".join(capsys.readouterr().err.split())
     assert f"tiny: {part} rows: must have a label, with a weight above 0, of every task" in said
@@ -58,25 +75,57 @@ def test_nothing_is_chosen_by_rows_without_a_label(run, tmp_path, capsys, weight
 
 def test_a_retrain_needs_no_labels_in_alpha_rows(run, tmp_path):
     yaml = by_time(tmp_path, without=(336, 419))
-    assert run("retrain", "mmoe", "--data", yaml, *TRAIN, "--data-dir", tmp_path / "d", "--out", tmp_path / "r") == 0
+    assert (
+        run(
+            "retrain",
+            "mmoe",
+            "--data",
+            yaml,
+            *TRAIN,
+            "--data-dir",
+            tmp_path / "d",
+            "--out",
+            tmp_path / "r",
+        )
+        == 0
+    )
 
 
 def test_evaluate_gives_null_beside_the_tasks_that_exist(run, tmp_path, capsys):
     yaml, out = by_time(tmp_path, without=(480, 599)), tmp_path / "r"
     for kind in ("mmoe", "shared_bottom"):
-        assert run("retrain", kind, "--data", yaml, *TRAIN, "--data-dir", tmp_path / "d", "--out", out / kind) == 0
-    assert "task 'buy' has no test row with a label (and a weight above 0): there is no MTL-Loss of the test rows" in " ".join(
-        capsys.readouterr().err.split()
+        assert (
+            run(
+                "retrain",
+                kind,
+                "--data",
+                yaml,
+                *TRAIN,
+                "--data-dir",
+                tmp_path / "d",
+                "--out",
+                out / kind,
+            )
+            == 0
+        )
+    assert (
+        "task 'buy' has no test row with a label (and a weight above 0): there is no MTL-Loss "
+        "of the test rows" in " ".join(capsys.readouterr().err.split())
     )
     assert run("evaluate", out / "mmoe", "--json") == 0
     [model] = json.loads(capsys.readouterr().out)["models"]
     assert model["test"]["loss"] is None and model["test"]["losses"]["buy"] is None
-    assert model["test"]["tasks"]["buy"]["rows"] == 0 and model["test"]["tasks"]["click"]["rows"] == 120
+    assert (
+        model["test"]["tasks"]["buy"]["rows"] == 0
+        and model["test"]["tasks"]["click"]["rows"] == 120
+    )
     assert 0 < model["test"]["losses"]["click"] < 2 and model["test"]["tasks"]["click"]["auc"] > 0
     assert run("evaluate", out / "shared_bottom") == 0
     assert "undefined" in capsys.readouterr().out
     found = compare([out / "mmoe", out / "shared_bottom"])
-    assert found.split == "test" and all("MTL-Loss" not in entry.figures["test"] for entry in found.entries)
+    assert found.split == "test" and all(
+        "MTL-Loss" not in entry.figures["test"] for entry in found.entries
+    )
     assert any("there is no MTL-Loss to rank by on these test rows" in note for note in found.notes)
     for words in (("compare", out / "mmoe", out / "shared_bottom"), ("status", out / "mmoe")):
         assert run(*words) == 0
@@ -84,7 +133,9 @@ def test_evaluate_gives_null_beside_the_tasks_that_exist(run, tmp_path, capsys):
     assert "test MTL-Loss undefined" in said
     assert run("report", out / "mmoe", out / "shared_bottom", "-o", tmp_path / "page.html") == 0
     assert "has no MTL-Loss" in (tmp_path / "page.html").read_text()
-    held = json.loads((RunDir(out / "mmoe").path / "retrain" / "mmoe-s0" / "results.json").read_text())
+    held = json.loads(
+        (RunDir(out / "mmoe").path / "retrain" / "mmoe-s0" / "results.json").read_text()
+    )
     assert held["test"]["loss"] is None and held["validation"]["loss"] > 0
 
 

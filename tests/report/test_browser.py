@@ -1,4 +1,6 @@
-"""The report in a real headless Chromium: scripts/test_report_browser.sh installs what this needs and runs it."""
+"""The report in a real headless Chromium: scripts/test_report_browser.sh installs what this needs
+and runs it.
+"""
 
 import json
 from pathlib import Path
@@ -33,7 +35,13 @@ def browser():
 
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900"):
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--window-size=1280,900",
+    ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
@@ -43,9 +51,14 @@ def browser():
 
 def open_page(browser, page: Path, *, width: int = 1280, dark: bool = False) -> None:
     mobile = width < 500
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": mobile})
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": mobile},
+    )
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": [scheme, STILL]})
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"media": "", "features": [scheme, STILL]}
+    )
     browser.get(page.as_uri())
 
 
@@ -58,7 +71,9 @@ def find(browser, selector: str):
 def hover(browser, element) -> None:
     from selenium.webdriver import ActionChains
 
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
+    browser.execute_script(
+        "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element
+    )
     ActionChains(browser).move_to_element(element).perform()
 
 
@@ -74,9 +89,13 @@ def test_no_console_errors_no_requests_and_no_alert(browser, page):
     assert page.stat().st_size < 6 * 2**20
     assert [line for line in browser.get_log("browser") if line["level"] != "INFO"] == []
     events = [json.loads(line["message"])["message"] for line in browser.get_log("performance")]
-    asked = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
+    asked = {
+        e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"
+    }
     assert {url for url in asked if not url.startswith("data:")} == {page.as_uri()}
-    assert "alert(1)" in browser.page_source and HOSTILE in browser.execute_script("return document.body.innerText")
+    assert "alert(1)" in browser.page_source and HOSTILE in browser.execute_script(
+        "return document.body.innerText"
+    )
     assert len(find(browser, "script")) == 1
 
 
@@ -87,7 +106,9 @@ def test_the_page_never_scrolls_sideways(browser, page, width):
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     wide = """return [...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll')
       && e.getBoundingClientRect().right > innerWidth + 1).slice(0, 5)"""
-    assert [element.get_attribute("outerHTML")[:200] for element in browser.execute_script(wide)] == []
+    assert [
+        element.get_attribute("outerHTML")[:200] for element in browser.execute_script(wide)
+    ] == []
 
 
 def test_hovering_an_operation_tells_its_candidates(browser, page):
@@ -110,13 +131,22 @@ def test_clicking_a_task_lights_its_path(browser, page):
     button.click()
     assert button.get_attribute("aria-pressed") == "true"
     dim = {e.get_attribute("data-tasks") for e in find(browser, "#arch0 svg .off")}
-    lit = {e.get_attribute("data-tasks") for e in find(browser, "#arch0 svg [data-tasks]:not(.off)")}
-    assert dim and lit and all("1" not in tasks.split() for tasks in dim) and all("1" in tasks.split() for tasks in lit)
+    lit = {
+        e.get_attribute("data-tasks") for e in find(browser, "#arch0 svg [data-tasks]:not(.off)")
+    }
+    assert (
+        dim
+        and lit
+        and all("1" not in tasks.split() for tasks in dim)
+        and all("1" in tasks.split() for tasks in lit)
+    )
     tower = find(browser, "#arch0 svg g.tower[data-task='1']")[0]
     assert tower.get_attribute("aria-pressed") == "true"
     hover(browser, tower)
     tower.click()
-    assert find(browser, "#arch0 svg .off") == [] and button.get_attribute("aria-pressed") == "false"
+    assert (
+        find(browser, "#arch0 svg .off") == [] and button.get_attribute("aria-pressed") == "false"
+    )
 
 
 def test_the_keyboard_reaches_operations_and_tasks(browser, page):
@@ -127,8 +157,15 @@ def test_the_keyboard_reaches_operations_and_tasks(browser, page):
     reached = set()
     for _ in range(40):
         press(browser, "\ue004")  # Tab
-        reached.add(browser.execute_script("const e = document.activeElement; return e.dataset.info || e.dataset.task || ''"))
-    assert len({name for name in reached if name.startswith("arch0-")}) >= 8 and {"0", "1", "2"} <= reached
+        reached.add(
+            browser.execute_script(
+                "const e = document.activeElement; return e.dataset.info || e.dataset.task || ''"
+            )
+        )
+    assert (
+        len({name for name in reached if name.startswith("arch0-")}) >= 8
+        and {"0", "1", "2"} <= reached
+    )
     chip = find(browser, "#arch0 svg [data-info]")[0]
     browser.execute_script("arguments[0].focus()", chip)
     assert find(browser, "#arch0 .tip")[0].is_displayed()
@@ -141,12 +178,19 @@ def test_on_a_telephone_cards_take_the_picture_s_place(browser, page):
     open_page(browser, page, width=375)
     assert not find(browser, "#arch0 svg.arch-wide")[0].is_displayed()
     chip = find(browser, "#arch0 .arch-narrow [data-info]")[0]
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", chip)
+    browser.execute_script(
+        "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", chip
+    )
     chip.click()
     tip = find(browser, "#arch0 .tip")[0]
-    box = browser.execute_script("const b = arguments[0].getBoundingClientRect(); return [b.left, b.right]", tip)
+    box = browser.execute_script(
+        "const b = arguments[0].getBoundingClientRect(); return [b.left, b.right]", tip
+    )
     assert tip.is_displayed() and box[0] >= 0 and box[1] <= 375
-    small = "return [...document.querySelectorAll('#arch0 button')].filter(b => b.offsetParent && b.offsetHeight < 24).length"
+    small = (
+        "return [...document.querySelectorAll('#arch0 button')].filter(b => b.offsetParent && "
+        "b.offsetHeight < 24).length"
+    )
     assert browser.execute_script(small) == 0
 
 

@@ -1,4 +1,6 @@
-"""The report as text: complete, self-contained, escaped, and open to runs in any state. The browser is in test_browser.py."""
+"""The report as text: complete, self-contained, escaped, and open to runs in any state. The browser
+is in test_browser.py.
+"""
 
 import base64
 import hashlib
@@ -44,7 +46,9 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        (self.scripts if self.open and self.open[-1] in ("script", "style") else self.words).append(data)
+        (self.scripts if self.open and self.open[-1] in ("script", "style") else self.words).append(
+            data
+        )
 
     @property
     def text(self) -> str:
@@ -54,7 +58,10 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    runs = [write_run(folder / "first", seed=1), write_run(folder / "second", seeds=(0,), seed=2, experts=3)]
+    runs = [
+        write_run(folder / "first", seed=1),
+        write_run(folder / "second", seeds=(0,), seed=2, experts=3),
+    ]
     write_search(folder / "third", seed=3)
     write_front(folder / "first")
     write_study(folder / "first")
@@ -63,7 +70,11 @@ def whole(tmp_path_factory):
 
 def test_every_panel_is_there_and_the_verdict_is_first(whole):
     page = Page(whole)
-    sections = [a["id"] for tag, a in page.elements if tag == "section" and "panel" in (a.get("class") or "")]
+    sections = [
+        a["id"]
+        for tag, a in page.elements
+        if tag == "section" and "panel" in (a.get("class") or "")
+    ]
     assert sections == [p.id for p in PANELS] and sections[0] == "verdict"
     assert "Best of 2 models on the test rows of clicks" in page.text
     assert "cannot be shown" not in page.text
@@ -79,15 +90,29 @@ def test_names_in_the_page_are_unique(whole):
 
 def test_nothing_is_asked_of_any_network(whole):
     page = Page(whole)
-    addresses = [a[key] for tag, a in page.elements for key in ("src", "href", "xlink:href", "action", "srcset", "data") if key in a]
+    addresses = [
+        a[key]
+        for tag, a in page.elements
+        for key in ("src", "href", "xlink:href", "action", "srcset", "data")
+        if key in a
+    ]
     assert all(address.startswith(("#", "data:,")) for address in addresses)
-    assert set(re.findall(r"https?://[^\s\"'<)]+", whole)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert set(re.findall(r"https?://[^\s\"'<)]+", whole)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
     assert "@import" not in whole and not re.search(r"url\((?!#)", whole)
-    [policy] = [a["content"] for tag, a in page.elements if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
+    [policy] = [
+        a["content"]
+        for tag, a in page.elements
+        if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    ]
     [script] = re.findall(r"<script>(.*?)</script>", whole, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert policy.startswith("default-src 'none'") and f"script-src 'sha256-{digest}'" in policy
-    assert not any(name.startswith("on") for _, a in page.elements for name in a), "no inline handlers, which the policy would stop"
+    assert not any(name.startswith("on") for _, a in page.elements for name in a), (
+        "no inline handlers, which the policy would stop"
+    )
 
 
 def test_users_names_are_text_wherever_they_appear(tmp_path):
@@ -97,7 +122,9 @@ def test_users_names_are_text_wherever_they_appear(tmp_path):
     config.write_text(config.read_text() + "# </pre><script>alert(4)</script>\n")
     text = report([load_run(run)])
     page = Page(text)
-    assert [tag for tag, _ in page.elements].count("script") == 1 and not any(tag == "img" for tag, _ in page.elements)
+    assert [tag for tag, _ in page.elements].count("script") == 1 and not any(
+        tag == "img" for tag, _ in page.elements
+    )
     assert not any(name.startswith("on") for _, a in page.elements for name in a)
     assert HOSTILE in page.text and "{{ 7*7 }}" in page.text and "alert(4)" in page.text
     assert "\u202e" not in text and "\x07" not in text
@@ -132,7 +159,9 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damaged_files_are_remarks_and_the_rest_opens(tmp_path, damage):
-    """Each file of a search and of a retrain alone, damaged: the report opens and still shows the other phase."""
+    """Each file of a search and of a retrain alone, damaged: the report opens and still shows the
+    other phase.
+    """
     run = write_run(tmp_path / "run", seeds=(0,), experts=2)
     for path in sorted(p for p in run.rglob("*") if p.is_file()):
         if damage == "gone" and path.name == "manifest.json":
@@ -140,18 +169,26 @@ def test_damaged_files_are_remarks_and_the_rest_opens(tmp_path, damage):
         before = path.read_bytes()
         DAMAGE[damage](path)
         view = load_run(run)
-        panels = tuple(panel for panel in PANELS if panel.id in ("verdict", "tasks", "cost", "config", "reproduce", "entropy"))
+        panels = tuple(
+            panel
+            for panel in PANELS
+            if panel.id in ("verdict", "tasks", "cost", "config", "reproduce", "entropy")
+        )
         page = Page(report([view], panels))
         remarks = [remark for phase in view.phases for remark in phase.remarks]
         if damage in ("half", "empty") and path.suffix in (".json", ".parquet"):
-            assert any(remark.startswith(path.name) for remark in remarks) and path.name in page.text
+            assert (
+                any(remark.startswith(path.name) for remark in remarks) and path.name in page.text
+            )
         assert "Verdict" in page.text
         path.write_bytes(before)
 
 
 def test_a_later_issue_adds_a_panel_in_one_line(tmp_path):
     write_search(tmp_path / "run")
-    mine = Panel("mine", "Of my own", lambda runs: Markup("<p>{}</p>").format(runs[0].name + " <b>"))
+    mine = Panel(
+        "mine", "Of my own", lambda runs: Markup("<p>{}</p>").format(runs[0].name + " <b>")
+    )
     broken = Panel("broken", "Broken", lambda runs: {}["nothing"])
     empty = Panel("empty", "Empty", lambda runs: None)
     text = report([load_run(tmp_path / "run")], (mine, broken, empty))
@@ -159,7 +196,10 @@ def test_a_later_issue_adds_a_panel_in_one_line(tmp_path):
 
 
 def test_runs_of_one_name_are_told_apart_and_a_phase_stands_alone(tmp_path):
-    runs = [write_run(tmp_path / place / "run", seeds=(seed,), seed=seed) for seed, place in enumerate("ab")]
+    runs = [
+        write_run(tmp_path / place / "run", seeds=(seed,), seed=seed)
+        for seed, place in enumerate("ab")
+    ]
     views = load_runs([*runs, runs[0]])
     assert [view.name for view in views] == [str(run) for run in runs]
     assert [model.name for model in models(views)] and len(models(views)) == 2

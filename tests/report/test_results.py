@@ -20,7 +20,9 @@ HOSTILE = "<img src=x>"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("runs") / "made", names=("click", HOSTILE), seeds=(0, 1), experts=3)
+    return write_run(
+        tmp_path_factory.mktemp("runs") / "made", names=("click", HOSTILE), seeds=(0, 1), experts=3
+    )
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +33,19 @@ def found(run):
 
 def test_a_search_s_leaderboard_has_its_trained_models(found, run):
     frame = found.leaderboard()
-    assert list(frame.model) == ["selected"] and list(frame.seeds) == [2] and {"MTL-Loss", "click auc"} <= set(frame.columns)
+    assert (
+        list(frame.model) == ["selected"]
+        and list(frame.seeds) == [2]
+        and {"MTL-Loss", "click auc"} <= set(frame.columns)
+    )
     assert found.architecture.tasks[0].name == "click"
 
 
 def test_before_any_retrain_it_is_the_supernet(tmp_path):
     folder = write_run(tmp_path / "bare", seeds=())
-    result = SearchResult(run=folder, architecture=load_run(folder).search.architecture, state="done", epochs=5)
+    result = SearchResult(
+        run=folder, architecture=load_run(folder).search.architecture, state="done", epochs=5
+    )
     [row] = result.leaderboard().to_dict("records")
     last = load_run(folder).search.lines[-1]["validation"]
     assert row["model"] == "supernet" and row["rows"] == "validation"
@@ -54,7 +62,11 @@ def test_a_result_draws_itself(found):
 def test_a_terminal_and_a_notebook_show_it(found):
     sink = io.StringIO()
     Console(file=sink, width=160).print(found)
-    assert "search done after 5 epochs" in sink.getvalue() and "selected" in sink.getvalue() and HOSTILE in sink.getvalue()
+    assert (
+        "search done after 5 epochs" in sink.getvalue()
+        and "selected" in sink.getvalue()
+        and HOSTILE in sink.getvalue()
+    )
     html = found._repr_html_()
     assert "<img src=x>" not in html and "&lt;img src=x&gt; auc" in html
     [svg] = re.findall(r"data:image/svg\+xml;base64,([^\"]+)", html)
@@ -75,6 +87,15 @@ def test_importing_the_phases_does_not_wait_for_pictures():
     import subprocess
     import sys
 
-    code = "import automtl.phases.search, automtl.phases.retrain, sys; print([m for m in ('matplotlib', 'jinja2') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    code = (
+        "import automtl.phases.search, automtl.phases.retrain, sys; print([m for m in "
+        "('matplotlib', 'jinja2') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,6 @@
-"""The pictures of `automtl show`, measured: names there, nothing overlaps, letters large enough, contrast in grey."""
+"""The pictures of `automtl show`, measured: names there, nothing overlaps, letters large enough,
+contrast in grey.
+"""
 
 import re
 import xml.etree.ElementTree as ET
@@ -37,7 +39,9 @@ def svg_texts(figure) -> list[str]:
 def measured(figure):
     """Bounding boxes of all texts, in pixels of the figure, by the Agg renderer itself."""
     renderer = FigureCanvasAgg(figure).get_renderer()
-    return [(text, text.get_window_extent(renderer)) for text in figure.axes[0].texts if text.get_text()]
+    return [
+        (text, text.get_window_extent(renderer)) for text in figure.axes[0].texts if text.get_text()
+    ]
 
 
 def luminance(colour: str) -> float:
@@ -54,24 +58,37 @@ def contrast(one: str, other: str) -> float:
 
 def test_the_architectures_are_varied():
     assert len(ARCHITECTURES) >= 12 and {a.sharing.kind for a in ARCHITECTURES} == set(SHARING)
-    assert {len(a.tasks) for a in ARCHITECTURES} >= set(range(1, 9)) and {len(a.experts) for a in ARCHITECTURES} >= {1, 12}
+    assert {len(a.tasks) for a in ARCHITECTURES} >= set(range(1, 9)) and {
+        len(a.experts) for a in ARCHITECTURES
+    } >= {1, 12}
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=names(ARCHITECTURES))
 def test_a_picture_names_all_parts_and_nothing_overlaps(architecture):
-    costs = {node: Part(12_345, 67_890) for node, kind in to_graph(architecture).nodes(data="kind") if kind != "gate"}
+    costs = {
+        node: Part(12_345, 67_890)
+        for node, kind in to_graph(architecture).nodes(data="kind")
+        if kind != "gate"
+    }
     figure = paint(draw(architecture, costs))
     texts = svg_texts(figure)
     graph = to_graph(architecture)
     experts = {data["label"] for _, data in graph.nodes(data=True) if data["kind"] == "expert"}
     blocks = {block for _, data in graph.nodes(data=True) for block in data.get("blocks", ())}
-    wanted = {task.name for task in architecture.tasks} | experts | blocks | set(architecture.interaction)
+    wanted = (
+        {task.name for task in architecture.tasks}
+        | experts
+        | blocks
+        | set(architecture.interaction)
+    )
     assert wanted <= set(texts)
 
     boxes = measured(figure)
     for (one, a), (other, b) in combinations(boxes, 2):
         wide, high = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-        assert not (wide > 0.5 and high > 0.5), f"{one.get_text()!r} and {other.get_text()!r} overlap by {wide:.1f} x {high:.1f} px"
+        assert not (wide > 0.5 and high > 0.5), (
+            f"{one.get_text()!r} and {other.get_text()!r} overlap by {wide:.1f} x {high:.1f} px"
+        )
     width, height = figure.get_size_inches() * figure.dpi
     assert all(b.x0 >= 0 and b.y0 >= 0 and b.x1 <= width and b.y1 <= height for _, b in boxes)
     scale = 1200 / width
@@ -87,7 +104,12 @@ def test_what_stands_on_a_card_stays_on_it_and_cards_stay_apart(architecture):
             assert card.y <= rect.y and rect.y + rect.height <= card.y + card.height + 0.01
     solid = [card for card in scene.cards if card.kind != "pass"]
     for a, b in combinations(solid, 2):
-        apart = a.x + a.width <= b.x or b.x + b.width <= a.x or a.y + a.height <= b.y or b.y + b.height <= a.y
+        apart = (
+            a.x + a.width <= b.x
+            or b.x + b.width <= a.x
+            or a.y + a.height <= b.y
+            or b.y + b.height <= a.y
+        )
         assert apart, f"{a.node} and {b.node} touch"
 
 
@@ -98,7 +120,9 @@ def test_contrast_holds_in_grey():
     assert greys == sorted(greys, reverse=True) and greys[0] - greys[-1] > 0.8
     assert min(contrast(colour, PAPER) for colour in (*TASKS, SOFT)) >= 4.5
     for colour in TASKS:  # a weight's bar is its task's colour at 0.2 over paper, under dark text
-        tint = "#" + "".join(f"{round(255 * 0.8 + int(colour[i : i + 2], 16) * 0.2):02x}" for i in (1, 3, 5))
+        tint = "#" + "".join(
+            f"{round(255 * 0.8 + int(colour[i : i + 2], 16) * 0.2):02x}" for i in (1, 3, 5)
+        )
         assert contrast(tint, "#17202a") >= 4.5
 
 
@@ -111,7 +135,9 @@ def test_shade_is_the_alpha_margin_and_port_figures_are_betas():
         margins[name] = first - second
     for (node, block), choice in drawing.maker.choices.items():
         assert choice.margin == pytest.approx(margins[choice.name])
-        assert drawing.maker.shade(node, block) == pytest.approx(margins[choice.name] / max(margins.values()))
+        assert drawing.maker.shade(node, block) == pytest.approx(
+            margins[choice.name] / max(margins.values())
+        )
     [tower] = [card for card in drawing.scene.cards if card.node == "tower.0"]
     told = {label.text for label in tower.labels}
     weights = {entry.expert: entry.weight for entry in architecture.ranking[0]}
@@ -129,7 +155,9 @@ def test_the_width_of_the_fields_is_that_of_the_network():
 
 def test_costs_and_idle_experts_are_told():
     architecture = searched(1, 4)
-    texts = svg_texts(paint(draw(architecture, {"projection": Part(9280, 18432), "tower.0": Part(100, 0)})))
+    texts = svg_texts(
+        paint(draw(architecture, {"projection": Part(9280, 18432), "tower.0": Part(100, 0)}))
+    )
     assert "9.3k par. · 18.4k FLOP" in texts and "100 par." in texts
     idle = sorted(set(range(4)) - set(architecture.chosen[0]))
     assert f"not part of this model: expert {', '.join(map(str, idle))}" in texts
@@ -143,37 +171,73 @@ def test_the_drawn_graph_leads_as_the_graph_does(architecture):
         reached = {n for n in (nx.descendants(graph, node) | {node}) if n in towers}
         assert drawn.nodes[node]["tasks"] == {int(n.rpartition(".")[2]) for n in reached}
     for source, target in drawn.edges:
-        assert drawn.nodes[target]["layer"] == drawn.nodes[source]["layer"] + 1, "a wire spans one gap"
+        assert drawn.nodes[target]["layer"] == drawn.nodes[source]["layer"] + 1, (
+            "a wire spans one gap"
+        )
 
 
 def test_any_dataflow_can_be_drawn_in_columns():
     """Long wires, a node between, two ways into a tower: none of it is a kind of today."""
     graph = nx.DiGraph()
-    for node, kind in {"field.0": "field", "a": "mask", "b": "expert", "c": "expert", "d": "gate", "tower.0": "tower"}.items():
-        graph.add_node(node, kind=kind, label=node, task="click", blocks=("skip",) if kind == "expert" else ())
-    graph.add_edges_from([("field.0", "a"), ("a", "b"), ("b", "c"), ("c", "d"), ("d", "tower.0"), ("a", "d"), ("field.0", "tower.0")])
+    for node, kind in {
+        "field.0": "field",
+        "a": "mask",
+        "b": "expert",
+        "c": "expert",
+        "d": "gate",
+        "tower.0": "tower",
+    }.items():
+        graph.add_node(
+            node, kind=kind, label=node, task="click", blocks=("skip",) if kind == "expert" else ()
+        )
+    graph.add_edges_from(
+        [
+            ("field.0", "a"),
+            ("a", "b"),
+            ("b", "c"),
+            ("c", "d"),
+            ("d", "tower.0"),
+            ("a", "d"),
+            ("field.0", "tower.0"),
+        ]
+    )
     drawn = drawable(graph)
     assert all(drawn.nodes[t]["layer"] - drawn.nodes[s]["layer"] == 1 for s, t in drawn.edges)
     assert sum(kind == "pass" for _, kind in drawn.nodes(data="kind")) == 2 + 4
     assert [source for source, _ in drawn.nodes["tower.0"]["reads"]] == ["fields", "d"]
 
 
-AWKWARD = ["$x^2$", "<script>alert(1)</script>", 'quote " & \' back\\', "\u202egnirts\u202c", "line\nbreak\x07", "日本 🎉", "x" * 10_000]
+AWKWARD = [
+    "$x^2$",
+    "<script>alert(1)</script>",
+    "quote \" & ' back\\",
+    "\u202egnirts\u202c",
+    "line\nbreak\x07",
+    "日本 🎉",
+    "x" * 10_000,
+]
 
 
 @pytest.mark.parametrize("name", AWKWARD)
 def test_any_name_makes_a_picture_in_every_format(name):
     architecture = searched(1, 2)
-    architecture = architecture.evolve(name=name, tasks=(architecture.tasks[0].model_copy(update={"name": name}),))
+    architecture = architecture.evolve(
+        name=name, tasks=(architecture.tasks[0].model_copy(update={"name": name}),)
+    )
     figure = paint(draw(architecture))
-    assert render(figure, Path("x.png"))[:4] == b"\x89PNG" and render(figure, Path("x.pdf"))[:4] == b"%PDF"
+    assert (
+        render(figure, Path("x.png"))[:4] == b"\x89PNG"
+        and render(figure, Path("x.pdf"))[:4] == b"%PDF"
+    )
     texts = svg_texts(figure)  # parses, so no name broke the markup
     assert not any(re.search(r"[\x00-\x1f\u202a-\u202e\u2066-\u2069]", text) for text in texts)
     if len(name) < 30 and name.isprintable():
         assert name in texts
 
 
-@pytest.mark.parametrize("name", sorted(name for name in shipped_architectures() if Architecture.load(name).is_template))
+@pytest.mark.parametrize(
+    "name", sorted(name for name in shipped_architectures() if Architecture.load(name).is_template)
+)
 def test_templates_are_drawn_for_every_task(name):
     texts = svg_texts(paint(draw(Architecture.load(name))))
     assert "every task" in texts and name in texts

@@ -16,14 +16,18 @@ SEEDS = (0.71, 0.74, 0.735, 0.72)
 def test_the_interval_is_student_s():
     low, high = stats.t.interval(0.95, 3, loc=np.mean(SEEDS), scale=stats.sem(SEEDS))
     estimate = Estimate(SEEDS)
-    assert (estimate.mean - estimate.half, estimate.mean + estimate.half) == pytest.approx((low, high))
+    assert (estimate.mean - estimate.half, estimate.mean + estimate.half) == pytest.approx(
+        (low, high)
+    )
     assert Estimate((0.7,)).half is None
 
 
 def test_the_difference_is_welch_s():
     other = (0.70, 0.69, 0.72)
     interval = stats.ttest_ind(SEEDS, other, equal_var=False).confidence_interval(0.95)
-    assert difference(Estimate(SEEDS), Estimate(other)) == pytest.approx((interval.low, interval.high))
+    assert difference(Estimate(SEEDS), Estimate(other)) == pytest.approx(
+        (interval.low, interval.high)
+    )
     assert difference(Estimate(SEEDS), Estimate((0.7,))) is None
     assert difference(Estimate((0.5, 0.5)), Estimate((0.25, 0.25))) == (0.25, 0.25)
 
@@ -39,9 +43,14 @@ def test_models_are_ordered_by_loss_and_seeds_are_averaged(tmp_path):
         judge(write_retrain(tmp_path / "a", architecture, seed=seed), loss, 0.8 + seed / 10)
     judge(write_retrain(tmp_path / "b", architecture, label="mmoe"), 0.3, None)
     made = models([load_run(tmp_path / "a"), load_run(tmp_path / "b")])
-    assert [m.name for m in made] == ["mmoe of b", "selected of a"] and {m.split for m in made} == {"test"}
+    assert [m.name for m in made] == ["mmoe of b", "selected of a"] and {m.split for m in made} == {
+        "test"
+    }
     frame = leaderboard([load_run(tmp_path / "a"), load_run(tmp_path / "b")]).set_index("model")
-    assert frame.loc["selected", "MTL-Loss"] == pytest.approx(0.55) and frame.loc["selected", "seeds"] == 2
+    assert (
+        frame.loc["selected", "MTL-Loss"] == pytest.approx(0.55)
+        and frame.loc["selected", "seeds"] == 2
+    )
     assert frame.loc["selected", "click auc"] == pytest.approx(0.85)
     assert frame.loc["selected", "click auc sd"] == pytest.approx(np.std([0.8, 0.9], ddof=1))
     assert math.isnan(frame.loc["mmoe", "click auc"]), "undefined stays undefined"
@@ -51,7 +60,9 @@ def test_figures_are_of_validation_rows_until_all_have_seen_the_test_rows(tmp_pa
     architecture = searched(1, 2)
     judge(write_retrain(tmp_path / "a", architecture), 0.5, 0.8)
     judge(write_retrain(tmp_path / "b", architecture), 0.5, 0.8, split="validation")
-    assert {m.split for m in models([load_run(tmp_path / "a"), load_run(tmp_path / "b")])} == {"validation"}
+    assert {m.split for m in models([load_run(tmp_path / "a"), load_run(tmp_path / "b")])} == {
+        "validation"
+    }
 
 
 def test_a_run_without_models_has_an_empty_leaderboard(tmp_path):

@@ -24,7 +24,9 @@ def two_models(tmp_path, ours, theirs):
 
 def test_a_difference_is_shown_only_where_the_interval_leaves_zero_out(tmp_path):
     clear = words(*two_models(tmp_path / "clear", (0.300, 0.301, 0.302), (0.400, 0.401, 0.402)))
-    assert "Best of 2 models on the test rows of clicks: ours of ours, with MTL-Loss 0.3010" in clear
+    assert (
+        "Best of 2 models on the test rows of clicks: ours of ours, with MTL-Loss 0.3010" in clear
+    )
     assert "33.22% higher" in clear and "it leaves 0 out" in clear
     blurred = words(*two_models(tmp_path / "blurred", (0.30, 0.40, 0.35), (0.31, 0.41, 0.36)))
     assert "it holds 0, so no difference is shown" in blurred
@@ -34,7 +36,9 @@ def test_a_difference_is_shown_only_where_the_interval_leaves_zero_out(tmp_path)
 
 def test_runs_of_other_data_are_not_compared(tmp_path):
     one = write_run(tmp_path / "one", seeds=(0,))
-    write_retrain(tmp_path / "two", searched(2, 4), data={"name": "other", "hash": "zz", "split_hash": "bb"})
+    write_retrain(
+        tmp_path / "two", searched(2, 4), data={"name": "other", "hash": "zz", "split_hash": "bb"}
+    )
     assert "which cannot be compared" in words(one, tmp_path / "two")
 
 
@@ -50,7 +54,9 @@ def test_validation_figures_and_second_readings_are_admitted(tmp_path):
 def test_nothing_trained_says_what_to_do_next(tmp_path):
     write_search(tmp_path / "run")
     [first, *_] = said(tmp_path / "run")
-    assert "not trained yet" in first.text and first.command == f"automtl retrain {tmp_path / 'run'}"
+    assert (
+        "not trained yet" in first.text and first.command == f"automtl retrain {tmp_path / 'run'}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,13 @@ def test_a_search_that_did_not_end_well_says_what_it_is(tmp_path, state, told):
     assert told in words(tmp_path / "run")
     commands = [s.command for s in said(tmp_path / "run") if s.tone == "warning"]
     resume = f"automtl search clicks.yaml --out {tmp_path / 'run'} --resume"
-    expected = {"running": [resume], "interrupted": [resume], "failed": [""], "time_limited": [], "strange": ["", ""]}
+    expected = {
+        "running": [resume],
+        "interrupted": [resume],
+        "failed": [""],
+        "time_limited": [],
+        "strange": ["", ""],
+    }
     assert commands == expected[state]
 
 
@@ -77,4 +89,6 @@ def test_a_failed_retrain_stands_beside_the_finished_ones(tmp_path):
     judge(write_retrain(tmp_path / "run", architecture, seed=0), 0.4, 0.8)
     write_retrain(tmp_path / "run", architecture, seed=1, state="failed", error="NaN in task click")
     assert "MTL-Loss 0.4000 (one seed)" in words(tmp_path / "run")
-    assert "run: selected-s1 failed after 4 of 50 epochs: NaN in task click" in words(tmp_path / "run")
+    assert "run: selected-s1 failed after 4 of 50 epochs: NaN in task click" in words(
+        tmp_path / "run"
+    )

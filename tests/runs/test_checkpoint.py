@@ -5,8 +5,14 @@ from automtl.errors import ArtifactError
 from automtl.runs import checkpoint
 
 STATE = {
-    "net": {"a.weight": torch.randn(3, 4, generator=torch.Generator().manual_seed(0)), "n": torch.tensor(7)},
-    "adam": {"state": {0: {"step": torch.tensor(2.0), "m": torch.zeros(0, 3)}}, "groups": [{"lr": 0.1, "params": [0, 1]}]},
+    "net": {
+        "a.weight": torch.randn(3, 4, generator=torch.Generator().manual_seed(0)),
+        "n": torch.tensor(7),
+    },
+    "adam": {
+        "state": {0: {"step": torch.tensor(2.0), "m": torch.zeros(0, 3)}},
+        "groups": [{"lr": 0.1, "params": [0, 1]}],
+    },
     "half": torch.tensor([1.5, -2.0], dtype=torch.bfloat16),
     "rng": torch.Generator().manual_seed(3).get_state(),
     "epoch": 4,
@@ -54,7 +60,9 @@ def test_damage_is_noticed_and_the_file_named(tmp_path, damage):
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "c.safetensors"
     checkpoint.save(path, {"epoch": 1})
-    monkeypatch.setattr("os.replace", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        "os.replace", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(OSError, match="free some space"):
         checkpoint.save(path, {"epoch": 2})
     assert checkpoint.load(path) == {"epoch": 1}

@@ -12,29 +12,48 @@ def gap(loss: float, difference: float, verdict: str) -> dict[str, Any]:
 
 
 def figures(total: dict[str, Any] | None, **tasks: dict[str, Any] | None) -> dict[str, Any]:
-    return {"loss": 1.0, "constant": {"total": total, "tasks": tasks, "metrics": {"click": {"auc": 0.5}}}}
+    return {
+        "loss": 1.0,
+        "constant": {"total": total, "tasks": tasks, "metrics": {"click": {"auc": 0.5}}},
+    }
 
 
 def test_one_seed() -> None:
-    made = figures(gap(0.5, 0.1, "worse"), click=gap(0.4, -0.1, "better"), buy=gap(0.2, 0.01, "not shown"), like=gap(0.3, 0.2, "worse"))
+    made = figures(
+        gap(0.5, 0.1, "worse"),
+        click=gap(0.4, -0.1, "better"),
+        buy=gap(0.2, 0.01, "not shown"),
+        like=gap(0.3, 0.2, "worse"),
+    )
     assert remarks([made]) == [
-        "worse than the constant (predicting the training rows' base rates): MTL-Loss 0.60000 for 0.50000, like 0.50000 for 0.30000",
-        "not shown to be better than the constant (predicting the training rows' base rates): buy 0.21000 for 0.20000",
+        "worse than the constant (predicting the training rows' base rates): MTL-Loss 0.60000 "
+        "for 0.50000, like 0.50000 for 0.30000",
+        "not shown to be better than the constant (predicting the training rows' base rates): "
+        "buy 0.21000 for 0.20000",
     ]
     assert (loss_of(made), metrics_of(made), known([made])) == (0.5, {"click": {"auc": 0.5}}, True)
 
 
 def test_several_seeds_are_counted_and_the_worst_verdict_is_said_once() -> None:
-    made = [figures(gap(0.5, d, verdict)) for d, verdict in [(0.1, "worse"), (0.3, "worse"), (0.02, "not shown"), (-0.02, "better")]]
+    made = [
+        figures(gap(0.5, d, verdict))
+        for d, verdict in [(0.1, "worse"), (0.3, "worse"), (0.02, "not shown"), (-0.02, "better")]
+    ]
     assert remarks(made) == [
-        "worse than the constant (predicting the training rows' base rates): MTL-Loss 0.60000 for 0.50000 (2 of 4 seeds)"
+        "worse than the constant (predicting the training rows' base rates): MTL-Loss 0.60000 "
+        "for 0.50000 (2 of 4 seeds)"
     ]
     [said] = remarks(made[2:])
-    assert said.startswith("not shown to be better") and said.endswith("MTL-Loss 0.50000 for 0.50000 (1 of 2 seeds)")
+    assert said.startswith("not shown to be better") and said.endswith(
+        "MTL-Loss 0.50000 for 0.50000 (1 of 2 seeds)"
+    )
 
 
 def test_nothing_is_said_of_a_better_model() -> None:
-    assert remarks([figures(gap(0.5, -0.1, "better"), click=gap(0.5, -0.1, "better"), buy=None)] * 3) == []
+    assert (
+        remarks([figures(gap(0.5, -0.1, "better"), click=gap(0.5, -0.1, "better"), buy=None)] * 3)
+        == []
+    )
 
 
 def test_a_task_called_as_the_sum_is_another() -> None:
@@ -43,7 +62,15 @@ def test_a_task_called_as_the_sum_is_another() -> None:
 
 
 @pytest.mark.parametrize(
-    "held", [None, "x", [], {}, {"total": 3, "tasks": []}, {"total": {"loss": "a"}, "tasks": {"t": None}, "metrics": 1}]
+    "held",
+    [
+        None,
+        "x",
+        [],
+        {},
+        {"total": 3, "tasks": []},
+        {"total": {"loss": "a"}, "tasks": {"t": None}, "metrics": 1},
+    ],
 )
 def test_older_and_strange_figures_say_nothing(held: Any) -> None:
     assert remarks([{"constant": held}]) == []
@@ -55,6 +82,9 @@ def test_an_epoch() -> None:
     assert above({"loss": 0.5, "constant": 0.6}) is None
     assert above({"loss": 0.5}) is None
     assert above({"loss": 0.5, "constant": None}) is None
-    said = "not better than the constant (predicting the training rows' base rates): validation MTL-Loss 0.60000 for 0.50000"
+    said = (
+        "not better than the constant (predicting the training rows' base rates): validation "
+        "MTL-Loss 0.60000 for 0.50000"
+    )
     assert above({"loss": 0.6, "constant": 0.5}) == said
     assert above({"loss": 0.5, "constant": 0.5}) is not None

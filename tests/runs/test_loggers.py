@@ -9,9 +9,18 @@ ABOUT = {"data": "clicks", "seed": "3", "phase": "search"}
 
 
 def line(epoch=0, **changes):
-    metrics = {"click": {"auc": 0.7 + epoch / 100, "calibration": None}, "buy": {"rmse": 1.5, "rows": 9}}
+    metrics = {
+        "click": {"auc": 0.7 + epoch / 100, "calibration": None},
+        "buy": {"rmse": 1.5, "rows": 9},
+    }
     validation = {"tasks": metrics, "loss": 0.6}
-    return {"epoch": epoch, "loss": {"click": 0.5, "buy": None, "total": 0.5}, "validation": validation, "entropy": 1.9, **changes}
+    return {
+        "epoch": epoch,
+        "loss": {"click": 0.5, "buy": None, "total": 0.5},
+        "validation": validation,
+        "entropy": 1.9,
+        **changes,
+    }
 
 
 EXPECTED = {
@@ -59,12 +68,20 @@ def test_figures_have_the_names_that_users_know():
 
 def test_a_line_of_one_net_of_several_has_no_total_of_the_whole():
     part = scalars(line(part=["click"], loss={"click": 0.5, "total": 0.5}), 2)
-    assert "loss/total" not in part and "validation_loss/total" not in part and part["loss/click"] == 0.5
+    assert (
+        "loss/total" not in part
+        and "validation_loss/total" not in part
+        and part["loss/click"] == 0.5
+    )
     assert "loss/total" in scalars(line(part=["click"], loss={"click": 0.5, "total": 0.5}), 1)
 
 
 def test_an_epoch_without_validation_is_told_as_it_is():
-    assert scalars(line(validation=None), 2) == {"loss/click": 0.5, "loss/total": 0.5, "search/entropy": 1.9}
+    assert scalars(line(validation=None), 2) == {
+        "loss/click": 0.5,
+        "loss/total": 0.5,
+        "search/entropy": 1.9,
+    }
 
 
 def test_loggers_get_every_line_and_how_the_phase_ended(memory, tmp_path):
@@ -73,7 +90,12 @@ def test_loggers_get_every_line_and_how_the_phase_ended(memory, tmp_path):
         sinks.log(line(1))
         sinks.log(line(2))
     [made] = memory
-    assert [epoch for epoch, _ in made.lines] == [1, 2] and made.first == 1 and made.state == "done" and made.about == ABOUT
+    assert (
+        [epoch for epoch, _ in made.lines] == [1, 2]
+        and made.first == 1
+        and made.state == "done"
+        and made.about == ABOUT
+    )
     with pytest.raises(KeyboardInterrupt), sinks.of(PhaseDir(tmp_path), about=ABOUT, tasks=2):
         sinks.log(line())
         raise KeyboardInterrupt
@@ -100,7 +122,9 @@ def test_unknown_and_missing_loggers_are_refused_before_anything_runs(monkeypatc
 
 def test_names_for_mlflow_are_legal_and_stay_apart():
     assert mlflow_name("metric/auc_click") == "metric/auc_click"
-    assert mlflow_name("loss/<b>") == "loss/_3cb_3e" and mlflow_name("loss/é") != mlflow_name("loss/ü")
+    assert mlflow_name("loss/<b>") == "loss/_3cb_3e" and mlflow_name("loss/é") != mlflow_name(
+        "loss/ü"
+    )
 
 
 @pytest.mark.slow  # needs the extra; scripts/test_report_browser.sh installs it
@@ -124,7 +148,10 @@ def test_tensorboard_reads_back_what_was_logged(tmp_path):
 def test_mlflow_s_client_reads_back_what_was_logged(tmp_path):
     from mlflow.tracking import MlflowClient
 
-    search, retrain = PhaseDir(tmp_path / "it's" / "search"), PhaseDir(tmp_path / "it's" / "retrain" / "selected-s0")
+    search, retrain = (
+        PhaseDir(tmp_path / "it's" / "search"),
+        PhaseDir(tmp_path / "it's" / "retrain" / "selected-s0"),
+    )
     for folder, epochs in ((search, (0, 1)), (search, (2,)), (retrain, (0,))):
         sinks = Sinks(["mlflow"], pytest.fail)
         with sinks.of(folder, about=ABOUT, tasks=2):
@@ -134,8 +161,14 @@ def test_mlflow_s_client_reads_back_what_was_logged(tmp_path):
     experiment = client.get_experiment_by_name("clicks")
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
     assert set(runs) == {"it's: search", "it's: selected-s0"}
-    assert len(client.search_runs([experiment.experiment_id])) == 2, "a resumed phase goes on with its run"
+    assert len(client.search_runs([experiment.experiment_id])) == 2, (
+        "a resumed phase goes on with its run"
+    )
     run = runs["it's: search"]
-    assert run.info.status == "FINISHED" and run.data.params == ABOUT and set(run.data.metrics) == set(EXPECTED)
+    assert (
+        run.info.status == "FINISHED"
+        and run.data.params == ABOUT
+        and set(run.data.metrics) == set(EXPECTED)
+    )
     history = client.get_metric_history(run.info.run_id, "metric/auc_click")
     assert sorted((m.step, m.value) for m in history) == [(0, 0.7), (1, 0.71), (2, 0.72)]

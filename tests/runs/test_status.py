@@ -8,13 +8,19 @@ from automtl.runs.status import status
 
 def line(epoch, loss):
     task = {"click": {"rows": 10, "auc": 0.75}, "buy": {"rows": 0, "auc": None}}
-    return {"epoch": epoch, "loss": {"click": loss, "total": loss}, "validation": {"tasks": task, "loss": loss}}
+    return {
+        "epoch": epoch,
+        "loss": {"click": loss, "total": loss},
+        "validation": {"tasks": task, "loss": loss},
+    }
 
 
 def made(folder, state="running", **values):
     phase = RunDir(folder).search
     data = {"name": "shop", "source": "shop.yaml", "hash": "h"}
-    manifest = Manifest.start(phase.manifest, seed=3, planned_epochs=4, finished_epochs=1, data=data, **values)
+    manifest = Manifest.start(
+        phase.manifest, seed=3, planned_epochs=4, finished_epochs=1, data=data, **values
+    )
     if state != "running":
         manifest.finish(state, error="loss must be finite")
     phase.append_metrics(line(0, 0.5))
@@ -24,10 +30,21 @@ def made(folder, state="running", **values):
 def test_a_live_run_tells_epoch_time_left_and_figures(tmp_path):
     made(tmp_path / "a")
     [found] = status(tmp_path / "a")
-    assert found["state"] == "running" and found["epoch"] == "1 of 4" and found["left_s_at_most"] is not None
+    assert (
+        found["state"] == "running"
+        and found["epoch"] == "1 of 4"
+        and found["left_s_at_most"] is not None
+    )
     figures = {"click": "auc 0.7500", "buy": "undefined"}
-    assert found["last_epoch"] == {"epoch": 1, "train_loss": 0.5, "validation_loss": 0.5, "validation": figures}
-    assert found["verdict"] is None and "best_epoch" not in found, "no epoch of a search is the best"
+    assert found["last_epoch"] == {
+        "epoch": 1,
+        "train_loss": 0.5,
+        "validation_loss": 0.5,
+        "validation": figures,
+    }
+    assert found["verdict"] is None and "best_epoch" not in found, (
+        "no epoch of a search is the best"
+    )
 
 
 def retrained(folder, losses, part=("click",)):
@@ -35,7 +52,13 @@ def retrained(folder, losses, part=("click",)):
     phase, least = RunDir(folder).retrain("mmoe", 0), float("inf")
     if not phase.manifest.exists():
         data = {"name": "shop", "source": "shop.yaml", "hash": "h"}
-        Manifest.start(phase.manifest, seed=0, planned_epochs=len(losses), data=data, command="automtl retrain mmoe")
+        Manifest.start(
+            phase.manifest,
+            seed=0,
+            planned_epochs=len(losses),
+            data=data,
+            command="automtl retrain mmoe",
+        )
     for epoch, loss in enumerate(losses):
         best, least = loss < least, min(loss, least)
         phase.append_metrics({**line(epoch, loss), "part": list(part), "best": best})
@@ -52,7 +75,9 @@ def test_tasks_trained_one_after_the_other_have_a_best_epoch_each(tmp_path):
     retrained(tmp_path / "a", [0.7, 0.4], part=["click"])
     retrained(tmp_path / "a", [0.3, 0.5, 0.6], part=["buy"])
     [found] = status(tmp_path / "a")
-    best = {task: (best["epoch"], best["validation_loss"]) for task, best in found["best_epoch"].items()}
+    best = {
+        task: (best["epoch"], best["validation_loss"]) for task, best in found["best_epoch"].items()
+    }
     assert best == {"click": (2, 0.4), "buy": (1, 0.3)}
     assert found["last_epoch"]["epoch"] == 3
 
@@ -67,7 +92,10 @@ def test_a_clock_that_was_set_back_gives_no_time_left(tmp_path, monkeypatch):
 def test_ended_runs_say_how_and_what_to_do(tmp_path):
     made(tmp_path / "i", "interrupted")
     made(tmp_path / "f", "failed")
-    assert f"automtl search shop.yaml --out {tmp_path / 'i'} --resume" in status(tmp_path / "i")[0]["verdict"]
+    assert (
+        f"automtl search shop.yaml --out {tmp_path / 'i'} --resume"
+        in status(tmp_path / "i")[0]["verdict"]
+    )
     assert status(tmp_path / "f")[0]["verdict"] == "failed: loss must be finite"
 
 
@@ -84,7 +112,11 @@ def test_clean_names_failed_phases_and_finished_searches_checkpoints_only(tmp_pa
     made(tmp_path / "runs/live")
     done.checkpoint("last").parent.mkdir()
     done.checkpoint("last").write_bytes(b"x")
-    assert {row["run"]: row["state"] for row in overview(tmp_path / "runs")} == {"failed": "failed", "done": "done", "live": "running"}
+    assert {row["run"]: row["state"] for row in overview(tmp_path / "runs")} == {
+        "failed": "failed",
+        "done": "done",
+        "live": "running",
+    }
     found = cleanable(tmp_path / "runs")
     assert found == [done.checkpoint("last"), tmp_path / "runs/failed/search"]
     for path in found:

@@ -1,4 +1,6 @@
-"""Sharing modules made for tests: linear experts (nothing of a gradient gets lost), small widths, every kind with its variants."""
+"""Sharing modules made for tests: linear experts (nothing of a gradient gets lost), small widths,
+every kind with its variants.
+"""
 
 from collections.abc import Sequence
 
@@ -60,15 +62,21 @@ def make(
     searching: bool = False,
     **settings: object,
 ) -> SharingModule:
-    """A sharing module in float64 over linear experts; `searching`: in its form inside the supernet."""
-    complete = sharing_settings(kind, {**({"k": min(2, num_experts)} if "k" in SHARING[kind].settings else {}), **settings})
+    """A sharing module in float64 over linear experts; `searching`: in its form inside the
+    supernet.
+    """
+    complete = sharing_settings(
+        kind, {**({"k": min(2, num_experts)} if "k" in SHARING[kind].settings else {}), **settings}
+    )
     tasks = [f"task{t}" for t in range(num_tasks)]
     with seeded(seed):
         module = (SEARCH_MODULES if searching else SHARING_MODULES)[kind](
             build=lambda slot, width: Linear(width, widths[slot.level]),
             tasks=tasks,
             width_in=WIDTH,
-            slots=layout(kind, num_tasks=num_tasks, num_experts=num_experts, settings=complete, names=tasks),
+            slots=layout(
+                kind, num_tasks=num_tasks, num_experts=num_experts, settings=complete, names=tasks
+            ),
             field_shape=FIELDS,
             chosen=chosen,
             generator=None if noise is None else torch.Generator().manual_seed(noise),
@@ -77,12 +85,16 @@ def make(
     return module.double()
 
 
-def variant(name: str, num_tasks: int = 2, num_experts: int = 5, **changes: object) -> SharingModule:
+def variant(
+    name: str, num_tasks: int = 2, num_experts: int = 5, **changes: object
+) -> SharingModule:
     """The module of a variant."""
     kind, settings = VARIANTS[name]
     if num_experts == 1:
         counts = ("k", "task_experts", "shared_experts", "experts")
-        settings = {key: min(value, 1) if key in counts else value for key, value in settings.items()}
+        settings = {
+            key: min(value, 1) if key in counts else value for key, value in settings.items()
+        }
         for key in ("task_experts", "shared_experts"):
             if key in SHARING[kind].settings and key not in settings:
                 settings[key] = 1 if key == "task_experts" else 0
@@ -90,18 +102,24 @@ def variant(name: str, num_tasks: int = 2, num_experts: int = 5, **changes: obje
 
 
 def run(module: SharingModule, h: torch.Tensor) -> list[torch.Tensor]:
-    """The module's whole forward pass over h (rows, WIDTH) taken as fields, with nothing between fields and experts."""
+    """The module's whole forward pass over h (rows, WIDTH) taken as fields, with nothing between
+    fields and experts.
+    """
     return module(h.unflatten(1, FIELDS), lambda fields: fields.flatten(1))
 
 
 def inputs(rows: int = 16, seed: int = 3) -> torch.Tensor:
     """(rows, WIDTH) standard normal numbers."""
-    return torch.randn(rows, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(
+        rows, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
 
 
 def outputs_of(module: SharingModule, h: torch.Tensor) -> list[np.ndarray]:
     """What the experts of the first level make of h, in order of their slots."""
-    firsts = [expert for slot, expert in zip(module.slots, module.experts, strict=True) if slot.level == 0]
+    firsts = [
+        expert for slot, expert in zip(module.slots, module.experts, strict=True) if slot.level == 0
+    ]
     return [expert(h).detach().numpy() for expert in firsts]
 
 
@@ -124,7 +142,9 @@ def gate(layer: nn.Module, x: np.ndarray) -> np.ndarray:
 
 def mixed(weights: np.ndarray, outputs: Sequence[np.ndarray]) -> np.ndarray:
     """sum_i weights_i outputs_i, weights (B, n) or (n,)."""
-    return np.einsum("bn,nbd->bd", np.broadcast_to(weights, (len(outputs[0]), len(outputs))), np.stack(outputs))
+    return np.einsum(
+        "bn,nbd->bd", np.broadcast_to(weights, (len(outputs[0]), len(outputs))), np.stack(outputs)
+    )
 
 
 def assert_equal(mine: Sequence[torch.Tensor], theirs: Sequence[np.ndarray]) -> None:

@@ -1,4 +1,6 @@
-"""What every sharing kind must keep, whatever it computes; a kind that is registered is here by itself."""
+"""What every sharing kind must keep, whatever it computes; a kind that is registered is here by
+itself.
+"""
 
 import copy
 import json
@@ -14,7 +16,9 @@ LABELS = torch.zeros(16, 7)
 SPARSE = ("top_k", "gumbel", "snr", "mssm, b")  # a step leaves some experts, or some masks, out
 
 every_kind = pytest.mark.parametrize("name", VARIANTS)
-every_size = pytest.mark.parametrize(("num_tasks", "num_experts"), [(1, 1), (1, 5), (2, 1), (2, 5), (7, 1), (7, 5), (2, 4)])
+every_size = pytest.mark.parametrize(
+    ("num_tasks", "num_experts"), [(1, 1), (1, 5), (2, 1), (2, 5), (7, 1), (7, 5), (2, 4)]
+)
 
 
 def logits(module, h):
@@ -33,7 +37,9 @@ def step(module, h, labels=LABELS):
 
 @every_kind
 @every_size
-def test_one_vector_per_task_and_a_finite_gradient_to_everything_that_is_built(name, num_tasks, num_experts):
+def test_one_vector_per_task_and_a_finite_gradient_to_everything_that_is_built(
+    name, num_tasks, num_experts
+):
     module, h = variant(name, num_tasks, num_experts).train(), inputs()
     module.advance(0.25)
     vectors = run(module, h)
@@ -53,7 +59,9 @@ def test_one_vector_per_task_and_a_finite_gradient_to_everything_that_is_built(n
 def test_evaluation_is_finite_and_repeats(name):
     module, h = variant(name).eval(), inputs()
     first, second = run(module, h), run(module, h)
-    assert all(torch.equal(a, b) and torch.isfinite(a).all() for a, b in zip(first, second, strict=True))
+    assert all(
+        torch.equal(a, b) and torch.isfinite(a).all() for a, b in zip(first, second, strict=True)
+    )
 
 
 @every_kind
@@ -105,7 +113,9 @@ def test_state_round_trip(name):
     assert all(torch.equal(a, b) for a, b in zip(run(other.eval(), h), expected, strict=True))
     other.load_state_dict(module.state_dict())
     weights, others = module.gate_weights(), other.gate_weights()
-    assert weights.keys() == others.keys() and all(torch.equal(weights[k], others[k]) for k in weights)
+    assert weights.keys() == others.keys() and all(
+        torch.equal(weights[k], others[k]) for k in weights
+    )
 
 
 @every_kind
@@ -113,7 +123,10 @@ def test_a_copy_after_a_training_step_is_whole(name):
     module = variant(name).train()
     run(module, inputs())
     copied = copy.deepcopy(module)
-    assert all(torch.equal(a, b) for a, b in zip(run(copied.eval(), inputs()), run(module.eval(), inputs()), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(run(copied.eval(), inputs()), run(module.eval(), inputs()), strict=True)
+    )
 
 
 @every_kind
@@ -126,15 +139,25 @@ def test_everything_moves_to_a_device(name):
 @pytest.mark.parametrize("num_tasks", [1, 3])
 def test_gradients_outside_what_a_task_reads_are_exactly_zero(name, num_tasks):
     module, h = variant(name, num_tasks).train(), inputs()
-    owners = {id(p): slot for slot, expert in zip(module.slots, module.experts, strict=True) for p in expert.parameters()}
+    owners = {
+        id(p): slot
+        for slot, expert in zip(module.slots, module.experts, strict=True)
+        for p in expert.parameters()
+    }
     for t in range(num_tasks):
         module.zero_grad()
         run(module, h)[t].square().sum().backward()
-        read = {owners[id(p)] for p in module.parameters() if id(p) in owners and p.grad is not None and p.grad.any()}
+        read = {
+            owners[id(p)]
+            for p in module.parameters()
+            if id(p) in owners and p.grad is not None and p.grad.any()
+        }
         assert read <= module.reads(t)
         if not name.startswith(SPARSE):
             assert read == module.reads(t), "declared, but never read"
-    assert set().union(*(module.reads(t) for t in range(num_tasks))) == set(module.slots), "a slot that no tower reads"
+    assert set().union(*(module.reads(t) for t in range(num_tasks))) == set(module.slots), (
+        "a slot that no tower reads"
+    )
 
 
 @every_kind
@@ -156,7 +179,9 @@ def test_the_interaction_is_computed_once_on_whole_copies_of_the_batch(name):
 
     module(inputs().unflatten(1, FIELDS), encode)
     [(rows, *shape)] = seen
-    assert tuple(shape) == FIELDS and rows == 16 * (4 if name in ("mssm", "mssm, vector, sum", "mssm, b") else 1)
+    assert tuple(shape) == FIELDS and rows == 16 * (
+        4 if name in ("mssm", "mssm, vector, sum", "mssm, b") else 1
+    )
 
 
 @every_kind
@@ -182,7 +207,8 @@ def test_weights_sum_to_one_where_they_should(name):
     totals = torch.stack([weights.sum() for weights in module.gate_weights().values()])
     if name.startswith(("snr", "adatt", "mssm")) and name != "adatt, no residual":
         return
-    torch.testing.assert_close(totals, torch.ones_like(totals), rtol=1e-7, atol=1e-7)  # cross-stitch starts from float32's .9
+    # cross-stitch starts from float32's .9
+    torch.testing.assert_close(totals, torch.ones_like(totals), rtol=1e-7, atol=1e-7)
 
 
 @every_kind
@@ -210,7 +236,8 @@ def test_training_goes_on_from_a_state_to_the_same_bits(name):
 
     modules = [variant(name, seed=seed).train() for seed in (0, 5)]
     optimizers = [torch.optim.Adam(module.parameters(), lr=0.05) for module in modules]
-    train(modules[0], optimizers[0], range(52))  # past the step at which DSelect-k looks whether it has settled
+    # past the step at which DSelect-k looks whether it has settled
+    train(modules[0], optimizers[0], range(52))
     modules[1].load_state_dict(modules[0].state_dict())
     optimizers[1].load_state_dict(copy.deepcopy(optimizers[0].state_dict()))
     modules[1].generator.set_state(modules[0].generator.get_state())
@@ -244,9 +271,13 @@ def test_slot_weights_share_each_level_among_its_slots(name):
     assert weights.shape == (3, len(module.slots)) and (weights >= 0).all()
     for level in {slot.level for slot in module.slots}:
         on = [i for i, slot in enumerate(module.slots) if slot.level == level]
-        torch.testing.assert_close(weights[:, on].sum(1), torch.ones(3, dtype=torch.float64), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(
+            weights[:, on].sum(1), torch.ones(3, dtype=torch.float64), rtol=1e-9, atol=1e-9
+        )
     for t in range(3):
-        assert {slot for slot, w in zip(module.slots, weights[t], strict=True) if w > 0} <= module.reads(t)
+        assert {
+            slot for slot, w in zip(module.slots, weights[t], strict=True) if w > 0
+        } <= module.reads(t)
 
 
 def test_kinds_in_the_supernet_take_the_same_socket():

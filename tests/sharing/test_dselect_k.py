@@ -1,4 +1,6 @@
-"""DSelect-k: its parts against closed forms, its schedules, and what a settled gate no longer computes."""
+"""DSelect-k: its parts against closed forms, its schedules, and what a settled gate no longer
+computes.
+"""
 
 import numpy as np
 import pytest
@@ -23,7 +25,9 @@ def cubic(t, gamma):
 def chosen(z, gamma, size):
     """r(S(z)) of eq. 4 for one selector z (m,), by Python's own integers."""
     s = cubic(z, gamma)
-    return np.array([np.prod([s[b] if i >> b & 1 else 1 - s[b] for b in range(len(z))]) for i in range(size)])
+    return np.array(
+        [np.prod([s[b] if i >> b & 1 else 1 - s[b] for b in range(len(z))]) for i in range(size)]
+    )
 
 
 def by_hand(z, w, gamma, size):
@@ -42,7 +46,9 @@ def test_smooth_step(gamma):
     torch.testing.assert_close(t.grad, slope, atol=1e-12, rtol=1e-12)
     ends = smooth_step(torch.tensor([-gamma / 2, gamma / 2]), torch.tensor(gamma))
     assert ends.tolist() == [0.0, 1.0]
-    assert smooth_step(torch.tensor([-1e-9, 1e-9]), torch.tensor(0.0)).tolist() == [0.0, 1.0], "a step where gamma is 0"
+    assert smooth_step(torch.tensor([-1e-9, 1e-9]), torch.tensor(0.0)).tolist() == [0.0, 1.0], (
+        "a step where gamma is 0"
+    )
 
 
 def test_four_experts_as_equation_3_prints_them():
@@ -55,11 +61,15 @@ def test_four_experts_as_equation_3_prints_them():
 def test_codes_are_the_bits_of_the_numbers(size):
     codes = bit_codes(size)
     assert codes.shape == (size, (size - 1).bit_length())
-    assert [sum(int(bit) << b for b, bit in enumerate(row)) for row in codes.tolist()] == list(range(size))
+    assert [sum(int(bit) << b for b, bit in enumerate(row)) for row in codes.tolist()] == list(
+        range(size)
+    )
 
 
 def test_entropy_and_its_gradient_are_finite_where_a_selector_has_settled():
-    r = torch.tensor([[1.0, 0, 0, 0], [0.25, 0.25, 0.25, 0.25]], dtype=torch.float64, requires_grad=True)
+    r = torch.tensor(
+        [[1.0, 0, 0, 0], [0.25, 0.25, 0.25, 0.25]], dtype=torch.float64, requires_grad=True
+    )
     np.testing.assert_allclose(selector_entropy(r).detach().numpy(), [0, np.log(4)], atol=1e-12)
     selector_entropy(r).sum().backward()
     assert torch.isfinite(r.grad).all()
@@ -92,7 +102,9 @@ def test_per_example_gate_and_its_regulariser_by_hand(size):
     z = affine(module.z, h.numpy()).reshape(16, 2, 2, bits)
     w = affine(module.w, h.numpy()).reshape(16, 2, 2)
     outputs = outputs_of(module, h)
-    weights = [np.stack([by_hand(z[b, t], w[b, t], 1.0, size) for b in range(16)]) for t in range(2)]
+    weights = [
+        np.stack([by_hand(z[b, t], w[b, t], 1.0, size) for b in range(16)]) for t in range(2)
+    ]
     assert_equal(module.share(h), [mixed(rows, outputs) for rows in weights])
     r = np.stack([chosen(row, 1.0, size) for row in z.reshape(-1, bits)])
     hand = 0.1 * -(r * np.log(np.maximum(r, 1e-6))).sum() / 16
@@ -111,13 +123,24 @@ def test_it_starts_where_every_selector_has_a_gradient(per_example):
 
 
 def test_gates_have_a_rate_of_their_own_and_decay_is_kept_off_z():
-    for per_example, selectors, scores in ((False, {"z"}, {"w"}), (True, {"z.weight", "z.bias"}, {"w.weight", "w.bias"})):
+    for per_example, selectors, scores in (
+        (False, {"z"}, {"w"}),
+        (True, {"z.weight", "z.bias"}, {"w.weight", "w.bias"}),
+    ):
         module = make("dselect_k", per_example=per_example)
-        held = [{name for name, p in module.named_parameters() if any(p is q for q in g.parameters)} for g in module.parameter_groups()]
+        held = [
+            {name for name, p in module.named_parameters() if any(p is q for q in g.parameters)}
+            for g in module.parameter_groups()
+        ]
         assert held == [selectors, scores]
-        assert [(g.lr, g.weight_decay) for g in module.parameter_groups()] == [(1e-2, 0.0), (1e-2, None)]
+        assert [(g.lr, g.weight_decay) for g in module.parameter_groups()] == [
+            (1e-2, 0.0),
+            (1e-2, None),
+        ]
     assert sharing_settings("dselect_k", {})["entropy"] == 1e-2
-    assert not [p for g in make("dselect_k", num_experts=1).parameter_groups() for p in g.parameters]
+    assert not [
+        p for g in make("dselect_k", num_experts=1).parameter_groups() for p in g.parameters
+    ]
 
 
 def test_a_search_knows_no_phases_and_keeps_gamma():
@@ -152,14 +175,19 @@ def settled(picks, size=8, **settings):
     with torch.no_grad():
         for t, experts in enumerate(picks):
             for j, expert in enumerate(experts):
-                module.z[t, j] = torch.tensor([0.7 if expert >> b & 1 else -0.7 for b in range(bits)])
+                module.z[t, j] = torch.tensor(
+                    [0.7 if expert >> b & 1 else -0.7 for b in range(bits)]
+                )
     return module
 
 
 def calls_of(module, h):
     """Places of the experts that a forward pass computes."""
     calls = []
-    hooks = [expert.register_forward_hook(lambda *_, i=i: calls.append(i)) for i, expert in enumerate(module.experts)]
+    hooks = [
+        expert.register_forward_hook(lambda *_, i=i: calls.append(i))
+        for i, expert in enumerate(module.experts)
+    ]
     module.share(h)
     for hook in hooks:
         hook.remove()
@@ -175,7 +203,10 @@ def test_a_settled_gate_computes_its_experts_only_and_the_same_numbers():
         assert_equal(module.share(h), before)
     module.eval().share(h)
     record = module.record()
-    assert record["experts"] == {"task0": [1, 6], "task1": [6]} and record["experts_per_row"] == {"task0": 2.0, "task1": 1.0}
+    assert record["experts"] == {"task0": [1, 6], "task1": [6]} and record["experts_per_row"] == {
+        "task0": 2.0,
+        "task1": 1.0,
+    }
 
 
 def test_a_gate_that_settles_in_training_stops_computing_in_training():
@@ -207,7 +238,9 @@ def test_a_settled_gate_gets_no_gradient_and_a_finite_loss():
 
 
 def test_a_selector_outside_the_reachable_codes_weighs_nothing():
-    """Code 7 of seven experts names none: its share of the weight is lost, and its term of the loss is huge."""
+    """Code 7 of seven experts names none: its share of the weight is lost, and its term of the loss
+    is huge.
+    """
     module, h = settled([(7, 2)], size=7).train(), inputs()
     vector = module.share(h)[0]
     share = softmax(module.w.detach().numpy()[0])[1]
@@ -230,21 +263,30 @@ def test_at_the_end_of_selecting_each_static_selector_takes_its_most_probable_ex
         module.advance(step / 4)
         module.share(h)
     module.begin("train")
-    assert int(module.binary_step) == 4 and module.selected == [tuple(sorted(set(p))) for p in picks]
+    assert int(module.binary_step) == 4 and module.selected == [
+        tuple(sorted(set(p))) for p in picks
+    ]
     outputs = outputs_of(module, h)
     weights = [np.bincount(p, softmax(row), size) for p, row in zip(picks, w, strict=True)]
     assert_equal(module.share(h), [mixed(row, outputs) for row in weights])
-    optimizer = torch.optim.Adam([{"params": list(g.parameters)} for g in module.parameter_groups()], lr=0.5)
+    optimizer = torch.optim.Adam(
+        [{"params": list(g.parameters)} for g in module.parameter_groups()], lr=0.5
+    )
     for _ in range(10):
         optimizer.zero_grad()
         module.advance(0.99)
-        (sum(v.square().sum() for v in module.share(h)) + module.auxiliary_loss([], torch.zeros(0))).backward()
+        (
+            sum(v.square().sum() for v in module.share(h))
+            + module.auxiliary_loss([], torch.zeros(0))
+        ).backward()
         optimizer.step()
     assert module.selected == [tuple(sorted(set(p))) for p in picks], "chosen for good"
     module.eval().share(h)
     record = module.record()
     assert record["experts"] == {f"task{t}": sorted(set(p)) for t, p in enumerate(picks)}
-    assert record["experts_per_row"] == {f"task{t}": float(len(set(p))) for t, p in enumerate(picks)}
+    assert record["experts_per_row"] == {
+        f"task{t}": float(len(set(p))) for t, p in enumerate(picks)
+    }
 
 
 @pytest.mark.parametrize("size", [4, 6])
@@ -258,9 +300,15 @@ def test_at_the_end_of_selecting_per_example_s_is_a_step(size):
     z = affine(module.z, h.numpy()).reshape(16, 2, 2, bits) > 0
     shares, outputs = softmax(affine(module.w, h.numpy()).reshape(16, 2, 2)), outputs_of(module, h)
     numbers = (z * 2 ** np.arange(bits)).sum(-1)  # (B, T, k)
-    weights = [np.stack([np.bincount(numbers[b, t], shares[b, t], 2**bits)[:size] for b in range(16)]) for t in range(2)]
+    weights = [
+        np.stack([np.bincount(numbers[b, t], shares[b, t], 2**bits)[:size] for b in range(16)])
+        for t in range(2)
+    ]
     assert_equal(module.share(h), [mixed(rows, outputs) for rows in weights])
-    assert all(count <= 2 for count in module.record()["experts_per_row"].values()) and module.record()["binary_step"] == 1
+    assert (
+        all(count <= 2 for count in module.record()["experts_per_row"].values())
+        and module.record()["binary_step"] == 1
+    )
 
 
 @pytest.mark.parametrize("cut", [17, 28, 33])
@@ -272,7 +320,10 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(cut):
             if step in (0, 30):
                 module.begin("select" if step == 0 else "train")
             module.advance(step / 30 if step < 30 else 0.0)
-            (sum(v.square().mean() for v in module.share(h)) + module.auxiliary_loss([], torch.zeros(0))).backward()
+            (
+                sum(v.square().mean() for v in module.share(h))
+                + module.auxiliary_loss([], torch.zeros(0))
+            ).backward()
             optimizer.step()
             optimizer.zero_grad()
 
@@ -284,14 +335,22 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(cut):
     optimizers[2].load_state_dict(optimizers[1].state_dict())
     train(second, optimizers[2], range(cut, 40))
     state, resumed = whole.state_dict(), second.state_dict()
-    assert state.keys() == resumed.keys() and all(torch.equal(state[key], resumed[key]) for key in state)
-    assert int(state["steps"]) == 40 and bool(state["gamma"] > 0) and (state["_extra_state"].sum(1) <= 2).all()
+    assert state.keys() == resumed.keys() and all(
+        torch.equal(state[key], resumed[key]) for key in state
+    )
+    assert (
+        int(state["steps"]) == 40
+        and bool(state["gamma"] > 0)
+        and (state["_extra_state"].sum(1) <= 2).all()
+    )
 
 
 def test_flops_and_parameters_of_a_settled_model():
     schema = small_schema()
     experts = tuple(Expert(blocks=("dense(8)",)) for _ in range(8))
-    template = Architecture(embedding_dim=4, projection=8, towers=(), experts=experts, sharing=Sharing(kind="dselect_k"))
+    template = Architecture(
+        embedding_dim=4, projection=8, towers=(), experts=experts, sharing=Sharing(kind="dselect_k")
+    )
     net = build_model(template, schema)
     full = flops_per_row(net, schema)
     with torch.no_grad():

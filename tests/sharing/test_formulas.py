@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from tests.sharing.modules import HEIGHT, affine, assert_equal, gate, inputs, make, mixed, outputs_of, softmax
+from tests.sharing.modules import (
+    HEIGHT,
+    affine,
+    assert_equal,
+    gate,
+    inputs,
+    make,
+    mixed,
+    outputs_of,
+    softmax,
+)
 
 
 def numbers(tensor):
@@ -14,14 +24,20 @@ def numbers(tensor):
 
 
 def level(module, number):
-    return [expert for slot, expert in zip(module.slots, module.experts, strict=True) if slot.level == number]
+    return [
+        expert
+        for slot, expert in zip(module.slots, module.experts, strict=True)
+        if slot.level == number
+    ]
 
 
 def test_moe_and_mmoe():
     h = inputs()
     for module, places in ((make("moe"), [0, 0]), (make("mmoe", gate_bias=True), [0, 1])):
         outputs = outputs_of(module, h)
-        assert_equal(module.share(h), [mixed(gate(module.gates[i], h.numpy()), outputs) for i in places])
+        assert_equal(
+            module.share(h), [mixed(gate(module.gates[i], h.numpy()), outputs) for i in places]
+        )
 
 
 def test_selected_weighs_its_picks_in_their_order():
@@ -43,7 +59,9 @@ def test_ml_mmoe_gates_see_the_raw_input_on_every_level():
     module, h = make("ml_mmoe", 2, 3), inputs()
     x, first, gates = h.numpy(), outputs_of(module, h), list(module.gates)
     between = [mixed(gate(gates[i], x), first) for i in range(3)]
-    second = [affine(expert, vector) for expert, vector in zip(level(module, 1), between, strict=True)]
+    second = [
+        affine(expert, vector) for expert, vector in zip(level(module, 1), between, strict=True)
+    ]
     assert_equal(module.share(h), [mixed(gate(gates[3 + t], x), second) for t in range(2)])
     assert all(g.linear.in_features == 6 for g in gates)
 
@@ -54,7 +72,9 @@ def weighed(layer, x, outputs):
 
 
 def progressive(module, h, own, shared, levels):
-    """PLE by hand, with own[t] experts of task t: units' vectors level by level; on the last level no shared unit."""
+    """PLE by hand, with own[t] experts of task t: units' vectors level by level; on the last level
+    no shared unit.
+    """
     tasks = len(own)
     vectors, gates, experts = [h.numpy()] * (tasks + 1), iter(module.gates), iter(module.experts)
     for number in range(levels):
@@ -62,7 +82,9 @@ def progressive(module, h, own, shared, levels):
         common = [affine(next(experts), vectors[tasks]) for _ in range(shared)]
         made = [weighed(next(gates), vectors[t], outputs[t] + common) for t in range(tasks)]
         if shared and number + 1 < levels:
-            made.append(mixed(gate(next(gates), vectors[tasks]), [*chain.from_iterable(outputs), *common]))
+            made.append(
+                mixed(gate(next(gates), vectors[tasks]), [*chain.from_iterable(outputs), *common])
+            )
         vectors = made
     assert next(gates, None) is None and next(experts, None) is None
     return vectors
@@ -70,7 +92,10 @@ def progressive(module, h, own, shared, levels):
 
 def test_cgc_and_ple_level_by_level():
     h = inputs()
-    cgc, ple = make("cgc", task_experts=2, shared_experts=1), make("ple", levels=3, task_experts=2, shared_experts=2)
+    cgc, ple = (
+        make("cgc", task_experts=2, shared_experts=1),
+        make("ple", levels=3, task_experts=2, shared_experts=2),
+    )
     assert_equal(cgc.share(h), progressive(cgc, h, (2, 2), 1, 1))
     assert_equal(ple.share(h), progressive(ple, h, (2, 2), 2, 3))
 
@@ -81,7 +106,10 @@ def test_tasks_with_other_numbers_of_experts_each(kind, levels, own, shared):
     """m_1..m_T of eq. 1 to 3, as a list and by the tasks' names in another order."""
     h, deep = inputs(), {} if kind == "cgc" else {"levels": levels}
     names = {f"task{t}": own[t] for t in reversed(range(len(own)))}
-    listed, named = (make(kind, len(own), task_experts=given, shared_experts=shared, **deep) for given in (list(own), names))
+    listed, named = (
+        make(kind, len(own), task_experts=given, shared_experts=shared, **deep)
+        for given in (list(own), names)
+    )
     expected = progressive(listed, h, own, shared, levels)
     assert_equal(listed.share(h), expected)
     assert_equal(named.share(h), expected)
@@ -89,17 +117,30 @@ def test_tasks_with_other_numbers_of_experts_each(kind, levels, own, shared):
 
 @pytest.mark.parametrize(
     ("own", "shared"),
-    [((1, 1), 0), ((3, 3), 0), ((2, 2), 1), ((1, 1), 2), ((1, 3, 2), 0), ((1, 3, 2), 1), ((2, 1), 2), ((4, 1, 1), 3)],
+    [
+        ((1, 1), 0),
+        ((3, 3), 0),
+        ((2, 2), 1),
+        ((1, 1), 2),
+        ((1, 3, 2), 0),
+        ((1, 3, 2), 1),
+        ((2, 1), 2),
+        ((4, 1, 1), 3),
+    ],
 )
 def test_adatt_equation_7_by_its_two_sums(own, shared):
-    """The padded product of eq. 11 against AllExpertGF + NativeExpertLF of eq. 7 to 9, sum by sum, with m_1..m_T experts."""
+    """The padded product of eq. 11 against AllExpertGF + NativeExpertLF of eq. 7 to 9, sum by sum,
+    with m_1..m_T experts.
+    """
     tasks = len(own)
     given = own[0] if len(set(own)) == 1 else own
     module, h = make("adatt", tasks, task_experts=given, shared_experts=shared), inputs()
     vectors, experts, unit = [h.numpy()] * (tasks + 1), iter(module.experts), 0
     for number in range(2):
         sizes = [*own, shared]
-        by_unit = [[affine(next(experts), vectors[u]) for _ in range(sizes[u])] for u in range(tasks + 1)]
+        by_unit = [
+            [affine(next(experts), vectors[u]) for _ in range(sizes[u])] for u in range(tasks + 1)
+        ]
         everyone, made = list(chain.from_iterable(by_unit)), []
         for u in range(tasks + (shared > 0 and number == 0)):
             everyone_fused = mixed(gate(module.gates[unit], vectors[u]), everyone)
@@ -115,7 +156,9 @@ def test_cross_stitch():
     module, h = make("cross_stitch", 3), inputs()
     vectors = [h.numpy()] * 3
     for number in range(2):
-        stitched = np.stack([affine(expert, vectors[t]) for t, expert in enumerate(level(module, number))])
+        stitched = np.stack(
+            [affine(expert, vectors[t]) for t, expert in enumerate(level(module, number))]
+        )
         vectors = list(np.einsum("st,tbd->sbd", numbers(module.stitches[number]), stitched))
     assert_equal(module.share(h), vectors)
     start = numbers(module.stitches[0])
@@ -126,7 +169,9 @@ def test_cross_stitch():
 
 def clamped(log_alpha, u=None):
     """The hard concrete mask (Louizos et al. 2018, eq. 10 to 13)."""
-    s = 1 / (1 + np.exp(-(log_alpha if u is None else (np.log(u) - np.log(1 - u) + log_alpha) / (2 / 3))))
+    s = 1 / (
+        1 + np.exp(-(log_alpha if u is None else (np.log(u) - np.log(1 - u) + log_alpha) / (2 / 3)))
+    )
     return np.clip(s * 1.2 - 0.1, 0, 1)
 
 
@@ -148,11 +193,18 @@ def test_snr(kind, training):
             vectors = [sum(z[i, j] * out[j] for j in range(3)) for i in range(len(z))]
         else:
             w = numbers(module.transforms[number])
-            vectors = [sum(z[i, j] * out[j] @ w[i, :, j, :].T for j in range(3)) for i in range(len(z))]
+            vectors = [
+                sum(z[i, j] * out[j] @ w[i, :, j, :].T for j in range(3)) for i in range(len(z))
+            ]
     assert_equal(module.share(h), vectors)
-    on = [1 / (1 + np.exp(-(numbers(m.log_alpha) - 2 / 3 * np.log(0.1 / 1.1)))) for m in module.connections]
+    on = [
+        1 / (1 + np.exp(-(numbers(m.log_alpha) - 2 / 3 * np.log(0.1 / 1.1))))
+        for m in module.connections
+    ]
     hand = sum(p.sum() - p.max(1).sum() for p in on)
-    assert module.auxiliary_loss([], torch.zeros(0)).item() == pytest.approx(module.l0 * hand, rel=1e-12)
+    assert module.auxiliary_loss([], torch.zeros(0)).item() == pytest.approx(
+        module.l0 * hand, rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("kind", ["snr_trans", "snr_aver"])
@@ -168,7 +220,9 @@ def test_snr_settles_before_an_epoch_is_judged_and_tells_what_is_off(kind):
         second.log_alpha.fill_(3.0)
     told = module.eval().record()
     assert told["connections_on"] == pytest.approx([3 / 9, 1.0])
-    assert told["cross_off"] == pytest.approx([5 / 6, 0.0]), "beyond one of each unit, 1 of 6 is on; a unit that reads nothing has none"
+    assert told["cross_off"] == pytest.approx([5 / 6, 0.0]), (
+        "beyond one of each unit, 1 of 6 is on; a unit that reads nothing has none"
+    )
 
 
 @pytest.mark.parametrize("order", [None, ["task2", "task0", "task1"]])
@@ -180,13 +234,17 @@ def test_aitm_passes_on_the_attended_vector(order):
     z = {funnel[0]: q[funnel[0]]}
     for before, now, passed in zip(funnel, funnel[1:], module.passes, strict=False):
         both = [affine(passed, z[before]), q[now]]
-        scores = np.stack([((u @ h2.T) * (u @ h3.T)).sum(1) for u in both], axis=1) / np.sqrt(HEIGHT)
+        scores = np.stack([((u @ h2.T) * (u @ h3.T)).sum(1) for u in both], axis=1) / np.sqrt(
+            HEIGHT
+        )
         z[now] = mixed(softmax(scores), [u @ h1.T for u in both])
     assert_equal(module.share(h), [z[t] for t in range(3)])
     logits = [torch.linspace(-2, 2, 16, dtype=torch.float64) * (t - 0.7) for t in range(3)]
     y = [1 / (1 + np.exp(-numbers(logit))) for logit in logits]
     hand = 0.6 * sum(np.maximum(y[b] - y[a], 0).mean() for a, b in pairwise(funnel))
-    assert module.auxiliary_loss(logits, torch.zeros(16, 3)).item() == pytest.approx(hand, rel=1e-12)
+    assert module.auxiliary_loss(logits, torch.zeros(16, 3)).item() == pytest.approx(
+        hand, rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -199,12 +257,22 @@ def test_aitm_may_pass_on_by_a_dense_layer_as_its_authors_do(training):
         dense.norm.weight.uniform_(0.5, 2, generator=torch.Generator().manual_seed(2))
         dense.norm.bias.normal_(generator=torch.Generator().manual_seed(3))
     linear = affine(dense.linear, q[0])
-    mean, var = (linear.mean(0), linear.var(0)) if training else (numbers(dense.norm.running_mean), numbers(dense.norm.running_var))
-    passed = np.maximum((linear - mean) / np.sqrt(var + dense.norm.eps) * numbers(dense.norm.weight) + numbers(dense.norm.bias), 0)
+    mean, var = (
+        (linear.mean(0), linear.var(0))
+        if training
+        else (numbers(dense.norm.running_mean), numbers(dense.norm.running_var))
+    )
+    passed = np.maximum(
+        (linear - mean) / np.sqrt(var + dense.norm.eps) * numbers(dense.norm.weight)
+        + numbers(dense.norm.bias),
+        0,
+    )
     h1, h2, h3 = (numbers(head.weight) for head in module.heads)
     both = [passed, q[1]]
     scores = np.stack([((u @ h2.T) * (u @ h3.T)).sum(1) for u in both], axis=1) / np.sqrt(HEIGHT)
-    assert_equal(module.train(training).share(h), [q[0], mixed(softmax(scores), [u @ h1.T for u in both])])
+    assert_equal(
+        module.train(training).share(h), [q[0], mixed(softmax(scores), [u @ h1.T for u in both])]
+    )
     rate = make("aitm", 2, transfer="dense", transfer_dropout=0.5).train().passes[0]
     assert ((rate(torch.tensor(q[0])) == 0).double().mean() > 0.6) and rate.dropout.rate == 0.5
 
@@ -228,7 +296,10 @@ def test_top_k(k):
     h = inputs()
     example, static = make("top_k", k=k), make("top_k", k=k, per_example=False)
     outputs = outputs_of(example, h)
-    assert_equal(example.share(h), [mixed(kept(affine(gate, h.numpy()), k), outputs) for gate in example.gates])
+    assert_equal(
+        example.share(h),
+        [mixed(kept(affine(gate, h.numpy()), k), outputs) for gate in example.gates],
+    )
     outputs = outputs_of(static, h)
     assert_equal(static.share(h), [mixed(kept(row, k), outputs) for row in numbers(static.scores)])
     static.eval().share(h)
@@ -238,7 +309,9 @@ def test_top_k(k):
 def test_gumbel_in_training_and_in_evaluation():
     module, h = make("gumbel", 3, 4).train(), inputs()
     with torch.no_grad():
-        module.switches.copy_(torch.tensor([[1.0, -1, 0.5, 2], [-30, -30, -30, -30], [40, 40, 40, 40]]))
+        module.switches.copy_(
+            torch.tensor([[1.0, -1, 0.5, 2], [-30, -30, -30, -30], [40, 40, 40, 40]])
+        )
     module.advance(0.5)
     assert module.temperature == pytest.approx(np.sqrt(0.1))
     u = torch.rand(3, 4, generator=torch.Generator().manual_seed(7)).double().numpy()
@@ -248,13 +321,16 @@ def test_gumbel_in_training_and_in_evaluation():
         weights = np.where(on, shares, 0)
         weights[1] = np.eye(4)[shares[1].argmax()]  # nothing is on: the largest
         weights /= weights.sum(1, keepdims=True)
-        assert_equal(module.train(mode).share(h), [mixed(row, outputs_of(module, h)) for row in weights])
+        assert_equal(
+            module.train(mode).share(h), [mixed(row, outputs_of(module, h)) for row in weights]
+        )
 
 
 def test_gumbels_straight_through_gradient_is_that_of_the_soft_draw():
     module, h = make("gumbel", 1, 3).train(), inputs()
     u = torch.rand(1, 3, generator=torch.Generator().manual_seed(7)).double().numpy()[0]
-    out = np.stack([o.sum() for o in outputs_of(module, h)])  # of the loss below, a number per expert
+    # of the loss below, a number per expert
+    out = np.stack([o.sum() for o in outputs_of(module, h)])
     module.share(h)[0].sum().backward()
     soft = 1 / (1 + np.exp(-(np.log(u) - np.log(1 - u))))
     on, p = (soft > 0.5).astype(float), softmax(numbers(module.scores))[0]

@@ -10,7 +10,9 @@ from tests.sharing.modules import assert_equal, inputs, make
 
 
 def same(first, second, h=None):
-    """Copy the weights of the first into the second and compare what they compute, and the gradients."""
+    """Copy the weights of the first into the second and compare what they compute, and the
+    gradients.
+    """
     h = inputs() if h is None else h
     second.load_state_dict(first.state_dict())
     results = []
@@ -37,9 +39,13 @@ def test_ml_mmoe_with_one_level_is_mmoe(num_tasks):
 @pytest.mark.parametrize("kind", ["mmoe", "moe", "top_k", "gumbel", "dselect_k", "selected"])
 def test_a_gate_over_one_expert_is_shared_bottom(kind):
     h, shared, gated = inputs(), make("shared_bottom", 3), make(kind, 3, 1, seed=5)
-    assert [n for n, _ in gated.named_parameters()] == [n for n, _ in shared.named_parameters()], "a gate is built that weighs nothing"
+    assert [n for n, _ in gated.named_parameters()] == [n for n, _ in shared.named_parameters()], (
+        "a gate is built that weighs nothing"
+    )
     gated.experts.load_state_dict(shared.experts.state_dict())
-    assert all(torch.equal(a, b) for a, b in zip(shared.share(h), gated.train().share(h), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(shared.share(h), gated.train().share(h), strict=True)
+    )
 
 
 def all_on(module):
@@ -56,8 +62,12 @@ def test_snr_with_all_on_is_the_dense_connection():
     with torch.no_grad():
         dense.weight.copy_(module.transforms[0].reshape(10, 15))
     for mode in (True, False):
-        assert_equal(module.train(mode).share(h), [v.detach().numpy() for v in dense(joined).chunk(2, dim=1)])
-    assert module.transforms[0].abs().max() <= 15**-0.5, "started as a dense connection from all inputs"
+        assert_equal(
+            module.train(mode).share(h), [v.detach().numpy() for v in dense(joined).chunk(2, dim=1)]
+        )
+    assert module.transforms[0].abs().max() <= 15**-0.5, (
+        "started as a dense connection from all inputs"
+    )
 
 
 def test_snr_aver_with_all_on_adds_up():
@@ -73,22 +83,32 @@ def test_cross_stitch_with_the_identity_is_single_towers():
             stitch.copy_(torch.eye(3))
     alone = []
     for t in range(3):
-        first, second = (expert for slot, expert in zip(module.slots, module.experts, strict=True) if slot.owner == t)
+        first, second = (
+            expert
+            for slot, expert in zip(module.slots, module.experts, strict=True)
+            if slot.owner == t
+        )
         alone.append(second(first(h)).detach().numpy())
     assert_equal(module.share(h), alone)
 
 
 def test_adatt_sp_is_the_general_form_without_its_shared_unit():
-    """The general form's output with the shared unit's experts at zero weight, against AdaTT-sp with the same parameters."""
+    """The general form's output with the shared unit's experts at zero weight, against AdaTT-sp
+    with the same parameters.
+    """
     h = inputs()
-    sp, general = make("adatt", task_experts=2), make("adatt", seed=5, task_experts=2, shared_experts=1, gate_bias=True)
+    sp, general = (
+        make("adatt", task_experts=2),
+        make("adatt", seed=5, task_experts=2, shared_experts=1, gate_bias=True),
+    )
     own = [i for i, slot in enumerate(general.slots) if slot.owner != "shared"]
     with torch.no_grad():
         for mine, place in zip(sp.experts, own, strict=True):
             general.experts[place].load_state_dict(mine.state_dict())
         units = [i for i, fusion in enumerate(general.fusions) if fusion.owner != "shared"]
         for i, place in enumerate(units):
-            general.gates[place].linear.bias.copy_(torch.tensor([0.0, 0, 0, 0, -1e9]))  # the shared expert is last
+            # the shared expert is last
+            general.gates[place].linear.bias.copy_(torch.tensor([0.0, 0, 0, 0, -1e9]))
             general.gates[place].linear.weight[:4].copy_(sp.gates[i].linear.weight)
             general.native[str(place)].copy_(sp.native[str(i)])
     assert_equal(general.share(h), [v.detach().numpy() for v in sp.share(h)])
@@ -102,9 +122,15 @@ def test_adatts_padded_matrix_product_is_equation_11():
     for t, vector in enumerate(module.share(h)):
         padded = functional.pad(module.native[str(t)], (0, 3) if t == 0 else (3, 0))
         weights = padded + module.gates[t](h)
-        assert_equal([vector], [torch.bmm(weights.unsqueeze(1), experts).squeeze(1).detach().numpy()])
+        assert_equal(
+            [vector], [torch.bmm(weights.unsqueeze(1), experts).squeeze(1).detach().numpy()]
+        )
     module.eval().share(h)
-    np.testing.assert_allclose(module.gate_weights()["task1"].detach().numpy(), weights.detach().mean(0).numpy(), atol=1e-12)
+    np.testing.assert_allclose(
+        module.gate_weights()["task1"].detach().numpy(),
+        weights.detach().mean(0).numpy(),
+        atol=1e-12,
+    )
 
 
 def test_adatt_without_its_residual_is_the_gate_alone():
@@ -114,14 +140,21 @@ def test_adatt_without_its_residual_is_the_gate_alone():
     assert_equal(module.share(h), [v.detach().numpy() for v in mmoe.share(h)])
 
 
-@pytest.mark.parametrize(("own", "shared", "learnt"), [(1, 0, 0), (1, 1, 0), (1, 3, 1), (2, 1, 4), (2, 2, 5)])
+@pytest.mark.parametrize(
+    ("own", "shared", "learnt"), [(1, 0, 0), (1, 1, 0), (1, 3, 1), (2, 1, 4), (2, 2, 5)]
+)
 def test_adatt_learns_v_only_where_a_unit_has_several_experts(own, shared, learnt):
     """Two tasks on two levels, the shared unit on the first one only: decided per unit."""
     module = make("adatt", task_experts=own, shared_experts=shared)
     assert len(module.native) == learnt
     for v in module.native.values():
         assert v.abs().max() <= len(v) ** -0.5
-    assert all((v == 1).all() for v in make("adatt", task_experts=own, shared_experts=shared, native_init="ones").native.values())
+    assert all(
+        (v == 1).all()
+        for v in make(
+            "adatt", task_experts=own, shared_experts=shared, native_init="ones"
+        ).native.values()
+    )
 
 
 def test_adatt_with_a_single_expert_of_a_single_task_doubles_it():
@@ -135,5 +168,7 @@ def test_every_kind_with_several_units_leaves_the_last_shared_one_out():
         module = make(kind, shared_experts=2)
         top = module.fusions[-1].level
         assert not [f for f in module.fusions if f.level == top and f.owner == "shared"]
-        assert any(slot.owner == "shared" and slot.level == top for slot in module.slots), "its experts are read by the tasks"
+        assert any(slot.owner == "shared" and slot.level == top for slot in module.slots), (
+            "its experts are read by the tasks"
+        )
     assert set(SHARING_MODULES) >= {"cgc", "ple", "adatt"}

@@ -36,7 +36,9 @@ def spread(module, scale=2.0):
 
 
 def by_hand(module, h, uniform=None, vector=False):
-    """The paper's Algorithm 1, connection by connection; `uniform(shape)` draws u, None for evaluation."""
+    """The paper's Algorithm 1, connection by connection; `uniform(shape)` draws u, None for
+    evaluation.
+    """
     tasks, levels = len(module.tasks), module.fusions[-1].level + 1
     units = [*range(tasks), "shared"]
     x = h.numpy().reshape(len(h), *FIELDS)
@@ -53,10 +55,26 @@ def by_hand(module, h, uniform=None, vector=False):
         out = [affine(next(experts), v) for v in vectors]
         vectors = []
         for i in units if level + 1 < levels else units[:-1]:
-            read = [j for j, other in enumerate(units) if not module.cells or i == "shared" or other in (i, "shared")]
-            log_alpha, w = numbers(module.connections[unit].log_alpha), numbers(module.transforms[unit])
-            noise = 0 if uniform is None else (lambda u: np.log(u) - np.log(1 - u))(uniform(log_alpha.shape))
-            m = np.clip(sigmoid((log_alpha + noise) / (1 if uniform is None else BETA)) * (ZETA - GAMMA) + GAMMA, 0, 1)
+            read = [
+                j
+                for j, other in enumerate(units)
+                if not module.cells or i == "shared" or other in (i, "shared")
+            ]
+            log_alpha, w = (
+                numbers(module.connections[unit].log_alpha),
+                numbers(module.transforms[unit]),
+            )
+            noise = (
+                0
+                if uniform is None
+                else (lambda u: np.log(u) - np.log(1 - u))(uniform(log_alpha.shape))
+            )
+            m = np.clip(
+                sigmoid((log_alpha + noise) / (1 if uniform is None else BETA)) * (ZETA - GAMMA)
+                + GAMMA,
+                0,
+                1,
+            )
             v = sum(m[place] * (out[j] @ w[:, place, :].T) for place, j in enumerate(read))
             vectors.append(np.maximum(v, 0) if module.cells and level + 1 < levels else v)
             unit += 1
@@ -69,10 +87,14 @@ def by_hand(module, h, uniform=None, vector=False):
 @pytest.mark.parametrize("levels", [1, 2, 3])
 @pytest.mark.parametrize("field_mask", ["vector", "scalar"])
 def test_the_forward_pass_of_every_variant(field_mask, fields, cells, levels, training):
-    module = spread(make("mssm", 2, fields=fields, cells=cells, levels=levels, field_mask=field_mask)).train(training)
+    module = spread(
+        make("mssm", 2, fields=fields, cells=cells, levels=levels, field_mask=field_mask)
+    ).train(training)
     h = inputs()
     noise = torch.Generator().manual_seed(7)
-    uniform = (lambda shape: torch.rand(shape, generator=noise).double().numpy()) if training else None
+    uniform = (
+        (lambda shape: torch.rand(shape, generator=noise).double().numpy()) if training else None
+    )
     expected = by_hand(module, h, uniform, vector=field_mask == "vector")
     assert_equal(run(module, h), expected)
     assert all(np.abs(v).max() > 0.01 for v in expected)
@@ -84,53 +106,89 @@ def test_three_tasks_have_a_mask_per_number_unless_told_otherwise():
 
 
 def test_without_both_it_is_snr_trans():
-    """Table 2's MSSM-Basic: the same numbers as `snr_trans` with T + 1 sub-networks, the same weights, and the same noise."""
-    mine, theirs, h = spread(make("mssm", 2, fields=False, cells=False)), make("snr_trans", 2, 3), inputs()
+    """Table 2's MSSM-Basic: the same numbers as `snr_trans` with T + 1 sub-networks, the same
+    weights, and the same noise.
+    """
+    mine, theirs, h = (
+        spread(make("mssm", 2, fields=False, cells=False)),
+        make("snr_trans", 2, 3),
+        inputs(),
+    )
     with torch.no_grad():
         for a, b in zip(mine.experts, theirs.experts, strict=True):
             b.load_state_dict(a.state_dict())
         for level, units in ((0, (0, 1, 2)), (1, (3, 4))):
             theirs.transforms[level].copy_(torch.stack([mine.transforms[unit] for unit in units]))
-            theirs.connections[level].log_alpha.copy_(torch.stack([mine.connections[unit].log_alpha[:, 0] for unit in units]))
+            theirs.connections[level].log_alpha.copy_(
+                torch.stack([mine.connections[unit].log_alpha[:, 0] for unit in units])
+            )
     for training in (True, False):
-        assert_equal(run(mine.train(training), h), [numbers(out) for out in run(theirs.train(training), h)])
+        assert_equal(
+            run(mine.train(training), h), [numbers(out) for out in run(theirs.train(training), h)]
+        )
 
 
 def test_masks_settle_before_an_epoch_is_judged_where_there_is_a_penalty():
     settle, train = make("mssm", settle_steps=120).phases()
     assert (settle.steps, settle.judged, train.judged, train.begins) == (120, False, True, "on")
-    assert [len(make("mssm", **off).phases()) for off in ({"lambda_m": 0.0}, {"settle_steps": 0})] == [1, 1]
+    assert [
+        len(make("mssm", **off).phases()) for off in ({"lambda_m": 0.0}, {"settle_steps": 0})
+    ] == [1, 1]
 
 
 @pytest.mark.parametrize(("penalty", "lambda_m"), [("mean", 0.3), ("sum", 0.01)])
 def test_the_loss_counts_masks_and_squares_of_dense_weights_only(penalty, lambda_m):
     module = spread(make("mssm", 2, penalty=penalty, lambda_m=lambda_m, l2=0.5))
-    on = np.concatenate([stats.logistic.cdf(numbers(m.log_alpha).ravel() - BETA * np.log(-GAMMA / ZETA)) for m in module.connections])
+    on = np.concatenate(
+        [
+            stats.logistic.cdf(numbers(m.log_alpha).ravel() - BETA * np.log(-GAMMA / ZETA))
+            for m in module.connections
+        ]
+    )
     assert len(on) == HEIGHT * (2 + 2 + 3) + WIDTHS[1] * (2 + 2), "no mask between two tasks"
-    dense = np.concatenate([numbers(w).ravel() for w in [*(e.weight for e in module.experts), *module.transforms]])
+    dense = np.concatenate(
+        [numbers(w).ravel() for w in [*(e.weight for e in module.experts), *module.transforms]]
+    )
     expected = lambda_m * getattr(on, penalty)() + 0.5 * (dense**2).mean()
     assert module.auxiliary_loss([], torch.zeros(0)).item() == pytest.approx(expected, rel=1e-12)
     [group] = module.parameter_groups()
-    assert (group.lr, group.weight_decay) == (1e-2, 0.0), "at the weights' 1e-3 no mask gets to 0 in a training"
-    assert {id(p) for p in group.parameters} == {id(m.log_alpha) for m in module.connections} | {id(module.field_masks.g)}
+    assert (group.lr, group.weight_decay) == (1e-2, 0.0), (
+        "at the weights' 1e-3 no mask gets to 0 in a training"
+    )
+    assert {id(p) for p in group.parameters} == {id(m.log_alpha) for m in module.connections} | {
+        id(module.field_masks.g)
+    }
 
 
 def test_hard_concrete_gates_and_their_expected_number_by_scipy():
-    """A logistic variable, stretched and clamped: values by quantiles, the chance of 0 by quadrature over u."""
+    """A logistic variable, stretched and clamped: values by quantiles, the chance of 0 by
+    quadrature over u.
+    """
     mask = HardConcrete((9,), generator=torch.Generator().manual_seed(3)).double()
     log_alpha = np.linspace(-6, 6, 9)
     with torch.no_grad():
         mask.log_alpha.copy_(torch.from_numpy(log_alpha))
 
     def gate(u, centre):
-        return np.clip((ZETA - GAMMA) * stats.logistic.cdf(stats.logistic.ppf(u, loc=centre) / BETA) + GAMMA, 0, 1)
+        return np.clip(
+            (ZETA - GAMMA) * stats.logistic.cdf(stats.logistic.ppf(u, loc=centre) / BETA) + GAMMA,
+            0,
+            1,
+        )
 
     u = torch.rand(9, generator=torch.Generator().manual_seed(3)).double().numpy()
     np.testing.assert_allclose(numbers(mask.train()()), gate(u, log_alpha), atol=1e-6)
-    np.testing.assert_allclose(numbers(mask.eval()()), np.clip(1.2 * stats.logistic.cdf(log_alpha) - 0.1, 0, 1), atol=1e-6)
-    edges = [stats.logistic.cdf(BETA * stats.logistic.ppf(-GAMMA / (ZETA - GAMMA)) - centre) for centre in log_alpha]
+    np.testing.assert_allclose(
+        numbers(mask.eval()()), np.clip(1.2 * stats.logistic.cdf(log_alpha) - 0.1, 0, 1), atol=1e-6
+    )
+    edges = [
+        stats.logistic.cdf(BETA * stats.logistic.ppf(-GAMMA / (ZETA - GAMMA)) - centre)
+        for centre in log_alpha
+    ]
     areas = [
-        integrate.quad(lambda u, centre=centre: float(gate(u, centre) > 0), 0, 1, points=[edge], epsabs=1e-9)[0]
+        integrate.quad(
+            lambda u, centre=centre: float(gate(u, centre) > 0), 0, 1, points=[edge], epsabs=1e-9
+        )[0]
         for centre, edge in zip(log_alpha, edges, strict=True)
     ]
     np.testing.assert_allclose(numbers(mask.expected_on()), areas, atol=1e-6)
@@ -141,10 +199,15 @@ def test_records_tell_the_share_of_cells_off_and_mean_masks():
     for part in (h[:10], h[10:]):
         run(module, part)
     told = module.record()
-    log_alphas = [np.concatenate([numbers(m.log_alpha).ravel() for m in part]) for part in (module.connections[:3], module.connections[3:])]
+    log_alphas = [
+        np.concatenate([numbers(m.log_alpha).ravel() for m in part])
+        for part in (module.connections[:3], module.connections[3:])
+    ]
     off = [level <= np.log(0.1 / 1.1) for level in log_alphas]
     assert told["cells_off_by_level"] == pytest.approx([level.mean() for level in off])
-    assert told["cells_off"] == pytest.approx(np.concatenate(off).mean()) and 0 < told["cells_off"] < 1
+    assert (
+        told["cells_off"] == pytest.approx(np.concatenate(off).mean()) and 0 < told["cells_off"] < 1
+    )
     x, g = h.numpy().reshape(24, 1, *FIELDS), numbers(module.field_masks.g)
     masks = np.maximum(np.tanh(x * g), 0).mean((0, 3))
     assert list(told["field_masks"]) == ["task0", "task1", "shared"]
@@ -158,7 +221,14 @@ SCHEMA = small_schema()
 def built(interaction=("product(inner)", "mlp(8)"), **settings):
     kind = Sharing(kind="mssm", settings=settings)
     experts = (Expert(blocks=("dense(5)",)),)
-    template = Architecture(embedding_dim=4, interaction=interaction, projection=8, experts=experts, sharing=kind, towers=(6,))
+    template = Architecture(
+        embedding_dim=4,
+        interaction=interaction,
+        projection=8,
+        experts=experts,
+        sharing=kind,
+        towers=(6,),
+    )
     return template, build_model(template, SCHEMA, generator=torch.Generator().manual_seed(0))
 
 
@@ -175,10 +245,16 @@ def test_sub_networks_read_their_own_masked_fields_through_one_interaction():
     batch = random_batch(SCHEMA, rows=5).inputs
     net.eval()
     fields, module = net.input(batch), net.sharing
-    firsts = {slot.owner: expert for slot, expert in zip(module.slots, module.experts, strict=True) if slot.level == 0}
+    firsts = {
+        slot.owner: expert
+        for slot, expert in zip(module.slots, module.experts, strict=True)
+        if slot.level == 0
+    }
     seen = {}
     for owner, expert in firsts.items():
-        expert.register_forward_hook(lambda _, args, out, owner=owner: seen.update({owner: args[0]}))
+        expert.register_forward_hook(
+            lambda _, args, out, owner=owner: seen.update({owner: args[0]})
+        )
     net(batch)
     for j, owner in enumerate((0, 1, "shared")):
         masks = torch.tanh(fields * module.field_masks.g[j]).relu()
@@ -189,11 +265,16 @@ def test_costs_count_every_copy_and_name_the_masks():
     (masked, net), (_, plain) = built(field_mask="scalar"), built(fields=False)
     copies, shape = 3, (4, 4)
     flops = cost(net, SCHEMA).flops_per_row - cost(plain, SCHEMA).flops_per_row
-    parts, without = part_costs(masked, SCHEMA), part_costs(masked.evolve(sharing=Sharing(kind="mssm", settings={"fields": False})), SCHEMA)
+    parts, without = (
+        part_costs(masked, SCHEMA),
+        part_costs(masked.evolve(sharing=Sharing(kind="mssm", settings={"fields": False})), SCHEMA),
+    )
     trunk = [f"interaction.{i}" for i in range(2)] + ["projection"]
     assert all(parts[name].flops == copies * without[name].flops for name in trunk)
     assert parts["masks"].parameters == copies * shape[0] * shape[1]
     assert parts["masks"].flops == 2 * copies * shape[0] * shape[1] and "masks" not in without
     assert flops == parts["masks"].flops + (copies - 1) * sum(without[name].flops for name in trunk)
     assert sum(p.parameters for p in parts.values()) == sum(p.numel() for p in net.parameters())
-    assert parts["sharing"].parameters == (5 * 5 + 5) * (2 + 2 + 3 + 2 + 2), "W and log_alpha of each connection"
+    assert parts["sharing"].parameters == (5 * 5 + 5) * (2 + 2 + 3 + 2 + 2), (
+        "W and log_alpha of each connection"
+    )

@@ -1,4 +1,6 @@
-"""Sharing kinds inside the supernet: both steps run, a one-hot supernet is the derived model, and what is derived retrains."""
+"""Sharing kinds inside the supernet: both steps run, a one-hot supernet is the derived model, and
+what is derived retrains.
+"""
 
 import functools
 
@@ -20,14 +22,26 @@ SCHEMA = small_schema()
 
 
 def space(**changes: object) -> SearchSpace:
-    return small_space(**{"interaction": ("cross(1)", "skip"), "expert": ("gate", "mlp(4)", "conv1d(3)", "skip"), **changes})
+    return small_space(
+        **{
+            "interaction": ("cross(1)", "skip"),
+            "expert": ("gate", "mlp(4)", "conv1d(3)", "skip"),
+            **changes,
+        }
+    )
 
 
 def searching(name, schema=SCHEMA, noise=3, **changes):
     kind, settings = SEARCHED[name]
     generator = torch.Generator().manual_seed(noise)
-    net = build_supernet(space(**changes), schema, sharing=kind, settings=settings, seed=1, generator=generator)
-    darts = Darts(net, schema, DartsSettings(epochs=4, warmup_epochs=1, sharing=kind, sharing_settings=settings))
+    net = build_supernet(
+        space(**changes), schema, sharing=kind, settings=settings, seed=1, generator=generator
+    )
+    darts = Darts(
+        net,
+        schema,
+        DartsSettings(epochs=4, warmup_epochs=1, sharing=kind, sharing_settings=settings),
+    )
     darts.begin_epoch(0)
     return net, darts
 
@@ -47,27 +61,41 @@ def derived(name, **changes):
 @every_kind
 def test_an_alpha_step_and_a_weight_step(name):
     net, darts = searching(name)
-    gates = [p for n, p in net.named_parameters() if n.startswith("sharing.") and "alpha" not in n and ".candidates." not in n]
+    gates = [
+        p
+        for n, p in net.named_parameters()
+        if n.startswith("sharing.") and "alpha" not in n and ".candidates." not in n
+    ]
     before = {id(p): p.detach().clone() for p in [*net.alpha_parameters(), *gates]}
     buffers = {k: v.clone() for k, v in net.named_buffers()}
     darts._alpha_step(random_batch(SCHEMA))
-    assert all(torch.equal(v, buffers[k]) for k, v in net.named_buffers()), "an alpha step leaves statistics and records"
+    assert all(torch.equal(v, buffers[k]) for k, v in net.named_buffers()), (
+        "an alpha step leaves statistics and records"
+    )
     moved = [not torch.equal(before[id(p)], p) for p in net.alpha_parameters()]
     assert all(moved) or (name.startswith(("top_k", "gumbel", "snr")) and any(moved))
-    assert all(torch.equal(before[id(p)], p) for p in gates), "gates, z, log_alpha, A and v are weights"
+    assert all(torch.equal(before[id(p)], p) for p in gates), (
+        "gates, z, log_alpha, A and v are weights"
+    )
     losses = darts._weight_step(random_batch(SCHEMA, seed=1))
     assert torch.isfinite(losses.total)
     held = [p for group in darts._sgd.param_groups for p in group["params"]]
-    assert {id(p) for p in gates if p is not getattr(net.sharing, "beta", None)} <= {id(p) for p in held}
+    assert {id(p) for p in gates if p is not getattr(net.sharing, "beta", None)} <= {
+        id(p) for p in held
+    }
 
 
 @every_kind
 def test_each_slot_is_a_mixed_expert_with_alphas_of_its_own(name):
     net, _ = searching(name)
     blocks = {f"{slot}.block.{j}" for slot in net.slots for j in range(2)}
-    assert set(net.alphas) == blocks | {"interaction.0"} and len(net.alpha_parameters()) == len(blocks) + 1
+    assert (
+        set(net.alphas) == blocks | {"interaction.0"}
+        and len(net.alpha_parameters()) == len(blocks) + 1
+    )
     kind, settings = SEARCHED[name]
-    assert space().size(2, kind, settings) == 2 * 4 ** (2 * len(net.slots))  # `selected` keeps 3 of 3 experts: one way
+    # `selected` keeps 3 of 3 experts: one way
+    assert space().size(2, kind, settings) == 2 * 4 ** (2 * len(net.slots))
     tied, _ = searching(name, tie_alphas="levels")
     units = {(slot.owner, slot.index) for slot in tied.slots}
     assert len(tied.alpha_parameters()) == 2 * len(units) + 1
@@ -82,7 +110,9 @@ def test_what_is_derived_builds_with_the_operations_of_its_slots(name):
     if SEARCHED[name][0] != "selected":
         assert slots == net.slots
         assert [expert_for(architecture, slot) for slot in slots] == list(range(len(slots)))
-    assert architecture.ranking is not None and all(len(task) == len(net.slots) for task in architecture.ranking)
+    assert architecture.ranking is not None and all(
+        len(task) == len(net.slots) for task in architecture.ranking
+    )
     model = build_model(architecture, SCHEMA, generator=torch.Generator().manual_seed(0)).train()
     (sum(out.sum() for out in model(random_batch(SCHEMA).inputs))).backward()
     assert type(architecture).model_validate(architecture.model_dump()) == architecture
@@ -118,7 +148,11 @@ def test_tied_levels_derive_the_same_operations_on_each_level():
     _, architecture = derived("ple, 3 levels", tie_alphas="levels")
     slots = slots_of(architecture, 2)
     for unit in {(slot.owner, slot.index) for slot in slots}:
-        found = {architecture.experts[i].blocks for i, slot in enumerate(slots) if (slot.owner, slot.index) == unit}
+        found = {
+            architecture.experts[i].blocks
+            for i, slot in enumerate(slots)
+            if (slot.owner, slot.index) == unit
+        }
         assert len(found) == 1
 
 
@@ -139,11 +173,17 @@ def test_another_kind_takes_the_slots_in_order_of_mean_gate_weight(other):
     assert [expert_for(made, slot) for slot in shared] == best[: len(shared)]
     pooled = [slot for slot in slots_of(made, 2) if slot.owner == "pool" and slot.level == 0]
     if SHARING[other].slots == "base":
-        held = [i for i in best if any(block.startswith(("mlp", "dense")) for block in made.experts[i].blocks)]
+        held = [
+            i
+            for i in best
+            if any(block.startswith(("mlp", "dense")) for block in made.experts[i].blocks)
+        ]
         assert {expert_for(made, slot) for slot in pooled} == {held[0]}, "one expert in all slots"
     else:
         everyone = list(range(len(net.slots) if pooled else 0))
-        assert [expert_for(made, slot) for slot in pooled] == everyone, "a pool takes them all, as listed"
+        assert [expert_for(made, slot) for slot in pooled] == everyone, (
+            "a pool takes them all, as listed"
+        )
     model = build_model(made, SCHEMA, generator=torch.Generator().manual_seed(0))
     assert all(torch.isfinite(out).all() for out in model(random_batch(SCHEMA).inputs))
 
@@ -163,6 +203,8 @@ def test_a_searched_kind_with_beta_plugs_into_every_kind():
         for task, picks in enumerate(architecture.chosen):
             own = [slot for slot in slots_of(made, 2) if slot.owner == task and slot.level == 0]
             ranked = [entry.expert for entry in architecture.ranking[task] if entry.expert in picks]
-            assert [expert_for(made, slot) for slot in own] == [ranked[i % 2] for i in range(len(own))]
+            assert [expert_for(made, slot) for slot in own] == [
+                ranked[i % 2] for i in range(len(own))
+            ]
         model = build_model(made, SCHEMA, generator=torch.Generator().manual_seed(0))
         assert all(torch.isfinite(out).all() for out in model(random_batch(SCHEMA).inputs))

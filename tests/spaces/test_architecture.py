@@ -36,7 +36,11 @@ def test_json_round_trip_is_equal_and_keeps_what_travels_along(tmp_path):
     made.save(tmp_path / "a.json")
     back = Architecture.load(tmp_path / "a.json")
     assert back == made and hash(back) == hash(made)
-    assert back.ranking == made.ranking and back.provenance == {"seed": 3} and back.choices == made.choices
+    assert (
+        back.ranking == made.ranking
+        and back.provenance == {"seed": 3}
+        and back.choices == made.choices
+    )
 
 
 def test_equality_counts_what_is_computed_and_nothing_else():
@@ -50,7 +54,9 @@ def test_binding_a_template_and_refusing_other_data_by_name():
     bound = template().bind(schema())
     assert not bound.is_template and [t.name for t in bound.tasks] == ["click", "buy"]
     assert bound.bind(schema()) == bound
-    with pytest.raises(ConfigError, match="'buy' missing from the data, 'like' unknown to the architecture"):
+    with pytest.raises(
+        ConfigError, match="'buy' missing from the data, 'like' unknown to the architecture"
+    ):
         bound.bind(schema(tasks=("click", "like")))
     with pytest.raises(ConfigError, match="the same names in another order"):
         bound.bind(schema(fields=("item", "user")))
@@ -60,7 +66,8 @@ def test_parts_are_one_model_per_task_for_single_task_only():
     assert parts(template().bind(schema())) == (template().bind(schema()),)
     apart = parts(searched().evolve(sharing=Sharing(kind="single_task")))
     assert [[t.name for t in part.tasks] for part in apart] == [["click"], ["buy"]]
-    assert [e.blocks[0] for e in apart[0].experts] == ["mlp(48)", "mlp(16)"]  # click's chosen experts by rank
+    # click's chosen experts by rank
+    assert [e.blocks[0] for e in apart[0].experts] == ["mlp(48)", "mlp(16)"]
     assert [e.blocks[0] for e in apart[1].experts] == ["mlp(64)", "mlp(16)"]
 
 
@@ -69,7 +76,8 @@ def test_plug_in_rule():
     assert pool(made) == (0, 2, 3)
     assert [expert_for(made, Slot(0, "pool", i)) for i in range(3)] == [0, 2, 3]
     assert [expert_for(made, Slot(1, 0, i)) for i in range(3)] == [2, 0, 2]
-    assert [expert_for(made, Slot(0, "shared", i)) for i in range(4)] == [3, 0, 2, 1]  # mean softmax(beta)
+    # mean softmax(beta)
+    assert [expert_for(made, Slot(0, "shared", i)) for i in range(4)] == [3, 0, 2, 1]
     assert [expert_for(template(), Slot(0, 1, i)) for i in range(4)] == [0, 1, 2, 3]
 
 
@@ -97,9 +105,17 @@ def test_refusals(tmp_path):
     template().save(path)
     data = json.loads(path.read_text())
     for change, error, message in [
-        ({"version": 2}, ArtifactError, "must have format version 1 or older, got 2; update automtl"),
+        (
+            {"version": 2},
+            ArtifactError,
+            "must have format version 1 or older, got 2; update automtl",
+        ),
         ({"experts": [{"blocks": ["mpl(3)"]}]}, ConfigError, "did you mean 'mlp'?"),
-        ({"chosen": [[0]]}, ConfigError, "must list the experts of each task of a bound architecture"),
+        (
+            {"chosen": [[0]]},
+            ConfigError,
+            "must list the experts of each task of a bound architecture",
+        ),
         ({"sharing": {"kind": "mmo"}}, ConfigError, "did you mean 'mmoe'?"),
         ({"embeding_dim": 3}, ConfigError, "did you mean 'embedding_dim'?"),
         ({"experts": []}, ConfigError, "experts"),
@@ -117,7 +133,9 @@ def test_refusals(tmp_path):
 
 def test_graph_shows_who_reads_what():
     graph = to_graph(searched())
-    assert graph.has_edge("expert.level0.pool.1", "tower.0") and not graph.has_edge("expert.level0.pool.1", "tower.1")
+    assert graph.has_edge("expert.level0.pool.1", "tower.0") and not graph.has_edge(
+        "expert.level0.pool.1", "tower.1"
+    )
     assert graph.edges["expert.level0.pool.1", "tower.0"]["weight"] == 0.4
     labels = [data["label"] for _, data in graph.nodes(data=True)]
     assert {"user", "item", "cross(2)", "expert 2", "Linear to 64"} <= set(labels)

@@ -8,7 +8,19 @@ from automtl.spaces.catalogue import OPERATIONS, SHARING, Operation, sharing_set
 from automtl.spaces.slots import LAYOUTS
 
 
-@pytest.mark.parametrize("text", ["mlp(64)", "product(inner)", "skip", "conv1d(7)", "cross(4)", "self_attention(8)", "gate", "dense(256)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mlp(64)",
+        "product(inner)",
+        "skip",
+        "conv1d(7)",
+        "cross(4)",
+        "self_attention(8)",
+        "gate",
+        "dense(256)",
+    ],
+)
 def test_an_operation_reads_back_as_written(text):
     assert str(Operation.parse(text)) == text
 
@@ -34,7 +46,10 @@ def test_a_wrong_operation_is_refused_by_name(text, place, message):
 
 
 def test_catalogue_and_builders_match_one_to_one():
-    by_place = {place: {n for n, s in OPERATIONS.items() if place in s.places} for place in ("interaction", "expert")}
+    by_place = {
+        place: {n for n, s in OPERATIONS.items() if place in s.places}
+        for place in ("interaction", "expert")
+    }
     assert set(INTERACTION_BUILDERS) == by_place["interaction"]
     assert set(EXPERT_BUILDERS) == by_place["expert"]
     assert set(SHARING_MODULES) | {"single_task"} == set(SHARING) == set(LAYOUTS)

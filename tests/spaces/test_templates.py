@@ -46,21 +46,31 @@ def test_every_template_takes_other_expert_widths(name):
     levels = len({expert.level for expert in before.experts})
     made = changed(before, {"expert_widths": [[12, 6]] * levels if levels > 1 else [12, 6]})
     assert {expert.blocks for expert in made.experts} == {("dense(12)", "dense(6)")}
-    assert [e.level for e in made.experts] == [e.level for e in before.experts] and len(made.experts) == len(before.experts)
+    assert [e.level for e in made.experts] == [e.level for e in before.experts] and len(
+        made.experts
+    ) == len(before.experts)
 
 
 def test_widths_by_level_stay_in_their_level():
     made = changed(Architecture.load("ple"), {"expert_widths": [[5], [4, 3]]})
-    assert {expert.level: expert.blocks for expert in made.experts} == {0: ("dense(5)",), 1: ("dense(4)", "dense(3)")}
+    assert {expert.level: expert.blocks for expert in made.experts} == {
+        0: ("dense(5)",),
+        1: ("dense(4)", "dense(3)"),
+    }
 
 
-@pytest.mark.parametrize(("name", "count"), [("mmoe", 3), ("mmoe", 12), ("dselect_k", 4), ("ml_mmoe", 2), ("snr_trans", 5)])
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("mmoe", 3), ("mmoe", 12), ("dselect_k", 4), ("ml_mmoe", 2), ("snr_trans", 5)],
+)
 def test_the_number_of_experts_is_of_each_level(name, count):
     before = Architecture.load(name)
     made = changed(before, {"num_experts": count})
     levels = list(dict.fromkeys(expert.level for expert in before.experts))
     assert [(e.level, e.blocks) for e in made.experts] == [
-        (level, next(e.blocks for e in before.experts if e.level == level)) for level in levels for _ in range(count)
+        (level, next(e.blocks for e in before.experts if e.level == level))
+        for level in levels
+        for _ in range(count)
     ]
 
 
@@ -75,17 +85,53 @@ def test_nothing_changed_is_the_same():
 
 
 REFUSED = {
-    "unknown": ("mmoe", {"embeding_dim": 8}, r"embeding_dim: must be a setting of the template mmoe.*has embedding_dim \(16\)"),
-    "unknown lists the sizes": ("mmoe", {"width": 8}, r"num_experts \(8\), expert_widths \(\[512, 256\]\)"),
-    "no pool is listed": ("aitm", {"width": 8}, r"it has (?!.*num_experts).*expert_widths \(\[128, 64, 32\]\)"),
-    "type": ("mmoe", {"embedding_dim": "wide"}, r"architecture: embedding_dim must be a valid integer|embedding_dim .*integer"),
+    "unknown": (
+        "mmoe",
+        {"embeding_dim": 8},
+        r"embeding_dim: must be a setting of the template mmoe.*has embedding_dim \(16\)",
+    ),
+    "unknown lists the sizes": (
+        "mmoe",
+        {"width": 8},
+        r"num_experts \(8\), expert_widths \(\[512, 256\]\)",
+    ),
+    "no pool is listed": (
+        "aitm",
+        {"width": 8},
+        r"it has (?!.*num_experts).*expert_widths \(\[128, 64, 32\]\)",
+    ),
+    "type": (
+        "mmoe",
+        {"embedding_dim": "wide"},
+        r"architecture: embedding_dim must be a valid integer|embedding_dim .*integer",
+    ),
     "bounds": ("mmoe", {"dropout": 1.0}, r"dropout .*less than 1"),
     "word": ("mmoe", {"numeric": "round"}, r"numeric .*'linear'"),
-    "no pool": ("ple", {"num_experts": 3}, r"with a pool of experts, which the template ple lacks, got 3; see sharing.task_experts"),
-    "masks": ("mome", {"num_experts": 3}, r"which the template mome lacks, got 3; see sharing.masks"),
-    "one bottom": ("shared_bottom", {"num_experts": 3}, r"which the template shared_bottom lacks, got 3; leave it out"),
-    "levels": ("ple", {"expert_widths": [8]}, r"a list of widths for each of the 2 levels for the template ple.*\[\[512\], \[256\]\]"),
-    "no levels": ("mmoe", {"expert_widths": [[8], [4]]}, r"must be one list of widths for the template mmoe"),
+    "no pool": (
+        "ple",
+        {"num_experts": 3},
+        r"with a pool of experts, which the template ple lacks, got 3; see sharing.task_experts",
+    ),
+    "masks": (
+        "mome",
+        {"num_experts": 3},
+        r"which the template mome lacks, got 3; see sharing.masks",
+    ),
+    "one bottom": (
+        "shared_bottom",
+        {"num_experts": 3},
+        r"which the template shared_bottom lacks, got 3; leave it out",
+    ),
+    "levels": (
+        "ple",
+        {"expert_widths": [8]},
+        r"a list of widths for each of the 2 levels for the template ple.*\[\[512\], \[256\]\]",
+    ),
+    "no levels": (
+        "mmoe",
+        {"expert_widths": [[8], [4]]},
+        r"must be one list of widths for the template mmoe",
+    ),
     "no widths": ("mmoe", {"expert_widths": []}, r"expert_widths must be widths from 1"),
     "zero width": ("mmoe", {"expert_widths": [0]}, r"expert_widths must be widths from 1"),
     "true": ("mmoe", {"expert_widths": [True]}, r"expert_widths must be widths from 1"),
@@ -102,11 +148,16 @@ def test_what_a_template_lacks_is_said(case):
 
 
 def test_experts_of_other_operations_have_no_widths():
-    with pytest.raises(ConfigError, match=r"is for experts of dense layers alone.*write them out in architecture.experts"):
+    with pytest.raises(
+        ConfigError,
+        match=r"is for experts of dense layers alone.*write them out in architecture.experts",
+    ):
         changed(template(), {"expert_widths": [4]})
     with pytest.raises(ConfigError, match=r"needs experts that are alike"):
         changed(template(sharing={"kind": "mmoe"}), {"num_experts": 2})
-    with pytest.raises(ConfigError, match=r"expert_widths \(none, its experts are of other operations\)"):
+    with pytest.raises(
+        ConfigError, match=r"expert_widths \(none, its experts are of other operations\)"
+    ):
         changed(template(), {"wide": 4})
 
 
@@ -120,7 +171,10 @@ def test_a_bound_architecture_keeps_its_shape(name):
     if name == "dropout":
         assert changed(found, change).dropout == 0.3
         return
-    with pytest.raises(ConfigError, match=rf"architecture.{name}: must stay as it is: found is bound to its data set"):
+    with pytest.raises(
+        ConfigError,
+        match=rf"architecture.{name}: must stay as it is: found is bound to its data set",
+    ):
         changed(found, change)
 
 
@@ -131,16 +185,26 @@ def test_a_bound_hand_made_model_keeps_its_shape_too():
 
 def test_a_data_sets_changes_fit_every_template():
     check_changes({"numeric": "joint"}, "x.yaml: recommends.architecture", OF_ANY)
-    with pytest.raises(ConfigError, match=r"x.yaml: recommends.architecture.num_experts: must be a setting of templates"):
+    with pytest.raises(
+        ConfigError,
+        match=r"x.yaml: recommends.architecture.num_experts: must be a setting of templates",
+    ):
         check_changes({"num_experts": 3}, "x.yaml: recommends.architecture", OF_ANY)
 
 
 def test_recommendations_travel_and_are_not_what_is_computed(tmp_path):
     made = Architecture.load("mssm")
-    assert made.recommended and made == made.evolve(recommended={}) and made.identity() == made.evolve(recommended={}).identity()
+    assert (
+        made.recommended
+        and made == made.evolve(recommended={})
+        and made.identity() == made.evolve(recommended={}).identity()
+    )
     bound = made.bind(schema())
     bound.save(tmp_path / "a.json")
     assert Architecture.load(tmp_path / "a.json").recommended == made.recommended
-    assert plugged(made, "ple", {}).recommended == {} and plugged(made, "mssm", {"l2": 0.0}).recommended == made.recommended
+    assert (
+        plugged(made, "ple", {}).recommended == {}
+        and plugged(made, "mssm", {"l2": 0.0}).recommended == made.recommended
+    )
     with pytest.raises(ConfigError, match="recommended"):
         made.evolve(recommended={"search": {}})

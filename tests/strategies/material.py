@@ -16,9 +16,13 @@ from tests.support import small_schema, small_space
 def rows_of(schema, count, seed):
     """Rows whose labels follow from the ids."""
     rng = np.random.default_rng(seed)
-    ids = np.stack([rng.integers(0, f.vocabulary_size, count) for f in schema.categorical], axis=1).astype(np.int32)
+    ids = np.stack(
+        [rng.integers(0, f.vocabulary_size, count) for f in schema.categorical], axis=1
+    ).astype(np.int32)
     dense = rng.normal(size=(count, len(schema.numeric))).astype(np.float32)
-    logits = np.stack([ids[:, t % ids.shape[1]] - 3 + dense[:, 0] for t in range(len(schema.tasks))], axis=1)
+    logits = np.stack(
+        [ids[:, t % ids.shape[1]] - 3 + dense[:, 0] for t in range(len(schema.tasks))], axis=1
+    )
     labels = (rng.random(logits.shape) < 1 / (1 + np.exp(-logits))).astype(np.float32)
     return Rows(ids, dense, labels, None)
 

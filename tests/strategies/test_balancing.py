@@ -17,7 +17,13 @@ SCHEMA = small_schema(3)
 
 def made(method):
     net = build_supernet(small_space(interaction=("skip",), expert=("mlp(4)", "skip")), SCHEMA)
-    darts = Darts(net, SCHEMA, DartsSettings(epochs=4, warmup_epochs=2, weight_decay=0.1, balancing=BalancingSettings(method)))
+    darts = Darts(
+        net,
+        SCHEMA,
+        DartsSettings(
+            epochs=4, warmup_epochs=2, weight_decay=0.1, balancing=BalancingSettings(method)
+        ),
+    )
     darts.begin_epoch(0)
     darts._weight_step(random_batch(SCHEMA, seed=1))
     return net, darts
@@ -37,7 +43,9 @@ def test_a_task_without_labels_keeps_its_tower_momentum_and_factor(method):
     ]
     assert same == [False, True, False]
     now = [darts._sgd.state[p]["momentum_buffer"] for p in net.towers[1].parameters()]
-    assert any(m.any() for m in momenta) and all(torch.equal(m, n) for m, n in zip(momenta, now, strict=True))
+    assert any(m.any() for m in momenta) and all(
+        torch.equal(m, n) for m, n in zip(momenta, now, strict=True)
+    )
     assert darts.record()["balancing"]["weights"]["task1"] is not None, "of the step that had it"
 
 

@@ -1,4 +1,6 @@
-"""What every strategy of the table owes: artefacts, an architecture, exact resume; and what each computes."""
+"""What every strategy of the table owes: artefacts, an architecture, exact resume; and what each
+computes.
+"""
 
 import copy
 from typing import get_args
@@ -50,12 +52,17 @@ def test_every_strategy_records_and_derives_what_builds(name):
     assert len(records) == strategy.epochs
     blocks = {"interaction.0", *(f"level0.pool.{i}.block.{j}" for i in range(3) for j in range(2))}
     for record in records:
-        assert set(record["choices"]) == blocks and set(record["expert_usage"]) == {"task0", "task1"}
+        assert set(record["choices"]) == blocks and set(record["expert_usage"]) == {
+            "task0",
+            "task1",
+        }
         assert all(sum(w.values()) == pytest.approx(1) for w in record["choices"].values())
         assert all(sum(w) == pytest.approx(1) for w in record["expert_usage"].values())
         assert "entropy" in record
     found = strategy.derive()
-    assert all(len(task) == m.space.chosen(2) for task in found.chosen) and found.ranking is not None
+    assert (
+        all(len(task) == m.space.chosen(2) for task in found.chosen) and found.ranking is not None
+    )
     assert build_model(found, m.schema)(random_batch(m.schema).inputs)[0].shape == (32,)
     assert strategy.samples > 0 or name == "random_sampling"
 
@@ -86,7 +93,10 @@ def test_every_strategy_resumes_to_the_same_bits(name, after):
     other.generator.set_state(held[2])
     rest = search(resumed, min(after, cut.epochs))
     assert repr(rest) == repr(expected[len(expected) - len(rest) :])
-    assert resumed.derive().identity() == whole.derive().identity() and resumed.samples == whole.samples
+    assert (
+        resumed.derive().identity() == whole.derive().identity()
+        and resumed.samples == whole.samples
+    )
 
 
 def test_random_search_spends_its_budget_in_rows():
@@ -103,7 +113,9 @@ def test_random_search_spends_its_budget_in_rows():
 
 
 def test_a_budget_too_small_for_its_draws_is_refused():
-    with pytest.raises(ConfigError, match="search.draws: each draw must get at least 80 rows of the budget of 100"):
+    with pytest.raises(
+        ConfigError, match="search.draws: each draw must get at least 80 rows of the budget of 100"
+    ):
         RandomSearch(material(options={"draws": 2, "budget_samples": 100}))
 
 
@@ -120,27 +132,40 @@ def step_flops(step):
 
 
 def test_gdas_and_evolution_steps_compute_only_the_sampled_path():
-    """At least 8 times fewer FLOPs than the mixture's step on automtl.yaml, the mean over draws, forward and backward."""
+    """At least 8 times fewer FLOPs than the mixture's step on automtl.yaml, the mean over draws,
+    forward and backward.
+    """
     net, schema, space = paper_net()
     settings, batch = DartsSettings(), random_batch(schema, rows=8)
     darts = Darts(net, schema, settings)
     for block in net.choice_blocks():
         block.fused = False
     darts.begin_epoch(5)
-    whole, weights = step_flops(lambda: darts.step(batch, batch)), step_flops(lambda: darts._weight_step(batch))
+    whole, weights = (
+        step_flops(lambda: darts.step(batch, batch)),
+        step_flops(lambda: darts._weight_step(batch)),
+    )
     heat = {"temperature": 5.0, "final_temperature": 0.5}
-    gdas = Sampled(net, schema, settings, hard=True, generator=torch.Generator().manual_seed(0), **heat)
+    gdas = Sampled(
+        net, schema, settings, hard=True, generator=torch.Generator().manual_seed(0), **heat
+    )
     gdas.begin_epoch(5)
     assert np.mean([step_flops(lambda: gdas.step(batch, batch)) for _ in range(6)]) * 8 < whole
     genes = Genes(space, schema, Sharing())
-    evolution = SinglePath(net, schema, settings, genes=genes, generator=torch.Generator().manual_seed(0))
+    evolution = SinglePath(
+        net, schema, settings, genes=genes, generator=torch.Generator().manual_seed(0)
+    )
     evolution.begin_epoch(5)
-    assert np.mean([step_flops(lambda: evolution.step(None, batch)) for _ in range(6)]) * 8 < weights
+    assert (
+        np.mean([step_flops(lambda: evolution.step(None, batch)) for _ in range(6)]) * 8 < weights
+    )
     assert all(block.shares is None for block in net.choice_blocks())
 
 
 def test_a_set_path_computes_what_the_derived_architecture_computes():
-    """Weights copied: one path of a supernet is the discrete interaction and experts; counted FLOPs agree too."""
+    """Weights copied: one path of a supernet is the discrete interaction and experts; counted FLOPs
+    agree too.
+    """
     m = material(space=small_space(chosen_experts=1))
     net = m.make_supernet().eval()
     genes = Genes(m.space, m.schema, Sharing())
@@ -153,12 +178,16 @@ def test_a_set_path_computes_what_the_derived_architecture_computes():
     blocks = net.blocks()
     with torch.no_grad():
         model.input.load_state_dict(net.input.state_dict())
-        model.interaction[0].load_state_dict(blocks["interaction.0"].candidates[genome.picks[0]].state_dict())
+        model.interaction[0].load_state_dict(
+            blocks["interaction.0"].candidates[genome.picks[0]].state_dict()
+        )
         model.projection.load_state_dict(net.projection.state_dict())
         for place, expert in enumerate(used):
             for j in range(2):
                 block = blocks[f"level0.pool.{expert}.block.{j}"]
-                model.sharing.experts[place].operations[j].load_state_dict(block.candidates[block.path].state_dict())
+                model.sharing.experts[place].operations[j].load_state_dict(
+                    block.candidates[block.path].state_dict()
+                )
         model.towers.load_state_dict(net.towers.state_dict())
         for mine, theirs in zip(net(inputs), model(inputs), strict=True):
             torch.testing.assert_close(mine, theirs)
@@ -169,19 +198,40 @@ def test_a_set_path_computes_what_the_derived_architecture_computes():
 def test_gdas_gives_alpha_the_gradient_of_the_sampled_share(monkeypatch):
     m = material()
     net = m.make_supernet()
-    gdas = Sampled(net, m.schema, m.settings, hard=True, generator=m.generator, temperature=5.0, final_temperature=0.5)
+    gdas = Sampled(
+        net,
+        m.schema,
+        m.settings,
+        hard=True,
+        generator=m.generator,
+        temperature=5.0,
+        final_temperature=0.5,
+    )
     gdas.begin_epoch(0)
     gdas._draw()
     block = next(net.choice_blocks())
     assert block.shares[block.path].item() == 1.0
     [gradient] = torch.autograd.grad(block.shares[block.path], block.alpha)
-    p = block.shares.detach() - 1 + 0  # shares are p - p + 1: their value is 1, so p is asked of the gradient
-    assert gradient[block.path] > 0 and gradient.sum().abs() < 1e-6 and torch.equal(p, torch.zeros_like(p))
+    # shares are p - p + 1: their value is 1, so p is asked of the gradient
+    p = block.shares.detach() - 1 + 0
+    assert (
+        gradient[block.path] > 0
+        and gradient.sum().abs() < 1e-6
+        and torch.equal(p, torch.zeros_like(p))
+    )
 
 
 def test_temperatures_fall_from_first_to_last():
     m = material(settings={"epochs": 4})
-    snas = Sampled(m.make_supernet(), m.schema, m.settings, hard=False, generator=m.generator, temperature=4.0, final_temperature=0.5)
+    snas = Sampled(
+        m.make_supernet(),
+        m.schema,
+        m.settings,
+        hard=False,
+        generator=m.generator,
+        temperature=4.0,
+        final_temperature=0.5,
+    )
     seen = []
     for epoch in range(4):
         snas.begin_epoch(epoch)
@@ -193,7 +243,15 @@ def test_snas_samples_the_gumbel_softmax():
     """At temperature 0.05 the likeliest candidate of a draw follows softmax(alpha)."""
     m = material()
     net = m.make_supernet()
-    snas = Sampled(net, m.schema, m.settings, hard=False, generator=m.generator, temperature=0.05, final_temperature=0.05)
+    snas = Sampled(
+        net,
+        m.schema,
+        m.settings,
+        hard=False,
+        generator=m.generator,
+        temperature=0.05,
+        final_temperature=0.05,
+    )
     snas.begin_epoch(0)
     alpha = torch.tensor([1.0, 0.0, -1.0])
     picks = torch.stack([snas._sample(alpha).argmax() for _ in range(4000)])
@@ -210,8 +268,12 @@ def test_genomes_mutate_in_one_place_and_tied_blocks_stay_tied():
         for _ in range(50):
             child = genes.mutate(genome, rng)
             assert child != genome
-            moved = [i for i, (a, b) in enumerate(zip(genome.picks, child.picks, strict=True)) if a != b]
-            swapped = sum(len(set(a) - set(b)) for a, b in zip(genome.chosen, child.chosen, strict=True))
+            moved = [
+                i for i, (a, b) in enumerate(zip(genome.picks, child.picks, strict=True)) if a != b
+            ]
+            swapped = sum(
+                len(set(a) - set(b)) for a, b in zip(genome.chosen, child.chosen, strict=True)
+            )
             assert len(moved) + swapped == 1 or (tie == "all" and len(moved) == 3 and not swapped)
             if tie == "all":
                 assert len({e.blocks for e in genes.architecture(child).experts}) == 1
@@ -219,9 +281,13 @@ def test_genomes_mutate_in_one_place_and_tied_blocks_stay_tied():
 
 
 def test_evolution_finds_the_best_of_a_small_space_by_its_own_score():
-    """9 architectures: the best of all scored is what a full enumeration of the same scores finds."""
+    """9 architectures: the best of all scored is what a full enumeration of the same scores
+    finds.
+    """
     one = {"num_experts": 1, "num_blocks": 1, "chosen_experts": 1}
-    space = small_space(interaction=("cross(1)", "mlp(8)", "skip"), expert=("gate", "mlp(4)", "skip"), **one)
+    space = small_space(
+        interaction=("cross(1)", "mlp(8)", "skip"), expert=("gate", "mlp(4)", "skip"), **one
+    )
     m = material(space=space, options={"population": 8, "tournament": 3, "generations": 4})
     evolution = Evolution(m)
     search(evolution)
@@ -231,4 +297,6 @@ def test_evolution_finds_the_best_of_a_small_space_by_its_own_score():
         evolution.genes.set(evolution.supernet, genome)
         losses[genome] = score(evolution.supernet, m.scored, m.schema.tasks, supernet=True)
     assert evolution.best() == min(losses, key=losses.__getitem__)
-    assert dict(evolution._scored)[evolution.best()] == pytest.approx(min(losses.values()), abs=1e-6)
+    assert dict(evolution._scored)[evolution.best()] == pytest.approx(
+        min(losses.values()), abs=1e-6
+    )

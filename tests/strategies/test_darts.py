@@ -39,7 +39,11 @@ def test_alpha_gradient_against_finite_differences_of_the_alpha_rows_loss(monkey
             alpha.normal_(generator=torch.Generator().manual_seed(int(alpha.numel())))
     batch = random_batch(schema, rows=24, seed=3)
     grads = []
-    monkeypatch.setattr(darts._alpha_adam, "step", lambda: grads.extend(p.grad.clone() for p in net.alpha_parameters()))
+    monkeypatch.setattr(
+        darts._alpha_adam,
+        "step",
+        lambda: grads.extend(p.grad.clone() for p in net.alpha_parameters()),
+    )
     darts._alpha_step(batch)
 
     def loss():
@@ -66,7 +70,9 @@ def test_the_alpha_step_moves_alpha_only_and_computes_no_weight_gradient():
     buffers = {k: v.clone() for k, v in net.named_buffers()}
     darts._alpha_step(random_batch(schema))
     assert equal(before, others) and all(p.grad is None for p in others)
-    assert all(torch.equal(v, buffers[k]) for k, v in net.named_buffers()), "running statistics stay as they are"
+    assert all(torch.equal(v, buffers[k]) for k, v in net.named_buffers()), (
+        "running statistics stay as they are"
+    )
     assert not any(torch.equal(b, a) for b, a in zip(alphas, net.alpha_parameters(), strict=True))
     assert all(p.requires_grad for p in net.parameters())
     assert all(m.update_statistics for m in net.modules() if isinstance(m, BatchNorm))
@@ -78,7 +84,10 @@ def test_the_weight_step_moves_weights_and_tables_and_leaves_alpha():
     weights, table = snapshot(net.weights()), net.tables()[0].detach().clone()
     darts._weight_step(random_batch(schema))
     assert equal(alphas, net.alpha_parameters())
-    assert sum(not torch.equal(b, p) for b, p in zip(weights, net.weights(), strict=True)) > len(weights) / 2
+    assert (
+        sum(not torch.equal(b, p) for b, p in zip(weights, net.weights(), strict=True))
+        > len(weights) / 2
+    )
     assert not torch.equal(table, net.tables()[0])
 
 
@@ -110,18 +119,25 @@ def test_after_warm_up_beta_follows_the_loss_and_the_divergence():
     darts.step(random_batch(schema, seed=1), random_batch(schema, seed=2))
     moved = beta.detach() - before
     numeric = torch.autograd.functional.jacobian(
-        lambda b: (lambda q: (q.mean(0) * q.mean(0).log()).sum() - (q * q.log()).sum() / 2)(b.softmax(1)), before.double()
+        lambda b: (lambda q: (q.mean(0) * q.mean(0).log()).sum() - (q * q.log()).sum() / 2)(
+            b.softmax(1)
+        ),
+        before.double(),
     )
     assert torch.equal(moved.sign(), -numeric.sign().float())
     assert torch.allclose(gradient, numeric)
 
 
 def test_one_weight_step_is_clipped_sgd_with_momentum_and_decay_in_the_dense_sense():
-    """The whole net stepped twice against plain torch: dense tables, torch's own SGD and clipping."""
+    """The whole net stepped twice against plain torch: dense tables, torch's own SGD and
+    clipping.
+    """
     net, darts, schema = made(double=True, clip_norm=0.05)
     twin = copy.deepcopy(net)
     twin.input.embeddings[0].sparse = False
-    sgd = torch.optim.SGD([*twin.weights(), *twin.tables()], lr=0.02, momentum=0.9, weight_decay=3e-4)
+    sgd = torch.optim.SGD(
+        [*twin.weights(), *twin.tables()], lr=0.02, momentum=0.9, weight_decay=3e-4
+    )
     twin.set_auxiliary_skip(1.0)
     for seed in range(3):
         batch = random_batch(schema, rows=8, seed=seed)
@@ -131,7 +147,9 @@ def test_one_weight_step_is_clipped_sgd_with_momentum_and_decay_in_the_dense_sen
         torch.nn.utils.clip_grad_norm_([*twin.weights(), *twin.tables()], 0.05)
         sgd.step()
     darts.end_epoch()
-    for mine, theirs in zip([*net.weights(), *net.tables()], [*twin.weights(), *twin.tables()], strict=True):
+    for mine, theirs in zip(
+        [*net.weights(), *net.tables()], [*twin.weights(), *twin.tables()], strict=True
+    ):
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
@@ -140,14 +158,19 @@ def test_schedules_reach_the_net_and_the_optimiser():
     seen = []
     for epoch in range(4):
         darts.begin_epoch(epoch)
-        seen.append((next(net.choice_blocks()).auxiliary_skip, darts._jsd, darts._sgd.param_groups[0]["lr"]))
+        seen.append(
+            (next(net.choice_blocks()).auxiliary_skip, darts._jsd, darts._sgd.param_groups[0]["lr"])
+        )
     assert [s for s, _, _ in seen] == [1.0, pytest.approx(2 / 3), pytest.approx(1 / 3), 0.0]
     assert [j for _, j, _ in seen] == [0.0, 0.0, 1.0, 0.0]
     assert seen[0][2] == 0.5 and seen[2][2] == pytest.approx(0.25) and seen[3][2] < 0.1
 
 
 def test_warm_up_as_long_as_the_search_is_refused():
-    with pytest.raises(ConfigError, match="must be below search.epochs = 4, since beta trains only after warm-up, got 4"):
+    with pytest.raises(
+        ConfigError,
+        match="must be below search.epochs = 4, since beta trains only after warm-up, got 4",
+    ):
         made(warmup_epochs=4)
 
 
@@ -170,7 +193,9 @@ def test_a_batch_without_a_tasks_labels_is_no_nan_and_leaves_that_tower():
     losses = multi_task_loss(schema.tasks, net(batch.inputs), batch.labels)
     losses.total.backward()
     assert torch.isfinite(losses.total)
-    assert all(p.grad is None or not p.grad.any() for p in net.towers[1].parameters()) and equal(tower, net.towers[1].parameters())
+    assert all(p.grad is None or not p.grad.any() for p in net.towers[1].parameters()) and equal(
+        tower, net.towers[1].parameters()
+    )
 
 
 def test_derive_takes_argmax_and_top_c_and_keeps_ranking_and_margins():
@@ -185,7 +210,9 @@ def test_derive_takes_argmax_and_top_c_and_keeps_ranking_and_margins():
     assert found.experts[0].blocks == (space.expert[1], space.expert[2])
     assert found.chosen == ((1, 2), (0, 2))
     assert [r.expert for r in found.ranking[0]] == [1, 2, 0]
-    assert found.ranking[0][0].weight == pytest.approx(float(net.sharing.beta[0].detach().softmax(0)[1]))
+    assert found.ranking[0][0].weight == pytest.approx(
+        float(net.sharing.beta[0].detach().softmax(0)[1])
+    )
     assert sum(found.choices["level0.pool.0.block.0"].values()) == pytest.approx(1.0)
     assert found.bind(schema) == found
 
@@ -219,7 +246,12 @@ def test_state_goes_on_bit_for_bit():
 
 def test_regression_and_multiclass_tasks_search_too():
     schema = small_schema().model_copy(
-        update={"tasks": (Task(name="stars", kind="multiclass", classes=3), Task(name="seconds", kind="regression", mean=30.0, std=10.0))}
+        update={
+            "tasks": (
+                Task(name="stars", kind="multiclass", classes=3),
+                Task(name="seconds", kind="regression", mean=30.0, std=10.0),
+            )
+        }
     )
     net, darts, _ = made(schema=schema)
     batch = random_batch(schema)

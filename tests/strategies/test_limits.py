@@ -10,7 +10,9 @@ import automtl.strategies.limits as limits_module
 from automtl.strategies.limits import Block, Problem, best_within
 
 
-def problem(seed, *, tasks=2, experts=3, blocks=1, candidates=3, count=2, costs=1, tie=False, beta=True):
+def problem(
+    seed, *, tasks=2, experts=3, blocks=1, candidates=3, count=2, costs=1, tie=False, beta=True
+):
     rng = np.random.default_rng(seed)
 
     def block(name, key):
@@ -19,22 +21,39 @@ def problem(seed, *, tasks=2, experts=3, blocks=1, candidates=3, count=2, costs=
         return Block(name, scores, own.integers(0, 12, (candidates, costs)), key)
 
     common = [block("i", ("i",))]
-    pool = [[block(f"{e}.{j}", ("b", j) if tie else ("b", e, j)) for j in range(blocks)] for e in range(experts)]
+    pool = [
+        [block(f"{e}.{j}", ("b", j) if tie else ("b", e, j)) for j in range(blocks)]
+        for e in range(experts)
+    ]
     table = np.log(rng.dirichlet(np.ones(experts), tasks)) if beta else None
     top = 12 * (1 + experts * blocks)
-    return Problem(common, pool, table, count, np.full(costs, 3), rng.integers(top // 8, top // 2, costs))
+    return Problem(
+        common, pool, table, count, np.full(costs, 3), rng.integers(top // 8, top // 2, costs)
+    )
 
 
 def brute_force(p):
-    """Every candidate of every block, every c experts of every task; unused experts score and cost nothing."""
+    """Every candidate of every block, every c experts of every task; unused experts score and cost
+    nothing.
+    """
     best = -np.inf
     count = len(p.experts)
-    sets = [None] if p.beta is None else list(itertools.product(itertools.combinations(range(count), p.count), repeat=len(p.beta)))
+    sets = (
+        [None]
+        if p.beta is None
+        else list(
+            itertools.product(itertools.combinations(range(count), p.count), repeat=len(p.beta))
+        )
+    )
     for chosen in sets:
         used = range(count) if chosen is None else sorted({i for task in chosen for i in task})
         blocks = [*p.common, *(b for i in used for b in p.experts[i])]
         ties = list(dict.fromkeys(b.tie for b in blocks))
-        beta = 0.0 if chosen is None else sum(p.beta[t, i] for t, task in enumerate(chosen) for i in task)
+        beta = (
+            0.0
+            if chosen is None
+            else sum(p.beta[t, i] for t, task in enumerate(chosen) for i in task)
+        )
         for picks in itertools.product(range(len(p.common[0].scores)), repeat=len(ties)):
             of = dict(zip(ties, picks, strict=True))
             cost = p.fixed + sum(b.costs[of[b.tie]] for b in blocks)

@@ -1,4 +1,6 @@
-"""Monitors against closed forms and autograd; selection by perturbation; the collapse rule and its task."""
+"""Monitors against closed forms and autograd; selection by perturbation; the collapse rule and its
+task.
+"""
 
 import numpy as np
 import pytest
@@ -7,7 +9,12 @@ import torch
 from automtl.config import SearchSection
 from automtl.models.supernet import build_supernet
 from automtl.phases.collapse import Watch
-from automtl.strategies.monitor import CollapseRule, alpha_figures, gradient_conflict, hessian_eigenvalue
+from automtl.strategies.monitor import (
+    CollapseRule,
+    alpha_figures,
+    gradient_conflict,
+    hessian_eigenvalue,
+)
 from automtl.strategies.perturbation import perturbed
 from automtl.strategies.score import batch_statistics, score
 from automtl.strategies.table import STRATEGIES
@@ -28,8 +35,12 @@ def test_figures_of_alpha_by_hand():
         "level0.pool.2.block.1": {"gate": 0.3, "skip": 0.7},
     }
     found = alpha_figures(choices)
-    assert found["skip_share"] == pytest.approx({"interaction.0": 0.3, "level0.pool.0": 0.6, "level0.pool.1": 0.5, "level0.pool.2": 0.6})
-    assert found["skip_chosen"] == 0.5 and found["margin"]["level0.pool.0.block.0"] == pytest.approx(0.6)
+    assert found["skip_share"] == pytest.approx(
+        {"interaction.0": 0.3, "level0.pool.0": 0.6, "level0.pool.1": 0.5, "level0.pool.2": 0.6}
+    )
+    assert found["skip_chosen"] == 0.5 and found["margin"][
+        "level0.pool.0.block.0"
+    ] == pytest.approx(0.6)
     assert found["duplicate_experts"] == [["level0.pool.0", "level0.pool.1"]]
 
 
@@ -58,7 +69,12 @@ def test_gradient_conflict_of_a_task_with_itself_with_its_opposite_and_without_l
 
 def test_the_dominant_eigenvalue_against_the_whole_hessian():
     schema = small_schema()
-    space = small_space(interaction=("cross(1)", "skip"), expert=("gate", "conv1d(3)", "skip"), num_experts=2, num_blocks=1)
+    space = small_space(
+        interaction=("cross(1)", "skip"),
+        expert=("gate", "conv1d(3)", "skip"),
+        num_experts=2,
+        num_blocks=1,
+    )
     net = build_supernet(space, schema, seed=0).double()
     batch = random_batch(schema)
     found = hessian_eigenvalue(net, schema, batch, scale=1e-4)
@@ -80,15 +96,29 @@ def test_measuring_leaves_no_trace():
     before = {k: v.clone() for k, v in strategy.supernet.state_dict().items()}
     noise = m.generator.get_state()
     record = strategy.record()
-    assert -1 <= record["gradient_cosine"]["task0 / task1"] <= 1 and np.isfinite(record["eigenvalue"])
+    assert -1 <= record["gradient_cosine"]["task0 / task1"] <= 1 and np.isfinite(
+        record["eigenvalue"]
+    )
     assert all(torch.equal(v, before[k]) for k, v in strategy.supernet.state_dict().items())
-    assert torch.equal(noise, m.generator.get_state()) and all(p.grad is None for p in strategy.supernet.parameters())
+    assert torch.equal(noise, m.generator.get_state()) and all(
+        p.grad is None for p in strategy.supernet.parameters()
+    )
 
 
 def test_perturbation_takes_the_candidate_that_is_missed_most():
-    """One block: by hand, the score of the net without each candidate; alpha's own favourite is another."""
-    space = small_space(interaction=("cross(1)", "mlp(8)", "skip"), expert=("skip",), num_experts=1, num_blocks=1, chosen_experts=1)
-    m = material(space=space, options={"selection": "perturbation"}, settings={"weight_lr": 0.3, "epochs": 6})
+    """One block: by hand, the score of the net without each candidate; alpha's own favourite is
+    another.
+    """
+    space = small_space(
+        interaction=("cross(1)", "mlp(8)", "skip"),
+        expert=("skip",),
+        num_experts=1,
+        num_blocks=1,
+        chosen_experts=1,
+    )
+    m = material(
+        space=space, options={"selection": "perturbation"}, settings={"weight_lr": 0.3, "epochs": 6}
+    )
     strategy = STRATEGIES["darts"](m)
     search(strategy)
     net = strategy.supernet
@@ -116,7 +146,9 @@ def test_perturbation_decides_tied_blocks_together():
 
 def test_the_collapse_rule():
     rule = CollapseRule(0.5, 4 / 3)
-    assert rule.reason([{"skip_chosen": 0.5}]) == "" and "skip leads in 75%" in rule.reason([{"skip_chosen": 0.2}, {"skip_chosen": 0.75}])
+    assert rule.reason([{"skip_chosen": 0.5}]) == "" and "skip leads in 75%" in rule.reason(
+        [{"skip_chosen": 0.2}, {"skip_chosen": 0.75}]
+    )
     rising = [{"eigenvalue": v} for v in (1.0, 1.0, 1.0, 1.2, 1.4, 1.6)]
     assert "grew from 1 to 1.4" in rule.reason(rising)
     assert rule.reason(rising[:5]) == "" and rule.reason([{"eigenvalue": 1.0}] * 9) == ""
@@ -124,7 +156,10 @@ def test_the_collapse_rule():
 
 def test_the_watch_keeps_the_best_epoch_before_a_collapse():
     watch = Watch.of(SearchSection(on_collapse="rollback"))
-    lines = [{"skip_chosen": s, "validation_loss": v} for s, v in ((0.0, 0.5), (0.2, 0.4), (0.3, 0.45), (0.9, 0.3))]
+    lines = [
+        {"skip_chosen": s, "validation_loss": v}
+        for s, v in ((0.0, 0.5), (0.2, 0.4), (0.3, 0.45), (0.9, 0.3))
+    ]
     assert [watch.keeps(lines[: i + 1]) for i in range(4)] == [True, True, False, False]
     assert [watch.fired(lines[: i + 1]) for i in range(4)] == [False, False, False, True]
     assert not Watch.of(SearchSection()).fired(lines)

@@ -1,4 +1,6 @@
-"""Costs of candidates against whole models counted by themselves; expected cost and hard limits in a search."""
+"""Costs of candidates against whole models counted by themselves; expected cost and hard limits in
+a search.
+"""
 
 import itertools
 import time
@@ -41,13 +43,21 @@ def test_prices_add_up_to_what_the_derived_model_costs(widths):
     for seed in range(8):
         found = derive(spread(net, seed), m.schema, sharing="selected", settings={})
         counted = cost(build_model(found, m.schema), m.schema)
-        assert pricing.cost(found) == {"flops": counted.flops_per_row, "parameters": counted.other_parameters}
+        assert pricing.cost(found) == {
+            "flops": counted.flops_per_row,
+            "parameters": counted.other_parameters,
+        }
 
 
 @pytest.mark.parametrize("chosen", [1, 2])
 def test_half_the_flops_are_kept_and_the_choice_is_the_best_of_all(chosen):
     """Every architecture of a space of 3 * 3^2 * C(2,c)^2 is built and counted."""
-    one = {"interaction": ("cross(2)", "mlp(32)", "skip"), "expert": ("gate", "mlp(32)", "skip"), "num_experts": 2, "num_blocks": 1}
+    one = {
+        "interaction": ("cross(2)", "mlp(32)", "skip"),
+        "expert": ("gate", "mlp(32)", "skip"),
+        "num_experts": 2,
+        "num_blocks": 1,
+    }
     m = material(space=small_space(**one, chosen_experts=chosen))
     net = spread(m.make_supernet(), seed=3, scale=2.0)
     free = pricing_of(net, m.schema)
@@ -56,7 +66,9 @@ def test_half_the_flops_are_kept_and_the_choice_is_the_best_of_all(chosen):
     assert free.least("flops") < limits["flops"], "room for a choice"
     found = pricing_of(net, m.schema, **limits).derive()
     counted = cost(build_model(found, m.schema), m.schema).flops_per_row
-    assert counted <= limits["flops"] and found.provenance["within_limits"]["cost"]["flops"] == counted
+    assert (
+        counted <= limits["flops"] and found.provenance["within_limits"]["cost"]["flops"] == counted
+    )
 
     alphas = {name: a.detach().double().log_softmax(0).numpy() for name, a in net.alphas.items()}
     beta = net.beta_parameters()[0].detach().double().log_softmax(1).numpy()
@@ -68,15 +80,24 @@ def test_half_the_flops_are_kept_and_the_choice_is_the_best_of_all(chosen):
             made = derive(net, m.schema, sharing="selected", settings={}, best=spoken, chosen=tasks)
             if cost(build_model(made, m.schema), m.schema).flops_per_row <= limits["flops"]:
                 used = {0, *(1 + e for task in tasks for e in task)}
-                score = sum(alphas[n][p] for i, (n, p) in enumerate(zip(names, picks, strict=True)) if i in used)
-                best = max(best, score + sum(beta[t, e] for t, task in enumerate(tasks) for e in task))
+                score = sum(
+                    alphas[n][p]
+                    for i, (n, p) in enumerate(zip(names, picks, strict=True))
+                    if i in used
+                )
+                best = max(
+                    best, score + sum(beta[t, e] for t, task in enumerate(tasks) for e in task)
+                )
     assert found.provenance["within_limits"]["score"] == pytest.approx(best)
     assert found.provenance["within_limits"]["exact"]
 
 
 def test_a_limit_below_the_cheapest_model_is_refused_with_that_figure():
     m = material()
-    with pytest.raises(ConfigError, match=r"search.max_flops: must be at least \d+, the cheapest model of the space, got 10"):
+    with pytest.raises(
+        ConfigError,
+        match=r"search.max_flops: must be at least \d+, the cheapest model of the space, got 10",
+    ):
         pricing_of(m.make_supernet(), m.schema, flops=10)
 
 
@@ -85,18 +106,29 @@ def test_every_strategy_keeps_the_limits(name):
     m = material()
     net = m.make_supernet()
     table = pricing_of(net, m.schema)
-    costs = [table.cost(derive(spread(net, s), m.schema, sharing="selected", settings={})) for s in range(10)]
-    settings = {"max_flops": int(np.median([c["flops"] for c in costs])), "max_params": int(np.median([c["parameters"] for c in costs]))}
+    costs = [
+        table.cost(derive(spread(net, s), m.schema, sharing="selected", settings={}))
+        for s in range(10)
+    ]
+    settings = {
+        "max_flops": int(np.median([c["flops"] for c in costs])),
+        "max_params": int(np.median([c["parameters"] for c in costs])),
+    }
     m = material(settings={**settings, "epochs": 2}, options=FAST)
     strategy = STRATEGIES[name](m)
     search(strategy)
     counted = cost(build_model(strategy.derive(), m.schema), m.schema)
-    assert counted.flops_per_row <= settings["max_flops"] and counted.other_parameters <= settings["max_params"]
+    assert (
+        counted.flops_per_row <= settings["max_flops"]
+        and counted.other_parameters <= settings["max_params"]
+    )
 
 
 def made_up(net):
     """Times as no machine has them: the first candidates are the slow ones."""
-    return Latencies(8, {name: tuple(range(100 * len(a), 0, -100)) for name, a in net.alphas.items()}, 50)
+    return Latencies(
+        8, {name: tuple(range(100 * len(a), 0, -100)) for name, a in net.alphas.items()}, 50
+    )
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -104,8 +136,13 @@ def test_every_strategy_keeps_a_limit_of_time(name):
     m = material()
     net = m.make_supernet()
     times = made_up(net)
-    table = Pricing(net, m.schema, sharing="selected", settings={}, limits=Limits(), latencies=times)
-    costs = [table.cost(derive(spread(net, s), m.schema, sharing="selected", settings={}))["latency_us"] for s in range(10)]
+    table = Pricing(
+        net, m.schema, sharing="selected", settings={}, limits=Limits(), latencies=times
+    )
+    costs = [
+        table.cost(derive(spread(net, s), m.schema, sharing="selected", settings={}))["latency_us"]
+        for s in range(10)
+    ]
     limit = float(np.median(costs)) / 1000
     m = material(settings={"max_latency_ms": limit, "latencies": times, "epochs": 2}, options=FAST)
     strategy = STRATEGIES[name](m)
@@ -113,8 +150,15 @@ def test_every_strategy_keeps_a_limit_of_time(name):
     found = strategy.derive()
     used = {e for task in found.chosen for e in task}
     blocks = [("interaction.0", found.interaction[0])]
-    blocks += [(f"level0.pool.{e}.block.{j}", o) for e in used for j, o in enumerate(found.experts[e].blocks)]
-    by_hand = 50 + sum(times.candidates[block][table.table.operations[block].index(operation)] for block, operation in blocks)
+    blocks += [
+        (f"level0.pool.{e}.block.{j}", o)
+        for e in used
+        for j, o in enumerate(found.experts[e].blocks)
+    ]
+    by_hand = 50 + sum(
+        times.candidates[block][table.table.operations[block].index(operation)]
+        for block, operation in blocks
+    )
     assert by_hand == table.cost(found)["latency_us"] <= 1000 * limit < max(costs)
 
 
@@ -133,14 +177,19 @@ def test_a_slow_candidate_measures_slow_blocks_alike_are_timed_once_and_no_trace
     m = material()
     net = m.make_supernet().train()
     first, second = (net.blocks()[f"level0.pool.0.block.{j}"] for j in (0, 1))
-    first.candidates[1], second.candidates[1] = Slow(first.candidates[1]), Slow(second.candidates[1])
+    first.candidates[1], second.candidates[1] = (
+        Slow(first.candidates[1]),
+        Slow(second.candidates[1]),
+    )
     before = {name: value.clone() for name, value in net.state_dict().items()}
     found = candidate_latencies(net, m.schema, rows=16)
     assert set(found) == set(net.alphas)
     slow = found["level0.pool.0.block.0"]
     assert slow[1] >= 10_000 and np.array_equal(slow, found["level0.pool.2.block.1"])
     assert second.candidates[1].calls == 1, "in the forward pass that brings its input"
-    assert net.training and all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert net.training and all(
+        torch.equal(value, before[name]) for name, value in net.state_dict().items()
+    )
     model = torch.nn.Sequential(Slow(torch.nn.Identity()), torch.nn.Linear(1, 1))
     assert latency_us(_Ignoring(model), m.schema, rows=4) >= 10_000
 
@@ -160,7 +209,9 @@ def test_measured_times_of_a_supernet_cover_a_whole_model():
     m = material()
     times = measure(m.make_supernet(), m.schema, sharing="selected", settings={}, rows=64)
     assert times.rows == 64 and times.rest >= 0
-    assert {name: len(t) for name, t in times.candidates.items()} == {name: len(a) for name, a in m.make_supernet().alphas.items()}
+    assert {name: len(t) for name, t in times.candidates.items()} == {
+        name: len(a) for name, a in m.make_supernet().alphas.items()
+    }
 
 
 def test_the_expected_cost_by_hand_and_its_gradient_lowers_it():
@@ -168,7 +219,10 @@ def test_the_expected_cost_by_hand_and_its_gradient_lowers_it():
     net = spread(m.make_supernet())
     pricing = pricing_of(net, m.schema)
     expected = ExpectedCost(pricing, "flops")
-    by_hand = sum(float(a.detach().softmax(0) @ torch.tensor(pricing.table.candidates[n][:, 0]).float()) for n, a in net.alphas.items())
+    by_hand = sum(
+        float(a.detach().softmax(0) @ torch.tensor(pricing.table.candidates[n][:, 0]).float())
+        for n, a in net.alphas.items()
+    )
     equal = sum(pricing.table.candidates[n][:, 0].mean() for n in net.alphas)
     assert float(expected().detach()) == pytest.approx(by_hand / equal, rel=1e-5)
     ends = []

@@ -1,4 +1,6 @@
-"""Second-order alpha gradients against a closed form and against autograd through the virtual step as it is written."""
+"""Second-order alpha gradients against a closed form and against autograd through the virtual step
+as it is written.
+"""
 
 import copy
 from dataclasses import replace
@@ -16,10 +18,15 @@ from tests.support import random_batch, small_schema, small_space
 
 
 def quadratic(seed=0):
-    """L_train = |A w - B a|^2 / 2 + w.C a, L_val = |w - t|^2 / 2 + d.a: everything linear, so the gradient has a closed form."""
+    """L_train = |A w - B a|^2 / 2 + w.C a, L_val = |w - t|^2 / 2 + d.a: everything linear, so the
+    gradient has a closed form.
+    """
     g = torch.Generator().manual_seed(seed)
     A, B, C = (torch.randn(4, n, generator=g, dtype=torch.float64) for n in (4, 3, 3))
-    t, d = torch.randn(4, generator=g, dtype=torch.float64), torch.randn(3, generator=g, dtype=torch.float64)
+    t, d = (
+        torch.randn(4, generator=g, dtype=torch.float64),
+        torch.randn(3, generator=g, dtype=torch.float64),
+    )
     w = torch.nn.Parameter(torch.randn(4, generator=g, dtype=torch.float64))
     a = torch.nn.Parameter(torch.randn(3, generator=g, dtype=torch.float64))
     train = lambda: (A @ w - B @ a).square().sum() / 2 + w @ C @ a  # noqa: E731
@@ -41,10 +48,24 @@ def test_the_bilevel_quadratic_in_closed_form(hvp):
 
 
 def two_blocks(relu=True):
-    """One interaction block and one expert block, float64, warmed up so that beta takes its virtual step too."""
+    """One interaction block and one expert block, float64, warmed up so that beta takes its virtual
+    step too.
+    """
     expert = ("gate", "mlp(4)", "conv1d(3)", "skip") if relu else ("gate", "conv1d(3)", "skip")
-    interaction = ("product(inner)", "cross(1)", "mlp(4)", "skip") if relu else ("product(inner)", "cross(1)", "skip")
-    space = small_space(interaction=interaction, expert=expert, num_experts=2, num_blocks=1, expert_dim=4, chosen_experts=1, towers=())
+    interaction = (
+        ("product(inner)", "cross(1)", "mlp(4)", "skip")
+        if relu
+        else ("product(inner)", "cross(1)", "skip")
+    )
+    space = small_space(
+        interaction=interaction,
+        expert=expert,
+        num_experts=2,
+        num_blocks=1,
+        expert_dim=4,
+        chosen_experts=1,
+        towers=(),
+    )
     schema = small_schema()
     net = build_supernet(space, schema, seed=1).double()
     g = torch.Generator().manual_seed(5)
@@ -55,7 +76,9 @@ def two_blocks(relu=True):
 
 
 def by_autograd(net, schema, unrolled, alpha_batch, fit_batch, *, through=True):
-    """d L_val(w - xi1 grad_w L_train, beta - xi2 grad_beta (L_train + w_JSD L_JSD), alpha) / d alpha, as Eq. 4 reads."""
+    """d L_val(w - xi1 grad_w L_train, beta - xi2 grad_beta (L_train + w_JSD L_JSD), alpha) / d
+    alpha, as Eq. 4 reads.
+    """
     twin = copy.deepcopy(net)
     for block in twin.choice_blocks():
         block.fused = False
@@ -72,9 +95,13 @@ def by_autograd(net, schema, unrolled, alpha_batch, fit_batch, *, through=True):
     with frozen_statistics(twin):
         inner = [*weights, *betas]
         rates = [unrolled._lr] * len(weights) + [unrolled.settings.beta_lr] * len(betas)
-        grads = torch.autograd.grad(loss({}, fit_batch, unrolled._jsd), inner, create_graph=through, allow_unused=True)
+        grads = torch.autograd.grad(
+            loss({}, fit_batch, unrolled._jsd), inner, create_graph=through, allow_unused=True
+        )
         virtual = {
-            names[id(p)]: p - rate * (g if through else g.detach()) for p, g, rate in zip(inner, grads, rates, strict=True) if g is not None
+            names[id(p)]: p - rate * (g if through else g.detach())
+            for p, g, rate in zip(inner, grads, rates, strict=True)
+            if g is not None
         }
         return torch.autograd.grad(loss(virtual, alpha_batch, 0.0), alphas)
 
@@ -100,7 +127,9 @@ def test_a_two_block_supernet_against_autograd_through_the_virtual_step(hvp, sca
     state = [p.detach().clone() for p in net.parameters()]
     found = unrolled.alpha_gradients(*batches)
     assert error(found, exact) < bound
-    assert all(torch.equal(a, b) for a, b in zip(state, net.parameters(), strict=True)), "the virtual step leaves no trace"
+    assert all(torch.equal(a, b) for a, b in zip(state, net.parameters(), strict=True)), (
+        "the virtual step leaves no trace"
+    )
     no_hessian = by_autograd(net, schema, unrolled, *batches, through=False)
     assert error(no_hessian, exact) > 10 * bound, "the Hessian term matters here"
 
@@ -136,7 +165,11 @@ def test_first_order_gradients_are_eq_4_with_both_rates_zero(monkeypatch):
     darts.begin_epoch(0)
     batch = random_batch(schema, rows=24, seed=1)
     grads = []
-    monkeypatch.setattr(darts._alpha_adam, "step", lambda: grads.extend(p.grad.clone() for p in net.alpha_parameters()))
+    monkeypatch.setattr(
+        darts._alpha_adam,
+        "step",
+        lambda: grads.extend(p.grad.clone() for p in net.alpha_parameters()),
+    )
     darts._alpha_step(batch)
     with frozen_statistics(net):
         loss = multi_task_loss(schema.tasks, net(batch.inputs), batch.labels).total
@@ -155,9 +188,13 @@ KINKED = [
 @pytest.mark.parametrize("changes", KINKED)
 @pytest.mark.parametrize("sharing", ["selected", "mmoe", "mssm", "dselect_k", "snr_trans"])
 def test_the_default_is_right_where_networks_have_relus_and_dropout(sharing, changes):
-    """Against a central difference in float64 over so small a step that no kink is crossed; DARTS' own step is far off."""
+    """Against a central difference in float64 over so small a step that no kink is crossed; DARTS'
+    own step is far off.
+    """
     schema, noise = small_schema(), torch.Generator()
-    net = build_supernet(small_space(dropout=0.2, **changes), schema, seed=1, sharing=sharing, generator=noise).double()
+    net = build_supernet(
+        small_space(dropout=0.2, **changes), schema, seed=1, sharing=sharing, generator=noise
+    ).double()
     g = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for p in [*net.alpha_parameters(), *net.beta_parameters()]:
@@ -175,17 +212,28 @@ def test_the_default_is_right_where_networks_have_relus_and_dropout(sharing, cha
 
 
 def test_a_step_trains_everything_and_the_step_of_darts_is_what_the_docs_say():
-    """eps = 0.01 / ||grad||: the Hessian term of a network with ReLUs is off by far more than at 1e-4, in float64."""
+    """eps = 0.01 / ||grad||: the Hessian term of a network with ReLUs is off by far more than at
+    1e-4, in float64.
+    """
     net, schema = two_blocks()
     batches = random_batch(schema, rows=24, seed=1), random_batch(schema, rows=24, seed=2)
     errors = {}
     for scale in (0.01, 1e-4):
         unrolled = unrolled_for(net, schema, hvp="finite", hvp_scale=scale)
-        exact, first = by_autograd(net, schema, unrolled, *batches), by_autograd(net, schema, unrolled, *batches, through=False)
+        exact, first = (
+            by_autograd(net, schema, unrolled, *batches),
+            by_autograd(net, schema, unrolled, *batches, through=False),
+        )
         found = unrolled.alpha_gradients(*batches)
-        errors[scale] = error([f - p for f, p in zip(found, first, strict=True)], [e - p for e, p in zip(exact, first, strict=True)])
+        errors[scale] = error(
+            [f - p for f, p in zip(found, first, strict=True)],
+            [e - p for e, p in zip(exact, first, strict=True)],
+        )
     assert errors[1e-4] < errors[0.01] / 10
     before = [p.detach().clone() for p in net.parameters()]
     unrolled.step(*batches)
     unrolled.end_epoch()
-    assert sum(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True)) > len(before) / 2
+    assert (
+        sum(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+        > len(before) / 2
+    )

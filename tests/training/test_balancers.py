@@ -14,7 +14,10 @@ from tests.training.test_balancing import TASKS, Quadratics
 
 def test_shares_are_the_data_sets_or_the_settings_or_even():
     net = Quadratics()
-    shares = {m: make_balancer(BalancingSettings(m), TASKS, net).shares for m in ("fixed", "equal", "pcgrad")}
+    shares = {
+        m: make_balancer(BalancingSettings(m), TASKS, net).shares
+        for m in ("fixed", "equal", "pcgrad")
+    }
     assert shares == {"fixed": (0.25, 0.75), "equal": (0.5, 0.5), "pcgrad": (0.25, 0.75)}
     made = make_balancer(BalancingSettings("fixed", weights={"click": 9.0}), TASKS, net)
     assert made.shares == (0.75, 0.25)
@@ -24,11 +27,19 @@ def test_shares_are_the_data_sets_or_the_settings_or_even():
 
 
 def test_a_missing_extra_and_an_unknown_task_are_refused(monkeypatch):
-    monkeypatch.setattr(balancers, "find_spec", lambda module: None if module == "cvxpy" else SimpleNamespace())
-    with pytest.raises(ConfigError, match=r"cagrad needs its extra, got no package cvxpy; pip install 'automtl\[balancing\]'"):
+    monkeypatch.setattr(
+        balancers, "find_spec", lambda module: None if module == "cvxpy" else SimpleNamespace()
+    )
+    with pytest.raises(
+        ConfigError,
+        match=r"cagrad needs its extra, got no package cvxpy; pip install 'automtl\[balancing\]'",
+    ):
         check_balancing(BalancingSettings("cagrad"), ["click"])
     check_balancing(BalancingSettings("pcgrad"), ["click"])
-    with pytest.raises(ConfigError, match="weights: must name the data set's tasks, got 'clik'; did you mean 'click'"):
+    with pytest.raises(
+        ConfigError,
+        match="weights: must name the data set's tasks, got 'clik'; did you mean 'click'",
+    ):
         check_balancing(BalancingSettings(weights={"clik": 1.0}), ["click"])
 
 

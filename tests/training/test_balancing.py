@@ -32,22 +32,34 @@ class Quadratics(nn.Module):
     def __init__(self, sparse=False):
         super().__init__()
         self.w = nn.Parameter(torch.tensor(START))
-        self.towers = nn.ModuleList(nn.ParameterList([nn.Parameter(torch.tensor(0.5, dtype=torch.float64))]) for _ in TASKS)
+        self.towers = nn.ModuleList(
+            nn.ParameterList([nn.Parameter(torch.tensor(0.5, dtype=torch.float64))]) for _ in TASKS
+        )
 
     def tables(self):
         return []
 
     def losses(self, present=(1.0, 1.0)):
         rows = [torch.tensor(A[k]) @ self.w - torch.tensor(B[k]) for k in range(2)]
-        parts = tuple(present[k] * (rows[k].square().sum() + (self.towers[k][0] - k).square()) for k in range(2))
+        parts = tuple(
+            present[k] * (rows[k].square().sum() + (self.towers[k][0] - k).square())
+            for k in range(2)
+        )
         weights = torch.tensor(present, dtype=torch.float64)
-        return Losses(combine(torch.stack(parts), weights, task_weights(TASKS)), torch.stack(parts).detach(), weights, parts)
+        return Losses(
+            combine(torch.stack(parts), weights, task_weights(TASKS)),
+            torch.stack(parts).detach(),
+            weights,
+            parts,
+        )
 
 
 def by_hand(w, v=0.5):
     """Losses and gradients over w."""
     rest = [A[k] @ w - B[k] for k in range(2)]
-    return np.array([r @ r + (v - k) ** 2 for k, r in enumerate(rest)]), np.array([2 * A[k].T @ rest[k] for k in range(2)])
+    return np.array([r @ r + (v - k) ** 2 for k, r in enumerate(rest)]), np.array(
+        [2 * A[k].T @ rest[k] for k in range(2)]
+    )
 
 
 def quadratics(method, **settings):
@@ -90,7 +102,11 @@ def test_pcgrad_on_two_quadratics_by_hand():
     train(net, balancer, 3)
     np.testing.assert_allclose(net.w.detach().numpy(), w, rtol=1e-12)
     told = balancer.record()
-    assert told["conflicts"] == conflicts / 3 and told["backward_passes"] == 2 and told["extra_bytes"] == 2 * 2 * 8
+    assert (
+        told["conflicts"] == conflicts / 3
+        and told["backward_passes"] == 2
+        and told["extra_bytes"] == 2 * 2 * 8
+    )
 
 
 def test_uncertainty_on_two_quadratics_by_hand():
@@ -100,7 +116,10 @@ def test_uncertainty_on_two_quadratics_by_hand():
         values = np.array([by_hand(w, v[k])[0][k] for k in range(2)])
         c = scale * np.exp(-s)
         slope_s = SHARES * (0.5 - c * values)
-        w, v = w - 0.05 * (SHARES * c) @ by_hand(w)[1], v - 0.05 * SHARES * c * 2 * (v - np.arange(2))
+        w, v = (
+            w - 0.05 * (SHARES * c) @ by_hand(w)[1],
+            v - 0.05 * SHARES * c * 2 * (v - np.arange(2)),
+        )
         s = step(s, slope_s)
     train(net, balancer, 3)
     np.testing.assert_allclose(net.w.detach().numpy(), w, rtol=1e-12)
@@ -117,7 +136,10 @@ def test_gradnorm_on_two_quadratics_by_hand():
         raw = SHARES * np.linalg.norm(by_hand(w)[1], axis=1)
         rate = values / first / np.mean(values / first)
         slope = np.sign(c * raw - np.mean(c * raw) * rate**0.7) * raw
-        w, v = w - 0.05 * (SHARES * c) @ by_hand(w)[1], v - 0.05 * SHARES * c * 2 * (v - np.arange(2))
+        w, v = (
+            w - 0.05 * (SHARES * c) @ by_hand(w)[1],
+            v - 0.05 * SHARES * c * 2 * (v - np.arange(2)),
+        )
         c = step(c, slope)
         c = 2 * c / c.sum()
     train(net, balancer, 4)
@@ -144,8 +166,11 @@ def test_cagrad_mgda_and_aligned_mtl_by_hand():
     np.testing.assert_allclose(directions["cagrad"], cagrad, rtol=1e-5)
     x = np.clip((g[1] - g[0]) @ g[1] / ((g[1] - g[0]) @ (g[1] - g[0])), 0, 1)
     np.testing.assert_allclose(directions["mgda"], x * g[0] + (1 - x) * g[1], rtol=1e-9)
-    u, s, vt = np.linalg.svd(g.T, full_matrices=False)  # principal components made as long as the shortest
-    np.testing.assert_allclose(directions["aligned_mtl"], s.min() * u @ vt @ np.array([0.5, 0.5]), rtol=1e-9)
+    # principal components made as long as the shortest
+    u, s, vt = np.linalg.svd(g.T, full_matrices=False)
+    np.testing.assert_allclose(
+        directions["aligned_mtl"], s.min() * u @ vt @ np.array([0.5, 0.5]), rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("method", ADAPTIVE)
@@ -164,7 +189,13 @@ def test_a_batch_that_lacks_a_task_changes_nothing_of_it(method):
     lacking = batch.labels.clone()
     lacking[:, 1] = math.nan
     own = {name: p for name, p in net.named_parameters() if name.startswith("towers.1.")}
-    before = copy.deepcopy(({n: p.detach() for n, p in own.items()}, [optimizer.state[p] for p in own.values()], balancer.state_dict()))
+    before = copy.deepcopy(
+        (
+            {n: p.detach() for n, p in own.items()},
+            [optimizer.state[p] for p in own.values()],
+            balancer.state_dict(),
+        )
+    )
     others = [p.detach().clone() for p in net.towers[0].parameters()]
     step(lacking)
     assert all(torch.equal(before[0][name], p) for name, p in own.items())
@@ -172,13 +203,20 @@ def test_a_batch_that_lacks_a_task_changes_nothing_of_it(method):
         assert all(torch.equal(was[key], optimizer.state[p][key]) for key in was)
     for was, now in zip(rows_of(before[2]), rows_of(balancer.state_dict()), strict=True):
         assert torch.equal(was[1], now[1])
-    assert any(not torch.equal(was, p) for was, p in zip(others, net.towers[0].parameters(), strict=True)), "the others train"
+    assert any(
+        not torch.equal(was, p) for was, p in zip(others, net.towers[0].parameters(), strict=True)
+    ), "the others train"
     step(torch.full_like(batch.labels, math.nan))  # a batch without any label goes through
 
 
 def rows_of(state):
     """All tensors with a row per task."""
-    return [t for value in state.values() for t in (rows_of(value) if isinstance(value, dict) else [value]) if isinstance(t, torch.Tensor)]
+    return [
+        t
+        for value in state.values()
+        for t in (rows_of(value) if isinstance(value, dict) else [value])
+        if isinstance(t, torch.Tensor)
+    ]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -194,7 +232,10 @@ def test_one_task_trains_as_without_balancing(method):
 
 def same_gradients(one, other, rtol=0.0):
     pairs = zip(one.parameters(), other.parameters(), strict=True)
-    return all((a.grad is None) == (b.grad is None) and (a.grad is None or close(a.grad, b.grad, rtol)) for a, b in pairs)
+    return all(
+        (a.grad is None) == (b.grad is None) and (a.grad is None or close(a.grad, b.grad, rtol))
+        for a, b in pairs
+    )
 
 
 def close(a, b, rtol):
@@ -206,7 +247,9 @@ def close(a, b, rtol):
 @pytest.mark.parametrize("method", ["gradnorm", "pcgrad"])
 def test_sparse_tables_get_the_gradient_that_dense_ones_get(method, tables):
     schema, batch = small_schema(3), random_batch(small_schema(3))
-    nets = [build_model(Architecture.load("mmoe"), schema, sparse=sparse) for sparse in (True, False)]
+    nets = [
+        build_model(Architecture.load("mmoe"), schema, sparse=sparse) for sparse in (True, False)
+    ]
     for net in nets:
         made = make_balancer(BalancingSettings(method, tables=tables), schema.tasks, net)
         made.backward(multi_task_loss(schema.tasks, net(batch.inputs), batch.labels))
@@ -220,20 +263,39 @@ def test_pcgrad_over_a_network_equals_projections_of_its_flat_gradients(tables):
     net = build_model(Architecture.load("ple"), schema, sparse=True).double()
     names = dict(net.named_parameters())
 
-    whole = multi_task_loss(schema.tasks, net(batch.inputs._replace(dense=batch.inputs.dense.double())), batch.labels)
+    whole = multi_task_loss(
+        schema.tasks, net(batch.inputs._replace(dense=batch.inputs.dense.double())), batch.labels
+    )
     flat = []
     for part in whole.parts:
-        found = torch.autograd.grad(part / len(batch) / 2, list(names.values()), retain_graph=True, allow_unused=True)
-        flat.append({n: None if g is None else g.to_dense().numpy() for n, g in zip(names, found, strict=True)})
-    both = [n for n in names if all(g[n] is not None for g in flat) and (tables or "embeddings" not in n)]
+        found = torch.autograd.grad(
+            part / len(batch) / 2, list(names.values()), retain_graph=True, allow_unused=True
+        )
+        flat.append(
+            {
+                n: None if g is None else g.to_dense().numpy()
+                for n, g in zip(names, found, strict=True)
+            }
+        )
+    both = [
+        n
+        for n in names
+        if all(g[n] is not None for g in flat) and (tables or "embeddings" not in n)
+    ]
     g = [np.concatenate([grads[n].ravel() for n in both]) for grads in flat]
     c = [1 + max(0, -(g[0] @ g[1])) / (g[k] @ g[k]) for k in range(2)]
     made = make_balancer(BalancingSettings("pcgrad", tables=tables), schema.tasks, net)
     made.backward(whole)
     for name, p in names.items():
         factors = c if name in both else [1.0, 1.0]
-        want = sum(f * grads[name] for f, grads in zip(factors, flat, strict=True) if grads[name] is not None)
-        np.testing.assert_allclose(p.grad.to_dense().numpy(), want, rtol=1e-9, atol=1e-15, err_msg=name)
+        want = sum(
+            f * grads[name]
+            for f, grads in zip(factors, flat, strict=True)
+            if grads[name] is not None
+        )
+        np.testing.assert_allclose(
+            p.grad.to_dense().numpy(), want, rtol=1e-9, atol=1e-15, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -261,11 +323,18 @@ def test_a_restored_balancer_goes_on_to_the_bit(method):
 
 
 def test_pcgrad_of_three_tasks_leaves_torchs_generator_alone_and_repeats():
-    gram = torch.tensor([[1.0, -0.5, -0.9], [-0.5, 1.0, -0.3], [-0.9, -0.3, 1.0]], dtype=torch.float64)
-    made = [make_balancer(BalancingSettings("pcgrad"), small_schema(3).tasks, Quadratics()) for _ in range(2)]
+    gram = torch.tensor(
+        [[1.0, -0.5, -0.9], [-0.5, 1.0, -0.3], [-0.9, -0.3, 1.0]], dtype=torch.float64
+    )
+    made = [
+        make_balancer(BalancingSettings("pcgrad"), small_schema(3).tasks, Quadratics())
+        for _ in range(2)
+    ]
     before = torch.get_rng_state()
     drawn = [made[0]._factors(gram) for _ in range(8)]
-    assert torch.equal(torch.get_rng_state(), before) and len({tuple(d) for d in drawn}) > 1, "the order of projections is drawn"
+    assert torch.equal(torch.get_rng_state(), before) and len({tuple(d) for d in drawn}) > 1, (
+        "the order of projections is drawn"
+    )
     assert drawn == [made[1]._factors(gram) for _ in range(8)]
 
 
@@ -286,5 +355,7 @@ def test_gradients_that_are_not_finite_are_said_to_be():
         net, balancer = quadratics(method)
         with torch.no_grad():
             net.w.fill_(math.inf)
-        with pytest.raises(NumericalError, match=f"balancing by {method}: the tasks' gradient.* must be finite"):
+        with pytest.raises(
+            NumericalError, match=f"balancing by {method}: the tasks' gradient.* must be finite"
+        ):
             balancer.backward(net.losses())

@@ -21,8 +21,14 @@ def test_against_resampled_rows_and_scikit_learn(weighted: bool) -> None:
     weights = np.random.default_rng(1).random(300) if weighted else None
     g, names, areas = np.random.default_rng(7), np.unique(users), []
     for _ in range(50):
-        rows = np.concatenate([np.flatnonzero(users == names[u]) for u in g.integers(0, len(names), len(names))])
-        areas.append(roc_auc_score(labels[rows], scores[rows], sample_weight=None if weights is None else weights[rows]))
+        rows = np.concatenate(
+            [np.flatnonzero(users == names[u]) for u in g.integers(0, len(names), len(names))]
+        )
+        areas.append(
+            roc_auc_score(
+                labels[rows], scores[rows], sample_weight=None if weights is None else weights[rows]
+            )
+        )
     found = Resamples(50, units=users, rows=300, seed=7).auc_interval(labels, scores, weights)
     assert found == pytest.approx(np.quantile(areas, [0.025, 0.975]), abs=1e-12)
 
@@ -31,7 +37,9 @@ def test_rows_of_one_unit_tell_what_one_row_tells() -> None:
     labels, scores, _ = material()
     once = Resamples(200, units=None, rows=300, seed=0).auc_interval(labels, scores)
     fourfold = [np.repeat(part, 4) for part in (labels, scores, np.arange(300))]
-    assert Resamples(200, units=fourfold[2], rows=1200, seed=0).auc_interval(*fourfold[:2]) == pytest.approx(once, abs=1e-12)
+    assert Resamples(200, units=fourfold[2], rows=1200, seed=0).auc_interval(
+        *fourfold[:2]
+    ) == pytest.approx(once, abs=1e-12)
     alone = Resamples(200, units=None, rows=1200, seed=0).auc_interval(*fourfold[:2])
     assert once is not None
     assert alone is not None
@@ -40,7 +48,11 @@ def test_rows_of_one_unit_tell_what_one_row_tells() -> None:
 
 def test_rows_without_a_label_are_left_out() -> None:
     labels, scores, users = material()
-    gone = np.concatenate([labels, np.full(20, np.nan)]), np.concatenate([scores, np.full(20, 9.0)]), np.concatenate([users, users[:20]])
+    gone = (
+        np.concatenate([labels, np.full(20, np.nan)]),
+        np.concatenate([scores, np.full(20, 9.0)]),
+        np.concatenate([users, users[:20]]),
+    )
     expected = Resamples(50, units=users, rows=300, seed=0).auc_interval(labels, scores)
     assert Resamples(50, units=gone[2], rows=320, seed=0).auc_interval(*gone[:2]) == expected
 

@@ -11,7 +11,9 @@ from automtl.training.calibration import reliability, task_reliability
 
 
 def by_hand(p, y, w, bins):
-    """The definition, row by row: a row goes to the bin of the first row that has its prediction."""
+    """The definition, row by row: a row goes to the bin of the first row that has its
+    prediction.
+    """
     rows = sorted((a, b, c) for a, b, c in zip(p, y, w, strict=True) if not math.isnan(b))
     n, table = len(rows), {}
     starts = [rows[k * n // bins][0] for k in range(1, bins)] if n else []
@@ -21,11 +23,21 @@ def by_hand(p, y, w, bins):
     for _, members in sorted(table.items()):
         total = sum(c for *_, c in members)
         if total > 0:
-            made.append((sum(a * c for a, _, c in members) / total, sum(b * c for _, b, c in members) / total, len(members)))
+            made.append(
+                (
+                    sum(a * c for a, _, c in members) / total,
+                    sum(b * c for _, b, c in members) / total,
+                    len(members),
+                )
+            )
     return made
 
 
-a_row = st.tuples(st.sampled_from([0.1, 0.2, 0.25, 0.5, 0.9]), st.sampled_from([0.0, 1.0, math.nan]), st.integers(0, 3))
+a_row = st.tuples(
+    st.sampled_from([0.1, 0.2, 0.25, 0.5, 0.9]),
+    st.sampled_from([0.0, 1.0, math.nan]),
+    st.integers(0, 3),
+)
 
 
 @given(st.lists(a_row, max_size=60), st.integers(1, 8))
@@ -55,12 +67,20 @@ def means(table):
 
 def test_a_task_s_own_link_is_applied():
     logits = np.array([0.0, math.log(3.0), -800.0])
-    binary = task_reliability(Task(name="click", kind="binary"), logits, np.array([0.0, 1.0, np.nan]), None)
+    binary = task_reliability(
+        Task(name="click", kind="binary"), logits, np.array([0.0, 1.0, np.nan]), None
+    )
     assert means(binary) == pytest.approx([0.5, 0.0, 0.75, 1.0])
     task = Task(name="minutes", kind="regression", mean=10.0, std=2.0)
-    assert task_reliability(task, np.array([-1.0, 1.0]), np.array([7.0, 13.0]), None)[1] == {"prediction": 12.0, "label": 13.0, "rows": 1}
+    assert task_reliability(task, np.array([-1.0, 1.0]), np.array([7.0, 13.0]), None)[1] == {
+        "prediction": 12.0,
+        "label": 13.0,
+        "rows": 1,
+    }
     wide = np.log(np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]]))
-    multi = task_reliability(Task(name="kind", kind="multiclass", classes=3), wide, np.array([1.0, 2.0]), None)
+    multi = task_reliability(
+        Task(name="kind", kind="multiclass", classes=3), wide, np.array([1.0, 2.0]), None
+    )
     assert means(multi) == pytest.approx([0.5, 0.0, 0.7, 1.0])
 
 

@@ -48,7 +48,9 @@ def test_nothing_but_undefined_values_stops_without_a_best():
 
 def test_patience_counts_from_the_last_improvement():
     stopping = EarlyStopping("loss", 3)
-    for epoch, (value, stop) in enumerate([(1.0, False), (2.0, False), (2.0, False), (0.5, False), (1, False), (1, False), (1, True)]):
+    for epoch, (value, stop) in enumerate(
+        [(1.0, False), (2.0, False), (2.0, False), (0.5, False), (1, False), (1, False), (1, True)]
+    ):
         stopping.update(epoch, value)
         assert stopping.should_stop is stop
 
@@ -66,12 +68,17 @@ def test_state_goes_through_json_and_goes_on_the_same():
 
 
 def test_a_state_of_another_metric_is_refused():
-    with pytest.raises(ConfigError, match="must be 'auc', as in the run that is resumed, got 'loss'"):
+    with pytest.raises(
+        ConfigError, match="must be 'auc', as in the run that is resumed, got 'loss'"
+    ):
         EarlyStopping("loss", 2).load(EarlyStopping("auc", 2).state())
 
 
 def test_calibration_is_refused():
-    with pytest.raises(ConfigError, match=r"'calibration'; choose from loss, logloss, ne, rmse, mae, auc, gauc, accuracy"):
+    with pytest.raises(
+        ConfigError,
+        match=r"'calibration'; choose from loss, logloss, ne, rmse, mae, auc, gauc, accuracy",
+    ):
         EarlyStopping("calibration", 2)
 
 

@@ -1,4 +1,6 @@
-"""The guard: which batch is named, when it looks, and that a batch left out leaves nothing behind."""
+"""The guard: which batch is named, when it looks, and that a batch left out leaves nothing
+behind.
+"""
 
 import pytest
 import torch
@@ -53,7 +55,9 @@ def test_a_guard_that_may_not_wait_keeps_what_it_saw_and_names_the_first():
 def test_skipping_counts_and_has_a_limit():
     guard, batch = Guard("skip", limit=2), random_batch(SCHEMA, rows=2)
     assert not guard.norm(torch.tensor(1.0), batch)
-    assert guard.norm(torch.tensor(float("nan")), batch) and guard.norm(torch.tensor(float("nan")), batch)
+    assert guard.norm(torch.tensor(float("nan")), batch) and guard.norm(
+        torch.tensor(float("nan")), batch
+    )
     other = Guard("skip", limit=2)
     other.load(guard.state())
     with pytest.raises(BadBatch, match="all but 2 batches: must be finite"):
@@ -74,7 +78,12 @@ def test_running_statistics_forget_a_batch_that_is_left_out():
 def test_left_out_losses_count_nothing():
     batch = random_batch(SCHEMA, rows=4)
     empty = losses_of(batch, float("nan"), 0.0).left_out()
-    assert float(empty.total) == 0 and not empty.sums.any() and not empty.weights.any() and len(empty.parts) == len(SCHEMA.tasks)
+    assert (
+        float(empty.total) == 0
+        and not empty.sums.any()
+        and not empty.weights.any()
+        and len(empty.parts) == len(SCHEMA.tasks)
+    )
     assert isinstance(SCHEMA.tasks[0], Task)
 
 
@@ -82,13 +91,17 @@ def test_left_out_losses_count_nothing():
 def test_gradients_that_cannot_be_balanced_are_of_their_batch(mode):
     class Refusing:
         def backward(self, losses, extra):
-            raise NumericalError("balancing by gradnorm", "the tasks' gradient norms must be finite", [1.0])
+            raise NumericalError(
+                "balancing by gradnorm", "the tasks' gradient norms must be finite", [1.0]
+            )
 
     guard, batch = Guard(mode), random_batch(SCHEMA, rows=2)
     losses = losses_of(batch, 0.0, 0.0)
     if mode == "skip":
         assert guard.backward(Refusing(), losses, None, batch) and guard.skipped == 1
         return
-    with pytest.raises(BadBatch, match="the tasks' gradients: must be finite.*balancing by gradnorm") as caught:
+    with pytest.raises(
+        BadBatch, match="the tasks' gradients: must be finite.*balancing by gradnorm"
+    ) as caught:
         guard.backward(Refusing(), losses, None, batch)
     assert caught.value.rows == [0, 1]

@@ -12,11 +12,15 @@ from automtl.data.schema import Task
 from automtl.training.losses import combine, jsd_loss, multi_task_loss, task_loss, task_weights
 
 NAN = math.nan
-BINARY, MULTICLASS = Task(name="click", kind="binary", weight=1.0), Task(name="genre", kind="multiclass", weight=2.0, classes=3)
+BINARY, MULTICLASS = (
+    Task(name="click", kind="binary", weight=1.0),
+    Task(name="genre", kind="multiclass", weight=2.0, classes=3),
+)
 REGRESSION = Task(name="seconds", kind="regression", weight=5.0, mean=10.0, std=4.0)
 TASKS = (BINARY, MULTICLASS, REGRESSION)
 LABELS = np.array([[1, 2, 12.0], [0, NAN, NAN], [NAN, 0, 3.0], [1, 1, NAN]])
-WEIGHTS = np.array([[0.5, 1, 2], [3, NAN, 1], [7, 0.25, 1], [1, 1, NAN]])  # a weight may be missing where its label is
+# a weight may be missing where its label is
+WEIGHTS = np.array([[0.5, 1, 2], [3, NAN, 1], [7, 0.25, 1], [1, 1, NAN]])
 
 
 def by_hand(kind: str, prediction: np.ndarray, label: float) -> float:
@@ -30,7 +34,9 @@ def by_hand(kind: str, prediction: np.ndarray, label: float) -> float:
 
 def predictions(seed: int = 0, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
     draw = np.random.default_rng(seed).standard_normal
-    return [torch.tensor(draw(shape), dtype=dtype, requires_grad=True) for shape in ((4,), (4, 3), (4,))]
+    return [
+        torch.tensor(draw(shape), dtype=dtype, requires_grad=True) for shape in ((4,), (4, 3), (4,))
+    ]
 
 
 def sums_by_hand(outputs: list[torch.Tensor], weights: np.ndarray) -> list[tuple[float, float]]:
@@ -38,7 +44,12 @@ def sums_by_hand(outputs: list[torch.Tensor], weights: np.ndarray) -> list[tuple
     for k, task in enumerate(TASKS):
         z = outputs[k].detach().numpy()
         rows = [b for b in range(4) if not math.isnan(LABELS[b, k])]
-        found.append((sum(weights[b, k] * by_hand(task.kind, z[b], LABELS[b, k]) for b in rows), sum(weights[b, k] for b in rows)))
+        found.append(
+            (
+                sum(weights[b, k] * by_hand(task.kind, z[b], LABELS[b, k]) for b in rows),
+                sum(weights[b, k] for b in rows),
+            )
+        )
     return found
 
 
@@ -46,11 +57,16 @@ def sums_by_hand(outputs: list[torch.Tensor], weights: np.ndarray) -> list[tuple
 def test_multi_task_loss_equals_numpy(weighted):
     outputs = predictions()
     weights = WEIGHTS if weighted else np.ones_like(WEIGHTS)
-    got = multi_task_loss(TASKS, outputs, torch.tensor(LABELS), torch.tensor(WEIGHTS) if weighted else None)
+    got = multi_task_loss(
+        TASKS, outputs, torch.tensor(LABELS), torch.tensor(WEIGHTS) if weighted else None
+    )
     expected = sums_by_hand(outputs, weights)
     np.testing.assert_allclose(got.sums.numpy(), [loss for loss, _ in expected], rtol=1e-12)
     np.testing.assert_allclose(got.weights.numpy(), [weight for _, weight in expected], rtol=1e-12)
-    total = sum(share * loss / weight for share, (loss, weight) in zip((1 / 8, 2 / 8, 5 / 8), expected, strict=True))
+    total = sum(
+        share * loss / weight
+        for share, (loss, weight) in zip((1 / 8, 2 / 8, 5 / 8), expected, strict=True)
+    )
     assert got.total.item() == pytest.approx(total, rel=1e-12)
     assert not got.sums.requires_grad
 
@@ -68,7 +84,9 @@ def test_gradients_equal_finite_differences_and_vanish_on_missing_labels(weighte
                 other = [o.detach().clone() for o in outputs]
                 other[k][place] += step
                 moved.append(multi_task_loss(TASKS, other, labels, weights).total.item())
-            assert output.grad[place].item() == pytest.approx((moved[0] - moved[1]) / 2e-6, abs=1e-9)
+            assert output.grad[place].item() == pytest.approx(
+                (moved[0] - moved[1]) / 2e-6, abs=1e-9
+            )
             if math.isnan(LABELS[place[0], k]):
                 assert output.grad[place].item() == 0.0
 
@@ -89,15 +107,24 @@ def test_a_task_without_labels_leaves_the_others_alone():
     got = multi_task_loss(TASKS, outputs, labels)
     got.total.backward()
     (genre, rows), (seconds, others) = sums_by_hand(outputs, np.ones((4, 3)))[1:]
-    assert got.total.item() == pytest.approx(2 / 8 * genre / rows + 5 / 8 * seconds / others, rel=1e-12)
+    assert got.total.item() == pytest.approx(
+        2 / 8 * genre / rows + 5 / 8 * seconds / others, rel=1e-12
+    )
     assert outputs[0].grad is not None
     assert outputs[0].grad.tolist() == [0.0] * 4
 
 
 def test_only_the_proportion_of_weights_counts():
     """However small: their sum divides, nothing else."""
-    outputs, labels, weights = predictions(5, torch.float32), torch.tensor(LABELS).float(), torch.tensor(WEIGHTS).float()
-    whole, tiny = (multi_task_loss(TASKS, outputs, labels, scale * weights).total.item() for scale in (1, 2.0**-60))
+    outputs, labels, weights = (
+        predictions(5, torch.float32),
+        torch.tensor(LABELS).float(),
+        torch.tensor(WEIGHTS).float(),
+    )
+    whole, tiny = (
+        multi_task_loss(TASKS, outputs, labels, scale * weights).total.item()
+        for scale in (1, 2.0**-60)
+    )
     assert tiny == pytest.approx(whole, rel=1e-6)
 
 
@@ -112,10 +139,17 @@ def test_sums_over_batches_give_the_loss_of_all_rows():
     """Batches of 3 and 1 rows with unequal label counts: the mean of batch means would differ."""
     outputs, labels = predictions(4), torch.tensor(LABELS)
     whole = multi_task_loss(TASKS, outputs, labels)
-    parts = [multi_task_loss(TASKS, [o[rows] for o in outputs], labels[rows]) for rows in (slice(0, 3), slice(3, 4))]
-    got = combine(parts[0].sums + parts[1].sums, parts[0].weights + parts[1].weights, task_weights(TASKS))
+    parts = [
+        multi_task_loss(TASKS, [o[rows] for o in outputs], labels[rows])
+        for rows in (slice(0, 3), slice(3, 4))
+    ]
+    got = combine(
+        parts[0].sums + parts[1].sums, parts[0].weights + parts[1].weights, task_weights(TASKS)
+    )
     assert got.item() == pytest.approx(whole.total.item(), rel=1e-12)
-    assert sum(part.total.item() for part in parts) / 2 != pytest.approx(whole.total.item(), rel=1e-2)
+    assert sum(part.total.item() for part in parts) / 2 != pytest.approx(
+        whole.total.item(), rel=1e-2
+    )
 
 
 def test_bfloat16_predictions_are_taken_to_float32():
@@ -123,7 +157,9 @@ def test_bfloat16_predictions_are_taken_to_float32():
     loss, _ = task_loss("binary", prediction, torch.tensor([1.0, 1.0]))
     loss.backward()
     assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(math.log1p(math.exp(-2)) + math.log1p(math.exp(1)), rel=1e-6)
+    assert loss.item() == pytest.approx(
+        math.log1p(math.exp(-2)) + math.log1p(math.exp(1)), rel=1e-6
+    )
     assert prediction.grad.dtype == torch.bfloat16
 
 
@@ -145,9 +181,13 @@ def choices(rows) -> torch.Tensor:
 def test_jsd_of_a_hand_value():
     """p = (.5 .5), (.25 .75): m = (.375, .625)."""
     entropy = {p: p * math.log(p) for p in (0.5, 0.25, 0.75, 0.375, 0.625)}
-    expected = entropy[0.375] + entropy[0.625] - (2 * entropy[0.5] + entropy[0.25] + entropy[0.75]) / 2
+    expected = (
+        entropy[0.375] + entropy[0.625] - (2 * entropy[0.5] + entropy[0.25] + entropy[0.75]) / 2
+    )
     assert expected == pytest.approx(-0.0338221, abs=1e-7)
-    assert jsd_loss(choices([[0.5, 0.5], [0.25, 0.75]])).item() == pytest.approx(expected, rel=1e-12)
+    assert jsd_loss(choices([[0.5, 0.5], [0.25, 0.75]])).item() == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
 def test_jsd_of_equal_rows_and_of_one_task_is_zero():
@@ -158,7 +198,9 @@ def test_jsd_of_equal_rows_and_of_one_task_is_zero():
 
 @pytest.mark.parametrize(("tasks", "experts"), [(2, 2), (3, 8), (5, 5)])
 def test_jsd_of_disjoint_choices_is_minus_log_of_tasks(tasks, experts):
-    assert jsd_loss(1e4 * torch.eye(tasks, experts, dtype=torch.float64)).item() == pytest.approx(-math.log(tasks), rel=1e-12)
+    assert jsd_loss(1e4 * torch.eye(tasks, experts, dtype=torch.float64)).item() == pytest.approx(
+        -math.log(tasks), rel=1e-12
+    )
 
 
 @settings(max_examples=50, deadline=None)
@@ -174,4 +216,6 @@ def test_jsd_is_paper_equation_2_and_lies_between_its_ends(tasks, experts, seed)
 
 
 def test_jsd_gradient():
-    assert torch.autograd.gradcheck(jsd_loss, torch.randn(3, 5, dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(
+        jsd_loss, torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
+    )

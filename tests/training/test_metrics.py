@@ -24,10 +24,20 @@ from automtl.training.metrics import (
 
 RNG = np.random.default_rng(0)
 N = 500
-LABELS, LOGITS, WEIGHTS = (RNG.random(N) < 0.3).astype(np.float32), RNG.standard_normal(N).astype(np.float32), RNG.random(N) + 0.1
+LABELS, LOGITS, WEIGHTS = (
+    (RNG.random(N) < 0.3).astype(np.float32),
+    RNG.standard_normal(N).astype(np.float32),
+    RNG.random(N) + 0.1,
+)
 PROBABILITIES = 1 / (1 + np.exp(-LOGITS.astype(np.float64)))
-CLASSES, CLASS_LOGITS = RNG.integers(0, 4, N).astype(np.float32), RNG.standard_normal((N, 4)).astype(np.float32)
-BINARY, MULTICLASS = Task(name="click", kind="binary"), Task(name="genre", kind="multiclass", classes=4)
+CLASSES, CLASS_LOGITS = (
+    RNG.integers(0, 4, N).astype(np.float32),
+    RNG.standard_normal((N, 4)).astype(np.float32),
+)
+BINARY, MULTICLASS = (
+    Task(name="click", kind="binary"),
+    Task(name="genre", kind="multiclass", classes=4),
+)
 REGRESSION = Task(name="seconds", kind="regression", mean=10.0, std=4.0)
 
 
@@ -46,40 +56,57 @@ def close(expected):
 
 
 def test_log_loss_equals_scikit_learn(weights):
-    assert log_loss(LABELS, PROBABILITIES, weights) == close(sklearn.log_loss(LABELS, PROBABILITIES, sample_weight=weights))
+    assert log_loss(LABELS, PROBABILITIES, weights) == close(
+        sklearn.log_loss(LABELS, PROBABILITIES, sample_weight=weights)
+    )
 
 
 def test_log_loss_is_clipped_at_eps():
     assert log_loss([1, 0], [0.0, 0.0]) == close((-math.log(1e-15) - math.log1p(-1e-15)) / 2)
-    assert log_loss([0], [1.0]) == pytest.approx(-math.log(1e-15), rel=1e-3)  # 1 - 1e-15 is no float64
+    # 1 - 1e-15 is no float64
+    assert log_loss([0], [1.0]) == pytest.approx(-math.log(1e-15), rel=1e-3)
     assert log_loss([1], [0.0], eps=1e-3) == close(-math.log(1e-3))
 
 
 def test_normalised_entropy_is_log_loss_over_scipys_entropy(weights):
     base = np.average(LABELS, weights=weights)
-    expected = sklearn.log_loss(LABELS, PROBABILITIES, sample_weight=weights) / scipy.stats.entropy([base, 1 - base])
+    expected = sklearn.log_loss(LABELS, PROBABILITIES, sample_weight=weights) / scipy.stats.entropy(
+        [base, 1 - base]
+    )
     assert normalised_entropy(LABELS, PROBABILITIES, weights) == close(expected)
     assert normalised_entropy(LABELS, np.full(N, base), weights) == close(1.0)
 
 
 def test_calibration_is_the_ratio_of_the_sums(weights):
     w = np.ones(N) if weights is None else weights
-    assert calibration(LABELS, PROBABILITIES, weights) == close((w * PROBABILITIES).sum() / (w * LABELS).sum())
+    assert calibration(LABELS, PROBABILITIES, weights) == close(
+        (w * PROBABILITIES).sum() / (w * LABELS).sum()
+    )
     assert calibration([1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5]) == 2.0
 
 
 def test_errors_of_a_regression_equal_scikit_learn(weights):
     labels, predictions = LOGITS * 3, LOGITS.astype(np.float64) + RNG.random(N)
-    assert rmse(labels, predictions, weights) == close(sklearn.root_mean_squared_error(labels, predictions, sample_weight=weights))
-    assert mae(labels, predictions, weights) == close(sklearn.mean_absolute_error(labels, predictions, sample_weight=weights))
+    assert rmse(labels, predictions, weights) == close(
+        sklearn.root_mean_squared_error(labels, predictions, sample_weight=weights)
+    )
+    assert mae(labels, predictions, weights) == close(
+        sklearn.mean_absolute_error(labels, predictions, sample_weight=weights)
+    )
 
 
 def test_multiclass_metrics_equal_scikit_learn(weights):
     p = np.exp(CLASS_LOGITS.astype(np.float64))
     p /= p.sum(1, keepdims=True)
-    assert accuracy(CLASSES, CLASS_LOGITS, weights) == close(sklearn.accuracy_score(CLASSES, p.argmax(1), sample_weight=weights))
-    assert multiclass_log_loss(CLASSES, CLASS_LOGITS, weights) == close(sklearn.log_loss(CLASSES, p, sample_weight=weights))
-    expected = np.mean([sklearn.roc_auc_score(c == CLASSES, p[:, c], sample_weight=weights) for c in range(4)])
+    assert accuracy(CLASSES, CLASS_LOGITS, weights) == close(
+        sklearn.accuracy_score(CLASSES, p.argmax(1), sample_weight=weights)
+    )
+    assert multiclass_log_loss(CLASSES, CLASS_LOGITS, weights) == close(
+        sklearn.log_loss(CLASSES, p, sample_weight=weights)
+    )
+    expected = np.mean(
+        [sklearn.roc_auc_score(c == CLASSES, p[:, c], sample_weight=weights) for c in range(4)]
+    )
     assert macro_auc(CLASSES, CLASS_LOGITS, weights) == close(expected)
     if weights is None:
         assert expected == close(sklearn.roc_auc_score(CLASSES, p, multi_class="ovr"))
@@ -91,8 +118,12 @@ def test_macro_auc_without_one_of_the_classes_is_undefined():
 
 def test_undefined_is_none():
     nothing = np.zeros(0)
-    assert [f(nothing, nothing) for f in (log_loss, normalised_entropy, calibration, rmse, mae)] == [None] * 5
-    assert [f(nothing, np.zeros((0, 3))) for f in (accuracy, multiclass_log_loss, macro_auc)] == [None] * 3
+    assert [
+        f(nothing, nothing) for f in (log_loss, normalised_entropy, calibration, rmse, mae)
+    ] == [None] * 5
+    assert [f(nothing, np.zeros((0, 3))) for f in (accuracy, multiclass_log_loss, macro_auc)] == [
+        None
+    ] * 3
     assert log_loss([1, 0], [0.5, 0.5], [0, 0]) is None
     assert calibration([0, 0], [0.5, 0.5]) is None
     assert normalised_entropy([1, 1], [0.5, 0.5]) is None
@@ -108,7 +139,8 @@ def with_gaps(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def test_evaluate_binary_leaves_out_missing_labels(weights):
     labels, has = with_gaps(LABELS)
     groups = np.arange(N) % 9
-    w = None if weights is None else np.where(has, weights, np.nan)  # where the label is missing its weight may be, too
+    # where the label is missing its weight may be, too
+    w = None if weights is None else np.where(has, weights, np.nan)
     got = evaluate_task(BINARY, LOGITS, labels, w, groups)
     kept = None if weights is None else weights[has]
     assert got == {
@@ -148,8 +180,15 @@ def test_evaluate_regression_is_in_the_labels_unit(weights):
 def test_evaluate_without_labels_has_no_metric_and_no_crash():
     missing = np.full(N, np.nan, dtype=np.float32)
     binary = evaluate_task(BINARY, LOGITS, missing, groups=np.zeros(N, dtype=int))
-    assert binary == {"rows": 0, "positives": 0} | dict.fromkeys(("auc", "gauc", "logloss", "ne", "calibration"))
-    assert evaluate_task(MULTICLASS, CLASS_LOGITS, missing) == {"rows": 0, "accuracy": None, "logloss": None, "auc": None}
+    assert binary == {"rows": 0, "positives": 0} | dict.fromkeys(
+        ("auc", "gauc", "logloss", "ne", "calibration")
+    )
+    assert evaluate_task(MULTICLASS, CLASS_LOGITS, missing) == {
+        "rows": 0,
+        "accuracy": None,
+        "logloss": None,
+        "auc": None,
+    }
     assert evaluate_task(REGRESSION, LOGITS, missing) == {"rows": 0, "rmse": None, "mae": None}
 
 
@@ -163,7 +202,10 @@ def test_evaluate_one_class_has_a_loss_but_no_auc():
 def test_a_prediction_that_is_no_number_stops(bad):
     logits = LOGITS.copy()
     logits[3] = bad
-    with pytest.raises(NumericalError, match="task click: predictions must be finite, got 1 that are not; lower the learning rate"):
+    with pytest.raises(
+        NumericalError,
+        match="task click: predictions must be finite, got 1 that are not; lower the learning rate",
+    ):
         evaluate_task(BINARY, logits, LABELS)
 
 

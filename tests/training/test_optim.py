@@ -19,8 +19,14 @@ from automtl.training.tables import DeferredSGD
 def parameters() -> list[nn.Parameter]:
     """Two dense ones, one without a gradient, one table whose row 1 comes twice."""
     torch.manual_seed(0)
-    made = [nn.Parameter(torch.randn(shape, dtype=torch.float64)) for shape in ((3, 4), (5,), (2,), (6, 2))]
-    made[0].grad, made[1].grad = torch.randn(3, 4, dtype=torch.float64), torch.randn(5, dtype=torch.float64)
+    made = [
+        nn.Parameter(torch.randn(shape, dtype=torch.float64))
+        for shape in ((3, 4), (5,), (2,), (6, 2))
+    ]
+    made[0].grad, made[1].grad = (
+        torch.randn(3, 4, dtype=torch.float64),
+        torch.randn(5, dtype=torch.float64),
+    )
     rows = functional.embedding(torch.tensor([1, 4, 1]), made[3], sparse=True)
     (rows * torch.tensor([[1.0, 2], [3, 4], [5, 6]])).sum().backward()
     return made
@@ -33,7 +39,8 @@ def gradients(made: list[nn.Parameter]) -> list[np.ndarray]:
 def test_the_norm_and_the_scaling_equal_numpy():
     made = parameters()
     before = gradients(made)
-    assert before[2].tolist() == [[0, 0], [6, 8], [0, 0], [0, 0], [3, 4], [0, 0]]  # repeated rows are summed first
+    # repeated rows are summed first
+    assert before[2].tolist() == [[0, 0], [6, 8], [0, 0], [0, 0], [3, 4], [0, 0]]
     expected = math.sqrt(sum((g**2).sum() for g in before))
     norm = clip_grad_norm(made, 0.5)
     assert norm.shape == ()
@@ -54,7 +61,9 @@ def test_a_small_gradient_stays_bitwise():
 def test_dense_only_equals_torch():
     ours, theirs = parameters()[:3], parameters()[:3]
     assert torch.equal(clip_grad_norm(ours, 0.7), torch.nn.utils.clip_grad_norm_(theirs, 0.7))
-    assert all(np.array_equal(a, b) for a, b in zip(gradients(ours), gradients(theirs), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(gradients(ours), gradients(theirs), strict=True)
+    )
 
 
 def test_a_generator_and_nothing_at_all_are_fine():
@@ -65,7 +74,9 @@ def test_a_generator_and_nothing_at_all_are_fine():
 
 def test_only_a_table():
     made = parameters()
-    assert clip_grad_norm([made[3]], 1.0).item() == pytest.approx(math.sqrt(36 + 64 + 9 + 16), rel=1e-12)
+    assert clip_grad_norm([made[3]], 1.0).item() == pytest.approx(
+        math.sqrt(36 + 64 + 9 + 16), rel=1e-12
+    )
     assert np.linalg.norm(made[3].grad.to_dense().numpy()) == pytest.approx(1.0, rel=1e-6)
 
 
@@ -75,7 +86,11 @@ def test_nan_shows_in_the_norm():
     assert math.isnan(clip_grad_norm(made, 1.0).item())
 
 
-@pytest.mark.parametrize("build", [lambda w: DeferredSGD(w, momentum=0.9, weight_decay=3e-4), LazyAdam], ids=["deferred", "lazy"])
+@pytest.mark.parametrize(
+    "build",
+    [lambda w: DeferredSGD(w, momentum=0.9, weight_decay=3e-4), LazyAdam],
+    ids=["deferred", "lazy"],
+)
 def test_a_step_never_waits_for_the_device(monkeypatch, build):
     """On CUDA each of these would stop the processor until the queue is empty."""
     torch.manual_seed(0)

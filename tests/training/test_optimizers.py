@@ -20,7 +20,12 @@ ORACLES = {
     "sgd": lambda g: torch.optim.SGD(g, lr=0.01, weight_decay=0.02, momentum=0.7),
     "adagrad": lambda g: torch.optim.Adagrad(g, lr=0.01, weight_decay=0.02),
 }
-OWN = {"adam": {"betas": (0.5, 0.9)}, "adamw": {"betas": (0.5, 0.9)}, "sgd": {"momentum": 0.7}, "adagrad": {}}
+OWN = {
+    "adam": {"betas": (0.5, 0.9)},
+    "adamw": {"betas": (0.5, 0.9)},
+    "sgd": {"momentum": 0.7},
+    "adagrad": {},
+}
 
 
 def net_of(name="mmoe"):
@@ -37,7 +42,9 @@ def moved(net, optimizer, before_step, steps=EPOCHS * STEPS):
     """The weights after some steps on a plain loss."""
     for number in range(steps):
         before_step(number)
-        sum(out.square().mean() for out in net(random_batch(small_schema(), seed=number).inputs)).backward()
+        sum(
+            out.square().mean() for out in net(random_batch(small_schema(), seed=number).inputs)
+        ).backward()
         optimizer.step()
         optimizer.zero_grad()
     return {name: value.clone() for name, value in net.state_dict().items()}
@@ -60,7 +67,13 @@ def test_each_optimiser_is_torchs_own_with_undecayed_tables(kind):
     mine, theirs = net_of(), net_of()
     settings = settings_of(kind)
     optimizer = make_optimizer(mine, settings)
-    found = moved(mine, optimizer, lambda n: set_rates(optimizer, settings, epoch=n // STEPS, share=(n % STEPS + 1) / STEPS, epochs=EPOCHS))
+    found = moved(
+        mine,
+        optimizer,
+        lambda n: set_rates(
+            optimizer, settings, epoch=n // STEPS, share=(n % STEPS + 1) / STEPS, epochs=EPOCHS
+        ),
+    )
     expected = moved(theirs, ORACLES[kind](oracle_groups(theirs)), lambda n: None)
     assert all(torch.allclose(found[name], expected[name], atol=1e-6) for name in expected)
     plain = moved(again := net_of(), torch.optim.Adam(again.parameters(), lr=1e-3), lambda n: None)
@@ -72,10 +85,19 @@ def test_a_cosine_is_torchs_by_epochs(kind):
     mine, theirs, constant = net_of(), net_of(), net_of()
     settings = settings_of(kind, schedule="cosine")
     optimizer, oracle = make_optimizer(mine, settings), ORACLES[kind](oracle_groups(theirs))
-    scheduler, rates = torch.optim.lr_scheduler.CosineAnnealingLR(oracle, T_max=EPOCHS), {"mine": [], "theirs": []}
+    scheduler, rates = (
+        torch.optim.lr_scheduler.CosineAnnealingLR(oracle, T_max=EPOCHS),
+        {"mine": [], "theirs": []},
+    )
 
     def placed(number):
-        set_rates(optimizer, settings, epoch=number // STEPS, share=(number % STEPS + 1) / STEPS, epochs=EPOCHS)
+        set_rates(
+            optimizer,
+            settings,
+            epoch=number // STEPS,
+            share=(number % STEPS + 1) / STEPS,
+            epochs=EPOCHS,
+        )
         rates["mine"].append(optimizer.param_groups[0]["lr"])
 
     def scheduled(number):
@@ -84,7 +106,11 @@ def test_a_cosine_is_torchs_by_epochs(kind):
         rates["theirs"].append(oracle.param_groups[0]["lr"])
 
     found, expected = moved(mine, optimizer, placed), moved(theirs, oracle, scheduled)
-    assert rates["mine"] == pytest.approx(rates["theirs"]) and rates["mine"][0] == 0.01 and rates["mine"][-1] < 0.002
+    assert (
+        rates["mine"] == pytest.approx(rates["theirs"])
+        and rates["mine"][0] == 0.01
+        and rates["mine"][-1] < 0.002
+    )
     assert all(torch.allclose(found[name], expected[name], atol=1e-3) for name in expected)
     steady = moved(constant, ORACLES[kind](oracle_groups(constant)), lambda n: None)
     assert not all(torch.allclose(found[name], steady[name], atol=1e-3) for name in found)
@@ -95,7 +121,11 @@ def test_a_cosine_is_torchs_by_epochs(kind):
     [(0, [1, 1, 1, 1, 1, 1]), (1, [0.5, 1, 1, 1, 1, 1]), (2, [0.25, 0.5, 0.75, 1, 1, 1])],
 )
 def test_a_warm_up_rises_step_by_step_to_the_whole_rate(warmup, expected):
-    found = [rate_factor("constant", warmup, epoch=e, share=s, epochs=3) for e in range(3) for s in (0.5, 1.0)]
+    found = [
+        rate_factor("constant", warmup, epoch=e, share=s, epochs=3)
+        for e in range(3)
+        for s in (0.5, 1.0)
+    ]
     assert found == pytest.approx(expected)
 
 
@@ -105,11 +135,19 @@ def test_a_cosine_after_a_warm_up_is_over_the_epochs_that_are_left():
 
 
 def test_rates_of_groups_are_their_own_and_follow_the_schedule_too():
-    settings = OptimizerSettings(lr=0.01, schedule="cosine", group_lr={"masks": 0.5, "tables": 0.002})
+    settings = OptimizerSettings(
+        lr=0.01, schedule="cosine", group_lr={"masks": 0.5, "tables": 0.002}
+    )
     optimizer = make_optimizer(net_of("mssm"), settings)
-    assert {g["name"]: g["lr"] for g in optimizer.param_groups} == {"masks": 0.5, "tables": 0.002, "weights": 0.01}
+    assert {g["name"]: g["lr"] for g in optimizer.param_groups} == {
+        "masks": 0.5,
+        "tables": 0.002,
+        "weights": 0.01,
+    }
     set_rates(optimizer, settings, epoch=1, share=1.0, epochs=2)
-    assert {g["name"]: g["lr"] for g in optimizer.param_groups} == pytest.approx({"masks": 0.25, "tables": 0.001, "weights": 0.005})
+    assert {g["name"]: g["lr"] for g in optimizer.param_groups} == pytest.approx(
+        {"masks": 0.25, "tables": 0.001, "weights": 0.005}
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +159,11 @@ def test_rates_of_groups_are_their_own_and_follow_the_schedule_too():
     ],
 )
 def test_an_unknown_group_is_refused_with_those_there_are(model, name, listed):
-    with pytest.raises(ConfigError, match=rf"retrain.group_lr.{name}: must be a group of parameters of {model}, .*it has {listed}"):
+    with pytest.raises(
+        ConfigError,
+        match=rf"retrain.group_lr.{name}: must be a group of parameters of {model}, .*it has "
+        rf"{listed}",
+    ):
         check_fit(net_of(model), OptimizerSettings(group_lr={name: 0.1}), length=planned(5))
 
 
@@ -143,7 +185,13 @@ def test_a_state_goes_on_to_the_same_bits(kind, schedule):
     settings = settings_of(kind, schedule=schedule, warmup_epochs=1)
 
     def placing(optimizer, first=0):
-        return lambda n: set_rates(optimizer, settings, epoch=(n + first) // STEPS, share=((n + first) % STEPS + 1) / STEPS, epochs=EPOCHS)
+        return lambda n: set_rates(
+            optimizer,
+            settings,
+            epoch=(n + first) // STEPS,
+            share=((n + first) % STEPS + 1) / STEPS,
+            epochs=EPOCHS,
+        )
 
     whole = net_of()
     optimizer = make_optimizer(whole, settings)
@@ -152,11 +200,16 @@ def test_a_state_goes_on_to_the_same_bits(kind, schedule):
     other = make_optimizer(held, settings)
     take_optimizer(other, state, "optimizer")
     assert {g["initial_lr"] for g in other.param_groups} == {0.01}
-    ends = [moved(net, made, placing(made, first=5), steps=5) for net, made in ((whole, optimizer), (held, other))]
+    ends = [
+        moved(net, made, placing(made, first=5), steps=5)
+        for net, made in ((whole, optimizer), (held, other))
+    ]
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
-@pytest.mark.parametrize(("begun", "now"), [("adam", "sgd"), ("sgd", "adagrad"), ("adagrad", "adam"), ("adam", "adamw")])
+@pytest.mark.parametrize(
+    ("begun", "now"), [("adam", "sgd"), ("sgd", "adagrad"), ("adagrad", "adam"), ("adam", "adamw")]
+)
 def test_a_state_of_another_optimiser_is_refused(begun, now):
     net = net_of()
     optimizer = make_optimizer(net, settings_of(begun))

@@ -1,4 +1,6 @@
-"""Table optimisers: deferred SGD against dense torch.optim.SGD and against exact fractions, lazy Adam against torch.optim.Adam per row."""
+"""Table optimisers: deferred SGD against dense torch.optim.SGD and against exact fractions, lazy
+Adam against torch.optim.Adam per row.
+"""
 
 from fractions import Fraction
 
@@ -15,7 +17,8 @@ from automtl.training.schedules import cosine_lr
 from automtl.training.tables import DeferredSGD
 
 V, D = 12, 2
-Step = tuple[list[int], list[list[float]], float]  # rows (repetitions allowed), one gradient per row, learning rate
+# rows (repetitions allowed), one gradient per row, learning rate
+Step = tuple[list[int], list[list[float]], float]
 
 
 def integers(seed: int, steps: int, lrs: tuple[float, ...]) -> list[Step]:
@@ -24,7 +27,13 @@ def integers(seed: int, steps: int, lrs: tuple[float, ...]) -> list[Step]:
     plan = []
     for t in range(steps):
         rows = [0, *rng.integers(1, V - 1, size=3).tolist()] + ([0] if t % 4 == 0 else [])
-        plan.append((rows, rng.integers(-3, 4, size=(len(rows), D)).astype(float).tolist(), lrs[t % len(lrs)]))
+        plan.append(
+            (
+                rows,
+                rng.integers(-3, 4, size=(len(rows), D)).astype(float).tolist(),
+                lrs[t % len(lrs)],
+            )
+        )
     return plan
 
 
@@ -36,10 +45,18 @@ def backward(weight: nn.Parameter, step: Step, *, sparse: bool) -> None:
     """A loss whose gradient is the step's, by way of a real lookup."""
     weight.grad = None
     rows, gradients, _ = step
-    (functional.embedding(torch.tensor(rows), weight, sparse=sparse) * torch.tensor(gradients, dtype=weight.dtype)).sum().backward()
+    (
+        functional.embedding(torch.tensor(rows), weight, sparse=sparse)
+        * torch.tensor(gradients, dtype=weight.dtype)
+    ).sum().backward()
 
 
-def deferred(start: np.ndarray | Tensor, plan: list[Step], dtype: torch.dtype = torch.float64, **settings: float) -> nn.Parameter:
+def deferred(
+    start: np.ndarray | Tensor,
+    plan: list[Step],
+    dtype: torch.dtype = torch.float64,
+    **settings: float,
+) -> nn.Parameter:
     weight = table(start, dtype)
     optimizer = DeferredSGD(weight, **settings)
     for step in plan:
@@ -51,7 +68,12 @@ def deferred(start: np.ndarray | Tensor, plan: list[Step], dtype: torch.dtype = 
     return weight
 
 
-def dense(start: np.ndarray | Tensor, plan: list[Step], dtype: torch.dtype = torch.float64, **settings: float) -> nn.Parameter:
+def dense(
+    start: np.ndarray | Tensor,
+    plan: list[Step],
+    dtype: torch.dtype = torch.float64,
+    **settings: float,
+) -> nn.Parameter:
     weight = table(start, dtype)
     optimizer = torch.optim.SGD([weight], lr=1.0, foreach=False, **settings)
     for step in plan:
@@ -61,17 +83,28 @@ def dense(start: np.ndarray | Tensor, plan: list[Step], dtype: torch.dtype = tor
     return weight
 
 
-def exact(start: np.ndarray, plan: list[Step], momentum: float, weight_decay: float) -> list[list[float]]:
+def exact(
+    start: np.ndarray, plan: list[Step], momentum: float, weight_decay: float
+) -> list[list[float]]:
     """Dense SGD in fractions; float() of a result is lossless only where float64 could be exact."""
     w = [[Fraction(x) for x in row] for row in start.tolist()]
     v = [[Fraction(0)] * D for _ in w]
     for rows, gradients, lr in plan:
         for r in range(V):
             for c in range(D):
-                g = sum((Fraction(gradient[c]) for row, gradient in zip(rows, gradients, strict=True) if row == r), Fraction(0))
+                g = sum(
+                    (
+                        Fraction(gradient[c])
+                        for row, gradient in zip(rows, gradients, strict=True)
+                        if row == r
+                    ),
+                    Fraction(0),
+                )
                 v[r][c] = Fraction(momentum) * v[r][c] + Fraction(weight_decay) * w[r][c] + g
                 w[r][c] -= Fraction(lr) * v[r][c]
-    assert all(Fraction(float(x)) == x for row in w for x in row), "the numbers no longer fit float64: fewer steps"
+    assert all(Fraction(float(x)) == x for row in w for x in row), (
+        "the numbers no longer fit float64: fewer steps"
+    )
     return [[float(x) for x in row] for row in w]
 
 
@@ -107,7 +140,13 @@ def drawn(steps: int, rows: int = 200, epochs: int = 15) -> tuple[Tensor, list[S
     plan = []
     for t in range(steps):
         touched = (rows * rng.random(20) ** 3).astype(int).tolist()
-        plan.append((touched, rng.standard_normal((20, D)).tolist(), cosine_lr(0.02, t * epochs // steps, epochs)))
+        plan.append(
+            (
+                touched,
+                rng.standard_normal((20, D)).tolist(),
+                cosine_lr(0.02, t * epochs // steps, epochs),
+            )
+        )
     return torch.tensor(rng.standard_normal((rows, D))), plan
 
 
@@ -123,7 +162,10 @@ def test_with_the_default_settings_it_is_dense_sgd_to_1e_14():
 def test_float32_is_as_near_to_float64_as_dense_float32_is():
     start, plan = drawn(600)
     want = dense(start, plan, **DEFAULTS)
-    errors = [(way(start, plan, torch.float32, **DEFAULTS) - want).abs().max().item() for way in (deferred, dense)]
+    errors = [
+        (way(start, plan, torch.float32, **DEFAULTS) - want).abs().max().item()
+        for way in (deferred, dense)
+    ]
     assert errors[0] <= 1.5 * errors[1]
     assert errors[0] < 1e-5
 
@@ -139,7 +181,10 @@ def test_reading_without_a_step_brings_rows_up_to_date_and_changes_nothing_else(
     """The alpha step reads rows and does not train them."""
     start, plan = drawn(30)
     weight, other = table(start), table(start)
-    optimizer, dense_optimizer = DeferredSGD(weight, **DEFAULTS), torch.optim.SGD([other], lr=0.02, **DEFAULTS)
+    optimizer, dense_optimizer = (
+        DeferredSGD(weight, **DEFAULTS),
+        torch.optim.SGD([other], lr=0.02, **DEFAULTS),
+    )
     for step in plan:
         optimizer.catch_up(torch.tensor([[5, 150], [199, 5]]))
         torch.testing.assert_close(weight[[5, 150, 199]], other[[5, 150, 199]], rtol=1e-13, atol=0)
@@ -171,7 +216,9 @@ def test_a_full_buffer_flushes_by_itself(monkeypatch, limit):
     monkeypatch.setattr(tables, "FLUSH_ROWS", 5)  # of 12: the last piece is a short one
     start = np.random.default_rng(3).integers(-8, 9, size=(V, D)).astype(float)
     plan = integers(3, 14, (0.5,))
-    assert deferred(start, plan, momentum=0.5, weight_decay=0.5).tolist() == exact(start, plan, 0.5, 0.5)
+    assert deferred(start, plan, momentum=0.5, weight_decay=0.5).tolist() == exact(
+        start, plan, 0.5, 0.5
+    )
 
 
 def test_without_a_gradient_a_step_does_nothing_as_in_torch():
@@ -209,13 +256,19 @@ def test_lazy_adam_is_adam_on_each_row_over_the_steps_that_touch_it(decay):
         row = nn.Parameter(start[r].clone())
         adam = torch.optim.Adam([row], betas=(0.8, 0.99), weight_decay=decay, foreach=False)
         for rows, gradients, lr in plan:
-            mine = [torch.tensor(g, dtype=torch.float64) for at, g in zip(rows, gradients, strict=True) if at == r]
+            mine = [
+                torch.tensor(g, dtype=torch.float64)
+                for at, g in zip(rows, gradients, strict=True)
+                if at == r
+            ]
             if mine:
                 row.grad = torch.stack(mine).sum(0)
                 adam.param_groups[0]["lr"] = lr
                 adam.step()
         torch.testing.assert_close(got[r], row, rtol=1e-12, atol=1e-14)
-    assert len({row for rows, _, _ in plan for row in rows}) < len(start), "some rows stay untouched"
+    assert len({row for rows, _, _ in plan for row in rows}) < len(start), (
+        "some rows stay untouched"
+    )
 
 
 def test_lazy_adam_keeps_small_corrections_in_float32():
@@ -254,13 +307,18 @@ def test_a_resumed_run_is_bitwise_the_same(kind, cut):
     resumed.load_state_dict({name: tensor.clone() for name, tensor in stopped.state_dict().items()})
     run(second, resumed, plan[cut:])
     assert torch.equal(whole, second)
-    assert all(torch.equal(a, b) for a, b in zip(through.state_dict().values(), resumed.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(through.state_dict().values(), resumed.state_dict().values(), strict=True)
+    )
     for optimizer in (through, resumed):
         optimizer.flush()
     assert torch.equal(whole, second)
 
 
-@pytest.mark.parametrize("build", [lambda w: DeferredSGD(w, **DEFAULTS), LazyAdam], ids=["deferred", "lazy"])
+@pytest.mark.parametrize(
+    "build", [lambda w: DeferredSGD(w, **DEFAULTS), LazyAdam], ids=["deferred", "lazy"]
+)
 def test_a_state_of_another_table_is_refused_and_changes_nothing(build):
     weight = table(np.ones((V, D)))
     optimizer = build(weight)
@@ -277,7 +335,12 @@ def test_a_state_of_another_table_is_refused_and_changes_nothing(build):
 def test_deferred_refuses_coefficients_of_another_form():
     optimizer = DeferredSGD(table(np.ones((V, D))), **DEFAULTS)
     good = optimizer.state_dict()
-    for missed in (torch.zeros(2, 0, 2), torch.zeros(2, tables.MAX_STEPS + 2, 2), torch.zeros(4), torch.zeros(3, 1, 2)):
+    for missed in (
+        torch.zeros(2, 0, 2),
+        torch.zeros(2, tables.MAX_STEPS + 2, 2),
+        torch.zeros(4),
+        torch.zeros(3, 1, 2),
+    ):
         with pytest.raises(ArtifactError):
             optimizer.load_state_dict({**good, "missed": missed})
 

@@ -1,4 +1,6 @@
-"""Attacks by files: bombs, deep nests, huge numbers, paths and links that lead out. Each ends in one of the project's own errors."""
+"""Attacks by files: bombs, deep nests, huge numbers, paths and links that lead out. Each ends in
+one of the project's own errors.
+"""
 
 import json
 import struct
@@ -63,7 +65,17 @@ def test_large_yaml_is_not_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * DEEP + "]" * DEEP, '{"a":' * DEEP, "[" * 500 + "]" * 500, '"\\ud800"', '{"\\udfff": 1}', "9" * 10_000, "", "\xff"]
+    "text",
+    [
+        "[" * DEEP + "]" * DEEP,
+        '{"a":' * DEEP,
+        "[" * 500 + "]" * 500,
+        '"\\ud800"',
+        '{"\\udfff": 1}',
+        "9" * 10_000,
+        "",
+        "\xff",
+    ],
 )
 def test_json_that_others_could_not_read_is_refused(text, tmp_path):
     with pytest.raises(ArtifactError, match=r"it\.json: must be a JSON file"):
@@ -150,11 +162,16 @@ def test_a_tensor_larger_than_its_file_is_refused_before_anything_is_allocated(d
     assert peak < 20 * 2**20
 
 
-@pytest.mark.parametrize("tree", ["[" * 2000, '{"$tensor": []}', '{"$map": [[1]]}', '{"$map": 5}', '{"$tensor": "absent"}', "5"])
+@pytest.mark.parametrize(
+    "tree",
+    ["[" * 2000, '{"$tensor": []}', '{"$map": [[1]]}', '{"$map": 5}', '{"$tensor": "absent"}', "5"],
+)
 def test_a_strangers_checkpoint_with_a_true_checksum_is_still_only_data(tree, tmp_path):
     arrays = {"w": np.zeros(3, np.float32)}
     path = tmp_path / "it.safetensors"
-    path.write_bytes(safetensors.numpy.save(arrays, {"tree": tree, "sha256": checkpoint._digest(tree, arrays)}))
+    path.write_bytes(
+        safetensors.numpy.save(arrays, {"tree": tree, "sha256": checkpoint._digest(tree, arrays)})
+    )
     with pytest.raises(ArtifactError):
         checkpoint.load(path)
 
@@ -164,14 +181,18 @@ def test_a_tensor_is_taken_once(tmp_path):
     arrays = {"w": np.zeros(3, np.float32)}
     tree = json.dumps([{"$tensor": "w"}] * 2)
     path = tmp_path / "it.safetensors"
-    path.write_bytes(safetensors.numpy.save(arrays, {"tree": tree, "sha256": checkpoint._digest(tree, arrays)}))
+    path.write_bytes(
+        safetensors.numpy.save(arrays, {"tree": tree, "sha256": checkpoint._digest(tree, arrays)})
+    )
     with pytest.raises(ArtifactError, match="must be a whole checkpoint"):
         checkpoint.load(path)
     checkpoint.save(path, {"a": [torch.zeros(2), {"b": torch.ones(1)}]})
     assert torch.equal(checkpoint.load(path)["a"][1]["b"], torch.ones(1))
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../secret", "link", "linked/secret", "a\0b", 5, None])
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/passwd", "a/../../secret", "link", "linked/secret", "a\0b", 5, None]
+)
 def test_a_name_that_leads_out_of_its_folder_is_refused(name, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -194,14 +215,25 @@ def test_prepared_data_and_exports_name_only_their_own_files(tmp_path):
         Store.open(folder)
     for value in (listed, [1], None):
         written(folder, {"format": "automtl.export", "version": 2, "files": value}, "manifest.json")
-        with pytest.raises(ArtifactError, match="must name files of its own only|must list its files"):
+        with pytest.raises(
+            ArtifactError, match="must name files of its own only|must list its files"
+        ):
             open_export(folder)
 
 
 def test_a_run_names_only_its_own_files_and_links_do_not_lead_out(tmp_path):
     folder = tmp_path / "search"
     folder.mkdir()
-    plain = {"state": "done", "start": "x", "command": "x", "seed": 0, "data": {}, "versions": {}, "test_reads": 0, "planned_epochs": 1}
+    plain = {
+        "state": "done",
+        "start": "x",
+        "command": "x",
+        "seed": 0,
+        "data": {},
+        "versions": {},
+        "test_reads": 0,
+        "planned_epochs": 1,
+    }
     sealed = {**plain, "sums": {"../secret": ["0"]}}
     written(folder, {**sealed, "sha256": of_values(sealed)}, "manifest.json")
     with pytest.raises(ArtifactError, match="must name files of its own folder"):
@@ -220,9 +252,15 @@ def test_a_run_names_only_its_own_files_and_links_do_not_lead_out(tmp_path):
     assert (tmp_path / "victim").read_text() == "precious"
 
 
-@pytest.mark.parametrize("name", ["../evil", "a/b", "..", "-x", "x" * 200, "a\nb", "", "\u202eevil"])
+@pytest.mark.parametrize(
+    "name", ["../evil", "a/b", "..", "-x", "x" * 200, "a\nb", "", "\u202eevil"]
+)
 def test_a_data_sets_name_is_fit_for_a_folder(name, tmp_path):
-    config = {"name": name, "files": {"train": "rows.csv"}, "features": [{"name": "a", "kind": "categorical"}]}
+    config = {
+        "name": name,
+        "files": {"train": "rows.csv"},
+        "features": [{"name": "a", "kind": "categorical"}],
+    }
     path = written(tmp_path, {**config, "tasks": [{"name": "t", "label": "t"}]}, "it.yaml")
     with pytest.raises(ConfigError, match="name"):
         load_dataset(path)

@@ -1,4 +1,6 @@
-"""Names that attack: in columns, tasks and words of a data set, shown by every command that shows names."""
+"""Names that attack: in columns, tasks and words of a data set, shown by every command that shows
+names.
+"""
 
 import json
 import re
@@ -36,7 +38,9 @@ def here(tmp_path, monkeypatch):
     rows = tmp_path / "data/rows.csv"
     header, _, rest = rows.read_text().partition("\n")
     quoted = ['"' + HOSTILE[name].replace('"', '""') + '"' for name in header.split(",")]
-    rows.write_text(",".join(quoted) + "\n" + rest.replace("\n3,", "\n<img src=x onerror=alert(1)>,"))
+    rows.write_text(
+        ",".join(quoted) + "\n" + rest.replace("\n3,", "\n<img src=x onerror=alert(1)>,")
+    )
     config = yaml.safe_load(path.read_text())
     for entry in (*config["features"], *config["tasks"]):
         entry |= {key: HOSTILE[entry[key]] for key in ("name", "label") if key in entry}
@@ -52,7 +56,13 @@ def test_a_name_of_ten_thousand_letters_is_refused_in_a_short_line(here, capfd):
 
 
 def test_hostile_names_go_through_every_command_escaped(here, capfd):
-    small = ["--set", "space.expert=[gate, skip]", "--set", "space.interaction=[skip]", "--fast-dev-run"]
+    small = [
+        "--set",
+        "space.expert=[gate, skip]",
+        "--set",
+        "space.interaction=[skip]",
+        "--fast-dev-run",
+    ]
     commands = [
         ["data", "describe", "data/tiny.yaml"],
         ["search", "data/tiny.yaml", "--space", "automtl_small", "--out", RUN, *small],
@@ -65,7 +75,16 @@ def test_hostile_names_go_through_every_command_escaped(here, capfd):
         ["compare", RUN],
         ["runs", "list", "."],
         ["report", RUN, "-o", "it.html"],
-        ["retrain", RUN, "--data", "data/tiny.yaml", "--set", "retrain.balancing.weights={'\\x1b[2J': 2}", "--out", "new"],
+        [
+            "retrain",
+            RUN,
+            "--data",
+            "data/tiny.yaml",
+            "--set",
+            "retrain.balancing.weights={'\\x1b[2J': 2}",
+            "--out",
+            "new",
+        ],
     ]
     for command in commands:
         status = run(command)
@@ -75,6 +94,18 @@ def test_hostile_names_go_through_every_command_escaped(here, capfd):
     page = Path("it.html").read_text()
     assert not HIDDEN.search(page) and page.count("<script") == 1 and "<img src=x" not in page
     picture = Path("it.svg").read_text()
-    assert not HIDDEN.search(picture) and not list(xml.fromstring(picture).iter("{http://www.w3.org/2000/svg}script"))
-    assert json.loads(Path(RUN, "search/architecture.json").read_text())["tasks"][1]["name"] == HOSTILE["buy"], "kept as it is"
-    assert {p.name for p in here.iterdir()} == {"data", "cache", RUN, "out.parquet", "it.svg", "it.html"}
+    assert not HIDDEN.search(picture) and not list(
+        xml.fromstring(picture).iter("{http://www.w3.org/2000/svg}script")
+    )
+    assert (
+        json.loads(Path(RUN, "search/architecture.json").read_text())["tasks"][1]["name"]
+        == HOSTILE["buy"]
+    ), "kept as it is"
+    assert {p.name for p in here.iterdir()} == {
+        "data",
+        "cache",
+        RUN,
+        "out.parquet",
+        "it.svg",
+        "it.html",
+    }

@@ -18,7 +18,9 @@ from tests.support import write_dataset
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
-    train(plan(write_dataset(folder / "data", rows=300), "mmoe", folder / "run", "retrain.epochs=1"))
+    train(
+        plan(write_dataset(folder / "data", rows=300), "mmoe", folder / "run", "retrain.epochs=1")
+    )
     return folder
 
 
@@ -28,7 +30,16 @@ def phase(trained, tmp_path):
     return tmp_path / "run/retrain/mmoe-s0"
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "metrics.jsonl", "config.yaml", "results.json", "checkpoint/best.safetensors"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "manifest.json",
+        "metrics.jsonl",
+        "config.yaml",
+        "results.json",
+        "checkpoint/best.safetensors",
+    ],
+)
 def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(name, phase):
     (phase / name).unlink()
     os.mkfifo(phase / name)
@@ -52,8 +63,15 @@ def test_weights_that_are_none_are_refused_and_nothing_is_predicted_by_them(chan
     act, told = CHANGES[change]
     checkpoint.save(path, {"net": {**held, name: act(held[name])}})
     out = phase / "out.parquet"
-    for use in (lambda: evaluate_runs([phase]), lambda: predict_file(phase, trained / "data/rows.csv", out)):
-        with pytest.raises(ArtifactError, match=rf"best.safetensors: must hold the weights of the architecture beside it, got .*{told}"):
+    for use in (
+        lambda: evaluate_runs([phase]),
+        lambda: predict_file(phase, trained / "data/rows.csv", out),
+    ):
+        with pytest.raises(
+            ArtifactError,
+            match=r"best.safetensors: must hold the weights of the architecture beside it, got "
+            rf".*{told}",
+        ):
             use()
     assert not out.exists()
 
@@ -66,7 +84,9 @@ def test_a_phase_that_is_a_link_out_of_the_run_is_not_followed(place, phase, tmp
         shutil.move(run / place, tmp_path / "elsewhere/moved")
     (run / place).symlink_to(tmp_path / "elsewhere/moved")
     for look in (status, lambda path: evaluate_runs([path])):
-        with pytest.raises(ArtifactError, match=rf"run/{place}: must not lead out of the run's folder, got a link"):
+        with pytest.raises(
+            ArtifactError, match=rf"run/{place}: must not lead out of the run's folder, got a link"
+        ):
             look(run)
 
 

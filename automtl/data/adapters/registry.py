@@ -26,7 +26,9 @@ ADAPTERS: dict[str, Reader] = {
 }
 
 
-def _plain(paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Say) -> Iterator[Piece]:
+def _plain(
+    paths: Sequence[Path], readings: Mapping[str, Reading], csv: Csv, say: Say
+) -> Iterator[Piece]:
     return read_pieces(paths, readings, csv, say)
 
 
@@ -39,5 +41,10 @@ def reader_of(config: DatasetConfig) -> Reader:
     if config.adapter is None:
         return _plain
     if config.adapter not in ADAPTERS:
-        raise ConfigError(f"{config.name}: adapter", "must be known", config.adapter, nearest(config.adapter, ADAPTERS))
+        raise ConfigError(
+            f"{config.name}: adapter",
+            "must be known",
+            config.adapter,
+            nearest(config.adapter, ADAPTERS),
+        )
     return ADAPTERS[config.adapter]

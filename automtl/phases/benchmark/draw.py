@@ -1,4 +1,6 @@
-"""The architectures of a table: drawn evenly from a space, one third of each stratum sealed, and hand-made models cut to their size."""
+"""The architectures of a table: drawn evenly from a space, one third of each stratum sealed, and
+hand-made models cut to their size.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -62,16 +64,29 @@ def architecture_id(architecture: Architecture) -> str:
     return hashlib.sha256(architecture.identity().encode("utf-8")).hexdigest()[:12]
 
 
-def draw_entries(space: SearchSpace, schema: Schema, settings: TableSettings, say: Callable[[str], None]) -> list[Entry]:
-    """The drawn architectures, stratum by stratum in turn; fewer than asked for where the space holds no more, which is said."""
+def draw_entries(
+    space: SearchSpace, schema: Schema, settings: TableSettings, say: Callable[[str], None]
+) -> list[Entry]:
+    """The drawn architectures, stratum by stratum in turn; fewer than asked for where the space
+    holds no more, which is said.
+    """
     genes = Genes(space, schema, Sharing(kind="selected"))
-    strata = [str(o) for o in space.interaction_operations] if space.num_interaction_blocks else [""]
-    wanted, pilots = (_even(count, len(strata)) for count in (settings.architectures, settings.pilot))
+    strata = (
+        [str(o) for o in space.interaction_operations] if space.num_interaction_blocks else [""]
+    )
+    wanted, pilots = (
+        _even(count, len(strata)) for count in (settings.architectures, settings.pilot)
+    )
     entries: list[Entry] = []
     for s, stratum in enumerate(strata):
-        drawn = _distinct(genes, settings.draw_seed, s if space.num_interaction_blocks else None, wanted[s])
+        drawn = _distinct(
+            genes, settings.draw_seed, s if space.num_interaction_blocks else None, wanted[s]
+        )
         if len(drawn) < wanted[s]:
-            say(f"only {len(drawn)} distinct architectures with {stratum or 'no interaction'} were found, not {wanted[s]}")
+            say(
+                f"only {len(drawn)} distinct architectures with {stratum or 'no interaction'} "
+                f"were found, not {wanted[s]}"
+            )
         entries += _stratum(stratum, drawn, pilots[s])
     ordered = sorted(entries, key=lambda e: (e.number, strata.index(e.stratum)))
     return ordered if settings.sample is None else _sample(ordered, settings.sample)
@@ -82,7 +97,9 @@ def _even(count: int, parts: int) -> list[int]:
 
 
 def _distinct(genes: Genes, seed: int, stratum: int | None, count: int) -> list[Architecture]:
-    """At most `count` architectures of a stratum, no two of which are equal up to the order of experts and to experts that no task uses."""
+    """At most `count` architectures of a stratum, no two of which are equal up to the order of
+    experts and to experts that no task uses.
+    """
     known: dict[object, Architecture] = {}
     for attempt in range(MOST_DRAWS + count):
         if len(known) >= count:
@@ -96,15 +113,23 @@ def _distinct(genes: Genes, seed: int, stratum: int | None, count: int) -> list[
 
 
 def _form(architecture: Architecture) -> object:
-    """What is equal for architectures that differ in the order of their experts only, or in experts that no task uses."""
+    """What is equal for architectures that differ in the order of their experts only, or in experts
+    that no task uses.
+    """
     chosen = architecture.chosen or ()
     users = [tuple(i in experts for experts in chosen) for i in range(len(architecture.experts))]
-    used = [(expert.blocks, by) for expert, by in zip(architecture.experts, users, strict=True) if any(by) or not chosen]
+    used = [
+        (expert.blocks, by)
+        for expert, by in zip(architecture.experts, users, strict=True)
+        if any(by) or not chosen
+    ]
     return architecture.interaction, tuple(sorted(used))
 
 
 def _stratum(stratum: str, drawn: Sequence[Architecture], pilot: int) -> list[Entry]:
-    """The entries of a stratum: the third with the least hashes sealed, the first of the others the pilot, half of each with two seeds."""
+    """The entries of a stratum: the third with the least hashes sealed, the first of the others the
+    pilot, half of each with two seeds.
+    """
     ids = [architecture_id(architecture) for architecture in drawn]
     closed = set(sorted(ids, key=lambda i: hash_of("sealed", i))[: round(len(ids) * SEALED_SHARE)])
     sides = ([i for i in ids if i not in closed], [i for i in ids if i in closed])
@@ -135,13 +160,18 @@ def _sample(entries: Sequence[Entry], count: int) -> list[Entry]:
     """The first of each stratum that are not sealed, with one seed."""
     order = list(dict.fromkeys(entry.stratum for entry in entries))
     open_ = [entry for entry in entries if not entry.sealed]
-    places = {e.id: sum(o.stratum == e.stratum and o.number < e.number for o in open_) for e in open_}
+    places = {
+        e.id: sum(o.stratum == e.stratum and o.number < e.number for o in open_) for e in open_
+    }
     picked = sorted(open_, key=lambda e: (places[e.id], order.index(e.stratum)))[:count]
     return [entry.model_copy(update={"pilot": (), "seeds": (0,)}) for entry in picked]
 
 
-def other_entries(entries: Sequence[Entry], schema: Schema, names: Sequence[str], changes: Mapping[str, Any]) -> list[Entry]:
-    """Hand-made models of about the drawn architectures' median FLOPs, with two seeds each, and the constant.
+def other_entries(
+    entries: Sequence[Entry], schema: Schema, names: Sequence[str], changes: Mapping[str, Any]
+) -> list[Entry]:
+    """Hand-made models of about the drawn architectures' median FLOPs, with two seeds each, and the
+    constant.
 
     Args:
         entries: the drawn ones.
@@ -156,7 +186,15 @@ def other_entries(entries: Sequence[Entry], schema: Schema, names: Sequence[str]
         networks(build_model(whole, schema))  # refuses what cannot be trained, before anything is
         architecture = cut(whole, target, schema)
         plain = architecture.model_dump(mode="json")
-        made.append(Entry(id=architecture_id(architecture), kind=HAND_MADE, name=name, seeds=(0, 1), definition=plain))
+        made.append(
+            Entry(
+                id=architecture_id(architecture),
+                kind=HAND_MADE,
+                name=name,
+                seeds=(0, 1),
+                definition=plain,
+            )
+        )
     return [*made, Entry(id=CONSTANT, kind=CONSTANT, name=CONSTANT, seeds=(0,))]
 
 
@@ -166,18 +204,31 @@ def flops(architecture: Architecture, schema: Schema) -> int:
 
 
 def cut(architecture: Architecture, target: float, schema: Schema) -> Architecture:
-    """A hand-made model with the hidden widths of its experts scaled by one factor, the one whose FLOPs come nearest to the target.
+    """A hand-made model with the hidden widths of its experts scaled by one factor, the one whose
+    FLOPs come nearest to the target.
 
     Raises:
         ConfigError: it has no hidden widths.
     """
     if not any(o.name == "dense" for expert in architecture.experts for o in expert.operations):
-        raise ConfigError(f"hand-made model {architecture.name}", "must have experts of dense(h) blocks to be cut", "none", "leave it out")
+        raise ConfigError(
+            f"hand-made model {architecture.name}",
+            "must have experts of dense(h) blocks to be cut",
+            "none",
+            "leave it out",
+        )
     low, high = 0, len(_RUNGS) - 1  # FLOPs fall along the rungs
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if flops(_scaled(architecture, _RUNGS[middle]), schema) > target else (low, middle)
-    near = {i: abs(np.log(flops(_scaled(architecture, _RUNGS[i]), schema) / target)) for i in (low, high)}
+        low, high = (
+            (middle, high)
+            if flops(_scaled(architecture, _RUNGS[middle]), schema) > target
+            else (low, middle)
+        )
+    near = {
+        i: abs(np.log(flops(_scaled(architecture, _RUNGS[i]), schema) / target))
+        for i in (low, high)
+    }
     return _scaled(architecture, _RUNGS[min(near, key=near.__getitem__)])
 
 
@@ -188,5 +239,8 @@ def _scaled(architecture: Architecture, factor: float) -> Architecture:
         steps = round(int(operation.argument or 0) * factor / NARROWEST)
         return f"dense({max(NARROWEST, NARROWEST * steps)})"
 
-    experts = tuple(Expert(**{**dict(e), "blocks": tuple(block(o) for o in e.operations)}) for e in architecture.experts)
+    experts = tuple(
+        Expert(**{**dict(e), "blocks": tuple(block(o) for o in e.operations)})
+        for e in architecture.experts
+    )
     return architecture.evolve(experts=experts)

@@ -1,4 +1,6 @@
-"""How long a table takes on this machine, by a few timed steps of one architecture per stratum and of every hand-made model."""
+"""How long a table takes on this machine, by a few timed steps of one architecture per stratum and
+of every hand-made model.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +19,9 @@ _TIMED = 3
 
 
 def seconds_by_entry(plan: Plan, rows: TableRows) -> dict[str, float]:
-    """The seconds of one training of each architecture; test rows are not counted, and none is read."""
+    """The seconds of one training of each architecture; test rows are not counted, and none is
+    read.
+    """
     timed: dict[tuple[str, str], float] = {}
     for entry in plan.entries:
         if (kind := _alike(entry)) not in timed:
@@ -26,7 +30,11 @@ def seconds_by_entry(plan: Plan, rows: TableRows) -> dict[str, float]:
 
 
 def _alike(entry: Entry) -> tuple[str, str]:
-    return (entry.kind, entry.stratum or entry.name) if entry.stratum or entry.kind != "drawn" else (entry.kind, "")
+    return (
+        (entry.kind, entry.stratum or entry.name)
+        if entry.stratum or entry.kind != "drawn"
+        else (entry.kind, "")
+    )
 
 
 def _seconds(entry: Entry, rows: TableRows) -> float:
@@ -49,7 +57,10 @@ def _seconds(entry: Entry, rows: TableRows) -> float:
             break
     marks = rows.settings.epochs + len(FRACTIONS)
     judged = sum(count for role, count in rows.counts().items() if role != "fit")
-    return median(steps) * len(batches) * rows.settings.epochs + median(passes) / sizes * judged * marks
+    return (
+        median(steps) * len(batches) * rows.settings.epochs
+        + median(passes) / sizes * judged * marks
+    )
 
 
 def total_seconds(jobs: Sequence[Job], by_entry: Mapping[str, float]) -> float:
@@ -58,7 +69,9 @@ def total_seconds(jobs: Sequence[Job], by_entry: Mapping[str, float]) -> float:
 
 
 def fresh_seconds(plan: Plan, by_entry: Mapping[str, float]) -> float:
-    """About what the best and the random group take, of which nothing is known yet: as the drawn architectures in the median."""
+    """About what the best and the random group take, of which nothing is known yet: as the drawn
+    architectures in the median.
+    """
     drawn = [by_entry[entry.id] for entry in plan.entries if entry.kind == "drawn"]
     return 2 * GROUP * len(FRESH_SEEDS) * median(drawn)
 

@@ -1,4 +1,6 @@
-"""One architecture in training as a table trains it: on fit rows, for a fixed number of epochs, judged on the way."""
+"""One architecture in training as a table trains it: on fit rows, for a fixed number of epochs,
+judged on the way.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -41,13 +43,19 @@ def networks(net: nn.Module) -> list[MultiTaskNet]:
         assert isinstance(own, MultiTaskNet)
         if len(stages := own.sharing.phases()) > 1:
             names = ", ".join(stage.name for stage in stages)
-            raise ConfigError(own.sharing.kind, "must train in one stage to stand in a table", names, "leave it out")
+            raise ConfigError(
+                own.sharing.kind,
+                "must train in one stage to stand in a table",
+                names,
+                "leave it out",
+            )
         own.sharing.begin(stages[0].name)
     return nets  # type: ignore[return-value] # just asserted
 
 
 class Model:
-    """An architecture's network with fresh weights: the whole model, or one network per task for ``single_task``.
+    """An architecture's network with fresh weights: the whole model, or one network per task for
+    ``single_task``.
 
     Args:
         architecture: bound to the session's data.
@@ -59,16 +67,28 @@ class Model:
     """
 
     def __init__(self, architecture: Architecture, session: Session, seed: int) -> None:
-        self.session, self.seeds, self.rates = session, Seeds.of(seed), OptimizerSettings.of(session.config.retrain)
+        self.session, self.seeds, self.rates = (
+            session,
+            Seeds.of(seed),
+            OptimizerSettings.of(session.config.retrain),
+        )
         noise = torch.Generator(session.device).manual_seed(self.seeds.noise)
         most = session.config.runtime.max_parameters
-        net = build_model(architecture, session.schema, seed=self.seeds.weights, generator=noise, max_parameters=most)
+        net = build_model(
+            architecture,
+            session.schema,
+            seed=self.seeds.weights,
+            generator=noise,
+            max_parameters=most,
+        )
         self.net = net.to(session.device)
         session.start(self.net)
         self._guard = make_guard(session.config.runtime, session.device)
         tasks = list(range(len(session.schema.tasks)))
         apart = isinstance(net, IndependentNets)
-        self._parts = [self._part(own, [t] if apart else tasks) for t, own in enumerate(networks(self.net))]
+        self._parts = [
+            self._part(own, [t] if apart else tasks) for t, own in enumerate(networks(self.net))
+        ]
 
     def _part(self, net: MultiTaskNet, columns: list[int]) -> _Part:
         settings = self.session.config.retrain
@@ -77,15 +97,23 @@ class Model:
         check_fit(net, self.rates, length=lambda _: settings.epochs)
         return _Part(net, columns, make_optimizer(net, self.rates), balancer)
 
-    def step(self, batch: Batch, *, epoch: int = 0, step: int = 0, steps: int = 1, epochs: int = 1) -> Losses:
-        """Update the weights on a batch, the `step`-th of `steps` of the `epoch`-th of `epochs`, both from 0."""
+    def step(
+        self, batch: Batch, *, epoch: int = 0, step: int = 0, steps: int = 1, epochs: int = 1
+    ) -> Losses:
+        """Update the weights on a batch, the `step`-th of `steps` of the `epoch`-th of `epochs`,
+        both from 0.
+        """
         for part in self._parts:
-            set_rates(part.optimizer, self.rates, epoch=epoch, share=(step + 1) / steps, epochs=epochs)
+            set_rates(
+                part.optimizer, self.rates, epoch=epoch, share=(step + 1) / steps, epochs=epochs
+            )
         losses = [self._step(part, batch, (epoch + step / steps) / epochs) for part in self._parts]
         if len(losses) == 1:
             return losses[0]
         total = torch.stack([loss.total for loss in losses]).mean()
-        sums, weights = (torch.cat([getattr(loss, name) for loss in losses]) for name in ("sums", "weights"))
+        sums, weights = (
+            torch.cat([getattr(loss, name) for loss in losses]) for name in ("sums", "weights")
+        )
         return Losses(total, sums, weights, tuple(p for loss in losses for p in loss.parts))
 
     def _step(self, part: _Part, batch: Batch, progress: float) -> Losses:
@@ -110,7 +138,9 @@ class Model:
         return {name: value.detach().clone() for name, value in self.net.state_dict().items()}
 
     def finish(self, state: dict[str, torch.Tensor]) -> None:
-        """Take the weights of the epoch that was picked, and give ids never met in training their rows."""
+        """Take the weights of the epoch that was picked, and give ids never met in training their
+        rows.
+        """
         self.net.load_state_dict(state)
         for part in self._parts:
             part.net.fill_unknown(self.session.schema)

@@ -1,4 +1,6 @@
-"""What a table is going to hold, settled and written down before the first training: plan.json of its folder."""
+"""What a table is going to hold, settled and written down before the first training: plan.json of
+its folder.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,8 +58,14 @@ class Plan(Strict):
 
     def about(self, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         """What the table's file says of itself."""
-        told = self.model_dump(mode="json", include={"data", "under", "training", "settings", "rows"})
-        return {**told, "space": self.space.get("name"), "groups": {name: list(members) for name, members in groups.items()}}
+        told = self.model_dump(
+            mode="json", include={"data", "under", "training", "settings", "rows"}
+        )
+        return {
+            **told,
+            "space": self.space.get("name"),
+            "groups": {name: list(members) for name, members in groups.items()},
+        }
 
 
 @dataclass(frozen=True)
@@ -75,17 +83,23 @@ class Job:
 
     @property
     def tested(self) -> bool:
-        """Whether its figures on test rows are due: sealed architectures, and models that are judged."""
+        """Whether its figures on test rows are due: sealed architectures, and models that are
+        judged.
+        """
         return self.entry.sealed or self.entry.kind != DRAWN or self.stage == "fresh"
 
 
-def make_plan(session: Session, settings: TableSettings, rows: Mapping[str, int], say: Callable[[str], None]) -> Plan:
+def make_plan(
+    session: Session, settings: TableSettings, rows: Mapping[str, int], say: Callable[[str], None]
+) -> Plan:
     """Draw the architectures and cut the hand-made models of a table."""
     space = session.config.space
     assert space is not None, "a table has a space"
     entries = draw_entries(space, session.schema, settings, say)
     if settings.sample is None:
-        entries += other_entries(entries, session.schema, settings.hand_made, session.config.architecture)
+        entries += other_entries(
+            entries, session.schema, settings.hand_made, session.config.architecture
+        )
     return Plan(entries=tuple(entries), **_frame(session, settings, rows))
 
 
@@ -93,7 +107,11 @@ def _frame(session: Session, settings: TableSettings, rows: Mapping[str, int]) -
     """All of a plan but its architectures."""
     config, schema = session.config, session.schema
     assert config.space is not None
-    hashes = {"data_hash": schema.data_hash, "split_hash": schema.split_hash, "settings_hash": settings_hash(settings, config)}
+    hashes = {
+        "data_hash": schema.data_hash,
+        "split_hash": schema.split_hash,
+        "settings_hash": settings_hash(settings, config),
+    }
     return {
         "data": schema.name,
         "under": Under(commit=code_version(), **hashes),
@@ -112,22 +130,33 @@ def read_plan(path: Path) -> Plan:
     """
     held = files.read_json(path)
     if not isinstance(held, dict) or held.get("format") != "automtl.benchmark":
-        raise ArtifactError(path, "must be the plan of a table", "something else", "name the folder of `automtl benchmark`")
+        raise ArtifactError(
+            path,
+            "must be the plan of a table",
+            "something else",
+            "name the folder of `automtl benchmark`",
+        )
     return build(Plan, held, path)
 
 
-def check_same(path: Path, held: Plan, session: Session, settings: TableSettings, rows: Mapping[str, int]) -> None:
+def check_same(
+    path: Path, held: Plan, session: Session, settings: TableSettings, rows: Mapping[str, int]
+) -> None:
     """Refuse to go on with a table under anything else than it was begun with.
 
     Raises:
         ArtifactError: code, data, split or settings are others.
     """
-    now = Plan(entries=(), **_frame(session, settings, rows)).model_dump(mode="json", exclude={"entries"})
+    now = Plan(entries=(), **_frame(session, settings, rows)).model_dump(
+        mode="json", exclude={"entries"}
+    )
     before = held.model_dump(mode="json", exclude={"entries"})
     for name in before:
         if before[name] != now[name]:
             rule, got = _difference(name, before[name], now[name])
-            raise ArtifactError(path, rule, got, "go on with the same code, data and settings, or make a new table")
+            raise ArtifactError(
+                path, rule, got, "go on with the same code, data and settings, or make a new table"
+            )
 
 
 def _difference(name: str, before: Any, now: Any) -> tuple[str, str]:
@@ -144,18 +173,32 @@ def pilot_jobs(plan: Plan) -> list[Job]:
 
 def table_jobs(plan: Plan) -> list[Job]:
     """The other trainings of the table's first part: first seeds first, evenly over the strata."""
-    jobs = [Job(entry, seed, "table") for entry in plan.entries for seed in entry.seeds if seed not in entry.pilot]
+    jobs = [
+        Job(entry, seed, "table")
+        for entry in plan.entries
+        for seed in entry.seeds
+        if seed not in entry.pilot
+    ]
     return sorted(jobs, key=lambda job: job.seed)
 
 
 def fresh_groups(plan: Plan, table: pd.DataFrame) -> dict[str, list[str]]:
-    """The best group, by least predicted loss on B rows, and the random one, evenly over the strata by hash; no sealed one is in either."""
+    """The best group, by least predicted loss on B rows, and the random one, evenly over the strata
+    by hash; no sealed one is in either.
+    """
     open_ = [entry for entry in plan.entries if entry.kind == DRAWN and not entry.sealed]
     places: dict[str, list[str]] = {}
     for entry in sorted(open_, key=lambda e: hash_of("random group", e.id)):
         places.setdefault(entry.stratum, []).append(entry.id)
-    ranked = sorted((place, hash_of("random group", name), name) for names in places.values() for place, name in enumerate(names))
-    return {"best": best_architectures(table, GROUP), "random": [name for _, _, name in ranked[:GROUP]]}
+    ranked = sorted(
+        (place, hash_of("random group", name), name)
+        for names in places.values()
+        for place, name in enumerate(names)
+    )
+    return {
+        "best": best_architectures(table, GROUP),
+        "random": [name for _, _, name in ranked[:GROUP]],
+    }
 
 
 def fresh_jobs(plan: Plan, groups: Mapping[str, Sequence[str]]) -> list[Job]:

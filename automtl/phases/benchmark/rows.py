@@ -16,7 +16,8 @@ JUDGES = ("a", "b", "validation")
 
 @dataclass(frozen=True)
 class TableRows:
-    """Fit rows train, A rows drive the rungs of a replayed halving, B rows pick the epoch, validation rows are the truth.
+    """Fit rows train, A rows drive the rungs of a replayed halving, B rows pick the epoch,
+    validation rows are the truth.
 
     Args:
         session: the data.
@@ -44,19 +45,31 @@ class TableRows:
         named = {
             "a": ("train", draw_rows(self._train_keys, first, most, purpose="a")),
             "b": ("train", draw_rows(self._train_keys, second, most, purpose="b")),
-            "validation": ("validation", draw_rows(row_keys(validation), np.arange(len(validation)), most, purpose="validation")),
+            "validation": (
+                "validation",
+                draw_rows(
+                    row_keys(validation), np.arange(len(validation)), most, purpose="validation"
+                ),
+            ),
         }
         for name, (split, rows) in named.items():
             self._check(name, np.asarray(self.session.store.rows(split).labels[rows]))
         return named
 
     def _check(self, name: str, labels: np.ndarray) -> None:
-        """Rows that judge must have labels of every task, since without them there is no MTL-Loss."""
+        """Rows that judge must have labels of every task, since without them there is no
+        MTL-Loss.
+        """
         known = (~np.isnan(labels)).sum(axis=0)
         for task, count in zip(self.session.schema.tasks, known, strict=True):
             if not count:
                 rule = f"must have a label of task '{task.name}'"
-                raise DataError(f"{name} rows", rule, f"none in {len(labels)} rows", "bring more rows, or raise --judged-rows")
+                raise DataError(
+                    f"{name} rows",
+                    rule,
+                    f"none in {len(labels)} rows",
+                    "bring more rows, or raise --judged-rows",
+                )
 
     @cached_property
     def _train_keys(self) -> np.ndarray:
@@ -75,4 +88,7 @@ class TableRows:
 
     def counts(self) -> dict[str, int]:
         """How many rows have which role."""
-        return {"fit": len(self.fit), **{name: len(rows) for name, (_, rows) in self.judges.items()}}
+        return {
+            "fit": len(self.fit),
+            **{name: len(rows) for name, (_, rows) in self.judges.items()},
+        }

@@ -1,4 +1,6 @@
-"""Makes a table: says how long it takes, trains what is not trained yet, passes or stops at the gate, writes what there is."""
+"""Makes a table: says how long it takes, trains what is not trained yet, passes or stops at the
+gate, writes what there is.
+"""
 
 import contextlib
 import signal
@@ -13,9 +15,24 @@ from automtl.benchmarks.gate import Verdict, gate, judgeable
 from automtl.benchmarks.tables import CONSTANT
 from automtl.config import RunConfig
 from automtl.errors import Interrupted, InUse
-from automtl.phases.benchmark.estimate import duration, fresh_seconds, seconds_by_entry, total_seconds
+from automtl.phases.benchmark.estimate import (
+    duration,
+    fresh_seconds,
+    seconds_by_entry,
+    total_seconds,
+)
 from automtl.phases.benchmark.folder import TableFolder
-from automtl.phases.benchmark.plan import Job, Plan, check_same, fresh_groups, fresh_jobs, make_plan, pilot_jobs, read_plan, table_jobs
+from automtl.phases.benchmark.plan import (
+    Job,
+    Plan,
+    check_same,
+    fresh_groups,
+    fresh_jobs,
+    make_plan,
+    pilot_jobs,
+    read_plan,
+    table_jobs,
+)
 from automtl.phases.benchmark.rows import TableRows
 from automtl.phases.benchmark.settings import TableSettings, check, one_trainer
 from automtl.phases.benchmark.train import constant, train
@@ -32,7 +49,8 @@ class TableResult:
     Args:
         folder: with table.parquet.
         trainings: that have ended.
-        of: planned, as far as known: the groups with fresh seeds are known once the table's first part is there.
+        of: planned, as far as known: the groups with fresh seeds are known once the table's first
+            part is there.
         verdict: the gate's; None where no architecture has two seeds.
     """
 
@@ -53,7 +71,8 @@ class Forecast:
 
     Args:
         rows: per role.
-        trainings: of the pilot, of the rest of the table's first part, of the two groups with fresh seeds.
+        trainings: of the pilot, of the rest of the table's first part, of the two groups with fresh
+            seeds.
         seconds: of each of these.
     """
 
@@ -79,7 +98,9 @@ class Benchmark:
         ConfigError: a setting is given that a table does not read.
     """
 
-    def __init__(self, config: RunConfig, settings: TableSettings, reporter: Reporter | None = None) -> None:
+    def __init__(
+        self, config: RunConfig, settings: TableSettings, reporter: Reporter | None = None
+    ) -> None:
         check(config, settings)
         self.settings, self.reporter = settings, reporter or Silent()
         self.session = open_session(one_trainer(config), self.reporter)
@@ -87,9 +108,18 @@ class Benchmark:
 
     def forecast(self) -> Forecast:
         """What the table would take; nothing is written."""
-        return self._forecast(make_plan(self.session, self.settings, self.rows.counts(), self.reporter.say))
+        return self._forecast(
+            make_plan(self.session, self.settings, self.rows.counts(), self.reporter.say)
+        )
 
-    def run(self, out: Path, *, resume: bool = False, anyway: bool = False, rows_from: Sequence[Path] = ()) -> TableResult:
+    def run(
+        self,
+        out: Path,
+        *,
+        resume: bool = False,
+        anyway: bool = False,
+        rows_from: Sequence[Path] = (),
+    ) -> TableResult:
         """Make the table in a folder, or go on with it there; several processes may do so at once.
 
         Args:
@@ -106,7 +136,9 @@ class Benchmark:
         plan = self._open(folder, resume)
         first = [*pilot_jobs(plan), *table_jobs(plan)]
         for source in rows_from:
-            self.reporter.say(f"{folder.take(source, plan, first)} trainings taken over from {source}")
+            self.reporter.say(
+                f"{folder.take(source, plan, first)} trainings taken over from {source}"
+            )
         self._tell(self._forecast(plan, folder))
         with _stopping(out):
             self._work(folder, plan, pilot_jobs(plan), first)
@@ -143,22 +175,39 @@ class Benchmark:
         by_entry = seconds_by_entry(plan, self.rows)
         left = {"pilot": pilot_jobs(plan), "table": table_jobs(plan)}
         if folder is not None:
-            left = {name: [job for job in jobs if not folder.done(job)] for name, jobs in left.items()}
+            left = {
+                name: [job for job in jobs if not folder.done(job)] for name, jobs in left.items()
+            }
         seconds = {name: total_seconds(jobs, by_entry) for name, jobs in left.items()}
         trainings = {name: len(jobs) for name, jobs in left.items()}
         if self.settings.sample is None:
-            most = len(fresh_jobs(plan, {"any": [e.id for e in plan.entries if e.kind == "drawn" and not e.sealed][:16]}))
+            most = len(
+                fresh_jobs(
+                    plan,
+                    {
+                        "any": [e.id for e in plan.entries if e.kind == "drawn" and not e.sealed][
+                            :16
+                        ]
+                    },
+                )
+            )
             trainings["fresh"], seconds["fresh"] = most, fresh_seconds(plan, by_entry)
         return Forecast(plan.rows, trainings, seconds)
 
     def _tell(self, forecast: Forecast) -> None:
-        told = ", ".join(f"{name} {n} ({duration(forecast.seconds[name])})" for name, n in forecast.trainings.items())
+        told = ", ".join(
+            f"{name} {n} ({duration(forecast.seconds[name])})"
+            for name, n in forecast.trainings.items()
+        )
         self.reporter.say(
-            f"trainings to do: {told}; about {duration(forecast.total)} on this machine as busy as it is now, in one process. "
+            f"trainings to do: {told}; about {duration(forecast.total)} on this machine as busy "
+            "as it is now, in one process. "
             "Start the same command with --resume beside it to share them."
         )
 
-    def _work(self, folder: TableFolder, plan: Plan, jobs: Sequence[Job], whole: Sequence[Job]) -> None:
+    def _work(
+        self, folder: TableFolder, plan: Plan, jobs: Sequence[Job], whole: Sequence[Job]
+    ) -> None:
         """Train what is not trained yet, beside other processes; ends when all is there."""
         waiting = False
         while open_ := [job for job in jobs if not folder.done(job)]:
@@ -182,14 +231,27 @@ class Benchmark:
             if job.entry.kind == CONSTANT:
                 row, test = constant(self.rows)
             else:
-                row, found = train(job.entry.architecture, self.rows, seed=job.seed, test=job.tested)
+                row, found = train(
+                    job.entry.architecture, self.rows, seed=job.seed, test=job.tested
+                )
                 test = found or {}
         folder.keep(job, plan, row, test if job.tested and test else None)
         folder.write_tables(plan, whole, {})
         done = sum(folder.done(j) for j in whole)
-        figures = "sealed" if job.entry.sealed else row["error"] or f"validation MTL-Loss {row['loss']:.5f}"
-        epoch = "" if job.entry.sealed or row["epoch"] is None else f", epoch {row['epoch']} of {self.settings.epochs}"
-        self.reporter.say(f"[{done}/{len(whole)}] {job.entry.name}, seed {job.seed}: {figures}{epoch}, {row['seconds']:.0f} s")
+        figures = (
+            "sealed"
+            if job.entry.sealed
+            else row["error"] or f"validation MTL-Loss {row['loss']:.5f}"
+        )
+        epoch = (
+            ""
+            if job.entry.sealed or row["epoch"] is None
+            else f", epoch {row['epoch']} of {self.settings.epochs}"
+        )
+        self.reporter.say(
+            f"[{done}/{len(whole)}] {job.entry.name}, seed {job.seed}: {figures}{epoch}, "
+            f"{row['seconds']:.0f} s"
+        )
         self.session.trim()
 
     def _verdict(self, folder: TableFolder, jobs: Sequence[Job]) -> Verdict | None:
@@ -197,7 +259,12 @@ class Benchmark:
         return gate(frame) if judgeable(frame) else None
 
     def _ended(
-        self, folder: TableFolder, plan: Plan, jobs: Sequence[Job], groups: Mapping[str, Sequence[str]], verdict: Verdict | None
+        self,
+        folder: TableFolder,
+        plan: Plan,
+        jobs: Sequence[Job],
+        groups: Mapping[str, Sequence[str]],
+        verdict: Verdict | None,
     ) -> TableResult:
         folder.write_tables(plan, jobs, groups)
         done = sum(folder.done(job) for job in jobs)

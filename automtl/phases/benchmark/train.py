@@ -1,4 +1,6 @@
-"""One training of a table: an architecture with one seed becomes a row, and where test figures are due, a test row."""
+"""One training of a table: an architecture with one seed becomes a row, and where test figures are
+due, a test row.
+"""
 
 import math
 import time
@@ -40,7 +42,9 @@ class Curve:
     state: dict[str, Any] = field(default_factory=dict)
 
 
-def train(architecture: Architecture, rows: TableRows, *, seed: int, test: bool) -> tuple[Row, Row | None]:
+def train(
+    architecture: Architecture, rows: TableRows, *, seed: int, test: bool
+) -> tuple[Row, Row | None]:
     """Train one architecture and judge it.
 
     Args:
@@ -50,12 +54,16 @@ def train(architecture: Architecture, rows: TableRows, *, seed: int, test: bool)
         test: read the test rows at the end, with the epoch that was picked.
 
     Returns:
-        What came of it, and the figures on test rows where asked for. A training whose numbers are not finite has a row that says so.
+        What came of it, and the figures on test rows where asked for. A training whose numbers are
+        not finite has a row that says so.
     """
     begun, used = time.monotonic(), time.process_time()
     model = Model(architecture, rows.session, seed)
     count = cost(model.net, rows.session.schema)
-    size = {"flops": count.flops_per_row, "parameters": count.table_parameters + count.other_parameters}
+    size = {
+        "flops": count.flops_per_row,
+        "parameters": count.table_parameters + count.other_parameters,
+    }
     size["table_parameters"] = count.table_parameters
     try:
         curve = _train(model, rows)
@@ -64,7 +72,12 @@ def train(architecture: Architecture, rows: TableRows, *, seed: int, test: bool)
     except NumericalError as error:
         failed: Row = {"epoch": None, "loss": None, "loss_b": None, "error": str(error)[:300]}
         return {**failed, **size, **_spent(begun, used)}, None
-    row: Row = {"epoch": curve.best, "loss": validation.loss, "loss_b": min(whole_epochs(curve, "b")), "error": ""}
+    row: Row = {
+        "epoch": curve.best,
+        "loss": validation.loss,
+        "loss_b": min(whole_epochs(curve, "b")),
+        "error": "",
+    }
     row |= flat(validation) | size | _spent(begun, used) | {"at": curve.at}
     row |= {f"curve_{name}": values for name, values in curve.losses.items()}
     return row, _tested(model, rows.session) if test else None
@@ -83,7 +96,13 @@ def _train(model: Model, rows: TableRows) -> Curve:
     curve, least = Curve(), math.inf
     for epoch in range(epochs):
         for step, batch in enumerate(batches.epoch(epoch)):
-            model.step(batch.to(rows.session.device), epoch=epoch, step=step, steps=len(batches), epochs=epochs)
+            model.step(
+                batch.to(rows.session.device),
+                epoch=epoch,
+                step=step,
+                steps=len(batches),
+                epochs=epochs,
+            )
             if epoch == 0 and step + 1 in marks and step + 1 < len(batches):
                 _mark(curve, marks[step + 1], model, rows)
         loss = _mark(curve, epoch + 1, model, rows)
@@ -103,7 +122,9 @@ def _mark(curve: Curve, at: float, model: Model, rows: TableRows) -> float:
     for name, evaluation in judged.items():
         if evaluation.loss is None or not math.isfinite(evaluation.loss):
             got = "none: a task has no label there" if evaluation.loss is None else evaluation.loss
-            raise NumericalError(f"epoch {at:g}", f"the MTL-Loss on {name} rows must be finite", got)
+            raise NumericalError(
+                f"epoch {at:g}", f"the MTL-Loss on {name} rows must be finite", got
+            )
         curve.losses.setdefault(name, []).append(evaluation.loss)
         for task, loss in evaluation.losses.items():
             if name != "a" and len(evaluation.losses) > 1:
@@ -115,7 +136,12 @@ def _mark(curve: Curve, at: float, model: Model, rows: TableRows) -> float:
 
 def judge(model: Model, rows: TableRows, name: str) -> Evaluation:
     """The model on a judge's rows."""
-    return _evaluated(model, rows.judging(name), rows.session, rows.judges[name][0] if name == "validation" else None)
+    return _evaluated(
+        model,
+        rows.judging(name),
+        rows.session,
+        rows.judges[name][0] if name == "validation" else None,
+    )
 
 
 def _evaluated(model: Model, batches: Batches, session: Session, split: str | None) -> Evaluation:
@@ -126,7 +152,11 @@ def _evaluated(model: Model, batches: Batches, session: Session, split: str | No
 
 def flat(evaluation: Evaluation) -> Row:
     """Metrics as columns, ``<task>.<metric>``."""
-    return {f"{task}.{name}": value for task, metrics in evaluation.tasks.items() for name, value in metrics.items()}
+    return {
+        f"{task}.{name}": value
+        for task, metrics in evaluation.tasks.items()
+        for name, value in metrics.items()
+    }
 
 
 def _tested(model: Model, session: Session) -> Row:
@@ -139,27 +169,55 @@ def _spent(begun: float, used: float) -> Row:
 
 
 def constant(rows: TableRows) -> tuple[Row, Row]:
-    """The rows of a model that knows the fit rows' base rates and nothing else (regression: their mean)."""
+    """The rows of a model that knows the fit rows' base rates and nothing else (regression: their
+    mean).
+    """
     session = rows.session
     training = session.store.rows("train")
-    labels, weights = training.labels[rows.fit], None if training.weights is None else training.weights[rows.fit]
-    logits = [_base_rate(task, labels[:, t], None if weights is None else weights[:, t]) for t, task in enumerate(session.schema.tasks)]
+    labels, weights = (
+        training.labels[rows.fit],
+        None if training.weights is None else training.weights[rows.fit],
+    )
+    logits = [
+        _base_rate(task, labels[:, t], None if weights is None else weights[:, t])
+        for t, task in enumerate(session.schema.tasks)
+    ]
 
     def judged(split: str, index: np.ndarray) -> Evaluation:
         data = session.store.rows(split)
-        outputs = [np.broadcast_to(value, (len(index), *value.shape)).astype(np.float32) for value in logits]
+        outputs = [
+            np.broadcast_to(value, (len(index), *value.shape)).astype(np.float32)
+            for value in logits
+        ]
         own = None if data.weights is None else np.asarray(data.weights[index])
-        return evaluate(Predictions(outputs, np.asarray(data.labels[index]), own, index), session.schema.tasks)
+        return evaluate(
+            Predictions(outputs, np.asarray(data.labels[index]), own, index), session.schema.tasks
+        )
 
     validation, b = (judged(*rows.judges[name]) for name in ("validation", "b"))
     test = judged("test", np.arange(len(session.store.rows("test"))))
-    nothing = {"flops": 0, "parameters": 0, "table_parameters": 0, "seconds": 0.0, "cpu_seconds": 0.0}
-    row = {"epoch": None, "loss": validation.loss, "loss_b": b.loss, "error": "", **flat(validation), **nothing}
+    nothing = {
+        "flops": 0,
+        "parameters": 0,
+        "table_parameters": 0,
+        "seconds": 0.0,
+        "cpu_seconds": 0.0,
+    }
+    row = {
+        "epoch": None,
+        "loss": validation.loss,
+        "loss_b": b.loss,
+        "error": "",
+        **flat(validation),
+        **nothing,
+    }
     return row, {"loss": test.loss, **flat(test)}
 
 
 def _base_rate(task: Task, labels: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """The output of a task's best constant on some rows: a logit, the logs of shares, or a mean in standardised units."""
+    """The output of a task's best constant on some rows: a logit, the logs of shares, or a mean in
+    standardised units.
+    """
     known = ~np.isnan(labels)
     weight = known.astype(float) if weights is None else np.where(known, weights, 0.0)
     values, whole = np.where(known, labels, 0.0).astype(float), max(float(weight.sum()), 1e-12)

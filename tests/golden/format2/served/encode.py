@@ -1,11 +1,13 @@
-"""Rows as people write them -> the arrays that the model beside this file reads. It needs Python and numpy, nothing else.
+"""Rows as people write them -> the arrays that the model beside this file reads. It needs Python
+and numpy, nothing else.
 
     from encode import Encoder
     arrays = Encoder()([{"user_id": 17, "price": 2.5, "tags": ["new", "red"]}])
 
-`features.json` says how each input is made: ids by the words of a vocabulary (the word on line i has id i; 0: unknown or missing) or
-by a hash, numbers by a transform and the training rows' mean and standard deviation (missing: 0). A row must have every column; where a
-value is missing, it is None.
+`features.json` says how each input is made: ids by the words of a vocabulary (the word on line i
+has id i; 0: unknown or missing) or by a hash, numbers by a transform and the training rows' mean
+and standard deviation (missing: 0). A row must have every column; where a value is missing, it is
+None.
 """
 
 import json
@@ -36,7 +38,9 @@ class Encoder:
         self.words = {name: read_words(Path(folder) / name) for name in names}
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
-        """One array per input, by its name: (B,) int64 ids, (B, L) int64 lists padded by 0, (B,) float32 numbers."""
+        """One array per input, by its name: (B,) int64 ids, (B, L) int64 lists padded by 0, (B,)
+        float32 numbers.
+        """
         return {feature["input"]: self._column(feature, [row[feature["column"]] for row in rows]) for feature in self.features}
 
     def _column(self, feature: Mapping[str, Any], values: Sequence[Any]) -> np.ndarray:
@@ -62,7 +66,9 @@ class Encoder:
 
 
 def read_words(path: Path) -> dict[str, int]:
-    """The words of a vocabulary with their ids: one JSON text per line, that of line i (from 1) with id i."""
+    """The words of a vocabulary with their ids: one JSON text per line, that of line i (from 1)
+    with id i.
+    """
     with path.open(encoding="utf-8") as lines:
         return {json.loads(line): i for i, line in enumerate(lines, start=1)}
 
@@ -91,7 +97,9 @@ def canonical(word: str) -> str:
 
 
 def list_words(value: Any, separator: str) -> list[str]:
-    """The words of a list, or of a text with a separator; blanks around them and empty ones are dropped."""
+    """The words of a list, or of a text with a separator; blanks around them and empty ones are
+    dropped.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return []
     whole = text(value) if isinstance(value, str | int | float | np.generic) else SEPARATOR + SEPARATOR.join(text(v) for v in value)
@@ -127,7 +135,9 @@ def standardised(feature: Mapping[str, Any], value: Any) -> float:
 
 
 def normal_score(value: float, quantiles: Sequence[float]) -> float:
-    """The standard normal's value at a number's rank among the training rows; the middle one, where it fills several."""
+    """The standard normal's value at a number's rank among the training rows; the middle one, where
+    it fills several.
+    """
     if math.isnan(value):
         return value
     marks, ranks = np.array(quantiles), np.linspace(0, 1, len(quantiles))

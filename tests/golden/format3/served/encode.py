@@ -1,12 +1,14 @@
-"""Rows as people write them -> the arrays that the model beside this file reads. It needs Python and numpy, nothing else.
+"""Rows as people write them -> the arrays that the model beside this file reads. It needs Python
+and numpy, nothing else.
 
     from encode import Encoder
     arrays = Encoder()([{"user_id": 17, "price": 2.5, "tags": ["new", "red"]}])
 
-`features.json` says how each input is made: ids by the words of a vocabulary (the word on line i has id i; 0: unknown or missing) or
-by a hash, numbers by a transform and the training rows' mean and standard deviation (missing: 0). A row must have every column; where a
-value is missing, it is None. A word is read as the training rows were, whether it comes as text, number, date or truth: blanks outside
-go, `7.0` is `7`; its column's `form` says the rest (see `formed`).
+`features.json` says how each input is made: ids by the words of a vocabulary (the word on line i
+has id i; 0: unknown or missing) or by a hash, numbers by a transform and the training rows' mean
+and standard deviation (missing: 0). A row must have every column; where a value is missing, it is
+None. A word is read as the training rows were, whether it comes as text, number, date or truth:
+blanks outside go, `7.0` is `7`; its column's `form` says the rest (see `formed`).
 """
 
 import json
@@ -25,9 +27,10 @@ import numpy as np
 SEPARATOR = "\x1f"
 WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.0*)?")
 DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
-TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2})(:[0-9]{2}(?:\.[0-9]+)?)? ?(Z|UTC|[-+][0-9]{2}(?::?[0-9]{2})?)?")
+TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ " r"T]([0-9]{2}:[0-9]{2})(:[0-9]{2}(?:\.[0-9]+)?)? " r"?(Z|UTC|[-+][0-9]{2}(?::?[0-9]{2})?)?")
 EMPTY_LISTS, BRACKETS = ("()", "{}", "set()"), {"[": "]", "(": ")", "{": "}"}
-SPECIAL = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK|BOS|EOS)\]")  # words of their own, with their brackets
+# words of their own, with their brackets
+SPECIAL = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK|BOS|EOS)\]")
 NUMPY = re.compile(r"\bnp\.\w+\(([^()]*)\)")  # np.int64(3), as numpy 2 shows it
 TOKEN = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"]+)""", re.DOTALL)
 QUOTED = re.compile(r"""\s*(?:(?:None|nan)\s*,\s*)*['"]""")
@@ -50,7 +53,9 @@ class Encoder:
         self.words = {name: read_words(Path(folder) / name) for name in names}
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
-        """One array per input, by its name: (B,) int64 ids, (B, L) int64 lists padded by 0, (B,) float32 numbers."""
+        """One array per input, by its name: (B,) int64 ids, (B, L) int64 lists padded by 0, (B,)
+        float32 numbers.
+        """
         return {feature["input"]: self._column(feature, [row[feature["column"]] for row in rows]) for feature in self.features}
 
     def _column(self, feature: Mapping[str, Any], values: Sequence[Any]) -> np.ndarray:
@@ -76,7 +81,9 @@ class Encoder:
 
 
 def read_words(path: Path) -> dict[str, int]:
-    """The words of a vocabulary with their ids: one JSON text per line, that of line i (from 1) with id i."""
+    """The words of a vocabulary with their ids: one JSON text per line, that of line i (from 1)
+    with id i.
+    """
     with path.open(encoding="utf-8") as lines:
         return {json.loads(line): i for i, line in enumerate(lines, start=1)}
 
@@ -112,7 +119,9 @@ def decimal_text(value: Decimal) -> str:
 
 
 def time_text(value: date | time | np.datetime64) -> str:
-    """A date as 2023-11-14, a time of day as it is shortest, both as `iso` has it; not a time: ""."""
+    """A date as 2023-11-14, a time of day as it is shortest, both as `iso` has it; not a
+    time: "".
+    """
     if isinstance(value, time):
         return re.sub(r"(\.[0-9]*?)0+$", r"\1", value.isoformat())
     if isinstance(value, datetime) or not isinstance(value, date):
@@ -121,7 +130,9 @@ def time_text(value: date | time | np.datetime64) -> str:
 
 
 def iso(word: str) -> str:
-    """A time as 2023-11-14 10:11:12.5, in UTC where it names a zone, and as 2023-11-14 at midnight; other words as they are."""
+    """A time as 2023-11-14 10:11:12.5, in UTC where it names a zone, and as 2023-11-14 at midnight;
+    other words as they are.
+    """
     found = TIME.fullmatch(word)
     if found is None:
         return word
@@ -158,8 +169,9 @@ def formed(word: str, form: str, digits: int) -> str:
 
     Args:
         word: the word.
-        form: `bit`: 0 and 1, which true and false are read as; `whole` numbers; `fixed`: codes of so many `digits`, whose zeros in front
-            may be lost; `truth`: 1 and 0 are true and false; `float`: numbers at their shortest; `text`: as it is.
+        form: `bit`: 0 and 1, which true and false are read as; `whole` numbers; `fixed`: codes of
+            so many `digits`, whose zeros in front may be lost; `truth`: 1 and 0 are true and false;
+            `float`: numbers at their shortest; `text`: as it is.
         digits: of `fixed`.
     """
     if form == "text":
@@ -179,7 +191,9 @@ def formed(word: str, form: str, digits: int) -> str:
 
 
 def list_words(value: Any, separator: str) -> list[str]:
-    """The words of a list, or of a text with a separator alone, or as Python, pandas, numpy and JSON show lists; without empty ones."""
+    """The words of a list, or of a text with a separator alone, or as Python, pandas, numpy and
+    JSON show lists; without empty ones.
+    """
     if isinstance(value, list | tuple | set | np.ndarray):
         return [text(one) for one in value]
     raw = text(value)
@@ -209,7 +223,8 @@ def inside(whole: str) -> str | None:
     inner, depth = whole[1:-1], 0
     if whole[0] == "{" and MAPPING.match(inner):
         raise ValueError(f"must be a list of ids, got {whole!r}")
-    for i, sign in enumerate("" if QUOTED.match(inner) else whole):  # in quotes a bracket is a sign of a word
+    # in quotes a bracket is a sign of a word
+    for i, sign in enumerate("" if QUOTED.match(inner) else whole):
         depth += (sign == whole[0]) - (sign == close)
         if depth == 0 and i < len(whole) - 1:
             return None
@@ -263,7 +278,9 @@ def standardised(feature: Mapping[str, Any], value: Any) -> float:
 
 
 def normal_score(value: float, quantiles: Sequence[float]) -> float:
-    """The standard normal's value at a number's rank among the training rows; the middle one, where it fills several."""
+    """The standard normal's value at a number's rank among the training rows; the middle one, where
+    it fills several.
+    """
     if math.isnan(value):
         return value
     marks, ranks = np.array(quantiles), np.linspace(0, 1, len(quantiles))

@@ -22,7 +22,9 @@ from torch.nn import functional
 
 
 def read_safetensors(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file: eight bytes of length, a JSON header of that length, then all values behind each other."""
+    """The tensors of a safetensors file: eight bytes of length, a JSON header of that length, then
+    all values behind each other.
+    """
     types = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "I32": torch.int32, "BOOL": torch.bool}
     data = bytearray(Path(path).read_bytes())
     (length,) = struct.unpack("<Q", data[:8])
@@ -45,7 +47,9 @@ def mix(weights: Tensor, experts: Sequence[Tensor]) -> Tensor:
 
 
 class EmbeddingTable(nn.Module):
-    """All fields of one width in one table: field j's rows begin at its offset, so a lookup is one gather."""
+    """All fields of one width in one table: field j's rows begin at its offset, so a lookup is one
+    gather.
+    """
 
     offsets: Tensor
 
@@ -73,7 +77,9 @@ class NumericFields(nn.Module):
 
 
 class InputLayer(nn.Module):
-    """Fields as vectors: those of one id in their order, then those of lists, then the numeric ones."""
+    """Fields as vectors: those of one id in their order, then those of lists, then the numeric
+    ones.
+    """
 
     def __init__(self) -> None:
         super().__init__()
