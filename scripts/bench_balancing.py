@@ -29,7 +29,8 @@ from automtl.models.skeleton import MultiTaskNet
 from automtl.models.supernet import build_supernet
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
-from automtl.strategies.darts import Darts, DartsSettings
+from automtl.strategies.darts import Darts
+from automtl.strategies.darts_settings import DartsSettings
 from automtl.training.balancers import METHODS, PLAIN, make_balancer
 from automtl.training.balancing import Balancer, BalancingSettings
 from automtl.training.losses import multi_task_loss

@@ -41,7 +41,8 @@ from automtl.nn.mixed import ChoiceBlock
 from automtl.phases.machine import Autocast, autocast, fast_bfloat16, set_allocator
 from automtl.spaces.architecture import Sharing
 from automtl.spaces.space import SearchSpace
-from automtl.strategies.darts import Darts, DartsSettings
+from automtl.strategies.darts import Darts
+from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.evolution import SinglePath
 from automtl.strategies.genome import Genes
 from automtl.strategies.sampled import Sampled

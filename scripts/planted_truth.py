@@ -34,7 +34,7 @@ import yaml
 from scipy import stats
 
 import automtl
-from automtl.config import PERTURBED
+from automtl.config_search import PERTURBED
 from automtl.strategies.table import STRATEGIES
 
 PLANTED = "product(inner)"

@@ -17,7 +17,8 @@ from typing import Any
 
 from automtl import Architecture, files
 from automtl.errors import ArtifactError
-from automtl.phases.compare import LOSS, Entry, compare
+from automtl.phases.compare import LOSS, compare
+from automtl.phases.entries import Entry
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
 

@@ -13,7 +13,8 @@ from automtl.data.schema import Field, Schema, Task
 from automtl.nn import interaction, operations
 from automtl.phases.session import Silent
 from automtl.sharing import SEARCH_MODULES, SHARING_MODULES
-from automtl.spaces.catalogue import OPERATIONS, SHARING
+from automtl.spaces.catalogue import SHARING
+from automtl.spaces.operations import OPERATIONS
 from automtl.spaces.slots import LAYOUTS
 from automtl.spaces.space import SearchSpace
 from automtl.spaces.wiring import WIRINGS

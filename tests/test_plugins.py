@@ -19,8 +19,8 @@ from automtl.models.derived import build_model
 from automtl.models.parts import part_costs
 from automtl.models.supernet import build_supernet
 from automtl.spaces.architecture import Architecture
-from automtl.spaces.catalogue import OPERATIONS, Operation
 from automtl.spaces.graph import to_graph
+from automtl.spaces.operations import OPERATIONS, Operation
 from automtl.strict import build
 from tests.house import ROOT
 from tests.support import random_batch, small_schema, small_space, without_plugins, write_dataset
@@ -195,24 +195,24 @@ AT_LOAD = {
     "name-taken": (NARROW + OPERATION.format("mlp", "Narrow", "expert"), "operation 'mlp': " "must have a name of " "its own, got that " "of a built-in one"),
     "name-form": (NARROW + OPERATION.format("My-Op", "Narrow", "expert"), "must have a name of " "lower case letters"),
     "place": (NARROW + OPERATION.format("five", "Narrow", "tower"), "place must " "be expert or " "interaction, " "got 'tower'"),
-    "no-argument": (NARROW + "automtl.register_operation('five', " "lambda " "width_in, n: Narrow(), " "place='expert', " "argument='n', maximum=0)\n", "must have a legal argument"),
-    "argument-words": (NARROW + "automtl.register_operation('five', " "lambda " "width_in, n: Narrow(), " "place='expert', " "argument='n', choices=('A b',))\n", "must have a legal argument"),
+    "no-argument": (NARROW + "automtl.register_operation('five', " "lambda " "width_in, " "n: Narrow(), " "place='expert', " "argument='n', " "maximum=0)\n", "must have a " "legal argument"),
+    "argument-words": (NARROW + "automtl.register_operation('five', " "lambda " "width_in, " "n: Narrow(), " "place='expert', " "argument='n', " "choices=('A b',))\n", "must have a " "legal argument"),
     "choices-alone": (NARROW + "automtl.register_operation('five', " "Narrow, place='expert', " "choices=('a',))\n", "choices need the " "argument's name"),
     "no-sharing": ("automtl.register_sharing(nn.Linear, " "like='mmoe')\n", "must be given " "a subclass " "of automtl.SharingModule"),
     "no-kind": ("class Mine(automtl.GatedNetwork): " "pass\nautomtl.register_sharing(Mine, " "like='mmoe')\n", "must have " "an attribute " "`kind` of its own"),
-    "kind-taken": ("class Mine(automtl.GatedNetwork): " "kind " "= 'ple'\nautomtl.register_sharing(Mine, " "like='mmoe')\n", "sharing kind 'ple': must " "have a name of its own"),
+    "kind-taken": ("class Mine(automtl.GatedNetwork): " "kind " "= 'ple'\nautomtl.register_sharing(Mine, " "like='mmoe')\n", "sharing kind " "'ple': must " "have a name " "of its own"),
     "like": (SHARING.format("0", "mome"), "like must be one of moe, mmoe"),
-    "setting": ("class Mine(automtl.GatedNetwork): " "kind " "= 'mine'\nautomtl.register_sharing(Mine, " "like='mmoe', settings={'a': [1]})\n", "must have a default " "that is a number"),
+    "setting": ("class Mine(automtl.GatedNetwork): " "kind " "= 'mine'\nautomtl.register_sharing(Mine, " "like='mmoe', " "settings={'a': " "[1]})\n", "must have a default " "that is a number"),
     "fails": ("x = 1 / 0\n", "bad.py, line 4: must " "run without " "an error, " "got ZeroDivisionError: " "division by zero"),
     "no-python": ("class\n", "got SyntaxError"),
     "nothing": ("x = 1\n", "bad.py: must register an operation or a sharing module, got none"),
 }  # fmt: skip
 WIDTH = {
-    "expert": (NARROW + OPERATION.format("five", "Narrow", "expert"), ["space.expert=[five, " "skip]"], "operation 'five': " "must answer (B, 64), " "checked with B = 2, " "got (2, 63); mend it in"),
-    "interaction": ("class Flat(nn.Module):\n    def " "__init__(self, *, num_fields, dim):\n        " "super().__init__()\n    def " "forward(self, x):\n        return x\n" + OPERATION.format("five", "Flat", "interaction"), ["space.interaction=[five]"], "operation 'five': must answer (B, " "48), checked with B = 2, got (2, 3, 16)"),
+    "expert": (NARROW + OPERATION.format("five", "Narrow", "expert"), ["space.expert=[five, " "skip]"], "operation 'five': " "must answer (B, 64), " "checked with B = 2, " "got (2, 63); " "mend it in"),
+    "interaction": ("class Flat(nn.Module):\n    def " "__init__(self, *, " "num_fields, dim):\n        " "super().__init__()\n    def " "forward(self, x):\n " "       return x\n" + OPERATION.format("five", "Flat", "interaction"), ["space.interaction=[five]"], "operation 'five': " "must answer (B, " "48), checked with " "B = 2, got (2, 3, 16)"),
     "no-module": (OPERATION.format("five", "lambda width_in: 3", "expert"), ["space.expert=[five, " "skip]"], "operation " "'five': must build " "a torch module, " "got a int"),
-    "forward-fails": (OPERATION.format("five", "lambda width_in: " "nn.Linear(3, 3)", "expert"), ["space.expert=[five, skip]"], "must answer " "rows of shape " "(2, 64), got " "RuntimeError: "),
-    "sharing": (SHARING.format("[torch.zeros(len(shared), 3)] * 2", "mmoe"), ["search.sharing=wrong"], "sharing module Wrong: " "must answer for task " "'click' (B, 64), " "checked with B = 2, got " "(2, 3)"),
+    "forward-fails": (OPERATION.format("five", "lambda width_in: " "nn.Linear(3, 3)", "expert"), ["space.expert=[five, " "skip]"], "must answer " "rows of shape " "(2, 64), got " "RuntimeError: "),
+    "sharing": (SHARING.format("[torch.zeros(len(shared), " "3)] * 2", "mmoe"), ["search.sharing=wrong"], "sharing module " "Wrong: " "must answer for task " "'click' (B, 64), " "checked with " "B = 2, got " "(2, 3)"),
     "tasks": (SHARING.format("[shared]", "mmoe"), ["search.sharing=wrong"], "must give one " "representation " "for each of the " "2 tasks, got 1"),
 }  # fmt: skip
 

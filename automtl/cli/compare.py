@@ -10,7 +10,8 @@ from automtl.cli.console import print_json, say, table
 from automtl.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from automtl.phases.compare import Comparison, Entry
+    from automtl.phases.compare import Comparison
+    from automtl.phases.entries import Entry
 
 
 def run(

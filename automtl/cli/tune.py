@@ -23,7 +23,7 @@ from automtl.errors import ConfigError, NoResult
 
 if TYPE_CHECKING:
     from automtl.config_layers import Recommendation
-    from automtl.phases.tune import TuneResult
+    from automtl.phases.tune_results import TuneResult
 
 _STATES = {"complete": "complete", "pruned": "pruned", "fail": "failed"}
 
@@ -90,7 +90,7 @@ def run(
     from automtl.config import resolve
     from automtl.phases.resuming import need_plugins
     from automtl.phases.run_data import kept_advice
-    from automtl.phases.tune import tune
+    from automtl.phases.tune_start import tune
     from automtl.runs.run_dir import RunDir
 
     if resume and out is not None:  # before its space is looked up, which may need them

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 
-from automtl.data.dataset import TaskConfig
+from automtl.data.sections import TaskConfig
 from automtl.data.split import ALPHA
 from automtl.data.statistics import exact_sum
 

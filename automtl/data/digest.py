@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automtl.data.columns import Columns, plan_readings, transformed
-from automtl.data.dataset import DatasetConfig, TaskConfig
+from automtl.data.dataset import DatasetConfig
 from automtl.data.features import Categorical, Feature, ListFeature, Numeric
 from automtl.data.forms import missing_words, normal
 from automtl.data.hashing import hash_column, hash_dictionary, mix
 from automtl.data.list_columns import normal_lists
 from automtl.data.list_looks import ListLooks
+from automtl.data.sections import TaskConfig
 from automtl.data.sources import Piece
 from automtl.data.times import TimeUnits
 from automtl.data.twowords import TwoWords

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from automtl.data.dataset import Split
 from automtl.data.guess import Guess, guess_each
 from automtl.data.naming import is_time_of_something_else
 from automtl.data.patterns import LIST_SEPARATOR
@@ -19,6 +18,7 @@ from automtl.data.profile import Profile, look
 from automtl.data.relations import related
 from automtl.data.remote import MARK
 from automtl.data.rows import PER_SECOND
+from automtl.data.sections import Split
 from automtl.data.shapes import FEW, is_whole
 from automtl.data.split import PARTS, Cuts
 from automtl.data.targets import is_truth, known_words, positives

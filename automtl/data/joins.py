@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automtl.data.columns import Columns
-from automtl.data.dataset import Join
 from automtl.data.forms import DEFAULT, MISSING_IDS, Missing, normal, plain
 from automtl.data.hashing import hash_words
+from automtl.data.sections import Join
 from automtl.data.sources import Piece, Reading, column_names, read_pieces
 from automtl.data.words import TEXT, as_text, map_words
 from automtl.errors import DataError

@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from automtl.data.base_rates import BaseRates
 from automtl.data.chance import chi_square, rank_test
-from automtl.data.dataset import TaskConfig
 from automtl.data.schema import SPLITS, Task
+from automtl.data.sections import TaskConfig
 from automtl.data.split import ALPHA, PARTS
 from automtl.data.statistics import Moments, Ranks
 from automtl.data.words import spread

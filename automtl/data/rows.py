@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 
 from automtl.data.adapters.registry import Reader, reader_of
 from automtl.data.columns import Columns
-from automtl.data.dataset import DatasetConfig, Derived
+from automtl.data.dataset import DatasetConfig
 from automtl.data.dates import WHOLE, YEAR_FIRST, forms_of, nearest_form
 from automtl.data.forms import missing_words, plain
 from automtl.data.joins import SideTable, check_unique_names, joined, tell_unmatched
+from automtl.data.sections import Derived
 from automtl.data.sources import JOIN, Piece, Reading, Source, column_names, silent
 from automtl.data.times import EARLIEST, LATEST
 from automtl.errors import DataError

@@ -11,8 +11,9 @@ from functools import partial
 
 import numpy as np
 
-from automtl.data.dataset import DatasetConfig, Split
+from automtl.data.dataset import DatasetConfig
 from automtl.data.hashing import share
+from automtl.data.sections import Split
 from automtl.errors import DataError
 
 FIT, ALPHA, VALIDATION, TEST = range(4)

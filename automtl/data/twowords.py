@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 from automtl.data.columns import Columns
-from automtl.data.dataset import TaskConfig
 from automtl.data.forms import normal, plain
+from automtl.data.sections import TaskConfig
 from automtl.data.words import spread
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from automtl import files
 from automtl.bounds import fitting
-from automtl.data.dataset import Csv, DatasetConfig, Derived, SourceFiles, Split
+from automtl.data.dataset import Csv, DatasetConfig
 from automtl.data.dates import WHOLE
 from automtl.data.encoding import SCHEMA, Encoding
 from automtl.data.features import ListFeature, Numeric
@@ -23,6 +23,7 @@ from automtl.data.forms import missing_words
 from automtl.data.list_texts import fillers
 from automtl.data.rows import PER_SECOND
 from automtl.data.schema import Field, Schema
+from automtl.data.sections import Derived, SourceFiles, Split
 from automtl.data.snapshot import DATASET
 from automtl.strict import build
 

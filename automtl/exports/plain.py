@@ -17,11 +17,9 @@ from automtl.exports.expressions import Lines, identifier, wrapped
 from automtl.exports.network import Served, example, inputs_of, output_name
 from automtl.exports.reading import read_safetensors
 from automtl.exports.recorder import LAYERS, Record, record
-from automtl.models.derived import IndependentNets
-from automtl.models.skeleton import Chain, MultiTaskNet
+from automtl.exports.spoken import spoken_names
+from automtl.models.skeleton import Chain
 from automtl.sharing.base import mix
-from automtl.sharing.network import FusionNetwork
-from automtl.spaces.slots import Slot
 from automtl.strict import printable
 
 RENAMED: dict[type[nn.Module], str] = {Chain: "Expert"}
@@ -300,53 +298,3 @@ def _answer(task: Task, name: str) -> str:
         )
     value = f"{name}.double() * {task.std!r} + {task.mean!r}"
     return f"torch.expm1({value}).float()" if task.transform == "log1p" else f"({value}).float()"
-
-
-def spoken_names(net: nn.Module, schema: Schema) -> dict[str, str]:
-    """What the parts of the whole are called in it, by path: by task, unit and place rather than by
-    number.
-    """
-    tasks = [task.name for task in schema.tasks]
-    parts: list[tuple[str, str, nn.Module, list[str]]] = [("", "", net, tasks)]
-    if isinstance(net, IndependentNets):
-        parts = [
-            (f"nets.{t}.", f"{tasks[t]}_", part, [tasks[t]]) for t, part in enumerate(net.nets)
-        ]
-    found: dict[str, str] = {}
-    for path, prefix, part, names in parts:
-        mine = {f"towers.{t}": f"tower_{name}" for t, name in enumerate(names)} | {
-            "input": "fields"
-        }
-        if isinstance(part, MultiTaskNet) and isinstance(part.sharing, FusionNetwork):
-            mine |= _sharing_names(part.sharing)
-        plain = {inner: inner.replace("sharing.", "") for inner, _ in part.named_modules()}
-        found |= {path + inner: prefix + name for inner, name in {**plain, **mine}.items()}
-    return found
-
-
-def _sharing_names(sharing: FusionNetwork) -> dict[str, str]:
-    several = sharing.fusions[-1].level > 0
-    experts = {
-        f"sharing.experts.{i}": f"expert_{_place(slot, sharing.tasks, several)}"
-        for i, slot in enumerate(sharing.slots)
-    }
-    units = [
-        f"{fusion.label(sharing.tasks)}_{fusion.level}" if several else fusion.label(sharing.tasks)
-        for fusion in sharing.fusions
-    ]
-    return experts | {f"sharing.gates.{i}": f"gate_{unit}" for i, unit in enumerate(units)}
-
-
-def _place(slot: Slot, tasks: tuple[str, ...], several: bool) -> str:
-    owner = (
-        tasks[slot.owner]
-        if isinstance(slot.owner, int)
-        else ""
-        if slot.owner == "pool"
-        else slot.owner
-    )
-    return "_".join(
-        str(part)
-        for part in (owner, f"level{slot.level}" if several else "", slot.index)
-        if part != ""
-    )

@@ -16,7 +16,8 @@ from automtl.nn.operations import build_operation
 from automtl.sharing import SHARING_MODULES
 from automtl.sharing.base import SharingModule
 from automtl.spaces.architecture import Architecture
-from automtl.spaces.catalogue import Operation, module_settings
+from automtl.spaces.catalogue import module_settings
+from automtl.spaces.operations import Operation
 from automtl.spaces.plugs import check_widths, expert_for, parts, picks_of, slots_of
 from automtl.spaces.slots import Slot
 

@@ -17,7 +17,7 @@ from automtl.errors import ConfigError
 from automtl.nn.attention import field_attention
 from automtl.nn.layers import Ending
 from automtl.nn.operations import MLP, Skip
-from automtl.spaces.catalogue import Operation
+from automtl.spaces.operations import Operation
 from automtl.strict import nearest
 
 _FEW_FIELDS = 16  # up to them attention goes pair by pair

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from automtl.nn.layers import BatchNorm, Ending, check_batch
 from automtl.nn.operations import MLP, build_operation
-from automtl.spaces.catalogue import Operation
+from automtl.spaces.operations import Operation
 
 
 class NestedMLP(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from automtl.errors import ConfigError
 from automtl.nn.layers import BatchNorm, Dropout, Ending, normalisation, normalised_relu
 from automtl.nn.products import product
-from automtl.spaces.catalogue import Operation
+from automtl.spaces.operations import Operation
 from automtl.strict import nearest
 
 

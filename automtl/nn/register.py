@@ -16,7 +16,7 @@ from automtl import plugins
 from automtl.errors import AutoMTLError, ConfigError
 from automtl.nn import interaction, operations
 from automtl.nn.layers import Ending, frozen_statistics
-from automtl.spaces.catalogue import MAX_WIDTH, OPERATIONS, OperationSignature
+from automtl.spaces.operations import MAX_WIDTH, OPERATIONS, OperationSignature
 
 _SIZES = {"expert": ("width_in",), "interaction": ("num_fields", "dim")}
 _BUILDERS = {"expert": operations.BUILDERS, "interaction": interaction.BUILDERS}

@@ -21,7 +21,7 @@ from automtl.phases.retrain import retrain as _retrain
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.search import advice_of, resumed
 from automtl.phases.search import search as _search
-from automtl.phases.search_phase import SearchResult
+from automtl.phases.search_state import SearchResult
 from automtl.phases.session import Reporter
 
 

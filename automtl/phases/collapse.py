@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from automtl.config import SearchSection
+from automtl.config_search import SearchSection
 from automtl.strategies.monitor import CollapseRule
 
 Lines = Sequence[Mapping[str, Any]]

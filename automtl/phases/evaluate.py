@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 
 from automtl import files
-from automtl.bounds import MAX_PARAMETERS, fitting
+from automtl.bounds import fitting
 from automtl.data.schema import Task
 from automtl.data.slices import KNOWN_UNKNOWN, groups, known_slices, slices
 from automtl.data.store import Store
 from automtl.data.unknown import unknown_remarks
 from automtl.errors import ArtifactError
 from automtl.phases.mishaps import known_ids
-from automtl.phases.resuming import held_settings, need_same_data
-from automtl.phases.retrain import load_net
-from automtl.phases.run_data import snapshot_of
-from automtl.phases.session import Reporter, Session, Silent, open_session
+from automtl.phases.reopen import load_net, session_of
+from automtl.phases.session import Reporter, Silent
 from automtl.runs.constant import LOSS, loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, find_phase
@@ -181,25 +179,6 @@ def _by_known(
             len(part.codes) - unknown, unknown, unknown / len(part.codes), known, rest
         )
     return found
-
-
-def session_of(folder: PhaseDir, device: str, reporter: Reporter) -> Session:
-    """The session of a finished phase: its own settings and data, on this machine; no rows are
-    looked for yet.
-
-    Raises:
-        ArtifactError: a file of the phase is damaged, or it keeps no data set of its own.
-    """
-    config, own = held_settings(folder), snapshot_of(folder)
-    stored = sum(path.stat().st_size for path in folder.path.glob("checkpoint/*.safetensors"))
-    # a stranger's config may name any limit: a network that is here takes a bit per parameter
-    most = max(MAX_PARAMETERS, 8 * stored)
-    runtime = config.runtime.model_copy(
-        update={"device": device, "threads": None, "max_parameters": most}
-    )
-    session = open_session(config.model_copy(update={"runtime": runtime}), reporter, own)
-    need_same_data(Manifest.read(folder.manifest), session)
-    return session
 
 
 def _nth(n: int) -> str:

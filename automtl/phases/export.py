@@ -18,8 +18,7 @@ from automtl.exports.folder import write_manifest
 from automtl.exports.formats import FORMATS, Format
 from automtl.exports.network import Served, arrays, drawn, names, with_unknown
 from automtl.exports.parity import compare
-from automtl.phases.evaluate import session_of
-from automtl.phases.retrain import load_net
+from automtl.phases.reopen import load_net, session_of
 from automtl.phases.session import Reporter, Session, Silent
 from automtl.runs.constant import remarks
 from automtl.runs.manifest import Manifest, now

@@ -16,8 +16,7 @@ from automtl.data.encoding import checksum
 from automtl.errors import ConfigError
 from automtl.files import write_json
 from automtl.nn.embedding import InputLayer
-from automtl.phases.evaluate import session_of
-from automtl.phases.retrain import load_net
+from automtl.phases.reopen import load_net, session_of
 from automtl.phases.session import Reporter, Session, Silent
 from automtl.runs.run_dir import PhaseDir, one_phase
 

@@ -3,17 +3,26 @@ events.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 
 from automtl.data.batches import Batch
 from automtl.data.slices import groups
 from automtl.models.skeleton import MultiTaskNet
+from automtl.phases.part_state import (
+    PLACE,
+    BegunState,
+    PartState,
+    _columns,
+    _copied,
+    _plain,
+    _said,
+    _stands,
+)
 from automtl.phases.records import append_epoch, charge_balancing, training_losses
 from automtl.phases.session import Session
 from automtl.runs.run_dir import PhaseDir
@@ -27,50 +36,12 @@ from automtl.training.loop import RunningLosses, StepEvent, run_epoch
 from automtl.training.losses import Losses
 from automtl.training.optimizers import OptimizerSettings, check_fit, make_optimizer, set_rates
 from automtl.training.states import (
-    Costs,
-    Count,
-    Number,
-    State,
-    Tensors,
     check,
     need,
     need_tensors,
     take_optimizer,
 )
 from automtl.training.step import train_step
-
-_PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a part is, in its state
-
-
-class Judged(State):
-    """Validation before a later phase."""
-
-    tasks: dict[str, dict[str, Number | None]]
-    loss: Number
-
-
-class PartState(State):
-    """Where a part is."""
-
-    number: Count
-    begun: bool
-    epoch: Count
-    step: Count
-    best_epoch: Annotated[int, Field(ge=-1)]
-
-
-class BegunState(PartState):
-    """Of a part inside a phase; optimiser, balancer and the others look at their own."""
-
-    first: Count
-    start: Judged | None
-    best: Tensors
-    balancing: Costs
-    optimizer: Any
-    balancer: dict[str, Any]
-    stopping: dict[str, Any]
-    running: Any
-    frozen: tuple[str, ...]  # parameters that the stage does not train
 
 
 class Part:
@@ -193,7 +164,7 @@ class Part:
 
     def state(self) -> dict[str, Any]:
         """All that going on from here needs beside the net's own state."""
-        plain = {name: getattr(self, name) for name in _PLACE}
+        plain = {name: getattr(self, name) for name in PLACE}
         if not self.begun:
             return plain
         plain |= {
@@ -223,7 +194,7 @@ class Part:
             state,
             "part",
         )
-        for name in _PLACE:
+        for name in PLACE:
             setattr(self, name, state[name])
         stands = _stands(
             held, lengths=[self._length(phase) for phase in self.phases], steps=len(self.batches)
@@ -365,45 +336,3 @@ class Part:
         append_epoch(self.folder, self.session, line)
         mark = f" (best{' ' + self.monitor.name if self.monitor.task else ''})" if best else ""
         self.session.reporter.say(f"epoch {epoch + 1}: {_said(losses, validation, mark)}")
-
-
-def _said(losses: Mapping[str, float | None], validation: Evaluation, mark: str) -> str:
-    """An epoch in one line: training and validation losses, and AUCs."""
-    aucs = ", ".join(
-        f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None
-    )
-    total = "undefined" if losses["total"] is None else f"{losses['total']:.5f}"
-    return f"train loss {total}, validation MTL-Loss {validation.loss_text}{mark}; {aucs}"
-
-
-def _stands(held: PartState, *, lengths: list[int], steps: int) -> bool:
-    """Whether a part can be where a state says it is: `lengths` are its phases' epochs, `steps`
-    those of an epoch.
-    """
-    if not isinstance(held, BegunState):
-        fresh = held.number == held.epoch == 0 and held.best_epoch == -1
-        return (
-            held.number in (0, len(lengths))
-            and held.step == 0
-            and (fresh or held.number > 0)
-            and held.best_epoch < max(held.epoch, 1)
-        )
-    if held.number >= len(lengths) or not held.begun:
-        return False
-    inside = held.first <= held.epoch <= held.first + lengths[held.number]
-    return inside and held.step <= steps and held.best_epoch < max(held.epoch, 1)
-
-
-def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value.detach().clone() if isinstance(value, torch.Tensor) else value
-        for name, value in state.items()
-    }
-
-
-def _plain(validation: Evaluation) -> dict[str, Any]:
-    return {"tasks": validation.tasks, "loss": validation.loss}
-
-
-def _columns(weights: Any, columns: list[int]) -> Any:
-    return None if weights is None else weights[:, columns]

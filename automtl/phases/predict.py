@@ -22,8 +22,7 @@ from automtl.exports.folder import is_export, open_export
 from automtl.exports.formats import ONNX
 from automtl.exports.graph import onnx_runner
 from automtl.exports.network import arrays, names, output_name
-from automtl.phases.evaluate import session_of
-from automtl.phases.retrain import load_net
+from automtl.phases.reopen import load_net, session_of
 from automtl.phases.run_data import snapshot_of
 from automtl.phases.session import Reporter, Silent
 from automtl.runs.run_dir import one_phase

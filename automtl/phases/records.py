@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from automtl import files
-from automtl.data.dataset import TOTAL
 from automtl.data.schema import Task
+from automtl.data.sections import TOTAL
 from automtl.errors import ArtifactError, Interrupted, NoResult, NumericalError
 from automtl.phases.run_data import keep_data
 from automtl.phases.session import Session

@@ -19,7 +19,7 @@ from automtl.errors import ArtifactError
 from automtl.models.cost import cost, flops_per_row
 from automtl.models.derived import IndependentNets, build_model
 from automtl.models.skeleton import MultiTaskNet
-from automtl.models.storage import packed_state, unpacked
+from automtl.models.storage import packed_state
 from automtl.phases.keeper import Keeper
 from automtl.phases.machine import compile_net
 from automtl.phases.mishaps import clear_note, enough_memory, make_guard, mishaps
@@ -296,30 +296,6 @@ class RetrainPhase:
                 Evaluation(**held["validation"]),
                 tuple(held["best_epochs"]),
             )
-
-
-def load_net(folder: PhaseDir, session: Session) -> nn.Module:
-    """The trained network of a retrain folder, on the session's device.
-
-    Raises:
-        ArtifactError: the checkpoint is torn, or of another architecture or version.
-    """
-    bound = Architecture.load(folder.architecture)
-    net = build_model(
-        bound,
-        session.schema,
-        generator=session.noise(),
-        max_parameters=session.config.runtime.max_parameters,
-    )
-    path = folder.checkpoint("best")
-    held = checkpoint.load(path)
-    with checkpoint.applying(
-        path, "must hold the weights of the architecture beside it", "retrain it with this version"
-    ):
-        take_net(net, unpacked(net, held["net"]))
-        # one pass: a packed network takes its shapes from the file
-        flops_per_row(net, session.schema)
-    return net.to(session.device)
 
 
 def _parts_of(net: nn.Module, session: Session, folder: PhaseDir, guard: Guard) -> list[Part]:

@@ -11,7 +11,8 @@ from automtl.models.supernet import check_supernet
 from automtl.phases.resuming import need_plugins, own_settings
 from automtl.phases.run_data import kept_advice, snapshot_of
 from automtl.phases.search_material import settings_of
-from automtl.phases.search_phase import SearchPhase, SearchResult
+from automtl.phases.search_phase import SearchPhase
+from automtl.phases.search_state import SearchResult
 from automtl.phases.session import Reporter, training_session
 from automtl.runs.run_dir import RunDir, find_phase
 from automtl.training.balancers import check_balancing

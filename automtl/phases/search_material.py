@@ -15,7 +15,7 @@ from automtl.phases.machine import compile_net
 from automtl.phases.session import Session
 from automtl.runs.run_dir import one_phase
 from automtl.spaces.space import SearchSpace
-from automtl.strategies.darts import DartsSettings
+from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.pricing import measure
 from automtl.strategies.protocol import Material, Options
 from automtl.training.balancing import BalancingSettings

@@ -3,11 +3,8 @@ derived at the end.
 """
 
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
-
-from torch import Tensor
 
 from automtl import files
 from automtl.errors import NoResult
@@ -28,9 +25,9 @@ from automtl.phases.records import (
 )
 from automtl.phases.resuming import reopen
 from automtl.phases.search_material import make_material
+from automtl.phases.search_state import SearchResult, SearchState
 from automtl.phases.search_tables import alpha_table, beta_table
 from automtl.phases.session import Session
-from automtl.report.results import SelfShowing
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
@@ -41,58 +38,7 @@ from automtl.strategies.protocol import Strategy
 from automtl.strategies.table import STRATEGIES
 from automtl.training.evaluation import evaluate, predict
 from automtl.training.loop import RunningLosses
-from automtl.training.states import Count, Number, Spent, State, check, need, take_net
-
-
-@dataclass(frozen=True)
-class SearchResult(SelfShowing):
-    """What a search found.
-
-    Args:
-        run: the run's folder.
-        architecture: the derived architecture.
-        state: "done", or "time_limited".
-        epochs: finished epochs.
-    """
-
-    run: Path
-    architecture: Architecture
-    state: str
-    epochs: int
-
-    @property
-    def home(self) -> Path:
-        return self.run
-
-    def headline(self) -> str:
-        return f"search {self.state} after {self.epochs} epochs: {self.run}"
-
-
-class _Line(State):
-    """What a search remembers of an epoch."""
-
-    epoch: Count
-    choices: dict[str, dict[str, Number]]
-    validation_loss: float | None
-    expert_usage: dict[str, tuple[Number, ...]]
-    skip_chosen: float | None
-    eigenvalue: float | None
-
-
-class _State(State):
-    """Of a search; strategy, guard and losses look at their own."""
-
-    guard: Any
-    net: Any
-    strategy: Any
-    noise: Tensor
-    epoch: Count
-    step: Count
-    running: Any
-    metric_lines: Count
-    metric_sum: str
-    history: tuple[_Line, ...]
-    spent: Spent
+from automtl.training.states import check, need, take_net
 
 
 class SearchPhase:
@@ -306,7 +252,7 @@ class SearchPhase:
         Raises:
             AutoMTLError, RuntimeError: it is none of this search's.
         """
-        held = check(_State, state, "search")
+        held = check(SearchState, state, "search")
         need(
             (held.net is None) == (self.strategy.supernet is None),
             "net",

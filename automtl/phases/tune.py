@@ -4,8 +4,7 @@ is a short search and retrain.
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,23 +15,21 @@ from optuna.trial import TrialState
 from automtl import files
 from automtl.config import RunConfig
 from automtl.config_tune import Range, Value
-from automtl.data.dataset import load_dataset
 from automtl.errors import (
     ArtifactError,
     AutoMTLError,
-    ConfigError,
     EnvironmentFault,
     Interrupted,
     NoMemory,
 )
 from automtl.phases.records import open_phase
-from automtl.phases.resuming import need_same_data, own_settings
+from automtl.phases.resuming import need_same_data
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.run_data import snapshot_of
 from automtl.phases.search import search
-from automtl.phases.session import Reporter, Session, training_session
-from automtl.phases.tune_results import Finding, findings, shown, write_results
+from automtl.phases.session import Session
+from automtl.phases.tune_results import Finding, TuneResult, findings, shown, write_results
 from automtl.phases.tune_space import applied, distribution, plugs, ranges, reference
 from automtl.phases.tune_storage import Storage, storage_faults
 from automtl.phases.tune_study import Claim, Study
@@ -41,87 +38,6 @@ from automtl.runs import sums
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
 from automtl.training.early_stopping import Monitor, check_monitor
-
-
-@dataclass(frozen=True)
-class TuneResult:
-    """A study as this process leaves it.
-
-    Args:
-        folder: its phase folder.
-        findings: one per ended trial that is complete, pruned or failed.
-        state: "done", "time_limited", or "running" where other processes still have trials.
-        named: "best" and, where there are any, "smallest" and "knee" -> number of the trial.
-        monitor: what trials are judged by.
-    """
-
-    folder: PhaseDir
-    findings: Sequence[Finding]
-    state: str
-    named: Mapping[str, int]
-    monitor: Monitor
-
-
-def tune(
-    config: RunConfig,
-    *,
-    searched: str | None = None,
-    out: Path | None = None,
-    storage: str | None = None,
-    resume: bool = False,
-    reporter: Reporter | None = None,
-) -> TuneResult:
-    """Run trials until the study has as many as planned, or the time is over.
-
-    Args:
-        config: resolved settings; those of `tune` say what varies.
-        searched: for a study of the sharing module, the run whose experts are shared.
-        out: the run's folder; it must not exist. Default runs/<dataset>-tune-<n>.
-        storage: a database's URL; default SQLite in the run's folder.
-        resume: take part in the study at `out`, running or stopped.
-        reporter: told how it goes on.
-
-    Raises:
-        AutoMTLError: see ``automtl.errors``. A trial's own failure is kept with the trial, and the
-            study goes on; the machine's ends it.
-    """
-    sharing = config.tune.over == "sharing"
-    if sharing != (searched is not None):
-        raise ConfigError(
-            "tune.over",
-            "sharing needs a searched run, budget a data set",
-            config.tune.over,
-            "name the other one",
-        )
-    own = snapshot_of(one_phase(Path(searched), "search")) if searched else None
-    if resume:
-        run = _joined(out)
-        if run.tune.config.exists():
-            config = own_settings(
-                run.tune, config, sections=("seed", "space", "search", "sharing", "retrain", "tune")
-            )
-        own = snapshot_of(run.tune) if run.tune.manifest.exists() else own
-    else:
-        run = RunDir.new(
-            out, f"{(own.config if own else load_dataset(config.data.source)).name}-tune"
-        )
-    place = Storage.of(run.tune, storage, resume=resume)
-    return Tuning(
-        training_session(config, reporter, own, search=searched is None), run.tune, searched, place
-    ).run()
-
-
-def _joined(out: Path | None) -> RunDir:
-    """The run with the study to go on with."""
-    run = RunDir.begun(out, "study")
-    if not run.tune.path.is_dir():
-        raise ArtifactError(
-            run.path,
-            "must hold a study to go on with",
-            "none",
-            "leave --resume out to begin one in another folder",
-        )
-    return run
 
 
 class Tuning:

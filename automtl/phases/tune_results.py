@@ -14,6 +14,7 @@ from automtl import files
 from automtl.config import RunConfig
 from automtl.config_tune import Value
 from automtl.phases.tune_study import SUMS
+from automtl.runs.run_dir import PhaseDir
 from automtl.strict import printable, to_yaml
 from automtl.training.early_stopping import Monitor
 
@@ -158,3 +159,22 @@ def _config_text(config: RunConfig, finding: Finding, settings: RunConfig) -> st
     value = f"validation {monitor.name} {shown(finding.loss or 0.0, monitor):.5f}"
     head = f"# Trial {finding.number}: {value}, cost {finding.cost:.4g} FLOPs.\n"
     return f"{head}# {printable(command)} --config THIS_FILE\n" + to_yaml(sections)
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """A study as this process leaves it.
+
+    Args:
+        folder: its phase folder.
+        findings: one per ended trial that is complete, pruned or failed.
+        state: "done", "time_limited", or "running" where other processes still have trials.
+        named: "best" and, where there are any, "smallest" and "knee" -> number of the trial.
+        monitor: what trials are judged by.
+    """
+
+    folder: PhaseDir
+    findings: Sequence[Finding]
+    state: str
+    named: Mapping[str, int]
+    monitor: Monitor

@@ -31,7 +31,8 @@ from automtl.config_layers import without
 from automtl.config_tune import Range, Value
 from automtl.errors import ConfigError
 from automtl.spaces.architecture import Architecture
-from automtl.spaces.catalogue import SHARING, Operation
+from automtl.spaces.catalogue import SHARING
+from automtl.spaces.operations import Operation
 from automtl.spaces.plugs import plugged
 from automtl.spaces.space import SearchSpace
 from automtl.strict import build, nearest

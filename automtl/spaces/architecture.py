@@ -9,37 +9,20 @@ import json
 from collections.abc import Sequence
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from automtl import files, plugins
 from automtl.errors import ArtifactError, ConfigError
-from automtl.spaces.catalogue import MAX_WIDTH, Operation, Width, fit_sharing, sharing_settings
+from automtl.spaces.catalogue import fit_sharing, sharing_settings
+from automtl.spaces.operations import MAX_WIDTH, Operation, Width
+from automtl.spaces.signatures import FieldSignature, SchemaLike, TaskSignature
 from automtl.spaces.slots import Slot
 from automtl.strict import Strict, build, nearest
 
 VERSION = 1
 _TRAVELLERS = {"name", "ranking", "choices", "recommended", "provenance"}
-
-
-class TaskSignature(Strict):
-    """A task as an architecture knows it: its name, kind and number of classes, not its
-    statistics.
-    """
-
-    name: str
-    kind: Literal["binary", "regression", "multiclass"]
-    classes: int = Field(2, ge=2, description="Number of classes; read for multiclass tasks only.")
-
-
-class FieldSignature(Strict):
-    """A field as an architecture knows it: its name and kind; vocabulary sizes are the data's
-    business.
-    """
-
-    name: str
-    kind: Literal["categorical", "numeric", "multi", "sequence"]
 
 
 class Expert(Strict):
@@ -85,29 +68,6 @@ class Ranked(Strict):
 
     expert: int
     weight: float = Field(allow_inf_nan=False)
-
-
-class _FieldLike(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-
-
-class _TaskLike(_FieldLike, Protocol):
-    @property
-    def classes(self) -> int: ...
-
-
-class SchemaLike(Protocol):
-    """What binding reads of a data set's schema."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def fields(self) -> Sequence[_FieldLike]: ...
-    @property
-    def tasks(self) -> Sequence[_TaskLike]: ...
 
 
 class Architecture(Strict):

@@ -5,7 +5,8 @@ from typing import Any
 
 from automtl.errors import ConfigError
 from automtl.spaces.architecture import Architecture, Expert, Sharing
-from automtl.spaces.catalogue import OPERATIONS, SHARING
+from automtl.spaces.catalogue import SHARING
+from automtl.spaces.operations import OPERATIONS
 from automtl.spaces.slots import Slot, layout
 from automtl.spaces.wiring import Fusion, Wiring, wire
 

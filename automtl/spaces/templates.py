@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field
 
 from automtl.errors import ConfigError
 from automtl.spaces.architecture import Architecture
-from automtl.spaces.catalogue import MAX_WIDTH, SHARING
+from automtl.spaces.catalogue import SHARING
+from automtl.spaces.operations import MAX_WIDTH
 from automtl.strict import Strict, check_fields, nearest, plain_tuples, shown
 
 _SHAPE = (

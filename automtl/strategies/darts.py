@@ -1,26 +1,24 @@
 """First-order DARTS over the supernet, alternating with weight steps (AutoMTL, Algorithm 1)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from automtl.data.batches import Batch
 from automtl.data.schema import Schema
-from automtl.errors import ConfigError
-from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet, frozen
 from automtl.nn.layers import frozen_statistics, tracking
 from automtl.sharing.base import torch_groups
 from automtl.spaces.architecture import Architecture
+from automtl.strategies.darts_settings import DartsSettings, make_pricing
 from automtl.strategies.derive import choice_weights, derive, entropy
 from automtl.strategies.monitor import alpha_figures
-from automtl.strategies.pricing import ExpectedCost, Limits, Pricing
+from automtl.strategies.pricing import ExpectedCost
 from automtl.training.balancers import make_balancer
-from automtl.training.balancing import BalancingSettings
 from automtl.training.guard import Guard
 from automtl.training.lazy_adam import LazyAdam
 from automtl.training.losses import Losses, jsd_loss, multi_task_loss
@@ -28,46 +26,6 @@ from automtl.training.optim import clip_grad_norm
 from automtl.training.schedules import auxiliary_skip, cosine_lr, jsd_weight
 from automtl.training.states import Count, State, check, need, take_optimizer
 from automtl.training.tables import DeferredSGD, TableOptimizer
-
-
-@dataclass(frozen=True)
-class DartsSettings:
-    """Hyper-parameters of a search; defaults are AutoMTL's where it names them (section 4.1.4).
-    Rates are per step, decays L2.
-    """
-
-    epochs: int = 15
-    warmup_epochs: int = 5
-    weight_lr: float = 0.02
-    weight_momentum: float = 0.9
-    weight_decay: float = 3e-4
-    clip_norm: float = 5.0
-    alpha_lr: float = 1e-3
-    alpha_decay: float = 1e-6
-    beta_lr: float = 1e-3
-    beta_decay: float = 3e-4
-    jsd_weight: float = 1.0
-    auxiliary_skip: float = 1.0
-    cost_weight: float = 0.0
-    cost_of: Literal["flops", "parameters"] = "flops"
-    max_flops: int | None = None
-    max_params: int | None = None
-    max_latency_ms: float | None = None
-    latencies: Latencies | None = None
-    embedding_optimizer: Literal["sgd", "lazy_adam"] = "sgd"
-    embedding_lr: float = 1e-3
-    sharing: str = "selected"
-    sharing_settings: Mapping[str, Any] = field(default_factory=dict)
-    balancing: BalancingSettings = field(default_factory=BalancingSettings)
-
-    def __post_init__(self) -> None:
-        if self.warmup_epochs >= self.epochs:
-            rule = (
-                f"must be below search.epochs = {self.epochs}, since beta trains only after warm-up"
-            )
-            raise ConfigError(
-                "search.warmup_epochs", rule, self.warmup_epochs, "lower it or search longer"
-            )
 
 
 class _State(State):
@@ -343,26 +301,6 @@ class Darts:
             take_optimizer(self._beta_adam, state["beta_adam"], "beta_adam")
         self.balancer.load_state_dict(state["balancer"])
         self.begin_epoch(state["epoch"])
-
-
-def make_pricing(net: Supernet, schema: Schema, settings: DartsSettings) -> Pricing | None:
-    """What candidates cost, where the settings ask for it."""
-    s = settings
-    limits = Limits(
-        s.max_flops,
-        s.max_params,
-        None if s.max_latency_ms is None else round(1000 * s.max_latency_ms),
-    )
-    if not limits.active and not s.cost_weight:
-        return None
-    return Pricing(
-        net,
-        schema,
-        sharing=s.sharing,
-        settings=s.sharing_settings,
-        limits=limits,
-        latencies=s.latencies,
-    )
 
 
 def _adam(parameters: list[torch.nn.Parameter], lr: float, decay: float) -> torch.optim.Adam:

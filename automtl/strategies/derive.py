@@ -8,15 +8,9 @@ from torch import Tensor
 
 from automtl.data.schema import Schema
 from automtl.models.supernet import Supernet
-from automtl.spaces.architecture import (
-    Architecture,
-    Expert,
-    FieldSignature,
-    Ranked,
-    Sharing,
-    TaskSignature,
-)
-from automtl.spaces.catalogue import Operation
+from automtl.spaces.architecture import Architecture, Expert, Ranked, Sharing
+from automtl.spaces.operations import Operation
+from automtl.spaces.signatures import FieldSignature, TaskSignature
 from automtl.spaces.slots import Slot
 from automtl.spaces.space import SearchSpace
 

@@ -10,7 +10,8 @@ from automtl.data.schema import Schema
 from automtl.errors import ConfigError
 from automtl.models.supernet import Supernet
 from automtl.spaces.architecture import Architecture, Ranked, Sharing
-from automtl.spaces.catalogue import SHARING, Operation, sharing_settings
+from automtl.spaces.catalogue import SHARING, sharing_settings
+from automtl.spaces.operations import Operation
 from automtl.spaces.slots import Slot, layout
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.derive import assemble

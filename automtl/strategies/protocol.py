@@ -13,7 +13,7 @@ from automtl.data.schema import Schema
 from automtl.models.supernet import Supernet
 from automtl.spaces.architecture import Architecture, Sharing
 from automtl.spaces.space import SearchSpace
-from automtl.strategies.darts import DartsSettings, make_pricing
+from automtl.strategies.darts_settings import DartsSettings, make_pricing
 from automtl.strategies.genome import Genes
 from automtl.training.guard import Guard
 from automtl.training.loop import StepEvent

@@ -13,7 +13,8 @@ from automtl.errors import ConfigError
 from automtl.models.skeleton import MultiTaskNet
 from automtl.strict import nearest
 from automtl.training.balancing import Balancer, BalancingSettings, Uncertainty
-from automtl.training.gradient_balancing import GradNorm, Surgery, Weighting
+from automtl.training.gradient_balancing import GradNorm, Weighting
+from automtl.training.surgery import Surgery
 
 
 def _pcgrad(settings: BalancingSettings) -> Weighting:

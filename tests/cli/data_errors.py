@@ -82,7 +82,7 @@ DATA_ERRORS = {
     "date-form": (yaml(SPLIT, TIMES + "}\ntimes: {time: day}", OF_TIMES), SEARCH, 2, ["must be ymd, dmy, " "mdy, or a format " "with the signs of " "Python's strptime"]),
     "task-named-total": (yaml("name: click,", "name: total,"), SEARCH, 2, ["tasks.0.name " "cannot be 'total'"]),
     "where-form": (yaml(CLICK, "{name: click, label: " "click, where: " "'buy is 1'}"), SEARCH, 2, ["got 'buy is 1', " "which is no " "comparison"]),
-    "positive-not-binary": (yaml(CLICK, "{name: click, label: click, " "kind: regression, " "positive: x}"), SEARCH, 2, ["positive is for binary labels " "only, task 'click' " "is regression"]),
-    "negatives-not-binary": (yaml(CLICK, "{name: click, " "label: click, kind: " "regression, negatives_kept: 0.1}"), SEARCH, 2, ["negatives_kept is " "for binary labels " "only, task 'click' is regression"]),
+    "positive-not-binary": (yaml(CLICK, "{name: click, " "label: click, " "kind: regression, " "positive: x}"), SEARCH, 2, ["positive is for " "binary labels " "only, task 'click' " "is regression"]),
+    "negatives-not-binary": (yaml(CLICK, "{name: click, " "label: click, kind: " "regression, " "negatives_kept: 0.1}"), SEARCH, 2, ["negatives_kept is " "for binary labels " "only, task 'click' " "is regression"]),
     "no-task": (yaml("tasks:\n  - {name: " "click, label: " "click}\n  - {name: " "buy, label: buy}", "tasks: []"), SEARCH, 2, ["must name at " "least one, as in"]),
 }  # fmt: skip

@@ -51,15 +51,15 @@ PLUGIN = [
 
 PLUGINS = {
     "plugin-absent": (lambda: None, PLUGIN, 2, ["own.py: must be a Python file, got no such file"]),
-    "plugin-fails": (plugin("1 / 0\n"), PLUGIN, 2, ["own.py, line 3: must " "run without an error, " "got ZeroDivisionError: " "division by zero; " "mend the plugin"]),
+    "plugin-fails": (plugin("1 / 0\n"), PLUGIN, 2, ["own.py, line 3: must " "run without " "an error, " "got ZeroDivisionError: " "division by zero; " "mend the plugin"]),
     "plugin-empty": (plugin(""), PLUGIN, 2, ["own.py: must " "register an " "operation " "or a sharing " "module, got none"]),
-    "plugin-name": (plugin(SQUEEZE.replace("squeeze", "mlp")), PLUGIN, 2, ["operation 'mlp': must " "have a name of its " "own, got that of a " "built-in one; choose " "another name"]),
+    "plugin-name": (plugin(SQUEEZE.replace("squeeze", "mlp")), PLUGIN, 2, ["operation " "'mlp': must " "have a name of its " "own, got that of a " "built-in one; choose " "another name"]),
     "plugin-builder": (plugin("register('squeeze', " "5, place='expert')"), PLUGIN, 2, ["operation 'squeeze': " "must be callable " "with width_in by " "keyword, got a int"]),
     "plugin-argument": (plugin(SQUEEZE.replace("place", "argument='n', " "maximum=0, place")), PLUGIN, 2, ["operation 'squeeze': " "must have a " "legal argument", "got 0"]),
-    "plugin-width": (plugin(SQUEEZE.replace("width_in)", "7)")), [*PLUGIN, "--set", "space.expert=[squeeze, " "skip]"], 2, ["operation 'squeeze': " "must answer (B, 64), " "checked with B = 2, " "got (2, 7); mend it in"]),
-    "plugin-sharing-width": (plugin(TWO), [*PLUGIN, "--set", "search.sharing=two"], 2, ["sharing module Two: " "must answer for task " "'click' (B, 64), " "checked with B = 2, got " "(2, 63)"]),
+    "plugin-width": (plugin(SQUEEZE.replace("width_in)", "7)")), [*PLUGIN, "--set", "space.expert=[squeeze, " "skip]"], 2, ["operation 'squeeze': " "must answer (B, 64), " "checked with B = 2, " "got (2, 7); " "mend it in"]),
+    "plugin-sharing-width": (plugin(TWO), [*PLUGIN, "--set", "search.sharing=two"], 2, ["sharing module Two: " "must answer for task " "'click' (B, 64), " "checked with " "B = 2, got " "(2, 63)"]),
 }  # fmt: skip
 PLUGINS_AFTER_SEARCH = {
-    "plugin-needed": (made_with(SQUEEZE), ["retrain", "run"], 2, ["architecture.json: " "needs 'squeeze' from " "/there/own.py, got no " "such plugin loaded; add " "--plugin /there/own.py"]),
-    "plugin-changed": (made_with(SQUEEZE), ["retrain", "run", "--plugin", "own.py"], 2, ["needs 'squeeze' " "from /there/own.py " "as it was (sha256 " "000000000000), got", "own.py, whose content is " "another; restore it, or start anew"]),
+    "plugin-needed": (made_with(SQUEEZE), ["retrain", "run"], 2, ["architecture.json: " "needs 'squeeze' from " "/there/own.py, " "got no " "such plugin " "loaded; add " "--plugin " "/there/own.py"]),
+    "plugin-changed": (made_with(SQUEEZE), ["retrain", "run", "--plugin", "own.py"], 2, ["needs 'squeeze' " "from /there/own.py " "as it was (sha256 " "000000000000), got", "own.py, whose " "content is " "another; restore " "it, or start anew"]),
 }  # fmt: skip

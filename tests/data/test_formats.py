@@ -147,7 +147,7 @@ WORKBOOK = zipped(
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("rows.xlsx", WORKBOOK, "got an Excel " "workbook; write it as " "Parquet: python -c " "\"import pandas; " "pandas.read_excel("),
+        ("rows.xlsx", WORKBOOK, "got an Excel " "workbook; " "write it as " "Parquet: python -c " "\"import pandas; " "pandas.read_excel("),
         ("rows.docx", zipped(**{"[Content_Types].xml": b"", "word/a.xml": b""}), "must be a table, " "got an office " "document"),
         ("old.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 99, "must be a table, " "got an Excel workbook"),
         ("rows.csv.xz", lzma.compress(CSV), "must be a table, " "got packed " "by xz; unpack " "it: xz -dk {path}"),
@@ -166,7 +166,7 @@ WORKBOOK = zipped(
         ("rows.json", b'[{"a": 1}, {"a": 2}]', "must hold one JSON " "object a line, got " "JSON of another " "form; " "write it as Parquet:"),
         ("rows.json", TABLE.to_json().encode(), "must hold one " "JSON object a " "line, got JSON " "of another form"),
         ("rows.json", b'{\n  "a": 1\n}\n', "must hold one " "JSON object a " "line, got JSON " "of another form"),
-        ("rows.jsonl", b'{"a": 1}\n{"a": 2\n', "rows.jsonl, row 2: " "must be a JSON object " "on one line, got " "Missing a " "comma or '}}'"),
+        ("rows.jsonl", b'{"a": 1}\n{"a": 2\n', "rows.jsonl, row 2: " "must be a " "JSON object " "on one line, got " "Missing a " "comma or '}}'"),
         ("rows.jsonl", b'{"a": 1}\n[2]\n', "rows.jsonl, row 2: must be a JSON object on one line"),
         ("rows.feather", CSV, "must be a readable " "table, got a " "file that is not " "what its ending says"),
         ("rows.csv.gz", gzip.compress(CSV)[:-9], "must be a readable " "table, got a " "file that is cut " "short or damaged"),

@@ -11,12 +11,13 @@ import pytest
 from scipy import stats
 
 from automtl.data.copies import Copies
-from automtl.data.dataset import Split, default_data_dir, load_dataset
+from automtl.data.dataset import default_data_dir, load_dataset
 from automtl.data.describe import describe
 from automtl.data.digest import ROLES, Digester
 from automtl.data.prepare import placed
 from automtl.data.remarks import remarks
 from automtl.data.rows import RowReader
+from automtl.data.sections import Split
 from automtl.data.sources import find_sources
 from tests.data.drawn import alarms, configured, digested, few_values, parts_by_seed
 from tests.data.tables import TASKS, everything, frame, prepared

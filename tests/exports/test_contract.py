@@ -21,8 +21,9 @@ from sklearn.metrics import log_loss, mean_absolute_error, mean_squared_error, r
 from automtl.config import resolve
 from automtl.exports.formats import imported
 from automtl.exports.network import arrays
-from automtl.phases.evaluate import evaluate_runs, session_of
+from automtl.phases.evaluate import evaluate_runs
 from automtl.phases.export import export
+from automtl.phases.reopen import session_of
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.search import search

@@ -20,8 +20,7 @@ import automtl
 from automtl.data.adapters.census_income import COLUMNS
 from automtl.exports.network import Served, arrays, names
 from automtl.exports.parity import eager
-from automtl.phases.evaluate import session_of
-from automtl.phases.retrain import load_net
+from automtl.phases.reopen import load_net, session_of
 from automtl.phases.session import Silent
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.catalogue import SHARING

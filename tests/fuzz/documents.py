@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from automtl.spaces.catalogue import OPERATIONS, SHARING
+from automtl.spaces.catalogue import SHARING
+from automtl.spaces.operations import OPERATIONS
 from tests.fuzz.damage import TEXTS
 
 BUILT_IN = sorted(SHARING)

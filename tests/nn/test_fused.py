@@ -17,7 +17,7 @@ from automtl.nn.layers import frozen_statistics
 from automtl.nn.mixed import ChoiceBlock
 from automtl.nn.nested import build_nested
 from automtl.nn.operations import build_operation
-from automtl.spaces.catalogue import Operation
+from automtl.spaces.operations import Operation
 
 TABLE_1 = [
     "gate",

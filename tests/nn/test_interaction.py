@@ -12,7 +12,7 @@ from automtl.errors import ConfigError
 from automtl.nn.attention import field_attention
 from automtl.nn.interaction import BUILDERS, build_interaction
 from automtl.nn.layers import BatchNorm
-from automtl.spaces.catalogue import OPERATIONS, Operation
+from automtl.spaces.operations import OPERATIONS, Operation
 from tests.nn import oracles
 from tests.nn.checks import check_against, randomise
 

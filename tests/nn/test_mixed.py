@@ -9,7 +9,7 @@ from automtl.errors import ConfigError
 from automtl.nn.interaction import build_interaction
 from automtl.nn.mixed import ChoiceBlock
 from automtl.nn.operations import build_operation
-from automtl.spaces.catalogue import Operation
+from automtl.spaces.operations import Operation
 from tests.nn import oracles
 from tests.nn.checks import arrays, randomise
 

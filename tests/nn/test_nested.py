@@ -11,7 +11,7 @@ from automtl.nn.layers import frozen_statistics
 from automtl.nn.mixed import ChoiceBlock
 from automtl.nn.nested import NestedMLP, build_nested
 from automtl.nn.operations import MLP
-from automtl.spaces.catalogue import Operation
+from automtl.spaces.operations import Operation
 from tests.nn import oracles
 from tests.nn.checks import arrays, check_against, randomise
 

@@ -9,7 +9,7 @@ from automtl.errors import ConfigError
 from automtl.nn.layers import BatchNorm
 from automtl.nn.operations import BUILDERS, build_operation
 from automtl.nn.towers import Tower
-from automtl.spaces.catalogue import OPERATIONS, Operation
+from automtl.spaces.operations import OPERATIONS, Operation
 from tests.nn import oracles
 from tests.nn.checks import check_against, randomise
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 import automtl
 from automtl.cli.app import app
-from automtl.phases.evaluate import session_of
 from automtl.phases.export import export
+from automtl.phases.reopen import session_of
 from automtl.phases.session import Silent
 from automtl.report.load import load_runs
 from automtl.report.verdict import verdict

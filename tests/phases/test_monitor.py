@@ -13,7 +13,7 @@ from automtl.errors import ConfigError, DataError
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.search import search
-from automtl.phases.tune import tune
+from automtl.phases.tune_start import tune
 from automtl.report.load import load_runs
 from automtl.report.page import report
 from automtl.report.panel_study import study_panel

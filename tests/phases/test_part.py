@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from automtl.errors import ConfigError, NumericalError
-from automtl.phases.part import _copied
+from automtl.phases.part_state import _copied
 from automtl.phases.retrain import RetrainPhase
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.session import open_session
@@ -229,7 +229,8 @@ def test_a_validation_loss_that_is_not_finite_is_told(dataset, tmp_path, monkeyp
 
 def test_a_group_keeps_its_decay_in_a_search_whose_rate_is_one_for_all_weights():
     from automtl.models.supernet import build_supernet
-    from automtl.strategies.darts import Darts, DartsSettings
+    from automtl.strategies.darts import Darts
+    from automtl.strategies.darts_settings import DartsSettings
     from automtl.training.schedules import cosine_lr
     from tests.support import small_schema, small_space
 

@@ -17,9 +17,9 @@ from sklearn.metrics import roc_auc_score
 import automtl
 from automtl.errors import ConfigError, DataError
 from automtl.phases import evaluate as evaluation
-from automtl.phases.evaluate import evaluate_runs, interval_rows, session_of, slice_rows
+from automtl.phases.evaluate import evaluate_runs, interval_rows, slice_rows
 from automtl.phases.predict import predict_file, predict_frame
-from automtl.phases.retrain import load_net
+from automtl.phases.reopen import load_net, session_of
 from automtl.phases.session import Silent
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import one_phase

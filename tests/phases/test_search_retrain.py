@@ -365,8 +365,7 @@ def test_plan_writes_nothing_and_counts_right(config, tmp_path, monkeypatch):
 def test_metrics_of_a_task_with_missing_labels_equal_those_by_hand(config, tmp_path):
     from sklearn.metrics import log_loss, roc_auc_score
 
-    from automtl.phases.evaluate import session_of
-    from automtl.phases.retrain import load_net
+    from automtl.phases.reopen import load_net, session_of
     from automtl.training.evaluation import predict
 
     search(config(), out=tmp_path / "run")

@@ -14,7 +14,8 @@ from automtl.phases.machine import autocast, resolve_precision
 from automtl.phases.search import search
 from automtl.phases.session import open_session
 from automtl.runs.run_dir import RunDir
-from automtl.strategies.darts import Darts, DartsSettings
+from automtl.strategies.darts import Darts
+from automtl.strategies.darts_settings import DartsSettings
 from automtl.training.guard import LOOK_EVERY, Guard
 from tests.phases.test_search_retrain import SMALL, retrain_plan, train
 from tests.support import random_batch, small_schema, small_space, write_dataset

@@ -20,7 +20,7 @@ from automtl.config import resolve
 from automtl.errors import ArtifactError, ConfigError, EnvironmentFault, Interrupted
 from automtl.phases.search import search
 from automtl.phases.session import Silent
-from automtl.phases.tune import tune
+from automtl.phases.tune_start import tune
 from automtl.report.load import load_runs
 from automtl.report.page import report
 from automtl.report.panel_study import study_panel

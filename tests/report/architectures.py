@@ -4,15 +4,9 @@ from a seed.
 
 import numpy as np
 
-from automtl.spaces.architecture import (
-    Architecture,
-    Expert,
-    FieldSignature,
-    Ranked,
-    Sharing,
-    TaskSignature,
-)
+from automtl.spaces.architecture import Architecture, Expert, Ranked, Sharing
 from automtl.spaces.catalogue import SHARING
+from automtl.spaces.signatures import FieldSignature, TaskSignature
 
 NAMES = (
     "click",

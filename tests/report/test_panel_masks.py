@@ -6,7 +6,8 @@ import json
 
 from automtl.report.load import load_run
 from automtl.report.panel_masks import masks_panel
-from automtl.spaces.architecture import Architecture, Expert, FieldSignature, TaskSignature
+from automtl.spaces.architecture import Architecture, Expert
+from automtl.spaces.signatures import FieldSignature, TaskSignature
 from tests.report.architectures import searched
 from tests.report.runs import write_retrain, write_run
 

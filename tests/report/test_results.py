@@ -8,7 +8,7 @@ from rich.console import Console
 
 from automtl.errors import ConfigError
 from automtl.phases.retrain import RetrainResult
-from automtl.phases.search_phase import SearchResult
+from automtl.phases.search_state import SearchResult
 from automtl.report.load import load_run
 from automtl.runs.run_dir import PhaseDir
 from automtl.training.evaluation import Evaluation

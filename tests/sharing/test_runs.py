@@ -11,7 +11,8 @@ import torch
 from automtl.config import resolve
 from automtl.errors import ConfigError
 from automtl.phases.evaluate import evaluate_runs, stored_sizes
-from automtl.phases.retrain import load_net, retrain
+from automtl.phases.reopen import load_net
+from automtl.phases.retrain import retrain
 from automtl.phases.retrain_plan import plan_retrain
 from automtl.phases.search import search
 from automtl.phases.session import open_session

@@ -12,7 +12,8 @@ from automtl.models.supernet import build_supernet
 from automtl.spaces.catalogue import SHARING
 from automtl.spaces.plugs import expert_for, plugged, slots_of
 from automtl.spaces.space import SearchSpace
-from automtl.strategies.darts import Darts, DartsSettings
+from automtl.strategies.darts import Darts
+from automtl.strategies.darts_settings import DartsSettings
 from tests.sharing.modules import VARIANTS
 from tests.support import random_batch, small_schema, small_space
 

@@ -37,7 +37,7 @@ from automtl.data.schema import Field, Schema, Task
 from automtl.data.store import Rows
 from automtl.models.supernet import build_supernet
 from automtl.spaces.space import SearchSpace
-from automtl.strategies.darts import DartsSettings
+from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.protocol import Material, Options
 
 SEEDS = range(20, 25)

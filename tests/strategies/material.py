@@ -8,7 +8,7 @@ import torch
 from automtl.data.batches import Batches
 from automtl.data.store import Rows
 from automtl.models.supernet import build_supernet
-from automtl.strategies.darts import DartsSettings
+from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.protocol import Material, Options
 from tests.support import small_schema, small_space
 

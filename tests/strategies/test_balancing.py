@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from automtl.models.supernet import build_supernet
-from automtl.strategies.darts import Darts, DartsSettings
+from automtl.strategies.darts import Darts
+from automtl.strategies.darts_settings import DartsSettings
 from automtl.training.balancers import METHODS, PLAIN
 from automtl.training.balancing import BalancingSettings
 from tests.support import random_batch, small_schema, small_space

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from automtl.config import SearchSection
+from automtl.config_search import SearchSection
 from automtl.data.batches import Inputs
 from automtl.errors import ConfigError
 from automtl.models.cost import flops_per_row
@@ -18,7 +18,8 @@ from automtl.models.derived import build_model
 from automtl.models.supernet import build_supernet
 from automtl.spaces.architecture import Sharing
 from automtl.spaces.space import SearchSpace
-from automtl.strategies.darts import Darts, DartsSettings
+from automtl.strategies.darts import Darts
+from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.evolution import Evolution, SinglePath
 from automtl.strategies.genome import Genes
 from automtl.strategies.random import RandomSearch

@@ -9,7 +9,8 @@ from automtl.data.schema import Task
 from automtl.errors import ConfigError
 from automtl.models.supernet import build_supernet
 from automtl.nn.layers import BatchNorm, frozen_statistics
-from automtl.strategies.darts import Darts, DartsSettings
+from automtl.strategies.darts import Darts
+from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.derive import derive, entropy
 from automtl.training.losses import multi_task_loss
 from tests.support import random_batch, small_schema, small_space

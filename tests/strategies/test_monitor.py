@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from automtl.config import SearchSection
+from automtl.config_search import SearchSection
 from automtl.models.supernet import build_supernet
 from automtl.phases.collapse import Watch
 from automtl.strategies.monitor import (

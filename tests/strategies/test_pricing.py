@@ -14,7 +14,8 @@ from automtl.models.cost import cost
 from automtl.models.derived import build_model
 from automtl.models.latency import candidate_latencies, latency_us
 from automtl.models.prices import Latencies
-from automtl.strategies.darts import Darts, DartsSettings
+from automtl.strategies.darts import Darts
+from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.derive import derive
 from automtl.strategies.pricing import ExpectedCost, Limits, Pricing, measure
 from automtl.strategies.table import STRATEGIES

@@ -11,7 +11,8 @@ from torch.func import functional_call
 
 from automtl.models.supernet import build_supernet
 from automtl.nn.layers import frozen_statistics
-from automtl.strategies.darts import Darts, DartsSettings
+from automtl.strategies.darts import Darts
+from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.unrolled import Inner, Unrolled, hypergradient
 from automtl.training.losses import jsd_loss, multi_task_loss
 from tests.support import random_batch, small_schema, small_space

@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.dataset import Csv, Join
+from automtl.data.dataset import Csv
 from automtl.data.forms import missing_words
 from automtl.data.joins import SideTable, joined
+from automtl.data.sections import Join
 from automtl.data.sources import Piece, Reading, convert, read_pieces
 from automtl.data.words import spread
 from automtl.errors import DataError

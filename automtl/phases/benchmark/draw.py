@@ -17,7 +17,7 @@ from automtl.models.derived import build_model
 from automtl.phases.benchmark.model import networks
 from automtl.phases.benchmark.settings import TableSettings
 from automtl.spaces.architecture import Architecture, Expert, Sharing
-from automtl.spaces.catalogue import Operation
+from automtl.spaces.operations import Operation
 from automtl.spaces.space import SearchSpace
 from automtl.spaces.templates import changed
 from automtl.strategies.genome import MOST_DRAWS, Genes

@@ -1,0 +1,192 @@
+"""The section of a run's configuration on the search, and what weighs the tasks' losses."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from automtl.config_retrain import BalancingSection as BalancingSection
+from automtl.errors import ConfigError
+from automtl.spaces.catalogue import SHARING
+from automtl.strict import Strict, nearest
+
+PERTURBED = ("darts", "snas")  # strategies whose supernet has learnt to mix
+
+
+class SearchSection(Strict):
+    """The search."""
+
+    strategy: Literal["darts", "snas", "gdas", "random_sampling", "random_search", "evolution"] = (
+        Field("darts", description="How the choices are weighed.")
+    )
+    selection: Literal["argmax", "perturbation"] = Field(
+        "argmax", description="How an architecture is read from a trained supernet."
+    )
+    second_order: bool = Field(
+        False, description="darts: alpha's gradient through one step of weights and beta (Eq. 4)."
+    )
+    hvp: Literal["exact", "finite"] = Field(
+        "exact", description="second_order: its Hessian-vector product; finite errs on ReLUs."
+    )
+    hvp_scale: float = Field(
+        0.01, gt=0, description="hvp finite: eps times the norm of the direction."
+    )
+    temperature: float = Field(
+        5.0, gt=0, description="snas and gdas: Gumbel-softmax temperature of the first epoch."
+    )
+    final_temperature: float = Field(
+        0.5, gt=0, description="snas and gdas: temperature of the last epoch."
+    )
+    draws: int = Field(8, ge=1, le=100_000, description="random_search: architectures tried.")
+    random_lr: float = Field(1e-3, gt=0, description="random_search: Adam rate of its trainings.")
+    budget_samples: int | None = Field(
+        None, ge=1, description="random_search: rows to spend; default what darts would train on."
+    )
+    budget_run: str | None = Field(
+        None, description="random_search: a searched run whose samples are the budget."
+    )
+    population: int = Field(24, ge=2, le=100_000, description="evolution: architectures alive.")
+    tournament: int = Field(
+        6, ge=1, description="evolution: how many of them compete to be the parent."
+    )
+    generations: int = Field(
+        4,
+        ge=0,
+        le=100_000,
+        description="evolution: how often a whole population of children is scored.",
+    )
+    score_rows: int | None = Field(
+        16_384, ge=2, description="At most so many alpha rows score an architecture; null for all."
+    )
+    epochs: int = Field(
+        15, ge=2, le=100_000, description="Planned epochs; schedules are over these."
+    )
+    warmup_epochs: int = Field(
+        5, ge=0, description="Epochs in which beta stays fixed; below epochs."
+    )
+    batch_size: int = Field(2048, ge=2, description="Rows per step, alpha batches alike.")
+    weight_lr: float = Field(
+        0.02, gt=0, description="SGD rate of the weights, cosine to 0 over the planned epochs."
+    )
+    weight_momentum: float = Field(0.9, ge=0, lt=1, description="SGD momentum of the weights.")
+    weight_decay: float = Field(3e-4, ge=0, description="L2 decay of the weights.")
+    clip_norm: float = Field(
+        5.0, gt=0, description="Largest gradient norm of the weights, tables included."
+    )
+    alpha_lr: float = Field(
+        1e-3, gt=0, description="Adam rate of alpha; about the furthest alpha moves in a step."
+    )
+    alpha_decay: float = Field(1e-6, ge=0, description="L2 decay of alpha.")
+    beta_lr: float = Field(1e-3, gt=0, description="Adam rate of beta.")
+    beta_decay: float = Field(3e-4, ge=0, description="L2 decay of beta.")
+    jsd_weight: float = Field(
+        1.0,
+        ge=0,
+        description="w_JSD at the end of warm-up, linear to 0; 0 is the ablation w/o AUX.",
+    )
+    gradient_conflict: bool = Field(
+        True, description="Record the cosines between the tasks' gradients, on one batch per epoch."
+    )
+    hessian: bool = Field(
+        False,
+        description="Record the dominant Hessian eigenvalue over alpha, on one batch per epoch.",
+    )
+    on_collapse: Literal["warn", "stop", "rollback"] = Field(
+        "warn", description="What follows a collapse; rollback: best epoch before."
+    )
+    collapse_skip: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Collapsed: skip leads in more than this share of the experts' blocks.",
+    )
+    collapse_growth: float = Field(
+        4 / 3,
+        gt=1,
+        description="Collapsed: eigenvalue, mean of 3 epochs, grew by more than this factor.",
+    )
+    cost_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the expected cost, relative to equal alphas, in alpha's loss.",
+    )
+    cost_of: Literal["flops", "parameters"] = Field(
+        "flops", description="Which cost cost_weight weighs."
+    )
+    max_flops: int | None = Field(
+        None, ge=1, description="Hard limit on the derived model's FLOPs per row."
+    )
+    max_params: int | None = Field(
+        None, ge=1, description="Hard limit on its parameters, embedding tables left out."
+    )
+    max_latency_ms: float | None = Field(
+        None, gt=0, description="Hard limit on its time, the sum of what its parts take here."
+    )
+    latency_rows: int = Field(
+        1024, ge=1, description="max_latency_ms: rows of the batch that is timed."
+    )
+    auxiliary_skip: float = Field(
+        1.0, ge=0, le=1, description="lambda in the first epoch, linear to 0; 0 switches it off."
+    )
+    embedding_optimizer: Literal["sgd", "lazy_adam"] = Field(
+        "sgd", description="sgd as the weights; lazy_adam is other maths."
+    )
+    embedding_lr: float = Field(
+        1e-3, gt=0, description="Rate of lazy_adam, cosine to 0; sgd takes weight_lr."
+    )
+    sharing: str = Field(
+        "selected",
+        description="The sharing kind inside the supernet; mmoe is the ablation w/o SEL.",
+    )
+    balancing: BalancingSection = Field(BalancingSection(), description="Of the weight steps.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            rule = (
+                f"must be below search.epochs = {self.epochs}, since beta trains only after warm-up"
+            )
+            raise ConfigError(
+                "search.warmup_epochs", rule, self.warmup_epochs, "lower it or search longer"
+            )
+        if self.second_order and self.strategy != "darts":
+            raise ConfigError(
+                "search.second_order",
+                "needs search.strategy darts",
+                self.strategy,
+                "leave one of them out",
+            )
+        if self.second_order and self.balancing.method not in ("equal", "fixed"):
+            rule = (
+                "must be equal or fixed with search.second_order, whose virtual step descends "
+                "one loss"
+            )
+            raise ConfigError(
+                "search.balancing.method", rule, self.balancing.method, "leave one of them out"
+            )
+        limited = self.max_flops or self.max_params or self.max_latency_ms
+        if self.selection == "perturbation" and (limited or self.strategy not in PERTURBED):
+            rule = f"perturbation needs a strategy among {', '.join(PERTURBED)}, and no hard limits"
+            raise ConfigError("search.selection", rule, self.strategy, "leave one of them out")
+        if self.hessian and self.strategy not in PERTURBED:
+            raise ConfigError(
+                "search.hessian",
+                f"needs a strategy among {', '.join(PERTURBED)}",
+                self.strategy,
+                "leave it out",
+            )
+        if self.budget_samples is not None and self.budget_run is not None:
+            raise ConfigError(
+                "search.budget_run",
+                "must not be given with search.budget_samples",
+                self.budget_run,
+                "leave one of them out",
+            )
+        legal = sorted(kind for kind, signature in SHARING.items() if signature.in_supernet)
+        if self.sharing not in legal:
+            raise ConfigError(
+                "search.sharing",
+                "must be a kind that can stand in a supernet",
+                self.sharing,
+                nearest(self.sharing, legal),
+            )
+        return self
