@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from automtl import benchmarks
+    from automtl.api import export, predict, retrain, search
+    from automtl.layers.register import register_operation
     from automtl.models.derived import build_model
-    from automtl.nn.register import register_operation
-    from automtl.phases.api import export, predict, retrain, search
     from automtl.plugins import load_plugin
     from automtl.sharing.base import SharingModule
     from automtl.sharing.network import GatedNetwork
@@ -48,13 +48,13 @@ _HOMES = {
     "Setting": "automtl.spaces.settings",
     "SharingModule": "automtl.sharing.base",
     "build_model": "automtl.models.derived",
-    "export": "automtl.phases.api",
+    "export": "automtl.api",
     "load_plugin": "automtl.plugins",
-    "predict": "automtl.phases.api",
-    "register_operation": "automtl.nn.register",
+    "predict": "automtl.api",
+    "register_operation": "automtl.layers.register",
     "register_sharing": "automtl.sharing.register",
-    "retrain": "automtl.phases.api",
-    "search": "automtl.phases.api",
+    "retrain": "automtl.api",
+    "search": "automtl.api",
 }
 _PACKAGES = ("benchmarks",)
 

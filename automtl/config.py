@@ -17,7 +17,7 @@ from automtl.config_retrain import BalancingSection as BalancingSection
 from automtl.config_retrain import RetrainSection as RetrainSection
 from automtl.config_search import SearchSection
 from automtl.config_tune import TuneSection
-from automtl.data.dataset import DatasetConfig, is_dataset, load_dataset
+from automtl.data.spec.dataset import DatasetConfig, is_dataset, load_dataset
 from automtl.errors import ConfigError
 from automtl.spaces.catalogue import fit_sharing
 from automtl.spaces.space import SearchSpace

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from automtl.config_retrain import RetrainSection
-from automtl.data.dataset import DatasetConfig
+from automtl.data.spec.dataset import DatasetConfig
 from automtl.errors import ConfigError
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace

@@ -2,7 +2,7 @@
 only where someone names it.
 
 Who registered what is kept here, so that a run can say which file it needs. The tables that a
-registration extends live with the families: ``automtl.nn.register`` and
+registration extends live with the families: ``automtl.layers.register`` and
 ``automtl.sharing.register``.
 """
 

@@ -22,8 +22,8 @@ from typing import Any
 import torch
 
 from automtl import files
-from automtl.data.batches import Batch, Inputs
-from automtl.data.schema import Field, Schema, Task
+from automtl.data.store.batches import Batch, Inputs
+from automtl.data.store.schema import Field, Schema, Task
 from automtl.models.derived import build_model
 from automtl.models.skeleton import MultiTaskNet
 from automtl.models.supernet import build_supernet
@@ -31,8 +31,9 @@ from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
-from automtl.training.balancers import METHODS, PLAIN, make_balancer
-from automtl.training.balancing import Balancer, BalancingSettings
+from automtl.training.balancing import make_balancer
+from automtl.training.balancing.balancer import Balancer, BalancingSettings
+from automtl.training.balancing.balancers import METHODS, PLAIN
 from automtl.training.losses import multi_task_loss
 
 Step = Callable[[Batch], Any]

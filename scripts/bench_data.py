@@ -25,8 +25,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from automtl.data.dataset import load_dataset
 from automtl.data.prepare import prepare
+from automtl.data.spec.dataset import load_dataset
 from automtl.data.store import Rows, Store
 from automtl.files import write_json
 
@@ -85,7 +85,7 @@ def batch_rates(rows: Rows, rounds: int) -> dict[str, list[float]]:
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
-    from automtl.data.batches import Batches
+    from automtl.data.store.batches import Batches
 
     parts = [torch.from_numpy(np.array(part)) for part in (rows.ids, rows.dense, rows.labels)]
     few = min(len(rows), 20 * BATCH)

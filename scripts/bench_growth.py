@@ -29,7 +29,7 @@ import torch
 import automtl
 from automtl.files import read_json, write_json
 from automtl.models.memory import step_bytes
-from automtl.phases.machine import set_allocator
+from automtl.phases.run.device import set_allocator
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_search_step as one

@@ -19,8 +19,8 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from automtl.files import write_json
-from automtl.training.auc import auc
-from automtl.training.gauc import gauc
+from automtl.training.metrics.auc import auc
+from automtl.training.metrics.gauc import gauc
 
 BATCH = 2048
 

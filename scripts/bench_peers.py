@@ -34,18 +34,18 @@ sys.path.insert(0, str(Path(__file__).parent / "peers"))
 from turns import Done, Turns, say
 
 import automtl
-from automtl.data.batches import Batches
-from automtl.data.dataset import load_dataset
 from automtl.data.prepare import prepare
+from automtl.data.spec.dataset import load_dataset
 from automtl.data.store import Store
+from automtl.data.store.batches import Batches
 from automtl.files import write_json
 from automtl.models.derived import build_model
-from automtl.phases.evaluate import evaluate_runs, summary
-from automtl.phases.machine import fast_bfloat16
-from automtl.phases.session import Session, Silent
+from automtl.phases.finished.evaluate import evaluate_runs, summary
+from automtl.phases.run.device import fast_bfloat16
+from automtl.phases.run.session import Session, Silent
 from automtl.spaces.architecture import Architecture
-from automtl.training.auc import auc
 from automtl.training.loop import StepEvent
+from automtl.training.metrics.auc import auc
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = {"rechub": "torch-rechub==0.9.0", "deepctr": "deepctr-torch==0.3.0"}

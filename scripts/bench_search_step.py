@@ -31,20 +31,20 @@ from typing import Any
 
 import torch
 
-from automtl.data.batches import Batch, Inputs
-from automtl.data.schema import Field, Schema, Task
+from automtl.data.store.batches import Batch, Inputs
+from automtl.data.store.schema import Field, Schema, Task
 from automtl.files import write_json
+from automtl.layers.choice_block import ChoiceBlock
+from automtl.layers.interaction import SelfAttention
+from automtl.layers.normalization import frozen_statistics
 from automtl.models.supernet import Supernet, build_supernet
-from automtl.nn.interaction import SelfAttention
-from automtl.nn.layers import frozen_statistics
-from automtl.nn.mixed import ChoiceBlock
-from automtl.phases.machine import Autocast, autocast, fast_bfloat16, set_allocator
+from automtl.phases.run.device import Autocast, autocast, fast_bfloat16, set_allocator
 from automtl.spaces.architecture import Sharing
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
+from automtl.strategies.encoding import Genes
 from automtl.strategies.evolution import SinglePath
-from automtl.strategies.genome import Genes
 from automtl.strategies.sampled import Sampled
 from automtl.training.losses import multi_task_loss
 

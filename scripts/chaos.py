@@ -28,7 +28,7 @@ import optuna
 import torch
 from small import SPACE, flags, write_dataset
 
-from automtl.phases.tune_storage import Storage
+from automtl.phases.tune.storage import Storage
 from automtl.runs import checkpoint
 
 SMALL = (

@@ -35,7 +35,7 @@ from scipy import stats
 
 import automtl
 from automtl.config_search import PERTURBED
-from automtl.strategies.table import STRATEGIES
+from automtl.strategies.registry import STRATEGIES
 
 PLANTED = "product(inner)"
 SEEDS = tuple(range(400, 410))

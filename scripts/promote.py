@@ -17,8 +17,8 @@ from typing import Any
 
 from automtl import Architecture, files
 from automtl.errors import ArtifactError
-from automtl.phases.compare import LOSS, compare
-from automtl.phases.entries import Entry
+from automtl.phases.finished.compare import LOSS, compare
+from automtl.phases.finished.entries import Entry
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from automtl import files
-from automtl.phases.evaluate import evaluate_runs, summary
+from automtl.phases.finished.evaluate import evaluate_runs, summary
 from automtl.phases.retrain import retrain
-from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.retrain.plan import plan_retrain
 from automtl.runs.run_dir import PhaseDir
 
 

@@ -23,10 +23,10 @@ from typing import Any
 
 from automtl import files
 from automtl.errors import ConfigError
-from automtl.phases.evaluate import evaluate_runs, summary
+from automtl.phases.finished.evaluate import evaluate_runs, summary
 from automtl.phases.retrain import retrain
-from automtl.phases.retrain_plan import plan_retrain
-from automtl.phases.session import Silent
+from automtl.phases.retrain.plan import plan_retrain
+from automtl.phases.run.session import Silent
 from automtl.spaces.architecture import Architecture, shipped_architectures
 from automtl.spaces.catalogue import SHARING
 from automtl.training.loop import StepEvent

@@ -21,7 +21,7 @@ import automtl
 from automtl.cli.compare import run as print_comparison
 from automtl.cli.console import ConsoleReporter
 from automtl.files import read_json
-from automtl.phases.evaluate import evaluate_runs
+from automtl.phases.finished.evaluate import evaluate_runs
 
 EPOCHS, PATIENCE = 6, 2
 SEARCHED = ("darts", "random_search")

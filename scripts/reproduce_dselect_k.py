@@ -26,7 +26,7 @@ from automtl.sharing import SHARING_MODULES
 from automtl.sharing.base import SharingModule
 from automtl.sharing.dselect_k import SELECT
 from automtl.spaces.catalogue import module_settings, sharing_settings
-from automtl.spaces.slots import layout
+from automtl.spaces.kinds import layout
 
 INPUTS, HIDDEN, EXPERTS, TASKS, CHOSEN = 10, 16, 8, 4, 2
 # rows of training data; sd of the noise; bounds of the first expert's weight

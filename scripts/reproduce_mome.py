@@ -20,9 +20,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from automtl import files
-from automtl.phases.evaluate import TestResult, evaluate_runs, stored_sizes
+from automtl.phases.finished.evaluate import TestResult, evaluate_runs, stored_sizes
 from automtl.phases.retrain import retrain
-from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.retrain.plan import plan_retrain
 
 # Paper: batch 2,048. Six epochs bring MMoE to its plateau on Census-Income; bfloat16 products halve
 # the time of both.

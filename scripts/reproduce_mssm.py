@@ -40,9 +40,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from automtl.phases.evaluate import evaluate_runs
+from automtl.phases.finished.evaluate import evaluate_runs
 from automtl.phases.retrain import retrain
-from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.retrain.plan import plan_retrain
 from automtl.spaces.architecture import Architecture
 
 FIELDS, IDS, LATENT, PRODUCTS = 12, 20, 4, 0.25

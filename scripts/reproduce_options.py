@@ -16,7 +16,7 @@ from pathlib import Path
 from scipy import stats
 
 import automtl
-from automtl.phases.session import Silent
+from automtl.phases.run.session import Silent
 from automtl.runs.run_dir import RunDir
 
 VARIANTS: dict[str, dict[str, dict[str, object]]] = {

@@ -38,9 +38,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from automtl.phases.evaluate import evaluate_runs
+from automtl.phases.finished.evaluate import evaluate_runs
 from automtl.phases.retrain import retrain
-from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.retrain.plan import plan_retrain
 from automtl.runs.manifest import Manifest
 
 REAL, APART = ("census_income", "kuairand_pure", "movielens_100k"), "apart"

@@ -29,12 +29,12 @@ import numpy as np
 from small import SPACE, write_dataset
 
 from automtl.config import resolve
-from automtl.phases.evaluate import evaluate_runs
-from automtl.phases.machine import Trimmer
+from automtl.phases.finished.evaluate import evaluate_runs
 from automtl.phases.retrain import retrain
-from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.retrain.plan import plan_retrain
+from automtl.phases.run.device import Trimmer
+from automtl.phases.run.session import Silent
 from automtl.phases.search import search
-from automtl.phases.session import Silent
 from automtl.training.loop import StepEvent
 
 WARM_UP, BLOCKS = 0.25, 24  # share of the time that is left out of the fit; means that are fitted

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything a change must pass: style, types, audit, tests. Any arguments go to pytest, for example: scripts/test.sh tests/nn -x
+# Everything a change must pass: style, types, audit, tests. Any arguments go to pytest, for example: scripts/test.sh tests/layers -x
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/venv.sh"
 cd -- "$ROOT"

@@ -4,8 +4,8 @@
 
 from pathlib import Path
 
-from automtl.data.dataset import default_data_dir
-from automtl.data.fetch import fetch
+from automtl.data.raw.download import fetch
+from automtl.data.spec.dataset import default_data_dir
 
 
 def sample(folder: Path, *, train: int, test: int) -> Path:

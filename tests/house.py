@@ -24,7 +24,9 @@ STREAM_TYPES = {"BinaryIO", "BytesIO", "IO", "TextIO"}
 
 @dataclass(frozen=True)
 class Source:
-    """One Python file: its dotted name ("automtl.nn.mixed"), its path, its syntax tree."""
+    """One Python file: its dotted name ("automtl.layers.choice_block"), its path, its syntax
+    tree.
+    """
 
     name: str
     path: Path
@@ -73,7 +75,7 @@ def imported(source: Source, known: set[str]) -> set[str]:
     """The package's own modules that a source imports, wherever in it the import stands."""
     found = set()
     for target in _targets(source):
-        # from automtl.nn.mixed import ChoiceBlock -> automtl.nn.mixed
+        # from automtl.layers.choice_block import ChoiceBlock -> automtl.layers.choice_block
         while target and target not in known:
             target = target.rpartition(".")[0]
         found.add(target)

@@ -21,21 +21,31 @@ from tests.house import (
 BELOW = {
     "__main__": {"cli"},
     "cli": {"phases", "report", "config", "runs", "plugins", "benchmarks"},
+    "api": {"phases"},
     "phases": {"strategies", "runs", "report", "config", "exports", "benchmarks"},
     "benchmarks": {"strict", "files"},
     "exports": {"training"},
     "strategies": {"training"},
     "training": {"models"},
     "models": {"sharing"},
-    "sharing": {"nn"},
-    "nn": {"data", "spaces"},
+    "sharing": {"layers"},
+    "layers": {"data", "spaces"},
     "data": {"strict", "files"},
     "spaces": {"strict", "files", "plugins"},
     "report": {"runs", "spaces"},
     "runs": {"files", "strict", "plugins"},
-    "config": {"spaces", "data", "config_layers", "config_retrain", "config_tune", "strict"},
+    "config": {
+        "config_search",
+        "spaces",
+        "data",
+        "config_layers",
+        "config_retrain",
+        "config_tune",
+        "strict",
+    },
     "config_layers": {"config_retrain", "data", "spaces"},
     "config_retrain": {"strict"},
+    "config_search": {"config_retrain", "errors", "spaces", "strict"},
     "config_tune": {"strict"},
     "strict": {"bounds"},
     "files": {"bounds"},
@@ -47,7 +57,7 @@ BELOW = {
 }
 TORCH_FREE = {"errors", "bounds", "files", "plugins", "strict", "spaces", "data", "benchmarks"}
 TORCH_FREE |= {"config", "config_layers", "config_retrain", "config_tune"}
-USES_TORCH = {"automtl.data.batches"}
+USES_TORCH = {"automtl.data.store.batches"}
 
 UNSAFE_MODULES = {
     "pickle",

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 import torch
 
 from automtl import plugins
-from automtl.data.batches import Batch, Inputs
-from automtl.data.schema import Field, Schema, Task
-from automtl.nn import interaction, operations
-from automtl.phases.session import Silent
+from automtl.data.store.batches import Batch, Inputs
+from automtl.data.store.schema import Field, Schema, Task
+from automtl.layers import interaction, operations
+from automtl.phases.run.session import Silent
 from automtl.sharing import SEARCH_MODULES, SHARING_MODULES
 from automtl.spaces.catalogue import SHARING
+from automtl.spaces.kinds import LAYOUTS
 from automtl.spaces.operations import OPERATIONS
-from automtl.spaces.slots import LAYOUTS
 from automtl.spaces.space import SearchSpace
 from automtl.spaces.wiring import WIRINGS
 from automtl.training.loop import StepEvent

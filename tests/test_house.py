@@ -53,8 +53,8 @@ def test_imports_go_down() -> None:
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("automtl.nn.mixed", "from automtl.models import supernet"),
-        ("automtl.data.store", "import automtl.spaces.space as space"),
+        ("automtl.layers.choice_block", "from automtl.models import supernet"),
+        ("automtl.data.store._store", "import automtl.spaces.space as space"),
         ("automtl.training.loop", "if TYPE_CHECKING:\n    from automtl.config import RunConfig"),
         ("automtl.runs.run_dir", "def late():\n    from automtl import report"),
         ("automtl.errors", "import automtl"),
@@ -72,14 +72,42 @@ def test_what_is_private_is_imported_in_its_own_folder_only() -> None:
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("automtl.nn.mixed", "from automtl.data._columns import Columns"),
-        ("automtl.phases.search", "from automtl.data import _columns"),
+        ("automtl.layers.choice_block", "from automtl.data._columns import Columns"),
+        ("automtl.phases.search.start", "from automtl.data import _columns"),
         ("automtl.cli.main", "def late():\n    import automtl.data.raw._columns as columns"),
     ],
 )
 def test_a_private_import_from_outside_is_seen(name: str, line: str) -> None:
     assert private_imports(Source.parse(line, name))
     assert private_imports(Source.parse(line, "automtl.data.raw.sources")) == []
+
+
+def rooms() -> dict[str, set[str]]:
+    """Every folder and every module at the top of automtl/, with those that it imports from."""
+    known = {source.name for source in package_sources()}
+    folders = set(package_folders())
+
+    def room(module: str) -> str:
+        home = module.rpartition(".")[0]
+        return module if module in folders or home == "automtl" else home
+
+    graph: dict[str, set[str]] = {}
+    for source in package_sources():
+        here = room(source.name)
+        graph.setdefault(here, set()).update({room(t) for t in imported(source, known)} - {here})
+    return graph
+
+
+def test_rooms_have_no_circle() -> None:
+    graphlib.TopologicalSorter(rooms()).prepare()  # raises CycleError with the circle
+
+
+def test_a_room_has_few_public_files() -> None:
+    counts = {
+        name: len([p for p in folder.glob("*.py") if not p.name.startswith("_")])
+        for name, folder in package_folders().items()
+    }
+    assert [(name, count) for name, count in counts.items() if count > 15] == []
 
 
 def test_modules_have_no_cycle() -> None:

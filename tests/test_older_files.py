@@ -16,10 +16,10 @@ import pytest
 import torch
 
 import automtl
-from automtl.data.dataset import load_dataset
-from automtl.data.encoding import FORMAT
 from automtl.data.prepare import prepare
+from automtl.data.spec.dataset import load_dataset
 from automtl.data.store import Store
+from automtl.data.store.encoding import FORMAT
 from automtl.errors import ArtifactError, ConfigError
 from automtl.spaces.architecture import Architecture
 from automtl.strict import load_yaml

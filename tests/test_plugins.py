@@ -209,7 +209,7 @@ AT_LOAD = {
 }  # fmt: skip
 WIDTH = {
     "expert": (NARROW + OPERATION.format("five", "Narrow", "expert"), ["space.expert=[five, " "skip]"], "operation 'five': " "must answer (B, 64), " "checked with B = 2, " "got (2, 63); " "mend it in"),
-    "interaction": ("class Flat(nn.Module):\n    def " "__init__(self, *, " "num_fields, dim):\n        " "super().__init__()\n    def " "forward(self, x):\n " "       return x\n" + OPERATION.format("five", "Flat", "interaction"), ["space.interaction=[five]"], "operation 'five': " "must answer (B, " "48), checked with " "B = 2, got (2, 3, 16)"),
+    "interaction": ("class Flat(nn.Module):\n " "   def " "__init__(self, *, " "num_fields, " "dim):\n        " "super().__init__()\n " "   def " "forward(self, x):\n " "       return x\n" + OPERATION.format("five", "Flat", "interaction"), ["space.interaction=[five]"], "operation 'five': " "must answer (B, " "48), checked with " "B = 2, got (2, 3, 16)"),
     "no-module": (OPERATION.format("five", "lambda width_in: 3", "expert"), ["space.expert=[five, " "skip]"], "operation " "'five': must build " "a torch module, " "got a int"),
     "forward-fails": (OPERATION.format("five", "lambda width_in: " "nn.Linear(3, 3)", "expert"), ["space.expert=[five, " "skip]"], "must answer " "rows of shape " "(2, 64), got " "RuntimeError: "),
     "sharing": (SHARING.format("[torch.zeros(len(shared), " "3)] * 2", "mmoe"), ["search.sharing=wrong"], "sharing module " "Wrong: " "must answer for task " "'click' (B, 64), " "checked with " "B = 2, got " "(2, 3)"),

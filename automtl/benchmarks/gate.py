@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from automtl.benchmarks.statistics import (
+from automtl.benchmarks._statistics import (
     Interval,
     best_predictions,
     components,

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from automtl.cli._options import AsJson
 from automtl.cli.console import print_json, say, table
-from automtl.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from automtl.phases.compare import Comparison
-    from automtl.phases.entries import Entry
+    from automtl.phases.finished.compare import Comparison
+    from automtl.phases.finished.entries import Entry
 
 
 def run(
@@ -30,7 +30,7 @@ def run(
     Example: automtl compare runs/census_income-automtl_small-1 runs/census_income-mmoe-1
     runs/census_income-single_task-1
     """
-    from automtl.phases.compare import compare
+    from automtl.phases.finished.compare import compare
 
     found = compare(runs)
     if as_json:

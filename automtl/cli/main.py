@@ -35,7 +35,9 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _heeded(heard: list[int]) -> Iterator[None]:
-    """Let signals raise `Interrupted`; a phase at work takes them over (see `phases/keeper.py`)."""
+    """Let signals raise `Interrupted`; a phase at work takes them over (see
+    `phases/run/checkpointer.py`).
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         heard.append(number)
@@ -96,8 +98,8 @@ def _run() -> int:
         raise ConfigError(
             "command line", "must be UTF-8", ascii(sys.argv[1:])[:200], "rename the file"
         )
-    from automtl.cli.app import app
-    from automtl.cli.options import at_home
+    from automtl.cli._app import app
+    from automtl.cli._options import at_home
 
     # typer hands back the status of --help, and of its own Exit
     return app(at_home(sys.argv[1:]), standalone_mode=False) or 0

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from automtl.data.dataset import DatasetConfig
-from automtl.data.features import IdFeature, Numeric
-from automtl.data.schema import Schema
+from automtl.data.spec.dataset import DatasetConfig
+from automtl.data.spec.features import IdFeature, Numeric
+from automtl.data.store.schema import Schema
 from automtl.exports.formats import Format
 from automtl.exports.network import output_name
 from automtl.spaces.architecture import Architecture

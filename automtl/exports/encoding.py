@@ -15,16 +15,16 @@ import pyarrow as pa
 
 from automtl import files
 from automtl.bounds import fitting
-from automtl.data.dataset import Csv, DatasetConfig
-from automtl.data.dates import WHOLE
-from automtl.data.encoding import SCHEMA, Encoding
-from automtl.data.features import ListFeature, Numeric
-from automtl.data.forms import missing_words
-from automtl.data.list_texts import fillers
-from automtl.data.rows import PER_SECOND
-from automtl.data.schema import Field, Schema
-from automtl.data.sections import Derived, SourceFiles, Split
-from automtl.data.snapshot import DATASET
+from automtl.data.prepare.rows import PER_SECOND
+from automtl.data.spec.dataset import Csv, DatasetConfig
+from automtl.data.spec.features import ListFeature, Numeric
+from automtl.data.spec.sections import Derived, SourceFiles, Split
+from automtl.data.store.encoding import SCHEMA, Encoding
+from automtl.data.store.schema import Field, Schema
+from automtl.data.store.snapshot import DATASET
+from automtl.data.values.dates import WHOLE
+from automtl.data.values.forms import missing_words
+from automtl.data.values.list_texts import fillers
 from automtl.strict import build
 
 FEATURES, CODE, WORDS = "features.json", "encode.py", "vocabularies/{}.jsonl"

@@ -6,7 +6,7 @@ from typing import Any
 
 from automtl import files
 from automtl.bounds import inside
-from automtl.data.prints import fingerprint
+from automtl.data.access.fingerprints import fingerprint
 from automtl.errors import ArtifactError
 from automtl.strict import shown
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from automtl import files
+from automtl.exports._plain import plain_model
 from automtl.exports.graph import (
     LIBRARIES,
     Runner,
@@ -21,7 +22,6 @@ from automtl.exports.graph import (
     pt2_bytes,
 )
 from automtl.exports.network import Served, names, tensors
-from automtl.exports.plain import plain_model
 
 ONNX, PT2, PYTHON, WEIGHTS = "model.onnx", "model.pt2", "model.py", "weights.safetensors"
 

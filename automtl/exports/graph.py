@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from automtl.data.schema import Schema
+from automtl.data.store.schema import Schema
 from automtl.errors import ArtifactError, ConfigError, EnvironmentFault
 from automtl.exports.network import Served, encode_masks, example, names
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from automtl.data.batches import Inputs
-from automtl.data.schema import Schema, Task
 from automtl.data.store import Rows
+from automtl.data.store.batches import Inputs
+from automtl.data.store.schema import Schema, Task
 from automtl.errors import ConfigError
 from automtl.sharing.mome import MoME
 

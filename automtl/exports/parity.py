@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from automtl.data.schema import Task
+from automtl.data.store.schema import Task
 from automtl.errors import NumericalError
 from automtl.exports.graph import Runner
 from automtl.exports.network import Served, output_name, tensors

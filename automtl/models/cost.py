@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from automtl.data.batches import Inputs
-from automtl.data.schema import Schema
+from automtl.data.store.batches import Inputs
+from automtl.data.store.schema import Schema
+from automtl.layers.embedding import InputLayer
+from automtl.layers.normalization import frozen_statistics
 from automtl.models.storage import stored_megabytes
-from automtl.nn.embedding import InputLayer
-from automtl.nn.layers import frozen_statistics
 
 _ROWS = 4
 

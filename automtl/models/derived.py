@@ -7,19 +7,19 @@ import torch
 from torch import Tensor, nn
 
 from automtl.bounds import MAX_PARAMETERS
-from automtl.data.batches import Inputs
-from automtl.data.schema import Schema
+from automtl.data.store.batches import Inputs
+from automtl.data.store.schema import Schema
+from automtl.layers.interaction import build_interaction
+from automtl.layers.operations import build_operation
 from automtl.models.size import check_size
 from automtl.models.skeleton import Chain, MultiTaskNet, input_layer, seeded, towers
-from automtl.nn.interaction import build_interaction
-from automtl.nn.operations import build_operation
 from automtl.sharing import SHARING_MODULES
 from automtl.sharing.base import SharingModule
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import module_settings
+from automtl.spaces.kinds import Slot
 from automtl.spaces.operations import Operation
-from automtl.spaces.plugs import check_widths, expert_for, parts, picks_of, slots_of
-from automtl.spaces.slots import Slot
+from automtl.spaces.placement import check_widths, expert_for, parts, picks_of, slots_of
 
 
 class IndependentNets(nn.Module):

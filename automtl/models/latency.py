@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from automtl.data.batches import Inputs
-from automtl.data.schema import Schema
+from automtl.data.store.batches import Inputs
+from automtl.data.store.schema import Schema
+from automtl.layers.nested import NestedMLP
+from automtl.layers.normalization import frozen_statistics
 from automtl.models.supernet import Supernet
-from automtl.nn.layers import frozen_statistics
-from automtl.nn.nested import NestedMLP
 
 _REPEATS = 7
 

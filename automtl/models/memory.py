@@ -18,11 +18,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from automtl.data.batches import Inputs
-from automtl.data.schema import Schema
-from automtl.nn.embedding import InputLayer
-from automtl.nn.layers import frozen_statistics
-from automtl.nn.tables import EmbeddingTable
+from automtl.data.store.batches import Inputs
+from automtl.data.store.schema import Schema
+from automtl.layers.embedding import InputLayer
+from automtl.layers.embedding_table import EmbeddingTable
+from automtl.layers.normalization import frozen_statistics
 
 _FEW, _MORE = 256, 512  # rows; what grows between them is per row
 _LIBRARIES, _SPARE = 32 * 2**20, 1.33

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from automtl.data.schema import Field, Schema, Task
+from automtl.data.store.schema import Field, Schema, Task
 from automtl.errors import AutoMTLError
 from automtl.models.cost import flops_by_module
 from automtl.models.derived import IndependentNets, build_model
 from automtl.models.skeleton import MultiTaskNet
 from automtl.sharing.mssm import MSSM
 from automtl.spaces.architecture import Architecture
-from automtl.spaces.plugs import tasks_of
-from automtl.spaces.slots import Slot
+from automtl.spaces.kinds import Slot
+from automtl.spaces.placement import tasks_of
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from automtl.data.schema import Schema
+from automtl.data.store.schema import Schema
+from automtl.layers.nested import NestedMLP
 from automtl.models.cost import cost, flops_by_module
 from automtl.models.derived import build_model
 from automtl.models.supernet import Supernet
-from automtl.nn.nested import NestedMLP
 from automtl.spaces.architecture import Architecture
 
 COSTS = ("flops", "parameters", "latency_us")  # the last only where it was measured

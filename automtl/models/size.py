@@ -12,7 +12,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from automtl import plugins
 from automtl.errors import AutoMTLError, ConfigError
-from automtl.nn.interaction import build_interaction
+from automtl.layers.interaction import build_interaction
 from automtl.spaces.operations import Operation
 
 # parameters that a module counts for at least, some tens of kilobytes of Python objects and half a

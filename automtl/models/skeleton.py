@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from automtl.data.batches import Inputs
-from automtl.data.schema import Schema
-from automtl.nn.embedding import InputLayer
-from automtl.nn.towers import Tower
+from automtl.data.store.batches import Inputs
+from automtl.data.store.schema import Schema
+from automtl.layers.embedding import InputLayer
+from automtl.layers.towers import Tower
 from automtl.sharing.base import ExpertModule, ParameterGroup, SharingModule, torch_groups
 
 

@@ -8,16 +8,16 @@ import torch
 from torch import nn
 
 from automtl.bounds import MAX_PARAMETERS
-from automtl.data.schema import Schema
+from automtl.data.store.schema import Schema
+from automtl.layers.choice_block import ChoiceBlock
+from automtl.layers.interaction import build_interaction
+from automtl.layers.nested import build_nested
+from automtl.layers.operations import build_operation
 from automtl.models.size import check_size
 from automtl.models.skeleton import Chain, MultiTaskNet, input_layer, seeded, towers
-from automtl.nn.interaction import build_interaction
-from automtl.nn.mixed import ChoiceBlock
-from automtl.nn.nested import build_nested
-from automtl.nn.operations import build_operation
 from automtl.sharing import SEARCH_MODULES
 from automtl.spaces.catalogue import fit_sharing, module_settings, sharing_settings
-from automtl.spaces.slots import Slot, layout
+from automtl.spaces.kinds import Slot, layout
 from automtl.spaces.space import SearchSpace
 
 ALPHA_SCALE = 1e-3

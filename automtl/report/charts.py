@@ -14,9 +14,18 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from automtl.report.colours import FAINT, INK, LINE, PAPER, SOFT, TASKS, chip_ink, chip_paper
-from automtl.report.facts import block_name
-from automtl.report.text import FONT, clean, text_width
+from automtl.report.drawing.colours import (
+    FAINT,
+    INK,
+    LINE,
+    PAPER,
+    SOFT,
+    TASKS,
+    chip_ink,
+    chip_paper,
+)
+from automtl.report.drawing.facts import block_name
+from automtl.report.drawing.text import FONT, clean, text_width
 
 _DPI = 96
 _SMALL = 7.5  # points, on the page and in the picture alike

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from automtl import files
 from automtl.bounds import parse_json
 from automtl.errors import ArtifactError, AutoMTLError
-from automtl.report.facts import Part
+from automtl.report.drawing.facts import Part
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
 from automtl.spaces.architecture import Architecture

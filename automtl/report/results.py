@@ -55,8 +55,8 @@ class SelfShowing(ABC):
         """
         from automtl.errors import ConfigError
         from automtl.report.charts import all_choices
-        from automtl.report.layout import draw
-        from automtl.report.picture import paint
+        from automtl.report.drawing import paint
+        from automtl.report.drawing.layout import draw
 
         if what == "architecture":
             return paint(draw(self.architecture))
@@ -91,8 +91,8 @@ class SelfShowing(ABC):
     def _repr_html_(self) -> str:
         import base64
 
-        from automtl.report.embed import fill
-        from automtl.report.picture import render
+        from automtl.report.drawing import render
+        from automtl.report.drawing.embed import fill
 
         svg = base64.b64encode(render(self.plot(), Path("x.svg"))).decode()
         frame = self.leaderboard()

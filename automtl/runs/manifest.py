@@ -16,7 +16,7 @@ from typing import Any
 from automtl import files, plugins
 from automtl.bounds import need_file
 from automtl.errors import ArtifactError
-from automtl.runs import sums
+from automtl.runs import checksums
 
 STATES = ("running", "done", "time_limited", "interrupted", "failed")
 _KINDS = {
@@ -57,7 +57,7 @@ class Manifest:
             **_machine(),
             "plugins": plugins.record(),
             "test_reads": 0,
-            "sums": sums.of_folder(path.parent),
+            "sums": checksums.of_folder(path.parent),
         }
         made = cls(path, {"state": "running", "start": now(), "end": None, **held, **values})
         made.write()
@@ -79,7 +79,7 @@ class Manifest:
         # the one without the other is a name that was damaged; neither: by hand, or by an older
         # automtl
         if ("sha256" in values) != ("sums" in values) or values.get("sha256") != (
-            sums.of_values(values) if "sums" in values else None
+            checksums.of_values(values) if "sums" in values else None
         ):
             raise ArtifactError(path, "must match its own checksum", "altered content", _FIX)
         if absent := [
@@ -122,7 +122,9 @@ class Manifest:
     def finish(self, state: str, **values: Any) -> None:
         """Note how and when the phase ended: "done", "time_limited", "interrupted" or "failed"."""
         ended = (
-            {"sums": sums.of_folder(self.path.parent)} if state in ("done", "time_limited") else {}
+            {"sums": checksums.of_folder(self.path.parent)}
+            if state in ("done", "time_limited")
+            else {}
         )
         self.update(state=state, end=now(), **ended, **values)
 
@@ -137,7 +139,7 @@ class Manifest:
             isinstance(name, str) and isinstance(legal, list) for name, legal in known.items()
         ):
             raise ArtifactError(self.path, "must list each file's sums", "something else", _FIX)
-        sums.verify(self.path.parent, known)
+        checksums.verify(self.path.parent, known)
 
     def replace_file(self, path: Path, value: Any) -> None:
         """Write a JSON file of an ended phase anew; killed at any moment, the file is still one
@@ -145,9 +147,9 @@ class Manifest:
         """
         text = files.json_text(value)
         if "sums" in self.values:
-            old = [sums.of_bytes(path.read_bytes())] if path.is_file() else []
+            old = [checksums.of_bytes(path.read_bytes())] if path.is_file() else []
             self.update(
-                sums={**self.values["sums"], path.name: [*old, sums.of_bytes(text.encode())]}
+                sums={**self.values["sums"], path.name: [*old, checksums.of_bytes(text.encode())]}
             )
         files.write_text(path, text)
 
@@ -159,7 +161,7 @@ class Manifest:
     def write(self) -> None:
         """Write the file."""
         if "sums" in self.values:
-            self.values["sha256"] = sums.of_values(self.values)
+            self.values["sha256"] = checksums.of_values(self.values)
         files.write_json(self.path, self.values)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from automtl import files
 from automtl.bounds import parse_json, read_lines
 from automtl.errors import ArtifactError, ConfigError
-from automtl.runs import sums
+from automtl.runs import checksums
 from automtl.runs.manifest import Manifest
 
 
@@ -45,7 +45,7 @@ class PhaseDir:
                 repr(name)[:80],
                 "make the run anew",
             )
-        sums.refuse_links(self.home, [self.snapshots, self.snapshots / name])
+        checksums.refuse_links(self.home, [self.snapshots, self.snapshots / name])
         return self.snapshots / name
 
     @property
@@ -98,7 +98,7 @@ class PhaseDir:
 
     def metric_sum(self, lines: int) -> str:
         """The sum of the first `lines` lines of metrics.jsonl."""
-        return sums.of_bytes(b"\n".join(read_lines(self.metrics)[:lines]))
+        return checksums.of_bytes(b"\n".join(read_lines(self.metrics)[:lines]))
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
@@ -147,7 +147,7 @@ class RunDir:
     path: Path
 
     def __post_init__(self) -> None:
-        sums.refuse_links(
+        checksums.refuse_links(
             self.path,
             [
                 *(self.path / name for name in ("search", "retrain", "tune")),

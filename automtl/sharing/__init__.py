@@ -19,23 +19,23 @@ The other kinds name theirs in their own files.
 
 from collections.abc import Callable
 
-from automtl.sharing.adatt import AdaTT
-from automtl.sharing.aitm import AITM
+from automtl.sharing._adatt import AdaTT
+from automtl.sharing._aitm import AITM
+from automtl.sharing._cgc import CGC
+from automtl.sharing._cross_stitch import CrossStitch
+from automtl.sharing._gumbel import GumbelGates
+from automtl.sharing._ml_mmoe import MultiLevelMMoE
+from automtl.sharing._mmoe import MMoE
+from automtl.sharing._moe import MoE
+from automtl.sharing._ple import PLE
+from automtl.sharing._selected import ExpertSelection, Selected
+from automtl.sharing._shared_bottom import SharedBottom
+from automtl.sharing._snr import SNRAver, SNRTrans
+from automtl.sharing._top_k import TopK
 from automtl.sharing.base import SharingModule
-from automtl.sharing.cgc import CGC
-from automtl.sharing.cross_stitch import CrossStitch
 from automtl.sharing.dselect_k import DSelectK
-from automtl.sharing.gumbel import GumbelGates
-from automtl.sharing.ml_mmoe import MultiLevelMMoE
-from automtl.sharing.mmoe import MMoE
-from automtl.sharing.moe import MoE
 from automtl.sharing.mome import MoME
 from automtl.sharing.mssm import MSSM
-from automtl.sharing.ple import PLE
-from automtl.sharing.selected import ExpertSelection, Selected
-from automtl.sharing.shared_bottom import SharedBottom
-from automtl.sharing.snr import SNRAver, SNRTrans
-from automtl.sharing.top_k import TopK
 
 # `single_task` is no module: an architecture of that kind has one part per task
 # (spaces.plugs.parts).

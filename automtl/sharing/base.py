@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from automtl.spaces.slots import Slot
+from automtl.spaces.kinds import Slot
 
 
 class Scratch:

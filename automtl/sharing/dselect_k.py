@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from automtl.nn.gates import bit_codes, selector_entropy, single_selectors, smooth_step
+from automtl.layers.gates import bit_codes, selector_entropy, single_selectors, smooth_step
+from automtl.sharing._mixing import weighed_sum
 from automtl.sharing.base import ParameterGroup, Phase, Scratch
-from automtl.sharing.mixing import weighed_sum
 from automtl.sharing.network import FusionNetwork, GateMeter
 
 # Adam's rate for z and w: at the weights' 1e-3 training stops long before S(z) is binary

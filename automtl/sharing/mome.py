@@ -11,9 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from automtl.errors import ArtifactError
-from automtl.nn.masked import BaseLinear, Link, MaskedLinear, base_of, keep_channels, links, masked
-from automtl.nn.masks import MASK_RATE, GaussianMask
-from automtl.nn.packing import pack, pack_bits, unpack, unpack_bits
+from automtl.layers.masked import (
+    BaseLinear,
+    Link,
+    MaskedLinear,
+    base_of,
+    keep_channels,
+    links,
+    masked,
+)
+from automtl.layers.masks import MASK_RATE, GaussianMask
+from automtl.layers.packing import pack, pack_bits, unpack, unpack_bits
 from automtl.sharing.base import ParameterGroup, Phase
 from automtl.sharing.network import GatedNetwork
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from automtl.nn.masks import MASK_RATE, HardConcrete
+from automtl.layers.masks import MASK_RATE, HardConcrete
 from automtl.sharing.base import Encode, ParameterGroup, Phase, settling
 from automtl.sharing.network import FusionNetwork, GateMeter
 

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from automtl.errors import ConfigError
-from automtl.nn.gates import Gate
-from automtl.nn.mixed import in_step
+from automtl.layers.choice_block import in_step
+from automtl.layers.gates import Gate
+from automtl.sharing._mixing import weighed_sum
 from automtl.sharing.base import SharingModule
-from automtl.sharing.mixing import weighed_sum
-from automtl.spaces.slots import Slot
+from automtl.spaces.kinds import Slot
 from automtl.spaces.wiring import Fusion, wire
 
 _INPUT = -1  # the place of the module's input, where places of units count from 0

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from automtl import plugins
 from automtl.errors import ConfigError
-from automtl.nn.register import answer, check_shape, made
+from automtl.layers.register import answer, check_shape, made
 from automtl.sharing import SEARCH_MODULES, SHARING_MODULES
 from automtl.sharing.base import SharingModule
 from automtl.spaces.catalogue import SHARING, SharingSignature
+from automtl.spaces.kinds import LAYOUTS
 from automtl.spaces.settings import Setting
-from automtl.spaces.slots import LAYOUTS
 from automtl.spaces.wiring import WIRINGS
 from automtl.strict import nearest
 

@@ -16,9 +16,9 @@ from pydantic import Field, model_validator
 from automtl import files, plugins
 from automtl.errors import ArtifactError, ConfigError
 from automtl.spaces.catalogue import fit_sharing, sharing_settings
+from automtl.spaces.kinds import Slot
 from automtl.spaces.operations import MAX_WIDTH, Operation, Width
 from automtl.spaces.signatures import FieldSignature, SchemaLike, TaskSignature
-from automtl.spaces.slots import Slot
 from automtl.strict import Strict, build, nearest
 
 VERSION = 1

@@ -1,7 +1,7 @@
 """What a space or an architecture may name: signatures of operations and sharing kinds as plain
 data.
 
-The modules that compute them live in ``automtl.nn`` and ``automtl.sharing``; names match one to
+The modules that compute them live in ``automtl.layers`` and ``automtl.sharing``; names match one to
 one. Kept apart so that a space can refuse an unknown operation, or k > N, before any data is read
 and without importing torch.
 """

@@ -6,8 +6,8 @@ import networkx as nx
 
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import SHARING
-from automtl.spaces.plugs import expert_for, tasks_of, wiring_of
-from automtl.spaces.slots import Slot
+from automtl.spaces.kinds import Slot
+from automtl.spaces.placement import expert_for, tasks_of, wiring_of
 from automtl.spaces.wiring import Fusion, Wiring
 
 

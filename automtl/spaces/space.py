@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from automtl.errors import ConfigError
 from automtl.spaces.catalogue import SHARING, sharing_settings
+from automtl.spaces.kinds import Slot, layout
 from automtl.spaces.operations import Operation, Width
-from automtl.spaces.slots import Slot, layout
 from automtl.strict import Strict, build, load_yaml, nearest
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from automtl.spaces.slots import Slot
+from automtl.spaces.kinds import Slot
 
 Picks = Sequence[Sequence[int]] | None
 
@@ -102,7 +102,7 @@ def wire(
 
     Args:
         kind: a name of ``catalogue.SHARING``.
-        slots: as ``slots.layout`` declares them.
+        slots: as ``kinds.layout`` declares them.
         num_tasks: T.
         picks: per task the positions in the pool it may gate; None for all. Kinds that do not
             choose do not read it.

@@ -8,24 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from automtl.data.batches import Batch
-from automtl.data.schema import Schema
+from automtl.data.store.batches import Batch
+from automtl.data.store.schema import Schema
+from automtl.layers.normalization import frozen_statistics, tracking
 from automtl.models.supernet import Supernet, frozen
-from automtl.nn.layers import frozen_statistics, tracking
 from automtl.sharing.base import torch_groups
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.darts_settings import DartsSettings, make_pricing
 from automtl.strategies.derive import choice_weights, derive, entropy
 from automtl.strategies.monitor import alpha_figures
 from automtl.strategies.pricing import ExpectedCost
-from automtl.training.balancers import make_balancer
-from automtl.training.guard import Guard
-from automtl.training.lazy_adam import LazyAdam
+from automtl.training.balancing import make_balancer
+from automtl.training.checkpoint_state import Count, State, check, need, take_optimizer
 from automtl.training.losses import Losses, jsd_loss, multi_task_loss
-from automtl.training.optim import clip_grad_norm
-from automtl.training.schedules import auxiliary_skip, cosine_lr, jsd_weight
-from automtl.training.states import Count, State, check, need, take_optimizer
-from automtl.training.tables import DeferredSGD, TableOptimizer
+from automtl.training.optim.clipping import clip_grad_norm
+from automtl.training.optim.deferred_sgd import DeferredSGD, TableOptimizer
+from automtl.training.optim.lazy_adam import LazyAdam
+from automtl.training.optim.schedules import auxiliary_skip, cosine_lr, jsd_weight
+from automtl.training.step.guard import Guard
 
 
 class _State(State):

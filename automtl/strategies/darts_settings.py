@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from automtl.data.schema import Schema
+from automtl.data.store.schema import Schema
 from automtl.errors import ConfigError
 from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet
 from automtl.strategies.pricing import Limits, Pricing
-from automtl.training.balancing import BalancingSettings
+from automtl.training.balancing.balancer import BalancingSettings
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from automtl.data.schema import Schema
+from automtl.data.store.schema import Schema
 from automtl.models.supernet import Supernet
 from automtl.spaces.architecture import Architecture, Expert, Ranked, Sharing
+from automtl.spaces.kinds import Slot
 from automtl.spaces.operations import Operation
 from automtl.spaces.signatures import FieldSignature, TaskSignature
-from automtl.spaces.slots import Slot
 from automtl.spaces.space import SearchSpace
 
 

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from automtl.data.batches import Batch
+from automtl.data.store.batches import Batch
 from automtl.spaces.architecture import Architecture
+from automtl.strategies._supernet_search import SearchState, SupernetSearch
 from automtl.strategies.darts import Darts
-from automtl.strategies.genome import Genes, Genome
+from automtl.strategies.encoding import Genes, Genome
 from automtl.strategies.monitor import alpha_figures
 from automtl.strategies.protocol import Material, make_genes
 from automtl.strategies.score import score
-from automtl.strategies.supernet_search import SearchState, SupernetSearch
+from automtl.training.checkpoint_state import Count, check, need
 from automtl.training.loop import StepEvent
 from automtl.training.losses import Losses
-from automtl.training.states import Count, check, need
 
 # in a state: picks, chosen experts, loss
 Scored = tuple[tuple[tuple[Count, ...], tuple[tuple[Count, ...], ...] | None, float], ...]

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from automtl.data.batches import Batch
-from automtl.data.schema import Schema
+from automtl.data.store.batches import Batch
+from automtl.data.store.schema import Schema
 from automtl.models.supernet import Supernet
 from automtl.strategies.score import batch_statistics
 from automtl.training.losses import multi_task_loss

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from automtl.data.schema import Schema
+from automtl.data.store.schema import Schema
 from automtl.errors import ConfigError
 from automtl.models.derived import build_model
 from automtl.models.latency import candidate_latencies, latency_us
 from automtl.models.prices import COSTS, Latencies, fixed_costs, prices
 from automtl.models.supernet import Supernet
 from automtl.spaces.architecture import Architecture
+from automtl.strategies._constrained import Block, Problem, best_within
 from automtl.strategies.derive import derive
-from automtl.strategies.limits import Block, Problem, best_within
 
 # per cost the setting of its limit, and how many of the cost make one of the setting
 _SETTING = {

@@ -8,15 +8,15 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import nn
 
-from automtl.data.batches import Batches
-from automtl.data.schema import Schema
+from automtl.data.store.batches import Batches
+from automtl.data.store.schema import Schema
 from automtl.models.supernet import Supernet
 from automtl.spaces.architecture import Architecture, Sharing
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts_settings import DartsSettings, make_pricing
-from automtl.strategies.genome import Genes
-from automtl.training.guard import Guard
+from automtl.strategies.encoding import Genes
 from automtl.training.loop import StepEvent
+from automtl.training.step.guard import Guard
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Strategy(Protocol):
         """Go on from ``state_dict()``.
 
         Raises:
-            AutoMTLError: it is none of this strategy's; see ``training/states.py``.
+            AutoMTLError: it is none of this strategy's; see ``training/checkpoint_state.py``.
         """
 
     def stands_at(self, epoch: int, step: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from automtl.data.batches import Batch
+from automtl.data.store.batches import Batch
 from automtl.strategies.darts import Darts
 from automtl.training.losses import Losses
 

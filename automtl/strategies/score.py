@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-from automtl.data.batches import Batches
-from automtl.data.schema import Task
+from automtl.data.store.batches import Batches
+from automtl.data.store.schema import Task
 from automtl.errors import DataError
-from automtl.nn.layers import BatchNorm, frozen_statistics
-from automtl.nn.mixed import ChoiceBlock
+from automtl.layers.choice_block import ChoiceBlock
+from automtl.layers.normalization import BatchNorm, frozen_statistics
 from automtl.training.loop import RunningLosses, combined
 from automtl.training.losses import multi_task_loss, task_weights
 

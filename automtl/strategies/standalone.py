@@ -5,16 +5,16 @@ need it.
 from collections.abc import Iterator
 from typing import Any
 
-from automtl.data.batches import Batch
+from automtl.data.store.batches import Batch
 from automtl.models.derived import build_model
 from automtl.models.skeleton import MultiTaskNet
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.protocol import Material
-from automtl.training.balancers import make_balancer
+from automtl.training.balancing import make_balancer
+from automtl.training.checkpoint_state import State, check, take_net, take_optimizer
 from automtl.training.loop import StepEvent, run_steps
 from automtl.training.losses import Losses
-from automtl.training.optimizers import OptimizerSettings, make_optimizer
-from automtl.training.states import State, check, take_net, take_optimizer
+from automtl.training.optim.optimizers import OptimizerSettings, make_optimizer
 from automtl.training.step import train_step
 
 WEIGHT_DECAY, CLIP_NORM = 1e-4, 5.0  # the retrain phase's defaults

@@ -7,7 +7,7 @@ from typing import Any
 
 from automtl.errors import ConfigError, DataError, NumericalError
 from automtl.strict import nearest
-from automtl.training.states import Count, Number, State, check, need
+from automtl.training.checkpoint_state import Count, Number, State, check, need
 
 # +1: higher is better. Calibration is in no table: its target is 1, neither end.
 DIRECTIONS = {

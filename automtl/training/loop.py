@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from automtl.data.batches import Batch, Batches
+from automtl.data.store.batches import Batch, Batches
+from automtl.training.checkpoint_state import Running, check, need_tensors
 from automtl.training.losses import Losses
-from automtl.training.states import Running, check, need_tensors
 
 
 @dataclass(frozen=True)

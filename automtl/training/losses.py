@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from automtl.data.schema import Task
+from automtl.data.store.schema import Task
 
 
 class Losses(NamedTuple):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from automtl.benchmarks import statistics
-from automtl.benchmarks.statistics import (
+from automtl.benchmarks import _statistics
+from automtl.benchmarks._statistics import (
     attainable_interval,
     attainable_tau,
     best_predictions,
@@ -147,7 +147,7 @@ def test_luck_with_one_seed_is_drawn_to_the_mean():
 
 
 def test_icc_interval_is_the_slow_bootstraps(monkeypatch):
-    monkeypatch.setattr(statistics, "RESAMPLES", 40)
+    monkeypatch.setattr(_statistics, "RESAMPLES", 40)
     losses, groups, _ = simulated(np.random.default_rng(5), k=12)
     picks = np.random.default_rng(0).integers(0, 12, (40, 12))
     rows = [np.flatnonzero(np.array(groups) == g) for g in range(12)]
@@ -187,7 +187,7 @@ def test_attainable_tau_at_its_ends():
 
 
 def test_attainable_interval_is_the_slow_bootstraps(monkeypatch):
-    monkeypatch.setattr(statistics, "RESAMPLES", 60)
+    monkeypatch.setattr(_statistics, "RESAMPLES", 60)
     rng = np.random.default_rng(8)
     one = np.round(rng.normal(size=15), 1)  # with ties
     other = np.round(one + rng.normal(size=15), 1)

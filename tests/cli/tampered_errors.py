@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from automtl.cli.main import main
-from automtl.data.encoding import checksum
-from automtl.data.prints import fingerprint
+from automtl.data.access.fingerprints import fingerprint
+from automtl.data.store.encoding import checksum
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
 

@@ -24,16 +24,16 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM]
 SAID = "error: interrupted; what was finished is kept"
 # command -> what it has reached when the signal comes
 PLACES = {
-    "data prepare data/tiny.yaml --data-dir other": "automtl.data.make.Fit",
-    "data describe data/tiny.yaml --data-dir other": "automtl.data.make.Fit",
-    "predict run data/rows.csv -o new.parquet": "automtl.phases.predict.Batches",
-    "evaluate run": "automtl.phases.evaluate.groups",
-    "export run --format python -o served": "automtl.phases.export.compare",
-    "show run -o new.svg": "automtl.report.layout.draw",
-    "report run -o new.html": "automtl.report.page.report",
-    "compare run": "automtl.phases.compare.fmean",
+    "data prepare data/tiny.yaml --data-dir other": "automtl.data.prepare._passes.Fit",
+    "data describe data/tiny.yaml --data-dir other": "automtl.data.prepare._passes.Fit",
+    "predict run data/rows.csv -o new.parquet": "automtl.phases.finished.predict.Batches",
+    "evaluate run": "automtl.phases.finished.evaluate.groups",
+    "export run --format python -o served": "automtl.phases.finished.export.compare",
+    "show run -o new.svg": "automtl.report.drawing.layout.draw",
+    "report run -o new.html": "automtl.report.panels.page.report",
+    "compare run": "automtl.phases.finished.compare.fmean",
     "runs list": "automtl.runs.overview.overview",
-    "search data/tiny.yaml --out new": "automtl.phases.search.training_session",
+    "search data/tiny.yaml --out new": "automtl.phases.search.start.training_session",
 }
 
 

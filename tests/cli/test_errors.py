@@ -322,7 +322,7 @@ def test_an_export_that_answers_otherwise_is_exit_4(searched, capfd, monkeypatch
 
 
 def test_a_method_of_balancing_without_its_extra_is_exit_2(here, capfd, monkeypatch):
-    monkeypatch.setattr("automtl.training.balancers.find_spec", lambda module: None)
+    monkeypatch.setattr("automtl.training.balancing.balancers.find_spec", lambda module: None)
     case = (
         nothing,
         [*SEARCH, "--set", "search.balancing.method=cagrad"],

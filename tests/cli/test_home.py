@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from automtl.cli._options import at_home
 from automtl.cli.main import main
-from automtl.cli.options import at_home
 from tests.support import write_dataset
 
 

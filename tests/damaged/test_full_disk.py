@@ -20,8 +20,8 @@ import pytest
 
 from automtl.data.store import Store
 from automtl.errors import EnvironmentFault
+from automtl.phases.run.session import open_session
 from automtl.phases.search import search
-from automtl.phases.session import open_session
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
@@ -216,7 +216,8 @@ def test_a_real_limit_of_the_operating_system(bytes_, whole, dataset, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))
 
     code = (
-        "import sys; from pathlib import Path; from automtl.phases.search import search; from "
+        "import sys; from pathlib import Path; from automtl.phases.search.start import search; "
+        "from "
         "tests.phases.stopping import config\n"
     )
     code += f"search(config(Path(sys.argv[1]), *{SETS}), out=Path(sys.argv[2]))"

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from automtl.data.dataset import load_dataset
-from automtl.data.draft import draft
+from automtl.data.describe import draft
 from automtl.data.prepare import prepare
+from automtl.data.spec.dataset import load_dataset
 from automtl.data.store import Store
 from automtl.strict import parse_yaml
 

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from automtl.data.copies import Copies
-from automtl.data.dataset import DatasetConfig, load_dataset
-from automtl.data.digest import Digester
-from automtl.data.labels import LabelCounts
-from automtl.data.remarks import differing
-from automtl.data.sources import Piece
-from automtl.data.split import split_rule
+from automtl.data.prepare._copies import Copies
+from automtl.data.prepare._digest import Digester
+from automtl.data.prepare._labels import LabelCounts
+from automtl.data.prepare.remarks import differing
+from automtl.data.prepare.split import split_rule
+from automtl.data.raw.sources import Piece
+from automtl.data.spec.dataset import DatasetConfig, load_dataset
 from tests.data.tables import dataset
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from automtl.data.columns import Columns
-from automtl.data.csv_settings import Csv
-from automtl.data.sources import read_pieces
+from automtl.data.raw.columns import Columns
+from automtl.data.raw.sources import read_pieces
+from automtl.data.spec.csv_settings import Csv
 from automtl.errors import DataError
 from automtl.strict import build
 

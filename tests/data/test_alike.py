@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automtl.data.dataset import load_dataset
 from automtl.data.describe import describe
 from automtl.data.prepare import prepare
+from automtl.data.spec.dataset import load_dataset
 
 N = 400
 

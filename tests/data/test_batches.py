@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automtl.data.batches import Batch, Batches
-from automtl.data.order import WINDOW, shuffled
 from automtl.data.store import Rows
+from automtl.data.store._order import WINDOW, shuffled
+from automtl.data.store.batches import Batch, Batches
 from automtl.errors import ConfigError, DataError
 
 
@@ -194,7 +194,7 @@ def test_refusals() -> None:
 def test_only_a_non_blocking_copy_to_cuda_goes_through_pinned_memory(monkeypatch):
     import torch
 
-    from automtl.data.batches import _moved
+    from automtl.data.store.batches import _moved
 
     calls = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: calls.append("pin") or self)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automtl.data import fetch as fetch_module
-from automtl.data.adapters.census_income import COLUMNS
-from automtl.data.dataset import load_dataset
-from automtl.data.fetch import Package, RawFile, fetch
 from automtl.data.prepare import prepare
+from automtl.data.raw import download as fetch_module
+from automtl.data.raw.adapters._census_income import COLUMNS
+from automtl.data.raw.download import Package, RawFile, fetch
+from automtl.data.spec.dataset import load_dataset
 from automtl.errors import ConfigError, DataError, EnvironmentFault
 
 # A row in the publisher's layout: 42 values, ", " between them, no header, blanks left at some

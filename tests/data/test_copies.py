@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automtl.data.copies import Copies
-from automtl.data.dataset import load_dataset
 from automtl.data.describe import describe
-from automtl.data.hashing import draws
 from automtl.data.prepare import prepare
+from automtl.data.prepare._copies import Copies
+from automtl.data.spec.dataset import load_dataset
+from automtl.data.values.hashing import draws
 from tests.data.drawn import configured, few_values
 from tests.data.tables import contents, dataset, everything, prepared
 from tests.data.test_hashing import slow_mix

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from automtl.data.dataset import default_data_dir
+from automtl.data.spec.dataset import default_data_dir
 from tests.cli.test_errors import run
 from tests.support import write_dataset
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from automtl.data.dataset import default_data_dir, list_presets, load_dataset
+from automtl.data.spec.dataset import default_data_dir, list_presets, load_dataset
 from automtl.errors import ConfigError
 from tests.data.tables import FEATURES, TASKS, dataset
 

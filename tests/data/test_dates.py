@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from automtl.data.columns import Columns
-from automtl.data.dataset import Csv, load_dataset
-from automtl.data.dates import as_times, check_format, forms_of, read_times
-from automtl.data.frames import as_table
 from automtl.data.prepare import prepare
-from automtl.data.serving import Server
-from automtl.data.sources import convert, read_pieces
+from automtl.data.prepare.frames import as_table
+from automtl.data.prepare.new_rows import Server
+from automtl.data.raw.columns import Columns
+from automtl.data.raw.sources import convert, read_pieces
+from automtl.data.spec.dataset import Csv, load_dataset
 from automtl.data.store import Store
+from automtl.data.values.dates import as_times, check_format, forms_of, read_times
 from automtl.errors import ConfigError, DataError
 from tests.data.tables import FEATURES, dataset, frame
 
@@ -240,7 +240,7 @@ def test_what_stands_first_is_proved_by_a_later_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first rows could be either; a row far below has a day above 12."""
-    monkeypatch.setattr("automtl.data.sources.BLOCK_BYTES", 2000)
+    monkeypatch.setattr("automtl.data.raw.sources.BLOCK_BYTES", 2000)
     rows = frame(600).drop(columns="time")
     early = [f"{1 + i % 11}/{1 + i % 7}/2023" for i in range(599)]
     for last, form in (("1/28/2023", "mdy"), ("28/1/2023", "dmy")):

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automtl.data import sources
-from automtl.data.dataset import load_dataset
 from automtl.data.prepare import prepare
-from automtl.data.quotes import quotes
+from automtl.data.raw import sources
+from automtl.data.raw.quotes import quotes
+from automtl.data.spec.dataset import load_dataset
 from tests.data.reading import read, refusal, written
 from tests.data.tables import dataset
 

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from automtl.cli.data import app
-from automtl.data.dataset import load_dataset
-from automtl.data.draft import draft
+from automtl.cli._data import app
+from automtl.data.describe import draft
 from automtl.data.prepare import prepare
+from automtl.data.spec.dataset import load_dataset
 from automtl.errors import ConfigError, DataError
 from tests.data import test_census as census
 from tests.data import test_kuairand as kuairand

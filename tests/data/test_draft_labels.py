@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automtl.data.dataset import load_dataset
-from automtl.data.draft import draft
+from automtl.data.describe import draft
 from automtl.data.prepare import prepare
+from automtl.data.spec.dataset import load_dataset
 from automtl.errors import ConfigError, DataError
 from tests.data.drafts import (
     BINARY,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from automtl.data import sources
-from automtl.data.csv_settings import Csv
+from automtl.data.raw import sources
+from automtl.data.spec.csv_settings import Csv
 from automtl.errors import ConfigError
 from automtl.strict import build, parse_yaml
 from tests.data.reading import read, refusal, written

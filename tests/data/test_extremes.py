@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automtl.data.dataset import load_dataset
 from automtl.data.describe import describe
-from automtl.data.extremes import Extremes
 from automtl.data.prepare import prepare
+from automtl.data.spec.dataset import load_dataset
 from automtl.data.store import Store
+from automtl.data.values.extremes import Extremes
 from automtl.errors import DataError
 from tests.data.tables import FEATURES, dataset, frame
 

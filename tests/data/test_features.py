@@ -11,11 +11,11 @@ import pytest
 import torch
 from sklearn.preprocessing import QuantileTransformer
 
-from automtl.data.batches import Batches
-from automtl.data.dataset import load_dataset
-from automtl.data.lists import Lists
 from automtl.data.prepare import prepare
+from automtl.data.spec.dataset import load_dataset
 from automtl.data.store import Store
+from automtl.data.store.batches import Batches
+from automtl.data.store.id_lists import Lists
 from automtl.errors import ConfigError, DataError
 from automtl.models.skeleton import input_layer, load_vectors
 from tests.data.tables import dataset, frame, prepared

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from automtl.data import formats
-from automtl.data.columns import Columns
-from automtl.data.dataset import Csv, load_dataset
+from automtl.data.access import formats
 from automtl.data.prepare import prepare
-from automtl.data.sources import column_names, open_table, read_pieces
+from automtl.data.raw.columns import Columns
+from automtl.data.raw.sources import column_names, open_table, read_pieces
+from automtl.data.spec.dataset import Csv, load_dataset
 from automtl.errors import DataError
 from tests.data.reading import read, refusal, written
 from tests.data.tables import dataset, frame, prepared
@@ -222,7 +222,7 @@ def test_json_columns_may_change_their_type_and_be_absent(
     rows += [{"user": 7, "tags": None, "price": None}, {"user": "7", "tags": [], "price": 3}]
     path = lines(tmp_path / "rows.jsonl", *rows)
     for block in (200, 4 * 2**20):  # types change between pieces, and within one
-        monkeypatch.setattr("automtl.data.sources.BLOCK_BYTES", block)
+        monkeypatch.setattr("automtl.data.raw.sources.BLOCK_BYTES", block)
         found = read(path, user="text", tags="list", price="number")
         assert found["user"] == [str(row["user"]) for row in rows]
         assert (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from automtl.data.forms import (
+from automtl.data.values.forms import (
     MISSING_IDS,
     MISSING_NUMBERS,
     Form,
@@ -15,7 +15,7 @@ from automtl.data.forms import (
     normal,
     plain,
 )
-from automtl.data.list_columns import normal_lists, plain_lists
+from automtl.data.values.list_columns import normal_lists, plain_lists
 from automtl.exports import encode
 
 

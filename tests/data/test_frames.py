@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from automtl.data.dataset import load_dataset
-from automtl.data.frames import as_table, keep_frame
 from automtl.data.prepare import prepare
-from automtl.data.words import as_text
+from automtl.data.prepare.frames import as_table, keep_frame
+from automtl.data.spec.dataset import load_dataset
+from automtl.data.values.text_columns import as_text
 from automtl.errors import ConfigError, DataError
 from tests.data.tables import FEATURES, TASKS, frame, prepared
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automtl.data.hashing import hash_column, hash_text, hash_words, mix, share
+from automtl.data.values.hashing import hash_column, hash_text, hash_words, mix, share
 
 MASK = 2**64 - 1
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automtl.data.dataset import load_dataset
-from automtl.data.headers import narrowed
 from automtl.data.prepare import prepare
-from automtl.data.serving import Server
+from automtl.data.prepare.new_rows import Server
+from automtl.data.raw._headers import narrowed
+from automtl.data.spec.dataset import load_dataset
 from automtl.errors import DataError
 from tests.data.tables import dataset, frame
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automtl.data.dataset import load_dataset
 from automtl.data.prepare import prepare
+from automtl.data.spec.dataset import load_dataset
 from automtl.data.store import Store
 from automtl.errors import DataError
 from tests.house import ROOT

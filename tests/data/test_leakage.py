@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from automtl.data.leakage import FOLDS, MIN_ROWS, cell_auc, one_feature_auc
+from automtl.data.prepare.leakage import FOLDS, MIN_ROWS, cell_auc, one_feature_auc
 
 
 def slow_auc(values: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> float:

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automtl.data.dataset import load_dataset
-from automtl.data.list_texts import NotAList, list_words
 from automtl.data.prepare import prepare
+from automtl.data.spec.dataset import load_dataset
 from automtl.data.store import Store
+from automtl.data.values.list_texts import NotAList, list_words
 from automtl.errors import DataError
 from automtl.exports import encode
 from tests.data.tables import FEATURES, dataset, frame, prepared

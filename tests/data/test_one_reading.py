@@ -22,15 +22,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from automtl.data.dataset import DatasetConfig
-from automtl.data.digest import Digester
-from automtl.data.forms import MISSING_IDS, MISSING_NUMBERS
-from automtl.data.frames import as_table
 from automtl.data.prepare import prepare
-from automtl.data.rows import RowReader
-from automtl.data.serving import Server
-from automtl.data.sources import find_sources
+from automtl.data.prepare._digest import Digester
+from automtl.data.prepare.frames import as_table
+from automtl.data.prepare.new_rows import Server
+from automtl.data.prepare.rows import RowReader
+from automtl.data.raw.sources import find_sources
+from automtl.data.spec.dataset import DatasetConfig
 from automtl.data.store import Store
+from automtl.data.values.forms import MISSING_IDS, MISSING_NUMBERS
 from automtl.errors import DataError
 from automtl.exports.encode import Encoder
 from automtl.exports.encoding import write_encoding

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automtl.data.dataset import Csv, default_data_dir, load_dataset
-from automtl.data.paths import find_files, home, partitions
+from automtl.data.access.paths import find_files, home, partitions
 from automtl.data.prepare import prepare
-from automtl.data.serving import Server
-from automtl.data.sources import column_names, open_table
+from automtl.data.prepare.new_rows import Server
+from automtl.data.raw.sources import column_names, open_table
+from automtl.data.spec.dataset import Csv, default_data_dir, load_dataset
 from automtl.errors import DataError
 from tests.data.reading import read, refusal
 from tests.data.tables import FEATURES, dataset, frame

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automtl.data.dataset import load_dataset
 from automtl.data.describe import describe
 from automtl.data.prepare import prepare
+from automtl.data.spec.dataset import load_dataset
 from automtl.files import locked
 from tests.data.tables import FEATURES, TASKS, dataset, everything, frame, prepared
 
@@ -246,7 +246,7 @@ def test_csv_gz_and_other_delimiters(tmp_path: Path) -> None:
 
 def test_many_small_blocks_are_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = prepared(tmp_path / "one", frame(3000))
-    monkeypatch.setattr("automtl.data.sources.BLOCK_BYTES", 2000)
+    monkeypatch.setattr("automtl.data.raw.sources.BLOCK_BYTES", 2000)
     many = prepared(tmp_path / "many", frame(3000))
     assert one.schema == many.schema
     for split in ("train", "validation", "test"):

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automtl.data.adapters.aliexpress import IDS, NUMBERS
-from automtl.data.dataset import load_dataset
 from automtl.data.prepare import prepare
+from automtl.data.raw.adapters._aliexpress import IDS, NUMBERS
+from automtl.data.spec.dataset import load_dataset
 from automtl.data.store import Store
 from automtl.errors import DataError
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from automtl.data.dataset import load_dataset
 from automtl.data.prepare import prepare
+from automtl.data.spec.dataset import load_dataset
 from automtl.errors import AutoMTLError, ConfigError, DataError
 from tests.data.tables import FEATURES, TASKS, dataset, frame
 
@@ -223,7 +223,7 @@ def test_bad_settings_for_the_data(
 def test_rows_are_counted_across_blocks_and_named_by_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("automtl.data.sources.BLOCK_BYTES", 500)
+    monkeypatch.setattr("automtl.data.raw.sources.BLOCK_BYTES", 500)
     frame(100).to_csv(tmp_path / "a.csv", index=False)
     cell(77, "is_click", 5)(frame(100)).to_csv(tmp_path / "b.csv", index=False)
     error = refusal(tmp_path, None, files={"train": ["a.csv", "b.csv"]})

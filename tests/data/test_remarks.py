@@ -10,15 +10,15 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from automtl.data.copies import Copies
-from automtl.data.dataset import default_data_dir, load_dataset
 from automtl.data.describe import describe
-from automtl.data.digest import ROLES, Digester
 from automtl.data.prepare import placed
-from automtl.data.remarks import remarks
-from automtl.data.rows import RowReader
-from automtl.data.sections import Split
-from automtl.data.sources import find_sources
+from automtl.data.prepare._copies import Copies
+from automtl.data.prepare._digest import ROLES, Digester
+from automtl.data.prepare.remarks import remarks
+from automtl.data.prepare.rows import RowReader
+from automtl.data.raw.sources import find_sources
+from automtl.data.spec.dataset import default_data_dir, load_dataset
+from automtl.data.spec.sections import Split
 from tests.data.drawn import alarms, configured, digested, few_values, parts_by_seed
 from tests.data.tables import TASKS, everything, frame, prepared
 from tests.data.test_kuairand import REAL as KUAIRAND

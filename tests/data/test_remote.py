@@ -8,9 +8,9 @@ import pytest
 
 fsspec = pytest.importorskip("fsspec", reason="the extra `remote` is not installed")
 
-from automtl.data.dataset import load_dataset  # noqa: E402
-from automtl.data.draft import draft  # noqa: E402
+from automtl.data.describe import draft  # noqa: E402
 from automtl.data.prepare import prepare  # noqa: E402
+from automtl.data.spec.dataset import load_dataset  # noqa: E402
 from automtl.errors import DataError  # noqa: E402
 from tests.data.tables import dataset, frame, prepared  # noqa: E402
 

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 
-from automtl.data.lists import Lists
-from automtl.data.row_keys import alpha_halves, draw_rows, row_keys
-from automtl.data.schema import Field as SchemaField
-from automtl.data.schema import Schema, Task
 from automtl.data.store import Rows
+from automtl.data.store.id_lists import Lists
+from automtl.data.store.row_keys import alpha_halves, draw_rows, row_keys
+from automtl.data.store.schema import Field as SchemaField
+from automtl.data.store.schema import Schema, Task
 
 
 def make(n=400, seed=0, distinct=50):

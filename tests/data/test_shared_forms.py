@@ -8,10 +8,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from automtl.data.dataset import load_dataset
-from automtl.data.frames import as_table
 from automtl.data.prepare import prepare
-from automtl.data.serving import Server
+from automtl.data.prepare.frames import as_table
+from automtl.data.prepare.new_rows import Server
+from automtl.data.spec.dataset import load_dataset
 from automtl.data.store import Store
 from tests.data.tables import dataset, prepared
 

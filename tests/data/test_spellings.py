@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automtl.data.dataset import load_dataset
 from automtl.data.describe import describe
-from automtl.data.forms import MISSING_IDS, MISSING_NUMBERS
-from automtl.data.frames import as_table
-from automtl.data.lists import Lists
 from automtl.data.prepare import prepare
-from automtl.data.serving import Server
+from automtl.data.prepare.frames import as_table
+from automtl.data.prepare.new_rows import Server
+from automtl.data.spec.dataset import load_dataset
 from automtl.data.store import Store
+from automtl.data.store.id_lists import Lists
+from automtl.data.values.forms import MISSING_IDS, MISSING_NUMBERS
 from automtl.errors import ConfigError, DataError
 from tests.data.tables import dataset, prepared
 
@@ -366,7 +366,7 @@ def test_numbers_with_a_few_words_deep_in_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file is read again from where the first one stood, each row once."""
-    monkeypatch.setattr("automtl.data.sources.BLOCK_BYTES", 3000)
+    monkeypatch.setattr("automtl.data.raw.sources.BLOCK_BYTES", 3000)
     table = rows().assign(age=np.arange(ROWS) / 7, height=np.arange(ROWS) / 3)
     wild = table.astype({"price": object, "age": object, "height": object})
     wild.loc[300, "price"], wild.loc[350, "age"], wild.loc[360, "height"] = "NA", "?", " -"

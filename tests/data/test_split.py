@@ -15,9 +15,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import OneHotEncoder
 
-from automtl.data.dataset import DatasetConfig, load_dataset
 from automtl.data.prepare import prepare
-from automtl.data.split import ALPHA, TEST, split_rule
+from automtl.data.prepare.split import ALPHA, TEST, split_rule
+from automtl.data.spec.dataset import DatasetConfig, load_dataset
 from automtl.errors import DataError
 from automtl.strict import build
 from tests.data.drawn import configured, digested, few_values, parts_by_seed

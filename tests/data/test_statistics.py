@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automtl.data.forms import Form
-from automtl.data.statistics import Moments, Vocabulary, exact_sum
+from automtl.data.prepare._statistics import Moments, Vocabulary, exact_sum
+from automtl.data.values.forms import Form
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -56,7 +56,7 @@ def test_no_values() -> None:
 
 
 def test_vocabulary_against_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("automtl.data.statistics.COMPACT_ROWS", 10)
+    monkeypatch.setattr("automtl.data.prepare._statistics.COMPACT_ROWS", 10)
     words = pd.Series(np.random.default_rng(0).choice([*"abcdefgh", ""], 500))
     vocabulary = Vocabulary()
     for part in np.array_split(words.to_numpy(dtype=object), 20):

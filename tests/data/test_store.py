@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automtl.data import encoding
-from automtl.data.dataset import load_dataset
 from automtl.data.prepare import prepare
-from automtl.data.store import Store
+from automtl.data.spec.dataset import load_dataset
+from automtl.data.store import Store, encoding
 from automtl.errors import ArtifactError, ConfigError, DataError
 from tests.data.tables import dataset, frame, prepared
 
@@ -125,7 +124,7 @@ def test_a_stop_leaves_the_old_store(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def stop(*_: object) -> None:
         raise DataError("here", "must stop")
 
-    monkeypatch.setattr("automtl.data.leakage.LeakCheck.check", stop)
+    monkeypatch.setattr("automtl.data.prepare.leakage.LeakCheck.check", stop)
     with pytest.raises(DataError, match="must stop"):
         prepare(load_dataset(dataset(tmp_path)), data_dir=tmp_path / "data")
     assert (store.path / "train/ids.npy").read_bytes() == damaged

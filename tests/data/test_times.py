@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automtl.data.dataset import load_dataset
 from automtl.data.prepare import prepare
+from automtl.data.spec.dataset import load_dataset
 from automtl.errors import DataError
 from tests.data.tables import dataset, frame, prepared
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from automtl.data.where import Comparison, parse_where
+from automtl.data.spec.where import Comparison, parse_where
 from tests.data.tables import frame, prepared
 
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-import automtl.phases.api as api
-from automtl.cli.app import app
+import automtl.api as api
+from automtl.cli._app import app
 from tests.docs.blocks import (
     FIRST,
     KINDS,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from automtl.cli.app import app
+from automtl.cli._app import app
 from tests.docs.blocks import run, write_clicks
 
 # What the examples take for granted; `census_income` is here a file of that name, and an existing

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from automtl.data.lists import Lists
-from automtl.data.schema import Field, Schema, Task
 from automtl.data.store import Rows
+from automtl.data.store.id_lists import Lists
+from automtl.data.store.schema import Field, Schema, Task
 from automtl.exports.network import Served, arrays, inputs_of, tensors, with_unknown
 from automtl.models.derived import IndependentNets, build_model
 from automtl.spaces.architecture import Architecture

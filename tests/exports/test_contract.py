@@ -21,13 +21,13 @@ from sklearn.metrics import log_loss, mean_absolute_error, mean_squared_error, r
 from automtl.config import resolve
 from automtl.exports.formats import imported
 from automtl.exports.network import arrays
-from automtl.phases.evaluate import evaluate_runs
-from automtl.phases.export import export
-from automtl.phases.reopen import session_of
+from automtl.phases.finished.evaluate import evaluate_runs
+from automtl.phases.finished.export import export
+from automtl.phases.finished.open import session_of
 from automtl.phases.retrain import retrain
-from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.retrain.plan import plan_retrain
+from automtl.phases.run.session import Silent
 from automtl.phases.search import search
-from automtl.phases.session import Silent
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.architecture import Architecture, shipped_architectures
 from automtl.spaces.catalogue import SHARING

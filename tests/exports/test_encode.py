@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from automtl import files
-from automtl.data.dataset import load_dataset
-from automtl.data.frames import as_table
 from automtl.data.prepare import prepare
-from automtl.data.serving import Server
+from automtl.data.prepare.frames import as_table
+from automtl.data.prepare.new_rows import Server
+from automtl.data.spec.dataset import load_dataset
 from automtl.data.store import Store
 from automtl.exports.encode import Encoder
 from automtl.exports.encoding import Exported, write_encoding

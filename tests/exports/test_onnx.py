@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from automtl.data.schema import Field, Schema, Task
+from automtl.data.store.schema import Field, Schema, Task
 from automtl.errors import ArtifactError, ConfigError
 from automtl.exports.graph import onnx_bytes, onnx_runner, program
 from automtl.exports.network import Served, encode_masks, names

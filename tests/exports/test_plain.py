@@ -14,13 +14,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from automtl import files
-from automtl.data.schema import Field, Schema, Task
-from automtl.exports.expressions import identifier, wrapped
+from automtl.data.store.schema import Field, Schema, Task
+from automtl.exports._expressions import identifier, wrapped
+from automtl.exports._plain import plain_model
+from automtl.exports._reading import read_safetensors
 from automtl.exports.formats import FORMATS, PYTHON, WEIGHTS, imported
 from automtl.exports.network import Served
 from automtl.exports.parity import compare
-from automtl.exports.plain import plain_model
-from automtl.exports.reading import read_safetensors
 from tests.exports.nets import KINDS, SCHEMA, architecture, features, trained
 
 OPERATIONS = [

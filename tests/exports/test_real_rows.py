@@ -17,11 +17,11 @@ import pandas as pd
 import pytest
 
 import automtl
-from automtl.data.adapters.census_income import COLUMNS
+from automtl.data.raw.adapters._census_income import COLUMNS
 from automtl.exports.network import Served, arrays, names
 from automtl.exports.parity import eager
-from automtl.phases.reopen import load_net, session_of
-from automtl.phases.session import Silent
+from automtl.phases.finished.open import load_net, session_of
+from automtl.phases.run.session import Silent
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.catalogue import SHARING
 from tests.census import sample

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from automtl.errors import AutoMTLError
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.graph import to_graph
-from automtl.spaces.plugs import check_widths, parts, plugged
+from automtl.spaces.placement import check_widths, parts, plugged
 from automtl.spaces.space import SearchSpace
 from automtl.strict import build, to_yaml
 from tests.fuzz.damage import VALUES, damaged, damaged_bytes

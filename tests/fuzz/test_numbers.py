@@ -10,12 +10,12 @@ import torch
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from automtl.data.batches import Batches
 from automtl.data.store import Rows
+from automtl.data.store.batches import Batches
 from automtl.errors import ArtifactError
-from automtl.nn.packing import pack, unpack
-from automtl.training.auc import auc
-from automtl.training.gauc import gauc
+from automtl.layers.packing import pack, unpack
+from automtl.training.metrics.auc import auc
+from automtl.training.metrics.gauc import gauc
 from tests.fuzz.fuzz import fuzz
 
 FLOATS = st.floats(width=32)  # NaN, infinities and -0 too

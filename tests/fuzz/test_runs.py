@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from automtl import files
 from automtl.errors import AutoMTLError
 from automtl.report.load import load_run
-from automtl.report.page import report
+from automtl.report.panels.page import report
 from automtl.runs import checkpoint
+from automtl.runs.checksums import of_values
 from automtl.runs.manifest import Manifest
 from automtl.runs.overview import cleanable, overview
 from automtl.runs.run_dir import PhaseDir, RunDir
 from automtl.runs.status import status
-from automtl.runs.sums import of_values
 from tests.fuzz.damage import TEXTS, VALUES, damaged, damaged_bytes
 from tests.fuzz.fuzz import fuzz
 

@@ -7,9 +7,9 @@ import contextlib
 from hypothesis import strategies as st
 
 from automtl.config import RunConfig, resolve
-from automtl.data.columns import plan_readings
-from automtl.data.dataset import DatasetConfig, load_dataset
-from automtl.data.prepare import settings_hash
+from automtl.data.prepare._prepare import settings_hash
+from automtl.data.raw.columns import plan_readings
+from automtl.data.spec.dataset import DatasetConfig, load_dataset
 from automtl.errors import AutoMTLError, ConfigError
 from automtl.strict import build, parse_yaml, to_yaml
 from tests.fuzz.damage import TEXTS, VALUES, damaged, damaged_bytes

@@ -20,16 +20,16 @@ import yaml
 from hypothesis import strategies as st
 
 from automtl import files
-from automtl.data.batches import Batches
-from automtl.data.dataset import load_dataset
-from automtl.data.encoding import checksum
-from automtl.data.features import Categorical
-from automtl.data.frames import as_table
-from automtl.data.fuxictr import from_fuxictr
-from automtl.data.serving import Server
-from automtl.data.snapshot import Snapshot, keep
+from automtl.data.prepare._pretrained import _read
+from automtl.data.prepare.frames import as_table
+from automtl.data.prepare.new_rows import Server
+from automtl.data.spec.dataset import load_dataset
+from automtl.data.spec.features import Categorical
+from automtl.data.spec.fuxictr import from_fuxictr
 from automtl.data.store import Store
-from automtl.data.vectors import _read
+from automtl.data.store.batches import Batches
+from automtl.data.store.encoding import checksum
+from automtl.data.store.snapshot import Snapshot, keep
 from automtl.errors import AutoMTLError
 from automtl.exports.encoding import Exported, write_encoding
 from automtl.exports.folder import open_export, write_manifest

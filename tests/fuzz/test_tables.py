@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from automtl.data.columns import Columns
-from automtl.data.dataset import Csv
-from automtl.data.draft import draft
-from automtl.data.features import Multi
-from automtl.data.list_columns import split_lists
-from automtl.data.sources import column_names, read_pieces
-from automtl.data.words import strip_words
+from automtl.data.describe import draft
+from automtl.data.raw.columns import Columns
+from automtl.data.raw.sources import column_names, read_pieces
+from automtl.data.spec.dataset import Csv
+from automtl.data.spec.features import Multi
+from automtl.data.values.list_columns import split_lists
+from automtl.data.values.text_columns import strip_words
 from automtl.errors import AutoMTLError
 from automtl.strict import build, parse_yaml
 from tests.fuzz.damage import NAMES, NUMBERS, damaged_bytes

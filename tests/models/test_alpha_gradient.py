@@ -7,11 +7,11 @@ import copy
 import torch
 from torch import Tensor
 
-from automtl.data.batches import Inputs
-from automtl.data.schema import Field, Schema, Task
+from automtl.data.store.batches import Inputs
+from automtl.data.store.schema import Field, Schema, Task
+from automtl.layers.choice_block import ChoiceBlock
+from automtl.layers.interaction import SelfAttention
 from automtl.models.supernet import Supernet, build_supernet
-from automtl.nn.interaction import SelfAttention
-from automtl.nn.mixed import ChoiceBlock
 from automtl.spaces.space import SearchSpace
 from automtl.training.losses import multi_task_loss
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from automtl.data.batches import Batches
-from automtl.data.schema import Schema, Task
 from automtl.data.store import Store
+from automtl.data.store.batches import Batches
+from automtl.data.store.schema import Schema, Task
 from automtl.models.derived import build_model
 from automtl.models.supernet import build_supernet
 from automtl.spaces.architecture import Architecture
-from automtl.training.evaluation import evaluate, predict
+from automtl.training.metrics.evaluation import evaluate, predict
 from tests.data.tables import FEATURES, prepared
 from tests.support import small_schema, small_space
 

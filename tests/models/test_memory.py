@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from automtl.data.schema import Field, Schema, Task
+from automtl.data.store.schema import Field, Schema, Task
+from automtl.layers.embedding import InputLayer
 from automtl.models.memory import _LIBRARIES, _SPARE, _kept, step_bytes
-from automtl.nn.embedding import InputLayer
 
 SCHEMA = Schema(
     name="x",

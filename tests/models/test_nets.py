@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from automtl.data.batches import Inputs
+from automtl.data.store.batches import Inputs
 from automtl.errors import ConfigError
+from automtl.layers.nested import NestedMLP
+from automtl.layers.operations import MLP
 from automtl.models.cost import cost
 from automtl.models.derived import build_model
 from automtl.models.supernet import build_supernet
-from automtl.nn.nested import NestedMLP
-from automtl.nn.operations import MLP
 from automtl.spaces.architecture import Architecture, Expert, Sharing
 from tests.support import random_batch, small_schema, small_space
 

@@ -2,8 +2,8 @@
 
 import yaml
 
-from automtl.phases.retrain_plan import plan_retrain
-from automtl.phases.session import Silent
+from automtl.phases.retrain.plan import plan_retrain
+from automtl.phases.run.session import Silent
 from automtl.spaces.architecture import Architecture
 
 TRAINED = {"batch_size": 64, "epochs": 2}

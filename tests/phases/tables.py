@@ -5,10 +5,10 @@ import signal
 from unittest.mock import patch
 
 from automtl.config import resolve
-from automtl.phases.benchmark.rows import TableRows
+from automtl.phases.benchmark._rows import TableRows
 from automtl.phases.benchmark.run import Benchmark
 from automtl.phases.benchmark.settings import TableSettings
-from automtl.phases.session import Silent, open_session
+from automtl.phases.run.session import Silent, open_session
 from scripts.small import SPACE
 
 TINY = {"epochs": 2, "architectures": 4, "pilot": 2, "hand_made": ("mmoe", "single_task")}
@@ -35,7 +35,7 @@ def run(made, out, *, commit="of the tests", **options):
     """Make a table, or go on with one, the gate or not; at a commit of its own, since a developer's
     may move meanwhile.
     """
-    with patch("automtl.phases.benchmark.plan.code_version", return_value=commit):
+    with patch("automtl.phases.benchmark._plan.code_version", return_value=commit):
         return made.run(out, **{"anyway": True, **options})
 
 

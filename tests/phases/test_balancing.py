@@ -10,12 +10,13 @@ import torch
 from automtl.config import resolve
 from automtl.errors import ConfigError
 from automtl.models.derived import build_model
-from automtl.phases.machine import compile_net
+from automtl.phases.run.device import compile_net
 from automtl.phases.search import search
 from automtl.runs.run_dir import RunDir
 from automtl.spaces.architecture import Architecture
-from automtl.training.balancers import METHODS, PLAIN, make_balancer
-from automtl.training.balancing import BalancingSettings
+from automtl.training.balancing import make_balancer
+from automtl.training.balancing.balancer import BalancingSettings
+from automtl.training.balancing.balancers import METHODS, PLAIN
 from automtl.training.losses import multi_task_loss
 from tests.phases.test_search_retrain import SMALL, retrain_plan, train
 from tests.support import Stop, Stopper, random_batch, small_schema, write_dataset

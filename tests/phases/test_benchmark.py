@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from automtl.benchmarks import load, load_test
-from automtl.data.schema import Task
+from automtl.data.store.schema import Task
 from automtl.errors import ArtifactError, ConfigError, DataError, Interrupted
-from automtl.phases.benchmark import draw, train
-from automtl.phases.benchmark.folder import TableFolder
-from automtl.phases.benchmark.plan import (
+from automtl.phases.benchmark import _draw, _train
+from automtl.phases.benchmark._folder import TableFolder
+from automtl.phases.benchmark._plan import (
     fresh_groups,
     fresh_jobs,
     pilot_jobs,
@@ -22,15 +22,15 @@ from automtl.phases.benchmark.plan import (
     table_jobs,
 )
 from automtl.phases.benchmark.settings import TableSettings, settings_hash
-from automtl.phases.session import Seeds
+from automtl.phases.run.session import Seeds
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.score import score
-from automtl.training.balancers import make_balancer
-from automtl.training.balancing import BalancingSettings
+from automtl.training.balancing import make_balancer
+from automtl.training.balancing.balancer import BalancingSettings
 from automtl.training.early_stopping import EarlyStopping
-from automtl.training.guard import Guard
-from automtl.training.optimizers import OptimizerSettings, make_optimizer
+from automtl.training.optim.optimizers import OptimizerSettings, make_optimizer
 from automtl.training.step import train_step
+from automtl.training.step.guard import Guard
 from tests.phases.tables import Listening, benchmark, config, rows, run
 from tests.support import write_dataset
 
@@ -148,10 +148,10 @@ def test_a_training_is_a_retrain_on_fit_rows(dataset):
     """Another loop over the same blocks, for an architecture of the space."""
     made = rows(dataset)
     session = made.session
-    [entry, *_] = draw.draw_entries(session.config.space, session.schema, made.settings, print)
-    row, _ = train.train(entry.architecture, made, seed=5, test=False)
+    [entry, *_] = _draw.draw_entries(session.config.space, session.schema, made.settings, print)
+    row, _ = _train.train(entry.architecture, made, seed=5, test=False)
     seeds = Seeds.of(5)
-    net = draw.build_model(
+    net = _draw.build_model(
         entry.architecture,
         session.schema,
         seed=seeds.weights,
@@ -184,7 +184,9 @@ def test_a_training_is_a_retrain_on_fit_rows(dataset):
 def test_single_task_is_one_network_per_task(dataset):
     """Each task's loss is that of a table of its own, but for the streams of initial weights."""
     made = rows(dataset)
-    model = train.Model(Architecture.load("single_task").bind(made.session.schema), made.session, 0)
+    model = _train.Model(
+        Architecture.load("single_task").bind(made.session.schema), made.session, 0
+    )
     before = model.state()
     batch = next(made.training(0).epoch(0))
     losses = model.step(batch)
@@ -205,7 +207,7 @@ def test_the_constant_by_hand(dataset):
     truth = store.rows("validation").labels[made.judges["validation"][1]].astype(float)
     logs = np.where(truth == 1, np.log(rates), np.where(truth == 0, np.log(1 - rates), np.nan))
     losses = -np.nanmean(logs, axis=0)
-    row, test = train.constant(made)
+    row, test = _train.constant(made)
     assert (
         row["loss"] == pytest.approx(np.mean(losses), rel=1e-6)
         and test["loss"] != row["loss"]
@@ -219,7 +221,7 @@ def test_base_rates_are_the_best_constants(kind):
     if kind == "binary":
         labels[3] = 1.0
     task = Task(name="y", kind=kind, classes=3 if kind == "multiclass" else 2, mean=0.4, std=2.0)
-    found = train._base_rate(task, labels, weights)
+    found = _train._base_rate(task, labels, weights)
     if kind == "regression":
         assert found == pytest.approx((4.0 / 4.5 - 0.4) / 2)
     elif kind == "multiclass":
@@ -335,15 +337,15 @@ def test_only_what_decides_a_training_is_in_its_hash(dataset):
 
 def test_a_training_that_fails_has_a_row_that_says_so(dataset, monkeypatch):
     made = rows(dataset)
-    [entry, *_] = draw.draw_entries(
+    [entry, *_] = _draw.draw_entries(
         made.session.config.space, made.session.schema, made.settings, print
     )
     monkeypatch.setattr(
-        train.Model,
+        _train.Model,
         "step",
         lambda self, batch, **place: [p.data.fill_(torch.nan) for p in self.net.parameters()],
     )
-    row, test = train.train(entry.architecture, made, seed=0, test=True)
+    row, test = _train.train(entry.architecture, made, seed=0, test=True)
     assert (
         row["loss"] is None
         and test is None
@@ -365,14 +367,14 @@ def test_an_optimiser_is_part_of_a_tables_training_and_of_its_hash(dataset):
     hashes = {settings_hash(table, config(dataset, f"retrain.{other}")) for other in others}
     assert len(hashes | {settings_hash(table, plain)}) == len(others) + 1
     made, curves = rows(dataset), []
-    [entry, *_] = draw.draw_entries(
+    [entry, *_] = _draw.draw_entries(
         made.session.config.space, made.session.schema, made.settings, print
     )
     for other in ("schedule=constant", "schedule=cosine"):
         session = made.session.__class__(
             **{**vars(made.session), "config": config(dataset, f"retrain.{other}")}
         )
-        row, _ = train.train(
+        row, _ = _train.train(
             entry.architecture, made.__class__(session, made.settings), seed=0, test=False
         )
         curves.append(row["curve_b"])

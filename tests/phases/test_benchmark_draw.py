@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from automtl.errors import ConfigError
-from automtl.phases.benchmark import draw
+from automtl.phases.benchmark import _draw
 from automtl.phases.benchmark.settings import TableSettings
-from automtl.phases.session import open_session
+from automtl.phases.run.session import open_session
 from automtl.spaces.architecture import Architecture
 from tests.phases.tables import benchmark, config
 from tests.support import write_dataset
@@ -24,9 +24,9 @@ def dataset(tmp_path_factory):
 def test_draws_are_even_distinct_bound_sealed_by_a_third_and_the_same_again(dataset):
     session = open_session(config(dataset))
     settings = TableSettings(architectures=24, pilot=8)
-    entries = draw.draw_entries(session.config.space, session.schema, settings, print)
-    assert entries == draw.draw_entries(session.config.space, session.schema, settings, print)
-    assert len({e.id for e in entries}) == len({draw._form(e.architecture) for e in entries}) == 24
+    entries = _draw.draw_entries(session.config.space, session.schema, settings, print)
+    assert entries == _draw.draw_entries(session.config.space, session.schema, settings, print)
+    assert len({e.id for e in entries}) == len({_draw._form(e.architecture) for e in entries}) == 24
     for stratum in ("cross(1)", "skip"):
         own = [e for e in entries if e.stratum == stratum]
         assert (
@@ -52,7 +52,7 @@ def test_draws_are_even_distinct_bound_sealed_by_a_third_and_the_same_again(data
             and {len(c) for c in made.chosen} == {3}
             and made.choices == {}
         )
-    other = draw.draw_entries(
+    other = _draw.draw_entries(
         session.config.space,
         session.schema,
         TableSettings(architectures=24, pilot=8, draw_seed=1),
@@ -71,17 +71,17 @@ def test_architectures_that_differ_by_the_order_of_experts_are_one():
     two = one.evolve(experts=one.experts[::-1], chosen=((1,),))
     unused = one.evolve(experts=(one.experts[0], one.experts[0]))
     assert (
-        draw._form(one)
-        == draw._form(two)
-        == draw._form(unused)
-        != draw._form(one.evolve(chosen=((1,),)))
+        _draw._form(one)
+        == _draw._form(two)
+        == _draw._form(unused)
+        != _draw._form(one.evolve(chosen=((1,),)))
     )
 
 
 def test_a_space_with_fewer_architectures_says_so(dataset):
     told = []
     session = open_session(config(dataset, "space.expert=[skip]", "space.num_experts=1"))
-    entries = draw.draw_entries(
+    entries = _draw.draw_entries(
         session.config.space, session.schema, TableSettings(architectures=8, pilot=2), told.append
     )
     assert len(entries) == 2 and told == [
@@ -96,14 +96,17 @@ def test_hand_made_models_are_cut_to_the_drawn_ones_size(dataset):
     schema = session.schema
     target = 60_000.0
     for name in ("shared_bottom", "mmoe", "ple", "adatt", "cgc", "single_task"):
-        cut = draw.cut(Architecture.load(name).bind(schema), target, schema)
-        whole = draw.flops(Architecture.load(name).bind(schema), schema)
+        cut = _draw.cut(Architecture.load(name).bind(schema), target, schema)
+        whole = _draw.flops(Architecture.load(name).bind(schema), schema)
         assert (
-            draw.flops(cut, schema) < whole and abs(np.log(draw.flops(cut, schema) / target)) < 0.5
+            _draw.flops(cut, schema) < whole
+            and abs(np.log(_draw.flops(cut, schema) / target)) < 0.5
         ), name
     with pytest.raises(ConfigError, match="must have experts of dense"):
-        draw.cut(
-            draw.draw_entries(session.config.space, schema, TableSettings(), print)[0].architecture,
+        _draw.cut(
+            _draw.draw_entries(session.config.space, schema, TableSettings(), print)[
+                0
+            ].architecture,
             target,
             schema,
         )
@@ -113,7 +116,8 @@ def test_a_sample_is_the_first_of_the_same_draws_with_one_seed(dataset):
     session = open_session(config(dataset))
     two = (TableSettings(architectures=24, pilot=8, sample=s) for s in (None, 5))
     all_, some = (
-        draw.draw_entries(session.config.space, session.schema, settings, print) for settings in two
+        _draw.draw_entries(session.config.space, session.schema, settings, print)
+        for settings in two
     )
     assert (
         len(some) == 5

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from automtl.errors import ArtifactError
-from automtl.phases.compare import LOSS, compare
-from automtl.phases.paired import compare_paired, corrected, holm, least_p
+from automtl.phases.finished._paired import compare_paired, corrected, holm, least_p
+from automtl.phases.finished.compare import LOSS, compare
 
 
 def model(root, run, label, losses, *, searched=None, test=True, data="d", aucs=None, trained=None):
@@ -195,7 +195,7 @@ def test_validation_figures_where_a_model_has_not_seen_the_test_rows(tmp_path):
 def test_the_command_prints_every_figure_and_the_verdict(tmp_path):
     from typer.testing import CliRunner
 
-    from automtl.cli.app import app
+    from automtl.cli._app import app
 
     model(tmp_path, "a", "mmoe", seeds(0.3))
     model(tmp_path, "b", "selected", seeds(0.3001), searched=0)

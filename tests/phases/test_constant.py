@@ -12,12 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 import automtl
-from automtl.cli.app import app
-from automtl.phases.export import export
-from automtl.phases.reopen import session_of
-from automtl.phases.session import Silent
+from automtl.cli._app import app
+from automtl.phases.finished.export import export
+from automtl.phases.finished.open import session_of
+from automtl.phases.run.session import Silent
+from automtl.report._verdict import verdict
 from automtl.report.load import load_runs
-from automtl.report.verdict import verdict
 from automtl.runs.run_dir import one_phase
 from tests.data.tables import dataset
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import automtl
-from automtl.data.draft import draft
+from automtl.data.describe import draft
 from automtl.strict import parse_yaml
 
 pytestmark = pytest.mark.slow

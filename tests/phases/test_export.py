@@ -17,8 +17,8 @@ import automtl
 from automtl.errors import ArtifactError, ConfigError, DataError, EnvironmentFault, NumericalError
 from automtl.exports import formats
 from automtl.exports.parity import eager
-from automtl.phases.export import export
-from automtl.phases.predict import predict_frame
+from automtl.phases.finished.export import export
+from automtl.phases.finished.predict import predict_frame
 from automtl.runs.run_dir import one_phase
 from tests.exports.nets import block
 from tests.phases.test_predict import ROWS, SETTINGS, rows

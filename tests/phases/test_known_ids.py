@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 import automtl
-from automtl.phases.evaluate import TestResult, evaluate_runs, known_rows
+from automtl.phases.finished.evaluate import TestResult, evaluate_runs, known_rows
 from automtl.runs.run_dir import one_phase
 from tests.cli.test_errors import run as command
 

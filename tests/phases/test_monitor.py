@@ -11,16 +11,16 @@ import pytest
 from automtl.config import merge, resolve
 from automtl.errors import ConfigError, DataError
 from automtl.phases.retrain import retrain
-from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.retrain.plan import plan_retrain
 from automtl.phases.search import search
-from automtl.phases.tune_start import tune
+from automtl.phases.tune import tune
+from automtl.report._verdict import verdict
 from automtl.report.load import load_runs
-from automtl.report.page import report
-from automtl.report.panel_study import study_panel
-from automtl.report.verdict import verdict
+from automtl.report.panels._study import study_panel
+from automtl.report.panels.page import report
 from automtl.runs.status import status
 from automtl.training.early_stopping import DIRECTIONS, MONITORED, Monitor, check_monitor
-from tests.phases.test_tune import SETS
+from tests.phases.test_tuning import SETS
 from tests.support import write_dataset
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from automtl.cli.app import app
+from automtl.cli._app import app
 from automtl.errors import ArtifactError
-from automtl.phases.pareto import pareto, sweep
+from automtl.phases.finished.pareto import pareto, sweep
 from automtl.phases.search import search
 from automtl.spaces.architecture import Architecture
 from tests.phases.test_search_retrain import retrain_plan, train

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from automtl.config import resolve
-from automtl.phases.plan import as_rows, plan_search
+from automtl.phases.search.plan import as_rows, plan_search
 
 SETS = [
     "search.batch_size=64",

@@ -16,15 +16,15 @@ from sklearn.metrics import roc_auc_score
 
 import automtl
 from automtl.errors import ConfigError, DataError
-from automtl.phases import evaluate as evaluation
-from automtl.phases.evaluate import evaluate_runs, interval_rows, slice_rows
-from automtl.phases.predict import predict_file, predict_frame
-from automtl.phases.reopen import load_net, session_of
-from automtl.phases.session import Silent
+from automtl.phases.finished import evaluate as evaluation
+from automtl.phases.finished.evaluate import evaluate_runs, interval_rows, slice_rows
+from automtl.phases.finished.open import load_net, session_of
+from automtl.phases.finished.predict import predict_file, predict_frame
+from automtl.phases.run.session import Silent
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import one_phase
-from automtl.training.bootstrap import Resamples
-from automtl.training.evaluation import predict as outputs_of
+from automtl.training.metrics._bootstrap import Resamples
+from automtl.training.metrics.evaluation import predict as outputs_of
 
 ROWS = 700
 

@@ -3,8 +3,8 @@
 import pytest
 
 from automtl.errors import ArtifactError, ConfigError
-from automtl.phases.rank import rank, regret
-from automtl.phases.rank_order import agreement
+from automtl.phases.finished.rank import rank, regret
+from automtl.phases.finished.rank_order import agreement
 from automtl.phases.search import search
 from tests.phases.test_strategies import config
 from tests.support import write_dataset

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from automtl.phases import rank_order
-from automtl.phases.rank_order import agreement
+from automtl.phases.finished import rank_order
+from automtl.phases.finished.rank_order import agreement
 
 
 def test_tau_by_counting_pairs_and_p_by_scipy():

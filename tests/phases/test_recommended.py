@@ -6,15 +6,15 @@ import pytest
 
 import automtl
 from automtl.config import resolve
-from automtl.data.dataset import load_dataset
-from automtl.data.schema import Field, Schema, Task
+from automtl.data.spec.dataset import load_dataset
+from automtl.data.store.schema import Field, Schema, Task
 from automtl.errors import ConfigError
 from automtl.models.derived import build_model
 from automtl.models.supernet import build_supernet
 from automtl.phases.benchmark.run import Benchmark
 from automtl.phases.benchmark.settings import TableSettings
-from automtl.phases.retrain_plan import plan_retrain
-from automtl.phases.tune_space import applied
+from automtl.phases.retrain.plan import plan_retrain
+from automtl.phases.tune._ranges import applied
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
 from automtl.spaces.templates import changed
@@ -84,7 +84,7 @@ def test_a_table_has_one_trainer_and_the_data_sets_fields(dataset, tmp_path):
 
     made = table()
     assert made.session.config.retrain.recommended is False
-    from automtl.phases.benchmark.plan import make_plan
+    from automtl.phases.benchmark._plan import make_plan
 
     entries = make_plan(made.session, made.settings, made.rows.counts(), lambda _: None).entries
     shapes = {

@@ -6,12 +6,13 @@ import pytest
 
 import automtl
 from automtl.config import RunConfig, check_recommends, resolve
-from automtl.data.dataset import load_dataset
-from automtl.data.prepare import prepare, settings_hash
+from automtl.data.prepare import prepare
+from automtl.data.prepare._prepare import settings_hash
+from automtl.data.spec.dataset import load_dataset
 from automtl.errors import ConfigError
-from automtl.phases.compare import compare
+from automtl.phases.finished.compare import compare
 from automtl.phases.retrain import retrain
-from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.retrain.plan import plan_retrain
 from automtl.strict import build, load_yaml
 from tests.phases.recommending import TRAINED, Told, planned, recommend, template
 from tests.support import Stop, Stopper, write_dataset

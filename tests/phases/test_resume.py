@@ -11,7 +11,7 @@ from automtl.runs import checkpoint
 from automtl.runs.run_dir import PhaseDir
 from automtl.sharing.base import Phase
 from automtl.sharing.network import FusionNetwork
-from automtl.strategies.table import STRATEGIES
+from automtl.strategies.registry import STRATEGIES
 from tests.phases.stopping import (
     After,
     When,

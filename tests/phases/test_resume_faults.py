@@ -7,8 +7,8 @@ import pytest
 from automtl.errors import ArtifactError, ConfigError, EnvironmentFault, NoResult
 from automtl.phases.search import resumed, search
 from automtl.runs import checkpoint
+from automtl.runs.checkpoints import Slots
 from automtl.runs.run_dir import PhaseDir
-from automtl.runs.slots import Slots
 from tests.phases.stopping import After, config, len_of, plan, same_phase, stop, train
 from tests.support import Stop, write_dataset
 

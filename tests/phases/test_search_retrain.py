@@ -10,13 +10,13 @@ import pytest
 from automtl.config import resolve
 from automtl.data.store import Store
 from automtl.errors import ArtifactError, AutoMTLError, ConfigError, NoResult, NumericalError
-from automtl.phases.evaluate import evaluate_runs, summary
-from automtl.phases.plan import plan_search
+from automtl.phases.finished.evaluate import evaluate_runs, summary
 from automtl.phases.retrain import retrain
-from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.retrain.plan import plan_retrain
+from automtl.phases.run.session import Silent, open_session
 from automtl.phases.search import search
-from automtl.phases.search_phase import SearchPhase
-from automtl.phases.session import Silent, open_session
+from automtl.phases.search._phase import SearchPhase
+from automtl.phases.search.plan import plan_search
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
 from automtl.spaces.architecture import Architecture
@@ -365,8 +365,8 @@ def test_plan_writes_nothing_and_counts_right(config, tmp_path, monkeypatch):
 def test_metrics_of_a_task_with_missing_labels_equal_those_by_hand(config, tmp_path):
     from sklearn.metrics import log_loss, roc_auc_score
 
-    from automtl.phases.reopen import load_net, session_of
-    from automtl.training.evaluation import predict
+    from automtl.phases.finished.open import load_net, session_of
+    from automtl.training.metrics.evaluation import predict
 
     search(config(), out=tmp_path / "run")
     result = train(retrain_plan(tmp_path / "run"))

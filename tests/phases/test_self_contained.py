@@ -15,12 +15,12 @@ import pytest
 
 import automtl
 from automtl import files
-from automtl.data.dataset import DatasetConfig
 from automtl.data.prepare import prepare
-from automtl.data.snapshot import Snapshot
+from automtl.data.spec.dataset import DatasetConfig
+from automtl.data.store.snapshot import Snapshot
 from automtl.errors import ArtifactError, DataError
-from automtl.phases.evaluate import evaluate_runs
-from automtl.phases.run_data import snapshot_of
+from automtl.phases.finished.evaluate import evaluate_runs
+from automtl.phases.run.run_data import snapshot_of
 from automtl.runs.run_dir import PhaseDir, one_phase
 from tests.cli.test_errors import run
 
@@ -256,10 +256,12 @@ def sets() -> list[str]:
 
 def test_rows_that_are_split_otherwise_are_refused(here, monkeypatch):
     shutil.rmtree(here / "cache")
-    from automtl.data import make
+    from automtl.data.prepare import _passes
 
-    honest = make.split_rule
-    monkeypatch.setattr(make, "split_rule", lambda config, times: honest(reseeded(config), times))
+    honest = _passes.split_rule
+    monkeypatch.setattr(
+        _passes, "split_rule", lambda config, times: honest(reseeded(config), times)
+    )
     with pytest.raises(ArtifactError, match="the same rows, split otherwise"):
         evaluate_runs([here / "run"])
 

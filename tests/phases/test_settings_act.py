@@ -8,15 +8,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from automtl.config import resolve
-from automtl.data.order import WINDOW
+from automtl.data.store._order import WINDOW
 from automtl.models.supernet import build_supernet
-from automtl.phases.machine import autocast, resolve_precision
+from automtl.phases.run.device import autocast, resolve_precision
+from automtl.phases.run.session import open_session
 from automtl.phases.search import search
-from automtl.phases.session import open_session
 from automtl.runs.run_dir import RunDir
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
-from automtl.training.guard import LOOK_EVERY, Guard
+from automtl.training.step.guard import LOOK_EVERY, Guard
 from tests.phases.test_search_retrain import SMALL, retrain_plan, train
 from tests.support import random_batch, small_schema, small_space, write_dataset
 
@@ -129,7 +129,7 @@ def test_a_search_step_reads_no_scalar_back(tables, monkeypatch):
     batches = [random_batch(schema, seed=s) for s in range(2)]
     darts.step(*batches)
     moved = []
-    monkeypatch.setattr("automtl.training.optim._at_hand", lambda _: False)  # so, too
+    monkeypatch.setattr("automtl.training.optim.clipping._at_hand", lambda _: False)  # so, too
     monkeypatch.setattr(torch.Tensor, "cpu", lambda self, *a, **k: moved.append(1) or self)
     with Syncs() as syncs:
         darts.step(*batches)

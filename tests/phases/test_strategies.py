@@ -9,13 +9,13 @@ import pytest
 
 from automtl.config import resolve
 from automtl.errors import ConfigError
-from automtl.phases.plan import plan_search
+from automtl.phases.run.session import Silent
 from automtl.phases.search import search
-from automtl.phases.session import Silent
+from automtl.phases.search.plan import plan_search
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
 from automtl.spaces.architecture import Architecture
-from automtl.strategies.table import STRATEGIES
+from automtl.strategies.registry import STRATEGIES
 from tests.phases.test_search_retrain import SMALL, retrain_plan, train
 from tests.support import Stop, Stopper, write_dataset
 

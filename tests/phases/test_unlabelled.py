@@ -11,7 +11,7 @@ import torch
 
 from automtl.cli.main import main
 from automtl.errors import DataError
-from automtl.phases.compare import compare
+from automtl.phases.finished.compare import compare
 from automtl.runs.run_dir import RunDir
 from automtl.strategies.score import score
 from automtl.training.loop import combined

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from automtl.cli.report import run as report_command
+from automtl.cli._report import run as report_command
 from tests.report.runs import write_retrain, write_run, write_search
 
 pytestmark = pytest.mark.slow

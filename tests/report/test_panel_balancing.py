@@ -5,7 +5,7 @@ nothing where nothing was recorded.
 import json
 
 from automtl.report.load import load_run
-from automtl.report.panel_balancing import balancing_panel
+from automtl.report.panels._balancing import balancing_panel
 from tests.report.runs import write_run
 
 

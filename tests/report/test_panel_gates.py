@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from automtl.report.load import load_runs
-from automtl.report.panel_training import gates_panel
+from automtl.report.panels._training import gates_panel
 from tests.report.runs import write_run
 
 

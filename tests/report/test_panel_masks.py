@@ -5,7 +5,7 @@ was recorded.
 import json
 
 from automtl.report.load import load_run
-from automtl.report.panel_masks import masks_panel
+from automtl.report.panels._masks import masks_panel
 from automtl.spaces.architecture import Architecture, Expert
 from automtl.spaces.signatures import FieldSignature, TaskSignature
 from tests.report.architectures import searched

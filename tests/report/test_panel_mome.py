@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from automtl.report.facts import notes
+from automtl.report.drawing.facts import notes
 from automtl.report.load import load_runs
-from automtl.report.panel_mome import mome_panel
+from automtl.report.panels._mome import mome_panel
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.graph import to_graph
 from tests.report.runs import write_run

@@ -2,8 +2,8 @@
 
 from automtl.report.agreement import agreement
 from automtl.report.load import load_runs
-from automtl.report.page import report
-from automtl.report.panel_trust import agreement_panel, front_panel
+from automtl.report.panels._trust import agreement_panel, front_panel
+from automtl.report.panels.page import report
 from tests.report.architectures import searched
 from tests.report.runs import write_front, write_run, write_search
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from markupsafe import Markup
 
-from automtl.cli.report import run as report_command
+from automtl.cli._report import run as report_command
 from automtl.errors import ArtifactError, ConfigError
 from automtl.report.load import load_run, load_runs
-from automtl.report.page import report
-from automtl.report.panels import PANELS, Panel
+from automtl.report.panels._panels import PANELS, Panel
+from automtl.report.panels.page import report
 from automtl.report.tables import models
 from tests.report.runs import write_front, write_run, write_search, write_study
 

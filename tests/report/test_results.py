@@ -8,10 +8,10 @@ from rich.console import Console
 
 from automtl.errors import ConfigError
 from automtl.phases.retrain import RetrainResult
-from automtl.phases.search_state import SearchResult
+from automtl.phases.search.state import SearchResult
 from automtl.report.load import load_run
 from automtl.runs.run_dir import PhaseDir
-from automtl.training.evaluation import Evaluation
+from automtl.training.metrics.evaluation import Evaluation
 from tests.report.architectures import searched
 from tests.report.runs import write_retrain, write_run
 
@@ -88,7 +88,7 @@ def test_importing_the_phases_does_not_wait_for_pictures():
     import sys
 
     code = (
-        "import automtl.phases.search, automtl.phases.retrain, sys; print([m for m in "
+        "import automtl.phases.search.start, automtl.phases.retrain._phase, sys; print([m for m in "
         "('matplotlib', 'jinja2') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -13,11 +13,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from automtl.errors import ConfigError
 from automtl.models.derived import build_model
-from automtl.report.colours import PAPER, SOFT, TASKS, chip_ink, chip_paper
-from automtl.report.facts import Part, flat_width
-from automtl.report.layers import drawable
-from automtl.report.layout import draw, lay_out
-from automtl.report.picture import paint, render
+from automtl.report.drawing import paint, render
+from automtl.report.drawing._layers import drawable
+from automtl.report.drawing.colours import PAPER, SOFT, TASKS, chip_ink, chip_paper
+from automtl.report.drawing.facts import Part, flat_width
+from automtl.report.drawing.layout import draw, lay_out
 from automtl.spaces.architecture import Architecture, shipped_architectures
 from automtl.spaces.catalogue import SHARING
 from automtl.spaces.graph import to_graph

@@ -1,7 +1,7 @@
 import pytest
 
+from automtl.report._verdict import verdict
 from automtl.report.load import load_run
-from automtl.report.verdict import verdict
 from tests.report.architectures import searched
 from tests.report.runs import write_retrain, write_run, write_search
 from tests.report.test_tables import judge

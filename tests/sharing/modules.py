@@ -12,7 +12,7 @@ from automtl.models.skeleton import seeded
 from automtl.sharing import SEARCH_MODULES, SHARING_MODULES
 from automtl.sharing.base import SharingModule
 from automtl.spaces.catalogue import SHARING, module_settings, sharing_settings
-from automtl.spaces.slots import layout
+from automtl.spaces.kinds import layout
 
 WIDTH, HEIGHT = 6, 5  # of the module's input, of an expert's output
 WIDTHS = (HEIGHT, 4, 3)  # of experts by level

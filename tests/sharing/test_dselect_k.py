@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from automtl.layers.gates import bit_codes, selector_entropy, single_selectors, smooth_step
 from automtl.models.cost import flops_per_row
 from automtl.models.derived import build_model
-from automtl.nn.gates import bit_codes, selector_entropy, single_selectors, smooth_step
 from automtl.sharing.base import Phase
 from automtl.spaces.architecture import Architecture, Expert, Sharing
 from automtl.spaces.catalogue import sharing_settings

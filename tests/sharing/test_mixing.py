@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from automtl.sharing._mixing import WeighedSum, weighed_sum
 from automtl.sharing.base import mix
-from automtl.sharing.mixing import WeighedSum, weighed_sum
 
 ROWS, WIDTH, EXPERTS = 4, 3, 5
 

@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from automtl.errors import ConfigError
+from automtl.layers.masked import MaskedLinear
+from automtl.layers.masks import SIGMA, GaussianMask
 from automtl.models.cost import cost, flops_per_row
 from automtl.models.derived import build_model
 from automtl.models.storage import packed_state, stored_megabytes, unpacked
-from automtl.nn.masked import MaskedLinear
-from automtl.nn.masks import SIGMA, GaussianMask
 from automtl.sharing.mome import FINE, NEURONS, WEIGHTS
 from automtl.spaces.architecture import Architecture, Expert, Ranked, Sharing
-from automtl.spaces.plugs import plugged
+from automtl.spaces.placement import plugged
 from tests.sharing.modules import assert_equal, gate, inputs, make, mixed
 from tests.support import random_batch, small_schema
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from scipy import integrate, stats
 
+from automtl.layers.masks import HardConcrete
+from automtl.layers.normalization import BatchNorm
 from automtl.models.cost import cost
 from automtl.models.derived import build_model
 from automtl.models.parts import part_costs
-from automtl.nn.layers import BatchNorm
-from automtl.nn.masks import HardConcrete
 from automtl.spaces.architecture import Architecture, Expert, Sharing
 from tests.sharing.modules import FIELDS, HEIGHT, WIDTHS, affine, assert_equal, inputs, make, run
 from tests.support import random_batch, small_schema

@@ -8,7 +8,7 @@ import pytest
 
 from automtl.files import read_json
 from automtl.models.derived import build_model
-from automtl.phases.retrain_plan import plug
+from automtl.phases.retrain.plan import plug
 from automtl.spaces.architecture import Architecture
 from tests.house import ROOT
 from tests.support import small_schema, write_dataset

@@ -10,17 +10,17 @@ import torch
 
 from automtl.config import resolve
 from automtl.errors import ConfigError
-from automtl.phases.evaluate import evaluate_runs, stored_sizes
-from automtl.phases.reopen import load_net
+from automtl.phases.finished.evaluate import evaluate_runs, stored_sizes
+from automtl.phases.finished.open import load_net
 from automtl.phases.retrain import retrain
-from automtl.phases.retrain_plan import plan_retrain
+from automtl.phases.retrain.plan import plan_retrain
+from automtl.phases.run.session import open_session
 from automtl.phases.search import search
-from automtl.phases.session import open_session
 from automtl.runs import checkpoint
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.graph import to_graph
-from automtl.spaces.plugs import parts
-from automtl.training.evaluation import evaluate, predict
+from automtl.spaces.placement import parts
+from automtl.training.metrics.evaluation import evaluate, predict
 from scripts.small import SEARCH
 from tests.support import Stop, Stopper, write_dataset
 

@@ -10,7 +10,7 @@ import torch
 from automtl.models.derived import build_model
 from automtl.models.supernet import build_supernet
 from automtl.spaces.catalogue import SHARING
-from automtl.spaces.plugs import expert_for, plugged, slots_of
+from automtl.spaces.placement import expert_for, plugged, slots_of
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings

@@ -6,8 +6,8 @@ import pytest
 from automtl.errors import ArtifactError, ConfigError
 from automtl.spaces.architecture import Architecture, Expert, Ranked, Sharing, shipped_architectures
 from automtl.spaces.graph import to_graph
-from automtl.spaces.plugs import expert_for, parts, pool
-from automtl.spaces.slots import Slot
+from automtl.spaces.kinds import Slot
+from automtl.spaces.placement import expert_for, parts, pool
 
 
 def schema(tasks=("click", "buy"), fields=("user", "item")):

@@ -1,12 +1,12 @@
 import pytest
 
 from automtl.errors import ConfigError
-from automtl.nn.interaction import BUILDERS as INTERACTION_BUILDERS
-from automtl.nn.operations import BUILDERS as EXPERT_BUILDERS
+from automtl.layers.interaction import BUILDERS as INTERACTION_BUILDERS
+from automtl.layers.operations import BUILDERS as EXPERT_BUILDERS
 from automtl.sharing import SEARCH_MODULES, SHARING_MODULES
 from automtl.spaces.catalogue import SHARING, sharing_settings
+from automtl.spaces.kinds import LAYOUTS
 from automtl.spaces.operations import OPERATIONS, Operation
-from automtl.spaces.slots import LAYOUTS
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from automtl.errors import ConfigError
 from automtl.spaces.architecture import Architecture, shipped_architectures
-from automtl.spaces.plugs import plugged
+from automtl.spaces.placement import plugged
 from automtl.spaces.templates import OF_ANY, changed, check_changes
 from tests.spaces.test_architecture import schema, searched, template
 

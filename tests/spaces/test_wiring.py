@@ -11,8 +11,8 @@ from automtl.errors import ConfigError
 from automtl.spaces.architecture import Architecture, Expert, Ranked, Sharing, shipped_architectures
 from automtl.spaces.catalogue import SHARING, sharing_settings
 from automtl.spaces.graph import to_graph
-from automtl.spaces.plugs import check_widths, expert_for, plugged, slots_of, wiring_of
-from automtl.spaces.slots import Slot, layout
+from automtl.spaces.kinds import Slot, layout
+from automtl.spaces.placement import check_widths, expert_for, plugged, slots_of, wiring_of
 from automtl.spaces.wiring import WIRINGS, wire
 from tests.spaces.test_architecture import schema, searched
 

@@ -32,9 +32,9 @@ import contextlib
 import numpy as np
 import torch
 
-from automtl.data.batches import Batches
-from automtl.data.schema import Field, Schema, Task
 from automtl.data.store import Rows
+from automtl.data.store.batches import Batches
+from automtl.data.store.schema import Field, Schema, Task
 from automtl.models.supernet import build_supernet
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts_settings import DartsSettings

@@ -5,8 +5,8 @@ import contextlib
 import numpy as np
 import torch
 
-from automtl.data.batches import Batches
 from automtl.data.store import Rows
+from automtl.data.store.batches import Batches
 from automtl.models.supernet import build_supernet
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.protocol import Material, Options

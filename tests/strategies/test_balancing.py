@@ -9,8 +9,8 @@ import torch
 from automtl.models.supernet import build_supernet
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
-from automtl.training.balancers import METHODS, PLAIN
-from automtl.training.balancing import BalancingSettings
+from automtl.training.balancing.balancer import BalancingSettings
+from automtl.training.balancing.balancers import METHODS, PLAIN
 from tests.support import random_batch, small_schema, small_space
 
 SCHEMA = small_schema(3)

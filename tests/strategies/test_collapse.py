@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from automtl.strategies.monitor import CollapseRule
-from automtl.strategies.table import STRATEGIES
+from automtl.strategies.registry import STRATEGIES
 from tests.strategies import collapse
 from tests.strategies.test_contract import search
 

@@ -11,21 +11,21 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from automtl.config_search import SearchSection
-from automtl.data.batches import Inputs
+from automtl.data.store.batches import Inputs
 from automtl.errors import ConfigError
 from automtl.models.cost import flops_per_row
 from automtl.models.derived import build_model
 from automtl.models.supernet import build_supernet
 from automtl.spaces.architecture import Sharing
 from automtl.spaces.space import SearchSpace
+from automtl.strategies._random import RandomSearch
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
+from automtl.strategies.encoding import Genes
 from automtl.strategies.evolution import Evolution, SinglePath
-from automtl.strategies.genome import Genes
-from automtl.strategies.random import RandomSearch
+from automtl.strategies.registry import STRATEGIES
 from automtl.strategies.sampled import Sampled
 from automtl.strategies.score import score
-from automtl.strategies.table import STRATEGIES
 from tests.strategies.material import material
 from tests.support import random_batch, small_schema, small_space
 

@@ -5,10 +5,10 @@ import copy
 import pytest
 import torch
 
-from automtl.data.schema import Task
+from automtl.data.store.schema import Task
 from automtl.errors import ConfigError
+from automtl.layers.normalization import BatchNorm, frozen_statistics
 from automtl.models.supernet import build_supernet
-from automtl.nn.layers import BatchNorm, frozen_statistics
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.derive import derive, entropy

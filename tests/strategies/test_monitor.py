@@ -8,16 +8,16 @@ import torch
 
 from automtl.config_search import SearchSection
 from automtl.models.supernet import build_supernet
-from automtl.phases.collapse import Watch
+from automtl.phases.search._collapse import Watch
+from automtl.strategies._perturbation import perturbed
 from automtl.strategies.monitor import (
     CollapseRule,
     alpha_figures,
     gradient_conflict,
     hessian_eigenvalue,
 )
-from automtl.strategies.perturbation import perturbed
+from automtl.strategies.registry import STRATEGIES
 from automtl.strategies.score import batch_statistics, score
-from automtl.strategies.table import STRATEGIES
 from automtl.training.losses import multi_task_loss
 from tests.strategies.material import material
 from tests.strategies.test_contract import search

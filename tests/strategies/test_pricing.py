@@ -18,7 +18,7 @@ from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.derive import derive
 from automtl.strategies.pricing import ExpectedCost, Limits, Pricing, measure
-from automtl.strategies.table import STRATEGIES
+from automtl.strategies.registry import STRATEGIES
 from tests.strategies.material import material
 from tests.strategies.test_contract import FAST, search
 from tests.support import random_batch, small_space

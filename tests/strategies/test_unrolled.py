@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch.func import functional_call
 
+from automtl.layers.normalization import frozen_statistics
 from automtl.models.supernet import build_supernet
-from automtl.nn.layers import frozen_statistics
+from automtl.strategies._unrolled import Inner, Unrolled, hypergradient
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
-from automtl.strategies.unrolled import Inner, Unrolled, hypergradient
 from automtl.training.losses import jsd_loss, multi_task_loss
 from tests.support import random_batch, small_schema, small_space
 
@@ -142,7 +142,7 @@ def test_a_virtual_step_that_does_nothing_is_caught(monkeypatch):
     exact = by_autograd(net, schema, unrolled, *batches)
     import contextlib
 
-    monkeypatch.setattr("automtl.strategies.unrolled._moved", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr("automtl.strategies._unrolled._moved", lambda *_: contextlib.nullcontext())
     assert error(unrolled.alpha_gradients(*batches), exact) > 1e-2
 
 

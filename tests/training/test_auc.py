@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from automtl.errors import DataError, NumericalError
-from automtl.training.auc import Buckets, auc
-from automtl.training.gauc import gauc
+from automtl.training.metrics.auc import Buckets, auc
+from automtl.training.metrics.gauc import gauc
 
 
 def by_pairs(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> Fraction | None:

@@ -6,10 +6,10 @@ import pytest
 
 from automtl import config_retrain
 from automtl.errors import ConfigError
-from automtl.training import balancers
-from automtl.training.balancers import METHODS, SURGERY, check_balancing, make_balancer
-from automtl.training.balancing import BalancingSettings
-from tests.training.test_balancing import TASKS, Quadratics
+from automtl.training.balancing import balancers, check_balancing, make_balancer
+from automtl.training.balancing.balancer import BalancingSettings
+from automtl.training.balancing.balancers import METHODS, SURGERY
+from tests.training.test_balancer import TASKS, Quadratics
 
 
 def test_shares_are_the_data_sets_or_the_settings_or_even():

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from automtl.errors import DataError
-from automtl.training.bootstrap import Resamples
+from automtl.training.metrics._bootstrap import Resamples
 
 
 def material(rows: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automtl.data.schema import Task
-from automtl.training.calibration import reliability, task_reliability
+from automtl.data.store.schema import Task
+from automtl.training.metrics._calibration import reliability, task_reliability
 
 
 def by_hand(p, y, w, bins):

@@ -10,9 +10,9 @@ import pytest
 from scipy.special import expit, log_softmax
 from sklearn.metrics import log_loss
 
-from automtl.data.schema import Task
-from automtl.training.evaluation import Evaluation, Predictions, evaluate
-from automtl.training.metrics import evaluate_task
+from automtl.data.store.schema import Task
+from automtl.training.metrics._metrics import evaluate_task
+from automtl.training.metrics.evaluation import Evaluation, Predictions, evaluate
 
 TASKS = (
     Task(name="click", kind="binary", weight=2.0, constant=(-1.5,)),

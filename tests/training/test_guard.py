@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from automtl.data.schema import Task
+from automtl.data.store.schema import Task
 from automtl.errors import NumericalError
-from automtl.training.guard import BadBatch, Guard
 from automtl.training.losses import multi_task_loss
+from automtl.training.step.guard import BadBatch, Guard
 from tests.support import random_batch, small_schema
 
 SCHEMA = small_schema()

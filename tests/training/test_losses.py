@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automtl.data.schema import Task
+from automtl.data.store.schema import Task
 from automtl.training.losses import combine, jsd_loss, multi_task_loss, task_loss, task_weights
 
 NAN = math.nan

@@ -7,10 +7,10 @@ import pytest
 import scipy.stats
 from sklearn import metrics as sklearn
 
-from automtl.data.schema import Task
+from automtl.data.store.schema import Task
 from automtl.errors import DataError, NumericalError
-from automtl.training import metrics
-from automtl.training.metrics import (
+from automtl.training.metrics import _metrics
+from automtl.training.metrics._metrics import (
     accuracy,
     calibration,
     evaluate_task,
@@ -43,7 +43,7 @@ REGRESSION = Task(name="seconds", kind="regression", mean=10.0, std=4.0)
 
 @pytest.fixture(params=[2**17, 64], ids=["one piece", "pieces"], autouse=True)
 def _pieces(request, monkeypatch):
-    monkeypatch.setattr(metrics, "PIECE", request.param)
+    monkeypatch.setattr(_metrics, "PIECE", request.param)
 
 
 @pytest.fixture(params=[None, WEIGHTS], ids=["plain", "weighted"])
@@ -147,7 +147,7 @@ def test_evaluate_binary_leaves_out_missing_labels(weights):
         "rows": has.sum(),
         "positives": (labels == 1).sum(),
         "auc": close(sklearn.roc_auc_score(LABELS[has], LOGITS[has], sample_weight=kept)),
-        "gauc": metrics.gauc(LABELS[has], LOGITS[has], groups[has], kept),
+        "gauc": _metrics.gauc(LABELS[has], LOGITS[has], groups[has], kept),
         "logloss": close(sklearn.log_loss(LABELS[has], PROBABILITIES[has], sample_weight=kept)),
         "ne": normalised_entropy(LABELS[has], PROBABILITIES[has], kept),
         "calibration": calibration(LABELS[has], PROBABILITIES[has], kept),

@@ -8,9 +8,14 @@ import torch
 from automtl.errors import ArtifactError, ConfigError
 from automtl.models.derived import build_model
 from automtl.spaces.architecture import Architecture
-from automtl.training.optimizers import OptimizerSettings, check_fit, make_optimizer, set_rates
-from automtl.training.schedules import rate_factor
-from automtl.training.states import take_optimizer
+from automtl.training.checkpoint_state import take_optimizer
+from automtl.training.optim.optimizers import (
+    OptimizerSettings,
+    check_fit,
+    make_optimizer,
+    set_rates,
+)
+from automtl.training.optim.schedules import rate_factor
 from tests.support import random_batch, small_schema
 
 EPOCHS, STEPS = 4, 3

@@ -9,12 +9,12 @@ from scipy.special import expit, logit
 from sklearn.metrics import log_loss, roc_auc_score
 
 import automtl
-from automtl.data.dataset import load_dataset
-from automtl.data.schema import Task
+from automtl.data.spec.dataset import load_dataset
+from automtl.data.store.schema import Task
 from automtl.errors import ConfigError
-from automtl.phases.evaluate import evaluate_runs
-from automtl.training.evaluation import Predictions, evaluate
-from automtl.training.sampling import of_whole_log
+from automtl.phases.finished.evaluate import evaluate_runs
+from automtl.training.metrics.evaluation import Predictions, evaluate
+from automtl.training.metrics.sampling import of_whole_log
 from tests.support import write_dataset
 
 KEPT = 0.1

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from automtl.training.schedules import auxiliary_skip, cosine_lr, jsd_weight
+from automtl.training.optim.schedules import auxiliary_skip, cosine_lr, jsd_weight
 
 
 def test_cosine_starts_at_the_base_and_halves_in_the_middle():

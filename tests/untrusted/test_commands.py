@@ -6,7 +6,7 @@ import pytest
 
 from automtl.cli.main import main
 from automtl.errors import ConfigError
-from automtl.phases.machine import resolve_device
+from automtl.phases.run.device import resolve_device
 from automtl.runs.manifest import again
 from automtl.spaces.space import SearchSpace, rounded
 from tests.cli.test_errors import run

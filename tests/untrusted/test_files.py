@@ -13,14 +13,14 @@ import torch
 
 from automtl import files
 from automtl.bounds import inside
-from automtl.data.dataset import load_dataset
-from automtl.data.encoding import FORMAT, checksum
+from automtl.data.spec.dataset import load_dataset
 from automtl.data.store import Store
+from automtl.data.store.encoding import FORMAT, checksum
 from automtl.errors import ArtifactError, AutoMTLError, ConfigError
 from automtl.exports.folder import open_export
 from automtl.runs import checkpoint
+from automtl.runs.checksums import of_values
 from automtl.runs.manifest import Manifest
-from automtl.runs.sums import of_values
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
 from automtl.strict import load_yaml, parse_yaml

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from automtl.errors import ArtifactError
-from automtl.phases.evaluate import evaluate_runs
-from automtl.phases.predict import predict_file
+from automtl.phases.finished.evaluate import evaluate_runs
+from automtl.phases.finished.predict import predict_file
 from automtl.runs import checkpoint
 from automtl.runs.status import status
 from tests.phases.stopping import plan, train

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from automtl.bounds import MAX_SLOTS
-from automtl.data.schema import Field, Schema, Task
+from automtl.data.store.schema import Field, Schema, Task
 from automtl.errors import ConfigError
 from automtl.models import size
 from automtl.models.derived import build_model

@@ -9,11 +9,11 @@ from statistics import median
 import torch
 
 from automtl.benchmarks.tables import CONSTANT
-from automtl.phases.benchmark.draw import Entry
-from automtl.phases.benchmark.model import Model
-from automtl.phases.benchmark.plan import FRESH_SEEDS, GROUP, Job, Plan
-from automtl.phases.benchmark.rows import TableRows
-from automtl.phases.benchmark.train import FRACTIONS
+from automtl.phases.benchmark._draw import Entry
+from automtl.phases.benchmark._model import Model
+from automtl.phases.benchmark._plan import FRESH_SEEDS, GROUP, Job, Plan
+from automtl.phases.benchmark._rows import TableRows
+from automtl.phases.benchmark._train import FRACTIONS
 
 _TIMED = 3
 

@@ -15,14 +15,8 @@ from automtl.benchmarks.gate import Verdict, gate, judgeable
 from automtl.benchmarks.tables import CONSTANT
 from automtl.config import RunConfig
 from automtl.errors import Interrupted, InUse
-from automtl.phases.benchmark.estimate import (
-    duration,
-    fresh_seconds,
-    seconds_by_entry,
-    total_seconds,
-)
-from automtl.phases.benchmark.folder import TableFolder
-from automtl.phases.benchmark.plan import (
+from automtl.phases.benchmark._folder import TableFolder
+from automtl.phases.benchmark._plan import (
     Job,
     Plan,
     check_same,
@@ -33,11 +27,17 @@ from automtl.phases.benchmark.plan import (
     read_plan,
     table_jobs,
 )
-from automtl.phases.benchmark.rows import TableRows
+from automtl.phases.benchmark._rows import TableRows
+from automtl.phases.benchmark._train import constant, train
+from automtl.phases.benchmark.estimate import (
+    duration,
+    fresh_seconds,
+    seconds_by_entry,
+    total_seconds,
+)
 from automtl.phases.benchmark.settings import TableSettings, check, one_trainer
-from automtl.phases.benchmark.train import constant, train
-from automtl.phases.mishaps import known_ids
-from automtl.phases.session import Reporter, Silent, open_session
+from automtl.phases.run.faults import known_ids
+from automtl.phases.run.session import Reporter, Silent, open_session
 
 _LOOK_EVERY_S = 2.0  # for trainings that another process is at
 

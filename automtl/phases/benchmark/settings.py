@@ -7,11 +7,11 @@ from typing import Any
 from pydantic import Field
 
 from automtl.config import RetrainSection, RunConfig, RuntimeSection
-from automtl.data.encoding import checksum
+from automtl.data.store.encoding import checksum
 from automtl.errors import ConfigError
 from automtl.strict import Strict
 
-# of a training and its judgement, as train.py does them; a change there is a new number
+# of a training and its judgement, as _train.py does them; a change there is a new number
 PROTOCOL = 1
 HAND_MADE = ("shared_bottom", "mmoe", "ple", "adatt", "cgc", "single_task")
 # of the retrain section

@@ -1,0 +1,202 @@
+"""`automtl benchmark`: a table of trained architectures for a data set."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automtl.cli._options import AsJson, ConfigFile, DataDir, Device, Sets, absolute
+from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
+from automtl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from automtl.phases.benchmark.run import Forecast, TableResult
+
+HandMade = Annotated[
+    str | None,
+    typer.Option(
+        "--hand-made",
+        help="Hand-made models beside them, by commas; 'none' for none.",
+        show_default="six of them",
+    ),
+]
+RowsFrom = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--rows",
+        help="A table of this very plan; its trainings are not run again. Repeatable.",
+        show_default=False,
+    ),
+]
+
+
+def run(
+    source: Annotated[str, typer.Argument(help="A data set's name or YAML file.")],
+    space: Annotated[
+        str | None,
+        typer.Option(
+            "--space", help="A shipped space's name, or a space file.", show_default="automtl"
+        ),
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option("--epochs", min=1, help="Of every training; the B rows pick among them.")
+    ] = 10,
+    fit_rows: Annotated[
+        int | None,
+        typer.Option("--fit-rows", min=2, help="Train on so many fit rows.", show_default="all"),
+    ] = None,
+    judged_rows: Annotated[
+        int,
+        typer.Option("--judged-rows", min=2, help="At most so many rows each of A, B, validation."),
+    ] = 12_000,
+    architectures: Annotated[
+        int,
+        typer.Option("--architectures", min=2, help="Drawn evenly over the space's interactions."),
+    ] = 96,
+    pilot: Annotated[
+        int,
+        typer.Option("--pilot", min=2, help="Of these trained first, with two seeds: the gate."),
+    ] = 24,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            "--sample", min=1, help="Only so many of them, one seed each.", show_default=False
+        ),
+    ] = None,
+    hand_made: HandMade = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="The table's folder; it must not exist yet.", show_default=False
+        ),
+    ] = None,
+    rows: RowsFrom = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the table at --out, or help the process that makes it."
+        ),
+    ] = False,
+    anyway: Annotated[
+        bool,
+        typer.Option(
+            "--anyway", help="Train on where the gate says that this data set cannot rank."
+        ),
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what it takes, by a few timed steps, and stop.")
+    ] = False,
+    data_dir: DataDir = None,
+    device: Device = None,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="CPU threads of each training.")
+    ] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Train many architectures of a space, and hand-made models, on one data set: the table that
+    searches can be judged by.
+
+    It first says how long that takes. A pilot comes first: where seeds differ more than
+    architectures do, the table could not rank them.
+
+    Examples: automtl benchmark census_income --space automtl_small --plan
+    and: automtl benchmark census_income --space automtl_small --epochs 1 --sample 4 --out
+    runs/table
+    """
+    from automtl.config import resolve
+    from automtl.phases.benchmark.run import Benchmark
+    from automtl.phases.benchmark.settings import HAND_MADE, TableSettings
+    from automtl.strict import build
+
+    flags = {
+        "data": {"dir": None if data_dir is None else str(data_dir.resolve())},
+        "runtime": {"device": device, "threads": threads},
+    }
+    names = (
+        HAND_MADE
+        if hand_made is None
+        else ()
+        if hand_made == "none"
+        else tuple(hand_made.split(","))
+    )
+    numbers = {"epochs": epochs, "fit_rows": fit_rows, "judged_rows": judged_rows}
+    counts = {"architectures": architectures, "pilot": pilot, "sample": sample, "hand_made": names}
+    if out is None and not plan:
+        raise ConfigError(
+            "--out",
+            "must name the table's folder",
+            "none",
+            "for example --out runs/table; or --plan to see what it takes",
+        )
+    resolved = resolve(
+        source=absolute(source),
+        space=space,
+        config_file=config,
+        sets=sets or (),
+        flags=flags,
+        hand_made=True,
+    )
+    with ConsoleReporter() as reporter:
+        say_origins(resolved)
+        made = Benchmark(
+            resolved, build(TableSettings, {**numbers, **counts}, "benchmark"), reporter
+        )
+        if out is None or plan:
+            _show_plan(made.forecast(), as_json)
+            return
+        result = made.run(out, resume=resume, anyway=anyway, rows_from=rows or ())
+    _show(result, as_json)
+
+
+def _show_plan(forecast: "Forecast", as_json: bool) -> None:
+    from automtl.phases.benchmark.estimate import duration
+
+    if as_json:
+        print_json({**asdict(forecast), "total_seconds": forecast.total})
+        return
+    lines = [
+        (name, str(count), duration(forecast.seconds[name]))
+        for name, count in forecast.trainings.items()
+    ]
+    total = str(sum(forecast.trainings.values()))
+    lines.append(("all", total, duration(forecast.total)))
+    table(
+        "trainings, and their time in one process on this machine",
+        ("part", "trainings", "about"),
+        lines,
+    )
+    say("rows: " + ", ".join(f"{role} {count:,}" for role, count in forecast.rows.items()))
+
+
+def _show(result: "TableResult", as_json: bool) -> None:
+    import automtl.benchmarks
+    from automtl.phases.benchmark.summary import summary_rows
+
+    path = result.folder / "table.parquet"
+    if as_json:
+        verdict = (
+            None
+            if result.verdict is None
+            else {**asdict(result.verdict), "passed": result.verdict.passed}
+        )
+        print_json(
+            {
+                "table": str(path),
+                "trainings": result.trainings,
+                "of": result.of,
+                "finished": result.finished,
+                "verdict": verdict,
+            }
+        )
+        return
+    frame = automtl.benchmarks.load(path)
+    header = ("stratum or model", "architectures", "MTL-Loss, mean", "best", "seconds")
+    table("validation rows; sealed architectures left out", header, summary_rows(frame))
+    if result.verdict is not None:
+        say(result.verdict.words)
+    say(f"{result.trainings} of {result.of} trainings, in {path}")
+    if not result.finished:
+        say("the gate has stopped it; --resume --anyway trains the rest all the same")

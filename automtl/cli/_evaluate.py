@@ -1,0 +1,135 @@
+"""`automtl evaluate`: trained models on the test rows, side by side."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from automtl.cli._options import AsJson, Device
+from automtl.cli.console import ConsoleReporter, print_json, say, table
+
+
+def run(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders, or retrain folders inside them.")
+    ],
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by", help="A column to slice the test rows by, such as tab.", show_default=False
+        ),
+    ] = None,
+    bootstrap: Annotated[
+        int,
+        typer.Option(
+            "--bootstrap", min=0, max=100_000, help="Resamples for 95% intervals of AUC, say 1000."
+        ),
+    ] = 0,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read the test rows, once, and print every retrained model of the runs side by side, task by
+    task.
+
+    Example: automtl evaluate runs/census_income-automtl_small-1 runs/census_income-shared_bottom-1
+    """
+    from automtl.phases.finished.evaluate import (
+        constants,
+        evaluate_runs,
+        interval_rows,
+        known_rows,
+        slice_rows,
+        stored_sizes,
+        summary,
+        verdicts,
+    )
+
+    with ConsoleReporter() as reporter:
+        results = evaluate_runs(
+            runs, device=device or "auto", by=by, bootstrap=bootstrap, reporter=reporter
+        )
+    rows, sizes, said = summary(results), stored_sizes(results), verdicts(results)
+    if as_json:
+        models: list[dict[str, Any]] = [
+            {
+                "folder": str(r.folder.path),
+                "seed": r.seed,
+                "test_reads": r.reads,
+                "test": asdict(r.test),
+            }
+            for r in results
+        ]
+        for row in rows:
+            row["stored_megabytes"] = sizes[row["model"]]
+        for model, result in zip(models, results, strict=True):
+            model["by_known_ids"] = {column: asdict(part) for column, part in result.known.items()}
+            model |= (
+                {"slices": {name: asdict(part) for name, part in result.slices.items()}}
+                if by
+                else {}
+            )
+        print_json(
+            {"verdicts": said, "summary": rows, "constant": constants(results), "models": models}
+        )
+        return
+    for sentence in said:
+        say(sentence)
+    _models(rows, constants(results), sizes)
+    for tested in results:
+        name = f"{tested.label}, seed {tested.seed}"
+        _rows(f"{name}: 95% intervals of AUC, {bootstrap} resamples", interval_rows(tested))
+        _rows(
+            f"{name}: test rows with ids that the training rows have, and without",
+            known_rows(tested),
+        )
+        _rows(f"{name}: test rows by {by}", slice_rows(tested))
+
+
+def _models(
+    rows: list[dict[str, Any]], constants: list[dict[str, Any]], sizes: dict[str, dict[str, float]]
+) -> None:
+    """The models beside the constants that predict base rates."""
+    metrics = [key for key in rows[0] if key not in ("model", "seeds")]
+    parts = list(dict.fromkeys(part for size in sizes.values() for part in size if part != "trunk"))
+    cells = [
+        [
+            row["model"],
+            str(len(row["seeds"])),
+            *(_cell(row.get(m)) for m in metrics),
+            *(_megabytes(sizes[row["model"]], p) for p in parts),
+        ]
+        for row in rows
+    ]
+    cells += [
+        [row["model"], "-", *(_cell(row.get(m)) for m in metrics), *("-" for _ in parts)]
+        for row in constants
+    ]
+    table(
+        "test rows (mean +- sd over seeds)",
+        ("model", "seeds", *metrics, *(f"{part} MB" for part in parts)),
+        cells,
+    )
+
+
+def _rows(title: str, rows: list[dict[str, Any]]) -> None:
+    """A table of rows, where there are any."""
+    lines = [
+        [
+            "undefined" if v is None else v if isinstance(v, str) else f"{v:.6g}"
+            for v in row.values()
+        ]
+        for row in rows
+    ]
+    if rows:
+        table(title, tuple(rows[0]), lines)
+
+
+def _megabytes(sizes: dict[str, float], part: str) -> str:
+    return f"{sizes[part]:.3g}" if part in sizes else "-"
+
+
+def _cell(value: Any) -> str:
+    if value is None or value["mean"] is None:
+        return "undefined"
+    return f"{value['mean']:.5f}" + (f" +- {value['sd']:.5f}" if value["sd"] is not None else "")

@@ -1,0 +1,59 @@
+"""`automtl rank`: does the supernet rank architectures as training them alone does."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from automtl.cli._options import AsJson, Device
+from automtl.cli.console import ConsoleReporter, print_json, say, table
+
+
+def run(
+    run: Annotated[Path, typer.Argument(help="A searched run's folder, with its last checkpoint.")],
+    samples: Annotated[
+        int, typer.Option("--samples", help="Architectures sampled from the space.")
+    ] = 12,
+    epochs: Annotated[
+        int, typer.Option("--epochs", min=1, help="Epochs of each brief training.")
+    ] = 1,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Of the samples and of their weights.")
+    ] = 0,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train sampled architectures briefly and compare their order with the supernet's, on alpha
+    rows.
+
+    Example: automtl rank runs/census_income-automtl_small-1 --samples 12
+    """
+    from automtl.phases.finished.rank import rank
+    from automtl.phases.finished.rank_order import MOST_EXACT
+
+    with ConsoleReporter() as reporter:
+        found = rank(
+            run,
+            samples=samples,
+            epochs=epochs,
+            seed=seed,
+            device=device or "auto",
+            reporter=reporter,
+        )
+    if as_json:
+        print_json(asdict(found))
+        return
+    rows = [
+        (str(i), f"{a:.5f}", f"{b:.5f}")
+        for i, (a, b) in enumerate(zip(found.supernet, found.alone, strict=True))
+    ]
+    table("MTL-Loss on alpha rows", ("sample", "supernet", "alone"), rows)
+    told = "undefined"
+    if found.tau is not None and found.interval is not None:
+        low, high = found.interval
+        told = (
+            f"{found.tau:+.2f} (95% {low:+.2f} .. {high:+.2f}, "
+            f"{'exact ' if samples <= MOST_EXACT else ''}p = {found.p:.3g})"
+        )
+    say(f"Kendall's tau {told}, top-1 regret {found.regret:.5f}")

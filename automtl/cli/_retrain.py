@@ -1,0 +1,190 @@
+"""`automtl retrain`: train an architecture, searched or hand-made."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from automtl.cli._options import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    Deterministic,
+    Device,
+    FastDevRun,
+    OnNan,
+    Out,
+    Sets,
+    Threads,
+    seed_list,
+)
+from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
+from automtl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from automtl.phases.retrain import RetrainResult
+
+
+def run(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A searched run's folder, an architecture file, or a hand-made model's name.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", help="The data set; a searched run knows its own.", show_default=False
+        ),
+    ] = None,
+    from_run: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="An older retrain: keep its embeddings, let its vocabularies grow.",
+            show_default=False,
+        ),
+    ] = None,
+    sharing: Annotated[
+        str | None,
+        typer.Option("--sharing", help="Plug in another sharing kind.", show_default="its own"),
+    ] = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    seeds: Annotated[
+        str, typer.Option("--seeds", help="Seeds of the models: 0, 0,3,7 or 0..4.")
+    ] = "0",
+    out: Out = None,
+    data_dir: DataDir = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on where it was interrupted, with the run at --out."),
+    ] = False,
+    device: Device = None,
+    threads: Threads = None,
+    on_nan: OnNan = None,
+    deterministic: Deterministic = False,
+    fast_dev_run: FastDevRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a derived or a hand-made architecture from fresh weights and keep the best epoch by
+    validation MTL-Loss (or retrain.monitor).
+
+    Examples: automtl retrain runs/census_income-automtl_small-1 --seeds 0..2
+    and: automtl retrain mmoe --data census_income
+    and, each day: automtl retrain --from runs/monday --data tuesday.yaml --out runs/tuesday
+    """
+    from automtl.phases.retrain import retrain
+    from automtl.phases.retrain.plan import plan_retrain
+
+    flags = {
+        "data": {"dir": None if data_dir is None else str(data_dir.resolve())},
+        "runtime": {
+            "device": device,
+            "threads": threads,
+            "fast_dev_run": fast_dev_run or None,
+            "on_nan": on_nan,
+            "deterministic": deterministic or None,
+        },
+    }
+    numbers = seed_list(seeds)
+    carry = None
+    if from_run is not None:
+        source, data, carry = _grown(source, data, from_run, data_dir)
+    if source is None:
+        raise ConfigError(
+            "retrain",
+            "must be told what to train",
+            "nothing",
+            "name a run, an architecture, or --from an older retrain",
+        )
+    plan = plan_retrain(
+        source,
+        data=data,
+        sharing=sharing,
+        config_file=config,
+        sets=sets or (),
+        flags=flags,
+        out=out,
+        resume=resume,
+    )
+    configs, results = plan.seeded(numbers), []
+    with ConsoleReporter() as reporter:
+        say_origins(plan.config)
+        for seeded in configs:
+            say(
+                f"training {plan.label} on {plan.config.data.source}, seed {seeded.seed}, into "
+                f"{plan.run.path}"
+            )
+            given: dict[str, Any] = {"run": plan.run, "label": plan.label, "own": plan.own}
+            results.append(
+                retrain(
+                    plan.architecture,
+                    seeded,
+                    **given,
+                    reporter=reporter,
+                    carry=carry,
+                    resume=resume,
+                )
+            )
+    _show(results, as_json)
+    if not as_json:
+        say(f"next: automtl evaluate {plan.run.path}")
+
+
+def _show(results: "Sequence[RetrainResult]", as_json: bool) -> None:
+    """Each model's validation metrics."""
+    if as_json:
+        print_json(
+            [
+                {
+                    "folder": str(r.folder.path),
+                    "best_epochs": r.best_epochs,
+                    "loss": r.validation.loss,
+                    "tasks": r.validation.tasks,
+                }
+                for r in results
+            ]
+        )
+        return
+    names = list(results[0].validation.tasks)
+    rows = [
+        [
+            r.folder.path.name,
+            *(_auc(r.validation.tasks[n]) for n in names),
+            r.validation.loss_text,
+            ", ".join(str(e + 1) for e in r.best_epochs),
+        ]
+        for r in results
+    ]
+    table(
+        "validation rows, best epoch (test rows untouched)",
+        ("model", *names, "MTL-Loss", "best epoch"),
+        rows,
+    )
+
+
+def _grown(
+    source: str | None, data: str | None, from_run: Path, data_dir: Path | None
+) -> tuple[str, str, Any]:
+    """Architecture, data and the weights to carry over from an older retrain."""
+    from automtl.phases.retrain.warm_start import older
+
+    if data is None:
+        raise ConfigError(
+            "--data", "must name the new rows' data set", "none", "for example --data tuesday.yaml"
+        )
+    before = older(from_run, data, data_dir=data_dir)
+    return source or before.architecture, str(before.data), before.carry
+
+
+def _auc(metrics: dict[str, float | None]) -> str:
+    """The metric people look at first, worded."""
+    for name in ("auc", "rmse"):
+        if name in metrics:
+            value = metrics[name]
+            return f"{name} undefined" if value is None else f"{name} {value:.4f}"
+    return "-"

@@ -1,0 +1,139 @@
+"""`automtl search`: search an architecture on a data set."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from automtl.cli._options import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    Deterministic,
+    Device,
+    FastDevRun,
+    OnNan,
+    Out,
+    Sets,
+    Threads,
+    absolute,
+    seconds,
+)
+from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
+
+
+def run(
+    dataset: Annotated[
+        str, typer.Argument(help="A shipped data set's name, or a data set's YAML file.")
+    ],
+    space: Annotated[
+        str | None,
+        typer.Option(
+            "--space", help="A shipped space's name, or a space file.", show_default="automtl"
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", help="Of weights, order of rows and noise.", show_default="0"),
+    ] = None,
+    out: Out = None,
+    data_dir: DataDir = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the interrupted run at --out, by its own settings."
+        ),
+    ] = False,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            "--time-limit", help="Stop after 30s, 10m or 2h and derive from what there is."
+        ),
+    ] = None,
+    device: Device = None,
+    threads: Threads = None,
+    on_nan: OnNan = None,
+    deterministic: Deterministic = False,
+    fast_dev_run: FastDevRun = False,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say what it would do and how long that takes; write nothing."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search an architecture on a data set; the run's folder holds everything it knows.
+
+    Example: automtl search census_income --space automtl_small
+    """
+    from automtl.config import resolve
+    from automtl.phases.search import resumed, search
+    from automtl.phases.search.start import advice_of
+
+    advice = advice_of(out) if resume else None
+    flags = {
+        "seed": seed,
+        "data": {"dir": None if data_dir is None else str(data_dir)},
+        "runtime": {
+            "device": device,
+            "threads": threads,
+            "fast_dev_run": fast_dev_run or None,
+            "time_limit_s": seconds(time_limit),
+            "on_nan": on_nan,
+            "deterministic": deterministic or None,
+        },
+    }
+    resolved = resolve(
+        source=absolute(dataset),
+        space=space,
+        config_file=config,
+        sets=sets or (),
+        flags=flags,
+        recommended=advice,
+    )
+    if resume and out is not None:
+        resolved = resumed(out, resolved, given=bool(space or config or sets or seed is not None))
+    if plan:
+        _plan(resolved, as_json)
+        return
+    with ConsoleReporter() as reporter:
+        say_origins(resolved)
+        result = search(resolved, out=out, reporter=reporter, resume=resume)
+    if as_json:
+        print_json(
+            {
+                "run": str(result.run),
+                "state": result.state,
+                "epochs": result.epochs,
+                "architecture": result.architecture.model_dump(),
+            }
+        )
+        return
+    rows = [("interaction", ", ".join(result.architecture.interaction) or "none")]
+    rows += [
+        (f"expert {i}", " -> ".join(expert.blocks))
+        for i, expert in enumerate(result.architecture.experts)
+    ]
+    tasks = result.architecture.tasks or ()
+    rows += [
+        (f"{task.name} uses experts", ", ".join(map(str, chosen)))
+        for task, chosen in zip(tasks, result.architecture.chosen or (), strict=False)
+    ]
+    ending = "time limit reached" if result.state == "time_limited" else "done"
+    table(f"derived architecture ({ending} after {result.epochs} epochs)", ("part", "choice"), rows)
+    say(f"settings: {result.run}/search/config.yaml")
+    say(f"next: automtl retrain {result.run}")
+
+
+def _plan(resolved: object, as_json: bool) -> None:
+    from automtl.config import RunConfig
+    from automtl.phases.search.plan import as_rows, plan_search
+    from automtl.spaces.space import rounded
+
+    assert isinstance(resolved, RunConfig)
+    made = plan_search(resolved, ConsoleReporter())
+    if as_json:
+        print_json({**asdict(made), "architectures": rounded(made.architectures, 6)})
+        return
+    table("plan of the search", ("what", "value"), as_rows(made))

@@ -1,0 +1,1 @@
+"""Where files are and what their bytes are: paths, addresses, formats, encodings, fingerprints."""

@@ -1,1 +1,0 @@
-"""Publishers' raw layouts, read as plain tables."""

@@ -1,0 +1,6 @@
+"""Tables that nothing is known of -> a draft of their YAML; what a store holds."""
+
+from automtl.data.describe._describe import describe
+from automtl.data.describe._draft import draft
+
+__all__ = ["describe", "draft"]

@@ -1,0 +1,88 @@
+"""Rows whose whole content comes more than once, counted, and told apart so that chance may treat
+each on its own.
+
+Of equal rows the k-th (k = 0, 1, ..., per role) draws by `draws(hash, k)`. They are the same in all
+that is kept of them, so which of them is the k-th does not matter: neither does the order of rows
+and files, and a copy that comes later moves none before it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from automtl.data.prepare.split import ALPHA
+from automtl.data.store.schema import SPLITS
+from automtl.data.values.hashing import draws
+
+
+class Copies:
+    """The contents that come more than once.
+
+    Args:
+        hashes: of all rows' contents; sorted in place.
+        together: equal rows draw alike.
+
+    Attributes:
+        count: rows that are copies of another, the first of each left out.
+    """
+
+    def __init__(self, hashes: np.ndarray, *, together: bool) -> None:
+        hashes.sort()
+        later = hashes[1:][hashes[1:] == hashes[:-1]]
+        self.count, self._together = len(later), together
+        self._contents = np.unique(later)
+        self._rows = np.zeros((len(SPLITS), len(self._contents)), np.int32)
+
+    def told_apart(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """All digests, in the order they were made in, each with a column more: `draw` (uint64), by
+        which chance decides on a row.
+        """
+        seen = np.zeros(self._rows.size, np.int32)  # by role and content
+        for batch in batches:
+            column = batch.column("hash")
+            if len(self._contents) and not self._together:
+                column = pa.array(
+                    self._drawn(column.to_numpy(), batch.column("role").to_numpy(), seen)
+                )
+            yield batch.append_column("draw", column)
+
+    def _drawn(self, hashes: np.ndarray, roles: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """Each row's draw by which copy of its content it is, from 0; `seen` goes on by as many."""
+        rows, contents = self._find(hashes)
+        cells, inverse, counts = np.unique(
+            roles[rows] * np.int64(len(self._contents)) + contents,
+            return_inverse=True,
+            return_counts=True,
+        )
+        order = np.argsort(inverse, kind="stable")
+        before = np.repeat(seen[cells] - (np.cumsum(counts) - counts), counts)
+        numbers = (before + np.arange(len(rows))).astype(np.uint64)
+        seen[cells] += counts
+        drawn = hashes.copy()
+        drawn[rows[order]] = draws(hashes[rows[order]], numbers)
+        return drawn
+
+    def _find(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which rows come more than once, and the number of each one's content."""
+        if not len(self._contents):
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        places = np.minimum(np.searchsorted(self._contents, hashes), len(self._contents) - 1)
+        rows = np.flatnonzero(self._contents[places] == hashes)
+        return rows, places[rows]
+
+    def add(self, hashes: np.ndarray, parts: np.ndarray) -> None:
+        """Take in which part the rows of a batch are in."""
+        rows, contents = self._find(hashes)
+        np.add.at(self._rows, (np.maximum(parts[rows] - ALPHA, 0), contents), 1)
+
+    def summary(self) -> dict[str, Any]:
+        """How many rows are copies, and how many rows of validation and test are copies of a
+        training row.
+        """
+        known = self._rows[0] > 0
+        return {"rows": self.count} | {
+            split: int(rows[known].sum())
+            for split, rows in zip(SPLITS[1:], self._rows[1:], strict=True)
+        }

@@ -1,0 +1,194 @@
+"""Digests -> the arrays that a model reads: field-local ids, standardised numbers, labels,
+weights.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from automtl.data.prepare._statistics import normal_scores
+from automtl.data.store.id_lists import Lists, cut_lists, drop_zeros
+from automtl.data.store.schema import Field, Schema, Task
+from automtl.data.values.hashing import hash_words, mix
+from automtl.data.values.list_columns import split_lists
+from automtl.data.values.text_columns import spread
+from automtl.errors import DataError
+
+
+class Arrays(NamedTuple):
+    """Rows of a batch or of a split. n rows, Fc categorical fields, M numeric fields, T tasks, K
+    kept columns.
+
+    Attributes:
+        ids: (n, Fc) int32, 0 = unknown or missing.
+        dense: (n, M) float32, standardised, missing = 0.
+        lists: per field of lists its known ids.
+        labels: (n, T) float32, NaN = missing; binary 0/1, multiclass the class index, regression in
+            the label's unit after its transform.
+        weights: (n, T) float32, or None where every weight is 1.
+        kept: (n, K) int32 codes of the kept columns' words, 0 = missing; None where none is kept.
+    """
+
+    ids: np.ndarray
+    dense: np.ndarray
+    lists: tuple[Lists, ...]
+    labels: np.ndarray
+    weights: np.ndarray | None
+    kept: np.ndarray | None
+
+
+class FeatureEncoder:
+    """Encodes the features of digests by a schema and its vocabularies.
+
+    Args:
+        schema: the fields, in the order of the columns to make.
+        vocabularies: the words of each field that owns some; word i has id i + 1.
+        lengths: per field of lists, how many ids are kept at most, and whether the latest.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        vocabularies: Mapping[str, pa.ChunkedArray],
+        lengths: Mapping[str, tuple[int | None, bool]],
+    ) -> None:
+        self._schema, self._lengths = schema, lengths
+        # Looked up by 64-bit hash: eight bytes per word instead of a Python text, and one pass over
+        # the bytes to look up.
+        self._words = {name: word_index(name, words) for name, words in vocabularies.items()}
+
+    def ids(self, batch: pa.RecordBatch) -> np.ndarray:
+        """(n, Fc) int32."""
+        ids = np.empty((batch.num_rows, len(self._schema.categorical)), np.int32)
+        for i, field in enumerate(self._schema.categorical):
+            column = batch.column(f"f:{field.name}")
+            words = field.words.apply(column.dictionary)
+            hashes = (
+                batch.column(f"h:{field.name}").dictionary.to_numpy()
+                if words is column.dictionary
+                else hash_words(words)
+            )
+            ids[:, i] = spread(self._known(field, words, hashes), column)
+        return ids
+
+    def dense(self, batch: pa.RecordBatch) -> np.ndarray:
+        """(n, M) float32."""
+        dense = np.empty((batch.num_rows, len(self._schema.numeric)), np.float32)
+        for i, field in enumerate(self._schema.numeric):
+            values = batch.column(f"f:{field.indicator_of or field.name}").to_numpy()
+            dense[:, i] = np.isnan(values) if field.indicator_of else _standardised(field, values)
+        return dense
+
+    def lists(self, batch: pa.RecordBatch) -> tuple[Lists, ...]:
+        """Per field of lists, each row's known ids."""
+        return tuple(
+            self._list(field, batch.column(f"f:{field.name}")) for field in self._schema.lists
+        )
+
+    def _list(self, field: Field, column: pa.DictionaryArray) -> Lists:
+        words, offsets = split_lists(column.dictionary)
+        formed = field.words.apply(words.dictionary)
+        known = drop_zeros(
+            Lists(spread(self._known(field, formed, hash_words(formed)), words), offsets)
+        )
+        longest, latest = self._lengths[field.name]
+        cut = known if longest is None else cut_lists(known, longest, latest)
+        return cut.take(column.indices.to_numpy())
+
+    def _known(self, field: Field, words: pa.Array, hashes: np.ndarray) -> np.ndarray:
+        """The id of each word, 0 where it is unknown."""
+        if field.hash_buckets:
+            missing = pc.equal(words, "").to_numpy(zero_copy_only=False)
+            return np.where(
+                missing, 0, mix(hashes) % np.uint64(field.hash_buckets) + np.uint64(1)
+            ).astype(np.int32)
+        return np.asarray(self._words[field.owner].get_indexer(pd.Index(hashes)) + 1, np.int32)
+
+
+def unknown_rows(schema: Schema, ids: np.ndarray, lists: Sequence[Lists]) -> dict[str, np.ndarray]:
+    """Per field of ids, which rows have no known one. Shape: (n,) bool."""
+    single = {field.name: ids[:, i] == 0 for i, field in enumerate(schema.categorical)}
+    return single | {
+        field.name: np.diff(values.offsets) == 0
+        for field, values in zip(schema.lists, lists, strict=True)
+    }
+
+
+class Encoder:
+    """Encodes whole digests.
+
+    Args:
+        features: encodes the features.
+        schema: tasks, in the order of the columns to make.
+        weighted: tasks whose digest has a column of weights.
+        kept: the words of each kept column; word i has code i + 1.
+    """
+
+    def __init__(
+        self,
+        features: FeatureEncoder,
+        schema: Schema,
+        weighted: frozenset[str],
+        kept: Mapping[str, pa.ChunkedArray],
+    ) -> None:
+        self._features, self._schema, self._weighted = features, schema, weighted
+        self._kept = {name: word_index(name, words) for name, words in kept.items()}
+
+    def __call__(self, batch: pa.RecordBatch) -> Arrays:
+        rows, schema = batch.num_rows, self._schema
+        labels = np.empty((rows, len(schema.tasks)), np.float32)
+        weights = np.ones((rows, len(schema.tasks)), np.float32) if self._weighted else None
+        for i, task in enumerate(schema.tasks):
+            labels[:, i] = _labels(task, batch.column(f"y:{task.name}"))
+            if weights is not None and task.name in self._weighted:
+                weights[:, i] = batch.column(f"w:{task.name}").to_numpy()
+        kept = np.empty((rows, len(self._kept)), np.int32) if self._kept else None
+        for i, (name, index) in enumerate(self._kept.items()):
+            column = batch.column(f"k:{name}")
+            codes = index.get_indexer(pd.Index(hash_words(column.dictionary))) + 1
+            assert kept is not None
+            kept[:, i] = spread(codes, column)
+        features = self._features
+        return Arrays(
+            features.ids(batch), features.dense(batch), features.lists(batch), labels, weights, kept
+        )
+
+
+def _standardised(field: Field, values: np.ndarray) -> np.ndarray:
+    scored = normal_scores(values, field.quantiles) if field.quantiles else values
+    standard = (scored - field.mean) / field.std
+    return np.where(np.isnan(standard), 0.0, standard)
+
+
+def word_index(name: str, words: pa.ChunkedArray) -> "pd.Index[int]":
+    """Word hashes -> places.
+
+    Raises:
+        DataError: two words with one hash.
+    """
+    index: pd.Index[int] = pd.Index(
+        hash_words(
+            pa.concat_arrays(words.chunks) if words.num_chunks else pa.array([], pa.string())
+        )
+    )
+    if not index.is_unique:  # two in 10^7 words: once in 400,000 data sets
+        raise DataError(
+            f"feature '{name}'",
+            "must have words with different hashes",
+            "two with the same",
+            "rename one of its values",
+        )
+    return index
+
+
+def _labels(task: Task, column: pa.Array) -> np.ndarray:
+    if task.kind != "multiclass":
+        return np.asarray(column.to_numpy(zero_copy_only=False))
+    index = {name: float(i) for i, name in enumerate(task.class_names)}
+    return spread(
+        np.array([index.get(word, np.nan) for word in column.dictionary.to_pylist()]), column
+    )

@@ -1,0 +1,83 @@
+"""What the one who prepares a data set should know of its rows, in sentences made from a store's
+counts.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from automtl.data.prepare.chance import unlikely
+
+Summary = Mapping[str, Any]
+
+
+def by_chance(split: Summary) -> bool:
+    """Whether each row's part is drawn on its own, so that only chance makes parts differ."""
+    return split["kind"] == "random" and split["column"] is None and split["duplicates"] == "spread"
+
+
+def differing(tasks: Summary) -> tuple[str, ...]:
+    """The tasks whose labels differ from part to part by more than chance."""
+    return unlikely({name: task["p"] for name, task in tasks.items()})
+
+
+def remarks(summary: Summary) -> list[str]:
+    """What looks odd about columns, copies among the rows, tasks without labels to judge by, label
+    rates that differ between parts.
+    """
+    found = [*summary["notes"], *([_copies(summary)] if summary["copies"]["rows"] else [])]
+    for name, task in summary["tasks"].items():
+        found += [
+            _unlabelled(name, split)
+            for split in ("validation", "test")
+            if not task["counted"][split]
+        ]
+    if names := differing(summary["tasks"]):
+        found.append(_rates(summary, names))
+    return found
+
+
+def _copies(summary: Summary) -> str:
+    copies, rows = summary["copies"], summary["rows"]
+    told = (
+        f"{copies['rows']:,} rows ({copies['rows'] / sum(rows.values()):.1%}) are exact copies "
+        "of others; of the rows of"
+    )
+    shares = [f"{split} {copies[split] / rows[split]:.1%}" for split in ("validation", "test")]
+    return f"{told} {' and '.join(shares)} are copies of training rows"
+
+
+def _unlabelled(name: str, split: str) -> str:
+    told = (
+        f"task '{name}' has no {split} row with a label (and a weight above 0): there is no "
+        f"MTL-Loss of the {split} rows"
+    )
+    refused = "; search and retrain will refuse these data. Change the split, or leave out the task"
+    return told + (refused if split == "validation" else "")
+
+
+def _rates(summary: Summary, names: tuple[str, ...]) -> str:
+    told = "; ".join(f"{name} ({_of_parts(summary['tasks'][name])})" for name in names)
+    if by_chance(summary["split"]):
+        head, fix = (
+            "WARNING: the labels of the parts differ by more than chance",
+            "choose another split.seed",
+        )
+        return f"{head}: {told}. One random split in 1,000 does so; {fix}"
+    split = summary["split"]
+    how = split["kind"] + (f", column {split['column']}" if split["column"] else "")
+    how += ", copies together" if split["duplicates"] == "together" else ""
+    return f"drift: the labels of the parts differ, as they may in this split ({how}): {told}"
+
+
+def _of_parts(task: Summary) -> str:
+    """The rate that differs most from part to part."""
+
+    def span(rates: Mapping[str, float | None]) -> float:
+        known = [rate for rate in rates.values() if rate is not None]
+        return max(known, default=0.0) - min(known, default=0.0)
+
+    what = max(task["rates"], key=lambda name: span(task["rates"][name]))
+    rates = ", ".join(
+        f"{part} {rate:.4g}" for part, rate in task["rates"][what].items() if rate is not None
+    )
+    return f"{what}: {rates}; p {task['p']:.1g}"

@@ -1,0 +1,1 @@
+"""Their publishers' raw layouts, and how to get them."""

@@ -1,0 +1,1 @@
+"""What a data set's YAML may say."""

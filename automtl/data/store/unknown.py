@@ -1,0 +1,48 @@
+"""How many rows have no id that the model knows, in words: a column in another spelling makes all
+of its ids unknown, and says nothing.
+"""
+
+from collections.abc import Mapping
+
+from automtl.data.store.schema import Schema
+
+
+def is_alarming(share: float, trained: float) -> bool:
+    """Whether so many rows without a known id, against their share in training, look like another
+    spelling or another column.
+    """
+    return share > 0.5 and share > 2 * trained + 0.1
+
+
+def unknown_warnings(
+    schema: Schema, unknown: Mapping[str, int], rows: int, where: str
+) -> list[str]:
+    """A warning for each column whose share of unknown ids is far above that of training.
+
+    Args:
+        schema: of the training rows.
+        unknown: per field of ids, how many of the rows have no known id.
+        rows: how many there are.
+        where: what they are called.
+    """
+    lines = []
+    for field in schema.id_fields:
+        share, trained = (
+            unknown[field.name] / max(rows, 1),
+            field.unknown_count / max(schema.train_rows, 1),
+        )
+        if is_alarming(share, trained):
+            what = (
+                f"{share:.1%} of the {where} have no id of '{field.name}' that the training "
+                f"rows have ({trained:.1%} there)"
+            )
+            lines.append(f"WARNING: {what}: is it the same column, written the same way?")
+    return lines
+
+
+def unknown_remarks(schema: Schema, unknown: Mapping[str, int], rows: int, where: str) -> list[str]:
+    """A line that tells all shares of unknown ids, then the warnings; see `unknown_warnings`."""
+    shares = {name: count / max(rows, 1) for name, count in unknown.items()}
+    some = [f"{name} {share:.1%}" for name, share in shares.items() if share]
+    line = f"{where} without an id that the training rows have: {', '.join(some)[:500]}"
+    return [*([line] if some else []), *unknown_warnings(schema, unknown, rows, where)]

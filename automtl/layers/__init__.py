@@ -1,0 +1,1 @@
+"""Input layer, interactions, operations, choice blocks, gates, towers."""

@@ -1,0 +1,239 @@
+"""The feature interaction candidates: (B, F, d) -> (B, F*d) each, so `skip` is always legal
+(AutoMTL, Table 1).
+
+Legend: B rows, F fields, d embedding width, W = F*d, P = F*(F-1)/2 pairs, H heads, L layers. Names
+and arguments are those of ``automtl.spaces.catalogue``.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from automtl.errors import ConfigError
+from automtl.layers._attention import field_attention
+from automtl.layers.normalization import Ending
+from automtl.layers.operations import MLP, Skip
+from automtl.spaces.operations import Operation
+from automtl.strict import nearest
+
+_FEW_FIELDS = 16  # up to them attention goes pair by pair
+_MORE_FIELDS = 64  # beyond them their pairs' weights take too much memory
+
+
+class InnerProduct(nn.Module):
+    """Linear over [flat input, <e_i, e_j> for each pair i < j, row by row] (PNN, Qu et al. 2016,
+    inner product).
+
+    Shape: (B, F, d) -> (B, W). One field has no pairs: the flat input alone.
+    """
+
+    pairs: Tensor
+
+    def __init__(self, *, num_fields: int, dim: int, **ending: Any) -> None:
+        super().__init__()
+        self.width_out = num_fields * dim
+        i, j = torch.triu_indices(num_fields, num_fields, offset=1)
+        self.register_buffer(
+            "pairs", i * num_fields + j, persistent=False
+        )  # (P,) positions in the flat F x F products
+        self.linear = nn.Linear(self.width_out + len(i), self.width_out)
+        self.ending = Ending(self.width_out, **ending)
+
+    def forward(self, x: Tensor) -> Tensor:
+        products = torch.bmm(x, x.transpose(1, 2)).flatten(1)  # (B, F*F)
+        features = torch.cat(
+            [x.flatten(1), products.index_select(1, self.pairs)], dim=1
+        )  # (B, W + P)
+        out: Tensor = self.ending(self.linear(features))
+        return out
+
+
+class OuterProduct(nn.Module):
+    """Linear over [flat input, s s^T] with s = sum_i e_i (PNN, Qu et al. 2016, outer product by sum
+    pooling).
+
+    Shape: (B, F, d) -> (B, W).
+    """
+
+    def __init__(self, *, num_fields: int, dim: int, **ending: Any) -> None:
+        super().__init__()
+        self.width_out = num_fields * dim
+        self.linear = nn.Linear(self.width_out + dim * dim, self.width_out)
+        self.ending = Ending(self.width_out, **ending)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = x.sum(dim=1)  # (B, d)
+        outer = pooled.unsqueeze(2) * pooled.unsqueeze(1)  # (B, d, d)
+        out: Tensor = self.ending(self.linear(torch.cat([x.flatten(1), outer.flatten(1)], dim=1)))
+        return out
+
+
+class Cross(nn.Module):
+    """L layers of x_{l+1} = x_0 * (x_l . w_l) + b_l + x_l on the flat vector (DCN, Wang et al.
+    2017, eq. 3).
+
+    By induction x_l = c_l * x_0 + t_l with c_l one number per row and t_l = b_0 + ... + b_{l-1}:
+    all dot products with x_0 are one product of matrices, and no layer but the last touches (B, W).
+
+    Shape: (B, F, d) -> (B, W).
+    """
+
+    def __init__(self, *, num_fields: int, dim: int, layers: int, **ending: Any) -> None:
+        super().__init__()
+        self.width_out = num_fields * dim
+        self.weight = nn.Parameter(torch.empty(layers, self.width_out))
+        self.bias = nn.Parameter(torch.zeros(layers, self.width_out))
+        # as torch's Linear(W, 1)
+        nn.init.uniform_(self.weight, -1 / math.sqrt(self.width_out), 1 / math.sqrt(self.width_out))
+        self.ending = Ending(self.width_out, **ending)
+
+    def forward(self, x: Tensor) -> Tensor:
+        start = x.flatten(1)  # (B, W)
+        dots = functional.linear(start, self.weight)  # (B, L): x_0 . w_l
+        factor, shift = (
+            torch.ones_like(dots[:, 0]),
+            torch.zeros_like(self.bias[0]),
+        )  # (B,), (W,): c_l, t_l
+        for layer, (weight, bias) in enumerate(zip(self.weight, self.bias, strict=True)):
+            factor = factor + factor * dots[:, layer] + (shift * weight).sum()
+            shift = shift + bias
+        out: Tensor = self.ending(start * factor.unsqueeze(1) + shift)
+        return out
+
+
+class SelfAttention(nn.Module):
+    """LayerNorm(x + MultiHead(x, x, x)) over the F field vectors (Vaswani et al. 2017; AutoInt,
+    Song et al. 2019).
+
+    It keeps its LayerNorm instead of the closing BatchNorm and dropout of the others.
+
+    Shape: (B, F, d) -> (B, W).
+
+    Attributes:
+        fused: in training, for few fields on a CPU, attend pair by pair: same values, a third of
+            the time.
+
+    Raises:
+        ConfigError: d is not divisible by the number of heads.
+    """
+
+    def __init__(self, *, num_fields: int, dim: int, heads: int) -> None:
+        super().__init__()
+        if dim % heads:
+            fix = "choose another embedding width or take this candidate out of the space"
+            raise ConfigError(
+                f"self_attention({heads})",
+                f"embedding width d must be divisible by {heads} heads",
+                f"d = {dim}",
+                fix,
+            )
+        self.width_out, self.heads, self.fused = num_fields * dim, heads, True
+        self.project_in = nn.Linear(dim, 3 * dim)
+        self.project_out = nn.Linear(dim, dim)
+        self.norm = nn.LayerNorm(dim)
+        nn.init.xavier_uniform_(self.project_in.weight)  # as torch's MultiheadAttention
+        nn.init.zeros_(self.project_in.bias)
+        nn.init.zeros_(self.project_out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        few = self.training and self.fused and x.shape[1] <= min(_FEW_FIELDS, 8 * self.heads)
+        small = few and x.device.type == "cpu" and not torch.compiler.is_compiling()
+        out: Tensor = self.norm(x + (self._rows_last(x) if small else self._rows_first(x)))
+        return out.flatten(1)
+
+    def _rows_first(self, x: Tensor) -> Tensor:
+        query, key, value = (
+            self.project_in(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )  # each (B, H, F, d/H)
+        out: Tensor = self.project_out(
+            _attend(query, key, value).transpose(1, 2).flatten(2)
+        )  # (B, F, d)
+        return out
+
+    def _rows_last(self, x: Tensor) -> Tensor:
+        """The same pair by pair; attention itself in float32 at least, since its sums are rounded
+        term by term.
+        """
+        packed = _linear_rows_last(self.project_in, x.permute(1, 2, 0))  # (F, 3 d, B)
+        packed = packed.to(torch.promote_types(packed.dtype, torch.float32))
+        mixed = field_attention(packed.view(len(packed), 3, self.heads, -1, len(x))).flatten(
+            1, 2
+        )  # (F, d, B)
+        return _linear_rows_last(self.project_out, mixed).permute(2, 0, 1)
+
+
+def _linear_rows_last(linear: nn.Linear, x: Tensor) -> Tensor:
+    """Shape: (F, I, B) -> (F, O, B)."""
+    return torch.baddbmm(linear.bias.unsqueeze(1), linear.weight.expand(len(x), -1, -1), x)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """softmax(Q K^T / sqrt(width)) V; in bfloat16 on a CPU by plain products, 2.3 times as fast
+    there as torch's kernel.
+
+    Shape: three times (B, H, F, d/H) -> the same.
+    """
+    if query.device.type != "cpu" or query.dtype != torch.bfloat16 or query.shape[2] > _MORE_FIELDS:
+        return functional.scaled_dot_product_attention(query, key, value)
+    scores = (query / math.sqrt(query.shape[3])) @ key.transpose(2, 3)  # (B, H, F, F)
+    return scores.softmax(dim=3) @ value
+
+
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "product": lambda argument, **common: {"inner": InnerProduct, "outer": OuterProduct}[argument](
+        **common
+    ),
+    "cross": lambda argument, **common: Cross(layers=argument, **common),
+    "self_attention": lambda argument, num_fields, dim, **ending: SelfAttention(
+        num_fields=num_fields, dim=dim, heads=argument
+    ),
+    "mlp": lambda argument, num_fields, dim, **ending: MLP(
+        width_in=num_fields * dim, hidden=argument, **ending
+    ),
+    "skip": lambda argument, num_fields, dim, **ending: Skip(width_in=num_fields * dim),
+}
+
+
+def build_interaction(
+    operation: Operation,
+    *,
+    num_fields: int,
+    dim: int,
+    dropout: float = 0.0,
+    batch_norm: bool = True,
+    generator: torch.Generator | None = None,
+) -> nn.Module:
+    """The module of a feature interaction, with attribute `width_out` = F*d.
+
+    Shape: (B, F, d) -> (B, F*d).
+
+    Args:
+        operation: name and argument, legal by the catalogue.
+        num_fields: F, at least 1.
+        dim: d, the embedding width.
+        dropout: rate after the closing BatchNorm; `skip` and `self_attention` have neither.
+        batch_norm: off removes the BatchNorm inside and at the end.
+        generator: dropout's source of randomness.
+
+    Raises:
+        ConfigError: no such interaction, or d is not divisible by its number of heads.
+    """
+    if operation.name not in BUILDERS:
+        raise ConfigError(
+            "operation",
+            "must be an interaction operation",
+            repr(operation.name),
+            nearest(operation.name, BUILDERS),
+        )
+    return BUILDERS[operation.name](
+        operation.argument,
+        num_fields=num_fields,
+        dim=dim,
+        dropout=dropout,
+        batch_norm=batch_norm,
+        generator=generator,
+    )

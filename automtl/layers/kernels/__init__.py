@@ -1,0 +1,1 @@
+"""What makes them fast; knows tensors only."""

@@ -1,0 +1,246 @@
+"""The architectures of a table: drawn evenly from a space, one third of each stratum sealed, and
+hand-made models cut to their size.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from automtl.benchmarks.tables import CONSTANT, DRAWN, HAND_MADE
+from automtl.data.store.schema import Schema
+from automtl.errors import ConfigError
+from automtl.models.cost import flops_per_row
+from automtl.models.derived import build_model
+from automtl.phases.benchmark._model import networks
+from automtl.phases.benchmark.settings import TableSettings
+from automtl.spaces.architecture import Architecture, Expert, Sharing
+from automtl.spaces.operations import Operation
+from automtl.spaces.space import SearchSpace
+from automtl.spaces.templates import changed
+from automtl.strategies.encoding import MOST_DRAWS, Genes
+from automtl.strict import Strict, build
+
+SEALED_SHARE = 1 / 3
+NARROWEST = 8  # of a cut hidden layer
+_RUNGS = np.exp2(np.arange(12, -25, -1) / 4)  # factors of width, 8 to 1/64
+
+
+class Entry(Strict):
+    """One architecture of a table.
+
+    Attributes:
+        id: hash of what it computes.
+        kind: drawn, hand-made, or the constant of the base rates.
+        name: for people.
+        stratum: its first interaction; "" where nothing was drawn.
+        number: inside the stratum, as drawn.
+        sealed: no choice may look at what comes of it.
+        pilot: seeds that the gate needs.
+        seeds: all seeds of the table's first part, the pilot's among them.
+        definition: the architecture; None for the constant.
+    """
+
+    id: str
+    kind: Literal["drawn", "hand-made", "constant"]
+    name: str
+    stratum: str = ""
+    number: int = 0
+    sealed: bool = False
+    pilot: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = ()
+    definition: dict[str, Any] | None = None
+
+    @property
+    def architecture(self) -> Architecture:
+        """The architecture; the constant has none."""
+        return build(Architecture, self.definition, self.name)
+
+
+def architecture_id(architecture: Architecture) -> str:
+    """Twelve hexadecimal digits that name what an architecture computes."""
+    return hashlib.sha256(architecture.identity().encode("utf-8")).hexdigest()[:12]
+
+
+def draw_entries(
+    space: SearchSpace, schema: Schema, settings: TableSettings, say: Callable[[str], None]
+) -> list[Entry]:
+    """The drawn architectures, stratum by stratum in turn; fewer than asked for where the space
+    holds no more, which is said.
+    """
+    genes = Genes(space, schema, Sharing(kind="selected"))
+    strata = (
+        [str(o) for o in space.interaction_operations] if space.num_interaction_blocks else [""]
+    )
+    wanted, pilots = (
+        _even(count, len(strata)) for count in (settings.architectures, settings.pilot)
+    )
+    entries: list[Entry] = []
+    for s, stratum in enumerate(strata):
+        drawn = _distinct(
+            genes, settings.draw_seed, s if space.num_interaction_blocks else None, wanted[s]
+        )
+        if len(drawn) < wanted[s]:
+            say(
+                f"only {len(drawn)} distinct architectures with {stratum or 'no interaction'} "
+                f"were found, not {wanted[s]}"
+            )
+        entries += _stratum(stratum, drawn, pilots[s])
+    ordered = sorted(entries, key=lambda e: (e.number, strata.index(e.stratum)))
+    return ordered if settings.sample is None else _sample(ordered, settings.sample)
+
+
+def _even(count: int, parts: int) -> list[int]:
+    return [count // parts + (i < count % parts) for i in range(parts)]
+
+
+def _distinct(genes: Genes, seed: int, stratum: int | None, count: int) -> list[Architecture]:
+    """At most `count` architectures of a stratum, no two of which are equal up to the order of
+    experts and to experts that no task uses.
+    """
+    known: dict[object, Architecture] = {}
+    for attempt in range(MOST_DRAWS + count):
+        if len(known) >= count:
+            break
+        genome = genes.draw(np.random.default_rng([seed, stratum or 0, attempt]))
+        if stratum is not None:
+            genome = replace(genome, picks=(stratum, *genome.picks[1:]))
+        architecture = genes.architecture(genome).evolve(ranking=None, choices={})
+        known.setdefault(_form(architecture), architecture)
+    return list(known.values())
+
+
+def _form(architecture: Architecture) -> object:
+    """What is equal for architectures that differ in the order of their experts only, or in experts
+    that no task uses.
+    """
+    chosen = architecture.chosen or ()
+    users = [tuple(i in experts for experts in chosen) for i in range(len(architecture.experts))]
+    used = [
+        (expert.blocks, by)
+        for expert, by in zip(architecture.experts, users, strict=True)
+        if any(by) or not chosen
+    ]
+    return architecture.interaction, tuple(sorted(used))
+
+
+def _stratum(stratum: str, drawn: Sequence[Architecture], pilot: int) -> list[Entry]:
+    """The entries of a stratum: the third with the least hashes sealed, the first of the others the
+    pilot, half of each with two seeds.
+    """
+    ids = [architecture_id(architecture) for architecture in drawn]
+    closed = set(sorted(ids, key=lambda i: hash_of("sealed", i))[: round(len(ids) * SEALED_SHARE)])
+    sides = ([i for i in ids if i not in closed], [i for i in ids if i in closed])
+    first = sides[0][:pilot]
+    twice = {*first, *(i for side in sides for i in side[: (len(side) + 1) // 2])}
+    return [
+        Entry(
+            id=name,
+            kind=DRAWN,
+            name=f"{stratum or 'drawn'} {number}",
+            stratum=stratum,
+            number=number,
+            sealed=name in closed,
+            pilot=(0, 1) if name in first else (),
+            seeds=(0, 1) if name in twice else (0,),
+            definition=architecture.model_dump(mode="json"),
+        )
+        for number, (name, architecture) in enumerate(zip(ids, drawn, strict=True))
+    ]
+
+
+def hash_of(purpose: str, name: str) -> str:
+    """A hash that orders names independently for each purpose."""
+    return hashlib.sha256(f"{purpose}:{name}".encode()).hexdigest()
+
+
+def _sample(entries: Sequence[Entry], count: int) -> list[Entry]:
+    """The first of each stratum that are not sealed, with one seed."""
+    order = list(dict.fromkeys(entry.stratum for entry in entries))
+    open_ = [entry for entry in entries if not entry.sealed]
+    places = {
+        e.id: sum(o.stratum == e.stratum and o.number < e.number for o in open_) for e in open_
+    }
+    picked = sorted(open_, key=lambda e: (places[e.id], order.index(e.stratum)))[:count]
+    return [entry.model_copy(update={"pilot": (), "seeds": (0,)}) for entry in picked]
+
+
+def other_entries(
+    entries: Sequence[Entry], schema: Schema, names: Sequence[str], changes: Mapping[str, Any]
+) -> list[Entry]:
+    """Hand-made models of about the drawn architectures' median FLOPs, with two seeds each, and the
+    constant.
+
+    Args:
+        entries: the drawn ones.
+        schema: the data set.
+        names: of the hand-made models.
+        changes: to their templates, as `architecture` says.
+    """
+    target = float(np.median([flops(entry.architecture, schema) for entry in entries]))
+    made = []
+    for name in names:
+        whole = changed(Architecture.load(name), changes).bind(schema)
+        networks(build_model(whole, schema))  # refuses what cannot be trained, before anything is
+        architecture = cut(whole, target, schema)
+        plain = architecture.model_dump(mode="json")
+        made.append(
+            Entry(
+                id=architecture_id(architecture),
+                kind=HAND_MADE,
+                name=name,
+                seeds=(0, 1),
+                definition=plain,
+            )
+        )
+    return [*made, Entry(id=CONSTANT, kind=CONSTANT, name=CONSTANT, seeds=(0,))]
+
+
+def flops(architecture: Architecture, schema: Schema) -> int:
+    """Floating-point operations of one row."""
+    return flops_per_row(build_model(architecture, schema), schema)
+
+
+def cut(architecture: Architecture, target: float, schema: Schema) -> Architecture:
+    """A hand-made model with the hidden widths of its experts scaled by one factor, the one whose
+    FLOPs come nearest to the target.
+
+    Raises:
+        ConfigError: it has no hidden widths.
+    """
+    if not any(o.name == "dense" for expert in architecture.experts for o in expert.operations):
+        raise ConfigError(
+            f"hand-made model {architecture.name}",
+            "must have experts of dense(h) blocks to be cut",
+            "none",
+            "leave it out",
+        )
+    low, high = 0, len(_RUNGS) - 1  # FLOPs fall along the rungs
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (
+            (middle, high)
+            if flops(_scaled(architecture, _RUNGS[middle]), schema) > target
+            else (low, middle)
+        )
+    near = {
+        i: abs(np.log(flops(_scaled(architecture, _RUNGS[i]), schema) / target))
+        for i in (low, high)
+    }
+    return _scaled(architecture, _RUNGS[min(near, key=near.__getitem__)])
+
+
+def _scaled(architecture: Architecture, factor: float) -> Architecture:
+    def block(operation: Operation) -> str:
+        if operation.name != "dense":
+            return str(operation)
+        steps = round(int(operation.argument or 0) * factor / NARROWEST)
+        return f"dense({max(NARROWEST, NARROWEST * steps)})"
+
+    experts = tuple(
+        Expert(**{**dict(e), "blocks": tuple(block(o) for o in e.operations)})
+        for e in architecture.experts
+    )
+    return architecture.evolve(experts=experts)

@@ -1,0 +1,204 @@
+"""What a comparison reads of each trained model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from automtl import files
+from automtl.bounds import fitting
+from automtl.config import RetrainSection
+from automtl.data.store.encoding import checksum
+from automtl.report.tables import HEADLINES
+from automtl.runs.constant import LOSS, known, loss_of, metrics_of, remarks
+from automtl.runs.manifest import Manifest
+from automtl.runs.run_dir import PhaseDir, RunDir
+from automtl.spaces.architecture import Architecture
+from automtl.spaces.templates import OF_ANY
+from automtl.strict import build, load_yaml
+
+_OF_RUNTIME = ("precision", "fast_dev_run")  # what decides a training, too
+_SHAPE = "architecture."
+_ABSENT, _OTHERWISE = "-", " | "
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the comparison: retrains that differ in their seed only.
+
+    Args:
+        name: the run and the label.
+        label: the retrain folders' name without the seed.
+        hand_made: it was written, not searched.
+        method: strategy and space of the search; empty for hand-made models.
+        figures: per split and metric, by seed.
+        cost: "search", "tune" and "retrain", each with samples and seconds.
+        marks: what a reader must know, such as "best of 3 searches".
+        search_seeds: of the searches behind it.
+        found: what they derived.
+        remarks: per split, what must be said of it beside the constant.
+        constant: per split and metric, the constant's figure on the same rows.
+        trained_by: each setting of the training in words; of seeds that were trained otherwise, all
+            of them.
+        advised: what of the template's own shape, which is in `trained_by` too, somebody
+            recommended: no name tells that.
+    """
+
+    name: str
+    label: str
+    hand_made: bool
+    method: str
+    figures: dict[str, dict[str, dict[int, float]]]
+    cost: dict[str, dict[str, float]]
+    marks: tuple[str, ...] = ()
+    search_seeds: tuple[int, ...] = ()
+    found: tuple[Architecture, ...] = field(default=(), repr=False)
+    remarks: dict[str, list[str]] = field(default_factory=dict)
+    constant: dict[str, dict[str, float]] = field(default_factory=dict)
+    trained_by: dict[str, str] = field(default_factory=dict)
+    advised: tuple[str, ...] = ()
+
+    def mean(self, split: str, metric: str) -> float | None:
+        """Mean over seeds."""
+        values = self.figures.get(split, {}).get(metric, {})
+        return fmean(values.values()) if values else None
+
+    def seeds(self, split: str) -> list[int]:
+        """The seeds that have figures."""
+        return sorted({seed for values in self.figures[split].values() for seed in values})
+
+    def sd(self, split: str, metric: str) -> float | None:
+        """Standard deviation over seeds; None for one."""
+        values = self.figures.get(split, {}).get(metric, {})
+        return stdev(values.values()) if len(values) > 1 else None
+
+
+def is_complete(entry: Entry) -> bool:
+    """Whether every seed has its test figures."""
+    return entry.seeds("test") == entry.seeds("validation")
+
+
+def read_entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> Entry:
+    """What a run's files say of one model.
+
+    Raises:
+        ArtifactError: a file has not the form in which it was written.
+    """
+    with fitting(run):
+        return _entry(run, label, folders, called)
+
+
+def _entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> Entry:
+    figures: dict[str, dict[str, dict[int, float]]] = {"validation": {}, "test": {}}
+    held = [files.read_json(folder.results) for folder in folders]
+    parts = {
+        split: [results[split] for results in held if isinstance(results.get(split), dict)]
+        for split in figures
+    }
+    for folder, results in zip(folders, held, strict=True):
+        seed = int(Manifest.read(folder.manifest).values["seed"])
+        for split, by_metric in figures.items():
+            for metric, value in _figures(results.get(split)).items():
+                by_metric.setdefault(metric, {})[seed] = value
+    search = RunDir(run).search
+    searched = search.manifest.exists()
+    costs = {
+        "search": [search.cost],
+        "tune": [run / "tune" / "cost.json"],
+        "retrain": [f.cost for f in folders],
+    }
+    return Entry(
+        name=f"{called}: {label}",
+        label=label,
+        hand_made=not searched,
+        method=_method(search, label) if searched else "",
+        figures=figures,
+        cost={part: _spent(paths) for part, paths in costs.items()},
+        search_seeds=(int(Manifest.read(search.manifest).values["seed"]),) if searched else (),
+        found=(Architecture.load(search.architecture),)
+        if searched and search.architecture.exists()
+        else (),
+        remarks={split: remarks(some) for split, some in parts.items()},
+        constant={
+            split: _constant(some[0]) for split, some in parts.items() if some and known(some)
+        },
+        trained_by=_trained_by(folders),
+        advised=_advised(folders),
+    )
+
+
+def _trained_by(folders: Sequence[PhaseDir]) -> dict[str, str]:
+    """Each setting of some trainings in words, what an older version did not know at its
+    default.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for folder in folders if all(folder.config.exists() for folder in folders) else ():
+        held = load_yaml(folder.config)
+        section = build(RetrainSection, held.get("retrain", {}), folder.config)
+        settings = {f"retrain.{name}": value for name, value in section.acting().items()}
+        settings |= {f"runtime.{name}": held.get("runtime", {}).get(name) for name in _OF_RUNTIME}
+        if folder.architecture.exists():
+            made = Architecture.load(folder.architecture)
+            settings |= {f"{_SHAPE}{name}": getattr(made, name) for name in OF_ANY}
+        for name, value in settings.items():
+            found.setdefault(name, {})[_word(value)] = None
+    return {name: _OTHERWISE.join(values) for name, values in found.items()}
+
+
+def _advised(folders: Sequence[PhaseDir]) -> tuple[str, ...]:
+    """What was recommended of some trained models' shapes."""
+    origins = [
+        load_yaml(folder.config).get("origins", {}) for folder in folders if folder.config.exists()
+    ]
+    return tuple(dict.fromkeys(name for own in origins for name in own if name.startswith(_SHAPE)))
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return (
+            ", ".join(f"{key} {_word(item)}" for key, item in value.items() if item is not None)
+            or "none"
+        )
+    return "none" if value is None else str(value)
+
+
+def _constant(part: Mapping[str, Any]) -> dict[str, float]:
+    """The constant's figures, by the metrics that models are compared in."""
+    held = {
+        f"{task} {name}": value
+        for task, metrics in metrics_of(part).items()
+        for name, value in metrics.items()
+        if name in HEADLINES
+    }
+    return held if (loss := loss_of(part)) is None else {LOSS: loss, **held}
+
+
+def _figures(split: Any) -> dict[str, float]:
+    """MTL-Loss and each task's headline metric, where defined."""
+    if not isinstance(split, dict):
+        return {}
+    found = {} if split["loss"] is None else {LOSS: split["loss"]}
+    for task, metrics in split["tasks"].items():
+        name = next((n for n in HEADLINES if n in metrics), None)
+        if name is not None and metrics[name] is not None:
+            found[f"{task} {name}"] = metrics[name]
+    return found
+
+
+def _method(search: PhaseDir, label: str) -> str:
+    held = load_yaml(search.config)
+    own = {
+        **held.get("search", {}),
+        "sharing_settings": held.get("sharing", {}),
+        "space": held.get("space", {}),
+    }
+    return (
+        f"{own.get('strategy', 'darts')} in {own['space'].get('name', '?')}, {label}, "
+        f"{checksum(own)[:8]}"
+    )
+
+
+def _spent(paths: Sequence[Path]) -> dict[str, float]:
+    held = [files.read_json(path) for path in paths if path.exists()]
+    return {what: sum(float(h.get(what) or 0) for h in held) for what in ("samples", "seconds")}

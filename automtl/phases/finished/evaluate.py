@@ -1,0 +1,341 @@
+"""The evaluate phase: trained models on the test rows, read once, at the end, and counted."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automtl import files
+from automtl.bounds import fitting
+from automtl.data.store import Store
+from automtl.data.store.schema import Task
+from automtl.data.store.slices import KNOWN_UNKNOWN, groups, known_slices, slices
+from automtl.data.store.unknown import unknown_remarks
+from automtl.errors import ArtifactError
+from automtl.phases.finished.open import load_net, session_of
+from automtl.phases.run.faults import known_ids
+from automtl.phases.run.session import Reporter, Silent
+from automtl.runs.constant import LOSS, loss_of, metrics_of, remarks
+from automtl.runs.manifest import Manifest
+from automtl.runs.run_dir import PhaseDir, find_phase
+from automtl.training.metrics.evaluation import (
+    Evaluation,
+    Predictions,
+    auc_intervals,
+    evaluate,
+    evaluate_slices,
+    predict,
+)
+from automtl.training.metrics.sampling import of_whole_log
+
+
+@dataclass(frozen=True)
+class ByKnown:
+    """The test rows by whether training had their ids of a column.
+
+    Args:
+        known_rows: how many have one that the model knows.
+        unknown_rows: how many have none.
+        unknown_share: of all test rows.
+        known: the metrics of the rows with an id that the model knows.
+        unknown: of those without.
+    """
+
+    known_rows: int
+    unknown_rows: int
+    unknown_share: float
+    known: Evaluation
+    unknown: Evaluation
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """One model on the test rows.
+
+    Args:
+        folder: its retrain folder.
+        label: what to call it: the run, and the folder without its seed.
+        seed: of the model.
+        test: the metrics.
+        reads: how many times these test rows were read for this model, this time included.
+        slices: per value of the column asked for, the metrics of its rows.
+        known: per column with unknown ids among the test rows, the metrics of rows with and without
+            a known one.
+    """
+
+    folder: PhaseDir
+    label: str
+    seed: int
+    test: Evaluation
+    reads: int
+    slices: dict[str, Evaluation] = field(default_factory=dict)
+    known: dict[str, ByKnown] = field(default_factory=dict)
+
+
+def evaluate_runs(
+    paths: Sequence[Path],
+    *,
+    device: str = "auto",
+    by: str | None = None,
+    bootstrap: int = 0,
+    reporter: Reporter | None = None,
+) -> list[TestResult]:
+    """Evaluate every retrained model of the named runs on its test rows.
+
+    Args:
+        paths: run folders, or retrain folders.
+        device: where to run.
+        by: a column to slice the test rows by.
+        bootstrap: resamples for 95% intervals of AUC, of the groups that the data set names, else
+            of rows; 0: none.
+        reporter: told of second readings.
+
+    Raises:
+        ArtifactError: a folder holds no finished retrain, or its data changed since.
+    """
+    reporter = reporter or Silent()
+    folders = list(
+        dict.fromkeys(folder for path in paths for folder in find_phase(path, "retrain"))
+    )
+    unfinished = [folder for folder in folders if folder.state() != "done"]
+    for folder in unfinished:
+        reporter.say(f"{folder.path} is {folder.state()}, left out")
+    finished = [folder for folder in folders if folder not in unfinished]
+    if not finished:
+        raise ArtifactError(
+            ", ".join(map(str, paths)),
+            "must hold a finished retrain",
+            "none",
+            "run `automtl retrain` first",
+        )
+    return [_evaluate(folder, device, by, bootstrap, reporter) for folder in finished]
+
+
+def _evaluate(
+    folder: PhaseDir, device: str, by: str | None, bootstrap: int, reporter: Reporter
+) -> TestResult:
+    session = session_of(folder, device, reporter)
+    store, batches = session.store, session.in_order("test")
+    if by is not None:
+        # a column that is not there is refused before the test rows count as read
+        slices(store, "validation", np.arange(1), by)
+    net = load_net(folder, session)
+    # another evaluation of the model may be at the same files
+    with files.locked(folder.path, wait=True):
+        reads = Manifest.read(folder.manifest).count_test_read()
+    if reads > 1:
+        reporter.say(
+            f"{folder.path}: its test rows are read for the {_nth(reads)} time; choose nothing "
+            "by them"
+        )
+    unknown = {name: counts["test"] for name, counts in store.summary["unknown"].items()}
+    for line in unknown_remarks(store.schema, unknown, store.summary["rows"]["test"], "test rows"):
+        reporter.say(line)
+    with known_ids(store):
+        predictions, tasks = of_whole_log(
+            predict(net, batches, device=session.device), session.schema.tasks
+        )
+    users = groups(store, "test", predictions.rows)
+    test = evaluate(predictions, tasks, reliability=True, groups=users)
+    if bootstrap:
+        test = replace(
+            test, intervals=auc_intervals(predictions, tasks, resamples=bootstrap, units=users)
+        )
+    parts = {}
+    if by is not None:
+        parts = evaluate_slices(
+            predictions, tasks, *slices(store, "test", predictions.rows, by), groups=users
+        )
+    known = _by_known(store, predictions, tasks, users)
+    with files.locked(folder.path, wait=True), fitting(folder.results):
+        manifest, results = Manifest.read(folder.manifest), files.read_json(folder.results)
+        if by is not None:
+            results["test_by"] = {
+                **results.get("test_by", {}),
+                by: {name: asdict(part) for name, part in parts.items()},
+            }
+        by_known = {column: asdict(part) for column, part in known.items()}
+        manifest.replace_file(
+            folder.results, {**results, "test": asdict(test), "test_by_known_ids": by_known}
+        )
+    run = folder.path.parent.parent.name
+    label = folder.path.name.rpartition("-s")[0]
+    return TestResult(
+        folder, f"{run}: {label}", int(manifest.values["seed"]), test, reads, parts, known
+    )
+
+
+def _by_known(
+    store: Store, predictions: Predictions, tasks: Sequence[Task], users: np.ndarray | None
+) -> dict[str, ByKnown]:
+    """Per column with unknown ids among the test rows."""
+    found = {}
+    for column, part in known_slices(store, "test", predictions.rows).items():
+        unknown = int(part.codes.sum())
+        known, rest = evaluate_slices(predictions, tasks, *part, groups=users).values()
+        found[column] = ByKnown(
+            len(part.codes) - unknown, unknown, unknown / len(part.codes), known, rest
+        )
+    return found
+
+
+def _nth(n: int) -> str:
+    return {2: "second", 3: "third"}.get(n, f"{n}th")
+
+
+def slice_rows(result: TestResult) -> list[dict[str, Any]]:
+    """One row per slice of a result: its labelled rows, each task's AUC (or RMSE), the MTL-Loss,
+    and the constant's on its rows.
+    """
+    return [{"slice": name, **_slice_figures(part)} for name, part in result.slices.items()]
+
+
+def known_rows(result: TestResult) -> list[dict[str, Any]]:
+    """Two rows per column with unknown ids among the test rows, of known and of unknown ones, as
+    `slice_rows` has them.
+    """
+    rows = []
+    for column, by in result.known.items():
+        whole = by.known_rows + by.unknown_rows
+        for ids, count, part in zip(
+            KNOWN_UNKNOWN, (by.known_rows, by.unknown_rows), (by.known, by.unknown), strict=True
+        ):
+            rows.append(
+                {
+                    "column": column,
+                    "ids": ids,
+                    "rows": count,
+                    "share": f"{count / whole:.1%}",
+                    **_slice_figures(part),
+                }
+            )
+    return rows
+
+
+def _slice_figures(part: Evaluation) -> dict[str, Any]:
+    metrics = {f"{task} {metric}": part.tasks[task][metric] for task, metric in _headline(part)}
+    counts = {f"{task} rows": part.tasks[task]["rows"] for task in part.tasks}
+    return {**counts, **metrics, LOSS: part.loss, "constant's": loss_of(asdict(part))}
+
+
+def interval_rows(result: TestResult) -> list[dict[str, Any]]:
+    """One row per task with an AUC: its positives, AUC and 95% interval."""
+    rows = []
+    for task, interval in result.test.intervals.items():
+        low, high = interval or (None, None)
+        metrics = result.test.tasks[task]
+        rows.append(
+            {
+                "task": task,
+                "positives": metrics["positives"],
+                "AUC": metrics["auc"],
+                "from": low,
+                "to": high,
+            }
+        )
+    return rows
+
+
+def summary(results: Sequence[TestResult]) -> list[dict[str, Any]]:
+    """One row per label: seeds, and mean and sd over them of each task's AUC (or RMSE) and of the
+    MTL-Loss.
+    """
+    rows = []
+    for label in dict.fromkeys(r.label for r in results):
+        group = [r for r in results if r.label == label]
+        metrics = {
+            f"{task} {name}": [r.test.tasks[task][name] for r in group]
+            for task, name in _headline(group[0].test)
+        }
+        metrics[LOSS] = [r.test.loss for r in group]
+        rows.append(
+            {
+                "model": label,
+                "seeds": [r.seed for r in group],
+                **{k: _mean_sd(v) for k, v in metrics.items()},
+            }
+        )
+    return rows
+
+
+def constants(results: Sequence[TestResult]) -> list[dict[str, Any]]:
+    """One row per data set, like those of `summary`: the best constant, predicting the base rates
+    of the training rows.
+    """
+    of_data = {r.folder: Manifest.read(r.folder.manifest).values["data"] for r in results}
+    first = {
+        (data["hash"], data["split_hash"]): folder for folder, data in reversed(of_data.items())
+    }
+    rows = []
+    for result in (r for r in results if r.folder in first.values()):
+        figures = asdict(result.test)
+        metrics = {
+            f"{task} {metric}": value
+            for task, held in metrics_of(figures).items()
+            for metric, value in held.items()
+        }
+        cells = {
+            key: {"mean": value, "sd": None}
+            for key, value in {**metrics, LOSS: loss_of(figures)}.items()
+        }
+        rows.append(
+            {
+                "model": "constant"
+                if len(first) == 1
+                else f"constant on {of_data[result.folder]['name']}",
+                "seeds": [],
+                **cells,
+            }
+        )
+    return rows
+
+
+def verdicts(results: Sequence[TestResult]) -> list[str]:
+    """What must be said of the models beside the constant, a sentence each."""
+    by_label = {
+        label: [asdict(r.test) for r in results if r.label == label]
+        for label in dict.fromkeys(r.label for r in results)
+    }
+    return [f"{label}: {remark}" for label, tests in by_label.items() for remark in remarks(tests)]
+
+
+def stored_sizes(results: Sequence[TestResult]) -> dict[str, dict[str, float]]:
+    """Per label the megabytes of each part of its stored models, mean over seeds; empty for those
+    trained before sizes were kept.
+    """
+    sizes: dict[str, dict[str, float]] = {}
+    for label in dict.fromkeys(r.label for r in results):
+        found = [
+            files.read_json(r.folder.cost)["model"].get("stored", {})
+            for r in results
+            if r.label == label
+        ]
+        sizes[label] = {
+            part: sum(f[part] for f in found) / len(found)
+            for part in found[0]
+            if all(part in f for f in found)
+        }
+    return sizes
+
+
+def _headline(test: Evaluation) -> list[tuple[str, str]]:
+    """Per task the metrics people look at first: RMSE, or AUC and, where the data set names a
+    group, GAUC.
+    """
+    return [
+        (task, name)
+        for task, metrics in test.tasks.items()
+        for name in ("rmse", "auc", "gauc")
+        if name in metrics
+    ]
+
+
+def _mean_sd(values: Sequence[float | None]) -> dict[str, float | None]:
+    known = [v for v in values if v is not None]
+    if len(known) < len(values):
+        return {"mean": None, "sd": None}
+    mean = sum(known) / len(known)
+    sd = (sum((v - mean) ** 2 for v in known) / (len(known) - 1)) ** 0.5 if len(known) > 1 else None
+    return {"mean": mean, "sd": sd}

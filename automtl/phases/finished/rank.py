@@ -1,0 +1,111 @@
+"""The rank phase: whether what a searched supernet says of architectures agrees with training them
+by themselves.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automtl.errors import ConfigError
+from automtl.phases.finished.open import reopened
+from automtl.phases.finished.rank_order import agreement
+from automtl.phases.run.session import Reporter, Silent
+from automtl.strategies.encoding import Genome
+from automtl.strategies.protocol import Material, make_genes
+from automtl.strategies.score import score
+from automtl.strategies.standalone import StandAlone
+
+RANKED = ("darts", "snas", "gdas", "evolution")  # strategies that leave a supernet
+MOST = 10_000  # samples; drawn before the first is scored
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Supernet scores beside stand-alone scores, both losses on alpha rows.
+
+    Args:
+        supernet: per sample, the supernet's loss on its path.
+        alone: per sample, its own loss after a brief training.
+        tau: Kendall's tau-b; None where one side is constant.
+        interval: its 95% interval, see `rank_order.py`.
+        p: that unrelated orders agree or disagree as much, two-sided; exact for at most 100
+            samples.
+        regret: stand-alone loss of the supernet's first choice minus the best of all; 0 is perfect.
+        samples_read: rows trained on and scored.
+        architectures: what was sampled.
+    """
+
+    supernet: tuple[float, ...]
+    alone: tuple[float, ...]
+    tau: float | None
+    interval: tuple[float, float] | None
+    p: float | None
+    regret: float
+    samples_read: int
+    architectures: tuple[dict[str, Any], ...]
+
+
+def rank(
+    path: Path,
+    *,
+    samples: int = 12,
+    epochs: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+) -> Ranking:
+    """Sample architectures, score each on the supernet's shared weights and alone.
+
+    Args:
+        path: a searched run.
+        samples: how many architectures.
+        epochs: of each brief training, over the fit rows.
+        seed: of the draws and the fresh weights.
+        device: where to run.
+        reporter: told of every sample.
+
+    Raises:
+        ArtifactError: the run holds no supernet.
+        ConfigError: fewer than two samples.
+    """
+    if not 2 <= samples <= MOST:
+        raise ConfigError("--samples", f"must be at least 2 and at most {MOST:,}", samples)
+    reporter = reporter or Silent()
+    m, net = reopened(path, device=device, reporter=reporter, needs=RANKED)
+    genes, shared, alone, read = make_genes(m), [], [], 0
+    genomes = [genes.draw(np.random.default_rng([seed, i])) for i in range(samples)]
+    for number, genome in enumerate(genomes):
+        genes.set(net, genome)
+        shared.append(score(net, m.scored, m.schema.tasks, device=m.device, supernet=True))
+        loss, rows = _alone(m, genes.architecture, genome, epochs=epochs, seed=seed)
+        alone.append(loss)
+        read += rows + 2 * m.scored.num_rows
+        reporter.say(f"sample {number + 1}/{samples}: supernet {shared[-1]:.5f}, alone {loss:.5f}")
+    orders = agreement(shared, alone)
+    tau, interval, p = (
+        (None, None, None) if orders is None else (orders.tau, orders.interval, orders.p)
+    )
+    told = tuple(
+        genes.architecture(g).model_dump(mode="json", include={"interaction", "experts", "chosen"})
+        for g in genomes
+    )
+    return Ranking(tuple(shared), tuple(alone), tau, interval, p, regret(shared, alone), read, told)
+
+
+def _alone(
+    m: Material, architecture: Callable[[Genome], Any], genome: Genome, *, epochs: int, seed: int
+) -> tuple[float, int]:
+    """The loss of an architecture trained briefly by itself, and the rows it read."""
+    model = StandAlone(architecture(genome), m, seed=seed, lr=m.options.random_lr)
+    rows = sum(
+        event.rows for event in model.train(m.fit.cycle(), epoch=0, steps=epochs * len(m.fit))
+    )
+    return score(model.net, m.scored, m.schema.tasks, device=m.device, supernet=False), rows
+
+
+def regret(supernet: Sequence[float], alone: Sequence[float]) -> float:
+    """Stand-alone loss of the supernet's favourite, minus the least stand-alone loss."""
+    return float(alone[int(np.argmin(supernet))] - min(alone))

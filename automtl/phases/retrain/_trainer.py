@@ -1,0 +1,338 @@
+"""The training of one net of a retrain: its phases, epochs and early stop, as a generator of step
+events.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from automtl.data.store.batches import Batch
+from automtl.data.store.slices import groups
+from automtl.models.skeleton import MultiTaskNet
+from automtl.phases.retrain._trainer_state import (
+    PLACE,
+    BegunState,
+    PartState,
+    _columns,
+    _copied,
+    _plain,
+    _said,
+    _stands,
+)
+from automtl.phases.run.phase_folder import append_epoch, charge_balancing, training_losses
+from automtl.phases.run.session import Session
+from automtl.runs.run_dir import PhaseDir
+from automtl.sharing.base import Phase
+from automtl.training.balancing import make_balancer
+from automtl.training.balancing.balancer import BalancingSettings
+from automtl.training.checkpoint_state import check, need, need_tensors, take_optimizer
+from automtl.training.early_stopping import EarlyStopping, Monitor
+from automtl.training.loop import RunningLosses, StepEvent, run_epoch
+from automtl.training.losses import Losses
+from automtl.training.metrics.evaluation import Evaluation, evaluate, predict
+from automtl.training.optim.optimizers import (
+    OptimizerSettings,
+    check_fit,
+    make_optimizer,
+    set_rates,
+)
+from automtl.training.step import train_step
+from automtl.training.step.guard import Guard
+
+
+class Part:
+    """Trains one net through the phases of its sharing module.
+
+    `number` (of the phase), `epoch` and `step` are the next to come.
+    # DEVIATION: AutoMTL's paper trains its own model by SGD (.02, cosine) and the baselines by
+    Adam; here all by Adam, unless told.
+
+    Args:
+        session: data, device, settings.
+        folder: of the retrain.
+        guard: looks for losses that are not finite.
+        net: the whole model, or one task's own.
+        columns: its tasks' numbers.
+
+    Attributes:
+        best_epoch: the epoch whose weights the last phase ended with; counted from 0 over all
+            phases.
+        balancing: what balancing cost.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        folder: PhaseDir,
+        guard: Guard,
+        net: MultiTaskNet,
+        columns: list[int],
+    ) -> None:
+        self.session, self.folder, self.guard, self.net, self.columns = (
+            session,
+            folder,
+            guard,
+            net,
+            columns,
+        )
+        self.tasks = [session.schema.tasks[c] for c in columns]
+        self.settings = session.config.retrain
+        monitor = Monitor.of(self.settings.monitor)
+        self.monitor = monitor if monitor.task in [task.name for task in self.tasks] else Monitor()
+        self.phases, self.rates = net.sharing.phases(), OptimizerSettings.of(self.settings)
+        self.batches = session.batches(
+            "train", batch_size=self.settings.batch_size, seed=session.seeds.fit
+        )
+        check_fit(net, self.rates, length=self._length)
+        self.number, self.begun, self.epoch, self.step, self.best_epoch = 0, False, 0, 0, -1
+        self.running = RunningLosses()
+        self.balancer = make_balancer(
+            BalancingSettings(**self.settings.balancing.given()), self.tasks, net
+        )
+        self.balancing: dict[str, Any] = {}
+        self.origin: dict[str, Any] = {}
+
+    def _length(self, phase: Phase) -> int:
+        planned = (
+            phase.epochs if phase.steps is None else math.ceil(phase.steps / len(self.batches))
+        )
+        return self.settings.epochs if planned is None else min(planned, self.settings.epochs)
+
+    def remember(self) -> None:
+        """Keep the weights as they are before all phases, where a phase begins from them anew."""
+        if any(phase.begins == "anew" for phase in self.phases):
+            self.origin = _copied(self.net.state_dict())
+
+    @property
+    def planned_epochs(self) -> int:
+        """The most epochs, over all phases."""
+        return sum(self._length(phase) for phase in self.phases)
+
+    def train(self) -> Iterator[StepEvent]:
+        """Train through all phases, or what is left of them, and fill the unknown ids; an event
+        after each step.
+        """
+        while self.number < len(self.phases):
+            phase = self.phases[self.number]
+            if not self.begun:
+                self._begin(phase)
+            while self.epoch < self.first + self._length(phase) and not (
+                phase.judged and self.stopping.should_stop
+            ):
+                yield from self._epoch(phase)
+            self._end(phase)
+            if self.number == len(self.phases):
+                self.net.fill_unknown(self.session.schema)
+
+    def _begin(self, phase: Phase) -> None:
+        """The sharing module makes ready, perhaps by other parameters; optimiser and early stop
+        start anew.
+        """
+        self.net.sharing.begin(phase.name)
+        if phase.begins == "anew":
+            kept = {f"sharing.{name}" for name in self.net.sharing.decided()}
+            self.net.load_state_dict(
+                {
+                    name: v if name in kept else self.origin[name]
+                    for name, v in self.net.state_dict().items()
+                }
+            )
+            self.origin = {}
+        self.optimizer, self.stopping = (
+            self._optimizer(),
+            EarlyStopping(self.monitor.metric, patience=self.settings.patience),
+        )
+        self.best: dict[str, Any] = {}
+        self.start = _plain(self._validate()) if self.number and phase.begins != "anew" else None
+        self.first, self.begun = self.epoch, True
+
+    def _epoch(self, phase: Phase) -> Iterator[StepEvent]:
+        """One epoch, or what is left of it, and its judgement."""
+        update, device = partial(self._step, self._length(phase)), self.session.device
+        for event in run_epoch(
+            update, self.batches, epoch=self.epoch, start=self.step, device=device
+        ):
+            self.running.add(event.losses)
+            self.step = event.step + 1
+            yield event
+        self._judge(phase)
+        self.epoch, self.step, self.running = self.epoch + 1, 0, RunningLosses()
+
+    def state(self) -> dict[str, Any]:
+        """All that going on from here needs beside the net's own state."""
+        plain = {name: getattr(self, name) for name in PLACE}
+        if not self.begun:
+            return plain
+        plain |= {
+            "first": self.first,
+            "start": self.start,
+            "best": self.best,
+            "balancing": self.balancing,
+        }
+        plain["frozen"] = [
+            name for name, parameter in self.net.named_parameters() if not parameter.requires_grad
+        ]
+        moving = {
+            "optimizer": self.optimizer.state_dict(),
+            "balancer": self.balancer.state_dict(),
+            "stopping": self.stopping.state(),
+        }
+        return {**plain, **moving, "running": self.running.state()}
+
+    def load(self, state: Any) -> None:
+        """Go on from a ``state()``; the net's own was loaded before.
+
+        Raises:
+            AutoMTLError: it is none of this part's.
+        """
+        held = check(
+            PartState if isinstance(state, dict) and state.get("begun") is False else BegunState,
+            state,
+            "part",
+        )
+        for name in PLACE:
+            setattr(self, name, state[name])
+        stands = _stands(
+            held, lengths=[self._length(phase) for phase in self.phases], steps=len(self.batches)
+        )
+        need(
+            stands,
+            "part",
+            "must be at a place of its phases",
+            f"phase {held.number}, epoch {held.epoch}, step {held.step}",
+        )
+        if not isinstance(held, BegunState):
+            return
+        names = [task.name for task in self.tasks]
+        need(
+            held.start is None or [*held.start.tasks] == names,
+            "start",
+            f"must be of the tasks {', '.join(names)}",
+            "others",
+        )
+        if held.best:
+            need_tensors(self.net.state_dict(), state["best"], "best")
+        self.first, self.start, self.best = state["first"], state["start"], state["best"]
+        self._freeze(held.frozen)
+        self.running.load(state["running"], tasks=len(self.tasks), device=self.session.device)
+        self.optimizer, self.stopping = (
+            self._optimizer(),
+            EarlyStopping(self.monitor.metric, patience=self.settings.patience),
+        )
+        take_optimizer(self.optimizer, state["optimizer"], "optimizer")
+        self.balancer.load_state_dict(state["balancer"])
+        self.balancing = state["balancing"]
+        self.stopping.load(state["stopping"])
+        best = self.stopping.best_epoch
+        known = (
+            not held.best if best is None else bool(held.best) and held.first <= best < held.epoch
+        )
+        need(
+            known, "best", "must be the weights of the best of the phase's epochs", f"epoch {best}"
+        )
+
+    def _freeze(self, names: tuple[str, ...]) -> None:
+        """Train all parameters but those of some names."""
+        owned = dict(self.net.named_parameters())
+        unknown = [name for name in names if name not in owned]
+        need(not unknown, "frozen", "must be parameters of the network", ", ".join(unknown)[:80])
+        for name, parameter in owned.items():
+            parameter.requires_grad_(name not in names)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        return make_optimizer(self.net, self.rates)
+
+    def _keeps_best(self) -> bool:
+        """Whether the phase ends as its best epoch left it: it is judged, or the next one begins
+        there.
+        """
+        after = self.phases[self.number + 1 : self.number + 2]
+        return self.phases[self.number].judged or any(phase.begins == "best" for phase in after)
+
+    def _end(self, phase: Phase) -> None:
+        """A phase ends as its best epoch left it where that is kept; else the last epoch is its
+        best.
+        """
+        keeps = self._keeps_best()
+        self.number, self.begun = self.number + 1, False
+        if not keeps or not self._length(phase):
+            self.best_epoch = self.epoch - 1
+            return
+        assert self.stopping.best_epoch is not None, "the first epoch of a phase is its best so far"
+        self.net.load_state_dict(self.best)
+        self.best_epoch = self.stopping.best_epoch
+
+    def _step(self, length: int, step: int, batch: Batch) -> Losses:
+        epoch, steps = self.epoch - self.first, len(self.batches)
+        self.net.sharing.advance((epoch + step / steps) / length)
+        set_rates(self.optimizer, self.rates, epoch=epoch, share=(step + 1) / steps, epochs=length)
+        return train_step(
+            self.net,
+            self._mine(batch),
+            self.tasks,
+            optimizer=self.optimizer,
+            balancer=self.balancer,
+            guard=self.guard,
+            autocast=self.session.autocast,
+            clip_norm=self.settings.clip_norm,
+        )
+
+    def _mine(self, batch: Batch) -> Batch:
+        if len(self.columns) == batch.labels.shape[1]:
+            return batch
+        return replace(
+            batch,
+            labels=batch.labels[:, self.columns],
+            weights=_columns(batch.weights, self.columns),
+        )
+
+    def _validate(self) -> Evaluation:
+        predictions = predict(
+            self.net, self.session.in_order("validation"), device=self.session.device
+        )
+        users = (
+            groups(self.session.store, "validation", predictions.rows)
+            if self.monitor.metric == "gauc"
+            else None
+        )
+        mine = replace(
+            predictions,
+            labels=predictions.labels[:, self.columns],
+            weights=_columns(predictions.weights, self.columns),
+        )
+        return evaluate(mine, self.tasks, groups=users)
+
+    def _judge(self, phase: Phase) -> None:
+        """Evaluate on validation and record; keep the best where it is asked for."""
+        epoch, validation = self.epoch, self._validate()
+        losses = training_losses(self.running, self.tasks, epoch)
+        value = self.monitor.judged(validation.line, epoch=epoch)
+        improved = self._keeps_best() and self.stopping.update(epoch, value)
+        if improved:
+            self.best = _copied(self.net.state_dict())
+        best = improved and phase.judged
+        line: dict[str, Any] = {"epoch": epoch, "part": [task.name for task in self.tasks]}
+        if len(self.phases) > 1:
+            line |= {"phase": phase.name, "judged": phase.judged} | (
+                {"anew_from": self.first} if phase.begins == "anew" else {}
+            )
+        if self.start is not None:
+            line["start"], self.start = self.start, None
+        line |= {
+            "loss": losses,
+            "validation": validation.line,
+            "sharing": self.net.sharing.record(),
+            "best": best,
+        }
+        if self.guard.skipped:
+            line["skipped_batches"] = self.guard.skipped
+        if balancing := self.balancer.record():
+            line["balancing"] = balancing
+            charge_balancing(self.balancing, line)
+        append_epoch(self.folder, self.session, line)
+        mark = f" (best{' ' + self.monitor.name if self.monitor.task else ''})" if best else ""
+        self.session.reporter.say(f"epoch {epoch + 1}: {_said(losses, validation, mark)}")

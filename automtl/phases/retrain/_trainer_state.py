@@ -1,0 +1,85 @@
+"""What a retrain's checkpoint holds of one part."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+
+from automtl.training.checkpoint_state import Costs, Count, Number, State, Tensors
+from automtl.training.metrics.evaluation import Evaluation
+
+PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a part is, in its state
+
+
+class Judged(State):
+    """Validation before a later phase."""
+
+    tasks: dict[str, dict[str, Number | None]]
+    loss: Number
+
+
+class PartState(State):
+    """Where a part is."""
+
+    number: Count
+    begun: bool
+    epoch: Count
+    step: Count
+    best_epoch: Annotated[int, Field(ge=-1)]
+
+
+class BegunState(PartState):
+    """Of a part inside a phase; optimiser, balancer and the others look at their own."""
+
+    first: Count
+    start: Judged | None
+    best: Tensors
+    balancing: Costs
+    optimizer: Any
+    balancer: dict[str, Any]
+    stopping: dict[str, Any]
+    running: Any
+    frozen: tuple[str, ...]  # parameters that the stage does not train
+
+
+def _said(losses: Mapping[str, float | None], validation: Evaluation, mark: str) -> str:
+    """An epoch in one line: training and validation losses, and AUCs."""
+    aucs = ", ".join(
+        f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None
+    )
+    total = "undefined" if losses["total"] is None else f"{losses['total']:.5f}"
+    return f"train loss {total}, validation MTL-Loss {validation.loss_text}{mark}; {aucs}"
+
+
+def _stands(held: PartState, *, lengths: list[int], steps: int) -> bool:
+    """Whether a part can be where a state says it is: `lengths` are its phases' epochs, `steps`
+    those of an epoch.
+    """
+    if not isinstance(held, BegunState):
+        fresh = held.number == held.epoch == 0 and held.best_epoch == -1
+        return (
+            held.number in (0, len(lengths))
+            and held.step == 0
+            and (fresh or held.number > 0)
+            and held.best_epoch < max(held.epoch, 1)
+        )
+    if held.number >= len(lengths) or not held.begun:
+        return False
+    inside = held.first <= held.epoch <= held.first + lengths[held.number]
+    return inside and held.step <= steps and held.best_epoch < max(held.epoch, 1)
+
+
+def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.detach().clone() if isinstance(value, torch.Tensor) else value
+        for name, value in state.items()
+    }
+
+
+def _plain(validation: Evaluation) -> dict[str, Any]:
+    return {"tasks": validation.tasks, "loss": validation.loss}
+
+
+def _columns(weights: Any, columns: list[int]) -> Any:
+    return None if weights is None else weights[:, columns]

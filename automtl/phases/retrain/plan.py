@@ -1,0 +1,261 @@
+"""What a retrain is to do: which architecture, which settings, which folder - settled before any
+data is read.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from automtl.config import RunConfig, resolve
+from automtl.config_layers import Recommendation, of_architecture, of_dataset, parted
+from automtl.data.spec.dataset import DatasetConfig, load_dataset
+from automtl.data.store.snapshot import Snapshot
+from automtl.errors import ConfigError
+from automtl.phases.run.run_data import same_source, snapshot_of
+from automtl.runs.manifest import Manifest
+from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
+from automtl.spaces.architecture import Architecture
+from automtl.spaces.catalogue import fit_sharing
+from automtl.spaces.placement import plugged, pool
+from automtl.spaces.templates import changed
+from automtl.strict import build, load_yaml
+from automtl.training.balancing import check_balancing
+from automtl.training.balancing.balancer import BalancingSettings
+from automtl.training.early_stopping import check_monitor
+
+
+@dataclass(frozen=True)
+class RetrainPlan:
+    """A retrain, settled.
+
+    Args:
+        architecture: with its sharing module plugged in.
+        config: resolved settings.
+        run: where it goes.
+        label: the name of its folders inside the run, without the seed.
+        own: the data set as a searched run, or one to go on with, keeps it, where no other is
+            named.
+    """
+
+    architecture: Architecture
+    config: RunConfig
+    run: RunDir
+    label: str
+    own: Snapshot | None = None
+
+    def seeded(self, seeds: Iterable[int]) -> list[RunConfig]:
+        """The settings with each of some seeds.
+
+        Raises:
+            ConfigError: one is no seed.
+        """
+        return [build(RunConfig, {**dict(self.config), "seed": seed}, "seeds") for seed in seeds]
+
+
+def plan_retrain(
+    source: str,
+    *,
+    data: str | None,
+    sharing: str | None,
+    config_file: Path | None,
+    sets: Iterable[str],
+    flags: Mapping[str, Any],
+    out: Path | None,
+    resume: bool = False,
+) -> RetrainPlan:
+    """Settle a retrain.
+
+    Args:
+        source: a searched run's folder, an architecture file, or a shipped architecture's name.
+        data: the data set; a searched run knows its own.
+        sharing: another sharing kind to plug in.
+        config_file: YAML file of settings.
+        sets: ``section.key=value`` items.
+        flags: nested values of the command line's own options.
+        out: the run's folder for a hand-made model.
+        resume: go on with the run at `out`; a searched run is its own.
+
+    Raises:
+        ConfigError, ArtifactError: something of it cannot be meant, or is absent.
+    """
+    searched = one_phase(Path(source), "search") if Path(source).is_dir() else None
+    architecture = Architecture.load(searched.architecture if searched else source)
+    base, advice = settings_of(searched) if searched else ({}, [])
+    dataset = data or base.get("data", {}).get("source")
+    if dataset is None:
+        raise ConfigError(
+            "--data", "must name the data set to train on", fix="for example --data census_income"
+        )
+    dataset = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
+    own = (
+        snapshot_of(searched)
+        if searched and data is None
+        else _resumed(out, dataset)
+        if resume and not searched
+        else None
+    )
+    described = own.config if own else load_dataset(dataset)
+    if not searched:
+        advice = _advice(architecture, source, described, dataset, plugged_in=sharing)
+    config = resolve(
+        source=dataset,
+        space=False,
+        config_file=config_file,
+        sets=sets,
+        flags=flags,
+        base=base,
+        recommended=advice,
+    )
+    architecture = changed(architecture, config.architecture)
+    ready = plug(
+        architecture,
+        kind=sharing,
+        settings=config.sharing,
+        chosen_experts=config.retrain.chosen_experts,
+    )
+    module = ready.sharing
+    kinds = {task.name: task.kind for task in described.tasks}
+    fit_sharing(module.kind, module.settings, num_experts=len(pool(ready)), tasks=kinds)
+    check_monitor(config.retrain.monitor, kinds, grouped=described.group is not None)
+    balancing = config.retrain.balancing
+    check_balancing(BalancingSettings(**balancing.given()), kinds, where="retrain.balancing")
+    if module.kind == "single_task" and not (balancing.plain or balancing.method == "equal"):
+        rule = "must be left out for single_task, whose networks share nothing"
+        raise ConfigError(
+            "retrain.balancing",
+            rule,
+            balancing.method,
+            "choose another sharing kind, or no balancing",
+        )
+    label = _label(module.kind if searched or sharing else Path(source).stem, config)
+    if searched and out is None:
+        return RetrainPlan(ready, config, RunDir(searched.path.parent), label, own)
+    if resume:
+        return RetrainPlan(ready, config, RunDir.begun(out), label, own)
+    return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label, own)
+
+
+def _label(name: str, config: RunConfig) -> str:
+    """The name of a retrain's folders: the model's, and the settings that make it another model."""
+    own_shape = {
+        key: value
+        for key, value in config.architecture.items()
+        if f"architecture.{key}" not in config.origins
+    }
+    words = [
+        f"{_safe(key)}_{_safe(str(value))}" for key, value in (config.sharing | own_shape).items()
+    ]
+    return "-".join(
+        [
+            _safe(name),
+            *words,
+            *([] if config.retrain.balancing.plain else [config.retrain.balancing.method]),
+        ]
+    )
+
+
+def _advice(
+    architecture: Architecture,
+    source: str,
+    dataset: DatasetConfig,
+    where: str,
+    *,
+    plugged_in: str | None,
+) -> list[Recommendation]:
+    """Who recommends settings: the data set, and above it the architecture's file; not for another
+    sharing kind than its own.
+
+    The shape of an architecture that is bound to its data is made, so that only its training
+    follows.
+    """
+    own = plugged_in in (None, architecture.sharing.kind)
+    advice = [of_dataset(dataset, where), *([of_architecture(architecture, source)] if own else [])]
+    return advice if architecture.is_template else [one.without_shape() for one in advice]
+
+
+def _resumed(out: Path | None, dataset: str) -> Snapshot | None:
+    """The data set as the run to go on with keeps it, where a retrain of it was begun."""
+    for phase in RunDir.begun(out).retrains():
+        if same_source(str(Manifest.read(phase.manifest).values["data"].get("source")), dataset):
+            return snapshot_of(phase)
+    return None
+
+
+def settings_of(searched: PhaseDir) -> tuple[dict[str, Any], list[Recommendation]]:
+    """The sections of a search's own config that its retrains go on with, and what of them was
+    recommended as it began.
+
+    Nobody is asked again; but what was recommended stays below what the user says now, and is told.
+    """
+    held = load_yaml(searched.config)
+    sections = {section: held[section] for section in ("data", "retrain") if section in held}
+    origins = {
+        path: who for path, who in held.get("origins", {}).items() if path.startswith("retrain.")
+    }
+
+    def by(who: str) -> Recommendation:  # with the optimiser in force, which its rates are for
+        mine = parted(
+            sections, lambda path: path == "retrain.optimizer" or origins.get(path) == who
+        )
+        return Recommendation(who, str(searched.config), mine)
+
+    advice = [by(who) for who in dict.fromkeys(origins.values())]
+    return parted(sections, lambda path: path not in origins), advice
+
+
+def _safe(text: str) -> str:
+    """A word fit for a folder's name."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", text)[:60].strip(".") or "model"
+
+
+def plug(
+    architecture: Architecture,
+    *,
+    kind: str | None,
+    settings: Mapping[str, Any],
+    chosen_experts: int | None,
+) -> Architecture:
+    """The architecture with another sharing module plugged in, or with another number of chosen
+    experts.
+
+    Args:
+        architecture: as searched or written.
+        kind: a sharing kind; None keeps its own.
+        settings: of the sharing kind, over those the architecture has.
+        chosen_experts: c; needs an architecture that carries a ranking.
+
+    Raises:
+        ConfigError: an unknown kind or setting, one that does not fit, c above N, no ranking to
+            choose by, or widths that differ.
+    """
+    kind = kind or architecture.sharing.kind
+    own = dict(architecture.sharing.settings) if kind == architecture.sharing.kind else {}
+    if chosen_experts is not None:
+        architecture = architecture.evolve(chosen=_choose(architecture, chosen_experts))
+    return plugged(architecture, kind, {**own, **settings})
+
+
+def _choose(architecture: Architecture, count: int) -> tuple[tuple[int, ...], ...]:
+    if architecture.ranking is None:
+        raise ConfigError(
+            "retrain.chosen_experts",
+            "needs an architecture whose experts a search ranked",
+            architecture.name,
+        )
+    if count > len(architecture.experts):
+        raise ConfigError(
+            "retrain.chosen_experts",
+            f"must be at most the architecture's {len(architecture.experts)} experts",
+            count,
+        )
+    if count > (most := min(len(task) for task in architecture.ranking)):
+        raise ConfigError(
+            "retrain.chosen_experts",
+            f"must be at most the {most} experts that its ranking names for each task",
+            count,
+        )
+    return tuple(
+        tuple(sorted(entry.expert for entry in task[:count])) for task in architecture.ranking
+    )

@@ -1,0 +1,1 @@
+"""What every phase needs: session, device, data, checkpoints, folder, resume, faults."""

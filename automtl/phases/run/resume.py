@@ -1,0 +1,171 @@
+"""What a resumed phase must have in common with the process that began it, and what may differ."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from automtl import files, plugins
+from automtl.bounds import read_lines
+from automtl.config import RunConfig, RuntimeSection
+from automtl.errors import ArtifactError, ConfigError
+from automtl.phases.run.run_data import same_source
+from automtl.phases.run.session import Session
+from automtl.runs import checkpoint, checksums
+from automtl.runs.checkpoints import Slots
+from automtl.runs.manifest import Manifest
+from automtl.runs.run_dir import PhaseDir
+from automtl.strict import build, load_yaml
+
+# Runtime settings that change no result, or are for the one process only.
+_OF_TODAY = (
+    *("device", "threads", "allocator", "loggers", "time_limit_s"),
+    *(
+        "checkpoint_every_s",
+        "checkpoint_every_steps",
+        "on_nan",
+        "nan_limit",
+        "deterministic",
+        "max_parameters",
+    ),
+)
+
+
+def held_settings(folder: PhaseDir) -> RunConfig:
+    """The settings that a phase was begun with.
+
+    Raises:
+        ArtifactError: it was begun with a plugin that is not loaded, or that changed since; or a
+            file of it is damaged.
+    """
+    need_plugins(folder)
+    if folder.manifest.exists():
+        Manifest.read(folder.manifest).verify()
+    return build(RunConfig, load_yaml(folder.config), folder.config)
+
+
+def need_plugins(folder: PhaseDir) -> None:
+    """Refuse to go on with a phase without the plugins it was begun with; nothing where it has not
+    been begun.
+
+    Raises:
+        ArtifactError: as above.
+    """
+    if folder.manifest.exists():
+        plugins.require(folder.manifest, Manifest.read(folder.manifest).values.get("plugins"))
+
+
+def own_settings(folder: PhaseDir, config: RunConfig, *, sections: Sequence[str]) -> RunConfig:
+    """The settings that an interrupted phase goes on with: its own, and the machine's of today.
+
+    Args:
+        folder: of the phase.
+        config: what is asked for now.
+        sections: those that must be asked for as they were, beside the data's source; the others
+            are not looked at.
+
+    Raises:
+        ConfigError: something else is asked for.
+    """
+    held = held_settings(folder)
+    asked: dict[str, tuple[Any, Any]] = {
+        "data.source": (True, same_source(held.data.source, config.data.source))
+    }
+    asked |= {name: (getattr(held, name), getattr(config, name)) for name in sections}
+    given = config.runtime.model_fields_set - set(_OF_TODAY)
+    asked |= {
+        f"runtime.{name}": (getattr(held.runtime, name), getattr(config.runtime, name))
+        for name in sorted(given)
+    }
+    for name, (mine, theirs) in asked.items():
+        if mine != theirs:
+            raise ConfigError(
+                f"--resume: {name}",
+                f"must be as in {folder.config}",
+                "another",
+                "leave it out, or start anew",
+            )
+    today = {
+        name: getattr(config.runtime, name)
+        for name in _OF_TODAY
+        if name in config.runtime.model_fields_set
+    }
+    runtime = RuntimeSection(**{**dict(held.runtime), "time_limit_s": None, **today})
+    return held.model_copy(update={"runtime": runtime})
+
+
+def reopen(
+    folder: PhaseDir, session: Session, restore: Callable[[dict[str, Any]], None]
+) -> Manifest:
+    """The manifest of a phase that another process began, its state restored; lines written after
+    that are cut.
+
+    A phase that has ended is left as it is.
+
+    Args:
+        folder: of the phase.
+        session: what it goes on with.
+        restore: takes in the newest whole checkpoint, where there is one.
+
+    Raises:
+        ArtifactError: the data changed since, or a file of the phase is damaged, or not of this
+            phase.
+    """
+    manifest = Manifest.read(folder.manifest)
+    manifest.verify()
+    need_same_data(manifest, session)
+    if manifest.values["state"] == "done":
+        return manifest
+    for place in (folder.path, folder.checkpoint("last").parent):
+        files.clear_temporaries(place)
+    _tell_other_machine(manifest, session)
+    lines, found = 0, Slots(folder).load(session.reporter.say)
+    if found is not None:
+        path, state = found
+        with checkpoint.applying(path):
+            restore(state)
+        lines = state["metric_lines"]
+        if (
+            state["metric_sum"] != folder.metric_sum(lines)
+            and len(read_lines(folder.metrics)) >= lines
+        ):
+            raise ArtifactError(
+                folder.metrics,
+                "must hold the lines that the checkpoint knows of",
+                "others",
+                "restore it, or start anew",
+            )
+    files.cut_lines(folder.metrics, lines)
+    manifest.go_on(
+        checksums.FIXED if folder.path.name == "search" else (*checksums.FIXED, "architecture.json")
+    )
+    return manifest
+
+
+def need_same_data(manifest: Manifest, session: Session) -> None:
+    """Refuse a session of other data than a phase's.
+
+    Raises:
+        ArtifactError: it is of others.
+    """
+    data, schema = manifest.values["data"], session.schema
+    if (data.get("hash"), data.get("split_hash")) != (schema.data_hash, schema.split_hash):
+        raise ArtifactError(
+            manifest.path,
+            "must be of the same prepared data",
+            "data that changed since",
+            "start anew",
+        )
+
+
+def _tell_other_machine(manifest: Manifest, session: Session) -> None:
+    """Bits are promised on the same machine only."""
+    held = manifest.values["machine"]
+    other = [
+        f"{name} {held.get(name)} then, {value} now"
+        for name, value in session.machine.items()
+        if held.get(name) != value
+    ]
+    if other:
+        session.reporter.say(
+            f"resumed with {', '.join(other)}: the last bits of the result may differ from an "
+            "uninterrupted run's"
+        )

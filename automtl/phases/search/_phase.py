@@ -1,0 +1,337 @@
+"""One search in one folder: epochs of a strategy, recorded and checkpointed, and an architecture
+derived at the end.
+"""
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from automtl import files
+from automtl.errors import NoResult
+from automtl.models.cost import cost
+from automtl.models.derived import build_model
+from automtl.models.latency import latency_us
+from automtl.models.prices import Latencies
+from automtl.phases.run.checkpointer import Keeper
+from automtl.phases.run.faults import clear_note, enough_memory, make_guard, mishaps
+from automtl.phases.run.phase_folder import (
+    append_epoch,
+    charge_balancing,
+    close_failed,
+    holding,
+    open_phase,
+    training_losses,
+)
+from automtl.phases.run.resume import reopen
+from automtl.phases.run.session import Session
+from automtl.phases.search._collapse import Watch
+from automtl.phases.search._tables import alpha_table, beta_table
+from automtl.phases.search.context import make_material
+from automtl.phases.search.state import SearchResult, SearchState
+from automtl.runs import checkpoint
+from automtl.runs.checkpoints import Slots
+from automtl.runs.manifest import Manifest
+from automtl.runs.run_dir import PhaseDir
+from automtl.spaces.architecture import Architecture
+from automtl.spaces.space import SearchSpace
+from automtl.strategies.protocol import Strategy
+from automtl.strategies.registry import STRATEGIES
+from automtl.training.checkpoint_state import check, need, take_net
+from automtl.training.loop import RunningLosses
+from automtl.training.metrics.evaluation import evaluate, predict
+
+
+class SearchPhase:
+    """One search in one folder. `epoch` and `step` are the next to come; all that a stopped search
+    needs is in ``state()``.
+
+    Args:
+        session: data, device, seeds.
+        folder: the phase's folder; a search that was begun in it goes on.
+        space: what is searched.
+    """
+
+    def __init__(self, session: Session, folder: PhaseDir, space: SearchSpace) -> None:
+        self.session, self.folder, self.space = session, folder, space
+        self.generator = session.noise()
+        self.guard = make_guard(session.config.runtime, session.device)
+        held = Latencies(**files.read_json(folder.latencies)) if folder.latencies.exists() else None
+        self._size = ("search.batch_size", session.config.search.batch_size)
+        with enough_memory(self._size, space, session.schema):
+            material = make_material(
+                session, space, self.generator, guard=self.guard, latencies=held
+            )
+            self.strategy: Strategy = STRATEGIES[session.config.search.strategy](material)
+        self.latencies = material.settings.latencies
+        self.watch = Watch.of(session.config.search)
+        self.epoch, self.step, self.running = 0, 0, RunningLosses()
+        self.history: list[dict[str, Any]] = []
+        self._before, self._started = 0.0, time.monotonic()
+        self._balancing: dict[str, Any] = {}
+
+    def run(self) -> SearchResult:
+        """Search to the planned end, or to the time limit."""
+        with holding(self.folder, self.session, "search"):
+            manifest = self._open()
+            if manifest.values["state"] == "done":
+                done = manifest.values["finished_epochs"]
+                return SearchResult(
+                    self.folder.path.parent,
+                    Architecture.load(self.folder.architecture),
+                    "done",
+                    done,
+                )
+            try:
+                with mishaps(
+                    self.folder,
+                    self._size,
+                    lambda: (self.epoch, self.step),
+                    self.session.store,
+                    self.space,
+                ):
+                    return self._run(manifest)
+            except BaseException as error:
+                close_failed(manifest, error)
+                raise
+
+    def _run(self, manifest: Manifest) -> SearchResult:
+        with Keeper(self.folder, self.folder.path.parent, self.session, self.state) as keeper:
+            state = "done"
+            while self.epoch < self.strategy.epochs and not self.watch.fired(self.history):
+                if (self.epoch and not self.step and self._late()) or not self._epoch(keeper):
+                    state = "time_limited"
+                    break
+            if state == "time_limited" and not self.epoch:
+                raise self._nothing_trained()
+            done = self.epoch
+            if self.watch.fired(self.history):
+                manifest.update(collapse=self._collapsed())
+        architecture = self._derive(state, done)
+        clear_note(self.folder)
+        manifest.finish(state, finished_epochs=done)
+        if state == "done":
+            Slots(self.folder).clear(but_last=True)
+        return SearchResult(self.folder.path.parent, architecture, state, done)
+
+    def _open(self) -> Manifest:
+        """A new manifest, or the begun search's, its state restored."""
+        if not self.folder.manifest.exists():
+            if self.latencies is not None:  # a resume must choose by the same times
+                files.write_json(self.folder.latencies, asdict(self.latencies))
+            return open_phase(
+                self.folder,
+                self.session,
+                phase="search",
+                planned_epochs=self.strategy.epochs,
+                finished_epochs=0,
+            )
+        return reopen(self.folder, self.session, self._restore)
+
+    def _epoch(self, keeper: Keeper) -> bool:
+        """One epoch, or what is left of it, and its records; False where the time limit cut it."""
+        for event in self.strategy.run_epoch(self.epoch, self.step):
+            self.running.add(event.losses)
+            self.step = event.step + 1
+            keeper.stepped(event, self.strategy.epochs)
+            if self._late() and self.step < event.steps:
+                keeper.save()
+                self.strategy.cut()
+                return False
+        self._record()
+        self.epoch, self.step, self.running = self.epoch + 1, 0, RunningLosses()
+        if self.watch.keeps(self.history):
+            checkpoint.save(self.folder.checkpoint("best"), self.state())
+        keeper.save()
+        return True
+
+    def _nothing_trained(self) -> NoResult:
+        """At the time limit before an epoch is over: what would be derived is the draw that the
+        search began with.
+        """
+        limit, run = self.session.config.runtime.time_limit_s, self.folder.path.parent
+        got = f"{limit:g} s, over at step {self.step} of the first; what was done is kept"
+        return NoResult(
+            run,
+            "a search must finish an epoch within --time-limit",
+            got,
+            "go on with --resume and a longer limit",
+        )
+
+    def _collapsed(self) -> dict[str, Any]:
+        """Go back to the best epoch where that is asked for and there is one; what happened, for
+        the manifest.
+        """
+        told = {
+            "epoch": self.epoch - 1,
+            "reason": self.watch.reason(self.history),
+            "action": self.watch.action,
+        }
+        best = self.folder.checkpoint("best")
+        if self.watch.action == "rollback" and best.exists():
+            spent = self._spent()
+            with checkpoint.applying(best):
+                self._restore(checkpoint.load(best))
+            told["back_to_epoch"] = self.epoch - 1
+            self._charge(spent)  # what was spent stays spent
+        return told
+
+    def _record(self) -> None:
+        """The epoch's line in metrics.jsonl, its alphas and betas."""
+        epoch = self.epoch
+        losses, validation = (
+            training_losses(self.running, self.session.schema.tasks, epoch),
+            self._validation(),
+        )
+        record = self.strategy.record()
+        charge_balancing(self._balancing, record)
+        if self.guard.skipped:
+            record["skipped_batches"] = self.guard.skipped
+        choices = record.pop("choices")
+        judged = validation and validation["loss"]
+        kept = {name: record.get(name) for name in ("expert_usage", "skip_chosen", "eigenvalue")}
+        self.history.append({"epoch": epoch, "choices": choices, "validation_loss": judged, **kept})
+        if reason := self.watch.reason(self.history):
+            record["collapse"] = reason
+            self.session.reporter.say(f"epoch {epoch + 1}: the search may have collapsed: {reason}")
+        append_epoch(
+            self.folder,
+            self.session,
+            {"epoch": epoch, "loss": losses, "validation": validation, **record},
+        )
+        files.write_table(self.folder.alphas, alpha_table(self.history))
+        files.write_table(self.folder.betas, beta_table(self.history))
+        figures = {
+            "train loss": losses["total"],
+            "validation MTL-Loss": judged,
+            "mean alpha entropy": record["entropy"],
+        }
+        told = ", ".join(
+            f"{name} {value:.5f}" for name, value in figures.items() if value is not None
+        )
+        self.session.reporter.say(f"epoch {epoch + 1}/{self.strategy.epochs}: {told}")
+
+    def _validation(self) -> dict[str, Any] | None:
+        """Metrics on the validation rows of what the strategy evaluates."""
+        net = self.strategy.evaluated()
+        if net is None:
+            return None
+        predictions = predict(net, self.session.in_order("validation"), device=self.session.device)
+        return evaluate(predictions, self.session.schema.tasks).line
+
+    def _seconds(self) -> float:
+        return self._before + time.monotonic() - self._started
+
+    def _late(self) -> bool:
+        limit = self.session.config.runtime.time_limit_s
+        return limit is not None and self._seconds() > limit
+
+    def _spent(self) -> dict[str, Any]:
+        balancing = {"balancing": self._balancing} if self._balancing else {}
+        return {"seconds": self._seconds(), "samples": self.strategy.samples, **balancing}
+
+    def state(self) -> dict[str, Any]:
+        """All that going on from here needs."""
+        self.guard.look()
+        return {
+            "guard": self.guard.state(),
+            "net": None if self.strategy.supernet is None else self.strategy.supernet.state_dict(),
+            "strategy": self.strategy.state_dict(),
+            "noise": self.generator.get_state(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "running": self.running.state(),
+            "metric_lines": len(self.history),
+            "metric_sum": self.folder.metric_sum(len(self.history)),
+            "history": self.history,
+            "spent": self._spent(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Go on from a ``state()``.
+
+        Raises:
+            AutoMTLError, RuntimeError: it is none of this search's.
+        """
+        held = check(SearchState, state, "search")
+        need(
+            (held.net is None) == (self.strategy.supernet is None),
+            "net",
+            "must be there where a supernet is searched",
+            "otherwise",
+        )
+        if self.strategy.supernet is not None:
+            take_net(self.strategy.supernet, state["net"])
+        self.strategy.load_state_dict(state["strategy"])
+        place = held.epoch <= self.strategy.epochs and self.strategy.stands_at(
+            held.epoch, held.step
+        )
+        need(
+            place,
+            "search",
+            "must be at a place of its strategy",
+            f"epoch {held.epoch}, step {held.step}",
+        )
+        lines = [line.epoch for line in held.history] == list(
+            range(held.epoch)
+        ) and held.metric_lines == held.epoch
+        need(lines, "search.history", "must have a line per epoch", "others")
+        self.generator.set_state(state["noise"])
+        self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+        self.guard.load(state["guard"])
+        self.running.load(
+            state["running"], tasks=len(self.session.schema.tasks), device=self.session.device
+        )
+        self._charge(state["spent"])
+
+    def _charge(self, spent: dict[str, Any]) -> None:
+        """Count on from what was spent."""
+        self._before, self._started = spent["seconds"], time.monotonic()
+        self.strategy.samples, self._balancing = spent["samples"], dict(spent.get("balancing", {}))
+
+    def _derive(self, state: str, epochs: int) -> Architecture:
+        schema, config = self.session.schema, self.session.config
+        provenance = {
+            "dataset": schema.name,
+            "data_hash": schema.data_hash,
+            "seed": config.seed,
+            "finished_epochs": epochs,
+            "state": state,
+        }
+        found = self.strategy.derive()
+        architecture = found.evolve(
+            provenance={**provenance, **found.provenance, **self._timed(found)}
+        )
+        architecture.save(self.folder.architecture)
+        self._write_cost()
+        return architecture
+
+    def _timed(self, found: Architecture) -> dict[str, Any]:
+        """Where time is limited, what the whole model really takes beside the limit; parts were
+        added up, so it may be more.
+        """
+        s = self.session.config.search
+        if s.max_latency_ms is None:
+            return {}
+        net = build_model(found, self.session.schema, max_parameters=None).to(self.session.device)
+        took = latency_us(net, self.session.schema, rows=s.latency_rows) / 1000
+        if took > s.max_latency_ms:
+            told = (
+                f"the derived model took {took:.3f} ms for {s.latency_rows} rows, the limit is "
+                f"{s.max_latency_ms:.3f} ms"
+            )
+            self.session.reporter.say(
+                f"{told}: its parts add up to less than the whole, or the machine was busy"
+            )
+        return {
+            "latency": {"limit_ms": s.max_latency_ms, "measured_ms": took, "rows": s.latency_rows}
+        }
+
+    def _write_cost(self) -> None:
+        net = self.strategy.supernet
+        if net is not None:
+            net.mix_all()
+        whole = {} if net is None else {"supernet": asdict(cost(net, self.session.schema))}
+        files.write_json(
+            self.folder.cost,
+            {**self._spent(), "strategy": self.session.config.search.strategy, **whole},
+        )

@@ -1,0 +1,117 @@
+"""What a search strategy is given, made from a run's settings and data."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from automtl import files
+from automtl.data.store.batches import Batches
+from automtl.errors import ArtifactError
+from automtl.models.prices import Latencies
+from automtl.models.supernet import Supernet, build_supernet
+from automtl.phases.run.device import compile_net
+from automtl.phases.run.session import Session
+from automtl.runs.run_dir import one_phase
+from automtl.spaces.space import SearchSpace
+from automtl.strategies.darts_settings import DartsSettings
+from automtl.strategies.pricing import measure
+from automtl.strategies.protocol import Material, Options
+from automtl.training.balancing.balancer import BalancingSettings
+from automtl.training.step.guard import Guard
+
+
+def make_material(
+    session: Session,
+    space: SearchSpace,
+    generator: torch.Generator,
+    *,
+    guard: Guard | None = None,
+    latencies: Latencies | None = None,
+) -> Material:
+    """The material of a search.
+
+    Args:
+        session: data, device, seeds, settings.
+        space: what is searched.
+        generator: source of dropout, gate noise and samples.
+        guard: looks for losses that are not finite; default one that stops.
+        latencies: measured before; where the search limits time and there are none, they are
+            measured.
+    """
+    config, seeds = session.config, session.seeds
+    s = config.search
+
+    def make_supernet() -> Supernet:
+        net = build_supernet(
+            space,
+            session.schema,
+            sharing=s.sharing,
+            settings=config.sharing,
+            seed=seeds.weights,
+            generator=generator,
+            max_parameters=config.runtime.max_parameters,
+        )
+        session.start(net)
+        net.to(session.device)
+        if config.runtime.compile:
+            compile_net(net)
+        return net
+
+    if latencies is None and s.max_latency_ms is not None:
+        latencies = measure(
+            make_supernet(),
+            session.schema,
+            sharing=s.sharing,
+            settings=config.sharing,
+            rows=s.latency_rows,
+        )
+    return Material(
+        space=space,
+        schema=session.schema,
+        settings=replace(settings_of(session), latencies=latencies),
+        options=_options(session),
+        make_supernet=make_supernet,
+        fit=session.batches("fit", batch_size=s.batch_size, seed=seeds.fit),
+        alpha=session.batches("alpha", batch_size=s.batch_size, seed=seeds.alpha),
+        scored=scored(session, s.score_rows),
+        generator=generator,
+        device=session.device,
+        seed=seeds.weights,
+        autocast=session.autocast,
+        start=session.start,
+        guard=guard or Guard(),
+    )
+
+
+def settings_of(session: Session) -> DartsSettings:
+    """The settings of training a supernet."""
+    s = session.config.search
+    same = {
+        f.name: getattr(s, f.name)
+        for f in fields(DartsSettings)
+        if f.name not in ("sharing_settings", "balancing", "latencies")
+    }
+    balancing = BalancingSettings(**s.balancing.given())
+    return DartsSettings(**same, sharing_settings=session.config.sharing, balancing=balancing)
+
+
+def _options(session: Session) -> Options:
+    s = session.config.search
+    same = {f.name: getattr(s, f.name) for f in fields(Options)}
+    if s.budget_run is not None:
+        folder = one_phase(Path(s.budget_run), "search")
+        held = files.read_json(folder.cost)
+        if not isinstance(held, dict) or not held.get("samples"):
+            raise ArtifactError(folder.cost, "must tell the samples of a finished search", held)
+        same["budget_samples"] = int(held["samples"])
+    return Options(**same)
+
+
+def scored(session: Session, limit: int | None) -> Batches:
+    """Alpha rows in order, at most `limit` of them, drawn the same for every seed of the run."""
+    index = session.store.alpha_index
+    if limit is not None and len(index) > limit:
+        index = np.sort(np.random.default_rng(0).choice(index, limit, replace=False))
+    return session.rows_in_order("train", index)

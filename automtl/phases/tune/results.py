@@ -1,0 +1,180 @@
+"""What a study found: its trials, the best, the smallest budget that is nearly as good, the front
+of loss and cost and its knee.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from automtl import files
+from automtl.config import RunConfig
+from automtl.config_tune import Value
+from automtl.phases.tune._study import SUMS
+from automtl.runs.run_dir import PhaseDir
+from automtl.strict import printable, to_yaml
+from automtl.training.early_stopping import Monitor
+
+_SECTIONS = ("space", "search", "retrain")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One ended trial.
+
+    Args:
+        number: from 0; trial 0 has the run's own settings.
+        state: "complete", "pruned" or "fail".
+        values: name -> value.
+        loss: mean validation MTL-Loss over the retrain seeds, or what is monitored in its place,
+            negative where more of it is better; None where it did not complete.
+        cost: FLOPs of the search (samples times FLOPs per row); of a study of sharing modules, the
+            model's FLOPs per row.
+        facts: seconds, samples, losses per seed, or the error.
+        steps: intermediate validation losses by step.
+    """
+
+    number: int
+    state: str
+    values: Mapping[str, Value]
+    loss: float | None
+    cost: float | None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    steps: Mapping[int, float] = field(default_factory=dict)
+
+
+def findings(trials: Sequence[FrozenTrial]) -> list[Finding]:
+    """The ended trials, by number."""
+    ended = [trial for trial in trials if trial.state.is_finished()]
+    return [
+        Finding(
+            number=trial.number,
+            state=trial.state.name.lower(),
+            values=dict(trial.params),
+            loss=trial.values[0] if trial.state == TrialState.COMPLETE else None,
+            cost=trial.user_attrs.get("cost"),
+            facts={
+                name: value
+                for name, value in trial.user_attrs.items()
+                if name not in ("cost", *SUMS)
+            },
+            steps=dict(trial.intermediate_values),
+        )
+        for trial in ended
+    ]
+
+
+def front(found: Sequence[Finding]) -> list[Finding]:
+    """Complete trials that no other beats in loss and cost both, by cost."""
+    complete = sorted(
+        (f for f in found if f.loss is not None and f.cost is not None),
+        key=lambda f: (f.cost, f.loss, f.number),
+    )
+    kept: list[Finding] = []
+    for finding in complete:
+        if not kept or finding.loss < kept[-1].loss:  # type: ignore[operator]
+            kept.append(finding)
+    return kept
+
+
+def knee(points: Sequence[Finding]) -> Finding | None:
+    """The point of a front that is furthest below the line between its ends, both axes scaled to
+    [0, 1]; None for fewer than three.
+    """
+    if len(points) < 3:
+        return None
+    xy = np.array([[p.cost, p.loss] for p in points], dtype=np.float64)
+    scaled = (xy - xy.min(axis=0)) / np.ptp(xy, axis=0)
+    return points[int(np.argmin(scaled.sum(axis=1)))]  # the line runs from (0, 1) to (1, 0)
+
+
+def smallest(found: Sequence[Finding], within: float) -> Finding | None:
+    """The cheapest trial whose loss is at most the best's times (1 + within)."""
+    points = front(found)
+    if not points:
+        return None
+    best = min(p.loss for p in points if p.loss is not None)
+    return next(p for p in points if p.loss is not None and p.loss <= best + within * abs(best))
+
+
+def shown(loss: float, monitor: Monitor) -> float:
+    """A finding's loss as people know the figure."""
+    return -loss if monitor.more_is_better else loss
+
+
+def write_results(
+    folder: Path,
+    config: RunConfig,
+    found: Sequence[Finding],
+    settings: Callable[[Finding], RunConfig],
+) -> dict[str, int]:
+    """results.json, and a ready --config file for each trial that has a name: best, smallest, knee;
+    name -> number.
+    """
+    points = front(found)
+    complete = [f for f in found if f.loss is not None]
+    named = {
+        "best": min(complete, key=lambda f: (f.loss, f.number), default=None),
+        "smallest": smallest(found, config.tune.within),
+        "knee": knee(points) if config.tune.objective == "loss_and_cost" else None,
+    }
+    chosen = {name: finding for name, finding in named.items() if finding is not None}
+    for name, finding in chosen.items():
+        files.write_text(folder / f"{name}.yaml", _config_text(config, finding, settings(finding)))
+    numbers = {name: finding.number for name, finding in chosen.items()}
+    monitor = Monitor.of(config.retrain.monitor)
+    told: dict[str, Any] = {
+        "objective": config.tune.objective,
+        "over": config.tune.over,
+        "within": config.tune.within,
+    }
+    told |= {"monitor": monitor.name, "more_is_better": monitor.more_is_better}
+    files.write_json(
+        folder / "results.json",
+        {**told, "named": numbers, "front": [p.number for p in points], "trials": _plain(found)},
+    )
+    return numbers
+
+
+def _plain(found: Sequence[Finding]) -> list[dict[str, Any]]:
+    return [
+        {**asdict(f), "steps": {str(step): value for step, value in f.steps.items()}} for f in found
+    ]
+
+
+def _config_text(config: RunConfig, finding: Finding, settings: RunConfig) -> str:
+    """The settings as a file for --config, with the command that takes it."""
+    kind = finding.values.get("sharing.kind")
+    command = (
+        f"automtl retrain RUN --sharing {kind}"
+        if kind is not None
+        else f"automtl search {config.data.source}"
+    )
+    plain = settings.model_dump(mode="json")
+    sections = {name: plain[name] for name in (("retrain",) if kind is not None else _SECTIONS)}
+    monitor = Monitor.of(config.retrain.monitor)
+    value = f"validation {monitor.name} {shown(finding.loss or 0.0, monitor):.5f}"
+    head = f"# Trial {finding.number}: {value}, cost {finding.cost:.4g} FLOPs.\n"
+    return f"{head}# {printable(command)} --config THIS_FILE\n" + to_yaml(sections)
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """A study as this process leaves it.
+
+    Args:
+        folder: its phase folder.
+        findings: one per ended trial that is complete, pruned or failed.
+        state: "done", "time_limited", or "running" where other processes still have trials.
+        named: "best" and, where there are any, "smallest" and "knee" -> number of the trial.
+        monitor: what trials are judged by.
+    """
+
+    folder: PhaseDir
+    findings: Sequence[Finding]
+    state: str
+    named: Mapping[str, int]
+    monitor: Monitor

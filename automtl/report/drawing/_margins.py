@@ -1,0 +1,91 @@
+"""What stands around an architecture's drawing: title, the columns' captions, legend, remarks."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import networkx as nx
+
+from automtl.report.drawing.cards import CardMaker, Style
+from automtl.report.drawing.facts import Part, notes, subtitle
+from automtl.report.drawing.scene import MARGIN, MAX_WIDTH, Card, Label, Rect
+from automtl.report.drawing.text import LINE, clean, text_width, wrap
+from automtl.spaces.architecture import Architecture
+
+_SMALL = 10.0
+_CAPTIONS = {"expert": "experts", "gate": "gates", "tower": "towers"}
+_SHADES = "shade of an operation: its alpha margin, softmax(alpha) of the best less the second best"
+_BETAS = (
+    "figures at a tower, width of its wires: the weight of an expert for that task in the "
+    "search (softmax of beta, or mean gate)"
+)
+
+
+def header(
+    architecture: Architecture, parts: Mapping[str, Part], title: str | None, width: float
+) -> tuple[list[Label], float]:
+    """Title and subtitle, and the y at which the drawing may begin."""
+    name = clean(title or architecture.name or "architecture", 120)
+    rows = [
+        (line, 15.0, True)
+        for line in wrap(name, size=15.0, width=width, bold=True, lines=2)
+        if title is not None
+    ]
+    rows += [
+        (line, _SMALL, False)
+        for line in wrap(subtitle(architecture, parts), size=_SMALL, width=width, lines=3)
+    ]
+    labels, y = [], MARGIN
+    for text, size, bold in rows:
+        labels.append(
+            Label(text, MARGIN, y + size * LINE / 2, size, bold, "ink" if bold else "soft")
+        )
+        y += size * LINE + 2.0
+    return labels, y + 36.0
+
+
+def captions(graph: nx.DiGraph, cards: Mapping[str, Card], y: float, style: Style) -> list[Label]:
+    """What stands in each column, above it; columns of one kind are numbered, the wires that go by
+    are passed over.
+    """
+    columns: dict[int, list[Card]] = {}
+    for node, card in cards.items():
+        if card.kind not in ("hub", "pass"):
+            columns.setdefault(graph.nodes[node]["layer"], []).append(card)
+    words = [_CAPTIONS.get(cards_[0].kind, cards_[0].kind) for _, cards_ in sorted(columns.items())]
+    count, seen = Counter(words), Counter[str]()
+    labels = []
+    for word, (_, held) in zip(words, sorted(columns.items()), strict=True):
+        seen[word] += 1
+        text = f"{word}, {seen[word]}" if count[word] > 1 else word
+        labels.append(Label(text, held[0].x, y, style.small, tone="soft"))
+    return labels
+
+
+def footer(
+    architecture: Architecture, maker: CardMaker, y: float
+) -> tuple[list[Label], tuple[Rect, ...], float]:
+    """Legend and remarks, the legend's swatches, and the y where all ends."""
+    labels: list[Label] = []
+    swatches: tuple[Rect, ...] = ()
+    lines = [clean(remark) for remark in notes(architecture, maker.graph)]
+    if any(
+        weight is not None
+        for _, reads in maker.graph.nodes(data="reads", default=())
+        for _, weight in reads
+    ):
+        lines.insert(0, _BETAS)
+    if maker.largest_margin is not None:
+        x = MARGIN + text_width(_SHADES, _SMALL) + 12.0
+        after = x + text_width("0", _SMALL) + 5.0
+        swatches = tuple(Rect(after + 16.0 * i, y, 14.0, 13.0, "chip", i / 4) for i in range(5))
+        texts = ((_SHADES, MARGIN), ("0", x), (f"{maker.largest_margin:.3f}", after + 84.0))
+        labels += [Label(text, place, y + 6.5, _SMALL, tone="soft") for text, place in texts]
+        y += 18.0
+    for line in [
+        piece
+        for text in lines
+        for piece in wrap(text, size=_SMALL, width=MAX_WIDTH - 2 * MARGIN, lines=4)
+    ]:
+        labels.append(Label(line, MARGIN, y + 6.5, _SMALL, tone="soft"))
+        y += 15.0
+    return labels, swatches, y + 8.0

@@ -1,0 +1,206 @@
+"""Random draws from a space: one untrained, or several trained briefly within the budget of a
+search.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from automtl.errors import ConfigError
+from automtl.models.supernet import Supernet
+from automtl.spaces.architecture import Architecture
+from automtl.strategies.encoding import Genome
+from automtl.strategies.evolution import Scored, scored_genomes
+from automtl.strategies.protocol import Material, make_genes
+from automtl.strategies.score import score
+from automtl.strategies.standalone import StandAlone
+from automtl.training.checkpoint_state import Count, State, check, need
+from automtl.training.loop import StepEvent
+
+
+class _State(State):
+    """Of a random search; the model in training looks at its own."""
+
+    tried: Scored
+    samples: Count
+    model: Any
+    steps: Count
+
+
+class RandomSearch:
+    """Draws architectures, trains each for the same share of a budget of rows and keeps the best on
+    the alpha rows.
+
+    An epoch is one draw; all read the same batches in the same order. The budget counts rows that
+    are trained on and rows that are scored, and by default is what `darts` with the same settings
+    trains on: per epoch the fit rows and as many alpha batches.
+
+    Raises:
+        ConfigError: a draw's share of the budget does not pay for its scoring and a step.
+    """
+
+    def __init__(self, material: Material) -> None:
+        m, s = material, material.settings
+        self.material, self.samples = m, 0
+        self.supernet: Supernet | None = None
+        self.genes = make_genes(m)
+        self.epochs = m.options.draws
+        self._batch = m.fit.num_rows / len(m.fit)
+        darts = s.epochs * (m.fit.num_rows + round(len(m.fit) * m.alpha.num_rows / len(m.alpha)))
+        self.budget = m.options.budget_samples or darts
+        if self.budget / self.epochs < m.scored.num_rows + self._batch:
+            rule = (
+                f"each draw must get at least {m.scored.num_rows + self._batch:.0f} rows of the "
+                f"budget of {self.budget}"
+            )
+            raise ConfigError(
+                "search.draws",
+                rule,
+                self.epochs,
+                "lower search.draws, or raise search.budget_samples or search.epochs",
+            )
+        self._tried: list[tuple[Genome, float]] = []
+        self._model: StandAlone | None = None
+        self._steps = 0  # of the draw in training; 0 between draws
+
+    def _draw(self, number: int) -> Genome:
+        return self.genes.draw(np.random.default_rng([self.material.seed, number]))
+
+    def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
+        """One draw: train, then score."""
+        m = self.material
+        if not start:
+            target = self.budget * (epoch + 1) / self.epochs - m.scored.num_rows
+            self._model, self._steps = (
+                self._stand_alone(epoch),
+                max(1, round((target - self.samples) / self._batch)),
+            )
+        assert self._model is not None
+        for event in self._model.train(
+            m.fit.cycle(start), epoch=epoch, steps=self._steps, start=start
+        ):
+            self.samples += event.rows
+            yield event
+        loss = score(self._model.net, m.scored, m.schema.tasks, device=m.device, supernet=False)
+        self.samples += m.scored.num_rows
+        self._tried.append((self._draw(epoch), loss))
+        self._steps = 0
+
+    def _stand_alone(self, number: int) -> StandAlone:
+        m = self.material
+        return StandAlone(
+            self.genes.architecture(self._draw(number)), m, seed=m.seed, lr=m.options.random_lr
+        )
+
+    def cut(self) -> None:
+        """Nothing is deferred."""
+
+    def evaluated(self) -> nn.Module | None:
+        """The last draw's model."""
+        return None if self._model is None else self._model.net
+
+    def best(self) -> Genome:
+        """The best scored; before any is, the first draw."""
+        return min(self._tried, key=lambda pair: pair[1])[0] if self._tried else self._draw(0)
+
+    def record(self) -> dict[str, Any]:
+        """The last draw's score, and the choices of the best so far."""
+        best = self.best()
+        last = self._tried[-1] if self._tried else None
+        balancing = {} if self._model is None else self._model.balancer.record()
+        return {
+            **({"balancing": balancing} if balancing else {}),
+            "entropy": 0.0,
+            "score": last and last[1],
+            "best_score": min((loss for _, loss in self._tried), default=None),
+            "drawn": last
+            and self.genes.architecture(last[0]).model_dump(
+                mode="json", include={"interaction", "experts", "chosen"}
+            ),
+            "choices": self.genes.choices(best),
+            "expert_usage": self.genes.usage(best),
+        }
+
+    def derive(self) -> Architecture:
+        """The best scored."""
+        return self.genes.architecture(self.best())
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was tried, the rows read, and the draw in training."""
+        model = self._model.state_dict() if self._model is not None and self._steps else None
+        tried = [[g.picks, g.chosen, loss] for g, loss in self._tried]
+        return {"tried": tried, "samples": self.samples, "model": model, "steps": self._steps}
+
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from ``state_dict()``."""
+        held = check(_State, state, "strategy")
+        self._tried = scored_genomes(self.genes, held.tried)
+        self.samples, self._steps = held.samples, held.steps
+        need(
+            held.steps <= max(1.0, self.budget / self._batch),
+            "strategy.steps",
+            "must be within the budget",
+            held.steps,
+        )
+        need(
+            (held.model is None) == (held.steps == 0),
+            "strategy.model",
+            "must be there while a draw is trained",
+            "otherwise",
+        )
+        if state["model"] is not None:
+            self._model = self._stand_alone(len(self._tried))
+            self._model.load_state_dict(state["model"])
+
+    def stands_at(self, epoch: int, step: int) -> bool:
+        """Whether as many draws were tried as the epoch says, and the draw in training has that
+        step.
+        """
+        return len(self._tried) == epoch and step <= self._steps
+
+
+class RandomSampling:
+    """One draw, taken as it is: the yardstick of every search. Nothing is trained, no row read."""
+
+    def __init__(self, material: Material) -> None:
+        self.genes = make_genes(material)
+        self.genome = self.genes.draw(np.random.default_rng([material.seed, 0]))
+        self.epochs, self.samples = 1, 0
+        self.supernet: Supernet | None = None
+
+    def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
+        """Nothing to do."""
+        yield from ()
+
+    def cut(self) -> None:
+        """Nothing is deferred."""
+
+    def evaluated(self) -> nn.Module | None:
+        """There is no network."""
+        return None
+
+    def record(self) -> dict[str, Any]:
+        """The draw."""
+        return {
+            "entropy": 0.0,
+            "choices": self.genes.choices(self.genome),
+            "expert_usage": self.genes.usage(self.genome),
+        }
+
+    def derive(self) -> Architecture:
+        """The draw."""
+        return self.genes.architecture(self.genome)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The draw follows from the seed."""
+        return {}
+
+    def load_state_dict(self, state: Any) -> None:
+        """Nothing to restore."""
+        need(state == {}, "strategy", "must be empty", "something")
+
+    def stands_at(self, epoch: int, step: int) -> bool:
+        """There are no steps."""
+        return step == 0

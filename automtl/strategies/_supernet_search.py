@@ -1,0 +1,114 @@
+"""A strategy of a stepper that trains a supernet: epochs over the fit rows, alpha rows
+alongside.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from automtl.data.store.batches import Batch
+from automtl.models.supernet import Supernet
+from automtl.spaces.architecture import Architecture
+from automtl.strategies._perturbation import perturbed
+from automtl.strategies.darts import Darts
+from automtl.strategies.derive import derive
+from automtl.strategies.monitor import gradient_conflict, hessian_eigenvalue
+from automtl.strategies.protocol import Material
+from automtl.training.checkpoint_state import Count, State, check
+from automtl.training.loop import StepEvent, run_epoch
+from automtl.training.losses import Losses
+
+
+class SearchState(State):
+    """Of a strategy; its stepper looks at its own."""
+
+    stepper: Any
+    samples: Count
+
+
+class SupernetSearch:
+    """Runs a stepper over the planned epochs.
+
+    Args:
+        material: data, space, settings.
+        stepper: trains the supernet.
+    """
+
+    form: type[SearchState] = SearchState
+
+    def __init__(self, material: Material, stepper: Darts) -> None:
+        self.material, self.stepper = material, stepper
+        self.epochs, self.samples = material.settings.epochs, 0
+        self.supernet: Supernet = stepper.net
+
+    def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
+        """One pass over the fit rows, or what is left of it."""
+        m, steps = self.material, len(self.material.fit)
+        planned = steps * m.settings.epochs
+        self.stepper.begin_epoch(epoch)
+        alphas = m.alpha.cycle(epoch * steps + start)
+
+        def update(step: int, batch: Batch) -> Losses:
+            self.supernet.sharing.advance((epoch * steps + step) / planned)
+            alpha_batch = (
+                next(alphas).to(m.device, non_blocking=True) if self.stepper.moves_alpha else None
+            )
+            self.samples += len(batch) + (0 if alpha_batch is None else len(alpha_batch))
+            return self.stepper.step(alpha_batch, batch)
+
+        yield from run_epoch(update, m.fit, epoch=epoch, start=start, device=m.device)
+        self.stepper.end_epoch()
+
+    def cut(self) -> None:
+        """Bring deferred updates up to date."""
+        self.stepper.end_epoch()
+
+    def evaluated(self) -> nn.Module | None:
+        """The supernet."""
+        return self.supernet
+
+    def record(self) -> dict[str, Any]:
+        """What the stepper tells, what the sharing module does, and what is measured on one batch
+        of alpha rows.
+        """
+        told = {**self.stepper.record(), "sharing": self.supernet.sharing.record()}
+        m = self.material
+        if not m.options.gradient_conflict and not m.options.hessian:
+            return told
+        batch = next(m.scored.epoch(0)).to(m.device)
+        if m.options.gradient_conflict:
+            told["gradient_cosine"] = gradient_conflict(self.supernet, m.schema, batch)
+        if m.options.hessian:
+            told["eigenvalue"] = hessian_eigenvalue(self.supernet, m.schema, batch)
+        return told
+
+    def derive(self) -> Architecture:
+        """The stepper's choice, or the one by perturbation."""
+        m = self.material
+        if m.options.selection == "argmax":
+            return self.stepper.derive()
+        best, rows = perturbed(
+            self.supernet, m.scored, m.schema.tasks, device=m.device, seed=m.seed
+        )
+        self.samples += rows
+        return derive(
+            self.supernet,
+            m.schema,
+            sharing=m.settings.sharing,
+            settings=m.settings.sharing_settings,
+            best=best,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The stepper's state and the rows read."""
+        return {"stepper": self.stepper.state_dict(), "samples": self.samples}
+
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from ``state_dict()``."""
+        self.samples = check(self.form, state, "strategy").samples
+        self.stepper.load_state_dict(state["stepper"])
+
+    def stands_at(self, epoch: int, step: int) -> bool:
+        """Whether the epoch has that step."""
+        return step <= len(self.material.fit)

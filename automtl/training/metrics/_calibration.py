@@ -1,0 +1,86 @@
+"""Reliability tables: do predictions mean what they say, over the range of the predictions?
+
+Shapes: n rows, C classes.
+"""
+
+from typing import TypedDict
+
+import numpy as np
+from scipy.special import expit, softmax
+
+from automtl.data.store.schema import Task
+
+BINS = 20
+
+
+class Bin(TypedDict):
+    """Rows with neighbouring predictions: weighted mean prediction, weighted mean label, and how
+    many rows.
+    """
+
+    prediction: float
+    label: float
+    rows: int
+
+
+def reliability(
+    prediction: np.ndarray,
+    label: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    bins: int = BINS,
+) -> list[Bin]:
+    """Mean prediction against mean label over bins of (nearly) equal numbers of rows, in the order
+    of the predictions.
+
+    Rows with one prediction stay in one bin, so that the order of rows never matters; a bin may
+    therefore be larger, and there may be fewer bins. Means are over weights, in float64.
+
+    Args:
+        prediction: (n,) probabilities, or values in the label's unit.
+        label: (n,), NaN where missing; such rows are left out.
+        weights: (n,), or None where every row counts one.
+        bins: the most bins.
+    """
+    told = ~np.isnan(label)
+    p, y = prediction[told].astype(np.float64), label[told].astype(np.float64)
+    w = np.ones_like(p) if weights is None else weights[told].astype(np.float64)
+    order = np.argsort(p, kind="stable")
+    p, y, w = p[order], y[order], w[order]
+    edges = (
+        np.searchsorted(p, p[np.arange(1, bins) * len(p) // bins], side="left")
+        if len(p)
+        else np.empty(0, int)
+    )
+    pieces = [
+        slice(a, b)
+        for a, b in zip([0, *edges], [*edges, len(p)], strict=True)
+        if a < b and w[a:b].sum() > 0
+    ]
+    return [
+        {
+            "prediction": float(np.average(p[s], weights=w[s])),
+            "label": float(np.average(y[s], weights=w[s])),
+            "rows": int(s.stop - s.start),
+        }
+        for s in pieces
+    ]
+
+
+def task_reliability(
+    task: Task, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None
+) -> list[Bin]:
+    """The reliability table of a task's outputs.
+
+    Binary: probability against positives. Regression: value against label, in the label's unit.
+    Multiclass: the largest probability against whether that class was right.
+
+    Shape: logits (n,) or (n, C); labels (n,), NaN where missing; weights (n,) or None.
+    """
+    wide = logits.astype(np.float64)
+    if task.kind == "binary":
+        return reliability(expit(wide), labels, weights)
+    if task.kind == "regression":
+        return reliability(wide * task.std + task.mean, labels, weights)
+    right = np.where(np.isnan(labels), np.nan, wide.argmax(axis=1) == labels)
+    return reliability(softmax(wide, axis=1).max(axis=1), right, weights)
