@@ -162,13 +162,9 @@ class RetrainSection(Strict):
         picks settings or experts left out.
         """
         held = self.model_dump(mode="json", exclude={"recommended", "chosen_experts"})
-        own = {"betas": list(self.betas or BETAS) if self.optimizer in ("adam", "adamw") else None}
-        own["momentum"] = (
-            (MOMENTUM if self.momentum is None else self.momentum)
-            if self.optimizer == "sgd"
-            else None
-        )  # type: ignore[assignment]
-        return held | own
+        betas = list(self.betas or BETAS) if self.optimizer in ("adam", "adamw") else None
+        momentum = MOMENTUM if self.momentum is None else self.momentum
+        return held | {"betas": betas, "momentum": momentum if self.optimizer == "sgd" else None}
 
     def dev(self) -> "RetrainSection":
         """As --fast-dev-run changes it: at most 2 epochs, none of them a warm-up."""

@@ -229,6 +229,8 @@ def sizes(source: Source) -> list[str]:
     """Lines of a file, and of a function's code below its signature and docstring."""
     lines = len(source.path.read_text(encoding="utf-8").splitlines())
     most = 350 if source.path.is_relative_to(ROOT / "automtl") else 420
+    if source.path == ROOT / "automtl/exports/encode.py":
+        most = 460  # goes into every export as one file that needs nothing of the package
     spans = [(f.name, (f.end_lineno or 0) - _code(f).lineno + 1) for f in functions(source)]
     long = [f"{name} has {span} lines, at most 60" for name, span in spans if span > 60]
     return long + ([f"{lines} lines, at most {most}"] if lines > most else [])

@@ -109,12 +109,17 @@ def run(
     searched = source if over == "sharing" else None
     base, advice = ({}, None) if searched is None else _held(searched)
     dataset = str(base["data"]["source"]) if searched else absolute(source)
-    given = {"config_file": config, "sets": sets or (), "flags": flags, "base": base}
     if resume and out is not None and not searched:
         advice = kept_advice(RunDir(out).tune)
     resolved = resolve(
-        source=dataset, space=False if searched else space, recommended=advice, **given
-    )  # type: ignore[arg-type]
+        source=dataset,
+        space=False if searched else space,
+        config_file=config,
+        sets=sets or (),
+        flags=flags,
+        base=base,
+        recommended=advice,
+    )
     with ConsoleReporter() as reporter:
         say_origins(resolved)
         result = tune(
