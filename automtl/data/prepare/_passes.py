@@ -20,7 +20,7 @@ from automtl.data.prepare._fit import Fit
 from automtl.data.prepare._prefetch import ahead, worked_ahead
 from automtl.data.prepare._pretrained import write_vectors
 from automtl.data.prepare._writing import write_rows
-from automtl.data.prepare.encode import Arrays, Encoder, FeatureEncoder, unknown_rows
+from automtl.data.prepare.encode import Arrays, Encoder, FeatureEncoder
 from automtl.data.prepare.leakage import LeakCheck
 from automtl.data.prepare.remarks import remarks
 from automtl.data.prepare.rows import RowReader, needed
@@ -32,7 +32,7 @@ from automtl.data.spec.dataset import DatasetConfig
 from automtl.data.spec.features import Categorical, Numeric
 from automtl.data.store.encoding import SIDE, Encoding
 from automtl.data.store.schema import SPLITS, Schema
-from automtl.data.store.unknown import unknown_warnings
+from automtl.data.store.unknown import unknown_rows, unknown_warnings
 from automtl.data.values.forms import Form, missing_words
 from automtl.files import StagedFolder, write_json, write_table
 

@@ -2,7 +2,7 @@
 weights.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -107,15 +107,6 @@ class FeatureEncoder:
                 missing, 0, mix(hashes) % np.uint64(field.hash_buckets) + np.uint64(1)
             ).astype(np.int32)
         return np.asarray(self._words[field.owner].get_indexer(pd.Index(hashes)) + 1, np.int32)
-
-
-def unknown_rows(schema: Schema, ids: np.ndarray, lists: Sequence[Lists]) -> dict[str, np.ndarray]:
-    """Per field of ids, which rows have no known one. Shape: (n,) bool."""
-    single = {field.name: ids[:, i] == 0 for i, field in enumerate(schema.categorical)}
-    return single | {
-        field.name: np.diff(values.offsets) == 0
-        for field, values in zip(schema.lists, lists, strict=True)
-    }
 
 
 class Encoder:

@@ -12,7 +12,7 @@ from automtl.data.access.paths import find_files
 from automtl.data.prepare._digest import Digester
 from automtl.data.prepare._passes import list_lengths
 from automtl.data.prepare._prefetch import ahead
-from automtl.data.prepare.encode import FeatureEncoder, unknown_rows
+from automtl.data.prepare.encode import FeatureEncoder
 from automtl.data.prepare.rows import RowReader
 from automtl.data.raw.adapters.registry import Reader
 from automtl.data.raw.columns import plan_readings
@@ -30,7 +30,7 @@ from automtl.data.raw.sources import (
 from automtl.data.spec.dataset import Csv, DatasetConfig
 from automtl.data.store import Rows
 from automtl.data.store.schema import Schema
-from automtl.data.store.unknown import unknown_remarks
+from automtl.data.store.unknown import unknown_remarks, unknown_rows
 from automtl.errors import DataError
 
 FRAME = Path("rows")

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from automtl.data.prepare.encode import unknown_rows
 from automtl.data.store._store import Store
+from automtl.data.store.unknown import unknown_rows
 from automtl.errors import ConfigError
 from automtl.strict import nearest
 

@@ -1,10 +1,22 @@
-"""How many rows have no id that the model knows, in words: a column in another spelling makes all
-of its ids unknown, and says nothing.
+"""Which rows have no id that the model knows, and how many, in words: a column in another spelling
+makes all of its ids unknown, and says nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from automtl.data.store.id_lists import Lists
 from automtl.data.store.schema import Schema
+
+
+def unknown_rows(schema: Schema, ids: np.ndarray, lists: Sequence[Lists]) -> dict[str, np.ndarray]:
+    """Per field of ids, which rows have no known one. Shape: (n,) bool."""
+    single = {field.name: ids[:, i] == 0 for i, field in enumerate(schema.categorical)}
+    return single | {
+        field.name: np.diff(values.offsets) == 0
+        for field, values in zip(schema.lists, lists, strict=True)
+    }
 
 
 def is_alarming(share: float, trained: float) -> bool:
