@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from automtl.errors import ConfigError
-from automtl.spaces.architecture import Architecture
+from automtl.spaces.architecture import Architecture, Sharing
 from automtl.spaces.catalogue import SHARING
 from automtl.spaces.operations import MAX_WIDTH
 from automtl.strict import Strict, check_fields, nearest, plain_tuples, shown
@@ -85,7 +85,11 @@ def check_changes(changes: Mapping[str, Any], where: str, known: Sequence[str] =
 
 
 def changed(
-    architecture: Architecture, changes: Mapping[str, Any], where: str = "architecture"
+    architecture: Architecture,
+    changes: Mapping[str, Any],
+    where: str = "architecture",
+    *,
+    sharing: Mapping[str, Any] | None = None,
 ) -> Architecture:
     """A template with other values; of a bound architecture only what leaves it the same
     architecture can change.
@@ -95,6 +99,8 @@ def changed(
         changes: values by name: an architecture's own; `num_experts`, of each level;
             `expert_widths`, the layers of every expert, or a list of them for each level.
         where: named in errors.
+        sharing: settings of its own sharing kind that change along with a number of experts, which
+            may fit no others: one expert needs k = 1.
 
     Raises:
         ConfigError: an unknown name, a value that is illegal or does not fit; the message lists
@@ -114,7 +120,7 @@ def changed(
     own = {name: value for name, value in values.items() if name in _SHAPE}
     made = architecture.evolve(**own) if own else architecture
     if "num_experts" in values:
-        made = _counted(made, int(values["num_experts"]), f"{where}.num_experts")
+        made = _counted(made, int(values["num_experts"]), f"{where}.num_experts", sharing or {})
     if "expert_widths" in values:
         made = _sized(made, values["expert_widths"], f"{where}.expert_widths")
     return made
@@ -173,8 +179,10 @@ def _widths(architecture: Architecture) -> Any:
     return list(found.values()) if len(found) > 1 else next(iter(found.values()))
 
 
-def _counted(architecture: Architecture, count: int, where: str) -> Architecture:
-    """So many of the same experts in each level of a pool."""
+def _counted(
+    architecture: Architecture, count: int, where: str, settings: Mapping[str, Any]
+) -> Architecture:
+    """So many of the same experts in each level of a pool, under some settings of its sharing."""
     kind, name = architecture.sharing.kind, _called(architecture)
     if SHARING[kind].slots != "pool":
         instead = [own for own in _INSTEAD if own in SHARING[kind].settings]
@@ -193,7 +201,8 @@ def _counted(architecture: Architecture, count: int, where: str) -> Architecture
                 _WRITTEN_OUT,
             )
         experts += [alike[0]] * count
-    return architecture.evolve(experts=tuple(experts))
+    sharing = Sharing(kind=kind, settings={**architecture.sharing.settings, **settings})
+    return architecture.evolve(experts=tuple(experts), sharing=sharing)
 
 
 def _sized(architecture: Architecture, widths: tuple[Any, ...], where: str) -> Architecture:

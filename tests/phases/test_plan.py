@@ -1,4 +1,4 @@
-"""What a plan says of memory, where lists are long."""
+"""What a plan says of memory where lists are long, and what it refuses."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,10 @@ import pandas as pd
 import pytest
 
 from automtl.config import resolve
+from automtl.errors import ConfigError
 from automtl.phases.search.plan import as_rows, plan_search
+from tests.phases.recommending import planned as planned_retrain
+from tests.support import write_dataset
 
 SETS = [
     "search.batch_size=64",
@@ -57,3 +60,12 @@ def test_a_plan_counts_the_longest_list(tmp_path: Path, monkeypatch: pytest.Monk
         "with the longest list of each field in one batch (ids: seen 5,000; max_length cuts them)"
         in dict(as_rows(long))["memory"]
     )
+
+
+def test_a_retrain_takes_no_time_limit_and_says_what_ends_it(tmp_path: Path) -> None:
+    """It would be read and ignored: the stages of a sparse gate cannot be cut anywhere."""
+    dataset = write_dataset(tmp_path / "data")
+    with pytest.raises(ConfigError, match=r"runtime.time_limit_s must be left out.*got 5.*epochs"):
+        planned_retrain("mmoe", dataset, tmp_path, "runtime.time_limit_s=5")
+    one = ("architecture.num_experts=1", "sharing.k=1")
+    assert len(planned_retrain("dselect_k", dataset, tmp_path, *one).architecture.experts) == 1

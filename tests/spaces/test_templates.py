@@ -79,6 +79,16 @@ def test_number_and_widths_go_together():
     assert [expert.blocks for expert in made.experts] == [("dense(4)",)] * 2
 
 
+@pytest.mark.parametrize(("experts", "k"), [(1, 1), (12, 5)])
+def test_settings_of_the_sharing_change_along_with_the_number(experts, k):
+    """One expert alone fits no k = 2, k = 5 fits no 4 experts: neither can go first."""
+    before = Architecture.load("dselect_k")
+    with pytest.raises(ConfigError, match=r"sharing\.k"):
+        changed(before, {"num_experts": experts}, sharing={"k": experts + 1})
+    made = changed(before, {"num_experts": experts}, sharing={"k": k})
+    assert (len(made.experts), made.sharing.all_settings["k"]) == (experts, k)
+
+
 def test_nothing_changed_is_the_same():
     made = Architecture.load("mmoe")
     assert changed(made, {}) is made

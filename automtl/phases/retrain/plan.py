@@ -89,14 +89,14 @@ def plan_retrain(
             "--data", "must name the data set to train on", fix="for example --data census_income"
         )
     dataset = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
-    own = (
+    kept = (
         snapshot_of(searched)
         if searched and data is None
         else _resumed(out, dataset)
         if resume and not searched
         else None
     )
-    described = own.config if own else load_dataset(dataset)
+    described = kept.config if kept else load_dataset(dataset)
     if not searched:
         advice = _advice(architecture, source, described, dataset, plugged_in=sharing)
     config = resolve(
@@ -108,7 +108,17 @@ def plan_retrain(
         base=base,
         recommended=advice,
     )
-    architecture = changed(architecture, config.architecture)
+    if config.runtime.time_limit_s is not None:
+        raise ConfigError(
+            "runtime.time_limit_s",
+            "must be left out of a retrain, which ends when validation stops falling",
+            config.runtime.time_limit_s,
+            "lower retrain.epochs or retrain.patience; Ctrl-C keeps what is done for --resume",
+        )
+    own = sharing in (None, architecture.sharing.kind)
+    architecture = changed(
+        architecture, config.architecture, sharing=config.sharing if own else None
+    )
     ready = plug(
         architecture,
         kind=sharing,
@@ -131,10 +141,10 @@ def plan_retrain(
         )
     label = _label(module.kind if searched or sharing else Path(source).stem, config)
     if searched and out is None:
-        return RetrainPlan(ready, config, RunDir(searched.path.parent), label, own)
+        return RetrainPlan(ready, config, RunDir(searched.path.parent), label, kept)
     if resume:
-        return RetrainPlan(ready, config, RunDir.begun(out), label, own)
-    return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label, own)
+        return RetrainPlan(ready, config, RunDir.begun(out), label, kept)
+    return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label, kept)
 
 
 def _label(name: str, config: RunConfig) -> str:
