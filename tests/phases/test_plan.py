@@ -65,7 +65,7 @@ def test_a_plan_counts_the_longest_list(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_retrain_takes_no_time_limit_and_says_what_ends_it(tmp_path: Path) -> None:
     """It would be read and ignored: the stages of a sparse gate cannot be cut anywhere."""
     dataset = write_dataset(tmp_path / "data")
-    with pytest.raises(ConfigError, match=r"runtime.time_limit_s must be left out.*got 5.*epochs"):
+    with pytest.raises(ConfigError, match=r"runtime.time_limit_s: must be left out.*got 5.*epochs"):
         planned_retrain("mmoe", dataset, tmp_path, "runtime.time_limit_s=5")
     one = ("architecture.num_experts=1", "sharing.k=1")
     assert len(planned_retrain("dselect_k", dataset, tmp_path, *one).architecture.experts) == 1
