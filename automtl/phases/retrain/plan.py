@@ -108,13 +108,6 @@ def plan_retrain(
         base=base,
         recommended=advice,
     )
-    if config.runtime.time_limit_s is not None:
-        raise ConfigError(
-            "runtime.time_limit_s",
-            "must be left out of a retrain, which ends when validation stops falling",
-            config.runtime.time_limit_s,
-            "lower retrain.epochs or retrain.patience; Ctrl-C keeps what is done for --resume",
-        )
     own = sharing in (None, architecture.sharing.kind)
     architecture = changed(
         architecture, config.architecture, sharing=config.sharing if own else None
@@ -125,10 +118,28 @@ def plan_retrain(
         settings=config.sharing,
         chosen_experts=config.retrain.chosen_experts,
     )
-    module = ready.sharing
-    kinds = {task.name: task.kind for task in described.tasks}
-    fit_sharing(module.kind, module.settings, num_experts=len(pool(ready)), tasks=kinds)
-    check_monitor(config.retrain.monitor, kinds, grouped=described.group is not None)
+    _check_fit(ready, config, described)
+    label = _label(ready.sharing.kind if searched or sharing else Path(source).stem, config)
+    if searched and out is None:
+        return RetrainPlan(ready, config, RunDir(searched.path.parent), label, kept)
+    if resume:
+        return RetrainPlan(ready, config, RunDir.begun(out), label, kept)
+    return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label, kept)
+
+
+def _check_fit(architecture: Architecture, config: RunConfig, dataset: DatasetConfig) -> None:
+    """Refuse settings that do not fit each other, the architecture or the tasks."""
+    if config.runtime.time_limit_s is not None:
+        raise ConfigError(
+            "runtime.time_limit_s",
+            "must be left out of a retrain, which ends when validation stops falling",
+            config.runtime.time_limit_s,
+            "lower retrain.epochs or retrain.patience; Ctrl-C keeps what is done for --resume",
+        )
+    module = architecture.sharing
+    kinds = {task.name: task.kind for task in dataset.tasks}
+    fit_sharing(module.kind, module.settings, num_experts=len(pool(architecture)), tasks=kinds)
+    check_monitor(config.retrain.monitor, kinds, grouped=dataset.group is not None)
     balancing = config.retrain.balancing
     check_balancing(BalancingSettings(**balancing.given()), kinds, where="retrain.balancing")
     if module.kind == "single_task" and not (balancing.plain or balancing.method == "equal"):
@@ -139,12 +150,6 @@ def plan_retrain(
             balancing.method,
             "choose another sharing kind, or no balancing",
         )
-    label = _label(module.kind if searched or sharing else Path(source).stem, config)
-    if searched and out is None:
-        return RetrainPlan(ready, config, RunDir(searched.path.parent), label, kept)
-    if resume:
-        return RetrainPlan(ready, config, RunDir.begun(out), label, kept)
-    return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label, kept)
 
 
 def _label(name: str, config: RunConfig) -> str:
