@@ -92,11 +92,11 @@ def _checked(packed: Mapping[str, Tensor], largest: Sequence[int] | None) -> tup
         or shape.shape != (3,)
         or min(sizes := shape.tolist()) < 0
     ):
-        _refuse("shape")
+        _refuse("shape", shape)
     if largest is not None and any(size > most for size, most in zip(sizes, largest, strict=True)):
-        _refuse("shape")
+        _refuse("shape", shape)
     if values is None or values.dim() != 1 or not values.is_floating_point():
-        _refuse("values")
+        _refuse("values", values)
     count, outputs, inputs = sizes
     entries = count * len(values)
     _check_bits(packed, "live", outputs * inputs, len(values))
@@ -104,7 +104,7 @@ def _checked(packed: Mapping[str, Tensor], largest: Sequence[int] | None) -> tup
     if "between" in packed or "parts" in packed:
         parts = packed.get("parts")
         if parts is None or parts.dim() != 1 or parts.dtype != values.dtype:
-            _refuse("parts")
+            _refuse("parts", parts)
         _check_bits(packed, "between", entries, len(parts))
     return count, outputs, inputs
 
@@ -112,15 +112,15 @@ def _checked(packed: Mapping[str, Tensor], largest: Sequence[int] | None) -> tup
 def _check_bits(packed: Mapping[str, Tensor], name: str, size: int, ones: int | None) -> None:
     held = packed.get(name)
     if held is None or held.dtype != torch.uint8 or held.shape != (-(-size // 8),):
-        _refuse(name)
+        _refuse(name, held)
     if ones is not None and int(unpack_bits(held, (size,)).sum()) != ones:
-        _refuse(name)
+        _refuse(name, held)
 
 
-def _refuse(name: str) -> NoReturn:
+def _refuse(name: str, tensor: Tensor | None) -> NoReturn:
     raise ArtifactError(
         f"packed weights, {name}",
         "must fit the tensors beside it",
-        "others",
+        "nothing" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}",
         "retrain it with this version",
     )

@@ -72,10 +72,12 @@ class Manifest:
         """
         need_file(path)
         values = files.read_json(path)
-        if not isinstance(values, dict) or any(
-            name in values and not isinstance(values[name], kind) for name, kind in _KINDS.items()
-        ):
-            raise ArtifactError(path, "must be a phase's manifest", "something else", _FIX)
+        if not isinstance(values, dict):
+            raise ArtifactError(path, "must be a phase's manifest", type(values).__name__, _FIX)
+        for name, kind in _KINDS.items():
+            if name in values and not isinstance(values[name], kind):
+                got = f"{name}: {str(values[name])[:80]!r}"
+                raise ArtifactError(path, "must be a phase's manifest", got, _FIX)
         # the one without the other is a name that was damaged; neither: by hand, or by an older
         # automtl
         if ("sha256" in values) != ("sums" in values) or values.get("sha256") != (
@@ -135,10 +137,10 @@ class Manifest:
             ArtifactError: one is absent or altered.
         """
         known = self.values.get("sums", {})
-        if not all(
-            isinstance(name, str) and isinstance(legal, list) for name, legal in known.items()
-        ):
-            raise ArtifactError(self.path, "must list each file's sums", "something else", _FIX)
+        for name, legal in known.items():
+            if not isinstance(legal, list):
+                got = f"{name}: {str(legal)[:80]}"
+                raise ArtifactError(self.path, "must list each file's sums", got, _FIX)
         checksums.verify(self.path.parent, known)
 
     def replace_file(self, path: Path, value: Any) -> None:

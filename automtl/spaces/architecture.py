@@ -201,6 +201,11 @@ class Architecture(Strict):
         """Canonical JSON of all that is computed; two architectures with the same one are equal."""
         return json.dumps(self.model_dump(mode="json", exclude=_TRAVELLERS), sort_keys=True)
 
+    def differs(self, other: "Architecture") -> list[str]:
+        """Names of what is computed otherwise in another architecture."""
+        ours, theirs = json.loads(self.identity()), json.loads(other.identity())
+        return [name for name in ours if ours[name] != theirs[name]]
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Architecture) and self.identity() == other.identity()
 

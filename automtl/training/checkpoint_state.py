@@ -169,7 +169,10 @@ def take_optimizer(optimizer: torch.optim.Optimizer, state: Any, where: str) -> 
         [_setting(group) for group in groups] for groups in (own, state["param_groups"])
     )
     need(
-        settings == theirs, f"{where}.param_groups", "must be those of the run's settings", "others"
+        settings == theirs,
+        f"{where}.param_groups",
+        f"must be those of the run's settings, {str(settings)[:200]}",
+        str(theirs)[:200],
     )
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     names = _KEPT[type(optimizer)]
@@ -178,7 +181,7 @@ def take_optimizer(optimizer: torch.optim.Optimizer, state: Any, where: str) -> 
         known = (
             isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(parameters)
         )
-        need(known, here, f"must be one of {len(parameters)} parameters", "another")
+        need(known, here, f"must be one of {len(parameters)} parameters", repr(index)[:80])
         like = parameters[index].detach()
         need_tensors(
             {name: torch.zeros(()) if name == "step" else like for name in names}, kept, here

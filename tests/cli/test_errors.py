@@ -223,7 +223,7 @@ AFTER_SEARCH = {
     "supernet-of-another": (narrower_config, ["pareto", "run"], 2, ["last.safetensors: " "must hold the " "weights of the " "config beside it"]),
     "torn-checkpoint": (torn_checkpoint, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["last.safetensors: " "must " "be a whole checkpoint"]),
     "lines-lost": (lines_lost, [*SEARCH[:4], "--out", "run", "--resume", *SMALL], 2, ["metrics.jsonl: must " "have the 2 lines " "that the checkpoint " "knows of, got 0"]),
-    "resume-another": (another_retrain, ["retrain", "run", "--resume", "--fast-dev-run"], 2, ["architecture.json: " "must be the " "architecture to " "train, got another"]),
+    "resume-another": (another_retrain, ["retrain", "run", "--resume", "--fast-dev-run"], 2, ["architecture.json: " "must be the " "architecture to " "train, got one of other towers"]),
     "weights-of-another": (weights_of_another, ["evaluate", "run"], 2, ["best.safetensors: " "must hold the " "weights of the " "architecture " "beside it"]),
     "export-format": (nothing, ["export", "run", "--format", "onx"], 2, ["--format: " "must be one " "of onnx, pt2, python", "did you mean 'onnx'?"]),
     "export-exists": (retrained_and_served, ["export", "run", "--format", "onnx", "-o", "served"], 2, ["served: must " "not exist yet"]),

@@ -175,7 +175,7 @@ FAULTS = [
         [1.0, 2, 3],
         None,
         DataError,
-        "labels must be 0 or 1, got others; leave out the rows without a label",
+        "labels must be 0 or 1, got 2; leave out the rows without a label",
     ),
     ([0, 1, math.nan], [1.0, 2, 3], None, DataError, "labels must be 0 or 1"),
     ([0, 1, 1], [1.0, math.nan, 3], None, NumericalError, "scores must be numbers, got 1 NaN"),

@@ -106,8 +106,9 @@ def _rows(
     places = index.get_indexer(pd.Index(hash_words(known)))
     rows = np.full((len(known) + 1, vectors.shape[1]), np.nan, np.float32)
     rows[1:][places >= 0] = vectors[places[places >= 0]]
-    if not np.isfinite(rows[1:][places >= 0]).all():
+    used = rows[1:][places >= 0]
+    if len(other := used[~np.isfinite(used)]):
         raise DataError(
-            str(feature.pretrained), "must hold finite numbers", "others", "mend the file"
+            str(feature.pretrained), "must hold finite numbers", f"{other[0]:g}", "mend the file"
         )
     return rows

@@ -127,7 +127,10 @@ class Store(Encoding):
         )
         if offsets[0] != 0 or offsets[-1] != len(values) or not _ascending(offsets):
             raise ArtifactError(
-                self.path / name, "must say where each row's values begin", "something else", REMEDY
+                self.path / name,
+                f"must say where each row's values begin, ascending from 0 to {len(values)}",
+                f"from {offsets[0]} to {offsets[-1]}",
+                REMEDY,
             )
         return Lists(values, offsets)
 
@@ -144,7 +147,7 @@ class Store(Encoding):
             raise ArtifactError(
                 self.path / "train/alpha.npy",
                 f"must be rows from 0 to {n - 1}, each once",
-                "others",
+                f"{len(found)} rows from {found.min()} to {found.max()}",
                 REMEDY,
             )
         return found

@@ -197,7 +197,8 @@ def _read_manifest(path: Path, remedy: str) -> dict[str, Any]:
         for name, kind in kinds.items()
         if not isinstance({"left_out": {}, **manifest}.get(name), kind)
     ]:
-        raise ArtifactError(path, f"must tell {', '.join(wrong)}", "something else", remedy)
+        got = ", ".join(type(manifest.get(name)).__name__ for name in wrong)
+        raise ArtifactError(path, f"must tell {', '.join(wrong)}", got, remedy)
     return dict(manifest)
 
 

@@ -87,14 +87,13 @@ class TableFolder:
         for job in jobs:
             if (path := self.home(job) / name).exists():
                 row = files.read_json(path)
-                if not isinstance(row, dict) or (row.get("architecture"), row.get("seed")) != (
-                    job.entry.id,
-                    job.seed,
-                ):
+                due = (job.entry.id, job.seed)
+                of = (row.get("architecture"), row.get("seed")) if isinstance(row, dict) else None
+                if of != due:
                     raise ArtifactError(
                         path,
-                        "must be the row of its training",
-                        "something else",
+                        f"must be the row of its training, {due}",
+                        str(of or type(row).__name__)[:120],
                         "remove that folder to train it again",
                     )
                 found.append(row)

@@ -129,11 +129,12 @@ def read_plan(path: Path) -> Plan:
         ArtifactError: it is absent, or no plan.
     """
     held = files.read_json(path)
-    if not isinstance(held, dict) or held.get("format") != "automtl.benchmark":
+    form = held.get("format") if isinstance(held, dict) else type(held).__name__
+    if form != "automtl.benchmark":
         raise ArtifactError(
             path,
             "must be the plan of a table",
-            "something else",
+            str(form)[:80],
             "name the folder of `automtl benchmark`",
         )
     return build(Plan, held, path)

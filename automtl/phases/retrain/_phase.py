@@ -197,11 +197,11 @@ class RetrainPhase:
                 it is damaged.
         """
         if self.folder.manifest.exists():
-            if Architecture.load(self.folder.architecture) != self.bound:
+            if (begun := Architecture.load(self.folder.architecture)) != self.bound:
                 raise ArtifactError(
                     self.folder.architecture,
                     "must be the architecture to train",
-                    "another",
+                    f"one of other {', '.join(begun.differs(self.bound))}",
                     "start anew",
                 )
             return reopen(self.folder, self.session, self._restore)

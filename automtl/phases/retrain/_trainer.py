@@ -212,7 +212,7 @@ class Part:
             held.start is None or [*held.start.tasks] == names,
             "start",
             f"must be of the tasks {', '.join(names)}",
-            "others",
+            "none" if held.start is None else ", ".join(held.start.tasks),
         )
         if held.best:
             need_tensors(self.net.state_dict(), state["best"], "best")

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from automtl import files, plugins
 from automtl.bounds import read_lines
 from automtl.config import RunConfig, RuntimeSection
@@ -75,12 +77,12 @@ def own_settings(folder: PhaseDir, config: RunConfig, *, sections: Sequence[str]
         f"runtime.{name}": (getattr(held.runtime, name), getattr(config.runtime, name))
         for name in sorted(given)
     }
-    for name, (mine, theirs) in asked.items():
-        if mine != theirs:
+    for name, (before, now) in asked.items():
+        if before != now:
             raise ConfigError(
                 f"--resume: {name}",
                 f"must be as in {folder.config}",
-                "another",
+                _changed(before, now),
                 "leave it out, or start anew",
             )
     today = {
@@ -90,6 +92,17 @@ def own_settings(folder: PhaseDir, config: RunConfig, *, sections: Sequence[str]
     }
     runtime = RuntimeSection(**{**dict(held.runtime), "time_limit_s": None, **today})
     return held.model_copy(update={"runtime": runtime})
+
+
+def _changed(before: Any, now: Any) -> str:
+    """What is asked for now where that differs from before, setting by setting."""
+    if isinstance(before, BaseModel) and isinstance(now, BaseModel):
+        old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
+        changes = [
+            f"{k} {new.get(k)} (was {old.get(k)})" for k in old | new if new.get(k) != old.get(k)
+        ]
+        return ", ".join(changes)[:300]
+    return f"{now} (was {before})"[:300]
 
 
 def reopen(
@@ -129,8 +142,8 @@ def reopen(
         ):
             raise ArtifactError(
                 folder.metrics,
-                "must hold the lines that the checkpoint knows of",
-                "others",
+                f"must hold the {lines} lines that the checkpoint knows of as they were written",
+                f"{len(read_lines(folder.metrics))}, not all of them these",
                 "restore it, or start anew",
             )
     files.cut_lines(folder.metrics, lines)

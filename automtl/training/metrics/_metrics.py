@@ -167,9 +167,11 @@ def _binary(
 def _multiclass(
     task: Task, logits: Array, labels: Array, weights: Array | None, groups: Array | None
 ) -> Metrics:
-    if not np.isin(labels, np.arange(logits.shape[1])).all():
+    if len(other := labels[~np.isin(labels, np.arange(logits.shape[1]))]):
         raise DataError(
-            f"task {task.name}", f"labels must be a class from 0 to {logits.shape[1] - 1}", "others"
+            f"task {task.name}",
+            f"labels must be a class from 0 to {logits.shape[1] - 1}",
+            f"{other[0]:g}",
         )
     scores = {"accuracy": accuracy, "logloss": multiclass_log_loss, "auc": macro_auc}
     return {name: score(labels, logits, weights) for name, score in scores.items()}

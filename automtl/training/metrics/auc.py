@@ -88,9 +88,12 @@ def checked(
             where, "labels, scores and weights must be of one length", ", ".join(map(str, shapes))
         )
     positive = marks == 1
-    if not (positive | (marks == 0)).all():
+    if len(other := marks[~(positive | (marks == 0))]):
         raise DataError(
-            where, "labels must be 0 or 1", "others", "leave out the rows without a label"
+            where,
+            "labels must be 0 or 1",
+            str(other[0])[:80],
+            "leave out the rows without a label",
         )
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float64)

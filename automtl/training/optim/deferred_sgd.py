@@ -201,7 +201,7 @@ class DeferredSGD:
             bool(((state["last"] >= 0) & (state["last"] <= steps)).all()),
             f"{where}.last",
             f"must be steps from 0 to {steps}",
-            "others",
+            f"{int(state['last'].min())} to {int(state['last'].max())}",
         )
         take(own, state, where)
         self._steps = steps

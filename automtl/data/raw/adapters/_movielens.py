@@ -157,13 +157,12 @@ def _table(path: Path, separator: str, columns: tuple[str, ...] | None) -> pd.Da
         NAMES.get(name, name)
         for name in (str(column).partition(":")[0] for column in table.columns)
     ]
-    if (
-        "rating" in table
-        and not pd.to_numeric(table["rating"], errors="coerce").between(0, 5).all()
-    ):
-        raise DataError(
-            path, "must have a rating from 0 to 5 in every row", "another", "restore the file"
-        )
+    if "rating" in table:
+        ratings = table["rating"]
+        legal = pd.to_numeric(ratings, errors="coerce").between(0, 5)
+        if not legal.all():
+            rule, got = "must have a rating from 0 to 5 in every row", str(ratings[~legal].iloc[0])
+            raise DataError(path, rule, got[:80], "restore the file")
     return table
 
 
