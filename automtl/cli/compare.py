@@ -11,6 +11,7 @@ from automtl.cli.console import print_json, say, table
 
 if TYPE_CHECKING:
     from automtl.phases.finished.compare import Comparison
+    from automtl.phases.finished.contrasts import Contrast
     from automtl.phases.finished.entries import Entry
 
 
@@ -19,20 +20,30 @@ def run(
         list[Path],
         typer.Argument(help="Run folders, searched and hand-made, or retrain folders inside them."),
     ],
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin",
+            help="By how much more MTL-Loss a model counts as worse; default 1.5 pooled standard "
+            "deviations between seeds.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare retrained models with the best hand-made one and with single-task models, seed by
-    seed.
+    """Compare retrained models with the best hand-made one and with single-task models, over their
+    seeds.
 
     It reads what the runs hold: test figures where every model has been evaluated, else validation
-    figures, and says which.
+    figures, and says which. The verdict is about the MTL-Loss (Welch's test, Holm's correction over
+    the models); tests of tasks are secondary.
 
     Example: automtl compare runs/census_income-automtl_small-1 runs/census_income-mmoe-1
     runs/census_income-single_task-1
     """
     from automtl.phases.finished.compare import compare
 
-    found = compare(runs)
+    found = compare(runs, margin=margin)
     if as_json:
         told = asdict(found)
         for entry in told["entries"]:
@@ -109,17 +120,35 @@ def _figures(found: "Comparison") -> None:
 
 
 def _differences(found: "Comparison") -> None:
-    header = (
+    """The primary tests, then the secondary ones."""
+    title = "{} Welch's test; Holm's correction over all of them with the same reference"
+    for primary, about in (
+        (True, "MTL-Loss, the primary tests:"),
+        (False, "tasks, the secondary tests:"),
+    ):
+        tests = [
+            (name, test)
+            for name, own in found.tests.items()
+            for test in own
+            if test.primary == primary
+        ]
+        if tests:
+            _contrasts(title.format(about), tests)
+
+
+def _contrasts(title: str, tests: "list[tuple[str, Contrast]]") -> None:
+    ranked = any(test.rank_sum is not None for _, test in tests)
+    header = [
         "model",
         "minus",
         "metric",
         "difference",
         "95% interval",
-        "p (t)",
-        "p (Wilcoxon)",
-        "p (t, Holm)",
+        "p",
+        *(["p (rank sum)"] if ranked else []),
+        "p (Holm)",
         "verdict",
-    )
+    ]
     rows = [
         [
             name,
@@ -127,19 +156,12 @@ def _differences(found: "Comparison") -> None:
             t.metric,
             _number(t.difference, "+.5f"),
             "-" if t.interval is None else f"{t.interval[0]:+.5f} .. {t.interval[1]:+.5f}",
-            *(_number(p, ".3g") for p in (t.t, t.wilcoxon, t.holm)),
+            *(_number(p, ".3g") for p in ((t.p, t.rank_sum, t.holm) if ranked else (t.p, t.holm))),
             t.shown or ("not tested" if t.holm is None else "no difference shown"),
         ]
-        for name, tests in found.tests.items()
-        for t in tests
+        for name, t in tests
     ]
-    if rows:
-        table(
-            "paired over common seeds; Holm's correction over all comparisons with the same "
-            "reference",
-            header,
-            rows,
-        )
+    table(title, header, rows)
 
 
 def _costs(found: "Comparison") -> None:

@@ -3,15 +3,17 @@ runs.
 """
 
 import json
+from dataclasses import fields, replace
+from statistics import fmean, stdev
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from automtl.errors import ArtifactError
-from automtl.phases.finished._paired import compare_paired, corrected, least_p
+from automtl.errors import ArtifactError, ConfigError
 from automtl.phases.finished.compare import LOSS, compare
-from automtl.statistics import holm
+from automtl.phases.finished.contrasts import Contrast, contrast, corrected
+from automtl.statistics import holm, pooled_deviation, seeds_needed
 
 
 def model(root, run, label, losses, *, searched=None, test=True, data="d", aucs=None, trained=None):
@@ -54,54 +56,115 @@ def seeds(mean, noise=0.001, count=6, start=0):
     return {start + s: float(mean + noise * rng.normal()) for s in range(count)}
 
 
-def test_paired_figures_are_scipys_own():
-    mine, theirs = seeds(0.3), seeds(0.3005)
-    made = compare_paired(LOSS, "x", mine, theirs, better=False)
+def test_a_contrast_is_welchs_whatever_the_seeds_numbers():
+    mine, theirs = seeds(0.3), seeds(0.3005, count=9)
+    made = contrast(LOSS, "x", mine, theirs, better=False)
     a, b = list(mine.values()), list(theirs.values())
-    assert made.t == pytest.approx(stats.ttest_rel(a, b).pvalue) and made.wilcoxon == pytest.approx(
-        stats.wilcoxon(a, b).pvalue
-    )
-    gaps = np.subtract(a, b)
-    half = stats.t.ppf(0.975, 5) * gaps.std(ddof=1) / np.sqrt(6)
-    assert made.interval == pytest.approx((gaps.mean() - half, gaps.mean() + half))
+    test = stats.ttest_ind(a, b, equal_var=False)
+    assert (made.p, made.freedom) == pytest.approx((test.pvalue, test.df))
+    assert made.interval == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert made.rank_sum == pytest.approx(stats.mannwhitneyu(a, b).pvalue)
+    assert made.difference == pytest.approx(np.mean(a) - np.mean(b)) and made.units == (6, 9)
+    shuffled = dict(zip([7, 3, 90, 1, 0, 5], mine.values(), strict=True))
+    assert contrast(LOSS, "x", shuffled, theirs, better=False) == made, "numbers pair nothing"
 
 
-def test_only_common_seeds_are_paired_and_one_is_not_tested():
-    made = compare_paired(
-        LOSS, "x", {0: 1.0, 1: 2.0, 5: 9.0}, {0: 0.5, 1: 2.5, 7: 0.0}, better=False
-    )
-    assert made.seeds == (0, 1) and made.difference == 0.0
-    one = compare_paired(LOSS, "x", {0: 1.0}, {0: 0.5}, better=False)
-    assert one.t is None and one.words == "not tested against x: one seed in common"
+@pytest.mark.parametrize(
+    ("mine", "theirs", "words"),
+    [
+        ({}, {0: 0.5}, "no figure to compare with x"),
+        ({0: 1.0}, {0: 0.5, 1: 0.6}, "not tested against x: 1 seeds against 2 seeds, and"),
+        ({0: 1.0, 1: 1.1}, {0: 0.5}, "not tested against x: 2 seeds against 1 seeds, and"),
+    ],
+)
+def test_what_cannot_be_tested_is_said(mine, theirs, words):
+    made = contrast(LOSS, "x", mine, theirs, better=False, margin=0.1)
+    assert made.words("seeds", 0.1).startswith(words) and made.p is made.noninferior is None
+    assert (made.difference is None) == (not mine)
+    assert corrected([made], [(mine, theirs)]) == [made]
+
+
+def test_ranks_are_looked_at_from_six_of_each_on():
+    for few, many in ((5, 6), (6, 5), (2, 20)):
+        made = contrast(LOSS, "x", seeds(0.3, count=few), seeds(0.4, count=many), better=False)
+        assert made.rank_sum is None and made.p is not None
+    made = contrast(LOSS, "x", seeds(0.3), seeds(0.4), better=False)
+    assert made.rank_sum == pytest.approx(2 / 924), "all of twelve in order: 2 / C(12, 6)"
+
+
+def test_the_families_are_the_losses_and_the_tasks_of_one_reference():
+    figures = [
+        (seeds(0.30 + 0.0004 * i, count=4), seeds(0.3005, count=5, start=50)) for i in range(5)
+    ]
+    names = [(LOSS, "x"), ("a auc", "x"), (LOSS, "y"), ("b auc", "x"), (LOSS, "x")]
+    made = [
+        contrast(metric, reference, *pair, better=metric != LOSS)
+        for (metric, reference), pair in zip(names, figures, strict=True)
+    ]
+    done = corrected(made, figures)
+    p = [c.p for c in made]
+    assert [done[0].holm, done[4].holm] == pytest.approx(holm([p[0], p[4]]))
+    assert [done[1].holm, done[3].holm] == pytest.approx(holm([p[1], p[3]]))
+    assert done[2].holm == pytest.approx(p[2])
+    assert [c.primary for c in done] == [True, False, True, False, True]
+
+
+def test_seeds_needed_are_those_that_the_difference_asks_for_after_the_correction():
+    mine, theirs = seeds(0.3, count=4), seeds(0.3002, count=4)
+    one = contrast(LOSS, "x", mine, theirs, better=False)
+    for family in (1, 3):
+        made = corrected([one] * family, [(mine, theirs)] * family)[0]
+        spread = stdev(mine.values()), stdev(theirs.values())
+        expected = seeds_needed(one.difference, spread, level=1 - 0.05 / family)
+        assert made.shown == "" and made.seeds_needed == expected > 4
+        assert f"takes about {expected:,} of each" in made.words("retrain seeds", None)
+    far = contrast(LOSS, "x", seeds(0.2), seeds(0.3), better=False)
+    [far] = corrected([far], [(seeds(0.2), seeds(0.3))])
     assert (
-        compare_paired(LOSS, "x", {0: 1.0}, {1: 0.5}, better=False).words
-        == "no seed in common with x"
+        far.shown == "better" and far.seeds_needed is None and "takes" not in far.words("x", None)
     )
 
 
-def test_six_seeds_is_what_wilcoxon_needs(tmp_path):
-    for n in range(2, 9):
-        assert least_p(n) == pytest.approx(stats.wilcoxon(np.arange(1.0, n + 1)).pvalue)
-        assert (least_p(n) < 0.05) == (n >= 6)
-    few = compare(
-        [
-            model(tmp_path, "a", "mmoe", seeds(0.3, count=5)),
-            model(tmp_path, "b", "ple", seeds(0.31)),
-        ]
-    )
-    note = (
-        "fewer than 6 seeds, with which Wilcoxon's test cannot reach 5% (with 5 its least p is "
-        "0.0625); take --seeds 0..5: a: mmoe"
-    )
-    assert note in few.notes
+def test_a_margin_is_of_the_loss_alone_and_said():
+    mine, theirs = {0: 0.50, 1: 0.52, 2: 0.51, 3: 0.53}, {0: 0.50, 1: 0.51, 2: 0.49, 3: 0.52}
+    a, b = np.array(list(mine.values())), np.array(list(theirs.values()))
+    for margin, words in (
+        (0.02, ", not shown to be less than 0.02000 worse; to see"),
+        (0.03, ", equal to it within 0.03000; to see"),
+    ):
+        made = contrast(LOSS, "x", mine, theirs, better=False, margin=margin)
+        p = stats.ttest_ind(a - margin, b, equal_var=False, alternative="less").pvalue
+        assert made.noninferior == made.equivalent == (p < 0.05)
+        assert words in corrected([made], [(mine, theirs)])[0].words("seeds", margin)
+    wide = {0: 0.40, 1: 0.46, 2: 0.43, 3: 0.49}
+    made = contrast(LOSS, "x", wide, theirs, better=False, margin=0.01)
+    assert made.noninferior and not made.equivalent
+    undecided = replace(made, holm=0.2).words("seeds", 0.01)
+    assert ", not worse by 0.01000 or more" in undecided
+    assert contrast("a auc", "x", mine, theirs, better=True, margin=0.1).noninferior is None
 
 
-def test_equal_gaps_are_no_division_by_zero():
+def test_equal_figures_are_no_division_by_zero():
     same = dict.fromkeys(range(4), 0.5)
-    assert compare_paired(LOSS, "x", same, same, better=False).t == 1.0
-    shifted = compare_paired(LOSS, "x", dict.fromkeys(range(4), 0.25), same, better=False)
-    assert shifted.t == 0.0 and shifted.wilcoxon == stats.wilcoxon([-0.25] * 4).pvalue
-    assert corrected([shifted])[0].shown == "better"
+    made = contrast(LOSS, "x", same, same, better=False, margin=0.1)
+    [made] = corrected([made], [(same, same)])
+    assert made.p == 1.0 and made.equivalent and made.seeds_needed is None
+    assert "takes more than 100,000 of each" in made.words("seeds", 0.1)
+    shifted = dict.fromkeys(range(4), 0.25)
+    [other] = corrected([contrast(LOSS, "x", shifted, same, better=False)], [(shifted, same)])
+    assert other.p == 0.0 and other.shown == "better"
+
+
+def test_tests_of_equal_models_err_once_in_twenty_over_the_whole_family(tmp_path):
+    """Four models like the reference, 300 times: any shown difference of MTL-Loss is one too many."""
+    g = np.random.default_rng(11)
+    wrong = 0
+    for _ in range(300):
+        theirs = dict(enumerate(g.normal(0.3, 0.001, 5)))
+        figures = [(dict(enumerate(g.normal(0.3, 0.001, 5))), theirs) for _ in range(4)]
+        made = [contrast(LOSS, "x", *pair, better=False) for pair in figures]
+        wrong += any(c.shown for c in corrected(made, figures))
+    assert wrong / 300 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 300)
 
 
 def test_what_is_shown_and_what_is_not(tmp_path):
@@ -127,14 +190,19 @@ def test_what_is_shown_and_what_is_not(tmp_path):
     )
     assert found.metrics == (LOSS, "click auc", "time rmse")
     by_name = {e.name: e for e in found.entries}
-    assert found.verdict(by_name["good: selected"]).startswith("better than mmoe: mmoe by 0.00975")
+    assert found.verdict(by_name["good: selected"]).startswith(
+        "better than mmoe: mmoe by 0.00975 (p = "
+    )
     assert found.verdict(by_name["ple: ple"]).startswith("worse than mmoe: mmoe")
     marked = by_name["same: selected"]
     assert "no difference to mmoe: mmoe shown" in found.verdict(marked)
     assert found.negative_transfer["ple: ple"] == {"click": "shown", "time": "shown"}
     assert found.negative_transfer["good: selected"] == {"click": "no", "time": "no"}
     family = [t for tests in found.tests.values() for t in tests if t.reference == "mmoe: mmoe"]
-    assert [t.holm for t in family] == pytest.approx(holm([t.t for t in family]))
+    for primary in (True, False):
+        own = [t for t in family if t.primary == primary]
+        assert len(own) == (5 if primary else 10)
+        assert [t.holm for t in own] == pytest.approx(holm([t.p for t in own]))
     assert by_name["good: selected"].cost == {
         "search": {"samples": 5000.0, "seconds": 7.0},
         "tune": {"samples": 0, "seconds": 0},
@@ -157,6 +225,59 @@ def test_several_searches_of_one_method_are_marked_and_averaged(tmp_path):
         0.31, abs=0.002
     )
     assert mean.cost["search"]["samples"] == 15000
+    assert mean.unit == "searches" and mean.seeds("test") == [0, 1, 2]
+    by_name = {e.name: e for e in found.entries}
+    for i in range(3):
+        own = by_name[f"s{i}: selected"]
+        assert own.unit == "retrain seeds"
+        assert mean.figures["test"][LOSS][i] == pytest.approx(own.mean("test", LOSS))
+
+
+def test_a_method_is_tested_over_its_searches_and_not_over_their_retrains(tmp_path):
+    """Three searches with twenty retrains each: three figures, whatever their seeds' numbers."""
+    means = (0.29, 0.30, 0.31)
+    paths = [
+        model(tmp_path, f"s{i}", "selected", seeds(m, count=4 + i, start=10 * i), searched=7)
+        for i, m in enumerate(means)
+    ]
+    mmoe = seeds(0.302)
+    found = compare([*paths, model(tmp_path, "m", "mmoe", mmoe)])
+    [mean] = [e for e in found.entries if e.unit == "searches"]
+    assert mean.seeds("test") == [0, 1, 2], "two searches of one seed stay two"
+    [test] = [t for t in found.tests[mean.name] if t.primary]
+    own = [fmean(seeds(m, count=4 + i, start=10 * i).values()) for i, m in enumerate(means)]
+    expected = stats.ttest_ind(own, list(mmoe.values()), equal_var=False)
+    assert test.units == (3, 6) and test.p == pytest.approx(expected.pvalue)
+    assert test.rank_sum is None and "3 searches against 6 seeds" in found.verdict(mean)
+    [note] = [note for note in found.notes if "the unit is the search" in note]
+    assert mean.name in note
+    groups = [seeds(m, count=4 + i, start=10 * i) for i, m in enumerate(means)]
+    pooled = pooled_deviation([list(g.values()) for g in (mmoe, *groups)])
+    assert pooled is not None and pooled[1] == 5 + 3 + 4 + 5
+    assert found.margin == pytest.approx(1.5 * pooled[0]), "the mean of searches is none of them"
+
+
+def test_the_margin_and_where_it_comes_from(tmp_path):
+    values = seeds(0.3), seeds(0.301, count=4)
+    paths = [model(tmp_path, n, n, v) for n, v in zip(("mmoe", "ple"), values, strict=True)]
+    found = compare(paths)
+    squares = [np.var(list(v.values()), ddof=1) * (len(v) - 1) for v in values]
+    expected = 1.5 * np.sqrt(sum(squares) / (5 + 3))
+    assert found.margin == pytest.approx(expected)
+    [note] = [note for note in found.notes if note.startswith("the margin is")]
+    assert f"1.5 x {expected / 1.5:.5f}" in note and "(8 degrees of freedom)" in note
+    assert "give it beforehand by --margin" in note
+    given = compare(paths, margin=0.5)
+    assert given.margin == 0.5 and "the margin is 0.50000 of MTL-Loss, as given" in given.notes
+    [test] = [t for t in given.tests["ple: ple"] if t.primary]
+    assert test.noninferior and test.equivalent
+    for margin in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="--margin: must be finite and above 0"):
+            compare(paths, margin=margin)
+    alone = [model(tmp_path, n, n, {0: 0.3}) for n in ("moe", "cgc")]
+    single = compare(alone)
+    assert single.margin is None and not any("margin" in note for note in single.notes)
+    assert any(n.startswith("one seed, with which nothing can be tested") for n in single.notes)
 
 
 def test_what_several_searches_found_is_told_together(tmp_path):
@@ -201,9 +322,18 @@ def test_the_command_prints_every_figure_and_the_verdict(tmp_path):
         shown.exit_code == 0
         and "no difference to a: mmoe shown" in shown.output
         and "95% interval" in shown.output
+        and "MTL-Loss, the primary tests: Welch's test" in shown.output
+        and "tasks, the secondary tests: Welch's test" in shown.output
+        and "p (rank sum)" in shown.output
     )
     told = json.loads(CliRunner().invoke(app, ["compare", "--json", *paths]).stdout)
     assert told["agreement"] == {} and "found" not in told["entries"][0]
+    assert told["margin"] > 0 and "pooled" in told["margin_from"]
+    assert told["entries"][0]["unit"] == "retrain seeds"
+    assert set(told["tests"]["b: selected"][0]) == {f.name for f in fields(Contrast)}
+    margin = ["--margin", "0.25"]
+    given = json.loads(CliRunner().invoke(app, ["compare", "--json", *margin, *paths]).stdout)
+    assert given["margin"] == 0.25 and given["tests"]["b: selected"][0]["equivalent"] is True
     assert told["best_hand_made"] == "a: mmoe" and set(told["verdicts"]) == {
         "a: mmoe",
         "b: selected",

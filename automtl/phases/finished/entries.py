@@ -21,6 +21,7 @@ from automtl.strict import build, load_yaml
 _OF_RUNTIME = ("precision", "fast_dev_run")  # what decides a training, too
 _SHAPE = "architecture."
 _ABSENT, _OTHERWISE = "-", " | "
+SEEDS, SEARCHES = "retrain seeds", "searches"
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Entry:
         label: the retrain folders' name without the seed.
         hand_made: it was written, not searched.
         method: strategy and space of the search; empty for hand-made models.
-        figures: per split and metric, by seed.
+        figures: per split and metric, by unit.
         cost: "search", "tune" and "retrain", each with samples and seconds.
         marks: what a reader must know, such as "best of 3 searches".
         search_seeds: of the searches behind it.
@@ -43,6 +44,7 @@ class Entry:
             of them.
         advised: what of the template's own shape, which is in `trained_by` too, somebody
             recommended: no name tells that.
+        unit: what the figures are independent over: retrain seeds of one architecture, or searches.
     """
 
     name: str
@@ -58,18 +60,19 @@ class Entry:
     constant: dict[str, dict[str, float]] = field(default_factory=dict)
     trained_by: dict[str, str] = field(default_factory=dict)
     advised: tuple[str, ...] = ()
+    unit: str = SEEDS
 
     def mean(self, split: str, metric: str) -> float | None:
-        """Mean over seeds."""
+        """Mean over units."""
         values = self.figures.get(split, {}).get(metric, {})
         return fmean(values.values()) if values else None
 
     def seeds(self, split: str) -> list[int]:
-        """The seeds that have figures."""
+        """The seeds that have figures: of retrains, or of searches."""
         return sorted({seed for values in self.figures[split].values() for seed in values})
 
     def sd(self, split: str, metric: str) -> float | None:
-        """Standard deviation over seeds; None for one."""
+        """Standard deviation over units; None for one."""
         values = self.figures.get(split, {}).get(metric, {})
         return stdev(values.values()) if len(values) > 1 else None
 
