@@ -170,7 +170,9 @@ def _costs(found: "Comparison") -> None:
         [entry.name, *(_spent(entry, part) for part in parts), _whole(entry)]
         for entry in found.entries
     ]
-    table("cost (rows read; seconds)", ("model", *parts, "all"), rows)
+    table(
+        "cost (rows read; seconds; FLOPs of what a search computed)", ("model", *parts, "all"), rows
+    )
 
 
 def _trainings(found: "Comparison") -> None:
@@ -186,16 +188,15 @@ def _trainings(found: "Comparison") -> None:
 
 def _spent(entry: "Entry", part: str) -> str:
     spent = entry.cost[part]
-    return (
-        f"{spent['samples']:,.0f}; {spent['seconds']:,.0f} s"
-        if spent["samples"] or spent["seconds"]
-        else "-"
-    )
+    if not spent["samples"] and not spent["seconds"]:
+        return "-"
+    told = f"{spent['samples']:,.0f}; {spent['seconds']:,.0f} s"
+    return told + (f"; {spent['flops_spent']:.3g} FLOPs" if "flops_spent" in spent else "")
 
 
 def _whole(entry: "Entry") -> str:
     samples, seconds = (
-        sum(spent[w] for spent in entry.cost.values()) for w in ("samples", "seconds")
+        sum(spent[what] for spent in entry.cost.values()) for what in ("samples", "seconds")
     )
     return f"{samples:,.0f}; {seconds:,.0f} s"
 

@@ -3,6 +3,7 @@ whole model and of each candidate of a supernet.
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from automtl.layers.normalization import frozen_statistics
 from automtl.models.supernet import Supernet
 
 _REPEATS, _FEW = 7, 3
+_ENOUGH_S = 1.0  # of repeats that train: a large network takes long and varies little
 
 
 def latency_us(net: nn.Module, schema: Schema, *, rows: int) -> int:
@@ -44,7 +46,7 @@ def training_seconds(net: nn.Module, schema: Schema, *, rows: int) -> float:
     inputs = _inputs(net, schema, rows)
     parameters = [p for p in net.parameters() if p.requires_grad]
     with _training(net):
-        return _timed(lambda: _back(net.forward(inputs), parameters), _FEW) / 1e6 / rows
+        return _timed(lambda: _back(net.forward(inputs), parameters), _FEW, _ENOUGH_S) / 1e6 / rows
 
 
 def candidate_training_seconds(
@@ -59,7 +61,7 @@ def candidate_training_seconds(
     def timed(candidate: nn.Module, x: Tensor) -> int:
         x = x.detach().requires_grad_()
         call, sources = _call(candidate, x), [x, *candidate.parameters()]
-        return _timed(lambda: _back([call()], sources), _FEW)
+        return _timed(lambda: _back([call()], sources), _FEW, _ENOUGH_S)
 
     with _training(net):
         found = _by_candidate(net, schema, rows, timed)
@@ -104,10 +106,14 @@ def _call(candidate: nn.Module, x: Tensor) -> Callable[[], Any]:
     return lambda: candidate(x)
 
 
-def _timed(call: Callable[[], Any], repeats: int = _REPEATS) -> int:
-    """The least microseconds of a few after a first: whatever else the machine does only adds."""
-    times = []
+def _timed(call: Callable[[], Any], repeats: int = _REPEATS, enough_s: float = math.inf) -> int:
+    """The least microseconds of a few after a first: whatever else the machine does only adds. No
+    other is begun after so many seconds.
+    """
+    times: list[int] = []
     for _ in range(repeats + 1):
+        if sum(times[1:]) > enough_s * 1e9:
+            break
         start = time.perf_counter_ns()
         call()
         if torch.cuda.is_available():

@@ -7,8 +7,10 @@ gradient), a scored row one. Evaluation on validation rows, the epochs' diagnost
 balancing by gradients adds are not counted: they choose nothing, or are told apart in `balancing`.
 """
 
-import math
+import contextlib
 from collections import Counter
+from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from torch import nn
@@ -32,7 +34,7 @@ PASSES: dict[Kind, int] = {
     "inner_exact": 9,
     "inner_finite": 7,
 }
-TIMED_ROWS = 256
+TIMED_ROWS = 1024  # at most: batches are timed as they are trained, small ones cost more a row
 
 
 class Price(NamedTuple):
@@ -129,10 +131,10 @@ class SupernetPrices:
     FLOPs are those of the mixture less the candidates that are not computed. Seconds on a path are
     those of the candidates on it and of the rest, which one path as a whole tells; a mixed block's
     are its share of what the mixture takes beside the rest, since candidates are computed together.
-    What a path needs is timed when the first is priced.
+    Both are measured when they are first asked for, and kept.
 
     Args:
-        net: the supernet, no block on a path.
+        net: the supernet.
         schema: the data set.
         rows: of the batch that is timed, at most `TIMED_ROWS`.
     """
@@ -140,42 +142,67 @@ class SupernetPrices:
     def __init__(self, net: Supernet, schema: Schema, *, rows: int = TIMED_ROWS) -> None:
         self.net, self.schema, self._rows = net, schema, max(2, min(rows, TIMED_ROWS))
         self._blocks = net.blocks()
-        table = prices(net, schema).candidates
-        self._flops = {name: table[name][:, 0].tolist() for name in self._blocks}
-        self.mixture = price_of(net, schema, rows=self._rows)
-        self._rest = self.mixture.flops - sum(sum(flops) for flops in self._flops.values())
-        self._seconds: dict[str, list[float]] = {}
-        self._rest_seconds = self._stretch = math.nan
 
     def __call__(self) -> Price:
         """The price now."""
         if all(block.path is None for block in self._blocks.values()):
             return self.mixture
-        if not self._seconds:
-            self._time_paths()
-        flops, seconds = self._rest, self._rest_seconds
+        flops, seconds, times = self._rest_flops, self._path.rest, self._path.candidates
         for name, block in self._blocks.items():
             if block.path is None:
                 flops += sum(self._flops[name])
-                seconds += self._stretch * sum(self._seconds[name])
+                seconds += self._path.mixed * sum(times[name])
             else:
                 flops += self._flops[name][block.path]
-                seconds += self._seconds[name][block.path]
+                seconds += times[name][block.path]
         return Price(flops, seconds)
 
-    def _time_paths(self) -> None:
+    @cached_property
+    def mixture(self) -> Price:
+        """All blocks mixed."""
+        with self._set_to(None):
+            return price_of(self.net, self.schema, rows=self._rows)
+
+    @cached_property
+    def _flops(self) -> dict[str, list[int]]:
+        with self._set_to(None):
+            table = prices(self.net, self.schema).candidates
+        return {name: table[name][:, 0].tolist() for name in self._blocks}
+
+    @cached_property
+    def _rest_flops(self) -> int:
+        return self.mixture.flops - sum(sum(flops) for flops in self._flops.values())
+
+    @cached_property
+    def _path(self) -> "_PathSeconds":
+        with self._set_to(0):
+            timed = candidate_training_seconds(self.net, self.schema, rows=self._rows)
+            path = price_of(self.net, self.schema, rows=self._rows).seconds
+        candidates = {name: (times / 3).tolist() for name, times in timed.items()}
+        rest = max(path - sum(times[0] for times in candidates.values()), 0.0)
+        whole = sum(sum(times) for times in candidates.values())
+        mixed = max(self.mixture.seconds - rest, 0.0) / whole if whole else 0.0
+        return _PathSeconds(candidates, rest, mixed)
+
+    @contextlib.contextmanager
+    def _set_to(self, path: int | None) -> Iterator[None]:
+        """Every block on one path, or mixed; after, as before."""
         blocks = self._blocks.values()
         before = [(block.path, block.shares) for block in blocks]
         try:
             for block in blocks:
-                block.path, block.shares = 0, None
-            timed = candidate_training_seconds(self.net, self.schema, rows=self._rows)
-            self._seconds = {name: (times / 3).tolist() for name, times in timed.items()}
-            path = price_of(self.net, self.schema, rows=self._rows).seconds
+                block.path, block.shares = path, None
+            yield
         finally:
-            for block, (path_before, shares) in zip(blocks, before, strict=True):
-                block.path, block.shares = path_before, shares
-        self._rest_seconds = max(path - sum(times[0] for times in self._seconds.values()), 0.0)
-        whole = sum(sum(times) for times in self._seconds.values())
-        mixed = max(self.mixture.seconds - self._rest_seconds, 0.0)
-        self._stretch = mixed / whole if whole else 0.0
+            for block, (old, shares) in zip(blocks, before, strict=True):
+                block.path, block.shares = old, shares
+
+
+class _PathSeconds(NamedTuple):
+    """Seconds of a pass over a row: of each block's candidates, of the rest of the net, and for a
+    mixed block of each second that its candidates take one by one.
+    """
+
+    candidates: dict[str, list[float]]
+    rest: float
+    mixed: float

@@ -233,6 +233,27 @@ def test_several_searches_of_one_method_are_marked_and_averaged(tmp_path):
         assert mean.figures["test"][LOSS][i] == pytest.approx(own.mean("test", LOSS))
 
 
+def test_what_searches_computed_is_added_up_where_all_of_it_is_known(tmp_path):
+    from typer.testing import CliRunner
+
+    from automtl.cli._app import app
+
+    paths = [model(tmp_path, f"s{i}", "selected", seeds(0.3), searched=i) for i in range(2)]
+    cost = {"samples": 5000, "seconds": 7.0, "flops_spent": 2_000_000, "reference_seconds": 3.5}
+    for known in (1, 2):
+        (paths[known - 1] / "search" / "cost.json").write_text(json.dumps(cost))
+        by_name = {e.name: e.cost["search"] for e in compare(paths).entries}
+        [mean] = [spent for name, spent in by_name.items() if "mean over" in name]
+        assert by_name["s0: selected"] == cost
+        assert mean.get("flops_spent") == (None if known == 1 else 4_000_000)
+        assert mean.get("reference_seconds") == (None if known == 1 else 7.0)
+    shown = CliRunner().invoke(app, ["compare", str(paths[0])], env={"COLUMNS": "200"})
+    assert "5,000; 7 s; 2e+06 FLOPs" in shown.output
+    cost["flops_spent"] = None
+    (paths[0] / "search" / "cost.json").write_text(json.dumps(cost))
+    assert "flops_spent" not in compare(paths[:1]).entries[0].cost["search"]
+
+
 def test_a_method_is_tested_over_its_searches_and_not_over_their_retrains(tmp_path):
     """Three searches with twenty retrains each: three figures, whatever their seeds' numbers."""
     means = (0.29, 0.30, 0.31)

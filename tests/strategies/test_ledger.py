@@ -94,14 +94,13 @@ def test_seconds_follow_what_is_computed():
         block.path = 0
     first = prices().seconds
     name, block = blocks[-1]
-    seconds = prices._seconds[name]
+    times = prices._path
+    seconds = times.candidates[name]
     for pick, own in enumerate(seconds):
         block.path = pick
         assert prices().seconds == pytest.approx(first - seconds[0] + own)
-    mixed = sum(sum(times) for times in prices._seconds.values()) * prices._stretch
-    assert prices._rest_seconds + mixed == pytest.approx(
-        max(prices.mixture.seconds, prices._rest_seconds)
-    )
+    mixed = sum(sum(own) for own in times.candidates.values()) * times.mixed
+    assert times.rest + mixed == pytest.approx(max(prices.mixture.seconds, times.rest))
 
 
 def test_pricing_leaves_no_trace():
@@ -112,9 +111,17 @@ def test_pricing_leaves_no_trace():
     threads = torch.get_num_threads()
     block = next(net.choice_blocks())
     prices = SupernetPrices(net, m.schema)
-    block.path = 1
-    prices()
-    assert block.path == 1 and not any(module.training for module in net.modules())
+    assert not {"mixture", "_flops", "_path"} & set(vars(prices)), (
+        "nothing is measured before it is asked for"
+    )
+    block.path, block.shares = 1, (shares := torch.ones(len(block.alpha)))
+    first = prices()
+    assert first.flops < prices.mixture.flops == flops_per_row(m.make_supernet(), m.schema)
+    assert (
+        block.path == 1
+        and block.shares is shares
+        and not any(module.training for module in net.modules())
+    )
     assert all(b.path is None for b in list(net.choice_blocks())[1:])
     assert torch.equal(m.generator.get_state(), noise) and torch.equal(torch.get_rng_state(), own)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())

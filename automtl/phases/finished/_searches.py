@@ -5,7 +5,7 @@ gives in the mean is a model of its own.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from automtl.phases.finished.entries import SEARCHES, Entry
+from automtl.phases.finished.entries import COMPUTED, SEARCHES, Entry
 from automtl.runs.constant import LOSS
 
 
@@ -40,7 +40,11 @@ def _average(name: str, group: Sequence[Entry]) -> Entry:
             if len(known) == len(group):
                 figures[split][metric] = dict(zip(_numbers(group), known, strict=True))
     cost = {
-        part: {w: sum(e.cost[part][w] for e in group) for w in ("samples", "seconds")}
+        part: {
+            what: sum(e.cost[part][what] for e in group)
+            for what in ("samples", "seconds", *COMPUTED)
+            if all(what in e.cost[part] for e in group)
+        }
         for part in group[0].cost
     }
     return Entry(

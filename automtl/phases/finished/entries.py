@@ -22,6 +22,7 @@ _OF_RUNTIME = ("precision", "fast_dev_run")  # what decides a training, too
 _SHAPE = "architecture."
 _ABSENT, _OTHERWISE = "-", " | "
 SEEDS, SEARCHES = "retrain seeds", "searches"
+COMPUTED = ("flops_spent", "reference_seconds")  # what a cost.json may tell beside rows and seconds
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Entry:
         hand_made: it was written, not searched.
         method: strategy and space of the search; empty for hand-made models.
         figures: per split and metric, by unit.
-        cost: "search", "tune" and "retrain", each with samples and seconds.
+        cost: "search", "tune" and "retrain", each with samples and seconds, and
+            where all of it is known `flops_spent` and `reference_seconds`.
         marks: what a reader must know, such as "best of 3 searches".
         search_seeds: of the searches behind it.
         found: what they derived.
@@ -204,4 +206,10 @@ def _method(search: PhaseDir, label: str) -> str:
 
 def _spent(paths: Sequence[Path]) -> dict[str, float]:
     held = [files.read_json(path) for path in paths if path.exists()]
-    return {what: sum(float(h.get(what) or 0) for h in held) for what in ("samples", "seconds")}
+    spent = {what: sum(float(h.get(what) or 0) for h in held) for what in ("samples", "seconds")}
+    computed = {
+        what: sum(float(h[what]) for h in held)
+        for what in COMPUTED
+        if held and all(h.get(what) is not None for h in held)
+    }
+    return spent | computed
