@@ -138,10 +138,11 @@ def _differences(found: "Comparison") -> None:
 
 def _contrasts(title: str, tests: "list[tuple[str, Contrast]]") -> None:
     ranked = any(test.rank_sum is not None for _, test in tests)
+    several = len({test.metric for _, test in tests}) > 1
     header = [
         "model",
         "minus",
-        "metric",
+        *(["metric"] if several else []),
         "difference",
         "95% interval",
         "p",
@@ -153,7 +154,7 @@ def _contrasts(title: str, tests: "list[tuple[str, Contrast]]") -> None:
         [
             name,
             t.reference,
-            t.metric,
+            *([t.metric] if several else []),
             _number(t.difference, "+.5f"),
             "-" if t.interval is None else f"{t.interval[0]:+.5f} .. {t.interval[1]:+.5f}",
             *(_number(p, ".3g") for p in ((t.p, t.rank_sum, t.holm) if ranked else (t.p, t.holm))),
