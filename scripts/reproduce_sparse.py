@@ -36,12 +36,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from automtl.phases.finished.evaluate import evaluate_runs
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain.plan import plan_retrain
 from automtl.runs.manifest import Manifest
+from automtl.statistics import welch
 
 REAL, APART = ("census_income", "kuairand_pure", "movielens_100k"), "apart"
 SNR = ("snr_trans", "snr_aver")
@@ -138,16 +138,8 @@ def upper_limit(other: Sequence[float], base: Sequence[float]) -> float:
     """Upper one-sided 95% limit of the difference of means, by Welch, as a share of the base's
     mean; infinite below two seeds.
     """
-    if min(len(other), len(base)) < 2:
-        return float("inf")
-    parts = [statistics.variance(values) / len(values) for values in (other, base)]
-    difference, spread = statistics.fmean(other) - statistics.fmean(base), sum(parts)
-    if spread == 0:
-        return difference / statistics.fmean(base)
-    freedom = spread**2 / sum(
-        part**2 / (len(values) - 1) for part, values in zip(parts, (other, base), strict=True)
-    )
-    return float(difference + stats.t.ppf(0.95, freedom) * spread**0.5) / statistics.fmean(base)
+    found = welch(other, base, level=0.9)
+    return float("inf") if found is None else found.high / statistics.fmean(base)
 
 
 def verdicts(rows: pd.DataFrame) -> Iterator[str]:

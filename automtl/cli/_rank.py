@@ -24,8 +24,8 @@ def run(
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train sampled architectures briefly and compare their order with the supernet's, on alpha
-    rows.
+    """Train sampled architectures briefly, score them on the validation rows, and compare their
+    order with the supernet's, which scores them on alpha rows.
 
     Example: automtl rank runs/census_income-automtl_small-1 --samples 12
     """
@@ -48,7 +48,8 @@ def run(
         (str(i), f"{a:.5f}", f"{b:.5f}")
         for i, (a, b) in enumerate(zip(found.supernet, found.alone, strict=True))
     ]
-    table("MTL-Loss on alpha rows", ("sample", "supernet", "alone"), rows)
+    scored = f"{found.rows[0]:,} alpha rows, alone on {found.rows[1]:,} validation rows"
+    table(f"MTL-Loss: supernet on {scored}", ("sample", "supernet", "alone"), rows)
     told = "undefined"
     if found.tau is not None and found.interval is not None:
         low, high = found.interval
@@ -57,3 +58,8 @@ def run(
             f"{'exact ' if samples <= MOST_EXACT else ''}p = {found.p:.3g})"
         )
     say(f"Kendall's tau {told}, top-1 regret {found.regret:.5f}")
+    if found.interval is not None and found.interval[0] <= 0 <= found.interval[1]:
+        say(
+            "its interval holds 0: with so few samples the supernet is not shown to order "
+            "architectures as training them does"
+        )

@@ -11,6 +11,7 @@ from automtl.cli.console import print_json, say, table
 
 if TYPE_CHECKING:
     from automtl.phases.finished.compare import Comparison
+    from automtl.phases.finished.contrasts import Contrast
     from automtl.phases.finished.entries import Entry
 
 
@@ -19,20 +20,30 @@ def run(
         list[Path],
         typer.Argument(help="Run folders, searched and hand-made, or retrain folders inside them."),
     ],
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin",
+            help="By how much more MTL-Loss a model counts as worse; default 1.5 pooled standard "
+            "deviations between seeds.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare retrained models with the best hand-made one and with single-task models, seed by
-    seed.
+    """Compare retrained models with the best hand-made one and with single-task models, over their
+    seeds.
 
     It reads what the runs hold: test figures where every model has been evaluated, else validation
-    figures, and says which.
+    figures, and says which. The verdict is about the MTL-Loss (Welch's test, Holm's correction over
+    the models); tests of tasks are secondary.
 
     Example: automtl compare runs/census_income-automtl_small-1 runs/census_income-mmoe-1
     runs/census_income-single_task-1
     """
     from automtl.phases.finished.compare import compare
 
-    found = compare(runs)
+    found = compare(runs, margin=margin)
     if as_json:
         told = asdict(found)
         for entry in told["entries"]:
@@ -109,37 +120,49 @@ def _figures(found: "Comparison") -> None:
 
 
 def _differences(found: "Comparison") -> None:
-    header = (
+    """The primary tests, then the secondary ones."""
+    title = "{} Welch's test; Holm's correction over all of them with the same reference"
+    for primary, about in (
+        (True, "MTL-Loss, the primary tests:"),
+        (False, "tasks, the secondary tests:"),
+    ):
+        tests = [
+            (name, test)
+            for name, own in found.tests.items()
+            for test in own
+            if test.primary == primary
+        ]
+        if tests:
+            _contrasts(title.format(about), tests)
+
+
+def _contrasts(title: str, tests: "list[tuple[str, Contrast]]") -> None:
+    ranked = any(test.rank_sum is not None for _, test in tests)
+    several = len({test.metric for _, test in tests}) > 1
+    header = [
         "model",
         "minus",
-        "metric",
+        *(["metric"] if several else []),
         "difference",
         "95% interval",
-        "p (t)",
-        "p (Wilcoxon)",
-        "p (t, Holm)",
+        "p",
+        *(["p (rank sum)"] if ranked else []),
+        "p (Holm)",
         "verdict",
-    )
+    ]
     rows = [
         [
             name,
             t.reference,
-            t.metric,
+            *([t.metric] if several else []),
             _number(t.difference, "+.5f"),
             "-" if t.interval is None else f"{t.interval[0]:+.5f} .. {t.interval[1]:+.5f}",
-            *(_number(p, ".3g") for p in (t.t, t.wilcoxon, t.holm)),
+            *(_number(p, ".3g") for p in ((t.p, t.rank_sum, t.holm) if ranked else (t.p, t.holm))),
             t.shown or ("not tested" if t.holm is None else "no difference shown"),
         ]
-        for name, tests in found.tests.items()
-        for t in tests
+        for name, t in tests
     ]
-    if rows:
-        table(
-            "paired over common seeds; Holm's correction over all comparisons with the same "
-            "reference",
-            header,
-            rows,
-        )
+    table(title, header, rows)
 
 
 def _costs(found: "Comparison") -> None:
@@ -148,7 +171,9 @@ def _costs(found: "Comparison") -> None:
         [entry.name, *(_spent(entry, part) for part in parts), _whole(entry)]
         for entry in found.entries
     ]
-    table("cost (rows read; seconds)", ("model", *parts, "all"), rows)
+    table(
+        "cost (rows read; seconds; FLOPs of what a search computed)", ("model", *parts, "all"), rows
+    )
 
 
 def _trainings(found: "Comparison") -> None:
@@ -164,16 +189,15 @@ def _trainings(found: "Comparison") -> None:
 
 def _spent(entry: "Entry", part: str) -> str:
     spent = entry.cost[part]
-    return (
-        f"{spent['samples']:,.0f}; {spent['seconds']:,.0f} s"
-        if spent["samples"] or spent["seconds"]
-        else "-"
-    )
+    if not spent["samples"] and not spent["seconds"]:
+        return "-"
+    told = f"{spent['samples']:,.0f}; {spent['seconds']:,.0f} s"
+    return told + (f"; {spent['flops_spent']:.3g} FLOPs" if "flops_spent" in spent else "")
 
 
 def _whole(entry: "Entry") -> str:
     samples, seconds = (
-        sum(spent[w] for spent in entry.cost.values()) for w in ("samples", "seconds")
+        sum(spent[what] for spent in entry.cost.values()) for what in ("samples", "seconds")
     )
     return f"{samples:,.0f}; {seconds:,.0f} s"
 

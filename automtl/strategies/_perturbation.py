@@ -2,7 +2,7 @@
 costs, not its alpha.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -10,11 +10,18 @@ import torch
 from automtl.data.store.batches import Batches
 from automtl.data.store.schema import Task
 from automtl.models.supernet import Supernet
+from automtl.strategies.ledger import Kind
 from automtl.strategies.score import score
 
 
 def perturbed(
-    net: Supernet, batches: Batches, tasks: Sequence[Task], *, device: torch.device, seed: int
+    net: Supernet,
+    batches: Batches,
+    tasks: Sequence[Task],
+    *,
+    device: torch.device,
+    seed: int,
+    spend: Callable[[Kind, int], None] = lambda kind, rows: None,
 ) -> tuple[dict[str, str], int]:
     """Per choice block, the candidate without which the trained supernet does worst on `batches`;
     and the rows read.
@@ -31,18 +38,22 @@ def perturbed(
         tasks: of the data set.
         device: where the net is.
         seed: of the order.
+        spend: told of every scoring, as the net then stands.
     """
     groups: dict[int, list[str]] = {}
     for name, alpha in net.alphas.items():
         groups.setdefault(id(alpha), []).append(name)
     order = [list(groups.values())[i] for i in np.random.default_rng(seed).permutation(len(groups))]
     best: dict[str, str] = {}
-    rows = 0
+    blocks, rows = net.blocks(), 0
     net.set_auxiliary_skip(0.0)
     try:
         for names in order:
-            pick, read = _decide(net, names, batches, tasks, device)
-            rows += read
+            losses = _without_each(net, names, batches, tasks, device, spend)
+            pick = int(np.argmax(losses)) if losses else 0
+            for name in names:
+                blocks[name].path = pick
+            rows += len(losses) * batches.num_rows
             operations = (
                 net.space.interaction_operations
                 if names[0].startswith("interaction.")
@@ -54,14 +65,15 @@ def perturbed(
     return best, rows
 
 
-def _decide(
+def _without_each(
     net: Supernet,
     names: Sequence[str],
     batches: Batches,
     tasks: Sequence[Task],
     device: torch.device,
-) -> tuple[int, int]:
-    """Try a group without each of its candidates and set it on the one that is missed most."""
+    spend: Callable[[Kind, int], None],
+) -> list[float]:
+    """The losses without each candidate of a group of blocks; none where there is one only."""
     blocks = [block for name, block in net.blocks().items() if name in names]
     alpha = blocks[0].alpha.detach()
     losses = []
@@ -70,8 +82,8 @@ def _decide(
         kept[without] = -torch.inf
         for block in blocks:
             block.shares = kept.softmax(0)
+        spend("score", batches.num_rows)
         losses.append(score(net, batches, tasks, device=device, supernet=True))
-    pick = int(np.argmax(losses)) if losses else 0
     for block in blocks:
-        block.path, block.shares = pick, None
-    return pick, len(losses) * batches.num_rows
+        block.shares = None
+    return losses

@@ -13,6 +13,7 @@ from automtl.spaces.architecture import Architecture
 from automtl.strategies._perturbation import perturbed
 from automtl.strategies.darts import Darts
 from automtl.strategies.derive import derive
+from automtl.strategies.ledger import Kind, SupernetPrices
 from automtl.strategies.monitor import gradient_conflict, hessian_eigenvalue
 from automtl.strategies.protocol import Material
 from automtl.training.checkpoint_state import Count, State, check
@@ -41,6 +42,13 @@ class SupernetSearch:
         self.material, self.stepper = material, stepper
         self.epochs, self.samples = material.settings.epochs, 0
         self.supernet: Supernet = stepper.net
+        batch = material.fit.num_rows // len(material.fit)
+        self._prices = SupernetPrices(stepper.net, material.schema, rows=batch)
+        stepper.spend = self.spend
+
+    def spend(self, kind: Kind, rows: int) -> None:
+        """Report a use of rows at the price of the supernet as it stands."""
+        self.material.ledger.add(kind, rows, *self._prices())
 
     def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
         """One pass over the fit rows, or what is left of it."""
@@ -89,7 +97,12 @@ class SupernetSearch:
         if m.options.selection == "argmax":
             return self.stepper.derive()
         best, rows = perturbed(
-            self.supernet, m.scored, m.schema.tasks, device=m.device, seed=m.seed
+            self.supernet,
+            m.scored,
+            m.schema.tasks,
+            device=m.device,
+            seed=m.seed,
+            spend=self.spend,
         )
         self.samples += rows
         return derive(

@@ -31,7 +31,7 @@ PLACES = {
     "export run --format python -o served": "automtl.phases.finished.export.compare",
     "show run -o new.svg": "automtl.report.drawing.layout.draw",
     "report run -o new.html": "automtl.report.panels.page.report",
-    "compare run": "automtl.phases.finished.entries.fmean",
+    "compare run": "automtl.phases.finished.compare.pooled_deviation",
     "runs list": "automtl.runs.overview.overview",
     "search data/tiny.yaml --out new": "automtl.phases.search.start.training_session",
 }

@@ -3,14 +3,17 @@ runs.
 """
 
 import json
+from dataclasses import fields
+from statistics import fmean
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from automtl.errors import ArtifactError
-from automtl.phases.finished._paired import compare_paired, corrected, holm, least_p
+from automtl.errors import ArtifactError, ConfigError
 from automtl.phases.finished.compare import LOSS, compare
+from automtl.phases.finished.contrasts import Contrast
+from automtl.statistics import holm, pooled_deviation
 
 
 def model(root, run, label, losses, *, searched=None, test=True, data="d", aucs=None, trained=None):
@@ -53,61 +56,6 @@ def seeds(mean, noise=0.001, count=6, start=0):
     return {start + s: float(mean + noise * rng.normal()) for s in range(count)}
 
 
-def test_paired_figures_are_scipys_own():
-    mine, theirs = seeds(0.3), seeds(0.3005)
-    made = compare_paired(LOSS, "x", mine, theirs, better=False)
-    a, b = list(mine.values()), list(theirs.values())
-    assert made.t == pytest.approx(stats.ttest_rel(a, b).pvalue) and made.wilcoxon == pytest.approx(
-        stats.wilcoxon(a, b).pvalue
-    )
-    gaps = np.subtract(a, b)
-    half = stats.t.ppf(0.975, 5) * gaps.std(ddof=1) / np.sqrt(6)
-    assert made.interval == pytest.approx((gaps.mean() - half, gaps.mean() + half))
-
-
-def test_only_common_seeds_are_paired_and_one_is_not_tested():
-    made = compare_paired(
-        LOSS, "x", {0: 1.0, 1: 2.0, 5: 9.0}, {0: 0.5, 1: 2.5, 7: 0.0}, better=False
-    )
-    assert made.seeds == (0, 1) and made.difference == 0.0
-    one = compare_paired(LOSS, "x", {0: 1.0}, {0: 0.5}, better=False)
-    assert one.t is None and one.words == "not tested against x: one seed in common"
-    assert (
-        compare_paired(LOSS, "x", {0: 1.0}, {1: 0.5}, better=False).words
-        == "no seed in common with x"
-    )
-
-
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.6]) == [1.0, 1.0]
-
-
-def test_six_seeds_is_what_wilcoxon_needs(tmp_path):
-    for n in range(2, 9):
-        assert least_p(n) == pytest.approx(stats.wilcoxon(np.arange(1.0, n + 1)).pvalue)
-        assert (least_p(n) < 0.05) == (n >= 6)
-    few = compare(
-        [
-            model(tmp_path, "a", "mmoe", seeds(0.3, count=5)),
-            model(tmp_path, "b", "ple", seeds(0.31)),
-        ]
-    )
-    note = (
-        "fewer than 6 seeds, with which Wilcoxon's test cannot reach 5% (with 5 its least p is "
-        "0.0625); take --seeds 0..5: a: mmoe"
-    )
-    assert note in few.notes
-
-
-def test_equal_gaps_are_no_division_by_zero():
-    same = dict.fromkeys(range(4), 0.5)
-    assert compare_paired(LOSS, "x", same, same, better=False).t == 1.0
-    shifted = compare_paired(LOSS, "x", dict.fromkeys(range(4), 0.25), same, better=False)
-    assert shifted.t == 0.0 and shifted.wilcoxon == stats.wilcoxon([-0.25] * 4).pvalue
-    assert corrected([shifted])[0].shown == "better"
-
-
 def test_what_is_shown_and_what_is_not(tmp_path):
     base = seeds(0.30)
     paths = [
@@ -131,14 +79,19 @@ def test_what_is_shown_and_what_is_not(tmp_path):
     )
     assert found.metrics == (LOSS, "click auc", "time rmse")
     by_name = {e.name: e for e in found.entries}
-    assert found.verdict(by_name["good: selected"]).startswith("better than mmoe: mmoe by 0.00975")
+    assert found.verdict(by_name["good: selected"]).startswith(
+        "better than mmoe: mmoe by 0.00975 (p = "
+    )
     assert found.verdict(by_name["ple: ple"]).startswith("worse than mmoe: mmoe")
     marked = by_name["same: selected"]
     assert "no difference to mmoe: mmoe shown" in found.verdict(marked)
     assert found.negative_transfer["ple: ple"] == {"click": "shown", "time": "shown"}
     assert found.negative_transfer["good: selected"] == {"click": "no", "time": "no"}
     family = [t for tests in found.tests.values() for t in tests if t.reference == "mmoe: mmoe"]
-    assert [t.holm for t in family] == pytest.approx(holm([t.t for t in family]))
+    for primary in (True, False):
+        own = [t for t in family if t.primary == primary]
+        assert len(own) == (5 if primary else 10)
+        assert [t.holm for t in own] == pytest.approx(holm([t.p for t in own]))
     assert by_name["good: selected"].cost == {
         "search": {"samples": 5000.0, "seconds": 7.0},
         "tune": {"samples": 0, "seconds": 0},
@@ -161,6 +114,80 @@ def test_several_searches_of_one_method_are_marked_and_averaged(tmp_path):
         0.31, abs=0.002
     )
     assert mean.cost["search"]["samples"] == 15000
+    assert mean.unit == "searches" and mean.seeds("test") == [0, 1, 2]
+    by_name = {e.name: e for e in found.entries}
+    for i in range(3):
+        own = by_name[f"s{i}: selected"]
+        assert own.unit == "retrain seeds"
+        assert mean.figures["test"][LOSS][i] == pytest.approx(own.mean("test", LOSS))
+
+
+def test_what_searches_computed_is_added_up_where_all_of_it_is_known(tmp_path):
+    from typer.testing import CliRunner
+
+    from automtl.cli._app import app
+
+    paths = [model(tmp_path, f"s{i}", "selected", seeds(0.3), searched=i) for i in range(2)]
+    cost = {"samples": 5000, "seconds": 7.0, "flops_spent": 2_000_000, "reference_seconds": 3.5}
+    for known in (1, 2):
+        (paths[known - 1] / "search" / "cost.json").write_text(json.dumps(cost))
+        by_name = {e.name: e.cost["search"] for e in compare(paths).entries}
+        [mean] = [spent for name, spent in by_name.items() if "mean over" in name]
+        assert by_name["s0: selected"] == cost
+        assert mean.get("flops_spent") == (None if known == 1 else 4_000_000)
+        assert mean.get("reference_seconds") == (None if known == 1 else 7.0)
+    shown = CliRunner().invoke(app, ["compare", str(paths[0])], env={"COLUMNS": "200"})
+    assert "5,000; 7 s; 2e+06 FLOPs" in shown.output
+    cost["flops_spent"] = None
+    (paths[0] / "search" / "cost.json").write_text(json.dumps(cost))
+    assert "flops_spent" not in compare(paths[:1]).entries[0].cost["search"]
+
+
+def test_a_method_is_tested_over_its_searches_and_not_over_their_retrains(tmp_path):
+    """Three searches with twenty retrains each: three figures, whatever their seeds' numbers."""
+    means = (0.29, 0.30, 0.31)
+    paths = [
+        model(tmp_path, f"s{i}", "selected", seeds(m, count=4 + i, start=10 * i), searched=7)
+        for i, m in enumerate(means)
+    ]
+    mmoe = seeds(0.302)
+    found = compare([*paths, model(tmp_path, "m", "mmoe", mmoe)])
+    [mean] = [e for e in found.entries if e.unit == "searches"]
+    assert mean.seeds("test") == [0, 1, 2], "two searches of one seed stay two"
+    [test] = [t for t in found.tests[mean.name] if t.primary]
+    own = [fmean(seeds(m, count=4 + i, start=10 * i).values()) for i, m in enumerate(means)]
+    expected = stats.ttest_ind(own, list(mmoe.values()), equal_var=False)
+    assert test.units == (3, 6) and test.p == pytest.approx(expected.pvalue)
+    assert test.rank_sum is None and "3 searches against 6 seeds" in found.verdict(mean)
+    [note] = [note for note in found.notes if "the unit is the search" in note]
+    assert mean.name in note
+    groups = [seeds(m, count=4 + i, start=10 * i) for i, m in enumerate(means)]
+    pooled = pooled_deviation([list(g.values()) for g in (mmoe, *groups)])
+    assert pooled is not None and pooled[1] == 5 + 3 + 4 + 5
+    assert found.margin == pytest.approx(1.5 * pooled[0]), "the mean of searches is none of them"
+
+
+def test_the_margin_and_where_it_comes_from(tmp_path):
+    values = seeds(0.3), seeds(0.301, count=4)
+    paths = [model(tmp_path, n, n, v) for n, v in zip(("mmoe", "ple"), values, strict=True)]
+    found = compare(paths)
+    squares = [np.var(list(v.values()), ddof=1) * (len(v) - 1) for v in values]
+    expected = 1.5 * np.sqrt(sum(squares) / (5 + 3))
+    assert found.margin == pytest.approx(expected)
+    [note] = [note for note in found.notes if note.startswith("the margin is")]
+    assert f"1.5 x {expected / 1.5:.5f}" in note and "(8 degrees of freedom)" in note
+    assert "give it beforehand by --margin" in note
+    given = compare(paths, margin=0.5)
+    assert given.margin == 0.5 and "the margin is 0.50000 of MTL-Loss, as given" in given.notes
+    [test] = [t for t in given.tests["ple: ple"] if t.primary]
+    assert test.noninferior and test.equivalent
+    for margin in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="--margin: must be finite and above 0"):
+            compare(paths, margin=margin)
+    alone = [model(tmp_path, n, n, {0: 0.3}) for n in ("moe", "cgc")]
+    single = compare(alone)
+    assert single.margin is None and not any("margin" in note for note in single.notes)
+    assert any(n.startswith("one seed, with which nothing can be tested") for n in single.notes)
 
 
 def test_what_several_searches_found_is_told_together(tmp_path):
@@ -205,9 +232,18 @@ def test_the_command_prints_every_figure_and_the_verdict(tmp_path):
         shown.exit_code == 0
         and "no difference to a: mmoe shown" in shown.output
         and "95% interval" in shown.output
+        and "MTL-Loss, the primary tests: Welch's test" in shown.output
+        and "tasks, the secondary tests: Welch's test" in shown.output
+        and "p (rank sum)" in shown.output
     )
     told = json.loads(CliRunner().invoke(app, ["compare", "--json", *paths]).stdout)
     assert told["agreement"] == {} and "found" not in told["entries"][0]
+    assert told["margin"] > 0 and "pooled" in told["margin_from"]
+    assert told["entries"][0]["unit"] == "retrain seeds"
+    assert set(told["tests"]["b: selected"][0]) == {f.name for f in fields(Contrast)}
+    margin = ["--margin", "0.25"]
+    given = json.loads(CliRunner().invoke(app, ["compare", "--json", *margin, *paths]).stdout)
+    assert given["margin"] == 0.25 and given["tests"]["b: selected"][0]["equivalent"] is True
     assert told["best_hand_made"] == "a: mmoe" and set(told["verdicts"]) == {
         "a: mmoe",
         "b: selected",

@@ -1,11 +1,18 @@
 """Rank correlation between supernet and stand-alone scores."""
 
+import numpy as np
 import pytest
 
 from automtl.errors import ArtifactError, ConfigError
+from automtl.phases.finished.open import reopened
 from automtl.phases.finished.rank import rank, regret
 from automtl.phases.finished.rank_order import agreement
+from automtl.phases.run.session import Silent
 from automtl.phases.search import search
+from automtl.strategies.protocol import make_genes
+from automtl.strategies.score import score
+from automtl.strategies.standalone import StandAlone
+from automtl.training.metrics.evaluation import evaluate, predict
 from tests.phases.test_strategies import config
 from tests.support import write_dataset
 
@@ -35,6 +42,19 @@ def test_a_searched_run_is_ranked_and_others_are_refused(tmp_path):
         "four samples tell little, in whatever order they are"
     )
     assert rank(tmp_path / "run", samples=4, device="cpu") == found, "the same again"
+    m, net, session = reopened(tmp_path / "run", device="cpu", reporter=Silent(), needs=("darts",))
+    genes = make_genes(m)
+    genome = genes.draw(np.random.default_rng([0, 0]))
+    genes.set(net, genome)
+    shared = score(net, m.scored, m.schema.tasks, device=m.device, supernet=True)
+    assert found.supernet[0] == pytest.approx(shared), "the supernet on alpha rows"
+    model = StandAlone(genes.architecture(genome), m, seed=0, lr=m.options.random_lr)
+    list(model.train(m.fit.cycle(), epoch=0, steps=len(m.fit)))
+    judged = evaluate(predict(model.net, session.in_order("validation")), m.schema.tasks)
+    assert found.alone[0] == pytest.approx(judged.loss, rel=1e-5), "alone on validation rows"
+    rows = m.scored.num_rows, len(session.store.rows("validation"))
+    assert found.rows == rows and m.scored.num_rows == 64
+    assert found.samples_read == 4 * (m.fit.num_rows + sum(rows))
     with pytest.raises(
         ConfigError, match="--samples: must be at least 2 and at most 10,000, got 1"
     ):

@@ -3,21 +3,24 @@ single-task models.
 
 It reads what runs hold and nothing else: test figures where every model has been evaluated, else
 validation figures, which chose the epoch. The best hand-made model is chosen by validation loss.
+The primary test of a model is that of its MTL-Loss; tests of tasks' metrics are secondary.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from automtl.bounds import fitting
-from automtl.errors import ArtifactError
-from automtl.phases.finished._paired import LEAST_SEEDS, Paired, compare_paired, corrected, least_p
+from automtl.errors import ArtifactError, ConfigError
+from automtl.phases.finished._searches import with_averages
+from automtl.phases.finished.contrasts import LEAST_RANKED, Contrast, contrast, corrected
 from automtl.phases.finished.entries import (
     _ABSENT,
     _OTHERWISE,
     _SHAPE,
+    SEEDS,
     Entry,
     is_complete,
     read_entry,
@@ -27,6 +30,7 @@ from automtl.report.tables import HEADLINES
 from automtl.runs.constant import LOSS
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, find_phase
+from automtl.statistics import MARGIN, pooled_deviation
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,15 @@ class Comparison:
         metrics: MTL-Loss, then one per task.
         entries: best mean MTL-Loss first.
         best_hand_made, single_task: names of the references; None where there is none.
-        tests: per entry its comparisons with the references.
+        tests: per entry its contrasts with the references.
         negative_transfer: per entry and task "shown", "possible" (worse in the mean, not shown) or
             "no"; empty without single_task.
         notes: what a reader must know.
         constant: per metric, the figure of the best constant: the base rates of the training rows,
             for regression their mean.
+        margin: by how much more MTL-Loss a model counts as worse; None where none was given and no
+            model has two seeds.
+        margin_from: where the margin comes from.
     """
 
     split: str
@@ -51,10 +58,12 @@ class Comparison:
     entries: tuple[Entry, ...]
     best_hand_made: str | None
     single_task: str | None
-    tests: dict[str, list[Paired]]
+    tests: dict[str, list[Contrast]]
     negative_transfer: dict[str, dict[str, str]]
     notes: tuple[str, ...] = field(default_factory=tuple)
     constant: dict[str, float] = field(default_factory=dict)
+    margin: float | None = None
+    margin_from: str = ""
 
     @property
     def trainings(self) -> dict[str, dict[str, str]]:
@@ -90,16 +99,25 @@ class Comparison:
 
     def against(self, entry: Entry) -> str:
         """The MTL-Loss in words, against both references."""
-        said = [p.words for p in self.tests[entry.name] if p.metric == LOSS]
+        tests = [test for test in self.tests[entry.name] if test.primary]
+        said = [test.words(entry.unit, self.margin) for test in tests]
         return "; ".join(said) or "nothing to compare with"
 
 
-def compare(paths: Sequence[Path]) -> Comparison:
+def compare(paths: Sequence[Path], *, margin: float | None = None) -> Comparison:
     """Compare the finished retrains of runs.
+
+    Args:
+        paths: run folders, or retrain folders inside them.
+        margin: by how much more MTL-Loss a model counts as worse; default 1.5 pooled standard
+            deviations between the compared models' retrain seeds.
 
     Raises:
         ArtifactError: a path holds no finished retrain, or runs are of different data or splits.
+        ConfigError: the margin is none.
     """
+    if margin is not None and not 0 < margin < math.inf:
+        raise ConfigError("--margin", "must be finite and above 0", margin)
     folders = list(
         dict.fromkeys(
             f for path in paths for f in find_phase(path, "retrain") if f.state() == "done"
@@ -122,13 +140,13 @@ def compare(paths: Sequence[Path]) -> Comparison:
         run: run.name if len({r for r, _ in groups if r.name == run.name}) == 1 else str(run)
         for run, _ in groups
     }
-    entries = _marked(
+    entries = with_averages(
         [read_entry(run, label, group, called[run]) for (run, label), group in groups.items()]
     )
     split = "test" if all(is_complete(e) for e in entries) else "validation"
     metrics = tuple(dict.fromkeys(m for e in entries for m in e.figures[split]))
     entries.sort(key=lambda e: (e.mean(split, LOSS) is None, e.mean(split, LOSS)))
-    return _tested(split, metrics, entries)
+    return _tested(split, metrics, entries, margin)
 
 
 def _same_data(folders: Sequence[PhaseDir]) -> None:
@@ -148,47 +166,9 @@ def _same_data(folders: Sequence[PhaseDir]) -> None:
             )
 
 
-def _marked(entries: Sequence[Entry]) -> list[Entry]:
-    """Runs of one method with several searches: the best by validation is marked as such, and their
-    mean is an entry of its own.
-    """
-    done = list(entries)
-    for method in dict.fromkeys(e.method for e in entries if e.method):
-        group = [e for e in entries if e.method == method]
-        if len(group) < 2:
-            continue
-        best = min(
-            group, key=lambda e: (e.mean("validation", LOSS) is None, e.mean("validation", LOSS))
-        )
-        done[done.index(best)] = replace(
-            best, marks=(f"best of {len(group)} searches by validation",)
-        )
-        done.append(_average(method.rpartition(",")[0], group))
-    return done
-
-
-def _average(name: str, group: Sequence[Entry]) -> Entry:
-    """The mean over searches, by retrain seed: what one search of this method gives."""
-    figures: dict[str, dict[str, dict[int, float]]] = {}
-    for split in ("validation", "test"):
-        figures[split] = {}
-        for metric in dict.fromkeys(m for e in group for m in e.figures[split]):
-            held = [e.figures[split].get(metric, {}) for e in group]
-            shared = set.intersection(*(set(h) for h in held))
-            figures[split][metric] = {seed: fmean(h[seed] for h in held) for seed in sorted(shared)}
-    cost = {
-        part: {w: sum(e.cost[part][w] for e in group) for w in ("samples", "seconds")}
-        for part in group[0].cost
-    }
-    seeds = tuple(s for e in group for s in e.search_seeds)
-    mark = f"mean over {len(group)} searches"
-    found = tuple(made for e in group for made in e.found)
-    return Entry(
-        f"{name} ({mark})", group[0].label, False, "", figures, cost, (mark,), seeds, found
-    )
-
-
-def _tested(split: str, metrics: tuple[str, ...], entries: Sequence[Entry]) -> Comparison:
+def _tested(
+    split: str, metrics: tuple[str, ...], entries: Sequence[Entry], margin: float | None
+) -> Comparison:
     hand_made = [
         e
         for e in entries
@@ -196,20 +176,8 @@ def _tested(split: str, metrics: tuple[str, ...], entries: Sequence[Entry]) -> C
     ]
     best = min(hand_made, key=lambda e: e.mean("validation", LOSS) or 0.0) if hand_made else None
     alone = next((e for e in entries if e.hand_made and e.label == "single_task"), None)
-    flat: list[tuple[str, Paired]] = []
-    for entry in entries:
-        for reference in (best, alone):
-            if reference is None or reference.name == entry.name:
-                continue
-            for metric in metrics:
-                more = metric != LOSS and HEADLINES[metric.rpartition(" ")[2]]
-                mine, theirs = (e.figures[split].get(metric, {}) for e in (entry, reference))
-                flat.append(
-                    (entry.name, compare_paired(metric, reference.name, mine, theirs, better=more))
-                )
-    tests: dict[str, list[Paired]] = {entry.name: [] for entry in entries}
-    for (name, _), test in zip(flat, corrected([p for _, p in flat]), strict=True):
-        tests[name].append(test)
+    margin, source = (margin, "as given") if margin is not None else _margin(split, entries)
+    tests = _contrasts(split, metrics, entries, [e for e in (best, alone) if e], margin)
     against = {
         e.name: [t for t in tests[e.name] if alone and t.reference == alone.name]
         for e in entries
@@ -230,17 +198,57 @@ def _tested(split: str, metrics: tuple[str, ...], entries: Sequence[Entry]) -> C
         transfer,
         _notes(split, entries, hand_made),
         constant,
+        margin,
+        source,
     )
-    if not found.trainings:
-        return found
-    note = (
-        "not all models were trained alike, and what differs may come of that: "
-        f"{', '.join(found.trainings)}"
-    )
-    return replace(found, notes=(*found.notes, note))
+    notes = [*found.notes, *_notes_of_tests(found)]
+    if found.trainings:
+        notes.append(
+            "not all models were trained alike, and what differs may come of that: "
+            f"{', '.join(found.trainings)}"
+        )
+    return replace(found, notes=tuple(notes))
 
 
-def _transfer(tests: Sequence[Paired]) -> dict[str, str]:
+def _margin(split: str, entries: Sequence[Entry]) -> tuple[float | None, str]:
+    """The default margin and where it comes from."""
+    groups = [list(e.figures[split].get(LOSS, {}).values()) for e in entries if e.unit == SEEDS]
+    pooled = pooled_deviation(groups)
+    if pooled is None:
+        return None, ""
+    source = (
+        f"{MARGIN} x {pooled[0]:.5f}, the standard deviation between retrain seeds pooled over "
+        f"the models compared ({pooled[1]:.0f} degrees of freedom)"
+    )
+    return MARGIN * pooled[0], source
+
+
+def _contrasts(
+    split: str,
+    metrics: Sequence[str],
+    entries: Sequence[Entry],
+    references: Sequence[Entry],
+    margin: float | None,
+) -> dict[str, list[Contrast]]:
+    """Every entry against every reference in every metric."""
+    names, made, figures = [], [], []
+    for entry in entries:
+        for reference in references:
+            if reference.name == entry.name:
+                continue
+            for metric in metrics:
+                more = metric != LOSS and HEADLINES[metric.rpartition(" ")[2]]
+                pair = tuple(e.figures[split].get(metric, {}) for e in (entry, reference))
+                names.append(entry.name)
+                figures.append(pair)
+                made.append(contrast(metric, reference.name, *pair, better=more, margin=margin))
+    tests: dict[str, list[Contrast]] = {entry.name: [] for entry in entries}
+    for name, test in zip(names, corrected(made, figures), strict=True):
+        tests[name].append(test)
+    return tests
+
+
+def _transfer(tests: Sequence[Contrast]) -> dict[str, str]:
     """Per task, whether sharing hurts it."""
     flags = {}
     for test in tests:
@@ -276,14 +284,33 @@ def _notes(split: str, entries: Sequence[Entry], hand_made: Sequence[Entry]) -> 
         )
     if len(hand_made) > 1:
         notes.append(f"the best hand-made model is the best of {len(hand_made)} by validation loss")
-    few = [e.name for e in entries if len(e.seeds(split)) < LEAST_SEEDS]
-    if few:
-        why = (
-            f"with which Wilcoxon's test cannot reach 5% (with {LEAST_SEEDS - 1} its least p is "
-            f"{least_p(LEAST_SEEDS - 1):.4f})"
-        )
-        notes.append(
-            f"fewer than {LEAST_SEEDS} seeds, {why}; take --seeds 0..{LEAST_SEEDS - 1}: "
-            f"{', '.join(few)}"
-        )
     return tuple(notes)
+
+
+def _notes_of_tests(found: Comparison) -> list[str]:
+    """How the tests are to be read."""
+    tests = [test for own in found.tests.values() for test in own]
+    if not tests:
+        return []
+    notes = []
+    averages = [e.name for e in found.entries if e.unit != SEEDS]
+    if averages:
+        notes.append(
+            "of several searches the unit is the search, its figure the mean over its retrain "
+            f"seeds: {', '.join(averages)}; all others are one architecture each, over retrain "
+            "seeds"
+        )
+    if found.margin is not None:
+        said = f"the margin is {found.margin:.5f} of MTL-Loss, {found.margin_from}"
+        if found.margin_from != "as given":
+            said += "; for a claim give it beforehand by --margin"
+        notes.append(said)
+    few = [e.name for e in found.entries if len(e.seeds(found.split)) < 2]
+    if few:
+        notes.append(f"one seed, with which nothing can be tested: {', '.join(few)}")
+    if any(test.p is not None and test.rank_sum is None for test in tests):
+        notes.append(
+            f"Wilcoxon's rank-sum test is left out where a side has fewer than {LEAST_RANKED} "
+            "figures"
+        )
+    return notes

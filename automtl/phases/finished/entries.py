@@ -21,6 +21,8 @@ from automtl.strict import build, load_yaml
 _OF_RUNTIME = ("precision", "fast_dev_run")  # what decides a training, too
 _SHAPE = "architecture."
 _ABSENT, _OTHERWISE = "-", " | "
+SEEDS, SEARCHES = "retrain seeds", "searches"
+COMPUTED = ("flops_spent", "reference_seconds")  # what a cost.json may tell beside rows and seconds
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,9 @@ class Entry:
         label: the retrain folders' name without the seed.
         hand_made: it was written, not searched.
         method: strategy and space of the search; empty for hand-made models.
-        figures: per split and metric, by seed.
-        cost: "search", "tune" and "retrain", each with samples and seconds.
+        figures: per split and metric, by unit.
+        cost: "search", "tune" and "retrain", each with samples and seconds, and
+            where all of it is known `flops_spent` and `reference_seconds`.
         marks: what a reader must know, such as "best of 3 searches".
         search_seeds: of the searches behind it.
         found: what they derived.
@@ -43,6 +46,7 @@ class Entry:
             of them.
         advised: what of the template's own shape, which is in `trained_by` too, somebody
             recommended: no name tells that.
+        unit: what the figures are independent over: retrain seeds of one architecture, or searches.
     """
 
     name: str
@@ -58,18 +62,19 @@ class Entry:
     constant: dict[str, dict[str, float]] = field(default_factory=dict)
     trained_by: dict[str, str] = field(default_factory=dict)
     advised: tuple[str, ...] = ()
+    unit: str = SEEDS
 
     def mean(self, split: str, metric: str) -> float | None:
-        """Mean over seeds."""
+        """Mean over units."""
         values = self.figures.get(split, {}).get(metric, {})
         return fmean(values.values()) if values else None
 
     def seeds(self, split: str) -> list[int]:
-        """The seeds that have figures."""
+        """The seeds that have figures: of retrains, or of searches."""
         return sorted({seed for values in self.figures[split].values() for seed in values})
 
     def sd(self, split: str, metric: str) -> float | None:
-        """Standard deviation over seeds; None for one."""
+        """Standard deviation over units; None for one."""
         values = self.figures.get(split, {}).get(metric, {})
         return stdev(values.values()) if len(values) > 1 else None
 
@@ -201,4 +206,10 @@ def _method(search: PhaseDir, label: str) -> str:
 
 def _spent(paths: Sequence[Path]) -> dict[str, float]:
     held = [files.read_json(path) for path in paths if path.exists()]
-    return {what: sum(float(h.get(what) or 0) for h in held) for what in ("samples", "seconds")}
+    spent = {what: sum(float(h.get(what) or 0) for h in held) for what in ("samples", "seconds")}
+    computed = {
+        what: sum(float(h[what]) for h in held)
+        for what in COMPUTED
+        if held and all(h.get(what) is not None for h in held)
+    }
+    return spent | computed

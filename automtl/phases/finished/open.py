@@ -24,8 +24,9 @@ from automtl.training.checkpoint_state import take_net
 
 def reopened(
     path: Path, *, device: str, reporter: Reporter, needs: tuple[str, ...]
-) -> tuple[Material, Supernet]:
-    """The material of a searched run and its supernet as the last epoch left it.
+) -> tuple[Material, Supernet, Session]:
+    """The material of a searched run, its supernet as the last epoch left it, and the session that
+    both are of.
 
     Args:
         path: the run, or its search folder.
@@ -60,7 +61,7 @@ def reopened(
         last, "must hold the weights of the config beside it", "search again with this version"
     ):
         take_net(net, held["net"])
-    return material, net
+    return material, net, session
 
 
 def session_of(folder: PhaseDir, device: str, reporter: Reporter) -> Session:

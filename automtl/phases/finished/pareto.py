@@ -78,7 +78,7 @@ def pareto(
     if of not in OF:
         raise ConfigError("--of", f"must be one of {', '.join(OF)}", of)
     folder = one_phase(path, "search")
-    material, net = reopened(path, device=device, reporter=reporter or Silent(), needs=SWEPT)
+    material, net, _ = reopened(path, device=device, reporter=reporter or Silent(), needs=SWEPT)
     pricing = _pricing(material, net, timed=of == "latency")
     front = [_kept(folder, found, of) for found in sweep(pricing, OF[of], points)]
     files.write_json(folder.front, {"of": of, "points": [_told(folder, point) for point in front]})

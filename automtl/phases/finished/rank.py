@@ -2,7 +2,7 @@
 by themselves.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ from automtl.errors import ConfigError
 from automtl.phases.finished.open import reopened
 from automtl.phases.finished.rank_order import agreement
 from automtl.phases.run.session import Reporter, Silent
-from automtl.strategies.encoding import Genome
-from automtl.strategies.protocol import Material, make_genes
+from automtl.strategies.protocol import make_genes
 from automtl.strategies.score import score
 from automtl.strategies.standalone import StandAlone
 
@@ -24,16 +23,20 @@ MOST = 10_000  # samples; drawn before the first is scored
 
 @dataclass(frozen=True)
 class Ranking:
-    """Supernet scores beside stand-alone scores, both losses on alpha rows.
+    """Supernet scores on alpha rows beside stand-alone scores on validation rows, which the search
+    never chose by.
+
+    On the same rows both would share these rows' luck, and agree by that alone.
 
     Args:
-        supernet: per sample, the supernet's loss on its path.
-        alone: per sample, its own loss after a brief training.
+        supernet: per sample, the supernet's loss on its path, on alpha rows.
+        alone: per sample, its own loss after a brief training, on validation rows.
         tau: Kendall's tau-b; None where one side is constant.
         interval: its 95% interval, see `rank_order.py`.
         p: that unrelated orders agree or disagree as much, two-sided; exact for at most 100
             samples.
         regret: stand-alone loss of the supernet's first choice minus the best of all; 0 is perfect.
+        rows: how many rows each side was scored on, alpha and validation.
         samples_read: rows trained on and scored.
         architectures: what was sampled.
     """
@@ -44,6 +47,7 @@ class Ranking:
     interval: tuple[float, float] | None
     p: float | None
     regret: float
+    rows: tuple[int, int]
     samples_read: int
     architectures: tuple[dict[str, Any], ...]
 
@@ -57,7 +61,8 @@ def rank(
     device: str = "auto",
     reporter: Reporter | None = None,
 ) -> Ranking:
-    """Sample architectures, score each on the supernet's shared weights and alone.
+    """Sample architectures, score each on the supernet's shared weights and, trained by itself, on
+    the validation rows.
 
     Args:
         path: a searched run.
@@ -74,16 +79,21 @@ def rank(
     if not 2 <= samples <= MOST:
         raise ConfigError("--samples", f"must be at least 2 and at most {MOST:,}", samples)
     reporter = reporter or Silent()
-    m, net = reopened(path, device=device, reporter=reporter, needs=RANKED)
+    m, net, session = reopened(path, device=device, reporter=reporter, needs=RANKED)
+    validation = session.in_order("validation")
     genes, shared, alone, read = make_genes(m), [], [], 0
     genomes = [genes.draw(np.random.default_rng([seed, i])) for i in range(samples)]
     for number, genome in enumerate(genomes):
         genes.set(net, genome)
         shared.append(score(net, m.scored, m.schema.tasks, device=m.device, supernet=True))
-        loss, rows = _alone(m, genes.architecture, genome, epochs=epochs, seed=seed)
-        alone.append(loss)
-        read += rows + 2 * m.scored.num_rows
-        reporter.say(f"sample {number + 1}/{samples}: supernet {shared[-1]:.5f}, alone {loss:.5f}")
+        model = StandAlone(genes.architecture(genome), m, seed=seed, lr=m.options.random_lr)
+        for event in model.train(m.fit.cycle(), epoch=0, steps=epochs * len(m.fit)):
+            read += event.rows
+        alone.append(score(model.net, validation, m.schema.tasks, device=m.device, supernet=False))
+        read += m.scored.num_rows + validation.num_rows
+        reporter.say(
+            f"sample {number + 1}/{samples}: supernet {shared[-1]:.5f}, alone {alone[-1]:.5f}"
+        )
     orders = agreement(shared, alone)
     tau, interval, p = (
         (None, None, None) if orders is None else (orders.tau, orders.interval, orders.p)
@@ -92,18 +102,10 @@ def rank(
         genes.architecture(g).model_dump(mode="json", include={"interaction", "experts", "chosen"})
         for g in genomes
     )
-    return Ranking(tuple(shared), tuple(alone), tau, interval, p, regret(shared, alone), read, told)
-
-
-def _alone(
-    m: Material, architecture: Callable[[Genome], Any], genome: Genome, *, epochs: int, seed: int
-) -> tuple[float, int]:
-    """The loss of an architecture trained briefly by itself, and the rows it read."""
-    model = StandAlone(architecture(genome), m, seed=seed, lr=m.options.random_lr)
-    rows = sum(
-        event.rows for event in model.train(m.fit.cycle(), epoch=0, steps=epochs * len(m.fit))
+    rows = (m.scored.num_rows, validation.num_rows)
+    return Ranking(
+        tuple(shared), tuple(alone), tau, interval, p, regret(shared, alone), rows, read, told
     )
-    return score(model.net, m.scored, m.schema.tasks, device=m.device, supernet=False), rows
 
 
 def regret(supernet: Sequence[float], alone: Sequence[float]) -> float:

@@ -1,0 +1,126 @@
+"""What searches are worth: where the models that they derived lie between a random draw of the
+space and the best that a table knows.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+import pandas as pd
+
+from automtl.benchmarks.order import truth
+from automtl.benchmarks.tables import DRAWN, FRESH
+from automtl.errors import DataError
+from automtl.statistics import LEVEL, half_width
+
+NEEDED, NEEDED_LOWER = 0.7, 0.5  # of the mean over searches, and of its lower limit
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a model's loss is measured by, on validation rows and fresh seeds.
+
+    Args:
+        best: T, the mean of the table's group of best architectures, chosen on B rows.
+        random: M, of its group of random ones.
+        interaction: mean loss of the architectures with the interaction that is best on B rows:
+            what a search finds that decides nothing else.
+    """
+
+    best: float
+    random: float
+    interaction: float
+
+    def gain(self, loss: float) -> float:
+        """G = (M - L) / (M - T): 1 is as good as the best known, 0 is a random draw."""
+        return (self.random - loss) / (self.random - self.best)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """G of a strategy over its search seeds.
+
+    Args:
+        values: one per search, of the mean loss of what it derived.
+        mean: of them.
+        lower: one-sided 95% limit of the mean (Student's t over searches; T and M are taken as they
+            are); None for one search.
+        interaction: G of choosing the interaction only.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    lower: float | None
+    interaction: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the strategy may be a default by this table."""
+        return self.mean >= NEEDED and self.lower is not None and self.lower >= NEEDED_LOWER
+
+    @property
+    def words(self) -> str:
+        """The verdict for people."""
+        limit = "no limit, of one search" if self.lower is None else f"at least {self.lower:.2f}"
+        told = f"G {self.mean:.2f} ({limit}; one-sided 95%) over {len(self.values)} searches"
+        if self.lower is None or self.lower <= self.interaction:
+            told += (
+                f", not shown to be better than the best interaction alone ({self.interaction:.2f})"
+            )
+        return told
+
+
+def marks(table: pd.DataFrame) -> Marks:
+    """The marks of a table whose two groups have been trained with fresh seeds.
+
+    Raises:
+        DataError: they have not, or the best are no better than the random ones, so that the table
+            has nothing to find.
+    """
+    fresh = table[(table["kind"] == DRAWN) & (table["stage"] == FRESH) & table["loss"].notna()]
+    means = fresh.groupby("architecture")["loss"].mean()
+    sides = {}
+    for name in ("best", "random"):
+        members = list(table.attrs.get("groups", {}).get(name, []))
+        lacking = [member for member in members if member not in means.index]
+        if not members or lacking:
+            got = f"{len(members) - len(lacking)} of {len(members)}"
+            raise DataError("table", f"must hold fresh seeds of its group '{name}'", got)
+        sides[name] = float(means[members].mean())
+    known = truth(table)
+    on_b = known.groupby("stratum")["loss_b"].mean()
+    interaction = known[known["stratum"] == on_b.idxmin()]["loss"].mean()
+    found = Marks(**sides, interaction=float(interaction))
+    if not found.best < found.random:
+        raise DataError(
+            "table",
+            "must have best architectures that are better than random ones on fresh seeds",
+            f"{found.best:.5f} and {found.random:.5f}",
+            "there is nothing to find in it: no search can be judged",
+        )
+    return found
+
+
+def gain(derived: Mapping[int, Sequence[float]], table: pd.DataFrame) -> Gain:
+    """G of what searches derived.
+
+    Args:
+        derived: per search seed the validation losses of the derived model, trained as the table's
+            are with seeds that no choice has seen.
+        table: of `load`.
+
+    Raises:
+        DataError: no search, one without a loss or with one that is not finite; as of `marks`.
+    """
+    if not derived or not all(derived.values()):
+        raise DataError("derived", "must hold a loss of one search or more, and of each", derived)
+    losses = [fmean(values) for values in derived.values()]
+    if not all(map(math.isfinite, losses)):
+        raise DataError("derived", "must be finite losses", losses)
+    held = marks(table)
+    values = tuple(held.gain(loss) for loss in losses)
+    mean, lower = fmean(values), None
+    if len(values) > 1:
+        lower = mean - half_width(stdev(values), len(values), 2 * LEVEL - 1)
+    return Gain(values, mean, lower, held.gain(held.interaction))
