@@ -55,7 +55,7 @@ class SearchSection(Strict):
         description="evolution: how often a whole population of children is scored.",
     )
     score_rows: int | None = Field(
-        16_384, ge=2, description="At most so many alpha rows score an architecture; null for all."
+        16_384, ge=2, description="At most so many A rows score an architecture; null for all."
     )
     epochs: int = Field(
         15, ge=2, le=100_000, description="Planned epochs; schedules are over these."

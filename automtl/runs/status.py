@@ -8,7 +8,9 @@ from typing import Any
 from automtl import files
 from automtl.bounds import fitting
 from automtl.errors import ArtifactError
+from automtl.runs import decided
 from automtl.runs.constant import LOSS, above, remarks
+from automtl.runs.epoch_line import judged
 from automtl.runs.manifest import Manifest, again, now
 from automtl.runs.run_dir import PhaseDir, RunDir
 
@@ -44,10 +46,10 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     lines = phase.read_metrics()
     last = lines[-1] if lines else None
     said = _constant(phase, lines)
-    found: dict[str, Any] = {
-        "phase": str(phase.path),
-        **({"constant": "; ".join(said)} if said else {}),
-    }
+    found: dict[str, Any] = {"phase": str(phase.path)}
+    if phase.path.name == "search" and held["state"] in ("done", "time_limited"):
+        found |= _decided(held)
+    found |= {"constant": "; ".join(said)} if said else {}
     found |= {"state": held["state"], "data": held["data"]["name"], "seed": held["seed"]}
     found["start"], found["end"] = held["start"], held["end"]
     if phase.path.name == "tune":
@@ -73,17 +75,26 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _decided(held: dict[str, Any]) -> dict[str, Any]:
+    """What an ended search decided, first of all, and what would help."""
+    decisions = decided.of(held)
+    told = {"decided": decided.headline(decisions)}
+    if more := decided.advice(decisions, raced=bool(held.get("race"))):
+        told["to decide more"] = more
+    return {**told, "decisions": decisions} if decisions else told
+
+
 def _epoch(line: dict[str, Any]) -> dict[str, Any]:
     """One epoch's figures."""
-    validation = line["validation"]
-    losses = {
-        "epoch": line["epoch"] + 1,
-        "train_loss": line["loss"]["total"],
-        "validation_loss": validation["loss"],
-    }
+    rows, figures = judged(line)
+    losses = {"epoch": line["epoch"] + 1, "train_loss": line["loss"]["total"]}
+    if not rows:
+        return losses
+    name = rows.lower()
     return {
         **losses,
-        "validation": {task: _headline(metrics) for task, metrics in validation["tasks"].items()},
+        f"{name}_loss": figures["loss"],
+        name: {task: _headline(metrics) for task, metrics in figures["tasks"].items()},
     }
 
 
@@ -104,8 +115,7 @@ def _constant(phase: PhaseDir, lines: list[dict[str, Any]]) -> list[str]:
     if phase.results.exists() and phase.path.name != "tune":
         results = files.read_json(phase.results)
         return remarks([results["test" if "test" in results else "validation"]])
-    validation = lines[-1].get("validation") if lines else None
-    return [said] if validation and (said := above(validation)) else []
+    return [said] if lines and (said := above(lines[-1])) else []
 
 
 def _study(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from automtl.strategies.score import score
 
 def perturbed(
     net: Supernet, batches: Batches, tasks: Sequence[Task], *, device: torch.device, seed: int
-) -> tuple[dict[str, str], int]:
-    """Per choice block, the candidate without which the trained supernet does worst on `batches`;
-    and the rows read.
+) -> tuple[dict[str, dict[str, float]], int]:
+    """Per choice block and candidate, the loss of the trained supernet on `batches` without it; and
+    the rows read. The candidate without which it does worst is the one to take.
 
     Blocks are decided one after the other in an order drawn from `seed`; a decided one keeps its
     candidate alone while the others are tried. Tied blocks are decided together.
@@ -27,7 +27,7 @@ def perturbed(
 
     Args:
         net: the trained supernet; its blocks are mixed again after.
-        batches: alpha rows.
+        batches: A rows.
         tasks: of the data set.
         device: where the net is.
         seed: of the order.
@@ -36,22 +36,23 @@ def perturbed(
     for name, alpha in net.alphas.items():
         groups.setdefault(id(alpha), []).append(name)
     order = [list(groups.values())[i] for i in np.random.default_rng(seed).permutation(len(groups))]
-    best: dict[str, str] = {}
+    removed: dict[str, dict[str, float]] = {}
     rows = 0
     net.set_auxiliary_skip(0.0)
     try:
         for names in order:
-            pick, read = _decide(net, names, batches, tasks, device)
-            rows += read
+            losses = _decide(net, names, batches, tasks, device)
+            rows += len(losses) * batches.num_rows if len(losses) > 1 else 0
             operations = (
                 net.space.interaction_operations
                 if names[0].startswith("interaction.")
                 else net.space.expert_operations
             )
-            best |= dict.fromkeys(names, str(operations[pick]))
+            by_name = dict(zip(map(str, operations), losses, strict=True))
+            removed |= dict.fromkeys(names, by_name)
     finally:
         net.mix_all()
-    return best, rows
+    return removed, rows
 
 
 def _decide(
@@ -60,8 +61,10 @@ def _decide(
     batches: Batches,
     tasks: Sequence[Task],
     device: torch.device,
-) -> tuple[int, int]:
-    """Try a group without each of its candidates and set it on the one that is missed most."""
+) -> list[float]:
+    """Try a group without each of its candidates and set it on the one that is missed most; the
+    losses, 0 where there is nothing to try.
+    """
     blocks = [block for name, block in net.blocks().items() if name in names]
     alpha = blocks[0].alpha.detach()
     losses = []
@@ -71,7 +74,6 @@ def _decide(
         for block in blocks:
             block.shares = kept.softmax(0)
         losses.append(score(net, batches, tasks, device=device, supernet=True))
-    pick = int(np.argmax(losses)) if losses else 0
     for block in blocks:
-        block.path, block.shares = pick, None
-    return pick, len(losses) * batches.num_rows
+        block.path, block.shares = int(np.argmax(losses)) if losses else 0, None
+    return losses or [0.0]

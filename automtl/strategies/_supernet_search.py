@@ -1,6 +1,4 @@
-"""A strategy of a stepper that trains a supernet: epochs over the fit rows, alpha rows
-alongside.
-"""
+"""A strategy of a stepper that trains a supernet: epochs over the fit rows, A rows alongside."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,10 +7,20 @@ from torch import nn
 
 from automtl.data.store.batches import Batch
 from automtl.models.supernet import Supernet
-from automtl.spaces.architecture import Architecture
+from automtl.spaces.architecture import Architecture, Sharing
+from automtl.spaces.decisions import EXPERTS_OF, Decision, Motion
 from automtl.strategies._perturbation import perturbed
 from automtl.strategies.darts import Darts
+from automtl.strategies.decisions import (
+    BY_BETA,
+    ONE_SUPERNET,
+    Ground,
+    next_by_weight,
+    next_experts,
+    undecided,
+)
 from automtl.strategies.derive import derive
+from automtl.strategies.encoding import Genes
 from automtl.strategies.monitor import gradient_conflict, hessian_eigenvalue
 from automtl.strategies.protocol import Material
 from automtl.training.checkpoint_state import Count, State, check
@@ -41,6 +49,12 @@ class SupernetSearch:
         self.material, self.stepper = material, stepper
         self.epochs, self.samples = material.settings.epochs, 0
         self.supernet: Supernet = stepper.net
+        stepper.watch_alphas(len(material.alpha) if stepper.moves_alpha else 0)
+        sharing = Sharing(
+            kind=material.settings.sharing, settings=dict(material.settings.sharing_settings)
+        )
+        self.choices = Genes(material.space, material.schema, sharing)
+        self._removed: dict[str, dict[str, float]] = {}
 
     def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
         """One pass over the fit rows, or what is left of it."""
@@ -70,9 +84,10 @@ class SupernetSearch:
 
     def record(self) -> dict[str, Any]:
         """What the stepper tells, what the sharing module does, and what is measured on one batch
-        of alpha rows.
+        of A rows.
         """
         told = {**self.stepper.record(), "sharing": self.supernet.sharing.record()}
+        told["decisions"] = [d.plain for d in self.decisions(self._likeliest())]
         m = self.material
         if not m.options.gradient_conflict and not m.options.hessian:
             return told
@@ -88,17 +103,49 @@ class SupernetSearch:
         m = self.material
         if m.options.selection == "argmax":
             return self.stepper.derive()
-        best, rows = perturbed(
+        self._removed, rows = perturbed(
             self.supernet, m.scored, m.schema.tasks, device=m.device, seed=m.seed
         )
         self.samples += rows
+        best = {name: max(losses, key=losses.__getitem__) for name, losses in self._removed.items()}
+        return self._likeliest(best)
+
+    def _likeliest(self, best: dict[str, str] | None = None) -> Architecture:
+        s = self.material.settings
         return derive(
             self.supernet,
-            m.schema,
-            sharing=m.settings.sharing,
-            settings=m.settings.sharing_settings,
+            self.material.schema,
+            sharing=s.sharing,
+            settings=s.sharing_settings,
             best=best,
         )
+
+    def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
+        """The choices with what they rest on; one supernet decides none."""
+        tasks = {f"{EXPERTS_OF}{task.name}": t for t, task in enumerate(self.material.schema.tasks)}
+
+        def ground(choice: str, taken: str) -> Ground:
+            if choice in tasks:
+                return Ground(next_experts(architecture, tasks[choice]), BY_BETA)
+            weights = architecture.choices[choice]
+            if losses := self._removed.get(choice):
+                other = next_by_weight(losses, taken)
+                missed = "" if other is None else f", of {other} {losses[other]:.5f}"
+                told = f"loss on A rows without it {losses[taken]:.5f}{missed}"
+            else:
+                other = next_by_weight(weights, taken)
+                beside = "" if other is None else f" against {weights[other]:.3f}"
+                told = f"softmax(alpha) {weights[taken]:.3f}{beside}"
+            return Ground(other, f"{ONE_SUPERNET}: {told}", self._motion(choice, taken, other))
+
+        return undecided(self.choices, architecture, ground)
+
+    def _motion(self, choice: str, taken: str, other: str | None) -> Motion | None:
+        if other is None or not self.stepper.moves_alpha:
+            return None
+        names = [str(operation) for operation in self.choices.operations(choice)]
+        alpha = self.supernet.alphas[choice]
+        return self.stepper.gradients.motion(alpha, names.index(taken), names.index(other))
 
     def state_dict(self) -> dict[str, Any]:
         """The stepper's state and the rows read."""

@@ -157,7 +157,7 @@ def test_the_collapse_rule():
 def test_the_watch_keeps_the_best_epoch_before_a_collapse():
     watch = Watch.of(SearchSection(on_collapse="rollback"))
     lines = [
-        {"skip_chosen": s, "validation_loss": v}
+        {"skip_chosen": s, "b_loss": v}
         for s, v in ((0.0, 0.5), (0.2, 0.4), (0.3, 0.45), (0.9, 0.3))
     ]
     assert [watch.keeps(lines[: i + 1]) for i in range(4)] == [True, True, False, False]

@@ -8,9 +8,6 @@ from typing import Any
 
 from automtl import files
 from automtl.errors import NoResult
-from automtl.models.cost import cost
-from automtl.models.derived import build_model
-from automtl.models.latency import latency_us
 from automtl.models.prices import Latencies
 from automtl.phases.run.checkpointer import Keeper
 from automtl.phases.run.faults import clear_note, enough_memory, make_guard, mishaps
@@ -25,10 +22,12 @@ from automtl.phases.run.phase_folder import (
 from automtl.phases.run.resume import reopen
 from automtl.phases.run.session import Session
 from automtl.phases.search._collapse import Watch
+from automtl.phases.search._judging import ROWS, judge, refuse_older
+from automtl.phases.search._outcome import measured_latency, write_cost
 from automtl.phases.search._tables import alpha_table, beta_table
 from automtl.phases.search.context import make_material
 from automtl.phases.search.state import SearchResult, SearchState
-from automtl.runs import checkpoint
+from automtl.runs import checkpoint, decided
 from automtl.runs.checkpoints import Slots
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
@@ -38,7 +37,6 @@ from automtl.strategies.protocol import Strategy
 from automtl.strategies.registry import STRATEGIES
 from automtl.training.checkpoint_state import check, need, take_net
 from automtl.training.loop import RunningLosses
-from automtl.training.metrics.evaluation import evaluate, predict
 
 
 class SearchPhase:
@@ -108,7 +106,8 @@ class SearchPhase:
                 manifest.update(collapse=self._collapsed())
         architecture = self._derive(state, done)
         clear_note(self.folder)
-        manifest.finish(state, finished_epochs=done)
+        decisions = decided.of(architecture.provenance)
+        manifest.finish(state, finished_epochs=done, decisions=decisions)
         if state == "done":
             Slots(self.folder).clear(but_last=True)
         return SearchResult(self.folder.path.parent, architecture, state, done)
@@ -124,7 +123,9 @@ class SearchPhase:
                 phase="search",
                 planned_epochs=self.strategy.epochs,
                 finished_epochs=0,
+                rows=ROWS,
             )
+        refuse_older(self.folder)
         return reopen(self.folder, self.session, self._restore)
 
     def _epoch(self, keeper: Keeper) -> bool:
@@ -178,45 +179,35 @@ class SearchPhase:
     def _record(self) -> None:
         """The epoch's line in metrics.jsonl, its alphas and betas."""
         epoch = self.epoch
-        losses, validation = (
-            training_losses(self.running, self.session.schema.tasks, epoch),
-            self._validation(),
-        )
+        losses = training_losses(self.running, self.session.schema.tasks, epoch)
+        judged = judge(self.session, self.strategy)
         record = self.strategy.record()
         charge_balancing(self._balancing, record)
         if self.guard.skipped:
             record["skipped_batches"] = self.guard.skipped
         choices = record.pop("choices")
-        judged = validation and validation["loss"]
+        loss = judged and judged["loss"]
         kept = {name: record.get(name) for name in ("expert_usage", "skip_chosen", "eigenvalue")}
-        self.history.append({"epoch": epoch, "choices": choices, "validation_loss": judged, **kept})
+        self.history.append({"epoch": epoch, "choices": choices, "b_loss": loss, **kept})
         if reason := self.watch.reason(self.history):
             record["collapse"] = reason
             self.session.reporter.say(f"epoch {epoch + 1}: the search may have collapsed: {reason}")
         append_epoch(
             self.folder,
             self.session,
-            {"epoch": epoch, "loss": losses, "validation": validation, **record},
+            {"epoch": epoch, "loss": losses, "b": judged, **record},
         )
         files.write_table(self.folder.alphas, alpha_table(self.history))
         files.write_table(self.folder.betas, beta_table(self.history))
         figures = {
             "train loss": losses["total"],
-            "validation MTL-Loss": judged,
+            "MTL-Loss on B rows": loss,
             "mean alpha entropy": record["entropy"],
         }
         told = ", ".join(
             f"{name} {value:.5f}" for name, value in figures.items() if value is not None
         )
         self.session.reporter.say(f"epoch {epoch + 1}/{self.strategy.epochs}: {told}")
-
-    def _validation(self) -> dict[str, Any] | None:
-        """Metrics on the validation rows of what the strategy evaluates."""
-        net = self.strategy.evaluated()
-        if net is None:
-            return None
-        predictions = predict(net, self.session.in_order("validation"), device=self.session.device)
-        return evaluate(predictions, self.session.schema.tasks).line
 
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._started
@@ -297,41 +288,16 @@ class SearchPhase:
             "finished_epochs": epochs,
             "state": state,
         }
-        found = self.strategy.derive()
-        architecture = found.evolve(
-            provenance={**provenance, **found.provenance, **self._timed(found)}
+        made = self.strategy.derive()
+        told = {"decisions": [d.plain for d in self.strategy.decisions(made)]}
+        architecture = made.evolve(
+            provenance={
+                **provenance,
+                **made.provenance,
+                **measured_latency(self.session, made),
+                **told,
+            }
         )
         architecture.save(self.folder.architecture)
-        self._write_cost()
+        write_cost(self.folder, self.session, self.strategy, self._spent())
         return architecture
-
-    def _timed(self, found: Architecture) -> dict[str, Any]:
-        """Where time is limited, what the whole model really takes beside the limit; parts were
-        added up, so it may be more.
-        """
-        s = self.session.config.search
-        if s.max_latency_ms is None:
-            return {}
-        net = build_model(found, self.session.schema, max_parameters=None).to(self.session.device)
-        took = latency_us(net, self.session.schema, rows=s.latency_rows) / 1000
-        if took > s.max_latency_ms:
-            told = (
-                f"the derived model took {took:.3f} ms for {s.latency_rows} rows, the limit is "
-                f"{s.max_latency_ms:.3f} ms"
-            )
-            self.session.reporter.say(
-                f"{told}: its parts add up to less than the whole, or the machine was busy"
-            )
-        return {
-            "latency": {"limit_ms": s.max_latency_ms, "measured_ms": took, "rows": s.latency_rows}
-        }
-
-    def _write_cost(self) -> None:
-        net = self.strategy.supernet
-        if net is not None:
-            net.mix_all()
-        whole = {} if net is None else {"supernet": asdict(cost(net, self.session.schema))}
-        files.write_json(
-            self.folder.cost,
-            {**self._spent(), "strategy": self.session.config.search.strategy, **whole},
-        )

@@ -74,7 +74,7 @@ def make_material(
         options=_options(session),
         make_supernet=make_supernet,
         fit=session.batches("fit", batch_size=s.batch_size, seed=seeds.fit),
-        alpha=session.batches("alpha", batch_size=s.batch_size, seed=seeds.alpha),
+        alpha=session.batches("a", batch_size=s.batch_size, seed=seeds.alpha),
         scored=scored(session, s.score_rows),
         generator=generator,
         device=session.device,
@@ -110,8 +110,8 @@ def _options(session: Session) -> Options:
 
 
 def scored(session: Session, limit: int | None) -> Batches:
-    """Alpha rows in order, at most `limit` of them, drawn the same for every seed of the run."""
-    index = session.store.alpha_index
+    """A rows in order, at most `limit` of them, drawn the same for every seed of the run."""
+    index = session.index("a")
     if limit is not None and len(index) > limit:
         index = np.sort(np.random.default_rng(0).choice(index, limit, replace=False))
     return session.rows_in_order("train", index)

@@ -53,7 +53,7 @@ def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
     """Plan a search by counting, and by timing a few steps on its own first rows; nothing is
     written.
     """
-    session = training_session(config, reporter, search=True)
+    session = training_session(config, reporter, search=True, retrain=False)
     space, s, schema = config.space, config.search, session.schema
     assert space is not None, "a search has a space"
     material = make_material(session, space, session.noise())

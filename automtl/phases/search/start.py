@@ -46,9 +46,11 @@ def search(
         folder = RunDir(_begun(out)).search
         own = snapshot_of(folder) if folder.manifest.exists() else own
         return SearchPhase(
-            training_session(config, reporter, own, search=True), folder, config.space
+            training_session(config, reporter, own, search=True, retrain=False),
+            folder,
+            config.space,
         ).run()
-    session = training_session(config, reporter, own, search=True)
+    session = training_session(config, reporter, own, search=True, retrain=False)
     # everything that can be refused is refused before the folder appears
     names = [task.name for task in session.schema.tasks]
     check_balancing(settings_of(session).balancing, names, where="search.balancing")
