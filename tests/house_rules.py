@@ -23,16 +23,16 @@ BELOW = {
     "cli": {"phases", "report", "config", "runs", "plugins", "benchmarks"},
     "api": {"phases"},
     "phases": {"strategies", "runs", "report", "config", "exports", "benchmarks"},
-    "benchmarks": {"strict", "files"},
+    "benchmarks": {"strict", "files", "statistics"},
     "exports": {"training"},
     "strategies": {"training"},
     "training": {"models"},
     "models": {"sharing"},
     "sharing": {"layers"},
     "layers": {"data", "spaces"},
-    "data": {"strict", "files"},
+    "data": {"strict", "files", "statistics"},
     "spaces": {"strict", "files", "plugins"},
-    "report": {"runs", "spaces"},
+    "report": {"runs", "spaces", "statistics"},
     "runs": {"files", "strict", "plugins"},
     "config": {
         "config_search",
@@ -51,12 +51,13 @@ BELOW = {
     "files": {"bounds"},
     "bounds": {"errors"},
     "plugins": {"errors"},
+    "statistics": {"errors"},
     "errors": set(),
     "search_spaces": set(),
     "derived_archs": set(),
 }
 TORCH_FREE = {"errors", "bounds", "files", "plugins", "strict", "spaces", "data", "benchmarks"}
-TORCH_FREE |= {"config", "config_layers", "config_retrain", "config_tune"}
+TORCH_FREE |= {"statistics", "config", "config_layers", "config_retrain", "config_tune"}
 USES_TORCH = {"automtl.data.store.batches"}
 
 UNSAFE_MODULES = {

@@ -13,12 +13,9 @@ import numpy as np
 from scipy import stats
 
 from automtl.errors import DataError
+from automtl.statistics import LEVEL, MARGIN, Interval
 
 RESAMPLES = 2000
-LEVEL = 0.95
-DELTA = 1.5  # a margin is so many seed standard deviations
-
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Components:
         """The margin within which two models count as equal, 1.5 standard deviations between
         seeds.
         """
-        return DELTA * math.sqrt(self.seed)
+        return MARGIN * math.sqrt(self.seed)
 
 
 @dataclass(frozen=True)

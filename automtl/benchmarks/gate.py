@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from automtl.benchmarks._statistics import (
-    Interval,
     best_predictions,
     components,
     icc_interval,
     stratum_means,
 )
 from automtl.benchmarks.tables import DRAWN, first_part
+from automtl.statistics import Interval
 
 LEAST_ICC = 0.3
 

@@ -9,8 +9,9 @@ from typing import Literal
 
 from automtl.report._decisions import headlines
 from automtl.report.load import PhaseView, RunView
-from automtl.report.tables import Model, data_hash, difference, models
+from automtl.report.tables import Model, data_hash, models
 from automtl.runs.constant import LOSS, above
+from automtl.statistics import welch
 
 
 @dataclass(frozen=True)
@@ -150,17 +151,16 @@ def _against(best: Model, second: Model) -> Sentence:
         return Sentence(f"{second.name} has no MTL-Loss.")
     gap = second.loss.mean - best.loss.mean
     told = f"Next is {second.name} with {second.loss.mean:.4f}, {gap / best.loss.mean:.2%} higher."
-    interval = difference(second.loss, best.loss)
-    if interval is None:
+    found = welch(second.loss.values, best.loss.values)
+    if found is None:
         return Sentence(
             f"{told} No interval for the difference: that takes at least two seeds of each, so "
             "no difference is shown."
         )
-    low, high = interval
-    words = f"95% interval of the difference {low:+.4f} to {high:+.4f}"
+    words = f"95% interval of the difference {found.low:+.4f} to {found.high:+.4f}"
     shown = (
         "it holds 0, so no difference is shown"
-        if low <= 0 <= high
+        if found.low <= 0 <= found.high
         else "it leaves 0 out, so it is more than the chance of the seeds"
     )
     return Sentence(f"{told} {words}: {shown}.")

@@ -2,20 +2,18 @@
 and as a data frame.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
 import pandas as pd
-from scipy import stats
 
 from automtl.report.load import PhaseView, RunView
 from automtl.runs.constant import LOSS, known, remarks
 from automtl.runs.epoch_line import judged
+from automtl.statistics import half_width
 
-CONFIDENCE = 0.95
 # What people look at first, and whether more is better.
 HEADLINES = {"auc": True, "rmse": False, "accuracy": True, "logloss": False}
 
@@ -41,27 +39,7 @@ class Estimate:
         seed.
         """
         n = len(self.values)
-        if n < 2:
-            return None
-        wide = float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1))
-        return wide * stdev(self.values) / math.sqrt(n)
-
-
-def difference(one: Estimate, other: Estimate) -> tuple[float, float] | None:
-    """95% confidence interval of the difference of means (Welch 1947, seeds independent); None
-    where a side has one seed.
-    """
-    if min(len(one.values), len(other.values)) < 2:
-        return None
-    parts = [stdev(e.values) ** 2 / len(e.values) for e in (one, other)]
-    gap = one.mean - other.mean
-    if sum(parts) == 0:
-        return gap, gap
-    freedom = sum(parts) ** 2 / sum(
-        p**2 / (len(e.values) - 1) for p, e in zip(parts, (one, other), strict=True)
-    )
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(sum(parts))
-    return gap - half, gap + half
+        return None if n < 2 else half_width(stdev(self.values), n)
 
 
 @dataclass(frozen=True)

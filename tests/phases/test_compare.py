@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 
 from automtl.errors import ArtifactError
-from automtl.phases.finished._paired import compare_paired, corrected, holm, least_p
+from automtl.phases.finished._paired import compare_paired, corrected, least_p
 from automtl.phases.finished.compare import LOSS, compare
+from automtl.statistics import holm
 
 
 def model(root, run, label, losses, *, searched=None, test=True, data="d", aucs=None, trained=None):
@@ -76,11 +77,6 @@ def test_only_common_seeds_are_paired_and_one_is_not_tested():
         compare_paired(LOSS, "x", {0: 1.0}, {1: 0.5}, better=False).words
         == "no seed in common with x"
     )
-
-
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.6]) == [1.0, 1.0]
 
 
 def test_six_seeds_is_what_wilcoxon_needs(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from automtl.report.load import load_run
-from automtl.report.tables import Estimate, difference, leaderboard, models
+from automtl.report.tables import Estimate, leaderboard, models
 from tests.report.architectures import searched
 from tests.report.runs import write_json, write_retrain, write_run
 
@@ -20,16 +20,6 @@ def test_the_interval_is_student_s():
         (low, high)
     )
     assert Estimate((0.7,)).half is None
-
-
-def test_the_difference_is_welch_s():
-    other = (0.70, 0.69, 0.72)
-    interval = stats.ttest_ind(SEEDS, other, equal_var=False).confidence_interval(0.95)
-    assert difference(Estimate(SEEDS), Estimate(other)) == pytest.approx(
-        (interval.low, interval.high)
-    )
-    assert difference(Estimate(SEEDS), Estimate((0.7,))) is None
-    assert difference(Estimate((0.5, 0.5)), Estimate((0.25, 0.25))) == (0.25, 0.25)
 
 
 def judge(folder: Path, loss: float, auc: float | None, split: str = "test") -> None:

@@ -1,11 +1,13 @@
 """Whether parts of the rows differ by more than chance: chi-square tests of counts and of ranks,
-and Holm's rule over several.
+several of them by Holm's rule.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.special import chdtrc
+
+from automtl.statistics import holm
 
 ALARM = 0.001
 # rows that chance puts into a cell, below which the chi-square distribution is too far off (Cochran
@@ -69,13 +71,3 @@ def unlikely(p_values: Mapping[str, float | None], level: float = ALARM) -> tupl
     return tuple(
         name for name, p in zip(known, holm(list(known.values())), strict=True) if p <= level
     )
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (1979): p values that hold together for the whole family."""
-    order = sorted(range(len(ps)), key=ps.__getitem__)
-    corrected, worst = [0.0] * len(ps), 0.0
-    for rank, i in enumerate(order):
-        worst = max(worst, min(1.0, (len(ps) - rank) * ps[i]))
-        corrected[i] = worst
-    return corrected

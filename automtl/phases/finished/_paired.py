@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from automtl.data.prepare.chance import holm
+from automtl.statistics import holm
 
 LEVEL = 0.05
 LEAST_SEEDS = 6  # with which Wilcoxon's test can reach it, see `least_p`
