@@ -1,10 +1,10 @@
-"""How long forward passes take on this machine: a whole model's, and each candidate's of a
-supernet.
+"""How long passes take on this machine: forward as it would serve and both ways as it trains, of a
+whole model and of each candidate of a supernet.
 """
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from automtl.layers.nested import NestedMLP
 from automtl.layers.normalization import frozen_statistics
 from automtl.models.supernet import Supernet
 
-_REPEATS = 7
+_REPEATS, _FEW = 7, 3
 
 
 def latency_us(net: nn.Module, schema: Schema, *, rows: int) -> int:
@@ -33,23 +33,61 @@ def candidate_latencies(net: Supernet, schema: Schema, *, rows: int) -> dict[str
 
     Shape: by block (n,).
     """
+    with _serving(net):
+        return _by_candidate(net, schema, rows, lambda candidate, x: _timed(_call(candidate, x)))
+
+
+def training_seconds(net: nn.Module, schema: Schema, *, rows: int) -> float:
+    """Seconds that a row takes forward and backward on one thread, the best of a few: the figure of
+    an idle machine. Of a compiled network, as it is written.
+    """
+    inputs = _inputs(net, schema, rows)
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    with _training(net):
+        return _timed(lambda: _back(net.forward(inputs), parameters), _FEW) / 1e6 / rows
+
+
+def candidate_training_seconds(
+    net: Supernet, schema: Schema, *, rows: int
+) -> dict[str, np.ndarray]:
+    """Per choice block the same of each of its candidates, on the batch that reaches it. Blocks
+    alike are timed once.
+
+    Shape: by block (n,).
+    """
+
+    def timed(candidate: nn.Module, x: Tensor) -> int:
+        x = x.detach().requires_grad_()
+        call, sources = _call(candidate, x), [x, *candidate.parameters()]
+        return _timed(lambda: _back([call()], sources), _FEW)
+
+    with _training(net):
+        found = _by_candidate(net, schema, rows, timed)
+    return {name: times / 1e6 / rows for name, times in found.items()}
+
+
+def _back(outputs: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
+    """The backward pass, its gradients left nowhere."""
+    torch.autograd.grad(sum(out.sum() for out in outputs), sources, allow_unused=True)  # type: ignore[arg-type]
+
+
+def _by_candidate(
+    net: Supernet, schema: Schema, rows: int, timed: Callable[[nn.Module, Tensor], int]
+) -> dict[str, np.ndarray]:
     seen: dict[str, Tensor] = {}
-    timed: dict[tuple[bool, torch.Size], np.ndarray] = {}
+    known: dict[tuple[bool, torch.Size], np.ndarray] = {}
     found = {}
     hooks = [
         block.register_forward_pre_hook(_keeper(seen, name)) for name, block in net.blocks().items()
     ]
-    with _serving(net):
-        net(_inputs(net, schema, rows))
-        for hook in hooks:
-            hook.remove()
-        for name, block in net.blocks().items():
-            key = name.startswith("interaction."), seen[name].shape
-            if key not in timed:
-                timed[key] = np.array(
-                    [_timed(_call(c, seen[name])) for c in block.candidates], dtype=np.int64
-                )
-            found[name] = timed[key]
+    net.forward(_inputs(net, schema, rows))
+    for hook in hooks:
+        hook.remove()
+    for name, block in net.blocks().items():
+        key = name.startswith("interaction."), seen[name].shape
+        if key not in known:
+            known[key] = np.array([timed(c, seen[name]) for c in block.candidates], dtype=np.int64)
+        found[name] = known[key]
     return found
 
 
@@ -66,10 +104,10 @@ def _call(candidate: nn.Module, x: Tensor) -> Callable[[], Any]:
     return lambda: candidate(x)
 
 
-def _timed(call: Callable[[], Any]) -> int:
-    """The least of a few after a first: whatever else the machine does only adds."""
+def _timed(call: Callable[[], Any], repeats: int = _REPEATS) -> int:
+    """The least microseconds of a few after a first: whatever else the machine does only adds."""
     times = []
-    for _ in range(_REPEATS + 1):
+    for _ in range(repeats + 1):
         start = time.perf_counter_ns()
         call()
         if torch.cuda.is_available():
@@ -88,6 +126,29 @@ def _serving(net: nn.Module) -> Iterator[None]:
             yield
     finally:
         net.train(training)
+
+
+@contextlib.contextmanager
+def _training(net: nn.Module) -> Iterator[None]:
+    """Training mode with gradients on one thread, and no trace after: noise goes on as before."""
+    modes = {module: module.training for module in net.modules()}
+    noise = {
+        id(g): (g, g.get_state())
+        for module in net.modules()
+        if isinstance(g := getattr(module, "generator", None), torch.Generator)
+    }
+    threads = torch.get_num_threads()
+    net.train()
+    torch.set_num_threads(1)
+    try:
+        with torch.enable_grad(), torch.random.fork_rng(), frozen_statistics(net):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        for generator, state in noise.values():
+            generator.set_state(state)
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def _inputs(net: nn.Module, schema: Schema, rows: int) -> Inputs:

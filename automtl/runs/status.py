@@ -71,6 +71,7 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
         (c for c in (phase.checkpoint("last"), phase.checkpoint("best")) if c.exists()), None
     )
     found["checkpoint"] = None if checkpoint is None else f"{checkpoint} of {_when(checkpoint)}"
+    found["spent"] = _spent(phase)
     found["verdict"] = _verdict(phase, held)
     return found
 
@@ -82,6 +83,19 @@ def _decided(held: dict[str, Any]) -> dict[str, Any]:
     if more := decided.advice(decisions, raced=bool(held.get("race"))):
         told["to decide more"] = more
     return {**told, "decisions": decisions} if decisions else told
+
+
+def _spent(phase: PhaseDir) -> str | None:
+    """What an ended phase has cost, in words; a search tells what its networks computed, too."""
+    if not phase.cost.exists():
+        return None
+    cost = files.read_json(phase.cost)
+    told = f"{cost['samples']:,} rows read, {cost['seconds']:,.0f} s"
+    if (flops := cost.get("flops_spent")) is not None:
+        told += f", {float(flops):.3g} FLOPs"
+    if (seconds := cost.get("reference_seconds")) is not None:
+        told += f", {seconds:,.0f} reference seconds"
+    return told
 
 
 def _epoch(line: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from automtl.spaces.decisions import Decision
 from automtl.strategies.decisions import Ground, by_scores, undecided
 from automtl.strategies.encoding import Genome
 from automtl.strategies.evolution import Scored, scored_genomes
+from automtl.strategies.ledger import price_of
 from automtl.strategies.protocol import Material, make_genes
 from automtl.strategies.score import score
 from automtl.strategies.standalone import StandAlone
@@ -80,11 +81,14 @@ class RandomSearch:
                 max(1, round((target - self.samples) / self._batch)),
             )
         assert self._model is not None
+        price = price_of(self._model.net, m.schema, rows=round(self._batch))
         for event in self._model.train(
             m.fit.cycle(start), epoch=epoch, steps=self._steps, start=start
         ):
             self.samples += event.rows
+            m.ledger.add("train", event.rows, *price)
             yield event
+        m.ledger.add("score", m.scored.num_rows, *price)
         loss = score(self._model.net, m.scored, m.schema.tasks, device=m.device, supernet=False)
         self.samples += m.scored.num_rows
         self._tried.append((self._draw(epoch), loss))

@@ -21,6 +21,7 @@ from automtl.strategies.decisions import (
 )
 from automtl.strategies.derive import derive
 from automtl.strategies.encoding import Genes
+from automtl.strategies.ledger import Kind, SupernetPrices
 from automtl.strategies.monitor import gradient_conflict, hessian_eigenvalue
 from automtl.strategies.protocol import Material
 from automtl.training.checkpoint_state import Count, State, check
@@ -55,6 +56,13 @@ class SupernetSearch:
         )
         self.choices = Genes(material.space, material.schema, sharing)
         self._removed: dict[str, dict[str, float]] = {}
+        batch = material.fit.num_rows // len(material.fit)
+        self._prices = SupernetPrices(stepper.net, material.schema, rows=batch)
+        stepper.spend = self.spend
+
+    def spend(self, kind: Kind, rows: int) -> None:
+        """Report a use of rows at the price of the supernet as it stands."""
+        self.material.ledger.add(kind, rows, *self._prices())
 
     def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
         """One pass over the fit rows, or what is left of it."""
@@ -104,7 +112,12 @@ class SupernetSearch:
         if m.options.selection == "argmax":
             return self.stepper.derive()
         self._removed, rows = perturbed(
-            self.supernet, m.scored, m.schema.tasks, device=m.device, seed=m.seed
+            self.supernet,
+            m.scored,
+            m.schema.tasks,
+            device=m.device,
+            seed=m.seed,
+            spend=self.spend,
         )
         self.samples += rows
         best = {name: max(losses, key=losses.__getitem__) for name, losses in self._removed.items()}

@@ -189,6 +189,8 @@ class Unrolled(Darts):
         """Eq. 4, per alpha; nothing but deferred table updates changes."""
         self._catch_up(alpha_batch)
         self._catch_up(fit_batch)
+        self.spend("outer", len(alpha_batch))
+        self.spend("inner_exact" if self.hvp == "exact" else "inner_finite", len(fit_batch))
         inner = [Inner(self._weights, self._lr), Inner(self._tables, self._table_lr)]
         if self._betas and not self.warming_up:
             inner.append(Inner(self._betas, self.settings.beta_lr))

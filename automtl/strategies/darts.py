@@ -17,6 +17,7 @@ from automtl.spaces.architecture import Architecture
 from automtl.strategies._alpha_gradients import AlphaGradients
 from automtl.strategies.darts_settings import DartsSettings, make_pricing
 from automtl.strategies.derive import choice_weights, derive, entropy
+from automtl.strategies.ledger import Kind
 from automtl.strategies.monitor import alpha_figures
 from automtl.strategies.pricing import ExpectedCost
 from automtl.training.balancing import make_balancer
@@ -51,6 +52,10 @@ class Darts:
         settings: hyper-parameters.
         autocast: makes the context of each forward pass; losses and optimisers are outside.
         guard: looks for losses that are not finite; default one that stops.
+
+    Attributes:
+        spend: told of every use of a batch, and of how many rows, as the net then stands; default
+            nobody is.
     """
 
     moves_alpha = True  # a step reads A rows
@@ -67,6 +72,7 @@ class Darts:
     ) -> None:
         self.net, self.schema, self.settings, self._autocast = net, schema, settings, autocast
         self._guard = guard or Guard()
+        self.spend: Callable[[Kind, int], None] = lambda kind, rows: None
         self.epoch = 0
         self._weights, self._tables = net.weights(), net.tables()
         self._tracking = tracking(net)
@@ -148,6 +154,7 @@ class Darts:
         untouched.
         """
         self._catch_up(batch)
+        self.spend("alpha", len(batch))
         with (
             frozen([*self._weights, *self._tables, *self._betas]),
             frozen_statistics(self._tracking),
@@ -177,6 +184,7 @@ class Darts:
     def _weight_step(self, batch: Batch) -> Losses:
         still = [*self._alphas, *(self._betas if self.warming_up else [])]
         self._catch_up(batch)
+        self.spend("train", len(batch))
         self._guard.before(self.net)
         with frozen(still):
             with self._autocast():

@@ -108,6 +108,7 @@ class Evolution(SupernetSearch):
         m = self.material
         self.genes.set(self.supernet, genome)
         self.samples += m.scored.num_rows
+        self.spend("score", m.scored.num_rows)
         return score(self.supernet, m.scored, m.schema.tasks, device=m.device, supernet=True)
 
     def best(self) -> Genome:

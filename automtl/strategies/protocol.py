@@ -16,6 +16,7 @@ from automtl.spaces.decisions import Decision
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts_settings import DartsSettings, make_pricing
 from automtl.strategies.encoding import Genes
+from automtl.strategies.ledger import Ledger
 from automtl.training.loop import StepEvent
 from automtl.training.step.guard import Guard
 
@@ -79,6 +80,7 @@ class Material:
         start: gives a network of fresh weights what it starts from, such as vectors learnt
             elsewhere.
         guard: looks for losses that are not finite.
+        ledger: where a strategy reports every use of rows.
     """
 
     space: SearchSpace
@@ -95,6 +97,7 @@ class Material:
     autocast: Callable[[], AbstractContextManager[Any]]
     start: Callable[[nn.Module], None]
     guard: Guard = field(default_factory=Guard)
+    ledger: Ledger = field(default_factory=Ledger)
 
 
 def make_genes(material: Material, net: Supernet | None = None) -> Genes:

@@ -65,6 +65,10 @@ def test_artefacts_resume_and_retrain(name, dataset, tmp_path):
         with pytest.raises(Stop):
             search(made, out=tmp_path / "cut", reporter=Stopper(1, 1))
         search(made, out=tmp_path / "cut", resume=True)
+        other = json.loads((tmp_path / "cut/search/cost.json").read_text())
+        same = ("flops_spent", "rows", "samples")
+        assert [other[key] for key in same] == [cost[key] for key in same]
+        assert cost["flops_spent"] > 0 < other["reference_seconds"]
         for file in ("architecture.json", "metrics.jsonl"):
             assert (tmp_path / "cut/search" / file).read_bytes() == (
                 tmp_path / "whole/search" / file
@@ -162,6 +166,10 @@ def test_a_rollback_derives_from_the_best_epoch_before(dataset, tmp_path, monkey
         kept["interaction.0"]["skip"] == pytest.approx(of_best["interaction.0", "skip"])
         and plain.epochs == 4
     )
+    spent = [
+        json.loads((tmp_path / run / "search/cost.json").read_text()) for run in ("plain", "back")
+    ]
+    assert spent[0]["flops_spent"] == spent[1]["flops_spent"], "what was spent stays spent"
 
 
 def test_a_limit_of_time_measures_once_and_says_what_the_whole_takes(dataset, tmp_path):

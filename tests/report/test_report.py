@@ -5,6 +5,7 @@ is in test_browser.py.
 import base64
 import hashlib
 import html
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +17,7 @@ from automtl.cli._report import run as report_command
 from automtl.errors import ArtifactError, ConfigError
 from automtl.report.load import load_run, load_runs
 from automtl.report.panels._panels import PANELS, Panel
+from automtl.report.panels._record import cost_panel
 from automtl.report.panels.page import report
 from automtl.report.tables import models
 from tests.report.runs import write_front, write_run, write_search, write_study
@@ -216,3 +218,17 @@ def test_the_command_writes_beside_the_run_and_refuses_other_endings(tmp_path):
     with pytest.raises(ArtifactError, match="no such folder"):
         report_command([tmp_path / "absent"], None)
     assert "par." in (run / "report.html").read_text(), "the command counts the parts"
+
+
+def test_what_was_computed_is_told_of_a_search(tmp_path):
+    write_run(tmp_path / "a")
+    told = str(cost_panel([load_run(tmp_path / "a")]))
+    cells = re.findall(r'<td class="num">(.*?)</td>', told)
+    assert cells[1] == "400k" and cells[3:5] == ["4.6T", "789"]
+    cost = tmp_path / "a/search/cost.json"
+    held = json.loads(cost.read_text())
+    for absent in ({"flops_spent": None, "reference_seconds": None}, {}):
+        rest = {k: v for k, v in held.items() if k not in ("flops_spent", "reference_seconds")}
+        cost.write_text(json.dumps({**rest, **absent}))
+        told = str(cost_panel([load_run(tmp_path / "a")]))
+        assert re.findall(r'<td class="num">(.*?)</td>', told)[3:5] == ["-", "-"]

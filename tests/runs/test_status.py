@@ -1,5 +1,6 @@
 """A run's state from its files alone: live, ended, interrupted, failed."""
 
+from automtl import files
 from automtl.runs.manifest import Manifest
 from automtl.runs.overview import cleanable, overview, remove
 from automtl.runs.run_dir import RunDir
@@ -45,6 +46,19 @@ def test_a_live_run_tells_epoch_time_left_and_figures(tmp_path):
     assert found["verdict"] is None and "best_epoch" not in found, (
         "no epoch of a search is the best"
     )
+
+
+def test_what_an_ended_phase_has_cost_is_told(tmp_path):
+    phase = made(tmp_path / "a")
+    assert status(tmp_path / "a")[0]["spent"] is None
+    cost = {"seconds": 61.4, "samples": 12_345}
+    files.write_json(phase.cost, cost)
+    assert status(tmp_path / "a")[0]["spent"] == "12,345 rows read, 61 s"
+    files.write_json(phase.cost, {**cost, "flops_spent": None, "reference_seconds": None})
+    assert status(tmp_path / "a")[0]["spent"] == "12,345 rows read, 61 s"
+    files.write_json(phase.cost, {**cost, "flops_spent": 4_560_000, "reference_seconds": 20.7})
+    told = "12,345 rows read, 61 s, 4.56e+06 FLOPs, 21 reference seconds"
+    assert status(tmp_path / "a")[0]["spent"] == told
 
 
 def retrained(folder, losses, part=("click",)):

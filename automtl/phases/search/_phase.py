@@ -60,7 +60,7 @@ class SearchPhase:
                 session, space, self.generator, guard=self.guard, latencies=held
             )
             self.strategy: Strategy = STRATEGIES[session.config.search.strategy](material)
-        self.latencies = material.settings.latencies
+        self.latencies, self.ledger = material.settings.latencies, material.ledger
         self.watch = Watch.of(session.config.search)
         self.epoch, self.step, self.running = 0, 0, RunningLosses()
         self.history: list[dict[str, Any]] = []
@@ -169,7 +169,7 @@ class SearchPhase:
         }
         best = self.folder.checkpoint("best")
         if self.watch.action == "rollback" and best.exists():
-            spent = self._spent()
+            spent = {**self._spent(), "ledger": self.ledger.state()}
             with checkpoint.applying(best):
                 self._restore(checkpoint.load(best))
             told["back_to_epoch"] = self.epoch - 1
@@ -234,7 +234,7 @@ class SearchPhase:
             "metric_lines": len(self.history),
             "metric_sum": self.folder.metric_sum(len(self.history)),
             "history": self.history,
-            "spent": self._spent(),
+            "spent": {**self._spent(), "ledger": self.ledger.state()},
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -278,6 +278,7 @@ class SearchPhase:
         """Count on from what was spent."""
         self._before, self._started = spent["seconds"], time.monotonic()
         self.strategy.samples, self._balancing = spent["samples"], dict(spent.get("balancing", {}))
+        self.ledger.load(spent.get("ledger"))
 
     def _derive(self, state: str, epochs: int) -> Architecture:
         schema, config = self.session.schema, self.session.config
@@ -299,5 +300,7 @@ class SearchPhase:
             }
         )
         architecture.save(self.folder.architecture)
-        write_cost(self.folder, self.session, self.strategy, self._spent())
+        write_cost(
+            self.folder, self.session, self.strategy, {**self._spent(), **self.ledger.figures()}
+        )
         return architecture

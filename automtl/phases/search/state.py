@@ -86,6 +86,12 @@ class _Line(State):
     eigenvalue: float | None
 
 
+class _Spent(Spent):
+    """What a search has cost; None of the ledger for one begun before there was one."""
+
+    ledger: Any = None
+
+
 class SearchState(State):
     """Of a search; strategy, guard and losses look at their own."""
 
@@ -99,4 +105,4 @@ class SearchState(State):
     metric_lines: Count
     metric_sum: str
     history: tuple[_Line, ...]
-    spent: Spent
+    spent: _Spent

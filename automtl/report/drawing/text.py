@@ -81,8 +81,8 @@ def _fitting(text: str, size: float, width: float, bold: bool) -> int:
 
 
 def short(number: float) -> str:
-    """A count in three figures: 950, 21.3k, 1.2M."""
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    """A count in three figures: 950, 21.3k, 1.2M, 3.4P."""
+    for limit, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(number) >= limit:
             value = number / limit
             return (f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}") + unit

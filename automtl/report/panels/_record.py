@@ -16,7 +16,7 @@ def _phases(runs: Sequence[RunView]) -> list[PhaseView]:
 
 
 def cost_panel(runs: Sequence[RunView]) -> Markup | None:
-    """Time, samples, parameters and operations of every phase."""
+    """Time, samples, what was computed, parameters and operations of every phase."""
     rows = [_cost_row(phase) for phase in _phases(runs) if phase.cost]
     if not rows:
         return None
@@ -29,6 +29,8 @@ def _cost_row(phase: PhaseView) -> dict[str, Any]:
     seconds, samples = float(phase.cost.get("seconds", 0)), int(phase.cost.get("samples", 0))
     counts = {name: short(net[key]) if key in net else "-" for name, key in _COUNTS.items()}
     rate = short(samples / seconds) if seconds else "-"
+    spent = {name: phase.cost.get(key) for name, key in _SPENT.items()}
+    counts |= {name: "-" if value is None else short(value) for name, value in spent.items()}
     stored = net.get("stored") or {}
     counts["stored"] = f"{sum(stored.values()):.3g}" if stored else "-"
     return {
@@ -41,6 +43,7 @@ def _cost_row(phase: PhaseView) -> dict[str, Any]:
     }
 
 
+_SPENT = {"flops_spent": "flops_spent", "reference": "reference_seconds"}
 _COUNTS = {"tables": "table_parameters", "others": "other_parameters", "flops": "flops_per_row"}
 
 
