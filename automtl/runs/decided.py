@@ -8,7 +8,7 @@ from typing import Any
 
 RACE = "--set search.selection=race"
 VERDICTS = ("decided", "tied", "not decided")
-UNKNOWN = "not known what is decided: made before searches told"
+UNKNOWN = "no decisions are told: nothing was to choose, or an older automtl searched"
 HEADER = ("choice", "taken", "runner-up", "verdict", "loss on B (95%, adjusted)", "rests on")
 
 
@@ -77,10 +77,12 @@ def _pairs(decisions: Sequence[Mapping[str, Any]]) -> str:
 def _why(decisions: Sequence[Mapping[str, Any]]) -> str:
     if any(d.get("difference") is not None for d in decisions):
         return "the trainings show no difference"
+    if len(reasons := {str(d["evidence"]) for d in decisions}) == 1:
+        return reasons.pop()
     moving = sum(d.get("alpha") == "moving" for d in decisions)
     unknown = sum(d.get("alpha") == "unknown" for d in decisions)
     if not moving and not unknown:
-        return decisions[0]["evidence"] if len(decisions) == 1 else "no candidate was trained alone"
+        return "no candidate was trained alone"
     said = [f"alpha still moves in {moving}"] if moving else []
     said += (
         [f"in {unknown} it is not known whether it does, after so few passes"] if unknown else []

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from automtl import files
-from automtl.bounds import fitting
+from automtl.bounds import fitting, parse_json, read_lines
 from automtl.errors import ArtifactError
 from automtl.runs import decided
 from automtl.runs.constant import LOSS, above, remarks
@@ -67,6 +67,8 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
         found["best_epoch"] = best
     if held.get("monitor", LOSS) != LOSS:
         found["best epoch by"] = held["monitor"]
+    if phase.race.exists():
+        found["race"] = _race(phase)
     checkpoint = next(
         (c for c in (phase.checkpoint("last"), phase.checkpoint("best")) if c.exists()), None
     )
@@ -74,6 +76,17 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     found["spent"] = _spent(phase)
     found["verdict"] = _verdict(phase, held)
     return found
+
+
+def _race(phase: PhaseDir) -> str:
+    """How far a race is, in words."""
+    told = [parse_json(line) for line in read_lines(phase.race)]
+    last = told[-1] if told else {}
+    stage = {"rung": f"rung {last.get('rung', 0) + 1}", "final": "finals", "check": "checks"}
+    place = stage.get(str(last.get("stage")), "not begun")
+    said = f"{len(told)} trainings; last: {last.get('name')} in {place}" if told else "begun"
+    losses = [line["b"] for line in told if line.get("b") is not None]
+    return said + (f"; least loss on B rows {min(losses):.5f}" if losses else "")
 
 
 def _decided(held: dict[str, Any]) -> dict[str, Any]:

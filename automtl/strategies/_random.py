@@ -12,8 +12,8 @@ from automtl.errors import ConfigError
 from automtl.models.supernet import Supernet
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.decisions import Decision
-from automtl.strategies.decisions import Ground, by_scores, undecided
-from automtl.strategies.encoding import Genome
+from automtl.strategies.decisions import Ground, by_scores, distinct, undecided
+from automtl.strategies.encoding import MOST_DRAWS, Genome
 from automtl.strategies.evolution import Scored, scored_genomes
 from automtl.strategies.ledger import price_of
 from automtl.strategies.protocol import Material, make_genes
@@ -134,6 +134,13 @@ class RandomSearch:
         """The best scored."""
         return self.genes.architecture(self.best())
 
+    def proposals(self, count: int) -> list[Architecture]:
+        """The best scored."""
+        ordered = sorted(self._tried, key=lambda pair: pair[1])
+        return distinct(
+            map(self.genes.architecture, [self.best(), *(g for g, _ in ordered)]), count
+        )
+
     def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
         """Beside each choice the best that differs in it; trainings of a fraction of an epoch, one
         seed each, decide none.
@@ -179,6 +186,7 @@ class RandomSampling:
 
     def __init__(self, material: Material) -> None:
         self.genes = make_genes(material)
+        self._seed = material.seed
         self.genome = self.genes.draw(np.random.default_rng([material.seed, 0]))
         self.epochs, self.samples = 1, 0
         self.supernet: Supernet | None = None
@@ -205,6 +213,11 @@ class RandomSampling:
     def derive(self) -> Architecture:
         """The draw."""
         return self.genes.architecture(self.genome)
+
+    def proposals(self, count: int) -> list[Architecture]:
+        """The draw, and further ones."""
+        draws = (np.random.default_rng([self._seed, number]) for number in range(MOST_DRAWS))
+        return distinct((self.genes.architecture(self.genes.draw(rng)) for rng in draws), count)
 
     def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
         """A draw rests on nothing."""

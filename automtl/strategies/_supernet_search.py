@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from automtl.data.store.batches import Batch
@@ -15,18 +16,21 @@ from automtl.strategies.decisions import (
     BY_BETA,
     ONE_SUPERNET,
     Ground,
+    distinct,
     next_by_weight,
     next_experts,
     undecided,
 )
-from automtl.strategies.derive import derive
-from automtl.strategies.encoding import Genes
+from automtl.strategies.derive import choice_weights, derive
+from automtl.strategies.encoding import MOST_DRAWS, Genes
 from automtl.strategies.ledger import Kind, SupernetPrices
 from automtl.strategies.monitor import gradient_conflict, hessian_eigenvalue
 from automtl.strategies.protocol import Material
 from automtl.training.checkpoint_state import Count, State, check
 from automtl.training.loop import StepEvent, run_epoch
 from automtl.training.losses import Losses
+
+_PROPOSALS = 977  # a stream of draws apart from a search's own
 
 
 class SearchState(State):
@@ -109,7 +113,7 @@ class SupernetSearch:
     def derive(self) -> Architecture:
         """The stepper's choice, or the one by perturbation."""
         m = self.material
-        if m.options.selection == "argmax":
+        if m.options.selection != "perturbation":
             return self.stepper.derive()
         self._removed, rows = perturbed(
             self.supernet,
@@ -123,7 +127,11 @@ class SupernetSearch:
         best = {name: max(losses, key=losses.__getitem__) for name, losses in self._removed.items()}
         return self._likeliest(best)
 
-    def _likeliest(self, best: dict[str, str] | None = None) -> Architecture:
+    def _likeliest(
+        self,
+        best: dict[str, str] | None = None,
+        chosen: tuple[tuple[int, ...], ...] | None = None,
+    ) -> Architecture:
         s = self.material.settings
         return derive(
             self.supernet,
@@ -131,16 +139,39 @@ class SupernetSearch:
             sharing=s.sharing,
             settings=s.sharing_settings,
             best=best,
+            chosen=chosen,
         )
+
+    def proposals(self, count: int) -> list[Architecture]:
+        """What is derived, then draws by softmax(alpha) and softmax(beta) within the limits."""
+        rng, first = np.random.default_rng([self.material.seed, _PROPOSALS]), self.derive()
+        weights, betas = choice_weights(self.supernet), self.supernet.beta_parameters()
+        usage = betas[0].detach().double().softmax(1).tolist() if betas else None
+        pricing = self.stepper.pricing
+
+        def drawn() -> Iterator[Architecture]:
+            yield first
+            for _ in range(MOST_DRAWS):
+                genome = self.choices.sample(rng, weights, usage)
+                best = {
+                    name: str(self.choices.operations(name)[pick])
+                    for name, pick in zip(self.choices.names, genome.picks, strict=True)
+                }
+                made = self._likeliest(best, genome.chosen)
+                if pricing is None or pricing.within(made):
+                    yield made
+
+        return distinct(drawn(), count)
 
     def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
         """The choices with what they rest on; one supernet decides none."""
+        by_block = choice_weights(self.supernet)
         tasks = {f"{EXPERTS_OF}{task.name}": t for t, task in enumerate(self.material.schema.tasks)}
 
         def ground(choice: str, taken: str) -> Ground:
             if choice in tasks:
                 return Ground(next_experts(architecture, tasks[choice]), BY_BETA)
-            weights = architecture.choices[choice]
+            weights = by_block[choice]
             if losses := self._removed.get(choice):
                 other = next_by_weight(losses, taken)
                 missed = "" if other is None else f", of {other} {losses[other]:.5f}"

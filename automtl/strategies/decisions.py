@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.decisions import EXPERTS_OF, Decision, Motion
+from automtl.spaces.equivalence import form
 from automtl.strategies.encoding import Genes, Genome
 
 ONE_SUPERNET = "one supernet's belief"
@@ -100,3 +101,15 @@ def by_scores(
 def is_experts(choice: str) -> bool:
     """Whether a choice is which experts a task takes."""
     return choice.startswith(EXPERTS_OF)
+
+
+def distinct(architectures: Iterable[Architecture], count: int) -> list[Architecture]:
+    """The first so many architectures, no two equal up to the order of experts and to experts that
+    no task uses.
+    """
+    found: dict[object, Architecture] = {}
+    for architecture in architectures:
+        found.setdefault(form(architecture), architecture)
+        if len(found) == count:
+            break
+    return list(found.values())

@@ -1,6 +1,6 @@
 """Architectures of a space as plain choices: drawn, mutated, read, and set in a supernet."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,6 +113,31 @@ class Genes:
             picks, tuple(self._experts(rng) for _ in self.schema.tasks) if self.count else None
         )
 
+    def sample(
+        self,
+        rng: np.random.Generator,
+        choices: Mapping[str, Mapping[str, float]],
+        usage: Sequence[Sequence[float]] | None,
+    ) -> Genome:
+        """A genome drawn by weights; the hard limits are not looked at.
+
+        Args:
+            rng: of the draw.
+            choices: per block the weights of its candidates, summing to 1.
+            usage: per task the weights of the experts; None where none are chosen.
+        """
+        picks = [0] * len(self.names)
+        for name, numbers in self.groups().items():
+            weights = np.array(list(choices[name].values()))
+            pick = int(rng.choice(len(weights), p=weights / weights.sum()))
+            for number in numbers:
+                picks[number] = pick
+        if usage is None or not self.count:
+            return Genome(tuple(picks), None)
+        rows = [np.maximum(np.array(row), 1e-12) for row in usage]
+        drawn = [rng.choice(len(row), self.count, replace=False, p=row / row.sum()) for row in rows]
+        return Genome(tuple(picks), tuple(tuple(sorted(map(int, d))) for d in drawn))
+
     def _experts(self, rng: np.random.Generator) -> tuple[int, ...]:
         return tuple(sorted(int(i) for i in rng.choice(len(self.slots), self.count, replace=False)))
 
@@ -191,12 +216,16 @@ class Genes:
         return {name: tuple(numbers) for name, numbers in found.items()}
 
     def taken(self, genome: Genome) -> dict[str, str]:
-        """Every choice by its name, tied blocks once: the operation, or a task's experts."""
+        """Every choice by its name, tied blocks once: the operation, or a task's experts. Where
+        there is one candidate only, or every task takes all experts, nothing is chosen.
+        """
         blocks = {
             name: str(self.operations(name)[genome.picks[numbers[0]]])
             for name, numbers in self.groups().items()
+            if len(self.operations(name)) > 1
         }
-        tasks = zip(self.schema.tasks, genome.chosen or (), strict=False)
+        chosen = genome.chosen if self.count < len(self.slots) else None
+        tasks = zip(self.schema.tasks, chosen or (), strict=False)
         return blocks | {
             f"{EXPERTS_OF}{task.name}": ", ".join(map(str, experts)) for task, experts in tasks
         }

@@ -55,7 +55,7 @@ class Options:
     population: int = 24
     tournament: int = 6
     generations: int = 4
-    selection: Literal["argmax", "perturbation"] = "argmax"
+    selection: Literal["argmax", "perturbation", "race"] = "argmax"
     gradient_conflict: bool = True
     hessian: bool = False
 
@@ -149,6 +149,11 @@ class Strategy(Protocol):
 
     def derive(self) -> Architecture:
         """The discrete architecture that the strategy believes in so far."""
+
+    def proposals(self, count: int) -> list[Architecture]:
+        """At most so many architectures that the strategy believes in, what `derive` gives first;
+        no two equal up to the order of experts, and the same at each call.
+        """
 
     def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
         """Of every choice of what `derive` gave, what it rests on; "not decided", as no strategy

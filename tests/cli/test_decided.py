@@ -50,7 +50,7 @@ def test_json_begins_with_the_decisions_and_unmet_is_5(here, capfd):  # noqa: F8
     said = capfd.readouterr()
     told = json.loads(said.out)
     assert list(told)[:2] == ["decided", "decisions"]
-    assert told["decided"].startswith("nothing is decided") and len(told["decisions"]) > 8
+    assert told["decided"].startswith("nothing is decided")
     assert "must have decided a choice (--require-decided), got that nothing is decided" in said.err
     assert RunDir(Path("run")).search.state() == "done"
 

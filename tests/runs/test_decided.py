@@ -27,9 +27,16 @@ def test_all_some_and_none():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ([{"alpha": "moving"}, {"alpha": "settled"}], "and alpha still moves in 1"),
-        ([{"alpha": "unknown"}] * 2, "in 2 it is not known whether it does, after so few passes"),
-        ([{}, {}], "no candidate was trained alone"),
+        (
+            [{"alpha": "moving"}, {"alpha": "settled", "evidence": "x"}],
+            "and alpha still moves in 1",
+        ),
+        (
+            [{"alpha": "unknown"}, {"alpha": "unknown", "evidence": "x"}],
+            "in 2 it is not known whether it does, after so few passes",
+        ),
+        ([{}, {"evidence": "a draw"}], "no candidate was trained alone"),
+        ([{}, {}], "of 2 choices: one supernet"),
         ([{"difference": 0.1}, {}], "the trainings show no difference"),
         ([{}], "of 1 choice: one supernet"),
     ],

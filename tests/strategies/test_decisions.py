@@ -30,7 +30,7 @@ def searched(name, space=None, **options):
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_choice_is_told_once_and_none_is_decided(name):
-    strategy = searched(name)
+    strategy = searched(name, space=small_space(chosen_experts=2))
     made = strategy.derive()
     decisions = strategy.decisions(made)
     blocks = [f"level0.pool.{i}.block.{j}" for i in range(3) for j in range(2)]
@@ -42,6 +42,13 @@ def test_every_choice_is_told_once_and_none_is_decided(name):
     assert [d.taken for d in decisions[: len(operations)]] == operations
     assert [d.taken for d in decisions[-2:]] == [", ".join(map(str, c)) for c in made.chosen]
     assert all(d.taken != d.runner_up for d in decisions)
+
+
+def test_what_has_one_candidate_is_no_choice():
+    space = small_space(interaction=("skip",), chosen_experts=3)
+    strategy = searched("random_sampling", space=space)
+    names = [d.choice for d in strategy.decisions(strategy.derive())]
+    assert names == [f"level0.pool.{i}.block.{j}" for i in range(3) for j in range(2)]
 
 
 def test_the_runner_up_is_the_next_by_alpha_and_by_beta():

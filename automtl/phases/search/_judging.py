@@ -3,7 +3,7 @@
 from typing import Any
 
 from automtl.data.store.slices import groups
-from automtl.errors import ArtifactError
+from automtl.errors import ArtifactError, NoResult
 from automtl.phases.run.session import Session
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
@@ -42,3 +42,18 @@ def refuse_older(folder: PhaseDir) -> None:
             f"one begun by {manifest.maker}, before alpha rows were halved",
             "start anew in another folder; `automtl show` and `report` work",
         )
+
+
+def nothing_yet(session: Session, folder: PhaseDir, epoch: int, step: int, race: bool) -> NoResult:
+    """At the time limit before an epoch is over, or before the first rung of a race: what would be
+    derived is the draw that the search began with, or what no training speaks for.
+    """
+    limit = session.config.runtime.time_limit_s
+    what = "the first rung of its race" if race else "an epoch"
+    place = f"epoch {epoch + 1}" if epoch else f"step {step} of the first"
+    return NoResult(
+        folder.path.parent,
+        f"a search must finish {what} within --time-limit",
+        f"{limit:g} s, over at {place}; what was done is kept",
+        "go on with --resume and a longer limit",
+    )

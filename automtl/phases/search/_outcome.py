@@ -22,7 +22,9 @@ def measured_latency(session: Session, architecture: Architecture) -> dict[str, 
     s = session.config.search
     if s.max_latency_ms is None:
         return {}
-    net = build_model(architecture, session.schema, max_parameters=None).to(session.device)
+    net = build_model(
+        architecture, session.schema, generator=session.noise(), max_parameters=None
+    ).to(session.device)
     took = latency_us(net, session.schema, rows=s.latency_rows) / 1000
     if took > s.max_latency_ms:
         session.reporter.say(

@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from automtl import files
-from automtl.errors import NoResult
 from automtl.models.prices import Latencies
+from automtl.phases.race.judge import Judge
+from automtl.phases.race.race import Race, parked
 from automtl.phases.run.checkpointer import Keeper
 from automtl.phases.run.faults import clear_note, enough_memory, make_guard, mishaps
 from automtl.phases.run.phase_folder import (
@@ -22,10 +23,10 @@ from automtl.phases.run.phase_folder import (
 from automtl.phases.run.resume import reopen
 from automtl.phases.run.session import Session
 from automtl.phases.search._collapse import Watch
-from automtl.phases.search._judging import ROWS, judge, refuse_older
+from automtl.phases.search._judging import ROWS, judge, nothing_yet, refuse_older
 from automtl.phases.search._outcome import measured_latency, write_cost
 from automtl.phases.search._tables import alpha_table, beta_table
-from automtl.phases.search.context import make_material
+from automtl.phases.search.context import make_material, scored
 from automtl.phases.search.state import SearchResult, SearchState
 from automtl.runs import checkpoint, decided
 from automtl.runs.checkpoints import Slots
@@ -60,7 +61,9 @@ class SearchPhase:
                 session, space, self.generator, guard=self.guard, latencies=held
             )
             self.strategy: Strategy = STRATEGIES[session.config.search.strategy](material)
-        self.latencies, self.ledger = material.settings.latencies, material.ledger
+        self.material, self.ledger = material, material.ledger
+        self.latencies = material.settings.latencies
+        self.race: Race | None = None
         self.watch = Watch.of(session.config.search)
         self.epoch, self.step, self.running = 0, 0, RunningLosses()
         self.history: list[dict[str, Any]] = []
@@ -99,17 +102,23 @@ class SearchPhase:
                 if (self.epoch and not self.step and self._late()) or not self._epoch(keeper):
                     state = "time_limited"
                     break
-            if state == "time_limited" and not self.epoch:
-                raise self._nothing_trained()
+            if state == "time_limited" and (not self.epoch or self._races):
+                raise nothing_yet(self.session, self.folder, self.epoch, self.step, self._races)
             done = self.epoch
             if self.watch.fired(self.history):
                 manifest.update(collapse=self._collapsed())
+            if self._races:
+                state = self._run_race(keeper)
         architecture = self._derive(state, done)
         clear_note(self.folder)
-        decisions = decided.of(architecture.provenance)
-        manifest.finish(state, finished_epochs=done, decisions=decisions)
+        told = {"decisions": decided.of(architecture.provenance)}
+        if self.race is not None:
+            told["race"] = architecture.provenance["race"]
+        manifest.finish(state, finished_epochs=done, **told)
         if state == "done":
             Slots(self.folder).clear(but_last=True)
+            for path in parked(self.folder):
+                files.remove_file(path)
         return SearchResult(self.folder.path.parent, architecture, state, done)
 
     def _open(self) -> Manifest:
@@ -145,18 +154,31 @@ class SearchPhase:
         keeper.save()
         return True
 
-    def _nothing_trained(self) -> NoResult:
-        """At the time limit before an epoch is over: what would be derived is the draw that the
-        search began with.
-        """
-        limit, run = self.session.config.runtime.time_limit_s, self.folder.path.parent
-        got = f"{limit:g} s, over at step {self.step} of the first; what was done is kept"
-        return NoResult(
-            run,
-            "a search must finish an epoch within --time-limit",
-            got,
-            "go on with --resume and a longer limit",
+    @property
+    def _races(self) -> bool:
+        return self.session.config.search.selection == "race"
+
+    def _run_race(self, keeper: Keeper) -> str:
+        """Run the race to its end, or to the time limit; how the search ends."""
+        race = self.race = self.race or self._make_race()
+        for event in race.events():
+            if event is None:
+                keeper.save()
+            else:
+                keeper.stepped(event, 1)
+            if self._late() and not race.over:
+                keeper.save()
+                if not race.whole_rungs:
+                    raise nothing_yet(self.session, self.folder, self.epoch, self.step, race=True)
+                return "time_limited"
+        return "done"
+
+    def _make_race(self) -> Race:
+        rows = self.session.config.search.score_rows
+        judge = Judge(
+            self.session, scored(self.session, rows, "a"), scored(self.session, rows, "b")
         )
+        return Race(self.session, self.folder, self.strategy, self.material, judge)
 
     def _collapsed(self) -> dict[str, Any]:
         """Go back to the best epoch where that is asked for and there is one; what happened, for
@@ -234,6 +256,7 @@ class SearchPhase:
             "metric_lines": len(self.history),
             "metric_sum": self.folder.metric_sum(len(self.history)),
             "history": self.history,
+            "race": None if self.race is None else self.race.state(),
             "spent": {**self._spent(), "ledger": self.ledger.state()},
         }
 
@@ -273,6 +296,10 @@ class SearchPhase:
             state["running"], tasks=len(self.session.schema.tasks), device=self.session.device
         )
         self._charge(state["spent"])
+        if state.get("race") is not None:
+            need(self._races, "race", "must be there for a race only", "one")
+            self.race = self._make_race()
+            self.race.load(state["race"])
 
     def _charge(self, spent: dict[str, Any]) -> None:
         """Count on from what was spent."""
@@ -289,14 +316,18 @@ class SearchPhase:
             "finished_epochs": epochs,
             "state": state,
         }
-        made = self.strategy.derive()
-        told = {"decisions": [d.plain for d in self.strategy.decisions(made)]}
+        if self.race is not None:
+            made, decisions, raced = self.race.outcome()
+        else:
+            made, raced = self.strategy.derive(), {}
+            decisions = list(self.strategy.decisions(made))
         architecture = made.evolve(
             provenance={
                 **provenance,
                 **made.provenance,
                 **measured_latency(self.session, made),
-                **told,
+                "decisions": [decision.plain for decision in decisions],
+                **({"race": raced} if raced else {}),
             }
         )
         architecture.save(self.folder.architecture)

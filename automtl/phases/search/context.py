@@ -12,7 +12,7 @@ from automtl.errors import ArtifactError
 from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet, build_supernet
 from automtl.phases.run.device import compile_net
-from automtl.phases.run.session import Session
+from automtl.phases.run.session import Role, Session
 from automtl.runs.run_dir import one_phase
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts_settings import DartsSettings
@@ -109,9 +109,11 @@ def _options(session: Session) -> Options:
     return Options(**same)
 
 
-def scored(session: Session, limit: int | None) -> Batches:
-    """A rows in order, at most `limit` of them, drawn the same for every seed of the run."""
-    index = session.index("a")
+def scored(session: Session, limit: int | None, role: Role = "a") -> Batches:
+    """A rows (or B rows) in order, at most `limit` of them, drawn the same for every seed of the
+    run.
+    """
+    index = session.index(role)
     if limit is not None and len(index) > limit:
         index = np.sort(np.random.default_rng(0).choice(index, limit, replace=False))
     return session.rows_in_order("train", index)

@@ -105,4 +105,5 @@ class SearchState(State):
     metric_lines: Count
     metric_sum: str
     history: tuple[_Line, ...]
+    race: Any = None
     spent: _Spent
