@@ -375,6 +375,26 @@ def test_every_strategy_races(dataset, tmp_path, strategy):
     ]
 
 
+def test_a_hand_made_winner_is_said_and_can_be_retrained(dataset, tmp_path, monkeypatch, capsys):
+    from automtl.cli.main import main
+
+    # so few and small steps that only the wide one learns
+    few = ("retrain.lr=0.001", "search.rivals=[mmoe]", "search.race_epochs=2")
+    found = search(config(dataset, *few), out=tmp_path / "run")
+    assert found.race["kind"] == "rival" and found.remarks[0].startswith("hand-made: mmoe wins")
+    assert [d["choice"] for d in found.decisions] == ["the model"]
+    assert found.architecture == Architecture.load("mmoe").bind(
+        open_session(config(dataset)).schema
+    )
+    words = ["retrain", str(tmp_path / "run"), "--fast-dev-run"]
+    for line in (words, ["show", str(tmp_path / "run"), "-o", str(tmp_path / "it.svg")]):
+        monkeypatch.setattr("sys.argv", ["automtl", *line])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+    assert RunDir(tmp_path / "run").retrains()
+
+
 @pytest.mark.parametrize(
     ("sets", "words"),
     [
