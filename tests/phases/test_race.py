@@ -12,7 +12,7 @@ from automtl.config import resolve
 from automtl.errors import ArtifactError, ConfigError, NoResult
 from automtl.phases.race._align import aligned, unused
 from automtl.phases.race._compare import Table
-from automtl.phases.race._course import Course
+from automtl.phases.race.course import Course
 from automtl.phases.race.results import Result
 from automtl.phases.run.session import open_session
 from automtl.phases.search import search

@@ -15,9 +15,9 @@ from automtl.errors import ArtifactError, NumericalError
 from automtl.phases.race._answer import answer
 from automtl.phases.race._checks import Checks
 from automtl.phases.race._compare import Key, Table
-from automtl.phases.race._course import Course, Job
 from automtl.phases.race._finals import finals
 from automtl.phases.race._verdicts import Grounds
+from automtl.phases.race.course import Course, Job
 from automtl.phases.race.entrants import Entrant, entrants
 from automtl.phases.race.judge import Judge
 from automtl.phases.race.results import Result

@@ -22,7 +22,7 @@ def curves_panel(runs: Sequence[RunView]) -> Markup | None:
     searches = [run.search for run in runs if run.search is not None and run.search.lines]
     retrains = [phase for run in runs for phase in run.retrains if phase.lines]
     for title, phases in (
-        ("Training of the found or given models", retrains),
+        ("Training of the searched or given models", retrains),
         ("The supernet during the search", searches),
     ):
         if phases:

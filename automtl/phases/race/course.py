@@ -48,14 +48,12 @@ class Course:
     ) -> None:
         self.entrants, self.finalists, self.seeds, self.steps = entrants, finalists, seeds, steps
         self.by_id = {entrant.id: entrant for entrant in entrants}
-        self.sizes = [len(self.by_id)]  # who stands at each rung; the last go to the finals
-        while self.sizes[-1] > finalists:
-            self.sizes.append(max(finalists, math.ceil(self.sizes[-1] / FACTOR)))
+        self.sizes = sizes(len(self.by_id), finalists)
         self.rungs = len(self.sizes) - 1
 
     def end(self, rung: int) -> int:
         """The steps at which a rung is judged; the finals are one more."""
-        return max(1, round(self.steps / float(FACTOR ** (self.rungs - rung))))
+        return _end(rung, self.rungs, self.steps)
 
     def standing(self, results: Sequence[Result], rung: int) -> list[Entrant] | None:
         """Who runs at a rung (past the last: in the finals), in the order of the start; None while
@@ -120,9 +118,33 @@ class Course:
     @property
     def planned_steps(self) -> int:
         """Steps of all rungs and finals, at most."""
-        ends = [self.end(rung) for rung in range(self.rungs)]
-        starts = [0, *ends]
-        halving = sum(
-            size * (end - start) for size, end, start in zip(self.sizes, ends, starts, strict=False)
-        )
-        return halving + (self.sizes[-1] + 1) * self.seeds * self.steps
+        return planned_steps(self.sizes, self.seeds, self.steps)
+
+
+def sizes(count: int, finalists: int) -> list[int]:
+    """How many stand at each rung; the last go to the finals."""
+    made = [count]
+    while made[-1] > finalists:
+        made.append(max(finalists, math.ceil(made[-1] / FACTOR)))
+    return made
+
+
+def planned_steps(standing: Sequence[int], seeds: int, steps: int) -> int:
+    """Steps of all rungs and finals, at most.
+
+    Args:
+        standing: as `sizes` gives.
+        seeds: of each finalist, and of a rival beside them.
+        steps: of a whole training.
+    """
+    rungs = len(standing) - 1
+    ends = [_end(rung, rungs, steps) for rung in range(rungs)]
+    starts = [0, *ends]
+    halving = sum(
+        size * (end - start) for size, end, start in zip(standing, ends, starts, strict=False)
+    )
+    return halving + (standing[-1] + 1) * seeds * steps
+
+
+def _end(rung: int, rungs: int, steps: int) -> int:
+    return max(1, round(steps / float(FACTOR ** (rungs - rung))))
