@@ -229,6 +229,14 @@ def test_choices_are_compared_up_to_the_order_of_experts():
     assert idle == {f"level0.pool.{e}.block.{j}" for e in {0, 1, 2} - used for j in range(2)}
 
 
+def test_with_one_group_of_rows_nothing_is_compared():
+    table = Table(
+        [result(c, s, 0.1 * s) for c in "xy" for s in range(2)],
+        {("final", c): np.zeros(1) for c in "xy"},
+    )
+    assert table.family([("final", "x"), ("final", "y")]) == {}
+
+
 # -- in a search
 
 
@@ -395,12 +403,29 @@ def test_a_hand_made_winner_is_said_and_can_be_retrained(dataset, tmp_path, monk
     assert RunDir(tmp_path / "run").retrains()
 
 
+def test_hand_made_models_beyond_a_hard_limit_do_not_run(dataset):
+    from automtl.phases.race.entrants import entrants, rivals
+
+    said = After(10**9, stop)
+    limited = config(dataset, "search.rivals=[mmoe,shared_bottom]")
+    session = open_session(limited, said)
+    wide, narrow = (entrant.flops for entrant in rivals(session))
+    assert wide > narrow
+    limited = config(dataset, "search.rivals=[mmoe,shared_bottom]", f"search.max_flops={wide - 1}")
+    session = open_session(limited, said)
+    genes = Genes(limited.space, session.schema, Sharing())
+    made = entrants([genes.architecture(genes.draw(np.random.default_rng(0)))], genes, session, 0)
+    assert [e.name for e in made] == ["proposal 1", "control 1", "shared_bottom"]
+    assert f"mmoe does not run in the race: it has {wide:,} FLOPs a row" in said.said[-1]
+
+
 @pytest.mark.parametrize(
     ("sets", "words"),
     [
         ("search.rivals=[mome]", "must train in one stage"),
         ("search.rivals=[mmoe,mmoe]", "must name each model once"),
         ("search.rivals=[nothing]", "nothing"),
+        ("retrain.warmup_epochs=3", "must be below search.race_epochs = 3"),
         ("search.race_finalists=1", "race_finalists"),
         ("search.race_seeds=1", "race_seeds"),
     ],

@@ -71,6 +71,8 @@ class Table:
         if one is None or two is None or self.pooled is None:
             return None
         rows = variance(self._units[first] / len(one), self._units[second] / len(two))
+        if math.isinf(rows):  # one row, or one group: nothing is known of others
+            return None
         return welch(one, two, extra_variance=rows, pooled=self.pooled)
 
     def family(self, keys: Sequence[Key]) -> dict[tuple[Key, Key], Gap]:

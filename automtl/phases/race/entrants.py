@@ -66,8 +66,23 @@ def make_entrant(kind: Kind, name: str, architecture: Architecture, session: Ses
     )
 
 
+def check_race(session: Session) -> None:
+    """Refuse a race that cannot be run, before there is a folder.
+
+    Raises:
+        ConfigError: a rival cannot be trained here at equal rows, or is named twice; or the rates
+            would still be rising at the end of a training.
+    """
+    rivals(session)
+    warmup, epochs = session.config.retrain.warmup_epochs, session.config.search.race_epochs
+    if 0 < epochs <= warmup:
+        rule = f"must be below search.race_epochs = {epochs:g}"
+        raise ConfigError("retrain.warmup_epochs", rule, warmup, "lower it, or race longer")
+
+
 def rivals(session: Session) -> list[Entrant]:
-    """The hand-made models of `search.rivals`, as the data and `architecture` shape them.
+    """The hand-made models of `search.rivals`, as the data and `architecture` shape them, beyond
+    the hard limits or not.
 
     Raises:
         ConfigError: one cannot be trained here at equal rows, or is named twice.
@@ -108,7 +123,28 @@ def entrants(
         if form(drawn) in known:
             continue
         known.add(form(drawn))
-        made.append(make_entrant("control", f"control {len(made) + 1}", drawn, session))
-        if sum(entrant.kind == "control" for entrant in made) == s.race_controls:
+        count = len(made) - len(proposals) + 1
+        made.append(make_entrant("control", f"control {count}", drawn, session))
+        if count == s.race_controls:
             break
-    return [*made, *rivals(session)]
+    if len(made) < (wanted := s.race_candidates + s.race_controls):
+        session.reporter.say(f"the race has {len(made)} candidates, not {wanted}: no more differ")
+    return [*made, *_within(rivals(session), session)]
+
+
+def _within(made: Sequence[Entrant], session: Session) -> list[Entrant]:
+    """The hand-made models that keep the hard limits; those that do not are said."""
+    s, kept = session.config.search, []
+    for entrant in made:
+        reason = ""
+        if s.max_flops is not None and entrant.flops > s.max_flops:
+            reason = f"has {entrant.flops:,} FLOPs a row, search.max_flops is {s.max_flops:,}"
+        elif s.max_params is not None and entrant.parameters > s.max_params:
+            reason = f"has {entrant.parameters:,} parameters, search.max_params is {s.max_params:,}"
+        elif s.max_latency_ms is not None:
+            reason = "has no time measured part by part, as search.max_latency_ms needs it"
+        if reason:
+            session.reporter.say(f"{entrant.name} does not run in the race: it {reason}")
+        else:
+            kept.append(entrant)
+    return kept

@@ -8,7 +8,7 @@ from automtl.config_layers import Recommendation
 from automtl.data.store.snapshot import Snapshot
 from automtl.errors import ConfigError
 from automtl.models.supernet import check_supernet
-from automtl.phases.race.entrants import rivals
+from automtl.phases.race.entrants import check_race
 from automtl.phases.run.resume import need_plugins, own_settings
 from automtl.phases.run.run_data import kept_advice, snapshot_of
 from automtl.phases.run.session import Reporter, training_session
@@ -69,7 +69,7 @@ def search(
         max_parameters=config.runtime.max_parameters,
     )
     if config.search.selection == "race":
-        rivals(session)
+        check_race(session)
     run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
     phase = SearchPhase(session, run.search, config.space)
     files.make_folder(run.search.path)
