@@ -18,8 +18,28 @@ class SearchSection(Strict):
     strategy: Literal["darts", "snas", "gdas", "random_sampling", "random_search", "evolution"] = (
         Field("darts", description="How the choices are weighed.")
     )
-    selection: Literal["argmax", "perturbation"] = Field(
-        "argmax", description="How an architecture is read from a trained supernet."
+    selection: Literal["argmax", "perturbation", "race"] = Field(
+        "argmax",
+        description="How an architecture is read from a search; race: candidates trained alone.",
+    )
+    race_candidates: int = Field(
+        9, ge=1, le=10_000, description="race: architectures that the strategy proposes."
+    )
+    race_controls: int = Field(
+        3, ge=0, le=10_000, description="race: evenly drawn ones beside them."
+    )
+    rivals: tuple[str, ...] = Field(
+        ("shared_bottom", "mmoe", "ple"), description="race: hand-made models beside them."
+    )
+    race_epochs: float = Field(
+        3.0, gt=0, le=10_000, description="race: passes over the fit rows of a whole training."
+    )
+    race_finalists: int = Field(
+        3, ge=2, le=100, description="race: how many are trained again with fresh seeds."
+    )
+    race_seeds: int = Field(3, ge=2, le=100, description="race: fresh seeds of each of them.")
+    race_checks: int = Field(
+        6, ge=0, le=1000, description="race: how often the winner is trained with choices changed."
     )
     second_order: bool = Field(
         False, description="darts: alpha's gradient through one step of weights and beta (Eq. 4)."
@@ -55,7 +75,7 @@ class SearchSection(Strict):
         description="evolution: how often a whole population of children is scored.",
     )
     score_rows: int | None = Field(
-        16_384, ge=2, description="At most so many alpha rows score an architecture; null for all."
+        16_384, ge=2, description="At most so many A rows score an architecture; null for all."
     )
     epochs: int = Field(
         15, ge=2, le=100_000, description="Planned epochs; schedules are over these."

@@ -1,7 +1,7 @@
 """`automtl search`: search an architecture on a data set."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from automtl.cli._options import (
     seconds,
 )
 from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
+
+if TYPE_CHECKING:
+    from automtl.phases.search import SearchResult
 
 
 def run(
@@ -60,6 +63,13 @@ def run(
     plan: Annotated[
         bool,
         typer.Option("--plan", help="Say what it would do and how long that takes; write nothing."),
+    ] = False,
+    require_decided: Annotated[
+        bool,
+        typer.Option(
+            "--require-decided",
+            help="End with status 5 where not one choice is decided; the run is kept.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -103,13 +113,28 @@ def run(
     if as_json:
         print_json(
             {
+                "decided": result.decided,
+                "decisions": result.decisions,
+                **({"race": result.race} if result.race else {}),
                 "run": str(result.run),
                 "state": result.state,
                 "epochs": result.epochs,
                 "architecture": result.architecture.model_dump(),
             }
         )
-        return
+    else:
+        _show(result)
+    if require_decided:
+        result.need_decided()
+
+
+def _show(result: "SearchResult") -> None:
+    """The last screen: what was decided, the architecture, the next command."""
+    from automtl.runs import decided
+
+    table(result.decided, decided.HEADER, decided.rows(result.decisions))
+    for line in result.remarks:
+        say(line)
     rows = [("interaction", ", ".join(result.architecture.interaction) or "none")]
     rows += [
         (f"expert {i}", " -> ".join(expert.blocks))
@@ -121,7 +146,8 @@ def run(
         for task, chosen in zip(tasks, result.architecture.chosen or (), strict=False)
     ]
     ending = "time limit reached" if result.state == "time_limited" else "done"
-    table(f"derived architecture ({ending} after {result.epochs} epochs)", ("part", "choice"), rows)
+    word = decided.title(result.decisions)
+    table(f"{word} architecture ({ending} after {result.epochs} epochs)", ("part", "choice"), rows)
     say(f"settings: {result.run}/search/config.yaml")
     say(f"next: automtl retrain {result.run}")
 

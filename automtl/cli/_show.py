@@ -40,12 +40,12 @@ def run(
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Draw a found or hand-made architecture: fields, interaction, experts and their blocks, which
-    task uses which expert.
+    """Draw a searched or hand-made architecture: fields, interaction, experts and their blocks,
+    which task uses which expert.
 
-    Shades tell alpha margins; figures at the towers tell the weight of each expert. With --data,
-    parameters and operations of all parts; without, of those that do not hang on the data. Default
-    output: architecture.png or alphas.png here.
+    Shades tell what was decided (a tie is hatched); figures at the towers tell the weight of each
+    expert. With --data, parameters and operations of all parts; without, of those that do not hang
+    on the data. Default output: architecture.png or alphas.png here.
 
     Example: automtl show mmoe -o mmoe.svg
     """
@@ -57,10 +57,25 @@ def run(
         raise ConfigError("--what", "must be architecture or alphas", what)
     path = output or Path(f"{what}.png")
     figure = _alphas(source) if what == "alphas" else _architecture(source, data, data_dir)
+    for line in _decided(source):
+        say(line)
     files.write_bytes(path, render(figure, path))
     say(f"wrote {path}")
     if screen:
         typer.launch(str(path))
+
+
+def _decided(source: str) -> list[str]:
+    """What the search behind an architecture decided; nothing of one that no search made."""
+    from automtl.runs import decided
+    from automtl.spaces.architecture import Architecture
+
+    architecture = Architecture.load(_file(source))
+    decisions = decided.of(architecture.provenance)
+    if not architecture.choices and not decisions:
+        return []
+    more = decided.advice(decisions, raced="race" in architecture.provenance)
+    return [decided.headline(decisions), *([more] if more else [])]
 
 
 def _alphas(source: str) -> "Figure":

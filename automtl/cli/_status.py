@@ -28,7 +28,7 @@ def run(
         rows = [
             (key.replace("_", " "), _cell(value))
             for key, value in phase.items()
-            if key != "phase" and value is not None
+            if key not in ("phase", "decisions") and value is not None
         ]
         table(phase["phase"], ("what", "value"), rows)
 
@@ -36,7 +36,8 @@ def run(
 _WORDS = {
     "train_loss": "train loss",
     "validation_loss": "validation MTL-Loss",
-    "validation": "validation",
+    "b_loss": "MTL-Loss on B rows",
+    "b": "B rows",
 }
 
 

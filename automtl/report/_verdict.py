@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from automtl.report._decisions import headlines
 from automtl.report.load import PhaseView, RunView
 from automtl.report.tables import Model, data_hash, models
 from automtl.runs.constant import LOSS, above
@@ -62,7 +63,13 @@ def verdict(runs: Sequence[RunView]) -> list[Sentence]:
     ]
     if not made:
         said = [*_supernets(runs), *_nothing_trained(runs), *said]
-    return [*said, *states]
+    searched = [
+        sentence
+        for headline, advice in headlines(runs)
+        for sentence in (Sentence(headline, "main"), Sentence(advice))
+        if sentence.text
+    ]
+    return [*searched, *said, *states]
 
 
 def _compared(group: Sequence[Model]) -> list[Sentence]:
@@ -202,11 +209,11 @@ def _nothing_trained(runs: Sequence[RunView]) -> list[Sentence]:
 def _supernets(runs: Sequence[RunView]) -> list[Sentence]:
     """Of searches alone: whose supernet ended no better than the constant."""
     ends = [
-        (run.name, run.search.lines[-1].get("validation"))
+        (run.name, run.search.lines[-1])
         for run in runs
         if run.search is not None and run.search.lines
     ]
-    known = [(name, above(validation)) for name, validation in ends if isinstance(validation, dict)]
+    known = [(name, above(line)) for name, line in ends]
     return [
         Sentence(f"The supernet of {name} is {remark}.", "warning")
         for name, remark in known

@@ -24,8 +24,8 @@ from automtl.report.drawing.colours import (
     chip_ink,
     chip_paper,
 )
-from automtl.report.drawing.facts import block_name
 from automtl.report.drawing.text import FONT, clean, text_width
+from automtl.runs.decided import block_name
 
 _DPI = 96
 _SMALL = 7.5  # points, on the page and in the picture alike
@@ -184,6 +184,7 @@ def draw_choice(axes: Axes, weights: pd.DataFrame) -> str:
         dots: dict[str, Any] = {"marker": "o", "markersize": 2.0} if len(line) == 1 else {}
         axes.plot(line.epoch + 1, line.weight, color=colour, linewidth=thick, **dots)
     axes.axhline(1 / max(len(order), 1), color=SOFT, linewidth=0.6, linestyle=(0, (1, 2)))
+    axes.set_ylim(0, 1)  # of every block alike: what leads by .001 must not look like a winner
     axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, min_n_ticks=1))
     return str(order[0]) if order else ""

@@ -36,7 +36,7 @@ class SelfShowing(ABC):
         """The run's trained models as they stand now, best MTL-Loss first: seeds, rows judged on,
         mean and sd of every metric.
 
-        Before any model is trained: the supernet on the validation rows, as it ended.
+        Before any model is trained: the supernet on the search's B rows, as it ended.
         """
         from automtl.report.tables import leaderboard, supernet_row
 

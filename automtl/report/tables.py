@@ -11,6 +11,7 @@ import pandas as pd
 
 from automtl.report.load import PhaseView, RunView
 from automtl.runs.constant import LOSS, known, remarks
+from automtl.runs.epoch_line import judged
 from automtl.statistics import half_width
 
 # What people look at first, and whether more is better.
@@ -180,16 +181,16 @@ def _row(model: Model) -> Iterator[tuple[str, Any]]:
 
 
 def supernet_row(run: RunView) -> pd.DataFrame:
-    """The same table with one row: the supernet on the validation rows after its last epoch; empty
-    where there is none.
+    """The same table with one row: the supernet after its last epoch on the rows that the search
+    judged it on; empty where there is none.
     """
     lines = run.search.lines if run.search is not None else ()
-    judged = lines[-1].get("validation") if lines else None
-    if not judged:
+    rows, figures = judged(lines[-1]) if lines else ("", {})
+    if not figures:
         return pd.DataFrame()
-    figures = {
+    by_task = {
         f"{task} {headline(metrics)}": metrics.get(headline(metrics))
-        for task, metrics in judged["tasks"].items()
+        for task, metrics in figures["tasks"].items()
     }
     return pd.DataFrame(
         [
@@ -197,9 +198,9 @@ def supernet_row(run: RunView) -> pd.DataFrame:
                 "run": run.name,
                 "model": "supernet",
                 "seeds": 1,
-                "rows": "validation",
-                LOSS: judged["loss"],
-                **figures,
+                "rows": rows,
+                LOSS: figures["loss"],
+                **by_task,
             }
         ]
     )

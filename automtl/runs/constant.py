@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from automtl.runs.epoch_line import judged
+
 LOSS = "MTL-Loss"
 _WORDS = {
     "worse": "worse than the constant",
@@ -57,20 +59,22 @@ def metrics_of(figures: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     return metrics if isinstance(metrics, dict) else {}
 
 
-def above(validation: Mapping[str, Any]) -> str | None:
-    """What must be said of an epoch's validation loss, as its line in `metrics.jsonl` holds it; no
-    interval is kept there.
+def above(line: Mapping[str, Any]) -> str | None:
+    """What must be said of an epoch's line in `metrics.jsonl` beside the constant; a search's tells
+    the interval over rows too.
     """
-    loss, constant = validation.get("loss"), validation.get("constant")
+    rows, figures = judged(line)
+    loss, constant = figures.get("loss"), figures.get("constant")
     if (
         not isinstance(loss, int | float)
         or not isinstance(constant, int | float)
         or loss < constant
     ):
         return None
-    return (
-        f"not better than the constant ({_MEANS}): validation {LOSS} {loss:.5f} for {constant:.5f}"
-    )
+    gap = figures.get("beside_constant")
+    worse = isinstance(gap, dict) and gap.get("verdict") == "worse"
+    words = _WORDS["worse"] if worse else "not better than the constant"
+    return f"{words} ({_MEANS}): {rows} {LOSS} {loss:.5f} for {constant:.5f}"
 
 
 def _gaps(figures: Mapping[str, Any]) -> dict[tuple[bool, str], dict[str, Any]]:

@@ -1,8 +1,8 @@
 """What an epoch's line says, told to other programs too: TensorBoard, MLflow. ``metrics.jsonl``
 stays the record.
 
-Names are those that users know: ``loss/total``, ``loss/click``, ``validation_loss/total``,
-``metric/auc_click``, ``search/entropy``.
+Names are those that users know: ``loss/total``, ``loss/click``, ``validation_loss/total`` (of a
+search ``b_loss/total``, see ``runs/epoch_line.py``), ``metric/auc_click``, ``search/entropy``.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from automtl.errors import ConfigError
+from automtl.runs.epoch_line import judged
 from automtl.runs.run_dir import PhaseDir
 from automtl.strict import nearest
 
@@ -129,12 +130,13 @@ def scalars(line: Mapping[str, Any], tasks: int) -> dict[str, float]:
             the whole.
     """
     whole = len(line.get("part") or range(tasks)) == tasks
-    validation = line.get("validation") or {}
+    rows, figures = judged(line)
     found = {
         f"loss/{name}": value for name, value in line["loss"].items() if whole or name != "total"
     }
-    found["validation_loss/total"] = validation.get("loss") if whole else None
-    for task, metrics in validation.get("tasks", {}).items():
+    if whole and rows:
+        found[f"{rows.lower()}_loss/total"] = figures.get("loss")
+    for task, metrics in figures.get("tasks", {}).items():
         found |= {f"metric/{metric}_{task}": value for metric, value in metrics.items()}
     found |= {f"search/{name}": line[name] for name in _SEARCH_FIGURES if name in line}
     return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}

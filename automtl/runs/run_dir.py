@@ -61,6 +61,10 @@ class PhaseDir:
         return self.path / "metrics.jsonl"
 
     @property
+    def race(self) -> Path:
+        return self.path / "race.jsonl"
+
+    @property
     def architecture(self) -> Path:
         return self.path / "architecture.json"
 

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from automtl import files
-from automtl.bounds import fitting
+from automtl.bounds import fitting, parse_json, read_lines
 from automtl.errors import ArtifactError
+from automtl.runs import decided
 from automtl.runs.constant import LOSS, above, remarks
+from automtl.runs.epoch_line import judged
 from automtl.runs.manifest import Manifest, again, now
 from automtl.runs.run_dir import PhaseDir, RunDir
 
@@ -44,10 +46,10 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     lines = phase.read_metrics()
     last = lines[-1] if lines else None
     said = _constant(phase, lines)
-    found: dict[str, Any] = {
-        "phase": str(phase.path),
-        **({"constant": "; ".join(said)} if said else {}),
-    }
+    found: dict[str, Any] = {"phase": str(phase.path)}
+    if phase.path.name == "search" and held["state"] in ("done", "time_limited"):
+        found |= _decided(held)
+    found |= {"constant": "; ".join(said)} if said else {}
     found |= {"state": held["state"], "data": held["data"]["name"], "seed": held["seed"]}
     found["start"], found["end"] = held["start"], held["end"]
     if phase.path.name == "tune":
@@ -65,6 +67,8 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
         found["best_epoch"] = best
     if held.get("monitor", LOSS) != LOSS:
         found["best epoch by"] = held["monitor"]
+    if phase.race.exists():
+        found["race"] = _race(phase)
     checkpoint = next(
         (c for c in (phase.checkpoint("last"), phase.checkpoint("best")) if c.exists()), None
     )
@@ -72,6 +76,26 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     found["spent"] = _spent(phase)
     found["verdict"] = _verdict(phase, held)
     return found
+
+
+def _race(phase: PhaseDir) -> str:
+    """How far a race is, in words."""
+    told = [parse_json(line) for line in read_lines(phase.race)]
+    last = told[-1] if told else {}
+    stage = {"rung": f"rung {last.get('rung', 0) + 1}", "final": "finals", "check": "checks"}
+    place = stage.get(str(last.get("stage")), "not begun")
+    said = f"{len(told)} trainings; last: {last.get('name')} in {place}" if told else "begun"
+    losses = [line["b"] for line in told if line.get("b") is not None]
+    return said + (f"; least loss on B rows {min(losses):.5f}" if losses else "")
+
+
+def _decided(held: dict[str, Any]) -> dict[str, Any]:
+    """What an ended search decided, first of all, and what would help."""
+    decisions = decided.of(held)
+    told = {"decided": decided.headline(decisions)}
+    if more := decided.advice(decisions, raced=bool(held.get("race"))):
+        told["to decide more"] = more
+    return {**told, "decisions": decisions} if decisions else told
 
 
 def _spent(phase: PhaseDir) -> str | None:
@@ -89,15 +113,15 @@ def _spent(phase: PhaseDir) -> str | None:
 
 def _epoch(line: dict[str, Any]) -> dict[str, Any]:
     """One epoch's figures."""
-    validation = line["validation"]
-    losses = {
-        "epoch": line["epoch"] + 1,
-        "train_loss": line["loss"]["total"],
-        "validation_loss": validation["loss"],
-    }
+    rows, figures = judged(line)
+    losses = {"epoch": line["epoch"] + 1, "train_loss": line["loss"]["total"]}
+    if not rows:
+        return losses
+    name = rows.lower()
     return {
         **losses,
-        "validation": {task: _headline(metrics) for task, metrics in validation["tasks"].items()},
+        f"{name}_loss": figures["loss"],
+        name: {task: _headline(metrics) for task, metrics in figures["tasks"].items()},
     }
 
 
@@ -118,8 +142,7 @@ def _constant(phase: PhaseDir, lines: list[dict[str, Any]]) -> list[str]:
     if phase.results.exists() and phase.path.name != "tune":
         results = files.read_json(phase.results)
         return remarks([results["test" if "test" in results else "validation"]])
-    validation = lines[-1].get("validation") if lines else None
-    return [said] if validation and (said := above(validation)) else []
+    return [said] if lines and (said := above(lines[-1])) else []
 
 
 def _study(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:

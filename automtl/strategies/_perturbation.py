@@ -22,9 +22,9 @@ def perturbed(
     device: torch.device,
     seed: int,
     spend: Callable[[Kind, int], None] = lambda kind, rows: None,
-) -> tuple[dict[str, str], int]:
-    """Per choice block, the candidate without which the trained supernet does worst on `batches`;
-    and the rows read.
+) -> tuple[dict[str, dict[str, float]], int]:
+    """Per choice block and candidate, the loss of the trained supernet on `batches` without it; and
+    the rows read. The candidate without which it does worst is the one to take.
 
     Blocks are decided one after the other in an order drawn from `seed`; a decided one keeps its
     candidate alone while the others are tried. Tied blocks are decided together.
@@ -34,7 +34,7 @@ def perturbed(
 
     Args:
         net: the trained supernet; its blocks are mixed again after.
-        batches: alpha rows.
+        batches: A rows.
         tasks: of the data set.
         device: where the net is.
         seed: of the order.
@@ -44,7 +44,7 @@ def perturbed(
     for name, alpha in net.alphas.items():
         groups.setdefault(id(alpha), []).append(name)
     order = [list(groups.values())[i] for i in np.random.default_rng(seed).permutation(len(groups))]
-    best: dict[str, str] = {}
+    removed: dict[str, dict[str, float]] = {}
     blocks, rows = net.blocks(), 0
     net.set_auxiliary_skip(0.0)
     try:
@@ -59,10 +59,11 @@ def perturbed(
                 if names[0].startswith("interaction.")
                 else net.space.expert_operations
             )
-            best |= dict.fromkeys(names, str(operations[pick]))
+            by_name = dict(zip(map(str, operations), losses or [0.0], strict=True))
+            removed |= dict.fromkeys(names, by_name)
     finally:
         net.mix_all()
-    return best, rows
+    return removed, rows
 
 
 def _without_each(

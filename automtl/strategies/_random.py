@@ -11,7 +11,9 @@ from torch import nn
 from automtl.errors import ConfigError
 from automtl.models.supernet import Supernet
 from automtl.spaces.architecture import Architecture
-from automtl.strategies.encoding import Genome
+from automtl.spaces.decisions import Decision
+from automtl.strategies.decisions import Ground, by_scores, distinct, undecided
+from automtl.strategies.encoding import MOST_DRAWS, Genome
 from automtl.strategies.evolution import Scored, scored_genomes
 from automtl.strategies.ledger import price_of
 from automtl.strategies.protocol import Material, make_genes
@@ -32,11 +34,11 @@ class _State(State):
 
 class RandomSearch:
     """Draws architectures, trains each for the same share of a budget of rows and keeps the best on
-    the alpha rows.
+    the A rows.
 
     An epoch is one draw; all read the same batches in the same order. The budget counts rows that
     are trained on and rows that are scored, and by default is what `darts` with the same settings
-    trains on: per epoch the fit rows and as many alpha batches.
+    trains on: per epoch the fit rows and as many batches of A rows.
 
     Raises:
         ConfigError: a draw's share of the budget does not pay for its scoring and a step.
@@ -125,11 +127,25 @@ class RandomSearch:
             ),
             "choices": self.genes.choices(best),
             "expert_usage": self.genes.usage(best),
+            "decisions": [d.plain for d in self.decisions(self.derive())],
         }
 
     def derive(self) -> Architecture:
         """The best scored."""
         return self.genes.architecture(self.best())
+
+    def proposals(self, count: int) -> list[Architecture]:
+        """The best scored."""
+        ordered = sorted(self._tried, key=lambda pair: pair[1])
+        return distinct(
+            map(self.genes.architecture, [self.best(), *(g for g, _ in ordered)]), count
+        )
+
+    def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
+        """Beside each choice the best that differs in it; trainings of a fraction of an epoch, one
+        seed each, decide none.
+        """
+        return by_scores(self.genes, self._tried, architecture, "one short training each")
 
     def state_dict(self) -> dict[str, Any]:
         """What was tried, the rows read, and the draw in training."""
@@ -170,6 +186,7 @@ class RandomSampling:
 
     def __init__(self, material: Material) -> None:
         self.genes = make_genes(material)
+        self._seed = material.seed
         self.genome = self.genes.draw(np.random.default_rng([material.seed, 0]))
         self.epochs, self.samples = 1, 0
         self.supernet: Supernet | None = None
@@ -196,6 +213,15 @@ class RandomSampling:
     def derive(self) -> Architecture:
         """The draw."""
         return self.genes.architecture(self.genome)
+
+    def proposals(self, count: int) -> list[Architecture]:
+        """The draw, and further ones."""
+        draws = (np.random.default_rng([self._seed, number]) for number in range(MOST_DRAWS))
+        return distinct((self.genes.architecture(self.genes.draw(rng)) for rng in draws), count)
+
+    def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
+        """A draw rests on nothing."""
+        return undecided(self.genes, architecture, lambda *_: Ground(None, "drawn at random"))
 
     def state_dict(self) -> dict[str, Any]:
         """The draw follows from the seed."""

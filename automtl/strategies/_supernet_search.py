@@ -1,24 +1,36 @@
-"""A strategy of a stepper that trains a supernet: epochs over the fit rows, alpha rows
-alongside.
-"""
+"""A strategy of a stepper that trains a supernet: epochs over the fit rows, A rows alongside."""
 
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from automtl.data.store.batches import Batch
 from automtl.models.supernet import Supernet
-from automtl.spaces.architecture import Architecture
+from automtl.spaces.architecture import Architecture, Sharing
+from automtl.spaces.decisions import EXPERTS_OF, Decision, Motion
 from automtl.strategies._perturbation import perturbed
 from automtl.strategies.darts import Darts
-from automtl.strategies.derive import derive
+from automtl.strategies.decisions import (
+    BY_BETA,
+    ONE_SUPERNET,
+    Ground,
+    distinct,
+    next_by_weight,
+    next_experts,
+    undecided,
+)
+from automtl.strategies.derive import choice_weights, derive
+from automtl.strategies.encoding import MOST_DRAWS, Genes
 from automtl.strategies.ledger import Kind, SupernetPrices
 from automtl.strategies.monitor import gradient_conflict, hessian_eigenvalue
 from automtl.strategies.protocol import Material
 from automtl.training.checkpoint_state import Count, State, check
 from automtl.training.loop import StepEvent, run_epoch
 from automtl.training.losses import Losses
+
+_PROPOSALS = 977  # a stream of draws apart from a search's own
 
 
 class SearchState(State):
@@ -42,6 +54,12 @@ class SupernetSearch:
         self.material, self.stepper = material, stepper
         self.epochs, self.samples = material.settings.epochs, 0
         self.supernet: Supernet = stepper.net
+        stepper.watch_alphas(len(material.alpha) if stepper.moves_alpha else 0)
+        sharing = Sharing(
+            kind=material.settings.sharing, settings=dict(material.settings.sharing_settings)
+        )
+        self.choices = Genes(material.space, material.schema, sharing)
+        self._removed: dict[str, dict[str, float]] = {}
         batch = material.fit.num_rows // len(material.fit)
         self._prices = SupernetPrices(stepper.net, material.schema, rows=batch)
         stepper.spend = self.spend
@@ -78,9 +96,10 @@ class SupernetSearch:
 
     def record(self) -> dict[str, Any]:
         """What the stepper tells, what the sharing module does, and what is measured on one batch
-        of alpha rows.
+        of A rows.
         """
         told = {**self.stepper.record(), "sharing": self.supernet.sharing.record()}
+        told["decisions"] = [d.plain for d in self.decisions(self._likeliest())]
         m = self.material
         if not m.options.gradient_conflict and not m.options.hessian:
             return told
@@ -94,9 +113,9 @@ class SupernetSearch:
     def derive(self) -> Architecture:
         """The stepper's choice, or the one by perturbation."""
         m = self.material
-        if m.options.selection == "argmax":
+        if m.options.selection != "perturbation":
             return self.stepper.derive()
-        best, rows = perturbed(
+        self._removed, rows = perturbed(
             self.supernet,
             m.scored,
             m.schema.tasks,
@@ -105,13 +124,72 @@ class SupernetSearch:
             spend=self.spend,
         )
         self.samples += rows
+        best = {name: max(losses, key=losses.__getitem__) for name, losses in self._removed.items()}
+        return self._likeliest(best)
+
+    def _likeliest(
+        self,
+        best: dict[str, str] | None = None,
+        chosen: tuple[tuple[int, ...], ...] | None = None,
+    ) -> Architecture:
+        s = self.material.settings
         return derive(
             self.supernet,
-            m.schema,
-            sharing=m.settings.sharing,
-            settings=m.settings.sharing_settings,
+            self.material.schema,
+            sharing=s.sharing,
+            settings=s.sharing_settings,
             best=best,
+            chosen=chosen,
         )
+
+    def proposals(self, count: int) -> list[Architecture]:
+        """What is derived, then draws by softmax(alpha) and softmax(beta) within the limits."""
+        rng, first = np.random.default_rng([self.material.seed, _PROPOSALS]), self.derive()
+        weights, betas = choice_weights(self.supernet), self.supernet.beta_parameters()
+        usage = betas[0].detach().double().softmax(1).tolist() if betas else None
+        pricing = self.stepper.pricing
+
+        def drawn() -> Iterator[Architecture]:
+            yield first
+            for _ in range(MOST_DRAWS):
+                genome = self.choices.sample(rng, weights, usage)
+                best = {
+                    name: str(self.choices.operations(name)[pick])
+                    for name, pick in zip(self.choices.names, genome.picks, strict=True)
+                }
+                made = self._likeliest(best, genome.chosen)
+                if pricing is None or pricing.within(made):
+                    yield made
+
+        return distinct(drawn(), count)
+
+    def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
+        """The choices with what they rest on; one supernet decides none."""
+        by_block = choice_weights(self.supernet)
+        tasks = {f"{EXPERTS_OF}{task.name}": t for t, task in enumerate(self.material.schema.tasks)}
+
+        def ground(choice: str, taken: str) -> Ground:
+            if choice in tasks:
+                return Ground(next_experts(architecture, tasks[choice]), BY_BETA)
+            weights = by_block[choice]
+            if losses := self._removed.get(choice):
+                other = next_by_weight(losses, taken)
+                missed = "" if other is None else f", of {other} {losses[other]:.5f}"
+                told = f"loss on A rows without it {losses[taken]:.5f}{missed}"
+            else:
+                other = next_by_weight(weights, taken)
+                beside = "" if other is None else f" against {weights[other]:.3f}"
+                told = f"softmax(alpha) {weights[taken]:.3f}{beside}"
+            return Ground(other, f"{ONE_SUPERNET}: {told}", self._motion(choice, taken, other))
+
+        return undecided(self.choices, architecture, ground)
+
+    def _motion(self, choice: str, taken: str, other: str | None) -> Motion | None:
+        if other is None or not self.stepper.moves_alpha:
+            return None
+        names = [str(operation) for operation in self.choices.operations(choice)]
+        alpha = self.supernet.alphas[choice]
+        return self.stepper.gradients.motion(alpha, names.index(taken), names.index(other))
 
     def state_dict(self) -> dict[str, Any]:
         """The stepper's state and the rows read."""

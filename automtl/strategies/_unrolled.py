@@ -182,8 +182,7 @@ class Unrolled(Darts):
         if not self._guard.norm(get_total_norm(gradients), alpha_batch):
             for alpha, gradient in zip(self._alphas, gradients, strict=True):
                 alpha.grad = gradient
-            self._alpha_adam.step()
-            self._alpha_adam.zero_grad()
+            self._move_alpha()
         return self._weight_step(fit_batch)
 
     def alpha_gradients(self, alpha_batch: Batch, fit_batch: Batch) -> list[Tensor]:
@@ -206,7 +205,7 @@ class Unrolled(Darts):
             )
 
     def outer_loss(self, batch: Batch) -> Tensor:
-        """What alpha is to lower, on alpha rows."""
+        """What alpha is to lower, on A rows."""
         with self._autocast():
             outputs = self.net(batch.inputs)
         return self.alpha_loss(

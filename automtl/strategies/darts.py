@@ -14,6 +14,7 @@ from automtl.layers.normalization import frozen_statistics, tracking
 from automtl.models.supernet import Supernet, frozen
 from automtl.sharing.base import torch_groups
 from automtl.spaces.architecture import Architecture
+from automtl.strategies._alpha_gradients import AlphaGradients
 from automtl.strategies.darts_settings import DartsSettings, make_pricing
 from automtl.strategies.derive import choice_weights, derive, entropy
 from automtl.strategies.ledger import Kind
@@ -38,10 +39,11 @@ class _State(State):
     alpha_adam: Any
     beta_adam: Any
     balancer: dict[str, Any]
+    gradients: Any
 
 
 class Darts:
-    """Alternates an alpha step on alpha rows and a weight step (after warm-up a beta step too) on
+    """Alternates an alpha step on A rows and a weight step (after warm-up a beta step too) on
     fit rows.
 
     Args:
@@ -56,7 +58,7 @@ class Darts:
             nobody is.
     """
 
-    moves_alpha = True  # a step reads alpha rows
+    moves_alpha = True  # a step reads A rows
     partial_steps = False  # a step may leave weights without a gradient
 
     def __init__(
@@ -75,6 +77,7 @@ class Darts:
         self._weights, self._tables = net.weights(), net.tables()
         self._tracking = tracking(net)
         self._alphas, self._betas = net.alpha_parameters(), net.beta_parameters()
+        self.watch_alphas(0)
         # their own rates are Adam's
         apart = [replace(group, lr=None) for group in net.sharing.parameter_groups()]
         groups = torch_groups(self._weights, apart)
@@ -114,6 +117,10 @@ class Darts:
             table, momentum=self.settings.weight_momentum, weight_decay=self.settings.weight_decay
         )
 
+    def watch_alphas(self, batches: int) -> None:
+        """Gather alpha's gradients over passes of so many batches; 0 gathers none."""
+        self.gradients = AlphaGradients(self._alphas, batches)
+
     @property
     def warming_up(self) -> bool:
         """Whether beta is still fixed."""
@@ -135,7 +142,7 @@ class Darts:
             group["lr"] = cosine_lr(group["initial_lr"], epoch, s.epochs)
 
     def step(self, alpha_batch: Batch | None, fit_batch: Batch) -> Losses:
-        """Alpha on the alpha rows, then weights (and after warm-up beta) on the fit rows (Algorithm
+        """Alpha on the A rows, then weights (and after warm-up beta) on the fit rows (Algorithm
         1, lines 3 to 6).
         """
         assert alpha_batch is not None
@@ -158,6 +165,11 @@ class Darts:
             if self._guard.loss(losses, batch, self.schema.tasks):
                 return
             self.alpha_loss(losses).backward()  # type: ignore[no-untyped-call]
+        self._move_alpha()
+
+    def _move_alpha(self) -> None:
+        """One step of alpha by the gradients that it has."""
+        self.gradients.add()
         self._alpha_adam.step()
         self._alpha_adam.zero_grad()
 
@@ -278,6 +290,7 @@ class Darts:
             "alpha_adam": self._alpha_adam.state_dict(),
             "beta_adam": None if self._beta_adam is None else self._beta_adam.state_dict(),
             "balancer": self.balancer.state_dict(),
+            "gradients": self.gradients.state_dict(),
         }
 
     def load_state_dict(self, state: Any) -> None:
@@ -308,6 +321,7 @@ class Darts:
         if self._beta_adam is not None:
             take_optimizer(self._beta_adam, state["beta_adam"], "beta_adam")
         self.balancer.load_state_dict(state["balancer"])
+        self.gradients.load_state_dict(state["gradients"])
         self.begin_epoch(state["epoch"])
 
 

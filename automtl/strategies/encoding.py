@@ -1,6 +1,6 @@
 """Architectures of a space as plain choices: drawn, mutated, read, and set in a supernet."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from automtl.errors import ConfigError
 from automtl.models.supernet import Supernet
 from automtl.spaces.architecture import Architecture, Ranked, Sharing
 from automtl.spaces.catalogue import SHARING, sharing_settings
+from automtl.spaces.decisions import EXPERTS_OF
 from automtl.spaces.kinds import Slot, layout
 from automtl.spaces.operations import Operation
 from automtl.spaces.space import SearchSpace
@@ -112,6 +113,31 @@ class Genes:
             picks, tuple(self._experts(rng) for _ in self.schema.tasks) if self.count else None
         )
 
+    def sample(
+        self,
+        rng: np.random.Generator,
+        choices: Mapping[str, Mapping[str, float]],
+        usage: Sequence[Sequence[float]] | None,
+    ) -> Genome:
+        """A genome drawn by weights; the hard limits are not looked at.
+
+        Args:
+            rng: of the draw.
+            choices: per block the weights of its candidates, summing to 1.
+            usage: per task the weights of the experts; None where none are chosen.
+        """
+        picks = [0] * len(self.names)
+        for name, numbers in self.groups().items():
+            weights = np.array(list(choices[name].values()))
+            pick = int(rng.choice(len(weights), p=weights / weights.sum()))
+            for number in numbers:
+                picks[number] = pick
+        if usage is None or not self.count:
+            return Genome(tuple(picks), None)
+        rows = [np.maximum(np.array(row), 1e-12) for row in usage]
+        drawn = [rng.choice(len(row), self.count, replace=False, p=row / row.sum()) for row in rows]
+        return Genome(tuple(picks), tuple(tuple(sorted(map(int, d))) for d in drawn))
+
     def _experts(self, rng: np.random.Generator) -> tuple[int, ...]:
         return tuple(sorted(int(i) for i in rng.choice(len(self.slots), self.count, replace=False)))
 
@@ -172,6 +198,38 @@ class Genes:
         )
         return Genome(genome.picks, changed)
 
+    def genome(self, architecture: Architecture) -> Genome:
+        """The genome of an architecture of this space: the way back from `architecture`."""
+        operations = [*architecture.interaction, *_blocks(architecture)]
+        picks = tuple(
+            [str(o) for o in self.operations(name)].index(operation)
+            for name, operation in zip(self.names, operations, strict=True)
+        )
+        return Genome(picks, architecture.chosen)
+
+    def groups(self) -> dict[str, tuple[int, ...]]:
+        """What is chosen once: the first block of those that are tied, and all their numbers."""
+        firsts: dict[object, str] = {}
+        found: dict[str, list[int]] = {}
+        for i, (name, tie) in enumerate(zip(self.names, self._ties, strict=True)):
+            found.setdefault(firsts.setdefault(tie, name), []).append(i)
+        return {name: tuple(numbers) for name, numbers in found.items()}
+
+    def taken(self, genome: Genome) -> dict[str, str]:
+        """Every choice by its name, tied blocks once: the operation, or a task's experts. Where
+        there is one candidate only, or every task takes all experts, nothing is chosen.
+        """
+        blocks = {
+            name: str(self.operations(name)[genome.picks[numbers[0]]])
+            for name, numbers in self.groups().items()
+            if len(self.operations(name)) > 1
+        }
+        chosen = genome.chosen if self.count < len(self.slots) else None
+        tasks = zip(self.schema.tasks, chosen or (), strict=False)
+        return blocks | {
+            f"{EXPERTS_OF}{task.name}": ", ".join(map(str, experts)) for task, experts in tasks
+        }
+
     def choices(self, genome: Genome) -> dict[str, dict[str, float]]:
         """Per block a weight of 1 on its candidate and 0 on the others."""
         return {
@@ -223,3 +281,8 @@ class Genes:
             for task, experts in enumerate(genome.chosen):
                 mask[task, list(experts)] = True
             net.sharing.mask = mask.to(net.beta_parameters()[0].device)
+
+
+def _blocks(architecture: Architecture) -> Iterator[str]:
+    for expert in architecture.experts:
+        yield from expert.blocks

@@ -11,8 +11,10 @@ from torch import nn
 
 from automtl.data.store.batches import Batch
 from automtl.spaces.architecture import Architecture
+from automtl.spaces.decisions import Decision
 from automtl.strategies._supernet_search import SearchState, SupernetSearch
 from automtl.strategies.darts import Darts
+from automtl.strategies.decisions import ONE_SUPERNET, by_scores, distinct
 from automtl.strategies.encoding import Genes, Genome
 from automtl.strategies.monitor import alpha_figures
 from automtl.strategies.protocol import Material, make_genes
@@ -64,7 +66,7 @@ class Evolution(SupernetSearch):
     children as it has members.
 
     A child is the best of some drawn members, mutated in one place; the oldest member dies. Best of
-    all scored is what is found. The score is the loss on the alpha rows.
+    all scored is what is found. The score is the loss on the A rows.
     """
 
     form = _State
@@ -140,6 +142,26 @@ class Evolution(SupernetSearch):
     def derive(self) -> Architecture:
         """The best scored."""
         return self.genes.architecture(self.best())
+
+    def proposals(self, count: int) -> list[Architecture]:
+        """The best scored."""
+        ordered = sorted(self._scored, key=lambda pair: pair[1])
+        return distinct(
+            map(self.genes.architecture, [self.best(), *(g for g, _ in ordered)]), count
+        )
+
+    def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
+        """Beside each choice the best-scored that differs in it; one supernet decides none."""
+        return by_scores(
+            self.genes, self._scored, architecture, f"{ONE_SUPERNET}, each path's score"
+        )
+
+    def _likeliest(
+        self,
+        best: dict[str, str] | None = None,
+        chosen: tuple[tuple[int, ...], ...] | None = None,
+    ) -> Architecture:
+        return self.derive()
 
     def state_dict(self) -> dict[str, Any]:
         """The training's state and what was scored, oldest first."""

@@ -104,7 +104,7 @@ def hessian_eigenvalue(
     Args:
         net: the supernet.
         schema: the data set.
-        batch: alpha rows.
+        batch: A rows.
         scale: of the difference; 1e-4 in float64.
     """
     alphas = net.alpha_parameters()

@@ -12,6 +12,7 @@ from automtl.data.store.batches import Batches
 from automtl.data.store.schema import Schema
 from automtl.models.supernet import Supernet
 from automtl.spaces.architecture import Architecture, Sharing
+from automtl.spaces.decisions import Decision
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts_settings import DartsSettings, make_pricing
 from automtl.strategies.encoding import Genes
@@ -54,7 +55,7 @@ class Options:
     population: int = 24
     tournament: int = 6
     generations: int = 4
-    selection: Literal["argmax", "perturbation"] = "argmax"
+    selection: Literal["argmax", "perturbation", "race"] = "argmax"
     gradient_conflict: bool = True
     hessian: bool = False
 
@@ -70,8 +71,8 @@ class Material:
         options: of the strategies.
         make_supernet: builds the supernet on its device, with fresh weights.
         fit: batches that train weights.
-        alpha: batches that move alpha.
-        scored: the alpha rows in order, on which architectures are compared.
+        alpha: batches of the A rows, which move alpha.
+        scored: the A rows in order, by which architectures are compared inside the search.
         generator: source of dropout, gate noise and samples of architectures.
         device: where networks run.
         seed: of draws and fresh weights.
@@ -139,7 +140,7 @@ class Strategy(Protocol):
         """
 
     def evaluated(self) -> nn.Module | None:
-        """The network whose validation loss is the epoch's; None where there is none."""
+        """The network whose loss on the B rows is the epoch's; None where there is none."""
 
     def record(self) -> dict[str, Any]:
         """Plain data: "choices" per block and "expert_usage" per task always, and what else the
@@ -147,7 +148,17 @@ class Strategy(Protocol):
         """
 
     def derive(self) -> Architecture:
-        """The discrete architecture found so far."""
+        """The discrete architecture that the strategy believes in so far."""
+
+    def proposals(self, count: int) -> list[Architecture]:
+        """At most so many architectures that the strategy believes in, what `derive` gives first;
+        no two equal up to the order of experts, and the same at each call.
+        """
+
+    def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
+        """Of every choice of what `derive` gave, what it rests on; "not decided", as no strategy
+        trains its candidates alone and often enough.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """All that an exact resume needs beside the supernet's own state: tensors and JSON

@@ -45,6 +45,9 @@ STRATEGIES: dict[str, Callable[[Material], Strategy]] = {
     "snas": lambda m: _sampled(m, hard=False),
     "gdas": lambda m: _sampled(m, hard=True),
     "random_sampling": RandomSampling,
-    "random_search": RandomSearch,
+    # a race is its halving: it takes draws, and trains nothing before
+    "random_search": lambda m: (
+        RandomSampling(m) if m.options.selection == "race" else RandomSearch(m)
+    ),
     "evolution": Evolution,
 }

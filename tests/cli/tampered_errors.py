@@ -36,6 +36,12 @@ def state_of_another():
         checkpoint.save(path, {**checkpoint.load(path), "step": "three"})
 
 
+def older_search():
+    manifest = Manifest.read(Path("run/search/manifest.json"))
+    del manifest.values["rows"]
+    manifest.update(state="interrupted")
+
+
 def ids_of_another():
     sys.argv = ["automtl", "retrain", "run", "--fast-dev-run"]
     with contextlib.suppress(SystemExit):
@@ -54,6 +60,7 @@ TAMPERED = {
     "file-altered": (lambda: edited("architecture.json", '"version": 1', '"version":  1'), ["retrain", "run"], 2, ["run/search/architecture.json: " "must be as " "it was written"]),
     "manifest-altered": (lambda: edited("manifest.json", '"seed": 0', '"seed": 1'), ["status", "run"], 2, ["manifest.json: must " "match its " "own checksum"]),
     "state-of-another": (state_of_another, RESUME, 2, ["last.safetensors: " "must hold the " "state of this phase, " "got search: step", "'three'"]),
+    "older-search": (older_search, RESUME, 2, ["must be of a search whose A rows move alpha and whose B rows decide", "before alpha rows were halved"]),
     "store-of-another": (ids_of_another, ["evaluate", "run"], 2, ["must hold ids and " "classes of " "its own schema"]),
     "link-out": (link_out, ["retrain", "run"], 2, ["must not lead out of the run's folder"]),
 }  # fmt: skip

@@ -351,5 +351,6 @@ def test_the_catalogue_page_has_a_row_for_each_error_and_no_other():
         "interrupted",
         "tune-no-result",
         "time-limit-short",
+        "nothing-decided",
     ]
     assert sorted(rows) == sorted([*FRESH, *AFTER_SEARCH, *others])

@@ -52,6 +52,6 @@ TIME_ERRORS = {
         by_time(lambda i: i, labels=300),
         SEARCH,
         2,
-        ["tiny: validation rows: must have a label", "none of 'buy'"],
+        ["tiny: A rows (the alpha rows that move alpha): must have a label", "of 'buy'"],
     ),
 }

@@ -104,7 +104,7 @@ def plain(value, path=""):
         return {
             k: v
             for key, item in value.items()
-            if key != "seconds"
+            if key not in ("seconds", "reference_seconds")
             for k, v in plain(item, f"{path}.{key}").items()
         }
     if isinstance(value, list):

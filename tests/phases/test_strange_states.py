@@ -42,7 +42,7 @@ RETRAINS = {
 # done)
 HIS_OWN = (
     (r"history\.\d+\.choices(\.[^ ]*)?", "one more|left out|a mapping|-5|.*"),
-    (r"history\.\d+\.(validation_loss|skip_chosen|eigenvalue)", "None|left out"),
+    (r"history\.\d+\.(b_loss|skip_chosen|eigenvalue)", "None|left out"),
     (r"history\.\d+\.expert_usage(\..*)?", ".*"),
     (r".*\.(state|optimizer\.state)\.\d+", "left out"),  # moments of one parameter
     (r".*param_groups\..*", "1"),  # in place of true; what is used is the run's own

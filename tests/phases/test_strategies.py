@@ -146,9 +146,7 @@ def test_a_rollback_derives_from_the_best_epoch_before(dataset, tmp_path, monkey
     from automtl.strategies.monitor import CollapseRule
 
     plain = search(config(dataset, "search.epochs=4"), out=tmp_path / "plain")
-    losses = [
-        line["validation"]["loss"] for line in RunDir(tmp_path / "plain").search.read_metrics()
-    ]
+    losses = [line["b"]["loss"] for line in RunDir(tmp_path / "plain").search.read_metrics()]
     monkeypatch.setattr(
         CollapseRule, "reason", lambda self, lines: "made to" if len(lines) == 4 else ""
     )

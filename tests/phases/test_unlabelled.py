@@ -52,9 +52,9 @@ def run(monkeypatch):
 @pytest.mark.parametrize(
     ("command", "part", "without"),
     [
-        ("retrain", "validation", (420, 479)),
-        ("search", "alpha", (336, 419)),
-        ("search", "fit", (0, 335)),
+        ("retrain", "validation rows", (420, 479)),
+        ("search", "A rows (the alpha rows that move alpha)", (336, 419)),
+        ("search", "fit rows", (0, 335)),
     ],
 )
 def test_nothing_is_chosen_by_rows_without_a_label(
@@ -68,7 +68,7 @@ def test_nothing_is_chosen_by_rows_without_a_label(
     )
     assert run(*words, "--data-dir", tmp_path / "d", "--out", tmp_path / "r") == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert f"tiny: {part} rows: must have a label, with a weight above 0, of every task" in said
+    assert f"tiny: {part}: must have a label, with a weight above 0, of every task" in said
     assert "got none of 'buy'; change split, or leave out the task" in said
     assert not (tmp_path / "r").exists()
 

@@ -40,13 +40,13 @@ def metrics(names, rng) -> dict:
     return {n: {**rest, "auc": 0.7 + 0.1 * rng.random()} for n in names}
 
 
-def epoch_line(epoch: int, names, rng) -> dict:
+def epoch_line(epoch: int, names, rng, rows: str = "validation") -> dict:
     losses = {n: 0.6 / (1 + epoch) + 0.01 * rng.random() for n in names}
     total = float(np.mean(list(losses.values())))
     return {
         "epoch": epoch,
         "loss": {**losses, "total": total},
-        "validation": {"tasks": metrics(names, rng), "loss": total + 0.02},
+        rows: {"tasks": metrics(names, rng), "loss": total + 0.02},
     }
 
 
@@ -96,7 +96,7 @@ def write_search(
             "expert_usage": usage,
             "lr": 0.02,
         }
-        lines.append({**epoch_line(epoch, names, rng), **extra, "sharing": {}})
+        lines.append({**epoch_line(epoch, names, rng, "b"), **extra, "sharing": {}})
         alphas += [
             {"epoch": epoch, "block": b, "operation": o, "weight": v}
             for b, w in mixed.items()

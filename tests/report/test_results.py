@@ -47,8 +47,8 @@ def test_before_any_retrain_it_is_the_supernet(tmp_path):
         run=folder, architecture=load_run(folder).search.architecture, state="done", epochs=5
     )
     [row] = result.leaderboard().to_dict("records")
-    last = load_run(folder).search.lines[-1]["validation"]
-    assert row["model"] == "supernet" and row["rows"] == "validation"
+    last = load_run(folder).search.lines[-1]["b"]
+    assert row["model"] == "supernet" and row["rows"] == "B"
     assert row["MTL-Loss"] == last["loss"] and row["click auc"] == last["tasks"]["click"]["auc"]
 
 

@@ -135,14 +135,48 @@ def test_shade_is_the_alpha_margin_and_port_figures_are_betas():
         margins[name] = first - second
     for (node, block), choice in drawing.maker.choices.items():
         assert choice.margin == pytest.approx(margins[choice.name])
-        assert drawing.maker.shade(node, block) == pytest.approx(
-            margins[choice.name] / max(margins.values())
-        )
+        assert drawing.maker.shade(node, block) == pytest.approx(margins[choice.name])
     [tower] = [card for card in drawing.scene.cards if card.node == "tower.0"]
     told = {label.text for label in tower.labels}
     weights = {entry.expert: entry.weight for entry in architecture.ranking[0]}
     assert {f"{weights[e]:.2f}" for e in architecture.chosen[0]} <= told
     assert {f"expert {e}" for e in architecture.chosen[0]} <= told
+
+
+def decision(choice, verdict, alpha=None):
+    return {
+        "choice": choice,
+        "taken": "it",
+        "runner_up": "another",
+        "verdict": verdict,
+        "evidence": "trainings",
+        "alpha": alpha,
+    }
+
+
+def test_shades_are_absolute_and_ties_are_hatched(tmp_path):
+    plain = searched(2, 4, blocks=2)
+    even = {b: dict.fromkeys(w, 1 / len(w)) for b, w in plain.choices.items()}
+    drawing = lay_out(plain.evolve(choices=even))
+    assert {drawing.maker.shade(*place) for place in drawing.maker.choices} == {0.0}
+    names = list(plain.choices)
+    ones = {b: {o: float(i == 0) for i, o in enumerate(w)} for b, w in plain.choices.items()}
+    verdicts = ["decided", "tied", *["not decided"] * (len(names) - 2)]
+    told = [decision(name, verdict) for name, verdict in zip(names, verdicts, strict=True)]
+    drawing = lay_out(plain.evolve(choices=ones, provenance={"decisions": told}))
+    maker = drawing.maker
+    by_name = {choice.name: place for place, choice in maker.choices.items()}
+    shades = {name: maker.shade(*by_name[name]) for name in by_name}
+    hatched = {name for name in by_name if maker.tied(*by_name[name])}
+    assert hatched == ({names[1]} & set(by_name))
+    for name, verdict in zip(names, verdicts, strict=True):
+        # an operation that was drawn has a weight of 1, which says nothing
+        if name in shades:
+            assert shades[name] == {"decided": 0.9, "tied": 0.2, "not decided": 0.0}[verdict]
+    rects = [rect for card in drawing.scene.cards for rect in card.rects if rect.hatched]
+    assert len(rects) == len(hatched) == 1
+    assert any("not decided" in label.text for label in drawing.scene.labels)
+    assert "found" not in " ".join(label.text for label in drawing.scene.labels)
 
 
 def test_the_width_of_the_fields_is_that_of_the_network():

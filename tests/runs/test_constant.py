@@ -79,12 +79,13 @@ def test_older_and_strange_figures_say_nothing(held: Any) -> None:
 
 
 def test_an_epoch() -> None:
-    assert above({"loss": 0.5, "constant": 0.6}) is None
-    assert above({"loss": 0.5}) is None
-    assert above({"loss": 0.5, "constant": None}) is None
+    assert above({"validation": {"loss": 0.5, "constant": 0.6}}) is None
+    assert above({"validation": {"loss": 0.5}}) is None
+    assert above({"validation": {"loss": 0.5, "constant": None}}) is None
+    assert above({"loss": {}}) is None
     said = (
         "not better than the constant (predicting the training rows' base rates): validation "
         "MTL-Loss 0.60000 for 0.50000"
     )
-    assert above({"loss": 0.6, "constant": 0.5}) == said
-    assert above({"loss": 0.5, "constant": 0.5}) is not None
+    assert above({"validation": {"loss": 0.6, "constant": 0.5}}) == said
+    assert above({"validation": {"loss": 0.5, "constant": 0.5}}) is not None

@@ -14,9 +14,10 @@ from automtl.data.store.schema import Schema
 from automtl.errors import ConfigError
 from automtl.models.cost import flops_per_row
 from automtl.models.derived import build_model
-from automtl.phases.benchmark._model import networks
 from automtl.phases.benchmark.settings import TableSettings
+from automtl.phases.run.alone import networks
 from automtl.spaces.architecture import Architecture, Expert, Sharing
+from automtl.spaces.equivalence import form
 from automtl.spaces.operations import Operation
 from automtl.spaces.space import SearchSpace
 from automtl.spaces.templates import changed
@@ -108,22 +109,8 @@ def _distinct(genes: Genes, seed: int, stratum: int | None, count: int) -> list[
         if stratum is not None:
             genome = replace(genome, picks=(stratum, *genome.picks[1:]))
         architecture = genes.architecture(genome).evolve(ranking=None, choices={})
-        known.setdefault(_form(architecture), architecture)
+        known.setdefault(form(architecture), architecture)
     return list(known.values())
-
-
-def _form(architecture: Architecture) -> object:
-    """What is equal for architectures that differ in the order of their experts only, or in experts
-    that no task uses.
-    """
-    chosen = architecture.chosen or ()
-    users = [tuple(i in experts for experts in chosen) for i in range(len(architecture.experts))]
-    used = [
-        (expert.blocks, by)
-        for expert, by in zip(architecture.experts, users, strict=True)
-        if any(by) or not chosen
-    ]
-    return architecture.interaction, tuple(sorted(used))
 
 
 def _stratum(stratum: str, drawn: Sequence[Architecture], pilot: int) -> list[Entry]:

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from automtl.data.store.batches import Batches
-from automtl.data.store.row_keys import alpha_halves, draw_rows, row_keys
+from automtl.data.store.row_keys import draw_rows, row_keys
 from automtl.errors import DataError
 from automtl.phases.benchmark.settings import TableSettings
 from automtl.phases.run.session import Session
@@ -39,7 +39,7 @@ class TableRows:
     @cached_property
     def judges(self) -> dict[str, tuple[str, np.ndarray]]:
         """Per judge ("a", "b", "validation") its split and rows."""
-        first, second = alpha_halves(self.session.store)
+        first, second = self.session.index("a"), self.session.index("b")
         validation = self.session.store.rows("validation")
         most = self.settings.judged_rows
         named = {

@@ -14,8 +14,8 @@ from automtl.data.store.schema import Task
 from automtl.data.store.slices import groups
 from automtl.errors import NumericalError
 from automtl.models.cost import cost
-from automtl.phases.benchmark._model import Model
 from automtl.phases.benchmark._rows import JUDGES, TableRows
+from automtl.phases.run.alone import Model
 from automtl.phases.run.session import Session
 from automtl.spaces.architecture import Architecture
 from automtl.training.metrics.evaluation import Evaluation, Predictions, evaluate, predict

@@ -10,10 +10,10 @@ import torch
 
 from automtl.benchmarks.tables import CONSTANT
 from automtl.phases.benchmark._draw import Entry
-from automtl.phases.benchmark._model import Model
 from automtl.phases.benchmark._plan import FRESH_SEEDS, GROUP, Job, Plan
 from automtl.phases.benchmark._rows import TableRows
 from automtl.phases.benchmark._train import FRACTIONS
+from automtl.phases.run.alone import Model
 
 _TIMED = 3
 

@@ -98,7 +98,7 @@ def retrain(
             own_settings(folder, config, sections=("seed", "sharing", "retrain")),
             snapshot_of(folder),
         )
-    session = training_session(config, reporter, own, search=False)
+    session = training_session(config, reporter, own, search=False, retrain=True)
     bound = architecture.bind(session.schema)
     # refuses what cannot be made, before the folder appears
     phase = RetrainPhase(session, folder, bound)

@@ -16,6 +16,7 @@ from automtl.data.spec.dataset import DatasetConfig, default_data_dir, load_data
 from automtl.data.store import Rows, Store
 from automtl.data.store.batches import Batches
 from automtl.data.store.encoding import Encoding
+from automtl.data.store.row_keys import alpha_halves
 from automtl.data.store.schema import Schema
 from automtl.data.store.snapshot import Snapshot
 from automtl.errors import DataError, EnvironmentFault
@@ -27,6 +28,8 @@ from automtl.training.loop import StepEvent
 
 DEV_BATCHES = 4
 LOOK_ROWS = 2**18
+
+Role = Literal["fit", "a", "b"]
 
 
 class Reporter(Protocol):
@@ -153,17 +156,19 @@ class Session:
         if vectors := self.store.vectors():
             load_vectors(net, self.schema, vectors)
 
-    def batches(
-        self, role: Literal["fit", "alpha", "train"], *, batch_size: int, seed: int
-    ) -> Batches:
-        """Shuffled batches of the "fit" or "alpha" rows, or of "train", which is both."""
-        index = (
-            None
-            if role == "train"
-            else self.store.fit_index
-            if role == "fit"
-            else self.store.alpha_index
-        )
+    @cached_property
+    def _halves(self) -> dict[str, np.ndarray]:
+        return dict(zip(("a", "b"), alpha_halves(self.store), strict=True))
+
+    def index(self, role: Role) -> np.ndarray:
+        """The rows of the training split that have a role in a search: "fit" rows train weights,
+        "a" rows move alpha and score, "b" rows decide; both are halves of the alpha rows.
+        """
+        return self.store.fit_index if role == "fit" else self._halves[role]
+
+    def batches(self, role: Role | Literal["train"], *, batch_size: int, seed: int) -> Batches:
+        """Shuffled batches of the rows of a role, or of "train": all of the training split."""
+        index = None if role == "train" else self.index(role)
         rows = self.store.rows("train")
         index, block = self._cut(rows, index, batch_size), self.config.data.shuffle_block
         return Batches(
@@ -236,6 +241,7 @@ def training_session(
     own: Snapshot | None = None,
     *,
     search: bool,
+    retrain: bool,
 ) -> Session:
     """As `open_session`, for a phase that chooses by the MTL-Loss.
 
@@ -243,21 +249,24 @@ def training_session(
         config: resolved settings.
         reporter: told how it goes on.
         own: see `open_session`.
-        search: whether fit and alpha rows are to have labels of their own.
+        search: whether it searches: fit rows and both halves of the alpha rows must have labels of
+            their own.
+        retrain: whether it retrains: validation rows must.
 
     Raises:
         DataError: a task has no label in the rows to choose by, so that their MTL-Loss is not
             defined.
     """
     session = open_session(config, reporter, own)
-    store, size = session.store, config.search.batch_size
-    parts: list[tuple[str, str, np.ndarray | None, int]] = [
-        ("validation", "validation", None, config.runtime.eval_batch_size)
-    ]
+    store, size, whole = session.store, config.search.batch_size, config.runtime.eval_batch_size
+    parts: list[tuple[str, str, np.ndarray | None, int]] = []
+    if retrain:
+        parts += [("validation rows", "validation", None, whole)]
     if search:
         parts += [
-            ("fit", "train", store.fit_index, size),
-            ("alpha", "train", store.alpha_index, size),
+            ("fit rows", "train", session.index("fit"), size),
+            ("A rows (the alpha rows that move alpha)", "train", session.index("a"), size),
+            ("B rows (the alpha rows that decide)", "train", session.index("b"), whole),
         ]
     for part, split, index, batch_size in parts:
         found = session.labelled(split, index, batch_size)
@@ -272,7 +281,7 @@ def training_session(
             )
             fix = "change split, or leave out the task"
             raise DataError(
-                f"{store.schema.name}: {part} rows", rule, f"none of {', '.join(lacking)}", fix
+                f"{store.schema.name}: {part}", rule, f"none of {', '.join(lacking)}", fix
             )
     return session
 

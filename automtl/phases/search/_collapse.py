@@ -38,10 +38,10 @@ class Watch:
         return self.action != "warn" and bool(self.reason(lines))
 
     def keeps(self, lines: Lines) -> bool:
-        """Whether the last epoch's state is one to go back to: not collapsed, and the best on
-        validation so far.
+        """Whether the last epoch's state is one to go back to: not collapsed, and the best on B
+        rows so far.
         """
         if self.action != "rollback" or self.reason(lines):
             return False
-        losses = [line["validation_loss"] for line in lines if line["validation_loss"] is not None]
-        return bool(losses) and lines[-1]["validation_loss"] == min(losses)
+        losses = [line["b_loss"] for line in lines if line["b_loss"] is not None]
+        return bool(losses) and lines[-1]["b_loss"] == min(losses)

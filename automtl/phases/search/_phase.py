@@ -7,11 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from automtl import files
-from automtl.errors import NoResult
-from automtl.models.cost import cost
-from automtl.models.derived import build_model
-from automtl.models.latency import latency_us
 from automtl.models.prices import Latencies
+from automtl.phases.race.judge import Judge
+from automtl.phases.race.race import Race, parked
 from automtl.phases.run.checkpointer import Keeper
 from automtl.phases.run.faults import clear_note, enough_memory, make_guard, mishaps
 from automtl.phases.run.phase_folder import (
@@ -25,10 +23,12 @@ from automtl.phases.run.phase_folder import (
 from automtl.phases.run.resume import reopen
 from automtl.phases.run.session import Session
 from automtl.phases.search._collapse import Watch
+from automtl.phases.search._judging import ROWS, judge, nothing_yet, refuse_older
+from automtl.phases.search._outcome import measured_latency, write_cost
 from automtl.phases.search._tables import alpha_table, beta_table
-from automtl.phases.search.context import make_material
+from automtl.phases.search.context import make_material, scored
 from automtl.phases.search.state import SearchResult, SearchState
-from automtl.runs import checkpoint
+from automtl.runs import checkpoint, decided
 from automtl.runs.checkpoints import Slots
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
@@ -38,7 +38,6 @@ from automtl.strategies.protocol import Strategy
 from automtl.strategies.registry import STRATEGIES
 from automtl.training.checkpoint_state import check, need, take_net
 from automtl.training.loop import RunningLosses
-from automtl.training.metrics.evaluation import evaluate, predict
 
 
 class SearchPhase:
@@ -62,7 +61,9 @@ class SearchPhase:
                 session, space, self.generator, guard=self.guard, latencies=held
             )
             self.strategy: Strategy = STRATEGIES[session.config.search.strategy](material)
-        self.latencies, self.ledger = material.settings.latencies, material.ledger
+        self.material, self.ledger = material, material.ledger
+        self.latencies = material.settings.latencies
+        self.race: Race | None = None
         self.watch = Watch.of(session.config.search)
         self.epoch, self.step, self.running = 0, 0, RunningLosses()
         self.history: list[dict[str, Any]] = []
@@ -101,16 +102,23 @@ class SearchPhase:
                 if (self.epoch and not self.step and self._late()) or not self._epoch(keeper):
                     state = "time_limited"
                     break
-            if state == "time_limited" and not self.epoch:
-                raise self._nothing_trained()
+            if state == "time_limited" and (not self.epoch or self._races):
+                raise nothing_yet(self.session, self.folder, self.epoch, self.step, self._races)
             done = self.epoch
             if self.watch.fired(self.history):
                 manifest.update(collapse=self._collapsed())
+            if self._races:
+                state = self._run_race(keeper)
         architecture = self._derive(state, done)
         clear_note(self.folder)
-        manifest.finish(state, finished_epochs=done)
+        told = {"decisions": decided.of(architecture.provenance)}
+        if self.race is not None:
+            told["race"] = architecture.provenance["race"]
+        manifest.finish(state, finished_epochs=done, **told)
         if state == "done":
             Slots(self.folder).clear(but_last=True)
+            for path in parked(self.folder):
+                files.remove_file(path)
         return SearchResult(self.folder.path.parent, architecture, state, done)
 
     def _open(self) -> Manifest:
@@ -124,7 +132,9 @@ class SearchPhase:
                 phase="search",
                 planned_epochs=self.strategy.epochs,
                 finished_epochs=0,
+                rows=ROWS,
             )
+        refuse_older(self.folder)
         return reopen(self.folder, self.session, self._restore)
 
     def _epoch(self, keeper: Keeper) -> bool:
@@ -144,18 +154,31 @@ class SearchPhase:
         keeper.save()
         return True
 
-    def _nothing_trained(self) -> NoResult:
-        """At the time limit before an epoch is over: what would be derived is the draw that the
-        search began with.
-        """
-        limit, run = self.session.config.runtime.time_limit_s, self.folder.path.parent
-        got = f"{limit:g} s, over at step {self.step} of the first; what was done is kept"
-        return NoResult(
-            run,
-            "a search must finish an epoch within --time-limit",
-            got,
-            "go on with --resume and a longer limit",
+    @property
+    def _races(self) -> bool:
+        return self.session.config.search.selection == "race"
+
+    def _run_race(self, keeper: Keeper) -> str:
+        """Run the race to its end, or to the time limit; how the search ends."""
+        race = self.race = self.race or self._make_race()
+        for event in race.events():
+            if event is None:
+                keeper.save()
+            else:
+                keeper.stepped(event, 1)
+            if self._late() and not race.over:
+                keeper.save()
+                if not race.whole_rungs:
+                    raise nothing_yet(self.session, self.folder, self.epoch, self.step, race=True)
+                return "time_limited"
+        return "done"
+
+    def _make_race(self) -> Race:
+        rows = self.session.config.search.score_rows
+        judge = Judge(
+            self.session, scored(self.session, rows, "a"), scored(self.session, rows, "b")
         )
+        return Race(self.session, self.folder, self.strategy, self.material, judge)
 
     def _collapsed(self) -> dict[str, Any]:
         """Go back to the best epoch where that is asked for and there is one; what happened, for
@@ -178,45 +201,35 @@ class SearchPhase:
     def _record(self) -> None:
         """The epoch's line in metrics.jsonl, its alphas and betas."""
         epoch = self.epoch
-        losses, validation = (
-            training_losses(self.running, self.session.schema.tasks, epoch),
-            self._validation(),
-        )
+        losses = training_losses(self.running, self.session.schema.tasks, epoch)
+        judged = judge(self.session, self.strategy)
         record = self.strategy.record()
         charge_balancing(self._balancing, record)
         if self.guard.skipped:
             record["skipped_batches"] = self.guard.skipped
         choices = record.pop("choices")
-        judged = validation and validation["loss"]
+        loss = judged and judged["loss"]
         kept = {name: record.get(name) for name in ("expert_usage", "skip_chosen", "eigenvalue")}
-        self.history.append({"epoch": epoch, "choices": choices, "validation_loss": judged, **kept})
+        self.history.append({"epoch": epoch, "choices": choices, "b_loss": loss, **kept})
         if reason := self.watch.reason(self.history):
             record["collapse"] = reason
             self.session.reporter.say(f"epoch {epoch + 1}: the search may have collapsed: {reason}")
         append_epoch(
             self.folder,
             self.session,
-            {"epoch": epoch, "loss": losses, "validation": validation, **record},
+            {"epoch": epoch, "loss": losses, "b": judged, **record},
         )
         files.write_table(self.folder.alphas, alpha_table(self.history))
         files.write_table(self.folder.betas, beta_table(self.history))
         figures = {
             "train loss": losses["total"],
-            "validation MTL-Loss": judged,
+            "MTL-Loss on B rows": loss,
             "mean alpha entropy": record["entropy"],
         }
         told = ", ".join(
             f"{name} {value:.5f}" for name, value in figures.items() if value is not None
         )
         self.session.reporter.say(f"epoch {epoch + 1}/{self.strategy.epochs}: {told}")
-
-    def _validation(self) -> dict[str, Any] | None:
-        """Metrics on the validation rows of what the strategy evaluates."""
-        net = self.strategy.evaluated()
-        if net is None:
-            return None
-        predictions = predict(net, self.session.in_order("validation"), device=self.session.device)
-        return evaluate(predictions, self.session.schema.tasks).line
 
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._started
@@ -243,6 +256,7 @@ class SearchPhase:
             "metric_lines": len(self.history),
             "metric_sum": self.folder.metric_sum(len(self.history)),
             "history": self.history,
+            "race": None if self.race is None else self.race.state(),
             "spent": {**self._spent(), "ledger": self.ledger.state()},
         }
 
@@ -282,6 +296,10 @@ class SearchPhase:
             state["running"], tasks=len(self.session.schema.tasks), device=self.session.device
         )
         self._charge(state["spent"])
+        if state.get("race") is not None:
+            need(self._races, "race", "must be there for a race only", "one")
+            self.race = self._make_race()
+            self.race.load(state["race"])
 
     def _charge(self, spent: dict[str, Any]) -> None:
         """Count on from what was spent."""
@@ -298,46 +316,22 @@ class SearchPhase:
             "finished_epochs": epochs,
             "state": state,
         }
-        found = self.strategy.derive()
-        architecture = found.evolve(
-            provenance={**provenance, **found.provenance, **self._timed(found)}
+        if self.race is not None:
+            made, decisions, raced = self.race.outcome()
+        else:
+            made, raced = self.strategy.derive(), {}
+            decisions = list(self.strategy.decisions(made))
+        architecture = made.evolve(
+            provenance={
+                **provenance,
+                **made.provenance,
+                **measured_latency(self.session, made),
+                "decisions": [decision.plain for decision in decisions],
+                **({"race": raced} if raced else {}),
+            }
         )
         architecture.save(self.folder.architecture)
-        self._write_cost()
-        return architecture
-
-    def _timed(self, found: Architecture) -> dict[str, Any]:
-        """Where time is limited, what the whole model really takes beside the limit; parts were
-        added up, so it may be more.
-        """
-        s = self.session.config.search
-        if s.max_latency_ms is None:
-            return {}
-        net = build_model(found, self.session.schema, max_parameters=None).to(self.session.device)
-        took = latency_us(net, self.session.schema, rows=s.latency_rows) / 1000
-        if took > s.max_latency_ms:
-            told = (
-                f"the derived model took {took:.3f} ms for {s.latency_rows} rows, the limit is "
-                f"{s.max_latency_ms:.3f} ms"
-            )
-            self.session.reporter.say(
-                f"{told}: its parts add up to less than the whole, or the machine was busy"
-            )
-        return {
-            "latency": {"limit_ms": s.max_latency_ms, "measured_ms": took, "rows": s.latency_rows}
-        }
-
-    def _write_cost(self) -> None:
-        net = self.strategy.supernet
-        if net is not None:
-            net.mix_all()
-        whole = {} if net is None else {"supernet": asdict(cost(net, self.session.schema))}
-        files.write_json(
-            self.folder.cost,
-            {
-                **self._spent(),
-                **self.ledger.figures(),
-                "strategy": self.session.config.search.strategy,
-                **whole,
-            },
+        write_cost(
+            self.folder, self.session, self.strategy, {**self._spent(), **self.ledger.figures()}
         )
+        return architecture

@@ -12,7 +12,7 @@ from automtl.errors import ArtifactError
 from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet, build_supernet
 from automtl.phases.run.device import compile_net
-from automtl.phases.run.session import Session
+from automtl.phases.run.session import Role, Session
 from automtl.runs.run_dir import one_phase
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts_settings import DartsSettings
@@ -74,7 +74,7 @@ def make_material(
         options=_options(session),
         make_supernet=make_supernet,
         fit=session.batches("fit", batch_size=s.batch_size, seed=seeds.fit),
-        alpha=session.batches("alpha", batch_size=s.batch_size, seed=seeds.alpha),
+        alpha=session.batches("a", batch_size=s.batch_size, seed=seeds.alpha),
         scored=scored(session, s.score_rows),
         generator=generator,
         device=session.device,
@@ -109,9 +109,11 @@ def _options(session: Session) -> Options:
     return Options(**same)
 
 
-def scored(session: Session, limit: int | None) -> Batches:
-    """Alpha rows in order, at most `limit` of them, drawn the same for every seed of the run."""
-    index = session.store.alpha_index
+def scored(session: Session, limit: int | None, role: Role = "a") -> Batches:
+    """A rows (or B rows) in order, at most `limit` of them, drawn the same for every seed of the
+    run.
+    """
+    index = session.index(role)
     if limit is not None and len(index) > limit:
         index = np.sort(np.random.default_rng(0).choice(index, limit, replace=False))
     return session.rows_in_order("train", index)

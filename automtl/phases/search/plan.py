@@ -10,7 +10,8 @@ import numpy as np
 from automtl.config import RunConfig
 from automtl.models.cost import cost
 from automtl.models.memory import step_bytes
-from automtl.phases.run.session import Reporter, training_session
+from automtl.phases.race.course import planned_steps, sizes
+from automtl.phases.run.session import Reporter, Session, training_session
 from automtl.phases.search.context import make_material
 from automtl.spaces.space import rounded
 from automtl.strategies.protocol import Strategy
@@ -35,6 +36,7 @@ class Plan:
         step_s: seconds of one step, median of a few after a warm-up one.
         total_s: seconds of all steps, evaluation left out.
         alpha_reach: the furthest an alpha can move, steps times its rate.
+        race_steps: of single models after the search, at most; 0 without a race.
     """
 
     rows: dict[str, int]
@@ -47,13 +49,14 @@ class Plan:
     step_s: float
     total_s: float
     alpha_reach: float
+    race_steps: int
 
 
 def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
     """Plan a search by counting, and by timing a few steps on its own first rows; nothing is
     written.
     """
-    session = training_session(config, reporter, search=True)
+    session = training_session(config, reporter, search=True, retrain=False)
     space, s, schema = config.space, config.search, session.schema
     assert space is not None, "a search has a space"
     material = make_material(session, space, session.noise())
@@ -80,7 +83,18 @@ def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
         step_s=step,
         total_s=step * steps,
         alpha_reach=steps * s.alpha_lr,
+        race_steps=_race_steps(session) if s.selection == "race" else 0,
     )
+
+
+def _race_steps(session: Session) -> int:
+    """Of all trainings of a race, at most."""
+    s, retrain = session.config.search, session.config.retrain
+    batches = session.batches("fit", batch_size=retrain.batch_size, seed=0)
+    whole = max(1, round(s.race_epochs * len(batches)))
+    count = s.race_candidates + s.race_controls + len(s.rivals)
+    checks = (s.race_checks + 1) * s.race_seeds * whole if s.race_checks else 0
+    return planned_steps(sizes(count, s.race_finalists), s.race_seeds, whole) + checks
 
 
 def _timed(strategy: Strategy) -> tuple[int, float]:
@@ -100,6 +114,7 @@ def as_rows(plan: Plan) -> list[tuple[str, str]]:
     values = asdict(plan)
     rows = ", ".join(f"{k} {v:,}" for k, v in values.pop("rows").items())
     minutes = plan.total_s / 60
+    race = f"at most {plan.race_steps:,} steps of single models, not in the time above"
     longest = [f"{name} {ids:,}" for name, ids in plan.longest_lists.items()]
     lists = (
         f", with the longest list of each field in one batch (ids: {', '.join(longest)}; "
@@ -121,4 +136,5 @@ def as_rows(plan: Plan) -> list[tuple[str, str]]:
             "reach of alpha",
             f"each alpha moves by at most about {plan.alpha_reach:.2f} (steps x search.alpha_lr)",
         ),
+        *([("race", race)] if plan.race_steps else []),
     ]

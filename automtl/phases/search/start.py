@@ -8,6 +8,7 @@ from automtl.config_layers import Recommendation
 from automtl.data.store.snapshot import Snapshot
 from automtl.errors import ConfigError
 from automtl.models.supernet import check_supernet
+from automtl.phases.race.entrants import check_race
 from automtl.phases.run.resume import need_plugins, own_settings
 from automtl.phases.run.run_data import kept_advice, snapshot_of
 from automtl.phases.run.session import Reporter, training_session
@@ -46,9 +47,11 @@ def search(
         folder = RunDir(_begun(out)).search
         own = snapshot_of(folder) if folder.manifest.exists() else own
         return SearchPhase(
-            training_session(config, reporter, own, search=True), folder, config.space
+            training_session(config, reporter, own, search=True, retrain=False),
+            folder,
+            config.space,
         ).run()
-    session = training_session(config, reporter, own, search=True)
+    session = training_session(config, reporter, own, search=True, retrain=False)
     # everything that can be refused is refused before the folder appears
     names = [task.name for task in session.schema.tasks]
     check_balancing(settings_of(session).balancing, names, where="search.balancing")
@@ -65,6 +68,8 @@ def search(
         generator=session.noise(),
         max_parameters=config.runtime.max_parameters,
     )
+    if config.search.selection == "race":
+        check_race(session)
     run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
     phase = SearchPhase(session, run.search, config.space)
     files.make_folder(run.search.path)

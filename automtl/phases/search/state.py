@@ -6,14 +6,16 @@ from typing import Any
 
 from torch import Tensor
 
+from automtl.errors import NoResult
 from automtl.report.results import SelfShowing
+from automtl.runs import decided
 from automtl.spaces.architecture import Architecture
 from automtl.training.checkpoint_state import Count, Number, Spent, State
 
 
 @dataclass(frozen=True)
 class SearchResult(SelfShowing):
-    """What a search found.
+    """What a search came to.
 
     Args:
         run: the run's folder.
@@ -31,8 +33,46 @@ class SearchResult(SelfShowing):
     def home(self) -> Path:
         return self.run
 
+    @property
+    def decisions(self) -> list[dict[str, Any]]:
+        """Every choice with its verdict and what that rests on, see `spaces.decisions.Decision`; []
+        where the search was made before searches told.
+        """
+        return decided.of(self.architecture.provenance)
+
+    @property
+    def decided(self) -> str:
+        """What is decided, in one sentence."""
+        return decided.headline(self.decisions)
+
+    @property
+    def race(self) -> dict[str, Any]:
+        """How the race came out; {} where there was none."""
+        told = self.architecture.provenance.get("race")
+        return told if isinstance(told, dict) else {}
+
+    @property
+    def remarks(self) -> list[str]:
+        """What goes with the decisions: how the race came out, and what would help."""
+        more = decided.advice(self.decisions, raced=bool(self.race))
+        return [*self.race.get("words", ()), *([more] if more else [])]
+
+    def need_decided(self) -> None:
+        """Refuse a search in which not one choice is decided.
+
+        Raises:
+            NoResult: it is one.
+        """
+        if not decided.count(self.decisions, "decided"):
+            raise NoResult(
+                self.run,
+                "must have decided a choice (--require-decided)",
+                f"that {self.decided}",
+                decided.advice(self.decisions, raced=bool(self.race)),
+            )
+
     def headline(self) -> str:
-        return f"search {self.state} after {self.epochs} epochs: {self.run}"
+        return f"{self.decided}; search {self.state} after {self.epochs} epochs: {self.run}"
 
 
 class _Line(State):
@@ -40,7 +80,7 @@ class _Line(State):
 
     epoch: Count
     choices: dict[str, dict[str, Number]]
-    validation_loss: float | None
+    b_loss: float | None
     expert_usage: dict[str, tuple[Number, ...]]
     skip_chosen: float | None
     eigenvalue: float | None
@@ -65,4 +105,5 @@ class SearchState(State):
     metric_lines: Count
     metric_sum: str
     history: tuple[_Line, ...]
+    race: Any = None
     spent: _Spent

@@ -59,7 +59,10 @@ def tune(
         )
     place = Storage.of(run.tune, storage, resume=resume)
     return Tuning(
-        training_session(config, reporter, own, search=searched is None), run.tune, searched, place
+        training_session(config, reporter, own, search=searched is None, retrain=True),
+        run.tune,
+        searched,
+        place,
     ).run()
 
 

@@ -1,4 +1,6 @@
-"""What a study hears of a running trial: every epoch's validation figure, and when to stop."""
+"""What a study hears of a running trial: every epoch's figure on the rows that judge it (a search:
+B rows, a retrain: validation rows), and when to stop.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +8,7 @@ from typing import Any
 import optuna
 
 from automtl.phases.run.session import Reporter
+from automtl.runs.epoch_line import judged
 from automtl.training.early_stopping import Monitor
 from automtl.training.loop import StepEvent
 
@@ -83,7 +86,8 @@ class TrialReporter:
             or not line.get("judged", True)
         ):
             return
-        cost = self._monitor.cost(line["validation"]) if line.get("validation") else None
+        figures = judged(line)[1]
+        cost = self._monitor.cost(figures) if figures else None
         if cost is not None and self._report(
             cost, self._first + line["epoch"] - line.get("anew_from", 0)
         ):

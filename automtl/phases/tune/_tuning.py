@@ -263,6 +263,8 @@ class Tuning:
             )
             spent = files.read_json(run.search.cost)
             flops = spent.get("supernet", {}).get("flops_per_row", 0) * spent["samples"]
+            if config.search.selection == "race":  # most rows went through single models
+                flops = spent["flops_spent"]
             facts = {
                 "cost": flops,
                 "search_seconds": spent["seconds"],

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import networkx as nx
 
-from automtl.report.drawing.cards import CardMaker, Style
+from automtl.report.drawing.cards import SHADES, UNDECIDED_SHADE, CardMaker, Style
 from automtl.report.drawing.facts import Part, notes, subtitle
 from automtl.report.drawing.scene import MARGIN, MAX_WIDTH, Card, Label, Rect
 from automtl.report.drawing.text import LINE, clean, text_width, wrap
@@ -13,7 +13,13 @@ from automtl.spaces.architecture import Architecture
 
 _SMALL = 10.0
 _CAPTIONS = {"expert": "experts", "gate": "gates", "tower": "towers"}
-_SHADES = "shade of an operation: its alpha margin, softmax(alpha) of the best less the second best"
+_MARGINS = (
+    "shade of an operation: its alpha margin, softmax(alpha) of what was taken less the best "
+    "other, from 0 to 1; what is decided is not known"
+)
+_VERDICTS = (
+    "an operation: decided, tied with its runner-up, not decided (darker with its alpha margin)"
+)
 _BETAS = (
     "figures at a tower, width of its wires: the weight of an expert for that task in the "
     "search (softmax of beta, or mean gate)"
@@ -74,12 +80,25 @@ def footer(
         for _, weight in reads
     ):
         lines.insert(0, _BETAS)
-    if maker.largest_margin is not None:
-        x = MARGIN + text_width(_SHADES, _SMALL) + 12.0
-        after = x + text_width("0", _SMALL) + 5.0
-        swatches = tuple(Rect(after + 16.0 * i, y, 14.0, 13.0, "chip", i / 4) for i in range(5))
-        texts = ((_SHADES, MARGIN), ("0", x), (f"{maker.largest_margin:.3f}", after + 84.0))
-        labels += [Label(text, place, y + 6.5, _SMALL, tone="soft") for text, place in texts]
+    if maker.legend is not None:
+        words = _VERDICTS if maker.legend == "verdicts" else _MARGINS
+        x = MARGIN + text_width(words, _SMALL) + 12.0
+        shades = [SHADES["decided"], SHADES["tied"], 0.0, UNDECIDED_SHADE]
+        if maker.legend == "margins":
+            shades = [0.0, 0.25, 0.5, 0.75, 1.0]
+        swatches = tuple(
+            Rect(
+                x + 16.0 * i,
+                y,
+                14.0,
+                13.0,
+                "chip",
+                shade,
+                hatched=maker.legend == "verdicts" and i == 1,
+            )
+            for i, shade in enumerate(shades)
+        )
+        labels.append(Label(words, MARGIN, y + 6.5, _SMALL, tone="soft"))
         y += 18.0
     for line in [
         piece

@@ -106,6 +106,7 @@ def _rect(rect: Rect) -> FancyBboxPatch:
         boxstyle=style,
         mutation_aspect=1.0,
         **looks[rect.look],
+        hatch="////" if rect.hatched else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import networkx as nx
 
@@ -16,13 +17,17 @@ from automtl.report.drawing.facts import (
 )
 from automtl.report.drawing.scene import Card, Label, Rect
 from automtl.report.drawing.text import LINE, clean, text_width, wrap
+from automtl.runs import decided
 from automtl.spaces.architecture import Architecture
 
 _PAD = 8.0
 _PORT = 15.0
 _MOST_FIELDS = 16
 _TASK_NAME = 190.0  # names of up to some 25 letters stay whole in every style
-NEUTRAL_SHADE = 0.1
+NEUTRAL_SHADE, UNDECIDED_SHADE = 0.1, 0.4
+SHADES = {"decided": 0.9, "tied": 0.2}
+
+Legend = Literal["verdicts", "margins"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class CardMaker:
     ) -> None:
         self.architecture, self.graph, self.parts, self.style = architecture, graph, parts, style
         self.choices = choices_of(architecture, graph)
-        self._most = max((choice.margin for choice in self.choices.values()), default=0.0)
+        self._decisions = {d["choice"]: d for d in decided.of(architecture.provenance)}
 
     def card(self, node: str) -> Card:
         """The card of a node, at (0, 0)."""
@@ -84,22 +89,35 @@ class CardMaker:
         return self._finish(node, kind, self._title(data["label"]), ports=True)
 
     def shade(self, node: str, block: int) -> float:
-        """The alpha margin of a block over the largest in the architecture; a light neutral where
-        nothing was searched.
+        """How dark a block is: by its verdict where decisions are told, one that is not decided by
+        its alpha margin at most; else by the margin, 0 to 1; a light neutral where nothing was
+        searched.
         """
         choice = self.choices.get((node, block))
         if choice is None:
             return NEUTRAL_SHADE
-        return choice.margin / self._most if self._most else 0.0
+        decision = self._decisions.get(choice.name)
+        if decision is None:
+            return choice.margin
+        believed = choice.margin if decision.get("alpha") else 0.0
+        return SHADES.get(decision["verdict"], min(believed, UNDECIDED_SHADE))
+
+    def tied(self, node: str, block: int) -> bool:
+        """Whether a block's choice is tied with its runner-up."""
+        choice = self.choices.get((node, block))
+        decision = None if choice is None else self._decisions.get(choice.name)
+        return decision is not None and decision["verdict"] == "tied"
 
     def choice(self, node: str, block: int) -> Choice | None:
         """The choice block behind a drawn block."""
         return self.choices.get((node, block))
 
     @property
-    def largest_margin(self) -> float | None:
-        """The largest alpha margin; None where nothing was searched."""
-        return self._most if self.choices else None
+    def legend(self) -> Legend | None:
+        """What shades mean here; None where nothing was searched."""
+        if not self.choices:
+            return None
+        return "verdicts" if self._decisions else "margins"
 
     def _title(self, text: str, least: float = 0.0) -> list["_Line"]:
         width = max(self.style.name, least)
@@ -142,7 +160,9 @@ class CardMaker:
             column.text(line)
         if blocks:
             column.chips(
-                [clean(b) for b in blocks], [self.shade(node, i) for i in range(len(blocks))]
+                [clean(b) for b in blocks],
+                [self.shade(node, i) for i in range(len(blocks))],
+                [self.tied(node, i) for i in range(len(blocks))],
             )
         if ports:
             self._ports(column, node)
@@ -211,8 +231,8 @@ class _Column:
         self.width = max(self.width, text_width(line.text, size, line.bold))
         self.y += height
 
-    def chips(self, blocks: Sequence[str], shades: Sequence[float]) -> None:
-        """Operations in a row, in several rows where there are many."""
+    def chips(self, blocks: Sequence[str], shades: Sequence[float], ties: Sequence[bool]) -> None:
+        """Operations in a row, in several rows where there are many; ties are hatched."""
         size, height = self.style.small * 1.05, self.style.small * 2.0
         self.y += 2.0 if self.labels else 0.0
         x, widths = 0.0, [text_width(block, size) + 12.0 for block in blocks]
@@ -224,7 +244,8 @@ class _Column:
             width = widths[i]
             look = "skip" if block == "skip" else "chip"
             place = (_PAD + x, self.y, width, height)
-            self.rects.append(Rect(*place, look, shade, block=i))  # type: ignore[arg-type]
+            rect = Rect(*place, look, shade, block=i, hatched=ties[i])  # type: ignore[arg-type]
+            self.rects.append(rect)
             self.labels.append(
                 Label(
                     block,

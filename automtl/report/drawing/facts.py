@@ -2,13 +2,13 @@
 parts.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import networkx as nx
 
 from automtl.report.drawing.text import clean, short
+from automtl.runs import decided
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import SHARING
 
@@ -126,7 +126,8 @@ def idle_experts(architecture: Architecture, graph: nx.DiGraph) -> list[int]:
 def subtitle(architecture: Architecture, parts: Mapping[str, Part]) -> str:
     """One line under the title: where it was found, sharing, widths, totals."""
     dataset = architecture.provenance.get("dataset")
-    words = [f"found on {dataset}"] if isinstance(dataset, str) else []
+    word = decided.title(decided.of(architecture.provenance))
+    words = [f"{word} on {dataset}"] if isinstance(dataset, str) else []
     words.append(f"sharing: {architecture.sharing.kind}")
     words += [f"{key} {value}" for key, value in architecture.sharing.settings.items()]
     words.append(f"embedding width {architecture.embedding_dim}")
@@ -161,14 +162,3 @@ def notes(architecture: Architecture, graph: nx.DiGraph) -> list[str]:
             "once per task"
         )
     return found
-
-
-def block_name(name: str) -> str:
-    """A choice block as people say it: level0.pool.3.block.1 is expert 3, block 1."""
-    made = re.sub(r"^level0\.pool\.(\d+)\.block\.(\d+)$", r"expert \1, block \2", name)
-    made = re.sub(
-        r"^level(\d+)\.([a-z]+)(\d*)\.(\d+)\.block\.(\d+)$",
-        r"level \1, \2 \3 expert \4, block \5",
-        made,
-    )
-    return re.sub(r"^interaction\.(\d+)$", r"interaction \1", made).replace("  ", " ")

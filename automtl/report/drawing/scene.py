@@ -48,6 +48,7 @@ class Rect:
         shade: from 0 (paper) to 1 (darkest); read for chips.
         task: whose colour it has; None for none.
         block: index of the block it shows, in its node; None where it shows none.
+        hatched: whether it is hatched: a tie.
     """
 
     x: float
@@ -58,6 +59,7 @@ class Rect:
     shade: float = 0.0
     task: int | None = None
     block: int | None = None
+    hatched: bool = False
 
     def moved(self, x: float, y: float) -> "Rect":
         """The same, further right and down."""

@@ -13,7 +13,6 @@ from automtl.report.drawing.embed import fill
 from automtl.report.drawing.facts import (
     FIELDS,
     Choice,
-    block_name,
     fields_lines,
     flat_width,
     tower_line,
@@ -22,13 +21,15 @@ from automtl.report.drawing.layout import Drawing, lay_out
 from automtl.report.drawing.scene import Card, Label, Rect, Wire
 from automtl.report.drawing.text import clean
 from automtl.report.load import PhaseView, RunView
+from automtl.runs import decided
+from automtl.runs.decided import block_name
 from automtl.spaces.architecture import Architecture
 
 _MOST = 12
 
 
 def architecture_panel(runs: Sequence[RunView]) -> Markup | None:
-    """Every architecture of the runs once: found ones, and those trained with another sharing
+    """Every architecture of the runs once: searched ones, and those trained with another sharing
     module or made by hand.
     """
     found = list(_architectures(runs))
@@ -54,7 +55,8 @@ def _architectures(runs: Sequence[RunView]) -> Iterator[tuple[PhaseView, Archite
 def _figure(
     number: int, phase: PhaseView, architecture: Architecture, several: bool
 ) -> dict[str, Any]:
-    where = "found by the search" if phase.is_search else f"trained as {phase.label}"
+    word = decided.title(decided.of(architecture.provenance))
+    where = f"{word} by the search" if phase.is_search else f"trained as {phase.label}"
     title = f"{phase.run}: {where}" if several else where
     drawing = lay_out(architecture, phase.parts, title=None)
     ident = f"arch{number}"

@@ -11,6 +11,7 @@ from automtl.report.load import RunView
 from automtl.report.panels import (
     _architecture,
     _balancing,
+    _decisions,
     _masks,
     _models,
     _mome,
@@ -41,6 +42,7 @@ class Panel:
 
 PANELS: tuple[Panel, ...] = (
     Panel("verdict", "Verdict", _models.verdict_panel),
+    Panel("decisions", "What the search decided", _decisions.decisions_panel),
     Panel("tasks", "Task by task", _models.tasks_panel),
     Panel("architecture", "Architecture", _architecture.architecture_panel),
     Panel("experts", "Experts and tasks", _search.experts_panel),

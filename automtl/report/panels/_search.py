@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from automtl.report.charts import Line, choice_chart, curves, entropy_chart, heat
 from automtl.report.drawing.embed import embed, fill
-from automtl.report.drawing.facts import block_name
 from automtl.report.load import PhaseView, RunView
+from automtl.runs.decided import block_name
 
 _MOST_BLOCKS, _MOST_CHARTS = 72, 240
 
@@ -129,7 +129,9 @@ def experts_panel(runs: Sequence[RunView]) -> Markup | None:
         values = last.pivot_table(index="expert", columns="task", values="weight", sort=False)
         values = values[list(dict.fromkeys(last.task))].rename(index=lambda e: f"expert {e}")
         marked = {task: [f"expert {e}" for e in experts] for task, experts in chosen.items()}
-        picture = heat(values, title="softmax(beta), last epoch; framed: chosen", marked=marked)
+        picture = heat(
+            values, title="softmax(beta), last epoch; framed: chosen", marked=marked, most=1.0
+        )
         charts = [embed(picture, ident, "weights of experts for tasks")]
         charts += [
             _usage(phase.betas[phase.betas.task == task], str(task), f"{ident}-{i}")

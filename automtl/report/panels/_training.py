@@ -11,6 +11,7 @@ from automtl.report.drawing.embed import embed, fill
 from automtl.report.drawing.text import clean
 from automtl.report.load import PhaseView, RunView
 from automtl.report.tables import headline, models
+from automtl.runs.epoch_line import judged
 
 _MOST_MODELS = 24
 
@@ -21,7 +22,7 @@ def curves_panel(runs: Sequence[RunView]) -> Markup | None:
     searches = [run.search for run in runs if run.search is not None and run.search.lines]
     retrains = [phase for run in runs for phase in run.retrains if phase.lines]
     for title, phases in (
-        ("Training of the found or given models", retrains),
+        ("Training of the searched or given models", retrains),
         ("The supernet during the search", searches),
     ):
         if phases:
@@ -35,18 +36,18 @@ def curves_panel(runs: Sequence[RunView]) -> Markup | None:
 
 
 def _charts(phases: Sequence[PhaseView], ident: str, *, several: bool) -> list[Markup]:
-    """Training loss, validation loss, then a chart per task."""
+    """Training loss, loss on the rows that judge, then a chart per task."""
     tasks = list(
-        dict.fromkeys(
-            name for phase in phases for line in phase.lines for name in _validation(line)
-        )
+        dict.fromkeys(name for phase in phases for line in phase.lines for name in _tasks(line))
     )
+    named = dict.fromkeys(judged(line)[0] for phase in phases for line in phase.lines)
+    rows = " or ".join(name for name in named if name) or "held-out"
     kinds: list[tuple[str, Any]] = [("training loss", lambda line: line["loss"].get("total"))]
-    kinds.append(("validation MTL-Loss", lambda line: (line.get("validation") or {}).get("loss")))
+    kinds.append((f"MTL-Loss on {rows} rows", lambda line: judged(line)[1].get("loss")))
     for task in tasks:
         metric = _metric(phases, task)
         kinds.append(
-            (f"{task}: {metric.replace('auc', 'AUC')} on validation rows", _reader(task, metric))
+            (f"{task}: {metric.replace('auc', 'AUC')} on {rows} rows", _reader(task, metric))
         )
     made = []
     for i, (title, read) in enumerate(kinds):
@@ -56,18 +57,18 @@ def _charts(phases: Sequence[PhaseView], ident: str, *, several: bool) -> list[M
     return made
 
 
-def _validation(line: Mapping[str, Any]) -> Mapping[str, Any]:
-    return (line.get("validation") or {}).get("tasks") or {}
+def _tasks(line: Mapping[str, Any]) -> Mapping[str, Any]:
+    return judged(line)[1].get("tasks") or {}
 
 
 def _metric(phases: Sequence[PhaseView], task: str) -> str:
     return headline(
-        name for phase in phases for line in phase.lines for name in _validation(line).get(task, {})
+        name for phase in phases for line in phase.lines for name in _tasks(line).get(task, {})
     )
 
 
 def _reader(task: str, metric: str) -> Any:
-    return lambda line: _validation(line).get(task, {}).get(metric)
+    return lambda line: _tasks(line).get(task, {}).get(metric)
 
 
 def _lines(phase: PhaseView, read: Any, several: bool) -> list[Line]:

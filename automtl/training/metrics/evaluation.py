@@ -151,7 +151,7 @@ def evaluate(
         logits, labels = predictions.logits[t], predictions.labels[:, t]
         weights = None if predictions.weights is None else predictions.weights[:, t]
         metrics[task.name] = evaluate_task(task, logits, labels, weights, groups)
-        rows = _losses(task, logits, labels, weights)
+        rows = losses_by_row(task, logits, labels, weights)
         losses[task.name] = rows.mean
         beside.add(task, shares[t], rows, metrics[task.name])
         if reliability:
@@ -189,7 +189,7 @@ def auc_intervals(
     }
 
 
-def _losses(
+def losses_by_row(
     task: Task, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None
 ) -> RowLosses:
     """The loss of each row, in float64."""

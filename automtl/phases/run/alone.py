@@ -1,9 +1,10 @@
-"""One architecture in training as a table trains it: on fit rows, for a fixed number of epochs,
-judged on the way.
+"""One architecture in training by itself, as tables and races train it: on fit rows, by a retrain's
+settings, for a fixed number of steps.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from automtl.phases.run.session import Seeds, Session
 from automtl.spaces.architecture import Architecture
 from automtl.training.balancing import make_balancer
 from automtl.training.balancing.balancer import Balancer, BalancingSettings
+from automtl.training.checkpoint_state import State, check, need, take_net, take_optimizer
 from automtl.training.losses import Losses
 from automtl.training.optim.optimizers import (
     OptimizerSettings,
@@ -25,6 +27,15 @@ from automtl.training.optim.optimizers import (
     set_rates,
 )
 from automtl.training.step import train_step
+
+
+class _State(State):
+    """Of a model; its parts look at their own."""
+
+    net: Any
+    parts: tuple[dict[str, Any], ...]
+    noise: torch.Tensor
+    guard: Any
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ def networks(net: nn.Module) -> list[MultiTaskNet]:
             names = ", ".join(stage.name for stage in stages)
             raise ConfigError(
                 own.sharing.kind,
-                "must train in one stage to stand in a table",
+                "must train in one stage to be compared at equal rows",
                 names,
                 "leave it out",
             )
@@ -77,13 +88,13 @@ class Model:
             Seeds.of(seed),
             OptimizerSettings.of(session.config.retrain),
         )
-        noise = torch.Generator(session.device).manual_seed(self.seeds.noise)
+        self._noise = torch.Generator(session.device).manual_seed(self.seeds.noise)
         most = session.config.runtime.max_parameters
         net = build_model(
             architecture,
             session.schema,
             seed=self.seeds.weights,
-            generator=noise,
+            generator=self._noise,
             max_parameters=most,
         )
         self.net = net.to(session.device)
@@ -137,6 +148,47 @@ class Model:
             autocast=self.session.autocast,
             clip_norm=self.session.config.retrain.clip_norm,
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that an exact resume needs."""
+        self._guard.look()
+        return {
+            "net": self.net.state_dict(),
+            "parts": [
+                {"optimizer": p.optimizer.state_dict(), "balancer": p.balancer.state_dict()}
+                for p in self._parts
+            ],
+            "noise": self._noise.get_state(),
+            "guard": self._guard.state(),
+        }
+
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from a ``state_dict()``.
+
+        Raises:
+            AutoMTLError, RuntimeError: it is of another model.
+        """
+        held = check(_State, state, "model")
+        need(
+            len(held.parts) == len(self._parts),
+            "model.parts",
+            f"must be {len(self._parts)}, one per network",
+            len(held.parts),
+        )
+        take_net(self.net, state["net"], "model.net")
+        for own, part in zip(self._parts, state["parts"], strict=True):
+            take_optimizer(own.optimizer, part["optimizer"], "model.optimizer")
+            own.balancer.load_state_dict(part["balancer"])
+        self._noise.set_state(state["noise"])
+        self._guard.load(state["guard"])
+
+    def look(self) -> None:
+        """Look at all losses so far.
+
+        Raises:
+            NumericalError: one is not finite.
+        """
+        self._guard.look()
 
     def state(self) -> dict[str, torch.Tensor]:
         """A copy of the weights as they stand."""

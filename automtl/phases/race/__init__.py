@@ -1,0 +1,1 @@
+"""The race: candidates of a search trained alone by successive halving, and what that decides."""

@@ -1,0 +1,66 @@
+"""Choices of two architectures of a space, compared up to the order of experts."""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from automtl.spaces.architecture import Architecture
+from automtl.spaces.decisions import EXPERTS_OF
+from automtl.strategies.encoding import Genes, Genome
+
+
+def aligned(genes: Genes, first: Architecture, other: Architecture) -> dict[str, str]:
+    """What `other` takes at each choice, its experts numbered as fits `first` best: an expert's
+    number carries no meaning where all stand in one pool.
+    """
+    one, two = genes.genome(first), genes.genome(other)
+    if not all(slot.owner == "pool" and slot.level == 0 for slot in genes.slots):
+        return genes.taken(two)
+    before = sum(name.startswith("interaction.") for name in genes.names)
+    blocks = genes.space.num_blocks
+    shape = (len(genes.slots), blocks)
+    mine, theirs = (np.array(g.picks[before:]).reshape(shape) for g in (one, two))
+    likeness = (mine[:, None] == theirs[None]).sum(-1) + _uses(one, two, len(genes.slots))
+    order = linear_sum_assignment(-likeness)[1]  # my expert i is their order[i]
+    places = np.argsort(order)
+    chosen = two.chosen and tuple(
+        tuple(sorted(int(places[e]) for e in experts)) for experts in two.chosen
+    )
+    picks = (*two.picks[:before], *(int(p) for p in theirs[order].reshape(-1)))
+    return genes.taken(Genome(picks, chosen))
+
+
+def _uses(one: Genome, two: Genome, experts: int) -> np.ndarray:
+    """How many tasks use, or leave, both of two experts. Shape: (experts, experts)."""
+    if one.chosen is None or two.chosen is None:
+        return np.zeros((experts, experts), int)
+    mine, theirs = (
+        np.array([[i in task for task in g.chosen or ()] for i in range(experts)])
+        for g in (one, two)
+    )
+    same: np.ndarray = (mine[:, None] == theirs[None]).sum(-1)
+    return same
+
+
+def unused(genes: Genes, architecture: Architecture) -> set[str]:
+    """The choices inside experts that no task takes: they have no part in what is computed."""
+    if architecture.chosen is None:
+        return set()
+    used = {expert for experts in architecture.chosen for expert in experts}
+    inside = {
+        name
+        for number, slot in enumerate(genes.slots)
+        if number not in used
+        for name in genes.names
+        if name.startswith(f"{slot}.block.")
+    }
+    # tied blocks stand in several experts
+    return {
+        name
+        for name, numbers in genes.groups().items()
+        if all(genes.names[n] in inside for n in numbers)
+    }
+
+
+def is_block(choice: str) -> bool:
+    """Whether a choice is an operation's, not which experts a task takes."""
+    return not choice.startswith(EXPERTS_OF)

@@ -1,0 +1,84 @@
+"""How a race came out, for people and as plain data."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from statistics import median
+from typing import Any
+
+from automtl.phases.race._compare import Gap, Table
+from automtl.phases.race._finals import CLOSE, Finals
+from automtl.phases.race.entrants import Entrant
+from automtl.phases.race.results import Result, of_rung
+
+
+def answer(
+    outcome: Finals, table: Table, results: Sequence[Result], rungs: int, beats: bool
+) -> dict[str, Any]:
+    """The winner, its margins over the runner-up, the controls and the best rival, and words."""
+    winner = outcome.winner
+    others = [e for e in outcome.ordered if e.id != winner.id]
+    rivals = [e for e in others if e.kind == "rival"]
+    controls = _controls(winner, results, rungs)
+    told: dict[str, Any] = {
+        "winner": winner.name,
+        "kind": winner.kind,
+        "loss_b": table.mean(("final", winner.id)),
+        "margin": table.margin,
+        "runner_up": _beside(others[0], outcome) if others else None,
+        "rival": _beside(rivals[0], outcome) if rivals else None,
+        "controls": controls,
+        "beats_constant": beats,
+        "finalists": {e.name: table.losses.get(("final", e.id)) for e in outcome.ordered},
+        "trainings": len(results),
+    }
+    return {**told, "words": list(_words(outcome, told))}
+
+
+def _beside(entrant: Entrant, outcome: Finals) -> dict[str, Any]:
+    gap = outcome.gaps.get(entrant.id)
+    return {"name": entrant.name, **({} if gap is None else asdict(gap))}
+
+
+def _controls(winner: Entrant, results: Sequence[Result], rungs: int) -> dict[str, Any] | None:
+    """The evenly drawn ones beside the winner at the last rung that it and one of them ran."""
+    for rung in range(rungs - 1, -1, -1):
+        held = of_rung(results, rung)
+        even = [r.b for r in held.values() if r.kind == "control" and r.b is not None]
+        own = held.get(winner.id)
+        if even and own is not None and own.b is not None:
+            return {"rung": rung, "rows": own.rows, "median": median(even), "winner": own.b}
+    return None
+
+
+def _words(outcome: Finals, told: dict[str, Any]) -> list[str]:
+    winner, best = outcome.winner, outcome.best
+    made = "hand-made: " if winner.kind == "rival" else ""
+    said = [f"{made}{winner.name} wins the race, MTL-Loss {told['loss_b']:.5f} on B rows"]
+    if not told["beats_constant"]:
+        said.append("no candidate is shown to be better than predicting the base rates")
+    if best.id != winner.id:
+        said.append(
+            f"{best.name} has the least loss; not told apart and within {CLOSE:.1%} of it, "
+            f"{winner.name} is cheaper ({winner.flops:,} FLOPs a row for {best.flops:,})"
+        )
+    for key, name in (("runner_up", "the runner-up"), ("rival", "the best hand-made model")):
+        if (beside := told[key]) is not None:
+            said.append(f"{name}, {beside['name']}: {_gap(outcome, beside)}")
+    if (controls := told["controls"]) is not None:
+        gap = controls["median"] - controls["winner"]
+        said.append(
+            f"evenly drawn ones: their median {gap:+.5f} beside the winner, after "
+            f"{controls['rows']:,} rows, one seed each"
+        )
+    return said
+
+
+def _gap(outcome: Finals, beside: dict[str, Any]) -> str:
+    if "low" not in beside:
+        return "no figure"
+    gap = Gap(**{name: beside[name] for name in Gap.__dataclass_fields__})
+    tie = "; tied within the margin" if gap.tied and not gap.apart else ""
+    words = "told apart" if gap.apart else f"not told apart{tie}"
+    rival = any(e.name == beside["name"] and e.kind == "rival" for e in outcome.ordered)
+    take = "; no search is needed for what it gives" if rival and not gap.apart else ""
+    return f"{gap.difference:+.5f} ({gap.low:+.5f} to {gap.high:+.5f}, adjusted), {words}{take}"

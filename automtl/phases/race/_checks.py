@@ -1,0 +1,106 @@
+"""Whether the winner's choices matter: trained again with fresh seeds, beside itself with some of
+them changed for their runners-up, the rest alike.
+
+That all finalists share a choice says nothing of it: nothing else was tried there, and finalists
+that are told apart differ in many places. So choices are changed in groups, first the interaction,
+then all others at once; a group that makes a difference is halved, down to single choices.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from automtl.phases.race._compare import Gap, Key, Table
+from automtl.phases.race.entrants import Entrant, make_entrant
+from automtl.phases.run.session import Session
+from automtl.spaces.equivalence import form
+from automtl.strategies.encoding import Genes
+
+
+@dataclass(frozen=True)
+class Check:
+    """A group of choices that was changed.
+
+    Args:
+        choices: changed together, each for its runner-up.
+        entrant: the winner with them changed.
+        gap: its loss less the winner's; None where a training was not finite.
+    """
+
+    choices: Mapping[str, str]
+    entrant: Entrant
+    gap: Gap | None
+
+
+class Checks:
+    """The trainings that check a winner's choices.
+
+    Args:
+        winner: whose.
+        runners_up: per choice to check its runner-up; the order is the order of checks.
+        genes: of the space.
+        session: data and settings.
+        most: so many groups are tried.
+    """
+
+    def __init__(
+        self,
+        winner: Entrant,
+        runners_up: Mapping[str, str],
+        genes: Genes,
+        session: Session,
+        most: int,
+    ) -> None:
+        self.winner, self.runners_up, self.genes, self.session = winner, runners_up, genes, session
+        self.most = most if runners_up else 0
+        self._made: dict[tuple[str, ...], Entrant] = {}
+
+    def look(self, table: Table, seeds: int) -> tuple[list[Check], Entrant | None]:
+        """The groups that are judged, and who must be trained next; None where nobody must."""
+        if not self.most:
+            return [], None
+        own: Key = ("check", self.winner.id)
+        if not self._trained(table, self.winner, seeds):
+            return [], self.winner
+        queue, judged = self._first(), list[Check]()
+        while queue and len(judged) < self.most:
+            group = queue.pop(0)
+            entrant = self.changed(group)
+            if form(entrant.architecture) == form(self.winner.architecture):
+                continue
+            if not self._trained(table, entrant, seeds):
+                return judged, entrant
+            gap = table.against(("check", entrant.id), own, self._family(group))
+            judged.append(Check({name: self.runners_up[name] for name in group}, entrant, gap))
+            if len(group) > 1 and gap is not None and gap.apart and gap.difference > 0:
+                half = len(group) // 2
+                queue = [group[:half], group[half:], *queue]
+        return judged, None
+
+    def _family(self, group: Sequence[str]) -> int:
+        """A single choice is one of all that are checked; a group decides nothing by itself."""
+        return len(self.runners_up) if len(group) == 1 else 1
+
+    @staticmethod
+    def _trained(table: Table, entrant: Entrant, seeds: int) -> bool:
+        return table.done.get(("check", entrant.id), 0) >= seeds
+
+    def _first(self) -> list[tuple[str, ...]]:
+        names = list(self.runners_up)
+        interaction = tuple(name for name in names if name.startswith("interaction."))
+        others = tuple(name for name in names if name not in interaction)
+        return [group for group in (interaction, others) if group]
+
+    def changed(self, group: tuple[str, ...]) -> Entrant:
+        """The winner with the choices of a group changed."""
+        if group not in self._made:
+            genome = self.genes.genome(self.winner.architecture)
+            picks, groups = list(genome.picks), self.genes.groups()
+            for name in group:
+                names = [str(o) for o in self.genes.operations(name)]
+                for number in groups[name]:
+                    picks[number] = names.index(self.runners_up[name])
+            made = self.genes.architecture(replace(genome, picks=tuple(picks)))
+            self._made[group] = make_entrant(
+                "variant", f"winner but for {len(group)}", made, self.session
+            )
+        return self._made[group]

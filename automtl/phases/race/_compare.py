@@ -1,0 +1,124 @@
+"""Differences between trained candidates on B rows: over seeds and rows, adjusted for all that is
+compared.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy.special import stdtrit
+
+from automtl.phases.race.results import Result, Stage, losses
+from automtl.statistics import LEVEL, MARGIN, Difference, equivalent, holm, pooled_deviation, welch
+from automtl.training.metrics.influence import Influence, variance
+
+Key = tuple[Stage, str]  # a candidate's trainings of a stage
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How far one candidate's loss lies above another's.
+
+    Args:
+        difference: of the means.
+        low, high: its interval, adjusted for the family.
+        apart: whether that leaves 0 out.
+        tied: whether the two are equal but for the margin (two one-sided tests of 95%).
+    """
+
+    difference: float
+    low: float
+    high: float
+    apart: bool
+    tied: bool
+
+
+class Table:
+    """The figures of all whole trainings of a race.
+
+    Args:
+        results: so far.
+        units: per stage and candidate, the sum over its seeds of what every unit of the B rows adds
+            to its loss.
+    """
+
+    def __init__(self, results: Sequence[Result], units: Mapping[Key, np.ndarray]) -> None:
+        keys: dict[Key, None] = dict.fromkeys(
+            (r.stage, r.candidate) for r in results if r.stage != "rung"
+        )
+        self._units = units
+        self.done = {key: sum((r.stage, r.candidate) == key for r in results) for key in keys}
+        self.losses = {
+            key: held for key in keys if (held := losses(results, *key)) is not None and held
+        }
+        self.pooled = pooled_deviation(self.losses.values())
+
+    def mean(self, key: Key) -> float:
+        """A candidate's mean loss over its seeds; infinite where one was not finite."""
+        held = self.losses.get(key)
+        return math.inf if held is None else math.fsum(held) / len(held)
+
+    @property
+    def margin(self) -> float:
+        """Within which two candidates count as equal: 1.5 pooled seed standard deviations."""
+        return 0.0 if self.pooled is None else MARGIN * self.pooled[0]
+
+    def _difference(self, first: Key, second: Key) -> Difference | None:
+        """The first's loss less the second's."""
+        one, two = self.losses.get(first), self.losses.get(second)
+        if one is None or two is None or self.pooled is None:
+            return None
+        rows = variance(self._units[first] / len(one), self._units[second] / len(two))
+        if math.isinf(rows):  # one row, or one group: nothing is known of others
+            return None
+        return welch(one, two, extra_variance=rows, pooled=self.pooled)
+
+    def family(self, keys: Sequence[Key]) -> dict[tuple[Key, Key], Gap]:
+        """Every pair of some candidates, adjusted by Holm for all pairs, as the best of them is
+        picked by the same figures.
+        """
+        pairs = list(combinations(keys, 2))
+        found = {pair: d for pair in pairs if (d := self._difference(*pair)) is not None}
+        return dict(zip(found, self._adjusted(list(found.values())), strict=True))
+
+    def against(self, first: Key, second: Key, family: int) -> Gap | None:
+        """The first's loss less the second's, as one of so many comparisons (Bonferroni)."""
+        found = self._difference(first, second)
+        if found is None:
+            return None
+        return self._gap(found, 1 - (1 - LEVEL) / max(family, 1))
+
+    def _adjusted(self, found: Sequence[Difference]) -> list[Gap]:
+        corrected = holm([d.p for d in found])
+        order = sorted(range(len(found)), key=lambda i: found[i].p)
+        rejected = sum(p < 1 - LEVEL for p in corrected)
+        gaps = {}
+        for rank, i in enumerate(order):
+            # Holm's step; what is not told apart has the level at which it stopped
+            step = len(found) - min(rank, rejected)
+            gaps[i] = self._gap(found[i], 1 - (1 - LEVEL) / step)
+        return [gaps[i] for i in range(len(found))]
+
+    def _gap(self, found: Difference, level: float) -> Gap:
+        low, high = found.limits(level)
+        tied = self.margin > 0 and equivalent(found, self.margin)
+        return Gap(found.difference, low, high, not low <= 0 <= high, tied)
+
+    def beats(self, key: Key, constant: Influence, among: int) -> bool:
+        """Whether a candidate's loss is shown to lie below the constant's: the upper one-sided 95%
+        limit of the difference, adjusted for so many that it is the best of, is below 0.
+        """
+        held = self.losses.get(key)
+        if held is None or constant.loss is None or self.pooled is None:
+            return False
+        rows = variance(self._units[key] / len(held), constant.units)
+        error = math.sqrt(self.pooled[0] ** 2 / len(held) + rows)
+        limit = float(stdtrit(self.pooled[1], 1 - (1 - LEVEL) / max(among, 1)))
+        return self.mean(key) - constant.loss + limit * error < 0
+
+
+def flipped(gap: Gap) -> Gap:
+    """The same the other way round."""
+    return Gap(-gap.difference, -gap.high, -gap.low, gap.apart, gap.tied)

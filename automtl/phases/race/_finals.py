@@ -1,0 +1,57 @@
+"""Who wins a race's finals: the least mean loss on B rows, or of those that are as good the
+cheapest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from automtl.phases.race._compare import Gap, Key, Table, flipped
+from automtl.phases.race.entrants import Entrant
+
+CLOSE = 1e-3  # of the best loss: within it, of those not told apart, the cheapest wins
+
+
+@dataclass(frozen=True)
+class Finals:
+    """How the finals came out.
+
+    Args:
+        winner: who is taken.
+        best: who has the least loss.
+        gaps: per other finalist, by id, its loss less the winner's; without those of a loss that is
+            not finite.
+        level: who is not told apart from the winner, the nearest first.
+        ordered: all finalists, the least loss first.
+    """
+
+    winner: Entrant
+    best: Entrant
+    gaps: dict[str, Gap]
+    level: list[Entrant]
+    ordered: list[Entrant]
+
+
+def finals(finalists: Sequence[Entrant], table: Table) -> Finals:
+    """Judge finalists that are all trained."""
+    ordered = sorted(finalists, key=lambda e: (table.mean(("final", e.id)), e.price))
+    finite = [e for e in ordered if ("final", e.id) in table.losses]
+    family = table.family([("final", e.id) for e in finite])
+
+    def gap(of: Entrant, less: Entrant) -> Gap | None:
+        one: Key = ("final", of.id)
+        two: Key = ("final", less.id)
+        if (one, two) in family:
+            return family[one, two]
+        return flipped(family[two, one]) if (two, one) in family else None
+
+    best = ordered[0]
+    near = [
+        e
+        for e in finite
+        if (found := gap(e, best)) is None
+        or (not found.apart and found.difference <= CLOSE * table.mean(("final", best.id)))
+    ]
+    winner = min(near, key=lambda e: e.price) if near else best
+    gaps = {e.id: found for e in finite if (found := gap(e, winner)) is not None}
+    level = [e for e in finite if e.id in gaps and not gaps[e.id].apart]
+    return Finals(winner, best, gaps, level, ordered)

@@ -1,0 +1,146 @@
+"""What a race decides, choice by choice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from automtl.phases.race._align import aligned, is_block, unused
+from automtl.phases.race._checks import Check
+from automtl.phases.race._finals import Finals
+from automtl.spaces.decisions import Decision, Verdict
+from automtl.strategies.encoding import Genes
+
+MODEL = "the model"
+
+
+@dataclass(frozen=True)
+class Grounds:
+    """What verdicts are made of.
+
+    Args:
+        finals: who won, and who is not told apart.
+        believed: the strategy's own view of the winner's choices: runners-up and alphas.
+        genes: of the space.
+        beats_constant: whether the winner is shown to be better than the base rates.
+        seeds: of each training that is compared.
+    """
+
+    finals: Finals
+    believed: Sequence[Decision]
+    genes: Genes
+    beats_constant: bool
+    seeds: int
+
+    def agreed(self) -> dict[str, str]:
+        """The choices that every finalist not told apart from the winner has too, so that only a
+        check can tell, with their runners-up; none where no check could decide them.
+        """
+        if not self.beats_constant or self.finals.winner.kind == "rival":
+            return {}
+        idle = unused(self.genes, self.finals.winner.architecture)
+        dissent = self._dissent()
+        found = {}
+        for decision in self.believed:
+            names = [str(o) for o in self.genes.operations(decision.choice)]
+            others = [name for name in names if name != decision.taken]
+            name = decision.choice
+            if is_block(name) and others and name not in idle and name not in dissent:
+                found[name] = decision.runner_up or others[0]
+        return found
+
+    def _dissent(self) -> dict[str, tuple[str, str]]:
+        """Per choice the nearest finalist not told apart that has another value there: its id and
+        that value. A hand-made one has no such choices.
+        """
+        winner = self.finals.winner.architecture
+        mine = self.genes.taken(self.genes.genome(winner))
+        found: dict[str, tuple[str, str]] = {}
+        for entrant in self.finals.level:
+            if entrant.kind == "rival":
+                continue
+            for choice, value in aligned(self.genes, winner, entrant.architecture).items():
+                if value != mine[choice]:
+                    found.setdefault(choice, (entrant.id, value))
+        return found
+
+    def decisions(self, checks: Sequence[Check]) -> list[Decision]:
+        """Every choice of the winner; of a hand-made one the model as a whole."""
+        if self.finals.winner.kind == "rival":
+            return [self._whole()]
+        idle = unused(self.genes, self.finals.winner.architecture)
+        dissent, checked = self._dissent(), {name: c for c in checks for name in c.choices}
+        return [
+            self._decision(decision, idle, dissent.get(decision.choice), checked)
+            for decision in self.believed
+        ]
+
+    def _decision(
+        self,
+        believed: Decision,
+        idle: set[str],
+        dissent: tuple[str, str] | None,
+        checked: dict[str, Check],
+    ) -> Decision:
+        name, trained = believed.choice, f"{self.seeds} trainings of each"
+        if name in idle:
+            return replace(believed, evidence="no task takes this expert: nothing hangs on it")
+        if not self.beats_constant:
+            words = "the winner is not shown to be better than predicting the base rates"
+            return replace(believed, evidence=words)
+        if dissent is not None:
+            gap = self.finals.gaps[dissent[0]]
+            words = f"a finalist with {dissent[1]} here (and other differences) is not told apart"
+            told = replace(believed, runner_up=dissent[1], evidence=f"{words}; {trained}")
+            return _measured(told, gap.difference, gap.low, gap.high, _tied(gap.tied))
+        if name in checked:
+            return _checked(believed, checked[name], trained)
+        if not is_block(name):
+            return believed
+        return replace(
+            believed, evidence="all finalists have it, and it was not checked (search.race_checks)"
+        )
+
+    def _whole(self) -> Decision:
+        """A hand-made winner beside the best that was searched."""
+        winner = self.finals.winner
+        searched = [
+            e for e in self.finals.ordered if e.kind != "rival" and e.id in self.finals.gaps
+        ]
+        words = f"hand-made; {self.seeds} trainings of each finalist"
+        if not searched:
+            return Decision(MODEL, winner.name, None, "not decided", words)
+        gap, other = self.finals.gaps[searched[0].id], searched[0].name
+        made = Decision(MODEL, winner.name, f"searched ({other})", "not decided", words)
+        verdict: Verdict = "decided" if gap.apart and gap.low > 0 else _tied(gap.tied)
+        if not self.beats_constant:
+            verdict = "not decided"
+        return _measured(made, gap.difference, gap.low, gap.high, verdict)
+
+
+def _tied(tied: bool) -> Verdict:
+    return "tied" if tied else "not decided"
+
+
+def _measured(
+    decision: Decision, difference: float, low: float, high: float, verdict: Verdict
+) -> Decision:
+    return replace(decision, difference=difference, low=low, high=high, verdict=verdict)
+
+
+def _checked(believed: Decision, check: Check, trained: str) -> Decision:
+    """A choice that was changed, alone or with others."""
+    gap, others = check.gap, len(check.choices) - 1
+    believed = replace(believed, runner_up=check.choices[believed.choice])
+    together = f" with {others} other choice{'s' * (others > 1)}" if others else ""
+    if gap is None:
+        return replace(believed, evidence=f"changed{together}, a training was not finite")
+    if not others and gap.apart and gap.low > 0:
+        told = replace(believed, evidence=f"changed alone, the model is worse; {trained}")
+        return _measured(told, gap.difference, gap.low, gap.high, "decided")
+    if gap.apart and gap.low > 0:
+        words = f"changed{together}, the model is worse; which of them, was not checked"
+        return replace(believed, evidence=f"{words} (search.race_checks)")
+    better = gap.apart and gap.high < 0
+    words = "the model is better: search on" if better else "no difference is shown"
+    told = replace(believed, evidence=f"changed{together}, {words}; {trained}")
+    verdict = "not decided" if better else _tied(gap.tied)
+    return _measured(told, gap.difference, gap.low, gap.high, verdict)

@@ -1,0 +1,150 @@
+"""The order of a race's trainings, settled by the results so far alone: rungs by successive
+halving, then the finals.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from automtl.phases.race.entrants import Entrant
+from automtl.phases.race.results import Result, Stage, by_a, of_rung
+
+FACTOR = 3  # from one rung to the next: as many times the rows, for a third of the candidates
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Args:
+        stage: of the race.
+        rung: to which it goes.
+        entrant: who.
+        seed: number of the seed within the stage.
+        start, end: steps; from above 0 it goes on from the rung before.
+    """
+
+    stage: Stage
+    rung: int
+    entrant: Entrant
+    seed: int
+    start: int
+    end: int
+
+
+class Course:
+    """A race's rungs and finals.
+
+    Args:
+        entrants: all who start.
+        finalists: how many are trained again with fresh seeds, the best rival beside them where it
+            is not among them.
+        seeds: of each finalist.
+        steps: of a whole training.
+    """
+
+    def __init__(
+        self, entrants: Sequence[Entrant], *, finalists: int, seeds: int, steps: int
+    ) -> None:
+        self.entrants, self.finalists, self.seeds, self.steps = entrants, finalists, seeds, steps
+        self.by_id = {entrant.id: entrant for entrant in entrants}
+        self.sizes = sizes(len(self.by_id), finalists)
+        self.rungs = len(self.sizes) - 1
+
+    def end(self, rung: int) -> int:
+        """The steps at which a rung is judged; the finals are one more."""
+        return _end(rung, self.rungs, self.steps)
+
+    def standing(self, results: Sequence[Result], rung: int) -> list[Entrant] | None:
+        """Who runs at a rung (past the last: in the finals), in the order of the start; None while
+        the rung before is not whole.
+        """
+        if rung == 0:
+            return list(self.by_id.values())
+        before, held = self.standing(results, rung - 1), of_rung(results, rung - 1)
+        if before is None or any(entrant.id not in held for entrant in before):
+            return None
+        ordered = by_a([held[entrant.id] for entrant in before])
+        kept = {r.candidate for r in ordered[: self.sizes[rung]] if r.a is not None}
+        return [entrant for entrant in before if entrant.id in kept]
+
+    def in_finals(self, results: Sequence[Result]) -> list[Entrant] | None:
+        """The finalists, and the best rival; None while the rungs are not whole."""
+        last = self.standing(results, self.rungs)
+        if last is None or any(entrant.kind == "rival" for entrant in last):
+            return last
+        # the furthest, then the least loss there
+        for rung in range(self.rungs - 1, -1, -1):
+            there = [r for r in of_rung(results, rung).values() if r.kind == "rival"]
+            if there and (best := by_a(there)[0]).a is not None:
+                return [*last, self.by_id[best.candidate]]
+        return last
+
+    def next(self, results: Sequence[Result]) -> Job | None:
+        """What is to be trained next; None after the finals."""
+        for rung in range(self.rungs):
+            done = of_rung(results, rung)
+            for entrant in self.standing(results, rung) or ():
+                if entrant.id not in done:
+                    start = self.end(rung - 1) if rung else 0
+                    return Job("rung", rung, entrant, 0, start, max(self.end(rung), start))
+        done_finals = {(r.candidate, r.seed) for r in results if r.stage == "final"}
+        for seed in range(self.seeds):
+            for entrant in self.in_finals(results) or ():
+                if (entrant.id, seed) not in done_finals:
+                    return Job("final", self.rungs, entrant, seed, 0, self.steps)
+        return None
+
+    def whole_rungs(self, results: Sequence[Result]) -> int:
+        """How many rungs are whole; the first fresh seed of all finalists counts as one more where
+        there are no rungs.
+        """
+        whole = 0
+        while whole < self.rungs and self.standing(results, whole + 1) is not None:
+            whole += 1
+        if not self.rungs:
+            finals = {r.candidate for r in results if r.stage == "final" and r.seed == 0}
+            return int(all(e.id in finals for e in self.entrants))
+        return whole
+
+    def leader(self, results: Sequence[Result]) -> Entrant:
+        """Who leads on A rows at the last whole rung."""
+        if not self.rungs:
+            done = [r for r in results if r.stage == "final" and r.seed == 0]
+            return self.by_id[by_a(done)[0].candidate]
+        held = of_rung(results, self.whole_rungs(results) - 1)
+        return self.by_id[by_a(list(held.values()))[0].candidate]
+
+    @property
+    def planned_steps(self) -> int:
+        """Steps of all rungs and finals, at most."""
+        return planned_steps(self.sizes, self.seeds, self.steps)
+
+
+def sizes(count: int, finalists: int) -> list[int]:
+    """How many stand at each rung; the last go to the finals."""
+    made = [count]
+    while made[-1] > finalists:
+        made.append(max(finalists, math.ceil(made[-1] / FACTOR)))
+    return made
+
+
+def planned_steps(standing: Sequence[int], seeds: int, steps: int) -> int:
+    """Steps of all rungs and finals, at most.
+
+    Args:
+        standing: as `sizes` gives.
+        seeds: of each finalist, and of a rival beside them.
+        steps: of a whole training.
+    """
+    rungs = len(standing) - 1
+    ends = [_end(rung, rungs, steps) for rung in range(rungs)]
+    starts = [0, *ends]
+    halving = sum(
+        size * (end - start) for size, end, start in zip(standing, ends, starts, strict=False)
+    )
+    return halving + (standing[-1] + 1) * seeds * steps
+
+
+def _end(rung: int, rungs: int, steps: int) -> int:
+    return max(1, round(steps / float(FACTOR ** (rungs - rung))))

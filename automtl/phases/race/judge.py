@@ -1,0 +1,93 @@
+"""A trained candidate on A rows, which drive the rungs, and on B rows, which decide."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from torch import nn
+
+from automtl.data.store.batches import Batches
+from automtl.data.store.slices import groups
+from automtl.errors import NumericalError
+from automtl.phases.run.session import Session
+from automtl.training.metrics.evaluation import Predictions, predict
+from automtl.training.metrics.influence import Influence, influence
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges networks.
+
+    Args:
+        session: data and device.
+        a, b: the rows in order.
+    """
+
+    session: Session
+    a: Batches
+    b: Batches
+
+    def loss_a(self, net: nn.Module) -> float:
+        """The MTL-Loss on A rows.
+
+        Raises:
+            NumericalError: it is not finite.
+        """
+        return self._finite(self._judged(net, self.a), "A")
+
+    def on_b(self, net: nn.Module) -> Influence:
+        """The MTL-Loss on B rows with what every unit adds to it.
+
+        Raises:
+            NumericalError: it is not finite.
+        """
+        found = self._judged(net, self.b)
+        self._finite(found, "B")
+        return found
+
+    def _judged(self, net: nn.Module, batches: Batches) -> Influence:
+        predictions = predict(net, batches, device=self.session.device)
+        return self._influence(predictions)
+
+    def _influence(self, predictions: Predictions) -> Influence:
+        users = groups(self.session.store, "train", predictions.rows)
+        return influence(predictions, self.session.schema.tasks, users)
+
+    def _finite(self, found: Influence, rows: str) -> float:
+        if found.loss is None or not math.isfinite(found.loss):
+            raise NumericalError(f"{rows} rows", "the MTL-Loss must be finite", found.loss)
+        return found.loss
+
+    @cached_property
+    def constant(self) -> Influence | None:
+        """The training rows' base rates on B rows; None where a task has none."""
+        tasks = self.session.schema.tasks
+        if not all(task.base for task in tasks):
+            return None
+        parts = list(self.b.epoch(0))
+        labels = np.concatenate([batch.labels.numpy() for batch in parts])
+        rows = np.concatenate([batch.rows.numpy() for batch in parts])
+        weights = [batch.weights for batch in parts]
+        held = (
+            None
+            if weights[0] is None
+            else np.concatenate([w.numpy() for w in weights if w is not None])
+        )
+        said = []
+        for task in tasks:
+            base = np.array(task.base, np.float32)
+            shape = (len(rows), len(base)) if task.kind == "multiclass" else (len(rows),)
+            said.append(
+                np.broadcast_to(
+                    base if task.kind == "multiclass" else base.reshape(()), shape
+                ).copy()
+            )
+        return self._influence(Predictions(said, labels, held, rows))
+
+    @cached_property
+    def units(self) -> int:
+        """How many units the B rows are: rows, or the groups that they come in."""
+        rows = np.concatenate([batch.rows.numpy() for batch in self.b.epoch(0)])
+        users = groups(self.session.store, "train", rows)
+        return len(rows) if users is None else len(np.unique(users))

@@ -1,0 +1,58 @@
+"""What came of one training of a race, as a line of race.jsonl holds it."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from automtl.training.checkpoint_state import Count, Number, State
+
+Stage = Literal["rung", "final", "check"]
+
+
+class Result(State):
+    """One training up to where it was judged.
+
+    Attributes:
+        stage: "rung" of the halving, "final" with a fresh seed, or "check" of the winner's choices.
+        rung: number of the rung, from 0; the highest for whole trainings.
+        candidate: the entrant's id.
+        name, kind: the entrant's.
+        seed: number of the seed within the stage.
+        rows: fit rows trained on.
+        a, b: MTL-Loss on A and B rows; None where a number was not finite.
+        error: what was not.
+        flops, parameters: the entrant's.
+    """
+
+    stage: Stage
+    rung: Count
+    candidate: str
+    name: str
+    kind: Literal["proposal", "control", "rival", "variant"]
+    seed: Count
+    rows: Count
+    a: Number | None
+    b: Number | None
+    error: str = ""
+    flops: Count
+    parameters: Count
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """As race.jsonl holds it."""
+        return self.model_dump(mode="json")
+
+
+def of_rung(results: Iterable[Result], rung: int) -> dict[str, Result]:
+    """The results of a rung of the halving, by candidate."""
+    return {r.candidate: r for r in results if r.stage == "rung" and r.rung == rung}
+
+
+def losses(results: Iterable[Result], stage: Stage, candidate: str) -> list[float] | None:
+    """A candidate's losses on B rows over the seeds of a stage; None where one is not finite."""
+    held = [r.b for r in results if r.stage == stage and r.candidate == candidate]
+    return None if None in held else [b for b in held if b is not None]
+
+
+def by_a(results: Sequence[Result]) -> list[Result]:
+    """The least loss on A rows first; those without one last."""
+    return sorted(results, key=lambda r: (r.a is None, r.a or 0.0))

@@ -1,0 +1,59 @@
+"""An epoch of a search judged on B rows, the half of the alpha rows that moved nothing."""
+
+from typing import Any
+
+from automtl.data.store.slices import groups
+from automtl.errors import ArtifactError, NoResult
+from automtl.phases.run.session import Session
+from automtl.runs.manifest import Manifest
+from automtl.runs.run_dir import PhaseDir
+from automtl.strategies.protocol import Strategy
+from automtl.training.metrics.evaluation import evaluate, predict
+
+ROWS = {"weights": "fit", "alpha": "A", "judged": "B"}
+
+
+def judge(session: Session, strategy: Strategy) -> dict[str, Any] | None:
+    """What a strategy evaluates, on B rows: metrics, and the MTL-Loss beside the constant's; None
+    where there is nothing to evaluate.
+    """
+    net = strategy.evaluated()
+    if net is None:
+        return None
+    batches = session.rows_in_order("train", session.index("b"))
+    predictions = predict(net, batches, device=session.device)
+    users = groups(session.store, "train", predictions.rows)
+    judged = evaluate(predictions, session.schema.tasks, groups=users)
+    return {**judged.line, "beside_constant": judged.constant and judged.constant["total"]}
+
+
+def refuse_older(folder: PhaseDir) -> None:
+    """Refuse to go on with a search of a version that moved alpha on all alpha rows and judged on
+    validation rows: its first epochs and its last would not be one search.
+
+    Raises:
+        ArtifactError: it is one, and it has not ended.
+    """
+    manifest = Manifest.read(folder.manifest)
+    if manifest.values.get("rows") != ROWS and manifest.values["state"] != "done":
+        raise ArtifactError(
+            folder.manifest,
+            "must be of a search whose A rows move alpha and whose B rows decide",
+            f"one begun by {manifest.maker}, before alpha rows were halved",
+            "start anew in another folder; `automtl show` and `report` work",
+        )
+
+
+def nothing_yet(session: Session, folder: PhaseDir, epoch: int, step: int, race: bool) -> NoResult:
+    """At the time limit before an epoch is over, or before the first rung of a race: what would be
+    derived is the draw that the search began with, or what no training speaks for.
+    """
+    limit = session.config.runtime.time_limit_s
+    what = "the first rung of its race" if race else "an epoch"
+    place = f"epoch {epoch + 1}" if epoch else f"step {step} of the first"
+    return NoResult(
+        folder.path.parent,
+        f"a search must finish {what} within --time-limit",
+        f"{limit:g} s, over at {place}; what was done is kept",
+        "go on with --resume and a longer limit",
+    )

@@ -1,0 +1,142 @@
+"""What a search decided, in words, read from the plain decisions that its files hold (see
+`spaces/decisions.py` for what they mean).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+RACE = "--set search.selection=race"
+VERDICTS = ("decided", "tied", "not decided")
+UNKNOWN = "no decisions are told: nothing was to choose, or an older automtl searched"
+HEADER = ("choice", "taken", "runner-up", "verdict", "loss on B (95%, adjusted)", "rests on")
+
+
+def of(held: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The decisions in a manifest or an architecture's provenance; [] where none are told, or what
+    is there is none.
+    """
+    told = held.get("decisions")
+    return [dict(d) for d in told if _whole(d)] if isinstance(told, list | tuple) else []
+
+
+def _whole(decision: Any) -> bool:
+    return (
+        isinstance(decision, Mapping)
+        and decision.get("verdict") in VERDICTS
+        and all(isinstance(decision.get(name), str) for name in ("choice", "taken", "evidence"))
+    )
+
+
+def count(decisions: Sequence[Mapping[str, Any]], verdict: str) -> int:
+    """How many have a verdict."""
+    return sum(decision["verdict"] == verdict for decision in decisions)
+
+
+def all_decided(decisions: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether there are choices, and every one is decided."""
+    return bool(decisions) and count(decisions, "decided") == len(decisions)
+
+
+def title(decisions: Sequence[Mapping[str, Any]]) -> str:
+    """What an architecture may be called: "found" only where every choice is decided."""
+    return "found" if all_decided(decisions) else "searched"
+
+
+def headline(decisions: Sequence[Mapping[str, Any]]) -> str:
+    """What is decided, in one sentence; what a reader must know first."""
+    if not decisions:
+        return UNKNOWN
+    number, decided, tied = len(decisions), count(decisions, "decided"), count(decisions, "tied")
+    choices = "1 choice" if number == 1 else f"{number} choices"
+    if decided == number:
+        return f"decided: all of {choices}"
+    if not decided and not tied:
+        return f"nothing is decided, of {choices}: {_why(decisions)}"
+    parts = [f"{decided} of {choices} decided"] if decided else [f"none of {choices} decided"]
+    parts += [_listed(decisions, "decided")] if decided else []
+    parts += [f"{tied} tied ({_pairs(decisions)})"] if tied else []
+    rest = number - decided - tied
+    return "; ".join([*parts, *([f"{rest} not decided"] if rest else [])])
+
+
+def _listed(decisions: Sequence[Mapping[str, Any]], verdict: str) -> str:
+    return ", ".join(
+        f"{block_name(d['choice'])}: {d['taken']}" for d in decisions if d["verdict"] == verdict
+    )
+
+
+def _pairs(decisions: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(
+        f"{block_name(d['choice'])}: {d['taken']} ~ {d.get('runner_up')}"
+        for d in decisions
+        if d["verdict"] == "tied"
+    )
+
+
+def _why(decisions: Sequence[Mapping[str, Any]]) -> str:
+    if any(d.get("difference") is not None for d in decisions):
+        return "the trainings show no difference"
+    if len(reasons := {str(d["evidence"]) for d in decisions}) == 1:
+        return reasons.pop()
+    moving = sum(d.get("alpha") == "moving" for d in decisions)
+    unknown = sum(d.get("alpha") == "unknown" for d in decisions)
+    if not moving and not unknown:
+        return "no candidate was trained alone"
+    said = [f"alpha still moves in {moving}"] if moving else []
+    said += (
+        [f"in {unknown} it is not known whether it does, after so few passes"] if unknown else []
+    )
+    return f"no candidate was trained alone, and {', '.join(said)}"
+
+
+def advice(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
+    """What would help to decide more; "" where nothing is open."""
+    if not decisions or all_decided(decisions):
+        return ""
+    if raced:
+        return (
+            "to decide more: more rows (search.race_epochs, data), more seeds "
+            "(search.race_seeds), or a smaller space; what stays tied may be taken by its cost"
+        )
+    more = " after more epochs (search.epochs)" if any(_restless(d) for d in decisions) else ""
+    return f"to decide: search with {RACE}, which trains candidates alone{more}"
+
+
+def _restless(decision: Mapping[str, Any]) -> bool:
+    return decision.get("alpha") in ("moving", "unknown")
+
+
+def block_name(name: str) -> str:
+    """A choice block as people say it: level0.pool.3.block.1 is expert 3, block 1."""
+    made = re.sub(r"^level0\.pool\.(\d+)\.block\.(\d+)$", r"expert \1, block \2", name)
+    made = re.sub(
+        r"^level(\d+)\.([a-z]+)(\d*)\.(\d+)\.block\.(\d+)$",
+        r"level \1, \2 \3 expert \4, block \5",
+        made,
+    )
+    return re.sub(r"^interaction\.(\d+)$", r"interaction \1", made).replace("  ", " ")
+
+
+def rows(decisions: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """A table's rows, under `HEADER`."""
+    return [
+        (
+            block_name(d["choice"]),
+            d["taken"],
+            str(d.get("runner_up") or "-"),
+            d["verdict"],
+            _interval(d),
+            d["evidence"] + (f"; alpha {d['alpha']}" if d.get("alpha") else ""),
+        )
+        for d in decisions
+    ]
+
+
+def _interval(decision: Mapping[str, Any]) -> str:
+    names = ("difference", "low", "high")
+    figures = [f for name in names if isinstance(f := decision.get(name), int | float)]
+    if len(figures) < len(names):
+        return "not measured"
+    difference, low, high = figures
+    return f"{difference:+.5f} ({low:+.5f} to {high:+.5f})"

@@ -1,0 +1,43 @@
+"""What a search decided, choice by choice, and what that rests on."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Verdict = Literal["decided", "tied", "not decided"]
+Motion = Literal["moving", "settled", "unknown"]
+
+EXPERTS_OF = "experts of "
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One choice of a search.
+
+    Args:
+        choice: a choice block, such as "interaction.0", or "experts of <task>".
+        taken: what the architecture has there.
+        runner_up: the candidate that came next; None where there is none.
+        verdict: "decided" where trainings show that what was taken is better, "tied" where they
+            show that the two are equal but for a margin, else "not decided".
+        evidence: what that rests on, for people.
+        difference: loss on B rows with the runner-up less the loss with what was taken; None where
+            nothing was measured.
+        low, high: its interval, adjusted for all that was compared; None likewise.
+        alpha: whether the alphas of the two still part, by their gradients' mean over the last
+            passes over the A rows; None where no alpha is trained.
+    """
+
+    choice: str
+    taken: str
+    runner_up: str | None
+    verdict: Verdict
+    evidence: str
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    alpha: Motion | None = None
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)

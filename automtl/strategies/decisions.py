@@ -1,0 +1,115 @@
+"""What a strategy may say of its own choices: without trainings of the candidates alone, that
+nothing is decided, and on what it chose all the same.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from automtl.spaces.architecture import Architecture
+from automtl.spaces.decisions import EXPERTS_OF, Decision, Motion
+from automtl.spaces.equivalence import form
+from automtl.strategies.encoding import Genes, Genome
+
+ONE_SUPERNET = "one supernet's belief"
+BY_BETA = "set by the start and L_JSD, not by the data"
+
+
+class Ground(NamedTuple):
+    """What a choice rests on.
+
+    Attributes:
+        runner_up: what came next; None where nothing did.
+        evidence: for people.
+        alpha: whether alpha still moves; None where none is trained.
+    """
+
+    runner_up: str | None
+    evidence: str
+    alpha: Motion | None = None
+
+
+def undecided(
+    genes: Genes, architecture: Architecture, ground: Callable[[str, str], Ground]
+) -> tuple[Decision, ...]:
+    """Every choice of an architecture as not decided.
+
+    Args:
+        genes: of the space.
+        architecture: of that space.
+        ground: takes a choice's name and what was taken.
+    """
+    made = []
+    for choice, taken in genes.taken(genes.genome(architecture)).items():
+        runner_up, evidence, alpha = ground(choice, taken)
+        made.append(Decision(choice, taken, runner_up, "not decided", evidence, alpha=alpha))
+    return tuple(made)
+
+
+def next_by_weight(weights: Mapping[str, float], taken: str) -> str | None:
+    """The heaviest candidate that was not taken."""
+    return max((name for name in weights if name != taken), key=weights.__getitem__, default=None)
+
+
+def next_experts(architecture: Architecture, task: int) -> str | None:
+    """The experts of a task with the last of them changed for the best one outside; None where none
+    is outside or there is no ranking.
+    """
+    if architecture.ranking is None or architecture.chosen is None:
+        return None
+    chosen = architecture.chosen[task]
+    order = [ranked.expert for ranked in architecture.ranking[task]]
+    outside = next((expert for expert in order if expert not in chosen), None)
+    if outside is None:
+        return None
+    last = max(chosen, key=order.index)
+    return words_of(sorted({*chosen, outside} - {last}))
+
+
+def words_of(experts: Iterable[int]) -> str:
+    """A task's experts as a decision names them."""
+    return ", ".join(map(str, experts))
+
+
+def by_scores(
+    genes: Genes, scored: Iterable[tuple[Genome, float]], architecture: Architecture, what: str
+) -> tuple[Decision, ...]:
+    """Of an architecture that has the least of some scores: beside each choice the best-scored
+    architecture that differs in it.
+
+    Args:
+        genes: of the space.
+        scored: architectures and their losses on A rows.
+        architecture: the best of them.
+        what: the scores are, for people.
+    """
+    ordered = [(genes.taken(genome), loss) for genome, loss in sorted(scored, key=lambda s: s[1])]
+    best = f"{ordered[0][1]:.5f}" if ordered else "none"
+
+    def ground(choice: str, taken: str) -> Ground:
+        for values, loss in ordered:
+            if values[choice] != taken:
+                evidence = (
+                    f"{what}: {best} on A rows, {loss:.5f} the best with another choice here "
+                    "(and maybe elsewhere)"
+                )
+                return Ground(values[choice], evidence)
+        return Ground(None, f"{what}: nothing else was tried here")
+
+    return undecided(genes, architecture, ground)
+
+
+def is_experts(choice: str) -> bool:
+    """Whether a choice is which experts a task takes."""
+    return choice.startswith(EXPERTS_OF)
+
+
+def distinct(architectures: Iterable[Architecture], count: int) -> list[Architecture]:
+    """The first so many architectures, no two equal up to the order of experts and to experts that
+    no task uses.
+    """
+    found: dict[object, Architecture] = {}
+    for architecture in architectures:
+        found.setdefault(form(architecture), architecture)
+        if len(found) == count:
+            break
+    return list(found.values())

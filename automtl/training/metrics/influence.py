@@ -1,0 +1,59 @@
+"""What each row, or group of rows, has to do with a model's loss, so that the variance over rows of
+a difference between two models is known.
+
+Legend: n rows, U units (rows, or the groups that rows come in), w row weights.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from automtl.data.store.schema import Task
+from automtl.training.losses import task_weights
+from automtl.training.metrics.evaluation import Predictions, losses_by_row
+
+
+class Influence(NamedTuple):
+    """A loss, and what every unit adds to it.
+
+    Attributes:
+        loss: the MTL-Loss; None where a task has no label.
+        units: (U,) e_u, the sum over the unit's rows of sum_k w_k w (l - L_k) / sum(w); they sum to
+            0, and their squares are the variance over units (a ratio's, by linearisation; Cochran
+            1977, section 6.3).
+    """
+
+    loss: float | None
+    units: np.ndarray
+
+
+def influence(
+    predictions: Predictions, tasks: Sequence[Task], groups: np.ndarray | None = None
+) -> Influence:
+    """The MTL-Loss of some predictions with what every unit adds to it.
+
+    Args:
+        predictions: of the rows.
+        tasks: in the order of the predictions.
+        groups: (n,) whose rows stay together; None: every row is a unit.
+    """
+    unit = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    total, whole = np.zeros(len(predictions.rows)), 0.0
+    for t, (task, share) in enumerate(zip(tasks, task_weights(tasks), strict=True)):
+        weights = None if predictions.weights is None else predictions.weights[:, t]
+        rows = losses_by_row(task, predictions.logits[t], predictions.labels[:, t], weights)
+        mean = rows.mean
+        if mean is None:
+            return Influence(None, np.zeros(0))
+        gap = (rows.losses - mean) * rows.weights / rows.weights.sum()
+        # of any value where there is no label
+        total += share * np.where(rows.weights.numpy() > 0, gap.numpy(), 0.0)
+        whole += share * mean
+    return Influence(whole, total if unit is None else np.bincount(unit, weights=total))
+
+
+def variance(first: np.ndarray, second: np.ndarray) -> float:
+    """The variance over units of the difference of two losses on the same rows."""
+    gap, units = first - second, len(first)
+    return float(gap @ gap) * units / (units - 1) if units > 1 else float("inf")

@@ -1,0 +1,258 @@
+"""A race in a search: what it writes, resume from anywhere, limits, refusals."""
+
+import json
+
+import numpy as np
+import pytest
+
+from automtl.config import resolve
+from automtl.errors import ArtifactError, ConfigError, NoResult
+from automtl.phases.run.session import open_session
+from automtl.phases.search import search
+from automtl.phases.search.context import scored
+from automtl.runs import checkpoint
+from automtl.runs.manifest import Manifest
+from automtl.runs.run_dir import RunDir
+from automtl.runs.status import status
+from automtl.spaces.architecture import Architecture, Sharing
+from automtl.strategies.encoding import Genes
+from automtl.training.metrics.evaluation import evaluate, predict
+from scripts.small import SEARCH, write_dataset
+from tests.phases.stopping import After, same_phase, stop
+from tests.support import Stop
+
+RACE = (
+    *SEARCH,
+    "search.selection=race",
+    "search.race_candidates=3",
+    "search.race_controls=1",
+    "search.race_finalists=2",
+    "search.race_seeds=2",
+    "search.race_checks=2",
+    "search.rivals=[shared_bottom]",
+    "retrain.batch_size=64",
+    "retrain.lr=0.02",
+    "space.dropout=0.1",
+)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("race"), rows=700)
+
+
+def config(dataset, *sets, **runtime):
+    flags = {
+        "data": {"dir": str(dataset.parent / "cache")},
+        "runtime": {"checkpoint_every_steps": 3, "threads": 1, **runtime},
+    }
+    return resolve(source=str(dataset), space="automtl_small", sets=[*RACE, *sets], flags=flags)
+
+
+@pytest.fixture(scope="module")
+def raced(dataset, tmp_path_factory):
+    out = tmp_path_factory.mktemp("raced") / "run"
+    return search(config(dataset), out=out)
+
+
+def lines_of(run):
+    return [json.loads(line) for line in RunDir(run).search.race.read_text().splitlines()]
+
+
+# -- in a search
+
+
+def test_a_race_writes_what_it_did_and_the_architecture_is_the_winners(raced, dataset):
+    told = lines_of(raced.run)
+    rungs = [line for line in told if line["stage"] == "rung"]
+    kinds = [line["kind"] for line in rungs[:5]]
+    assert kinds == ["proposal"] * 3 + ["control", "rival"]
+    finals = [line for line in told if line["stage"] == "final"]
+    means = {
+        line["candidate"]: np.mean([x["b"] for x in finals if x["candidate"] == line["candidate"]])
+        for line in finals
+    }
+    race = raced.race
+    assert race["loss_b"] <= min(means.values()) * 1.001 + 1e-12
+    assert len(finals) == 2 * len(means) and "shared_bottom" in {x["name"] for x in finals}
+    assert race["words"][0].endswith("on B rows") and race["rival"] is not None
+    phase = RunDir(raced.run).search
+    assert Manifest.read(phase.manifest).values["race"]["winner"] == race["winner"]
+    assert not list(phase.path.glob("checkpoint/race-*"))
+    assert raced.architecture.tasks is not None
+    spent = json.loads(phase.cost.read_text())
+    assert spent["rows"]["train"] >= sum(x["rows"] for x in finals)
+    [shown] = status(raced.run)
+    assert shown["decided"] == raced.decided and "race" in shown
+    assert "race.jsonl" in Manifest.read(phase.manifest).values["sums"]
+
+
+def test_figures_of_a_race_are_the_models_on_a_and_b(raced, dataset):
+    """The first rung's first line by hand: the same steps, the same rows."""
+    from automtl.phases.run.alone import Model
+
+    made = config(dataset)
+    session = open_session(made)
+    line = lines_of(raced.run)[0]
+    state = checkpoint.load(RunDir(raced.run).search.checkpoint("last"))
+    assert state["race"]["entrants"][0] == line["candidate"]
+    assert line["rows"] == 128 or line["rows"] > 0
+    seed = int(np.random.SeedSequence([0, 0, 0]).generate_state(1)[0])
+    from automtl.phases.race.entrants import make_entrant
+    from automtl.phases.search._phase import SearchPhase
+
+    phase = SearchPhase(session, RunDir(raced.run).search, made.space)
+    phase._restore(state)
+    entrant = phase.race.course.entrants[0]
+    assert make_entrant("proposal", "x", entrant.architecture, session).id == line["candidate"]
+    model = Model(entrant.architecture, session, seed)
+    batches = session.batches("fit", batch_size=64, seed=model.seeds.fit)
+    end, per = phase.race.course.end(0), len(batches)
+    for step, batch in zip(range(end), batches.cycle(), strict=False):
+        model.step(batch, epoch=step // per, step=step % per, steps=per, epochs=3)
+    for role in "ab":
+        rows = scored(session, 16_384, role)
+        loss = evaluate(predict(model.net, rows), session.schema.tasks).loss
+        assert line[role] == pytest.approx(loss, abs=1e-6)
+
+
+# the search has 12 steps; then in a rung, between two, in the finals, in the checks
+STEPS = (31, 100, *(pytest.param(n, marks=pytest.mark.slow) for n in (13, 20, 60, 120)))
+
+
+@pytest.mark.parametrize("after", STEPS)
+def test_a_race_that_is_stopped_goes_on_to_the_same_bits(dataset, tmp_path, raced, after):
+    made, out = config(dataset), tmp_path / "run"
+    with pytest.raises(Stop):
+        search(made, out=out, reporter=After(after, stop))
+    phase = RunDir(out).search
+    [shown] = status(out)
+    if phase.race.exists():
+        assert "trainings" in shown["race"]
+    search(made, out=out, resume=True)
+    assert phase.race.read_bytes() == RunDir(raced.run).search.race.read_bytes()
+    same_phase(phase.path, RunDir(raced.run).search.path)
+
+
+def test_a_killed_race_forgets_what_no_checkpoint_knows_and_damage_is_told(
+    dataset, tmp_path, raced
+):
+    made, out = config(dataset), tmp_path / "run"
+    with pytest.raises(Stop):
+        search(made, out=out, reporter=After(60, stop))
+    phase = RunDir(out).search
+    whole = phase.race.read_text()
+    phase.race.write_text(whole + whole.splitlines()[0] + "\n")  # written after the checkpoint
+    phase.race.write_text(whole.replace('"seed": 0', '"seed": 1', 1))
+    with pytest.raises(ArtifactError, match=r"race.jsonl: must hold the lines"):
+        search(made, out=out, resume=True)
+    phase.race.write_text(whole + whole.splitlines()[0] + "\n")
+    search(made, out=out, resume=True)
+    assert phase.race.read_bytes() == RunDir(raced.run).search.race.read_bytes()
+
+
+def test_a_limit_before_the_first_rung_hands_over_nothing(dataset, tmp_path):
+    with pytest.raises(NoResult, match="must finish the first rung of its race within"):
+        search(config(dataset, time_limit_s=1e-9), out=tmp_path / "run")
+    phase = RunDir(tmp_path / "run").search
+    assert not phase.architecture.exists() and phase.state() == "interrupted"
+
+
+def test_a_limit_after_it_hands_over_the_leader_and_decides_nothing(dataset, tmp_path, monkeypatch):
+    from automtl.phases.search._phase import SearchPhase
+
+    def late(self):
+        return self.race is not None and self.race.whole_rungs > 0
+
+    monkeypatch.setattr(SearchPhase, "_late", late)
+    found = search(config(dataset), out=tmp_path / "run")
+    told = [line for line in lines_of(tmp_path / "run") if line["rung"] == 0]
+    assert found.state == "time_limited" and found.decided.startswith("nothing is decided")
+    assert found.race["winner"] == min(told, key=lambda line: line["a"])["name"]
+    assert "was stopped after 1 rungs" in found.remarks[0]
+    monkeypatch.undo()
+    again = search(config(dataset), out=tmp_path / "run", resume=True)
+    assert again.state == "done" and len(again.race["words"]) > 2
+
+
+def test_random_search_with_a_race_trains_no_supernet(dataset, tmp_path):
+    found = search(
+        config(dataset, "search.strategy=random_search", "search.rivals=[]"), out=tmp_path / "run"
+    )
+    phase = RunDir(tmp_path / "run").search
+    assert "supernet" not in json.loads(phase.cost.read_text())
+    assert found.race["rival"] is None and found.architecture.chosen
+    assert [line["name"] for line in lines_of(tmp_path / "run")][:3] == [
+        "proposal 1",
+        "proposal 2",
+        "proposal 3",
+    ]
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    ["evolution", *(pytest.param(n, marks=pytest.mark.slow) for n in ("snas", "gdas"))],
+)
+def test_every_strategy_races(dataset, tmp_path, strategy):
+    fast = ("search.population=4", "search.generations=1", "search.score_rows=64")
+    found = search(
+        config(dataset, f"search.strategy={strategy}", "search.race_checks=0", *fast),
+        out=tmp_path / "run",
+    )
+    assert found.race["winner"] and Architecture.load(RunDir(found.run).search.architecture)
+    assert not [
+        d for d in found.decisions if d["verdict"] == "decided" and d["choice"] != "the model"
+    ]
+
+
+def test_a_hand_made_winner_is_said_and_can_be_retrained(dataset, tmp_path, monkeypatch, capsys):
+    from automtl.cli.main import main
+
+    # so few and small steps that only the wide one learns
+    few = ("retrain.lr=0.001", "search.rivals=[mmoe]", "search.race_epochs=2")
+    found = search(config(dataset, *few), out=tmp_path / "run")
+    assert found.race["kind"] == "rival" and found.remarks[0].startswith("hand-made: mmoe wins")
+    assert [d["choice"] for d in found.decisions] == ["the model"]
+    assert found.architecture == Architecture.load("mmoe").bind(
+        open_session(config(dataset)).schema
+    )
+    words = ["retrain", str(tmp_path / "run"), "--fast-dev-run"]
+    for line in (words, ["show", str(tmp_path / "run"), "-o", str(tmp_path / "it.svg")]):
+        monkeypatch.setattr("sys.argv", ["automtl", *line])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+    assert RunDir(tmp_path / "run").retrains()
+
+
+def test_hand_made_models_beyond_a_hard_limit_do_not_run(dataset):
+    from automtl.phases.race.entrants import entrants, rivals
+
+    said = After(10**9, stop)
+    limited = config(dataset, "search.rivals=[mmoe,shared_bottom]")
+    session = open_session(limited, said)
+    wide, narrow = (entrant.flops for entrant in rivals(session))
+    assert wide > narrow
+    limited = config(dataset, "search.rivals=[mmoe,shared_bottom]", f"search.max_flops={wide - 1}")
+    session = open_session(limited, said)
+    genes = Genes(limited.space, session.schema, Sharing())
+    made = entrants([genes.architecture(genes.draw(np.random.default_rng(0)))], genes, session, 0)
+    assert [e.name for e in made] == ["proposal 1", "control 1", "shared_bottom"]
+    assert f"mmoe does not run in the race: it has {wide:,} FLOPs a row" in said.said[-1]
+
+
+@pytest.mark.parametrize(
+    ("sets", "words"),
+    [
+        ("search.rivals=[mome]", "must train in one stage"),
+        ("search.rivals=[mmoe,mmoe]", "must name each model once"),
+        ("search.rivals=[nothing]", "nothing"),
+        ("retrain.warmup_epochs=3", "must be below search.race_epochs = 3"),
+        ("search.race_finalists=1", "race_finalists"),
+        ("search.race_seeds=1", "race_seeds"),
+    ],
+)
+def test_what_cannot_race_is_refused_before_there_is_a_folder(dataset, tmp_path, sets, words):
+    with pytest.raises((ConfigError, ArtifactError), match=words):
+        search(config(dataset, sets), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,173 @@
+"""What a race calls decided, over many races whose trainings are drawn: nothing where nothing
+matters, the truth where it is strong, twins never apart.
+
+A training's loss per row is the architecture's true loss, a part of every row's own, a part of the
+row with this architecture, and the seed's luck.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from automtl.config import resolve
+from automtl.phases.race import _checks, entrants
+from automtl.phases.race import race as race_module
+from automtl.phases.race.race import Race
+from automtl.phases.run.session import open_session
+from automtl.phases.search.context import make_material
+from automtl.runs.run_dir import PhaseDir
+from automtl.spaces.equivalence import form
+from automtl.strategies.registry import STRATEGIES
+from automtl.training.metrics.influence import Influence
+from scripts.small import SEARCH, write_dataset
+
+ROWS, SEED_SD, ROW_SD = 400, 0.004, 0.05
+SETS = (
+    *SEARCH,
+    "space.chosen_experts=2",
+    "search.strategy=random_search",
+    "search.selection=race",
+    "search.rivals=[]",
+    "search.race_candidates=9",
+)
+
+
+@dataclass
+class Drawn:
+    """The judge of drawn trainings.
+
+    Attributes:
+        truth: the true loss of an architecture.
+        constant: the constant's loss.
+        seed: of everything.
+    """
+
+    truth: object
+    constant_loss: float
+    seed: int
+    units: int = ROWS
+    _rows: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        self._rng = np.random.default_rng(self.seed)
+        self._common = self._rng.normal(0.5, 0.2, ROWS)
+
+    @property
+    def constant(self):
+        losses = self._common - 0.5 + self.constant_loss
+        return Influence(float(losses.mean()), (losses - losses.mean()) / ROWS)
+
+    def train(self, architecture):
+        own = self._rows.setdefault(form(architecture), self._rng.normal(0, ROW_SD, ROWS))
+        losses = self.truth(architecture) + self._common - 0.5 + own
+        losses = losses + self._rng.normal(0, SEED_SD)
+        a = self.truth(architecture) + self._rng.normal(0, SEED_SD + ROW_SD / ROWS**0.5)
+        return a, Influence(float(losses.mean()), (losses - losses.mean()) / ROWS)
+
+
+class DrawnRace(Race):
+    """A race whose trainings are drawn."""
+
+    def _train(self, job):
+        yield from ()
+
+    def _judged(self, job):
+        a, b = self.judge.train(job.entrant.architecture)
+        if job.stage != "rung":
+            key = (job.stage, job.entrant.id)
+            self._units[key] = b.units + self._units.get(key, 0.0)
+        return self._result(job, a, b.loss, "")
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    data = write_dataset(tmp_path_factory.mktemp("honest"), rows=300)
+    flags = {"data": {"dir": str(data.parent / "cache")}}
+    return open_session(resolve(source=str(data), space="automtl_small", sets=SETS, flags=flags))
+
+
+@pytest.fixture
+def decide(session, tmp_path, monkeypatch):
+    def unpriced(kind, name, architecture, session):
+        return entrants.Entrant(kind, name, architecture, 1000, 1000, 0.0)
+
+    for module in (entrants, _checks):
+        monkeypatch.setattr(module, "make_entrant", unpriced)
+    monkeypatch.setattr(race_module.files, "append_line", lambda path, line: None)
+    material = make_material(session, session.config.space, session.noise())
+
+    def decided(truth, seed, constant=1.0):
+        from dataclasses import replace
+
+        here = replace(material, seed=seed)
+        strategy = STRATEGIES["random_search"](here)
+        race = DrawnRace(session, PhaseDir(tmp_path), strategy, here, Drawn(truth, constant, seed))
+        list(race.events())
+        return race.outcome()
+
+    return decided
+
+
+def found(decisions):
+    return [d for d in decisions if d.verdict == "decided"]
+
+
+def block0(architecture):
+    """The first operations of the experts that a task takes."""
+    used = {e for experts in architecture.chosen for e in experts}
+    return [architecture.experts[e].blocks[0] for e in sorted(used)]
+
+
+def test_where_nothing_matters_nothing_is_decided(decide):
+    any_decided = sum(bool(found(decide(lambda a: 0.5, seed)[1])) for seed in range(60))
+    assert any_decided <= 5
+
+
+def test_labels_of_noise_decide_nothing(decide):
+    """All as good as the base rates: whatever the candidates differ in."""
+    spread = {"cross(1)": 0.02, "skip": 0.0}
+    any_decided = 0
+    for seed in range(40):
+        _, decisions, told = decide(lambda a: 0.69 + spread[a.interaction[0]], seed, constant=0.69)
+        any_decided += bool(found(decisions))
+        if not told["beats_constant"]:
+            assert not found(decisions)
+            assert "base rates" in decisions[0].evidence and "base rates" in told["words"][1]
+    assert any_decided <= 4
+
+
+def test_a_strong_truth_is_decided_and_right(decide):
+    worse = {"mlp(4)": 0.0, "conv1d(3)": 0.03, "skip": 0.06}
+
+    def truth(a):
+        return 0.5 + 0.06 * (a.interaction[0] == "skip") + sum(worse[b] for b in block0(a))
+
+    right = true = 0
+    for seed in range(30):
+        architecture, decisions, _ = decide(truth, seed)
+        assert len([d for d in decisions if d.choice.endswith("block.0")]) == 3
+        for d in decisions:
+            matters = d.choice == "interaction.0" or d.choice.endswith("block.0")
+            good = d.taken == "cross(1)" or worse.get(d.taken, 1) < worse.get(d.runner_up, 0)
+            right += d.verdict == "decided"
+            true += matters and good and "no task takes" not in d.evidence
+            if d.verdict == "decided":
+                assert matters and good and 0 < d.low < d.difference < d.high
+    assert right >= true / 2 > 15
+
+
+def test_twins_are_never_decided_apart(decide):
+    """`mlp(4)` and `conv1d(3)` are one operation by two names, and skip is far worse."""
+
+    def truth(a):
+        return (
+            0.5 + 0.06 * sum(b == "skip" for b in block0(a)) + 0.05 * (a.interaction[0] == "skip")
+        )
+
+    apart = 0
+    for seed in range(60):
+        told = found(decide(truth, seed)[1])
+        apart += any({d.taken, d.runner_up} == {"mlp(4)", "conv1d(3)"} for d in told)
+        assert all("block.1" not in d.choice for d in told)
+    assert apart <= 6

@@ -1,0 +1,185 @@
+"""The parts of a race: who runs how far, what is compared how, experts without numbers."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from automtl.phases.race._align import aligned, unused
+from automtl.phases.race._compare import Table
+from automtl.phases.race.course import Course
+from automtl.phases.race.results import Result
+from automtl.spaces.architecture import Sharing
+from automtl.strategies.encoding import Genes, Genome
+from automtl.training.metrics.evaluation import Predictions, evaluate
+from automtl.training.metrics.influence import influence, variance
+from tests.support import small_schema, small_space
+
+# -- the course
+
+
+@dataclass(frozen=True)
+class Runner:
+    id: str
+    kind: str = "proposal"
+
+
+def walk(course, a_of):
+    """All jobs of a course whose losses on A rows are as given."""
+    results, jobs = [], []
+    while (job := course.next(results)) is not None:
+        jobs.append(job)
+        a = a_of(job.entrant.id, job.rung)
+        held = {"name": "it", "kind": job.entrant.kind, "flops": 1, "parameters": 1}
+        results.append(
+            Result(
+                stage=job.stage,
+                rung=job.rung,
+                candidate=job.entrant.id,
+                seed=job.seed,
+                rows=job.end,
+                a=a,
+                b=a,
+                **held,
+            )
+        )
+    return jobs, results
+
+
+def test_halving_by_three_on_a_then_finals_with_fresh_seeds():
+    course = Course([Runner(str(i)) for i in range(15)], finalists=3, seeds=3, steps=90)
+    jobs, results = walk(course, lambda name, rung: float(name))
+    rungs = [[j for j in jobs if j.stage == "rung" and j.rung == r] for r in range(2)]
+    assert [len(r) for r in rungs] == [15, 5] and course.rungs == 2
+    assert {(j.start, j.end) for j in rungs[0]} == {(0, 10)}
+    assert {(j.start, j.end) for j in rungs[1]} == {(10, 30)}
+    assert {j.entrant.id for j in rungs[1]} == {"0", "1", "2", "3", "4"}
+    finals = [(j.entrant.id, j.seed, j.start, j.end) for j in jobs if j.stage == "final"]
+    assert finals == [(str(i), s, 0, 90) for s in range(3) for i in range(3)]
+    assert len(jobs) == len(rungs[0]) + len(rungs[1]) + 9
+    assert [course.whole_rungs(results[:n]) for n in (0, 14, 15, 19, 20, 29)] == [0, 0, 1, 1, 2, 2]
+    assert course.leader(results[:17]).id == "0"
+    steps = sum(j.end - j.start for j in jobs)
+    assert steps <= course.planned_steps <= steps + 3 * 90  # a rival may come beside
+
+
+def test_the_best_rival_is_in_the_finals_and_who_diverges_is_out():
+    runners = [*(Runner(str(i)) for i in range(8)), Runner("90", "rival"), Runner("91", "rival")]
+    course = Course(runners, finalists=3, seeds=2, steps=9)
+    jobs, results = walk(course, lambda name, rung: float(name) if name != "1" else None)
+    assert [e.id for e in course.in_finals(results)] == ["0", "2", "3", "90"]
+    few = Course(runners[:2], finalists=3, seeds=2, steps=9)
+    assert few.rungs == 0 and [j.stage for j in walk(few, lambda *_: 1.0)[0]] == ["final"] * 4
+
+
+# -- comparing
+
+
+def result(candidate, seed, b, stage="final"):
+    return Result(
+        stage=stage,
+        rung=1,
+        candidate=candidate,
+        name=candidate,
+        kind="proposal",
+        seed=seed,
+        rows=1,
+        a=0.0,
+        b=b,
+        flops=1,
+        parameters=1,
+    )
+
+
+def test_margins_are_of_seeds_and_rows_pooled_and_adjusted():
+    rng = np.random.default_rng(0)
+    figures = {c: rng.normal(0.5 + 0.02 * i, 0.01, 3) for i, c in enumerate("xyz")}
+    units = {("final", c): 3 * rng.normal(0, 1e-4, 200) for c in figures}
+    table = Table([result(c, s, b) for c in figures for s, b in enumerate(figures[c])], units)
+    pooled = math.sqrt(np.mean([np.var(v, ddof=1) for v in figures.values()]))
+    assert table.pooled == pytest.approx((pooled, 6.0)) and table.margin == 1.5 * table.pooled[0]
+    p, gaps = {}, table.family([("final", c) for c in "xyz"])
+    for one, two in (("x", "y"), ("x", "z"), ("y", "z")):
+        rows = np.sum((units["final", one] / 3 - units["final", two] / 3) ** 2) * 200 / 199
+        known = pooled**2 * 2 / 3
+        error = math.sqrt(known + rows)
+        freedom = (known + rows) ** 2 / (known**2 / 6)
+        difference = figures[one].mean() - figures[two].mean()
+        p[one, two] = 2 * stats.t.sf(abs(difference) / error, freedom), difference, error, freedom
+    order = sorted(p, key=lambda pair: p[pair][0])
+    stopped = False
+    for rank, pair in enumerate(order):
+        value, difference, error, freedom = p[pair]
+        stopped = stopped or value * (3 - rank) >= 0.05
+        gap = gaps[("final", pair[0]), ("final", pair[1])]
+        assert gap.difference == pytest.approx(difference) and gap.apart is not stopped
+        if not stopped:
+            half = stats.t.ppf(1 - 0.025 / (3 - rank), freedom) * error
+            assert (gap.low, gap.high) == pytest.approx((difference - half, difference + half))
+        half = stats.t.ppf(0.95, freedom) * error
+        assert gap.tied == (abs(difference) + half < table.margin)
+
+
+def test_a_training_that_is_not_finite_is_out_of_the_comparison():
+    figures = [result("x", 0, 0.5), result("x", 1, 0.6), result("y", 0, 0.4), result("y", 1, None)]
+    table = Table(figures, {("final", "x"): np.zeros(4)})
+    assert table.mean(("final", "y")) == math.inf and list(table.losses) == [("final", "x")]
+
+
+def test_the_influence_of_rows_is_the_bootstraps_variance():
+    schema, rng = small_schema(), np.random.default_rng(0)
+    labels = (rng.random((600, 2)) < 0.4).astype(np.float32)
+    labels[rng.random(labels.shape) < 0.3] = np.nan
+    weights = rng.gamma(2.0, size=labels.shape).astype(np.float32)
+    groups = rng.integers(0, 150, 600)
+
+    def losses(logits, rows):
+        held = Predictions([x[rows] for x in logits], labels[rows], weights[rows], rows)
+        return evaluate(held, schema.tasks).loss
+
+    one, two = ([rng.normal(size=600).astype(np.float32) for _ in range(2)] for _ in range(2))
+    everyone = np.arange(600)
+    found = [influence(Predictions(x, labels, weights, everyone), schema.tasks) for x in (one, two)]
+    assert found[0].loss == pytest.approx(losses(one, everyone), abs=1e-9)
+    assert abs(found[0].units.sum()) < 1e-12
+    draws = [rng.integers(0, 600, 600) for _ in range(400)]
+    sampled = np.var([losses(one, d) - losses(two, d) for d in draws])
+    assert variance(found[0].units, found[1].units) == pytest.approx(sampled, rel=0.25)
+    grouped = influence(Predictions(one, labels, weights, everyone), schema.tasks, groups)
+    assert len(grouped.units) == len(np.unique(groups))
+    np.testing.assert_allclose(
+        grouped.units, [found[0].units[groups == g].sum() for g in np.unique(groups)], atol=1e-12
+    )
+
+
+# -- experts' numbers
+
+
+def test_choices_are_compared_up_to_the_order_of_experts():
+    genes = Genes(small_space(chosen_experts=2), small_schema(), Sharing())
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        genome, order = genes.draw(rng), rng.permutation(3)
+        blocks = np.array(genome.picks[1:]).reshape(3, 2)
+        chosen = tuple(
+            tuple(sorted(int(np.argsort(order)[e]) for e in task)) for task in genome.chosen
+        )
+        other = Genome((genome.picks[0], *map(int, blocks[order].reshape(-1))), chosen)
+        first, second = genes.architecture(genome), genes.architecture(other)
+        assert aligned(genes, first, second) == genes.taken(genome)
+    changed = Genome(((genome.picks[0] + 1) % 6, *genome.picks[1:]), genome.chosen)
+    told = aligned(genes, first, genes.architecture(changed))
+    assert [n for n, v in told.items() if v != genes.taken(genome)[n]] == ["interaction.0"]
+    idle = unused(genes, first)
+    used = {e for task in genome.chosen for e in task}
+    assert idle == {f"level0.pool.{e}.block.{j}" for e in {0, 1, 2} - used for j in range(2)}
+
+
+def test_with_one_group_of_rows_nothing_is_compared():
+    table = Table(
+        [result(c, s, 0.1 * s) for c in "xy" for s in range(2)],
+        {("final", c): np.zeros(1) for c in "xy"},
+    )
+    assert table.family([("final", "x"), ("final", "y")]) == {}

@@ -1,0 +1,75 @@
+"""The words on what a search decided."""
+
+import pytest
+
+from automtl.runs import decided
+
+
+def made(verdict, choice="interaction.0", **values):
+    held = {"choice": choice, "taken": "gate", "runner_up": "skip", "evidence": "one supernet"}
+    return {**held, "verdict": verdict, "difference": None, "alpha": None, **values}
+
+
+def test_all_some_and_none():
+    whole = [made("decided"), made("decided", "level0.pool.1.block.0")]
+    assert decided.headline(whole) == "decided: all of 2 choices"
+    assert decided.all_decided(whole) and decided.title(whole) == "found"
+    some = [*whole, made("tied", "level0.pool.2.block.1"), made("not decided", "experts of buy")]
+    assert decided.headline(some) == (
+        "2 of 4 choices decided; interaction 0: gate, expert 1, block 0: gate; 1 tied (expert 2, "
+        "block 1: gate ~ skip); 1 not decided"
+    )
+    assert decided.title(some) == "searched"
+    tied = [made("tied"), made("not decided", "x")]
+    assert decided.headline(tied).startswith("none of 2 choices decided; 1 tied")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            [{"alpha": "moving"}, {"alpha": "settled", "evidence": "x"}],
+            "and alpha still moves in 1",
+        ),
+        (
+            [{"alpha": "unknown"}, {"alpha": "unknown", "evidence": "x"}],
+            "in 2 it is not known whether it does, after so few passes",
+        ),
+        ([{}, {"evidence": "a draw"}], "no candidate was trained alone"),
+        ([{}, {}], "of 2 choices: one supernet"),
+        ([{"difference": 0.1}, {}], "the trainings show no difference"),
+        ([{}], "of 1 choice: one supernet"),
+    ],
+)
+def test_nothing_is_said_first_and_why(values, words):
+    told = decided.headline([made("not decided", **v) for v in values])
+    assert told.startswith("nothing is decided, of ") and words in told
+
+
+def test_what_would_help():
+    moving = [made("not decided", alpha="moving")]
+    assert "search.selection=race" in decided.advice(moving, raced=False)
+    assert "search.epochs" in decided.advice(moving, raced=False)
+    assert "search.epochs" not in decided.advice([made("not decided")], raced=False)
+    assert "search.race_seeds" in decided.advice(moving, raced=True)
+    assert decided.advice([made("decided")], raced=True) == "" == decided.advice([], raced=False)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {},
+        {"decisions": 5},
+        {"decisions": [5, {}, {"verdict": "decided"}, made("sure"), {**made("tied"), "taken": 3}]},
+    ],
+)
+def test_what_is_no_decision_is_passed_over(held):
+    assert decided.of(held) == []
+    assert decided.headline(decided.of(held)) == decided.UNKNOWN
+
+
+def test_a_table_row_holds_the_interval_or_says_that_there_is_none():
+    [row] = decided.rows([made("decided", difference=0.02, low=0.01, high=0.03)])
+    assert row[4] == "+0.02000 (+0.01000 to +0.03000)"
+    [row] = decided.rows([made("not decided", alpha="moving")])
+    assert row[4] == "not measured" and row[5] == "one supernet; alpha moving"

@@ -1,0 +1,146 @@
+"""What strategies say of their choices: what was taken, what came next, on what it rests, and that
+nothing is decided by one supernet.
+"""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from automtl.spaces.architecture import Sharing
+from automtl.strategies._alpha_gradients import PASSES, AlphaGradients
+from automtl.strategies.encoding import Genes
+from automtl.strategies.registry import STRATEGIES
+from tests.strategies.material import material
+from tests.support import small_schema, small_space
+
+FAST = {"draws": 3, "budget_samples": 900, "population": 3, "tournament": 2, "generations": 2}
+
+
+def searched(name, space=None, **options):
+    strategy = STRATEGIES[name](material(options={**FAST, **options}, space=space))
+    for epoch in range(strategy.epochs):
+        list(strategy.run_epoch(epoch))
+        strategy.evaluated()
+        strategy.record()
+    return strategy
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_choice_is_told_once_and_none_is_decided(name):
+    strategy = searched(name, space=small_space(chosen_experts=2))
+    made = strategy.derive()
+    decisions = strategy.decisions(made)
+    blocks = [f"level0.pool.{i}.block.{j}" for i in range(3) for j in range(2)]
+    tasks = ["experts of task0", "experts of task1"]
+    assert [d.choice for d in decisions] == ["interaction.0", *blocks, *tasks]
+    assert {d.verdict for d in decisions} == {"not decided"}
+    assert all(d.difference is None and d.low is None and d.evidence for d in decisions)
+    operations = [*made.interaction, *(b for e in made.experts for b in e.blocks)]
+    assert [d.taken for d in decisions[: len(operations)]] == operations
+    assert [d.taken for d in decisions[-2:]] == [", ".join(map(str, c)) for c in made.chosen]
+    assert all(d.taken != d.runner_up for d in decisions)
+
+
+def test_what_has_one_candidate_is_no_choice():
+    space = small_space(interaction=("skip",), chosen_experts=3)
+    strategy = searched("random_sampling", space=space)
+    names = [d.choice for d in strategy.decisions(strategy.derive())]
+    assert names == [f"level0.pool.{i}.block.{j}" for i in range(3) for j in range(2)]
+
+
+def test_the_runner_up_is_the_next_by_alpha_and_by_beta():
+    strategy = searched("darts", space=small_space(chosen_experts=2))
+    made = strategy.derive()
+    told = {d.choice: d for d in strategy.decisions(made)}
+    for block, weights in made.choices.items():
+        first, second = sorted(weights, key=weights.__getitem__)[:-3:-1]
+        assert (told[block].taken, told[block].runner_up) == (first, second)
+        assert f"{weights[first]:.3f} against {weights[second]:.3f}" in told[block].evidence
+    order = [r.expert for r in made.ranking[0]]
+    count = len(made.chosen[0])
+    swapped = sorted({*order[: count - 1], order[count]})
+    assert told["experts of task0"].runner_up == ", ".join(map(str, swapped))
+    assert "not by the data" in told["experts of task0"].evidence
+
+
+def test_perturbation_tells_the_losses_without_each():
+    strategy = searched("darts", selection="perturbation")
+    told = strategy.decisions(strategy.derive())
+    assert all("loss on A rows without it" in d.evidence for d in told if "block" in d.choice)
+    losses = strategy._removed["interaction.0"]
+    assert told[0].taken == max(losses, key=losses.__getitem__)
+
+
+def test_random_search_tells_the_best_that_differs():
+    strategy = searched("random_search", draws=4)
+    made = strategy.derive()
+    ordered = sorted(strategy._tried, key=lambda pair: pair[1])
+    values = [strategy.genes.taken(genome) for genome, _ in ordered]
+    for decision in strategy.decisions(made):
+        others = [v[decision.choice] for v in values if v[decision.choice] != decision.taken]
+        assert decision.runner_up == (others[0] if others else None)
+
+
+def test_genes_read_back_what_they_made_and_name_tied_blocks_once():
+    for tie in ("none", "all"):
+        genes = Genes(small_space(tie_alphas=tie), small_schema(), Sharing())
+        for seed in range(20):
+            genome = genes.draw(np.random.default_rng(seed))
+            assert genes.genome(genes.architecture(genome)) == genome
+        # with all experts tied: the interaction, and each place of an expert once
+        assert len(genes.groups()) == (7 if tie == "none" else 3)
+        assert sorted(i for group in genes.groups().values() for i in group) == list(range(7))
+
+
+def gathered(gaps, batches=2):
+    """Gradients of two candidates whose mean difference per pass is as given."""
+    alpha = torch.nn.Parameter(torch.zeros(3))
+    made = AlphaGradients([torch.nn.Parameter(torch.zeros(2)), alpha], batches)
+    for gap in gaps:
+        for part in (gap - 1.0, gap + 1.0):  # batches differ, their mean is the pass's
+            alpha.grad = torch.tensor([0.0, float(part), 0.0])
+            made.add()
+    return made, alpha
+
+
+def test_alpha_moves_where_the_mean_gradient_is_told_apart_from_zero():
+    gaps = np.random.default_rng(0).normal(size=PASSES)
+    for shift in (-3.0, -0.9, 0.0, 0.4, 0.8, 3.0):
+        held, alpha = gathered(gaps + shift)
+        p = stats.ttest_1samp(gaps + shift, 0.0).pvalue
+        assert held.motion(alpha, 1, 2) == ("moving" if p < 0.05 else "settled")
+        assert held.motion(alpha, 0, 2) == "settled"  # no gradient at all
+
+
+def test_fewer_than_ten_passes_say_nothing_and_more_only_the_last():
+    held, alpha = gathered([5.0] * (PASSES - 1))
+    assert held.motion(alpha, 1, 2) == "unknown"
+    noise = list(np.random.default_rng(1).normal(size=PASSES))
+    held, alpha = gathered([50.0] * 30 + noise)
+    p = stats.ttest_1samp(noise, 0.0).pvalue
+    assert held.motion(alpha, 1, 2) == ("moving" if p < 0.05 else "settled")
+    assert not math.isclose(p, 0.05, abs_tol=1e-3)
+
+
+def test_gradients_go_on_from_their_state():
+    first, alpha = gathered([1.0] * 4)
+    alpha.grad = torch.tensor([0.0, 9.0, 0.0])
+    first.add()
+    other = AlphaGradients(first._alphas, 2)
+    other.load_state_dict(first.state_dict())
+    for made in (first, other):
+        made.add()
+    assert torch.equal(first._means, other._means) and len(first._means) == 5
+    with pytest.raises(ValueError, match="alpha_gradients"):
+        AlphaGradients([alpha], 2).load_state_dict(first.state_dict())
+
+
+def test_a_search_gathers_one_mean_per_pass_over_a():
+    strategy = searched("darts")  # 3 epochs of 3 steps; a pass over A has 2 batches
+    assert len(strategy.stepper.gradients._means) == 9 * 1 // 2
+    assert {d.alpha for d in strategy.decisions(strategy.derive()) if "block" in d.choice} == {
+        "unknown"
+    }
