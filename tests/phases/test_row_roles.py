@@ -107,8 +107,9 @@ def test_the_figure_on_b_is_the_supernets(dataset, tmp_path):
     from automtl.phases.finished.open import reopened
 
     search(config(dataset), out=tmp_path / "run")
-    _, net = reopened(tmp_path / "run", device="cpu", reporter=After(10**9, stop), needs=("darts",))
-    session = open_session(config(dataset))
+    _, net, session = reopened(
+        tmp_path / "run", device="cpu", reporter=After(10**9, stop), needs=("darts",)
+    )
     b = session.rows_in_order("train", session.index("b"))
     found = evaluate(predict(net, b), session.schema.tasks)
     line = RunDir(tmp_path / "run").search.read_metrics()[-1]
