@@ -99,7 +99,7 @@ def advice(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
             "to decide more: more rows (search.race_epochs, data), more seeds "
             "(search.race_seeds), or a smaller space; what stays tied may be taken by its cost"
         )
-    more = " after more epochs (search.epochs)" if any(_restless(d) for d in decisions) else ""
+    more = ", and for more epochs (search.epochs)" if any(_restless(d) for d in decisions) else ""
     return f"to decide: search with {RACE}, which trains candidates alone{more}"
 
 

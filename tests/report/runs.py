@@ -65,6 +65,14 @@ def renamed(architecture: Architecture, names) -> Architecture:
     return architecture.evolve(tasks=tasks)
 
 
+def undecided(block: str, weights: dict) -> dict:
+    """A choice as `darts` tells it."""
+    taken, other = sorted(weights, key=weights.__getitem__)[:-3:-1]
+    evidence = f"one supernet's belief: softmax(alpha) {weights[taken]:.3f}"
+    plain = {"choice": block, "taken": taken, "runner_up": other, "verdict": "not decided"}
+    return {**plain, "evidence": evidence, "alpha": "moving", "difference": None}
+
+
 def write_search(
     run: Path,
     *,
@@ -80,6 +88,8 @@ def write_search(
     rng, folder = np.random.default_rng(seed), run / "search"
     finished = epochs if finished is None else finished
     architecture = renamed(searched(len(names), experts, seed=seed, blocks=2), names)
+    told = [undecided(block, weights) for block, weights in architecture.choices.items()]
+    architecture = architecture.evolve(provenance={"decisions": told})
     write_json(
         folder / "manifest.json",
         manifest("search", state, planned=epochs, finished_epochs=finished, **values),

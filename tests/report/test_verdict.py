@@ -53,8 +53,9 @@ def test_validation_figures_and_second_readings_are_admitted(tmp_path):
 
 def test_nothing_trained_says_what_to_do_next(tmp_path):
     write_search(tmp_path / "run")
-    [decided, first, *_] = said(tmp_path / "run")
-    assert "no decisions are told" in decided.text and decided.tone == "main"
+    [decided, advice, first, *_] = said(tmp_path / "run")
+    assert "search.selection=race" in advice.text
+    assert "nothing is decided" in decided.text and decided.tone == "main"
     assert (
         "not trained yet" in first.text and first.command == f"automtl retrain {tmp_path / 'run'}"
     )
