@@ -82,7 +82,7 @@ def torch_groups(
 
 
 @dataclass(frozen=True)
-class Phase:
+class Stage:
     """One stage of training with its own length.
 
     Args:
@@ -92,9 +92,9 @@ class Phase:
             number of those.
         judged: it may stop early, and ends with its best epoch's weights; else it runs to its end
             and keeps the last.
-        begins: where its weights begin: "on" as the phase before left them; "best" as the best
-            epoch of the phase before did, by validation loss, though it was not judged; "anew" as
-            before the first phase, but for what the sharing module has ``decided()``.
+        begins: where its weights begin: "on" as the stage before left them; "best" as the best
+            epoch of the stage before did, by validation loss, though it was not judged; "anew" as
+            before the first stage, but for what the sharing module has ``decided()``.
     """
 
     name: str
@@ -104,11 +104,11 @@ class Phase:
     begins: Literal["on", "best", "anew"] = "on"
 
 
-def settling(steps: int, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
+def settling(steps: int, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     """Phases with one before them, "settle", of so many steps in which no epoch is judged; 0 for
     none.
     """
-    return (Phase("settle", steps=steps, judged=False), *phases) if steps else phases
+    return (Stage("settle", steps=steps, judged=False), *stages) if steps else stages
 
 
 class SharingModule(nn.Module):
@@ -182,30 +182,30 @@ class SharingModule(nn.Module):
         it sets must be in ``state_dict()``.
 
         Args:
-            progress: share of the planned steps of the phase that is done, in [0, 1].
+            progress: share of the planned steps of the stage that is done, in [0, 1].
         """
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Parameters that the optimiser must treat apart; they may be others in each phase, and
+        """Parameters that the optimiser must treat apart; they may be others in each stage, and
         none in some, but the names stay.
         """
         return []
 
-    def phases(self) -> tuple[Phase, ...]:
+    def stages(self) -> tuple[Stage, ...]:
         """The stages of a retrain, in order; a search knows none."""
-        return (Phase("train"),)
+        return (Stage("train"),)
 
-    def begin(self, phase: str) -> None:
-        """Make ready for a phase; called once as it starts, and the optimiser is made anew after
+    def begin(self, stage: str) -> None:
+        """Make ready for a stage; called once as it starts, and the optimiser is made anew after
         it, so parameters may change.
 
         What was made ready must be in ``state_dict()``, and ``load_state_dict()`` must take it into
-        a fresh module: a resumed retrain calls this for later phases only. Which parameters need no
+        a fresh module: a resumed retrain calls this for later stages only. Which parameters need no
         gradient is kept for it.
         """
 
     def decided(self) -> frozenset[str]:
-        """What of ``state_dict()`` a phase keeps that begins anew."""
+        """What of ``state_dict()`` a stage keeps that begins anew."""
         return frozenset()
 
     def reads(self, task: int) -> frozenset[Slot]:
