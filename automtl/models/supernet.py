@@ -12,9 +12,9 @@ from automtl.data.store.schema import Schema
 from automtl.layers.choice_block import ChoiceBlock
 from automtl.layers.interaction import build_interaction
 from automtl.layers.nested import build_nested
-from automtl.layers.operations import build_operation
+from automtl.layers.operations import Chain, build_operation
 from automtl.models.size import check_size
-from automtl.models.skeleton import Chain, MultiTaskNet, input_layer, seeded, towers
+from automtl.models.skeleton import MultiTaskNet, input_layer, seeded, towers
 from automtl.sharing import SEARCH_MODULES
 from automtl.spaces.catalogue import fit_sharing, module_settings, sharing_settings
 from automtl.spaces.kinds import Slot, layout

@@ -47,7 +47,9 @@ class SNRAver(FusionNetwork):
     def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
         return list(self.connections[self.fusions[units[0]].level]())
 
-    def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
+    def auxiliary_loss(
+        self, outputs: Sequence[Tensor] | None = None, labels: Tensor | None = None
+    ) -> Tensor | None:
         on = [z.expected_on() for z in self._masks()]  # (u, n) per level
         return self.l0 * torch.stack([p.sum() - p.amax(1).sum() for p in on]).sum()
 

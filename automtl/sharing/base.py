@@ -1,9 +1,9 @@
 """The socket: what every sharing module takes and gives.
 
 A sharing module owns the experts and turns the shared representation into one representation per
-task. It is given expert BUILDERS, never finished experts, so the same module works with plain MLP
-experts, with the heterogeneous experts of a derived architecture, and with mixed experts inside the
-supernet.
+task. It is given an expert BUILDER, which it asks for the expert of each slot, so the same module
+works with a person's own modules (``automtl.nn``), with the heterogeneous experts of a derived
+architecture, and with mixed experts inside the supernet.
 
 Shapes: B batch, F fields, d embedding width, D width of the experts' input, T tasks, N experts.
 """
@@ -33,13 +33,9 @@ class Scratch:
 Encode = Callable[[Tensor], Tensor]
 
 
-class ExpertModule(nn.Module):
-    """What a builder returns: (B, width_in) -> (B, width_out)."""
-
-    width_out: int
-
-
-ExpertBuilder = Callable[[Slot, int], ExpertModule]
+# (slot, width_in) -> a module (B, width_in) -> (B, width); its width is its attribute `width_out`,
+# or is found by a run of it.
+ExpertBuilder = Callable[[Slot, int], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -142,24 +138,26 @@ class SharingModule(nn.Module):
         self.tasks, self.slots, self.generator = tuple(tasks), tuple(slots), generator
         self.width_in, self.field_shape, self.chosen = width_in, field_shape, chosen
 
-    def forward(self, fields: Tensor, encode: Encode) -> list[Tensor]:
+    def forward(self, fields: Tensor, encode: Encode | None = None) -> list[Tensor]:
         """One representation per task.
 
         Args:
-            fields: (B, F, d).
+            fields: (B, F, d); without `encode` (B, D), for kinds that do not mask fields.
             encode: interaction and projection, (B, F, d) -> (B, D); called exactly once, be it on
-                several masked copies of B rows.
+                several masked copies of B rows. None for none.
 
         Returns:
             T tensors; the t-th is (B, width_out[t]).
         """
-        return self.share(encode(fields))
+        return self.share(fields if encode is None else encode(fields))
 
     def share(self, shared: Tensor) -> list[Tensor]:
         """(B, D) -> T tensors (B, width_out[t]); what most kinds define."""
         raise TypeError(f"{type(self).__name__} must define share() or forward()")
 
-    def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
+    def auxiliary_loss(
+        self, outputs: Sequence[Tensor] | None = None, labels: Tensor | None = None
+    ) -> Tensor | None:
         """A term of the weight loss only: never of the alpha loss, early stop or MTL-Loss; None
         where there is none.
         """

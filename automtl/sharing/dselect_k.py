@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from automtl.errors import ConfigError
 from automtl.layers.gates import bit_codes, selector_entropy, single_selectors, smooth_step
 from automtl.sharing._mixing import weighed_sum
 from automtl.sharing.base import ParameterGroup, Scratch, Stage
@@ -182,13 +183,20 @@ class DSelectK(FusionNetwork):
             self.binary_step.copy_(torch.where(binary, since, -1))
             self._kept.value = r
 
-    def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
+    def auxiliary_loss(
+        self, outputs: Sequence[Tensor] | None = None, labels: Tensor | None = None
+    ) -> Tensor | None:
         if self.z is None:
             return None
         r, self._kept.value = self._kept.value, None
         if isinstance(self.z, nn.Parameter):
             r = self._selectors(self.z)
-        assert r is not None, "the loss follows a forward pass in training"
+        if r is None:
+            raise ConfigError(
+                "auxiliary loss of dselect_k",
+                "must follow a forward pass in training, since each row selects its own experts",
+                "none since the last one",
+            )
         loss = self.entropy * selector_entropy(r)  # (.., T, k)
         if self._regularised:
             loss = loss + 1 / (1e-6 + r.sum(-1))

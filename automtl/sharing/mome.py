@@ -75,9 +75,7 @@ class MoME(GatedNetwork):
         self.lambdas = {NEURONS: lambda_neuron, WEIGHTS: lambda_weight}
         self.mean = penalty == "mean"
         found = base_of(self.experts[0], own_norms=norms == "own")
-        self.links: list[Link] = links(
-            list(getattr(self.experts[0], "operations", ())), "operations"
-        )
+        self.links: list[Link] = links(self.experts[0])
         self.experts = nn.ModuleList(masked(expert, found, self._mask) for expert in self.experts)
         self.paths, self.base = list(found), nn.ModuleList(found.values())
         self.register_buffer("stage", torch.zeros((), dtype=torch.int64))
@@ -170,7 +168,9 @@ class MoME(GatedNetwork):
         ]
         return [mask for mask in made if not mask.rounded]
 
-    def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
+    def auxiliary_loss(
+        self, outputs: Sequence[Tensor] | None = None, labels: Tensor | None = None
+    ) -> Tensor | None:
         """The masks' penalty lambda * sum Phi(mu / sigma) over the masks in training (eq. 7)."""
         learnt = self._learnt()
         if not learnt:

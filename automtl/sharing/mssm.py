@@ -123,13 +123,14 @@ class MSSM(FusionNetwork):
         )
         self.transforms = nn.ParameterList(nn.Parameter(_start(n, width)) for n, width in shapes)
 
-    def forward(self, fields: Tensor, encode: Encode) -> list[Tensor]:
+    def forward(self, fields: Tensor, encode: Encode | None = None) -> list[Tensor]:
         if self.field_masks is None:
-            return self.share(encode(fields))
+            return super().forward(fields, encode)
         copies = self.field_masks(
             fields
         )  # (J, B, F, d): one call on all of them, so that statistics of a batch are updated once
-        encoded = encode(copies.flatten(0, 1))
+        rows = copies.flatten(0, 1)
+        encoded = rows.flatten(1) if encode is None else encode(rows)
         return self.share(torch.stack(encoded.tensor_split(len(copies))))  # (J, B, D)
 
     def outputs(self, slots: Sequence[int], inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -154,7 +155,9 @@ class MSSM(FusionNetwork):
         dense = (self.transforms[unit] * mask.t().unsqueeze(2)).flatten(1)  # (D, n * D)
         return functional.linear(torch.cat(list(outputs), dim=1), dense)
 
-    def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
+    def auxiliary_loss(
+        self, outputs: Sequence[Tensor] | None = None, labels: Tensor | None = None
+    ) -> Tensor | None:
         on = torch.cat([mask.expected_on().flatten() for mask in self._masks()])
         loss = self.lambda_m * (on.mean() if self.penalty == "mean" else on.sum())
         # no bias, no normalisation, no alpha
