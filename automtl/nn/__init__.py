@@ -12,9 +12,12 @@ own then reads. Experts are modules of one's own, or widths of MLPs. ``docs/nn.m
 each module, and a whole network with its training loop.
 """
 
+from automtl.data.store.batches import Batch, Inputs
+from automtl.data.store.schema import Field, Schema, Task
 from automtl.layers.interaction import Cross, InnerProduct, OuterProduct, SelfAttention
 from automtl.layers.operations import MLP, BitGate, Convolution, Dense, Skip
 from automtl.nn._gated import MLMMoE, MMoE, MoE, Selected, SharedBottom
+from automtl.nn._search import Darts, Supernet, derive
 from automtl.nn._selecting import DSelectK, Gumbel, TopK
 from automtl.nn._sparse import MSSM, MoME, SNRAver, SNRTrans
 from automtl.nn._training import parameter_groups
@@ -28,14 +31,18 @@ __all__ = [
     "MSSM",
     "PLE",
     "AdaTT",
+    "Batch",
     "BitGate",
     "Convolution",
     "Cross",
     "CrossStitch",
     "DSelectK",
+    "Darts",
     "Dense",
+    "Field",
     "Gumbel",
     "InnerProduct",
+    "Inputs",
     "MLMMoE",
     "MMoE",
     "MoE",
@@ -43,11 +50,15 @@ __all__ = [
     "OuterProduct",
     "SNRAver",
     "SNRTrans",
+    "Schema",
     "Selected",
     "SelfAttention",
     "SharedBottom",
     "Skip",
     "Stage",
+    "Supernet",
+    "Task",
     "TopK",
+    "derive",
     "parameter_groups",
 ]

@@ -5,7 +5,7 @@ B rows of a batch, Fc categorical fields, M numeric fields, T tasks.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -55,16 +55,16 @@ class Batch:
     Shape:
         labels: (B, T) float32, NaN = missing.
         weights: (B, T) float32, or None where every weight is 1.
-        rows: (B,) int64, the rows' numbers in their split.
+        rows: (B,) int64, the rows' numbers in their split; (0,) for rows of no store.
     """
 
     inputs: Inputs
     labels: Tensor
-    weights: Tensor | None
-    rows: Tensor
+    weights: Tensor | None = None
+    rows: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.labels)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The batch on another device."""
