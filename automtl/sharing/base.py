@@ -81,6 +81,11 @@ def torch_groups(
 class Stage:
     """One stage of training with its own length.
 
+    >>> for stage in mtl.MSSM([32, 16], field_shape=(10, 8), tasks=2).stages():
+    ...     print(stage.name, stage.steps, stage.judged)
+    settle 400 False
+    train None True
+
     Args:
         name: for records.
         epochs: planned epochs, at most the trainer's own number; None for that number.

@@ -28,6 +28,10 @@ def _moved(part: Tensor, device: torch.device | str, non_blocking: bool) -> Tens
 class Inputs(NamedTuple):
     """What a model reads.
 
+    >>> inputs = mtl.Inputs(torch.zeros(8, 2, dtype=torch.int32), torch.randn(8, 1))
+    >>> inputs.ids.shape, inputs.lists
+    (torch.Size([8, 2]), ())
+
     Shape:
         ids: (B, Fc) int32, field-local, 0 = unknown or missing.
         dense: (B, M) float32, standardised.
@@ -51,6 +55,10 @@ class Inputs(NamedTuple):
 @dataclass(frozen=True)
 class Batch:
     """Some rows with their labels.
+
+    >>> inputs = mtl.Inputs(torch.zeros(8, 2, dtype=torch.int32), torch.randn(8, 1))
+    >>> len(mtl.Batch(inputs, torch.ones(8, 2)))
+    8
 
     Shape:
         labels: (B, T) float32, NaN = missing.
