@@ -130,7 +130,7 @@ class Builder:
         if not isinstance(level, list):
             expert: object = level(width_in)
             if not isinstance(expert, nn.Module):
-                got = f"a {type(expert).__name__}"
+                got = type(expert).__name__
                 raise ConfigError("experts", "must be made by a function that gives a module", got)
             return expert
         place = self._places[slot]

@@ -9,7 +9,7 @@ from torch import nn
 
 from automtl.errors import ConfigError
 from automtl.nn._experts import Factory, Level, Levels
-from automtl.nn._plain import Plain
+from automtl.nn._plain import Plain, task_names
 from automtl.sharing import MMoE as _MMoE
 from automtl.sharing import MoE as _MoE
 from automtl.sharing import MultiLevelMMoE as _MultiLevelMMoE
@@ -203,7 +203,11 @@ class Selected(Plain, _Selected):
         width_in: int,
         tasks: int | Sequence[str],
     ) -> None:
-        picks = [list(task) for task in chosen]
+        picks, where = [list(task) for task in chosen], f"{type(self).__name__} chosen"
+        count = len(task_names(type(self).__name__, tasks))
+        if len(picks) != count:
+            rule = f"must have one list for each of {count} tasks"
+            raise ConfigError(where, rule, len(picks))
         known = {i for task in picks for i in task}
         if (
             not all(picks)
@@ -211,7 +215,7 @@ class Selected(Plain, _Selected):
             or any(len({*task}) < len(task) for task in picks)
         ):
             rule = "must name experts from 0 on for each task, each once, and no expert for nobody"
-            raise ConfigError(f"{type(self).__name__} chosen", rule, picks)
+            raise ConfigError(where, rule, picks)
         super().__init__(
             experts, width_in=width_in, tasks=tasks, num_experts=len(known), chosen=picks
         )

@@ -52,7 +52,7 @@ class Plain(SharingModule):
         generator: torch.Generator | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        where, kind, names = type(self).__name__, self.kind, _names(type(self).__name__, tasks)
+        where, kind, names = type(self).__name__, self.kind, task_names(type(self).__name__, tasks)
         signature, given = SHARING[kind], dict(settings or {})
         if "levels" in signature.settings:
             made = levels_of(f"{where} experts", experts, levels)
@@ -106,6 +106,13 @@ class Plain(SharingModule):
             raise ConfigError(type(self).__name__, rule, tuple(fields.shape))
         return super().forward(fields, encode)
 
+    def share(self, shared: Tensor) -> list[Tensor]:
+        """One representation per task from the experts' input."""
+        if shared.shape[-1] != self.width_in:
+            rule = f"must get (B, {self.width_in}) from what stands before its experts"
+            raise ConfigError(type(self).__name__, rule, tuple(shared.shape))
+        return super().share(shared)
+
     def auxiliary_loss(
         self, outputs: Sequence[Tensor] | None = None, labels: Tensor | None = None
     ) -> Tensor:
@@ -138,7 +145,8 @@ class Plain(SharingModule):
         super().begin(name)
 
 
-def _names(where: str, tasks: object) -> tuple[str, ...]:
+def task_names(where: str, tasks: object) -> tuple[str, ...]:
+    """The names of tasks that are given by names or by their number."""
     rule = "must be a number above 0, or names, each once"
     if type(tasks) is int and tasks > 0:
         return tuple(f"task{t}" for t in range(tasks))
