@@ -12,7 +12,7 @@ more papers are in ``automtl.sharing``, which cites them.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from automtl import benchmarks
+    from automtl import benchmarks, nn
     from automtl.api import export, predict, retrain, search
     from automtl.layers.register import register_operation
     from automtl.models.derived import build_model
@@ -34,6 +34,7 @@ __all__ = [
     "build_model",
     "export",
     "load_plugin",
+    "nn",
     "predict",
     "register_operation",
     "register_sharing",
@@ -56,7 +57,7 @@ _HOMES = {
     "retrain": "automtl.api",
     "search": "automtl.api",
 }
-_PACKAGES = ("benchmarks",)
+_PACKAGES = ("benchmarks", "nn")
 
 
 def __getattr__(name: str) -> Any:

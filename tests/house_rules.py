@@ -22,6 +22,7 @@ BELOW = {
     "__main__": {"cli"},
     "cli": {"phases", "report", "config", "runs", "plugins", "benchmarks"},
     "api": {"phases"},
+    "nn": {"strategies"},
     "phases": {"strategies", "runs", "report", "config", "exports", "benchmarks"},
     "benchmarks": {"strict", "files", "statistics"},
     "exports": {"training"},

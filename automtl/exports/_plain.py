@@ -18,7 +18,7 @@ from automtl.exports._reading import read_safetensors
 from automtl.exports._recorder import LAYERS, Record, record
 from automtl.exports._spoken import spoken_names
 from automtl.exports.network import Served, example, inputs_of, output_name
-from automtl.models.skeleton import Chain
+from automtl.layers.operations import Chain
 from automtl.sharing.base import mix
 from automtl.strict import printable
 

@@ -7,7 +7,6 @@ and arguments are those of ``automtl.spaces.catalogue``.
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,15 +24,40 @@ _MORE_FIELDS = 64  # beyond them their pairs' weights take too much memory
 
 
 class InnerProduct(nn.Module):
-    """Linear over [flat input, <e_i, e_j> for each pair i < j, row by row] (PNN, Qu et al. 2016,
-    inner product).
+    """Inner product of fields: y = W [flat x, <e_i, e_j> for each pair i < j, row by row] + b,
+    closed by a BatchNorm and dropout.
+
+    Source: PNN, Y. Qu et al., "Product-based Neural Networks for User Response Prediction", ICDM
+    2016, arXiv:1611.00144, inner product.
 
     Shape: (B, F, d) -> (B, W). One field has no pairs: the flat input alone.
+
+    >>> fields = torch.randn(64, 10, 8)
+    >>> product = mtl.InnerProduct(num_fields=10, dim=8)
+    >>> product.linear.in_features == 10 * 8 + 10 * 9 // 2
+    True
+    >>> product(fields).shape
+    torch.Size([64, 80])
+
+    Args:
+        num_fields: F.
+        dim: d.
+        dropout: rate after the closing BatchNorm.
+        batch_norm: off leaves BatchNorms out.
+        generator: of dropout; None for torch's own.
     """
 
     pairs: Tensor
 
-    def __init__(self, *, num_fields: int, dim: int, **ending: Any) -> None:
+    def __init__(
+        self,
+        *,
+        num_fields: int,
+        dim: int,
+        dropout: float = 0.0,
+        batch_norm: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         self.width_out = num_fields * dim
         i, j = torch.triu_indices(num_fields, num_fields, offset=1)
@@ -41,7 +65,9 @@ class InnerProduct(nn.Module):
             "pairs", i * num_fields + j, persistent=False
         )  # (P,) positions in the flat F x F products
         self.linear = nn.Linear(self.width_out + len(i), self.width_out)
-        self.ending = Ending(self.width_out, **ending)
+        self.ending = Ending(
+            self.width_out, dropout=dropout, batch_norm=batch_norm, generator=generator
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         products = torch.bmm(x, x.transpose(1, 2)).flatten(1)  # (B, F*F)
@@ -53,17 +79,44 @@ class InnerProduct(nn.Module):
 
 
 class OuterProduct(nn.Module):
-    """Linear over [flat input, s s^T] with s = sum_i e_i (PNN, Qu et al. 2016, outer product by sum
-    pooling).
+    """Outer product of fields: y = W [flat x, s s^T] + b with s = sum_i e_i, closed by a BatchNorm
+    and dropout.
+
+    Source: PNN, Y. Qu et al., "Product-based Neural Networks for User Response Prediction", ICDM
+    2016, arXiv:1611.00144, outer product by sum pooling.
 
     Shape: (B, F, d) -> (B, W).
+
+    >>> fields = torch.randn(64, 10, 8)
+    >>> product = mtl.OuterProduct(num_fields=10, dim=8)
+    >>> product.linear.in_features == 10 * 8 + 8 * 8
+    True
+    >>> product(fields).shape
+    torch.Size([64, 80])
+
+    Args:
+        num_fields: F.
+        dim: d.
+        dropout: rate after the closing BatchNorm.
+        batch_norm: off leaves BatchNorms out.
+        generator: of dropout; None for torch's own.
     """
 
-    def __init__(self, *, num_fields: int, dim: int, **ending: Any) -> None:
+    def __init__(
+        self,
+        *,
+        num_fields: int,
+        dim: int,
+        dropout: float = 0.0,
+        batch_norm: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         self.width_out = num_fields * dim
         self.linear = nn.Linear(self.width_out + dim * dim, self.width_out)
-        self.ending = Ending(self.width_out, **ending)
+        self.ending = Ending(
+            self.width_out, dropout=dropout, batch_norm=batch_norm, generator=generator
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = x.sum(dim=1)  # (B, d)
@@ -73,23 +126,52 @@ class OuterProduct(nn.Module):
 
 
 class Cross(nn.Module):
-    """L layers of x_{l+1} = x_0 * (x_l . w_l) + b_l + x_l on the flat vector (DCN, Wang et al.
-    2017, eq. 3).
+    """L cross layers on the flat vector: x_{l+1} = x_0 * (x_l . w_l) + b_l + x_l (eq. 3),
+    closed by a BatchNorm and dropout.
 
     By induction x_l = c_l * x_0 + t_l with c_l one number per row and t_l = b_0 + ... + b_{l-1}:
     all dot products with x_0 are one product of matrices, and no layer but the last touches (B, W).
 
+    Source: DCN, R. Wang, B. Fu, G. Fu, M. Wang, "Deep & Cross Network for Ad Click Predictions",
+    ADKDD 2017, arXiv:1708.05123.
+
     Shape: (B, F, d) -> (B, W).
+
+    >>> fields = torch.randn(64, 10, 8)
+    >>> cross = mtl.Cross(num_fields=10, dim=8, layers=2, batch_norm=False)
+    >>> x, (w, v) = fields.flatten(1), cross.weight  # the biases start at 0
+    >>> once = x * (x @ w).unsqueeze(1) + x
+    >>> torch.allclose(cross(fields), x * (once @ v).unsqueeze(1) + once, atol=1e-5)
+    True
+
+    Args:
+        num_fields: F.
+        dim: d.
+        layers: L.
+        dropout: rate after the closing BatchNorm.
+        batch_norm: off leaves BatchNorms out.
+        generator: of dropout; None for torch's own.
     """
 
-    def __init__(self, *, num_fields: int, dim: int, layers: int, **ending: Any) -> None:
+    def __init__(
+        self,
+        *,
+        num_fields: int,
+        dim: int,
+        layers: int,
+        dropout: float = 0.0,
+        batch_norm: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         self.width_out = num_fields * dim
         self.weight = nn.Parameter(torch.empty(layers, self.width_out))
         self.bias = nn.Parameter(torch.zeros(layers, self.width_out))
         # as torch's Linear(W, 1)
         nn.init.uniform_(self.weight, -1 / math.sqrt(self.width_out), 1 / math.sqrt(self.width_out))
-        self.ending = Ending(self.width_out, **ending)
+        self.ending = Ending(
+            self.width_out, dropout=dropout, batch_norm=batch_norm, generator=generator
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         start = x.flatten(1)  # (B, W)
@@ -106,12 +188,27 @@ class Cross(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """LayerNorm(x + MultiHead(x, x, x)) over the F field vectors (Vaswani et al. 2017; AutoInt,
-    Song et al. 2019).
+    """Self-attention over the F field vectors: y = LayerNorm(x + MultiHead(x, x, x)).
 
     It keeps its LayerNorm instead of the closing BatchNorm and dropout of the others.
 
+    Source: A. Vaswani et al., "Attention Is All You Need", NeurIPS 2017, arXiv:1706.03762; W. Song
+    et al., "AutoInt: Automatic Feature Interaction Learning via Self-Attentive Neural Networks",
+    CIKM 2019, arXiv:1810.11921.
+
     Shape: (B, F, d) -> (B, W).
+
+    >>> fields = torch.randn(64, 10, 8)
+    >>> attention = mtl.SelfAttention(num_fields=10, dim=8, heads=2)
+    >>> attention(fields).shape
+    torch.Size([64, 80])
+    >>> attention(fields).view(64, 10, 8).mean(2).abs().max().item() < 1e-5  # a LayerNorm ends it
+    True
+
+    Args:
+        num_fields: F.
+        dim: d.
+        heads: H, a divisor of d.
 
     Attributes:
         fused: in training, for few fields on a CPU, attend pair by pair: same values, a third of

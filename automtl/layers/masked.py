@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from automtl.errors import ConfigError
 from automtl.layers.masks import GaussianMask
-from automtl.layers.normalization import BatchNorm
-from automtl.layers.operations import MLP, Dense, Skip
+from automtl.layers.normalization import Dropout
+from automtl.layers.operations import MLP, Chain, Dense, Skip
 
 
 class BaseLinear(nn.Module):
@@ -153,12 +154,24 @@ def base_of(expert: nn.Module, *, own_norms: bool) -> dict[str, nn.Module]:
     Args:
         expert: any expert.
         own_norms: each copy has its own BatchNorms.
+
+    Raises:
+        ConfigError: it uses a layer in two places, which one mask cannot tell apart.
     """
+    paths: dict[nn.Module, str] = {}
+    for path, module in _leaves(expert):
+        if module in paths:
+            raise ConfigError(
+                "expert",
+                "must use each layer in one place, to be masked there",
+                f"{paths[module]} at {path} too",
+            )
+        paths[module] = path
     found: dict[str, nn.Module] = {}
     for path, module in _leaves(expert):
         if isinstance(module, nn.Linear):
             found[path] = BaseLinear(module)
-        elif not (own_norms and isinstance(module, BatchNorm)):
+        elif not (own_norms and isinstance(module, nn.BatchNorm1d)):
             found[path] = module
     return found
 
@@ -192,7 +205,7 @@ def masked(
 
 def _leaves(expert: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Modules with tensors of their own."""
-    for path, module in expert.named_modules():
+    for path, module in expert.named_modules(remove_duplicate=False):
         if (
             next(module.parameters(recurse=False), None) is not None
             or next(module.buffers(recurse=False), None) is not None
@@ -214,40 +227,71 @@ class Link:
     reader: str
 
 
-def links(operations: Sequence[nn.Module], where: str) -> list[Link]:
-    """Where a dead input of a layer is a dead output of the layer before: inside `mlp`, and from
-    `mlp` or `dense` to the next one.
+# What acts on each number by itself, so that a dead one can go before it as well as behind it.
+_ELEMENTWISE = (
+    *(nn.ReLU, nn.LeakyReLU, nn.ReLU6, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Tanh),
+    *(nn.Sigmoid, nn.Hardswish, nn.Mish, nn.Dropout, nn.Identity),
+    *(Dropout, Skip),
+)
+
+
+def links(expert: nn.Module) -> list[Link]:
+    """Where a dead input of a layer is a dead output of the layer before: inside `mlp`, and from a
+    linear layer, `mlp` or `dense` to the next one, with nothing but a BatchNorm and what acts on
+    each number by itself between them.
 
     `gate` reads its input twice, and `conv1d` by its place, so nothing is removed before them;
-    `skip` hands it on.
-
-    Args:
-        operations: of an expert, in order.
-        where: path of their list inside the expert.
+    `skip` hands it on. Likewise before any module that is not known here.
     """
     found: list[Link] = []
     before: tuple[str, str] | None = None
-    for i, operation in enumerate(operations):
-        if isinstance(operation, Skip):
+    for at, operation in _steps(expert):
+        if isinstance(operation, _ELEMENTWISE):
             continue
-        at = f"{where}.{i}"
-        if isinstance(operation, MLP | Dense):
-            entry = "inner" if isinstance(operation, MLP) else "linear"
-            found += [Link(*before, f"{at}.{entry}")] if before is not None else []
+        if isinstance(operation, nn.BatchNorm1d) and before is not None and not before[1]:
+            before = (before[0], at)
+            continue
+        entry, outlet, norm = _ports(operation)
+        if entry is not None and before is not None:
+            found.append(Link(*before, _joined(at, entry)))
         if isinstance(operation, MLP):
-            found.append(Link(f"{at}.inner", f"{at}.inner_norm", f"{at}.outer"))
-            before = (f"{at}.outer", f"{at}.ending.norm")
-        else:
-            before = (f"{at}.linear", f"{at}.norm") if isinstance(operation, Dense) else None
+            found.append(Link(*(_joined(at, part) for part in ("inner", "inner_norm", "outer"))))
+        before = None if outlet is None else (_joined(at, outlet), norm and _joined(at, norm))
     return found
+
+
+def _ports(operation: nn.Module) -> tuple[str | None, str | None, str]:
+    """Of an operation the linear layer that reads its input, the one that makes its output, and the
+    norm behind that one; None where there is none such, "" where the operation is a linear layer.
+    """
+    if isinstance(operation, MLP):
+        return "inner", "outer", "ending.norm"
+    if isinstance(operation, Dense):
+        return "linear", "linear", "norm"
+    return ("", "", "") if isinstance(operation, nn.Linear) else (None, None, "")
+
+
+def _joined(*names: str) -> str:
+    return ".".join(name for name in names if name)
+
+
+def _steps(expert: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The modules of an expert that go one after another: of a chain, of a sequence, or itself."""
+    if not isinstance(expert, Chain | nn.Sequential):
+        yield path, expert
+        return
+    for name, module in expert.named_modules(remove_duplicate=False):
+        if name.count(".") == isinstance(expert, Chain) and name and name != "operations":
+            yield from _steps(module, _joined(path, name))
 
 
 @torch.no_grad()
 def keep_channels(norm: nn.Module, alive: Tensor) -> None:
     """Remove the channels of a BatchNorm that are not alive; any other module stays as it is."""
-    if not isinstance(norm, BatchNorm):
+    if not isinstance(norm, nn.BatchNorm1d):
         return
-    norm.weight, norm.bias = nn.Parameter(norm.weight[alive]), nn.Parameter(norm.bias[alive])
-    assert norm.running_mean is not None and norm.running_var is not None
-    norm.running_mean, norm.running_var = norm.running_mean[alive], norm.running_var[alive]
+    if norm.affine:
+        norm.weight, norm.bias = nn.Parameter(norm.weight[alive]), nn.Parameter(norm.bias[alive])
+    if norm.running_mean is not None and norm.running_var is not None:
+        norm.running_mean, norm.running_var = norm.running_mean[alive], norm.running_var[alive]
     norm.num_features = int(alive.sum())

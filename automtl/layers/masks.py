@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-from automtl.errors import ConfigError
 
 BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1  # Louizos et al. 2018, section 4.1
 # Adam's rate for masks: at the weights' 1e-3 a log_alpha takes some 2,400 steps to where its mask
@@ -17,39 +16,32 @@ _EPSILON = 1e-6
 
 
 def uniform(shape: Sequence[int], *, like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Draw u ~ U(0, 1), kept off both ends so that its logarithms are finite, drawn from the passed
-    generator only.
+    """Draw u ~ U(0, 1), kept off both ends so that its logarithms are finite.
 
     Shape: -> `shape`, on the device and in the type of `like`.
 
-    Raises:
-        ConfigError: there is no generator.
+    Args:
+        shape: of the draw.
+        like: whose device and type it has.
+        generator: where it is drawn from; None for torch's own on the device of `like`.
     """
-    source = _present(generator)
-    drawn = torch.rand(tuple(shape), generator=source, device=source.device, dtype=torch.float32)
+    drawn = torch.rand(tuple(shape), **_source(like, generator), dtype=torch.float32)
     return drawn.clamp_(_EPSILON, 1 - _EPSILON).to(like.device, like.dtype)
 
 
 def normal(shape: Sequence[int], *, like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Draw from N(0, 1), from the passed generator only.
+    """Draw from N(0, 1); arguments as of `uniform`.
 
     Shape: -> `shape`, on the device and in the type of `like`.
-
-    Raises:
-        ConfigError: there is no generator.
     """
-    source = _present(generator)
-    return torch.randn(
-        tuple(shape), generator=source, device=source.device, dtype=torch.float32
-    ).to(like.device, like.dtype)
+    drawn = torch.randn(tuple(shape), **_source(like, generator), dtype=torch.float32)
+    return drawn.to(like.device, like.dtype)
 
 
-def _present(generator: torch.Generator | None) -> torch.Generator:
+def _source(like: Tensor, generator: torch.Generator | None) -> dict[str, Any]:
     if generator is None:
-        raise ConfigError(
-            "noise", "needs a generator in training", "none", "pass generator=torch.Generator()"
-        )
-    return generator
+        return {"device": like.device}
+    return {"generator": generator, "device": generator.device}
 
 
 class HardConcrete(nn.Module):
@@ -64,7 +56,7 @@ class HardConcrete(nn.Module):
 
     Args:
         shape: of the masks.
-        generator: source of u.
+        generator: source of u; None for torch's own.
     """
 
     def __init__(self, shape: Sequence[int], *, generator: torch.Generator | None) -> None:
@@ -102,7 +94,7 @@ class GaussianMask(nn.Module):
 
     Args:
         shape: of the masks.
-        generator: source of eps.
+        generator: source of eps; None for torch's own.
     """
 
     on: Tensor  # once rounded, in the place of mu

@@ -83,10 +83,10 @@ def frozen_statistics(model: nn.Module | Sequence[nn.Module]) -> Iterator[None]:
 
 
 class Dropout(nn.Module):
-    """Inverted dropout that draws from the passed generator only, its bits in bulk.
+    """Inverted dropout that draws from the passed generator, its bits in bulk.
 
-    torch's own draws one Bernoulli variable at a time from the global generator, which on a CPU
-    costs more than the layers around it.
+    torch's own draws one Bernoulli variable at a time, which on a CPU costs more than the layers
+    around it.
 
     Shape: any -> the same.
 
@@ -94,23 +94,16 @@ class Dropout(nn.Module):
         rate: share of outputs set to zero, 0 <= rate < 1; rounded to a multiple of 2**-8 where
             neither it nor 1 - rate moves by more than 1%, else of 2**-16. The kept outputs' factor
             is the rounded rate's: expectations stay exact.
-        generator: the source of randomness; needed where rate > 0.
+        generator: the source of randomness; None for torch's own.
 
     Raises:
-        ConfigError: the rate is out of range, or has no generator.
+        ConfigError: the rate is out of range.
     """
 
     def __init__(self, rate: float, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         if not 0 <= rate < 1:
             raise ConfigError("dropout", "must be at least 0 and less than 1", rate)
-        if rate and generator is None:
-            raise ConfigError(
-                "dropout",
-                "needs a generator where the rate is above 0",
-                "none",
-                "pass generator=torch.Generator()",
-            )
         self.rate, self.generator = rate, generator
         near = abs(_dropping(rate, 8) / 2**8 - rate) <= min(rate, 1 - rate) / 100
         self.bits = 8 if near else 16
@@ -129,9 +122,9 @@ class Dropout(nn.Module):
         In place of the drawn words: comparing into truth values takes twenty times as long on a
         CPU.
         """
-        assert self.generator is not None
         count, per_draw = shape.numel(), 64 // self.bits
-        words = torch.empty(-(-count // per_draw), dtype=torch.int64, device=self.generator.device)
+        source = device if self.generator is None else self.generator.device
+        words = torch.empty(-(-count // per_draw), dtype=torch.int64, device=source)
         words.random_(torch.iinfo(torch.int64).min, None, generator=self.generator)  # 64 bits each
         kept = words.view(_WORDS[self.bits])[:count].ge_(self.threshold - 2 ** (self.bits - 1))
         return kept.view(shape).to(device, non_blocking=True)

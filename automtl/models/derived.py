@@ -10,9 +10,9 @@ from automtl.bounds import MAX_PARAMETERS
 from automtl.data.store.batches import Inputs
 from automtl.data.store.schema import Schema
 from automtl.layers.interaction import build_interaction
-from automtl.layers.operations import build_operation
+from automtl.layers.operations import Chain, build_operation
 from automtl.models.size import check_size
-from automtl.models.skeleton import Chain, MultiTaskNet, input_layer, seeded, towers
+from automtl.models.skeleton import MultiTaskNet, input_layer, seeded, towers
 from automtl.sharing import SHARING_MODULES
 from automtl.sharing.base import SharingModule
 from automtl.spaces.architecture import Architecture

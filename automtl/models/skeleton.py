@@ -16,7 +16,7 @@ from automtl.data.store.batches import Inputs
 from automtl.data.store.schema import Schema
 from automtl.layers.embedding import InputLayer
 from automtl.layers.towers import Tower
-from automtl.sharing.base import ExpertModule, ParameterGroup, SharingModule, torch_groups
+from automtl.sharing.base import ParameterGroup, SharingModule, torch_groups
 
 
 @contextlib.contextmanager
@@ -25,20 +25,6 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
-
-
-class Chain(ExpertModule):
-    """Operations in a row: (B, width_in) -> (B, width_out)."""
-
-    def __init__(self, operations: Sequence[nn.Module], width_out: int) -> None:
-        super().__init__()
-        self.operations = nn.ModuleList(operations)
-        self.width_out = width_out
-
-    def forward(self, x: Tensor) -> Tensor:
-        for operation in self.operations:
-            x = operation(x)
-        return x
 
 
 class MultiTaskNet(nn.Module):

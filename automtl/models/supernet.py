@@ -12,9 +12,9 @@ from automtl.data.store.schema import Schema
 from automtl.layers.choice_block import ChoiceBlock
 from automtl.layers.interaction import build_interaction
 from automtl.layers.nested import build_nested
-from automtl.layers.operations import build_operation
+from automtl.layers.operations import Chain, build_operation
 from automtl.models.size import check_size
-from automtl.models.skeleton import Chain, MultiTaskNet, input_layer, seeded, towers
+from automtl.models.skeleton import MultiTaskNet, input_layer, seeded, towers
 from automtl.sharing import SEARCH_MODULES
 from automtl.spaces.catalogue import fit_sharing, module_settings, sharing_settings
 from automtl.spaces.kinds import Slot, layout
@@ -123,12 +123,12 @@ def build_supernet(
         ConfigError: an unknown kind or setting, one that does not fit, or a network that is too
             large.
     """
-    make = _maker(
+    make = supernet_parts(
         space, schema, sharing=sharing, settings=settings, sparse=sparse, generator=generator
     )
-    check_size(_called(space), make, max_parameters)
+    check_size(_called(space), lambda: Supernet(**make()), max_parameters)
     with seeded(seed):
-        return make()
+        return Supernet(**make())
 
 
 def check_supernet(
@@ -146,10 +146,10 @@ def check_supernet(
     Raises:
         ConfigError: see `build_supernet`.
     """
-    make = _maker(
+    make = supernet_parts(
         space, schema, sharing=sharing, settings=settings, sparse=True, generator=generator
     )
-    if not check_size(_called(space), make, max_parameters):
+    if not check_size(_called(space), lambda: Supernet(**make()), max_parameters):
         with seeded(0):
             make()  # a plugin's module that needs real tensors
 
@@ -158,7 +158,7 @@ def _called(space: SearchSpace) -> str:
     return f"space {space.name[:80]}"
 
 
-def _maker(
+def supernet_parts(
     space: SearchSpace,
     schema: Schema,
     *,
@@ -166,7 +166,13 @@ def _maker(
     settings: Mapping[str, Any] | None,
     sparse: bool,
     generator: torch.Generator | None,
-) -> Callable[[], Supernet]:
+) -> Callable[[], dict[str, Any]]:
+    """What makes the arguments of a ``Supernet``, with fresh weights; arguments are those of
+    `build_supernet`.
+
+    Raises:
+        ConfigError: an unknown kind or setting, or one that does not fit.
+    """
     complete, names = (
         sharing_settings(sharing, settings or {}),
         [task.name for task in schema.tasks],
@@ -181,7 +187,7 @@ def _maker(
         sharing, num_tasks=len(names), num_experts=space.num_experts, settings=complete, names=names
     )
 
-    def make() -> Supernet:
+    def make() -> dict[str, Any]:
         builder = _Builder(space, generator)
         inputs = input_layer(schema, dim=space.embedding_dim, numeric=space.numeric, sparse=sparse)
         interaction = [
@@ -205,15 +211,15 @@ def _maker(
             batch_norm=space.batch_norm,
             generator=generator,
         )
-        return Supernet(
-            space=space,
-            alphas=builder.alphas,
-            input_layer=inputs,
-            interaction=interaction,
-            projection=projection,
-            sharing=module,
-            towers=heads,
-        )
+        return {
+            "space": space,
+            "alphas": builder.alphas,
+            "input_layer": inputs,
+            "interaction": interaction,
+            "projection": projection,
+            "sharing": module,
+            "towers": heads,
+        }
 
     return make
 

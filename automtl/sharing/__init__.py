@@ -37,6 +37,30 @@ from automtl.sharing.dselect_k import DSelectK
 from automtl.sharing.mome import MoME
 from automtl.sharing.mssm import MSSM
 
+__all__ = [
+    "AITM",
+    "CGC",
+    "MSSM",
+    "PLE",
+    "SEARCH_MODULES",
+    "SHARING_MODULES",
+    "AdaTT",
+    "CrossStitch",
+    "DSelectK",
+    "ExpertSelection",
+    "GumbelGates",
+    "MMoE",
+    "MoE",
+    "MoME",
+    "MultiLevelMMoE",
+    "SNRAver",
+    "SNRTrans",
+    "Selected",
+    "SharedBottom",
+    "SharingModule",
+    "TopK",
+]
+
 # `single_task` is no module: an architecture of that kind has one part per task
 # (spaces.plugs.parts).
 SHARING_MODULES: dict[str, Callable[..., SharingModule]] = {

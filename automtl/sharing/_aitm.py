@@ -82,9 +82,18 @@ class AITM(FusionNetwork):
             vectors.append(weighed_sum(weights, value.unbind(1)))
         return vectors
 
-    def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
+    def auxiliary_loss(
+        self, outputs: Sequence[Tensor] | None = None, labels: Tensor | None = None
+    ) -> Tensor | None:
         if not self.calibration or len(self.tasks) == 1:
             return None
+        if outputs is None or len(outputs) != len(self.tasks):
+            raise ConfigError(
+                "auxiliary loss of aitm",
+                f"needs the logits of all {len(self.tasks)} tasks, since calibration compares them",
+                "none" if outputs is None else f"{len(outputs)}",
+                "pass auxiliary_loss(outputs), or set calibration to 0",
+            )
         rates = [torch.sigmoid(outputs[t]) for t in self.chain]
         return (
             self.calibration

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from automtl.layers.masks import MASK_RATE, HardConcrete
-from automtl.sharing.base import ParameterGroup, Phase, settling
+from automtl.sharing.base import ParameterGroup, Stage, settling
 from automtl.sharing.network import FusionNetwork
 
 
@@ -19,7 +19,7 @@ class SNRAver(FusionNetwork):
     of this one.
 
     z is a scalar hard concrete variable per connection, drawn once per step; the expected number of
-    those that are not 0 is penalised (eq. 9), after a phase "settle" as in `mssm`. # DEVIATION:
+    those that are not 0 is penalised (eq. 9), after a stage "settle" as in `mssm`. # DEVIATION:
     each unit's likeliest connection costs nothing. BatchNorm behind a unit takes out the size of a
     lone z, so that nothing in # the loss would hold it against the penalty: with the paper's sum
     two of three tasks read nothing in the end. # DEVIATION: log_alpha has Adam's rate 1e-2, the
@@ -27,7 +27,7 @@ class SNRAver(FusionNetwork):
 
     Args:
         l0: weight of that penalty.
-        settle_steps: of the phase "settle".
+        settle_steps: of the stage "settle".
         socket: what every sharing module takes.
     """
 
@@ -47,12 +47,14 @@ class SNRAver(FusionNetwork):
     def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
         return list(self.connections[self.fusions[units[0]].level]())
 
-    def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
+    def auxiliary_loss(
+        self, outputs: Sequence[Tensor] | None = None, labels: Tensor | None = None
+    ) -> Tensor | None:
         on = [z.expected_on() for z in self._masks()]  # (u, n) per level
         return self.l0 * torch.stack([p.sum() - p.amax(1).sum() for p in on]).sum()
 
-    def phases(self) -> tuple[Phase, ...]:
-        return settling(self.settle_steps if self.l0 else 0, super().phases())
+    def stages(self) -> tuple[Stage, ...]:
+        return settling(self.settle_steps if self.l0 else 0, super().stages())
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return [

@@ -1,9 +1,9 @@
 """The socket: what every sharing module takes and gives.
 
 A sharing module owns the experts and turns the shared representation into one representation per
-task. It is given expert BUILDERS, never finished experts, so the same module works with plain MLP
-experts, with the heterogeneous experts of a derived architecture, and with mixed experts inside the
-supernet.
+task. It is given an expert BUILDER, which it asks for the expert of each slot, so the same module
+works with a person's own modules (``automtl.nn``), with the heterogeneous experts of a derived
+architecture, and with mixed experts inside the supernet.
 
 Shapes: B batch, F fields, d embedding width, D width of the experts' input, T tasks, N experts.
 """
@@ -33,13 +33,9 @@ class Scratch:
 Encode = Callable[[Tensor], Tensor]
 
 
-class ExpertModule(nn.Module):
-    """What a builder returns: (B, width_in) -> (B, width_out)."""
-
-    width_out: int
-
-
-ExpertBuilder = Callable[[Slot, int], ExpertModule]
+# (slot, width_in) -> a module (B, width_in) -> (B, width); its width is its attribute `width_out`,
+# or is found by a run of it.
+ExpertBuilder = Callable[[Slot, int], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -82,8 +78,13 @@ def torch_groups(
 
 
 @dataclass(frozen=True)
-class Phase:
+class Stage:
     """One stage of training with its own length.
+
+    >>> for stage in mtl.MSSM([32, 16], field_shape=(10, 8), tasks=2).stages():
+    ...     print(stage.name, stage.steps, stage.judged)
+    settle 400 False
+    train None True
 
     Args:
         name: for records.
@@ -92,9 +93,9 @@ class Phase:
             number of those.
         judged: it may stop early, and ends with its best epoch's weights; else it runs to its end
             and keeps the last.
-        begins: where its weights begin: "on" as the phase before left them; "best" as the best
-            epoch of the phase before did, by validation loss, though it was not judged; "anew" as
-            before the first phase, but for what the sharing module has ``decided()``.
+        begins: where its weights begin: "on" as the stage before left them; "best" as the best
+            epoch of the stage before did, by validation loss, though it was not judged; "anew" as
+            before the first stage, but for what the sharing module has ``decided()``.
     """
 
     name: str
@@ -104,11 +105,11 @@ class Phase:
     begins: Literal["on", "best", "anew"] = "on"
 
 
-def settling(steps: int, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
+def settling(steps: int, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     """Phases with one before them, "settle", of so many steps in which no epoch is judged; 0 for
     none.
     """
-    return (Phase("settle", steps=steps, judged=False), *phases) if steps else phases
+    return (Stage("settle", steps=steps, judged=False), *stages) if steps else stages
 
 
 class SharingModule(nn.Module):
@@ -142,24 +143,26 @@ class SharingModule(nn.Module):
         self.tasks, self.slots, self.generator = tuple(tasks), tuple(slots), generator
         self.width_in, self.field_shape, self.chosen = width_in, field_shape, chosen
 
-    def forward(self, fields: Tensor, encode: Encode) -> list[Tensor]:
+    def forward(self, fields: Tensor, encode: Encode | None = None) -> list[Tensor]:
         """One representation per task.
 
         Args:
-            fields: (B, F, d).
+            fields: (B, F, d); without `encode` (B, D), for kinds that do not mask fields.
             encode: interaction and projection, (B, F, d) -> (B, D); called exactly once, be it on
-                several masked copies of B rows.
+                several masked copies of B rows. None for none.
 
         Returns:
             T tensors; the t-th is (B, width_out[t]).
         """
-        return self.share(encode(fields))
+        return self.share(fields if encode is None else encode(fields))
 
     def share(self, shared: Tensor) -> list[Tensor]:
         """(B, D) -> T tensors (B, width_out[t]); what most kinds define."""
         raise TypeError(f"{type(self).__name__} must define share() or forward()")
 
-    def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
+    def auxiliary_loss(
+        self, outputs: Sequence[Tensor] | None = None, labels: Tensor | None = None
+    ) -> Tensor | None:
         """A term of the weight loss only: never of the alpha loss, early stop or MTL-Loss; None
         where there is none.
         """
@@ -182,30 +185,30 @@ class SharingModule(nn.Module):
         it sets must be in ``state_dict()``.
 
         Args:
-            progress: share of the planned steps of the phase that is done, in [0, 1].
+            progress: share of the planned steps of the stage that is done, in [0, 1].
         """
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Parameters that the optimiser must treat apart; they may be others in each phase, and
+        """Parameters that the optimiser must treat apart; they may be others in each stage, and
         none in some, but the names stay.
         """
         return []
 
-    def phases(self) -> tuple[Phase, ...]:
+    def stages(self) -> tuple[Stage, ...]:
         """The stages of a retrain, in order; a search knows none."""
-        return (Phase("train"),)
+        return (Stage("train"),)
 
-    def begin(self, phase: str) -> None:
-        """Make ready for a phase; called once as it starts, and the optimiser is made anew after
+    def begin(self, stage: str) -> None:
+        """Make ready for a stage; called once as it starts, and the optimiser is made anew after
         it, so parameters may change.
 
         What was made ready must be in ``state_dict()``, and ``load_state_dict()`` must take it into
-        a fresh module: a resumed retrain calls this for later phases only. Which parameters need no
+        a fresh module: a resumed retrain calls this for later stages only. Which parameters need no
         gradient is kept for it.
         """
 
     def decided(self) -> frozenset[str]:
-        """What of ``state_dict()`` a phase keeps that begins anew."""
+        """What of ``state_dict()`` a stage keeps that begins anew."""
         return frozenset()
 
     def reads(self, task: int) -> frozenset[Slot]:

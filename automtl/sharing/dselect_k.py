@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from automtl.errors import ConfigError
 from automtl.layers.gates import bit_codes, selector_entropy, single_selectors, smooth_step
 from automtl.sharing._mixing import weighed_sum
-from automtl.sharing.base import ParameterGroup, Phase, Scratch
+from automtl.sharing.base import ParameterGroup, Scratch, Stage
 from automtl.sharing.network import FusionNetwork, GateMeter
 
 # Adam's rate for z and w: at the weights' 1e-3 training stops long before S(z) is binary
@@ -33,11 +34,11 @@ class DSelectK(FusionNetwork):
     sum_i r_i) is added to the loss. A static gate that has become binary does not compute the
     experts it has not selected.
 
-    Phase "select": gamma, the width of the smooth step S, goes to 0 over its last third, so that
+    Stage "select": gamma, the width of the smooth step S, goes to 0 over its last third, so that
     S(z) becomes binary; at its end every selector chooses one expert for good. An epoch in which
     gates select is never judged, and may lie far beyond the best: so the chosen experts of a static
     gate are trained from fresh weights; gates that read the row hang on all weights, and go on from
-    the best epoch of the phase, their S a step. A search knows no phases: there gamma stays as it
+    the best epoch of the stage, their S a step. A search knows no stages: there gamma stays as it
     is. # DEVIATION: gamma narrows in every training, and what is not binary by then is rounded; the
     paper (section 3.1.3) names this as one # way to binary gates, relies on the entropy, and leaves
     out of its tuning what has not become binary.
@@ -45,7 +46,7 @@ class DSelectK(FusionNetwork):
     Args:
         k: selectors, at most N.
         gamma: width of the smooth step before it narrows.
-        select_epochs: of the phase "select".
+        select_epochs: of the stage "select".
         per_example: each row selects its own experts.
         entropy: weight of sum_j H(r(S(z^(j)))) in the loss, the mean over rows where they differ.
         socket: what every sharing module takes.
@@ -84,7 +85,7 @@ class DSelectK(FusionNetwork):
             self.z = make(self.shape, gamma / 100)
             self.w = make(self.shape[:2], SCORE_START) if k > 1 else None
         self.register_buffer("gamma", torch.tensor(float(gamma)))
-        # the phase "select" is on
+        # the stage "select" is on
         self.register_buffer("selecting", torch.zeros((), dtype=torch.bool))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("binary_step", torch.full((), -1, dtype=torch.int64))  # -1: not binary
@@ -121,18 +122,18 @@ class DSelectK(FusionNetwork):
         nn.init.uniform_(linear.bias, -bound, bound)
         return linear
 
-    def phases(self) -> tuple[Phase, ...]:
+    def stages(self) -> tuple[Stage, ...]:
         if self.z is None:
-            return super().phases()
-        return Phase(SELECT, self.select_epochs, judged=False), Phase(
+            return super().stages()
+        return Stage(SELECT, self.select_epochs, judged=False), Stage(
             "train", begins="anew" if self.static else "best"
         )
 
     def decided(self) -> frozenset[str]:
         return frozenset(("z", "w", "gamma", "selecting", "steps", "binary_step", "_extra_state"))
 
-    def begin(self, phase: str) -> None:
-        self._narrowing = phase == SELECT
+    def begin(self, stage: str) -> None:
+        self._narrowing = stage == SELECT
         self.selecting.fill_(self._narrowing)
         if not self._narrowing:
             self._round()
@@ -182,13 +183,20 @@ class DSelectK(FusionNetwork):
             self.binary_step.copy_(torch.where(binary, since, -1))
             self._kept.value = r
 
-    def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
+    def auxiliary_loss(
+        self, outputs: Sequence[Tensor] | None = None, labels: Tensor | None = None
+    ) -> Tensor | None:
         if self.z is None:
             return None
         r, self._kept.value = self._kept.value, None
         if isinstance(self.z, nn.Parameter):
             r = self._selectors(self.z)
-        assert r is not None, "the loss follows a forward pass in training"
+        if r is None:
+            raise ConfigError(
+                "auxiliary loss of dselect_k",
+                "must follow a forward pass in training, since each row selects its own experts",
+                "none since the last one",
+            )
         loss = self.entropy * selector_entropy(r)  # (.., T, k)
         if self._regularised:
             loss = loss + 1 / (1e-6 + r.sum(-1))

@@ -22,7 +22,7 @@ from automtl.layers.masked import (
 )
 from automtl.layers.masks import MASK_RATE, GaussianMask
 from automtl.layers.packing import pack, pack_bits, unpack, unpack_bits
-from automtl.sharing.base import ParameterGroup, Phase
+from automtl.sharing.base import ParameterGroup, Stage
 from automtl.sharing.network import GatedNetwork
 
 _BINS = 10
@@ -35,9 +35,9 @@ class MoME(GatedNetwork):
     """sum_e softmax(G_t h)_e f(h, W o Z_e): experts are weight masks Z_e over one base network W,
     gates read the unpruned h (eq. 1, 2).
 
-    Phase "neuron masks": the base alone, a mask z over the inputs of each of its layers; then z is
+    Stage "neuron masks": the base alone, a mask z over the inputs of each of its layers; then z is
     folded into W and dead inputs are removed, with the columns that made them where nothing else
-    reads them. Phase "weight masks": Z_e and gates on what is left. Phase "fine-tuning": Z_e
+    reads them. Stage "weight masks": Z_e and gates on what is left. Stage "fine-tuning": Z_e
     rounded at one half for good, weights trained on.
 
     Ablations (Fig. 3a): without weight masks all experts would be alike, so MoME-n is ``masks=0``,
@@ -45,7 +45,7 @@ class MoME(GatedNetwork):
 
     Args:
         masks: E; 0 for the plain base network.
-        neuron_epochs: of the first phase; 0 for none.
+        neuron_epochs: of the first stage; 0 for none.
         weight_epochs: of the second.
         lambda_neuron: weight of the expected number of neurons that are on.
         lambda_weight: weight of the expected number of mask entries that are on, over all experts.
@@ -75,13 +75,11 @@ class MoME(GatedNetwork):
         self.lambdas = {NEURONS: lambda_neuron, WEIGHTS: lambda_weight}
         self.mean = penalty == "mean"
         found = base_of(self.experts[0], own_norms=norms == "own")
-        self.links: list[Link] = links(
-            list(getattr(self.experts[0], "operations", ())), "operations"
-        )
+        self.links: list[Link] = links(self.experts[0])
         self.experts = nn.ModuleList(masked(expert, found, self._mask) for expert in self.experts)
         self.paths, self.base = list(found), nn.ModuleList(found.values())
         self.register_buffer("stage", torch.zeros((), dtype=torch.int64))
-        self.phase = _STAGES[0]
+        self.stage_name = _STAGES[0]
 
     def _mask(self, weight: Tensor) -> GaussianMask | None:
         return GaussianMask(weight.shape, generator=self.generator) if self.masks else None
@@ -98,29 +96,29 @@ class MoME(GatedNetwork):
         assert isinstance(found, MaskedLinear)
         return found
 
-    def phases(self) -> tuple[Phase, ...]:
-        learnt = [Phase(NEURONS, self.neuron_epochs, judged=False)] if self.neuron_epochs else []
-        learnt += [Phase(WEIGHTS, self.weight_epochs, judged=False)] if self.masks else []
-        return (*learnt, Phase(FINE))
+    def stages(self) -> tuple[Stage, ...]:
+        learnt = [Stage(NEURONS, self.neuron_epochs, judged=False)] if self.neuron_epochs else []
+        learnt += [Stage(WEIGHTS, self.weight_epochs, judged=False)] if self.masks else []
+        return (*learnt, Stage(FINE))
 
-    def begin(self, phase: str) -> None:
-        if self.phase == NEURONS:
+    def begin(self, stage: str) -> None:
+        if self.stage_name == NEURONS:
             self._prune()
-        self._enter(phase)
+        self._enter(stage)
 
-    def _enter(self, phase: str) -> None:
-        """Give every layer the masks of a phase."""
-        self.phase = phase
-        self.stage.fill_(_STAGES.index(phase))
+    def _enter(self, stage: str) -> None:
+        """Give every layer the masks of a stage."""
+        self.stage_name = stage
+        self.stage.fill_(_STAGES.index(stage))
         for _, layer, views in self._layers():
             layer.neurons = (
                 GaussianMask((len(layer.inputs),), generator=self.generator).to(layer.weight)
-                if phase == NEURONS
+                if stage == NEURONS
                 else None
             )
             for view in views:
-                view.masking = phase != NEURONS
-                if phase == FINE and view.mask is not None and not view.mask.rounded:
+                view.masking = stage != NEURONS
+                if stage == FINE and view.mask is not None and not view.mask.rounded:
                     view.mask.round()
 
     @torch.no_grad()
@@ -154,13 +152,13 @@ class MoME(GatedNetwork):
             keep_channels(expert.get_submodule(link.norm), alive)
 
     def share(self, shared: Tensor) -> list[Tensor]:
-        if self.phase == NEURONS:
+        if self.stage_name == NEURONS:
             return self.outputs([0], [shared]) * len(self.tasks)
         return super().share(shared)
 
     def _learnt(self) -> list[GaussianMask]:
-        """The masks that the phase trains."""
-        if self.phase == NEURONS:
+        """The masks that the stage trains."""
+        if self.stage_name == NEURONS:
             return [layer.neurons for _, layer, _ in self._layers() if layer.neurons is not None]
         made = [
             expert.mask
@@ -170,13 +168,15 @@ class MoME(GatedNetwork):
         ]
         return [mask for mask in made if not mask.rounded]
 
-    def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
+    def auxiliary_loss(
+        self, outputs: Sequence[Tensor] | None = None, labels: Tensor | None = None
+    ) -> Tensor | None:
         """The masks' penalty lambda * sum Phi(mu / sigma) over the masks in training (eq. 7)."""
         learnt = self._learnt()
         if not learnt:
             return None
         total = torch.stack([mask.expected_on().sum() for mask in learnt]).sum()
-        return self.lambdas[self.phase] * (
+        return self.lambdas[self.stage_name] * (
             total / sum(mask.mu.numel() for mask in learnt) if self.mean else total
         )
 
@@ -189,7 +189,7 @@ class MoME(GatedNetwork):
 
     @torch.no_grad()
     def record(self) -> dict[str, Any]:
-        """Beside the gates' weights: the phase, inputs left of each layer, shares of masks'
+        """Beside the gates' weights: the stage, inputs left of each layer, shares of masks'
         entries, live share, stored megabytes.
 
         "histogram": shares of entries that are 0, then in ten even parts of what lies between, then
@@ -203,8 +203,8 @@ class MoME(GatedNetwork):
         inputs = {
             path or "linear": [len(layer.inputs), layer.made_with] for path, layer, _ in layers
         }
-        found: dict[str, Any] = {"phase": self.phase, "inputs": inputs, "megabytes": stored}
-        if self.phase == NEURONS:
+        found: dict[str, Any] = {"phase": self.stage_name, "inputs": inputs, "megabytes": stored}
+        if self.stage_name == NEURONS:
             found["neurons_histogram"] = _histogram(
                 [layer.neurons.settled() for _, layer, _ in layers if layer.neurons is not None]
             )
@@ -222,7 +222,7 @@ class MoME(GatedNetwork):
         is; enough to evaluate.
         """
         state: dict[str, Tensor] = self.state_dict()
-        if self.phase == NEURONS:
+        if self.stage_name == NEURONS:
             return state
         for i, (path, layer, experts) in zip(self._numbers(), self._layers(), strict=True):
             left = torch.zeros(layer.made_with, dtype=torch.bool).index_fill(
@@ -277,7 +277,7 @@ class MoME(GatedNetwork):
         return ".".join(part for part in ("experts", str(expert), path, "mask", kind) if part)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """First become a module of the state's phase and of what it has left."""
+        """First become a module of the state's stage and of what it has left."""
         if prefix + "stage" in state_dict:
             self._become(
                 _STAGES[int(state_dict[prefix + "stage"])],
@@ -286,11 +286,11 @@ class MoME(GatedNetwork):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @torch.no_grad()
-    def _become(self, phase: str, state: Mapping[str, Tensor]) -> None:
-        if self.phase == FINE != phase:
+    def _become(self, stage: str, state: Mapping[str, Tensor]) -> None:
+        if self.stage_name == FINE != stage:
             for view in (view for _, _, views in self._layers() for view in views):
                 view.mask = self._mask(view.base.weight)
-        self._enter(phase)
+        self._enter(stage)
         for i, layer in zip(
             self._numbers(), (layer for _, layer, _ in self._layers()), strict=True
         ):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from automtl.layers.masks import MASK_RATE, HardConcrete
-from automtl.sharing.base import Encode, ParameterGroup, Phase, settling
+from automtl.sharing.base import Encode, ParameterGroup, Stage, settling
 from automtl.sharing.network import FusionNetwork, GateMeter
 
 
@@ -58,9 +58,9 @@ class MSSM(FusionNetwork):
     m_ij is a hard concrete mask over the cells of v_i, drawn once per step. A task's sub-network
     reads its own and the shared one, the shared one reads all; ReLU between levels. The W_ij of a
     unit, without bias, start as one dense connection from all n * D would. Variants of Table 2:
-    MSSM-a without `fields`, MSSM-b without `cells`, SNR-Trans without both. Phase "settle": the
+    MSSM-a without `fields`, MSSM-b without `cells`, SNR-Trans without both. Stage "settle": the
     first steps, in which no epoch is judged, since a mask needs some hundred steps to get to 0;
-    without a penalty there is nothing to wait for, and no such phase. # DEVIATION: `lambda_m`
+    without a penalty there is nothing to wait for, and no such stage. # DEVIATION: `lambda_m`
     weighs the MEAN probability of a cell to be on; the paper's sum turned every cell off in a
     trial. # DEVIATION: `l2` weighs a mean too, over this module's own weights; towers and the rest
     have the trainer's weight decay. # DEVIATION: a mask per number of a field's vector,
@@ -77,7 +77,7 @@ class MSSM(FusionNetwork):
         penalty: "mean" over the masks, or "sum" (the paper's letter).
         lambda_m: weight of that L0 penalty.
         l2: weight of the mean square of the sub-networks' and connections' weights.
-        settle_steps: of the phase "settle".
+        settle_steps: of the stage "settle".
         socket: what every sharing module takes; `fields` needs its `field_shape`.
     """
 
@@ -123,13 +123,14 @@ class MSSM(FusionNetwork):
         )
         self.transforms = nn.ParameterList(nn.Parameter(_start(n, width)) for n, width in shapes)
 
-    def forward(self, fields: Tensor, encode: Encode) -> list[Tensor]:
+    def forward(self, fields: Tensor, encode: Encode | None = None) -> list[Tensor]:
         if self.field_masks is None:
-            return self.share(encode(fields))
+            return super().forward(fields, encode)
         copies = self.field_masks(
             fields
         )  # (J, B, F, d): one call on all of them, so that statistics of a batch are updated once
-        encoded = encode(copies.flatten(0, 1))
+        rows = copies.flatten(0, 1)
+        encoded = rows.flatten(1) if encode is None else encode(rows)
         return self.share(torch.stack(encoded.tensor_split(len(copies))))  # (J, B, D)
 
     def outputs(self, slots: Sequence[int], inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -154,7 +155,9 @@ class MSSM(FusionNetwork):
         dense = (self.transforms[unit] * mask.t().unsqueeze(2)).flatten(1)  # (D, n * D)
         return functional.linear(torch.cat(list(outputs), dim=1), dense)
 
-    def auxiliary_loss(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor | None:
+    def auxiliary_loss(
+        self, outputs: Sequence[Tensor] | None = None, labels: Tensor | None = None
+    ) -> Tensor | None:
         on = torch.cat([mask.expected_on().flatten() for mask in self._masks()])
         loss = self.lambda_m * (on.mean() if self.penalty == "mean" else on.sum())
         # no bias, no normalisation, no alpha
@@ -163,8 +166,8 @@ class MSSM(FusionNetwork):
         total: Tensor = loss + squares * (self.l2 / sum(weight.numel() for weight in dense))
         return total
 
-    def phases(self) -> tuple[Phase, ...]:
-        return settling(self.settle_steps if self.lambda_m else 0, super().phases())
+    def stages(self) -> tuple[Stage, ...]:
+        return settling(self.settle_steps if self.lambda_m else 0, super().stages())
 
     def parameter_groups(self) -> list[ParameterGroup]:
         undecayed = [mask.log_alpha for mask in self._masks()] + (

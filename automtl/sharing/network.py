@@ -18,6 +18,7 @@ from automtl.errors import ConfigError
 from automtl.layers.choice_block import in_step
 from automtl.layers.gates import Gate
 from automtl.sharing._mixing import weighed_sum
+from automtl.sharing._width import width_out
 from automtl.sharing.base import SharingModule
 from automtl.spaces.kinds import Slot
 from automtl.spaces.wiring import Fusion, wire
@@ -139,13 +140,15 @@ class FusionNetwork(SharingModule):
             build(self.slots[i], self.widths[source])
             for i, source in zip(slots, sources, strict=True)
         ]
+        widths = [
+            width_out(expert, self.widths[source], where=f"expert {self.slots[i]}")
+            for expert, i, source in zip(experts, slots, sources, strict=True)
+        ]
         self.experts.extend(experts)
         position = {self.slots[i]: j for j, i in enumerate(slots)}
         reads = [[position[slot] for slot in self.fusions[i].slots] for i in units]
         for i, read in zip(units, reads, strict=True):
-            self.widths[self.fusions[i]] = _one_width(
-                self.fusions[i], [experts[j].width_out for j in read]
-            )
+            self.widths[self.fusions[i]] = _one_width(self.fusions[i], [widths[j] for j in read])
         return _Level(
             slots,
             [places[s] for s in sources],

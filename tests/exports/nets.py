@@ -86,13 +86,13 @@ def features(schema: Schema = SCHEMA, count: int = 40, seed: int = 0) -> dict[st
 
 
 def trained(made: Architecture, schema: Schema = SCHEMA) -> Served:
-    """A network with statistics and weights that are not those of a start, through all its phases
+    """A network with statistics and weights that are not those of a start, through all its stages
     and ready to serve.
     """
     net = build_model(made, schema, seed=3, generator=torch.Generator().manual_seed(0)).train()
     shake(net)
     for part in net.nets if isinstance(net, IndependentNets) else [net]:
-        for seed, phase in enumerate(part.sharing.phases()):
+        for seed, phase in enumerate(part.sharing.stages()):
             part.sharing.begin(phase.name)
             part.sharing.advance(0.3)
             part(inputs_of(tensors(features(schema, seed=seed), schema), schema))

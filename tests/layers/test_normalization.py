@@ -147,7 +147,6 @@ def test_rectified_is_dropout_after_relu():
 REFUSED = [
     (1.0, torch.Generator(), "less than 1"),
     (-0.1, None, "at least 0"),
-    (0.1, None, "generator"),
 ]
 
 
@@ -155,6 +154,16 @@ REFUSED = [
 def test_dropout_refuses(rate, generator, rule):
     with pytest.raises(ConfigError, match=rule):
         Dropout(rate, generator=generator)
+
+
+def test_dropout_without_a_generator_draws_from_torchs_own():
+    dropout, x = Dropout(0.5), torch.ones(64, 9)
+    draws = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        draws.append(dropout(x))
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+    assert 0.3 < (draws[0] == 0).double().mean() < 0.7
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -9,7 +9,7 @@ from automtl.errors import Interrupted
 from automtl.phases.search import search
 from automtl.runs import checkpoint
 from automtl.runs.run_dir import PhaseDir
-from automtl.sharing.base import Phase
+from automtl.sharing.base import Stage
 from automtl.sharing.network import FusionNetwork
 from automtl.strategies.registry import STRATEGIES
 from tests.phases.stopping import (
@@ -115,7 +115,7 @@ def test_an_optimiser_and_its_schedule_go_on_to_the_same_bits(name, dataset, tmp
 def test_what_a_stage_does_not_train_stays_untrained(dataset, tmp_path, monkeypatch):
     """A sharing module's begin() is not called again for a stage that was begun."""
     monkeypatch.setattr(
-        FusionNetwork, "phases", lambda self: (Phase("learn", 1, judged=False), Phase("fit"))
+        FusionNetwork, "stages", lambda self: (Stage("learn", 1, judged=False), Stage("fit"))
     )
     monkeypatch.setattr(
         FusionNetwork, "begin", lambda self, phase: self.experts[0].requires_grad_(phase != "fit")

@@ -15,7 +15,7 @@ from automtl.phases.retrain.plan import plan_retrain
 from automtl.phases.run.session import open_session
 from automtl.runs import checkpoint
 from automtl.runs.run_dir import PhaseDir
-from automtl.sharing.base import ParameterGroup, Phase
+from automtl.sharing.base import ParameterGroup, Stage
 from automtl.sharing.network import FusionNetwork
 from tests.support import write_dataset
 
@@ -39,7 +39,7 @@ def phase_of(dataset, out, *sets):
 
 def toy(monkeypatch, phases, told):
     """Give every net of the house these phases, and tell what is called when."""
-    monkeypatch.setattr(FusionNetwork, "phases", lambda self: phases)
+    monkeypatch.setattr(FusionNetwork, "stages", lambda self: phases)
     monkeypatch.setattr(FusionNetwork, "begin", lambda self, phase: told.append(phase))
     monkeypatch.setattr(
         FusionNetwork, "advance", lambda self, progress: told.append(round(progress, 4))
@@ -48,7 +48,7 @@ def toy(monkeypatch, phases, told):
 
 def test_phases_run_in_order_with_their_own_length_and_progress(dataset, tmp_path, monkeypatch):
     told = []
-    toy(monkeypatch, (Phase("masks", 2, judged=False), Phase("none", 0), Phase("tune")), told)
+    toy(monkeypatch, (Stage("masks", 2, judged=False), Stage("none", 0), Stage("tune")), told)
     phase = phase_of(dataset, tmp_path / "r", "retrain.patience=9")
     steps = len(phase.parts[0].batches)
     result = phase.run()
@@ -76,7 +76,7 @@ def test_one_phase_has_no_name_in_the_record(dataset, tmp_path):
 
 
 def test_patience_counts_in_judged_phases_only_and_anew_in_each(dataset, tmp_path, monkeypatch):
-    toy(monkeypatch, (Phase("long", 4, judged=False), Phase("first"), Phase("second")), [])
+    toy(monkeypatch, (Stage("long", 4, judged=False), Stage("first"), Stage("second")), [])
     # nothing gets better, nor much worse
     phase = phase_of(dataset, tmp_path / "r", "retrain.patience=1", "retrain.lr=1e-9")
     rising = iter(range(1, 100))
@@ -96,7 +96,7 @@ def test_a_judged_phase_ends_with_its_best_weights_and_an_unjudged_one_with_its_
     dataset, tmp_path, monkeypatch
 ):
     seen = {}
-    toy(monkeypatch, (Phase("first", 3), Phase("last", 2, judged=False)), [])
+    toy(monkeypatch, (Stage("first", 3), Stage("last", 2, judged=False)), [])
     phase = phase_of(dataset, tmp_path / "r", "retrain.patience=9")
     (part,) = phase.parts
     # the second epoch is the best; then the start of "last" and its two epochs
@@ -122,7 +122,7 @@ def test_a_phase_may_begin_where_the_one_before_was_best_though_that_was_not_jud
     dataset, tmp_path, monkeypatch
 ):
     seen = {}
-    toy(monkeypatch, (Phase("masks", 3, judged=False), Phase("tune", 1, begins="best")), [])
+    toy(monkeypatch, (Stage("masks", 3, judged=False), Stage("tune", 1, begins="best")), [])
     phase = phase_of(dataset, tmp_path / "r", "retrain.patience=1")
     (part,) = phase.parts
     # the first epoch is the best, two worse ones do not stop the phase, then start and "tune"
@@ -146,7 +146,7 @@ def test_a_phase_may_begin_where_the_one_before_was_best_though_that_was_not_jud
 
 
 def test_a_phase_may_begin_anew_but_for_what_was_decided(dataset, tmp_path, monkeypatch):
-    toy(monkeypatch, (Phase("choose", 2, judged=False), Phase("train", 1, begins="anew")), [])
+    toy(monkeypatch, (Stage("choose", 2, judged=False), Stage("train", 1, begins="anew")), [])
     phase = phase_of(dataset, tmp_path / "r")
     (part,) = phase.parts
     decided = "gates.0.linear.weight"
@@ -172,7 +172,7 @@ def test_a_phase_may_begin_anew_but_for_what_was_decided(dataset, tmp_path, monk
 def test_a_phase_of_steps_is_made_up_to_epochs_at_most_as_many_as_are_planned(
     asked, epochs, dataset, tmp_path, monkeypatch
 ):
-    toy(monkeypatch, (Phase("settle", steps=asked, judged=False), Phase("train")), [])
+    toy(monkeypatch, (Stage("settle", steps=asked, judged=False), Stage("train")), [])
     phase = phase_of(dataset, tmp_path / "r")
     assert len(phase.parts[0].batches) == 4 and phase.parts[0].planned_epochs == epochs + 4
 
@@ -182,7 +182,7 @@ def first(part):
 
 
 def test_parameters_may_change_at_the_beginning_of_a_phase(dataset, tmp_path, monkeypatch):
-    toy(monkeypatch, (Phase("a", 1, judged=False), Phase("b", 2)), [])
+    toy(monkeypatch, (Stage("a", 1, judged=False), Stage("b", 2)), [])
     made = {}
 
     def begin(self, phase):
@@ -247,7 +247,7 @@ def test_a_group_keeps_its_decay_in_a_search_whose_rate_is_one_for_all_weights()
 
 
 def test_rates_follow_the_schedule_anew_in_each_phase(dataset, tmp_path, monkeypatch):
-    toy(monkeypatch, (Phase("masks", 2, judged=False), Phase("tune")), [])
+    toy(monkeypatch, (Stage("masks", 2, judged=False), Stage("tune")), [])
     phase = phase_of(
         dataset,
         tmp_path / "r",
@@ -305,7 +305,7 @@ def test_settings_of_the_optimiser_that_cannot_be_meant_are_refused(
 
 
 def test_a_warm_up_as_long_as_a_phase_of_steps_is_refused(dataset, tmp_path, monkeypatch):
-    toy(monkeypatch, (Phase("settle", steps=6, judged=False), Phase("train")), [])
+    toy(monkeypatch, (Stage("settle", steps=6, judged=False), Stage("train")), [])
     assert (
         phase_of(dataset, tmp_path / "steps", "retrain.warmup_epochs=1").parts[0].planned_epochs
         == 2 + 4

@@ -9,7 +9,7 @@ import torch
 from automtl.layers.gates import bit_codes, selector_entropy, single_selectors, smooth_step
 from automtl.models.cost import flops_per_row
 from automtl.models.derived import build_model
-from automtl.sharing.base import Phase
+from automtl.sharing.base import Stage
 from automtl.spaces.architecture import Architecture, Expert, Sharing
 from automtl.spaces.catalogue import sharing_settings
 from tests.sharing.modules import affine, assert_equal, inputs, make, mixed, outputs_of, softmax
@@ -151,7 +151,7 @@ def test_a_search_knows_no_phases_and_keeps_gamma():
 
 
 def test_a_gate_of_one_expert_has_nothing_to_select():
-    assert make("dselect_k", num_experts=1).phases() == (Phase("train"),)
+    assert make("dselect_k", num_experts=1).stages() == (Stage("train"),)
 
 
 def test_gamma_narrows_over_the_last_third_of_the_phase_and_ends_binary():

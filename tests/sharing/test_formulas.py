@@ -210,9 +210,9 @@ def test_snr(kind, training):
 @pytest.mark.parametrize("kind", ["snr_trans", "snr_aver"])
 def test_snr_settles_before_an_epoch_is_judged_and_tells_what_is_off(kind):
     module = make(kind, 2, 3, l0=0.01, settle_steps=90)
-    settle, train = module.phases()
+    settle, train = module.stages()
     assert (settle.steps, settle.judged, train.judged) == (90, False, True)
-    assert [len(make(kind, **off).phases()) for off in ({"l0": 0.0}, {"settle_steps": 0})] == [1, 1]
+    assert [len(make(kind, **off).stages()) for off in ({"l0": 0.0}, {"settle_steps": 0})] == [1, 1]
     assert [(g.lr, g.weight_decay) for g in module.parameter_groups()] == [(1e-2, 0.0)]
     first, second = module.connections  # of 3 units that read 3, of 2 that read 3
     with torch.no_grad():

@@ -252,7 +252,7 @@ def test_state_goes_into_a_fresh_and_into_a_used_module(phases, norms):
         other = through(net_of(BLOCKS[0], seed=4, norms=norms), before, 7)
         other.load_state_dict(net.state_dict())
         assert (
-            other.sharing.phase == net.sharing.phase
+            other.sharing.stage_name == net.sharing.stage_name
             and other.sharing.record() == net.sharing.record()
         )
         assert all(torch.equal(a, b) for a, b in zip(net(batch), other.eval()(batch), strict=True))
@@ -332,9 +332,9 @@ def test_records_tell_shares_by_hand():
 )
 def test_phases_and_ablations(settings, names):
     module = make("mome", **settings)
-    assert [phase.name for phase in module.phases()] == names
-    assert [phase.judged for phase in module.phases()] == [False] * (len(names) - 1) + [True]
-    for phase in module.phases():
+    assert [stage.name for stage in module.stages()] == names
+    assert [stage.judged for stage in module.stages()] == [False] * (len(names) - 1) + [True]
+    for phase in module.stages():
         module.begin(phase.name)
         assert len(module.train().share(inputs())) == 2
         assert (module.auxiliary_loss([], torch.zeros(0)) is None) == (phase.name == FINE)

@@ -129,10 +129,10 @@ def test_without_both_it_is_snr_trans():
 
 
 def test_masks_settle_before_an_epoch_is_judged_where_there_is_a_penalty():
-    settle, train = make("mssm", settle_steps=120).phases()
+    settle, train = make("mssm", settle_steps=120).stages()
     assert (settle.steps, settle.judged, train.judged, train.begins) == (120, False, True, "on")
     assert [
-        len(make("mssm", **off).phases()) for off in ({"lambda_m": 0.0}, {"settle_steps": 0})
+        len(make("mssm", **off).stages()) for off in ({"lambda_m": 0.0}, {"settle_steps": 0})
     ] == [1, 1]
 
 

@@ -65,7 +65,7 @@ def test_mome_variants_are_those_of_fig_3a():
         settings = {item.split(".")[1].split("=")[0]: int(item.split("=")[1]) for item in sets}
         made = plug(Architecture.load("mome"), kind=None, settings=settings, chosen_experts=None)
         net = build_model(made, small_schema())
-        assert [phase.name for phase in net.sharing.phases()][:-1] == phases.pop(name.split()[0])
+        assert [stage.name for stage in net.sharing.stages()][:-1] == phases.pop(name.split()[0])
     assert not phases
 
 

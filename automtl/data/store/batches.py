@@ -5,7 +5,7 @@ B rows of a batch, Fc categorical fields, M numeric fields, T tasks.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,10 @@ def _moved(part: Tensor, device: torch.device | str, non_blocking: bool) -> Tens
 
 class Inputs(NamedTuple):
     """What a model reads.
+
+    >>> inputs = mtl.Inputs(torch.zeros(8, 2, dtype=torch.int32), torch.randn(8, 1))
+    >>> inputs.ids.shape, inputs.lists
+    (torch.Size([8, 2]), ())
 
     Shape:
         ids: (B, Fc) int32, field-local, 0 = unknown or missing.
@@ -52,19 +56,23 @@ class Inputs(NamedTuple):
 class Batch:
     """Some rows with their labels.
 
+    >>> inputs = mtl.Inputs(torch.zeros(8, 2, dtype=torch.int32), torch.randn(8, 1))
+    >>> len(mtl.Batch(inputs, torch.ones(8, 2)))
+    8
+
     Shape:
         labels: (B, T) float32, NaN = missing.
         weights: (B, T) float32, or None where every weight is 1.
-        rows: (B,) int64, the rows' numbers in their split.
+        rows: (B,) int64, the rows' numbers in their split; (0,) for rows of no store.
     """
 
     inputs: Inputs
     labels: Tensor
-    weights: Tensor | None
-    rows: Tensor
+    weights: Tensor | None = None
+    rows: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.labels)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The batch on another device."""

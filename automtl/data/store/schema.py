@@ -20,6 +20,9 @@ Share = Annotated[float, Bounded(gt=0, le=1)]
 class Field(Strict):
     """One input field.
 
+    >>> mtl.Field(name="user", kind="categorical", vocabulary_size=100).owner
+    'user'
+
     Attributes:
         kind: categorical: one id; multi, sequence: a list of ids; numeric: a number.
         vocabulary_size: ids: how many, id 0 (unknown, missing; in lists: nothing) counted.
@@ -65,6 +68,9 @@ class Field(Strict):
 
 class Task(Strict):
     """One thing to predict.
+
+    >>> mtl.Task(name="colour", kind="multiclass", classes=3).outputs
+    3
 
     Attributes:
         weight: share in the loss, as the user gave it.
@@ -126,6 +132,11 @@ class Task(Strict):
 class Schema(Strict):
     """Fields and tasks in the order of the store's columns: categorical fields first, then lists of
     ids, then numeric ones.
+
+    >>> price = mtl.Field(name="price", kind="numeric")
+    >>> click = mtl.Task(name="click", kind="binary")
+    >>> [field.name for field in mtl.Schema(name="shop", fields=(price,), tasks=(click,)).numeric]
+    ['price']
 
     Attributes:
         train_rows: how many the training split has.

@@ -1,4 +1,4 @@
-"""The training of one net of a retrain: its phases, epochs and early stop, as a generator of step
+"""The training of one net of a retrain: its stages, epochs and early stop, as a generator of step
 events.
 """
 
@@ -26,7 +26,7 @@ from automtl.phases.retrain._trainer_state import (
 from automtl.phases.run.phase_folder import append_epoch, charge_balancing, training_losses
 from automtl.phases.run.session import Session
 from automtl.runs.run_dir import PhaseDir
-from automtl.sharing.base import Phase
+from automtl.sharing.base import Stage
 from automtl.training.balancing import make_balancer
 from automtl.training.balancing.balancer import BalancingSettings
 from automtl.training.checkpoint_state import check, need, need_tensors, take_optimizer
@@ -45,9 +45,9 @@ from automtl.training.step.guard import Guard
 
 
 class Part:
-    """Trains one net through the phases of its sharing module.
+    """Trains one net through the stages of its sharing module.
 
-    `number` (of the phase), `epoch` and `step` are the next to come.
+    `number` (of the stage), `epoch` and `step` are the next to come.
     # DEVIATION: AutoMTL's paper trains its own model by SGD (.02, cosine) and the baselines by
     Adam; here all by Adam, unless told.
 
@@ -59,8 +59,8 @@ class Part:
         columns: its tasks' numbers.
 
     Attributes:
-        best_epoch: the epoch whose weights the last phase ended with; counted from 0 over all
-            phases.
+        best_epoch: the epoch whose weights the last stage ended with; counted from 0 over all
+            stages.
         balancing: what balancing cost.
     """
 
@@ -83,7 +83,7 @@ class Part:
         self.settings = session.config.retrain
         monitor = Monitor.of(self.settings.monitor)
         self.monitor = monitor if monitor.task in [task.name for task in self.tasks] else Monitor()
-        self.phases, self.rates = net.sharing.phases(), OptimizerSettings.of(self.settings)
+        self.stages, self.rates = net.sharing.stages(), OptimizerSettings.of(self.settings)
         self.batches = session.batches(
             "train", batch_size=self.settings.batch_size, seed=session.seeds.fit
         )
@@ -96,44 +96,44 @@ class Part:
         self.balancing: dict[str, Any] = {}
         self.origin: dict[str, Any] = {}
 
-    def _length(self, phase: Phase) -> int:
+    def _length(self, stage: Stage) -> int:
         planned = (
-            phase.epochs if phase.steps is None else math.ceil(phase.steps / len(self.batches))
+            stage.epochs if stage.steps is None else math.ceil(stage.steps / len(self.batches))
         )
         return self.settings.epochs if planned is None else min(planned, self.settings.epochs)
 
     def remember(self) -> None:
-        """Keep the weights as they are before all phases, where a phase begins from them anew."""
-        if any(phase.begins == "anew" for phase in self.phases):
+        """Keep the weights as they are before all stages, where a stage begins from them anew."""
+        if any(stage.begins == "anew" for stage in self.stages):
             self.origin = _copied(self.net.state_dict())
 
     @property
     def planned_epochs(self) -> int:
-        """The most epochs, over all phases."""
-        return sum(self._length(phase) for phase in self.phases)
+        """The most epochs, over all stages."""
+        return sum(self._length(stage) for stage in self.stages)
 
     def train(self) -> Iterator[StepEvent]:
-        """Train through all phases, or what is left of them, and fill the unknown ids; an event
+        """Train through all stages, or what is left of them, and fill the unknown ids; an event
         after each step.
         """
-        while self.number < len(self.phases):
-            phase = self.phases[self.number]
+        while self.number < len(self.stages):
+            stage = self.stages[self.number]
             if not self.begun:
-                self._begin(phase)
-            while self.epoch < self.first + self._length(phase) and not (
-                phase.judged and self.stopping.should_stop
+                self._begin(stage)
+            while self.epoch < self.first + self._length(stage) and not (
+                stage.judged and self.stopping.should_stop
             ):
-                yield from self._epoch(phase)
-            self._end(phase)
-            if self.number == len(self.phases):
+                yield from self._epoch(stage)
+            self._end(stage)
+            if self.number == len(self.stages):
                 self.net.fill_unknown(self.session.schema)
 
-    def _begin(self, phase: Phase) -> None:
+    def _begin(self, stage: Stage) -> None:
         """The sharing module makes ready, perhaps by other parameters; optimiser and early stop
         start anew.
         """
-        self.net.sharing.begin(phase.name)
-        if phase.begins == "anew":
+        self.net.sharing.begin(stage.name)
+        if stage.begins == "anew":
             kept = {f"sharing.{name}" for name in self.net.sharing.decided()}
             self.net.load_state_dict(
                 {
@@ -147,19 +147,19 @@ class Part:
             EarlyStopping(self.monitor.metric, patience=self.settings.patience),
         )
         self.best: dict[str, Any] = {}
-        self.start = _plain(self._validate()) if self.number and phase.begins != "anew" else None
+        self.start = _plain(self._validate()) if self.number and stage.begins != "anew" else None
         self.first, self.begun = self.epoch, True
 
-    def _epoch(self, phase: Phase) -> Iterator[StepEvent]:
+    def _epoch(self, stage: Stage) -> Iterator[StepEvent]:
         """One epoch, or what is left of it, and its judgement."""
-        update, device = partial(self._step, self._length(phase)), self.session.device
+        update, device = partial(self._step, self._length(stage)), self.session.device
         for event in run_epoch(
             update, self.batches, epoch=self.epoch, start=self.step, device=device
         ):
             self.running.add(event.losses)
             self.step = event.step + 1
             yield event
-        self._judge(phase)
+        self._judge(stage)
         self.epoch, self.step, self.running = self.epoch + 1, 0, RunningLosses()
 
     def state(self) -> dict[str, Any]:
@@ -197,13 +197,13 @@ class Part:
         for name in PLACE:
             setattr(self, name, state[name])
         stands = _stands(
-            held, lengths=[self._length(phase) for phase in self.phases], steps=len(self.batches)
+            held, lengths=[self._length(stage) for stage in self.stages], steps=len(self.batches)
         )
         need(
             stands,
             "part",
-            "must be at a place of its phases",
-            f"phase {held.number}, epoch {held.epoch}, step {held.step}",
+            "must be at a place of its stages",
+            f"stage {held.number}, epoch {held.epoch}, step {held.step}",
         )
         if not isinstance(held, BegunState):
             return
@@ -232,7 +232,7 @@ class Part:
             not held.best if best is None else bool(held.best) and held.first <= best < held.epoch
         )
         need(
-            known, "best", "must be the weights of the best of the phase's epochs", f"epoch {best}"
+            known, "best", "must be the weights of the best of the stage's epochs", f"epoch {best}"
         )
 
     def _freeze(self, names: tuple[str, ...]) -> None:
@@ -247,22 +247,22 @@ class Part:
         return make_optimizer(self.net, self.rates)
 
     def _keeps_best(self) -> bool:
-        """Whether the phase ends as its best epoch left it: it is judged, or the next one begins
+        """Whether the stage ends as its best epoch left it: it is judged, or the next one begins
         there.
         """
-        after = self.phases[self.number + 1 : self.number + 2]
-        return self.phases[self.number].judged or any(phase.begins == "best" for phase in after)
+        after = self.stages[self.number + 1 : self.number + 2]
+        return self.stages[self.number].judged or any(stage.begins == "best" for stage in after)
 
-    def _end(self, phase: Phase) -> None:
-        """A phase ends as its best epoch left it where that is kept; else the last epoch is its
+    def _end(self, stage: Stage) -> None:
+        """A stage ends as its best epoch left it where that is kept; else the last epoch is its
         best.
         """
         keeps = self._keeps_best()
         self.number, self.begun = self.number + 1, False
-        if not keeps or not self._length(phase):
+        if not keeps or not self._length(stage):
             self.best_epoch = self.epoch - 1
             return
-        assert self.stopping.best_epoch is not None, "the first epoch of a phase is its best so far"
+        assert self.stopping.best_epoch is not None, "the first epoch of a stage is its best so far"
         self.net.load_state_dict(self.best)
         self.best_epoch = self.stopping.best_epoch
 
@@ -306,7 +306,7 @@ class Part:
         )
         return evaluate(mine, self.tasks, groups=users)
 
-    def _judge(self, phase: Phase) -> None:
+    def _judge(self, stage: Stage) -> None:
         """Evaluate on validation and record; keep the best where it is asked for."""
         epoch, validation = self.epoch, self._validate()
         losses = training_losses(self.running, self.tasks, epoch)
@@ -314,11 +314,11 @@ class Part:
         improved = self._keeps_best() and self.stopping.update(epoch, value)
         if improved:
             self.best = _copied(self.net.state_dict())
-        best = improved and phase.judged
+        best = improved and stage.judged
         line: dict[str, Any] = {"epoch": epoch, "part": [task.name for task in self.tasks]}
-        if len(self.phases) > 1:
-            line |= {"phase": phase.name, "judged": phase.judged} | (
-                {"anew_from": self.first} if phase.begins == "anew" else {}
+        if len(self.stages) > 1:
+            line |= {"phase": stage.name, "judged": stage.judged} | (
+                {"anew_from": self.first} if stage.begins == "anew" else {}
             )
         if self.start is not None:
             line["start"], self.start = self.start, None

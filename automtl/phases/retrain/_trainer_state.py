@@ -13,7 +13,7 @@ PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a part is, i
 
 
 class Judged(State):
-    """Validation before a later phase."""
+    """Validation before a later stage."""
 
     tasks: dict[str, dict[str, Number | None]]
     loss: Number
@@ -30,7 +30,7 @@ class PartState(State):
 
 
 class BegunState(PartState):
-    """Of a part inside a phase; optimiser, balancer and the others look at their own."""
+    """Of a part inside a stage; optimiser, balancer and the others look at their own."""
 
     first: Count
     start: Judged | None
@@ -53,7 +53,7 @@ def _said(losses: Mapping[str, float | None], validation: Evaluation, mark: str)
 
 
 def _stands(held: PartState, *, lengths: list[int], steps: int) -> bool:
-    """Whether a part can be where a state says it is: `lengths` are its phases' epochs, `steps`
+    """Whether a part can be where a state says it is: `lengths` are its stages' epochs, `steps`
     those of an epoch.
     """
     if not isinstance(held, BegunState):

@@ -57,7 +57,7 @@ def networks(net: nn.Module) -> list[MultiTaskNet]:
     nets: Sequence[nn.Module] = list(net.nets) if isinstance(net, IndependentNets) else [net]
     for own in nets:
         assert isinstance(own, MultiTaskNet)
-        if len(stages := own.sharing.phases()) > 1:
+        if len(stages := own.sharing.stages()) > 1:
             names = ", ".join(stage.name for stage in stages)
             raise ConfigError(
                 own.sharing.kind,

@@ -10,7 +10,7 @@ import torch
 
 from automtl.errors import ConfigError
 from automtl.models.skeleton import MultiTaskNet
-from automtl.sharing.base import Phase
+from automtl.sharing.base import Stage
 from automtl.training.optim.schedules import rate_factor
 
 
@@ -50,7 +50,7 @@ class OptimizerSettings:
 
 
 def check_fit(
-    net: MultiTaskNet, settings: OptimizerSettings, *, length: Callable[[Phase], int]
+    net: MultiTaskNet, settings: OptimizerSettings, *, length: Callable[[Stage], int]
 ) -> None:
     """Refuse rates of groups that a network has in none of its stages, and a warm-up as long as one
     of them.
@@ -70,7 +70,7 @@ def check_fit(
             raise ConfigError(
                 f"retrain.group_lr.{name}", rule, repr(name), f"it has {', '.join(known)}"
             )
-    for stage in net.sharing.phases():
+    for stage in net.sharing.stages():
         epochs = length(stage)
         if 0 < epochs <= settings.warmup_epochs:
             rule = f"must be below the {epochs} epochs of {net.sharing.kind}'s stage '{stage.name}'"
