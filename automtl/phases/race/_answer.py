@@ -43,7 +43,8 @@ def _controls(winner: Entrant, results: Sequence[Result], rungs: int) -> dict[st
     """The evenly drawn ones beside the winner at the last rung that it and one of them ran."""
     for rung in range(rungs - 1, -1, -1):
         held = of_rung(results, rung)
-        even = [r.b for r in held.values() if r.kind == "control" and r.b is not None]
+        others = [r for r in held.values() if r.candidate != winner.id]
+        even = [r.b for r in others if r.kind == "control" and r.b is not None]
         own = held.get(winner.id)
         if even and own is not None and own.b is not None:
             return {"rung": rung, "rows": own.rows, "median": median(even), "winner": own.b}
