@@ -12,6 +12,7 @@ from automtl.phases.benchmark import _draw
 from automtl.phases.benchmark.settings import TableSettings
 from automtl.phases.run.session import open_session
 from automtl.spaces.architecture import Architecture
+from automtl.spaces.equivalence import form
 from tests.phases.tables import benchmark, config
 from tests.support import write_dataset
 
@@ -26,7 +27,7 @@ def test_draws_are_even_distinct_bound_sealed_by_a_third_and_the_same_again(data
     settings = TableSettings(architectures=24, pilot=8)
     entries = _draw.draw_entries(session.config.space, session.schema, settings, print)
     assert entries == _draw.draw_entries(session.config.space, session.schema, settings, print)
-    assert len({e.id for e in entries}) == len({_draw._form(e.architecture) for e in entries}) == 24
+    assert len({e.id for e in entries}) == len({form(e.architecture) for e in entries}) == 24
     for stratum in ("cross(1)", "skip"):
         own = [e for e in entries if e.stratum == stratum]
         assert (
@@ -70,12 +71,7 @@ def test_architectures_that_differ_by_the_order_of_experts_are_one():
     )
     two = one.evolve(experts=one.experts[::-1], chosen=((1,),))
     unused = one.evolve(experts=(one.experts[0], one.experts[0]))
-    assert (
-        _draw._form(one)
-        == _draw._form(two)
-        == _draw._form(unused)
-        != _draw._form(one.evolve(chosen=((1,),)))
-    )
+    assert form(one) == form(two) == form(unused) != form(one.evolve(chosen=((1,),)))
 
 
 def test_a_space_with_fewer_architectures_says_so(dataset):
@@ -129,6 +125,8 @@ def test_a_sample_is_the_first_of_the_same_draws_with_one_seed(dataset):
 
 def test_a_kind_that_trains_in_stages_has_no_place(dataset, tmp_path):
     made = benchmark(dataset, hand_made=("mmoe", "mome"))
-    with pytest.raises(ConfigError, match="mome: must train in one stage to stand in a table"):
+    with pytest.raises(
+        ConfigError, match="mome: must train in one stage to be compared at equal rows"
+    ):
         made.run(tmp_path / "t")
     assert not (tmp_path / "t").exists()

@@ -53,7 +53,7 @@ def test_a_searched_run_is_ranked_and_others_are_refused(tmp_path):
     judged = evaluate(predict(model.net, session.in_order("validation")), m.schema.tasks)
     assert found.alone[0] == pytest.approx(judged.loss, rel=1e-5), "alone on validation rows"
     rows = m.scored.num_rows, len(session.store.rows("validation"))
-    assert found.rows == rows and m.scored.num_rows == 64
+    assert found.rows == rows and m.scored.num_rows == len(session.index("a")) > 0
     assert found.samples_read == 4 * (m.fit.num_rows + sum(rows))
     with pytest.raises(
         ConfigError, match="--samples: must be at least 2 and at most 10,000, got 1"
