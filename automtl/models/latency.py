@@ -70,7 +70,7 @@ def candidate_training_seconds(
 
 def _back(outputs: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
     """The backward pass, its gradients left nowhere."""
-    torch.autograd.grad(sum(out.sum() for out in outputs), sources, allow_unused=True)  # type: ignore[arg-type]
+    torch.autograd.grad([out.sum() for out in outputs], sources, allow_unused=True)
 
 
 def _by_candidate(

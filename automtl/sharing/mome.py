@@ -299,7 +299,7 @@ class MoME(GatedNetwork):
                 raise ArtifactError(
                     f"experts, base.{i}.inputs",
                     f"must be inputs from 0 to {layer.made_with - 1}, ascending",
-                    "others",
+                    str(left)[:120],
                 )
         for name, module in [
             (n, m)

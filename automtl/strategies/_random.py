@@ -167,8 +167,8 @@ class RandomSearch:
         need(
             (held.model is None) == (held.steps == 0),
             "strategy.model",
-            "must be there while a draw is trained",
-            "otherwise",
+            "must be there while a draw is trained, and only then",
+            "none" if held.model is None else "one",
         )
         if state["model"] is not None:
             self._model = self._stand_alone(len(self._tried))
@@ -229,7 +229,7 @@ class RandomSampling:
 
     def load_state_dict(self, state: Any) -> None:
         """Nothing to restore."""
-        need(state == {}, "strategy", "must be empty", "something")
+        need(state == {}, "strategy", "must be empty", str(state)[:80])
 
     def stands_at(self, epoch: int, step: int) -> bool:
         """There are no steps."""

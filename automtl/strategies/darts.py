@@ -309,8 +309,8 @@ class Darts:
         need(
             (held.beta_adam is None) == (self._beta_adam is None),
             "stepper.beta_adam",
-            "must be there for beta",
-            "otherwise",
+            "must be there where beta is searched, and nowhere else",
+            "none" if held.beta_adam is None else "one",
         )
         take_optimizer(self._sgd, state["sgd"], "sgd")
         if self._sgd.state:

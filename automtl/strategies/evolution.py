@@ -191,5 +191,6 @@ def scored_genomes(genes: Genes, held: Scored) -> list[tuple[Genome, float]]:
     """
     made = [(Genome(picks, chosen), loss) for picks, chosen, loss in held]
     for i, (genome, _) in enumerate(made):
-        need(genes.legal(genome), f"strategy, genome {i}", "must be one of the space", "another")
+        got = f"{genome.picks}, experts {genome.chosen}"[:120]
+        need(genes.legal(genome), f"strategy, genome {i}", "must be one of the space", got)
     return made

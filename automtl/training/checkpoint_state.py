@@ -187,7 +187,8 @@ def take_optimizer(optimizer: torch.optim.Optimizer, state: Any, where: str) -> 
             {name: torch.zeros(()) if name == "step" else like for name in names}, kept, here
         )
         for name in names.intersection(_COUNTS):
-            need(not bool((kept[name] < 0).any()), f"{here}.{name}", "must be at least 0", "less")
+            least = float(kept[name].min()) if kept[name].numel() else 0.0
+            need(not least < 0, f"{here}.{name}", "must be at least 0", f"{least:g}")
     optimizer.load_state_dict({"state": state["state"], "param_groups": own})
 
 

@@ -290,13 +290,14 @@ class Race:
             list(held.entrants) == [entrant.id for entrant in self.course.entrants],
             "race.entrants",
             "must be those that the search proposes",
-            "others",
+            ", ".join(held.entrants)[:200],
         )
         if held.sum != self._sum(len(held.results)):
             raise ArtifactError(
                 self.folder.race,
-                "must hold the lines that the checkpoint knows of",
-                "others",
+                f"must hold the {len(held.results)} lines that the checkpoint knows of as they "
+                "were written",
+                f"{len(read_lines(self.folder.race))}, not all of them these",
                 "restore it, or start anew",
             )
         if self.folder.race.exists():
@@ -330,7 +331,9 @@ def _keys(units: dict[str, torch.Tensor], count: int) -> dict[Key, np.ndarray]:
             legal and stage in ("final", "check") and bool(values.isfinite().all()),
             f"race.units.{name}",
             f"must be {count} finite numbers of a final or a check",
-            "others",
+            f"{tuple(values.shape)} {values.dtype}, from {values.min():g} to {values.max():g}"
+            if values.numel()
+            else "none",
         )
         found["final" if stage == "final" else "check", candidate] = values.numpy()
     return found

@@ -270,8 +270,8 @@ class SearchPhase:
         need(
             (held.net is None) == (self.strategy.supernet is None),
             "net",
-            "must be there where a supernet is searched",
-            "otherwise",
+            "must be there where a supernet is searched, and nowhere else",
+            "none" if held.net is None else "one",
         )
         if self.strategy.supernet is not None:
             take_net(self.strategy.supernet, state["net"])
@@ -288,7 +288,7 @@ class SearchPhase:
         lines = [line.epoch for line in held.history] == list(
             range(held.epoch)
         ) and held.metric_lines == held.epoch
-        need(lines, "search.history", "must have a line per epoch", "others")
+        need(lines, "search.history", f"must be {held.epoch} lines", f"{len(held.history)}")
         self.generator.set_state(state["noise"])
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
         self.guard.load(state["guard"])

@@ -92,6 +92,6 @@ class LazyAdam:
             not bool((state["count"] < 0).any() or (state["second"] < 0).any()),
             "table optimiser",
             "must count from 0",
-            "less",
+            f"{min(float(state[name].min()) for name in ('count', 'second')):g}",
         )
         take(self.state_dict(), state, "table optimiser")
