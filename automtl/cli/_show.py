@@ -74,8 +74,9 @@ def _decided(source: str) -> list[str]:
     decisions = decided.of(architecture.provenance)
     if not architecture.choices and not decisions:
         return []
-    more = decided.advice(decisions, raced="race" in architecture.provenance)
-    return [decided.headline(decisions), *([more] if more else [])]
+    raced = "race" in architecture.provenance
+    more = decided.advice(decisions, raced)
+    return [decided.headline(decisions, raced), *([more] if more else [])]
 
 
 def _alphas(source: str) -> "Figure":

@@ -24,6 +24,7 @@ def headlines(runs: Sequence[RunView]) -> list[tuple[str, str]]:
     for phase in ended(runs):
         name = f"The search of {phase.run}" if len(runs) > 1 else "The search"
         decisions = decisions_of(phase)
-        more = decided.advice(decisions, raced=bool(phase.manifest.get("race")))
-        made.append((f"{name}: {decided.headline(decisions)}.", f"{more}." if more else ""))
+        raced = bool(phase.manifest.get("race"))
+        more = decided.advice(decisions, raced)
+        made.append((f"{name}: {decided.headline(decisions, raced)}.", f"{more}." if more else ""))
     return made

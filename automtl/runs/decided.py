@@ -3,6 +3,7 @@
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,8 +44,10 @@ def title(decisions: Sequence[Mapping[str, Any]]) -> str:
     return "found" if all_decided(decisions) else "searched"
 
 
-def headline(decisions: Sequence[Mapping[str, Any]]) -> str:
-    """What is decided, in one sentence; what a reader must know first."""
+def headline(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
+    """What is decided, in one sentence; what a reader must know first. `raced`: whether candidates
+    were trained alone.
+    """
     if not decisions:
         return UNKNOWN
     number, decided, tied = len(decisions), count(decisions, "decided"), count(decisions, "tied")
@@ -52,7 +55,7 @@ def headline(decisions: Sequence[Mapping[str, Any]]) -> str:
     if decided == number:
         return f"decided: all of {choices}"
     if not decided and not tied:
-        return f"nothing is decided, of {choices}: {_why(decisions)}"
+        return f"nothing is decided, of {choices}: {_why(decisions, raced)}"
     parts = [f"{decided} of {choices} decided"] if decided else [f"none of {choices} decided"]
     parts += [_listed(decisions, "decided")] if decided else []
     parts += [f"{tied} tied ({_pairs(decisions)})"] if tied else []
@@ -74,11 +77,12 @@ def _pairs(decisions: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _why(decisions: Sequence[Mapping[str, Any]]) -> str:
+def _why(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
     if any(d.get("difference") is not None for d in decisions):
         return "the trainings show no difference"
-    if len(reasons := {str(d["evidence"]) for d in decisions}) == 1:
-        return reasons.pop()
+    reasons = Counter(str(d["evidence"]) for d in decisions)
+    if raced or len(reasons) == 1:
+        return max(reasons, key=reasons.__getitem__)
     moving = sum(d.get("alpha") == "moving" for d in decisions)
     unknown = sum(d.get("alpha") == "unknown" for d in decisions)
     if not moving and not unknown:

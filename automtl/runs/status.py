@@ -92,8 +92,9 @@ def _race(phase: PhaseDir) -> str:
 def _decided(held: dict[str, Any]) -> dict[str, Any]:
     """What an ended search decided, first of all, and what would help."""
     decisions = decided.of(held)
-    told = {"decided": decided.headline(decisions)}
-    if more := decided.advice(decisions, raced=bool(held.get("race"))):
+    raced = bool(held.get("race"))
+    told = {"decided": decided.headline(decisions, raced)}
+    if more := decided.advice(decisions, raced):
         told["to decide more"] = more
     return {**told, "decisions": decisions} if decisions else told
 

@@ -12,16 +12,16 @@ def made(verdict, choice="interaction.0", **values):
 
 def test_all_some_and_none():
     whole = [made("decided"), made("decided", "level0.pool.1.block.0")]
-    assert decided.headline(whole) == "decided: all of 2 choices"
+    assert decided.headline(whole, raced=True) == "decided: all of 2 choices"
     assert decided.all_decided(whole) and decided.title(whole) == "found"
     some = [*whole, made("tied", "level0.pool.2.block.1"), made("not decided", "experts of buy")]
-    assert decided.headline(some) == (
+    assert decided.headline(some, raced=True) == (
         "2 of 4 choices decided; interaction 0: gate, expert 1, block 0: gate; 1 tied (expert 2, "
         "block 1: gate ~ skip); 1 not decided"
     )
     assert decided.title(some) == "searched"
     tied = [made("tied"), made("not decided", "x")]
-    assert decided.headline(tied).startswith("none of 2 choices decided; 1 tied")
+    assert decided.headline(tied, raced=True).startswith("none of 2 choices decided; 1 tied")
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,17 @@ def test_all_some_and_none():
     ],
 )
 def test_nothing_is_said_first_and_why(values, words):
-    told = decided.headline([made("not decided", **v) for v in values])
+    told = decided.headline([made("not decided", **v) for v in values], raced=False)
     assert told.startswith("nothing is decided, of ") and words in told
+
+
+def test_a_race_that_decided_nothing_is_not_said_to_have_trained_nothing():
+    """It was: its reason was taken from alpha, which says nothing of trainings."""
+    reasons = ["no task takes this expert", *["the winner is not shown to be better"] * 2]
+    told = decided.headline(
+        [made("not decided", evidence=reason, alpha="moving") for reason in reasons], raced=True
+    )
+    assert told == "nothing is decided, of 3 choices: the winner is not shown to be better"
 
 
 def test_what_would_help():
@@ -65,7 +74,7 @@ def test_what_would_help():
 )
 def test_what_is_no_decision_is_passed_over(held):
     assert decided.of(held) == []
-    assert decided.headline(decided.of(held)) == decided.UNKNOWN
+    assert decided.headline(decided.of(held), raced=False) == decided.UNKNOWN
 
 
 def test_a_table_row_holds_the_interval_or_says_that_there_is_none():

@@ -43,7 +43,7 @@ class SearchResult(SelfShowing):
     @property
     def decided(self) -> str:
         """What is decided, in one sentence."""
-        return decided.headline(self.decisions)
+        return decided.headline(self.decisions, bool(self.race))
 
     @property
     def race(self) -> dict[str, Any]:
