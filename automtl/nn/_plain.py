@@ -7,6 +7,7 @@ Legend: B rows, F fields, d their width, D width of the experts' input, T tasks.
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -128,6 +129,21 @@ class Plain(SharingModule):
             return next(b for b in self.buffers() if b.is_floating_point()).new_zeros(())
         return loss
 
+    def advance(self, progress: float) -> None:
+        """Set what follows a schedule, such as a temperature, before a step.
+
+        Args:
+            progress: the share of the stage's steps that is done, from 0 to 1.
+
+        Raises:
+            ConfigError: it is none.
+        """
+        if not 0 <= progress <= 1:
+            rule = "must be given the share of the stage's steps that is done, from 0 to 1"
+            fix = "step / steps of this stage"
+            raise ConfigError(f"{type(self).__name__}.advance", rule, progress, fix)
+        super().advance(progress)
+
     def begin(self, stage: Stage | str) -> None:
         """Make ready for one of ``stages()``; parameters may change, so make the optimiser after
         it.
@@ -148,8 +164,8 @@ class Plain(SharingModule):
 def task_names(where: str, tasks: object) -> tuple[str, ...]:
     """The names of tasks that are given by names or by their number."""
     rule = "must be a number above 0, or names, each once"
-    if type(tasks) is int and tasks > 0:
-        return tuple(f"task{t}" for t in range(tasks))
+    if _positive(tasks):
+        return tuple(f"task{t}" for t in range(int(tasks)))  # type: ignore[call-overload]
     if isinstance(tasks, Sequence) and not isinstance(tasks, str):
         names = tuple(tasks)
         if names and all(isinstance(n, str) and n for n in names) and len({*names}) == len(names):
@@ -171,4 +187,5 @@ def _width(where: str, width: int | None, field_shape: tuple[int, int] | None) -
 
 
 def _positive(value: object) -> bool:
-    return type(value) is int and value > 0
+    """Whether it is a whole number above 0, be it Python's or NumPy's."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) > 0

@@ -1,5 +1,6 @@
 """Mistakes with the public modules: a ValueError in the module's own terms."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -260,6 +261,14 @@ def test_stages_losses_and_states() -> None:
     with pytest.raises(ConfigError, match="got 1;"):
         funnel.auxiliary_loss([torch.zeros(4)])
     assert mtl.AITM(8, **base).auxiliary_loss() == 0
+
+
+def test_progress_is_a_share_and_numbers_may_be_numpys() -> None:
+    share = mtl.DSelectK(8, num_experts=np.int64(4), width_in=np.int64(16), tasks=np.int64(2))
+    with pytest.raises(ConfigError, match="DSelectK.advance: must be given the share .* got 1.5"):
+        share.advance(1.5)
+    share.advance(1.0)
+    assert [out.shape for out in share(torch.randn(3, 16))] == [(3, 8), (3, 8)]
 
 
 def test_an_expert_is_left_as_it_was_when_it_is_refused() -> None:
