@@ -23,10 +23,10 @@ automtl() { "$VENV/bin/automtl" "$@"; }
 
 step "data: bring $DATA (kept in your cache folder, so the second time is quick)" automtl data get "$DATA"
 step "search: $SPACE on $DATA -> $RUN" automtl search "$DATA" --space "$SPACE" --out "$RUN"
-step "retrain: what was found, from fresh weights" automtl retrain "$RUN" --set "$PATIENT"
+step "retrain: the searched architecture, from fresh weights" automtl retrain "$RUN" --set "$PATIENT"
 step "retrain: the hand-made $BASELINE, by the same code -> $HAND_MADE" automtl retrain "$BASELINE" --data "$DATA" --out "$HAND_MADE" --set "$PATIENT"
 step "evaluate: both on the test rows, side by side" automtl evaluate "$RUN" "$HAND_MADE"
-step "picture: the architecture that was found -> $PICTURE" automtl show "$RUN" -o "$PICTURE"
+step "picture: the searched architecture -> $PICTURE" automtl show "$RUN" -o "$PICTURE"
 step "picture: how the alphas of the search went -> $ALPHAS" automtl show "$RUN" --what alphas -o "$ALPHAS"
 step "report: both models on one page -> $REPORT" automtl report "$RUN" "$HAND_MADE" -o "$REPORT"
 
@@ -35,7 +35,7 @@ cat <<END
    $REPORT
       the verdict, figures and pictures of both models: open it in a browser
    $PICTURE, $ALPHAS
-      what was found, and how
+      the searched architecture: which choices are decided, and how alpha went
    $RUN/search/
       metrics.jsonl, alphas.parquet, betas.parquet: the search, epoch by epoch
    $VENV/bin/automtl --help
