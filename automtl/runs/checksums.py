@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from automtl.bounds import need_file
+from automtl import files
+from automtl.bounds import need_file, read_lines
 from automtl.errors import ArtifactError, EnvironmentFault
 
 Sums = dict[str, list[str]]  # a file's name -> the sums it may have; two while it is being replaced
@@ -29,6 +30,29 @@ def of_values(values: Mapping[str, Any]) -> str:
     """The sum of a mapping of JSON values, but for the sum that it holds itself."""
     body = {key: value for key, value in values.items() if key != "sha256"}
     return of_bytes(json.dumps(body, sort_keys=True).encode())
+
+
+def of_lines(path: Path, count: int) -> str:
+    """The sum of the first `count` lines of an append-only file."""
+    return of_bytes(b"\n".join(read_lines(path)[:count]))
+
+
+def keep_lines(path: Path, count: int, known: str) -> None:
+    """Cut an append-only file to the lines that a checkpoint knows of.
+
+    Args:
+        path: the file.
+        count: how many lines that are.
+        known: their sum.
+
+    Raises:
+        ArtifactError: it has fewer, or others.
+    """
+    there = len(read_lines(path))
+    if there >= count and of_lines(path, count) != known:
+        rule = "must hold the lines that the checkpoint knows of, as they were written"
+        raise ArtifactError(path, rule, "another content", "restore it, or start anew")
+    files.cut_lines(path, count)
 
 
 def of_folder(folder: Path, names: tuple[str, ...] | None = None) -> Sums:

@@ -102,7 +102,7 @@ class PhaseDir:
 
     def metric_sum(self, lines: int) -> str:
         """The sum of the first `lines` lines of metrics.jsonl."""
-        return checksums.of_bytes(b"\n".join(read_lines(self.metrics)[:lines]))
+        return checksums.of_lines(self.metrics, lines)
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""

@@ -4,7 +4,6 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from automtl.spaces.architecture import Architecture
-from automtl.spaces.decisions import EXPERTS_OF
 from automtl.strategies.encoding import Genes, Genome
 
 
@@ -59,8 +58,3 @@ def unused(genes: Genes, architecture: Architecture) -> set[str]:
         for name, numbers in genes.groups().items()
         if all(genes.names[n] in inside for n in numbers)
     }
-
-
-def is_block(choice: str) -> bool:
-    """Whether a choice is an operation's, not which experts a task takes."""
-    return not choice.startswith(EXPERTS_OF)

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from automtl.phases.race._align import aligned, is_block, unused
+from automtl.phases.race._align import aligned, unused
 from automtl.phases.race._checks import Check
 from automtl.phases.race._finals import Finals
 from automtl.spaces.decisions import Decision, Verdict
+from automtl.strategies.decisions import is_experts
 from automtl.strategies.encoding import Genes
 
 MODEL = "the model"
@@ -43,7 +44,7 @@ class Grounds:
             names = [str(o) for o in self.genes.operations(decision.choice)]
             others = [name for name in names if name != decision.taken]
             name = decision.choice
-            if is_block(name) and others and name not in idle and name not in dissent:
+            if not is_experts(name) and others and name not in idle and name not in dissent:
                 found[name] = decision.runner_up or others[0]
         return found
 
@@ -93,7 +94,7 @@ class Grounds:
             return _measured(told, gap.difference, gap.low, gap.high, _tied(gap.tied))
         if name in checked:
             return _checked(believed, checked[name], trained)
-        if not is_block(name):
+        if is_experts(name):
             return believed
         return replace(
             believed, evidence="all finalists have it, and it was not checked (search.race_checks)"

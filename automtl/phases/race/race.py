@@ -10,13 +10,12 @@ import numpy as np
 import torch
 
 from automtl import files
-from automtl.bounds import read_lines
-from automtl.errors import ArtifactError, NumericalError
+from automtl.errors import NumericalError
 from automtl.phases.race._answer import answer
 from automtl.phases.race._checks import Checks
 from automtl.phases.race._compare import Key, Table
 from automtl.phases.race._finals import finals
-from automtl.phases.race._verdicts import Grounds
+from automtl.phases.race._verdicts import MODEL, Grounds
 from automtl.phases.race.course import Course, Job
 from automtl.phases.race.entrants import Entrant, entrants
 from automtl.phases.race.judge import Judge
@@ -222,7 +221,7 @@ class Race:
 
     def _stopped(self, leader: Entrant, words: str) -> list[Decision]:
         if leader.kind == "rival":
-            return [Decision("the model", leader.name, None, "not decided", words)]
+            return [Decision(MODEL, leader.name, None, "not decided", words)]
         believed = self.strategy.decisions(leader.architecture)
         return [
             Decision(d.choice, d.taken, d.runner_up, "not decided", words, alpha=d.alpha)
@@ -269,15 +268,11 @@ class Race:
         return {
             "entrants": [entrant.id for entrant in self.course.entrants],
             "results": [result.line for result in self.results],
-            "sum": self._sum(len(self.results)),
+            "sum": checksums.of_lines(self.folder.race, len(self.results)),
             "units": {f"{s}:{c}": torch.from_numpy(u) for (s, c), u in self._units.items()},
             "step": self._step,
             "model": model,
         }
-
-    def _sum(self, lines: int) -> str:
-        held = read_lines(self.folder.race) if self.folder.race.exists() else []
-        return checksums.of_bytes(b"\n".join(held[:lines]))
 
     def load(self, state: Any) -> None:
         """Go on from a ``state()``; later lines of race.jsonl are cut.
@@ -292,16 +287,7 @@ class Race:
             "must be those that the search proposes",
             ", ".join(held.entrants)[:200],
         )
-        if held.sum != self._sum(len(held.results)):
-            raise ArtifactError(
-                self.folder.race,
-                f"must hold the {len(held.results)} lines that the checkpoint knows of as they "
-                "were written",
-                f"{len(read_lines(self.folder.race))}, not all of them these",
-                "restore it, or start anew",
-            )
-        if self.folder.race.exists():
-            files.cut_lines(self.folder.race, len(held.results))
+        checksums.keep_lines(self.folder.race, len(held.results), held.sum)
         self.results = list(held.results)
         self._units = _keys(held.units, self.judge.units)
         job = self._next()

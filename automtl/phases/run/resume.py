@@ -6,7 +6,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from automtl import files, plugins
-from automtl.bounds import read_lines
 from automtl.config import RunConfig, RuntimeSection
 from automtl.errors import ArtifactError, ConfigError
 from automtl.phases.run.run_data import same_source
@@ -130,23 +129,14 @@ def reopen(
     for place in (folder.path, folder.checkpoint("last").parent):
         files.clear_temporaries(place)
     _tell_other_machine(manifest, session)
-    lines, found = 0, Slots(folder).load(session.reporter.say)
-    if found is not None:
+    found = Slots(folder).load(session.reporter.say)
+    if found is None:
+        files.cut_lines(folder.metrics, 0)
+    else:
         path, state = found
         with checkpoint.applying(path):
             restore(state)
-        lines = state["metric_lines"]
-        if (
-            state["metric_sum"] != folder.metric_sum(lines)
-            and len(read_lines(folder.metrics)) >= lines
-        ):
-            raise ArtifactError(
-                folder.metrics,
-                f"must hold the {lines} lines that the checkpoint knows of as they were written",
-                f"{len(read_lines(folder.metrics))}, not all of them these",
-                "restore it, or start anew",
-            )
-    files.cut_lines(folder.metrics, lines)
+        checksums.keep_lines(folder.metrics, state["metric_lines"], state["metric_sum"])
     manifest.go_on(
         checksums.FIXED if folder.path.name == "search" else (*checksums.FIXED, "architecture.json")
     )
