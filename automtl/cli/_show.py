@@ -71,12 +71,9 @@ def _decided(source: str) -> list[str]:
     from automtl.spaces.architecture import Architecture
 
     architecture = Architecture.load(_file(source))
-    decisions = decided.of(architecture.provenance)
-    if not architecture.choices and not decisions:
+    if not architecture.choices and not decided.of(architecture.provenance):
         return []
-    raced = "race" in architecture.provenance
-    more = decided.advice(decisions, raced)
-    return [decided.headline(decisions, raced), *([more] if more else [])]
+    return [line for line in decided.said(architecture.provenance) if line]
 
 
 def _alphas(source: str) -> "Figure":

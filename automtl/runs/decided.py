@@ -21,6 +21,14 @@ def of(held: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [dict(d) for d in told if _whole(d)] if isinstance(told, list | tuple) else []
 
 
+def said(held: Mapping[str, Any]) -> tuple[str, str]:
+    """What a search decided, in one sentence, and what would help to decide more ("" where nothing
+    would), from its manifest or its architecture's provenance.
+    """
+    decisions, raced = of(held), bool(held.get("race"))
+    return headline(decisions, raced), advice(decisions, raced)
+
+
 def _whole(decision: Any) -> bool:
     return (
         isinstance(decision, Mapping)

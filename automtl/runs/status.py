@@ -91,11 +91,8 @@ def _race(phase: PhaseDir) -> str:
 
 def _decided(held: dict[str, Any]) -> dict[str, Any]:
     """What an ended search decided, first of all, and what would help."""
-    decisions = decided.of(held)
-    raced = bool(held.get("race"))
-    told = {"decided": decided.headline(decisions, raced)}
-    if more := decided.advice(decisions, raced):
-        told["to decide more"] = more
+    decisions, (headline, more) = decided.of(held), decided.said(held)
+    told = {"decided": headline, **({"to decide more": more} if more else {})}
     return {**told, "decisions": decisions} if decisions else told
 
 

@@ -43,7 +43,7 @@ class SearchResult(SelfShowing):
     @property
     def decided(self) -> str:
         """What is decided, in one sentence."""
-        return decided.headline(self.decisions, bool(self.race))
+        return decided.said(self.architecture.provenance)[0]
 
     @property
     def race(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class SearchResult(SelfShowing):
     @property
     def remarks(self) -> list[str]:
         """What goes with the decisions: how the race came out, and what would help."""
-        more = decided.advice(self.decisions, raced=bool(self.race))
+        more = decided.said(self.architecture.provenance)[1]
         return [*self.race.get("words", ()), *([more] if more else [])]
 
     def need_decided(self) -> None:
@@ -68,7 +68,7 @@ class SearchResult(SelfShowing):
                 self.run,
                 "must have decided a choice (--require-decided)",
                 f"that {self.decided}",
-                decided.advice(self.decisions, raced=bool(self.race)),
+                decided.said(self.architecture.provenance)[1],
             )
 
     def headline(self) -> str:
