@@ -49,12 +49,23 @@ class Price(NamedTuple):
     seconds: float
 
 
+class _RowsState(State):
+    """Of a ledger's rows: every use, read or not."""
+
+    train: Count
+    alpha: Count
+    score: Count
+    outer: Count
+    inner_exact: Count
+    inner_finite: Count
+
+
 class LedgerState(State):
     """Of a ledger."""
 
-    rows: dict[Kind, Count]
-    flops: Count | None
-    seconds: Amount | None
+    rows: _RowsState
+    flops: Count
+    seconds: Amount
 
 
 class Ledger:
@@ -62,59 +73,50 @@ class Ledger:
 
     Attributes:
         rows: how many rows were read, by their use.
-        flops: floating-point operations; None where a part of them is not known.
-        seconds: reference seconds; likewise.
+        flops: floating-point operations.
+        seconds: reference seconds.
     """
 
     def __init__(self) -> None:
         self.rows: Counter[Kind] = Counter()
-        self.flops: int | None = 0
-        self.seconds: float | None = 0.0
+        self.flops, self.seconds = 0, 0.0
 
-    def add(
-        self, kind: Kind, rows: int, flops_per_row: int, seconds_per_row: float | None = None
-    ) -> None:
+    def add(self, kind: Kind, rows: int, flops_per_row: int, seconds_per_row: float) -> None:
         """Count rows that a network was run on.
 
         Args:
             kind: what for.
             rows: how many.
             flops_per_row: of one forward pass of that network.
-            seconds_per_row: likewise, on one idle thread; without it the reference seconds of the
-                whole are not known any more.
+            seconds_per_row: likewise, on one idle thread.
         """
         passes = PASSES[kind] * rows
         self.rows[kind] += rows
-        self.flops = None if self.flops is None else self.flops + passes * flops_per_row
-        if self.seconds is not None:
-            self.seconds = (
-                None if seconds_per_row is None else self.seconds + passes * seconds_per_row
-            )
+        self.flops += passes * flops_per_row
+        self.seconds += passes * seconds_per_row
 
     def figures(self) -> dict[str, Any]:
         """For cost.json: `flops_spent`, `reference_seconds` and `rows` by use."""
         return {
             "flops_spent": self.flops,
             "reference_seconds": self.seconds,
-            "rows": dict(self.rows),
+            "rows": {kind: rows for kind, rows in self.rows.items() if rows},
         }
 
     def state(self) -> dict[str, Any]:
         """All that counting on needs."""
-        return {"rows": dict(self.rows), "flops": self.flops, "seconds": self.seconds}
+        rows = {kind: self.rows[kind] for kind in PASSES}
+        return {"rows": rows, "flops": self.flops, "seconds": self.seconds}
 
     def load(self, state: Any) -> None:
-        """Count on from a ``state()``; None, of a search begun before there were ledgers, leaves
-        the whole unknown.
+        """Count on from a ``state()``.
 
         Raises:
             AutoMTLError: it is none.
         """
-        if state is None:
-            self.rows, self.flops, self.seconds = Counter(), None, None
-            return
         held = check(LedgerState, state, "ledger")
-        self.rows, self.flops, self.seconds = Counter(held.rows), held.flops, held.seconds
+        self.rows = Counter({kind: getattr(held.rows, kind) for kind in PASSES})
+        self.flops, self.seconds = held.flops, held.seconds
 
 
 def price_of(net: nn.Module, schema: Schema, *, rows: int = TIMED_ROWS) -> Price:

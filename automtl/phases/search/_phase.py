@@ -296,7 +296,7 @@ class SearchPhase:
             state["running"], tasks=len(self.session.schema.tasks), device=self.session.device
         )
         self._charge(state["spent"])
-        if state.get("race") is not None:
+        if held.race is not None:
             need(self._races, "race", "must be there for a race only", "one")
             self.race = self._make_race()
             self.race.load(state["race"])
@@ -305,7 +305,7 @@ class SearchPhase:
         """Count on from what was spent."""
         self._before, self._started = spent["seconds"], time.monotonic()
         self.strategy.samples, self._balancing = spent["samples"], dict(spent.get("balancing", {}))
-        self.ledger.load(spent.get("ledger"))
+        self.ledger.load(spent["ledger"])
 
     def _derive(self, state: str, epochs: int) -> Architecture:
         schema, config = self.session.schema, self.session.config

@@ -87,9 +87,9 @@ class _Line(State):
 
 
 class _Spent(Spent):
-    """What a search has cost; None of the ledger for one begun before there was one."""
+    """What a search has cost; the ledger looks at its own."""
 
-    ledger: Any = None
+    ledger: Any
 
 
 class SearchState(State):
@@ -105,5 +105,5 @@ class SearchState(State):
     metric_lines: Count
     metric_sum: str
     history: tuple[_Line, ...]
-    race: Any = None
+    race: Any
     spent: _Spent
