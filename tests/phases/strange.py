@@ -61,6 +61,8 @@ def changes(value):
             "word": "x",
             "nothing": None,
         }
+        if not value.numel():
+            return made  # of no numbers none can be changed
         if value.is_floating_point():
             made["nan"] = torch.full_like(value, math.nan)
         elif value.dtype != torch.uint8:
