@@ -33,6 +33,7 @@ def search(
     space: str | Path | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
+    budget: str | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
     **settings: Any,
@@ -50,6 +51,8 @@ def search(
         out: the run's folder; it must not exist. Default runs/<dataset>-<space>-<n>.
         data_dir: folder of raw and prepared data, as ``data={"dir": ...}`` says it too; default the
             user's cache folder.
+        budget: what the search and its race may cost: "10m" or "2h" on this machine, "5e6rows" or
+            "2e13flops"; it settles what `settings` leave open.
         resume: go on with the interrupted run at `out`, called with the same settings.
         reporter: told how it goes on; default no one.
         settings: sections of the configuration, such as ``search={"epochs": 3}`` or ``seed=1``.
@@ -66,9 +69,9 @@ def search(
         source=_source(dataset, frame, flags), space=name, flags=flags, recommended=advice
     )
     if resume and folder is not None:
-        config = resumed(folder, config, given=True)
+        config = resumed(folder, config, given=True, budget=budget)
     _say_origins(config, reporter)
-    return _search(config, out=folder, reporter=reporter, resume=resume)
+    return _search(config, out=folder, reporter=reporter, resume=resume, budget=budget)
 
 
 def _say_origins(config: RunConfig, reporter: Reporter | None) -> None:

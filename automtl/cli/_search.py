@@ -43,6 +43,15 @@ def run(
     ] = None,
     out: Out = None,
     data_dir: DataDir = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            help="What the search may cost: 10m, 2h, 5e6rows or 2e13flops. Settles what --set "
+            "and --config leave open.",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -103,13 +112,15 @@ def run(
         recommended=advice,
     )
     if resume and out is not None:
-        resolved = resumed(out, resolved, given=bool(space or config or sets or seed is not None))
+        resolved = resumed(
+            out, resolved, given=bool(space or config or sets or seed is not None), budget=budget
+        )
     if plan:
-        _plan(resolved, as_json)
+        _plan(resolved, budget, as_json)
         return
     with ConsoleReporter() as reporter:
         say_origins(resolved)
-        result = search(resolved, out=out, reporter=reporter, resume=resume)
+        result = search(resolved, out=out, reporter=reporter, resume=resume, budget=budget)
     if as_json:
         print_json(
             {
@@ -152,13 +163,13 @@ def _show(result: "SearchResult") -> None:
     say(f"next: automtl retrain {result.run}")
 
 
-def _plan(resolved: object, as_json: bool) -> None:
+def _plan(resolved: object, budget: str | None, as_json: bool) -> None:
     from automtl.config import RunConfig
     from automtl.phases.search.plan import as_rows, plan_search
     from automtl.spaces.space import rounded
 
     assert isinstance(resolved, RunConfig)
-    made = plan_search(resolved, ConsoleReporter())
+    made = plan_search(resolved, ConsoleReporter(), budget=budget)
     if as_json:
         print_json({**asdict(made), "architectures": rounded(made.architectures, 6)})
         return

@@ -22,6 +22,7 @@ from automtl.phases.run.phase_folder import (
 )
 from automtl.phases.run.resume import reopen
 from automtl.phases.run.session import Session
+from automtl.phases.search._budget import Filled
 from automtl.phases.search._collapse import Watch
 from automtl.phases.search._judging import ROWS, judge, nothing_yet, refuse_older
 from automtl.phases.search._outcome import measured_latency, write_cost
@@ -48,10 +49,17 @@ class SearchPhase:
         session: data, device, seeds.
         folder: the phase's folder; a search that was begun in it goes on.
         space: what is searched.
+        budget: what it may cost, and what that settled; kept in the manifest.
     """
 
-    def __init__(self, session: Session, folder: PhaseDir, space: SearchSpace) -> None:
-        self.session, self.folder, self.space = session, folder, space
+    def __init__(
+        self,
+        session: Session,
+        folder: PhaseDir,
+        space: SearchSpace,
+        budget: Filled | None = None,
+    ) -> None:
+        self.session, self.folder, self.space, self._budget = session, folder, space, budget
         self.generator = session.noise()
         self.guard = make_guard(session.config.runtime, session.device)
         held = Latencies(**files.read_json(folder.latencies)) if folder.latencies.exists() else None
@@ -133,6 +141,7 @@ class SearchPhase:
                 planned_epochs=self.strategy.epochs,
                 finished_epochs=0,
                 rows=ROWS,
+                **({"budget": self._budget.record} if self._budget else {}),
             )
         refuse_older(self.folder)
         return reopen(self.folder, self.session, self._restore)

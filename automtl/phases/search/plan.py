@@ -12,6 +12,7 @@ from automtl.models.cost import cost
 from automtl.models.memory import step_bytes
 from automtl.phases.race.course import planned_steps, sizes
 from automtl.phases.run.session import Reporter, Session, training_session
+from automtl.phases.search._filling import with_budget
 from automtl.phases.search.context import make_material
 from automtl.spaces.space import rounded
 from automtl.strategies.protocol import Strategy
@@ -37,6 +38,7 @@ class Plan:
         total_s: seconds of all steps, evaluation left out.
         alpha_reach: the furthest an alpha can move, steps times its rate.
         race_steps: of single models after the search, at most; 0 without a race.
+        budget: what was settled by it, in words; empty without one.
     """
 
     rows: dict[str, int]
@@ -50,15 +52,27 @@ class Plan:
     total_s: float
     alpha_reach: float
     race_steps: int
+    budget: str
 
 
-def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
+def plan_search(
+    config: RunConfig, reporter: Reporter | None = None, *, budget: str | None = None
+) -> Plan:
     """Plan a search by counting, and by timing a few steps on its own first rows; nothing is
     written.
+
+    Args:
+        config: resolved settings, with a space.
+        reporter: told how it goes on.
+        budget: as `search` takes it.
     """
-    session = training_session(config, reporter, search=True, retrain=False)
-    space, s, schema = config.space, config.search, session.schema
+    session, words = training_session(config, reporter, search=True, retrain=False), ""
+    space, schema = config.space, session.schema
     assert space is not None, "a search has a space"
+    if budget is not None:
+        session, filled = with_budget(session, space, budget)
+        config, words = session.config, filled.words
+    s = config.search
     material = make_material(session, space, session.noise())
     strategy = STRATEGIES[s.strategy](material)
     net = strategy.supernet or material.make_supernet()
@@ -84,6 +98,7 @@ def plan_search(config: RunConfig, reporter: Reporter | None = None) -> Plan:
         total_s=step * steps,
         alpha_reach=steps * s.alpha_lr,
         race_steps=_race_steps(session) if s.selection == "race" else 0,
+        budget=words,
     )
 
 
@@ -137,4 +152,5 @@ def as_rows(plan: Plan) -> list[tuple[str, str]]:
             f"each alpha moves by at most about {plan.alpha_reach:.2f} (steps x search.alpha_lr)",
         ),
         *([("race", race)] if plan.race_steps else []),
+        *([("budget", plan.budget)] if plan.budget else []),
     ]

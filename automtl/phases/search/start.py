@@ -12,9 +12,12 @@ from automtl.phases.race.entrants import check_race
 from automtl.phases.run.resume import need_plugins, own_settings
 from automtl.phases.run.run_data import kept_advice, snapshot_of
 from automtl.phases.run.session import Reporter, training_session
+from automtl.phases.search._budget import Filled, with_filled
+from automtl.phases.search._filling import with_budget
 from automtl.phases.search._phase import SearchPhase
 from automtl.phases.search.context import settings_of
 from automtl.phases.search.state import SearchResult
+from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir, find_phase
 from automtl.training.balancing import check_balancing
 from automtl.training.early_stopping import check_monitor
@@ -27,6 +30,7 @@ def search(
     reporter: Reporter | None = None,
     resume: bool = False,
     own: Snapshot | None = None,
+    budget: str | None = None,
 ) -> SearchResult:
     """Search a space on a data set and derive an architecture.
 
@@ -37,6 +41,8 @@ def search(
         resume: go on with the interrupted run at `out`; see ``resumed`` for its settings.
         own: the data set as another phase keeps it; default what its YAML says now, or of a resumed
             run its own.
+        budget: what the search and its race may cost, such as 10m, 5e6rows or 2e13flops; it settles
+            what the settings leave open. A resumed run goes on by what it settled at the start.
 
     Raises:
         AutoMTLError: see ``automtl.errors``.
@@ -68,10 +74,13 @@ def search(
         generator=session.noise(),
         max_parameters=config.runtime.max_parameters,
     )
+    filled: Filled | None = None
+    if budget is not None:
+        session, filled = with_budget(session, config.space, budget)
     if config.search.selection == "race":
         check_race(session)
     run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
-    phase = SearchPhase(session, run.search, config.space)
+    phase = SearchPhase(session, run.search, config.space, budget=filled)
     files.make_folder(run.search.path)
     return phase.run()
 
@@ -98,20 +107,27 @@ def advice_of(out: Path | None) -> list[Recommendation] | None:
     return kept_advice(folder)
 
 
-def resumed(out: Path, config: RunConfig, *, given: bool) -> RunConfig:
+def resumed(out: Path, config: RunConfig, *, given: bool, budget: str | None = None) -> RunConfig:
     """The settings that an interrupted run goes on with: its own, and the machine's of today.
 
     Args:
         out: the run's folder.
         config: what the command line says now.
         given: whether it says anything about the search itself.
+        budget: as the command line says it now; None says nothing.
 
     Raises:
-        ConfigError: it asks for other data or another search than the run's.
+        ConfigError: it asks for other data, another search or another budget than the run's.
     """
     folder = RunDir(_begun(out)).search
     if not folder.manifest.exists():  # killed before it was written
         return config
+    held = Manifest.read(folder.manifest).values.get("budget") or {}
+    if budget is not None and budget.strip() != held.get("given"):
+        rule = f"must be as in {folder.manifest}"
+        was = held.get("given", "none")
+        raise ConfigError("--resume: budget", rule, f"{budget} (was {was})", "leave it out")
+    config = with_filled(config, held.get("filled", {}))
     return own_settings(
         folder, config, sections=("seed", "space", "search", "sharing") if given else ()
     )

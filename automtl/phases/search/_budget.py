@@ -1,0 +1,102 @@
+"""What a search may cost, and the settings that this settles."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from automtl.config import RunConfig
+from automtl.config_search import SearchSection
+from automtl.errors import ConfigError
+from automtl.strict import build
+
+Unit = Literal["seconds", "rows", "FLOPs"]
+
+_FORM = re.compile(r"(\d+(?:\.\d+)?(?:e\+?\d{1,3})?) ?(s|m|h|rows|flops|FLOPs)")
+_UNITS: dict[str, tuple[Unit, int]] = {
+    "s": ("seconds", 1),
+    "m": ("seconds", 60),
+    "h": ("seconds", 3600),
+    "rows": ("rows", 1),
+    "flops": ("FLOPs", 1),
+}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a search may cost.
+
+    Args:
+        text: as it was given.
+        amount: in the unit.
+        unit: seconds on this machine, rows read by a network, or floating-point operations.
+    """
+
+    text: str
+    amount: float
+    unit: Unit
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read 90s, 10m, 2h, 5e6rows or 2e13flops.
+
+        Raises:
+            ConfigError: it has another form.
+        """
+        match = _FORM.fullmatch(text.strip())
+        if not match or not 0 < float(match[1]) < math.inf:
+            rule = "must be above 0, with a unit, such as 10m, 2h, 5e6rows or 2e13flops"
+            raise ConfigError("budget", rule, repr(text))
+        unit, factor = _UNITS[match[2].lower()]
+        return cls(text.strip(), float(match[1]) * factor, unit)
+
+    def say(self, amount: float) -> str:
+        """An amount for people."""
+        if self.unit != "seconds":
+            return f"{amount:.3g} {self.unit}"
+        return f"{amount / 60:.1f} minutes" if amount >= 90 else f"{amount:.0f} s"
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A budget turned into settings.
+
+    Args:
+        budget: what may be spent.
+        settings: of the section `search`, those that the budget set.
+        strategy: what the strategy is expected to spend, in the budget's unit.
+        race: likewise the race, at most.
+        words: the plan in one line.
+    """
+
+    budget: Budget
+    settings: Mapping[str, Any]
+    strategy: float
+    race: float
+    words: str
+
+    def of(self, config: RunConfig) -> RunConfig:
+        """The configuration with these settings."""
+        return with_filled(config, self.settings)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """For the manifest: the budget as it was given, and what it set."""
+        return {"given": self.budget.text, "filled": dict(self.settings)}
+
+
+def given_by_user(config: RunConfig) -> set[str]:
+    """Settings of the section `search` that are neither defaults nor recommended."""
+    advised = config.space.recommended.get("search", {}) if config.space else {}
+    others = {path.removeprefix("search.") for path in config.origins}
+    others |= {name for name, value in advised.items() if getattr(config.search, name) == value}
+    return config.search.model_fields_set - others
+
+
+def with_filled(config: RunConfig, filled: Mapping[str, Any]) -> RunConfig:
+    """A configuration with what a budget once settled, where nobody gives it now."""
+    given = given_by_user(config)
+    free = {name: value for name, value in filled.items() if name not in given}
+    section = build(SearchSection, {**dict(config.search), **free}, "budget")
+    return config.model_copy(update={"search": section})

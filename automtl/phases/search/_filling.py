@@ -1,0 +1,278 @@
+"""What a budget of time, rows or FLOPs buys: the settings of a search that nobody gave, settled
+before its first step.
+"""
+
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from automtl.config_search import SearchSection
+from automtl.errors import ConfigError
+from automtl.models.cost import flops_per_row
+from automtl.phases.race.course import FACTOR, planned_steps, sizes
+from automtl.phases.race.entrants import rivals
+from automtl.phases.run.alone import Model
+from automtl.phases.run.session import Session
+from automtl.phases.search._budget import Budget, Filled, given_by_user
+from automtl.phases.search.context import make_material, scored
+from automtl.spaces.architecture import Architecture
+from automtl.spaces.space import SearchSpace
+from automtl.strategies.ledger import PASSES
+from automtl.strategies.protocol import Strategy, make_genes
+from automtl.strategies.registry import STRATEGIES
+from automtl.training.loop import StepEvent
+
+# Races from the largest to the smallest. The first one that trains every candidate long enough is
+# taken: fewer candidates trained well are worth more than many that were hardly begun.
+_RACES: tuple[dict[str, int], ...] = (
+    {"race_candidates": 27, "race_controls": 9, "race_seeds": 5, "race_checks": 12},
+    {"race_candidates": 9, "race_controls": 3, "race_seeds": 3, "race_checks": 6},
+    {"race_candidates": 9, "race_controls": 3, "race_seeds": 3, "race_checks": 3},
+    {"race_candidates": 6, "race_controls": 2, "race_seeds": 3, "race_checks": 2},
+    {"race_candidates": 4, "race_controls": 2, "race_seeds": 2, "race_checks": 1},
+)
+_LONG_ENOUGH = 2**20  # rows of a training, or one pass over the fit rows if that is less
+_MOST_EPOCHS = 10.0  # of a race's training; single models over-fit long before
+_STRATEGY_SHARE = 0.5  # of the budget, where a race follows
+_DRAWN, _TIMED_STEPS = 6, 12
+
+
+def with_budget(session: Session, space: SearchSpace, text: str) -> tuple[Session, Filled]:
+    """A session in which what nobody gave is settled such that a search and its race cost a budget,
+    and what was settled; it is said, too.
+
+    Args:
+        session: data and settings; what they give of `search` is kept.
+        space: what is searched.
+        text: what may be spent; of seconds, a few steps of the very networks are timed.
+
+    Raises:
+        ConfigError: what is given, with the least of the rest, costs more; or the strategy spends
+            nothing that a budget could set.
+    """
+    filled = _Filling(session, space, Budget.parse(text)).settled()
+    session.reporter.say(filled.words)
+    return replace(session, config=filled.of(session.config)), filled
+
+
+class _Filling:
+    """One search's costs in the budget's unit, and what they leave free."""
+
+    def __init__(self, session: Session, space: SearchSpace, budget: Budget) -> None:
+        self.session, self.budget = session, budget
+        self.search = session.config.search
+        self.given = given_by_user(session.config)
+        self.material = make_material(session, space, session.noise())
+        self.races = self.search.selection == "race"
+        self.size = session.config.retrain.batch_size
+        self.batches = len(session.batches("fit", batch_size=self.size, seed=0))
+        rows = self.search.score_rows
+        self.a = scored(session, rows, "a").num_rows
+        self.b = scored(session, rows, "b").num_rows
+
+    def settled(self) -> Filled:
+        amount, settings = self.budget.amount, dict[str, Any]()
+        if self.search.strategy == "random_sampling":
+            if not self.races:
+                raise ConfigError(
+                    "budget",
+                    "needs a search that trains something",
+                    "search.strategy random_sampling with search.selection argmax",
+                    "set search.selection=race, or another strategy",
+                )
+            strategy = 0.0
+        else:
+            share = _STRATEGY_SHARE if self.races else 1.0
+            settings, strategy = self._strategy(amount * share)
+        race = 0.0
+        if self.races:
+            model = statistics.fmean(self._model_prices())
+            raced, race = self._race(model, amount - strategy, strategy)
+            settings |= raced
+        return Filled(self.budget, settings, strategy, race, self._words(settings, strategy, race))
+
+    # -- the strategy
+
+    def _strategy(self, share: float) -> tuple[dict[str, Any], float]:
+        """What its share of the budget sets, and what it then costs."""
+        if self.search.strategy == "random_search":
+            return self._draws(share)
+        epoch, fixed = self._supernet_prices()
+        if "epochs" in self.given:
+            cost = fixed + epoch * self.search.epochs
+            self._afford(cost, f"{self.search.epochs} epochs of search.epochs")
+            return {}, cost
+        least = max(2, self.search.warmup_epochs + 1 if "warmup_epochs" in self.given else 2)
+        epochs = int((share - fixed) / epoch)
+        if epochs < least:
+            epochs = least
+            self._afford(fixed + epoch * least, f"the least, {least} epochs of the supernet,")
+        settings: dict[str, Any] = {"epochs": epochs}
+        if "warmup_epochs" not in self.given:
+            settings["warmup_epochs"] = epochs // 3
+        return settings, fixed + epoch * epochs
+
+    def _draws(self, share: float) -> tuple[dict[str, Any], float]:
+        """Of random_search: the rows that its draws train on and are scored by."""
+        s, price = self.search, statistics.fmean(self._model_prices())
+        row = price if self.budget.unit != "rows" else 1.0
+        if s.budget_run is not None or s.budget_samples is not None:
+            rows = self.material.options.budget_samples or 0
+            self._afford(rows * row, f"{rows:,} rows of search.budget_samples or budget_run")
+            return {}, rows * row
+        least = s.draws * (self.a + self.material.fit.num_rows // len(self.material.fit) + 1)
+        rows = max(least, int(share / row))
+        self._afford(rows * row, f"the least, {least:,} rows for {s.draws} draws,")
+        return {"budget_samples": rows}, rows * row
+
+    def _supernet_prices(self) -> tuple[float, float]:
+        """Of an epoch, by a few steps of it; and what does not hang on their number."""
+        strategy = STRATEGIES[self.search.strategy](self.material)
+        times, last, steps = [], time.perf_counter(), 1
+        for event in _steps(strategy, _TIMED_STEPS):
+            times.append(time.perf_counter() - last)
+            last, steps = time.perf_counter(), event.steps
+        strategy.cut()
+        done = len(times)
+        per_step = {
+            "seconds": statistics.median(times[1:] or times),
+            "rows": strategy.samples / done,
+            "FLOPs": self.material.ledger.flops / done,
+        }[self.budget.unit]
+        row = per_step * done / strategy.samples
+        scored_row = row if self.budget.unit == "rows" else row / PASSES["train"]
+        judged = self.b * scored_row if self.budget.unit == "seconds" else 0.0
+        passes = 0
+        if self.search.strategy == "evolution":
+            passes = self.search.population * (self.search.generations + 1)
+        elif self.search.selection == "perturbation" and strategy.supernet is not None:
+            passes = sum(len(block.alpha) for block in strategy.supernet.choice_blocks())
+        return per_step * steps + judged, passes * self.a * scored_row
+
+    # -- the race
+
+    def _model_prices(self) -> Iterator[float]:
+        """Of a training row of single models: a few drawn ones, the first of those that random
+        search and a race over it begin with, and the rivals.
+        """
+        genes, seed = make_genes(self.material), self.material.seed
+        count = min(_DRAWN, self.search.draws)
+        draws = [genes.draw(np.random.default_rng([seed, number])) for number in range(count)]
+        architectures = [genes.architecture(draw) for draw in draws]
+        rival = rivals(self.session) if self.races else []
+        for architecture in [*architectures, *(entrant.architecture for entrant in rival)]:
+            if self.budget.unit == "rows":
+                yield 1.0
+            elif self.budget.unit == "FLOPs":
+                yield self._flops(architecture)
+            else:
+                yield self._seconds(architecture)
+
+    def _flops(self, architecture: Architecture) -> float:
+        model = Model(architecture, self.session, self.material.seed)
+        return float(PASSES["train"] * flops_per_row(model.net, self.session.schema))
+
+    def _seconds(self, architecture: Architecture) -> float:
+        model, times = Model(architecture, self.session, self.material.seed), []
+        batches = self.session.batches("fit", batch_size=self.size, seed=0)
+        for number, batch in enumerate(batches.cycle(0)):
+            start = time.perf_counter()
+            model.step(batch.to(self.session.device))
+            model.look()
+            times.append((time.perf_counter() - start) / len(batch))
+            if number == _TIMED_STEPS:
+                break
+        return statistics.median(times[1:])
+
+    def _race(self, row: float, left: float, spent: float) -> tuple[dict[str, Any], float]:
+        """The largest race whose trainings are long enough; else the smallest, shorter."""
+        enough = min(1.0, _LONG_ENOUGH / (self.batches * self.size))
+        settings, cost = dict[str, Any](), 0.0
+        for shape in _RACES:
+            settings = {name: value for name, value in shape.items() if name not in self.given}
+            section = SearchSection(**{**dict(self.search), **settings})
+            epochs = self._race_epochs(section, row, left)
+            cost = self._race_cost(section, row, epochs)
+            if "race_epochs" not in self.given:
+                settings["race_epochs"] = epochs
+            if cost <= left and ("race_epochs" in self.given or epochs >= enough):
+                return settings, cost
+        if cost > left:
+            self._afford(spent + cost, "what is set, with the smallest race,")
+        return settings, cost
+
+    def _race_epochs(self, section: SearchSection, row: float, left: float) -> float:
+        """Passes of a training that what is left pays for, within what is sensible."""
+        if "race_epochs" in self.given:
+            return self.search.race_epochs
+        once, fixed = self._race_cost(section, row, 1.0), self._scoring(section, row)
+        rungs = len(sizes(self._starters(section), section.race_finalists)) - 1
+        least = float(FACTOR**rungs) / self.batches  # the first rung has one step
+        return max(least, min(_rounded_down((left - fixed) / (once - fixed)), _MOST_EPOCHS))
+
+    def _starters(self, section: SearchSection) -> int:
+        return section.race_candidates + section.race_controls + len(section.rivals)
+
+    def _race_cost(self, section: SearchSection, row: float, epochs: float) -> float:
+        whole = max(1, round(epochs * self.batches))
+        checks = (section.race_checks + 1) * section.race_seeds if section.race_checks else 0
+        standing = sizes(self._starters(section), section.race_finalists)
+        steps = planned_steps(standing, section.race_seeds, whole) + checks * whole
+        return steps * self.size * row + self._scoring(section, row)
+
+    def _scoring(self, section: SearchSection, row: float) -> float:
+        standing = sizes(self._starters(section), section.race_finalists)
+        checks = section.race_checks + 1 if section.race_checks else 0
+        trainings = sum(standing[:-1]) + (standing[-1] + 1 + checks) * section.race_seeds
+        scored_row = row if self.budget.unit == "rows" else row / PASSES["train"]
+        return trainings * (self.a + self.b) * scored_row
+
+    # -- words
+
+    def _afford(self, cost: float, what: str) -> None:
+        if cost > self.budget.amount:
+            say = self.budget.say
+            raise ConfigError(
+                "budget",
+                f"must pay for {what} about {say(cost)}",
+                self.budget.text,
+                "raise it, or give less in --set",
+            )
+
+    def _words(self, settings: Mapping[str, Any], strategy: float, race: float) -> str:
+        section = SearchSection(**{**dict(self.search), **settings})
+        parts = []
+        if self.search.strategy == "random_search":
+            parts.append(f"{section.draws} draws (about {self.budget.say(strategy)})")
+        elif strategy:
+            parts.append(
+                f"{section.epochs} epochs of the supernet (about {self.budget.say(strategy)})"
+            )
+        if self.races:
+            s = section
+            parts.append(
+                f"a race of {s.race_candidates} candidates, {s.race_controls} controls and "
+                f"{len(s.rivals)} hand-made models over {s.race_epochs:g} passes, {s.race_seeds} "
+                f"fresh seeds, {s.race_checks} checks (at most {self.budget.say(race)})"
+            )
+        return f"budget of {self.budget.text}: {'; '.join(parts)}"
+
+
+def _steps(strategy: Strategy, most: int) -> Iterator[StepEvent]:
+    """The first steps of a search, over several epochs where they are short."""
+    events = (event for epoch in range(strategy.epochs) for event in strategy.run_epoch(epoch))
+    return itertools.islice(events, most)
+
+
+def _rounded_down(value: float) -> float:
+    """A positive value to three significant digits, never up; 0 for others."""
+    if value <= 0:
+        return 0.0
+    places = 2 - math.floor(math.log10(value))
+    return math.floor(value * 10.0**places) / 10.0**places

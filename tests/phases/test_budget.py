@@ -1,0 +1,207 @@
+"""A budget settles what nobody gave, once, before the first step."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from automtl.config import RunConfig, resolve
+from automtl.errors import ConfigError
+from automtl.phases.race.course import planned_steps, sizes
+from automtl.phases.run.session import training_session
+from automtl.phases.search import resumed, search
+from automtl.phases.search._budget import Budget, given_by_user
+from automtl.phases.search._filling import _rounded_down, with_budget
+from automtl.phases.search.plan import as_rows, plan_search
+from automtl.runs.manifest import Manifest
+from automtl.runs.run_dir import RunDir
+from automtl.strict import build, load_yaml
+from tests.phases.stopping import After, config, stop
+from tests.support import Stop, write_dataset
+
+RACE = ("search.strategy=random_sampling", "search.selection=race")
+SHAPE = ("race_candidates", "race_controls", "race_seeds", "race_checks")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("data"), rows=300)
+
+
+def bare(dataset, *sets):
+    """Settings in which nothing of the search is given but `sets`."""
+    return resolve(
+        source=str(dataset),
+        space="automtl_small",
+        sets=["space.expert_dim=4", "retrain.batch_size=64", *sets],
+        flags={"data": {"dir": str(dataset.parent / "prepared")}},
+    )
+
+
+def filled(dataset, text, *sets):
+    session = training_session(bare(dataset, *sets), search=True, retrain=False)
+    return with_budget(session, session.config.space, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "unit"),
+    [
+        ("90s", 90, "seconds"),
+        ("10m", 600, "seconds"),
+        (" 1.5h ", 5400, "seconds"),
+        ("5e6rows", 5e6, "rows"),
+        ("2000 rows", 2000, "rows"),
+        ("2e13flops", 2e13, "FLOPs"),
+        ("2.5e+13 FLOPs", 2.5e13, "FLOPs"),
+    ],
+)
+def test_a_budget_is_read(text, amount, unit):
+    budget = Budget.parse(text)
+    assert (budget.amount, budget.unit, budget.text) == (amount, unit, text.strip())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10", "0m", "-3m", "10M", "1e999rows", "nanm", "10 days", "m"]
+)
+def test_what_is_no_budget_is_refused(text):
+    with pytest.raises(ConfigError, match="budget: must be above 0, with a unit"):
+        Budget.parse(text)
+
+
+def test_rounding_down_never_spends_more():
+    for value in (0.9999, 1.0, 1.005, 0.0123456, 7.777, 123456.0):
+        assert value * 0.99 <= _rounded_down(value) <= value
+    assert _rounded_down(-1.0) == _rounded_down(0.0) == 0.0
+
+
+def test_rows_of_a_supernet_by_hand(dataset):
+    """The fit rows of an epoch and as many batches of A rows."""
+    session = training_session(bare(dataset), search=True, retrain=False)
+    fit = session.batches("fit", batch_size=1024, seed=0).num_rows
+    alpha = session.batches("a", batch_size=1024, seed=0).num_rows
+    session, made = filled(dataset, f"{7 * (fit + alpha) + 5} rows")
+    assert dict(made.settings) == {"epochs": 7, "warmup_epochs": 2}
+    assert made.strategy == 7 * (fit + alpha) and made.race == 0
+    assert (session.config.search.epochs, session.config.search.warmup_epochs) == (7, 2)
+    assert "7 epochs of the supernet" in made.words
+
+
+def test_rows_of_a_race_by_hand(dataset):
+    for rows in (60_000, 400_000, 5_000_000):
+        session, made = filled(dataset, f"{rows}rows", *RACE)
+        s = session.config.search
+        batches = len(session.batches("fit", batch_size=64, seed=0))
+        count = s.race_candidates + s.race_controls + len(s.rivals)
+        standing = sizes(count, s.race_finalists)
+        whole = max(1, round(s.race_epochs * batches))
+        checks = s.race_checks + 1
+        steps = planned_steps(standing, s.race_seeds, whole) + checks * s.race_seeds * whole
+        trainings = sum(standing[:-1]) + (standing[-1] + 1 + checks) * s.race_seeds
+        judged = len(session.index("a")) + len(session.index("b"))
+        assert made.race == steps * 64 + trainings * judged <= rows
+        assert set(made.settings) == {*SHAPE, "race_epochs"}
+    assert s.race_epochs == 10, "single models over-fit long before"
+
+
+def test_a_larger_budget_never_buys_a_smaller_race(dataset):
+    shapes = []
+    for rows in (20_000, 60_000, 200_000, 600_000, 2_000_000):
+        session, made = filled(dataset, f"{rows}rows", *RACE)
+        shapes.append([getattr(session.config.search, name) for name in SHAPE])
+    assert shapes == sorted(shapes) and len(set(map(tuple, shapes))) > 2
+
+
+def test_what_is_given_is_kept_and_a_data_sets_advice_is_not(dataset):
+    session, made = filled(dataset, "100000rows", *RACE, "search.race_candidates=5")
+    assert session.config.search.race_candidates == 5 and "race_candidates" not in made.settings
+    session, made = filled(dataset, "1000000rows", *RACE, "search.race_epochs=1")
+    assert session.config.search.race_epochs == 1 and "race_epochs" not in made.settings
+    assert "epochs" not in given_by_user(bare(dataset)), "the space recommends it"
+    assert "epochs" in given_by_user(bare(dataset, "search.epochs=4"))
+    _, made = filled(dataset, "10000rows", "search.epochs=4")
+    assert dict(made.settings) == {} and 0 < made.strategy < 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "sets", "words"),
+    [
+        ("100rows", (), "the least, 2 epochs of the supernet, about"),
+        ("1000rows", ("search.epochs=9",), "9 epochs of search.epochs about"),
+        ("100rows", RACE, "what is set, with the smallest race, about"),
+        ("3000rows", (*RACE, "search.race_epochs=3"), "what is set, with the smallest race, about"),
+        ("10rows", ("search.strategy=random_search",), "rows for 8 draws"),
+        ("5m", ("search.strategy=random_sampling",), "needs a search that trains something"),
+        (
+            "10rows",
+            ("search.strategy=random_search", "search.budget_samples=9000"),
+            "9,000 rows of search.budget_samples",
+        ),
+    ],
+)
+def test_what_a_budget_does_not_pay_for_is_refused_with_both_figures(dataset, text, sets, words):
+    with pytest.raises(ConfigError) as caught:
+        filled(dataset, text, *sets)
+    assert words in str(caught.value) and str(caught.value).startswith("budget: ")
+    if "trains something" not in words:
+        assert f"got {text}" in str(caught.value)
+
+
+@pytest.mark.parametrize("strategy", ["darts", "snas", "gdas", "evolution", "random_search"])
+def test_a_budget_of_flops_is_the_same_anywhere_and_is_kept(dataset, tmp_path, strategy):
+    """What the ledger then says was spent is what was planned, and not more."""
+    sets = (
+        f"search.strategy={strategy}",
+        "search.batch_size=64",
+        "search.population=4",
+        "search.generations=1",
+        "search.draws=2",
+    )
+    text = "3e8flops"
+    plans = [filled(dataset, text, *sets)[1] for _ in range(2)]
+    assert plans[0] == plans[1]
+    search(bare(dataset, *sets), out=tmp_path / "run", budget=text)
+    spent = json.loads(RunDir(tmp_path / "run").search.cost.read_text())["flops_spent"]
+    assert spent <= plans[0].strategy * 1.1
+    assert spent >= plans[0].strategy * 0.5, "at least about half of it is spent"
+
+
+def test_a_budget_of_seconds_is_timed(dataset):
+    _, made = filled(dataset, "30s", *RACE)
+    assert 0 < made.race <= 30 and made.budget.say(made.race).endswith(" s")
+    _, made = filled(dataset, "60s", "search.selection=race")
+    assert made.settings["epochs"] >= 2 and made.strategy <= 30 and made.race <= 60 - made.strategy
+
+
+def test_the_plan_stands_in_the_files_and_a_resume_keeps_it(dataset, tmp_path):
+    given = bare(dataset, *RACE, "search.rivals=[]")
+    whole = search(given, out=tmp_path / "whole", budget="30000rows")
+    folder = RunDir(whole.run).search
+    record = Manifest.read(folder.manifest).values["budget"]
+    assert record["given"] == "30000rows" and set(record["filled"]) == {*SHAPE, "race_epochs"}
+    held = build(RunConfig, load_yaml(folder.config), "config")
+    assert {name: getattr(held.search, name) for name in record["filled"]} == record["filled"]
+
+    with pytest.raises(Stop):
+        search(given, out=tmp_path / "cut", reporter=After(9, stop), budget="30000rows")
+    with pytest.raises(ConfigError, match=r"budget: must be as in .*, got 1h \(was 30000rows\)"):
+        resumed(tmp_path / "cut", given, given=True, budget="1h")
+    again = resumed(tmp_path / "cut", given, given=True, budget="30000rows")
+    result = search(again, out=tmp_path / "cut", resume=True)
+    assert result.architecture.identity() == whole.architecture.identity()
+    assert RunDir(result.run).search.race.read_text() == folder.race.read_text()
+
+    same = search(replace_source(held, given), out=tmp_path / "same")
+    assert RunDir(same.run).search.race.read_text() == folder.race.read_text()
+    with pytest.raises(ConfigError, match=r"budget: must be as in .*, got 1h \(was none\)"):
+        resumed(tmp_path / "same", given, given=True, budget="1h")
+
+
+def replace_source(held, given):
+    return held.model_copy(update={"data": given.data})
+
+
+def test_a_plan_shows_the_split(dataset):
+    plan = plan_search(config(dataset, "search.selection=race"), budget="900000rows")
+    assert "epochs of the supernet" in plan.budget and "a race of" in plan.budget
+    assert as_rows(plan)[-1] == ("budget", plan.budget)
+    assert as_rows(replace(plan, budget=""))[-1][0] == "race"
