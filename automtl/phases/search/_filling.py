@@ -3,11 +3,10 @@ before its first step.
 """
 
 import itertools
-import math
 import statistics
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from automtl.phases.race.course import FACTOR, planned_steps, sizes
 from automtl.phases.race.entrants import rivals
 from automtl.phases.run.alone import Model
 from automtl.phases.run.session import Session
-from automtl.phases.search._budget import Budget, Filled, given_by_user
+from automtl.phases.search._budget import Budget, Filled, Unit, given_by_user
 from automtl.phases.search.context import make_material, scored
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
@@ -61,6 +60,55 @@ def with_budget(session: Session, space: SearchSpace, text: str) -> tuple[Sessio
     return replace(session, config=filled.of(session.config)), filled
 
 
+@dataclass(frozen=True)
+class _RacePrice:
+    """What a race costs, by the steps of a whole training.
+
+    Args:
+        section: its settings.
+        drawn: price of a training row of a drawn model; finalists and checks are taken for such.
+        rival: likewise of a hand-made model; the best one is in the finals.
+        batch: rows of a step.
+        judged: A and B rows, on which each training is judged.
+        unit: of the prices.
+    """
+
+    section: SearchSection
+    drawn: float
+    rival: float
+    batch: int
+    judged: int
+    unit: Unit
+
+    @property
+    def _standing(self) -> list[int]:
+        s = self.section
+        return sizes(s.race_candidates + s.race_controls + len(s.rivals), s.race_finalists)
+
+    def __call__(self, steps: int) -> float:
+        s, standing = self.section, self._standing
+        trained = planned_steps(standing, 0, steps)  # no finals
+        judged = self.judged / (1 if self.unit == "rows" else PASSES["train"])
+        starter = (
+            (standing[0] - len(s.rivals)) * self.drawn + len(s.rivals) * self.rival
+        ) / standing[0]
+        finals = s.race_finalists * self.drawn + max(self.rival, self.drawn)
+        checks = (s.race_checks + 1) * self.drawn if s.race_checks else 0.0
+        rungs = starter * (trained * self.batch + sum(standing[:-1]) * judged)
+        return rungs + s.race_seeds * (finals + checks) * (steps * self.batch + judged)
+
+    def longest(self, left: float, *, most: int) -> int:
+        """Steps of the longest training for which a race costs at most `left`; at least those with
+        which the first rung has one.
+        """
+        least = int(FACTOR ** (len(self._standing) - 1))
+        low, high = least, max(least, most)
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self(middle) <= left else (low, middle - 1)
+        return low
+
+
 class _Filling:
     """One search's costs in the budget's unit, and what they leave free."""
 
@@ -92,8 +140,7 @@ class _Filling:
             settings, strategy = self._strategy(amount * share)
         race = 0.0
         if self.races:
-            model = statistics.fmean(self._model_prices())
-            raced, race = self._race(model, amount - strategy, strategy)
+            raced, race = self._race(amount - strategy, strategy)
             settings |= raced
         return Filled(self.budget, settings, strategy, race, self._words(settings, strategy, race))
 
@@ -120,8 +167,7 @@ class _Filling:
 
     def _draws(self, share: float) -> tuple[dict[str, Any], float]:
         """Of random_search: the rows that its draws train on and are scored by."""
-        s, price = self.search, statistics.fmean(self._model_prices())
-        row = price if self.budget.unit != "rows" else 1.0
+        s, row = self.search, self._drawn_price()
         if s.budget_run is not None or s.budget_samples is not None:
             rows = self.material.options.budget_samples or 0
             self._afford(rows * row, f"{rows:,} rows of search.budget_samples or budget_run")
@@ -157,22 +203,26 @@ class _Filling:
 
     # -- the race
 
-    def _model_prices(self) -> Iterator[float]:
-        """Of a training row of single models: a few drawn ones, the first of those that random
-        search and a race over it begin with, and the rivals.
+    def _drawn_price(self) -> float:
+        """Of a training row of evenly drawn models, the mean of a few: the first of those that
+        random search, and a race over it, begin with.
         """
         genes, seed = make_genes(self.material), self.material.seed
         count = min(_DRAWN, self.search.draws)
         draws = [genes.draw(np.random.default_rng([seed, number])) for number in range(count)]
-        architectures = [genes.architecture(draw) for draw in draws]
-        rival = rivals(self.session) if self.races else []
-        for architecture in [*architectures, *(entrant.architecture for entrant in rival)]:
-            if self.budget.unit == "rows":
-                yield 1.0
-            elif self.budget.unit == "FLOPs":
-                yield self._flops(architecture)
-            else:
-                yield self._seconds(architecture)
+        return statistics.fmean(map(self._price, map(genes.architecture, draws)))
+
+    def _rival_price(self) -> float:
+        """Likewise of the hand-made models; 0 where there are none."""
+        prices = [self._price(entrant.architecture) for entrant in rivals(self.session)]
+        return statistics.fmean(prices) if prices else 0.0
+
+    def _price(self, architecture: Architecture) -> float:
+        if self.budget.unit == "rows":
+            return 1.0
+        if self.budget.unit == "FLOPs":
+            return self._flops(architecture)
+        return self._seconds(architecture)
 
     def _flops(self, architecture: Architecture) -> float:
         model = Model(architecture, self.session, self.material.seed)
@@ -190,48 +240,28 @@ class _Filling:
                 break
         return statistics.median(times[1:])
 
-    def _race(self, row: float, left: float, spent: float) -> tuple[dict[str, Any], float]:
+    def _race(self, left: float, spent: float) -> tuple[dict[str, Any], float]:
         """The largest race whose trainings are long enough; else the smallest, shorter."""
-        enough = min(1.0, _LONG_ENOUGH / (self.batches * self.size))
+        enough = min(self.batches, _LONG_ENOUGH // self.size)
+        drawn, rival = self._drawn_price(), self._rival_price()
         settings, cost = dict[str, Any](), 0.0
         for shape in _RACES:
             settings = {name: value for name, value in shape.items() if name not in self.given}
             section = SearchSection(**{**dict(self.search), **settings})
-            epochs = self._race_epochs(section, row, left)
-            cost = self._race_cost(section, row, epochs)
-            if "race_epochs" not in self.given:
-                settings["race_epochs"] = epochs
-            if cost <= left and ("race_epochs" in self.given or epochs >= enough):
+            price = _RacePrice(section, drawn, rival, self.size, self.a + self.b, self.budget.unit)
+            if "race_epochs" in self.given:
+                steps = max(1, round(self.search.race_epochs * self.batches))
+                long = True
+            else:
+                steps = price.longest(left, most=int(_MOST_EPOCHS * self.batches))
+                settings["race_epochs"] = steps / self.batches
+                long = steps >= enough
+            cost = price(steps)
+            if cost <= left and long:
                 return settings, cost
         if cost > left:
             self._afford(spent + cost, "what is set, with the smallest race,")
         return settings, cost
-
-    def _race_epochs(self, section: SearchSection, row: float, left: float) -> float:
-        """Passes of a training that what is left pays for, within what is sensible."""
-        if "race_epochs" in self.given:
-            return self.search.race_epochs
-        once, fixed = self._race_cost(section, row, 1.0), self._scoring(section, row)
-        rungs = len(sizes(self._starters(section), section.race_finalists)) - 1
-        least = float(FACTOR**rungs) / self.batches  # the first rung has one step
-        return max(least, min(_rounded_down((left - fixed) / (once - fixed)), _MOST_EPOCHS))
-
-    def _starters(self, section: SearchSection) -> int:
-        return section.race_candidates + section.race_controls + len(section.rivals)
-
-    def _race_cost(self, section: SearchSection, row: float, epochs: float) -> float:
-        whole = max(1, round(epochs * self.batches))
-        checks = (section.race_checks + 1) * section.race_seeds if section.race_checks else 0
-        standing = sizes(self._starters(section), section.race_finalists)
-        steps = planned_steps(standing, section.race_seeds, whole) + checks * whole
-        return steps * self.size * row + self._scoring(section, row)
-
-    def _scoring(self, section: SearchSection, row: float) -> float:
-        standing = sizes(self._starters(section), section.race_finalists)
-        checks = section.race_checks + 1 if section.race_checks else 0
-        trainings = sum(standing[:-1]) + (standing[-1] + 1 + checks) * section.race_seeds
-        scored_row = row if self.budget.unit == "rows" else row / PASSES["train"]
-        return trainings * (self.a + self.b) * scored_row
 
     # -- words
 
@@ -258,8 +288,8 @@ class _Filling:
             s = section
             parts.append(
                 f"a race of {s.race_candidates} candidates, {s.race_controls} controls and "
-                f"{len(s.rivals)} hand-made models over {s.race_epochs:g} passes, {s.race_seeds} "
-                f"fresh seeds, {s.race_checks} checks (at most {self.budget.say(race)})"
+                f"{len(s.rivals)} hand-made models over {s.race_epochs:.3g} passes, {s.race_seeds} "
+                f"fresh seeds, {s.race_checks} checks (about {self.budget.say(race)})"
             )
         return f"budget of {self.budget.text}: {'; '.join(parts)}"
 
@@ -268,11 +298,3 @@ def _steps(strategy: Strategy, most: int) -> Iterator[StepEvent]:
     """The first steps of a search, over several epochs where they are short."""
     events = (event for epoch in range(strategy.epochs) for event in strategy.run_epoch(epoch))
     return itertools.islice(events, most)
-
-
-def _rounded_down(value: float) -> float:
-    """A positive value to three significant digits, never up; 0 for others."""
-    if value <= 0:
-        return 0.0
-    places = 2 - math.floor(math.log10(value))
-    return math.floor(value * 10.0**places) / 10.0**places

@@ -137,10 +137,7 @@ def as_rows(plan: Plan) -> list[tuple[str, str]]:
         if longest
         else ""
     )
-    return [
-        ("rows", rows),
-        ("steps", f"{plan.steps:,}"),
-        ("architectures in the space", rounded(plan.architectures)),
+    trained = [
         ("parameters", f"{plan.parameters:,} ({plan.table_parameters:,} in tables)"),
         ("memory", f"about {plan.memory_mb:,.0f} MB beside the program{lists}"),
         (
@@ -151,6 +148,12 @@ def as_rows(plan: Plan) -> list[tuple[str, str]]:
             "reach of alpha",
             f"each alpha moves by at most about {plan.alpha_reach:.2f} (steps x search.alpha_lr)",
         ),
+    ]
+    return [
+        ("rows", rows),
+        ("steps", f"{plan.steps:,}" if plan.steps else "none before the race"),
+        ("architectures in the space", rounded(plan.architectures)),
+        *(trained if plan.steps else []),
         *([("race", race)] if plan.race_steps else []),
         *([("budget", plan.budget)] if plan.budget else []),
     ]
