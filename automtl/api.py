@@ -22,6 +22,7 @@ from automtl.phases.retrain.plan import plan_retrain
 from automtl.phases.run.session import Reporter
 from automtl.phases.search import resumed
 from automtl.phases.search import search as _search
+from automtl.phases.search.budget import default_budget
 from automtl.phases.search.start import advice_of
 from automtl.phases.search.state import SearchResult
 
@@ -52,7 +53,8 @@ def search(
         data_dir: folder of raw and prepared data, as ``data={"dir": ...}`` says it too; default the
             user's cache folder.
         budget: what the search and its race may cost: "10m" or "2h" on this machine, "5e6rows" or
-            "2e13flops"; it settles what `settings` leave open.
+            "2e13flops"; it settles what `settings` leave open. Default 1e13flops for a race of
+            which they say nothing.
         resume: go on with the interrupted run at `out`, called with the same settings.
         reporter: told how it goes on; default no one.
         settings: sections of the configuration, such as ``search={"epochs": 3}`` or ``seed=1``.
@@ -71,6 +73,8 @@ def search(
     if resume and folder is not None:
         config = resumed(folder, config, given=True, budget=budget)
     _say_origins(config, reporter)
+    if budget is None and not resume:
+        budget = default_budget(config)
     return _search(config, out=folder, reporter=reporter, resume=resume, budget=budget)
 
 

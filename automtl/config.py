@@ -150,10 +150,13 @@ class RunConfig(Strict):
         return to_yaml(self.model_dump(mode="json"))
 
     def dev(self) -> "RunConfig":
-        """The config as --fast-dev-run changes it: 2 epochs, warm-up of 1."""
+        """The config as --fast-dev-run changes it: 2 epochs, warm-up of 1; a small race."""
         if not self.runtime.fast_dev_run:
             return self
         search = {**dict(self.search), "epochs": 2, "warmup_epochs": 1}
+        few = {"race_candidates": 2, "race_controls": 1, "race_seeds": 2, "race_checks": 1}
+        search |= {name: min(most, search[name]) for name, most in few.items()}
+        search["race_epochs"] = min(1.0, self.search.race_epochs)
         return self.model_copy(
             update={"search": SearchSection(**search), "retrain": self.retrain.dev()}
         )

@@ -10,17 +10,31 @@ from automtl.spaces.catalogue import SHARING
 from automtl.strict import Strict, nearest
 
 PERTURBED = ("darts", "snas")  # strategies whose supernet has learnt to mix
+# Settings that only some searches read
+_OF_A_RACE = """
+    race_candidates race_controls rivals race_epochs race_finalists race_seeds race_checks
+"""
+_OF_A_SUPERNET = """
+    epochs warmup_epochs batch_size weight_lr weight_momentum weight_decay clip_norm alpha_lr
+    alpha_decay beta_lr beta_decay jsd_weight balancing embedding_optimizer embedding_lr
+    auxiliary_skip cost_weight on_collapse
+"""
+OF_A_RACE, OF_A_SUPERNET = frozenset(_OF_A_RACE.split()), frozenset(_OF_A_SUPERNET.split())
+OF_DRAWS = frozenset(("draws", "random_lr", "budget_samples", "budget_run"))
 
 
 class SearchSection(Strict):
     """The search."""
 
     strategy: Literal["darts", "snas", "gdas", "random_sampling", "random_search", "evolution"] = (
-        Field("darts", description="How the choices are weighed.")
+        Field(
+            "random_search",
+            description="What proposes architectures; darts is the method of the paper.",
+        )
     )
     selection: Literal["argmax", "perturbation", "race"] = Field(
-        "argmax",
-        description="How an architecture is read from a search; race: candidates trained alone.",
+        "race",
+        description="How one is chosen; race: by training candidates alone. The paper's: argmax.",
     )
     race_candidates: int = Field(
         9, ge=1, le=10_000, description="race: architectures that the strategy proposes."
@@ -158,6 +172,21 @@ class SearchSection(Strict):
         description="The sharing kind inside the supernet; mmoe is the ablation w/o SEL.",
     )
     balancing: BalancingSection = Field(BalancingSection(), description="Of the weight steps.")
+
+    @property
+    def trains_supernet(self) -> bool:
+        """Whether a supernet is trained before anything is chosen."""
+        return self.strategy not in ("random_search", "random_sampling")
+
+    @property
+    def idle(self) -> frozenset[str]:
+        """Settings that this search does not read."""
+        raced = self.selection == "race"
+        drawn = self.strategy == "random_search" and not raced
+        unread = frozenset[str]() if raced else OF_A_RACE
+        unread |= frozenset() if drawn else OF_DRAWS
+        # random_search without a race trains by some of them, and its default budget counts others
+        return unread | (frozenset() if self.trains_supernet or drawn else OF_A_SUPERNET)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

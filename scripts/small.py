@@ -16,7 +16,8 @@ SPACE = (
     "space.embedding_dim=4",
     "space.towers=[8]",
 )
-SEARCH = (*SPACE, "search.batch_size=64", "search.epochs=2", "search.warmup_epochs=1")
+PAPER = ("search.strategy=darts", "search.selection=argmax")
+SEARCH = (*SPACE, *PAPER, "search.batch_size=64", "search.epochs=2", "search.warmup_epochs=1")
 
 
 def flags(sets: Iterable[str]) -> list[str]:

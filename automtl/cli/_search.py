@@ -49,7 +49,7 @@ def run(
             "--budget",
             help="What the search may cost: 10m, 2h, 5e6rows or 2e13flops. Settles what --set "
             "and --config leave open.",
-            show_default=False,
+            show_default="1e13flops for a race that they leave open",
         ),
     ] = None,
     resume: Annotated[
@@ -88,6 +88,7 @@ def run(
     """
     from automtl.config import resolve
     from automtl.phases.search import resumed, search
+    from automtl.phases.search.budget import default_budget
     from automtl.phases.search.start import advice_of
 
     advice = advice_of(out) if resume else None
@@ -115,6 +116,8 @@ def run(
         resolved = resumed(
             out, resolved, given=bool(space or config or sets or seed is not None), budget=budget
         )
+    if budget is None and not resume:
+        budget = default_budget(resolved)
     if plan:
         _plan(resolved, budget, as_json)
         return

@@ -10,8 +10,8 @@ from automtl.errors import ConfigError
 from automtl.phases.race.course import planned_steps, sizes
 from automtl.phases.run.session import training_session
 from automtl.phases.search import resumed, search
-from automtl.phases.search._budget import Budget, given_by_user
 from automtl.phases.search._filling import with_budget
+from automtl.phases.search.budget import Budget, given_by_user
 from automtl.phases.search.plan import as_rows, plan_search
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir

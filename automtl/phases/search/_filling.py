@@ -18,7 +18,7 @@ from automtl.phases.race.course import FACTOR, planned_steps, sizes
 from automtl.phases.race.entrants import rivals
 from automtl.phases.run.alone import Model
 from automtl.phases.run.session import Session
-from automtl.phases.search._budget import Budget, Filled, Unit, given_by_user
+from automtl.phases.search.budget import Budget, Filled, Unit, given_by_user
 from automtl.phases.search.context import make_material, scored
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
@@ -126,7 +126,8 @@ class _Filling:
 
     def settled(self) -> Filled:
         amount, settings = self.budget.amount, dict[str, Any]()
-        if self.search.strategy == "random_sampling":
+        drawn = self.search.strategy == "random_search" and self.races
+        if drawn or self.search.strategy == "random_sampling":
             if not self.races:
                 raise ConfigError(
                     "budget",
@@ -278,7 +279,7 @@ class _Filling:
     def _words(self, settings: Mapping[str, Any], strategy: float, race: float) -> str:
         section = SearchSection(**{**dict(self.search), **settings})
         parts = []
-        if self.search.strategy == "random_search":
+        if self.search.strategy == "random_search" and not self.races:
             parts.append(f"{section.draws} draws (about {self.budget.say(strategy)})")
         elif strategy:
             parts.append(

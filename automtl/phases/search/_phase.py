@@ -22,11 +22,11 @@ from automtl.phases.run.phase_folder import (
 )
 from automtl.phases.run.resume import reopen
 from automtl.phases.run.session import Session
-from automtl.phases.search._budget import Filled
 from automtl.phases.search._collapse import Watch
 from automtl.phases.search._judging import ROWS, judge, nothing_yet, refuse_older
 from automtl.phases.search._outcome import measured_latency, write_cost
 from automtl.phases.search._tables import alpha_table, beta_table
+from automtl.phases.search.budget import Filled
 from automtl.phases.search.context import make_material, scored
 from automtl.phases.search.state import SearchResult, SearchState
 from automtl.runs import checkpoint, decided

@@ -12,9 +12,9 @@ from automtl.phases.race.entrants import check_race
 from automtl.phases.run.resume import need_plugins, own_settings
 from automtl.phases.run.run_data import kept_advice, snapshot_of
 from automtl.phases.run.session import Reporter, training_session
-from automtl.phases.search._budget import Filled, with_filled
 from automtl.phases.search._filling import with_budget
 from automtl.phases.search._phase import SearchPhase
+from automtl.phases.search.budget import Filled, check_idle, with_filled
 from automtl.phases.search.context import settings_of
 from automtl.phases.search.state import SearchResult
 from automtl.runs.manifest import Manifest
@@ -57,6 +57,7 @@ def search(
             folder,
             config.space,
         ).run()
+    check_idle(config)
     session = training_session(config, reporter, own, search=True, retrain=False)
     # everything that can be refused is refused before the folder appears
     names = [task.name for task in session.schema.tasks]

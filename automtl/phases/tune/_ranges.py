@@ -28,6 +28,7 @@ from optuna.distributions import (
 
 from automtl.config import RunConfig, merge
 from automtl.config_layers import without
+from automtl.config_search import SearchSection
 from automtl.config_tune import Range, Value
 from automtl.errors import ConfigError
 from automtl.spaces.architecture import Architecture
@@ -65,10 +66,15 @@ def ranges(config: RunConfig, *, num_tasks: int) -> dict[str, Range]:
         ConfigError: a name that no setting has.
     """
     if config.tune.parameters:
-        _check_names(config.tune.parameters)
+        _check_names(config.tune.parameters, config.search)
         return dict(config.tune.parameters)
     space, s = _space(config), config.search
-    found = {
+    race = {
+        "search.race_epochs": Range(low=s.race_epochs / 8, high=s.race_epochs, log=True),
+        "search.race_candidates": Range(low=1, high=s.race_candidates),
+        "search.race_checks": Range(low=0, high=s.race_checks),
+    }
+    supernet = {
         "search.epochs": Range(low=max(2, s.epochs // 5), high=s.epochs),
         "search.warmup_share": Range(low=0.0, high=max(0.5, s.warmup_epochs / s.epochs)),
         "search.batch_size": Range(
@@ -76,6 +82,10 @@ def ranges(config: RunConfig, *, num_tasks: int) -> dict[str, Range]:
         ),
         "search.weight_lr": Range(low=s.weight_lr / 4, high=s.weight_lr * 4, log=True),
         "search.alpha_lr": Range(low=s.alpha_lr / 3, high=s.alpha_lr * 10, log=True),
+    }
+    found = {
+        **(supernet if s.trains_supernet else {}),
+        **(race if s.selection == "race" else {}),
         "space.num_experts": Range(low=min(2, space.num_experts), high=space.num_experts),
         "space.num_blocks": Range(low=1, high=space.num_blocks),
         "space.max_width": Range(choices=tuple(_widths(space)))
@@ -86,7 +96,7 @@ def ranges(config: RunConfig, *, num_tasks: int) -> dict[str, Range]:
         else None,
         "space.chosen_share": Range(low=min(0.25, _chosen_share(space, num_tasks)), high=1.0),
         "search.jsd_weight": Range(low=s.jsd_weight / 10, high=s.jsd_weight * 10, log=True)
-        if s.jsd_weight
+        if s.jsd_weight and s.trains_supernet
         else None,
     }
     if not SHARING[s.sharing].uses_beta:
@@ -203,7 +213,7 @@ def _chosen_share(space: SearchSpace, num_tasks: int) -> float:
     return space.chosen(num_tasks) / space.num_experts
 
 
-def _check_names(parameters: Mapping[str, Range]) -> None:
+def _check_names(parameters: Mapping[str, Range], search: SearchSection) -> None:
     known = [*_FITTING, *(f"space.{name}" for name in SearchSpace.model_fields)]
     known += [
         f"{section}.{name}"
@@ -217,4 +227,11 @@ def _check_names(parameters: Mapping[str, Range]) -> None:
                 "must be a setting of search, space or retrain",
                 name,
                 nearest(name, known),
+            )
+        if name.removeprefix("search.").replace("warmup_share", "warmup_epochs") in search.idle:
+            raise ConfigError(
+                f"tune.parameters.{name}",
+                f"must be read by strategy {search.strategy} with selection {search.selection}",
+                name,
+                "vary another, or set search.strategy=darts",
             )

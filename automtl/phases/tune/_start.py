@@ -8,6 +8,7 @@ from automtl.errors import ArtifactError, ConfigError
 from automtl.phases.run.resume import own_settings
 from automtl.phases.run.run_data import snapshot_of
 from automtl.phases.run.session import Reporter, training_session
+from automtl.phases.search.budget import check_idle
 from automtl.phases.tune._tuning import Tuning
 from automtl.phases.tune.results import TuneResult
 from automtl.phases.tune.storage import Storage
@@ -54,6 +55,8 @@ def tune(
             )
         own = snapshot_of(run.tune) if run.tune.manifest.exists() else own
     else:
+        if searched is None:
+            check_idle(config)
         run = RunDir.new(
             out, f"{(own.config if own else load_dataset(config.data.source)).name}-tune"
         )

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from automtl.config import RunConfig
-from automtl.config_search import SearchSection
+from automtl.config_search import OF_A_RACE, OF_DRAWS, SearchSection
 from automtl.errors import ConfigError
 from automtl.strict import build
+
+DEFAULT = "1e13flops"  # some ten minutes of two cores, and the same plan on every machine
 
 Unit = Literal["seconds", "rows", "FLOPs"]
 
@@ -92,6 +94,39 @@ def given_by_user(config: RunConfig) -> set[str]:
     others = {path.removeprefix("search.") for path in config.origins}
     others |= {name for name, value in advised.items() if getattr(config.search, name) == value}
     return config.search.model_fields_set - others
+
+
+def default_budget(config: RunConfig) -> str | None:
+    """The budget of a race of which nobody says how long it is; None for other searches."""
+    settled = given_by_user(config) & (OF_A_RACE - {"rivals"})
+    if config.search.selection != "race" or settled or config.runtime.fast_dev_run:
+        return None
+    return DEFAULT
+
+
+def check_idle(config: RunConfig) -> None:
+    """Refuse settings that a user gave and that this search does not read.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    s, default = config.search, SearchSection()
+    if config.runtime.fast_dev_run:
+        return  # whose settings are its own
+    for name in sorted(given_by_user(config) & s.idle):
+        if getattr(s, name) != getattr(default, name):
+            fix = "search.strategy=darts"
+            if name in OF_A_RACE:
+                fix = "search.selection=race"
+            elif name in OF_DRAWS:
+                fix = "search.strategy=random_search and search.selection=argmax"
+            raise ConfigError(
+                f"search.{name}",
+                f"must be left out: strategy {s.strategy} with selection {s.selection} does not "
+                "read it",
+                getattr(s, name),
+                f"or set {fix}",
+            )
 
 
 def with_filled(config: RunConfig, filled: Mapping[str, Any]) -> RunConfig:
