@@ -15,6 +15,7 @@ from tempfile import mkdtemp
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pytest
 import safetensors.numpy
 import yaml
 from hypothesis import strategies as st
@@ -30,7 +31,7 @@ from automtl.data.store import Store
 from automtl.data.store.batches import Batches
 from automtl.data.store.encoding import checksum
 from automtl.data.store.snapshot import Snapshot, keep
-from automtl.errors import AutoMTLError
+from automtl.errors import ArtifactError, AutoMTLError
 from automtl.exports.encoding import Exported, write_encoding
 from automtl.exports.folder import open_export, write_manifest
 from automtl.runs import checkpoint
@@ -300,6 +301,27 @@ def kept():
     store = prepared(folder, rows, features=features, joins=[{"file": "side.csv", "on": "user"}])
     snapshot = keep(store, load_dataset(folder / "toy.yaml"), folder / "data", most_bytes=10**6)
     return held(snapshot.path), rows
+
+
+def test_a_snapshot_of_other_features_is_refused_by_file(tmp_path):
+    whole, _ = kept()
+    config = json.loads(whole["dataset.json"])
+    for features, got in (
+        ([f for f in config["features"] if f["name"] != "user"], "shop"),
+        ([{**f, "name": f"{f['name']}2"} for f in config["features"]], "2"),
+        ([{**f, "kind": "categorical"} for f in config["features"]], "price"),
+    ):
+        changed = {
+            "dataset.json": json.dumps({**config, "joins": [], "features": features}).encode()
+        }
+        changed["manifest.json"] = sealed_store(whole, changed)
+        path = tmp_path / checksum(json.loads(changed["manifest.json"])["files"])[:16]
+        put(path, whole, changed)
+        with pytest.raises(
+            ArtifactError, match=r"dataset.json: must have the categorical feat"
+        ) as e:
+            Snapshot.open(path).served()
+        assert got in str(e.value).partition("got ")[2]
 
 
 KEPT = ["manifest.json", "schema.json", "dataset.json", "vocabularies/0.arrow", "sides/0.parquet"]

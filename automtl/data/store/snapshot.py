@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from automtl import files
 from automtl.data.spec.dataset import Csv, DatasetConfig
+from automtl.data.spec.features import Categorical, ListFeature, Numeric
 from automtl.data.store.encoding import (
     FORMAT,
     MANIFEST,
@@ -50,9 +51,25 @@ class Snapshot(Encoding):
 
     @cached_property
     def config(self) -> DatasetConfig:
-        """The settings as they were."""
+        """The settings as they were.
+
+        Raises:
+            ArtifactError: they are of other features than the schema.
+        """
         path = self.listed(DATASET)
-        return build(DatasetConfig, files.read_json(path), path)
+        config = build(DatasetConfig, files.read_json(path), path)
+        schema = self.schema
+        for what, kind, known in (
+            ("categorical", Categorical, {field.name for field in schema.categorical}),
+            ("numeric", Numeric, {field.indicator_of or field.name for field in schema.numeric}),
+            ("list", ListFeature, {field.name for field in schema.lists}),
+        ):
+            named = {feature.name for feature in config.features if isinstance(feature, kind)}
+            if named != known:
+                rule = f"must have the {what} features of {SCHEMA}, {', '.join(sorted(known))}"
+                got = ", ".join(sorted(named)) or "none"
+                raise ArtifactError(path, rule, got[:200], self.remedy)
+        return config
 
     def served(self) -> DatasetConfig:
         """The settings by which rows to predict on are read: side tables are those kept here."""
