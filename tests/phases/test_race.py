@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from automtl.config import resolve
-from automtl.errors import ArtifactError, ConfigError, NoResult
+from automtl.errors import ArtifactError, ConfigError, NoResult, NumericalError
 from automtl.phases.run.session import open_session
 from automtl.phases.search import search
 from automtl.phases.search.context import scored
@@ -207,6 +207,23 @@ def test_a_limit_after_it_hands_over_the_leader_and_decides_nothing(dataset, tmp
     monkeypatch.undo()
     again = search(config(dataset), out=tmp_path / "run", resume=True)
     assert again.state == "done" and len(again.race["words"]) > 2
+
+
+def test_finals_without_a_finite_loss_are_refused_and_not_won(dataset, tmp_path, monkeypatch):
+    """The winner had the loss inf, which no JSON holds."""
+    from automtl.phases.race.race import Race
+
+    judged = Race._judged
+
+    def broken(self, job):
+        if job.stage == "final":
+            raise NumericalError("B rows", "the MTL-Loss must be finite", "nan")
+        return judged(self, job)
+
+    monkeypatch.setattr(Race, "_judged", broken)
+    fast = ("search.strategy=random_search", "search.race_epochs=1", "search.rivals=[]")
+    with pytest.raises(NumericalError, match="race: a candidate's losses must be finite"):
+        search(config(dataset, *fast), out=tmp_path / "run")
 
 
 def test_random_search_with_a_race_trains_no_supernet(dataset, tmp_path):

@@ -235,7 +235,7 @@ class Race:
         done = [r for r in self.results if r.stage != "check"]
         final = Table(done, {key: u for key, u in self._units.items() if key[0] == "final"})
         there = self.course.in_finals(done)
-        if not there:
+        if not there or not final.losses:
             fix = "lower retrain.lr, or look at the rows"
             raise NumericalError("race", "a candidate's losses must be finite", "none", fix)
         outcome = finals(there, final)
