@@ -33,7 +33,7 @@ replays and G, which choose among architectures, are left out.
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,10 @@ from automtl.errors import AutoMTLError, ConfigError, DataError
 LEAST_SUPERNETS, LEAST_SEARCHES = 3, 10
 DRAWS = (8, 16, 32)
 REPLAYED = ("random", "halving", "tpe")
+FORMS: dict[str, Callable[[Any], Any]] = {
+    "scores": dict,
+    "losses": lambda losses: [float(loss) for loss in losses],
+}
 
 
 def read(path: Path, key: str) -> dict[str, dict[int, Any]]:
@@ -58,7 +62,7 @@ def read(path: Path, key: str) -> dict[str, dict[int, Any]]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             held = parse_json(line.encode())
-            strategy, seed, value = str(held["strategy"]), int(held["seed"]), held[key]
+            strategy, seed, value = str(held["strategy"]), int(held["seed"]), FORMS[key](held[key])
         except (ValueError, KeyError, TypeError) as error:
             rule = f"must be JSON with strategy, seed and {key}"
             raise DataError(f"{path}, line {number}", rule, error) from error

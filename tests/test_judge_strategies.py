@@ -118,6 +118,7 @@ def test_a_table_behind_the_gate_judges_nothing(tmp_path, capsys):
         ("{", "line 2: must be JSON with strategy, seed and scores"),
         ('{"strategy": "x", "seed": 0}', "line 2: must be JSON"),
         ("[]", "line 2: must be JSON"),
+        ('{"strategy": "x", "seed": 0, "scores": 5}', "line 2: must be JSON"),
         ('{"strategy": "good", "seed": 0, "scores": {}}', "line 2: must hold each seed once"),
         ('{"strategy": "x", "seed": 0, "scores": {}}', "must be finite and of every"),
     ],

@@ -167,7 +167,8 @@ def icc_interval(
         architecture, rest = (
             np.maximum(0.0, v) for v in _one_way(counts[picks], sums[picks], squares[picks])
         )
-        return np.asarray(architecture / (architecture + rest))
+        whole = architecture + rest
+        return np.where(whole == 0, 0.0, architecture / whole)  # as `Components.icc`
 
     return _percentiles(resampled, _resamples(len(counts), seed))
 

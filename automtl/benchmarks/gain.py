@@ -113,7 +113,7 @@ def gain(derived: Mapping[int, Sequence[float]], table: pd.DataFrame) -> Gain:
     Raises:
         DataError: no search, one without a loss or with one that is not finite; as of `marks`.
     """
-    if not derived or not all(derived.values()):
+    if not derived or not all(len(losses) for losses in derived.values()):
         raise DataError("derived", "must hold a loss of one search or more, and of each", derived)
     losses = [fmean(values) for values in derived.values()]
     if not all(map(math.isfinite, losses)):

@@ -13,11 +13,14 @@ import pandas as pd
 
 from automtl.benchmarks._statistics import RESAMPLES, attainable_interval, attainable_tau, seed_tau
 from automtl.benchmarks.tables import first_part
-from automtl.errors import DataError
+from automtl.errors import ConfigError, DataError
 from automtl.statistics import LEVEL, Interval
 
 Scores = Mapping[str, float]  # by architecture; less is better, as of losses
 LEAST_TWICE = 3  # architectures trained twice, for what is attainable
+# architectures with which an order is judged: of a few in perfect order every resample is perfect,
+# as if it had no error
+LEAST = 12
 
 
 @dataclass(frozen=True)
@@ -137,9 +140,16 @@ def judge_order(
         seed: of the bootstrap.
 
     Raises:
-        DataError: an architecture has no score, or one that is not finite.
+        ConfigError: no resample.
+        DataError: an architecture has no score, or one that is not finite; or there are fewer than
+            `LEAST` architectures.
     """
+    if resamples < 1:
+        raise ConfigError("resamples", "must be at least 1", resamples)
     known = truth(table)
+    if len(known) < LEAST:
+        rule = f"must hold {LEAST} trained architectures or more to judge an order"
+        raise DataError("table", rule, len(known))
     own = np.stack([_scores(one, known.index) for one in scores]) if scores else np.empty((0, 0))
     if not len(own):
         raise DataError("scores", "must be of one supernet or more", "none")
@@ -182,11 +192,17 @@ def judge_order(
 
 
 def _scores(scores: Scores, architectures: pd.Index) -> np.ndarray:
-    lacking = [name for name in architectures if not math.isfinite(scores.get(name, math.nan))]
+    if not isinstance(scores, Mapping):
+        raise DataError("scores", "must map architectures to losses", type(scores).__name__)
+    lacking = [name for name in architectures if not _is_finite(scores.get(name))]
     if lacking:
         got = f"none for {len(lacking)} of them, {lacking[0]} first"
         raise DataError("scores", "must be finite and of every architecture of the table", got)
     return np.array([scores[name] for name in architectures], float)
+
+
+def _is_finite(score: object) -> bool:
+    return isinstance(score, int | float | np.number) and math.isfinite(score)
 
 
 class _Judge:

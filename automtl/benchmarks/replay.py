@@ -72,8 +72,8 @@ class Replayer:
             its FLOPs.
 
     Raises:
-        DataError: the table has no curves on A, or not all trainings were judged at the same
-            epochs.
+        DataError: the table has no curves on A, not all trainings were judged at the same epochs,
+            or an architecture has no price.
     """
 
     def __init__(self, table: pd.DataFrame, prices: Mapping[str, float] | None = None) -> None:
@@ -87,10 +87,14 @@ class Replayer:
         self.names = list(dict.fromkeys(known["architecture"]))
         by_name = dict(list(known.groupby("architecture")))
         self._curves = [np.stack([np.asarray(c) for c in by_name[n].curve_a]) for n in self.names]
-        self._ends = [by_name[n]["loss_b"].to_numpy(float) for n in self.names]
+        # a training that could not be judged is never the best
+        self._ends = [by_name[n]["loss_b"].fillna(np.inf).to_numpy(float) for n in self.names]
         self._truths = _truths(table, known, self.names)
         held = prices or known.groupby("architecture")["flops"].first().to_dict()
-        self._prices = np.array([float(held[name]) for name in self.names])
+        self._prices = np.array([float(held.get(name, np.nan)) for name in self.names])
+        if not (np.isfinite(self._prices) & (self._prices > 0)).all():
+            rule = "must be a finite price above 0 of every architecture of the table"
+            raise DataError("prices", rule, self._prices.tolist())
         self._rows = table.attrs["rows"]
         self._genes = _genes([by_name[n]["definition"].iloc[0] for n in self.names])
 
@@ -109,7 +113,7 @@ class Replayer:
             seed: of the draws.
 
         Raises:
-            ConfigError: another strategy, or draws that the table cannot give.
+            ConfigError: another strategy, no resample, or draws that the table cannot give.
         """
         runs: dict[str, Callable[[np.random.Generator, int], tuple[int, int, float]]] = {
             "random": self._random,
@@ -120,6 +124,8 @@ class Replayer:
             raise ConfigError("strategy", f"must be one of {', '.join(runs)}", strategy)
         if not 1 <= draws <= len(self.names):
             raise ConfigError("draws", f"must be at least 1 and at most {len(self.names)}", draws)
+        if resamples < 1:
+            raise ConfigError("resamples", "must be at least 1", resamples)
         losses, costs = np.empty(resamples), np.empty(resamples)
         for i in range(resamples):
             architecture, training, costs[i] = runs[strategy](

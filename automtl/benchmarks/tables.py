@@ -9,6 +9,7 @@ trained.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
@@ -121,9 +122,12 @@ def place(
 
     Raises:
         ArtifactError: it was trained under something else, so that its loss says nothing beside the
-            table's.
+            table's, or has no finite loss.
     """
     drawn = first_part(table)
+    loss = model.get("loss")
+    if not isinstance(loss, int | float) or not math.isfinite(loss):
+        raise ArtifactError("model", "must have a finite loss to be placed", loss)
     if drawn.empty:
         raise ArtifactError("table", "must hold trained architectures", "none")
     for name in UNDER:
@@ -137,9 +141,12 @@ def place(
                 "train it by `automtl benchmark` with the table's settings and data",
             )
     means = drawn.groupby("architecture")["loss"].mean()
-    loss = float(model["loss"])
     return Placement(
-        loss, int((means < loss).sum()), len(means), float(means.min()), float(means.median())
+        float(loss),
+        int((means < loss).sum()),
+        len(means),
+        float(means.min()),
+        float(means.median()),
     )
 
 

@@ -133,16 +133,15 @@ def _differences(found: "Comparison") -> None:
             if test.primary == primary
         ]
         if tests:
-            _contrasts(title.format(about), tests)
+            _contrasts(title.format(about), tests, metric=not primary)
 
 
-def _contrasts(title: str, tests: "list[tuple[str, Contrast]]") -> None:
+def _contrasts(title: str, tests: "list[tuple[str, Contrast]]", *, metric: bool) -> None:
     ranked = any(test.rank_sum is not None for _, test in tests)
-    several = len({test.metric for _, test in tests}) > 1
     header = [
         "model",
         "minus",
-        *(["metric"] if several else []),
+        *(["metric"] if metric else []),
         "difference",
         "95% interval",
         "p",
@@ -154,7 +153,7 @@ def _contrasts(title: str, tests: "list[tuple[str, Contrast]]") -> None:
         [
             name,
             t.reference,
-            *([t.metric] if several else []),
+            *([t.metric] if metric else []),
             _number(t.difference, "+.5f"),
             "-" if t.interval is None else f"{t.interval[0]:+.5f} .. {t.interval[1]:+.5f}",
             *(_number(p, ".3g") for p in ((t.p, t.rank_sum, t.holm) if ranked else (t.p, t.holm))),

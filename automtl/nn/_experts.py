@@ -7,7 +7,9 @@ Legend: B rows, w width of an expert's output.
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from typing import TypeGuard
 
+import numpy as np
 from torch import nn
 
 from automtl.errors import ConfigError
@@ -38,9 +40,9 @@ def level_of(where: str, experts: object) -> Factory | list[nn.Module]:
         raise ConfigError(where, _RULE, got, "put it into a list, or pass a function that makes it")
     if callable(experts) and not isinstance(experts, nn.ModuleList):
         return experts
-    given = [experts] if _is_width(experts) else _listed(where, experts)
+    given = [experts] if is_count(experts) else _listed(where, experts)
     modules = [one for one in given if isinstance(one, nn.Module)]
-    widths = [one for one in given if isinstance(one, int) and _is_width(one)]
+    widths = [int(one) for one in given if is_count(one)]
     if len(modules) == len(given):
         if len({id(one) for one in modules}) < len(modules):
             fix = "make a module for each, [make() for _ in range(n)]"
@@ -62,9 +64,9 @@ def levels_of(where: str, experts: object, levels: int | None) -> list[Factory |
     Raises:
         ConfigError: there are other numbers of them, or as `level_of`.
     """
-    if levels is not None and not _is_width(levels):
+    if levels is not None and not is_count(levels):
         raise ConfigError(f"{where} levels", "must be a whole number above 0", repr(levels))
-    if _is_width(experts) or (callable(experts) and not isinstance(experts, nn.Module)):
+    if is_count(experts) or (callable(experts) and not isinstance(experts, nn.Module)):
         return [level_of(where, experts)] * (2 if levels is None else levels)
     given = _listed(where, experts)
     if any(isinstance(one, nn.Module) and not isinstance(one, nn.ModuleList) for one in given):
@@ -150,8 +152,9 @@ def _owners(slots: Sequence[Slot], tasks: Sequence[str]) -> str:
     return "in this order: " + ", ".join(f"{count} of {name}" for name, count in counts.items())
 
 
-def _is_width(value: object) -> bool:
-    return type(value) is int and value > 0
+def is_count(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number above 0, be it Python's or NumPy's."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) > 0
 
 
 def _listed(where: str, experts: object) -> list[object]:

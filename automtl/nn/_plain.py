@@ -4,15 +4,16 @@ person has at hand, and refusals in their terms.
 Legend: B rows, F fields, d their width, D width of the experts' input, T tasks.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from automtl.errors import ConfigError
-from automtl.nn._experts import Builder, level_of, levels_of, single
+from automtl.nn._experts import Builder, is_count, level_of, levels_of, single
 from automtl.sharing.base import Encode, SharingModule, Stage
 from automtl.spaces.catalogue import SHARING, fit_sharing, module_settings, sharing_settings
 from automtl.spaces.kinds import layout
@@ -54,7 +55,9 @@ class Plain(SharingModule):
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         where, kind, names = type(self).__name__, self.kind, task_names(type(self).__name__, tasks)
-        signature, given = SHARING[kind], dict(settings or {})
+        signature = SHARING[kind]
+        given = {name: _python(value) for name, value in (settings or {}).items()}
+        field_shape = None if field_shape is None else tuple(_python(field_shape))
         if "levels" in signature.settings:
             made = levels_of(f"{where} experts", experts, levels)
             given["levels"] = len(made)
@@ -80,10 +83,11 @@ class Plain(SharingModule):
             "generator": generator,
         }
         super().__init__(**socket, **module_settings(kind, complete))
+        self._begun = self._untold = False  # a stage; that training goes on without one
 
     def _pool_size(self, where: str, levels: Sequence[object], count: int | None) -> int:
         """How many experts a level has: as many as there are modules, else as told."""
-        if count is not None and not _positive(count):
+        if count is not None and not is_count(count):
             raise ConfigError(f"{where} num_experts", "must be a whole number above 0", repr(count))
         lengths = [len(level) for level in levels if isinstance(level, list)]
         if not lengths:
@@ -105,7 +109,30 @@ class Plain(SharingModule):
             if self.field_shape is not None:
                 rule += ": rows of fields, each a vector, since it masks them"
             raise ConfigError(type(self).__name__, rule, tuple(fields.shape))
+        if self.training and not self._begun:
+            self._untold = True
         return super().forward(fields, encode)
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module; after a training that began no stage, evaluation warns where stages
+        decide something.
+        """
+        names = [stage.name for stage in self.stages()]
+        acts = getattr(super().begin, "__func__", None) is not SharingModule.begin
+        if not mode and self._untold and acts and len(names) > 1:
+            self._untold = False
+            warnings.warn(
+                f"{type(self).__name__} was trained in none of its stages ({', '.join(names)}): "
+                f"nothing was selected for good; call begin({names[0]!r}) before the first step, "
+                "see docs/nn.md",
+                stacklevel=2,
+            )
+        super().train(mode)
+        return self
+
+    def _load_from_state_dict(self, *state: Any) -> None:
+        self._begun = True  # in what the state says
+        super()._load_from_state_dict(*state)
 
     def share(self, shared: Tensor) -> list[Tensor]:
         """One representation per task from the experts' input."""
@@ -158,14 +185,15 @@ class Plain(SharingModule):
             raise ConfigError(
                 f"{type(self).__name__}.begin", rule, repr(name), nearest(name, known)
             )
+        self._begun, self._untold = True, False
         super().begin(name)
 
 
 def task_names(where: str, tasks: object) -> tuple[str, ...]:
     """The names of tasks that are given by names or by their number."""
     rule = "must be a number above 0, or names, each once"
-    if _positive(tasks):
-        return tuple(f"task{t}" for t in range(int(tasks)))  # type: ignore[call-overload]
+    if is_count(tasks):
+        return tuple(f"task{t}" for t in range(int(tasks)))
     if isinstance(tasks, Sequence) and not isinstance(tasks, str):
         names = tuple(tasks)
         if names and all(isinstance(n, str) and n for n in names) and len({*names}) == len(names):
@@ -175,17 +203,21 @@ def task_names(where: str, tasks: object) -> tuple[str, ...]:
 
 def _width(where: str, width: int | None, field_shape: tuple[int, int] | None) -> int:
     sizes = [] if field_shape is None else [*field_shape]
-    if field_shape is not None and (len(sizes) != 2 or not all(map(_positive, sizes))):
+    if field_shape is not None and (len(sizes) != 2 or not all(map(is_count, sizes))):
         rule = "must be the number of fields and the width of their vectors"
         raise ConfigError(f"{where} field_shape", rule, repr(field_shape))
     if width is None and sizes:
         return sizes[0] * sizes[1]
-    if width is None or not _positive(width):
+    if width is None or not is_count(width):
         rule = "must be the width of the rows it is given, a whole number above 0"
         raise ConfigError(f"{where} width_in", rule, repr(width))
     return width
 
 
-def _positive(value: object) -> bool:
-    """Whether it is a whole number above 0, be it Python's or NumPy's."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) > 0
+def _python(value: Any) -> Any:
+    """A setting with Python's numbers in place of NumPy's."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _python(item) for key, item in value.items()}
+    return [_python(item) for item in value] if isinstance(value, list | tuple) else value

@@ -14,6 +14,7 @@ from automtl.data.store.schema import Schema
 from automtl.errors import ConfigError
 from automtl.models.supernet import Supernet as _Supernet
 from automtl.models.supernet import supernet_parts
+from automtl.nn._experts import is_count
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import sharing_settings
 from automtl.spaces.space import SearchSpace
@@ -124,13 +125,13 @@ class Darts(_Darts):
                 raise ConfigError(
                     f"Darts {name}", "must be a setting of it", repr(name), nearest(name, known)
                 )
-        if type(steps) is not int or steps < 1:
+        if not is_count(steps):
             raise ConfigError("Darts steps", "must be a whole number above 0", repr(steps))
         recommended = net.space.recommended.get("search", {})
         chosen = {name: value for name, value in recommended.items() if name in known}
         own = {"sharing": net.sharing_kind, "sharing_settings": net.sharing_settings}
         super().__init__(net, net.schema, DartsSettings(**{**chosen, **settings, **own}))
-        self.steps, self.taken = steps, 0
+        self.steps, self.taken = int(steps), 0
         self.begin_epoch(0)
 
     def step(self, alpha_batch: Batch | None, fit_batch: Batch) -> Losses:

@@ -23,8 +23,7 @@ def headlines(runs: Sequence[RunView]) -> list[tuple[str, str]]:
     made = []
     for phase in ended(runs):
         name = f"The search of {phase.run}" if len(runs) > 1 else "The search"
-        decisions = decisions_of(phase)
-        raced = bool(phase.manifest.get("race"))
-        more = decided.advice(decisions, raced)
-        made.append((f"{name}: {decided.headline(decisions, raced)}.", f"{more}." if more else ""))
+        assert phase.architecture is not None  # see `ended`
+        headline, more = decided.said(phase.architecture.provenance)
+        made.append((f"{name}: {headline}.", f"{more}." if more else ""))
     return made

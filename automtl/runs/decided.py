@@ -25,8 +25,9 @@ def said(held: Mapping[str, Any]) -> tuple[str, str]:
     """What a search decided, in one sentence, and what would help to decide more ("" where nothing
     would), from its manifest or its architecture's provenance.
     """
-    decisions, raced = of(held), bool(held.get("race"))
-    return headline(decisions, raced), advice(decisions, raced)
+    race = held.get("race")
+    decisions, race = of(held), race if isinstance(race, Mapping) else {}
+    return headline(decisions, raced=bool(race)), advice(decisions, race)
 
 
 def _whole(decision: Any) -> bool:
@@ -86,6 +87,8 @@ def _pairs(decisions: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _why(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
+    if any(isinstance(high := d.get("high"), int | float) and high < 0 for d in decisions):
+        return "trainings show that another choice is better"
     if any(d.get("difference") is not None for d in decisions):
         return "the trainings show no difference"
     reasons = Counter(str(d["evidence"]) for d in decisions)
@@ -102,21 +105,33 @@ def _why(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
     return f"no candidate was trained alone, and {', '.join(said)}"
 
 
-def advice(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
-    """What would help to decide more; "" where nothing is open."""
+def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> str:
+    """What would help to decide more, from what is told of the race ({} where there was none); ""
+    where nothing is open.
+    """
     if not decisions or all_decided(decisions):
         return ""
-    if raced:
-        return (
-            "to decide more: more rows (search.race_epochs, data), more seeds "
-            "(search.race_seeds), or a smaller space; what stays tied may be taken by its cost"
-        )
-    more = ", and for more epochs (search.epochs)" if any(_restless(d) for d in decisions) else ""
-    return f"to decide: search with {RACE}, which trains candidates alone{more}"
+    if not race:
+        restless = any(d.get("alpha") in ("moving", "unknown") for d in decisions)
+        more = ", and for more epochs (search.epochs)" if restless else ""
+        return f"to decide: search with {RACE}, which trains candidates alone{more}"
+    if "finalists" not in race:
+        return "to decide: go on with the race, by --resume and a longer --time-limit"
+    plain = not count(decisions, "decided") and _no_better_than_hand_made(race)
+    take = "take shared_bottom, since your data cannot tell these apart" if plain else ""
+    return (
+        "to decide more: more rows (search.race_epochs, data), more seeds (search.race_seeds), or "
+        f"a smaller space; {take or 'what stays tied may be taken by its cost'}"
+    )
 
 
-def _restless(decision: Mapping[str, Any]) -> bool:
-    return decision.get("alpha") in ("moving", "unknown")
+def _no_better_than_hand_made(race: Mapping[str, Any]) -> bool:
+    """Whether a race's winner was searched, is better than the base rates, and is not told apart
+    from the best hand-made model, where one ran.
+    """
+    rival = race.get("rival")
+    apart = isinstance(rival, Mapping) and rival.get("apart") is not False
+    return race.get("kind") != "rival" and bool(race.get("beats_constant")) and not apart
 
 
 def block_name(name: str) -> str:

@@ -71,3 +71,8 @@ def test_tables_and_losses_that_cannot_judge_are_refused(table):
     absent = frame(EFFECTS, groups={"best": [*BEST, "a999"], "random": RANDOM})
     with pytest.raises(DataError, match="got 4 of 5"):
         marks(absent)
+
+
+def test_losses_may_be_numpys(table):
+    plain = {0: [0.51, 0.52], 1: [0.5]}
+    assert gain({s: np.array(v) for s, v in plain.items()}, table) == gain(plain, table)

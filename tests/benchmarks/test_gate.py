@@ -86,3 +86,9 @@ def test_the_best_are_chosen_on_b_rows():
 def test_without_a_second_seed_there_is_no_verdict():
     with pytest.raises(DataError, match="some trained with several seeds"):
         gate(frame(SPREAD, seeds=1))
+
+
+def test_a_table_of_equal_losses_cannot_rank():
+    """Its ICC is 0; the interval had no resample in which it was defined."""
+    verdict = gate(pd.DataFrame(rows(np.zeros(12), noise=0.0)))
+    assert (verdict.icc, verdict.interval, verdict.passed) == (0.0, (0.0, 0.0), False)

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from automtl.benchmarks.order import _Judge, baselines, judge_order, truth
-from automtl.errors import DataError
+from automtl.errors import ConfigError, DataError
 from tests.benchmarks.tables import frame
 
 STRATA = ("a", "b", "c", "d")
@@ -157,3 +157,20 @@ def test_sealed_failed_and_fresh_rows_do_not_count_and_scores_must_be_whole(tabl
         judge_order([], table)
     with pytest.raises(DataError, match="three trained architectures"):
         truth(table[table["architecture"] == "a000"])
+
+
+def test_of_a_few_architectures_no_interval_is_told(table):
+    """Of four in perfect order every resample is perfect: +1.00 to +1.00, with an exact p of .08."""
+    few = table[table["architecture"].isin(sorted(set(table["architecture"]))[:4])]
+    with pytest.raises(DataError, match="must hold 12 trained architectures or more"):
+        judge_order([scored(few, 0.0)], few)
+
+
+@pytest.mark.parametrize("wrong", ["x", None, [1], float("inf")])
+def test_what_is_no_score_is_named(table, wrong):
+    with pytest.raises(DataError, match="none for 1 of them, a000 first"):
+        judge_order([{**scored(table, 0.0), "a000": wrong}], table)
+    with pytest.raises(DataError, match="must map architectures to losses, got list"):
+        judge_order([[1.0]], table)
+    with pytest.raises(ConfigError, match="resamples: must be at least 1"):
+        judge_order([scored(table, 0.0)], table, resamples=0)

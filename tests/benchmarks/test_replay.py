@@ -150,3 +150,20 @@ def test_the_same_again_and_what_is_refused(table, replayer):
     uneven.at[0, "at"] = [1.0]
     with pytest.raises(DataError, match="judged at the same epochs"):
         Replayer(uneven)
+
+
+def test_a_training_that_could_not_be_judged_on_b_is_never_picked():
+    """NaN was numpy's least."""
+    table = frame(np.linspace(0, 0.05, 24), noise=1e-9)
+    last = table["architecture"] == table["architecture"].max()
+    found = Replayer(table.assign(loss_b=table["loss_b"].mask(last)))
+    assert found.replay("random", len(found.names), resamples=5).loss == pytest.approx(0.5)
+
+
+def test_every_architecture_has_a_price():
+    table = frame(np.linspace(0, 0.05, 24))
+    for prices in ({"a000": 1.0}, dict.fromkeys(table["architecture"], float("nan"))):
+        with pytest.raises(DataError, match="must be a finite price above 0 of every architecture"):
+            Replayer(table, prices)
+    with pytest.raises(ConfigError, match="resamples: must be at least 1"):
+        Replayer(table).replay("random", 1, resamples=0)

@@ -144,3 +144,10 @@ def test_another_commit_is_taken_on_demand_and_other_data_never(path):
     assert place({**UNDER, "loss": 0.3, "commit": "c1"}, load(path), other_commit=True).better == 0
     with pytest.raises(ArtifactError, match="data hash"):
         place({**UNDER, "loss": 0.3, "data_hash": "d1"}, load(path), other_commit=True)
+
+
+@pytest.mark.parametrize("loss", [float("nan"), None, "x"])
+def test_a_model_without_a_loss_has_no_place(loss):
+    """NaN is below nothing: it took the best place."""
+    with pytest.raises(ArtifactError, match="must have a finite loss to be placed"):
+        place({**UNDER, "loss": loss}, pd.DataFrame(rows([0.0, 0.1, 0.2])))

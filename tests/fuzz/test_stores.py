@@ -304,8 +304,7 @@ def kept():
 
 
 def test_a_snapshot_of_other_features_is_refused_by_file(tmp_path):
-    whole, _ = kept()
-    config = json.loads(whole["dataset.json"])
+    whole, config = kept()[0], json.loads(kept()[0]["dataset.json"])
     for features, got in (
         ([f for f in config["features"] if f["name"] != "user"], "shop"),
         ([{**f, "name": f"{f['name']}2"} for f in config["features"]], "2"),

@@ -1,5 +1,8 @@
 """Mistakes with the public modules: a ValueError in the module's own terms."""
 
+import warnings
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -269,6 +272,55 @@ def test_progress_is_a_share_and_numbers_may_be_numpys() -> None:
         share.advance(1.5)
     share.advance(1.0)
     assert [out.shape for out in share(torch.randn(3, 16))] == [(3, 8), (3, 8)]
+
+
+def test_every_number_may_be_numpys() -> None:
+    two, eight = np.int64(2), np.int64(8)
+    made: list[nn.Module] = [
+        mtl.MMoE(eight, width_in=16, tasks=2),
+        mtl.MMoE([eight, np.int32(4)], width_in=16, tasks=2),
+        mtl.PLE(8, width_in=16, tasks=2, levels=two, task_experts=np.array([1, 2])),
+        mtl.TopK(8, width_in=16, tasks=2, k=two),
+        mtl.MoME(8, width_in=16, tasks=2, masks=two, lambda_neuron=np.float64(1e-4)),
+        mtl.DSelectK(8, width_in=16, tasks=2, gamma=np.float32(0.5)),
+    ]
+    widths = [share(torch.randn(4, 16))[0].shape[1] for share in made]
+    assert widths == [8, 4, 8, 8, 8, 8] and made[5].start == 0.5
+    masked = mtl.MSSM(8, field_shape=np.array([4, 4]), tasks=2)  # type: ignore[arg-type]
+    assert masked(torch.randn(4, 4, 4))[0].shape == (4, 8)
+
+
+@pytest.mark.parametrize(
+    ("make", "warned"),
+    [
+        (lambda: mtl.DSelectK(8, width_in=16, tasks=2), True),
+        (lambda: mtl.MoME(8, width_in=16, tasks=2), True),
+        (lambda: mtl.DSelectK(8, width_in=16, tasks=2, num_experts=1, k=1), False),
+        (lambda: mtl.SNRAver(8, width_in=16, tasks=2), False),  # its stage is a length only
+        (lambda: mtl.MMoE(8, width_in=16, tasks=2), False),
+    ],
+)
+def test_a_training_that_begins_no_stage_is_told_once(
+    make: Callable[[], mtl.DSelectK], warned: bool
+) -> None:
+    def evaluated(share: nn.Module) -> int:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            share.eval()
+        assert all("trained in none of its stages" in str(w.message) for w in said)
+        return len(said)
+
+    share, rows = make(), torch.randn(4, 16)
+    assert evaluated(share.train()) == 0  # nothing was trained
+    share.train()(rows)
+    assert evaluated(nn.Sequential(share)) == warned and evaluated(share.train()) == 0
+    loaded = make()
+    loaded.load_state_dict(share.state_dict())
+    begun = make()
+    begun.begin(begun.stages()[0])
+    for other in (loaded, begun):
+        other.train()(rows)
+        assert evaluated(other) == 0
 
 
 def test_an_expert_is_left_as_it_was_when_it_is_refused() -> None:

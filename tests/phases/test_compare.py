@@ -250,6 +250,39 @@ def test_the_command_prints_every_figure_and_the_verdict(tmp_path):
     }
 
 
+def edited(run, change):
+    """The run's results as `change` leaves them."""
+    for path in run.glob("retrain/*/results.json"):
+        results = json.loads(path.read_text())
+        change(results)
+        path.write_text(json.dumps(results))
+    return run
+
+
+def test_secondary_tests_name_the_metric_also_where_there_is_but_one(tmp_path):
+    from typer.testing import CliRunner
+
+    from automtl.cli._app import app
+
+    def of_one_task(results):
+        for part in results.values():
+            del part["tasks"]["time"]
+
+    runs = [edited(model(tmp_path, n, "mmoe", seeds(0.3)), of_one_task) for n in ("a", "b")]
+    shown = CliRunner().invoke(app, ["compare", *map(str, runs)], env={"COLUMNS": "300"})
+    secondary = shown.output.partition("the secondary tests")[2].partition("cost (")[0]
+    assert "metric" in secondary and "click auc" in secondary
+
+
+def test_of_several_single_task_models_the_reference_is_chosen_by_validation(tmp_path):
+    def lucky(results):
+        results["validation"]["loss"] += 0.1
+
+    good = model(tmp_path, "good", "single_task", seeds(0.31))
+    luck = edited(model(tmp_path, "luck", "single_task", seeds(0.30)), lucky)
+    assert compare([good, luck]).single_task == "good: single_task"
+
+
 def test_settings_of_training_that_differ_are_listed(tmp_path):
     runs = [
         model(tmp_path, "one", "mmoe", seeds(0.5), trained={"lr": 0.001, "batch_size": 1024}),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from automtl.config import resolve
-from automtl.errors import ArtifactError, ConfigError, NoResult
+from automtl.errors import ArtifactError, ConfigError, NoResult, NumericalError
 from automtl.phases.run.session import open_session
 from automtl.phases.search import search
 from automtl.phases.search.context import scored
@@ -151,6 +151,40 @@ def test_a_killed_race_forgets_what_no_checkpoint_knows_and_damage_is_told(
     assert phase.race.read_bytes() == RunDir(raced.run).search.race.read_bytes()
 
 
+def test_a_line_that_was_written_before_any_checkpoint_of_the_race_is_not_there_twice(
+    dataset, tmp_path, raced, monkeypatch
+):
+    """Killed between the first line and the checkpoint after it."""
+    from automtl.phases.race.race import Race
+
+    made, out = config(dataset, checkpoint_every_steps=10**6), tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(Race, "state", lambda self: stop())
+        with pytest.raises(Stop):
+            search(made, out=out)
+    assert RunDir(out).search.race.read_text().count("\n") == 1
+    search(made, out=out, resume=True)
+    assert RunDir(out).search.race.read_bytes() == RunDir(raced.run).search.race.read_bytes()
+
+
+def test_a_race_after_a_rollback_goes_on_to_the_same_bits(dataset, tmp_path, monkeypatch):
+    """Its checkpoint stands at the epoch that was gone back to: the search went on from there."""
+    from automtl.strategies.monitor import CollapseRule
+
+    monkeypatch.setattr(
+        CollapseRule, "reason", lambda self, lines: "made to" if len(lines) == 2 else ""
+    )
+    made = config(dataset, "search.on_collapse=rollback", "search.race_checks=0")
+    whole = search(made, out=tmp_path / "whole")
+    with pytest.raises(Stop):
+        search(made, out=tmp_path / "cut", reporter=After(31, stop))
+    again = search(made, out=tmp_path / "cut", resume=True)
+    phases = [RunDir(result.run).search for result in (whole, again)]
+    assert again.epochs == whole.epochs == len(phases[0].read_metrics()) == 2
+    assert phases[0].race.read_bytes() == phases[1].race.read_bytes()
+    same_phase(phases[0].path, phases[1].path)
+
+
 def test_a_limit_before_the_first_rung_hands_over_nothing(dataset, tmp_path):
     with pytest.raises(NoResult, match="must finish the first rung of its race within"):
         search(config(dataset, time_limit_s=1e-9), out=tmp_path / "run")
@@ -173,6 +207,23 @@ def test_a_limit_after_it_hands_over_the_leader_and_decides_nothing(dataset, tmp
     monkeypatch.undo()
     again = search(config(dataset), out=tmp_path / "run", resume=True)
     assert again.state == "done" and len(again.race["words"]) > 2
+
+
+def test_finals_without_a_finite_loss_are_refused_and_not_won(dataset, tmp_path, monkeypatch):
+    """The winner had the loss inf, which no JSON holds."""
+    from automtl.phases.race.race import Race
+
+    judged = Race._judged
+
+    def broken(self, job):
+        if job.stage == "final":
+            raise NumericalError("B rows", "the MTL-Loss must be finite", "nan")
+        return judged(self, job)
+
+    monkeypatch.setattr(Race, "_judged", broken)
+    fast = ("search.strategy=random_search", "search.race_epochs=1", "search.rivals=[]")
+    with pytest.raises(NumericalError, match="race: a candidate's losses must be finite"):
+        search(config(dataset, *fast), out=tmp_path / "run")
 
 
 def test_random_search_with_a_race_trains_no_supernet(dataset, tmp_path):

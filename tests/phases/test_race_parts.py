@@ -8,7 +8,9 @@ import pytest
 from scipy import stats
 
 from automtl.phases.race._align import aligned, unused
-from automtl.phases.race._compare import Table
+from automtl.phases.race._answer import answer
+from automtl.phases.race._compare import Gap, Table
+from automtl.phases.race._finals import Finals
 from automtl.phases.race.course import Course
 from automtl.phases.race.results import Result
 from automtl.spaces.architecture import Sharing
@@ -24,6 +26,10 @@ from tests.support import small_schema, small_space
 class Runner:
     id: str
     kind: str = "proposal"
+
+    @property
+    def name(self):
+        return self.id
 
 
 def walk(course, a_of):
@@ -183,3 +189,23 @@ def test_with_one_group_of_rows_nothing_is_compared():
         {("final", c): np.zeros(1) for c in "xy"},
     )
     assert table.family([("final", "x"), ("final", "y")]) == {}
+
+
+@pytest.mark.parametrize(
+    ("winner", "words"),
+    [
+        ("proposal", ["the runner-up and best hand-made model, b: +0.00100", "is needed"]),
+        ("rival", ["the runner-up, b: +0.00100"]),
+    ],
+)
+def test_one_model_is_told_of_once_and_no_other_is_the_best_beside_a_hand_made_winner(
+    winner, words
+):
+    gap = Gap(0.001, -0.01, 0.01, apart=False, tied=False)
+    first, second = Runner("a", winner), Runner("b", "rival")
+    outcome = Finals(first, first, {"b": gap}, [second], [first, second])
+    figures = [result(c, s, 0.5) for c in "ab" for s in range(2)]
+    table = Table(figures, {("final", c): np.zeros(9) for c in "ab"})
+    said = answer(outcome, table, figures, 1, beats=True)["words"]
+    assert len(said) == 2 and all(word in said[1] for word in words)
+    assert ("no search is needed" in said[1]) == (winner == "proposal")

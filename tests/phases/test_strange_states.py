@@ -24,6 +24,22 @@ SEARCHES = {
     ),
     "evolution": (("search.strategy=evolution",), 4),
     "random_search": (("search.strategy=random_search",), 3),
+    # no supernet is trained: three steps of a rung, six of the finals' first seed, one of the second
+    "race": (
+        (
+            "search.strategy=random_search",
+            "search.selection=race",
+            "search.race_candidates=2",
+            "search.race_controls=1",
+            "search.race_finalists=2",
+            "search.race_seeds=2",
+            "search.race_epochs=1",
+            "search.race_checks=1",
+            "search.rivals=[]",
+            "retrain.batch_size=64",
+        ),
+        10,
+    ),
 }
 RETRAINS = {
     "mmoe": (("retrain.balancing.method=uncertainty",), 6),
@@ -54,6 +70,8 @@ HIS_OWN = (
     (r".*balancing(\.\w+)?", "left out|10{8}"),  # nothing, then
     (r"parts\.0\.frozen", "left out|None"),  # as older versions
     (r"metric_sum", "'another'"),  # then the lines are at fault
+    (r"race\.sum", "'another'"),
+    (r"race", "nothing"),  # as before the race
 )
 
 

@@ -55,13 +55,46 @@ def test_a_race_that_decided_nothing_is_not_said_to_have_trained_nothing():
     assert told == "nothing is decided, of 3 choices: the winner is not shown to be better"
 
 
+def test_a_better_runner_up_is_no_missing_difference():
+    better = made("not decided", difference=-0.02, low=-0.03, high=-0.01)
+    told = decided.headline([made("not decided"), better], raced=True)
+    assert told.endswith("trainings show that another choice is better")
+
+
+RACE = {"kind": "proposal", "beats_constant": True, "rival": None, "finalists": {}}
+APART = {"name": "mmoe", "apart": True}
+
+
 def test_what_would_help():
     moving = [made("not decided", alpha="moving")]
-    assert "search.selection=race" in decided.advice(moving, raced=False)
-    assert "search.epochs" in decided.advice(moving, raced=False)
-    assert "search.epochs" not in decided.advice([made("not decided")], raced=False)
-    assert "search.race_seeds" in decided.advice(moving, raced=True)
-    assert decided.advice([made("decided")], raced=True) == "" == decided.advice([], raced=False)
+    assert "search.selection=race" in decided.advice(moving, {})
+    assert "search.epochs" in decided.advice(moving, {})
+    assert "search.epochs" not in decided.advice([made("not decided")], {})
+    assert "search.race_seeds" in decided.advice(moving, RACE)
+    assert decided.advice([made("decided")], RACE) == "" == decided.advice([], {})
+
+
+@pytest.mark.parametrize(
+    ("race", "takes"),
+    [
+        ({}, True),
+        ({"rival": {**APART, "apart": False}}, True),
+        ({"rival": APART}, False),  # shown to be better than the hand-made ones
+        ({"rival": {"name": "mmoe"}}, False),  # its training was not finite
+        ({"kind": "rival"}, False),  # the winner needs no search as it is
+        ({"beats_constant": False}, False),
+    ],
+)
+def test_where_nothing_is_decided_the_plain_model_is_offered(race, takes):
+    held = {"decisions": [made("not decided"), made("tied")], "race": {**RACE, **race}}
+    assert ("take shared_bottom" in decided.said(held)[1]) is takes
+    some = {**held, "decisions": [made("decided"), made("tied")]}
+    assert "take shared_bottom" not in decided.said(some)[1]
+
+
+def test_a_race_that_was_stopped_is_to_be_gone_on_with():
+    stopped = {"winner": "control 1", "kind": "control", "words": ["the race was stopped"]}
+    assert "--resume" in decided.said({"decisions": [made("not decided")], "race": stopped})[1]
 
 
 @pytest.mark.parametrize(

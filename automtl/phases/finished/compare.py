@@ -2,7 +2,8 @@
 single-task models.
 
 It reads what runs hold and nothing else: test figures where every model has been evaluated, else
-validation figures, which chose the epoch. The best hand-made model is chosen by validation loss.
+validation figures, which chose the epoch. The best hand-made model, and of several single-task
+models the reference, is chosen by validation loss.
 The primary test of a model is that of its MTL-Loss; tests of tasks' metrics are secondary.
 """
 
@@ -169,13 +170,12 @@ def _same_data(folders: Sequence[PhaseDir]) -> None:
 def _tested(
     split: str, metrics: tuple[str, ...], entries: Sequence[Entry], margin: float | None
 ) -> Comparison:
-    hand_made = [
-        e
-        for e in entries
-        if e.hand_made and e.label != "single_task" and e.mean("validation", LOSS) is not None
-    ]
-    best = min(hand_made, key=lambda e: e.mean("validation", LOSS) or 0.0) if hand_made else None
-    alone = next((e for e in entries if e.hand_made and e.label == "single_task"), None)
+    known = [e for e in entries if e.hand_made and e.mean("validation", LOSS) is not None]
+    hand_made = [e for e in known if e.label != "single_task"]
+    best, alone = (
+        min(some, key=lambda e: e.mean("validation", LOSS) or 0.0, default=None)
+        for some in (hand_made, [e for e in known if e.label == "single_task"])
+    )
     margin, source = (margin, "as given") if margin is not None else _margin(split, entries)
     tests = _contrasts(split, metrics, entries, [e for e in (best, alone) if e], margin)
     against = {

@@ -62,7 +62,13 @@ def _words(outcome: Finals, told: dict[str, Any]) -> list[str]:
             f"{best.name} has the least loss; not told apart and within {CLOSE:.1%} of it, "
             f"{winner.name} is cheaper ({winner.flops:,} FLOPs a row for {best.flops:,})"
         )
-    for key, name in (("runner_up", "the runner-up"), ("rival", "the best hand-made model")):
+    # beside a hand-made winner no other is the best hand-made one
+    names = {"runner_up": "the runner-up"}
+    if winner.kind != "rival" and told["rival"] == told["runner_up"]:
+        names["runner_up"] += " and best hand-made model"
+    elif winner.kind != "rival":
+        names["rival"] = "the best hand-made model"
+    for key, name in names.items():
         if (beside := told[key]) is not None:
             said.append(f"{name}, {beside['name']}: {_gap(outcome, beside)}")
     if (controls := told["controls"]) is not None:
@@ -80,6 +86,9 @@ def _gap(outcome: Finals, beside: dict[str, Any]) -> str:
     gap = Gap(**{name: beside[name] for name in Gap.__dataclass_fields__})
     tie = "; tied within the margin" if gap.tied and not gap.apart else ""
     words = "told apart" if gap.apart else f"not told apart{tie}"
-    rival = any(e.name == beside["name"] and e.kind == "rival" for e in outcome.ordered)
+    searched = outcome.winner.kind != "rival"
+    rival = searched and any(
+        e.name == beside["name"] and e.kind == "rival" for e in outcome.ordered
+    )
     take = "; no search is needed for what it gives" if rival and not gap.apart else ""
     return f"{gap.difference:+.5f} ({gap.low:+.5f} to {gap.high:+.5f}, adjusted), {words}{take}"

@@ -11,6 +11,7 @@ from automtl.strategies.decisions import is_experts
 from automtl.strategies.encoding import Genes
 
 MODEL = "the model"
+NO_BETTER = "the winner is not shown to be better than predicting the base rates"
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,7 @@ class Grounds:
         if name in idle:
             return replace(believed, evidence="no task takes this expert: nothing hangs on it")
         if not self.beats_constant:
-            words = "the winner is not shown to be better than predicting the base rates"
-            return replace(believed, evidence=words)
+            return replace(believed, evidence=NO_BETTER)
         if dissent is not None:
             gap = self.finals.gaps[dissent[0]]
             words = f"a finalist with {dissent[1]} here (and other differences) is not told apart"
@@ -107,13 +107,14 @@ class Grounds:
             e for e in self.finals.ordered if e.kind != "rival" and e.id in self.finals.gaps
         ]
         words = f"hand-made; {self.seeds} trainings of each finalist"
-        if not searched:
-            return Decision(MODEL, winner.name, None, "not decided", words)
-        gap, other = self.finals.gaps[searched[0].id], searched[0].name
-        made = Decision(MODEL, winner.name, f"searched ({other})", "not decided", words)
-        verdict: Verdict = "decided" if gap.apart and gap.low > 0 else _tied(gap.tied)
+        other = f"searched ({searched[0].name})" if searched else None
+        made = Decision(MODEL, winner.name, other, "not decided", words)
         if not self.beats_constant:
-            verdict = "not decided"
+            return replace(made, evidence=NO_BETTER)
+        if not searched:
+            return made
+        gap = self.finals.gaps[searched[0].id]
+        verdict: Verdict = "decided" if gap.apart and gap.low > 0 else _tied(gap.tied)
         return _measured(made, gap.difference, gap.low, gap.high, verdict)
 
 

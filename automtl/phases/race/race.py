@@ -19,7 +19,7 @@ from automtl.phases.race._verdicts import MODEL, Grounds
 from automtl.phases.race.course import Course, Job
 from automtl.phases.race.entrants import Entrant, entrants
 from automtl.phases.race.judge import Judge
-from automtl.phases.race.results import Result
+from automtl.phases.race.results import Result, read_results
 from automtl.phases.run.alone import Model
 from automtl.phases.run.session import Session
 from automtl.runs import checkpoint, checksums
@@ -38,7 +38,7 @@ class _RaceState(State):
     """Of a race; the model in training looks at its own."""
 
     entrants: tuple[str, ...]
-    results: tuple[Result, ...]
+    lines: Count
     sum: str
     units: dict[str, torch.Tensor]
     step: Count
@@ -235,7 +235,7 @@ class Race:
         done = [r for r in self.results if r.stage != "check"]
         final = Table(done, {key: u for key, u in self._units.items() if key[0] == "final"})
         there = self.course.in_finals(done)
-        if not there:
+        if not there or not final.losses:
             fix = "lower retrain.lr, or look at the rows"
             raise NumericalError("race", "a candidate's losses must be finite", "none", fix)
         outcome = finals(there, final)
@@ -267,7 +267,7 @@ class Race:
         model = None if self._model is None else self._model.state_dict()
         return {
             "entrants": [entrant.id for entrant in self.course.entrants],
-            "results": [result.line for result in self.results],
+            "lines": len(self.results),
             "sum": checksums.of_lines(self.folder.race, len(self.results)),
             "units": {f"{s}:{c}": torch.from_numpy(u) for (s, c), u in self._units.items()},
             "step": self._step,
@@ -287,9 +287,16 @@ class Race:
             "must be those that the search proposes",
             ", ".join(held.entrants)[:200],
         )
-        checksums.keep_lines(self.folder.race, len(held.results), held.sum)
-        self.results = list(held.results)
+        checksums.keep_lines(self.folder.race, held.lines, held.sum)
+        self.results = read_results(self.folder.race)
         self._units = _keys(held.units, self.judge.units)
+        judged = {(r.stage, r.candidate) for r in self.results if r.stage != "rung" and not r.error}
+        need(
+            self._units.keys() == judged,
+            "race.units",
+            "must be there for every candidate of the finals and the checks",
+            ", ".join(held.units)[:200] or "none",
+        )
         job = self._next()
         need(
             held.model is None or (job is not None and job.start <= held.step <= job.end),

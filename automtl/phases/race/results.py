@@ -1,9 +1,11 @@
 """What came of one training of a race, as a line of race.jsonl holds it."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
-from automtl.training.checkpoint_state import Count, Number, State
+from automtl.bounds import fitting, parse_json, read_lines
+from automtl.training.checkpoint_state import Count, Number, State, check
 
 Stage = Literal["rung", "final", "check"]
 
@@ -40,6 +42,17 @@ class Result(State):
     def line(self) -> dict[str, Any]:
         """As race.jsonl holds it."""
         return self.model_dump(mode="json")
+
+
+def read_results(path: Path) -> list[Result]:
+    """The results that race.jsonl holds.
+
+    Raises:
+        AutoMTLError: a line is none.
+    """
+    with fitting(path):
+        lines = [parse_json(line) for line in read_lines(path)]
+    return [check(Result, line, f"{path}, line {i}") for i, line in enumerate(lines, 1)]
 
 
 def of_rung(results: Iterable[Result], rung: int) -> dict[str, Result]:

@@ -112,8 +112,8 @@ class SearchPhase:
                     break
             if state == "time_limited" and (not self.epoch or self._races):
                 raise nothing_yet(self.session, self.folder, self.epoch, self.step, self._races)
-            done = self.epoch
-            if self.watch.fired(self.history):
+            done = len(self.history)
+            if self.race is None and self.watch.fired(self.history):
                 manifest.update(collapse=self._collapsed())
             if self._races:
                 state = self._run_race(keeper)
@@ -200,11 +200,13 @@ class SearchPhase:
         }
         best = self.folder.checkpoint("best")
         if self.watch.action == "rollback" and best.exists():
-            spent = {**self._spent(), "ledger": self.ledger.state()}
+            spent, history = {**self._spent(), "ledger": self.ledger.state()}, self.history
             with checkpoint.applying(best):
                 self._restore(checkpoint.load(best))
             told["back_to_epoch"] = self.epoch - 1
-            self._charge(spent)  # what was spent stays spent
+            # what was spent stays spent, and epochs that were recorded stay recorded
+            self._charge(spent)
+            self.history = history
         return told
 
     def _record(self) -> None:
@@ -276,28 +278,11 @@ class SearchPhase:
             AutoMTLError, RuntimeError: it is none of this search's.
         """
         held = check(SearchState, state, "search")
-        need(
-            (held.net is None) == (self.strategy.supernet is None),
-            "net",
-            "must be there where a supernet is searched, and nowhere else",
-            "none" if held.net is None else "one",
-        )
+        held.check_net(self.strategy)
         if self.strategy.supernet is not None:
             take_net(self.strategy.supernet, state["net"])
         self.strategy.load_state_dict(state["strategy"])
-        place = held.epoch <= self.strategy.epochs and self.strategy.stands_at(
-            held.epoch, held.step
-        )
-        need(
-            place,
-            "search",
-            "must be at a place of its strategy",
-            f"epoch {held.epoch}, step {held.step}",
-        )
-        lines = [line.epoch for line in held.history] == list(
-            range(held.epoch)
-        ) and held.metric_lines == held.epoch
-        need(lines, "search.history", f"must be {held.epoch} lines", f"{len(held.history)}")
+        held.check_place(self.strategy)
         self.generator.set_state(state["noise"])
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
         self.guard.load(state["guard"])
@@ -305,7 +290,9 @@ class SearchPhase:
             state["running"], tasks=len(self.session.schema.tasks), device=self.session.device
         )
         self._charge(state["spent"])
-        if held.race is not None:
+        if held.race is None:
+            files.cut_lines(self.folder.race, 0)  # written after the checkpoint
+        else:
             need(self._races, "race", "must be there for a race only", "one")
             self.race = self._make_race()
             self.race.load(state["race"])

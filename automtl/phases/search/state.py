@@ -10,7 +10,8 @@ from automtl.errors import NoResult
 from automtl.report.results import SelfShowing
 from automtl.runs import decided
 from automtl.spaces.architecture import Architecture
-from automtl.training.checkpoint_state import Count, Number, Spent, State
+from automtl.strategies.protocol import Strategy
+from automtl.training.checkpoint_state import Count, Number, Spent, State, need
 
 
 @dataclass(frozen=True)
@@ -107,3 +108,39 @@ class SearchState(State):
     history: tuple[_Line, ...]
     race: Any
     spent: _Spent
+
+    def check_net(self, strategy: Strategy) -> None:
+        """Refuse a state with a network where the strategy trains none, or without one.
+
+        Raises:
+            ArtifactError: it is such.
+        """
+        need(
+            (self.net is None) == (strategy.supernet is None),
+            "net",
+            "must be there where a supernet is searched, and nowhere else",
+            "none" if self.net is None else "one",
+        )
+
+    def check_place(self, strategy: Strategy) -> None:
+        """Refuse a place that the strategy, its state loaded, cannot be at.
+
+        Raises:
+            ArtifactError: it is such, or has not the lines of its epochs.
+        """
+        place = self.epoch <= strategy.epochs and strategy.stands_at(self.epoch, self.step)
+        need(
+            place,
+            "search",
+            "must be at a place of its strategy",
+            f"epoch {self.epoch}, step {self.step}",
+        )
+        # a race may begin at an earlier epoch than the last, after a rollback
+        count = self.epoch if self.race is None else max(self.epoch, self.metric_lines)
+        lines = [line.epoch for line in self.history] == list(range(count))
+        need(
+            lines and self.metric_lines == count,
+            "search.history",
+            f"must be {count} lines",
+            f"{len(self.history)}",
+        )
