@@ -89,7 +89,8 @@ def search_seconds(rows: int, threads: int) -> float:
     }
     with tempfile.TemporaryDirectory() as name:
         os.environ["AUTOMTL_DATA_DIR"] = name
-        budget = {"epochs": 2, "warmup_epochs": 1, "batch_size": 512, "gradient_conflict": False}
+        budget = {"strategy": "darts", "selection": "argmax"}
+        budget |= {"epochs": 2, "warmup_epochs": 1, "batch_size": 512, "gradient_conflict": False}
         found = automtl.search(
             settings,
             frame=frame,

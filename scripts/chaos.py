@@ -34,6 +34,8 @@ from automtl.runs import checkpoint
 SMALL = (
     *SPACE,
     "space.dropout=0.1",
+    "search.strategy=darts",
+    "search.selection=argmax",
     "search.batch_size=64",
     "search.epochs=4",
     "search.warmup_epochs=1",

@@ -56,6 +56,7 @@ def search(run: Path, args: argparse.Namespace) -> None:
         return
     settings = {
         "strategy": run.name,
+        "selection": "argmax",
         **({"budget_run": str(args.out / "darts")} if run.name == "random_search" else {}),
     }
     if args.search_epochs:

@@ -28,6 +28,8 @@ from automtl.spaces.architecture import Architecture
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = (
     *SPACE,
+    "search.strategy=darts",
+    "search.selection=argmax",
     "search.batch_size=64",
     "search.epochs=3",
     "search.warmup_epochs=1",

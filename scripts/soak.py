@@ -153,6 +153,8 @@ def soak(
     data = write_dataset(folder / "data", rows=rows)
     settings = (
         *SPACE,
+        "search.strategy=darts",
+        "search.selection=argmax",
         f"search.batch_size={batch_size}",
         f"search.epochs={epochs}",
         "search.warmup_epochs=1",

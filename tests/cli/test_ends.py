@@ -36,6 +36,8 @@ PLACES = {
     "search data/tiny.yaml --out new": "automtl.phases.search.start.training_session",
 }
 
+PAPER = "--set search.strategy=darts --set search.selection=argmax"
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
@@ -174,7 +176,7 @@ def test_a_time_limit_shorter_than_an_epoch_hands_over_nothing(place, capfd):
     assert (
         run(
             "search data/tiny.yaml --space automtl_small --out short --set search.batch_size=64 "
-            "--time-limit 0.001s --json".split()
+            f"--time-limit 0.001s --json {PAPER}".split()
         )
         == 5
     )
@@ -192,7 +194,7 @@ def test_a_time_limit_shorter_than_an_epoch_hands_over_nothing(place, capfd):
     assert "interrupted; go on with: automtl search" in " ".join(capfd.readouterr().out.split())
 
 
-TUNE = "tune data/tiny.yaml --space automtl_small --fast-dev-run --trials 2 --out".split()
+TUNE = f"tune data/tiny.yaml --space automtl_small --fast-dev-run {PAPER} --trials 2 --out".split()
 
 
 def test_a_study_without_a_complete_trial_hands_over_nothing(place, capfd):

@@ -16,6 +16,7 @@ from automtl import files
 from automtl.cli.main import main
 from automtl.exports import formats
 from automtl.runs.manifest import Manifest
+from scripts.small import PAPER, flags
 from tests.cli.data_errors import DATA_ERRORS
 from tests.cli.plugin_errors import PLUGINS, PLUGINS_AFTER_SEARCH
 from tests.cli.tampered_errors import TAMPERED
@@ -24,6 +25,7 @@ from tests.cli.tune_errors import TUNE_ERRORS
 from tests.support import without_plugins, write_dataset
 
 SMALL = [
+    *flags(PAPER),
     "--set",
     "space.expert=[gate, skip]",
     "--set",

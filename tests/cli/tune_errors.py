@@ -46,8 +46,8 @@ def altered_trial():
         study.commit()
 
 
-# the trial fails at once: a search has two epochs
-SHORT = ["--trials", "1", "--set", "tune.parameters={search.epochs: {choices: [1]}}"]
+# the trial fails at once: a training has rows
+SHORT = ["--trials", "1", "--set", "tune.parameters={search.race_epochs: {choices: [0]}}"]
 BEGUN, SHARED = [*TUNE[:-1], "begun", *SHORT], ["--storage", "sqlite:///shared.db"]
 
 

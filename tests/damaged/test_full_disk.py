@@ -28,7 +28,7 @@ from automtl.runs.run_dir import RunDir
 from tests.phases.stopping import config, same_phase
 from tests.support import write_dataset
 
-SETS = ["search.batch_size=128"]
+SETS = ["search.strategy=darts", "search.selection=argmax", "search.batch_size=128"]
 OPERATIONS = {
     "fsync": os.fsync,
     "replace": os.replace,

@@ -32,6 +32,8 @@ SMALL = [
 ]
 SMALL += [
     "--set",
+    "search.strategy=darts",
+    "search.selection=argmax",
     "search.batch_size=32",
     "--set",
     "runtime.checkpoint_every_steps=1",

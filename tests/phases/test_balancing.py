@@ -27,6 +27,7 @@ TINY = [
     "space.interaction=[skip]",
     "space.num_experts=2",
 ]
+TINY += ["search.strategy=darts", "search.selection=argmax"]
 TINY += ["search.epochs=2", "search.warmup_epochs=1"]
 ADAPTIVE = [method for method in METHODS if method not in PLAIN]
 

@@ -20,6 +20,7 @@ from tests.phases.stopping import After, config, stop
 from tests.support import Stop, write_dataset
 
 RACE = ("search.strategy=random_sampling", "search.selection=race")
+PAPER = ("search.strategy=darts", "search.selection=argmax")
 SHAPE = ("race_candidates", "race_controls", "race_seeds", "race_checks")
 
 
@@ -70,10 +71,10 @@ def test_what_is_no_budget_is_refused(text):
 
 def test_rows_of_a_supernet_by_hand(dataset):
     """The fit rows of an epoch and as many batches of A rows."""
-    session = training_session(bare(dataset), search=True, retrain=False)
+    session = training_session(bare(dataset, *PAPER), search=True, retrain=False)
     fit = session.batches("fit", batch_size=1024, seed=0).num_rows
     alpha = session.batches("a", batch_size=1024, seed=0).num_rows
-    session, made = filled(dataset, f"{7 * (fit + alpha) + 5} rows")
+    session, made = filled(dataset, f"{7 * (fit + alpha) + 5} rows", *PAPER)
     assert dict(made.settings) == {"epochs": 7, "warmup_epochs": 2}
     assert made.strategy == 7 * (fit + alpha) and made.race == 0
     assert (session.config.search.epochs, session.config.search.warmup_epochs) == (7, 2)
@@ -113,22 +114,26 @@ def test_what_is_given_is_kept_and_a_data_sets_advice_is_not(dataset):
     assert session.config.search.race_epochs == 1 and "race_epochs" not in made.settings
     assert "epochs" not in given_by_user(bare(dataset)), "the space recommends it"
     assert "epochs" in given_by_user(bare(dataset, "search.epochs=4"))
-    _, made = filled(dataset, "10000rows", "search.epochs=4")
+    _, made = filled(dataset, "10000rows", *PAPER, "search.epochs=4")
     assert dict(made.settings) == {} and 0 < made.strategy < 10_000
 
 
 @pytest.mark.parametrize(
     ("text", "sets", "words"),
     [
-        ("100rows", (), "the least, 2 epochs of the supernet, about"),
-        ("1000rows", ("search.epochs=9",), "9 epochs of search.epochs about"),
+        ("100rows", PAPER, "the least, 2 epochs of the supernet, about"),
+        ("1000rows", (*PAPER, "search.epochs=9"), "9 epochs of search.epochs about"),
         ("100rows", RACE, "what is set, with the smallest race, about"),
         ("3000rows", (*RACE, "search.race_epochs=3"), "what is set, with the smallest race, about"),
-        ("10rows", ("search.strategy=random_search",), "rows for 8 draws"),
-        ("5m", ("search.strategy=random_sampling",), "needs a search that trains something"),
+        ("10rows", ("search.selection=argmax",), "rows for 8 draws"),
+        (
+            "5m",
+            ("search.strategy=random_sampling", "search.selection=argmax"),
+            "needs a search that trains something",
+        ),
         (
             "10rows",
-            ("search.strategy=random_search", "search.budget_samples=9000"),
+            ("search.selection=argmax", "search.budget_samples=9000"),
             "9,000 rows of search.budget_samples",
         ),
     ],
@@ -146,6 +151,7 @@ def test_a_budget_of_flops_is_the_same_anywhere_and_is_kept(dataset, tmp_path, s
     """What the ledger then says was spent is what was planned, and not more."""
     sets = (
         f"search.strategy={strategy}",
+        "search.selection=argmax",
         "search.batch_size=64",
         "search.population=4",
         "search.generations=1",
@@ -163,7 +169,7 @@ def test_a_budget_of_flops_is_the_same_anywhere_and_is_kept(dataset, tmp_path, s
 def test_a_budget_of_seconds_is_timed(dataset):
     _, made = filled(dataset, "30s", *RACE)
     assert 0 < made.race <= 30 and made.budget.say(made.race).endswith(" s")
-    _, made = filled(dataset, "60s", "search.selection=race")
+    _, made = filled(dataset, "60s", "search.strategy=darts")
     assert made.settings["epochs"] >= 2 and made.strategy <= 30 and made.race <= 60 - made.strategy
 
 

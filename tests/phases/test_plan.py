@@ -14,6 +14,8 @@ from tests.phases.recommending import planned as planned_retrain
 from tests.support import write_dataset
 
 SETS = [
+    "search.strategy=darts",
+    "search.selection=argmax",
     "search.batch_size=64",
     "search.epochs=2",
     "search.warmup_epochs=0",

@@ -297,7 +297,13 @@ def test_a_search_and_its_retrain_take_the_data_sets_and_python_is_told(dataset,
     )
     told, run = Told(), tmp_path / "run"
     given = {
-        "search": {"epochs": 2, "warmup_epochs": 1, "batch_size": 64},
+        "search": {
+            "strategy": "darts",
+            "selection": "argmax",
+            "epochs": 2,
+            "warmup_epochs": 1,
+            "batch_size": 64,
+        },
         "data": {"dir": str(tmp_path / "prepared")},
         **SMALL,
     }
@@ -338,7 +344,8 @@ def test_a_retrain_of_a_searched_run_keeps_what_was_recommended_below_what_is_sa
     }
     recommend(dataset, retrain=advice)
     retrain = {"clip_norm": 2.0, **({"optimizer": "sgd"} if optimizer == "said too" else {})}
-    search = {"epochs": 2, "warmup_epochs": 1, "batch_size": 64}
+    search = {"strategy": "darts", "selection": "argmax"}
+    search |= {"epochs": 2, "warmup_epochs": 1, "batch_size": 64}
     automtl.search(
         dataset,
         out=tmp_path / "run",

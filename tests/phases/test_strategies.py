@@ -24,6 +24,8 @@ FAST = [
     "search.population=3",
     "search.generations=1",
     "search.score_rows=64",
+    "search.strategy=darts",
+    "search.selection=argmax",
     "search.epochs=2",
     "search.warmup_epochs=1",
 ]
