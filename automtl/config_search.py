@@ -20,7 +20,6 @@ _OF_A_SUPERNET = """
     auxiliary_skip cost_weight on_collapse
 """
 OF_A_RACE, OF_A_SUPERNET = frozenset(_OF_A_RACE.split()), frozenset(_OF_A_SUPERNET.split())
-OF_DRAWS = frozenset(("draws", "random_lr", "budget_samples", "budget_run"))
 
 
 class SearchSection(Strict):
@@ -180,13 +179,11 @@ class SearchSection(Strict):
 
     @property
     def idle(self) -> frozenset[str]:
-        """Settings that this search does not read."""
+        """Settings of a race or of a supernet where there is none."""
         raced = self.selection == "race"
-        drawn = self.strategy == "random_search" and not raced
-        unread = frozenset[str]() if raced else OF_A_RACE
-        unread |= frozenset() if drawn else OF_DRAWS
         # random_search without a race trains by some of them, and its default budget counts others
-        return unread | (frozenset() if self.trains_supernet or drawn else OF_A_SUPERNET)
+        trains = self.trains_supernet or (self.strategy == "random_search" and not raced)
+        return (frozenset() if raced else OF_A_RACE) | (frozenset() if trains else OF_A_SUPERNET)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

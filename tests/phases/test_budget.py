@@ -11,7 +11,7 @@ from automtl.phases.race.course import planned_steps, sizes
 from automtl.phases.run.session import training_session
 from automtl.phases.search import resumed, search
 from automtl.phases.search._filling import with_budget
-from automtl.phases.search.budget import Budget, given_by_user
+from automtl.phases.search.budget import Budget, default_budget, given_by_user
 from automtl.phases.search.plan import as_rows, plan_search
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
@@ -206,3 +206,19 @@ def test_a_plan_shows_the_split(dataset):
     assert "epochs of the supernet" in plan.budget and "a race of" in plan.budget
     assert as_rows(plan)[-1] == ("budget", plan.budget)
     assert as_rows(replace(plan, budget=""))[-1][0] == "race"
+
+
+def test_a_setting_that_the_search_does_not_read_is_refused(dataset, tmp_path):
+    for sets, words in (
+        (("search.epochs=9",), "search.epochs: must be left out: strategy random_search with "),
+        (("search.alpha_lr=0.1",), "does not read it, got 0.1; or set search.strategy=darts"),
+        ((*PAPER, "search.race_checks=1"), "got 1; or set search.selection=race"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            search(bare(dataset, *sets), out=tmp_path / "run")
+        assert words in str(caught.value)
+    assert not (tmp_path / "run").exists()
+    assert default_budget(bare(dataset)) == "1e13flops"
+    assert default_budget(bare(dataset, "search.rivals=[]")) == "1e13flops"
+    assert default_budget(bare(dataset, "search.race_epochs=2")) is None
+    assert default_budget(bare(dataset, *PAPER)) is None

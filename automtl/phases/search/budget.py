@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from automtl.config import RunConfig
-from automtl.config_search import OF_A_RACE, OF_DRAWS, SearchSection
+from automtl.config_search import OF_A_RACE, SearchSection
 from automtl.errors import ConfigError
 from automtl.strict import build
 
@@ -115,11 +115,7 @@ def check_idle(config: RunConfig) -> None:
         return  # whose settings are its own
     for name in sorted(given_by_user(config) & s.idle):
         if getattr(s, name) != getattr(default, name):
-            fix = "search.strategy=darts"
-            if name in OF_A_RACE:
-                fix = "search.selection=race"
-            elif name in OF_DRAWS:
-                fix = "search.strategy=random_search and search.selection=argmax"
+            fix = "search.selection=race" if name in OF_A_RACE else "search.strategy=darts"
             raise ConfigError(
                 f"search.{name}",
                 f"must be left out: strategy {s.strategy} with selection {s.selection} does not "
