@@ -180,10 +180,9 @@ class SearchSection(Strict):
     @property
     def idle(self) -> frozenset[str]:
         """Settings of a race or of a supernet where there is none."""
-        raced = self.selection == "race"
-        # random_search without a race trains by some of them, and its default budget counts others
-        trains = self.trains_supernet or (self.strategy == "random_search" and not raced)
-        return (frozenset() if raced else OF_A_RACE) | (frozenset() if trains else OF_A_SUPERNET)
+        if self.selection != "race":
+            return OF_A_RACE  # random_search without a race trains by what is of a supernet, too
+        return frozenset() if self.trains_supernet else OF_A_SUPERNET
 
     @model_validator(mode="after")
     def _check(self) -> Self:
