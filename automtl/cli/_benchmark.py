@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from automtl.cli._options import AsJson, ConfigFile, DataDir, Device, Sets, absolute
-from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
+from automtl.cli.console import print_json, say, say_origins, table
+from automtl.cli.progress import ConsoleReporter
 from automtl.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from automtl.cli.console import ConsoleReporter
+from automtl.cli.progress import ConsoleReporter
 
 
 def run(

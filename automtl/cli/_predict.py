@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from automtl.cli._options import Device
-from automtl.cli.console import ConsoleReporter
+from automtl.cli.progress import ConsoleReporter
 
 
 def run(

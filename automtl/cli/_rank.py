@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from automtl.cli._options import AsJson, Device
-from automtl.cli.console import ConsoleReporter, print_json, say, table
+from automtl.cli.console import print_json, say, table
+from automtl.cli.progress import ConsoleReporter
 
 
 def run(

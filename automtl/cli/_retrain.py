@@ -19,7 +19,8 @@ from automtl.cli._options import (
     Threads,
     seed_list,
 )
-from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
+from automtl.cli.console import print_json, say, say_origins, table
+from automtl.cli.progress import ConsoleReporter
 from automtl.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from automtl.cli._options import (
     absolute,
     seconds,
 )
-from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
+from automtl.cli.console import print_json, say, say_origins, table
+from automtl.cli.progress import ConsoleReporter
 
 if TYPE_CHECKING:
     from automtl.phases.search import SearchResult

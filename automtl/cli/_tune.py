@@ -18,7 +18,8 @@ from automtl.cli._options import (
     absolute,
     seconds,
 )
-from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
+from automtl.cli.console import print_json, say, say_origins, table
+from automtl.cli.progress import ConsoleReporter
 from automtl.errors import ConfigError, NoResult
 
 if TYPE_CHECKING:

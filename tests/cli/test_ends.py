@@ -148,7 +148,7 @@ def test_a_search_that_nobody_listens_to_can_be_gone_on_with(place, monkeypatch,
 
     command = "retrain mmoe --data data/tiny.yaml --fast-dev-run --out deaf".split()
     with monkeypatch.context() as patched:
-        patched.setattr("automtl.cli.console.ConsoleReporter.step", deaf)
+        patched.setattr("automtl.cli.progress.ConsoleReporter.step", deaf)
         assert run(command) == 141
     assert (
         Manifest.read(Path("deaf/retrain/mmoe-s0/manifest.json")).values["state"] == "interrupted"
