@@ -51,6 +51,13 @@ Out = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines on standard output.")]
+Full = Annotated[bool, typer.Option("--full", help="Print everything, not one screen.")]
+ShowConfig = Annotated[
+    bool,
+    typer.Option(
+        "--show-config", help="Print the settings in force as YAML for --config, and stop."
+    ),
+]
 _PLUGIN = "Python file of your own operations or sharing modules; it is run. Repeatable."
 _Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help=_PLUGIN, show_default=False)]
 FastDevRun = Annotated[

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automtl.cli._options import AsJson
+from automtl.cli._compare_screen import show
+from automtl.cli._options import AsJson, Full
 from automtl.cli.console import print_json, say, table
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def run(
             show_default=False,
         ),
     ] = None,
+    full: Full = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare retrained models with the best hand-made one and with single-task models, over their
@@ -61,6 +63,11 @@ def run(
             }
         )
         return
+    (_all if full else show)(found)
+
+
+def _all(found: "Comparison") -> None:
+    """Everything that the comparison tells."""
     for entry in found.entries:
         for remark in entry.remarks.get(found.split, []):
             say(f"{entry.name}: {remark}")
