@@ -1,7 +1,7 @@
 """`automtl search`: search an architecture on a data set."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,18 +12,18 @@ from automtl.cli._options import (
     Deterministic,
     Device,
     FastDevRun,
+    Full,
     OnNan,
     Out,
     Sets,
+    ShowConfig,
     Threads,
     absolute,
     seconds,
 )
-from automtl.cli.console import print_json, say, say_origins, table
+from automtl.cli._search_screen import show
+from automtl.cli.console import print_json, print_text, say_origins, table
 from automtl.cli.progress import ConsoleReporter
-
-if TYPE_CHECKING:
-    from automtl.phases.search import SearchResult
 
 
 def run(
@@ -72,6 +72,8 @@ def run(
             help="End with status 5 where not one choice is decided; the run is kept.",
         ),
     ] = False,
+    show_config: ShowConfig = False,
+    full: Full = False,
     as_json: AsJson = False,
 ) -> None:
     """Search an architecture on a data set; the run's folder holds everything it knows.
@@ -105,6 +107,9 @@ def run(
     )
     if resume and out is not None:
         resolved = resumed(out, resolved, given=bool(space or config or sets or seed is not None))
+    if show_config:
+        print_text(resolved.to_yaml())
+        return
     if plan:
         _plan(resolved, as_json)
         return
@@ -124,33 +129,9 @@ def run(
             }
         )
     else:
-        _show(result)
+        show(result, full=full)
     if require_decided:
         result.need_decided()
-
-
-def _show(result: "SearchResult") -> None:
-    """The last screen: what was decided, the architecture, the next command."""
-    from automtl.runs import decided
-
-    table(result.decided, decided.HEADER, decided.rows(result.decisions))
-    for line in result.remarks:
-        say(line)
-    rows = [("interaction", ", ".join(result.architecture.interaction) or "none")]
-    rows += [
-        (f"expert {i}", " -> ".join(expert.blocks))
-        for i, expert in enumerate(result.architecture.experts)
-    ]
-    tasks = result.architecture.tasks or ()
-    rows += [
-        (f"{task.name} uses experts", ", ".join(map(str, chosen)))
-        for task, chosen in zip(tasks, result.architecture.chosen or (), strict=False)
-    ]
-    ending = "time limit reached" if result.state == "time_limited" else "done"
-    word = decided.title(result.decisions)
-    table(f"{word} architecture ({ending} after {result.epochs} epochs)", ("part", "choice"), rows)
-    say(f"settings: {result.run}/search/config.yaml")
-    say(f"next: automtl retrain {result.run}")
 
 
 def _plan(resolved: object, as_json: bool) -> None:

@@ -32,8 +32,8 @@ class Pace:
             self._epoch, self._first, self._since = event.epoch, event.step, now
         done = event.step - self._first
         step = (now - self._since) / done if done else None
-        if done < event.steps // 10 and self._before is not None:  # too few to judge by
-            step = self._before
+        if step is None or done < event.steps // 10:  # too few to judge by
+            step = step if self._before is None else self._before
         if event.step + 1 == event.steps:
             self._before = step
         self._last = now
@@ -68,7 +68,8 @@ class Forecast:
         self._trainings: list[float] = []
         self._training_since = now
         self._pace = Pace()
-        self._rows, self._steps_since = 0, now
+        self._rows = 0
+        self._steps_since: float | None = None  # the first step, whose own time nobody knows
 
     def training(self, number: int, now: float) -> None:
         """Training `number`, from 0, begins."""
@@ -80,7 +81,7 @@ class Forecast:
 
     def _begin_part(self, now: float) -> None:
         self._part_since, self._pace = now, Pace()
-        self._rows, self._steps_since = 0, now
+        self._rows, self._steps_since = 0, None
 
     def step(self, event: "StepEvent", epochs: int, now: float) -> tuple[float, float | None]:
         """Take a finished step of a phase that plans `epochs`; the share of all that is done, and
@@ -93,7 +94,10 @@ class Forecast:
             if event.part > self._place[0] or place <= self._place or event.stage != self._stage:
                 self._begin_part(now)  # the next part, or another phase
         self._place, self._stage = place, event.stage
-        self._rows += event.rows
+        if self._steps_since is None:
+            self._steps_since = now
+        else:
+            self._rows += event.rows
         horizon = max(event.horizon or epochs, event.epoch + 1)
         done = event.epoch + (event.step + 1) / event.steps
         share = (self.number + (event.part + done / horizon) / event.parts) / self.count
@@ -110,7 +114,7 @@ class Forecast:
 
     def rate(self, now: float) -> float | None:
         """Rows a second of the running part, its evaluations included."""
-        seconds = now - self._steps_since
+        seconds = 0.0 if self._steps_since is None else now - self._steps_since
         return self._rows / seconds if seconds > 0 else None
 
     @property

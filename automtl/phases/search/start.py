@@ -12,6 +12,7 @@ from automtl.phases.race.entrants import check_race
 from automtl.phases.run.resume import need_plugins, own_settings
 from automtl.phases.run.run_data import kept_advice, snapshot_of
 from automtl.phases.run.session import Reporter, training_session
+from automtl.phases.search._opening import opening
 from automtl.phases.search._phase import SearchPhase
 from automtl.phases.search.context import settings_of
 from automtl.phases.search.state import SearchResult
@@ -27,6 +28,7 @@ def search(
     reporter: Reporter | None = None,
     resume: bool = False,
     own: Snapshot | None = None,
+    announce: bool = True,
 ) -> SearchResult:
     """Search a space on a data set and derive an architecture.
 
@@ -37,6 +39,7 @@ def search(
         resume: go on with the interrupted run at `out`; see ``resumed`` for its settings.
         own: the data set as another phase keeps it; default what its YAML says now, or of a resumed
             run its own.
+        announce: tell the reporter first what is searched.
 
     Raises:
         AutoMTLError: see ``automtl.errors``.
@@ -72,6 +75,9 @@ def search(
         check_race(session)
     run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
     phase = SearchPhase(session, run.search, config.space)
+    if announce:
+        for line in opening(session, config.space, phase.strategy, run.search):
+            session.reporter.say(line)
     files.make_folder(run.search.path)
     return phase.run()
 
