@@ -114,7 +114,10 @@ class RunConfig(Strict):
     """All settings of a run."""
 
     seed: int = Field(
-        0, ge=0, lt=2**31, description="Of weights, order of rows and noise; never of the split."
+        0,
+        ge=0,
+        lt=2**31,
+        description="Random seed of weights, shuffling and dropout. The split has its own.",
     )
     data: DataSection
     space: SearchSpace | None = Field(

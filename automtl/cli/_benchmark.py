@@ -97,15 +97,15 @@ def run(
     ] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Train many architectures of a space, and hand-made models, on one data set: the table that
-    searches can be judged by.
+    """Train many architectures of a space on one data set, for a table to judge searches by.
 
     It first says how long that takes. A pilot comes first: where seeds differ more than
     architectures do, the table could not rank them.
 
-    Examples: automtl benchmark census_income --space automtl_small --plan
-    and: automtl benchmark census_income --space automtl_small --epochs 1 --sample 4 --out
-    runs/table
+    Examples:
+        automtl benchmark census_income --space automtl_small --plan
+        automtl benchmark census_income --space automtl_small --epochs 1 --sample 4 --out \
+            runs/table
     """
     from automtl.config import resolve
     from automtl.phases.benchmark.run import Benchmark

@@ -41,7 +41,8 @@ def run(
 
     Each reading of the test rows is counted.
 
-    Example: automtl evaluate runs/census_income-automtl_small-1 runs/census_income-shared_bottom-1
+    Example:
+        automtl evaluate runs/census_income-automtl_small-1 runs/census_income-shared_bottom-1
     """
     from automtl.phases.finished.evaluate import (
         constants,

@@ -30,10 +30,10 @@ def run(
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Derive the best architecture under each limit of a sweep, from one trained supernet; a file
-    for each.
+    """Derive the best architectures at several costs from one trained supernet, a file for each.
 
-    Example: automtl pareto runs/census_income-automtl_small-1 --points 8
+    Example:
+        automtl pareto runs/census_income-automtl_small-1 --points 8
     """
     from automtl.phases.finished.pareto import pareto
     from automtl.runs.run_dir import one_phase

@@ -35,7 +35,8 @@ def run(
     Ids never seen in training count as unknown. Of a run with several seeds the best one on the
     validation rows predicts.
 
-    Example: automtl predict runs/first new_rows.csv -o scores.parquet --keep user_id,item_id
+    Example:
+        automtl predict runs/first new_rows.csv -o scores.parquet --keep user_id,item_id
     """
     _check(run, source, out)
     from automtl.phases.finished.predict import predict_file

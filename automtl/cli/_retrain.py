@@ -75,12 +75,14 @@ def run(
     show_config: ShowConfig = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a derived or a hand-made architecture from fresh weights and keep the best epoch by
-    validation MTL-Loss (or retrain.monitor).
+    """Train a searched or a hand-made architecture from fresh weights.
 
-    Examples: automtl retrain runs/census_income-automtl_small-1 --seeds 0..2
-    and: automtl retrain mmoe --data census_income
-    and, each day: automtl retrain --from runs/monday --data tuesday.yaml --out runs/tuesday
+    The best epoch by validation MTL-Loss (or retrain.monitor) is kept.
+
+    Examples:
+        automtl retrain runs/census_income-automtl_small-1 --seeds 0..2
+        automtl retrain mmoe --data census_income
+        automtl retrain --from runs/monday --data tuesday.yaml --out runs/tuesday
     """
     from automtl.phases.retrain import retrain
     from automtl.phases.retrain.plan import plan_retrain

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from automtl.cli._options import AsJson
+from automtl.cli._options import AsJson, told
 from automtl.cli.console import print_json, say, table
 
 app = typer.Typer(
@@ -15,11 +15,12 @@ app = typer.Typer(
 Folder = Annotated[Path, typer.Argument(help="The folder that holds runs.")]
 
 
-@app.command("list")
+@told(app, "list")
 def list_(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
     """List the runs in a folder, the best of the same data and rows first.
 
-    Example: automtl runs list
+    Example:
+        automtl runs list
     """
     from automtl.runs.overview import overview
 
@@ -48,7 +49,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-@app.command()
+@told(app)
 def clean(
     folder: Folder = Path("runs"),
     yes: Annotated[
@@ -58,7 +59,8 @@ def clean(
     """Remove phases that failed, and the last checkpoints of searches that are done (their
     architecture stays).
 
-    Example: automtl runs clean --yes
+    Example:
+        automtl runs clean --yes
     """
     from automtl.runs.overview import cleanable, remove
 

@@ -40,7 +40,11 @@ def run(
     sets: Sets = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", help="Of weights, order of rows and noise.", show_default="0"),
+        typer.Option(
+            "--seed",
+            help="Random seed (weights, shuffling, dropout). The split has its own.",
+            show_default="0",
+        ),
     ] = None,
     out: Out = None,
     data_dir: DataDir = None,
@@ -76,15 +80,19 @@ def run(
     full: Full = False,
     as_json: AsJson = False,
 ) -> None:
-    """Search an architecture on a data set; the run's folder holds everything it knows.
+    """Search an architecture on a data set.
 
-    Example: automtl search census_income --space automtl_small
+    Example:
+        automtl search census_income --space automtl_small
     """
     from automtl.config import resolve
-    from automtl.phases.search import resumed, search
-    from automtl.phases.search.start import advice_of
+    from automtl.runs.run_dir import RunDir
 
-    advice = advice_of(out) if resume else None
+    advice = None
+    if resume:
+        from automtl.phases.search.start import advice_of
+
+        advice = advice_of(out)
     flags = {
         "seed": seed,
         "data": {"dir": None if data_dir is None else str(data_dir)},
@@ -105,6 +113,13 @@ def run(
         flags=flags,
         recommended=advice,
     )
+    if show_config and not resume:
+        print_text(resolved.to_yaml())
+        return
+    if out is not None and not resume:
+        RunDir.new(out, "")  # refused before torch is imported
+    from automtl.phases.search import resumed, search
+
     if resume and out is not None:
         resolved = resumed(out, resolved, given=bool(space or config or sets or seed is not None))
     if show_config:

@@ -19,7 +19,8 @@ def run(
     """Show how a run goes or how it ended: each phase with its state, its best epoch and its
     figures.
 
-    Example: automtl status runs/census_income-automtl_small-1
+    Example:
+        automtl status runs/census_income-automtl_small-1
     """
     from automtl.runs.status import status
 

@@ -71,7 +71,9 @@ def run(
     sets: Sets = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", help="Of suggestions, weights and order of rows.", show_default="0"),
+        typer.Option(
+            "--seed", help="Random seed (suggestions, weights, shuffling).", show_default="0"
+        ),
     ] = None,
     out: Out = None,
     data_dir: DataDir = None,
@@ -89,12 +91,15 @@ def run(
     full: Full = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the search budget that pays: each trial is a short search and a short retrain, poor ones
-    are stopped early.
+    """Find the best search budget, or the best sharing module, in a study of short trials.
 
-    Examples: automtl tune census_income --space automtl_small --trials 12
-    and: automtl tune census_income --space automtl_small --objective loss_and_cost --out runs/front
-    and: automtl tune runs/census_income-automtl_small-1 --over sharing
+    Each trial is a short search and a short retrain; poor ones are stopped early.
+
+    Examples:
+        automtl tune census_income --space automtl_small --trials 12
+        automtl tune census_income --space automtl_small --objective loss_and_cost --out \
+            runs/front
+        automtl tune runs/census_income-automtl_small-1 --over sharing
     """
     from automtl.config import resolve
     from automtl.phases.run.resume import need_plugins

@@ -90,6 +90,11 @@ def print_text(text: str) -> None:
     print(text, end="" if text.endswith("\n") else "\n")
 
 
+def print_lines(text: str) -> None:
+    """Lines on standard output, broken between words."""
+    _out.print(escape(_wrapped(plain(text), _out.width)))
+
+
 def print_json(value: Any) -> None:
     """One JSON document on standard output; NaN and infinity become null."""
     _out.print_json(json.dumps(_finite(value))) if _out.is_terminal else print(

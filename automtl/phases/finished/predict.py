@@ -90,7 +90,7 @@ def predict_file(
 
 def _flat(table: pa.Table) -> pa.Table:
     """The table with a column for each class's probability in place of their lists, for CSV."""
-    columns = {}
+    columns: dict[str, Any] = {}
     for name in table.column_names:
         column = table[name]
         if pa.types.is_fixed_size_list(column.type):
@@ -185,11 +185,8 @@ def _mean(models: Sequence[Answers]) -> Answers:
     """The mean of several models' answers; of one, its own."""
 
     def answers(rows: Rows) -> list[np.ndarray]:
-        made = [model(rows) for model in models]
-        return [
-            np.mean(task, axis=0, dtype=np.float64).astype(np.float32)
-            for task in zip(*made, strict=True)
-        ]
+        pairs = zip(*(model(rows) for model in models), strict=True)
+        return [np.stack(task).mean(axis=0, dtype=np.float64).astype(np.float32) for task in pairs]
 
     return models[0] if len(models) == 1 else answers
 
