@@ -140,7 +140,7 @@ def _setting(path: str, field: FieldInfo) -> Setting:
         "required" if field.is_required() else _yaml(field.get_default(call_default_factory=True))
     )
     bounds = [
-        form.format(f"{value:,}" if isinstance(value, int) else value)
+        form.format(f"{value:,}" if isinstance(value, int) else f"{value:g}")
         for one in field.metadata
         for name, form in _BOUNDS.items()
         if (value := getattr(one, name, None)) is not None

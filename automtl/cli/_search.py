@@ -1,7 +1,7 @@
 """`automtl search`: search an architecture on a data set."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,9 @@ from automtl.cli._options import (
 from automtl.cli._search_screen import show
 from automtl.cli.console import print_json, print_text, say_origins, table
 from automtl.cli.progress import ConsoleReporter
+
+if TYPE_CHECKING:
+    from automtl.phases.search import SearchResult
 
 
 def run(
@@ -113,9 +116,6 @@ def run(
         flags=flags,
         recommended=advice,
     )
-    if show_config and not resume:
-        print_text(resolved.to_yaml())
-        return
     if out is not None and not resume:
         RunDir.new(out, "")  # refused before torch is imported
     from automtl.phases.search import resumed, search
@@ -132,21 +132,23 @@ def run(
         say_origins(resolved)
         result = search(resolved, out=out, reporter=reporter, resume=resume)
     if as_json:
-        print_json(
-            {
-                "decided": result.decided,
-                "decisions": result.decisions,
-                **({"race": result.race} if result.race else {}),
-                "run": str(result.run),
-                "state": result.state,
-                "epochs": result.epochs,
-                "architecture": result.architecture.model_dump(),
-            }
-        )
+        print_json(_plain(result))
     else:
         show(result, full=full)
     if require_decided:
         result.need_decided()
+
+
+def _plain(result: "SearchResult") -> dict[str, Any]:
+    return {
+        "decided": result.decided,
+        "decisions": result.decisions,
+        **({"race": result.race} if result.race else {}),
+        "run": str(result.run),
+        "state": result.state,
+        "epochs": result.epochs,
+        "architecture": result.architecture.model_dump(),
+    }
 
 
 def _plan(resolved: object, as_json: bool) -> None:
