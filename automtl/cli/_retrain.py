@@ -171,9 +171,9 @@ def _show(results: "Sequence[RetrainResult]", as_json: bool) -> None:
                 LOSS: r.validation.loss_text,
                 **{name: measured(v, None, 4) for name, v in headlines(r.validation).items()},
             },
-            1,
+            0,
             *size_and_seconds(r.folder),
-            more={"best epoch": ", ".join(str(e + 1) for e in r.best_epochs)},
+            more={"best": ", ".join(str(e + 1) for e in r.best_epochs)},
         )
         for r in results
     ]

@@ -33,12 +33,12 @@ def opening(
         device += f", {machine['precision']}"
     budget = "no time limit" if limit is None else f"at most {limit:,.0f} s"
     if config.runtime.fast_dev_run:
-        budget += ", fast development run"
+        budget += ", --fast-dev-run"
     run: Path = folder.path.parent
     return (
         data,
         f"space  {space.name}: {rounded(size)} architectures; {how}",
-        f"run    {run} on {device}, {budget}; settings: search/config.yaml",
+        f"run    {run} on {device}, {budget}; settings: config.yaml",
     )
 
 
