@@ -17,7 +17,7 @@ from automtl.phases.finished.predict import predict_file, predict_frame
 from automtl.phases.run.session import Silent
 from tests.support import write_dataset
 
-SMALL = {"retrain": {"epochs": 1, "batch_size": 64}, "architecture": {"expert_widths": [4]}}
+SMALL = {"retrain": {"epochs": 1, "batch_size": 64}}
 
 
 class Listener(Silent):
@@ -37,8 +37,8 @@ def place(tmp_path_factory):
     automtl.retrain(
         "shared_bottom",
         data=str(folder / "tiny.yaml"),
-        folder=str(folder / "run"),
-        data_dir=str(folder / "cache"),
+        out=folder / "run",
+        data_dir=folder / "cache",
         seeds=[0, 1],
         **SMALL,
     )
