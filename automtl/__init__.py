@@ -64,6 +64,10 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that `automtl --help` does not wait for
     torch.
     """
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("automtl")
     if name not in _HOMES and name not in _PACKAGES:
         raise AttributeError(f"module 'automtl' has no attribute {name!r}")
     from importlib import import_module

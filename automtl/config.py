@@ -113,9 +113,7 @@ class RuntimeSection(Strict):
 class RunConfig(Strict):
     """All settings of a run."""
 
-    seed: int = Field(
-        0, ge=0, lt=2**31, description="Of weights, order of rows and noise; never of the split."
-    )
+    seed: int = Field(0, ge=0, lt=2**31, description="Random seed; the split has its own.")
     data: DataSection
     space: SearchSpace | None = Field(
         None, description="The search space, whole; None where nothing is searched."

@@ -97,7 +97,7 @@ class TuneSection(Strict):
         20,
         ge=1,
         le=100_000,
-        description="Of the whole study, all its processes and starts together.",
+        description="Total number of trials, including those of earlier runs and other processes.",
     )
     objective: Literal["loss", "loss_and_cost"] = Field(
         "loss",

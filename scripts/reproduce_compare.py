@@ -19,7 +19,7 @@ from pathlib import Path
 
 import automtl
 from automtl.cli.compare import run as print_comparison
-from automtl.cli.console import ConsoleReporter
+from automtl.cli.progress import ConsoleReporter
 from automtl.files import read_json
 from automtl.phases.finished.evaluate import evaluate_runs
 

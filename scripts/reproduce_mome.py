@@ -20,7 +20,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from automtl import files
-from automtl.phases.finished.evaluate import TestResult, evaluate_runs, stored_sizes
+from automtl.phases.finished.evaluate import TestResult, evaluate_runs
+from automtl.phases.finished.figures import stored_sizes
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain.plan import plan_retrain
 

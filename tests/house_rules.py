@@ -20,7 +20,8 @@ from tests.house import (
 # automtl/__init__.py stands above all.
 BELOW = {
     "__main__": {"cli"},
-    "cli": {"phases", "report", "config", "runs", "plugins", "benchmarks"},
+    "cli": {"phases", "report", "config", "config_reference", "runs", "plugins", "benchmarks"},
+    "config_reference": {"config"},
     "api": {"phases"},
     "nn": {"strategies"},
     "phases": {"strategies", "runs", "report", "config", "exports", "benchmarks"},
@@ -58,7 +59,8 @@ BELOW = {
     "derived_archs": set(),
 }
 TORCH_FREE = {"errors", "bounds", "files", "plugins", "strict", "spaces", "data", "benchmarks"}
-TORCH_FREE |= {"statistics", "config", "config_layers", "config_retrain", "config_tune"}
+TORCH_FREE |= {"statistics", "config", "config_layers", "config_reference", "config_retrain"}
+TORCH_FREE |= {"config_tune"}
 USES_TORCH = {"automtl.data.store.batches"}
 
 UNSAFE_MODULES = {

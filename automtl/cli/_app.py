@@ -1,6 +1,7 @@
 """The commands, put together."""
 
 import os
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 
 from automtl.cli import (
     _benchmark,
+    _config,
     _data,
     _evaluate,
     _export,
@@ -24,7 +26,7 @@ from automtl.cli import (
     _tune,
     compare,
 )
-from automtl.cli._options import pluggable
+from automtl.cli._options import help_of, pluggable
 
 # A thread of GNU OpenMP that waits spins on its processor for some milliseconds; where anything
 # else runs beside, that made a search
@@ -34,28 +36,40 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 app = typer.Typer(
     name="automtl",
-    help="Search, derive, retrain and prove multi-task recommender architectures on your own data.",
+    help="Search, train and compare multi-task recommender architectures on your data.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
 )
-app.add_typer(_data.app, name="data")
-app.add_typer(_runs.app, name="runs")
-app.command("space")(pluggable(_space.run))
-app.command("search")(pluggable(_search.run))
-app.command("retrain")(pluggable(_retrain.run))
-app.command("tune")(pluggable(_tune.run))
-app.command("evaluate")(pluggable(_evaluate.run))
-app.command("compare")(pluggable(compare.run))
-app.command("rank")(pluggable(_rank.run))
-app.command("benchmark")(pluggable(_benchmark.run))
-app.command("pareto")(pluggable(_pareto.run))
-app.command("predict")(pluggable(_predict.run))
-app.command("export")(pluggable(_export.run))
-app.command("show")(pluggable(_show.run))
-app.command("report")(pluggable(_report.run))
-app.command("status")(_status.run)
+app.add_typer(_data.app, name="data", rich_help_panel="Data and settings")
+
+_PANELS: dict[str, dict[str, Callable[..., None]]] = {
+    "Data and settings": {"space": _space.run, "config": _config.run},
+    "Search and train": {
+        "search": _search.run,
+        "retrain": _retrain.run,
+        "tune": _tune.run,
+        "benchmark": _benchmark.run,
+    },
+    "Compare and look": {
+        "evaluate": _evaluate.run,
+        "compare": compare.run,
+        "status": _status.run,
+        "show": _show.run,
+        "report": _report.run,
+        "rank": _rank.run,
+        "pareto": _pareto.run,
+    },
+    "Use a model": {"predict": _predict.run, "export": _export.run},
+}
+_READS_FILES_ALONE = ("status", "config")  # commands for which no plugin matters
+for _panel, _commands in _PANELS.items():
+    for _name, _run in _commands.items():
+        app.command(_name, help=help_of(_run), rich_help_panel=_panel)(
+            _run if _name in _READS_FILES_ALONE else pluggable(_run)
+        )
+app.add_typer(_runs.app, name="runs", rich_help_panel="Compare and look")
 
 
 def _tell_version(asked: bool) -> None:
@@ -69,7 +83,7 @@ def _common(
     told: Annotated[
         bool,
         typer.Option(
-            "--version", help="Tell the version and exit.", callback=_tell_version, is_eager=True
+            "--version", help="Show the version and exit.", callback=_tell_version, is_eager=True
         ),
     ] = False,
 ) -> None:

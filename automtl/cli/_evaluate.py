@@ -1,13 +1,20 @@
 """`automtl evaluate`: trained models on the test rows, side by side."""
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from automtl.cli._options import AsJson, Device
-from automtl.cli.console import ConsoleReporter, print_json, say, table
+from automtl.cli._evaluate_screen import show
+from automtl.cli._options import AsJson, Device, Full
+from automtl.cli.console import print_json, say, say_command, table
+from automtl.cli.progress import ConsoleReporter
+
+if TYPE_CHECKING:
+    from automtl.phases.finished.evaluate import TestResult
 
 
 def run(
@@ -27,12 +34,15 @@ def run(
         ),
     ] = 0,
     device: Device = None,
+    full: Full = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read the test rows, once, and print every retrained model of the runs side by side, task by
-    task.
+    """Evaluate the trained models of some runs on their test rows, side by side.
 
-    Example: automtl evaluate runs/census_income-automtl_small-1 runs/census_income-shared_bottom-1
+    Each reading of the test rows is counted.
+
+    Example:
+        automtl evaluate runs/census_income-automtl_small-1 runs/census_income-shared_bottom-1
     """
     from automtl.phases.finished.evaluate import (
         constants,
@@ -40,10 +50,10 @@ def run(
         interval_rows,
         known_rows,
         slice_rows,
-        stored_sizes,
         summary,
         verdicts,
     )
+    from automtl.phases.finished.figures import stored_sizes
 
     with ConsoleReporter() as reporter:
         results = evaluate_runs(
@@ -73,17 +83,27 @@ def run(
             {"verdicts": said, "summary": rows, "constant": constants(results), "models": models}
         )
         return
-    for sentence in said:
-        say(sentence)
-    _models(rows, constants(results), sizes)
+    if full:
+        for sentence in said:
+            say(sentence)
+        _models(rows, constants(results), sizes)
+    else:
+        show(results, rows, constants(results), sizes)
     for tested in results:
         name = f"{tested.label}, seed {tested.seed}"
         _rows(f"{name}: 95% intervals of AUC, {bootstrap} resamples", interval_rows(tested))
-        _rows(
-            f"{name}: test rows with ids that the training rows have, and without",
-            known_rows(tested),
-        )
+        if full:
+            title = f"{name}: test rows with ids that the training rows have, and without"
+            _rows(title, known_rows(tested))
         _rows(f"{name}: test rows by {by}", slice_rows(tested))
+    if not full:
+        _next(results)
+
+
+def _next(results: "Sequence[TestResult]") -> None:
+    homes = list(dict.fromkeys(str(r.folder.path.parent.parent) for r in results))
+    several = len({r.label for r in results}) > 1
+    say_command("next", shlex.join(["automtl", "compare" if several else "report", *homes]))
 
 
 def _models(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from automtl.cli.console import ConsoleReporter
+from automtl.cli.progress import ConsoleReporter
 
 
 def run(
@@ -26,10 +26,13 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Hand a trained model over: the model, its vocabularies and transforms, a README that scores a
-    row, and a model card.
+    """Export a trained model to a folder that others can serve.
 
-    Example: automtl export runs/first --format onnx -o served
+    The folder holds the model, its vocabularies and transforms, a README that scores a row, and a
+    model card.
+
+    Example:
+        automtl export runs/first --format onnx -o served
     """
     from automtl.phases.finished.export import export
 

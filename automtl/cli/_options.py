@@ -2,12 +2,14 @@
 
 import inspect
 import re
+import textwrap
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.markup import escape
 
 from automtl.errors import ConfigError
 from automtl.plugins import load_plugin
@@ -51,12 +53,53 @@ Out = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines on standard output.")]
+Full = Annotated[bool, typer.Option("--full", help="Print everything, not one screen.")]
+ShowConfig = Annotated[
+    bool,
+    typer.Option(
+        "--show-config", help="Print the settings in force as YAML for --config, and stop."
+    ),
+]
 _PLUGIN = "Python file of your own operations or sharing modules; it is run. Repeatable."
 _Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help=_PLUGIN, show_default=False)]
 FastDevRun = Annotated[
     bool,
     typer.Option("--fast-dev-run", help="Two epochs of four batches, to see that everything runs."),
 ]
+
+
+_EXAMPLE_WIDTH = 72
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def help_of(run: Callable[..., None]) -> str:
+    """A command's help from its docstring: paragraphs whole, so that a terminal of any width breaks
+    them between words, and below "Example:" or "Examples:" one command a line.
+    """
+    told = []
+    for paragraph in inspect.cleandoc(run.__doc__ or "").split("\n\n"):
+        head, *lines = paragraph.split("\n")
+        if re.fullmatch("Examples?:", head):
+            told.append("\n".join([head, *map(_example, lines)]))
+        else:
+            told.append(" ".join([head, *lines]))
+    return escape("\n\n".join(told))
+
+
+def told(group: typer.Typer, name: str | None = None) -> Callable[[Command], Command]:
+    """A command of a group, its help as `help_of` makes it."""
+
+    def register(run: Command) -> Command:
+        return group.command(name, help=help_of(run))(run)
+
+    return register
+
+
+def _example(command: str) -> str:
+    """An example as a shell reads it, in lines that fit."""
+    words = " ".join(command.split())
+    lines = textwrap.wrap(words, _EXAMPLE_WIDTH, break_long_words=False, break_on_hyphens=False)
+    return " \\\n".join(f"{'    ' if i else '$ '}{line}" for i, line in enumerate(lines))
 
 
 def pluggable(run: Callable[..., None]) -> Callable[..., None]:

@@ -1,12 +1,16 @@
 """`automtl pareto`: the best architectures of a trained supernet at several costs."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from automtl.cli._options import AsJson, Device
-from automtl.cli.console import ConsoleReporter, print_json, say, table
+from automtl.cli.console import listed, print_json, say, say_command, table
+from automtl.cli.progress import ConsoleReporter
+
+_HEADS = {"flops": "FLOPs a row", "latency_us": "microseconds"}
 
 
 def run(
@@ -26,12 +30,14 @@ def run(
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Derive the best architecture under each limit of a sweep, from one trained supernet; a file
-    for each.
+    """Derive the best architectures at several costs from one trained supernet, a file for each.
 
-    Example: automtl pareto runs/census_income-automtl_small-1 --points 8
+    Example:
+        automtl pareto runs/census_income-automtl_small-1 --points 8
     """
     from automtl.phases.finished.pareto import pareto
+    from automtl.runs.run_dir import one_phase
+    from automtl.strict import load_yaml
 
     with ConsoleReporter() as reporter:
         front = pareto(run, points=points, of=of, device=device or "auto", reporter=reporter)
@@ -44,18 +50,16 @@ def run(
         )
         return
     names = list(front[0].cost)
-    rows = [
-        (
-            p.path.name,
-            *(f"{p.cost[n]:,}" for n in names),
-            f"{p.score:.4f}",
-            "yes" if p.exact else "not proven",
-        )
-        for p in front
-    ]
+    rows = [(p.path.name, *(f"{p.cost[n]:,}" for n in names), f"{p.score:.4f}") for p in front]
     table(
-        "sum of log softmax(alpha) and log softmax(beta), at each cost the highest",
-        ("file", *names, "score", "best"),
+        f"best architectures within limits of {of}, by the supernet's own score (0 at most)",
+        ("file", *(_HEADS.get(name, name) for name in names), "score"),
         rows,
     )
-    say(f"next: automtl retrain {front[0].path.parent}/FILE --data DATASET")
+    if unproven := [p.path.name for p in front if not p.exact]:
+        say(f"not proven to be the best within its limit: {listed(unproven)}")
+    say("score: sum of log softmax(alpha) and log softmax(beta); train the files to compare them")
+    dataset = load_yaml(one_phase(run, "search").config)["data"]["source"]
+    say_command(
+        "next", shlex.join(["automtl", "retrain", str(front[0].path), "--data", str(dataset)])
+    )

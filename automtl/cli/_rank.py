@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from automtl.cli._options import AsJson, Device
-from automtl.cli.console import ConsoleReporter, print_json, say, table
+from automtl.cli.console import print_json, say, table
+from automtl.cli.progress import ConsoleReporter
 
 
 def run(
@@ -18,16 +19,17 @@ def run(
     epochs: Annotated[
         int, typer.Option("--epochs", min=1, help="Epochs of each brief training.")
     ] = 1,
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Of the samples and of their weights.")
-    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed (samples, weights).")] = 0,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train sampled architectures briefly, score them on the validation rows, and compare their
-    order with the supernet's, which scores them on alpha rows.
+    """Check whether a supernet ranks architectures as training them alone does.
 
-    Example: automtl rank runs/census_income-automtl_small-1 --samples 12
+    Sampled architectures are trained briefly and scored on the validation rows; the supernet scores
+    them on alpha rows.
+
+    Example:
+        automtl rank runs/census_income-automtl_small-1 --samples 12
     """
     from automtl.phases.finished.rank import rank
     from automtl.phases.finished.rank_order import MOST_EXACT

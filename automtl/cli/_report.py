@@ -20,10 +20,11 @@ def run(
     ] = None,
     screen: Annotated[bool, typer.Option("--screen", help="Open it in the browser.")] = False,
 ) -> None:
-    """Write one self-contained HTML report on one run or several, in whatever state they are.
+    """Write one self-contained HTML report on one run or several, finished or not.
 
-    Example: automtl report runs/census_income-automtl_small-1 runs/census_income-shared_bottom-1 -o
-    report.html
+    Example:
+        automtl report runs/census_income-automtl_small-1 \
+            runs/census_income-shared_bottom-1 -o report.html
     """
     from automtl import files
     from automtl.errors import ConfigError

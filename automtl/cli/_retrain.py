@@ -1,11 +1,13 @@
 """`automtl retrain`: train an architecture, searched or hand-made."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from automtl.cli._models import CONSTANT, LOSS, Row, beside_constant, measured, print_models
 from automtl.cli._options import (
     AsJson,
     ConfigFile,
@@ -16,10 +18,12 @@ from automtl.cli._options import (
     OnNan,
     Out,
     Sets,
+    ShowConfig,
     Threads,
     seed_list,
 )
-from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
+from automtl.cli.console import print_json, print_text, say, say_command, say_origins
+from automtl.cli.progress import ConsoleReporter
 from automtl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,14 +72,17 @@ def run(
     on_nan: OnNan = None,
     deterministic: Deterministic = False,
     fast_dev_run: FastDevRun = False,
+    show_config: ShowConfig = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a derived or a hand-made architecture from fresh weights and keep the best epoch by
-    validation MTL-Loss (or retrain.monitor).
+    """Train a searched or a hand-made architecture from fresh weights.
 
-    Examples: automtl retrain runs/census_income-automtl_small-1 --seeds 0..2
-    and: automtl retrain mmoe --data census_income
-    and, each day: automtl retrain --from runs/monday --data tuesday.yaml --out runs/tuesday
+    The best epoch by validation MTL-Loss (or retrain.monitor) is kept.
+
+    Examples:
+        automtl retrain runs/census_income-automtl_small-1 --seeds 0..2
+        automtl retrain mmoe --data census_income
+        automtl retrain --from runs/monday --data tuesday.yaml --out runs/tuesday
     """
     from automtl.phases.retrain import retrain
     from automtl.phases.retrain.plan import plan_retrain
@@ -111,10 +118,14 @@ def run(
         out=out,
         resume=resume,
     )
+    if show_config:
+        print_text(plan.config.to_yaml())
+        return
     configs, results = plan.seeded(numbers), []
     with ConsoleReporter() as reporter:
         say_origins(plan.config)
-        for seeded in configs:
+        for number, seeded in enumerate(configs):
+            reporter.training(number, len(configs))
             say(
                 f"training {plan.label} on {plan.config.data.source}, seed {seeded.seed}, into "
                 f"{plan.run.path}"
@@ -132,7 +143,7 @@ def run(
             )
     _show(results, as_json)
     if not as_json:
-        say(f"next: automtl evaluate {plan.run.path}")
+        say_command("next", shlex.join(["automtl", "evaluate", str(plan.run.path)]))
 
 
 def _show(results: "Sequence[RetrainResult]", as_json: bool) -> None:
@@ -150,21 +161,28 @@ def _show(results: "Sequence[RetrainResult]", as_json: bool) -> None:
             ]
         )
         return
-    names = list(results[0].validation.tasks)
+    from automtl.phases.retrain.results import beside, constant_of, headlines, size_and_seconds
+
+    metrics = [LOSS, *headlines(results[0].validation)]
     rows = [
-        [
+        Row(
             r.folder.path.name,
-            *(_auc(r.validation.tasks[n]) for n in names),
-            r.validation.loss_text,
-            ", ".join(str(e + 1) for e in r.best_epochs),
-        ]
+            {
+                LOSS: r.validation.loss_text,
+                **{name: measured(v, None, 4) for name, v in headlines(r.validation).items()},
+            },
+            0,
+            *size_and_seconds(r.folder),
+            more={"best": ", ".join(str(e + 1) for e in r.best_epochs)},
+        )
         for r in results
     ]
-    table(
-        "validation rows, best epoch (test rows untouched)",
-        ("model", *names, "MTL-Loss", "best epoch"),
-        rows,
-    )
+    if constant := constant_of(results[0].validation):
+        figures = {m: measured(v, None, 5 if m == LOSS else 4) for m, v in constant.items()}
+        rows.append(Row(CONSTANT, figures))
+    print_models("validation rows, best epoch (test rows not read)", metrics, rows)
+    if said := beside_constant({r.folder.path.name: beside(r.validation) for r in results}):
+        say(said)
 
 
 def _grown(
@@ -179,12 +197,3 @@ def _grown(
         )
     before = older(from_run, data, data_dir=data_dir)
     return source or before.architecture, str(before.data), before.carry
-
-
-def _auc(metrics: dict[str, float | None]) -> str:
-    """The metric people look at first, worded."""
-    for name in ("auc", "rmse"):
-        if name in metrics:
-            value = metrics[name]
-            return f"{name} undefined" if value is None else f"{name} {value:.4f}"
-    return "-"

@@ -1,11 +1,11 @@
 """`automtl runs`: list runs, and clean what can be made again."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from automtl.cli._options import AsJson
+from automtl.cli._options import AsJson, told
 from automtl.cli.console import print_json, say, table
 
 app = typer.Typer(
@@ -15,11 +15,12 @@ app = typer.Typer(
 Folder = Annotated[Path, typer.Argument(help="The folder that holds runs.")]
 
 
-@app.command("list")
+@told(app, "list")
 def list_(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
-    """List the runs in a folder with the state of each phase.
+    """List the runs in a folder, the best of the same data and rows first.
 
-    Example: automtl runs list
+    Example:
+        automtl runs list
     """
     from automtl.runs.overview import overview
 
@@ -27,14 +28,28 @@ def list_(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    cells = [
-        (r["run"], r["phase"], r["state"], r["data"], r["start"], f"{r['megabytes']:.1f}")
-        for r in rows
-    ]
-    table(f"runs in {folder}", ("run", "phase", "state", "data", "start", "MB"), cells)
+    header = ("run", "phase", "state", "MTL-Loss", "rows", "best", "start", "MB")
+    for data in dict.fromkeys(row["data"] for row in rows):
+        cells = [_cells(row) for row in rows if row["data"] == data]
+        table(f"{data or 'no data named'}: runs in {folder}, best first", header, cells)
+    if not rows:
+        say(f"no runs in {folder}")
 
 
-@app.command()
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["run"],
+        row["phase"].removeprefix("retrain/"),
+        row["state"],
+        "-" if row["loss"] is None else f"{row['loss']:.5f}",
+        row["rows"] or "-",
+        ",".join(map(str, row["best_epoch"] or ())) or "-",
+        row["start"].replace("T", " ")[5:16],
+        f"{row['megabytes']:.1f}",
+    )
+
+
+@told(app)
 def clean(
     folder: Folder = Path("runs"),
     yes: Annotated[
@@ -44,7 +59,8 @@ def clean(
     """Remove phases that failed, and the last checkpoints of searches that are done (their
     architecture stays).
 
-    Example: automtl runs clean --yes
+    Example:
+        automtl runs clean --yes
     """
     from automtl.runs.overview import cleanable, remove
 

@@ -1,7 +1,7 @@
 """`automtl search`: search an architecture on a data set."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,14 +12,18 @@ from automtl.cli._options import (
     Deterministic,
     Device,
     FastDevRun,
+    Full,
     OnNan,
     Out,
     Sets,
+    ShowConfig,
     Threads,
     absolute,
     seconds,
 )
-from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
+from automtl.cli._search_screen import show
+from automtl.cli.console import print_json, print_text, say_origins, table
+from automtl.cli.progress import ConsoleReporter
 
 if TYPE_CHECKING:
     from automtl.phases.search import SearchResult
@@ -39,7 +43,11 @@ def run(
     sets: Sets = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", help="Of weights, order of rows and noise.", show_default="0"),
+        typer.Option(
+            "--seed",
+            help="Random seed (weights, shuffling, dropout). The split has its own.",
+            show_default="0",
+        ),
     ] = None,
     out: Out = None,
     data_dir: DataDir = None,
@@ -80,18 +88,23 @@ def run(
             help="End with status 5 where not one choice is decided; the run is kept.",
         ),
     ] = False,
+    show_config: ShowConfig = False,
+    full: Full = False,
     as_json: AsJson = False,
 ) -> None:
-    """Search an architecture on a data set; the run's folder holds everything it knows.
+    """Search an architecture on a data set.
 
-    Example: automtl search census_income --space automtl_small
+    Example:
+        automtl search census_income --space automtl_small
     """
     from automtl.config import resolve
-    from automtl.phases.search import resumed, search
-    from automtl.phases.search.budget import default_budget
-    from automtl.phases.search.start import advice_of
+    from automtl.runs.run_dir import RunDir
 
-    advice = advice_of(out) if resume else None
+    advice = None
+    if resume:
+        from automtl.phases.search.start import advice_of
+
+        advice = advice_of(out)
     flags = {
         "seed": seed,
         "data": {"dir": None if data_dir is None else str(data_dir)},
@@ -112,12 +125,20 @@ def run(
         flags=flags,
         recommended=advice,
     )
+    if out is not None and not resume:
+        RunDir.new(out, "")  # refused before torch is imported
+    from automtl.phases.search import resumed, search
+    from automtl.phases.search.budget import default_budget
+
     if resume and out is not None:
         resolved = resumed(
             out, resolved, given=bool(space or config or sets or seed is not None), budget=budget
         )
     if budget is None and not resume:
         budget = default_budget(resolved)
+    if show_config:
+        print_text(resolved.to_yaml())
+        return
     if plan:
         _plan(resolved, budget, as_json)
         return
@@ -125,45 +146,23 @@ def run(
         say_origins(resolved)
         result = search(resolved, out=out, reporter=reporter, resume=resume, budget=budget)
     if as_json:
-        print_json(
-            {
-                "decided": result.decided,
-                "decisions": result.decisions,
-                **({"race": result.race} if result.race else {}),
-                "run": str(result.run),
-                "state": result.state,
-                "epochs": result.epochs,
-                "architecture": result.architecture.model_dump(),
-            }
-        )
+        print_json(_plain(result))
     else:
-        _show(result)
+        show(result, full=full)
     if require_decided:
         result.need_decided()
 
 
-def _show(result: "SearchResult") -> None:
-    """The last screen: what was decided, the architecture, the next command."""
-    from automtl.runs import decided
-
-    table(result.decided, decided.HEADER, decided.rows(result.decisions))
-    for line in result.remarks:
-        say(line)
-    rows = [("interaction", ", ".join(result.architecture.interaction) or "none")]
-    rows += [
-        (f"expert {i}", " -> ".join(expert.blocks))
-        for i, expert in enumerate(result.architecture.experts)
-    ]
-    tasks = result.architecture.tasks or ()
-    rows += [
-        (f"{task.name} uses experts", ", ".join(map(str, chosen)))
-        for task, chosen in zip(tasks, result.architecture.chosen or (), strict=False)
-    ]
-    ending = "time limit reached" if result.state == "time_limited" else "done"
-    word = decided.title(result.decisions)
-    table(f"{word} architecture ({ending} after {result.epochs} epochs)", ("part", "choice"), rows)
-    say(f"settings: {result.run}/search/config.yaml")
-    say(f"next: automtl retrain {result.run}")
+def _plain(result: "SearchResult") -> dict[str, Any]:
+    return {
+        "decided": result.decided,
+        "decisions": result.decisions,
+        **({"race": result.race} if result.race else {}),
+        "run": str(result.run),
+        "state": result.state,
+        "epochs": result.epochs,
+        "architecture": result.architecture.model_dump(),
+    }
 
 
 def _plan(resolved: object, budget: str | None, as_json: bool) -> None:

@@ -40,14 +40,15 @@ def run(
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Draw a searched or hand-made architecture: fields, interaction, experts and their blocks,
-    which task uses which expert.
+    """Draw a searched or hand-made architecture.
 
-    Shades tell what was decided (a tie is hatched); figures at the towers tell the weight of each
-    expert. With --data, parameters and operations of all parts; without, of those that do not hang
-    on the data. Default output: architecture.png or alphas.png here.
+    The picture shows fields, interaction, experts with their blocks, and which task uses which
+    expert. Shades show what is decided (a tie is hatched); figures at the towers are the weight of
+    each expert. With --data it shows parameters and operations of all parts; without it, only of
+    parts whose size does not depend on the data. Default output: architecture.png or alphas.png.
 
-    Example: automtl show mmoe -o mmoe.svg
+    Example:
+        automtl show mmoe -o mmoe.svg
     """
     from automtl import files
     from automtl.errors import ConfigError
@@ -123,7 +124,7 @@ def _file(source: str) -> str | Path:
 
 
 def known_parts(architecture: "Architecture") -> "dict[str, Part]":
-    """Costs of the parts that do not hang on the data."""
+    """Costs of the parts whose size does not depend on the data."""
     from automtl.models.parts import known_part_costs
     from automtl.report.drawing.facts import Part
 

@@ -20,7 +20,8 @@ def run(
 ) -> None:
     """Show a search space: its candidates and how many architectures it holds.
 
-    Example: automtl space automtl --tasks 2
+    Example:
+        automtl space automtl --tasks 2
     """
     from automtl.spaces.space import SearchSpace, rounded
 

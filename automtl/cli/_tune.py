@@ -1,5 +1,6 @@
 """`automtl tune`: a study of the search budget, or of the sharing module."""
 
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,19 +13,23 @@ from automtl.cli._options import (
     DataDir,
     Device,
     FastDevRun,
+    Full,
     Out,
     Sets,
+    ShowConfig,
     Threads,
     absolute,
     seconds,
 )
-from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
+from automtl.cli.console import listed, print_json, print_text, say, say_command, say_origins, table
+from automtl.cli.progress import ConsoleReporter
 from automtl.errors import ConfigError, NoResult
 
 if TYPE_CHECKING:
     from automtl.config_layers import Recommendation
     from automtl.phases.tune import TuneResult
 
+MOST_TRIALS = 6  # on one screen
 _STATES = {"complete": "complete", "pruned": "pruned", "fail": "failed"}
 
 
@@ -38,7 +43,9 @@ def run(
     trials: Annotated[
         int | None,
         typer.Option(
-            "--trials", help="Of the whole study, all starts together.", show_default="20"
+            "--trials",
+            help="Total number of trials, including earlier runs of this study.",
+            show_default="20",
         ),
     ] = None,
     over: Annotated[
@@ -64,7 +71,9 @@ def run(
     sets: Sets = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", help="Of suggestions, weights and order of rows.", show_default="0"),
+        typer.Option(
+            "--seed", help="Random seed (suggestions, weights, shuffling).", show_default="0"
+        ),
     ] = None,
     out: Out = None,
     data_dir: DataDir = None,
@@ -78,14 +87,19 @@ def run(
     device: Device = None,
     threads: Threads = None,
     fast_dev_run: FastDevRun = False,
+    show_config: ShowConfig = False,
+    full: Full = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the search budget that pays: each trial is a short search and a short retrain, poor ones
-    are stopped early.
+    """Find the best search budget, or the best sharing module, in a study of short trials.
 
-    Examples: automtl tune census_income --space automtl_small --trials 12
-    and: automtl tune census_income --space automtl_small --objective loss_and_cost --out runs/front
-    and: automtl tune runs/census_income-automtl_small-1 --over sharing
+    Each trial is a short search and a short retrain; poor ones are stopped early.
+
+    Examples:
+        automtl tune census_income --space automtl_small --trials 12
+        automtl tune census_income --space automtl_small --objective loss_and_cost --out \
+            runs/front
+        automtl tune runs/census_income-automtl_small-1 --over sharing
     """
     from automtl.config import resolve
     from automtl.phases.run.resume import need_plugins
@@ -120,12 +134,15 @@ def run(
         base=base,
         recommended=advice,
     )
+    if show_config:
+        print_text(resolved.to_yaml())
+        return
     with ConsoleReporter() as reporter:
         say_origins(resolved)
         result = tune(
             resolved, searched=searched, out=out, storage=storage, resume=resume, reporter=reporter
         )
-    _show(result, as_json)
+    _show(result, source, as_json=as_json, full=full)
     _need_one(result)
 
 
@@ -144,10 +161,9 @@ def _held(searched: str) -> tuple[dict[str, Any], "list[Recommendation]"]:
     return settings_of(one_phase(Path(searched), "search"))
 
 
-def _show(result: "TuneResult", as_json: bool) -> None:
+def _show(result: "TuneResult", source: str, *, as_json: bool, full: bool) -> None:
     from dataclasses import asdict
 
-    from automtl.phases.tune.results import shown
     from automtl.runs.manifest import again, command
 
     if as_json:
@@ -161,34 +177,58 @@ def _show(result: "TuneResult", as_json: bool) -> None:
         }
         print_json({**head, "trials": trials})
         return
-    names = {
+    _trials(result, full)
+    say(f"settings: {result.folder.config}")
+    if result.state != "done":
+        say_command("to go on", again(command(), result.folder.path.parent))
+    elif "best" in result.named:
+        say(f"ready settings: {listed(f'{name}.yaml' for name in result.named)} in the same folder")
+        say_command("next", _command(result, source))
+
+
+def _trials(result: "TuneResult", full: bool) -> None:
+    """The trials in a table: all in their order, or the best first as far as a screen goes."""
+    from automtl.phases.tune.results import shown
+
+    roles = {
         number: ", ".join(name for name, other in result.named.items() if other == number)
         for number in result.named.values()
     }
+    best_first = sorted(result.findings, key=lambda f: (f.loss is None, f.loss or 0.0, f.number))
+    kept = (
+        result.findings
+        if full
+        else [f for i, f in enumerate(best_first) if i < MOST_TRIALS or f.number in roles]
+    )
     rows = [
         [
             str(f.number),
             f.state,
             "-" if f.loss is None else f"{shown(f.loss, result.monitor):.5f}",
             "-" if f.cost is None else f"{f.cost:.3g}",
+            roles.get(f.number, "-"),
             ", ".join(
                 f"{name.partition('.')[2]} {_word(value)}" for name, value in f.values.items()
             ),
-            names.get(f.number, ""),
         ]
-        for f in result.findings
+        for f in kept
     ]
+    states = Counter(f.state for f in result.findings)
+    told = ", ".join(f"{count} {_STATES[state]}" for state, count in states.items())
+    left = len(result.findings) - len(kept)
+    more = f"; best first, {left} more with --full" if left else ""
     if rows:
-        table(
-            f"trials ({result.state})",
-            ("trial", "state", result.monitor.name, "cost, FLOPs", "values", ""),
-            rows,
-        )
-    say(f"settings: {result.folder.config}")
-    for name in result.named:
-        say(f"{name}: {result.folder.path / f'{name}.yaml'}")
-    if result.state != "done":
-        say(f"to go on: {again(command(), result.folder.path.parent)}")
+        header = ("trial", "state", result.monitor.name, "FLOPs", "role", "values")
+        table(f"trials ({result.state}: {told}{more})", header, rows)
+
+
+def _command(result: "TuneResult", source: str) -> str:
+    """What takes the best settings."""
+    best = next(f for f in result.findings if f.number == result.named["best"])
+    file = str(result.folder.path / "best.yaml")
+    if (kind := best.values.get("sharing.kind")) is not None:
+        return shlex.join(["automtl", "retrain", source, "--sharing", str(kind), "--config", file])
+    return shlex.join(["automtl", "search", source, "--config", file])
 
 
 def _need_one(result: "TuneResult") -> None:

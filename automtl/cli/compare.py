@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automtl.cli._options import AsJson
+from automtl.cli._compare_screen import show
+from automtl.cli._options import AsJson, Full
 from automtl.cli.console import print_json, say, table
 
 if TYPE_CHECKING:
@@ -29,17 +30,18 @@ def run(
             show_default=False,
         ),
     ] = None,
+    full: Full = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare retrained models with the best hand-made one and with single-task models, over their
-    seeds.
+    """Compare trained models over their seeds, with the best hand-made one and single-task models.
 
-    It reads what the runs hold: test figures where every model has been evaluated, else validation
-    figures, and says which. The verdict is about the MTL-Loss (Welch's test, Holm's correction over
-    the models); tests of tasks are secondary.
+    Figures are those of the test rows where every model has been evaluated, else those of the
+    validation rows. The MTL-Loss is tested by Welch's test with Holm's correction over the models;
+    tests of single tasks are secondary.
 
-    Example: automtl compare runs/census_income-automtl_small-1 runs/census_income-mmoe-1
-    runs/census_income-single_task-1
+    Example:
+        automtl compare runs/census_income-automtl_small-1 runs/census_income-mmoe-1 \
+            runs/census_income-single_task-1
     """
     from automtl.phases.finished.compare import compare
 
@@ -61,6 +63,11 @@ def run(
             }
         )
         return
+    (_all if full else show)(found)
+
+
+def _all(found: "Comparison") -> None:
+    """Everything that the comparison tells."""
     for entry in found.entries:
         for remark in entry.remarks.get(found.split, []):
             say(f"{entry.name}: {remark}")

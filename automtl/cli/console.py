@@ -1,34 +1,49 @@
-"""What people see: lines, tables, progress on a terminal, JSON for machines."""
+"""What people see: lines and tables that break between words only, and JSON for machines."""
 
 import json
 import math
 import os
 import re
+import shlex
 import sys
-import time
+import textwrap
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
     from automtl.config import RunConfig
-    from automtl.training.loop import StepEvent
 
 # in a file or a pipe there is no terminal to ask for its width, and 80 columns break names of tasks
 _WIDE = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
+_GAP = 2  # blanks between columns
 _out = Console(highlight=False, soft_wrap=True, width=_WIDE)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
-_PLAIN_EVERY_S = 30.0
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def say(text: str) -> None:
     """A line for people, on standard error, so that --json stays clean."""
-    _err.print(escape(plain(text)))
+    _err.print(escape(_broken(plain(text), _err)))
+
+
+def say_command(label: str, command: str) -> None:
+    """A command to go on with, broken as a shell reads it where a terminal is too narrow."""
+    words = [shlex.quote(word) for word in shlex.split(plain(command, keep=""))]
+    width = _err.width - 2 if _err.is_terminal else sys.maxsize
+    lines, line = [], f"{label}:"
+    for word in words:
+        if len(line) + 1 + len(word) > width and line != f"{label}:":
+            lines.append(line)
+            line = f"    {word}"
+        else:
+            line += f" {word}"
+    _err.print(escape(" \\\n".join([*lines, line])))
 
 
 def say_origins(config: "RunConfig") -> None:
@@ -39,7 +54,8 @@ def say_origins(config: "RunConfig") -> None:
 
 def error(text: str) -> None:
     """An error line."""
-    _err.print(f"[bold red]error:[/] {escape(plain(text, keep=''))}")
+    said = _broken(f"error: {plain(text, keep='')}", _err)
+    _err.print(f"[bold red]error:[/]{escape(said.removeprefix('error:'))}")
 
 
 def plain(text: str, keep: str = "\n\t") -> str:
@@ -48,6 +64,35 @@ def plain(text: str, keep: str = "\n\t") -> str:
     """
     hidden = {c for c in text if c not in keep and unicodedata.category(c) in _HIDDEN}
     return text.translate({ord(c): f"\\u{ord(c):04x}" for c in hidden}) if hidden else text
+
+
+def _broken(text: str, console: Console) -> str:
+    """Text in lines as wide as the terminal, broken between words; as it is where there is none."""
+    return _wrapped(text, console.width) if console.is_terminal else text
+
+
+def _wrapped(text: str, width: int) -> str:
+    lines = []
+    for line in text.split("\n"):
+        indent = re.match(r" *", line)[0]  # type: ignore[index]
+        lines += textwrap.wrap(
+            line,
+            width,
+            subsequent_indent=f"{indent}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
+    return "\n".join(lines)
+
+
+def print_text(text: str) -> None:
+    """Text on standard output as it is, such as YAML."""
+    print(text, end="" if text.endswith("\n") else "\n")
+
+
+def print_lines(text: str) -> None:
+    """Lines on standard output, broken between words."""
+    _out.print(escape(_wrapped(plain(text), _out.width)))
 
 
 def print_json(value: Any) -> None:
@@ -66,90 +111,78 @@ def _finite(value: Any) -> Any:
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; columns of figures to the right, words to the left. One too wide is turned, its
-    first column the new heads.
+    """A table on standard output; columns of figures to the right, words to the left, cells broken
+    between words only.
+
+    One that is too wide is turned, its first column the new heads, where that fits; else each row
+    is told line by line.
+
+    Args:
+        title: above it; "" for none.
+        header: its heads; empty ones for a table without.
+        rows: of as many cells.
     """
-    made = _table(title, header, rows)
-    if (
-        len(rows) < len(header)
-        and _out.measure(made, options=_out.options.update_width(sys.maxsize)).maximum > _out.width
-    ):
-        first, *others = zip(header, *rows, strict=True)
-        made = _table(title, first, others)
+    if title:
+        _out.print(escape(_wrapped(plain(title), _out.width)), style="bold")
+    cells = [[plain(cell, keep="") for cell in row] for row in (header, *rows)]
+    turned = [list(column) for column in zip(*cells, strict=True)]
+    if _fits(cells):
+        _print_grid(cells)
+    elif len(rows) < len(header) and _fits(turned):
+        _print_grid(turned)
+    else:
+        for row in cells[1:]:
+            _out.print(escape(_wrapped(row[0], _out.width)))
+            for name, cell in zip(cells[0][1:], row[1:], strict=True):
+                _out.print(escape(_wrapped(f"  {name}: {cell}", _out.width)))
+
+
+def _fits(cells: Sequence[Sequence[str]]) -> bool:
+    longest = (
+        max(cell_len(w) for cell in column for w in [*cell.split(), ""])
+        for column in zip(*cells, strict=True)
+    )
+    return sum(longest) + _GAP * (len(cells[0]) - 1) <= _out.width
+
+
+def _widths(cells: Sequence[Sequence[str]]) -> list[int]:
+    """The widths of columns: the widest give way first, none below its longest word."""
+    columns = list(zip(*cells, strict=True))
+    widths = [max(map(cell_len, column)) for column in columns]
+    least = [max(cell_len(w) for cell in column for w in [*cell.split(), ""]) for column in columns]
+    over = sum(widths) + _GAP * (len(widths) - 1) - _out.width
+    for _ in range(max(0, over)):
+        broad = max(
+            (i for i, width in enumerate(widths) if width > least[i]), key=widths.__getitem__
+        )
+        widths[broad] -= 1
+    return widths
+
+
+def _print_grid(cells: Sequence[Sequence[str]]) -> None:
+    header, *rows = cells
+    made = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, show_header=any(header))
+    for i, (name, width) in enumerate(zip(header, _widths(cells), strict=True)):
+        figures = bool(rows) and all(re.match(r"[-+]?\d|-?$", row[i]) for row in rows)
+        justify = "right" if figures and i else "left"
+        made.add_column(escape(name), justify=justify, width=width)  # type: ignore[arg-type]
+    for row in rows:
+        made.add_row(*map(escape, row))
     _out.print(made)
 
 
-def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    made = Table(title=escape(plain(title)), title_justify="left")
-    for i, name in enumerate(header):
-        figures = all(re.match(r"[-+]?\d|-$", row[i]) for row in rows)
-        made.add_column(
-            escape(plain(name)), justify="right" if figures else "left", overflow="fold"
-        )
-    for row in rows:
-        made.add_row(*(escape(plain(cell)) for cell in row))
-    return made
+def listed(names: Iterable[str], most: int = 4) -> str:
+    """Names in words, a few of them and how many more."""
+    some = list(names)
+    rest = f" and {len(some) - most} more" if len(some) > most else ""
+    return f"{', '.join(some[:most])}{rest}"
 
 
-class ConsoleReporter:
-    """Tells a phase's progress: a live bar on a terminal, a plain line now and then elsewhere."""
+def on_terminal() -> bool:
+    """Whether people watch progress: standard error is a terminal."""
+    return _err.is_terminal
 
-    def __init__(self) -> None:
-        self._live: Any = None
-        self._task: Any = None
-        self._last = self._start = time.monotonic()
-        # steps done when the phase was first heard of, and when last
-        self._begun, self._seen = 0, sys.maxsize
 
-    def say(self, text: str) -> None:
-        """A line for people."""
-        say(text)
-
-    def step(self, event: "StepEvent", epochs: int) -> None:
-        """Show how far the phase is, its rate and what is left at most."""
-        done, total = event.epoch * event.steps + event.step + 1, epochs * event.steps
-        if done <= self._seen:  # the first of a phase, of the next seed, or of the next part
-            self._start, self._begun = time.monotonic(), done
-        self._seen = done
-        if _err.is_terminal:
-            self._bar(event, done, total)
-        elif time.monotonic() - self._last > _PLAIN_EVERY_S and done > self._begun:
-            self._last = time.monotonic()
-            left = (total - done) * (self._last - self._start) / (done - self._begun)
-            say(
-                f"  epoch {event.epoch + 1}, step {event.step + 1}/{event.steps}, at most "
-                f"{left:,.0f} s left"
-            )
-
-    def epoch(self, phase: str, line: dict[str, Any]) -> None:
-        """Nothing: the phase says it in words."""
-
-    def _bar(self, event: "StepEvent", done: int, total: int) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-
-        if self._live is None:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-            )
-            self._live = Progress(*columns, console=_err, transient=True)
-            self._live.start()
-            self._task = self._live.add_task("steps", total=total)
-        self._live.update(
-            self._task, completed=done, total=total, description=f"epoch {event.epoch + 1}"
-        )
-
-    def __enter__(self) -> "ConsoleReporter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
+def error_console() -> Console:
+    """The console that progress is drawn on."""
+    return _err

@@ -154,8 +154,7 @@ def _against(best: Model, second: Model) -> Sentence:
     found = welch(second.loss.values, best.loss.values)
     if found is None:
         return Sentence(
-            f"{told} No interval for the difference: that takes at least two seeds of each, so "
-            "no difference is shown."
+            f"{told} One seed is not enough to tell them apart; train at least two of each."
         )
     words = f"95% interval of the difference {found.low:+.4f} to {found.high:+.4f}"
     shown = (

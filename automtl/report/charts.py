@@ -281,9 +281,7 @@ def heat(
 
 
 def calibration(tables: Mapping[str, Sequence[Mapping[str, float]]], *, title: str) -> Figure:
-    """Mean label against mean prediction per bin of rows; on the dotted line predictions mean what
-    they say.
-    """
+    """Mean label against mean prediction per bin of rows; dotted: perfect calibration."""
     figure, axes = chart(300, 260, title)
     points = [
         v

@@ -24,21 +24,40 @@ def remarks(seeds: Sequence[Mapping[str, Any]]) -> list[str]:
         seeds: per seed its figures on one split, as `results.json` holds them; what is no such
             figure is passed over.
     """
+    by_name = _by_name(seeds)
+    return [
+        f"{_WORDS[verdict]} ({_MEANS}): "
+        + ", ".join(_item(key[1], by_name[key], verdict) for key in keys)
+        for verdict, keys in _flagged(by_name).items()
+    ]
+
+
+def flagged(seeds: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """By words such as "worse than the constant" the names of what a model is worse in, "MTL-Loss"
+    or tasks; arguments as of `remarks`.
+    """
+    return {
+        _WORDS[verdict]: [name for _, name in keys]
+        for verdict, keys in _flagged(_by_name(seeds)).items()
+    }
+
+
+def _by_name(seeds: Sequence[Mapping[str, Any]]) -> dict[tuple[bool, str], list[dict[str, Any]]]:
     found = [_gaps(figures) for figures in seeds]
-    by_name = {
+    return {
         name: [gaps[name] for gaps in found if name in gaps]
         for name in dict.fromkeys(n for gaps in found for n in gaps)
     }
-    said = []
-    for verdict, words in _WORDS.items():
-        items = [
-            _item(name, gaps, verdict)
-            for (_, name), gaps in by_name.items()
-            if _worst(gaps) == verdict
-        ]
-        if items:
-            said.append(f"{words} ({_MEANS}): {', '.join(items)}")
-    return said
+
+
+def _flagged(
+    by_name: Mapping[tuple[bool, str], Sequence[Mapping[str, Any]]],
+) -> dict[str, list[tuple[bool, str]]]:
+    found = {
+        verdict: [key for key, gaps in by_name.items() if _worst(gaps) == verdict]
+        for verdict in _WORDS
+    }
+    return {verdict: keys for verdict, keys in found.items() if keys}
 
 
 def known(seeds: Sequence[Mapping[str, Any]]) -> bool:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from automtl import files
+from automtl.bounds import fitting
 from automtl.errors import ArtifactError
+from automtl.runs.epoch_line import judged
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
 
@@ -33,7 +35,9 @@ def phases(folder: Path) -> list[PhaseDir]:
 
 
 def overview(folder: Path) -> list[dict[str, Any]]:
-    """One row per phase: run, phase, state, data, start, megabytes."""
+    """One row per phase: run, phase, state, data, MTL-Loss and its rows, best epoch, start,
+    megabytes. By data set those with a loss come first, the best of the same rows first.
+    """
     rows = []
     for phase in phases(folder):
         held = Manifest.read(phase.manifest).values
@@ -46,11 +50,38 @@ def overview(folder: Path) -> list[dict[str, Any]]:
                 "phase": name,
                 "state": held["state"],
                 "data": str(data),
+                **_figure(phase),
                 "start": start,
                 "megabytes": size / 2**20,
             }
         )
-    return rows
+    return sorted(rows, key=_place)
+
+
+_ROWS = ("test", "validation", "B", "")
+
+
+def _place(row: dict[str, Any]) -> tuple[str, int, float]:
+    loss = row["loss"]
+    return row["data"], _ROWS.index(row["rows"]), float("inf") if loss is None else loss
+
+
+def _figure(phase: PhaseDir) -> dict[str, Any]:
+    """The MTL-Loss of a phase, where it has one: of a trained model on test or validation rows, of
+    a search that of the last epoch's supernet.
+    """
+    none: dict[str, Any] = {"loss": None, "rows": "", "best_epoch": None}
+    with fitting(phase.path):
+        if phase.results.exists() and phase.path.name != "tune":
+            results = files.read_json(phase.results)
+            part = "test" if "test" in results else "validation"
+            epochs = [epoch + 1 for epoch in results["best_epochs"]]
+            return {"loss": results[part]["loss"], "rows": part, "best_epoch": epochs}
+        lines = phase.read_metrics()
+        rows, figures = judged(lines[-1]) if lines else ("", {})
+        if rows in _ROWS and figures.get("loss") is not None:
+            return none | {"loss": figures["loss"], "rows": rows}
+    return none
 
 
 def _names(phase: PhaseDir, folder: Path) -> tuple[str, str]:

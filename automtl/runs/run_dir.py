@@ -248,8 +248,8 @@ def one_phase(path: Path, kind: str) -> PhaseDir:
     if len(found) > 1:
         raise ConfigError(
             path,
-            f"must name one {kind}",
-            f"{len(found)} of them",
-            "choose " + " or ".join(str(p.path) for p in found),
+            f"must hold one {kind}",
+            f"{len(found)}",
+            f"pass one of them: {', '.join(str(p.path) for p in found)}",
         )
     return found[0]

@@ -74,8 +74,17 @@ def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
     )
     found["checkpoint"] = None if checkpoint is None else f"{checkpoint} of {_when(checkpoint)}"
     found["spent"] = _spent(phase)
+    if phase.results.exists():
+        found["result"] = _result(phase)
     found["verdict"] = _verdict(phase, held)
     return found
+
+
+def _result(phase: PhaseDir) -> dict[str, Any]:
+    """The MTL-Loss of a trained model, and the rows it is of."""
+    results = files.read_json(phase.results)
+    rows = "test" if "test" in results else "validation"
+    return {"rows": rows, "loss": results[rows]["loss"]}
 
 
 def _race(phase: PhaseDir) -> str:

@@ -19,7 +19,7 @@ from automtl.strict import Strict, build, load_yaml, nearest
 class SearchSpace(Strict):
     """What may be searched, with the search settings its author recommends."""
 
-    name: str
+    name: str = Field(description="What runs and pictures call it.")
     source: str = Field(description="Paper and table, or who made it and why.")
     embedding_dim: int = Field(16, ge=1, le=4096, description="d, the width of one field's vector.")
     numeric: Literal["linear", "joint", "periodic"] = Field(

@@ -25,6 +25,11 @@ class StepEvent:
         steps: of the whole epoch.
         rows: rows of the weight batch.
         losses: of the batch before the update; on the device, so that no step waits for it.
+        horizon: after so many epochs training stops unless one of those to come is better; None
+            where its length is fixed.
+        part: of several networks that are trained one after the other, this one, from 0.
+        parts: how many there are.
+        stage: what is trained, where it is not the whole: a task, a race.
     """
 
     epoch: int
@@ -32,6 +37,10 @@ class StepEvent:
     steps: int
     rows: int
     losses: Losses
+    horizon: int | None = None
+    part: int = 0
+    parts: int = 1
+    stage: str = ""
 
 
 class RunningLosses:

@@ -150,7 +150,7 @@ def test_a_search_that_nobody_listens_to_can_be_gone_on_with(place, monkeypatch,
 
     command = "retrain mmoe --data data/tiny.yaml --fast-dev-run --out deaf".split()
     with monkeypatch.context() as patched:
-        patched.setattr("automtl.cli.console.ConsoleReporter.step", deaf)
+        patched.setattr("automtl.cli.progress.ConsoleReporter.step", deaf)
         assert run(command) == 141
     assert (
         Manifest.read(Path("deaf/retrain/mmoe-s0/manifest.json")).values["state"] == "interrupted"
@@ -162,14 +162,15 @@ def test_a_search_that_nobody_listens_to_can_be_gone_on_with(place, monkeypatch,
 def test_help_and_version(place, capfd):
     for words in (["-h"], ["--help"], ["data", "-h"], ["search", "-h"], ["runs", "list", "-h"]):
         assert run(words) == 0
-        assert capfd.readouterr().out.startswith("Usage: ")
+        assert capfd.readouterr().out.lstrip().startswith("Usage: ")
     assert run(["--version"]) == 0
     assert capfd.readouterr().out == f"automtl {version('automtl')}\n"
     command, more = automtl("--version", capture_output=True)
     done = subprocess.run(command, check=False, **more)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"automtl {version('automtl')}\n", "")
     assert run([]) == 2
-    assert capfd.readouterr().err.startswith("Usage: ")
+    said = capfd.readouterr()
+    assert (said.out + said.err).lstrip().startswith("Usage: ")
 
 
 def test_a_time_limit_shorter_than_an_epoch_hands_over_nothing(place, capfd):

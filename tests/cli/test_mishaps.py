@@ -74,7 +74,7 @@ def test_an_interrupted_command_names_the_one_that_goes_on(number, capfd, monkey
         os.kill(os.getpid(), number)
 
     with monkeypatch.context() as patched:
-        patched.setattr("automtl.cli.console.ConsoleReporter.step", stop)
+        patched.setattr("automtl.cli.progress.ConsoleReporter.step", stop)
         assert run([*RETRAIN, "new folder"]) == 128 + number
     said = capfd.readouterr().err.splitlines()[-1]
     assert said.startswith("error: interrupted; everything up to this step is kept; go on with: ")

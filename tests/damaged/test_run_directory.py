@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from automtl.cli.console import ConsoleReporter
+from automtl.cli.progress import ConsoleReporter
 from tests.cli.test_errors import run
 from tests.support import write_dataset
 

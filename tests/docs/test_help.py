@@ -1,7 +1,5 @@
 """Each command's --help shows an example, and it runs."""
 
-import inspect
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -44,9 +42,10 @@ def helps(group, name="automtl"):
 
 
 def examples(text):
-    told = re.split(r"Examples?:", inspect.cleandoc(text))
-    flat = " ".join(" ".join(told[1:]).split())
-    return [part.strip(" ,") for part in re.split(r"\band(?:, [\w ]+)?:", flat) if part.strip()]
+    """The commands below "Example:" or "Examples:", one a line."""
+    _, _, told = text.partition("Example:\n" if "Example:\n" in text else "Examples:\n")
+    lines = told.replace("\\\n", " ").splitlines()
+    return [" ".join(line.removeprefix("$ ").split()) for line in lines if line.startswith("$ ")]
 
 
 HELPS = dict(helps(typer.main.get_command(app)))

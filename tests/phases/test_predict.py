@@ -231,9 +231,9 @@ def test_refusals(run: Path, tmp_path: Path, change: object, keep: list[str], me
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
-def test_the_output_is_parquet_and_the_input_is_there(run: Path, tmp_path: Path) -> None:
+def test_the_output_has_a_known_ending_and_the_input_is_there(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="must end in .parquet"):
-        predict_file(run, tmp_path / "in.csv", tmp_path / "out.csv")
+        predict_file(run, tmp_path / "in.csv", tmp_path / "out.txt")
     with pytest.raises(DataError, match="input: .*must name a file"):
         predict_file(run, tmp_path / "in.csv", tmp_path / "out.parquet")
     with pytest.raises(ConfigError, match="keep: must be columns of the rows, got usr"):

@@ -131,7 +131,7 @@ def test_search_then_retrain_then_evaluate_leaves_a_run_that_knows_everything(co
         evaluate_runs([tmp_path / "run" / "retrain" / "selected-s0"], reporter=Listener())[0].reads
         == 2
     )
-    assert any("read for the second time" in line for line in said)
+    assert any("second evaluation on the test rows" in line for line in said)
     results = json.loads(
         (tmp_path / "run" / "retrain" / "selected-s0" / "results.json").read_text()
     )

@@ -92,6 +92,43 @@ def test_patience_counts_in_judged_phases_only_and_anew_in_each(dataset, tmp_pat
     assert [line["best"] for line in lines] == [False] * 4 + [True, False] * 2
 
 
+@pytest.mark.parametrize("losses", [[5, 6, 4, 5, 6], [9, 8, 7, 6, 5, 4]])
+def test_the_horizon_is_where_training_ends_if_nothing_gets_better(
+    losses, dataset, tmp_path, monkeypatch
+):
+    toy(monkeypatch, (Stage("long", 2, judged=False), Stage("first"), Stage("second", 1)), [])
+    phase = phase_of(dataset, tmp_path / "r", "retrain.epochs=6")
+    part, judged = phase.parts[0], iter([9.0, 9.0, *map(float, losses), 1.0])
+    honest = part._validate
+
+    def validate():
+        found = honest()
+        return type(found)(**{**vars(found), "loss": next(judged)})
+
+    start = part._begin
+
+    def begin(stage):  # a later stage is judged before it begins, too
+        monkeypatch.setattr(part, "_validate", honest)
+        start(stage)
+        monkeypatch.setattr(part, "_validate", validate)
+
+    monkeypatch.setattr(part, "_begin", begin)
+    seen, train = [], part.train
+
+    def watched():
+        for event in train():
+            seen.append((event.epoch, part.horizon))
+            yield event
+
+    monkeypatch.setattr(part, "train", watched)
+    phase.run()
+    best = [min(range(e), key=losses.__getitem__, default=0) for e in range(len(losses))]
+    ends = [min(6, b + 3) for b in best]
+    expected = {0: 6, 1: 6, **{2 + e: 2 + end + 1 for e, end in enumerate(ends)}}
+    expected[2 + len(losses)] = 2 + len(losses) + 1
+    assert dict(seen) == expected
+
+
 def test_a_judged_phase_ends_with_its_best_weights_and_an_unjudged_one_with_its_last(
     dataset, tmp_path, monkeypatch
 ):

@@ -10,7 +10,8 @@ import torch
 
 from automtl.config import resolve
 from automtl.errors import ConfigError
-from automtl.phases.finished.evaluate import evaluate_runs, stored_sizes
+from automtl.phases.finished.evaluate import evaluate_runs
+from automtl.phases.finished.figures import stored_sizes
 from automtl.phases.finished.open import load_net
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain.plan import plan_retrain

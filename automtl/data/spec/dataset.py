@@ -255,11 +255,12 @@ def load_dataset(name_or_path: str | Path) -> DatasetConfig:
         return build(DatasetConfig, load_yaml(path), path).in_folder(path.absolute().parent)
     name = str(name_or_path)
     if name not in list_presets():
+        is_path = Path(name).suffix != "" or "/" in name or path.exists()
         raise ConfigError(
             name,
             "must be a YAML file or the name of a shipped data set",
-            "neither",
-            nearest(name, list_presets()),
+            ("a folder" if path.exists() else "no such file") if is_path else "neither",
+            "check the path" if is_path else nearest(name, list_presets()),
         )
     text = (
         importlib.resources.files("automtl.data.presets")

@@ -11,7 +11,7 @@ from automtl.bounds import fitting
 from automtl.config import RetrainSection
 from automtl.data.store.encoding import checksum
 from automtl.report.tables import HEADLINES
-from automtl.runs.constant import LOSS, known, loss_of, metrics_of, remarks
+from automtl.runs.constant import LOSS, flagged, known, loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
 from automtl.spaces.architecture import Architecture
@@ -47,6 +47,11 @@ class Entry:
         advised: what of the template's own shape, which is in `trained_by` too, somebody
             recommended: no name tells that.
         unit: what the figures are independent over: retrain seeds of one architecture, or searches.
+        home: the run's folder; empty for means of searches.
+        command: the command line that trained it.
+        megabytes: of the stored model, mean over seeds; None for those trained before sizes were
+            kept.
+        flagged: per split, in what it is not better than the constant (see `runs/constant.py`).
     """
 
     name: str
@@ -63,6 +68,10 @@ class Entry:
     trained_by: dict[str, str] = field(default_factory=dict)
     advised: tuple[str, ...] = ()
     unit: str = SEEDS
+    home: str = ""
+    command: str = ""
+    megabytes: float | None = None
+    flagged: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def mean(self, split: str, metric: str) -> float | None:
         """Mean over units."""
@@ -130,7 +139,18 @@ def _entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> E
         },
         trained_by=_trained_by(folders),
         advised=_advised(folders),
+        home=str(run),
+        command=str(Manifest.read(folders[0].manifest).values.get("command", "")),
+        megabytes=_megabytes(folders),
+        flagged={split: flagged(some) for split, some in parts.items()},
     )
+
+
+def _megabytes(folders: Sequence[PhaseDir]) -> float | None:
+    held = [files.read_json(folder.cost) for folder in folders if folder.cost.exists()]
+    stored = [cost["model"].get("stored") for cost in held if isinstance(cost.get("model"), dict)]
+    sizes = [sum(parts.values()) for parts in stored if parts]
+    return fmean(sizes) if sizes else None
 
 
 def _trained_by(folders: Sequence[PhaseDir]) -> dict[str, str]:

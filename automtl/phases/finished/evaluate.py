@@ -110,7 +110,27 @@ def evaluate_runs(
             "none",
             "run `automtl retrain` first",
         )
-    return [_evaluate(folder, device, by, bootstrap, reporter) for folder in finished]
+    once = _Once(reporter)
+    results = [_evaluate(folder, device, by, bootstrap, once) for folder in finished]
+    if (most := max(result.reads for result in results)) > 1:
+        reporter.say(
+            f"warning: {_nth(most)} evaluation on the test rows; do not use these figures to pick "
+            "a model"
+        )
+    return results
+
+
+class _Once(Silent):
+    """Passes on each sentence once, since models of one data set are told the same of it."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter, self._said = reporter, set[str]()
+
+    def say(self, text: str) -> None:
+        """Pass on what was not said yet."""
+        if text not in self._said:
+            self._said.add(text)
+            self._reporter.say(text)
 
 
 def _evaluate(
@@ -125,11 +145,6 @@ def _evaluate(
     # another evaluation of the model may be at the same files
     with files.locked(folder.path, wait=True):
         reads = Manifest.read(folder.manifest).count_test_read()
-    if reads > 1:
-        reporter.say(
-            f"{folder.path}: its test rows are read for the {_nth(reads)} time; choose nothing "
-            "by them"
-        )
     unknown = {name: counts["test"] for name, counts in store.summary["unknown"].items()}
     for line in unknown_remarks(store.schema, unknown, store.summary["rows"]["test"], "test rows"):
         reporter.say(line)
@@ -182,7 +197,10 @@ def _by_known(
 
 
 def _nth(n: int) -> str:
-    return {2: "second", 3: "third"}.get(n, f"{n}th")
+    if n in (2, 3):
+        return {2: "second", 3: "third"}[n]
+    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
 
 
 def slice_rows(result: TestResult) -> list[dict[str, Any]]:
@@ -299,25 +317,6 @@ def verdicts(results: Sequence[TestResult]) -> list[str]:
         for label in dict.fromkeys(r.label for r in results)
     }
     return [f"{label}: {remark}" for label, tests in by_label.items() for remark in remarks(tests)]
-
-
-def stored_sizes(results: Sequence[TestResult]) -> dict[str, dict[str, float]]:
-    """Per label the megabytes of each part of its stored models, mean over seeds; empty for those
-    trained before sizes were kept.
-    """
-    sizes: dict[str, dict[str, float]] = {}
-    for label in dict.fromkeys(r.label for r in results):
-        found = [
-            files.read_json(r.folder.cost)["model"].get("stored", {})
-            for r in results
-            if r.label == label
-        ]
-        sizes[label] = {
-            part: sum(f[part] for f in found) / len(found)
-            for part in found[0]
-            if all(part in f for f in found)
-        }
-    return sizes
 
 
 def _headline(test: Evaluation) -> list[tuple[str, str]]:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import csv
 from scipy.special import expit, softmax
 
 from automtl import files
@@ -22,13 +24,14 @@ from automtl.exports.folder import is_export, open_export
 from automtl.exports.formats import ONNX
 from automtl.exports.graph import onnx_runner
 from automtl.exports.network import arrays, names, output_name
+from automtl.phases.finished._seeds import models_of
 from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.run.run_data import snapshot_of
 from automtl.phases.run.session import Reporter, Silent
-from automtl.runs.run_dir import one_phase
+from automtl.runs.run_dir import PhaseDir
 from automtl.training.metrics.evaluation import predict as outputs_of
 
-SUFFIXES = (".parquet", ".pq")
+SUFFIXES = (".parquet", ".pq", ".csv")
 SERVED_ROWS = 4096  # at a time through an export
 
 
@@ -39,17 +42,20 @@ def predict_file(
     *,
     keep: Sequence[str] = (),
     device: str = "auto",
+    average: bool = False,
     reporter: Reporter | None = None,
 ) -> int:
     """Predict on a file, of any format that training reads, or a folder of them, and write a
-    Parquet file, piece by piece.
+    Parquet or CSV file, piece by piece.
 
     Args:
-        run: a retrain folder, a run with one, or an export in ONNX.
+        run: a retrain folder, a run with some of one model, or an export in ONNX.
         source: the rows; columns that the model does not read are ignored.
-        out: the Parquet file to write; it appears when it is whole.
+        out: the file to write, CSV or Parquet by its name; it appears when it is whole.
         keep: columns to hand back in front of the predictions, as text.
         device: where to run.
+        average: of a run with several seeds, the mean of their predictions; else those of the best
+            one on the validation rows.
         reporter: told what is ignored and how many rows are done.
 
     Returns:
@@ -57,17 +63,22 @@ def predict_file(
 
     Raises:
         DataError: a column is missing, or a value cannot be read.
-        ConfigError: `out` is no Parquet file, or a kept column has a prediction's name.
+        ConfigError: `out` is neither a Parquet nor a CSV file, or a kept column has a prediction's
+            name.
     """
     if out.suffix not in SUFFIXES:
         raise ConfigError("--out", f"must end in {' or '.join(SUFFIXES)}", out.name)
     reporter, done = reporter or Silent(), 0
-    predictor = _Predictor(run, device, reporter)
+    predictor = _Predictor(run, device, reporter, average=average)
     tables = predictor.tables(predictor.server.files(source, keep))
     with files.stream(out) as stream:
-        writer: pq.ParquetWriter | None = None
+        writer: pq.ParquetWriter | csv.CSVWriter | None = None
         for table in tables:
-            writer = writer or pq.ParquetWriter(stream, table.schema)
+            table = _flat(table) if out.suffix == ".csv" else table
+            if writer is None:
+                writer = (csv.CSVWriter if out.suffix == ".csv" else pq.ParquetWriter)(
+                    stream, table.schema
+                )
             writer.write_table(table)
             done += table.num_rows
         if writer is None:
@@ -77,29 +88,44 @@ def predict_file(
     return done
 
 
+def _flat(table: pa.Table) -> pa.Table:
+    """The table with a column for each class's probability in place of their lists, for CSV."""
+    columns: dict[str, Any] = {}
+    for name in table.column_names:
+        column = table[name]
+        if pa.types.is_fixed_size_list(column.type):
+            size = column.type.list_size
+            columns |= {f"{name}_{i}": pc.list_element(column, i) for i in range(size)}
+        else:
+            columns[name] = column
+    return pa.table(columns)
+
+
 def predict_frame(
     run: Path,
     frame: Any,
     *,
     keep: Sequence[str] = (),
     device: str = "auto",
+    average: bool = False,
     reporter: Reporter | None = None,
 ) -> pd.DataFrame:
     """Predict on rows in memory: a DataFrame with the kept columns and a column per task, and the
     index of the rows where they have one.
 
     Args:
-        run: a retrain folder, a run with one, or an export in ONNX.
+        run: a retrain folder, a run with some of one model, or an export in ONNX.
         frame: the rows, of a kind that `as_table` takes; columns that the model does not read are
             ignored.
         keep: columns to hand back.
         device: where to run.
+        average: see `predict_file`.
         reporter: told what is ignored.
 
     Raises:
         DataError: a column is missing, or a value cannot be read.
     """
-    predictor = _Predictor(run, device, reporter or Silent())
+    predictor = _Predictor(run, device, reporter or Silent(), average=average)
     table = as_table(frame)
     absent = [name for name in keep if name not in table.column_names]
     if absent:
@@ -125,10 +151,16 @@ class _Predictor:
         ArtifactError: neither, or an export whose files are not as they were written.
     """
 
-    def __init__(self, run: Path, device: str, reporter: Reporter) -> None:
-        self.server, self._tasks, self._answers = (_exported if is_export(run) else _trained)(
-            run, device, reporter
-        )
+    def __init__(self, run: Path, device: str, reporter: Reporter, *, average: bool) -> None:
+        if is_export(run):
+            if average:
+                raise ConfigError("--average", "is for a run with several seeds", run)
+            self.server, self._tasks, self._answers = _exported(run, device, reporter)
+            return
+        folders = models_of(run, average=average, reporter=reporter)
+        self.server, self._tasks, *first = _trained(folders[0], device, reporter)
+        others = [_trained(folder, device, Silent())[2] for folder in folders[1:]]
+        self._answers = _mean([*first, *others])
 
     def tables(self, served: Iterator[Served]) -> Iterator[pa.Table]:
         """Kept columns and predictions, piece by piece."""
@@ -149,11 +181,20 @@ class _Predictor:
 Answers = Callable[[Rows], list[np.ndarray]]
 
 
+def _mean(models: Sequence[Answers]) -> Answers:
+    """The mean of several models' answers; of one, its own."""
+
+    def answers(rows: Rows) -> list[np.ndarray]:
+        pairs = zip(*(model(rows) for model in models), strict=True)
+        return [np.stack(task).mean(axis=0, dtype=np.float64).astype(np.float32) for task in pairs]
+
+    return models[0] if len(models) == 1 else answers
+
+
 def _trained(
-    run: Path, device: str, reporter: Reporter
+    folder: PhaseDir, device: str, reporter: Reporter
 ) -> tuple[Server, tuple[Task, ...], Answers]:
-    """A run's network."""
-    folder = one_phase(run, "retrain")
+    """A trained network."""
     session, own = session_of(folder, device, reporter), snapshot_of(folder)
     net, size = load_net(folder, session), session.config.runtime.eval_batch_size
     server = Server(own, own.served(), say=reporter.say)

@@ -126,7 +126,7 @@ class Race:
             self.ledger.add("train", len(batch), entrant.flops, entrant.seconds)
             self.strategy.samples += len(batch)
             total = max(self.course.planned_steps, self._done)
-            yield StepEvent(0, self._done - 1, total, len(batch), losses)
+            yield StepEvent(0, self._done - 1, total, len(batch), losses, stage="race")
         model.look()
 
     def _fresh(self, job: Job) -> Model:

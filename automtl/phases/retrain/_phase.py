@@ -4,7 +4,7 @@ validation.
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -163,9 +163,12 @@ class RetrainPhase:
         with Keeper(
             self.folder, self.folder.path.parent.parent, self.session, self.state
         ) as keeper:
-            for part in self.parts:
+            for number, part in enumerate(self.parts):
+                place: dict[str, Any] = {"part": number, "parts": len(self.parts)}
+                place |= {"stage": part.tasks[0].name} if len(self.parts) > 1 else {}
                 for event in part.train():
                     self.samples += event.rows
+                    event = replace(event, horizon=part.horizon, **place)
                     keeper.stepped(event, part.planned_epochs)
         best = tuple(part.best_epoch for part in self.parts)
         checkpoint.save(self.folder.checkpoint("best"), {"net": packed_state(self.net)})

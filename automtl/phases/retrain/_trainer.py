@@ -19,6 +19,7 @@ from automtl.phases.retrain._trainer_state import (
     PartState,
     _columns,
     _copied,
+    _horizon,
     _plain,
     _said,
     _stands,
@@ -111,6 +112,15 @@ class Part:
     def planned_epochs(self) -> int:
         """The most epochs, over all stages."""
         return sum(self._length(stage) for stage in self.stages)
+
+    @property
+    def horizon(self) -> int:
+        """While it trains, the epochs after which it ends if none to come is better."""
+        lengths = [self._length(stage) for stage in self.stages]
+        best = self.stopping.best_epoch
+        return _horizon(
+            self.stages, lengths, (self.number, self.first, best), self.settings.patience
+        )
 
     def train(self) -> Iterator[StepEvent]:
         """Train through all stages, or what is left of them, and fill the unknown ids; an event

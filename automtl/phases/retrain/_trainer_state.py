@@ -1,11 +1,12 @@
 """What a retrain's checkpoint holds of one part."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 
+from automtl.sharing.base import Stage
 from automtl.training.checkpoint_state import Costs, Count, Number, State, Tensors
 from automtl.training.metrics.evaluation import Evaluation
 
@@ -50,6 +51,30 @@ def _said(losses: Mapping[str, float | None], validation: Evaluation, mark: str)
     )
     total = "undefined" if losses["total"] is None else f"{losses['total']:.5f}"
     return f"train loss {total}, validation MTL-Loss {validation.loss_text}{mark}; {aucs}"
+
+
+def _horizon(
+    stages: Sequence[Stage],
+    lengths: Sequence[int],
+    place: tuple[int, int, int | None],
+    patience: int,
+) -> int:
+    """The epochs after which a training ends if none to come is better than the best so far; of a
+    stage to come, the first epoch is its best.
+
+    Args:
+        stages: of the training.
+        lengths: their epochs at most.
+        place: the running stage, its first epoch and its best so far.
+        patience: epochs in a row without gain that end a judged stage.
+    """
+    number, first, best = place
+    epochs = first
+    for i in range(number, len(stages)):
+        start = 0 if i > number or best is None else best - first
+        least = min(lengths[i], start + patience + 1)
+        epochs += least if stages[i].judged else lengths[i]
+    return epochs
 
 
 def _stands(held: PartState, *, lengths: list[int], steps: int) -> bool:

@@ -44,7 +44,7 @@ _DRAWN, _TIMED_STEPS = 6, 12
 
 def with_budget(session: Session, space: SearchSpace, text: str) -> tuple[Session, Filled]:
     """A session in which what nobody gave is settled such that a search and its race cost a budget,
-    and what was settled; it is said, too.
+    and what was settled.
 
     Args:
         session: data and settings; what they give of `search` is kept.
@@ -56,7 +56,6 @@ def with_budget(session: Session, space: SearchSpace, text: str) -> tuple[Sessio
             nothing that a budget could set.
     """
     filled = _Filling(session, space, Budget.parse(text)).settled()
-    session.reporter.say(filled.words)
     return replace(session, config=filled.of(session.config)), filled
 
 

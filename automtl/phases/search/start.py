@@ -13,6 +13,7 @@ from automtl.phases.run.resume import need_plugins, own_settings
 from automtl.phases.run.run_data import kept_advice, snapshot_of
 from automtl.phases.run.session import Reporter, training_session
 from automtl.phases.search._filling import with_budget
+from automtl.phases.search._opening import opening
 from automtl.phases.search._phase import SearchPhase
 from automtl.phases.search.budget import Filled, check_idle, with_filled
 from automtl.phases.search.context import settings_of
@@ -31,6 +32,7 @@ def search(
     resume: bool = False,
     own: Snapshot | None = None,
     budget: str | None = None,
+    announce: bool = True,
 ) -> SearchResult:
     """Search a space on a data set and derive an architecture.
 
@@ -43,6 +45,7 @@ def search(
             run its own.
         budget: what the search and its race may cost, such as 10m, 5e6rows or 2e13flops; it settles
             what the settings leave open. A resumed run goes on by what it settled at the start.
+        announce: tell the reporter first what is searched.
 
     Raises:
         AutoMTLError: see ``automtl.errors``.
@@ -82,6 +85,9 @@ def search(
         check_race(session)
     run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
     phase = SearchPhase(session, run.search, config.space, budget=filled)
+    if announce:
+        for line in opening(session, config.space, phase.strategy, run.search, budget):
+            session.reporter.say(line)
     files.make_folder(run.search.path)
     return phase.run()
 

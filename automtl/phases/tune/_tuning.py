@@ -260,6 +260,7 @@ class Tuning:
                 reporter=self._watch(claim.number, 0),
                 resume=begun,
                 own=snapshot_of(self.folder),
+                announce=False,
             )
             spent = files.read_json(run.search.cost)
             flops = spent.get("supernet", {}).get("flops_per_row", 0) * spent["samples"]

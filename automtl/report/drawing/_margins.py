@@ -14,8 +14,8 @@ from automtl.spaces.architecture import Architecture
 _SMALL = 10.0
 _CAPTIONS = {"expert": "experts", "gate": "gates", "tower": "towers"}
 _MARGINS = (
-    "shade of an operation: its alpha margin, softmax(alpha) of what was taken less the best "
-    "other, from 0 to 1; what is decided is not known"
+    "colour of an operation: its lead over the best other in softmax(alpha), from 0 to 1; what is "
+    "decided is not known"
 )
 _VERDICTS = (
     "an operation: decided, tied with its runner-up, not decided (darker with its alpha margin)"

@@ -53,7 +53,7 @@ PANELS: tuple[Panel, ...] = (
     Panel("balancing", "Balancing", _balancing.balancing_panel),
     Panel("calibration", "Calibration", _training.calibration_panel),
     Panel("alphas", "Alphas over epochs", _search.alphas_panel),
-    Panel("entropy", "How decided the search is", _search.entropy_panel),
+    Panel("entropy", "How certain is the architecture?", _search.entropy_panel),
     Panel("agreement", "Agreement of the searches", _trust.agreement_panel),
     Panel("front", "Score against cost", _trust.front_panel),
     Panel("study", "Study of the settings", _study.study_panel),

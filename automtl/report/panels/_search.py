@@ -72,8 +72,8 @@ def entropy_panel(runs: Sequence[RunView]) -> Markup | None:
         )
         words.append(_closest(phase.alphas))
     note = (
-        "1: all candidates alike. 0: one has it all. Dark: the mean of all blocks; faint: each "
-        "block. " + " ".join(words)
+        "Entropy of the choice: 1 is uniform, 0 a single operation. Bold: mean; thin: each block. "
+        + " ".join(words)
     )
     return (
         fill("charts.html", groups=[{"title": "", "charts": charts, "left_out": 0}], note=note)
@@ -113,8 +113,8 @@ def _closest(alphas: pd.DataFrame) -> str:
     block, (margin, (winner, rival), _) = min(margins.items(), key=lambda item: item[1][0])
     closest = f"the closest is {block_name(block)}: {winner} over {rival} by {margin:.4f}"
     return (
-        f"In {close} of {len(margins)} blocks the best candidate leads by less than a tenth of "
-        f"an even share; {closest}."
+        f"{close} of {len(margins)} choices {'is a near tie' if close == 1 else 'are near ties'} "
+        f"(lead < 10% of uniform); {closest}."
     )
 
 

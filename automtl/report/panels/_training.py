@@ -166,8 +166,8 @@ def calibration_panel(runs: Sequence[RunView]) -> Markup | None:
                 )
             )
     note = (
-        "Rows in at most 20 even bins by prediction. On the dotted line a prediction means what "
-        "it says. One seed of each model."
+        "Rows in at most 20 even bins by prediction. Dotted line: perfect calibration. One seed of "
+        "each model."
     )
     return (
         fill("charts.html", groups=[{"title": "", "charts": charts, "left_out": 0}], note=note)

@@ -1,0 +1,172 @@
+"""A comparison on one screen: the models beside the constant, what tells them apart, and the
+command that would tell more.
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from automtl.cli._models import (
+    CONSTANT,
+    LOSS,
+    Row,
+    beside_constant,
+    counted,
+    duration,
+    measured,
+    print_models,
+    shortest,
+)
+from automtl.cli.console import listed, say, say_command, table
+
+if TYPE_CHECKING:
+    from automtl.phases.finished.compare import Comparison
+    from automtl.phases.finished.contrasts import Contrast
+    from automtl.phases.finished.entries import Entry
+
+MOST_SEEDS = 100  # that are worth a proposal
+MOST_LINES = 6
+
+
+def show(found: "Comparison") -> None:
+    """The screen."""
+    names = shortest([entry.name for entry in found.entries])
+    _models(found, names)
+    flagged = {names[e.name]: e.flagged.get(found.split, {}) for e in found.entries}
+    if said := beside_constant(flagged):
+        say(said)
+    tests = _tests(found)
+    if tests:
+        rows = [_told(name, test, names, found.margin) for name, test in tests[:MOST_LINES]]
+        left = len(tests) - len(rows)
+        more = f"; {left} more with --full" if left else ""
+        title = "MTL-Loss apart, 95% interval (seeds of each that would show as much)"
+        table(title + more, ("", "", "", ""), rows)
+    if hurt := _hurt(found, names):
+        say(f"worse than single_task in: {hurt}")
+    if found.trainings:
+        say(f"not all were trained alike: {listed(found.trainings)} (see --full)")
+    say("tests, costs and settings: --full")
+    _next(found, tests)
+
+
+def _models(found: "Comparison", names: dict[str, str]) -> None:
+    rows = []
+    for entry in found.entries:
+        figures = {
+            metric: measured(entry.mean(found.split, metric), entry.sd(found.split, metric))
+            if metric == LOSS
+            else measured(entry.mean(found.split, metric), None, 4)
+            for metric in found.metrics
+        }
+        count = len(entry.seeds(found.split))
+        rows.append(Row(names[entry.name], figures, count, entry.megabytes, seconds_of(entry)))
+    if found.constant:
+        digits = {LOSS: 5}
+        figures = {m: measured(v, None, digits.get(m, 4)) for m, v in found.constant.items()}
+        rows.append(Row(CONSTANT, figures))
+    print_models(f"{found.split} rows, best first", found.metrics, rows)
+    if marks := [f"{names[e.name]}: {', '.join(e.marks)}" for e in found.entries if e.marks]:
+        say("; ".join(marks))
+
+
+def seconds_of(entry: "Entry") -> float | None:
+    """Seconds of one training in the mean."""
+    seconds = entry.cost["retrain"]["seconds"]
+    units = len(entry.figures["validation"].get(LOSS, {}))
+    return seconds / units if seconds and units and entry.home else None
+
+
+def _tests(found: "Comparison") -> "list[tuple[str, Contrast]]":
+    """The primary tests, those that show something first; each pair once."""
+    seen: set[frozenset[str]] = set()
+    tests = []
+    for entry in found.entries:
+        for test in found.tests[entry.name]:
+            pair = frozenset((entry.name, test.reference))
+            if test.primary and test.difference is not None and pair not in seen:
+                seen.add(pair)
+                tests.append((entry.name, test))
+    return sorted(tests, key=lambda held: not held[1].shown)
+
+
+def _told(
+    name: str, test: "Contrast", names: dict[str, str], margin: float | None
+) -> tuple[str, str, str, str]:
+    interval = (
+        "" if test.interval is None else f"{test.interval[0]:+.4f} .. {test.interval[1]:+.4f}"
+    )
+    pair = f"{names[name]} - {names[test.reference]}"
+    return pair, f"{test.difference:+.5f}", interval, _verdict(test, margin)
+
+
+def _verdict(test: "Contrast", margin: float | None) -> str:
+    """What a test shows, in a few words."""
+    if test.shown:
+        return test.shown
+    if test.holm is None:
+        return "not tested (2 seeds)"
+    if test.equivalent and margin is not None:
+        return f"equal within {margin:.2g}"
+    if test.seeds_needed is None:
+        return "no difference to see"
+    return f"not shown ({test.seeds_needed:,} seeds)"
+
+
+def _hurt(found: "Comparison", names: dict[str, str]) -> str:
+    shown = {
+        names[name]: [task for task, flag in tasks.items() if flag == "shown"]
+        for name, tasks in found.negative_transfer.items()
+    }
+    return ", ".join(f"{name} ({', '.join(tasks)})" for name, tasks in shown.items() if tasks)
+
+
+def _next(found: "Comparison", tests: "Sequence[tuple[str, Contrast]]") -> None:
+    """What would tell more: test figures, or more seeds."""
+    homes = list(dict.fromkeys(entry.home for entry in found.entries if entry.home))
+    if found.split == "validation":
+        say("the validation rows chose the epochs; not all models have test figures yet")
+        say_command("next", shlex.join(["automtl", "evaluate", *homes]))
+        return
+    by_name = {entry.name: entry for entry in found.entries}
+    for name, test in sorted(tests, key=lambda held: held[1].seeds_needed or 0):
+        pair = [by_name[name], by_name[test.reference]]
+        count = 2 if test.holm is None else test.seeds_needed
+        if test.shown or count is None or count > MOST_SEEDS:
+            continue
+        commands = [more_seeds(entry, count, found.split) for entry in pair]
+        if not all(commands):
+            continue
+        times = [seconds_of(entry) or 0.0 for entry in pair]
+        missing = [max(0, count - len(entry.seeds(found.split))) for entry in pair]
+        spent = sum(t * n for t, n in zip(times, missing, strict=True))
+        say(f"to tell these two apart: {counted(count, 'seed')} each, about {duration(spent)} more")
+        for label, command in zip(("next", "and"), commands, strict=True):
+            say_command(label, command)
+        return
+    say_command("next", shlex.join(["automtl", "report", *homes]))
+
+
+def more_seeds(entry: "Entry", count: int, split: str) -> str:
+    """The command that trains an entry with so many seeds, those that it has left as they are; ""
+    where no command trained it.
+    """
+    try:
+        words = shlex.split(entry.command)
+    except ValueError:
+        return ""
+    if words[:2] != ["automtl", "retrain"] or not entry.home:
+        return ""
+    words = re.sub(r" --seeds[= ]\S+| --resume\b", "", shlex.join(words)).split(" ")
+    out = [] if any(w == "--out" or w.startswith("--out=") for w in words) else _out(entry, words)
+    first = max([*entry.seeds(split), -1])
+    seeds = f"0..{max(count - 1, first)}"
+    return " ".join([*words, *out, "--seeds", seeds, "--resume"])
+
+
+def _out(entry: "Entry", words: Sequence[str]) -> list[str]:
+    """A hand-made model's folder, where its command did not name it."""
+    searched = any(Path(word) == Path(entry.home) for word in words[2:])
+    return [] if searched else ["--out", shlex.quote(entry.home)]

@@ -1,0 +1,90 @@
+"""Test figures on one screen: the models beside the constant, and what would tell the best two
+apart.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from automtl.cli._models import (
+    CONSTANT,
+    LOSS,
+    Row,
+    beside_constant,
+    measured,
+    print_models,
+    shortest,
+)
+from automtl.cli.console import listed, say
+
+if TYPE_CHECKING:
+    from automtl.phases.finished.evaluate import TestResult
+
+
+def show(
+    results: "Sequence[TestResult]",
+    rows: Sequence[Mapping[str, Any]],
+    constants: Sequence[Mapping[str, Any]],
+    sizes: Mapping[str, Mapping[str, float]],
+) -> None:
+    """The screen; arguments as `phases/finished/evaluate.py` makes them."""
+    from automtl.phases.finished.figures import beside_constant as flagged
+    from automtl.phases.finished.figures import training_seconds
+
+    names = shortest([row["model"] for row in rows])
+    seconds = training_seconds(results)
+    metrics = [LOSS, *(key for key in rows[0] if key not in ("model", "seeds", LOSS))]
+    lines = [
+        Row(
+            names[row["model"]],
+            _figures(row),
+            len(row["seeds"]),
+            sum(sizes[row["model"]].values()) or None,
+            seconds[row["model"]],
+        )
+        for row in sorted(rows, key=_loss)
+    ]
+    called = (row["model"] if len(constants) > 1 else CONSTANT for row in constants)
+    lines += [Row(name, _figures(row)) for name, row in zip(called, constants, strict=True)]
+    reads = max(result.reads for result in results)
+    print_models(f"test rows (read {reads}x)", metrics, lines)
+    if said := beside_constant({names[label]: own for label, own in flagged(results).items()}):
+        say(said)
+    _apart(results, names)
+    if known := dict.fromkeys(column for result in results for column in result.known):
+        say(f"rows with and without known ids of {listed(known)}: --full")
+
+
+def _loss(row: Mapping[str, Any]) -> tuple[bool, float]:
+    mean = (row.get(LOSS) or {}).get("mean")
+    return mean is None, mean or 0.0
+
+
+def _figures(row: Mapping[str, Any]) -> dict[str, str]:
+    held = {key: value for key, value in row.items() if key not in ("model", "seeds")}
+    return {
+        key: measured(
+            value and value["mean"],
+            value["sd"] if value and key == LOSS else None,
+            5 if key == LOSS else 4,
+        )
+        for key, value in held.items()
+    }
+
+
+def _apart(results: "Sequence[TestResult]", names: Mapping[str, str]) -> None:
+    """Whether the best two are told apart, and how many seeds would do it."""
+    from automtl.phases.finished.figures import best_gap
+
+    if (gap := best_gap(results)) is None:
+        return
+    said = f"{names[gap.second]} - {names[gap.best]}: {gap.difference:+.5f}"
+    if gap.interval is None:
+        say(f"{said}, of too few seeds to tell them apart; 2 of each would give an interval")
+        return
+    said += f" (95% {gap.interval[0]:+.5f} .. {gap.interval[1]:+.5f})"
+    if gap.shown:
+        say(f"{said}, of these two alone")
+    elif gap.needed is None:
+        say(f"{said}, no difference to see")
+    else:
+        say(f"{said}, not told apart; about {gap.needed:,} seeds of each would")

@@ -1,0 +1,100 @@
+"""What a search ends with, on one screen: what is decided, what was taken, the next command."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from automtl.cli._models import duration
+from automtl.cli.console import say, say_command, table
+from automtl.runs import decided
+
+if TYPE_CHECKING:
+    from automtl.phases.search import SearchResult
+    from automtl.spaces.architecture import Architecture
+
+_MARKS = {"decided": "!", "tied": "~", "not decided": "?"}
+_LEGEND = {"decided": "! decided", "tied": "~ tied with", "not decided": "? not decided against"}
+_EXPERTS = "experts of "
+
+
+def show(result: "SearchResult", *, full: bool) -> None:
+    """The screen, or with `full` every decision with what it rests on."""
+    if full:
+        table(result.decided, decided.HEADER, decided.rows(result.decisions))
+        for line in result.remarks:
+            say(line)
+    ending = "time limit reached" if result.state == "time_limited" else "done"
+    word = decided.title(result.decisions)
+    title = f"{word} architecture ({ending} after {result.epochs} epochs)"
+    if full or not result.decisions:
+        table(title, ("", ""), parts(result.architecture))
+    else:
+        table(title, ("", ""), choices(result.decisions, parts(result.architecture)))
+        seen = [v for v in _MARKS if decided.count(result.decisions, v)]
+        say(f"{', '.join(_LEGEND[verdict] for verdict in seen)} the runner-up")
+        say(result.decided)
+        for line in result.remarks:
+            say(line)
+    if seconds := _seconds(result):
+        say(f"took {duration(seconds)}; evidence: automtl status {result.run} --full")
+    say_command("next", shlex.join(["automtl", "retrain", str(result.run)]))
+
+
+def _seconds(result: "SearchResult") -> float | None:
+    from automtl import files
+    from automtl.runs.run_dir import RunDir
+
+    path = RunDir(result.run).search.cost
+    return float(files.read_json(path)["seconds"]) if path.exists() else None
+
+
+def parts(architecture: "Architecture") -> list[tuple[str, str]]:
+    """An architecture's parts: interaction, experts, and which task uses which."""
+    rows = [("interaction", ", ".join(architecture.interaction) or "none")]
+    rows += [
+        (f"expert {i}", " -> ".join(expert.blocks)) for i, expert in enumerate(architecture.experts)
+    ]
+    tasks = architecture.tasks or ()
+    rows += [
+        (f"{task.name} uses experts", ", ".join(map(str, chosen)))
+        for task, chosen in zip(tasks, architecture.chosen or (), strict=False)
+    ]
+    return rows
+
+
+def choices(
+    decisions: Sequence[Mapping[str, Any]], plain: Sequence[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """The choices in lines: an expert's blocks in one, each with a mark and its runner-up; and the
+    parts in which there was no choice.
+    """
+    lines: dict[str, list[str]] = {}
+    for decision in decisions:
+        other = decision.get("runner_up")
+        mark = _MARKS[decision["verdict"]]
+        taken = decision["taken"]
+        gap = " " if decision["choice"].startswith(_EXPERTS) else ""
+        told = f"{taken}{gap}{mark}" + (f"{gap}{other}" if mark != "!" and other else "")
+        lines.setdefault(_line(decision["choice"]), []).append(told)
+    rows = [
+        (name, " -> ".join(told) if "expert" in name.split() else ", ".join(told))
+        for name, told in lines.items()
+    ]
+    named = {name for name, _ in rows}
+    return rows + [
+        (name, words) for name, words in plain if name not in named and not _has(name, named)
+    ]
+
+
+def _has(name: str, named: set[str]) -> bool:
+    """Whether a part is told under another name: of several levels, experts have longer ones."""
+    return name.startswith("expert ") and any("expert " in other for other in named)
+
+
+def _line(choice: str) -> str:
+    """The line that a choice stands in."""
+    if choice.startswith(_EXPERTS):
+        return f"{choice.removeprefix(_EXPERTS)} uses experts"
+    name = decided.block_name(choice)
+    return re.sub(r"(, block| (?=\d+$)).*", "", name) if "expert" in name else "interaction"
