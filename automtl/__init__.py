@@ -13,9 +13,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from automtl import benchmarks, nn
-    from automtl.api import export, predict, retrain, search
+    from automtl.api import (
+        Callback,
+        Dataset,
+        Model,
+        Models,
+        Search,
+        StopTraining,
+        compare,
+        describe,
+        evaluate,
+        export,
+        open,
+        pareto,
+        predict,
+        rank,
+        report,
+        retrain,
+        search,
+        show,
+        tune,
+    )
     from automtl.layers.register import register_operation
     from automtl.models.derived import build_model
+    from automtl.nn import Darts, Supernet
     from automtl.plugins import load_plugin
     from automtl.sharing.base import SharingModule
     from automtl.sharing.network import GatedNetwork
@@ -26,36 +47,75 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Architecture",
+    "Callback",
+    "Darts",
+    "Dataset",
     "GatedNetwork",
+    "Model",
+    "Models",
+    "Search",
     "SearchSpace",
     "Setting",
     "SharingModule",
+    "StopTraining",
+    "Supernet",
     "benchmarks",
     "build_model",
+    "compare",
+    "describe",
+    "evaluate",
     "export",
     "load_plugin",
     "nn",
+    "open",
+    "pareto",
     "predict",
+    "rank",
     "register_operation",
     "register_sharing",
+    "report",
     "retrain",
     "search",
+    "show",
+    "tune",
 ]
 
 _HOMES = {
+    **dict.fromkeys(
+        (
+            "Callback",
+            "Dataset",
+            "Model",
+            "Models",
+            "Search",
+            "StopTraining",
+            "compare",
+            "describe",
+            "evaluate",
+            "export",
+            "open",
+            "pareto",
+            "predict",
+            "rank",
+            "report",
+            "retrain",
+            "search",
+            "show",
+            "tune",
+        ),
+        "automtl.api",
+    ),
     "Architecture": "automtl.spaces.architecture",
+    "Darts": "automtl.nn",
     "GatedNetwork": "automtl.sharing.network",
     "SearchSpace": "automtl.spaces.space",
     "Setting": "automtl.spaces.settings",
     "SharingModule": "automtl.sharing.base",
+    "Supernet": "automtl.nn",
     "build_model": "automtl.models.derived",
-    "export": "automtl.api",
     "load_plugin": "automtl.plugins",
-    "predict": "automtl.api",
     "register_operation": "automtl.layers.register",
     "register_sharing": "automtl.sharing.register",
-    "retrain": "automtl.api",
-    "search": "automtl.api",
 }
 _PACKAGES = ("benchmarks", "nn")
 

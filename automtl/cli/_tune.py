@@ -1,6 +1,5 @@
 """`automtl tune`: a study of the search budget, or of the sharing module."""
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,13 +18,11 @@ from automtl.cli._options import (
     seconds,
 )
 from automtl.cli.console import ConsoleReporter, print_json, say, say_origins, table
-from automtl.errors import ConfigError, NoResult
+from automtl.errors import ConfigError
 
 if TYPE_CHECKING:
     from automtl.config_layers import Recommendation
     from automtl.phases.tune import TuneResult
-
-_STATES = {"complete": "complete", "pruned": "pruned", "fail": "failed"}
 
 
 def run(
@@ -126,7 +123,7 @@ def run(
             resolved, searched=searched, out=out, storage=storage, resume=resume, reporter=reporter
         )
     _show(result, as_json)
-    _need_one(result)
+    result.need_one()
 
 
 def _held(searched: str) -> tuple[dict[str, Any], "list[Recommendation]"]:
@@ -189,32 +186,6 @@ def _show(result: "TuneResult", as_json: bool) -> None:
         say(f"{name}: {result.folder.path / f'{name}.yaml'}")
     if result.state != "done":
         say(f"to go on: {again(command(), result.folder.path.parent)}")
-
-
-def _need_one(result: "TuneResult") -> None:
-    """Refuse to end well where no trial did, unless other processes are still at work in the study.
-
-    Raises:
-        NoResult: none is complete.
-    """
-    if result.named or result.state == "running":
-        return
-    ended = Counter(finding.state for finding in result.findings)
-    got = (
-        ", ".join(f"{count} {_STATES[state]}" for state, count in ended.items())
-        or "none that has ended"
-    )
-    first = next((finding for finding in result.findings if finding.state == "fail"), None)
-    fix = (
-        "go on with --resume and a longer --time-limit"
-        if result.state == "time_limited"
-        else "start anew with other settings"
-    )
-    if first is not None:
-        fix = (
-            f"trial {first.number}: {first.facts.get('error', 'failed')}; mend that, and start anew"
-        )
-    raise NoResult(result.folder.path, "must have a complete trial, to name the best", got, fix)
 
 
 def _word(value: object) -> str:

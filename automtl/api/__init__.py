@@ -1,0 +1,30 @@
+"""What Python users call, by the same code as the commands."""
+
+from automtl.api.callbacks import Callback, StopTraining
+from automtl.api.dataset import Dataset
+from automtl.api.judging import compare, evaluate, pareto, rank
+from automtl.api.results import Model, Models, Search, open
+from automtl.api.showing import describe, export, predict, report, show
+from automtl.api.training import retrain, search, tune
+
+__all__ = [
+    "Callback",
+    "Dataset",
+    "Model",
+    "Models",
+    "Search",
+    "StopTraining",
+    "compare",
+    "describe",
+    "evaluate",
+    "export",
+    "open",
+    "pareto",
+    "predict",
+    "rank",
+    "report",
+    "retrain",
+    "search",
+    "show",
+    "tune",
+]
