@@ -28,11 +28,11 @@ if TYPE_CHECKING:
         pareto,
         predict,
         rank,
-        report,
         retrain,
         search,
         show,
         tune,
+        write_report,
     )
     from automtl.layers.register import register_operation
     from automtl.models.derived import build_model
@@ -73,11 +73,11 @@ __all__ = [
     "rank",
     "register_operation",
     "register_sharing",
-    "report",
     "retrain",
     "search",
     "show",
     "tune",
+    "write_report",
 ]
 
 _HOMES = {
@@ -97,11 +97,11 @@ _HOMES = {
             "pareto",
             "predict",
             "rank",
-            "report",
             "retrain",
             "search",
             "show",
             "tune",
+            "write_report",
         ),
         "automtl.api",
     ),

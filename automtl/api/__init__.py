@@ -4,7 +4,7 @@ from automtl.api.callbacks import Callback, StopTraining
 from automtl.api.dataset import Dataset
 from automtl.api.judging import compare, evaluate, pareto, rank
 from automtl.api.results import Model, Models, Search, open
-from automtl.api.showing import describe, export, predict, report, show
+from automtl.api.showing import describe, export, predict, show, write_report
 from automtl.api.training import retrain, search, tune
 
 __all__ = [
@@ -22,9 +22,9 @@ __all__ = [
     "pareto",
     "predict",
     "rank",
-    "report",
     "retrain",
     "search",
     "show",
     "tune",
+    "write_report",
 ]

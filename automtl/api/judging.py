@@ -162,8 +162,9 @@ def compare(*runs: Runs, margin: float | None = None) -> Answer:
     """Trained models side by side, with tests over their seeds and the verdict in words; what is
     compared is what the runs hold, test figures where all models have been evaluated.
 
-    >>> print(automtl.compare(models, plain).title)
-    test rows, mean and sd over seeds
+    >>> comparison = automtl.compare(models, plain)
+    >>> comparison.details["tests"].columns[:3].tolist()
+    ['model', 'metric', 'reference']
 
     Args:
         runs: results of `retrain`, or paths of runs.
@@ -184,7 +185,7 @@ def compared(found: Comparison) -> Answer:
             row |= {f"{metric} sd": entry.sd(found.split, metric)}
         rows.append(row)
     if found.constant:
-        rows.append({"model": "constant", "mark": "training base rates", **found.constant})
+        rows.append({"model": "constant", "mark": "training base rates", "seeds": 0, **found.constant})
     tests = [{"model": name, **asdict(test)} for name, own in found.tests.items() for test in own]
     costs = [
         {"model": entry.name, "phase": phase, **spent}

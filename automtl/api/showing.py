@@ -24,7 +24,8 @@ from automtl.errors import ConfigError
 from automtl.phases.finished.export import ExportResult
 from automtl.phases.finished.export import export as _export
 from automtl.phases.finished.predict import predict_frame
-from automtl.phases.finished.show import alphas_picture, architecture_of, picture, write_report
+from automtl.phases.finished.show import alphas_picture, architecture_of, picture
+from automtl.phases.finished.show import write_report as _write_report
 from automtl.phases.run.session import Reporter
 from automtl.report.drawing import render
 from automtl.report.results import SelfShowing
@@ -79,7 +80,7 @@ def export(
     """Hand a trained model over as a folder: the model, vocabularies and transforms, a README that
     scores a row, a model card.
 
-    >>> automtl.export(models[0], "python", out="handed_over").folder.name
+    >>> automtl.export(models[0], "python", out="handed_over").path.name
     'handed_over'
 
     Args:
@@ -99,17 +100,17 @@ def export(
 
 
 @speaks_python
-def report(*runs: Runs, path: str | Path | None = None) -> Path:
+def write_report(*runs: Runs, path: str | Path | None = None) -> Path:
     """Write one self-contained HTML report on runs, in whatever state they are; gives the file.
 
-    >>> automtl.report(found, plain, path="report.html").name
+    >>> automtl.write_report(found, plain, path="report.html").name
     'report.html'
 
     Args:
         runs: results, or paths of runs.
         path: the file to write; default report.html in the first run.
     """
-    return write_report(folders_of(*runs), path_of(path))
+    return _write_report(folders_of(*runs), path_of(path))
 
 
 @speaks_python

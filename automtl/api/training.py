@@ -52,7 +52,7 @@ def search(  # noqa: PLR0913 # what the command's options say
 ) -> Search:
     """Search an architecture on a data set.
 
-    >>> found = automtl.search(data, space="automtl_small", out="runs/mine", search={"epochs": 2})
+    >>> found = automtl.search(data, space="automtl_small", out="runs/found", search={"epochs": 2})
     >>> found.state
     'done'
 
@@ -109,7 +109,7 @@ def retrain(  # noqa: PLR0913 # what the command's options say
 ) -> Models:
     """Train an architecture from fresh weights, once per seed.
 
-    >>> models = automtl.retrain(found, seeds=range(2))
+    >>> models = automtl.retrain(found, seeds=[2])
     >>> plain = automtl.retrain("shared_bottom", data, seeds=range(2), out="runs/plain")
     >>> plain.labels
     ['shared_bottom-s0', 'shared_bottom-s1']
