@@ -11,6 +11,8 @@ more papers are in ``automtl.sharing``, which cites them.
 
 from typing import TYPE_CHECKING, Any
 
+from automtl.spaces.pictures import draw_by
+
 if TYPE_CHECKING:
     from automtl import benchmarks, nn
     from automtl.api import (
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
         Dataset,
         Model,
         Models,
+        MultiTaskRecommender,
         Search,
         StopTraining,
         compare,
@@ -53,6 +56,7 @@ __all__ = [
     "GatedNetwork",
     "Model",
     "Models",
+    "MultiTaskRecommender",
     "Search",
     "SearchSpace",
     "Setting",
@@ -87,6 +91,7 @@ _HOMES = {
             "Dataset",
             "Model",
             "Models",
+            "MultiTaskRecommender",
             "Search",
             "StopTraining",
             "compare",
@@ -118,6 +123,13 @@ _HOMES = {
     "register_sharing": "automtl.sharing.register",
 }
 _PACKAGES = ("benchmarks", "nn")
+
+
+@draw_by
+def _drawn(architecture: Any) -> str:
+    from automtl.report.results import architecture_html
+
+    return architecture_html(architecture)
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from automtl.api.callbacks import Callback, StopTraining
 from automtl.api.dataset import Dataset
 from automtl.api.judging import compare, evaluate, pareto, rank
+from automtl.api.recommender import MultiTaskRecommender
 from automtl.api.results import Model, Models, Search, open
 from automtl.api.showing import describe, export, predict, show, write_report
 from automtl.api.training import retrain, search, tune
@@ -12,6 +13,7 @@ __all__ = [
     "Dataset",
     "Model",
     "Models",
+    "MultiTaskRecommender",
     "Search",
     "StopTraining",
     "compare",

@@ -57,7 +57,7 @@ class Roles:
             path: of a table that holds the rows, for the draft.
             name: of the data set; None: the file's.
         """
-        drafted = parse_yaml(draft(path, name, folder=Path("/")), "draft")
+        drafted = parse_yaml(draft(path, name), "draft")
         assert isinstance(drafted, dict), "a draft is a mapping"
         tasks = self._labels(drafted)
         labels = {task["label"] for task in tasks}

@@ -185,7 +185,9 @@ def compared(found: Comparison) -> Answer:
             row |= {f"{metric} sd": entry.sd(found.split, metric)}
         rows.append(row)
     if found.constant:
-        rows.append({"model": "constant", "mark": "training base rates", "seeds": 0, **found.constant})
+        rows.append(
+            {"model": "constant", "mark": "training base rates", "seeds": 0, **found.constant}
+        )
     tests = [{"model": name, **asdict(test)} for name, own in found.tests.items() for test in own]
     costs = [
         {"model": entry.name, "phase": phase, **spent}

@@ -2,25 +2,12 @@
 
 import doctest
 
-import numpy as np
 import pandas as pd
 import pytest
 
 import automtl
 from automtl import api
-
-BRIEF = {"runtime": {"fast_dev_run": True, "threads": 1}, "retrain": {"batch_size": 64}}
-SPACE = {"base": "automtl_small", "expert": ["gate", "skip"], "interaction": ["skip", "cross(2)"]}
-
-
-def shop(rows=300):
-    """Rows of a shop, with something to learn."""
-    draw = np.random.default_rng(0)
-    frame = pd.DataFrame({"user": draw.integers(0, 30, rows)})
-    frame["price"] = draw.gamma(2, 10, rows).round(2)
-    frame["click"] = (draw.random(rows) < 1 / (1 + np.exp(0.05 * (frame.price - 20)))).astype(int)
-    frame["buy"] = (frame.click * (draw.random(rows) < 0.5)).astype(int)
-    return frame
+from tests.api.shop import BRIEF, SPACE, shop
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +21,7 @@ def world(tmp_path_factory):
         data = automtl.Dataset.from_frame(
             rows, ids=["user"], numbers=["price"], tasks=["click", "buy"], name="shop"
         )
-        found = automtl.search(
-            data, space=SPACE | {"num_experts": 4}, out="runs/mine", search={"epochs": 2}, **BRIEF
-        )
+        found = automtl.search(data, space=SPACE, out="runs/mine", search={"epochs": 2}, **BRIEF)
         models = automtl.retrain(found, seeds=range(2), **BRIEF)
         plain = automtl.retrain("shared_bottom", data, seeds=range(2), out="runs/bottom", **BRIEF)
         yield {"automtl": automtl, "pd": pd, "rows": rows, "data": data} | {
