@@ -10,12 +10,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import nn
 
-from automtl import files
+from automtl.api._pictures import history_of, loss_curves, written
 from automtl.api._progress import Listening
 from automtl.api._training import flags_of, path_of, retrained
 from automtl.api._wording import in_python, speaks_python
 from automtl.api.answers import Answer
-from automtl.api.callbacks import Calling, figures_of
+from automtl.api.callbacks import Calling
 from automtl.api.judging import evaluate
 from automtl.data.access.paths import home
 from automtl.errors import ArtifactError, ConfigError
@@ -26,23 +26,9 @@ from automtl.phases.finished.predict import predict_frame
 from automtl.phases.retrain import RetrainResult
 from automtl.phases.run.session import Reporter
 from automtl.phases.search.state import SearchResult
-from automtl.report.charts import Line, curves
-from automtl.report.drawing import render
 from automtl.report.load import RunView, load_phase
 from automtl.report.results import SelfShowing
 from automtl.runs.run_dir import PhaseDir, RunDir, find_phase
-
-
-def _history(folder: PhaseDir) -> pd.DataFrame:
-    rows = [{"epoch": line["epoch"], **figures_of(line)} for line in folder.read_metrics()]
-    return pd.DataFrame(rows)
-
-
-def _written(figure: Figure, path: str | Path | None) -> Figure:
-    """The figure, also as a file where one is asked for."""
-    if path is not None:
-        files.write_bytes(Path(home(path)), render(figure, Path(home(path))))
-    return figure
 
 
 class Search(SearchResult):
@@ -64,7 +50,7 @@ class Search(SearchResult):
     @property
     def history(self) -> pd.DataFrame:
         """A row per epoch: losses, figures on the rows that judge, entropy."""
-        return _history(RunDir(self.run).search)
+        return history_of(RunDir(self.run).search)
 
     @property
     def decided(self) -> str:
@@ -126,7 +112,7 @@ class Search(SearchResult):
             what: "architecture" or "alphas".
             path: the file to write.
         """
-        return _written(super().plot(what), path)
+        return written(super().plot(what), path)
 
     def __repr__(self) -> str:
         return f"Search {self.run}: {self.decided}; {self.state} after {self.epochs} epochs"
@@ -172,7 +158,7 @@ class Model(RetrainResult):
     @property
     def history(self) -> pd.DataFrame:
         """A row per epoch: losses of the training, figures on the validation rows."""
-        return _history(self.folder)
+        return history_of(self.folder)
 
     @speaks_python
     def predict(self, rows: Any, *, keep: Sequence[str] = (), device: str = "auto") -> pd.DataFrame:
@@ -203,8 +189,8 @@ class Model(RetrainResult):
             path: a file to write: .png, .svg or .pdf.
         """
         if what == "history":
-            return _written(_curves([self]), path)
-        return _written(super().plot(what), path)
+            return written(loss_curves([self]), path)
+        return written(super().plot(what), path)
 
     def __repr__(self) -> str:
         return f"Model {self.folder.path}: validation MTL-Loss {self.validation.loss_text}"
@@ -213,16 +199,6 @@ class Model(RetrainResult):
 def _is_column(value: Any) -> bool:
     """Whether a dict's value is a column, not a value of one row; a list could be either."""
     return hasattr(value, "__len__") and not isinstance(value, str)
-
-
-def _curves(models: Sequence[Model]) -> Figure:
-    lines = []
-    for model in models:
-        held = model.history
-        there = held[held["validation.loss"].notna()]
-        points = [(int(e) + 1, float(v)) for e, v in there[["epoch", "validation.loss"]].to_numpy()]
-        lines.append(Line(model.label, points, model.best_epochs[0] + 1))
-    return curves(lines, title="validation MTL-Loss")
 
 
 class Models(Sequence[Model], SelfShowing):
@@ -327,8 +303,8 @@ class Models(Sequence[Model], SelfShowing):
     def plot(self, what: str = "history", path: str | Path | None = None) -> Figure:
         """A picture: the MTL-Loss of each over the epochs ("history"), or the "architecture"."""
         if what == "history":
-            return _written(_curves(self), path)
-        return _written(super().plot(what), path)
+            return written(loss_curves(self), path)
+        return written(super().plot(what), path)
 
     def headline(self) -> str:
         return f"{len(self)} trained, best {self.best.headline()}"

@@ -89,18 +89,17 @@ def test_who_is_told(monkeypatch, notebook):
 
 
 def test_a_reporter_of_ones_own_is_told_in_place_of_a_bar(notebook, data, home, tmp_path):
-    class Mine(Silent):
-        lines = []
+    lines = []
 
+    class Mine(Silent):
         def say(self, text):
-            self.lines.append(text)
+            lines.append(text)
 
     automtl.retrain("mmoe", data, out=tmp_path / "r", reporter=Mine(), **BRIEF)
-    assert any("seed 0" in line for line in Mine.lines) and notebook.shown == []
+    assert any("seed 0" in line for line in lines) and notebook.shown == []
 
 
 def test_the_bar_ends_with_an_error(monkeypatch, terminal):
-    monkeypatch.setattr(_progress, "TerminalProgress", lambda: TerminalProgress(terminal))
     monkeypatch.setattr(_progress, "_own", lambda verbose: TerminalProgress(terminal))
     with pytest.raises(ZeroDivisionError), Listening(True) as told:
         told.step(step(0, 0), 2)

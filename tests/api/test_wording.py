@@ -50,13 +50,9 @@ def messages():
                 if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
                 and node.body and isinstance(node.body[0], ast.Expr)}  # fmt: skip
         for node in ast.walk(source.tree):
-            if (
-                isinstance(node, ast.Constant)
-                and isinstance(node.value, str)
-                and id(node) not in docs
-            ):
-                if FLAG.search(node.value):
-                    yield f"{source.path.name}: {node.value}"
+            said = getattr(node, "value", None) if isinstance(node, ast.Constant) else None
+            if isinstance(said, str) and id(node) not in docs and FLAG.search(said):
+                yield f"{source.path.name}: {said}"
 
 
 def test_no_message_keeps_a_flag():
