@@ -3,8 +3,9 @@
 from automtl.api.callbacks import Callback, StopTraining
 from automtl.api.dataset import Dataset
 from automtl.api.judging import compare, evaluate, pareto, rank
+from automtl.api.opening import open
 from automtl.api.recommender import MultiTaskRecommender
-from automtl.api.results import Model, Models, Search, open
+from automtl.api.results import Model, Models, Search
 from automtl.api.showing import describe, export, predict, show, write_report
 from automtl.api.training import retrain, search, tune
 

@@ -29,11 +29,16 @@ def written(figure: Figure, path: str | Path | None) -> Figure:
 
 
 def loss_curves(models: Iterable[RetrainResult]) -> Figure:
-    """The validation MTL-Loss of models over their epochs, the kept epoch ringed."""
+    """The validation MTL-Loss of models over their epochs, the kept epoch ringed; a line for each
+    net of a model that is several.
+    """
     lines = []
     for model in models:
         held = history_of(model.folder)
-        there = held[held["validation.loss"].notna()]
-        points = [(int(e) + 1, float(v)) for e, v in there[["epoch", "validation.loss"]].to_numpy()]
-        lines.append(Line(model.folder.path.name, points, model.best_epochs[0] + 1))
+        parts = held[held["validation.loss"].notna()].groupby("part", sort=False)
+        for (name, part), best in zip(parts, model.best_epochs, strict=True):
+            losses = zip(part["epoch"], part["validation.loss"], strict=True)
+            points = [(int(epoch) + 1, float(loss)) for epoch, loss in losses]
+            word = model.folder.path.name + (f", {name}" if len(model.best_epochs) > 1 else "")
+            lines.append(Line(word, points, best + 1))
     return curves(lines, title="validation MTL-Loss")

@@ -11,7 +11,7 @@ from automtl.phases.run.session import Reporter, Stopping
 from automtl.training.loop import StepEvent
 
 _HOOKS = ("on_start", "on_epoch_end", "on_end")
-_NO_FIGURES = ("epoch", "decisions", "sharing", "part")
+_NO_FIGURES = ("epoch", "decisions", "sharing")
 
 
 class StopTraining(Exception):
@@ -65,9 +65,11 @@ def figures_of(line: Mapping[str, Any]) -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for name, value in line.items():
-        if name in _NO_FIGURES or isinstance(value, list | tuple):
+        if name == "part":  # the tasks of the net in training
+            flat[name] = ", ".join(value)
+        elif name in _NO_FIGURES or isinstance(value, list | tuple):
             continue
-        if isinstance(value, Mapping):
+        elif isinstance(value, Mapping):
             inside = {**value, **value.get("tasks", {})} if "tasks" in value else value
             below = figures_of({k: v for k, v in inside.items() if k != "tasks"})
             flat |= {f"{name}.{key}": figure for key, figure in below.items()}

@@ -17,8 +17,7 @@ from automtl.api._wording import in_python, speaks_python
 from automtl.api.answers import Answer
 from automtl.api.callbacks import Calling
 from automtl.api.judging import evaluate
-from automtl.data.access.paths import home
-from automtl.errors import ArtifactError, ConfigError
+from automtl.errors import ArtifactError
 from automtl.phases.finished.export import ExportResult
 from automtl.phases.finished.export import export as _export
 from automtl.phases.finished.open import load_net, session_of
@@ -28,7 +27,7 @@ from automtl.phases.run.session import Reporter
 from automtl.phases.search.state import SearchResult
 from automtl.report.load import RunView, load_phase
 from automtl.report.results import SelfShowing
-from automtl.runs.run_dir import PhaseDir, RunDir, find_phase
+from automtl.runs.run_dir import RunDir, find_phase
 
 
 class Search(SearchResult):
@@ -127,7 +126,7 @@ class Model(RetrainResult):
     >>> model.predict([{"user": 3, "price": 9.5}]).columns.tolist()
     ['probs_click', 'probs_buy']
     >>> model.history.columns[:2].tolist()
-    ['epoch', 'loss.click']
+    ['epoch', 'part']
     """
 
     @property
@@ -325,31 +324,3 @@ def _acting(kind: type[Any], result: Any) -> Any:
 def acting_search(result: SearchResult) -> Search:
     """A search's result as one that acts."""
     return cast("Search", _acting(Search, result))
-
-
-@speaks_python
-def open(path: str | Path) -> Search | Models | Model:  # noqa: A001 # automtl.open, as PIL's
-    """What lies in a folder: the search of a searched run (its `models` are the trained ones), the
-    models of a hand-made one, the model of a retrain folder.
-
-    >>> automtl.open("runs/mine").models[0].label
-    'selected-s0'
-    >>> automtl.open("runs/mine/retrain/selected-s0").seed
-    0
-
-    Args:
-        path: a run's folder, or a phase's inside.
-
-    Raises:
-        ArtifactError: nothing finished is there.
-    """
-    folder = Path(home(path))
-    if (folder / "manifest.json").exists():
-        if folder.name == "search":
-            return acting_search(SearchResult.read(find_phase(folder, "search")[0]))
-        if folder.name == "tune":
-            raise ConfigError(folder, "must be a search or a retrain", "a study")
-        return Models.of(folder)[0]
-    if folder.is_dir() and RunDir(folder).search.manifest.exists():
-        return acting_search(SearchResult.read(find_phase(folder, "search")[0]))
-    return Models.of(folder)

@@ -56,7 +56,9 @@ def test_each_seed_and_each_net_of_its_own_is_asked_anew(data, home, tmp_path):
         callbacks=[lambda e, f: True],
         **QUICK,
     )
-    assert [len(model.history) for model in models] == [2, 2]  # one epoch for each of two tasks
+    for model in models:  # one epoch for each of two tasks
+        assert model.history[["part", "epoch"]].values.tolist() == [["click", 0], ["buy", 0]]
+    assert len(models.plot().axes[0].lines) >= 4
 
 
 def test_a_stop_may_be_raised(data, home, tmp_path):
