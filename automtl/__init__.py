@@ -11,11 +11,35 @@ more papers are in ``automtl.sharing``, which cites them.
 
 from typing import TYPE_CHECKING, Any
 
+from automtl.spaces.pictures import draw_by
+
 if TYPE_CHECKING:
     from automtl import benchmarks, nn
-    from automtl.api import export, predict, retrain, search
+    from automtl.api import (
+        Callback,
+        Dataset,
+        Model,
+        Models,
+        MultiTaskRecommender,
+        Search,
+        StopTraining,
+        compare,
+        describe,
+        evaluate,
+        export,
+        open,
+        pareto,
+        predict,
+        rank,
+        retrain,
+        search,
+        show,
+        tune,
+        write_report,
+    )
     from automtl.layers.register import register_operation
     from automtl.models.derived import build_model
+    from automtl.nn import Darts, Supernet
     from automtl.plugins import load_plugin
     from automtl.sharing.base import SharingModule
     from automtl.sharing.network import GatedNetwork
@@ -26,38 +50,86 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Architecture",
+    "Callback",
+    "Darts",
+    "Dataset",
     "GatedNetwork",
+    "Model",
+    "Models",
+    "MultiTaskRecommender",
+    "Search",
     "SearchSpace",
     "Setting",
     "SharingModule",
+    "StopTraining",
+    "Supernet",
     "benchmarks",
     "build_model",
+    "compare",
+    "describe",
+    "evaluate",
     "export",
     "load_plugin",
     "nn",
+    "open",
+    "pareto",
     "predict",
+    "rank",
     "register_operation",
     "register_sharing",
     "retrain",
     "search",
+    "show",
+    "tune",
+    "write_report",
 ]
 
 _HOMES = {
+    **dict.fromkeys(
+        (
+            "Callback",
+            "Dataset",
+            "Model",
+            "Models",
+            "MultiTaskRecommender",
+            "Search",
+            "StopTraining",
+            "compare",
+            "describe",
+            "evaluate",
+            "export",
+            "open",
+            "pareto",
+            "predict",
+            "rank",
+            "retrain",
+            "search",
+            "show",
+            "tune",
+            "write_report",
+        ),
+        "automtl.api",
+    ),
     "Architecture": "automtl.spaces.architecture",
+    "Darts": "automtl.nn",
     "GatedNetwork": "automtl.sharing.network",
     "SearchSpace": "automtl.spaces.space",
     "Setting": "automtl.spaces.settings",
     "SharingModule": "automtl.sharing.base",
+    "Supernet": "automtl.nn",
     "build_model": "automtl.models.derived",
-    "export": "automtl.api",
     "load_plugin": "automtl.plugins",
-    "predict": "automtl.api",
     "register_operation": "automtl.layers.register",
     "register_sharing": "automtl.sharing.register",
-    "retrain": "automtl.api",
-    "search": "automtl.api",
 }
 _PACKAGES = ("benchmarks", "nn")
+
+
+@draw_by
+def _drawn(architecture: Any) -> str:
+    from automtl.report.results import architecture_html
+
+    return architecture_html(architecture)
 
 
 def __getattr__(name: str) -> Any:

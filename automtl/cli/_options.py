@@ -138,9 +138,6 @@ def _in_full(path: str) -> str:
         return path
 
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
-
-
 def absolute(dataset: str) -> str:
     """A path that stays right when the run is used from another folder; a name as it is."""
     path = Path(dataset)
@@ -155,12 +152,9 @@ def seconds(text: str | None) -> float | None:
     """
     if text is None:
         return None
-    match = _DURATION.fullmatch(text)
-    if not match or float(match[1]) <= 0:
-        raise ConfigError(
-            "--time-limit", "must be a duration above 0 such as 30s, 10m or 2h", repr(text)
-        )
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    from automtl.phases.run.duration import seconds as seconds_of
+
+    return seconds_of(text, "--time-limit")
 
 
 def seed_list(text: str) -> list[int]:

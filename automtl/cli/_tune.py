@@ -23,7 +23,7 @@ from automtl.cli._options import (
 )
 from automtl.cli.console import listed, print_json, print_text, say, say_command, say_origins, table
 from automtl.cli.progress import ConsoleReporter
-from automtl.errors import ConfigError, NoResult
+from automtl.errors import ConfigError
 
 if TYPE_CHECKING:
     from automtl.config_layers import Recommendation
@@ -143,7 +143,7 @@ def run(
             resolved, searched=searched, out=out, storage=storage, resume=resume, reporter=reporter
         )
     _show(result, source, as_json=as_json, full=full)
-    _need_one(result)
+    result.need_one()
 
 
 def _held(searched: str) -> tuple[dict[str, Any], "list[Recommendation]"]:
@@ -229,32 +229,6 @@ def _command(result: "TuneResult", source: str) -> str:
     if (kind := best.values.get("sharing.kind")) is not None:
         return shlex.join(["automtl", "retrain", source, "--sharing", str(kind), "--config", file])
     return shlex.join(["automtl", "search", source, "--config", file])
-
-
-def _need_one(result: "TuneResult") -> None:
-    """Refuse to end well where no trial did, unless other processes are still at work in the study.
-
-    Raises:
-        NoResult: none is complete.
-    """
-    if result.named or result.state == "running":
-        return
-    ended = Counter(finding.state for finding in result.findings)
-    got = (
-        ", ".join(f"{count} {_STATES[state]}" for state, count in ended.items())
-        or "none that has ended"
-    )
-    first = next((finding for finding in result.findings if finding.state == "fail"), None)
-    fix = (
-        "go on with --resume and a longer --time-limit"
-        if result.state == "time_limited"
-        else "start anew with other settings"
-    )
-    if first is not None:
-        fix = (
-            f"trial {first.number}: {first.facts.get('error', 'failed')}; mend that, and start anew"
-        )
-    raise NoResult(result.folder.path, "must have a complete trial, to name the best", got, fix)
 
 
 def _word(value: object) -> str:

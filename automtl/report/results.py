@@ -5,6 +5,7 @@ trains does not wait for them.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,23 +90,31 @@ class SelfShowing(ABC):
         return table
 
     def _repr_html_(self) -> str:
-        import base64
-
-        from automtl.report.drawing import render
-        from automtl.report.drawing.embed import fill
-
-        svg = base64.b64encode(render(self.plot(), Path("x.svg"))).decode()
         frame = self.leaderboard()
         rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False)]
-        return str(
-            fill(
-                "result.html",
-                headline=self.headline(),
-                names=[str(n) for n in frame.columns],
-                rows=rows,
-                svg=svg,
-            )
-        )
+        return _page(self.headline(), self.architecture, [str(n) for n in frame.columns], rows)
+
+
+def architecture_html(architecture: "Architecture") -> str:
+    """An architecture as a notebook shows it: its name, and its picture."""
+    kind, count = architecture.sharing.kind, len(architecture.experts)
+    return _page(f"{architecture.name or 'architecture'}: {kind}, {count} experts", architecture)
+
+
+def _page(
+    headline: str,
+    architecture: "Architecture",
+    names: Sequence[str] = (),
+    rows: Sequence[Sequence[str]] = (),
+) -> str:
+    import base64
+
+    from automtl.report.drawing import paint, render
+    from automtl.report.drawing.embed import fill
+    from automtl.report.drawing.layout import draw
+
+    svg = base64.b64encode(render(paint(draw(architecture)), Path("x.svg"))).decode()
+    return str(fill("result.html", headline=headline, names=names, rows=rows, svg=svg))
 
 
 def _cell(value: object) -> str:

@@ -18,6 +18,7 @@ from automtl.errors import ArtifactError, ConfigError
 from automtl.spaces.catalogue import fit_sharing, sharing_settings
 from automtl.spaces.kinds import Slot
 from automtl.spaces.operations import MAX_WIDTH, Operation, Width
+from automtl.spaces.pictures import drawn
 from automtl.spaces.signatures import FieldSignature, SchemaLike, TaskSignature
 from automtl.strict import Strict, build, nearest
 
@@ -259,6 +260,14 @@ class Architecture(Strict):
         files.write_json(
             path, self.model_copy(update={"provenance": provenance}).model_dump(mode="json")
         )
+
+    def __repr__(self) -> str:
+        named, count = self.name or "architecture", len(self.experts)
+        tasks = ", ".join(task.name for task in self.tasks) if self.tasks else "any tasks"
+        return f"<Architecture {named}: {self.sharing.kind} of {count} experts, for {tasks}>"
+
+    def _repr_html_(self) -> str | None:
+        return drawn(self)
 
     @classmethod
     def load(cls, source: str | Path) -> "Architecture":

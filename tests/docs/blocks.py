@@ -50,6 +50,7 @@ START = {
     "docs/own_data.md": "data",
     "docs/own_operation.md": "data",
     "docs/pictures.md": "data",
+    "docs/python.md": "data",
     "docs/search.md": "searched",
     "docs/training.md": "data",
     "docs/tune.md": "searched",

@@ -41,7 +41,7 @@ def bare(dataset, *sets):
 
 def filled(dataset, text, *sets):
     session = training_session(bare(dataset, *sets), search=True, retrain=False)
-    return with_budget(session, session.config.space, text)
+    return with_budget(session, session.config.space, Budget.parse(text))
 
 
 @pytest.mark.parametrize(

@@ -160,3 +160,19 @@ def keep_frame(frame: Any, settings: DatasetConfig | Mapping[str, Any], *, data_
             write_table(staged / ROWS, table)
             write_json(staged / YAML, plain)  # JSON is YAML
     return home / YAML
+
+
+@keeps_data
+def keep_settings(config: DatasetConfig, *, data_dir: Path) -> Path:
+    """Write a data set's settings below `<data_dir>/frames`, under their hash; gives the YAML.
+
+    Args:
+        config: the data set, with absolute paths.
+        data_dir: where raw and prepared data are kept.
+    """
+    plain = config.model_dump(mode="json")
+    home = data_dir.absolute() / FRAMES / f"{config.name}-{checksum(plain)[:12]}"
+    if not (home / YAML).exists():
+        with StagedFolder(home) as staged:
+            write_json(staged / YAML, plain)
+    return home / YAML

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -56,6 +56,21 @@ class RetrainResult(SelfShowing):
     architecture: Architecture
     validation: Evaluation
     best_epochs: tuple[int, ...]
+
+    @classmethod
+    def read(cls, folder: PhaseDir) -> Self:
+        """The result of a retrain that has ended.
+
+        Raises:
+            ArtifactError: it has not, or a file of it is damaged.
+        """
+        if (state := folder.state()) != "done":
+            fix = f"go on with --resume, and --out {folder.path.parent.parent}"
+            raise ArtifactError(folder.path, "must be a retrain that has ended", state, fix)
+        held = files.read_json(folder.results)
+        with fitting(folder.results):
+            validation, best = Evaluation(**held["validation"]), tuple(held["best_epochs"])
+        return cls(folder, Architecture.load(folder.architecture), validation, best)
 
     @property
     def home(self) -> Path:
@@ -151,7 +166,7 @@ class RetrainPhase:
             manifest = self._open()
             if manifest.values["state"] == "done":
                 Slots(self.folder).clear()
-                return self._finished()
+                return RetrainResult.read(self.folder)
             try:
                 with mishaps(self.folder, self._size, self._place, self.session.store, self.bound):
                     return self._run(manifest)
@@ -288,17 +303,6 @@ class RetrainPhase:
             "sharing": told,
         }
         files.write_json(self.folder.results, values)
-
-    def _finished(self) -> RetrainResult:
-        """The result of a retrain that has ended."""
-        held = files.read_json(self.folder.results)
-        with fitting(self.folder.results):
-            return RetrainResult(
-                self.folder,
-                self.bound,
-                Evaluation(**held["validation"]),
-                tuple(held["best_epochs"]),
-            )
 
 
 def _parts_of(net: nn.Module, session: Session, folder: PhaseDir, guard: Guard) -> list[Part]:

@@ -130,13 +130,18 @@ class Part:
             stage = self.stages[self.number]
             if not self.begun:
                 self._begin(stage)
-            while self.epoch < self.first + self._length(stage) and not (
-                stage.judged and self.stopping.should_stop
-            ):
+            while self.epoch < self.first + self._length(stage) and not self._is_over(stage):
                 yield from self._epoch(stage)
             self._end(stage)
             if self.number == len(self.stages):
                 self.net.fill_unknown(self.session.schema)
+
+    def _is_over(self, stage: Stage) -> bool:
+        """Whether a stage ends before its last epoch: patience is at its end, or someone asks; one
+        that is not judged has a course to finish.
+        """
+        asked = self.session.asked_to_stop()
+        return stage.judged and (self.stopping.should_stop or (asked and self.epoch > self.first))
 
     def _begin(self, stage: Stage) -> None:
         """The sharing module makes ready, perhaps by other parameters; optimiser and early stop

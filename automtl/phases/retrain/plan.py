@@ -55,7 +55,7 @@ class RetrainPlan:
 
 
 def plan_retrain(
-    source: str,
+    source: str | Architecture,
     *,
     data: str | None,
     sharing: str | None,
@@ -68,7 +68,8 @@ def plan_retrain(
     """Settle a retrain.
 
     Args:
-        source: a searched run's folder, an architecture file, or a shipped architecture's name.
+        source: a searched run's folder, an architecture file, a shipped architecture's name, or an
+            architecture.
         data: the data set; a searched run knows its own.
         sharing: another sharing kind to plug in.
         config_file: YAML file of settings.
@@ -80,8 +81,11 @@ def plan_retrain(
     Raises:
         ConfigError, ArtifactError: something of it cannot be meant, or is absent.
     """
-    searched = one_phase(Path(source), "search") if Path(source).is_dir() else None
-    architecture = Architecture.load(searched.architecture if searched else source)
+    if isinstance(source, Architecture):
+        searched, architecture, source = None, source, source.name
+    else:
+        searched = one_phase(Path(source), "search") if Path(source).is_dir() else None
+        architecture = Architecture.load(searched.architecture if searched else source)
     base, advice = settings_of(searched) if searched else ({}, [])
     dataset = data or base.get("data", {}).get("source")
     if dataset is None:

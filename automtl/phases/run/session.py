@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -43,6 +43,14 @@ class Reporter(Protocol):
 
     def epoch(self, phase: str, line: dict[str, Any]) -> None:
         """A finished epoch of a "search" or a "retrain": its line in metrics.jsonl."""
+
+
+@runtime_checkable
+class Stopping(Protocol):
+    """A reporter that may ask a phase to stop."""
+
+    def stops(self) -> bool:
+        """Whether it asks for that; asked after each epoch, and forgotten then."""
 
 
 class Silent:
@@ -143,6 +151,10 @@ class Session:
         except EnvironmentFault:
             return None
         return store if store is not None and store.schema == self.schema else None
+
+    def asked_to_stop(self) -> bool:
+        """Whether the reporter asks the phase to end with what there is."""
+        return isinstance(self.reporter, Stopping) and self.reporter.stops()
 
     def noise(self) -> torch.Generator:
         """The source of dropout and gate noise, on the device."""

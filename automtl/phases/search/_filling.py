@@ -42,20 +42,20 @@ _STRATEGY_SHARE = 0.5  # of the budget, where a race follows
 _DRAWN, _TIMED_STEPS = 6, 12
 
 
-def with_budget(session: Session, space: SearchSpace, text: str) -> tuple[Session, Filled]:
+def with_budget(session: Session, space: SearchSpace, budget: Budget) -> tuple[Session, Filled]:
     """A session in which what nobody gave is settled such that a search and its race cost a budget,
     and what was settled.
 
     Args:
         session: data and settings; what they give of `search` is kept.
         space: what is searched.
-        text: what may be spent; of seconds, a few steps of the very networks are timed.
+        budget: what may be spent; of seconds, a few steps of the very networks are timed.
 
     Raises:
         ConfigError: what is given, with the least of the rest, costs more; or the strategy spends
             nothing that a budget could set.
     """
-    filled = _Filling(session, space, Budget.parse(text)).settled()
+    filled = _Filling(session, space, budget).settled()
     return replace(session, config=filled.of(session.config)), filled
 
 

@@ -83,13 +83,7 @@ class SearchPhase:
         with holding(self.folder, self.session, "search"):
             manifest = self._open()
             if manifest.values["state"] == "done":
-                done = manifest.values["finished_epochs"]
-                return SearchResult(
-                    self.folder.path.parent,
-                    Architecture.load(self.folder.architecture),
-                    "done",
-                    done,
-                )
+                return SearchResult.read(self.folder)
             try:
                 with mishaps(
                     self.folder,
@@ -105,10 +99,13 @@ class SearchPhase:
 
     def _run(self, manifest: Manifest) -> SearchResult:
         with Keeper(self.folder, self.folder.path.parent, self.session, self.state) as keeper:
-            state = "done"
+            state, stopped = "done", False
             while self.epoch < self.strategy.epochs and not self.watch.fired(self.history):
                 if (self.epoch and not self.step and self._late()) or not self._epoch(keeper):
                     state = "time_limited"
+                    break
+                if self.session.asked_to_stop():
+                    stopped = self.epoch < self.strategy.epochs
                     break
             if state == "time_limited" and (not self.epoch or self._races):
                 raise nothing_yet(self.session, self.folder, self.epoch, self.step, self._races)
@@ -119,9 +116,11 @@ class SearchPhase:
                 state = self._run_race(keeper)
         architecture = self._derive(state, done)
         clear_note(self.folder)
-        told = {"decisions": decided.of(architecture.provenance)}
+        told: dict[str, Any] = {"decisions": decided.of(architecture.provenance)}
         if self.race is not None:
             told["race"] = architecture.provenance["race"]
+        if stopped:
+            told["stopped_early"] = True
         manifest.finish(state, finished_epochs=done, **told)
         if state == "done":
             Slots(self.folder).clear(but_last=True)

@@ -13,6 +13,7 @@ from automtl.models.memory import step_bytes
 from automtl.phases.race.course import planned_steps, sizes
 from automtl.phases.run.session import Reporter, Session, training_session
 from automtl.phases.search._filling import with_budget
+from automtl.phases.search.budget import Budget
 from automtl.phases.search.context import make_material
 from automtl.spaces.space import rounded
 from automtl.strategies.protocol import Strategy
@@ -66,11 +67,12 @@ def plan_search(
         reporter: told how it goes on.
         budget: as `search` takes it.
     """
+    limit = None if budget is None else Budget.parse(budget)
     session, words = training_session(config, reporter, search=True, retrain=False), ""
     space, schema = config.space, session.schema
     assert space is not None, "a search has a space"
-    if budget is not None:
-        session, filled = with_budget(session, space, budget)
+    if limit is not None:
+        session, filled = with_budget(session, space, limit)
         config, words = session.config, filled.words
     s = config.search
     material = make_material(session, space, session.noise())

@@ -15,7 +15,7 @@ from automtl.phases.run.session import Reporter, training_session
 from automtl.phases.search._filling import with_budget
 from automtl.phases.search._opening import opening
 from automtl.phases.search._phase import SearchPhase
-from automtl.phases.search.budget import Filled, check_idle, with_filled
+from automtl.phases.search.budget import Budget, Filled, check_idle, with_filled
 from automtl.phases.search.context import settings_of
 from automtl.phases.search.state import SearchResult
 from automtl.runs.manifest import Manifest
@@ -61,6 +61,7 @@ def search(
             config.space,
         ).run()
     check_idle(config)
+    limit = None if budget is None else Budget.parse(budget)
     session = training_session(config, reporter, own, search=True, retrain=False)
     # everything that can be refused is refused before the folder appears
     names = [task.name for task in session.schema.tasks]
@@ -79,8 +80,8 @@ def search(
         max_parameters=config.runtime.max_parameters,
     )
     filled: Filled | None = None
-    if budget is not None:
-        session, filled = with_budget(session, config.space, budget)
+    if limit is not None:
+        session, filled = with_budget(session, config.space, limit)
     if config.search.selection == "race":
         check_race(session)
     run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 
-from automtl.errors import NoResult
+from automtl.errors import ArtifactError, NoResult
 from automtl.report.results import SelfShowing
 from automtl.runs import decided
+from automtl.runs.manifest import Manifest
+from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.protocol import Strategy
 from automtl.training.checkpoint_state import Count, Number, Spent, State, need
@@ -29,6 +31,20 @@ class SearchResult(SelfShowing):
     architecture: Architecture
     state: str
     epochs: int
+
+    @classmethod
+    def read(cls, folder: PhaseDir) -> Self:
+        """The result of a search that has ended.
+
+        Raises:
+            ArtifactError: it has not, or a file of it is damaged.
+        """
+        held = Manifest.read(folder.manifest).values
+        if held["state"] not in ("done", "time_limited"):
+            fix = f"go on with --resume, and --out {folder.path.parent}"
+            raise ArtifactError(folder.path, "must be a search that has ended", held["state"], fix)
+        architecture = Architecture.load(folder.architecture)
+        return cls(folder.path.parent, architecture, held["state"], held["finished_epochs"])
 
     @property
     def home(self) -> Path:

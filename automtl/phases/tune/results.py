@@ -2,6 +2,7 @@
 of loss and cost and its knee.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,11 +14,13 @@ from optuna.trial import FrozenTrial, TrialState
 from automtl import files
 from automtl.config import RunConfig
 from automtl.config_tune import Value
+from automtl.errors import NoResult
 from automtl.phases.tune._study import SUMS
 from automtl.runs.run_dir import PhaseDir
 from automtl.strict import printable, to_yaml
 from automtl.training.early_stopping import Monitor
 
+_ENDED = {"fail": "failed"}
 _SECTIONS = ("space", "search", "retrain")
 
 
@@ -178,3 +181,28 @@ class TuneResult:
     state: str
     named: Mapping[str, int]
     monitor: Monitor
+
+    def need_one(self) -> None:
+        """Refuse a study in which no trial ended well, unless other processes are still at work in
+        it.
+
+        Raises:
+            NoResult: none is complete.
+        """
+        if self.named or self.state == "running":
+            return
+        ended = Counter(_ENDED.get(finding.state, finding.state) for finding in self.findings)
+        got = ", ".join(f"{count} {state}" for state, count in ended.items())
+        first = next((finding for finding in self.findings if finding.state == "fail"), None)
+        fix = "start anew with other settings"
+        if self.state == "time_limited":
+            fix = "go on with --resume and a longer --time-limit"
+        if first is not None:
+            error = first.facts.get("error", "failed")
+            fix = f"trial {first.number}: {error}; mend that, and start anew"
+        raise NoResult(
+            self.folder.path,
+            "must have a complete trial, to name the best",
+            got or "none that has ended",
+            fix,
+        )

@@ -1,0 +1,136 @@
+"""What columns are for, as Python users say it in a few words, as a data set's settings; what they
+do not say is taken from the draft that the package makes of the rows.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from automtl.data.describe import draft
+from automtl.errors import ConfigError
+from automtl.strict import nearest, parse_yaml
+
+Item = str | Mapping[str, Any]
+Tasks = Sequence[Item] | Mapping[str, Any]
+_SPLITS = {"random": "random", "time": "time", "by_user": "by_user", "user": "by_user"}
+_LABEL_KINDS = {"numeric": "regression", "categorical": "multiclass"}
+
+
+class Roles:
+    """The roles of a table's columns.
+
+    Args:
+        ids, numbers, lists: features: names, or settings as a YAML file says them; where none of
+            the three is given, the draft's.
+        tasks: what to predict: names of labels, settings, or name -> kind.
+        weights: a column of weights of the rows, for all tasks.
+        split: "random", "time:COLUMN", "by_user:COLUMN" or settings; default the draft's, or random
+            where features are named.
+    """
+
+    def __init__(
+        self,
+        *,
+        ids: Sequence[Item] | None,
+        numbers: Sequence[Item] | None,
+        lists: Sequence[Item] | None,
+        tasks: Tasks,
+        weights: str | None,
+        split: str | Mapping[str, Any] | None,
+    ) -> None:
+        self._features = {"categorical": ids, "numeric": numbers, "multi": lists}
+        self._tasks, self._weights, self._split = tasks, weights, split
+        for name, given in {"ids": ids, "numbers": numbers, "lists": lists, "tasks": tasks}.items():
+            if isinstance(given, str):
+                raise ConfigError(name, "must be a list of columns", repr(given), f"[{given!r}]")
+
+    @property
+    def guesses(self) -> bool:
+        """Whether nothing is said of features."""
+        return all(given is None for given in self._features.values())
+
+    def settings(self, path: str | Path, name: str | None) -> dict[str, Any]:
+        """The data set's settings.
+
+        Args:
+            path: of a table that holds the rows, for the draft.
+            name: of the data set; None: the file's.
+        """
+        drafted = parse_yaml(draft(path, name), "draft")
+        assert isinstance(drafted, dict), "a draft is a mapping"
+        tasks = self._labels(drafted)
+        labels = {task["label"] for task in tasks}
+        made: dict[str, Any] = {"name": drafted["name"], "files": drafted["files"]}
+        made["tasks"] = tasks
+        made |= {key: drafted[key] for key in ("csv",) if key in drafted}
+        made["split"] = self._parts(drafted if self.guesses else {})
+        used = made["split"].get("column")
+        if self.guesses:
+            made["features"] = self._drafted(drafted, labels | {self._weights, used})
+        else:
+            made["features"] = [
+                _with_kind(item, kind)
+                for kind, items in self._features.items()
+                for item in items or ()
+            ]
+        if times := {k: v for k, v in (drafted.get("times") or {}).items() if k == used}:
+            made["times"] = times
+        return made
+
+    def _drafted(self, drafted: Mapping[str, Any], taken: set[Any]) -> list[dict[str, Any]]:
+        """The draft's features; a column that looks like a label is none, and is told."""
+        labels = [task["label"] for task in drafted["tasks"] or ()]
+        if others := [label for label in labels if label not in taken]:
+            told = ", ".join(map(repr, others))
+            warnings.warn(
+                f"left out, since it looks like something to predict: {told}; name it in tasks, or "
+                "name all features by ids, numbers and lists",
+                stacklevel=5,
+            )
+        return [feature for feature in drafted["features"] or () if feature["name"] not in taken]
+
+    def _labels(self, drafted: Mapping[str, Any]) -> list[dict[str, Any]]:
+        given = self._tasks
+        items = (
+            [_task_of(name, kind) for name, kind in given.items()]
+            if isinstance(given, Mapping)
+            else list(given)
+        )
+        known = {task["label"]: task for task in drafted["tasks"] or ()}
+        kinds = {feature["name"]: feature["kind"] for feature in drafted["features"] or ()}
+        made = []
+        for item in items:
+            task = {"name": item, "label": item} if isinstance(item, str) else dict(item)
+            task = {"label": task.get("name"), **task}
+            guess = {k: v for k, v in known.get(task["label"], {}).items() if k != "name"}
+            if not guess and kinds.get(task["label"]) in _LABEL_KINDS:
+                guess = {"kind": _LABEL_KINDS[kinds[task["label"]]]}
+            task = (
+                guess | task if task.get("kind", guess.get("kind")) == guess.get("kind") else task
+            )
+            made.append(
+                ({"sample_weight": self._weights} if self._weights is not None else {}) | task
+            )
+        return made
+
+    def _parts(self, drafted: Mapping[str, Any]) -> dict[str, Any]:
+        """The split's settings."""
+        if self._split is None:
+            return dict(drafted.get("split", {"kind": "random"}))
+        if isinstance(self._split, Mapping):
+            return dict(self._split)
+        word, _, column = self._split.partition(":")
+        if word not in _SPLITS:
+            rule = 'must be "random", "time:COLUMN", "by_user:COLUMN", or a mapping of settings'
+            raise ConfigError("split", rule, repr(self._split), nearest(word, tuple(_SPLITS)))
+        return {"kind": _SPLITS[word], **({"column": column} if column else {})}
+
+
+def _task_of(name: str, told: Any) -> dict[str, Any]:
+    """A task of a mapping: its kind, or its settings."""
+    return {"name": name, **(dict(told) if isinstance(told, Mapping) else {"kind": told})}
+
+
+def _with_kind(item: Item, kind: str) -> dict[str, Any]:
+    return {"kind": kind, **({"name": item} if isinstance(item, str) else dict(item))}

@@ -1,0 +1,61 @@
+"""What a judgement comes to, as Python users hold it: a DataFrame, and sentences."""
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from automtl.api._wording import in_python
+
+
+@dataclass(frozen=True, repr=False)
+class Answer:
+    """Figures and what they come to; it shows itself in a terminal and in a notebook.
+
+    >>> import pandas as pd
+    >>> from automtl.api.answers import Answer
+    >>> Answer("two", pd.DataFrame({"model": ["a", "b"], "loss": [0.25, 0.5]}), ["a is better"])
+    two
+    model    loss
+        a 0.25000
+        b 0.50000
+    a is better
+
+    Args:
+        title: what the figures are of.
+        frame: the figures.
+        sentences: what they come to, and what a reader must know.
+        details: further figures by name.
+        source: what the commands work with, whole.
+    """
+
+    title: str
+    frame: pd.DataFrame
+    sentences: Sequence[str] = ()
+    details: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    source: Any = None
+
+    def __repr__(self) -> str:
+        parts = [self.title]
+        if not self.frame.empty:
+            parts.append(
+                self.frame.to_string(index=False, float_format=_figure, na_rep="-", line_width=110)
+            )
+        parts += [in_python(sentence) for sentence in self.sentences]
+        if self.details:
+            parts.append(f"details: {', '.join(self.details)}")
+        return "\n".join(parts)
+
+    def _repr_html_(self) -> str:
+        table = self.frame.to_html(index=False, float_format=_figure, na_rep="-", escape=True)
+        said = "".join(f"<li>{html.escape(in_python(line))}</li>" for line in self.sentences)
+        return f"<p><b>{html.escape(self.title)}</b></p>{table}<ul>{said}</ul>"
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+def _figure(value: float) -> str:
+    return f"{value:.5f}" if abs(value) < 1e4 else f"{value:,.0f}"

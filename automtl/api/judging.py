@@ -1,0 +1,287 @@
+"""Finished runs judged from Python, by the commands' own code: the test rows, comparisons, the
+supernet's order, the front of score and cost.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import pandas as pd
+
+from automtl.api._progress import Listening
+from automtl.api._wording import speaks_python
+from automtl.api.answers import Answer
+from automtl.data.access.paths import home
+from automtl.errors import ConfigError
+from automtl.phases.finished.compare import Comparison
+from automtl.phases.finished.compare import compare as _compare
+from automtl.phases.finished.evaluate import (
+    TestResult,
+    constants,
+    evaluate_runs,
+    interval_rows,
+    known_rows,
+    slice_rows,
+    summary,
+    verdicts,
+)
+from automtl.phases.finished.figures import stored_sizes
+from automtl.phases.finished.pareto import pareto as _pareto
+from automtl.phases.finished.rank import rank as _rank
+from automtl.phases.run.session import Reporter
+
+
+@runtime_checkable
+class OnDisk(Protocol):
+    """What lies in folders: a result, or several."""
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Run folders, or phase folders inside them."""
+
+
+Runs = str | Path | OnDisk | Sequence[Any]
+
+
+def folders_of(*runs: Runs) -> list[Path]:
+    """The folders of runs, results, paths and lists of them, each once.
+
+    Raises:
+        ConfigError: something else, or nothing.
+    """
+    found = list(dict.fromkeys(path for run in runs for path in _each(run)))
+    if not found:
+        raise ConfigError("runs", "must name a run", "none", 'for example "runs/first"')
+    return found
+
+
+def folder_of(run: Runs) -> Path:
+    """The one folder of a run.
+
+    Raises:
+        ConfigError: several.
+    """
+    found = folders_of(run)
+    if len(found) > 1:
+        raise ConfigError("run", "must be one", f"{len(found)} of them", "choose one, as models[0]")
+    return found[0]
+
+
+def _each(run: Runs) -> Iterator[Path]:
+    if isinstance(run, str | Path):
+        yield Path(home(run))
+    elif isinstance(run, OnDisk):
+        yield from run.folders
+    elif isinstance(run, Sequence):
+        for one in run:
+            yield from _each(one)
+    else:
+        raise ConfigError("runs", "must be results or paths of runs", type(run).__name__)
+
+
+@speaks_python
+def evaluate(
+    *runs: Runs,
+    by: str | None = None,
+    bootstrap: int = 0,
+    device: str = "auto",
+    verbose: bool | None = None,
+    reporter: Reporter | None = None,
+) -> Answer:
+    """Trained models on the test rows, read once and counted, beside the constant.
+
+    >>> automtl.evaluate(models).frame["model"].tolist()
+    ['mine: selected', 'constant']
+
+    Args:
+        runs: results of `retrain`, or paths of runs.
+        by: a column to slice the test rows by, of the data set's `keep`.
+        bootstrap: resamples for 95% intervals of AUC, say 1000.
+        device: where to run.
+        verbose: whether to show progress; default in terminals and notebooks.
+        reporter: told how it goes on, in place of a bar.
+    """
+    with Listening(verbose, reporter) as told:
+        results = evaluate_runs(
+            folders_of(*runs), device=device, by=by, bootstrap=bootstrap, reporter=told
+        )
+    return Answer(
+        "test rows, mean and sd over seeds",
+        _models(results),
+        tuple(verdicts(results)),
+        {
+            name: frame
+            for name, frame in (
+                ("seeds", _seeds(results)),
+                ("intervals", _joined(results, interval_rows)),
+                ("known_ids", _joined(results, known_rows)),
+                ("slices", _joined(results, slice_rows)),
+            )
+            if not frame.empty
+        },
+        results,
+    )
+
+
+def _models(results: Sequence[TestResult]) -> pd.DataFrame:
+    sizes = stored_sizes(results)
+    rows = []
+    for row in [*summary(results), *constants(results)]:
+        plain: dict[str, Any] = {"model": row["model"], "seeds": len(row["seeds"])}
+        for metric, value in row.items():
+            if isinstance(value, Mapping):
+                plain |= {metric: value["mean"], f"{metric} sd": value["sd"]}
+        stored = sizes.get(row["model"], {})
+        rows.append(plain | {"MB": sum(stored.values()) if stored else None})
+    return pd.DataFrame(rows).dropna(axis="columns", how="all")
+
+
+def _seeds(results: Sequence[TestResult]) -> pd.DataFrame:
+    """A row per model and seed."""
+    return pd.DataFrame(
+        [
+            {"model": r.label, "seed": r.seed, "MTL-Loss": r.test.loss, "test_reads": r.reads}
+            | {
+                f"{task} {name}": value
+                for task, metrics in r.test.tasks.items()
+                for name, value in metrics.items()
+            }
+            for r in results
+        ]
+    )
+
+
+def _joined(results: Sequence[TestResult], rows_of: Any) -> pd.DataFrame:
+    rows = [{"model": r.label, "seed": r.seed, **row} for r in results for row in rows_of(r)]
+    return pd.DataFrame(rows)
+
+
+@speaks_python
+def compare(*runs: Runs, margin: float | None = None) -> Answer:
+    """Trained models side by side, with tests over their seeds and the verdict in words; what is
+    compared is what the runs hold, test figures where all models have been evaluated.
+
+    >>> comparison = automtl.compare(models, plain)
+    >>> comparison.details["tests"].columns[:3].tolist()
+    ['model', 'metric', 'reference']
+
+    Args:
+        runs: results of `retrain`, or paths of runs.
+        margin: by how much more MTL-Loss a model counts as worse; default 1.5 pooled standard
+            deviations between seeds.
+    """
+    return compared(_compare(folders_of(*runs), margin=margin))
+
+
+def compared(found: Comparison) -> Answer:
+    """A comparison as an answer."""
+    rows = []
+    for entry in found.entries:
+        row: dict[str, Any] = {"model": entry.name, "mark": ", ".join(entry.marks)}
+        row["seeds"] = len(entry.seeds(found.split))
+        for metric in found.metrics:
+            row |= {metric: entry.mean(found.split, metric)}
+            row |= {f"{metric} sd": entry.sd(found.split, metric)}
+        rows.append(row)
+    if found.constant:
+        rows.append(
+            {"model": "constant", "mark": "training base rates", "seeds": 0, **found.constant}
+        )
+    tests = [{"model": name, **asdict(test)} for name, own in found.tests.items() for test in own]
+    costs = [
+        {"model": entry.name, "phase": phase, **spent}
+        for entry in found.entries
+        for phase, spent in entry.cost.items()
+    ]
+    said = [f"{entry.name}: {found.verdict(entry)}" for entry in found.entries]
+    for name, tasks in found.negative_transfer.items():
+        hurt = [f"{task} ({flag})" for task, flag in tasks.items() if flag != "no"]
+        said += [f"{name}: negative transfer: {', '.join(hurt)}"] if hurt else []
+    trainings = pd.DataFrame(found.trainings).rename_axis("model").reset_index()
+    details = {"tests": pd.DataFrame(tests), "costs": pd.DataFrame(costs), "trainings": trainings}
+    return Answer(
+        f"{found.split} rows, mean and sd over seeds",
+        pd.DataFrame(rows).dropna(axis="columns", how="all"),
+        (*said, *(f"note: {note}" for note in found.notes)),
+        {name: frame for name, frame in details.items() if not frame.empty},
+        found,
+    )
+
+
+@speaks_python
+def rank(
+    run: Runs,
+    *,
+    samples: int = 12,
+    epochs: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+    verbose: bool | None = None,
+    reporter: Reporter | None = None,
+) -> Answer:
+    """Whether a searched supernet orders architectures as training them alone does.
+
+    >>> ranking = automtl.rank(found, samples=3)
+    >>> ranking.frame.columns.tolist()
+    ['supernet', 'alone']
+
+    Args:
+        run: a searched run, or its path.
+        samples: architectures sampled from the space.
+        epochs: of each brief training.
+        seed: of the samples and of their weights.
+        device: where to run.
+        verbose: whether to show progress; default in terminals and notebooks.
+        reporter: told how it goes on, in place of a bar.
+    """
+    with Listening(verbose, reporter) as told:
+        found = _rank(
+            folder_of(run),
+            samples=samples,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            reporter=told,
+        )
+    if found.tau is None or found.interval is None:
+        said = ["Kendall's tau undefined: all are alike on one side"]
+    else:
+        low, high = found.interval
+        said = [f"Kendall's tau {found.tau:+.2f} (95% {low:+.2f} .. {high:+.2f}, p {found.p:.3g})"]
+        if low <= 0 <= high:
+            said.append("the supernet is not shown to order architectures as training them does")
+    said.append(f"regret of its first choice: {found.regret:.5f}")
+    frame = pd.DataFrame({"supernet": found.supernet, "alone": found.alone})
+    title = f"MTL-Loss: supernet on {found.rows[0]:,} alpha rows, alone on {found.rows[1]:,} others"
+    return Answer(title, frame, said, source=found)
+
+
+@speaks_python
+def pareto(
+    run: Runs,
+    *,
+    points: int = 8,
+    of: str = "flops",
+    device: str = "auto",
+    verbose: bool | None = None,
+    reporter: Reporter | None = None,
+) -> Answer:
+    """The best architecture under each limit of a cost, from one trained supernet.
+
+    >>> front = automtl.pareto(found, points=3)
+    >>> smallest = front.source[0].architecture
+
+    Args:
+        run: a searched run, or its path.
+        points: limits of the sweep; those that change nothing are left out.
+        of: which cost is limited: "flops", "parameters" or "latency" (measured here).
+        device: where to run.
+        verbose: whether to show progress; default in terminals and notebooks.
+        reporter: told how it goes on, in place of a bar.
+    """
+    with Listening(verbose, reporter) as told:
+        front = _pareto(folder_of(run), points=points, of=of, device=device, reporter=told)
+    rows = [{"file": str(p.path), **p.cost, "score": p.score, "proven": p.exact} for p in front]
+    said = ["score: sum of log softmax(alpha) and log softmax(beta); retrain a file to judge it"]
+    return Answer("best architectures, cheapest first", pd.DataFrame(rows), said, source=front)

@@ -1,0 +1,134 @@
+"""Pictures of architectures and of a search's alphas, and the report page, of runs that lie on
+disk.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from automtl import files
+from automtl.config import resolve
+from automtl.errors import ArtifactError, ConfigError
+from automtl.models.parts import known_part_costs, part_costs
+from automtl.phases.run.session import open_store
+from automtl.report.charts import all_choices
+from automtl.report.drawing import paint
+from automtl.report.drawing.facts import Part
+from automtl.report.drawing.layout import draw
+from automtl.report.load import RunView, load_phase, load_runs
+from automtl.report.panels.page import report
+from automtl.runs import decided
+from automtl.runs.run_dir import RunDir, find_phase, one_phase
+from automtl.spaces.architecture import Architecture
+
+PAGES = (".html", ".htm")
+
+
+def architecture_of(source: str | Path) -> Architecture:
+    """The architecture of a run, a phase folder, an architecture file or a hand-made model's
+    name.
+    """
+    return Architecture.load(_file(source))
+
+
+def _file(source: str | Path) -> str | Path:
+    path = Path(source)
+    if not path.is_dir():
+        return source
+    if path.name != "search" and (path / "manifest.json").exists():
+        return one_phase(path, "retrain").architecture
+    if not RunDir(path).search.manifest.exists() and len(RunDir(path).retrains()) > 0:
+        return find_phase(path, "retrain")[0].architecture
+    return one_phase(path, "search").architecture
+
+
+def decided_of(architecture: Architecture) -> list[str]:
+    """What the search behind an architecture decided; nothing of one that no search made."""
+    if not architecture.choices and not decided.of(architecture.provenance):
+        return []
+    return [line for line in decided.said(architecture.provenance) if line]
+
+
+def picture(
+    architecture: Architecture,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    *,
+    say: Callable[[str], None],
+) -> Figure:
+    """A picture of an architecture, with what its parts cost.
+
+    Args:
+        architecture: a template, or a bound one.
+        data: a data set to bind it to, for the costs of all parts; without, those of the parts
+            that do not hang on the data.
+        data_dir: folder of raw and prepared data.
+        say: told how the data are prepared.
+    """
+    if data is None:
+        return paint(draw(architecture, known_parts(architecture)))
+    flags = {"data": {"dir": None if data_dir is None else str(data_dir)}}
+    schema = open_store(resolve(source=data, space=False, flags=flags), say).schema
+    costs = part_costs(architecture, schema)
+    parts = {name: Part(cost.parameters, cost.flops) for name, cost in costs.items()}
+    return paint(draw(architecture.bind(schema), parts))
+
+
+def alphas_picture(source: str | Path) -> Figure:
+    """A picture of how a search's alphas went.
+
+    Raises:
+        ArtifactError: it has none yet.
+    """
+    phase = one_phase(Path(source), "search")
+    held = load_phase(phase, str(source))
+    if held.alphas.empty:
+        raise ArtifactError(
+            phase.alphas,
+            "must hold the alphas of an epoch",
+            "; ".join(held.remarks) or "none yet",
+            "wait for one",
+        )
+    return all_choices(held.alphas, f"alphas of {source}")
+
+
+def known_parts(architecture: Architecture) -> dict[str, Part]:
+    """Costs of the parts that do not hang on the data."""
+    return {
+        name: Part(cost.parameters, cost.flops)
+        for name, cost in known_part_costs(architecture).items()
+    }
+
+
+def write_report(runs: Sequence[Path], output: Path | None = None) -> Path:
+    """Write one self-contained HTML report on one run or several, in whatever state they are.
+
+    Args:
+        runs: run folders, or phase folders inside them.
+        output: the file to write; default report.html in the first run.
+
+    Returns:
+        The file.
+    """
+    if output is not None and output.suffix.lower() not in PAGES:
+        raise ConfigError(output, "must end in .html", repr(output.suffix))
+    views = [_with_parts(view) for view in load_runs(runs)]
+    path = output or views[0].path / "report.html"
+    files.write_text(path, report(views))
+    return path
+
+
+def _with_parts(view: RunView) -> RunView:
+    """The run with the costs of its architectures' parts counted; those alike are counted once."""
+    counted: dict[str, dict[str, Part]] = {}
+    phases = []
+    for phase in view.phases:
+        if phase.architecture is not None:
+            key = phase.architecture.identity()
+            if key not in counted:
+                counted[key] = known_parts(phase.architecture)
+            phase = replace(phase, parts=counted[key])
+        phases.append(phase)
+    return replace(view, phases=phases)

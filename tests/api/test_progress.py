@@ -1,0 +1,107 @@
+"""Progress in terminals and notebooks, and silence elsewhere."""
+
+import io
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+import automtl
+from automtl.api import _progress
+from automtl.api._progress import Listening, NotebookProgress, TerminalProgress
+from automtl.phases.run.session import Silent
+from tests.api.shop import BRIEF
+
+
+def step(epoch, number, steps=10):
+    return SimpleNamespace(epoch=epoch, step=number, steps=steps)
+
+
+@pytest.fixture
+def terminal():
+    return Console(file=io.StringIO(), force_terminal=True, width=100, highlight=False)
+
+
+def test_a_terminal_has_a_bar_and_lines_above_it(terminal):
+    with TerminalProgress(terminal) as progress:
+        progress.say("go on with --resume")
+        for number in range(10):
+            progress.step(step(0, number), 2)
+        progress._bar.refresh()
+    shown = terminal.file.getvalue()
+    assert "go on with resume=True" in shown and "epoch 1/2" in shown and "50%" in shown
+    assert "steps/s" in shown
+
+
+def test_the_next_seed_begins_a_bar_of_its_own(terminal):
+    with TerminalProgress(terminal) as progress:
+        progress.step(step(1, 9), 2)
+        progress.step(step(0, 0), 2)
+        assert [task.completed for task in progress._bar.tasks] == [1]
+
+
+class Display:
+    """IPython's display, with a handle that keeps what it is given."""
+
+    def __init__(self):
+        self.shown = []
+
+    def __call__(self, thing, display_id):
+        assert display_id is True
+        self.shown.append(thing._repr_html_())
+        return SimpleNamespace(update=lambda other: self.shown.append(other._repr_html_()))
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    display, module = Display(), ModuleType("IPython.display")
+    module.display = display
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    return display
+
+
+def test_a_notebook_has_a_bar_in_its_cell(notebook, data, home, tmp_path):
+    automtl.retrain("mmoe", data, out=tmp_path / "r", **BRIEF)
+    last = notebook.shown[-1]
+    assert 'value="8" max="8"' in last or "<progress" in last
+    assert "training mmoe, seed 0" in last and "epoch 2/2" in last
+
+
+def test_what_a_notebook_shows_is_text(notebook):
+    progress = NotebookProgress(notebook)
+    progress.say("<script>alert(1)</script>")
+    assert "<script>" not in notebook.shown[-1]
+    for line in range(100):
+        progress.say(f"line {line}")
+    assert "line 99" in notebook.shown[-1] and "line 80<" not in notebook.shown[-1]
+
+
+def test_who_is_told(monkeypatch, notebook):
+    kinds = lambda **given: type(_progress._own(**given))  # noqa: E731
+    assert kinds(verbose=None) is NotebookProgress and kinds(verbose=False) is Silent
+    monkeypatch.delitem(sys.modules, "ipykernel")
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert kinds(verbose=None) is Silent and kinds(verbose=True) is TerminalProgress
+    sys.stderr.isatty = lambda: True
+    assert kinds(verbose=None) is TerminalProgress
+
+
+def test_a_reporter_of_ones_own_is_told_in_place_of_a_bar(notebook, data, home, tmp_path):
+    lines = []
+
+    class Mine(Silent):
+        def say(self, text):
+            lines.append(text)
+
+    automtl.retrain("mmoe", data, out=tmp_path / "r", reporter=Mine(), **BRIEF)
+    assert any("seed 0" in line for line in lines) and notebook.shown == []
+
+
+def test_the_bar_ends_with_an_error(monkeypatch, terminal):
+    monkeypatch.setattr(_progress, "_own", lambda verbose: TerminalProgress(terminal))
+    with pytest.raises(ZeroDivisionError), Listening(True) as told:
+        told.step(step(0, 0), 2)
+        raise ZeroDivisionError
+    assert terminal.file.getvalue().endswith("\x1b[?25h") or "\x1b[?25h" in terminal.file.getvalue()
