@@ -10,7 +10,7 @@ import pytest
 
 import automtl
 from automtl.errors import ConfigError
-from tests.api.shop import BRIEF, SPACE
+from tests.api.shop import BRIEF, DARTS, SPACE
 
 GIVEN = {
     "tasks": ["click", "buy"],
@@ -122,9 +122,7 @@ def test_params(model):
 
 
 def test_a_space_is_searched(home, rows):
-    model = automtl.MultiTaskRecommender(
-        **GIVEN, space=SPACE, settings={**BRIEF, "search": {"epochs": 2}}
-    )
+    model = automtl.MultiTaskRecommender(**GIVEN, space=SPACE, settings={**BRIEF, "search": DARTS})
     model.fit(rows)
     assert model.search_.epochs == 2
     assert model.model_.architecture.experts == model.search_.architecture.experts

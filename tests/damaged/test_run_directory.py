@@ -33,7 +33,9 @@ SMALL = [
 SMALL += [
     "--set",
     "search.strategy=darts",
+    "--set",
     "search.selection=argmax",
+    "--set",
     "search.batch_size=32",
     "--set",
     "runtime.checkpoint_every_steps=1",

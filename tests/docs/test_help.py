@@ -8,12 +8,13 @@ import pytest
 import typer.main
 
 from automtl.cli._app import app
+from scripts.small import PAPER, flags
 from tests.docs.blocks import run, write_clicks
 
 # What the examples take for granted; `census_income` is here a file of that name, and an existing
 # path wins over a shipped name.
 BEFORE = [
-    "search census_income --space automtl_small",
+    f"search census_income --space automtl_small {' '.join(flags(PAPER))}",  # a supernet to rank
     "retrain runs/census_income-automtl_small-1",
     *(f"retrain {name} --data census_income" for name in ("shared_bottom", "mmoe", "single_task")),
     "search clicks.yaml --space automtl_small --out runs/first",
