@@ -19,23 +19,23 @@ _EXPERTS = "experts of "
 
 
 def show(result: "SearchResult", *, full: bool) -> None:
-    """The screen, or with `full` every decision with what it rests on."""
+    """The screen, or with `full` every decision with what it rests on; what is decided comes first
+    in both.
+    """
+    ending = "time limit reached" if result.state == "time_limited" else "done"
+    after = "" if result.race else f" after {result.epochs} epochs"
+    title = f"{decided.title(result.decisions)} architecture ({ending}{after})"
+    plain = parts(result.architecture)
     if full:
         table(result.decided, decided.HEADER, decided.rows(result.decisions))
-        for line in result.remarks:
-            say(line)
-    ending = "time limit reached" if result.state == "time_limited" else "done"
-    word = decided.title(result.decisions)
-    title = f"{word} architecture ({ending} after {result.epochs} epochs)"
-    if full or not result.decisions:
-        table(title, ("", ""), parts(result.architecture))
+        table(title, ("", ""), plain)
     else:
-        table(title, ("", ""), choices(result.decisions, parts(result.architecture)))
-        seen = [v for v in _MARKS if decided.count(result.decisions, v)]
-        say(f"{', '.join(_LEGEND[verdict] for verdict in seen)} the runner-up")
-        say(result.decided)
-        for line in result.remarks:
-            say(line)
+        rows = choices(result.decisions, plain) if result.decisions else plain
+        table(result.decided, ("", ""), rows)
+        seen = [_LEGEND[v] for v in _MARKS if decided.count(result.decisions, v)]
+        say(title + (f"; {', '.join(seen)} the runner-up" if seen else ""))
+    for line in result.remarks:
+        say(line)
     if seconds := _seconds(result):
         say(f"took {duration(seconds)}; evidence: automtl status {result.run} --full")
     say_command("next", shlex.join(["automtl", "retrain", str(result.run)]))

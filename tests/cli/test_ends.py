@@ -192,7 +192,9 @@ def test_a_time_limit_shorter_than_an_epoch_hands_over_nothing(place, capfd):
     assert run(["retrain", "short"]) == 2
     assert "Traceback" not in capfd.readouterr().err
     assert run(["status", "short"]) == 0
-    assert "interrupted; go on with: automtl search" in " ".join(capfd.readouterr().out.split())
+    said = capfd.readouterr()
+    assert "interrupted" in said.out
+    assert "to go on: automtl search" in " ".join(said.err.split())
 
 
 TUNE = f"tune data/tiny.yaml --space automtl_small --fast-dev-run {PAPER} --trials 2 --out".split()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scripts.small import PAPER, flags
 from tests.cli.terminal import COLUMNS, LINES, seen, words_of
 from tests.cli.test_errors import run
 from tests.docs.test_help import HELPS
@@ -47,7 +48,7 @@ def place(tmp_path_factory):
         patch.setenv("AUTOMTL_DATA_DIR", str(folder / "cache"))
         write_census(folder)
         search = "search census_income.yaml --space automtl_small --out runs/s".split()
-        (folder / "search.txt").write_text(ended(seen([*search, *FAST], folder)))
+        (folder / "search.txt").write_text(ended(seen([*search, *FAST, *flags(PAPER)], folder)))
         retrain = ["retrain", "runs/s", "--seeds", "0,1", *FAST[:3]]
         (folder / "retrain.txt").write_text(ended(seen(retrain, folder)))
         for name in HAND_MADE:
@@ -89,7 +90,7 @@ def test_a_search_begins_with_three_lines(place):
 
 
 def test_a_search_ends_on_one_screen(place):
-    told = one_screen(screen((place / "search.txt").read_text(), "searched architecture"))
+    told = one_screen(screen((place / "search.txt").read_text(), "nothing is decided"))
     assert "expert 3 " in told and "never_married uses experts" in told
     assert told.endswith("next: automtl retrain runs/s") and "not decided against" in told
 
