@@ -48,5 +48,5 @@ def test_one_command_each_gives_all_of_them_in_one_table(tmp_path, monkeypatch, 
     ]
     losses = {e["figures"]["test"]["MTL-Loss"]["0"] for e in compared["entries"]}
     assert len(losses) == len(PLUGS), "each is a model of its own"
-    text = run(["compare", "run"], capsys)
+    text = run(["compare", "run", "--full"], capsys)
     assert all(f"run: {kind}" in text for kind in PLUGS)
