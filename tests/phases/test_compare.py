@@ -136,7 +136,7 @@ def test_what_searches_computed_is_added_up_where_all_of_it_is_known(tmp_path):
         assert by_name["s0: selected"] == cost
         assert mean.get("flops_spent") == (None if known == 1 else 4_000_000)
         assert mean.get("reference_seconds") == (None if known == 1 else 7.0)
-    shown = CliRunner().invoke(app, ["compare", str(paths[0])], env={"COLUMNS": "200"})
+    shown = CliRunner().invoke(app, ["compare", "--full", str(paths[0])], env={"COLUMNS": "200"})
     assert "5,000; 7 s; 2e+06 FLOPs" in shown.output
     cost["flops_spent"] = None
     (paths[0] / "search" / "cost.json").write_text(json.dumps(cost))
@@ -219,15 +219,18 @@ def test_validation_figures_where_a_model_has_not_seen_the_test_rows(tmp_path):
         compare([tmp_path / "a", model(tmp_path, "c", "mmoe", seeds(0.3), data="other")])
 
 
-def test_the_command_prints_every_figure_and_the_verdict(tmp_path):
+def test_the_command_prints_every_figure_and_the_verdict(tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
+    from automtl.cli import console
     from automtl.cli._app import app
+
+    monkeypatch.setattr(console._out, "width", 300)
 
     model(tmp_path, "a", "mmoe", seeds(0.3))
     model(tmp_path, "b", "selected", seeds(0.3001), searched=0)
     paths = [str(tmp_path / "a"), str(tmp_path / "b")]
-    shown = CliRunner().invoke(app, ["compare", *paths], env={"COLUMNS": "300"})
+    shown = CliRunner().invoke(app, ["compare", "--full", *paths])
     assert (
         shown.exit_code == 0
         and "no difference to a: mmoe shown" in shown.output
@@ -259,17 +262,20 @@ def edited(run, change):
     return run
 
 
-def test_secondary_tests_name_the_metric_also_where_there_is_but_one(tmp_path):
+def test_secondary_tests_name_the_metric_also_where_there_is_but_one(tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
+    from automtl.cli import console
     from automtl.cli._app import app
+
+    monkeypatch.setattr(console._out, "width", 300)
 
     def of_one_task(results):
         for part in results.values():
             del part["tasks"]["time"]
 
     runs = [edited(model(tmp_path, n, "mmoe", seeds(0.3)), of_one_task) for n in ("a", "b")]
-    shown = CliRunner().invoke(app, ["compare", *map(str, runs)], env={"COLUMNS": "300"})
+    shown = CliRunner().invoke(app, ["compare", "--full", *map(str, runs)])
     secondary = shown.output.partition("the secondary tests")[2].partition("cost (")[0]
     assert "metric" in secondary and "click auc" in secondary
 

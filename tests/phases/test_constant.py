@@ -78,7 +78,7 @@ def asked(*words: str) -> tuple[str, str]:
 def judged(home: Path) -> tuple[dict, str, str]:
     """What `evaluate` says of the model that learnt noise: as JSON, as a table, and beside it."""
     told, _ = asked("evaluate", home / "run-noisy", "--json")
-    return json.loads(told), *asked("evaluate", home / "run-noisy")
+    return json.loads(told), *asked("evaluate", home / "run-noisy", "--full")
 
 
 def constant(home: Path, split: str) -> dict[str, float]:
@@ -133,9 +133,14 @@ def test_evaluate(home: Path, judged: tuple[dict, str, str]) -> None:
 
 def test_compare_and_status(home: Path, judged: tuple[dict, str, str]) -> None:
     expected = constant(home, "test")
-    table, beside = asked("compare", home / "run-noisy")
+    for command in ("compare", "evaluate"):  # on the short screen, too
+        assert (
+            "worse than the constant: shared_bottom (noise)"
+            in asked(command, home / "run-noisy")[1]
+        )
+    table, beside = asked("compare", home / "run-noisy", "--full")
     assert f"run-noisy: shared_bottom: {WORSE}" in beside
-    assert "training base rates" in table
+    assert "constant" in table
     assert f"{expected['MTL-Loss']:.5f}" in table
     told = json.loads(asked("compare", home / "run-noisy", "--json")[0])
     assert told["constant"]["MTL-Loss"] == pytest.approx(expected["MTL-Loss"], abs=1e-6)

@@ -151,7 +151,7 @@ def test_the_command_tells_rows_shares_and_figures(
 ) -> None:
     run = place / "run"
     _, late, known = judged(run)
-    assert command(["evaluate", str(run)]) == 0
+    assert command(["evaluate", "--full", str(run)]) == 0
     said = capfd.readouterr().out
     assert "test rows with ids that the training rows have, and without" in said
     assert (

@@ -124,7 +124,7 @@ def test_help_is_no_error(monkeypatch, capfd):
     monkeypatch.setattr("sys.argv", ["automtl"])
     with pytest.raises(SystemExit):
         main()
-    told = capfd.readouterr().err
+    told = "".join(capfd.readouterr())
     assert "automtl [OPTIONS] COMMAND" in told and "error:" not in told and "\\u000a" not in told
 
 

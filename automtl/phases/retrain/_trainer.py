@@ -73,13 +73,8 @@ class Part:
         net: MultiTaskNet,
         columns: list[int],
     ) -> None:
-        self.session, self.folder, self.guard, self.net, self.columns = (
-            session,
-            folder,
-            guard,
-            net,
-            columns,
-        )
+        self.session, self.folder, self.guard = session, folder, guard
+        self.net, self.columns = net, columns
         self.tasks = [session.schema.tasks[c] for c in columns]
         self.settings = session.config.retrain
         monitor = Monitor.of(self.settings.monitor)
