@@ -93,13 +93,30 @@ def test_values_that_break_a_rule_together_are_refused():
 
 
 def test_named_parameters_take_the_place_of_the_default_ones():
-    spreads = ranges(config("tune.parameters={search.epochs: {low: 2, high: 3}}"), num_tasks=2)
+    paper = ("search.strategy=darts", "search.selection=argmax")
+    named = "tune.parameters={search.epochs: {low: 2, high: 3}}"
+    with pytest.raises(ConfigError, match=r"search.epochs: must be read by strategy random_search"):
+        ranges(config(named), num_tasks=2)
+    spreads = ranges(config(named, *paper), num_tasks=2)
     assert spreads == {"search.epochs": Range(low=2, high=3)}
     with pytest.raises(
         ConfigError,
         match=r"tune.parameters.search.epoch: must be a setting of .*did you mean 'search.epochs'",
     ):
         ranges(config("tune.parameters={search.epoch: {low: 2, high: 3}}"), num_tasks=2)
+
+
+def test_a_race_varies_passes_candidates_and_checks():
+    spreads = ranges(config(), num_tasks=2)
+    assert {name for name in spreads if name.startswith("search.")} == {
+        "search.race_epochs",
+        "search.race_candidates",
+        "search.race_checks",
+    }
+    both = ranges(config("search.strategy=darts"), num_tasks=2)
+    assert "search.race_epochs" in both and "search.alpha_lr" in both
+    alone = ranges(config("search.strategy=darts", "search.selection=argmax"), num_tasks=2)
+    assert "search.race_epochs" not in alone and "search.jsd_weight" in alone
 
 
 def test_a_mixture_without_beta_has_no_chosen_experts_to_vary():

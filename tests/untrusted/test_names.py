@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from automtl.cli.console import plain
+from scripts.small import PAPER, flags
 from tests.cli.test_errors import run
 from tests.support import write_dataset
 
@@ -57,6 +58,7 @@ def test_a_name_of_ten_thousand_letters_is_refused_in_a_short_line(here, capfd):
 
 def test_hostile_names_go_through_every_command_escaped(here, capfd):
     small = [
+        *flags(PAPER),
         "--set",
         "space.expert=[gate, skip]",
         "--set",
