@@ -49,8 +49,8 @@ def write(
 
 def pieces(tensor: Tensor) -> Iterator[memoryview]:
     """The bytes of a tensor in row order."""
-    for piece in tensor.detach().contiguous().view(-1).split(PIECE):
-        yield memoryview(piece.cpu().view(torch.uint8).numpy())
+    for piece in torch.split(tensor.detach().contiguous().view(-1), PIECE):
+        yield piece.cpu().view(torch.uint8).numpy().data
 
 
 def _header(
@@ -86,7 +86,7 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     with path.open("rb") as stream:
         stream.seek(8 + int.from_bytes(stream.read(8), "little"))
         for name, tensor in tensors.items():
-            numbers = memoryview(tensor.view(-1).view(torch.uint8).numpy())
+            numbers = tensor.view(-1).view(torch.uint8).numpy().data
             if stream.readinto(numbers) != len(numbers):
                 raise ValueError(f"the file ends within {name}")
     return metadata, tensors
