@@ -80,6 +80,8 @@ _BALANCING = {  # setting -> the methods that read it
     "cagrad_c": ("cagrad",),
 }
 
+_READ_BY = {"betas": ("adam", "adamw", "lazy_adam"), "momentum": ("sgd",)}  # which optimisers
+
 
 class RetrainSection(Strict):
     """Training a discrete architecture, searched or hand-made, from fresh weights."""
@@ -108,9 +110,14 @@ class RetrainSection(Strict):
     optimizer: Literal["adam", "adamw", "sgd", "adagrad"] = Field(
         "adam", description="torch's, of all weights."
     )
+    embedding_optimizer: Literal["adam", "sgd", "lazy_adam"] | None = Field(
+        None,
+        description="Of embedding tables. null, and adam with optimizer adam: as all weights, each "
+        "step over the whole tables; sgd, lazy_adam: a step costs the touched rows.",
+    )
     lr: float = Field(1e-3, gt=0, description="Its rate.")
     betas: tuple[Decay, Decay] | None = Field(
-        None, description="adam, adamw: decay of the two moments; default (.9, .999)."
+        None, description="adam, adamw, lazy_adam: decay of the two moments; default (.9, .999)."
     )
     momentum: Decay | None = Field(None, description="sgd: its momentum; default .9.")
     schedule: Literal["constant", "cosine"] = Field(
@@ -141,8 +148,16 @@ class RetrainSection(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name, kinds in (("betas", ("adam", "adamw")), ("momentum", ("sgd",))):
-            if getattr(self, name) is not None and self.optimizer not in kinds:
+        if self.embedding_optimizer == "adam" != self.optimizer:
+            raise ConfigError(
+                "retrain.embedding_optimizer",
+                "must be sgd, lazy_adam or null where retrain.optimizer is not adam",
+                f"adam with optimizer {self.optimizer}",
+                "lazy_adam steps the touched rows by Adam, null all by retrain.optimizer",
+            )
+        used = {self.optimizer, self.embedding_optimizer}
+        for name, kinds in _READ_BY.items():
+            if getattr(self, name) is not None and not used.intersection(kinds):
                 rule = f"belongs to optimizer {' or '.join(kinds)}"
                 raise ConfigError(
                     f"retrain.{name}",
@@ -161,10 +176,15 @@ class RetrainSection(Strict):
         """What decides a training, as plain values: what is left to a default in full, what only
         picks settings or experts left out.
         """
-        held = self.model_dump(mode="json", exclude={"recommended", "chosen_experts"})
-        betas = list(self.betas or BETAS) if self.optimizer in ("adam", "adamw") else None
+        left_out = {"recommended", "chosen_experts"}
+        if self.embedding_optimizer in (None, "adam"):  # one and the same
+            left_out.add("embedding_optimizer")
+        held = self.model_dump(mode="json", exclude=left_out)
+        used = {self.optimizer, self.embedding_optimizer}
+        betas = list(self.betas or BETAS) if used.intersection(_READ_BY["betas"]) else None
         momentum = MOMENTUM if self.momentum is None else self.momentum
-        return held | {"betas": betas, "momentum": momentum if self.optimizer == "sgd" else None}
+        has_momentum = bool(used.intersection(_READ_BY["momentum"]))
+        return held | {"betas": betas, "momentum": momentum if has_momentum else None}
 
     def dev(self) -> "RetrainSection":
         """As --fast-dev-run changes it: at most 2 epochs, none of them a warm-up."""

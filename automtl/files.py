@@ -10,15 +10,13 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import filelock
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import safetensors.numpy
 
 from automtl.bounds import parse_json, read_lines
 from automtl.errors import ArtifactError, EnvironmentFault, InUse
@@ -107,15 +105,6 @@ def write_json(path: Path, value: Any) -> None:
 def json_text(value: Any) -> str:
     """What ``write_json`` writes."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def write_tensors(
-    path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write arrays as one safetensors file, atomically."""
-    # keeps 0-d arrays 0-d
-    contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    write_bytes(path, safetensors.numpy.save(contiguous, dict(metadata) if metadata else None))
 
 
 def write_table(path: Path, table: pa.Table) -> None:

@@ -26,7 +26,7 @@ BELOW = {
     "nn": {"strategies"},
     "phases": {"strategies", "runs", "report", "config", "exports", "benchmarks"},
     "benchmarks": {"strict", "files", "statistics"},
-    "exports": {"training"},
+    "exports": {"training", "tensor_file"},
     "strategies": {"training"},
     "training": {"models"},
     "models": {"sharing"},
@@ -35,7 +35,8 @@ BELOW = {
     "data": {"strict", "files", "statistics"},
     "spaces": {"strict", "files", "plugins"},
     "report": {"runs", "spaces", "statistics"},
-    "runs": {"files", "strict", "plugins"},
+    "runs": {"tensor_file", "strict", "plugins"},
+    "tensor_file": {"files"},
     "config": {
         "config_search",
         "spaces",

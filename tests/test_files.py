@@ -5,9 +5,7 @@ import sys
 import threading
 import time
 
-import numpy as np
 import pytest
-import safetensors.numpy
 
 from automtl import files
 from automtl.errors import ArtifactError, EnvironmentFault, InUse
@@ -63,13 +61,6 @@ def test_an_existing_folder_is_never_taken_over(tmp_path):
     files.make_folder(tmp_path / "a" / "b")
     with pytest.raises(ArtifactError, match="must not exist yet"):
         files.make_folder(tmp_path / "a" / "b")
-
-
-def test_tensors_of_any_layout(tmp_path):
-    arrays = {"t": np.arange(6.0).reshape(2, 3).T, "empty": np.zeros((0, 2), np.int32)}
-    files.write_tensors(tmp_path / "t.safetensors", arrays, {"k": "v"})
-    back = safetensors.numpy.load_file(tmp_path / "t.safetensors")
-    assert all(np.array_equal(back[k], v) and back[k].dtype == v.dtype for k, v in arrays.items())
 
 
 def test_a_folder_that_another_process_holds_is_said_to_be_its_and_is_free_when_that_is_killed(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from automtl import files
+from automtl import files, tensor_file
 from automtl.exports._plain import plain_model
 from automtl.exports.graph import (
     LIBRARIES,
@@ -74,9 +74,7 @@ def _write_python(folder: files.StagedFolder, served: Served) -> Runner:
         served, f"{served.schema.name}: the trained model as plain PyTorch."
     )
     files.write_text(folder / PYTHON, text)
-    files.write_tensors(
-        folder / WEIGHTS, {name: tensor.detach().numpy() for name, tensor in weights.items()}
-    )
+    tensor_file.write(folder / WEIGHTS, weights)
     model = imported(folder / PYTHON).load(folder / WEIGHTS)
 
     def run(features: Mapping[str, np.ndarray]) -> list[np.ndarray]:

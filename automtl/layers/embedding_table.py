@@ -91,9 +91,10 @@ class EmbeddingTable(nn.Module):
         return torch.cat(
             [
                 self._rows(ids).flatten(),
-                *((lists[i] + start).flatten() for i, start in self._own_lists()),
+                # int32 ids would wrap beyond 2^31 rows
+                *((lists[i].long() + start).flatten() for i, start in self._own_lists()),
             ]
-        ).long()
+        )
 
     def _rows(self, ids: Tensor) -> Tensor:
         return (ids.index_select(1, self.chosen) if self._some else ids) + self.offsets

@@ -9,12 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors
-import safetensors.numpy
 import torch
+from torch import Tensor
 
-from automtl import files
+from automtl import tensor_file
 from automtl.bounds import need_file
 from automtl.errors import ArtifactError
 
@@ -23,14 +22,14 @@ _TENSOR = "$tensor"
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
     """Write nested dicts and lists of tensors and JSON values, atomically, with a checksum over all
-    of it.
+    of it. The tensors are not copied: they must not change meanwhile.
 
     Raises:
         EnvironmentFault: the file cannot be written.
     """
-    tensors: dict[str, np.ndarray] = {}
+    tensors: dict[str, Tensor] = {}
     tree = json.dumps(_pack(state, "", tensors), allow_nan=True)
-    files.write_tensors(path, tensors, {"tree": tree, "sha256": _digest(tree, tensors)})
+    tensor_file.write(path, tensors, {"tree": tree, "sha256": _digest(tree, tensors)})
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -41,10 +40,7 @@ def load(path: Path) -> dict[str, Any]:
     """
     need_file(path)
     try:
-        with safetensors.safe_open(str(path), framework="numpy") as reader:
-            metadata = reader.metadata() or {}
-            # no mapping
-            tensors = {name: reader.get_tensor(name) for name in reader.keys()}  # noqa: SIM118
+        metadata, tensors = tensor_file.read(path)
         tree = metadata["tree"]
         intact = metadata["sha256"] == _digest(tree, tensors)
         state = _unpack(json.loads(tree), tensors)
@@ -100,21 +96,21 @@ def applying(
         raise ArtifactError(path, rule, told[:300], fix) from error
 
 
-def _digest(tree: str, tensors: Mapping[str, np.ndarray]) -> str:
+def _digest(tree: str, tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(tree.encode())
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensors[name]).data)
+        for piece in tensor_file.pieces(tensors[name]):
+            digest.update(piece)
     return digest.hexdigest()
 
 
-def _pack(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
+def _pack(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """The JSON tree of a state; its tensors move to `tensors` under their paths."""
     if isinstance(value, torch.Tensor):
-        array = value.detach().cpu()
         name = path or "value"
-        bits = array.dtype == torch.bfloat16
-        tensors[name] = (array.view(torch.int16) if bits else array).numpy().copy()
+        bits = value.dtype == torch.bfloat16
+        tensors[name] = value.detach().view(torch.int16) if bits else value.detach()
         return {_TENSOR: name, "bfloat16": True} if bits else {_TENSOR: name}
     if isinstance(value, Mapping):
         return {
@@ -133,12 +129,12 @@ def _key(key: Any) -> str | int:
     return key
 
 
-def _unpack(tree: Any, tensors: dict[str, np.ndarray]) -> Any:
+def _unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(tree, list):
         return [_unpack(item, tensors) for item in tree]
     if isinstance(tree, dict) and _TENSOR in tree:
         # once each: a tree that names one a million times is no state
-        tensor = torch.from_numpy(tensors.pop(tree[_TENSOR]))
+        tensor = tensors.pop(tree[_TENSOR])
         return tensor.view(torch.bfloat16) if tree.get("bfloat16") else tensor
     if isinstance(tree, dict):
         return {key: _unpack(item, tensors) for key, item in tree["$map"]}

@@ -11,7 +11,7 @@ from automtl.models.skeleton import MultiTaskNet
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.protocol import Material
 from automtl.training.balancing import make_balancer
-from automtl.training.checkpoint_state import State, check, take_net, take_optimizer
+from automtl.training.checkpoint_state import State, check, take_net
 from automtl.training.loop import StepEvent, run_steps
 from automtl.training.losses import Losses
 from automtl.training.optim.optimizers import OptimizerSettings, make_optimizer
@@ -86,7 +86,7 @@ class StandAlone:
         """Go on from ``state_dict()``."""
         check(_State, state, "model")
         take_net(self.net, state["net"], "model.net")
-        take_optimizer(self._adam, state["adam"], "model.adam")
+        self._adam.load_state_dict(state["adam"], "model.adam")
         self.balancer.load_state_dict(state["balancer"])
 
     def _step(self, batch: Batch) -> Losses:

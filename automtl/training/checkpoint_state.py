@@ -122,8 +122,13 @@ def need_tensors(
             f"must be {_form(tensor)}",
             _form(state[name]),
         )
-        legal = not finite or not tensor.is_floating_point() or bool(state[name].isfinite().all())
+        legal = not finite or not tensor.is_floating_point() or _finite(state[name])
         need(legal, f"{where}.{name}", "must be finite", "NaN or infinity")
+
+
+def _finite(tensor: Tensor) -> bool:
+    """Whether all numbers are; a piece at a time, since a look at a whole table takes its size."""
+    return all(bool(piece.isfinite().all()) for piece in torch.split(tensor.reshape(-1), 2**20))
 
 
 def _names(absent: Iterable[str], unknown: Iterable[object]) -> str:

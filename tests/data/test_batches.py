@@ -1,5 +1,6 @@
 """Batches: each row once, the same order for the same seed, restorable, rank-aware."""
 
+import tracemalloc
 from itertools import islice
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automtl.data.store import Rows
-from automtl.data.store._order import WINDOW, shuffled
+from automtl.data.store._order import WINDOW, cut, shuffled
 from automtl.data.store.batches import Batch, Batches
 from automtl.errors import ConfigError, DataError
 
@@ -105,15 +106,76 @@ def test_blocks_give_each_row_once_too(
     assert again == [batch.rows.tolist() for batch in ranks[0].epoch(1)][len(ranks[0]) // 2 :]
 
 
+def whole(count: int, block: int | None, seed: tuple[int, ...]) -> np.ndarray:
+    return np.concatenate(list(shuffled(count, block=block, seed=seed)))
+
+
 def test_blocks_keep_few_places_open_at_a_time() -> None:
-    order = shuffled(100_000, block=100, seed=(3, 0))
+    order = whole(100_000, 100, (3, 0))
     for first in range(0, len(order), WINDOW * 100):
         rows = order[first : first + WINDOW * 100]
         assert len(np.unique(rows // 100)) <= WINDOW
         assert abs(np.corrcoef(rows, np.arange(len(rows)))[0, 1]) < 0.06, "mixed row by row"
-    whole = shuffled(100_000, block=None, seed=(3, 0))
-    assert len(np.unique(whole[: WINDOW * 100] // 100)) > 900
-    assert (shuffled(100_000, block=100, seed=(3, 1)) != order).any()
+    free = whole(100_000, None, (3, 0))
+    assert len(np.unique(free[: WINDOW * 100] // 100)) > 900
+    assert (whole(100_000, 100, (3, 1)) != order).any()
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize("world", [1, 3])
+@pytest.mark.parametrize("block", [2, 7, 100])
+def test_the_order_in_blocks_stays_what_it_was(block: int, world: int, indexed: bool) -> None:
+    """Runs are repeated by it: whole windows of a generator of the seed and the epoch."""
+    generator = np.random.default_rng([5, 2])
+    starts = generator.permutation(-(-2001 // block)) * block
+    order: list[int] = []
+    for first in range(0, len(starts), WINDOW):
+        rows = [s + i for s in starts[first : first + WINDOW] for i in range(block) if s + i < 2001]
+        order += generator.permutation(rows).tolist()
+    index = np.arange(4001, 0, -2) if indexed else None
+    expected = order if index is None else index[order].tolist()
+    for rank in range(world):
+        batches = Batches(
+            make_rows(4002 if indexed else 2001),
+            batch_size=32,
+            index=index,
+            shuffle=True,
+            block=block,
+            seed=5,
+            rank=rank,
+            world_size=world,
+        )
+        for start in (0, 1, len(batches) - 1):
+            found = [row for batch in numbers(batches, 2, start) for row in batch]
+            assert found == expected[32 * world * start :][rank::world]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 9), max_size=9), st.lists(st.integers(0, 60), max_size=9))
+def test_an_order_is_cut_wherever_asked(sizes: list[int], ends: list[int]) -> None:
+    order = np.arange(sum(sizes))
+    pieces, ends = np.split(order, np.cumsum(sizes)), sorted(min(e, len(order)) for e in ends)
+    runs = [run.tolist() for run in cut(iter(pieces), ends)]
+    assert runs == [order[a:b].tolist() for a, b in zip([0, *ends], ends, strict=False)]
+
+
+@pytest.mark.parametrize("start", [0, 900])
+def test_an_order_in_blocks_holds_a_window_not_the_rows(start: int) -> None:
+    """A million rows are 8 MB of row numbers; a window of 64 blocks of 256 is .13 MB."""
+    ids = np.zeros((1_000_000, 1), np.int32)
+    labels = np.zeros((1_000_000, 1), np.float32)
+    rows = Rows(ids, np.zeros((1_000_000, 0), np.float32), labels)
+
+    def peak(block: int | None) -> float:
+        batches = Batches(rows, batch_size=1000, shuffle=True, block=block)
+        tracemalloc.start()
+        try:
+            assert sum(len(batch) for batch in batches.epoch(0, start)) == 1_000_000 - 1000 * start
+            return tracemalloc.get_traced_memory()[1] / 2**20
+        finally:
+            tracemalloc.stop()
+
+    assert peak(256) < 1 < 7 < peak(None)
 
 
 def test_a_last_batch_of_one_is_merged() -> None:

@@ -9,6 +9,7 @@ import torch
 from automtl.data.store.schema import Field, Schema, Task
 from automtl.errors import ConfigError
 from automtl.layers.embedding import InputLayer
+from automtl.layers.embedding_table import EmbeddingTable
 from automtl.models.derived import build_model
 from automtl.spaces.architecture import Architecture
 from automtl.training.losses import multi_task_loss
@@ -87,6 +88,16 @@ def test_touched_rows_per_table():
     (rows,) = module.row_ids(batch(torch.int32))
     assert rows.dtype == torch.int64
     assert rows.tolist() == [0, 11, 206, 3, 203, 204, 3, 4, 205, 1, 11, 206]
+
+
+def test_rows_beyond_two_to_the_31_do_not_wrap():
+    table = EmbeddingTable(vocabulary_sizes=(9,), width=2, lists=(0,), segments=(0, 0))
+    table.offsets.fill_(2**31 - 3)
+    table._list_offsets = [2**31 - 3]  # as behind a segment of two billion rows
+    ids = torch.tensor([[1], [8]], dtype=torch.int32)
+    rows = table.row_ids(ids, [torch.tensor([[2, 3], [0, 8]], dtype=torch.int32)])
+    assert rows.dtype == torch.int64
+    assert (rows - 2**31 + 3).tolist() == [1, 8, 2, 3, 0, 8]
 
 
 def test_start_is_xavier_per_field_with_a_zero_unknown_row():

@@ -86,6 +86,24 @@ OTHERS = {
             "retrain.group_lr={masks: 0.1}",
         ],
     ),
+    "tables by sgd": (
+        "single_task",
+        ["retrain.embedding_optimizer=sgd", "retrain.group_lr={tables: 0.1}"],
+    ),
+    "tables by lazy adam, balanced": (
+        "mmoe",
+        ["retrain.embedding_optimizer=lazy_adam", "retrain.balancing.method=pcgrad"],
+    ),
+    "tables by sgd, in stages": (
+        "mome",
+        [
+            "retrain.embedding_optimizer=sgd",
+            "retrain.schedule=cosine",
+            "sharing.masks=2",
+            "sharing.neuron_epochs=1",
+            "sharing.weight_epochs=1",
+        ],
+    ),
     "stages": (
         "mome",
         [

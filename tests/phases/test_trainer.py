@@ -326,6 +326,14 @@ def test_rates_follow_the_schedule_anew_in_each_phase(dataset, tmp_path, monkeyp
             "belongs to optimizer adam or adamw",
         ),
         (["retrain.momentum=0.5"], "belongs to optimizer sgd"),
+        (
+            ["retrain.momentum=0.5", "retrain.embedding_optimizer=lazy_adam"],
+            "belongs to optimizer sgd",
+        ),
+        (
+            ["retrain.embedding_optimizer=adam", "retrain.optimizer=sgd"],
+            "retrain.embedding_optimizer: must be sgd, lazy_adam or null",
+        ),
         (["retrain.betas=[0.9, 1.0]"], "betas"),
         (["retrain.group_lr={tables: 0}"], "group_lr.tables"),
         (["retrain.group_lr={tables: .inf}"], "group_lr.tables"),

@@ -8,7 +8,6 @@ import torch
 from automtl.errors import ArtifactError, ConfigError
 from automtl.models.derived import build_model
 from automtl.spaces.architecture import Architecture
-from automtl.training.checkpoint_state import take_optimizer
 from automtl.training.optim.optimizers import (
     OptimizerSettings,
     check_fit,
@@ -33,9 +32,9 @@ OWN = {
 }
 
 
-def net_of(name="mmoe"):
+def net_of(name="mmoe", sparse=False):
     template = Architecture.load(name).evolve(embedding_dim=4, towers=(4,))
-    return build_model(template.bind(small_schema()), small_schema(), seed=3)
+    return build_model(template.bind(small_schema()), small_schema(), seed=3, sparse=sparse)
 
 
 def planned(epochs):
@@ -203,7 +202,7 @@ def test_a_state_goes_on_to_the_same_bits(kind, schedule):
     moved(whole, optimizer, placing(optimizer), steps=5)
     held, state = copy.deepcopy(whole), copy.deepcopy(optimizer.state_dict())
     other = make_optimizer(held, settings)
-    take_optimizer(other, state, "optimizer")
+    other.load_state_dict(state)
     assert {g["initial_lr"] for g in other.param_groups} == {0.01}
     ends = [
         moved(net, made, placing(made, first=5), steps=5)
@@ -220,7 +219,7 @@ def test_a_state_of_another_optimiser_is_refused(begun, now):
     optimizer = make_optimizer(net, settings_of(begun))
     moved(net, optimizer, lambda n: None, steps=2)
     with pytest.raises(ArtifactError):
-        take_optimizer(make_optimizer(net, settings_of(now)), optimizer.state_dict(), "optimizer")
+        make_optimizer(net, settings_of(now)).load_state_dict(optimizer.state_dict())
 
 
 def test_a_negative_sum_of_squares_is_refused():
@@ -230,4 +229,104 @@ def test_a_negative_sum_of_squares_is_refused():
     state = copy.deepcopy(optimizer.state_dict())
     state["state"][0]["sum"][0] = -1.0
     with pytest.raises(ArtifactError, match="sum: must be at least 0"):
-        take_optimizer(optimizer, state, "optimizer")
+        optimizer.load_state_dict(state)
+
+
+TABLES = {
+    "lr": 0.01,
+    "weight_decay": 0.02,
+    "betas": (0.5, 0.9),
+    "momentum": 0.7,
+    "schedule": "cosine",
+    "warmup_epochs": 1,
+    "group_lr": {"tables": 0.05},
+}
+
+
+def apart(net, optimizer, settings, first=0, steps=EPOCHS * STEPS):
+    """Train by a batch of 4 rows each, of which most table rows are none."""
+    for n in range(first, first + steps):
+        share = (n % STEPS + 1) / STEPS
+        set_rates(optimizer, settings, epoch=n // STEPS, share=share, epochs=EPOCHS)
+        inputs = random_batch(small_schema(), rows=4, seed=n).inputs
+        optimizer.catch_up(inputs)
+        sum(out.square().mean() for out in net(inputs)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def lazily(tables, rates, state, n):
+    """Adam (Kingma & Ba, algorithm 1) on the rows that have a gradient, each by its own count."""
+    for table in tables:
+        for row, slope in enumerate(table.grad):
+            if not slope.any():
+                continue
+            m, v, t = state.get((id(table), row), (0.0, 0.0, 0))
+            m, v, t = 0.5 * m + 0.5 * slope, 0.9 * v + 0.1 * slope**2, t + 1
+            step = (m / (1 - 0.5**t)) / ((v / (1 - 0.9**t)).sqrt() + 1e-8)
+            table.data[row] -= rates[n] * step
+            state[id(table), row] = (m, v, t)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "lazy_adam"])
+def test_tables_of_their_own_optimiser_follow_its_formula_and_the_schedule(kind):
+    mine, theirs = net_of(sparse=True).double(), net_of().double()
+    settings = OptimizerSettings(**TABLES, embedding_optimizer=kind)
+    optimizer = make_optimizer(mine, settings)
+    assert [g["name"] for g in optimizer.param_groups][-1] == "tables"
+    apart(mine, optimizer, settings)
+    optimizer.flush()
+    tables = theirs.tables()
+    rest = [p for p in theirs.parameters() if all(p is not table for table in tables)]
+    adam = torch.optim.Adam(rest, betas=(0.5, 0.9), weight_decay=0.02)
+    sgd, state = torch.optim.SGD(tables, momentum=0.7), {}
+    factors = [
+        rate_factor("cosine", 1, epoch=n // STEPS, share=(n % STEPS + 1) / STEPS, epochs=EPOCHS)
+        for n in range(EPOCHS * STEPS)
+    ]
+    for n, factor in enumerate(factors):
+        inputs = random_batch(small_schema(), rows=4, seed=n).inputs
+        sum(out.square().mean() for out in theirs(inputs)).backward()
+        adam.param_groups[0]["lr"], sgd.param_groups[0]["lr"] = 0.01 * factor, 0.05 * factor
+        adam.step()
+        if kind == "sgd":
+            sgd.step()
+        else:
+            lazily(tables, [0.05 * f for f in factors], state, n)
+        theirs.zero_grad()
+    expected = theirs.state_dict()
+    assert all(
+        torch.allclose(value, expected[name], rtol=0, atol=1e-9)
+        for name, value in mine.state_dict().items()
+    )
+
+
+@pytest.mark.parametrize("kind", ["sgd", "lazy_adam"])
+def test_tables_of_their_own_optimiser_go_on_to_the_same_bits(kind):
+    whole, held = net_of(sparse=True), net_of(sparse=True)
+    settings = OptimizerSettings(**TABLES, embedding_optimizer=kind)
+    optimizer, other = (make_optimizer(net, settings) for net in (whole, held))
+    apart(whole, optimizer, settings, steps=5)
+    held.load_state_dict(copy.deepcopy(whole.state_dict()))
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for net, made in ((whole, optimizer), (held, other)):
+        apart(net, made, settings, first=5, steps=5)
+        made.flush()
+    assert all(torch.equal(v, held.state_dict()[name]) for name, v in whole.state_dict().items())
+
+
+def test_a_state_of_tables_with_another_optimiser_is_refused():
+    made = {
+        kind: make_optimizer(
+            net_of(sparse=kind is not None), OptimizerSettings(embedding_optimizer=kind)
+        )
+        for kind in (None, "sgd", "lazy_adam")
+    }
+    for kind, optimizer in made.items():
+        for other, state in made.items():
+            if kind != other:
+                with pytest.raises(ArtifactError, match=r"table"):
+                    optimizer.load_state_dict(state.state_dict())
+    for strange in (None, [], {"tables": 3}, {**made["sgd"].state_dict(), "tables": [None]}):
+        with pytest.raises(ArtifactError):
+            made["sgd"].load_state_dict(strange)

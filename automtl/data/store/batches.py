@@ -6,13 +6,14 @@ B rows of a batch, Fc categorical fields, M numeric fields, T tasks.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from automtl.data.store._order import shuffled
+from automtl.data.store._order import cut, shuffled
 from automtl.data.store._store import Rows
 from automtl.errors import ConfigError, DataError
 
@@ -92,10 +93,10 @@ class Batches:
     Args:
         rows: the split.
         batch_size: rows per batch and rank.
-        index: (n,) the row numbers to go over; all rows by default.
+        index: (n,) the row numbers to go over, not to be changed meanwhile; all rows by default.
         shuffle: another order in each epoch; else the order of `index`.
         block: shuffle in blocks of so many rows, for data larger than memory (see
-            `_order.shuffled`).
+            `_order.shuffled`); without, an epoch's order takes 8 bytes a row.
         seed: of the orders.
         rank, world_size: this process among those that train together.
 
@@ -120,7 +121,10 @@ class Batches:
             raise ConfigError("batch_size", "must be at least 1", batch_size)
         if not 0 <= rank < world_size:
             raise ConfigError("rank", f"must be from 0 to {world_size - 1}", rank)
-        self._index = None if index is None else torch.from_numpy(np.array(index, dtype=np.int64))
+        # of a billion rows another copy is 8 GB
+        self._index = (
+            None if index is None else torch.from_numpy(np.require(index, np.int64, ["C", "W"]))
+        )
         self._count = len(rows) if self._index is None else len(self._index)
         if self._count < world_size:
             raise DataError(
@@ -153,10 +157,15 @@ class Batches:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, from batch number `start` on."""
-        order = self._order(epoch)
-        for number in range(start, len(self)):
-            end = (number + 1) * self._step if number + 1 < len(self) else self._count
-            yield self._gather(order, number * self._step, end)
+        if not self._shuffle:
+            for number in range(start, len(self)):
+                yield self._in_order(number * self._step, self._end(number))
+            return
+        order = shuffled(self._count, block=self._block, seed=(self._seed, epoch))
+        runs = cut(order, map(self._end, range(len(self))))
+        for run in islice(runs, start, None):
+            rows = torch.from_numpy(run[self._rank :: self._world_size].copy())
+            yield self._gather(rows if self._index is None else self._index[rows])
 
     def cycle(self, start: int = 0) -> Iterator[Batch]:
         """Batches without end; position k is batch k % len(self) of epoch k // len(self)."""
@@ -165,24 +174,27 @@ class Batches:
             yield from self.epoch(epoch, number)
             epoch, number = epoch + 1, 0
 
-    def _order(self, epoch: int) -> Tensor | None:
-        """The row numbers of an epoch in order; None means 0, 1, 2, ..."""
-        if not self._shuffle:
-            return self._index
-        permutation = torch.from_numpy(
-            shuffled(self._count, block=self._block, seed=(self._seed, epoch))
-        )
-        return permutation if self._index is None else self._index[permutation]
+    def _end(self, number: int) -> int:
+        """Where in an epoch's order a batch ends, over all ranks."""
+        return (number + 1) * self._step if number + 1 < len(self) else self._count
 
-    def _gather(self, order: Tensor | None, begin: int, end: int) -> Batch:
-        first, step = begin + self._rank, self._world_size
-        if order is None:
-            rows = torch.arange(first, end, step)
-            ids, dense, labels = (part[first:end:step].clone() for part in self._arrays)
-            weights = None if self._weights is None else self._weights[first:end:step].clone()
-        else:
-            rows = order[first:end:step].clone()
-            ids, dense, labels = (part.index_select(0, rows) for part in self._arrays)
-            weights = None if self._weights is None else self._weights.index_select(0, rows)
+    def _in_order(self, begin: int, end: int) -> Batch:
+        part = slice(begin + self._rank, end, self._world_size)
+        if self._index is not None:
+            return self._gather(self._index[part].clone())
+        rows = torch.arange(part.start, part.stop, part.step)
+        arrays = [array[part].clone() for array in self._arrays]
+        return self._batch(
+            rows, arrays, None if self._weights is None else self._weights[part].clone()
+        )
+
+    def _gather(self, rows: Tensor) -> Batch:
+        arrays = [array.index_select(0, rows) for array in self._arrays]
+        return self._batch(
+            rows, arrays, None if self._weights is None else self._weights.index_select(0, rows)
+        )
+
+    def _batch(self, rows: Tensor, arrays: list[Tensor], weights: Tensor | None) -> Batch:
         lists = tuple(torch.from_numpy(field.padded(rows.numpy())) for field in self._lists)
+        ids, dense, labels = arrays
         return Batch(Inputs(ids, dense, lists), labels, weights, rows)

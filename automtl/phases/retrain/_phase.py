@@ -38,6 +38,7 @@ from automtl.spaces.architecture import Architecture
 from automtl.training.checkpoint_state import Count, Spent, State, check, need, take_net
 from automtl.training.early_stopping import Monitor
 from automtl.training.metrics.evaluation import Evaluation, Predictions, evaluate, predict
+from automtl.training.optim.optimizers import OptimizerSettings
 from automtl.training.step.guard import Guard
 
 
@@ -148,7 +149,12 @@ class RetrainPhase:
         self._size = ("retrain.batch_size", session.config.retrain.batch_size)
         with enough_memory(self._size, bound, session.schema):
             net = build_model(
-                bound, session.schema, seed=seed, generator=self.generator, max_parameters=most
+                bound,
+                session.schema,
+                seed=seed,
+                sparse=OptimizerSettings.of(session.config.retrain).sparse,
+                generator=self.generator,
+                max_parameters=most,
             )
             self.net = net.to(session.device)
         session.start(self.net)

@@ -8,8 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import torch
-
 from automtl.data.store.batches import Batch
 from automtl.data.store.slices import groups
 from automtl.models.skeleton import MultiTaskNet
@@ -30,7 +28,7 @@ from automtl.runs.run_dir import PhaseDir
 from automtl.sharing.base import Stage
 from automtl.training.balancing import make_balancer
 from automtl.training.balancing.balancer import BalancingSettings
-from automtl.training.checkpoint_state import check, need, need_tensors, take_optimizer
+from automtl.training.checkpoint_state import check, need, need_tensors
 from automtl.training.early_stopping import EarlyStopping, Monitor
 from automtl.training.loop import RunningLosses, StepEvent, run_epoch
 from automtl.training.losses import Losses
@@ -152,10 +150,7 @@ class Part:
                 }
             )
             self.origin = {}
-        self.optimizer, self.stopping = (
-            self._optimizer(),
-            EarlyStopping(self.monitor.metric, patience=self.settings.patience),
-        )
+        self._make_ready()
         self.best: dict[str, Any] = {}
         self.start = _plain(self._validate()) if self.number and stage.begins != "anew" else None
         self.first, self.begun = self.epoch, True
@@ -169,6 +164,7 @@ class Part:
             self.running.add(event.losses)
             self.step = event.step + 1
             yield event
+        self.optimizer.flush()
         self._judge(stage)
         self.epoch, self.step, self.running = self.epoch + 1, 0, RunningLosses()
 
@@ -229,11 +225,8 @@ class Part:
         self.first, self.start, self.best = state["first"], state["start"], state["best"]
         self._freeze(held.frozen)
         self.running.load(state["running"], tasks=len(self.tasks), device=self.session.device)
-        self.optimizer, self.stopping = (
-            self._optimizer(),
-            EarlyStopping(self.monitor.metric, patience=self.settings.patience),
-        )
-        take_optimizer(self.optimizer, state["optimizer"], "optimizer")
+        self._make_ready()
+        self.optimizer.load_state_dict(state["optimizer"])
         self.balancer.load_state_dict(state["balancer"])
         self.balancing = state["balancing"]
         self.stopping.load(state["stopping"])
@@ -253,8 +246,10 @@ class Part:
         for name, parameter in owned.items():
             parameter.requires_grad_(name not in names)
 
-    def _optimizer(self) -> torch.optim.Optimizer:
-        return make_optimizer(self.net, self.rates)
+    def _make_ready(self) -> None:
+        """A fresh optimiser and early stop."""
+        self.optimizer = make_optimizer(self.net, self.rates)
+        self.stopping = EarlyStopping(self.monitor.metric, patience=self.settings.patience)
 
     def _keeps_best(self) -> bool:
         """Whether the stage ends as its best epoch left it: it is judged, or the next one begins

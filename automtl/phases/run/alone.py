@@ -18,8 +18,9 @@ from automtl.phases.run.session import Seeds, Session
 from automtl.spaces.architecture import Architecture
 from automtl.training.balancing import make_balancer
 from automtl.training.balancing.balancer import Balancer, BalancingSettings
-from automtl.training.checkpoint_state import State, check, need, take_net, take_optimizer
+from automtl.training.checkpoint_state import State, check, need, take_net
 from automtl.training.losses import Losses
+from automtl.training.optim.net_optimizer import NetOptimizer
 from automtl.training.optim.optimizers import (
     OptimizerSettings,
     check_fit,
@@ -44,7 +45,7 @@ class _Part:
 
     net: MultiTaskNet
     columns: list[int]
-    optimizer: torch.optim.Optimizer
+    optimizer: NetOptimizer
     balancer: Balancer
 
 
@@ -94,17 +95,25 @@ class Model:
             architecture,
             session.schema,
             seed=self.seeds.weights,
+            sparse=self.rates.sparse,
             generator=self._noise,
             max_parameters=most,
         )
-        self.net = net.to(session.device)
-        session.start(self.net)
+        self._net = net.to(session.device)
+        session.start(self._net)
         self._guard = make_guard(session.config.runtime, session.device)
         tasks = list(range(len(session.schema.tasks)))
         apart = isinstance(net, IndependentNets)
         self._parts = [
-            self._part(own, [t] if apart else tasks) for t, own in enumerate(networks(self.net))
+            self._part(own, [t] if apart else tasks) for t, own in enumerate(networks(self._net))
         ]
+
+    @property
+    def net(self) -> nn.Module:
+        """The network, all rows of its tables up to date."""
+        for part in self._parts:
+            part.optimizer.flush()
+        return self._net
 
     def _part(self, net: MultiTaskNet, columns: list[int]) -> _Part:
         settings = self.session.config.retrain
@@ -153,7 +162,7 @@ class Model:
         """All that an exact resume needs."""
         self._guard.look()
         return {
-            "net": self.net.state_dict(),
+            "net": self._net.state_dict(),
             "parts": [
                 {"optimizer": p.optimizer.state_dict(), "balancer": p.balancer.state_dict()}
                 for p in self._parts
@@ -175,9 +184,9 @@ class Model:
             f"must be {len(self._parts)}, one per network",
             len(held.parts),
         )
-        take_net(self.net, state["net"], "model.net")
+        take_net(self._net, state["net"], "model.net")
         for own, part in zip(self._parts, state["parts"], strict=True):
-            take_optimizer(own.optimizer, part["optimizer"], "model.optimizer")
+            own.optimizer.load_state_dict(part["optimizer"], "model.optimizer")
             own.balancer.load_state_dict(part["balancer"])
         self._noise.set_state(state["noise"])
         self._guard.load(state["guard"])

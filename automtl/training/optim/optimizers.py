@@ -11,6 +11,9 @@ import torch
 from automtl.errors import ConfigError
 from automtl.models.skeleton import MultiTaskNet
 from automtl.sharing.base import Stage
+from automtl.training.optim.deferred_sgd import DeferredSGD, TableOptimizer
+from automtl.training.optim.lazy_adam import LazyAdam
+from automtl.training.optim.net_optimizer import NetOptimizer
 from automtl.training.optim.schedules import rate_factor
 
 
@@ -22,8 +25,10 @@ class OptimizerSettings:
         optimizer: "adam", "adamw", "sgd" or "adagrad", as torch has them.
         lr: rate of every group of parameters that has none of its own.
         weight_decay: L2 decay of the groups that have none of their own; decoupled for adamw.
-        betas: of adam and adamw; None for torch's (.9, .999).
+        betas: of adam, adamw and lazy_adam; None for torch's (.9, .999).
         momentum: of sgd; None for .9.
+        embedding_optimizer: "sgd" or "lazy_adam" for tables with sparse gradients, whose steps
+            cost the touched rows; else they are updated as all weights.
         group_lr: rate of a group by its name, over the one that the network gives it.
         schedule: "constant" or "cosine", see `rate_factor`.
         warmup_epochs: in which the rates rise.
@@ -37,6 +42,12 @@ class OptimizerSettings:
     group_lr: Mapping[str, float] = field(default_factory=dict)
     schedule: str = "constant"
     warmup_epochs: int = 0
+    embedding_optimizer: str | None = None
+
+    @property
+    def sparse(self) -> bool:
+        """Whether tables are to give sparse gradients."""
+        return self.embedding_optimizer in ("sgd", "lazy_adam")
 
     @classmethod
     def of(cls, section: Any) -> Self:
@@ -77,9 +88,11 @@ def check_fit(
             raise ConfigError("retrain.warmup_epochs", rule, settings.warmup_epochs, "lower it")
 
 
-def make_optimizer(net: MultiTaskNet, settings: OptimizerSettings) -> torch.optim.Optimizer:
+def make_optimizer(net: MultiTaskNet, settings: OptimizerSettings) -> NetOptimizer:
     """The optimiser over a network's weights, in the groups that the network names; empty groups
     are left out.
+
+    A network whose tables have an optimiser of their own was made with sparse gradients.
 
     Where rates move, each group keeps its own as torch's schedulers do, under ``initial_lr``:
     ``set_rates`` starts from there, so that a schedule has no state of its own, and a training that
@@ -89,29 +102,49 @@ def make_optimizer(net: MultiTaskNet, settings: OptimizerSettings) -> torch.opti
     for group in groups:
         if group["name"] in settings.group_lr:
             group["lr"] = settings.group_lr[group["name"]]
-    given: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
-    match settings.optimizer:
-        case "adam" | "adamw":
-            kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
-            made: torch.optim.Optimizer = kind(
-                groups, **given, betas=settings.betas or (0.9, 0.999), fused=True
-            )
-        case "sgd":
-            made = torch.optim.SGD(
-                groups, **given, momentum=0.9 if settings.momentum is None else settings.momentum
-            )
-        case "adagrad":
-            made = torch.optim.Adagrad(groups, **given)
-        case other:
-            raise ConfigError("retrain.optimizer", "must be adam, adamw, sgd or adagrad", other)
+    apart = next((g for g in groups if settings.sparse and g["name"] == "tables"), None)
+    weights = _make_weights([group for group in groups if group is not apart], settings)
+    if apart is None:
+        made = NetOptimizer(weights)
+    else:
+        apart = {"lr": settings.lr, **apart}
+        tables = [_make_table(table, apart, settings) for table in net.tables()]
+        made = NetOptimizer(weights, tables=tables, group=apart, touched=net.touched_rows)
     if settings.moves:
         for group in made.param_groups:
             group["initial_lr"] = group["lr"]
     return made
 
 
+def _make_table(
+    table: torch.nn.Parameter, group: Mapping[str, Any], settings: OptimizerSettings
+) -> TableOptimizer:
+    decay = group["weight_decay"]
+    if settings.embedding_optimizer == "lazy_adam":
+        return LazyAdam(table, betas=settings.betas or (0.9, 0.999), weight_decay=decay)
+    momentum = 0.9 if settings.momentum is None else settings.momentum
+    return DeferredSGD(table, momentum=momentum, weight_decay=decay)
+
+
+def _make_weights(
+    groups: list[dict[str, Any]], settings: OptimizerSettings
+) -> torch.optim.Optimizer:
+    given: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    match settings.optimizer:
+        case "adam" | "adamw":
+            kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
+            return kind(groups, **given, betas=settings.betas or (0.9, 0.999), fused=True)
+        case "sgd":
+            momentum = 0.9 if settings.momentum is None else settings.momentum
+            return torch.optim.SGD(groups, **given, momentum=momentum)
+        case "adagrad":
+            return torch.optim.Adagrad(groups, **given)
+        case other:
+            raise ConfigError("retrain.optimizer", "must be adam, adamw, sgd or adagrad", other)
+
+
 def set_rates(
-    optimizer: torch.optim.Optimizer,
+    optimizer: NetOptimizer,
     settings: OptimizerSettings,
     *,
     epoch: int,

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-import torch
-
 from automtl.data.store.batches import Batch
 from automtl.data.store.schema import Task
 from automtl.models.skeleton import MultiTaskNet
 from automtl.training.balancing.balancer import Balancer
 from automtl.training.losses import Losses, multi_task_loss
 from automtl.training.optim.clipping import clip_grad_norm
+from automtl.training.optim.net_optimizer import NetOptimizer
 from automtl.training.step.guard import Guard
 
 
@@ -22,7 +21,7 @@ def train_step(
     batch: Batch,
     tasks: Sequence[Task],
     *,
-    optimizer: torch.optim.Optimizer,
+    optimizer: NetOptimizer,
     balancer: Balancer,
     guard: Guard,
     autocast: Callable[[], AbstractContextManager[Any]],
@@ -43,6 +42,7 @@ def train_step(
     Returns:
         The batch's losses before the update; zeros where the guard left the batch out.
     """
+    optimizer.catch_up(batch.inputs)
     guard.before(net)
     with autocast():
         outputs = net(batch.inputs)
