@@ -27,10 +27,8 @@ def opening(
     )
     size = space.size(len(schema.tasks), config.search.sharing, dict(config.sharing))
     s = config.search
-    race = (
-        f"race of {s.race_candidates + s.race_controls} + {len(s.rivals)} hand-made, "
-        f"{s.race_epochs:.3g} passes"
-    )
+    models = f"{s.race_candidates + s.race_controls} + {len(s.rivals)} models"
+    race = f"race of {models}, {s.race_epochs:.3g} passes"
     how = f"{s.strategy}, {_counted(strategy.epochs, 'epoch')}"
     if not s.trains_supernet and s.selection == "race":
         how = race
