@@ -101,7 +101,7 @@ def export(
 
 @speaks_python
 def write_report(*runs: Runs, path: str | Path | None = None) -> Path:
-    """Write one self-contained HTML report on runs, in whatever state they are; gives the file.
+    """Write one self-contained HTML report on runs, finished or not; gives the file.
 
     >>> automtl.write_report(found, plain, path="report.html").name
     'report.html'

@@ -25,8 +25,8 @@ class ChoiceBlock(nn.Module):
     Args:
         candidates: the operations, each (B, ...) -> (B, W).
         alpha: (number of candidates,) architecture parameters; may be shared between blocks.
-        fused: in training, compute the candidates together where they allow it (see `nn.fused`):
-            same values, no second derivatives.
+        fused: in training, compute the candidates together where they allow it (see
+            `_fused_choice_block`): same values, no second derivatives.
 
     Attributes:
         auxiliary_skip: weight of x itself.

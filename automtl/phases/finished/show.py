@@ -63,7 +63,7 @@ def picture(
     Args:
         architecture: a template, or a bound one.
         data: a data set to bind it to, for the costs of all parts; without, those of the parts
-            that do not hang on the data.
+            whose size does not depend on the data.
         data_dir: folder of raw and prepared data.
         say: told how the data are prepared.
     """
@@ -95,7 +95,7 @@ def alphas_picture(source: str | Path) -> Figure:
 
 
 def known_parts(architecture: Architecture) -> dict[str, Part]:
-    """Costs of the parts that do not hang on the data."""
+    """Costs of the parts whose size does not depend on the data."""
     return {
         name: Part(cost.parameters, cost.flops)
         for name, cost in known_part_costs(architecture).items()
@@ -103,7 +103,7 @@ def known_parts(architecture: Architecture) -> dict[str, Part]:
 
 
 def write_report(runs: Sequence[Path], output: Path | None = None) -> Path:
-    """Write one self-contained HTML report on one run or several, in whatever state they are.
+    """Write one self-contained HTML report on one run or several, finished or not.
 
     Args:
         runs: run folders, or phase folders inside them.

@@ -84,7 +84,7 @@ class Grounds:
     ) -> Decision:
         name, trained = believed.choice, f"{self.seeds} trainings of each"
         if name in idle:
-            return replace(believed, evidence="no task takes this expert: nothing hangs on it")
+            return replace(believed, evidence="no task uses this expert, so nothing depends on it")
         if not self.beats_constant:
             return replace(believed, evidence=NO_BETTER)
         if dissent is not None:
