@@ -53,7 +53,7 @@ def search(  # noqa: PLR0913 # what the command's options say
 ) -> Search:
     """Search an architecture on a data set.
 
-    >>> found = automtl.search(data, space="automtl_small", out="runs/found", budget="20000rows")
+    >>> found = automtl.search(data, space="automtl_small", out="runs/found", budget="60000rows")
     >>> found.state
     'done'
 

@@ -67,9 +67,16 @@ def _models(found: "Comparison", names: dict[str, str]) -> None:
         digits = {LOSS: 5}
         figures = {m: measured(v, None, digits.get(m, 4)) for m, v in found.constant.items()}
         rows.append(Row(CONSTANT, figures))
-    print_models(f"{found.split} rows, best first", found.metrics, rows)
+    print_models(f"{found.split} rows, {_order(found, names)}", found.metrics, rows)
     if marks := [f"{names[e.name]}: {', '.join(e.marks)}" for e in found.entries if e.marks]:
         say("; ".join(marks))
+
+
+def _order(found: "Comparison", names: dict[str, str]) -> str:
+    undefined = [names[e.name] for e in found.entries if e.mean(found.split, LOSS) is None]
+    if not undefined:
+        return "best first"
+    return f"no MTL-Loss to rank by, for want of a label of every task: {', '.join(undefined)}"
 
 
 def seconds_of(entry: "Entry") -> float | None:

@@ -189,14 +189,14 @@ def test_a_phase_may_begin_anew_but_for_what_was_decided(dataset, tmp_path, monk
     decided = "gates.0.linear.weight"
     fresh = {name: value.clone() for name, value in part.net.state_dict().items()}
     monkeypatch.setattr(FusionNetwork, "decided", lambda self: frozenset([decided]))
-    begun, end, honest = [], [], part._optimizer
+    begun, end, honest = [], [], part._make_ready
     monkeypatch.setattr(
         FusionNetwork,
         "begin",
         lambda self, name: end.append(part.net.sharing.state_dict()[decided].clone()),
     )
     monkeypatch.setattr(
-        part, "_optimizer", lambda: begun.append(_copied(part.net.state_dict())) or honest()
+        part, "_make_ready", lambda: begun.append(_copied(part.net.state_dict())) or honest()
     )
     lines = phase.run().folder.read_metrics()
     kept = f"sharing.{decided}"

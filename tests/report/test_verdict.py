@@ -31,7 +31,7 @@ def test_a_difference_is_shown_only_where_the_interval_leaves_zero_out(tmp_path)
     blurred = words(*two_models(tmp_path / "blurred", (0.30, 0.40, 0.35), (0.31, 0.41, 0.36)))
     assert "it holds 0, so no difference is shown" in blurred
     single = words(*two_models(tmp_path / "single", (0.30,), (0.40,)))
-    assert "at least two seeds of each, so no difference is shown" in single
+    assert "One seed is not enough to tell them apart; train at least two of each." in single
 
 
 def test_runs_of_other_data_are_not_compared(tmp_path):

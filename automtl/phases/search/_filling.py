@@ -272,7 +272,7 @@ class _Filling:
                 "budget",
                 f"must pay for {what} about {say(cost)}",
                 self.budget.text,
-                "raise it, or give less in --set",
+                "raise it, or leave settings out",
             )
 
     def _words(self, settings: Mapping[str, Any], strategy: float, race: float) -> str:
