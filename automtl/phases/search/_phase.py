@@ -234,12 +234,13 @@ class SearchPhase:
         figures = {
             "train loss": losses["total"],
             "MTL-Loss on B rows": loss,
-            "mean alpha entropy": record["entropy"],
+            "mean alpha entropy": record["entropy"] if self.strategy.supernet is not None else None,
         }
         told = ", ".join(
             f"{name} {value:.5f}" for name, value in figures.items() if value is not None
         )
-        self.session.reporter.say(f"epoch {epoch + 1}/{self.strategy.epochs}: {told}")
+        if told:  # of a draw that nothing trains there is nothing to tell
+            self.session.reporter.say(f"epoch {epoch + 1}/{self.strategy.epochs}: {told}")
 
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._started
