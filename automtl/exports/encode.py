@@ -269,9 +269,8 @@ def by_parts(word: str, form: str) -> datetime:
 def plain(word: str, null_values: Iterable[str]) -> str:
     """A word without blanks outside, "" where missing, truth and times in one spelling."""
     word = word.strip()
-    if normal(word) in null_values:
-        return ""
-    return word.lower() if word.lower() in ("true", "false") else iso(word)
+    word = word.lower() if word.lower() in ("true", "false") else iso(word)
+    return "" if normal(word) in null_values else word
 
 
 def normal(word: str) -> str:

@@ -79,10 +79,10 @@ def normal(words: pa.Array) -> pa.Array:
 
 def _plain(words: pa.Array, missing: tuple[str, ...]) -> pa.Array:
     words = pc.utf8_trim_whitespace(words)
-    words = pc.if_else(pc.is_in(normal(words), value_set=pa.array(missing, pa.string())), "", words)
     lower = pc.utf8_lower(words)
     words = pc.if_else(pc.is_in(lower, value_set=pa.array(["true", "false"])), lower, words)
-    return rewritten(words, f"^{TIME}$", iso_times)
+    words = rewritten(words, f"^{TIME}$", iso_times)
+    return pc.if_else(pc.is_in(normal(words), value_set=pa.array(missing, pa.string())), "", words)
 
 
 def _normal(words: pa.Array) -> pa.Array:
