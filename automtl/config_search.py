@@ -178,6 +178,16 @@ class SearchSection(Strict):
         return self.strategy not in ("random_search", "random_sampling")
 
     @property
+    def starters(self) -> int:
+        """Models that start a race, if so many differ."""
+        return self.race_candidates + self.race_controls + len(self.rivals)
+
+    @property
+    def checked(self) -> int:
+        """Models that a race's checks train at most: the winner, and it with choices changed."""
+        return self.race_checks + 1 if self.race_checks else 0
+
+    @property
     def idle(self) -> frozenset[str]:
         """Settings of a race or of a supernet where there is none."""
         if self.selection != "race":

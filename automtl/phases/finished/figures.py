@@ -86,12 +86,8 @@ def stored_sizes(results: Sequence[TestResult]) -> dict[str, dict[str, float]]:
     trained before sizes were kept.
     """
     sizes: dict[str, dict[str, float]] = {}
-    for label in dict.fromkeys(r.label for r in results):
-        found = [
-            files.read_json(r.folder.cost)["model"].get("stored", {})
-            for r in results
-            if r.label == label
-        ]
+    for label, group in by_label(results).items():
+        found = [files.read_json(r.folder.cost)["model"].get("stored", {}) for r in group]
         sizes[label] = {
             part: sum(f[part] for f in found) / len(found)
             for part in found[0]

@@ -81,11 +81,23 @@ def check_race(session: Session) -> None:
 
 
 def rivals(session: Session) -> list[Entrant]:
-    """The hand-made models of `search.rivals`, as the data and `architecture` shape them, beyond
-    the hard limits or not.
+    """The hand-made models of `search.rivals` with their prices, beyond the hard limits or not.
 
     Raises:
         ConfigError: one cannot be trained here at equal rows, or is named twice.
+    """
+    return [
+        make_entrant("rival", name, architecture, session)
+        for name, architecture in rival_architectures(session)
+    ]
+
+
+def rival_architectures(session: Session) -> list[tuple[str, Architecture]]:
+    """The names of `search.rivals` and their architectures, as the data and `architecture` shape
+    them.
+
+    Raises:
+        ConfigError: one is no hand-made model, or is named twice.
     """
     s = session.config.search
     if len(set(s.rivals)) < len(s.rivals):
@@ -97,7 +109,7 @@ def rivals(session: Session) -> list[Entrant]:
             rule = "must name hand-made models (templates)"
             raise ConfigError("search.rivals", rule, name, "see `automtl space list`")
         shape = changed(template, session.config.architecture)
-        made.append(make_entrant("rival", name, shape.bind(session.schema), session))
+        made.append((name, shape.bind(session.schema)))
     return made
 
 

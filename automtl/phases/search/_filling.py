@@ -15,7 +15,7 @@ from automtl.config_search import SearchSection
 from automtl.errors import ConfigError
 from automtl.models.cost import flops_per_row
 from automtl.phases.race.course import FACTOR, planned_steps, sizes
-from automtl.phases.race.entrants import rivals
+from automtl.phases.race.entrants import rival_architectures
 from automtl.phases.run.alone import Model
 from automtl.phases.run.session import Session
 from automtl.phases.search.budget import Budget, Filled, Unit, given_by_user
@@ -81,8 +81,7 @@ class _RacePrice:
 
     @property
     def _standing(self) -> list[int]:
-        s = self.section
-        return sizes(s.race_candidates + s.race_controls + len(s.rivals), s.race_finalists)
+        return sizes(self.section.starters, self.section.race_finalists)
 
     def __call__(self, steps: int) -> float:
         s, standing = self.section, self._standing
@@ -92,7 +91,7 @@ class _RacePrice:
             (standing[0] - len(s.rivals)) * self.drawn + len(s.rivals) * self.rival
         ) / standing[0]
         finals = s.race_finalists * self.drawn + max(self.rival, self.drawn)
-        checks = (s.race_checks + 1) * self.drawn if s.race_checks else 0.0
+        checks = s.checked * self.drawn
         rungs = starter * (trained * self.batch + sum(standing[:-1]) * judged)
         return rungs + s.race_seeds * (finals + checks) * (steps * self.batch + judged)
 
@@ -214,7 +213,9 @@ class _Filling:
 
     def _rival_price(self) -> float:
         """Likewise of the hand-made models; 0 where there are none."""
-        prices = [self._price(entrant.architecture) for entrant in rivals(self.session)]
+        prices = [
+            self._price(architecture) for _, architecture in rival_architectures(self.session)
+        ]
         return statistics.fmean(prices) if prices else 0.0
 
     def _price(self, architecture: Architecture) -> float:
@@ -247,7 +248,7 @@ class _Filling:
         settings, cost = dict[str, Any](), 0.0
         for shape in _RACES:
             settings = {name: value for name, value in shape.items() if name not in self.given}
-            section = SearchSection(**{**dict(self.search), **settings})
+            section = self._section(settings)
             price = _RacePrice(section, drawn, rival, self.size, self.a + self.b, self.budget.unit)
             if "race_epochs" in self.given:
                 steps = max(1, round(self.search.race_epochs * self.batches))
@@ -263,6 +264,9 @@ class _Filling:
             self._afford(spent + cost, "what is set, with the smallest race,")
         return settings, cost
 
+    def _section(self, settings: Mapping[str, Any]) -> SearchSection:
+        return SearchSection(**{**dict(self.search), **settings})
+
     # -- words
 
     def _afford(self, cost: float, what: str) -> None:
@@ -276,8 +280,7 @@ class _Filling:
             )
 
     def _words(self, settings: Mapping[str, Any], strategy: float, race: float) -> str:
-        section = SearchSection(**{**dict(self.search), **settings})
-        parts = []
+        section, parts = self._section(settings), []
         if self.search.strategy == "random_search" and not self.races:
             parts.append(f"{section.draws} draws (about {self.budget.say(strategy)})")
         elif strategy:

@@ -109,9 +109,8 @@ def _race_steps(session: Session) -> int:
     s, retrain = session.config.search, session.config.retrain
     batches = session.batches("fit", batch_size=retrain.batch_size, seed=0)
     whole = max(1, round(s.race_epochs * len(batches)))
-    count = s.race_candidates + s.race_controls + len(s.rivals)
-    checks = (s.race_checks + 1) * s.race_seeds * whole if s.race_checks else 0
-    return planned_steps(sizes(count, s.race_finalists), s.race_seeds, whole) + checks
+    standing = sizes(s.starters, s.race_finalists)
+    return planned_steps(standing, s.race_seeds, whole) + s.checked * s.race_seeds * whole
 
 
 def _timed(strategy: Strategy) -> tuple[int, float]:
