@@ -14,6 +14,7 @@ from automtl.strategies._perturbation import perturbed
 from automtl.strategies.darts import Darts
 from automtl.strategies.decisions import (
     BY_BETA,
+    BY_START,
     ONE_SUPERNET,
     Ground,
     distinct,
@@ -170,7 +171,8 @@ class SupernetSearch:
 
         def ground(choice: str, taken: str) -> Ground:
             if choice in tasks:
-                return Ground(next_experts(architecture, tasks[choice]), BY_BETA)
+                evidence = BY_START if self.stepper.warming_up else BY_BETA
+                return Ground(next_experts(architecture, tasks[choice]), evidence)
             weights = by_block[choice]
             if losses := self._removed.get(choice):
                 other = next_by_weight(losses, taken)

@@ -12,6 +12,7 @@ from automtl.strategies.encoding import Genes, Genome
 
 ONE_SUPERNET = "one supernet's belief"
 BY_BETA = "set by the start and L_JSD, not by the data"
+BY_START = "set by the start alone: the search ended in its warm-up, before beta was trained"
 
 
 class Ground(NamedTuple):

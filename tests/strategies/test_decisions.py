@@ -66,6 +66,13 @@ def test_the_runner_up_is_the_next_by_alpha_and_by_beta():
     assert "not by the data" in told["experts of task0"].evidence
 
 
+def test_experts_of_a_search_that_ended_in_its_warm_up_are_the_starts():
+    strategy = STRATEGIES["darts"](material(space=small_space(chosen_experts=2)))
+    list(strategy.run_epoch(0))
+    told = {d.choice: d for d in strategy.decisions(strategy.derive())}
+    assert "before beta was trained" in told["experts of task0"].evidence
+
+
 def test_perturbation_tells_the_losses_without_each():
     strategy = searched("darts", selection="perturbation")
     told = strategy.decisions(strategy.derive())
