@@ -20,10 +20,20 @@ from tests.house import (
 # automtl/__init__.py stands above all.
 BELOW = {
     "__main__": {"cli"},
-    "cli": {"phases", "report", "config", "config_reference", "runs", "plugins", "benchmarks"},
+    "cli": {
+        "phases",
+        "progress",
+        "report",
+        "config",
+        "config_reference",
+        "runs",
+        "plugins",
+        "benchmarks",
+    },
     "config_reference": {"config"},
-    "api": {"phases"},
+    "api": {"phases", "progress"},
     "nn": {"strategies"},
+    "progress": {"training", "runs"},
     "phases": {"strategies", "runs", "report", "config", "exports", "benchmarks"},
     "benchmarks": {"strict", "files", "statistics"},
     "exports": {"training", "tensor_file"},

@@ -9,83 +9,27 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from automtl.api._wording import in_python
 from automtl.api.callbacks import Calling
 from automtl.phases.run.session import Reporter, Silent
+from automtl.progress import Following, TerminalReporter, View
 from automtl.training.loop import StepEvent
 
 _EVERY_S = 0.5  # of a notebook's bar
 
 
-class Pace:
-    """How far a phase is and how fast: counted anew where another phase, seed or part begins."""
-
-    def __init__(self) -> None:
-        self.done, self.total, self._begun, self._start = 0, 1, 0, time.monotonic()
-
-    def step(self, event: StepEvent, epochs: int) -> None:
-        """Count a step of a phase that plans so many epochs."""
-        done = event.epoch * event.steps + event.step + 1
-        if done <= self.done or not self.done:
-            self._begun, self._start = done, time.monotonic()
-        self.done, self.total = done, epochs * event.steps
-
-    @property
-    def words(self) -> str:
-        """The rate, once there is one."""
-        seconds = time.monotonic() - self._start
-        return f"{(self.done - self._begun) / seconds:,.1f} steps/s" if seconds > 0 else ""
-
-
-class TerminalProgress(Silent):
+def terminal_progress(console: Console | None = None) -> TerminalReporter:
     """Lines above a live bar, on standard error."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        console = console or Console(stderr=True, highlight=False, soft_wrap=True)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TextColumn("at most"),
-            TimeRemainingColumn(),
-        )
-        self._pace, self._console = Pace(), console
-        self._bar = Progress(*columns, console=console, transient=True)
-        self._task: Any = None
-
-    def say(self, text: str) -> None:
-        """A line for people."""
-        self._console.print(escape(in_python(text)))
-
-    def step(self, event: StepEvent, epochs: int) -> None:
-        """Move the bar."""
-        before = self._pace.done
-        self._pace.step(event, epochs)
-        if self._task is None or self._pace.done <= before:
-            if self._task is not None:
-                self._bar.remove_task(self._task)
-            self._task = self._bar.add_task("", total=self._pace.total, rate="")
-        self._bar.update(
-            self._task,
-            completed=self._pace.done,
-            total=self._pace.total,
-            description=f"epoch {event.epoch + 1}/{epochs}",
-            rate=self._pace.words,
-        )
-
-    def __enter__(self) -> "TerminalProgress":
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+    shown = console or Console(stderr=True, highlight=False, soft_wrap=True)
+    return TerminalReporter(
+        lambda text: shown.print(escape(in_python(text))),
+        lambda: shown,
+        lambda: shown.is_terminal,
+    )
 
 
-class NotebookProgress(Silent):
+class NotebookProgress:
     """The last lines and a bar, in the cell that asked.
 
     Args:
@@ -95,8 +39,9 @@ class NotebookProgress(Silent):
     LINES = 12
 
     def __init__(self, display: Any) -> None:
-        self._pace, self._label, self._shown = Pace(), "", 0.0
+        self._following, self._shown = Following(), 0.0
         self._lines: list[str] = []
+        self._view: View | None = None
         self._handle = display(self, display_id=True)
 
     def say(self, text: str) -> None:
@@ -104,12 +49,19 @@ class NotebookProgress(Silent):
         self._lines.append(in_python(text))
         self._show()
 
+    def training(self, number: int, count: int) -> None:
+        """The training `number`, from 0, of `count` alike begins; what is left is told of all."""
+        self._following.training(number, count)
+
     def step(self, event: StepEvent, epochs: int) -> None:
         """Move the bar."""
-        self._pace.step(event, epochs)
-        self._label = f"epoch {event.epoch + 1}/{epochs}"
-        if time.monotonic() - self._shown > _EVERY_S or self._pace.done == self._pace.total:
+        self._view = self._following.step(event, epochs, look=True)
+        if time.monotonic() - self._shown > _EVERY_S:
             self._show()
+
+    def epoch(self, phase: str, line: dict[str, Any]) -> None:
+        """Keep an epoch's losses for the bar."""
+        self._following.epoch(line)
 
     def _show(self) -> None:
         self._shown = time.monotonic()
@@ -117,9 +69,13 @@ class NotebookProgress(Silent):
 
     def _repr_html_(self) -> str:
         lines = html.escape("\n".join(self._lines[-self.LINES :]))
-        bar = f'<progress value="{self._pace.done}" max="{self._pace.total}"></progress>'
-        label = html.escape(f"{self._label} {self._pace.words}") if self._label else ""
-        return f"<pre>{lines}</pre>{bar} {label}" if label else f"<pre>{lines}</pre>"
+        if (view := self._view) is None:
+            return f"<pre>{lines}</pre>"
+        words = (view.rate, f"{view.elapsed} elapsed", f"{view.left} left")
+        label = html.escape(", ".join(filter(None, (view.place, *words))))
+        losses = html.escape("\n".join(filter(None, (view.losses, view.patience))))
+        bar = f'<progress value="{view.share:.4f}" max="1"></progress>'
+        return f"<pre>{lines}</pre>{bar} {label}<pre>{losses}</pre>"
 
     def __enter__(self) -> "NotebookProgress":
         return self
@@ -128,7 +84,7 @@ class NotebookProgress(Silent):
         self._show()
 
 
-def _own(verbose: bool | None) -> TerminalProgress | NotebookProgress | Silent:
+def _own(verbose: bool | None) -> TerminalReporter | NotebookProgress | Silent:
     """Whoever shows progress where this runs."""
     if verbose is False:
         return Silent()
@@ -136,7 +92,7 @@ def _own(verbose: bool | None) -> TerminalProgress | NotebookProgress | Silent:
     notebook = sys.modules.get("IPython.display") if "ipykernel" in sys.modules else None
     if notebook is not None:
         return NotebookProgress(notebook.display)
-    return TerminalProgress() if verbose or sys.stderr.isatty() else Silent()
+    return terminal_progress() if verbose or sys.stderr.isatty() else Silent()
 
 
 class Listening(ExitStack):
@@ -162,6 +118,6 @@ class Listening(ExitStack):
         if self._reporter is not None:
             return Calling(self._reporter, self._callbacks)
         own = _own(self._verbose)
-        if isinstance(own, TerminalProgress | NotebookProgress):
+        if isinstance(own, TerminalReporter | NotebookProgress):
             self.enter_context(own)
         return Calling(own, self._callbacks)

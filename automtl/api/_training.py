@@ -131,7 +131,8 @@ def retrained(
     configs = plan.seeded(seeds)
     if not configs:
         raise ConfigError("seeds", "must hold a seed", "none", "for example seeds=[0, 1, 2]")
-    for config in configs:
+    for number, config in enumerate(configs):
+        reporter.training(number, len(configs))
         reporter.say(f"training {plan.label}, seed {config.seed}, into {plan.run.path}")
         reporter.start("retrain")
         yield _retrain(plan.architecture, config, reporter=reporter, resume=resume, **given)

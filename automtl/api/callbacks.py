@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from automtl.errors import ConfigError
-from automtl.phases.run.session import Reporter, Stopping
+from automtl.phases.run.session import Counting, Reporter, Stopping
 from automtl.training.loop import StepEvent
 
 _HOOKS = ("on_start", "on_epoch_end", "on_end")
@@ -99,6 +99,11 @@ class Calling:
     def say(self, text: str) -> None:
         """A line for people."""
         self._inner.say(text)
+
+    def training(self, number: int, count: int) -> None:
+        """The training `number`, from 0, of `count` alike begins."""
+        if isinstance(self._inner, Counting):
+            self._inner.training(number, count)
 
     def step(self, event: StepEvent, epochs: int) -> None:
         """A finished step."""

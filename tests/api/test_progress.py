@@ -5,17 +5,23 @@ import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import torch
 from rich.console import Console
 
 import automtl
 from automtl.api import _progress
-from automtl.api._progress import Listening, NotebookProgress, TerminalProgress
+from automtl.api._progress import Listening, NotebookProgress, terminal_progress
 from automtl.phases.run.session import Silent
+from automtl.progress import TerminalReporter
+from automtl.training.loop import StepEvent
+from automtl.training.losses import Losses
 from tests.api.shop import BRIEF
+
+NOTHING = Losses(torch.tensor(0.25), torch.zeros(2), torch.ones(2), ())
 
 
 def step(epoch, number, steps=10):
-    return SimpleNamespace(epoch=epoch, step=number, steps=steps)
+    return StepEvent(epoch, number, steps, 100, NOTHING)
 
 
 @pytest.fixture
@@ -24,21 +30,23 @@ def terminal():
 
 
 def test_a_terminal_has_a_bar_and_lines_above_it(terminal):
-    with TerminalProgress(terminal) as progress:
+    with terminal_progress(terminal) as progress:
         progress.say("go on with --resume")
         for number in range(10):
             progress.step(step(0, number), 2)
         progress._bar.refresh()
     shown = terminal.file.getvalue()
-    assert "go on with resume=True" in shown and "epoch 1/2" in shown and "50%" in shown
-    assert "steps/s" in shown
+    assert "go on with resume=True" in shown and "epoch 1 of 2" in shown and "50%" in shown
+    assert "rows/s" in shown and "batch 0.2500" in shown
 
 
-def test_the_next_seed_begins_a_bar_of_its_own(terminal):
-    with TerminalProgress(terminal) as progress:
+def test_the_bar_is_of_all_seeds(terminal):
+    with terminal_progress(terminal) as progress:
+        progress.training(0, 2)
         progress.step(step(1, 9), 2)
+        progress.training(1, 2)
         progress.step(step(0, 0), 2)
-        assert [task.completed for task in progress._bar.tasks] == [1]
+        assert [task.completed for task in progress._bar.tasks] == [0.525]
 
 
 class Display:
@@ -65,8 +73,8 @@ def notebook(monkeypatch):
 def test_a_notebook_has_a_bar_in_its_cell(notebook, data, home, tmp_path):
     automtl.retrain("mmoe", data, out=tmp_path / "r", **BRIEF)
     last = notebook.shown[-1]
-    assert 'value="8" max="8"' in last or "<progress" in last
-    assert "training mmoe, seed 0" in last and "epoch 2/2" in last
+    assert "<progress" in last and "training mmoe, seed 0" in last
+    assert "epoch 2" in last and "validation 0." in last and "constant 0." in last
 
 
 def test_what_a_notebook_shows_is_text(notebook):
@@ -83,9 +91,9 @@ def test_who_is_told(monkeypatch, notebook):
     assert kinds(verbose=None) is NotebookProgress and kinds(verbose=False) is Silent
     monkeypatch.delitem(sys.modules, "ipykernel")
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    assert kinds(verbose=None) is Silent and kinds(verbose=True) is TerminalProgress
+    assert kinds(verbose=None) is Silent and kinds(verbose=True) is TerminalReporter
     sys.stderr.isatty = lambda: True
-    assert kinds(verbose=None) is TerminalProgress
+    assert kinds(verbose=None) is TerminalReporter
 
 
 def test_a_reporter_of_ones_own_is_told_in_place_of_a_bar(notebook, data, home, tmp_path):
@@ -100,7 +108,7 @@ def test_a_reporter_of_ones_own_is_told_in_place_of_a_bar(notebook, data, home, 
 
 
 def test_the_bar_ends_with_an_error(monkeypatch, terminal):
-    monkeypatch.setattr(_progress, "_own", lambda verbose: TerminalProgress(terminal))
+    monkeypatch.setattr(_progress, "_own", lambda verbose: terminal_progress(terminal))
     with pytest.raises(ZeroDivisionError), Listening(True) as told:
         told.step(step(0, 0), 2)
         raise ZeroDivisionError

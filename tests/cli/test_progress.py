@@ -2,7 +2,10 @@
 
 import torch
 
-from automtl.cli import console, progress
+from automtl.cli import console
+from automtl.cli.progress import ConsoleReporter
+from automtl.progress import _following
+from automtl.progress._forecast import Forecast
 from automtl.training.loop import StepEvent
 from automtl.training.losses import Losses
 from tests.cli.terminal import plain
@@ -28,16 +31,16 @@ def walk(forecast, epochs, seconds, judging, start=0.0, **more):
 
 
 def test_after_an_epoch_what_is_left_counts_evaluations():
-    said, end = walk(progress.Forecast(0.0), 4, 1.0, 5.0)
+    said, end = walk(Forecast(0.0), 4, 1.0, 5.0)
     for (share, left), now in said[12:]:
         assert abs(now + left - end) < 1e-9, share
     assert [share for (share, _), _ in said] == [(i + 1) / 40 for i in range(40)]
     assert said[0][0][1] is None, "of one step nobody knows its time"
-    assert said[5][0][1] == 34.0 and not progress.Forecast(0.0).judged, "before, of steps alone"
+    assert said[5][0][1] == 34.0 and not Forecast(0.0).judged, "before, of steps alone"
 
 
 def test_a_slower_epoch_is_seen_while_it_runs():
-    forecast = progress.Forecast(0.0)
+    forecast = Forecast(0.0)
     _, now = walk(forecast, 1, 1.0, 0.0)
     for step in range(6):
         now += 3.0
@@ -46,7 +49,7 @@ def test_a_slower_epoch_is_seen_while_it_runs():
 
 
 def test_a_horizon_is_the_least_and_percent_never_falls():
-    forecast, shares = progress.Forecast(0.0), []
+    forecast, shares = Forecast(0.0), []
     # the first three epochs are each the best so far; patience 2
     for epoch, best in enumerate((0, 0, 1, 2, 2)):
         for step in range(10):
@@ -58,7 +61,7 @@ def test_a_horizon_is_the_least_and_percent_never_falls():
 
 
 def test_parts_and_trainings_to_come_are_counted():
-    forecast = progress.Forecast(0.0)
+    forecast = Forecast(0.0)
     forecast.count = 2
     said, now = walk(forecast, 2, 1.0, 0.0, part=0, parts=2, stage="click")
     assert said[-1][0][0] == 0.25
@@ -71,7 +74,7 @@ def test_parts_and_trainings_to_come_are_counted():
 
 
 def test_a_resumed_epoch_counts_from_where_it_began():
-    forecast = progress.Forecast(0.0)
+    forecast = Forecast(0.0)
     forecast.step(event(3, 8), 5, 1.0)
     forecast.step(event(3, 9), 5, 2.0)
     forecast.step(event(4, 0), 5, 3.0)
@@ -81,8 +84,8 @@ def test_a_resumed_epoch_counts_from_where_it_began():
 
 def test_lines_elsewhere_than_on_a_terminal(monkeypatch, capfd):
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    reporter = progress.ConsoleReporter()
+    monkeypatch.setattr(_following.time, "monotonic", lambda: now[0])
+    reporter = ConsoleReporter()
     for number in range(2):
         reporter.training(number, 2)
         for step in range(10):
@@ -100,7 +103,7 @@ def test_the_bar_fits_and_tells_losses_beside_the_constant(monkeypatch, capfd):
         width=80, stderr=True, force_terminal=True, color_system=None, highlight=False
     )
     monkeypatch.setattr(console, "_err", made)
-    with progress.ConsoleReporter() as reporter:
+    with ConsoleReporter() as reporter:
         reporter.training(0, 2)
         for step in range(10):
             reporter.step(event(0, step, horizon=6), 50)
@@ -109,7 +112,7 @@ def test_the_bar_fits_and_tells_losses_beside_the_constant(monkeypatch, capfd):
             {"loss": {"total": 0.5}, "validation": {"loss": 0.625, "tasks": {}, "constant": 0.75}},
         )
         reporter.step(event(1, 0, horizon=4), 50)
-        reporter._live.refresh()
+        reporter._bar.refresh()
     said = plain(capfd.readouterr().err)
     assert "training 1 of 2, epoch 2" in said and "14%" in said and "elapsed" in said
     assert "batch 0.2500, train 0.5000, validation 0.6250, constant 0.7500\n" in said

@@ -53,6 +53,14 @@ class Stopping(Protocol):
         """Whether it asks for that; asked after each epoch, and forgotten then."""
 
 
+@runtime_checkable
+class Counting(Protocol):
+    """A reporter that tells of several trainings together."""
+
+    def training(self, number: int, count: int) -> None:
+        """The training `number`, from 0, of `count` alike begins."""
+
+
 class Silent:
     """A reporter that tells no one."""
 
