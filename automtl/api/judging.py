@@ -282,6 +282,6 @@ def pareto(
     """
     with Listening(verbose, reporter) as told:
         front = _pareto(folder_of(run), points=points, of=of, device=device, reporter=told)
-    rows = [{"file": str(p.path), **p.cost, "score": p.score, "proven": p.exact} for p in front]
+    rows = [{"file": str(p.path), **p.cost, "score": p.score} for p in front]
     said = ["score: sum of log softmax(alpha) and log softmax(beta); retrain a file to judge it"]
     return Answer("best architectures, cheapest first", pd.DataFrame(rows), said, source=front)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from automtl.cli._options import AsJson, Device
-from automtl.cli.console import listed, print_json, say, say_command, table
+from automtl.cli.console import print_json, say, say_command, table
 from automtl.cli.progress import ConsoleReporter
 
 _HEADS = {"flops": "FLOPs a row", "latency_us": "microseconds"}
@@ -42,12 +42,7 @@ def run(
     with ConsoleReporter() as reporter:
         front = pareto(run, points=points, of=of, device=device or "auto", reporter=reporter)
     if as_json:
-        print_json(
-            [
-                {"file": str(p.path), "cost": p.cost, "score": p.score, "exact": p.exact}
-                for p in front
-            ]
-        )
+        print_json([{"file": str(p.path), "cost": p.cost, "score": p.score} for p in front])
         return
     names = list(front[0].cost)
     rows = [(p.path.name, *(f"{p.cost[n]:,}" for n in names), f"{p.score:.4f}") for p in front]
@@ -56,8 +51,6 @@ def run(
         ("file", *(_HEADS.get(name, name) for name in names), "score"),
         rows,
     )
-    if unproven := [p.path.name for p in front if not p.exact]:
-        say(f"not proven to be the best within its limit: {listed(unproven)}")
     say("score: sum of log softmax(alpha) and log softmax(beta); train the files to compare them")
     dataset = load_yaml(one_phase(run, "search").config)["data"]["source"]
     say_command(

@@ -1,23 +1,31 @@
 """The best architecture within hard limits of cost: operations and experts chosen together.
 
 The score is sum log softmax(alpha) over the blocks of used experts and of the interaction, plus sum
-log softmax(beta) over the chosen experts; an expert that no task uses costs and scores nothing. For
-a set U of experts the tasks take their c best inside U, and the operations are a multiple-choice
-knapsack, solved by frontiers (`_frontier.py`); sets are enumerated depth first with a bound. That
-is exact while no frontier is thinned and N is at most `MOST_ENUMERATED`; beyond, sets are improved
-by single exchanges.
+log softmax(beta) over the chosen experts; an expert that no task uses costs and scores nothing.
+With binary variables
 
-Legend: N experts, T tasks, c chosen, k costs.
+    z[b, o]  block b is used and takes candidate o        u[e]  expert e is used
+    y[t, e]  task t takes expert e                        x[g, o]  tied blocks g take candidate o
+
+all of it is linear: sum_o z[b, o] = u[e(b)], or 1 for the interaction; y[t, e] <= u[e] <= sum_t
+y[t, e]; sum_e y[t, e] = c; z[b, o] <= x[g(b), o] and sum_o x[g, o] <= 1; fixed + costs . z <=
+limits. SciPy's mixed-integer solver (HiGHS) finds the optimum and proves it.
+
+Legend: N experts, T tasks, c chosen, k costs, V variables.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import coo_array
 
-from automtl.strategies._frontier import Frontier
-
-MOST_ENUMERATED = 12
+_SCALE = 1e5  # of the scores: the solver stops within 1e-6 of the optimum
+_INFEASIBLE = 2  # a status of milp
+_EARLIER = 1e-9  # by which of two candidates or experts as good the earlier one is better
 
 
 @dataclass(frozen=True)
@@ -60,157 +68,137 @@ class Problem:
 
 @dataclass(frozen=True)
 class Choice:
-    """The best found.
+    """The best.
 
     Args:
         picks: per block of a used expert or of the interaction, its candidate.
         chosen: per task its experts; None without beta.
         score: what was maximised.
-        exact: proven to be the best.
     """
 
     picks: dict[str, int]
     chosen: tuple[tuple[int, ...], ...] | None
     score: float
-    exact: bool
 
 
 def best_within(problem: Problem) -> Choice | None:
     """The best choice within the limits; None where none is."""
-    p = problem
-    if p.beta is None:
-        blocks = [*p.common, *(b for expert in p.experts for b in expert)]
-        return _read(p, blocks, _frontier(p, blocks), None, 0.0, True)
-    ties = [tuple(b.tie for b in expert) for expert in p.experts]
-    tied = len(set(ties)) < len(ties)
-    if len(p.experts) > MOST_ENUMERATED:
-        return _improved(p)
-    best = None
-    for used in _tied_sets(p) if tied else _Tree(p).sets():
-        found = _solve(p, used, True)
-        if found is not None and (best is None or found.score > best.score):
-            best = found
-    return best
-
-
-def _solve(p: Problem, used: Sequence[int], exact: bool) -> Choice | None:
-    """The best with these experts to choose from."""
-    blocks = [*p.common, *(b for i in used for b in p.experts[i])]
-    chosen, beta = _chosen(p, used)
-    return _read(p, blocks, _frontier(p, blocks), chosen, beta, exact)
-
-
-def _chosen(p: Problem, used: Sequence[int]) -> tuple[tuple[tuple[int, ...], ...], float]:
-    """Per task its c best experts inside `used`, and their sum of log softmax(beta)."""
-    assert p.beta is not None
-    chosen = [
-        sorted(sorted(used, key=lambda i, row=row: (-row[i], i))[: p.count])  # type: ignore[misc]
-        for row in p.beta
-    ]
-    return tuple(map(tuple, chosen)), float(
-        sum(row[task].sum() for row, task in zip(p.beta, chosen, strict=True))
-    )
-
-
-def _frontier(p: Problem, blocks: Sequence[Block]) -> Frontier:
-    """The frontier over blocks; tied ones are one choice that counts as often as it stands."""
-    groups: dict[object, list[Block]] = {}
-    for block in blocks:
-        groups.setdefault(block.tie, []).append(block)
-    frontier = Frontier.start(p.fixed)
-    for group in groups.values():
-        frontier = frontier.extended(
-            len(group) * group[0].costs, len(group) * group[0].scores, p.limits
-        )
-    return frontier
-
-
-def _read(
-    p: Problem,
-    blocks: Sequence[Block],
-    frontier: Frontier,
-    chosen: tuple[tuple[int, ...], ...] | None,
-    beta: float,
-    exact: bool,
-) -> Choice | None:
-    if not len(frontier.scores) or not (p.fixed <= p.limits).all():
+    if not (problem.fixed <= problem.limits).all():
         return None
-    point = int(frontier.scores.argmax())
-    order = list(dict.fromkeys(block.tie for block in blocks))
-    picks = {block.name: int(frontier.picks[point][order.index(block.tie)]) for block in blocks}
-    return Choice(picks, chosen, float(frontier.scores[point]) + beta, exact and frontier.exact)
+    program = _Program(problem)
+    while (solution := program.solve()) is not None:
+        choice, costs = program.read(solution)
+        if (costs <= problem.limits).all():
+            return choice
+        program.exclude(solution)  # beyond a limit by less than the solver's tolerance
+    return None
 
 
-def _tied_sets(p: Problem) -> Iterator[list[int]]:
-    """Where all experts are alike, only a set's size and its beta matter: the best set of each
-    size.
-    """
-    assert p.beta is not None
-    count = len(p.experts)
-    by_size: dict[int, tuple[float, list[int]]] = {}
-    for bits in range(1, 1 << count):
-        used = [i for i in range(count) if bits >> i & 1]
-        if len(used) >= p.count:
-            value = _chosen(p, used)[1]
-            if len(used) not in by_size or value > by_size[len(used)][0]:
-                by_size[len(used)] = value, used
-    yield from (used for _, used in by_size.values())
-
-
-class _Tree:
-    """Sets of experts depth first, each branch dropped once it cannot beat the best leaf seen."""
+class _Program:
+    """The mixed-integer linear program of a problem."""
 
     def __init__(self, problem: Problem) -> None:
-        self.problem, self.best = problem, -np.inf
-
-    def sets(self) -> Iterator[list[int]]:
-        """Every set that beat all before it; the last is the best."""
-        yield from self._grow([], 0, _frontier(self.problem, self.problem.common))
-
-    def _grow(self, used: list[int], number: int, frontier: Frontier) -> Iterator[list[int]]:
-        p = self.problem
-        rest = list(range(number, len(p.experts)))
-        if (
-            len(used) + len(rest) < p.count
-            or frontier.best + _chosen(p, used + rest)[1] <= self.best
-        ):
-            return
-        if not rest:
-            self.best = frontier.best + _chosen(p, used)[1]
-            yield list(used)
-            return
-        wider = frontier
-        for block in p.experts[number]:
-            wider = wider.extended(block.costs, block.scores, p.limits)
-        if len(wider.scores):
-            yield from self._grow([*used, number], number + 1, wider)
-        yield from self._grow(used, number + 1, frontier)
-
-
-def _improved(p: Problem) -> Choice | None:
-    """For many experts: from the unconstrained choice of experts and from the c cheapest, by
-    dropping, adding or exchanging one.
-    """
-    assert p.beta is not None
-    everyone = range(len(p.experts))
-    cheapest = sorted(
-        everyone, key=lambda i: (sum(int(b.costs[:, 0].min()) for b in p.experts[i]), i)
-    )[: p.count]
-    starts = [sorted({i for task in _chosen(p, everyone)[0] for i in task}), sorted(cheapest)]
-    found = [(choice, used) for used in starts if (choice := _solve(p, used, False)) is not None]
-    if not found:
-        return None
-    best, used = max(found, key=lambda pair: pair[0].score)
-    while True:
-        outside = [i for i in everyone if i not in used]
-        near = [[i for i in used if i != gone] for gone in used] if len(used) > p.count else []
-        near += [sorted([*used, new]) for new in outside]
-        near += [sorted([*(i for i in used if i != gone), new]) for gone in used for new in outside]
-        better = [
-            (choice, n)
-            for n in near
-            if (choice := _solve(p, n, False)) is not None and choice.score > best.score + 1e-12
+        self.problem, self._scores = problem, list[float]()
+        self._rows: list[Mapping[int, float]] = []
+        self._lows, self._highs = list[float](), list[float]()
+        always = problem.beta is None  # all experts are used
+        self.used = [] if always else [self._variable() for _ in problem.experts]
+        self.taken = [
+            [self._variable(value - _EARLIER * e) for e, value in enumerate(row)]
+            for row in ([] if problem.beta is None else problem.beta)
         ]
-        if not better:
-            return best
-        best, used = max(better, key=lambda pair: pair[0].score)
+        self.picks: list[tuple[Block, list[int]]] = []
+        for block in problem.common:
+            self._add_block(block, None)
+        for e, blocks in enumerate(problem.experts):
+            for block in blocks:
+                self._add_block(block, None if always else self.used[e])
+        self._add_experts()
+        self._add_ties()
+        for k, room in enumerate(problem.limits - problem.fixed):
+            unit = max(float(room), 1.0)  # in shares of the room: the tolerance is absolute
+            row = {v: float(b.costs[o, k]) / unit for b, vs in self.picks for o, v in enumerate(vs)}
+            self._constrain(row, -np.inf, float(room) / unit)
+
+    def _variable(self, score: float = 0.0) -> int:
+        self._scores.append(score)
+        return len(self._scores) - 1
+
+    def _constrain(self, row: Mapping[int, float], low: float, high: float) -> None:
+        self._rows.append(row)
+        self._lows.append(low)
+        self._highs.append(high)
+
+    def _add_block(self, block: Block, used: int | None) -> None:
+        variables = [self._variable(s - _EARLIER * o) for o, s in enumerate(block.scores)]
+        self.picks.append((block, variables))
+        one = dict.fromkeys(variables, 1.0)
+        if used is None:
+            self._constrain(one, 1, 1)
+        else:
+            self._constrain({**one, used: -1.0}, 0, 0)
+
+    def _add_experts(self) -> None:
+        for row in self.taken:
+            self._constrain(dict.fromkeys(row, 1.0), self.problem.count, self.problem.count)
+            for taken, used in zip(row, self.used, strict=True):
+                self._constrain({taken: 1.0, used: -1.0}, -np.inf, 0)
+        for e, used in enumerate(self.used):
+            tasks = {row[e]: -1.0 for row in self.taken}
+            self._constrain({used: 1.0, **tasks}, -np.inf, 0)
+
+    def _add_ties(self) -> None:
+        groups: dict[object, list[list[int]]] = defaultdict(list)
+        for block, variables in self.picks:
+            groups[block.tie].append(variables)
+        for group in groups.values():
+            if len(group) == 1:
+                continue
+            shared = [self._variable() for _ in group[0]]
+            self._constrain(dict.fromkeys(shared, 1.0), -np.inf, 1)
+            for variables in group:
+                for own, common in zip(variables, shared, strict=True):
+                    self._constrain({own: 1.0, common: -1.0}, -np.inf, 0)
+
+    def solve(self) -> np.ndarray | None:
+        """The best values. Shape: (V,) of 0 and 1; None where none are within the limits."""
+        numbers = [i for i, row in enumerate(self._rows) for _ in row]
+        variables = [v for row in self._rows for v in row]
+        factors = [factor for row in self._rows for factor in row.values()]
+        shape = (len(self._rows), len(self._scores))
+        matrix = coo_array((factors, (numbers, variables)), shape=shape).tocsc()
+        found: Any = milp(
+            -_SCALE * np.array(self._scores),
+            integrality=1,
+            bounds=Bounds(0, 1),
+            constraints=LinearConstraint(matrix, self._lows, self._highs),
+            options={"mip_rel_gap": 0},
+        )
+        if found.status == _INFEASIBLE:
+            return None
+        assert found.status == 0, f"the solver stopped: {found.message}"
+        solution: np.ndarray = found.x.round().astype(int)
+        return solution
+
+    def exclude(self, solution: np.ndarray) -> None:
+        """Leave out just this choice of operations."""
+        ones = [v for _, variables in self.picks for v in variables if solution[v]]
+        self._constrain(dict.fromkeys(ones, 1.0), -np.inf, len(ones) - 1)
+
+    def read(self, solution: np.ndarray) -> tuple[Choice, np.ndarray]:
+        """The choice, and its costs. Shape: (k,)."""
+        costs, score, picks = self.problem.fixed.copy(), 0.0, {}
+        for block, variables in self.picks:
+            if solution[variables].any():
+                picks[block.name] = pick = int(solution[variables].argmax())
+                costs, score = costs + block.costs[pick], score + float(block.scores[pick])
+        if self.problem.beta is None:
+            return Choice(picks, None, score), costs
+        chosen = tuple(_ones(solution[row]) for row in self.taken)
+        experts = zip(self.problem.beta, chosen, strict=True)
+        score += sum(float(row[list(task)].sum()) for row, task in experts)
+        return Choice(picks, chosen, score), costs
+
+
+def _ones(values: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.flatnonzero(values))

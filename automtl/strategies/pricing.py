@@ -167,7 +167,6 @@ class Pricing:
             "limits": within.active,
             "cost": self.cost(made),
             "score": found.score,
-            "exact": found.exact,
         }
         return made.evolve(provenance={"within_limits": told})
 

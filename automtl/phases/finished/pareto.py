@@ -40,14 +40,12 @@ class Point:
         cost: FLOPs per row, parameters beside the tables, and microseconds where they were
             measured.
         score: sum of log softmax(alpha) and log softmax(beta).
-        exact: proven to be the best within its limit.
         architecture: what to retrain.
     """
 
     path: Path
     cost: dict[str, int]
     score: float
-    exact: bool
     architecture: Architecture
 
 
@@ -120,7 +118,7 @@ def _kept(folder: PhaseDir, found: Architecture, of: str) -> Point:
     )
     kept = found.evolve(provenance={**origin, **found.provenance})
     kept.save(path)
-    return Point(path, told["cost"], told["score"], told["exact"], kept)
+    return Point(path, told["cost"], told["score"], kept)
 
 
 def _told(folder: PhaseDir, point: Point) -> dict[str, Any]:
@@ -133,7 +131,6 @@ def _told(folder: PhaseDir, point: Point) -> dict[str, Any]:
         "file": point.path.name,
         "cost": point.cost,
         "score": point.score,
-        "exact": point.exact,
         **parts,
     }
 
