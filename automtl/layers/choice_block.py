@@ -61,7 +61,8 @@ class ChoiceBlock(nn.Module):
         if self.fused and self.training:
             kinds = kinds_of(self.candidates)
             if kinds["mlp"] or kinds["convolution"]:
-                return _fused([self], [x], kinds)[0]
+                whole: list[Tensor] = _fused([self], [x], kinds)
+                return whole[0]
         shares = self.weights().unbind()
         out: Tensor = shares[0] * self.candidates[0](x)
         for share, candidate in zip(shares[1:], self.candidates[1:], strict=True):
@@ -135,6 +136,8 @@ def _alike(blocks: Sequence[nn.Module]) -> bool:
     )
 
 
+# a compiler cannot look through the kernels' own backward passes
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _fused(
     blocks: Sequence[ChoiceBlock], xs: Sequence[Tensor], kinds: dict[str, list[int]]
 ) -> list[Tensor]:

@@ -9,6 +9,8 @@ from automtl.data.store.schema import Task
 from automtl.errors import ConfigError
 from automtl.layers.normalization import BatchNorm, frozen_statistics
 from automtl.models.supernet import build_supernet
+from automtl.phases.run.device import compile_net
+from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.derive import derive, entropy
@@ -260,3 +262,24 @@ def test_regression_and_multiclass_tasks_search_too():
     batch.labels[:, 1] = torch.linspace(0, 60, 32)
     losses = [float(darts.step(batch, batch).total.detach()) for _ in range(30)]
     assert losses[-1] < losses[0]
+
+
+def test_a_compiled_supernet_takes_the_same_steps():
+    """As `runtime.compile` compiles it, but for the default compiler, too slow for a test."""
+    schema = small_schema()
+    found = []
+    for compiled in (False, True):
+        net = build_supernet(
+            SearchSpace.load("automtl_small").model_copy(
+                update={"num_experts": 2, "num_blocks": 1}
+            ),
+            schema,
+        )
+        if compiled:
+            compile_net(net, backend="aot_eager")
+        darts = Darts(net.train(), schema, DartsSettings())
+        darts.begin_epoch(5)
+        for seed in range(2):
+            darts.step(random_batch(schema, seed=seed), random_batch(schema, seed=9 + seed))
+        found.append(torch.cat([p.detach().flatten() for p in net.parameters()]))
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-6)
