@@ -33,6 +33,7 @@ BELOW = {
     "config_reference": {"config"},
     "api": {"phases", "progress"},
     "nn": {"strategies"},
+    "testing": {"strategies"},
     "progress": {"training", "runs"},
     "phases": {"strategies", "runs", "report", "config", "exports", "benchmarks"},
     "benchmarks": {"strict", "files", "statistics"},
