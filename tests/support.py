@@ -10,9 +10,7 @@ from automtl.layers import interaction, operations
 from automtl.phases.run.session import Silent
 from automtl.sharing import SEARCH_MODULES, SHARING_MODULES
 from automtl.spaces.catalogue import SHARING
-from automtl.spaces.kinds import LAYOUTS
 from automtl.spaces.operations import OPERATIONS
-from automtl.spaces.wiring import WIRINGS
 from automtl.testing.small import random_batch, small_schema, small_space
 from automtl.training.loop import StepEvent
 from scripts.small import write_dataset
@@ -46,8 +44,6 @@ def without_plugins() -> Iterator[None]:
     tables = (
         OPERATIONS,
         SHARING,
-        LAYOUTS,
-        WIRINGS,
         interaction.BUILDERS,
         operations.BUILDERS,
         SHARING_MODULES,

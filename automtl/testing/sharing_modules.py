@@ -58,7 +58,9 @@ def sharing_case(
             "check_sharing",
             "must be given a sharing kind that is registered, or its class",
             repr(kind)[:100],
-            nearest(str(name), SHARING_MODULES) or "call automtl.register_sharing first",
+            nearest(kind, SHARING_MODULES)
+            if isinstance(kind, str)
+            else "call automtl.register_sharing first",
         )
     build = SHARING_MODULES[name] if isinstance(kind, str) else kind
     sharing_settings(name, settings or {})

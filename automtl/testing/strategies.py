@@ -151,7 +151,7 @@ def what_it_derives_builds(case: StrategyCase) -> None:
 
 
 @RULES.at()
-def same_seed_samesearch(case: StrategyCase) -> None:
+def same_seed_same_search(case: StrategyCase) -> None:
     """Two searches of one seed give the same records and the same architecture, whatever torch's
     own generator holds; and they leave that alone.
     """
