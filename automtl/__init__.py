@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from automtl.spaces.pictures import draw_by
 
 if TYPE_CHECKING:
-    from automtl import benchmarks, nn
+    from automtl import benchmarks, nn, testing
     from automtl.api import (
         Callback,
         Dataset,
@@ -80,6 +80,7 @@ __all__ = [
     "retrain",
     "search",
     "show",
+    "testing",
     "tune",
     "write_report",
 ]
@@ -122,7 +123,7 @@ _HOMES = {
     "register_operation": "automtl.layers.register",
     "register_sharing": "automtl.sharing.register",
 }
-_PACKAGES = ("benchmarks", "nn")
+_PACKAGES = ("benchmarks", "nn", "testing")
 
 
 @draw_by

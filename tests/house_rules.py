@@ -33,6 +33,7 @@ BELOW = {
     "config_reference": {"config"},
     "api": {"phases", "progress"},
     "nn": {"strategies"},
+    "testing": {"strategies"},
     "progress": {"training", "runs"},
     "phases": {"strategies", "runs", "report", "config", "exports", "benchmarks"},
     "benchmarks": {"strict", "files", "statistics"},
@@ -106,6 +107,7 @@ ONLY_IN = {  # what is safe as its one user uses it
     "yaml.load_all": set[str](),
     "importlib.util.spec_from_file_location": {"automtl.plugins", "automtl.exports.formats"},
     "importlib.import_module": {"automtl"},
+    "pkgutil.resolve_name": {"automtl.sharing"},
 }
 
 WRITERS = {

@@ -151,6 +151,7 @@ def test_nothing_runs_data() -> None:
         "import tarfile\ntarfile.open(path).extractall(folder)",
         "frame.to_pickle(path)",
         "import importlib\nimportlib.import_module(name)",
+        "from pkgutil import resolve_name\nresolve_name(name)",
         "from importlib.util import spec_from_file_location",
         "import jinja2\njinja2.Environment(autoescape=False)",
         "__builtins__['eval']",

@@ -1,4 +1,4 @@
-"""Sharing modules: one socket, every system a plug; one explicit table from kind to class.
+"""Sharing modules: one socket, every system a plug; the catalogue has a row for each kind.
 
 - `selected`: "AutoMTL: Automatic Multi-Task Learning Framework with Neural Architecture Search for
   Recommender Systems", anonymous.
@@ -18,6 +18,7 @@ The other kinds name theirs in their own files.
 """
 
 from collections.abc import Callable
+from pkgutil import resolve_name
 
 from automtl.sharing._adatt import AdaTT
 from automtl.sharing._aitm import AITM
@@ -36,6 +37,7 @@ from automtl.sharing.base import SharingModule
 from automtl.sharing.dselect_k import DSelectK
 from automtl.sharing.mome import MoME
 from automtl.sharing.mssm import MSSM
+from automtl.spaces.catalogue import SHARING
 
 __all__ = [
     "AITM",
@@ -61,26 +63,12 @@ __all__ = [
     "TopK",
 ]
 
-# `single_task` is no module: an architecture of that kind has one part per task
-# (spaces.plugs.parts).
+# Every kind that is a module, by the name that the catalogue has of its class: that is plain data
+# without torch.
 SHARING_MODULES: dict[str, Callable[..., SharingModule]] = {
-    "selected": Selected,
-    "moe": MoE,
-    "mmoe": MMoE,
-    "ml_mmoe": MultiLevelMMoE,
-    "top_k": TopK,
-    "gumbel": GumbelGates,
-    "dselect_k": DSelectK,
-    "snr_trans": SNRTrans,
-    "snr_aver": SNRAver,
-    "shared_bottom": SharedBottom,
-    "cgc": CGC,
-    "ple": PLE,
-    "adatt": AdaTT,
-    "cross_stitch": CrossStitch,
-    "aitm": AITM,
-    "mome": MoME,
-    "mssm": MSSM,
+    kind: resolve_name(f"automtl.sharing.{signature.module}")
+    for kind, signature in SHARING.items()
+    if signature.module
 }
 
 # Kinds that stand in the supernet in another form than at retrain.

@@ -34,6 +34,7 @@ class AdaTT(GatedNetwork):
     ) -> None:
         super().__init__(**socket)
         self.native_residual = native_residual
+        self.normalised = not native_residual
         # side by side
         own = [[i for i, slot in enumerate(f.slots) if slot.owner == f.owner] for f in self.fusions]
         self._pads = [

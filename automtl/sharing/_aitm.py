@@ -49,6 +49,7 @@ class AITM(FusionNetwork):
         names = list(socket["tasks"])
         super().__init__(order=[names.index(name) for name in order or names], **socket)
         self.calibration = calibration
+        self.noisy = transfer == "dense" and transfer_dropout > 0
         self.chain = [self.tasks.index(name) for name in order or names]
         if len(set(self.width_out)) > 1:
             raise ConfigError(

@@ -30,6 +30,7 @@ class GumbelGates(FusionNetwork):
     """
 
     kind = "gumbel"
+    noisy = partial = True
 
     def __init__(self, *, temperature: float, final_temperature: float, **socket: Any) -> None:
         super().__init__(**socket)

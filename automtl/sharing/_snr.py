@@ -32,6 +32,8 @@ class SNRAver(FusionNetwork):
     """
 
     kind = "snr_aver"
+    noisy = partial = True
+    normalised = False
 
     def __init__(self, *, l0: float, settle_steps: int, **socket: Any) -> None:
         super().__init__(**socket)

@@ -24,6 +24,7 @@ class TopK(FusionNetwork):
     """
 
     kind = "top_k"
+    partial = True
 
     def __init__(self, *, k: int, per_example: bool, **socket: Any) -> None:
         super().__init__(**socket)

@@ -123,10 +123,22 @@ class SharingModule(nn.Module):
         field_shape: F and d, for kinds that mask fields.
         chosen: per task the positions in the pool it may gate; None for all.
         generator: source of the module's noise.
+
+    Attributes:
+        kind: its name.
+        width_out: of each task's representation.
+        noisy: training draws numbers from `generator`.
+        partial: a step may leave experts or weights out, whose gradients are zero then.
+        normalised: as it begins, the weights that each unit gives sum to 1.
+
+    The last three are what ``automtl.testing`` holds it to; a class or an instance may set them.
     """
 
     kind: ClassVar[str]
     width_out: list[int]
+    noisy: bool = False
+    partial: bool = False
+    normalised: bool = True
 
     def __init__(
         self,

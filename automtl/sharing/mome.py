@@ -56,6 +56,7 @@ class MoME(GatedNetwork):
     """
 
     kind = "mome"
+    noisy = True
     stage: Tensor
 
     def __init__(

@@ -82,6 +82,8 @@ class MSSM(FusionNetwork):
     """
 
     kind = "mssm"
+    noisy = True
+    normalised = False
 
     def __init__(
         self,
@@ -103,6 +105,7 @@ class MSSM(FusionNetwork):
             l2,
             settle_steps,
         )
+        self.partial = not cells  # a whole connection may be off
         # in the order of the masked copies
         owners = list(dict.fromkeys(slot.owner for slot in self.slots))
         self.copies = [owners.index(slot.owner) for slot in self.slots]

@@ -17,9 +17,7 @@ from automtl.layers.register import answer, check_shape, made
 from automtl.sharing import SEARCH_MODULES, SHARING_MODULES
 from automtl.sharing.base import SharingModule
 from automtl.spaces.catalogue import SHARING, SharingSignature
-from automtl.spaces.kinds import LAYOUTS
 from automtl.spaces.settings import Setting
-from automtl.spaces.wiring import WIRINGS
 from automtl.strict import nearest
 
 LIKE = ("moe", "mmoe", "ml_mmoe", "shared_bottom", "cgc", "ple", "adatt", "cross_stitch")
@@ -74,11 +72,13 @@ def register_sharing(
         for name, value in (settings or {}).items()
     }
     plugin = plugins.claim(kind, SHARING, "sharing kind")
-    signature = SHARING[like]
     SHARING[kind] = SharingSignature(
-        source or str(plugin), signature.slots, {**places, **own}, in_supernet=in_supernet
+        source or str(plugin),
+        SHARING[like].slots,
+        SHARING[like].wiring,
+        settings={**places, **own},
+        in_supernet=in_supernet,
     )
-    LAYOUTS[kind], WIRINGS[kind] = LAYOUTS[like], WIRINGS[like]
 
     def checked(**socket: Any) -> SharingModule:
         built = made(where, plugin, module, socket)

@@ -22,8 +22,12 @@ class SharingSignature:
     Args:
         source: the paper.
         slots: who owns the experts: "pool" (all tasks), "task" (each its own), "shared" (one for
-            all), "units" (each its own, and a shared unit), "base" (one expert in all slots, which
-            the kind tells apart by masks over its linear layers).
+            all), "units" (each its own, and a shared unit), "sub_networks" (one each, and a shared
+            one), "base" (one expert in all slots, which the kind tells apart by masks over its
+            linear layers); see ``spaces.kinds.LAYOUTS``.
+        wiring: which outputs each unit weighs, a name of ``spaces.wiring.WIRINGS``.
+        module: where in ``automtl.sharing`` its class stands, "file:class"; empty for a kind that
+            is no module, and for one that is registered.
         settings: its settings by name.
         in_supernet: it can stand in the supernet.
         uses_beta: in the supernet its experts are chosen by expert-selection parameters.
@@ -31,6 +35,8 @@ class SharingSignature:
 
     source: str
     slots: str
+    wiring: str
+    module: str = ""
     settings: Mapping[str, Setting] = field(default_factory=dict)
     in_supernet: bool = True
     uses_beta: bool = False
@@ -210,32 +216,74 @@ _MSSM = {
 }
 
 SHARING: dict[str, SharingSignature] = {
-    "selected": SharingSignature("AutoMTL, section 3.3.3", "pool", uses_beta=True),
-    "moe": SharingSignature("Jacobs et al., 1991", "pool", {"experts": _EXPERTS}),
-    "mmoe": SharingSignature("Ma et al., KDD 2018", "pool", {"gate_bias": _GATE_BIAS}),
-    "ml_mmoe": SharingSignature("Li et al., KDD 2023, section 4.1", "pool", {"levels": _LEVELS}),
+    "selected": SharingSignature(
+        "AutoMTL, section 3.3.3", "pool", "picked", "_selected:Selected", uses_beta=True
+    ),
+    "moe": SharingSignature(
+        "Jacobs et al., 1991", "pool", "one_for_all", "_moe:MoE", {"experts": _EXPERTS}
+    ),
+    "mmoe": SharingSignature(
+        "Ma et al., KDD 2018", "pool", "one_per_task", "_mmoe:MMoE", {"gate_bias": _GATE_BIAS}
+    ),
+    "ml_mmoe": SharingSignature(
+        "Li et al., KDD 2023, section 4.1",
+        "pool",
+        "stacked",
+        "_ml_mmoe:MultiLevelMMoE",
+        {"levels": _LEVELS},
+    ),
     "top_k": SharingSignature(
         "Shazeer et al., ICLR 2017",
         "pool",
+        "one_per_task",
+        "_top_k:TopK",
         {"k": _K, "per_example": Setting(True, help="Let each row select its own experts.")},
     ),
     "gumbel": SharingSignature(
-        "Sun et al., NeurIPS 2020, as in Hazimeh et al., section 4", "pool", _GUMBEL
+        "Sun et al., NeurIPS 2020, as in Hazimeh et al., section 4",
+        "pool",
+        "one_per_task",
+        "_gumbel:GumbelGates",
+        _GUMBEL,
     ),
-    "dselect_k": SharingSignature("Hazimeh et al., NeurIPS 2021", "pool", _DSELECT),
-    "snr_trans": SharingSignature("Ma et al., AAAI 2019", "pool", _SNR),
-    "snr_aver": SharingSignature("Ma et al., AAAI 2019", "pool", _SNR),
-    "shared_bottom": SharingSignature("Caruana, 1997", "shared"),
-    "cgc": SharingSignature("Tang et al., RecSys 2020, section 4.1", "units", _UNITS),
+    "dselect_k": SharingSignature(
+        "Hazimeh et al., NeurIPS 2021", "pool", "one_per_task", "dselect_k:DSelectK", _DSELECT
+    ),
+    "snr_trans": SharingSignature("Ma et al., AAAI 2019", "pool", "stacked", "_snr:SNRTrans", _SNR),
+    "snr_aver": SharingSignature("Ma et al., AAAI 2019", "pool", "stacked", "_snr:SNRAver", _SNR),
+    "shared_bottom": SharingSignature(
+        "Caruana, 1997", "shared", "one_for_all", "_shared_bottom:SharedBottom"
+    ),
+    "cgc": SharingSignature(
+        "Tang et al., RecSys 2020, section 4.1", "units", "progressive", "_cgc:CGC", _UNITS
+    ),
     "ple": SharingSignature(
-        "Tang et al., RecSys 2020, section 4.2", "units", {"levels": _LEVELS, **_UNITS}
+        "Tang et al., RecSys 2020, section 4.2",
+        "units",
+        "progressive",
+        "_ple:PLE",
+        {"levels": _LEVELS, **_UNITS},
     ),
-    "adatt": SharingSignature("Li et al., KDD 2023", "units", _ADATT),
-    "cross_stitch": SharingSignature("Misra et al., CVPR 2016", "task", {"levels": _LEVELS}),
-    "aitm": SharingSignature("Xi et al., KDD 2021", "task", _AITM, in_supernet=False),
-    "mome": SharingSignature("Xu et al., SIGIR 2024", "base", _MOME, in_supernet=False),
-    "mssm": SharingSignature("Ding et al., SIGIR 2021", "units", _MSSM),
-    "single_task": SharingSignature("one whole model per task", "task", in_supernet=False),
+    "adatt": SharingSignature("Li et al., KDD 2023", "units", "all_to_all", "_adatt:AdaTT", _ADATT),
+    "cross_stitch": SharingSignature(
+        "Misra et al., CVPR 2016",
+        "task",
+        "all_to_all",
+        "_cross_stitch:CrossStitch",
+        {"levels": _LEVELS},
+    ),
+    "aitm": SharingSignature(
+        "Xi et al., KDD 2021", "task", "chain", "_aitm:AITM", _AITM, in_supernet=False
+    ),
+    "mome": SharingSignature(
+        "Xu et al., SIGIR 2024", "base", "one_per_task", "mome:MoME", _MOME, in_supernet=False
+    ),
+    "mssm": SharingSignature(
+        "Ding et al., SIGIR 2021", "sub_networks", "sparse", "mssm:MSSM", _MSSM
+    ),
+    "single_task": SharingSignature(
+        "one whole model per task", "task", "own_only", in_supernet=False
+    ),
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from automtl.bounds import MAX_SLOTS
 from automtl.errors import ConfigError
+from automtl.spaces.catalogue import SHARING
 from automtl.spaces.settings import of_each
 
 _COUNTS = ("levels", "experts", "task_experts", "shared_experts", "masks")
@@ -60,25 +61,14 @@ def _one_shared(num_tasks: int, num_experts: int, settings: Mapping[str, Any]) -
     yield Slot(0, "shared", 0)
 
 
+# By ``SharingSignature.slots``.
 LAYOUTS: dict[str, Callable[[int, int, Mapping[str, Any]], Iterator[Slot]]] = {
-    "selected": _pool,
-    "moe": _pool,
-    "mmoe": _pool,
-    "ml_mmoe": _pool,
-    "top_k": _pool,
-    "gumbel": _pool,
-    "dselect_k": _pool,
-    "snr_trans": _pool,
-    "snr_aver": _pool,
-    "shared_bottom": _one_shared,
-    "cgc": _units,
-    "ple": _units,
-    "adatt": _units,
-    "cross_stitch": _units,
-    "aitm": _units,
-    "mome": _masks,
-    "mssm": _units_and_shared,
-    "single_task": _units,
+    "pool": _pool,
+    "task": _units,
+    "shared": _one_shared,
+    "units": _units,
+    "sub_networks": _units_and_shared,
+    "base": _masks,
 }
 
 
@@ -108,7 +98,8 @@ def layout(
         if "task_experts" not in settings
         else {"task_experts": of_each(settings["task_experts"], names, num_tasks)}
     )
-    slots = tuple(islice(LAYOUTS[kind](num_tasks, num_experts, {**settings, **own}), MAX_SLOTS + 1))
+    place = LAYOUTS[SHARING[kind].slots]
+    slots = tuple(islice(place(num_tasks, num_experts, {**settings, **own}), MAX_SLOTS + 1))
     if len(slots) > MAX_SLOTS:
         told = ", ".join(f"{name} {value}" for name, value in settings.items() if name in _COUNTS)
         rule, fix = (

@@ -26,6 +26,7 @@ class OperationSignature:
         maximum: the largest legal whole number, for an argument that is a number (at least 1).
         odd: the number must be odd.
         changes_width: its output may have another width than its input.
+        closed: a BatchNorm and dropout end it.
     """
 
     places: frozenset[str]
@@ -34,6 +35,7 @@ class OperationSignature:
     maximum: int = MAX_WIDTH
     odd: bool = False
     changes_width: bool = False
+    closed: bool = True
 
 
 _BOTH, _INTERACTION, _EXPERT = (
@@ -44,12 +46,12 @@ _BOTH, _INTERACTION, _EXPERT = (
 OPERATIONS: dict[str, OperationSignature] = {
     "product": OperationSignature(_INTERACTION, "kind", choices=("inner", "outer")),
     "cross": OperationSignature(_INTERACTION, "layers", maximum=64),
-    "self_attention": OperationSignature(_INTERACTION, "heads", maximum=256),
+    "self_attention": OperationSignature(_INTERACTION, "heads", maximum=256, closed=False),
     "gate": OperationSignature(_EXPERT),
     "conv1d": OperationSignature(_EXPERT, "kernel", maximum=1023, odd=True),
     "dense": OperationSignature(_EXPERT, "units", changes_width=True),
     "mlp": OperationSignature(_BOTH, "hidden"),
-    "skip": OperationSignature(_BOTH),
+    "skip": OperationSignature(_BOTH, closed=False),
 }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from automtl.spaces.catalogue import SHARING
 from automtl.spaces.kinds import Slot
 
 Picks = Sequence[Sequence[int]] | None
@@ -111,7 +112,7 @@ def wire(
             (`mssm`).
     """
     return Wiring(
-        WIRINGS[kind](
+        WIRINGS[SHARING[kind].wiring](
             tuple(slots), num_tasks, {"picks": picks, "order": order, "all_pairs": all_pairs}
         )
     )
@@ -216,23 +217,15 @@ def _chain(
     return tuple(fusions)
 
 
+# By ``SharingSignature.wiring``.
 WIRINGS: dict[str, Callable[[tuple[Slot, ...], int, Mapping[str, Any]], tuple[Fusion, ...]]] = {
-    "selected": _picked,
-    "moe": _one_for_all,
-    "mmoe": _one_per_task,
-    "ml_mmoe": _stacked,
-    "top_k": _one_per_task,
-    "gumbel": _one_per_task,
-    "dselect_k": _one_per_task,
-    "snr_trans": _stacked,
-    "snr_aver": _stacked,
-    "shared_bottom": _one_for_all,
-    "cgc": _progressive,
-    "ple": _progressive,
-    "adatt": _all_to_all,
-    "cross_stitch": _all_to_all,
-    "aitm": _chain,
-    "mome": _one_per_task,
-    "mssm": _sparse,
-    "single_task": _own_only,
+    "picked": _picked,
+    "one_for_all": _one_for_all,
+    "one_per_task": _one_per_task,
+    "stacked": _stacked,
+    "progressive": _progressive,
+    "all_to_all": _all_to_all,
+    "chain": _chain,
+    "sparse": _sparse,
+    "own_only": _own_only,
 }

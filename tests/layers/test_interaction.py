@@ -13,6 +13,7 @@ from automtl.layers._attention import field_attention
 from automtl.layers.interaction import BUILDERS, build_interaction
 from automtl.layers.normalization import BatchNorm
 from automtl.spaces.operations import OPERATIONS, Operation
+from automtl.testing.operations import RULES, operation_case
 from tests.layers import oracles
 from tests.layers.checks import check_against, randomise
 
@@ -52,7 +53,7 @@ def oracle(text: str):
 def test_interaction_equals_numpy(text, training):
     module = build(text).train(training)
     check_against(module, oracle(text), fields())
-    assert module.width_out == module(fields()).shape[1] == 24
+    assert module.width_out == 24
 
 
 @pytest.mark.parametrize(
@@ -124,30 +125,22 @@ def test_heads_must_divide_the_width():
 
 
 @pytest.mark.parametrize("text", ["product(inner)", "product(outer)", "cross(2)", "mlp(64)"])
-def test_batch_norm_off_removes_every_norm(text):
+def test_without_batch_norm_it_equals_numpy(text):
     module = build(text, batch_norm=False)
-    assert not any(isinstance(m, BatchNorm) for m in module.modules())
     check_against(module, oracle(text), fields())
 
 
-@pytest.mark.parametrize("text", ["product(inner)", "product(outer)", "cross(2)", "mlp(64)"])
-def test_dropout_acts_on_the_outputs_in_training_only(text):
-    plain, dropping = (
-        build(text),
-        build(text, dropout=0.5, generator=torch.Generator().manual_seed(0)),
-    )
-    expected, out = plain(fields(40)), dropping(fields(40))
-    dropped = out == 0
-    assert 0.3 < dropped.double().mean() < 0.7
-    torch.testing.assert_close(out[~dropped], 2 * expected[~dropped])
-    torch.testing.assert_close(dropping.eval()(fields()), plain.eval()(fields()))
+@pytest.mark.parametrize("num_fields", [3, 1])
+@pytest.mark.parametrize("text", TABLE_1)
+@pytest.mark.parametrize("rule", RULES)
+def test_rule(rule, text, num_fields):
+    RULES[rule].check(operation_case(text, "interaction", num_fields=num_fields))
 
 
 @pytest.mark.parametrize("text", ["self_attention(2)", "skip"])
 def test_attention_and_skip_take_neither_norm_nor_dropout(text):
-    module = build(text, dropout=0.5, generator=torch.Generator())
-    assert not any(isinstance(m, BatchNorm) for m in module.modules())
-    assert torch.equal(module(fields()), module(fields()))
+    assert not OPERATIONS[Operation.parse(text).name].closed
+    assert not any(isinstance(m, BatchNorm) for m in build(text, dropout=0.5).modules())
 
 
 def test_builders_match_the_catalogue():

@@ -1,5 +1,5 @@
-"""Expert candidates, dense and towers against numpy by hand, forward and gradient, in both
-modes.
+"""Expert candidates, dense and towers against numpy by hand, forward and gradient, in both modes;
+and what every operation keeps, by the rules of `automtl.testing`.
 """
 
 import pytest
@@ -10,6 +10,7 @@ from automtl.layers.normalization import BatchNorm
 from automtl.layers.operations import BUILDERS, build_operation
 from automtl.layers.towers import Tower
 from automtl.spaces.operations import OPERATIONS, Operation
+from automtl.testing.operations import RULES, operation_case
 from tests.layers import oracles
 from tests.layers.checks import check_against, randomise
 
@@ -41,27 +42,12 @@ def rows(count: int = 5, width: int = 6) -> torch.Tensor:
 def test_expert_candidate_equals_numpy(text, training):
     module = build(text).train(training)
     check_against(module, oracles.EXPERT[Operation.parse(text).name], rows())
-    assert module.width_out == module(rows()).shape[1]
 
 
 @pytest.mark.parametrize("text", ["gate", "mlp(16)", "conv1d(3)", "dense(9)"])
-def test_batch_norm_off_removes_every_norm(text):
+def test_without_batch_norm_it_equals_numpy(text):
     module = build(text, batch_norm=False)
-    assert not any(isinstance(m, BatchNorm) for m in module.modules())
     check_against(module, oracles.EXPERT[Operation.parse(text).name], rows())
-
-
-@pytest.mark.parametrize("text", ["gate", "mlp(16)", "conv1d(3)", "dense(6)"])
-def test_dropout_acts_on_the_outputs_in_training_only(text):
-    plain, dropping = (
-        build(text),
-        build(text, dropout=0.5, generator=torch.Generator().manual_seed(0)),
-    )
-    expected, out = plain(rows(40)), dropping(rows(40))
-    dropped = out == 0
-    assert 0.3 < dropped[expected != 0].double().mean() < 0.7
-    torch.testing.assert_close(out[~dropped], 2 * expected[~dropped])
-    torch.testing.assert_close(dropping.eval()(rows()), plain.eval()(rows()))
 
 
 def test_running_statistics_follow_the_outputs():
@@ -75,6 +61,12 @@ def test_running_statistics_follow_the_outputs():
     mean, var = oracles.running_statistics(raw, *before)
     torch.testing.assert_close(module.ending.norm.running_mean, torch.from_numpy(mean))
     torch.testing.assert_close(module.ending.norm.running_var, torch.from_numpy(var))
+
+
+@pytest.mark.parametrize("text", [*TABLE_1, "dense(6)", "dense(9)"])
+@pytest.mark.parametrize("rule", RULES)
+def test_rule(rule, text):
+    RULES[rule].check(operation_case(text, "expert"))
 
 
 def test_builders_match_the_catalogue():

@@ -1,22 +1,28 @@
-"""Sharing modules made for tests: linear experts (nothing of a gradient gets lost), small widths,
-every kind with its variants.
-"""
+"""Every sharing kind with its variants, and numpy to compare them with."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
-from automtl.models.skeleton import seeded
 from automtl.sharing import SEARCH_MODULES, SHARING_MODULES
 from automtl.sharing.base import SharingModule
-from automtl.spaces.catalogue import SHARING, module_settings, sharing_settings
-from automtl.spaces.kinds import layout
+from automtl.spaces.catalogue import SHARING
+from automtl.testing.sharing_modules import (
+    FIELDS,
+    HEIGHT,
+    WIDTH,
+    WIDTHS,
+    Linear,
+    SharingCase,
+    inputs,
+    make_sharing,
+    run,
+)
 
-WIDTH, HEIGHT = 6, 5  # of the module's input, of an expert's output
-WIDTHS = (HEIGHT, 4, 3)  # of experts by level
-FIELDS = (3, 2)  # F fields of d numbers, WIDTH together
+__all__ = ["FIELDS", "HEIGHT", "WIDTH", "WIDTHS", "Linear", "inputs", "run"]
 
 # Every kind, and the variants that its settings make of it.
 VARIANTS = {
@@ -39,15 +45,10 @@ VARIANTS = {
     "mssm, basic": ("mssm", {"fields": False, "cells": False}),
     "moe, 2 experts": ("moe", {"experts": 2}),
 }
-NOISY = {"gumbel", "snr_trans", "snr_aver", "mssm", "mome"}
-
-
-class Linear(nn.Linear):
-    """An expert whose every weight matters."""
-
-    def __init__(self, width_in: int, width_out: int) -> None:
-        super().__init__(width_in, width_out)
-        self.width_out = width_out
+# What of them promises otherwise than the others.
+NOISY = {"gumbel", "snr_trans", "snr_aver", "mssm", "mome"}  # kinds
+PARTIAL = ("top_k", "gumbel", "snr", "mssm, b")  # beginnings of variants
+FREE = ("snr", "adatt", "mssm")  # weights that do not sum to 1; but for "adatt, no residual"
 
 
 def make(
@@ -55,34 +56,13 @@ def make(
     num_tasks: int = 2,
     num_experts: int = 5,
     *,
-    seed: int = 0,
-    noise: int | None = 7,
-    widths: Sequence[int] = WIDTHS,
-    chosen: Sequence[Sequence[int]] | None = None,
     searching: bool = False,
     **settings: object,
 ) -> SharingModule:
-    """A sharing module in float64 over linear experts; `searching`: in its form inside the
-    supernet.
-    """
-    complete = sharing_settings(
-        kind, {**({"k": min(2, num_experts)} if "k" in SHARING[kind].settings else {}), **settings}
-    )
-    tasks = [f"task{t}" for t in range(num_tasks)]
-    with seeded(seed):
-        module = (SEARCH_MODULES if searching else SHARING_MODULES)[kind](
-            build=lambda slot, width: Linear(width, widths[slot.level]),
-            tasks=tasks,
-            width_in=WIDTH,
-            slots=layout(
-                kind, num_tasks=num_tasks, num_experts=num_experts, settings=complete, names=tasks
-            ),
-            field_shape=FIELDS,
-            chosen=chosen,
-            generator=None if noise is None else torch.Generator().manual_seed(noise),
-            **module_settings(kind, complete),
-        )
-    return module.double()
+    """`make_sharing` with a k that fits; `searching`: in its form inside the supernet."""
+    fitting = {"k": min(2, num_experts)} if "k" in SHARING[kind].settings else {}
+    build = (SEARCH_MODULES if searching else SHARING_MODULES)[kind]
+    return make_sharing(kind, num_tasks, num_experts, build=build, **{**fitting, **settings})
 
 
 def variant(
@@ -101,18 +81,7 @@ def variant(
     return make(kind, num_tasks, num_experts, **{**settings, **changes})
 
 
-def run(module: SharingModule, h: torch.Tensor) -> list[torch.Tensor]:
-    """The module's whole forward pass over h (rows, WIDTH) taken as fields, with nothing between
-    fields and experts.
-    """
-    return module(h.unflatten(1, FIELDS), lambda fields: fields.flatten(1))
-
-
-def inputs(rows: int = 16, seed: int = 3) -> torch.Tensor:
-    """(rows, WIDTH) standard normal numbers."""
-    return torch.randn(
-        rows, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
-    )
+CASES = {name: SharingCase(name, partial(variant, name)) for name in VARIANTS}
 
 
 def outputs_of(module: SharingModule, h: torch.Tensor) -> list[np.ndarray]:

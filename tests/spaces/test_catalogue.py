@@ -7,6 +7,7 @@ from automtl.sharing import SEARCH_MODULES, SHARING_MODULES
 from automtl.spaces.catalogue import SHARING, sharing_settings
 from automtl.spaces.kinds import LAYOUTS
 from automtl.spaces.operations import OPERATIONS, Operation
+from automtl.spaces.wiring import WIRINGS
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,9 @@ def test_catalogue_and_builders_match_one_to_one():
     }
     assert set(INTERACTION_BUILDERS) == by_place["interaction"]
     assert set(EXPERT_BUILDERS) == by_place["expert"]
-    assert set(SHARING_MODULES) | {"single_task"} == set(SHARING) == set(LAYOUTS)
+    assert set(SHARING_MODULES) | {"single_task"} == set(SHARING)
+    assert {s.slots for s in SHARING.values()} == set(LAYOUTS)
+    assert {s.wiring for s in SHARING.values()} == set(WIRINGS)
     assert {kind for kind, s in SHARING.items() if s.in_supernet} <= set(SEARCH_MODULES)
 
 

@@ -138,7 +138,7 @@ def test_masks_of_fields_stand_before_the_interaction():
 
 
 def test_every_kind_has_slots_and_a_wiring():
-    assert set(WIRINGS) == set(SHARING)
+    assert set(WIRINGS) == {signature.wiring for signature in SHARING.values()}
 
 
 def experts(n=4):

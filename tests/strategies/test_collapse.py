@@ -8,7 +8,7 @@ import pytest
 from automtl.strategies.monitor import CollapseRule
 from automtl.strategies.registry import STRATEGIES
 from tests.strategies import collapse
-from tests.strategies.test_contract import search
+from tests.strategies.material import search
 
 
 def ends(seed, auxiliary_skip):

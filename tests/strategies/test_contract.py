@@ -1,8 +1,7 @@
-"""What every strategy of the table owes: artefacts, an architecture, exact resume; and what each
+"""What every strategy of the table owes, by the rules of `automtl.testing`; and what each
 computes.
 """
 
-import copy
 from typing import get_args
 
 import numpy as np
@@ -26,78 +25,35 @@ from automtl.strategies.evolution import Evolution, SinglePath
 from automtl.strategies.registry import STRATEGIES
 from automtl.strategies.sampled import Sampled
 from automtl.strategies.score import score
-from tests.strategies.material import material
+from automtl.testing.strategies import RULES, strategy_case
+from tests.strategies.material import material, search
 from tests.support import random_batch, small_schema, small_space
-
-FAST = {"draws": 3, "budget_samples": 900, "population": 3, "tournament": 2, "generations": 2}
-
-
-def search(strategy, first=0):
-    records = []
-    for epoch in range(first, strategy.epochs):
-        list(strategy.run_epoch(epoch))
-        strategy.evaluated()
-        records.append(strategy.record())
-    return records
 
 
 def test_config_and_table_name_the_same_strategies():
     assert set(get_args(SearchSection.model_fields["strategy"].annotation)) == set(STRATEGIES)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_every_strategy_records_and_derives_what_builds(name):
-    m = material(options=FAST)
-    strategy = STRATEGIES[name](m)
-    records = search(strategy)
-    assert len(records) == strategy.epochs
+CASES = {name: strategy_case(name) for name in STRATEGIES}
+CASES["second_order"] = strategy_case("darts", {"second_order": True})
+SIZED = [(rule, size) for rule in RULES.values() for size in rule.sizes]
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("rule", "size"), SIZED, ids=["-".join(map(str, (rule.name, *size))) for rule, size in SIZED]
+)
+def test_rule(rule, size, name):
+    rule.check(CASES[name], *size)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_all_but_a_draw_read_rows_and_record_every_epoch(name):
+    whole = CASES[name].whole
+    assert whole.samples > 0 or name == "random_sampling"
+    assert len(whole.records) == whole.strategy.epochs
     blocks = {"interaction.0", *(f"level0.pool.{i}.block.{j}" for i in range(3) for j in range(2))}
-    for record in records:
-        assert set(record["choices"]) == blocks and set(record["expert_usage"]) == {
-            "task0",
-            "task1",
-        }
-        assert all(sum(w.values()) == pytest.approx(1) for w in record["choices"].values())
-        assert all(sum(w) == pytest.approx(1) for w in record["expert_usage"].values())
-        assert "entropy" in record
-    found = strategy.derive()
-    assert (
-        all(len(task) == m.space.chosen(2) for task in found.chosen) and found.ranking is not None
-    )
-    assert build_model(found, m.schema)(random_batch(m.schema).inputs)[0].shape == (32,)
-    assert strategy.samples > 0 or name == "random_sampling"
-
-
-@pytest.mark.parametrize("name", [*STRATEGIES, "second_order"])
-@pytest.mark.parametrize("after", [1, 3])
-def test_every_strategy_resumes_to_the_same_bits(name, after):
-    options = {**FAST, "second_order": name == "second_order"}
-    space = small_space(dropout=0.2)
-
-    def fresh():
-        m = material(options=options, space=space)
-        return m, STRATEGIES["darts" if name == "second_order" else name](m)
-
-    _, whole = fresh()
-    expected = search(whole)
-    m, cut = fresh()
-    for epoch in range(min(after, cut.epochs)):
-        list(cut.run_epoch(epoch))
-        cut.evaluated()
-        cut.record()
-    net = None if cut.supernet is None else cut.supernet.state_dict()
-    held = copy.deepcopy((net, cut.state_dict(), m.generator.get_state()))
-    other, resumed = fresh()
-    if resumed.supernet is not None:
-        resumed.supernet.load_state_dict(held[0])
-    resumed.load_state_dict(held[1])
-    other.generator.set_state(held[2])
-    rest = search(resumed, min(after, cut.epochs))
-    assert repr(rest) == repr(expected[len(expected) - len(rest) :])
-    assert (
-        resumed.derive().identity() == whole.derive().identity()
-        and resumed.samples == whole.samples
-    )
+    assert {*whole.records[0]["choices"]} == blocks
 
 
 def test_random_search_spends_its_budget_in_rows():

@@ -11,8 +11,7 @@ from automtl.models.cost import flops_per_row
 from automtl.strategies.ledger import Ledger, Price, SupernetPrices, price_of
 from automtl.strategies.protocol import make_genes
 from automtl.strategies.registry import STRATEGIES
-from tests.strategies.material import material
-from tests.strategies.test_contract import FAST, search
+from tests.strategies.material import FAST, material, search
 from tests.support import small_space
 
 

@@ -19,8 +19,7 @@ from automtl.strategies.monitor import (
 from automtl.strategies.registry import STRATEGIES
 from automtl.strategies.score import batch_statistics, score
 from automtl.training.losses import multi_task_loss
-from tests.strategies.material import material
-from tests.strategies.test_contract import search
+from tests.strategies.material import material, search
 from tests.support import random_batch, small_schema, small_space
 
 

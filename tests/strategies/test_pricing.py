@@ -19,8 +19,7 @@ from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.derive import derive
 from automtl.strategies.pricing import ExpectedCost, Limits, Pricing, measure
 from automtl.strategies.registry import STRATEGIES
-from tests.strategies.material import material
-from tests.strategies.test_contract import FAST, search
+from tests.strategies.material import FAST, material, search
 from tests.support import random_batch, small_space
 
 
