@@ -105,13 +105,12 @@ def run(
         },
     }
     numbers = seed_list(seeds)
-    carry = None
+    carry = grown = None
     if from_run is not None:
-        # other processes open the older model themselves
-        grown = (from_run, data, data_dir) if data is not None else None
+        given_data = data
         source, data, carry = _grown(source, data, from_run, data_dir)
-    else:
-        grown = None
+        # other processes open the older model themselves
+        grown = (from_run, str(given_data), data_dir)
     if source is None:
         raise ConfigError(
             "retrain",
@@ -132,20 +131,16 @@ def run(
     if show_config:
         print_text(plan.config.to_yaml())
         return
-    configs, failures = plan.seeded(numbers), list[AutoMTLError]()
     with ConsoleReporter() as reporter:
         say_origins(plan.config)
         if how.here:
-            given: dict[str, Any] = {"carry": carry, "resume": resume}
-            results = [
-                _train(plan, config, reporter, number, len(configs), **given)
-                for number, config in enumerate(configs)
-            ]
+            count, given = len(numbers), {"carry": carry, "resume": resume}
+            configs = enumerate(plan.seeded(numbers))
+            results = [_train(plan, one, reporter, i, count, **given) for i, one in configs]
+            failures = list[AutoMTLError]()
         else:
-            say(
-                f"training {plan.label} on {plan.config.data.source}, {len(numbers)} seeds, into "
-                f"{plan.run.path}"
-            )
+            told = f"{len(numbers)} seeds, into {plan.run.path}"
+            say(f"training {plan.label} on {plan.config.data.source}, {told}")
             trained = retrain_all(plan, numbers, how, resume=resume, reporter=reporter, grown=grown)
             results, failures = trained.results, trained.failures
     if results:

@@ -101,8 +101,10 @@ class Fit(Sum):
 
     def merge(self, later: Self) -> None:
         """Add what later rows taught."""
-        self._keys, later._keys = np.union1d(self._keys, later._keys), np.zeros(0, np.uint64)
+        keys = np.union1d(self._keys, later._keys)
+        self._keys = later._keys = np.zeros(0, np.uint64)
         super().merge(later)
+        self._keys = keys
 
     def _count(self, hashes: np.ndarray, parts: np.ndarray) -> None:
         self.part_rows += np.bincount(parts, minlength=len(PARTS))

@@ -96,9 +96,9 @@ def count_words(order: WordsOrder) -> None:
         train = parts <= ALPHA
         for feature in ids:
             owner = feature.share_embedding or feature.name
-            if owner in order.columns.least:
+            if f"f:{owner}" in order.columns.least:
                 found, counts = counted(feature, batch.column(f"f:{feature.name}"), train)
-                words.add(owner, order.forms[owner].apply(found), counts)
+                words.add(f"f:{owner}", order.forms[owner].apply(found), counts)
         for name in config.kept:
             column = batch.column(f"k:{name}")
             codes, known = column.indices.to_numpy(), column.dictionary
@@ -121,8 +121,9 @@ def encode_part(order: EncodeOrder) -> None:
     rows, schema, config = order.rows, order.schema, order.rows.config
     number, work = rows.part.number, rows.work
     words = words_of(order.columns, number)
+    owned = {name: words[f"f:{name}"] for name in schema.owners}
     kept = {name: words[f"k:{name}"] for name in config.kept}
-    encoder = encoder_of(config, schema, words, kept)
+    encoder = encoder_of(config, schema, owned, kept)
     leaks, made = LeakCheck(config, schema, schema.train_rows), Made(schema)
     together = config.split.duplicates == "together"
     copies = copies_in(work, rows.part, rows.buckets, together=together)

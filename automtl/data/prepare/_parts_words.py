@@ -30,7 +30,8 @@ class Columns:
     """The columns whose words are counted: fields that own a vocabulary, then those that are kept.
 
     Attributes:
-        least: how often a word must come, per column.
+        least: how often a word must come, per column: `f:` and a field's name, `k:` and a kept
+            column's.
         parts: how many there are.
         buckets: of words.
     """

@@ -211,7 +211,7 @@ class _Making:
 
     def _columns(self, buckets: int) -> Columns:
         least = {
-            f.name: f.min_count
+            f"f:{f.name}": f.min_count
             for f in self._config.features
             if not isinstance(f, Numeric) and not (f.share_embedding or f.hash_buckets)
         }
@@ -233,13 +233,17 @@ class _Making:
         self._each("numbering words, columns", merge_words, merging, paths)
         paths = [self._work.bucket("found", b, "arrow") for b in range(columns.buckets)]
         self._each("telling the parts their ids, buckets", tell_ids, buckets, paths)
-        sizes = {name: int(read_facts(columns.vocabulary(name, "json"))) for name in columns.names}
+        sizes = {
+            name.removeprefix("f:"): int(read_facts(columns.vocabulary(name, "json")))
+            for name in columns.names
+            if name.startswith("f:")
+        }
         schema = fit.schema(config_hash, sizes)
         return schema.model_copy(update={"times": self._reader.times})
 
     def _hand_over(self, folder: files.StagedFolder, columns: Columns, schema: Schema) -> None:
         """Write what a store has beside its rows."""
-        targets = {name: VOCABULARY.format(i) for i, name in enumerate(schema.owners)}
+        targets = {f"f:{name}": VOCABULARY.format(i) for i, name in enumerate(schema.owners)}
         targets |= {f"k:{name}": f"kept/{i}.arrow" for i, name in enumerate(self._config.kept)}
         for name, target in targets.items():
             files.link_or_copy(columns.vocabulary(name, "arrow"), folder / target)
@@ -247,7 +251,7 @@ class _Making:
         tables = {}
         for feature in self._config.features:
             if not isinstance(feature, Numeric) and feature.pretrained:
-                with columns.vocabulary(feature.name, "arrow").open("rb") as stream:
+                with columns.vocabulary(f"f:{feature.name}", "arrow").open("rb") as stream:
                     tables[feature.name] = pa.ipc.open_file(stream).read_all()
         write_vectors(folder, self._config, schema, tables, self._hands.say)
 
