@@ -60,7 +60,17 @@ BELOW = {
     "search_spaces": set(),
     "derived_archs": set(),
 }
-TORCH_FREE = {"errors", "engines", "bounds", "files", "plugins", "strict", "spaces", "data", "benchmarks"}
+TORCH_FREE = {
+    "errors",
+    "engines",
+    "bounds",
+    "files",
+    "plugins",
+    "strict",
+    "spaces",
+    "data",
+    "benchmarks",
+}
 TORCH_FREE |= {"statistics", "config", "config_layers", "config_reference", "config_retrain"}
 TORCH_FREE |= {"config_tune"}
 USES_TORCH = {"automtl.data.store.batches"}
