@@ -87,7 +87,7 @@ def run(
 
     Examples:
         automtl retrain runs/census_income-automtl_small-1 --seeds 0..2
-        automtl retrain mmoe --data census_income --seeds 0..3 --jobs 2
+        automtl retrain mmoe --data census_income --seeds 0..1 --jobs 2
         automtl retrain --from runs/monday --data tuesday.yaml --out runs/tuesday
     """
     from automtl.phases.retrain.fan_out import retrain_all, side_by_side
