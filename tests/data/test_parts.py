@@ -27,7 +27,7 @@ from automtl.data.raw import _tables, sources, spans
 from automtl.data.spec.dataset import load_dataset
 from automtl.data.store import Store
 from automtl.engines import Engine
-from automtl.errors import ConfigError, DataError
+from automtl.errors import ConfigError, DataError, EnvironmentFault
 from tests.data.tables import dataset
 from tests.house import ROOT
 
@@ -239,6 +239,29 @@ def test_parquet_and_arrow(small_pieces, tmp_path: Path, ending: str) -> None:
             pyarrow.feather.write_feather(table, folder / "rows.arrow", chunksize=100)
 
     both(tmp_path, write, rows(5), files={"train": f"rows.{ending}"})
+
+
+def test_a_file_behind_an_address(small_pieces, tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="the extra remote is not installed")
+    system = fsspec.filesystem("memory")
+
+    def write(folder: Path, frame: pd.DataFrame) -> None:
+        with system.open("/parts/rows.csv", "wb") as stream:
+            stream.write(frame.to_csv(index=False).encode())
+
+    try:
+        both(tmp_path, write, rows(8), files={"train": "memory://parts/rows.csv"})
+    finally:
+        system.rm("/parts", recursive=True)
+
+
+def test_more_words_than_an_array_holds_are_told(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("automtl.data.prepare._statistics.MOST_BYTES", 500)
+    path = dataset(tmp_path, **ALL)
+    in_one_file(tmp_path, rows())
+    with pytest.raises(EnvironmentFault, match="vocabulary: must be at most 2 GiB .* --parts 64"):
+        prepare(load_dataset(path), data_dir=tmp_path / "whole")
+    assert prepare(load_dataset(path), data_dir=tmp_path / "parts", parts=by_threads(2))
 
 
 def test_processes_of_this_machine(tmp_path: Path) -> None:

@@ -1,13 +1,18 @@
 """How a data set is prepared by several processes, and the handing out of what is to be done."""
 
+import ctypes
+import platform
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from automtl.data.spec.dataset import DatasetConfig
 from automtl.engines import Engine, shared_out
@@ -74,22 +79,28 @@ class Hands:
         told = f", {done} are there" if done else ""
         if left:
             self.say(f"{what}: {len(orders)}{told}")
+        # a job in a queue is too dear for one thing
+        size = -(-len(left) // self.how.jobs) if self.how.engine.name == "slurm" else 1
+        bundles = [left[i : i + size] for i in range(0, len(left), max(size, 1))]
         with closing(
             shared_out(
-                self._executor, work, [orders[i] for i in left], self.how.jobs, stop=self._stop
+                self._executor,
+                partial(_do, work),
+                [[orders[i] for i in bundle] for bundle in bundles],
+                self.how.jobs,
+                stop=self._stop,
             )
         ) as ended:
             for number, future in ended:
-                error = future.exception()
-                if isinstance(error, DataError):
-                    refused.append(left[number])
-                elif error is not None:
+                if (error := future.exception()) is not None:
                     raise _fault(what, error)
-                done += 1
+                bundle = bundles[number]
+                refused += [bundle[i] for i in future.result()]
+                done += len(bundle)
                 if time.monotonic() - self._said > _SAY_EVERY_S:
                     self._said = time.monotonic()
                     self.say(f"{what}: {done} of {len(orders)}")
-        return refused
+        return sorted(refused)
 
     def _stop(self) -> None:
         """End what this machine's processes are at; whatever is done stays."""
@@ -99,6 +110,22 @@ class Hands:
     def one(self, work: Callable[[Any], None], order: Any) -> None:
         """Do one thing."""
         self._executor.submit(work, order).result()
+
+
+def _do(work: Callable[[Any], None], orders: Sequence[Any]) -> list[int]:
+    """Do some things, one after the other; the places of those that the data do not allow. What
+    each held goes back to the system, since the next one is of another shape.
+    """
+    refused = []
+    for place, order in enumerate(orders):
+        try:
+            work(order)
+        except DataError:
+            refused.append(place)
+        pa.default_memory_pool().release_unused()
+        if platform.libc_ver()[0] == "glibc":
+            ctypes.CDLL(None).malloc_trim(0)
+    return refused
 
 
 def _fault(what: str, error: BaseException) -> BaseException:

@@ -208,7 +208,9 @@ def write_batches(stream: Any, batches: Iterable[pa.RecordBatch]) -> None:
     with pa.ipc.new_file(stream, WORDS, options=COMPRESSED) as writer:
         for batch in batches:
             if batch.num_rows:
-                writer.write_batch(batch)
+                # a copy: of a slice's buffers Arrow writes some bytes that lie behind it
+                arrays = [pa.concat_arrays([array, array[:0]]) for array in batch.columns]
+                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=batch.schema))
 
 
 def write_sides(folder: StagedFolder, config: DatasetConfig, sources: tuple[Source, ...]) -> None:

@@ -13,8 +13,10 @@ from scipy.special import ndtri
 
 from automtl.data.values.forms import Form, FormFinder
 from automtl.data.values.sums import Sum
+from automtl.errors import EnvironmentFault
 
 COMPACT_ROWS = 2**20
+MOST_BYTES = 2**31 - 2**20  # of texts in one array of Arrow's, which counts them in 32 bits
 SAMPLE_ROWS = 100_000
 LANDMARKS = 1000
 RANK_EPS = 1e-7  # normal scores stay within +-5.2
@@ -190,8 +192,20 @@ class Vocabulary:
         return self._pending[0]
 
     def words(self) -> pa.Array:
-        """Every word that was seen, once."""
-        return self._compact()["word"].combine_chunks()
+        """Every word that was seen, once.
+
+        Raises:
+            EnvironmentFault: they are more than one array of Arrow's holds.
+        """
+        words = self._compact()["word"]
+        if words.nbytes > MOST_BYTES:
+            raise EnvironmentFault(
+                "vocabulary",
+                "must be at most 2 GiB of distinct words a column where one process counts them",
+                f"{words.nbytes / 2**30:.2f} GiB",
+                "prepare in parts: automtl data prepare DATASET --parts 64",
+            )
+        return words.combine_chunks()
 
     @property
     def form(self) -> Form:

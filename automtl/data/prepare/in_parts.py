@@ -59,6 +59,8 @@ from automtl.data.store.encoding import VOCABULARY
 from automtl.data.store.npy import mapped
 from automtl.data.store.schema import Schema
 
+HASH_BYTES = 160  # of a row's hash, while those of a bucket are compared
+
 
 def make_in_parts(
     config: DatasetConfig,
@@ -188,7 +190,7 @@ class _Making:
         """How many there are of hashes and of words; as before, where that was settled."""
         path, memory = self._work.path / "buckets.json", self._hands.how.memory
         if not path.exists():
-            sizes = {"copies": 64 * self._rows, "words": self._words}
+            sizes = {"copies": HASH_BYTES * self._rows, "words": self._words}
             counts = {what: min(max(1, -(-n // memory)), 4096) for what, n in sizes.items()}
             write_facts(path, counts)
         found: dict[str, int] = read_facts(path)
