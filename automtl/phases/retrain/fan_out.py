@@ -7,6 +7,7 @@ on is read from their folders, which works wherever they run.
 
 import contextlib
 import os
+import sys
 import time
 import traceback
 from collections.abc import Sequence
@@ -81,6 +82,8 @@ class _Order:
     scratch: Path
     plugins: tuple[str, ...]
     grown: tuple[Path, str, Path | None] | None  # what an older model carries over
+    here: Path  # where paths begin
+    words: tuple[str, ...]  # of the command, as its manifests tell it
 
     @property
     def log(self) -> Path:
@@ -162,7 +165,8 @@ def retrain_all(
     training_session(configs[0], reporter, plan.own, search=False, retrain=True)
     plugins = tuple(held["path"] for held in record() if held["path"])
     with files.scratch_folder(plan.run.path) as scratch:
-        orders = [_Order(plan, config, resume, scratch, plugins, grown) for config in configs]
+        given = (resume, scratch, plugins, grown, Path.cwd(), tuple(sys.argv))
+        orders = [_Order(plan, config, *given) for config in configs]
         return _watched(orders, how, scratch, reporter)
 
 
@@ -200,8 +204,9 @@ def _placed(configs: list[RunConfig], how: SideBySide, reporter: Reporter) -> li
     if how.engine.name == "local":
         if first.threads is None:
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-            threads = max(1, (cores or os.cpu_count() or 1) // how.jobs)
-            reporter.say(f"{how.jobs} at a time, {threads} threads each (--threads N sets others)")
+            jobs = min(how.jobs, len(configs))
+            threads = max(1, (cores or os.cpu_count() or 1) // jobs)
+            reporter.say(f"{jobs} at a time, {threads} threads each (--threads N sets others)")
             changes = [{"threads": threads} for _ in configs]
         if first.device in ("auto", "cuda") and (count := torch.cuda.device_count()) > 1:
             changes = [{**c, "device": f"cuda:{i % count}"} for i, c in enumerate(changes)]
@@ -217,21 +222,27 @@ def _placed(configs: list[RunConfig], how: SideBySide, reporter: Reporter) -> li
 
 def _train(order: _Order) -> _Outcome:
     """Train one seed; runs in another process, which knows nothing yet."""
-    told = _Afar(order)
-    plan, seed = order.plan, order.config.seed
+    with _ALONE, contextlib.chdir(order.here):
+        sys.argv, own = list(order.words), sys.argv
+        try:
+            return _trained(order, _Afar(order))
+        finally:
+            sys.argv = own
+
+
+def _trained(order: _Order, told: _Afar) -> _Outcome:
+    plan, seed, carry = order.plan, order.config.seed, None
     try:
-        with _ALONE:
-            if order.over:
-                return _Outcome(stopped=True)
-            for path in order.plugins:
-                load_plugin(path)
-            carry = None
-            if order.grown is not None:
-                run, data, data_dir = order.grown
-                carry = older(run, data, data_dir=data_dir).carry
-            given: dict[str, Any] = {"run": plan.run, "label": plan.label, "own": plan.own}
-            given |= {"carry": carry, "resume": order.resume}
-            retrain(plan.architecture, order.config, reporter=told, **given)
+        if order.over:
+            return _Outcome(stopped=True)
+        for path in order.plugins:
+            load_plugin(path)
+        if order.grown is not None:
+            run, data, data_dir = order.grown
+            carry = older(run, data, data_dir=data_dir).carry
+        given: dict[str, Any] = {"run": plan.run, "label": plan.label, "own": plan.own}
+        given |= {"carry": carry, "resume": order.resume}
+        retrain(plan.architecture, order.config, reporter=told, **given)
     except (KeyboardInterrupt, Interrupted):
         return _Outcome(stopped=True)
     except AutoMTLError as error:
