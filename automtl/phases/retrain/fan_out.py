@@ -9,13 +9,11 @@ import contextlib
 import os
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT
-from threading import Lock
 from typing import Any
 
 import torch
@@ -23,19 +21,14 @@ import torch
 from automtl import files
 from automtl.bounds import parse_json, read_lines
 from automtl.config import RunConfig
-from automtl.engines import Engine, orphaned, shared_out
+from automtl.engines import Engine, shared_out
 from automtl.errors import AutoMTLError, ConfigError, EnvironmentFault, Interrupted
-from automtl.phases.retrain._phase import RetrainResult, retrain
+from automtl.phases.retrain._afar import SAY_EVERY_S, Order, Outcome, of_seed, train
+from automtl.phases.retrain._phase import RetrainResult
 from automtl.phases.retrain.plan import RetrainPlan
-from automtl.phases.retrain.warm_start import older
-from automtl.phases.run.session import Reporter, Silent, training_session
-from automtl.plugins import load_plugin, record
+from automtl.phases.run.session import Reporter, training_session
+from automtl.plugins import record
 from automtl.strict import build
-from automtl.training.loop import StepEvent
-
-_SAY_EVERY_S = 30.0
-_LOOK_EVERY_S = 1.0
-_ALONE = Lock()  # a worker of Dask's may have several threads; torch's settings are the process's
 
 
 @dataclass(frozen=True)
@@ -72,70 +65,6 @@ class Trained:
     failures: list[AutoMTLError]
 
 
-@dataclass(frozen=True)
-class _Order:
-    """One seed to be trained, as another process is told."""
-
-    plan: RetrainPlan
-    config: RunConfig
-    resume: bool
-    scratch: Path
-    plugins: tuple[str, ...]
-    grown: tuple[Path, str, Path | None] | None  # what an older model carries over
-    here: Path  # where paths begin
-    words: tuple[str, ...]  # of the command, as its manifests tell it
-
-    @property
-    def log(self) -> Path:
-        """What its process says, a line each."""
-        return self.scratch / f"seed-{self.config.seed}.jsonl"
-
-    @property
-    def stop(self) -> Path:
-        """There as soon as all are to stop."""
-        return self.scratch / "stop"
-
-    @property
-    def over(self) -> bool:
-        """Whether all are to stop; also where whoever asked for them is gone."""
-        return orphaned() or self.stop.exists() or not self.scratch.exists()
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """How one seed ended."""
-
-    error: AutoMTLError | None = None
-    stopped: bool = False
-
-
-class _Afar(Silent):
-    """Writes down what it is told, and stops its phase where it is asked to."""
-
-    def __init__(self, order: _Order) -> None:
-        self._order, self._looked = order, time.monotonic()
-        self._said = self._looked
-
-    def say(self, text: str) -> None:
-        self._note(say=text)
-
-    def _note(self, **values: str) -> None:
-        if self._order.scratch.exists():
-            files.append_line(self._order.log, values)
-
-    def step(self, event: StepEvent, epochs: int) -> None:
-        now = time.monotonic()
-        if now - self._looked > _LOOK_EVERY_S:
-            self._looked = now
-            if self._order.over:
-                raise KeyboardInterrupt
-        if now - self._said > _SAY_EVERY_S:
-            self._said = now
-            stage = f"{event.stage}, " if event.stage else ""
-            place = f"{stage}epoch {event.epoch + 1}, step {event.step + 1} of {event.steps}"
-            self._note(at=place)
-
-
 def retrain_all(
     plan: RetrainPlan,
     seeds: Sequence[int],
@@ -166,12 +95,12 @@ def retrain_all(
     plugins = tuple(held["path"] for held in record() if held["path"])
     with files.scratch_folder(plan.run.path) as scratch:
         given = (resume, scratch, plugins, grown, Path.cwd(), tuple(sys.argv))
-        orders = [_Order(plan, config, *given) for config in configs]
+        orders = [Order(plan, config, *given) for config in configs]
         return _watched(orders, how, scratch, reporter)
 
 
 def _watched(
-    orders: Sequence[_Order], how: SideBySide, scratch: Path, reporter: Reporter
+    orders: Sequence[Order], how: SideBySide, scratch: Path, reporter: Reporter
 ) -> Trained:
     plan, watch = orders[0].plan, _Watch(orders, reporter)
     try:
@@ -180,7 +109,7 @@ def _watched(
             contextlib.closing(
                 shared_out(
                     executor,
-                    _train,
+                    train,
                     orders,
                     how.jobs,
                     look=watch.look,
@@ -220,45 +149,7 @@ def _placed(configs: list[RunConfig], how: SideBySide, reporter: Reporter) -> li
     ]
 
 
-def _train(order: _Order) -> _Outcome:
-    """Train one seed; runs in another process, which knows nothing yet."""
-    with _ALONE, contextlib.chdir(order.here):
-        sys.argv, own = list(order.words), sys.argv
-        try:
-            return _trained(order, _Afar(order))
-        finally:
-            sys.argv = own
-
-
-def _trained(order: _Order, told: _Afar) -> _Outcome:
-    plan, seed, carry = order.plan, order.config.seed, None
-    try:
-        if order.over:
-            return _Outcome(stopped=True)
-        for path in order.plugins:
-            load_plugin(path)
-        if order.grown is not None:
-            run, data, data_dir = order.grown
-            carry = older(run, data, data_dir=data_dir).carry
-        given: dict[str, Any] = {"run": plan.run, "label": plan.label, "own": plan.own}
-        given |= {"carry": carry, "resume": order.resume}
-        retrain(plan.architecture, order.config, reporter=told, **given)
-    except (KeyboardInterrupt, Interrupted):
-        return _Outcome(stopped=True)
-    except AutoMTLError as error:
-        return _Outcome(_of_seed(seed, error))
-    except Exception:  # told by the parent, as its own would be
-        told.say(traceback.format_exc())
-        fault = AutoMTLError(f"seed {seed}", "must end", "a fault of automtl itself, told above")
-        return _Outcome(fault)
-    return _Outcome()
-
-
-def _of_seed(seed: int, error: AutoMTLError) -> AutoMTLError:
-    return type(error)(f"seed {seed}: {error.where}", error.rule, error.got, error.fix)
-
-
-def _outcome(future: "Future[_Outcome]") -> _Outcome | Exception:
+def _outcome(future: "Future[Outcome]") -> Outcome | Exception:
     """What came of a seed; an exception where its process has died, or never began."""
     error = future.exception()
     if isinstance(error, Exception):
@@ -271,7 +162,7 @@ def _outcome(future: "Future[_Outcome]") -> _Outcome | Exception:
 class _Watch:
     """Tells how several seeds go on, by what their processes write down."""
 
-    def __init__(self, orders: Sequence[_Order], reporter: Reporter) -> None:
+    def __init__(self, orders: Sequence[Order], reporter: Reporter) -> None:
         self._orders, self._reporter = orders, reporter
         self._failures: dict[int, AutoMTLError] = {}
         self._done: set[int] = set()
@@ -284,7 +175,7 @@ class _Watch:
         for order in self._orders:
             self._pass_on(order)
         now, over = time.monotonic(), len(self._done) + len(self._failures)
-        if now - self._said < _SAY_EVERY_S:
+        if now - self._said < SAY_EVERY_S:
             return
         self._said = now
         places = "; ".join(f"seed {seed}: {place}" for seed, place in self._places.items())
@@ -293,7 +184,7 @@ class _Watch:
             self._told = told
             self._reporter.say(told)
 
-    def _pass_on(self, order: _Order) -> None:
+    def _pass_on(self, order: Order) -> None:
         if not order.log.exists():
             return
         lines = read_lines(order.log)  # whole ones
@@ -305,13 +196,13 @@ class _Watch:
                 self._reporter.say(f"seed {order.config.seed}: {told['say']}")
         self._read[order.log] = len(lines)
 
-    def ended(self, order: _Order, outcome: _Outcome | Exception) -> None:
+    def ended(self, order: Order, outcome: Outcome | Exception) -> None:
         """Tell how a seed ended."""
         seed = order.config.seed
         self._pass_on(order)
         self._places.pop(seed, None)
         if isinstance(outcome, Exception):
-            outcome = _Outcome(_of_seed(seed, _lost(outcome)))
+            outcome = Outcome(of_seed(seed, _lost(outcome)))
         if outcome.stopped:
             raise Interrupted(SIGINT)
         if outcome.error is not None:
@@ -332,7 +223,7 @@ class _Watch:
         )
 
 
-def _result(order: _Order) -> RetrainResult:
+def _result(order: Order) -> RetrainResult:
     return RetrainResult.read(order.plan.run.retrain(order.plan.label, order.config.seed))
 
 
