@@ -59,6 +59,9 @@ class LabelRows:
 
 def _auc_of_cells(cells: np.ndarray, label: LabelRows) -> float | None:
     """As `one_feature_auc`, from value * FOLDS + fold."""
+    if int(cells.max(initial=-1)) // FOLDS > len(cells):  # more ids than rows of the sample
+        values, folds = np.divmod(cells, FOLDS)
+        cells = np.unique(values, return_inverse=True)[1] * FOLDS + folds
     size = (int(cells.max(initial=-1)) // FOLDS + 1) * FOLDS
     rows, positives = (
         np.bincount(cells[mine], minlength=size).reshape(-1, FOLDS)

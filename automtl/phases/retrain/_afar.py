@@ -124,4 +124,5 @@ def _trained(order: Order, told: _Afar) -> Outcome:
 
 
 def of_seed(seed: int, error: AutoMTLError) -> AutoMTLError:
+    """An error with the seed that it is of."""
     return type(error)(f"seed {seed}: {error.where}", error.rule, error.got, error.fix)
