@@ -25,6 +25,10 @@ class AutoMTLError(Exception):
             message += f"; {fix}"
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[type["AutoMTLError"], tuple[str, ...]]:
+        """As another process has it: an exception is handed over as its class and arguments."""
+        return type(self), (self.where, self.rule, self.got, self.fix)
+
 
 class ConfigError(AutoMTLError, ValueError):
     """A setting, an option or an argument that cannot be meant."""
@@ -58,7 +62,12 @@ class Interrupted(BaseException):
         self, signal: int, folder: object = None, told: str = "what was finished is kept"
     ) -> None:
         self.signal, self.folder = signal, None if folder is None else str(folder)
+        self._told = told
         super().__init__(f"interrupted; {told}")
+
+    def __reduce__(self) -> tuple[type["Interrupted"], tuple[int, str | None, str]]:
+        """As another process has it."""
+        return type(self), (self.signal, self.folder, self._told)
 
 
 class EnvironmentFault(AutoMTLError, OSError):

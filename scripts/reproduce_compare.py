@@ -82,7 +82,7 @@ def retrain(run: Path, source: Path, args: argparse.Namespace) -> None:
     if source == run:
         for folder in set(run.glob("retrain/*")) - done:
             shutil.rmtree(folder)
-        automtl.retrain(run, seeds=seeds, retrain=settings, **args.common)
+        automtl.retrain(run, seeds=seeds, retrain=settings, jobs=args.jobs, **args.common)
     else:
         shutil.rmtree(run, ignore_errors=True)
         automtl.retrain(
@@ -91,6 +91,7 @@ def retrain(run: Path, source: Path, args: argparse.Namespace) -> None:
             out=run,
             seeds=range(args.seeds),
             retrain=settings,
+            jobs=args.jobs,
             **args.common,
         )
 
@@ -115,6 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--models", nargs="+", default=[*SEARCHED, *SIZES], choices=[*SEARCHED, *SIZES]
     )
     parser.add_argument("--seeds", type=int, default=5, help="retrain seeds, from 0")
+    parser.add_argument("--jobs", type=int, default=1, help="seeds that are trained at a time")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="the most epochs of a retrain")
     parser.add_argument(
         "--search-epochs", type=int, default=None, help="default as the space recommends"

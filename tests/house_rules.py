@@ -43,7 +43,7 @@ BELOW = {
     "models": {"sharing"},
     "sharing": {"layers"},
     "layers": {"data", "spaces"},
-    "data": {"strict", "files", "statistics"},
+    "data": {"strict", "files", "statistics", "engines"},
     "spaces": {"strict", "files", "plugins"},
     "report": {"runs", "spaces", "statistics"},
     "runs": {"tensor_file", "strict", "plugins"},
@@ -65,12 +65,23 @@ BELOW = {
     "files": {"bounds"},
     "bounds": {"errors"},
     "plugins": {"errors"},
+    "engines": {"errors"},
     "statistics": {"errors"},
     "errors": set(),
     "search_spaces": set(),
     "derived_archs": set(),
 }
-TORCH_FREE = {"errors", "bounds", "files", "plugins", "strict", "spaces", "data", "benchmarks"}
+TORCH_FREE = {
+    "errors",
+    "engines",
+    "bounds",
+    "files",
+    "plugins",
+    "strict",
+    "spaces",
+    "data",
+    "benchmarks",
+}
 TORCH_FREE |= {"statistics", "config", "config_layers", "config_reference", "config_retrain"}
 TORCH_FREE |= {"config_tune"}
 USES_TORCH = {"automtl.data.store.batches"}

@@ -15,7 +15,8 @@ from automtl.data.spec.dataset import DatasetConfig, default_data_dir, load_data
 from automtl.errors import ConfigError
 from automtl.phases.retrain import RetrainResult
 from automtl.phases.retrain import retrain as _retrain
-from automtl.phases.retrain.plan import plan_retrain
+from automtl.phases.retrain.fan_out import ONE_BY_ONE, SideBySide, retrain_all
+from automtl.phases.retrain.plan import RetrainPlan, plan_retrain
 from automtl.phases.run.session import Reporter
 from automtl.phases.search import resumed
 from automtl.phases.search import search as _search
@@ -104,7 +105,7 @@ def searched(
     return _search(config, out=out, reporter=reporter, resume=resume, budget=budget)
 
 
-def retrained(
+def retrained(  # noqa: PLR0913 # what the command's options say
     source: str | Path | Architecture,
     data: str | None,
     flags: dict[str, Any],
@@ -114,6 +115,7 @@ def retrained(
     out: Path | None,
     resume: bool,
     reporter: Calling,
+    how: SideBySide = ONE_BY_ONE,
 ) -> Iterator[RetrainResult]:
     """Train an architecture from fresh weights, once per seed."""
     plan = plan_retrain(
@@ -131,8 +133,27 @@ def retrained(
     configs = plan.seeded(seeds)
     if not configs:
         raise ConfigError("seeds", "must hold a seed", "none", "for example seeds=[0, 1, 2]")
+    if not how.here:
+        yield from _side_by_side(plan, [config.seed for config in configs], how, resume, reporter)
+        return
     for number, config in enumerate(configs):
         reporter.training(number, len(configs))
         reporter.say(f"training {plan.label}, seed {config.seed}, into {plan.run.path}")
         reporter.start("retrain")
         yield _retrain(plan.architecture, config, reporter=reporter, resume=resume, **given)
+
+
+def _side_by_side(
+    plan: RetrainPlan, seeds: Sequence[int], how: SideBySide, resume: bool, reporter: Calling
+) -> Iterator[RetrainResult]:
+    if reporter.calls:
+        raise ConfigError(
+            "callbacks",
+            "must be left out where seeds are trained in other processes",
+            f"jobs={how.jobs}",
+            "leave out jobs and engine",
+        )
+    trained = retrain_all(plan, seeds, how, resume=resume, reporter=reporter)
+    if trained.failures:
+        raise trained.failures[0]
+    yield from trained.results

@@ -96,6 +96,11 @@ class Calling:
                 rule = f"must be functions, or objects with one of {', '.join(_HOOKS)}"
                 raise ConfigError("callbacks", rule, type(callback).__name__)
 
+    @property
+    def calls(self) -> bool:
+        """Whether there are callbacks."""
+        return bool(self._callbacks)
+
     def say(self, text: str) -> None:
         """A line for people."""
         self._inner.say(text)

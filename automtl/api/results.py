@@ -23,6 +23,7 @@ from automtl.phases.finished.export import export as _export
 from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.finished.predict import predict_frame
 from automtl.phases.retrain import RetrainResult
+from automtl.phases.retrain.fan_out import side_by_side
 from automtl.phases.run.session import Reporter
 from automtl.phases.search.state import SearchResult
 from automtl.report.load import RunView, load_phase
@@ -74,6 +75,8 @@ class Search(SearchResult):
         seeds: Sequence[int] = (0,),
         *,
         sharing: str | None = None,
+        jobs: int = 1,
+        engine: str = "local",
         resume: bool = False,
         verbose: bool | None = None,
         reporter: Reporter | None = None,
@@ -96,6 +99,7 @@ class Search(SearchResult):
                     out=None,
                     resume=resume,
                     reporter=told,
+                    how=side_by_side(jobs, engine),
                 ),
                 told,
             )

@@ -24,6 +24,7 @@ from automtl.api.results import Models, Search, acting_search
 from automtl.config import merge, resolve
 from automtl.data.access.paths import home
 from automtl.errors import ConfigError
+from automtl.phases.retrain.fan_out import side_by_side
 from automtl.phases.retrain.plan import settings_of
 from automtl.phases.run.duration import seconds
 from automtl.phases.run.resume import need_plugins
@@ -103,6 +104,8 @@ def retrain(  # noqa: PLR0913 # what the command's options say
     frame: pd.DataFrame | None = None,
     sharing: str | None = None,
     seeds: Sequence[int] = (0,),
+    jobs: int = 1,
+    engine: str = "local",
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
     resume: bool = False,
@@ -125,6 +128,10 @@ def retrain(  # noqa: PLR0913 # what the command's options say
         frame: the rows, in place of the data set's files; kept below the data folder.
         sharing: another sharing kind to plug in.
         seeds: of the models.
+        jobs: how many are trained at a time, each in a process of its own; a script needs
+            ``if __name__ == "__main__":`` around the call. Then there are no callbacks.
+        engine: who trains them: "local", "dask", "dask:ADDRESS", "slurm" or
+            "slurm:NAME=VALUE,...".
         out: the run's folder for a hand-made model.
         data_dir: folder of raw and prepared data; default a searched run's own, else the data
             set's, else the user's cache folder.
@@ -138,7 +145,7 @@ def retrain(  # noqa: PLR0913 # what the command's options say
     Raises:
         AutoMTLError: see ``automtl.errors``.
     """
-    flags = flags_of(settings, data, data_dir)
+    flags, how = flags_of(settings, data, data_dir), side_by_side(jobs, engine)
     with Listening(verbose, reporter, callbacks) as told:
         return Models.trained(
             retrained(
@@ -150,6 +157,7 @@ def retrain(  # noqa: PLR0913 # what the command's options say
                 out=path_of(out),
                 resume=resume,
                 reporter=told,
+                how=how,
             ),
             told,
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automtl.cli._options import AsJson, ConfigFile, DataDir, Device, Sets, absolute
+from automtl.cli._options import AsJson, ConfigFile, DataDir, Device, Jobs, Sets, absolute
 from automtl.cli.console import print_json, say, say_origins, table
 from automtl.cli.progress import ConsoleReporter
 from automtl.errors import ConfigError
@@ -95,6 +95,7 @@ def run(
     threads: Annotated[
         int, typer.Option("--threads", min=1, help="CPU threads of each training.")
     ] = 1,
+    jobs: Jobs = 1,
     as_json: AsJson = False,
 ) -> None:
     """Train many architectures of a space on one data set, for a table to judge searches by.
@@ -148,7 +149,7 @@ def run(
         if out is None or plan:
             _show_plan(made.forecast(), as_json)
             return
-        result = made.run(out, resume=resume, anyway=anyway, rows_from=rows or ())
+        result = made.run(out, resume=resume, anyway=anyway, rows_from=rows or (), processes=jobs)
     _show(result, as_json)
 
 

@@ -1,12 +1,15 @@
 """`automtl data`: list, get, prepare and describe data sets."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from automtl.cli._options import AsJson, DataDir, told
+from automtl.cli._options import AsJson, DataDir, EngineOption, Jobs, told
 from automtl.cli.console import print_json, say, table
+
+if TYPE_CHECKING:
+    from automtl.data.prepare.in_parts import InParts
 
 app = typer.Typer(
     help="Data sets: list the shipped ones, get their raw files, prepare and describe any.",
@@ -78,14 +81,49 @@ def get(
 
 
 @told(app)
-def prepare(dataset: Dataset, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def prepare(
+    dataset: Dataset,
+    parts: Annotated[
+        int | None,
+        typer.Option(
+            "--parts",
+            min=1,
+            help="Cut the rows into about so many parts, each for one process; the store is the "
+            "same. Killed, the same command goes on.",
+            show_default=False,
+        ),
+    ] = None,
+    jobs: Jobs = 1,
+    engine: EngineOption = "local",
+    memory: Annotated[
+        int,
+        typer.Option("--memory", min=1, help="MiB for the words that a process of --parts counts."),
+    ] = 512,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
     """Read the files once and write the store that training maps; done implicitly by search and
     retrain.
 
-    Example:
+    Examples:
         automtl data prepare census_income
+        automtl data prepare census_income --parts 8 --jobs 2
     """
-    _prepared(dataset, data_dir, as_json)
+    from automtl.data.prepare.in_parts import InParts
+    from automtl.engines import Engine
+    from automtl.errors import ConfigError
+
+    how = None
+    if parts is not None:
+        how = InParts(parts, Engine.of(engine), jobs, memory * 2**20)
+    elif (jobs, engine, memory) != (1, "local", 512):
+        raise ConfigError(
+            "--jobs, --engine, --memory",
+            "are for rows in parts",
+            "no --parts",
+            "add --parts 64, or leave them out",
+        )
+    _prepared(dataset, data_dir, as_json, how)
 
 
 @told(app)
@@ -156,7 +194,9 @@ def _write_new(path: Path | None, text: str) -> None:
     say(f"written: {path}; check every line, then `automtl data prepare {path}`")
 
 
-def _prepared(dataset: str, data_dir: Path | None, as_json: bool) -> None:
+def _prepared(
+    dataset: str, data_dir: Path | None, as_json: bool, parts: "InParts | None" = None
+) -> None:
     from automtl.config import check_recommends
     from automtl.data.describe import describe as describe_store
     from automtl.data.prepare import prepare as prepare_store
@@ -170,7 +210,8 @@ def _prepared(dataset: str, data_dir: Path | None, as_json: bool) -> None:
 
     described = load_dataset(dataset)
     check_recommends(described, dataset)
-    found = describe_store(prepare_store(described, data_dir=_folder(data_dir), progress=tell))
+    store = prepare_store(described, data_dir=_folder(data_dir), progress=tell, parts=parts)
+    found = describe_store(store)
     if as_json:
         print_json(found)
         return

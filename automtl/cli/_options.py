@@ -35,6 +35,15 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", help="CPU threads of torch.", show_default="torch's choice"),
 ]
+Jobs = Annotated[
+    int, typer.Option("--jobs", min=1, help="How many at a time, each in a process of its own.")
+]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine", help="Who does it: local, dask, dask:ADDRESS, slurm or slurm:NAME=VALUE,..."
+    ),
+]
 OnNan = Annotated[
     str | None,
     typer.Option(

@@ -14,7 +14,9 @@ from automtl.cli._options import (
     DataDir,
     Deterministic,
     Device,
+    EngineOption,
     FastDevRun,
+    Jobs,
     OnNan,
     Out,
     Sets,
@@ -24,10 +26,12 @@ from automtl.cli._options import (
 )
 from automtl.cli.console import print_json, print_text, say, say_command, say_origins
 from automtl.cli.progress import ConsoleReporter
-from automtl.errors import ConfigError
+from automtl.errors import AutoMTLError, ConfigError
 
 if TYPE_CHECKING:
+    from automtl.config import RunConfig
     from automtl.phases.retrain import RetrainResult
+    from automtl.phases.retrain.plan import RetrainPlan
 
 
 def run(
@@ -61,6 +65,8 @@ def run(
     seeds: Annotated[
         str, typer.Option("--seeds", help="Seeds of the models: 0, 0,3,7 or 0..4.")
     ] = "0",
+    jobs: Jobs = 1,
+    engine: EngineOption = "local",
     out: Out = None,
     data_dir: DataDir = None,
     resume: Annotated[
@@ -81,12 +87,13 @@ def run(
 
     Examples:
         automtl retrain runs/census_income-automtl_small-1 --seeds 0..2
-        automtl retrain mmoe --data census_income
+        automtl retrain mmoe --data census_income --seeds 0..1 --jobs 2
         automtl retrain --from runs/monday --data tuesday.yaml --out runs/tuesday
     """
-    from automtl.phases.retrain import retrain
+    from automtl.phases.retrain.fan_out import retrain_all, side_by_side
     from automtl.phases.retrain.plan import plan_retrain
 
+    how = side_by_side(jobs, engine)
     flags = {
         "data": {"dir": None if data_dir is None else str(data_dir.resolve())},
         "runtime": {
@@ -98,9 +105,12 @@ def run(
         },
     }
     numbers = seed_list(seeds)
-    carry = None
+    carry = grown = None
     if from_run is not None:
+        given_data = data
         source, data, carry = _grown(source, data, from_run, data_dir)
+        # other processes open the older model themselves
+        grown = (from_run, str(given_data), data_dir)
     if source is None:
         raise ConfigError(
             "retrain",
@@ -121,29 +131,44 @@ def run(
     if show_config:
         print_text(plan.config.to_yaml())
         return
-    configs, results = plan.seeded(numbers), []
     with ConsoleReporter() as reporter:
         say_origins(plan.config)
-        for number, seeded in enumerate(configs):
-            reporter.training(number, len(configs))
-            say(
-                f"training {plan.label} on {plan.config.data.source}, seed {seeded.seed}, into "
-                f"{plan.run.path}"
-            )
-            given: dict[str, Any] = {"run": plan.run, "label": plan.label, "own": plan.own}
-            results.append(
-                retrain(
-                    plan.architecture,
-                    seeded,
-                    **given,
-                    reporter=reporter,
-                    carry=carry,
-                    resume=resume,
-                )
-            )
-    _show(results, as_json)
+        if how.here:
+            count, given = len(numbers), {"carry": carry, "resume": resume}
+            configs = enumerate(plan.seeded(numbers))
+            results = [_train(plan, one, reporter, i, count, **given) for i, one in configs]
+            failures = list[AutoMTLError]()
+        else:
+            told = f"{len(numbers)} seeds, into {plan.run.path}"
+            say(f"training {plan.label} on {plan.config.data.source}, {told}")
+            trained = retrain_all(plan, numbers, how, resume=resume, reporter=reporter, grown=grown)
+            results, failures = trained.results, trained.failures
+    if results:
+        _show(results, as_json)
+    if failures:
+        raise failures[0]
     if not as_json:
         say_command("next", shlex.join(["automtl", "evaluate", str(plan.run.path)]))
+
+
+def _train(
+    plan: "RetrainPlan",
+    config: "RunConfig",
+    reporter: ConsoleReporter,
+    number: int,
+    count: int,
+    **given: Any,
+) -> "RetrainResult":
+    """One seed in this process."""
+    from automtl.phases.retrain import retrain
+
+    reporter.training(number, count)
+    say(
+        f"training {plan.label} on {plan.config.data.source}, seed {config.seed}, into "
+        f"{plan.run.path}"
+    )
+    given |= {"run": plan.run, "label": plan.label, "own": plan.own}
+    return retrain(plan.architecture, config, **given, reporter=reporter)
 
 
 def _show(results: "Sequence[RetrainResult]", as_json: bool) -> None:

@@ -50,7 +50,7 @@ def digested(config: DatasetConfig, table: pd.DataFrame) -> pa.RecordBatch:
         Path("rows.csv"), 1, pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
     )
     digest = Digester(config)(piece, "train")
-    copies = Copies(
+    copies = Copies.among(
         digest.column("hash").to_numpy().copy(), together=config.split.duplicates == "together"
     )
     return next(copies.told_apart(iter([digest])))

@@ -46,7 +46,7 @@ def test_copies_are_numbered_by_role_across_batches(
     batch = pa.RecordBatch.from_arrays([pa.array(roles), pa.array(hashes)], ["role", "hash"])
     ends = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
     batches = [batch.slice(start, end - start) for start, end in itertools.pairwise(ends)]
-    copies = Copies(hashes.copy(), together=together)
+    copies = Copies.among(hashes.copy(), together=together)
     assert copies.count == len(rows) - len({h for _, h in rows})
     for _ in range(2):  # each pass over the rows numbers them anew
         seen = Counter[tuple[int, int]]()

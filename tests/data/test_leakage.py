@@ -30,6 +30,15 @@ def test_against_scikit_learn() -> None:
     )
 
 
+def test_far_more_ids_than_rows_take_no_more_memory() -> None:
+    """With a cell for each id these would be 170 GB."""
+    g = np.random.default_rng(1)
+    values, labels = g.integers(0, 7, 900), (g.random(900) < 0.3).astype(float)
+    folds = g.integers(0, FOLDS, 900)
+    few = one_feature_auc(values, labels, folds)
+    assert few == one_feature_auc(values * (2**31 // 8), labels, folds) is not None
+
+
 def test_cells_with_ties() -> None:
     assert cell_auc(
         np.array([0.1, 0.5, 0.5]), np.array([1, 2, 0]), np.array([3, 0, 1])

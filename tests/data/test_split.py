@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import OneHotEncoder
 
 from automtl.data.prepare import prepare
-from automtl.data.prepare.split import ALPHA, TEST, split_rule
+from automtl.data.prepare.split import ALPHA, TEST, Times, split_rule
 from automtl.data.spec.dataset import DatasetConfig, load_dataset
 from automtl.errors import DataError
 from automtl.strict import build
@@ -150,7 +150,8 @@ def by_time(times: np.ndarray, shares: dict[str, float]) -> np.ndarray | DataErr
     }
     try:
         return np.bincount(
-            split_rule(build(DatasetConfig, config, "toy"), times)(times, times), minlength=4
+            split_rule(build(DatasetConfig, config, "toy"), Times([times]))(times, times),
+            minlength=4,
         )
     except DataError as error:
         return error

@@ -51,6 +51,7 @@ START = {
     "docs/own_operation.md": "data",
     "docs/pictures.md": "data",
     "docs/python.md": "data",
+    "docs/scale.md": "data",
     "docs/search.md": "searched",
     "docs/training.md": "data",
     "docs/tune.md": "searched",

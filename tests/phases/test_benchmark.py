@@ -71,6 +71,20 @@ def _help(dataset, out):
 
 
 @pytest.mark.slow
+def test_jobs_share_a_table(dataset, whole, tmp_path):
+    result = benchmark(dataset).run(tmp_path / "t", anyway=True, processes=2)
+    assert result.finished and result.trainings == whole[0].trainings
+    for name in ("table.parquet", "table.test.parquet"):
+        pd.testing.assert_frame_equal(
+            plain(tmp_path / "t" / name).drop(columns="commit"),
+            plain(whole[1] / name).drop(columns="commit"),
+            check_exact=True,
+        )
+    signed = {path.read_text() for path in (tmp_path / "t").glob("trainings/*/.lock")}
+    assert len(signed) == 2, "both processes had trainings"
+
+
+@pytest.mark.slow
 def test_two_processes_share_a_table(dataset, whole, tmp_path):
     out = tmp_path / "t"
     with pytest.raises(Interrupted):

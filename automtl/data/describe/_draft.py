@@ -19,7 +19,7 @@ from automtl.data.describe._relations import related
 from automtl.data.describe._shapes import FEW, is_whole
 from automtl.data.describe._targets import is_truth, known_words, positives
 from automtl.data.prepare.rows import PER_SECOND
-from automtl.data.prepare.split import PARTS, Cuts
+from automtl.data.prepare.split import Cuts, Times
 from automtl.data.spec.sections import Split
 from automtl.data.values.patterns import LIST_SEPARATOR
 from automtl.strict import printable
@@ -310,9 +310,8 @@ def _has_each(guess: Guess) -> bool:
 def _fills_all_parts(guess: Guess, split: Split) -> bool:
     times = guess.values.times
     assert times is not None, "a column of times has times"
-    rows = np.sort(times.to_numpy()[guess.values.codes])
-    parts = Cuts.of(split, rows)(rows, rows)
-    return bool(np.bincount(parts, minlength=len(PARTS)).all())
+    rows = Times([np.sort(times.to_numpy()[guess.values.codes])])
+    return bool(Cuts.of(split, rows).sizes(rows).all())
 
 
 def percent(share: float) -> str:

@@ -2,17 +2,22 @@
 teaches nothing, and counts twice.
 """
 
+from typing import Self
+
 import numpy as np
 
 from automtl.data.store.schema import Schema
+from automtl.data.values.sums import Sum
 
 
-class AlikeLabels:
+class AlikeLabels(Sum):
     """Gathers which pairs of tasks have told the same so far.
 
     Args:
         schema: the tasks; a binary one may be another's opposite, too.
     """
+
+    held = ("_same", "_opposite")
 
     def __init__(self, schema: Schema) -> None:
         tasks = list(enumerate(schema.tasks))
@@ -38,6 +43,11 @@ class AlikeLabels:
             for i, j in self._opposite
             if np.array_equal(labels[:, i], 1 - labels[:, j], equal_nan=True)
         }
+
+    def merge(self, later: Self) -> None:
+        """Take in which pairs told the same in later rows."""
+        self._same &= later._same
+        self._opposite &= later._opposite
 
     def remarks(self) -> list[str]:
         """A line for each pair."""

@@ -12,12 +12,15 @@ import pyarrow as pa
 from automtl.data.prepare._statistics import exact_sum
 from automtl.data.prepare.split import ALPHA
 from automtl.data.spec.sections import TaskConfig
+from automtl.data.values.sums import Sum
 
 
-class BaseRates:
+class BaseRates(Sum):
     """Sums of the training rows' weights by class, or of their labels; exact, so that the order of
     rows does not matter.
     """
+
+    held = ("_masses", "_mass", "_moment")
 
     def __init__(self, task: TaskConfig) -> None:
         self._task = task

@@ -7,7 +7,7 @@ and files, and a copy that comes later moves none before it.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -21,28 +21,39 @@ class Copies:
     """The contents that come more than once.
 
     Args:
-        hashes: of all rows' contents; sorted in place.
-        together: equal rows draw alike.
-
-    Attributes:
+        contents: their hashes, rising.
         count: rows that are copies of another, the first of each left out.
+        together: equal rows draw alike.
+        seen: by role and content, how many rows of a content came before these rows.
     """
 
-    def __init__(self, hashes: np.ndarray, *, together: bool) -> None:
+    def __init__(
+        self,
+        contents: np.ndarray,
+        count: int,
+        *,
+        together: bool,
+        seen: np.ndarray | None = None,
+    ) -> None:
+        self.contents, self.count, self._together = contents, count, together
+        self.rows = np.zeros((len(SPLITS), len(contents)), np.int32)
+        self._seen = np.zeros_like(self.rows) if seen is None else seen
+
+    @classmethod
+    def among(cls, hashes: np.ndarray, *, together: bool) -> Self:
+        """Of all rows, by the hashes of their contents; these are sorted in place."""
         hashes.sort()
         later = hashes[1:][hashes[1:] == hashes[:-1]]
-        self.count, self._together = len(later), together
-        self._contents = np.unique(later)
-        self._rows = np.zeros((len(SPLITS), len(self._contents)), np.int32)
+        return cls(np.unique(later), len(later), together=together)
 
     def told_apart(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """All digests, in the order they were made in, each with a column more: `draw` (uint64), by
         which chance decides on a row.
         """
-        seen = np.zeros(self._rows.size, np.int32)  # by role and content
+        seen = self._seen.ravel().copy()
         for batch in batches:
             column = batch.column("hash")
-            if len(self._contents) and not self._together:
+            if len(self.contents) and not self._together:
                 column = pa.array(
                     self._drawn(column.to_numpy(), batch.column("role").to_numpy(), seen)
                 )
@@ -52,7 +63,7 @@ class Copies:
         """Each row's draw by which copy of its content it is, from 0; `seen` goes on by as many."""
         rows, contents = self._find(hashes)
         cells, inverse, counts = np.unique(
-            roles[rows] * np.int64(len(self._contents)) + contents,
+            roles[rows] * np.int64(len(self.contents)) + contents,
             return_inverse=True,
             return_counts=True,
         )
@@ -66,23 +77,30 @@ class Copies:
 
     def _find(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Which rows come more than once, and the number of each one's content."""
-        if not len(self._contents):
+        if not len(self.contents):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        places = np.minimum(np.searchsorted(self._contents, hashes), len(self._contents) - 1)
-        rows = np.flatnonzero(self._contents[places] == hashes)
+        places = np.minimum(np.searchsorted(self.contents, hashes), len(self.contents) - 1)
+        rows = np.flatnonzero(self.contents[places] == hashes)
         return rows, places[rows]
 
     def add(self, hashes: np.ndarray, parts: np.ndarray) -> None:
         """Take in which part the rows of a batch are in."""
         rows, contents = self._find(hashes)
-        np.add.at(self._rows, (np.maximum(parts[rows] - ALPHA, 0), contents), 1)
+        np.add.at(self.rows, (np.maximum(parts[rows] - ALPHA, 0), contents), 1)
 
     def summary(self) -> dict[str, Any]:
         """How many rows are copies, and how many rows of validation and test are copies of a
         training row.
         """
-        known = self._rows[0] > 0
-        return {"rows": self.count} | {
-            split: int(rows[known].sum())
-            for split, rows in zip(SPLITS[1:], self._rows[1:], strict=True)
-        }
+        return {"rows": self.count, **of_training(self.rows)}
+
+
+def of_training(rows: np.ndarray) -> dict[str, int]:
+    """Rows of validation and test whose content a training row has, from the rows of each content.
+
+    Shape: (splits, contents).
+    """
+    known = rows[0] > 0
+    return {
+        split: int(there[known].sum()) for split, there in zip(SPLITS[1:], rows[1:], strict=True)
+    }

@@ -26,6 +26,7 @@ from automtl.data.spec.where import parse_where
 from automtl.data.values.forms import missing_words, normal
 from automtl.data.values.hashing import hash_column, hash_dictionary, mix
 from automtl.data.values.list_columns import normal_lists
+from automtl.data.values.sums import Sum
 from automtl.data.values.text_columns import TEXT, map_words, spread
 from automtl.errors import DataError
 
@@ -33,7 +34,7 @@ ROLES = ("train", "validation", "test")
 HASHES = pa.dictionary(pa.int32(), pa.uint64())
 
 
-class Digester:
+class Digester(Sum):
     """Turns pieces of raw rows into digests.
 
     Args:
@@ -42,16 +43,19 @@ class Digester:
     Attributes:
         lost: per column, how many rows have which word for a missing value.
         looks: of the columns of lists.
+        two_words: of the tasks whose labels are words.
 
     Raises:
         DataError: on a row that breaks a rule, with file, row and column.
     """
 
+    held = ("lost", "units")
+
     def __init__(self, config: DatasetConfig) -> None:
         self._config = config
         self.readings = plan_readings(config)
         self.units = TimeUnits(config.split.column or "")
-        self._two_words = {
+        self.two_words = {
             task.name: TwoWords(task) for task in config.tasks if task.positive is not None
         }
         self._texts = {
@@ -91,7 +95,7 @@ class Digester:
             looks.see(found[f"f:{looks.name}"])
         found |= {f"k:{name}": columns.keys(name) for name in self._config.kept}
         for task in self._config.tasks:
-            found[f"y:{task.name}"] = _label(columns, task, self._two_words.get(task.name))
+            found[f"y:{task.name}"] = _label(columns, task, self.two_words.get(task.name))
         for task in self._config.tasks:
             if task.sample_weight:
                 found[f"w:{task.name}"] = _weight(columns, task.sample_weight)

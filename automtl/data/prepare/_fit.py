@@ -4,13 +4,13 @@ counts and hashes of all.
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 
 from automtl.data.prepare._labels import LabelCounts
-from automtl.data.prepare._statistics import Moments, Ranks, Vocabulary
+from automtl.data.prepare._statistics import Moments, Ranks, SeenWords, Vocabulary
 from automtl.data.prepare.split import ALPHA, PARTS
 from automtl.data.spec.dataset import DatasetConfig
 from automtl.data.spec.features import ORDER, Categorical, IdFeature, Numeric
@@ -19,31 +19,49 @@ from automtl.data.values.extremes import Extremes
 from automtl.data.values.forms import Form, FormFinder
 from automtl.data.values.hashing import mix
 from automtl.data.values.list_columns import split_lists
+from automtl.data.values.sums import Sum
 from automtl.errors import DataError
 
 FEW = 1000
 
 
-class Fit:
+class Fit(Sum):
     """One pass over the digests.
 
     Args:
         config: the data set.
         known: per field, the form and the words of an older vocabulary to grow from.
+        words: what words are gathered in: counts of them all, or their forms only, for words that
+            are counted elsewhere.
     """
 
+    held = (
+        "_words",
+        "_hashed",
+        "_moments",
+        "_extremes",
+        "_ranks",
+        "_labels",
+        "part_rows",
+        "_keys",
+        "_part_hashes",
+    )
+
     def __init__(
-        self, config: DatasetConfig, known: Mapping[str, tuple[Form, pa.Array | None]]
+        self,
+        config: DatasetConfig,
+        known: Mapping[str, tuple[Form, pa.Array | None]],
+        words: type[Vocabulary] | type[SeenWords] = Vocabulary,
     ) -> None:
         self._known = known
         self._config = config
         self._ids = [f for f in config.features if not isinstance(f, Numeric)]
         self._numbers = [f for f in config.features if isinstance(f, Numeric)]
         self._words = {
-            f.name: Vocabulary() for f in self._ids if not (f.share_embedding or f.hash_buckets)
+            f.name: words() for f in self._ids if not (f.share_embedding or f.hash_buckets)
         }
         self._hashed = {f.name: FormFinder() for f in self._ids if f.hash_buckets}
-        self._kept = {name: Vocabulary() for name in config.kept}
+        self._kept = {name: Vocabulary() for name in config.kept if words is Vocabulary}
         self._moments = {f.name: Moments() for f in self._numbers}
         self._extremes = {f.name: Extremes() for f in self._numbers if f.transform != "quantile"}
         self._ranks = {f.name: Ranks() for f in self._numbers if f.transform == "quantile"}
@@ -56,7 +74,7 @@ class Fit:
         """Take in one digest and the parts of its rows."""
         train, draws = parts <= ALPHA, batch.column("draw").to_numpy()
         for feature in self._ids:
-            words, counts = self._counted(feature, batch.column(f"f:{feature.name}"), train)
+            words, counts = counted(feature, batch.column(f"f:{feature.name}"), train)
             owner = feature.share_embedding or feature.name
             if owner in self._words:
                 self._words[owner].add(words, counts)
@@ -81,23 +99,12 @@ class Fit:
         if "key" in batch.schema.names and len(self._keys) <= FEW:
             self._keys = np.union1d(self._keys, batch.column("key").to_numpy())
 
-    def _counted(
-        self, feature: IdFeature, column: pa.DictionaryArray, train: np.ndarray
-    ) -> tuple[pa.Array, np.ndarray]:
-        """A column's words and how often each comes in the training rows."""
-        words, counts = (
-            column.dictionary,
-            np.bincount(column.indices.to_numpy()[train], minlength=len(column.dictionary)),
-        )
-        if isinstance(feature, Categorical):
-            return words, counts
-        words, offsets = split_lists(words)
-        counts = np.bincount(
-            words.indices.to_numpy(),
-            np.repeat(counts, np.diff(offsets)),
-            minlength=len(words.dictionary),
-        )
-        return words.dictionary, counts.astype(np.int64)
+    def merge(self, later: Self) -> None:
+        """Add what later rows taught."""
+        keys = np.union1d(self._keys, later._keys)
+        self._keys = later._keys = np.zeros(0, np.uint64)
+        super().merge(later)
+        self._keys = keys
 
     def _count(self, hashes: np.ndarray, parts: np.ndarray) -> None:
         self.part_rows += np.bincount(parts, minlength=len(PARTS))
@@ -139,21 +146,26 @@ class Fit:
         """
         return {name: words.result(Form(), 1) for name, words in self._kept.items()}
 
-    def result(self, config_hash: str) -> tuple[Schema, dict[str, pa.Table]]:
-        """The schema, but for the unknown ids, which encoding counts; and the vocabulary (word,
-        count) of each field that owns one.
-        """
-        forms, older = self._forms(), {name: words for name, (_, words) in self._known.items()}
-        own = [f for f in self._ids if f.name in self._words]
-        vocabularies = {
-            f.name: self._words[f.name].result(forms[f.name], f.min_count, older.get(f.name))
-            for f in own
+    def vocabularies(self) -> dict[str, pa.Table]:
+        """The vocabulary (word, count) of each field that owns one."""
+        forms, older = self.forms(), {name: words for name, (_, words) in self._known.items()}
+        return {
+            f.name: words.result(forms[f.name], f.min_count, older.get(f.name))
+            for f in self._ids
+            if isinstance(words := self._words.get(f.name), Vocabulary)
         }
-        owners = {f.name: f for f in self._ids}
+
+    def schema(self, config_hash: str, sizes: Mapping[str, int]) -> Schema:
+        """The schema, but for the unknown ids, which encoding counts.
+
+        Args:
+            config_hash: of the settings.
+            sizes: words of each vocabulary.
+        """
+        forms, owners = self.forms(), {f.name: f for f in self._ids}
         ordered = sorted(self._ids, key=lambda feature: ORDER[feature.kind])
         ids = [
-            self._id_field(f, owners[f.share_embedding or f.name], vocabularies, forms)
-            for f in ordered
+            self._id_field(f, owners[f.share_embedding or f.name], sizes, forms) for f in ordered
         ]
         fields = [
             *ids,
@@ -171,17 +183,13 @@ class Fit:
         rows = int(self.part_rows[: ALPHA + 1].sum())
         return Schema(
             fields=tuple(fields), tasks=tasks, train_rows=rows, kept=config.kept, **shared, **hashes
-        ), vocabularies
+        )
 
-    def _forms(self) -> dict[str, Form]:
+    def forms(self) -> dict[str, Form]:
         """The form of the words of each field that shares no other's; an older vocabulary's
         stays.
         """
-        finders = dict(self._hashed)
-        for name, words in self._words.items():
-            finders[name] = FormFinder()
-            finders[name].see(words.words())
-        found = {name: finder.form for name, finder in finders.items()}
+        found = {name: finder.form for name, finder in {**self._hashed, **self._words}.items()}
         return {
             name: self._known[name][0] if name in self._known else form
             for name, form in found.items()
@@ -200,14 +208,14 @@ class Fit:
         self,
         feature: IdFeature,
         owner: IdFeature,
-        vocabularies: dict[str, pa.Table],
+        sizes: Mapping[str, int],
         forms: dict[str, Form],
     ) -> Field:
         buckets = owner.hash_buckets or 0
         return Field(
             name=feature.name,
             kind=feature.kind,
-            vocabulary_size=1 + (buckets or len(vocabularies[owner.name])),
+            vocabulary_size=1 + (buckets or sizes[owner.name]),
             form=forms[owner.name].kind,
             digits=forms[owner.name].digits,
             hash_buckets=buckets,
@@ -237,6 +245,25 @@ class Fit:
         """Counts for people: rows per part, labels per task."""
         tasks = {labels.task.name: labels.summary() for labels in self._labels}
         return {"rows": dict(zip(PARTS, self.part_rows.tolist(), strict=True)), "tasks": tasks}
+
+
+def counted(
+    feature: IdFeature, column: pa.DictionaryArray, rows: np.ndarray
+) -> tuple[pa.Array, np.ndarray]:
+    """A column's words and how often each comes in some of the rows."""
+    words, counts = (
+        column.dictionary,
+        np.bincount(column.indices.to_numpy()[rows], minlength=len(column.dictionary)),
+    )
+    if isinstance(feature, Categorical):
+        return words, counts
+    words, offsets = split_lists(words)
+    counts = np.bincount(
+        words.indices.to_numpy(),
+        np.repeat(counts, np.diff(offsets)),
+        minlength=len(words.dictionary),
+    )
+    return words.dictionary, counts.astype(np.int64)
 
 
 def _hex(numbers: np.ndarray) -> str:

@@ -11,14 +11,25 @@ from automtl.data.prepare.chance import chi_square, rank_test
 from automtl.data.prepare.split import ALPHA, PARTS
 from automtl.data.spec.sections import TaskConfig
 from automtl.data.store.schema import SPLITS, Task
+from automtl.data.values.sums import Sum
 from automtl.data.values.text_columns import spread
 from automtl.errors import DataError
 
 
-class LabelCounts:
+class LabelCounts(Sum):
     """How often each task is labelled, by part; binary: with which label; multiclass: with which
     classes; regression: its mean.
     """
+
+    held = (
+        "_labelled",
+        "_counted",
+        "_positives",
+        "_moments",
+        "_samples",
+        "_classes",
+        "_base_rates",
+    )
 
     def __init__(self, task: TaskConfig) -> None:
         self.task = task

@@ -6,7 +6,7 @@ pass 3 encodes and writes.
 """
 
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +20,36 @@ from automtl.data.prepare._fit import Fit
 from automtl.data.prepare._prefetch import ahead, worked_ahead
 from automtl.data.prepare._pretrained import write_vectors
 from automtl.data.prepare._writing import write_rows
-from automtl.data.prepare.encode import Arrays, Encoder, FeatureEncoder
+from automtl.data.prepare.encode import Arrays, Encoder, FeatureEncoder, Lookup, indexed
 from automtl.data.prepare.leakage import LeakCheck
 from automtl.data.prepare.remarks import remarks
 from automtl.data.prepare.rows import RowReader, needed
-from automtl.data.prepare.split import ALPHA, Rule, split_rule
+from automtl.data.prepare.split import ALPHA, Rule, Times, split_rule
 from automtl.data.raw.columns import plan_readings
 from automtl.data.raw.joins import read_side_table
 from automtl.data.raw.sources import JOIN, Source
 from automtl.data.spec.dataset import DatasetConfig
 from automtl.data.spec.features import Categorical, Numeric
-from automtl.data.store.encoding import SIDE, Encoding
+from automtl.data.store.encoding import SIDE, VOCABULARY, WORDS, Encoding
 from automtl.data.store.schema import SPLITS, Schema
 from automtl.data.store.unknown import unknown_rows, unknown_warnings
 from automtl.data.values.forms import Form, missing_words
+from automtl.data.values.sums import Sum
 from automtl.files import StagedFolder, write_json, write_table
 
 SPOOL = "spool.arrow"
 COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
 REPORT_ROWS = 1_000_000
+WORDS_A_BATCH = 2**20
 Say = Callable[[str], None]
 
 
-class Made:
+class Made(Sum):
     """What is counted while rows are encoded: rows without a known id, by field of ids and split,
     and tasks with the same labels.
     """
+
+    held = ("unknown", "alike")
 
     def __init__(self, schema: Schema) -> None:
         self.schema, self.alike = schema, AlikeLabels(schema)
@@ -97,33 +101,47 @@ def make(
     say("counting words and fitting scalers on the training rows")
     fit = Fit(config, _older_words(config))
     for batch in ahead(copies.told_apart(_unspool(folder))):
-        parts = _parts(rule, batch)
+        parts = parts_of(rule, batch)
         fit.add(batch, parts)
         copies.add(batch.column("hash").to_numpy(), parts)
     fit.check_rows()
-    schema, vocabularies = fit.result(config_hash)
+    vocabularies, kept = fit.vocabularies(), fit.kept()
+    schema = fit.schema(config_hash, {name: len(table) for name, table in vocabularies.items()})
     schema = schema.model_copy(update={"times": rows.times})
-    kept = fit.kept()
-    _write_words(folder, "vocabularies", {name: vocabularies[name] for name in schema.owners})
-    _write_words(folder, "kept", kept)
-    _write_sides(folder, config, sources)
+    for i, name in enumerate(schema.owners):
+        _write_words(folder, VOCABULARY.format(i), vocabularies[name])
+    for i, table in enumerate(kept.values()):
+        _write_words(folder, f"kept/{i}.arrow", table)
+    write_sides(folder, config, sources)
     write_vectors(folder, config, schema, vocabularies, say)
     say("encoding")
-    features = FeatureEncoder(
-        schema, {name: table["word"] for name, table in vocabularies.items()}, list_lengths(config)
-    )
-    encoder = Encoder(
-        features, schema, _weighted(config), {name: table["word"] for name, table in kept.items()}
+    encoder = encoder_of(
+        config,
+        schema,
+        indexed({name: table["word"] for name, table in vocabularies.items()}),
+        indexed({name: table["word"] for name, table in kept.items()}),
     )
     leaks, made = LeakCheck(config, schema, int(fit.part_rows[: ALPHA + 1].sum())), Made(schema)
-    encoded = _encoded(copies.told_apart(_unspool(folder)), encoder, rule, leaks, made)
-    write_rows(folder, schema, fit.part_rows, bool(_weighted(config)), encoded)
+    encoded = encoded_rows(copies.told_apart(_unspool(folder)), encoder, rule, leaks, made)
+    write_rows(folder, schema, fit.part_rows, bool(weighted(config)), encoded)
     leaks.check()
     write_json(folder / "schema.json", made.result().model_dump(mode="json"))
     folder.discard(SPOOL)
+    return summed_up(config, digester, fit, made, copies.summary(), say)
+
+
+def summed_up(  # each is asked once
+    config: DatasetConfig,
+    digester: Digester,
+    fit: Fit,
+    made: Made,
+    copies: dict[str, int],
+    say: Say,
+) -> dict[str, Any]:
+    """The counts for people, their remarks told."""
     summary = {
         **fit.summary(),
-        "copies": copies.summary(),
+        "copies": copies,
         "split": config.split.model_dump(include={"kind", "column", "duplicates"}),
     }
     summary |= {
@@ -138,6 +156,17 @@ def make(
     for line in [*made.warnings(fit.part_rows), *remarks(summary)]:
         say(line)
     return summary
+
+
+def encoder_of(
+    config: DatasetConfig,
+    schema: Schema,
+    words: Mapping[str, Lookup],
+    kept: Mapping[str, Lookup],
+) -> Encoder:
+    """Encodes a data set's digests."""
+    features = FeatureEncoder(schema, words, list_lengths(config))
+    return Encoder(features, schema, weighted(config), kept)
 
 
 def _older_words(config: DatasetConfig) -> dict[str, tuple[Form, pa.Array | None]]:
@@ -164,17 +193,28 @@ def list_lengths(config: DatasetConfig) -> dict[str, tuple[int | None, bool]]:
     return {feature.name: (feature.max_length, feature.kind == "sequence") for feature in lists}
 
 
-def _write_words(folder: StagedFolder, name: str, tables: Mapping[str, pa.Table]) -> None:
-    for i, table in enumerate(tables.values()):
-        with (
-            folder.stream(f"{name}/{i}.arrow") as stream,
-            pa.ipc.new_file(stream, table.schema, options=COMPRESSED) as writer,
-        ):
-            writer.write_table(table)
+def _write_words(folder: StagedFolder, name: str, table: pa.Table) -> None:
+    with folder.stream(name) as stream:
+        write_batches(stream, table.to_batches(max_chunksize=WORDS_A_BATCH))
 
 
-def _write_sides(folder: StagedFolder, config: DatasetConfig, sources: tuple[Source, ...]) -> None:
-    """What rows to predict on need of the side tables, so that a run can keep it."""
+def write_batches(stream: Any, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write a vocabulary, some words at a time: no array of Arrow's holds more than 2 GiB of them.
+
+    Args:
+        stream: to write to.
+        batches: of `WORDS_A_BATCH` words each, but for the last.
+    """
+    with pa.ipc.new_file(stream, WORDS, options=COMPRESSED) as writer:
+        for batch in batches:
+            if batch.num_rows:
+                # a copy: of a slice's buffers Arrow writes some bytes that lie behind it
+                arrays = [pa.concat_arrays([array, array[:0]]) for array in batch.columns]
+                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=batch.schema))
+
+
+def write_sides(folder: StagedFolder, config: DatasetConfig, sources: tuple[Source, ...]) -> None:
+    """Write what rows to predict on need of the side tables, so that a run can keep it."""
     wanted, missing = (
         needed(plan_readings(config, served=True), config.derived),
         missing_words(config.csv.null_values),
@@ -190,11 +230,13 @@ def _write_sides(folder: StagedFolder, config: DatasetConfig, sources: tuple[Sou
             write_table(folder / SIDE.format(i), table)
 
 
-def _encoded(
+def encoded_rows(
     batches: Iterator[pa.RecordBatch], encoder: Encoder, rule: Rule, leaks: LeakCheck, made: Made
 ) -> Iterator[tuple[Arrays, np.ndarray]]:
+    """Each digest's arrays and the parts of its rows, looked at by those who count."""
+
     def work(batch: pa.RecordBatch) -> tuple[Arrays, np.ndarray, np.ndarray]:
-        return encoder(batch), _parts(rule, batch), batch.column("draw").to_numpy()
+        return encoder(batch), parts_of(rule, batch), batch.column("draw").to_numpy()
 
     for arrays, parts, draws in worked_ahead(work, batches):
         leaks.add(arrays, parts <= ALPHA, draws)
@@ -202,11 +244,13 @@ def _encoded(
         yield arrays, parts
 
 
-def _weighted(config: DatasetConfig) -> frozenset[str]:
+def weighted(config: DatasetConfig) -> frozenset[str]:
+    """The tasks with a column of weights."""
     return frozenset(task.name for task in config.tasks if task.sample_weight)
 
 
-def _parts(rule: Rule, batch: pa.RecordBatch) -> np.ndarray:
+def parts_of(rule: Rule, batch: pa.RecordBatch) -> np.ndarray:
+    """The part of each row of a digest."""
     key = "key" if "key" in batch.schema.names else "draw"
     return rule(batch.column("role").to_numpy(), batch.column(key).to_numpy())
 
@@ -217,7 +261,9 @@ def _rule_and_copies(
     """What decides on each row's part; hashes and times of all rows, which are large, are given up
     with it.
     """
-    return split_rule(config, times), Copies(hashes, together=config.split.duplicates == "together")
+    times.sort()
+    together = config.split.duplicates == "together"
+    return split_rule(config, Times([times])), Copies.among(hashes, together=together)
 
 
 def _spool(

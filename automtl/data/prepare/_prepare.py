@@ -11,19 +11,26 @@ from typing import Any
 from automtl.data.access.fingerprints import Fingerprints, fingerprint
 from automtl.data.access.paths import partitions
 from automtl.data.prepare._passes import make
+from automtl.data.prepare.in_parts import InParts, make_in_parts
 from automtl.data.raw.columns import plan_readings
 from automtl.data.raw.sources import Source, find_sources, silent
 from automtl.data.spec.dataset import DatasetConfig, keeps_data
 from automtl.data.store import Store
 from automtl.data.store.encoding import FORMAT, MANIFEST, checksum, sealed
 from automtl.errors import ArtifactError, ConfigError, InUse
-from automtl.files import StagedFolder, clear_temporaries, locked, write_json
+from automtl.files import StagedFolder, clear_temporaries, locked, remove_folder, write_json
 
 Progress = Callable[[str], None]
 
 
 @keeps_data
-def prepare(config: DatasetConfig, *, data_dir: Path, progress: Progress | None = None) -> Store:
+def prepare(
+    config: DatasetConfig,
+    *,
+    data_dir: Path,
+    progress: Progress | None = None,
+    parts: InParts | None = None,
+) -> Store:
     """Make the store of a data set, or open it where it is already there and intact.
 
     The store's folder is `<data_dir>/prepared/<name>-<hash>`; the hash is of the settings and of
@@ -35,11 +42,16 @@ def prepare(config: DatasetConfig, *, data_dir: Path, progress: Progress | None 
             `load_dataset`).
         data_dir: where raw and prepared data are kept.
         progress: is told, in a sentence, what goes on.
+        parts: prepare by several processes, each at a part of the rows; the store is the same.
+            What they have made lies beside the store to be until it is whole, and is gone on with.
 
     Raises:
+        ConfigError: it cannot be prepared in parts.
         DataError: the data break a rule; nothing is left behind.
         EnvironmentFault: the disk is full, or the folder cannot be written.
     """
+    if parts is not None:
+        parts.check(config)
     say, known = progress or silent, Fingerprints(data_dir.absolute())
     config_hash = settings_hash(config)
     config = placed(config, data_dir)
@@ -55,8 +67,14 @@ def prepare(config: DatasetConfig, *, data_dir: Path, progress: Progress | None 
             return store
         clear_temporaries(path.parent)
         say(f"preparing {config.name} from {_count(sources)}, once: {path}")
+        home = path.with_name(f".{path.name}.parts")
         with StagedFolder(path) as folder:
-            summary = make(config, sources, folder, config_hash, say)
+            if parts is None:
+                summary = make(config, sources, folder, config_hash, say)
+            else:
+                summary = make_in_parts(
+                    config, sources, folder, config_hash, say, how=parts, home=home
+                )
             body = {
                 "format": FORMAT,
                 "key": path.name,
@@ -65,6 +83,8 @@ def prepare(config: DatasetConfig, *, data_dir: Path, progress: Progress | None 
                 "files": _fingerprints(folder / "."),
             }
             write_json(folder / MANIFEST, sealed(body))
+        if home.exists():
+            remove_folder(home)
         return Store.open(path, verify=False)
 
 

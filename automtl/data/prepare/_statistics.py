@@ -4,15 +4,19 @@ are whole, sums exact.
 
 from collections.abc import Iterable
 from fractions import Fraction
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import ndtri
 
-from automtl.data.values.forms import Form
+from automtl.data.values.forms import Form, FormFinder
+from automtl.data.values.sums import Sum
+from automtl.errors import EnvironmentFault
 
 COMPACT_ROWS = 2**20
+MOST_BYTES = 2**31 - 2**20  # of texts in one array of Arrow's, which counts them in 32 bits
 SAMPLE_ROWS = 100_000
 LANDMARKS = 1000
 RANK_EPS = 1e-7  # normal scores stay within +-5.2
@@ -38,8 +42,10 @@ def exact_sum(values: np.ndarray) -> Fraction:
     return Fraction(total) * Fraction(2) ** (lowest - 53)
 
 
-class Moments:
+class Moments(Sum):
     """Mean and (population) standard deviation of the values that are there."""
+
+    held = ("count", "_sum", "_squares")
 
     def __init__(self) -> None:
         self.count = 0
@@ -57,9 +63,7 @@ class Moments:
         """Of the values of all parts."""
         made = cls()
         for part in parts:
-            made.count += part.count
-            made._sum += part._sum
-            made._squares += part._squares
+            made.merge(part)
         return made
 
     def result(self) -> tuple[float, float]:
@@ -80,10 +84,12 @@ class Moments:
         return mean, self._squares / max(self.count, 1) - mean * mean
 
 
-class Ranks:
+class Ranks(Sum):
     """Values at evenly spaced ranks, from the rows with the smallest draws: the same sample for any
     order of the rows.
     """
+
+    held = ("_values", "_draws")
 
     def __init__(self) -> None:
         self._values, self._draws = np.zeros(0), np.zeros(0, np.uint64)
@@ -97,6 +103,15 @@ class Ranks:
         )
         if len(self._values) > 2 * SAMPLE_ROWS:
             self._cut()
+
+    def state(self) -> dict[str, Any]:
+        """The sample alone."""
+        self._cut()
+        return super().state()
+
+    def merge(self, later: Self) -> None:
+        """Add the sample of later rows."""
+        self.add(later._values, later._draws)
 
     def _cut(self) -> None:
         kept = np.lexsort((self._values, self._draws))[:SAMPLE_ROWS]
@@ -131,6 +146,24 @@ def normal_scores(values: np.ndarray, quantiles: tuple[float, ...]) -> np.ndarra
     return np.asarray(ndtri(np.clip((from_left + from_right) / 2, RANK_EPS, 1 - RANK_EPS)))
 
 
+class SeenWords(Sum):
+    """The form of a column's words in the training split, which are counted later."""
+
+    held = ("_finder",)
+
+    def __init__(self) -> None:
+        self._finder = FormFinder()
+
+    def add(self, words: pa.Array, counts: np.ndarray) -> None:
+        """Take in one batch's distinct words."""
+        self._finder.see(words.filter(pa.array(counts > 0)))
+
+    @property
+    def form(self) -> Form:
+        """What they have in common."""
+        return self._finder.form
+
+
 class Vocabulary:
     """Counts of a column's words in the training split."""
 
@@ -159,8 +192,27 @@ class Vocabulary:
         return self._pending[0]
 
     def words(self) -> pa.Array:
-        """Every word that was seen, once."""
-        return self._compact()["word"].combine_chunks()
+        """Every word that was seen, once.
+
+        Raises:
+            EnvironmentFault: they are more than one array of Arrow's holds.
+        """
+        words = self._compact()["word"]
+        if words.nbytes > MOST_BYTES:
+            raise EnvironmentFault(
+                "vocabulary",
+                "must be at most 2 GiB of distinct words a column where one process counts them",
+                f"{words.nbytes / 2**30:.2f} GiB",
+                "prepare in parts: automtl data prepare DATASET --parts 64",
+            )
+        return words.combine_chunks()
+
+    @property
+    def form(self) -> Form:
+        """What they have in common."""
+        finder = FormFinder()
+        finder.see(self.words())
+        return finder.form
 
     def result(self, form: Form, min_count: int, known: pa.Array | None = None) -> pa.Table:
         """Words seen often enough, the most frequent first, equal ones by text: word i has id i +

@@ -15,11 +15,14 @@ class TwoWords:
 
     Args:
         task: with `positive`.
+
+    Attributes:
+        other: the other word, once it was seen.
     """
 
     def __init__(self, task: TaskConfig) -> None:
         self._task, self._positive = task, normal(plain(pa.array([task.positive]), ()))[0].as_py()
-        self._other = ""
+        self.other = ""
 
     def __call__(self, columns: Columns) -> np.ndarray:
         """The labels of one piece of rows, NaN where missing.
@@ -31,18 +34,18 @@ class TwoWords:
         words = np.array(column.dictionary.to_pylist(), dtype=object)
         for code in np.unique(column.indices.to_numpy()).tolist():
             word = words[code]
-            if word in ("", self._positive, self._other):
+            if word in ("", self._positive, self.other):
                 continue
-            if self._other:
+            if self.other:
                 rule = (
-                    f"must be {task.positive!r} or {self._other!r} for the binary task "
+                    f"must be {task.positive!r} or {self.other!r} for the binary task "
                     f"'{task.name}' (positive: {task.positive})"
                 )
                 fix = "mend the value, or use kind: multiclass"
                 columns.fail(
                     task.label, column.indices.to_numpy() == code, rule, repr(word[:80]), fix
                 )
-            self._other = word
+            self.other = word
         return spread(
             np.where(words == "", np.nan, (words == self._positive).astype(float)), column
         )

@@ -3,7 +3,7 @@ weights.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -46,20 +46,17 @@ class FeatureEncoder:
 
     Args:
         schema: the fields, in the order of the columns to make.
-        vocabularies: the words of each field that owns some; word i has id i + 1.
+        words: finds the ids of each field that owns words.
         lengths: per field of lists, how many ids are kept at most, and whether the latest.
     """
 
     def __init__(
         self,
         schema: Schema,
-        vocabularies: Mapping[str, pa.ChunkedArray],
+        words: "Mapping[str, Lookup]",
         lengths: Mapping[str, tuple[int | None, bool]],
     ) -> None:
-        self._schema, self._lengths = schema, lengths
-        # Looked up by 64-bit hash: eight bytes per word instead of a Python text, and one pass over
-        # the bytes to look up.
-        self._words = {name: word_index(name, words) for name, words in vocabularies.items()}
+        self._schema, self._lengths, self._words = schema, lengths, words
 
     def ids(self, batch: pa.RecordBatch) -> np.ndarray:
         """(n, Fc) int32."""
@@ -106,7 +103,7 @@ class FeatureEncoder:
             return np.where(
                 missing, 0, mix(hashes) % np.uint64(field.hash_buckets) + np.uint64(1)
             ).astype(np.int32)
-        return np.asarray(self._words[field.owner].get_indexer(pd.Index(hashes)) + 1, np.int32)
+        return self._words[field.owner].ids(words, hashes)
 
 
 class Encoder:
@@ -116,7 +113,7 @@ class Encoder:
         features: encodes the features.
         schema: tasks, in the order of the columns to make.
         weighted: tasks whose digest has a column of weights.
-        kept: the words of each kept column; word i has code i + 1.
+        kept: finds the codes of each kept column's words.
     """
 
     def __init__(
@@ -124,10 +121,10 @@ class Encoder:
         features: FeatureEncoder,
         schema: Schema,
         weighted: frozenset[str],
-        kept: Mapping[str, pa.ChunkedArray],
+        kept: "Mapping[str, Lookup]",
     ) -> None:
         self._features, self._schema, self._weighted = features, schema, weighted
-        self._kept = {name: word_index(name, words) for name, words in kept.items()}
+        self._kept = kept
 
     def __call__(self, batch: pa.RecordBatch) -> Arrays:
         rows, schema = batch.num_rows, self._schema
@@ -140,7 +137,7 @@ class Encoder:
         kept = np.empty((rows, len(self._kept)), np.int32) if self._kept else None
         for i, (name, index) in enumerate(self._kept.items()):
             column = batch.column(f"k:{name}")
-            codes = index.get_indexer(pd.Index(hash_words(column.dictionary))) + 1
+            codes = index.ids(column.dictionary, hash_words(column.dictionary))
             assert kept is not None
             kept[:, i] = spread(codes, column)
         features = self._features
@@ -155,16 +152,48 @@ def _standardised(field: Field, values: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(standard), 0.0, standard)
 
 
-def word_index(name: str, words: pa.ChunkedArray) -> "pd.Index[int]":
-    """Word hashes -> places.
+class Lookup(Protocol):
+    """Finds the ids of words."""
+
+    def ids(self, words: pa.Array, hashes: np.ndarray) -> np.ndarray:
+        """The id of each word, by the word or by its hash; 0 where there is none. (n,) int32."""
+        ...
+
+
+class WordIndex:
+    """The words of a vocabulary; word i has id i + 1.
+
+    Looked up by 64-bit hash: eight bytes per word instead of a Python text, and one pass over the
+    bytes to look up.
+
+    Args:
+        name: of the field, for errors.
+        words: in their order.
 
     Raises:
         DataError: two words with one hash.
     """
+
+    def __init__(self, name: str, words: pa.ChunkedArray) -> None:
+        self._index = _hash_index(name, words)
+
+    def ids(self, words: pa.Array, hashes: np.ndarray) -> np.ndarray:
+        """The id of each word; 0 where there is none."""
+        return np.asarray(self._index.get_indexer(pd.Index(hashes)) + 1, np.int32)
+
+
+def indexed(words: Mapping[str, pa.ChunkedArray]) -> dict[str, Lookup]:
+    """The words of each field or column, to be looked up.
+
+    Raises:
+        DataError: two words with one hash.
+    """
+    return {name: WordIndex(name, held) for name, held in words.items()}
+
+
+def _hash_index(name: str, words: pa.ChunkedArray) -> "pd.Index[int]":
     index: pd.Index[int] = pd.Index(
-        hash_words(
-            pa.concat_arrays(words.chunks) if words.num_chunks else pa.array([], pa.string())
-        )
+        np.concatenate([np.zeros(0, np.uint64), *map(hash_words, words.chunks)])
     )
     if not index.is_unique:  # two in 10^7 words: once in 400,000 data sets
         raise DataError(

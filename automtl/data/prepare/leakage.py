@@ -6,6 +6,7 @@ the column that the data are split by is left out.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -58,6 +59,9 @@ class LabelRows:
 
 def _auc_of_cells(cells: np.ndarray, label: LabelRows) -> float | None:
     """As `one_feature_auc`, from value * FOLDS + fold."""
+    if int(cells.max(initial=-1)) // FOLDS > len(cells):  # more ids than rows of the sample
+        values, folds = np.divmod(cells, FOLDS)
+        cells = np.unique(values, return_inverse=True)[1] * FOLDS + folds
     size = (int(cells.max(initial=-1)) // FOLDS + 1) * FOLDS
     rows, positives = (
         np.bincount(cells[mine], minlength=size).reshape(-1, FOLDS)
@@ -88,6 +92,8 @@ class LeakCheck:
         self._excused = {*config.allow_leak, config.split.column}
         self._parts: list[tuple[np.ndarray, ...]] = []
 
+    ARRAYS: ClassVar[int] = 5  # of a sample
+
     def add(self, arrays: Arrays, train: np.ndarray, draws: np.ndarray) -> None:
         """Take in one batch with its rows' draws; `train` marks the rows of the training split."""
         mine = np.flatnonzero(train & (share(draws, 0, "leak sample") < self._rate))
@@ -98,15 +104,21 @@ class LeakCheck:
             (arrays.ids[mine], arrays.dense[mine], arrays.labels[mine], folds, codes)
         )
 
+    def sample(self) -> tuple[np.ndarray, ...]:
+        """What was gathered."""
+        return tuple(np.concatenate(parts) for parts in zip(*self._parts, strict=True))
+
+    def take(self, sample: tuple[np.ndarray, ...]) -> None:
+        """Add what others gathered of rows behind these."""
+        self._parts.append(sample)
+
     def check(self) -> None:
         """Refuse a feature that alone tells a binary label.
 
         Raises:
             DataError: there is one; the message names it.
         """
-        ids, dense, labels, folds, lists = (
-            np.concatenate(parts) for parts in zip(*self._parts, strict=True)
-        )
+        ids, dense, labels, folds, lists = self.sample()
         schema = self._schema
         tasks = {
             t.name: LabelRows(label)

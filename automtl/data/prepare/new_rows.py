@@ -12,7 +12,7 @@ from automtl.data.access.paths import find_files
 from automtl.data.prepare._digest import Digester
 from automtl.data.prepare._passes import list_lengths
 from automtl.data.prepare._prefetch import ahead
-from automtl.data.prepare.encode import FeatureEncoder
+from automtl.data.prepare.encode import FeatureEncoder, indexed
 from automtl.data.prepare.rows import RowReader
 from automtl.data.raw.adapters.registry import Reader
 from automtl.data.raw.columns import plan_readings
@@ -71,7 +71,7 @@ class Server:
         self._config, self._left_out, self._say = config, store.left_out, say
         words = {name: store.vocabulary(name)["word"] for name in store.schema.owners}
         self._schema = store.schema
-        self._encoder = FeatureEncoder(store.schema, words, list_lengths(config))
+        self._encoder = FeatureEncoder(store.schema, indexed(words), list_lengths(config))
         self._digester = Digester(config)
         self._readings, self._times = plan_readings(config, served=True), store.schema.times
 

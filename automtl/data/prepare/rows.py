@@ -154,6 +154,17 @@ class RowReader:
         own = {name: reading for name, reading in self._wanted.items() if name not in elsewhere}
         return own | {table.key: "text" for table in self._tables}
 
+    @property
+    def matches(self) -> list[tuple[int, int]]:
+        """Per side table, the rows that were looked for in it, and those that it lacks."""
+        return [(table.rows, table.unmatched) for table in self._tables]
+
+    def add_matches(self, matches: Sequence[tuple[int, int]]) -> None:
+        """Count what another reader of the same data set has looked for."""
+        for table, (rows, unmatched) in zip(self._tables, matches, strict=True):
+            table.rows += rows
+            table.unmatched += unmatched
+
     def finish(self) -> None:
         """After all rows: say what found no match.
 

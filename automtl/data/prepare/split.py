@@ -5,9 +5,10 @@ its user, or of the value of another column; else its own draw (`_copies.py`), b
 fall apart as any others do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
@@ -24,14 +25,49 @@ FALLBACK_VALIDATION = 0.1
 Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]  # roles (int8), keys -> parts (int8)
 
 
-def split_rule(config: DatasetConfig, times: np.ndarray) -> Rule:
-    """The rule of a data set; `times` of all rows, where it is split by time, are sorted in place.
+class Times:
+    """The times of all rows, to be asked for by their order.
+
+    Args:
+        parts: the times of some rows each, rising.
+    """
+
+    def __init__(self, parts: Sequence[np.ndarray]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def below(self, time: int, side: Literal["left", "right"] = "left") -> int:
+        """How many are earlier."""
+        return sum(int(np.searchsorted(part, time, side)) for part in self._parts)
+
+    def at(self, place: int) -> int:
+        """The one at a place, from 0: the earliest that no more than so many are earlier than."""
+        there = [part for part in self._parts if len(part)]
+        if len(there) == 1:
+            return int(there[0][place])
+        low, high = min(int(part[0]) for part in there), max(int(part[-1]) for part in there)
+        while low < high:
+            middle = (low + high) // 2
+            if self.below(middle, "right") > place:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def whole(self) -> np.ndarray:
+        """All of them, rising."""
+        return np.sort(np.concatenate([*self._parts, np.zeros(0, np.int64)]))
+
+
+def split_rule(config: DatasetConfig, times: Times) -> Rule:
+    """The rule of a data set; `times` of all rows, where it is split by time.
 
     Raises:
         DataError: a split by time with too few distinct times for its shares.
     """
     if config.split.kind == "time":
-        times.sort()
         cuts = Cuts.of(config.split, times)
         _check_times(config, cuts, times)
         return cuts
@@ -80,19 +116,25 @@ class Cuts:
     test: int
 
     @classmethod
-    def of(cls, split: Split, ordered: np.ndarray) -> "Cuts":
-        """The cuts of rising times that leave the latest rows to test, those before to validation,
+    def of(cls, split: Split, times: Times) -> "Cuts":
+        """The cuts that leave the latest rows to test, those before to validation,
         the last fifth of training to alpha.
         """
-        test = _cut(ordered, split.train + split.validation)
-        earlier = ordered[ordered < test]
+        test = _cut(times, len(times), split.train + split.validation)
+        earlier = times.below(test)
         validation = (
-            _cut(ordered, split.train)
+            _cut(times, len(times), split.train)
             if split.validation
-            else _cut(earlier, 1 - FALLBACK_VALIDATION)
+            else _cut(times, earlier, 1 - FALLBACK_VALIDATION)
         )
-        training = earlier[earlier < validation]
-        return cls(alpha=_cut(training, 1 - ALPHA_SHARE), validation=validation, test=test)
+        training = min(earlier, times.below(validation))
+        alpha = _cut(times, training, 1 - ALPHA_SHARE)
+        return cls(alpha=alpha, validation=validation, test=test)
+
+    def sizes(self, times: Times) -> np.ndarray:
+        """How many rows each part has."""
+        ends = [len(times), *map(times.below, (self.test, self.validation, self.alpha))]
+        return np.diff([0, *np.minimum.accumulate(ends)[::-1]])
 
     def __call__(self, roles: np.ndarray, keys: np.ndarray) -> np.ndarray:
         parts = np.full(len(keys), FIT, np.int8)
@@ -101,22 +143,25 @@ class Cuts:
         return parts
 
 
-def _cut(ordered: np.ndarray, fraction: float) -> int:
-    """The value from which on the rest begins; past the last value where there is no rest."""
-    position = round(fraction * len(ordered))
-    return int(ordered[position]) if position < len(ordered) else np.iinfo(np.int64).max
+def _cut(times: Times, count: int, fraction: float) -> int:
+    """The value from which on the rest of the first `count` begins; past the last value where there
+    is no rest.
+    """
+    position = round(fraction * count)
+    return times.at(position) if position < count else np.iinfo(np.int64).max
 
 
-def _check_times(config: DatasetConfig, cuts: Cuts, times: np.ndarray) -> None:
+def _check_times(config: DatasetConfig, cuts: Cuts, times: Times) -> None:
     """Refuse cuts that leave a part empty because rows of one time stay together; no rows at all
     are refused later.
     """
-    sizes = np.bincount(cuts(times, times), minlength=len(PARTS))
+    sizes = cuts.sizes(times)
     if not len(times) or sizes.all():
         return
-    distinct = int(np.count_nonzero(np.diff(times))) + 1
+    ordered = times.whole()
+    distinct = int(np.count_nonzero(np.diff(ordered))) + 1
     rows = ", ".join(f"{part} {size}" for part, size in zip(PARTS, sizes, strict=True))
-    shares = _shares_that_fit(config.split, times) if distinct >= len(PARTS) else None
+    shares = _shares_that_fit(config.split, ordered) if distinct >= len(PARTS) else None
     told = (
         f"for example {', '.join(f'{name}: {share:g}' for name, share in shares.items())}, or "
         if shares
@@ -141,5 +186,5 @@ def _shares_that_fit(split: Split, times: np.ndarray) -> dict[str, float] | None
     shares = {"train": train, "validation": validation, "test": round(1 - train - validation, 4)}
     if min(shares.values()) <= 0:
         return None
-    cuts = Cuts.of(split.model_copy(update=shares), times)
-    return shares if np.bincount(cuts(times, times), minlength=len(PARTS)).all() else None
+    rows = Times([times])
+    return shares if Cuts.of(split.model_copy(update=shares), rows).sizes(rows).all() else None

@@ -2,9 +2,12 @@
 milliseconds are one moment.
 """
 
+from typing import Self
+
 import numpy as np
 
 from automtl.data.raw.sources import Piece
+from automtl.data.values.sums import Sum
 from automtl.errors import DataError
 
 # 1990 and 2100, in seconds: a time outside was read in another unit
@@ -16,13 +19,15 @@ _BOUNDS = np.array(
 )
 
 
-class TimeUnits:
+class TimeUnits(Sum):
     """Counts of a column's values that are a time from 1990 to 2100 in each unit, and of those
     between two units.
 
     Args:
         column: its name.
     """
+
+    held = ("_counts", "_first")
 
     def __init__(self, column: str) -> None:
         self._column = column
@@ -39,6 +44,11 @@ class TimeUnits:
                 row = int(np.argmax(places == place))
                 self._first[place] = f"{times[row]} in {piece.path}, row {piece.first_row + row}"
         self._counts += counts
+
+    def merge(self, later: Self) -> None:
+        """Add the values of later rows."""
+        self._counts += later._counts
+        self._first = later._first | self._first
 
     def check(self) -> None:
         """Refuse a column of several units: numbers that count something else lie between them,

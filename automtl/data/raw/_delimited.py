@@ -5,7 +5,7 @@ text in another encoding or with a delimiter of several signs is rewritten on th
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -71,7 +71,17 @@ class Delimited:
         sample = int(ends[-1]) + 1 if len(ends) else len(head)
         found = header(path, csv, head[:first], head[first:sample])
         self.names, self._numeric, self.note = found.names, found.numeric, found.note
-        self._blocks = chain([head[first:] if found.is_row else head], texts)
+        rest: Iterator[bytes] = chain([head[first:] if found.is_row else head], texts)
+        self._blocks = rest
+
+    def only(self, start: int, pieces: Sequence[int]) -> None:
+        """Read some consecutive pieces only, as they were cut before.
+
+        Args:
+            start: where the first one begins in the file, which is UTF-8 and not packed.
+            pieces: bytes of each.
+        """
+        self._blocks = _pieces(self.path, start, pieces)
 
     def __iter__(self) -> Iterator[bytes]:
         behind = 0
@@ -276,6 +286,12 @@ class Delimited:
 
 
 _DELIMITER = "mend the row; is csv.delimiter right?"
+
+
+def _pieces(path: Path, start: int, pieces: Sequence[int]) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        stream.seek(start)
+        yield from map(stream.read, pieces)
 
 
 def _skipped(blocks: Iterator[bytes], lines: int) -> bytes:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from automtl.data.access.encodings import utf8_blocks
-from automtl.data.raw._readings import Reading
+from automtl.data.raw._readings import Counts, Reading
 from automtl.errors import DataError
 from automtl.strict import shown
 
@@ -31,14 +31,14 @@ class JsonLines:
 
     Attributes:
         names: of the columns that the first megabytes have.
-        notes: nothing.
+        texts: none.
 
     Raises:
         DataError: a line is no JSON object.
     """
 
     def __init__(self, path: Path, blocks: Iterator[bytes]) -> None:
-        self.notes: list[str] = []
+        self.texts = set[str]()
         self._path, self._row, self._texts, self._pieces = (
             path,
             1,
@@ -47,6 +47,17 @@ class JsonLines:
         )
         self._first = next(self._pieces, b"")
         self.names = list(self._parsed(self._first, {}).schema.names)
+
+    @property
+    def counts(self) -> Counts:
+        """Nothing worth telling."""
+        return Counts()
+
+    def narrow(self, start: int, pieces: Sequence[int], before: int) -> None:
+        """Read some consecutive pieces only: all, since what a column is follows from those
+        before.
+        """
+        assert not start and not pieces, "no JSON lines are cut"
 
     def batches(self, readings: Mapping[str, Reading] | None) -> Iterator[pa.RecordBatch]:
         """The columns of `readings`, or all that the first megabytes have; where a piece lacks one,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ from automtl.data.access.formats import Content, content, readable
 from automtl.data.access.remote import opened
 from automtl.data.raw._delimited import Delimited
 from automtl.data.raw._json_lines import JsonLines
-from automtl.data.raw._readings import TYPES, Reading
+from automtl.data.raw._readings import TYPES, Counts, Reading
 from automtl.data.spec.csv_settings import Csv
 from automtl.data.values.text_columns import TEXT
 
@@ -23,14 +24,22 @@ BATCH_ROWS = 65536
 
 
 class Table(Protocol):
-    """One file: the names of its columns, and what is worth telling of how it was read, once it
-    was.
+    """One file.
+
+    Attributes:
+        names: of its columns.
+        texts: columns of numbers or times that are read as texts, since a value so far was none.
     """
 
     names: list[str]
+    texts: set[str]
 
     @property
-    def notes(self) -> Sequence[str]: ...
+    def counts(self) -> Counts: ...
+
+    def narrow(self, start: int, pieces: Sequence[int], before: int) -> None:
+        """Read some consecutive pieces only (see `spans.Span`), behind so many rows."""
+        ...
 
     def batches(self, readings: Mapping[str, Reading] | None) -> Iterator[pa.RecordBatch]:
         """The columns of `readings`, or all of them by Arrow's own types."""
@@ -61,22 +70,49 @@ def table_of(path: Path, csv: Csv, block_bytes: int) -> Iterator[Table]:
 
 
 class _Parquet:
-    notes = ()
+    counts = Counts()
 
     def __init__(self, path: Path, found: Content) -> None:
         self._file = pq.ParquetFile(found.stream if found.packing else opened(path))
-        self.names = list(self._file.schema_arrow.names)
+        self.names, self.texts = list(self._file.schema_arrow.names), set[str]()
+        self._start, self._rows = 0, self._file.metadata.num_rows
+
+    def narrow(self, start: int, pieces: Sequence[int], before: int) -> None:
+        self._start, self._rows = start, sum(pieces)
 
     def batches(self, readings: Mapping[str, Reading] | None) -> Iterator[pa.RecordBatch]:
-        yield from self._file.iter_batches(
-            batch_size=BATCH_ROWS, columns=None if readings is None else list(readings)
-        )
+        columns = None if readings is None else list(readings)
+        if self._rows == self._file.metadata.num_rows:
+            yield from self._file.iter_batches(batch_size=BATCH_ROWS, columns=columns)
+            return
+        groups, skip = self._groups()
+        rest, left = list[pa.RecordBatch](), self._rows
+        for batch in self._file.iter_batches(BATCH_ROWS, groups, columns):
+            batch, skip = batch.slice(min(skip, len(batch))), max(skip - len(batch), 0)
+            rest.append(batch.slice(0, left))
+            left -= len(rest[-1])
+            if (there := sum(map(len, rest))) >= BATCH_ROWS or (there and not left):
+                whole = pa.Table.from_batches(rest).combine_chunks()
+                yield from whole.slice(0, BATCH_ROWS).to_batches()
+                rest = whole.slice(BATCH_ROWS).to_batches()
+        yield from rest
+
+    def _groups(self) -> tuple[list[int], int]:
+        """The row groups that hold the rows, and how many of the first one's come before."""
+        sizes = [
+            self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)
+        ]
+        ends = np.cumsum(sizes)
+        first = int(np.searchsorted(ends, self._start, side="right"))
+        last = int(np.searchsorted(ends, self._start + self._rows, side="left"))
+        return list(range(first, last + 1)), self._start - int(ends[first] - sizes[first])
 
 
 class _Arrow:
-    notes = ()
+    counts = Counts()
 
     def __init__(self, found: Content) -> None:
+        self.texts, self._range = set[str](), slice(None)
         self._reader = (
             pa.ipc.open_file(found.stream)
             if found.kind == "arrow"
@@ -91,31 +127,35 @@ class _Arrow:
                 part.slice(start, BATCH_ROWS) for start in range(0, part.num_rows, BATCH_ROWS)
             )
 
+    def narrow(self, start: int, pieces: Sequence[int], before: int) -> None:
+        self._range = slice(start, start + len(pieces))
+
     def _whole(self) -> Iterator[pa.RecordBatch]:
         if isinstance(self._reader, pa.ipc.RecordBatchFileReader):
-            return (self._reader.get_batch(i) for i in range(self._reader.num_record_batches))
+            numbers = range(self._reader.num_record_batches)[self._range]
+            return (self._reader.get_batch(i) for i in numbers)
         return iter(self._reader)
 
 
 class _Text:
     def __init__(self, text: Delimited) -> None:
         self._text, self.names, self._types = text, text.names, dict[str, pa.DataType]()
+        self.texts = set[str]()
 
     @property
-    def notes(self) -> list[str]:
-        text = self._text
-        empty = text.ends - text.breaks - text.rows
-        notes = {
-            text.note: bool(text.note),
-            f"{text.rows:,} rows in {text.ends:,} "
-            "lines: values in quotes hold line breaks": text.breaks > 0,
-            f"{empty:,} empty lines are left out": empty > 0,
-        }
-        return [note for note, holds in notes.items() if holds]
+    def counts(self) -> Counts:
+        return Counts(self._text.note, self._text.rows, self._text.ends, self._text.breaks)
+
+    def narrow(self, start: int, pieces: Sequence[int], before: int) -> None:
+        self._text.only(start, pieces)
+        self._text.rows = before
 
     def batches(self, readings: Mapping[str, Reading] | None) -> Iterator[pa.RecordBatch]:
         if readings is not None:
-            self._types = {name: TYPES[reading] for name, reading in readings.items()}
+            self._types = {
+                name: TEXT if name in self.texts else TYPES[reading]
+                for name, reading in readings.items()
+            }
         for piece in self._text:
             batch = self._batch(piece, readings)
             self._text.rows += batch.num_rows
@@ -137,6 +177,7 @@ class _Text:
             if readings is None or column is None or self._types[column] == TEXT:
                 raise self._text.refused(piece, options, fault) from fault
             self._types[column] = TEXT
+            self.texts.add(column)
             return self._batch(piece, readings)
 
 

@@ -22,7 +22,7 @@ from automtl.data.access.paths import called, find_files, partitions
 from automtl.data.raw._headers import names_columns, narrowed
 from automtl.data.raw._readings import Reading as Reading
 from automtl.data.raw._tables import BATCH_ROWS as BATCH_ROWS
-from automtl.data.raw._tables import table_of
+from automtl.data.raw._tables import Table, table_of
 from automtl.data.raw.quotes import is_number
 from automtl.data.spec.dataset import Csv, DatasetConfig
 from automtl.data.spec.features import Numeric
@@ -121,32 +121,36 @@ def read_pieces(
         DataError: a file that cannot be read as a table, or that lacks a column.
     """
     for path in paths:
-        first_row, place = 1, called(path)
         with table_of(path, csv, BLOCK_BYTES) as table:
-            folders = {
-                name: word for name, word in partitions(path).items() if name not in table.names
-            }
-            check_columns(place, [*table.names, *folders], readings)
-            for raw in table.batches(
-                {name: reading for name, reading in readings.items() if name not in folders}
-            ):
-                columns = [
-                    convert(
-                        _constant(folders[name], raw.num_rows)
-                        if name in folders
-                        else raw.column(name),
-                        reading,
-                        place,
-                        name,
-                    )
-                    for name, reading in readings.items()
-                ]
-                yield Piece(
-                    place, first_row, pa.RecordBatch.from_arrays(columns, names=list(readings))
-                )
-                first_row += raw.num_rows
-            for note in table.notes:
+            yield from pieces_of(table, path, readings)
+            for note in table.counts.notes:
                 say(f"{path.name}: {note}")
+
+
+def pieces_of(
+    table: Table, path: Path, readings: Mapping[str, Reading], first_row: int = 1
+) -> Iterator[Piece]:
+    """The rows of a file that is open.
+
+    Raises:
+        DataError: as `read_pieces`.
+    """
+    place = called(path)
+    folders = {name: word for name, word in partitions(path).items() if name not in table.names}
+    check_columns(place, [*table.names, *folders], readings)
+    own = {name: reading for name, reading in readings.items() if name not in folders}
+    for raw in table.batches(own):
+        columns = [
+            convert(
+                _constant(folders[name], raw.num_rows) if name in folders else raw.column(name),
+                reading,
+                place,
+                name,
+            )
+            for name, reading in readings.items()
+        ]
+        yield Piece(place, first_row, pa.RecordBatch.from_arrays(columns, names=list(readings)))
+        first_row += raw.num_rows
 
 
 def _constant(word: str, rows: int) -> pa.Array:

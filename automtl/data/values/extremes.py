@@ -2,7 +2,11 @@
 the rest to one number.
 """
 
+from typing import Self
+
 import numpy as np
+
+from automtl.data.values.sums import Sum
 
 # rows that may carry a column's variance without a word being said of it, at least one in a
 # thousand
@@ -11,8 +15,10 @@ NEARLY_ALL, FEW = 0.9, 100
 LARGEST = 1e100  # of a number: the squares of larger ones, summed, leave the range of floats
 
 
-class Extremes:
+class Extremes(Sum):
     """The smallest and the largest values of a column."""
+
+    held = ("_values",)
 
     def __init__(self) -> None:
         self._values = np.zeros(0)
@@ -23,6 +29,10 @@ class Extremes:
         self._values = (
             both if len(both) <= 2 * MOST else np.concatenate([both[:MOST], both[-MOST:]])
         )
+
+    def merge(self, later: Self) -> None:
+        """Add the values of later rows."""
+        self.add(later._values)
 
     def remark(self, name: str, count: int, mean: float, std: float) -> str | None:
         """A line, where a few values carry nearly all of the variance of `count` ones."""

@@ -11,7 +11,7 @@ same in plain Python.
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,7 @@ from automtl.data.values.patterns import (
     rewrite_unusual,
     rewritten,
 )
+from automtl.data.values.sums import Sum
 
 MISSING_IDS = ("", "null", "NaN", r"\N", "<NA>")  # `?` is a class in Census, `NA` is Namibia
 MISSING_NUMBERS = (*MISSING_IDS, "NA", "N/A", "n/a", "#N/A", "nan", "NaT", "NULL", "None", "-", "?")
@@ -184,8 +185,10 @@ def _decimal(word: str) -> str:
     return float_text(value) if exact else word
 
 
-class FormFinder:
+class FormFinder(Sum):
     """Finds the form of a column from its words, batch by batch."""
+
+    held = ("_kinds", "_lengths", "_named")
 
     def __init__(self) -> None:
         self._kinds = dict.fromkeys(("bit", "whole", "fixed", "truth", "float"), True)
@@ -228,6 +231,13 @@ class FormFinder:
             and max(self._lengths) <= LONGEST_CODE
             and bool(pc.all(pc.ascii_is_decimal(words)).as_py())
         )
+
+    def merge(self, later: Self) -> None:
+        """Add the words of later rows."""
+        self._kinds = {kind: held and later._kinds[kind] for kind, held in self._kinds.items()}
+        self._lengths |= later._lengths
+        self._kinds["fixed"] &= len(self._lengths) < 2
+        self._named |= later._named
 
     @property
     def form(self) -> Form:

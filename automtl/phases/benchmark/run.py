@@ -16,6 +16,7 @@ from automtl.benchmarks.tables import CONSTANT
 from automtl.config import RunConfig
 from automtl.errors import Interrupted, InUse
 from automtl.phases.benchmark._folder import TableFolder
+from automtl.phases.benchmark._helpers import helped
 from automtl.phases.benchmark._plan import (
     Job,
     Plan,
@@ -119,6 +120,7 @@ class Benchmark:
         resume: bool = False,
         anyway: bool = False,
         rows_from: Sequence[Path] = (),
+        processes: int = 1,
     ) -> TableResult:
         """Make the table in a folder, or go on with it there; several processes may do so at once.
 
@@ -127,6 +129,7 @@ class Benchmark:
             resume: go on with a table that was begun there.
             anyway: train on where the gate says that the data set cannot rank architectures.
             rows_from: tables of the same plan whose trainings need not be run again.
+            processes: that share the trainings, this one among them.
 
         Raises:
             ArtifactError: the folder is taken, or holds a table of other code, data or settings.
@@ -140,7 +143,8 @@ class Benchmark:
                 f"{folder.take(source, plan, first)} trainings taken over from {source}"
             )
         self._tell(self._forecast(plan, folder))
-        with _stopping(out):
+        order = (self.session.config, self.settings, out, anyway, rows_from)
+        with _stopping(out), helped(_help, processes - 1, order, self.reporter.say):
             self._work(folder, plan, pilot_jobs(plan), first)
             if (verdict := self._verdict(folder, pilot_jobs(plan))) is not None:
                 self.reporter.say(f"the pilot: {verdict.words}")
@@ -202,7 +206,7 @@ class Benchmark:
         self.reporter.say(
             f"trainings to do: {told}; about {duration(forecast.total)} on this machine as busy "
             "as it is now, in one process. "
-            "Start the same command with --resume beside it to share them."
+            "--jobs N has N processes share them; so does the same command with --resume beside it."
         )
 
     def _work(
@@ -269,6 +273,17 @@ class Benchmark:
         folder.write_tables(plan, jobs, groups)
         done = sum(folder.done(job) for job in jobs)
         return TableResult(folder.path, done, len(jobs), verdict)
+
+
+def _help(
+    config: RunConfig,
+    settings: TableSettings,
+    out: Path,
+    anyway: bool,
+    rows_from: Sequence[Path],
+) -> None:
+    """Take part in a table, in a process of its own."""
+    Benchmark(config, settings).run(out, resume=True, anyway=anyway, rows_from=rows_from)
 
 
 @contextlib.contextmanager

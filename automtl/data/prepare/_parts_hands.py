@@ -1,0 +1,138 @@
+"""How a data set is prepared by several processes, and the handing out of what is to be done."""
+
+import ctypes
+import platform
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import active_children
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from automtl.data.spec.dataset import DatasetConfig
+from automtl.engines import Engine, shared_out
+from automtl.errors import ConfigError, DataError, EnvironmentFault
+
+_SAY_EVERY_S = 30.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class InParts:
+    """How a data set is prepared by several processes.
+
+    Args:
+        count: about how many parts; what a process holds grows with a part's rows.
+        engine: who is at them.
+        jobs: how many at a time.
+        memory: bytes that the words of a part, or of a bucket, may take in a process.
+    """
+
+    count: int
+    engine: Engine
+    jobs: int = 1
+    memory: int = 2**29
+
+    def check(self, config: DatasetConfig) -> None:
+        """Refuse what cannot be done in parts.
+
+        Raises:
+            ConfigError: the data set's vocabularies grow from older ones.
+        """
+        if self.count < 1 or self.jobs < 1 or self.memory < 1:
+            got = f"{self.count} parts, {self.jobs} jobs, {self.memory / 2**20:g} MiB"
+            raise ConfigError("parts", "must be at least 1, as jobs and MiB of memory", got)
+        if config.vocabularies_from is not None:
+            raise ConfigError(
+                "vocabularies_from",
+                "cannot be read in parts, since older words keep their numbers",
+                config.vocabularies_from,
+                "prepare without --parts",
+            )
+
+
+class Hands:
+    """Has things done by others, and tells how far they are."""
+
+    def __init__(self, how: InParts, executor: Executor, say: Say) -> None:
+        self.how, self.say, self._executor = how, say, executor
+        self._said = time.monotonic()
+
+    def each(
+        self, what: str, work: Callable[[Any], None], orders: Sequence[Any], made: Sequence[Path]
+    ) -> list[int]:
+        """Do what is not there yet; the numbers of those that the data did not allow.
+
+        Args:
+            what: it is, in words.
+            work: does one.
+            orders: what is to be done.
+            made: what is there when it is done.
+        """
+        left = [i for i, path in enumerate(made) if not path.exists()]
+        done, refused = len(orders) - len(left), list[int]()
+        told = f", {done} are there" if done else ""
+        if left:
+            self.say(f"{what}: {len(orders)}{told}")
+        # a job in a queue is too dear for one thing
+        size = -(-len(left) // self.how.jobs) if self.how.engine.name == "slurm" else 1
+        bundles = [left[i : i + size] for i in range(0, len(left), max(size, 1))]
+        with closing(
+            shared_out(
+                self._executor,
+                partial(_do, work),
+                [[orders[i] for i in bundle] for bundle in bundles],
+                self.how.jobs,
+                stop=self._stop,
+            )
+        ) as ended:
+            for number, future in ended:
+                if (error := future.exception()) is not None:
+                    raise _fault(what, error)
+                bundle = bundles[number]
+                refused += [bundle[i] for i in future.result()]
+                done += len(bundle)
+                if time.monotonic() - self._said > _SAY_EVERY_S:
+                    self._said = time.monotonic()
+                    self.say(f"{what}: {done} of {len(orders)}")
+        return sorted(refused)
+
+    def _stop(self) -> None:
+        """End what this machine's processes are at; whatever is done stays."""
+        for child in active_children() if self.how.engine.name == "local" else ():
+            child.terminate()
+
+    def one(self, work: Callable[[Any], None], order: Any) -> None:
+        """Do one thing."""
+        self._executor.submit(work, order).result()
+
+
+def _do(work: Callable[[Any], None], orders: Sequence[Any]) -> list[int]:
+    """Do some things, one after the other; the places of those that the data do not allow. What
+    each held goes back to the system, since the next one is of another shape.
+    """
+    refused = []
+    for place, order in enumerate(orders):
+        try:
+            work(order)
+        except DataError:
+            refused.append(place)
+        pa.default_memory_pool().release_unused()
+        if platform.libc_ver()[0] == "glibc":
+            ctypes.CDLL(None).malloc_trim(0)
+    return refused
+
+
+def _fault(what: str, error: BaseException) -> BaseException:
+    if type(error).__name__ != "BrokenProcessPool":
+        return error
+    fix = (
+        "it may have lacked memory: take more --parts or less --memory; run it again to go on; a "
+        'script of your own needs `if __name__ == "__main__":` around the call'
+    )
+    return EnvironmentFault(what, "must not end a process", "one that was killed", fix)

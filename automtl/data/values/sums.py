@@ -1,0 +1,103 @@
+"""What is counted over rows, part by part: written down by one process, and added to others' by
+another, to the very numbers that one process would have.
+"""
+
+import base64
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+
+class Sum:
+    """Something that adds up; made by the same arguments, it is filled with what was written down.
+
+    Attributes:
+        held: the names of what adds up: whole numbers, fractions, arrays, sums, and lists and
+            mappings of these. What adds up in another way says so in `merge`.
+    """
+
+    held: ClassVar[tuple[str, ...]] = ()
+
+    def state(self) -> dict[str, Any]:
+        """All that is held, as plain data."""
+        return {name: _plain(getattr(self, name)) for name in self.held}
+
+    def load(self, state: Mapping[str, Any]) -> Self:
+        """Take what was held in place of what is."""
+        for name in self.held:
+            setattr(self, name, _filled(getattr(self, name), state[name]))
+        return self
+
+    def merge(self, later: Self) -> None:
+        """Add what was counted over later rows."""
+        for name in self.held:
+            setattr(self, name, _added(getattr(self, name), getattr(later, name)))
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Sum():
+            return value.state()
+        case np.ndarray():
+            array = np.ascontiguousarray(value)
+            text = base64.b64encode(array.tobytes()).decode("ascii")
+            return {"array": text, "dtype": array.dtype.str, "shape": list(value.shape)}
+        case Fraction():
+            return {"fraction": str(value)}
+        case dict():
+            return {"items": [[_plain(key), _plain(held)] for key, held in value.items()]}
+        case set():
+            return {"set": [_plain(item) for item in sorted(value)]}
+        case tuple():
+            return {"tuple": [_plain(item) for item in value]}
+        case list():
+            return [_plain(item) for item in value]
+    return value
+
+
+def _restored(state: Any) -> Any:
+    if isinstance(state, list):
+        return [_restored(item) for item in state]
+    if not isinstance(state, dict):
+        return state
+    match state:
+        case {"array": text, "dtype": dtype, "shape": shape}:
+            return np.frombuffer(base64.b64decode(text), np.dtype(dtype)).reshape(shape).copy()
+        case {"fraction": text}:
+            return Fraction(text)
+        case {"items": pairs}:
+            return {_restored(key): _restored(held) for key, held in pairs}
+        case {"set": items}:
+            return {_restored(item) for item in items}
+        case {"tuple": items}:
+            return tuple(map(_restored, items))
+    raise AssertionError("nothing else is written down")
+
+
+def _filled(value: Any, state: Any) -> Any:
+    """What a state says, in the objects that are there."""
+    if isinstance(value, Sum):
+        return value.load(state)
+    if isinstance(value, list) and value and isinstance(value[0], Sum):
+        return [item.load(held) for item, held in zip(value, state, strict=True)]
+    if isinstance(value, dict):
+        made = _restored({"items": [[key, None] for key, _ in state["items"]]})
+        for name, (_, held) in zip(made, state["items"], strict=True):
+            made[name] = _filled(value.get(name), held)
+        return type(value)(made)
+    return _restored(state)
+
+
+def _added(value: Any, later: Any) -> Any:
+    if isinstance(value, Sum):
+        value.merge(later)
+        return value
+    if isinstance(value, list):
+        return [_added(one, other) for one, other in zip(value, later, strict=True)]
+    if isinstance(value, dict):
+        for key, held in later.items():  # in the order in which the rows would have shown them
+            value[key] = _added(value[key], held) if key in value else held
+        return value
+    return value + later
