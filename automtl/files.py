@@ -5,12 +5,13 @@ the new one and never half of either. ``metrics.jsonl`` is the one append-only f
 """
 
 import contextlib
+import functools
 import json
 import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -22,7 +23,31 @@ from automtl.bounds import parse_json, read_lines
 from automtl.errors import ArtifactError, EnvironmentFault, InUse
 
 MAX_JSON_BYTES = 64 * 2**20
+_FOLLOWS: list[bool] = []  # filled once this process writes nothing
 _HELD = b" "  # the byte of a lock's file that Windows lets no one read while it is held
+
+
+def follow() -> None:
+    """From here on this process writes nothing: another one of those that train together writes the
+    same.
+    """
+    _FOLLOWS.append(True)
+
+
+def following() -> bool:
+    """Whether this process writes nothing."""
+    return bool(_FOLLOWS)
+
+
+def _unless_following(write: Callable[..., None]) -> Callable[..., None]:
+    """A writer that does nothing where this process writes nothing."""
+
+    @functools.wraps(write)
+    def muted(*given: Any, **named: Any) -> None:
+        if not _FOLLOWS:
+            write(*given, **named)
+
+    return muted
 
 
 @contextlib.contextmanager
@@ -67,6 +92,10 @@ def stream(path: Path) -> Iterator[BinaryIO]:
         EnvironmentFault: the disk is full, or the folder cannot be written.
     """
     path = Path(path)
+    if _FOLLOWS:
+        with open(os.devnull, "wb") as nowhere:
+            yield nowhere
+        return
     with _machine_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
@@ -119,6 +148,7 @@ def _no_link(name: str, flags: int) -> int:
     return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
 
 
+@_unless_following
 def append_line(path: Path, value: Any) -> None:
     """Append one JSON value as a line of its own to an append-only file and make it durable."""
     line = json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
@@ -130,6 +160,7 @@ def append_line(path: Path, value: Any) -> None:
             os.fsync(stream.fileno())
 
 
+@_unless_following
 def cut_lines(path: Path, keep: int) -> None:
     """Keep the first `keep` lines of an append-only file; what a stopped run wrote after its
     checkpoint goes.
@@ -174,6 +205,8 @@ def make_folder(path: Path) -> Path:
         ArtifactError: the folder exists.
         EnvironmentFault: it cannot be made.
     """
+    if _FOLLOWS:
+        return path
     with _machine_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -200,6 +233,9 @@ class StagedFolder:
         self._staging: Path | None = None
 
     def __enter__(self) -> "StagedFolder":
+        if _FOLLOWS:
+            rule, fix = "must be made before ranks train together", "run `automtl data prepare`"
+            raise EnvironmentFault(self.path, rule, "no such folder", fix)
         with _machine_faults(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._staging = Path(
@@ -249,8 +285,11 @@ class StagedFolder:
 
 
 @contextlib.contextmanager
-def scratch_folder(parent: Path) -> Iterator[Path]:
-    """A new hidden folder below `parent`, with all in it gone when the block ends."""
+def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
+    """A new hidden folder below `parent`, by default the system's for such, with all in it gone
+    when the block ends.
+    """
+    parent = parent or Path(tempfile.gettempdir())
     with _machine_faults(parent):
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".scratch.", suffix=".tmp", dir=parent))
@@ -272,6 +311,9 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     Raises:
         InUse: another process holds it.
     """
+    if _FOLLOWS:
+        yield
+        return
     path = folder / ".lock"
     lock = filelock.FileLock(path, blocking=wait, preserve_lock_file=True, on_acquired=_sign)
     with _machine_faults(path):
@@ -301,6 +343,7 @@ def _sign(descriptor: int) -> None:
     os.write(descriptor, _HELD + f"another process ({os.getpid()} on {platform.node()})".encode())
 
 
+@_unless_following
 def link_or_copy(source: Path, target: Path) -> None:
     """Give a file that never changes a second name; copy it where there are no such links."""
     with _machine_faults(target):
@@ -313,6 +356,7 @@ def link_or_copy(source: Path, target: Path) -> None:
                 os.fsync(copied.fileno())
 
 
+@_unless_following
 def replace(source: Path, target: Path) -> None:
     """Give a whole file another name in its folder, durably; a file of that name goes."""
     with _machine_faults(target):
@@ -320,18 +364,21 @@ def replace(source: Path, target: Path) -> None:
         _sync_folder(target.parent)
 
 
+@_unless_following
 def clear_temporaries(folder: Path) -> None:
     """Remove what a killed process left half-written; nobody else may be at work in the folder."""
     for path in folder.glob(".*.tmp"):
         remove_folder(path) if path.is_dir() else remove_file(path)
 
 
+@_unless_following
 def remove_file(path: Path) -> None:
     """Remove a file of the package's own making."""
     with _machine_faults(path):
         path.unlink()
 
 
+@_unless_following
 def remove_folder(path: Path) -> None:
     """Remove a folder of the package's own making, with all in it."""
     with _machine_faults(path):

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Callable
 from functools import wraps
@@ -13,6 +14,7 @@ from rich.markup import escape
 
 from automtl.errors import ConfigError
 from automtl.plugins import load_plugin
+from automtl.ranks import need_one_process
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="YAML file of settings.", show_default=False)
@@ -30,6 +32,14 @@ DataDir = Annotated[
 Device = Annotated[
     str | None,
     typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.", show_default="auto"),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Processes that share each batch's rows, one per GPU; see docs/scale.md.",
+        show_default="1",
+    ),
 ]
 Threads = Annotated[
     int | None,
@@ -120,6 +130,17 @@ def pluggable(run: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def by_one(name: str, run: Callable[..., None]) -> Callable[..., None]:
+    """A command that is refused where several processes were started to train together."""
+
+    @wraps(run)
+    def command(**given: Any) -> None:
+        need_one_process(f"automtl {name}")
+        run(**given)
+
+    return command
+
+
 _HOME = re.compile(r"((?:--)?[\w.-]+=)?(~/.*)", re.DOTALL)
 
 
@@ -155,6 +176,31 @@ def seconds(text: str | None) -> float | None:
     from automtl.phases.run.duration import seconds as seconds_of
 
     return seconds_of(text, "--time-limit")
+
+
+def by_workers(workers: int | None, sizes: dict[str, int]) -> None:
+    """Start the workers that are asked for, with the same command, and end with them; nothing where
+    this process is one of them, or the only one.
+
+    Args:
+        workers: how many.
+        sizes: rows of a step, by the settings' names.
+
+    Raises:
+        ConfigError: they cannot share the work.
+        typer.Exit: they have done it, or failed.
+    """
+    if workers is None:
+        return
+    from automtl.phases.run.joining import share_of
+    from automtl.phases.run.launch import launch, needs_workers
+
+    if needs_workers(workers):
+        for name, size in sizes.items():
+            share_of(name, size, workers)
+        from automtl.cli.console import say
+
+        raise typer.Exit(launch(workers, sys.argv[1:], say))
 
 
 def seed_list(text: str) -> list[int]:

@@ -20,11 +20,14 @@ from automtl.cli._options import (
     Sets,
     ShowConfig,
     Threads,
+    Workers,
+    by_workers,
     seed_list,
 )
 from automtl.cli.console import print_json, print_text, say, say_command, say_origins
 from automtl.cli.progress import ConsoleReporter
 from automtl.errors import ConfigError
+from automtl.ranks import world_size
 
 if TYPE_CHECKING:
     from automtl.phases.retrain import RetrainResult
@@ -69,6 +72,7 @@ def run(
     ] = False,
     device: Device = None,
     threads: Threads = None,
+    workers: Workers = None,
     on_nan: OnNan = None,
     deterministic: Deterministic = False,
     fast_dev_run: FastDevRun = False,
@@ -121,6 +125,9 @@ def run(
     if show_config:
         print_text(plan.config.to_yaml())
         return
+    if from_run is not None and (world_size() > 1 or workers not in (None, 1)):
+        raise ConfigError("--from", "is of one process", "several", "leave out --workers")
+    by_workers(workers, {"retrain.batch_size": plan.config.retrain.batch_size})
     configs, results = plan.seeded(numbers), []
     with ConsoleReporter() as reporter:
         say_origins(plan.config)

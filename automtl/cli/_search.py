@@ -18,12 +18,16 @@ from automtl.cli._options import (
     Sets,
     ShowConfig,
     Threads,
+    Workers,
     absolute,
+    by_workers,
     seconds,
 )
 from automtl.cli._search_screen import show
 from automtl.cli.console import print_json, print_text, say_origins, table
 from automtl.cli.progress import ConsoleReporter
+from automtl.errors import ConfigError
+from automtl.ranks import world_size
 
 if TYPE_CHECKING:
     from automtl.phases.search import SearchResult
@@ -74,6 +78,7 @@ def run(
     ] = None,
     device: Device = None,
     threads: Threads = None,
+    workers: Workers = None,
     on_nan: OnNan = None,
     deterministic: Deterministic = False,
     fast_dev_run: FastDevRun = False,
@@ -139,9 +144,15 @@ def run(
     if show_config:
         print_text(resolved.to_yaml())
         return
+    sizes = {"search.batch_size": resolved.search.batch_size}
+    if resolved.search.selection == "race":
+        sizes["retrain.batch_size"] = resolved.retrain.batch_size
     if plan:
+        if workers is not None or world_size() > 1:
+            raise ConfigError("--plan", "is of one process", "several", "leave out --workers")
         _plan(resolved, budget, as_json)
         return
+    by_workers(workers, sizes)
     with ConsoleReporter() as reporter:
         say_origins(resolved)
         result = search(resolved, out=out, reporter=reporter, resume=resume, budget=budget)

@@ -80,7 +80,8 @@ class SupernetSearch:
             alpha_batch = (
                 next(alphas).to(m.device, non_blocking=True) if self.stepper.moves_alpha else None
             )
-            self.samples += len(batch) + (0 if alpha_batch is None else len(alpha_batch))
+            self.samples += batch.step_size
+            self.samples += 0 if alpha_batch is None else alpha_batch.step_size
             return self.stepper.step(alpha_batch, batch)
 
         yield from run_epoch(update, m.fit, epoch=epoch, start=start, device=m.device)

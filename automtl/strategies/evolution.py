@@ -75,6 +75,7 @@ class Evolution(SupernetSearch):
         m, net = material, material.make_supernet()
         self.genes = make_genes(m, net)
         same: dict[str, Any] = {"generator": m.generator, "autocast": m.autocast, "guard": m.guard}
+        same["ranks"] = m.ranks
         super().__init__(m, SinglePath(net, m.schema, m.settings, genes=self.genes, **same))
         self._trained = self.epochs
         self.epochs += 1 + m.options.generations

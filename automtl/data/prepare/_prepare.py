@@ -23,7 +23,13 @@ Progress = Callable[[str], None]
 
 
 @keeps_data
-def prepare(config: DatasetConfig, *, data_dir: Path, progress: Progress | None = None) -> Store:
+def prepare(
+    config: DatasetConfig,
+    *,
+    data_dir: Path,
+    progress: Progress | None = None,
+    make_anew: bool = True,
+) -> Store:
     """Make the store of a data set, or open it where it is already there and intact.
 
     The store's folder is `<data_dir>/prepared/<name>-<hash>`; the hash is of the settings and of
@@ -35,8 +41,10 @@ def prepare(config: DatasetConfig, *, data_dir: Path, progress: Progress | None 
             `load_dataset`).
         data_dir: where raw and prepared data are kept.
         progress: is told, in a sentence, what goes on.
+        make_anew: else a store that is not there is refused.
 
     Raises:
+        ArtifactError: as above.
         DataError: the data break a rule; nothing is left behind.
         EnvironmentFault: the disk is full, or the folder cannot be written.
     """
@@ -49,6 +57,9 @@ def prepare(config: DatasetConfig, *, data_dir: Path, progress: Progress | None 
     path = data_dir.absolute() / "prepared" / f"{config.name}-{_key(prints, config_hash)[:12]}"
     if (store := _opened(path, known)) is not None:
         return store
+    if not make_anew:
+        rule, fix = "must be there before several machines start", "run `automtl data prepare`"
+        raise ArtifactError(path, rule, "no such store", fix)
     known.save()
     with _alone(data_dir.absolute(), say):
         if (store := _opened(path, known, say)) is not None:  # another process was at it

@@ -1,7 +1,8 @@
 """What a search strategy is given, made from a run's settings and data."""
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,13 +61,7 @@ def make_material(
         return net
 
     if latencies is None and s.max_latency_ms is not None:
-        latencies = measure(
-            make_supernet(),
-            session.schema,
-            sharing=s.sharing,
-            settings=config.sharing,
-            rows=s.latency_rows,
-        )
+        latencies = _measured(session, make_supernet())
     return Material(
         space=space,
         schema=session.schema,
@@ -82,7 +77,17 @@ def make_material(
         autocast=session.autocast,
         start=session.start,
         guard=guard or Guard(),
+        ranks=session.ranks,
     )
+
+
+def _measured(session: Session, net: Supernet) -> Latencies:
+    """The time of each candidate; of several ranks all go by the first one's."""
+    s, held = session.config.search, None
+    if session.ranks.first:
+        sharing: dict[str, Any] = {"sharing": s.sharing, "settings": session.config.sharing}
+        held = asdict(measure(net, session.schema, **sharing, rows=s.latency_rows))
+    return Latencies(**session.ranks.told(held))
 
 
 def settings_of(session: Session) -> DartsSettings:
