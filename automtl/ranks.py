@@ -22,7 +22,7 @@ from automtl.errors import ConfigError, RankLost
 if TYPE_CHECKING:
     from torch import Tensor
 
-_TIMEOUT = timedelta(minutes=30)  # of a collective: for ranks that hang; an end is seen at once
+_TIMEOUT = timedelta(minutes=30)  # of a collective, for ranks that hang
 
 
 class Ranks(Protocol):
@@ -124,8 +124,7 @@ ALONE = Alone()
 class Group:
     """A process of torch.distributed's default group, which must have been made.
 
-    Tensors on a device go by the group's backend for it; numbers that steer the program are on the
-    CPU, beside the device's work.
+    Tensors on a device go by its backend; numbers that steer the program by the CPU's.
 
     Attributes:
         calls, bytes: collectives so far, and what this rank gave to them.
@@ -235,8 +234,7 @@ class Group:
         """All ranks' arrays, by two collectives."""
         import torch
 
-        own = torch.from_numpy(np.ascontiguousarray(part))
-        return [whole.numpy() for whole in self._parts(own)]
+        return [one.numpy() for one in self._parts(torch.from_numpy(np.ascontiguousarray(part)))]
 
     def told(self, value: Any) -> Any:
         """The first rank's value as JSON, never as a pickle."""
@@ -259,9 +257,8 @@ class Group:
         Raises:
             ConfigError: on all ranks, where one differs.
         """
-        plain = json.loads(json.dumps(value))
+        plain, rule = json.loads(json.dumps(value)), f"must start from the same {what}"
         if self.agree(int(self.told(plain) != plain)):
-            rule = f"must start from the same {what}"
             fix = "start the same command with the same files and versions on every machine"
             raise ConfigError("ranks", rule, "others on one of them", fix)
 
@@ -293,15 +290,19 @@ def place() -> tuple[int, int]:
     return _number("LOCAL_RANK", 0), _number("LOCAL_WORLD_SIZE", size) if size > 1 else 1
 
 
-def need_one_process(what: str) -> None:
+def need_one_process(what: str, workers: int | None = None) -> None:
     """Refuse to do what ranks do not share.
 
+    Args:
+        what: is asked for.
+        workers: that are asked for, too.
+
     Raises:
-        ConfigError: this process was started with others to train together.
+        ConfigError: this process was started with others to train together, or is to start some.
     """
-    if (size := world_size()) > 1:
+    if (size := max(world_size(), workers or 1)) > 1:
         rule = "must be run by one process: only search, retrain and evaluate are shared by ranks"
-        raise ConfigError(what, rule, f"WORLD_SIZE={size}", "leave out torchrun and --workers")
+        raise ConfigError(what, rule, f"{size} processes", "leave out torchrun and --workers")
 
 
 def _number(name: str, default: int) -> int:

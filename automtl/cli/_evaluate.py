@@ -56,7 +56,7 @@ def run(
     )
     from automtl.phases.finished.figures import stored_sizes
 
-    by_workers(workers, {})
+    by_workers(workers)
     with ConsoleReporter() as reporter:
         results = evaluate_runs(
             runs, device=device or "auto", by=by, bootstrap=bootstrap, reporter=reporter

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.markup import escape
@@ -15,6 +15,9 @@ from rich.markup import escape
 from automtl.errors import ConfigError
 from automtl.plugins import load_plugin
 from automtl.ranks import need_one_process
+
+if TYPE_CHECKING:
+    from automtl.config import RunConfig
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="YAML file of settings.", show_default=False)
@@ -178,13 +181,21 @@ def seconds(text: str | None) -> float | None:
     return seconds_of(text, "--time-limit")
 
 
-def by_workers(workers: int | None, sizes: dict[str, int]) -> None:
+def by_workers(
+    workers: int | None,
+    config: "RunConfig | None" = None,
+    *,
+    search: bool = False,
+    retrain: bool = False,
+) -> None:
     """Start the workers that are asked for, with the same command, and end with them; nothing where
     this process is one of them, or the only one.
 
     Args:
         workers: how many.
-        sizes: rows of a step, by the settings' names.
+        config: settings of what they are to train.
+        search: whether they search.
+        retrain: whether they retrain.
 
     Raises:
         ConfigError: they cannot share the work.
@@ -192,12 +203,12 @@ def by_workers(workers: int | None, sizes: dict[str, int]) -> None:
     """
     if workers is None:
         return
-    from automtl.phases.run.joining import share_of
+    from automtl.phases.run.joining import check_shares
     from automtl.phases.run.launch import launch, needs_workers
 
     if needs_workers(workers):
-        for name, size in sizes.items():
-            share_of(name, size, workers)
+        if config is not None:
+            check_shares(config, workers, search=search, retrain=retrain)
         from automtl.cli.console import say
 
         raise typer.Exit(launch(workers, sys.argv[1:], say))

@@ -27,7 +27,7 @@ from automtl.cli._options import (
 from automtl.cli.console import print_json, print_text, say, say_command, say_origins
 from automtl.cli.progress import ConsoleReporter
 from automtl.errors import ConfigError
-from automtl.ranks import world_size
+from automtl.ranks import need_one_process
 
 if TYPE_CHECKING:
     from automtl.phases.retrain import RetrainResult
@@ -104,14 +104,11 @@ def run(
     numbers = seed_list(seeds)
     carry = None
     if from_run is not None:
+        need_one_process("retrain --from", workers)
         source, data, carry = _grown(source, data, from_run, data_dir)
     if source is None:
-        raise ConfigError(
-            "retrain",
-            "must be told what to train",
-            "nothing",
-            "name a run, an architecture, or --from an older retrain",
-        )
+        fix = "name a run, an architecture, or --from an older retrain"
+        raise ConfigError("retrain", "must be told what to train", "nothing", fix)
     plan = plan_retrain(
         source,
         data=data,
@@ -125,9 +122,7 @@ def run(
     if show_config:
         print_text(plan.config.to_yaml())
         return
-    if from_run is not None and (world_size() > 1 or workers not in (None, 1)):
-        raise ConfigError("--from", "is of one process", "several", "leave out --workers")
-    by_workers(workers, {"retrain.batch_size": plan.config.retrain.batch_size})
+    by_workers(workers, plan.config, retrain=True)
     configs, results = plan.seeded(numbers), []
     with ConsoleReporter() as reporter:
         say_origins(plan.config)

@@ -26,8 +26,7 @@ from automtl.cli._options import (
 from automtl.cli._search_screen import show
 from automtl.cli.console import print_json, print_text, say_origins, table
 from automtl.cli.progress import ConsoleReporter
-from automtl.errors import ConfigError
-from automtl.ranks import world_size
+from automtl.ranks import need_one_process
 
 if TYPE_CHECKING:
     from automtl.phases.search import SearchResult
@@ -144,15 +143,11 @@ def run(
     if show_config:
         print_text(resolved.to_yaml())
         return
-    sizes = {"search.batch_size": resolved.search.batch_size}
-    if resolved.search.selection == "race":
-        sizes["retrain.batch_size"] = resolved.retrain.batch_size
     if plan:
-        if workers is not None or world_size() > 1:
-            raise ConfigError("--plan", "is of one process", "several", "leave out --workers")
+        need_one_process("--plan", workers)
         _plan(resolved, budget, as_json)
         return
-    by_workers(workers, sizes)
+    by_workers(workers, resolved, search=True)
     with ConsoleReporter() as reporter:
         say_origins(resolved)
         result = search(resolved, out=out, reporter=reporter, resume=resume, budget=budget)

@@ -36,17 +36,17 @@ def share_of(name: str, batch_size: int, size: int) -> int:
     return batch_size // size
 
 
-def check_shares(config: RunConfig, *, search: bool, retrain: bool) -> None:
-    """Refuse steps that the ranks of this process cannot share.
+def check_shares(config: RunConfig, size: int, *, search: bool, retrain: bool) -> None:
+    """Refuse steps that so many ranks cannot share.
 
     Raises:
         ConfigError: there are such.
     """
     races = search and config.search.selection == "race"
-    if search:
-        share_of("search.batch_size", config.search.batch_size, world_size())
+    if search and "batch_size" not in config.search.idle:
+        share_of("search.batch_size", config.search.batch_size, size)
     if retrain or races:
-        share_of("retrain.batch_size", config.retrain.batch_size, world_size())
+        share_of("retrain.batch_size", config.retrain.batch_size, size)
 
 
 def of_rank(runtime: RuntimeSection) -> RuntimeSection:

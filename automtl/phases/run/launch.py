@@ -2,6 +2,7 @@
 which then train together (see `automtl/ranks.py`).
 """
 
+import logging
 import os
 import signal
 import sys
@@ -50,6 +51,8 @@ def launch(workers: int, words: Sequence[str], say: Callable[[str], None]) -> in
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    # its own account of a failure is told by `_failed`
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL + 1)
     # torchrun sets 1 where nothing is said
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // workers)))
     with files.scratch_folder() as logs:

@@ -295,7 +295,7 @@ def training_session(
         DataError: a task has no label in the rows to choose by, so that their MTL-Loss is not
             defined.
     """
-    check_shares(config, search=search, retrain=retrain)
+    check_shares(config, world_size(), search=search, retrain=retrain)
     session = open_session(config, reporter, own)
     store, size, whole = session.store, config.search.batch_size, config.runtime.eval_batch_size
     parts: list[tuple[str, str, np.ndarray | None, int]] = []

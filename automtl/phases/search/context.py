@@ -62,14 +62,17 @@ def make_material(
 
     if latencies is None and s.max_latency_ms is not None:
         latencies = _measured(session, make_supernet())
+    size = s.batch_size
+    if "batch_size" in s.idle:  # nothing is trained on them; any that ranks can share
+        size -= size % session.ranks.size
     return Material(
         space=space,
         schema=session.schema,
         settings=replace(settings_of(session), latencies=latencies),
         options=_options(session),
         make_supernet=make_supernet,
-        fit=session.batches("fit", batch_size=s.batch_size, seed=seeds.fit),
-        alpha=session.batches("a", batch_size=s.batch_size, seed=seeds.alpha),
+        fit=session.batches("fit", batch_size=size, seed=seeds.fit),
+        alpha=session.batches("a", batch_size=size, seed=seeds.alpha),
         scored=scored(session, s.score_rows),
         generator=generator,
         device=session.device,
