@@ -161,7 +161,9 @@ class _RowNoise:
         self._rank, self._pairs = ranks.rank, list[tuple[torch.Generator, torch.Generator]]()
         own: dict[int, torch.Generator] = {}
         for module in modules:
-            if isinstance(module, Dropout) and (shared := module.generator) is not None:
+            if not isinstance(module, Dropout) or module.threshold == 0:
+                continue
+            if (shared := module.generator) is not None:
                 if id(shared) not in own:
                     own[id(shared)] = torch.Generator(shared.device)
                     self._pairs.append((shared, own[id(shared)]))
