@@ -170,7 +170,7 @@ CASES = {
 }
 # with noise for rows: no one process makes the same
 NOISY = {"dropout darts": search("darts", dropout=0.3), "dropout gdas": search("gdas", dropout=0.3)}
-SHORT = ["darts", "gdas", "retrain dselect_k per example", "balancing gradnorm, sparse tables"]
+SHORT = ["darts", "retrain dselect_k per example", "balancing gradnorm, sparse tables"]
 
 
 def _work(rank, size, folder, names):

@@ -5,8 +5,11 @@ import signal
 
 import pytest
 
+from automtl.cli._app import app
+from automtl.errors import ConfigError
 from automtl.runs import checkpoint
-from tests.ranks.commands import Folder, farthest, lines_of, net_of, same_state, stop
+from scripts.small import PAPER, SPACE, flags
+from tests.ranks.commands import PLAIN, Folder, farthest, lines_of, net_of, same_state, stop
 
 
 @pytest.fixture(scope="module")
@@ -17,11 +20,8 @@ def folder(tmp_path_factory):
 LONG = ("search.epochs=12", "runtime.checkpoint_every_steps=1")
 
 
-def long_search(folder, out, workers, *more):
-    sets = ("search.batch_size=48", "search.warmup_epochs=1", *LONG)
-    from scripts.small import PAPER, SPACE
-    from tests.ranks.commands import PLAIN
-
+def long_search(folder, out, workers, *more, sets=()):
+    sets = ("search.batch_size=48", "search.warmup_epochs=1", *LONG, *sets)
     words = (folder.data, "--space", "automtl_small", "--out", out, *more)
     return folder.words("search", *words, workers=workers, sets=(*SPACE, *PAPER, *PLAIN, *sets))
 
@@ -38,30 +38,48 @@ def test_a_killed_worker_ends_the_command_with_its_status_and_the_search_goes_on
     run = folder.path / "killed"
     status, said = stop(
         folder,
-        long_search(folder, run, 2),
+        long_search(folder, run, 2, sets=["search.epochs=6"]),
         run / "search" / "metrics.jsonl",
         rank=1,
         number=signal.SIGKILL,
     )
     assert status == 128 + signal.SIGKILL, said
     assert "worker 1 was ended by signal 9; go on with --resume" in said
-    folder.run("search", folder.data, "--out", run, "--resume", workers=2)
-    finished(run)
+    folder.run("search", folder.data, "--out", run, "--resume")  # on one, here
+    finished(run, epochs=6)
 
 
-def test_what_ranks_cannot_share_is_refused_at_once(folder):
-    odd = folder.search("odd", workers=2, sets=["search.batch_size=51"], status=2)
-    assert "search.batch_size: must be a multiple of the 2 ranks" in odd.stderr
-    assert odd.stderr.count("error:") == 1
-    plan = folder.search("plan", "--plan", workers=2, status=2)
-    assert "--plan: must be run by one process" in plan.stderr
-    assert not (folder.path / "odd").exists()
-    alone = folder.run(
-        "tune", folder.data, env={"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}, status=2
+def refused(*words):
+    with pytest.raises(ConfigError) as error:
+        app(list(map(str, words)), standalone_mode=False)
+    return str(error.value)
+
+
+def test_what_ranks_cannot_share_is_refused_at_once(folder, monkeypatch):
+    search = ["search", folder.data, "--out", folder.path / "odd", *flags((*SPACE, *PAPER))]
+    odd = refused(*search, "--set", "search.batch_size=51", "--workers", 2)
+    assert odd.startswith(
+        "search.batch_size: must be a multiple of the 2 ranks, at least 4 rows each"
     )
-    assert "automtl tune: must be run by one process" in alone.stderr
-    other = folder.search("n", workers=2, env={"WORLD_SIZE": "3", "RANK": "0"}, status=2)
-    assert "--workers: must be the WORLD_SIZE of 3, got 2" in other.stderr
+    assert "got 51; set search.batch_size=48" in odd
+    assert "got 6; set search.batch_size=8" in refused(
+        *search, "--set", "search.batch_size=6", "--workers", 2
+    )
+    raced = refused(
+        "search", folder.data, "--out", "x", "--set", "retrain.batch_size=51", "--workers", 2
+    )
+    assert raced.startswith("retrain.batch_size: must be a multiple")
+    assert "got 0" in refused(*search, "--workers", 0)
+    assert "--plan: must be run by one process" in refused(*search, "--plan", "--workers", 2)
+    assert "retrain --from: must be run by one" in refused("retrain", "--from", "x", "--workers", 2)
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert "--workers: must be the WORLD_SIZE of 3, got 2" in refused(*search, "--workers", 2)
+    for command in ("tune", "benchmark", "rank", "pareto", "report", "show"):
+        given = folder.data if command in ("tune", "benchmark") else "x"
+        assert f"automtl {command}: must be run by one process" in refused(command, given)
+    monkeypatch.setenv("WORLD_SIZE", "many")
+    assert refused("tune", folder.data).startswith("WORLD_SIZE: must be a whole number")
+    assert not (folder.path / "odd").exists()
 
 
 # -- the rest takes minutes
@@ -87,7 +105,8 @@ def test_a_search_on_two_and_three_ranks_is_that_of_one_process(folder):
             for n in ("one", name)
         ]
         for architecture in held:
-            del architecture["provenance"], architecture["ranking"]
+            for weights in ("provenance", "ranking", "choices"):
+                del architecture[weights]
         assert held[0] == held[1]
 
 
