@@ -170,8 +170,7 @@ class Group:
         # in the order of the list: that of a set is each process's own
         for dtype in dict.fromkeys(tensor.dtype for tensor in like):
             places = [i for i, tensor in enumerate(like) if tensor.dtype == dtype]
-            own = [parts[i] for i in places]
-            shapes = [like[i] for i in places]
+            own, shapes = [parts[i] for i in places], [like[i] for i in places]
             there = torch.tensor([part is not None for part in own], dtype=dtype)
             pieces = [
                 tensor.new_zeros(tensor.numel(), dtype=dtype) if part is None else part.reshape(-1)
@@ -179,7 +178,9 @@ class Group:
             ]
             flat = self.total(torch.cat([*pieces, there.to(shapes[0].device)]))
             *sums, counts = torch.split(flat, [*(t.numel() for t in shapes), len(places)])
-            for i, tensor, whole, count in zip(places, shapes, sums, counts.tolist(), strict=True):
+            # a look waits for the device
+            held = counts.tolist() if any(part is None for part in own) else [1] * len(places)
+            for i, tensor, whole, count in zip(places, shapes, sums, held, strict=True):
                 found[i] = whole.view(tensor.shape) if count else None
         return found
 
@@ -252,11 +253,7 @@ class Group:
         return int(whole)
 
     def same(self, what: str, value: Any) -> None:
-        """Compare with the first rank's.
-
-        Raises:
-            ConfigError: on all ranks, where one differs.
-        """
+        """Compare with the first rank's; where one differs, all ranks refuse."""
         plain, rule = json.loads(json.dumps(value)), f"must start from the same {what}"
         if self.agree(int(self.told(plain) != plain)):
             fix = "start the same command with the same files and versions on every machine"
