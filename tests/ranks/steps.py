@@ -29,7 +29,7 @@ from automtl.training.balancing import make_balancer
 from automtl.training.balancing.balancer import BalancingSettings
 from automtl.training.optim.optimizers import OptimizerSettings, make_optimizer
 from automtl.training.step import train_step
-from automtl.training.step.guard import Guard
+from automtl.training.step.guard import BadBatch, Guard
 from tests.support import random_batch, small_schema, small_space
 
 SCHEMA = small_schema(3)
@@ -104,7 +104,7 @@ def search(kind, **settings):
 # -- discrete networks
 
 
-def retrain(kind, *, tables=None, balancing=None, optimizer="adam", extra=None):
+def retrain(kind, *, tables=None, balancing=None, optimizer="adam", extra=None, nan=None):
     def run(ranks):
         template = Architecture.load(kind).evolve(
             embedding_dim=4, towers=(4,), batch_norm=False, dropout=0.0
@@ -120,14 +120,19 @@ def retrain(kind, *, tables=None, balancing=None, optimizer="adam", extra=None):
         parts = list(net.nets) if isinstance(net, IndependentNets) else [net]
         for number, part in enumerate(parts):
             columns = [number] if len(parts) > 1 else list(range(len(SCHEMA.tasks)))
-            train(part, columns, ranks, settings, balancing)
-        return everything(net)
+            seen = train(part, columns, ranks, settings, balancing, nan)
+            if "bad" in seen:  # what a step that stopped leaves is not gone on with
+                return seen
+        return everything(net, **seen)
 
     return run
 
 
-def train(net, columns, ranks, settings, balancing):
-    """One epoch of two steps in each stage of its sharing module."""
+def train(net, columns, ranks, settings, balancing, nan):
+    """Three steps in each stage of its sharing module; with `nan`, a number of the second one's last
+    row is infinite, and what the guard made of it is handed back.
+    """
+    guard = Guard(nan or "stop")
     tasks = [SCHEMA.tasks[c] for c in columns]
     balancer = make_balancer(BalancingSettings(balancing or "fixed"), tasks, net, ranks=ranks)
     for stage in net.sharing.stages():
@@ -136,20 +141,20 @@ def train(net, columns, ranks, settings, balancing):
         for step in range(3):
             net.sharing.advance(step / 3)
             batch = batch_of(step, ranks)
+            if nan and step == 1 and ranks.rank == ranks.size - 1:
+                batch.inputs.dense[-1] = torch.inf
             batch = replace(
                 batch, labels=batch.labels[:, columns], weights=batch.weights[:, columns]
             )
-            train_step(
-                net,
-                batch,
-                tasks,
-                optimizer=optimizer,
-                balancer=balancer,
-                guard=Guard(),
-                autocast=contextlib.nullcontext,
-                clip_norm=0.5,
-            )
+            given = {"optimizer": optimizer, "balancer": balancer, "guard": guard}
+            try:
+                train_step(
+                    net, batch, tasks, **given, autocast=contextlib.nullcontext, clip_norm=0.5
+                )
+            except BadBatch as bad:
+                return {"bad": torch.tensor(bad.rows)}
         optimizer.flush()
+    return {"skipped": torch.tensor(guard.skipped)}
 
 
 CASES = {
@@ -167,10 +172,18 @@ CASES = {
     **{f"balancing {method}": retrain("mmoe", balancing=method) for method in BALANCERS},
     "balancing pcgrad, sparse tables": retrain("mssm", balancing="pcgrad", tables="sgd"),
     "balancing gradnorm, sparse tables": retrain("mome", balancing="gradnorm", tables="sgd"),
+    "nan skipped": retrain("mmoe", nan="skip", tables="sgd"),
+    "nan stops": retrain("mmoe", nan="stop"),
 }
 # with noise for rows: no one process makes the same
 NOISY = {"dropout darts": search("darts", dropout=0.3), "dropout gdas": search("gdas", dropout=0.3)}
-SHORT = ["darts", "retrain dselect_k per example", "balancing gradnorm, sparse tables"]
+SHORT = [
+    "darts",
+    "retrain dselect_k per example",
+    "balancing gradnorm, sparse tables",
+    "nan skipped",
+    "nan stops",
+]
 
 
 def _work(rank, size, folder, names):
