@@ -116,7 +116,7 @@ class SupernetSearch:
         m = self.material
         if m.options.selection != "perturbation":
             return self.stepper.derive()
-        self._removed, rows = perturbed(
+        found = perturbed(
             self.supernet,
             m.scored,
             m.schema.tasks,
@@ -124,6 +124,8 @@ class SupernetSearch:
             seed=m.seed,
             spend=self.spend,
         )
+        # the same to the bit on all ranks
+        self._removed, rows = m.ranks.told(found)
         self.samples += rows
         best = {name: max(losses, key=losses.__getitem__) for name, losses in self._removed.items()}
         return self._likeliest(best)

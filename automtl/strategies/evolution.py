@@ -110,7 +110,8 @@ class Evolution(SupernetSearch):
         self.genes.set(self.supernet, genome)
         self.samples += m.scored.num_rows
         self.spend("score", m.scored.num_rows)
-        return score(self.supernet, m.scored, m.schema.tasks, device=m.device, supernet=True)
+        loss = score(self.supernet, m.scored, m.schema.tasks, device=m.device, supernet=True)
+        return float(m.ranks.told(loss))  # the same to the bit on all ranks
 
     def best(self) -> Genome:
         """The best scored; before any is, one drawn from the seed."""

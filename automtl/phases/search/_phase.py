@@ -217,7 +217,7 @@ class SearchPhase:
         losses = training_losses(self.running, self.session.schema.tasks, epoch)
         # what decides anything must be the same to the bit on all ranks
         judged = self.session.ranks.told(judge(self.session, self.strategy))
-        record = self.strategy.record()
+        record = self.session.ranks.told(self.strategy.record())
         charge_balancing(self._balancing, record)
         if self.guard.skipped:
             record["skipped_batches"] = self.guard.skipped
