@@ -12,6 +12,7 @@ from typing import Any
 from automtl.errors import ArtifactError, AutoMTLError
 
 MAX_DEPTH = 64
+MAX_JSON_BYTES = 64 * 2**20
 # of a network, where nobody says otherwise: 4 GB, and four times that while it is trained by Adam
 MAX_PARAMETERS = 10**9
 MAX_SLOTS = 1024  # places for experts in a sharing module
@@ -108,4 +109,22 @@ def read_lines(path: Path) -> list[bytes]:
     except OSError as error:
         raise ArtifactError(
             path, "must be a readable file", error.strerror or error, "restore it"
+        ) from error
+
+
+def read_json(path: Path) -> Any:
+    """Read one JSON document of at most 64 MiB.
+
+    Raises:
+        ArtifactError: the file is absent, too large, torn, or no JSON.
+    """
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ArtifactError(path, "must be at most 64 MiB", f"{path.stat().st_size} bytes")
+        return parse_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ArtifactError(path, "must exist", "no such file", "check the path") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(
+            path, "must be a JSON file", error, "restore the file or make it anew"
         ) from error

@@ -84,6 +84,20 @@ class NoMemory(EnvironmentFault):
     """A batch needs more memory than there is."""
 
 
+class RankLost(EnvironmentFault):
+    """Another process of those that train together is gone, and said itself why.
+
+    Args:
+        rank: the number of this one.
+        told: what the backend says.
+    """
+
+    def __init__(self, rank: int, told: str) -> None:
+        got = " ".join(told.split())[:200] or "nothing"
+        fix = "see what the rank that ended first says, and go on with --resume"
+        super().__init__(f"rank {rank}", "must hear from all other ranks", got, fix)
+
+
 class NumericalError(AutoMTLError, ArithmeticError):
     """NaN or infinity where a number must be."""
 

@@ -1,16 +1,17 @@
 """The only place that writes.
 
-A whole file goes bytes -> temporary file -> fsync -> rename, so a reader sees the old content or
-the new one and never half of either. ``metrics.jsonl`` is the one append-only file.
+A whole file goes bytes -> temporary file -> fsync -> rename: a reader never sees half of one.
+``metrics.jsonl`` is the one append-only file.
 """
 
 import contextlib
+import functools
 import json
 import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -18,11 +19,27 @@ import filelock
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from automtl.bounds import parse_json, read_lines
+from automtl.bounds import read_json as read_json
+from automtl.bounds import read_lines
 from automtl.errors import ArtifactError, EnvironmentFault, InUse
 
-MAX_JSON_BYTES = 64 * 2**20
+_FOLLOWS: list[bool] = []  # filled once this process writes nothing
 _HELD = b" "  # the byte of a lock's file that Windows lets no one read while it is held
+
+
+def follow() -> None:
+    """From here on this process writes nothing: another one, of a kind, writes the same."""
+    _FOLLOWS.append(True)
+
+
+def following() -> bool:
+    """Whether this process writes nothing."""
+    return bool(_FOLLOWS)
+
+
+def _muted(write: Callable[..., None]) -> Callable[..., None]:
+    """A writer that does nothing where this process writes nothing."""
+    return functools.wraps(write)(lambda *given: None if _FOLLOWS else write(*given))
 
 
 @contextlib.contextmanager
@@ -33,9 +50,8 @@ def _machine_faults(path: Path) -> Iterator[None]:
     except EnvironmentFault:
         raise
     except OSError as error:
-        fix = "check the folder and its permissions"
-        if error.errno == 28:
-            fix = "free some space or choose another folder"
+        full, fix = error.errno == 28, "check the folder and its permissions"
+        fix = "free some space or choose another folder" if full else fix
         raise EnvironmentFault(path, "must be writable", error.strerror or error, fix) from error
 
 
@@ -66,6 +82,10 @@ def stream(path: Path) -> Iterator[BinaryIO]:
     Raises:
         EnvironmentFault: the disk is full, or the folder cannot be written.
     """
+    if _FOLLOWS:
+        with open(os.devnull, "wb") as nowhere:
+            yield nowhere
+        return
     path = Path(path)
     with _machine_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,52 +139,31 @@ def _no_link(name: str, flags: int) -> int:
     return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
 
 
+@_muted
 def append_line(path: Path, value: Any) -> None:
     """Append one JSON value as a line of its own to an append-only file and make it durable."""
     line = json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
     with _machine_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab", opener=_no_link) as stream:
-            stream.write(line)
-            stream.flush()
-            os.fsync(stream.fileno())
+        with open(path, "ab", opener=_no_link) as opened:
+            opened.write(line)
+            opened.flush()
+            os.fsync(opened.fileno())
 
 
+@_muted
 def cut_lines(path: Path, keep: int) -> None:
-    """Keep the first `keep` lines of an append-only file; what a stopped run wrote after its
-    checkpoint goes.
+    """Keep the first `keep` lines of an append-only file; what came after a checkpoint goes.
 
     Raises:
         ArtifactError: it has fewer whole lines.
     """
     whole = read_lines(path)
     if len(whole) < keep:
-        raise ArtifactError(
-            path,
-            f"must have the {keep} lines that the checkpoint knows of",
-            len(whole),
-            "restore it, or start anew",
-        )
+        rule = f"must have the {keep} lines that the checkpoint knows of"
+        raise ArtifactError(path, rule, len(whole), "restore it, or start anew")
     if path.exists():
         write_bytes(path, b"".join(line + b"\n" for line in whole[:keep]))
-
-
-def read_json(path: Path) -> Any:
-    """Read one JSON document of at most 64 MiB.
-
-    Raises:
-        ArtifactError: the file is absent, too large, torn, or no JSON.
-    """
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise ArtifactError(path, "must be at most 64 MiB", f"{path.stat().st_size} bytes")
-        return parse_json(path.read_bytes())
-    except FileNotFoundError:
-        raise ArtifactError(path, "must exist", "no such file", "check the path") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(
-            path, "must be a JSON file", error, "restore the file or make it anew"
-        ) from error
 
 
 def make_folder(path: Path) -> Path:
@@ -174,6 +173,8 @@ def make_folder(path: Path) -> Path:
         ArtifactError: the folder exists.
         EnvironmentFault: it cannot be made.
     """
+    if _FOLLOWS:
+        return path
     with _machine_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -186,10 +187,10 @@ def make_folder(path: Path) -> Path:
 
 
 class StagedFolder:
-    """A folder that appears under its name whole, or not at all.
+    """A folder that appears under its name whole, or not at all, in place of one that is there.
 
     Used as a context manager: files are written into a hidden sibling, which is renamed at the end
-    of the block; an exception removes it. A folder already under the name is replaced.
+    of the block; an exception removes it.
 
     Args:
         path: the final folder.
@@ -200,6 +201,8 @@ class StagedFolder:
         self._staging: Path | None = None
 
     def __enter__(self) -> "StagedFolder":
+        if _FOLLOWS:
+            raise EnvironmentFault(self.path, "must be there before ranks start", "nothing")
         with _machine_faults(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._staging = Path(
@@ -249,8 +252,9 @@ class StagedFolder:
 
 
 @contextlib.contextmanager
-def scratch_folder(parent: Path) -> Iterator[Path]:
-    """A new hidden folder below `parent`, with all in it gone when the block ends."""
+def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
+    """A new hidden folder, by default where the system has such, gone when the block ends."""
+    parent = parent or Path(tempfile.gettempdir())
     with _machine_faults(parent):
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".scratch.", suffix=".tmp", dir=parent))
@@ -262,8 +266,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a folder, made if need be, for this process; the system lets go of it when the process
-    ends, however it ends.
+    """Hold a folder, made if need be, for this process, which lets go as it ends, however it does.
 
     Args:
         folder: to hold.
@@ -272,6 +275,9 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     Raises:
         InUse: another process holds it.
     """
+    if _FOLLOWS:
+        yield
+        return
     path = folder / ".lock"
     lock = filelock.FileLock(path, blocking=wait, preserve_lock_file=True, on_acquired=_sign)
     with _machine_faults(path):
@@ -313,6 +319,7 @@ def link_or_copy(source: Path, target: Path) -> None:
                 os.fsync(copied.fileno())
 
 
+@_muted
 def replace(source: Path, target: Path) -> None:
     """Give a whole file another name in its folder, durably; a file of that name goes."""
     with _machine_faults(target):
@@ -320,18 +327,21 @@ def replace(source: Path, target: Path) -> None:
         _sync_folder(target.parent)
 
 
+@_muted
 def clear_temporaries(folder: Path) -> None:
     """Remove what a killed process left half-written; nobody else may be at work in the folder."""
     for path in folder.glob(".*.tmp"):
         remove_folder(path) if path.is_dir() else remove_file(path)
 
 
+@_muted
 def remove_file(path: Path) -> None:
     """Remove a file of the package's own making."""
     with _machine_faults(path):
         path.unlink()
 
 
+@_muted
 def remove_folder(path: Path) -> None:
     """Remove a folder of the package's own making, with all in it."""
     with _machine_faults(path):

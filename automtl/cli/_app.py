@@ -26,7 +26,7 @@ from automtl.cli import (
     _tune,
     compare,
 )
-from automtl.cli._options import help_of, pluggable
+from automtl.cli._options import by_one, help_of, pluggable
 
 # A thread of GNU OpenMP that waits spins on its processor for some milliseconds; where anything
 # else runs beside, that made a search
@@ -64,10 +64,13 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Use a model": {"predict": _predict.run, "export": _export.run},
 }
 _READS_FILES_ALONE = ("status", "config")  # commands for which no plugin matters
+_SHARED = ("search", "retrain", "evaluate", "config", "status")  # by ranks, or harmless for them
 for _panel, _commands in _PANELS.items():
     for _name, _run in _commands.items():
         app.command(_name, help=help_of(_run), rich_help_panel=_panel)(
-            _run if _name in _READS_FILES_ALONE else pluggable(_run)
+            _run
+            if _name in _READS_FILES_ALONE
+            else pluggable(_run if _name in _SHARED else by_one(_name, _run))
         )
 app.add_typer(_runs.app, name="runs", rich_help_panel="Compare and look")
 

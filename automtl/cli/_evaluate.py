@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from automtl.cli._evaluate_screen import show
-from automtl.cli._options import AsJson, Device, Full
+from automtl.cli._options import AsJson, Device, Full, Workers, by_workers
 from automtl.cli.console import print_json, say, say_command, table
 from automtl.cli.progress import ConsoleReporter
 
@@ -34,6 +34,7 @@ def run(
         ),
     ] = 0,
     device: Device = None,
+    workers: Workers = None,
     full: Full = False,
     as_json: AsJson = False,
 ) -> None:
@@ -55,6 +56,7 @@ def run(
     )
     from automtl.phases.finished.figures import stored_sizes
 
+    by_workers(workers)
     with ConsoleReporter() as reporter:
         results = evaluate_runs(
             runs, device=device or "auto", by=by, bootstrap=bootstrap, reporter=reporter

@@ -2,17 +2,22 @@
 
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.markup import escape
 
 from automtl.errors import ConfigError
 from automtl.plugins import load_plugin
+from automtl.ranks import need_one_process
+
+if TYPE_CHECKING:
+    from automtl.config import RunConfig
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="YAML file of settings.", show_default=False)
@@ -30,6 +35,14 @@ DataDir = Annotated[
 Device = Annotated[
     str | None,
     typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.", show_default="auto"),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Processes that share each batch's rows, one per GPU; see docs/scale.md.",
+        show_default="1",
+    ),
 ]
 Threads = Annotated[
     int | None,
@@ -129,6 +142,17 @@ def pluggable(run: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def by_one(name: str, run: Callable[..., None]) -> Callable[..., None]:
+    """A command that is refused where several processes were started to train together."""
+
+    @wraps(run)
+    def command(**given: Any) -> None:
+        need_one_process(f"automtl {name}")
+        run(**given)
+
+    return command
+
+
 _HOME = re.compile(r"((?:--)?[\w.-]+=)?(~/.*)", re.DOTALL)
 
 
@@ -164,6 +188,39 @@ def seconds(text: str | None) -> float | None:
     from automtl.phases.run.duration import seconds as seconds_of
 
     return seconds_of(text, "--time-limit")
+
+
+def by_workers(
+    workers: int | None,
+    config: "RunConfig | None" = None,
+    *,
+    search: bool = False,
+    retrain: bool = False,
+) -> None:
+    """Start the workers that are asked for, with the same command, and end with them; nothing where
+    this process is one of them, or the only one.
+
+    Args:
+        workers: how many.
+        config: settings of what they are to train.
+        search: whether they search.
+        retrain: whether they retrain.
+
+    Raises:
+        ConfigError: they cannot share the work.
+        typer.Exit: they have done it, or failed.
+    """
+    if workers is None:
+        return
+    from automtl.phases.run.joining import check_shares
+    from automtl.phases.run.launch import launch, needs_workers
+
+    if needs_workers(workers):
+        if config is not None:
+            check_shares(config, workers, search=search, retrain=retrain)
+        from automtl.cli.console import say
+
+        raise typer.Exit(launch(workers, sys.argv[1:], say))
 
 
 def seed_list(text: str) -> list[int]:

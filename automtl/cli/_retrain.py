@@ -22,11 +22,14 @@ from automtl.cli._options import (
     Sets,
     ShowConfig,
     Threads,
+    Workers,
+    by_workers,
     seed_list,
 )
 from automtl.cli.console import print_json, print_text, say, say_command, say_origins
 from automtl.cli.progress import ConsoleReporter
 from automtl.errors import AutoMTLError, ConfigError
+from automtl.ranks import need_one_process
 
 if TYPE_CHECKING:
     from automtl.config import RunConfig
@@ -75,6 +78,7 @@ def run(
     ] = False,
     device: Device = None,
     threads: Threads = None,
+    workers: Workers = None,
     on_nan: OnNan = None,
     deterministic: Deterministic = False,
     fast_dev_run: FastDevRun = False,
@@ -107,17 +111,14 @@ def run(
     numbers = seed_list(seeds)
     carry = grown = None
     if from_run is not None:
+        need_one_process("retrain --from", workers)
         given_data = data
         source, data, carry = _grown(source, data, from_run, data_dir)
         # other processes open the older model themselves
         grown = (from_run, str(given_data), data_dir)
     if source is None:
-        raise ConfigError(
-            "retrain",
-            "must be told what to train",
-            "nothing",
-            "name a run, an architecture, or --from an older retrain",
-        )
+        fix = "name a run, an architecture, or --from an older retrain"
+        raise ConfigError("retrain", "must be told what to train", "nothing", fix)
     plan = plan_retrain(
         source,
         data=data,
@@ -131,6 +132,9 @@ def run(
     if show_config:
         print_text(plan.config.to_yaml())
         return
+    if not how.here:
+        need_one_process("retrain --jobs", workers)
+    by_workers(workers, plan.config, retrain=True)
     with ConsoleReporter() as reporter:
         say_origins(plan.config)
         if how.here:

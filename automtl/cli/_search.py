@@ -18,12 +18,15 @@ from automtl.cli._options import (
     Sets,
     ShowConfig,
     Threads,
+    Workers,
     absolute,
+    by_workers,
     seconds,
 )
 from automtl.cli._search_screen import show
 from automtl.cli.console import print_json, print_text, say_origins, table
 from automtl.cli.progress import ConsoleReporter
+from automtl.ranks import need_one_process
 
 if TYPE_CHECKING:
     from automtl.phases.search import SearchResult
@@ -74,6 +77,7 @@ def run(
     ] = None,
     device: Device = None,
     threads: Threads = None,
+    workers: Workers = None,
     on_nan: OnNan = None,
     deterministic: Deterministic = False,
     fast_dev_run: FastDevRun = False,
@@ -140,8 +144,10 @@ def run(
         print_text(resolved.to_yaml())
         return
     if plan:
+        need_one_process("--plan", workers)
         _plan(resolved, budget, as_json)
         return
+    by_workers(workers, resolved, search=True)
     with ConsoleReporter() as reporter:
         say_origins(resolved)
         result = search(resolved, out=out, reporter=reporter, resume=resume, budget=budget)

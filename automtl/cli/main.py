@@ -6,6 +6,7 @@ ends as any other does.
 
 import atexit
 import contextlib
+import io
 import signal
 import sys
 import traceback
@@ -14,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from automtl.errors import AutoMTLError, ConfigError, Interrupted
+from automtl.ranks import follows, leave, world_size
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -21,7 +23,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def main() -> None:
     """Run the command and exit with the status that docs/errors.md lists."""
     heard: list[int] = []
-    with _heeded(heard), _guarded("stdout"), _guarded("stderr"):
+    with _silenced(), _heeded(heard), _guarded("stdout"), _guarded("stderr"):
         try:
             status = _run()
             # at the interpreter's own end nobody would hear that it cannot be written
@@ -29,8 +31,43 @@ def main() -> None:
         except BaseException as fault:
             told = isinstance(fault, Interrupted) or not heard
             # one raised in an import may come out as an ImportError
-            status = _ended(fault if told else Interrupted(heard[0]))
+            fault = fault if told else Interrupted(heard[0])
+            if status := _ended(fault):
+                _note(fault)
+    leave()
     sys.exit(status)
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Of processes that train together the first one talks; what ends another is written down for
+    whoever started them (see `_note`).
+    """
+    try:
+        silent = follows()
+    except ConfigError:  # the command says it
+        silent = False
+    if not silent:
+        yield
+        return
+    with contextlib.redirect_stdout(_Nowhere()), contextlib.redirect_stderr(_Nowhere()):
+        yield
+
+
+class _Nowhere(io.TextIOBase):
+    """A stream that keeps nothing."""
+
+    def write(self, text: str) -> int:
+        """Forget a text."""
+        return len(text)
+
+
+def _note(fault: BaseException) -> None:
+    """Write down what ended one of several processes where torchrun looks for it."""
+    if world_size() > 1:
+        from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+        get_error_handler().record_exception(fault)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ time and the losses, elsewhere a plain line now and then.
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from automtl.progress._following import Following, View
 
@@ -75,7 +75,7 @@ class TerminalReporter:
             losses="\n".join(filter(None, (view.losses, view.patience))),
         )
 
-    def __enter__(self) -> "TerminalReporter":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -57,8 +57,10 @@ def keep_lines(path: Path, count: int, known: str) -> None:
 
 def of_folder(folder: Path, names: tuple[str, ...] | None = None) -> Sums:
     """The sums of the files that lie in a folder; of those of some names only, or of all but what
-    changes later.
+    changes later. A process that writes nothing, while another does, has none to tell.
     """
+    if files.following():
+        return {}
     there = [
         path
         for path in sorted(folder.glob("*"))

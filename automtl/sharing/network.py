@@ -35,6 +35,9 @@ class GateMeter(nn.Module):
 
     Args:
         size: how many weights.
+
+    Attributes:
+        seen: whether it saw anything that was not added up over ranks yet.
     """
 
     total: Tensor
@@ -45,13 +48,13 @@ class GateMeter(nn.Module):
         super().__init__()
         self.register_buffer("total", torch.full((size,), 1 / size))
         self.register_buffer("rows", torch.ones((), dtype=torch.int64))
-        self._adding = False
+        self._adding = self.seen = False
 
     def train(self, mode: bool = True) -> Self:
         """Begin anew, be it one evaluation after another: what was seen before is another epoch's,
         and a resumed run does not have it.
         """
-        self._adding = False
+        self._adding = self.seen = False
         return super().train(mode)
 
     @torch.no_grad()
@@ -65,7 +68,15 @@ class GateMeter(nn.Module):
             self.rows.zero_()
         self.total.add_(rows.detach().sum(0, dtype=self.total.dtype))
         self.rows.add_(len(rows))
-        self._adding = not self.training
+        self._adding, self.seen = not self.training, True
+
+    @torch.no_grad()
+    def take(self, total: Tensor | None, rows: Tensor | None) -> None:
+        """Take what all ranks saw together, where they saw anything."""
+        if total is not None and rows is not None:
+            self.total.copy_(total)
+            self.rows.copy_(rows)
+        self.seen = False
 
     def mean(self) -> Tensor:
         """Shape: (size,)."""

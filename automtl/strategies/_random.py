@@ -90,6 +90,7 @@ class RandomSearch:
             yield event
         m.ledger.add("score", m.scored.num_rows, *price)
         loss = score(self._model.net, m.scored, m.schema.tasks, device=m.device, supernet=False)
+        loss = m.ranks.told(loss)  # the same to the bit on all ranks
         self.samples += m.scored.num_rows
         self._tried.append((self._draw(epoch), loss))
         self._steps = 0

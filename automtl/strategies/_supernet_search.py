@@ -81,7 +81,8 @@ class SupernetSearch:
             alpha_batch = (
                 next(alphas).to(m.device, non_blocking=True) if self.stepper.moves_alpha else None
             )
-            self.samples += len(batch) + (0 if alpha_batch is None else len(alpha_batch))
+            self.samples += batch.step_size
+            self.samples += 0 if alpha_batch is None else alpha_batch.step_size
             return self.stepper.step(alpha_batch, batch)
 
         yield from run_epoch(update, m.fit, epoch=epoch, start=start, device=m.device)
@@ -116,7 +117,7 @@ class SupernetSearch:
         m = self.material
         if m.options.selection != "perturbation":
             return self.stepper.derive()
-        self._removed, rows = perturbed(
+        found = perturbed(
             self.supernet,
             m.scored,
             m.schema.tasks,
@@ -124,6 +125,8 @@ class SupernetSearch:
             seed=m.seed,
             spend=self.spend,
         )
+        # the same to the bit on all ranks
+        self._removed, rows = m.ranks.told(found)
         self.samples += rows
         best = {name: max(losses, key=losses.__getitem__) for name, losses in self._removed.items()}
         return self._likeliest(best)

@@ -13,9 +13,10 @@ from torch.nn.utils import get_total_norm
 from automtl.data.store.batches import Batch
 from automtl.layers.normalization import frozen_statistics
 from automtl.strategies.darts import Darts
-from automtl.training.losses import Losses, multi_task_loss
+from automtl.training.losses import Losses
 
 Loss = Callable[[], Tensor]
+Totals = Callable[[Sequence[Tensor | None], Sequence[Tensor]], list[Tensor | None]]
 
 
 class Inner(NamedTuple):
@@ -33,6 +34,7 @@ def hypergradient(
     *,
     hvp: Literal["exact", "finite"],
     scale: float,
+    totals: Totals = lambda gradients, parameters: list(gradients),
 ) -> list[Tensor]:
     """Gradient over alpha of outer_loss(w - xi grad_w train_loss(w, alpha), alpha), w the inner
     parameters (Eq. 4).
@@ -54,18 +56,22 @@ def hypergradient(
         inner: the inner parameters, which are back to the bit after.
         hvp: how H u is taken.
         scale: ||eps u|| of the finite difference.
+        totals: the sums over ranks of gradients over some parameters; each rank's losses are over
+            its own rows.
     """
     parameters = [p for group in inner for p in group.parameters]
     rates = [group.rate for group in inner for _ in group.parameters]
-    steps = _gradients(train_loss(), parameters)
+    steps = totals(_gradients(train_loss(), parameters), parameters)
     with _moved(parameters, [(g, -rate) for g, rate in zip(steps, rates, strict=True)]):
-        found = _gradients(outer_loss(), [*alphas, *parameters])
+        both = [*alphas, *parameters]
+        found = totals(_gradients(outer_loss(), both), both)
     first, outer = found[: len(alphas)], found[len(alphas) :]
     direction = [None if v is None else rate * v for v, rate in zip(outer, rates, strict=True)]
     if hvp == "exact":
         mixed = _exact(train_loss, alphas, parameters, direction)
     else:
         mixed = _finite(train_loss, alphas, parameters, direction, scale)
+    mixed = totals(mixed, alphas)
     return [_zero(f, a) - _zero(m, a) for f, m, a in zip(first, mixed, alphas, strict=True)]
 
 
@@ -189,8 +195,8 @@ class Unrolled(Darts):
         """Eq. 4, per alpha; nothing but deferred table updates changes."""
         self._catch_up(alpha_batch)
         self._catch_up(fit_batch)
-        self.spend("outer", len(alpha_batch))
-        self.spend("inner_exact" if self.hvp == "exact" else "inner_finite", len(fit_batch))
+        self.spend("outer", alpha_batch.step_size)
+        self.spend("inner_exact" if self.hvp == "exact" else "inner_finite", fit_batch.step_size)
         inner = [Inner(self._weights, self._lr), Inner(self._tables, self._table_lr)]
         if self._betas and not self.warming_up:
             inner.append(Inner(self._betas, self.settings.beta_lr))
@@ -202,15 +208,14 @@ class Unrolled(Darts):
                 inner,
                 hvp=self.hvp,
                 scale=self.hvp_scale,
+                totals=self.replica.totals,
             )
 
     def outer_loss(self, batch: Batch) -> Tensor:
         """What alpha is to lower, on A rows."""
         with self._autocast():
             outputs = self.net(batch.inputs)
-        return self.alpha_loss(
-            multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
-        )
+        return self.alpha_loss(self._losses(outputs, batch), batch)
 
     def _train_loss(self, batch: Batch) -> Tensor:
         """L + w_JSD L_JSD with the same dropout at every call."""
@@ -222,9 +227,7 @@ class Unrolled(Darts):
         states = {key: g.get_state() for key, g in generators.items()}
         with self._autocast():
             outputs = self.net(batch.inputs)
-        loss = self.balancer.loss(
-            multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
-        )
+        loss = self.balancer.loss(self._losses(outputs, batch))
         extra = self.auxiliary_loss(outputs, batch)
         for key, g in generators.items():
             g.set_state(states[key])

@@ -12,6 +12,7 @@ from automtl.data.store.batches import Batch
 from automtl.data.store.schema import Schema
 from automtl.layers.normalization import frozen_statistics, tracking
 from automtl.models.supernet import Supernet, frozen
+from automtl.ranks import ALONE, Ranks
 from automtl.sharing.base import torch_groups
 from automtl.spaces.architecture import Architecture
 from automtl.strategies._alpha_gradients import AlphaGradients
@@ -22,7 +23,7 @@ from automtl.strategies.monitor import alpha_figures
 from automtl.strategies.pricing import ExpectedCost
 from automtl.training.balancing import make_balancer
 from automtl.training.checkpoint_state import Count, State, check, need, take_optimizer
-from automtl.training.losses import Losses, jsd_loss, multi_task_loss
+from automtl.training.losses import Losses, jsd_loss, multi_task_loss, task_weights
 from automtl.training.optim.clipping import clip_grad_norm
 from automtl.training.optim.deferred_sgd import DeferredSGD, TableOptimizer
 from automtl.training.optim.lazy_adam import LazyAdam
@@ -52,6 +53,7 @@ class Darts:
         settings: hyper-parameters.
         autocast: makes the context of each forward pass; losses and optimisers are outside.
         guard: looks for losses that are not finite; default one that stops.
+        ranks: the processes that train the supernet together.
 
     Attributes:
         spend: told of every use of a batch, and of how many rows, as the net then stands; default
@@ -69,6 +71,7 @@ class Darts:
         *,
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
         guard: Guard | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.net, self.schema, self.settings, self._autocast = net, schema, settings, autocast
         self._guard = guard or Guard()
@@ -90,7 +93,10 @@ class Darts:
         )
         for group in self._sgd.param_groups:
             group["initial_lr"] = group["lr"]
-        self.balancer = make_balancer(settings.balancing, schema.tasks, net, outside=self._betas)
+        self.balancer = make_balancer(
+            settings.balancing, schema.tasks, net, outside=self._betas, ranks=ranks
+        )
+        self.replica = self.balancer.replica
         # torch's fused SGD takes no mixture of parameters seen before and not
         if self.partial_steps or not self.balancer.plain:
             self._start_momentum()
@@ -154,17 +160,20 @@ class Darts:
         untouched.
         """
         self._catch_up(batch)
-        self.spend("alpha", len(batch))
+        self.spend("alpha", batch.step_size)
         with (
             frozen([*self._weights, *self._tables, *self._betas]),
             frozen_statistics(self._tracking),
         ):
             with self._autocast():
                 outputs = self.net(batch.inputs)
-            losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
+            losses = self._losses(outputs, batch)
             if self._guard.loss(losses, batch, self.schema.tasks):
                 return
-            self.alpha_loss(losses).backward()  # type: ignore[no-untyped-call]
+            self.alpha_loss(losses, batch).backward()  # type: ignore[no-untyped-call]
+        held = self.replica.totals([alpha.grad for alpha in self._alphas], self._alphas)
+        for alpha, gradient in zip(self._alphas, held, strict=True):
+            alpha.grad = gradient
         self._move_alpha()
 
     def _move_alpha(self) -> None:
@@ -173,28 +182,34 @@ class Darts:
         self._alpha_adam.step()
         self._alpha_adam.zero_grad()
 
-    def alpha_loss(self, losses: Losses) -> Tensor:
+    def _losses(self, outputs: list[Tensor], batch: Batch) -> Losses:
+        """Of the whole step, over all ranks."""
+        losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
+        return self.replica.losses(losses, task_weights(self.schema.tasks))
+
+    def alpha_loss(self, losses: Losses, batch: Batch) -> Tensor:
         """What alpha is to lower: the loss, and where asked for the expected cost."""
-        return (
-            losses.total
-            if self._expected_cost is None
-            else losses.total + self.settings.cost_weight * self._expected_cost()
-        )
+        if self._expected_cost is None:
+            return losses.total
+        cost = self.settings.cost_weight * self._expected_cost()
+        return losses.total + self.replica.share(cost, batch)
 
     def _weight_step(self, batch: Batch) -> Losses:
         still = [*self._alphas, *(self._betas if self.warming_up else [])]
         self._catch_up(batch)
-        self.spend("train", len(batch))
+        self.spend("train", batch.step_size)
         self._guard.before(self.net)
         with frozen(still):
             with self._autocast():
                 outputs = self.net(batch.inputs)
-            losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
+            losses = self._losses(outputs, batch)
             if self._guard.loss(losses, batch, self.schema.tasks):
                 return losses.left_out()
             left_out = self._guard.backward(
                 self.balancer, losses, self.auxiliary_loss(outputs, batch), batch
             )
+        moving = [*self._weights, *self._tables, *self._betas]
+        self.replica.add_up(moving, self.balancer.summed)
         left_out = left_out or self._guard.norm(
             clip_grad_norm([*self._weights, *self._tables], self.settings.clip_norm), batch
         )
@@ -224,15 +239,16 @@ class Darts:
         sharing module's own.
         """
         extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
-        if not self._betas or self.warming_up:
-            return extra
-        jsd = self._jsd * jsd_loss(self._betas[0])
-        return jsd if extra is None else jsd + extra
+        if self._betas and not self.warming_up:
+            jsd = self._jsd * jsd_loss(self._betas[0])
+            extra = jsd if extra is None else jsd + extra
+        return None if extra is None else self.replica.share(extra, batch)
 
     def _catch_up(self, batch: Batch) -> None:
-        for optimizer, rows in zip(
-            self._table_steps, self.net.touched_rows(batch.inputs), strict=True
-        ):
+        """Make ready for a forward pass on a batch."""
+        self.replica.begin()
+        touched = self.replica.rows(self.net.touched_rows(batch.inputs))
+        for optimizer, rows in zip(self._table_steps, touched, strict=True):
             optimizer.catch_up(rows)
 
     def end_epoch(self) -> None:

@@ -75,6 +75,7 @@ class Evolution(SupernetSearch):
         m, net = material, material.make_supernet()
         self.genes = make_genes(m, net)
         same: dict[str, Any] = {"generator": m.generator, "autocast": m.autocast, "guard": m.guard}
+        same["ranks"] = m.ranks
         super().__init__(m, SinglePath(net, m.schema, m.settings, genes=self.genes, **same))
         self._trained = self.epochs
         self.epochs += 1 + m.options.generations
@@ -109,7 +110,8 @@ class Evolution(SupernetSearch):
         self.genes.set(self.supernet, genome)
         self.samples += m.scored.num_rows
         self.spend("score", m.scored.num_rows)
-        return score(self.supernet, m.scored, m.schema.tasks, device=m.device, supernet=True)
+        loss = score(self.supernet, m.scored, m.schema.tasks, device=m.device, supernet=True)
+        return float(m.ranks.told(loss))  # the same to the bit on all ranks
 
     def best(self) -> Genome:
         """The best scored; before any is, one drawn from the seed."""

@@ -11,6 +11,7 @@ from torch import nn
 from automtl.data.store.batches import Batches
 from automtl.data.store.schema import Schema
 from automtl.models.supernet import Supernet
+from automtl.ranks import ALONE, Ranks
 from automtl.spaces.architecture import Architecture, Sharing
 from automtl.spaces.decisions import Decision
 from automtl.spaces.space import SearchSpace
@@ -81,6 +82,8 @@ class Material:
             elsewhere.
         guard: looks for losses that are not finite.
         ledger: where a strategy reports every use of rows.
+        ranks: the processes that search together; each has its own rows of `fit` and `alpha`, and
+            all those to score by.
     """
 
     space: SearchSpace
@@ -98,6 +101,7 @@ class Material:
     start: Callable[[nn.Module], None]
     guard: Guard = field(default_factory=Guard)
     ledger: Ledger = field(default_factory=Ledger)
+    ranks: Ranks = ALONE
 
 
 def make_genes(material: Material, net: Supernet | None = None) -> Genes:

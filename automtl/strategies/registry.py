@@ -25,9 +25,11 @@ def _darts(m: Material) -> Strategy:
                 hvp_scale=o.hvp_scale,
                 autocast=m.autocast,
                 guard=m.guard,
+                ranks=m.ranks,
             ),
         )
-    return SupernetSearch(m, Darts(net, m.schema, m.settings, autocast=m.autocast, guard=m.guard))
+    same: dict[str, Any] = {"autocast": m.autocast, "guard": m.guard, "ranks": m.ranks}
+    return SupernetSearch(m, Darts(net, m.schema, m.settings, **same))
 
 
 def _sampled(m: Material, hard: bool) -> Strategy:
@@ -36,6 +38,7 @@ def _sampled(m: Material, hard: bool) -> Strategy:
         "final_temperature": m.options.final_temperature,
     }
     same: dict[str, Any] = {"generator": m.generator, "autocast": m.autocast, "guard": m.guard}
+    same["ranks"] = m.ranks
     stepper = Sampled(m.make_supernet(), m.schema, m.settings, hard=hard, **heat, **same)
     return SupernetSearch(m, stepper)
 

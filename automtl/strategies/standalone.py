@@ -56,7 +56,7 @@ class StandAlone:
             m.autocast,
             m.guard,
         )
-        self.balancer = make_balancer(m.settings.balancing, m.schema.tasks, net)
+        self.balancer = make_balancer(m.settings.balancing, m.schema.tasks, net, ranks=m.ranks)
         self._adam = make_optimizer(net, OptimizerSettings(lr=lr, weight_decay=WEIGHT_DECAY))
 
     def train(

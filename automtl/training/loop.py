@@ -23,7 +23,7 @@ class StepEvent:
         epoch: of the step, from 0.
         step: inside the epoch, from 0.
         steps: of the whole epoch.
-        rows: rows of the weight batch.
+        rows: rows of the weight batch, over all ranks.
         losses: of the batch before the update; on the device, so that no step waits for it.
         horizon: after so many epochs training stops unless one of those to come is better; None
             where its length is fixed.
@@ -120,7 +120,7 @@ def run_steps(
     """Run steps `start` to `steps` - 1 on batches as they come; arguments as in `run_epoch`."""
     for step, batch in zip(range(start, steps), batches, strict=False):
         here = batch.to(device, non_blocking=True) if device is not None else batch
-        yield StepEvent(epoch, step, steps, len(batch), update(step, here))
+        yield StepEvent(epoch, step, steps, batch.step_size, update(step, here))
 
 
 def combined(means: Sequence[float | None], shares: Sequence[float]) -> float | None:

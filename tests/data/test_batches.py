@@ -76,7 +76,11 @@ def test_each_row_once_over_all_ranks(
     assert all(s >= 1 for s in sizes)
     if n >= 2 * world and size >= 2:
         assert min(sizes) >= 2, "batch normalisation needs two rows"
-    assert all(len(batch) == size for one in found for batch in one[:-1])
+    assert all(len(batch) == size for one in found for batch in one[:-2])
+    assert all(size - 2 <= len(one[-2]) <= size for one in found if len(one) > 1)
+    if size >= 4:
+        alone = Batches(rows, batch_size=size * world, index=index, shuffle=shuffle)
+        assert len(alone) == len(found[0]), "as many steps for any number of ranks"
     assert max(sizes) <= max(size + 2, 2 * world)
 
 

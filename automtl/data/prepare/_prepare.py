@@ -30,6 +30,7 @@ def prepare(
     data_dir: Path,
     progress: Progress | None = None,
     parts: InParts | None = None,
+    make_anew: bool = True,
 ) -> Store:
     """Make the store of a data set, or open it where it is already there and intact.
 
@@ -44,8 +45,10 @@ def prepare(
         progress: is told, in a sentence, what goes on.
         parts: prepare by several processes, each at a part of the rows; the store is the same.
             What they have made lies beside the store to be until it is whole, and is gone on with.
+        make_anew: else a store that is not there is refused.
 
     Raises:
+        ArtifactError: as above.
         ConfigError: it cannot be prepared in parts.
         DataError: the data break a rule; nothing is left behind.
         EnvironmentFault: the disk is full, or the folder cannot be written.
@@ -61,6 +64,9 @@ def prepare(
     path = data_dir.absolute() / "prepared" / f"{config.name}-{_key(prints, config_hash)[:12]}"
     if (store := _opened(path, known)) is not None:
         return store
+    if not make_anew:
+        rule, fix = "must be there before several machines start", "run `automtl data prepare`"
+        raise ArtifactError(path, rule, "no such store", fix)
     known.save()
     with _alone(data_dir.absolute(), say):
         if (store := _opened(path, known, say)) is not None:  # another process was at it

@@ -5,9 +5,10 @@ B rows of a batch, Fc categorical fields, M numeric fields, T tasks.
 """
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -65,30 +66,44 @@ class Batch:
         labels: (B, T) float32, NaN = missing.
         weights: (B, T) float32, or None where every weight is 1.
         rows: (B,) int64, the rows' numbers in their split; (0,) for rows of no store.
+        step: (S,) int64, likewise of all rows of a step that several ranks make together, of which
+            these are one rank's; None where these are all.
     """
 
     inputs: Inputs
     labels: Tensor
     weights: Tensor | None = None
     rows: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    step: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def step_rows(self) -> Tensor:
+        """The numbers of all rows of the step. Shape: (S,)."""
+        return self.rows if self.step is None else self.step
+
+    @property
+    def step_size(self) -> int:
+        """How many rows the step has over all ranks."""
+        return len(self) if self.step is None else len(self.step)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The batch on another device."""
         inputs = self.inputs.to(device, non_blocking)
         weights = None if self.weights is None else _moved(self.weights, device, non_blocking)
         labels, rows = (_moved(part, device, non_blocking) for part in (self.labels, self.rows))
-        return Batch(inputs, labels, weights, rows)
+        return Batch(inputs, labels, weights, rows, self.step)
 
 
 class Batches:
     """Batches of some rows of a split, the same for the same (seed, epoch) whatever ran before.
 
-    Every row comes once per epoch (and once over all ranks). A last batch that would leave a rank
-    with fewer than two rows is merged into the one before it: batch normalisation needs two. All
-    ranks have the same number of batches.
+    Every row comes once per epoch (and once over all ranks). A last batch of fewer than two rows is
+    merged into the one before it: batch normalisation needs two. Ranks need two each: a last batch
+    with fewer takes some of the one before it, so that an epoch has as many batches for any number
+    of ranks of one step; where ranks have fewer than four rows of it, it is merged, too.
 
     Args:
         rows: the split.
@@ -119,13 +134,21 @@ class Batches:
     ) -> None:
         if batch_size < 1:
             raise ConfigError("batch_size", "must be at least 1", batch_size)
-        if not 0 <= rank < world_size:
-            raise ConfigError("rank", f"must be from 0 to {world_size - 1}", rank)
         # of a billion rows another copy is 8 GB
         self._index = (
             None if index is None else torch.from_numpy(np.require(index, np.int64, ["C", "W"]))
         )
         self._count = len(rows) if self._index is None else len(self._index)
+        self._arrays = [torch.from_numpy(part) for part in (rows.ids, rows.dense, rows.labels)]
+        self._lists = rows.lists
+        self._weights = None if rows.weights is None else torch.from_numpy(rows.weights)
+        self._shuffle, self._block, self._seed, self._size = shuffle, block, seed, batch_size
+        self._share(rank, world_size)
+
+    def _share(self, rank: int, world_size: int) -> None:
+        """Lay out the batches of one rank among several."""
+        if not 0 <= rank < world_size:
+            raise ConfigError("rank", f"must be from 0 to {world_size - 1}", rank)
         if self._count < world_size:
             raise DataError(
                 "batches",
@@ -133,19 +156,19 @@ class Batches:
                 f"{self._count} rows",
                 "check the split",
             )
-        self._arrays = [torch.from_numpy(part) for part in (rows.ids, rows.dense, rows.labels)]
-        self._lists = rows.lists
-        self._weights = None if rows.weights is None else torch.from_numpy(rows.weights)
-        self._shuffle, self._block, self._seed, self._rank, self._world_size = (
-            shuffle,
-            block,
-            seed,
-            rank,
-            world_size,
-        )
-        self._step = batch_size * world_size
+        self._rank, self._world_size = rank, world_size
+        self._step, least = self._size * world_size, 2 * world_size
         rest = self._count % self._step
-        self._batches = max(1, self._count // self._step + (rest >= 2 * world_size))
+        own = rest >= (least if self._size < 4 else 2)  # a batch of its own
+        self._batches = max(1, self._count // self._step + own)
+        # where the batch before the last ends
+        self._last = self._count - (max(rest, least) if own else self._step + rest)
+
+    def of_rank(self, rank: int, world_size: int) -> Self:
+        """The same rows, of each batch this rank's; rows per batch and rank stay."""
+        part = copy(self)
+        part._share(rank, world_size)
+        return part
 
     def __len__(self) -> int:
         return self._batches
@@ -159,13 +182,14 @@ class Batches:
         """The batches of one epoch, from batch number `start` on."""
         if not self._shuffle:
             for number in range(start, len(self)):
-                yield self._in_order(number * self._step, self._end(number))
+                yield self._in_order(self._end(number - 1) if number else 0, self._end(number))
             return
         order = shuffled(self._count, block=self._block, seed=(self._seed, epoch))
         runs = cut(order, map(self._end, range(len(self))))
         for run in islice(runs, start, None):
-            rows = torch.from_numpy(run[self._rank :: self._world_size].copy())
-            yield self._gather(rows if self._index is None else self._index[rows])
+            step = torch.from_numpy(run.copy())
+            step = step if self._index is None else self._index[step]
+            yield self._gather(step)
 
     def cycle(self, start: int = 0) -> Iterator[Batch]:
         """Batches without end; position k is batch k % len(self) of epoch k // len(self)."""
@@ -176,25 +200,27 @@ class Batches:
 
     def _end(self, number: int) -> int:
         """Where in an epoch's order a batch ends, over all ranks."""
-        return (number + 1) * self._step if number + 1 < len(self) else self._count
+        if number + 1 >= len(self):
+            return self._count
+        return min((number + 1) * self._step, self._last)
 
     def _in_order(self, begin: int, end: int) -> Batch:
-        part = slice(begin + self._rank, end, self._world_size)
         if self._index is not None:
-            return self._gather(self._index[part].clone())
-        rows = torch.arange(part.start, part.stop, part.step)
+            return self._gather(self._index[begin:end].clone())
+        part = slice(begin + self._rank, end, self._world_size)
         arrays = [array[part].clone() for array in self._arrays]
-        return self._batch(
-            rows, arrays, None if self._weights is None else self._weights[part].clone()
-        )
+        weights = None if self._weights is None else self._weights[part].clone()
+        return self._batch(torch.arange(begin, end), arrays, weights)
 
-    def _gather(self, rows: Tensor) -> Batch:
+    def _gather(self, step: Tensor) -> Batch:
+        rows = step[self._rank :: self._world_size]
         arrays = [array.index_select(0, rows) for array in self._arrays]
-        return self._batch(
-            rows, arrays, None if self._weights is None else self._weights.index_select(0, rows)
-        )
+        weights = None if self._weights is None else self._weights.index_select(0, rows)
+        return self._batch(step, arrays, weights)
 
-    def _batch(self, rows: Tensor, arrays: list[Tensor], weights: Tensor | None) -> Batch:
+    def _batch(self, step: Tensor, arrays: list[Tensor], weights: Tensor | None) -> Batch:
+        rows = step[self._rank :: self._world_size]
         lists = tuple(torch.from_numpy(field.padded(rows.numpy())) for field in self._lists)
         ids, dense, labels = arrays
-        return Batch(Inputs(ids, dense, lists), labels, weights, rows)
+        inputs, alone = Inputs(ids, dense, lists), self._world_size == 1
+        return Batch(inputs, labels, weights, rows, None if alone else step)

@@ -39,6 +39,7 @@ from automtl.phases.benchmark.estimate import (
 from automtl.phases.benchmark.settings import TableSettings, check, one_trainer
 from automtl.phases.run.faults import known_ids
 from automtl.phases.run.session import Reporter, Silent, open_session
+from automtl.ranks import need_one_process
 
 _LOOK_EVERY_S = 2.0  # for trainings that another process is at
 
@@ -102,6 +103,7 @@ class Benchmark:
     def __init__(
         self, config: RunConfig, settings: TableSettings, reporter: Reporter | None = None
     ) -> None:
+        need_one_process("benchmark")
         check(config, settings)
         self.settings, self.reporter = settings, reporter or Silent()
         self.session = open_session(one_trainer(config), self.reporter)

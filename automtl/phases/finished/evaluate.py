@@ -26,7 +26,6 @@ from automtl.training.metrics.evaluation import (
     auc_intervals,
     evaluate,
     evaluate_slices,
-    predict,
 )
 from automtl.training.metrics.sampling import of_whole_log
 
@@ -137,6 +136,7 @@ def _evaluate(
     folder: PhaseDir, device: str, by: str | None, bootstrap: int, reporter: Reporter
 ) -> TestResult:
     session = session_of(folder, device, reporter)
+    reporter = session.reporter
     store, batches = session.store, session.in_order("test")
     if by is not None:
         # a column that is not there is refused before the test rows count as read
@@ -149,9 +149,7 @@ def _evaluate(
     for line in unknown_remarks(store.schema, unknown, store.summary["rows"]["test"], "test rows"):
         reporter.say(line)
     with known_ids(store):
-        predictions, tasks = of_whole_log(
-            predict(net, batches, device=session.device), session.schema.tasks
-        )
+        predictions, tasks = of_whole_log(session.predict(net, batches), session.schema.tasks)
     users = groups(store, "test", predictions.rows)
     test = evaluate(predictions, tasks, reliability=True, groups=users)
     if bootstrap:
@@ -175,6 +173,7 @@ def _evaluate(
         manifest.replace_file(
             folder.results, {**results, "test": asdict(test), "test_by_known_ids": by_known}
         )
+    session.ranks.told(None)  # the first one has written
     run = folder.path.parent.parent.name
     label = folder.path.name.rpartition("-s")[0]
     return TestResult(

@@ -11,7 +11,7 @@ from automtl.data.store.batches import Batches
 from automtl.data.store.slices import groups
 from automtl.errors import NumericalError
 from automtl.phases.run.session import Session
-from automtl.training.metrics.evaluation import Predictions, predict
+from automtl.training.metrics.evaluation import Predictions
 from automtl.training.metrics.influence import Influence, influence
 
 
@@ -47,8 +47,7 @@ class Judge:
         return found
 
     def _judged(self, net: nn.Module, batches: Batches) -> Influence:
-        predictions = predict(net, batches, device=self.session.device)
-        return self._influence(predictions)
+        return self._influence(self.session.predict(net, batches))
 
     def _influence(self, predictions: Predictions) -> Influence:
         users = groups(self.session.store, "train", predictions.rows)

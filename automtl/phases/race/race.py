@@ -123,10 +123,10 @@ class Race:
             )
             self._step, self._done = self._step + 1, self._done + 1
             entrant = job.entrant
-            self.ledger.add("train", len(batch), entrant.flops, entrant.seconds)
-            self.strategy.samples += len(batch)
+            self.ledger.add("train", batch.step_size, entrant.flops, entrant.seconds)
+            self.strategy.samples += batch.step_size
             total = max(self.course.planned_steps, self._done)
-            yield StepEvent(0, self._done - 1, total, len(batch), losses, stage="race")
+            yield StepEvent(0, self._done - 1, total, batch.step_size, losses, stage="race")
         model.look()
 
     def _fresh(self, job: Job) -> Model:
@@ -146,16 +146,20 @@ class Race:
     def _judged(self, job: Job) -> Result:
         assert self._model is not None
         a, b = self.judge.loss_a(self._model.net), self.judge.on_b(self._model.net)
+        ranks = self.session.ranks
+        a, loss = ranks.told([a, b.loss])
         read = self.judge.a.num_rows + self.judge.b.num_rows
         self.ledger.add("score", read, job.entrant.flops, job.entrant.seconds)
         self.strategy.samples += read
         if job.stage == "rung":
             if job.rung + 1 < self.course.rungs:
                 checkpoint.save(self._parked(job.entrant, job.rung), self._model.state_dict())
+                ranks.told(None)  # it is there for all of them
         else:
             key: Key = (job.stage, job.entrant.id)
-            self._units[key] = b.units + self._units.get(key, 0.0)
-        return self._result(job, a, b.loss, "")
+            units = ranks.gathered(b.units if ranks.first else b.units[:0])[0]
+            self._units[key] = units + self._units.get(key, 0.0)
+        return self._result(job, a, loss, "")
 
     def _result(self, job: Job, a: float | None, b: float | None, error: str) -> Result:
         full, rest = divmod(job.end, self._per_epoch)

@@ -37,7 +37,7 @@ from automtl.runs.run_dir import PhaseDir, RunDir
 from automtl.spaces.architecture import Architecture
 from automtl.training.checkpoint_state import Count, Spent, State, check, need, take_net
 from automtl.training.early_stopping import Monitor
-from automtl.training.metrics.evaluation import Evaluation, Predictions, evaluate, predict
+from automtl.training.metrics.evaluation import Evaluation, Predictions, evaluate
 from automtl.training.optim.optimizers import OptimizerSettings
 from automtl.training.step.guard import Guard
 
@@ -115,6 +115,7 @@ def retrain(
             snapshot_of(folder),
         )
     session = training_session(config, reporter, own, search=False, retrain=True)
+    session.ranks.same("folder", str(folder.path))
     bound = architecture.bind(session.schema)
     # refuses what cannot be made, before the folder appears
     phase = RetrainPhase(session, folder, bound)
@@ -175,7 +176,9 @@ class RetrainPhase:
                 return RetrainResult.read(self.folder)
             try:
                 with mishaps(self.folder, self._size, self._place, self.session.store, self.bound):
-                    return self._run(manifest)
+                    result = self._run(manifest)
+                    self.session.ranks.told(None)  # what the first one wrote is there for all
+                    return result
             except BaseException as error:
                 close_failed(manifest, error)
                 raise
@@ -211,7 +214,7 @@ class RetrainPhase:
         return part.epoch, part.step
 
     def _predict(self, split: str) -> Predictions:
-        return predict(self.net, self.session.in_order(split), device=self.session.device)
+        return self.session.predict(self.net, self.session.in_order(split))
 
     def _open(self) -> Manifest:
         """A new manifest, or the begun retrain's, its state restored.
@@ -220,7 +223,7 @@ class RetrainPhase:
             ArtifactError: the begun one is of another architecture or of other data, or a file of
                 it is damaged.
         """
-        if self.folder.manifest.exists():
+        if self.session.ranks.told(self.folder.manifest.exists()):
             if (begun := Architecture.load(self.folder.architecture)) != self.bound:
                 raise ArtifactError(
                     self.folder.architecture,

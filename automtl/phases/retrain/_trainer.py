@@ -32,7 +32,7 @@ from automtl.training.checkpoint_state import check, need, need_tensors
 from automtl.training.early_stopping import EarlyStopping, Monitor
 from automtl.training.loop import RunningLosses, StepEvent, run_epoch
 from automtl.training.losses import Losses
-from automtl.training.metrics.evaluation import Evaluation, evaluate, predict
+from automtl.training.metrics.evaluation import Evaluation, evaluate
 from automtl.training.optim.optimizers import (
     OptimizerSettings,
     check_fit,
@@ -85,7 +85,10 @@ class Part:
         self.number, self.begun, self.epoch, self.step, self.best_epoch = 0, False, 0, 0, -1
         self.running = RunningLosses()
         self.balancer = make_balancer(
-            BalancingSettings(**self.settings.balancing.given()), self.tasks, net
+            BalancingSettings(**self.settings.balancing.given()),
+            self.tasks,
+            net,
+            ranks=session.ranks,
         )
         self.balancing: dict[str, Any] = {}
         self.origin: dict[str, Any] = {}
@@ -296,9 +299,7 @@ class Part:
         )
 
     def _validate(self) -> Evaluation:
-        predictions = predict(
-            self.net, self.session.in_order("validation"), device=self.session.device
-        )
+        predictions = self.session.predict(self.net, self.session.in_order("validation"))
         users = (
             groups(self.session.store, "validation", predictions.rows)
             if self.monitor.metric == "gauc"
@@ -315,7 +316,8 @@ class Part:
         """Evaluate on validation and record; keep the best where it is asked for."""
         epoch, validation = self.epoch, self._validate()
         losses = training_losses(self.running, self.tasks, epoch)
-        value = self.monitor.judged(validation.line, epoch=epoch)
+        # the same to the bit on all ranks
+        value = self.session.ranks.told(self.monitor.judged(validation.line, epoch=epoch))
         improved = self._keeps_best() and self.stopping.update(epoch, value)
         if improved:
             self.best = _copied(self.net.state_dict())

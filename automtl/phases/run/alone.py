@@ -118,7 +118,8 @@ class Model:
     def _part(self, net: MultiTaskNet, columns: list[int]) -> _Part:
         settings = self.session.config.retrain
         tasks = [self.session.schema.tasks[c] for c in columns]
-        balancer = make_balancer(BalancingSettings(**settings.balancing.given()), tasks, net)
+        balancing = BalancingSettings(**settings.balancing.given())
+        balancer = make_balancer(balancing, tasks, net, ranks=self.session.ranks)
         check_fit(net, self.rates, length=lambda _: settings.epochs)
         return _Part(net, columns, make_optimizer(net, self.rates), balancer)
 

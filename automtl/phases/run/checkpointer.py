@@ -44,6 +44,7 @@ class Keeper:
             session.reporter,
             state,
         )
+        self._ranks = session.ranks
         self._at, self._steps, self._asked = time.monotonic(), 0, 0
         self._before: dict[signal.Signals, Any] = {}
 
@@ -79,12 +80,15 @@ class Keeper:
         due = time.monotonic() - self._at >= self._every_s or (
             self._every_steps is not None and self._steps >= self._every_steps
         )
+        # whichever rank was asked, all stop after the same step
+        self._asked = self._ranks.agree(self._asked)
         if due or self._asked:
             self.save()
         if self._asked:
             raise Interrupted(self._asked, self._run, "everything up to this step is kept")
 
     def save(self) -> None:
-        """Make a checkpoint now."""
-        self._slots.save(self._state())
+        """Make a checkpoint now; of several ranks, which are all alike, the first one does."""
+        if self._ranks.first:
+            self._slots.save(self._state())
         self._at, self._steps = time.monotonic(), 0

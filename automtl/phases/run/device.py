@@ -184,6 +184,12 @@ def refuse_varying_operations() -> None:
     torch.backends.cudnn.benchmark = False
 
 
+def cores() -> int:
+    """The processors that this process may use."""
+    there = getattr(os, "sched_getaffinity", None)
+    return len(there(0)) if there else os.cpu_count() or 1
+
+
 def set_up(runtime: RuntimeSection) -> dict[str, Any]:
     """Set threads and allocator once; what is in force, for the manifest."""
     if runtime.threads is not None:

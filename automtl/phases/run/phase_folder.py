@@ -8,7 +8,14 @@ from typing import Any
 from automtl import files
 from automtl.data.spec.sections import TOTAL
 from automtl.data.store.schema import Task
-from automtl.errors import ArtifactError, Interrupted, NoResult, NumericalError
+from automtl.errors import (
+    ArtifactError,
+    EnvironmentFault,
+    Interrupted,
+    NoResult,
+    NumericalError,
+    RankLost,
+)
 from automtl.phases.run.run_data import keep_data
 from automtl.phases.run.session import Session
 from automtl.runs.manifest import Manifest
@@ -29,6 +36,8 @@ def open_phase(folder: PhaseDir, session: Session, **values: Any) -> Manifest:
         ArtifactError: the folder has lines, checkpoints or trials, so that its manifest was lost;
             they would be mixed with the new ones.
     """
+    if not session.ranks.first:  # the first one writes
+        return Manifest(folder.manifest, {"state": "running", **values})
     if any(
         path.exists()
         for path in (folder.metrics, folder.checkpoint("last").parent, folder.path / "trials")
@@ -69,8 +78,13 @@ def holding(folder: PhaseDir, session: Session, phase: str) -> Iterator[None]:
         phase: "search" or "retrain".
 
     Raises:
-        EnvironmentFault: another process holds the folder.
+        EnvironmentFault: another process holds the folder, or another rank does not see it.
     """
+    ranks = session.ranks
+    ranks.told(None)  # the first one has made it
+    if ranks.agree(int(not folder.path.is_dir())):
+        rule = "must be on a file system that all ranks share"
+        raise EnvironmentFault(folder.path, rule, "no such folder on one of them", "use --out")
     about = {"data": session.schema.name, "phase": phase, "seed": str(session.config.seed)}
     with (
         files.locked(folder.path),
@@ -106,7 +120,7 @@ def charge_balancing(spent: dict[str, Any], line: dict[str, Any]) -> None:
 
 def close_failed(manifest: Manifest, error: BaseException) -> None:
     """Note in the manifest that a phase was interrupted (by a limit, too), or failed and why."""
-    can_go_on = isinstance(error, KeyboardInterrupt | Interrupted | NoResult)
+    can_go_on = isinstance(error, KeyboardInterrupt | Interrupted | NoResult | RankLost)
     manifest.finish("interrupted" if can_go_on else "failed", error=str(error)[:2000])
 
 

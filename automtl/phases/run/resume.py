@@ -110,7 +110,8 @@ def reopen(
     """The manifest of a phase that another process began, its state restored; lines written after
     that are cut.
 
-    A phase that has ended is left as it is.
+    A phase that has ended is left as it is. Of several ranks the first one opens it, then the
+    others read what it left.
 
     Args:
         folder: of the phase.
@@ -121,6 +122,17 @@ def reopen(
         ArtifactError: the data changed since, or a file of the phase is damaged, or not of this
             phase.
     """
+    if not session.ranks.first:
+        session.ranks.told(None)
+    manifest = _reopen(folder, session, restore)
+    if session.ranks.first:
+        session.ranks.told(None)
+    return manifest
+
+
+def _reopen(
+    folder: PhaseDir, session: Session, restore: Callable[[dict[str, Any]], None]
+) -> Manifest:
     manifest = Manifest.read(folder.manifest)
     manifest.verify()
     need_same_data(manifest, session)
@@ -163,9 +175,9 @@ def _tell_other_machine(manifest: Manifest, session: Session) -> None:
     """Bits are promised on the same machine only."""
     held = manifest.values["machine"]
     other = [
-        f"{name} {held.get(name)} then, {value} now"
-        for name, value in session.machine.items()
-        if held.get(name) != value
+        f"{name} {held.get(name, 1 if name == 'ranks' else None)} then, {value} now"
+        for name, value in {"ranks": 1, **session.machine}.items()
+        if held.get(name, 1 if name == "ranks" else None) != value
     ]
     if other:
         session.reporter.say(

@@ -22,9 +22,12 @@ from automtl.data.store.snapshot import Snapshot
 from automtl.errors import DataError, EnvironmentFault
 from automtl.models.skeleton import load_vectors
 from automtl.phases.run.device import Autocast, Trimmer, autocast, set_up, warn_of_slow_bfloat16
+from automtl.phases.run.joining import check_shares, come_together, of_rank, share_of
 from automtl.phases.run.run_data import rows_of, tell_edits
+from automtl.ranks import ALONE, Ranks, place, world_size
 from automtl.runs.loggers import Sinks
 from automtl.training.loop import StepEvent
+from automtl.training.metrics.evaluation import Predictions, predict
 
 DEV_BATCHES = 4
 LOOK_ROWS = 2**18
@@ -110,6 +113,7 @@ class Session:
         reporter: told how it goes on.
         sinks: loggers.
         trim: hands freed memory back.
+        ranks: the processes that train together.
     """
 
     config: RunConfig
@@ -120,6 +124,7 @@ class Session:
     reporter: Reporter
     sinks: Sinks
     trim: Trimmer = field(default_factory=Trimmer)
+    ranks: Ranks = ALONE
 
     @property
     def device(self) -> torch.device:
@@ -162,7 +167,8 @@ class Session:
 
     def asked_to_stop(self) -> bool:
         """Whether the reporter asks the phase to end with what there is."""
-        return isinstance(self.reporter, Stopping) and self.reporter.stops()
+        asked = isinstance(self.reporter, Stopping) and self.reporter.stops()
+        return bool(self.ranks.agree(int(asked)))  # only the first rank has one that may
 
     def noise(self) -> torch.Generator:
         """The source of dropout and gate noise, on the device."""
@@ -187,13 +193,21 @@ class Session:
         return self.store.fit_index if role == "fit" else self._halves[role]
 
     def batches(self, role: Role | Literal["train"], *, batch_size: int, seed: int) -> Batches:
-        """Shuffled batches of the rows of a role, or of "train": all of the training split."""
+        """Shuffled batches of the rows of a role, or of "train": all of the training split. Of each
+        step's `batch_size` rows, this rank's.
+        """
+        ranks, mine = self.ranks, share_of("batch_size", batch_size, self.ranks.size)
         index = None if role == "train" else self.index(role)
         rows = self.store.rows("train")
         index, block = self._cut(rows, index, batch_size), self.config.data.shuffle_block
+        given: dict[str, Any] = {"rank": ranks.rank, "world_size": ranks.size}
         return Batches(
-            rows, batch_size=batch_size, index=index, shuffle=True, block=block, seed=seed
+            rows, batch_size=mine, index=index, shuffle=True, block=block, seed=seed, **given
         )
+
+    def predict(self, net: nn.Module, batches: Batches) -> Predictions:
+        """What a network says of rows, which ranks share; the same on all of them."""
+        return predict(net, batches, device=self.device, ranks=self.ranks)
 
     def in_order(self, split: str) -> Batches:
         """Batches of a whole split in row order, for evaluation."""
@@ -245,14 +259,26 @@ def open_session(
             prepared where need be.
     """
     reporter = reporter or Silent()
-    machine = set_up(config.runtime)
-    sinks = Sinks(config.runtime.loggers, reporter.say)
+    machine = set_up(of_rank(config.runtime))
+    encoding: Encoding
     if own is not None:
         tell_edits(own, config.data.source, reporter.say)
-        return Session(config, own.config, own, machine, Seeds.of(config.seed), reporter, sinks)
-    dataset = load_dataset(config.data.source)
-    store = prepare(dataset, data_dir=_data_dir(config), progress=reporter.say)
-    return Session(config, dataset, store, machine, Seeds.of(config.seed), reporter, sinks)
+        dataset, encoding = own.config, own
+    else:
+        dataset = load_dataset(config.data.source)
+        encoding = _prepared(dataset, _data_dir(config), reporter.say)
+    # after the data is there: preparing it may outlast any timeout
+    ranks = come_together(config, encoding, machine)
+    reporter = reporter if ranks.first else Silent()
+    sinks = Sinks(config.runtime.loggers if ranks.first else (), reporter.say)
+    seeds = Seeds.of(config.seed)
+    return Session(config, dataset, encoding, machine, seeds, reporter, sinks, ranks=ranks)
+
+
+def _prepared(dataset: DatasetConfig, home: Path, say: Callable[[str], None]) -> Store:
+    """The store of a data set, made where need be, but not by each of several machines."""
+    machines = place()[1] < world_size()
+    return prepare(dataset, data_dir=home, progress=say, make_anew=not machines)
 
 
 def training_session(
@@ -277,6 +303,7 @@ def training_session(
         DataError: a task has no label in the rows to choose by, so that their MTL-Loss is not
             defined.
     """
+    check_shares(config, world_size(), search=search, retrain=retrain)
     session = open_session(config, reporter, own)
     store, size, whole = session.store, config.search.batch_size, config.runtime.eval_batch_size
     parts: list[tuple[str, str, np.ndarray | None, int]] = []

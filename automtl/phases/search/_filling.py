@@ -186,7 +186,7 @@ class _Filling:
         strategy.cut()
         done = len(times)
         per_step = {
-            "seconds": statistics.median(times[1:] or times),
+            "seconds": self.session.ranks.told(statistics.median(times[1:] or times)),
             "rows": strategy.samples / done,
             "FLOPs": self.material.ledger.flops / done,
         }[self.budget.unit]
@@ -236,10 +236,10 @@ class _Filling:
             start = time.perf_counter()
             model.step(batch.to(self.session.device))
             model.look()
-            times.append((time.perf_counter() - start) / len(batch))
+            times.append((time.perf_counter() - start) / batch.step_size)
             if number == _TIMED_STEPS:
                 break
-        return statistics.median(times[1:])
+        return float(self.session.ranks.told(statistics.median(times[1:])))
 
     def _race(self, left: float, spent: float) -> tuple[dict[str, Any], float]:
         """The largest race whose trainings are long enough; else the smallest, shorter."""

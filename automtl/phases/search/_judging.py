@@ -8,7 +8,7 @@ from automtl.phases.run.session import Session
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
 from automtl.strategies.protocol import Strategy
-from automtl.training.metrics.evaluation import evaluate, predict
+from automtl.training.metrics.evaluation import evaluate
 
 ROWS = {"weights": "fit", "alpha": "A", "judged": "B"}
 
@@ -21,7 +21,7 @@ def judge(session: Session, strategy: Strategy) -> dict[str, Any] | None:
     if net is None:
         return None
     batches = session.rows_in_order("train", session.index("b"))
-    predictions = predict(net, batches, device=session.device)
+    predictions = session.predict(net, batches)
     users = groups(session.store, "train", predictions.rows)
     judged = evaluate(predictions, session.schema.tasks, groups=users)
     return {**judged.line, "beside_constant": judged.constant and judged.constant["total"]}

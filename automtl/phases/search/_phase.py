@@ -80,6 +80,7 @@ class SearchPhase:
 
     def run(self) -> SearchResult:
         """Search to the planned end, or to the time limit."""
+        ranks = self.session.ranks
         with holding(self.folder, self.session, "search"):
             manifest = self._open()
             if manifest.values["state"] == "done":
@@ -92,7 +93,9 @@ class SearchPhase:
                     self.session.store,
                     self.space,
                 ):
-                    return self._run(manifest)
+                    result = self._run(manifest)
+                    ranks.told(None)  # what the first one wrote is there for all of them
+                    return result
             except BaseException as error:
                 close_failed(manifest, error)
                 raise
@@ -130,7 +133,7 @@ class SearchPhase:
 
     def _open(self) -> Manifest:
         """A new manifest, or the begun search's, its state restored."""
-        if not self.folder.manifest.exists():
+        if not self.session.ranks.told(self.folder.manifest.exists()):
             if self.latencies is not None:  # a resume must choose by the same times
                 files.write_json(self.folder.latencies, asdict(self.latencies))
             return open_phase(
@@ -212,8 +215,9 @@ class SearchPhase:
         """The epoch's line in metrics.jsonl, its alphas and betas."""
         epoch = self.epoch
         losses = training_losses(self.running, self.session.schema.tasks, epoch)
-        judged = judge(self.session, self.strategy)
-        record = self.strategy.record()
+        # what decides anything must be the same to the bit on all ranks
+        judged = self.session.ranks.told(judge(self.session, self.strategy))
+        record = self.session.ranks.told(self.strategy.record())
         charge_balancing(self._balancing, record)
         if self.guard.skipped:
             record["skipped_batches"] = self.guard.skipped
@@ -247,7 +251,8 @@ class SearchPhase:
 
     def _late(self) -> bool:
         limit = self.session.config.runtime.time_limit_s
-        return limit is not None and self._seconds() > limit
+        late = limit is not None and self._seconds() > limit
+        return bool(self.session.ranks.agree(int(late))) if limit is not None else False
 
     def _spent(self) -> dict[str, Any]:
         balancing = {"balancing": self._balancing} if self._balancing else {}

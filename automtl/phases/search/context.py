@@ -1,7 +1,8 @@
 """What a search strategy is given, made from a run's settings and data."""
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,21 +61,18 @@ def make_material(
         return net
 
     if latencies is None and s.max_latency_ms is not None:
-        latencies = measure(
-            make_supernet(),
-            session.schema,
-            sharing=s.sharing,
-            settings=config.sharing,
-            rows=s.latency_rows,
-        )
+        latencies = _measured(session, make_supernet())
+    size = s.batch_size
+    if "batch_size" in s.idle:  # nothing is trained on them; any that ranks can share
+        size -= size % session.ranks.size
     return Material(
         space=space,
         schema=session.schema,
         settings=replace(settings_of(session), latencies=latencies),
         options=_options(session),
         make_supernet=make_supernet,
-        fit=session.batches("fit", batch_size=s.batch_size, seed=seeds.fit),
-        alpha=session.batches("a", batch_size=s.batch_size, seed=seeds.alpha),
+        fit=session.batches("fit", batch_size=size, seed=seeds.fit),
+        alpha=session.batches("a", batch_size=size, seed=seeds.alpha),
         scored=scored(session, s.score_rows),
         generator=generator,
         device=session.device,
@@ -82,7 +80,17 @@ def make_material(
         autocast=session.autocast,
         start=session.start,
         guard=guard or Guard(),
+        ranks=session.ranks,
     )
+
+
+def _measured(session: Session, net: Supernet) -> Latencies:
+    """The time of each candidate; of several ranks all go by the first one's."""
+    s, held = session.config.search, None
+    if session.ranks.first:
+        sharing: dict[str, Any] = {"sharing": s.sharing, "settings": session.config.sharing}
+        held = asdict(measure(net, session.schema, **sharing, rows=s.latency_rows))
+    return Latencies(**session.ranks.told(held))
 
 
 def settings_of(session: Session) -> DartsSettings:

@@ -84,7 +84,8 @@ def search(
         session, filled = with_budget(session, config.space, limit)
     if config.search.selection == "race":
         check_race(session)
-    run = RunDir.new(out, f"{session.schema.name}-{config.space.name}")
+    name, ranks = f"{session.schema.name}-{config.space.name}", session.ranks
+    run = RunDir(Path(ranks.told(str(RunDir.new(out, name).path) if ranks.first else None)))
     phase = SearchPhase(session, run.search, config.space, budget=filled)
     if announce:
         for line in opening(session, config.space, phase.strategy, run.search, budget):

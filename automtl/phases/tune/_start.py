@@ -12,6 +12,7 @@ from automtl.phases.search.budget import check_idle
 from automtl.phases.tune._tuning import Tuning
 from automtl.phases.tune.results import TuneResult
 from automtl.phases.tune.storage import Storage
+from automtl.ranks import need_one_process
 from automtl.runs.run_dir import RunDir, one_phase
 
 
@@ -38,6 +39,7 @@ def tune(
         AutoMTLError: see ``automtl.errors``. A trial's own failure is kept with the trial, and the
             study goes on; the machine's ends it.
     """
+    need_one_process("tune")
     sharing = config.tune.over == "sharing"
     if sharing != (searched is not None):
         raise ConfigError(

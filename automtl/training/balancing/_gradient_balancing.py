@@ -21,6 +21,7 @@ from automtl.errors import NumericalError
 from automtl.models.skeleton import MultiTaskNet
 from automtl.training.balancing.balancer import Adaptive, BalancingSettings, OwnAdam
 from automtl.training.checkpoint_state import take
+from automtl.training.replica import Replica
 
 Gradients = Sequence[Tensor | None]
 Weighting = Callable[[Tensor], Tensor]
@@ -37,6 +38,7 @@ class PerTask(Adaptive):
         settings: the method's own.
         net: the network; its parameters may change from step to step.
         outside: parameters of no tower that are not shared, such as beta.
+        replica: the network's copy on this rank.
     """
 
     def __init__(
@@ -47,8 +49,9 @@ class PerTask(Adaptive):
         *,
         net: MultiTaskNet,
         outside: Sequence[nn.Parameter] = (),
+        replica: Replica | None = None,
     ) -> None:
-        super().__init__(tasks, shares, settings)
+        super().__init__(tasks, shares, settings, replica=replica)
         self._net, self._outside = net, {id(p) for p in outside}
 
     def _parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -66,9 +69,10 @@ class PerTask(Adaptive):
         others: Sequence[nn.Parameter],
         keep: bool,
     ) -> Iterator[Gradients]:
-        """Per term its gradients over `shared`; those over `others` are added to the parameters'.
-        `keep` holds the graph at the end.
+        """Per term its gradients over `shared`, of the rows of all ranks; those over `others` are
+        added to the parameters'. `keep` holds the graph at the end.
         """
+        self.summed = frozenset(map(id, shared))
         for number, term in enumerate(terms):
             last = number + 1 == len(terms)
             found = torch.autograd.grad(
@@ -76,7 +80,18 @@ class PerTask(Adaptive):
             )
             for parameter, gradient in zip(others, found[len(shared) :], strict=True):
                 add_gradient(parameter, gradient)
-            yield found[: len(shared)]
+            yield self.replica.totals(found[: len(shared)], shared)
+
+    def _add_extra(
+        self,
+        extra: Tensor | None,
+        shared: Sequence[nn.Parameter],
+        others: Sequence[nn.Parameter],
+    ) -> None:
+        """Add the gradients of a term that is not balanced."""
+        for gradients in self._passes([] if extra is None else [extra], shared, others, keep=False):
+            for parameter, gradient in zip(shared, gradients, strict=True):
+                add_gradient(parameter, gradient)
 
     def _check(self, figures: Sequence[float], what: str) -> None:
         if not all(math.isfinite(x) for x in figures):
@@ -118,7 +133,7 @@ class GradNorm(PerTask):
         self.first = torch.full((len(self.tasks),), math.nan, dtype=torch.float64)  # L_k(0)
 
     def _balanced(self, seen: Sequence[int], means: Sequence[Tensor], extra: Tensor | None) -> None:
-        values = [mean.item() for mean in means]
+        values = [self._values[k] for k in seen]
         for k, value in zip(seen, values, strict=True):
             if self.first[k].isnan():
                 self.first[k] = value
@@ -156,8 +171,7 @@ class GradNorm(PerTask):
             for parameter, gradient in zip(shared, gradients, strict=True):
                 add_gradient(parameter, gradient)
             self._note_bytes(size(gradients))
-        if extra is not None:
-            extra.backward()  # type: ignore[no-untyped-call]
+        self._add_extra(extra, shared, others)
         self.meter.note(seen, factors, passes=len(terms) + (extra is not None))
         common = [sum(row[i] is not None for row in norms) > 1 for i in range(len(shared))]
         kept = [

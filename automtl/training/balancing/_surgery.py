@@ -53,8 +53,7 @@ class Surgery(PerTask):
         factors = self._factors(sets.gram())
         self._note_bytes(sets.bytes)
         sets.assign(factors)
-        if extra is not None:
-            extra.backward()  # type: ignore[no-untyped-call]
+        self._add_extra(extra, shared, others)
         self.meter.note(seen, factors, passes=len(terms) + (extra is not None))
 
     def _factors(self, gram: Tensor) -> list[float]:

@@ -25,6 +25,7 @@ from automtl.data.store.schema import Task
 from automtl.training.checkpoint_state import Amount, Count, Number, State, check, need, take
 from automtl.training.losses import Losses, combine, task_weights
 from automtl.training.optim.lazy_adam import LazyAdam
+from automtl.training.replica import Replica
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,27 @@ class Balancer:
         tasks: of the network, in order.
         shares: w_k.
         settings: the method's own.
+        replica: the network's copy on this rank; default of one process.
+
+    Attributes:
+        summed: after a backward pass, by `id`, the parameters whose gradients are added up over
+            ranks already, since the method looked at them.
     """
 
     plain = True  # gradients are those of one loss that does not change; nothing is recorded
 
     def __init__(
-        self, tasks: Sequence[Task], shares: Sequence[float], settings: BalancingSettings
+        self,
+        tasks: Sequence[Task],
+        shares: Sequence[float],
+        settings: BalancingSettings,
+        *,
+        replica: Replica | None = None,
     ) -> None:
         self.tasks, self.shares, self.settings = tuple(tasks), tuple(shares), settings
         self._as_data = self.shares == task_weights(self.tasks)
+        self.replica = replica or Replica(nn.Module())
+        self.summed: frozenset[int] = frozenset()
 
     def loss(self, losses: Losses) -> Tensor:
         """sum_k w_k L_k. Shape: ()."""
@@ -180,10 +193,8 @@ class Adaptive(Balancer):
 
     plain = False
 
-    def __init__(
-        self, tasks: Sequence[Task], shares: Sequence[float], settings: BalancingSettings
-    ) -> None:
-        super().__init__(tasks, shares, settings)
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
         self.meter = Meter(len(self.tasks))
 
     def loss(self, losses: Losses) -> Tensor:
@@ -191,12 +202,16 @@ class Adaptive(Balancer):
 
     def backward(self, losses: Losses, extra: Tensor | None = None) -> None:
         started = time.perf_counter()
+        self.summed = frozenset()
         seen = [k for k, weight in enumerate(losses.weights.tolist()) if weight > 0]
+        self._values = (losses.sums / losses.weights).tolist()
         self._balanced(seen, [losses.parts[k] / losses.weights[k] for k in seen], extra)
         self.meter.seconds += time.perf_counter() - started
 
     def _balanced(self, seen: Sequence[int], means: Sequence[Tensor], extra: Tensor | None) -> None:
-        """What `backward` says, given the tasks that have labels and their mean losses, () each."""
+        """What `backward` says, given the tasks that have labels and their mean losses, () each; of
+        several ranks, what this one's rows add to them: their values are in `_values`.
+        """
         raise TypeError(f"{type(self).__name__} must define _balanced()")
 
     def _weighed(
@@ -241,12 +256,10 @@ class Uncertainty(Adaptive):
     that steps only where the batch has the task.
     """
 
-    def __init__(
-        self, tasks: Sequence[Task], shares: Sequence[float], settings: BalancingSettings
-    ) -> None:
-        super().__init__(tasks, shares, settings)
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
         self.scale = [0.5 if task.kind == "regression" else 1.0 for task in self.tasks]
-        self.log_variance = OwnAdam(len(self.tasks), start=0.0, lr=settings.lr)
+        self.log_variance = OwnAdam(len(self.tasks), start=0.0, lr=self.settings.lr)
 
     def _balanced(self, seen: Sequence[int], means: Sequence[Tensor], extra: Tensor | None) -> None:
         logs = self.log_variance.values()
@@ -254,8 +267,7 @@ class Uncertainty(Adaptive):
         self._weighed(seen, means, factors, extra)
         # d/ds of w (scale exp(-s) L + s / 2)
         slopes = [
-            self.shares[k] * (0.5 - c * mean.item())
-            for k, mean, c in zip(seen, means, factors, strict=True)
+            self.shares[k] * (0.5 - c * self._values[k]) for k, c in zip(seen, factors, strict=True)
         ]
         self.log_variance.step(seen, slopes)
 

@@ -11,10 +11,12 @@ from torch import nn
 from automtl.data.store.schema import Task
 from automtl.errors import ConfigError
 from automtl.models.skeleton import MultiTaskNet
+from automtl.ranks import ALONE, Ranks
 from automtl.strict import nearest
 from automtl.training.balancing._gradient_balancing import GradNorm, Weighting
 from automtl.training.balancing._surgery import Surgery
 from automtl.training.balancing.balancer import Balancer, BalancingSettings, Uncertainty
+from automtl.training.replica import Replica
 
 
 def _pcgrad(settings: BalancingSettings) -> Weighting:
@@ -112,6 +114,7 @@ def make_balancer(
     net: MultiTaskNet,
     *,
     outside: Sequence[nn.Parameter] = (),
+    ranks: Ranks = ALONE,
 ) -> Balancer:
     """The balancer of one network's training; with one task there is nothing to balance and
     training is plain.
@@ -121,13 +124,14 @@ def make_balancer(
         tasks: of the network.
         net: whose weights train.
         outside: parameters of no tower that are not shared, such as beta.
+        ranks: the processes that train it together.
     """
-    shares = shares_of(settings, tasks)
+    shares, replica = shares_of(settings, tasks), Replica(net, ranks)
     if len(tasks) < 2 or settings.method in PLAIN:
-        return Balancer(tasks, shares, settings)
+        return Balancer(tasks, shares, settings, replica=replica)
     if settings.method == "uncertainty":
-        return Uncertainty(tasks, shares, settings)
-    place: dict[str, Any] = {"net": net, "outside": outside}
+        return Uncertainty(tasks, shares, settings, replica=replica)
+    place: dict[str, Any] = {"net": net, "outside": outside, "replica": replica}
     if settings.method == "gradnorm":
         return GradNorm(tasks, shares, settings, **place)
     return Surgery(tasks, shares, settings, weighting=SURGERY[settings.method](settings), **place)

@@ -5,6 +5,7 @@ Shapes: n rows of the split, T tasks, C classes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from torch import nn
 
 from automtl.data.store.batches import Batches
 from automtl.data.store.schema import Task
+from automtl.ranks import ALONE, Ranks
 from automtl.training.loop import combined
 from automtl.training.losses import row_losses, task_weights
 from automtl.training.metrics._bootstrap import Resamples
 from automtl.training.metrics._calibration import Bin, task_reliability
 from automtl.training.metrics._constant import Against, Beside, RowLosses
 from automtl.training.metrics._metrics import Metrics, evaluate_task
+from automtl.training.replica import add_up_meters
 
 
 @dataclass(frozen=True)
@@ -71,26 +74,65 @@ class Evaluation:
         return "undefined" if self.loss is None else f"{self.loss:.5f}"
 
 
-def predict(net: nn.Module, batches: Batches, *, device: torch.device | None = None) -> Predictions:
-    """Run a network over batches in evaluation mode, without gradients."""
+def predict(
+    net: nn.Module,
+    batches: Batches,
+    *,
+    device: torch.device | None = None,
+    ranks: Ranks = ALONE,
+) -> Predictions:
+    """Run a network over batches in evaluation mode, without gradients.
+
+    Args:
+        net: the network, the same on all ranks.
+        batches: of all rows.
+        device: where the network is.
+        ranks: those that share the rows; each hands back the predictions of all of them.
+    """
     logits: list[list[torch.Tensor]] = []
-    labels, weights, rows = [], [], []
+    labels, weights, rows, sizes = [], [], [], []
+    shared = 1 < ranks.size <= batches.num_rows  # else all rows on every rank
     training = net.training
     net.eval()
     try:
         with torch.inference_mode():
-            for batch in batches.epoch(0):
+            own = batches.of_rank(ranks.rank, ranks.size) if shared else batches
+            for batch in own.epoch(0):
                 here = batch.to(device, non_blocking=True) if device is not None else batch
                 logits.append(list(net(here.inputs)))
                 labels.append(batch.labels)
                 rows.append(batch.rows)
+                sizes.append(batch.step_size)
                 if batch.weights is not None:
                     weights.append(batch.weights)
+        if shared:
+            add_up_meters(net, ranks)
     finally:
         net.train(training)
     outputs = [torch.cat(parts).float().cpu().numpy() for parts in zip(*logits, strict=True)]
     stacked = torch.cat(weights).numpy() if weights else None
-    return Predictions(outputs, torch.cat(labels).numpy(), stacked, torch.cat(rows).numpy())
+    made = Predictions(outputs, torch.cat(labels).numpy(), stacked, torch.cat(rows).numpy())
+    return _joined(made, sizes, ranks) if shared else made
+
+
+def _joined(part: Predictions, sizes: Sequence[int], ranks: Ranks) -> Predictions:
+    """The predictions of all ranks, in the order of one process's: of a step of S rows rank r had
+    those numbered r, r + W, ...
+    """
+    starts = np.cumsum([0, *sizes])
+    places = [
+        np.concatenate([np.arange(a + r, b, ranks.size) for a, b in pairwise(starts)])
+        for r in range(ranks.size)
+    ]
+
+    def whole(own: np.ndarray) -> np.ndarray:
+        made = np.empty((starts[-1], *own.shape[1:]), own.dtype)
+        for place, held in zip(places, ranks.gathered(own), strict=True):
+            made[place] = held
+        return made
+
+    weights = None if part.weights is None else whole(part.weights)
+    return Predictions([*map(whole, part.logits)], whole(part.labels), weights, whole(part.rows))
 
 
 def evaluate_slices(

@@ -40,10 +40,19 @@ class NetOptimizer:
         apart = [] if self._group is None else [self._group]
         return [*self._weights.param_groups, *apart]
 
-    def catch_up(self, inputs: Inputs) -> None:
-        """Bring the rows up to date that a forward pass is to read."""
+    def catch_up(
+        self,
+        inputs: Inputs,
+        among: Callable[[Sequence[Tensor]], Sequence[Tensor]] = lambda rows: rows,
+    ) -> None:
+        """Bring the rows up to date that a forward pass is to read.
+
+        Args:
+            inputs: of the pass.
+            among: the rows of each table that any of several ranks reads, from this one's.
+        """
         if self._tables and self._touched is not None:
-            for table, rows in zip(self._tables, self._touched(inputs), strict=True):
+            for table, rows in zip(self._tables, among(self._touched(inputs)), strict=True):
                 table.catch_up(rows)
 
     def step(self) -> None:

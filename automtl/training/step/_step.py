@@ -10,7 +10,7 @@ from automtl.data.store.batches import Batch
 from automtl.data.store.schema import Task
 from automtl.models.skeleton import MultiTaskNet
 from automtl.training.balancing.balancer import Balancer
-from automtl.training.losses import Losses, multi_task_loss
+from automtl.training.losses import Losses, multi_task_loss, task_weights
 from automtl.training.optim.clipping import clip_grad_norm
 from automtl.training.optim.net_optimizer import NetOptimizer
 from automtl.training.step.guard import Guard
@@ -31,26 +31,31 @@ def train_step(
 
     Args:
         net: in training mode.
-        batch: with a label per task.
+        batch: with a label per task; of several ranks, this one's rows of the step.
         tasks: of the network.
         optimizer: of its weights.
-        balancer: weighs the tasks' losses, and runs the backward pass.
+        balancer: weighs the tasks' losses, and runs the backward pass; of this network.
         guard: looks for losses and gradients that are not finite.
         autocast: makes the context of the forward pass.
         clip_norm: largest gradient norm.
 
     Returns:
-        The batch's losses before the update; zeros where the guard left the batch out.
+        The step's losses before the update; zeros where the guard left the step out.
     """
-    optimizer.catch_up(batch.inputs)
+    replica = balancer.replica
+    replica.begin()
+    optimizer.catch_up(batch.inputs, replica.rows)
     guard.before(net)
     with autocast():
         outputs = net(batch.inputs)
     losses = multi_task_loss(tasks, outputs, batch.labels, batch.weights)
+    losses = replica.losses(losses, task_weights(tasks))
     if guard.loss(losses, batch, tasks):
         return losses.left_out()
     extra = net.sharing.auxiliary_loss(outputs, batch.labels)
+    extra = None if extra is None else replica.share(extra, batch)
     left_out = guard.backward(balancer, losses, extra, batch)
+    replica.add_up(net.parameters(), balancer.summed)
     left_out = left_out or guard.norm(clip_grad_norm(list(net.parameters()), clip_norm), batch)
     if not left_out:
         optimizer.step()

@@ -33,7 +33,7 @@ class BadBatch(NumericalError):
 
     Args:
         what: is not finite.
-        rows: of the batch, their numbers in the training split.
+        rows: of the batch, over all ranks; their numbers in the training split.
     """
 
     def __init__(self, what: str, rows: Sequence[int], fix: str) -> None:
@@ -94,7 +94,7 @@ class Guard:
             if self.mode == "skip":
                 return self._leave_out(batch)
             raise BadBatch(
-                "the tasks' gradients", batch.rows.tolist(), f"{_FIX} ({error})"
+                "the tasks' gradients", batch.step_rows.tolist(), f"{_FIX} ({error})"
             ) from error
         return False
 
@@ -118,7 +118,7 @@ class Guard:
         for batch, names, values in seen:
             finite = values.isfinite().tolist()
             if not all(finite):
-                raise BadBatch(names[finite.index(False)], batch.rows.tolist(), _FIX)
+                raise BadBatch(names[finite.index(False)], batch.step_rows.tolist(), _FIX)
 
     def _judge(self, batch: Batch, names: tuple[str, ...], values: Tensor) -> bool:
         if self.mode == "skip":
@@ -133,7 +133,7 @@ class Guard:
         if self.skipped > self.limit:
             raise BadBatch(
                 f"all but {self.limit} batches",
-                batch.rows.tolist(),
+                batch.step_rows.tolist(),
                 "raise runtime.nan_limit, or lower the learning rate",
             )
         for buffer, kept in self._buffers:
