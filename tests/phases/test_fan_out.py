@@ -23,7 +23,7 @@ from tests.support import write_dataset
 CLOCKS = ("seconds",)
 TRAIN = "retrain shared_bottom --data data/tiny.yaml --data-dir cache --threads 1".split()
 SHORT = ["--set", "retrain.epochs=2"]
-EPOCHS = 300
+EPOCHS = 150
 LONG = ["--set", f"retrain.epochs={EPOCHS}", "--set", f"retrain.patience={EPOCHS}"]
 LONG += ["--set", "runtime.checkpoint_every_steps=50"]
 
