@@ -250,6 +250,7 @@ def shared_out(
         stop: asks those at work to end; called where this process is to stop, which then waits for
             them. Asked again it waits no longer.
     """
+    others = set(multiprocessing.active_children())
     pending: dict[Future[T], int] = {}
     left = iter(enumerate(items))
     try:
@@ -269,7 +270,7 @@ def shared_out(
                 executor.give_up()
             wait(pending)
         except BaseException:
-            for child in multiprocessing.active_children():
+            for child in set(multiprocessing.active_children()) - others:
                 child.terminate()
             raise
         raise

@@ -46,7 +46,7 @@ def test_local_processes_and_their_faults(tmp_path: Path) -> None:
 
 def test_no_more_than_that_at_a_time_and_none_after_a_stop() -> None:
     begun, most, lock, stopped = [], 0, threading.Lock(), threading.Event()
-    now = 0
+    now, together = 0, threading.Barrier(3)
 
     def work(item: int) -> int:
         nonlocal now, most
@@ -54,6 +54,8 @@ def test_no_more_than_that_at_a_time_and_none_after_a_stop() -> None:
             begun.append(item)
             now += 1
             most = max(most, now)
+        if item < 3:
+            together.wait(30)
         for _ in range(200):
             if stopped.is_set() or item < 4:
                 break

@@ -23,7 +23,7 @@ from tests.support import write_dataset
 CLOCKS = ("seconds",)
 TRAIN = "retrain shared_bottom --data data/tiny.yaml --data-dir cache --threads 1".split()
 SHORT = ["--set", "retrain.epochs=2"]
-EPOCHS = 300
+EPOCHS = 150
 LONG = ["--set", f"retrain.epochs={EPOCHS}", "--set", f"retrain.patience={EPOCHS}"]
 LONG += ["--set", "runtime.checkpoint_every_steps=50"]
 
@@ -209,3 +209,20 @@ def test_other_engines_train_the_same(place: Path, engine: str, package: str) ->
     )
     assert done.returncode == 0, done.stderr
     assert trained(place / out) == trained(place / "one")
+
+
+@pytest.mark.slow
+def test_grown_models_and_plugins(place: Path) -> None:
+    """An older model's embeddings, and a user's own sharing module, are known to every process."""
+    from tests.test_plugins import FILES
+
+    (place / "my_sharing.py").write_text(FILES["my_sharing.py"])
+    given = [*SHORT, "--data-dir", "cache", "--threads", "1", "--seeds", "4,5"]
+    grown = ["--from", "one/retrain/shared_bottom-s0", "--data", "data/tiny.yaml"]
+    own = ["mmoe", "--data", "data/tiny.yaml", "--plugin", "my_sharing.py"]
+    for name, words in (("grown", grown), ("own", [*own, "--sharing", "sharp_mmoe"])):
+        for jobs in "12":
+            done = automtl_(place, "retrain", *words, *given, "--out", name + jobs, "--jobs", jobs)
+            assert done.returncode == 0, done.stderr
+            assert name == "own" or "embedding rows kept" in done.stderr
+        assert trained(place / f"{name}2") == trained(place / f"{name}1")

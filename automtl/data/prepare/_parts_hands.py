@@ -61,7 +61,7 @@ class Hands:
 
     def __init__(self, how: InParts, executor: Executor, say: Say) -> None:
         self.how, self.say, self._executor = how, say, executor
-        self._said = time.monotonic()
+        self._said, self._others = time.monotonic(), set(active_children())
 
     def each(
         self, what: str, work: Callable[[Any], None], orders: Sequence[Any], made: Sequence[Path]
@@ -104,7 +104,7 @@ class Hands:
 
     def _stop(self) -> None:
         """End what this machine's processes are at; whatever is done stays."""
-        for child in active_children() if self.how.engine.name == "local" else ():
+        for child in set(active_children()) - self._others:
             child.terminate()
 
     def one(self, work: Callable[[Any], None], order: Any) -> None:
