@@ -37,7 +37,7 @@ def command(*words: str) -> tuple[list[str], dict]:
 
 def automtl_(folder: Path, *words: str) -> subprocess.CompletedProcess:
     line, more = command(*words)
-    return subprocess.run(line, cwd=folder, capture_output=True, timeout=240, **more)
+    return subprocess.run(line, cwd=folder, capture_output=True, timeout=900, **more)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_from_python(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     assert done.stdout.strip() == "True [True, True]", done.stderr
