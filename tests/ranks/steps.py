@@ -2,7 +2,7 @@
 
 A case is a function of `Ranks` that trains something for a few steps on its own rows of each batch,
 and hands back all that was trained. Rows lack labels: of the second task 90%, and in the second
-step all of those that the last rank has.
+step all labels of the first task that the last of two ranks has.
 """
 
 import contextlib

@@ -191,32 +191,29 @@ def test_one_stopped_worker_stops_all_at_the_same_step(folder):
 
 
 @pytest.mark.slow
-def test_retrain_and_evaluate_on_two_ranks(folder):
+@pytest.mark.parametrize("kind", ["mmoe", "single_task", "mome", "dselect_k"])
+def test_retrain_and_evaluate_on_two_ranks(folder, kind):
     sets = ["retrain.batch_size=48", "retrain.epochs=3", "architecture.batch_norm=false"]
     sets += ["architecture.dropout=0", "architecture.embedding_dim=4"]
-    for kind in ("mmoe", "single_task", "mome", "dselect_k"):
-        for name, workers in ((f"{kind}-1", None), (f"{kind}-2", 2)):
-            folder.run(
-                "retrain", kind, "--data", folder.data, "--out", name, workers=workers, sets=sets
-            )
-        one, two = (
-            lines_of(next((folder.path / f"{kind}-{n}").glob("retrain/*/metrics.jsonl")))
-            for n in (1, 2)
-        )
-        assert [line["validation"]["loss"] for line in two] == pytest.approx(
-            [line["validation"]["loss"] for line in one], abs=1e-6
-        )
-        told = [
-            json.loads(folder.run("evaluate", f"{kind}-1", "--json", workers=w).stdout)
-            for w in (None, 2, 3)
-        ]
-        first = told[0]["models"][0]
-        for number, other in enumerate(told[1:], 2):
-            model = other["models"][0]
-            assert model["test_reads"] == number, "counted once for all ranks"
-            for task, metrics in first["test"]["tasks"].items():
-                assert model["test"]["tasks"][task]["auc"] == metrics["auc"]
-                assert model["test"]["tasks"][task]["rows"] == metrics["rows"]
+    for name, workers in ((f"{kind}-1", None), (f"{kind}-2", 2)):
+        words = ("retrain", kind, "--data", folder.data, "--out", name)
+        folder.run(*words, workers=workers, sets=sets)
+    one, two = (
+        lines_of(next((folder.path / f"{kind}-{n}").glob("retrain/*/metrics.jsonl")))
+        for n in (1, 2)
+    )
+    assert [line["validation"]["loss"] for line in two] == pytest.approx(
+        [line["validation"]["loss"] for line in one], abs=1e-6
+    )
+    told = [
+        json.loads(folder.run("evaluate", f"{kind}-1", "--json", workers=w).stdout)["models"][0]
+        for w in (None, 2, 3)
+    ]
+    for number, model in enumerate(told, 1):
+        assert model["test_reads"] == number, "counted once for all ranks"
+        for task, metrics in told[0]["test"]["tasks"].items():
+            assert model["test"]["tasks"][task]["auc"] == metrics["auc"]
+            assert model["test"]["tasks"][task]["rows"] == metrics["rows"]
 
 
 @pytest.mark.slow
@@ -247,9 +244,19 @@ def test_torchrun_starts_it_too(folder):
 def test_a_workers_own_fault_is_told_and_its_status_comes_out(folder):
     plugin = folder.path / "broken.py"
     plugin.write_text(
-        "import os\nfrom automtl.errors import EnvironmentFault\n"
-        "if os.environ.get('RANK') == '1':\n"
-        "    raise EnvironmentFault('the disk of rank 1', 'must be there', 'none')\n"
+        "import os\nimport torch\nimport automtl\n"
+        "from automtl.errors import EnvironmentFault\n"
+        "class Faulty(torch.nn.Module):\n"
+        "    def __init__(self, *, width_in):\n"
+        "        super().__init__()\n"
+        "        self.linear = torch.nn.Linear(width_in, width_in)\n"
+        "    def forward(self, x):\n"
+        "        if os.environ.get('RANK') == '1' and len(x) == 24:\n"
+        "            raise EnvironmentFault('the disk of rank 1', 'must be there', 'none')\n"
+        "        return self.linear(x)\n"
+        "automtl.register_operation('faulty', Faulty, place='expert')\n"
     )
-    done = folder.search("fault", "--plugin", plugin, workers=2, status=3)
-    assert "the disk of rank 1: must be there, got none" in done.stderr
+    sets = ["space.expert=[faulty, mlp(4), skip]"]
+    done = folder.search("fault", "--plugin", plugin, workers=2, sets=sets, status=3)
+    assert "worker 1: the disk of rank 1: must be there, got none" in done.stderr
+    assert done.stderr.count("the disk of rank 1") == 1

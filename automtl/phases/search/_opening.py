@@ -40,6 +40,8 @@ def opening(
     device = machine["device"]
     if device == "cpu":
         device += f", {_counted(machine['threads'], 'thread')}"
+    if session.ranks.size > 1:
+        device = f"{session.ranks.size} ranks of {device}"
     if machine["precision"] != "float32":
         device += f", {machine['precision']}"
     cost = "no time limit" if limit is None else f"at most {limit:,.0f} s"
