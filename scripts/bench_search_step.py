@@ -89,9 +89,8 @@ class Straightforward(Darts):
         self._catch_up(batch)
         with frozen_statistics(self.net):
             outputs = self.net(batch.inputs)
-            self.alpha_loss(
-                multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
-            ).backward()
+            losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
+            self.alpha_loss(losses, batch).backward()
         self._alpha_adam.step()
         self._alpha_adam.zero_grad()
         self._forget()

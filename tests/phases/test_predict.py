@@ -16,11 +16,10 @@ from sklearn.metrics import roc_auc_score
 
 import automtl
 from automtl.errors import ConfigError, DataError
-from automtl.phases.finished import evaluate as evaluation
 from automtl.phases.finished.evaluate import evaluate_runs, interval_rows, slice_rows
 from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.finished.predict import predict_file, predict_frame
-from automtl.phases.run.session import Silent
+from automtl.phases.run.session import Session, Silent
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import one_phase
 from automtl.training.metrics._bootstrap import Resamples
@@ -244,14 +243,14 @@ def test_an_evaluation_in_another_s_midst_loses_nothing(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, before = one_phase(run, "retrain"), evaluate_runs([run])[0].reads
-    honest = evaluation.predict
+    honest = Session.predict
 
     def another_first(*args: Any, **options: Any) -> Any:
-        monkeypatch.setattr(evaluation, "predict", honest)
+        monkeypatch.setattr(Session, "predict", honest)
         evaluate_runs([run], by="place")
         return honest(*args, **options)
 
-    monkeypatch.setattr(evaluation, "predict", another_first)
+    monkeypatch.setattr(Session, "predict", another_first)
     evaluate_runs([run], by="user")
     Manifest.read(folder.manifest).verify()
     assert {"place", "user"} <= set(json.loads(folder.results.read_text())["test_by"])
