@@ -97,9 +97,8 @@ def test_the_same_side_by_side_and_a_seed_that_fails(place: Path) -> None:
     assert not list((place / "two").glob(".scratch*"))
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_all_stop_with_their_parent_and_go_on(place: Path, number: int) -> None:
     name = f"stopped{int(number)}"
     line, more = command(*TRAIN, *LONG, "--seeds", "0,1,2", "--jobs", "2", "--out", name)

@@ -6,7 +6,6 @@ on is read from their folders, which works wherever they run.
 """
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from automtl.errors import AutoMTLError, ConfigError, EnvironmentFault, Interrup
 from automtl.phases.retrain._afar import SAY_EVERY_S, Order, Outcome, of_seed, train
 from automtl.phases.retrain._phase import RetrainResult
 from automtl.phases.retrain.plan import RetrainPlan
+from automtl.phases.run.device import cores
 from automtl.phases.run.session import Reporter, training_session
 from automtl.plugins import record
 from automtl.strict import build
@@ -132,9 +132,8 @@ def _placed(configs: list[RunConfig], how: SideBySide, reporter: Reporter) -> li
     changes: list[dict[str, Any]] = [{} for _ in configs]
     if how.engine.name == "local":
         if first.threads is None:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
             jobs = min(how.jobs, len(configs))
-            threads = max(1, (cores or os.cpu_count() or 1) // jobs)
+            threads = max(1, cores() // jobs)
             reporter.say(f"{jobs} at a time, {threads} threads each (--threads N sets others)")
             changes = [{"threads": threads} for _ in configs]
         if first.device in ("auto", "cuda") and (count := torch.cuda.device_count()) > 1:
