@@ -111,6 +111,11 @@ def mmoe_step(sizes: Sizes, precision: str = "float32", compiled: str = "") -> S
     return lambda _, batch: train_step(net, batch, tasks, **common)
 
 
+def expert_widths(made: Architecture) -> list[int]:
+    """Of the layers of each expert."""
+    return [int(block[len("dense(") : -1]) for block in made.experts[0].blocks]
+
+
 class PlainMMoE(nn.Module):
     """MMoE as its formulas read, of the sizes of our baseline.
 
@@ -121,7 +126,7 @@ class PlainMMoE(nn.Module):
         super().__init__()
         made = Architecture.load("mmoe")
         dim, width = made.embedding_dim, made.embedding_dim * FIELDS
-        widths = [int(block[len("dense(") : -1]) for block in made.experts[0].blocks]
+        widths = expert_widths(made)
         self.table = nn.Embedding(sizes.ids * FIELDS, dim)
         self.experts = nn.ModuleList(_mlp([width, *widths]) for _ in made.experts)
         self.gates = nn.ModuleList(nn.Linear(width, len(self.experts)) for _ in range(TASKS))
@@ -158,7 +163,7 @@ def rechub_step(sizes: Sizes) -> Step:
     from torch_rechub.models.multi_task import MMOE
 
     made = Architecture.load("mmoe")
-    widths = [int(block[len("dense(") : -1]) for block in made.experts[0].blocks]
+    widths = expert_widths(made)
     names = [f"f{i}" for i in range(FIELDS)]
     fields = [SparseFeature(n, vocab_size=sizes.ids, embed_dim=made.embedding_dim) for n in names]
     net = MMOE(
