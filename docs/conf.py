@@ -2,7 +2,10 @@
 
 project = "automtl"
 project_copyright = "the automtl contributors"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+napoleon_custom_sections = [("Shape", "params_style")]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3  # links such as errors.md#plugins
 html_theme = "alabaster"  # its files are all local

@@ -4,19 +4,21 @@ import re
 
 import pytest
 
-from automtl import config_reference
 from automtl.config import RunConfig, resolve
 from automtl.config_layers import leaves
+from automtl.config_reference import DATASET, RUN
+from automtl.data.spec.dataset import list_presets, load_dataset
 from automtl.errors import ConfigError
 from automtl.strict import parse_yaml
 from tests.house import ROOT
 
-ALL = {one.path: one for own in config_reference.sections().values() for one in own}
+ALL = {one.path: one for own in RUN.sections().values() for one in own}
 
 
-def test_the_page_is_that_of_the_code():
-    page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
-    assert page == config_reference.page(), "run python -m scripts.settings_page"
+@pytest.mark.parametrize(("page", "reference"), [("settings", RUN), ("data_yaml", DATASET)])
+def test_the_page_is_that_of_the_code(page, reference):
+    written = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
+    assert written == reference.page(), "run python -m scripts.settings_page"
 
 
 def test_every_setting_of_a_resolved_config_is_described():
@@ -61,19 +63,51 @@ def test_types_in_words(path, kind):
 
 
 def test_every_setting_has_a_sentence():
-    assert [path for path, one in ALL.items() if not one.meaning] == []
+    described = [one for own in DATASET.sections().values() for one in own]
+    assert [one.path for one in (*ALL.values(), *described) if not one.meaning] == []
 
 
 def test_an_unknown_section_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'search'"):
-        config_reference.section("serch")
+        RUN.section("serch")
 
 
 def test_the_schema_takes_a_part_of_the_settings_and_knows_every_section():
-    schema = config_reference.json_schema()
+    schema = RUN.json_schema()
     assert set(schema["properties"]) == set(RunConfig.model_fields)
     assert "required" not in str(schema).replace("'required' settings", "")
     assert "base" in schema["$defs"]["SearchSpace"]["properties"]
     search = schema["$defs"]["SearchSection"]["properties"]
     assert search["epochs"]["description"] and search["strategy"]["enum"][0] == "darts"
     assert schema["$defs"]["SearchSection"]["additionalProperties"] is False
+
+
+def keys(value):
+    """Every key of a written file, lists and mappings alike."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from keys(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys(inner)
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_every_key_of_a_shipped_data_set_is_described(name):
+    written = load_dataset(name).model_dump(mode="json")
+    for mapping in ("times", "recommends"):  # their keys are a user's
+        written.pop(mapping)
+    known = {
+        part for own in DATASET.sections().values() for one in own for part in one.path.split(".")
+    }
+    assert set(keys(written)) <= {part.removesuffix("[]") for part in known}
+
+
+def test_a_data_set_s_schema_takes_what_the_reader_takes():
+    schema = DATASET.json_schema()
+    files = schema["$defs"]["SourceFiles"]["properties"]["train"]
+    assert {one["type"] for one in files["anyOf"]} == {"string", "array"}, "one path, or several"
+    assert schema["required"] == ["name", "files", "features", "tasks"]
+    kinds = schema["properties"]["features"]["items"]["discriminator"]["mapping"]
+    assert set(kinds) == {"categorical", "multi", "sequence", "numeric"} <= set(DATASET.sections())

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from automtl.cli._config import JsonSchema, show
 from automtl.cli._options import AsJson, DataDir, EngineOption, Jobs, told
 from automtl.cli.console import print_json, say, table
 
@@ -78,6 +79,31 @@ def get(
     from automtl.data.raw.download import fetch
 
     fetch(name, data_dir=_folder(data_dir), progress=say)
+
+
+@told(app)
+def config(
+    section: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SECTION]",
+            help="dataset, files, csv, joins, derived, categorical, multi, sequence, numeric, "
+            "tasks or split.",
+            show_default="all",
+        ),
+    ] = None,
+    json_schema: JsonSchema = False,
+    as_json: AsJson = False,
+) -> None:
+    """Describe the keys of a data set's YAML: name, default, type and meaning.
+
+    Examples:
+        automtl data config tasks
+        automtl data config --json-schema
+    """
+    from automtl.config_reference import DATASET
+
+    show(DATASET, section, json_schema, as_json)
 
 
 @told(app)

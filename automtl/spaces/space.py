@@ -123,8 +123,8 @@ class SearchSpace(Strict):
     def size(
         self, num_tasks: int, sharing: str = "selected", settings: dict[str, Any] | None = None
     ) -> int:
-        """How many architectures it holds: |I|^i * |B|^(n * slots) * C(N, c)^T (docs/maths.md; the
-        last factor for `selected`).
+        """How many architectures it holds: ``|I|^i * |B|^(n * slots) * C(N, c)^T`` (docs/maths.md;
+        the last factor for `selected`).
         """
         slots = layout(
             sharing,
@@ -145,8 +145,8 @@ class SearchSpace(Strict):
         )
 
     def paper_size(self, num_tasks: int) -> int:
-        """The size as paper section 3.3.4 counts it: skip left out of |I| and |B|, and C(N, c) * T
-        instead of C(N, c)^T.
+        """The size as paper section 3.3.4 counts it: skip left out of ``|I|`` and ``|B|``, and
+        C(N, c) * T instead of C(N, c)^T.
         """
         interaction, expert = (
             len([b for b in blocks if b != "skip"]) for blocks in (self.interaction, self.expert)

@@ -5,7 +5,12 @@ outside.
 import re
 import subprocess
 import sys
+from types import ModuleType
 
+import automtl
+import automtl.benchmarks
+import automtl.nn
+import automtl.testing
 from tests.docs.blocks import PAGES
 from tests.house import ROOT
 
@@ -37,6 +42,13 @@ def test_the_site_builds_without_a_warning_and_asks_for_nothing_from_outside(tmp
     assert {
         page.removeprefix("docs/").replace(".md", ".html") for page in PAGES if page != "README.md"
     } <= set(pages)
+    for module in (automtl, automtl.nn, automtl.benchmarks, automtl.testing):
+        for name in module.__all__:
+            if not isinstance(getattr(module, name), ModuleType):
+                places = {f"{module.__name__}.{name}", f"automtl.nn.{name}"}
+                assert any(f'id="{place}"' in pages["api.html"] for place in places), (
+                    f"docs/api.md: {module.__name__}.{name} must have its place"
+                )
     loaded = (
         r"""<(?:script|img|link|iframe|source)\b[^>]*?(?:src|href)=["']((?:https?:)?//[^"']*)"""
     )

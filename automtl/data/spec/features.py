@@ -10,10 +10,15 @@ from automtl.strict import Strict
 Name = Annotated[str, Setting(min_length=1, max_length=200)]
 
 
-class _Ids(Strict):
+class _Named(Strict):
+    """What all features share."""
+
+    name: Name = Setting(description="The column.")
+
+
+class _Ids(_Named):
     """What all features made of ids share."""
 
-    name: Name
     min_count: int = Setting(
         1, ge=1, description="Ids seen in fewer training rows than this share the unknown id."
     )
@@ -66,7 +71,7 @@ class _Ids(Strict):
 class Categorical(_Ids):
     """A column of ids, whole numbers or text, each id with an embedding of its own."""
 
-    kind: Literal["categorical"]
+    kind: Literal["categorical"] = Setting(description="What the column holds.")
 
 
 class _Lists(_Ids):
@@ -92,7 +97,7 @@ class Multi(_Lists):
     with a separator.
     """
 
-    kind: Literal["multi"]
+    kind: Literal["multi"] = Setting(description="What the column holds.")
     max_length: int | None = Setting(
         None, ge=1, le=10_000, description="Ids beyond so many are left out."
     )
@@ -103,17 +108,16 @@ class Sequence(_Lists):
     kept.
     """
 
-    kind: Literal["sequence"]
+    kind: Literal["sequence"] = Setting(description="What the column holds.")
     max_length: int = Setting(
         ge=1, le=10_000, description="The latest ids are kept, at most so many."
     )
 
 
-class Numeric(Strict):
+class Numeric(_Named):
     """A column of numbers, standardised by the training rows."""
 
-    name: Name
-    kind: Literal["numeric"]
+    kind: Literal["numeric"] = Setting(description="What the column holds.")
     transform: Literal["none", "log1p", "quantile"] = Setting(
         "none",
         description="Done to the number before it is standardised; "

@@ -1,25 +1,33 @@
 """The sections of a data set's YAML: tasks, split, files, joins, derived columns."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
+from pydantic import BeforeValidator, field_validator, model_validator
 from pydantic import Field as Setting
-from pydantic import field_validator, model_validator
 
 from automtl.data.spec.csv_settings import Csv as Csv
 from automtl.data.spec.features import Name
 from automtl.data.spec.where import parse_where
 from automtl.strict import Strict
 
-Files = tuple[Name, ...]
+Files = Annotated[
+    tuple[Name, ...],
+    BeforeValidator(
+        lambda value: (value,) if isinstance(value, str) else value,
+        json_schema_input_type=Name | tuple[Name, ...],
+    ),
+]
 TOTAL = "total"
 
 
 class TaskConfig(Strict):
     """One thing to predict."""
 
-    name: Name
+    name: Name = Setting(description="What results and columns of predictions are called.")
     label: Name = Setting(description="The label's column.")
-    kind: Literal["binary", "regression", "multiclass"] = "binary"
+    kind: Literal["binary", "regression", "multiclass"] = Setting(
+        "binary", description="Of the label: 0 and 1, a number, or one of several classes."
+    )
     weight: float = Setting(
         1.0,
         gt=0,
@@ -92,7 +100,9 @@ class TaskConfig(Strict):
 class Split(Strict):
     """Which rows train, which choose, which judge; never mixed with a run's `--seed`."""
 
-    kind: Literal["random", "files", "time", "by_user"] = "random"
+    kind: Literal["random", "files", "time", "by_user"] = Setting(
+        "random", description="What rows are parted by; files: which file they stand in."
+    )
     seed: int = Setting(0, ge=0, description="Seed of every random share, the alpha rows' too.")
     train: float = Setting(
         0.8, gt=0, lt=1, description="Share of rows (time: the earliest; by_user: of users)."
@@ -142,14 +152,11 @@ class Split(Strict):
 class SourceFiles(Strict):
     """Paths or globs per role, relative to the YAML file; a folder stands for the tables in it."""
 
-    train: Files = Setting(min_length=1)
-    validation: Files = ()
-    test: Files = ()
-
-    @field_validator("train", "validation", "test", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
+    train: Files = Setting(min_length=1, description="One path or glob, or a list of them.")
+    validation: Files = Setting(
+        (), description="The same; where the split is by files, or left out: see split.validation."
+    )
+    test: Files = Setting((), description="The same, where the split is by files.")
 
     def roles(self) -> dict[str, Files]:
         """The roles that have files, training first."""
@@ -174,16 +181,11 @@ class Join(Strict):
             )
         return csv
 
-    @field_validator("file", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
-
 
 class Derived(Strict):
     """A column made of a column of times."""
 
-    name: Name
+    name: Name = Setting(description="The new column's name, for a feature to take.")
     what: Literal["hour", "weekday", "day"] = Setting(
         description="Hour 0-23, weekday 0-6 from Monday, or days since 1970-01-01."
     )
