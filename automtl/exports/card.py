@@ -63,10 +63,8 @@ def readme(facts: Facts, form: Format) -> str:
 
 
 def _title(facts: Facts, form: Format) -> str:
-    arch, tasks = (
-        facts.architecture,
-        ", ".join(f"{_said(t.name)} ({t.kind})" for t in facts.schema.tasks),
-    )
+    arch = facts.architecture
+    tasks = ", ".join(f"{_said(t.name)} ({t.kind})" for t in facts.schema.tasks)
     kind = f"`{arch.sharing.kind}` ({SHARING[arch.sharing.kind].source})"
     named = f"architecture `{_said(arch.name)}`, " if arch.name else ""
     return (
@@ -83,13 +81,15 @@ def _score(facts: Facts, form: Format) -> str:
     literal = (
         row.replace(": null", ": None").replace(": true", ": True").replace(": false", ": False")
     )
-    made = [
+    derived = [
         f"`{_said(d.name)}` is the {d.what} of `{_said(d.column)}`"
         for d in facts.config.derived
         if d.name in example_row(facts)
     ]
     code = f"```python\nrow = {literal}\n\n{form.example}```"
-    return "\n\n".join(["## Score a row", "In this folder, as Python:", code, _needs(form), *made])
+    return "\n\n".join(
+        ["## Score a row", "In this folder, as Python:", code, _needs(form), *derived]
+    )
 
 
 def _needs(form: Format) -> str:
@@ -129,8 +129,8 @@ def _inputs(facts: Facts, form: Format) -> str:
         shape = {"categorical": "(B,) int64", "numeric": "(B,) float32"}.get(
             one.kind, "(B, L) int64, padded by 0"
         )
-        made = _made_of(one)
-        rows.append((f"`{_said(one.name)}`", shape, made))
+        origin = _made_of(one)
+        rows.append((f"`{_said(one.name)}`", shape, origin))
     said = (
         "One per feature, by its name. B rows, at least one, L at least one; sizes may differ "
         "from call to call."
@@ -240,15 +240,15 @@ def _limits(facts: Facts, form: Format) -> str:
 
 def _corrected(facts: Facts) -> str:
     """What was done to probabilities after the training."""
-    kept = [
+    shares = [
         f"{_said(t.name)} ({t.negatives_kept:g} kept)"
         for t in facts.schema.tasks
         if t.negatives_kept < 1
     ]
     rest = "as trained, not recalibrated"
     return (
-        f"corrected for the negatives that the log left out of {', '.join(kept)}, else {rest}"
-        if kept
+        f"corrected for the negatives that the log left out of {', '.join(shares)}, else {rest}"
+        if shares
         else rest
     )
 

@@ -23,7 +23,10 @@ from automtl.exports.graph import (
 )
 from automtl.exports.network import Served, names, tensors
 
-ONNX, PT2, PYTHON, WEIGHTS = "model.onnx", "model.pt2", "model.py", "weights.safetensors"
+ONNX = "model.onnx"
+PT2 = "model.pt2"
+PYTHON = "model.py"
+WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,8 @@ def _write_python(folder: files.StagedFolder, served: Served) -> Runner:
     model = imported(folder / PYTHON).load(folder / WEIGHTS)
 
     def run(features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        found = model({name: torch.from_numpy(array) for name, array in features.items()})
-        return [found[name].numpy() for name in names(served.schema)[1]]
+        answers = model({name: torch.from_numpy(array) for name, array in features.items()})
+        return [answers[name].numpy() for name in names(served.schema)[1]]
 
     return run
 

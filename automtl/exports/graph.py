@@ -74,9 +74,9 @@ def onnx_bytes(traced: torch.export.ExportedProgram, schema: Schema) -> bytes:
             fix,
         )
     with _quiet():
-        made = torch.onnx.export(traced, (), dynamo=True, verbose=False)
-    assert made is not None
-    model: Any = made.model_proto
+        program = torch.onnx.export(traced, (), dynamo=True, verbose=False)
+    assert program is not None
+    model: Any = program.model_proto
     _strip(model)
     _rename_values(model.graph, inputs, outputs)
     _name_sizes(model.graph)

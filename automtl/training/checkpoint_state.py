@@ -105,10 +105,8 @@ def need_tensors(
 ) -> None:
     """Refuse saved tensors that could not be one's own; arguments as of `take`."""
     need(isinstance(state, Mapping), where, "must be a mapping", type(state).__name__)
-    absent, unknown = (
-        sorted(owned.keys() - state.keys()),
-        [name for name in state if name not in owned],
-    )
+    absent = sorted(owned.keys() - state.keys())
+    unknown = [name for name in state if name not in owned]
     need(
         not absent and not unknown,
         where,
@@ -132,8 +130,8 @@ def _finite(tensor: Tensor) -> bool:
 
 
 def _names(absent: Iterable[str], unknown: Iterable[object]) -> str:
-    found = [f"no {name}" for name in absent] + [str(name)[:80] for name in unknown]
-    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+    names = [f"no {name}" for name in absent] + [str(name)[:80] for name in unknown]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _form(value: object) -> str:
@@ -181,7 +179,7 @@ def take_optimizer(optimizer: torch.optim.Optimizer, state: Any, where: str) -> 
     )
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     names = _KEPT[type(optimizer)]
-    for index, kept in state["state"].items():
+    for index, moments in state["state"].items():
         here = f"{where}.state.{index}"
         known = (
             isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(parameters)
@@ -189,10 +187,10 @@ def take_optimizer(optimizer: torch.optim.Optimizer, state: Any, where: str) -> 
         need(known, here, f"must be one of {len(parameters)} parameters", repr(index)[:80])
         like = parameters[index].detach()
         need_tensors(
-            {name: torch.zeros(()) if name == "step" else like for name in names}, kept, here
+            {name: torch.zeros(()) if name == "step" else like for name in names}, moments, here
         )
         for name in names.intersection(_COUNTS):
-            least = float(kept[name].min()) if kept[name].numel() else 0.0
+            least = float(moments[name].min()) if moments[name].numel() else 0.0
             need(not least < 0, f"{here}.{name}", "must be at least 0", f"{least:g}")
     optimizer.load_state_dict({"state": state["state"], "param_groups": own})
 

@@ -59,12 +59,12 @@ class Monitor:
         """Its value in an evaluation, as `Evaluation.line` tells it; None where it is undefined or
         not there.
         """
-        found = (
+        value = (
             validation["tasks"].get(self.task, {}).get(self.metric)
             if self.task
             else validation["loss"]
         )
-        return None if found is None else float(found)
+        return None if value is None else float(value)
 
     def judged(self, validation: Mapping[str, Any], *, epoch: int) -> float:
         """Its value after an epoch of training.
@@ -79,10 +79,8 @@ class Monitor:
                 f"epoch {epoch}", "the validation MTL-Loss must be finite", loss, "lower retrain.lr"
             )
         if value is None:
-            rule, fix = (
-                f"{self.name} must be defined on the validation rows",
-                "take more validation rows, or another metric",
-            )
+            rule = f"{self.name} must be defined on the validation rows"
+            fix = "take more validation rows, or another metric"
             raise DataError(f"retrain.monitor, epoch {epoch}", rule, "undefined", fix)
         return value
 
@@ -107,10 +105,8 @@ def check_monitor(given: Mapping[str, str], kinds: Mapping[str, str], *, grouped
         where = "retrain.monitor"
         if task not in kinds:
             raise ConfigError(where, "must name a task of the data set", task, nearest(task, kinds))
-        known, fix = (
-            MONITORED[kinds[task]],
-            "its target is 1, neither end; " if metric == "calibration" else "",
-        )
+        known = MONITORED[kinds[task]]
+        fix = "its target is 1, neither end; " if metric == "calibration" else ""
         if metric not in known:
             hint = f"choose from {', '.join(known)}" if fix else nearest(metric, known)
             raise ConfigError(
@@ -207,9 +203,9 @@ class EarlyStopping:
             ConfigError: the state is of another metric.
             AutoMTLError: it is none.
         """
-        held = check(_State, state, "stopping")
+        saved = check(_State, state, "stopping")
         need(
-            (held.best is None) == (held.best_epoch is None),
+            (saved.best is None) == (saved.best_epoch is None),
             "stopping",
             "must know both the best and its epoch",
             "one of them",
@@ -220,4 +216,6 @@ class EarlyStopping:
                 f"must be {state['metric']!r}, as in the run that is resumed",
                 repr(self.metric),
             )
-        self.best_epoch, self.best, self._stale = state["best_epoch"], state["best"], state["stale"]
+        self.best_epoch = state["best_epoch"]
+        self.best = state["best"]
+        self._stale = state["stale"]

@@ -57,7 +57,9 @@ def utf8_blocks(
         yield head.removeprefix(MARK)
         yield from blocks
         return
-    decoder, lines, mark_sign = codecs.getincrementaldecoder(encoding)("strict"), 1, "\ufeff"
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    lines = 1
+    mark_sign = "\ufeff"
     for block in _chained(head, blocks):
         try:
             text = decoder.decode(block, final=not block)

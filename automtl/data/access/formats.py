@@ -161,8 +161,8 @@ def kind_of(path: Path) -> Kind:
     Raises:
         DataError: as `content`; or it cannot be read.
     """
-    with readable(path), content(path) as found:
-        return found.kind
+    with readable(path), content(path) as unpacked:
+        return unpacked.kind
 
 
 @contextlib.contextmanager

@@ -79,8 +79,8 @@ def sniff(path: Path, *, encoding: str = "", quotes: bool = True) -> Layout:
     Raises:
         DataError: the file cannot be read, or is empty.
     """
-    with readable(path), content(path) as found:
-        head = found.stream.read(HEAD_BYTES)
+    with readable(path), content(path) as unpacked:
+        head = unpacked.stream.read(HEAD_BYTES)
     encoding = encoding or _encoding(head)
     lines = list(
         io.StringIO(head.decode(encoding, errors="replace").removeprefix("\ufeff"), newline="")

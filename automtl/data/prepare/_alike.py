@@ -17,7 +17,7 @@ class AlikeLabels(Sum):
         schema: the tasks; a binary one may be another's opposite, too.
     """
 
-    held = ("_same", "_opposite")
+    summed = ("_same", "_opposite")
 
     def __init__(self, schema: Schema) -> None:
         tasks = list(enumerate(schema.tasks))
@@ -51,11 +51,11 @@ class AlikeLabels(Sum):
 
     def remarks(self) -> list[str]:
         """A line for each pair."""
-        told = [(pair, "the same labels as") for pair in self._same] + [
+        pairs = [(pair, "the same labels as") for pair in self._same] + [
             (pair, "the opposite labels of") for pair in self._opposite
         ]
         fix = "in every row: one of them will do, and both together count twice in the MTL-Loss"
         return [
             f"task '{self._names[j]}' has {words} task '{self._names[i]}' {fix}"
-            for (i, j), words in sorted(told)
+            for (i, j), words in sorted(pairs)
         ]

@@ -20,7 +20,7 @@ class BaseRates(Sum):
     rows does not matter.
     """
 
-    held = ("_masses", "_mass", "_moment")
+    summed = ("_masses", "_mass", "_moment")
 
     def __init__(self, task: TaskConfig) -> None:
         self._task = task

@@ -35,7 +35,7 @@ class Fit(Sum):
             are counted elsewhere.
     """
 
-    held = (
+    summed = (
         "_words",
         "_hashed",
         "_moments",
@@ -109,9 +109,9 @@ class Fit(Sum):
     def _count(self, hashes: np.ndarray, parts: np.ndarray) -> None:
         self.part_rows += np.bincount(parts, minlength=len(PARTS))
         for part in range(len(PARTS)):
-            mine = hashes[parts == part]
+            part_hashes = hashes[parts == part]
             self._part_hashes[part] += np.array(
-                [mine.sum(dtype=np.uint64), mix(mine).sum(dtype=np.uint64)]
+                [part_hashes.sum(dtype=np.uint64), mix(part_hashes).sum(dtype=np.uint64)]
             )
 
     def check_rows(self) -> None:
@@ -189,20 +189,20 @@ class Fit(Sum):
         """The form of the words of each field that shares no other's; an older vocabulary's
         stays.
         """
-        found = {name: finder.form for name, finder in {**self._hashed, **self._words}.items()}
+        forms = {name: finder.form for name, finder in {**self._hashed, **self._words}.items()}
         return {
             name: self._known[name][0] if name in self._known else form
-            for name, form in found.items()
+            for name, form in forms.items()
         }
 
     def remarks(self) -> list[str]:
         """A line for each column of numbers whose variance a few values carry."""
         moments = self._moments
-        found = [
+        lines = [
             extremes.remark(name, moments[name].count, *moments[name].result())
             for name, extremes in self._extremes.items()
         ]
-        return [line for line in found if line]
+        return [line for line in lines if line]
 
     def _id_field(
         self,
@@ -251,10 +251,8 @@ def counted(
     feature: IdFeature, column: pa.DictionaryArray, rows: np.ndarray
 ) -> tuple[pa.Array, np.ndarray]:
     """A column's words and how often each comes in some of the rows."""
-    words, counts = (
-        column.dictionary,
-        np.bincount(column.indices.to_numpy()[rows], minlength=len(column.dictionary)),
-    )
+    words = column.dictionary
+    counts = np.bincount(column.indices.to_numpy()[rows], minlength=len(column.dictionary))
     if isinstance(feature, Categorical):
         return words, counts
     words, offsets = split_lists(words)

@@ -21,7 +21,7 @@ class LabelCounts(Sum):
     classes; regression: its mean.
     """
 
-    held = (
+    summed = (
         "_labelled",
         "_counted",
         "_positives",
@@ -69,9 +69,9 @@ class LabelCounts(Sum):
 
     def _add_numbers(self, values: np.ndarray, parts: np.ndarray, draws: np.ndarray) -> None:
         for part, (moments, sample) in enumerate(zip(self._moments, self._samples, strict=True)):
-            mine = parts == part
-            moments.add(values[mine])
-            sample.add(values[mine], draws[mine])
+            in_part = parts == part
+            moments.add(values[in_part])
+            sample.add(values[in_part], draws[in_part])
 
     def result(self) -> Task:
         """The task as the schema says it.
@@ -79,11 +79,9 @@ class LabelCounts(Sum):
         Raises:
             DataError: nothing to learn from in the training split.
         """
-        task, labelled, positives = (
-            self.task,
-            int(self._labelled[: ALPHA + 1].sum()),
-            int(self._positives[: ALPHA + 1].sum()),
-        )
+        task = self.task
+        labelled = int(self._labelled[: ALPHA + 1].sum())
+        positives = int(self._positives[: ALPHA + 1].sum())
         where = f"task '{task.name}'"
         if not labelled:
             raise DataError(
@@ -131,8 +129,11 @@ class LabelCounts(Sum):
         classes: dict[str, Any] = (
             {"classes": len(names), "class_names": names} if task.kind == "multiclass" else {}
         )
-        kept = task.negatives_kept or 1.0
-        shared |= {"negatives_kept": kept, "negatives_kept_test": task.negatives_kept_test or kept}
+        share_kept = task.negatives_kept or 1.0
+        shared |= {
+            "negatives_kept": share_kept,
+            "negatives_kept_test": task.negatives_kept_test or share_kept,
+        }
         constant = self._base_rates.result(names or ("0", "1"), labelled, mean, std)
         return Task(**shared, **counts, **classes, mean=mean, std=std, constant=constant)
 

@@ -84,11 +84,11 @@ def _before(keys: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 def copies_in(work: Work, part: Part, buckets: int, *, together: bool) -> Copies:
     """The contents of a part that come more than once, here or elsewhere."""
-    found = list[pa.RecordBatch]()
+    batches = list[pa.RecordBatch]()
     for bucket in range(buckets):
         with work.bucket("copies", bucket, "arrow").open("rb") as stream:
-            found.append(pa.ipc.open_file(stream).get_batch(part.number))
-    table = pa.Table.from_batches(found)
+            batches.append(pa.ipc.open_file(stream).get_batch(part.number))
+    table = pa.Table.from_batches(batches)
     contents = table["hash"].to_numpy()
     seen = np.zeros((len(SPLITS), len(contents)), np.int32)
     seen[ROLES.index(part.role)] = table["seen"].to_numpy()
@@ -108,16 +108,16 @@ def summary(work: Work, parts: Sequence[Part], buckets: int) -> dict[str, int]:
 def _by_content(work: Work, parts: Sequence[Part], buckets: int) -> Iterator[np.ndarray]:
     """The rows of each content and split, a bucket of contents at a time."""
     for bucket in range(buckets):
-        found = list[tuple[np.ndarray, np.ndarray]]()
+        pieces = list[tuple[np.ndarray, np.ndarray]]()
         for part in parts:
             contents = _held(work, part.number, CONTENTS)
-            mine = _slice(contents, buckets, bucket)
-            found.append((contents[mine], _held(work, part.number, SPLIT_ROWS)[:, mine]))
+            own = _slice(contents, buckets, bucket)
+            pieces.append((contents[own], _held(work, part.number, SPLIT_ROWS)[:, own]))
         distinct, inverse = np.unique(
-            np.concatenate([contents for contents, _ in found]), return_inverse=True
+            np.concatenate([contents for contents, _ in pieces]), return_inverse=True
         )
         rows = np.zeros((len(SPLITS), len(distinct)), np.int64)
-        there = np.concatenate([part for _, part in found], axis=1)
+        there = np.concatenate([part for _, part in pieces], axis=1)
         for i in range(len(SPLITS)):
             np.add.at(rows[i], inverse, there[i])
         yield rows

@@ -62,7 +62,9 @@ class LooksKept:
     """A column's first lists, as one who looks at them is shown them."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.pieces, self._count = name, list[list[str]](), 0
+        self.name = name
+        self.pieces = list[list[str]]()
+        self._count = 0
 
     def see(self, column: pa.DictionaryArray) -> None:
         """Keep those of one piece, as long as few were seen."""
@@ -78,16 +80,20 @@ def digest_part(order: DigestOrder) -> None:
         DataError: on a row that breaks a rule; its number may be too low, since nobody has counted
             the rows before it.
     """
-    work, part, config = order.work, order.part, order.config
+    work = order.work
+    part = order.part
+    config = order.config
     digester = Digester(config)
-    looks = [LooksKept(held.name) for held in digester.looks]
+    looks = [LooksKept(column.name) for column in digester.looks]
     digester.looks = looks  # type: ignore[assignment] # they look as others do
     for task, word in order.before.others.items():
         digester.two_words[task].other = word
     rows = RowReader(config, order.sources, digester.readings, silent, times=order.times)
     spans = SpanReader(part.spans, order.before.texts, order.before.rows)
     given = {} if config.adapter is not None else {"read": spans}
-    hashes, times, words = list[np.ndarray](), list[np.ndarray](), dict[str, int]()
+    hashes = list[np.ndarray]()
+    times = list[np.ndarray]()
+    words = dict[str, int]()
     with (
         files.stream(work.of(part.number, SPOOL)) as stream,
         pa.ipc.new_stream(stream, digester.schema) as writer,
@@ -106,7 +112,7 @@ def digest_part(order: DigestOrder) -> None:
         write_array(work.of(part.number, TIMES), _sorted(times, np.int64))
     facts = {
         "digester": digester.state(),
-        "looks": {held.name: held.pieces for held in looks},
+        "looks": {column.name: column.pieces for column in looks},
         "others": {name: two.other for name, two in digester.two_words.items()},
         "matches": rows.matches,
         "begun": sorted(spans.begun or ()),
@@ -136,7 +142,9 @@ class Sequel:
     """Goes over the digested parts in their order: what does the next one have to know?"""
 
     def __init__(self, work: Work) -> None:
-        self._work, self._texts, self._others = work, frozenset[str](), dict[str, str]()
+        self._work = work
+        self._texts = frozenset[str]()
+        self._others = dict[str, str]()
         self._rows = dict[str, int]()
 
     def before(self, part: Part) -> Before:
@@ -165,5 +173,5 @@ class Sequel:
 
     def facts(self, part: Part) -> dict[str, Any]:
         """What is known of a part."""
-        found: dict[str, Any] = read_facts(self._work.of(part.number, FACTS))
-        return found
+        facts: dict[str, Any] = read_facts(self._work.of(part.number, FACTS))
+        return facts

@@ -64,21 +64,21 @@ class Hands:
         self._said, self._others = time.monotonic(), set(active_children())
 
     def each(
-        self, what: str, work: Callable[[Any], None], orders: Sequence[Any], made: Sequence[Path]
+        self, what: str, work: Callable[[Any], None], orders: Sequence[Any], targets: Sequence[Path]
     ) -> list[int]:
         """Do what is not there yet; the numbers of those that the data did not allow.
 
         Args:
             what: it is, in words.
             work: does one.
-            orders: what is to be done.
-            made: what is there when it is done.
+            orders: what is to be done, in words of `work`.
+            targets: of each, the file that is there once it is done.
         """
-        left = [i for i, path in enumerate(made) if not path.exists()]
+        left = [i for i, path in enumerate(targets) if not path.exists()]
         done, refused = len(orders) - len(left), list[int]()
-        told = f", {done} are there" if done else ""
+        already = f", {done} are there" if done else ""
         if left:
-            self.say(f"{what}: {len(orders)}{told}")
+            self.say(f"{what}: {len(orders)}{already}")
         # a job in a queue is too dear for one thing
         size = -(-len(left) // self.how.jobs) if self.how.engine.name == "slurm" else 1
         bundles = [left[i : i + size] for i in range(0, len(left), max(size, 1))]

@@ -21,7 +21,10 @@ from automtl.data.spec.dataset import DatasetConfig
 
 VERSION = 1  # of what lies in the folder
 Say = Callable[[str], None]
-SPOOL, HASHES, TIMES, PARTS = "spool.arrow", "hashes.npy", "times.npy", "parts.npy"
+SPOOL = "spool.arrow"
+HASHES = "hashes.npy"
+TIMES = "times.npy"
+PARTS = "parts.npy"
 
 
 class Part(NamedTuple):
@@ -156,14 +159,14 @@ def planned(
     """
     path, known = work.path / "plan.json", {str(source.path): source.path for source in sources}
     if path.exists():
-        held = read_facts(path)
-        same = held["version"] == VERSION and held["count"] == count
-        if same and all(span[0] in known for _, spans, _ in held["parts"] for span in spans):
+        earlier = read_facts(path)
+        same = earlier["version"] == VERSION and earlier["count"] == count
+        if same and all(span[0] in known for _, spans, _ in earlier["parts"] for span in spans):
             say(f"going on with the parts in {work.path}")
-            reader.times.update(held["times"])
+            reader.times.update(earlier["times"])
             return [
                 Part(i, role, tuple(_span(known, *span) for span in spans), goes_on)
-                for i, (role, spans, goes_on) in enumerate(held["parts"])
+                for i, (role, spans, goes_on) in enumerate(earlier["parts"])
             ]
         files.remove_folder(work.path)
     for role in ROLES:  # the first rows tell how times are written

@@ -36,7 +36,10 @@ from automtl.data.store.npy import mapped
 from automtl.data.store.schema import SPLITS, Schema
 from automtl.data.values.forms import Form
 
-LEARNT, ROWS, MADE, LEAKS = "learnt.json", "rows", "made.json", "leaks/{}.npy"
+LEARNT = "learnt.json"
+ROWS = "rows"
+MADE = "made.json"
+LEAKS = "leaks/{}.npy"
 _COPY_BYTES = 16 * 2**20
 
 
@@ -118,7 +121,9 @@ class EncodeOrder:
 
 def encode_part(order: EncodeOrder) -> None:
     """Encode a part: the arrays of its rows, as a store of its own would have them."""
-    rows, schema, config = order.rows, order.schema, order.rows.config
+    rows = order.rows
+    schema = order.schema
+    config = order.rows.config
     number, work = rows.part.number, rows.work
     words = words_of(order.columns, number)
     owned = {name: words[f"f:{name}"] for name in schema.owners}

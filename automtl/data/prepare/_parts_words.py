@@ -187,7 +187,9 @@ class _Run:
     """A sorted bucket, read batch by batch."""
 
     def __init__(self, stream: BinaryIO, bucket: int) -> None:
-        self._reader, self._next, self._bucket = pa.ipc.open_file(stream), 0, bucket
+        self._reader = pa.ipc.open_file(stream)
+        self._next = 0
+        self._bucket = bucket
         self.head = pa.table({"word": [], "count": []}, WORDS)
         self.fill()
 
@@ -270,8 +272,8 @@ def _numbered(
         numbers = np.arange(done[0] + 1, done[0] + len(table) + 1, dtype=np.int32)
         order = np.argsort(buckets, kind="stable")
         ends = np.cumsum(np.bincount(buckets, minlength=len(ids)))[:-1]
-        for stream, mine in zip(ids, np.split(numbers[order], ends), strict=True):
-            stream.write(np.ascontiguousarray(mine, "<i4").data)
+        for stream, bucket_ids in zip(ids, np.split(numbers[order], ends), strict=True):
+            stream.write(np.ascontiguousarray(bucket_ids, "<i4").data)
         done[0] += len(table)
         rest.append(table.select(["word", "count"]))
         while sum(map(len, rest)) >= WORDS_A_BATCH:
@@ -301,9 +303,9 @@ def tell_ids(order: BucketOrder) -> None:
             ids = np.append(np.frombuffer(path.read_bytes(), "<i4"), np.int32(0))
             words = pa.Table.from_batches(batches)["word"]
             places = pc.fill_null(pc.index_in(words, value_set=known), -1).to_numpy()
-            found = ids[places]
+            word_ids = ids[places]
             start = 0
             for batch in batches:
-                mine = pa.array(found[start : start + len(batch)], pa.int32())
-                writer.write_batch(pa.RecordBatch.from_arrays([mine], schema=_IDS))
+                column = pa.array(word_ids[start : start + len(batch)], pa.int32())
+                writer.write_batch(pa.RecordBatch.from_arrays([column], schema=_IDS))
                 start += len(batch)

@@ -49,7 +49,7 @@ class Made(Sum):
     and tasks with the same labels.
     """
 
-    held = ("unknown", "alike")
+    summed = ("unknown", "alike")
 
     def __init__(self, schema: Schema) -> None:
         self.schema, self.alike = schema, AlikeLabels(schema)
@@ -215,10 +215,8 @@ def write_batches(stream: Any, batches: Iterable[pa.RecordBatch]) -> None:
 
 def write_sides(folder: StagedFolder, config: DatasetConfig, sources: tuple[Source, ...]) -> None:
     """Write what rows to predict on need of the side tables, so that a run can keep it."""
-    wanted, missing = (
-        needed(plan_readings(config, served=True), config.derived),
-        missing_words(config.csv.null_values),
-    )
+    wanted = needed(plan_readings(config, served=True), config.derived)
+    missing = missing_words(config.csv.null_values)
     for i, join in enumerate(config.joins):
         table = read_side_table(
             join,

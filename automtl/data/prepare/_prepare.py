@@ -119,12 +119,12 @@ def _alone(folder: Path, say: Progress) -> Iterator[None]:
     """Hold the folder of all data: whoever would make a store meanwhile waits, and finds the same
     one made.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as locks:
         try:
-            held.enter_context(locked(folder))
+            locks.enter_context(locked(folder))
         except InUse as busy:
             say(f"waiting for {busy.got}: it prepares data in {folder}")
-            held.enter_context(locked(folder, wait=True))
+            locks.enter_context(locked(folder, wait=True))
         yield
 
 

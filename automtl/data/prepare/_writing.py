@@ -29,7 +29,9 @@ class _ListFile:
     """One field's lists of one split: values, and where each row's begin."""
 
     def __init__(self, values: BinaryIO, offsets: BinaryIO, rows: int) -> None:
-        self._values, self._offsets, self._count = values, offsets, 0
+        self._values = values
+        self._offsets = offsets
+        self._count = 0
         write_header(values, (0,), np.int32)
         write_header(offsets, (rows + 1,), np.int64)
         offsets.write(np.zeros(1, np.int64).data)
@@ -122,7 +124,7 @@ def _open_lists(
 
 def _append_lists(lists: dict[str, list[_ListFile]], arrays: Arrays, splits: np.ndarray) -> None:
     for split, files in lists.items():
-        mine = np.flatnonzero(splits == SPLITS.index(split))
+        rows = np.flatnonzero(splits == SPLITS.index(split))
         for file, field in zip(files, arrays.lists, strict=True):
-            taken = field.take(mine)
+            taken = field.take(rows)
             file.append(taken.values, taken.offsets)

@@ -121,10 +121,10 @@ class Encoder:
         features: FeatureEncoder,
         schema: Schema,
         weighted: frozenset[str],
-        kept: "Mapping[str, Lookup]",
+        kept_words: "Mapping[str, Lookup]",
     ) -> None:
         self._features, self._schema, self._weighted = features, schema, weighted
-        self._kept = kept
+        self._kept = kept_words
 
     def __call__(self, batch: pa.RecordBatch) -> Arrays:
         rows, schema = batch.num_rows, self._schema
@@ -134,15 +134,20 @@ class Encoder:
             labels[:, i] = _labels(task, batch.column(f"y:{task.name}"))
             if weights is not None and task.name in self._weighted:
                 weights[:, i] = batch.column(f"w:{task.name}").to_numpy()
-        kept = np.empty((rows, len(self._kept)), np.int32) if self._kept else None
+        kept_words = np.empty((rows, len(self._kept)), np.int32) if self._kept else None
         for i, (name, index) in enumerate(self._kept.items()):
             column = batch.column(f"k:{name}")
             codes = index.ids(column.dictionary, hash_words(column.dictionary))
-            assert kept is not None
-            kept[:, i] = spread(codes, column)
+            assert kept_words is not None
+            kept_words[:, i] = spread(codes, column)
         features = self._features
         return Arrays(
-            features.ids(batch), features.dense(batch), features.lists(batch), labels, weights, kept
+            features.ids(batch),
+            features.dense(batch),
+            features.lists(batch),
+            labels,
+            weights,
+            kept_words,
         )
 
 
@@ -188,7 +193,7 @@ def indexed(words: Mapping[str, pa.ChunkedArray]) -> dict[str, Lookup]:
     Raises:
         DataError: two words with one hash.
     """
-    return {name: WordIndex(name, held) for name, held in words.items()}
+    return {name: WordIndex(name, column) for name, column in words.items()}
 
 
 def _hash_index(name: str, words: pa.ChunkedArray) -> "pd.Index[int]":

@@ -105,8 +105,12 @@ class _Making:
         hands: Hands,
     ) -> None:
         self._config, self._sources, self._work = config, sources, work
-        self._parts, self._reader, self._hands = tuple(parts), reader, hands
-        self._digester, self._rows, self._words = Digester(config), 0, 0
+        self._parts = tuple(parts)
+        self._reader = reader
+        self._hands = hands
+        self._digester = Digester(config)
+        self._rows = 0
+        self._words = 0
 
     def make(self, folder: files.StagedFolder, config_hash: str) -> dict[str, Any]:
         """Write the files, give the counts."""

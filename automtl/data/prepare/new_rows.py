@@ -68,7 +68,9 @@ class Server:
     """
 
     def __init__(self, store: Vocabularies, config: DatasetConfig, *, say: Say) -> None:
-        self._config, self._left_out, self._say = config, store.left_out, say
+        self._config = config
+        self._left_out = store.left_out
+        self._say = say
         words = {name: store.vocabulary(name)["word"] for name in store.schema.owners}
         self._schema = store.schema
         self._encoder = FeatureEncoder(store.schema, indexed(words), list_lengths(config))
@@ -124,8 +126,8 @@ class Server:
         )
         unknown, total = Counter[str](), 0
         for piece in ahead(reader(paths, read)):
-            found = self._digester.features(piece)
-            batch = pa.RecordBatch.from_arrays(list(found.values()), names=list(found))
+            columns = self._digester.features(piece)
+            batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
             none = np.zeros((len(batch), 0), np.float32)
             rows = Rows(
                 self._encoder.ids(batch),

@@ -52,7 +52,9 @@ class RowReader:
         times: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.times = {**times, **config.times}
-        self._config, self._say, self._readings = config, say, dict(readings)
+        self._config = config
+        self._say = say
+        self._readings = dict(readings)
         self._derived = tuple(
             d for d in config.derived if d.name in readings and d.name not in present
         )

@@ -162,16 +162,14 @@ def _check_times(config: DatasetConfig, cuts: Cuts, times: Times) -> None:
     distinct = int(np.count_nonzero(np.diff(ordered))) + 1
     rows = ", ".join(f"{part} {size}" for part, size in zip(PARTS, sizes, strict=True))
     shares = _shares_that_fit(config.split, ordered) if distinct >= len(PARTS) else None
-    told = (
+    example = (
         f"for example {', '.join(f'{name}: {share:g}' for name, share in shares.items())}, or "
         if shares
         else ""
     )
     rule = f"must leave a time to each of {', '.join(PARTS)}, as rows of one time stay together"
-    got, fix = (
-        f"rows: {rows}, of {distinct} distinct time{'s' * (distinct > 1)}",
-        f"change split: {told}kind: random",
-    )
+    got = f"rows: {rows}, of {distinct} distinct time{'s' * (distinct > 1)}"
+    fix = f"change split: {example}kind: random"
     raise DataError(f"{config.name}: column '{config.split.column}'", rule, got, fix)
 
 

@@ -27,7 +27,7 @@ class TimeUnits(Sum):
         column: its name.
     """
 
-    held = ("_counts", "_first")
+    summed = ("_counts", "_first")
 
     def __init__(self, column: str) -> None:
         self._column = column

@@ -134,13 +134,13 @@ def _alike(
     """The rows with numbers as such, where their columns hold texts; times as texts, where some
     piece of theirs holds texts.
     """
-    columns, found = Columns(piece, missing), []
+    columns, aligned = Columns(piece, missing), []
     for name, reading in readings.items():
         column = piece.batch.column(name)
         if reading == "number":
             column = pa.array(columns.numbers(name))
-        found.append(as_text(column) if reading == "time" and name in texts else column)
-    return pa.RecordBatch.from_arrays(found, names=list(readings))
+        aligned.append(as_text(column) if reading == "time" and name in texts else column)
+    return pa.RecordBatch.from_arrays(aligned, names=list(readings))
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:

@@ -105,7 +105,7 @@ class Store(Encoding):
             if (name := f"{split}/weights.npy") in there
             else None
         )
-        kept = (
+        kept_codes = (
             self._array(name, np.int32, n, len(s.kept))
             if (name := f"{split}/kept.npy") in there
             else None
@@ -116,15 +116,13 @@ class Store(Encoding):
             labels,
             weights,
             tuple(self._lists(split, i, n) for i in range(len(s.lists))),
-            kept,
+            kept_codes,
         )
 
     def _lists(self, split: str, i: int, n: int) -> Lists:
         name = f"{split}/{OFFSETS.format(i)}"
-        values, offsets = (
-            self._array(f"{split}/{VALUES.format(i)}", np.int32, None),
-            self._array(name, np.int64, n + 1),
-        )
+        values = self._array(f"{split}/{VALUES.format(i)}", np.int32, None)
+        offsets = self._array(name, np.int64, n + 1)
         if offsets[0] != 0 or offsets[-1] != len(values) or not _ascending(offsets):
             raise ArtifactError(
                 self.path / name,
@@ -137,27 +135,25 @@ class Store(Encoding):
     @cached_property
     def alpha_index(self) -> np.ndarray:
         """(n_alpha,) int64: the training rows that the alpha steps own."""
-        found, n = (
-            np.asarray(self._array("train/alpha.npy", np.int64, None)),
-            len(self.rows("train")),
-        )
-        if len(np.unique(found)) != len(found) or (
-            len(found) and not 0 <= found.min() <= found.max() < n
+        index = np.asarray(self._array("train/alpha.npy", np.int64, None))
+        n = len(self.rows("train"))
+        if len(np.unique(index)) != len(index) or (
+            len(index) and not 0 <= index.min() <= index.max() < n
         ):
             raise ArtifactError(
                 self.path / "train/alpha.npy",
                 f"must be rows from 0 to {n - 1}, each once",
-                f"{len(found)} rows from {found.min()} to {found.max()}",
+                f"{len(index)} rows from {index.min()} to {index.max()}",
                 REMEDY,
             )
-        return found
+        return index
 
     @cached_property
     def fit_index(self) -> np.ndarray:
         """(n_fit,) int64: the other training rows."""
-        mine = np.ones(len(self.rows("train")), bool)
-        mine[self.alpha_index] = False
-        return np.flatnonzero(mine)
+        is_fit = np.ones(len(self.rows("train")), bool)
+        is_fit[self.alpha_index] = False
+        return np.flatnonzero(is_fit)
 
     def kept_words(self, column: str) -> pa.Table:
         """`word` and `count` (all rows) of a kept column; word i has code i + 1.

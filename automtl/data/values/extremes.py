@@ -18,7 +18,7 @@ LARGEST = 1e100  # of a number: the squares of larger ones, summed, leave the ra
 class Extremes(Sum):
     """The smallest and the largest values of a column."""
 
-    held = ("_values",)
+    summed = ("_values",)
 
     def __init__(self) -> None:
         self._values = np.zeros(0)

@@ -188,7 +188,7 @@ def _decimal(word: str) -> str:
 class FormFinder(Sum):
     """Finds the form of a column from its words, batch by batch."""
 
-    held = ("_kinds", "_lengths", "_named")
+    summed = ("_kinds", "_lengths", "_named")
 
     def __init__(self) -> None:
         self._kinds = dict.fromkeys(("bit", "whole", "fixed", "truth", "float"), True)
@@ -234,7 +234,9 @@ class FormFinder(Sum):
 
     def merge(self, later: Self) -> None:
         """Add the words of later rows."""
-        self._kinds = {kind: held and later._kinds[kind] for kind, held in self._kinds.items()}
+        self._kinds = {
+            kind: possible and later._kinds[kind] for kind, possible in self._kinds.items()
+        }
         self._lengths |= later._lengths
         self._kinds["fixed"] &= len(self._lengths) < 2
         self._named |= later._named

@@ -174,9 +174,9 @@ def _filled(gradient: Tensor | None, parameter: nn.Parameter) -> Tensor:
 def drawn_from(seed: int) -> Iterator[None]:
     """Draw from torch's global CPU generator as of `seed`, and leave it as it was."""
     generator = torch.default_generator
-    held = generator.get_state()
+    state = generator.get_state()
     generator.manual_seed(seed)
     try:
         yield
     finally:
-        generator.set_state(held)
+        generator.set_state(state)

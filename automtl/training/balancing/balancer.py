@@ -74,7 +74,9 @@ class Balancer:
         *,
         replica: Replica | None = None,
     ) -> None:
-        self.tasks, self.shares, self.settings = tuple(tasks), tuple(shares), settings
+        self.tasks = tuple(tasks)
+        self.shares = tuple(shares)
+        self.settings = settings
         self._as_data = self.shares == task_weights(self.tasks)
         self.replica = replica or Replica(nn.Module())
         self.summed: frozenset[int] = frozenset()
@@ -160,9 +162,9 @@ class Meter:
         Raises:
             AutoMTLError: it is none of so many tasks.
         """
-        held = check(_Meter, state, "balancer.meter")
+        saved = check(_Meter, state, "balancer.meter")
         need(
-            len(held.factors) == len(held.counts) == len(self.counts),
+            len(saved.factors) == len(saved.counts) == len(self.counts),
             "balancer.meter",
             "must be of the run's tasks",
             "another number",
@@ -232,12 +234,12 @@ class Adaptive(Balancer):
         self.meter.note(seen, factors, passes=1)
 
     def record(self) -> dict[str, Any]:
-        told = {
+        record = {
             "method": self.settings.method,
             **self.meter.record([task.name for task in self.tasks]),
         }
         self.meter = Meter(len(self.tasks))
-        return told
+        return record
 
     def state_dict(self) -> dict[str, Any]:
         return {"meter": self.meter.state()}

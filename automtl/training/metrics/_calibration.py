@@ -42,11 +42,13 @@ def reliability(
         weights: (n,), or None where every row counts one.
         bins: the most bins.
     """
-    told = ~np.isnan(label)
-    p, y = prediction[told].astype(np.float64), label[told].astype(np.float64)
-    w = np.ones_like(p) if weights is None else weights[told].astype(np.float64)
+    labelled = ~np.isnan(label)
+    p, y = prediction[labelled].astype(np.float64), label[labelled].astype(np.float64)
+    w = np.ones_like(p) if weights is None else weights[labelled].astype(np.float64)
     order = np.argsort(p, kind="stable")
-    p, y, w = p[order], y[order], w[order]
+    p = p[order]
+    y = y[order]
+    w = w[order]
     edges = (
         np.searchsorted(p, p[np.arange(1, bins) * len(p) // bins], side="left")
         if len(p)

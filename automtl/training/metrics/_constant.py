@@ -126,10 +126,8 @@ class Beside:
         )
         self._influence += share * influence
         self._seen |= seen > 0
-        self._loss, self._difference = (
-            self._loss + share * loss,
-            self._difference + share * difference,
-        )
+        self._loss = self._loss + share * loss
+        self._difference = self._difference + share * difference
         self.tasks[task.name] = _gap(loss, difference, influence, seen > 0)
         known = {name: 0.5 for name in ("auc", "gauc") if metrics.get(name) is not None}
         self.metrics[task.name] = {
@@ -165,6 +163,8 @@ def _gap(loss: float, difference: float, influence: np.ndarray, seen: np.ndarray
         }
     deviation = math.sqrt(units / (units - 1) * float(influence @ influence))
     half = float(stats.t.ppf(0.5 + LEVEL / 2, units - 1)) * deviation
-    low, high, least = difference - half, difference + half, RESOLUTION * loss
+    low = difference - half
+    high = difference + half
+    least = RESOLUTION * loss
     verdict: Verdict = "worse" if low > least else "better" if high < -least else "not shown"
     return {"loss": loss, "difference": difference, "low": low, "high": high, "verdict": verdict}

@@ -85,7 +85,9 @@ class NetOptimizer:
             ArtifactError: it is of another network or of other settings.
         """
         saved = state.get("tables", []) if isinstance(state, dict) else []
-        forms = isinstance(saved, list) and all(isinstance(held, dict) for held in saved)
+        forms = isinstance(saved, list) and all(
+            isinstance(table_state, dict) for table_state in saved
+        )
         need(
             forms and len(saved) == len(self._tables),
             f"{where}.tables",
@@ -96,5 +98,5 @@ class NetOptimizer:
             {name: value for name, value in state.items() if name != "tables"} if saved else state
         )
         take_optimizer(self._weights, rest, where)
-        for table, held in zip(self._tables, saved, strict=True):
-            table.load_state_dict(held)
+        for table, table_state in zip(self._tables, saved, strict=True):
+            table.load_state_dict(table_state)

@@ -59,7 +59,10 @@ class Guard:
     def __init__(
         self, mode: Literal["stop", "skip"] = "stop", limit: int = 100, *, look_every: int = 1
     ) -> None:
-        self.mode, self.limit, self.look_every, self.skipped = mode, limit, look_every, 0
+        self.mode = mode
+        self.limit = limit
+        self.look_every = look_every
+        self.skipped = 0
         self._seen: list[tuple[Batch, tuple[str, ...], Tensor]] = []
         self._buffers: list[tuple[Tensor, Tensor]] = []
 
@@ -136,8 +139,8 @@ class Guard:
                 batch.step_rows.tolist(),
                 "raise runtime.nan_limit, or lower the learning rate",
             )
-        for buffer, kept in self._buffers:
-            buffer.copy_(kept)
+        for buffer, saved in self._buffers:
+            buffer.copy_(saved)
         return True
 
     def state(self) -> dict[str, Any]:
