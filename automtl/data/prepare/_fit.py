@@ -4,6 +4,7 @@ counts and hashes of all.
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from automtl.data.prepare._statistics import Moments, Ranks, SeenWords, Vocabula
 from automtl.data.prepare.split import ALPHA, PARTS
 from automtl.data.spec.dataset import DatasetConfig
 from automtl.data.spec.features import ORDER, Categorical, IdFeature, Numeric
+from automtl.data.store.encoding import Encoding
 from automtl.data.store.schema import Field, Schema
 from automtl.data.values.extremes import Extremes
 from automtl.data.values.forms import Form, FormFinder
@@ -245,6 +247,24 @@ class Fit(Sum):
         """Counts for people: rows per part, labels per task."""
         tasks = {labels.task.name: labels.summary() for labels in self._labels}
         return {"rows": dict(zip(PARTS, self.part_rows.tolist(), strict=True)), "tasks": tasks}
+
+
+def older_words(config: DatasetConfig) -> dict[str, tuple[Form, pa.Array | None]]:
+    """The form and the words (none, where they are hashed) of the data that vocabularies grow from,
+    per field that both have.
+    """
+    if config.vocabularies_from is None:
+        return {}
+    older = Encoding.open(Path(config.vocabularies_from))
+    names = {feature.name for feature in config.features}
+    fields = [field for field in older.schema.id_fields if field.name in names and not field.shares]
+    words = {
+        field.name: None
+        if field.hash_buckets
+        else older.vocabulary(field.name)["word"].combine_chunks()
+        for field in fields
+    }
+    return {field.name: (field.words, words[field.name]) for field in fields}
 
 
 def counted(

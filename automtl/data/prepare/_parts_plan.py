@@ -19,7 +19,7 @@ from automtl.data.raw.sources import Source
 from automtl.data.raw.spans import Span, pieces_in
 from automtl.data.spec.dataset import DatasetConfig
 
-VERSION = 1  # of what lies in the folder
+VERSION = 2  # of what lies in the folder
 Say = Callable[[str], None]
 SPOOL = "spool.arrow"
 HASHES = "hashes.npy"

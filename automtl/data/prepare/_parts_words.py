@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 
 from automtl import files
 from automtl.data.prepare._parts_plan import Work, read_facts, write_facts
-from automtl.data.prepare._passes import WORDS_A_BATCH, write_batches
+from automtl.data.prepare._side_files import WORDS_A_BATCH, write_batches
+from automtl.data.prepare._statistics import summed_counts
 from automtl.data.store.encoding import WORDS
 from automtl.data.values.hashing import hash_words
 
@@ -109,7 +110,8 @@ class SpilledWords:
 
     def _compact(self) -> None:
         self._pending = {
-            name: [_summed(tables)] if tables else [] for name, tables in self._pending.items()
+            name: [summed_counts(tables)] if tables else []
+            for name, tables in self._pending.items()
         }
         self._bytes = sum(_size(t) for tables in self._pending.values() for t in tables)
 
@@ -144,11 +146,6 @@ def _bucket_of(hashes: np.ndarray, buckets: int) -> np.ndarray:
     return ((hashes >> np.uint64(32)) * np.uint64(buckets) >> np.uint64(32)).astype(np.int64)
 
 
-def _summed(tables: Sequence[pa.Table]) -> pa.Table:
-    grouped = pa.concat_tables(tables).group_by("word").aggregate([("count", "sum")])
-    return grouped.select(["word", "count_sum"]).rename_columns(["word", "count"])
-
-
 def _one(table: pa.Table) -> pa.RecordBatch:
     """A table as one batch, empty or not."""
     batches = table.combine_chunks().to_batches()
@@ -171,7 +168,7 @@ def sort_bucket(order: BucketOrder) -> None:
     for name, least in columns.least.items():
         path = columns.work.bucket(columns.kind("sorted", name), order.bucket, "arrow")
         tables = [pa.Table.from_batches([batch]) for batch in columns.bucket(name, order.bucket)]
-        table = _summed(
+        table = summed_counts(
             [pa.table({"word": pa.array([], pa.string()), "count": []}, WORDS), *tables]
         )
         table = table.filter(pc.greater_equal(table["count"], max(least, 1)))

@@ -2,7 +2,7 @@
 are whole, sums exact.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any, Self
 
@@ -181,7 +181,7 @@ class Vocabulary:
 
     def _compact(self) -> pa.Table:
         if len(self._pending) > 1 or self._pending_rows > self._compact_rows:
-            table = _counted(self._pending)
+            table = summed_counts(self._pending)
             self._pending = [table]
             self._pending_rows = table.num_rows
             self._compact_rows = table.num_rows
@@ -223,7 +223,7 @@ class Vocabulary:
         words = self.words()
         table, formed = self._compact(), form.apply(words)
         if formed is not words:
-            table = _counted([pa.table({"word": formed, "count": table["count"]})])
+            table = summed_counts([pa.table({"word": formed, "count": table["count"]})])
         frequent = table.filter(
             pc.and_(pc.greater_equal(table["count"], min_count), pc.not_equal(table["word"], ""))
         )
@@ -242,7 +242,7 @@ class Vocabulary:
         ).combine_chunks()
 
 
-def _counted(tables: list[pa.Table]) -> pa.Table:
+def summed_counts(tables: Sequence[pa.Table]) -> pa.Table:
     """Each word once, with the sum of its counts."""
     grouped = pa.concat_tables(tables).group_by("word").aggregate([("count", "sum")])
     return grouped.select(["word", "count_sum"]).rename_columns(["word", "count"])

@@ -1,9 +1,9 @@
-"""Digests -> the arrays that a model reads: field-local ids, standardised numbers, labels,
+"""Digests -> rows as a model reads them: field-local ids, standardised numbers, labels,
 weights.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,34 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automtl.data.prepare._statistics import normal_scores
+from automtl.data.store import Rows
 from automtl.data.store.id_lists import Lists, cut_lists, drop_zeros
 from automtl.data.store.schema import Field, Schema, Task
 from automtl.data.values.hashing import hash_words, mix
 from automtl.data.values.list_columns import split_lists
 from automtl.data.values.text_columns import spread
 from automtl.errors import DataError
-
-
-class Arrays(NamedTuple):
-    """Rows of a batch or of a split. n rows, Fc categorical fields, M numeric fields, T tasks, K
-    kept columns.
-
-    Attributes:
-        ids: (n, Fc) int32, 0 = unknown or missing.
-        dense: (n, M) float32, standardised, missing = 0.
-        lists: per field of lists its known ids.
-        labels: (n, T) float32, NaN = missing; binary 0/1, multiclass the class index, regression in
-            the label's unit after its transform.
-        weights: (n, T) float32, or None where every weight is 1.
-        kept: (n, K) int32 codes of the kept columns' words, 0 = missing; None where none is kept.
-    """
-
-    ids: np.ndarray
-    dense: np.ndarray
-    lists: tuple[Lists, ...]
-    labels: np.ndarray
-    weights: np.ndarray | None
-    kept: np.ndarray | None
 
 
 class FeatureEncoder:
@@ -113,7 +92,7 @@ class Encoder:
         features: encodes the features.
         schema: tasks, in the order of the columns to make.
         weighted: tasks whose digest has a column of weights.
-        kept: finds the codes of each kept column's words.
+        kept_words: finds the codes of each kept column's words.
     """
 
     def __init__(
@@ -126,7 +105,7 @@ class Encoder:
         self._features, self._schema, self._weighted = features, schema, weighted
         self._kept = kept_words
 
-    def __call__(self, batch: pa.RecordBatch) -> Arrays:
+    def __call__(self, batch: pa.RecordBatch) -> Rows:
         rows, schema = batch.num_rows, self._schema
         labels = np.empty((rows, len(schema.tasks)), np.float32)
         weights = np.ones((rows, len(schema.tasks)), np.float32) if self._weighted else None
@@ -134,20 +113,20 @@ class Encoder:
             labels[:, i] = _labels(task, batch.column(f"y:{task.name}"))
             if weights is not None and task.name in self._weighted:
                 weights[:, i] = batch.column(f"w:{task.name}").to_numpy()
-        kept_words = np.empty((rows, len(self._kept)), np.int32) if self._kept else None
+        kept_codes = np.empty((rows, len(self._kept)), np.int32) if self._kept else None
         for i, (name, index) in enumerate(self._kept.items()):
             column = batch.column(f"k:{name}")
             codes = index.ids(column.dictionary, hash_words(column.dictionary))
-            assert kept_words is not None
-            kept_words[:, i] = spread(codes, column)
+            assert kept_codes is not None
+            kept_codes[:, i] = spread(codes, column)
         features = self._features
-        return Arrays(
+        return Rows(
             features.ids(batch),
             features.dense(batch),
-            features.lists(batch),
             labels,
             weights,
-            kept_words,
+            features.lists(batch),
+            kept_codes,
         )
 
 
@@ -187,13 +166,13 @@ class WordIndex:
         return np.asarray(self._index.get_indexer(pd.Index(hashes)) + 1, np.int32)
 
 
-def indexed(words: Mapping[str, pa.ChunkedArray]) -> dict[str, Lookup]:
-    """The words of each field or column, to be looked up.
+def indexed(vocabularies: Mapping[str, pa.Table]) -> dict[str, Lookup]:
+    """The words of each vocabulary, to be looked up.
 
     Raises:
         DataError: two words with one hash.
     """
-    return {name: WordIndex(name, column) for name, column in words.items()}
+    return {name: WordIndex(name, table["word"]) for name, table in vocabularies.items()}
 
 
 def _hash_index(name: str, words: pa.ChunkedArray) -> "pd.Index[int]":

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from automtl.data.prepare.encode import Arrays
 from automtl.data.spec.dataset import DatasetConfig
+from automtl.data.store import Rows
 from automtl.data.store.id_lists import Lists
 from automtl.data.store.schema import Schema
 from automtl.data.values.hashing import mix, share
@@ -92,14 +92,14 @@ class LeakCheck:
 
     ARRAYS: ClassVar[int] = 5  # of a sample
 
-    def add(self, arrays: Arrays, train: np.ndarray, draws: np.ndarray) -> None:
+    def add(self, rows: Rows, train: np.ndarray, draws: np.ndarray) -> None:
         """Take in one batch with its rows' draws; `train` marks the rows of the training split."""
         sampled = np.flatnonzero(train & (share(draws, 0, "leak sample") < self._rate))
         folds = (share(draws[sampled], 0, "leak fold") * FOLDS).astype(np.int64)
-        lists = [_list_hashes(field.take(sampled)) for field in arrays.lists]
+        lists = [_list_hashes(field.take(sampled)) for field in rows.lists]
         codes = np.stack(lists, axis=1) if lists else np.zeros((len(sampled), 0), np.uint64)
         self._parts.append(
-            (arrays.ids[sampled], arrays.dense[sampled], arrays.labels[sampled], folds, codes)
+            (rows.ids[sampled], rows.dense[sampled], rows.labels[sampled], folds, codes)
         )
 
     def sample(self) -> tuple[np.ndarray, ...]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from automtl.data.access.paths import find_files
 from automtl.data.prepare._digest import Digester
-from automtl.data.prepare._passes import list_lengths
+from automtl.data.prepare._encoding_pass import list_lengths
 from automtl.data.prepare._prefetch import ahead
 from automtl.data.prepare.encode import FeatureEncoder, indexed
 from automtl.data.prepare.rows import RowReader
@@ -71,9 +71,9 @@ class Server:
         self._config = config
         self._left_out = store.left_out
         self._say = say
-        words = {name: store.vocabulary(name)["word"] for name in store.schema.owners}
+        vocabularies = {name: store.vocabulary(name) for name in store.schema.owners}
         self._schema = store.schema
-        self._encoder = FeatureEncoder(store.schema, indexed(words), list_lengths(config))
+        self._encoder = FeatureEncoder(store.schema, indexed(vocabularies), list_lengths(config))
         self._digester = Digester(config)
         self._readings, self._times = plan_readings(config, served=True), store.schema.times
 

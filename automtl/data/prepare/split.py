@@ -11,9 +11,11 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
 from automtl.data.spec.dataset import DatasetConfig
 from automtl.data.spec.sections import Split
+from automtl.data.store.schema import SPLITS
 from automtl.data.values.hashing import share
 from automtl.errors import DataError
 
@@ -23,6 +25,19 @@ ALPHA_SHARE = 0.2
 FALLBACK_VALIDATION = 0.1
 
 Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]  # roles (int8), keys -> parts (int8)
+
+
+def parts_of(rule: Rule, batch: pa.RecordBatch) -> np.ndarray:
+    """The part of each row of a digest."""
+    key = "key" if "key" in batch.schema.names else "draw"
+    return rule(batch.column("role").to_numpy(), batch.column(key).to_numpy())
+
+
+def by_split(counts: np.ndarray) -> dict[str, int]:
+    """Counts of the four parts as those of the three splits: fit and alpha rows train."""
+    return dict(
+        zip(SPLITS, [int(counts[: ALPHA + 1].sum()), *counts[ALPHA + 1 :].tolist()], strict=True)
+    )
 
 
 class Times:

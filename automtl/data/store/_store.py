@@ -28,12 +28,13 @@ REMEDY = "run `automtl data prepare` again"
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one split. n rows, Fc categorical fields, M numeric fields, T tasks.
+    """The rows of a batch or of a split. n rows, Fc categorical fields, M numeric fields, T tasks.
 
     Attributes:
         ids: (n, Fc) int32, 0 = unknown or missing.
         dense: (n, M) float32, standardised by the training split.
-        labels: (n, T) float32, NaN = missing.
+        labels: (n, T) float32, NaN = missing; binary 0/1, multiclass the class index, regression in
+            the label's unit after its transform.
         weights: (n, T) float32, or None where every weight is 1.
         lists: per field of lists, each row's known ids.
         kept: (n, K) int32 codes of the kept columns, 0 = missing; None where none is kept.
@@ -60,23 +61,25 @@ class Store(Encoding):
         self._rows: dict[str, Rows] = {}
 
     @classmethod
-    def open(cls, path: Path, *, verify: bool = True, prints: Fingerprints | None = None) -> Self:
+    def open(
+        cls, path: Path, *, verify: bool = True, fingerprints: Fingerprints | None = None
+    ) -> Self:
         """Open a store.
 
         Args:
             path: its folder.
             verify: read every file once and compare its checksum (about a second per GB); sizes are
                 always compared.
-            prints: known checksums, so that only files changed since they were noted are read.
+            fingerprints: known ones, so that only files changed since they were noted are read.
 
         Raises:
             ArtifactError: a file is absent, cut short or changed; the message names it.
         """
         manifest, schema = cls._opened(
-            path, (prints.of if prints else fingerprint) if verify else None
+            path, (fingerprints.of if fingerprints else fingerprint) if verify else None
         )
-        if prints:
-            prints.save()
+        if fingerprints:
+            fingerprints.save()
         return cls(path, manifest, schema)
 
     def rows(self, split: str) -> Rows:
