@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from automtl.data.store.schema import Schema, Task
 from automtl.exports._expressions import Lines, identifier, wrapped
+from automtl.exports._part_names import part_names
 from automtl.exports._reading import read_safetensors
 from automtl.exports._recorder import LAYERS, Record, record
-from automtl.exports._spoken import spoken_names
 from automtl.exports.network import Served, example, inputs_of, output_name
 from automtl.layers.operations import Chain
 from automtl.sharing.base import mix
@@ -30,7 +30,7 @@ def plain_model(served: Served, title: str) -> tuple[str, dict[str, Tensor]]:
     """The file's text, and the weights by the names that it gives them."""
     net, schema = served.net, served.schema
     root, records = record(net, inputs_of(example(schema), schema))
-    writer = _Writer(net, records, spoken_names(net, schema))
+    writer = _Writer(net, records, part_names(net, schema))
     model = writer.model(root, schema)
     classes = [*writer.classes.values(), model]
     helpers = [

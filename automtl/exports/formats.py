@@ -15,11 +15,11 @@ from automtl.exports._plain import plain_model
 from automtl.exports.graph import (
     LIBRARIES,
     Runner,
-    need,
     onnx_bytes,
     onnx_runner,
     program,
     pt2_bytes,
+    require_libraries,
 )
 from automtl.exports.network import Served, names, tensors
 
@@ -53,7 +53,7 @@ class Format:
 
     def check(self) -> None:
         """Refuse to go on where a library is not installed."""
-        need(*self.needs)
+        require_libraries(*self.needs)
 
 
 def _write_onnx(folder: files.StagedFolder, served: Served) -> Runner:

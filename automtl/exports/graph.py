@@ -21,7 +21,7 @@ LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 Runner = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
 
 
-def need(*libraries: str) -> None:
+def require_libraries(*libraries: str) -> None:
     """Refuse to go on without libraries of the extra `onnx`.
 
     Raises:
@@ -129,7 +129,7 @@ def onnx_runner(source: bytes | Path, outputs: Sequence[str]) -> Runner:
     Raises:
         ArtifactError: it is no model that onnxruntime reads.
     """
-    need("onnxruntime")
+    require_libraries("onnxruntime")
     import onnxruntime
 
     try:

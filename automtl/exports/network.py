@@ -104,7 +104,7 @@ def arrays(rows: Rows, schema: Schema, index: np.ndarray) -> dict[str, np.ndarra
     }
 
 
-def drawn(schema: Schema, count: int) -> dict[str, np.ndarray]:
+def random_inputs(schema: Schema, count: int) -> dict[str, np.ndarray]:
     """As `arrays`, of rows drawn at random: ids and numbers that the schema allows, lists of up to
     eight ids.
     """

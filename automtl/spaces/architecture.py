@@ -18,7 +18,7 @@ from automtl.errors import ArtifactError, ConfigError
 from automtl.spaces.catalogue import fit_sharing, sharing_settings
 from automtl.spaces.kinds import Slot
 from automtl.spaces.operations import MAX_WIDTH, Operation, Width
-from automtl.spaces.pictures import drawn
+from automtl.spaces.pictures import picture_of
 from automtl.spaces.signatures import FieldSignature, SchemaLike, TaskSignature
 from automtl.strict import Strict, build, nearest
 
@@ -265,7 +265,7 @@ class Architecture(Strict):
         return f"<Architecture {named}: {self.sharing.kind} of {count} experts, for {tasks}>"
 
     def _repr_html_(self) -> str | None:
-        return drawn(self)
+        return picture_of(self)
 
     @classmethod
     def load(cls, source: str | Path) -> "Architecture":

@@ -103,7 +103,7 @@ def _refuse_binary(head: bytes, path: Path, separators: bytes) -> None:
         )
 
 
-def guessed(sample: bytes) -> str:
+def guess_encoding(sample: bytes) -> str:
     """The encoding that bytes which are no UTF-8 are most likely written in, as a setting; by their
     bytes beyond ASCII alone.
     """

@@ -32,6 +32,15 @@ def fingerprint(path: Path) -> dict[str, int | str]:
         raise EnvironmentFault(path, "must be readable", error.strerror or error) from error
 
 
+def fingerprints_below(folder: Path) -> dict[str, dict[str, int | str]]:
+    """The fingerprint of every file below a folder, by its path in it."""
+    return {
+        path.relative_to(folder).as_posix(): fingerprint(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
 def _noted(path: Path) -> dict[str, list[Any]]:
     """What was noted; absent or damaged notes count as none, since they save time only."""
     try:

@@ -104,7 +104,7 @@ def tables_among(files: Sequence[Path]) -> list[Path]:
     return tables or [file for file in seen if "." not in file.name]
 
 
-def called(path: Path) -> Path:
+def shown_path(path: Path) -> Path:
     """What errors call a file: rows that were given in memory have no name that their giver
     knows.
     """

@@ -62,8 +62,8 @@ class RemoteFile:
         """
         assert mode == "rb", "remote files are only read"
         system, path = file_system(self.url)
-        opened: BinaryIO = system.open(path, "rb")
-        return opened
+        stream: BinaryIO = system.open(path, "rb")
+        return stream
 
     def stat(self) -> SimpleNamespace:
         """Size, and what tells one version of the content from another (a hash of what the file
@@ -108,7 +108,7 @@ def file_system(url: str) -> tuple[Any, str]:
         raise DataError(url, "must have a protocol that fsspec knows", error) from error
 
 
-def opened(path: Path | RemoteFile) -> Any:
+def arrow_source(path: Path | RemoteFile) -> Any:
     """What pyarrow takes for a file: a local path itself, a stream of a remote one."""
     return pa.PythonFile(path.open("rb"), mode="r") if isinstance(path, RemoteFile) else path
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from automtl.data.access.encodings import guessed
+from automtl.data.access.encodings import guess_encoding
 from automtl.data.access.formats import HEAD_BYTES, content, readable
 from automtl.data.raw.quotes import is_number
 from automtl.data.spec.csv_settings import Csv
@@ -113,7 +113,7 @@ def _encoding(head: bytes) -> str:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
-        return guessed(head)
+        return guess_encoding(head)
     return "utf-8"
 
 

@@ -46,7 +46,7 @@ class Copies:
         later = hashes[1:][hashes[1:] == hashes[:-1]]
         return cls(np.unique(later), len(later), together=together)
 
-    def told_apart(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def with_draws(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """All digests, in the order they were made in, each with a column more: `draw` (uint64), by
         which chance decides on a row.
         """

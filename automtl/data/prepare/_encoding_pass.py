@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from automtl.data.prepare._alike import AlikeLabels
-from automtl.data.prepare._prefetch import worked_ahead
+from automtl.data.prepare._prefetch import prefetch_results
 from automtl.data.prepare.encode import Encoder, FeatureEncoder, Lookup
 from automtl.data.prepare.leakage import LeakCheck
 from automtl.data.prepare.split import ALPHA, Rule, by_split, parts_of
@@ -97,7 +97,7 @@ class EncodingPass:
         def encoded(batch: pa.RecordBatch) -> tuple[Rows, np.ndarray, np.ndarray]:
             return self._encoder(batch), parts_of(rule, batch), batch.column("draw").to_numpy()
 
-        for rows, parts, draws in worked_ahead(encoded, batches):
+        for rows, parts, draws in prefetch_results(encoded, batches):
             self.leaks.add(rows, parts <= ALPHA, draws)
             self.counts.add(rows, parts)
             yield rows, parts

@@ -27,7 +27,7 @@ from automtl.data.prepare._parts_plan import (
     write_facts,
 )
 from automtl.data.prepare._parts_workers import Workers
-from automtl.data.prepare._prefetch import ahead
+from automtl.data.prepare._prefetch import prefetch
 from automtl.data.prepare.rows import RowReader
 from automtl.data.prepare.split import Rule, Times, split_rule
 from automtl.data.raw.sources import Source, silent
@@ -102,7 +102,7 @@ def digest_part(order: DigestOrder) -> None:
         files.stream(work.of(part.number, SPOOL)) as stream,
         pa.ipc.new_stream(stream, digester.schema) as writer,
     ):
-        for piece in ahead(rows(part.paths, **given)):
+        for piece in prefetch(rows(part.paths, **given)):
             digest = digester(piece, part.role)
             writer.write_batch(digest)
             hashes.append(digest.column("hash").to_numpy())

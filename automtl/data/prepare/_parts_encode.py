@@ -46,7 +46,7 @@ def encode_part(order: EncodeOrder) -> None:
     encoding = EncodingPass(
         config, schema, owned, {name: words[f"k:{name}"] for name in config.kept}
     )
-    encoded = encoding(rows.copies().told_apart(work.batches(number)), rows.rule)
+    encoded = encoding(rows.copies().with_draws(work.batches(number)), rows.rule)
     with files.StagedFolder(work.of(number, ROWS)) as folder:
         write_rows(folder, schema, np.array(order.part_rows), encoding.has_weights, encoded)
         for i, array in enumerate(encoding.leaks.sample()):
@@ -64,7 +64,7 @@ def checked_counts(config: DatasetConfig, schema: Schema, work: Work, parts: int
     """
     homes = [work.of(part, ROWS) for part in range(parts)]
     leaks = LeakCheck(config, schema, schema.train_rows)
-    leaks.take(
+    leaks.add_sample(
         tuple(
             np.concatenate([mapped(home / LEAKS.format(i), mode="r") for home in homes])
             for i in range(leaks.ARRAYS)

@@ -18,7 +18,7 @@ from automtl.data.prepare._parts_plan import (
     write_facts,
 )
 from automtl.data.prepare._parts_words import Columns, SpilledWords
-from automtl.data.prepare._prefetch import ahead
+from automtl.data.prepare._prefetch import prefetch
 from automtl.data.prepare._statistics import SeenWords
 from automtl.data.prepare.split import ALPHA, Rule, parts_of
 from automtl.data.spec.dataset import DatasetConfig
@@ -42,7 +42,7 @@ class RowsOrder:
     def batches(self) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
         """The digests with their draws, and the rows' parts as they were found."""
         parts, start = mapped(self.work.of(self.part.number, PARTS), mode="r"), 0
-        for batch in ahead(self.work.batches(self.part.number)):
+        for batch in prefetch(self.work.batches(self.part.number)):
             yield batch, parts[start : start + len(batch)]
             start += len(batch)
 
@@ -59,7 +59,7 @@ def learn(order: RowsOrder) -> None:
     work, number = order.work, order.part.number
     copies = order.copies()
     fit, row_parts = Fit(order.config, {}, SeenWords), [np.zeros(0, np.int8)]
-    for batch in ahead(copies.told_apart(work.batches(number))):
+    for batch in prefetch(copies.with_draws(work.batches(number))):
         parts = parts_of(order.rule, batch)
         fit.add(batch, parts)
         copies.add(batch.column("hash").to_numpy(), parts)

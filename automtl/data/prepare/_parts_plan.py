@@ -146,7 +146,7 @@ def _cut(
         yield one, float(begins[first])
 
 
-def planned(
+def plan_parts(
     config: DatasetConfig,
     sources: Sequence[Source],
     reader: RowReader,

@@ -16,7 +16,7 @@ from automtl.data.prepare._copies import Copies
 from automtl.data.prepare._digest import ROLES, Digester
 from automtl.data.prepare._encoding_pass import EncodingPass
 from automtl.data.prepare._fit import Fit, older_words
-from automtl.data.prepare._prefetch import ahead
+from automtl.data.prepare._prefetch import prefetch
 from automtl.data.prepare._pretrained import write_vectors
 from automtl.data.prepare._side_files import write_sides, write_vocabularies
 from automtl.data.prepare._summary import summed_up
@@ -54,7 +54,7 @@ def make(
     write_vectors(folder, config, schema, vocabularies, say)
     say("encoding")
     encoding = EncodingPass(config, schema, indexed(vocabularies), indexed(kept_words))
-    encoded = encoding(copies.told_apart(_unspool(folder)), rule)
+    encoded = encoding(copies.with_draws(_unspool(folder)), rule)
     write_rows(folder, schema, fit.part_rows, encoding.has_weights, encoded)
     encoding.leaks.check()
     write_json(folder / "schema.json", encoding.counts.schema().model_dump(mode="json"))
@@ -65,7 +65,7 @@ def make(
 def _fitted(config: DatasetConfig, folder: StagedFolder, rule: Rule, copies: Copies) -> Fit:
     """Pass 2: what the training rows teach; `copies` learns the split of each content."""
     fit = Fit(config, older_words(config))
-    for batch in ahead(copies.told_apart(_unspool(folder))):
+    for batch in prefetch(copies.with_draws(_unspool(folder))):
         parts = parts_of(rule, batch)
         fit.add(batch, parts)
         copies.add(batch.column("hash").to_numpy(), parts)
@@ -100,7 +100,7 @@ def _spool(
         pa.ipc.new_stream(stream, digester.schema) as writer,
     ):
         for role in (role for role in ROLES if any(source.role == role for source in sources)):
-            for piece in ahead(read([source.path for source in sources if source.role == role])):
+            for piece in prefetch(read([source.path for source in sources if source.role == role])):
                 digest = digester(piece, role)
                 writer.write_batch(digest)
                 hashes.frombytes(digest.column("hash").to_numpy().tobytes())

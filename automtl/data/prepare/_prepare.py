@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from automtl.data.access.fingerprints import Fingerprints, fingerprint
+from automtl.data.access.fingerprints import Fingerprints, fingerprints_below
 from automtl.data.access.paths import partitions
 from automtl.data.prepare._passes import make
 from automtl.data.prepare.in_parts import InParts, make_in_parts
@@ -88,12 +88,7 @@ def prepare(
 
 def _seal(folder: StagedFolder, facts: dict[str, Any]) -> None:
     """Write the manifest, the last of a store's files: what it was made of, all other files."""
-    root = folder / "."
-    files = {
-        path.relative_to(root).as_posix(): fingerprint(path)
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
+    files = fingerprints_below(folder / ".")
     write_json(folder / MANIFEST, sealed({"format": FORMAT, **facts, "files": files}))
 
 

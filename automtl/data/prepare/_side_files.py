@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from automtl.data.prepare.rows import needed
+from automtl.data.prepare.rows import source_readings
 from automtl.data.raw.columns import plan_readings
 from automtl.data.raw.joins import read_side_table
 from automtl.data.raw.sources import JOIN, Source
@@ -50,7 +50,7 @@ def write_batches(stream: Any, batches: Iterable[pa.RecordBatch]) -> None:
 
 def write_sides(folder: StagedFolder, config: DatasetConfig, sources: tuple[Source, ...]) -> None:
     """Write what rows to predict on need of the side tables, so that a run can keep it."""
-    wanted = needed(plan_readings(config, served=True), config.derived)
+    wanted = source_readings(plan_readings(config, served=True), config.derived)
     missing = missing_words(config.csv.null_values)
     for i, join in enumerate(config.joins):
         paths = [source.path for source in sources if source.role == f"{JOIN}{i}"]

@@ -20,7 +20,7 @@ from automtl.data.prepare._parts_encode import (
     put_together,
 )
 from automtl.data.prepare._parts_learn import LEARNT, RowsOrder, learn, learnt
-from automtl.data.prepare._parts_plan import Work, planned, read_facts, write_facts
+from automtl.data.prepare._parts_plan import Work, plan_parts, read_facts, write_facts
 from automtl.data.prepare._parts_vocabularies import (
     number_words,
     word_columns,
@@ -61,7 +61,7 @@ def make_in_parts(
     """
     work = Work(home)
     reader = RowReader(config, sources, plan_readings(config), say)
-    parts = planned(config, sources, reader, work, how.count, say)
+    parts = plan_parts(config, sources, reader, work, how.count, say)
     with how.engine.opened(how.jobs, home / "jobs") as executor:
         workers = Workers(how, executor, say)
         digested = digest_parts(config, sources, work, parts, reader, workers)

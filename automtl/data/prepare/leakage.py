@@ -106,7 +106,7 @@ class LeakCheck:
         """What was gathered."""
         return tuple(np.concatenate(parts) for parts in zip(*self._parts, strict=True))
 
-    def take(self, sample: tuple[np.ndarray, ...]) -> None:
+    def add_sample(self, sample: tuple[np.ndarray, ...]) -> None:
         """Add what others gathered of rows behind these."""
         self._parts.append(sample)
 

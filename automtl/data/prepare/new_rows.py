@@ -11,7 +11,7 @@ import pyarrow as pa
 from automtl.data.access.paths import find_files
 from automtl.data.prepare._digest import Digester
 from automtl.data.prepare._encoding_pass import list_lengths
-from automtl.data.prepare._prefetch import ahead
+from automtl.data.prepare._prefetch import prefetch
 from automtl.data.prepare.encode import FeatureEncoder, indexed
 from automtl.data.prepare.rows import RowReader
 from automtl.data.raw.adapters.registry import Reader
@@ -125,7 +125,7 @@ class Server:
             config, side_sources(config), readings, self._say, present=names, times=self._times
         )
         unknown, total = Counter[str](), 0
-        for piece in ahead(reader(paths, read)):
+        for piece in prefetch(reader(paths, read)):
             columns = self._digester.features(piece)
             batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
             none = np.zeros((len(batch), 0), np.float32)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from automtl.data.access.encodings import guessed, utf8_blocks
+from automtl.data.access.encodings import guess_encoding, utf8_blocks
 from automtl.data.raw._headers import header
 from automtl.data.raw.quotes import Quotes, quotes, swallowed
 from automtl.data.spec.csv_settings import Csv
@@ -282,10 +282,8 @@ class Delimited:
         )
         values = self.parsed(data, options).column(0).to_pylist()
         row, value = next((i, value) for i, value in enumerate(values) if not _is_utf8(value))
-        fix = (
-            f"set csv: {{encoding: {guessed(b' '.join(values[row : row + SAMPLE_ROWS]))}}}, if "
-            "that is what the file is written in"
-        )
+        encoding = guess_encoding(b" ".join(values[row : row + SAMPLE_ROWS]))
+        fix = f"set csv: {{encoding: {encoding}}}, if that is what the file is written in"
         return DataError(
             self._named(self.rows + row + 1, column), "must be UTF-8", ascii(value[:40]), fix
         )

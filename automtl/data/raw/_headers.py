@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from automtl.data.access.encodings import guessed
+from automtl.data.access.encodings import guess_encoding
 from automtl.data.raw.quotes import is_number
 from automtl.data.spec.csv_settings import Csv
 from automtl.data.values.forms import MISSING_NUMBERS
@@ -87,7 +87,7 @@ def first_values(path: Path, csv: Csv, first: bytes) -> list[str]:
     try:
         text = first.decode()
     except UnicodeDecodeError as error:
-        fix = f"set csv: {{encoding: {guessed(first)}}}, if that is what it is written in"
+        fix = f"set csv: {{encoding: {guess_encoding(first)}}}, if that is what it is written in"
         got = ascii(first[error.start : error.start + 8])
         raise DataError(
             f"{path}, first row", f"must be written in {csv.encoding}", got, fix

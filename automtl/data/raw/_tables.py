@@ -13,7 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from automtl.data.access.formats import Content, content, readable
-from automtl.data.access.remote import opened
+from automtl.data.access.remote import arrow_source
 from automtl.data.raw._delimited import Delimited
 from automtl.data.raw._json_lines import JsonLines
 from automtl.data.raw._readings import TYPES, Counts, Reading
@@ -73,7 +73,7 @@ class _Parquet:
     counts = Counts()
 
     def __init__(self, path: Path, unpacked: Content) -> None:
-        self._file = pq.ParquetFile(unpacked.stream if unpacked.packing else opened(path))
+        self._file = pq.ParquetFile(unpacked.stream if unpacked.packing else arrow_source(path))
         self.names, self.texts = list(self._file.schema_arrow.names), set[str]()
         self._start, self._rows = 0, self._file.metadata.num_rows
 

@@ -17,7 +17,7 @@ from automtl.data.values.text_columns import TEXT, as_text, map_words
 from automtl.errors import DataError
 
 
-class Held:
+class KeyedTable:
     """Columns held in memory by key.
 
     Args:
@@ -76,7 +76,7 @@ class Held:
         return {name: _take(column, rows) for name, column in self._columns.items()}
 
 
-class SideTable(Held):
+class SideTable(KeyedTable):
     """The columns of one side table that a data set uses.
 
     Args:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from automtl.data.access.formats import Content, content, readable
-from automtl.data.access.remote import opened
+from automtl.data.access.remote import arrow_source
 from automtl.data.raw._delimited import Delimited
 from automtl.data.raw._readings import Counts as Counts
 from automtl.data.raw._readings import Reading
@@ -70,7 +70,7 @@ def _texts(path: Path, csv: Csv, unpacked: Content) -> Span:
 
 
 def _batches_of_parquet(path: Path, csv: Csv, unpacked: Content) -> Span:
-    file = pq.ParquetFile(opened(path))
+    file = pq.ParquetFile(arrow_source(path))
     if any(pa.types.is_dictionary(field.type) for field in file.schema_arrow):
         return Span(path)  # a piece's words would come in another order
     rows = file.metadata.num_rows

@@ -18,7 +18,7 @@ import pyarrow as pa
 from automtl.data.access.fingerprints import Fingerprints, fingerprint
 from automtl.data.store.encoding import Encoding
 from automtl.data.store.id_lists import OFFSETS, VALUES, Lists
-from automtl.data.store.npy import NoArray, mapped, need_form
+from automtl.data.store.npy import NoArray, mapped, require_form
 from automtl.data.store.schema import SPLITS, VECTORS, Schema
 from automtl.errors import ArtifactError, ConfigError
 from automtl.strict import nearest
@@ -189,7 +189,7 @@ class Store(Encoding):
         # copy on write: torch refuses to share a read-only array in silence, and nothing reaches
         # the file
         try:
-            return need_form(mapped(path, mode="c"), dtype, shape)
+            return require_form(mapped(path, mode="c"), dtype, shape)
         except NoArray as error:
             raise ArtifactError(path, "must be an array of the store", error, REMEDY) from error
 

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
+from automtl.statistics import LEVEL
 from automtl.training.metrics.auc import Array, checked, ranks
-
-LEVEL = 0.95
 
 
 class Resamples:

@@ -6,9 +6,9 @@ Shapes: n rows, C classes.
 from typing import TypedDict
 
 import numpy as np
-from scipy.special import expit, softmax
 
 from automtl.data.store.schema import Task
+from automtl.training.metrics.answers import answers_of
 
 BINS = 20
 
@@ -79,10 +79,8 @@ def task_reliability(
 
     Shape: logits (n,) or (n, C); labels (n,), NaN where missing; weights (n,) or None.
     """
-    wide = logits.astype(np.float64)
-    if task.kind == "binary":
-        return reliability(expit(wide), labels, weights)
-    if task.kind == "regression":
-        return reliability(wide * task.std + task.mean, labels, weights)
-    right = np.where(np.isnan(labels), np.nan, wide.argmax(axis=1) == labels)
-    return reliability(softmax(wide, axis=1).max(axis=1), right, weights)
+    values = answers_of(task, logits)
+    if task.kind != "multiclass":
+        return reliability(values, labels, weights)
+    right = np.where(np.isnan(labels), np.nan, logits.argmax(axis=1) == labels)
+    return reliability(values.max(axis=1), right, weights)

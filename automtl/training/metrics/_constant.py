@@ -14,10 +14,10 @@ from scipy import stats
 from torch import Tensor
 
 from automtl.data.store.schema import Task
+from automtl.statistics import LEVEL
 from automtl.training.losses import row_losses
 from automtl.training.metrics._metrics import Metrics
 
-LEVEL = 0.95
 RESOLUTION = 1e-6  # of the constant's loss: what a network's float32 can tell
 
 Verdict = Literal["worse", "not shown", "better"]

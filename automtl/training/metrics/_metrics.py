@@ -11,10 +11,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.special import expit, log_softmax
+from scipy.special import log_softmax
 
 from automtl.data.store.schema import Task
 from automtl.errors import DataError, NumericalError
+from automtl.training.metrics.answers import answers_of
 from automtl.training.metrics.auc import Array, auc, check_weights
 from automtl.training.metrics.gauc import gauc
 
@@ -155,7 +156,7 @@ def _binary(
     }
     if groups is not None:
         metrics["gauc"] = gauc(labels, logits, groups, weights)
-    p = expit(logits.astype(np.float64))
+    p = answers_of(task, logits)
     scores = {"logloss": log_loss, "ne": normalised_entropy, "calibration": calibration}
     return metrics | {name: score(labels, p, weights) for name, score in scores.items()}
 
@@ -176,7 +177,7 @@ def _multiclass(
 def _regression(
     task: Task, standardised: Array, labels: Array, weights: Array | None, groups: Array | None
 ) -> Metrics:
-    prediction = standardised.astype(np.float64) * task.std + task.mean
+    prediction = answers_of(task, standardised)
     return {"rmse": rmse(labels, prediction, weights), "mae": mae(labels, prediction, weights)}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.raw.joins import Held
+from automtl.data.raw.joins import KeyedTable
 from automtl.data.raw.sources import Piece, Reading, convert, read_pieces
 from automtl.data.spec.dataset import Csv
 from automtl.data.values.patterns import LIST_SEPARATOR
@@ -57,7 +57,7 @@ def read_ali_ccp(
             pc.equal(_text(piece, "click"), "0"), pc.equal(_text(piece, "purchase"), "1")
         )
         own = features(_text(piece, "features"), fields, piece.path, seen)
-        joined = shared.held.take(piece.batch.column("common_index"))
+        joined = shared.table.take(piece.batch.column("common_index"))
         columns = {name: _either(own[name], joined[name]) for name in fields}
         columns |= {
             name: convert(piece.batch.column(name), readings[name], piece.path, name)
@@ -90,7 +90,7 @@ class _Common:
         ):
             columns = features(_text(piece, "common_features"), fields, piece.path, self.found)
             tables.append(pa.table({"common_index": piece.batch.column("common_index")} | columns))
-        self.held = Held("common_index", pa.concat_tables(tables), paths[0])
+        self.table = KeyedTable("common_index", pa.concat_tables(tables), paths[0])
 
 
 def features(

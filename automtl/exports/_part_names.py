@@ -9,7 +9,7 @@ from automtl.sharing.network import FusionNetwork
 from automtl.spaces.kinds import Slot
 
 
-def spoken_names(net: nn.Module, schema: Schema) -> dict[str, str]:
+def part_names(net: nn.Module, schema: Schema) -> dict[str, str]:
     """What the parts of the whole are called in it, by path: by task, unit and place rather than by
     number.
     """
