@@ -324,7 +324,7 @@ def list_words(value: Any, separator: str) -> list[str]:
     whole = raw.strip()
     inner = None if whole in EMPTY_LISTS else inside(whole)
     if inner is None:
-        parts = [] if whole in EMPTY_LISTS else whole.replace(separator, SEPARATOR).split(SEPARATOR)
+        parts = [] if whole in EMPTY_LISTS else raw.replace(separator, SEPARATOR).split(SEPARATOR)
     elif QUOTED.match(inner):
         return [
             word

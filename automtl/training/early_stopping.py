@@ -7,7 +7,7 @@ from typing import Any
 
 from automtl.errors import ConfigError, DataError, NumericalError
 from automtl.strict import nearest
-from automtl.training.checkpoint_state import Count, Number, State, check, need
+from automtl.training.checkpoint_state import Count, Number, State, parse, require
 
 # +1: higher is better. Calibration is in no table: its target is 1, neither end.
 DIRECTIONS = {
@@ -187,7 +187,7 @@ class EarlyStopping:
         self._stale = 0 if improved else self._stale + 1
         return improved
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs; plain JSON values."""
         return {
             "metric": self.metric,
@@ -196,15 +196,15 @@ class EarlyStopping:
             "stale": self._stale,
         }
 
-    def load(self, state: Any) -> None:
-        """Go on from a `state()` of the same metric.
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from a `state_dict()` of the same metric.
 
         Raises:
             ConfigError: the state is of another metric.
             AutoMTLError: it is none.
         """
-        saved = check(_State, state, "stopping")
-        need(
+        saved = parse(_State, state, "stopping")
+        require(
             (saved.best is None) == (saved.best_epoch is None),
             "stopping",
             "must know both the best and its epoch",

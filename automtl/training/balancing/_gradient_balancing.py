@@ -20,7 +20,7 @@ from automtl.data.store.schema import Task
 from automtl.errors import NumericalError
 from automtl.models.skeleton import MultiTaskNet
 from automtl.training.balancing.balancer import Adaptive, BalancingSettings, OwnAdam
-from automtl.training.checkpoint_state import take
+from automtl.training.checkpoint_state import load_tensors
 from automtl.training.replica import Replica
 
 Gradients = Sequence[Tensor | None]
@@ -209,7 +209,7 @@ class GradNorm(PerTask):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.factors.load_state_dict(state["factors"])
-        take({"first": self.first}, {"first": state["first"]}, "balancer", finite=False)
+        load_tensors({"first": self.first}, {"first": state["first"]}, "balancer", finite=False)
 
 
 def add_gradient(parameter: nn.Parameter, gradient: Tensor | None) -> None:

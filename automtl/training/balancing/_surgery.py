@@ -14,7 +14,7 @@ from automtl.training.balancing._gradient_balancing import (
     add_gradient,
     size,
 )
-from automtl.training.checkpoint_state import Count, State, check
+from automtl.training.checkpoint_state import Count, State, parse
 
 
 class _Steps(State):
@@ -75,7 +75,7 @@ class Surgery(PerTask):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self._steps = check(_Steps, {"steps": state["steps"]}, "balancer").steps
+        self._steps = parse(_Steps, {"steps": state["steps"]}, "balancer").steps
 
 
 class Sets:

@@ -22,7 +22,15 @@ import torch
 from torch import Tensor, nn
 
 from automtl.data.store.schema import Task
-from automtl.training.checkpoint_state import Amount, Count, Number, State, check, need, take
+from automtl.training.checkpoint_state import (
+    Amount,
+    Count,
+    Number,
+    State,
+    load_tensors,
+    parse,
+    require,
+)
 from automtl.training.losses import Losses, combine, task_weights
 from automtl.training.optim.lazy_adam import LazyAdam
 from automtl.training.replica import Replica
@@ -112,11 +120,11 @@ class Balancer:
         Raises:
             AutoMTLError: it is none of this method's.
         """
-        need(
+        require(
             set(state) == set(self.state_dict()),
             "balancer",
             f"must be of method {self.settings.method}",
-            "another's state",
+            ", ".join(map(str, state))[:80] or "an empty state",
         )
 
 
@@ -152,22 +160,22 @@ class Meter:
             self.factors[k] += factor
             self.counts[k] += 1
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a record after a resume needs; plain values."""
         return dict(vars(self))
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from a ``state()``.
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a ``state_dict()``.
 
         Raises:
             AutoMTLError: it is none of so many tasks.
         """
-        saved = check(_Meter, state, "balancer.meter")
-        need(
+        saved = parse(_Meter, state, "balancer.meter")
+        require(
             len(saved.factors) == len(saved.counts) == len(self.counts),
             "balancer.meter",
-            "must be of the run's tasks",
-            "another number",
+            f"must be of {len(self.counts)} tasks",
+            f"{len(saved.factors)} factors and {len(saved.counts)} counts",
         )
         vars(self).update(state)
 
@@ -242,11 +250,11 @@ class Adaptive(Balancer):
         return record
 
     def state_dict(self) -> dict[str, Any]:
-        return {"meter": self.meter.state()}
+        return {"meter": self.meter.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.meter.load(state["meter"])
+        self.meter.load_state_dict(state["meter"])
 
 
 class Uncertainty(Adaptive):
@@ -318,7 +326,7 @@ class OwnAdam:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from ``state_dict()``."""
-        take({"values": self._weight}, {"values": state["values"]}, "balancer")
+        load_tensors({"values": self._weight}, {"values": state["values"]}, "balancer")
         self._adam.load_state_dict(
             {name: value for name, value in state.items() if name != "values"}
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from automtl.data.store.batches import Inputs
-from automtl.training.checkpoint_state import need, take_optimizer
+from automtl.training.checkpoint_state import load_optimizer_state, require
 from automtl.training.optim.deferred_sgd import TableOptimizer
 
 
@@ -88,15 +88,15 @@ class NetOptimizer:
         forms = isinstance(saved, list) and all(
             isinstance(table_state, dict) for table_state in saved
         )
-        need(
+        require(
             forms and len(saved) == len(self._tables),
             f"{where}.tables",
             f"must be the states of {len(self._tables)} tables with an optimiser of their own",
-            len(saved) if forms else "something else",
+            len(saved) if forms else type(saved).__name__,
         )
         rest = (
             {name: value for name, value in state.items() if name != "tables"} if saved else state
         )
-        take_optimizer(self._weights, rest, where)
+        load_optimizer_state(self._weights, rest, where)
         for table, table_state in zip(self._tables, saved, strict=True):
             table.load_state_dict(table_state)

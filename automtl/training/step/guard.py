@@ -12,7 +12,7 @@ from automtl.data.store.batches import Batch
 from automtl.data.store.schema import Task
 from automtl.errors import NumericalError
 from automtl.training.balancing.balancer import Balancer
-from automtl.training.checkpoint_state import Count, State, check
+from automtl.training.checkpoint_state import Count, State, parse
 from automtl.training.losses import Losses
 
 LOOK_EVERY = 64  # batches between two looks, for a device on which a look waits
@@ -143,14 +143,14 @@ class Guard:
             buffer.copy_(saved)
         return True
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
         return {"skipped": self.skipped}
 
-    def load(self, state: Any) -> None:
-        """Go on from a ``state()``.
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from a ``state_dict()``.
 
         Raises:
             AutoMTLError: it is none.
         """
-        self.skipped = check(_State, state, "guard").skipped
+        self.skipped = parse(_State, state, "guard").skipped
