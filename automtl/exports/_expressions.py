@@ -34,7 +34,7 @@ class Text:
     loose: bool = False
 
     def tight(self) -> str:
-        """For use as an operand."""
+        """The text with brackets, where an operand needs them."""
         return f"({self.code})" if self.loose else self.code
 
 

@@ -88,7 +88,7 @@ class _Class:
 
 
 class _Writer:
-    """Writes classes.
+    """Writes the classes of a model's modules.
 
     Args:
         net: the network.
@@ -112,7 +112,7 @@ class _Writer:
         self.weights: dict[str, Tensor] = {}
 
     def model(self, root: Record, schema: Schema) -> str:
-        """The class of the whole."""
+        """The class of the whole model."""
         members = _Class()
         lines = Lines(
             root,
@@ -290,7 +290,7 @@ def _quoted(name: str) -> str:
 
 
 def _answer(task: Task, name: str) -> str:
-    """As `network.answer`."""
+    """The expression of `network.answer`."""
     if task.kind != "regression":
         offset = f" + {task.logit_offset!r}" if task.logit_offset else ""
         return (

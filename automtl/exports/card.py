@@ -27,7 +27,7 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What the card tells.
+    """What a model card tells.
 
     Args:
         architecture: bound to the data set.

@@ -33,7 +33,7 @@ WORDS = "vocabularies/{}.jsonl"
 
 
 def write_encoding(folder: files.StagedFolder, store: Encoding, config: DatasetConfig) -> None:
-    """Write all of it."""
+    """Write how rows become inputs: code, features, vocabularies and settings."""
     schema, own = store.schema, portable(config)
     files.write_json(folder / FEATURES, features_of(schema, own))
     files.write_json(folder / SCHEMA, schema.model_dump(mode="json"))

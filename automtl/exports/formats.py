@@ -31,7 +31,7 @@ WEIGHTS = "weights.safetensors"
 
 @dataclass(frozen=True)
 class Format:
-    """One format.
+    """A format of exports.
 
     Args:
         title: for people.

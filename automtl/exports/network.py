@@ -129,7 +129,7 @@ def random_inputs(schema: Schema, count: int) -> dict[str, np.ndarray]:
 
 
 def with_unknown(features: Mapping[str, np.ndarray], schema: Schema) -> dict[str, np.ndarray]:
-    """The same and a last row of unseen ids, empty lists and missing numbers."""
+    """The inputs with one more row, of unseen ids, empty lists and missing numbers."""
     missing = {field.name: 1 if field.indicator_of else 0 for field in schema.fields}
     return {
         name: np.concatenate([a, np.full((1, *a.shape[1:]), missing[name], a.dtype)])

@@ -38,7 +38,7 @@ class Expert(Strict):
 
     @property
     def operations(self) -> tuple[Operation, ...]:
-        """Its blocks, read."""
+        """Its blocks, parsed."""
         return tuple(Operation.parse(block, "expert") for block in self.blocks)
 
     def fits(self, slot: Slot) -> bool:

@@ -47,12 +47,12 @@ class Monitor:
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """Its name in messages."""
         return f"{self.task} {self.metric}" if self.task else "MTL-Loss"
 
     @property
     def more_is_better(self) -> bool:
-        """Its direction."""
+        """Whether a larger value is the better one."""
         return DIRECTIONS[self.metric] > 0
 
     def value(self, validation: Mapping[str, Any]) -> float | None:
@@ -85,7 +85,7 @@ class Monitor:
         return value
 
     def cost(self, validation: Mapping[str, Any]) -> float | None:
-        """The same where less is better."""
+        """The value as a cost, negated where more is better."""
         value = self.value(validation)
         return -value if value is not None and self.more_is_better else value
 
@@ -125,7 +125,7 @@ def check_monitor(given: Mapping[str, str], kinds: Mapping[str, str], *, grouped
 
 
 class _State(State):
-    """Of an early stop."""
+    """The state of an early stop."""
 
     metric: str
     best_epoch: Count | None
@@ -176,7 +176,7 @@ class EarlyStopping:
         return self._stale >= self.patience
 
     def update(self, epoch: int, value: float | None) -> bool:
-        """Take the value of an epoch; True where it is the best so far."""
+        """Note the value of an epoch; True where it is the best so far."""
         improved = (
             value is not None
             and math.isfinite(value)

@@ -56,8 +56,8 @@ class Replica:
         return [self.ranks.union(rows) for rows in touched]
 
     def losses(self, losses: Losses, shares: Sequence[float]) -> Losses:
-        """Of the whole step, from those of this rank's rows: the value of `total` is the step's,
-        its gradient what these rows add to the step's.
+        """The losses of the whole step, from those of this rank's rows: the value of `total` is the
+        step's, its gradient what these rows add to the step's.
 
         Args:
             losses: fresh from `multi_task_loss`.
@@ -92,7 +92,7 @@ class Replica:
         summed = self.totals([p.grad for p in left], left, figures, like)
         for parameter, gradient in zip(left, summed[: len(left)], strict=True):
             parameter.grad = gradient
-        self._take(summed[len(left) :])
+        self._assign_figures(summed[len(left) :])
 
     def totals(
         self,
@@ -133,7 +133,7 @@ class Replica:
         return figures, like
 
     @torch.no_grad()
-    def _take(self, figures: Sequence[Tensor | None]) -> None:
+    def _assign_figures(self, figures: Sequence[Tensor | None]) -> None:
         remaining = iter(figures)
         for norm in self._norms:
             for buffer in _statistics(norm):

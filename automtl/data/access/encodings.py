@@ -78,7 +78,7 @@ def utf8_blocks(
 
 
 def _chained(head: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """All blocks, and the end, which a decoder must hear of."""
+    """All blocks, then an empty one, which tells a decoder that the text has ended."""
     yield head
     yield from blocks
     yield b""

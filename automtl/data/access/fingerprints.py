@@ -80,7 +80,7 @@ class Fingerprints:
         return current
 
     def save(self) -> None:
-        """Keep what is new."""
+        """Write the notes, if there are new ones."""
         if self._new:
             write_json(self._path, dict(list(self._notes.items())[-MOST:]))
             self._new = False

@@ -188,7 +188,7 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def _member(path: Path, raw: Any) -> Any:
-    """The one table of a zip."""
+    """The table of a zip archive, which must hold one."""
     archive = zipfile.ZipFile(raw)
     names = [info.filename for info in archive.infolist() if not info.is_dir()]
     if "[Content_Types].xml" in names:

@@ -29,7 +29,7 @@ def home(path: str | Path) -> str:
 
 
 def find_files(patterns: Sequence[str], where: str) -> list[Path]:
-    """The files, in the order of their names.
+    """The files that paths and patterns stand for, in the order of their names.
 
     Raises:
         DataError: a path or a pattern that no file answers, or a file given both plain and packed.

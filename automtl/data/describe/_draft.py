@@ -215,7 +215,7 @@ def _plain_kind(guess: Guess) -> str:
 
 
 def _example(guess: Guess) -> str:
-    """The commonest value, cut."""
+    """The most frequent value, cut to a readable length."""
     word = guess.values.example.strip(LIST_SEPARATOR).replace(LIST_SEPARATOR, ", ")
     cut = word if len(word) <= 30 else f"{word[:27]}..."
     return cut if guess.values.numbers is not None else repr(cut)
@@ -275,7 +275,7 @@ def _label_facts(label: Guess) -> str:
 
 
 def _split(profile: Profile, times: Sequence[Guess]) -> list[str]:
-    """By time, where a column of times is without holes and cuts the rows into all parts."""
+    """The split: by time, if a column of times has no holes and leaves rows to every part."""
     random = {"kind": "random", **SHARES}
     usable = [
         guess for guess in times if _has_each(guess) and not is_time_of_something_else(guess.name)

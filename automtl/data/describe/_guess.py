@@ -21,7 +21,7 @@ MOSTLY_NUMBERS = 0.8
 
 @dataclass(frozen=True)
 class Guess:
-    """A column's use.
+    """A guess at what a column is for.
 
     Args:
         values: the column.

@@ -40,7 +40,7 @@ SOME_WORDS = 50  # that show whether a column may hold times
 
 @dataclass(frozen=True)
 class Values:
-    """A column of the rows looked at.
+    """What is known of a column from the rows that were read.
 
     Args:
         name: of the column.

@@ -32,7 +32,7 @@ class AlikeLabels(Sum):
         self._opposite = {(i, j) for i, j, binary in pairs if binary}
 
     def add(self, labels: np.ndarray) -> None:
-        """Take in the labels of some rows, NaN where missing. Shape: (n, T)."""
+        """Count the labels of some rows, NaN where missing. Shape: (n, T)."""
         self._same = {
             (i, j)
             for i, j in self._same
@@ -45,12 +45,12 @@ class AlikeLabels(Sum):
         }
 
     def merge(self, later: Self) -> None:
-        """Take in which pairs told the same in later rows."""
+        """Add the labels of later rows."""
         self._same &= later._same
         self._opposite &= later._opposite
 
     def remarks(self) -> list[str]:
-        """A line for each pair."""
+        """A line for each pair of tasks that are alike."""
         pairs = [(pair, "the same labels as") for pair in self._same] + [
             (pair, "the opposite labels of") for pair in self._opposite
         ]

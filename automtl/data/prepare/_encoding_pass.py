@@ -32,7 +32,7 @@ class EncodingCounts(Sum):
         self.unknown = {field.name: np.zeros(len(SPLITS), np.int64) for field in schema.id_fields}
 
     def add(self, rows: Rows, parts: np.ndarray) -> None:
-        """Take in one batch and the parts of its rows."""
+        """Count one batch, given the parts of its rows."""
         self.alike.add(rows.labels)
         splits = np.maximum(parts - ALPHA, 0)
         for name, unknown in unknown_rows(self._schema, rows.ids, rows.lists).items():

@@ -28,7 +28,7 @@ FEW = 1000
 
 
 class Fit(Sum):
-    """One pass over the digests.
+    """What one pass over the digests learns.
 
     Args:
         config: the data set.
@@ -73,7 +73,7 @@ class Fit(Sum):
         self._part_hashes = np.zeros((len(PARTS), 2), np.uint64)
 
     def add(self, batch: pa.RecordBatch, parts: np.ndarray) -> None:
-        """Take in one digest and the parts of its rows."""
+        """Learn from one digest, given the parts of its rows."""
         train, draws = parts <= ALPHA, batch.column("draw").to_numpy()
         for feature in self._ids:
             words, counts = counted(feature, batch.column(f"f:{feature.name}"), train)
@@ -102,7 +102,7 @@ class Fit(Sum):
             self._keys = np.union1d(self._keys, batch.column("key").to_numpy())
 
     def merge(self, later: Self) -> None:
-        """Add what later rows taught."""
+        """Add what was learnt from later rows."""
         keys = np.union1d(self._keys, later._keys)
         self._keys = later._keys = np.zeros(0, np.uint64)
         super().merge(later)

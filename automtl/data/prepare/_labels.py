@@ -42,7 +42,7 @@ class LabelCounts(Sum):
         self._base_rates = BaseRates(task)
 
     def add(self, batch: pa.RecordBatch, parts: np.ndarray) -> None:
-        """Take in one digest and the parts of its rows."""
+        """Count the labels of one digest, given the parts of its rows."""
         column = batch.column(f"y:{self.task.name}")
         if self.task.kind == "multiclass":
             there = self._add_classes(column, parts)

@@ -44,7 +44,7 @@ class CopiesOrder:
 
 
 def copies_orders(work: Work, parts: Sequence[Part], buckets: int) -> list[CopiesOrder]:
-    """All buckets of hashes."""
+    """An order for each bucket of hashes."""
     return [CopiesOrder(work, tuple(parts), buckets, bucket) for bucket in range(buckets)]
 
 

@@ -55,7 +55,7 @@ class Preceding:
 
 @dataclass(frozen=True)
 class DigestOrder:
-    """A part to be digested."""
+    """The order to digest a part."""
 
     config: DatasetConfig
     sources: tuple[Source, ...]
@@ -81,7 +81,7 @@ class FirstLists:
 
 
 def digest_part(order: DigestOrder) -> None:
-    """Digest a part.
+    """Digest a part's rows, and write the digests and what is known of them.
 
     Raises:
         DataError: on a row that breaks a rule; its number may be too low, since nobody has counted
@@ -167,7 +167,7 @@ class PartSequence:
         return same and (before.texts <= set(facts["begun"]) or not facts["rows"])
 
     def advance(self, part: Part) -> dict[str, Any]:
-        """Go on behind a part; gives what is known of it."""
+        """Go on to the part after this one; gives what is known of this one."""
         facts = self._facts(part)
         self._texts = frozenset(facts["texts"])
         self._negatives |= {task: word for task, word in facts["negatives"].items() if word}
@@ -208,7 +208,7 @@ class Digested:
             self._counts[path] = Counts(old.note or note, *sums)
 
     def notes(self) -> list[str]:
-        """What is to be said of files."""
+        """Lines on what the readers of files noticed."""
         return [
             f"{Path(path).name}: {note}"
             for path, counts in self._counts.items()

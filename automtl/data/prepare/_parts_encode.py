@@ -29,7 +29,7 @@ _COPY_BYTES = 16 * 2**20
 
 @dataclass(frozen=True)
 class EncodeOrder:
-    """A part to be encoded."""
+    """The order to encode a part."""
 
     rows: RowsOrder
     columns: Columns
@@ -100,7 +100,7 @@ def put_together(
 
 
 def _opened(path: Path) -> tuple[BinaryIO, tuple[int, ...], np.dtype[Any]]:
-    """An .npy file behind its header."""
+    """An .npy file opened behind its header, with the shape and type that it tells."""
     stream = path.open("rb")
     np.lib.format.read_magic(stream)
     shape, _, dtype = np.lib.format.read_array_header_2_0(stream)

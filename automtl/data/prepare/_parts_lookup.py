@@ -50,7 +50,7 @@ class PartWords:
 
 
 def words_of(columns: Columns, part: int) -> dict[str, PartWords]:
-    """A part's words of each column."""
+    """The words of a part with their ids, per column."""
     spills = {name: list(columns.files(name)) for name in columns.names}
     words: dict[str, list[pa.Array]] = {name: [] for name in columns.names}
     ids: dict[str, list[np.ndarray]] = {name: [] for name in columns.names}

@@ -51,18 +51,18 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """The folder of a store in the making. Every file appears in it whole, so that what is there
-    need not be made again.
+    """The folder of a store in the making; every file appears in it whole, so that what is there need
+    not be made again.
     """
 
     path: Path
 
     def of(self, part: int, name: str) -> Path:
-        """A file of a part."""
+        """The path of a part's file."""
         return self.path / f"part-{part:05}" / name
 
     def bucket(self, kind: str, bucket: int, ending: str) -> Path:
-        """A file of a bucket of hashes or of words."""
+        """The path of a file of a bucket, of hashes or of words."""
         return self.path / kind / f"{bucket:05}.{ending}"
 
     def batches(self, part: int) -> Iterator[pa.RecordBatch]:
@@ -72,12 +72,12 @@ class Work:
 
 
 def write_facts(path: Path, value: Any) -> None:
-    """Write plain data of any size."""
+    """Write JSON data of any size."""
     files.write_bytes(path, json.dumps(value).encode())
 
 
 def read_facts(path: Path) -> Any:
-    """What `write_facts` wrote."""
+    """The data that `write_facts` wrote."""
     return json.loads(path.read_bytes())
 
 

@@ -44,11 +44,11 @@ class Columns:
 
     @property
     def names(self) -> list[str]:
-        """Of the columns."""
+        """The columns' names."""
         return list(self.least)
 
     def words(self, name: str, part: int, spill: int) -> str:
-        """A part's file of words."""
+        """The name of a part's file of words."""
         return f"words/{self.names.index(name)}-{spill}.arrow"
 
     def vocabulary(self, name: str, ending: str) -> Path:
@@ -56,7 +56,7 @@ class Columns:
         return self.work.path / "vocabularies" / f"{self.names.index(name)}.{ending}"
 
     def kind(self, what: str, name: str) -> str:
-        """The folder of a column's buckets."""
+        """The name of the folder of a column's buckets."""
         return f"{what}-{self.names.index(name)}"
 
     def files(self, name: str) -> Iterator[tuple[int, str]]:
@@ -91,7 +91,7 @@ class SpilledWords:
         self._bytes = self._compact_bytes = 0
 
     def add(self, name: str, words: pa.Array, counts: np.ndarray) -> None:
-        """Take in some words."""
+        """Count some words."""
         table = pa.table({"word": words, "count": pa.array(counts, pa.int64())})
         table = table.filter(pc.not_equal(table["word"], ""))
         self._pending[name].append(table)
@@ -154,7 +154,7 @@ def _one(table: pa.Table) -> pa.RecordBatch:
 
 @dataclass(frozen=True)
 class BucketOrder:
-    """A bucket of words."""
+    """The order to sort a bucket of words, or to tell the parts their ids."""
 
     columns: Columns
     bucket: int
@@ -191,7 +191,7 @@ class _Run:
         self.fill()
 
     def fill(self) -> None:
-        """Read on where all was taken."""
+        """Read the next batch once all of the head was taken."""
         if not len(self.head) and self.more:
             self.head = pa.Table.from_batches([self._reader.get_batch(self._next)])
             self._next += 1
@@ -223,7 +223,7 @@ class _Run:
 
 
 def _merged(runs: Sequence[_Run]) -> Iterator[pa.Table]:
-    """All words in their order, some at a time."""
+    """The words of all runs in order, some at a time."""
     while any(len(run.head) for run in runs):
         bound = min((run.last for run in runs if run.more), default=None)
         taken = pa.concat_tables([run.take(bound) for run in runs])
@@ -234,7 +234,7 @@ def _merged(runs: Sequence[_Run]) -> Iterator[pa.Table]:
 
 @dataclass(frozen=True)
 class MergeOrder:
-    """A column's words."""
+    """The order to number a column's words."""
 
     columns: Columns
     name: str

@@ -52,7 +52,7 @@ class Moments(Sum):
         self._sum = self._squares = Fraction(0)
 
     def add(self, values: np.ndarray) -> None:
-        """Take in one batch; NaN is missing."""
+        """Add the values of one batch; NaN is missing."""
         present = values[~np.isnan(values)]
         self.count += len(present)
         self._sum += exact_sum(present)
@@ -60,7 +60,7 @@ class Moments(Sum):
 
     @classmethod
     def merged(cls, parts: Iterable["Moments"]) -> "Moments":
-        """Of the values of all parts."""
+        """The moments of the values of several parts together."""
         total = cls()
         for part in parts:
             total.merge(part)
@@ -95,7 +95,7 @@ class Ranks(Sum):
         self._values, self._draws = np.zeros(0), np.zeros(0, np.uint64)
 
     def add(self, values: np.ndarray, draws: np.ndarray) -> None:
-        """Take in one batch with its rows' draws; NaN is missing."""
+        """Add the values of one batch, with its rows' draws; NaN is missing."""
         there = ~np.isnan(values)
         self._values = np.append(self._values, values[there])
         self._draws = np.append(self._draws, draws[there])
@@ -103,7 +103,7 @@ class Ranks(Sum):
             self._cut()
 
     def state(self) -> dict[str, Any]:
-        """The sample alone."""
+        """As of any sum, cut to the sample."""
         self._cut()
         return super().state()
 
@@ -153,7 +153,7 @@ class SeenWords(Sum):
         self._finder = FormFinder()
 
     def add(self, words: pa.Array, counts: np.ndarray) -> None:
-        """Take in one batch's distinct words."""
+        """Add the distinct words of one batch."""
         self._finder.see(words.filter(pa.array(counts > 0)))
 
     @property
@@ -170,7 +170,7 @@ class Vocabulary:
         self._pending_rows = self._compact_rows = 0
 
     def add(self, words: pa.Array, counts: np.ndarray) -> None:
-        """Take in one batch's distinct words."""
+        """Add the distinct words of one batch."""
         seen = counts > 0
         self._pending.append(
             pa.table({"word": words.filter(pa.array(seen)), "count": counts[seen]})

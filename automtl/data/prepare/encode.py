@@ -38,7 +38,7 @@ class FeatureEncoder:
         self._schema, self._lengths, self._words = schema, lengths, words
 
     def ids(self, batch: pa.RecordBatch) -> np.ndarray:
-        """(n, Fc) int32."""
+        """The ids of the categorical fields. Shape: (n, Fc) int32."""
         ids = np.empty((batch.num_rows, len(self._schema.categorical)), np.int32)
         for i, field in enumerate(self._schema.categorical):
             column = batch.column(f"f:{field.name}")
@@ -52,7 +52,7 @@ class FeatureEncoder:
         return ids
 
     def dense(self, batch: pa.RecordBatch) -> np.ndarray:
-        """(n, M) float32."""
+        """The standardised numbers. Shape: (n, M) float32."""
         dense = np.empty((batch.num_rows, len(self._schema.numeric)), np.float32)
         for i, field in enumerate(self._schema.numeric):
             values = batch.column(f"f:{field.indicator_of or field.name}").to_numpy()
@@ -86,7 +86,7 @@ class FeatureEncoder:
 
 
 class Encoder:
-    """Encodes whole digests.
+    """Encodes digests: features, labels, weights and kept columns.
 
     Args:
         features: encodes the features.

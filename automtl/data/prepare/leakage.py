@@ -103,11 +103,11 @@ class LeakCheck:
         )
 
     def sample(self) -> tuple[np.ndarray, ...]:
-        """What was gathered."""
+        """The sample so far."""
         return tuple(np.concatenate(parts) for parts in zip(*self._parts, strict=True))
 
     def add_sample(self, sample: tuple[np.ndarray, ...]) -> None:
-        """Add what others gathered of rows behind these."""
+        """Add the sample of later rows."""
         self._parts.append(sample)
 
     def check(self) -> None:

@@ -54,11 +54,11 @@ class Times:
         return sum(map(len, self._parts))
 
     def below(self, time: int, side: Literal["left", "right"] = "left") -> int:
-        """How many are earlier."""
+        """How many times are below one, or not above it."""
         return sum(int(np.searchsorted(part, time, side)) for part in self._parts)
 
     def at(self, place: int) -> int:
-        """The one at a place, from 0: the earliest that no more than so many are earlier than."""
+        """The time at a place from 0 in their order."""
         there = [part for part in self._parts if len(part)]
         if len(there) == 1:
             return int(there[0][place])
@@ -72,7 +72,7 @@ class Times:
         return low
 
     def whole(self) -> np.ndarray:
-        """All of them, rising."""
+        """All times, rising."""
         return np.sort(np.concatenate([*self._parts, np.zeros(0, np.int64)]))
 
 

@@ -98,7 +98,7 @@ class Delimited:
             yield piece
 
     def _whole(self) -> Iterator[bytes]:
-        """Pieces of whole rows."""
+        """The text, in pieces of whole rows."""
         rest = b""
         for block in self._blocks:
             data = rest + block
@@ -310,7 +310,7 @@ def _skipped(blocks: Iterator[bytes], lines: int) -> bytes:
 
 
 def _newline(head: bytes) -> bytes:
-    """What ends a text's lines."""
+    """The sign that ends a text's lines."""
     return b"\n" if b"\n" in head or b"\r" not in head else b"\r"
 
 

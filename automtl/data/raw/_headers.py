@@ -20,7 +20,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 class Header(NamedTuple):
-    """What the first rows tell.
+    """What the first rows tell of a text's columns.
 
     Attributes:
         names: of the columns.

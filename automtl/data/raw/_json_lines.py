@@ -175,7 +175,7 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Pieces of whole lines."""
+    """The text, in pieces of whole lines."""
     rest = b""
     for block in blocks:
         data = rest + block

@@ -24,7 +24,7 @@ BATCH_ROWS = 65536
 
 
 class Table(Protocol):
-    """One file.
+    """A file of rows, read piece by piece.
 
     Attributes:
         names: of its columns.

@@ -59,7 +59,7 @@ class KeyedTable:
         return index
 
     def column(self, name: str) -> pa.Array:
-        """One of the columns, whole."""
+        """The values of one of the columns."""
         return self._columns[name]
 
     def take(self, keys: pa.DictionaryArray) -> dict[str, pa.Array]:

@@ -100,7 +100,7 @@ def side_sources(config: DatasetConfig) -> tuple[Source, ...]:
 
 
 def silent(text: str) -> None:
-    """Whom nothing need be told."""
+    """Ignore a message: for callers who want none."""
 
 
 def read_pieces(
@@ -255,7 +255,7 @@ def _missing(name: str, names: Sequence[str]) -> str:
 
 
 def convert(column: pa.Array, reading: Reading, path: Path, name: str) -> pa.Array:
-    """A column read as it is to be.
+    """A raw column, converted to the reading that is asked for.
 
     Raises:
         DataError: it cannot be read so.

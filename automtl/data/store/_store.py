@@ -137,7 +137,7 @@ class Store(Encoding):
 
     @cached_property
     def alpha_index(self) -> np.ndarray:
-        """(n_alpha,) int64: the training rows that the alpha steps own."""
+        """The training rows that the alpha steps own. Shape: (n_alpha,) int64."""
         index = np.asarray(self._array("train/alpha.npy", np.int64, None))
         n = len(self.rows("train"))
         if len(np.unique(index)) != len(index) or (
@@ -153,7 +153,7 @@ class Store(Encoding):
 
     @cached_property
     def fit_index(self) -> np.ndarray:
-        """(n_fit,) int64: the other training rows."""
+        """The other training rows. Shape: (n_fit,) int64."""
         is_fit = np.ones(len(self.rows("train")), bool)
         is_fit[self.alpha_index] = False
         return np.flatnonzero(is_fit)

@@ -41,7 +41,7 @@ class Snapshot(Encoding):
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """As of any encoding; the folder must be named by its content, too."""
+        """Open a snapshot, as any encoding; its folder must be named by its content, too."""
         opened = super().open(path)
         if path.name != _name(opened.files):
             raise ArtifactError(
@@ -51,7 +51,7 @@ class Snapshot(Encoding):
 
     @cached_property
     def config(self) -> DatasetConfig:
-        """The settings as they were.
+        """The data set's settings when the snapshot was made.
 
         Raises:
             ArtifactError: they are of other features than the schema.
@@ -90,7 +90,7 @@ class Snapshot(Encoding):
 
 
 def keep(source: Encoding, config: DatasetConfig, home: Path, *, most_bytes: int) -> Snapshot:
-    """Keep a data set in a folder, where it is not there yet.
+    """Make a snapshot of a data set in a folder, unless it is there already.
 
     Args:
         source: a prepared store, or another snapshot.

@@ -24,7 +24,7 @@ class Extremes(Sum):
         self._values = np.zeros(0)
 
     def add(self, values: np.ndarray) -> None:
-        """Take in one batch; NaN is missing."""
+        """Add the values of one batch; NaN is missing."""
         both = np.sort(np.concatenate([self._values, values[~np.isnan(values)]]))
         self._values = (
             both if len(both) <= 2 * MOST else np.concatenate([both[:MOST], both[-MOST:]])

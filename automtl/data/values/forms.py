@@ -50,7 +50,7 @@ class Missing(NamedTuple):
 
     @property
     def values(self) -> dict[str, float]:
-        """Those that are numbers, as -999 may be."""
+        """The missing words that are numbers, as -999 may be."""
         return {word: float(word) for word in self.numbers if re.fullmatch(DECIMAL, word, re.ASCII)}
 
 
@@ -196,7 +196,7 @@ class FormFinder(Sum):
         self._named = False  # true or false was among the words
 
     def see(self, words: pa.Array) -> None:
-        """Take in some plain words; "" says nothing."""
+        """Rule out the forms that some plain words do not have; "" says nothing."""
         # these rule out most kinds, which saves a look at the others
         self._see(words.slice(0, FIRST))
         self._see(words.slice(FIRST))

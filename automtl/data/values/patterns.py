@@ -173,7 +173,7 @@ def _odd_by_ends(data: bytes, offsets: np.ndarray, missing: tuple[str, ...]) -> 
 
 
 def _ends(data: bytes, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each word its length, its first and its last byte; 0 of the empty one."""
+    """The length, the first and the last byte of each word; 0 for the empty one."""
     lengths, letters = np.diff(offsets), np.frombuffer(data + b"\0", np.uint8)
     empty = lengths == 0
     first, last = letters[offsets[:-1]], letters[offsets[1:] - 1]

@@ -1,5 +1,5 @@
-"""What is counted over rows, part by part: written down by one process, and added to others' by
-another, to the very numbers that one process would have.
+"""Counts over rows, made part by part: one process writes its own down, another adds them up, as if
+one process had counted all rows.
 """
 
 import base64
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Sum:
-    """Something that adds up; made by the same arguments, it is filled with what was written down.
+    """Base of what adds up over rows; made by the same arguments, it can be restored from a state.
 
     Attributes:
         summed: the names of what adds up: whole numbers, fractions, arrays, sums, and lists and
@@ -21,11 +21,11 @@ class Sum:
     summed: ClassVar[tuple[str, ...]] = ()
 
     def state(self) -> dict[str, Any]:
-        """All that is held, as plain data."""
+        """The sums, as plain JSON data."""
         return {name: _plain(getattr(self, name)) for name in self.summed}
 
     def load(self, state: Mapping[str, Any]) -> Self:
-        """Take what was held in place of what is."""
+        """Restore the sums that `state` gave."""
         for name in self.summed:
             setattr(self, name, _filled(getattr(self, name), state[name]))
         return self

@@ -18,7 +18,7 @@ from automtl.training.checkpoint_state import Count, State, parse
 
 
 class _Steps(State):
-    """Of `Surgery`, beside the meter."""
+    """The state of `Surgery`, beside the meter's."""
 
     steps: Count
 
@@ -86,7 +86,7 @@ class Sets:
         self._pieces: list[list[Tensor | None]] = []
 
     def add(self, gradients: Gradients) -> None:
-        """Take one task's gradients, None where it does not read the parameter."""
+        """Add one task's gradients, None where it does not read the parameter."""
         self._pieces.append(list(gradients))
 
     def gram(self) -> Tensor:

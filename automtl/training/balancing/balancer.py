@@ -129,7 +129,7 @@ class Balancer:
 
 
 class _Meter(State):
-    """Of a meter."""
+    """The state of a meter."""
 
     factors: tuple[Number, ...]
     counts: tuple[Count, ...]

@@ -100,7 +100,7 @@ class Beside:
         self.metrics: dict[str, Metrics] = {}
 
     def add(self, task: Task, share: float, rows: RowLosses, metrics: Metrics) -> None:
-        """Take in one task.
+        """Add one task.
 
         Args:
             task: its kind and base rates.
@@ -144,7 +144,7 @@ class Beside:
         )
 
     def result(self) -> Against:
-        """Of all tasks taken in."""
+        """The model beside the constant, by all tasks added."""
         # of a part of the tasks alone it would be another sum
         known = self.tasks and all(self.tasks.values())
         total = _gap(self._loss, self._difference, self._influence, self._seen) if known else None

@@ -36,7 +36,7 @@ class NetOptimizer:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """As torch's, that of the tables last."""
+        """The groups as torch has them, that of the tables last."""
         apart = [] if self._group is None else [self._group]
         return [*self._weights.param_groups, *apart]
 

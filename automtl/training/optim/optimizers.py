@@ -51,7 +51,7 @@ class OptimizerSettings:
 
     @classmethod
     def of(cls, section: Any) -> Self:
-        """Those of a section of the configuration, by its attributes of the same names."""
+        """The settings of a section of the configuration, by its attributes of the same names."""
         return cls(**{own.name: getattr(section, own.name) for own in fields(cls)})
 
     @property

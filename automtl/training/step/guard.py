@@ -23,7 +23,7 @@ _FIX = (
 
 
 class _State(State):
-    """Of a guard."""
+    """The state of a guard."""
 
     skipped: Count
 
@@ -110,7 +110,7 @@ class Guard:
         return self._judge(batch, ("the gradient",), norm.detach().reshape(1))
 
     def look(self) -> None:
-        """Look at all that was seen.
+        """Look at all losses and norms since the last look.
 
         Raises:
             BadBatch: something is not finite.
