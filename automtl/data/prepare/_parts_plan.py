@@ -51,8 +51,8 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """The folder of a store in the making; every file appears in it whole, so that what is there need
-    not be made again.
+    """The folder of a store in the making; every file appears in it whole, so that what is there
+    need not be made again.
     """
 
     path: Path
