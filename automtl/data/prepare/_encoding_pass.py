@@ -8,16 +8,18 @@ import numpy as np
 import pyarrow as pa
 
 from automtl.data.prepare._alike import AlikeLabels
+from automtl.data.prepare._encode import FeatureEncoder, Lookup
 from automtl.data.prepare._prefetch import prefetch_results
-from automtl.data.prepare.encode import Encoder, FeatureEncoder, Lookup
 from automtl.data.prepare.leakage import LeakCheck
 from automtl.data.prepare.split import ALPHA, Rule, by_split, parts_of
 from automtl.data.spec.dataset import DatasetConfig
 from automtl.data.spec.features import Categorical, Numeric
 from automtl.data.store import Rows
-from automtl.data.store.schema import SPLITS, Schema
+from automtl.data.store.schema import SPLITS, Schema, Task
 from automtl.data.store.unknown import unknown_rows, unknown_warnings
+from automtl.data.values.hashing import hash_words
 from automtl.data.values.sums import Sum
+from automtl.data.values.text_columns import spread
 
 
 class EncodingCounts(Sum):
@@ -82,10 +84,10 @@ class EncodingPass:
         words: Mapping[str, Lookup],
         kept_words: Mapping[str, Lookup],
     ) -> None:
-        weighted = frozenset(task.name for task in config.tasks if task.sample_weight)
-        features = FeatureEncoder(schema, words, list_lengths(config))
-        self._encoder = Encoder(features, schema, weighted, kept_words)
-        self.has_weights = bool(weighted)
+        self._features = FeatureEncoder(schema, words, list_lengths(config))
+        self._tasks, self._kept_words = schema.tasks, kept_words
+        self._weighted = {task.name for task in config.tasks if task.sample_weight}
+        self.has_weights = bool(self._weighted)
         self.counts = EncodingCounts(schema)
         self.leaks = LeakCheck(config, schema, schema.train_rows)
 
@@ -95,12 +97,44 @@ class EncodingPass:
         """Each digest's rows and their parts."""
 
         def encoded(batch: pa.RecordBatch) -> tuple[Rows, np.ndarray, np.ndarray]:
-            return self._encoder(batch), parts_of(rule, batch), batch.column("draw").to_numpy()
+            return self._rows(batch), parts_of(rule, batch), batch.column("draw").to_numpy()
 
         for rows, parts, draws in prefetch_results(encoded, batches):
             self.leaks.add(rows, parts <= ALPHA, draws)
             self.counts.add(rows, parts)
             yield rows, parts
+
+    def _rows(self, batch: pa.RecordBatch) -> Rows:
+        """A digest as rows of a store."""
+        count, features = batch.num_rows, self._features
+        labels = np.empty((count, len(self._tasks)), np.float32)
+        weights = np.ones(labels.shape, np.float32) if self._weighted else None
+        for i, task in enumerate(self._tasks):
+            labels[:, i] = _labels(task, batch.column(f"y:{task.name}"))
+            if weights is not None and task.name in self._weighted:
+                weights[:, i] = batch.column(f"w:{task.name}").to_numpy()
+        codes = np.empty((count, len(self._kept_words)), np.int32)
+        for i, (name, words) in enumerate(self._kept_words.items()):
+            column = batch.column(f"k:{name}")
+            distinct = words.ids(column.dictionary, hash_words(column.dictionary))
+            codes[:, i] = spread(distinct, column)
+        return Rows(
+            features.ids(batch),
+            features.dense(batch),
+            labels,
+            weights,
+            features.lists(batch),
+            codes if self._kept_words else None,
+        )
+
+
+def _labels(task: Task, column: pa.Array) -> np.ndarray:
+    """A task's labels as numbers: of classes their places, NaN where missing."""
+    if task.kind != "multiclass":
+        return np.asarray(column.to_numpy(zero_copy_only=False))
+    index = {name: float(i) for i, name in enumerate(task.class_names)}
+    words = column.dictionary.to_pylist()
+    return spread(np.array([index.get(word, np.nan) for word in words]), column)
 
 
 def list_lengths(config: DatasetConfig) -> dict[str, tuple[int | None, bool]]:

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from automtl.data.prepare._base_rates import BaseRates
+from automtl.data.prepare._chance import chi_square, rank_test
 from automtl.data.prepare._statistics import Moments, Ranks
-from automtl.data.prepare.chance import chi_square, rank_test
 from automtl.data.prepare.split import ALPHA, PARTS, by_split
 from automtl.data.spec.sections import TaskConfig
 from automtl.data.store.schema import Task

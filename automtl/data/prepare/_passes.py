@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from automtl.data.prepare._copies import Copies
 from automtl.data.prepare._digest import ROLES, Digester
+from automtl.data.prepare._encode import indexed
 from automtl.data.prepare._encoding_pass import EncodingPass
 from automtl.data.prepare._fit import Fit, older_words
 from automtl.data.prepare._prefetch import prefetch
@@ -21,7 +22,6 @@ from automtl.data.prepare._pretrained import write_vectors
 from automtl.data.prepare._side_files import write_sides, write_vocabularies
 from automtl.data.prepare._summary import summed_up
 from automtl.data.prepare._writing import write_rows
-from automtl.data.prepare.encode import indexed
 from automtl.data.prepare.rows import RowReader
 from automtl.data.prepare.split import Rule, Times, parts_of, split_rule
 from automtl.data.raw.sources import Source

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from automtl.data.access.paths import find_files
 from automtl.data.prepare._digest import Digester
+from automtl.data.prepare._encode import FeatureEncoder, indexed
 from automtl.data.prepare._encoding_pass import list_lengths
 from automtl.data.prepare._prefetch import prefetch
-from automtl.data.prepare.encode import FeatureEncoder, indexed
 from automtl.data.prepare.rows import RowReader
 from automtl.data.raw.adapters.registry import Reader
 from automtl.data.raw.columns import plan_readings

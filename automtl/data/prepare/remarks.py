@@ -5,7 +5,7 @@ counts.
 from collections.abc import Mapping
 from typing import Any
 
-from automtl.data.prepare.chance import unlikely
+from automtl.data.prepare._chance import unlikely
 
 Summary = Mapping[str, Any]
 

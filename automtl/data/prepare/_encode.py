@@ -1,6 +1,4 @@
-"""Digests -> rows as a model reads them: field-local ids, standardised numbers, labels,
-weights.
-"""
+"""The features of digests -> what a model reads: field-local ids and standardised numbers."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -11,9 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automtl.data.prepare._statistics import normal_scores
-from automtl.data.store import Rows
 from automtl.data.store.id_lists import Lists, cut_lists, drop_zeros
-from automtl.data.store.schema import Field, Schema, Task
+from automtl.data.store.schema import Field, Schema
 from automtl.data.values.hashing import hash_words, mix
 from automtl.data.values.list_columns import split_lists
 from automtl.data.values.text_columns import spread
@@ -85,51 +82,6 @@ class FeatureEncoder:
         return self._words[field.owner].ids(words, hashes)
 
 
-class Encoder:
-    """Encodes digests: features, labels, weights and kept columns.
-
-    Args:
-        features: encodes the features.
-        schema: tasks, in the order of the columns to make.
-        weighted: tasks whose digest has a column of weights.
-        kept_words: finds the codes of each kept column's words.
-    """
-
-    def __init__(
-        self,
-        features: FeatureEncoder,
-        schema: Schema,
-        weighted: frozenset[str],
-        kept_words: "Mapping[str, Lookup]",
-    ) -> None:
-        self._features, self._schema, self._weighted = features, schema, weighted
-        self._kept = kept_words
-
-    def __call__(self, batch: pa.RecordBatch) -> Rows:
-        rows, schema = batch.num_rows, self._schema
-        labels = np.empty((rows, len(schema.tasks)), np.float32)
-        weights = np.ones((rows, len(schema.tasks)), np.float32) if self._weighted else None
-        for i, task in enumerate(schema.tasks):
-            labels[:, i] = _labels(task, batch.column(f"y:{task.name}"))
-            if weights is not None and task.name in self._weighted:
-                weights[:, i] = batch.column(f"w:{task.name}").to_numpy()
-        kept_codes = np.empty((rows, len(self._kept)), np.int32) if self._kept else None
-        for i, (name, index) in enumerate(self._kept.items()):
-            column = batch.column(f"k:{name}")
-            codes = index.ids(column.dictionary, hash_words(column.dictionary))
-            assert kept_codes is not None
-            kept_codes[:, i] = spread(codes, column)
-        features = self._features
-        return Rows(
-            features.ids(batch),
-            features.dense(batch),
-            labels,
-            weights,
-            features.lists(batch),
-            kept_codes,
-        )
-
-
 def _standardised(field: Field, values: np.ndarray) -> np.ndarray:
     scored = normal_scores(values, field.quantiles) if field.quantiles else values
     standard = (scored - field.mean) / field.std
@@ -187,12 +139,3 @@ def _hash_index(name: str, words: pa.ChunkedArray) -> "pd.Index[int]":
             "rename one of its values",
         )
     return index
-
-
-def _labels(task: Task, column: pa.Array) -> np.ndarray:
-    if task.kind != "multiclass":
-        return np.asarray(column.to_numpy(zero_copy_only=False))
-    index = {name: float(i) for i, name in enumerate(task.class_names)}
-    return spread(
-        np.array([index.get(word, np.nan) for word in column.dictionary.to_pylist()]), column
-    )
