@@ -93,35 +93,35 @@ class _Writer:
     Args:
         net: the network.
         records: of its modules that are classes of their own.
-        spoken: what the parts of the whole are called in it, by path.
+        names: what the parts of the whole are called in it, by path.
     """
 
     def __init__(
-        self, net: nn.Module, records: Mapping[nn.Module, Record], spoken: Mapping[str, str]
+        self, net: nn.Module, records: Mapping[nn.Module, Record], names: Mapping[str, str]
     ) -> None:
-        self._records, self._spoken = records, spoken
+        self._records, self._part_names = records, names
         self._paths: dict[Any, str] = {module: path for path, module in net.named_modules()}
         tensors = [
             *net.named_parameters(remove_duplicate=False),
             *net.named_buffers(remove_duplicate=False),
         ]
         self._tensors = {id(tensor): path for path, tensor in reversed(tensors)}
-        self._kept = [tensor for _, tensor in tensors]  # so that no id is given twice
+        self._referenced = [tensor for _, tensor in tensors]  # so that no id is given twice
         self.classes: dict[str, str] = {}
         self._names: dict[str, str] = {}
         self.weights: dict[str, Tensor] = {}
 
     def model(self, root: Record, schema: Schema) -> str:
         """The class of the whole model."""
-        members = _Class()
+        owner = _Class()
         lines = Lines(
             root,
-            lambda thing: self._member(members, root, thing),
+            lambda thing: self._member(owner, root, thing),
             lambda module: self._called(root, module),
         )
         arguments = lines.arguments()
         body = lines.body()
-        self.weights = members.state
+        self.weights = owner.state
         kinds = ", ".join(f"{identifier(task.name)} ({task.kind})" for task in schema.tasks)
         said = "\n".join(
             wrap(f'"""From features to answers: {kinds}."""', 120, subsequent_indent=_STEP)
@@ -138,7 +138,7 @@ class _Writer:
         inner = _method("logits", [f"{name}: Tensor" for name in arguments], "list[Tensor]", body)
         return (
             "\n".join(
-                ["class Model(nn.Module):", _STEP + said, "", *_init(members), *forward, "", *inner]
+                ["class Model(nn.Module):", _STEP + said, "", *_init(owner), *forward, "", *inner]
             )
             + "\n"
         )
@@ -147,8 +147,8 @@ class _Writer:
         """The class of a module, written once per text, and the module's tensors by that class's
         names.
         """
-        record, members = self._records[module], _Class()
-        lines = Lines(record, lambda thing: self._member(members, record, thing), lambda inner: "")
+        record, owner = self._records[module], _Class()
+        lines = Lines(record, lambda thing: self._member(owner, record, thing), lambda inner: "")
         arguments = [f"{name}: Tensor" for name in lines.arguments()]
         doc = (
             (inspect.getdoc(type(module)) or "")
@@ -161,7 +161,7 @@ class _Writer:
             [
                 _STEP + f'"""{doc}"""',
                 "",
-                *_init(members),
+                *_init(owner),
                 "",
                 *_method("forward", arguments, "Tensor", body),
             ]
@@ -171,7 +171,7 @@ class _Writer:
             same = sum(name.rstrip("0123456789_") == wish for name in self.classes)
             self._names[text] = name = wish if not same else f"{wish}_{same + 1}"
             self.classes[name] = f"class {name}(nn.Module):\n{text}\n"
-        return self._names[text], members.state
+        return self._names[text], owner.state
 
     def _called(self, record: Record, module: nn.Module) -> str:
         return self._wish(record, self._paths[module])
@@ -181,7 +181,7 @@ class _Writer:
         return identifier(
             path.removeprefix(f"{record.path}.")
             if record.path
-            else self._spoken.get(path, path.replace("sharing.", ""))
+            else self._part_names.get(path, path.replace("sharing.", ""))
         )
 
     def _member(self, owner: _Class, record: Record, thing: Any) -> str:
@@ -190,7 +190,7 @@ class _Writer:
             path = self._tensors.setdefault(
                 id(thing), f"{record.path}.constant_{len(owner.members)}".lstrip(".")
             )
-            self._kept.append(thing)
+            self._referenced.append(thing)
         else:
             path = self._paths[thing]
         if path in owner.names:

@@ -220,7 +220,7 @@ class Columns:
         Raises:
             DataError: a value is missing, or no time.
         """
-        column = self.moments(name)
+        column = self.times_or_null(name)
         if column.null_count:
             self.fail(
                 name,
@@ -230,7 +230,7 @@ class Columns:
             )
         return np.asarray(column.to_numpy())
 
-    def moments(self, name: str) -> pa.Array:
+    def times_or_null(self, name: str) -> pa.Array:
         """As `times`, null where missing.
 
         Raises:

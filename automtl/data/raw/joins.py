@@ -35,7 +35,7 @@ class KeyedTable:
     ) -> None:
         self.key, self.path, self._missing = key, path, missing
         self.rows = self.unmatched = 0
-        self.found = np.zeros(0, bool)
+        self.matched = np.zeros(0, bool)
         if not table.num_rows:
             raise DataError(path, "must have rows to join", "none", "restore the file")
         table = table.unify_dictionaries().combine_chunks()
@@ -63,16 +63,16 @@ class KeyedTable:
         return self._columns[name]
 
     def take(self, keys: pa.DictionaryArray) -> dict[str, pa.Array]:
-        """The columns for the rows with these keys; `found` then says which rows had one."""
+        """The columns for the rows with these keys; `matched` then says which rows had one."""
         words = self._key_words(keys).dictionary
         places = self._places.get_indexer(pd.Index(hash_words(words)))
         places = np.where(
             np.asarray(pc.equal(words, "").to_numpy(zero_copy_only=False)), -1, places
         )
         rows = np.where(places < 0, len(self._places), places)[keys.indices.to_numpy()]
-        self.found = rows < len(self._places)
+        self.matched = rows < len(self._places)
         self.rows += len(rows)
-        self.unmatched += int((~self.found).sum())
+        self.unmatched += int((~self.matched).sum())
         return {name: _take(column, rows) for name, column in self._columns.items()}
 
 

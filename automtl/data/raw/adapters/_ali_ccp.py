@@ -69,7 +69,7 @@ def read_ali_ccp(
         )
         dropped += pc.sum(impossible).as_py() or 0
         yield piece._replace(batch=batch.filter(pc.invert(impossible)))
-    if absent := fields.keys() - seen - shared.found:
+    if absent := fields.keys() - seen - shared.fields:
         raise DataError(
             skeletons[0],
             f"must have the field '{min(absent)}' in some row",
@@ -83,12 +83,12 @@ class _Common:
     """The common features, held by their index."""
 
     def __init__(self, paths: Sequence[Path], fields: Mapping[str, Reading]) -> None:
-        self.found: set[str] = set()
+        self.fields: set[str] = set()
         tables = []
         for piece in read_pieces(
             paths, {"common_index": "text", "common_features": "text"}, Csv(columns=COMMON)
         ):
-            columns = features(_text(piece, "common_features"), fields, piece.path, self.found)
+            columns = features(_text(piece, "common_features"), fields, piece.path, self.fields)
             tables.append(pa.table({"common_index": piece.batch.column("common_index")} | columns))
         self.table = KeyedTable("common_index", pa.concat_tables(tables), paths[0])
 

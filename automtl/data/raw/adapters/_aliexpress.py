@@ -95,7 +95,7 @@ def _raw(
             [columns[name] for name in readings], names=list(readings)
         )
         yield piece._replace(
-            batch=batch.filter(pa.array(table.found)) if table.unmatched > before else batch
+            batch=batch.filter(pa.array(table.matched)) if table.unmatched > before else batch
         )
     if table.unmatched:
         say(
