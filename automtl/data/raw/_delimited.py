@@ -73,11 +73,11 @@ class Delimited:
             self._refuse_endless(head)
         first = int(ends[0]) + 1 if len(ends) else len(head)
         sample = int(ends[-1]) + 1 if len(ends) else len(head)
-        top = header(path, csv, head[:first], head[first:sample])
-        self.names = top.names
-        self._numeric = top.numeric
-        self.note = top.note
-        rest: Iterator[bytes] = chain([head[first:] if top.is_row else head], texts)
+        first_row = header(path, csv, head[:first], head[first:sample])
+        self.names = first_row.names
+        self._numeric = first_row.numeric
+        self.note = first_row.note
+        rest: Iterator[bytes] = chain([head[first:] if first_row.is_row else head], texts)
         self._blocks = rest
 
     def only(self, start: int, pieces: Sequence[int]) -> None:

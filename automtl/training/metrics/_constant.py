@@ -126,8 +126,8 @@ class Beside:
         )
         self._influence += share * influence
         self._seen |= seen > 0
-        self._loss = self._loss + share * loss
-        self._difference = self._difference + share * difference
+        self._loss += share * loss
+        self._difference += share * difference
         self.tasks[task.name] = _gap(loss, difference, influence, seen > 0)
         known = {name: 0.5 for name in ("auc", "gauc") if metrics.get(name) is not None}
         self.metrics[task.name] = {
