@@ -34,7 +34,7 @@ class Text:
     loose: bool = False
 
     def tight(self) -> str:
-        """For use as an operand."""
+        """The text with brackets, where an operand needs them."""
         return f"({self.code})" if self.loose else self.code
 
 
@@ -187,41 +187,45 @@ def _needed(record: Record) -> list[Call]:
     very input did nothing.
     """
     wanted = {id(tensor) for tensor in tensors_in(record.output)}
-    kept: list[Call] = []
+    needed: list[Call] = []
     for call in reversed(_with_mixes(record.calls)):
         name = getattr(call.function, "__name__", "")
         in_place = name.endswith("_") and not name.startswith("__")
         idle = not in_place and any(call.output is tensor for tensor in _given(call))
         if in_place or (not idle and wanted & {id(tensor) for tensor in tensors_in(call.output)}):
-            kept.append(call)
+            needed.append(call)
             wanted |= {id(tensor) for tensor in _given(call)}
-    return kept[::-1]
+    return needed[::-1]
 
 
 def _with_mixes(calls: Sequence[Call]) -> list[Call]:
     """The calls with each weighed sum of experts, as `sharing.base.mix` computes it, as one call of
     `mix`.
     """
-    made = {id(call.output): call for call in calls}
+    producers = {id(call.output): call for call in calls}
     # id of a (partial) sum -> weights, experts so far
     sums: dict[int, tuple[Tensor, list[Tensor]]] = {}
-    found: list[Call] = []
+    merged: list[Call] = []
     for call in calls:
         name, args = getattr(call.function, "__name__", ""), call.args
-        if name == "mul" and len(args) == 2 and (weights := _weight(made, args[0], 0)) is not None:
+        if (
+            name == "mul"
+            and len(args) == 2
+            and (weights := _weight(producers, args[0], 0)) is not None
+        ):
             sums[id(call.output)] = weights, [args[1]]
         elif name == "addcmul" and id(args[0]) in sums:
             weights, experts = sums[id(args[0])]
-            if _weight(made, _stretched(made, args[1]), len(experts)) is weights:
+            if _weight(producers, _stretched(producers, args[1]), len(experts)) is weights:
                 sums[id(call.output)] = weights, [*experts, args[2]]
         whole = sums.get(id(call.output))
-        found.append(call if whole is None else Call(mix, (whole[0], whole[1]), {}, call.output))
-    return found
+        merged.append(call if whole is None else Call(mix, (whole[0], whole[1]), {}, call.output))
+    return merged
 
 
-def _stretched(made: Mapping[int, Call], tensor: Any) -> Any:
+def _stretched(producers: Mapping[int, Call], tensor: Any) -> Any:
     """What was expanded to this tensor; None where it is another call's."""
-    call = made.get(id(tensor))
+    call = producers.get(id(tensor))
     return (
         call.args[0]
         if call is not None and getattr(call.function, "__name__", "") == "expand_as"
@@ -229,17 +233,17 @@ def _stretched(made: Mapping[int, Call], tensor: Any) -> Any:
     )
 
 
-def _weight(made: Mapping[int, Call], tensor: Any, place: int) -> Tensor | None:
+def _weight(producers: Mapping[int, Call], tensor: Any, place: int) -> Tensor | None:
     """The weights w where a tensor is w[..., place, None]."""
-    call = made.get(id(tensor))
+    call = producers.get(id(tensor))
     if (
         call is None
         or getattr(call.function, "__name__", "") != "__getitem__"
         or call.args[1] != (Ellipsis, place, None)
     ):
         return None
-    found: Tensor = call.args[0]
-    return found
+    weights: Tensor = call.args[0]
+    return weights
 
 
 def _word(call: Call) -> str:
@@ -300,16 +304,16 @@ def _last_bracket(line: str) -> tuple[int, list[int]]:
     texts in quotes are skipped.
     """
     stack: list[tuple[int, list[int]]] = []
-    found: tuple[int, list[int]] = (0, [])
+    bracket: tuple[int, list[int]] = (0, [])
     for match in re.finditer(r'"(?:[^"\\]|\\.)*"|[()\[\]{},]', line):
         sign = match[0]
         if sign in "([{":
             stack.append((match.start(), []))
         elif sign in ")]}":
-            found = stack.pop()
+            bracket = stack.pop()
         elif sign == "," and stack:
             stack[-1][1].append(match.start())
-    return found
+    return bracket
 
 
 def identifier(text: str) -> str:

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from automtl.data.store.schema import Schema, Task
 from automtl.exports._expressions import Lines, identifier, wrapped
+from automtl.exports._part_names import part_names
 from automtl.exports._reading import read_safetensors
 from automtl.exports._recorder import LAYERS, Record, record
-from automtl.exports._spoken import spoken_names
 from automtl.exports.network import Served, example, inputs_of, output_name
 from automtl.layers.operations import Chain
 from automtl.sharing.base import mix
@@ -30,7 +30,7 @@ def plain_model(served: Served, title: str) -> tuple[str, dict[str, Tensor]]:
     """The file's text, and the weights by the names that it gives them."""
     net, schema = served.net, served.schema
     root, records = record(net, inputs_of(example(schema), schema))
-    writer = _Writer(net, records, spoken_names(net, schema))
+    writer = _Writer(net, records, part_names(net, schema))
     model = writer.model(root, schema)
     classes = [*writer.classes.values(), model]
     helpers = [
@@ -88,40 +88,40 @@ class _Class:
 
 
 class _Writer:
-    """Writes classes.
+    """Writes the classes of a model's modules.
 
     Args:
         net: the network.
         records: of its modules that are classes of their own.
-        spoken: what the parts of the whole are called in it, by path.
+        names: what the parts of the whole are called in it, by path.
     """
 
     def __init__(
-        self, net: nn.Module, records: Mapping[nn.Module, Record], spoken: Mapping[str, str]
+        self, net: nn.Module, records: Mapping[nn.Module, Record], names: Mapping[str, str]
     ) -> None:
-        self._records, self._spoken = records, spoken
+        self._records, self._part_names = records, names
         self._paths: dict[Any, str] = {module: path for path, module in net.named_modules()}
         tensors = [
             *net.named_parameters(remove_duplicate=False),
             *net.named_buffers(remove_duplicate=False),
         ]
         self._tensors = {id(tensor): path for path, tensor in reversed(tensors)}
-        self._kept = [tensor for _, tensor in tensors]  # so that no id is given twice
+        self._referenced = [tensor for _, tensor in tensors]  # so that no id is given twice
         self.classes: dict[str, str] = {}
         self._names: dict[str, str] = {}
         self.weights: dict[str, Tensor] = {}
 
     def model(self, root: Record, schema: Schema) -> str:
-        """The class of the whole."""
-        made = _Class()
+        """The class of the whole model."""
+        owner = _Class()
         lines = Lines(
             root,
-            lambda thing: self._member(made, root, thing),
+            lambda thing: self._member(owner, root, thing),
             lambda module: self._called(root, module),
         )
         arguments = lines.arguments()
         body = lines.body()
-        self.weights = made.state
+        self.weights = owner.state
         kinds = ", ".join(f"{identifier(task.name)} ({task.kind})" for task in schema.tasks)
         said = "\n".join(
             wrap(f'"""From features to answers: {kinds}."""', 120, subsequent_indent=_STEP)
@@ -138,7 +138,7 @@ class _Writer:
         inner = _method("logits", [f"{name}: Tensor" for name in arguments], "list[Tensor]", body)
         return (
             "\n".join(
-                ["class Model(nn.Module):", _STEP + said, "", *_init(made), *forward, "", *inner]
+                ["class Model(nn.Module):", _STEP + said, "", *_init(owner), *forward, "", *inner]
             )
             + "\n"
         )
@@ -147,8 +147,8 @@ class _Writer:
         """The class of a module, written once per text, and the module's tensors by that class's
         names.
         """
-        found, made = self._records[module], _Class()
-        lines = Lines(found, lambda thing: self._member(made, found, thing), lambda inner: "")
+        record, owner = self._records[module], _Class()
+        lines = Lines(record, lambda thing: self._member(owner, record, thing), lambda inner: "")
         arguments = [f"{name}: Tensor" for name in lines.arguments()]
         doc = (
             (inspect.getdoc(type(module)) or "")
@@ -161,7 +161,7 @@ class _Writer:
             [
                 _STEP + f'"""{doc}"""',
                 "",
-                *_init(made),
+                *_init(owner),
                 "",
                 *_method("forward", arguments, "Tensor", body),
             ]
@@ -171,7 +171,7 @@ class _Writer:
             same = sum(name.rstrip("0123456789_") == wish for name in self.classes)
             self._names[text] = name = wish if not same else f"{wish}_{same + 1}"
             self.classes[name] = f"class {name}(nn.Module):\n{text}\n"
-        return self._names[text], made.state
+        return self._names[text], owner.state
 
     def _called(self, record: Record, module: nn.Module) -> str:
         return self._wish(record, self._paths[module])
@@ -181,34 +181,34 @@ class _Writer:
         return identifier(
             path.removeprefix(f"{record.path}.")
             if record.path
-            else self._spoken.get(path, path.replace("sharing.", ""))
+            else self._part_names.get(path, path.replace("sharing.", ""))
         )
 
-    def _member(self, made: _Class, record: Record, thing: Any) -> str:
+    def _member(self, owner: _Class, record: Record, thing: Any) -> str:
         """The name of a parameter, buffer or submodule, declared at its first use."""
         if isinstance(thing, Tensor):
             path = self._tensors.setdefault(
-                id(thing), f"{record.path}.constant_{len(made.members)}".lstrip(".")
+                id(thing), f"{record.path}.constant_{len(owner.members)}".lstrip(".")
             )
-            self._kept.append(thing)
+            self._referenced.append(thing)
         else:
             path = self._paths[thing]
-        if path in made.names:
-            return made.names[path]
+        if path in owner.names:
+            return owner.names[path]
         wish = self._wish(record, path)
-        name = made.names[path] = (
-            wish if wish not in made.members else f"{wish}_{len(made.members)}"
+        name = owner.names[path] = (
+            wish if wish not in owner.members else f"{wish}_{len(owner.members)}"
         )
         if isinstance(thing, Tensor):
-            made.members[name], made.state[name] = _declared(made, name, thing), thing
+            owner.members[name], owner.state[name] = _declared(owner, name, thing), thing
         else:
             code, state = (
                 (_layer(thing), thing.state_dict())
                 if isinstance(thing, LAYERS)
                 else self._used(thing)
             )
-            made.members[name] = f"self.{name} = {code}"
-            made.state |= {f"{name}.{key}": value for key, value in state.items()}
+            owner.members[name] = f"self.{name} = {code}"
+            owner.state |= {f"{name}.{key}": value for key, value in state.items()}
         return name
 
     def _used(self, module: nn.Module) -> tuple[str, dict[str, Tensor]]:
@@ -216,11 +216,11 @@ class _Writer:
         return f"{name}()", state
 
 
-def _declared(made: _Class, name: str, tensor: Tensor) -> str:
+def _declared(owner: _Class, name: str, tensor: Tensor) -> str:
     size = ", ".join(map(str, tensor.shape)) if tensor.dim() else "()"
     if isinstance(tensor, nn.Parameter):
         return f"self.{name} = nn.Parameter(torch.empty({size}))"
-    made.buffers.append(name)
+    owner.buffers.append(name)
     return f'self.register_buffer("{name}", torch.empty({size}, dtype={tensor.dtype}))'
 
 
@@ -247,12 +247,12 @@ def _layer(module: nn.Module) -> str:
     raise AssertionError(f"no constructor is known for {type(module).__name__}")
 
 
-def _init(made: _Class) -> list[str]:
-    hints = [f"{_STEP}{name}: Tensor" for name in made.buffers]
+def _init(owner: _Class) -> list[str]:
+    hints = [f"{_STEP}{name}: Tensor" for name in owner.buffers]
     return [
         *hints,
         *([""] if hints else []),
-        *_method("__init__", [], "None", ["super().__init__()", *made.members.values()]),
+        *_method("__init__", [], "None", ["super().__init__()", *owner.members.values()]),
     ]
 
 
@@ -290,7 +290,7 @@ def _quoted(name: str) -> str:
 
 
 def _answer(task: Task, name: str) -> str:
-    """As `network.answer`."""
+    """The expression of `network.answer`."""
     if task.kind != "regression":
         offset = f" + {task.logit_offset!r}" if task.logit_offset else ""
         return (

@@ -140,9 +140,9 @@ class _Recorder(TorchFunctionMode):
         elif isinstance(module, OPEN):
             return
         else:
-            made = self._open.pop()
-            made.output = output
-            self.records.setdefault(module, made)
+            record = self._open.pop()
+            record.output = output
+            self.records.setdefault(module, record)
         self._open[-1].calls.append(Call(module, tuple(tensors_in(args)), {}, output))
 
 
@@ -160,11 +160,11 @@ def tensors_in(value: Any) -> list[Tensor]:
 def named_tensors(module: nn.Module, args: Sequence[Any]) -> dict[str, Tensor]:
     """A forward pass's tensors by the names of its parameters, or of a named tuple's fields."""
     forward: Callable[..., Any] = module.forward
-    found: dict[str, Tensor] = {}
+    named: dict[str, Tensor] = {}
     for name, value in zip(inspect.signature(forward).parameters, args, strict=False):
         parts = value._asdict() if hasattr(value, "_asdict") else {name: value}
         for part, inner in parts.items():
             tensors = tensors_in(inner)
             alone = isinstance(inner, Tensor)
-            found |= {part if alone else f"{part}_{i}": tensor for i, tensor in enumerate(tensors)}
-    return found
+            named |= {part if alone else f"{part}_{i}": tensor for i, tensor in enumerate(tensors)}
+    return named

@@ -27,7 +27,7 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What the card tells.
+    """What a model card tells.
 
     Args:
         architecture: bound to the data set.
@@ -35,7 +35,7 @@ class Facts:
         config: its settings.
         summary: rows and labels per split, as the store counted them.
         metrics: per split, per task, its figures.
-        made: how the model was made: seed, versions, hashes, dates.
+        origin: how the model was made: seed, versions, hashes, dates.
         parity: the largest difference per output, over `rows` rows.
         rows: how many rows were compared.
         words: per field that owns a vocabulary, its first words.
@@ -48,7 +48,7 @@ class Facts:
     config: DatasetConfig
     summary: Mapping[str, Any]
     metrics: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    made: Mapping[str, Any]
+    origin: Mapping[str, Any]
     parity: Mapping[str, float]
     rows: int
     words: Mapping[str, str]
@@ -58,23 +58,21 @@ class Facts:
 
 def readme(facts: Facts, form: Format) -> str:
     """The whole README, in Markdown."""
-    parts = [_title, _score, _inputs, _outputs, _quality, _data, _limits, _made]
+    parts = [_title, _score, _inputs, _outputs, _quality, _data, _limits, _origin]
     return "\n\n".join(part(facts, form) for part in parts) + "\n"
 
 
 def _title(facts: Facts, form: Format) -> str:
-    arch, tasks = (
-        facts.architecture,
-        ", ".join(f"{_said(t.name)} ({t.kind})" for t in facts.schema.tasks),
-    )
+    arch = facts.architecture
+    tasks = ", ".join(f"{_escaped(t.name)} ({t.kind})" for t in facts.schema.tasks)
     kind = f"`{arch.sharing.kind}` ({SHARING[arch.sharing.kind].source})"
-    named = f"architecture `{_said(arch.name)}`, " if arch.name else ""
+    named = f"architecture `{_escaped(arch.name)}`, " if arch.name else ""
     return (
-        f"# {_said(facts.schema.name)}: a multi-task model, {form.title}\n\n"
+        f"# {_escaped(facts.schema.name)}: a multi-task model, {form.title}\n\n"
         f"It predicts {tasks} from "
         f"{len({f.indicator_of or f.name for f in facts.schema.fields})} columns; "
         f"{named}{len(arch.experts)} experts shared by {kind}; `architecture.json` has it whole."
-        + "".join(f"\n\n**This model is {_said(warning, 3000)}.**" for warning in facts.warnings)
+        + "".join(f"\n\n**This model is {_escaped(warning, 3000)}.**" for warning in facts.warnings)
     )
 
 
@@ -83,13 +81,15 @@ def _score(facts: Facts, form: Format) -> str:
     literal = (
         row.replace(": null", ": None").replace(": true", ": True").replace(": false", ": False")
     )
-    made = [
-        f"`{_said(d.name)}` is the {d.what} of `{_said(d.column)}`"
+    derived = [
+        f"`{_escaped(d.name)}` is the {d.what} of `{_escaped(d.column)}`"
         for d in facts.config.derived
         if d.name in example_row(facts)
     ]
     code = f"```python\nrow = {literal}\n\n{form.example}```"
-    return "\n\n".join(["## Score a row", "In this folder, as Python:", code, _needs(form), *made])
+    return "\n\n".join(
+        ["## Score a row", "In this folder, as Python:", code, _needs(form), *derived]
+    )
 
 
 def _needs(form: Format) -> str:
@@ -129,8 +129,8 @@ def _inputs(facts: Facts, form: Format) -> str:
         shape = {"categorical": "(B,) int64", "numeric": "(B,) float32"}.get(
             one.kind, "(B, L) int64, padded by 0"
         )
-        made = _made_of(one)
-        rows.append((f"`{_said(one.name)}`", shape, made))
+        origin = _made_of(one)
+        rows.append((f"`{_escaped(one.name)}`", shape, origin))
     said = (
         "One per feature, by its name. B rows, at least one, L at least one; sizes may differ "
         "from call to call."
@@ -140,7 +140,7 @@ def _inputs(facts: Facts, form: Format) -> str:
 
 def _made_of(one: Any) -> str:
     if one.indicator_of:
-        return f"1 where `{_said(one.indicator_of)}` is missing, else 0"
+        return f"1 where `{_escaped(one.indicator_of)}` is missing, else 0"
     if one.kind == "numeric":
         rank = {"log1p": "log(1 + x), ", "quantile": "normal score, ", "none": ""}[one.transform]
         return f"{rank}standardised by mean {one.mean:.6g} and deviation {one.std:.6g}; missing: 0"
@@ -160,10 +160,12 @@ def _outputs(facts: Facts, form: Format) -> str:
     for task in facts.schema.tasks:
         shape = f"(B, {task.classes})" if task.kind == "multiclass" else "(B,)"
         classes = (
-            ", ".join(_said(name) for name in task.class_names) if task.kind == "multiclass" else ""
+            ", ".join(_escaped(name) for name in task.class_names)
+            if task.kind == "multiclass"
+            else ""
         )
         rows.append(
-            (f"`{_said(output_name(task))}`", f"{shape} float32", UNITS[task.kind] + classes)
+            (f"`{_escaped(output_name(task))}`", f"{shape} float32", UNITS[task.kind] + classes)
         )
     return "## Outputs\n\n" + _table(("output", "shape", "is"), rows)
 
@@ -175,12 +177,14 @@ def _quality(facts: Facts, form: Format) -> str:
         )
     )
     rows = [
-        (_said(task), split, *(_figure(figures.get(name, "")) for name in names))
+        (_escaped(task), split, *(_figure(figures.get(name, "")) for name in names))
         for split, tasks in facts.metrics.items()
         for task, figures in tasks.items()
     ]
     logs = [t.name for t in facts.schema.tasks if t.transform == "log1p"]
-    unit = f" RMSE and MAE of {', '.join(map(_said, logs))} are of log(1 + label)." if logs else ""
+    unit = (
+        f" RMSE and MAE of {', '.join(map(_escaped, logs))} are of log(1 + label)." if logs else ""
+    )
     said = "Validation rows chose the epoch, so their figures flatter; test rows chose nothing."
     missing = (
         ""
@@ -206,14 +210,14 @@ def _data(facts: Facts, form: Format) -> str:
             positives = f"{known['positives'][split]:,}" if known["positives"] else ""
             rows.append(
                 (
-                    _said(task.name),
+                    _escaped(task.name),
                     split,
                     f"{counts[split]:,}",
                     f"{known['labelled'][split]:,}",
                     positives,
                 )
             )
-    source = _said(facts.config.source) or "not said: the data set's YAML has no `source:`"
+    source = _escaped(facts.config.source) or "not said: the data set's YAML has no `source:`"
     return f"## Data\n\nSource and licence: {source}\n\n" + _table(
         ("task", "split", "rows", "labelled", "positives"), rows
     )
@@ -240,22 +244,22 @@ def _limits(facts: Facts, form: Format) -> str:
 
 def _corrected(facts: Facts) -> str:
     """What was done to probabilities after the training."""
-    kept = [
-        f"{_said(t.name)} ({t.negatives_kept:g} kept)"
+    shares = [
+        f"{_escaped(t.name)} ({t.negatives_kept:g} kept)"
         for t in facts.schema.tasks
         if t.negatives_kept < 1
     ]
     rest = "as trained, not recalibrated"
     return (
-        f"corrected for the negatives that the log left out of {', '.join(kept)}, else {rest}"
-        if kept
+        f"corrected for the negatives that the log left out of {', '.join(shares)}, else {rest}"
+        if shares
         else rest
     )
 
 
-def _made(facts: Facts, form: Format) -> str:
-    lines = [f"- {name}: {_said(str(value))}" for name, value in facts.made.items()]
-    worst = ", ".join(f"{_said(name)} {value:.2g}" for name, value in facts.parity.items())
+def _origin(facts: Facts, form: Format) -> str:
+    lines = [f"- {name}: {_escaped(str(value))}" for name, value in facts.origin.items()]
+    worst = ", ".join(f"{_escaped(name)} {value:.2g}" for name, value in facts.parity.items())
     lines += [f"- {remark}" for remark in facts.remarks]
     lines.append(
         f"- checked at export against the network itself on {facts.rows:,} rows, one of them of "
@@ -287,7 +291,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _said(name: str, most: int = 300) -> str:
+def _escaped(name: str, most: int = 300) -> str:
     """A user's text as one safe piece of Markdown: no control signs, no table bars, no code marks,
     no HTML.
     """

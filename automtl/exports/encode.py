@@ -81,13 +81,15 @@ class Encoder:
 
     def _whole(self, row: Row) -> Row:
         """A row with the columns that are made of a time."""
-        of = {made["column"]: made for made in self.derived if made["column"] not in row}
+        of = {
+            derived["column"]: derived for derived in self.derived if derived["column"] not in row
+        }
         row = {
             **row,
             **{
-                name: derive(made, row[made["of"]])
-                for name, made in of.items()
-                if made["of"] in row
+                name: derive(derived, row[derived["of"]])
+                for name, derived in of.items()
+                if derived["of"] in row
             },
         }
         if absent := dict.fromkeys(
@@ -187,10 +189,13 @@ def iso(word: str) -> str:
     """A time as 2023-11-14 10:11:12.5, in UTC where it names a zone, and as 2023-11-14 at midnight;
     other words as they are.
     """
-    found = TIME.fullmatch(word)
-    if found is None:
+    match = TIME.fullmatch(word)
+    if match is None:
         return word
-    day, minute, rest, zone = found[1], found[2], found[3] or ":00", found[4] or "Z"
+    day = match[1]
+    minute = match[2]
+    rest = match[3] or ":00"
+    zone = match[4] or "Z"
     if zone not in ("Z", "UTC"):
         digits = zone[1:].replace(":", "").ljust(4, "0")
         try:
@@ -204,29 +209,29 @@ def iso(word: str) -> str:
     return day if f"{minute}{rest}" == "00:00:00" else f"{day} {minute}{rest}"
 
 
-def derive(made: Mapping[str, Any], value: Any) -> int:
+def derive(derived: Mapping[str, Any], value: Any) -> int:
     """The hour, the weekday (0: Monday) or the day since 1970 of a time, on the clock of the data
     set.
     """
-    seconds = whole_time(made, value) // int(made["per_second"])
+    seconds = whole_time(derived, value) // int(derived["per_second"])
     if not EARLIEST <= seconds <= LATEST:
         raise ValueError(
-            f"{made['of']}: must be a time from 1990 to 2100, in the unit of the training rows, "
+            f"{derived['of']}: must be a time from 1990 to 2100, in the unit of the training rows, "
             f"got {value!r}"
         )
-    local = seconds + int(made["offset_s"])
+    local = seconds + int(derived["offset_s"])
     return {"hour": local // 3600 % 24, "weekday": (local // 86400 + 3) % 7, "day": local // 86400}[
-        made["what"]
+        derived["what"]
     ]
 
 
-def whole_time(made: Mapping[str, Any], value: Any) -> int:
+def whole_time(derived: Mapping[str, Any], value: Any) -> int:
     """A time as a whole number: as it is, or where training had dates microseconds since 1970 in
     UTC.
     """
-    form, word = made["form"], text(value).strip()
-    if normal(word) in made["null_values"]:
-        raise ValueError(f"{made['of']}: must have a time in every row")
+    form, word = derived["form"], text(value).strip()
+    if normal(word) in derived["null_values"]:
+        raise ValueError(f"{derived['of']}: must have a time in every row")
     try:
         if form == "whole":
             return int(normal(word))
@@ -238,7 +243,7 @@ def whole_time(made: Mapping[str, Any], value: Any) -> int:
             if form == "whole"
             else "a date or a time, written as the training rows were"
         )
-        raise ValueError(f"{made['of']}: must be {what}, got {value!r}") from None
+        raise ValueError(f"{derived['of']}: must be {what}, got {value!r}") from None
     return (
         moment.replace(tzinfo=moment.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     ) // timedelta(microseconds=1)
@@ -246,8 +251,8 @@ def whole_time(made: Mapping[str, Any], value: Any) -> int:
 
 def by_parts(word: str, form: str) -> datetime:
     """A date or a time by its parts; of 3/4/2023 the month is first where the form is `mdy`."""
-    found = DATE.fullmatch(word)
-    part = {name: value or "" for name, value in found.groupdict().items()} if found else {}
+    match = DATE.fullmatch(word)
+    part = {name: value or "" for name, value in match.groupdict().items()} if match else {}
     order = (
         ("y", "m", "d")
         if part["y"] or form == "ymd"
@@ -256,11 +261,9 @@ def by_parts(word: str, form: str) -> datetime:
         else ("e", "b", "a")
     )
     year, month, day = (part[name] for name in order)
-    hour, half, zone = (
-        int(part["h"] or 0),
-        part["p"].lower(),
-        part["z"] if part["z"][:1] in ("+", "-") else "+00:00",
-    )
+    hour = int(part["h"] or 0)
+    half = part["p"].lower()
+    zone = part["z"] if part["z"][:1] in ("+", "-") else "+00:00"
     hour = hour if not half else hour % 12 + 12 * (half == "p") if 1 <= hour <= 12 else 99
     clock = f"{hour:02}:{part['i'] or '00'}:{part['c'] or '00'}.{part['f'][:6]:0<6}"
     return datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2} {clock}{zone}")
@@ -321,7 +324,7 @@ def list_words(value: Any, separator: str) -> list[str]:
     whole = raw.strip()
     inner = None if whole in EMPTY_LISTS else inside(whole)
     if inner is None:
-        parts = [] if whole in EMPTY_LISTS else whole.replace(separator, SEPARATOR).split(SEPARATOR)
+        parts = [] if whole in EMPTY_LISTS else raw.replace(separator, SEPARATOR).split(SEPARATOR)
     elif QUOTED.match(inner):
         return [
             word
@@ -379,10 +382,10 @@ def unquoted(word: str) -> str:
 
 def padded(lists: Sequence[Sequence[int]]) -> np.ndarray:
     """(B, L) int64, 0 after a row's last id; L at least 1."""
-    made = np.zeros((len(lists), max([1, *map(len, lists)])), np.int64)
-    for row, ids in zip(made, lists, strict=True):
+    rows = np.zeros((len(lists), max([1, *map(len, lists)])), np.int64)
+    for row, ids in zip(rows, lists, strict=True):
         row[: len(ids)] = ids
-    return made
+    return rows
 
 
 def number(value: Any, null_values: Iterable[str]) -> float:
@@ -396,25 +399,25 @@ def number(value: Any, null_values: Iterable[str]) -> float:
             DECIMAL.fullmatch(value) or value.lower().lstrip("-+") in ("nan", "inf", "infinity")
         ):
             raise ValueError(f"must be a number, got {value!r}")
-    found = value / timedelta(seconds=1) if isinstance(value, timedelta) else float(value)
-    if math.isinf(found):
+    parsed = value / timedelta(seconds=1) if isinstance(value, timedelta) else float(value)
+    if math.isinf(parsed):
         raise ValueError("a number must be finite")
     return (
         math.nan
-        if any(DECIMAL.fullmatch(word) and found == float(word) for word in null_values)
-        else found
+        if any(DECIMAL.fullmatch(word) and parsed == float(word) for word in null_values)
+        else parsed
     )
 
 
 def standardised(feature: Mapping[str, Any], value: Any) -> float:
     """(transform(x) - mean) / std; missing: 0."""
-    found = number(value, feature["null_values"])
-    if math.isnan(found):
+    x = number(value, feature["null_values"])
+    if math.isnan(x):
         if feature["missing"] == "refuse":
             raise ValueError(f"{feature['column']}: must have a number in every row")
-        found = math.nan if feature["fill"] is None else float(feature["fill"])
+        x = math.nan if feature["fill"] is None else float(feature["fill"])
     scored = (
-        TRANSFORMS[feature["transform"]](found, feature["quantiles"]) - feature["mean"]
+        TRANSFORMS[feature["transform"]](x, feature["quantiles"]) - feature["mean"]
     ) / feature["std"]
     return 0.0 if math.isnan(scored) else float(scored)
 

@@ -27,11 +27,13 @@ from automtl.data.values.forms import missing_words
 from automtl.data.values.list_texts import fillers
 from automtl.strict import build
 
-FEATURES, CODE, WORDS = "features.json", "encode.py", "vocabularies/{}.jsonl"
+FEATURES = "features.json"
+CODE = "encode.py"
+WORDS = "vocabularies/{}.jsonl"
 
 
 def write_encoding(folder: files.StagedFolder, store: Encoding, config: DatasetConfig) -> None:
-    """Write all of it."""
+    """Write how rows become inputs: code, features, vocabularies and settings."""
     schema, own = store.schema, portable(config)
     files.write_json(folder / FEATURES, features_of(schema, own))
     files.write_json(folder / SCHEMA, schema.model_dump(mode="json"))
@@ -72,14 +74,14 @@ def portable(config: DatasetConfig) -> DatasetConfig:
 
 def features_of(schema: Schema, config: DatasetConfig) -> dict[str, Any]:
     """How each input is made, in plain values, and the columns that are made of a time."""
-    made: dict[str, Any] = {
+    inputs: dict[str, Any] = {
         "features": [feature_of(field, schema, config) for field in schema.fields]
     }
     used = {feature.name for feature in config.features}
     derived = [
         _derived_of(derived, schema, config) for derived in config.derived if derived.name in used
     ]
-    return {**made, "derived": derived} if derived else made
+    return {**inputs, "derived": derived} if derived else inputs
 
 
 def _derived_of(derived: Derived, schema: Schema, config: DatasetConfig) -> dict[str, Any]:
@@ -141,8 +143,8 @@ class Exported:
         self.schema = build(Schema, files.read_json(folder / SCHEMA), folder / SCHEMA)
         self.config = build(DatasetConfig, files.read_json(folder / DATASET), folder / DATASET)
         with fitting(folder / FEATURES):
-            made = features_of(self.schema, self.config)
-            if files.read_json(folder / FEATURES) != json.loads(json.dumps(made)):
+            inputs = features_of(self.schema, self.config)
+            if files.read_json(folder / FEATURES) != json.loads(json.dumps(inputs)):
                 raise ValueError(f"other features than {SCHEMA} and {DATASET} tell")
 
     def vocabulary(self, field: str) -> pa.Table:

@@ -6,7 +6,7 @@ from typing import Any
 
 from automtl import files
 from automtl.bounds import inside
-from automtl.data.access.fingerprints import fingerprint
+from automtl.data.access.fingerprints import fingerprint, fingerprints_below
 from automtl.errors import ArtifactError
 from automtl.strict import shown
 
@@ -17,14 +17,9 @@ FIX = "export the run again"
 
 def write_manifest(folder: files.StagedFolder, values: Mapping[str, Any]) -> None:
     """Note every file of the folder with size and SHA-256; the last thing that is written."""
-    root = folder / "."
-    found = {
-        path.relative_to(root).as_posix(): fingerprint(path)
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
+    listed = fingerprints_below(folder / ".")
     files.write_json(
-        folder / MANIFEST, {"format": KIND, "version": VERSION, **values, "files": found}
+        folder / MANIFEST, {"format": KIND, "version": VERSION, **values, "files": listed}
     )
 
 
@@ -50,8 +45,8 @@ def open_export(path: Path) -> dict[str, Any]:
             path / MANIFEST, "must be an export's manifest", type(values).__name__, FIX
         )
     if values.get("version") != VERSION:
-        made = values.get("made")
-        by = f", made by {made.get('versions')}" if isinstance(made, dict) else ""
+        origin = values.get("made")
+        by = f", made by {origin.get('versions')}" if isinstance(origin, dict) else ""
         fix = "use that automtl, or the folder's own encode.py, or export the run again"
         raise ArtifactError(
             path / MANIFEST,

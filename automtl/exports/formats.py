@@ -15,20 +15,23 @@ from automtl.exports._plain import plain_model
 from automtl.exports.graph import (
     LIBRARIES,
     Runner,
-    need,
     onnx_bytes,
     onnx_runner,
     program,
     pt2_bytes,
+    require_libraries,
 )
 from automtl.exports.network import Served, names, tensors
 
-ONNX, PT2, PYTHON, WEIGHTS = "model.onnx", "model.pt2", "model.py", "weights.safetensors"
+ONNX = "model.onnx"
+PT2 = "model.pt2"
+PYTHON = "model.py"
+WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
 class Format:
-    """One format.
+    """A format of exports.
 
     Args:
         title: for people.
@@ -50,7 +53,7 @@ class Format:
 
     def check(self) -> None:
         """Refuse to go on where a library is not installed."""
-        need(*self.needs)
+        require_libraries(*self.needs)
 
 
 def _write_onnx(folder: files.StagedFolder, served: Served) -> Runner:
@@ -78,8 +81,8 @@ def _write_python(folder: files.StagedFolder, served: Served) -> Runner:
     model = imported(folder / PYTHON).load(folder / WEIGHTS)
 
     def run(features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        found = model({name: torch.from_numpy(array) for name, array in features.items()})
-        return [found[name].numpy() for name in names(served.schema)[1]]
+        answers = model({name: torch.from_numpy(array) for name, array in features.items()})
+        return [answers[name].numpy() for name in names(served.schema)[1]]
 
     return run
 

@@ -21,7 +21,7 @@ LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 Runner = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
 
 
-def need(*libraries: str) -> None:
+def require_libraries(*libraries: str) -> None:
     """Refuse to go on without libraries of the extra `onnx`.
 
     Raises:
@@ -74,9 +74,9 @@ def onnx_bytes(traced: torch.export.ExportedProgram, schema: Schema) -> bytes:
             fix,
         )
     with _quiet():
-        made = torch.onnx.export(traced, (), dynamo=True, verbose=False)
-    assert made is not None
-    model: Any = made.model_proto
+        program = torch.onnx.export(traced, (), dynamo=True, verbose=False)
+    assert program is not None
+    model: Any = program.model_proto
     _strip(model)
     _rename_values(model.graph, inputs, outputs)
     _name_sizes(model.graph)
@@ -129,7 +129,7 @@ def onnx_runner(source: bytes | Path, outputs: Sequence[str]) -> Runner:
     Raises:
         ArtifactError: it is no model that onnxruntime reads.
     """
-    need("onnxruntime")
+    require_libraries("onnxruntime")
     import onnxruntime
 
     try:

@@ -27,10 +27,8 @@ def names(schema: Schema) -> tuple[list[str], list[str]]:
     Raises:
         ConfigError: a feature has the name of an output.
     """
-    inputs, outputs = (
-        [field.name for field in schema.fields],
-        [output_name(task) for task in schema.tasks],
-    )
+    inputs = [field.name for field in schema.fields]
+    outputs = [output_name(task) for task in schema.tasks]
     if both := sorted(set(inputs) & set(outputs)):
         raise ConfigError(
             f"feature '{both[0]}'",
@@ -65,7 +63,9 @@ class Served(nn.Module):
 
 def inputs_of(features: tuple[Tensor, ...], schema: Schema) -> Inputs:
     """One tensor per feature, in the schema's order, as what a network reads."""
-    first, columns, lists = features[0], len(schema.categorical), len(schema.lists)
+    first = features[0]
+    columns = len(schema.categorical)
+    lists = len(schema.lists)
     ids, numbers = features[:columns], features[columns + lists :]
     return Inputs(
         torch.stack(ids, dim=1) if ids else first.new_zeros((first.shape[0], 0), dtype=torch.int64),
@@ -90,46 +90,46 @@ def answer(task: Task, output: Tensor) -> Tensor:
 
 def arrays(rows: Rows, schema: Schema, index: np.ndarray) -> dict[str, np.ndarray]:
     """Some prepared rows as the inputs by name: (B,) int64, (B, L) int64, (B,) float32."""
-    found = {
+    inputs = {
         field.name: rows.ids[index, i].astype(np.int64)
         for i, field in enumerate(schema.categorical)
     }
-    found |= {
+    inputs |= {
         field.name: rows.lists[i].padded(index).astype(np.int64)
         for i, field in enumerate(schema.lists)
     }
-    return found | {
+    return inputs | {
         field.name: np.array(rows.dense[index, i], np.float32)
         for i, field in enumerate(schema.numeric)
     }
 
 
-def drawn(schema: Schema, count: int) -> dict[str, np.ndarray]:
+def random_inputs(schema: Schema, count: int) -> dict[str, np.ndarray]:
     """As `arrays`, of rows drawn at random: ids and numbers that the schema allows, lists of up to
     eight ids.
     """
     rng, longest = np.random.default_rng(0), 8
-    found: dict[str, np.ndarray] = {}
+    inputs: dict[str, np.ndarray] = {}
     for field in schema.fields:
         if field.kind == "numeric":
-            found[field.name] = np.array(
+            inputs[field.name] = np.array(
                 rng.integers(0, 2, count) if field.indicator_of else rng.standard_normal(count),
                 np.float32,
             )
         elif field.kind == "categorical":
-            found[field.name] = rng.integers(0, field.vocabulary_size, count)
+            inputs[field.name] = rng.integers(0, field.vocabulary_size, count)
         else:
             ids = rng.integers(
                 min(1, field.vocabulary_size - 1), field.vocabulary_size, (count, longest)
             )
-            found[field.name] = np.where(
+            inputs[field.name] = np.where(
                 np.arange(longest) < rng.integers(0, longest + 1, (count, 1)), ids, 0
             )
-    return found
+    return inputs
 
 
 def with_unknown(features: Mapping[str, np.ndarray], schema: Schema) -> dict[str, np.ndarray]:
-    """The same and a last row of unseen ids, empty lists and missing numbers."""
+    """The inputs with one more row, of unseen ids, empty lists and missing numbers."""
     missing = {field.name: 1 if field.indicator_of else 0 for field in schema.fields}
     return {
         name: np.concatenate([a, np.full((1, *a.shape[1:]), missing[name], a.dtype)])

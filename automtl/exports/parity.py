@@ -28,19 +28,19 @@ def compare(
     Raises:
         NumericalError: a difference above 1e-5, or any where `exact`.
     """
-    found = {}
-    for task, mine, theirs in zip(
+    largest = {}
+    for task, answer, exported in zip(
         served.schema.tasks, eager(served, features), run(features), strict=True
     ):
         name, regression = output_name(task), task.kind == "regression"
-        differences = np.abs(mine.astype(np.float64) - theirs) / (
-            scale(task, mine) if regression else 1.0
+        differences = np.abs(answer.astype(np.float64) - exported) / (
+            scale(task, answer) if regression else 1.0
         )
-        found[name] = (
-            float(differences.max(initial=0.0)) if mine.shape == theirs.shape else float("nan")
+        largest[name] = (
+            float(differences.max(initial=0.0)) if answer.shape == exported.shape else float("nan")
         )
         allowed = 0.0 if exact else VALUE if regression else PROBABILITY
-        if not found[name] <= allowed:
+        if not largest[name] <= allowed:
             rule = (
                 f"must answer as the network does, within {allowed:g}"
                 if allowed
@@ -48,9 +48,9 @@ def compare(
             )
             fix = "this is a fault of the export, which is not kept; try another --format"
             raise NumericalError(
-                f"export, output '{name}'", rule, f"a difference of {found[name]:.3g}", fix
+                f"export, output '{name}'", rule, f"a difference of {largest[name]:.3g}", fix
             )
-    return found
+    return largest
 
 
 def scale(task: Task, values: np.ndarray) -> np.ndarray:

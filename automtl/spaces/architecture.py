@@ -18,7 +18,7 @@ from automtl.errors import ArtifactError, ConfigError
 from automtl.spaces.catalogue import fit_sharing, sharing_settings
 from automtl.spaces.kinds import Slot
 from automtl.spaces.operations import MAX_WIDTH, Operation, Width
-from automtl.spaces.pictures import drawn
+from automtl.spaces.pictures import picture_of
 from automtl.spaces.signatures import FieldSignature, SchemaLike, TaskSignature
 from automtl.strict import Strict, build, nearest
 
@@ -38,7 +38,7 @@ class Expert(Strict):
 
     @property
     def operations(self) -> tuple[Operation, ...]:
-        """Its blocks, read."""
+        """Its blocks, parsed."""
         return tuple(Operation.parse(block, "expert") for block in self.blocks)
 
     def fits(self, slot: Slot) -> bool:
@@ -157,10 +157,8 @@ class Architecture(Strict):
         if self.ranking is None:
             return
         if len(self.ranking) != len(self.tasks or ()):
-            rule, fix = (
-                "must list experts for each task of a bound architecture",
-                "leave ranking out: the listed order then holds",
-            )
+            rule = "must list experts for each task of a bound architecture"
+            fix = "leave ranking out: the listed order then holds"
             raise ConfigError("ranking", rule, f"{len(self.ranking)} lists", fix)
         for t, task in enumerate(self.ranking):
             named = [entry.expert for entry in task]
@@ -178,13 +176,13 @@ class Architecture(Strict):
         level below; else all.
         """
         for level in range(slot.level, -1, -1):
-            found = tuple(
+            experts = tuple(
                 i
                 for i, expert in enumerate(self.experts)
                 if expert.fits(Slot(level, slot.owner, slot.index))
             )
-            if found:
-                return found
+            if experts:
+                return experts
         return tuple(range(len(self.experts)))
 
     def pool(self, level: int = 0) -> tuple[int, ...]:
@@ -234,13 +232,13 @@ class Architecture(Strict):
         )
         if self.is_template:
             return self.evolve(tasks=tasks, fields=fields)
-        for what, mine, theirs in (("tasks", self.tasks, tasks), ("fields", self.fields, fields)):
-            if mine != theirs:
+        for what, own, given in (("tasks", self.tasks, tasks), ("fields", self.fields, fields)):
+            if own != given:
                 rule = f"must be bound to the {what} of data set '{schema.name}'"
                 raise ConfigError(
                     f"architecture {self.name}".strip(),
                     rule,
-                    _difference(mine or (), theirs),
+                    _difference(own or (), given),
                     "search on this data set",
                 )
         return self
@@ -255,8 +253,8 @@ class Architecture(Strict):
         used = plugins.record(
             [self.sharing.kind, *(Operation.parse(block).name for block in blocks)]
         )
-        held = {name: value for name, value in self.provenance.items() if name != "plugins"}
-        provenance = {**held, "plugins": used} if used else held
+        rest = {name: value for name, value in self.provenance.items() if name != "plugins"}
+        provenance = {**rest, "plugins": used} if used else rest
         files.write_json(
             path, self.model_copy(update={"provenance": provenance}).model_dump(mode="json")
         )
@@ -267,7 +265,7 @@ class Architecture(Strict):
         return f"<Architecture {named}: {self.sharing.kind} of {count} experts, for {tasks}>"
 
     def _repr_html_(self) -> str | None:
-        return drawn(self)
+        return picture_of(self)
 
     @classmethod
     def load(cls, source: str | Path) -> "Architecture":
@@ -323,11 +321,11 @@ def _shipped(name: str) -> Path:
     return known[name]
 
 
-def _difference(mine: Sequence[Any], theirs: Sequence[Any]) -> str:
+def _difference(own: Sequence[Any], given: Sequence[Any]) -> str:
     """Two signatures' difference in words: what is missing, what is new, what has another kind or
     order.
     """
-    old, new = {s.name: s for s in mine}, {s.name: s for s in theirs}
+    old, new = {s.name: s for s in own}, {s.name: s for s in given}
     notes = [f"'{name}' missing from the data" for name in old if name not in new]
     notes += [f"'{name}' unknown to the architecture" for name in new if name not in old]
     notes += [

@@ -39,5 +39,5 @@ class Decision:
 
     @property
     def plain(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """The decision as JSON data."""
         return asdict(self)

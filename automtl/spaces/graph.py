@@ -67,7 +67,7 @@ class _Joiner:
         self.joint = "cells" if architecture.sharing.all_settings.get("cells") else "gate"
 
     def add(self, tasks: list[str]) -> None:
-        """Levels from below, then towers."""
+        """Add the levels from below, then the towers."""
         fed = [self.wiring.tower(t) for t in range(len(tasks))]
         readers = [
             *fed,

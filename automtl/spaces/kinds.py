@@ -101,15 +101,13 @@ def layout(
     place = LAYOUTS[SHARING[kind].slots]
     slots = tuple(islice(place(num_tasks, num_experts, {**settings, **own}), MAX_SLOTS + 1))
     if len(slots) > MAX_SLOTS:
-        told = ", ".join(f"{name} {value}" for name, value in settings.items() if name in _COUNTS)
-        rule, fix = (
-            f"must have at most {MAX_SLOTS} places for experts, all levels and tasks together",
-            "lower the numbers",
-        )
+        counts = ", ".join(f"{name} {value}" for name, value in settings.items() if name in _COUNTS)
+        rule = f"must have at most {MAX_SLOTS} places for experts, all levels and tasks together"
+        fix = "lower the numbers"
         raise ConfigError(
             f"sharing kind {kind}",
             rule,
-            f"{told or 'experts'} with {num_experts} experts and {num_tasks} tasks",
+            f"{counts or 'experts'} with {num_experts} experts and {num_tasks} tasks",
             fix,
         )
     return slots

@@ -38,11 +38,9 @@ class OperationSignature:
     closed: bool = True
 
 
-_BOTH, _INTERACTION, _EXPERT = (
-    frozenset({"interaction", "expert"}),
-    frozenset({"interaction"}),
-    frozenset({"expert"}),
-)
+_BOTH = frozenset({"interaction", "expert"})
+_INTERACTION = frozenset({"interaction"})
+_EXPERT = frozenset({"expert"})
 OPERATIONS: dict[str, OperationSignature] = {
     "product": OperationSignature(_INTERACTION, "kind", choices=("inner", "outer")),
     "cross": OperationSignature(_INTERACTION, "layers", maximum=64),

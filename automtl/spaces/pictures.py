@@ -15,6 +15,6 @@ def draw_by(drawer: Drawer) -> Drawer:
     return drawer
 
 
-def drawn(architecture: Any) -> str | None:
+def picture_of(architecture: Any) -> str | None:
     """An architecture as HTML; None where nothing that draws is there."""
     return _drawers[-1](architecture) if _drawers else None

@@ -31,13 +31,13 @@ def plugged(architecture: Architecture, kind: str, settings: Mapping[str, Any]) 
             for expert in experts
         )
     recommended = architecture.recommended if kind == architecture.sharing.kind else {}
-    made = architecture.evolve(
+    architecture = architecture.evolve(
         experts=experts,
         sharing=Sharing(kind=kind, settings=dict(settings)),
         recommended=recommended,
     )
-    check_widths(made)
-    return made
+    check_widths(architecture)
+    return architecture
 
 
 def tasks_of(architecture: Architecture) -> list[str] | None:
@@ -87,11 +87,9 @@ def wiring_of(architecture: Architecture, num_tasks: int) -> Wiring:
     order = settings.get("order")
     names = [task.name for task in architecture.tasks or ()]
     funnel = [names.index(name) for name in order] if order and names else None
-    slots, kind, pairs = (
-        slots_of(architecture, num_tasks),
-        architecture.sharing.kind,
-        not settings.get("cells", True),
-    )
+    slots = slots_of(architecture, num_tasks)
+    kind = architecture.sharing.kind
+    pairs = not settings.get("cells", True)
     return wire(
         kind,
         slots,
@@ -113,20 +111,20 @@ def check_widths(architecture: Architecture) -> None:
     # None: as wide as the flat fields
     widths: dict[Fusion | None, int | None] = {None: architecture.projection}
     for fusion in wiring.fusions:
-        found = {}
+        outputs = {}
         for slot in fusion.slots:
             index = expert_for(architecture, slot)
-            found[index] = _width(architecture.experts[index], widths[wiring.source(slot)])
-        if len(set(found.values())) > 1:
+            outputs[index] = _width(architecture.experts[index], widths[wiring.source(slot)])
+        if len(set(outputs.values())) > 1:
             said = ", ".join(
-                f"expert {i}: {width or 'as its input'}" for i, width in sorted(found.items())
+                f"expert {i}: {width or 'as its input'}" for i, width in sorted(outputs.items())
             )
             raise ConfigError(
                 f"experts of level {fusion.level}",
                 "must have one output width, since their outputs are added",
                 said,
             )
-        widths[fusion] = next(iter(found.values()))
+        widths[fusion] = next(iter(outputs.values()))
 
 
 def _width(expert: Expert, width_in: int | None) -> int | None:

@@ -108,22 +108,22 @@ def changed(
     """
     for name in changes:
         if name not in KNOWN:
-            rule, fix = (
-                f"must be a setting of {_called(architecture)}",
-                f"it has {_listed(architecture)}",
-            )
+            rule = f"must be a setting of {_called(architecture)}"
+            fix = f"it has {_listed(architecture)}"
             raise ConfigError(f"{where}.{name}", rule, repr(name), fix)
     check_changes(changes, where)
     values = {name: plain_tuples(value) for name, value in changes.items()}
     if not architecture.is_template:
         _need_same(architecture, values, where)
     own = {name: value for name, value in values.items() if name in _SHAPE}
-    made = architecture.evolve(**own) if own else architecture
+    architecture = architecture.evolve(**own) if own else architecture
     if "num_experts" in values:
-        made = _counted(made, int(values["num_experts"]), f"{where}.num_experts", sharing or {})
+        architecture = _counted(
+            architecture, int(values["num_experts"]), f"{where}.num_experts", sharing or {}
+        )
     if "expert_widths" in values:
-        made = _sized(made, values["expert_widths"], f"{where}.expert_widths")
-    return made
+        architecture = _sized(architecture, values["expert_widths"], f"{where}.expert_widths")
+    return architecture
 
 
 def _called(architecture: Architecture) -> str:
@@ -172,11 +172,11 @@ def _widths(architecture: Architecture) -> Any:
         for operation in expert.operations
     ):
         return None
-    found = {
+    widths = {
         expert.level: [operation.argument for operation in expert.operations]
         for expert in architecture.experts
     }
-    return list(found.values()) if len(found) > 1 else next(iter(found.values()))
+    return list(widths.values()) if len(widths) > 1 else next(iter(widths.values()))
 
 
 def _counted(

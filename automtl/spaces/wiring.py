@@ -69,14 +69,14 @@ class Wiring:
 
     def ancestors(self, task: int) -> tuple[Fusion, ...]:
         """The fusions that a task's representation depends on."""
-        found: list[Fusion] = []
+        fusions: list[Fusion] = []
         waiting: list[Fusion | None] = [self.tower(task)]
         while waiting:
             fusion = waiting.pop()
-            if fusion is not None and fusion not in found:
-                found.append(fusion)
+            if fusion is not None and fusion not in fusions:
+                fusions.append(fusion)
                 waiting += [fusion.after, *(self.source(slot) for slot in fusion.slots)]
-        return tuple(found)
+        return tuple(fusions)
 
     def reads(self, task: int) -> frozenset[Slot]:
         """The slots that a task's representation depends on."""

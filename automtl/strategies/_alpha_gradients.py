@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from automtl.spaces.decisions import Motion
-from automtl.training.checkpoint_state import Count, State, check, need, need_tensors
+from automtl.training.checkpoint_state import Count, State, parse, require, require_tensors
 
 PASSES = 10  # the last so many are looked at, and as many it takes
 LEVEL = 0.95
@@ -79,8 +79,8 @@ class AlphaGradients:
         Raises:
             AutoMTLError: it is of other alphas.
         """
-        held = check(_State, state, "alpha_gradients")
-        need(
+        held = parse(_State, state, "alpha_gradients")
+        require(
             held.count < max(self._batches, 1) and len(held.means) <= PASSES,
             "alpha_gradients",
             f"must be of passes of {self._batches} batches, at most {PASSES}",
@@ -88,6 +88,6 @@ class AlphaGradients:
         )
         means = self._total.new_zeros(len(held.means), len(self._total))
         owned = {"total": self._total, "means": means}
-        need_tensors(owned, {"total": held.total, "means": held.means}, "alpha_gradients")
+        require_tensors(owned, {"total": held.total, "means": held.means}, "alpha_gradients")
         self._total = held.total.to(self._total.device).clone()
         self._means, self._count = held.means.to(self._total.device).clone(), held.count

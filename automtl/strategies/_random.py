@@ -19,7 +19,7 @@ from automtl.strategies.ledger import price_of
 from automtl.strategies.protocol import Material, make_genes
 from automtl.strategies.score import score
 from automtl.strategies.standalone import StandAlone
-from automtl.training.checkpoint_state import Count, State, check, need
+from automtl.training.checkpoint_state import Count, State, parse, require
 from automtl.training.loop import StepEvent
 
 
@@ -156,16 +156,16 @@ class RandomSearch:
 
     def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``."""
-        held = check(_State, state, "strategy")
+        held = parse(_State, state, "strategy")
         self._tried = scored_genomes(self.genes, held.tried)
         self.samples, self._steps = held.samples, held.steps
-        need(
+        require(
             held.steps <= max(1.0, self.budget / self._batch),
             "strategy.steps",
             "must be within the budget",
             held.steps,
         )
-        need(
+        require(
             (held.model is None) == (held.steps == 0),
             "strategy.model",
             "must be there while a draw is trained, and only then",
@@ -230,7 +230,7 @@ class RandomSampling:
 
     def load_state_dict(self, state: Any) -> None:
         """Nothing to restore."""
-        need(state == {}, "strategy", "must be empty", str(state)[:80])
+        require(state == {}, "strategy", "must be empty", str(state)[:80])
 
     def stands_at(self, epoch: int, step: int) -> bool:
         """There are no steps."""

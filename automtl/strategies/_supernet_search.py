@@ -27,7 +27,7 @@ from automtl.strategies.encoding import MOST_DRAWS, Genes
 from automtl.strategies.ledger import Kind, SupernetPrices
 from automtl.strategies.monitor import gradient_conflict, hessian_eigenvalue
 from automtl.strategies.protocol import Material
-from automtl.training.checkpoint_state import Count, State, check
+from automtl.training.checkpoint_state import Count, State, parse
 from automtl.training.loop import StepEvent, run_epoch
 from automtl.training.losses import Losses
 
@@ -202,7 +202,7 @@ class SupernetSearch:
 
     def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``."""
-        self.samples = check(self.form, state, "strategy").samples
+        self.samples = parse(self.form, state, "strategy").samples
         self.stepper.load_state_dict(state["stepper"])
 
     def stands_at(self, epoch: int, step: int) -> bool:

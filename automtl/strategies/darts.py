@@ -22,7 +22,7 @@ from automtl.strategies.ledger import Kind
 from automtl.strategies.monitor import alpha_figures
 from automtl.strategies.pricing import ExpectedCost
 from automtl.training.balancing import make_balancer
-from automtl.training.checkpoint_state import Count, State, check, need, take_optimizer
+from automtl.training.checkpoint_state import Count, State, load_optimizer_state, parse, require
 from automtl.training.losses import Losses, jsd_loss, multi_task_loss, task_weights
 from automtl.training.optim.clipping import clip_grad_norm
 from automtl.training.optim.deferred_sgd import DeferredSGD, TableOptimizer
@@ -315,27 +315,27 @@ class Darts:
         Raises:
             AutoMTLError: it is none of these settings'.
         """
-        held = check(_State, state, "stepper")
-        need(
+        held = parse(_State, state, "stepper")
+        require(
             held.epoch < self.settings.epochs,
             "stepper.epoch",
             f"must be below {self.settings.epochs}",
             held.epoch,
         )
-        need(
+        require(
             (held.beta_adam is None) == (self._beta_adam is None),
             "stepper.beta_adam",
             "must be there where beta is searched, and nowhere else",
             "none" if held.beta_adam is None else "one",
         )
-        take_optimizer(self._sgd, state["sgd"], "sgd")
+        load_optimizer_state(self._sgd, state["sgd"], "sgd")
         if self._sgd.state:
             self._start_momentum()  # of those that a state may lack
         for optimizer, saved in zip(self._table_steps, state["tables"], strict=True):
             optimizer.load_state_dict(saved)
-        take_optimizer(self._alpha_adam, state["alpha_adam"], "alpha_adam")
+        load_optimizer_state(self._alpha_adam, state["alpha_adam"], "alpha_adam")
         if self._beta_adam is not None:
-            take_optimizer(self._beta_adam, state["beta_adam"], "beta_adam")
+            load_optimizer_state(self._beta_adam, state["beta_adam"], "beta_adam")
         self.balancer.load_state_dict(state["balancer"])
         self.gradients.load_state_dict(state["gradients"])
         self.begin_epoch(state["epoch"])

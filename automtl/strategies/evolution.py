@@ -19,7 +19,7 @@ from automtl.strategies.encoding import Genes, Genome
 from automtl.strategies.monitor import alpha_figures
 from automtl.strategies.protocol import Material, make_genes
 from automtl.strategies.score import score
-from automtl.training.checkpoint_state import Count, check, need
+from automtl.training.checkpoint_state import Count, parse, require
 from automtl.training.loop import StepEvent
 from automtl.training.losses import Losses
 
@@ -175,7 +175,7 @@ class Evolution(SupernetSearch):
     def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``."""
         super().load_state_dict(state)
-        self._scored = scored_genomes(self.genes, check(self.form, state, "strategy").scored)
+        self._scored = scored_genomes(self.genes, parse(self.form, state, "strategy").scored)
 
     def stands_at(self, epoch: int, step: int) -> bool:
         """Whether the epoch has that step, and as many were scored before it as it says."""
@@ -194,5 +194,5 @@ def scored_genomes(genes: Genes, held: Scored) -> list[tuple[Genome, float]]:
     made = [(Genome(picks, chosen), loss) for picks, chosen, loss in held]
     for i, (genome, _) in enumerate(made):
         got = f"{genome.picks}, experts {genome.chosen}"[:120]
-        need(genes.legal(genome), f"strategy, genome {i}", "must be one of the space", got)
+        require(genes.legal(genome), f"strategy, genome {i}", "must be one of the space", got)
     return made

@@ -22,7 +22,7 @@ from automtl.models.cost import flops_per_row
 from automtl.models.latency import candidate_training_seconds, training_seconds
 from automtl.models.prices import prices
 from automtl.models.supernet import Supernet
-from automtl.training.checkpoint_state import Amount, Count, State, check
+from automtl.training.checkpoint_state import Amount, Count, State, parse
 
 Kind = Literal["train", "alpha", "score", "outer", "inner_exact", "inner_finite"]
 # forward passes that a row costs; the last three are of a second-order alpha step: the outer loss
@@ -116,7 +116,7 @@ class Ledger:
         Raises:
             AutoMTLError: it is none.
         """
-        held = check(LedgerState, state, "ledger")
+        held = parse(LedgerState, state, "ledger")
         self.rows = Counter({kind: getattr(held.rows, kind) for kind in PASSES})
         self.flops, self.seconds = held.flops, held.seconds
 

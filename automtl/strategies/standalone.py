@@ -11,7 +11,7 @@ from automtl.models.skeleton import MultiTaskNet
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.protocol import Material
 from automtl.training.balancing import make_balancer
-from automtl.training.checkpoint_state import State, check, take_net
+from automtl.training.checkpoint_state import State, load_net_state, parse
 from automtl.training.loop import StepEvent, run_steps
 from automtl.training.losses import Losses
 from automtl.training.optim.optimizers import OptimizerSettings, make_optimizer
@@ -84,8 +84,8 @@ class StandAlone:
 
     def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``."""
-        check(_State, state, "model")
-        take_net(self.net, state["net"], "model.net")
+        parse(_State, state, "model")
+        load_net_state(self.net, state["net"], "model.net")
         self._adam.load_state_dict(state["adam"], "model.adam")
         self.balancer.load_state_dict(state["balancer"])
 

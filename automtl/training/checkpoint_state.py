@@ -1,12 +1,11 @@
-"""Taking in what a checkpoint holds.
+"""Checks of a checkpoint's state, as it is loaded.
 
-A stranger may have written it, sums and all. So what has not the form in which this package writes
-is refused as it is taken in, before a step is made: names, types, shapes, numbers that count or
-index something, and numbers that are not finite. What is then left to a stranger is the values of
-weights and moments, as with any model of his.
+A stranger may have written a checkpoint, its checksums included. So a state that this package could
+not have written is refused before a step is made: its names, types and shapes are compared with
+those of the object that loads it, what counts or indexes something must be in range, and numbers
+must be finite. What is left to a stranger are the values of weights and moments, as with any model.
 
-The messages name the place inside the state; the checkpoint that it is of is added by
-``runs.checkpoint.applying``.
+Messages name the place inside the state; ``runs.checkpoint.applying`` adds the checkpoint's path.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,13 +24,13 @@ Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Tensors = dict[str, Tensor]
 
 _ADAM = {"step", "exp_avg", "exp_avg_sq"}
-_KEPT = {  # of a parameter
+_MOMENTS = {  # what torch stores of a parameter
     torch.optim.SGD: {"momentum_buffer"},
     torch.optim.Adam: _ADAM,
     torch.optim.AdamW: _ADAM,
     torch.optim.Adagrad: {"step", "sum"},
 }
-_COUNTS = ("step", "exp_avg_sq", "sum")  # of these, what is never negative
+_NEVER_NEGATIVE = ("step", "exp_avg_sq", "sum")
 
 
 class State(Strict):
@@ -41,14 +40,14 @@ class State(Strict):
 
 
 class Running(State):
-    """Of ``RunningLosses``: (T,) float64 each, or None before the first step."""
+    """The state of ``RunningLosses``: (T,) float64 each, or None before the first step."""
 
     losses: Tensor | None
     weights: Tensor | None
 
 
 class Costs(State):
-    """Of balancing; empty where there was none."""
+    """What balancing has cost; zeros where there was none."""
 
     seconds: Amount = 0.0
     backward_passes: Amount = 0.0
@@ -63,67 +62,67 @@ class Spent(State):
     balancing: Costs = Costs()
 
 
-def need(holds: bool, where: str, rule: str, got: object) -> None:
-    """Refuse what does not hold.
+def require(holds: bool, where: str, rule: str, got: object) -> None:
+    """Refuse a state unless a condition holds.
 
     Raises:
-        ArtifactError: it does not.
+        ArtifactError: it does not hold.
     """
     if not holds:
         raise ArtifactError(where, rule, got)
 
 
-def check(form: type[Model], state: Any, where: str) -> Model:
-    """A state in its form.
+def parse(form: type[Model], state: Any, where: str) -> Model:
+    """A state as an object of its form.
 
     Raises:
-        ConfigError: it has another one; every fault is listed.
+        ConfigError: it has another form; every fault is listed.
     """
     return build(form, state, where)
 
 
-def take(owned: Mapping[str, Tensor], state: Any, where: str, *, finite: bool = True) -> None:
-    """Copy saved tensors into one's own.
+def load_tensors(
+    owned: Mapping[str, Tensor], state: Any, where: str, *, finite: bool = True
+) -> None:
+    """Copy saved tensors into an object's own.
 
     Args:
-        owned: name -> tensor.
+        owned: the object's tensors by name.
         state: the saved ones.
-        where: what they are called in errors.
+        where: the name of the state in errors.
         finite: whether NaN and infinity are refused.
 
     Raises:
         ArtifactError: they are not of the same names, shapes and types, or not finite.
     """
-    need_tensors(owned, state, where, finite=finite)
+    require_tensors(owned, state, where, finite=finite)
     with torch.no_grad():
         for name, tensor in owned.items():
             tensor.copy_(state[name])
 
 
-def need_tensors(
+def require_tensors(
     owned: Mapping[str, Tensor], state: Any, where: str, *, finite: bool = True
 ) -> None:
-    """Refuse saved tensors that could not be one's own; arguments as of `take`."""
-    need(isinstance(state, Mapping), where, "must be a mapping", type(state).__name__)
-    absent, unknown = (
-        sorted(owned.keys() - state.keys()),
-        [name for name in state if name not in owned],
-    )
-    need(
+    """Refuse saved tensors that `load_tensors` would not load; its arguments."""
+    require(isinstance(state, Mapping), where, "must be a mapping", type(state).__name__)
+    absent = sorted(owned.keys() - state.keys())
+    unknown = [name for name in state if name not in owned]
+    require(
         not absent and not unknown,
         where,
         f"must hold the {len(owned)} tensors of that name",
         _names(absent, unknown),
     )
     for name, tensor in owned.items():
-        need(
+        require(
             _form(state[name]) == _form(tensor),
             f"{where}.{name}",
             f"must be {_form(tensor)}",
             _form(state[name]),
         )
         legal = not finite or not tensor.is_floating_point() or _finite(state[name])
-        need(legal, f"{where}.{name}", "must be finite", "NaN or infinity")
+        require(legal, f"{where}.{name}", "must be finite", "NaN or infinity")
 
 
 def _finite(tensor: Tensor) -> bool:
@@ -132,8 +131,8 @@ def _finite(tensor: Tensor) -> bool:
 
 
 def _names(absent: Iterable[str], unknown: Iterable[object]) -> str:
-    found = [f"no {name}" for name in absent] + [str(name)[:80] for name in unknown]
-    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+    names = [f"no {name}" for name in absent] + [str(name)[:80] for name in unknown]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _form(value: object) -> str:
@@ -142,28 +141,27 @@ def _form(value: object) -> str:
     return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
 
 
-def take_net(net: nn.Module, state: Any, where: str = "net") -> None:
-    """Load a network's state; modules that change their form in training take that of the state.
+def load_net_state(net: nn.Module, state: Any, where: str = "net") -> None:
+    """Load a network's state; modules that change shape in training take that of the state.
 
     Raises:
-        ArtifactError: as of `take`.
+        ArtifactError: as of `load_tensors`.
         RuntimeError: it is of another network.
     """
-    need(isinstance(state, Mapping), where, "must be a mapping", type(state).__name__)
+    require(isinstance(state, Mapping), where, "must be a mapping", type(state).__name__)
     net.load_state_dict(state)
-    need_tensors(net.state_dict(), state, where)
+    require_tensors(net.state_dict(), state, where)
 
 
-def take_optimizer(optimizer: torch.optim.Optimizer, state: Any, where: str) -> None:
-    """Load an optimiser's state: what it keeps of each parameter. Its settings are the run's own,
-    and must be the state's.
+def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Any, where: str) -> None:
+    """Load what an optimiser stores of each parameter; its settings must be those of the run.
 
     A rate that follows a schedule (``initial_lr``) is for whoever runs the schedule to set.
 
     Raises:
         ArtifactError: it is of other parameters or settings, or not as torch's optimiser keeps it.
     """
-    need(
+    require(
         isinstance(state, Mapping) and set(state) == {"state", "param_groups"},
         where,
         "must be an optimiser's",
@@ -173,27 +171,27 @@ def take_optimizer(optimizer: torch.optim.Optimizer, state: Any, where: str) -> 
     settings, theirs = (
         [_setting(group) for group in groups] for groups in (own, state["param_groups"])
     )
-    need(
+    require(
         settings == theirs,
         f"{where}.param_groups",
         f"must be those of the run's settings, {str(settings)[:200]}",
         str(theirs)[:200],
     )
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    names = _KEPT[type(optimizer)]
-    for index, kept in state["state"].items():
+    names = _MOMENTS[type(optimizer)]
+    for index, moments in state["state"].items():
         here = f"{where}.state.{index}"
         known = (
             isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(parameters)
         )
-        need(known, here, f"must be one of {len(parameters)} parameters", repr(index)[:80])
+        require(known, here, f"must be one of {len(parameters)} parameters", repr(index)[:80])
         like = parameters[index].detach()
-        need_tensors(
-            {name: torch.zeros(()) if name == "step" else like for name in names}, kept, here
+        require_tensors(
+            {name: torch.zeros(()) if name == "step" else like for name in names}, moments, here
         )
-        for name in names.intersection(_COUNTS):
-            least = float(kept[name].min()) if kept[name].numel() else 0.0
-            need(not least < 0, f"{here}.{name}", "must be at least 0", f"{least:g}")
+        for name in names.intersection(_NEVER_NEGATIVE):
+            least = float(moments[name].min()) if moments[name].numel() else 0.0
+            require(not least < 0, f"{here}.{name}", "must be at least 0", f"{least:g}")
     optimizer.load_state_dict({"state": state["state"], "param_groups": own})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from automtl.errors import ConfigError, DataError, NumericalError
 from automtl.strict import nearest
-from automtl.training.checkpoint_state import Count, Number, State, check, need
+from automtl.training.checkpoint_state import Count, Number, State, parse, require
 
 # +1: higher is better. Calibration is in no table: its target is 1, neither end.
 DIRECTIONS = {
@@ -47,24 +47,24 @@ class Monitor:
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """Its name in messages."""
         return f"{self.task} {self.metric}" if self.task else "MTL-Loss"
 
     @property
     def more_is_better(self) -> bool:
-        """Its direction."""
+        """Whether a larger value is the better one."""
         return DIRECTIONS[self.metric] > 0
 
     def value(self, validation: Mapping[str, Any]) -> float | None:
         """Its value in an evaluation, as `Evaluation.line` tells it; None where it is undefined or
         not there.
         """
-        found = (
+        value = (
             validation["tasks"].get(self.task, {}).get(self.metric)
             if self.task
             else validation["loss"]
         )
-        return None if found is None else float(found)
+        return None if value is None else float(value)
 
     def judged(self, validation: Mapping[str, Any], *, epoch: int) -> float:
         """Its value after an epoch of training.
@@ -79,15 +79,13 @@ class Monitor:
                 f"epoch {epoch}", "the validation MTL-Loss must be finite", loss, "lower retrain.lr"
             )
         if value is None:
-            rule, fix = (
-                f"{self.name} must be defined on the validation rows",
-                "take more validation rows, or another metric",
-            )
+            rule = f"{self.name} must be defined on the validation rows"
+            fix = "take more validation rows, or another metric"
             raise DataError(f"retrain.monitor, epoch {epoch}", rule, "undefined", fix)
         return value
 
     def cost(self, validation: Mapping[str, Any]) -> float | None:
-        """The same where less is better."""
+        """The value as a cost, negated where more is better."""
         value = self.value(validation)
         return -value if value is not None and self.more_is_better else value
 
@@ -107,10 +105,8 @@ def check_monitor(given: Mapping[str, str], kinds: Mapping[str, str], *, grouped
         where = "retrain.monitor"
         if task not in kinds:
             raise ConfigError(where, "must name a task of the data set", task, nearest(task, kinds))
-        known, fix = (
-            MONITORED[kinds[task]],
-            "its target is 1, neither end; " if metric == "calibration" else "",
-        )
+        known = MONITORED[kinds[task]]
+        fix = "its target is 1, neither end; " if metric == "calibration" else ""
         if metric not in known:
             hint = f"choose from {', '.join(known)}" if fix else nearest(metric, known)
             raise ConfigError(
@@ -129,7 +125,7 @@ def check_monitor(given: Mapping[str, str], kinds: Mapping[str, str], *, grouped
 
 
 class _State(State):
-    """Of an early stop."""
+    """The state of an early stop."""
 
     metric: str
     best_epoch: Count | None
@@ -180,7 +176,7 @@ class EarlyStopping:
         return self._stale >= self.patience
 
     def update(self, epoch: int, value: float | None) -> bool:
-        """Take the value of an epoch; True where it is the best so far."""
+        """Note the value of an epoch; True where it is the best so far."""
         improved = (
             value is not None
             and math.isfinite(value)
@@ -191,7 +187,7 @@ class EarlyStopping:
         self._stale = 0 if improved else self._stale + 1
         return improved
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs; plain JSON values."""
         return {
             "metric": self.metric,
@@ -200,16 +196,16 @@ class EarlyStopping:
             "stale": self._stale,
         }
 
-    def load(self, state: Any) -> None:
-        """Go on from a `state()` of the same metric.
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from a `state_dict()` of the same metric.
 
         Raises:
             ConfigError: the state is of another metric.
             AutoMTLError: it is none.
         """
-        held = check(_State, state, "stopping")
-        need(
-            (held.best is None) == (held.best_epoch is None),
+        saved = parse(_State, state, "stopping")
+        require(
+            (saved.best is None) == (saved.best_epoch is None),
             "stopping",
             "must know both the best and its epoch",
             "one of them",
@@ -220,4 +216,6 @@ class EarlyStopping:
                 f"must be {state['metric']!r}, as in the run that is resumed",
                 repr(self.metric),
             )
-        self.best_epoch, self.best, self._stale = state["best_epoch"], state["best"], state["stale"]
+        self.best_epoch = state["best_epoch"]
+        self.best = state["best"]
+        self._stale = state["stale"]

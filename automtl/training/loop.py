@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from automtl.data.store.batches import Batch, Batches
-from automtl.training.checkpoint_state import Running, check, need_tensors
+from automtl.training.checkpoint_state import Running, parse, require_tensors
 from automtl.training.losses import Losses
 
 
@@ -56,21 +56,23 @@ class RunningLosses:
         self._losses = losses if self._losses is None else self._losses + losses
         self._weights = weights if self._weights is None else self._weights + weights
 
-    def state(self) -> dict[str, Tensor | None]:
+    def state_dict(self) -> dict[str, Tensor | None]:
         """What a resumed epoch needs."""
         return {"losses": self._losses, "weights": self._weights}
 
-    def load(self, state: Any, *, tasks: int, device: torch.device | None = None) -> None:
-        """Go on from a ``state()`` of so many tasks.
+    def load_state_dict(
+        self, state: Any, *, tasks: int, device: torch.device | None = None
+    ) -> None:
+        """Go on from a ``state_dict()`` of so many tasks.
 
         Raises:
             AutoMTLError: it is none.
         """
-        check(Running, state, "running")
+        parse(Running, state, "running")
         self._losses = self._weights = None
         if state["losses"] is not None or state["weights"] is not None:
             like = torch.zeros(tasks, dtype=torch.float64)
-            need_tensors({"losses": like, "weights": like}, state, "running")
+            require_tensors({"losses": like, "weights": like}, state, "running")
             self._losses, self._weights = state["losses"].to(device), state["weights"].to(device)
 
     def means(self) -> list[float | None]:

@@ -35,7 +35,7 @@ class Losses(NamedTuple):
     parts: tuple[Tensor, ...]
 
     def left_out(self) -> "Losses":
-        """Of a batch that counts nothing."""
+        """The losses of a batch that is left out: zeros."""
         total, sums, weights = (
             torch.zeros_like(value) for value in (self.total, self.sums, self.weights)
         )

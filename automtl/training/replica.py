@@ -56,8 +56,8 @@ class Replica:
         return [self.ranks.union(rows) for rows in touched]
 
     def losses(self, losses: Losses, shares: Sequence[float]) -> Losses:
-        """Of the whole step, from those of this rank's rows: the value of `total` is the step's,
-        its gradient what these rows add to the step's.
+        """The losses of the whole step, from those of this rank's rows: the value of `total` is the
+        step's, its gradient what these rows add to the step's.
 
         Args:
             losses: fresh from `multi_task_loss`.
@@ -92,7 +92,7 @@ class Replica:
         summed = self.totals([p.grad for p in left], left, figures, like)
         for parameter, gradient in zip(left, summed[: len(left)], strict=True):
             parameter.grad = gradient
-        self._take(summed[len(left) :])
+        self._assign_figures(summed[len(left) :])
 
     def totals(
         self,
@@ -107,43 +107,43 @@ class Replica:
         if not self.together:
             return [*gradients, *figures]
         sparse = {id(table.weight) for table in self._tables if table.sparse}
-        found = list(gradients)
+        summed = list(gradients)
         tables = [i for i, p in enumerate(parameters) if id(p) in sparse]
         dense = [i for i, p in enumerate(parameters) if id(p) not in sparse]
         shapes = [*(parameters[i].detach() for i in dense), *like]
-        parts = self.ranks.totals([*(found[i] for i in dense), *figures], shapes)
+        parts = self.ranks.totals([*(summed[i] for i in dense), *figures], shapes)
         for i, part in zip(dense, parts, strict=False):
-            found[i] = part
+            summed[i] = part
         for i in tables:
-            found[i] = self.ranks.total_rows(found[i], parameters[i].detach())
-        return [*found, *parts[len(dense) :]]
+            summed[i] = self.ranks.total_rows(summed[i], parameters[i].detach())
+        return [*summed, *parts[len(dense) :]]
 
     def _figures(self) -> tuple[list[Tensor | None], list[Tensor]]:
         """What rides along with gradients, in their type: BatchNorms' statistics, what gates'
         meters saw in this step, and when the first rank's selectors became binary.
         """
         kind = next((p.dtype for p in self.net.parameters()), torch.float32)
-        held: list[Tensor | None] = [b for norm in self._norms for b in _statistics(norm)]
+        figures: list[Tensor | None] = [b for norm in self._norms for b in _statistics(norm)]
         for meter in self._meters:
-            held += [meter.total, meter.rows.to(kind)] if meter.seen else [None, None]
-        held += [m.binary_step.to(kind) if self.ranks.first else None for m in self._selectors]
+            figures += [meter.total, meter.rows.to(kind)] if meter.seen else [None, None]
+        figures += [m.binary_step.to(kind) if self.ranks.first else None for m in self._selectors]
         like = [b for norm in self._norms for b in _statistics(norm)]
         like += [b for meter in self._meters for b in (meter.total, meter.rows.to(kind))]
         like += [m.binary_step.to(kind) for m in self._selectors]
-        return held, like
+        return figures, like
 
     @torch.no_grad()
-    def _take(self, figures: Sequence[Tensor | None]) -> None:
-        found = iter(figures)
+    def _assign_figures(self, figures: Sequence[Tensor | None]) -> None:
+        remaining = iter(figures)
         for norm in self._norms:
             for buffer in _statistics(norm):
-                whole = next(found)
+                whole = next(remaining)
                 assert whole is not None, "every rank has them"
                 buffer.copy_(whole / self.ranks.size)
         for meter in self._meters:
-            meter.take(next(found), next(found))
+            meter.take(next(remaining), next(remaining))
         for selector in self._selectors:
-            if (step := next(found)) is not None:
+            if (step := next(remaining)) is not None:
                 selector.binary_step.copy_(step)
 
 
@@ -182,8 +182,8 @@ def add_up_meters(net: nn.Module, ranks: Ranks) -> None:
     if ranks.size == 1 or not meters:
         return
     # whole numbers beyond what a float holds: rows of an evaluation
-    figures = [b for m in meters for b in (m.total, m.rows)]
-    held = [b if m.seen else None for m in meters for b in (m.total, m.rows)]
-    summed = iter(ranks.totals(held, figures))
+    like = [b for m in meters for b in (m.total, m.rows)]
+    own = [b if m.seen else None for m in meters for b in (m.total, m.rows)]
+    summed = iter(ranks.totals(own, like))
     for meter in meters:
         meter.take(next(summed), next(summed))

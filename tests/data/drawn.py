@@ -53,7 +53,7 @@ def digested(config: DatasetConfig, table: pd.DataFrame) -> pa.RecordBatch:
     copies = Copies.among(
         digest.column("hash").to_numpy().copy(), together=config.split.duplicates == "together"
     )
-    return next(copies.told_apart(iter([digest])))
+    return next(copies.with_draws(iter([digest])))
 
 
 def parts_by_seed(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from automtl.data.prepare.chance import chi_square, rank_test, unlikely
+from automtl.data.prepare._chance import chi_square, rank_test, unlikely
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (4, 2), (4, 5)])

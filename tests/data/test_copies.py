@@ -51,7 +51,7 @@ def test_copies_are_numbered_by_role_across_batches(
     for _ in range(2):  # each pass over the rows numbers them anew
         seen = Counter[tuple[int, int]]()
         for found in (
-            list(part.column("draw").to_pylist()) for part in copies.told_apart(iter(batches))
+            list(part.column("draw").to_pylist()) for part in copies.with_draws(iter(batches))
         ):
             for draw in found:
                 role, content = rows[sum(seen.values())]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from automtl.data.prepare import prepare
@@ -213,6 +213,7 @@ TEXTS = st.one_of(
 
 
 @settings(max_examples=600, deadline=None)
+@example(text="a, ", separator=", ")
 @given(text=TEXTS, separator=st.sampled_from([",", "|", " ", ", "]))
 def test_an_exports_own_code_reads_texts_as_training_does(text: str, separator: str) -> None:
     try:

@@ -3,6 +3,7 @@ and whoever is at them, whatever the columns and the split; and killed, it goes 
 """
 
 import contextlib
+import importlib
 import os
 import shutil
 import signal
@@ -275,13 +276,12 @@ def test_processes_of_this_machine(tmp_path: Path) -> None:
 
 def test_killed_it_goes_on(small_pieces, tmp_path: Path, monkeypatch) -> None:
     """Interrupted in every stage in turn: what was done is not done again."""
-    from automtl.data.prepare import in_parts
-
     path = dataset(tmp_path, **ALL, split={"kind": "random"})
     in_one_file(tmp_path, rows())
     whole = contents(prepare(load_dataset(path), data_dir=tmp_path / "whole"))
-    stages = ["digest_part", "find_copies", "learn", "count_words"]
-    stages += ["sort_bucket", "merge_words", "tell_ids", "encode_part"]
+    stages = {"digest_part": "_parts_digest", "find_copies": "in_parts", "learn": "in_parts"}
+    words = ("count_words", "sort_bucket", "merge_words", "tell_ids")
+    stages |= dict.fromkeys(words, "_parts_vocabularies") | {"encode_part": "in_parts"}
     calls = dict.fromkeys(stages, 0)
     left = dict.fromkeys(stages, 2)  # the third of each is where it is killed, once
 
@@ -297,8 +297,9 @@ def test_killed_it_goes_on(small_pieces, tmp_path: Path, monkeypatch) -> None:
 
         return work
 
-    for stage in stages:
-        monkeypatch.setattr(in_parts, stage, killing(stage, getattr(in_parts, stage)))
+    for stage, name in stages.items():
+        module = importlib.import_module(f"automtl.data.prepare.{name}")
+        monkeypatch.setattr(module, stage, killing(stage, getattr(module, stage)))
     how = InParts(7, Threads(), 1, 2**14)  # type: ignore[arg-type]
     for _ in range(len(stages)):
         with pytest.raises(KeyboardInterrupt):

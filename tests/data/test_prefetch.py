@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from automtl.data.prepare._prefetch import DEPTH, ahead, worked_ahead
+from automtl.data.prepare._prefetch import DEPTH, prefetch, prefetch_results
 
 
 def counted(drawn: list[int], fail_at: int = -1) -> Iterator[int]:
@@ -17,7 +17,7 @@ def counted(drawn: list[int], fail_at: int = -1) -> Iterator[int]:
 
 def test_order_and_bound() -> None:
     drawn: list[int] = []
-    for i, item in enumerate(ahead(counted(drawn))):
+    for i, item in enumerate(prefetch(counted(drawn))):
         assert item == i
         assert len(drawn) <= i + 1 + DEPTH
     assert drawn == list(range(10))
@@ -26,18 +26,18 @@ def test_order_and_bound() -> None:
 def test_an_error_comes_after_the_items_before_it() -> None:
     found = []
     with pytest.raises(ValueError, match="broken"):
-        for item in ahead(counted([], fail_at=4)):
+        for item in prefetch(counted([], fail_at=4)):
             found.append(item)
     assert found == [0, 1, 2, 3]
 
 
 def test_nothing() -> None:
-    assert list(ahead(iter(()))) == []
+    assert list(prefetch(iter(()))) == []
 
 
 def test_work_in_order_and_bounded() -> None:
     drawn: list[int] = []
-    for i, square in enumerate(worked_ahead(lambda x: x * x, counted(drawn))):
+    for i, square in enumerate(prefetch_results(lambda x: x * x, counted(drawn))):
         assert square == i * i
         assert len(drawn) <= i + 1 + DEPTH
     assert drawn == list(range(10))
@@ -46,6 +46,6 @@ def test_work_in_order_and_bounded() -> None:
 def test_a_failure_of_the_work_comes_after_the_results_before_it() -> None:
     found = []
     with pytest.raises(ZeroDivisionError):
-        for item in worked_ahead(lambda x: 1 / (x - 4), counted([])):
+        for item in prefetch_results(lambda x: 1 / (x - 4), counted([])):
             found.append(item)
     assert found == [-1 / 4, -1 / 3, -1 / 2, -1]

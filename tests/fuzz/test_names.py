@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from automtl.cli.console import plain
 from automtl.exports._expressions import identifier, wrapped
 from automtl.exports._plain import _quoted
-from automtl.exports.card import _said
+from automtl.exports.card import _escaped
 from automtl.phases.retrain.plan import _safe
 from automtl.phases.tune._study import Study
 from automtl.phases.tune.storage import Storage
@@ -66,7 +66,7 @@ def test_a_name_shows_as_text_and_nothing_else(name):
     )
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.]{0,59}", _safe(name)), "a folder's name"
     assert re.fullmatch(r"[\w. /-]{0,250}", mlflow_name(name), re.ASCII)
-    said = _said(name)
+    said = _escaped(name)
     assert not set(said) & set("|`<>") and not any(unicodedata.category(c)[0] == "C" for c in said)
 
 

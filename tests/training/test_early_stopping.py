@@ -60,10 +60,10 @@ def test_state_goes_through_json_and_goes_on_the_same():
     for cut in range(len(values)):
         first, _ = run("auc", values[:cut])
         second = EarlyStopping("auc", 2)
-        second.load(json.loads(json.dumps(first.state())))
+        second.load_state_dict(json.loads(json.dumps(first.state_dict())))
         for epoch in range(cut, len(values)):
             second.update(epoch, values[epoch])
-        assert second.state() == run("auc", values)[0].state()
+        assert second.state_dict() == run("auc", values)[0].state_dict()
         assert second.should_stop
 
 
@@ -71,7 +71,7 @@ def test_a_state_of_another_metric_is_refused():
     with pytest.raises(
         ConfigError, match="must be 'auc', as in the run that is resumed, got 'loss'"
     ):
-        EarlyStopping("loss", 2).load(EarlyStopping("auc", 2).state())
+        EarlyStopping("loss", 2).load_state_dict(EarlyStopping("auc", 2).state_dict())
 
 
 def test_calibration_is_refused():

@@ -59,7 +59,7 @@ def test_skipping_counts_and_has_a_limit():
         torch.tensor(float("nan")), batch
     )
     other = Guard("skip", limit=2)
-    other.load(guard.state())
+    other.load_state_dict(guard.state_dict())
     with pytest.raises(BadBatch, match="all but 2 batches: must be finite"):
         other.norm(torch.tensor(float("nan")), batch)
 

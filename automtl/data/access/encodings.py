@@ -57,7 +57,9 @@ def utf8_blocks(
         yield head.removeprefix(MARK)
         yield from blocks
         return
-    decoder, lines, mark_sign = codecs.getincrementaldecoder(encoding)("strict"), 1, "\ufeff"
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    lines = 1
+    mark_sign = "\ufeff"
     for block in _chained(head, blocks):
         try:
             text = decoder.decode(block, final=not block)
@@ -76,7 +78,7 @@ def utf8_blocks(
 
 
 def _chained(head: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """All blocks, and the end, which a decoder must hear of."""
+    """All blocks, then an empty one, which tells a decoder that the text has ended."""
     yield head
     yield from blocks
     yield b""
@@ -101,7 +103,7 @@ def _refuse_binary(head: bytes, path: Path, separators: bytes) -> None:
         )
 
 
-def guessed(sample: bytes) -> str:
+def guess_encoding(sample: bytes) -> str:
     """The encoding that bytes which are no UTF-8 are most likely written in, as a setting; by their
     bytes beyond ASCII alone.
     """

@@ -32,13 +32,22 @@ def fingerprint(path: Path) -> dict[str, int | str]:
         raise EnvironmentFault(path, "must be readable", error.strerror or error) from error
 
 
+def fingerprints_below(folder: Path) -> dict[str, dict[str, int | str]]:
+    """The fingerprint of every file below a folder, by its path in it."""
+    return {
+        path.relative_to(folder).as_posix(): fingerprint(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
 def _noted(path: Path) -> dict[str, list[Any]]:
     """What was noted; absent or damaged notes count as none, since they save time only."""
     try:
-        held = read_json(path)
+        notes = read_json(path)
     except ArtifactError:
         return {}
-    entries = held.items() if isinstance(held, dict) else ()
+    entries = notes.items() if isinstance(notes, dict) else ()
     return {name: note for name, note in entries if isinstance(note, list) and len(note) == 4}
 
 
@@ -64,14 +73,14 @@ class Fingerprints:
         noted = self._notes.get(name)
         if noted and noted[:3] == before:
             return {"bytes": before[0], "sha256": noted[3]}
-        found = fingerprint(path)
+        current = fingerprint(path)
         self._notes.pop(name, None)
         if _stamp(path) == before and before[2] and time.time_ns() - before[1] > RACY_NS:
-            self._notes[name], self._new = [*before, found["sha256"]], True
-        return found
+            self._notes[name], self._new = [*before, current["sha256"]], True
+        return current
 
     def save(self) -> None:
-        """Keep what is new."""
+        """Write the notes, if there are new ones."""
         if self._new:
             write_json(self._path, dict(list(self._notes.items())[-MOST:]))
             self._new = False
@@ -80,7 +89,7 @@ class Fingerprints:
 def _stamp(path: Path) -> list[Any]:
     """What an unchanged file keeps; a last part of 0 or "" means that there is no telling."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         raise EnvironmentFault(path, "must be readable", error.strerror or error) from error
-    return [found.st_size, found.st_mtime_ns, getattr(found, "version", found.st_ino)]
+    return [status.st_size, status.st_mtime_ns, getattr(status, "version", status.st_ino)]

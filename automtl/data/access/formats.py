@@ -161,8 +161,8 @@ def kind_of(path: Path) -> Kind:
     Raises:
         DataError: as `content`; or it cannot be read.
     """
-    with readable(path), content(path) as found:
-        return found.kind
+    with readable(path), content(path) as unpacked:
+        return unpacked.kind
 
 
 @contextlib.contextmanager
@@ -188,7 +188,7 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def _member(path: Path, raw: Any) -> Any:
-    """The one table of a zip."""
+    """The table of a zip archive, which must hold one."""
     archive = zipfile.ZipFile(raw)
     names = [info.filename for info in archive.infolist() if not info.is_dir()]
     if "[Content_Types].xml" in names:

@@ -12,7 +12,9 @@ from automtl.data.access.remote import MARK, RemoteFile, expand
 from automtl.errors import DataError
 
 # where rows that were given in memory are kept
-FRAMES, ROWS, YAML = "frames", "rows.parquet", "dataset.yaml"
+FRAMES = "frames"
+ROWS = "rows.parquet"
+YAML = "dataset.yaml"
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -27,7 +29,7 @@ def home(path: str | Path) -> str:
 
 
 def find_files(patterns: Sequence[str], where: str) -> list[Path]:
-    """The files, in the order of their names.
+    """The files that paths and patterns stand for, in the order of their names.
 
     Raises:
         DataError: a path or a pattern that no file answers, or a file given both plain and packed.
@@ -45,33 +47,33 @@ def find_files(patterns: Sequence[str], where: str) -> list[Path]:
 
 
 def _resolve(pattern: str, where: str) -> list[Path]:
-    path, fix = (
-        Path(pattern),
+    path = Path(pattern)
+    fix = (
         "check the path; of a shipped data set `automtl data get NAME` brings the files, or "
-        "says where to put them",
+        "says where to put them"
     )
     if MARK in pattern:
-        found = expand(pattern, tables_among)
+        files = expand(pattern, tables_among)
     elif path.is_dir():
-        found = tables_among(list(_walked(path)))
-        if not found and any(child.is_dir() for child in path.iterdir()):
+        files = tables_among(list(_walked(path)))
+        if not files and any(child.is_dir() for child in path.iterdir()):
             fix = f"for the files of its folders write {path / '**' / '*.csv'}, or another ending"
     elif path.is_file():
-        found = [path]
+        files = [path]
     else:
         matches = [
             match
             for match in map(Path, glob.glob(_rest_only(path), recursive=True))
             if match.is_file()
         ]
-        found = [
+        files = [
             match
             for match in matches
             if path.name.startswith("_") or not match.name.startswith("_")
         ]
-    if not found:
+    if not files:
         raise DataError(f"{where}: {pattern}", "must name a file", "none there", fix)
-    return found
+    return files
 
 
 def _walked(folder: Path) -> Iterator[Path]:
@@ -102,7 +104,7 @@ def tables_among(files: Sequence[Path]) -> list[Path]:
     return tables or [file for file in seen if "." not in file.name]
 
 
-def called(path: Path) -> Path:
+def shown_path(path: Path) -> Path:
     """What errors call a file: rows that were given in memory have no name that their giver
     knows.
     """

@@ -62,8 +62,8 @@ class RemoteFile:
         """
         assert mode == "rb", "remote files are only read"
         system, path = file_system(self.url)
-        opened: BinaryIO = system.open(path, "rb")
-        return opened
+        stream: BinaryIO = system.open(path, "rb")
+        return stream
 
     def stat(self) -> SimpleNamespace:
         """Size, and what tells one version of the content from another (a hash of what the file
@@ -98,8 +98,8 @@ def file_system(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
 
-        found: tuple[Any, str] = url_to_fs(url)
-        return found
+        system_and_path: tuple[Any, str] = url_to_fs(url)
+        return system_and_path
     except ImportError as error:
         raise EnvironmentFault(
             url, "needs the extra `remote`", error, 'run `pip install "automtl[remote]"`'
@@ -108,7 +108,7 @@ def file_system(url: str) -> tuple[Any, str]:
         raise DataError(url, "must have a protocol that fsspec knows", error) from error
 
 
-def opened(path: Path | RemoteFile) -> Any:
+def arrow_source(path: Path | RemoteFile) -> Any:
     """What pyarrow takes for a file: a local path itself, a stream of a remote one."""
     return pa.PythonFile(path.open("rb"), mode="r") if isinstance(path, RemoteFile) else path
 
@@ -130,9 +130,9 @@ def expand(url: str, tables_among: Callable[[list[Any]], list[Any]]) -> list[Pat
         if system.exists(path)
         else system.glob(path)
     )
-    found = [RemoteFile(name if MARK in name else f"{protocol}{MARK}{name}") for name in names]
+    files = [RemoteFile(name if MARK in name else f"{protocol}{MARK}{name}") for name in names]
     # all that readers of tables ask of a Path, a RemoteFile has
-    return cast(list[Any], tables_among(found) if folder else found)
+    return cast(list[Any], tables_among(files) if folder else files)
 
 
 def _walked(system: Any, folder: str) -> Iterator[str]:

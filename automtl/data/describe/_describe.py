@@ -76,16 +76,16 @@ def _unknown(field: Field, summary: dict[str, Any], rows: dict[str, int]) -> dic
 
 def _task(task: Task, counts: dict[str, Any], rows: dict[str, int]) -> dict[str, Any]:
     labelled, positives = counts["labelled"], counts["positives"]
-    found: dict[str, Any] = {"name": task.name, "kind": task.kind, "weight": task.weight}
-    found["label_share"] = {split: labelled[split] / rows[split] for split in SPLITS}
+    facts: dict[str, Any] = {"name": task.name, "kind": task.kind, "weight": task.weight}
+    facts["label_share"] = {split: labelled[split] / rows[split] for split in SPLITS}
     if task.kind == "binary":
-        found["positive_rate"] = {
+        facts["positive_rate"] = {
             split: positives[split] / labelled[split] if labelled[split] else None
             for split in SPLITS
         }
-    found |= {"rates": counts["rates"], "p": counts["p"]}
+    facts |= {"rates": counts["rates"], "p": counts["p"]}
     if task.kind == "regression":
-        found |= {"mean": task.mean, "std": task.std}
+        facts |= {"mean": task.mean, "std": task.std}
     if task.kind == "multiclass":
-        found["classes"] = counts["classes"]
-    return found
+        facts["classes"] = counts["classes"]
+    return facts

@@ -179,8 +179,8 @@ def _feature(guess: Guess) -> tuple[str, str]:
     reason = (
         "a time: split by it, or derive hour and weekday" if guess.kind == "time" else guess.reason
     )
-    told = f"left out: {reason}" if guess.kind == "out" else reason
-    return text, "; ".join(filter(None, [told, ", ".join(facts)]))
+    remark = f"left out: {reason}" if guess.kind == "out" else reason
+    return text, "; ".join(filter(None, [remark, ", ".join(facts)]))
 
 
 def _derived(times: Sequence[Guess]) -> list[str]:
@@ -192,14 +192,14 @@ def _derived(times: Sequence[Guess]) -> list[str]:
     moments = time.values.times
     days = moments is None or not (moments.to_numpy() % (86400 * PER_SECOND[unit])).any()
     what = "weekday" if days else "hour"
-    made = {
+    column = {
         "name": what,
         "what": what,
         "column": time.name,
         **({} if unit == "date" else {"unit": unit}),
     }
     return [
-        f"# derived: [{entry(made)}]    # a column made of {time.name}; as a feature it is "
+        f"# derived: [{entry(column)}]    # a column made of {time.name}; as a feature it is "
         "listed above, too"
     ]
 
@@ -215,7 +215,7 @@ def _plain_kind(guess: Guess) -> str:
 
 
 def _example(guess: Guess) -> str:
-    """The commonest value, cut."""
+    """The most frequent value, cut to a readable length."""
     word = guess.values.example.strip(LIST_SEPARATOR).replace(LIST_SEPARATOR, ", ")
     cut = word if len(word) <= 30 else f"{word[:27]}..."
     return cut if guess.values.numbers is not None else repr(cut)
@@ -275,12 +275,12 @@ def _label_facts(label: Guess) -> str:
 
 
 def _split(profile: Profile, times: Sequence[Guess]) -> list[str]:
-    """By time, where a column of times is without holes and cuts the rows into all parts."""
+    """The split: by time, if a column of times has no holes and leaves rows to every part."""
     random = {"kind": "random", **SHARES}
-    told = [
+    usable = [
         guess for guess in times if _has_each(guess) and not is_time_of_something_else(guess.name)
     ]
-    best = max(told, key=lambda guess: len(guess.values.words), default=None)
+    best = max(usable, key=lambda guess: len(guess.values.words), default=None)
     if best is None:
         return [f"split: {entry(random)}    # or by_user, or time, with `column`"]
     if profile.whole and not _fills_all_parts(best, Split(kind="time", column=best.name)):

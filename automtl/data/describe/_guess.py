@@ -21,7 +21,7 @@ MOSTLY_NUMBERS = 0.8
 
 @dataclass(frozen=True)
 class Guess:
-    """A column's use.
+    """A guess at what a column is for.
 
     Args:
         values: the column.
@@ -109,11 +109,9 @@ def _list(values: Values, separator: str | None) -> Guess:
 
 
 def _number(values: Values) -> Guess:
-    by_name, whole, few = (
-        _naming.kind_by_name(values.name),
-        _shapes.is_whole(values),
-        len(values.words) <= _shapes.FEW,
-    )
+    by_name = _naming.kind_by_name(values.name)
+    whole = _shapes.is_whole(values)
+    few = len(values.words) <= _shapes.FEW
     codes = whole and _shapes.looks_like_codes(values)
     counts = (
         by_name is None

@@ -32,13 +32,15 @@ from automtl.data.values.forms import MISSING_NUMBERS
 from automtl.data.values.text_columns import spread
 from automtl.errors import DataError
 
-LOOK_ROWS, LOOK_CELLS, LOOK_FILES = 200_000, 20_000_000, 8
+LOOK_ROWS = 200_000
+LOOK_CELLS = 20_000_000
+LOOK_FILES = 8
 SOME_WORDS = 50  # that show whether a column may hold times
 
 
 @dataclass(frozen=True)
 class Values:
-    """A column of the rows looked at.
+    """What is known of a column from the rows that were read.
 
     Args:
         name: of the column.

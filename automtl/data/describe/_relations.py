@@ -84,17 +84,17 @@ def _only_with(own: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _condition(name: str, step: Guess, ones: float, of: float) -> str:
-    told = f"{name} is 1 only where {step.name} is ({ones:,.0f} of its {of:,.0f} rows)"
+    claim = f"{name} is 1 only where {step.name} is ({ones:,.0f} of its {of:,.0f} rows)"
     value = step.settings.get("positive")
     test = "== 1" if value is None else f'== "{value}"'
     conditions = (f"{step.name} {test}", *(f"{quote}{step.name}{quote} {test}" for quote in "`'"))
     condition = next((text for text in conditions if _tests(text, step.name)), None)
     if condition is None:
         return (
-            f"{told}: give {step.name} a plainer name to learn the rate on those rows alone by "
+            f"{claim}: give {step.name} a plainer name to learn the rate on those rows alone by "
             "`where`"
         )
-    return f"{told}: to learn the rate on those rows alone, add  where: {_quoted(condition)}"
+    return f"{claim}: to learn the rate on those rows alone, add  where: {_quoted(condition)}"
 
 
 def _tests(condition: str, name: str) -> bool:
@@ -119,22 +119,24 @@ def _telling(guess: Guess, truths: Mapping[str, np.ndarray]) -> Guess:
     rows = np.arange(len(guess.values.texts), dtype=np.uint64)
     folds = (share(rows, 0, "leak fold") * FOLDS).astype(np.int64)
     places = _places(guess)
-    found = {
+    aucs = {
         name: one_feature_auc(places, truth, folds)
         for name, truth in truths.items()
         if name != guess.name
     }
-    told = ", ".join(
+    telling = ", ".join(
         f"{name} (AUC {auc:.3f})"
-        for name, auc in found.items()
+        for name, auc in aucs.items()
         if auc is not None and auc > SUSPECT_AUC
     )
-    if not told:
+    if not telling:
         return guess
     if guess.kind == "label":
-        return replace(guess, reason="; ".join(filter(None, [guess.reason, f"goes with {told}"])))
+        return replace(
+            guess, reason="; ".join(filter(None, [guess.reason, f"goes with {telling}"]))
+        )
     return replace(
-        guess, reason=f"LEAK? it alone tells {told}: known before the outcome?", commented=True
+        guess, reason=f"LEAK? it alone tells {telling}: known before the outcome?", commented=True
     )
 
 
@@ -158,13 +160,13 @@ def _as_history(guess: Guess, owners: Sequence[Guess]) -> Guess:
     ids, counts, longest = list_ids(guess.values, guess.settings)
     settings = {**guess.settings, "max_length": max(min(longest, LONGEST_HISTORY), 1)}
     order = "a history, whose latest id must be the last"
-    found = [
+    overlaps = [
         (score, owner)
         for owner in owners
         if (score := _overlap(guess, owner, ids, counts)) is not None
     ]
-    if found:
-        score, owner = max(found, key=lambda pair: pair[0])
+    if overlaps:
+        score, owner = max(overlaps, key=lambda pair: pair[0])
         reasons = [guess.reason, f"{score[-1]:.0%} of its ids are {owner.name}'s: {order}"]
         settings["share_embedding"] = owner.name
         return replace(
@@ -185,19 +187,20 @@ def _overlap(
     """
     words = owner.values.words
     shared = np.asarray(pc.is_in(ids, value_set=words).to_numpy(zero_copy_only=False))
-    covered, used = (
-        float(counts[shared].sum() / max(counts.sum(), 1)),
-        float(shared.sum() / len(words)),
+    covered = float(counts[shared].sum() / max(counts.sum(), 1))
+    used = float(shared.sum() / len(words))
+    list_names, owner_names = (
+        set(_naming.singulars(guess.name)),
+        set(_naming.singulars(owner.name)) - {"id"},
     )
-    mine, its = set(_naming.singulars(guess.name)), set(_naming.singulars(owner.name)) - {"id"}
     numbers = bool(pc.all(pc.ascii_is_decimal(ids)).as_py()) if len(ids) else True
-    if numbers and (_naming.TAGS & mine - its or _PEOPLE & its):
+    if numbers and (_naming.TAGS & list_names - owner_names or _PEOPLE & owner_names):
         return None
-    enough = 0.02 if mine & its or _naming.HISTORIES & mine else 0.3
+    enough = 0.02 if list_names & owner_names or _naming.HISTORIES & list_names else 0.3
     if (
         covered < (0.8 if numbers else 0.5)
         or used < (enough if numbers else 0.0)
         or len(words) <= 2
     ):
         return None
-    return float(len(mine & its)), used, covered
+    return float(len(list_names & owner_names)), used, covered

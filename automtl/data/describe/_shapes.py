@@ -80,14 +80,14 @@ def looks_like_codes(values: Values) -> bool:
     assert numbers is not None, "only numbers are asked about"
     known = ~np.isnan(numbers)
     order = np.argsort(numbers[known])
-    found, counts = numbers[known][order], values.counts[known][order]
-    if len(found) <= FEW:
+    distinct, counts = numbers[known][order], values.counts[known][order]
+    if len(distinct) <= FEW:
         return True
-    low_half = float((found < (found[0] + found[-1]) / 2).mean())
-    round_share = float(counts[found % 5 == 0].sum() / counts.sum())
-    repeats = counts.sum() / len(found)
+    low_half = float((distinct < (distinct[0] + distinct[-1]) / 2).mean())
+    round_share = float(counts[distinct % 5 == 0].sum() / counts.sum())
+    repeats = counts.sum() / len(distinct)
     return (
-        found[0] >= 0
+        distinct[0] >= 0
         and repeats >= 2
         and 0.15 < low_half < 0.6
         and round_share < 0.4
@@ -113,10 +113,8 @@ def is_prose(values: Values) -> bool:
     ever twice the same.
     """
     words = values.words
-    lengths, spaced = (
-        pc.utf8_length(words).to_numpy(),
-        pc.match_substring(words, " ").to_numpy(zero_copy_only=False),
-    )
+    lengths = pc.utf8_length(words).to_numpy()
+    spaced = pc.match_substring(words, " ").to_numpy(zero_copy_only=False)
     long = float(np.average(lengths, weights=values.counts)) > PROSE
     return (
         len(words) > MANY

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from automtl.data.access.encodings import guessed
+from automtl.data.access.encodings import guess_encoding
 from automtl.data.access.formats import HEAD_BYTES, content, readable
 from automtl.data.raw.quotes import is_number
 from automtl.data.spec.csv_settings import Csv
@@ -79,8 +79,8 @@ def sniff(path: Path, *, encoding: str = "", quotes: bool = True) -> Layout:
     Raises:
         DataError: the file cannot be read, or is empty.
     """
-    with readable(path), content(path) as found:
-        head = found.stream.read(HEAD_BYTES)
+    with readable(path), content(path) as unpacked:
+        head = unpacked.stream.read(HEAD_BYTES)
     encoding = encoding or _encoding(head)
     lines = list(
         io.StringIO(head.decode(encoding, errors="replace").removeprefix("\ufeff"), newline="")
@@ -113,7 +113,7 @@ def _encoding(head: bytes) -> str:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
-        return guessed(head)
+        return guess_encoding(head)
     return "utf-8"
 
 

@@ -17,7 +17,7 @@ class AlikeLabels(Sum):
         schema: the tasks; a binary one may be another's opposite, too.
     """
 
-    held = ("_same", "_opposite")
+    summed = ("_same", "_opposite")
 
     def __init__(self, schema: Schema) -> None:
         tasks = list(enumerate(schema.tasks))
@@ -32,7 +32,7 @@ class AlikeLabels(Sum):
         self._opposite = {(i, j) for i, j, binary in pairs if binary}
 
     def add(self, labels: np.ndarray) -> None:
-        """Take in the labels of some rows, NaN where missing. Shape: (n, T)."""
+        """Count the labels of some rows, NaN where missing. Shape: (n, T)."""
         self._same = {
             (i, j)
             for i, j in self._same
@@ -45,17 +45,17 @@ class AlikeLabels(Sum):
         }
 
     def merge(self, later: Self) -> None:
-        """Take in which pairs told the same in later rows."""
+        """Add the labels of later rows."""
         self._same &= later._same
         self._opposite &= later._opposite
 
     def remarks(self) -> list[str]:
-        """A line for each pair."""
-        told = [(pair, "the same labels as") for pair in self._same] + [
+        """A line for each pair of tasks that are alike."""
+        pairs = [(pair, "the same labels as") for pair in self._same] + [
             (pair, "the opposite labels of") for pair in self._opposite
         ]
         fix = "in every row: one of them will do, and both together count twice in the MTL-Loss"
         return [
             f"task '{self._names[j]}' has {words} task '{self._names[i]}' {fix}"
-            for (i, j), words in sorted(told)
+            for (i, j), words in sorted(pairs)
         ]

@@ -20,7 +20,7 @@ class BaseRates(Sum):
     rows does not matter.
     """
 
-    held = ("_masses", "_mass", "_moment")
+    summed = ("_masses", "_mass", "_moment")
 
     def __init__(self, task: TaskConfig) -> None:
         self._task = task
@@ -29,7 +29,7 @@ class BaseRates(Sum):
         self._mass = self._moment = Fraction(0)
 
     def add(self, batch: pa.RecordBatch, parts: np.ndarray, there: np.ndarray) -> None:
-        """Take in one digest, its rows' parts, and which rows have the label."""
+        """Count one digest, given its rows' parts and which of them have the label."""
         rows = np.flatnonzero(there & (parts <= ALPHA))
         column, weighted = batch.column(f"y:{self._task.name}"), self._task.sample_weight
         weights = (

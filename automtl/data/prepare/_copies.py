@@ -41,13 +41,13 @@ class Copies:
 
     @classmethod
     def among(cls, hashes: np.ndarray, *, together: bool) -> Self:
-        """Of all rows, by the hashes of their contents; these are sorted in place."""
+        """The contents that come twice among all rows' hashes, which are sorted in place."""
         hashes.sort()
         later = hashes[1:][hashes[1:] == hashes[:-1]]
         return cls(np.unique(later), len(later), together=together)
 
-    def told_apart(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """All digests, in the order they were made in, each with a column more: `draw` (uint64), by
+    def with_draws(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The digests, in their order, each with one more column: `draw` (uint64), by
         which chance decides on a row.
         """
         seen = self._seen.ravel().copy()
@@ -84,7 +84,7 @@ class Copies:
         return rows, places[rows]
 
     def add(self, hashes: np.ndarray, parts: np.ndarray) -> None:
-        """Take in which part the rows of a batch are in."""
+        """Count the parts that the copies in a batch are in."""
         rows, contents = self._find(hashes)
         np.add.at(self.rows, (np.maximum(parts[rows] - ALPHA, 0), contents), 1)
 

@@ -49,7 +49,7 @@ class Digester(Sum):
         DataError: on a row that breaks a rule, with file, row and column.
     """
 
-    held = ("lost", "units")
+    summed = ("lost", "units")
 
     def __init__(self, config: DatasetConfig) -> None:
         self._config = config
@@ -90,21 +90,21 @@ class Digester(Sum):
 
     def __call__(self, piece: Piece, role: str) -> pa.RecordBatch:
         columns = Columns(piece, self._missing)
-        found = self._features(columns)
+        arrays = self._features(columns)
         for looks in self.looks:
-            looks.see(found[f"f:{looks.name}"])
-        found |= {f"k:{name}": columns.keys(name) for name in self._config.kept}
+            looks.see(arrays[f"f:{looks.name}"])
+        arrays |= {f"k:{name}": columns.keys(name) for name in self._config.kept}
         for task in self._config.tasks:
-            found[f"y:{task.name}"] = _label(columns, task, self.two_words.get(task.name))
+            arrays[f"y:{task.name}"] = _label(columns, task, self.two_words.get(task.name))
         for task in self._config.tasks:
             if task.sample_weight:
-                found[f"w:{task.name}"] = _weight(columns, task.sample_weight)
-        found["role"] = pa.array(np.full(len(columns), ROLES.index(role), np.int8))
-        found |= self._keys(piece, columns, found)
+                arrays[f"w:{task.name}"] = _weight(columns, task.sample_weight)
+        arrays["role"] = pa.array(np.full(len(columns), ROLES.index(role), np.int8))
+        arrays |= self._keys(piece, columns, arrays)
         for name, words in columns.lost.items():
             self.lost[name] = self.lost.get(name, Counter()) + words
         return pa.RecordBatch.from_arrays(
-            [found[name] for name in self.schema.names], schema=self.schema
+            [arrays[name] for name in self.schema.names], schema=self.schema
         )
 
     def features(self, piece: Piece) -> dict[str, pa.Array]:
@@ -112,11 +112,11 @@ class Digester(Sum):
         return self._features(Columns(piece, self._missing))
 
     def _features(self, columns: Columns) -> dict[str, pa.Array]:
-        found = {
+        arrays = {
             f"f:{feature.name}": self._feature(columns, feature)
             for feature in self._config.features
         }
-        return found | {f"h:{name}": hash_dictionary(found[f"f:{name}"]) for name in self._texts}
+        return arrays | {f"h:{name}": hash_dictionary(arrays[f"f:{name}"]) for name in self._texts}
 
     def _feature(self, columns: Columns, feature: Feature) -> pa.Array:
         if isinstance(feature, Numeric):
@@ -128,7 +128,7 @@ class Digester(Sum):
         )
 
     def _keys(
-        self, piece: Piece, columns: Columns, found: dict[str, pa.Array]
+        self, piece: Piece, columns: Columns, arrays: dict[str, pa.Array]
     ) -> dict[str, pa.Array]:
         """The hash of each row's content, and its time, user or other value that the split
         goes by.
@@ -143,18 +143,18 @@ class Digester(Sum):
             _refuse_missing(columns, split.column, user)
             keys["key"] = pa.array(hash_column("key", user))
         total = np.zeros(len(columns), np.uint64)
-        for name in found | keys:
+        for name in arrays | keys:
             if name != "role" and name[:2] != "h:":  # the same row in another file is the same row
                 total += hash_column(
-                    name, keys[name] if name in keys else self._normal(found, name)
+                    name, keys[name] if name in keys else self._normal(arrays, name)
                 )
         return keys | {"hash": pa.array(mix(total))}
 
-    def _normal(self, found: dict[str, pa.Array], name: str) -> pa.Array:
+    def _normal(self, arrays: dict[str, pa.Array], name: str) -> pa.Array:
         """A digest's column as it is hashed: words by a text that does not depend on what else the
         column holds.
         """
-        column, hashes = found[name], found.get(f"h:{name[2:]}")
+        column, hashes = arrays[name], arrays.get(f"h:{name[2:]}")
         if hashes is None or name[:2] != "f:":
             return column
         feature = self._texts[name[2:]]
@@ -205,10 +205,8 @@ def _label(columns: Columns, task: TaskConfig, two_words: TwoWords | None) -> pa
 
 def _truth(columns: Columns, task: TaskConfig) -> np.ndarray:
     """Labels that are 0 and 1, or true and false."""
-    rule, fix = (
-        f"must be 0, 1 or empty for the binary task '{task.name}'",
-        "mend the value, or use kind: multiclass",
-    )
+    rule = f"must be 0, 1 or empty for the binary task '{task.name}'"
+    fix = "mend the value, or use kind: multiclass"
     try:
         values = columns.numbers(task.label)
     except DataError as error:

@@ -4,6 +4,7 @@ counts and hashes of all.
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from automtl.data.prepare._statistics import Moments, Ranks, SeenWords, Vocabula
 from automtl.data.prepare.split import ALPHA, PARTS
 from automtl.data.spec.dataset import DatasetConfig
 from automtl.data.spec.features import ORDER, Categorical, IdFeature, Numeric
+from automtl.data.store.encoding import Encoding
 from automtl.data.store.schema import Field, Schema
 from automtl.data.values.extremes import Extremes
 from automtl.data.values.forms import Form, FormFinder
@@ -26,7 +28,7 @@ FEW = 1000
 
 
 class Fit(Sum):
-    """One pass over the digests.
+    """What one pass over the digests learns.
 
     Args:
         config: the data set.
@@ -35,7 +37,7 @@ class Fit(Sum):
             are counted elsewhere.
     """
 
-    held = (
+    summed = (
         "_words",
         "_hashed",
         "_moments",
@@ -71,7 +73,7 @@ class Fit(Sum):
         self._part_hashes = np.zeros((len(PARTS), 2), np.uint64)
 
     def add(self, batch: pa.RecordBatch, parts: np.ndarray) -> None:
-        """Take in one digest and the parts of its rows."""
+        """Learn from one digest, given the parts of its rows."""
         train, draws = parts <= ALPHA, batch.column("draw").to_numpy()
         for feature in self._ids:
             words, counts = counted(feature, batch.column(f"f:{feature.name}"), train)
@@ -100,7 +102,7 @@ class Fit(Sum):
             self._keys = np.union1d(self._keys, batch.column("key").to_numpy())
 
     def merge(self, later: Self) -> None:
-        """Add what later rows taught."""
+        """Add what was learnt from later rows."""
         keys = np.union1d(self._keys, later._keys)
         self._keys = later._keys = np.zeros(0, np.uint64)
         super().merge(later)
@@ -109,9 +111,9 @@ class Fit(Sum):
     def _count(self, hashes: np.ndarray, parts: np.ndarray) -> None:
         self.part_rows += np.bincount(parts, minlength=len(PARTS))
         for part in range(len(PARTS)):
-            mine = hashes[parts == part]
+            part_hashes = hashes[parts == part]
             self._part_hashes[part] += np.array(
-                [mine.sum(dtype=np.uint64), mix(mine).sum(dtype=np.uint64)]
+                [part_hashes.sum(dtype=np.uint64), mix(part_hashes).sum(dtype=np.uint64)]
             )
 
     def check_rows(self) -> None:
@@ -189,20 +191,20 @@ class Fit(Sum):
         """The form of the words of each field that shares no other's; an older vocabulary's
         stays.
         """
-        found = {name: finder.form for name, finder in {**self._hashed, **self._words}.items()}
+        forms = {name: finder.form for name, finder in {**self._hashed, **self._words}.items()}
         return {
             name: self._known[name][0] if name in self._known else form
-            for name, form in found.items()
+            for name, form in forms.items()
         }
 
     def remarks(self) -> list[str]:
         """A line for each column of numbers whose variance a few values carry."""
         moments = self._moments
-        found = [
+        lines = [
             extremes.remark(name, moments[name].count, *moments[name].result())
             for name, extremes in self._extremes.items()
         ]
-        return [line for line in found if line]
+        return [line for line in lines if line]
 
     def _id_field(
         self,
@@ -247,14 +249,30 @@ class Fit(Sum):
         return {"rows": dict(zip(PARTS, self.part_rows.tolist(), strict=True)), "tasks": tasks}
 
 
+def older_words(config: DatasetConfig) -> dict[str, tuple[Form, pa.Array | None]]:
+    """The form and the words (none, where they are hashed) of the data that vocabularies grow from,
+    per field that both have.
+    """
+    if config.vocabularies_from is None:
+        return {}
+    older = Encoding.open(Path(config.vocabularies_from))
+    names = {feature.name for feature in config.features}
+    fields = [field for field in older.schema.id_fields if field.name in names and not field.shares]
+    words = {
+        field.name: None
+        if field.hash_buckets
+        else older.vocabulary(field.name)["word"].combine_chunks()
+        for field in fields
+    }
+    return {field.name: (field.words, words[field.name]) for field in fields}
+
+
 def counted(
     feature: IdFeature, column: pa.DictionaryArray, rows: np.ndarray
 ) -> tuple[pa.Array, np.ndarray]:
     """A column's words and how often each comes in some of the rows."""
-    words, counts = (
-        column.dictionary,
-        np.bincount(column.indices.to_numpy()[rows], minlength=len(column.dictionary)),
-    )
+    words = column.dictionary
+    counts = np.bincount(column.indices.to_numpy()[rows], minlength=len(column.dictionary))
     if isinstance(feature, Categorical):
         return words, counts
     words, offsets = split_lists(words)

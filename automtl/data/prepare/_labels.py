@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 
 from automtl.data.prepare._base_rates import BaseRates
+from automtl.data.prepare._chance import chi_square, rank_test
 from automtl.data.prepare._statistics import Moments, Ranks
-from automtl.data.prepare.chance import chi_square, rank_test
-from automtl.data.prepare.split import ALPHA, PARTS
+from automtl.data.prepare.split import ALPHA, PARTS, by_split
 from automtl.data.spec.sections import TaskConfig
-from automtl.data.store.schema import SPLITS, Task
+from automtl.data.store.schema import Task
 from automtl.data.values.sums import Sum
 from automtl.data.values.text_columns import spread
 from automtl.errors import DataError
@@ -21,7 +21,7 @@ class LabelCounts(Sum):
     classes; regression: its mean.
     """
 
-    held = (
+    summed = (
         "_labelled",
         "_counted",
         "_positives",
@@ -42,7 +42,7 @@ class LabelCounts(Sum):
         self._base_rates = BaseRates(task)
 
     def add(self, batch: pa.RecordBatch, parts: np.ndarray) -> None:
-        """Take in one digest and the parts of its rows."""
+        """Count the labels of one digest, given the parts of its rows."""
         column = batch.column(f"y:{self.task.name}")
         if self.task.kind == "multiclass":
             there = self._add_classes(column, parts)
@@ -69,9 +69,9 @@ class LabelCounts(Sum):
 
     def _add_numbers(self, values: np.ndarray, parts: np.ndarray, draws: np.ndarray) -> None:
         for part, (moments, sample) in enumerate(zip(self._moments, self._samples, strict=True)):
-            mine = parts == part
-            moments.add(values[mine])
-            sample.add(values[mine], draws[mine])
+            in_part = parts == part
+            moments.add(values[in_part])
+            sample.add(values[in_part], draws[in_part])
 
     def result(self) -> Task:
         """The task as the schema says it.
@@ -79,62 +79,49 @@ class LabelCounts(Sum):
         Raises:
             DataError: nothing to learn from in the training split.
         """
-        task, labelled, positives = (
-            self.task,
-            int(self._labelled[: ALPHA + 1].sum()),
-            int(self._positives[: ALPHA + 1].sum()),
-        )
-        where = f"task '{task.name}'"
-        if not labelled:
-            raise DataError(
-                where,
-                "must have labels in the training split",
-                "none",
-                "check the label's column, `where` and the split",
-            )
-        if task.kind == "binary" and positives in (0, labelled):
-            got = f"{positives} positives of {labelled} labelled rows"
-            raise DataError(
-                where,
-                "must have positives and negatives in the training split",
-                got,
-                "check the label, or leave out the task",
-            )
+        task = self.task
+        labelled = int(self._labelled[: ALPHA + 1].sum())
+        positives = int(self._positives[: ALPHA + 1].sum())
         names = tuple(sorted(self._classes, key=_class_order))
-        if task.kind == "multiclass" and len(names) < 2:
-            raise DataError(
-                where,
-                "must have at least 2 classes",
-                ", ".join(names),
-                "check the label, or leave out the task",
-            )
         moments = Moments.merged(self._moments[: ALPHA + 1])
-        if task.kind == "regression" and moments.is_constant:
-            got = f"the same number in all {labelled} labelled rows"
-            raise DataError(
-                where,
-                "must have numbers that differ in the training split",
-                got,
-                "check the label, or leave out the task",
-            )
+        self._check(labelled, positives, names, moments)
         mean, std = moments.result() if task.kind == "regression" else (0.0, 1.0)
-        shared: dict[str, Any] = {
-            "name": task.name,
-            "kind": task.kind,
-            "weight": task.weight,
-            "transform": task.transform,
-        }
-        counts: dict[str, Any] = {
-            "labelled": labelled,
-            "positives": positives if task.kind == "binary" else 0,
-        }
         classes: dict[str, Any] = (
             {"classes": len(names), "class_names": names} if task.kind == "multiclass" else {}
         )
-        kept = task.negatives_kept or 1.0
-        shared |= {"negatives_kept": kept, "negatives_kept_test": task.negatives_kept_test or kept}
-        constant = self._base_rates.result(names or ("0", "1"), labelled, mean, std)
-        return Task(**shared, **counts, **classes, mean=mean, std=std, constant=constant)
+        share = task.negatives_kept or 1.0
+        return Task(
+            name=task.name,
+            kind=task.kind,
+            weight=task.weight,
+            transform=task.transform,
+            negatives_kept=share,
+            negatives_kept_test=task.negatives_kept_test or share,
+            labelled=labelled,
+            positives=positives if task.kind == "binary" else 0,
+            **classes,
+            mean=mean,
+            std=std,
+            constant=self._base_rates.result(names or ("0", "1"), labelled, mean, std),
+        )
+
+    def _check(
+        self, labelled: int, positives: int, names: tuple[str, ...], moments: Moments
+    ) -> None:
+        """Refuse labels of the training split that nothing can be learnt from."""
+        kind, where = self.task.kind, f"task '{self.task.name}'"
+        fix = "check the label, or leave out the task"
+        if not labelled:
+            rule = "must have labels in the training split"
+            raise DataError(where, rule, "none", "check the label's column, `where` and the split")
+        if kind == "binary" and positives in (0, labelled):
+            rule = "must have positives and negatives in the training split"
+            raise DataError(where, rule, f"{positives} positives of {labelled} labelled rows", fix)
+        if kind == "multiclass" and len(names) < 2:
+            raise DataError(where, "must have at least 2 classes", ", ".join(names), fix)
+        if kind == "regression" and moments.is_constant:
+            rule = "must have numbers that differ in the training split"
+            raise DataError(where, rule, f"the same number in all {labelled} labelled rows", fix)
 
     def summary(self) -> dict[str, Any]:
         """Counts for people, per split or part, and how likely chance alone makes the parts' labels
@@ -142,9 +129,9 @@ class LabelCounts(Sum):
         """
         kind = self.task.kind
         return {
-            "labelled": _by_split(self._labelled),
-            "counted": _by_split(self._counted),
-            "positives": _by_split(self._positives) if kind == "binary" else None,
+            "labelled": by_split(self._labelled),
+            "counted": by_split(self._counted),
+            "positives": by_split(self._positives) if kind == "binary" else None,
             "classes": {name: int(counts.sum()) for name, counts in self._classes.items()}
             if kind == "multiclass"
             else None,
@@ -184,12 +171,6 @@ class LabelCounts(Sum):
             else list(self._classes.values())
         )
         return chi_square(np.stack(classes, axis=1))
-
-
-def _by_split(counts: np.ndarray) -> dict[str, int]:
-    return dict(
-        zip(SPLITS, [int(counts[: ALPHA + 1].sum()), *counts[ALPHA + 1 :].tolist()], strict=True)
-    )
 
 
 def _class_order(word: str) -> tuple[bool, float, str]:

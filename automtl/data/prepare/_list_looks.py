@@ -25,7 +25,9 @@ class ListLooks:
     def __init__(self, feature: ListFeature) -> None:
         self._feature, self.name = feature, feature.name
         self._lengths, self._doubled = Counter[int](), Counter[tuple[str, str]]()
-        self._example, self._first, self._pairs = "", "", True
+        self._example = ""
+        self._first = ""
+        self._pairs = True
 
     def see(self, column: pa.DictionaryArray) -> None:
         """Take in the plain lists of one piece, as long as few were seen."""
@@ -35,10 +37,8 @@ class ListLooks:
 
     def _look(self, words: list[str]) -> None:
         self._lengths[len(words)] += 1
-        self._first, self._pairs = (
-            self._first or words[0],
-            self._pairs and all(map(_PAIR.fullmatch, words)),
-        )
+        self._first = self._first or words[0]
+        self._pairs = self._pairs and all(map(_PAIR.fullmatch, words))
         if len(words) > 1:
             self._doubled.update([("end in", words[-1])] if words[-1] == words[-2] else [])
             self._doubled.update([("begin with", words[0])] if words[0] == words[1] else [])
@@ -50,10 +50,10 @@ class ListLooks:
         lists, where = self._lengths.total(), f"feature '{self.name}'"
         if lists < FEW:
             return []
-        found, several = list[str](), 1 - self._lengths[1] / lists
+        lines, several = list[str](), 1 - self._lengths[1] / lists
         if several < HARDLY:
             sign = f"is separator {self._feature.separator!r} right, as for {self._example[:60]!r}?"
-            found.append(
+            lines.append(
                 f"{where}: hardly any list has more than one id ({several:.1%} of {lists:,}): "
                 f"{sign}"
             )
@@ -63,11 +63,11 @@ class ListLooks:
                 f"every list has {next(iter(self._lengths))} ids, and {count / lists:.0%} {how} "
                 f"{word[:60]!r} twice"
             )
-            found.append(f"{where}: {same}: if it only fills lists up, set padding: '{word[:60]}'")
+            lines.append(f"{where}: {same}: if it only fills lists up, set padding: '{word[:60]}'")
         if self._pairs:
             fix = (
                 "each is an id as it stands; write the ids alone, if what is behind the colon "
                 "is a weight"
             )
-            found.append(f"{where}: its ids look like ids with weights ({self._first[:60]}): {fix}")
-        return found
+            lines.append(f"{where}: its ids look like ids with weights ({self._first[:60]}): {fix}")
+        return lines

@@ -29,7 +29,7 @@ def _slice(hashes: np.ndarray, buckets: int, bucket: int) -> slice:
     return slice(start, int(np.searchsorted(hashes, bounds[bucket + 1])) if end else len(hashes))
 
 
-def _held(work: Work, part: int, name: str) -> np.ndarray:
+def _array(work: Work, part: int, name: str) -> np.ndarray:
     return mapped(work.of(part, name), mode="r")
 
 
@@ -43,17 +43,22 @@ class CopiesOrder:
     bucket: int
 
 
+def copies_orders(work: Work, parts: Sequence[Part], buckets: int) -> list[CopiesOrder]:
+    """An order for each bucket of hashes."""
+    return [CopiesOrder(work, tuple(parts), buckets, bucket) for bucket in range(buckets)]
+
+
 def find_copies(order: CopiesOrder) -> None:
     """Write a batch for each part: the contents in it that come more than once, and how many rows
     of its role had each of them before.
     """
-    work, found = order.work, list[tuple[np.ndarray, np.ndarray]]()
+    work, counted = order.work, list[tuple[np.ndarray, np.ndarray]]()
     for part in order.parts:
-        hashes = _held(work, part.number, HASHES)
-        mine = hashes[_slice(hashes, order.buckets, order.bucket)]
-        found.append(np.unique(mine, return_counts=True))
-    hashes, counts = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-    numbers = np.repeat(np.arange(len(found)), [len(own) for own, _ in found])
+        hashes = _array(work, part.number, HASHES)
+        in_bucket = hashes[_slice(hashes, order.buckets, order.bucket)]
+        counted.append(np.unique(in_bucket, return_counts=True))
+    hashes, counts = (np.concatenate(arrays) for arrays in zip(*counted, strict=True))
+    numbers = np.repeat(np.arange(len(counted)), [len(distinct) for distinct, _ in counted])
     contents, inverse = np.unique(hashes, return_inverse=True)
     whole = np.bincount(inverse, counts, len(contents)).astype(np.int64)
     again = np.flatnonzero(whole[inverse] > 1)
@@ -66,8 +71,8 @@ def find_copies(order: CopiesOrder) -> None:
         pa.ipc.new_file(stream, _SEEN) as writer,
     ):
         for part in order.parts:
-            mine = numbers[ranked] == part.number
-            arrays = [pa.array(hashes[ranked][mine]), pa.array(seen[mine].astype(np.int32))]
+            in_part = numbers[ranked] == part.number
+            arrays = [pa.array(hashes[ranked][in_part]), pa.array(seen[in_part].astype(np.int32))]
             writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=_SEEN))
     copies = int(whole.sum()) - len(contents)
     write_facts(work.bucket("copies", order.bucket, "json"), copies)
@@ -84,18 +89,18 @@ def _before(keys: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 def copies_in(work: Work, part: Part, buckets: int, *, together: bool) -> Copies:
     """The contents of a part that come more than once, here or elsewhere."""
-    found = list[pa.RecordBatch]()
+    batches = list[pa.RecordBatch]()
     for bucket in range(buckets):
         with work.bucket("copies", bucket, "arrow").open("rb") as stream:
-            found.append(pa.ipc.open_file(stream).get_batch(part.number))
-    table = pa.Table.from_batches(found)
+            batches.append(pa.ipc.open_file(stream).get_batch(part.number))
+    table = pa.Table.from_batches(batches)
     contents = table["hash"].to_numpy()
     seen = np.zeros((len(SPLITS), len(contents)), np.int32)
     seen[ROLES.index(part.role)] = table["seen"].to_numpy()
     return Copies(contents, 0, together=together, seen=seen)
 
 
-def summary(work: Work, parts: Sequence[Part], buckets: int) -> dict[str, int]:
+def count_copies(work: Work, parts: Sequence[Part], buckets: int) -> dict[str, int]:
     """What `Copies.summary` says of all rows."""
     total = dict.fromkeys(SPLITS[1:], 0)
     for rows in _by_content(work, parts, buckets):
@@ -108,16 +113,16 @@ def summary(work: Work, parts: Sequence[Part], buckets: int) -> dict[str, int]:
 def _by_content(work: Work, parts: Sequence[Part], buckets: int) -> Iterator[np.ndarray]:
     """The rows of each content and split, a bucket of contents at a time."""
     for bucket in range(buckets):
-        found = list[tuple[np.ndarray, np.ndarray]]()
+        pieces = list[tuple[np.ndarray, np.ndarray]]()
         for part in parts:
-            contents = _held(work, part.number, CONTENTS)
-            mine = _slice(contents, buckets, bucket)
-            found.append((contents[mine], _held(work, part.number, SPLIT_ROWS)[:, mine]))
+            contents = _array(work, part.number, CONTENTS)
+            own = _slice(contents, buckets, bucket)
+            pieces.append((contents[own], _array(work, part.number, SPLIT_ROWS)[:, own]))
         distinct, inverse = np.unique(
-            np.concatenate([contents for contents, _ in found]), return_inverse=True
+            np.concatenate([contents for contents, _ in pieces]), return_inverse=True
         )
         rows = np.zeros((len(SPLITS), len(distinct)), np.int64)
-        there = np.concatenate([part for _, part in found], axis=1)
+        there = np.concatenate([part for _, part in pieces], axis=1)
         for i in range(len(SPLITS)):
             np.add.at(rows[i], inverse, there[i])
         yield rows

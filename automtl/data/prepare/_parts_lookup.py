@@ -20,7 +20,9 @@ class PartWords:
     """
 
     def __init__(self, words: Sequence[pa.Array], ids: Sequence[np.ndarray]) -> None:
-        hashes, known, self._odd = list[np.ndarray](), list[np.ndarray](), dict[str, int]()
+        hashes = list[np.ndarray]()
+        known = list[np.ndarray]()
+        self._odd = dict[str, int]()
         odd = list[np.ndarray]()
         for some, own in zip(words, ids, strict=True):
             hashed = hash_words(some)
@@ -41,26 +43,26 @@ class PartWords:
 
     def ids(self, words: pa.Array, hashes: np.ndarray) -> np.ndarray:
         """The id of each word; 0 where there is none."""
-        found = self._ids[self._index.get_indexer(pd.Index(hashes))]
+        ids = self._ids[self._index.get_indexer(pd.Index(hashes))]
         for i in np.flatnonzero(np.isin(hashes, self._odd_hashes)) if self._odd else ():
-            found[i] = self._odd.get(words[int(i)].as_py(), 0)
-        return found
+            ids[i] = self._odd.get(words[int(i)].as_py(), 0)
+        return ids
 
 
 def words_of(columns: Columns, part: int) -> dict[str, PartWords]:
-    """A part's words of each column."""
+    """The words of a part with their ids, per column."""
     spills = {name: list(columns.files(name)) for name in columns.names}
     words: dict[str, list[pa.Array]] = {name: [] for name in columns.names}
     ids: dict[str, list[np.ndarray]] = {name: [] for name in columns.names}
     for bucket in range(columns.buckets):
         with columns.work.bucket("found", bucket, "arrow").open("rb") as stream:
             reader, number = pa.ipc.open_file(stream), 0
-            for name, held in spills.items():
-                mine = [(i, file) for i, (own, file) in enumerate(held) if own == part]
-                if mine:
-                    some = [columns.batch(part, file, bucket)["word"] for _, file in mine]
-                    own = [reader.get_batch(number + i)["id"].to_numpy() for i, _ in mine]
+            for name, spill_files in spills.items():
+                own_files = [(i, file) for i, (own, file) in enumerate(spill_files) if own == part]
+                if own_files:
+                    some = [columns.batch(part, file, bucket)["word"] for _, file in own_files]
+                    own = [reader.get_batch(number + i)["id"].to_numpy() for i, _ in own_files]
                     words[name].append(pa.concat_arrays(some))
                     ids[name].append(np.concatenate(own))
-                number += len(held)
+                number += len(spill_files)
     return {name: PartWords(words[name], ids[name]) for name in columns.names}

@@ -19,9 +19,12 @@ from automtl.data.raw.sources import Source
 from automtl.data.raw.spans import Span, pieces_in
 from automtl.data.spec.dataset import DatasetConfig
 
-VERSION = 1  # of what lies in the folder
+VERSION = 2  # of what lies in the folder
 Say = Callable[[str], None]
-SPOOL, HASHES, TIMES, PARTS = "spool.arrow", "hashes.npy", "times.npy", "parts.npy"
+SPOOL = "spool.arrow"
+HASHES = "hashes.npy"
+TIMES = "times.npy"
+PARTS = "parts.npy"
 
 
 class Part(NamedTuple):
@@ -48,18 +51,18 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """The folder of a store in the making. Every file appears in it whole, so that what is there
+    """The folder of a store in the making; every file appears in it whole, so that what is there
     need not be made again.
     """
 
     path: Path
 
     def of(self, part: int, name: str) -> Path:
-        """A file of a part."""
+        """The path of a part's file."""
         return self.path / f"part-{part:05}" / name
 
     def bucket(self, kind: str, bucket: int, ending: str) -> Path:
-        """A file of a bucket of hashes or of words."""
+        """The path of a file of a bucket, of hashes or of words."""
         return self.path / kind / f"{bucket:05}.{ending}"
 
     def batches(self, part: int) -> Iterator[pa.RecordBatch]:
@@ -69,12 +72,12 @@ class Work:
 
 
 def write_facts(path: Path, value: Any) -> None:
-    """Write plain data of any size."""
+    """Write JSON data of any size."""
     files.write_bytes(path, json.dumps(value).encode())
 
 
 def read_facts(path: Path) -> Any:
-    """What `write_facts` wrote."""
+    """The data that `write_facts` wrote."""
     return json.loads(path.read_bytes())
 
 
@@ -143,7 +146,7 @@ def _cut(
         yield one, float(begins[first])
 
 
-def planned(
+def plan_parts(
     config: DatasetConfig,
     sources: Sequence[Source],
     reader: RowReader,
@@ -156,14 +159,14 @@ def planned(
     """
     path, known = work.path / "plan.json", {str(source.path): source.path for source in sources}
     if path.exists():
-        held = read_facts(path)
-        same = held["version"] == VERSION and held["count"] == count
-        if same and all(span[0] in known for _, spans, _ in held["parts"] for span in spans):
+        earlier = read_facts(path)
+        same = earlier["version"] == VERSION and earlier["count"] == count
+        if same and all(span[0] in known for _, spans, _ in earlier["parts"] for span in spans):
             say(f"going on with the parts in {work.path}")
-            reader.times.update(held["times"])
+            reader.times.update(earlier["times"])
             return [
                 Part(i, role, tuple(_span(known, *span) for span in spans), goes_on)
-                for i, (role, spans, goes_on) in enumerate(held["parts"])
+                for i, (role, spans, goes_on) in enumerate(earlier["parts"])
             ]
         files.remove_folder(work.path)
     for role in ROLES:  # the first rows tell how times are written

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 
 from automtl import files
 from automtl.data.prepare._parts_plan import Work, read_facts, write_facts
-from automtl.data.prepare._passes import WORDS_A_BATCH, write_batches
+from automtl.data.prepare._side_files import WORDS_A_BATCH, write_batches
+from automtl.data.prepare._statistics import summed_counts
 from automtl.data.store.encoding import WORDS
 from automtl.data.values.hashing import hash_words
 
@@ -43,11 +44,11 @@ class Columns:
 
     @property
     def names(self) -> list[str]:
-        """Of the columns."""
+        """The columns' names."""
         return list(self.least)
 
     def words(self, name: str, part: int, spill: int) -> str:
-        """A part's file of words."""
+        """The name of a part's file of words."""
         return f"words/{self.names.index(name)}-{spill}.arrow"
 
     def vocabulary(self, name: str, ending: str) -> Path:
@@ -55,7 +56,7 @@ class Columns:
         return self.work.path / "vocabularies" / f"{self.names.index(name)}.{ending}"
 
     def kind(self, what: str, name: str) -> str:
-        """The folder of a column's buckets."""
+        """The name of the folder of a column's buckets."""
         return f"{what}-{self.names.index(name)}"
 
     def files(self, name: str) -> Iterator[tuple[int, str]]:
@@ -90,7 +91,7 @@ class SpilledWords:
         self._bytes = self._compact_bytes = 0
 
     def add(self, name: str, words: pa.Array, counts: np.ndarray) -> None:
-        """Take in some words."""
+        """Count some words."""
         table = pa.table({"word": words, "count": pa.array(counts, pa.int64())})
         table = table.filter(pc.not_equal(table["word"], ""))
         self._pending[name].append(table)
@@ -109,7 +110,8 @@ class SpilledWords:
 
     def _compact(self) -> None:
         self._pending = {
-            name: [_summed(tables)] if tables else [] for name, tables in self._pending.items()
+            name: [summed_counts(tables)] if tables else []
+            for name, tables in self._pending.items()
         }
         self._bytes = sum(_size(t) for tables in self._pending.values() for t in tables)
 
@@ -144,11 +146,6 @@ def _bucket_of(hashes: np.ndarray, buckets: int) -> np.ndarray:
     return ((hashes >> np.uint64(32)) * np.uint64(buckets) >> np.uint64(32)).astype(np.int64)
 
 
-def _summed(tables: Sequence[pa.Table]) -> pa.Table:
-    grouped = pa.concat_tables(tables).group_by("word").aggregate([("count", "sum")])
-    return grouped.select(["word", "count_sum"]).rename_columns(["word", "count"])
-
-
 def _one(table: pa.Table) -> pa.RecordBatch:
     """A table as one batch, empty or not."""
     batches = table.combine_chunks().to_batches()
@@ -157,7 +154,7 @@ def _one(table: pa.Table) -> pa.RecordBatch:
 
 @dataclass(frozen=True)
 class BucketOrder:
-    """A bucket of words."""
+    """The order to sort a bucket of words, or to tell the parts their ids."""
 
     columns: Columns
     bucket: int
@@ -171,7 +168,7 @@ def sort_bucket(order: BucketOrder) -> None:
     for name, least in columns.least.items():
         path = columns.work.bucket(columns.kind("sorted", name), order.bucket, "arrow")
         tables = [pa.Table.from_batches([batch]) for batch in columns.bucket(name, order.bucket)]
-        table = _summed(
+        table = summed_counts(
             [pa.table({"word": pa.array([], pa.string()), "count": []}, WORDS), *tables]
         )
         table = table.filter(pc.greater_equal(table["count"], max(least, 1)))
@@ -187,12 +184,14 @@ class _Run:
     """A sorted bucket, read batch by batch."""
 
     def __init__(self, stream: BinaryIO, bucket: int) -> None:
-        self._reader, self._next, self._bucket = pa.ipc.open_file(stream), 0, bucket
+        self._reader = pa.ipc.open_file(stream)
+        self._next = 0
+        self._bucket = bucket
         self.head = pa.table({"word": [], "count": []}, WORDS)
         self.fill()
 
     def fill(self) -> None:
-        """Read on where all was taken."""
+        """Read the next batch once all of the head was taken."""
         if not len(self.head) and self.more:
             self.head = pa.Table.from_batches([self._reader.get_batch(self._next)])
             self._next += 1
@@ -224,7 +223,7 @@ class _Run:
 
 
 def _merged(runs: Sequence[_Run]) -> Iterator[pa.Table]:
-    """All words in their order, some at a time."""
+    """The words of all runs in order, some at a time."""
     while any(len(run.head) for run in runs):
         bound = min((run.last for run in runs if run.more), default=None)
         taken = pa.concat_tables([run.take(bound) for run in runs])
@@ -235,7 +234,7 @@ def _merged(runs: Sequence[_Run]) -> Iterator[pa.Table]:
 
 @dataclass(frozen=True)
 class MergeOrder:
-    """A column's words."""
+    """The order to number a column's words."""
 
     columns: Columns
     name: str
@@ -270,8 +269,8 @@ def _numbered(
         numbers = np.arange(done[0] + 1, done[0] + len(table) + 1, dtype=np.int32)
         order = np.argsort(buckets, kind="stable")
         ends = np.cumsum(np.bincount(buckets, minlength=len(ids)))[:-1]
-        for stream, mine in zip(ids, np.split(numbers[order], ends), strict=True):
-            stream.write(np.ascontiguousarray(mine, "<i4").data)
+        for stream, bucket_ids in zip(ids, np.split(numbers[order], ends), strict=True):
+            stream.write(np.ascontiguousarray(bucket_ids, "<i4").data)
         done[0] += len(table)
         rest.append(table.select(["word", "count"]))
         while sum(map(len, rest)) >= WORDS_A_BATCH:
@@ -301,9 +300,9 @@ def tell_ids(order: BucketOrder) -> None:
             ids = np.append(np.frombuffer(path.read_bytes(), "<i4"), np.int32(0))
             words = pa.Table.from_batches(batches)["word"]
             places = pc.fill_null(pc.index_in(words, value_set=known), -1).to_numpy()
-            found = ids[places]
+            word_ids = ids[places]
             start = 0
             for batch in batches:
-                mine = pa.array(found[start : start + len(batch)], pa.int32())
-                writer.write_batch(pa.RecordBatch.from_arrays([mine], schema=_IDS))
+                column = pa.array(word_ids[start : start + len(batch)], pa.int32())
+                writer.write_batch(pa.RecordBatch.from_arrays([column], schema=_IDS))
                 start += len(batch)

@@ -12,7 +12,7 @@ T = TypeVar("T")
 DEPTH = 2
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
+def prefetch(items: Iterator[T]) -> Iterator[T]:
     """The same items in the same order, drawn while the ones before are in use; an error comes
     where its item would.
     """
@@ -24,7 +24,7 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
             yield item  # type: ignore[misc]
 
 
-def worked_ahead(work: Callable[[S], T], items: Iterator[S]) -> Iterator[T]:
+def prefetch_results(work: Callable[[S], T], items: Iterator[S]) -> Iterator[T]:
     """`work` of each item, in the items' order, two at a time; an error comes where its result
     would.
     """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from automtl.data.access.fingerprints import Fingerprints, fingerprint
+from automtl.data.access.fingerprints import Fingerprints, fingerprints_below
 from automtl.data.access.paths import partitions
 from automtl.data.prepare._passes import make
 from automtl.data.prepare.in_parts import InParts, make_in_parts
@@ -36,7 +36,7 @@ def prepare(
 
     The store's folder is `<data_dir>/prepared/<name>-<hash>`; the hash is of the settings and of
     the raw files' content. Raw files and the store's own are read to be checked only where they
-    changed since the last call (see `prints`).
+    changed since the last call (see `Fingerprints`).
 
     Args:
         config: the data set; relative paths of its files are under `<data_dir>/raw/<name>` (see
@@ -60,8 +60,8 @@ def prepare(
     config = placed(config, data_dir)
     sources = find_sources(config)
     used = {*plan_readings(config), *(derived.column for derived in config.derived)}
-    prints = [_print(source, known, used) for source in sources]
-    path = data_dir.absolute() / "prepared" / f"{config.name}-{_key(prints, config_hash)[:12]}"
+    raw_files = [_raw_file(source, known, used) for source in sources]
+    path = data_dir.absolute() / "prepared" / f"{config.name}-{_key(raw_files, config_hash)[:12]}"
     if (store := _opened(path, known)) is not None:
         return store
     if not make_anew:
@@ -75,23 +75,21 @@ def prepare(
         say(f"preparing {config.name} from {_count(sources)}, once: {path}")
         home = path.with_name(f".{path.name}.parts")
         with StagedFolder(path) as folder:
-            if parts is None:
-                summary = make(config, sources, folder, config_hash, say)
-            else:
-                summary = make_in_parts(
-                    config, sources, folder, config_hash, say, how=parts, home=home
-                )
-            body = {
-                "format": FORMAT,
-                "key": path.name,
-                "sources": prints,
-                "summary": summary,
-                "files": _fingerprints(folder / "."),
-            }
-            write_json(folder / MANIFEST, sealed(body))
+            summary = (
+                make(config, sources, folder, config_hash, say)
+                if parts is None
+                else make_in_parts(config, sources, folder, config_hash, say, how=parts, home=home)
+            )
+            _seal(folder, {"key": path.name, "sources": raw_files, "summary": summary})
         if home.exists():
             remove_folder(home)
         return Store.open(path, verify=False)
+
+
+def _seal(folder: StagedFolder, facts: dict[str, Any]) -> None:
+    """Write the manifest, the last of a store's files: what it was made of, all other files."""
+    files = fingerprints_below(folder / ".")
+    write_json(folder / MANIFEST, sealed({"format": FORMAT, **facts, "files": files}))
 
 
 def prepared(key: str, data_dir: Path) -> Store | None:
@@ -108,7 +106,7 @@ def _opened(path: Path, known: Fingerprints, say: Progress = silent) -> Store | 
     if not path.exists():
         return None
     try:
-        return Store.open(path, prints=known)
+        return Store.open(path, fingerprints=known)
     except (ArtifactError, ConfigError) as error:
         say(f"making the store anew: {error}")
         return None
@@ -119,12 +117,12 @@ def _alone(folder: Path, say: Progress) -> Iterator[None]:
     """Hold the folder of all data: whoever would make a store meanwhile waits, and finds the same
     one made.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as locks:
         try:
-            held.enter_context(locked(folder))
+            locks.enter_context(locked(folder))
         except InUse as busy:
             say(f"waiting for {busy.got}: it prepares data in {folder}")
-            held.enter_context(locked(folder, wait=True))
+            locks.enter_context(locked(folder, wait=True))
         yield
 
 
@@ -148,7 +146,7 @@ def settings_hash(config: DatasetConfig) -> str:
     return checksum(plain)
 
 
-def _print(source: Source, known: Fingerprints, used: set[str]) -> dict[str, Any]:
+def _raw_file(source: Source, known: Fingerprints, used: set[str]) -> dict[str, Any]:
     """What a store keeps of a raw file: its content's hash, and what its folders' names say of its
     rows.
     """
@@ -157,20 +155,18 @@ def _print(source: Source, known: Fingerprints, used: set[str]) -> dict[str, Any
     return plain | ({"folders": folders} if folders else {})
 
 
-def _key(prints: list[dict[str, Any]], config_hash: str) -> str:
+def _key(raw_files: list[dict[str, Any]], config_hash: str) -> str:
     return checksum(
         [
             FORMAT,
             config_hash,
-            sorted((p["role"], p["sha256"], *sorted(p.get("folders", {}).items())) for p in prints),
+            sorted(
+                (file["role"], file["sha256"], *sorted(file.get("folders", {}).items()))
+                for file in raw_files
+            ),
         ]
     )
 
 
 def _count(sources: tuple[Source, ...]) -> str:
     return f"{len(sources)} file{'s' * (len(sources) > 1)}"
-
-
-def _fingerprints(folder: Path) -> dict[str, dict[str, int | str]]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): fingerprint(path) for path in files}

@@ -39,9 +39,9 @@ def write_vectors(
             continue
         vectors, words = _read(Path(feature.pretrained), feature), _words(feature)
         rows = _rows(vectors, words, vocabularies[field.name]["word"], feature)
-        found = int((~np.isnan(rows[1:, 0])).sum())
+        count = int((~np.isnan(rows[1:, 0])).sum())
         say(
-            f"feature '{field.name}': {found:,} of {len(rows) - 1:,} ids have a pretrained "
+            f"feature '{field.name}': {count:,} of {len(rows) - 1:,} ids have a pretrained "
             "vector; the others start as usual"
         )
         with folder.stream(VECTORS.format(i)) as stream:

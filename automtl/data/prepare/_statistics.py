@@ -2,7 +2,7 @@
 are whole, sums exact.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any, Self
 
@@ -45,14 +45,14 @@ def exact_sum(values: np.ndarray) -> Fraction:
 class Moments(Sum):
     """Mean and (population) standard deviation of the values that are there."""
 
-    held = ("count", "_sum", "_squares")
+    summed = ("count", "_sum", "_squares")
 
     def __init__(self) -> None:
         self.count = 0
         self._sum = self._squares = Fraction(0)
 
     def add(self, values: np.ndarray) -> None:
-        """Take in one batch; NaN is missing."""
+        """Add the values of one batch; NaN is missing."""
         present = values[~np.isnan(values)]
         self.count += len(present)
         self._sum += exact_sum(present)
@@ -60,11 +60,11 @@ class Moments(Sum):
 
     @classmethod
     def merged(cls, parts: Iterable["Moments"]) -> "Moments":
-        """Of the values of all parts."""
-        made = cls()
+        """The moments of the values of several parts together."""
+        total = cls()
         for part in parts:
-            made.merge(part)
-        return made
+            total.merge(part)
+        return total
 
     def result(self) -> tuple[float, float]:
         """Mean and standard deviation; 0 and 1 without values, and 1 for a constant."""
@@ -89,23 +89,21 @@ class Ranks(Sum):
     order of the rows.
     """
 
-    held = ("_values", "_draws")
+    summed = ("_values", "_draws")
 
     def __init__(self) -> None:
         self._values, self._draws = np.zeros(0), np.zeros(0, np.uint64)
 
     def add(self, values: np.ndarray, draws: np.ndarray) -> None:
-        """Take in one batch with its rows' draws; NaN is missing."""
+        """Add the values of one batch, with its rows' draws; NaN is missing."""
         there = ~np.isnan(values)
-        self._values, self._draws = (
-            np.append(self._values, values[there]),
-            np.append(self._draws, draws[there]),
-        )
+        self._values = np.append(self._values, values[there])
+        self._draws = np.append(self._draws, draws[there])
         if len(self._values) > 2 * SAMPLE_ROWS:
             self._cut()
 
     def state(self) -> dict[str, Any]:
-        """The sample alone."""
+        """As of any sum, cut to the sample."""
         self._cut()
         return super().state()
 
@@ -114,8 +112,8 @@ class Ranks(Sum):
         self.add(later._values, later._draws)
 
     def _cut(self) -> None:
-        kept = np.lexsort((self._values, self._draws))[:SAMPLE_ROWS]
-        self._values, self._draws = self._values[kept], self._draws[kept]
+        smallest = np.lexsort((self._values, self._draws))[:SAMPLE_ROWS]
+        self._values, self._draws = self._values[smallest], self._draws[smallest]
 
     def values(self) -> np.ndarray:
         """The sample."""
@@ -149,13 +147,13 @@ def normal_scores(values: np.ndarray, quantiles: tuple[float, ...]) -> np.ndarra
 class SeenWords(Sum):
     """The form of a column's words in the training split, which are counted later."""
 
-    held = ("_finder",)
+    summed = ("_finder",)
 
     def __init__(self) -> None:
         self._finder = FormFinder()
 
     def add(self, words: pa.Array, counts: np.ndarray) -> None:
-        """Take in one batch's distinct words."""
+        """Add the distinct words of one batch."""
         self._finder.see(words.filter(pa.array(counts > 0)))
 
     @property
@@ -172,7 +170,7 @@ class Vocabulary:
         self._pending_rows = self._compact_rows = 0
 
     def add(self, words: pa.Array, counts: np.ndarray) -> None:
-        """Take in one batch's distinct words."""
+        """Add the distinct words of one batch."""
         seen = counts > 0
         self._pending.append(
             pa.table({"word": words.filter(pa.array(seen)), "count": counts[seen]})
@@ -183,12 +181,10 @@ class Vocabulary:
 
     def _compact(self) -> pa.Table:
         if len(self._pending) > 1 or self._pending_rows > self._compact_rows:
-            table = _counted(self._pending)
-            self._pending, self._pending_rows, self._compact_rows = (
-                [table],
-                table.num_rows,
-                table.num_rows,
-            )
+            table = summed_counts(self._pending)
+            self._pending = [table]
+            self._pending_rows = table.num_rows
+            self._compact_rows = table.num_rows
         return self._pending[0]
 
     def words(self) -> pa.Array:
@@ -227,13 +223,15 @@ class Vocabulary:
         words = self.words()
         table, formed = self._compact(), form.apply(words)
         if formed is not words:
-            table = _counted([pa.table({"word": formed, "count": table["count"]})])
-        kept = table.filter(
+            table = summed_counts([pa.table({"word": formed, "count": table["count"]})])
+        frequent = table.filter(
             pc.and_(pc.greater_equal(table["count"], min_count), pc.not_equal(table["word"], ""))
         )
         if known is None:
-            return kept.sort_by([("count", "descending"), ("word", "ascending")]).combine_chunks()
-        fresh = kept.filter(pc.invert(pc.is_in(kept["word"], value_set=known))).sort_by(
+            return frequent.sort_by(
+                [("count", "descending"), ("word", "ascending")]
+            ).combine_chunks()
+        fresh = frequent.filter(pc.invert(pc.is_in(frequent["word"], value_set=known))).sort_by(
             [("count", "descending"), ("word", "ascending")]
         )
         counts = pc.fill_null(
@@ -244,7 +242,7 @@ class Vocabulary:
         ).combine_chunks()
 
 
-def _counted(tables: list[pa.Table]) -> pa.Table:
+def summed_counts(tables: Sequence[pa.Table]) -> pa.Table:
     """Each word once, with the sum of its counts."""
     grouped = pa.concat_tables(tables).group_by("word").aggregate([("count", "sum")])
     return grouped.select(["word", "count_sum"]).rename_columns(["word", "count"])

@@ -17,12 +17,12 @@ class TwoWords:
         task: with `positive`.
 
     Attributes:
-        other: the other word, once it was seen.
+        negative: the other word, once it was seen; "" before.
     """
 
     def __init__(self, task: TaskConfig) -> None:
         self._task, self._positive = task, normal(plain(pa.array([task.positive]), ()))[0].as_py()
-        self.other = ""
+        self.negative = ""
 
     def __call__(self, columns: Columns) -> np.ndarray:
         """The labels of one piece of rows, NaN where missing.
@@ -34,18 +34,18 @@ class TwoWords:
         words = np.array(column.dictionary.to_pylist(), dtype=object)
         for code in np.unique(column.indices.to_numpy()).tolist():
             word = words[code]
-            if word in ("", self._positive, self.other):
+            if word in ("", self._positive, self.negative):
                 continue
-            if self.other:
+            if self.negative:
                 rule = (
-                    f"must be {task.positive!r} or {self.other!r} for the binary task "
+                    f"must be {task.positive!r} or {self.negative!r} for the binary task "
                     f"'{task.name}' (positive: {task.positive})"
                 )
                 fix = "mend the value, or use kind: multiclass"
                 columns.fail(
                     task.label, column.indices.to_numpy() == code, rule, repr(word[:80]), fix
                 )
-            self.other = word
+            self.negative = word
         return spread(
             np.where(words == "", np.nan, (words == self._positive).astype(float)), column
         )

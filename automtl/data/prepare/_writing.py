@@ -1,4 +1,4 @@
-"""Arrays of all splits, appended batch by batch to the files of a store."""
+"""The rows of all splits, appended batch by batch to the files of a store."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,10 +6,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from automtl.data.prepare.encode import Arrays
-from automtl.data.prepare.split import ALPHA
+from automtl.data.prepare.split import ALPHA, by_split
+from automtl.data.store import Rows
 from automtl.data.store.id_lists import OFFSETS, VALUES
-from automtl.data.store.schema import SPLITS, Schema
+from automtl.data.store.schema import Schema
 from automtl.files import StagedFolder
 
 
@@ -29,7 +29,9 @@ class _ListFile:
     """One field's lists of one split: values, and where each row's begin."""
 
     def __init__(self, values: BinaryIO, offsets: BinaryIO, rows: int) -> None:
-        self._values, self._offsets, self._count = values, offsets, 0
+        self._values = values
+        self._offsets = offsets
+        self._count = 0
         write_header(values, (0,), np.int32)
         write_header(offsets, (rows + 1,), np.int64)
         offsets.write(np.zeros(1, np.int64).data)
@@ -44,12 +46,55 @@ class _ListFile:
         write_header(self._values, (self._count,), np.int32)
 
 
+class _SplitFiles:
+    """The files of one split's rows: an array each, and two for each field of lists."""
+
+    def __init__(
+        self,
+        folder: StagedFolder,
+        split: str,
+        schema: Schema,
+        *,
+        count: int,
+        weighted: bool,
+        stack: contextlib.ExitStack,
+    ) -> None:
+        def opened(name: str) -> BinaryIO:
+            return stack.enter_context(folder.stream(f"{split}/{name}"))
+
+        tasks = len(schema.tasks)
+        widths = {"ids": len(schema.categorical), "dense": len(schema.numeric), "labels": tasks}
+        widths |= {"weights": tasks} if weighted else {}
+        widths |= {"kept": len(schema.kept)} if schema.kept else {}
+        self._streams = {name: opened(f"{name}.npy") for name in widths}
+        for name, stream in self._streams.items():
+            dtype = np.int32 if name in ("ids", "kept") else np.float32
+            write_header(stream, (count, widths[name]), dtype)
+        self._lists = [
+            _ListFile(opened(VALUES.format(i)), opened(OFFSETS.format(i)), count)
+            for i in range(len(schema.lists))
+        ]
+
+    def append(self, rows: Rows, chosen: np.ndarray) -> None:
+        """Write some of a batch's rows, by their numbers in it."""
+        for name, stream in self._streams.items():
+            stream.write(np.ascontiguousarray(getattr(rows, name)[chosen]).data)
+        for file, field in zip(self._lists, rows.lists, strict=True):
+            lists = field.take(chosen)
+            file.append(lists.values, lists.offsets)
+
+    def finish(self) -> None:
+        """Write the heads of which the length is known now."""
+        for file in self._lists:
+            file.finish()
+
+
 def write_rows(
     folder: StagedFolder,
     schema: Schema,
     part_rows: np.ndarray,
     weighted: bool,
-    encoded: Iterator[tuple[Arrays, np.ndarray]],
+    encoded: Iterator[tuple[Rows, np.ndarray]],
 ) -> None:
     """Write every split's arrays, and the row numbers of the alpha rows.
 
@@ -58,71 +103,24 @@ def write_rows(
         schema: says how many columns there are.
         part_rows: rows of each part.
         weighted: whether any task has weights.
-        encoded: batches of arrays with their rows' parts.
+        encoded: batches of rows with their parts.
     """
-    rows = dict(
-        zip(
-            SPLITS,
-            (int(part_rows[: ALPHA + 1].sum()), *part_rows[ALPHA + 1 :].tolist()),
-            strict=True,
-        )
-    )
-    columns = {
-        "ids": len(schema.categorical),
-        "dense": len(schema.numeric),
-        "labels": len(schema.tasks),
-    }
-    columns |= {"weights": len(schema.tasks)} if weighted else {}
-    columns |= {"kept": len(schema.kept)} if schema.kept else {}
     alpha, done = list[np.ndarray](), 0
     with contextlib.ExitStack() as stack:
-        streams = {
-            (split, name): stack.enter_context(folder.stream(f"{split}/{name}.npy"))
-            for split in SPLITS
-            for name in columns
-        }
-        for (split, name), stream in streams.items():
-            write_header(
-                stream,
-                (rows[split], columns[name]),
-                np.int32 if name in ("ids", "kept") else np.float32,
-            )
-        lists = {
-            split: _open_lists(folder, split, len(schema.lists), rows[split], stack)
-            for split in SPLITS
-        }
-        for arrays, parts in encoded:
-            splits = np.maximum(parts - ALPHA, 0)
-            for (split, name), stream in streams.items():
-                stream.write(
-                    np.ascontiguousarray(getattr(arrays, name)[splits == SPLITS.index(split)]).data
-                )
-            _append_lists(lists, arrays, splits)
-            alpha.append(np.flatnonzero(parts[splits == 0] == ALPHA) + done)
-            done += int((splits == 0).sum())
-        for files in lists.values():
-            for file in files:
-                file.finish()
+        splits = [
+            _SplitFiles(folder, split, schema, count=count, weighted=weighted, stack=stack)
+            for split, count in by_split(part_rows).items()
+        ]
+        for rows, parts in encoded:
+            numbers = np.maximum(parts - ALPHA, 0)
+            for number, split in enumerate(splits):
+                split.append(rows, np.flatnonzero(numbers == number))
+            training = parts[numbers == 0]
+            alpha.append(np.flatnonzero(training == ALPHA) + done)
+            done += len(training)
+        for split in splits:
+            split.finish()
     index = np.concatenate(alpha).astype(np.int64)
     with folder.stream("train/alpha.npy") as stream:
         write_header(stream, index.shape, np.int64)
         stream.write(index.data)
-
-
-def _open_lists(
-    folder: StagedFolder, split: str, fields: int, rows: int, stack: contextlib.ExitStack
-) -> list[_ListFile]:
-    def opened(name: str) -> BinaryIO:
-        return stack.enter_context(folder.stream(f"{split}/{name}"))
-
-    return [
-        _ListFile(opened(VALUES.format(i)), opened(OFFSETS.format(i)), rows) for i in range(fields)
-    ]
-
-
-def _append_lists(lists: dict[str, list[_ListFile]], arrays: Arrays, splits: np.ndarray) -> None:
-    for split, files in lists.items():
-        mine = np.flatnonzero(splits == SPLITS.index(split))
-        for file, field in zip(files, arrays.lists, strict=True):
-            taken = field.take(mine)
-            file.append(taken.values, taken.offsets)

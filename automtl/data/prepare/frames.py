@@ -63,26 +63,26 @@ def _table(columns: Sequence[tuple[str, Any]]) -> pa.Table:
 def _array(values: Any, name: str) -> pa.Array:
     try:
         if isinstance(values, pd.Series) and values.dtype == object:
-            found = _python_values(values.tolist())
+            array = _python_values(values.tolist())
         elif isinstance(values, pd.Series) and isinstance(values.dtype, pd.CategoricalDtype):
             codes = pa.array(
                 values.cat.codes.to_numpy().astype("int32"), mask=values.isna().to_numpy()
             )
-            found = pa.DictionaryArray.from_arrays(
+            array = pa.DictionaryArray.from_arrays(
                 codes, _array(values.cat.categories.to_series(), name)
             )
         elif isinstance(values, pa.Array | pa.ChunkedArray):
-            found = values
+            array = values
         elif hasattr(values, "dtype") and values.dtype != object:
-            found = pa.array(values, from_pandas=True)
+            array = pa.array(values, from_pandas=True)
         else:
-            found = _python_values(list(values))
+            array = _python_values(list(values))
     except (pa.ArrowException, OverflowError, UnicodeDecodeError) as error:
         rule = "must hold numbers, texts, times, or lists of them"
         raise DataError(
             f"rows: column '{name}'", rule, " ".join(str(error).split())[:200], "mend the column"
         ) from error
-    return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found
+    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
 
 
 def _python_values(values: list[Any]) -> pa.Array:
@@ -110,14 +110,14 @@ def _python_values(values: list[Any]) -> pa.Array:
 
 def _mixed(values: list[Any], types: set[type]) -> pa.Array:
     """The texts of values of several types, each type read as a column of its own."""
-    found = np.full(len(values), "", object)
+    mixed = np.full(len(values), "", object)
     for kind in types:
-        mine = [
+        places = [
             i for i, value in enumerate(values) if type(value) is kind and not _is_missing(value)
         ]
-        texts = as_text(_python_values([values[i] for i in mine]))
-        found[mine] = texts.dictionary.take(texts.indices).to_pylist()
-    return pa.array(found, pa.string())
+        texts = as_text(_python_values([values[i] for i in places]))
+        mixed[places] = texts.dictionary.take(texts.indices).to_pylist()
+    return pa.array(mixed, pa.string())
 
 
 def _is_missing(value: Any) -> bool:

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from automtl.data.prepare.encode import Arrays
 from automtl.data.spec.dataset import DatasetConfig
+from automtl.data.store import Rows
 from automtl.data.store.id_lists import Lists
 from automtl.data.store.schema import Schema
 from automtl.data.values.hashing import mix, share
@@ -64,15 +64,13 @@ def _auc_of_cells(cells: np.ndarray, label: LabelRows) -> float | None:
         cells = np.unique(values, return_inverse=True)[1] * FOLDS + folds
     size = (int(cells.max(initial=-1)) // FOLDS + 1) * FOLDS
     rows, positives = (
-        np.bincount(cells[mine], minlength=size).reshape(-1, FOLDS)
-        for mine in (label.there, label.positive)
+        np.bincount(cells[chosen], minlength=size).reshape(-1, FOLDS)
+        for chosen in (label.there, label.positive)
     )
     common = rows.sum(1) >= MIN_ROWS
     rows, positives = rows[common], positives[common]
-    others, others_positive = (
-        rows.sum(1, keepdims=True) - rows,
-        positives.sum(1, keepdims=True) - positives,
-    )
+    others = rows.sum(1, keepdims=True) - rows
+    others_positive = positives.sum(1, keepdims=True) - positives
     mean = positives.sum() / max(rows.sum(), 1)
     scores = np.where(others > 0, others_positive / np.maximum(others, 1), mean)
     return cell_auc(scores.ravel(), positives.ravel(), (rows - positives).ravel())
@@ -94,22 +92,22 @@ class LeakCheck:
 
     ARRAYS: ClassVar[int] = 5  # of a sample
 
-    def add(self, arrays: Arrays, train: np.ndarray, draws: np.ndarray) -> None:
+    def add(self, rows: Rows, train: np.ndarray, draws: np.ndarray) -> None:
         """Take in one batch with its rows' draws; `train` marks the rows of the training split."""
-        mine = np.flatnonzero(train & (share(draws, 0, "leak sample") < self._rate))
-        folds = (share(draws[mine], 0, "leak fold") * FOLDS).astype(np.int64)
-        lists = [_list_hashes(field.take(mine)) for field in arrays.lists]
-        codes = np.stack(lists, axis=1) if lists else np.zeros((len(mine), 0), np.uint64)
+        sampled = np.flatnonzero(train & (share(draws, 0, "leak sample") < self._rate))
+        folds = (share(draws[sampled], 0, "leak fold") * FOLDS).astype(np.int64)
+        lists = [_list_hashes(field.take(sampled)) for field in rows.lists]
+        codes = np.stack(lists, axis=1) if lists else np.zeros((len(sampled), 0), np.uint64)
         self._parts.append(
-            (arrays.ids[mine], arrays.dense[mine], arrays.labels[mine], folds, codes)
+            (rows.ids[sampled], rows.dense[sampled], rows.labels[sampled], folds, codes)
         )
 
     def sample(self) -> tuple[np.ndarray, ...]:
-        """What was gathered."""
+        """The sample so far."""
         return tuple(np.concatenate(parts) for parts in zip(*self._parts, strict=True))
 
-    def take(self, sample: tuple[np.ndarray, ...]) -> None:
-        """Add what others gathered of rows behind these."""
+    def add_sample(self, sample: tuple[np.ndarray, ...]) -> None:
+        """Add the sample of later rows."""
         self._parts.append(sample)
 
     def check(self) -> None:

@@ -29,15 +29,15 @@ def labels_of(table: pa.Table, config: DatasetConfig) -> dict[str, np.ndarray]:
     none: dict[str, Any] = {"features": (), "keep": (), "group": None, "split": Split()}
     only = config.model_copy(update={**none, "tasks": tasks})
     words = {task.name: TwoWords(task) for task in tasks if task.positive is not None}
-    found: dict[str, list[np.ndarray]] = {task.name: [] for task in tasks}
+    labels: dict[str, list[np.ndarray]] = {task.name: [] for task in tasks}
     read = table_reader(table)
     for piece in read([FRAME], plan_readings(only), Csv(), lambda _: None):
         columns = Columns(piece, missing_words(config.csv.null_values))
         for task in tasks:
             column = _label(columns, task, words.get(task.name))
-            found[task.name].append(
+            labels[task.name].append(
                 column.to_numpy(zero_copy_only=False)
                 if task.kind != "multiclass"
                 else np.array(column.to_pylist(), object)
             )
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+    return {name: np.concatenate(parts) for name, parts in labels.items()}

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from automtl.data.access.paths import find_files
 from automtl.data.prepare._digest import Digester
-from automtl.data.prepare._passes import list_lengths
-from automtl.data.prepare._prefetch import ahead
-from automtl.data.prepare.encode import FeatureEncoder, indexed
+from automtl.data.prepare._encode import FeatureEncoder, indexed
+from automtl.data.prepare._encoding_pass import list_lengths
+from automtl.data.prepare._prefetch import prefetch
 from automtl.data.prepare.rows import RowReader
 from automtl.data.raw.adapters.registry import Reader
 from automtl.data.raw.columns import plan_readings
@@ -68,10 +68,12 @@ class Server:
     """
 
     def __init__(self, store: Vocabularies, config: DatasetConfig, *, say: Say) -> None:
-        self._config, self._left_out, self._say = config, store.left_out, say
-        words = {name: store.vocabulary(name)["word"] for name in store.schema.owners}
+        self._config = config
+        self._left_out = store.left_out
+        self._say = say
+        vocabularies = {name: store.vocabulary(name) for name in store.schema.owners}
         self._schema = store.schema
-        self._encoder = FeatureEncoder(store.schema, indexed(words), list_lengths(config))
+        self._encoder = FeatureEncoder(store.schema, indexed(vocabularies), list_lengths(config))
         self._digester = Digester(config)
         self._readings, self._times = plan_readings(config, served=True), store.schema.times
 
@@ -123,9 +125,9 @@ class Server:
             config, side_sources(config), readings, self._say, present=names, times=self._times
         )
         unknown, total = Counter[str](), 0
-        for piece in ahead(reader(paths, read)):
-            found = self._digester.features(piece)
-            batch = pa.RecordBatch.from_arrays(list(found.values()), names=list(found))
+        for piece in prefetch(reader(paths, read)):
+            columns = self._digester.features(piece)
+            batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
             none = np.zeros((len(batch), 0), np.float32)
             rows = Rows(
                 self._encoder.ids(batch),

@@ -5,7 +5,7 @@ counts.
 from collections.abc import Mapping
 from typing import Any
 
-from automtl.data.prepare.chance import unlikely
+from automtl.data.prepare._chance import unlikely
 
 Summary = Mapping[str, Any]
 
@@ -24,49 +24,47 @@ def remarks(summary: Summary) -> list[str]:
     """What looks odd about columns, copies among the rows, tasks without labels to judge by, label
     rates that differ between parts.
     """
-    found = [*summary["notes"], *([_copies(summary)] if summary["copies"]["rows"] else [])]
+    lines = [*summary["notes"], *([_copies(summary)] if summary["copies"]["rows"] else [])]
     for name, task in summary["tasks"].items():
-        found += [
+        lines += [
             _unlabelled(name, split)
             for split in ("validation", "test")
             if not task["counted"][split]
         ]
     if names := differing(summary["tasks"]):
-        found.append(_rates(summary, names))
-    return found
+        lines.append(_rates(summary, names))
+    return lines
 
 
 def _copies(summary: Summary) -> str:
     copies, rows = summary["copies"], summary["rows"]
-    told = (
+    copied = (
         f"{copies['rows']:,} rows ({copies['rows'] / sum(rows.values()):.1%}) are exact copies "
         "of others; of the rows of"
     )
     shares = [f"{split} {copies[split] / rows[split]:.1%}" for split in ("validation", "test")]
-    return f"{told} {' and '.join(shares)} are copies of training rows"
+    return f"{copied} {' and '.join(shares)} are copies of training rows"
 
 
 def _unlabelled(name: str, split: str) -> str:
-    told = (
+    unlabelled = (
         f"task '{name}' has no {split} row with a label (and a weight above 0): there is no "
         f"MTL-Loss of the {split} rows"
     )
     refused = "; search and retrain will refuse these data. Change the split, or leave out the task"
-    return told + (refused if split == "validation" else "")
+    return unlabelled + (refused if split == "validation" else "")
 
 
 def _rates(summary: Summary, names: tuple[str, ...]) -> str:
-    told = "; ".join(f"{name} ({_of_parts(summary['tasks'][name])})" for name in names)
+    rates = "; ".join(f"{name} ({_of_parts(summary['tasks'][name])})" for name in names)
     if by_chance(summary["split"]):
-        head, fix = (
-            "WARNING: the labels of the parts differ by more than chance",
-            "choose another split.seed",
-        )
-        return f"{head}: {told}. One random split in 1,000 does so; {fix}"
+        head = "WARNING: the labels of the parts differ by more than chance"
+        fix = "choose another split.seed"
+        return f"{head}: {rates}. One random split in 1,000 does so; {fix}"
     split = summary["split"]
     how = split["kind"] + (f", column {split['column']}" if split["column"] else "")
     how += ", copies together" if split["duplicates"] == "together" else ""
-    return f"drift: the labels of the parts differ, as they may in this split ({how}): {told}"
+    return f"drift: the labels of the parts differ, as they may in this split ({how}): {rates}"
 
 
 def _of_parts(task: Summary) -> str:

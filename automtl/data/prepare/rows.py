@@ -52,11 +52,13 @@ class RowReader:
         times: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.times = {**times, **config.times}
-        self._config, self._say, self._readings = config, say, dict(readings)
+        self._config = config
+        self._say = say
+        self._readings = dict(readings)
         self._derived = tuple(
             d for d in config.derived if d.name in readings and d.name not in present
         )
-        self._wanted = wanted = needed(readings, self._derived)
+        self._wanted = wanted = source_readings(readings, self._derived)
         by_role = [
             [source.path for source in sources if source.role == f"{JOIN}{i}"]
             for i in range(len(config.joins))
@@ -174,7 +176,9 @@ class RowReader:
         tell_unmatched(self._tables, self._say)
 
 
-def needed(readings: Mapping[str, Reading], derived: Sequence[Derived]) -> dict[str, Reading]:
+def source_readings(
+    readings: Mapping[str, Reading], derived: Sequence[Derived]
+) -> dict[str, Reading]:
     """How the columns are read that some others come from: themselves, or the times that they are
     derived from.
     """

@@ -11,9 +11,11 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
 from automtl.data.spec.dataset import DatasetConfig
 from automtl.data.spec.sections import Split
+from automtl.data.store.schema import SPLITS
 from automtl.data.values.hashing import share
 from automtl.errors import DataError
 
@@ -23,6 +25,19 @@ ALPHA_SHARE = 0.2
 FALLBACK_VALIDATION = 0.1
 
 Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]  # roles (int8), keys -> parts (int8)
+
+
+def parts_of(rule: Rule, batch: pa.RecordBatch) -> np.ndarray:
+    """The part of each row of a digest."""
+    key = "key" if "key" in batch.schema.names else "draw"
+    return rule(batch.column("role").to_numpy(), batch.column(key).to_numpy())
+
+
+def by_split(counts: np.ndarray) -> dict[str, int]:
+    """Counts of the four parts as those of the three splits: fit and alpha rows train."""
+    return dict(
+        zip(SPLITS, [int(counts[: ALPHA + 1].sum()), *counts[ALPHA + 1 :].tolist()], strict=True)
+    )
 
 
 class Times:
@@ -39,11 +54,11 @@ class Times:
         return sum(map(len, self._parts))
 
     def below(self, time: int, side: Literal["left", "right"] = "left") -> int:
-        """How many are earlier."""
+        """How many times are below one, or not above it."""
         return sum(int(np.searchsorted(part, time, side)) for part in self._parts)
 
     def at(self, place: int) -> int:
-        """The one at a place, from 0: the earliest that no more than so many are earlier than."""
+        """The time at a place from 0 in their order."""
         there = [part for part in self._parts if len(part)]
         if len(there) == 1:
             return int(there[0][place])
@@ -57,7 +72,7 @@ class Times:
         return low
 
     def whole(self) -> np.ndarray:
-        """All of them, rising."""
+        """All times, rising."""
         return np.sort(np.concatenate([*self._parts, np.zeros(0, np.int64)]))
 
 
@@ -162,16 +177,14 @@ def _check_times(config: DatasetConfig, cuts: Cuts, times: Times) -> None:
     distinct = int(np.count_nonzero(np.diff(ordered))) + 1
     rows = ", ".join(f"{part} {size}" for part, size in zip(PARTS, sizes, strict=True))
     shares = _shares_that_fit(config.split, ordered) if distinct >= len(PARTS) else None
-    told = (
+    example = (
         f"for example {', '.join(f'{name}: {share:g}' for name, share in shares.items())}, or "
         if shares
         else ""
     )
     rule = f"must leave a time to each of {', '.join(PARTS)}, as rows of one time stay together"
-    got, fix = (
-        f"rows: {rows}, of {distinct} distinct time{'s' * (distinct > 1)}",
-        f"change split: {told}kind: random",
-    )
+    got = f"rows: {rows}, of {distinct} distinct time{'s' * (distinct > 1)}"
+    fix = f"change split: {example}kind: random"
     raise DataError(f"{config.name}: column '{config.split.column}'", rule, got, fix)
 
 

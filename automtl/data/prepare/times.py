@@ -27,7 +27,7 @@ class TimeUnits(Sum):
         column: its name.
     """
 
-    held = ("_counts", "_first")
+    summed = ("_counts", "_first")
 
     def __init__(self, column: str) -> None:
         self._column = column
@@ -36,7 +36,7 @@ class TimeUnits(Sum):
         self._first: dict[int, str] = {}
 
     def see(self, piece: Piece, times: np.ndarray) -> None:
-        """Take in the column of one piece of rows."""
+        """Count the column of one piece of rows."""
         places = np.searchsorted(_BOUNDS, times, side="right")
         counts = np.bincount(places, minlength=len(self._counts))
         for place in np.flatnonzero(counts).tolist():

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from automtl.data.access.encodings import guessed, utf8_blocks
+from automtl.data.access.encodings import guess_encoding, utf8_blocks
 from automtl.data.raw._headers import header
 from automtl.data.raw.quotes import Quotes, quotes, swallowed
 from automtl.data.spec.csv_settings import Csv
@@ -57,9 +57,13 @@ class Delimited:
     """
 
     def __init__(self, path: Path, csv: Csv, blocks: Iterator[bytes], longest: int) -> None:
-        self.path, self.names, self._longest = path, list[str](), longest
+        self.path = path
+        self.names = list[str]()
+        self._longest = longest
         self.rows = self.breaks = self.ends = 0
-        self._csv, self._quote, self._numeric = csv, csv.quote_sign, list[bool]()
+        self._csv = csv
+        self._quote = csv.quote_sign
+        self._numeric = list[bool]()
         texts = utf8_blocks(blocks, csv.encoding, path, csv.delimiter.encode())
         head = _skipped(texts, csv.skip)
         self._newline = _newline(head)
@@ -69,9 +73,11 @@ class Delimited:
             self._refuse_endless(head)
         first = int(ends[0]) + 1 if len(ends) else len(head)
         sample = int(ends[-1]) + 1 if len(ends) else len(head)
-        found = header(path, csv, head[:first], head[first:sample])
-        self.names, self._numeric, self.note = found.names, found.numeric, found.note
-        rest: Iterator[bytes] = chain([head[first:] if found.is_row else head], texts)
+        first_row = header(path, csv, head[:first], head[first:sample])
+        self.names = first_row.names
+        self._numeric = first_row.numeric
+        self.note = first_row.note
+        rest: Iterator[bytes] = chain([head[first:] if first_row.is_row else head], texts)
         self._blocks = rest
 
     def only(self, start: int, pieces: Sequence[int]) -> None:
@@ -92,7 +98,7 @@ class Delimited:
             yield piece
 
     def _whole(self) -> Iterator[bytes]:
-        """Pieces of whole rows."""
+        """The text, in pieces of whole rows."""
         rest = b""
         for block in self._blocks:
             data = rest + block
@@ -103,19 +109,19 @@ class Delimited:
             if end:
                 yield data[:end]
         if rest:
-            found = self._quoted(rest)
-            if found.left_open is not None:
+            quotes = self._quoted(rest)
+            if quotes.left_open is not None:
                 self._refuse_endless(rest)
-            self._check(rest, found)
+            self._check(rest, quotes)
             yield rest
 
     def _last_end(self, data: bytes) -> int:
         """Where the last whole row of a text ends."""
         if not self._quote or self._quote not in data:
             return data.rfind(self._newline) + 1
-        found = self._quoted(data)
-        end = int(found.ends[-1]) + 1 if len(found.ends) else 0
-        self._check(data[:end], found)
+        quotes = self._quoted(data)
+        end = int(quotes.ends[-1]) + 1 if len(quotes.ends) else 0
+        self._check(data[:end], quotes)
         return end
 
     def _quoted(self, data: bytes) -> Quotes:
@@ -125,16 +131,16 @@ class Delimited:
             return Quotes(np.flatnonzero(text == self._newline[0]), none, none, none)
         return quotes(text, ord(self._csv.delimiter), self._quote[0], self._newline[0])
 
-    def _check(self, data: bytes, found: Quotes) -> None:
+    def _check(self, data: bytes, quotes: Quotes) -> None:
         """Count the line breaks within values; refuse a quote that makes whole rows into one
         value.
         """
-        breaks = found.breaks[found.breaks < len(data)]
+        breaks = quotes.breaks[quotes.breaks < len(data)]
         self.breaks += len(breaks)
         if not len(breaks):
             return
         place = swallowed(
-            data, found._replace(breaks=breaks), self._csv.delimiter.encode(), self._numeric
+            data, quotes._replace(breaks=breaks), self._csv.delimiter.encode(), self._numeric
         )
         if place is not None:
             got = (
@@ -210,8 +216,8 @@ class Delimited:
 
     def column_of(self, fault: pa.ArrowInvalid) -> str | None:
         """The column whose type a value does not have; None where something else is wrong."""
-        found = _WRONG_VALUE.match(str(fault))
-        return self.names[int(found["column"])] if found else None
+        match = _WRONG_VALUE.match(str(fault))
+        return self.names[int(match["column"])] if match else None
 
     def refused(
         self, data: bytes, options: pyarrow.csv.ConvertOptions, fault: pa.ArrowInvalid
@@ -224,12 +230,12 @@ class Delimited:
         except pa.ArrowInvalid as again:
             fault = again
         said = str(fault)
-        if found := _WRONG_WIDTH.match(said):
+        if match := _WRONG_WIDTH.match(said):
             return self._wrong_width(
-                found, found["text"].replace(self._sign(data).decode(), self._csv.delimiter)
+                match, match["text"].replace(self._sign(data).decode(), self._csv.delimiter)
             )
-        if found := _WRONG_VALUE.match(said):
-            return self._wrong_value(found, data)
+        if match := _WRONG_VALUE.match(said):
+            return self._wrong_value(match, data)
         return DataError(
             self.path,
             "must be a readable table",
@@ -237,15 +243,15 @@ class Delimited:
             _DELIMITER,
         )
 
-    def _wrong_width(self, found: re.Match[str], text: str) -> DataError:
-        row, fix = self.rows + int(found["row"] or 1), _DELIMITER
+    def _wrong_width(self, match: re.Match[str], text: str) -> DataError:
+        row, fix = self.rows + int(match["row"] or 1), _DELIMITER
         if '\\"' in text:
             fix = "double the quotes within quotes, instead of a backslash before them"
-        elif int(found["got"]) > len(self.names) and self._quote and self._quote.decode() in text:
+        elif int(match["got"]) > len(self.names) and self._quote and self._quote.decode() in text:
             fix = f"quotes count only where they are a value's first sign; {fix}"
         elif self._csv.delimiter * 2 in text or self._csv.delimiter in " \t":
             fix = f"{fix} (several signs in a row hold empty values between them)"
-        got = f"{found['got']}: {shown(text)!r}"
+        got = f"{match['got']}: {shown(text)!r}"
         return DataError(
             f"{self.path}, row {row}",
             f"must have {len(self.names)} columns, as {self._names_from}",
@@ -257,11 +263,11 @@ class Delimited:
     def _names_from(self) -> str:
         return "csv.columns says" if self._csv.columns and not self.note else "the header says"
 
-    def _wrong_value(self, found: re.Match[str], data: bytes) -> DataError:
-        column, row = int(found["column"]), self.rows + int(found["row"] or 1)
-        if "UTF8" in found["what"]:
+    def _wrong_value(self, match: re.Match[str], data: bytes) -> DataError:
+        column, row = int(match["column"]), self.rows + int(match["row"] or 1)
+        if "UTF8" in match["what"]:
             return self._not_utf8(column, data)
-        value = re.sub(r"^invalid value '(.*)'$", r"\1", found["what"], flags=re.S)
+        value = re.sub(r"^invalid value '(.*)'$", r"\1", match["what"], flags=re.S)
         return DataError(
             self._named(row, column),
             "must be of the same type as in the rows before",
@@ -276,10 +282,8 @@ class Delimited:
         )
         values = self.parsed(data, options).column(0).to_pylist()
         row, value = next((i, value) for i, value in enumerate(values) if not _is_utf8(value))
-        fix = (
-            f"set csv: {{encoding: {guessed(b' '.join(values[row : row + SAMPLE_ROWS]))}}}, if "
-            "that is what the file is written in"
-        )
+        encoding = guess_encoding(b" ".join(values[row : row + SAMPLE_ROWS]))
+        fix = f"set csv: {{encoding: {encoding}}}, if that is what the file is written in"
         return DataError(
             self._named(self.rows + row + 1, column), "must be UTF-8", ascii(value[:40]), fix
         )
@@ -306,7 +310,7 @@ def _skipped(blocks: Iterator[bytes], lines: int) -> bytes:
 
 
 def _newline(head: bytes) -> bytes:
-    """What ends a text's lines."""
+    """The sign that ends a text's lines."""
     return b"\n" if b"\n" in head or b"\r" not in head else b"\r"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from automtl.data.access.encodings import guessed
+from automtl.data.access.encodings import guess_encoding
 from automtl.data.raw.quotes import is_number
 from automtl.data.spec.csv_settings import Csv
 from automtl.data.values.forms import MISSING_NUMBERS
@@ -20,7 +20,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 class Header(NamedTuple):
-    """What the first rows tell.
+    """What the first rows tell of a text's columns.
 
     Attributes:
         names: of the columns.
@@ -53,9 +53,9 @@ def header(path: Path, csv: Csv, first: bytes, rows: bytes) -> Header:
     names = list(csv.columns)
     if names_columns(words, names):
         own = {name.casefold(): name for name in names}
-        found = [own.get(word.strip().casefold(), word) for word in words]
+        actual = [own.get(word.strip().casefold(), word) for word in words]
         note = "its first row holds names of csv.columns and is taken as its header"
-        return Header(_padded(found, sample), True, _numeric(len(words), sample), note)
+        return Header(_padded(actual, sample), True, _numeric(len(words), sample), note)
     if len(words) == len(names) + 1 and not words[-1]:
         names = _padded(names, [words, *sample])
     if len(words) != len(names):
@@ -87,7 +87,7 @@ def first_values(path: Path, csv: Csv, first: bytes) -> list[str]:
     try:
         text = first.decode()
     except UnicodeDecodeError as error:
-        fix = f"set csv: {{encoding: {guessed(first)}}}, if that is what it is written in"
+        fix = f"set csv: {{encoding: {guess_encoding(first)}}}, if that is what it is written in"
         got = ascii(first[error.start : error.start + 8])
         raise DataError(
             f"{path}, first row", f"must be written in {csv.encoding}", got, fix
@@ -135,16 +135,16 @@ def narrowed(columns: Sequence[str], needed: Collection[str], width: int) -> tup
         width: how many values a row has.
     """
     spare = [name for name in columns if name not in needed]
-    kept = width - (len(columns) - len(spare))
+    filled = width - (len(columns) - len(spare))
     before = [
         sum(other in spare for other in columns[:i])
         for i, name in enumerate(columns)
         if name in needed
     ]
-    fixed = all(max(0, kept - (len(spare) - count)) == min(count, kept) for count in before)
-    if not 0 <= kept <= len(spare) or not fixed:
+    fixed = all(max(0, filled - (len(spare) - count)) == min(count, filled) for count in before)
+    if not 0 <= filled <= len(spare) or not fixed:
         return None
-    return tuple(name for name in columns if name in needed or name in spare[:kept])
+    return tuple(name for name in columns if name in needed or name in spare[:filled])
 
 
 def _numeric(columns: int, rows: Sequence[Sequence[str]]) -> list[bool]:

@@ -39,12 +39,10 @@ class JsonLines:
 
     def __init__(self, path: Path, blocks: Iterator[bytes]) -> None:
         self.texts = set[str]()
-        self._path, self._row, self._texts, self._pieces = (
-            path,
-            1,
-            set[str](),
-            _lines(utf8_blocks(blocks, "utf-8", path)),
-        )
+        self._path = path
+        self._row = 1
+        self._texts = set[str]()
+        self._pieces = _lines(utf8_blocks(blocks, "utf-8", path))
         self._first = next(self._pieces, b"")
         self.names = list(self._parsed(self._first, {}).schema.names)
 
@@ -132,13 +130,13 @@ class JsonLines:
 
     def _refused(self, error: pa.ArrowInvalid) -> DataError:
         said = " ".join(str(error).split())
-        found = _ROW.match(said)
+        match = _ROW.match(said)
         where = (
-            f"{self._path}, row {self._row + int(found['row'])}"
-            if found
+            f"{self._path}, row {self._row + int(match['row'])}"
+            if match
             else f"{self._path}, after row {self._row - 1}"
         )
-        return DataError(where, _RULE, shown(found["what"] if found else said), "mend the line")
+        return DataError(where, _RULE, shown(match["what"] if match else said), "mend the line")
 
 
 def _read(piece: bytes, texts: Iterable[str]) -> pa.Table:
@@ -177,7 +175,7 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Pieces of whole lines."""
+    """The text, in pieces of whole lines."""
     rest = b""
     for block in blocks:
         data = rest + block

@@ -13,7 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from automtl.data.access.formats import Content, content, readable
-from automtl.data.access.remote import opened
+from automtl.data.access.remote import arrow_source
 from automtl.data.raw._delimited import Delimited
 from automtl.data.raw._json_lines import JsonLines
 from automtl.data.raw._readings import TYPES, Counts, Reading
@@ -24,7 +24,7 @@ BATCH_ROWS = 65536
 
 
 class Table(Protocol):
-    """One file.
+    """A file of rows, read piece by piece.
 
     Attributes:
         names: of its columns.
@@ -59,21 +59,21 @@ def table_of(path: Path, csv: Csv, block_bytes: int) -> Iterator[Table]:
         DataError: it is empty, cut short, or no table; the message says what it is instead, and
             what to do.
     """
-    with readable(path), content(path) as found:
-        blocks = iter(lambda: found.stream.read(block_bytes), b"")
-        if found.kind == "csv":
+    with readable(path), content(path) as unpacked:
+        blocks = iter(lambda: unpacked.stream.read(block_bytes), b"")
+        if unpacked.kind == "csv":
             yield _Text(Delimited(path, csv, blocks, block_bytes))
-        elif found.kind == "json":
+        elif unpacked.kind == "json":
             yield JsonLines(path, blocks)
         else:
-            yield _Parquet(path, found) if found.kind == "parquet" else _Arrow(found)
+            yield _Parquet(path, unpacked) if unpacked.kind == "parquet" else _Arrow(unpacked)
 
 
 class _Parquet:
     counts = Counts()
 
-    def __init__(self, path: Path, found: Content) -> None:
-        self._file = pq.ParquetFile(found.stream if found.packing else opened(path))
+    def __init__(self, path: Path, unpacked: Content) -> None:
+        self._file = pq.ParquetFile(unpacked.stream if unpacked.packing else arrow_source(path))
         self.names, self.texts = list(self._file.schema_arrow.names), set[str]()
         self._start, self._rows = 0, self._file.metadata.num_rows
 
@@ -111,12 +111,12 @@ class _Parquet:
 class _Arrow:
     counts = Counts()
 
-    def __init__(self, found: Content) -> None:
+    def __init__(self, unpacked: Content) -> None:
         self.texts, self._range = set[str](), slice(None)
         self._reader = (
-            pa.ipc.open_file(found.stream)
-            if found.kind == "arrow"
-            else pa.ipc.open_stream(found.stream)
+            pa.ipc.open_file(unpacked.stream)
+            if unpacked.kind == "arrow"
+            else pa.ipc.open_stream(unpacked.stream)
         )
         self.names = list(self._reader.schema.names)
 
@@ -139,7 +139,9 @@ class _Arrow:
 
 class _Text:
     def __init__(self, text: Delimited) -> None:
-        self._text, self.names, self._types = text, text.names, dict[str, pa.DataType]()
+        self._text = text
+        self.names = text.names
+        self._types = dict[str, pa.DataType]()
         self.texts = set[str]()
 
     @property

@@ -99,18 +99,18 @@ class Columns:
         """
         name, column = feature.name, self._piece.batch.column(feature.name)
         try:
-            found = plain_lists(
+            lists = plain_lists(
                 column, feature.separator, (*self._missing.ids, *fillers(feature.padding))
             )
         except NotAList as wrong:
             self._refuse_list(name, str(wrong), "write the ids alone, or leave the column out")
-        if (i := first_weighted(found.dictionary)) is not None:
+        if (i := first_weighted(lists.dictionary)) is not None:
             fix = (
                 "write the ids alone: the model takes the mean of a list's ids and reads no weights"
             )
             self._refuse_list(name, column.dictionary[i].as_py(), fix)
-        self._count(name, column, found)
-        return found
+        self._count(name, column, lists)
+        return lists
 
     def _refuse_list(self, name: str, text: str, fix: str) -> NoReturn:
         column = self._piece.batch.column(name)
@@ -220,7 +220,7 @@ class Columns:
         Raises:
             DataError: a value is missing, or no time.
         """
-        column = self.moments(name)
+        column = self.times_or_null(name)
         if column.null_count:
             self.fail(
                 name,
@@ -230,7 +230,7 @@ class Columns:
             )
         return np.asarray(column.to_numpy())
 
-    def moments(self, name: str) -> pa.Array:
+    def times_or_null(self, name: str) -> pa.Array:
         """As `times`, null where missing.
 
         Raises:
@@ -269,13 +269,11 @@ class Columns:
         if isinstance(comparison.value, float):
             values = self.numbers(comparison.column)
             return np.asarray(compare(values, comparison.value) & ~np.isnan(values))
-        column, value = (
-            self.keys(comparison.column),
-            normal(plain(pa.array([comparison.value], pa.string()), ()))[0].as_py(),
-        )
+        column = self.keys(comparison.column)
+        value = normal(plain(pa.array([comparison.value], pa.string()), ()))[0].as_py()
         words = np.array(column.dictionary.to_pylist(), dtype=object)
-        found = np.asarray(compare(words, value), dtype=bool) & np.asarray(words != "", dtype=bool)
-        return spread(found, column)
+        holds = np.asarray(compare(words, value), dtype=bool) & np.asarray(words != "", dtype=bool)
+        return spread(holds, column)
 
     def fail(
         self, name: str, rows: np.ndarray, rule: str, got: str, fix: str = "mend the value"

@@ -174,13 +174,13 @@ def pip_download(package: Package, folder: Path) -> Path:
         )  # nosec B603
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _fault(package, str(error)) from error
-    found = [path for path in folder.iterdir() if path.name.endswith((".tar.gz", ".whl"))]
-    if done.returncode or len(found) != 1:
+    archives = [path for path in folder.iterdir() if path.name.endswith((".tar.gz", ".whl"))]
+    if done.returncode or len(archives) != 1:
         lines = done.stderr.strip().splitlines() or ["nothing was downloaded"]
         raise _fault(
             package, next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1])
         )
-    return found[0]
+    return archives[0]
 
 
 def _fault(package: Package, got: str) -> EnvironmentFault:

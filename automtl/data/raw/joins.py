@@ -17,7 +17,7 @@ from automtl.data.values.text_columns import TEXT, as_text, map_words
 from automtl.errors import DataError
 
 
-class Held:
+class KeyedTable:
     """Columns held in memory by key.
 
     Args:
@@ -35,7 +35,7 @@ class Held:
     ) -> None:
         self.key, self.path, self._missing = key, path, missing
         self.rows = self.unmatched = 0
-        self.found = np.zeros(0, bool)
+        self.matched = np.zeros(0, bool)
         if not table.num_rows:
             raise DataError(path, "must have rows to join", "none", "restore the file")
         table = table.unify_dictionaries().combine_chunks()
@@ -59,24 +59,24 @@ class Held:
         return index
 
     def column(self, name: str) -> pa.Array:
-        """One of the columns, whole."""
+        """The values of one of the columns."""
         return self._columns[name]
 
     def take(self, keys: pa.DictionaryArray) -> dict[str, pa.Array]:
-        """The columns for the rows with these keys; `found` then says which rows had one."""
+        """The columns for the rows with these keys; `matched` then says which rows had one."""
         words = self._key_words(keys).dictionary
         places = self._places.get_indexer(pd.Index(hash_words(words)))
         places = np.where(
             np.asarray(pc.equal(words, "").to_numpy(zero_copy_only=False)), -1, places
         )
         rows = np.where(places < 0, len(self._places), places)[keys.indices.to_numpy()]
-        self.found = rows < len(self._places)
+        self.matched = rows < len(self._places)
         self.rows += len(rows)
-        self.unmatched += int((~self.found).sum())
+        self.unmatched += int((~self.matched).sum())
         return {name: _take(column, rows) for name, column in self._columns.items()}
 
 
-class SideTable(Held):
+class SideTable(KeyedTable):
     """The columns of one side table that a data set uses.
 
     Args:
@@ -134,13 +134,13 @@ def _alike(
     """The rows with numbers as such, where their columns hold texts; times as texts, where some
     piece of theirs holds texts.
     """
-    columns, found = Columns(piece, missing), []
+    columns, aligned = Columns(piece, missing), []
     for name, reading in readings.items():
         column = piece.batch.column(name)
         if reading == "number":
             column = pa.array(columns.numbers(name))
-        found.append(as_text(column) if reading == "time" and name in texts else column)
-    return pa.RecordBatch.from_arrays(found, names=list(readings))
+        aligned.append(as_text(column) if reading == "time" and name in texts else column)
+    return pa.RecordBatch.from_arrays(aligned, names=list(readings))
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:

@@ -58,7 +58,10 @@ def _one_by_one(
         | (text[np.maximum(places, 1) - 1] == newline)
         | (places == 0)
     )
-    opens, closes, opened, last = [], [], False, -2
+    opens = []
+    closes = []
+    opened = False
+    last = -2
     for place, starting in zip(places.tolist(), starts.tolist(), strict=True):
         if opened:
             closes.append(place)
@@ -70,7 +73,7 @@ def _one_by_one(
     return np.array(opens, np.int64), np.array(closes, np.int64)
 
 
-def swallowed(data: bytes, found: Quotes, delimiter: bytes, numeric: Sequence[bool]) -> int | None:
+def swallowed(data: bytes, quoted: Quotes, delimiter: bytes, numeric: Sequence[bool]) -> int | None:
     """Where a quote opens that seems to be a sign of the text, since it makes whole rows into one
     value.
 
@@ -79,30 +82,30 @@ def swallowed(data: bytes, found: Quotes, delimiter: bytes, numeric: Sequence[bo
 
     Args:
         data: the text.
-        found: its quoted parts.
+        quoted: its quoted parts.
         delimiter: between values.
         numeric: per column, whether it holds numbers.
     """
     text = np.frombuffer(data, np.uint8)
-    regions = np.unique(np.searchsorted(found.opens, found.breaks) - 1)
-    regions = regions[regions < len(found.closes)]
-    for region in regions[~_at_values_end(text, found.closes[regions], delimiter)].tolist():
-        close = int(found.closes[region])
+    regions = np.unique(np.searchsorted(quoted.opens, quoted.breaks) - 1)
+    regions = regions[regions < len(quoted.closes)]
+    for region in regions[~_at_values_end(text, quoted.closes[regions], delimiter)].tolist():
+        close = int(quoted.closes[region])
         if data[close + 1 : close + 80].lstrip(b" ")[:1] not in (delimiter, b"\n", b"\r", b""):
-            return int(found.opens[region])
-    starts = np.concatenate([[0], found.ends + 1])
-    rows = np.unique(np.searchsorted(starts, found.breaks, side="right") - 1)
-    firsts = found.breaks[np.searchsorted(found.breaks, starts[rows])]
+            return int(quoted.opens[region])
+    starts = np.concatenate([[0], quoted.ends + 1])
+    rows = np.unique(np.searchsorted(starts, quoted.breaks, side="right") - 1)
+    firsts = quoted.breaks[np.searchsorted(quoted.breaks, starts[rows])]
     delimiters = np.flatnonzero(text == delimiter[0])
     full = (
         np.searchsorted(delimiters, firsts) - np.searchsorted(delimiters, starts[rows])
         == len(numeric) - 1
     )
-    ends = np.append(found.ends, len(data))
+    ends = np.append(quoted.ends, len(data))
     for row in rows[full].tolist():
         start = int(starts[row])
         if _are_rows(data[start : int(ends[row])].splitlines(), delimiter, numeric):
-            return int(found.opens[np.searchsorted(found.opens, start)])
+            return int(quoted.opens[np.searchsorted(quoted.opens, start)])
     return None
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from automtl.data.access.formats import kind_of
-from automtl.data.access.paths import called, find_files, partitions
+from automtl.data.access.paths import find_files, partitions, shown_path
 from automtl.data.raw._headers import names_columns, narrowed
 from automtl.data.raw._readings import Reading as Reading
 from automtl.data.raw._tables import BATCH_ROWS as BATCH_ROWS
@@ -100,7 +100,7 @@ def side_sources(config: DatasetConfig) -> tuple[Source, ...]:
 
 
 def silent(text: str) -> None:
-    """Whom nothing need be told."""
+    """Ignore a message: for callers who want none."""
 
 
 def read_pieces(
@@ -135,7 +135,7 @@ def pieces_of(
     Raises:
         DataError: as `read_pieces`.
     """
-    place = called(path)
+    place = shown_path(path)
     folders = {name: word for name, word in partitions(path).items() if name not in table.names}
     check_columns(place, [*table.names, *folders], readings)
     own = {name: reading for name, reading in readings.items() if name not in folders}
@@ -255,7 +255,7 @@ def _missing(name: str, names: Sequence[str]) -> str:
 
 
 def convert(column: pa.Array, reading: Reading, path: Path, name: str) -> pa.Array:
-    """A column read as it is to be.
+    """A raw column, converted to the reading that is asked for.
 
     Raises:
         DataError: it cannot be read so.

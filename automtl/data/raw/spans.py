@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from automtl.data.access.formats import Content, content, readable
-from automtl.data.access.remote import opened
+from automtl.data.access.remote import arrow_source
 from automtl.data.raw._delimited import Delimited
 from automtl.data.raw._readings import Counts as Counts
 from automtl.data.raw._readings import Reading
@@ -53,32 +53,32 @@ def pieces_in(path: Path, csv: Csv) -> tuple[Span, bool]:
     A delimited text is gone over once, for line breaks within quotes; nothing of it is parsed.
     """
     try:
-        with readable(path), content(path) as found:
-            if not found.packing and found.kind in _CUTTERS:
-                return _CUTTERS[found.kind](path, csv, found), found.kind == "arrow"
+        with readable(path), content(path) as unpacked:
+            if not unpacked.packing and unpacked.kind in _CUTTERS:
+                return _CUTTERS[unpacked.kind](path, csv, unpacked), unpacked.kind == "arrow"
     except DataError:
         return Span(path), False  # whoever reads the rows says which one is wrong
     return Span(path), False
 
 
-def _texts(path: Path, csv: Csv, found: Content) -> Span:
+def _texts(path: Path, csv: Csv, unpacked: Content) -> Span:
     if codecs.lookup(csv.encoding).name != "utf-8":
         return Span(path)
-    blocks = iter(lambda: found.stream.read(BLOCK_BYTES), b"")
+    blocks = iter(lambda: unpacked.stream.read(BLOCK_BYTES), b"")
     sizes = tuple(map(len, Delimited(path, csv, blocks, BLOCK_BYTES)))
     return Span(path, path.stat().st_size - sum(sizes), sizes)
 
 
-def _batches_of_parquet(path: Path, csv: Csv, found: Content) -> Span:
-    file = pq.ParquetFile(opened(path))
+def _batches_of_parquet(path: Path, csv: Csv, unpacked: Content) -> Span:
+    file = pq.ParquetFile(arrow_source(path))
     if any(pa.types.is_dictionary(field.type) for field in file.schema_arrow):
         return Span(path)  # a piece's words would come in another order
     rows = file.metadata.num_rows
     return Span(path, 0, tuple(min(BATCH_ROWS, rows - i) for i in range(0, rows, BATCH_ROWS)))
 
 
-def _batches_of_arrow(path: Path, csv: Csv, found: Content) -> Span:
-    reader = pa.ipc.open_file(found.stream)
+def _batches_of_arrow(path: Path, csv: Csv, unpacked: Content) -> Span:
+    reader = pa.ipc.open_file(unpacked.stream)
     sizes = [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
     return Span(path, 0, tuple(sizes))
 

@@ -29,37 +29,37 @@ def from_fuxictr(path: Path, dataset_id: str | None = None) -> str:
     Raises:
         ConfigError: no such data set, or something in it that cannot be a data set of ours.
     """
-    held = load_yaml(path)
-    if not isinstance(held, Mapping) or not all(
-        isinstance(value, Mapping) for value in held.values()
+    data_sets = load_yaml(path)
+    if not isinstance(data_sets, Mapping) or not all(
+        isinstance(value, Mapping) for value in data_sets.values()
     ):
         raise ConfigError(
             path,
             "must hold data sets by their ids",
-            type(held).__name__,
+            type(data_sets).__name__,
             "is this FuxiCTR's dataset_config.yaml?",
         )
-    if dataset_id is None and len(held) > 1:
-        choice = f"choose from {', '.join(map(str, held))}"
+    if dataset_id is None and len(data_sets) > 1:
+        choice = f"choose from {', '.join(map(str, data_sets))}"
         raise ConfigError(
-            "--id", "must name one of the file's data sets", f"{len(held)} of them", choice
+            "--id", "must name one of the file's data sets", f"{len(data_sets)} of them", choice
         )
-    if not held or not all(isinstance(name, str) for name in held):
+    if not data_sets or not all(isinstance(name, str) for name in data_sets):
         raise ConfigError(
             path,
             "must hold data sets by their ids",
-            ", ".join(map(repr, held))[:200] or "none",
+            ", ".join(map(repr, data_sets))[:200] or "none",
             "write the ids as text",
         )
-    chosen = dataset_id or next(iter(held))
-    if chosen not in held:
+    chosen = dataset_id or next(iter(data_sets))
+    if chosen not in data_sets:
         raise ConfigError(
-            "--id", "must be one of the file's data sets", chosen, nearest(chosen, held)
+            "--id", "must be one of the file's data sets", chosen, nearest(chosen, data_sets)
         )
     with fitting(
         path, "must be FuxiCTR's dataset_config.yaml", "mend it, or write the data set by hand"
     ):
-        return _yaml(held[chosen], chosen, path)
+        return _yaml(data_sets[chosen], chosen, path)
 
 
 def _yaml(given: Mapping[str, Any], name: str, path: Path) -> str:

@@ -51,7 +51,7 @@ def parse_where(text: str) -> tuple[Comparison, ...]:
         ValueError: the text is anything else; the message says whether the name, the sign, the
             value or what joins them is the matter.
     """
-    found, position = [], 0
+    comparisons, position = [], 0
     while True:
         column = _COLUMN.match(text, position)
         sign = column and _SIGN.match(text, column.end())
@@ -59,10 +59,10 @@ def parse_where(text: str) -> tuple[Comparison, ...]:
         joint = value and _NEXT.match(text, value.end())
         if not column or not sign or not value or not joint:
             _refuse(text[position:], text[value.end() :] if value else "")
-        found.append(_comparison(_given(column), sign[1], value))
+        comparisons.append(_comparison(_given(column), sign[1], value))
         position = joint.end()
         if joint[1] != "and":
-            return tuple(found)
+            return tuple(comparisons)
 
 
 def _given(match: re.Match[str]) -> str:
@@ -86,7 +86,9 @@ def _refuse(rest: str, behind: str) -> NoReturn:
         raise ValueError(f"{rule}; got {behind.strip()[:40]!r} where 'and' or the end must be")
     parts = _REST.match(rest)
     assert parts is not None, "it matches anything"
-    name, sign, value = parts["name"], parts["sign"], parts["value"]
+    name = parts["name"]
+    sign = parts["sign"]
+    value = parts["value"]
     if not name.strip("`\"'") or not sign:
         raise ValueError(f"{rule}; got {rest.strip()[:40]!r}, which is no comparison")
     if not _COLUMN.fullmatch(name):

@@ -18,7 +18,7 @@ import pyarrow as pa
 from automtl.data.access.fingerprints import Fingerprints, fingerprint
 from automtl.data.store.encoding import Encoding
 from automtl.data.store.id_lists import OFFSETS, VALUES, Lists
-from automtl.data.store.npy import NoArray, mapped, need_form
+from automtl.data.store.npy import NoArray, mapped, require_form
 from automtl.data.store.schema import SPLITS, VECTORS, Schema
 from automtl.errors import ArtifactError, ConfigError
 from automtl.strict import nearest
@@ -28,12 +28,13 @@ REMEDY = "run `automtl data prepare` again"
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one split. n rows, Fc categorical fields, M numeric fields, T tasks.
+    """The rows of a batch or of a split. n rows, Fc categorical fields, M numeric fields, T tasks.
 
     Attributes:
         ids: (n, Fc) int32, 0 = unknown or missing.
         dense: (n, M) float32, standardised by the training split.
-        labels: (n, T) float32, NaN = missing.
+        labels: (n, T) float32, NaN = missing; binary 0/1, multiclass the class index, regression in
+            the label's unit after its transform.
         weights: (n, T) float32, or None where every weight is 1.
         lists: per field of lists, each row's known ids.
         kept: (n, K) int32 codes of the kept columns, 0 = missing; None where none is kept.
@@ -60,23 +61,25 @@ class Store(Encoding):
         self._rows: dict[str, Rows] = {}
 
     @classmethod
-    def open(cls, path: Path, *, verify: bool = True, prints: Fingerprints | None = None) -> Self:
+    def open(
+        cls, path: Path, *, verify: bool = True, fingerprints: Fingerprints | None = None
+    ) -> Self:
         """Open a store.
 
         Args:
             path: its folder.
             verify: read every file once and compare its checksum (about a second per GB); sizes are
                 always compared.
-            prints: known checksums, so that only files changed since they were noted are read.
+            fingerprints: known ones, so that only files changed since they were noted are read.
 
         Raises:
             ArtifactError: a file is absent, cut short or changed; the message names it.
         """
         manifest, schema = cls._opened(
-            path, (prints.of if prints else fingerprint) if verify else None
+            path, (fingerprints.of if fingerprints else fingerprint) if verify else None
         )
-        if prints:
-            prints.save()
+        if fingerprints:
+            fingerprints.save()
         return cls(path, manifest, schema)
 
     def rows(self, split: str) -> Rows:
@@ -105,7 +108,7 @@ class Store(Encoding):
             if (name := f"{split}/weights.npy") in there
             else None
         )
-        kept = (
+        kept_codes = (
             self._array(name, np.int32, n, len(s.kept))
             if (name := f"{split}/kept.npy") in there
             else None
@@ -116,15 +119,13 @@ class Store(Encoding):
             labels,
             weights,
             tuple(self._lists(split, i, n) for i in range(len(s.lists))),
-            kept,
+            kept_codes,
         )
 
     def _lists(self, split: str, i: int, n: int) -> Lists:
         name = f"{split}/{OFFSETS.format(i)}"
-        values, offsets = (
-            self._array(f"{split}/{VALUES.format(i)}", np.int32, None),
-            self._array(name, np.int64, n + 1),
-        )
+        values = self._array(f"{split}/{VALUES.format(i)}", np.int32, None)
+        offsets = self._array(name, np.int64, n + 1)
         if offsets[0] != 0 or offsets[-1] != len(values) or not _ascending(offsets):
             raise ArtifactError(
                 self.path / name,
@@ -136,28 +137,26 @@ class Store(Encoding):
 
     @cached_property
     def alpha_index(self) -> np.ndarray:
-        """(n_alpha,) int64: the training rows that the alpha steps own."""
-        found, n = (
-            np.asarray(self._array("train/alpha.npy", np.int64, None)),
-            len(self.rows("train")),
-        )
-        if len(np.unique(found)) != len(found) or (
-            len(found) and not 0 <= found.min() <= found.max() < n
+        """The training rows that the alpha steps own. Shape: (n_alpha,) int64."""
+        index = np.asarray(self._array("train/alpha.npy", np.int64, None))
+        n = len(self.rows("train"))
+        if len(np.unique(index)) != len(index) or (
+            len(index) and not 0 <= index.min() <= index.max() < n
         ):
             raise ArtifactError(
                 self.path / "train/alpha.npy",
                 f"must be rows from 0 to {n - 1}, each once",
-                f"{len(found)} rows from {found.min()} to {found.max()}",
+                f"{len(index)} rows from {index.min()} to {index.max()}",
                 REMEDY,
             )
-        return found
+        return index
 
     @cached_property
     def fit_index(self) -> np.ndarray:
-        """(n_fit,) int64: the other training rows."""
-        mine = np.ones(len(self.rows("train")), bool)
-        mine[self.alpha_index] = False
-        return np.flatnonzero(mine)
+        """The other training rows. Shape: (n_fit,) int64."""
+        is_fit = np.ones(len(self.rows("train")), bool)
+        is_fit[self.alpha_index] = False
+        return np.flatnonzero(is_fit)
 
     def kept_words(self, column: str) -> pa.Table:
         """`word` and `count` (all rows) of a kept column; word i has code i + 1.
@@ -190,7 +189,7 @@ class Store(Encoding):
         # copy on write: torch refuses to share a read-only array in silence, and nothing reaches
         # the file
         try:
-            return need_form(mapped(path, mode="c"), dtype, shape)
+            return require_form(mapped(path, mode="c"), dtype, shape)
         except NoArray as error:
             raise ArtifactError(path, "must be an array of the store", error, REMEDY) from error
 

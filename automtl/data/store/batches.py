@@ -142,7 +142,10 @@ class Batches:
         self._arrays = [torch.from_numpy(part) for part in (rows.ids, rows.dense, rows.labels)]
         self._lists = rows.lists
         self._weights = None if rows.weights is None else torch.from_numpy(rows.weights)
-        self._shuffle, self._block, self._seed, self._size = shuffle, block, seed, batch_size
+        self._shuffle = shuffle
+        self._block = block
+        self._seed = seed
+        self._size = batch_size
         self._share(rank, world_size)
 
     def _share(self, rank: int, world_size: int) -> None:

@@ -22,12 +22,10 @@ from automtl.files import read_json
 from automtl.strict import build, nearest
 
 FORMAT = 3
-MANIFEST, SCHEMA, VOCABULARY, SIDE = (
-    "manifest.json",
-    "schema.json",
-    "vocabularies/{}.arrow",
-    "sides/{}.parquet",
-)
+MANIFEST = "manifest.json"
+SCHEMA = "schema.json"
+VOCABULARY = "vocabularies/{}.arrow"
+SIDE = "sides/{}.parquet"
 WORDS = pa.schema([("word", pa.string()), ("count", pa.int64())])
 Check = Callable[[Path], dict[str, int | str]]
 
@@ -140,10 +138,8 @@ class Encoding:
             )
         if by_name[field].hash_buckets:
             raise ConfigError("field", "must have a vocabulary", f"{field}, whose ids are hashed")
-        name, size = (
-            VOCABULARY.format(self.schema.owners.index(by_name[field].owner)),
-            by_name[field].vocabulary_size - 1,
-        )
+        name = VOCABULARY.format(self.schema.owners.index(by_name[field].owner))
+        size = by_name[field].vocabulary_size - 1
         words = self._words(name)
         if len(words) != size:
             raise ArtifactError(

@@ -38,7 +38,7 @@ def mapped(path: Path, *, mode: Literal["r", "c"]) -> np.ndarray:
         ) from error
 
 
-def need_form(
+def require_form(
     array: np.ndarray, dtype: type[np.generic], shape: tuple[int | None, ...]
 ) -> np.ndarray:
     """The array where it is of this type and shape; None in the shape is any length.

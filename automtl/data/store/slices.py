@@ -10,7 +10,9 @@ from automtl.data.store.unknown import unknown_rows
 from automtl.errors import ConfigError
 from automtl.strict import nearest
 
-MISSING, UNKNOWN, OTHERS = "(missing)", "(missing or rare)", "(others)"
+MISSING = "(missing)"
+UNKNOWN = "(missing or rare)"
+OTHERS = "(others)"
 KNOWN_UNKNOWN = ("known", "unknown")
 QUARTERS = 4
 
@@ -29,10 +31,10 @@ class Slices(NamedTuple):
 
 def groups(store: Store, split: str, rows: np.ndarray) -> np.ndarray | None:
     """(n,) the group of each row that GAUC averages over; None where the data set names none."""
-    kept, group = store.rows(split).kept, store.schema.group
+    codes, group = store.rows(split).kept, store.schema.group
     return (
-        np.asarray(kept[rows, store.schema.kept.index(group)])
-        if kept is not None and group
+        np.asarray(codes[rows, store.schema.kept.index(group)])
+        if codes is not None and group
         else None
     )
 
@@ -108,14 +110,14 @@ def known_slices(store: Store, split: str, rows: np.ndarray) -> dict[str, Slices
 
 def _largest(codes: np.ndarray, words: list[str], most: int) -> Slices:
     """The largest slices, largest first; the rest as one."""
-    found, counts = np.unique(codes, return_counts=True)
-    order = np.lexsort((found, -counts))
-    kept = found[order] if len(found) <= most else found[order][: most - 1]
-    place = np.full(len(words), len(kept))
-    place[kept] = np.arange(len(kept))
+    distinct, counts = np.unique(codes, return_counts=True)
+    order = np.lexsort((distinct, -counts))
+    shown = distinct[order] if len(distinct) <= most else distinct[order][: most - 1]
+    place = np.full(len(words), len(shown))
+    place[shown] = np.arange(len(shown))
     return Slices(
         place[codes],
-        (*(words[code] for code in kept), *([OTHERS] if len(kept) < len(found) else [])),
+        (*(words[code] for code in shown), *([OTHERS] if len(shown) < len(distinct) else [])),
     )
 
 

@@ -41,7 +41,7 @@ class Snapshot(Encoding):
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """As of any encoding; the folder must be named by its content, too."""
+        """Open a snapshot, as any encoding; its folder must be named by its content, too."""
         opened = super().open(path)
         if path.name != _name(opened.files):
             raise ArtifactError(
@@ -51,7 +51,7 @@ class Snapshot(Encoding):
 
     @cached_property
     def config(self) -> DatasetConfig:
-        """The settings as they were.
+        """The data set's settings when the snapshot was made.
 
         Raises:
             ArtifactError: they are of other features than the schema.
@@ -73,12 +73,12 @@ class Snapshot(Encoding):
 
     def served(self) -> DatasetConfig:
         """The settings by which rows to predict on are read: side tables are those kept here."""
-        kept = {
+        sides = {
             i: SIDE.format(i) for i in range(len(self.config.joins)) if SIDE.format(i) in self.files
         }
         joins = {
             i: {"file": (str(self.listed(name).absolute()),), "csv": Csv()}
-            for i, name in kept.items()
+            for i, name in sides.items()
         }
         return self.config.model_copy(
             update={
@@ -90,7 +90,7 @@ class Snapshot(Encoding):
 
 
 def keep(source: Encoding, config: DatasetConfig, home: Path, *, most_bytes: int) -> Snapshot:
-    """Keep a data set in a folder, where it is not there yet.
+    """Make a snapshot of a data set in a folder, unless it is there already.
 
     Args:
         source: a prepared store, or another snapshot.
@@ -139,10 +139,8 @@ def _chosen(
     source: Encoding, config: DatasetConfig, most_bytes: int
 ) -> tuple[list[str], dict[str, str]]:
     """The files to keep, and the columns of the side tables that are left out."""
-    names, left_out = (
-        [SCHEMA, *(VOCABULARY.format(i) for i in range(len(source.schema.owners)))],
-        dict[str, str](),
-    )
+    names = [SCHEMA, *(VOCABULARY.format(i) for i in range(len(source.schema.owners)))]
+    left_out = dict[str, str]()
     for i, join in enumerate(config.joins):
         if (name := SIDE.format(i)) not in source.files:  # what rows to predict on need nothing of
             continue

@@ -39,10 +39,8 @@ def unknown_warnings(
     """
     lines = []
     for field in schema.id_fields:
-        share, trained = (
-            unknown[field.name] / max(rows, 1),
-            field.unknown_count / max(schema.train_rows, 1),
-        )
+        share = unknown[field.name] / max(rows, 1)
+        trained = field.unknown_count / max(schema.train_rows, 1)
         if is_alarming(share, trained):
             what = (
                 f"{share:.1%} of the {where} have no id of '{field.name}' that the training "

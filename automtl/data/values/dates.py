@@ -15,7 +15,10 @@ import pyarrow.compute as pc
 
 from automtl.data.values.text_columns import as_text
 
-WHOLE, YEAR_FIRST, DAY_FIRST, MONTH_FIRST = "whole", "ymd", "dmy", "mdy"
+WHOLE = "whole"
+YEAR_FIRST = "ymd"
+DAY_FIRST = "dmy"
+MONTH_FIRST = "mdy"
 ORDERS = (YEAR_FIRST, DAY_FIRST, MONTH_FIRST)
 READ = (
     "whole numbers, 2023-11-14, 2023/11/14, 14.11.2023, 11/14/2023, with 10:05, 10:05:33.250 or "
@@ -79,10 +82,10 @@ def read_times(words: pa.Array, form: str) -> pa.Array:
     if form == WHOLE:
         return pc.struct_field(pc.extract_regex(words, _WHOLE), "n").cast(pa.int64())
     if form.startswith("%"):
-        found = pd.to_datetime(
+        parsed = pd.to_datetime(
             pd.Series(words.to_pylist(), dtype=object), format=form, errors="coerce", utc=True
         )
-        return pa.Array.from_pandas(found).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+        return pa.Array.from_pandas(parsed).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
     # ISO 8601 throughout: many times as fast
     for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
         with contextlib.suppress(pa.ArrowInvalid):
@@ -118,8 +121,8 @@ def forms_of(words: pa.Array) -> set[str]:
             return {form}
     # 3.4.2023: whoever writes dots puts the day first
     dotted = not pc.any(pc.match_substring_regex(words, r"^\s*\d{1,2}[-/]")).as_py()
-    found = {form for form in (DAY_FIRST, MONTH_FIRST) if read_times(words, form).null_count == 0}
-    return {DAY_FIRST} if dotted and DAY_FIRST in found else found
+    forms = {form for form in (DAY_FIRST, MONTH_FIRST) if read_times(words, form).null_count == 0}
+    return {DAY_FIRST} if dotted and DAY_FIRST in forms else forms
 
 
 def nearest_form(words: pa.Array) -> str:
@@ -132,9 +135,9 @@ def nearest_form(words: pa.Array) -> str:
 
 def _by_parts(words: pa.Array, form: str) -> pa.Array:
     """Dates and times by their parts."""
-    found = pc.extract_regex(pc.utf8_trim_whitespace(words), _TIME)
-    there = found.is_valid().to_numpy(zero_copy_only=False)
-    part = {name: found.field(i) for i, name in enumerate(field.name for field in found.type)}
+    matched = pc.extract_regex(pc.utf8_trim_whitespace(words), _TIME)
+    there = matched.is_valid().to_numpy(zero_copy_only=False)
+    part = {name: matched.field(i) for i, name in enumerate(field.name for field in matched.type)}
     number = {name: _numbers(part[name]) for name in ("y", "m", "d", "a", "b", "e", "h", "i", "c")}
     year_first = number["y"] > 0
     there &= year_first if form == YEAR_FIRST else True

@@ -18,13 +18,13 @@ LARGEST = 1e100  # of a number: the squares of larger ones, summed, leave the ra
 class Extremes(Sum):
     """The smallest and the largest values of a column."""
 
-    held = ("_values",)
+    summed = ("_values",)
 
     def __init__(self) -> None:
         self._values = np.zeros(0)
 
     def add(self, values: np.ndarray) -> None:
-        """Take in one batch; NaN is missing."""
+        """Add the values of one batch; NaN is missing."""
         both = np.sort(np.concatenate([self._values, values[~np.isnan(values)]]))
         self._values = (
             both if len(both) <= 2 * MOST else np.concatenate([both[:MOST], both[-MOST:]])

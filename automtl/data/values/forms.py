@@ -50,7 +50,7 @@ class Missing(NamedTuple):
 
     @property
     def values(self) -> dict[str, float]:
-        """Those that are numbers, as -999 may be."""
+        """The missing words that are numbers, as -999 may be."""
         return {word: float(word) for word in self.numbers if re.fullmatch(DECIMAL, word, re.ASCII)}
 
 
@@ -188,7 +188,7 @@ def _decimal(word: str) -> str:
 class FormFinder(Sum):
     """Finds the form of a column from its words, batch by batch."""
 
-    held = ("_kinds", "_lengths", "_named")
+    summed = ("_kinds", "_lengths", "_named")
 
     def __init__(self) -> None:
         self._kinds = dict.fromkeys(("bit", "whole", "fixed", "truth", "float"), True)
@@ -196,7 +196,7 @@ class FormFinder(Sum):
         self._named = False  # true or false was among the words
 
     def see(self, words: pa.Array) -> None:
-        """Take in some plain words; "" says nothing."""
+        """Rule out the forms that some plain words do not have; "" says nothing."""
         # these rule out most kinds, which saves a look at the others
         self._see(words.slice(0, FIRST))
         self._see(words.slice(FIRST))
@@ -234,7 +234,9 @@ class FormFinder(Sum):
 
     def merge(self, later: Self) -> None:
         """Add the words of later rows."""
-        self._kinds = {kind: held and later._kinds[kind] for kind, held in self._kinds.items()}
+        self._kinds = {
+            kind: possible and later._kinds[kind] for kind, possible in self._kinds.items()
+        }
         self._lengths |= later._lengths
         self._kinds["fixed"] &= len(self._lengths) < 2
         self._named |= later._named

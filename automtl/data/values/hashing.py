@@ -45,9 +45,9 @@ def hash_words(words: pa.Array) -> np.ndarray:
     hashes = LENGTHS.take(np.minimum(lengths, LONG_BYTES))
     for done in range(0, min(longest, LONG_BYTES), 8):
         whole = shortest > done and longest <= LONG_BYTES
-        mine = slice(None) if whole else np.flatnonzero((lengths > done) & (lengths <= LONG_BYTES))
-        eight = eights.take(starts[mine] + done) & LOWEST.take(np.minimum(lengths[mine] - done, 8))
-        hashes[mine] = mix(hashes[mine] ^ eight)
+        rows = slice(None) if whole else np.flatnonzero((lengths > done) & (lengths <= LONG_BYTES))
+        eight = eights.take(starts[rows] + done) & LOWEST.take(np.minimum(lengths[rows] - done, 8))
+        hashes[rows] = mix(hashes[rows] ^ eight)
     for long in np.flatnonzero(lengths > LONG_BYTES):
         text = padded[starts[long] : starts[long] + lengths[long]].tobytes()
         hashes[long] = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
@@ -57,9 +57,9 @@ def hash_words(words: pa.Array) -> np.ndarray:
 @lru_cache(maxsize=4096)
 def hash_text(text: str) -> np.ndarray:
     """(1,) uint64 of one text, not to be written to."""
-    found = hash_words(pa.array([text], pa.string()))
-    found.setflags(write=False)
-    return found
+    hashed = hash_words(pa.array([text], pa.string()))
+    hashed.setflags(write=False)
+    return hashed
 
 
 def hash_dictionary(column: pa.DictionaryArray) -> pa.DictionaryArray:

@@ -58,8 +58,8 @@ def plain_lists(
         NotAList: a text is a mapping, or a list of lists.
     """
     texts = separated(column.dictionary, separator)
-    made = pc.starts_with(texts, LIST_SEPARATOR)
-    texts = pc.if_else(made, texts, pc.replace_substring(texts, separator, LIST_SEPARATOR))
+    from_arrow = pc.starts_with(texts, LIST_SEPARATOR)
+    texts = pc.if_else(from_arrow, texts, pc.replace_substring(texts, separator, LIST_SEPARATOR))
     texts = pc.replace_substring_regex(
         texts, rf"\s*{LIST_SEPARATOR}[\s{LIST_SEPARATOR}]*", LIST_SEPARATOR
     )

@@ -18,10 +18,8 @@ LIST_SEPARATOR = "\x1f"
 SPACE = (
     r"\t-\r\x1c-\x1e \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
 )
-CLOCK, OFFSET = (
-    "[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]+)?)? ?",
-    "[-+][0-9]{2}(?::?[0-9]{2})?",
-)
+CLOCK = "[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]+)?)? ?"
+OFFSET = "[-+][0-9]{2}(?::?[0-9]{2})?"
 TIME = f"{CLOCK}(?:Z|UTC|{OFFSET})?"
 UNUSUAL_WHOLE = r"(?:[+](?:0|[1-9][0-9]*)(?:[.]0*)?|-0(?:[.]0*)?|-?(?:0|[1-9][0-9]*)[.]0*)"
 WHOLE = "^(?:0|-?[1-9][0-9]*)$"
@@ -148,10 +146,10 @@ def is_whole(word: str) -> bool:
 
 
 def _table(*ranges: tuple[int, int]) -> np.ndarray:
-    found = np.zeros(256, bool)
+    marked = np.zeros(256, bool)
     for low, high in ranges:
-        found[low : high + 1] = True
-    return found
+        marked[low : high + 1] = True
+    return marked
 
 
 # blanks, and all that is not ASCII
@@ -161,21 +159,21 @@ _DIGIT, _EDGE = _table((48, 57)), _table((9, 13), (28, 32), (128, 255))
 def _odd_by_ends(data: bytes, offsets: np.ndarray, missing: tuple[str, ...]) -> np.ndarray:
     """Where words are that may be odd, of n by `_data`: (n,) bool."""
     lengths, first, last = _ends(data, offsets)
-    found = _EDGE[first] | _EDGE[last]
+    odd = _EDGE[first] | _EDGE[last]
     if b"e" in data or b"E" in data:
-        found |= ((last | 32) == ord("e")) & (lengths >= 4) & (lengths <= 5)
+        odd |= ((last | 32) == ord("e")) & (lengths >= 4) & (lengths <= 5)
     if b":" in data:
-        found |= _DIGIT[first] & (lengths >= 16)
+        odd |= _DIGIT[first] & (lengths >= 16)
     for word in filter(None, missing):
         letters = word.encode()
-        found |= (first == letters[0]) & (
+        odd |= (first == letters[0]) & (
             (lengths >= len(letters)) if is_whole(word) else (lengths == len(letters))
         )
-    return np.asarray(found & (lengths > 0))
+    return np.asarray(odd & (lengths > 0))
 
 
 def _ends(data: bytes, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each word its length, its first and its last byte; 0 of the empty one."""
+    """The length, the first and the last byte of each word; 0 for the empty one."""
     lengths, letters = np.diff(offsets), np.frombuffer(data + b"\0", np.uint8)
     empty = lengths == 0
     first, last = letters[offsets[:-1]], letters[offsets[1:] - 1]

@@ -1,5 +1,5 @@
-"""What is counted over rows, part by part: written down by one process, and added to others' by
-another, to the very numbers that one process would have.
+"""Counts over rows, made part by part: one process writes its own down, another adds them up, as if
+one process had counted all rows.
 """
 
 import base64
@@ -11,28 +11,28 @@ import numpy as np
 
 
 class Sum:
-    """Something that adds up; made by the same arguments, it is filled with what was written down.
+    """Base of what adds up over rows; made by the same arguments, it can be restored from a state.
 
     Attributes:
-        held: the names of what adds up: whole numbers, fractions, arrays, sums, and lists and
+        summed: the names of what adds up: whole numbers, fractions, arrays, sums, and lists and
             mappings of these. What adds up in another way says so in `merge`.
     """
 
-    held: ClassVar[tuple[str, ...]] = ()
+    summed: ClassVar[tuple[str, ...]] = ()
 
     def state(self) -> dict[str, Any]:
-        """All that is held, as plain data."""
-        return {name: _plain(getattr(self, name)) for name in self.held}
+        """The sums, as plain JSON data."""
+        return {name: _plain(getattr(self, name)) for name in self.summed}
 
     def load(self, state: Mapping[str, Any]) -> Self:
-        """Take what was held in place of what is."""
-        for name in self.held:
+        """Restore the sums that `state` gave."""
+        for name in self.summed:
             setattr(self, name, _filled(getattr(self, name), state[name]))
         return self
 
     def merge(self, later: Self) -> None:
         """Add what was counted over later rows."""
-        for name in self.held:
+        for name in self.summed:
             setattr(self, name, _added(getattr(self, name), getattr(later, name)))
 
 
@@ -47,7 +47,7 @@ def _plain(value: Any) -> Any:
         case Fraction():
             return {"fraction": str(value)}
         case dict():
-            return {"items": [[_plain(key), _plain(held)] for key, held in value.items()]}
+            return {"items": [[_plain(key), _plain(item)] for key, item in value.items()]}
         case set():
             return {"set": [_plain(item) for item in sorted(value)]}
         case tuple():
@@ -68,7 +68,7 @@ def _restored(state: Any) -> Any:
         case {"fraction": text}:
             return Fraction(text)
         case {"items": pairs}:
-            return {_restored(key): _restored(held) for key, held in pairs}
+            return {_restored(key): _restored(item) for key, item in pairs}
         case {"set": items}:
             return {_restored(item) for item in items}
         case {"tuple": items}:
@@ -81,12 +81,12 @@ def _filled(value: Any, state: Any) -> Any:
     if isinstance(value, Sum):
         return value.load(state)
     if isinstance(value, list) and value and isinstance(value[0], Sum):
-        return [item.load(held) for item, held in zip(value, state, strict=True)]
+        return [item.load(item_state) for item, item_state in zip(value, state, strict=True)]
     if isinstance(value, dict):
-        made = _restored({"items": [[key, None] for key, _ in state["items"]]})
-        for name, (_, held) in zip(made, state["items"], strict=True):
-            made[name] = _filled(value.get(name), held)
-        return type(value)(made)
+        restored = _restored({"items": [[key, None] for key, _ in state["items"]]})
+        for name, (_, item_state) in zip(restored, state["items"], strict=True):
+            restored[name] = _filled(value.get(name), item_state)
+        return type(value)(restored)
     return _restored(state)
 
 
@@ -97,7 +97,7 @@ def _added(value: Any, later: Any) -> Any:
     if isinstance(value, list):
         return [_added(one, other) for one, other in zip(value, later, strict=True)]
     if isinstance(value, dict):
-        for key, held in later.items():  # in the order in which the rows would have shown them
-            value[key] = _added(value[key], held) if key in value else held
+        for key, item in later.items():  # in the order in which the rows would have shown them
+            value[key] = _added(value[key], item) if key in value else item
         return value
     return value + later

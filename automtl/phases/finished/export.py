@@ -16,7 +16,7 @@ from automtl.exports.card import Facts, first_words, readme
 from automtl.exports.encoding import portable, write_encoding
 from automtl.exports.folder import write_manifest
 from automtl.exports.formats import FORMATS, Format
-from automtl.exports.network import Served, arrays, drawn, names, with_unknown
+from automtl.exports.network import Served, arrays, names, random_inputs, with_unknown
 from automtl.exports.parity import compare
 from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.run.session import Reporter, Session, Silent
@@ -147,7 +147,7 @@ class _Work:
                 "the rows that it was checked on were drawn at random, since the validation "
                 "rows were not at hand"
             )
-            features = drawn(schema, CHECKED_ROWS)
+            features = random_inputs(schema, CHECKED_ROWS)
         else:
             rows = self.store.rows("validation")
             features = arrays(rows, schema, np.arange(min(len(rows), CHECKED_ROWS)))

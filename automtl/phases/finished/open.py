@@ -19,7 +19,7 @@ from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, one_phase
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.protocol import Material
-from automtl.training.checkpoint_state import take_net
+from automtl.training.checkpoint_state import load_net_state
 
 
 def reopened(
@@ -60,7 +60,7 @@ def reopened(
     with checkpoint.applying(
         last, "must hold the weights of the config beside it", "search again with this version"
     ):
-        take_net(net, held["net"])
+        load_net_state(net, held["net"])
     return material, net, session
 
 
@@ -101,7 +101,7 @@ def load_net(folder: PhaseDir, session: Session) -> nn.Module:
     with checkpoint.applying(
         path, "must hold the weights of the architecture beside it", "retrain it with this version"
     ):
-        take_net(net, unpacked(net, held["net"]))
+        load_net_state(net, unpacked(net, held["net"]))
         # one pass: a packed network takes its shapes from the file
         flops_per_row(net, session.schema)
     return net.to(session.device)

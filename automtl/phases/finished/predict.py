@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
-from scipy.special import expit, softmax
 
 from automtl import files
 from automtl.data.prepare.frames import as_table
@@ -29,6 +28,7 @@ from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.run.run_data import snapshot_of
 from automtl.phases.run.session import Reporter, Silent
 from automtl.runs.run_dir import PhaseDir
+from automtl.training.metrics.answers import answers_of
 from automtl.training.metrics.evaluation import predict as outputs_of
 
 SUFFIXES = (".parquet", ".pq", ".csv")
@@ -236,14 +236,8 @@ def _exported(
 
 def _answer(task: Task, logits: np.ndarray) -> np.ndarray:
     """Probabilities, or values in the label's own unit, their transform undone; float32."""
-    exact = logits.astype(np.float64)
-    if task.kind == "regression":
-        values = exact * task.std + task.mean
-        return (np.expm1(values) if task.transform == "log1p" else values).astype(np.float32)
-    return np.asarray(
-        expit(exact + task.logit_offset) if task.kind == "binary" else softmax(exact, axis=1),
-        np.float32,
-    )
+    values = answers_of(task, logits.astype(np.float64) + task.logit_offset)
+    return (np.expm1(values) if task.transform == "log1p" else values).astype(np.float32)
 
 
 def _columns(task: Task, values: np.ndarray) -> dict[str, pa.Array]:

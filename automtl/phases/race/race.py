@@ -28,7 +28,7 @@ from automtl.spaces.architecture import Architecture
 from automtl.spaces.decisions import Decision
 from automtl.strategies.encoding import Genes
 from automtl.strategies.protocol import Material, Strategy, make_genes
-from automtl.training.checkpoint_state import Count, State, check, need
+from automtl.training.checkpoint_state import Count, State, parse, require
 from automtl.training.loop import StepEvent
 
 _STAGES = {"rung": 0, "final": 1, "check": 2}
@@ -284,8 +284,8 @@ class Race:
         Raises:
             AutoMTLError, RuntimeError: it is none of this race's.
         """
-        held = check(_RaceState, state, "race")
-        need(
+        held = parse(_RaceState, state, "race")
+        require(
             list(held.entrants) == [entrant.id for entrant in self.course.entrants],
             "race.entrants",
             "must be those that the search proposes",
@@ -295,14 +295,14 @@ class Race:
         self.results = read_results(self.folder.race)
         self._units = _keys(held.units, self.judge.units)
         judged = {(r.stage, r.candidate) for r in self.results if r.stage != "rung" and not r.error}
-        need(
+        require(
             self._units.keys() == judged,
             "race.units",
             "must be there for every candidate of the finals and the checks",
             ", ".join(held.units)[:200] or "none",
         )
         job = self._next()
-        need(
+        require(
             held.model is None or (job is not None and job.start <= held.step <= job.end),
             "race.step",
             "must be one of the training that comes next",
@@ -324,7 +324,7 @@ def _keys(units: dict[str, torch.Tensor], count: int) -> dict[Key, np.ndarray]:
     for name, values in units.items():
         stage, _, candidate = name.partition(":")
         legal = values.dtype == torch.float64 and values.shape == (count,)
-        need(
+        require(
             legal and stage in ("final", "check") and bool(values.isfinite().all()),
             f"race.units.{name}",
             f"must be {count} finite numbers of a final or a check",

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from automtl.bounds import fitting, parse_json, read_lines
-from automtl.training.checkpoint_state import Count, Number, State, check
+from automtl.training.checkpoint_state import Count, Number, State, parse
 
 Stage = Literal["rung", "final", "check"]
 
@@ -52,7 +52,7 @@ def read_results(path: Path) -> list[Result]:
     """
     with fitting(path):
         lines = [parse_json(line) for line in read_lines(path)]
-    return [check(Result, line, f"{path}, line {i}") for i, line in enumerate(lines, 1)]
+    return [parse(Result, line, f"{path}, line {i}") for i, line in enumerate(lines, 1)]
 
 
 def of_rung(results: Iterable[Result], rung: int) -> dict[str, Result]:

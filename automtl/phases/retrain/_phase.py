@@ -35,7 +35,7 @@ from automtl.runs.constant import remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
 from automtl.spaces.architecture import Architecture
-from automtl.training.checkpoint_state import Count, Spent, State, check, need, take_net
+from automtl.training.checkpoint_state import Count, Spent, State, load_net_state, parse, require
 from automtl.training.early_stopping import Monitor
 from automtl.training.metrics.evaluation import Evaluation, Predictions, evaluate
 from automtl.training.optim.optimizers import OptimizerSettings
@@ -256,7 +256,7 @@ class RetrainPhase:
         self.guard.look()
         lines = sum(part.epoch for part in self.parts)
         return {
-            "guard": self.guard.state(),
+            "guard": self.guard.state_dict(),
             "net": self.net.state_dict(),
             "parts": [part.state() for part in self.parts],
             "noise": self.generator.get_state(),
@@ -271,16 +271,16 @@ class RetrainPhase:
         Raises:
             AutoMTLError, RuntimeError: it is none of this retrain's.
         """
-        whole = check(_State, state, "retrain")
-        take_net(self.net, state["net"])
+        whole = parse(_State, state, "retrain")
+        load_net_state(self.net, state["net"])
         # one pass: modules that lose units take their shapes from the state
         flops_per_row(self.net, self.session.schema)
         for part, held in zip(self.parts, state["parts"], strict=True):
             part.load(held)
         self.generator.set_state(state["noise"])
-        self.guard.load(state["guard"])
+        self.guard.load_state_dict(state["guard"])
         epochs = sum(part.epoch for part in self.parts)
-        need(
+        require(
             whole.metric_lines == epochs,
             "retrain.metric_lines",
             f"must be {epochs}, one per epoch",

@@ -28,7 +28,7 @@ from automtl.runs.run_dir import PhaseDir
 from automtl.sharing.base import Stage
 from automtl.training.balancing import make_balancer
 from automtl.training.balancing.balancer import BalancingSettings
-from automtl.training.checkpoint_state import check, need, need_tensors
+from automtl.training.checkpoint_state import parse, require, require_tensors
 from automtl.training.early_stopping import EarlyStopping, Monitor
 from automtl.training.loop import RunningLosses, StepEvent, run_epoch
 from automtl.training.losses import Losses
@@ -188,9 +188,9 @@ class Part:
         moving = {
             "optimizer": self.optimizer.state_dict(),
             "balancer": self.balancer.state_dict(),
-            "stopping": self.stopping.state(),
+            "stopping": self.stopping.state_dict(),
         }
-        return {**plain, **moving, "running": self.running.state()}
+        return {**plain, **moving, "running": self.running.state_dict()}
 
     def load(self, state: Any) -> None:
         """Go on from a ``state()``; the net's own was loaded before.
@@ -198,7 +198,7 @@ class Part:
         Raises:
             AutoMTLError: it is none of this part's.
         """
-        held = check(
+        held = parse(
             PartState if isinstance(state, dict) and state.get("begun") is False else BegunState,
             state,
             "part",
@@ -208,7 +208,7 @@ class Part:
         stands = _stands(
             held, lengths=[self._length(stage) for stage in self.stages], steps=len(self.batches)
         )
-        need(
+        require(
             stands,
             "part",
             "must be at a place of its stages",
@@ -217,27 +217,29 @@ class Part:
         if not isinstance(held, BegunState):
             return
         names = [task.name for task in self.tasks]
-        need(
+        require(
             held.start is None or [*held.start.tasks] == names,
             "start",
             f"must be of the tasks {', '.join(names)}",
             "none" if held.start is None else ", ".join(held.start.tasks),
         )
         if held.best:
-            need_tensors(self.net.state_dict(), state["best"], "best")
+            require_tensors(self.net.state_dict(), state["best"], "best")
         self.first, self.start, self.best = state["first"], state["start"], state["best"]
         self._freeze(held.frozen)
-        self.running.load(state["running"], tasks=len(self.tasks), device=self.session.device)
+        self.running.load_state_dict(
+            state["running"], tasks=len(self.tasks), device=self.session.device
+        )
         self._make_ready()
         self.optimizer.load_state_dict(state["optimizer"])
         self.balancer.load_state_dict(state["balancer"])
         self.balancing = state["balancing"]
-        self.stopping.load(state["stopping"])
+        self.stopping.load_state_dict(state["stopping"])
         best = self.stopping.best_epoch
         known = (
             not held.best if best is None else bool(held.best) and held.first <= best < held.epoch
         )
-        need(
+        require(
             known, "best", "must be the weights of the best of the stage's epochs", f"epoch {best}"
         )
 
@@ -245,7 +247,7 @@ class Part:
         """Train all parameters but those of some names."""
         owned = dict(self.net.named_parameters())
         unknown = [name for name in names if name not in owned]
-        need(not unknown, "frozen", "must be parameters of the network", ", ".join(unknown)[:80])
+        require(not unknown, "frozen", "must be parameters of the network", ", ".join(unknown)[:80])
         for name, parameter in owned.items():
             parameter.requires_grad_(name not in names)
 

@@ -18,7 +18,7 @@ from automtl.phases.run.session import Seeds, Session
 from automtl.spaces.architecture import Architecture
 from automtl.training.balancing import make_balancer
 from automtl.training.balancing.balancer import Balancer, BalancingSettings
-from automtl.training.checkpoint_state import State, check, need, take_net
+from automtl.training.checkpoint_state import State, load_net_state, parse, require
 from automtl.training.losses import Losses
 from automtl.training.optim.net_optimizer import NetOptimizer
 from automtl.training.optim.optimizers import (
@@ -169,7 +169,7 @@ class Model:
                 for p in self._parts
             ],
             "noise": self._noise.get_state(),
-            "guard": self._guard.state(),
+            "guard": self._guard.state_dict(),
         }
 
     def load_state_dict(self, state: Any) -> None:
@@ -178,19 +178,19 @@ class Model:
         Raises:
             AutoMTLError, RuntimeError: it is of another model.
         """
-        held = check(_State, state, "model")
-        need(
+        held = parse(_State, state, "model")
+        require(
             len(held.parts) == len(self._parts),
             "model.parts",
             f"must be {len(self._parts)}, one per network",
             len(held.parts),
         )
-        take_net(self._net, state["net"], "model.net")
+        load_net_state(self._net, state["net"], "model.net")
         for own, part in zip(self._parts, state["parts"], strict=True):
             own.optimizer.load_state_dict(part["optimizer"], "model.optimizer")
             own.balancer.load_state_dict(part["balancer"])
         self._noise.set_state(state["noise"])
-        self._guard.load(state["guard"])
+        self._guard.load_state_dict(state["guard"])
 
     def look(self) -> None:
         """Look at all losses so far.

@@ -37,7 +37,7 @@ from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.protocol import Strategy
 from automtl.strategies.registry import STRATEGIES
-from automtl.training.checkpoint_state import check, need, take_net
+from automtl.training.checkpoint_state import load_net_state, parse, require
 from automtl.training.loop import RunningLosses
 
 
@@ -262,13 +262,13 @@ class SearchPhase:
         """All that going on from here needs."""
         self.guard.look()
         return {
-            "guard": self.guard.state(),
+            "guard": self.guard.state_dict(),
             "net": None if self.strategy.supernet is None else self.strategy.supernet.state_dict(),
             "strategy": self.strategy.state_dict(),
             "noise": self.generator.get_state(),
             "epoch": self.epoch,
             "step": self.step,
-            "running": self.running.state(),
+            "running": self.running.state_dict(),
             "metric_lines": len(self.history),
             "metric_sum": self.folder.metric_sum(len(self.history)),
             "history": self.history,
@@ -282,23 +282,23 @@ class SearchPhase:
         Raises:
             AutoMTLError, RuntimeError: it is none of this search's.
         """
-        held = check(SearchState, state, "search")
+        held = parse(SearchState, state, "search")
         held.check_net(self.strategy)
         if self.strategy.supernet is not None:
-            take_net(self.strategy.supernet, state["net"])
+            load_net_state(self.strategy.supernet, state["net"])
         self.strategy.load_state_dict(state["strategy"])
         held.check_place(self.strategy)
         self.generator.set_state(state["noise"])
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
-        self.guard.load(state["guard"])
-        self.running.load(
+        self.guard.load_state_dict(state["guard"])
+        self.running.load_state_dict(
             state["running"], tasks=len(self.session.schema.tasks), device=self.session.device
         )
         self._charge(state["spent"])
         if held.race is None:
             files.cut_lines(self.folder.race, 0)  # written after the checkpoint
         else:
-            need(self._races, "race", "must be there for a race only", "one")
+            require(self._races, "race", "must be there for a race only", "one")
             self.race = self._make_race()
             self.race.load(state["race"])
 

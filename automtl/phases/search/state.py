@@ -13,7 +13,7 @@ from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.protocol import Strategy
-from automtl.training.checkpoint_state import Count, Number, Spent, State, need
+from automtl.training.checkpoint_state import Count, Number, Spent, State, require
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class SearchState(State):
         Raises:
             ArtifactError: it is such.
         """
-        need(
+        require(
             (self.net is None) == (strategy.supernet is None),
             "net",
             "must be there where a supernet is searched, and nowhere else",
@@ -145,7 +145,7 @@ class SearchState(State):
             ArtifactError: it is such, or has not the lines of its epochs.
         """
         place = self.epoch <= strategy.epochs and strategy.stands_at(self.epoch, self.step)
-        need(
+        require(
             place,
             "search",
             "must be at a place of its strategy",
@@ -154,7 +154,7 @@ class SearchState(State):
         # a race may begin at an earlier epoch than the last, after a rollback
         count = self.epoch if self.race is None else max(self.epoch, self.metric_lines)
         lines = [line.epoch for line in self.history] == list(range(count))
-        need(
+        require(
             lines and self.metric_lines == count,
             "search.history",
             f"must be {count} lines",

@@ -20,7 +20,7 @@ from automtl.data.store.schema import Task
 from automtl.errors import NumericalError
 from automtl.models.skeleton import MultiTaskNet
 from automtl.training.balancing.balancer import Adaptive, BalancingSettings, OwnAdam
-from automtl.training.checkpoint_state import take
+from automtl.training.checkpoint_state import load_tensors
 from automtl.training.replica import Replica
 
 Gradients = Sequence[Tensor | None]
@@ -75,12 +75,12 @@ class PerTask(Adaptive):
         self.summed = frozenset(map(id, shared))
         for number, term in enumerate(terms):
             last = number + 1 == len(terms)
-            found = torch.autograd.grad(
+            gradients = torch.autograd.grad(
                 term, [*shared, *others], retain_graph=keep or not last, allow_unused=True
             )
-            for parameter, gradient in zip(others, found[len(shared) :], strict=True):
+            for parameter, gradient in zip(others, gradients[len(shared) :], strict=True):
                 add_gradient(parameter, gradient)
-            yield self.replica.totals(found[: len(shared)], shared)
+            yield self.replica.totals(gradients[: len(shared)], shared)
 
     def _add_extra(
         self,
@@ -174,11 +174,14 @@ class GradNorm(PerTask):
         self._add_extra(extra, shared, others)
         self.meter.note(seen, factors, passes=len(terms) + (extra is not None))
         common = [sum(row[i] is not None for row in norms) > 1 for i in range(len(shared))]
-        kept = [
+        common_norms = [
             [n for n, both in zip(row, common, strict=True) if both and n is not None]
             for row in norms
         ]
-        whole = [torch.linalg.vector_norm(torch.stack(row)).item() if row else 0.0 for row in kept]
+        whole = [
+            torch.linalg.vector_norm(torch.stack(row)).item() if row else 0.0
+            for row in common_norms
+        ]
         return [norm / factor for norm, factor in zip(whole, factors, strict=True)]
 
     def _descend(
@@ -196,9 +199,9 @@ class GradNorm(PerTask):
             rates / rates.mean().clamp_min(1e-12)
         ) ** self.settings.gradnorm_alpha
         self.factors.step(tasks, (torch.sign(factor * norm - target) * norm).tolist())
-        held = self.factors.values()
-        held.clamp_min_(_LEAST_WEIGHT)
-        held[tasks] *= factor.sum() / held[tasks].sum()
+        updated = self.factors.values()
+        updated.clamp_min_(_LEAST_WEIGHT)
+        updated[tasks] *= factor.sum() / updated[tasks].sum()
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "factors": self.factors.state_dict(), "first": self.first}
@@ -206,7 +209,7 @@ class GradNorm(PerTask):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.factors.load_state_dict(state["factors"])
-        take({"first": self.first}, {"first": state["first"]}, "balancer", finite=False)
+        load_tensors({"first": self.first}, {"first": state["first"]}, "balancer", finite=False)
 
 
 def add_gradient(parameter: nn.Parameter, gradient: Tensor | None) -> None:
@@ -222,5 +225,5 @@ def values_of(gradient: Tensor) -> Tensor:
 
 def size(gradients: Gradients) -> int:
     """Bytes that gradients take; of sparse ones, their values."""
-    held = [g._values() if g.is_sparse else g for g in gradients if g is not None]
-    return sum(g.numel() * g.element_size() for g in held)
+    values = [g._values() if g.is_sparse else g for g in gradients if g is not None]
+    return sum(g.numel() * g.element_size() for g in values)

@@ -14,11 +14,11 @@ from automtl.training.balancing._gradient_balancing import (
     add_gradient,
     size,
 )
-from automtl.training.checkpoint_state import Count, State, check
+from automtl.training.checkpoint_state import Count, State, parse
 
 
 class _Steps(State):
-    """Of `Surgery`, beside the meter."""
+    """The state of `Surgery`, beside the meter's."""
 
     steps: Count
 
@@ -75,7 +75,7 @@ class Surgery(PerTask):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self._steps = check(_Steps, {"steps": state["steps"]}, "balancer").steps
+        self._steps = parse(_Steps, {"steps": state["steps"]}, "balancer").steps
 
 
 class Sets:
@@ -86,7 +86,7 @@ class Sets:
         self._pieces: list[list[Tensor | None]] = []
 
     def add(self, gradients: Gradients) -> None:
-        """Take one task's gradients, None where it does not read the parameter."""
+        """Add one task's gradients, None where it does not read the parameter."""
         self._pieces.append(list(gradients))
 
     def gram(self) -> Tensor:
@@ -174,9 +174,9 @@ def _filled(gradient: Tensor | None, parameter: nn.Parameter) -> Tensor:
 def drawn_from(seed: int) -> Iterator[None]:
     """Draw from torch's global CPU generator as of `seed`, and leave it as it was."""
     generator = torch.default_generator
-    held = generator.get_state()
+    state = generator.get_state()
     generator.manual_seed(seed)
     try:
         yield
     finally:
-        generator.set_state(held)
+        generator.set_state(state)

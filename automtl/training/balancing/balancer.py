@@ -22,7 +22,15 @@ import torch
 from torch import Tensor, nn
 
 from automtl.data.store.schema import Task
-from automtl.training.checkpoint_state import Amount, Count, Number, State, check, need, take
+from automtl.training.checkpoint_state import (
+    Amount,
+    Count,
+    Number,
+    State,
+    load_tensors,
+    parse,
+    require,
+)
 from automtl.training.losses import Losses, combine, task_weights
 from automtl.training.optim.lazy_adam import LazyAdam
 from automtl.training.replica import Replica
@@ -74,7 +82,9 @@ class Balancer:
         *,
         replica: Replica | None = None,
     ) -> None:
-        self.tasks, self.shares, self.settings = tuple(tasks), tuple(shares), settings
+        self.tasks = tuple(tasks)
+        self.shares = tuple(shares)
+        self.settings = settings
         self._as_data = self.shares == task_weights(self.tasks)
         self.replica = replica or Replica(nn.Module())
         self.summed: frozenset[int] = frozenset()
@@ -110,16 +120,16 @@ class Balancer:
         Raises:
             AutoMTLError: it is none of this method's.
         """
-        need(
+        require(
             set(state) == set(self.state_dict()),
             "balancer",
             f"must be of method {self.settings.method}",
-            "another's state",
+            ", ".join(map(str, state))[:80] or "an empty state",
         )
 
 
 class _Meter(State):
-    """Of a meter."""
+    """The state of a meter."""
 
     factors: tuple[Number, ...]
     counts: tuple[Count, ...]
@@ -150,22 +160,22 @@ class Meter:
             self.factors[k] += factor
             self.counts[k] += 1
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a record after a resume needs; plain values."""
         return dict(vars(self))
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from a ``state()``.
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a ``state_dict()``.
 
         Raises:
             AutoMTLError: it is none of so many tasks.
         """
-        held = check(_Meter, state, "balancer.meter")
-        need(
-            len(held.factors) == len(held.counts) == len(self.counts),
+        saved = parse(_Meter, state, "balancer.meter")
+        require(
+            len(saved.factors) == len(saved.counts) == len(self.counts),
             "balancer.meter",
-            "must be of the run's tasks",
-            "another number",
+            f"must be of {len(self.counts)} tasks",
+            f"{len(saved.factors)} factors and {len(saved.counts)} counts",
         )
         vars(self).update(state)
 
@@ -232,19 +242,19 @@ class Adaptive(Balancer):
         self.meter.note(seen, factors, passes=1)
 
     def record(self) -> dict[str, Any]:
-        told = {
+        record = {
             "method": self.settings.method,
             **self.meter.record([task.name for task in self.tasks]),
         }
         self.meter = Meter(len(self.tasks))
-        return told
+        return record
 
     def state_dict(self) -> dict[str, Any]:
-        return {"meter": self.meter.state()}
+        return {"meter": self.meter.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.meter.load(state["meter"])
+        self.meter.load_state_dict(state["meter"])
 
 
 class Uncertainty(Adaptive):
@@ -316,7 +326,7 @@ class OwnAdam:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from ``state_dict()``."""
-        take({"values": self._weight}, {"values": state["values"]}, "balancer")
+        load_tensors({"values": self._weight}, {"values": state["values"]}, "balancer")
         self._adam.load_state_dict(
             {name: value for name, value in state.items() if name != "values"}
         )

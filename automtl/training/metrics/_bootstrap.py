@@ -9,9 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
+from automtl.statistics import LEVEL
 from automtl.training.metrics.auc import Array, checked, ranks
-
-LEVEL = 0.95
 
 
 class Resamples:
@@ -61,14 +60,14 @@ class Resamples:
             np.ones(rows.size) if shares is None else shares[rows].astype(np.float64)
             for rows in (few, many)
         ]
-        found = [
+        areas = [
             area
             for drawn in self._draws()
             if (area := _area(drawn, units, weight, below, upto)) is not None
         ]
-        if not found:
+        if not areas:
             return None
-        low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = np.quantile(areas, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return float(low), float(high)
 
     def _draws(self) -> Iterator[Array]:

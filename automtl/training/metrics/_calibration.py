@@ -6,9 +6,9 @@ Shapes: n rows, C classes.
 from typing import TypedDict
 
 import numpy as np
-from scipy.special import expit, softmax
 
 from automtl.data.store.schema import Task
+from automtl.training.metrics.answers import answers_of
 
 BINS = 20
 
@@ -42,11 +42,13 @@ def reliability(
         weights: (n,), or None where every row counts one.
         bins: the most bins.
     """
-    told = ~np.isnan(label)
-    p, y = prediction[told].astype(np.float64), label[told].astype(np.float64)
-    w = np.ones_like(p) if weights is None else weights[told].astype(np.float64)
+    labelled = ~np.isnan(label)
+    p, y = prediction[labelled].astype(np.float64), label[labelled].astype(np.float64)
+    w = np.ones_like(p) if weights is None else weights[labelled].astype(np.float64)
     order = np.argsort(p, kind="stable")
-    p, y, w = p[order], y[order], w[order]
+    p = p[order]
+    y = y[order]
+    w = w[order]
     edges = (
         np.searchsorted(p, p[np.arange(1, bins) * len(p) // bins], side="left")
         if len(p)
@@ -77,10 +79,8 @@ def task_reliability(
 
     Shape: logits (n,) or (n, C); labels (n,), NaN where missing; weights (n,) or None.
     """
-    wide = logits.astype(np.float64)
-    if task.kind == "binary":
-        return reliability(expit(wide), labels, weights)
-    if task.kind == "regression":
-        return reliability(wide * task.std + task.mean, labels, weights)
-    right = np.where(np.isnan(labels), np.nan, wide.argmax(axis=1) == labels)
-    return reliability(softmax(wide, axis=1).max(axis=1), right, weights)
+    values = answers_of(task, logits)
+    if task.kind != "multiclass":
+        return reliability(values, labels, weights)
+    right = np.where(np.isnan(labels), np.nan, logits.argmax(axis=1) == labels)
+    return reliability(values.max(axis=1), right, weights)

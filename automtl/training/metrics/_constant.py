@@ -14,10 +14,10 @@ from scipy import stats
 from torch import Tensor
 
 from automtl.data.store.schema import Task
+from automtl.statistics import LEVEL
 from automtl.training.losses import row_losses
 from automtl.training.metrics._metrics import Metrics
 
-LEVEL = 0.95
 RESOLUTION = 1e-6  # of the constant's loss: what a network's float32 can tell
 
 Verdict = Literal["worse", "not shown", "better"]
@@ -100,7 +100,7 @@ class Beside:
         self.metrics: dict[str, Metrics] = {}
 
     def add(self, task: Task, share: float, rows: RowLosses, metrics: Metrics) -> None:
-        """Take in one task.
+        """Add one task.
 
         Args:
             task: its kind and base rates.
@@ -126,10 +126,8 @@ class Beside:
         )
         self._influence += share * influence
         self._seen |= seen > 0
-        self._loss, self._difference = (
-            self._loss + share * loss,
-            self._difference + share * difference,
-        )
+        self._loss += share * loss
+        self._difference += share * difference
         self.tasks[task.name] = _gap(loss, difference, influence, seen > 0)
         known = {name: 0.5 for name in ("auc", "gauc") if metrics.get(name) is not None}
         self.metrics[task.name] = {
@@ -146,7 +144,7 @@ class Beside:
         )
 
     def result(self) -> Against:
-        """Of all tasks taken in."""
+        """The model beside the constant, by all tasks added."""
         # of a part of the tasks alone it would be another sum
         known = self.tasks and all(self.tasks.values())
         total = _gap(self._loss, self._difference, self._influence, self._seen) if known else None
@@ -165,6 +163,8 @@ def _gap(loss: float, difference: float, influence: np.ndarray, seen: np.ndarray
         }
     deviation = math.sqrt(units / (units - 1) * float(influence @ influence))
     half = float(stats.t.ppf(0.5 + LEVEL / 2, units - 1)) * deviation
-    low, high, least = difference - half, difference + half, RESOLUTION * loss
+    low = difference - half
+    high = difference + half
+    least = RESOLUTION * loss
     verdict: Verdict = "worse" if low > least else "better" if high < -least else "not shown"
     return {"loss": loss, "difference": difference, "low": low, "high": high, "verdict": verdict}

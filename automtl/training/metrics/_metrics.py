@@ -11,10 +11,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.special import expit, log_softmax
+from scipy.special import log_softmax
 
 from automtl.data.store.schema import Task
 from automtl.errors import DataError, NumericalError
+from automtl.training.metrics.answers import answers_of
 from automtl.training.metrics.auc import Array, auc, check_weights
 from automtl.training.metrics.gauc import gauc
 
@@ -69,10 +70,8 @@ def normalised_entropy(
 
     Shape: (n,) each. None where only one class is there.
     """
-    loss, base = (
-        log_loss(labels, probabilities, weights),
-        _mean(lambda y: y, labels, weights=weights),
-    )
+    loss = log_loss(labels, probabilities, weights)
+    base = _mean(lambda y: y, labels, weights=weights)
     if loss is None or base is None or not 0 < base < 1:
         return None
     return loss / -(base * math.log(base) + (1 - base) * math.log1p(-base))
@@ -84,10 +83,8 @@ def calibration(
     """Sum of the predicted over sum of the observed: 1 is right, above 1 promises too much. Shape:
     (n,) each.
     """
-    predicted, observed = (
-        _mean(lambda p: p, probabilities, weights=weights),
-        _mean(lambda y: y, labels, weights=weights),
-    )
+    predicted = _mean(lambda p: p, probabilities, weights=weights)
+    observed = _mean(lambda y: y, labels, weights=weights)
     return predicted / observed if predicted is not None and observed else None
 
 
@@ -141,27 +138,27 @@ def macro_auc(
     """
     marks = np.asarray(labels)
     scores = log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
-    found = [
+    areas = [
         auc(marks == c, scores[:, c], weights, threads=torch.get_num_threads())
         for c in range(scores.shape[1])
     ]
-    defined = [value for value in found if value is not None]
-    return math.fsum(defined) / len(defined) if defined and len(defined) == len(found) else None
+    defined = [value for value in areas if value is not None]
+    return math.fsum(defined) / len(defined) if defined and len(defined) == len(areas) else None
 
 
 def _binary(
     task: Task, logits: Array, labels: Array, weights: Array | None, groups: Array | None
 ) -> Metrics:
     threads = torch.get_num_threads()
-    found: Metrics = {
+    metrics: Metrics = {
         "positives": int(np.count_nonzero(labels)),
         "auc": auc(labels, logits, weights, threads=threads),
     }
     if groups is not None:
-        found["gauc"] = gauc(labels, logits, groups, weights)
-    p = expit(logits.astype(np.float64))
+        metrics["gauc"] = gauc(labels, logits, groups, weights)
+    p = answers_of(task, logits)
     scores = {"logloss": log_loss, "ne": normalised_entropy, "calibration": calibration}
-    return found | {name: score(labels, p, weights) for name, score in scores.items()}
+    return metrics | {name: score(labels, p, weights) for name, score in scores.items()}
 
 
 def _multiclass(
@@ -180,7 +177,7 @@ def _multiclass(
 def _regression(
     task: Task, standardised: Array, labels: Array, weights: Array | None, groups: Array | None
 ) -> Metrics:
-    prediction = standardised.astype(np.float64) * task.std + task.mean
+    prediction = answers_of(task, standardised)
     return {"rmse": rmse(labels, prediction, weights), "mae": mae(labels, prediction, weights)}
 
 

@@ -162,10 +162,8 @@ def _weigh_above(scores: Array, rare: Array, weights: Array, chunk: int) -> tupl
     above, total = [], []
     for start in range(0, scores.size, chunk):
         part = slice(start, start + chunk)
-        many, weight = (
-            np.compress(~rare[part], scores[part]),
-            np.compress(~rare[part], weights[part]).astype(np.float64),
-        )
+        many = np.compress(~rare[part], scores[part])
+        weight = np.compress(~rare[part], weights[part]).astype(np.float64)
         order = np.argsort(many)  # sorted queries walk through memory in order
         first, last = ranks(few, many[order])
         above.append(float((weight[order] * (upto[first] + upto[last])).sum()))

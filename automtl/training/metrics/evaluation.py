@@ -90,7 +90,10 @@ def predict(
         ranks: those that share the rows; each hands back the predictions of all of them.
     """
     logits: list[list[torch.Tensor]] = []
-    labels, weights, rows, sizes = [], [], [], []
+    labels = []
+    weights = []
+    rows = []
+    sizes = []
     shared = 1 < ranks.size <= batches.num_rows  # else all rows on every rank
     training = net.training
     net.eval()
@@ -111,8 +114,8 @@ def predict(
         net.train(training)
     outputs = [torch.cat(parts).float().cpu().numpy() for parts in zip(*logits, strict=True)]
     stacked = torch.cat(weights).numpy() if weights else None
-    made = Predictions(outputs, torch.cat(labels).numpy(), stacked, torch.cat(rows).numpy())
-    return _joined(made, sizes, ranks) if shared else made
+    predictions = Predictions(outputs, torch.cat(labels).numpy(), stacked, torch.cat(rows).numpy())
+    return _joined(predictions, sizes, ranks) if shared else predictions
 
 
 def _joined(part: Predictions, sizes: Sequence[int], ranks: Ranks) -> Predictions:
@@ -126,10 +129,10 @@ def _joined(part: Predictions, sizes: Sequence[int], ranks: Ranks) -> Prediction
     ]
 
     def whole(own: np.ndarray) -> np.ndarray:
-        made = np.empty((starts[-1], *own.shape[1:]), own.dtype)
-        for place, held in zip(places, ranks.gathered(own), strict=True):
-            made[place] = held
-        return made
+        joined = np.empty((starts[-1], *own.shape[1:]), own.dtype)
+        for place, piece in zip(places, ranks.gathered(own), strict=True):
+            joined[place] = piece
+        return joined
 
     weights = None if part.weights is None else whole(part.weights)
     return Predictions([*map(whole, part.logits)], whole(part.labels), weights, whole(part.rows))
@@ -152,18 +155,18 @@ def evaluate_slices(
         names: of the slices.
         groups: (n,) as for `evaluate`.
     """
-    found = {}
+    evaluations = {}
     for code, name in enumerate(names):
-        mine = np.flatnonzero(codes == code)
-        weights = None if predictions.weights is None else predictions.weights[mine]
+        rows = np.flatnonzero(codes == code)
+        weights = None if predictions.weights is None else predictions.weights[rows]
         part = Predictions(
-            [logits[mine] for logits in predictions.logits],
-            predictions.labels[mine],
+            [logits[rows] for logits in predictions.logits],
+            predictions.labels[rows],
             weights,
-            predictions.rows[mine],
+            predictions.rows[rows],
         )
-        found[name] = evaluate(part, tasks, groups=None if groups is None else groups[mine])
-    return found
+        evaluations[name] = evaluate(part, tasks, groups=None if groups is None else groups[rows])
+    return evaluations
 
 
 def evaluate(

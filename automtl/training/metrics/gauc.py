@@ -99,10 +99,8 @@ def _sum_groups(keys: Array, weights: Array | None) -> tuple[float, float]:
     weight = np.ones(keys.size) if weights is None else weights
     ties = _starts(keys, NEXT_SCORE)
     # per run of ties
-    positive, negative = (
-        np.add.reduceat(weight * label, ties),
-        np.add.reduceat(weight * (1 - label), ties),
-    )
+    positive = np.add.reduceat(weight * label, ties)
+    negative = np.add.reduceat(weight * (1 - label), ties)
     groups = _starts(keys[ties], NEXT_GROUP)
     below = np.cumsum(negative) - negative
     # negatives of the same group only

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from automtl.training.checkpoint_state import need, need_tensors, take
+from automtl.training.checkpoint_state import load_tensors, require, require_tensors
 
 # between flushes: keeps the coefficients in cache; a flush of 1e7 rows spread over so many steps is
 # nothing
@@ -196,12 +196,12 @@ class DeferredSGD:
             else 0
         )
         where, own = "table optimiser", self._tensors(steps)
-        need_tensors(own, state, where)
-        need(
+        require_tensors(own, state, where)
+        require(
             bool(((state["last"] >= 0) & (state["last"] <= steps)).all()),
             f"{where}.last",
             f"must be steps from 0 to {steps}",
             f"{int(state['last'].min())} to {int(state['last'].max())}",
         )
-        take(own, state, where)
+        load_tensors(own, state, where)
         self._steps = steps

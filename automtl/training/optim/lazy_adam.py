@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from automtl.training.checkpoint_state import need, need_tensors, take
+from automtl.training.checkpoint_state import load_tensors, require, require_tensors
 from automtl.training.optim.deferred_sgd import sparse_gradient
 
 
@@ -87,11 +87,11 @@ class LazyAdam:
         Raises:
             ArtifactError: it is of another table.
         """
-        need_tensors(self.state_dict(), state, "table optimiser")
-        need(
+        require_tensors(self.state_dict(), state, "table optimiser")
+        require(
             not bool((state["count"] < 0).any() or (state["second"] < 0).any()),
             "table optimiser",
             "must count from 0",
             f"{min(float(state[name].min()) for name in ('count', 'second')):g}",
         )
-        take(self.state_dict(), state, "table optimiser")
+        load_tensors(self.state_dict(), state, "table optimiser")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from automtl.data.store.batches import Inputs
-from automtl.training.checkpoint_state import need, take_optimizer
+from automtl.training.checkpoint_state import load_optimizer_state, require
 from automtl.training.optim.deferred_sgd import TableOptimizer
 
 
@@ -36,7 +36,7 @@ class NetOptimizer:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """As torch's, that of the tables last."""
+        """The groups as torch has them, that of the tables last."""
         apart = [] if self._group is None else [self._group]
         return [*self._weights.param_groups, *apart]
 
@@ -85,16 +85,18 @@ class NetOptimizer:
             ArtifactError: it is of another network or of other settings.
         """
         saved = state.get("tables", []) if isinstance(state, dict) else []
-        forms = isinstance(saved, list) and all(isinstance(held, dict) for held in saved)
-        need(
+        forms = isinstance(saved, list) and all(
+            isinstance(table_state, dict) for table_state in saved
+        )
+        require(
             forms and len(saved) == len(self._tables),
             f"{where}.tables",
             f"must be the states of {len(self._tables)} tables with an optimiser of their own",
-            len(saved) if forms else "something else",
+            len(saved) if forms else type(saved).__name__,
         )
         rest = (
             {name: value for name, value in state.items() if name != "tables"} if saved else state
         )
-        take_optimizer(self._weights, rest, where)
-        for table, held in zip(self._tables, saved, strict=True):
-            table.load_state_dict(held)
+        load_optimizer_state(self._weights, rest, where)
+        for table, table_state in zip(self._tables, saved, strict=True):
+            table.load_state_dict(table_state)

@@ -51,7 +51,7 @@ class OptimizerSettings:
 
     @classmethod
     def of(cls, section: Any) -> Self:
-        """Those of a section of the configuration, by its attributes of the same names."""
+        """The settings of a section of the configuration, by its attributes of the same names."""
         return cls(**{own.name: getattr(section, own.name) for own in fields(cls)})
 
     @property
@@ -105,15 +105,15 @@ def make_optimizer(net: MultiTaskNet, settings: OptimizerSettings) -> NetOptimiz
     apart = next((g for g in groups if settings.sparse and g["name"] == "tables"), None)
     weights = _make_weights([group for group in groups if group is not apart], settings)
     if apart is None:
-        made = NetOptimizer(weights)
+        optimizer = NetOptimizer(weights)
     else:
         apart = {"lr": settings.lr, **apart}
         tables = [_make_table(table, apart, settings) for table in net.tables()]
-        made = NetOptimizer(weights, tables=tables, group=apart, touched=net.touched_rows)
+        optimizer = NetOptimizer(weights, tables=tables, group=apart, touched=net.touched_rows)
     if settings.moves:
-        for group in made.param_groups:
+        for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
-    return made
+    return optimizer
 
 
 def _make_table(

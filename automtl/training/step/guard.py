@@ -12,7 +12,7 @@ from automtl.data.store.batches import Batch
 from automtl.data.store.schema import Task
 from automtl.errors import NumericalError
 from automtl.training.balancing.balancer import Balancer
-from automtl.training.checkpoint_state import Count, State, check
+from automtl.training.checkpoint_state import Count, State, parse
 from automtl.training.losses import Losses
 
 LOOK_EVERY = 64  # batches between two looks, for a device on which a look waits
@@ -23,7 +23,7 @@ _FIX = (
 
 
 class _State(State):
-    """Of a guard."""
+    """The state of a guard."""
 
     skipped: Count
 
@@ -59,7 +59,10 @@ class Guard:
     def __init__(
         self, mode: Literal["stop", "skip"] = "stop", limit: int = 100, *, look_every: int = 1
     ) -> None:
-        self.mode, self.limit, self.look_every, self.skipped = mode, limit, look_every, 0
+        self.mode = mode
+        self.limit = limit
+        self.look_every = look_every
+        self.skipped = 0
         self._seen: list[tuple[Batch, tuple[str, ...], Tensor]] = []
         self._buffers: list[tuple[Tensor, Tensor]] = []
 
@@ -107,7 +110,7 @@ class Guard:
         return self._judge(batch, ("the gradient",), norm.detach().reshape(1))
 
     def look(self) -> None:
-        """Look at all that was seen.
+        """Look at all losses and norms since the last look.
 
         Raises:
             BadBatch: something is not finite.
@@ -136,18 +139,18 @@ class Guard:
                 batch.step_rows.tolist(),
                 "raise runtime.nan_limit, or lower the learning rate",
             )
-        for buffer, kept in self._buffers:
-            buffer.copy_(kept)
+        for buffer, saved in self._buffers:
+            buffer.copy_(saved)
         return True
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
         return {"skipped": self.skipped}
 
-    def load(self, state: Any) -> None:
-        """Go on from a ``state()``.
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from a ``state_dict()``.
 
         Raises:
             AutoMTLError: it is none.
         """
-        self.skipped = check(_State, state, "guard").skipped
+        self.skipped = parse(_State, state, "guard").skipped

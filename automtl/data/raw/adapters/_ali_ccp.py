@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automtl.data.raw.joins import Held
+from automtl.data.raw.joins import KeyedTable
 from automtl.data.raw.sources import Piece, Reading, convert, read_pieces
 from automtl.data.spec.dataset import Csv
 from automtl.data.values.patterns import LIST_SEPARATOR
@@ -47,15 +47,17 @@ def read_ali_ccp(
             "bring both kinds of files",
         )
     fields = {name: reading for name, reading in readings.items() if name not in OWN}
-    shared, dropped, found = _Common(common, fields), 0, set[str]()
+    shared = _Common(common, fields)
+    dropped = 0
+    seen = set[str]()
     for piece in read_pieces(
         skeletons, dict.fromkeys((*OWN, "features"), "text"), Csv(columns=SKELETON)
     ):
         impossible = pc.and_(
             pc.equal(_text(piece, "click"), "0"), pc.equal(_text(piece, "purchase"), "1")
         )
-        own = features(_text(piece, "features"), fields, piece.path, found)
-        joined = shared.held.take(piece.batch.column("common_index"))
+        own = features(_text(piece, "features"), fields, piece.path, seen)
+        joined = shared.table.take(piece.batch.column("common_index"))
         columns = {name: _either(own[name], joined[name]) for name in fields}
         columns |= {
             name: convert(piece.batch.column(name), readings[name], piece.path, name)
@@ -67,7 +69,7 @@ def read_ali_ccp(
         )
         dropped += pc.sum(impossible).as_py() or 0
         yield piece._replace(batch=batch.filter(pc.invert(impossible)))
-    if absent := fields.keys() - found - shared.found:
+    if absent := fields.keys() - seen - shared.fields:
         raise DataError(
             skeletons[0],
             f"must have the field '{min(absent)}' in some row",
@@ -81,18 +83,18 @@ class _Common:
     """The common features, held by their index."""
 
     def __init__(self, paths: Sequence[Path], fields: Mapping[str, Reading]) -> None:
-        self.found: set[str] = set()
+        self.fields: set[str] = set()
         tables = []
         for piece in read_pieces(
             paths, {"common_index": "text", "common_features": "text"}, Csv(columns=COMMON)
         ):
-            columns = features(_text(piece, "common_features"), fields, piece.path, self.found)
+            columns = features(_text(piece, "common_features"), fields, piece.path, self.fields)
             tables.append(pa.table({"common_index": piece.batch.column("common_index")} | columns))
-        self.held = Held("common_index", pa.concat_tables(tables), paths[0])
+        self.table = KeyedTable("common_index", pa.concat_tables(tables), paths[0])
 
 
 def features(
-    texts: pa.Array, fields: Mapping[str, Reading], path: Path, found: set[str]
+    texts: pa.Array, fields: Mapping[str, Reading], path: Path, seen: set[str]
 ) -> dict[str, pa.Array]:
     """The wanted fields of rows of features, as texts; the fields that are there go into `found`.
 
@@ -118,9 +120,9 @@ def features(
     names, ids = parts.field("field"), parts.field("id")
     columns = {}
     for name, reading in fields.items():
-        mine = np.asarray(pc.fill_null(pc.equal(names, name), False).to_numpy(zero_copy_only=False))
-        found |= {name} if mine.any() else set()
-        columns[name] = _column(ids.filter(pa.array(mine)), rows[mine], len(texts), reading)
+        here = np.asarray(pc.fill_null(pc.equal(names, name), False).to_numpy(zero_copy_only=False))
+        seen |= {name} if here.any() else set()
+        columns[name] = _column(ids.filter(pa.array(here)), rows[here], len(texts), reading)
     return columns
 
 
@@ -141,8 +143,8 @@ def _column(ids: pa.Array, rows: np.ndarray, count: int, reading: Reading) -> pa
 
 def _either(own: pa.Array, common: pa.Array) -> pa.Array:
     """The sample's own value, or where it has none the common one."""
-    mine, theirs = own.cast(pa.string()), common.cast(pa.string())
-    return pc.if_else(pc.equal(mine, ""), theirs, mine).dictionary_encode()
+    own_texts, common_texts = own.cast(pa.string()), common.cast(pa.string())
+    return pc.if_else(pc.equal(own_texts, ""), common_texts, own_texts).dictionary_encode()
 
 
 def _text(piece: Piece, name: str) -> pa.Array:

@@ -95,7 +95,7 @@ def _raw(
             [columns[name] for name in readings], names=list(readings)
         )
         yield piece._replace(
-            batch=batch.filter(pa.array(table.found)) if table.unmatched > before else batch
+            batch=batch.filter(pa.array(table.matched)) if table.unmatched > before else batch
         )
     if table.unmatched:
         say(
@@ -116,9 +116,9 @@ def _labels(piece: Piece, readings: Mapping[str, Reading]) -> dict[str, pa.Array
             "is this the item file?",
         )
     values = spread(np.array([int(word) for word in words]), outcome)
-    found = {"click": values >= 1, "conversion": values == 2}
+    labels = {"click": values >= 1, "conversion": values == 2}
     arrays = {
-        name: pc.cast(pa.array(found[name]), pa.int8()) for name in LABELS if name in readings
+        name: pc.cast(pa.array(labels[name]), pa.int8()) for name in LABELS if name in readings
     }
     return {
         name: convert(array, readings[name], piece.path, name) for name, array in arrays.items()

@@ -93,17 +93,19 @@ def _read(
             )
     options = Csv(columns=log.columns)
     users, items = _those_who_stay(log, _bought(log, paths, options), say)
-    rows, seen, kept = _Grouped(log), 0, 0
+    rows = _Grouped(log)
+    seen = 0
+    stay = 0
     wanted: dict[str, Reading] = dict.fromkeys((*log.keys, log.action), "text")
     for piece in read_pieces(paths, wanted, options):
-        mine = _known(piece.batch.column(log.user), users) & _known(
+        staying = _known(piece.batch.column(log.user), users) & _known(
             piece.batch.column(log.item), items
         )
-        rows.add(piece.batch.filter(pa.array(mine)), _actions(log, piece)[mine])
-        seen, kept = seen + len(mine), kept + int(mine.sum())
+        rows.add(piece.batch.filter(pa.array(staying)), _actions(log, piece)[staying])
+        seen, stay = seen + len(staying), stay + int(staying.sum())
     table = rows.table()
     say(
-        f"{kept:,} of {seen:,} lines stay; {table.num_rows:,} rows of one {log.user} and one "
+        f"{stay:,} of {seen:,} lines stay; {table.num_rows:,} rows of one {log.user} and one "
         f"{log.item}"
     )
     first = 1
@@ -125,9 +127,12 @@ def _bought(log: Log, paths: Sequence[Path], options: Csv) -> pa.Table:
     wanted: dict[str, Reading] = dict.fromkeys((log.user, log.item, log.action), "text")
     parts: list[pa.Table] = []
     for piece in read_pieces(paths, wanted, options):
-        mine = pc.equal(piece.batch.column(log.action).cast(pa.string()), log.actions[log.buy])
+        is_purchase = pc.equal(
+            piece.batch.column(log.action).cast(pa.string()), log.actions[log.buy]
+        )
         pairs = [
-            piece.batch.column(name).filter(mine).cast(pa.string()) for name in (log.user, log.item)
+            piece.batch.column(name).filter(is_purchase).cast(pa.string())
+            for name in (log.user, log.item)
         ]
         parts.append(pa.table(pairs, names=[log.user, log.item]))
     if not parts:
@@ -139,7 +144,7 @@ def _those_who_stay(
     log: Log, bought: pa.Table, say: Say
 ) -> tuple["pd.Index[int]", "pd.Index[int]"]:
     """Hashes of the users and items that reach the thresholds."""
-    found = []
+    hashes = []
     for name, other, least in (
         (log.user, log.item, log.min_items),
         (log.item, log.user, log.min_users),
@@ -150,14 +155,14 @@ def _those_who_stay(
             f"{name}: {len(words):,} of {counts.num_rows:,} with purchases have at least "
             f"{least} different {other}"
         )
-        found.append(
+        hashes.append(
             pd.Index(
                 hash_words(
                     words.combine_chunks() if words.num_chunks else pa.array([], pa.string())
                 )
             )
         )
-    return found[0], found[1]
+    return hashes[0], hashes[1]
 
 
 def _known(column: pa.DictionaryArray, index: "pd.Index[int]") -> np.ndarray:
@@ -166,10 +171,8 @@ def _known(column: pa.DictionaryArray, index: "pd.Index[int]") -> np.ndarray:
 
 def _actions(log: Log, piece: Piece) -> np.ndarray:
     """Each line's action as its place in `log.actions`."""
-    column, places = (
-        piece.batch.column(log.action),
-        {word: i for i, word in enumerate(log.actions.values())},
-    )
+    column = piece.batch.column(log.action)
+    places = {word: i for i, word in enumerate(log.actions.values())}
     for word in column.dictionary.to_pylist():
         if word not in places:
             row = piece.first_row + column.to_pylist().index(word)
@@ -188,7 +191,9 @@ class _Grouped:
     """Rows by their keys, with a flag per action."""
 
     def __init__(self, log: Log) -> None:
-        self._log, self._parts, self._rows = log, list[pa.Table](), 0
+        self._log = log
+        self._parts = list[pa.Table]()
+        self._rows = 0
 
     def add(self, batch: pa.RecordBatch, actions: np.ndarray) -> None:
         keys = {name: batch.column(name).cast(pa.string()) for name in self._log.keys}

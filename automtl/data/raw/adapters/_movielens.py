@@ -168,27 +168,27 @@ def _table(path: Path, separator: str, columns: tuple[str, ...] | None) -> pd.Da
 
 def _items(table: pd.DataFrame) -> pd.DataFrame:
     """item_id, release_year, genres as one text."""
-    found = table[["item_id"]].copy()
+    items = table[["item_id"]].copy()
     if "release_year" in table:
-        found["release_year"] = table["release_year"]
+        items["release_year"] = table["release_year"]
     elif "date" in table:
-        found["release_year"] = table["date"].str.extract(r"(\d{4})$")[0].fillna("")
+        items["release_year"] = table["date"].str.extract(r"(\d{4})$")[0].fillna("")
     else:
-        found["release_year"] = table["title"].str.extract(YEAR)[0].fillna("")
+        items["release_year"] = table["title"].str.extract(YEAR)[0].fillna("")
     if "unknown" in table:
         marks = table[GENRES_100K].to_numpy() == "1"
-        found["genres"] = [
+        items["genres"] = [
             LIST_SEPARATOR.join(name for name, mark in zip(GENRES_100K, row, strict=True) if mark)
             for row in marks
         ]
     else:
-        found["genres"] = (
+        items["genres"] = (
             table["genres"]
             .str.replace("(no genres listed)", "")
             .str.replace(r"[| ]", LIST_SEPARATOR, regex=True)
         )
-    found["genres"] = LIST_SEPARATOR + found["genres"].astype(str)
-    return found
+    items["genres"] = LIST_SEPARATOR + items["genres"].astype(str)
+    return items
 
 
 def _with_negatives(
@@ -207,7 +207,9 @@ def _with_negatives(
         np.append(items.to_numpy(object), ratings["item_id"].to_numpy(object)), return_inverse=True
     )
     known = np.sort(user * len(names) + place[len(items) :])
-    g, drawn, missing = np.random.default_rng(SEED), known[:0], user
+    g = np.random.default_rng(SEED)
+    drawn = known[:0]
+    missing = user
     for _ in range(ROUNDS):
         pairs = np.unique(missing * len(names) + g.integers(0, len(names), len(missing)))
         drawn = np.append(drawn, np.setdiff1d(pairs, np.append(known, drawn), assume_unique=False))
@@ -216,8 +218,8 @@ def _with_negatives(
         )
         missing = np.repeat(np.arange(len(users)), short)
     for u in np.unique(missing):  # a user who has rated most movies gets what there is
-        mine = u * len(names) + np.arange(len(names))
-        free = np.setdiff1d(mine, np.append(known, drawn))
+        pairs = u * len(names) + np.arange(len(names))
+        free = np.setdiff1d(pairs, np.append(known, drawn))
         drawn = np.append(
             drawn, g.choice(free, min(len(free), int((missing == u).sum())), replace=False)
         )

@@ -9,7 +9,7 @@ from automtl.sharing.network import FusionNetwork
 from automtl.spaces.kinds import Slot
 
 
-def spoken_names(net: nn.Module, schema: Schema) -> dict[str, str]:
+def part_names(net: nn.Module, schema: Schema) -> dict[str, str]:
     """What the parts of the whole are called in it, by path: by task, unit and place rather than by
     number.
     """
@@ -19,16 +19,14 @@ def spoken_names(net: nn.Module, schema: Schema) -> dict[str, str]:
         parts = [
             (f"nets.{t}.", f"{tasks[t]}_", part, [tasks[t]]) for t, part in enumerate(net.nets)
         ]
-    found: dict[str, str] = {}
+    spoken: dict[str, str] = {}
     for path, prefix, part, names in parts:
-        mine = {f"towers.{t}": f"tower_{name}" for t, name in enumerate(names)} | {
-            "input": "fields"
-        }
+        own = {f"towers.{t}": f"tower_{name}" for t, name in enumerate(names)} | {"input": "fields"}
         if isinstance(part, MultiTaskNet) and isinstance(part.sharing, FusionNetwork):
-            mine |= _sharing_names(part.sharing)
+            own |= _sharing_names(part.sharing)
         plain = {inner: inner.replace("sharing.", "") for inner, _ in part.named_modules()}
-        found |= {path + inner: prefix + name for inner, name in {**plain, **mine}.items()}
-    return found
+        spoken |= {path + inner: prefix + name for inner, name in {**plain, **own}.items()}
+    return spoken
 
 
 def _sharing_names(sharing: FusionNetwork) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How a data set is prepared by several processes, and the handing out of what is to be done."""
+"""How a data set is prepared by several processes, and the processes at work."""
 
 import ctypes
 import platform
@@ -56,32 +56,47 @@ class InParts:
             )
 
 
-class Hands:
-    """Has things done by others, and tells how far they are."""
+class Workers:
+    """The processes that work on parts, and how far they are.
+
+    Args:
+        how: who they are, and how many at a time.
+        executor: takes what is to be done.
+        say: is told how far they are.
+    """
 
     def __init__(self, how: InParts, executor: Executor, say: Say) -> None:
         self.how, self.say, self._executor = how, say, executor
         self._said, self._others = time.monotonic(), set(active_children())
 
     def each(
-        self, what: str, work: Callable[[Any], None], orders: Sequence[Any], made: Sequence[Path]
-    ) -> list[int]:
-        """Do what is not there yet; the numbers of those that the data did not allow.
+        self, what: str, work: Callable[[Any], None], orders: Sequence[Any], targets: Sequence[Path]
+    ) -> None:
+        """Do what is not there yet.
 
         Args:
             what: it is, in words.
-            work: does one.
+            work: does one order.
             orders: what is to be done.
-            made: what is there when it is done.
+            targets: of each order, the file that is there once it is done.
+
+        Raises:
+            DataError: the data do not allow one of them.
         """
-        left = [i for i, path in enumerate(made) if not path.exists()]
-        done, refused = len(orders) - len(left), list[int]()
-        told = f", {done} are there" if done else ""
-        if left:
-            self.say(f"{what}: {len(orders)}{told}")
-        # a job in a queue is too dear for one thing
-        size = -(-len(left) // self.how.jobs) if self.how.engine.name == "slurm" else 1
-        bundles = [left[i : i + size] for i in range(0, len(left), max(size, 1))]
+        for number in self.attempt(what, work, orders, targets):
+            self.one(work, orders[number])  # again, for its error
+
+    def attempt(
+        self, what: str, work: Callable[[Any], None], orders: Sequence[Any], targets: Sequence[Path]
+    ) -> list[int]:
+        """As `each`, but gives the numbers of the orders that the data do not allow."""
+        missing = [i for i, path in enumerate(targets) if not path.exists()]
+        done, refused = len(orders) - len(missing), list[int]()
+        if missing:
+            self.say(f"{what}: {len(orders)}" + (f", {done} are there" if done else ""))
+        # a job in a queue is too dear for one order
+        size = -(-len(missing) // self.how.jobs) if self.how.engine.name == "slurm" else 1
+        bundles = [missing[i : i + size] for i in range(0, len(missing), max(size, 1))]
         with closing(
             shared_out(
                 self._executor,
@@ -102,19 +117,20 @@ class Hands:
                     self.say(f"{what}: {done} of {len(orders)}")
         return sorted(refused)
 
+    def one(self, work: Callable[[Any], None], order: Any) -> None:
+        """Do one order, whether it is done or not."""
+        self._executor.submit(work, order).result()
+
     def _stop(self) -> None:
         """End what this machine's processes are at; whatever is done stays."""
         for child in set(active_children()) - self._others:
             child.terminate()
 
-    def one(self, work: Callable[[Any], None], order: Any) -> None:
-        """Do one thing."""
-        self._executor.submit(work, order).result()
-
 
 def _do(work: Callable[[Any], None], orders: Sequence[Any]) -> list[int]:
-    """Do some things, one after the other; the places of those that the data do not allow. What
-    each held goes back to the system, since the next one is of another shape.
+    """Do some orders, one after the other; gives the places of those that the data do not allow.
+
+    Memory goes back to the system after each, since the next one needs other amounts of it.
     """
     refused = []
     for place, order in enumerate(orders):

@@ -1,9 +1,7 @@
-"""Digests -> the arrays that a model reads: field-local ids, standardised numbers, labels,
-weights.
-"""
+"""The features of digests -> what a model reads: field-local ids and standardised numbers."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,33 +10,11 @@ import pyarrow.compute as pc
 
 from automtl.data.prepare._statistics import normal_scores
 from automtl.data.store.id_lists import Lists, cut_lists, drop_zeros
-from automtl.data.store.schema import Field, Schema, Task
+from automtl.data.store.schema import Field, Schema
 from automtl.data.values.hashing import hash_words, mix
 from automtl.data.values.list_columns import split_lists
 from automtl.data.values.text_columns import spread
 from automtl.errors import DataError
-
-
-class Arrays(NamedTuple):
-    """Rows of a batch or of a split. n rows, Fc categorical fields, M numeric fields, T tasks, K
-    kept columns.
-
-    Attributes:
-        ids: (n, Fc) int32, 0 = unknown or missing.
-        dense: (n, M) float32, standardised, missing = 0.
-        lists: per field of lists its known ids.
-        labels: (n, T) float32, NaN = missing; binary 0/1, multiclass the class index, regression in
-            the label's unit after its transform.
-        weights: (n, T) float32, or None where every weight is 1.
-        kept: (n, K) int32 codes of the kept columns' words, 0 = missing; None where none is kept.
-    """
-
-    ids: np.ndarray
-    dense: np.ndarray
-    lists: tuple[Lists, ...]
-    labels: np.ndarray
-    weights: np.ndarray | None
-    kept: np.ndarray | None
 
 
 class FeatureEncoder:
@@ -59,7 +35,7 @@ class FeatureEncoder:
         self._schema, self._lengths, self._words = schema, lengths, words
 
     def ids(self, batch: pa.RecordBatch) -> np.ndarray:
-        """(n, Fc) int32."""
+        """The ids of the categorical fields. Shape: (n, Fc) int32."""
         ids = np.empty((batch.num_rows, len(self._schema.categorical)), np.int32)
         for i, field in enumerate(self._schema.categorical):
             column = batch.column(f"f:{field.name}")
@@ -73,7 +49,7 @@ class FeatureEncoder:
         return ids
 
     def dense(self, batch: pa.RecordBatch) -> np.ndarray:
-        """(n, M) float32."""
+        """The standardised numbers. Shape: (n, M) float32."""
         dense = np.empty((batch.num_rows, len(self._schema.numeric)), np.float32)
         for i, field in enumerate(self._schema.numeric):
             values = batch.column(f"f:{field.indicator_of or field.name}").to_numpy()
@@ -104,46 +80,6 @@ class FeatureEncoder:
                 missing, 0, mix(hashes) % np.uint64(field.hash_buckets) + np.uint64(1)
             ).astype(np.int32)
         return self._words[field.owner].ids(words, hashes)
-
-
-class Encoder:
-    """Encodes whole digests.
-
-    Args:
-        features: encodes the features.
-        schema: tasks, in the order of the columns to make.
-        weighted: tasks whose digest has a column of weights.
-        kept: finds the codes of each kept column's words.
-    """
-
-    def __init__(
-        self,
-        features: FeatureEncoder,
-        schema: Schema,
-        weighted: frozenset[str],
-        kept: "Mapping[str, Lookup]",
-    ) -> None:
-        self._features, self._schema, self._weighted = features, schema, weighted
-        self._kept = kept
-
-    def __call__(self, batch: pa.RecordBatch) -> Arrays:
-        rows, schema = batch.num_rows, self._schema
-        labels = np.empty((rows, len(schema.tasks)), np.float32)
-        weights = np.ones((rows, len(schema.tasks)), np.float32) if self._weighted else None
-        for i, task in enumerate(schema.tasks):
-            labels[:, i] = _labels(task, batch.column(f"y:{task.name}"))
-            if weights is not None and task.name in self._weighted:
-                weights[:, i] = batch.column(f"w:{task.name}").to_numpy()
-        kept = np.empty((rows, len(self._kept)), np.int32) if self._kept else None
-        for i, (name, index) in enumerate(self._kept.items()):
-            column = batch.column(f"k:{name}")
-            codes = index.ids(column.dictionary, hash_words(column.dictionary))
-            assert kept is not None
-            kept[:, i] = spread(codes, column)
-        features = self._features
-        return Arrays(
-            features.ids(batch), features.dense(batch), features.lists(batch), labels, weights, kept
-        )
 
 
 def _standardised(field: Field, values: np.ndarray) -> np.ndarray:
@@ -182,13 +118,13 @@ class WordIndex:
         return np.asarray(self._index.get_indexer(pd.Index(hashes)) + 1, np.int32)
 
 
-def indexed(words: Mapping[str, pa.ChunkedArray]) -> dict[str, Lookup]:
-    """The words of each field or column, to be looked up.
+def indexed(vocabularies: Mapping[str, pa.Table]) -> dict[str, Lookup]:
+    """The words of each vocabulary, to be looked up.
 
     Raises:
         DataError: two words with one hash.
     """
-    return {name: WordIndex(name, held) for name, held in words.items()}
+    return {name: WordIndex(name, table["word"]) for name, table in vocabularies.items()}
 
 
 def _hash_index(name: str, words: pa.ChunkedArray) -> "pd.Index[int]":
@@ -203,12 +139,3 @@ def _hash_index(name: str, words: pa.ChunkedArray) -> "pd.Index[int]":
             "rename one of its values",
         )
     return index
-
-
-def _labels(task: Task, column: pa.Array) -> np.ndarray:
-    if task.kind != "multiclass":
-        return np.asarray(column.to_numpy(zero_copy_only=False))
-    index = {name: float(i) for i, name in enumerate(task.class_names)}
-    return spread(
-        np.array([index.get(word, np.nan) for word in column.dictionary.to_pylist()]), column
-    )
