@@ -50,13 +50,15 @@ class AdaTT(GatedNetwork):
             {unit: nn.Parameter(_start(size, native_init)) for unit, size in sizes.items()}
         )
 
-    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
-        gates = super().weigh(units, before)
+    def unit_weights(
+        self, units: Sequence[int], gate_inputs: Sequence[Tensor]
+    ) -> list[Tensor | None]:
+        gates = super().unit_weights(units, gate_inputs)
         if not self.native_residual:
             return gates
         return [
             self._padded(unit, x) + (1 if gate is None else gate)
-            for unit, x, gate in zip(units, before, gates, strict=True)
+            for unit, x, gate in zip(units, gate_inputs, gates, strict=True)
         ]
 
     def _padded(self, unit: int, like: Tensor) -> Tensor:

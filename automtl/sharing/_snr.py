@@ -46,7 +46,9 @@ class SNRAver(FusionNetwork):
             HardConcrete((len(units), units[0]), generator=self.generator) for units in sizes
         )
 
-    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
+    def unit_weights(
+        self, units: Sequence[int], gate_inputs: Sequence[Tensor]
+    ) -> list[Tensor | None]:
         return list(self.connections[self.fusions[units[0]].level]())
 
     def auxiliary_loss(
@@ -105,8 +107,11 @@ class SNRTrans(SNRAver):
             nn.Parameter(_start(shape)) for shape in shapes
         )  # (u, D, n, D)
 
-    def fuse(
-        self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]
+    def combine(
+        self,
+        units: Sequence[int],
+        gate_inputs: Sequence[Tensor],
+        expert_outputs: Sequence[Sequence[Tensor]],
     ) -> list[Tensor]:
         level = self.fusions[units[0]].level
         z: Tensor = self.connections[level]()  # (u, n)
@@ -116,7 +121,7 @@ class SNRTrans(SNRAver):
             (self.transforms[level] * z[:, None, :, None]).flatten(2).flatten(0, 1)
         )  # (u * D, n * D)
         # every unit reads the same outputs
-        joined = functional.linear(torch.cat(list(read[0]), dim=1), dense)
+        joined = functional.linear(torch.cat(list(expert_outputs[0]), dim=1), dense)
         return list(joined.chunk(len(units), dim=1))
 
 

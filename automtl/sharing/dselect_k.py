@@ -152,12 +152,14 @@ class DSelectK(FusionNetwork):
         self._settle()
         return self
 
-    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
+    def unit_weights(
+        self, units: Sequence[int], gate_inputs: Sequence[Tensor]
+    ) -> list[Tensor | None]:
         if self.z is None:
             return [None] * len(units)
-        z = self._value(self.z, before[0], self.shape)  # (T, k, m) or (B, T, k, m)
+        z = self._value(self.z, gate_inputs[0], self.shape)  # (T, k, m) or (B, T, k, m)
         r = self._selectors(z)  # (.., T, k, N)
-        q = self._combined(r, before[0])  # (.., T, N)
+        q = self._combined(r, gate_inputs[0])  # (.., T, N)
         if self.counts.update_statistics and not torch.compiler.is_exporting():
             self._note(z, r, q)
         return list(q.unbind(-2))  # T times (B, N) or (N,)

@@ -144,10 +144,15 @@ class MSSM(FusionNetwork):
         ]
         return super().outputs(slots, own)
 
-    def fuse(
-        self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]
+    def combine(
+        self,
+        units: Sequence[int],
+        gate_inputs: Sequence[Tensor],
+        expert_outputs: Sequence[Sequence[Tensor]],
     ) -> list[Tensor]:
-        vectors = [self._routed(unit, outputs) for unit, outputs in zip(units, read, strict=True)]
+        vectors = [
+            self._routed(unit, outputs) for unit, outputs in zip(units, expert_outputs, strict=True)
+        ]
         inner = self.fusions[units[0]].level < self.fusions[-1].level
         return [v.relu() for v in vectors] if self.cells and inner else vectors
 
