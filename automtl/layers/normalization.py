@@ -160,7 +160,7 @@ def _dropping(rate: float, bits: int) -> int:
     return min(round(rate * words), words - 1)
 
 
-class Ending(nn.Module):
+class ClosingNorm(nn.Module):
     """What ends a candidate: BatchNorm over its outputs, so that alpha compares outputs of like
     scale, then dropout.
 
