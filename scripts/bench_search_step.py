@@ -43,7 +43,7 @@ from automtl.spaces.architecture import Sharing
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
-from automtl.strategies.encoding import Genes
+from automtl.strategies.encoding import SpaceEncoding
 from automtl.strategies.evolution import SinglePath
 from automtl.strategies.sampled import Sampled
 from automtl.training.losses import multi_task_loss
@@ -166,9 +166,9 @@ def _strategy(
             net, schema, settings, hard=True, generator=generator, autocast=precision, **heat
         )
     if "evolution" in words:
-        genes = Genes(net.space, schema, Sharing())
+        encoding = SpaceEncoding(net.space, schema, Sharing())
         return SinglePath(
-            net, schema, settings, genes=genes, generator=generator, autocast=precision
+            net, schema, settings, encoding=encoding, generator=generator, autocast=precision
         )
     return (Straightforward if "straightforward" in words else Darts)(
         net, schema, settings, autocast=precision

@@ -11,10 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from automtl.errors import ConfigError
-from automtl.layers.gates import bit_codes, selector_entropy, single_selectors, smooth_step
+from automtl.layers.gates import (
+    GateMeter,
+    bit_codes,
+    selector_entropy,
+    single_selectors,
+    smooth_step,
+)
 from automtl.sharing._mixing import weighed_sum
 from automtl.sharing.base import ParameterGroup, Scratch, Stage
-from automtl.sharing.network import FusionNetwork, GateMeter
+from automtl.sharing.network import FusionNetwork
 
 # Adam's rate for z and w: at the weights' 1e-3 training stops long before S(z) is binary
 RATE = 1e-2

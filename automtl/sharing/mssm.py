@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from automtl.layers.gates import GateMeter
 from automtl.layers.masks import MASK_RATE, HardConcrete
 from automtl.sharing.base import Encode, ParameterGroup, Stage, settling
-from automtl.sharing.network import FusionNetwork, GateMeter
+from automtl.sharing.network import FusionNetwork
 
 
 class FieldMasks(nn.Module):

@@ -23,10 +23,10 @@ from automtl.strategies.decisions import (
     undecided,
 )
 from automtl.strategies.derive import choice_weights, derive
-from automtl.strategies.encoding import MOST_DRAWS, Genes
+from automtl.strategies.encoding import MOST_DRAWS, SpaceEncoding
 from automtl.strategies.ledger import Kind, SupernetPrices
 from automtl.strategies.monitor import gradient_conflict, hessian_eigenvalue
-from automtl.strategies.protocol import Material
+from automtl.strategies.protocol import SearchContext
 from automtl.training.checkpoint_state import Count, State, check
 from automtl.training.loop import StepEvent, run_epoch
 from automtl.training.losses import Losses
@@ -45,47 +45,49 @@ class SupernetSearch:
     """Runs a stepper over the planned epochs.
 
     Args:
-        material: data, space, settings.
+        context: data, space, settings.
         stepper: trains the supernet.
     """
 
     form: type[SearchState] = SearchState
 
-    def __init__(self, material: Material, stepper: Darts) -> None:
-        self.material, self.stepper = material, stepper
-        self.epochs, self.samples = material.settings.epochs, 0
+    def __init__(self, context: SearchContext, stepper: Darts) -> None:
+        self.context, self.stepper = context, stepper
+        self.epochs, self.samples = context.settings.epochs, 0
         self.supernet: Supernet = stepper.net
-        stepper.watch_alphas(len(material.alpha) if stepper.moves_alpha else 0)
+        stepper.watch_alphas(len(context.alpha) if stepper.moves_alpha else 0)
         sharing = Sharing(
-            kind=material.settings.sharing, settings=dict(material.settings.sharing_settings)
+            kind=context.settings.sharing, settings=dict(context.settings.sharing_settings)
         )
-        self.choices = Genes(material.space, material.schema, sharing)
+        self.choices = SpaceEncoding(context.space, context.schema, sharing)
         self._removed: dict[str, dict[str, float]] = {}
-        batch = material.fit.num_rows // len(material.fit)
-        self._prices = SupernetPrices(stepper.net, material.schema, rows=batch)
+        batch = context.fit.num_rows // len(context.fit)
+        self._prices = SupernetPrices(stepper.net, context.schema, rows=batch)
         stepper.spend = self.spend
 
     def spend(self, kind: Kind, rows: int) -> None:
         """Report a use of rows at the price of the supernet as it stands."""
-        self.material.ledger.add(kind, rows, *self._prices())
+        self.context.ledger.add(kind, rows, *self._prices())
 
     def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
         """One pass over the fit rows, or what is left of it."""
-        m, steps = self.material, len(self.material.fit)
-        planned = steps * m.settings.epochs
+        context, steps = self.context, len(self.context.fit)
+        planned = steps * context.settings.epochs
         self.stepper.begin_epoch(epoch)
-        alphas = m.alpha.cycle(epoch * steps + start)
+        alphas = context.alpha.cycle(epoch * steps + start)
 
         def update(step: int, batch: Batch) -> Losses:
             self.supernet.sharing.advance((epoch * steps + step) / planned)
             alpha_batch = (
-                next(alphas).to(m.device, non_blocking=True) if self.stepper.moves_alpha else None
+                next(alphas).to(context.device, non_blocking=True)
+                if self.stepper.moves_alpha
+                else None
             )
             self.samples += batch.step_size
             self.samples += 0 if alpha_batch is None else alpha_batch.step_size
             return self.stepper.step(alpha_batch, batch)
 
-        yield from run_epoch(update, m.fit, epoch=epoch, start=start, device=m.device)
+        yield from run_epoch(update, context.fit, epoch=epoch, start=start, device=context.device)
         self.stepper.end_epoch()
 
     def cut(self) -> None:
@@ -102,31 +104,31 @@ class SupernetSearch:
         """
         told = {**self.stepper.record(), "sharing": self.supernet.sharing.record()}
         told["decisions"] = [d.plain for d in self.decisions(self._likeliest())]
-        m = self.material
-        if not m.options.gradient_conflict and not m.options.hessian:
+        context = self.context
+        if not context.options.gradient_conflict and not context.options.hessian:
             return told
-        batch = next(m.scored.epoch(0)).to(m.device)
-        if m.options.gradient_conflict:
-            told["gradient_cosine"] = gradient_conflict(self.supernet, m.schema, batch)
-        if m.options.hessian:
-            told["eigenvalue"] = hessian_eigenvalue(self.supernet, m.schema, batch)
+        batch = next(context.scored.epoch(0)).to(context.device)
+        if context.options.gradient_conflict:
+            told["gradient_cosine"] = gradient_conflict(self.supernet, context.schema, batch)
+        if context.options.hessian:
+            told["eigenvalue"] = hessian_eigenvalue(self.supernet, context.schema, batch)
         return told
 
     def derive(self) -> Architecture:
         """The stepper's choice, or the one by perturbation."""
-        m = self.material
-        if m.options.selection != "perturbation":
+        context = self.context
+        if context.options.selection != "perturbation":
             return self.stepper.derive()
         found = perturbed(
             self.supernet,
-            m.scored,
-            m.schema.tasks,
-            device=m.device,
-            seed=m.seed,
+            context.scored,
+            context.schema.tasks,
+            device=context.device,
+            seed=context.seed,
             spend=self.spend,
         )
         # the same to the bit on all ranks
-        self._removed, rows = m.ranks.told(found)
+        self._removed, rows = context.ranks.told(found)
         self.samples += rows
         best = {name: max(losses, key=losses.__getitem__) for name, losses in self._removed.items()}
         return self._likeliest(best)
@@ -136,10 +138,10 @@ class SupernetSearch:
         best: dict[str, str] | None = None,
         chosen: tuple[tuple[int, ...], ...] | None = None,
     ) -> Architecture:
-        s = self.material.settings
+        s = self.context.settings
         return derive(
             self.supernet,
-            self.material.schema,
+            self.context.schema,
             sharing=s.sharing,
             settings=s.sharing_settings,
             best=best,
@@ -148,7 +150,7 @@ class SupernetSearch:
 
     def proposals(self, count: int) -> list[Architecture]:
         """What is derived, then draws by softmax(alpha) and softmax(beta) within the limits."""
-        rng, first = np.random.default_rng([self.material.seed, _PROPOSALS]), self.derive()
+        rng, first = np.random.default_rng([self.context.seed, _PROPOSALS]), self.derive()
         weights, betas = choice_weights(self.supernet), self.supernet.beta_parameters()
         usage = betas[0].detach().double().softmax(1).tolist() if betas else None
         pricing = self.stepper.pricing
@@ -170,7 +172,7 @@ class SupernetSearch:
     def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
         """The choices with what they rest on; one supernet decides none."""
         by_block = choice_weights(self.supernet)
-        tasks = {f"{EXPERTS_OF}{task.name}": t for t, task in enumerate(self.material.schema.tasks)}
+        tasks = {f"{EXPERTS_OF}{task.name}": t for t, task in enumerate(self.context.schema.tasks)}
 
         def ground(choice: str, taken: str) -> Ground:
             if choice in tasks:
@@ -207,4 +209,4 @@ class SupernetSearch:
 
     def stands_at(self, epoch: int, step: int) -> bool:
         """Whether the epoch has that step."""
-        return step <= len(self.material.fit)
+        return step <= len(self.context.fit)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.decisions import EXPERTS_OF, Decision, Motion
 from automtl.spaces.equivalence import form
-from automtl.strategies.encoding import Genes, Genome
+from automtl.strategies.encoding import Genome, SpaceEncoding
 
 ONE_SUPERNET = "one supernet's belief"
 BY_BETA = "set by the start and L_JSD, not by the data"
@@ -30,17 +30,17 @@ class Ground(NamedTuple):
 
 
 def undecided(
-    genes: Genes, architecture: Architecture, ground: Callable[[str, str], Ground]
+    encoding: SpaceEncoding, architecture: Architecture, ground: Callable[[str, str], Ground]
 ) -> tuple[Decision, ...]:
     """Every choice of an architecture as not decided.
 
     Args:
-        genes: of the space.
+        encoding: of the space.
         architecture: of that space.
         ground: takes a choice's name and what was taken.
     """
     made = []
-    for choice, taken in genes.taken(genes.genome(architecture)).items():
+    for choice, taken in encoding.taken(encoding.genome(architecture)).items():
         runner_up, evidence, alpha = ground(choice, taken)
         made.append(Decision(choice, taken, runner_up, "not decided", evidence, alpha=alpha))
     return tuple(made)
@@ -72,18 +72,23 @@ def words_of(experts: Iterable[int]) -> str:
 
 
 def by_scores(
-    genes: Genes, scored: Iterable[tuple[Genome, float]], architecture: Architecture, what: str
+    encoding: SpaceEncoding,
+    scored: Iterable[tuple[Genome, float]],
+    architecture: Architecture,
+    what: str,
 ) -> tuple[Decision, ...]:
     """Of an architecture that has the least of some scores: beside each choice the best-scored
     architecture that differs in it.
 
     Args:
-        genes: of the space.
+        encoding: of the space.
         scored: architectures and their losses on A rows.
         architecture: the best of them.
         what: the scores are, for people.
     """
-    ordered = [(genes.taken(genome), loss) for genome, loss in sorted(scored, key=lambda s: s[1])]
+    ordered = [
+        (encoding.taken(genome), loss) for genome, loss in sorted(scored, key=lambda s: s[1])
+    ]
     best = f"{ordered[0][1]:.5f}" if ordered else "none"
 
     def ground(choice: str, taken: str) -> Ground:
@@ -96,7 +101,7 @@ def by_scores(
                 return Ground(values[choice], evidence)
         return Ground(None, f"{what}: nothing else was tried here")
 
-    return undecided(genes, architecture, ground)
+    return undecided(encoding, architecture, ground)
 
 
 def is_experts(choice: str) -> bool:

@@ -25,7 +25,7 @@ class Genome:
     """One architecture of a space.
 
     Args:
-        picks: per choice block, in the order of `Genes.names`, the number of its candidate.
+        picks: per choice block, in the order of `SpaceEncoding.names`, the number of its candidate.
         chosen: per task its experts, ascending; None for sharing kinds that choose none.
     """
 
@@ -33,7 +33,7 @@ class Genome:
     chosen: tuple[tuple[int, ...], ...] | None
 
 
-class Genes:
+class SpaceEncoding:
     """What can be chosen in a space, and the ways from choices to architectures.
 
     Args:

@@ -16,7 +16,7 @@ from automtl.spaces.architecture import Architecture, Sharing
 from automtl.spaces.decisions import Decision
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts_settings import DartsSettings, make_pricing
-from automtl.strategies.encoding import Genes
+from automtl.strategies.encoding import SpaceEncoding
 from automtl.strategies.ledger import Ledger
 from automtl.training.loop import StepEvent
 from automtl.training.step.guard import Guard
@@ -62,7 +62,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Material:
+class SearchContext:
     """What a strategy works with.
 
     Args:
@@ -104,15 +104,23 @@ class Material:
     ranks: Ranks = ALONE
 
 
-def make_genes(material: Material, net: Supernet | None = None) -> Genes:
-    """The genes of a search's space, held within its hard limits; `net` prices the candidates where
-    one is there.
+def make_encoding(context: SearchContext, net: Supernet | None = None) -> SpaceEncoding:
+    """The encoding of a search's space, which draws within the hard limits.
+
+    Args:
+        context: of the search.
+        net: prices the candidates where there are limits; None for a fresh supernet.
     """
-    m, s = material, material.settings
-    sharing = Sharing(kind=s.sharing, settings=dict(s.sharing_settings))
-    limited = s.max_flops is not None or s.max_params is not None or s.max_latency_ms is not None
-    pricing = make_pricing(net or m.make_supernet(), m.schema, s) if limited else None
-    return Genes(m.space, m.schema, sharing, within=pricing.within if pricing else None)
+    settings = context.settings
+    sharing = Sharing(kind=settings.sharing, settings=dict(settings.sharing_settings))
+    limits = (settings.max_flops, settings.max_params, settings.max_latency_ms)
+    limited = any(limit is not None for limit in limits)
+    pricing = (
+        make_pricing(net or context.make_supernet(), context.schema, settings) if limited else None
+    )
+    return SpaceEncoding(
+        context.space, context.schema, sharing, within=pricing.within if pricing else None
+    )
 
 
 class Strategy(Protocol):

@@ -8,49 +8,59 @@ from automtl.strategies._supernet_search import SupernetSearch
 from automtl.strategies._unrolled import Unrolled
 from automtl.strategies.darts import Darts
 from automtl.strategies.evolution import Evolution
-from automtl.strategies.protocol import Material, Strategy
+from automtl.strategies.protocol import SearchContext, Strategy
 from automtl.strategies.sampled import Sampled
 
 
-def _darts(m: Material) -> Strategy:
-    o, net = m.options, m.make_supernet()
+def _darts(context: SearchContext) -> Strategy:
+    o, net = context.options, context.make_supernet()
     if o.second_order:
         return SupernetSearch(
-            m,
+            context,
             Unrolled(
                 net,
-                m.schema,
-                m.settings,
+                context.schema,
+                context.settings,
                 hvp=o.hvp,
                 hvp_scale=o.hvp_scale,
-                autocast=m.autocast,
-                guard=m.guard,
-                ranks=m.ranks,
+                autocast=context.autocast,
+                guard=context.guard,
+                ranks=context.ranks,
             ),
         )
-    same: dict[str, Any] = {"autocast": m.autocast, "guard": m.guard, "ranks": m.ranks}
-    return SupernetSearch(m, Darts(net, m.schema, m.settings, **same))
-
-
-def _sampled(m: Material, hard: bool) -> Strategy:
-    heat: dict[str, Any] = {
-        "temperature": m.options.temperature,
-        "final_temperature": m.options.final_temperature,
+    same: dict[str, Any] = {
+        "autocast": context.autocast,
+        "guard": context.guard,
+        "ranks": context.ranks,
     }
-    same: dict[str, Any] = {"generator": m.generator, "autocast": m.autocast, "guard": m.guard}
-    same["ranks"] = m.ranks
-    stepper = Sampled(m.make_supernet(), m.schema, m.settings, hard=hard, **heat, **same)
-    return SupernetSearch(m, stepper)
+    return SupernetSearch(context, Darts(net, context.schema, context.settings, **same))
 
 
-STRATEGIES: dict[str, Callable[[Material], Strategy]] = {
+def _sampled(context: SearchContext, hard: bool) -> Strategy:
+    heat: dict[str, Any] = {
+        "temperature": context.options.temperature,
+        "final_temperature": context.options.final_temperature,
+    }
+    same: dict[str, Any] = {
+        "generator": context.generator,
+        "autocast": context.autocast,
+        "guard": context.guard,
+    }
+    same["ranks"] = context.ranks
+    stepper = Sampled(
+        context.make_supernet(), context.schema, context.settings, hard=hard, **heat, **same
+    )
+    return SupernetSearch(context, stepper)
+
+
+STRATEGIES: dict[str, Callable[[SearchContext], Strategy]] = {
     "darts": _darts,
-    "snas": lambda m: _sampled(m, hard=False),
-    "gdas": lambda m: _sampled(m, hard=True),
+    "snas": lambda context: _sampled(context, hard=False),
+    "gdas": lambda context: _sampled(context, hard=True),
     "random_sampling": RandomSampling,
     # a race is its halving: it takes draws, and trains nothing before
-    "random_search": lambda m: (
-        RandomSampling(m) if m.options.selection == "race" else RandomSearch(m)
+    "random_search": lambda context: (
+        RandomSampling(context) if context.options.selection == "race" else RandomSearch(context)
     ),
     "evolution": Evolution,
 }

@@ -9,7 +9,7 @@ from automtl.data.store.batches import Batch
 from automtl.models.derived import build_model
 from automtl.models.skeleton import MultiTaskNet
 from automtl.spaces.architecture import Architecture
-from automtl.strategies.protocol import Material
+from automtl.strategies.protocol import SearchContext
 from automtl.training.balancing import make_balancer
 from automtl.training.checkpoint_state import State, check, take_net
 from automtl.training.loop import StepEvent, run_steps
@@ -33,30 +33,35 @@ class StandAlone:
 
     Args:
         architecture: bound to the data set.
-        material: data, device, noise.
+        context: data, device, noise.
         seed: of the weights.
         lr: Adam rate.
     """
 
     def __init__(
-        self, architecture: Architecture, material: Material, *, seed: int, lr: float
+        self, architecture: Architecture, context: SearchContext, *, seed: int, lr: float
     ) -> None:
-        m = material
         # part of a supernet
         net = build_model(
-            architecture, m.schema, seed=seed, generator=m.generator, max_parameters=None
+            architecture,
+            context.schema,
+            seed=seed,
+            generator=context.generator,
+            max_parameters=None,
         )
-        m.start(net)
-        net.to(m.device)
+        context.start(net)
+        net.to(context.device)
         assert isinstance(net, MultiTaskNet), "kinds that can stand in a supernet share one network"
         self.net, self.tasks, self._device, self._autocast, self._guard = (
             net,
-            m.schema.tasks,
-            m.device,
-            m.autocast,
-            m.guard,
+            context.schema.tasks,
+            context.device,
+            context.autocast,
+            context.guard,
         )
-        self.balancer = make_balancer(m.settings.balancing, m.schema.tasks, net, ranks=m.ranks)
+        self.balancer = make_balancer(
+            context.settings.balancing, context.schema.tasks, net, ranks=context.ranks
+        )
         self._adam = make_optimizer(net, OptimizerSettings(lr=lr, weight_decay=WEIGHT_DECAY))
 
     def train(

@@ -18,7 +18,7 @@ from automtl.runs.run_dir import one_phase
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.pricing import measure
-from automtl.strategies.protocol import Material, Options
+from automtl.strategies.protocol import Options, SearchContext
 from automtl.training.balancing.balancer import BalancingSettings
 from automtl.training.step.guard import Guard
 
@@ -30,7 +30,7 @@ def make_material(
     *,
     guard: Guard | None = None,
     latencies: Latencies | None = None,
-) -> Material:
+) -> SearchContext:
     """The material of a search.
 
     Args:
@@ -65,7 +65,7 @@ def make_material(
     size = s.batch_size
     if "batch_size" in s.idle:  # nothing is trained on them; any that ranks can share
         size -= size % session.ranks.size
-    return Material(
+    return SearchContext(
         space=space,
         schema=session.schema,
         settings=replace(settings_of(session), latencies=latencies),
