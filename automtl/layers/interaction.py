@@ -228,7 +228,9 @@ class SelfAttention(nn.Module):
                 f"d = {dim}",
                 fix,
             )
-        self.width_out, self.heads, self.fused = num_fields * dim, heads, True
+        self.width_out = num_fields * dim
+        self.heads = heads
+        self.fused = True
         self.project_in = nn.Linear(dim, 3 * dim)
         self.project_out = nn.Linear(dim, dim)
         self.norm = nn.LayerNorm(dim)

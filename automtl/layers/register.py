@@ -31,7 +31,9 @@ class Custom(nn.Module):
 
     def __init__(self, inner: nn.Module, *, width_out: int, **ending: Any) -> None:
         super().__init__()
-        self.width_out, self.inner, self.ending = width_out, inner, ClosingNorm(width_out, **ending)
+        self.width_out = width_out
+        self.inner = inner
+        self.ending = ClosingNorm(width_out, **ending)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.ending(self.inner(x))

@@ -91,10 +91,13 @@ def _counted(architecture: Architecture, schema: Schema) -> dict[str, PartCost]:
         )
     everything = (sum(p.numel() for p in net.parameters()), flops["Global"])
     rest = [
-        whole - sum(held)
-        for whole, held in zip(everything, zip(*counts.values(), strict=True), strict=True)
+        whole - sum(counted)
+        for whole, counted in zip(everything, zip(*counts.values(), strict=True), strict=True)
     ]
-    return {**{name: PartCost(*held) for name, held in counts.items()}, "sharing": PartCost(*rest)}
+    return {
+        **{name: PartCost(*counted) for name, counted in counts.items()},
+        "sharing": PartCost(*rest),
+    }
 
 
 def _parts(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:

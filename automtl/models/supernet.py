@@ -24,8 +24,8 @@ ALPHA_SCALE = 1e-3
 
 
 class Supernet(MultiTaskNet):
-    """The skeleton over choice blocks, with its architecture parameters told apart by object, never
-    by name.
+    """The skeleton over choice blocks. Architecture parameters are told from weights by object,
+    never by name.
 
     Attributes:
         space: what it searches.
@@ -38,7 +38,9 @@ class Supernet(MultiTaskNet):
         self, *, space: SearchSpace, alphas: Mapping[str, nn.Parameter], **parts: Any
     ) -> None:
         super().__init__(**parts)
-        self.space, self.alphas, self.slots = space, dict(alphas), self.sharing.slots
+        self.space = space
+        self.alphas = dict(alphas)
+        self.slots = self.sharing.slots
 
     def alpha_parameters(self) -> list[nn.Parameter]:
         """Every alpha once."""
@@ -60,11 +62,11 @@ class Supernet(MultiTaskNet):
 
     def blocks(self) -> dict[str, ChoiceBlock]:
         """Every choice block by the name its alpha has in ``alphas``."""
-        found = list(self.choice_blocks())
-        assert len(found) == len(self.alphas) and all(
-            b.alpha is a for b, a in zip(found, self.alphas.values(), strict=True)
+        blocks = list(self.choice_blocks())
+        assert len(blocks) == len(self.alphas) and all(
+            b.alpha is a for b, a in zip(blocks, self.alphas.values(), strict=True)
         )
-        return dict(zip(self.alphas, found, strict=True))
+        return dict(zip(self.alphas, blocks, strict=True))
 
     def mix_all(self) -> None:
         """Every block mixes all its candidates by softmax(alpha) again, every task all experts."""
@@ -85,13 +87,13 @@ class Supernet(MultiTaskNet):
 @contextlib.contextmanager
 def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
     """No gradient is computed for `parameters` inside the block."""
-    held = [p for p in parameters if p.requires_grad]
-    for parameter in held:
+    trainable = [p for p in parameters if p.requires_grad]
+    for parameter in trainable:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in held:
+        for parameter in trainable:
             parameter.requires_grad_(True)
 
 
@@ -167,8 +169,8 @@ def supernet_parts(
     sparse: bool,
     generator: torch.Generator | None,
 ) -> Callable[[], dict[str, Any]]:
-    """What makes the arguments of a ``Supernet``, with fresh weights; arguments are those of
-    `build_supernet`.
+    """A function that makes the arguments of a ``Supernet``, with fresh weights at each call.
+    Arguments are those of `build_supernet`.
 
     Raises:
         ConfigError: an unknown kind or setting, or one that does not fit.

@@ -1,4 +1,4 @@
-"""Sharing modules: one socket, every system a plug; the catalogue has a row for each kind.
+"""Sharing modules, all with the same arguments and answers; the catalogue has a row for each kind.
 
 - `selected`: "AutoMTL: Automatic Multi-Task Learning Framework with Neural Architecture Search for
   Recommender Systems", anonymous.
@@ -63,8 +63,8 @@ __all__ = [
     "TopK",
 ]
 
-# Every kind that is a module, by the name that the catalogue has of its class: that is plain data
-# without torch.
+# Every kind that is a module. The catalogue names its class, since the catalogue is plain data that
+# imports no torch.
 SHARING_MODULES: dict[str, Callable[..., SharingModule]] = {
     kind: resolve_name(f"automtl.sharing.{signature.module}")
     for kind, signature in SHARING.items()

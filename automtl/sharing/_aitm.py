@@ -24,8 +24,8 @@ class AITM(FusionNetwork):
     tower reads z_t.
 
     # DEVIATION: g is linear unless `transfer` is "dense", the authors' Linear -> BatchNorm -> ReLU
-    -> dropout; the paper says a fully # connected layer. The authors' code has one output unit on
-    z_t, here stands each task's tower.
+    -> dropout; the paper says a fully connected layer. The authors' code has one output unit on
+    z_t; here each task's tower reads it.
 
     Args:
         order: all tasks in the order of the funnel; None for the listed one.

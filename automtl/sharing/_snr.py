@@ -19,11 +19,12 @@ class SNRAver(FusionNetwork):
     of this one.
 
     z is a scalar hard concrete variable per connection, drawn once per step; the expected number of
-    those that are not 0 is penalised (eq. 9), after a stage "settle" as in `mssm`. # DEVIATION:
-    each unit's likeliest connection costs nothing. BatchNorm behind a unit takes out the size of a
-    lone z, so that nothing in # the loss would hold it against the penalty: with the paper's sum
-    two of three tasks read nothing in the end. # DEVIATION: log_alpha has Adam's rate 1e-2, the
-    paper one rate for all.
+    those that are not 0 is penalised (eq. 9), after a stage "settle" as in `mssm`.
+
+    # DEVIATION: each unit's likeliest connection costs nothing. BatchNorm behind a unit takes out
+    the size of a lone z, so that nothing in the loss would hold it against the penalty: with the
+    paper's sum two of three tasks read nothing in the end.
+    # DEVIATION: log_alpha has Adam's rate 1e-2, the paper one rate for all.
 
     Args:
         l0: weight of that penalty.

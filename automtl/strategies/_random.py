@@ -24,7 +24,7 @@ from automtl.training.loop import StepEvent
 
 
 class _State(State):
-    """Of a random search; the model in training looks at its own."""
+    """State of a random search; the model in training checks its own part."""
 
     tried: Scored
     samples: Count
@@ -161,27 +161,27 @@ class RandomSearch:
         return by_scores(self.encoding, self._tried, architecture, "one short training each")
 
     def state_dict(self) -> dict[str, Any]:
-        """What was tried, the rows read, and the draw in training."""
+        """The draws tried, the rows read, and the draw in training."""
         model = self._model.state_dict() if self._model is not None and self._steps else None
         tried = [[g.picks, g.chosen, loss] for g, loss in self._tried]
         return {"tried": tried, "samples": self.samples, "model": model, "steps": self._steps}
 
     def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``."""
-        held = check(_State, state, "strategy")
-        self._tried = scored_genomes(self.encoding, held.tried)
-        self.samples, self._steps = held.samples, held.steps
+        saved = check(_State, state, "strategy")
+        self._tried = scored_genomes(self.encoding, saved.tried)
+        self.samples, self._steps = saved.samples, saved.steps
         need(
-            held.steps <= max(1.0, self.budget / self._batch),
+            saved.steps <= max(1.0, self.budget / self._batch),
             "strategy.steps",
             "must be within the budget",
-            held.steps,
+            saved.steps,
         )
         need(
-            (held.model is None) == (held.steps == 0),
+            (saved.model is None) == (saved.steps == 0),
             "strategy.model",
             "must be there while a draw is trained, and only then",
-            "none" if held.model is None else "one",
+            "none" if saved.model is None else "one",
         )
         if state["model"] is not None:
             self._model = self._stand_alone(len(self._tried))

@@ -1,4 +1,4 @@
-"""A strategy of a stepper that trains a supernet: epochs over the fit rows, A rows alongside."""
+"""The strategy of every method that trains a supernet: epochs over the fit rows, with A rows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -35,7 +35,7 @@ _PROPOSALS = 977  # a stream of draws apart from a search's own
 
 
 class SearchState(State):
-    """Of a strategy; its stepper looks at its own."""
+    """State of a strategy; the stepper checks its own part."""
 
     stepper: Any
     samples: Count
@@ -99,27 +99,27 @@ class SupernetSearch:
         return self.supernet
 
     def record(self) -> dict[str, Any]:
-        """What the stepper tells, what the sharing module does, and what is measured on one batch
-        of A rows.
+        """The records of the stepper and of the sharing module, the decisions so far, and what is
+        measured on one batch of A rows.
         """
-        told = {**self.stepper.record(), "sharing": self.supernet.sharing.record()}
-        told["decisions"] = [d.plain for d in self.decisions(self._likeliest())]
+        record = {**self.stepper.record(), "sharing": self.supernet.sharing.record()}
+        record["decisions"] = [d.plain for d in self.decisions(self._likeliest())]
         context = self.context
         if not context.options.gradient_conflict and not context.options.hessian:
-            return told
+            return record
         batch = next(context.scored.epoch(0)).to(context.device)
         if context.options.gradient_conflict:
-            told["gradient_cosine"] = gradient_conflict(self.supernet, context.schema, batch)
+            record["gradient_cosine"] = gradient_conflict(self.supernet, context.schema, batch)
         if context.options.hessian:
-            told["eigenvalue"] = hessian_eigenvalue(self.supernet, context.schema, batch)
-        return told
+            record["eigenvalue"] = hessian_eigenvalue(self.supernet, context.schema, batch)
+        return record
 
     def derive(self) -> Architecture:
         """The stepper's choice, or the one by perturbation."""
         context = self.context
         if context.options.selection != "perturbation":
             return self.stepper.derive()
-        found = perturbed(
+        losses_and_rows = perturbed(
             self.supernet,
             context.scored,
             context.schema.tasks,
@@ -128,7 +128,7 @@ class SupernetSearch:
             spend=self.spend,
         )
         # the same to the bit on all ranks
-        self._removed, rows = context.ranks.told(found)
+        self._removed, rows = context.ranks.told(losses_and_rows)
         self.samples += rows
         best = {name: max(losses, key=losses.__getitem__) for name, losses in self._removed.items()}
         return self._likeliest(best)
@@ -149,7 +149,9 @@ class SupernetSearch:
         )
 
     def proposals(self, count: int) -> list[Architecture]:
-        """What is derived, then draws by softmax(alpha) and softmax(beta) within the limits."""
+        """What is derived, then architectures drawn by softmax(alpha) and softmax(beta) within the
+        limits.
+        """
         rng, first = np.random.default_rng([self.context.seed, _PROPOSALS]), self.derive()
         weights, betas = choice_weights(self.supernet), self.supernet.beta_parameters()
         usage = betas[0].detach().double().softmax(1).tolist() if betas else None
@@ -163,9 +165,9 @@ class SupernetSearch:
                     name: str(self.choices.operations(name)[pick])
                     for name, pick in zip(self.choices.names, genome.picks, strict=True)
                 }
-                made = self._likeliest(best, genome.chosen)
-                if pricing is None or pricing.within(made):
-                    yield made
+                architecture = self._likeliest(best, genome.chosen)
+                if pricing is None or pricing.within(architecture):
+                    yield architecture
 
         return distinct(drawn(), count)
 
@@ -182,12 +184,12 @@ class SupernetSearch:
             if losses := self._removed.get(choice):
                 other = next_by_weight(losses, taken)
                 missed = "" if other is None else f", of {other} {losses[other]:.5f}"
-                told = f"loss on A rows without it {losses[taken]:.5f}{missed}"
+                evidence = f"loss on A rows without it {losses[taken]:.5f}{missed}"
             else:
                 other = next_by_weight(weights, taken)
                 beside = "" if other is None else f" against {weights[other]:.3f}"
-                told = f"softmax(alpha) {weights[taken]:.3f}{beside}"
-            return Ground(other, f"{ONE_SUPERNET}: {told}", self._motion(choice, taken, other))
+                evidence = f"softmax(alpha) {weights[taken]:.3f}{beside}"
+            return Ground(other, f"{ONE_SUPERNET}: {evidence}", self._motion(choice, taken, other))
 
         return undecided(self.choices, architecture, ground)
 

@@ -32,7 +32,7 @@ from automtl.training.step.guard import Guard
 
 
 class _State(State):
-    """Of a stepper; the optimisers look at their own."""
+    """State of a stepper; the optimisers check their own parts."""
 
     epoch: Count
     sgd: Any
@@ -73,7 +73,10 @@ class Darts:
         guard: Guard | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
-        self.net, self.schema, self.settings, self._autocast = net, schema, settings, autocast
+        self.net = net
+        self.schema = schema
+        self.settings = settings
+        self._autocast = autocast
         self._guard = guard or Guard()
         self.spend: Callable[[Kind, int], None] = lambda kind, rows: None
         self.epoch = 0
@@ -81,7 +84,7 @@ class Darts:
         self._tracking = tracking(net)
         self._alphas, self._betas = net.alpha_parameters(), net.beta_parameters()
         self.watch_alphas(0)
-        # their own rates are Adam's
+        # their own rates are meant for Adam; a search trains all weights at one rate
         apart = [replace(group, lr=None) for group in net.sharing.parameter_groups()]
         groups = torch_groups(self._weights, apart)
         self._sgd = torch.optim.SGD(
@@ -97,7 +100,7 @@ class Darts:
             settings.balancing, schema.tasks, net, outside=self._betas, ranks=ranks
         )
         self.replica = self.balancer.replica
-        # torch's fused SGD takes no mixture of parameters seen before and not
+        # torch's fused SGD refuses parameters with and without momentum side by side
         if self.partial_steps or not self.balancer.plain:
             self._start_momentum()
         self._table_steps = [self._table_optimizer(table) for table in self._tables]
@@ -171,8 +174,8 @@ class Darts:
             if self._guard.loss(losses, batch, self.schema.tasks):
                 return
             self.alpha_loss(losses, batch).backward()  # type: ignore[no-untyped-call]
-        held = self.replica.totals([alpha.grad for alpha in self._alphas], self._alphas)
-        for alpha, gradient in zip(self._alphas, held, strict=True):
+        totals = self.replica.totals([alpha.grad for alpha in self._alphas], self._alphas)
+        for alpha, gradient in zip(self._alphas, totals, strict=True):
             alpha.grad = gradient
         self._move_alpha()
 
@@ -183,7 +186,7 @@ class Darts:
         self._alpha_adam.zero_grad()
 
     def _losses(self, outputs: list[Tensor], batch: Batch) -> Losses:
-        """Of the whole step, over all ranks."""
+        """Losses of the whole step, over all ranks."""
         losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
         return self.replica.losses(losses, task_weights(self.schema.tasks))
 
@@ -315,18 +318,18 @@ class Darts:
         Raises:
             AutoMTLError: it is none of these settings'.
         """
-        held = check(_State, state, "stepper")
+        saved = check(_State, state, "stepper")
         need(
-            held.epoch < self.settings.epochs,
+            saved.epoch < self.settings.epochs,
             "stepper.epoch",
             f"must be below {self.settings.epochs}",
-            held.epoch,
+            saved.epoch,
         )
         need(
-            (held.beta_adam is None) == (self._beta_adam is None),
+            (saved.beta_adam is None) == (self._beta_adam is None),
             "stepper.beta_adam",
             "must be there where beta is searched, and nowhere else",
-            "none" if held.beta_adam is None else "one",
+            "none" if saved.beta_adam is None else "one",
         )
         take_optimizer(self._sgd, state["sgd"], "sgd")
         if self._sgd.state:

@@ -1,5 +1,5 @@
-"""What a strategy may say of its own choices: without trainings of the candidates alone, that
-nothing is decided, and on what it chose all the same.
+"""What a strategy says of its own choices. A strategy that trained no candidate alone has decided
+nothing; it says what each choice rests on.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +16,7 @@ BY_START = "set by the start alone: the search ended in its warm-up, before beta
 
 
 class Ground(NamedTuple):
-    """What a choice rests on.
+    """The ground of a choice.
 
     Attributes:
         runner_up: what came next; None where nothing did.
@@ -39,11 +39,11 @@ def undecided(
         architecture: of that space.
         ground: takes a choice's name and what was taken.
     """
-    made = []
+    decisions = []
     for choice, taken in encoding.taken(encoding.genome(architecture)).items():
         runner_up, evidence, alpha = ground(choice, taken)
-        made.append(Decision(choice, taken, runner_up, "not decided", evidence, alpha=alpha))
-    return tuple(made)
+        decisions.append(Decision(choice, taken, runner_up, "not decided", evidence, alpha=alpha))
+    return tuple(decisions)
 
 
 def next_by_weight(weights: Mapping[str, float], taken: str) -> str | None:
@@ -77,7 +77,7 @@ def by_scores(
     architecture: Architecture,
     what: str,
 ) -> tuple[Decision, ...]:
-    """Of an architecture that has the least of some scores: beside each choice the best-scored
+    """The decisions of the best-scored architecture: beside each choice, the best-scored
     architecture that differs in it.
 
     Args:
@@ -113,9 +113,9 @@ def distinct(architectures: Iterable[Architecture], count: int) -> list[Architec
     """The first so many architectures, no two equal up to the order of experts and to experts that
     no task uses.
     """
-    found: dict[object, Architecture] = {}
+    firsts: dict[object, Architecture] = {}
     for architecture in architectures:
-        found.setdefault(form(architecture), architecture)
-        if len(found) == count:
+        firsts.setdefault(form(architecture), architecture)
+        if len(firsts) == count:
             break
-    return list(found.values())
+    return list(firsts.values())

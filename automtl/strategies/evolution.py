@@ -58,7 +58,7 @@ class SinglePath(Darts):
 
 
 class _State(SearchState):
-    """Of an evolution: what was scored, too."""
+    """State of an evolution: the scores, too."""
 
     scored: Scored
 
@@ -140,7 +140,7 @@ class Evolution(SupernetSearch):
         return self.supernet
 
     def record(self) -> dict[str, Any]:
-        """What the stepper tells, with the best path's choices, and the scores."""
+        """The stepper's record with the best path's choices, and the scores."""
         best = self.best()
         scores = {
             "scored": len(self._scored),
@@ -148,9 +148,9 @@ class Evolution(SupernetSearch):
         }
         # alpha stays where it began and tells nothing
         of_alpha = alpha_figures(self.encoding.choices(best))
-        told = {name: value for name, value in super().record().items() if name not in of_alpha}
+        record = {name: value for name, value in super().record().items() if name not in of_alpha}
         return {
-            **told,
+            **record,
             **scores,
             "choices": self.encoding.choices(best),
             "expert_usage": self.encoding.usage(best),
@@ -200,14 +200,14 @@ class Evolution(SupernetSearch):
         )
 
 
-def scored_genomes(encoding: SpaceEncoding, held: Scored) -> list[tuple[Genome, float]]:
+def scored_genomes(encoding: SpaceEncoding, saved: Scored) -> list[tuple[Genome, float]]:
     """Genomes and their scores from a state.
 
     Raises:
         ArtifactError: one is no genome of the space.
     """
-    made = [(Genome(picks, chosen), loss) for picks, chosen, loss in held]
-    for i, (genome, _) in enumerate(made):
+    genomes = [(Genome(picks, chosen), loss) for picks, chosen, loss in saved]
+    for i, (genome, _) in enumerate(genomes):
         got = f"{genome.picks}, experts {genome.chosen}"[:120]
         need(encoding.legal(genome), f"strategy, genome {i}", "must be one of the space", got)
-    return made
+    return genomes

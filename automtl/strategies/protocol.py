@@ -1,4 +1,4 @@
-"""What a search strategy is, to the phase that runs it, and what it is given."""
+"""A search strategy as the phase that runs it sees it, and the context that it is given."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -63,7 +63,7 @@ class Options:
 
 @dataclass(frozen=True)
 class SearchContext:
-    """What a strategy works with.
+    """Data, networks and settings that a strategy works with.
 
     Args:
         space: what is searched.

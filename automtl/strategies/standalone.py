@@ -21,7 +21,7 @@ WEIGHT_DECAY, CLIP_NORM = 1e-4, 5.0  # the retrain phase's defaults
 
 
 class _State(State):
-    """Of a training."""
+    """State of a training."""
 
     net: Any
     adam: Any
@@ -52,13 +52,11 @@ class StandAlone:
         context.start(net)
         net.to(context.device)
         assert isinstance(net, MultiTaskNet), "kinds that can stand in a supernet share one network"
-        self.net, self.tasks, self._device, self._autocast, self._guard = (
-            net,
-            context.schema.tasks,
-            context.device,
-            context.autocast,
-            context.guard,
-        )
+        self.net = net
+        self.tasks = context.schema.tasks
+        self._device = context.device
+        self._autocast = context.autocast
+        self._guard = context.guard
         self.balancer = make_balancer(
             context.settings.balancing, context.schema.tasks, net, ranks=context.ranks
         )

@@ -62,13 +62,15 @@ class StrategyCase:
             rows += sum(event.rows for event in strategy.run_epoch(epoch))
             strategy.evaluated()
             records.append(strategy.record())
-        samples, told = strategy.samples, sum(given.ledger.rows.values())
-        return Search(given, strategy, records, rows, samples, told, strategy.derive().identity())
+        samples, in_ledger = strategy.samples, sum(given.ledger.rows.values())
+        return Search(
+            given, strategy, records, rows, samples, in_ledger, strategy.derive().identity()
+        )
 
 
 @dataclass(frozen=True)
 class Search:
-    """What came of a search: its rows as its steps, its strategy and its ledger counted them before
+    """A finished search, with its rows as counted by its steps, its strategy and its ledger before
     an architecture was derived.
     """
 

@@ -1,1 +1,1 @@
-"""What makes them fast; knows tensors only."""
+"""Fast operations on tensors; they know no module."""

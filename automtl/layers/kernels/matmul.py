@@ -53,8 +53,8 @@ def times(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
     """
     large = left.shape[0] * left.shape[1] * right.shape[1] >= _LARGE
     if large and _suits_onednn(left, right.t()):
-        made = _by_onednn(left, right.t())
-        return made if out is None else out.copy_(made)
+        result = _by_onednn(left, right.t())
+        return result if out is None else out.copy_(result)
     if out is not None and out.dtype == left.dtype:
         return torch.mm(left, right, out=out)
     return left @ right if out is None else out.copy_(left @ right)

@@ -55,7 +55,7 @@ class ProductPair(torch.autograd.Function):
         low, seconds = _with_ones(centred, dtype), [second.to(dtype) for second in outer]
         pairs = _pairs(folded, seconds)
         out = centred.new_empty(len(pairs), len(pairs[0].outer), *centred.shape[1:], dtype=dtype)
-        kept = []
+        stored = []
         for n, pair in enumerate(pairs):
             for columns in pair.chunks(centred.shape[2]):
                 hidden = pair.hidden(low[n % len(low), :, columns])
@@ -67,16 +67,16 @@ class ProductPair(torch.autograd.Function):
                 ):
                     times(second, units, out=part)
                 if keep:
-                    kept.append(hidden)
+                    stored.append(hidden)
         ctx.count = len(outer)
-        ctx.save_for_backward(low, folded, rstd, weight, gamma, beta, *seconds, *kept)
+        ctx.save_for_backward(low, folded, rstd, weight, gamma, beta, *seconds, *stored)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         low, folded, rstd, weight, gamma, beta = ctx.saved_tensors[:6]
-        seconds, kept = (
+        seconds, stored = (
             ctx.saved_tensors[6 : 6 + ctx.count],
             list(ctx.saved_tensors[6 + ctx.count :]),
         )
@@ -90,7 +90,7 @@ class ProductPair(torch.autograd.Function):
                     low[shared, :, columns].contiguous(),
                     gradient[n, :, :, columns].contiguous(),
                 )
-                hidden = kept.pop(0) if kept else pair.hidden(x)
+                hidden = stored.pop(0) if stored else pair.hidden(x)
                 to_hidden = pair.to_hidden(step, hidden)
                 _add(to_centred[shared, :, columns], times(back, to_hidden), first=n < len(low))
                 sums.add(n, x[:-1], step, hidden, to_hidden, pair.sizes, first=columns.start == 0)
