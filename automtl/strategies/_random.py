@@ -9,14 +9,13 @@ import numpy as np
 from torch import nn
 
 from automtl.errors import ConfigError
-from automtl.models.supernet import Supernet
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.decisions import Decision
 from automtl.strategies.decisions import Ground, by_scores, distinct, undecided
 from automtl.strategies.encoding import MOST_DRAWS, Genome
 from automtl.strategies.evolution import Scored, scored_genomes
 from automtl.strategies.ledger import price_of
-from automtl.strategies.protocol import SearchContext, make_encoding
+from automtl.strategies.protocol import SearchContext, Strategy, make_encoding
 from automtl.strategies.score import score
 from automtl.strategies.standalone import StandAlone
 from automtl.training.checkpoint_state import Count, State, check, need
@@ -32,7 +31,7 @@ class _State(State):
     steps: Count
 
 
-class RandomSearch:
+class RandomSearch(Strategy):
     """Draws architectures, trains each for the same share of a budget of rows and keeps the best on
     the A rows.
 
@@ -45,9 +44,8 @@ class RandomSearch:
     """
 
     def __init__(self, context: SearchContext) -> None:
+        super().__init__(context)
         settings = context.settings
-        self.context, self.samples = context, 0
-        self.supernet: Supernet | None = None
         self.encoding = make_encoding(context)
         self.epochs = context.options.draws
         self._batch = context.fit.num_rows / len(context.fit)
@@ -112,9 +110,6 @@ class RandomSearch:
             seed=context.seed,
             lr=context.options.random_lr,
         )
-
-    def cut(self) -> None:
-        """Nothing is deferred."""
 
     def evaluated(self) -> nn.Module | None:
         """The last draw's model."""
@@ -194,26 +189,20 @@ class RandomSearch:
         return len(self._tried) == epoch and step <= self._steps
 
 
-class RandomSampling:
+class RandomSampling(Strategy):
     """One draw, taken as it is: the yardstick of every search. Nothing is trained, no row read."""
 
     def __init__(self, context: SearchContext) -> None:
+        super().__init__(context)
         self.encoding = make_encoding(context)
-        self._seed = context.seed
-        self.genome = self.encoding.draw(np.random.default_rng([context.seed, 0]))
-        self.epochs, self.samples = 1, 0
-        self.supernet: Supernet | None = None
+        self.genome = self._draw(0)
+
+    def _draw(self, number: int) -> Genome:
+        return self.encoding.draw(np.random.default_rng([self.context.seed, number]))
 
     def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
         """Nothing to do."""
         yield from ()
-
-    def cut(self) -> None:
-        """Nothing is deferred."""
-
-    def evaluated(self) -> nn.Module | None:
-        """There is no network."""
-        return None
 
     def record(self) -> dict[str, Any]:
         """The draw."""
@@ -229,23 +218,14 @@ class RandomSampling:
 
     def proposals(self, count: int) -> list[Architecture]:
         """The draw, and further ones."""
-        draws = (np.random.default_rng([self._seed, number]) for number in range(MOST_DRAWS))
-        return distinct(
-            (self.encoding.architecture(self.encoding.draw(rng)) for rng in draws), count
-        )
+        genomes = map(self._draw, range(MOST_DRAWS))
+        return distinct(map(self.encoding.architecture, genomes), count)
 
     def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
         """A draw rests on nothing."""
         return undecided(self.encoding, architecture, lambda *_: Ground(None, "drawn at random"))
 
-    def state_dict(self) -> dict[str, Any]:
-        """The draw follows from the seed."""
-        return {}
 
-    def load_state_dict(self, state: Any) -> None:
-        """Nothing to restore."""
-        need(state == {}, "strategy", "must be empty", str(state)[:80])
-
-    def stands_at(self, epoch: int, step: int) -> bool:
-        """There are no steps."""
-        return step == 0
+def random_search(context: SearchContext) -> Strategy:
+    """Random search. Before a race it only draws: the race's halving is its training."""
+    return (RandomSampling if context.options.selection == "race" else RandomSearch)(context)

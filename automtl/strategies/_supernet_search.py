@@ -26,7 +26,7 @@ from automtl.strategies.derive import choice_weights, derive
 from automtl.strategies.encoding import MOST_DRAWS, SpaceEncoding
 from automtl.strategies.ledger import Kind, SupernetPrices
 from automtl.strategies.monitor import gradient_conflict, hessian_eigenvalue
-from automtl.strategies.protocol import SearchContext
+from automtl.strategies.protocol import SearchContext, Strategy
 from automtl.training.checkpoint_state import Count, State, check
 from automtl.training.loop import StepEvent, run_epoch
 from automtl.training.losses import Losses
@@ -41,7 +41,7 @@ class SearchState(State):
     samples: Count
 
 
-class SupernetSearch:
+class SupernetSearch(Strategy):
     """Runs a stepper over the planned epochs.
 
     Args:
@@ -52,8 +52,9 @@ class SupernetSearch:
     form: type[SearchState] = SearchState
 
     def __init__(self, context: SearchContext, stepper: Darts) -> None:
-        self.context, self.stepper = context, stepper
-        self.epochs, self.samples = context.settings.epochs, 0
+        super().__init__(context)
+        self.stepper = stepper
+        self.epochs = context.settings.epochs
         self.supernet: Supernet = stepper.net
         stepper.watch_alphas(len(context.alpha) if stepper.moves_alpha else 0)
         sharing = Sharing(

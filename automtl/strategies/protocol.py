@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -15,47 +15,26 @@ from automtl.ranks import ALONE, Ranks
 from automtl.spaces.architecture import Architecture, Sharing
 from automtl.spaces.decisions import Decision
 from automtl.spaces.space import SearchSpace
+from automtl.spaces.strategies import StrategySettings
 from automtl.strategies.darts_settings import DartsSettings, make_pricing
+from automtl.strategies.decisions import Ground, undecided
 from automtl.strategies.encoding import SpaceEncoding
 from automtl.strategies.ledger import Ledger
+from automtl.training.checkpoint_state import need
 from automtl.training.loop import StepEvent
 from automtl.training.step.guard import Guard
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(StrategySettings):
     """Settings of the strategies beside those of training a supernet.
 
     Args:
-        second_order: `darts` differentiates through one step of weights and beta (Eq. 4).
-        hvp: its Hessian-vector product, by autograd or by finite differences.
-        hvp_scale: the finite difference's eps is this over the norm of the direction.
-        temperature: `snas` and `gdas`, in the first epoch.
-        final_temperature: and in the last.
-        draws: `random_search`, architectures tried.
-        budget_samples: `random_search`, rows trained and scored in all; None for what `darts` would
-            train on.
-        random_lr: `random_search`, Adam rate of the draws.
-        population: `evolution`, architectures alive.
-        tournament: `evolution`, how many of them compete to be the parent.
-        generations: `evolution`, how often as many children as the population are made.
         selection: how an architecture is read from a trained supernet.
         gradient_conflict: record the cosines between the tasks' gradients, on one batch of alpha
             rows per epoch.
         hessian: record the dominant eigenvalue over alpha, likewise.
     """
 
-    second_order: bool = False
-    hvp: Literal["exact", "finite"] = "exact"
-    hvp_scale: float = 0.01
-    temperature: float = 5.0
-    final_temperature: float = 0.5
-    draws: int = 8
-    budget_samples: int | None = None
-    random_lr: float = 1e-3
-    population: int = 24
-    tournament: int = 6
-    generations: int = 4
     selection: Literal["argmax", "perturbation", "race"] = "argmax"
     gradient_conflict: bool = True
     hessian: bool = False
@@ -123,28 +102,47 @@ def make_encoding(context: SearchContext, net: Supernet | None = None) -> SpaceE
     )
 
 
-class Strategy(Protocol):
+class Strategy:
     """A search strategy: epochs of work, each ended by a record and a checkpoint, and an
     architecture at the end.
+
+    To write are `run_epoch`, `record`, `derive`, and the pair of `state_dict` and
+    `load_state_dict` with `stands_at` where there is something to resume. The other methods are
+    those of a strategy that trains no network and believes in one architecture.
+
+    Args:
+        context: data, space, settings.
 
     Attributes:
         epochs: planned.
         samples: rows that training and scoring have read so far.
+        supernet: the network whose state must be kept; None where there is none.
     """
 
-    epochs: int
-    samples: int
+    epochs: int = 1
+    samples: int = 0
+    supernet: Supernet | None = None
 
-    @property
-    def supernet(self) -> Supernet | None:
-        """The network whose state must be kept, for strategies that have one."""
+    def __init__(self, context: SearchContext) -> None:
+        self.context = context
 
     def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
         """Do the work of an epoch from step `start` on, with an event after each step.
 
-        At each event `state_dict` tells what going on after that step needs. An epoch may be left
+        At each event `state_dict` holds what going on after that step needs. An epoch may be left
         in the middle: then `cut` follows.
         """
+        raise NotImplementedError
+
+    def record(self) -> dict[str, Any]:
+        """Plain data: "choices" per block and "expert_usage" per task always, and what else the
+        strategy records.
+        """
+        raise NotImplementedError
+
+    def derive(self) -> Architecture:
+        """The discrete architecture that the strategy believes in so far."""
+        raise NotImplementedError
 
     def cut(self) -> None:
         """Bring deferred updates up to date, so that the network can be evaluated; training does
@@ -153,29 +151,26 @@ class Strategy(Protocol):
 
     def evaluated(self) -> nn.Module | None:
         """The network whose loss on the B rows is the epoch's; None where there is none."""
-
-    def record(self) -> dict[str, Any]:
-        """Plain data: "choices" per block and "expert_usage" per task always, and what else the
-        strategy tells.
-        """
-
-    def derive(self) -> Architecture:
-        """The discrete architecture that the strategy believes in so far."""
+        return None
 
     def proposals(self, count: int) -> list[Architecture]:
         """At most so many architectures that the strategy believes in, what `derive` gives first;
         no two equal up to the order of experts, and the same at each call.
         """
+        return [self.derive()][:count]
 
     def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
         """Of every choice of what `derive` gave, what it rests on; "not decided", as no strategy
         trains its candidates alone and often enough.
         """
+        encoding = make_encoding(self.context)
+        return undecided(encoding, architecture, lambda *_: Ground(None, "not recorded"))
 
     def state_dict(self) -> dict[str, Any]:
         """All that an exact resume needs beside the supernet's own state: tensors and JSON
         values.
         """
+        return {}
 
     def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``.
@@ -183,8 +178,10 @@ class Strategy(Protocol):
         Raises:
             AutoMTLError: it is none of this strategy's; see ``training/checkpoint_state.py``.
         """
+        need(state == {}, "strategy", "must be empty", str(state)[:80])
 
     def stands_at(self, epoch: int, step: int) -> bool:
         """Whether what was loaded can be the state before that step, both counted from 0 and the
         first of the next epoch included.
         """
+        return step == 0

@@ -107,7 +107,7 @@ def settings_of(session: Session) -> DartsSettings:
 
 def _options(session: Session) -> Options:
     s = session.config.search
-    same = {f.name: getattr(s, f.name) for f in fields(Options)}
+    same = {name: getattr(s, name) for name in Options.model_fields}
     if s.budget_run is not None:
         folder = one_phase(Path(s.budget_run), "search")
         held = files.read_json(folder.cost)
