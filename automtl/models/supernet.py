@@ -175,10 +175,8 @@ def supernet_parts(
     Raises:
         ConfigError: an unknown kind or setting, or one that does not fit.
     """
-    complete, names = (
-        sharing_settings(sharing, settings or {}),
-        [task.name for task in schema.tasks],
-    )
+    complete = sharing_settings(sharing, settings or {})
+    names = [task.name for task in schema.tasks]
     fit_sharing(
         sharing,
         complete,
@@ -192,9 +190,7 @@ def supernet_parts(
     def make() -> dict[str, Any]:
         builder = _Builder(space, generator)
         inputs = input_layer(schema, dim=space.embedding_dim, numeric=space.numeric, sparse=sparse)
-        interaction = [
-            builder.interaction(i, inputs.num_fields) for i in range(space.num_interaction_blocks)
-        ]
+        interaction = builder.interactions(inputs.num_fields)
         projection = nn.Linear(inputs.num_fields * space.embedding_dim, space.expert_dim)
         module = SEARCH_MODULES[sharing](
             build=builder.expert,
@@ -205,14 +201,7 @@ def supernet_parts(
             generator=generator,
             **module_settings(sharing, complete),
         )
-        heads = towers(
-            schema,
-            module.width_out,
-            hidden=space.towers,
-            dropout=space.dropout,
-            batch_norm=space.batch_norm,
-            generator=generator,
-        )
+        heads = towers(schema, module.width_out, hidden=space.towers, **builder.common)
         return {
             "space": space,
             "alphas": builder.alphas,
@@ -233,18 +222,19 @@ class _Builder:
         self.space = space
         self.alphas: dict[str, nn.Parameter] = {}
         self._ties: dict[object, nn.Parameter] = {}
-        self._common: dict[str, Any] = {
+        self.common: dict[str, Any] = {
             "dropout": space.dropout,
             "batch_norm": space.batch_norm,
             "generator": generator,
         }
 
-    def interaction(self, index: int, num_fields: int) -> ChoiceBlock:
+    def interactions(self, num_fields: int) -> list[ChoiceBlock]:
+        return [self._interaction(i, num_fields) for i in range(self.space.num_interaction_blocks)]
+
+    def _interaction(self, index: int, num_fields: int) -> ChoiceBlock:
         operations = self.space.interaction_operations
         candidates = [
-            build_interaction(
-                o, num_fields=num_fields, dim=self.space.embedding_dim, **self._common
-            )
+            build_interaction(o, num_fields=num_fields, dim=self.space.embedding_dim, **self.common)
             for o in operations
         ]
         return ChoiceBlock(
@@ -259,9 +249,9 @@ class _Builder:
     def _expert_block(self, slot: Slot, index: int, width: int) -> ChoiceBlock:
         operations = self.space.expert_operations
         if self.space.widths == "nested":
-            candidates = build_nested(operations, width_in=width, **self._common)
+            candidates = build_nested(operations, width_in=width, **self.common)
         else:
-            candidates = [build_operation(o, width_in=width, **self._common) for o in operations]
+            candidates = [build_operation(o, width_in=width, **self.common) for o in operations]
         return ChoiceBlock(
             candidates,
             alpha=self._alpha(

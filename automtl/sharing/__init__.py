@@ -22,15 +22,10 @@ from pkgutil import resolve_name
 
 from automtl.sharing._adatt import AdaTT
 from automtl.sharing._aitm import AITM
-from automtl.sharing._cgc import CGC
 from automtl.sharing._cross_stitch import CrossStitch
+from automtl.sharing._gated import CGC, PLE, MMoE, MoE, MultiLevelMMoE, SharedBottom
 from automtl.sharing._gumbel import GumbelGates
-from automtl.sharing._ml_mmoe import MultiLevelMMoE
-from automtl.sharing._mmoe import MMoE
-from automtl.sharing._moe import MoE
-from automtl.sharing._ple import PLE
 from automtl.sharing._selected import ExpertSelection, Selected
-from automtl.sharing._shared_bottom import SharedBottom
 from automtl.sharing._snr import SNRAver, SNRTrans
 from automtl.sharing._top_k import TopK
 from automtl.sharing.base import SharingModule
