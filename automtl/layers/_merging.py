@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from automtl.layers.kernels.batch_moments import centre, row_variances
-from automtl.layers.kernels.mlp_bank import normalised_sum, product_pair
+from automtl.layers.kernels.mlp_bank import product_pair
+from automtl.layers.kernels.normalised_sum import normalised_sum
 from automtl.layers.nested import HiddenUnits
 from automtl.layers.normalization import BatchNorm
 

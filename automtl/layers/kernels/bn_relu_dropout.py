@@ -10,6 +10,23 @@ import torch
 from torch import Tensor
 
 
+def normalised_relu_reference(
+    z: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    offset: Tensor,
+    *,
+    mask: Tensor | None = None,
+    scale: float = 1.0,
+    eps: float = 1e-5,
+) -> Tensor:
+    """What `NormalisedReLU` computes; arguments and shapes are its. No statistics move."""
+    x = z + offset
+    normalised = (x - x.mean(0)) / (x.var(0, correction=0) + eps).sqrt()
+    y = scale * (gamma * normalised + beta).relu()
+    return y if mask is None else mask * y
+
+
 class NormalisedReLU(torch.autograd.Function):
     """y = scale * mask * relu(gamma (z - mean) / std + beta), mean and variance those of the batch.
 

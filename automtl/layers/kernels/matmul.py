@@ -19,6 +19,16 @@ _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-u
 _BFLOAT16 = _ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def product_reference(x: Tensor, weight: Tensor) -> Tensor:
+    """What `product` computes."""
+    return x @ weight.t()
+
+
+def rectified_times_reference(left: Tensor, right: Tensor) -> Tensor:
+    """What `rectified_times` computes."""
+    return (left @ right).relu()
+
+
 class Product(torch.autograd.Function):
     """x W^T, with both of a linear layer's products over its weight by oneDNN; the third, over the
     rows, MKL does faster.
