@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from automtl.config_retrain import BalancingSection as BalancingSection
 from automtl.errors import ConfigError
 from automtl.spaces.catalogue import SHARING
-from automtl.spaces.strategies import STRATEGIES, StrategySettings
+from automtl.spaces.strategies import STRATEGIES, StrategySettings, readers
 from automtl.strict import Strict, nearest
 
 # strategies whose supernet has learnt to mix
@@ -165,10 +165,21 @@ class SearchSection(StrategySettings, ChoiceSettings):
 
     @property
     def idle(self) -> frozenset[str]:
-        """Settings of a race or of a supernet where there is none."""
-        if self.selection != "race":
-            return OF_A_RACE  # random_search without a race trains by what is of a supernet, too
-        return frozenset() if self.trains_supernet else OF_A_SUPERNET
+        """Settings that this search does not read: other strategies', and those of a race or of a
+        supernet where there is none.
+        """
+        race = self.selection == "race"
+        # before a race that trains nothing else, a strategy only draws
+        drawn = race and not self.trains_supernet
+        foreign = frozenset(
+            name
+            for name in StrategySettings.model_fields
+            if readers(name) and (drawn or self.strategy not in readers(name))
+        )
+        if not race:
+            # random_search without a race trains by what is of a supernet, too
+            return foreign | OF_A_RACE
+        return foreign if self.trains_supernet else foreign | OF_A_SUPERNET
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -42,12 +42,19 @@ class RandomSettings(Strict):
     """Settings of `random_search`."""
 
     draws: int = Field(8, ge=1, le=100_000, description="random_search: architectures tried.")
-    random_lr: float = Field(1e-3, gt=0, description="random_search: Adam rate of its trainings.")
     budget_samples: int | None = Field(
         None, ge=1, description="random_search: rows to spend; default what darts would train on."
     )
     budget_run: str | None = Field(
         None, description="random_search: a searched run whose samples are the budget."
+    )
+
+
+class AloneSettings(Strict):
+    """Settings of training an architecture alone, as `random_search` and ``automtl rank`` do."""
+
+    random_lr: float = Field(
+        1e-3, gt=0, description="random_search and rank: Adam rate of trainings alone."
     )
 
 
@@ -66,7 +73,9 @@ class EvolutionSettings(Strict):
     )
 
 
-class StrategySettings(EvolutionSettings, RandomSettings, SampledSettings, SecondOrderSettings):
+class StrategySettings(
+    EvolutionSettings, AloneSettings, RandomSettings, SampledSettings, SecondOrderSettings
+):
     """The settings of all strategies, flat: pydantic lists the last base's first."""
 
 
@@ -99,3 +108,10 @@ STRATEGIES: dict[str, StrategySignature] = {
     ),
     "evolution": StrategySignature("evolution:Evolution", EvolutionSettings),
 }
+
+
+def readers(setting: str) -> tuple[str, ...]:
+    """The strategies whose own a setting is; none for one that all searches read."""
+    return tuple(
+        name for name, signature in STRATEGIES.items() if setting in signature.settings.model_fields
+    )
