@@ -106,7 +106,7 @@ STRATEGIES: dict[str, StrategySignature] = {
     "random_search": StrategySignature(
         "_random:random_search", RandomSettings, trains_supernet=False
     ),
-    "evolution": StrategySignature("evolution:Evolution", EvolutionSettings),
+    "evolution": StrategySignature("_evolution:Evolution", EvolutionSettings),
 }
 
 

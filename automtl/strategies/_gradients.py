@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from automtl.strategies._sampled import Sampled
 from automtl.strategies._supernet_search import SupernetSearch
 from automtl.strategies._unrolled import Unrolled
 from automtl.strategies.darts import Darts
 from automtl.strategies.protocol import SearchContext, Strategy
-from automtl.strategies.sampled import Sampled
 
 
 def darts(context: SearchContext) -> Strategy:

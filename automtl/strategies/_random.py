@@ -11,9 +11,9 @@ from torch import nn
 from automtl.errors import ConfigError
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.decisions import Decision
+from automtl.strategies._evolution import Scored, scored_genomes
 from automtl.strategies.decisions import Ground, by_scores, distinct, undecided
 from automtl.strategies.encoding import MOST_DRAWS, Genome
-from automtl.strategies.evolution import Scored, scored_genomes
 from automtl.strategies.ledger import price_of
 from automtl.strategies.protocol import SearchContext, Strategy, make_encoding
 from automtl.strategies.score import score

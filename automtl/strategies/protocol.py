@@ -57,8 +57,7 @@ class SearchContext:
         device: where networks run.
         seed: of draws and fresh weights.
         autocast: makes the context of training's forward passes.
-        start: gives a network of fresh weights what it starts from, such as vectors learnt
-            elsewhere.
+        load_pretrained: puts vectors learnt elsewhere into a network of fresh weights.
         guard: looks for losses that are not finite.
         ledger: where a strategy reports every use of rows.
         ranks: the processes that search together; each has its own rows of `fit` and `alpha`, and
@@ -77,7 +76,7 @@ class SearchContext:
     device: torch.device
     seed: int
     autocast: Callable[[], AbstractContextManager[Any]]
-    start: Callable[[nn.Module], None]
+    load_pretrained: Callable[[nn.Module], None]
     guard: Guard = field(default_factory=Guard)
     ledger: Ledger = field(default_factory=Ledger)
     ranks: Ranks = ALONE

@@ -49,7 +49,7 @@ class StandAlone:
             generator=context.generator,
             max_parameters=None,
         )
-        context.start(net)
+        context.load_pretrained(net)
         net.to(context.device)
         assert isinstance(net, MultiTaskNet), "kinds that can stand in a supernet share one network"
         self.net = net

@@ -107,5 +107,5 @@ def small_context(
         device=torch.device("cpu"),
         seed=seed,
         autocast=contextlib.nullcontext,
-        start=lambda net: None,
+        load_pretrained=lambda net: None,
     )

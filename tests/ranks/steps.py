@@ -19,12 +19,12 @@ from automtl.ranks import ALONE, Group
 from automtl.runs import checkpoint
 from automtl.spaces.architecture import Architecture, Sharing
 from automtl.spaces.placement import plugged
+from automtl.strategies._evolution import SinglePath
+from automtl.strategies._sampled import Sampled
 from automtl.strategies._unrolled import Unrolled
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.encoding import SpaceEncoding
-from automtl.strategies.evolution import SinglePath
-from automtl.strategies.sampled import Sampled
 from automtl.training.balancing import make_balancer
 from automtl.training.balancing.balancer import BalancingSettings
 from automtl.training.optim.optimizers import OptimizerSettings, make_optimizer

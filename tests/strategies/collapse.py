@@ -99,5 +99,5 @@ def small_context(seed: int, *, auxiliary_skip: float) -> SearchContext:
         device=torch.device("cpu"),
         seed=seed,
         autocast=contextlib.nullcontext,
-        start=lambda net: None,
+        load_pretrained=lambda net: None,
     )

@@ -17,13 +17,13 @@ from automtl.models.derived import build_model
 from automtl.models.supernet import build_supernet
 from automtl.spaces.architecture import Sharing
 from automtl.spaces.space import SearchSpace
+from automtl.strategies._evolution import Evolution, SinglePath
 from automtl.strategies._random import RandomSearch
+from automtl.strategies._sampled import Sampled
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.encoding import SpaceEncoding
-from automtl.strategies.evolution import Evolution, SinglePath
 from automtl.strategies.registry import STRATEGIES
-from automtl.strategies.sampled import Sampled
 from automtl.strategies.score import score
 from automtl.testing.strategies import RULES, strategy_case
 from tests.strategies.contexts import search, small_context

@@ -78,7 +78,7 @@ def make_material(
         device=session.device,
         seed=seeds.weights,
         autocast=session.autocast,
-        start=session.start,
+        load_pretrained=session.start,
         guard=guard or Guard(),
         ranks=session.ranks,
     )
