@@ -1,15 +1,21 @@
 """The section of a run's configuration on the search, and what weighs the tasks' losses."""
 
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
 from automtl.config_retrain import BalancingSection as BalancingSection
 from automtl.errors import ConfigError
 from automtl.spaces.catalogue import SHARING
+from automtl.spaces.strategies import STRATEGIES, StrategySettings, readers
 from automtl.strict import Strict, nearest
 
-PERTURBED = ("darts", "snas")  # strategies whose supernet has learnt to mix
+# strategies whose supernet has learnt to mix
+PERTURBED = tuple(name for name, signature in STRATEGIES.items() if signature.mixes)
+if TYPE_CHECKING:
+    StrategyName = str
+else:
+    StrategyName = Literal[tuple(STRATEGIES)]
 # Settings that only some searches read
 _OF_A_RACE = """
     race_candidates race_controls rivals race_epochs race_finalists race_seeds race_checks
@@ -22,14 +28,12 @@ _OF_A_SUPERNET = """
 OF_A_RACE, OF_A_SUPERNET = frozenset(_OF_A_RACE.split()), frozenset(_OF_A_SUPERNET.split())
 
 
-class SearchSection(Strict):
-    """The search."""
+class ChoiceSettings(Strict):
+    """What proposes architectures, and how one of them is chosen."""
 
-    strategy: Literal["darts", "snas", "gdas", "random_sampling", "random_search", "evolution"] = (
-        Field(
-            "random_search",
-            description="What proposes architectures; darts is the method of the paper.",
-        )
+    strategy: StrategyName = Field(
+        "random_search",
+        description="What proposes architectures; darts is the method of the paper.",
     )
     selection: Literal["argmax", "perturbation", "race"] = Field(
         "race",
@@ -54,39 +58,11 @@ class SearchSection(Strict):
     race_checks: int = Field(
         6, ge=0, le=1000, description="race: how often the winner is trained with choices changed."
     )
-    second_order: bool = Field(
-        False, description="darts: alpha's gradient through one step of weights and beta (Eq. 4)."
-    )
-    hvp: Literal["exact", "finite"] = Field(
-        "exact", description="second_order: its Hessian-vector product; finite errs on ReLUs."
-    )
-    hvp_scale: float = Field(
-        0.01, gt=0, description="hvp finite: eps times the norm of the direction."
-    )
-    temperature: float = Field(
-        5.0, gt=0, description="snas and gdas: Gumbel-softmax temperature of the first epoch."
-    )
-    final_temperature: float = Field(
-        0.5, gt=0, description="snas and gdas: temperature of the last epoch."
-    )
-    draws: int = Field(8, ge=1, le=100_000, description="random_search: architectures tried.")
-    random_lr: float = Field(1e-3, gt=0, description="random_search: Adam rate of its trainings.")
-    budget_samples: int | None = Field(
-        None, ge=1, description="random_search: rows to spend; default what darts would train on."
-    )
-    budget_run: str | None = Field(
-        None, description="random_search: a searched run whose samples are the budget."
-    )
-    population: int = Field(24, ge=2, le=100_000, description="evolution: architectures alive.")
-    tournament: int = Field(
-        6, ge=1, description="evolution: how many of them compete to be the parent."
-    )
-    generations: int = Field(
-        4,
-        ge=0,
-        le=100_000,
-        description="evolution: how often a whole population of children is scored.",
-    )
+
+
+class SearchSection(StrategySettings, ChoiceSettings):
+    """The search."""
+
     score_rows: int | None = Field(
         16_384, ge=2, description="At most so many A rows score an architecture; null for all."
     )
@@ -175,7 +151,7 @@ class SearchSection(Strict):
     @property
     def trains_supernet(self) -> bool:
         """Whether a supernet is trained before anything is chosen."""
-        return self.strategy not in ("random_search", "random_sampling")
+        return STRATEGIES[self.strategy].trains_supernet
 
     @property
     def starters(self) -> int:
@@ -189,10 +165,21 @@ class SearchSection(Strict):
 
     @property
     def idle(self) -> frozenset[str]:
-        """Settings of a race or of a supernet where there is none."""
-        if self.selection != "race":
-            return OF_A_RACE  # random_search without a race trains by what is of a supernet, too
-        return frozenset() if self.trains_supernet else OF_A_SUPERNET
+        """Settings that this search does not read: other strategies', and those of a race or of a
+        supernet where there is none.
+        """
+        race = self.selection == "race"
+        # before a race that trains nothing else, a strategy only draws
+        drawn = race and not self.trains_supernet
+        foreign = frozenset(
+            name
+            for name in StrategySettings.model_fields
+            if readers(name) and (drawn or self.strategy not in readers(name))
+        )
+        if not race:
+            # random_search without a race trains by what is of a supernet, too
+            return foreign | OF_A_RACE
+        return foreign if self.trains_supernet else foreign | OF_A_SUPERNET
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -41,11 +41,11 @@ from automtl.models.supernet import Supernet, build_supernet
 from automtl.phases.run.device import Autocast, autocast, fast_bfloat16, set_allocator
 from automtl.spaces.architecture import Sharing
 from automtl.spaces.space import SearchSpace
+from automtl.strategies._evolution import SinglePath
+from automtl.strategies._sampled import Sampled
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
-from automtl.strategies.encoding import Genes
-from automtl.strategies.evolution import SinglePath
-from automtl.strategies.sampled import Sampled
+from automtl.strategies.encoding import SpaceEncoding
 from automtl.training.losses import multi_task_loss
 
 VARIANTS = (
@@ -166,9 +166,9 @@ def _strategy(
             net, schema, settings, hard=True, generator=generator, autocast=precision, **heat
         )
     if "evolution" in words:
-        genes = Genes(net.space, schema, Sharing())
+        encoding = SpaceEncoding(net.space, schema, Sharing())
         return SinglePath(
-            net, schema, settings, genes=genes, generator=generator, autocast=precision
+            net, schema, settings, encoding=encoding, generator=generator, autocast=precision
         )
     return (Straightforward if "straightforward" in words else Darts)(
         net, schema, settings, autocast=precision

@@ -120,7 +120,7 @@ ONLY_IN = {  # what is safe as its one user uses it
     "yaml.load_all": set[str](),
     "importlib.util.spec_from_file_location": {"automtl.plugins", "automtl.exports.formats"},
     "importlib.import_module": {"automtl"},
-    "pkgutil.resolve_name": {"automtl.sharing"},
+    "pkgutil.resolve_name": {"automtl.sharing", "automtl.strategies.registry"},
 }
 
 WRITERS = {

@@ -2,15 +2,17 @@
 folder.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from automtl import plugins
+from automtl.config_search import SearchSection
 from automtl.layers import interaction, operations
 from automtl.phases.run.session import Silent
 from automtl.sharing import SEARCH_MODULES, SHARING_MODULES
 from automtl.spaces.catalogue import SHARING
 from automtl.spaces.operations import OPERATIONS
+from automtl.spaces.strategies import StrategySettings
 from automtl.testing.small import random_batch, small_schema, small_space
 from automtl.training.loop import StepEvent
 from scripts.small import write_dataset
@@ -34,6 +36,17 @@ class Stopper(Silent):
     def step(self, event: StepEvent, epochs: int) -> None:
         if (event.epoch, event.step) == self.place:
             raise Stop
+
+
+def read_settings(sets: Sequence[str]) -> list[str]:
+    """Of some `search.KEY=VALUE` those that the strategy among them reads: no other strategy's."""
+    last = {key: value for key, _, value in (item.partition("=") for item in sets)}
+    search = SearchSection(
+        strategy=last.get("search.strategy", "random_search"),
+        selection=last.get("search.selection", "race"),  # type: ignore[arg-type]
+    )
+    foreign = {f"search.{name}" for name in search.idle & {*StrategySettings.model_fields}}
+    return [item for item in sets if item.partition("=")[0] not in foreign]
 
 
 @contextmanager

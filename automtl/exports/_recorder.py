@@ -17,7 +17,7 @@ from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
 from automtl.layers.masks import HardConcrete
-from automtl.layers.normalization import Dropout, Ending, frozen_statistics
+from automtl.layers.normalization import ClosingNorm, Dropout, frozen_statistics
 from automtl.models.derived import IndependentNets
 from automtl.models.skeleton import MultiTaskNet
 from automtl.sharing.base import SharingModule
@@ -27,7 +27,7 @@ OPEN = (
     IndependentNets,
     MultiTaskNet,
     SharingModule,
-    Ending,
+    ClosingNorm,
     Dropout,
     HardConcrete,
     nn.Identity,

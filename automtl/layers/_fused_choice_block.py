@@ -79,7 +79,7 @@ def fused_sum(
     first = min(kinds["mlp"], default=0)
 
     def others(positions: list[int]) -> list[list[Tensor]]:
-        """What runs as it is, per block."""
+        """The weighed outputs of candidates that are not fused, per block."""
         return [
             [share[i] * block[i](x) for i in positions]
             for x, block, share in zip(xs, blocks, shares, strict=True)

@@ -1,5 +1,5 @@
-"""What the fused choice block sums: MLPs, convolutions, gates and skips of one block or of several
-alike, feature-major.
+"""The sums of the fused choice block: MLPs, convolutions, gates and skips of one block, or of
+several of the same form, feature-major.
 
 Legend: N blocks, B rows, W width, S candidates of one kind in a block, H hidden units of all MLPs
 of a block, k kernel.
@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from automtl.layers.kernels.batch_moments import centre, row_variances
-from automtl.layers.kernels.mlp_bank import normalised_sum, product_pair
+from automtl.layers.kernels.mlp_bank import product_pair
+from automtl.layers.kernels.normalised_sum import normalised_sum
 from automtl.layers.nested import HiddenUnits
 from automtl.layers.normalization import BatchNorm
 
@@ -36,15 +37,15 @@ class Group:
         self.dropping = any(ending.dropout.active for ending in self.endings)
 
     def factor(self) -> Tensor:
-        """What multiplies each normalised output. Shape: (N, S, W)."""
+        """The factor of each normalised output. Shape: (N, S, W)."""
         return self.shares * self.stacked([norm.weight for norm in self.norms])
 
     def shift(self) -> Tensor:
-        """What is added to it. Shape: (N, S, W)."""
+        """The shift that is added to it. Shape: (N, S, W)."""
         return self.shares * self.stacked([norm.bias for norm in self.norms])
 
     def stacked(self, tensors: Sequence[Tensor]) -> Tensor:
-        """One tensor a candidate as one for all. Shape: N * S times (...) -> (N, S, ...)."""
+        """The candidates' tensors as one. Shape: N * S times (...) -> (N, S, ...)."""
         return torch.stack(list(tensors)).view(len(self.blocks), -1, *tensors[0].shape)
 
     def add_ended(
@@ -85,8 +86,8 @@ class Group:
             )
         parts = zip(ended.flatten(0, 1), self.endings, strict=True)
         # drawn as for rows first, like the plain candidate's
-        kept = [ending.dropout(part.t().contiguous()).t() for part, ending in parts]
-        return base + self.stacked(kept).sum(1)
+        dropped = [ending.dropout(part.t().contiguous()).t() for part, ending in parts]
+        return base + self.stacked(dropped).sum(1)
 
 
 def merged_sum(x: Tensor, groups: Mapping[str, Group], *, skip: Tensor, **products: Any) -> Tensor:
@@ -101,7 +102,9 @@ def merged_sum(x: Tensor, groups: Mapping[str, Group], *, skip: Tensor, **produc
         products: the type of the MLPs and gates, and whether hidden units are kept; see
             `product_pair`.
     """
-    mlps, convolutions, gates = groups["mlp"], groups["convolution"], groups["gate"]
+    mlps = groups["mlp"]
+    convolutions = groups["convolution"]
+    gates = groups["gate"]
     units = [HiddenUnits(block) for block in mlps.blocks]
     layer = LinearLayer(
         x,
@@ -271,7 +274,7 @@ def track(norms: Sequence[BatchNorm], means: Tensor, variances: Tensor, rows: in
     if not moving:
         return
     sizes, scale = [norm.num_features for norm in norms], rows / (rows - 1)
-    kept = [norm.update_statistics for norm in norms]
+    moves = [norm.update_statistics for norm in norms]
     for name, values in (
         ("running_mean", means.flatten()),
         ("running_var", variances.flatten() * scale),
@@ -279,7 +282,7 @@ def track(norms: Sequence[BatchNorm], means: Tensor, variances: Tensor, rows: in
         parts = torch.split(values.to(getattr(moving[0], name).dtype), sizes)
         torch._foreach_lerp_(
             [getattr(norm, name) for norm in moving],
-            list(compress(parts, kept)),
+            list(compress(parts, moves)),
             moving[0].momentum,
         )
     torch._foreach_add_([norm.num_batches_tracked for norm in moving], 1)

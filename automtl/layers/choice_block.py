@@ -81,7 +81,7 @@ class ChoiceBlock(nn.Module):
         )
 
     def weights(self) -> Tensor:
-        """What multiplies each candidate's output. Shape: (candidates,)."""
+        """The factor of each candidate's output. Shape: (candidates,)."""
         return torch.softmax(self.alpha, dim=0) if self.shares is None else self.shares
 
     def _one(self, x: Tensor, path: int) -> Tensor:
@@ -94,9 +94,11 @@ class ChoiceBlock(nn.Module):
 
 
 def in_step(experts: Sequence[nn.Module], xs: Sequence[Tensor]) -> list[Tensor]:
-    """What experts make of their inputs. Chains of fused choice blocks that differ in their
-    parameters only go block by block, all experts in one go: on small batches most of a step's time
-    is small operations, which this does once instead of N times.
+    """The outputs of experts on their inputs.
+
+    Chains of fused choice blocks that differ in their parameters only are computed block by block,
+    all experts at once: on small batches most of a step's time is small operations, which this does
+    once instead of N times.
 
     Shape: N times (B, W) -> N times (B, W).
     """
@@ -114,8 +116,8 @@ def in_step(experts: Sequence[nn.Module], xs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _alike(blocks: Sequence[nn.Module]) -> bool:
-    """Whether choice blocks can be fused together; not where they drop outputs, which each block
-    draws after the one before it.
+    """Whether choice blocks can be fused together. Blocks with dropout cannot: each draws its masks
+    after the one before it.
     """
     first = blocks[0]
     if not isinstance(first, ChoiceBlock) or not all(

@@ -56,12 +56,10 @@ class EmbeddingTable(nn.Module):
             raise ConfigError(
                 "vocabulary_sizes", "must be at least 1 each, id 0 included", list(vocabulary_sizes)
             )
-        self.vocabulary_sizes, self.sparse, self.width, self.lists = (
-            tuple(vocabulary_sizes),
-            sparse,
-            width,
-            tuple(lists),
-        )
+        self.vocabulary_sizes = tuple(vocabulary_sizes)
+        self.sparse = sparse
+        self.width = width
+        self.lists = tuple(lists)
         own = range(len(vocabulary_sizes)) if segments is None else segments
         starts = list(accumulate(vocabulary_sizes, initial=0))
         self.num_columns = len(own) - len(lists) if columns is None else len(columns)

@@ -1,6 +1,10 @@
-"""Gates over experts. Legend: B rows, N experts, c outputs, k selectors, m bits."""
+"""Gates over experts, and a meter of their weights.
+
+Legend: B rows, N experts, c outputs, k selectors, m bits.
+"""
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -71,3 +75,58 @@ def single_selectors(bits: Tensor, codes: Tensor) -> Tensor:
 def selector_entropy(r: Tensor) -> Tensor:
     """H(r) = -sum_i r_i ln r_i in nats. Shape: (..., N) -> (...)."""
     return -(r * r.clamp_min(LOG_FLOOR).log()).sum(-1)
+
+
+class GateMeter(nn.Module):
+    """The mean of a gate's weights: over the last batch in training, over all rows since ``eval()``
+    in evaluation.
+
+    Sums are buffers, so that a checkpoint holds the weights of its own epoch. Before the first
+    batch all weights are equal.
+
+    Args:
+        size: how many weights.
+
+    Attributes:
+        seen: whether there are observations that were not added up over ranks yet.
+    """
+
+    total: Tensor
+    rows: Tensor
+    update_statistics: bool = True  # off in an alpha step, see normalization.frozen_statistics
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("total", torch.full((size,), 1 / size))
+        self.register_buffer("rows", torch.ones((), dtype=torch.int64))
+        self._adding = self.seen = False
+
+    def train(self, mode: bool = True) -> Self:
+        """Reset at every ``train()`` and ``eval()``, so that a resumed run has the same means."""
+        self._adding = self.seen = False
+        return super().train(mode)
+
+    @torch.no_grad()
+    def observe(self, weights: Tensor) -> None:
+        """Add weights (B, size), or (size,) where all rows have the same."""
+        if not self.update_statistics or torch.compiler.is_exporting():
+            return
+        rows = weights if weights.dim() == 2 else weights.unsqueeze(0)
+        if self.training or not self._adding:
+            self.total.zero_()
+            self.rows.zero_()
+        self.total.add_(rows.detach().sum(0, dtype=self.total.dtype))
+        self.rows.add_(len(rows))
+        self._adding, self.seen = not self.training, True
+
+    @torch.no_grad()
+    def take(self, total: Tensor | None, rows: Tensor | None) -> None:
+        """Replace the sums by those over all ranks, where there are any."""
+        if total is not None and rows is not None:
+            self.total.copy_(total)
+            self.rows.copy_(rows)
+        self.seen = False
+
+    def mean(self) -> Tensor:
+        """Shape: (size,)."""
+        return self.total / self.rows.clamp_min(1)

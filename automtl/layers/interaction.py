@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from automtl.errors import ConfigError
 from automtl.layers._attention import field_attention
-from automtl.layers.normalization import Ending
+from automtl.layers.normalization import ClosingNorm
 from automtl.layers.operations import MLP, Skip
 from automtl.spaces.operations import Operation
 from automtl.strict import nearest
@@ -65,7 +65,7 @@ class InnerProduct(nn.Module):
             "pairs", i * num_fields + j, persistent=False
         )  # (P,) positions in the flat F x F products
         self.linear = nn.Linear(self.width_out + len(i), self.width_out)
-        self.ending = Ending(
+        self.ending = ClosingNorm(
             self.width_out, dropout=dropout, batch_norm=batch_norm, generator=generator
         )
 
@@ -114,7 +114,7 @@ class OuterProduct(nn.Module):
         super().__init__()
         self.width_out = num_fields * dim
         self.linear = nn.Linear(self.width_out + dim * dim, self.width_out)
-        self.ending = Ending(
+        self.ending = ClosingNorm(
             self.width_out, dropout=dropout, batch_norm=batch_norm, generator=generator
         )
 
@@ -169,7 +169,7 @@ class Cross(nn.Module):
         self.bias = nn.Parameter(torch.zeros(layers, self.width_out))
         # as torch's Linear(W, 1)
         nn.init.uniform_(self.weight, -1 / math.sqrt(self.width_out), 1 / math.sqrt(self.width_out))
-        self.ending = Ending(
+        self.ending = ClosingNorm(
             self.width_out, dropout=dropout, batch_norm=batch_norm, generator=generator
         )
 
@@ -228,7 +228,9 @@ class SelfAttention(nn.Module):
                 f"d = {dim}",
                 fix,
             )
-        self.width_out, self.heads, self.fused = num_fields * dim, heads, True
+        self.width_out = num_fields * dim
+        self.heads = heads
+        self.fused = True
         self.project_in = nn.Linear(dim, 3 * dim)
         self.project_out = nn.Linear(dim, dim)
         self.norm = nn.LayerNorm(dim)

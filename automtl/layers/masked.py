@@ -167,13 +167,13 @@ def base_of(expert: nn.Module, *, own_norms: bool) -> dict[str, nn.Module]:
                 f"{paths[module]} at {path} too",
             )
         paths[module] = path
-    found: dict[str, nn.Module] = {}
+    base: dict[str, nn.Module] = {}
     for path, module in _leaves(expert):
         if isinstance(module, nn.Linear):
-            found[path] = BaseLinear(module)
+            base[path] = BaseLinear(module)
         elif not (own_norms and isinstance(module, nn.BatchNorm1d)):
-            found[path] = module
-    return found
+            base[path] = module
+    return base
 
 
 def masked(
@@ -243,7 +243,7 @@ def links(expert: nn.Module) -> list[Link]:
     `gate` reads its input twice, and `conv1d` by its place, so nothing is removed before them;
     `skip` hands it on. Likewise before any module that is not known here.
     """
-    found: list[Link] = []
+    chain: list[Link] = []
     before: tuple[str, str] | None = None
     for at, operation in _steps(expert):
         if isinstance(operation, _ELEMENTWISE):
@@ -253,11 +253,11 @@ def links(expert: nn.Module) -> list[Link]:
             continue
         entry, outlet, norm = _ports(operation)
         if entry is not None and before is not None:
-            found.append(Link(*before, _joined(at, entry)))
+            chain.append(Link(*before, _joined(at, entry)))
         if isinstance(operation, MLP):
-            found.append(Link(*(_joined(at, part) for part in ("inner", "inner_norm", "outer"))))
+            chain.append(Link(*(_joined(at, part) for part in ("inner", "inner_norm", "outer"))))
         before = None if outlet is None else (_joined(at, outlet), norm and _joined(at, norm))
-    return found
+    return chain
 
 
 def _ports(operation: nn.Module) -> tuple[str | None, str | None, str]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from automtl.layers.normalization import BatchNorm, Ending, check_batch
+from automtl.layers.normalization import BatchNorm, ClosingNorm, check_batch
 from automtl.layers.operations import MLP, build_operation
 from automtl.spaces.operations import Operation
 
@@ -43,7 +43,7 @@ class NestedMLP(nn.Module):
         self.bias = nn.Parameter(
             torch.empty(self.width_out).uniform_(-1 / math.sqrt(hidden), 1 / math.sqrt(hidden))
         )
-        self.ending = Ending(self.width_out, **ending)
+        self.ending = ClosingNorm(self.width_out, **ending)
 
     @property
     def wide(self) -> MLP:

@@ -55,8 +55,8 @@ def check_batch(x: Tensor) -> None:
 
 
 def tracking(model: nn.Module) -> list[nn.Module]:
-    """What `frozen_statistics` holds still in `model`; in a supernet finding it takes longer than
-    holding it.
+    """The modules of `model` that `frozen_statistics` freezes; in a supernet finding them takes
+    longer than freezing them.
     """
     return [module for module in model.modules() if hasattr(module, "update_statistics")]
 
@@ -115,7 +115,7 @@ class Dropout(nn.Module):
         """Whether forward drops anything now."""
         return self.training and self.threshold > 0
 
-    def kept(self, shape: torch.Size, device: torch.device) -> Tensor:
+    def keep_mask(self, shape: torch.Size, device: torch.device) -> Tensor:
         """1 for each output that is kept, 0 for each that is dropped, drawn afresh. Shape:
         (`shape`), in small whole numbers.
 
@@ -126,16 +126,16 @@ class Dropout(nn.Module):
         source = device if self.generator is None else self.generator.device
         words = torch.empty(-(-count // per_draw), dtype=torch.int64, device=source)
         words.random_(torch.iinfo(torch.int64).min, None, generator=self.generator)  # 64 bits each
-        kept = words.view(_WORDS[self.bits])[:count].ge_(self.threshold - 2 ** (self.bits - 1))
-        return kept.view(shape).to(device, non_blocking=True)
+        mask = words.view(_WORDS[self.bits])[:count].ge_(self.threshold - 2 ** (self.bits - 1))
+        return mask.view(shape).to(device, non_blocking=True)
 
     def factors(
         self, shape: torch.Size, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> Tensor:
-        """What each output is multiplied by, drawn afresh: 0, or the kept outputs' factor. Shape:
+        """The factor of each output, drawn afresh: 0 where it is dropped, else `scale`. Shape:
         (`shape`).
         """
-        return self.kept(shape, device).to(dtype).mul_(self.scale)
+        return self.keep_mask(shape, device).to(dtype).mul_(self.scale)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.active:
@@ -160,8 +160,8 @@ def _dropping(rate: float, bits: int) -> int:
     return min(round(rate * words), words - 1)
 
 
-class Ending(nn.Module):
-    """What ends a candidate: BatchNorm over its outputs, so that alpha compares outputs of like
+class ClosingNorm(nn.Module):
+    """The end of a candidate: BatchNorm over its outputs, so that alpha compares outputs of like
     scale, then dropout.
 
     # DEVIATION: AutoMTL's paper names no BatchNorm here; its authors' code has one.
@@ -204,9 +204,9 @@ def normalised_relu(z: Tensor, offset: Tensor, norm: BatchNorm, dropout: Dropout
         DataError: fewer than two rows.
     """
     check_batch(z)
-    kept = dropout.kept(z.shape, z.device) if dropout.active else None
-    scale = 1.0 if kept is None else dropout.scale
+    mask = dropout.keep_mask(z.shape, z.device) if dropout.active else None
+    scale = 1.0 if mask is None else dropout.scale
     out: Tensor = NormalisedReLU.apply(  # type: ignore[no-untyped-call]
-        norm, kept, scale, z, norm.weight, norm.bias, offset
+        norm, mask, scale, z, norm.weight, norm.bias, offset
     )
     return out

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from automtl.errors import ConfigError
 from automtl.layers.kernels.matmul import product
-from automtl.layers.normalization import BatchNorm, Dropout, Ending, normalisation, normalised_relu
+from automtl.layers.normalization import (
+    BatchNorm,
+    ClosingNorm,
+    Dropout,
+    normalisation,
+    normalised_relu,
+)
 from automtl.spaces.operations import Operation
 from automtl.strict import nearest
 
@@ -50,7 +56,9 @@ class BitGate(nn.Module):
         super().__init__()
         self.width_out = width_in
         self.linear = nn.Linear(width_in, width_in)
-        self.ending = Ending(width_in, dropout=dropout, batch_norm=batch_norm, generator=generator)
+        self.ending = ClosingNorm(
+            width_in, dropout=dropout, batch_norm=batch_norm, generator=generator
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.ending(x * torch.sigmoid(self.linear(x)))
@@ -96,7 +104,9 @@ class MLP(nn.Module):
         self.inner = nn.Linear(width_in, hidden)
         self.inner_norm = normalisation(hidden, batch_norm)
         self.outer = nn.Linear(hidden, width_in)
-        self.ending = Ending(width_in, dropout=dropout, batch_norm=batch_norm, generator=generator)
+        self.ending = ClosingNorm(
+            width_in, dropout=dropout, batch_norm=batch_norm, generator=generator
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = torch.relu(self.inner_norm(self.inner(x.flatten(1))))  # (B, h)
@@ -138,7 +148,9 @@ class Convolution(nn.Module):
         super().__init__()
         self.width_out = width_in
         self.conv = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
-        self.ending = Ending(width_in, dropout=dropout, batch_norm=batch_norm, generator=generator)
+        self.ending = ClosingNorm(
+            width_in, dropout=dropout, batch_norm=batch_norm, generator=generator
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.ending(self.conv(x.unsqueeze(1)).squeeze(1))

@@ -110,11 +110,11 @@ def _checked(packed: Mapping[str, Tensor], largest: Sequence[int] | None) -> tup
 
 
 def _check_bits(packed: Mapping[str, Tensor], name: str, size: int, ones: int | None) -> None:
-    held = packed.get(name)
-    if held is None or held.dtype != torch.uint8 or held.shape != (-(-size // 8),):
-        _refuse(name, held)
-    if ones is not None and int(unpack_bits(held, (size,)).sum()) != ones:
-        _refuse(name, held)
+    bits = packed.get(name)
+    if bits is None or bits.dtype != torch.uint8 or bits.shape != (-(-size // 8),):
+        _refuse(name, bits)
+    if ones is not None and int(unpack_bits(bits, (size,)).sum()) != ones:
+        _refuse(name, bits)
 
 
 def _refuse(name: str, tensor: Tensor | None) -> NoReturn:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from automtl import plugins
 from automtl.errors import AutoMTLError, ConfigError
 from automtl.layers import interaction, operations
-from automtl.layers.normalization import Ending, frozen_statistics
+from automtl.layers.normalization import ClosingNorm, frozen_statistics
 from automtl.spaces.operations import MAX_WIDTH, OPERATIONS, OperationSignature
 
 _SIZES = {"expert": ("width_in",), "interaction": ("num_fields", "dim")}
@@ -31,7 +31,9 @@ class Custom(nn.Module):
 
     def __init__(self, inner: nn.Module, *, width_out: int, **ending: Any) -> None:
         super().__init__()
-        self.width_out, self.inner, self.ending = width_out, inner, Ending(width_out, **ending)
+        self.width_out = width_out
+        self.inner = inner
+        self.ending = ClosingNorm(width_out, **ending)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.ending(self.inner(x))

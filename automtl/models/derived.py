@@ -19,7 +19,7 @@ from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import module_settings
 from automtl.spaces.kinds import Slot
 from automtl.spaces.operations import Operation
-from automtl.spaces.placement import check_widths, expert_for, parts, picks_of, slots_of
+from automtl.spaces.placement import Placement, check_widths, parts
 
 
 class IndependentNets(nn.Module):
@@ -126,10 +126,11 @@ def _sharing(
     generator: torch.Generator | None,
 ) -> SharingModule:
     kind = bound.sharing.kind
+    placement = Placement(bound, len(schema.tasks))
 
     def build(slot: Slot, width: int) -> Chain:
         return expert(
-            bound.experts[expert_for(bound, slot)].operations,
+            bound.experts[placement.expert(slot)].operations,
             width_in=width,
             architecture=bound,
             generator=generator,
@@ -139,9 +140,9 @@ def _sharing(
         build=build,
         tasks=[task.name for task in schema.tasks],
         width_in=width_in,
-        slots=slots_of(bound, len(schema.tasks)),
+        slots=placement.slots,
         field_shape=field_shape,
-        chosen=picks_of(bound),
+        chosen=placement.picks,
         generator=generator,
         **module_settings(kind, bound.sharing.all_settings),
     )

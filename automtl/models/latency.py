@@ -1,4 +1,4 @@
-"""How long passes take on this machine: forward as it would serve and both ways as it trains, of a
+"""Times of passes on this machine: forward as in serving, forward and backward as in training, of a
 whole model and of each candidate of a supernet.
 """
 
@@ -31,7 +31,7 @@ def latency_us(net: nn.Module, schema: Schema, *, rows: int) -> int:
 
 def candidate_latencies(net: Supernet, schema: Schema, *, rows: int) -> dict[str, np.ndarray]:
     """Per choice block the microseconds of each of its candidates, on the batch that reaches it.
-    Blocks alike are timed once.
+    Blocks of the same form are timed once.
 
     Shape: by block (n,).
     """
@@ -52,8 +52,8 @@ def training_seconds(net: nn.Module, schema: Schema, *, rows: int) -> float:
 def candidate_training_seconds(
     net: Supernet, schema: Schema, *, rows: int
 ) -> dict[str, np.ndarray]:
-    """Per choice block the same of each of its candidates, on the batch that reaches it. Blocks
-    alike are timed once.
+    """Per choice block the seconds that each of its candidates takes for a row, forward and
+    backward, on the batch that reaches it. Blocks of the same form are timed once.
 
     Shape: by block (n,).
     """
@@ -64,8 +64,8 @@ def candidate_training_seconds(
         return _timed(lambda: _back([call()], sources), _FEW, _ENOUGH_S)
 
     with _training(net):
-        found = _by_candidate(net, schema, rows, timed)
-    return {name: times / 1e6 / rows for name, times in found.items()}
+        microseconds = _by_candidate(net, schema, rows, timed)
+    return {name: times / 1e6 / rows for name, times in microseconds.items()}
 
 
 def _back(outputs: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
@@ -78,7 +78,7 @@ def _by_candidate(
 ) -> dict[str, np.ndarray]:
     seen: dict[str, Tensor] = {}
     known: dict[tuple[bool, torch.Size], np.ndarray] = {}
-    found = {}
+    times = {}
     hooks = [
         block.register_forward_pre_hook(_keeper(seen, name)) for name, block in net.blocks().items()
     ]
@@ -89,8 +89,8 @@ def _by_candidate(
         key = name.startswith("interaction."), seen[name].shape
         if key not in known:
             known[key] = np.array([timed(c, seen[name]) for c in block.candidates], dtype=np.int64)
-        found[name] = known[key]
-    return found
+        times[name] = known[key]
+    return times
 
 
 def _keeper(seen: dict[str, Tensor], name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:

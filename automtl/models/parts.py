@@ -13,7 +13,7 @@ from automtl.models.skeleton import MultiTaskNet
 from automtl.sharing.mssm import MSSM
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.kinds import Slot
-from automtl.spaces.placement import tasks_of
+from automtl.spaces.placement import Placement
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ def known_part_costs(architecture: Architecture) -> dict[str, PartCost]:
 def _stand_in(architecture: Architecture, size: int) -> Schema:
     """A data set that the architecture fits; `size` sets what it leaves open."""
     tasks = [Task(name=t.name, kind=t.kind, classes=t.classes) for t in architecture.tasks or ()]
-    tasks = tasks or [Task(name=name, kind="binary") for name in tasks_of(architecture) or ["task"]]
+    tasks = tasks or [
+        Task(name=name, kind="binary") for name in Placement(architecture).task_names or ["task"]
+    ]
     fields = architecture.fields or [
         Field(name=f"field{i}", kind="categorical") for i in range(size)
     ]
@@ -91,10 +93,13 @@ def _counted(architecture: Architecture, schema: Schema) -> dict[str, PartCost]:
         )
     everything = (sum(p.numel() for p in net.parameters()), flops["Global"])
     rest = [
-        whole - sum(held)
-        for whole, held in zip(everything, zip(*counts.values(), strict=True), strict=True)
+        whole - sum(counted)
+        for whole, counted in zip(everything, zip(*counts.values(), strict=True), strict=True)
     ]
-    return {**{name: PartCost(*held) for name, held in counts.items()}, "sharing": PartCost(*rest)}
+    return {
+        **{name: PartCost(*counted) for name, counted in counts.items()},
+        "sharing": PartCost(*rest),
+    }
 
 
 def _parts(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -63,7 +63,7 @@ def prices(net: Supernet, schema: Schema, latencies: Latencies | None = None) ->
         assert block.path is None, "a supernet on a path computes only that"
     flops = flops_by_module(net, schema)
     names = {id(module): f"{type(net).__name__}.{name}" for name, module in net.named_modules()}
-    found, operations = {}, {}
+    costs, operations = {}, {}
     for name, block in net.blocks().items():
         known = (
             net.space.interaction_operations
@@ -72,12 +72,12 @@ def prices(net: Supernet, schema: Schema, latencies: Latencies | None = None) ->
         )
         operations[name] = tuple(str(o) for o in known)
         counts = [(flops.get(names[id(c)], 0), _parameters(c)) for c in block.candidates]
-        found[name] = np.array(counts, dtype=np.int64)
+        costs[name] = np.array(counts, dtype=np.int64)
         if latencies is not None:
-            found[name] = np.column_stack(
-                [found[name], np.array(latencies.candidates[name], dtype=np.int64)]
+            costs[name] = np.column_stack(
+                [costs[name], np.array(latencies.candidates[name], dtype=np.int64)]
             )
-    return Prices(found, operations)
+    return Prices(costs, operations)
 
 
 def _parameters(candidate: nn.Module) -> int:
@@ -91,7 +91,7 @@ def _parameters(candidate: nn.Module) -> int:
 def fixed_costs(
     architecture: Architecture, schema: Schema, table: Prices, best: Mapping[str, str]
 ) -> np.ndarray:
-    """What a derived model's count is beside its choice blocks, embedding tables left out. Shape:
+    """The costs of a derived model outside its choice blocks, embedding tables left out. Shape:
     (2,).
 
     Args:

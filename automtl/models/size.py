@@ -89,13 +89,13 @@ def heaviest(blocks: Sequence[str], *, num_fields: int, dim: int) -> tuple[str, 
         dim: of the fields' vectors.
     """
     with torch.device("meta"):
-        made = {
+        modules = {
             block: build_interaction(
                 Operation.parse(block, "interaction"), num_fields=num_fields, dim=dim
             )
             for block in blocks
         }
-    sizes = {block: _parameters(module) for block, module in made.items()}
+    sizes = {block: _parameters(module) for block, module in modules.items()}
     name = max(sizes, key=sizes.__getitem__)
     return name, sizes[name]
 

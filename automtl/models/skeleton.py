@@ -31,8 +31,8 @@ class MultiTaskNet(nn.Module):
     """Input layer, interaction blocks, optional projection, sharing module and one tower per task.
 
     # DEVIATION: AutoMTL's paper has no projection between interaction and experts; its authors'
-    code has, so that an expert's width does # not hang on the number of fields. A hand-made model
-    may do without.
+    code has one, so that an expert's width does not depend on the number of fields. A hand-made
+    model may do without.
 
     Shape:
         - ids: (B, categorical fields), dense: (B, numeric fields)

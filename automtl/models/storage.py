@@ -56,8 +56,10 @@ def stored_megabytes(net: nn.Module) -> dict[str, float]:
             for module in (single.input, single.interaction, single.projection)
             if module is not None
         ]
-        held = [tensor for module in trunk for tensor in module.state_dict(keep_vars=True).values()]
-        sizes["trunk"] += sum(_bytes(tensor) for tensor in held if id(tensor) not in tables)
+        tensors = [
+            tensor for module in trunk for tensor in module.state_dict(keep_vars=True).values()
+        ]
+        sizes["trunk"] += sum(_bytes(tensor) for tensor in tensors if id(tensor) not in tables)
     return {part: size / 2**20 for part, size in sizes.items()}
 
 

@@ -24,8 +24,8 @@ ALPHA_SCALE = 1e-3
 
 
 class Supernet(MultiTaskNet):
-    """The skeleton over choice blocks, with its architecture parameters told apart by object, never
-    by name.
+    """The skeleton over choice blocks. Architecture parameters are told from weights by object,
+    never by name.
 
     Attributes:
         space: what it searches.
@@ -38,7 +38,9 @@ class Supernet(MultiTaskNet):
         self, *, space: SearchSpace, alphas: Mapping[str, nn.Parameter], **parts: Any
     ) -> None:
         super().__init__(**parts)
-        self.space, self.alphas, self.slots = space, dict(alphas), self.sharing.slots
+        self.space = space
+        self.alphas = dict(alphas)
+        self.slots = self.sharing.slots
 
     def alpha_parameters(self) -> list[nn.Parameter]:
         """Every alpha once."""
@@ -60,11 +62,11 @@ class Supernet(MultiTaskNet):
 
     def blocks(self) -> dict[str, ChoiceBlock]:
         """Every choice block by the name its alpha has in ``alphas``."""
-        found = list(self.choice_blocks())
-        assert len(found) == len(self.alphas) and all(
-            b.alpha is a for b, a in zip(found, self.alphas.values(), strict=True)
+        blocks = list(self.choice_blocks())
+        assert len(blocks) == len(self.alphas) and all(
+            b.alpha is a for b, a in zip(blocks, self.alphas.values(), strict=True)
         )
-        return dict(zip(self.alphas, found, strict=True))
+        return dict(zip(self.alphas, blocks, strict=True))
 
     def mix_all(self) -> None:
         """Every block mixes all its candidates by softmax(alpha) again, every task all experts."""
@@ -85,13 +87,13 @@ class Supernet(MultiTaskNet):
 @contextlib.contextmanager
 def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
     """No gradient is computed for `parameters` inside the block."""
-    held = [p for p in parameters if p.requires_grad]
-    for parameter in held:
+    trainable = [p for p in parameters if p.requires_grad]
+    for parameter in trainable:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in held:
+        for parameter in trainable:
             parameter.requires_grad_(True)
 
 
@@ -167,16 +169,14 @@ def supernet_parts(
     sparse: bool,
     generator: torch.Generator | None,
 ) -> Callable[[], dict[str, Any]]:
-    """What makes the arguments of a ``Supernet``, with fresh weights; arguments are those of
-    `build_supernet`.
+    """A function that makes the arguments of a ``Supernet``, with fresh weights at each call.
+    Arguments are those of `build_supernet`.
 
     Raises:
         ConfigError: an unknown kind or setting, or one that does not fit.
     """
-    complete, names = (
-        sharing_settings(sharing, settings or {}),
-        [task.name for task in schema.tasks],
-    )
+    complete = sharing_settings(sharing, settings or {})
+    names = [task.name for task in schema.tasks]
     fit_sharing(
         sharing,
         complete,
@@ -190,9 +190,7 @@ def supernet_parts(
     def make() -> dict[str, Any]:
         builder = _Builder(space, generator)
         inputs = input_layer(schema, dim=space.embedding_dim, numeric=space.numeric, sparse=sparse)
-        interaction = [
-            builder.interaction(i, inputs.num_fields) for i in range(space.num_interaction_blocks)
-        ]
+        interaction = builder.interactions(inputs.num_fields)
         projection = nn.Linear(inputs.num_fields * space.embedding_dim, space.expert_dim)
         module = SEARCH_MODULES[sharing](
             build=builder.expert,
@@ -203,14 +201,7 @@ def supernet_parts(
             generator=generator,
             **module_settings(sharing, complete),
         )
-        heads = towers(
-            schema,
-            module.width_out,
-            hidden=space.towers,
-            dropout=space.dropout,
-            batch_norm=space.batch_norm,
-            generator=generator,
-        )
+        heads = towers(schema, module.width_out, hidden=space.towers, **builder.common)
         return {
             "space": space,
             "alphas": builder.alphas,
@@ -231,18 +222,19 @@ class _Builder:
         self.space = space
         self.alphas: dict[str, nn.Parameter] = {}
         self._ties: dict[object, nn.Parameter] = {}
-        self._common: dict[str, Any] = {
+        self.common: dict[str, Any] = {
             "dropout": space.dropout,
             "batch_norm": space.batch_norm,
             "generator": generator,
         }
 
-    def interaction(self, index: int, num_fields: int) -> ChoiceBlock:
+    def interactions(self, num_fields: int) -> list[ChoiceBlock]:
+        return [self._interaction(i, num_fields) for i in range(self.space.num_interaction_blocks)]
+
+    def _interaction(self, index: int, num_fields: int) -> ChoiceBlock:
         operations = self.space.interaction_operations
         candidates = [
-            build_interaction(
-                o, num_fields=num_fields, dim=self.space.embedding_dim, **self._common
-            )
+            build_interaction(o, num_fields=num_fields, dim=self.space.embedding_dim, **self.common)
             for o in operations
         ]
         return ChoiceBlock(
@@ -257,9 +249,9 @@ class _Builder:
     def _expert_block(self, slot: Slot, index: int, width: int) -> ChoiceBlock:
         operations = self.space.expert_operations
         if self.space.widths == "nested":
-            candidates = build_nested(operations, width_in=width, **self._common)
+            candidates = build_nested(operations, width_in=width, **self.common)
         else:
-            candidates = [build_operation(o, width_in=width, **self._common) for o in operations]
+            candidates = [build_operation(o, width_in=width, **self.common) for o in operations]
         return ChoiceBlock(
             candidates,
             alpha=self._alpha(

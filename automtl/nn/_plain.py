@@ -54,18 +54,20 @@ class Plain(SharingModule):
         generator: torch.Generator | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        where, kind, names = type(self).__name__, self.kind, task_names(type(self).__name__, tasks)
+        where = type(self).__name__
+        kind = self.kind
+        names = task_names(type(self).__name__, tasks)
         signature = SHARING[kind]
         given = {name: _python(value) for name, value in (settings or {}).items()}
         field_shape = None if field_shape is None else tuple(_python(field_shape))
         if "levels" in signature.settings:
-            made = levels_of(f"{where} experts", experts, levels)
-            given["levels"] = len(made)
+            modules = levels_of(f"{where} experts", experts, levels)
+            given["levels"] = len(modules)
         elif signature.slots in ("shared", "base"):
-            made = [single(f"{where} expert", experts)]
+            modules = [single(f"{where} expert", experts)]
         else:
-            made = [level_of(f"{where} experts", experts)]
-        count = self._pool_size(where, made, num_experts) if signature.slots == "pool" else 1
+            modules = [level_of(f"{where} experts", experts)]
+        count = self._pool_size(where, modules, num_experts) if signature.slots == "pool" else 1
         complete = sharing_settings(kind, given, where)
         kinds = dict.fromkeys(names, "binary")
         fit_sharing(kind, complete, num_experts=count, tasks=kinds, where=where)
@@ -74,7 +76,7 @@ class Plain(SharingModule):
         )
         copied = signature.slots == "base"
         socket: dict[str, Any] = {
-            "build": Builder(f"{where} experts", made, slots, names, copied=copied),
+            "build": Builder(f"{where} experts", modules, slots, names, copied=copied),
             "tasks": names,
             "width_in": _width(where, width_in, field_shape),
             "slots": slots,

@@ -19,7 +19,7 @@ from automtl.sharing import SNRTrans as _SNRTrans
 
 
 class _SubNetworks(Plain):
-    """What the two systems of sub-network routing are given."""
+    """The arguments of the two systems of sub-network routing."""
 
     usual_experts = 3
 

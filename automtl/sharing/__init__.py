@@ -1,4 +1,4 @@
-"""Sharing modules: one socket, every system a plug; the catalogue has a row for each kind.
+"""Sharing modules, all with the same arguments and answers; the catalogue has a row for each kind.
 
 - `selected`: "AutoMTL: Automatic Multi-Task Learning Framework with Neural Architecture Search for
   Recommender Systems", anonymous.
@@ -22,15 +22,10 @@ from pkgutil import resolve_name
 
 from automtl.sharing._adatt import AdaTT
 from automtl.sharing._aitm import AITM
-from automtl.sharing._cgc import CGC
 from automtl.sharing._cross_stitch import CrossStitch
+from automtl.sharing._gated import CGC, PLE, MMoE, MoE, MultiLevelMMoE, SharedBottom
 from automtl.sharing._gumbel import GumbelGates
-from automtl.sharing._ml_mmoe import MultiLevelMMoE
-from automtl.sharing._mmoe import MMoE
-from automtl.sharing._moe import MoE
-from automtl.sharing._ple import PLE
 from automtl.sharing._selected import ExpertSelection, Selected
-from automtl.sharing._shared_bottom import SharedBottom
 from automtl.sharing._snr import SNRAver, SNRTrans
 from automtl.sharing._top_k import TopK
 from automtl.sharing.base import SharingModule
@@ -63,8 +58,8 @@ __all__ = [
     "TopK",
 ]
 
-# Every kind that is a module, by the name that the catalogue has of its class: that is plain data
-# without torch.
+# Every kind that is a module. The catalogue names its class, since the catalogue is plain data that
+# imports no torch.
 SHARING_MODULES: dict[str, Callable[..., SharingModule]] = {
     kind: resolve_name(f"automtl.sharing.{signature.module}")
     for kind, signature in SHARING.items()

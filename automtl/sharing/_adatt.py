@@ -17,9 +17,10 @@ class AdaTT(GatedNetwork):
     the level (eq. 4 to 11).
 
     v_t weighs the unit's own experts and is learnt; a single own expert has v = 1 and nothing to
-    learn. The shared unit, where there is one, fuses on every level but the last (section 3.2). #
-    DEVIATION: whether v is learnt is decided per unit; the authors' code learns every v as soon as
-    any unit has several experts.
+    learn. The shared unit, where there is one, fuses on every level but the last (section 3.2).
+
+    # DEVIATION: whether v is learnt is decided per unit; the authors' code learns every v as soon
+    as any unit has several experts.
 
     Args:
         native_residual: add v; without it only the gate is left (the ablation of Table 6).
@@ -35,7 +36,7 @@ class AdaTT(GatedNetwork):
         super().__init__(**socket)
         self.native_residual = native_residual
         self.normalised = not native_residual
-        # side by side
+        # a unit's own experts stand next to each other in its level
         own = [[i for i, slot in enumerate(f.slots) if slot.owner == f.owner] for f in self.fusions]
         self._pads = [
             (places[0], len(f.slots) - 1 - places[-1])
@@ -50,13 +51,15 @@ class AdaTT(GatedNetwork):
             {unit: nn.Parameter(_start(size, native_init)) for unit, size in sizes.items()}
         )
 
-    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
-        gates = super().weigh(units, before)
+    def unit_weights(
+        self, units: Sequence[int], gate_inputs: Sequence[Tensor]
+    ) -> list[Tensor | None]:
+        gates = super().unit_weights(units, gate_inputs)
         if not self.native_residual:
             return gates
         return [
             self._padded(unit, x) + (1 if gate is None else gate)
-            for unit, x, gate in zip(units, before, gates, strict=True)
+            for unit, x, gate in zip(units, gate_inputs, gates, strict=True)
         ]
 
     def _padded(self, unit: int, like: Tensor) -> Tensor:

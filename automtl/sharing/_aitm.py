@@ -24,8 +24,8 @@ class AITM(FusionNetwork):
     tower reads z_t.
 
     # DEVIATION: g is linear unless `transfer` is "dense", the authors' Linear -> BatchNorm -> ReLU
-    -> dropout; the paper says a fully # connected layer. The authors' code has one output unit on
-    z_t, here stands each task's tower.
+    -> dropout; the paper says a fully connected layer. The authors' code has one output unit on
+    z_t; here each task's tower reads it.
 
     Args:
         order: all tasks in the order of the funnel; None for the listed one.
@@ -71,11 +71,14 @@ class AITM(FusionNetwork):
             nn.Linear(width, width, bias=False) for _ in range(3 if later else 0)
         )
 
-    def fuse(
-        self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]
+    def combine(
+        self,
+        units: Sequence[int],
+        gate_inputs: Sequence[Tensor],
+        expert_outputs: Sequence[Sequence[Tensor]],
     ) -> list[Tensor]:
-        vectors = [read[0][0]]
-        for unit, outputs, passed in zip(units[1:], read[1:], self.passes, strict=True):
+        vectors = [expert_outputs[0][0]]
+        for unit, outputs, passed in zip(units[1:], expert_outputs[1:], self.passes, strict=True):
             both = torch.stack([passed(vectors[-1]), outputs[0]], dim=1)  # (B, 2, D): p_t, q_t
             value, query, key = (head(both) for head in self.heads)
             weights = ((query * key).sum(-1) / both.shape[-1] ** 0.5).softmax(dim=1)  # (B, 2)

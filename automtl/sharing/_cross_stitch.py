@@ -27,7 +27,9 @@ class CrossStitch(FusionNetwork):
             nn.Parameter(_start(len(self.tasks))) for _ in range(levels)
         )
 
-    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
+    def unit_weights(
+        self, units: Sequence[int], gate_inputs: Sequence[Tensor]
+    ) -> list[Tensor | None]:
         return list(self.stitches[self.fusions[units[0]].level])
 
 

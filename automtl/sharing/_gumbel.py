@@ -55,7 +55,9 @@ class GumbelGates(FusionNetwork):
         first, last = self.ends
         self.temperature = first * (last / first) ** progress
 
-    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
+    def unit_weights(
+        self, units: Sequence[int], gate_inputs: Sequence[Tensor]
+    ) -> list[Tensor | None]:
         if self.switches is None or self.scores is None:
             return [None] * len(units)
         shares = self.scores.softmax(dim=1)  # (T, N)

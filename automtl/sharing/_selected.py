@@ -30,7 +30,9 @@ class ExpertSelection(FusionNetwork):
         self.beta = nn.Parameter(BETA_SCALE * torch.randn(len(self.tasks), len(self.slots)))
         self.mask: Tensor | None = None
 
-    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
+    def unit_weights(
+        self, units: Sequence[int], gate_inputs: Sequence[Tensor]
+    ) -> list[Tensor | None]:
         beta = self.beta if self.mask is None else self.beta.masked_fill(~self.mask, -torch.inf)
         return list(beta.softmax(dim=1))
 

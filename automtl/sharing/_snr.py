@@ -19,11 +19,12 @@ class SNRAver(FusionNetwork):
     of this one.
 
     z is a scalar hard concrete variable per connection, drawn once per step; the expected number of
-    those that are not 0 is penalised (eq. 9), after a stage "settle" as in `mssm`. # DEVIATION:
-    each unit's likeliest connection costs nothing. BatchNorm behind a unit takes out the size of a
-    lone z, so that nothing in # the loss would hold it against the penalty: with the paper's sum
-    two of three tasks read nothing in the end. # DEVIATION: log_alpha has Adam's rate 1e-2, the
-    paper one rate for all.
+    those that are not 0 is penalised (eq. 9), after a stage "settle" as in `mssm`.
+
+    # DEVIATION: each unit's likeliest connection costs nothing. BatchNorm behind a unit takes out
+    the size of a lone z, so that nothing in the loss would hold it against the penalty: with the
+    paper's sum two of three tasks read nothing in the end.
+    # DEVIATION: log_alpha has Adam's rate 1e-2, the paper one rate for all.
 
     Args:
         l0: weight of that penalty.
@@ -46,7 +47,9 @@ class SNRAver(FusionNetwork):
             HardConcrete((len(units), units[0]), generator=self.generator) for units in sizes
         )
 
-    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
+    def unit_weights(
+        self, units: Sequence[int], gate_inputs: Sequence[Tensor]
+    ) -> list[Tensor | None]:
         return list(self.connections[self.fusions[units[0]].level]())
 
     def auxiliary_loss(
@@ -105,8 +108,11 @@ class SNRTrans(SNRAver):
             nn.Parameter(_start(shape)) for shape in shapes
         )  # (u, D, n, D)
 
-    def fuse(
-        self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]
+    def combine(
+        self,
+        units: Sequence[int],
+        gate_inputs: Sequence[Tensor],
+        expert_outputs: Sequence[Sequence[Tensor]],
     ) -> list[Tensor]:
         level = self.fusions[units[0]].level
         z: Tensor = self.connections[level]()  # (u, n)
@@ -116,7 +122,7 @@ class SNRTrans(SNRAver):
             (self.transforms[level] * z[:, None, :, None]).flatten(2).flatten(0, 1)
         )  # (u * D, n * D)
         # every unit reads the same outputs
-        joined = functional.linear(torch.cat(list(read[0]), dim=1), dense)
+        joined = functional.linear(torch.cat(list(expert_outputs[0]), dim=1), dense)
         return list(joined.chunk(len(units), dim=1))
 
 

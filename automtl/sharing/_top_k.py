@@ -39,11 +39,13 @@ class TopK(FusionNetwork):
             else None
         )  # (T, N)
 
-    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
+    def unit_weights(
+        self, units: Sequence[int], gate_inputs: Sequence[Tensor]
+    ) -> list[Tensor | None]:
         if len(self.slots) == 1:
             return [None] * len(units)
         if self.scores is not None:
             return list(top_k_softmax(self.scores, self.k))  # T times (N,)
         return [
-            top_k_softmax(gate(x), self.k) for gate, x in zip(self.gates, before, strict=True)
+            top_k_softmax(gate(x), self.k) for gate, x in zip(self.gates, gate_inputs, strict=True)
         ]  # (B, N) each

@@ -20,9 +20,9 @@ def width_out(expert: nn.Module, width_in: int, *, where: str) -> int:
     Raises:
         ConfigError: it does not take (B, D), or does not give (B, w).
     """
-    told = getattr(expert, "width_out", None)
-    if isinstance(told, int):
-        return told
+    declared = getattr(expert, "width_out", None)
+    if isinstance(declared, int):
+        return declared
     rule = f"must be a module (B, {width_in}) -> (B, w)"
     try:
         output = _run(expert, width_in)
@@ -37,7 +37,7 @@ def width_out(expert: nn.Module, width_in: int, *, where: str) -> int:
 
 @torch.no_grad()
 def _run(expert: nn.Module, width_in: int) -> object:
-    """What the expert makes of two rows of zeros, without dropout or new running statistics."""
+    """The expert's output for two rows of zeros, without dropout or new running statistics."""
     like = next((p for p in expert.parameters() if p.is_floating_point()), torch.empty(0))
     training = [module for module in expert.modules() if module.training]
     try:

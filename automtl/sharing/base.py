@@ -19,8 +19,8 @@ from automtl.spaces.kinds import Slot
 
 
 class Scratch:
-    """Holds a tensor of the running step between two calls; a copy of its owner starts with an
-    empty one.
+    """A tensor of the running step, held between two calls; a deep copy of its owner starts with
+    an empty one.
     """
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Stage:
 
 
 def settling(steps: int, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    """Phases with one before them, "settle", of so many steps in which no epoch is judged; 0 for
+    """The stages after one more, "settle", of `steps` steps in which no epoch is judged; 0 adds
     none.
     """
     return (Stage("settle", steps=steps, judged=False), *stages) if steps else stages
@@ -152,8 +152,12 @@ class SharingModule(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.tasks, self.slots, self.generator = tuple(tasks), tuple(slots), generator
-        self.width_in, self.field_shape, self.chosen = width_in, field_shape, chosen
+        self.tasks = tuple(tasks)
+        self.slots = tuple(slots)
+        self.generator = generator
+        self.width_in = width_in
+        self.field_shape = field_shape
+        self.chosen = chosen
 
     def forward(self, fields: Tensor, encode: Encode | None = None) -> list[Tensor]:
         """One representation per task.
@@ -187,8 +191,8 @@ class SharingModule(nn.Module):
         return {}
 
     def record(self) -> dict[str, Any]:
-        """Plain JSON values for metrics.jsonl, once per epoch, such as the experts a gate has
-        settled on.
+        """Plain JSON values for an epoch's line in metrics.jsonl, such as the experts that a gate
+        has settled on.
         """
         return {}
 
@@ -201,26 +205,26 @@ class SharingModule(nn.Module):
         """
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Parameters that the optimiser must treat apart; they may be others in each stage, and
-        none in some, but the names stay.
+        """Parameters that the optimiser must treat apart. Each stage may have other parameters in
+        a group, or none, but the groups' names stay.
         """
         return []
 
     def stages(self) -> tuple[Stage, ...]:
-        """The stages of a retrain, in order; a search knows none."""
+        """The stages of a retrain, in order; a search has none."""
         return (Stage("train"),)
 
     def begin(self, stage: str) -> None:
-        """Make ready for a stage; called once as it starts, and the optimiser is made anew after
-        it, so parameters may change.
+        """Prepare for a stage; called once as it starts. The optimiser is made afterwards, so
+        parameters may change.
 
-        What was made ready must be in ``state_dict()``, and ``load_state_dict()`` must take it into
-        a fresh module: a resumed retrain calls this for later stages only. Which parameters need no
-        gradient is kept for it.
+        All that changes here must be in ``state_dict()``, and a fresh module's
+        ``load_state_dict()`` must take it: a resumed retrain calls this for later stages only.
+        Which parameters need no gradient is restored by the trainer.
         """
 
     def decided(self) -> frozenset[str]:
-        """What of ``state_dict()`` a stage keeps that begins anew."""
+        """The entries of ``state_dict()`` that a stage keeps which begins "anew"."""
         return frozenset()
 
     def reads(self, task: int) -> frozenset[Slot]:
@@ -240,7 +244,7 @@ class SharingModule(nn.Module):
 
     def slot_weights(self) -> Tensor | None:
         """Share of each slot in each task's representation, (T, slots), by mean gate weight; None
-        where nothing says.
+        for a kind without such weights.
         """
         return None
 

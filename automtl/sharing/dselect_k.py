@@ -11,10 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from automtl.errors import ConfigError
-from automtl.layers.gates import bit_codes, selector_entropy, single_selectors, smooth_step
+from automtl.layers.gates import (
+    GateMeter,
+    bit_codes,
+    selector_entropy,
+    single_selectors,
+    smooth_step,
+)
 from automtl.sharing._mixing import weighed_sum
 from automtl.sharing.base import ParameterGroup, Scratch, Stage
-from automtl.sharing.network import FusionNetwork, GateMeter
+from automtl.sharing.network import FusionNetwork
 
 # Adam's rate for z and w: at the weights' 1e-3 training stops long before S(z) is binary
 RATE = 1e-2
@@ -37,10 +43,12 @@ class DSelectK(FusionNetwork):
     Stage "select": gamma, the width of the smooth step S, goes to 0 over its last third, so that
     S(z) becomes binary; at its end every selector chooses one expert for good. An epoch in which
     gates select is never judged, and may lie far beyond the best: so the chosen experts of a static
-    gate are trained from fresh weights; gates that read the row hang on all weights, and go on from
-    the best epoch of the stage, their S a step. A search knows no stages: there gamma stays as it
-    is. # DEVIATION: gamma narrows in every training, and what is not binary by then is rounded; the
-    paper (section 3.1.3) names this as one # way to binary gates, relies on the entropy, and leaves
+    gate are trained from fresh weights; gates that read the row depend on all weights, and go on
+    from the best epoch of the stage, their S a step. A search has no stages: there gamma stays as
+    it is.
+
+    # DEVIATION: gamma narrows in every training, and what is not binary by then is rounded; the
+    paper (section 3.1.3) names this as one way to binary gates, relies on the entropy, and leaves
     out of its tuning what has not become binary.
 
     Args:
@@ -70,12 +78,10 @@ class DSelectK(FusionNetwork):
         **socket: Any,
     ) -> None:
         super().__init__(**socket)
-        self.start, self.select_epochs, self.entropy, self.static = (
-            gamma,
-            select_epochs,
-            entropy,
-            not per_example,
-        )
+        self.start = gamma
+        self.select_epochs = select_epochs
+        self.entropy = entropy
+        self.static = not per_example
         self.register_buffer("codes", bit_codes(len(self.slots)), persistent=False)  # (N, m)
         self.shape = (len(self.tasks), k, self.codes.shape[1])
         self.z: nn.Parameter | nn.Linear | None = None
@@ -90,17 +96,15 @@ class DSelectK(FusionNetwork):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("binary_step", torch.full((), -1, dtype=torch.int64))  # -1: not binary
         self.counts = GateMeter(len(self.tasks))
-        self._kept, self._regularised, self._calls = (
-            Scratch(),
-            len(self.slots) & (len(self.slots) - 1) != 0,
-            0,
-        )
-        self._narrowing = False  # `selecting` where no device is waited for
+        self._step_selectors = Scratch()
+        self._regularised = len(self.slots) & (len(self.slots) - 1) != 0
+        self._calls = 0
+        self._narrowing = False  # `selecting`, known without waiting for the device
         self.selected: list[tuple[int, ...]] | None = None  # per task, once a static gate is binary
 
     def get_extra_state(self) -> Tensor:
-        """What training goes on with: whether it was seen to be binary, and the experts then
-        selected. Shape: (T, N) bool.
+        """The experts selected, once a static gate was seen to be binary; none before. Shape: (T,
+        N) bool.
         """
         taken = torch.zeros(len(self.tasks), len(self.slots), dtype=torch.bool)
         for task, row in enumerate(self.selected or ()):
@@ -152,14 +156,16 @@ class DSelectK(FusionNetwork):
         self._settle()
         return self
 
-    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
+    def unit_weights(
+        self, units: Sequence[int], gate_inputs: Sequence[Tensor]
+    ) -> list[Tensor | None]:
         if self.z is None:
             return [None] * len(units)
-        z = self._value(self.z, before[0], self.shape)  # (T, k, m) or (B, T, k, m)
+        z = self._value(self.z, gate_inputs[0], self.shape)  # (T, k, m) or (B, T, k, m)
         r = self._selectors(z)  # (.., T, k, N)
-        q = self._combined(r, before[0])  # (.., T, N)
+        q = self._combined(r, gate_inputs[0])  # (.., T, N)
         if self.counts.update_statistics and not torch.compiler.is_exporting():
-            self._note(z, r, q)
+            self._store(z, r, q)
         return list(q.unbind(-2))  # T times (B, N) or (N,)
 
     def _value(self, source: nn.Parameter | nn.Linear, x: Tensor, shape: Sequence[int]) -> Tensor:
@@ -174,21 +180,21 @@ class DSelectK(FusionNetwork):
         return (self._value(self.w, x, self.shape[:2]).softmax(dim=-1).unsqueeze(-1) * r).sum(-2)
 
     @torch.no_grad()
-    def _note(self, z: Tensor, r: Tensor, q: Tensor) -> None:
-        """What the records and the regulariser need of a forward pass."""
+    def _store(self, z: Tensor, r: Tensor, q: Tensor) -> None:
+        """Store what records and the regulariser need of a forward pass."""
         self.counts.observe((q > COUNTED).sum(-1))
         if self.training:
             binary = (z.abs() >= self.gamma / 2).all()
             since = torch.where(self.binary_step < 0, self.steps, self.binary_step)
             self.binary_step.copy_(torch.where(binary, since, -1))
-            self._kept.value = r
+            self._step_selectors.value = r
 
     def auxiliary_loss(
         self, outputs: Sequence[Tensor] | None = None, labels: Tensor | None = None
     ) -> Tensor | None:
         if self.z is None:
             return None
-        r, self._kept.value = self._kept.value, None
+        r, self._step_selectors.value = self._step_selectors.value, None
         if isinstance(self.z, nn.Parameter):
             r = self._selectors(self.z)
         if r is None:
@@ -204,7 +210,7 @@ class DSelectK(FusionNetwork):
 
     @torch.no_grad()
     def _settle(self) -> None:
-        """Look whether a static gate is binary, and which experts it then has selected."""
+        """Find out whether a static gate is binary, and which experts it has then selected."""
         self.selected = None
         if isinstance(self.z, nn.Parameter) and bool((self.z.abs() >= self.gamma / 2).all()):
             q = self._combined(self._selectors(self.z), self.z)
@@ -215,17 +221,17 @@ class DSelectK(FusionNetwork):
     def outputs(self, slots: Sequence[int], inputs: Sequence[Tensor]) -> list[Tensor]:
         if self.selected is None:
             return super().outputs(slots, inputs)
-        read = {slot for task in self.selected for slot in task}
-        inside = [i for i, slot in enumerate(slots) if slot in read]
-        made = dict(
+        selected = {slot for task in self.selected for slot in task}
+        inside = [i for i, slot in enumerate(slots) if slot in selected]
+        computed = dict(
             zip(
                 inside,
                 super().outputs([slots[i] for i in inside], [inputs[i] for i in inside]),
                 strict=True,
             )
         )
-        # no one reads the others
-        return [made[i] if i in made else x.new_empty(0) for i, x in enumerate(inputs)]
+        # no task reads the other experts
+        return [computed[i] if i in computed else x.new_empty(0) for i, x in enumerate(inputs)]
 
     def weighed_sum(self, unit: int, weights: Tensor | None, outputs: Sequence[Tensor]) -> Tensor:
         if self.selected is None or weights is None:
@@ -272,13 +278,13 @@ class DSelectK(FusionNetwork):
             if self.z is not None
             else dict.fromkeys(self.tasks, 1.0)
         )
-        found = {
+        selection = {
             "experts": experts,
             "experts_per_row": counts,
             "binary_step": step if step >= 0 else None,
             "gamma": float(self.gamma),
         }
-        return {**super().record(), **found}
+        return {**super().record(), **selection}
 
 
 def _parameters(source: nn.Parameter | nn.Linear) -> list[nn.Parameter]:

@@ -72,13 +72,15 @@ class MoME(GatedNetwork):
         **socket: Any,
     ) -> None:
         super().__init__(**socket)
-        self.masks, self.neuron_epochs, self.weight_epochs = masks, neuron_epochs, weight_epochs
+        self.masks = masks
+        self.neuron_epochs = neuron_epochs
+        self.weight_epochs = weight_epochs
         self.lambdas = {NEURONS: lambda_neuron, WEIGHTS: lambda_weight}
         self.mean = penalty == "mean"
-        found = base_of(self.experts[0], own_norms=norms == "own")
+        base = base_of(self.experts[0], own_norms=norms == "own")
         self.links: list[Link] = links(self.experts[0])
-        self.experts = nn.ModuleList(masked(expert, found, self._mask) for expert in self.experts)
-        self.paths, self.base = list(found), nn.ModuleList(found.values())
+        self.experts = nn.ModuleList(masked(expert, base, self._mask) for expert in self.experts)
+        self.paths, self.base = list(base), nn.ModuleList(base.values())
         self.register_buffer("stage", torch.zeros((), dtype=torch.int64))
         self.stage_name = _STAGES[0]
 
@@ -93,9 +95,9 @@ class MoME(GatedNetwork):
 
     @staticmethod
     def _masked(expert: nn.Module, path: str) -> MaskedLinear:
-        found = expert.get_submodule(path)
-        assert isinstance(found, MaskedLinear)
-        return found
+        layer = expert.get_submodule(path)
+        assert isinstance(layer, MaskedLinear)
+        return layer
 
     def stages(self) -> tuple[Stage, ...]:
         learnt = [Stage(NEURONS, self.neuron_epochs, judged=False)] if self.neuron_epochs else []
@@ -161,13 +163,13 @@ class MoME(GatedNetwork):
         """The masks that the stage trains."""
         if self.stage_name == NEURONS:
             return [layer.neurons for _, layer, _ in self._layers() if layer.neurons is not None]
-        made = [
+        masks = [
             expert.mask
             for _, _, experts in self._layers()
             for expert in experts
             if expert.mask is not None
         ]
-        return [mask for mask in made if not mask.rounded]
+        return [mask for mask in masks if not mask.rounded]
 
     def auxiliary_loss(
         self, outputs: Sequence[Tensor] | None = None, labels: Tensor | None = None
@@ -204,19 +206,19 @@ class MoME(GatedNetwork):
         inputs = {
             path or "linear": [len(layer.inputs), layer.made_with] for path, layer, _ in layers
         }
-        found: dict[str, Any] = {"phase": self.stage_name, "inputs": inputs, "megabytes": stored}
+        figures: dict[str, Any] = {"phase": self.stage_name, "inputs": inputs, "megabytes": stored}
         if self.stage_name == NEURONS:
-            found["neurons_histogram"] = _histogram(
+            figures["neurons_histogram"] = _histogram(
                 [layer.neurons.settled() for _, layer, _ in layers if layer.neurons is not None]
             )
         elif self.masks:
             stacks = [_stack(experts) for _, _, experts in layers]
             live = [int((masks != 0).any(0).sum()) for masks in stacks]
-            found |= {
+            figures |= {
                 "histogram": _histogram(stacks),
                 "live": sum(live) / sum(masks[0].numel() for masks in stacks),
             }
-        return {**super().record(), "masked": found}
+        return {**super().record(), "masked": figures}
 
     def pack(self) -> dict[str, Tensor]:
         """Base weights that a mask keeps as floats, masks and inputs left as bits, all else as it
@@ -235,8 +237,8 @@ class MoME(GatedNetwork):
                     self._name(e, path, kind) for e in range(len(experts)) for kind in ("mu", "on")
                 ]:
                     state.pop(name, None)
-                held = pack(state.pop(f"base.{i}.weight"), _stack(experts))
-                state |= {f"base.{i}.{name}": tensor for name, tensor in held.items()}
+                packed = pack(state.pop(f"base.{i}.weight"), _stack(experts))
+                state |= {f"base.{i}.{name}": tensor for name, tensor in packed.items()}
         return state
 
     def unpack(self, packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -252,12 +254,12 @@ class MoME(GatedNetwork):
                     for name in ("shape", "live", "values", "masks", "between", "parts")
                     if f"base.{i}.{name}" in state
                 ]
-                held = {name: state.pop(f"base.{i}.{name}") for name in names}
-                weight, masks = unpack(held, largest=(self.masks, *layer.weight.shape))
+                parts = {name: state.pop(f"base.{i}.{name}") for name in names}
+                weight, masks = unpack(parts, largest=(self.masks, *layer.weight.shape))
                 state[f"base.{i}.weight"] = weight
                 kind = "on" if int(state["stage"]) == _STAGES.index(FINE) else "mu"
-                made = masks if kind == "on" else masks.to(weight.dtype)
-                state |= {self._name(e, path, kind): mask for e, mask in enumerate(made)}
+                values = masks if kind == "on" else masks.to(weight.dtype)
+                state |= {self._name(e, path, kind): mask for e, mask in enumerate(values)}
         return state
 
     def encode(self) -> None:
@@ -311,9 +313,13 @@ class MoME(GatedNetwork):
                 *module.named_parameters(recurse=False),
                 *module.named_buffers(recurse=False),
             ]:
-                held = state.get(f"{name}.{key}")
-                if held is not None and held.dim() == tensor.dim() and held.shape != tensor.shape:
-                    fresh = tensor.new_zeros(held.shape)
+                loaded = state.get(f"{name}.{key}")
+                if (
+                    loaded is not None
+                    and loaded.dim() == tensor.dim()
+                    and loaded.shape != tensor.shape
+                ):
+                    fresh = tensor.new_zeros(loaded.shape)
                     setattr(
                         module,
                         key,

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from automtl.layers.gates import GateMeter
 from automtl.layers.masks import MASK_RATE, HardConcrete
 from automtl.sharing.base import Encode, ParameterGroup, Stage, settling
-from automtl.sharing.network import FusionNetwork, GateMeter
+from automtl.sharing.network import FusionNetwork
 
 
 class FieldMasks(nn.Module):
@@ -58,16 +59,20 @@ class MSSM(FusionNetwork):
     m_ij is a hard concrete mask over the cells of v_i, drawn once per step. A task's sub-network
     reads its own and the shared one, the shared one reads all; ReLU between levels. The W_ij of a
     unit, without bias, start as one dense connection from all n * D would. Variants of Table 2:
-    MSSM-a without `fields`, MSSM-b without `cells`, SNR-Trans without both. Stage "settle": the
-    first steps, in which no epoch is judged, since a mask needs some hundred steps to get to 0;
-    without a penalty there is nothing to wait for, and no such stage. # DEVIATION: `lambda_m`
-    weighs the MEAN probability of a cell to be on; the paper's sum turned every cell off in a
-    trial. # DEVIATION: `l2` weighs a mean too, over this module's own weights; towers and the rest
-    have the trainer's weight decay. # DEVIATION: a mask per number of a field's vector,
-    relu(tanh(g_ij o e_i)), is the default. The paper calls w_ij the importance of a # field, one
-    number: but relu(tanh(<g_ij, e_i>)) is 0, without a gradient, for half of all ids of a field at
-    the start, and these are # lost to the sub-network. # DEVIATION: masks and g have Adam's rate
-    1e-2, the paper one rate for all.
+    MSSM-a without `fields`, MSSM-b without `cells`, SNR-Trans without both.
+
+    Stage "settle": the first steps, in which no epoch is judged, since a mask takes some hundred
+    steps to reach 0. Without a penalty there is nothing to wait for, and no such stage.
+
+    # DEVIATION: `lambda_m` weighs the MEAN probability of a cell to be on; the paper's sum turned
+    every cell off in a trial.
+    # DEVIATION: `l2` weighs a mean too, over this module's own weights; towers and the rest have
+    the trainer's weight decay.
+    # DEVIATION: a mask per number of a field's vector, relu(tanh(g_ij o e_i)), is the default. The
+    paper calls w_ij the importance of a field, one number: but relu(tanh(<g_ij, e_i>)) is 0,
+    without a gradient, for half of all ids of a field at the start, and these are lost to the
+    sub-network.
+    # DEVIATION: masks and g have Adam's rate 1e-2, the paper one rate for all.
 
     Args:
         fields: mask the fields; without, every sub-network reads the same shared input.
@@ -98,13 +103,11 @@ class MSSM(FusionNetwork):
         **socket: Any,
     ) -> None:
         super().__init__(all_pairs=not cells, **socket)
-        self.cells, self.penalty, self.lambda_m, self.l2, self.settle_steps = (
-            cells,
-            penalty,
-            lambda_m,
-            l2,
-            settle_steps,
-        )
+        self.cells = cells
+        self.penalty = penalty
+        self.lambda_m = lambda_m
+        self.l2 = l2
+        self.settle_steps = settle_steps
         self.partial = not cells  # a whole connection may be off
         # in the order of the masked copies
         owners = list(dict.fromkeys(slot.owner for slot in self.slots))
@@ -129,25 +132,29 @@ class MSSM(FusionNetwork):
     def forward(self, fields: Tensor, encode: Encode | None = None) -> list[Tensor]:
         if self.field_masks is None:
             return super().forward(fields, encode)
-        copies = self.field_masks(
-            fields
-        )  # (J, B, F, d): one call on all of them, so that statistics of a batch are updated once
+        copies = self.field_masks(fields)  # (J, B, F, d)
+        # one call on all copies, so that statistics of a batch are updated once
         rows = copies.flatten(0, 1)
         encoded = rows.flatten(1) if encode is None else encode(rows)
         return self.share(torch.stack(encoded.tensor_split(len(copies))))  # (J, B, D)
 
     def outputs(self, slots: Sequence[int], inputs: Sequence[Tensor]) -> list[Tensor]:
-        # 3: the module's input
+        # the module's input has a copy for each sub-network, (J, B, D)
         own = [
             x[self.copies[slot]] if x.dim() == 3 else x
             for slot, x in zip(slots, inputs, strict=True)
         ]
         return super().outputs(slots, own)
 
-    def fuse(
-        self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]
+    def combine(
+        self,
+        units: Sequence[int],
+        gate_inputs: Sequence[Tensor],
+        expert_outputs: Sequence[Sequence[Tensor]],
     ) -> list[Tensor]:
-        vectors = [self._routed(unit, outputs) for unit, outputs in zip(units, read, strict=True)]
+        vectors = [
+            self._routed(unit, outputs) for unit, outputs in zip(units, expert_outputs, strict=True)
+        ]
         inner = self.fusions[units[0]].level < self.fusions[-1].level
         return [v.relu() for v in vectors] if self.cells and inner else vectors
 
@@ -163,7 +170,7 @@ class MSSM(FusionNetwork):
     ) -> Tensor | None:
         on = torch.cat([mask.expected_on().flatten() for mask in self._masks()])
         loss = self.lambda_m * (on.mean() if self.penalty == "mean" else on.sum())
-        # no bias, no normalisation, no alpha
+        # matrices only: no biases, no normalisation, no alpha
         dense = [*self.transforms, *(w for w in self.experts.parameters() if w.dim() > 1)]
         squares = torch.stack([weight.square().sum() for weight in dense]).sum()
         total: Tensor = loss + squares * (self.l2 / sum(weight.numel() for weight in dense))
@@ -191,16 +198,16 @@ class MSSM(FusionNetwork):
             _share([cells for at, cells in off if at == level])
             for level in range(self.fusions[-1].level + 1)
         ]
-        told = {
+        record = {
             **super().record(),
             "cells_off": _share([cells for _, cells in off]),
             "cells_off_by_level": levels,
         }
         if self.field_masks is not None:
-            told["field_masks"] = dict(
+            record["field_masks"] = dict(
                 zip(self.names, self.field_masks.mean().tolist(), strict=True)
             )
-        return told
+        return record
 
     def _masks(self) -> list[HardConcrete]:
         return [mask for mask in self.connections if isinstance(mask, HardConcrete)]

@@ -1,7 +1,7 @@
 """Experts in levels, and one vector per unit after each level: what nearly every sharing module is.
 
-A subclass says how a unit weighs the outputs it reads; which outputs those are, ``spaces.wiring``
-says.
+Which outputs a unit reads is declared in ``spaces.wiring``. How it weighs them is for a subclass to
+say, by one of two hooks: ``unit_weights`` (the weights), or ``combine`` (the vectors themselves).
 
 Shapes: B batch, D width of an expert's output, T tasks, N experts of a level, n vectors that a unit
 reads.
@@ -9,95 +9,52 @@ reads.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from automtl.errors import ConfigError
 from automtl.layers.choice_block import in_step
-from automtl.layers.gates import Gate
+from automtl.layers.gates import Gate, GateMeter
 from automtl.sharing._mixing import weighed_sum
 from automtl.sharing._width import width_out
 from automtl.sharing.base import SharingModule
 from automtl.spaces.kinds import Slot
 from automtl.spaces.wiring import Fusion, wire
 
-_INPUT = -1  # the place of the module's input, where places of units count from 0
+_INPUT = -1  # the module's input, among the numbers of units
 
 
-class GateMeter(nn.Module):
-    """The mean of a gate's weights: over the last batch in training, over all rows since ``eval()``
-    in evaluation.
-
-    Buffers, so that a checkpoint tells the weights of its own epoch; even weights where nothing was
-    seen yet.
-
-    Args:
-        size: how many weights.
-
-    Attributes:
-        seen: whether it saw anything that was not added up over ranks yet.
-    """
-
-    total: Tensor
-    rows: Tensor
-    update_statistics: bool = True  # off in an alpha step, see nn.layers.frozen_statistics
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.register_buffer("total", torch.full((size,), 1 / size))
-        self.register_buffer("rows", torch.ones((), dtype=torch.int64))
-        self._adding = self.seen = False
-
-    def train(self, mode: bool = True) -> Self:
-        """Begin anew, be it one evaluation after another: what was seen before is another epoch's,
-        and a resumed run does not have it.
-        """
-        self._adding = self.seen = False
-        return super().train(mode)
-
-    @torch.no_grad()
-    def observe(self, weights: Tensor) -> None:
-        """Take note of weights (B, size), or (size,) where they are alike for all rows."""
-        if not self.update_statistics or torch.compiler.is_exporting():
-            return
-        rows = weights if weights.dim() == 2 else weights.unsqueeze(0)
-        if self.training or not self._adding:
-            self.total.zero_()
-            self.rows.zero_()
-        self.total.add_(rows.detach().sum(0, dtype=self.total.dtype))
-        self.rows.add_(len(rows))
-        self._adding, self.seen = not self.training, True
-
-    @torch.no_grad()
-    def take(self, total: Tensor | None, rows: Tensor | None) -> None:
-        """Take what all ranks saw together, where they saw anything."""
-        if total is not None and rows is not None:
-            self.total.copy_(total)
-            self.rows.copy_(rows)
-        self.seen = False
-
-    def mean(self) -> Tensor:
-        """Shape: (size,)."""
-        return self.total / self.rows.clamp_min(1)
+# Hooks by the names they had before: an override of one would silently never be called.
+_RENAMED = {
+    "weigh": "unit_weights(units, gate_inputs)",
+    "fuse": "combine(units, gate_inputs, expert_outputs)",
+    "phases": "stages()",
+}
 
 
 @dataclass(frozen=True)
 class _Level:
-    """One level in places: of its slots and of the units they read, of its units, of what those
-    read before and now.
+    """One level, by numbers.
+
+    Args:
+        slots: its experts' numbers.
+        sources: per expert the unit whose vector it reads, or ``_INPUT``.
+        units: its units' numbers.
+        gate_sources: per unit the unit whose vector its gate reads, or ``_INPUT``.
+        reads: per unit the experts it weighs, by their positions in `slots`.
     """
 
     slots: list[int]
     sources: list[int]
     units: list[int]
-    before: list[int]
-    reads: list[list[int]]  # inside `slots`
+    gate_sources: list[int]
+    reads: list[list[int]]
 
 
 class FusionNetwork(SharingModule):
-    """Experts in levels, weighed into one vector per unit after each.
+    """Experts in levels, weighed into one vector per unit after each level.
 
     Args:
         order: the tasks' numbers in the order of a funnel, for a kind that has one.
@@ -106,11 +63,22 @@ class FusionNetwork(SharingModule):
 
     Attributes:
         fusions: the units, lower levels first; a unit's place in it is its number.
-        before: per unit, whose vector its gate reads; None for the module's input.
+        gate_sources: per unit, whose vector its gate reads; None for the module's input.
     """
 
     # gates read the module's input on every level, not their unit's own vector of the level before
     raw_gates = False
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        super().__init_subclass__(**given)
+        for old, new in _RENAMED.items():
+            if old in vars(cls):
+                raise ConfigError(
+                    f"sharing module {cls.__name__}",
+                    f"must define {new}, which was called {old} before",
+                    old,
+                    f"rename {old} to {new.partition('(')[0]}",
+                )
 
     def __init__(
         self, *, order: Sequence[int] | None = None, all_pairs: bool = False, **socket: Any
@@ -125,7 +93,7 @@ class FusionNetwork(SharingModule):
             all_pairs=all_pairs,
         )
         self.fusions = self.wiring.fusions
-        self.before = [
+        self.gate_sources = [
             None if self.raw_gates else self.wiring.previous(fusion) for fusion in self.fusions
         ]
         self.widths: dict[Fusion | None, int] = {None: self.width_in}
@@ -164,52 +132,72 @@ class FusionNetwork(SharingModule):
             slots,
             [places[s] for s in sources],
             units,
-            [places[self.before[i]] for i in units],
+            [places[self.gate_sources[i]] for i in units],
             reads,
         )
 
     def share(self, shared: Tensor) -> list[Tensor]:
-        made = {_INPUT: shared}
+        vectors = {_INPUT: shared}
         for level in self._levels:
-            outputs = self.outputs(level.slots, [made[source] for source in level.sources])
-            read = [[outputs[j] for j in reads] for reads in level.reads]
-            made.update(
-                zip(
-                    level.units,
-                    self.fuse(level.units, [made[i] for i in level.before], read),
-                    strict=True,
-                )
+            outputs = self.outputs(level.slots, [vectors[source] for source in level.sources])
+            combined = self.combine(
+                level.units,
+                [vectors[source] for source in level.gate_sources],
+                [[outputs[j] for j in reads] for reads in level.reads],
             )
-        return [made[i] for i in self._towers]
+            vectors.update(zip(level.units, combined, strict=True))
+        return [vectors[unit] for unit in self._towers]
 
     def outputs(self, slots: Sequence[int], inputs: Sequence[Tensor]) -> list[Tensor]:
-        """What the experts in some slots make of inputs of their own, (B, width) each -> (B, D)."""
+        """The experts' outputs, each expert on an input of its own.
+
+        Args:
+            slots: the experts' numbers.
+            inputs: one per expert, (B, width).
+
+        Returns:
+            One per expert, (B, D).
+        """
         return in_step([self.experts[slot] for slot in slots], inputs)
 
-    def fuse(
-        self, units: Sequence[int], before: Sequence[Tensor], read: Sequence[Sequence[Tensor]]
+    def combine(
+        self,
+        units: Sequence[int],
+        gate_inputs: Sequence[Tensor],
+        expert_outputs: Sequence[Sequence[Tensor]],
     ) -> list[Tensor]:
         """The vectors of the units of one level.
 
         Args:
             units: their numbers.
-            before: per unit, what its gate reads, (B, width).
-            read: per unit, the outputs it weighs, n times (B, D).
+            gate_inputs: per unit, what its gate reads, (B, width).
+            expert_outputs: per unit, the outputs it weighs, n times (B, D).
         """
-        weighed = zip(units, self.weigh(units, before), read, strict=True)
-        return [self.weighed_sum(unit, weights, outputs) for unit, weights, outputs in weighed]
+        weights = self.unit_weights(units, gate_inputs)
+        return [
+            self.weighed_sum(unit, w, outputs)
+            for unit, w, outputs in zip(units, weights, expert_outputs, strict=True)
+        ]
 
     def weighed_sum(self, unit: int, weights: Tensor | None, outputs: Sequence[Tensor]) -> Tensor:
-        """A unit's vector, (B, D); no weights: its only input as it is."""
+        """A unit's vector, (B, D); without weights, its only input unchanged."""
         if weights is None:
             return outputs[0]
         self.meter(unit).observe(weights)
         return weighed_sum(weights, outputs)
 
-    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
-        """Per unit the weights of what it reads, (B, n) or (n,); None passes the only one on."""
+    def unit_weights(
+        self, units: Sequence[int], gate_inputs: Sequence[Tensor]
+    ) -> list[Tensor | None]:
+        """Per unit the weights of the outputs it reads, (B, n) or (n,); None where there is only
+        one, which is passed on.
+
+        Args:
+            units: the numbers of the units of one level.
+            gate_inputs: per unit, what its gate reads, (B, width).
+        """
         assert all(self.fusions[unit].inputs == 1 for unit in units), (
-            f"{type(self).__name__} must define weigh()"
+            f"{type(self).__name__} must define unit_weights()"
         )
         return [None] * len(units)
 
@@ -220,8 +208,8 @@ class FusionNetwork(SharingModule):
         return meter
 
     def gate_weights(self) -> dict[str, Tensor]:
-        """Per unit its mean weights, spread over all experts of its level, (N,); the level is named
-        where there are several.
+        """Per unit its mean weights over all experts of its level, (N,), 0 for those it does not
+        read; where there are several levels, the key names the level too.
         """
         named = {}
         for number, level in enumerate(self._levels):
@@ -254,11 +242,11 @@ class FusionNetwork(SharingModule):
         return self.wiring.reads(task)
 
     def slot_weights(self) -> Tensor | None:
-        """Absolute mean gate weights, made to sum to 1 in each unit, multiplied along the paths to
-        each task's tower.
+        """Absolute mean gate weights, normalised to sum to 1 in each unit and multiplied along the
+        paths to each task's tower.
         """
         slots = torch.zeros(len(self.tasks), len(self.slots), dtype=torch.float64)
-        # the last: the module's input
+        # the last column is the module's input
         units = torch.zeros(len(self.tasks), len(self.fusions) + 1, dtype=torch.float64)
         for t, unit in enumerate(self._towers):
             units[t, unit] = 1
@@ -292,14 +280,18 @@ class GatedNetwork(FusionNetwork):
     def _gate(self, unit: int, bias: bool) -> nn.Module:
         inputs = self.fusions[unit].inputs
         return (
-            Gate(self.widths[self.before[unit]], inputs, bias=bias) if inputs > 1 else nn.Identity()
+            Gate(self.widths[self.gate_sources[unit]], inputs, bias=bias)
+            if inputs > 1
+            else nn.Identity()
         )
 
-    def weigh(self, units: Sequence[int], before: Sequence[Tensor]) -> list[Tensor | None]:
+    def unit_weights(
+        self, units: Sequence[int], gate_inputs: Sequence[Tensor]
+    ) -> list[Tensor | None]:
         gated = [self.fusions[unit].inputs > 1 for unit in units]
         return [
             self.gates[unit](x) if gate else None
-            for unit, x, gate in zip(units, before, gated, strict=True)
+            for unit, x, gate in zip(units, gate_inputs, gated, strict=True)
         ]
 
 

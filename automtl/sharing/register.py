@@ -32,7 +32,7 @@ def register_sharing(
     source: str = "",
     in_supernet: bool = True,
 ) -> None:
-    """Make a sharing module known, under the name in its attribute ``kind``, to searches, retrains,
+    """Register a sharing module under the name in its attribute ``kind``, for searches, retrains,
     pictures and costs.
 
     >>> own = {"sharpness": 2.0}
@@ -41,27 +41,15 @@ def register_sharing(
     Args:
         module: a subclass of ``automtl.SharingModule``, most simply of ``automtl.GatedNetwork``.
         like: the built-in kind whose experts it has and whose wires it draws, one of ``LIKE``.
-        settings: its own settings with their defaults, told to the class by keyword; a
-            ``automtl.Setting`` says bounds too.
+        settings: its own settings with their defaults, passed to the class by keyword; a
+            ``automtl.Setting`` has bounds too.
         source: the paper or person it comes from, for model cards.
         in_supernet: it can stand in the supernet.
 
     Raises:
         ConfigError: no sharing module, a kind that is taken or unknown, or settings that cannot be.
     """
-    if not (isinstance(module, type) and issubclass(module, SharingModule)):
-        raise ConfigError(
-            "register_sharing",
-            "must be given a subclass of automtl.SharingModule",
-            repr(module)[:100],
-        )
-    kind, where = vars(module).get("kind"), f"sharing module {module.__name__}"
-    if not isinstance(kind, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", kind):
-        raise ConfigError(
-            where,
-            "must have an attribute `kind` of its own: lower case letters, digits and underscores",
-            repr(kind),
-        )
+    kind, where = _kind_of(module), f"sharing module {module.__name__}"
     if like not in LIKE:
         raise ConfigError(
             where, f"like must be one of {', '.join(LIKE)}", repr(like), nearest(str(like), LIKE)
@@ -87,6 +75,24 @@ def register_sharing(
         return built
 
     SHARING_MODULES[kind] = SEARCH_MODULES[kind] = checked
+
+
+def _kind_of(module: object) -> str:
+    """The kind that a class names, if it is a sharing module."""
+    if not (isinstance(module, type) and issubclass(module, SharingModule)):
+        raise ConfigError(
+            "register_sharing",
+            "must be given a subclass of automtl.SharingModule",
+            repr(module)[:100],
+        )
+    kind = vars(module).get("kind")
+    if not isinstance(kind, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", kind):
+        raise ConfigError(
+            f"sharing module {module.__name__}",
+            "must have an attribute `kind` of its own: lower case letters, digits and underscores",
+            repr(kind),
+        )
+    return kind
 
 
 def _setting(where: str, value: Any) -> Setting:

@@ -220,16 +220,16 @@ SHARING: dict[str, SharingSignature] = {
         "AutoMTL, section 3.3.3", "pool", "picked", "_selected:Selected", uses_beta=True
     ),
     "moe": SharingSignature(
-        "Jacobs et al., 1991", "pool", "one_for_all", "_moe:MoE", {"experts": _EXPERTS}
+        "Jacobs et al., 1991", "pool", "one_for_all", "_gated:MoE", {"experts": _EXPERTS}
     ),
     "mmoe": SharingSignature(
-        "Ma et al., KDD 2018", "pool", "one_per_task", "_mmoe:MMoE", {"gate_bias": _GATE_BIAS}
+        "Ma et al., KDD 2018", "pool", "one_per_task", "_gated:MMoE", {"gate_bias": _GATE_BIAS}
     ),
     "ml_mmoe": SharingSignature(
         "Li et al., KDD 2023, section 4.1",
         "pool",
         "stacked",
-        "_ml_mmoe:MultiLevelMMoE",
+        "_gated:MultiLevelMMoE",
         {"levels": _LEVELS},
     ),
     "top_k": SharingSignature(
@@ -252,16 +252,16 @@ SHARING: dict[str, SharingSignature] = {
     "snr_trans": SharingSignature("Ma et al., AAAI 2019", "pool", "stacked", "_snr:SNRTrans", _SNR),
     "snr_aver": SharingSignature("Ma et al., AAAI 2019", "pool", "stacked", "_snr:SNRAver", _SNR),
     "shared_bottom": SharingSignature(
-        "Caruana, 1997", "shared", "one_for_all", "_shared_bottom:SharedBottom"
+        "Caruana, 1997", "shared", "one_for_all", "_gated:SharedBottom"
     ),
     "cgc": SharingSignature(
-        "Tang et al., RecSys 2020, section 4.1", "units", "progressive", "_cgc:CGC", _UNITS
+        "Tang et al., RecSys 2020, section 4.1", "units", "progressive", "_gated:CGC", _UNITS
     ),
     "ple": SharingSignature(
         "Tang et al., RecSys 2020, section 4.2",
         "units",
         "progressive",
-        "_ple:PLE",
+        "_gated:PLE",
         {"levels": _LEVELS, **_UNITS},
     ),
     "adatt": SharingSignature("Li et al., KDD 2023", "units", "all_to_all", "_adatt:AdaTT", _ADATT),

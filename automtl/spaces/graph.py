@@ -7,8 +7,8 @@ import networkx as nx
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import SHARING
 from automtl.spaces.kinds import Slot
-from automtl.spaces.placement import expert_for, tasks_of, wiring_of
-from automtl.spaces.wiring import Fusion, Wiring
+from automtl.spaces.placement import Placement
+from automtl.spaces.wiring import Fusion
 
 
 def to_graph(architecture: Architecture) -> nx.DiGraph:
@@ -22,15 +22,14 @@ def to_graph(architecture: Architecture) -> nx.DiGraph:
     or with as many as it counts experts of.
     """
     graph = nx.DiGraph()
-    tasks = tasks_of(architecture) or ["every task"]
+    tasks = Placement(architecture).task_names or ["every task"]
     names = (
         [field.name for field in architecture.fields] if architecture.fields else ["every field"]
     )
     for i, name in enumerate(names):
         graph.add_node(f"field.{i}", kind="field", label=name, row=0)
     trunk = _add_trunk(graph, architecture, [f"field.{i}" for i in range(len(names))])
-    wiring = wiring_of(architecture, len(tasks))
-    _Joiner(graph, architecture, wiring, trunk).add(tasks)
+    _Joiner(graph, Placement(architecture, len(tasks)), trunk).add(tasks)
     return graph
 
 
@@ -57,12 +56,12 @@ def _add_trunk(graph: nx.DiGraph, architecture: Architecture, ends: list[str]) -
 
 
 class _Joiner:
-    """Adds experts, fusions and towers along a wiring."""
+    """Adds experts, fusions and towers as they are placed and wired."""
 
-    def __init__(
-        self, graph: nx.DiGraph, architecture: Architecture, wiring: Wiring, trunk: str
-    ) -> None:
-        self.graph, self.architecture, self.wiring, self.trunk = graph, architecture, wiring, trunk
+    def __init__(self, graph: nx.DiGraph, placement: Placement, trunk: str) -> None:
+        self.graph, self.trunk = graph, trunk
+        self.placement, self.wiring = placement, placement.wiring
+        self.architecture = architecture = placement.architecture
         self.base = graph.nodes[trunk]["row"] + 1
         self.joint = "cells" if architecture.sharing.all_settings.get("cells") else "gate"
 
@@ -95,9 +94,8 @@ class _Joiner:
         """
         if fusion.owner != "pool":
             return fusion.label(tasks)
-        return (
-            f"expert {expert_for(self.architecture, Slot(fusion.level + 1, 'pool', fusion.index))}"
-        )
+        reader = Slot(fusion.level + 1, "pool", fusion.index)
+        return f"expert {self.placement.expert(reader)}"
 
     def _slots(self) -> list[Slot]:
         return list(dict.fromkeys(slot for fusion in self.wiring.fusions for slot in fusion.slots))
@@ -106,7 +104,7 @@ class _Joiner:
         return int(self.base + 2 * fusion.level)
 
     def _add_expert(self, slot: Slot) -> None:
-        node, index = f"expert.{slot}", expert_for(self.architecture, slot)
+        node, index = f"expert.{slot}", self.placement.expert(slot)
         if node in self.graph:
             return
         blocks, row = self.architecture.experts[index].blocks, self.base + 2 * slot.level
@@ -137,7 +135,7 @@ class _Joiner:
     def _weight(self, slot: Slot, task: int) -> float | None:
         if self.architecture.ranking is None:
             return None
-        expert = expert_for(self.architecture, slot)
+        expert = self.placement.expert(slot)
         return next(
             (entry.weight for entry in self.architecture.ranking[task] if entry.expert == expert),
             None,

@@ -1,5 +1,6 @@
-"""Whether alphas still move, or only tremble: the means of their gradients, one per pass over the A
-rows.
+"""Tells whether alphas still move or only tremble, by the means of their gradients over passes.
+
+A pass is one over the A rows.
 """
 
 import math
@@ -18,7 +19,7 @@ LEVEL = 0.95
 
 
 class _State(State):
-    """Of the means."""
+    """State of the means."""
 
     total: Tensor
     count: Count
@@ -37,7 +38,9 @@ class AlphaGradients:
     """
 
     def __init__(self, alphas: Sequence[nn.Parameter], batches: int) -> None:
-        self._alphas, self._batches, self._count = list(alphas), batches, 0
+        self._alphas = list(alphas)
+        self._batches = batches
+        self._count = 0
         sizes = [alpha.numel() for alpha in alphas]
         self._starts = [sum(sizes[:i]) for i in range(len(sizes))]
         device = alphas[0].device if alphas else None
@@ -79,15 +82,15 @@ class AlphaGradients:
         Raises:
             AutoMTLError: it is of other alphas.
         """
-        held = parse(_State, state, "alpha_gradients")
+        saved = parse(_State, state, "alpha_gradients")
         require(
-            held.count < max(self._batches, 1) and len(held.means) <= PASSES,
+            saved.count < max(self._batches, 1) and len(saved.means) <= PASSES,
             "alpha_gradients",
             f"must be of passes of {self._batches} batches, at most {PASSES}",
-            f"batch {held.count} of pass {len(held.means)}",
+            f"batch {saved.count} of pass {len(saved.means)}",
         )
-        means = self._total.new_zeros(len(held.means), len(self._total))
+        means = self._total.new_zeros(len(saved.means), len(self._total))
         owned = {"total": self._total, "means": means}
-        require_tensors(owned, {"total": held.total, "means": held.means}, "alpha_gradients")
-        self._total = held.total.to(self._total.device).clone()
-        self._means, self._count = held.means.to(self._total.device).clone(), held.count
+        require_tensors(owned, {"total": saved.total, "means": saved.means}, "alpha_gradients")
+        self._total = saved.total.to(self._total.device).clone()
+        self._means, self._count = saved.means.to(self._total.device).clone(), saved.count

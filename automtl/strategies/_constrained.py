@@ -47,7 +47,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be chosen.
+    """The choice to be made.
 
     Args:
         common: blocks that every model has.
@@ -167,17 +167,17 @@ class _Program:
         factors = [factor for row in self._rows for factor in row.values()]
         shape = (len(self._rows), len(self._scores))
         matrix = coo_array((factors, (numbers, variables)), shape=shape).tocsc()
-        found: Any = milp(
+        result: Any = milp(
             -_SCALE * np.array(self._scores),
             integrality=1,
             bounds=Bounds(0, 1),
             constraints=LinearConstraint(matrix, self._lows, self._highs),
             options={"mip_rel_gap": 0},
         )
-        if found.status == _INFEASIBLE:
+        if result.status == _INFEASIBLE:
             return None
-        assert found.status == 0, f"the solver stopped: {found.message}"
-        solution: np.ndarray = found.x.round().astype(int)
+        assert result.status == 0, f"the solver stopped: {result.message}"
+        solution: np.ndarray = result.x.round().astype(int)
         return solution
 
     def exclude(self, solution: np.ndarray) -> None:
@@ -187,7 +187,9 @@ class _Program:
 
     def read(self, solution: np.ndarray) -> tuple[Choice, np.ndarray]:
         """The choice, and its costs. Shape: (k,)."""
-        costs, score, picks = self.problem.fixed.copy(), 0.0, {}
+        costs = self.problem.fixed.copy()
+        score = 0.0
+        picks = {}
         for block, variables in self.picks:
             if solution[variables].any():
                 picks[block.name] = pick = int(solution[variables].argmax())

@@ -79,10 +79,10 @@ def _without_each(
     alpha = blocks[0].alpha.detach()
     losses = []
     for without in range(len(alpha)) if len(alpha) > 1 else ():
-        kept = alpha.clone()
-        kept[without] = -torch.inf
+        scores = alpha.clone()
+        scores[without] = -torch.inf
         for block in blocks:
-            block.shares = kept.softmax(0)
+            block.shares = scores.softmax(0)
         spend("score", batches.num_rows)
         losses.append(score(net, batches, tasks, device=device, supernet=True))
     for block in blocks:

@@ -9,14 +9,13 @@ import numpy as np
 from torch import nn
 
 from automtl.errors import ConfigError
-from automtl.models.supernet import Supernet
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.decisions import Decision
+from automtl.strategies._evolution import Scored, scored_genomes
 from automtl.strategies.decisions import Ground, by_scores, distinct, undecided
 from automtl.strategies.encoding import MOST_DRAWS, Genome
-from automtl.strategies.evolution import Scored, scored_genomes
 from automtl.strategies.ledger import price_of
-from automtl.strategies.protocol import Material, make_genes
+from automtl.strategies.protocol import SearchContext, Strategy, make_encoding
 from automtl.strategies.score import score
 from automtl.strategies.standalone import StandAlone
 from automtl.training.checkpoint_state import Count, State, parse, require
@@ -24,7 +23,7 @@ from automtl.training.loop import StepEvent
 
 
 class _State(State):
-    """Of a random search; the model in training looks at its own."""
+    """State of a random search; the model in training checks its own part."""
 
     tried: Scored
     samples: Count
@@ -32,7 +31,7 @@ class _State(State):
     steps: Count
 
 
-class RandomSearch:
+class RandomSearch(Strategy):
     """Draws architectures, trains each for the same share of a budget of rows and keeps the best on
     the A rows.
 
@@ -44,19 +43,21 @@ class RandomSearch:
         ConfigError: a draw's share of the budget does not pay for its scoring and a step.
     """
 
-    def __init__(self, material: Material) -> None:
-        m, s = material, material.settings
-        self.material, self.samples = m, 0
-        self.supernet: Supernet | None = None
-        self.genes = make_genes(m)
-        self.epochs = m.options.draws
-        self._batch = m.fit.num_rows / len(m.fit)
-        darts = s.epochs * (m.fit.num_rows + round(len(m.fit) * m.alpha.num_rows / len(m.alpha)))
-        self.budget = m.options.budget_samples or darts
-        if self.budget / self.epochs < m.scored.num_rows + self._batch:
+    def __init__(self, context: SearchContext) -> None:
+        super().__init__(context)
+        settings = context.settings
+        self.encoding = make_encoding(context)
+        self.epochs = context.options.draws
+        self._batch = context.fit.num_rows / len(context.fit)
+        darts = settings.epochs * (
+            context.fit.num_rows
+            + round(len(context.fit) * context.alpha.num_rows / len(context.alpha))
+        )
+        self.budget = context.options.budget_samples or darts
+        if self.budget / self.epochs < context.scored.num_rows + self._batch:
             rule = (
-                f"each draw must get at least {m.scored.num_rows + self._batch:.0f} rows of the "
-                f"budget of {self.budget}"
+                f"each draw must get at least {context.scored.num_rows + self._batch:.0f} rows of "
+                f"the budget of {self.budget}"
             )
             raise ConfigError(
                 "search.draws",
@@ -69,40 +70,46 @@ class RandomSearch:
         self._steps = 0  # of the draw in training; 0 between draws
 
     def _draw(self, number: int) -> Genome:
-        return self.genes.draw(np.random.default_rng([self.material.seed, number]))
+        return self.encoding.draw(np.random.default_rng([self.context.seed, number]))
 
     def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
         """One draw: train, then score."""
-        m = self.material
+        context = self.context
         if not start:
-            target = self.budget * (epoch + 1) / self.epochs - m.scored.num_rows
+            target = self.budget * (epoch + 1) / self.epochs - context.scored.num_rows
             self._model, self._steps = (
                 self._stand_alone(epoch),
                 max(1, round((target - self.samples) / self._batch)),
             )
         assert self._model is not None
-        price = price_of(self._model.net, m.schema, rows=round(self._batch))
+        price = price_of(self._model.net, context.schema, rows=round(self._batch))
         for event in self._model.train(
-            m.fit.cycle(start), epoch=epoch, steps=self._steps, start=start
+            context.fit.cycle(start), epoch=epoch, steps=self._steps, start=start
         ):
             self.samples += event.rows
-            m.ledger.add("train", event.rows, *price)
+            context.ledger.add("train", event.rows, *price)
             yield event
-        m.ledger.add("score", m.scored.num_rows, *price)
-        loss = score(self._model.net, m.scored, m.schema.tasks, device=m.device, supernet=False)
-        loss = m.ranks.told(loss)  # the same to the bit on all ranks
-        self.samples += m.scored.num_rows
+        context.ledger.add("score", context.scored.num_rows, *price)
+        loss = score(
+            self._model.net,
+            context.scored,
+            context.schema.tasks,
+            device=context.device,
+            supernet=False,
+        )
+        loss = context.ranks.told(loss)  # the same to the bit on all ranks
+        self.samples += context.scored.num_rows
         self._tried.append((self._draw(epoch), loss))
         self._steps = 0
 
     def _stand_alone(self, number: int) -> StandAlone:
-        m = self.material
+        context = self.context
         return StandAlone(
-            self.genes.architecture(self._draw(number)), m, seed=m.seed, lr=m.options.random_lr
+            self.encoding.architecture(self._draw(number)),
+            context,
+            seed=context.seed,
+            lr=context.options.random_lr,
         )
-
-    def cut(self) -> None:
-        """Nothing is deferred."""
 
     def evaluated(self) -> nn.Module | None:
         """The last draw's model."""
@@ -123,53 +130,53 @@ class RandomSearch:
             "score": last and last[1],
             "best_score": min((loss for _, loss in self._tried), default=None),
             "drawn": last
-            and self.genes.architecture(last[0]).model_dump(
+            and self.encoding.architecture(last[0]).model_dump(
                 mode="json", include={"interaction", "experts", "chosen"}
             ),
-            "choices": self.genes.choices(best),
-            "expert_usage": self.genes.usage(best),
+            "choices": self.encoding.choices(best),
+            "expert_usage": self.encoding.usage(best),
             "decisions": [d.plain for d in self.decisions(self.derive())],
         }
 
     def derive(self) -> Architecture:
         """The best scored."""
-        return self.genes.architecture(self.best())
+        return self.encoding.architecture(self.best())
 
     def proposals(self, count: int) -> list[Architecture]:
         """The best scored."""
         ordered = sorted(self._tried, key=lambda pair: pair[1])
         return distinct(
-            map(self.genes.architecture, [self.best(), *(g for g, _ in ordered)]), count
+            map(self.encoding.architecture, [self.best(), *(g for g, _ in ordered)]), count
         )
 
     def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
         """Beside each choice the best that differs in it; trainings of a fraction of an epoch, one
         seed each, decide none.
         """
-        return by_scores(self.genes, self._tried, architecture, "one short training each")
+        return by_scores(self.encoding, self._tried, architecture, "one short training each")
 
     def state_dict(self) -> dict[str, Any]:
-        """What was tried, the rows read, and the draw in training."""
+        """The draws tried, the rows read, and the draw in training."""
         model = self._model.state_dict() if self._model is not None and self._steps else None
         tried = [[g.picks, g.chosen, loss] for g, loss in self._tried]
         return {"tried": tried, "samples": self.samples, "model": model, "steps": self._steps}
 
     def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``."""
-        held = parse(_State, state, "strategy")
-        self._tried = scored_genomes(self.genes, held.tried)
-        self.samples, self._steps = held.samples, held.steps
+        saved = parse(_State, state, "strategy")
+        self._tried = scored_genomes(self.encoding, saved.tried)
+        self.samples, self._steps = saved.samples, saved.steps
         require(
-            held.steps <= max(1.0, self.budget / self._batch),
+            saved.steps <= max(1.0, self.budget / self._batch),
             "strategy.steps",
             "must be within the budget",
-            held.steps,
+            saved.steps,
         )
         require(
-            (held.model is None) == (held.steps == 0),
+            (saved.model is None) == (saved.steps == 0),
             "strategy.model",
             "must be there while a draw is trained, and only then",
-            "none" if held.model is None else "one",
+            "none" if saved.model is None else "one",
         )
         if state["model"] is not None:
             self._model = self._stand_alone(len(self._tried))
@@ -182,56 +189,43 @@ class RandomSearch:
         return len(self._tried) == epoch and step <= self._steps
 
 
-class RandomSampling:
+class RandomSampling(Strategy):
     """One draw, taken as it is: the yardstick of every search. Nothing is trained, no row read."""
 
-    def __init__(self, material: Material) -> None:
-        self.genes = make_genes(material)
-        self._seed = material.seed
-        self.genome = self.genes.draw(np.random.default_rng([material.seed, 0]))
-        self.epochs, self.samples = 1, 0
-        self.supernet: Supernet | None = None
+    def __init__(self, context: SearchContext) -> None:
+        super().__init__(context)
+        self.encoding = make_encoding(context)
+        self.genome = self._draw(0)
+
+    def _draw(self, number: int) -> Genome:
+        return self.encoding.draw(np.random.default_rng([self.context.seed, number]))
 
     def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
         """Nothing to do."""
         yield from ()
 
-    def cut(self) -> None:
-        """Nothing is deferred."""
-
-    def evaluated(self) -> nn.Module | None:
-        """There is no network."""
-        return None
-
     def record(self) -> dict[str, Any]:
         """The draw."""
         return {
             "entropy": 0.0,
-            "choices": self.genes.choices(self.genome),
-            "expert_usage": self.genes.usage(self.genome),
+            "choices": self.encoding.choices(self.genome),
+            "expert_usage": self.encoding.usage(self.genome),
         }
 
     def derive(self) -> Architecture:
         """The draw."""
-        return self.genes.architecture(self.genome)
+        return self.encoding.architecture(self.genome)
 
     def proposals(self, count: int) -> list[Architecture]:
         """The draw, and further ones."""
-        draws = (np.random.default_rng([self._seed, number]) for number in range(MOST_DRAWS))
-        return distinct((self.genes.architecture(self.genes.draw(rng)) for rng in draws), count)
+        genomes = map(self._draw, range(MOST_DRAWS))
+        return distinct(map(self.encoding.architecture, genomes), count)
 
     def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
         """A draw rests on nothing."""
-        return undecided(self.genes, architecture, lambda *_: Ground(None, "drawn at random"))
+        return undecided(self.encoding, architecture, lambda *_: Ground(None, "drawn at random"))
 
-    def state_dict(self) -> dict[str, Any]:
-        """The draw follows from the seed."""
-        return {}
 
-    def load_state_dict(self, state: Any) -> None:
-        """Nothing to restore."""
-        require(state == {}, "strategy", "must be empty", str(state)[:80])
-
-    def stands_at(self, epoch: int, step: int) -> bool:
-        """There are no steps."""
-        return step == 0
+def random_search(context: SearchContext) -> Strategy:
+    """Random search. Before a race it only draws: the race's halving is its training."""
+    return (RandomSampling if context.options.selection == "race" else RandomSearch)(context)

@@ -1,4 +1,4 @@
-"""A strategy of a stepper that trains a supernet: epochs over the fit rows, A rows alongside."""
+"""The strategy of every method that trains a supernet: epochs over the fit rows, with A rows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,10 +23,10 @@ from automtl.strategies.decisions import (
     undecided,
 )
 from automtl.strategies.derive import choice_weights, derive
-from automtl.strategies.encoding import MOST_DRAWS, Genes
+from automtl.strategies.encoding import MOST_DRAWS, SpaceEncoding
 from automtl.strategies.ledger import Kind, SupernetPrices
 from automtl.strategies.monitor import gradient_conflict, hessian_eigenvalue
-from automtl.strategies.protocol import Material
+from automtl.strategies.protocol import SearchContext, Strategy
 from automtl.training.checkpoint_state import Count, State, parse
 from automtl.training.loop import StepEvent, run_epoch
 from automtl.training.losses import Losses
@@ -35,57 +35,60 @@ _PROPOSALS = 977  # a stream of draws apart from a search's own
 
 
 class SearchState(State):
-    """Of a strategy; its stepper looks at its own."""
+    """State of a strategy; the stepper checks its own part."""
 
     stepper: Any
     samples: Count
 
 
-class SupernetSearch:
+class SupernetSearch(Strategy):
     """Runs a stepper over the planned epochs.
 
     Args:
-        material: data, space, settings.
+        context: data, space, settings.
         stepper: trains the supernet.
     """
 
     form: type[SearchState] = SearchState
 
-    def __init__(self, material: Material, stepper: Darts) -> None:
-        self.material, self.stepper = material, stepper
-        self.epochs, self.samples = material.settings.epochs, 0
+    def __init__(self, context: SearchContext, stepper: Darts) -> None:
+        super().__init__(context)
+        self.stepper = stepper
+        self.epochs = context.settings.epochs
         self.supernet: Supernet = stepper.net
-        stepper.watch_alphas(len(material.alpha) if stepper.moves_alpha else 0)
+        stepper.watch_alphas(len(context.alpha) if stepper.moves_alpha else 0)
         sharing = Sharing(
-            kind=material.settings.sharing, settings=dict(material.settings.sharing_settings)
+            kind=context.settings.sharing, settings=dict(context.settings.sharing_settings)
         )
-        self.choices = Genes(material.space, material.schema, sharing)
+        self.choices = SpaceEncoding(context.space, context.schema, sharing)
         self._removed: dict[str, dict[str, float]] = {}
-        batch = material.fit.num_rows // len(material.fit)
-        self._prices = SupernetPrices(stepper.net, material.schema, rows=batch)
+        batch = context.fit.num_rows // len(context.fit)
+        self._prices = SupernetPrices(stepper.net, context.schema, rows=batch)
         stepper.spend = self.spend
 
     def spend(self, kind: Kind, rows: int) -> None:
         """Report a use of rows at the price of the supernet as it stands."""
-        self.material.ledger.add(kind, rows, *self._prices())
+        self.context.ledger.add(kind, rows, *self._prices())
 
     def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
         """One pass over the fit rows, or what is left of it."""
-        m, steps = self.material, len(self.material.fit)
-        planned = steps * m.settings.epochs
+        context, steps = self.context, len(self.context.fit)
+        planned = steps * context.settings.epochs
         self.stepper.begin_epoch(epoch)
-        alphas = m.alpha.cycle(epoch * steps + start)
+        alphas = context.alpha.cycle(epoch * steps + start)
 
         def update(step: int, batch: Batch) -> Losses:
             self.supernet.sharing.advance((epoch * steps + step) / planned)
             alpha_batch = (
-                next(alphas).to(m.device, non_blocking=True) if self.stepper.moves_alpha else None
+                next(alphas).to(context.device, non_blocking=True)
+                if self.stepper.moves_alpha
+                else None
             )
             self.samples += batch.step_size
             self.samples += 0 if alpha_batch is None else alpha_batch.step_size
             return self.stepper.step(alpha_batch, batch)
 
-        yield from run_epoch(update, m.fit, epoch=epoch, start=start, device=m.device)
+        yield from run_epoch(update, context.fit, epoch=epoch, start=start, device=context.device)
         self.stepper.end_epoch()
 
     def cut(self) -> None:
@@ -97,36 +100,36 @@ class SupernetSearch:
         return self.supernet
 
     def record(self) -> dict[str, Any]:
-        """What the stepper tells, what the sharing module does, and what is measured on one batch
-        of A rows.
+        """The records of the stepper and of the sharing module, the decisions so far, and what is
+        measured on one batch of A rows.
         """
-        told = {**self.stepper.record(), "sharing": self.supernet.sharing.record()}
-        told["decisions"] = [d.plain for d in self.decisions(self._likeliest())]
-        m = self.material
-        if not m.options.gradient_conflict and not m.options.hessian:
-            return told
-        batch = next(m.scored.epoch(0)).to(m.device)
-        if m.options.gradient_conflict:
-            told["gradient_cosine"] = gradient_conflict(self.supernet, m.schema, batch)
-        if m.options.hessian:
-            told["eigenvalue"] = hessian_eigenvalue(self.supernet, m.schema, batch)
-        return told
+        record = {**self.stepper.record(), "sharing": self.supernet.sharing.record()}
+        record["decisions"] = [d.plain for d in self.decisions(self._likeliest())]
+        context = self.context
+        if not context.options.gradient_conflict and not context.options.hessian:
+            return record
+        batch = next(context.scored.epoch(0)).to(context.device)
+        if context.options.gradient_conflict:
+            record["gradient_cosine"] = gradient_conflict(self.supernet, context.schema, batch)
+        if context.options.hessian:
+            record["eigenvalue"] = hessian_eigenvalue(self.supernet, context.schema, batch)
+        return record
 
     def derive(self) -> Architecture:
         """The stepper's choice, or the one by perturbation."""
-        m = self.material
-        if m.options.selection != "perturbation":
+        context = self.context
+        if context.options.selection != "perturbation":
             return self.stepper.derive()
-        found = perturbed(
+        losses_and_rows = perturbed(
             self.supernet,
-            m.scored,
-            m.schema.tasks,
-            device=m.device,
-            seed=m.seed,
+            context.scored,
+            context.schema.tasks,
+            device=context.device,
+            seed=context.seed,
             spend=self.spend,
         )
         # the same to the bit on all ranks
-        self._removed, rows = m.ranks.told(found)
+        self._removed, rows = context.ranks.told(losses_and_rows)
         self.samples += rows
         best = {name: max(losses, key=losses.__getitem__) for name, losses in self._removed.items()}
         return self._likeliest(best)
@@ -136,10 +139,10 @@ class SupernetSearch:
         best: dict[str, str] | None = None,
         chosen: tuple[tuple[int, ...], ...] | None = None,
     ) -> Architecture:
-        s = self.material.settings
+        s = self.context.settings
         return derive(
             self.supernet,
-            self.material.schema,
+            self.context.schema,
             sharing=s.sharing,
             settings=s.sharing_settings,
             best=best,
@@ -147,8 +150,10 @@ class SupernetSearch:
         )
 
     def proposals(self, count: int) -> list[Architecture]:
-        """What is derived, then draws by softmax(alpha) and softmax(beta) within the limits."""
-        rng, first = np.random.default_rng([self.material.seed, _PROPOSALS]), self.derive()
+        """What is derived, then architectures drawn by softmax(alpha) and softmax(beta) within the
+        limits.
+        """
+        rng, first = np.random.default_rng([self.context.seed, _PROPOSALS]), self.derive()
         weights, betas = choice_weights(self.supernet), self.supernet.beta_parameters()
         usage = betas[0].detach().double().softmax(1).tolist() if betas else None
         pricing = self.stepper.pricing
@@ -161,16 +166,16 @@ class SupernetSearch:
                     name: str(self.choices.operations(name)[pick])
                     for name, pick in zip(self.choices.names, genome.picks, strict=True)
                 }
-                made = self._likeliest(best, genome.chosen)
-                if pricing is None or pricing.within(made):
-                    yield made
+                architecture = self._likeliest(best, genome.chosen)
+                if pricing is None or pricing.within(architecture):
+                    yield architecture
 
         return distinct(drawn(), count)
 
     def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
         """The choices with what they rest on; one supernet decides none."""
         by_block = choice_weights(self.supernet)
-        tasks = {f"{EXPERTS_OF}{task.name}": t for t, task in enumerate(self.material.schema.tasks)}
+        tasks = {f"{EXPERTS_OF}{task.name}": t for t, task in enumerate(self.context.schema.tasks)}
 
         def ground(choice: str, taken: str) -> Ground:
             if choice in tasks:
@@ -180,12 +185,12 @@ class SupernetSearch:
             if losses := self._removed.get(choice):
                 other = next_by_weight(losses, taken)
                 missed = "" if other is None else f", of {other} {losses[other]:.5f}"
-                told = f"loss on A rows without it {losses[taken]:.5f}{missed}"
+                evidence = f"loss on A rows without it {losses[taken]:.5f}{missed}"
             else:
                 other = next_by_weight(weights, taken)
                 beside = "" if other is None else f" against {weights[other]:.3f}"
-                told = f"softmax(alpha) {weights[taken]:.3f}{beside}"
-            return Ground(other, f"{ONE_SUPERNET}: {told}", self._motion(choice, taken, other))
+                evidence = f"softmax(alpha) {weights[taken]:.3f}{beside}"
+            return Ground(other, f"{ONE_SUPERNET}: {evidence}", self._motion(choice, taken, other))
 
         return undecided(self.choices, architecture, ground)
 
@@ -207,4 +212,4 @@ class SupernetSearch:
 
     def stands_at(self, epoch: int, step: int) -> bool:
         """Whether the epoch has that step."""
-        return step <= len(self.material.fit)
+        return step <= len(self.context.fit)

@@ -64,8 +64,8 @@ def hypergradient(
     steps = totals(_gradients(train_loss(), parameters), parameters)
     with _moved(parameters, [(g, -rate) for g, rate in zip(steps, rates, strict=True)]):
         both = [*alphas, *parameters]
-        found = totals(_gradients(outer_loss(), both), both)
-    first, outer = found[: len(alphas)], found[len(alphas) :]
+        outer_gradients = totals(_gradients(outer_loss(), both), both)
+    first, outer = outer_gradients[: len(alphas)], outer_gradients[len(alphas) :]
     direction = [None if v is None else rate * v for v, rate in zip(outer, rates, strict=True)]
     if hvp == "exact":
         mixed = _exact(train_loss, alphas, parameters, direction)
@@ -82,8 +82,8 @@ def _zero(gradient: Tensor | None, parameter: Tensor) -> Tensor:
 def _gradients(
     loss: Tensor, parameters: Sequence[Tensor], graph: bool = False
 ) -> list[Tensor | None]:
-    found = torch.autograd.grad(loss, list(parameters), allow_unused=True, create_graph=graph)
-    return [g.coalesce() if g is not None and g.is_sparse else g for g in found]
+    gradients = torch.autograd.grad(loss, list(parameters), allow_unused=True, create_graph=graph)
+    return [g.coalesce() if g is not None and g.is_sparse else g for g in gradients]
 
 
 def _finite(
@@ -133,13 +133,13 @@ def _moved(
     """Within it parameters stand at p + factor * direction; a sparse direction moves its rows only.
     After, back to the bit.
     """
-    held: list[tuple[nn.Parameter, Tensor | None, Tensor]] = []
+    moved: list[tuple[nn.Parameter, Tensor | None, Tensor]] = []
     with torch.no_grad():
         for parameter, (direction, factor) in zip(parameters, steps, strict=True):
             if direction is None:
                 continue
             rows = direction.indices()[0] if direction.is_sparse else None
-            held.append(
+            moved.append(
                 (parameter, rows, parameter.detach().clone() if rows is None else parameter[rows])
             )
             if rows is None:
@@ -150,7 +150,7 @@ def _moved(
         yield
     finally:
         with torch.no_grad():
-            for parameter, rows, values in held:
+            for parameter, rows, values in moved:
                 parameter.copy_(values) if rows is None else parameter.index_copy_(0, rows, values)
 
 

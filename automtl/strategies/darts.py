@@ -1,8 +1,5 @@
 """First-order DARTS over the supernet, alternating with weight steps (AutoMTL, Algorithm 1)."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,29 +7,21 @@ from torch import Tensor
 
 from automtl.data.store.batches import Batch
 from automtl.data.store.schema import Schema
-from automtl.layers.normalization import frozen_statistics, tracking
+from automtl.layers.normalization import frozen_statistics
 from automtl.models.supernet import Supernet, frozen
-from automtl.ranks import ALONE, Ranks
-from automtl.sharing.base import torch_groups
 from automtl.spaces.architecture import Architecture
 from automtl.strategies._alpha_gradients import AlphaGradients
+from automtl.strategies._weight_steps import WeightSteps, adam
 from automtl.strategies.darts_settings import DartsSettings, make_pricing
 from automtl.strategies.derive import choice_weights, derive, entropy
-from automtl.strategies.ledger import Kind
 from automtl.strategies.monitor import alpha_figures
 from automtl.strategies.pricing import ExpectedCost
-from automtl.training.balancing import make_balancer
 from automtl.training.checkpoint_state import Count, State, load_optimizer_state, parse, require
-from automtl.training.losses import Losses, jsd_loss, multi_task_loss, task_weights
-from automtl.training.optim.clipping import clip_grad_norm
-from automtl.training.optim.deferred_sgd import DeferredSGD, TableOptimizer
-from automtl.training.optim.lazy_adam import LazyAdam
-from automtl.training.optim.schedules import auxiliary_skip, cosine_lr, jsd_weight
-from automtl.training.step.guard import Guard
+from automtl.training.losses import Losses
 
 
 class _State(State):
-    """Of a stepper; the optimisers look at their own."""
+    """State of a stepper; the optimisers check their own parts."""
 
     epoch: Count
     sgd: Any
@@ -43,7 +32,7 @@ class _State(State):
     gradients: Any
 
 
-class Darts:
+class Darts(WeightSteps):
     """Alternates an alpha step on A rows and a weight step (after warm-up a beta step too) on
     fit rows.
 
@@ -51,101 +40,26 @@ class Darts:
         net: the supernet; its tables must give sparse gradients.
         schema: the data set's tasks.
         settings: hyper-parameters.
-        autocast: makes the context of each forward pass; losses and optimisers are outside.
-        guard: looks for losses that are not finite; default one that stops.
-        ranks: the processes that train the supernet together.
-
-    Attributes:
-        spend: told of every use of a batch, and of how many rows, as the net then stands; default
-            nobody is.
+        given: what `WeightSteps` takes.
     """
 
     moves_alpha = True  # a step reads A rows
-    partial_steps = False  # a step may leave weights without a gradient
 
     def __init__(
-        self,
-        net: Supernet,
-        schema: Schema,
-        settings: DartsSettings,
-        *,
-        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
-        guard: Guard | None = None,
-        ranks: Ranks = ALONE,
+        self, net: Supernet, schema: Schema, settings: DartsSettings, **given: Any
     ) -> None:
-        self.net, self.schema, self.settings, self._autocast = net, schema, settings, autocast
-        self._guard = guard or Guard()
-        self.spend: Callable[[Kind, int], None] = lambda kind, rows: None
-        self.epoch = 0
-        self._weights, self._tables = net.weights(), net.tables()
-        self._tracking = tracking(net)
-        self._alphas, self._betas = net.alpha_parameters(), net.beta_parameters()
+        super().__init__(net, schema, settings, **given)
         self.watch_alphas(0)
-        # their own rates are Adam's
-        apart = [replace(group, lr=None) for group in net.sharing.parameter_groups()]
-        groups = torch_groups(self._weights, apart)
-        self._sgd = torch.optim.SGD(
-            groups,
-            lr=settings.weight_lr,
-            momentum=settings.weight_momentum,
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
-        for group in self._sgd.param_groups:
-            group["initial_lr"] = group["lr"]
-        self.balancer = make_balancer(
-            settings.balancing, schema.tasks, net, outside=self._betas, ranks=ranks
-        )
-        self.replica = self.balancer.replica
-        # torch's fused SGD takes no mixture of parameters seen before and not
-        if self.partial_steps or not self.balancer.plain:
-            self._start_momentum()
-        self._table_steps = [self._table_optimizer(table) for table in self._tables]
-        self._alpha_adam = _adam(self._alphas, settings.alpha_lr, settings.alpha_decay)
-        self._beta_adam = (
-            _adam(self._betas, settings.beta_lr, settings.beta_decay) if self._betas else None
-        )
+        self._alpha_adam = adam(self._alphas, settings.alpha_lr, settings.alpha_decay)
         self.pricing = make_pricing(net, schema, settings)
         weighed = self.pricing is not None and settings.cost_weight > 0
         self._expected_cost = (
             ExpectedCost(self.pricing, settings.cost_of) if weighed and self.pricing else None
         )
 
-    def _start_momentum(self) -> None:
-        """Begin the momentum of weights that have none by 0, as a first step does."""
-        for parameter in self._weights:
-            self._sgd.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
-
-    def _table_optimizer(self, table: torch.nn.Parameter) -> TableOptimizer:
-        if self.settings.embedding_optimizer == "lazy_adam":
-            return LazyAdam(table)
-        return DeferredSGD(
-            table, momentum=self.settings.weight_momentum, weight_decay=self.settings.weight_decay
-        )
-
     def watch_alphas(self, batches: int) -> None:
         """Gather alpha's gradients over passes of so many batches; 0 gathers none."""
         self.gradients = AlphaGradients(self._alphas, batches)
-
-    @property
-    def warming_up(self) -> bool:
-        """Whether beta is still fixed."""
-        return self.epoch < self.settings.warmup_epochs
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Set lambda_t, w_JSD and the weights' rate for an epoch of the plan."""
-        s, self.epoch = self.settings, epoch
-        self._skip = s.auxiliary_skip * auxiliary_skip(epoch, s.epochs)
-        self.net.set_auxiliary_skip(self._skip)
-        self._jsd = jsd_weight(s.jsd_weight, epoch, s.epochs, s.warmup_epochs)
-        self._lr = cosine_lr(s.weight_lr, epoch, s.epochs)
-        self._table_lr = (
-            self._lr
-            if s.embedding_optimizer == "sgd"
-            else cosine_lr(s.embedding_lr, epoch, s.epochs)
-        )
-        for group in self._sgd.param_groups:
-            group["lr"] = cosine_lr(group["initial_lr"], epoch, s.epochs)
 
     def step(self, alpha_batch: Batch | None, fit_batch: Batch) -> Losses:
         """Alpha on the A rows, then weights (and after warm-up beta) on the fit rows (Algorithm
@@ -171,8 +85,8 @@ class Darts:
             if self._guard.loss(losses, batch, self.schema.tasks):
                 return
             self.alpha_loss(losses, batch).backward()  # type: ignore[no-untyped-call]
-        held = self.replica.totals([alpha.grad for alpha in self._alphas], self._alphas)
-        for alpha, gradient in zip(self._alphas, held, strict=True):
+        totals = self.replica.totals([alpha.grad for alpha in self._alphas], self._alphas)
+        for alpha, gradient in zip(self._alphas, totals, strict=True):
             alpha.grad = gradient
         self._move_alpha()
 
@@ -182,79 +96,12 @@ class Darts:
         self._alpha_adam.step()
         self._alpha_adam.zero_grad()
 
-    def _losses(self, outputs: list[Tensor], batch: Batch) -> Losses:
-        """Of the whole step, over all ranks."""
-        losses = multi_task_loss(self.schema.tasks, outputs, batch.labels, batch.weights)
-        return self.replica.losses(losses, task_weights(self.schema.tasks))
-
     def alpha_loss(self, losses: Losses, batch: Batch) -> Tensor:
         """What alpha is to lower: the loss, and where asked for the expected cost."""
         if self._expected_cost is None:
             return losses.total
         cost = self.settings.cost_weight * self._expected_cost()
         return losses.total + self.replica.share(cost, batch)
-
-    def _weight_step(self, batch: Batch) -> Losses:
-        still = [*self._alphas, *(self._betas if self.warming_up else [])]
-        self._catch_up(batch)
-        self.spend("train", batch.step_size)
-        self._guard.before(self.net)
-        with frozen(still):
-            with self._autocast():
-                outputs = self.net(batch.inputs)
-            losses = self._losses(outputs, batch)
-            if self._guard.loss(losses, batch, self.schema.tasks):
-                return losses.left_out()
-            left_out = self._guard.backward(
-                self.balancer, losses, self.auxiliary_loss(outputs, batch), batch
-            )
-        moving = [*self._weights, *self._tables, *self._betas]
-        self.replica.add_up(moving, self.balancer.summed)
-        left_out = left_out or self._guard.norm(
-            clip_grad_norm([*self._weights, *self._tables], self.settings.clip_norm), batch
-        )
-        if not left_out:
-            self._update()
-        self._forget()
-        return losses.left_out() if left_out else losses
-
-    def _update(self) -> None:
-        """One step of every optimiser but alpha's."""
-        self._sgd.step()
-        for optimizer in self._table_steps:
-            optimizer.step(self._table_lr)
-        if self._beta_adam is not None and not self.warming_up:
-            self._beta_adam.step()
-
-    def _forget(self) -> None:
-        """Forget all gradients but alpha's."""
-        self._sgd.zero_grad()
-        for optimizer in self._table_steps:
-            optimizer.zero_grad()
-        if self._beta_adam is not None:
-            self._beta_adam.zero_grad()
-
-    def auxiliary_loss(self, outputs: list[Tensor], batch: Batch) -> Tensor | None:
-        """What weights and beta lower beside the tasks' losses: w_JSD L_JSD after warm-up, and the
-        sharing module's own.
-        """
-        extra = self.net.sharing.auxiliary_loss(outputs, batch.labels)
-        if self._betas and not self.warming_up:
-            jsd = self._jsd * jsd_loss(self._betas[0])
-            extra = jsd if extra is None else jsd + extra
-        return None if extra is None else self.replica.share(extra, batch)
-
-    def _catch_up(self, batch: Batch) -> None:
-        """Make ready for a forward pass on a batch."""
-        self.replica.begin()
-        touched = self.replica.rows(self.net.touched_rows(batch.inputs))
-        for optimizer, rows in zip(self._table_steps, touched, strict=True):
-            optimizer.catch_up(rows)
-
-    def end_epoch(self) -> None:
-        """Apply what the tables' deferred updates still owe."""
-        for optimizer in self._table_steps:
-            optimizer.flush()
 
     def record(self) -> dict[str, Any]:
         """Schedules, mean and per-block entropy of alpha (nats), and softmax(beta) per task."""
@@ -298,14 +145,10 @@ class Darts:
         return derive(self.net, self.schema, sharing=s.sharing, settings=s.sharing_settings)
 
     def state_dict(self) -> dict[str, Any]:
-        """Optimisers' states; schedules follow from the epoch."""
+        """Optimisers' states and alpha's gradients; schedules follow from the epoch."""
         return {
-            "epoch": self.epoch,
-            "sgd": self._sgd.state_dict(),
-            "tables": [optimizer.state_dict() for optimizer in self._table_steps],
+            **self._weight_state(),
             "alpha_adam": self._alpha_adam.state_dict(),
-            "beta_adam": None if self._beta_adam is None else self._beta_adam.state_dict(),
-            "balancer": self.balancer.state_dict(),
             "gradients": self.gradients.state_dict(),
         }
 
@@ -315,32 +158,19 @@ class Darts:
         Raises:
             AutoMTLError: it is none of these settings'.
         """
-        held = parse(_State, state, "stepper")
+        saved = parse(_State, state, "stepper")
         require(
-            held.epoch < self.settings.epochs,
+            saved.epoch < self.settings.epochs,
             "stepper.epoch",
             f"must be below {self.settings.epochs}",
-            held.epoch,
+            saved.epoch,
         )
         require(
-            (held.beta_adam is None) == (self._beta_adam is None),
+            (saved.beta_adam is None) == (self._beta_adam is None),
             "stepper.beta_adam",
             "must be there where beta is searched, and nowhere else",
-            "none" if held.beta_adam is None else "one",
+            "none" if saved.beta_adam is None else "one",
         )
-        load_optimizer_state(self._sgd, state["sgd"], "sgd")
-        if self._sgd.state:
-            self._start_momentum()  # of those that a state may lack
-        for optimizer, saved in zip(self._table_steps, state["tables"], strict=True):
-            optimizer.load_state_dict(saved)
+        self._load_weight_state(state)
         load_optimizer_state(self._alpha_adam, state["alpha_adam"], "alpha_adam")
-        if self._beta_adam is not None:
-            load_optimizer_state(self._beta_adam, state["beta_adam"], "beta_adam")
-        self.balancer.load_state_dict(state["balancer"])
         self.gradients.load_state_dict(state["gradients"])
-        self.begin_epoch(state["epoch"])
-
-
-def _adam(parameters: list[torch.nn.Parameter], lr: float, decay: float) -> torch.optim.Adam:
-    """Adam as architecture parameters use it: betas (0.5, 0.999)."""
-    return torch.optim.Adam(parameters, lr=lr, betas=(0.5, 0.999), weight_decay=decay, fused=True)

@@ -53,7 +53,7 @@ class DartsSettings:
 
 
 def make_pricing(net: Supernet, schema: Schema, settings: DartsSettings) -> Pricing | None:
-    """What candidates cost, where the settings ask for it."""
+    """The candidates' costs, where the settings limit or weigh them; else None."""
     s = settings
     limits = Limits(
         s.max_flops,

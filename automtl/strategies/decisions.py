@@ -1,5 +1,5 @@
-"""What a strategy may say of its own choices: without trainings of the candidates alone, that
-nothing is decided, and on what it chose all the same.
+"""What a strategy says of its own choices. A strategy that trained no candidate alone has decided
+nothing; it says what each choice rests on.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.decisions import EXPERTS_OF, Decision, Motion
 from automtl.spaces.equivalence import form
-from automtl.strategies.encoding import Genes, Genome
+from automtl.strategies.encoding import Genome, SpaceEncoding
 
 ONE_SUPERNET = "one supernet's belief"
 BY_BETA = "set by the start and L_JSD, not by the data"
@@ -16,7 +16,7 @@ BY_START = "set by the start alone: the search ended in its warm-up, before beta
 
 
 class Ground(NamedTuple):
-    """What a choice rests on.
+    """The ground of a choice.
 
     Attributes:
         runner_up: what came next; None where nothing did.
@@ -30,20 +30,20 @@ class Ground(NamedTuple):
 
 
 def undecided(
-    genes: Genes, architecture: Architecture, ground: Callable[[str, str], Ground]
+    encoding: SpaceEncoding, architecture: Architecture, ground: Callable[[str, str], Ground]
 ) -> tuple[Decision, ...]:
     """Every choice of an architecture as not decided.
 
     Args:
-        genes: of the space.
+        encoding: of the space.
         architecture: of that space.
         ground: takes a choice's name and what was taken.
     """
-    made = []
-    for choice, taken in genes.taken(genes.genome(architecture)).items():
+    decisions = []
+    for choice, taken in encoding.taken(encoding.genome(architecture)).items():
         runner_up, evidence, alpha = ground(choice, taken)
-        made.append(Decision(choice, taken, runner_up, "not decided", evidence, alpha=alpha))
-    return tuple(made)
+        decisions.append(Decision(choice, taken, runner_up, "not decided", evidence, alpha=alpha))
+    return tuple(decisions)
 
 
 def next_by_weight(weights: Mapping[str, float], taken: str) -> str | None:
@@ -72,18 +72,23 @@ def words_of(experts: Iterable[int]) -> str:
 
 
 def by_scores(
-    genes: Genes, scored: Iterable[tuple[Genome, float]], architecture: Architecture, what: str
+    encoding: SpaceEncoding,
+    scored: Iterable[tuple[Genome, float]],
+    architecture: Architecture,
+    what: str,
 ) -> tuple[Decision, ...]:
-    """Of an architecture that has the least of some scores: beside each choice the best-scored
+    """The decisions of the best-scored architecture: beside each choice, the best-scored
     architecture that differs in it.
 
     Args:
-        genes: of the space.
+        encoding: of the space.
         scored: architectures and their losses on A rows.
         architecture: the best of them.
         what: the scores are, for people.
     """
-    ordered = [(genes.taken(genome), loss) for genome, loss in sorted(scored, key=lambda s: s[1])]
+    ordered = [
+        (encoding.taken(genome), loss) for genome, loss in sorted(scored, key=lambda s: s[1])
+    ]
     best = f"{ordered[0][1]:.5f}" if ordered else "none"
 
     def ground(choice: str, taken: str) -> Ground:
@@ -96,7 +101,7 @@ def by_scores(
                 return Ground(values[choice], evidence)
         return Ground(None, f"{what}: nothing else was tried here")
 
-    return undecided(genes, architecture, ground)
+    return undecided(encoding, architecture, ground)
 
 
 def is_experts(choice: str) -> bool:
@@ -108,9 +113,9 @@ def distinct(architectures: Iterable[Architecture], count: int) -> list[Architec
     """The first so many architectures, no two equal up to the order of experts and to experts that
     no task uses.
     """
-    found: dict[object, Architecture] = {}
+    firsts: dict[object, Architecture] = {}
     for architecture in architectures:
-        found.setdefault(form(architecture), architecture)
-        if len(found) == count:
+        firsts.setdefault(form(architecture), architecture)
+        if len(firsts) == count:
             break
-    return list(found.values())
+    return list(firsts.values())

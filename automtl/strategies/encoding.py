@@ -25,7 +25,7 @@ class Genome:
     """One architecture of a space.
 
     Args:
-        picks: per choice block, in the order of `Genes.names`, the number of its candidate.
+        picks: per choice block, in the order of `SpaceEncoding.names`, the number of its candidate.
         chosen: per task its experts, ascending; None for sharing kinds that choose none.
     """
 
@@ -33,8 +33,8 @@ class Genome:
     chosen: tuple[tuple[int, ...], ...] | None
 
 
-class Genes:
-    """What can be chosen in a space, and the ways from choices to architectures.
+class SpaceEncoding:
+    """The choices of a space, and the ways between choices and architectures.
 
     Args:
         space: the space.
@@ -52,17 +52,20 @@ class Genes:
         *,
         within: Callable[[Architecture], bool] | None = None,
     ) -> None:
-        self.space, self.schema, self.sharing, self._within = space, schema, sharing, within
+        self.space = space
+        self.schema = schema
+        self.sharing = sharing
+        self._within = within
         settings = sharing_settings(sharing.kind, sharing.settings)
         names = [task.name for task in schema.tasks]
-        found = layout(
+        slots = layout(
             sharing.kind,
             num_tasks=len(names),
             num_experts=space.num_experts,
             settings=settings,
             names=names,
         )
-        self.slots: Sequence[Slot] = found
+        self.slots: Sequence[Slot] = slots
         self.count = space.chosen(len(names)) if SHARING[sharing.kind].uses_beta else 0
         self.names: list[str] = []
         self._ties: list[object] = []
@@ -190,11 +193,12 @@ class Genes:
             return Genome(picks, genome.chosen)
         assert genome.chosen is not None
         task = place - len(ties)
-        kept = list(genome.chosen[task])
-        free = [i for i in range(len(self.slots)) if i not in kept]
-        kept[int(rng.integers(len(kept)))] = int(rng.choice(free))
+        experts_of_task = list(genome.chosen[task])
+        free = [i for i in range(len(self.slots)) if i not in experts_of_task]
+        experts_of_task[int(rng.integers(len(experts_of_task)))] = int(rng.choice(free))
         changed = tuple(
-            tuple(sorted(kept)) if t == task else experts for t, experts in enumerate(genome.chosen)
+            tuple(sorted(experts_of_task)) if t == task else experts
+            for t, experts in enumerate(genome.chosen)
         )
         return Genome(genome.picks, changed)
 
@@ -208,12 +212,14 @@ class Genes:
         return Genome(picks, architecture.chosen)
 
     def groups(self) -> dict[str, tuple[int, ...]]:
-        """What is chosen once: the first block of those that are tied, and all their numbers."""
+        """Per choice the numbers of its blocks, several where blocks are tied; a choice is named
+        after its first block.
+        """
         firsts: dict[object, str] = {}
-        found: dict[str, list[int]] = {}
+        groups: dict[str, list[int]] = {}
         for i, (name, tie) in enumerate(zip(self.names, self._ties, strict=True)):
-            found.setdefault(firsts.setdefault(tie, name), []).append(i)
-        return {name: tuple(numbers) for name, numbers in found.items()}
+            groups.setdefault(firsts.setdefault(tie, name), []).append(i)
+        return {name: tuple(numbers) for name, numbers in groups.items()}
 
     def taken(self, genome: Genome) -> dict[str, str]:
         """Every choice by its name, tied blocks once: the operation, or a task's experts. Where

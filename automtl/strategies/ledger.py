@@ -40,7 +40,7 @@ TIMED_ROWS = 1024  # at most: batches are timed as they are trained, small ones 
 
 
 class Price(NamedTuple):
-    """What one forward pass over a row costs.
+    """The cost of one forward pass over a row.
 
     Args:
         flops: floating-point operations, as `models.cost` counts them.
@@ -52,7 +52,7 @@ class Price(NamedTuple):
 
 
 class _RowsState(State):
-    """Of a ledger's rows: every use, read or not."""
+    """State of a ledger's rows, by use."""
 
     train: Count
     alpha: Count
@@ -63,7 +63,7 @@ class _RowsState(State):
 
 
 class LedgerState(State):
-    """Of a ledger."""
+    """State of a ledger."""
 
     rows: _RowsState
     flops: Count
@@ -116,9 +116,9 @@ class Ledger:
         Raises:
             AutoMTLError: it is none.
         """
-        held = parse(LedgerState, state, "ledger")
-        self.rows = Counter({kind: getattr(held.rows, kind) for kind in PASSES})
-        self.flops, self.seconds = held.flops, held.seconds
+        saved = parse(LedgerState, state, "ledger")
+        self.rows = Counter({kind: getattr(saved.rows, kind) for kind in PASSES})
+        self.flops, self.seconds = saved.flops, saved.seconds
 
 
 def price_of(net: nn.Module, schema: Schema, *, rows: int = TIMED_ROWS) -> Price:
@@ -144,14 +144,18 @@ class SupernetPrices:
     """
 
     def __init__(self, net: Supernet, schema: Schema, *, rows: int = TIMED_ROWS) -> None:
-        self.net, self.schema, self._rows = net, schema, max(2, min(rows, TIMED_ROWS))
+        self.net = net
+        self.schema = schema
+        self._rows = max(2, min(rows, TIMED_ROWS))
         self._blocks = net.blocks()
 
     def __call__(self) -> Price:
         """The price now."""
         if all(block.path is None for block in self._blocks.values()):
             return self.mixture
-        flops, seconds, times = self._rest_flops, self._path.rest, self._path.candidates
+        flops = self._rest_flops
+        seconds = self._path.rest
+        times = self._path.candidates
         for name, block in self._blocks.items():
             if block.path is None:
                 flops += sum(self._flops[name])

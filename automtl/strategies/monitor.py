@@ -24,7 +24,7 @@ Choices = Mapping[str, Mapping[str, float]]
 
 
 def alpha_figures(choices: Choices) -> dict[str, Any]:
-    """What the candidates' weights tell, from softmax(alpha) alone.
+    """Figures of the candidates' weights softmax(alpha).
 
     Returns:
         skip_share: per expert (and interaction block) the mean weight of `skip` over its blocks.
@@ -85,12 +85,12 @@ def gradient_conflict(net: Supernet, schema: Schema, batch: Batch) -> dict[str, 
                     [torch.zeros_like(p).flatten() if g is None else g.flatten() for p, g in pairs]
                 )
             )
-    found = {}
+    cosines = {}
     for (i, a), (j, b) in combinations(enumerate(flat), 2):
         norm = float(a.norm() * b.norm())
         if norm > 0:
-            found[f"{schema.tasks[i].name} / {schema.tasks[j].name}"] = float(a @ b) / norm
-    return found
+            cosines[f"{schema.tasks[i].name} / {schema.tasks[j].name}"] = float(a @ b) / norm
+    return cosines
 
 
 def hessian_eigenvalue(
@@ -132,14 +132,14 @@ def _alpha_gradient(
     net: Supernet, schema: Schema, batch: Batch, alphas: Sequence[torch.nn.Parameter], step: Tensor
 ) -> Tensor:
     """Alpha's gradient at alpha + step; alpha is back to the bit after. Shape: (all alphas,)."""
-    held = [alpha.detach().clone() for alpha in alphas]
+    values = [alpha.detach().clone() for alpha in alphas]
     with torch.no_grad():
         for alpha, part in zip(alphas, torch.split(step, [a.numel() for a in alphas]), strict=True):
             alpha.add_(part)
     losses = multi_task_loss(schema.tasks, net(batch.inputs), batch.labels, batch.weights)
     grads = torch.autograd.grad(losses.total, list(alphas), allow_unused=True)
     with torch.no_grad():
-        for alpha, value in zip(alphas, held, strict=True):
+        for alpha, value in zip(alphas, values, strict=True):
             alpha.copy_(value)
     return torch.cat(
         [torch.zeros_like(a) if g is None else g for a, g in zip(alphas, grads, strict=True)]

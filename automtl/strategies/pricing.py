@@ -131,8 +131,8 @@ class Pricing:
 
     def derive(self) -> Architecture:
         """The best architecture within the limits by log softmax(alpha) and log softmax(beta)."""
-        found = self.best_within(self.limits)
-        if found is None:
+        architecture = self.best_within(self.limits)
+        if architecture is None:
             rule = "must leave room for some model together with the other limits"
             raise ConfigError(
                 _SETTING[next(iter(self.limits.active))][0],
@@ -140,7 +140,7 @@ class Pricing:
                 self.limits.active,
                 "raise one of them",
             )
-        return found
+        return architecture
 
     def best_within(self, within: Limits) -> Architecture | None:
         """The same within other limits; None where nothing is."""
@@ -148,7 +148,7 @@ class Pricing:
         limits = np.array(list(within.active.values()), dtype=np.int64)
         blocks = {name: self._block(name, columns) for name in self.table.operations}
         betas = self.net.beta_parameters()
-        found = best_within(
+        choice = best_within(
             Problem(
                 common=[blocks[name] for name in self._shared],
                 experts=[[blocks[name] for name in names] for names in self._experts],
@@ -158,17 +158,19 @@ class Pricing:
                 limits=limits,
             )
         )
-        if found is None:
+        if choice is None:
             return None
-        best = {name: int(block.scores.argmax()) for name, block in blocks.items()} | found.picks
+        best = {name: int(block.scores.argmax()) for name, block in blocks.items()} | choice.picks
         spoken = {name: self.table.operations[name][pick] for name, pick in best.items()}
-        made = derive(self.net, self.schema, best=spoken, chosen=found.chosen, **self.common)
-        told = {
+        architecture = derive(
+            self.net, self.schema, best=spoken, chosen=choice.chosen, **self.common
+        )
+        provenance = {
             "limits": within.active,
-            "cost": self.cost(made),
-            "score": found.score,
+            "cost": self.cost(architecture),
+            "score": choice.score,
         }
-        return made.evolve(provenance={"within_limits": told})
+        return architecture.evolve(provenance={"within_limits": provenance})
 
     def _block(self, name: str, columns: list[int]) -> Block:
         alpha = self.net.alphas[name]

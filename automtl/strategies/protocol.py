@@ -1,9 +1,9 @@
-"""What a search strategy is, to the phase that runs it, and what it is given."""
+"""A search strategy as the phase that runs it sees it, and the context that it is given."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -15,55 +15,34 @@ from automtl.ranks import ALONE, Ranks
 from automtl.spaces.architecture import Architecture, Sharing
 from automtl.spaces.decisions import Decision
 from automtl.spaces.space import SearchSpace
+from automtl.spaces.strategies import StrategySettings
 from automtl.strategies.darts_settings import DartsSettings, make_pricing
-from automtl.strategies.encoding import Genes
+from automtl.strategies.decisions import Ground, undecided
+from automtl.strategies.encoding import SpaceEncoding
 from automtl.strategies.ledger import Ledger
+from automtl.training.checkpoint_state import require
 from automtl.training.loop import StepEvent
 from automtl.training.step.guard import Guard
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(StrategySettings):
     """Settings of the strategies beside those of training a supernet.
 
     Args:
-        second_order: `darts` differentiates through one step of weights and beta (Eq. 4).
-        hvp: its Hessian-vector product, by autograd or by finite differences.
-        hvp_scale: the finite difference's eps is this over the norm of the direction.
-        temperature: `snas` and `gdas`, in the first epoch.
-        final_temperature: and in the last.
-        draws: `random_search`, architectures tried.
-        budget_samples: `random_search`, rows trained and scored in all; None for what `darts` would
-            train on.
-        random_lr: `random_search`, Adam rate of the draws.
-        population: `evolution`, architectures alive.
-        tournament: `evolution`, how many of them compete to be the parent.
-        generations: `evolution`, how often as many children as the population are made.
         selection: how an architecture is read from a trained supernet.
         gradient_conflict: record the cosines between the tasks' gradients, on one batch of alpha
             rows per epoch.
         hessian: record the dominant eigenvalue over alpha, likewise.
     """
 
-    second_order: bool = False
-    hvp: Literal["exact", "finite"] = "exact"
-    hvp_scale: float = 0.01
-    temperature: float = 5.0
-    final_temperature: float = 0.5
-    draws: int = 8
-    budget_samples: int | None = None
-    random_lr: float = 1e-3
-    population: int = 24
-    tournament: int = 6
-    generations: int = 4
     selection: Literal["argmax", "perturbation", "race"] = "argmax"
     gradient_conflict: bool = True
     hessian: bool = False
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a strategy works with.
+class SearchContext:
+    """Data, networks and settings that a strategy works with.
 
     Args:
         space: what is searched.
@@ -78,8 +57,7 @@ class Material:
         device: where networks run.
         seed: of draws and fresh weights.
         autocast: makes the context of training's forward passes.
-        start: gives a network of fresh weights what it starts from, such as vectors learnt
-            elsewhere.
+        load_pretrained: puts vectors learnt elsewhere into a network of fresh weights.
         guard: looks for losses that are not finite.
         ledger: where a strategy reports every use of rows.
         ranks: the processes that search together; each has its own rows of `fit` and `alpha`, and
@@ -98,45 +76,72 @@ class Material:
     device: torch.device
     seed: int
     autocast: Callable[[], AbstractContextManager[Any]]
-    start: Callable[[nn.Module], None]
+    load_pretrained: Callable[[nn.Module], None]
     guard: Guard = field(default_factory=Guard)
     ledger: Ledger = field(default_factory=Ledger)
     ranks: Ranks = ALONE
 
 
-def make_genes(material: Material, net: Supernet | None = None) -> Genes:
-    """The genes of a search's space, held within its hard limits; `net` prices the candidates where
-    one is there.
+def make_encoding(context: SearchContext, net: Supernet | None = None) -> SpaceEncoding:
+    """The encoding of a search's space, which draws within the hard limits.
+
+    Args:
+        context: of the search.
+        net: prices the candidates where there are limits; None for a fresh supernet.
     """
-    m, s = material, material.settings
-    sharing = Sharing(kind=s.sharing, settings=dict(s.sharing_settings))
-    limited = s.max_flops is not None or s.max_params is not None or s.max_latency_ms is not None
-    pricing = make_pricing(net or m.make_supernet(), m.schema, s) if limited else None
-    return Genes(m.space, m.schema, sharing, within=pricing.within if pricing else None)
+    settings = context.settings
+    sharing = Sharing(kind=settings.sharing, settings=dict(settings.sharing_settings))
+    limits = (settings.max_flops, settings.max_params, settings.max_latency_ms)
+    limited = any(limit is not None for limit in limits)
+    pricing = (
+        make_pricing(net or context.make_supernet(), context.schema, settings) if limited else None
+    )
+    return SpaceEncoding(
+        context.space, context.schema, sharing, within=pricing.within if pricing else None
+    )
 
 
-class Strategy(Protocol):
+class Strategy:
     """A search strategy: epochs of work, each ended by a record and a checkpoint, and an
     architecture at the end.
+
+    To write are `run_epoch`, `record`, `derive`, and the pair of `state_dict` and
+    `load_state_dict` with `stands_at` where there is something to resume. The other methods are
+    those of a strategy that trains no network and believes in one architecture.
+
+    Args:
+        context: data, space, settings.
 
     Attributes:
         epochs: planned.
         samples: rows that training and scoring have read so far.
+        supernet: the network whose state must be kept; None where there is none.
     """
 
-    epochs: int
-    samples: int
+    epochs: int = 1
+    samples: int = 0
+    supernet: Supernet | None = None
 
-    @property
-    def supernet(self) -> Supernet | None:
-        """The network whose state must be kept, for strategies that have one."""
+    def __init__(self, context: SearchContext) -> None:
+        self.context = context
 
     def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
         """Do the work of an epoch from step `start` on, with an event after each step.
 
-        At each event `state_dict` tells what going on after that step needs. An epoch may be left
+        At each event `state_dict` holds what going on after that step needs. An epoch may be left
         in the middle: then `cut` follows.
         """
+        raise NotImplementedError
+
+    def record(self) -> dict[str, Any]:
+        """Plain data: "choices" per block and "expert_usage" per task always, and what else the
+        strategy records.
+        """
+        raise NotImplementedError
+
+    def derive(self) -> Architecture:
+        """The discrete architecture that the strategy believes in so far."""
+        raise NotImplementedError
 
     def cut(self) -> None:
         """Bring deferred updates up to date, so that the network can be evaluated; training does
@@ -145,29 +150,26 @@ class Strategy(Protocol):
 
     def evaluated(self) -> nn.Module | None:
         """The network whose loss on the B rows is the epoch's; None where there is none."""
-
-    def record(self) -> dict[str, Any]:
-        """Plain data: "choices" per block and "expert_usage" per task always, and what else the
-        strategy tells.
-        """
-
-    def derive(self) -> Architecture:
-        """The discrete architecture that the strategy believes in so far."""
+        return None
 
     def proposals(self, count: int) -> list[Architecture]:
         """At most so many architectures that the strategy believes in, what `derive` gives first;
         no two equal up to the order of experts, and the same at each call.
         """
+        return [self.derive()][:count]
 
     def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
         """Of every choice of what `derive` gave, what it rests on; "not decided", as no strategy
         trains its candidates alone and often enough.
         """
+        encoding = make_encoding(self.context)
+        return undecided(encoding, architecture, lambda *_: Ground(None, "not recorded"))
 
     def state_dict(self) -> dict[str, Any]:
         """All that an exact resume needs beside the supernet's own state: tensors and JSON
         values.
         """
+        return {}
 
     def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``.
@@ -175,8 +177,10 @@ class Strategy(Protocol):
         Raises:
             AutoMTLError: it is none of this strategy's; see ``training/checkpoint_state.py``.
         """
+        require(state == {}, "strategy", "must be empty", str(state)[:80])
 
     def stands_at(self, epoch: int, step: int) -> bool:
         """Whether what was loaded can be the state before that step, both counted from 0 and the
         first of the next epoch included.
         """
+        return step == 0

@@ -9,7 +9,7 @@ from automtl.data.store.batches import Batch
 from automtl.models.derived import build_model
 from automtl.models.skeleton import MultiTaskNet
 from automtl.spaces.architecture import Architecture
-from automtl.strategies.protocol import Material
+from automtl.strategies.protocol import SearchContext
 from automtl.training.balancing import make_balancer
 from automtl.training.checkpoint_state import State, load_net_state, parse
 from automtl.training.loop import StepEvent, run_steps
@@ -21,7 +21,7 @@ WEIGHT_DECAY, CLIP_NORM = 1e-4, 5.0  # the retrain phase's defaults
 
 
 class _State(State):
-    """Of a training."""
+    """State of a training."""
 
     net: Any
     adam: Any
@@ -33,30 +33,33 @@ class StandAlone:
 
     Args:
         architecture: bound to the data set.
-        material: data, device, noise.
+        context: data, device, noise.
         seed: of the weights.
         lr: Adam rate.
     """
 
     def __init__(
-        self, architecture: Architecture, material: Material, *, seed: int, lr: float
+        self, architecture: Architecture, context: SearchContext, *, seed: int, lr: float
     ) -> None:
-        m = material
         # part of a supernet
         net = build_model(
-            architecture, m.schema, seed=seed, generator=m.generator, max_parameters=None
+            architecture,
+            context.schema,
+            seed=seed,
+            generator=context.generator,
+            max_parameters=None,
         )
-        m.start(net)
-        net.to(m.device)
+        context.load_pretrained(net)
+        net.to(context.device)
         assert isinstance(net, MultiTaskNet), "kinds that can stand in a supernet share one network"
-        self.net, self.tasks, self._device, self._autocast, self._guard = (
-            net,
-            m.schema.tasks,
-            m.device,
-            m.autocast,
-            m.guard,
+        self.net = net
+        self.tasks = context.schema.tasks
+        self._device = context.device
+        self._autocast = context.autocast
+        self._guard = context.guard
+        self.balancer = make_balancer(
+            context.settings.balancing, context.schema.tasks, net, ranks=context.ranks
         )
-        self.balancer = make_balancer(m.settings.balancing, m.schema.tasks, net, ranks=m.ranks)
         self._adam = make_optimizer(net, OptimizerSettings(lr=lr, weight_decay=WEIGHT_DECAY))
 
     def train(

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from automtl.sharing.base import SharingModule
-from automtl.strategies.protocol import Material, Strategy
+from automtl.strategies.protocol import SearchContext, Strategy
 from automtl.testing import operations, sharing, strategies
 from automtl.testing.sharing_modules import sharing_case
 
@@ -85,7 +85,7 @@ def check_operation(
 
 
 def check_strategy(
-    strategy: str | Callable[[Material], Strategy],
+    strategy: str | Callable[[SearchContext], Strategy],
     *,
     options: Mapping[str, Any] | None = None,
     without: Collection[str] = (),
@@ -96,7 +96,7 @@ def check_strategy(
     >>> automtl.testing.check_strategy("random_sampling")
 
     Args:
-        strategy: its name, or what makes one from its material.
+        strategy: its name, or what makes one from its context.
         options: fields of ``automtl.strategies.protocol.Options``.
         without: names of rules that it need not keep.
 

@@ -1,4 +1,4 @@
-"""Of a sharing kind's contract: states, copies, devices, and what it tells."""
+"""Rules of a sharing kind's contract on states, copies, devices and records."""
 
 import copy
 import json

@@ -93,8 +93,8 @@ def operation_case(
     ) -> nn.Module:
         generator = None if noise is None else torch.Generator().manual_seed(noise)
         with seeded(seed):
-            made = build(dropout=dropout, batch_norm=batch_norm, generator=generator)
-        return made.double()
+            module = build(dropout=dropout, batch_norm=batch_norm, generator=generator)
+        return module.double()
 
     return OperationCase(
         f"{place} operation {text!r}",
@@ -182,8 +182,8 @@ def gradients_are_those_of_its_output(case: OperationCase) -> None:
     # of length 1, so that no ReLU is likely to turn on the way
     length = torch.cat([t.flatten() for t in drawn[1:]]).norm()
     weights, way = drawn[0], [t / length for t in drawn[1:]]
-    found = torch.autograd.grad((module(x) * weights).sum(), tensors)
-    slope = sum(float((g * d).sum()) for g, d in zip(found, way, strict=True))
+    gradients = torch.autograd.grad((module(x) * weights).sum(), tensors)
+    slope = sum(float((g * d).sum()) for g, d in zip(gradients, way, strict=True))
     ends = []
     with torch.no_grad():
         for step in (_STEP, -2 * _STEP):
@@ -220,7 +220,9 @@ def dropout_acts_in_training_only(case: OperationCase) -> None:
     """Dropout of one half, where it ends the operation, sets about half of its outputs to 0 in
     training and doubles the others; in evaluation, or where none ends it, nothing changes.
     """
-    plain, dropping, x = case.make(), case.make(dropout=_DROPOUT), case.rows(40)
+    plain = case.make()
+    dropping = case.make(dropout=_DROPOUT)
+    x = case.rows(40)
     expected, out = plain.train()(x), dropping.train()(x)
     dropped = (out == 0) & (expected != 0)
     share = float(dropped.sum() / (expected != 0).sum().clamp_min(1))
@@ -251,7 +253,9 @@ def a_state_goes_into_a_fresh_module(case: OperationCase) -> None:
     """All that training changed is in ``state_dict()``: a fresh module that loads it answers by the
     same bits.
     """
-    module, other, x = _trained(case).eval(), case.make(seed=9).eval(), case.rows()
+    module = _trained(case).eval()
+    other = case.make(seed=9).eval()
+    x = case.rows()
     other.load_state_dict(module.state_dict())
     demand_same([other(x)], [module(x)], "a fresh module with its state must answer alike")
 

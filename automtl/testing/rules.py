@@ -16,7 +16,7 @@ Size = tuple[int, ...]
 
 
 class Case(Protocol):
-    """What a rule is held against."""
+    """The module that a rule is checked on."""
 
     @property
     def name(self) -> str:
@@ -46,7 +46,7 @@ class Rule(Generic[C]):
 
     @property
     def text(self) -> str:
-        """What must hold, as its docstring says it."""
+        """The rule in words: its docstring on one line."""
         return " ".join((self.check.__doc__ or "").split())
 
 

@@ -170,7 +170,9 @@ def each_expert_is_computed_once(case: SharingCase, tasks: int, experts: int) ->
 @RULES.at((3, 5))
 def the_interaction_is_computed_once(case: SharingCase, tasks: int, experts: int) -> None:
     """``encode`` is called once, on whole copies of the batch's fields."""
-    module, h, shapes = case.make(tasks, experts), inputs(), []
+    module = case.make(tasks, experts)
+    h = inputs()
+    shapes = []
 
     def encode(fields: Tensor) -> Tensor:
         shapes.append(tuple(fields.shape))

@@ -13,7 +13,7 @@ from automtl.data.store.schema import Field, Schema, Task
 from automtl.models.supernet import build_supernet
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts_settings import DartsSettings
-from automtl.strategies.protocol import Material, Options
+from automtl.strategies.protocol import Options, SearchContext
 
 
 def small_schema(
@@ -79,7 +79,7 @@ def rows_of(schema: Schema, count: int, seed: int) -> Rows:
     return Rows(ids, dense, labels, None)
 
 
-def material(
+def small_context(
     *,
     options: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -88,13 +88,13 @@ def material(
     seed: int = 0,
     rows: int = 96,
     batch: int = 32,
-) -> Material:
+) -> SearchContext:
     """Material over `rows` fit rows and half as many alpha rows."""
     schema, space = schema or small_schema(), space or small_space()
     trained = DartsSettings(**{"epochs": 3, "warmup_epochs": 1, **(settings or {})})
     generator = torch.Generator().manual_seed(seed)
     fit, alpha = rows_of(schema, rows, 1), rows_of(schema, rows // 2, 2)
-    return Material(
+    return SearchContext(
         space=space,
         schema=schema,
         settings=trained,
@@ -107,5 +107,5 @@ def material(
         device=torch.device("cpu"),
         seed=seed,
         autocast=contextlib.nullcontext,
-        start=lambda net: None,
+        load_pretrained=lambda net: None,
     )

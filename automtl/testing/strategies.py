@@ -15,11 +15,11 @@ from automtl.errors import ConfigError
 from automtl.models.derived import build_model
 from automtl.models.skeleton import seeded
 from automtl.spaces.decisions import EXPERTS_OF
-from automtl.strategies.protocol import Material, Strategy, make_genes
+from automtl.strategies.protocol import SearchContext, Strategy, make_encoding
 from automtl.strategies.registry import STRATEGIES
 from automtl.strict import nearest
 from automtl.testing.rules import Rules, demand, demand_finite
-from automtl.testing.small import material, random_batch, small_space
+from automtl.testing.small import random_batch, small_context, small_space
 
 RULES: Rules["StrategyCase"] = Rules()
 
@@ -39,18 +39,18 @@ class StrategyCase:
 
     Args:
         name: for messages.
-        build: makes it from its material.
+        build: makes it from its context.
         options: fields of ``strategies.protocol.Options``.
     """
 
     name: str
-    build: Callable[[Material], Strategy]
+    build: Callable[[SearchContext], Strategy]
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def begin(self) -> tuple[Material, Strategy]:
+    def begin(self) -> tuple[SearchContext, Strategy]:
         """A fresh search over a space with dropout."""
         space = small_space(dropout=0.2, chosen_experts=2)
-        given = material(options={**FAST, **self.options}, space=space)
+        given = small_context(options={**FAST, **self.options}, space=space)
         return given, self.build(given)
 
     @cached_property
@@ -62,17 +62,19 @@ class StrategyCase:
             rows += sum(event.rows for event in strategy.run_epoch(epoch))
             strategy.evaluated()
             records.append(strategy.record())
-        samples, told = strategy.samples, sum(given.ledger.rows.values())
-        return Search(given, strategy, records, rows, samples, told, strategy.derive().identity())
+        samples, in_ledger = strategy.samples, sum(given.ledger.rows.values())
+        return Search(
+            given, strategy, records, rows, samples, in_ledger, strategy.derive().identity()
+        )
 
 
 @dataclass(frozen=True)
 class Search:
-    """What came of a search: its rows as its steps, its strategy and its ledger counted them before
+    """A finished search, with its rows as counted by its steps, its strategy and its ledger before
     an architecture was derived.
     """
 
-    material: Material
+    context: SearchContext
     strategy: Strategy
     records: list[dict[str, Any]]
     rows: int
@@ -82,9 +84,9 @@ class Search:
 
 
 def strategy_case(
-    strategy: str | Callable[[Material], Strategy], options: Mapping[str, Any] | None = None
+    strategy: str | Callable[[SearchContext], Strategy], options: Mapping[str, Any] | None = None
 ) -> StrategyCase:
-    """The case of a known strategy, or of what makes one from its material.
+    """The case of a known strategy, or of what makes one from its context.
 
     Raises:
         ConfigError: there is no strategy of that name.
@@ -117,15 +119,17 @@ def every_epoch_records_choices_and_usage(case: StrategyCase) -> None:
     """Each epoch's record is plain JSON and tells the entropy, of every block the candidates'
     shares ("choices") and of every task its use of the experts ("expert_usage"); shares sum to 1.
     """
-    given = case.whole.material
-    genes, tasks = make_genes(given), [task.name for task in given.schema.tasks]
+    given = case.whole.context
+    encoding, tasks = make_encoding(given), [task.name for task in given.schema.tasks]
     for record in case.whole.records:
         keys = {"choices", "expert_usage", "entropy"}
         demand(keys <= {*record}, f"a record must tell {sorted(keys)}", sorted(record))
         plain = json.loads(json.dumps(record))
         demand(plain == record, "a record must be plain JSON values", f"{record!r:.200}")
         blocks = sorted(record["choices"])
-        demand(blocks == sorted(genes.names), f"choices must be of {sorted(genes.names)}", blocks)
+        demand(
+            blocks == sorted(encoding.names), f"choices must be of {sorted(encoding.names)}", blocks
+        )
         used = sorted(record["expert_usage"])
         demand(used == sorted(tasks), f"expert_usage must be of {tasks}", used)
         sums = [math.fsum(w.values()) for w in record["choices"].values()]
@@ -139,7 +143,7 @@ def what_it_derives_builds(case: StrategyCase) -> None:
     """It derives an architecture of the space, each task with as many experts as the space says and
     all experts ranked, that builds and answers.
     """
-    given = case.whole.material
+    given = case.whole.context
     architecture = case.whole.strategy.derive()
     wanted, got = given.space.chosen(2), [len(task) for task in architecture.chosen or ()]
     demand(got == [wanted] * 2, f"must choose {wanted} experts for each of 2 tasks", got)
@@ -242,8 +246,8 @@ def it_decides_nothing_and_says_what_that_rests_on(case: StrategyCase) -> None:
     """``decisions`` has a line for every block and for every task's experts, each "not decided"
     with its evidence: no strategy trains its candidates alone and often enough.
     """
-    given, strategy = case.whole.material, case.whole.strategy
-    wanted = [*make_genes(given).names, *(f"{EXPERTS_OF}{t.name}" for t in given.schema.tasks)]
+    given, strategy = case.whole.context, case.whole.strategy
+    wanted = [*make_encoding(given).names, *(f"{EXPERTS_OF}{t.name}" for t in given.schema.tasks)]
     decisions = strategy.decisions(strategy.derive())
     got = [d.choice for d in decisions]
     demand(got == wanted, f"must tell, in this order, of {wanted}", got)

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from automtl.data.store.batches import Batch
 from automtl.layers.embedding_table import EmbeddingTable
+from automtl.layers.gates import GateMeter
 from automtl.layers.normalization import BatchNorm, Dropout
 from automtl.ranks import ALONE, Ranks
 from automtl.sharing.dselect_k import DSelectK
-from automtl.sharing.network import GateMeter
 from automtl.training.losses import Losses, combine
 
 _SEEDS = 2**62

@@ -13,7 +13,7 @@ from automtl.errors import DataError
 from automtl.layers._fused_choice_block import kinds_of
 from automtl.layers.choice_block import ChoiceBlock
 from automtl.layers.interaction import build_interaction
-from automtl.layers.kernels import mlp_bank
+from automtl.layers.kernels import mlp_bank, normalised_sum
 from automtl.layers.nested import build_nested
 from automtl.layers.normalization import frozen_statistics
 from automtl.layers.operations import build_operation
@@ -350,11 +350,11 @@ def test_batch_norm_gradients_are_those_of_the_formula(dtype):
         for a, kind in ((gradient, dtype), (x, dtype), (gamma, exact), (mean, exact), (rstd, exact))
     ]
     tolerance = {torch.float64: 1e-11, torch.float32: 2e-4, torch.bfloat16: 2e-4}[dtype]
-    got = mlp_bank.batch_norm_gradients(*inputs)
+    got = normalised_sum.batch_norm_gradients(*inputs)
     assert [t.dtype for t in got] == [dtype, exact, exact]
     np.testing.assert_allclose(
         got[0].double(), to_x, rtol=8e-3 if dtype == torch.bfloat16 else tolerance, atol=tolerance
     )
-    for sums in (got, mlp_bank.batch_norm_gradients(*inputs, to_x=False)):
+    for sums in (got, normalised_sum.batch_norm_gradients(*inputs, to_x=False)):
         np.testing.assert_allclose(sums[1].double(), to_gamma, rtol=tolerance, atol=tolerance * 20)
         np.testing.assert_allclose(sums[2].double(), to_beta, rtol=tolerance, atol=tolerance * 20)

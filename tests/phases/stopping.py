@@ -15,7 +15,7 @@ from automtl.phases.run.session import Silent, open_session
 from automtl.runs import checkpoint
 from automtl.runs.run_dir import PhaseDir
 from scripts.small import SEARCH
-from tests.support import Stop
+from tests.support import Stop, read_settings
 
 SMALL = [
     *SEARCH,
@@ -32,7 +32,8 @@ def config(dataset, *sets, every=1):
         "data": {"dir": str(dataset.parent / "prepared")},
         "runtime": {"checkpoint_every_steps": every},
     }
-    return resolve(source=str(dataset), space="automtl_small", sets=[*SMALL, *sets], flags=flags)
+    given = read_settings([*SMALL, *sets])
+    return resolve(source=str(dataset), space="automtl_small", sets=given, flags=flags)
 
 
 def plan(dataset, kind, out, *sets, resume=False, every=1):

@@ -19,7 +19,14 @@ from automtl.training.balancing.balancer import BalancingSettings
 from automtl.training.balancing.balancers import METHODS, PLAIN
 from automtl.training.losses import multi_task_loss
 from tests.phases.test_search_retrain import SMALL, retrain_plan, train
-from tests.support import Stop, Stopper, random_batch, small_schema, write_dataset
+from tests.support import (
+    Stop,
+    Stopper,
+    random_batch,
+    read_settings,
+    small_schema,
+    write_dataset,
+)
 
 TINY = [
     *SMALL,
@@ -114,9 +121,8 @@ def test_other_strategies_train_weights_by_it_too(searched, tmp_path, strategy, 
         "search.draws=2",
         "search.score_rows=16",
     ]
-    searched(
-        tmp_path / "run", f"search.strategy={strategy}", f"search.balancing.method={method}", *sets
-    )
+    given = [f"search.strategy={strategy}", "search.selection=argmax", *sets]
+    searched(tmp_path / "run", f"search.balancing.method={method}", *read_settings(given))
     check_record(RunDir(tmp_path / "run").search.read_metrics()[0], method)
 
 

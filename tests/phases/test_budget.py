@@ -17,7 +17,7 @@ from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
 from automtl.strict import build, load_yaml
 from tests.phases.stopping import After, config, stop
-from tests.support import Stop, write_dataset
+from tests.support import Stop, read_settings, write_dataset
 
 RACE = ("search.strategy=random_sampling", "search.selection=race")
 PAPER = ("search.strategy=darts", "search.selection=argmax")
@@ -149,7 +149,7 @@ def test_what_a_budget_does_not_pay_for_is_refused_with_both_figures(dataset, te
 @pytest.mark.parametrize("strategy", ["darts", "snas", "gdas", "evolution", "random_search"])
 def test_a_budget_of_flops_is_the_same_anywhere_and_is_kept(dataset, tmp_path, strategy):
     """What the ledger then says was spent is what was planned, and not more."""
-    sets = (
+    given = (
         f"search.strategy={strategy}",
         "search.selection=argmax",
         "search.batch_size=64",
@@ -157,6 +157,7 @@ def test_a_budget_of_flops_is_the_same_anywhere_and_is_kept(dataset, tmp_path, s
         "search.generations=1",
         "search.draws=2",
     )
+    sets = read_settings(given)
     text = "3e8flops"
     plans = [filled(dataset, text, *sets)[1] for _ in range(2)]
     assert plans[0] == plans[1]
@@ -212,6 +213,11 @@ def test_a_setting_that_the_search_does_not_read_is_refused(dataset, tmp_path):
     for sets, words in (
         (("search.epochs=9",), "search.epochs: must be left out: strategy random_search with "),
         (("search.alpha_lr=0.1",), "does not read it, got 0.1; or set search.strategy=darts"),
+        (("search.draws=4",), "does not read it, got 4; or set search.selection=argmax"),
+        (
+            (*PAPER, "search.temperature=2"),
+            "does not read it, got 2.0; or set search.strategy=snas or search.strategy=gdas",
+        ),
         ((*PAPER, "search.race_checks=1"), "got 1; or set search.selection=race"),
     ):
         with pytest.raises(ConfigError) as caught:

@@ -15,7 +15,7 @@ from automtl.phases.search import search
 from automtl.spaces.architecture import Architecture
 from tests.phases.test_search_retrain import retrain_plan, train
 from tests.phases.test_strategies import config, dataset  # noqa: F401 - a fixture
-from tests.strategies.material import material
+from tests.strategies.contexts import small_context
 from tests.strategies.test_pricing import pricing_of, spread
 from tests.support import small_space
 
@@ -27,7 +27,7 @@ def test_every_point_is_the_best_of_all_architectures_at_its_cost():
         "num_experts": 2,
         "num_blocks": 1,
     }
-    m = material(space=small_space(**one, chosen_experts=1))
+    m = small_context(space=small_space(**one, chosen_experts=1))
     net = spread(m.make_supernet(), seed=4, scale=2.0)
     pricing = pricing_of(net, m.schema)
     found = sweep(pricing, "flops", 6)

@@ -15,7 +15,7 @@ from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
 from automtl.runs.status import status
 from automtl.spaces.architecture import Architecture, Sharing
-from automtl.strategies.encoding import Genes
+from automtl.strategies.encoding import SpaceEncoding
 from automtl.training.metrics.evaluation import evaluate, predict
 from scripts.small import SEARCH, SPACE, write_dataset
 from tests.phases.stopping import After, same_phase, stop
@@ -289,7 +289,7 @@ def test_hand_made_models_beyond_a_hard_limit_do_not_run(dataset):
     assert wide > narrow
     limited = config(dataset, "search.rivals=[mmoe,shared_bottom]", f"search.max_flops={wide - 1}")
     session = open_session(limited, said)
-    genes = Genes(limited.space, session.schema, Sharing())
+    genes = SpaceEncoding(limited.space, session.schema, Sharing())
     made = entrants([genes.architecture(genes.draw(np.random.default_rng(0)))], genes, session, 0)
     assert [e.name for e in made] == ["proposal 1", "control 1", "shared_bottom"]
     assert f"mmoe does not run in the race: it has {wide:,} FLOPs a row" in said.said[-1]

@@ -14,7 +14,7 @@ from automtl.phases.race._finals import Finals
 from automtl.phases.race.course import Course
 from automtl.phases.race.results import Result
 from automtl.spaces.architecture import Sharing
-from automtl.strategies.encoding import Genes, Genome
+from automtl.strategies.encoding import Genome, SpaceEncoding
 from automtl.training.metrics.evaluation import Predictions, evaluate
 from automtl.training.metrics.influence import influence, variance
 from tests.support import small_schema, small_space
@@ -164,7 +164,7 @@ def test_the_influence_of_rows_is_the_bootstraps_variance():
 
 
 def test_choices_are_compared_up_to_the_order_of_experts():
-    genes = Genes(small_space(chosen_experts=2), small_schema(), Sharing())
+    genes = SpaceEncoding(small_space(chosen_experts=2), small_schema(), Sharing())
     rng = np.random.default_rng(0)
     for _ in range(30):
         genome, order = genes.draw(rng), rng.permutation(3)

@@ -9,7 +9,7 @@ from automtl.phases.finished.rank import rank, regret
 from automtl.phases.finished.rank_order import agreement
 from automtl.phases.run.session import Silent
 from automtl.phases.search import search
-from automtl.strategies.protocol import make_genes
+from automtl.strategies.protocol import make_encoding
 from automtl.strategies.score import score
 from automtl.strategies.standalone import StandAlone
 from automtl.training.metrics.evaluation import evaluate, predict
@@ -43,12 +43,12 @@ def test_a_searched_run_is_ranked_and_others_are_refused(tmp_path):
     )
     assert rank(tmp_path / "run", samples=4, device="cpu") == found, "the same again"
     m, net, session = reopened(tmp_path / "run", device="cpu", reporter=Silent(), needs=("darts",))
-    genes = make_genes(m)
-    genome = genes.draw(np.random.default_rng([0, 0]))
-    genes.set(net, genome)
+    encoding = make_encoding(m)
+    genome = encoding.draw(np.random.default_rng([0, 0]))
+    encoding.set(net, genome)
     shared = score(net, m.scored, m.schema.tasks, device=m.device, supernet=True)
     assert found.supernet[0] == pytest.approx(shared), "the supernet on alpha rows"
-    model = StandAlone(genes.architecture(genome), m, seed=0, lr=m.options.random_lr)
+    model = StandAlone(encoding.architecture(genome), m, seed=0, lr=m.options.random_lr)
     list(model.train(m.fit.cycle(), epoch=0, steps=len(m.fit)))
     judged = evaluate(predict(model.net, session.in_order("validation")), m.schema.tasks)
     assert found.alone[0] == pytest.approx(judged.loss, rel=1e-5), "alone on validation rows"

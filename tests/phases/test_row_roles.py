@@ -22,7 +22,7 @@ from automtl.runs.status import status
 from automtl.training.metrics.evaluation import evaluate, predict
 from scripts.small import SEARCH, write_dataset
 from tests.phases.stopping import After, stop
-from tests.support import Stop
+from tests.support import Stop, read_settings
 
 FAST = ("search.draws=2", "search.population=3", "search.generations=1", "search.score_rows=null")
 
@@ -37,9 +37,8 @@ def config(dataset, *sets):
         "data": {"dir": str(dataset.parent / "cache")},
         "runtime": {"checkpoint_every_steps": 1},
     }
-    return resolve(
-        source=str(dataset), space="automtl_small", sets=[*SEARCH, *FAST, *sets], flags=flags
-    )
+    given = read_settings([*SEARCH, *FAST, *sets])
+    return resolve(source=str(dataset), space="automtl_small", sets=given, flags=flags)
 
 
 def test_a_and_b_part_the_alpha_rows_and_a_table_has_the_same(dataset):

@@ -17,7 +17,7 @@ from automtl.runs.run_dir import RunDir
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.registry import STRATEGIES
 from tests.phases.test_search_retrain import SMALL, retrain_plan, train
-from tests.support import Stop, Stopper, write_dataset
+from tests.support import Stop, Stopper, read_settings, write_dataset
 
 FAST = [
     "search.draws=2",
@@ -38,9 +38,8 @@ def dataset(tmp_path_factory):
 
 def config(dataset, *sets):
     flags = {"data": {"dir": str(dataset.parent / "prepared-here")}}
-    return resolve(
-        source=str(dataset), space="automtl_small", sets=[*SMALL, *FAST, *sets], flags=flags
-    )
+    given = read_settings([*SMALL, *FAST, *sets])
+    return resolve(source=str(dataset), space="automtl_small", sets=given, flags=flags)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -19,12 +19,12 @@ from automtl.ranks import ALONE, Group
 from automtl.runs import checkpoint
 from automtl.spaces.architecture import Architecture, Sharing
 from automtl.spaces.placement import plugged
+from automtl.strategies._evolution import SinglePath
+from automtl.strategies._sampled import Sampled
 from automtl.strategies._unrolled import Unrolled
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
-from automtl.strategies.encoding import Genes
-from automtl.strategies.evolution import SinglePath
-from automtl.strategies.sampled import Sampled
+from automtl.strategies.encoding import SpaceEncoding
 from automtl.training.balancing import make_balancer
 from automtl.training.balancing.balancer import BalancingSettings
 from automtl.training.optim.optimizers import OptimizerSettings, make_optimizer
@@ -81,8 +81,8 @@ def stepper(kind, ranks, **settings):
         heat = {"temperature": 2.0, "final_temperature": 0.5, "generator": generator}
         return Sampled(net, SCHEMA, made, hard=kind == "gdas", **heat, **plain)
     if kind == "evolution":
-        genes = Genes(space, SCHEMA, Sharing(kind="mmoe"))
-        return SinglePath(net, SCHEMA, made, genes=genes, generator=generator, **plain)
+        encoding = SpaceEncoding(space, SCHEMA, Sharing(kind="mmoe"))
+        return SinglePath(net, SCHEMA, made, encoding=encoding, generator=generator, **plain)
     return Darts(net, SCHEMA, made, **plain)
 
 

@@ -10,7 +10,7 @@ import torch
 from automtl.models.derived import build_model
 from automtl.models.supernet import build_supernet
 from automtl.spaces.catalogue import SHARING
-from automtl.spaces.placement import expert_for, plugged, slots_of
+from automtl.spaces.placement import Placement, plugged
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
@@ -107,10 +107,10 @@ def test_what_is_derived_builds_with_the_operations_of_its_slots(name):
     net, architecture = derived(name)
     again = plugged(architecture, architecture.sharing.kind, architecture.sharing.settings)
     assert again == architecture
-    slots = slots_of(architecture, 2)
+    slots = Placement(architecture, 2).slots
     if SEARCHED[name][0] != "selected":
         assert slots == net.slots
-        assert [expert_for(architecture, slot) for slot in slots] == list(range(len(slots)))
+        assert [Placement(architecture).expert(slot) for slot in slots] == list(range(len(slots)))
     assert architecture.ranking is not None and all(
         len(task) == len(net.slots) for task in architecture.ranking
     )
@@ -147,7 +147,7 @@ def test_a_one_hot_supernet_is_the_derived_model(name):
 
 def test_tied_levels_derive_the_same_operations_on_each_level():
     _, architecture = derived("ple, 3 levels", tie_alphas="levels")
-    slots = slots_of(architecture, 2)
+    slots = Placement(architecture, 2).slots
     for unit in {(slot.owner, slot.index) for slot in slots}:
         found = {
             architecture.experts[i].blocks
@@ -166,23 +166,27 @@ def test_another_kind_takes_the_slots_in_order_of_mean_gate_weight(other):
     for t in range(2):
         best = sorted(range(len(net.slots)), key=lambda i: (-float(weights[t, i]), i))
         assert [entry.expert for entry in made.ranking[t]] == best
-        own = [slot for slot in slots_of(made, 2) if slot.owner == t and slot.level == 0]
-        assert [expert_for(made, slot) for slot in own] == best[: len(own)]
+        own = [slot for slot in Placement(made, 2).slots if slot.owner == t and slot.level == 0]
+        assert [Placement(made).expert(slot) for slot in own] == best[: len(own)]
     mean = weights.mean(0)
     best = sorted(range(len(net.slots)), key=lambda i: (-float(mean[i]), i))
-    shared = [slot for slot in slots_of(made, 2) if slot.owner == "shared" and slot.level == 0]
-    assert [expert_for(made, slot) for slot in shared] == best[: len(shared)]
-    pooled = [slot for slot in slots_of(made, 2) if slot.owner == "pool" and slot.level == 0]
+    shared = [
+        slot for slot in Placement(made, 2).slots if slot.owner == "shared" and slot.level == 0
+    ]
+    assert [Placement(made).expert(slot) for slot in shared] == best[: len(shared)]
+    pooled = [slot for slot in Placement(made, 2).slots if slot.owner == "pool" and slot.level == 0]
     if SHARING[other].slots == "base":
         held = [
             i
             for i in best
             if any(block.startswith(("mlp", "dense")) for block in made.experts[i].blocks)
         ]
-        assert {expert_for(made, slot) for slot in pooled} == {held[0]}, "one expert in all slots"
+        assert {Placement(made).expert(slot) for slot in pooled} == {held[0]}, (
+            "one expert in all slots"
+        )
     else:
         everyone = list(range(len(net.slots) if pooled else 0))
-        assert [expert_for(made, slot) for slot in pooled] == everyone, (
+        assert [Placement(made).expert(slot) for slot in pooled] == everyone, (
             "a pool takes them all, as listed"
         )
     model = build_model(made, SCHEMA, generator=torch.Generator().manual_seed(0))
@@ -194,7 +198,7 @@ def test_a_smaller_pool_keeps_the_experts_of_largest_mean_weight():
     mean = net.sharing.slot_weights().mean(0)
     made = plugged(architecture, "moe", {"experts": 2})
     kept = sorted(sorted(range(3), key=lambda i: -float(mean[i]))[:2])
-    assert [expert_for(made, slot) for slot in slots_of(made, 2)] == kept
+    assert [Placement(made).expert(slot) for slot in Placement(made, 2).slots] == kept
 
 
 def test_a_searched_kind_with_beta_plugs_into_every_kind():
@@ -202,9 +206,11 @@ def test_a_searched_kind_with_beta_plugs_into_every_kind():
     for kind in SHARING:
         made = plugged(architecture, kind, {})
         for task, picks in enumerate(architecture.chosen):
-            own = [slot for slot in slots_of(made, 2) if slot.owner == task and slot.level == 0]
+            own = [
+                slot for slot in Placement(made, 2).slots if slot.owner == task and slot.level == 0
+            ]
             ranked = [entry.expert for entry in architecture.ranking[task] if entry.expert in picks]
-            assert [expert_for(made, slot) for slot in own] == [
+            assert [Placement(made).expert(slot) for slot in own] == [
                 ranked[i % 2] for i in range(len(own))
             ]
         model = build_model(made, SCHEMA, generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ from automtl.errors import ArtifactError, ConfigError
 from automtl.spaces.architecture import Architecture, Expert, Ranked, Sharing, shipped_architectures
 from automtl.spaces.graph import to_graph
 from automtl.spaces.kinds import Slot
-from automtl.spaces.placement import expert_for, parts, pool
+from automtl.spaces.placement import Placement, parts
 
 
 def schema(tasks=("click", "buy"), fields=("user", "item")):
@@ -73,12 +73,12 @@ def test_parts_are_one_model_per_task_for_single_task_only():
 
 def test_plug_in_rule():
     made = searched()
-    assert pool(made) == (0, 2, 3)
-    assert [expert_for(made, Slot(0, "pool", i)) for i in range(3)] == [0, 2, 3]
-    assert [expert_for(made, Slot(1, 0, i)) for i in range(3)] == [2, 0, 2]
+    assert Placement(made).pool() == (0, 2, 3)
+    assert [Placement(made).expert(Slot(0, "pool", i)) for i in range(3)] == [0, 2, 3]
+    assert [Placement(made).expert(Slot(1, 0, i)) for i in range(3)] == [2, 0, 2]
     # mean softmax(beta)
-    assert [expert_for(made, Slot(0, "shared", i)) for i in range(4)] == [3, 0, 2, 1]
-    assert [expert_for(template(), Slot(0, 1, i)) for i in range(4)] == [0, 1, 2, 3]
+    assert [Placement(made).expert(Slot(0, "shared", i)) for i in range(4)] == [3, 0, 2, 1]
+    assert [Placement(template()).expert(Slot(0, 1, i)) for i in range(4)] == [0, 1, 2, 3]
 
 
 def test_a_placed_expert_fills_only_its_own_slots():
@@ -88,9 +88,9 @@ def test_a_placed_expert_fills_only_its_own_slots():
         Expert(blocks=("skip",), level=1, owner="shared"),
     )
     made = Architecture(experts=experts)
-    assert expert_for(made, Slot(0, 0, 0)) == 0
-    assert expert_for(made, Slot(1, 1, 0)) == 1
-    assert expert_for(made, Slot(1, "shared", 1)) == 2
+    assert Placement(made).expert(Slot(0, 0, 0)) == 0
+    assert Placement(made).expert(Slot(1, 1, 0)) == 1
+    assert Placement(made).expert(Slot(1, "shared", 1)) == 2
 
 
 @pytest.mark.parametrize("name", sorted(shipped_architectures()))

@@ -12,7 +12,7 @@ from automtl.spaces.architecture import Architecture, Expert, Ranked, Sharing, s
 from automtl.spaces.catalogue import SHARING, sharing_settings
 from automtl.spaces.graph import to_graph
 from automtl.spaces.kinds import Slot, layout
-from automtl.spaces.placement import check_widths, expert_for, plugged, slots_of, wiring_of
+from automtl.spaces.placement import Placement, check_widths, plugged
 from automtl.spaces.wiring import WIRINGS, wire
 from tests.spaces.test_architecture import schema, searched
 
@@ -161,7 +161,7 @@ def test_the_picture_shows_what_is_computed(kind, bare):
     )
     if not bare:
         made = plugged(searched(), kind, KINDS[kind])
-    graph, wiring = to_graph(made), wiring_of(made, 2)
+    graph, wiring = to_graph(made), Placement(made, 2).wiring
     assert nx.is_directed_acyclic_graph(graph)
     for t in range(2):
         above = nx.ancestors(graph, f"tower.{t}")
@@ -169,13 +169,13 @@ def test_the_picture_shows_what_is_computed(kind, bare):
             f"expert.{slot}" for slot in wiring.reads(t)
         }
     shown = {node: data for node, data in graph.nodes(data=True) if data["kind"] == "expert"}
-    assert set(shown) == {f"expert.{slot}" for slot in slots_of(made, 2)}, (
+    assert set(shown) == {f"expert.{slot}" for slot in Placement(made, 2).slots}, (
         "a slot without its expert"
     )
-    for slot in slots_of(made, 2):
+    for slot in Placement(made, 2).slots:
         data, source = shown[f"expert.{slot}"], wiring.source(slot)
         assert (
-            data["expert"] == expert_for(made, slot)
+            data["expert"] == Placement(made).expert(slot)
             and data["blocks"] == made.experts[data["expert"]].blocks
         )
         assert (source is None) == graph.has_edge("projection", f"expert.{slot}")
@@ -239,14 +239,25 @@ def test_a_derived_order_fills_units_by_rank_and_an_own_unit_as_listed():
         experts=bound, sharing=Sharing(kind="adatt", settings={"levels": 1, "task_experts": 2})
     ).bind(schema())
     own = own.evolve(ranking=ranking)
-    assert [expert_for(own, slot) for slot in slots_of(own, 2)] == [0, 1, 2, 3]
+    assert [Placement(own).expert(slot) for slot in Placement(own, 2).slots] == [0, 1, 2, 3]
     other = plugged(own, "cgc", {"task_experts": 3, "shared_experts": 1})
     # of mean weight 3 leads
-    assert [expert_for(other, slot) for slot in slots_of(other, 2)] == [3, 1, 0, 2, 3, 1, 3]
+    assert [Placement(other).expert(slot) for slot in Placement(other, 2).slots] == [
+        3,
+        1,
+        0,
+        2,
+        3,
+        1,
+        3,
+    ]
     again = plugged(own, "adatt", {"levels": 2, "task_experts": 2})
-    assert [expert_for(again, slot) for slot in slots_of(again, 2)] == [0, 1, 2, 3] * 2, (
-        "a level more repeats the one below"
-    )
+    assert [Placement(again).expert(slot) for slot in Placement(again, 2).slots] == [
+        0,
+        1,
+        2,
+        3,
+    ] * 2, "a level more repeats the one below"
 
 
 @pytest.mark.parametrize("name", sorted(shipped_architectures()))
@@ -338,7 +349,7 @@ def test_calibration_is_for_binary_tasks():
 
 def test_k_counts_the_chosen_experts_only():
     made = plugged(searched(), "top_k", {"k": 3})
-    assert len(slots_of(made, 2)) == 3
+    assert len(Placement(made, 2).slots) == 3
     with pytest.raises(ConfigError, match="must be at most the number of experts, 3, got 4"):
         plugged(searched(), "top_k", {"k": 4})
 
@@ -370,7 +381,7 @@ def test_each_task_may_have_its_own_number_of_experts(kind, given, tmp_path):
     )
     template.save(tmp_path / "template.json")
     made = Architecture.load(tmp_path / "template.json").bind(schema())
-    first = [str(slot) for slot in slots_of(made, 2) if slot.level == 0]
+    first = [str(slot) for slot in Placement(made, 2).slots if slot.level == 0]
     assert first == ["level0.task0.0", *(f"level0.task1.{i}" for i in range(3)), "level0.shared.0"]
     made.save(tmp_path / "bound.json")
     assert Architecture.load(tmp_path / "bound.json") == made

@@ -38,7 +38,7 @@ from automtl.data.store.schema import Field, Schema, Task
 from automtl.models.supernet import build_supernet
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts_settings import DartsSettings
-from automtl.strategies.protocol import Material, Options
+from automtl.strategies.protocol import Options, SearchContext
 
 SEEDS = range(20, 25)
 TASKS, COLUMNS, ROWS, BATCH = 4, 8, 1500, 100
@@ -82,11 +82,11 @@ def generate(seed: int) -> tuple[Rows, Rows]:
     )
 
 
-def material(seed: int, *, auxiliary_skip: float) -> Material:
+def small_context(seed: int, *, auxiliary_skip: float) -> SearchContext:
     """The search of one seed."""
     fit, alpha = generate(seed)
     generator = torch.Generator().manual_seed(seed)
-    return Material(
+    return SearchContext(
         space=SPACE,
         schema=SCHEMA,
         settings=DartsSettings(**SETTINGS, auxiliary_skip=auxiliary_skip),
@@ -99,5 +99,5 @@ def material(seed: int, *, auxiliary_skip: float) -> Material:
         device=torch.device("cpu"),
         seed=seed,
         autocast=contextlib.nullcontext,
-        start=lambda net: None,
+        load_pretrained=lambda net: None,
     )

@@ -8,14 +8,16 @@ import pytest
 from automtl.strategies.monitor import CollapseRule
 from automtl.strategies.registry import STRATEGIES
 from tests.strategies import collapse
-from tests.strategies.material import search
+from tests.strategies.contexts import search
 
 
 def ends(seed, auxiliary_skip):
     """The epoch in which the rule fires, None for never, and each operation's mean weight at the
     end.
     """
-    records = search(STRATEGIES["darts"](collapse.material(seed, auxiliary_skip=auxiliary_skip)))
+    records = search(
+        STRATEGIES["darts"](collapse.small_context(seed, auxiliary_skip=auxiliary_skip))
+    )
     fired = next((e for e in range(len(records)) if CollapseRule().reason(records[: e + 1])), None)
     blocks = [weights for name, weights in records[-1]["choices"].items() if ".block." in name]
     return fired, {

@@ -17,16 +17,16 @@ from automtl.models.derived import build_model
 from automtl.models.supernet import build_supernet
 from automtl.spaces.architecture import Sharing
 from automtl.spaces.space import SearchSpace
+from automtl.strategies._evolution import Evolution, SinglePath
 from automtl.strategies._random import RandomSearch
+from automtl.strategies._sampled import Sampled
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
-from automtl.strategies.encoding import Genes
-from automtl.strategies.evolution import Evolution, SinglePath
+from automtl.strategies.encoding import SpaceEncoding
 from automtl.strategies.registry import STRATEGIES
-from automtl.strategies.sampled import Sampled
 from automtl.strategies.score import score
 from automtl.testing.strategies import RULES, strategy_case
-from tests.strategies.material import material, search
+from tests.strategies.contexts import search, small_context
 from tests.support import random_batch, small_schema, small_space
 
 
@@ -58,12 +58,12 @@ def test_all_but_a_draw_read_rows_and_record_every_epoch(name):
 
 def test_random_search_spends_its_budget_in_rows():
     for budget, draws in ((900, 3), (2000, 7), (1111, 2)):
-        strategy = RandomSearch(material(options={"draws": draws, "budget_samples": budget}))
+        strategy = RandomSearch(small_context(options={"draws": draws, "budget_samples": budget}))
         search(strategy)
         assert abs(strategy.samples - budget) <= 0.05 * budget
-    darts = STRATEGIES["darts"](material(settings={"epochs": 6}))
+    darts = STRATEGIES["darts"](small_context(settings={"epochs": 6}))
     search(darts)
-    same = RandomSearch(material(settings={"epochs": 6}, options={"draws": 4}))
+    same = RandomSearch(small_context(settings={"epochs": 6}, options={"draws": 4}))
     search(same)
     assert abs(same.samples - darts.samples) <= 0.05 * darts.samples
     assert same.best() == min(same._tried, key=lambda pair: pair[1])[0] and len(same._tried) == 4
@@ -73,7 +73,7 @@ def test_a_budget_too_small_for_its_draws_is_refused():
     with pytest.raises(
         ConfigError, match="search.draws: each draw must get at least 80 rows of the budget of 100"
     ):
-        RandomSearch(material(options={"draws": 2, "budget_samples": 100}))
+        RandomSearch(small_context(options={"draws": 2, "budget_samples": 100}))
 
 
 def paper_net():
@@ -108,9 +108,9 @@ def test_gdas_and_evolution_steps_compute_only_the_sampled_path():
     )
     gdas.begin_epoch(5)
     assert np.mean([step_flops(lambda: gdas.step(batch, batch)) for _ in range(6)]) * 8 < whole
-    genes = Genes(space, schema, Sharing())
+    encoding = SpaceEncoding(space, schema, Sharing())
     evolution = SinglePath(
-        net, schema, settings, genes=genes, generator=torch.Generator().manual_seed(0)
+        net, schema, settings, encoding=encoding, generator=torch.Generator().manual_seed(0)
     )
     evolution.begin_epoch(5)
     assert (
@@ -123,12 +123,12 @@ def test_a_set_path_computes_what_the_derived_architecture_computes():
     """Weights copied: one path of a supernet is the discrete interaction and experts; counted FLOPs
     agree too.
     """
-    m = material(space=small_space(chosen_experts=1))
+    m = small_context(space=small_space(chosen_experts=1))
     net = m.make_supernet().eval()
-    genes = Genes(m.space, m.schema, Sharing())
-    genome = genes.draw(np.random.default_rng(3))
-    genes.set(net, genome)
-    architecture = genes.architecture(genome)
+    encoding = SpaceEncoding(m.space, m.schema, Sharing())
+    genome = encoding.draw(np.random.default_rng(3))
+    encoding.set(net, genome)
+    architecture = encoding.architecture(genome)
     model = build_model(architecture, m.schema).eval()
     inputs = Inputs(*random_batch(m.schema).inputs)
     used = sorted({e for task in genome.chosen for e in task})
@@ -153,7 +153,7 @@ def test_a_set_path_computes_what_the_derived_architecture_computes():
 
 
 def test_gdas_gives_alpha_the_gradient_of_the_sampled_share(monkeypatch):
-    m = material()
+    m = small_context()
     net = m.make_supernet()
     gdas = Sampled(
         net,
@@ -179,7 +179,7 @@ def test_gdas_gives_alpha_the_gradient_of_the_sampled_share(monkeypatch):
 
 
 def test_temperatures_fall_from_first_to_last():
-    m = material(settings={"epochs": 4})
+    m = small_context(settings={"epochs": 4})
     snas = Sampled(
         m.make_supernet(),
         m.schema,
@@ -198,7 +198,7 @@ def test_temperatures_fall_from_first_to_last():
 
 def test_snas_samples_the_gumbel_softmax():
     """At temperature 0.05 the likeliest candidate of a draw follows softmax(alpha)."""
-    m = material()
+    m = small_context()
     net = m.make_supernet()
     snas = Sampled(
         net,
@@ -219,11 +219,11 @@ def test_snas_samples_the_gumbel_softmax():
 def test_genomes_mutate_in_one_place_and_tied_blocks_stay_tied():
     schema = small_schema()
     for tie in ("none", "all"):
-        genes = Genes(small_space(tie_alphas=tie), schema, Sharing())
+        encoding = SpaceEncoding(small_space(tie_alphas=tie), schema, Sharing())
         rng = np.random.default_rng(0)
-        genome = genes.draw(rng)
+        genome = encoding.draw(rng)
         for _ in range(50):
-            child = genes.mutate(genome, rng)
+            child = encoding.mutate(genome, rng)
             assert child != genome
             moved = [
                 i for i, (a, b) in enumerate(zip(genome.picks, child.picks, strict=True)) if a != b
@@ -233,7 +233,7 @@ def test_genomes_mutate_in_one_place_and_tied_blocks_stay_tied():
             )
             assert len(moved) + swapped == 1 or (tie == "all" and len(moved) == 3 and not swapped)
             if tie == "all":
-                assert len({e.blocks for e in genes.architecture(child).experts}) == 1
+                assert len({e.blocks for e in encoding.architecture(child).experts}) == 1
             genome = child
 
 
@@ -245,13 +245,13 @@ def test_evolution_finds_the_best_of_a_small_space_by_its_own_score():
     space = small_space(
         interaction=("cross(1)", "mlp(8)", "skip"), expert=("gate", "mlp(4)", "skip"), **one
     )
-    m = material(space=space, options={"population": 8, "tournament": 3, "generations": 4})
+    m = small_context(space=space, options={"population": 8, "tournament": 3, "generations": 4})
     evolution = Evolution(m)
     search(evolution)
     losses = {}
     for pick in np.ndindex(3, 3):
         genome = type(evolution.best())(tuple(int(i) for i in pick), ((0,), (0,)))
-        evolution.genes.set(evolution.supernet, genome)
+        evolution.encoding.set(evolution.supernet, genome)
         losses[genome] = score(evolution.supernet, m.scored, m.schema.tasks, supernet=True)
     assert evolution.best() == min(losses, key=losses.__getitem__)
     assert dict(evolution._scored)[evolution.best()] == pytest.approx(

@@ -11,16 +11,16 @@ from scipy import stats
 
 from automtl.spaces.architecture import Sharing
 from automtl.strategies._alpha_gradients import PASSES, AlphaGradients
-from automtl.strategies.encoding import Genes
+from automtl.strategies.encoding import SpaceEncoding
 from automtl.strategies.registry import STRATEGIES
-from tests.strategies.material import material
+from tests.strategies.contexts import small_context
 from tests.support import small_schema, small_space
 
 FAST = {"draws": 3, "budget_samples": 900, "population": 3, "tournament": 2, "generations": 2}
 
 
 def searched(name, space=None, **options):
-    strategy = STRATEGIES[name](material(options={**FAST, **options}, space=space))
+    strategy = STRATEGIES[name](small_context(options={**FAST, **options}, space=space))
     for epoch in range(strategy.epochs):
         list(strategy.run_epoch(epoch))
         strategy.evaluated()
@@ -67,7 +67,7 @@ def test_the_runner_up_is_the_next_by_alpha_and_by_beta():
 
 
 def test_experts_of_a_search_that_ended_in_its_warm_up_are_the_starts():
-    strategy = STRATEGIES["darts"](material(space=small_space(chosen_experts=2)))
+    strategy = STRATEGIES["darts"](small_context(space=small_space(chosen_experts=2)))
     list(strategy.run_epoch(0))
     told = {d.choice: d for d in strategy.decisions(strategy.derive())}
     assert "before beta was trained" in told["experts of task0"].evidence
@@ -85,21 +85,21 @@ def test_random_search_tells_the_best_that_differs():
     strategy = searched("random_search", draws=4)
     made = strategy.derive()
     ordered = sorted(strategy._tried, key=lambda pair: pair[1])
-    values = [strategy.genes.taken(genome) for genome, _ in ordered]
+    values = [strategy.encoding.taken(genome) for genome, _ in ordered]
     for decision in strategy.decisions(made):
         others = [v[decision.choice] for v in values if v[decision.choice] != decision.taken]
         assert decision.runner_up == (others[0] if others else None)
 
 
-def test_genes_read_back_what_they_made_and_name_tied_blocks_once():
+def test_an_encoding_reads_back_what_it_gave_and_names_tied_blocks_once():
     for tie in ("none", "all"):
-        genes = Genes(small_space(tie_alphas=tie), small_schema(), Sharing())
+        encoding = SpaceEncoding(small_space(tie_alphas=tie), small_schema(), Sharing())
         for seed in range(20):
-            genome = genes.draw(np.random.default_rng(seed))
-            assert genes.genome(genes.architecture(genome)) == genome
+            genome = encoding.draw(np.random.default_rng(seed))
+            assert encoding.genome(encoding.architecture(genome)) == genome
         # with all experts tied: the interaction, and each place of an expert once
-        assert len(genes.groups()) == (7 if tie == "none" else 3)
-        assert sorted(i for group in genes.groups().values() for i in group) == list(range(7))
+        assert len(encoding.groups()) == (7 if tie == "none" else 3)
+        assert sorted(i for group in encoding.groups().values() for i in group) == list(range(7))
 
 
 def gathered(gaps, batches=2):

@@ -9,9 +9,9 @@ import torch
 from automtl.errors import AutoMTLError
 from automtl.models.cost import flops_per_row
 from automtl.strategies.ledger import Ledger, Price, SupernetPrices, price_of
-from automtl.strategies.protocol import make_genes
+from automtl.strategies.protocol import make_encoding
 from automtl.strategies.registry import STRATEGIES
-from tests.strategies.material import FAST, material, search
+from tests.strategies.contexts import FAST, search, small_context
 from tests.support import small_space
 
 
@@ -65,14 +65,14 @@ def test_what_is_no_state_of_a_ledger_is_refused(state):
 
 @pytest.mark.parametrize("space", [small_space(), small_space(widths="nested")])
 def test_a_path_costs_what_torch_counts(space):
-    m = material(space=space)
+    m = small_context(space=space)
     net = m.make_supernet()
-    prices, genes = SupernetPrices(net, m.schema), make_genes(m)
+    prices, encoding = SupernetPrices(net, m.schema), make_encoding(m)
     assert prices() == prices.mixture and prices().flops == flops_per_row(net, m.schema)
     rng = np.random.default_rng(0)
     seen = set()
     for _ in range(8):
-        genes.set(net, genes.draw(rng))
+        encoding.set(net, encoding.draw(rng))
         for decided in (True, False):  # the last block mixed again
             list(net.choice_blocks())[-1].path = 0 if decided else None
             price = prices()
@@ -85,7 +85,7 @@ def test_a_path_costs_what_torch_counts(space):
 
 
 def test_seconds_follow_what_is_computed():
-    m = material()
+    m = small_context()
     prices = SupernetPrices(net := m.make_supernet(), m.schema)
     blocks = list(net.blocks().items())
     for _, block in blocks:
@@ -102,7 +102,7 @@ def test_seconds_follow_what_is_computed():
 
 
 def test_pricing_leaves_no_trace():
-    m = material(space=small_space(dropout=0.3, batch_norm=True))
+    m = small_context(space=small_space(dropout=0.3, batch_norm=True))
     net = m.make_supernet().eval()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     noise, own = m.generator.get_state(), torch.get_rng_state()
@@ -131,7 +131,7 @@ def test_every_strategy_reports_what_it_runs(name, monkeypatch):
     """Beside each report, torch's count of the net as it then stands."""
     options = {**FAST, "gradient_conflict": False, "second_order": name == "second_order"}
     options["selection"] = "perturbation" if name == "perturbation" else "argmax"
-    m = material(options=options)
+    m = small_context(options=options)
     expected = Ledger()
     strategy = STRATEGIES[{"second_order": "darts", "perturbation": "darts"}.get(name, name)](m)
     nets = [strategy.supernet]
@@ -167,7 +167,7 @@ def test_every_strategy_reports_what_it_runs(name, monkeypatch):
 
 
 def test_a_model_of_its_own_has_its_own_price():
-    m = material()
+    m = small_context()
     net = m.make_supernet()
     price = price_of(net, m.schema, rows=10**9)
     assert isinstance(price, Price) and price.flops == flops_per_row(net, m.schema)

@@ -19,7 +19,7 @@ from automtl.strategies.monitor import (
 from automtl.strategies.registry import STRATEGIES
 from automtl.strategies.score import batch_statistics, score
 from automtl.training.losses import multi_task_loss
-from tests.strategies.material import material, search
+from tests.strategies.contexts import search, small_context
 from tests.support import random_batch, small_schema, small_space
 
 
@@ -89,7 +89,7 @@ def test_the_dominant_eigenvalue_against_the_whole_hessian():
 
 
 def test_measuring_leaves_no_trace():
-    m = material(options={"hessian": True})
+    m = small_context(options={"hessian": True})
     strategy = STRATEGIES["darts"](m)
     list(strategy.run_epoch(0))
     before = {k: v.clone() for k, v in strategy.supernet.state_dict().items()}
@@ -115,7 +115,7 @@ def test_perturbation_takes_the_candidate_that_is_missed_most():
         num_blocks=1,
         chosen_experts=1,
     )
-    m = material(
+    m = small_context(
         space=space, options={"selection": "perturbation"}, settings={"weight_lr": 0.3, "epochs": 6}
     )
     strategy = STRATEGIES["darts"](m)
@@ -138,7 +138,7 @@ def test_perturbation_takes_the_candidate_that_is_missed_most():
 
 
 def test_perturbation_decides_tied_blocks_together():
-    m = material(space=small_space(tie_alphas="all"))
+    m = small_context(space=small_space(tie_alphas="all"))
     best, _ = perturbed(m.make_supernet(), m.scored, m.schema.tasks, device=m.device, seed=0)
     assert len(best) == 7 and all(
         best[f"level0.pool.{i}.block.0"] == best["level0.pool.0.block.0"] for i in range(3)

@@ -19,7 +19,7 @@ from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.derive import derive
 from automtl.strategies.pricing import ExpectedCost, Limits, Pricing, measure
 from automtl.strategies.registry import STRATEGIES
-from tests.strategies.material import FAST, material, search
+from tests.strategies.contexts import FAST, search, small_context
 from tests.support import random_batch, small_space
 
 
@@ -37,7 +37,7 @@ def pricing_of(net, schema, **limits):
 
 @pytest.mark.parametrize("widths", ["full", "nested"])
 def test_prices_add_up_to_what_the_derived_model_costs(widths):
-    m = material(space=small_space(chosen_experts=2, widths=widths))
+    m = small_context(space=small_space(chosen_experts=2, widths=widths))
     net = m.make_supernet()
     pricing = pricing_of(net, m.schema)
     for seed in range(8):
@@ -58,7 +58,7 @@ def test_half_the_flops_are_kept_and_the_choice_is_the_best_of_all(chosen):
         "num_experts": 2,
         "num_blocks": 1,
     }
-    m = material(space=small_space(**one, chosen_experts=chosen))
+    m = small_context(space=small_space(**one, chosen_experts=chosen))
     net = spread(m.make_supernet(), seed=3, scale=2.0)
     free = pricing_of(net, m.schema)
     biggest = free.cost(derive(net, m.schema, sharing="selected", settings={}))["flops"]
@@ -92,7 +92,7 @@ def test_half_the_flops_are_kept_and_the_choice_is_the_best_of_all(chosen):
 
 
 def test_a_limit_below_the_cheapest_model_is_refused_with_that_figure():
-    m = material()
+    m = small_context()
     with pytest.raises(
         ConfigError,
         match=r"search.max_flops: must be at least \d+, the cheapest model of the space, got 10",
@@ -102,7 +102,7 @@ def test_a_limit_below_the_cheapest_model_is_refused_with_that_figure():
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_keeps_the_limits(name):
-    m = material()
+    m = small_context()
     net = m.make_supernet()
     table = pricing_of(net, m.schema)
     costs = [
@@ -113,7 +113,7 @@ def test_every_strategy_keeps_the_limits(name):
         "max_flops": int(np.median([c["flops"] for c in costs])),
         "max_params": int(np.median([c["parameters"] for c in costs])),
     }
-    m = material(settings={**settings, "epochs": 2}, options=FAST)
+    m = small_context(settings={**settings, "epochs": 2}, options=FAST)
     strategy = STRATEGIES[name](m)
     search(strategy)
     counted = cost(build_model(strategy.derive(), m.schema), m.schema)
@@ -132,7 +132,7 @@ def made_up(net):
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_keeps_a_limit_of_time(name):
-    m = material()
+    m = small_context()
     net = m.make_supernet()
     times = made_up(net)
     table = Pricing(
@@ -143,7 +143,9 @@ def test_every_strategy_keeps_a_limit_of_time(name):
         for s in range(10)
     ]
     limit = float(np.median(costs)) / 1000
-    m = material(settings={"max_latency_ms": limit, "latencies": times, "epochs": 2}, options=FAST)
+    m = small_context(
+        settings={"max_latency_ms": limit, "latencies": times, "epochs": 2}, options=FAST
+    )
     strategy = STRATEGIES[name](m)
     search(strategy)
     found = strategy.derive()
@@ -173,7 +175,7 @@ class Slow(torch.nn.Module):
 
 
 def test_a_slow_candidate_measures_slow_blocks_alike_are_timed_once_and_no_trace_is_left():
-    m = material()
+    m = small_context()
     net = m.make_supernet().train()
     first, second = (net.blocks()[f"level0.pool.0.block.{j}"] for j in (0, 1))
     first.candidates[1], second.candidates[1] = (
@@ -205,7 +207,7 @@ class _Ignoring(torch.nn.Module):
 
 
 def test_measured_times_of_a_supernet_cover_a_whole_model():
-    m = material()
+    m = small_context()
     times = measure(m.make_supernet(), m.schema, sharing="selected", settings={}, rows=64)
     assert times.rows == 64 and times.rest >= 0
     assert {name: len(t) for name, t in times.candidates.items()} == {
@@ -214,7 +216,7 @@ def test_measured_times_of_a_supernet_cover_a_whole_model():
 
 
 def test_the_expected_cost_by_hand_and_its_gradient_lowers_it():
-    m = material()
+    m = small_context()
     net = spread(m.make_supernet())
     pricing = pricing_of(net, m.schema)
     expected = ExpectedCost(pricing, "flops")
@@ -226,7 +228,7 @@ def test_the_expected_cost_by_hand_and_its_gradient_lowers_it():
     assert float(expected().detach()) == pytest.approx(by_hand / equal, rel=1e-5)
     ends = []
     for weight in (0.0, 100.0):
-        m = material()
+        m = small_context()
         darts = Darts(m.make_supernet(), m.schema, DartsSettings(cost_weight=weight, alpha_lr=0.05))
         darts.begin_epoch(0)
         for step in range(10):

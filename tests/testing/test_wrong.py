@@ -102,3 +102,9 @@ def test_a_rule_says_what_must_hold():
         assert all(
             len(rule.text) > 40 and rule.text.endswith(".") for rule in family.RULES.values()
         )
+
+
+@pytest.mark.parametrize(("old", "new"), [("weigh", "unit_weights"), ("fuse", "combine")])
+def test_a_hook_by_its_old_name_is_refused_with_the_new_one(old, new):
+    with pytest.raises(ConfigError, match=rf"Old: must define {new}\(.*, got {old}; rename"):
+        type("Old", (GatedNetwork,), {"kind": "old", old: lambda self, *given: None})

@@ -178,8 +178,8 @@ class UnsaidReads(GatedNetwork):
 class SharpSums(GatedNetwork):
     """weights_sum_to_one_where_it_says_so"""
 
-    def weigh(self, units, before):
-        weights = super().weigh(units, before)
+    def unit_weights(self, units, gate_inputs):
+        weights = super().unit_weights(units, gate_inputs)
         return [None if w is None else 2 * w for w in weights]
 
 

@@ -48,8 +48,8 @@ class TorchsDraws(RandomSampling):
 class ForgetsADraw(RandomSampling):
     """it_resumes_to_the_same_bits"""
 
-    def __init__(self, material):
-        super().__init__(material)
+    def __init__(self, context):
+        super().__init__(context)
         self.epochs, self.done = 4, 0
 
     def run_epoch(self, epoch, start=0):
@@ -70,8 +70,8 @@ class StateIsNoJson(RandomSampling):
 class RowsOutsideTheLedger(RandomSampling):
     """its_rows_are_counted"""
 
-    def __init__(self, material):
-        super().__init__(material)
+    def __init__(self, context):
+        super().__init__(context)
         self.samples = 32
 
 

@@ -66,11 +66,23 @@ class RowVariances(torch.autograd.Function):
         return to_weight, (pulled if len(centred) > 1 else pulled.sum(0, keepdim=True)) @ centred
 
 
+def centre_reference(x: Tensor) -> tuple[Tensor, Tensor]:
+    """What `centre` computes."""
+    mean = x.mean(2)
+    return x - mean.unsqueeze(2), mean
+
+
+def row_variances_reference(weight: Tensor, centred: Tensor) -> Tensor:
+    """What `row_variances` computes: the biased variances of w x over the batch."""
+    outputs = weight.double() @ centred.double()  # (N, H, B)
+    return outputs.var(2, correction=0)
+
+
 def centre(x: Tensor) -> tuple[Tensor, Tensor]:
-    """See `Centre`."""
+    """X less its mean over the batch, and that mean; see `Centre`."""
     return Centre.apply(x)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def row_variances(weight: Tensor, centred: Tensor) -> Tensor:
-    """See `RowVariances`."""
+    """The variances of the rows' outputs over the batch; see `RowVariances`."""
     return RowVariances.apply(weight, centred)  # type: ignore[no-any-return, no-untyped-call]

@@ -10,19 +10,36 @@ import torch
 from torch import Tensor
 
 
-class NormalisedReLU(torch.autograd.Function):
-    """y = scale kept relu(gamma (z - mean) / std + beta), mean and variance those of the batch.
+def normalised_relu_reference(
+    z: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    offset: Tensor,
+    *,
+    mask: Tensor | None = None,
+    scale: float = 1.0,
+    eps: float = 1e-5,
+) -> Tensor:
+    """What `NormalisedReLU` computes; arguments and shapes are its. No statistics move."""
+    x = z + offset
+    normalised = (x - x.mean(0)) / (x.var(0, correction=0) + eps).sqrt()
+    y = scale * (gamma * normalised + beta).relu()
+    return y if mask is None else mask * y
 
-    ReLU and dropout pass a gradient on where y > 0, so neither the mask nor what stood before it is
-    kept; `scale` is positive and goes through ReLU, so gamma and beta carry it. Twice
+
+class NormalisedReLU(torch.autograd.Function):
+    """y = scale * mask * relu(gamma (z - mean) / std + beta), mean and variance those of the batch.
+
+    ReLU and dropout pass a gradient on where y > 0, so neither the mask nor the values before it
+    are stored; `scale` is positive and goes through ReLU, so gamma and beta carry it. Twice
     differentiable, since backward is made of operations that are.
 
-    Shape: z (B, W), gamma, beta and offset (W,), kept (B, W) -> (B, W).
+    Shape: z (B, W), gamma, beta and offset (W,), mask (B, W) -> (B, W).
 
     Args:
         norm: whose running statistics move.
-        kept: 1 where dropout keeps, else 0; None keeps all.
-        scale: of what is kept.
+        mask: 1 where dropout keeps an output, else 0; None keeps all.
+        scale: of the outputs that are kept.
         z: a linear layer's outputs without their bias.
         gamma, beta: of the norm.
         offset: the bias. The batch's mean takes it away again, so that it moves the running mean
@@ -31,7 +48,7 @@ class NormalisedReLU(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, norm: Any, kept: Tensor | None, scale: float, z: Tensor, *parameters: Tensor
+        ctx: Any, norm: Any, mask: Tensor | None, scale: float, z: Tensor, *parameters: Tensor
     ) -> Tensor:
         gamma, beta, offset = parameters
         running_mean, running_var = (
@@ -43,8 +60,8 @@ class NormalisedReLU(torch.autograd.Function):
         if norm.update_statistics:
             norm.running_mean.add_(offset, alpha=norm.momentum)
             norm.num_batches_tracked.add_(1)
-        if kept is not None:
-            y.mul_(kept)
+        if mask is not None:
+            y.mul_(mask)
         y.relu_()
         ctx.scale, ctx.eps = scale, norm.eps
         ctx.save_for_backward(z, gamma, y, mean, rstd)

@@ -19,6 +19,16 @@ _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-u
 _BFLOAT16 = _ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def product_reference(x: Tensor, weight: Tensor) -> Tensor:
+    """What `product` computes."""
+    return x @ weight.t()
+
+
+def rectified_times_reference(left: Tensor, right: Tensor) -> Tensor:
+    """What `rectified_times` computes."""
+    return (left @ right).relu()
+
+
 class Product(torch.autograd.Function):
     """x W^T, with both of a linear layer's products over its weight by oneDNN; the third, over the
     rows, MKL does faster.
@@ -53,8 +63,8 @@ def times(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
     """
     large = left.shape[0] * left.shape[1] * right.shape[1] >= _LARGE
     if large and _suits_onednn(left, right.t()):
-        made = _by_onednn(left, right.t())
-        return made if out is None else out.copy_(made)
+        result = _by_onednn(left, right.t())
+        return result if out is None else out.copy_(result)
     if out is not None and out.dtype == left.dtype:
         return torch.mm(left, right, out=out)
     return left @ right if out is None else out.copy_(left @ right)

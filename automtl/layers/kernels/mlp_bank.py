@@ -13,7 +13,6 @@ Legend: N blocks, B rows, D width, H hidden units of all candidates, S candidate
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from torch.autograd.function import once_differentiable
 
 from automtl.layers.kernels._scratch import scratch
 from automtl.layers.kernels.matmul import rectified_times, times
+from automtl.layers.kernels.normalised_sum import batch_norm_gradients
 
 # of hidden units at a time: two of them stay near a processor's shared cache
 _CHUNK_BYTES = 16 * 2**20
@@ -55,7 +55,7 @@ class ProductPair(torch.autograd.Function):
         low, seconds = _with_ones(centred, dtype), [second.to(dtype) for second in outer]
         pairs = _pairs(folded, seconds)
         out = centred.new_empty(len(pairs), len(pairs[0].outer), *centred.shape[1:], dtype=dtype)
-        kept = []
+        stored = []
         for n, pair in enumerate(pairs):
             for columns in pair.chunks(centred.shape[2]):
                 hidden = pair.hidden(low[n % len(low), :, columns])
@@ -67,16 +67,16 @@ class ProductPair(torch.autograd.Function):
                 ):
                     times(second, units, out=part)
                 if keep:
-                    kept.append(hidden)
+                    stored.append(hidden)
         ctx.count = len(outer)
-        ctx.save_for_backward(low, folded, rstd, weight, gamma, beta, *seconds, *kept)
+        ctx.save_for_backward(low, folded, rstd, weight, gamma, beta, *seconds, *stored)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         low, folded, rstd, weight, gamma, beta = ctx.saved_tensors[:6]
-        seconds, kept = (
+        seconds, stored = (
             ctx.saved_tensors[6 : 6 + ctx.count],
             list(ctx.saved_tensors[6 + ctx.count :]),
         )
@@ -90,7 +90,7 @@ class ProductPair(torch.autograd.Function):
                     low[shared, :, columns].contiguous(),
                     gradient[n, :, :, columns].contiguous(),
                 )
-                hidden = kept.pop(0) if kept else pair.hidden(x)
+                hidden = stored.pop(0) if stored else pair.hidden(x)
                 to_hidden = pair.to_hidden(step, hidden)
                 _add(to_centred[shared, :, columns], times(back, to_hidden), first=n < len(low))
                 sums.add(n, x[:-1], step, hidden, to_hidden, pair.sizes, first=columns.start == 0)
@@ -225,98 +225,28 @@ class _Sums:
         )
 
 
-def batch_norm_gradients(
-    gradient: Tensor, x: Tensor, gamma: Tensor, mean: Tensor, rstd: Tensor, *, to_x: bool = True
-) -> list[Tensor]:
-    """Gradients of x, gamma and beta of a BatchNorm over the last dimension, by torch's own passes;
-    x's own, which is not asked for, is x.
-
-    Shape: gradient and x (..., B), of one type; the rest (...), in float32 at least -> (..., B) in
-    x's type, (...) and (...).
-    """
-    flat = [t.reshape(1, -1, x.shape[-1]) for t in (gradient, x)]
-    norm = (gamma.flatten(), None, None, mean.flatten(), rstd.flatten(), True, 0.0)
-    to, to_gamma, to_beta = torch.ops.aten.native_batch_norm_backward.default(
-        *flat, *norm, [to_x, True, True]
-    )
-    return [to.view_as(x) if to_x else x, to_gamma.view_as(gamma), to_beta.view_as(gamma)]
-
-
 def _add(total: Tensor, part: Tensor, first: bool) -> None:
     """A total begins with its first part: nothing is set to 0 before."""
     total.copy_(part) if first else total.add_(part)
 
 
-class NormalisedSum(torch.autograd.Function):
-    """base + sum_s factor_s * (o_s - mean o_s) / sqrt(var o_s + eps), with the batch's means and
-    biased variances beside it.
-
-    In `base`'s type, gradients in the outputs'. `running`: the outputs are parts p_s, and o_s is
-    the sum of p_1 to p_s.
-
-    Shape: base (N, D, B), outputs (N, S, D, B), factor (N, S, D) -> (N, D, B), and without gradient
-    means and variances (N, S, D).
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, base: Tensor, outputs: Tensor, factor: Tensor, eps: float, running: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        total, means, rstds, variances = (
-            torch.empty_like(base),
-            *(torch.empty_like(factor) for _ in range(3)),
-        )
-        for n, parts in enumerate(outputs):
-            whole = _whole(parts, running, base.dtype)
-            torch.mean(whole, 2, out=means[n])
-            centred = torch.sub(
-                whole, means[n].unsqueeze(2), out=scratch("centred", whole.shape, whole)
-            )
-            torch.linalg.vecdot(centred, centred, out=variances[n]).div_(base.shape[2])
-            torch.add(variances[n], eps, out=rstds[n]).rsqrt_()
-            torch.add(
-                base[n], centred.mul_((factor[n] * rstds[n]).unsqueeze(2)).sum(0), out=total[n]
-            )
-        ctx.running = running
-        ctx.save_for_backward(outputs, factor, means, rstds)
-        ctx.mark_non_differentiable(means, variances)
-        return total, means, variances
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        outputs, factor, means, rstds = ctx.saved_tensors
-        to_outputs, to_factor = torch.empty_like(outputs), torch.empty_like(factor)
-        for n, parts in enumerate(outputs):
-            whole = _whole(parts, True, means.dtype) if ctx.running else parts
-            step = scratch("step", whole.shape, whole).copy_(gradient[n])
-            to_whole, to_factor[n], _to_shift = batch_norm_gradients(
-                step, whole, factor[n], means[n], rstds[n]
-            )
-            if ctx.running:  # a part acts on its own output and those after it
-                _accumulate(to_whole.unbind()[::-1])
-            to_outputs[n] = to_whole
-        return gradient, to_outputs, to_factor, None, None
-
-
-def _whole(parts: Tensor, running: bool, dtype: torch.dtype) -> Tensor:
-    """The candidates' outputs in `dtype`, in scratch memory where they are not so already. Shape:
-    (S, D, B).
-    """
-    if not running and parts.dtype == dtype:
-        return parts
-    whole = scratch("centred", parts.shape, parts.new_empty(0, dtype=dtype)).copy_(parts)
-    if running:
-        _accumulate(whole.unbind())
-    return whole
-
-
-def _accumulate(parts: Sequence[Tensor]) -> None:
-    """Add to each, in place, all before it; torch's cumulated sums over an outer dimension take 4
-    times as long, with flips 12.
-    """
-    for before, after in pairwise(parts):
-        after.add_(before)
+def product_pair_reference(
+    centred: Tensor,
+    rstd: Tensor,
+    weight: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    outer: Sequence[Tensor],
+) -> Tensor:
+    """What `product_pair` computes, in the type of its arguments."""
+    hidden = ((gamma * rstd).unsqueeze(2) * (weight @ centred) + beta.unsqueeze(2)).relu()
+    count = len(outer) // len(weight)
+    blocks = []
+    for n, units in enumerate(hidden):
+        own = outer[n * count : (n + 1) * count]
+        segments = units.split([second.shape[1] for second in own])
+        blocks.append(torch.stack([v @ h for v, h in zip(own, segments, strict=True)]))
+    return torch.stack(blocks)
 
 
 def product_pair(
@@ -330,18 +260,9 @@ def product_pair(
     dtype: torch.dtype,
     keep: bool = True,
 ) -> Tensor:
-    """See `ProductPair`. `keep` holds the hidden units for the gradient: a quarter more speed for
-    three times the memory.
+    """All candidates' MLPs, see `ProductPair`. `keep` stores the hidden units for the gradient: a
+    quarter more speed for three times the memory.
     """
     return ProductPair.apply(  # type: ignore[no-any-return, no-untyped-call]
         keep, dtype, centred, rstd, weight, gamma, beta, *outer
-    )
-
-
-def normalised_sum(
-    base: Tensor, outputs: Tensor, factor: Tensor, eps: float, *, running: bool = False
-) -> tuple[Tensor, Tensor, Tensor]:
-    """See `NormalisedSum`."""
-    return NormalisedSum.apply(  # type: ignore[no-any-return, no-untyped-call]
-        base, outputs, factor, eps, running
     )

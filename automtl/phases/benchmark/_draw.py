@@ -21,7 +21,7 @@ from automtl.spaces.equivalence import form
 from automtl.spaces.operations import Operation
 from automtl.spaces.space import SearchSpace
 from automtl.spaces.templates import changed
-from automtl.strategies.encoding import MOST_DRAWS, Genes
+from automtl.strategies.encoding import MOST_DRAWS, SpaceEncoding
 from automtl.strict import Strict, build
 
 SEALED_SHARE = 1 / 3
@@ -71,7 +71,7 @@ def draw_entries(
     """The drawn architectures, stratum by stratum in turn; fewer than asked for where the space
     holds no more, which is said.
     """
-    genes = Genes(space, schema, Sharing(kind="selected"))
+    genes = SpaceEncoding(space, schema, Sharing(kind="selected"))
     strata = (
         [str(o) for o in space.interaction_operations] if space.num_interaction_blocks else [""]
     )
@@ -97,7 +97,9 @@ def _even(count: int, parts: int) -> list[int]:
     return [count // parts + (i < count % parts) for i in range(parts)]
 
 
-def _distinct(genes: Genes, seed: int, stratum: int | None, count: int) -> list[Architecture]:
+def _distinct(
+    genes: SpaceEncoding, seed: int, stratum: int | None, count: int
+) -> list[Architecture]:
     """At most `count` architectures of a stratum, no two of which are equal up to the order of
     experts and to experts that no task uses.
     """

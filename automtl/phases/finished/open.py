@@ -18,13 +18,13 @@ from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, one_phase
 from automtl.spaces.architecture import Architecture
-from automtl.strategies.protocol import Material
+from automtl.strategies.protocol import SearchContext
 from automtl.training.checkpoint_state import load_net_state
 
 
 def reopened(
     path: Path, *, device: str, reporter: Reporter, needs: tuple[str, ...]
-) -> tuple[Material, Supernet, Session]:
+) -> tuple[SearchContext, Supernet, Session]:
     """The material of a searched run, its supernet as the last epoch left it, and the session that
     both are of.
 

@@ -23,7 +23,7 @@ from automtl.runs.run_dir import PhaseDir, one_phase
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.derive import derive
 from automtl.strategies.pricing import Limits, Pricing, measure
-from automtl.strategies.protocol import Material
+from automtl.strategies.protocol import SearchContext
 
 SWEPT = ("darts", "snas", "gdas")  # strategies whose alphas weigh the candidates
 MOST = 10_000  # points
@@ -83,7 +83,7 @@ def pareto(
     return front
 
 
-def _pricing(m: Material, net: Supernet, *, timed: bool) -> Pricing:
+def _pricing(m: SearchContext, net: Supernet, *, timed: bool) -> Pricing:
     s = m.settings
     common: dict[str, Any] = {"sharing": s.sharing, "settings": s.sharing_settings}
     latencies: Latencies | None = (

@@ -13,7 +13,7 @@ from automtl.errors import ConfigError
 from automtl.phases.finished.open import reopened
 from automtl.phases.finished.rank_order import agreement
 from automtl.phases.run.session import Reporter, Silent
-from automtl.strategies.protocol import make_genes
+from automtl.strategies.protocol import make_encoding
 from automtl.strategies.score import score
 from automtl.strategies.standalone import StandAlone
 
@@ -81,7 +81,7 @@ def rank(
     reporter = reporter or Silent()
     m, net, session = reopened(path, device=device, reporter=reporter, needs=RANKED)
     validation = session.in_order("validation")
-    genes, shared, alone, read = make_genes(m), [], [], 0
+    genes, shared, alone, read = make_encoding(m), [], [], 0
     genomes = [genes.draw(np.random.default_rng([seed, i])) for i in range(samples)]
     for number, genome in enumerate(genomes):
         genes.set(net, genome)

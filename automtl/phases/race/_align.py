@@ -4,10 +4,10 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from automtl.spaces.architecture import Architecture
-from automtl.strategies.encoding import Genes, Genome
+from automtl.strategies.encoding import Genome, SpaceEncoding
 
 
-def aligned(genes: Genes, first: Architecture, other: Architecture) -> dict[str, str]:
+def aligned(genes: SpaceEncoding, first: Architecture, other: Architecture) -> dict[str, str]:
     """What `other` takes at each choice, its experts numbered as fits `first` best: an expert's
     number carries no meaning where all stand in one pool.
     """
@@ -40,7 +40,7 @@ def _uses(one: Genome, two: Genome, experts: int) -> np.ndarray:
     return same
 
 
-def unused(genes: Genes, architecture: Architecture) -> set[str]:
+def unused(genes: SpaceEncoding, architecture: Architecture) -> set[str]:
     """The choices inside experts that no task takes: they have no part in what is computed."""
     if architecture.chosen is None:
         return set()

@@ -13,7 +13,7 @@ from automtl.phases.race._compare import Gap, Key, Table
 from automtl.phases.race.entrants import Entrant, make_entrant
 from automtl.phases.run.session import Session
 from automtl.spaces.equivalence import form
-from automtl.strategies.encoding import Genes
+from automtl.strategies.encoding import SpaceEncoding
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Checks:
         self,
         winner: Entrant,
         runners_up: Mapping[str, str],
-        genes: Genes,
+        genes: SpaceEncoding,
         session: Session,
         most: int,
     ) -> None:

@@ -8,7 +8,7 @@ from automtl.phases.race._checks import Check
 from automtl.phases.race._finals import Finals
 from automtl.spaces.decisions import Decision, Verdict
 from automtl.strategies.decisions import is_experts
-from automtl.strategies.encoding import Genes
+from automtl.strategies.encoding import SpaceEncoding
 
 MODEL = "the model"
 NO_BETTER = "the winner is not shown to be better than predicting the base rates"
@@ -28,7 +28,7 @@ class Grounds:
 
     finals: Finals
     believed: Sequence[Decision]
-    genes: Genes
+    genes: SpaceEncoding
     beats_constant: bool
     seeds: int
 

@@ -15,7 +15,7 @@ from automtl.phases.run.session import Session
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.equivalence import form
 from automtl.spaces.templates import changed
-from automtl.strategies.encoding import MOST_DRAWS, Genes
+from automtl.strategies.encoding import MOST_DRAWS, SpaceEncoding
 from automtl.strategies.ledger import price_of
 
 Kind = Literal["proposal", "control", "rival", "variant"]
@@ -114,7 +114,7 @@ def rival_architectures(session: Session) -> list[tuple[str, Architecture]]:
 
 
 def entrants(
-    proposals: Sequence[Architecture], genes: Genes, session: Session, seed: int
+    proposals: Sequence[Architecture], genes: SpaceEncoding, session: Session, seed: int
 ) -> list[Entrant]:
     """All who start; none is there twice.
 

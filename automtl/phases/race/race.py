@@ -26,8 +26,8 @@ from automtl.runs import checkpoint, checksums
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.decisions import Decision
-from automtl.strategies.encoding import Genes
-from automtl.strategies.protocol import Material, Strategy, make_genes
+from automtl.strategies.encoding import SpaceEncoding
+from automtl.strategies.protocol import SearchContext, Strategy, make_encoding
 from automtl.training.checkpoint_state import Count, State, parse, require
 from automtl.training.loop import StepEvent
 
@@ -61,13 +61,13 @@ class Race:
         session: Session,
         folder: PhaseDir,
         strategy: Strategy,
-        material: Material,
+        material: SearchContext,
         judge: Judge,
     ) -> None:
         s = session.config.search
         self.session, self.folder, self.strategy, self.judge = session, folder, strategy, judge
         self.ledger = material.ledger
-        self.genes: Genes = make_genes(material, strategy.supernet)
+        self.genes: SpaceEncoding = make_encoding(material, strategy.supernet)
         self.batch = session.config.retrain.batch_size
         self._per_epoch = len(session.batches("fit", batch_size=self.batch, seed=0))
         steps = max(1, round(s.race_epochs * self._per_epoch))

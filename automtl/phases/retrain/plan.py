@@ -18,7 +18,7 @@ from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import fit_sharing
-from automtl.spaces.placement import plugged, pool
+from automtl.spaces.placement import Placement, plugged
 from automtl.spaces.templates import changed
 from automtl.strict import build, load_yaml
 from automtl.training.balancing import check_balancing
@@ -142,7 +142,8 @@ def _check_fit(architecture: Architecture, config: RunConfig, dataset: DatasetCo
         )
     module = architecture.sharing
     kinds = {task.name: task.kind for task in dataset.tasks}
-    fit_sharing(module.kind, module.settings, num_experts=len(pool(architecture)), tasks=kinds)
+    count = len(Placement(architecture).pool())
+    fit_sharing(module.kind, module.settings, num_experts=count, tasks=kinds)
     check_monitor(config.retrain.monitor, kinds, grouped=dataset.group is not None)
     balancing = config.retrain.balancing
     check_balancing(BalancingSettings(**balancing.given()), kinds, where="retrain.balancing")

@@ -23,7 +23,7 @@ from automtl.phases.search.context import make_material, scored
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.ledger import PASSES
-from automtl.strategies.protocol import Strategy, make_genes
+from automtl.strategies.protocol import Strategy, make_encoding
 from automtl.strategies.registry import STRATEGIES
 from automtl.training.loop import StepEvent
 
@@ -206,7 +206,7 @@ class _Filling:
         """Of a training row of evenly drawn models, the mean of a few: the first of those that
         random search, and a race over it, begin with.
         """
-        genes, seed = make_genes(self.material), self.material.seed
+        genes, seed = make_encoding(self.material), self.material.seed
         count = min(_DRAWN, self.search.draws)
         draws = [genes.draw(np.random.default_rng([seed, number])) for number in range(count)]
         return statistics.fmean(map(self._price, map(genes.architecture, draws)))

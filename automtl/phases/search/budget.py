@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from automtl.config import RunConfig
 from automtl.config_search import OF_A_RACE, SearchSection
 from automtl.errors import ConfigError
+from automtl.spaces.strategies import readers
 from automtl.strict import build
 
 DEFAULT = "1e13flops"  # some ten minutes of two cores, and the same plan on every machine
@@ -104,6 +105,16 @@ def default_budget(config: RunConfig) -> str | None:
     return DEFAULT
 
 
+def _reader(name: str, search: SearchSection) -> str:
+    """A setting with which `name` would be read."""
+    own = readers(name)
+    if name in OF_A_RACE:
+        return "search.selection=race"
+    if search.strategy in own:
+        return "search.selection=argmax"
+    return " or ".join(f"search.strategy={strategy}" for strategy in own or ("darts",))
+
+
 def check_idle(config: RunConfig) -> None:
     """Refuse settings that a user gave and that this search does not read.
 
@@ -115,13 +126,12 @@ def check_idle(config: RunConfig) -> None:
         return  # whose settings are its own
     for name in sorted(given_by_user(config) & s.idle):
         if getattr(s, name) != getattr(default, name):
-            fix = "search.selection=race" if name in OF_A_RACE else "search.strategy=darts"
             raise ConfigError(
                 f"search.{name}",
                 f"must be left out: strategy {s.strategy} with selection {s.selection} does not "
                 "read it",
                 getattr(s, name),
-                f"or set {fix}",
+                f"or set {_reader(name, s)}",
             )
 
 

@@ -18,7 +18,7 @@ from automtl.runs.run_dir import one_phase
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.pricing import measure
-from automtl.strategies.protocol import Material, Options
+from automtl.strategies.protocol import Options, SearchContext
 from automtl.training.balancing.balancer import BalancingSettings
 from automtl.training.step.guard import Guard
 
@@ -30,7 +30,7 @@ def make_material(
     *,
     guard: Guard | None = None,
     latencies: Latencies | None = None,
-) -> Material:
+) -> SearchContext:
     """The material of a search.
 
     Args:
@@ -65,7 +65,7 @@ def make_material(
     size = s.batch_size
     if "batch_size" in s.idle:  # nothing is trained on them; any that ranks can share
         size -= size % session.ranks.size
-    return Material(
+    return SearchContext(
         space=space,
         schema=session.schema,
         settings=replace(settings_of(session), latencies=latencies),
@@ -78,7 +78,7 @@ def make_material(
         device=session.device,
         seed=seeds.weights,
         autocast=session.autocast,
-        start=session.start,
+        load_pretrained=session.start,
         guard=guard or Guard(),
         ranks=session.ranks,
     )
@@ -107,7 +107,7 @@ def settings_of(session: Session) -> DartsSettings:
 
 def _options(session: Session) -> Options:
     s = session.config.search
-    same = {f.name: getattr(s, f.name) for f in fields(Options)}
+    same = {name: getattr(s, name) for name in Options.model_fields}
     if s.budget_run is not None:
         folder = one_phase(Path(s.budget_run), "search")
         held = files.read_json(folder.cost)

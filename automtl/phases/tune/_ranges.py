@@ -233,5 +233,5 @@ def _check_names(parameters: Mapping[str, Range], search: SearchSection) -> None
                 f"tune.parameters.{name}",
                 f"must be read by strategy {search.strategy} with selection {search.selection}",
                 name,
-                "vary another, or set search.strategy=darts",
+                "vary another, or choose a search that reads it",
             )

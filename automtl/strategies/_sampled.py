@@ -21,7 +21,7 @@ class Sampled(Darts):
     gradient to alpha. The temperature falls geometrically from the first planned epoch to the last.
 
     # DEVIATION: GDAS' public code adds the other p_i as numbers to the sum, value 0 and a gradient
-    of their own; we do not: a # candidate that was not computed says nothing.
+    of their own; we do not: a candidate that was not computed says nothing.
 
     Args:
         hard: compute one candidate only (`gdas`).
@@ -43,12 +43,10 @@ class Sampled(Darts):
         **darts: Any,
     ) -> None:
         super().__init__(*args, **darts)
-        self.hard, self._start, self._end, self._generator = (
-            hard,
-            temperature,
-            final_temperature,
-            generator,
-        )
+        self.hard = hard
+        self._start = temperature
+        self._end = final_temperature
+        self._generator = generator
         self._blocks = list(self.net.choice_blocks())
 
     def begin_epoch(self, epoch: int) -> None:
@@ -78,8 +76,8 @@ class Sampled(Darts):
             else [None] * len(samples)
         )
         by_alpha = {
-            id(alpha): found
-            for alpha, found in zip(self._alphas, zip(samples, picks, strict=True), strict=True)
+            id(alpha): sample
+            for alpha, sample in zip(self._alphas, zip(samples, picks, strict=True), strict=True)
         }
         for block in self._blocks:
             p, block.path = by_alpha[id(block.alpha)]
@@ -104,5 +102,5 @@ class Sampled(Darts):
                 block.path = int(block.alpha.argmax())
 
     def record(self) -> dict[str, Any]:
-        """What DARTS tells, and the temperature."""
+        """The record of DARTS, and the temperature."""
         return {**super().record(), "temperature": self.temperature}

@@ -15,9 +15,9 @@ from automtl.spaces.decisions import Decision
 from automtl.strategies._supernet_search import SearchState, SupernetSearch
 from automtl.strategies.darts import Darts
 from automtl.strategies.decisions import ONE_SUPERNET, by_scores, distinct
-from automtl.strategies.encoding import Genes, Genome
+from automtl.strategies.encoding import Genome, SpaceEncoding
 from automtl.strategies.monitor import alpha_figures
-from automtl.strategies.protocol import Material, make_genes
+from automtl.strategies.protocol import SearchContext, make_encoding
 from automtl.strategies.score import score
 from automtl.training.checkpoint_state import Count, parse, require
 from automtl.training.loop import StepEvent
@@ -38,9 +38,11 @@ class SinglePath(Darts):
     moves_alpha = False
     partial_steps = True
 
-    def __init__(self, *args: Any, genes: Genes, generator: torch.Generator, **darts: Any) -> None:
+    def __init__(
+        self, *args: Any, encoding: SpaceEncoding, generator: torch.Generator, **darts: Any
+    ) -> None:
         super().__init__(*args, **darts)
-        self.genes, self._generator = genes, generator
+        self.encoding, self._generator = encoding, generator
 
     def begin_epoch(self, epoch: int) -> None:
         """Set the schedules, but no auxiliary skip."""
@@ -51,12 +53,12 @@ class SinglePath(Darts):
     def step(self, alpha_batch: Batch | None, fit_batch: Batch) -> Losses:
         """One weight step on a path of its own."""
         seed = torch.randint(2**62, (1,), generator=self._generator, device=self._generator.device)
-        self.genes.set(self.net, self.genes.draw(np.random.default_rng(int(seed))))
+        self.encoding.set(self.net, self.encoding.draw(np.random.default_rng(int(seed))))
         return self._weight_step(fit_batch)
 
 
 class _State(SearchState):
-    """Of an evolution: what was scored, too."""
+    """State of an evolution: the scores, too."""
 
     scored: Scored
 
@@ -71,14 +73,21 @@ class Evolution(SupernetSearch):
 
     form = _State
 
-    def __init__(self, material: Material) -> None:
-        m, net = material, material.make_supernet()
-        self.genes = make_genes(m, net)
-        same: dict[str, Any] = {"generator": m.generator, "autocast": m.autocast, "guard": m.guard}
-        same["ranks"] = m.ranks
-        super().__init__(m, SinglePath(net, m.schema, m.settings, genes=self.genes, **same))
+    def __init__(self, context: SearchContext) -> None:
+        net = context.make_supernet()
+        self.encoding = make_encoding(context, net)
+        same: dict[str, Any] = {
+            "generator": context.generator,
+            "autocast": context.autocast,
+            "guard": context.guard,
+        }
+        same["ranks"] = context.ranks
+        super().__init__(
+            context,
+            SinglePath(net, context.schema, context.settings, encoding=self.encoding, **same),
+        )
         self._trained = self.epochs
-        self.epochs += 1 + m.options.generations
+        self.epochs += 1 + context.options.generations
         self._scored: list[tuple[Genome, float]] = []
 
     def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:
@@ -86,18 +95,18 @@ class Evolution(SupernetSearch):
         if epoch < self._trained:
             yield from super().run_epoch(epoch, start)
             return
-        for number in range(self.material.options.population):
-            rng = np.random.default_rng([self.material.seed, epoch, number])
+        for number in range(self.context.options.population):
+            rng = np.random.default_rng([self.context.seed, epoch, number])
             child = (
-                self.genes.draw(rng)
+                self.encoding.draw(rng)
                 if epoch == self._trained
-                else self.genes.mutate(self._parent(rng), rng)
+                else self.encoding.mutate(self._parent(rng), rng)
             )
             self._scored.append((child, self._score(child)))
 
     def _parent(self, rng: np.random.Generator) -> Genome:
         """The best of a few of the youngest."""
-        o = self.material.options
+        o = self.context.options
         alive = self._scored[-o.population :]
         drawn = [
             alive[int(i)]
@@ -106,56 +115,62 @@ class Evolution(SupernetSearch):
         return min(drawn, key=lambda pair: pair[1])[0]
 
     def _score(self, genome: Genome) -> float:
-        m = self.material
-        self.genes.set(self.supernet, genome)
-        self.samples += m.scored.num_rows
-        self.spend("score", m.scored.num_rows)
-        loss = score(self.supernet, m.scored, m.schema.tasks, device=m.device, supernet=True)
-        return float(m.ranks.told(loss))  # the same to the bit on all ranks
+        context = self.context
+        self.encoding.set(self.supernet, genome)
+        self.samples += context.scored.num_rows
+        self.spend("score", context.scored.num_rows)
+        loss = score(
+            self.supernet,
+            context.scored,
+            context.schema.tasks,
+            device=context.device,
+            supernet=True,
+        )
+        return float(context.ranks.told(loss))  # the same to the bit on all ranks
 
     def best(self) -> Genome:
         """The best scored; before any is, one drawn from the seed."""
         if not self._scored:
-            return self.genes.draw(np.random.default_rng([self.material.seed, self._trained, 0]))
+            return self.encoding.draw(np.random.default_rng([self.context.seed, self._trained, 0]))
         return min(self._scored, key=lambda pair: pair[1])[0]
 
     def evaluated(self) -> nn.Module | None:
         """The supernet on the best path."""
-        self.genes.set(self.supernet, self.best())
+        self.encoding.set(self.supernet, self.best())
         return self.supernet
 
     def record(self) -> dict[str, Any]:
-        """What the stepper tells, with the best path's choices, and the scores."""
+        """The stepper's record with the best path's choices, and the scores."""
         best = self.best()
         scores = {
             "scored": len(self._scored),
             "best_score": min((loss for _, loss in self._scored), default=None),
         }
         # alpha stays where it began and tells nothing
-        of_alpha = alpha_figures(self.genes.choices(best))
-        told = {name: value for name, value in super().record().items() if name not in of_alpha}
+        of_alpha = alpha_figures(self.encoding.choices(best))
+        record = {name: value for name, value in super().record().items() if name not in of_alpha}
         return {
-            **told,
+            **record,
             **scores,
-            "choices": self.genes.choices(best),
-            "expert_usage": self.genes.usage(best),
+            "choices": self.encoding.choices(best),
+            "expert_usage": self.encoding.usage(best),
         }
 
     def derive(self) -> Architecture:
         """The best scored."""
-        return self.genes.architecture(self.best())
+        return self.encoding.architecture(self.best())
 
     def proposals(self, count: int) -> list[Architecture]:
         """The best scored."""
         ordered = sorted(self._scored, key=lambda pair: pair[1])
         return distinct(
-            map(self.genes.architecture, [self.best(), *(g for g, _ in ordered)]), count
+            map(self.encoding.architecture, [self.best(), *(g for g, _ in ordered)]), count
         )
 
     def decisions(self, architecture: Architecture) -> tuple[Decision, ...]:
         """Beside each choice the best-scored that differs in it; one supernet decides none."""
         return by_scores(
-            self.genes, self._scored, architecture, f"{ONE_SUPERNET}, each path's score"
+            self.encoding, self._scored, architecture, f"{ONE_SUPERNET}, each path's score"
         )
 
     def _likeliest(
@@ -175,24 +190,24 @@ class Evolution(SupernetSearch):
     def load_state_dict(self, state: Any) -> None:
         """Go on from ``state_dict()``."""
         super().load_state_dict(state)
-        self._scored = scored_genomes(self.genes, parse(self.form, state, "strategy").scored)
+        self._scored = scored_genomes(self.encoding, parse(self.form, state, "strategy").scored)
 
     def stands_at(self, epoch: int, step: int) -> bool:
         """Whether the epoch has that step, and as many were scored before it as it says."""
-        scored = max(0, epoch - self._trained) * self.material.options.population
+        scored = max(0, epoch - self._trained) * self.context.options.population
         return len(self._scored) == scored and (
             super().stands_at(epoch, step) if epoch < self._trained else step == 0
         )
 
 
-def scored_genomes(genes: Genes, held: Scored) -> list[tuple[Genome, float]]:
+def scored_genomes(encoding: SpaceEncoding, saved: Scored) -> list[tuple[Genome, float]]:
     """Genomes and their scores from a state.
 
     Raises:
         ArtifactError: one is no genome of the space.
     """
-    made = [(Genome(picks, chosen), loss) for picks, chosen, loss in held]
-    for i, (genome, _) in enumerate(made):
+    genomes = [(Genome(picks, chosen), loss) for picks, chosen, loss in saved]
+    for i, (genome, _) in enumerate(genomes):
         got = f"{genome.picks}, experts {genome.chosen}"[:120]
-        require(genes.legal(genome), f"strategy, genome {i}", "must be one of the space", got)
-    return made
+        require(encoding.legal(genome), f"strategy, genome {i}", "must be one of the space", got)
+    return genomes
