@@ -167,13 +167,13 @@ def other_entries(
         changes: to their templates, as `architecture` says.
     """
     target = float(np.median([flops(entry.architecture, schema) for entry in entries]))
-    made = []
+    hand_made = []
     for name in names:
         whole = changed(Architecture.load(name), changes).bind(schema)
         networks(build_model(whole, schema))  # refuses what cannot be trained, before anything is
         architecture = cut(whole, target, schema)
         plain = architecture.model_dump(mode="json")
-        made.append(
+        hand_made.append(
             Entry(
                 id=architecture_id(architecture),
                 kind=HAND_MADE,
@@ -182,7 +182,7 @@ def other_entries(
                 definition=plain,
             )
         )
-    return [*made, Entry(id=CONSTANT, kind=CONSTANT, name=CONSTANT, seeds=(0,))]
+    return [*hand_made, Entry(id=CONSTANT, kind=CONSTANT, name=CONSTANT, seeds=(0,))]
 
 
 def flops(architecture: Architecture, schema: Schema) -> int:

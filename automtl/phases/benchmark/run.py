@@ -201,12 +201,12 @@ class Benchmark:
         return Forecast(plan.rows, trainings, seconds)
 
     def _tell(self, forecast: Forecast) -> None:
-        told = ", ".join(
+        counts = ", ".join(
             f"{name} {n} ({duration(forecast.seconds[name])})"
             for name, n in forecast.trainings.items()
         )
         self.reporter.say(
-            f"trainings to do: {told}; about {duration(forecast.total)} on this machine as busy "
+            f"trainings to do: {counts}; about {duration(forecast.total)} on this machine as busy "
             "as it is now, in one process. "
             "--jobs N has N processes share them; so does the same command with --resume beside it."
         )
@@ -237,10 +237,10 @@ class Benchmark:
             if job.entry.kind == CONSTANT:
                 row, test = constant(self.rows)
             else:
-                row, found = train(
+                row, test_row = train(
                     job.entry.architecture, self.rows, seed=job.seed, test=job.tested
                 )
-                test = found or {}
+                test = test_row or {}
         folder.keep(job, plan, row, test if job.tested and test else None)
         folder.write_tables(plan, whole, {})
         done = sum(folder.done(j) for j in whole)

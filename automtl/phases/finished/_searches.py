@@ -56,7 +56,7 @@ def _average(name: str, group: Sequence[Entry]) -> Entry:
         cost=cost,
         marks=(f"mean over {len(group)} searches",),
         search_seeds=tuple(s for e in group for s in e.search_seeds),
-        found=tuple(made for e in group for made in e.found),
+        derived=tuple(architecture for e in group for architecture in e.derived),
         unit=SEARCHES,
     )
 

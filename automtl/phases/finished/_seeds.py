@@ -24,12 +24,12 @@ def models_of(path: Path, *, average: bool, reporter: Reporter) -> list[PhaseDir
         ArtifactError: there is no retrain.
         ConfigError: several models are there, which differ in more than their seed.
     """
-    found = find_phase(path, "retrain")
-    if len(found) == 1:
+    folders = find_phase(path, "retrain")
+    if len(folders) == 1:
         if average:
-            reporter.say(f"{found[0].path}: the only seed, so that nothing is averaged")
-        return found
-    done = [folder for folder in found if folder.state() == "done"] or found
+            reporter.say(f"{folders[0].path}: the only seed, so that nothing is averaged")
+        return folders
+    done = [folder for folder in folders if folder.state() == "done"] or folders
     labels = dict.fromkeys(folder.path.name.rpartition("-s")[0] for folder in done)
     if len(labels) > 1:
         raise ConfigError(

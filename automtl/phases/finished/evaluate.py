@@ -185,14 +185,14 @@ def _by_known(
     store: Store, predictions: Predictions, tasks: Sequence[Task], users: np.ndarray | None
 ) -> dict[str, ByKnown]:
     """Per column with unknown ids among the test rows."""
-    found = {}
+    by_column = {}
     for column, part in known_slices(store, "test", predictions.rows).items():
         unknown = int(part.codes.sum())
         known, rest = evaluate_slices(predictions, tasks, *part, groups=users).values()
-        found[column] = ByKnown(
+        by_column[column] = ByKnown(
             len(part.codes) - unknown, unknown, unknown / len(part.codes), known, rest
         )
-    return found
+    return by_column
 
 
 def _nth(n: int) -> str:
@@ -290,8 +290,8 @@ def constants(results: Sequence[TestResult]) -> list[dict[str, Any]]:
         figures = asdict(result.test)
         metrics = {
             f"{task} {metric}": value
-            for task, held in metrics_of(figures).items()
-            for metric, value in held.items()
+            for task, by_metric in metrics_of(figures).items()
+            for metric, value in by_metric.items()
         }
         cells = {
             key: {"mean": value, "sd": None}

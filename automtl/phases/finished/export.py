@@ -115,14 +115,14 @@ class _Work:
             {split: part["tasks"] for split, part in judged.items()},
             remarks([judged.get("test", judged["validation"])]),
         )
-        settings, made = portable(config), self._made()
+        settings, origin = portable(config), self._origin()
         facts = Facts(
             bound,
             schema,
             settings,
             data.summary,
             metrics,
-            made,
+            origin,
             parity,
             self.rows,
             words,
@@ -133,7 +133,7 @@ class _Work:
         inputs, outputs = names(schema)
         write_manifest(
             staged,
-            {"kind": form, "inputs": inputs, "outputs": outputs, "parity": parity, "made": made},
+            {"kind": form, "inputs": inputs, "outputs": outputs, "parity": parity, "made": origin},
         )
         return parity
 
@@ -160,7 +160,7 @@ class _Work:
         results = files.read_json(self.folder.results)
         return {split: results[split] for split in ("validation", "test") if split in results}
 
-    def _made(self) -> dict[str, Any]:
+    def _origin(self) -> dict[str, Any]:
         """How the model was made, without paths of the machine."""
         known = Manifest.read(self.folder.manifest).values
         versions = ", ".join(f"{name} {version}" for name, version in known["versions"].items())

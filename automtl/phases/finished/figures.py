@@ -87,10 +87,10 @@ def stored_sizes(results: Sequence[TestResult]) -> dict[str, dict[str, float]]:
     """
     sizes: dict[str, dict[str, float]] = {}
     for label, group in by_label(results).items():
-        found = [files.read_json(r.folder.cost)["model"].get("stored", {}) for r in group]
+        stored = [files.read_json(r.folder.cost)["model"].get("stored", {}) for r in group]
         sizes[label] = {
-            part: sum(f[part] for f in found) / len(found)
-            for part in found[0]
-            if all(part in f for f in found)
+            part: sum(f[part] for f in stored) / len(stored)
+            for part in stored[0]
+            if all(part in f for f in stored)
         }
     return sizes

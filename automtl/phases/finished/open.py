@@ -56,11 +56,11 @@ def reopened(
         )
     material = make_material(session, config.space, session.noise())
     net = material.make_supernet()
-    held = checkpoint.load(last)
+    state = checkpoint.load(last)
     with checkpoint.applying(
         last, "must hold the weights of the config beside it", "search again with this version"
     ):
-        take_net(net, held["net"])
+        take_net(net, state["net"])
     return material, net, session
 
 
@@ -97,11 +97,11 @@ def load_net(folder: PhaseDir, session: Session) -> nn.Module:
         max_parameters=session.config.runtime.max_parameters,
     )
     path = folder.checkpoint("best")
-    held = checkpoint.load(path)
+    state = checkpoint.load(path)
     with checkpoint.applying(
         path, "must hold the weights of the architecture beside it", "retrain it with this version"
     ):
-        take_net(net, unpacked(net, held["net"]))
+        take_net(net, unpacked(net, state["net"]))
         # one pass: a packed network takes its shapes from the file
         flops_per_row(net, session.schema)
     return net.to(session.device)

@@ -139,8 +139,8 @@ def predict_frame(
     if not tables:
         raise ConfigError("frame", "must have rows to predict on", "none")
     front = frame if isinstance(frame, pd.DataFrame) else table.select(list(keep)).to_pandas()
-    found = pa.concat_tables(tables).to_pandas().set_index(front.index)
-    both: pd.DataFrame = pd.concat([front[list(keep)], found], axis=1)
+    predictions = pa.concat_tables(tables).to_pandas().set_index(front.index)
+    both: pd.DataFrame = pd.concat([front[list(keep)], predictions], axis=1)
     return both
 
 

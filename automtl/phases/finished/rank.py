@@ -98,13 +98,21 @@ def rank(
     tau, interval, p = (
         (None, None, None) if orders is None else (orders.tau, orders.interval, orders.p)
     )
-    told = tuple(
+    architectures = tuple(
         genes.architecture(g).model_dump(mode="json", include={"interaction", "experts", "chosen"})
         for g in genomes
     )
     rows = (m.scored.num_rows, validation.num_rows)
     return Ranking(
-        tuple(shared), tuple(alone), tau, interval, p, regret(shared, alone), rows, read, told
+        tuple(shared),
+        tuple(alone),
+        tau,
+        interval,
+        p,
+        regret(shared, alone),
+        rows,
+        read,
+        architectures,
     )
 
 

@@ -83,15 +83,15 @@ def alphas_picture(source: str | Path) -> Figure:
         ArtifactError: it has none yet.
     """
     phase = one_phase(Path(source), "search")
-    held = load_phase(phase, str(source))
-    if held.alphas.empty:
+    view = load_phase(phase, str(source))
+    if view.alphas.empty:
         raise ArtifactError(
             phase.alphas,
             "must hold the alphas of an epoch",
-            "; ".join(held.remarks) or "none yet",
+            "; ".join(view.remarks) or "none yet",
             "wait for one",
         )
-    return all_choices(held.alphas, f"alphas of {source}")
+    return all_choices(view.alphas, f"alphas of {source}")
 
 
 def known_parts(architecture: Architecture) -> dict[str, Part]:

@@ -48,10 +48,10 @@ def finals(finalists: Sequence[Entrant], table: Table) -> Finals:
     near = [
         e
         for e in finite
-        if (found := gap(e, best)) is None
-        or (not found.apart and found.difference <= CLOSE * table.mean(("final", best.id)))
+        if (distance := gap(e, best)) is None
+        or (not distance.apart and distance.difference <= CLOSE * table.mean(("final", best.id)))
     ]
     winner = min(near, key=lambda e: e.price) if near else best
-    gaps = {e.id: found for e in finite if (found := gap(e, winner)) is not None}
+    gaps = {e.id: distance for e in finite if (distance := gap(e, winner)) is not None}
     level = [e for e in finite if e.id in gaps and not gaps[e.id].apart]
     return Finals(winner, best, gaps, level, ordered)

@@ -61,12 +61,12 @@ class Course:
         """
         if rung == 0:
             return list(self.by_id.values())
-        before, held = self.standing(results, rung - 1), of_rung(results, rung - 1)
-        if before is None or any(entrant.id not in held for entrant in before):
+        before, judged = self.standing(results, rung - 1), of_rung(results, rung - 1)
+        if before is None or any(entrant.id not in judged for entrant in before):
             return None
-        ordered = by_a([held[entrant.id] for entrant in before])
-        kept = {r.candidate for r in ordered[: self.sizes[rung]] if r.a is not None}
-        return [entrant for entrant in before if entrant.id in kept]
+        ordered = by_a([judged[entrant.id] for entrant in before])
+        advancing = {r.candidate for r in ordered[: self.sizes[rung]] if r.a is not None}
+        return [entrant for entrant in before if entrant.id in advancing]
 
     def in_finals(self, results: Sequence[Result]) -> list[Entrant] | None:
         """The finalists, and the best rival; None while the rungs are not whole."""
@@ -112,8 +112,8 @@ class Course:
         if not self.rungs:
             done = [r for r in results if r.stage == "final" and r.seed == 0]
             return self.by_id[by_a(done)[0].candidate]
-        held = of_rung(results, self.whole_rungs(results) - 1)
-        return self.by_id[by_a(list(held.values()))[0].candidate]
+        judged = of_rung(results, self.whole_rungs(results) - 1)
+        return self.by_id[by_a(list(judged.values()))[0].candidate]
 
     @property
     def planned_steps(self) -> int:
@@ -123,10 +123,10 @@ class Course:
 
 def sizes(count: int, finalists: int) -> list[int]:
     """How many stand at each rung; the last go to the finals."""
-    made = [count]
-    while made[-1] > finalists:
-        made.append(max(finalists, math.ceil(made[-1] / FACTOR)))
-    return made
+    counts = [count]
+    while counts[-1] > finalists:
+        counts.append(max(finalists, math.ceil(counts[-1] / FACTOR)))
+    return counts
 
 
 def planned_steps(standing: Sequence[int], seeds: int, steps: int) -> int:

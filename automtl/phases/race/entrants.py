@@ -102,15 +102,15 @@ def rival_architectures(session: Session) -> list[tuple[str, Architecture]]:
     s = session.config.search
     if len(set(s.rivals)) < len(s.rivals):
         raise ConfigError("search.rivals", "must name each model once", ", ".join(s.rivals))
-    made = []
+    architectures = []
     for name in s.rivals:
         template = Architecture.load(name)
         if not template.is_template:
             rule = "must name hand-made models (templates)"
             raise ConfigError("search.rivals", rule, name, "see `automtl space list`")
         shape = changed(template, session.config.architecture)
-        made.append((name, shape.bind(session.schema)))
-    return made
+        architectures.append((name, shape.bind(session.schema)))
+    return architectures
 
 
 def entrants(
@@ -125,7 +125,7 @@ def entrants(
         seed: of the draws.
     """
     s, known = session.config.search, {form(p) for p in proposals}
-    made = [
+    starters = [
         make_entrant("proposal", f"proposal {i + 1}", architecture, session)
         for i, architecture in enumerate(proposals)
     ]
@@ -135,19 +135,21 @@ def entrants(
         if form(drawn) in known:
             continue
         known.add(form(drawn))
-        count = len(made) - len(proposals) + 1
-        made.append(make_entrant("control", f"control {count}", drawn, session))
+        count = len(starters) - len(proposals) + 1
+        starters.append(make_entrant("control", f"control {count}", drawn, session))
         if count == s.race_controls:
             break
-    if len(made) < (wanted := s.race_candidates + s.race_controls):
-        session.reporter.say(f"the race has {len(made)} candidates, not {wanted}: no more differ")
-    return [*made, *_within(rivals(session), session)]
+    if len(starters) < (wanted := s.race_candidates + s.race_controls):
+        session.reporter.say(
+            f"the race has {len(starters)} candidates, not {wanted}: no more differ"
+        )
+    return [*starters, *_within(rivals(session), session)]
 
 
-def _within(made: Sequence[Entrant], session: Session) -> list[Entrant]:
+def _within(hand_made: Sequence[Entrant], session: Session) -> list[Entrant]:
     """The hand-made models that keep the hard limits; those that do not are said."""
-    s, kept = session.config.search, []
-    for entrant in made:
+    s, admitted = session.config.search, []
+    for entrant in hand_made:
         reason = ""
         if s.max_flops is not None and entrant.flops > s.max_flops:
             reason = f"has {entrant.flops:,} FLOPs a row, search.max_flops is {s.max_flops:,}"
@@ -158,5 +160,5 @@ def _within(made: Sequence[Entrant], session: Session) -> list[Entrant]:
         if reason:
             session.reporter.say(f"{entrant.name} does not run in the race: it {reason}")
         else:
-            kept.append(entrant)
-    return kept
+            admitted.append(entrant)
+    return admitted

@@ -42,9 +42,9 @@ class Judge:
         Raises:
             NumericalError: it is not finite.
         """
-        found = self._judged(net, self.b)
-        self._finite(found, "B")
-        return found
+        judged = self._judged(net, self.b)
+        self._finite(judged, "B")
+        return judged
 
     def _judged(self, net: nn.Module, batches: Batches) -> Influence:
         return self._influence(self.session.predict(net, batches))
@@ -53,10 +53,10 @@ class Judge:
         users = groups(self.session.store, "train", predictions.rows)
         return influence(predictions, self.session.schema.tasks, users)
 
-    def _finite(self, found: Influence, rows: str) -> float:
-        if found.loss is None or not math.isfinite(found.loss):
-            raise NumericalError(f"{rows} rows", "the MTL-Loss must be finite", found.loss)
-        return found.loss
+    def _finite(self, judged: Influence, rows: str) -> float:
+        if judged.loss is None or not math.isfinite(judged.loss):
+            raise NumericalError(f"{rows} rows", "the MTL-Loss must be finite", judged.loss)
+        return judged.loss
 
     @cached_property
     def constant(self) -> Influence | None:
@@ -68,21 +68,21 @@ class Judge:
         labels = np.concatenate([batch.labels.numpy() for batch in parts])
         rows = np.concatenate([batch.rows.numpy() for batch in parts])
         weights = [batch.weights for batch in parts]
-        held = (
+        row_weights = (
             None
             if weights[0] is None
             else np.concatenate([w.numpy() for w in weights if w is not None])
         )
-        said = []
+        outputs = []
         for task in tasks:
             base = np.array(task.base, np.float32)
             shape = (len(rows), len(base)) if task.kind == "multiclass" else (len(rows),)
-            said.append(
+            outputs.append(
                 np.broadcast_to(
                     base if task.kind == "multiclass" else base.reshape(()), shape
                 ).copy()
             )
-        return self._influence(Predictions(said, labels, held, rows))
+        return self._influence(Predictions(outputs, labels, row_weights, rows))
 
     @cached_property
     def units(self) -> int:

@@ -186,10 +186,10 @@ class Race:
         self.results.append(result)
         self._job = self._model = None
         self._step = 0
-        told = "not finite" if result.b is None else f"A {result.a:.5f}, B {result.b:.5f}"
+        figures = "not finite" if result.b is None else f"A {result.a:.5f}, B {result.b:.5f}"
         self.session.reporter.say(
             f"race, {job.stage} {job.rung + 1 if job.stage == 'rung' else job.seed + 1}: "
-            f"{result.name} after {result.rows:,} rows: {told}"
+            f"{result.name} after {result.rows:,} rows: {figures}"
         )
         self.session.trim()
 
@@ -212,16 +212,16 @@ class Race:
         if self.course.next(self.results) is not None:
             leader = self.course.leader(self.results)
             words = f"the race was stopped after {self.whole_rungs} rungs: {leader.name} led on A"
-            told = {"winner": leader.name, "kind": leader.kind, "words": [words]}
-            return leader.architecture, self._stopped(leader, words), told
+            summary = {"winner": leader.name, "kind": leader.kind, "words": [words]}
+            return leader.architecture, self._stopped(leader, words), summary
         table, s = self._table(), self.session.config.search
         grounds = self._grounds(table)
         judged, _ = self._checks_of().look(table, s.race_seeds)
-        told = answer(
+        summary = answer(
             grounds.finals, table, self.results, self.course.rungs, grounds.beats_constant
         )
         winner = grounds.finals.winner
-        return winner.architecture, grounds.decisions(judged), told
+        return winner.architecture, grounds.decisions(judged), summary
 
     def _stopped(self, leader: Entrant, words: str) -> list[Decision]:
         if leader.kind == "rival":
@@ -284,34 +284,34 @@ class Race:
         Raises:
             AutoMTLError, RuntimeError: it is none of this race's.
         """
-        held = check(_RaceState, state, "race")
+        parsed = check(_RaceState, state, "race")
         need(
-            list(held.entrants) == [entrant.id for entrant in self.course.entrants],
+            list(parsed.entrants) == [entrant.id for entrant in self.course.entrants],
             "race.entrants",
             "must be those that the search proposes",
-            ", ".join(held.entrants)[:200],
+            ", ".join(parsed.entrants)[:200],
         )
-        checksums.keep_lines(self.folder.race, held.lines, held.sum)
+        checksums.keep_lines(self.folder.race, parsed.lines, parsed.sum)
         self.results = read_results(self.folder.race)
-        self._units = _keys(held.units, self.judge.units)
+        self._units = _keys(parsed.units, self.judge.units)
         judged = {(r.stage, r.candidate) for r in self.results if r.stage != "rung" and not r.error}
         need(
             self._units.keys() == judged,
             "race.units",
             "must be there for every candidate of the finals and the checks",
-            ", ".join(held.units)[:200] or "none",
+            ", ".join(parsed.units)[:200] or "none",
         )
         job = self._next()
         need(
-            held.model is None or (job is not None and job.start <= held.step <= job.end),
+            parsed.model is None or (job is not None and job.start <= parsed.step <= job.end),
             "race.step",
             "must be one of the training that comes next",
-            held.step,
+            parsed.step,
         )
         if state["model"] is not None and job is not None:
             model = self._fresh(job)
             model.load_state_dict(state["model"])
-            self._model, self._step = model, held.step
+            self._model, self._step = model, parsed.step
 
 
 def _keys(units: dict[str, torch.Tensor], count: int) -> dict[Key, np.ndarray]:
@@ -320,7 +320,7 @@ def _keys(units: dict[str, torch.Tensor], count: int) -> dict[Key, np.ndarray]:
     Raises:
         ArtifactError: it is of other rows.
     """
-    found: dict[Key, np.ndarray] = {}
+    by_key: dict[Key, np.ndarray] = {}
     for name, values in units.items():
         stage, _, candidate = name.partition(":")
         legal = values.dtype == torch.float64 and values.shape == (count,)
@@ -332,8 +332,8 @@ def _keys(units: dict[str, torch.Tensor], count: int) -> dict[Key, np.ndarray]:
             if values.numel()
             else "none",
         )
-        found["final" if stage == "final" else "check", candidate] = values.numpy()
-    return found
+        by_key["final" if stage == "final" else "check", candidate] = values.numpy()
+    return by_key
 
 
 def parked(folder: PhaseDir) -> Sequence[Any]:

@@ -99,7 +99,7 @@ def train(order: Order) -> Outcome:
             sys.argv = own
 
 
-def _trained(order: Order, told: _Afar) -> Outcome:
+def _trained(order: Order, reporter: _Afar) -> Outcome:
     plan, seed, carry = order.plan, order.config.seed, None
     try:
         if order.over:
@@ -111,13 +111,13 @@ def _trained(order: Order, told: _Afar) -> Outcome:
             carry = older(run, data, data_dir=data_dir).carry
         given: dict[str, Any] = {"run": plan.run, "label": plan.label, "own": plan.own}
         given |= {"carry": carry, "resume": order.resume}
-        retrain(plan.architecture, order.config, reporter=told, **given)
+        retrain(plan.architecture, order.config, reporter=reporter, **given)
     except (KeyboardInterrupt, Interrupted):
         return Outcome(stopped=True)
     except AutoMTLError as error:
         return Outcome(of_seed(seed, error))
     except Exception:  # told by the parent, as its own would be
-        told.say(traceback.format_exc())
+        reporter.say(traceback.format_exc())
         fault = AutoMTLError(f"seed {seed}", "must end", "a fault of automtl itself, told above")
         return Outcome(fault)
     return Outcome()

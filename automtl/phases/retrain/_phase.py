@@ -68,9 +68,9 @@ class RetrainResult(SelfShowing):
         if (state := folder.state()) != "done":
             fix = f"go on with --resume, and --out {folder.path.parent.parent}"
             raise ArtifactError(folder.path, "must be a retrain that has ended", state, fix)
-        held = files.read_json(folder.results)
+        results = files.read_json(folder.results)
         with fitting(folder.results):
-            validation, best = Evaluation(**held["validation"]), tuple(held["best_epochs"])
+            validation, best = Evaluation(**results["validation"]), tuple(results["best_epochs"])
         return cls(folder, Architecture.load(folder.architecture), validation, best)
 
     @property
@@ -275,8 +275,8 @@ class RetrainPhase:
         take_net(self.net, state["net"])
         # one pass: modules that lose units take their shapes from the state
         flops_per_row(self.net, self.session.schema)
-        for part, held in zip(self.parts, state["parts"], strict=True):
-            part.load(held)
+        for part, part_state in zip(self.parts, state["parts"], strict=True):
+            part.load(part_state)
         self.generator.set_state(state["noise"])
         self.guard.load(state["guard"])
         epochs = sum(part.epoch for part in self.parts)
@@ -304,12 +304,12 @@ class RetrainPhase:
         )
         # as it is evaluated: its gates have seen all rows
         shared = {part.tasks[0].name: part.net.sharing.record() for part in self.parts}
-        told = shared if len(shared) > 1 else next(iter(shared.values()))
+        sharing = shared if len(shared) > 1 else next(iter(shared.values()))
         values = {
             "best_epochs": list(best),
             "monitor": self._monitor,
             "validation": asdict(validation),
-            "sharing": told,
+            "sharing": sharing,
         }
         files.write_json(self.folder.results, values)
 

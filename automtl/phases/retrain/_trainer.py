@@ -145,10 +145,10 @@ class Part:
         """
         self.net.sharing.begin(stage.name)
         if stage.begins == "anew":
-            kept = {f"sharing.{name}" for name in self.net.sharing.decided()}
+            decided = {f"sharing.{name}" for name in self.net.sharing.decided()}
             self.net.load_state_dict(
                 {
-                    name: v if name in kept else self.origin[name]
+                    name: v if name in decided else self.origin[name]
                     for name, v in self.net.state_dict().items()
                 }
             )
@@ -198,7 +198,7 @@ class Part:
         Raises:
             AutoMTLError: it is none of this part's.
         """
-        held = check(
+        parsed = check(
             PartState if isinstance(state, dict) and state.get("begun") is False else BegunState,
             state,
             "part",
@@ -206,27 +206,27 @@ class Part:
         for name in PLACE:
             setattr(self, name, state[name])
         stands = _stands(
-            held, lengths=[self._length(stage) for stage in self.stages], steps=len(self.batches)
+            parsed, lengths=[self._length(stage) for stage in self.stages], steps=len(self.batches)
         )
         need(
             stands,
             "part",
             "must be at a place of its stages",
-            f"stage {held.number}, epoch {held.epoch}, step {held.step}",
+            f"stage {parsed.number}, epoch {parsed.epoch}, step {parsed.step}",
         )
-        if not isinstance(held, BegunState):
+        if not isinstance(parsed, BegunState):
             return
         names = [task.name for task in self.tasks]
         need(
-            held.start is None or [*held.start.tasks] == names,
+            parsed.start is None or [*parsed.start.tasks] == names,
             "start",
             f"must be of the tasks {', '.join(names)}",
-            "none" if held.start is None else ", ".join(held.start.tasks),
+            "none" if parsed.start is None else ", ".join(parsed.start.tasks),
         )
-        if held.best:
+        if parsed.best:
             need_tensors(self.net.state_dict(), state["best"], "best")
         self.first, self.start, self.best = state["first"], state["start"], state["best"]
-        self._freeze(held.frozen)
+        self._freeze(parsed.frozen)
         self.running.load(state["running"], tasks=len(self.tasks), device=self.session.device)
         self._make_ready()
         self.optimizer.load_state_dict(state["optimizer"])
@@ -235,7 +235,9 @@ class Part:
         self.stopping.load(state["stopping"])
         best = self.stopping.best_epoch
         known = (
-            not held.best if best is None else bool(held.best) and held.first <= best < held.epoch
+            not parsed.best
+            if best is None
+            else bool(parsed.best) and parsed.first <= best < parsed.epoch
         )
         need(
             known, "best", "must be the weights of the best of the stage's epochs", f"epoch {best}"
@@ -305,12 +307,12 @@ class Part:
             if self.monitor.metric == "gauc"
             else None
         )
-        mine = replace(
+        own = replace(
             predictions,
             labels=predictions.labels[:, self.columns],
             weights=_columns(predictions.weights, self.columns),
         )
-        return evaluate(mine, self.tasks, groups=users)
+        return evaluate(own, self.tasks, groups=users)
 
     def _judge(self, stage: Stage) -> None:
         """Evaluate on validation and record; keep the best where it is asked for."""

@@ -77,22 +77,22 @@ def _horizon(
     return epochs
 
 
-def _stands(held: PartState, *, lengths: list[int], steps: int) -> bool:
+def _stands(state: PartState, *, lengths: list[int], steps: int) -> bool:
     """Whether a part can be where a state says it is: `lengths` are its stages' epochs, `steps`
     those of an epoch.
     """
-    if not isinstance(held, BegunState):
-        fresh = held.number == held.epoch == 0 and held.best_epoch == -1
+    if not isinstance(state, BegunState):
+        fresh = state.number == state.epoch == 0 and state.best_epoch == -1
         return (
-            held.number in (0, len(lengths))
-            and held.step == 0
-            and (fresh or held.number > 0)
-            and held.best_epoch < max(held.epoch, 1)
+            state.number in (0, len(lengths))
+            and state.step == 0
+            and (fresh or state.number > 0)
+            and state.best_epoch < max(state.epoch, 1)
         )
-    if held.number >= len(lengths) or not held.begun:
+    if state.number >= len(lengths) or not state.begun:
         return False
-    inside = held.first <= held.epoch <= held.first + lengths[held.number]
-    return inside and held.step <= steps and held.best_epoch < max(held.epoch, 1)
+    inside = state.first <= state.epoch <= state.first + lengths[state.number]
+    return inside and state.step <= steps and state.best_epoch < max(state.epoch, 1)
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def retrain_all(
     configs = _placed(plan.seeded(seeds), how, reporter)
     # prepares the data once, and refuses what no seed can be trained on
     training_session(configs[0], reporter, plan.own, search=False, retrain=True)
-    plugins = tuple(held["path"] for held in record() if held["path"])
+    plugins = tuple(plugin["path"] for plugin in record() if plugin["path"])
     with files.scratch_folder(plan.run.path) as scratch:
         given = (resume, scratch, plugins, grown, Path.cwd(), tuple(sys.argv))
         orders = [Order(plan, config, *given) for config in configs]
@@ -121,8 +121,8 @@ def _watched(
                 watch.ended(orders[number], _outcome(future))
     except (KeyboardInterrupt, Interrupted) as asked:
         number = asked.signal if isinstance(asked, Interrupted) else SIGINT
-        told = "what each seed has done is kept"
-        raise Interrupted(number, plan.run.path, told) from asked
+        message = "what each seed has done is kept"
+        raise Interrupted(number, plan.run.path, message) from asked
     return watch.result()
 
 
@@ -178,21 +178,21 @@ class _Watch:
             return
         self._said = now
         places = "; ".join(f"seed {seed}: {place}" for seed, place in self._places.items())
-        told = f"  {over} of {len(self._orders)} have ended; {places}"
-        if places and told != self._told:
-            self._told = told
-            self._reporter.say(told)
+        message = f"  {over} of {len(self._orders)} have ended; {places}"
+        if places and message != self._told:
+            self._told = message
+            self._reporter.say(message)
 
     def _pass_on(self, order: Order) -> None:
         if not order.log.exists():
             return
         lines = read_lines(order.log)  # whole ones
         for line in lines[self._read[order.log] :]:
-            told = parse_json(line)
-            if place := told.get("at"):
+            note = parse_json(line)
+            if place := note.get("at"):
                 self._places[order.config.seed] = place
             else:
-                self._reporter.say(f"seed {order.config.seed}: {told['say']}")
+                self._reporter.say(f"seed {order.config.seed}: {note['say']}")
         self._read[order.log] = len(lines)
 
     def ended(self, order: Order, outcome: Outcome | Exception) -> None:

@@ -93,14 +93,14 @@ def plan_retrain(
             "--data", "must name the data set to train on", fix="for example --data census_income"
         )
     dataset = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
-    kept = (
+    snapshot = (
         snapshot_of(searched)
         if searched and data is None
         else _resumed(out, dataset)
         if resume and not searched
         else None
     )
-    described = kept.config if kept else load_dataset(dataset)
+    described = snapshot.config if snapshot else load_dataset(dataset)
     if not searched:
         advice = _advice(architecture, source, described, dataset, plugged_in=sharing)
     config = resolve(
@@ -125,10 +125,10 @@ def plan_retrain(
     _check_fit(ready, config, described)
     label = _label(ready.sharing.kind if searched or sharing else Path(source).stem, config)
     if searched and out is None:
-        return RetrainPlan(ready, config, RunDir(searched.path.parent), label, kept)
+        return RetrainPlan(ready, config, RunDir(searched.path.parent), label, snapshot)
     if resume:
-        return RetrainPlan(ready, config, RunDir.begun(out), label, kept)
-    return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label, kept)
+        return RetrainPlan(ready, config, RunDir.begun(out), label, snapshot)
+    return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label, snapshot)
 
 
 def _check_fit(architecture: Architecture, config: RunConfig, dataset: DatasetConfig) -> None:
@@ -208,17 +208,17 @@ def settings_of(searched: PhaseDir) -> tuple[dict[str, Any], list[Recommendation
 
     Nobody is asked again; but what was recommended stays below what the user says now, and is told.
     """
-    held = load_yaml(searched.config)
-    sections = {section: held[section] for section in ("data", "retrain") if section in held}
+    config = load_yaml(searched.config)
+    sections = {section: config[section] for section in ("data", "retrain") if section in config}
     origins = {
-        path: who for path, who in held.get("origins", {}).items() if path.startswith("retrain.")
+        path: who for path, who in config.get("origins", {}).items() if path.startswith("retrain.")
     }
 
     def by(who: str) -> Recommendation:  # with the optimiser in force, which its rates are for
-        mine = parted(
+        advised = parted(
             sections, lambda path: path == "retrain.optimizer" or origins.get(path) == who
         )
-        return Recommendation(who, str(searched.config), mine)
+        return Recommendation(who, str(searched.config), advised)
 
     advice = [by(who) for who in dict.fromkeys(origins.values())]
     return parted(sections, lambda path: path not in origins), advice

@@ -11,23 +11,23 @@ from automtl.training.metrics.evaluation import Evaluation
 
 def headlines(evaluation: Evaluation) -> dict[str, float | None]:
     """Per task the metric people look at first, under "<task> <metric>"."""
-    found = {}
+    figures = {}
     for task, metrics in evaluation.tasks.items():
         name = next((name for name in HEADLINES if name in metrics), None)
         if name is not None:
-            found[f"{task} {name}"] = metrics[name]
-    return found
+            figures[f"{task} {name}"] = metrics[name]
+    return figures
 
 
 def constant_of(evaluation: Evaluation) -> dict[str, float]:
     """The constant's figures under the same names, and its MTL-Loss; {} where it is not known."""
-    held = asdict(evaluation)
-    loss = loss_of(held)
+    plain = asdict(evaluation)
+    loss = loss_of(plain)
     if loss is None:
         return {}
     named = {
         f"{task} {name}": value
-        for task, metrics in metrics_of(held).items()
+        for task, metrics in metrics_of(plain).items()
         for name, value in metrics.items()
     }
     return {LOSS: loss, **{name: named[name] for name in headlines(evaluation) if name in named}}

@@ -56,24 +56,27 @@ class Older:
             for i, field in enumerate(new.id_fields):
                 if field.name not in names or field.owner != field.name:
                     continue
-                rows, mine = before.rows_of(names[field.name]), after.rows_of(i)
+                rows, fresh_rows = before.rows_of(names[field.name]), after.rows_of(i)
                 if (
-                    rows.shape[1] != mine.shape[1]
-                    or len(rows) > len(mine)
-                    or (field.hash_buckets and len(rows) != len(mine))
+                    rows.shape[1] != fresh_rows.shape[1]
+                    or len(rows) > len(fresh_rows)
+                    or (field.hash_buckets and len(rows) != len(fresh_rows))
                 ):
                     rule = "must have the older model's width and hash_buckets"
                     raise ConfigError(
                         f"feature '{field.name}'",
                         rule,
-                        f"{tuple(mine.shape)} for {tuple(rows.shape)}",
+                        f"{tuple(fresh_rows.shape)} for {tuple(rows.shape)}",
                     )
                 with torch.no_grad():
-                    mine[: len(rows)] = rows.to(mine)
-                counts[field.name] = (len(rows), len(mine) - len(rows))
-        told = ", ".join(f"{name} {kept:,} (+{fresh:,})" for name, (kept, fresh) in counts.items())
+                    fresh_rows[: len(rows)] = rows.to(fresh_rows)
+                counts[field.name] = (len(rows), len(fresh_rows) - len(rows))
+        counted = ", ".join(
+            f"{name} {known:,} (+{fresh:,})" for name, (known, fresh) in counts.items()
+        )
         session.reporter.say(
-            f"embedding rows kept (and new) from {self.folder.path}: {told}; all else starts fresh"
+            f"embedding rows kept (and new) from {self.folder.path}: {counted}; "
+            "all else starts fresh"
         )
 
 

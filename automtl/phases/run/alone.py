@@ -178,12 +178,12 @@ class Model:
         Raises:
             AutoMTLError, RuntimeError: it is of another model.
         """
-        held = check(_State, state, "model")
+        parsed = check(_State, state, "model")
         need(
-            len(held.parts) == len(self._parts),
+            len(parsed.parts) == len(self._parts),
             "model.parts",
             f"must be {len(self._parts)}, one per network",
-            len(held.parts),
+            len(parsed.parts),
         )
         take_net(self._net, state["net"], "model.net")
         for own, part in zip(self._parts, state["parts"], strict=True):

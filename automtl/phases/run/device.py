@@ -112,8 +112,8 @@ def bfloat16_factor(device: torch.device) -> float:
         while len(times) < 2 or (len(times) < 9 and time.perf_counter() - begun < _PROBE_S):
             start = time.perf_counter()
             with autocast(precision, device)():
-                made = functional.linear(x, weight)
-            torch.autograd.grad(made, (x, weight), torch.ones_like(made))
+                product = functional.linear(x, weight)
+            torch.autograd.grad(product, (x, weight), torch.ones_like(product))
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             times.append(time.perf_counter() - start)

@@ -143,13 +143,13 @@ def mishaps(
         path = folder.path / "bad_batch.json"
         files.write_json(path, {"what": bad.what, "epoch": epoch, "step": step, "rows": bad.rows})
         last = folder.checkpoint("last")
-        kept = (
+        advice = (
             f"; go on with --resume from {last}"
             if last.exists()
             else "; there is no checkpoint yet"
         )
         raise NumericalError(
-            f"{where} (all in {path})", f"{bad.what} {bad.rule}", bad.got, bad.fix + kept
+            f"{where} (all in {path})", f"{bad.what} {bad.rule}", bad.got, bad.fix + advice
         ) from bad
     except RuntimeError as error:
         if "deterministic implementation" not in str(error):

@@ -54,27 +54,27 @@ def kept_advice(folder: PhaseDir) -> list[Recommendation] | None:
     """
     if not folder.manifest.exists():
         return None
-    kept = snapshot_of(folder)
-    return [of_dataset(kept.config, kept.path)]
+    snapshot = snapshot_of(folder)
+    return [of_dataset(snapshot.config, snapshot.path)]
 
 
-def same_source(kept: str, asked: str) -> bool:
+def same_source(own: str, asked: str) -> bool:
     """Whether a run's data set is the one asked for, whose file may be gone by now."""
-    return kept in (asked, str(Path(asked).absolute()))
+    return own in (asked, str(Path(asked).absolute()))
 
 
 def keep_data(
     folder: PhaseDir, store: Encoding, config: DatasetConfig, *, most_bytes: int, say: Say
 ) -> str:
     """Keep the data set that a phase begins with in its run's folder; the snapshot's name."""
-    kept = keep(store, config, folder.snapshots, most_bytes=most_bytes)
-    for table in dict.fromkeys(kept.left_out.values()):
-        columns = ", ".join(name for name, other in kept.left_out.items() if other == table)
+    snapshot = keep(store, config, folder.snapshots, most_bytes=most_bytes)
+    for table in dict.fromkeys(snapshot.left_out.values()):
+        columns = ", ".join(name for name, other in snapshot.left_out.items() if other == table)
         say(
             f"{table} is too large to be kept in the run (data.keep_side_tables): rows to "
             f"predict on must bring {columns}"
         )
-    return kept.path.name
+    return snapshot.path.name
 
 
 def tell_edits(snapshot: Snapshot, source: str, say: Say) -> None:

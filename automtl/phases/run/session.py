@@ -196,13 +196,13 @@ class Session:
         """Shuffled batches of the rows of a role, or of "train": all of the training split. Of each
         step's `batch_size` rows, this rank's.
         """
-        ranks, mine = self.ranks, share_of("batch_size", batch_size, self.ranks.size)
+        ranks, rank_rows = self.ranks, share_of("batch_size", batch_size, self.ranks.size)
         index = None if role == "train" else self.index(role)
         rows = self.store.rows("train")
         index, block = self._cut(rows, index, batch_size), self.config.data.shuffle_block
         given: dict[str, Any] = {"rank": ranks.rank, "world_size": ranks.size}
         return Batches(
-            rows, batch_size=mine, index=index, shuffle=True, block=block, seed=seed, **given
+            rows, batch_size=rank_rows, index=index, shuffle=True, block=block, seed=seed, **given
         )
 
     def predict(self, net: nn.Module, batches: Batches) -> Predictions:
@@ -223,7 +223,7 @@ class Session:
         """(T,) bool: which tasks have a label, with a weight above 0, in the rows given that a
         phase reads.
         """
-        rows, found = self.store.rows(split), np.zeros(len(self.schema.tasks), bool)
+        rows, has_label = self.store.rows(split), np.zeros(len(self.schema.tasks), bool)
         index = self._cut(rows, index, batch_size)
         for start in range(0, len(rows) if index is None else len(index), LOOK_ROWS):
             block = (
@@ -232,12 +232,12 @@ class Session:
                 else index[start : start + LOOK_ROWS]
             )
             there = ~np.isnan(rows.labels[block])
-            found |= (there if rows.weights is None else there & (rows.weights[block] > 0)).any(
+            has_label |= (there if rows.weights is None else there & (rows.weights[block] > 0)).any(
                 axis=0
             )
-            if found.all():
+            if has_label.all():
                 break
-        return found
+        return has_label
 
     def _cut(self, rows: Rows, index: np.ndarray | None, batch_size: int) -> np.ndarray | None:
         """In a fast development run, only as many rows as four batches hold."""
@@ -316,10 +316,10 @@ def training_session(
             ("B rows (the alpha rows that decide)", "train", session.index("b"), whole),
         ]
     for part, split, index, batch_size in parts:
-        found = session.labelled(split, index, batch_size)
+        has_label = session.labelled(split, index, batch_size)
         if lacking := [
             f"'{task.name}'"
-            for task, labelled in zip(store.schema.tasks, found, strict=True)
+            for task, labelled in zip(store.schema.tasks, has_label, strict=True)
             if not labelled
         ]:
             rule = (

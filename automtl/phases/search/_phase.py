@@ -62,11 +62,13 @@ class SearchPhase:
         self.session, self.folder, self.space, self._budget = session, folder, space, budget
         self.generator = session.noise()
         self.guard = make_guard(session.config.runtime, session.device)
-        held = Latencies(**files.read_json(folder.latencies)) if folder.latencies.exists() else None
+        latencies = (
+            Latencies(**files.read_json(folder.latencies)) if folder.latencies.exists() else None
+        )
         self._size = ("search.batch_size", session.config.search.batch_size)
         with enough_memory(self._size, space, session.schema):
             material = make_material(
-                session, space, self.generator, guard=self.guard, latencies=held
+                session, space, self.generator, guard=self.guard, latencies=latencies
             )
             self.strategy: Strategy = STRATEGIES[session.config.search.strategy](material)
         self.material, self.ledger = material, material.ledger
@@ -119,12 +121,12 @@ class SearchPhase:
                 state = self._run_race(keeper)
         architecture = self._derive(state, done)
         clear_note(self.folder)
-        told: dict[str, Any] = {"decisions": decided.of(architecture.provenance)}
+        outcome: dict[str, Any] = {"decisions": decided.of(architecture.provenance)}
         if self.race is not None:
-            told["race"] = architecture.provenance["race"]
+            outcome["race"] = architecture.provenance["race"]
         if stopped:
-            told["stopped_early"] = True
-        manifest.finish(state, finished_epochs=done, **told)
+            outcome["stopped_early"] = True
+        manifest.finish(state, finished_epochs=done, **outcome)
         if state == "done":
             Slots(self.folder).clear(but_last=True)
             for path in parked(self.folder):
@@ -195,7 +197,7 @@ class SearchPhase:
         """Go back to the best epoch where that is asked for and there is one; what happened, for
         the manifest.
         """
-        told = {
+        collapse = {
             "epoch": self.epoch - 1,
             "reason": self.watch.reason(self.history),
             "action": self.watch.action,
@@ -205,11 +207,11 @@ class SearchPhase:
             spent, history = {**self._spent(), "ledger": self.ledger.state()}, self.history
             with checkpoint.applying(best):
                 self._restore(checkpoint.load(best))
-            told["back_to_epoch"] = self.epoch - 1
+            collapse["back_to_epoch"] = self.epoch - 1
             # what was spent stays spent, and epochs that were recorded stay recorded
             self._charge(spent)
             self.history = history
-        return told
+        return collapse
 
     def _record(self) -> None:
         """The epoch's line in metrics.jsonl, its alphas and betas."""
@@ -223,8 +225,8 @@ class SearchPhase:
             record["skipped_batches"] = self.guard.skipped
         choices = record.pop("choices")
         loss = judged and judged["loss"]
-        kept = {name: record.get(name) for name in ("expert_usage", "skip_chosen", "eigenvalue")}
-        self.history.append({"epoch": epoch, "choices": choices, "b_loss": loss, **kept})
+        watched = {name: record.get(name) for name in ("expert_usage", "skip_chosen", "eigenvalue")}
+        self.history.append({"epoch": epoch, "choices": choices, "b_loss": loss, **watched})
         if reason := self.watch.reason(self.history):
             record["collapse"] = reason
             self.session.reporter.say(f"epoch {epoch + 1}: the search may have collapsed: {reason}")
@@ -240,11 +242,11 @@ class SearchPhase:
             "MTL-Loss on B rows": loss,
             "mean alpha entropy": record["entropy"] if self.strategy.supernet is not None else None,
         }
-        told = ", ".join(
+        message = ", ".join(
             f"{name} {value:.5f}" for name, value in figures.items() if value is not None
         )
-        if told:  # of a draw that nothing trains there is nothing to tell
-            self.session.reporter.say(f"epoch {epoch + 1}/{self.strategy.epochs}: {told}")
+        if message:  # of a draw that nothing trains there is nothing to tell
+            self.session.reporter.say(f"epoch {epoch + 1}/{self.strategy.epochs}: {message}")
 
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._started
@@ -282,12 +284,12 @@ class SearchPhase:
         Raises:
             AutoMTLError, RuntimeError: it is none of this search's.
         """
-        held = check(SearchState, state, "search")
-        held.check_net(self.strategy)
+        parsed = check(SearchState, state, "search")
+        parsed.check_net(self.strategy)
         if self.strategy.supernet is not None:
             take_net(self.strategy.supernet, state["net"])
         self.strategy.load_state_dict(state["strategy"])
-        held.check_place(self.strategy)
+        parsed.check_place(self.strategy)
         self.generator.set_state(state["noise"])
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
         self.guard.load(state["guard"])
@@ -295,7 +297,7 @@ class SearchPhase:
             state["running"], tasks=len(self.session.schema.tasks), device=self.session.device
         )
         self._charge(state["spent"])
-        if held.race is None:
+        if parsed.race is None:
             files.cut_lines(self.folder.race, 0)  # written after the checkpoint
         else:
             need(self._races, "race", "must be there for a race only", "one")
@@ -318,15 +320,15 @@ class SearchPhase:
             "state": state,
         }
         if self.race is not None:
-            made, decisions, raced = self.race.outcome()
+            derived, decisions, raced = self.race.outcome()
         else:
-            made, raced = self.strategy.derive(), {}
-            decisions = list(self.strategy.decisions(made))
-        architecture = made.evolve(
+            derived, raced = self.strategy.derive(), {}
+            decisions = list(self.strategy.decisions(derived))
+        architecture = derived.evolve(
             provenance={
                 **provenance,
-                **made.provenance,
-                **measured_latency(self.session, made),
+                **derived.provenance,
+                **measured_latency(self.session, derived),
                 "decisions": [decision.plain for decision in decisions],
                 **({"race": raced} if raced else {}),
             }

@@ -86,11 +86,11 @@ def make_material(
 
 def _measured(session: Session, net: Supernet) -> Latencies:
     """The time of each candidate; of several ranks all go by the first one's."""
-    s, held = session.config.search, None
+    s, latencies = session.config.search, None
     if session.ranks.first:
         sharing: dict[str, Any] = {"sharing": s.sharing, "settings": session.config.sharing}
-        held = asdict(measure(net, session.schema, **sharing, rows=s.latency_rows))
-    return Latencies(**session.ranks.told(held))
+        latencies = asdict(measure(net, session.schema, **sharing, rows=s.latency_rows))
+    return Latencies(**session.ranks.told(latencies))
 
 
 def settings_of(session: Session) -> DartsSettings:
@@ -110,10 +110,10 @@ def _options(session: Session) -> Options:
     same = {f.name: getattr(s, f.name) for f in fields(Options)}
     if s.budget_run is not None:
         folder = one_phase(Path(s.budget_run), "search")
-        held = files.read_json(folder.cost)
-        if not isinstance(held, dict) or not held.get("samples"):
-            raise ArtifactError(folder.cost, "must tell the samples of a finished search", held)
-        same["budget_samples"] = int(held["samples"])
+        cost = files.read_json(folder.cost)
+        if not isinstance(cost, dict) or not cost.get("samples"):
+            raise ArtifactError(folder.cost, "must tell the samples of a finished search", cost)
+        same["budget_samples"] = int(cost["samples"])
     return Options(**same)
 
 

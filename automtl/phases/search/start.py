@@ -131,12 +131,12 @@ def resumed(out: Path, config: RunConfig, *, given: bool, budget: str | None = N
     folder = RunDir(_begun(out)).search
     if not folder.manifest.exists():  # killed before it was written
         return config
-    held = Manifest.read(folder.manifest).values.get("budget") or {}
-    if budget is not None and budget.strip() != held.get("given"):
+    recorded = Manifest.read(folder.manifest).values.get("budget") or {}
+    if budget is not None and budget.strip() != recorded.get("given"):
         rule = f"must be as in {folder.manifest}"
-        was = held.get("given", "none")
+        was = recorded.get("given", "none")
         raise ConfigError("--resume: budget", rule, f"{budget} (was {was})", "leave it out")
-    config = with_filled(config, held.get("filled", {}))
+    config = with_filled(config, recorded.get("filled", {}))
     return own_settings(
         folder, config, sections=("seed", "space", "search", "sharing") if given else ()
     )

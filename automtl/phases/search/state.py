@@ -39,12 +39,14 @@ class SearchResult(SelfShowing):
         Raises:
             ArtifactError: it has not, or a file of it is damaged.
         """
-        held = Manifest.read(folder.manifest).values
-        if held["state"] not in ("done", "time_limited"):
+        values = Manifest.read(folder.manifest).values
+        if values["state"] not in ("done", "time_limited"):
             fix = f"go on with --resume, and --out {folder.path.parent}"
-            raise ArtifactError(folder.path, "must be a search that has ended", held["state"], fix)
+            raise ArtifactError(
+                folder.path, "must be a search that has ended", values["state"], fix
+            )
         architecture = Architecture.load(folder.architecture)
-        return cls(folder.path.parent, architecture, held["state"], held["finished_epochs"])
+        return cls(folder.path.parent, architecture, values["state"], values["finished_epochs"])
 
     @property
     def home(self) -> Path:
@@ -65,8 +67,8 @@ class SearchResult(SelfShowing):
     @property
     def race(self) -> dict[str, Any]:
         """How the race came out; {} where there was none."""
-        told = self.architecture.provenance.get("race")
-        return told if isinstance(told, dict) else {}
+        race = self.architecture.provenance.get("race")
+        return race if isinstance(race, dict) else {}
 
     @property
     def remarks(self) -> list[str]:

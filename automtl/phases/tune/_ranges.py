@@ -83,7 +83,7 @@ def ranges(config: RunConfig, *, num_tasks: int) -> dict[str, Range]:
         "search.weight_lr": Range(low=s.weight_lr / 4, high=s.weight_lr * 4, log=True),
         "search.alpha_lr": Range(low=s.alpha_lr / 3, high=s.alpha_lr * 10, log=True),
     }
-    found = {
+    spreads = {
         **(supernet if s.trains_supernet else {}),
         **(race if s.selection == "race" else {}),
         "space.num_experts": Range(low=min(2, space.num_experts), high=space.num_experts),
@@ -100,9 +100,11 @@ def ranges(config: RunConfig, *, num_tasks: int) -> dict[str, Range]:
         else None,
     }
     if not SHARING[s.sharing].uses_beta:
-        found["space.chosen_share"] = found["search.jsd_weight"] = None
+        spreads["space.chosen_share"] = spreads["search.jsd_weight"] = None
     return {
-        name: spread for name, spread in found.items() if spread is not None and not spread.is_point
+        name: spread
+        for name, spread in spreads.items()
+        if spread is not None and not spread.is_point
     }
 
 
@@ -117,7 +119,7 @@ def reference(
         "space.max_width": max(_widths(space), default=0),
         "space.without": NOTHING,
     }
-    values = {name: own[name] if name in own else _held(config, name) for name in spreads}
+    values = {name: own[name] if name in own else _own_value(config, name) for name in spreads}
     return {name: spreads[name].nearest(value) for name, value in values.items()}
 
 
@@ -157,10 +159,12 @@ def applied(config: RunConfig, values: Mapping[str, Value]) -> RunConfig:
             for c in space["interaction"]
             if Operation.parse(c, "interaction").name != values["space.without"]
         )
-    held = {**dict(config), "space": space or None, "search": search}
-    held |= {section: {**dict(held[section]), **changes} for section, changes in plain.items()}
-    held["origins"] = without(config.origins, values)
-    return build(RunConfig, held, "trial")
+    sections = {**dict(config), "space": space or None, "search": search}
+    sections |= {
+        section: {**dict(sections[section]), **changes} for section, changes in plain.items()
+    }
+    sections["origins"] = without(config.origins, values)
+    return build(RunConfig, sections, "trial")
 
 
 def plugs(path: Path) -> list[str]:
@@ -180,7 +184,7 @@ def _space(config: RunConfig) -> SearchSpace:
     return config.space
 
 
-def _held(config: RunConfig, name: str) -> Value:
+def _own_value(config: RunConfig, name: str) -> Value:
     section, _, key = name.partition(".")
     value: Value = getattr(getattr(config, section), key)
     return value

@@ -100,13 +100,13 @@ class Study:
                 load_if_exists=True,
             )
             self._id = self.storage.get_study_id_from_name(self.study.study_name)
-            held, begun = len(self.trials()), len(list(folder.glob("trials/*")))
-        if held < begun:
+            count, begun = len(self.trials()), len(list(folder.glob("trials/*")))
+        if count < begun:
             rule = "must hold the trials that were begun"
             raise ArtifactError(
                 self.where,
                 rule,
-                f"{held} of {begun}",
+                f"{count} of {begun}",
                 "restore it, or start anew in another folder",
             )
 
@@ -119,14 +119,14 @@ class Study:
             for trial in trials:
                 if (
                     trial.state == TrialState.RUNNING
-                    and (held := self._hold(trial.number)) is not None
+                    and (release := self._hold(trial.number)) is not None
                 ):
                     # not ended between the look and the lock
                     if self._trial(trial.number).state == TrialState.RUNNING:
                         return Claim(
-                            trial.number, dict(trial.params), self.home(trial.number), held
+                            trial.number, dict(trial.params), self.home(trial.number), release
                         )
-                    held()
+                    release()
             if len(trials) >= most:
                 return None
             number = len(trials)
@@ -142,9 +142,9 @@ class Study:
                     user_attrs=notes,
                 )
             )
-            held = self._hold(number)
-            assert held is not None, "a new trial's folder is free"
-            return Claim(number, values, self.home(number), held)
+            release = self._hold(number)
+            assert release is not None, "a new trial's folder is free"
+            return Claim(number, values, self.home(number), release)
 
     def home(self, number: int) -> Path:
         """A trial's folder, laid out like a run's."""
@@ -217,8 +217,8 @@ class Study:
         Raises:
             ArtifactError: one is not as it was written.
         """
-        found = self.study.get_trials(deepcopy=False)
-        for trial in found:
+        trials = self.study.get_trials(deepcopy=False)
+        for trial in trials:
             values = trial.values if trial.state == TrialState.COMPLETE else None
             known = {
                 SUMS[0]: _asked(trial.number, trial.params),
@@ -235,14 +235,14 @@ class Study:
                     "restore it",
                 )
             # a stranger's sums are right
-            if trial.distributions != self.distributions or not _told(trial):
+            if trial.distributions != self.distributions or not _well_typed(trial):
                 raise ArtifactError(
                     self.where,
                     f"trial {trial.number} must be of the study's settings",
                     "another",
                     "start anew",
                 )
-        return found
+        return trials
 
 
 def _asked(number: int, values: Mapping[str, Value]) -> str:
@@ -256,16 +256,16 @@ def _asked(number: int, values: Mapping[str, Value]) -> str:
 
 def _ended(trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> str:
     notes = {name: value for name, value in trial.user_attrs.items() if name not in SUMS}
-    told = {
+    ending = {
         "state": state.name,
         "loss": values,
         "steps": sorted(trial.intermediate_values.items()),
         "notes": notes,
     }
-    return checksums.of_values(told)
+    return checksums.of_values(ending)
 
 
-def _told(trial: FrozenTrial) -> bool:
+def _well_typed(trial: FrozenTrial) -> bool:
     """Whether what is noted with a trial is of the types that are noted."""
     judged, cost = trial.system_attrs.get(_VERDICT, [0, False]), trial.user_attrs.get("cost", 0)
     kinds = [int, bool] if isinstance(judged, list) and len(judged) == 2 else []

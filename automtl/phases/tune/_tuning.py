@@ -109,7 +109,7 @@ class Tuning:
     def _pruner(self) -> optuna.pruners.BasePruner | None:
         if self.settings.objective == "loss_and_cost":
             return None
-        made: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
+        pruners: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
             "none": optuna.pruners.NopPruner,
             "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4),
             "hyperband": lambda: optuna.pruners.HyperbandPruner(
@@ -120,7 +120,7 @@ class Tuning:
         with warnings.catch_warnings():
             # of the Wilcoxon pruner's interface
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return made[self.settings.pruner]()
+            return pruners[self.settings.pruner]()
 
     def _most_epochs(self) -> int:
         """Of any trial's search: where its retrain's steps begin."""
@@ -183,11 +183,11 @@ class Tuning:
 
     def _trial(self, claim: Claim) -> None:
         """Run one trial and note how it ended; its own failure does not end the study."""
-        told = ", ".join(
+        shown_values = ", ".join(
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
             for name, value in claim.values.items()
         )
-        self.reporter.say(f"trial {claim.number}: {told}")
+        self.reporter.say(f"trial {claim.number}: {shown_values}")
         try:
             losses, facts = self._losses_or_anew(claim)
             values = (
@@ -285,7 +285,7 @@ class Tuning:
         for i in range(self.settings.seeds):
             settings = plan.config.model_copy(update={**machine, "seed": self.config.seed + i})
             watch = self._watch(claim.number, None if i else self._most_epochs())
-            made = retrain(
+            model = retrain(
                 plan.architecture,
                 settings,
                 run=run,
@@ -294,10 +294,10 @@ class Tuning:
                 resume=True,
                 own=plan.own,
             )
-            loss = self.monitor.cost(made.validation.line)
+            loss = self.monitor.cost(model.validation.line)
             assert loss is not None, "a retrain refuses what is undefined"
             losses.append(loss)
-            spent = files.read_json(made.folder.cost)
+            spent = files.read_json(model.folder.cost)
             seconds += spent["seconds"]
             facts.setdefault("cost", spent["model"]["flops_per_row"])
             if (
@@ -321,16 +321,16 @@ class Tuning:
         trial.
         """
         with files.locked(self.folder.path, wait=True):
-            found = findings(self.study.trials())
-            if state == "done" and len(found) < self.settings.trials:
+            ended = findings(self.study.trials())
+            if state == "done" and len(ended) < self.settings.trials:
                 state = "running"
-            named = write_results(self.folder.path, self.config, found, self._settings_of)
+            named = write_results(self.folder.path, self.config, ended, self._settings_of)
             manifest = Manifest.read(self.folder.manifest)
             if state == "running":
-                manifest.update(finished_trials=len(found))
+                manifest.update(finished_trials=len(ended))
             else:
-                manifest.finish(state, finished_trials=len(found))
-        return TuneResult(self.folder, found, state, named, self.monitor)
+                manifest.finish(state, finished_trials=len(ended))
+        return TuneResult(self.folder, ended, state, named, self.monitor)
 
     def _settings_of(self, finding: Finding) -> RunConfig:
         return applied(

@@ -70,17 +70,17 @@ def findings(trials: Sequence[FrozenTrial]) -> list[Finding]:
     ]
 
 
-def front(found: Sequence[Finding]) -> list[Finding]:
+def front(ended: Sequence[Finding]) -> list[Finding]:
     """Complete trials that no other beats in loss and cost both, by cost."""
     complete = sorted(
-        (f for f in found if f.loss is not None and f.cost is not None),
+        (f for f in ended if f.loss is not None and f.cost is not None),
         key=lambda f: (f.cost, f.loss, f.number),
     )
-    kept: list[Finding] = []
+    unbeaten: list[Finding] = []
     for finding in complete:
-        if not kept or finding.loss < kept[-1].loss:  # type: ignore[operator]
-            kept.append(finding)
-    return kept
+        if not unbeaten or finding.loss < unbeaten[-1].loss:  # type: ignore[operator]
+            unbeaten.append(finding)
+    return unbeaten
 
 
 def knee(points: Sequence[Finding]) -> Finding | None:
@@ -94,9 +94,9 @@ def knee(points: Sequence[Finding]) -> Finding | None:
     return points[int(np.argmin(scaled.sum(axis=1)))]  # the line runs from (0, 1) to (1, 0)
 
 
-def smallest(found: Sequence[Finding], within: float) -> Finding | None:
+def smallest(ended: Sequence[Finding], within: float) -> Finding | None:
     """The cheapest trial whose loss is at most the best's times (1 + within)."""
-    points = front(found)
+    points = front(ended)
     if not points:
         return None
     best = min(p.loss for p in points if p.loss is not None)
@@ -111,17 +111,17 @@ def shown(loss: float, monitor: Monitor) -> float:
 def write_results(
     folder: Path,
     config: RunConfig,
-    found: Sequence[Finding],
+    ended: Sequence[Finding],
     settings: Callable[[Finding], RunConfig],
 ) -> dict[str, int]:
     """results.json, and a ready --config file for each trial that has a name: best, smallest, knee;
     name -> number.
     """
-    points = front(found)
-    complete = [f for f in found if f.loss is not None]
+    points = front(ended)
+    complete = [f for f in ended if f.loss is not None]
     named = {
         "best": min(complete, key=lambda f: (f.loss, f.number), default=None),
-        "smallest": smallest(found, config.tune.within),
+        "smallest": smallest(ended, config.tune.within),
         "knee": knee(points) if config.tune.objective == "loss_and_cost" else None,
     }
     chosen = {name: finding for name, finding in named.items() if finding is not None}
@@ -129,22 +129,22 @@ def write_results(
         files.write_text(folder / f"{name}.yaml", _config_text(config, finding, settings(finding)))
     numbers = {name: finding.number for name, finding in chosen.items()}
     monitor = Monitor.of(config.retrain.monitor)
-    told: dict[str, Any] = {
+    summary: dict[str, Any] = {
         "objective": config.tune.objective,
         "over": config.tune.over,
         "within": config.tune.within,
     }
-    told |= {"monitor": monitor.name, "more_is_better": monitor.more_is_better}
+    summary |= {"monitor": monitor.name, "more_is_better": monitor.more_is_better}
     files.write_json(
         folder / "results.json",
-        {**told, "named": numbers, "front": [p.number for p in points], "trials": _plain(found)},
+        {**summary, "named": numbers, "front": [p.number for p in points], "trials": _plain(ended)},
     )
     return numbers
 
 
-def _plain(found: Sequence[Finding]) -> list[dict[str, Any]]:
+def _plain(ended: Sequence[Finding]) -> list[dict[str, Any]]:
     return [
-        {**asdict(f), "steps": {str(step): value for step, value in f.steps.items()}} for f in found
+        {**asdict(f), "steps": {str(step): value for step, value in f.steps.items()}} for f in ended
     ]
 
 
