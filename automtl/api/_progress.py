@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from automtl.api._wording import in_python
 from automtl.api.callbacks import Calling
-from automtl.phases.run.session import Reporter, Silent
+from automtl.phases.run.reporter import Reporter, Silent
 from automtl.progress import Following, TerminalReporter, View
 from automtl.training.loop import StepEvent
 

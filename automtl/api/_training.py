@@ -17,11 +17,11 @@ from automtl.phases.retrain import RetrainResult
 from automtl.phases.retrain import retrain as _retrain
 from automtl.phases.retrain.fan_out import ONE_BY_ONE, SideBySide, retrain_all
 from automtl.phases.retrain.plan import RetrainPlan, plan_retrain
-from automtl.phases.run.session import Reporter
+from automtl.phases.run.reporter import Reporter
 from automtl.phases.search import resumed
 from automtl.phases.search import search as _search
 from automtl.phases.search.budget import default_budget
-from automtl.phases.search.start import advice_of
+from automtl.phases.search.resume import advice_of
 from automtl.phases.search.state import SearchResult
 from automtl.spaces.architecture import Architecture
 

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from automtl.errors import ConfigError
-from automtl.phases.run.session import Counting, Reporter, Stopping
+from automtl.phases.run.reporter import Counting, Reporter, Stopping
 from automtl.training.loop import StepEvent
 
 _HOOKS = ("on_start", "on_epoch_end", "on_end")

@@ -29,7 +29,7 @@ from automtl.phases.finished.evaluate import (
 from automtl.phases.finished.figures import stored_sizes
 from automtl.phases.finished.pareto import pareto as _pareto
 from automtl.phases.finished.rank import rank as _rank
-from automtl.phases.run.session import Reporter
+from automtl.phases.run.reporter import Reporter
 
 
 @runtime_checkable

@@ -24,7 +24,7 @@ from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.finished.predict import predict_frame
 from automtl.phases.retrain import RetrainResult
 from automtl.phases.retrain.fan_out import side_by_side
-from automtl.phases.run.session import Reporter
+from automtl.phases.run.reporter import Reporter
 from automtl.phases.search.state import SearchResult
 from automtl.report.load import RunView, load_phase
 from automtl.report.results import SelfShowing

@@ -26,7 +26,7 @@ from automtl.phases.finished.export import export as _export
 from automtl.phases.finished.predict import predict_frame
 from automtl.phases.finished.show import alphas_picture, architecture_of, picture
 from automtl.phases.finished.show import write_report as _write_report
-from automtl.phases.run.session import Reporter
+from automtl.phases.run.reporter import Reporter
 from automtl.report.drawing import render
 from automtl.report.results import SelfShowing
 from automtl.spaces.architecture import Architecture

@@ -27,9 +27,9 @@ from automtl.errors import ConfigError
 from automtl.phases.retrain.fan_out import side_by_side
 from automtl.phases.retrain.plan import settings_of
 from automtl.phases.run.duration import seconds
+from automtl.phases.run.reporter import Reporter
 from automtl.phases.run.resume import need_plugins
 from automtl.phases.run.run_data import kept_advice
-from automtl.phases.run.session import Reporter
 from automtl.phases.tune import TuneResult
 from automtl.phases.tune import tune as _tune
 from automtl.phases.tune.results import shown

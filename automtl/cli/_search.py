@@ -106,7 +106,7 @@ def run(
 
     advice = None
     if resume:
-        from automtl.phases.search.start import advice_of
+        from automtl.phases.search.resume import advice_of
 
         advice = advice_of(out)
     flags = {

@@ -15,7 +15,7 @@ from automtl.runs.run_dir import PhaseDir
 _NEWEST_FIRST = ("next", "last", "previous")
 
 
-class Slots:
+class Checkpoints:
     """Two whole checkpoints at any time, once two were made: an older one goes only after the newer
     is durable.
 

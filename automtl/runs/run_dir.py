@@ -22,9 +22,14 @@ class PhaseDir:
     path: Path
 
     @property
+    def run(self) -> Path:
+        """The folder of the run."""
+        return self.path.parent if self.path.name in ("search", "tune") else self.path.parents[1]
+
+    @property
     def home(self) -> Path:
-        """The folder of the run; a trial's is that of its study."""
-        run = self.path.parent if self.path.name in ("search", "tune") else self.path.parent.parent
+        """The folder of the run that keeps the data; a trial's is that of its study."""
+        run = self.run
         return run.parents[3] if run.name == "run" and run.parent.parent.name == "trials" else run
 
     @property

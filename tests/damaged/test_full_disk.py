@@ -20,7 +20,7 @@ import pytest
 
 from automtl.data.store import Store
 from automtl.errors import EnvironmentFault
-from automtl.phases.run.session import open_session
+from automtl.phases.run.opening import open_session
 from automtl.phases.search import search
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest

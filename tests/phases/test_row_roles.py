@@ -13,7 +13,7 @@ from automtl.data.store import Store
 from automtl.errors import ArtifactError
 from automtl.phases.benchmark._rows import TableRows
 from automtl.phases.benchmark.settings import TableSettings
-from automtl.phases.run.session import open_session
+from automtl.phases.run.opening import open_session
 from automtl.phases.search import search
 from automtl.phases.search.context import make_material
 from automtl.runs.manifest import Manifest
@@ -68,7 +68,7 @@ def test_a_search_reads_neither_validation_nor_test_rows(dataset, tmp_path, monk
 
 def test_what_moves_alpha_and_scores_is_a(dataset):
     session = open_session(config(dataset))
-    material = make_material(session, session.config.space, session.noise())
+    material = make_material(session, session.config.space, session.dropout_generator())
     a = set(session.index("a").tolist())
     for batches in (material.alpha, material.scored):
         read = {int(row) for batch in batches.epoch(0) for row in batch.rows}

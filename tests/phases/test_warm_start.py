@@ -13,7 +13,7 @@ from automtl.config import resolve
 from automtl.errors import ConfigError
 from automtl.models.derived import build_model
 from automtl.phases.retrain.warm_start import older
-from automtl.phases.run.session import open_session
+from automtl.phases.run.opening import open_session
 from automtl.spaces.architecture import Architecture
 from tests.support import write_dataset
 

@@ -38,7 +38,8 @@ from automtl.phases.benchmark.estimate import (
 )
 from automtl.phases.benchmark.settings import TableSettings, check, one_trainer
 from automtl.phases.run.faults import known_ids
-from automtl.phases.run.session import Reporter, Silent, open_session
+from automtl.phases.run.opening import open_session
+from automtl.phases.run.reporter import Reporter, Silent
 from automtl.ranks import need_one_process
 
 _LOOK_EVERY_S = 2.0  # for trainings that another process is at

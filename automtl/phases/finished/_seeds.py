@@ -6,7 +6,7 @@ from pathlib import Path
 from automtl import files
 from automtl.bounds import fitting
 from automtl.errors import ConfigError
-from automtl.phases.run.session import Reporter
+from automtl.phases.run.reporter import Reporter
 from automtl.runs.run_dir import PhaseDir, find_phase
 from automtl.training.early_stopping import Monitor
 

@@ -16,7 +16,7 @@ from automtl.data.store.unknown import unknown_remarks
 from automtl.errors import ArtifactError
 from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.run.faults import known_ids
-from automtl.phases.run.session import Reporter, Silent
+from automtl.phases.run.reporter import Reporter, Silent
 from automtl.runs.constant import LOSS, loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, find_phase

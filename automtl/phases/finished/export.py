@@ -19,7 +19,8 @@ from automtl.exports.formats import FORMATS, Format
 from automtl.exports.network import Served, arrays, drawn, names, with_unknown
 from automtl.exports.parity import compare
 from automtl.phases.finished.open import load_net, session_of
-from automtl.phases.run.session import Reporter, Session, Silent
+from automtl.phases.run.reporter import Reporter, Silent
+from automtl.phases.run.session import Session
 from automtl.runs.constant import remarks
 from automtl.runs.manifest import Manifest, now
 from automtl.runs.run_dir import PhaseDir, one_phase

@@ -10,9 +10,11 @@ from automtl.models.cost import flops_per_row
 from automtl.models.derived import build_model
 from automtl.models.storage import unpacked
 from automtl.models.supernet import Supernet
-from automtl.phases.run.resume import held_settings, need_same_data
+from automtl.phases.run.opening import open_session
+from automtl.phases.run.reporter import Reporter
+from automtl.phases.run.resume import begun_settings, need_same_data
 from automtl.phases.run.run_data import snapshot_of
-from automtl.phases.run.session import Reporter, Session, open_session
+from automtl.phases.run.session import Session
 from automtl.phases.search.context import make_material
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
@@ -40,7 +42,7 @@ def reopened(
     """
     folder = one_phase(path, "search")
     session = session_of(folder, device, reporter)
-    config = held_settings(folder)
+    config = begun_settings(folder)
     assert config.space is not None, "a search has a space"
     if config.search.strategy not in needs:
         raise ArtifactError(
@@ -54,7 +56,7 @@ def reopened(
             "none",
             "search again, or take a run that was not cleaned",
         )
-    material = make_material(session, config.space, session.noise())
+    material = make_material(session, config.space, session.dropout_generator())
     net = material.make_supernet()
     state = checkpoint.load(last)
     with checkpoint.applying(
@@ -71,7 +73,7 @@ def session_of(folder: PhaseDir, device: str, reporter: Reporter) -> Session:
     Raises:
         ArtifactError: a file of the phase is damaged, or it keeps no data set of its own.
     """
-    config, own = held_settings(folder), snapshot_of(folder)
+    config, own = begun_settings(folder), snapshot_of(folder)
     stored = sum(path.stat().st_size for path in folder.path.glob("checkpoint/*.safetensors"))
     # a stranger's config may name any limit: a network that is here takes a bit per parameter
     most = max(MAX_PARAMETERS, 8 * stored)
@@ -93,7 +95,7 @@ def load_net(folder: PhaseDir, session: Session) -> nn.Module:
     net = build_model(
         bound,
         session.schema,
-        generator=session.noise(),
+        generator=session.dropout_generator(),
         max_parameters=session.config.runtime.max_parameters,
     )
     path = folder.checkpoint("best")

@@ -26,8 +26,8 @@ from automtl.exports.graph import onnx_runner
 from automtl.exports.network import arrays, names, output_name
 from automtl.phases.finished._seeds import models_of
 from automtl.phases.finished.open import load_net, session_of
+from automtl.phases.run.reporter import Reporter, Silent
 from automtl.phases.run.run_data import snapshot_of
-from automtl.phases.run.session import Reporter, Silent
 from automtl.runs.run_dir import PhaseDir
 from automtl.training.metrics.evaluation import predict as outputs_of
 

@@ -12,7 +12,7 @@ import numpy as np
 from automtl.errors import ConfigError
 from automtl.phases.finished.open import reopened
 from automtl.phases.finished.rank_order import agreement
-from automtl.phases.run.session import Reporter, Silent
+from automtl.phases.run.reporter import Reporter, Silent
 from automtl.strategies.protocol import make_genes
 from automtl.strategies.score import score
 from automtl.strategies.standalone import StandAlone

@@ -12,7 +12,7 @@ from automtl import files
 from automtl.config import resolve
 from automtl.errors import ArtifactError, ConfigError
 from automtl.models.parts import known_part_costs, part_costs
-from automtl.phases.run.session import open_store
+from automtl.phases.run.opening import open_store
 from automtl.report.charts import all_choices
 from automtl.report.drawing import paint
 from automtl.report.drawing.facts import Part

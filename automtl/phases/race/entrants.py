@@ -10,7 +10,7 @@ import numpy as np
 from automtl.errors import ConfigError
 from automtl.models.cost import cost
 from automtl.models.derived import build_model
-from automtl.phases.run.alone import networks
+from automtl.phases.run.alone import one_stage_networks
 from automtl.phases.run.session import Session
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.equivalence import form
@@ -57,9 +57,11 @@ def make_entrant(kind: Kind, name: str, architecture: Architecture, session: Ses
     """An architecture with its price."""
     most = session.config.runtime.max_parameters
     net = build_model(
-        architecture, session.schema, generator=session.noise(), max_parameters=most
+        architecture, session.schema, generator=session.dropout_generator(), max_parameters=most
     ).to(session.device)
-    networks(net)  # refuses what cannot be trained in one stage
+    one_stage_networks(
+        net, len(session.schema.tasks)
+    )  # refuses what cannot be trained in one stage
     count, price = cost(net, session.schema), price_of(net, session.schema)
     return Entrant(
         kind, name, architecture, count.flops_per_row, count.other_parameters, price.seconds

@@ -13,10 +13,10 @@ from automtl import files
 from automtl.config import RunConfig
 from automtl.engines import orphaned
 from automtl.errors import AutoMTLError, Interrupted
-from automtl.phases.retrain._phase import retrain
+from automtl.phases.retrain._start import retrain
 from automtl.phases.retrain.plan import RetrainPlan
 from automtl.phases.retrain.warm_start import older
-from automtl.phases.run.session import Silent
+from automtl.phases.run.reporter import Silent
 from automtl.plugins import load_plugin
 from automtl.training.loop import StepEvent
 

@@ -23,10 +23,11 @@ from automtl.config import RunConfig
 from automtl.engines import Engine, shared_out
 from automtl.errors import AutoMTLError, ConfigError, EnvironmentFault, Interrupted
 from automtl.phases.retrain._afar import SAY_EVERY_S, Order, Outcome, of_seed, train
-from automtl.phases.retrain._phase import RetrainResult
+from automtl.phases.retrain._result import RetrainResult
 from automtl.phases.retrain.plan import RetrainPlan
 from automtl.phases.run.device import cores
-from automtl.phases.run.session import Reporter, training_session
+from automtl.phases.run.opening import training_session
+from automtl.phases.run.reporter import Reporter
 from automtl.plugins import record
 from automtl.strict import build
 

@@ -17,7 +17,8 @@ from automtl.errors import ConfigError
 from automtl.files import write_json
 from automtl.layers.embedding import InputLayer
 from automtl.phases.finished.open import load_net, session_of
-from automtl.phases.run.session import Reporter, Session, Silent
+from automtl.phases.run.reporter import Reporter, Silent
+from automtl.phases.run.session import Session
 from automtl.runs.run_dir import PhaseDir, one_phase
 
 

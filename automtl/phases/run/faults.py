@@ -111,7 +111,7 @@ def _heavy_interaction(model: SearchSpace | Architecture, schema: Schema) -> str
 
 
 @contextlib.contextmanager
-def mishaps(
+def explained_faults(
     folder: PhaseDir,
     batch_size: tuple[str, int],
     place: Callable[[], tuple[int, int]],

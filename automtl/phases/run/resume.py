@@ -11,7 +11,7 @@ from automtl.errors import ArtifactError, ConfigError
 from automtl.phases.run.run_data import same_source
 from automtl.phases.run.session import Session
 from automtl.runs import checkpoint, checksums
-from automtl.runs.checkpoints import Slots
+from automtl.runs.checkpoints import Checkpoints
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
 from automtl.strict import build, load_yaml
@@ -30,7 +30,7 @@ _OF_TODAY = (
 )
 
 
-def held_settings(folder: PhaseDir) -> RunConfig:
+def begun_settings(folder: PhaseDir) -> RunConfig:
     """The settings that a phase was begun with.
 
     Raises:
@@ -66,7 +66,7 @@ def own_settings(folder: PhaseDir, config: RunConfig, *, sections: Sequence[str]
     Raises:
         ConfigError: something else is asked for.
     """
-    original = held_settings(folder)
+    original = begun_settings(folder)
     asked: dict[str, tuple[Any, Any]] = {
         "data.source": (True, same_source(original.data.source, config.data.source))
     }
@@ -141,7 +141,7 @@ def _reopen(
     for place in (folder.path, folder.checkpoint("last").parent):
         files.clear_temporaries(place)
     _tell_other_machine(manifest, session)
-    newest = Slots(folder).load(session.reporter.say)
+    newest = Checkpoints(folder).load(session.reporter.say)
     if newest is None:
         files.cut_lines(folder.metrics, 0)
     else:

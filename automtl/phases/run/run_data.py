@@ -14,7 +14,7 @@ from automtl.data.spec.dataset import DatasetConfig, load_dataset
 from automtl.data.store import Store
 from automtl.data.store.encoding import MANIFEST, Encoding
 from automtl.data.store.snapshot import Snapshot, keep
-from automtl.errors import ArtifactError, ConfigError, DataError
+from automtl.errors import ArtifactError, ConfigError, DataError, EnvironmentFault
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
 
@@ -125,17 +125,34 @@ def _word(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def rows_of(snapshot: Snapshot, data_dir: Path, say: Say) -> Store:
+def rows_at_hand(encoding: Encoding, data_dir: Path) -> Store | None:
+    """The prepared rows where they lie ready; None where they would have to be prepared first, or
+    are gone.
+    """
+    if isinstance(encoding, Store):
+        return encoding
+    try:
+        store = prepared(encoding.key, data_dir)
+    except EnvironmentFault:
+        return None
+    return store if store is not None and store.schema == encoding.schema else None
+
+
+def rows_of(encoding: Encoding, data_dir: Path, say: Say) -> Store:
     """The prepared rows that a run was made of, by its own settings.
 
     Args:
-        snapshot: of the run.
+        encoding: a store, or a run's snapshot.
         data_dir: where raw and prepared data are kept.
         say: told what goes on.
 
     Raises:
         ArtifactError: they are not there, or they changed since; the message says what did.
     """
+    if isinstance(encoding, Store):
+        return encoding
+    assert isinstance(encoding, Snapshot), "rows are a store's, or a run's"
+    snapshot = encoding
     try:
         find_sources(placed(snapshot.config, data_dir))
     except DataError as absent:  # the files are gone, but what was prepared of them may be there

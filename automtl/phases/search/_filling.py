@@ -19,12 +19,11 @@ from automtl.phases.race.entrants import rival_architectures
 from automtl.phases.run.alone import Model
 from automtl.phases.run.session import Session
 from automtl.phases.search.budget import Budget, Filled, Unit, given_by_user
-from automtl.phases.search.context import make_material, scored
+from automtl.phases.search.context import make_material, make_strategy, scored
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.ledger import PASSES
 from automtl.strategies.protocol import Strategy, make_genes
-from automtl.strategies.registry import STRATEGIES
 from automtl.training.loop import StepEvent
 
 # Races from the largest to the smallest. The first one that trains every candidate long enough is
@@ -114,7 +113,7 @@ class _Filling:
         self.session, self.budget = session, budget
         self.search = session.config.search
         self.given = given_by_user(session.config)
-        self.material = make_material(session, space, session.noise())
+        self.material = make_material(session, space, session.dropout_generator())
         self.races = self.search.selection == "race"
         self.size = session.config.retrain.batch_size
         self.batches = len(session.batches("fit", batch_size=self.size, seed=0))
@@ -178,7 +177,7 @@ class _Filling:
 
     def _supernet_prices(self) -> tuple[float, float]:
         """Of an epoch, by a few steps of it; and what does not hang on their number."""
-        strategy = STRATEGIES[self.search.strategy](self.material)
+        strategy = make_strategy(self.session, self.material)
         times, last, steps = [], time.perf_counter(), 1
         for event in _steps(strategy, _TIMED_STEPS):
             times.append(time.perf_counter() - last)

@@ -14,11 +14,12 @@ from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet, build_supernet
 from automtl.phases.run.device import compile_net
 from automtl.phases.run.session import Role, Session
-from automtl.runs.run_dir import one_phase
+from automtl.runs.run_dir import PhaseDir, one_phase
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.pricing import measure
-from automtl.strategies.protocol import Material, Options
+from automtl.strategies.protocol import Material, Options, Strategy
+from automtl.strategies.registry import STRATEGIES
 from automtl.training.balancing.balancer import BalancingSettings
 from automtl.training.step.guard import Guard
 
@@ -54,7 +55,7 @@ def make_material(
             generator=generator,
             max_parameters=config.runtime.max_parameters,
         )
-        session.start(net)
+        session.load_pretrained(net)
         net.to(session.device)
         if config.runtime.compile:
             compile_net(net)
@@ -78,10 +79,29 @@ def make_material(
         device=session.device,
         seed=seeds.weights,
         autocast=session.autocast,
-        start=session.start,
+        start=session.load_pretrained,
         guard=guard or Guard(),
         ranks=session.ranks,
     )
+
+
+def make_strategy(session: Session, material: Material) -> Strategy:
+    """The strategy that the settings name."""
+    strategy: Strategy = STRATEGIES[session.config.search.strategy](material)
+    return strategy
+
+
+def known_latencies(folder: PhaseDir) -> Latencies | None:
+    """The times that a search which was begun in a folder chooses by; None where it has none."""
+    if not folder.latencies.exists():
+        return None
+    return Latencies(**files.read_json(folder.latencies))
+
+
+def keep_latencies(folder: PhaseDir, material: Material) -> None:
+    """Write the times that a search chooses by, since a resume must choose by the same."""
+    if material.settings.latencies is not None:
+        files.write_json(folder.latencies, asdict(material.settings.latencies))
 
 
 def _measured(session: Session, net: Supernet) -> Latencies:

@@ -11,13 +11,14 @@ from automtl.config import RunConfig
 from automtl.models.cost import cost
 from automtl.models.memory import step_bytes
 from automtl.phases.race.course import planned_steps, sizes
-from automtl.phases.run.session import Reporter, Session, training_session
+from automtl.phases.run.opening import training_session
+from automtl.phases.run.reporter import Reporter
+from automtl.phases.run.session import Session
 from automtl.phases.search._filling import with_budget
 from automtl.phases.search.budget import Budget
-from automtl.phases.search.context import make_material
+from automtl.phases.search.context import make_material, make_strategy
 from automtl.spaces.space import rounded
 from automtl.strategies.protocol import Strategy
-from automtl.strategies.registry import STRATEGIES
 
 _TIMED_STEPS = 3
 
@@ -75,8 +76,8 @@ def plan_search(
         session, filled = with_budget(session, space, limit)
         config, words = session.config, filled.words
     s = config.search
-    material = make_material(session, space, session.noise())
-    strategy = STRATEGIES[s.strategy](material)
+    material = make_material(session, space, session.dropout_generator())
+    strategy = make_strategy(session, material)
     net = strategy.supernet or material.make_supernet()
     count = cost(net, schema)
     longest = {

@@ -13,7 +13,7 @@ from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.protocol import Strategy
-from automtl.training.checkpoint_state import Count, Number, Spent, State, need
+from automtl.training.checkpoint_state import Count, Number, Spent, State, check, need, take_net
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,21 @@ class SearchState(State):
     race: Any
     spent: _Spent
 
-    def check_net(self, strategy: Strategy) -> None:
+    @classmethod
+    def load_strategy(cls, state: dict[str, Any], strategy: Strategy) -> None:
+        """Bring a strategy and its supernet to where a state says they are.
+
+        Raises:
+            AutoMTLError, RuntimeError: it is none of this search's.
+        """
+        parsed = check(cls, state, "search")
+        parsed._check_net(strategy)
+        if strategy.supernet is not None:
+            take_net(strategy.supernet, state["net"])
+        strategy.load_state_dict(state["strategy"])
+        parsed._check_place(strategy)
+
+    def _check_net(self, strategy: Strategy) -> None:
         """Refuse a state with a network where the strategy trains none, or without one.
 
         Raises:
@@ -140,7 +154,7 @@ class SearchState(State):
             "none" if self.net is None else "one",
         )
 
-    def check_place(self, strategy: Strategy) -> None:
+    def _check_place(self, strategy: Strategy) -> None:
         """Refuse a place that the strategy, its state loaded, cannot be at.
 
         Raises:

@@ -7,7 +7,7 @@ from typing import Any
 
 import optuna
 
-from automtl.phases.run.session import Reporter
+from automtl.phases.run.reporter import Reporter
 from automtl.runs.epoch_line import judged
 from automtl.training.early_stopping import Monitor
 from automtl.training.loop import StepEvent
