@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from automtl.errors import ArtifactError, ConfigError
-from automtl.phases.finished.open import reopened
+from automtl.phases.finished._reopen import reopened
 from automtl.phases.finished.rank import rank, regret
 from automtl.phases.finished.rank_order import agreement
 from automtl.phases.run.reporter import Silent

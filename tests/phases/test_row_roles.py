@@ -104,7 +104,7 @@ def test_an_epoch_is_judged_on_b(dataset, tmp_path):
 
 def test_the_figure_on_b_is_the_supernets(dataset, tmp_path):
     """What the last line tells is what the checkpoint's supernet loses on B rows."""
-    from automtl.phases.finished.open import reopened
+    from automtl.phases.finished._reopen import reopened
 
     search(config(dataset), out=tmp_path / "run")
     _, net, session = reopened(

@@ -352,7 +352,7 @@ def test_settings_of_the_optimiser_that_cannot_be_meant_are_refused(
 def test_a_warm_up_as_long_as_a_phase_of_steps_is_refused(dataset, tmp_path, monkeypatch):
     toy(monkeypatch, (Stage("settle", steps=6, judged=False), Stage("train")), [])
     assert (
-        phase_of(dataset, tmp_path / "steps", "retrain.warmup_epochs=1").parts[0].planned_epochs
+        phase_of(dataset, tmp_path / "steps", "retrain.warmup_epochs=1").trainers[0].planned_epochs
         == 2 + 4
     )
     with pytest.raises(

@@ -2,21 +2,18 @@
 gate, writes what there is.
 """
 
-import contextlib
-import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from automtl import files
 from automtl.benchmarks.gate import Verdict, gate, judgeable
 from automtl.benchmarks.tables import CONSTANT
 from automtl.config import RunConfig
-from automtl.errors import Interrupted, InUse
+from automtl.errors import InUse
 from automtl.phases.benchmark._folder import TableFolder
-from automtl.phases.benchmark._helpers import helped
+from automtl.phases.benchmark._helpers import helped, stopped_by_signals
 from automtl.phases.benchmark._plan import (
     Job,
     Plan,
@@ -40,7 +37,6 @@ from automtl.phases.benchmark.settings import TableSettings, check, one_trainer
 from automtl.phases.run.faults import known_ids
 from automtl.phases.run.opening import open_session
 from automtl.phases.run.reporter import Reporter, Silent
-from automtl.ranks import need_one_process
 
 _LOOK_EVERY_S = 2.0  # for trainings that another process is at
 
@@ -104,7 +100,6 @@ class Benchmark:
     def __init__(
         self, config: RunConfig, settings: TableSettings, reporter: Reporter | None = None
     ) -> None:
-        need_one_process("benchmark")
         check(config, settings)
         self.settings, self.reporter = settings, reporter or Silent()
         self.session = open_session(one_trainer(config), self.reporter)
@@ -147,7 +142,7 @@ class Benchmark:
             )
         self._tell(self._forecast(plan, folder))
         order = (self.session.config, self.settings, out, anyway, rows_from)
-        with _stopping(out), helped(_help, processes - 1, order, self.reporter.say):
+        with stopped_by_signals(out), helped(_help, processes - 1, order, self.reporter.say):
             self._work(folder, plan, pilot_jobs(plan), first)
             if (verdict := self._verdict(folder, pilot_jobs(plan))) is not None:
                 self.reporter.say(f"the pilot: {verdict.words}")
@@ -287,21 +282,3 @@ def _help(
 ) -> None:
     """Take part in a table, in a process of its own."""
     Benchmark(config, settings).run(out, resume=True, anyway=anyway, rows_from=rows_from)
-
-
-@contextlib.contextmanager
-def _stopping(out: Path) -> Iterator[None]:
-    """Inside, SIGINT and SIGTERM stop the training that runs; it is run again by --resume."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(number, out, "every training that ended is kept")
-
-    try:
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # outside the main thread Python takes no signals
-        before = {}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -17,7 +17,7 @@ from automtl import files
 from automtl.errors import ConfigError
 from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet
-from automtl.phases.finished.open import reopened
+from automtl.phases.finished._reopen import reopened
 from automtl.phases.run.reporter import Reporter, Silent
 from automtl.runs.run_dir import PhaseDir, one_phase
 from automtl.spaces.architecture import Architecture

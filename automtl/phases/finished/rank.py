@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from automtl.errors import ConfigError
-from automtl.phases.finished.open import reopened
+from automtl.phases.finished._reopen import reopened
 from automtl.phases.finished.rank_order import agreement
 from automtl.phases.run.reporter import Reporter, Silent
 from automtl.strategies.protocol import make_genes

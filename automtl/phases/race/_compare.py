@@ -15,6 +15,8 @@ from automtl.statistics import LEVEL, MARGIN, Difference, equivalent, holm, pool
 from automtl.training.metrics.influence import Influence, variance
 
 Key = tuple[Stage, str]  # a candidate's trainings of a stage
+# the sum over a candidate's seeds of what every unit of the B rows adds to its loss
+Units = Mapping[Key, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,10 @@ class Table:
 
     Args:
         results: so far.
-        units: per stage and candidate, the sum over its seeds of what every unit of the B rows adds
-            to its loss.
+        units: per stage and candidate.
     """
 
-    def __init__(self, results: Sequence[Result], units: Mapping[Key, np.ndarray]) -> None:
+    def __init__(self, results: Sequence[Result], units: Units) -> None:
         keys: dict[Key, None] = dict.fromkeys(
             (r.stage, r.candidate) for r in results if r.stage != "rung"
         )

@@ -13,17 +13,14 @@ from automtl.config_layers import Recommendation, of_architecture, of_dataset, p
 from automtl.data.spec.dataset import DatasetConfig, load_dataset
 from automtl.data.store.snapshot import Snapshot
 from automtl.errors import ConfigError
+from automtl.phases.retrain._checks import check_retrain
 from automtl.phases.run.run_data import same_source, snapshot_of
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
 from automtl.spaces.architecture import Architecture
-from automtl.spaces.catalogue import fit_sharing
-from automtl.spaces.placement import plugged, pool
+from automtl.spaces.placement import plugged
 from automtl.spaces.templates import changed
 from automtl.strict import build, load_yaml
-from automtl.training.balancing import check_balancing
-from automtl.training.balancing.balancer import BalancingSettings
-from automtl.training.early_stopping import check_monitor
 
 
 @dataclass(frozen=True)
@@ -81,25 +78,14 @@ def plan_retrain(
     Raises:
         ConfigError, ArtifactError: something of it cannot be meant, or is absent.
     """
-    if isinstance(source, Architecture):
-        searched, architecture, source = None, source, source.name
-    else:
-        searched = one_phase(Path(source), "search") if Path(source).is_dir() else None
-        architecture = Architecture.load(searched.architecture if searched else source)
+    searched, architecture, source = _opened(source)
     base, advice = settings_of(searched) if searched else ({}, [])
-    dataset = data or base.get("data", {}).get("source")
-    if dataset is None:
-        raise ConfigError(
-            "--data", "must name the data set to train on", fix="for example --data census_income"
-        )
-    dataset = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
-    snapshot = (
-        snapshot_of(searched)
-        if searched and data is None
-        else _resumed(out, dataset)
-        if resume and not searched
-        else None
-    )
+    dataset = _named(data or base.get("data", {}).get("source"))
+    snapshot = None
+    if searched and data is None:
+        snapshot = snapshot_of(searched)
+    elif resume and not searched:
+        snapshot = _resumed(out, dataset)
     described = snapshot.config if snapshot else load_dataset(dataset)
     if not searched:
         advice = _advice(architecture, source, described, dataset, plugged_in=sharing)
@@ -122,7 +108,7 @@ def plan_retrain(
         settings=config.sharing,
         chosen_experts=config.retrain.chosen_experts,
     )
-    _check_fit(ready, config, described)
+    check_retrain(ready, config, described)
     label = _label(ready.sharing.kind if searched or sharing else Path(source).stem, config)
     if searched and out is None:
         return RetrainPlan(ready, config, RunDir(searched.path.parent), label, snapshot)
@@ -131,29 +117,21 @@ def plan_retrain(
     return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label, snapshot)
 
 
-def _check_fit(architecture: Architecture, config: RunConfig, dataset: DatasetConfig) -> None:
-    """Refuse settings that do not fit each other, the architecture or the tasks."""
-    if config.runtime.time_limit_s is not None:
+def _opened(source: str | Architecture) -> tuple[PhaseDir | None, Architecture, str]:
+    """The search that a source names, if it names one; its architecture; what to call it."""
+    if isinstance(source, Architecture):
+        return None, source, source.name
+    searched = one_phase(Path(source), "search") if Path(source).is_dir() else None
+    return searched, Architecture.load(searched.architecture if searched else source), source
+
+
+def _named(data: str | None) -> str:
+    """The data set's name, or the whole path of its YAML."""
+    if data is None:
         raise ConfigError(
-            "runtime.time_limit_s",
-            "must be left out of a retrain, which ends when validation stops falling",
-            config.runtime.time_limit_s,
-            "lower retrain.epochs or retrain.patience; Ctrl-C keeps what is done for --resume",
+            "--data", "must name the data set to train on", fix="for example --data census_income"
         )
-    module = architecture.sharing
-    kinds = {task.name: task.kind for task in dataset.tasks}
-    fit_sharing(module.kind, module.settings, num_experts=len(pool(architecture)), tasks=kinds)
-    check_monitor(config.retrain.monitor, kinds, grouped=dataset.group is not None)
-    balancing = config.retrain.balancing
-    check_balancing(BalancingSettings(**balancing.given()), kinds, where="retrain.balancing")
-    if module.kind == "single_task" and not (balancing.plain or balancing.method == "equal"):
-        rule = "must be left out for single_task, whose networks share nothing"
-        raise ConfigError(
-            "retrain.balancing",
-            rule,
-            balancing.method,
-            "choose another sharing kind, or no balancing",
-        )
+    return str(Path(data).resolve()) if Path(data).exists() else data
 
 
 def _label(name: str, config: RunConfig) -> str:

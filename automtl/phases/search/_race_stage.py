@@ -5,7 +5,7 @@ from typing import Any
 
 from automtl import files
 from automtl.phases.race.judge import Judge
-from automtl.phases.race.race import Race, parked
+from automtl.phases.race.race import Race
 from automtl.phases.run.checkpointer import Checkpointer
 from automtl.phases.run.session import Session
 from automtl.phases.search.context import scored
@@ -73,5 +73,5 @@ class RaceStage:
 
     def clear(self) -> None:
         """Remove the weights that waited for their next rung."""
-        for path in parked(self._folder):
-            files.remove_file(path)
+        if self.race is not None:
+            self.race.parked.clear()

@@ -40,6 +40,7 @@ from automtl.strict import build, nearest
 
 _FITTING = ("search.warmup_share", "space.chosen_share", "space.max_width", "space.without")
 NOTHING = "nothing"
+KIND = "sharing.kind"
 _SECTIONS = {
     "search": RunConfig.model_fields["search"].annotation,
     "retrain": RunConfig.model_fields["retrain"].annotation,
@@ -165,6 +166,32 @@ def applied(config: RunConfig, values: Mapping[str, Value]) -> RunConfig:
     }
     sections["origins"] = without(config.origins, values)
     return build(RunConfig, sections, "trial")
+
+
+def trial_settings(config: RunConfig, values: Mapping[str, Value]) -> RunConfig:
+    """As ``applied``; the sharing kind is plugged in later, by the retrain."""
+    return applied(config, {name: value for name, value in values.items() if name != KIND})
+
+
+def sharing_ranges(config: RunConfig, architecture: Path) -> dict[str, Range]:
+    """The ranges of a study of the sharing module: those the settings name, else the kinds that fit
+    an architecture's experts, and the retrain's rate.
+    """
+    kinds = Range(choices=tuple(plugs(architecture)))
+    lr = config.retrain.lr
+    return dict(config.tune.parameters) or {
+        KIND: kinds,
+        "retrain.lr": Range(low=lr / 3, high=lr * 3, log=True),
+    }
+
+
+def each_kind(config: RunConfig, spreads: Mapping[str, Range]) -> list[dict[str, Value]]:
+    """Every kind once at the run's own rate, before the sampler suggests any."""
+    if not set(spreads) <= {KIND, "retrain.lr"}:
+        return []
+    kinds = spreads[KIND].choices if KIND in spreads else ()
+    rates = {n: s.nearest(config.retrain.lr) for n, s in spreads.items() if n == "retrain.lr"}
+    return [{KIND: kind, **rates} for kind in kinds or ()]
 
 
 def plugs(path: Path) -> list[str]:

@@ -80,13 +80,9 @@ class Study:
         pruner: optuna.pruners.BasePruner | None,
         seed: int,
     ) -> None:
-        self.folder, self.distributions, self._fixed, self._seed, self._sampler = (
-            folder,
-            distributions,
-            fixed,
-            seed,
-            sampler,
-        )
+        self.folder, self.distributions = folder, distributions
+        self._fixed, self._seed = fixed, seed
+        self._sampler = sampler
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.where = storage.where(folder)
         # two workers that begin at once would both make the tables
@@ -235,14 +231,25 @@ class Study:
                     "restore it",
                 )
             # a stranger's sums are right
-            if trial.distributions != self.distributions or not _well_typed(trial):
+            if strange := self._strange(trial):
                 raise ArtifactError(
                     self.where,
                     f"trial {trial.number} must be of the study's settings",
-                    "another",
+                    strange,
                     "start anew",
                 )
         return trials
+
+    def _strange(self, trial: FrozenTrial) -> str:
+        """What a trial varies, or has noted, that no trial of this study would; empty for none."""
+        if trial.distributions != self.distributions:
+            spreads = [f"{name} in {spread}" for name, spread in trial.distributions.items()]
+            return f"{', '.join(spreads) or 'nothing'} varied"[:300]
+        judged, cost = trial.system_attrs.get(_VERDICT, [0, False]), trial.user_attrs.get("cost", 0)
+        pair = isinstance(judged, list) and [type(part) for part in judged] == [int, bool]
+        notes = [] if pair else [f"{_VERDICT} {judged!r}"]
+        notes += [] if type(cost) in (int, float) else [f"cost {cost!r}"]
+        return ", ".join(notes)[:300]
 
 
 def _asked(number: int, values: Mapping[str, Value]) -> str:
@@ -263,13 +270,6 @@ def _ended(trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
         "notes": notes,
     }
     return checksums.of_values(ending)
-
-
-def _well_typed(trial: FrozenTrial) -> bool:
-    """Whether what is noted with a trial is of the types that are noted."""
-    judged, cost = trial.system_attrs.get(_VERDICT, [0, False]), trial.user_attrs.get("cost", 0)
-    kinds = [int, bool] if isinstance(judged, list) and len(judged) == 2 else []
-    return [type(part) for part in judged] == kinds != [] and type(cost) in (int, float)
 
 
 def _verdict(trial: FrozenTrial) -> tuple[int, bool]:

@@ -51,13 +51,9 @@ class TrialReporter:
         monitor: Monitor,
         task: str,
     ) -> None:
-        self._outer, self._report, self._verdict, self._late, self._first = (
-            outer,
-            report,
-            verdict,
-            late,
-            first,
-        )
+        self._outer, self._first = outer, first
+        self._report, self._verdict = report, verdict
+        self._late = late
         self._monitor, self._task = monitor, task
         self._asked = False
         self._stop: BaseException | None = None

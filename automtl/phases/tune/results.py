@@ -3,7 +3,7 @@ of loss and cost and its knee.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from automtl import files
 from automtl.config import RunConfig
 from automtl.config_tune import Value
 from automtl.errors import NoResult
+from automtl.phases.tune._ranges import KIND, trial_settings
 from automtl.phases.tune._study import SUMS
 from automtl.runs.run_dir import PhaseDir
 from automtl.strict import printable, to_yaml
@@ -112,7 +113,6 @@ def write_results(
     folder: Path,
     config: RunConfig,
     ended: Sequence[Finding],
-    settings: Callable[[Finding], RunConfig],
 ) -> dict[str, int]:
     """results.json, and a ready --config file for each trial that has a name: best, smallest, knee;
     name -> number.
@@ -126,7 +126,8 @@ def write_results(
     }
     chosen = {name: finding for name, finding in named.items() if finding is not None}
     for name, finding in chosen.items():
-        files.write_text(folder / f"{name}.yaml", _config_text(config, finding, settings(finding)))
+        text = _config_text(config, finding, trial_settings(config, finding.values))
+        files.write_text(folder / f"{name}.yaml", text)
     numbers = {name: finding.number for name, finding in chosen.items()}
     monitor = Monitor.of(config.retrain.monitor)
     summary: dict[str, Any] = {
@@ -150,7 +151,7 @@ def _plain(ended: Sequence[Finding]) -> list[dict[str, Any]]:
 
 def _config_text(config: RunConfig, finding: Finding, settings: RunConfig) -> str:
     """The settings as a file for --config, with the command that takes it."""
-    kind = finding.values.get("sharing.kind")
+    kind = finding.values.get(KIND)
     command = (
         f"automtl retrain RUN --sharing {kind}"
         if kind is not None
