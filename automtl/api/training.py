@@ -32,7 +32,6 @@ from automtl.phases.run.resume import need_plugins
 from automtl.phases.run.run_data import kept_advice
 from automtl.phases.tune import TuneResult
 from automtl.phases.tune import tune as _tune
-from automtl.phases.tune.results import shown
 from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
 from automtl.spaces.architecture import Architecture
 
@@ -264,7 +263,7 @@ def _study(result: TuneResult) -> Answer:
         {
             "trial": f.number,
             "state": f.state,
-            result.monitor.name: None if f.loss is None else shown(f.loss, result.monitor),
+            result.monitor.name: None if f.loss is None else result.monitor.shown(f.loss),
             "cost, FLOPs": f.cost,
             **f.values,
             "named": ", ".join(name for name, number in result.named.items() if number == f.number),

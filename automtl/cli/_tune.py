@@ -188,8 +188,6 @@ def _show(result: "TuneResult", source: str, *, as_json: bool, full: bool) -> No
 
 def _trials(result: "TuneResult", full: bool) -> None:
     """The trials in a table: all in their order, or the best first as far as a screen goes."""
-    from automtl.phases.tune.results import shown
-
     roles = {
         number: ", ".join(name for name, other in result.named.items() if other == number)
         for number in result.named.values()
@@ -204,7 +202,7 @@ def _trials(result: "TuneResult", full: bool) -> None:
         [
             str(f.number),
             f.state,
-            "-" if f.loss is None else f"{shown(f.loss, result.monitor):.5f}",
+            "-" if f.loss is None else f"{result.monitor.shown(f.loss):.5f}",
             "-" if f.cost is None else f"{f.cost:.3g}",
             roles.get(f.number, "-"),
             ", ".join(

@@ -54,8 +54,7 @@ def _best(folders: Sequence[PhaseDir], reporter: Reporter) -> PhaseDir:
             monitor = Monitor(words[0], words[2]) if words[0] else Monitor()
             cost = monitor.cost(results["validation"])
         costs[folder] = float("inf") if cost is None else cost
-        shown = -costs[folder] if monitor.more_is_better else costs[folder]
-        names[folder] = f"validation {monitor.name} {shown:.5f}"
+        names[folder] = f"validation {monitor.name} {monitor.shown(costs[folder]):.5f}"
     best = min(folders, key=costs.__getitem__)
     reporter.say(
         f"{best.path.name}, the best of {len(folders)} seeds ({names[best]}); --average takes all"

@@ -233,7 +233,8 @@ def _contrasts(
     margin: float | None,
 ) -> dict[str, list[Contrast]]:
     """Every entry against every reference in every metric."""
-    names, contrasts, figures = [], [], []
+    names = []
+    contrasts, figures = [], []
     for entry in entries:
         for reference in references:
             if reference.name == entry.name:

@@ -14,6 +14,7 @@ from automtl.report.tables import HEADLINES
 from automtl.runs.constant import LOSS, flagged, known, loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
+from automtl.runs.stored import stored_megabytes
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.templates import OF_ANY
 from automtl.strict import build, load_yaml
@@ -148,8 +149,7 @@ def _entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> E
 
 def _megabytes(folders: Sequence[PhaseDir]) -> float | None:
     costs = [files.read_json(folder.cost) for folder in folders if folder.cost.exists()]
-    stored = [cost["model"].get("stored") for cost in costs if isinstance(cost.get("model"), dict)]
-    sizes = [sum(parts.values()) for parts in stored if parts]
+    sizes = [size for cost in costs if (size := stored_megabytes(cost)) is not None]
     return fmean(sizes) if sizes else None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
@@ -334,6 +335,4 @@ def _mean_sd(values: Sequence[float | None]) -> dict[str, float | None]:
     known = [v for v in values if v is not None]
     if len(known) < len(values):
         return {"mean": None, "sd": None}
-    mean = sum(known) / len(known)
-    sd = (sum((v - mean) ** 2 for v in known) / (len(known) - 1)) ** 0.5 if len(known) > 1 else None
-    return {"mean": mean, "sd": sd}
+    return {"mean": fmean(known), "sd": stdev(known) if len(known) > 1 else None}

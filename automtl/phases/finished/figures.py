@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from automtl import files
 from automtl.phases.finished.evaluate import TestResult
 from automtl.runs.constant import flagged
+from automtl.runs.stored import stored_parts
 from automtl.statistics import seeds_needed, welch
 
 
@@ -87,7 +88,7 @@ def stored_sizes(results: Sequence[TestResult]) -> dict[str, dict[str, float]]:
     """
     sizes: dict[str, dict[str, float]] = {}
     for label, group in by_label(results).items():
-        stored = [files.read_json(r.folder.cost)["model"].get("stored", {}) for r in group]
+        stored = [stored_parts(files.read_json(r.folder.cost)) for r in group]
         sizes[label] = {
             part: sum(f[part] for f in stored) / len(stored)
             for part in stored[0]

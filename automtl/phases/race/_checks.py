@@ -50,7 +50,8 @@ class Checks:
         session: Session,
         most: int,
     ) -> None:
-        self.winner, self.runners_up, self.genes, self.session = winner, runners_up, genes, session
+        self.winner, self.runners_up = winner, runners_up
+        self.genes, self.session = genes, session
         self.most = most if runners_up else 0
         self._entrants: dict[tuple[str, ...], Entrant] = {}
 

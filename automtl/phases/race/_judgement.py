@@ -36,8 +36,9 @@ class Judgement:
     def __init__(
         self, session: Session, course: Course, genes: Genes, strategy: Strategy, judge: Judge
     ) -> None:
-        self._session, self._course, self._genes = session, course, genes
-        self._strategy, self._judge = strategy, judge
+        self._session, self._course = session, course
+        self._genes, self._strategy = genes, strategy
+        self._judge = judge
         self._checks: Checks | None = None
 
     def next_check(self, results: Sequence[Result], units: Units) -> Job | None:

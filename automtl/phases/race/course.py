@@ -46,7 +46,8 @@ class Course:
     def __init__(
         self, entrants: Sequence[Entrant], *, finalists: int, seeds: int, steps: int
     ) -> None:
-        self.entrants, self.finalists, self.seeds, self.steps = entrants, finalists, seeds, steps
+        self.entrants, self.finalists = entrants, finalists
+        self.seeds, self.steps = seeds, steps
         self.by_id = {entrant.id: entrant for entrant in entrants}
         self.sizes = sizes(len(self.by_id), finalists)
         self.rungs = len(self.sizes) - 1

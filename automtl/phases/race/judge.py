@@ -10,6 +10,7 @@ from torch import nn
 from automtl.data.store.batches import Batches
 from automtl.data.store.slices import groups
 from automtl.errors import NumericalError
+from automtl.phases.run.constant import constant_predictions
 from automtl.phases.run.session import Session
 from automtl.training.metrics.evaluation import Predictions
 from automtl.training.metrics.influence import Influence, influence
@@ -67,22 +68,13 @@ class Judge:
         parts = list(self.b.epoch(0))
         labels = np.concatenate([batch.labels.numpy() for batch in parts])
         rows = np.concatenate([batch.rows.numpy() for batch in parts])
-        weights = [batch.weights for batch in parts]
-        row_weights = (
-            None
-            if weights[0] is None
-            else np.concatenate([w.numpy() for w in weights if w is not None])
+        known = [batch.weights.numpy() for batch in parts if batch.weights is not None]
+        outputs = [
+            np.array(task.base if task.kind == "multiclass" else task.base[0]) for task in tasks
+        ]
+        return self._influence(
+            constant_predictions(outputs, labels, np.concatenate(known) if known else None, rows)
         )
-        outputs = []
-        for task in tasks:
-            base = np.array(task.base, np.float32)
-            shape = (len(rows), len(base)) if task.kind == "multiclass" else (len(rows),)
-            outputs.append(
-                np.broadcast_to(
-                    base if task.kind == "multiclass" else base.reshape(()), shape
-                ).copy()
-            )
-        return self._influence(Predictions(outputs, labels, row_weights, rows))
 
     @cached_property
     def units(self) -> int:

@@ -100,7 +100,8 @@ def train(order: Order) -> Outcome:
 
 
 def _trained(order: Order, reporter: _Afar) -> Outcome:
-    plan, seed, carry = order.plan, order.config.seed, None
+    plan, seed = order.plan, order.config.seed
+    carry = None
     try:
         if order.over:
             return Outcome(stopped=True)

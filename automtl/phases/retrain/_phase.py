@@ -49,7 +49,8 @@ class RetrainPhase:
     kind: Literal["retrain"] = "retrain"
 
     def __init__(self, session: Session, folder: PhaseDir, model: Architecture) -> None:
-        self.session, self.folder, self.model = session, folder, model
+        self.session, self.folder = session, folder
+        self.model = model
         self.generator = session.dropout_generator()
         self.batch_size = ("retrain.batch_size", session.config.retrain.batch_size)
         with enough_memory(self.batch_size, model, session.schema):

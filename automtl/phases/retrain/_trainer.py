@@ -61,7 +61,8 @@ class Trainer:
         net: MultiTaskNet,
         columns: list[int],
     ) -> None:
-        self.session, self.folder, self.guard, self.net = session, folder, guard, net
+        self.session, self.folder = session, folder
+        self.guard, self.net = guard, net
         self.settings = session.config.retrain
         self.stages = net.sharing.stages()
         self.batches = session.batches(

@@ -6,6 +6,7 @@ from automtl import files
 from automtl.report.tables import HEADLINES
 from automtl.runs.constant import LOSS, flagged, loss_of, metrics_of
 from automtl.runs.run_dir import PhaseDir
+from automtl.runs.stored import stored_megabytes
 from automtl.training.metrics.evaluation import Evaluation
 
 
@@ -41,4 +42,4 @@ def beside(evaluation: Evaluation) -> dict[str, list[str]]:
 def size_and_seconds(folder: PhaseDir) -> tuple[float | None, float]:
     """Megabytes of a stored model, and seconds of its training."""
     cost = files.read_json(folder.cost)
-    return sum(cost["model"].get("stored", {}).values()) or None, float(cost["seconds"])
+    return stored_megabytes(cost), float(cost["seconds"])

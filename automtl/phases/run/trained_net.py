@@ -95,7 +95,8 @@ class TrainedNet:
         *,
         length: Callable[[Stage], int],
     ) -> None:
-        self.net, self.columns, self.guard = net, columns, guard
+        self.net, self.columns = net, columns
+        self.guard = guard
         self.tasks = [session.schema.tasks[c] for c in columns]
         self._session, self._settings = session, session.config.retrain
         self._rates = OptimizerSettings.of(self._settings)

@@ -178,7 +178,8 @@ class _Filling:
     def _supernet_prices(self) -> tuple[float, float]:
         """Of an epoch, by a few steps of it; and what does not hang on their number."""
         strategy = make_strategy(self.session, self.material)
-        times, last, steps = [], time.perf_counter(), 1
+        times, steps = list[float](), 1
+        last = time.perf_counter()
         for event in _steps(strategy, _TIMED_STEPS):
             times.append(time.perf_counter() - last)
             last, steps = time.perf_counter(), event.steps

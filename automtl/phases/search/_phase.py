@@ -36,7 +36,8 @@ class SearchPhase:
     def __init__(self, session: Session, folder: PhaseDir, budget: Filled | None = None) -> None:
         space = session.config.space
         assert space is not None, "a search has a space"
-        self.session, self.folder, self.model = session, folder, space
+        self.session, self.folder = session, folder
+        self.model = space
         self._budget = budget
         self.batch_size = ("search.batch_size", session.config.search.batch_size)
         self.generator = session.dropout_generator()

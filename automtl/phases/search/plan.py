@@ -116,7 +116,8 @@ def _race_steps(session: Session) -> int:
 
 def _timed(strategy: Strategy) -> tuple[int, float]:
     """Steps of all epochs, and the seconds of one, the median of a few after the first."""
-    times, steps, last = [], 0, time.perf_counter()
+    times, steps = list[float](), 0
+    last = time.perf_counter()
     for event in strategy.run_epoch(0):
         times.append(time.perf_counter() - last)
         last, steps = time.perf_counter(), event.steps * strategy.epochs

@@ -27,7 +27,7 @@ from automtl.phases.tune._ranges import distribution, each_kind, ranges, referen
 from automtl.phases.tune._study import Claim, Study
 from automtl.phases.tune._trial import OutOfTime, TrialReporter
 from automtl.phases.tune._trial_run import run_trial
-from automtl.phases.tune.results import TuneResult, findings, shown, write_results
+from automtl.phases.tune.results import TuneResult, findings, write_results
 from automtl.phases.tune.storage import Storage, storage_faults
 from automtl.runs import checksums
 from automtl.runs.manifest import Manifest
@@ -43,8 +43,9 @@ class Tuning:
     ) -> None:
         config = session.config
         schema, tasks = session.schema, len(session.schema.tasks)
-        self.session, self.config, self.folder = session, config, folder
-        self.searched, self.reporter = searched, session.reporter
+        self.session, self.config = session, config
+        self.folder, self.searched = folder, searched
+        self.reporter = session.reporter
         self.settings, self.monitor = config.tune, Monitor.of(config.retrain.monitor)
         check_monitor(
             config.retrain.monitor,
@@ -163,7 +164,7 @@ class Tuning:
             )
             self.study.note(claim.number, {"losses": losses, **facts})
             self.study.end(claim.number, TrialState.COMPLETE, values)
-            figure = f"{self.monitor.name} {shown(values[0], self.monitor):.5f}"
+            figure = f"{self.monitor.name} {self.monitor.shown(values[0]):.5f}"
             self.reporter.say(
                 f"trial {claim.number}: validation {figure}, search of {facts['cost']:.3g} FLOPs"
             )

@@ -104,11 +104,6 @@ def smallest(ended: Sequence[Finding], within: float) -> Finding | None:
     return next(p for p in points if p.loss is not None and p.loss <= best + within * abs(best))
 
 
-def shown(loss: float, monitor: Monitor) -> float:
-    """A finding's loss as people know the figure."""
-    return -loss if monitor.more_is_better else loss
-
-
 def write_results(
     folder: Path,
     config: RunConfig,
@@ -160,7 +155,7 @@ def _config_text(config: RunConfig, finding: Finding, settings: RunConfig) -> st
     plain = settings.model_dump(mode="json")
     sections = {name: plain[name] for name in (("retrain",) if kind is not None else _SECTIONS)}
     monitor = Monitor.of(config.retrain.monitor)
-    value = f"validation {monitor.name} {shown(finding.loss or 0.0, monitor):.5f}"
+    value = f"validation {monitor.name} {monitor.shown(finding.loss or 0.0):.5f}"
     head = f"# Trial {finding.number}: {value}, cost {finding.cost:.4g} FLOPs.\n"
     return f"{head}# {printable(command)} --config THIS_FILE\n" + to_yaml(sections)
 
