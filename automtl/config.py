@@ -282,21 +282,21 @@ def _laid(
             origins | dict.fromkeys(leaves(sections), one.source),
         )
     below = _fitting(below, given)
-    held = set(leaves(below))
+    paths = set(leaves(below))
     return below, without(
-        {path: who for path, who in origins.items() if path in held}, leaves(given)
+        {path: who for path, who in origins.items() if path in paths}, leaves(given)
     )
 
 
 def _fitting(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """What is recommended without the rates of an optimiser, where another one is taken above."""
-    held, retrain = below.get("retrain", {}), above.get("retrain")
-    before = held.get("optimizer", "adam")
+    advised, retrain = below.get("retrain", {}), above.get("retrain")
+    before = advised.get("optimizer", "adam")
     if not isinstance(retrain, Mapping) or retrain.get("optimizer", before) == before:
         return below
     return {
         **below,
-        "retrain": {name: value for name, value in held.items() if name not in OF_OPTIMIZER},
+        "retrain": {name: value for name, value in advised.items() if name not in OF_OPTIMIZER},
     }
 
 

@@ -105,14 +105,14 @@ def parted(
     values: Mapping[str, Any], wanted: Callable[[str], bool], path: str = ""
 ) -> dict[str, Any]:
     """Those of nested settings whose paths are wanted; sections that have none are left out."""
-    found: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     for key, value in values.items():
         place = f"{path}.{key}" if path else str(key)
         if isinstance(value, Mapping) and value:
-            found |= {key: inside} if (inside := parted(value, wanted, place)) else {}
+            parts |= {key: inside} if (inside := parted(value, wanted, place)) else {}
         elif wanted(place):
-            found[key] = value
-    return found
+            parts[key] = value
+    return parts
 
 
 def without(origins: Mapping[str, str], taken: Iterable[str]) -> dict[str, str]:
@@ -137,8 +137,8 @@ def origins_told(origins: Mapping[str, str], values: Mapping[str, Any]) -> str:
 
 
 def _value(values: Mapping[str, Any], path: str) -> str:
-    held: Any = values
+    value: Any = values
     while path:  # a name of a task may hold a dot
-        key = max((name for name in held if f"{path}.".startswith(f"{name}.")), key=len)
-        held, path = held[key], path[len(key) + 1 :]
-    return shown(str(held), 60)
+        key = max((name for name in value if f"{path}.".startswith(f"{name}.")), key=len)
+        value, path = value[key], path[len(key) + 1 :]
+    return shown(str(value), 60)

@@ -57,16 +57,16 @@ class Setting:
 
 def sections() -> dict[str, list[Setting]]:
     """The settings by section; "run" holds those that stand in none."""
-    found: dict[str, list[Setting]] = {"run": []}
+    by_section: dict[str, list[Setting]] = {"run": []}
     for name, field in RunConfig.model_fields.items():
         if name in RECORDS:
             continue
         model = _model(field)
         if model is None:
-            found["run"].append(_setting(name, field))
+            by_section["run"].append(_setting(name, field))
         else:
-            found[name] = list(_settings(model, f"{name}."))
-    return found
+            by_section[name] = list(_settings(model, f"{name}."))
+    return by_section
 
 
 def section(name: str) -> list[Setting]:

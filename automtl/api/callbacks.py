@@ -146,5 +146,5 @@ class Calling:
             hook(result)
 
     def _hooks(self, name: str) -> list[Callable[..., Any]]:
-        found = (getattr(callback, name, None) for callback in self._callbacks)
-        return [hook for hook in found if hook is not None]
+        hooks = (getattr(callback, name, None) for callback in self._callbacks)
+        return [hook for hook in hooks if hook is not None]

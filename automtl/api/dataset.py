@@ -118,8 +118,8 @@ class Dataset:
         folder, table = _folder(data_dir), as_table(frame)
         with scratch_folder(folder) as scratch:
             write_table(scratch / ROWS, table.slice(0, LOOKED_AT).replace_schema_metadata())
-            made = roles.settings(scratch / ROWS, name) | settings
-        config = build(DatasetConfig, made, "Dataset.from_frame").in_folder(Path.cwd())
+            plain = roles.settings(scratch / ROWS, name) | settings
+        config = build(DatasetConfig, plain, "Dataset.from_frame").in_folder(Path.cwd())
         _need_columns(config, table.column_names)
         return cls(keep_frame(table, config, data_dir=folder), data_dir=folder)
 
@@ -162,8 +162,8 @@ class Dataset:
             ids=ids, numbers=numbers, lists=lists, tasks=tasks, weights=weights, split=split
         )
         folder, place = _folder(data_dir), Path(home(path))
-        made = roles.settings(place, name) | settings
-        config = build(DatasetConfig, made, "Dataset.from_file").in_folder(Path.cwd())
+        plain = roles.settings(place, name) | settings
+        config = build(DatasetConfig, plain, "Dataset.from_file").in_folder(Path.cwd())
         return cls(keep_settings(config, data_dir=folder), data_dir=folder)
 
     @property
@@ -293,31 +293,31 @@ def _need_columns(config: DatasetConfig, columns: Sequence[str]) -> None:
     Raises:
         ConfigError: a column is not there.
     """
-    made = {derived.name for derived in config.derived}
+    derived_columns = {derived.name for derived in config.derived}
     wanted = {f.name: f"feature '{f.name}'" for f in config.features}
     wanted |= {task.label: f"task '{task.name}'" for task in config.tasks}
     wanted |= {t.sample_weight: "weights" for t in config.tasks if t.sample_weight}
     wanted |= {config.split.column: "split"} if config.split.column else {}
     for column, role in wanted.items():
-        if column not in columns and column not in made and not config.joins:
+        if column not in columns and column not in derived_columns and not config.joins:
             raise ConfigError(
                 role, "must be a column of the rows", repr(column), nearest(column, columns)
             )
 
 
-def described(held: Mapping[str, Any]) -> Answer:
+def described(description: Mapping[str, Any]) -> Answer:
     """What a prepared data set holds."""
-    fields = pd.DataFrame(held["fields"])
+    fields = pd.DataFrame(description["fields"])
     rates = [
         {"task": task["name"], "of": what, **values, "p": task["p"]}
-        for task in held["tasks"]
+        for task in description["tasks"]
         for what, values in task["rates"].items()
     ]
-    rows = pd.DataFrame([held["rows"]])
+    rows = pd.DataFrame([description["rows"]])
     return Answer(
-        f"{held['name']}: rows by part",
+        f"{description['name']}: rows by part",
         rows,
-        tuple(held["remarks"]),
+        tuple(description["remarks"]),
         {"fields": fields, "tasks": pd.DataFrame(rates)},
-        held,
+        description,
     )

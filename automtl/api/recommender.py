@@ -201,8 +201,8 @@ class MultiTaskRecommender:
         """
         rows = _joined(X, y, self._labels)
         answers, labels = self._fitted.predict(rows), labels_of(as_table(rows), self.data_.config)
-        found = [_score(task, labels[task.name], answers) for task in self.data_.config.tasks]
-        return float(np.mean(found))
+        scores = [_score(task, labels[task.name], answers) for task in self.data_.config.tasks]
+        return float(np.mean(scores))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The settings, as scikit-learn reads them."""

@@ -88,7 +88,7 @@ class Search(SearchResult):
         >>> found.retrain(seeds=[7], sharing="snr_trans").labels
         ['snr_trans-s7']
         """
-        with Listening(verbose, reporter, callbacks) as told:
+        with Listening(verbose, reporter, callbacks) as listener:
             return Models.trained(
                 retrained(
                     self.run,
@@ -98,10 +98,10 @@ class Search(SearchResult):
                     seeds=seeds,
                     out=None,
                     resume=resume,
-                    reporter=told,
+                    reporter=listener,
                     how=side_by_side(jobs, engine),
                 ),
-                told,
+                listener,
             )
 
     @speaks_python
@@ -154,8 +154,8 @@ class Model(RetrainResult):
         """The trained network, in evaluation mode, on the device that `device="auto"` finds: it
         takes the `inputs` of a batch and gives a logit per task.
         """
-        with Listening(verbose=False) as told:
-            session = session_of(self.folder, "auto", told)
+        with Listening(verbose=False) as listener:
+            session = session_of(self.folder, "auto", listener)
             return load_net(self.folder, session).eval()
 
     @property
@@ -221,13 +221,13 @@ class Models(Sequence[Model], SelfShowing):
         self.architecture = self._models[0].architecture
 
     @classmethod
-    def trained(cls, results: Iterable[RetrainResult], told: Calling | None = None) -> Self:
+    def trained(cls, results: Iterable[RetrainResult], listener: Calling | None = None) -> Self:
         """The results of the retrain phase, as models that act; each is told as it comes."""
         models = []
         for result in results:
             models.append(_acting(Model, result))
-            if told is not None:
-                told.end(models[-1])
+            if listener is not None:
+                listener.end(models[-1])
         return cls(models)
 
     @classmethod

@@ -64,8 +64,8 @@ def predict(
         AutoMTLError: see ``automtl.errors``.
     """
     run = run.best if isinstance(run, Models) else run
-    with Listening(verbose, reporter) as told:
-        return predict_frame(folder_of(run), rows, keep=keep, device=device, reporter=told)
+    with Listening(verbose, reporter) as listener:
+        return predict_frame(folder_of(run), rows, keep=keep, device=device, reporter=listener)
 
 
 @speaks_python
@@ -95,8 +95,8 @@ def export(
         AutoMTLError: see ``automtl.errors``.
     """
     run = run.best if isinstance(run, Models) else run
-    with Listening(verbose, reporter) as told:
-        return _export(folder_of(run), format, out=path_of(out), reporter=told)
+    with Listening(verbose, reporter) as listener:
+        return _export(folder_of(run), format, out=path_of(out), reporter=listener)
 
 
 @speaks_python
@@ -143,12 +143,14 @@ def show(
             raise ConfigError("source", "must be a search for alphas", "an architecture")
         figure = alphas_picture(home(place))
     else:
-        held = source.architecture if isinstance(source, SelfShowing) else source
-        found = held if isinstance(held, Architecture) else architecture_of(home(held))
+        subject = source.architecture if isinstance(source, SelfShowing) else source
+        architecture = (
+            subject if isinstance(subject, Architecture) else architecture_of(home(subject))
+        )
         folder = data.data_dir if isinstance(data, Dataset) and data_dir is None else data_dir
         named = None if data is None else source_of(data, None, {})
-        with Listening() as told:
-            figure = picture(found, named, path_of(folder), say=told.say)
+        with Listening() as listener:
+            figure = picture(architecture, named, path_of(folder), say=listener.say)
     if path is not None:
         files.write_bytes(Path(home(path)), render(figure, Path(home(path))))
     return figure
@@ -173,9 +175,9 @@ def describe(data: str | Path | Dataset, *, data_dir: str | Path | None = None) 
     if not is_table(home(data)):
         return Dataset(data, data_dir=data_dir).describe()
     text = draft(home(data))
-    held = parse_yaml(text, "draft")
-    assert isinstance(held, dict), "a draft is a mapping"
-    rows = [{"column": f["name"], "role": f["kind"]} for f in held["features"] or ()]
-    rows += [{"column": t["label"], "role": t["kind"]} for t in held["tasks"] or ()]
+    drafted = parse_yaml(text, "draft")
+    assert isinstance(drafted, dict), "a draft is a mapping"
+    rows = [{"column": f["name"], "role": f["kind"]} for f in drafted["features"] or ()]
+    rows += [{"column": t["label"], "role": t["kind"]} for t in drafted["tasks"] or ()]
     said = [line.strip("# ") for line in text.splitlines() if line.lstrip().startswith("#")]
     return Answer("a draft: each line is a guess", pd.DataFrame(rows), said, source=text)

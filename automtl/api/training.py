@@ -79,7 +79,7 @@ def search(  # noqa: PLR0913 # what the command's options say
         AutoMTLError: see ``automtl.errors``.
     """
     flags = flags_of(settings, dataset, data_dir)
-    with Listening(verbose, reporter, callbacks) as told:
+    with Listening(verbose, reporter, callbacks) as listener:
         result = acting_search(
             searched(
                 source_of(dataset, frame, flags),
@@ -88,10 +88,10 @@ def search(  # noqa: PLR0913 # what the command's options say
                 out=path_of(out),
                 budget=budget,
                 resume=resume,
-                reporter=told,
+                reporter=listener,
             )
         )
-        told.end(result)
+        listener.end(result)
     return result
 
 
@@ -145,7 +145,7 @@ def retrain(  # noqa: PLR0913 # what the command's options say
         AutoMTLError: see ``automtl.errors``.
     """
     flags, how = flags_of(settings, data, data_dir), side_by_side(jobs, engine)
-    with Listening(verbose, reporter, callbacks) as told:
+    with Listening(verbose, reporter, callbacks) as listener:
         return Models.trained(
             retrained(
                 source.run if isinstance(source, Search) else source,
@@ -155,10 +155,10 @@ def retrain(  # noqa: PLR0913 # what the command's options say
                 seeds=seeds,
                 out=path_of(out),
                 resume=resume,
-                reporter=told,
+                reporter=listener,
                 how=how,
             ),
-            told,
+            listener,
         )
 
 
@@ -226,15 +226,15 @@ def tune(  # noqa: PLR0913 # what the command's options say
         config = resolve(
             source=source_of(source, None, flags), space=name, flags=flags, recommended=begun
         )
-    with Listening(verbose, reporter) as told:
-        say_origins(config, told)
+    with Listening(verbose, reporter) as listener:
+        say_origins(config, listener)
         result = _tune(
             config,
             searched=None if searched_run is None else str(searched_run.path.parent),
             out=path_of(out),
             storage=storage,
             resume=resume,
-            reporter=told,
+            reporter=listener,
         )
     result.need_one()
     return _study(result)

@@ -145,14 +145,14 @@ def best_predictions(
     names = list(dict.fromkeys(architectures))
     means = np.bincount(groups, y) / counts
     centre = float(means.mean())
-    kept = (
+    shares = (
         counts * c.architecture / (counts * c.architecture + c.seed)
         if c.architecture > 0
         else np.zeros(len(counts))
     )
     return {
         name: float(value)
-        for name, value in zip(names, centre + kept * (means - centre), strict=True)
+        for name, value in zip(names, centre + shares * (means - centre), strict=True)
     }
 
 

@@ -80,17 +80,17 @@ class OrderVerdict:
     @property
     def words(self) -> str:
         """The verdict for people."""
-        told = (
+        words = (
             f"tau {_of(self.tau, self.interval)}, within interactions "
             f"{_of(self.within, self.within_interval)}, over {self.architectures} architectures "
             f"and {self.supernets} supernets"
         )
         if self.attainable is not None and self.attainable_interval is not None:
-            told += f"; attainable with two seeds {_of(self.attainable, self.attainable_interval)}"
+            words += f"; attainable with two seeds {_of(self.attainable, self.attainable_interval)}"
         unbeaten = [name for name, beside in self.baselines.items() if not beside.beaten]
         if not unbeaten:
-            return f"{told}. It orders architectures better than every baseline"
-        return f"{told}. NOT shown to order architectures better than {', '.join(unbeaten)}"
+            return f"{words}. It orders architectures better than every baseline"
+        return f"{words}. NOT shown to order architectures better than {', '.join(unbeaten)}"
 
 
 def _of(value: float, interval: Interval) -> str:

@@ -58,9 +58,9 @@ def load(name_or_path: str | Path, *, sealed: bool = False) -> pd.DataFrame:
     frame = _checked(path, table)
     with fitting(path):
         about = dict(parse_json((table.schema.metadata or {}).get(ABOUT, b"{}")))
-    kept = frame if sealed else frame[~frame["sealed"].astype(bool)].reset_index(drop=True)
-    kept.attrs = {"name": path.name.partition(".")[0], **about}
-    return kept
+    visible = frame if sealed else frame[~frame["sealed"].astype(bool)].reset_index(drop=True)
+    visible.attrs = {"name": path.name.partition(".")[0], **about}
+    return visible
 
 
 def load_test(name_or_path: str | Path) -> pd.DataFrame:

@@ -35,16 +35,16 @@ def run(
     if json_schema:
         print_json(config_reference.json_schema())
         return
-    found = (
+    sections = (
         config_reference.sections()
         if section is None
         else {section: config_reference.section(section)}
     )
     if as_json:
-        print_json({name: [asdict(one) for one in own] for name, own in found.items()})
+        print_json({name: [asdict(one) for one in own] for name, own in sections.items()})
         return
-    for settings in found.values():
+    for settings in sections.values():
         for one in settings:
             print_lines(f"{one.path} = {one.default}  ({one.type})\n    {one.meaning}")
     if section is None:
-        say(f"one section: automtl config NAME, of {listed(found, most=len(found))}")
+        say(f"one section: automtl config NAME, of {listed(sections, most=len(sections))}")

@@ -64,12 +64,12 @@ def clean(
     """
     from automtl.runs.overview import cleanable, remove
 
-    found = cleanable(folder)
-    for path in found:
+    paths = cleanable(folder)
+    for path in paths:
         say(f"{'removing' if yes else 'would remove'} {path}")
         if yes:
             remove(path)
-    if not found:
+    if not paths:
         say("nothing to clean")
     elif not yes:
         say("add --yes to remove them")

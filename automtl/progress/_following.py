@@ -87,13 +87,13 @@ class Following:
     def epoch(self, line: dict[str, Any]) -> None:
         """Keep an epoch's losses."""
         rows, figures = judged(line)
-        found = {
+        losses = {
             "train": line["loss"].get("total"),
             f"{rows} rows" if rows == "B" else rows: figures.get("loss"),
             "constant": figures.get("constant"),
         }
         self._losses |= {
-            name: float(value) for name, value in found.items() if isinstance(value, int | float)
+            name: float(value) for name, value in losses.items() if isinstance(value, int | float)
         }
 
     def _place(self, event: "StepEvent", epochs: int) -> str:

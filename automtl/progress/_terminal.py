@@ -53,8 +53,8 @@ class TerminalReporter:
         elif now - self._said > _PLAIN_EVERY_S and view.is_timed:
             self._said = now
             words = [f"{view.share:.0%}", view.rate, f"{view.elapsed} elapsed", f"{view.left} left"]
-            told = f"{view.place}, step {event.step + 1} of {event.steps}: {', '.join(words)}"
-            self.say(f"  {told}")
+            message = f"{view.place}, step {event.step + 1} of {event.steps}: {', '.join(words)}"
+            self.say(f"  {message}")
 
     def epoch(self, phase: str, line: dict[str, Any]) -> None:
         """Keep an epoch's losses for the bar."""

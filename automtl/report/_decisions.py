@@ -20,10 +20,10 @@ def ended(runs: Sequence[RunView]) -> list[PhaseView]:
 
 def headlines(runs: Sequence[RunView]) -> list[tuple[str, str]]:
     """Per ended search what is decided, named where there are several runs, and what would help."""
-    made = []
+    lines = []
     for phase in ended(runs):
         name = f"The search of {phase.run}" if len(runs) > 1 else "The search"
         assert phase.architecture is not None  # see `ended`
         headline, more = decided.said(phase.architecture.provenance)
-        made.append((f"{name}: {headline}.", f"{more}." if more else ""))
-    return made
+        lines.append((f"{name}: {headline}.", f"{more}." if more else ""))
+    return lines

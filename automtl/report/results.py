@@ -42,8 +42,8 @@ class SelfShowing(ABC):
         from automtl.report.tables import leaderboard, supernet_row
 
         view = self._view()
-        made = leaderboard([view])
-        return made if not made.empty else supernet_row(view)
+        table = leaderboard([view])
+        return table if not table.empty else supernet_row(view)
 
     def plot(self, what: str = "architecture") -> "Figure":
         """A picture as a matplotlib figure.

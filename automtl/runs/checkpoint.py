@@ -92,8 +92,8 @@ def applying(
         TypeError,
         ValueError,
     ) as error:
-        told = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
-        raise ArtifactError(path, rule, told[:300], fix) from error
+        message = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+        raise ArtifactError(path, rule, message[:300], fix) from error
 
 
 def _digest(tree: str, tensors: Mapping[str, Tensor]) -> str:

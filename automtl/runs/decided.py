@@ -13,20 +13,20 @@ UNKNOWN = "no decisions are told: nothing was to choose, or an older automtl sea
 HEADER = ("choice", "taken", "runner-up", "verdict", "loss on B (95%, adjusted)", "rests on")
 
 
-def of(held: Mapping[str, Any]) -> list[dict[str, Any]]:
+def of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The decisions in a manifest or an architecture's provenance; [] where none are told, or what
     is there is none.
     """
-    told = held.get("decisions")
-    return [dict(d) for d in told if _whole(d)] if isinstance(told, list | tuple) else []
+    decisions = record.get("decisions")
+    return [dict(d) for d in decisions if _whole(d)] if isinstance(decisions, list | tuple) else []
 
 
-def said(held: Mapping[str, Any]) -> tuple[str, str]:
+def said(record: Mapping[str, Any]) -> tuple[str, str]:
     """What a search decided, in one sentence, and what would help to decide more ("" where nothing
     would), from its manifest or its architecture's provenance.
     """
-    race = held.get("race")
-    decisions, race = of(held), race if isinstance(race, Mapping) else {}
+    race = record.get("race")
+    decisions, race = of(record), race if isinstance(race, Mapping) else {}
     return headline(decisions, raced=bool(race)), advice(decisions, race)
 
 
@@ -136,13 +136,13 @@ def _no_better_than_hand_made(race: Mapping[str, Any]) -> bool:
 
 def block_name(name: str) -> str:
     """A choice block as people say it: level0.pool.3.block.1 is expert 3, block 1."""
-    made = re.sub(r"^level0\.pool\.(\d+)\.block\.(\d+)$", r"expert \1, block \2", name)
-    made = re.sub(
+    words = re.sub(r"^level0\.pool\.(\d+)\.block\.(\d+)$", r"expert \1, block \2", name)
+    words = re.sub(
         r"^level(\d+)\.([a-z]+)(\d*)\.(\d+)\.block\.(\d+)$",
         r"level \1, \2 \3 expert \4, block \5",
-        made,
+        words,
     )
-    return re.sub(r"^interaction\.(\d+)$", r"interaction \1", made).replace("  ", " ")
+    return re.sub(r"^interaction\.(\d+)$", r"interaction \1", words).replace("  ", " ")
 
 
 def rows(decisions: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:

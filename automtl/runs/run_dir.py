@@ -121,7 +121,7 @@ class PhaseDir:
         """
         if not self.metrics.exists():
             return []
-        made = []
+        lines = []
         for number, line in enumerate(read_lines(self.metrics), 1):
             try:
                 value = parse_json(line)
@@ -138,8 +138,8 @@ class PhaseDir:
                     repr(line[:60]),
                     "restore the file",
                 )
-            made.append(value)
-        return made
+            lines.append(value)
+        return lines
 
 
 @dataclass(frozen=True)
@@ -231,16 +231,16 @@ def find_phase(path: Path, kind: str) -> list[PhaseDir]:
             path, "must be a run folder", "no such folder", "see `automtl runs list`"
         )
     if (path / "manifest.json").exists():
-        found = [PhaseDir(path)] if (path.name == "search") == (kind == "search") else []
+        phases = [PhaseDir(path)] if (path.name == "search") == (kind == "search") else []
     elif kind == "search":
-        found = [RunDir(path).search] if RunDir(path).search.manifest.exists() else []
+        phases = [RunDir(path).search] if RunDir(path).search.manifest.exists() else []
     else:
-        found = RunDir(path).retrains()
-    for phase in found:
+        phases = RunDir(path).retrains()
+    for phase in phases:
         Manifest.read(phase.manifest).verify()
-    if not found:
+    if not phases:
         raise ArtifactError(path, f"must hold a {kind}", "none", f"run `automtl {kind}` first")
-    return found
+    return phases
 
 
 def one_phase(path: Path, kind: str) -> PhaseDir:
@@ -249,12 +249,12 @@ def one_phase(path: Path, kind: str) -> PhaseDir:
     Raises:
         ConfigError: several fit; they are listed.
     """
-    found = find_phase(path, kind)
-    if len(found) > 1:
+    phases = find_phase(path, kind)
+    if len(phases) > 1:
         raise ConfigError(
             path,
             f"must hold one {kind}",
-            f"{len(found)}",
-            f"pass one of them: {', '.join(str(p.path) for p in found)}",
+            f"{len(phases)}",
+            f"pass one of them: {', '.join(str(p.path) for p in phases)}",
         )
-    return found[0]
+    return phases[0]

@@ -168,7 +168,7 @@ class _Watch:
         self._done: set[int] = set()
         self._read = dict.fromkeys((order.log for order in orders), 0)
         self._places: dict[int, str] = {}
-        self._said, self._told = time.monotonic(), ""
+        self._said, self._last_message = time.monotonic(), ""
 
     def look(self) -> None:
         """Pass on what was said since; now and then also where each is."""
@@ -180,8 +180,8 @@ class _Watch:
         self._said = now
         places = "; ".join(f"seed {seed}: {place}" for seed, place in self._places.items())
         message = f"  {over} of {len(self._orders)} have ended; {places}"
-        if places and message != self._told:
-            self._told = message
+        if places and message != self._last_message:
+            self._last_message = message
             self._reporter.say(message)
 
     def _pass_on(self, order: Order) -> None:

@@ -60,10 +60,10 @@ def captions(graph: nx.DiGraph, cards: Mapping[str, Card], y: float, style: Styl
     words = [_CAPTIONS.get(cards_[0].kind, cards_[0].kind) for _, cards_ in sorted(columns.items())]
     count, seen = Counter(words), Counter[str]()
     labels = []
-    for word, (_, held) in zip(words, sorted(columns.items()), strict=True):
+    for word, (_, column) in zip(words, sorted(columns.items()), strict=True):
         seen[word] += 1
         text = f"{word}, {seen[word]}" if count[word] > 1 else word
-        labels.append(Label(text, held[0].x, y, style.small, tone="soft"))
+        labels.append(Label(text, column[0].x, y, style.small, tone="soft"))
     return labels
 
 

@@ -97,21 +97,21 @@ def _opening(width: float, height: float, label: str) -> str:
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     loader = PackageLoader("automtl.report")
-    made = Environment(
+    environment = Environment(
         loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
+    environment.filters |= {
         "clean": clean,
         "short": short,
         "clean_text": _clean_text,
         "chip_paper": chip_paper,
         "chip_ink": chip_ink,
     }
-    return made
+    return environment
 
 
 def _clean_text(text: str) -> str:

@@ -64,7 +64,7 @@ def choices_of(architecture: Architecture, graph: nx.DiGraph) -> dict[tuple[str,
     """The choice block behind each drawn block, by (node, index in the node); empty where nothing
     was searched.
     """
-    found = {}
+    choices = {}
     prefixes = list(
         dict.fromkeys(
             name.rpartition(".block.")[0] for name in architecture.choices if ".block." in name
@@ -81,8 +81,8 @@ def choices_of(architecture: Architecture, graph: nx.DiGraph) -> dict[tuple[str,
         for i, (name, taken) in enumerate(zip(names, blocks, strict=True)):
             if name in architecture.choices:
                 weights = sorted(architecture.choices[name].items(), key=lambda item: -item[1])
-                found[node, i] = Choice(name, taken, dict(weights))
-    return found
+                choices[node, i] = Choice(name, taken, dict(weights))
+    return choices
 
 
 def fields_lines(architecture: Architecture, most: int) -> list[str]:
@@ -147,18 +147,18 @@ def subtitle(architecture: Architecture, parts: Mapping[str, Part]) -> str:
 
 def notes(architecture: Architecture, graph: nx.DiGraph) -> list[str]:
     """What the drawing cannot show."""
-    found = []
+    lines = []
     idle = idle_experts(architecture, graph)
     if idle:
-        found.append(f"not part of this model: expert {', '.join(map(str, idle))}")
+        lines.append(f"not part of this model: expert {', '.join(map(str, idle))}")
     if SHARING[architecture.sharing.kind].slots == "base":
-        found.append(
+        lines.append(
             "masks stand over one network's weights, a bit per entry once trained; costs are "
             "before dead neurons are removed"
         )
     if architecture.sharing.kind == "single_task":
-        found.append(
+        lines.append(
             "each task has a whole model of its own: what stands left of the experts exists "
             "once per task"
         )
-    return found
+    return lines

@@ -222,13 +222,13 @@ def _wires(graph: nx.DiGraph, cards: Mapping[str, Card]) -> list[Wire]:
     several = len({t for _, tasks in graph.nodes(data="tasks") for t in tasks}) > 1
     weighted = [w for *_, w in graph.edges(data="weight") if w]
     thickest = 4.0 if len(weighted) < 24 else 2.0
-    made = []
+    wires = []
     for source, target, weight in graph.edges(data="weight"):
         reached = graph.nodes[target]["tasks"]
         task = min(reached) if len(reached) == 1 and several else None
         width = 1.3 if weight is None else 0.9 + thickest * weight / max(weighted)
-        made.append(Wire(source, target, _curve(cards[source], cards[target]), width, task))
-    return made
+        wires.append(Wire(source, target, _curve(cards[source], cards[target]), width, task))
+    return wires
 
 
 def _curve(source: Card, target: Card) -> tuple[Point, ...]:

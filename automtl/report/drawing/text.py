@@ -55,18 +55,18 @@ def wrap(
 
     What does not fit in `lines` ends in an ellipsis.
     """
-    rest, made = text, list[str]()
-    while rest and len(made) < lines:
+    rest, parts = text, list[str]()
+    while rest and len(parts) < lines:
         cut = _fitting(rest, size, width, bold)
         if cut < len(rest):
             soft = max(rest.rfind(c, 1, cut) for c in " _-./") + 1
             cut = soft if soft > cut // 2 else cut
-        made.append(rest[:cut].rstrip() or rest[:cut])
+        parts.append(rest[:cut].rstrip() or rest[:cut])
         rest = rest[cut:]
     if rest:
-        last = made[-1]
-        made[-1] = last[: _fitting(last, size, width - text_width("…", size, bold), bold)] + "…"
-    return tuple(made) or ("",)
+        last = parts[-1]
+        parts[-1] = last[: _fitting(last, size, width - text_width("…", size, bold), bold)] + "…"
+    return tuple(parts) or ("",)
 
 
 def _fitting(text: str, size: float, width: float, bold: bool) -> int:

@@ -32,15 +32,15 @@ def architecture_panel(runs: Sequence[RunView]) -> Markup | None:
     """Every architecture of the runs once: searched ones, and those trained with another sharing
     module or made by hand.
     """
-    found = list(_architectures(runs))
-    if not found:
+    pairs = list(_architectures(runs))
+    if not pairs:
         return None
     several = len(runs) > 1
     figures = [
         _figure(i, phase, architecture, several)
-        for i, (phase, architecture) in enumerate(found[:_MOST])
+        for i, (phase, architecture) in enumerate(pairs[:_MOST])
     ]
-    return fill("architecture.html", figures=figures, left_out=len(found) - len(figures))
+    return fill("architecture.html", figures=figures, left_out=len(pairs) - len(figures))
 
 
 def _architectures(runs: Sequence[RunView]) -> Iterator[tuple[PhaseView, Architecture]]:

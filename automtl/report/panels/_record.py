@@ -93,15 +93,17 @@ def reproduce_panel(runs: Sequence[RunView]) -> Markup | None:
 
 
 def _record(phase: PhaseView) -> list[tuple[str, str]]:
-    held = phase.manifest
+    manifest = phase.manifest
     rows = [("state", phase.state), ("seed", str(phase.seed))]
     rows += [
-        (name.replace("_", " "), str(held[name])) for name in _RECORD if held.get(name) is not None
+        (name.replace("_", " "), str(manifest[name]))
+        for name in _RECORD
+        if manifest.get(name) is not None
     ]
     rows += [(f"data {key.replace('_', ' ')}", str(value)) for key, value in phase.data.items()]
     for section in ("versions", "hardware", "machine"):
-        if isinstance(held.get(section), dict):
+        if isinstance(manifest.get(section), dict):
             rows.append(
-                (section, ", ".join(f"{key} {value}" for key, value in held[section].items()))
+                (section, ", ".join(f"{key} {value}" for key, value in manifest[section].items()))
             )
     return rows
