@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from automtl.config_retrain import RetrainSection
+from automtl.config_retrain import OF_OPTIMIZER, RetrainSection
 from automtl.data.spec.dataset import DatasetConfig
 from automtl.errors import ConfigError
 from automtl.spaces.architecture import Architecture
@@ -142,3 +142,54 @@ def _value(values: Mapping[str, Any], path: str) -> str:
         key = max((name for name in value if f"{path}.".startswith(f"{name}.")), key=len)
         value, path = value[key], path[len(key) + 1 :]
     return shown(str(value), 60)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings merged, `over` winning; a monitor is one value, and replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = (
+            merge(old, value)
+            if key != "monitor" and isinstance(old, Mapping) and isinstance(value, Mapping)
+            else value
+        )
+    return merged
+
+
+def laid(
+    advice: Iterable[Recommendation], wanted: set[str], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What is recommended of the wanted sections, later ones winning, and by whom, where the user
+    says nothing else.
+    """
+    retrain = given.get("retrain")
+    alike = isinstance(retrain, Mapping) and retrain.get("recommended") is False
+    below, origins = dict[str, Any](), dict[str, str]()
+    for one in advice:
+        sections = (
+            {}
+            if alike and one.of_model
+            else {
+                name: values for name, values in one.sections.items() if name in wanted and values
+            }
+        )
+        below = merge(_fitting(below, sections), sections)
+        origins |= dict.fromkeys(leaves(sections), one.source)
+    below = _fitting(below, given)
+    paths = set(leaves(below))
+    return below, without(
+        {path: who for path, who in origins.items() if path in paths}, leaves(given)
+    )
+
+
+def _fitting(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """What is recommended without the rates of an optimiser, where another one is taken above."""
+    advised, retrain = below.get("retrain", {}), above.get("retrain")
+    before = advised.get("optimizer", "adam")
+    if not isinstance(retrain, Mapping) or retrain.get("optimizer", before) == before:
+        return below
+    return {
+        **below,
+        "retrain": {name: value for name, value in advised.items() if name not in OF_OPTIMIZER},
+    }

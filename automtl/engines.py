@@ -106,7 +106,8 @@ class _Elsewhere(Executor):
         run: Callable[[Callable[[], Any]], Any],
         give_up: Callable[[], None] = lambda: None,
     ) -> None:
-        self._threads, self._run, self.give_up = ThreadPoolExecutor(jobs), run, give_up
+        self._threads = ThreadPoolExecutor(jobs)
+        self._run, self.give_up = run, give_up
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Do a call elsewhere."""

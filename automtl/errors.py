@@ -17,7 +17,8 @@ class AutoMTLError(Exception):
     exit_code = 1
 
     def __init__(self, where: object, rule: str, got: object = "", fix: str = "") -> None:
-        self.where, self.rule, self.got, self.fix = str(where), rule, str(got), fix
+        self.where, self.rule = str(where), rule
+        self.got, self.fix = str(got), fix
         message = f"{self.where}: {rule}"
         if self.got:
             message += f", got {self.got}"

@@ -82,7 +82,8 @@ class Ranks(Protocol):
 class Alone:
     """The one process that there is."""
 
-    rank, size, first = 0, 1, True
+    rank, size = 0, 1
+    first = True
 
     def total(self, part: "Tensor") -> "Tensor":
         """Its own."""

@@ -111,7 +111,8 @@ class Listening(ExitStack):
         callbacks: Sequence[Any] = (),
     ) -> None:
         super().__init__()
-        self._verbose, self._reporter, self._callbacks = verbose, reporter, callbacks
+        self._verbose, self._reporter = verbose, reporter
+        self._callbacks = callbacks
 
     def __enter__(self) -> Calling:  # type: ignore[override] # it hands over whom to tell
         super().__enter__()

@@ -40,7 +40,8 @@ class Roles:
         split: str | Mapping[str, Any] | None,
     ) -> None:
         self._features = {"categorical": ids, "numeric": numbers, "multi": lists}
-        self._tasks, self._weights, self._split = tasks, weights, split
+        self._tasks, self._weights = tasks, weights
+        self._split = split
         for name, given in {"ids": ids, "numbers": numbers, "lists": lists, "tasks": tasks}.items():
             if isinstance(given, str):
                 raise ConfigError(name, "must be a list of columns", repr(given), f"[{given!r}]")

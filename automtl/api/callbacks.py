@@ -90,7 +90,8 @@ class Calling:
     """
 
     def __init__(self, inner: Reporter, callbacks: Sequence[Any]) -> None:
-        self._inner, self._callbacks, self._stops = inner, tuple(callbacks), False
+        self._inner, self._callbacks = inner, tuple(callbacks)
+        self._stops = False
         for callback in self._callbacks:
             if not callable(callback) and not any(hasattr(callback, hook) for hook in _HOOKS):
                 rule = f"must be functions, or objects with one of {', '.join(_HOOKS)}"

@@ -205,7 +205,8 @@ def attainable_interval(
         np.sign(np.subtract.outer(v, v))
         for v in (np.asarray(first, float), np.asarray(second, float))
     ]
-    product, one, other = signs[0] * signs[1], signs[0] ** 2, signs[1] ** 2
+    product = signs[0] * signs[1]
+    one, other = signs[0] ** 2, signs[1] ** 2
 
     def resampled(picks: np.ndarray) -> np.ndarray:
         times = np.stack([np.bincount(p, minlength=len(product)) for p in picks]).astype(float)

@@ -146,13 +146,7 @@ def judge_order(
     """
     if resamples < 1:
         raise ConfigError("resamples", "must be at least 1", resamples)
-    known = truth(table)
-    if len(known) < LEAST:
-        rule = f"must hold {LEAST} trained architectures or more to judge an order"
-        raise DataError("table", rule, len(known))
-    own = np.stack([_scores(one, known.index) for one in scores]) if scores else np.empty((0, 0))
-    if not len(own):
-        raise DataError("scores", "must be of one supernet or more", "none")
+    known, own = _known(scores, table)
     judge = _Judge(known["loss"].to_numpy(float), known["stratum"].astype(str).to_numpy())
     rng = np.random.default_rng(seed)
     times = judge.resampled(rng, resamples)
@@ -189,6 +183,20 @@ def judge_order(
         len(known),
         len(own),
     )
+
+
+def _known(scores: Sequence[Scores], table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """The truth of a table, and per supernet the scores of its architectures.
+
+    Shape: of the scores (S, A), S supernets, A architectures.
+    """
+    known = truth(table)
+    if len(known) < LEAST:
+        rule = f"must hold {LEAST} trained architectures or more to judge an order"
+        raise DataError("table", rule, len(known))
+    if not scores:
+        raise DataError("scores", "must be of one supernet or more", "none")
+    return known, np.stack([_scores(one, known.index) for one in scores])
 
 
 def _scores(scores: Scores, architectures: pd.Index) -> np.ndarray:

@@ -32,7 +32,8 @@ class TerminalReporter:
         console: Callable[[], "Console"],
         is_live: Callable[[], bool],
     ) -> None:
-        self._write, self._console, self._is_live = say, console, is_live
+        self._write, self._console = say, console
+        self._is_live = is_live
         self._following, self._said = Following(), time.monotonic()
         self._bar: Bar | None = None
 

@@ -59,7 +59,8 @@ def headline(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
     """
     if not decisions:
         return UNKNOWN
-    number, decided, tied = len(decisions), count(decisions, "decided"), count(decisions, "tied")
+    number = len(decisions)
+    decided, tied = count(decisions, "decided"), count(decisions, "tied")
     choices = "1 choice" if number == 1 else f"{number} choices"
     if decided == number:
         return f"decided: all of {choices}"

@@ -15,8 +15,7 @@ from automtl.data.store.slices import groups
 from automtl.errors import NumericalError
 from automtl.models.cost import cost
 from automtl.phases.benchmark._rows import JUDGES, TableRows
-from automtl.phases.run.alone import Model
-from automtl.phases.run.constant import constant_predictions
+from automtl.phases.run.alone import Model, constant_predictions
 from automtl.phases.run.session import Session
 from automtl.spaces.architecture import Architecture
 from automtl.training.metrics.evaluation import Evaluation, evaluate, predict

@@ -10,7 +10,7 @@ from torch import nn
 from automtl.data.store.batches import Batches
 from automtl.data.store.slices import groups
 from automtl.errors import NumericalError
-from automtl.phases.run.constant import constant_predictions
+from automtl.phases.run.alone import constant_predictions
 from automtl.phases.run.session import Session
 from automtl.training.metrics.evaluation import Predictions
 from automtl.training.metrics.influence import Influence, influence

@@ -1,9 +1,11 @@
 """One architecture in training by itself, as tables and races train it: on fit rows, by a retrain's
-settings, for a fixed number of steps.
+settings, for a fixed number of steps; and the constant that it is judged beside.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,6 +18,7 @@ from automtl.phases.run.trained_net import TrainedNet, fresh_net, networks_of
 from automtl.spaces.architecture import Architecture
 from automtl.training.checkpoint_state import State, check, need, take_net
 from automtl.training.losses import Losses
+from automtl.training.metrics.evaluation import Predictions
 
 
 class _State(State):
@@ -151,3 +154,26 @@ class Model:
         self.net.load_state_dict(state)
         for part in self._parts:
             part.net.fill_unknown(self.session.schema)
+
+
+def constant_predictions(
+    outputs: Sequence[np.ndarray],
+    labels: np.ndarray,
+    weights: np.ndarray | None,
+    rows: np.ndarray,
+) -> Predictions:
+    """The predictions of a model that says the same of every row.
+
+    Shape: of a task's output () or (K,), labels and weights (n, T), rows (n,).
+
+    Args:
+        outputs: per task, as its network would say them: a logit, K logits, or a value in
+            standardised units.
+        labels: of the rows.
+        weights: of the labels.
+        rows: numbers of the rows in their split.
+    """
+    repeated = [
+        np.broadcast_to(output, (len(rows), *output.shape)).astype(np.float32) for output in outputs
+    ]
+    return Predictions(repeated, labels, weights, rows)

@@ -1,7 +1,7 @@
 """An architecture searched, derived and written down."""
 
+from automtl.phases.search._start import search
 from automtl.phases.search.resume import resumed
-from automtl.phases.search.start import search
 from automtl.phases.search.state import SearchResult
 
 __all__ = ["SearchResult", "resumed", "search"]

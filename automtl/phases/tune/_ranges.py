@@ -26,8 +26,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from automtl.config import RunConfig, merge
-from automtl.config_layers import without
+from automtl.config import RunConfig
+from automtl.config_layers import merge, without
 from automtl.config_search import SearchSection
 from automtl.config_tune import Range, Value
 from automtl.errors import ConfigError

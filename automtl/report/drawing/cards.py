@@ -62,7 +62,8 @@ class CardMaker:
     def __init__(
         self, architecture: Architecture, graph: nx.DiGraph, parts: Mapping[str, Part], style: Style
     ) -> None:
-        self.architecture, self.graph, self.parts, self.style = architecture, graph, parts, style
+        self.architecture, self.graph = architecture, graph
+        self.parts, self.style = parts, style
         self.choices = choices_of(architecture, graph)
         self._decisions = {d["choice"]: d for d in decided.of(architecture.provenance)}
 

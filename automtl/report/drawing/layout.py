@@ -17,7 +17,8 @@ from automtl.report.drawing.text import text_width
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.graph import to_graph
 
-_ROW_GAP, _COLUMN_GAP, _FAN_GAP = 12.0, 30.0, 60.0
+_ROW_GAP, _COLUMN_GAP = 12.0, 30.0
+_FAN_GAP = 60.0
 _LEAST_WIDTH = 560.0
 _SIZES = ((12.0, 1.0, 190.0), (11.0, 0.75, 150.0), (10.0, 0.6, 100.0), (9.6, 0.4, 70.0))
 _STYLES = tuple(
