@@ -1,7 +1,24 @@
-"""Results of phases as results that act."""
+"""Results of phases: found on disk, and made such that they act."""
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
+
+from automtl.errors import ArtifactError
+from automtl.phases.retrain import RetrainResult
+from automtl.runs.run_dir import find_phase
+
+
+def finished_retrains(path: Path) -> list[RetrainResult]:
+    """The finished retrains of a run folder, or the one in a retrain folder.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    ended = [folder for folder in find_phase(path, "retrain") if folder.state() == "done"]
+    if not ended:
+        raise ArtifactError(path, "must hold a finished retrain", "none", "retrain first")
+    return [RetrainResult.read(folder) for folder in ended]
 
 
 def acting(kind: type[Any], result: Any) -> Any:

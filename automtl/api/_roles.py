@@ -2,19 +2,33 @@
 do not say is taken from the draft that the package makes of the rows.
 """
 
+import contextlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from automtl.data.access.paths import ROWS
 from automtl.data.describe import draft
 from automtl.errors import ConfigError
+from automtl.files import scratch_folder, write_table
 from automtl.strict import nearest, parse_yaml
 
 Item = str | Mapping[str, Any]
 Tasks = Sequence[Item] | Mapping[str, Any]
+LOOKED_AT = 200_000  # rows of a frame, for a draft
 _SPLITS = {"random": "random", "time": "time", "by_user": "by_user", "user": "by_user"}
 _LABEL_KINDS = {"numeric": "regression", "categorical": "multiclass"}
+
+
+@contextlib.contextmanager
+def first_rows(table: pa.Table, folder: Path) -> Iterator[Path]:
+    """A file of a table's first rows, from which a draft is made; gone afterwards."""
+    with scratch_folder(folder) as scratch:
+        write_table(scratch / ROWS, table.slice(0, LOOKED_AT).replace_schema_metadata())
+        yield scratch / ROWS
 
 
 class Roles:

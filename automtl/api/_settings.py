@@ -13,6 +13,7 @@ from automtl.data.access.paths import home
 from automtl.data.prepare.frames import keep_frame
 from automtl.data.spec.dataset import DatasetConfig, default_data_dir, load_dataset
 from automtl.errors import ConfigError
+from automtl.phases.run.duration import seconds
 from automtl.phases.run.reporter import Reporter
 
 Data = str | Path | Dataset | DatasetConfig | Mapping[str, Any]
@@ -40,6 +41,13 @@ def flags_of(
         data_dir = data.data_dir
     folder = {} if data_dir is None else {"data": {"dir": str(Path(home(data_dir)).resolve())}}
     return merge(settings, folder)
+
+
+def runtime_of(time_limit: str | float | None) -> dict[str, Any]:
+    """A limit such as "10m", or in seconds, as the section `runtime` has it."""
+    if time_limit is None:
+        return {}
+    return {"time_limit_s": seconds(str(time_limit), "time_limit")}
 
 
 def source_of(dataset: Data, frame: pd.DataFrame | None, settings: Mapping[str, Any]) -> str:

@@ -6,7 +6,16 @@ from typing import Any
 import pandas as pd
 
 from automtl.api._progress import Listening
-from automtl.api._settings import Data, Space, flags_of, path_of, say_origins, source_of, space_of
+from automtl.api._settings import (
+    Data,
+    Space,
+    flags_of,
+    path_of,
+    runtime_of,
+    say_origins,
+    source_of,
+    space_of,
+)
 from automtl.api._wording import speaks_python
 from automtl.api.answers import Answer
 from automtl.api.results import Search
@@ -15,7 +24,6 @@ from automtl.config_layers import merge
 from automtl.data.access.paths import home
 from automtl.errors import ConfigError
 from automtl.phases.retrain.plan import settings_of
-from automtl.phases.run.duration import seconds
 from automtl.phases.run.reporter import Reporter
 from automtl.phases.run.resume import need_plugins
 from automtl.phases.run.run_data import kept_advice
@@ -70,8 +78,7 @@ def tune(  # noqa: PLR0913 # what the command's options say
     """
     given = {"trials": trials, "over": over, "objective": objective}
     asked = {name: value for name, value in given.items() if value is not None}
-    limit = None if time_limit is None else seconds(str(time_limit), "time_limit")
-    given_too = {"tune": asked, "runtime": {} if limit is None else {"time_limit_s": limit}}
+    given_too = {"tune": asked, "runtime": runtime_of(time_limit)}
     flags = flags_of(merge(settings, given_too), source, data_dir)
     begun = RunDir(Path(home(out))).tune if resume and out is not None else None
     if begun is not None:  # before its space is looked up, which may need them

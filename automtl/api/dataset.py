@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from automtl.api._progress import Listening
-from automtl.api._roles import Item, Roles, Tasks
+from automtl.api._roles import Item, Roles, Tasks, first_rows
 from automtl.api._wording import speaks_python
 from automtl.api.answers import Answer
 from automtl.config import check_recommends
-from automtl.data.access.paths import ROWS, home
+from automtl.data.access.paths import home
 from automtl.data.describe import describe
 from automtl.data.prepare import prepare
 from automtl.data.prepare.frames import as_table, keep_frame, keep_settings
@@ -25,10 +25,8 @@ from automtl.data.store import Rows, Store
 from automtl.data.store.batches import Batch, Batches
 from automtl.data.store.schema import SPLITS, Schema
 from automtl.errors import ConfigError
-from automtl.files import scratch_folder, write_table
 from automtl.strict import build, nearest
 
-LOOKED_AT = 200_000  # rows of a frame, for a draft
 PARTS = (*SPLITS, "fit", "alpha")
 
 
@@ -116,9 +114,8 @@ class Dataset:
             ids=ids, numbers=numbers, lists=lists, tasks=tasks, weights=weights, split=split
         )
         folder, table = _folder(data_dir), as_table(frame)
-        with scratch_folder(folder) as scratch:
-            write_table(scratch / ROWS, table.slice(0, LOOKED_AT).replace_schema_metadata())
-            plain = roles.settings(scratch / ROWS, name) | settings
+        with first_rows(table, folder) as path:
+            plain = roles.settings(path, name) | settings
         config = build(DatasetConfig, plain, "Dataset.from_frame").in_folder(Path.cwd())
         _need_columns(config, table.column_names)
         return cls(keep_frame(table, config, data_dir=folder), data_dir=folder)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import nn
 
-from automtl.api._acting import acting
+from automtl.api._acting import acting, finished_retrains
 from automtl.api._pictures import history_of, loss_curves, written
 from automtl.api._progress import Listening
 from automtl.api._settings import path_of
@@ -17,7 +17,6 @@ from automtl.api._wording import speaks_python
 from automtl.api.answers import Answer
 from automtl.api.callbacks import Calling
 from automtl.api.judging import evaluate
-from automtl.errors import ArtifactError
 from automtl.phases.finished.export import ExportResult
 from automtl.phases.finished.export import export as _export
 from automtl.phases.finished.open import load_net, session_of
@@ -25,7 +24,6 @@ from automtl.phases.finished.predict import predict_frame
 from automtl.phases.retrain import RetrainResult
 from automtl.report.load import RunView, load_phase
 from automtl.report.results import SelfShowing
-from automtl.runs.run_dir import find_phase
 
 
 class Model(RetrainResult):
@@ -144,10 +142,7 @@ class Models(Sequence[Model], SelfShowing):
         Raises:
             ArtifactError: there is none.
         """
-        ended = [folder for folder in find_phase(path, "retrain") if folder.state() == "done"]
-        if not ended:
-            raise ArtifactError(path, "must hold a finished retrain", "none", "retrain first")
-        return cls.trained([RetrainResult.read(folder) for folder in ended])
+        return cls.trained(finished_retrains(path))
 
     @overload
     def __getitem__(self, which: int) -> Model: ...

@@ -133,7 +133,7 @@ def help_of(run: Callable[..., None]) -> str:
     return escape("\n\n".join(paragraphs))
 
 
-def told(group: typer.Typer, name: str | None = None) -> Callable[[Command], Command]:
+def command_of(group: typer.Typer, name: str | None = None) -> Callable[[Command], Command]:
     """A command of a group, its help as `help_of` makes it."""
 
     def register(run: Command) -> Command:

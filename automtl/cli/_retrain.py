@@ -216,11 +216,11 @@ def _grown(
     source: str | None, data: str | None, from_run: Path, data_dir: Path | None
 ) -> tuple[str, str, Any]:
     """Architecture, data and the weights to carry over from an older retrain."""
-    from automtl.phases.retrain.warm_start import older
+    from automtl.phases.retrain.warm_start import open_older_model
 
     if data is None:
         raise ConfigError(
             "--data", "must name the new rows' data set", "none", "for example --data tuesday.yaml"
         )
-    before = older(from_run, data, data_dir=data_dir)
+    before = open_older_model(from_run, data, data_dir=data_dir)
     return source or before.architecture, str(before.data), before.carry

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from automtl.cli._options import AsJson, told
+from automtl.cli._options import AsJson, command_of
 from automtl.cli.console import print_json, say, table
 
 app = typer.Typer(
@@ -15,7 +15,7 @@ app = typer.Typer(
 Folder = Annotated[Path, typer.Argument(help="The folder that holds runs.")]
 
 
-@told(app, "list")
+@command_of(app, "list")
 def list_(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
     """List the runs in a folder, the best of the same data and rows first.
 
@@ -49,7 +49,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-@told(app)
+@command_of(app)
 def clean(
     folder: Folder = Path("runs"),
     yes: Annotated[

@@ -9,7 +9,11 @@ from automtl.runs import decided
 
 def decisions_of(phase: PhaseView) -> list[dict[str, Any]]:
     """The decisions of a search; [] where none are told."""
-    return decided.of(phase.architecture.provenance) if phase.architecture is not None else []
+    return (
+        decided.decisions_of(phase.architecture.provenance)
+        if phase.architecture is not None
+        else []
+    )
 
 
 def ended(runs: Sequence[RunView]) -> list[PhaseView]:
@@ -24,6 +28,6 @@ def headlines(runs: Sequence[RunView]) -> list[tuple[str, str]]:
     for phase in ended(runs):
         name = f"The search of {phase.run}" if len(runs) > 1 else "The search"
         assert phase.architecture is not None  # see `ended`
-        headline, more = decided.said(phase.architecture.provenance)
+        headline, more = decided.sentence_and_advice(phase.architecture.provenance)
         lines.append((f"{name}: {headline}.", f"{more}." if more else ""))
     return lines

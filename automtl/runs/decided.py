@@ -13,7 +13,7 @@ UNKNOWN = "no decisions are told: nothing was to choose, or an older automtl sea
 HEADER = ("choice", "taken", "runner-up", "verdict", "loss on B (95%, adjusted)", "rests on")
 
 
-def of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+def decisions_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The decisions in a manifest or an architecture's provenance; [] where none are told, or what
     is there is none.
     """
@@ -21,12 +21,12 @@ def of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [dict(d) for d in decisions if _whole(d)] if isinstance(decisions, list | tuple) else []
 
 
-def said(record: Mapping[str, Any]) -> tuple[str, str]:
+def sentence_and_advice(record: Mapping[str, Any]) -> tuple[str, str]:
     """What a search decided, in one sentence, and what would help to decide more ("" where nothing
     would), from its manifest or its architecture's provenance.
     """
     race = record.get("race")
-    decisions, race = of(record), race if isinstance(race, Mapping) else {}
+    decisions, race = decisions_of(record), race if isinstance(race, Mapping) else {}
     return headline(decisions, raced=bool(race)), advice(decisions, race)
 
 

@@ -104,7 +104,10 @@ def _race(phase: PhaseDir) -> str:
 
 def _decided(manifest: dict[str, Any]) -> dict[str, Any]:
     """What an ended search decided, first of all, and what would help."""
-    decisions, (headline, more) = decided.of(manifest), decided.said(manifest)
+    decisions, (headline, more) = (
+        decided.decisions_of(manifest),
+        decided.sentence_and_advice(manifest),
+    )
     facts = {"decided": headline, **({"to decide more": more} if more else {})}
     return {**facts, "decisions": decisions} if decisions else facts
 

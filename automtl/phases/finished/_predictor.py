@@ -1,6 +1,6 @@
 """A trained model that answers rows: of a run, or an export of one."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +12,15 @@ from automtl.data.store import Rows
 from automtl.data.store.batches import Batches
 from automtl.data.store.schema import Task
 from automtl.errors import ConfigError
-from automtl.exports.encoding import Exported
-from automtl.exports.folder import is_export, open_export
-from automtl.exports.formats import ONNX
-from automtl.exports.graph import onnx_runner
-from automtl.exports.network import arrays, names, output_name
+from automtl.exports.folder import is_export
+from automtl.exports.network import output_name
+from automtl.phases.finished._exported import Answers, exported
 from automtl.phases.finished._seeds import models_of
 from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.run.reporter import Reporter, Silent
 from automtl.phases.run.run_data import snapshot_of
 from automtl.runs.run_dir import PhaseDir
 from automtl.training.metrics.evaluation import predict as outputs_of
-
-SERVED_ROWS = 4096  # at a time through an export
-
-Answers = Callable[[Rows], list[np.ndarray]]
 
 
 class Predictor:
@@ -40,7 +34,7 @@ class Predictor:
         if is_export(run):
             if average:
                 raise ConfigError("--average", "is for a run with several seeds", run)
-            self.server, self._tasks, self._answers = _exported(run, device, reporter)
+            self.server, self._tasks, self._answers = exported(run, reporter)
             return
         folders = models_of(run, average=average, reporter=reporter)
         self.server, self._tasks, *first = _trained(folders[0], device, reporter)
@@ -88,32 +82,6 @@ def _trained(
         ]
 
     return server, session.schema.tasks, answers
-
-
-def _exported(
-    folder: Path, device: str, reporter: Reporter
-) -> tuple[Server, tuple[Task, ...], Answers]:
-    """An export in ONNX, on the CPU; it needs nothing outside its folder."""
-    kind = open_export(folder)["kind"]
-    if kind != "onnx":
-        raise ConfigError(
-            folder,
-            "must be an export in ONNX to predict with",
-            kind,
-            "its README says how to score rows with it",
-        )
-    encoding = Exported(folder)
-    run, schema = onnx_runner(folder / ONNX, names(encoding.schema)[1]), encoding.schema
-
-    def answers(rows: Rows) -> list[np.ndarray]:
-        starts = range(0, len(rows), SERVED_ROWS)
-        parts = [
-            run(arrays(rows, schema, np.arange(start, min(start + SERVED_ROWS, len(rows)))))
-            for start in starts
-        ]
-        return [np.concatenate(task) for task in zip(*parts, strict=True)]
-
-    return Server(encoding, encoding.config, say=reporter.say), schema.tasks, answers
 
 
 def _answer(task: Task, logits: np.ndarray) -> np.ndarray:

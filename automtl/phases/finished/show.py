@@ -46,9 +46,9 @@ def _file(source: str | Path) -> str | Path:
 
 def decided_of(architecture: Architecture) -> list[str]:
     """What the search behind an architecture decided; nothing of one that no search made."""
-    if not architecture.choices and not decided.of(architecture.provenance):
+    if not architecture.choices and not decided.decisions_of(architecture.provenance):
         return []
-    return [line for line in decided.said(architecture.provenance) if line]
+    return [line for line in decided.sentence_and_advice(architecture.provenance) if line]
 
 
 def picture(

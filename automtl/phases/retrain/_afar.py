@@ -15,7 +15,7 @@ from automtl.engines import orphaned
 from automtl.errors import AutoMTLError, Interrupted
 from automtl.phases.retrain._start import retrain
 from automtl.phases.retrain.plan import RetrainPlan
-from automtl.phases.retrain.warm_start import older
+from automtl.phases.retrain.warm_start import open_older_model
 from automtl.phases.run.reporter import Silent
 from automtl.plugins import load_plugin
 from automtl.training.loop import StepEvent
@@ -109,7 +109,7 @@ def _trained(order: Order, reporter: _Afar) -> Outcome:
             load_plugin(path)
         if order.grown is not None:
             run, data, data_dir = order.grown
-            carry = older(run, data, data_dir=data_dir).carry
+            carry = open_older_model(run, data, data_dir=data_dir).carry
         given: dict[str, Any] = {"run": plan.run, "label": plan.label, "own": plan.own}
         given |= {"carry": carry, "resume": order.resume}
         retrain(plan.architecture, order.config, reporter=reporter, **given)

@@ -98,16 +98,7 @@ def plan_retrain(
         base=base,
         recommended=advice,
     )
-    own = sharing in (None, architecture.sharing.kind)
-    architecture = changed(
-        architecture, config.architecture, sharing=config.sharing if own else None
-    )
-    ready = plug(
-        architecture,
-        kind=sharing,
-        settings=config.sharing,
-        chosen_experts=config.retrain.chosen_experts,
-    )
+    ready = _shaped(architecture, config, sharing)
     check_retrain(ready, config, described)
     label = _label(ready.sharing.kind if searched or sharing else Path(source).stem, config)
     if searched and out is None:
@@ -115,6 +106,22 @@ def plan_retrain(
     if resume:
         return RetrainPlan(ready, config, RunDir.begun(out), label, snapshot)
     return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label, snapshot)
+
+
+def _shaped(architecture: Architecture, config: RunConfig, sharing: str | None) -> Architecture:
+    """The architecture with the settings' changes, and a sharing kind plugged in where one is
+    named.
+    """
+    own = sharing in (None, architecture.sharing.kind)
+    architecture = changed(
+        architecture, config.architecture, sharing=config.sharing if own else None
+    )
+    return plug(
+        architecture,
+        kind=sharing,
+        settings=config.sharing,
+        chosen_experts=config.retrain.chosen_experts,
+    )
 
 
 def _opened(source: str | Architecture) -> tuple[PhaseDir | None, Architecture, str]:

@@ -23,7 +23,7 @@ from automtl.runs.run_dir import PhaseDir, one_phase
 
 
 @dataclass(frozen=True)
-class Older:
+class OlderModel:
     """An older model, and new data whose vocabularies grow out of its own.
 
     Args:
@@ -85,9 +85,9 @@ def _layers(net: nn.Module) -> list[InputLayer]:
     return [module for module in net.modules() if isinstance(module, InputLayer)]
 
 
-def older(
+def open_older_model(
     run: Path, data: str, *, data_dir: Path | None = None, reporter: Reporter | None = None
-) -> Older:
+) -> OlderModel:
     """Open an older model, and write down the new data set as one that grows out of its
     vocabularies.
 
@@ -113,4 +113,4 @@ def older(
     }
     path = home.absolute() / "grown" / f"{config.name}-{checksum(plain)[:12]}.yaml"
     write_json(path, plain)  # JSON is YAML
-    return Older(folder, session, load_net(folder, session), path)
+    return OlderModel(folder, session, load_net(folder, session), path)

@@ -58,7 +58,7 @@ def write_outcome(
     )
     architecture.save(folder.architecture)
     write_cost(folder, session, strategy, spent())
-    outcome: dict[str, Any] = {"decisions": decided.of(architecture.provenance)}
+    outcome: dict[str, Any] = {"decisions": decided.decisions_of(architecture.provenance)}
     if race is not None:
         outcome["race"] = architecture.provenance["race"]
     return architecture, outcome

@@ -57,12 +57,12 @@ class SearchResult(SelfShowing):
         """Every choice with its verdict and what that rests on, see `spaces.decisions.Decision`; []
         where the search was made before searches told.
         """
-        return decided.of(self.architecture.provenance)
+        return decided.decisions_of(self.architecture.provenance)
 
     @property
     def decided(self) -> str:
         """What is decided, in one sentence."""
-        return decided.said(self.architecture.provenance)[0]
+        return decided.sentence_and_advice(self.architecture.provenance)[0]
 
     @property
     def race(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class SearchResult(SelfShowing):
     @property
     def remarks(self) -> list[str]:
         """What goes with the decisions: how the race came out, and what would help."""
-        more = decided.said(self.architecture.provenance)[1]
+        more = decided.sentence_and_advice(self.architecture.provenance)[1]
         return [*self.race.get("words", ()), *([more] if more else [])]
 
     def need_decided(self) -> None:
@@ -87,7 +87,7 @@ class SearchResult(SelfShowing):
                 self.run,
                 "must have decided a choice (--require-decided)",
                 f"that {self.decided}",
-                decided.said(self.architecture.provenance)[1],
+                decided.sentence_and_advice(self.architecture.provenance)[1],
             )
 
     def headline(self) -> str:

@@ -7,8 +7,9 @@ import optuna
 
 from automtl import files
 from automtl.config import RunConfig
+from automtl.config_tune import Value
 from automtl.phases.retrain import retrain
-from automtl.phases.retrain.plan import plan_retrain
+from automtl.phases.retrain.plan import RetrainPlan, plan_retrain
 from automtl.phases.run.reporter import Reporter
 from automtl.phases.run.run_data import snapshot_of
 from automtl.phases.search import search
@@ -50,16 +51,7 @@ def run_trial(
     facts: dict[str, Any] = {}
     if searched is None:
         facts = _search(settings, run, snapshot_of(folder), watch("search"))
-    kind = claim.values.get(KIND)
-    plan = plan_retrain(
-        str(run.path) if searched is None else searched,
-        data=None,
-        sharing=None if kind is None else str(kind),
-        config_file=None,
-        sets=(),
-        flags={"retrain": settings.retrain.model_dump(mode="json")},
-        out=None,
-    )
+    plan = _plan(searched or str(run.path), settings, claim.values.get(KIND))
     machine = {"runtime": settings.runtime, "data": settings.data}
     monitor, losses = Monitor.of(config.retrain.monitor), list[float]()
     seconds = 0.0
@@ -83,6 +75,18 @@ def run_trial(
         if config.tune.pruner == "wilcoxon" and report(loss, i) and not last:
             raise optuna.TrialPruned
     return losses, {**facts, "retrain_seconds": seconds}
+
+
+def _plan(source: str, settings: RunConfig, kind: Value | None) -> RetrainPlan:
+    return plan_retrain(
+        source,
+        data=None,
+        sharing=None if kind is None else str(kind),
+        config_file=None,
+        sets=(),
+        flags={"retrain": settings.retrain.model_dump(mode="json")},
+        out=None,
+    )
 
 
 def _search(settings: RunConfig, run: RunDir, own: Any, reporter: Reporter) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class CardMaker:
         self.architecture, self.graph = architecture, graph
         self.parts, self.style = parts, style
         self.choices = choices_of(architecture, graph)
-        self._decisions = {d["choice"]: d for d in decided.of(architecture.provenance)}
+        self._decisions = {d["choice"]: d for d in decided.decisions_of(architecture.provenance)}
 
     def card(self, node: str) -> Card:
         """The card of a node, at (0, 0)."""

@@ -126,7 +126,7 @@ def idle_experts(architecture: Architecture, graph: nx.DiGraph) -> list[int]:
 def subtitle(architecture: Architecture, parts: Mapping[str, Part]) -> str:
     """One line under the title: where it was found, sharing, widths, totals."""
     dataset = architecture.provenance.get("dataset")
-    word = decided.title(decided.of(architecture.provenance))
+    word = decided.title(decided.decisions_of(architecture.provenance))
     words = [f"{word} on {dataset}"] if isinstance(dataset, str) else []
     words.append(f"sharing: {architecture.sharing.kind}")
     words += [f"{key} {value}" for key, value in architecture.sharing.settings.items()]
