@@ -1,4 +1,4 @@
-"""Results of phases: found on disk, and made such that they act."""
+"""Turns the results of phases into the API's own, and finds finished ones on disk."""
 
 from dataclasses import fields
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a data set holds, or what a table seems to be for."""
+"""Describes a data set, or drafts one from a table."""
 
 from pathlib import Path
 

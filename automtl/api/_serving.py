@@ -1,4 +1,4 @@
-"""What a trained model answers, and is handed over as, by the commands' own code."""
+"""Predicts with a trained model, and exports it."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What Python users give as data, space and settings, as a configuration holds it."""
+"""Turns a Python user's data, space and settings into a configuration."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -303,7 +303,7 @@ def _need_columns(config: DatasetConfig, columns: Sequence[str]) -> None:
 
 
 def described(description: Mapping[str, Any]) -> Answer:
-    """What a prepared data set holds."""
+    """The description of a prepared data set."""
     fields = pd.DataFrame(description["fields"])
     rates = [
         {"task": task["name"], "of": what, **values, "p": task["p"]}

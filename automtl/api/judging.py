@@ -34,7 +34,7 @@ from automtl.phases.run.reporter import Reporter
 
 @runtime_checkable
 class OnDisk(Protocol):
-    """What lies in folders: a result, or several."""
+    """A result, or several, in folders."""
 
     @property
     def folders(self) -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""Trained models that act: they answer rows, are judged and handed over."""
+"""Trained models: they predict, are evaluated and are exported."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -45,7 +45,7 @@ class Model(RetrainResult):
 
     @property
     def seed(self) -> int:
-        """Of its weights and of the order of its rows."""
+        """The seed of the weights and of the order of the rows."""
         return int(self.folder.path.name.rpartition("-s")[2])
 
     @property

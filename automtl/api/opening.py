@@ -1,4 +1,4 @@
-"""Results found again on disk."""
+"""Opens results on disk."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a search hands back: a result that acts."""
+"""The result of a search."""
 
 from collections.abc import Sequence
 from pathlib import Path

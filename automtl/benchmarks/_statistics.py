@@ -50,7 +50,7 @@ class Components:
 
 @dataclass(frozen=True)
 class Spread:
-    """How far architectures lie apart, as shares of the mean loss.
+    """The spread of architectures, as shares of the mean loss.
 
     Args:
         architecture: standard deviation between architectures.
@@ -226,8 +226,8 @@ def attainable_interval(
 def spread(
     losses: Sequence[float] | np.ndarray, architectures: Sequence[object], strata: Sequence[object]
 ) -> Spread:
-    """How far apart architectures, seeds and strata lie; a stratum's mean is that of its
-    architectures' means.
+    """The spread of architectures, seeds and strata; a stratum's mean is that of its architectures'
+    means.
     """
     c = components(losses, architectures)
     y, groups, counts = _grouped(losses, architectures)

@@ -19,7 +19,7 @@ NEEDED, NEEDED_LOWER = 0.7, 0.5  # of the mean over searches, and of its lower l
 
 @dataclass(frozen=True)
 class Marks:
-    """What a model's loss is measured by, on validation rows and fresh seeds.
+    """The scale that a model's loss is measured on, of validation rows and fresh seeds.
 
     Args:
         best: T, the mean of the table's group of best architectures, chosen on B rows.

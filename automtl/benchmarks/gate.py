@@ -18,7 +18,7 @@ LEAST_ICC = 0.3
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says.
+    """The gate's verdict.
 
     Args:
         icc: var_arch / (var_arch + var_seed) over all architectures.

@@ -47,7 +47,7 @@ class Beside:
 
 @dataclass(frozen=True)
 class OrderVerdict:
-    """What a search's order is worth on a table.
+    """The verdict on a search's order of a table.
 
     Args:
         tau: Kendall's tau-b over all architectures, the mean over supernets.

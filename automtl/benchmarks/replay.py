@@ -32,7 +32,7 @@ Name = Literal["random", "halving", "tpe"]
 
 @dataclass(frozen=True)
 class Replay:
-    """What a strategy comes to.
+    """The outcome of a strategy.
 
     Args:
         strategy: its name.
@@ -240,7 +240,7 @@ def _genes(definitions: Sequence[str | Mapping[str, Any]]) -> _Genes:
 
 
 def _choices(definition: str | Mapping[str, Any]) -> dict[str, str]:
-    """What an architecture's definition chose, by place."""
+    """The choices of an architecture's definition, by place."""
     with fitting(Path("definition"), "must be an architecture's", "restore the table"):
         plain = parse_json(definition.encode()) if isinstance(definition, str) else definition
         choices = {f"interaction {i}": str(o) for i, o in enumerate(plain.get("interaction") or ())}

@@ -79,7 +79,7 @@ def load_test(name_or_path: str | Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a model lies among a table's drawn architectures.
+    """The place of a model among a table's drawn architectures.
 
     Args:
         loss: its MTL-Loss on the table's validation rows.

@@ -1,4 +1,4 @@
-"""The commands, put together."""
+"""Puts the commands together."""
 
 import os
 from collections.abc import Callable

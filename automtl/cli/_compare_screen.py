@@ -116,7 +116,7 @@ def _test_row(
 
 
 def _verdict(test: "Contrast", margin: float | None) -> str:
-    """What a test shows, in a few words."""
+    """The verdict of a test, in a few words."""
     if test.shown:
         return test.shown
     if test.holm is None:
@@ -137,7 +137,7 @@ def _hurt(comparison: "Comparison", names: dict[str, str]) -> str:
 
 
 def _next(comparison: "Comparison", tests: "Sequence[tuple[str, Contrast]]") -> None:
-    """What would tell more: test figures, or more seeds."""
+    """The command that would tell more: test figures, or more seeds."""
     homes = list(dict.fromkeys(entry.home for entry in comparison.entries if entry.home))
     if comparison.split == "validation":
         say("the validation rows chose the epochs; not all models have test figures yet")

@@ -1,4 +1,4 @@
-"""What a search ends with, on one screen: what is decided, what was taken, the next command."""
+"""The last screen of a search: what is decided, what was chosen, and the next command."""
 
 import re
 import shlex

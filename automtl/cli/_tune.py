@@ -221,7 +221,7 @@ def _trials(result: "TuneResult", full: bool) -> None:
 
 
 def _command(result: "TuneResult", source: str) -> str:
-    """What takes the best settings."""
+    """The command that takes the best settings."""
     best = next(f for f in result.findings if f.number == result.named["best"])
     file = str(result.folder.path / "best.yaml")
     if (kind := best.values.get("sharing.kind")) is not None:

@@ -1,4 +1,4 @@
-"""What people see: lines and tables that break between words only, and JSON for machines."""
+"""Output for people: lines and tables that break between words only, and JSON for machines."""
 
 import json
 import math

@@ -17,7 +17,7 @@ _LOSS_EVERY_S = 1.0  # a look at a loss makes a device finish its step
 
 @dataclass(frozen=True)
 class View:
-    """How a command stands after a step.
+    """The state of a command after a step.
 
     Args:
         place: where it is, in words.
@@ -107,7 +107,7 @@ class Following:
         return ", ".join(words)
 
     def _least(self, left: float) -> str:
-        """What is left; before an evaluation was timed, more than that."""
+        """The least time that is left, before an evaluation was timed."""
         return f"{'' if self._forecast.judged else '>'}{_clock(left)}"
 
 

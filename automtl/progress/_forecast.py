@@ -1,4 +1,4 @@
-"""How far a command is and what is left of it."""
+"""Forecasts how much of a command is left."""
 
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class Pace:
-    """How long the steps of a part take, and what comes between two epochs."""
+    """The pace of a part: the time of its steps, and of what comes between two epochs."""
 
     def __init__(self) -> None:
         self._epoch, self._first = -1, 0
@@ -43,7 +43,7 @@ class Pace:
 
 
 class Forecast:
-    """How far a command is and what is left of it: parts of a training, one after the other, and
+    """The progress of a command and the rest of it: parts of a training, one after the other, and
     trainings alike.
 
     A training that stops early is taken to stop as soon as its patience is over, so that what is

@@ -1,4 +1,4 @@
-"""What the report's first lines say of searches: what each decided."""
+"""The report's first lines on searches: what each decided."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a report says first, in sentences: who is best and whether that is shown, and what is not
+"""The report's verdict in sentences: which model is best, whether that is shown, and what is not
 finished.
 """
 
@@ -145,7 +145,7 @@ def _alone(model: Model) -> Sentence:
 
 
 def _against(best: Model, second: Model) -> Sentence:
-    """How sure the first place is."""
+    """The certainty of the first place."""
     assert best.loss is not None
     if second.loss is None:
         return Sentence(f"{second.name} has no MTL-Loss.")
@@ -206,7 +206,7 @@ def _nothing_trained(runs: Sequence[RunView]) -> list[Sentence]:
 
 
 def _supernets(runs: Sequence[RunView]) -> list[Sentence]:
-    """Of searches alone: whose supernet ended no better than the constant."""
+    """For searches alone: the supernets that ended no better than the constant."""
     ends = [
         (run.name, run.search.lines[-1])
         for run in runs
@@ -256,7 +256,7 @@ def _studied(study: PhaseView) -> Sentence:
 
 
 def phase_state(phase: PhaseView) -> list[Sentence]:
-    """What a reader must know of a phase's end; nothing for one that is done."""
+    """The remark on a phase's end; none for one that is done."""
     name = f"{phase.run}: {phase.name}"
     done, planned = (
         len({line["epoch"] for line in phase.lines}),
@@ -311,7 +311,7 @@ def _remarks(phase: PhaseView) -> list[Sentence]:
 
 
 def _study_state(study: PhaseView) -> list[Sentence]:
-    """What a reader must know of a study: what of it is damaged, and whether it goes on."""
+    """Remarks on a study: what of it is damaged, and whether it goes on."""
     if study.state == "done":
         return _remarks(study)
     judged, planned = (

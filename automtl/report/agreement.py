@@ -24,7 +24,7 @@ class Place:
 
     @property
     def share(self) -> float:
-        """Of the commonest operation."""
+        """The share of the commonest operation."""
         return next(iter(self.counts.values())) / sum(self.counts.values())
 
     @property

@@ -72,9 +72,7 @@ class PhaseView:
 
     @property
     def label(self) -> str:
-        """What models that differ in their seed only have in common: the folder's name without its
-        seed.
-        """
+        """The label that models with different seeds share: the folder's name without its seed."""
         return self.name.rpartition("-s")[0] or self.name
 
     @property

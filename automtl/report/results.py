@@ -31,7 +31,7 @@ class SelfShowing(ABC):
 
     @abstractmethod
     def headline(self) -> str:
-        """What it is, in one line."""
+        """The result in one line."""
 
     def leaderboard(self) -> "pd.DataFrame":
         """The run's trained models as they stand now, best MTL-Loss first: seeds, rows judged on,

@@ -60,7 +60,7 @@ class Model:
 
     @property
     def name(self) -> str:
-        """What to call it where several runs are told of."""
+        """The name of the model where several runs are shown."""
         return f"{self.label} of {self.run}"
 
     @property
@@ -87,7 +87,7 @@ class Model:
 
     @property
     def remarks(self) -> list[str]:
-        """What must be said of it beside the constant."""
+        """Remarks on the model beside the constant."""
         return remarks([_part(phase, self.split) for phase in self.phases])
 
     @property

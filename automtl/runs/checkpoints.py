@@ -1,5 +1,5 @@
-"""The checkpoints that a phase goes on from: the newest, and the one before it in case the newest
-is damaged.
+"""The two checkpoints that a phase can be resumed from: the newest, and the one before it in case
+the newest is damaged.
 """
 
 from collections.abc import Callable, Mapping

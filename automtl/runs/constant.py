@@ -1,5 +1,5 @@
-"""What is said of models that lose as much as the best constant: the base rates of the training
-rows, for regression their mean.
+"""Remarks on models that are no better than the best constant: the base rates of the training rows,
+for regression their mean.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ _MEANS = "predicting the training rows' base rates"
 
 
 def remarks(seeds: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What must be said of a model beside the constant; nothing where it is shown to be better in
-    everything, or where nothing is known.
+    """Remarks on a model beside the constant; none where it is shown to be better in everything, or
+    where nothing is known.
 
     Args:
         seeds: per seed its figures on one split, as `results.json` holds them; what is no such
@@ -79,8 +79,8 @@ def metrics_of(figures: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def above(line: Mapping[str, Any]) -> str | None:
-    """What must be said of an epoch's line in `metrics.jsonl` beside the constant; a search's tells
-    the interval over rows too.
+    """The remark on an epoch's line in `metrics.jsonl` beside the constant; a search's tells the
+    interval over rows too.
     """
     rows, figures = judged(line)
     loss, constant = figures.get("loss"), figures.get("constant")

@@ -1,6 +1,4 @@
-"""What a search decided, in words, read from the plain decisions that its files hold (see
-`spaces/decisions.py` for what they mean).
-"""
+"""The decisions of a search in words (see `spaces/decisions.py` for what they mean)."""
 
 import re
 from collections import Counter
@@ -39,7 +37,7 @@ def _whole(decision: Any) -> bool:
 
 
 def count(decisions: Sequence[Mapping[str, Any]], verdict: str) -> int:
-    """How many have a verdict."""
+    """The number of decisions with a verdict."""
     return sum(decision["verdict"] == verdict for decision in decisions)
 
 
@@ -49,13 +47,13 @@ def all_decided(decisions: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def title(decisions: Sequence[Mapping[str, Any]]) -> str:
-    """What an architecture may be called: "found" only where every choice is decided."""
+    """The title of an architecture: "found" only where every choice is decided."""
     return "found" if all_decided(decisions) else "searched"
 
 
 def headline(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
-    """What is decided, in one sentence; what a reader must know first. `raced`: whether candidates
-    were trained alone.
+    """The decision in one sentence, what a reader must know first. `raced`: whether candidates were
+    trained alone.
     """
     if not decisions:
         return UNKNOWN
@@ -107,7 +105,7 @@ def _why(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
 
 
 def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> str:
-    """What would help to decide more, from what is told of the race ({} where there was none); ""
+    """Advice that would help to decide more, from the race's outcome ({} where there was none); ""
     where nothing is open.
     """
     if not decisions or all_decided(decisions):

@@ -1,5 +1,5 @@
-"""The manifest of a phase: command, versions, seeds, data, machine, state - what makes a result one
-that can be checked.
+"""The manifest of a phase: command, versions, seeds, data, machine and state, so that a result can
+be checked.
 """
 
 import platform

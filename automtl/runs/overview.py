@@ -1,5 +1,5 @@
-"""What lies in a folder of runs: every phase with its state, and what can be removed without losing
-a result.
+"""An overview of a folder of runs: every phase with its state, and what can be removed without
+losing a result.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where a run keeps what: ``runs/<name>/<phase>/`` and the files inside a phase folder."""
+"""The layout of a run: ``runs/<name>/<phase>/`` and the files inside a phase folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ class PhaseDir:
 
     @property
     def snapshots(self) -> Path:
-        """Where the run keeps its data sets."""
+        """The folder of the run's data sets."""
         return self.home / "data"
 
     def snapshot(self, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""How a run goes: read from its files alone, while another process writes them or long after."""
+"""The status of a run, read from its files alone, while another process writes them or later."""
 
 import shlex
 from datetime import datetime
@@ -92,7 +92,7 @@ def _result(phase: PhaseDir) -> dict[str, Any]:
 
 
 def _race(phase: PhaseDir) -> str:
-    """How far a race is, in words."""
+    """The progress of a race, in words."""
     lines = [parse_json(line) for line in read_lines(phase.race)]
     last = lines[-1] if lines else {}
     stage = {"rung": f"rung {last.get('rung', 0) + 1}", "final": "finals", "check": "checks"}
@@ -103,7 +103,7 @@ def _race(phase: PhaseDir) -> str:
 
 
 def _decided(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What an ended search decided, first of all, and what would help."""
+    """The decision of an ended search, and what would help."""
     decisions, (headline, more) = (
         decided.decisions_of(manifest),
         decided.sentence_and_advice(manifest),
@@ -113,7 +113,7 @@ def _decided(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _spent(phase: PhaseDir) -> str | None:
-    """What an ended phase has cost, in words; a search tells what its networks computed, too."""
+    """The cost of an ended phase, in words; a search tells what its networks computed, too."""
     if not phase.cost.exists():
         return None
     cost = files.read_json(phase.cost)
@@ -160,7 +160,7 @@ def _constant(phase: PhaseDir, lines: list[dict[str, Any]]) -> list[str]:
 
 
 def _study(phase: PhaseDir, manifest: dict[str, Any]) -> dict[str, Any]:
-    """How far a study of settings is: trials that were begun are folders of their own."""
+    """The progress of a study of settings: trials that were begun are folders of their own."""
     begun = len(list(phase.path.glob("trials/*")))
     results = files.read_json(phase.results) if phase.results.exists() else {}
     named = {name: f"trial {number}" for name, number in results.get("named", {}).items()}
@@ -204,7 +204,7 @@ def _when(path: Path) -> str:
 
 
 def _verdict(phase: PhaseDir, manifest: dict[str, Any]) -> str | None:
-    """How an ended phase came out, in words."""
+    """The outcome of an ended phase, in words."""
     state = manifest["state"]
     if state == "failed":
         return f"failed: {manifest.get('error', 'no reason kept')}"

@@ -1,4 +1,4 @@
-"""What a stored model takes, as its cost.json tells."""
+"""The size of a stored model, from its cost.json."""
 
 from collections.abc import Mapping
 from typing import Any

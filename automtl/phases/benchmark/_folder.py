@@ -151,8 +151,8 @@ class TableFolder:
 
 
 def _measured(row: Row, plan: Plan) -> dict[str, Any]:
-    """What a training measured: a row without who and under what, and without the columns of other
-    rows.
+    """The figures of a training: its row without the columns that identify it or name its
+    conditions.
     """
     excluded = {*_IDENTITY, *plan.under.model_dump(), "definition"}
     return {name: value for name, value in row.items() if name not in excluded}

@@ -1,6 +1,4 @@
-"""Further processes at a table that was begun: each claims trainings as one that was started by
-hand beside the first does.
-"""
+"""Further processes at work on a table; each claims trainings as one started by hand would."""
 
 import contextlib
 import signal
@@ -23,7 +21,7 @@ def helped(
     order: tuple[RunConfig, TableSettings, Path, bool, Sequence[Path]],
     say: Callable[[str], None],
 ) -> Iterator[None]:
-    """Inside, so many others are at the same work.
+    """Have so many other processes do the same work while the block runs.
 
     Args:
         work: takes part, until nothing is left.
@@ -45,7 +43,7 @@ def helped(
 
 @contextlib.contextmanager
 def stopped_by_signals(out: Path) -> Iterator[None]:
-    """Inside, SIGINT and SIGTERM stop the training that runs; it is run again by --resume."""
+    """Let SIGINT and SIGTERM stop the running training inside the block; --resume runs it again."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number, out, "every training that ended is kept")

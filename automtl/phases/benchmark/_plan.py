@@ -1,6 +1,4 @@
-"""What a table is going to hold, settled and written down before the first training: plan.json of
-its folder.
-"""
+"""The plan of a table, written to plan.json before the first training."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +55,7 @@ class Plan(Strict):
     entries: tuple[Entry, ...]
 
     def about(self, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-        """What the table's file says of itself."""
+        """The metadata of the table's file."""
         summary = self.model_dump(
             mode="json", include={"data", "under", "training", "settings", "rows"}
         )

@@ -1,5 +1,5 @@
-"""One training of a table: an architecture with one seed becomes a row, and where test figures are
-due, a test row.
+"""One training of a table: an architecture with one seed becomes a row, and a test row where test
+figures are due.
 """
 
 import math

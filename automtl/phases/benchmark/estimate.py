@@ -1,5 +1,5 @@
-"""How long a table takes on this machine, by a few timed steps of one architecture per stratum and
-of every hand-made model.
+"""Estimates how long a table takes on this machine, from a few timed steps per stratum and
+hand-made model.
 """
 
 import time

@@ -1,5 +1,5 @@
-"""Makes a table: says how long it takes, trains what is not trained yet, passes or stops at the
-gate, writes what there is.
+"""Makes a table: forecasts the time, trains what is missing, stops at the gate or passes it, and
+writes what there is.
 """
 
 import time
@@ -66,7 +66,7 @@ class TableResult:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a table would take, in one process.
+    """The forecast of a table, for one process.
 
     Args:
         rows: per role.
@@ -106,7 +106,7 @@ class Benchmark:
         self.rows = TableRows(self.session, settings)
 
     def forecast(self) -> Forecast:
-        """What the table would take; nothing is written."""
+        """Forecast the whole table; nothing is written."""
         return self._forecast(
             make_plan(self.session, self.settings, self.rows.counts(), self.reporter.say)
         )
@@ -173,7 +173,7 @@ class Benchmark:
         return plan
 
     def _forecast(self, plan: Plan, folder: TableFolder | None = None) -> Forecast:
-        """What is left of a table to do."""
+        """Forecast what is left of a table."""
         by_entry = seconds_by_entry(plan, self.rows)
         left = {"pilot": pilot_jobs(plan), "table": table_jobs(plan)}
         if folder is not None:

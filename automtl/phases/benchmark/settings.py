@@ -1,5 +1,5 @@
-"""What a table is made by: the settings of its trainings, which every model placed in it must
-share, and those of its plan.
+"""The settings of a table: those of its trainings, which every model placed in it must share, and
+those of its plan.
 """
 
 from typing import Any

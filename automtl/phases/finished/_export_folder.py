@@ -102,7 +102,7 @@ class ExportFolder:
         return {split: results[split] for split in ("validation", "test") if split in results}
 
     def _origin(self) -> dict[str, Any]:
-        """How the model was made, without paths of the machine."""
+        """The origin of the model, without paths of the machine."""
         known = Manifest.read(self.folder.manifest).values
         versions = ", ".join(f"{name} {version}" for name, version in known["versions"].items())
         return {

@@ -1,4 +1,4 @@
-"""Which of a run's trained models predict."""
+"""Picks the trained models of a run that predict."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -95,7 +95,7 @@ class Comparison:
         }
 
     def verdict(self, entry: Entry) -> str:
-        """In words: what must be said beside the constant, then the MTL-Loss against both
+        """The verdict in words: remarks beside the constant, then the MTL-Loss against both
         references.
         """
         return "; ".join([*entry.remarks.get(self.split, []), self.against(entry)])
@@ -293,7 +293,7 @@ def _notes(split: str, entries: Sequence[Entry], hand_made: Sequence[Entry]) -> 
 
 
 def _notes_of_tests(comparison: Comparison) -> list[str]:
-    """How the tests are to be read."""
+    """Notes on how to read the tests."""
     tests = [test for own in comparison.tests.values() for test in own]
     if not tests:
         return []

@@ -163,7 +163,7 @@ def _rank_sum(one: Sequence[float], other: Sequence[float]) -> float | None:
 def corrected(
     contrasts: Sequence[Contrast], figures: Sequence[tuple[Mapping[int, float], ...]]
 ) -> list[Contrast]:
-    """The same with `holm` filled in, and `seeds_needed` where nothing is shown.
+    """The contrasts with `holm` filled in, and with `seeds_needed` where nothing is shown.
 
     Args:
         contrasts: of all models, all references and metrics.

@@ -95,7 +95,7 @@ def is_complete(entry: Entry) -> bool:
 
 
 def read_entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> Entry:
-    """What a run's files say of one model.
+    """Read one model from a run's files.
 
     Raises:
         ArtifactError: a file has not the form in which it was written.
@@ -172,7 +172,7 @@ def _trained_by(folders: Sequence[PhaseDir]) -> dict[str, str]:
 
 
 def _advised(folders: Sequence[PhaseDir]) -> tuple[str, ...]:
-    """What was recommended of some trained models' shapes."""
+    """The recommended shapes of some trained models."""
     origins = [
         load_yaml(folder.config).get("origins", {}) for folder in folders if folder.config.exists()
     ]

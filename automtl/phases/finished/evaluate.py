@@ -311,7 +311,7 @@ def constants(results: Sequence[TestResult]) -> list[dict[str, Any]]:
 
 
 def verdicts(results: Sequence[TestResult]) -> list[str]:
-    """What must be said of the models beside the constant, a sentence each."""
+    """Remarks on the models beside the constant, a sentence each."""
     by_label = {
         label: [asdict(r.test) for r in results if r.label == label]
         for label in dict.fromkeys(r.label for r in results)

@@ -1,5 +1,5 @@
-"""What a table of tested models tells beside their metrics: time, remarks, and how many seeds would
-tell the best two apart.
+"""Figures of tested models beside their metrics: time, size, and how many seeds would separate the
+best two.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Gap:
 
 
 def best_gap(results: Sequence[TestResult]) -> Gap | None:
-    """How the best two models differ; None where there are not two with a defined MTL-Loss."""
+    """The difference of the best two models; None without two of a defined MTL-Loss."""
     losses: dict[str, list[float]] = {}
     for label, group in by_label(results).items():
         known = [r.test.loss for r in group if r.test.loss is not None]

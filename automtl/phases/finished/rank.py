@@ -1,6 +1,4 @@
-"""The rank phase: whether what a searched supernet says of architectures agrees with training them
-by themselves.
-"""
+"""The rank phase: whether a supernet ranks architectures as training them by themselves does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

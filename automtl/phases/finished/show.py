@@ -1,6 +1,4 @@
-"""Pictures of architectures and of a search's alphas, and the report page, of runs that lie on
-disk.
-"""
+"""Pictures of architectures and alphas, and the report page, from runs on disk."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -45,7 +43,7 @@ def _file(source: str | Path) -> str | Path:
 
 
 def decided_of(architecture: Architecture) -> list[str]:
-    """What the search behind an architecture decided; nothing of one that no search made."""
+    """The decisions of the search behind an architecture; none where no search made it."""
     if not architecture.choices and not decided.decisions_of(architecture.provenance):
         return []
     return [line for line in decided.sentence_and_advice(architecture.provenance) if line]

@@ -29,7 +29,7 @@ def aligned(genes: Genes, first: Architecture, other: Architecture) -> dict[str,
 
 
 def _uses(one: Genome, two: Genome, experts: int) -> np.ndarray:
-    """How many tasks use, or leave, both of two experts. Shape: (experts, experts)."""
+    """The number of tasks that use, or leave, both of two experts. Shape: (experts, experts)."""
     if one.chosen is None or two.chosen is None:
         return np.zeros((experts, experts), int)
     ours, theirs = (

@@ -1,4 +1,4 @@
-"""How a race came out, for people and as plain data."""
+"""The outcome of a race, in words and as plain data."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

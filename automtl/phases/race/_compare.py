@@ -1,5 +1,5 @@
-"""Differences between trained candidates on B rows: over seeds and rows, adjusted for all that is
-compared.
+"""Differences between trained candidates on B rows, over seeds and rows, adjusted for multiple
+comparisons.
 """
 
 import math
@@ -21,7 +21,7 @@ Units = Mapping[Key, np.ndarray]
 
 @dataclass(frozen=True)
 class Gap:
-    """How far one candidate's loss lies above another's.
+    """The difference of one candidate's loss from another's.
 
     Args:
         difference: of the means.
@@ -121,5 +121,5 @@ class Table:
 
 
 def flipped(gap: Gap) -> Gap:
-    """The same the other way round."""
+    """The gap seen from the other candidate."""
     return Gap(-gap.difference, -gap.high, -gap.low, gap.apart, gap.tied)

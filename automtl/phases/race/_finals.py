@@ -1,5 +1,5 @@
-"""Who wins a race's finals: the least mean loss on B rows, or of those that are as good the
-cheapest.
+"""The winner of a race's finals: the least mean loss on B rows, or the cheapest of those that are
+as good.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ CLOSE = 1e-3  # of the best loss: within it, of those not told apart, the cheape
 
 @dataclass(frozen=True)
 class Finals:
-    """How the finals came out.
+    """The outcome of the finals.
 
     Args:
         winner: who is taken.

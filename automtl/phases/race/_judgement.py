@@ -1,4 +1,4 @@
-"""What a race has decided so far, by the results alone."""
+"""The verdict of a race, computed from its results alone."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The weights of a race that wait for their next rung."""
+"""Weights of a race between two rungs, in files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a race's checkpoint holds."""
+"""The state of a race in the search's checkpoint."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -14,7 +14,7 @@ from automtl.training.checkpoint_state import Count, State, check, need
 
 
 class RaceState(State):
-    """Of a race; the model in training looks at its own."""
+    """The state of a race; the model in training checks its own."""
 
     entrants: tuple[str, ...]
     lines: Count

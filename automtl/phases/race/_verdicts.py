@@ -1,4 +1,4 @@
-"""What a race decides, choice by choice."""
+"""The verdict of a race on every choice."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ NO_BETTER = "the winner is not shown to be better than predicting the base rates
 
 @dataclass(frozen=True)
 class Grounds:
-    """What verdicts are made of.
+    """The evidence that verdicts rest on.
 
     Args:
         finals: who won, and who is not told apart.

@@ -1,5 +1,5 @@
-"""The order of a race's trainings, settled by the results so far alone: rungs by successive
-halving, then the finals.
+"""The order of a race's trainings, computed from the results so far: rungs by successive halving,
+then the finals.
 """
 
 import math
@@ -82,7 +82,7 @@ class Course:
         return last
 
     def next(self, results: Sequence[Result]) -> Job | None:
-        """What is to be trained next; None after the finals."""
+        """The next training; None after the finals."""
         for rung in range(self.rungs):
             done = of_rung(results, rung)
             for entrant in self.standing(results, rung) or ():
@@ -97,8 +97,8 @@ class Course:
         return None
 
     def whole_rungs(self, results: Sequence[Result]) -> int:
-        """How many rungs are whole; the first fresh seed of all finalists counts as one more where
-        there are no rungs.
+        """The number of whole rungs; where there are no rungs, the first fresh seed of all
+        finalists counts as one.
         """
         whole = 0
         while whole < self.rungs and self.standing(results, whole + 1) is not None:
@@ -109,7 +109,7 @@ class Course:
         return whole
 
     def leader(self, results: Sequence[Result]) -> Entrant:
-        """Who leads on A rows at the last whole rung."""
+        """The leader on A rows at the last whole rung."""
         if not self.rungs:
             done = [r for r in results if r.stage == "final" and r.seed == 0]
             return self.by_id[by_a(done)[0].candidate]
@@ -123,7 +123,7 @@ class Course:
 
 
 def sizes(count: int, finalists: int) -> list[int]:
-    """How many stand at each rung; the last go to the finals."""
+    """The number of entrants at each rung; the last is that of the finals."""
     counts = [count]
     while counts[-1] > finalists:
         counts.append(max(finalists, math.ceil(counts[-1] / FACTOR)))

@@ -1,4 +1,4 @@
-"""Who runs: what the strategy proposes, evenly drawn controls, hand-made rivals."""
+"""The entrants of a race: the strategy's proposals, evenly drawn controls, hand-made rivals."""
 
 import hashlib
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ class Entrant:
 
     @property
     def price(self) -> tuple[int, int, str]:
-        """By which the cheaper of two is told: FLOPs, parameters, encoding."""
+        """The price that decides which of two is cheaper: FLOPs, parameters, encoding."""
         return self.flops, self.parameters, self.architecture.identity()
 
 

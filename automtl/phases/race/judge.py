@@ -1,4 +1,4 @@
-"""A trained candidate on A rows, which drive the rungs, and on B rows, which decide."""
+"""Judges a trained candidate on A rows, which drive the rungs, and on B rows, which decide."""
 
 import math
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ class Judge:
 
     @cached_property
     def units(self) -> int:
-        """How many units the B rows are: rows, or the groups that they come in."""
+        """The number of units of the B rows: rows, or the groups that they come in."""
         rows = np.concatenate([batch.rows.numpy() for batch in self.b.epoch(0)])
         users = groups(self.session.store, "train", rows)
         return len(rows) if users is None else len(np.unique(users))

@@ -1,6 +1,4 @@
-"""One race in a search's folder: trainings one after the other, each judged and written down, and
-what they decide.
-"""
+"""One race in a search's folder: trainings one after the other, each judged and written down."""
 
 import math
 from collections.abc import Iterator
@@ -176,7 +174,7 @@ class Race:
 
     @property
     def whole_rungs(self) -> int:
-        """How many rungs are whole; at 0 there is nothing to hand over."""
+        """The number of whole rungs; at 0 the race has no result yet."""
         return self.course.whole_rungs(self.results)
 
     def outcome(self) -> Outcome:

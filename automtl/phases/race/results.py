@@ -1,4 +1,4 @@
-"""What came of one training of a race, as a line of race.jsonl holds it."""
+"""The result of one training of a race: a line of race.jsonl."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ class Result(State):
 
     @property
     def line(self) -> dict[str, Any]:
-        """As race.jsonl holds it."""
+        """The result as a line of race.jsonl."""
         return self.model_dump(mode="json")
 
 

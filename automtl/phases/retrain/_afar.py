@@ -40,7 +40,7 @@ class Order:
 
     @property
     def log(self) -> Path:
-        """What its process says, a line each."""
+        """The log of its process, a line for each message."""
         return self.scratch / f"seed-{self.config.seed}.jsonl"
 
     @property
@@ -56,7 +56,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one seed ended."""
+    """The end of one seed's training."""
 
     error: AutoMTLError | None = None
     stopped: bool = False

@@ -1,4 +1,4 @@
-"""What is refused of a retrain before any data is read."""
+"""Checks of a retrain before any data is read."""
 
 from automtl.config import RunConfig
 from automtl.data.spec.dataset import DatasetConfig

@@ -1,6 +1,4 @@
-"""What a retrain writes at its end: the best weights, their figures on validation, what they
-cost.
-"""
+"""Writes the result of a retrain: the best weights, their validation figures, and the cost."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,7 +20,7 @@ from automtl.training.metrics.evaluation import Evaluation, evaluate
 
 
 def monitor_name(session: Session) -> str:
-    """What picks the epoch, in words."""
+    """The name of the figure that picks the epoch."""
     return Monitor.of(session.config.retrain.monitor).name
 
 

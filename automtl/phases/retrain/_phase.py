@@ -25,7 +25,7 @@ from automtl.training.checkpoint_state import Count, Spent, State, check, need, 
 
 
 class _State(State):
-    """Of a retrain; trainers and guard look at their own."""
+    """The state of a retrain; trainers and guard check their own."""
 
     guard: Any
     net: Any

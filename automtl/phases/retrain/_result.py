@@ -1,4 +1,4 @@
-"""What a retrain hands back."""
+"""The result of a retrain."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Retrains are started, and gone on with, here."""
+"""Starts a retrain, or goes on with one."""
 
 from collections.abc import Callable
 

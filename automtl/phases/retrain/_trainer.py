@@ -1,6 +1,4 @@
-"""The training of one net of a retrain: its stages, epochs and early stop, as a generator of step
-events.
-"""
+"""Trains one network of a retrain through its stages and epochs, as a generator of step events."""
 
 import math
 from collections.abc import Iterator

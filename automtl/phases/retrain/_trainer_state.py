@@ -1,4 +1,4 @@
-"""What a retrain's checkpoint holds of one trainer, and how far it can be."""
+"""A trainer's part of a retrain's checkpoint, and where a trainer can stand."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ class Judged(State):
 
 
 class TrainerState(State):
-    """Where a trainer is."""
+    """The place of a trainer."""
 
     number: Count
     begun: bool
@@ -31,7 +31,7 @@ class TrainerState(State):
 
 
 class BegunState(TrainerState):
-    """Of a trainer inside a stage; optimiser, balancer and the others look at their own."""
+    """The state of a trainer inside a stage; optimiser, balancer and the others check their own."""
 
     first: Count
     start: Judged | None

@@ -34,7 +34,7 @@ from automtl.strict import build
 
 @dataclass(frozen=True)
 class SideBySide:
-    """How seeds are trained side by side.
+    """The way in which seeds are trained side by side.
 
     Args:
         engine: who trains them.
@@ -55,7 +55,7 @@ ONE_BY_ONE = SideBySide(Engine(), 1)
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of some seeds.
+    """The trained seeds.
 
     Args:
         results: in the order of the seeds; of those that ended.
@@ -150,7 +150,7 @@ def _placed(configs: list[RunConfig], how: SideBySide, reporter: Reporter) -> li
 
 
 def _outcome(future: "Future[Outcome]") -> Outcome | Exception:
-    """What came of a seed; an exception where its process has died, or never began."""
+    """The outcome of a seed; an exception where its process has died, or never began."""
     error = future.exception()
     if isinstance(error, Exception):
         return error
@@ -215,7 +215,7 @@ class _Watch:
         self._reporter.say(f"{result.headline()}, best epoch {best}")
 
     def result(self) -> Trained:
-        """Of all seeds."""
+        """The results of all seeds."""
         seeds = {order.config.seed: order for order in self._orders}
         return Trained(
             [_result(order) for seed, order in seeds.items() if seed in self._done],
@@ -240,7 +240,7 @@ def _lost(error: Exception) -> AutoMTLError:
 
 
 def side_by_side(jobs: int, engine: str) -> SideBySide:
-    """How to train, by a user's words.
+    """Parse the options on how to train.
 
     Raises:
         ConfigError: they cannot be meant.

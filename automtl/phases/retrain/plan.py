@@ -1,6 +1,4 @@
-"""What a retrain is to do: which architecture, which settings, which folder - settled before any
-data is read.
-"""
+"""The plan of a retrain: architecture, settings and folder, settled before any data is read."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -168,8 +166,8 @@ def _advice(
     *,
     plugged_in: str | None,
 ) -> list[Recommendation]:
-    """Who recommends settings: the data set, and above it the architecture's file; not for another
-    sharing kind than its own.
+    """The recommendations of the data set, and above them those of the architecture's file unless
+    another sharing kind is plugged in.
 
     The shape of an architecture that is bound to its data is made, so that only its training
     follows.

@@ -1,4 +1,4 @@
-"""What a table of trained models tells of their validation."""
+"""Validation figures of trained models, for tables."""
 
 from dataclasses import asdict
 
@@ -35,7 +35,7 @@ def constant_of(evaluation: Evaluation) -> dict[str, float]:
 
 
 def beside(evaluation: Evaluation) -> dict[str, list[str]]:
-    """In what a model is not better than the constant (see `runs/constant.py`)."""
+    """The figures in which a model is not better than the constant (see `runs/constant.py`)."""
     return flagged([asdict(evaluation)])
 
 

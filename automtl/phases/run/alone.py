@@ -22,7 +22,7 @@ from automtl.training.metrics.evaluation import Predictions
 
 
 class _State(State):
-    """Of a model; its parts look at their own."""
+    """The state of a model; its parts check their own."""
 
     net: Any
     parts: tuple[dict[str, Any], ...]

@@ -1,4 +1,4 @@
-"""The machine as a phase finds and sets it: device, threads, precision, the C allocator."""
+"""The device of a phase: threads, precision and the C allocator."""
 
 import ctypes
 import os
@@ -102,7 +102,7 @@ def warn_of_slow_bfloat16(precision: str, device: torch.device, say: Callable[[s
 
 
 def bfloat16_factor(device: torch.device) -> float:
-    """How many times as long a small layer's products, forward and back, take in bfloat16 as in
+    """The time of a small layer's products in bfloat16, forward and back, as a multiple of that in
     float32. No random number is drawn.
     """
     x, weight = (torch.ones(_PROBE, _PROBE, device=device, requires_grad=True) for _ in range(2))

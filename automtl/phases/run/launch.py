@@ -1,5 +1,5 @@
-"""The workers of one command: the same command once more in several processes of this machine,
-which then train together (see `automtl/ranks.py`).
+"""Starts the workers of one command: the same command in several processes of this machine, which
+train together (see `automtl/ranks.py`).
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Opens what a phase starts from: device, threads, ranks and prepared data."""
+"""Opens a session: device, threads, ranks and prepared data."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -63,7 +63,7 @@ def training_session(
     search: bool,
     retrain: bool,
 ) -> Session:
-    """As `open_session`, for a phase that chooses by the MTL-Loss.
+    """Open a session of a phase that chooses by the MTL-Loss.
 
     Args:
         config: resolved settings.

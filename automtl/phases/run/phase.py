@@ -1,5 +1,5 @@
-"""What a search and a retrain do alike around their own work: hold the folder, open or reopen it,
-and note how they ended.
+"""Runs a phase in its folder: holds the folder, opens or reopens it, and records how the phase
+ended.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""What search and retrain write alike: the opening of a phase folder, and an epoch's losses."""
+"""The parts of a phase folder that search and retrain write alike."""
 
 import contextlib
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Who is told how a phase goes on."""
+"""Reporters: they are told how a phase goes on."""
 
 from typing import Any, Protocol, runtime_checkable
 

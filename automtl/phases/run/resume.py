@@ -1,4 +1,4 @@
-"""What a resumed phase must have in common with the process that began it, and what may differ."""
+"""Resuming a phase: what must be as it was when the phase began, and what may differ."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -94,7 +94,7 @@ def own_settings(folder: PhaseDir, config: RunConfig, *, sections: Sequence[str]
 
 
 def _changed(before: Any, now: Any) -> str:
-    """What is asked for now where that differs from before, setting by setting."""
+    """The settings that differ now, one by one."""
     if isinstance(before, BaseModel) and isinstance(now, BaseModel):
         old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
         changes = [

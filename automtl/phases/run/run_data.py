@@ -1,6 +1,4 @@
-"""The data of a run: its snapshot, how the data set's YAML differs from it by now, and the rows
-that it was made of.
-"""
+"""A run's data: its snapshot, later edits of the data set's YAML, and the prepared rows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -49,8 +47,8 @@ def snapshot_of(folder: PhaseDir) -> Snapshot:
 
 
 def kept_advice(folder: PhaseDir) -> list[Recommendation] | None:
-    """What the data set of a phase recommended as it was begun; None where it was not, so that its
-    YAML says.
+    """The recommendations of a phase's data set as it began; None where it has not begun, so that
+    the YAML is asked.
     """
     if not folder.manifest.exists():
         return None
@@ -177,7 +175,7 @@ def rows_of(encoding: Encoding, data_dir: Path, say: Say) -> Store:
 
 
 def _difference(then: Encoding, now: Encoding) -> str:
-    """What is another in the raw files, or in what was made of them."""
+    """The differences in the raw files, or in the rows made of them."""
     parts = list(_files(then.sources, now.sources))
     counts = [sum(one.summary["rows"].values()) for one in (then, now)]
     parts += [f"{counts[1]:,} rows, then {counts[0]:,}"] if counts[0] != counts[1] else []

@@ -1,4 +1,4 @@
-"""What every phase starts from: device, threads, seeds, prepared data, and someone to tell."""
+"""The session of a phase: device, seeds, prepared data, reporter and loggers."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -82,7 +82,7 @@ class Session:
 
     @property
     def device(self) -> torch.device:
-        """Where networks run."""
+        """The device of the networks."""
         return torch.device(self.machine["device"])
 
     @property
@@ -151,7 +151,7 @@ class Session:
         )
 
     def predict(self, net: nn.Module, batches: Batches) -> Predictions:
-        """What a network says of rows, which ranks share; the same on all of them."""
+        """A network's predictions on rows, which ranks share; the same on all of them."""
         return predict(net, batches, device=self.device, ranks=self.ranks)
 
     def in_order(self, split: str) -> Batches:
@@ -185,7 +185,7 @@ class Session:
         return has_label
 
     def _cut(self, rows: Rows, index: np.ndarray | None, batch_size: int) -> np.ndarray | None:
-        """In a fast development run, only as many rows as four batches hold."""
+        """At most as many rows as four batches hold, in a fast development run; else all."""
         if not self.config.runtime.fast_dev_run:
             return index
         everyone = np.arange(len(rows)) if index is None else index

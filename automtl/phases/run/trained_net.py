@@ -1,4 +1,4 @@
-"""A network with what trains it by a retrain's settings: optimiser, balancer, one step."""
+"""A network with its optimiser and balancer, trained by the settings of a retrain."""
 
 from collections.abc import Callable
 from dataclasses import replace

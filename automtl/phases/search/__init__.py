@@ -1,4 +1,4 @@
-"""An architecture searched, derived and written down."""
+"""Searches an architecture, derives it and writes it down."""
 
 from automtl.phases.search._start import search
 from automtl.phases.search.resume import resumed

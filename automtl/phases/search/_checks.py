@@ -1,4 +1,4 @@
-"""What is refused of a search before its folder appears."""
+"""Checks of a search before its folder appears."""
 
 from automtl.models.supernet import check_supernet
 from automtl.phases.run.session import Session

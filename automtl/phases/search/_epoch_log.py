@@ -1,4 +1,4 @@
-"""The epochs of a search: each judged on B rows, watched for a collapse, and written down."""
+"""The log of a search's epochs: each is judged on B rows, watched for a collapse, and written."""
 
 from typing import Any
 

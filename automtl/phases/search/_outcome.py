@@ -1,6 +1,4 @@
-"""What a search writes at its end: the architecture with its provenance, what the search cost, and
-the time that the derived model takes where time is limited.
-"""
+"""Writes the result of a search: the architecture with its provenance, and the cost."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -65,8 +63,8 @@ def write_outcome(
 
 
 def measured_latency(session: Session, architecture: Architecture) -> dict[str, Any]:
-    """Where time is limited, what the whole model really takes beside the limit; parts were added
-    up, so it may be more.
+    """The measured latency of the whole model beside the limit, where latency is limited; the limit
+    is kept for the sum of the parts.
     """
     s = session.config.search
     if s.max_latency_ms is None:

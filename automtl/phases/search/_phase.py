@@ -1,5 +1,5 @@
-"""One search in one folder: epochs of a strategy, recorded and checkpointed, then its race, and an
-architecture derived at the end.
+"""The search phase: epochs of a strategy, recorded and checkpointed, then the race, then a derived
+architecture.
 """
 
 from typing import Any, Literal

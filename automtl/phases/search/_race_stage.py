@@ -1,4 +1,4 @@
-"""The race at the end of a search, where its settings ask for one."""
+"""The race that ends a search, where the settings ask for one."""
 
 from collections.abc import Callable
 from typing import Any

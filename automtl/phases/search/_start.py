@@ -1,4 +1,4 @@
-"""The search: what a run needs before its phase begins or goes on (see `_phase.py`)."""
+"""Starts a search, or goes on with one (see `_phase.py`)."""
 
 from pathlib import Path
 

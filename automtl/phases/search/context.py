@@ -1,4 +1,4 @@
-"""What a search strategy is given, made from a run's settings and data."""
+"""The context of a search strategy, made from a run's settings and data."""
 
 from dataclasses import asdict, fields, replace
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""What a search would do, before it does it: rows, steps, parameters, memory, rough time, reach of
-alpha.
-"""
+"""The plan of a search: rows, steps, parameters, memory, rough time, and how far alpha can move."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -106,7 +104,7 @@ def plan_search(
 
 
 def _race_steps(session: Session) -> int:
-    """Of all trainings of a race, at most."""
+    """The most steps that all trainings of a race take."""
     s, retrain = session.config.search, session.config.retrain
     batches = session.batches("fit", batch_size=retrain.batch_size, seed=0)
     whole = max(1, round(s.race_epochs * len(batches)))

@@ -1,4 +1,4 @@
-"""What an interrupted search goes on with: its own settings, its own data set's advice."""
+"""Resuming a search: its own settings, and its own data set's recommendations."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def begun_run(out: Path) -> Path:
 
 
 def advice_of(out: Path | None) -> list[Recommendation] | None:
-    """What the data set of a run to go on with recommended as it was begun; None where it had not
+    """The recommendations of the data set of the run to resume, as it began; None where it had not
     begun.
 
     A run is refused without its plugins before its space is looked up, which may need them.

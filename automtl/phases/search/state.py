@@ -1,4 +1,4 @@
-"""What a search hands back, and what its checkpoint holds."""
+"""The result of a search, and the state in its checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from automtl.training.checkpoint_state import Count, Number, Spent, State, check
 
 @dataclass(frozen=True)
 class SearchResult(SelfShowing):
-    """What a search came to.
+    """The result of a search.
 
     Args:
         run: the run's folder.
@@ -61,18 +61,18 @@ class SearchResult(SelfShowing):
 
     @property
     def decided(self) -> str:
-        """What is decided, in one sentence."""
+        """The decision in one sentence."""
         return decided.sentence_and_advice(self.architecture.provenance)[0]
 
     @property
     def race(self) -> dict[str, Any]:
-        """How the race came out; {} where there was none."""
+        """The outcome of the race; {} where there was none."""
         race = self.architecture.provenance.get("race")
         return race if isinstance(race, dict) else {}
 
     @property
     def remarks(self) -> list[str]:
-        """What goes with the decisions: how the race came out, and what would help."""
+        """Remarks on the decisions: the outcome of the race, and what would help to decide more."""
         more = decided.sentence_and_advice(self.architecture.provenance)[1]
         return [*self.race.get("words", ()), *([more] if more else [])]
 
@@ -95,7 +95,7 @@ class SearchResult(SelfShowing):
 
 
 class _Line(State):
-    """What a search remembers of an epoch."""
+    """An epoch in a search's history."""
 
     epoch: Count
     choices: dict[str, dict[str, Number]]
@@ -106,13 +106,13 @@ class _Line(State):
 
 
 class _Spent(Spent):
-    """What a search has cost; the ledger looks at its own."""
+    """The cost of a search; the ledger checks its own."""
 
     ledger: Any
 
 
 class SearchState(State):
-    """Of a search; strategy, guard and losses look at their own."""
+    """The state of a search; strategy, guard and losses check their own."""
 
     guard: Any
     net: Any

@@ -169,7 +169,9 @@ def applied(config: RunConfig, values: Mapping[str, Value]) -> RunConfig:
 
 
 def trial_settings(config: RunConfig, values: Mapping[str, Value]) -> RunConfig:
-    """As ``applied``; the sharing kind is plugged in later, by the retrain."""
+    """The run's settings with a trial's values but for the sharing kind, which the retrain plugs
+    in.
+    """
     return applied(config, {name: value for name, value in values.items() if name != KIND})
 
 

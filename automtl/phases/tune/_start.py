@@ -1,4 +1,4 @@
-"""Studies are started, and gone on with, here."""
+"""Starts a study, or takes part in one."""
 
 from pathlib import Path
 

@@ -156,7 +156,7 @@ class Study:
         return stack.close
 
     def _suggest(self, number: int) -> dict[str, Value]:
-        """What a fresh sampler suggests for a trial of that number, given the trials that have
+        """The suggestion of a fresh sampler for a trial of that number, given the trials that have
         ended.
         """
         seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1, np.uint32)[0])
@@ -241,7 +241,9 @@ class Study:
         return trials
 
     def _strange(self, trial: FrozenTrial) -> str:
-        """What a trial varies, or has noted, that no trial of this study would; empty for none."""
+        """The part of a trial that cannot be of this study: what it varies, or its notes; empty for
+        none.
+        """
         if trial.distributions != self.distributions:
             spreads = [f"{name} in {spread}" for name, spread in trial.distributions.items()]
             return f"{', '.join(spreads) or 'nothing'} varied"[:300]

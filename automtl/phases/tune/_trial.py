@@ -1,5 +1,5 @@
-"""What a study hears of a running trial: every epoch's figure on the rows that judge it (a search:
-B rows, a retrain: validation rows), and when to stop.
+"""The reporter of a running trial: it reports every epoch to the study, and stops the trial when it
+should be pruned.
 """
 
 from collections.abc import Callable

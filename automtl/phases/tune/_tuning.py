@@ -90,7 +90,7 @@ class Tuning:
             return pruners[self.settings.pruner]()
 
     def _most_epochs(self) -> int:
-        """Of any trial's search: where its retrain's steps begin."""
+        """The most epochs of any trial's search: the step at which its retrain's steps begin."""
         spread = self.ranges.get("search.epochs")
         if self.searched:
             return 0
@@ -183,8 +183,8 @@ class Tuning:
             self.reporter.say(f"trial {claim.number}: failed: {error}")
 
     def _watch(self, number: int, first: int | None) -> TrialReporter:
-        """Who hears of one phase of a trial: of its epochs no one where Optuna judges by seeds, or
-        keeps one value only.
+        """The reporter of one phase of a trial; it reports no epochs where Optuna judges by seeds,
+        or keeps one value only.
         """
         silent = self.settings.objective == "loss_and_cost" or self.settings.pruner == "wilcoxon"
         return TrialReporter(
@@ -198,8 +198,8 @@ class Tuning:
         )
 
     def _losses_or_anew(self, claim: Claim) -> tuple[list[float], dict[str, Any]]:
-        """As below; where a file of a trial that is taken up again is damaged, the trial begins
-        anew, to the same end.
+        """The losses of a trial and its cost; where a file of a trial that is taken up again is
+        damaged, the trial begins anew.
         """
         try:
             return self._run(claim)

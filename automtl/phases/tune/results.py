@@ -1,5 +1,5 @@
-"""What a study found: its trials, the best, the smallest budget that is nearly as good, the front
-of loss and cost and its knee.
+"""The results of a study: its trials, the best one, the smallest budget that is nearly as good, the
+front of loss and cost and its knee.
 """
 
 from collections import Counter

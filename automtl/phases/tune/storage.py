@@ -1,6 +1,4 @@
-"""Where a study is kept: SQLite in its own folder, or a database that several machines can
-reach.
-"""
+"""The storage of a study: SQLite in its own folder, or a database that several machines reach."""
 
 import contextlib
 from collections.abc import Iterator
@@ -58,7 +56,7 @@ class Storage:
         return None if self.url is None else without_password(self.url)
 
     def where(self, folder: Path) -> str:
-        """What errors call it: a URL may hold a password."""
+        """The name of the storage in errors: a URL may hold a password."""
         return "--storage" if self.url else str(folder / "study.db")
 
     def check(self, *, new: bool) -> None:

@@ -1,4 +1,4 @@
-"""From an architecture's graph to one that can be drawn in columns: fewer nodes, fewer crossings,
+"""Turns an architecture graph into one that can be drawn in columns: fewer nodes, fewer crossings,
 no wire across a card.
 """
 

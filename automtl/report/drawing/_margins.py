@@ -1,4 +1,4 @@
-"""What stands around an architecture's drawing: title, the columns' captions, legend, remarks."""
+"""The margins of a drawing: title, captions of the columns, legend, remarks."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -50,8 +50,8 @@ def header(
 
 
 def captions(graph: nx.DiGraph, cards: Mapping[str, Card], y: float, style: Style) -> list[Label]:
-    """What stands in each column, above it; columns of one kind are numbered, the wires that go by
-    are passed over.
+    """The captions above the columns; columns of one kind are numbered, the wires that go by are
+    passed over.
     """
     columns: dict[int, list[Card]] = {}
     for node, card in cards.items():

@@ -1,5 +1,5 @@
-"""From figures and templates to pieces of a page: inline SVG in the page's own colours, every value
-escaped by jinja2.
+"""Embeds figures and templates in a page: inline SVG in the page's own colours, every value escaped
+by jinja2.
 """
 
 import io

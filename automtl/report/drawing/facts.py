@@ -1,5 +1,5 @@
-"""What a picture says about an architecture beside its wiring: alpha margins, widths, costs of its
-parts.
+"""Facts about an architecture that its picture shows beside the wiring: alpha margins, widths,
+costs of parts.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ FIELDS = "fields"  # the one node that stands for all fields in a drawing
 
 @dataclass(frozen=True)
 class Part:
-    """What one part of a network costs.
+    """The cost of one part of a network.
 
     Args:
         parameters: trainable entries; None where they hang on data that is not known.
@@ -53,9 +53,7 @@ class Choice:
 
     @property
     def margin(self) -> float:
-        """How far the taken candidate's weight lies above the best other one's; 0 where it does
-        not.
-        """
+        """The lead of the taken candidate's weight over the best other one's; 0 without one."""
         rest = 0.0 if self.rival is None else self.weights[self.rival]
         return max(self.weights.get(self.taken, 0.0) - rest, 0.0)
 
@@ -146,7 +144,7 @@ def subtitle(architecture: Architecture, parts: Mapping[str, Part]) -> str:
 
 
 def notes(architecture: Architecture, graph: nx.DiGraph) -> list[str]:
-    """What the drawing cannot show."""
+    """Notes on what the drawing cannot show."""
     lines = []
     idle = idle_experts(architecture, graph)
     if idle:

@@ -1,6 +1,4 @@
-"""Where everything in an architecture's drawing stands: columns from the fields (left) to the tasks
-(right).
-"""
+"""The layout of an architecture's drawing: columns from the fields (left) to the tasks (right)."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

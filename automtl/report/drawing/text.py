@@ -34,7 +34,7 @@ def _renderer() -> RendererAgg:
 
 @lru_cache(maxsize=50_000)
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """How wide a line of text is, in pixels, as matplotlib's Agg renderer sets it."""
+    """The width of a line of text in pixels, as matplotlib's Agg renderer sets it."""
     font = FontProperties(
         family=FONT, size=size * _PIXELS_TO_POINTS, weight="bold" if bold else "normal"
     )
@@ -70,7 +70,7 @@ def wrap(
 
 
 def _fitting(text: str, size: float, width: float, bold: bool) -> int:
-    """How many leading letters fit into `width`; at least one."""
+    """The number of leading letters that fit into `width`; at least one."""
     low, high = 1, len(text)
     while low < high:
         middle = (low + high + 1) // 2

@@ -52,7 +52,7 @@ def _phases(runs: Sequence[RunView]) -> Iterator[tuple[str, PhaseView]]:
 
 
 def _cost(phase: PhaseView, records: Sequence[Mapping[str, Any]]) -> str:
-    """What it took, in words."""
+    """The cost of balancing, in words."""
     passes = max(float(t["backward_passes"]) for t in records if t)
     megabytes = max(float(t["extra_bytes"]) for t in records if t) / 2**20
     seconds, whole = phase.cost.get("balancing", {}).get("seconds"), phase.cost.get("seconds")

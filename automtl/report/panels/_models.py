@@ -12,7 +12,7 @@ from automtl.report.tables import Estimate, Model, models, more_is_better
 
 
 def verdict_panel(runs: Sequence[RunView]) -> Markup:
-    """Who is best and whether that is shown; what is not finished."""
+    """The verdict: the best model, whether that is shown, and what is not finished."""
     return fill("verdict.html", sentences=verdict(runs))
 
 

@@ -96,7 +96,7 @@ def _entropies(alphas: pd.DataFrame) -> pd.DataFrame:
 
 
 def _closest(alphas: pd.DataFrame) -> str:
-    """How many choices are close to a toss, and the closest."""
+    """The number of choices that are close to a toss, and the closest."""
     last = alphas[alphas.epoch == alphas.epoch.max()]
     margins = {}
     for block, weights in last.groupby("block", sort=False):

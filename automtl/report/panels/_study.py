@@ -18,7 +18,7 @@ _LABEL: dict[str, Any] = {"fontsize": 7.5, "color": SOFT, "fontfamily": FONT}
 
 
 def study_panel(runs: Sequence[RunView]) -> Markup | None:
-    """What `automtl tune` tried in each run."""
+    """The trials of each run's study."""
     groups = []
     for number, run in enumerate(runs):
         results = run.study.results if run.study is not None else {}

@@ -114,7 +114,7 @@ def gates_panel(runs: Sequence[RunView]) -> Markup | None:
 
 
 def _best_sharing(phase: PhaseView) -> Mapping[str, Any]:
-    """What the sharing module recorded in the best epoch."""
+    """The record of the sharing module in the best epoch."""
     best = next((line for line in reversed(phase.lines) if line.get("best")), None)
     return (best or {}).get("sharing") or {}
 
