@@ -85,32 +85,8 @@ __all__ = [
     "write_report",
 ]
 
+# where public names come from that are none of automtl.api
 _HOMES = {
-    **dict.fromkeys(
-        (
-            "Callback",
-            "Dataset",
-            "Model",
-            "Models",
-            "MultiTaskRecommender",
-            "Search",
-            "StopTraining",
-            "compare",
-            "describe",
-            "evaluate",
-            "export",
-            "open",
-            "pareto",
-            "predict",
-            "rank",
-            "retrain",
-            "search",
-            "show",
-            "tune",
-            "write_report",
-        ),
-        "automtl.api",
-    ),
     "Architecture": "automtl.spaces.architecture",
     "Darts": "automtl.nn",
     "GatedNetwork": "automtl.sharing.network",
@@ -141,10 +117,10 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("automtl")
-    if name not in _HOMES and name not in _PACKAGES:
+    if name not in __all__:
         raise AttributeError(f"module 'automtl' has no attribute {name!r}")
     from importlib import import_module
 
     if name in _PACKAGES:
         return import_module(f"automtl.{name}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOMES.get(name, "automtl.api")), name)

@@ -11,8 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from automtl.bounds import MAX_PARAMETERS
-from automtl.config_layers import Recommendation, leaves, of_dataset, origins_told, without
-from automtl.config_retrain import OF_OPTIMIZER
+from automtl.config_layers import Recommendation, laid, merge, of_dataset, origins_told
 from automtl.config_retrain import BalancingSection as BalancingSection
 from automtl.config_retrain import RetrainSection as RetrainSection
 from automtl.config_search import SearchSection
@@ -208,22 +207,9 @@ def resolve(
     Raises:
         ConfigError: an unknown key or an illegal value; every fault is listed.
     """
-    given = dict(base or {})
     where = str(config_file or "settings")
-    if config_file is not None:
-        given = merge(given, _mapping(load_yaml(config_file), where))
-        given.pop("origins", None)  # a record of the run that the file is of
-    for item in sets:
-        given = merge(given, parse_set(item))
-    given = merge(given, _without_none(flags))
+    given = _given(base or {}, config_file, sets, flags)
     given["data"] = {**_mapping(given.get("data") or {}, f"{where}: data"), "source": source}
-    if "origins" in given:
-        raise ConfigError(
-            "origins",
-            "is a record of who gave a setting, and cannot be set",
-            given["origins"],
-            "leave it out",
-        )
     if given.get("architecture") and space is not False and not hand_made:
         fix = "set space.embedding_dim and the like for a search"
         raise ConfigError(
@@ -237,7 +223,9 @@ def resolve(
     # what is no data set, or gone by now, is refused where its rows are opened
     if recommended is None:
         recommended = [of_dataset(load_dataset(source), source)] if is_dataset(source) else ()
-    below, origins = _laid(recommended, wanted, given)
+    for recommendation in recommended:
+        recommendation.check(SearchSection)
+    below, origins = laid(recommended, wanted, given)
     chosen = _space(given.pop("space", None), space, where, below.pop("space", {}))
     settings = merge(merge(chosen.recommended if chosen else {}, below), given)
     config = build(
@@ -250,6 +238,30 @@ def resolve(
     return config.dev()
 
 
+def _given(
+    base: Mapping[str, Any],
+    config_file: Path | None,
+    sets: Iterable[str],
+    flags: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What the user says, the later over the earlier."""
+    given = dict(base)
+    if config_file is not None:
+        given = merge(given, _mapping(load_yaml(config_file), str(config_file)))
+        given.pop("origins", None)  # a record of the run that the file is of
+    for item in sets:
+        given = merge(given, parse_set(item))
+    given = merge(given, _without_none(flags))
+    if "origins" in given:
+        raise ConfigError(
+            "origins",
+            "is a record of who gave a setting, and cannot be set",
+            given["origins"],
+            "leave it out",
+        )
+    return given
+
+
 def check_recommends(dataset: DatasetConfig, source: object) -> None:
     """Refuse a data set that recommends what is no setting.
 
@@ -257,47 +269,6 @@ def check_recommends(dataset: DatasetConfig, source: object) -> None:
         ConfigError: as above; the message names its file and the key.
     """
     of_dataset(dataset, source).check(SearchSection)
-
-
-def _laid(
-    advice: Iterable[Recommendation], wanted: set[str], given: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """What is recommended of the wanted sections, later ones winning, and by whom, where the user
-    says nothing else.
-    """
-    retrain = given.get("retrain")
-    alike = isinstance(retrain, Mapping) and retrain.get("recommended") is False
-    below, origins = dict[str, Any](), dict[str, str]()
-    for one in advice:
-        one.check(SearchSection)
-        sections = (
-            {}
-            if alike and one.of_model
-            else {
-                name: values for name, values in one.sections.items() if name in wanted and values
-            }
-        )
-        below, origins = (
-            merge(_fitting(below, sections), sections),
-            origins | dict.fromkeys(leaves(sections), one.source),
-        )
-    below = _fitting(below, given)
-    held = set(leaves(below))
-    return below, without(
-        {path: who for path, who in origins.items() if path in held}, leaves(given)
-    )
-
-
-def _fitting(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """What is recommended without the rates of an optimiser, where another one is taken above."""
-    held, retrain = below.get("retrain", {}), above.get("retrain")
-    before = held.get("optimizer", "adam")
-    if not isinstance(retrain, Mapping) or retrain.get("optimizer", before) == before:
-        return below
-    return {
-        **below,
-        "retrain": {name: value for name, value in held.items() if name not in OF_OPTIMIZER},
-    }
 
 
 def _space(
@@ -325,19 +296,6 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ConfigError(where, "must be a mapping of settings", type(value).__name__)
     return dict(value)
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings merged, `over` winning; a monitor is one value, and replaced."""
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        merged[key] = (
-            merge(old, value)
-            if key != "monitor" and isinstance(old, Mapping) and isinstance(value, Mapping)
-            else value
-        )
-    return merged
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from automtl.config_retrain import RetrainSection
+from automtl.config_retrain import OF_OPTIMIZER, RetrainSection
 from automtl.data.spec.dataset import DatasetConfig
 from automtl.errors import ConfigError
 from automtl.spaces.architecture import Architecture
@@ -105,14 +105,14 @@ def parted(
     values: Mapping[str, Any], wanted: Callable[[str], bool], path: str = ""
 ) -> dict[str, Any]:
     """Those of nested settings whose paths are wanted; sections that have none are left out."""
-    found: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     for key, value in values.items():
         place = f"{path}.{key}" if path else str(key)
         if isinstance(value, Mapping) and value:
-            found |= {key: inside} if (inside := parted(value, wanted, place)) else {}
+            parts |= {key: inside} if (inside := parted(value, wanted, place)) else {}
         elif wanted(place):
-            found[key] = value
-    return found
+            parts[key] = value
+    return parts
 
 
 def without(origins: Mapping[str, str], taken: Iterable[str]) -> dict[str, str]:
@@ -137,8 +137,59 @@ def origins_told(origins: Mapping[str, str], values: Mapping[str, Any]) -> str:
 
 
 def _value(values: Mapping[str, Any], path: str) -> str:
-    held: Any = values
+    value: Any = values
     while path:  # a name of a task may hold a dot
-        key = max((name for name in held if f"{path}.".startswith(f"{name}.")), key=len)
-        held, path = held[key], path[len(key) + 1 :]
-    return shown(str(held), 60)
+        key = max((name for name in value if f"{path}.".startswith(f"{name}.")), key=len)
+        value, path = value[key], path[len(key) + 1 :]
+    return shown(str(value), 60)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings merged, `over` winning; a monitor is one value, and replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = (
+            merge(old, value)
+            if key != "monitor" and isinstance(old, Mapping) and isinstance(value, Mapping)
+            else value
+        )
+    return merged
+
+
+def laid(
+    advice: Iterable[Recommendation], wanted: set[str], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What is recommended of the wanted sections, later ones winning, and by whom, where the user
+    says nothing else.
+    """
+    retrain = given.get("retrain")
+    alike = isinstance(retrain, Mapping) and retrain.get("recommended") is False
+    below, origins = dict[str, Any](), dict[str, str]()
+    for one in advice:
+        sections = (
+            {}
+            if alike and one.of_model
+            else {
+                name: values for name, values in one.sections.items() if name in wanted and values
+            }
+        )
+        below = merge(_fitting(below, sections), sections)
+        origins |= dict.fromkeys(leaves(sections), one.source)
+    below = _fitting(below, given)
+    paths = set(leaves(below))
+    return below, without(
+        {path: who for path, who in origins.items() if path in paths}, leaves(given)
+    )
+
+
+def _fitting(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """What is recommended without the rates of an optimiser, where another one is taken above."""
+    advised, retrain = below.get("retrain", {}), above.get("retrain")
+    before = advised.get("optimizer", "adam")
+    if not isinstance(retrain, Mapping) or retrain.get("optimizer", before) == before:
+        return below
+    return {
+        **below,
+        "retrain": {name: value for name, value in advised.items() if name not in OF_OPTIMIZER},
+    }

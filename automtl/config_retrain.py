@@ -179,12 +179,12 @@ class RetrainSection(Strict):
         left_out = {"recommended", "chosen_experts"}
         if self.embedding_optimizer in (None, "adam"):  # one and the same
             left_out.add("embedding_optimizer")
-        held = self.model_dump(mode="json", exclude=left_out)
+        values = self.model_dump(mode="json", exclude=left_out)
         used = {self.optimizer, self.embedding_optimizer}
         betas = list(self.betas or BETAS) if used.intersection(_READ_BY["betas"]) else None
         momentum = MOMENTUM if self.momentum is None else self.momentum
         has_momentum = bool(used.intersection(_READ_BY["momentum"]))
-        return held | {"betas": betas, "momentum": momentum if has_momentum else None}
+        return values | {"betas": betas, "momentum": momentum if has_momentum else None}
 
     def dev(self) -> "RetrainSection":
         """As --fast-dev-run changes it: at most 2 epochs, none of them a warm-up."""

@@ -23,6 +23,7 @@ from concurrent.futures import (
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,7 +106,8 @@ class _Elsewhere(Executor):
         run: Callable[[Callable[[], Any]], Any],
         give_up: Callable[[], None] = lambda: None,
     ) -> None:
-        self._threads, self._run, self.give_up = ThreadPoolExecutor(jobs), run, give_up
+        self._threads = ThreadPoolExecutor(jobs)
+        self._run, self.give_up = run, give_up
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Do a call elsewhere."""
@@ -197,10 +199,10 @@ def _slurm(where: str, jobs: int, scratch: Path, alone: bool) -> Iterator[Execut
     settings = {name: int(v) if v.isdecimal() else v for name, v in settings.items()}
     cluster = settings.pop("cluster", "slurm")
     try:
-        made = submitit.AutoExecutor(scratch, cluster=cluster)
-        made.update_parameters(timeout_min=settings.pop("timeout_min", _TIMEOUT_MIN))
-        known = made._valid_parameters()
-        made.update_parameters(
+        submitter = submitit.AutoExecutor(scratch, cluster=cluster)
+        submitter.update_parameters(timeout_min=settings.pop("timeout_min", _TIMEOUT_MIN))
+        known = submitter._valid_parameters()
+        submitter.update_parameters(
             **{n if n in known else f"slurm_{n}": v for n, v in settings.items()}
         )
     except Exception as error:  # submitit raises whatever comes to hand
@@ -214,10 +216,10 @@ def _slurm(where: str, jobs: int, scratch: Path, alone: bool) -> Iterator[Execut
 
     def run(call: Callable[[], T]) -> T:
         with submitting:
-            job = made.submit(call)
+            job = submitter.submit(call)
             submitted.append(job)
-        found: T = job.result()
-        return found
+        result: T = job.result()
+        return result
 
     def give_up() -> None:
         for job in submitted:
@@ -226,6 +228,22 @@ def _slurm(where: str, jobs: int, scratch: Path, alone: bool) -> Iterator[Execut
 
     with _Elsewhere(jobs, run, give_up) as executor:
         yield executor
+
+
+@contextlib.contextmanager
+def ending_children(others: set[BaseProcess] | None = None) -> Iterator[None]:
+    """Inside, a failure ends this process's children.
+
+    Args:
+        others: children that are left alone; default those that there are now.
+    """
+    others = set(multiprocessing.active_children()) if others is None else others
+    try:
+        yield
+    except BaseException:
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        raise
 
 
 def shared_out(
@@ -250,7 +268,7 @@ def shared_out(
         stop: asks those at work to end; called where this process is to stop, which then waits for
             them. Asked again it waits no longer.
     """
-    others = set(multiprocessing.active_children())
+    others: set[BaseProcess] = set(multiprocessing.active_children())
     pending: dict[Future[T], int] = {}
     left = iter(enumerate(items))
     try:
@@ -265,12 +283,8 @@ def shared_out(
                 yield pending.pop(future), future
     except BaseException:
         stop()
-        try:
+        with ending_children(others):
             if isinstance(executor, _Elsewhere):
                 executor.give_up()
             wait(pending)
-        except BaseException:
-            for child in set(multiprocessing.active_children()) - others:
-                child.terminate()
-            raise
         raise

@@ -17,7 +17,8 @@ class AutoMTLError(Exception):
     exit_code = 1
 
     def __init__(self, where: object, rule: str, got: object = "", fix: str = "") -> None:
-        self.where, self.rule, self.got, self.fix = str(where), rule, str(got), fix
+        self.where, self.rule = str(where), rule
+        self.got, self.fix = str(got), fix
         message = f"{self.where}: {rule}"
         if self.got:
             message += f", got {self.got}"
@@ -55,19 +56,19 @@ class Interrupted(BaseException):
     Args:
         signal: its number; the exit status is 128 more.
         folder: of the run that `--resume` goes on with; None where there is none.
-        told: how far it had come.
+        message: how far it had come.
     """
 
     def __init__(
-        self, signal: int, folder: object = None, told: str = "what was finished is kept"
+        self, signal: int, folder: object = None, message: str = "what was finished is kept"
     ) -> None:
         self.signal, self.folder = signal, None if folder is None else str(folder)
-        self._told = told
-        super().__init__(f"interrupted; {told}")
+        self._message = message
+        super().__init__(f"interrupted; {message}")
 
     def __reduce__(self) -> tuple[type["Interrupted"], tuple[int, str | None, str]]:
         """As another process has it."""
-        return type(self), (self.signal, self.folder, self._told)
+        return type(self), (self.signal, self.folder, self._message)
 
 
 class EnvironmentFault(AutoMTLError, OSError):
@@ -89,11 +90,11 @@ class RankLost(EnvironmentFault):
 
     Args:
         rank: the number of this one.
-        told: what the backend says.
+        message: what the backend says.
     """
 
-    def __init__(self, rank: int, told: str) -> None:
-        got = " ".join(told.split())[:200] or "nothing"
+    def __init__(self, rank: int, message: str) -> None:
+        got = " ".join(message.split())[:200] or "nothing"
         fix = "see what the rank that ended first says, and go on with --resume"
         super().__init__(f"rank {rank}", "must hear from all other ranks", got, fix)
 

@@ -114,12 +114,12 @@ def record(names: Iterable[str] | None = None) -> list[dict[str, Any]]:
     """The plugins behind some names, for a manifest or an architecture; without names, all that
     registered something.
     """
-    held: dict[Plugin, list[str]] = {}
+    by_plugin: dict[Plugin, list[str]] = {}
     for name in sorted(REGISTERED if names is None else REGISTERED.keys() & set(names)):
-        held.setdefault(REGISTERED[name], []).append(name)
+        by_plugin.setdefault(REGISTERED[name], []).append(name)
     return [
         {"path": plugin.path, "sha256": plugin.sha256, "names": known}
-        for plugin, known in held.items()
+        for plugin, known in by_plugin.items()
     ]
 
 
@@ -133,10 +133,10 @@ def require(where: object, recorded: object) -> None:
     Raises:
         ArtifactError: as above, with the plugin's path.
     """
-    for held in recorded if isinstance(recorded, list) else []:
-        path, digest = (str(held.get(key, "")) for key in ("path", "sha256"))
+    for plugin in recorded if isinstance(recorded, list) else []:
+        path, digest = (str(plugin.get(key, "")) for key in ("path", "sha256"))
         source = path or "Python code that is no file"
-        for name in held.get("names", ()):
+        for name in plugin.get("names", ()):
             if name not in REGISTERED:
                 fix = f"add --plugin {path}" if path else "register it first"
                 raise ArtifactError(

@@ -82,7 +82,8 @@ class Ranks(Protocol):
 class Alone:
     """The one process that there is."""
 
-    rank, size, first = 0, 1, True
+    rank, size = 0, 1
+    first = True
 
     def total(self, part: "Tensor") -> "Tensor":
         """Its own."""
@@ -166,7 +167,7 @@ class Group:
         """
         import torch
 
-        found: list[Tensor | None] = [None] * len(parts)
+        totals: list[Tensor | None] = [None] * len(parts)
         # in the order of the list: that of a set is each process's own
         for dtype in dict.fromkeys(tensor.dtype for tensor in like):
             places = [i for i, tensor in enumerate(like) if tensor.dtype == dtype]
@@ -179,10 +180,10 @@ class Group:
             flat = self.total(torch.cat([*pieces, there.to(shapes[0].device)]))
             *sums, counts = torch.split(flat, [*(t.numel() for t in shapes), len(places)])
             # a look waits for the device
-            held = counts.tolist() if any(part is None for part in own) else [1] * len(places)
-            for i, tensor, whole, count in zip(places, shapes, sums, held, strict=True):
-                found[i] = whole.view(tensor.shape) if count else None
-        return found
+            presence = counts.tolist() if any(part is None for part in own) else [1] * len(places)
+            for i, tensor, whole, count in zip(places, shapes, sums, presence, strict=True):
+                totals[i] = whole.view(tensor.shape) if count else None
+        return totals
 
     def union(self, rows: "Tensor") -> "Tensor":
         """The distinct numbers, by two collectives."""
@@ -199,8 +200,8 @@ class Group:
         none = torch.zeros(0, dtype=torch.int64, device=like.device)
         rows, values = none, like.new_zeros((0, like.shape[1]))
         if part is not None:
-            held = part.coalesce()
-            rows, values = held.indices()[0], held.values()
+            coalesced = part.coalesce()
+            rows, values = coalesced.indices()[0], coalesced.values()
         words = torch.cat([_words(rows.unsqueeze(1)), _words(values)], dim=1)
         # a row more says that there is a gradient, be it of no row
         given = torch.cat([words, words.new_zeros((int(part is not None), words.shape[1]))])
@@ -225,11 +226,11 @@ class Group:
         sizes = [int(one) for one in lengths]
         padded = part.new_zeros((max(sizes), *part.shape[1:]))
         padded[: len(part)] = part
-        held = [torch.empty_like(padded) for _ in range(self.size)]
+        padded_parts = [torch.empty_like(padded) for _ in range(self.size)]
         if max(sizes):
             with self._collective(padded):
-                self._dist.all_gather(held, padded)
-        return [whole[:size] for whole, size in zip(held, sizes, strict=True)]
+                self._dist.all_gather(padded_parts, padded)
+        return [whole[:size] for whole, size in zip(padded_parts, sizes, strict=True)]
 
     def gathered(self, part: np.ndarray) -> list[np.ndarray]:
         """All ranks' arrays, by two collectives."""

@@ -98,33 +98,33 @@ def pooled_deviation(groups: Iterable[Sequence[float]]) -> tuple[float, float] |
     """The standard deviation within groups of figures, and its degrees of freedom; None where no
     group has two.
     """
-    held = [group for group in groups if len(group) > 1]
-    freedom = sum(len(group) - 1 for group in held)
+    several = [group for group in groups if len(group) > 1]
+    freedom = sum(len(group) - 1 for group in several)
     if not freedom:
         return None
-    squares = math.fsum(_variance(group) * (len(group) - 1) for group in held)
+    squares = math.fsum(_variance(group) * (len(group) - 1) for group in several)
     return math.sqrt(squares / freedom), float(freedom)
 
 
-def noninferior(found: Difference, margin: float, level: float = LEVEL) -> bool:
+def noninferior(difference: Difference, margin: float, level: float = LEVEL) -> bool:
     """Whether the first is not worse than the second by a margin: the upper one-sided limit of its
     larger loss lies below it.
 
     Args:
-        found: of figures where less is better.
+        difference: of figures where less is better.
         margin: by how much more would matter.
         level: of the one-sided limit.
     """
     _is_margin(margin)
-    return found.limits(2 * level - 1)[1] < margin
+    return difference.limits(2 * level - 1)[1] < margin
 
 
-def equivalent(found: Difference, margin: float, level: float = LEVEL) -> bool:
+def equivalent(difference: Difference, margin: float, level: float = LEVEL) -> bool:
     """Whether the two are equal but for a margin: two one-sided tests (Schuirmann 1987), a 90%
     interval within +-margin at the usual level.
     """
     _is_margin(margin)
-    low, high = found.limits(2 * level - 1)
+    low, high = difference.limits(2 * level - 1)
     return -margin < low and high < margin
 
 

@@ -182,9 +182,9 @@ def build(model: type[Model], data: Any, where: object) -> Model:
     try:
         return model.model_validate(plain_tuples(data))
     except ValidationError as error:
-        found = error.errors()
-        faults = [_fault(model, detail) for detail in found[:_MAX_FAULTS]]
-        faults += [f"and {len(found) - _MAX_FAULTS} more"] if len(found) > _MAX_FAULTS else []
+        details = error.errors()
+        faults = [_fault(model, detail) for detail in details[:_MAX_FAULTS]]
+        faults += [f"and {len(details) - _MAX_FAULTS} more"] if len(details) > _MAX_FAULTS else []
         raise ConfigError(where, " | ".join(faults)) from None
 
 
@@ -196,7 +196,9 @@ def check_fields(model: type[BaseModel], data: Mapping[str, Any], where: object)
         ConfigError: one error that lists every fault with its path.
     """
     own: dict[str, Any] = {
-        name: (held.annotation, held) for name, held in model.model_fields.items() if name in data
+        name: (field.annotation, field)
+        for name, field in model.model_fields.items()
+        if name in data
     }
     try:
         create_model(model.__name__, __base__=Strict, **own).model_validate(plain_tuples(data))
@@ -236,14 +238,14 @@ def _fault(model: type[BaseModel], detail: Any) -> str:
 
 def _description(model: type[BaseModel], path: tuple[int | str, ...]) -> str:
     """What a model says of the field at `path`; "" nothing."""
-    models, told = [model], list[str]()
+    models, descriptions = [model], list[str]()
     for part in path:
         fields = [
             m.model_fields[part] for m in models if isinstance(part, str) and part in m.model_fields
         ]
-        told = [field.description for field in fields if field.description]
+        descriptions = [field.description for field in fields if field.description]
         models = [m for field in fields for m in _models_in(field.annotation)] or models
-    return told[0].removesuffix(".") if told else ""
+    return descriptions[0].removesuffix(".") if descriptions else ""
 
 
 def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:

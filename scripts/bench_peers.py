@@ -42,7 +42,8 @@ from automtl.files import write_json
 from automtl.models.derived import build_model
 from automtl.phases.finished.evaluate import evaluate_runs, summary
 from automtl.phases.run.device import fast_bfloat16
-from automtl.phases.run.session import Session, Silent
+from automtl.phases.run.reporter import Silent
+from automtl.phases.run.session import Session
 from automtl.spaces.architecture import Architecture
 from automtl.training.loop import StepEvent
 from automtl.training.metrics.auc import auc

@@ -26,7 +26,7 @@ from automtl.errors import ConfigError
 from automtl.phases.finished.evaluate import evaluate_runs, summary
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain.plan import plan_retrain
-from automtl.phases.run.session import Silent
+from automtl.phases.run.reporter import Silent
 from automtl.spaces.architecture import Architecture, shipped_architectures
 from automtl.spaces.catalogue import SHARING
 from automtl.training.loop import StepEvent

@@ -14,7 +14,7 @@ import statistics
 from pathlib import Path
 
 import automtl
-from automtl.phases.run.session import Silent
+from automtl.phases.run.reporter import Silent
 from automtl.runs.run_dir import RunDir
 from automtl.statistics import equivalent, welch
 

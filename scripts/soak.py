@@ -33,7 +33,7 @@ from automtl.phases.finished.evaluate import evaluate_runs
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain.plan import plan_retrain
 from automtl.phases.run.device import Trimmer
-from automtl.phases.run.session import Silent
+from automtl.phases.run.reporter import Silent
 from automtl.phases.search import search
 from automtl.training.loop import StepEvent
 

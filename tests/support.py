@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from automtl import plugins
 from automtl.config_search import SearchSection
 from automtl.layers import interaction, operations
-from automtl.phases.run.session import Silent
+from automtl.phases.run.reporter import Silent
 from automtl.sharing import SEARCH_MODULES, SHARING_MODULES
 from automtl.spaces.catalogue import SHARING
 from automtl.spaces.operations import OPERATIONS

@@ -73,7 +73,7 @@ def test_what_is_private_is_imported_in_its_own_folder_only() -> None:
     ("name", "line"),
     [
         ("automtl.layers.choice_block", "from automtl.data._columns import Columns"),
-        ("automtl.phases.search.start", "from automtl.data import _columns"),
+        ("automtl.phases.search._start", "from automtl.data import _columns"),
         ("automtl.cli.main", "def late():\n    import automtl.data.raw._columns as columns"),
     ],
 )

@@ -1,13 +1,17 @@
 """What Python users call, by the same code as the commands."""
 
+from automtl.api._describing import describe
+from automtl.api._serving import export, predict
+from automtl.api._studies import tune
 from automtl.api.callbacks import Callback, StopTraining
 from automtl.api.dataset import Dataset
 from automtl.api.judging import compare, evaluate, pareto, rank
+from automtl.api.models import Model, Models
 from automtl.api.opening import open
 from automtl.api.recommender import MultiTaskRecommender
-from automtl.api.results import Model, Models, Search
-from automtl.api.showing import describe, export, predict, show, write_report
-from automtl.api.training import retrain, search, tune
+from automtl.api.results import Search
+from automtl.api.showing import show, write_report
+from automtl.api.training import retrain, search
 
 __all__ = [
     "Callback",

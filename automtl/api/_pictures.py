@@ -34,8 +34,8 @@ def loss_curves(models: Iterable[RetrainResult]) -> Figure:
     """
     lines = []
     for model in models:
-        held = history_of(model.folder)
-        parts = held[held["validation.loss"].notna()].groupby("part", sort=False)
+        history = history_of(model.folder)
+        parts = history[history["validation.loss"].notna()].groupby("part", sort=False)
         for (name, part), best in zip(parts, model.best_epochs, strict=True):
             losses = zip(part["epoch"], part["validation.loss"], strict=True)
             points = [(int(epoch) + 1, float(loss)) for epoch, loss in losses]

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from automtl.api._wording import in_python
 from automtl.api.callbacks import Calling
-from automtl.phases.run.session import Reporter, Silent
+from automtl.phases.run.reporter import Reporter, Silent
 from automtl.progress import Following, TerminalReporter, View
 from automtl.training.loop import StepEvent
 
@@ -111,7 +111,8 @@ class Listening(ExitStack):
         callbacks: Sequence[Any] = (),
     ) -> None:
         super().__init__()
-        self._verbose, self._reporter, self._callbacks = verbose, reporter, callbacks
+        self._verbose, self._reporter = verbose, reporter
+        self._callbacks = callbacks
 
     def __enter__(self) -> Calling:  # type: ignore[override] # it hands over whom to tell
         super().__enter__()

@@ -2,19 +2,33 @@
 do not say is taken from the draft that the package makes of the rows.
 """
 
+import contextlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from automtl.data.access.paths import ROWS
 from automtl.data.describe import draft
 from automtl.errors import ConfigError
+from automtl.files import scratch_folder, write_table
 from automtl.strict import nearest, parse_yaml
 
 Item = str | Mapping[str, Any]
 Tasks = Sequence[Item] | Mapping[str, Any]
+LOOKED_AT = 200_000  # rows of a frame, for a draft
 _SPLITS = {"random": "random", "time": "time", "by_user": "by_user", "user": "by_user"}
 _LABEL_KINDS = {"numeric": "regression", "categorical": "multiclass"}
+
+
+@contextlib.contextmanager
+def first_rows(table: pa.Table, folder: Path) -> Iterator[Path]:
+    """A file of a table's first rows, from which a draft is made; gone afterwards."""
+    with scratch_folder(folder) as scratch:
+        write_table(scratch / ROWS, table.slice(0, LOOKED_AT).replace_schema_metadata())
+        yield scratch / ROWS
 
 
 class Roles:
@@ -40,7 +54,8 @@ class Roles:
         split: str | Mapping[str, Any] | None,
     ) -> None:
         self._features = {"categorical": ids, "numeric": numbers, "multi": lists}
-        self._tasks, self._weights, self._split = tasks, weights, split
+        self._tasks, self._weights = tasks, weights
+        self._split = split
         for name, given in {"ids": ids, "numbers": numbers, "lists": lists, "tasks": tasks}.items():
             if isinstance(given, str):
                 raise ConfigError(name, "must be a list of columns", repr(given), f"[{given!r}]")
@@ -61,31 +76,31 @@ class Roles:
         assert isinstance(drafted, dict), "a draft is a mapping"
         tasks = self._labels(drafted)
         labels = {task["label"] for task in tasks}
-        made: dict[str, Any] = {"name": drafted["name"], "files": drafted["files"]}
-        made["tasks"] = tasks
-        made |= {key: drafted[key] for key in ("csv",) if key in drafted}
-        made["split"] = self._parts(drafted if self.guesses else {})
-        used = made["split"].get("column")
+        settings: dict[str, Any] = {"name": drafted["name"], "files": drafted["files"]}
+        settings["tasks"] = tasks
+        settings |= {key: drafted[key] for key in ("csv",) if key in drafted}
+        settings["split"] = self._parts(drafted if self.guesses else {})
+        used = settings["split"].get("column")
         if self.guesses:
-            made["features"] = self._drafted(drafted, labels | {self._weights, used})
+            settings["features"] = self._drafted(drafted, labels | {self._weights, used})
         else:
-            made["features"] = [
+            settings["features"] = [
                 _with_kind(item, kind)
                 for kind, items in self._features.items()
                 for item in items or ()
             ]
         if times := {k: v for k, v in (drafted.get("times") or {}).items() if k == used}:
-            made["times"] = times
-        return made
+            settings["times"] = times
+        return settings
 
     def _drafted(self, drafted: Mapping[str, Any], taken: set[Any]) -> list[dict[str, Any]]:
         """The draft's features; a column that looks like a label is none, and is told."""
         labels = [task["label"] for task in drafted["tasks"] or ()]
         if others := [label for label in labels if label not in taken]:
-            told = ", ".join(map(repr, others))
+            names = ", ".join(map(repr, others))
             warnings.warn(
-                f"left out, since it looks like something to predict: {told}; name it in tasks, or "
-                "name all features by ids, numbers and lists",
+                f"left out, since it looks like something to predict: {names}; name it in tasks, "
+                "or name all features by ids, numbers and lists",
                 stacklevel=5,
             )
         return [feature for feature in drafted["features"] or () if feature["name"] not in taken]
@@ -99,7 +114,7 @@ class Roles:
         )
         known = {task["label"]: task for task in drafted["tasks"] or ()}
         kinds = {feature["name"]: feature["kind"] for feature in drafted["features"] or ()}
-        made = []
+        tasks = []
         for item in items:
             task = {"name": item, "label": item} if isinstance(item, str) else dict(item)
             task = {"label": task.get("name"), **task}
@@ -109,10 +124,10 @@ class Roles:
             task = (
                 guess | task if task.get("kind", guess.get("kind")) == guess.get("kind") else task
             )
-            made.append(
+            tasks.append(
                 ({"sample_weight": self._weights} if self._weights is not None else {}) | task
             )
-        return made
+        return tasks
 
     def _parts(self, drafted: Mapping[str, Any]) -> dict[str, Any]:
         """The split's settings."""
@@ -127,9 +142,12 @@ class Roles:
         return {"kind": _SPLITS[word], **({"column": column} if column else {})}
 
 
-def _task_of(name: str, told: Any) -> dict[str, Any]:
+def _task_of(name: str, settings: Any) -> dict[str, Any]:
     """A task of a mapping: its kind, or its settings."""
-    return {"name": name, **(dict(told) if isinstance(told, Mapping) else {"kind": told})}
+    return {
+        "name": name,
+        **(dict(settings) if isinstance(settings, Mapping) else {"kind": settings}),
+    }
 
 
 def _with_kind(item: Item, kind: str) -> dict[str, Any]:

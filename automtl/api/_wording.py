@@ -1,6 +1,4 @@
-"""Errors as Python speaks: the phases' messages name the command line's flags, since a command can
-end by them too; here each is said as what a Python user would write.
-"""
+"""Rewords errors for Python users: the phases' messages name the command line's flags."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""What a judgement comes to, as Python users hold it: a DataFrame, and sentences."""
+"""The answer of a judgement: a DataFrame and sentences."""
 
 import html
 from collections.abc import Mapping, Sequence

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from automtl.errors import ConfigError
-from automtl.phases.run.session import Counting, Reporter, Stopping
+from automtl.phases.run.reporter import Counting, Reporter, Stopping
 from automtl.training.loop import StepEvent
 
 _HOOKS = ("on_start", "on_epoch_end", "on_end")
@@ -90,7 +90,8 @@ class Calling:
     """
 
     def __init__(self, inner: Reporter, callbacks: Sequence[Any]) -> None:
-        self._inner, self._callbacks, self._stops = inner, tuple(callbacks), False
+        self._inner, self._callbacks = inner, tuple(callbacks)
+        self._stops = False
         for callback in self._callbacks:
             if not callable(callback) and not any(hasattr(callback, hook) for hook in _HOOKS):
                 rule = f"must be functions, or objects with one of {', '.join(_HOOKS)}"
@@ -146,5 +147,5 @@ class Calling:
             hook(result)
 
     def _hooks(self, name: str) -> list[Callable[..., Any]]:
-        found = (getattr(callback, name, None) for callback in self._callbacks)
-        return [hook for hook in found if hook is not None]
+        hooks = (getattr(callback, name, None) for callback in self._callbacks)
+        return [hook for hook in hooks if hook is not None]

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from automtl.api._progress import Listening
-from automtl.api._roles import Item, Roles, Tasks
+from automtl.api._roles import Item, Roles, Tasks, first_rows
 from automtl.api._wording import speaks_python
 from automtl.api.answers import Answer
 from automtl.config import check_recommends
-from automtl.data.access.paths import ROWS, home
+from automtl.data.access.paths import home
 from automtl.data.describe import describe
 from automtl.data.prepare import prepare
 from automtl.data.prepare.frames import as_table, keep_frame, keep_settings
@@ -25,10 +25,8 @@ from automtl.data.store import Rows, Store
 from automtl.data.store.batches import Batch, Batches
 from automtl.data.store.schema import SPLITS, Schema
 from automtl.errors import ConfigError
-from automtl.files import scratch_folder, write_table
 from automtl.strict import build, nearest
 
-LOOKED_AT = 200_000  # rows of a frame, for a draft
 PARTS = (*SPLITS, "fit", "alpha")
 
 
@@ -116,10 +114,9 @@ class Dataset:
             ids=ids, numbers=numbers, lists=lists, tasks=tasks, weights=weights, split=split
         )
         folder, table = _folder(data_dir), as_table(frame)
-        with scratch_folder(folder) as scratch:
-            write_table(scratch / ROWS, table.slice(0, LOOKED_AT).replace_schema_metadata())
-            made = roles.settings(scratch / ROWS, name) | settings
-        config = build(DatasetConfig, made, "Dataset.from_frame").in_folder(Path.cwd())
+        with first_rows(table, folder) as path:
+            plain = roles.settings(path, name) | settings
+        config = build(DatasetConfig, plain, "Dataset.from_frame").in_folder(Path.cwd())
         _need_columns(config, table.column_names)
         return cls(keep_frame(table, config, data_dir=folder), data_dir=folder)
 
@@ -162,8 +159,8 @@ class Dataset:
             ids=ids, numbers=numbers, lists=lists, tasks=tasks, weights=weights, split=split
         )
         folder, place = _folder(data_dir), Path(home(path))
-        made = roles.settings(place, name) | settings
-        config = build(DatasetConfig, made, "Dataset.from_file").in_folder(Path.cwd())
+        plain = roles.settings(place, name) | settings
+        config = build(DatasetConfig, plain, "Dataset.from_file").in_folder(Path.cwd())
         return cls(keep_settings(config, data_dir=folder), data_dir=folder)
 
     @property
@@ -293,31 +290,31 @@ def _need_columns(config: DatasetConfig, columns: Sequence[str]) -> None:
     Raises:
         ConfigError: a column is not there.
     """
-    made = {derived.name for derived in config.derived}
+    derived_columns = {derived.name for derived in config.derived}
     wanted = {f.name: f"feature '{f.name}'" for f in config.features}
     wanted |= {task.label: f"task '{task.name}'" for task in config.tasks}
     wanted |= {t.sample_weight: "weights" for t in config.tasks if t.sample_weight}
     wanted |= {config.split.column: "split"} if config.split.column else {}
     for column, role in wanted.items():
-        if column not in columns and column not in made and not config.joins:
+        if column not in columns and column not in derived_columns and not config.joins:
             raise ConfigError(
                 role, "must be a column of the rows", repr(column), nearest(column, columns)
             )
 
 
-def described(held: Mapping[str, Any]) -> Answer:
-    """What a prepared data set holds."""
-    fields = pd.DataFrame(held["fields"])
+def described(description: Mapping[str, Any]) -> Answer:
+    """The description of a prepared data set."""
+    fields = pd.DataFrame(description["fields"])
     rates = [
         {"task": task["name"], "of": what, **values, "p": task["p"]}
-        for task in held["tasks"]
+        for task in description["tasks"]
         for what, values in task["rates"].items()
     ]
-    rows = pd.DataFrame([held["rows"]])
+    rows = pd.DataFrame([description["rows"]])
     return Answer(
-        f"{held['name']}: rows by part",
+        f"{description['name']}: rows by part",
         rows,
-        tuple(held["remarks"]),
+        tuple(description["remarks"]),
         {"fields": fields, "tasks": pd.DataFrame(rates)},
-        held,
+        description,
     )

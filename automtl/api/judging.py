@@ -29,12 +29,12 @@ from automtl.phases.finished.evaluate import (
 from automtl.phases.finished.figures import stored_sizes
 from automtl.phases.finished.pareto import pareto as _pareto
 from automtl.phases.finished.rank import rank as _rank
-from automtl.phases.run.session import Reporter
+from automtl.phases.run.reporter import Reporter
 
 
 @runtime_checkable
 class OnDisk(Protocol):
-    """What lies in folders: a result, or several."""
+    """A result, or several, in folders."""
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -50,10 +50,10 @@ def folders_of(*runs: Runs) -> list[Path]:
     Raises:
         ConfigError: something else, or nothing.
     """
-    found = list(dict.fromkeys(path for run in runs for path in _each(run)))
-    if not found:
+    folders = list(dict.fromkeys(path for run in runs for path in _each(run)))
+    if not folders:
         raise ConfigError("runs", "must name a run", "none", 'for example "runs/first"')
-    return found
+    return folders
 
 
 def folder_of(run: Runs) -> Path:
@@ -62,10 +62,12 @@ def folder_of(run: Runs) -> Path:
     Raises:
         ConfigError: several.
     """
-    found = folders_of(run)
-    if len(found) > 1:
-        raise ConfigError("run", "must be one", f"{len(found)} of them", "choose one, as models[0]")
-    return found[0]
+    folders = folders_of(run)
+    if len(folders) > 1:
+        raise ConfigError(
+            "run", "must be one", f"{len(folders)} of them", "choose one, as models[0]"
+        )
+    return folders[0]
 
 
 def _each(run: Runs) -> Iterator[Path]:
@@ -102,9 +104,9 @@ def evaluate(
         verbose: whether to show progress; default in terminals and notebooks.
         reporter: told how it goes on, in place of a bar.
     """
-    with Listening(verbose, reporter) as told:
+    with Listening(verbose, reporter) as listener:
         results = evaluate_runs(
-            folders_of(*runs), device=device, by=by, bootstrap=bootstrap, reporter=told
+            folders_of(*runs), device=device, by=by, bootstrap=bootstrap, reporter=listener
         )
     return Answer(
         "test rows, mean and sd over seeds",
@@ -174,38 +176,40 @@ def compare(*runs: Runs, margin: float | None = None) -> Answer:
     return compared(_compare(folders_of(*runs), margin=margin))
 
 
-def compared(found: Comparison) -> Answer:
+def compared(comparison: Comparison) -> Answer:
     """A comparison as an answer."""
     rows = []
-    for entry in found.entries:
+    for entry in comparison.entries:
         row: dict[str, Any] = {"model": entry.name, "mark": ", ".join(entry.marks)}
-        row["seeds"] = len(entry.seeds(found.split))
-        for metric in found.metrics:
-            row |= {metric: entry.mean(found.split, metric)}
-            row |= {f"{metric} sd": entry.sd(found.split, metric)}
+        row["seeds"] = len(entry.seeds(comparison.split))
+        for metric in comparison.metrics:
+            row |= {metric: entry.mean(comparison.split, metric)}
+            row |= {f"{metric} sd": entry.sd(comparison.split, metric)}
         rows.append(row)
-    if found.constant:
+    if comparison.constant:
         rows.append(
-            {"model": "constant", "mark": "training base rates", "seeds": 0, **found.constant}
+            {"model": "constant", "mark": "training base rates", "seeds": 0, **comparison.constant}
         )
-    tests = [{"model": name, **asdict(test)} for name, own in found.tests.items() for test in own]
+    tests = [
+        {"model": name, **asdict(test)} for name, own in comparison.tests.items() for test in own
+    ]
     costs = [
         {"model": entry.name, "phase": phase, **spent}
-        for entry in found.entries
+        for entry in comparison.entries
         for phase, spent in entry.cost.items()
     ]
-    said = [f"{entry.name}: {found.verdict(entry)}" for entry in found.entries]
-    for name, tasks in found.negative_transfer.items():
+    said = [f"{entry.name}: {comparison.verdict(entry)}" for entry in comparison.entries]
+    for name, tasks in comparison.negative_transfer.items():
         hurt = [f"{task} ({flag})" for task, flag in tasks.items() if flag != "no"]
         said += [f"{name}: negative transfer: {', '.join(hurt)}"] if hurt else []
-    trainings = pd.DataFrame(found.trainings).rename_axis("model").reset_index()
+    trainings = pd.DataFrame(comparison.trainings).rename_axis("model").reset_index()
     details = {"tests": pd.DataFrame(tests), "costs": pd.DataFrame(costs), "trainings": trainings}
     return Answer(
-        f"{found.split} rows, mean and sd over seeds",
+        f"{comparison.split} rows, mean and sd over seeds",
         pd.DataFrame(rows).dropna(axis="columns", how="all"),
-        (*said, *(f"note: {note}" for note in found.notes)),
+        (*said, *(f"note: {note}" for note in comparison.notes)),
         {name: frame for name, frame in details.items() if not frame.empty},
-        found,
+        comparison,
     )
 
 
@@ -235,26 +239,30 @@ def rank(
         verbose: whether to show progress; default in terminals and notebooks.
         reporter: told how it goes on, in place of a bar.
     """
-    with Listening(verbose, reporter) as told:
-        found = _rank(
+    with Listening(verbose, reporter) as listener:
+        ranking = _rank(
             folder_of(run),
             samples=samples,
             epochs=epochs,
             seed=seed,
             device=device,
-            reporter=told,
+            reporter=listener,
         )
-    if found.tau is None or found.interval is None:
+    if ranking.tau is None or ranking.interval is None:
         said = ["Kendall's tau undefined: all are alike on one side"]
     else:
-        low, high = found.interval
-        said = [f"Kendall's tau {found.tau:+.2f} (95% {low:+.2f} .. {high:+.2f}, p {found.p:.3g})"]
+        low, high = ranking.interval
+        said = [
+            f"Kendall's tau {ranking.tau:+.2f} (95% {low:+.2f} .. {high:+.2f}, p {ranking.p:.3g})"
+        ]
         if low <= 0 <= high:
             said.append("the supernet is not shown to order architectures as training them does")
-    said.append(f"regret of its first choice: {found.regret:.5f}")
-    frame = pd.DataFrame({"supernet": found.supernet, "alone": found.alone})
-    title = f"MTL-Loss: supernet on {found.rows[0]:,} alpha rows, alone on {found.rows[1]:,} others"
-    return Answer(title, frame, said, source=found)
+    said.append(f"regret of its first choice: {ranking.regret:.5f}")
+    frame = pd.DataFrame({"supernet": ranking.supernet, "alone": ranking.alone})
+    title = (
+        f"MTL-Loss: supernet on {ranking.rows[0]:,} alpha rows, alone on {ranking.rows[1]:,} others"
+    )
+    return Answer(title, frame, said, source=ranking)
 
 
 @speaks_python
@@ -280,8 +288,8 @@ def pareto(
         verbose: whether to show progress; default in terminals and notebooks.
         reporter: told how it goes on, in place of a bar.
     """
-    with Listening(verbose, reporter) as told:
-        front = _pareto(folder_of(run), points=points, of=of, device=device, reporter=told)
+    with Listening(verbose, reporter) as listener:
+        front = _pareto(folder_of(run), points=points, of=of, device=device, reporter=listener)
     rows = [{"file": str(p.path), **p.cost, "score": p.score} for p in front]
     said = ["score: sum of log softmax(alpha) and log softmax(beta); retrain a file to judge it"]
     return Answer("best architectures, cheapest first", pd.DataFrame(rows), said, source=front)

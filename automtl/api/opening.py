@@ -1,9 +1,10 @@
-"""Results found again on disk."""
+"""Opens results on disk."""
 
 from pathlib import Path
 
 from automtl.api._wording import speaks_python
-from automtl.api.results import Model, Models, Search, acting_search
+from automtl.api.models import Model, Models
+from automtl.api.results import Search, acting_search
 from automtl.data.access.paths import home
 from automtl.errors import ConfigError
 from automtl.phases.search.state import SearchResult

@@ -15,9 +15,9 @@ import pandas as pd
 from automtl.api._roles import Item, Tasks
 from automtl.api._wording import speaks_python
 from automtl.api.dataset import Dataset
-from automtl.api.results import Model
+from automtl.api.models import Model
 from automtl.api.training import retrain, search
-from automtl.config import merge
+from automtl.config_layers import merge
 from automtl.data.access.paths import home
 from automtl.data.prepare.frames import as_table
 from automtl.data.prepare.new_labels import labels_of
@@ -82,15 +82,22 @@ class MultiTaskRecommender:
         folder: str | Path | None = None,
         verbose: bool | None = False,
     ) -> None:
-        self.tasks, self.ids, self.numbers, self.lists = tasks, ids, numbers, lists
-        self.weights, self.split, self.architecture, self.space = (
-            weights,
-            split,
-            architecture,
-            space,
-        )
-        self.sharing, self.epochs, self.batch_size, self.lr = sharing, epochs, batch_size, lr
-        self.seed, self.settings, self.folder, self.verbose = seed, settings, folder, verbose
+        self.tasks = tasks
+        self.ids = ids
+        self.numbers = numbers
+        self.lists = lists
+        self.weights = weights
+        self.split = split
+        self.architecture = architecture
+        self.space = space
+        self.sharing = sharing
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.seed = seed
+        self.settings = settings
+        self.folder = folder
+        self.verbose = verbose
 
     @speaks_python
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -201,8 +208,8 @@ class MultiTaskRecommender:
         """
         rows = _joined(X, y, self._labels)
         answers, labels = self._fitted.predict(rows), labels_of(as_table(rows), self.data_.config)
-        found = [_score(task, labels[task.name], answers) for task in self.data_.config.tasks]
-        return float(np.mean(found))
+        scores = [_score(task, labels[task.name], answers) for task in self.data_.config.tasks]
+        return float(np.mean(scores))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The settings, as scikit-learn reads them."""

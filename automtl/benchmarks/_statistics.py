@@ -50,7 +50,7 @@ class Components:
 
 @dataclass(frozen=True)
 class Spread:
-    """How far architectures lie apart, as shares of the mean loss.
+    """The spread of architectures, as shares of the mean loss.
 
     Args:
         architecture: standard deviation between architectures.
@@ -145,14 +145,14 @@ def best_predictions(
     names = list(dict.fromkeys(architectures))
     means = np.bincount(groups, y) / counts
     centre = float(means.mean())
-    kept = (
+    shares = (
         counts * c.architecture / (counts * c.architecture + c.seed)
         if c.architecture > 0
         else np.zeros(len(counts))
     )
     return {
         name: float(value)
-        for name, value in zip(names, centre + kept * (means - centre), strict=True)
+        for name, value in zip(names, centre + shares * (means - centre), strict=True)
     }
 
 
@@ -205,7 +205,8 @@ def attainable_interval(
         np.sign(np.subtract.outer(v, v))
         for v in (np.asarray(first, float), np.asarray(second, float))
     ]
-    product, one, other = signs[0] * signs[1], signs[0] ** 2, signs[1] ** 2
+    product = signs[0] * signs[1]
+    one, other = signs[0] ** 2, signs[1] ** 2
 
     def resampled(picks: np.ndarray) -> np.ndarray:
         times = np.stack([np.bincount(p, minlength=len(product)) for p in picks]).astype(float)
@@ -225,8 +226,8 @@ def attainable_interval(
 def spread(
     losses: Sequence[float] | np.ndarray, architectures: Sequence[object], strata: Sequence[object]
 ) -> Spread:
-    """How far apart architectures, seeds and strata lie; a stratum's mean is that of its
-    architectures' means.
+    """The spread of architectures, seeds and strata; a stratum's mean is that of its architectures'
+    means.
     """
     c = components(losses, architectures)
     y, groups, counts = _grouped(losses, architectures)

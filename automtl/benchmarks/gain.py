@@ -19,7 +19,7 @@ NEEDED, NEEDED_LOWER = 0.7, 0.5  # of the mean over searches, and of its lower l
 
 @dataclass(frozen=True)
 class Marks:
-    """What a model's loss is measured by, on validation rows and fresh seeds.
+    """The scale that a model's loss is measured on, of validation rows and fresh seeds.
 
     Args:
         best: T, the mean of the table's group of best architectures, chosen on B rows.
@@ -63,12 +63,12 @@ class Gain:
     def words(self) -> str:
         """The verdict for people."""
         limit = "no limit, of one search" if self.lower is None else f"at least {self.lower:.2f}"
-        told = f"G {self.mean:.2f} ({limit}; one-sided 95%) over {len(self.values)} searches"
+        words = f"G {self.mean:.2f} ({limit}; one-sided 95%) over {len(self.values)} searches"
         if self.lower is None or self.lower <= self.interaction:
-            told += (
+            words += (
                 f", not shown to be better than the best interaction alone ({self.interaction:.2f})"
             )
-        return told
+        return words
 
 
 def marks(table: pd.DataFrame) -> Marks:
@@ -91,15 +91,15 @@ def marks(table: pd.DataFrame) -> Marks:
     known = truth(table)
     on_b = known.groupby("stratum")["loss_b"].mean()
     interaction = known[known["stratum"] == on_b.idxmin()]["loss"].mean()
-    found = Marks(**sides, interaction=float(interaction))
-    if not found.best < found.random:
+    levels = Marks(**sides, interaction=float(interaction))
+    if not levels.best < levels.random:
         raise DataError(
             "table",
             "must have best architectures that are better than random ones on fresh seeds",
-            f"{found.best:.5f} and {found.random:.5f}",
+            f"{levels.best:.5f} and {levels.random:.5f}",
             "there is nothing to find in it: no search can be judged",
         )
-    return found
+    return levels
 
 
 def gain(derived: Mapping[int, Sequence[float]], table: pd.DataFrame) -> Gain:
@@ -118,9 +118,9 @@ def gain(derived: Mapping[int, Sequence[float]], table: pd.DataFrame) -> Gain:
     losses = [fmean(values) for values in derived.values()]
     if not all(map(math.isfinite, losses)):
         raise DataError("derived", "must be finite losses", losses)
-    held = marks(table)
-    values = tuple(held.gain(loss) for loss in losses)
+    levels = marks(table)
+    values = tuple(levels.gain(loss) for loss in losses)
     mean, lower = fmean(values), None
     if len(values) > 1:
         lower = mean - half_width(stdev(values), len(values), 2 * LEVEL - 1)
-    return Gain(values, mean, lower, held.gain(held.interaction))
+    return Gain(values, mean, lower, levels.gain(levels.interaction))

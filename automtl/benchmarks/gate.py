@@ -18,7 +18,7 @@ LEAST_ICC = 0.3
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says.
+    """The gate's verdict.
 
     Args:
         icc: var_arch / (var_arch + var_seed) over all architectures.
@@ -49,27 +49,27 @@ class Verdict:
     @property
     def words(self) -> str:
         """The verdict for people."""
-        told = (
+        words = (
             f"ICC {self.icc:.2f} (95% {self.interval[0]:.2f} to {self.interval[1]:.2f}) over "
             f"{self.architectures} architectures"
         )
         if self.without is not None and self.without_interval is not None:
             low, high = self.without_interval
-            told += (
+            words += (
                 f"; without {self.worst or 'the worst stratum'} {self.without:.2f} (95% "
                 f"{low:.2f} to {high:.2f})"
             )
         else:
-            told += f"; without {self.worst or 'its only stratum'} too few are left to tell"
+            words += f"; without {self.worst or 'its only stratum'} too few are left to tell"
         if self.failed:
-            told += f"; {self.failed} failed trainings are left out"
+            words += f"; {self.failed} failed trainings are left out"
         can = (
             "can rank architectures"
             if self.passed
             else "CANNOT rank architectures: use it for cost and for ties only"
         )
         return (
-            f"{told}. This data set {can} (ICC of at least {LEAST_ICC} without the worst stratum)"
+            f"{words}. This data set {can} (ICC of at least {LEAST_ICC} without the worst stratum)"
         )
 
 
@@ -85,7 +85,7 @@ def gate(table: pd.DataFrame) -> Verdict:
         ((table["kind"] == DRAWN) & ~table["sealed"].astype(bool) & table["loss"].isna()).sum()
     )
     losses, names = known["loss"].tolist(), known["architecture"].tolist()
-    found = components(losses, names)
+    variance = components(losses, names)
     means = stratum_means(losses, known["stratum"].tolist())
     worst = str(max(means, key=means.__getitem__))
     rest = known[known["stratum"] != worst]
@@ -94,13 +94,13 @@ def gate(table: pd.DataFrame) -> Verdict:
         inner = (rest["loss"].tolist(), rest["architecture"].tolist())
         without, span = components(*inner).icc, icc_interval(*inner)
     return Verdict(
-        found.icc,
+        variance.icc,
         icc_interval(losses, names),
         without,
         span,
         worst,
         len(set(names)),
-        found.delta,
+        variance.delta,
         failed,
     )
 

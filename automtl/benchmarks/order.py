@@ -47,7 +47,7 @@ class Beside:
 
 @dataclass(frozen=True)
 class OrderVerdict:
-    """What a search's order is worth on a table.
+    """The verdict on a search's order of a table.
 
     Args:
         tau: Kendall's tau-b over all architectures, the mean over supernets.
@@ -80,17 +80,17 @@ class OrderVerdict:
     @property
     def words(self) -> str:
         """The verdict for people."""
-        told = (
+        words = (
             f"tau {_of(self.tau, self.interval)}, within interactions "
             f"{_of(self.within, self.within_interval)}, over {self.architectures} architectures "
             f"and {self.supernets} supernets"
         )
         if self.attainable is not None and self.attainable_interval is not None:
-            told += f"; attainable with two seeds {_of(self.attainable, self.attainable_interval)}"
+            words += f"; attainable with two seeds {_of(self.attainable, self.attainable_interval)}"
         unbeaten = [name for name, beside in self.baselines.items() if not beside.beaten]
         if not unbeaten:
-            return f"{told}. It orders architectures better than every baseline"
-        return f"{told}. NOT shown to order architectures better than {', '.join(unbeaten)}"
+            return f"{words}. It orders architectures better than every baseline"
+        return f"{words}. NOT shown to order architectures better than {', '.join(unbeaten)}"
 
 
 def _of(value: float, interval: Interval) -> str:
@@ -146,13 +146,7 @@ def judge_order(
     """
     if resamples < 1:
         raise ConfigError("resamples", "must be at least 1", resamples)
-    known = truth(table)
-    if len(known) < LEAST:
-        rule = f"must hold {LEAST} trained architectures or more to judge an order"
-        raise DataError("table", rule, len(known))
-    own = np.stack([_scores(one, known.index) for one in scores]) if scores else np.empty((0, 0))
-    if not len(own):
-        raise DataError("scores", "must be of one supernet or more", "none")
+    known, own = _known(scores, table)
     judge = _Judge(known["loss"].to_numpy(float), known["stratum"].astype(str).to_numpy())
     rng = np.random.default_rng(seed)
     times = judge.resampled(rng, resamples)
@@ -189,6 +183,20 @@ def judge_order(
         len(known),
         len(own),
     )
+
+
+def _known(scores: Sequence[Scores], table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """The truth of a table, and per supernet the scores of its architectures.
+
+    Shape: of the scores (S, A), S supernets, A architectures.
+    """
+    known = truth(table)
+    if len(known) < LEAST:
+        rule = f"must hold {LEAST} trained architectures or more to judge an order"
+        raise DataError("table", rule, len(known))
+    if not scores:
+        raise DataError("scores", "must be of one supernet or more", "none")
+    return known, np.stack([_scores(one, known.index) for one in scores])
 
 
 def _scores(scores: Scores, architectures: pd.Index) -> np.ndarray:

@@ -32,7 +32,7 @@ Name = Literal["random", "halving", "tpe"]
 
 @dataclass(frozen=True)
 class Replay:
-    """What a strategy comes to.
+    """The outcome of a strategy.
 
     Args:
         strategy: its name.
@@ -90,8 +90,8 @@ class Replayer:
         # a training that could not be judged is never the best
         self._ends = [by_name[n]["loss_b"].fillna(np.inf).to_numpy(float) for n in self.names]
         self._truths = _truths(table, known, self.names)
-        held = prices or known.groupby("architecture")["flops"].first().to_dict()
-        self._prices = np.array([float(held.get(name, np.nan)) for name in self.names])
+        price_of = prices or known.groupby("architecture")["flops"].first().to_dict()
+        self._prices = np.array([float(price_of.get(name, np.nan)) for name in self.names])
         if not (np.isfinite(self._prices) & (self._prices > 0)).all():
             rule = "must be a finite price above 0 of every architecture of the table"
             raise DataError("prices", rule, self._prices.tolist())
@@ -171,11 +171,11 @@ class Replayer:
         """The marks at which halving stops some: the first, then each that is `FACTOR` times as
         late as the one before, and before the end.
         """
-        found: list[int] = []
+        rungs: list[int] = []
         for i, at in enumerate(self.at[:-1]):
-            if not found or at >= FACTOR * self.at[found[-1]]:
-                found.append(i)
-        return found
+            if not rungs or at >= FACTOR * self.at[rungs[-1]]:
+                rungs.append(i)
+        return rungs
 
     def _halving(self, rng: np.random.Generator, draws: int) -> tuple[int, int, float]:
         picks, trainings = self._drawn(rng, draws)
@@ -186,8 +186,8 @@ class Replayer:
             at = float(self.at[rung])
             cost, begin = cost + self._paid(picks, begin, at, "a"), at
             losses = [self._curves[i][t][rung] for i, t in zip(picks, trainings, strict=True)]
-            kept = np.argsort(losses, kind="stable")[: -(-len(picks) // FACTOR)]
-            picks, trainings = picks[kept], trainings[kept]
+            leading = np.argsort(losses, kind="stable")[: -(-len(picks) // FACTOR)]
+            picks, trainings = picks[leading], trainings[leading]
         epochs = self.at[self.at >= max(1.0, begin)]
         scored = (len(epochs) - 1) * self._rows["b"] * self._prices[picks].sum()
         cost += self._paid(picks, begin, float(self.at[-1]), "b") + float(scored)
@@ -240,16 +240,16 @@ def _genes(definitions: Sequence[str | Mapping[str, Any]]) -> _Genes:
 
 
 def _choices(definition: str | Mapping[str, Any]) -> dict[str, str]:
-    """What an architecture's definition chose, by place."""
+    """The choices of an architecture's definition, by place."""
     with fitting(Path("definition"), "must be an architecture's", "restore the table"):
-        held = parse_json(definition.encode()) if isinstance(definition, str) else definition
-        found = {f"interaction {i}": str(o) for i, o in enumerate(held.get("interaction") or ())}
-        for e, expert in enumerate(held.get("experts") or ()):
-            found |= {f"expert {e}, {j}": str(o) for j, o in enumerate(expert["blocks"])}
-        chosen = held.get("chosen")
+        plain = parse_json(definition.encode()) if isinstance(definition, str) else definition
+        choices = {f"interaction {i}": str(o) for i, o in enumerate(plain.get("interaction") or ())}
+        for e, expert in enumerate(plain.get("experts") or ()):
+            choices |= {f"expert {e}, {j}": str(o) for j, o in enumerate(expert["blocks"])}
+        chosen = plain.get("chosen")
         for t, experts in enumerate(chosen if chosen is not None else ()):
-            found[f"task {t}"] = str(sorted(int(i) for i in experts))
-    return found
+            choices[f"task {t}"] = str(sorted(int(i) for i in experts))
+    return choices
 
 
 def _truths(table: pd.DataFrame, known: pd.DataFrame, names: Sequence[str]) -> list[np.ndarray]:
@@ -263,12 +263,12 @@ def _truths(table: pd.DataFrame, known: pd.DataFrame, names: Sequence[str]) -> l
     predicted: Mapping[object, float] = {}
     if (counts > 1).any():
         predicted = best_predictions(known["loss"].tolist(), known["architecture"].tolist())
-    found = []
+    truths = []
     for name in names:
         others = [
             [loss for j, loss in enumerate(first[name]) if j != i] + list(fresh.get(name, []))
             for i in range(len(first[name]))
         ]
         alone = predicted.get(name, first[name][0])
-        found.append(np.array([np.mean(o) if o else alone for o in others]))
-    return found
+        truths.append(np.array([np.mean(o) if o else alone for o in others]))
+    return truths

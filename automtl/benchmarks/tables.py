@@ -53,14 +53,14 @@ def load(name_or_path: str | Path, *, sealed: bool = False) -> pd.DataFrame:
         ArtifactError: there is no such table, or its rows were trained at several commits or under
             other data, splits or settings.
     """
-    path = _found(name_or_path)
+    path = _path_of(name_or_path)
     table = _read(path)
     frame = _checked(path, table)
     with fitting(path):
         about = dict(parse_json((table.schema.metadata or {}).get(ABOUT, b"{}")))
-    kept = frame if sealed else frame[~frame["sealed"].astype(bool)].reset_index(drop=True)
-    kept.attrs = {"name": path.name.partition(".")[0], **about}
-    return kept
+    visible = frame if sealed else frame[~frame["sealed"].astype(bool)].reset_index(drop=True)
+    visible.attrs = {"name": path.name.partition(".")[0], **about}
+    return visible
 
 
 def load_test(name_or_path: str | Path) -> pd.DataFrame:
@@ -70,7 +70,7 @@ def load_test(name_or_path: str | Path) -> pd.DataFrame:
     Raises:
         ArtifactError: as for `load`.
     """
-    path = _found(name_or_path)
+    path = _path_of(name_or_path)
     beside = path.with_name(path.name.removesuffix(".parquet") + TEST)
     if not beside.is_file():
         raise ArtifactError(beside, "must exist", "no such file", "the table has no test figures")
@@ -79,7 +79,7 @@ def load_test(name_or_path: str | Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a model lies among a table's drawn architectures.
+    """The place of a model among a table's drawn architectures.
 
     Args:
         loss: its MTL-Loss on the table's validation rows.
@@ -191,7 +191,7 @@ def shipped_tables() -> dict[str, Path]:
     return {path.stem: path for path in sorted(paths)}
 
 
-def _found(name_or_path: str | Path) -> Path:
+def _path_of(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.is_file():
         return path

@@ -1,4 +1,4 @@
-"""The commands, put together."""
+"""Puts the commands together."""
 
 import os
 from collections.abc import Callable
@@ -83,7 +83,7 @@ def _tell_version(asked: bool) -> None:
 
 @app.callback()
 def _common(
-    told: Annotated[
+    version: Annotated[
         bool,
         typer.Option(
             "--version", help="Show the version and exit.", callback=_tell_version, is_eager=True

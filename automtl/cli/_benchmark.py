@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automtl.cli._options import AsJson, ConfigFile, DataDir, Device, Jobs, Sets, absolute
+from automtl.cli._options import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    Device,
+    Jobs,
+    Sets,
+    Space,
+    absolute,
+    flags_of,
+    whole_path,
+)
 from automtl.cli.console import print_json, say, say_origins, table
 from automtl.cli.progress import ConsoleReporter
 from automtl.errors import ConfigError
@@ -31,70 +42,72 @@ RowsFrom = Annotated[
     ),
 ]
 
+Source = Annotated[str, typer.Argument(help="A data set's name or YAML file.")]
+Epochs = Annotated[
+    int, typer.Option("--epochs", min=1, help="Of every training; the B rows pick among them.")
+]
+FitRows = Annotated[
+    int | None,
+    typer.Option("--fit-rows", min=2, help="Train on so many fit rows.", show_default="all"),
+]
+JudgedRows = Annotated[
+    int,
+    typer.Option("--judged-rows", min=2, help="At most so many rows each of A, B, validation."),
+]
+Architectures = Annotated[
+    int,
+    typer.Option("--architectures", min=2, help="Drawn evenly over the space's interactions."),
+]
+Pilot = Annotated[
+    int,
+    typer.Option("--pilot", min=2, help="Of these trained first, with two seeds: the gate."),
+]
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        "--sample", min=1, help="Only so many of them, one seed each.", show_default=False
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="The table's folder; it must not exist yet.", show_default=False),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Go on with the table at --out, or help the process that makes it."
+    ),
+]
+Anyway = Annotated[
+    bool,
+    typer.Option("--anyway", help="Train on where the gate says that this data set cannot rank."),
+]
+Plan = Annotated[
+    bool, typer.Option("--plan", help="Say what it takes, by a few timed steps, and stop.")
+]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads of each training.")]
+
 
 def run(
-    source: Annotated[str, typer.Argument(help="A data set's name or YAML file.")],
-    space: Annotated[
-        str | None,
-        typer.Option(
-            "--space", help="A shipped space's name, or a space file.", show_default="automtl"
-        ),
-    ] = None,
-    epochs: Annotated[
-        int, typer.Option("--epochs", min=1, help="Of every training; the B rows pick among them.")
-    ] = 10,
-    fit_rows: Annotated[
-        int | None,
-        typer.Option("--fit-rows", min=2, help="Train on so many fit rows.", show_default="all"),
-    ] = None,
-    judged_rows: Annotated[
-        int,
-        typer.Option("--judged-rows", min=2, help="At most so many rows each of A, B, validation."),
-    ] = 12_000,
-    architectures: Annotated[
-        int,
-        typer.Option("--architectures", min=2, help="Drawn evenly over the space's interactions."),
-    ] = 96,
-    pilot: Annotated[
-        int,
-        typer.Option("--pilot", min=2, help="Of these trained first, with two seeds: the gate."),
-    ] = 24,
-    sample: Annotated[
-        int | None,
-        typer.Option(
-            "--sample", min=1, help="Only so many of them, one seed each.", show_default=False
-        ),
-    ] = None,
+    source: Source,
+    space: Space = None,
+    epochs: Epochs = 10,
+    fit_rows: FitRows = None,
+    judged_rows: JudgedRows = 12_000,
+    architectures: Architectures = 96,
+    pilot: Pilot = 24,
+    sample: Sample = None,
     hand_made: HandMade = None,
     config: ConfigFile = None,
     sets: Sets = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", help="The table's folder; it must not exist yet.", show_default=False
-        ),
-    ] = None,
+    out: Out = None,
     rows: RowsFrom = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume", help="Go on with the table at --out, or help the process that makes it."
-        ),
-    ] = False,
-    anyway: Annotated[
-        bool,
-        typer.Option(
-            "--anyway", help="Train on where the gate says that this data set cannot rank."
-        ),
-    ] = False,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Say what it takes, by a few timed steps, and stop.")
-    ] = False,
+    resume: Resume = False,
+    anyway: Anyway = False,
+    plan: Plan = False,
     data_dir: DataDir = None,
     device: Device = None,
-    threads: Annotated[
-        int, typer.Option("--threads", min=1, help="CPU threads of each training.")
-    ] = 1,
+    threads: Threads = 1,
     jobs: Jobs = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -110,22 +123,18 @@ def run(
     """
     from automtl.config import resolve
     from automtl.phases.benchmark.run import Benchmark
-    from automtl.phases.benchmark.settings import HAND_MADE, TableSettings
+    from automtl.phases.benchmark.settings import TableSettings
     from automtl.strict import build
 
-    flags = {
-        "data": {"dir": None if data_dir is None else str(data_dir.resolve())},
-        "runtime": {"device": device, "threads": threads},
+    given = {
+        "epochs": epochs,
+        "fit_rows": fit_rows,
+        "judged_rows": judged_rows,
+        "architectures": architectures,
+        "pilot": pilot,
+        "sample": sample,
+        "hand_made": _names(hand_made),
     }
-    names = (
-        HAND_MADE
-        if hand_made is None
-        else ()
-        if hand_made == "none"
-        else tuple(hand_made.split(","))
-    )
-    numbers = {"epochs": epochs, "fit_rows": fit_rows, "judged_rows": judged_rows}
-    counts = {"architectures": architectures, "pilot": pilot, "sample": sample, "hand_made": names}
     if out is None and not plan:
         raise ConfigError(
             "--out",
@@ -138,19 +147,28 @@ def run(
         space=space,
         config_file=config,
         sets=sets or (),
-        flags=flags,
+        flags=flags_of(data_dir=whole_path(data_dir), device=device, threads=threads),
         hand_made=True,
     )
     with ConsoleReporter() as reporter:
         say_origins(resolved)
-        made = Benchmark(
-            resolved, build(TableSettings, {**numbers, **counts}, "benchmark"), reporter
-        )
+        benchmark = Benchmark(resolved, build(TableSettings, given, "benchmark"), reporter)
         if out is None or plan:
-            _show_plan(made.forecast(), as_json)
+            _show_plan(benchmark.forecast(), as_json)
             return
-        result = made.run(out, resume=resume, anyway=anyway, rows_from=rows or (), processes=jobs)
+        result = benchmark.run(
+            out, resume=resume, anyway=anyway, rows_from=rows or (), processes=jobs
+        )
     _show(result, as_json)
+
+
+def _names(hand_made: str | None) -> tuple[str, ...]:
+    """The hand-made models that an option names."""
+    from automtl.phases.benchmark.settings import HAND_MADE
+
+    if hand_made is None:
+        return HAND_MADE
+    return () if hand_made == "none" else tuple(hand_made.split(","))
 
 
 def _show_plan(forecast: "Forecast", as_json: bool) -> None:

@@ -30,50 +30,56 @@ MOST_SEEDS = 100  # that are worth a proposal
 MOST_LINES = 6
 
 
-def show(found: "Comparison") -> None:
+def show(comparison: "Comparison") -> None:
     """The screen."""
-    names = shortest([entry.name for entry in found.entries])
-    _models(found, names)
-    flagged = {names[e.name]: e.flagged.get(found.split, {}) for e in found.entries}
+    names = shortest([entry.name for entry in comparison.entries])
+    _models(comparison, names)
+    flagged = {names[e.name]: e.flagged.get(comparison.split, {}) for e in comparison.entries}
     if said := beside_constant(flagged):
         say(said)
-    tests = _tests(found)
+    tests = _tests(comparison)
     if tests:
-        rows = [_told(name, test, names, found.margin) for name, test in tests[:MOST_LINES]]
+        rows = [
+            _test_row(name, test, names, comparison.margin) for name, test in tests[:MOST_LINES]
+        ]
         left = len(tests) - len(rows)
         more = f"; {left} more with --full" if left else ""
         title = "MTL-Loss apart, 95% interval (seeds of each that would show as much)"
         table(title + more, ("", "", "", ""), rows)
-    if hurt := _hurt(found, names):
+    if hurt := _hurt(comparison, names):
         say(f"worse than single_task in: {hurt}")
-    if found.trainings:
-        say(f"not all were trained alike: {listed(found.trainings)} (see --full)")
+    if comparison.trainings:
+        say(f"not all were trained alike: {listed(comparison.trainings)} (see --full)")
     say("tests, costs and settings: --full")
-    _next(found, tests)
+    _next(comparison, tests)
 
 
-def _models(found: "Comparison", names: dict[str, str]) -> None:
+def _models(comparison: "Comparison", names: dict[str, str]) -> None:
     rows = []
-    for entry in found.entries:
+    for entry in comparison.entries:
         figures = {
-            metric: measured(entry.mean(found.split, metric), entry.sd(found.split, metric))
+            metric: measured(
+                entry.mean(comparison.split, metric), entry.sd(comparison.split, metric)
+            )
             if metric == LOSS
-            else measured(entry.mean(found.split, metric), None, 4)
-            for metric in found.metrics
+            else measured(entry.mean(comparison.split, metric), None, 4)
+            for metric in comparison.metrics
         }
-        count = len(entry.seeds(found.split))
+        count = len(entry.seeds(comparison.split))
         rows.append(Row(names[entry.name], figures, count, entry.megabytes, seconds_of(entry)))
-    if found.constant:
+    if comparison.constant:
         digits = {LOSS: 5}
-        figures = {m: measured(v, None, digits.get(m, 4)) for m, v in found.constant.items()}
+        figures = {m: measured(v, None, digits.get(m, 4)) for m, v in comparison.constant.items()}
         rows.append(Row(CONSTANT, figures))
-    print_models(f"{found.split} rows, {_order(found, names)}", found.metrics, rows)
-    if marks := [f"{names[e.name]}: {', '.join(e.marks)}" for e in found.entries if e.marks]:
+    print_models(f"{comparison.split} rows, {_order(comparison, names)}", comparison.metrics, rows)
+    if marks := [f"{names[e.name]}: {', '.join(e.marks)}" for e in comparison.entries if e.marks]:
         say("; ".join(marks))
 
 
-def _order(found: "Comparison", names: dict[str, str]) -> str:
-    undefined = [names[e.name] for e in found.entries if e.mean(found.split, LOSS) is None]
+def _order(comparison: "Comparison", names: dict[str, str]) -> str:
+    undefined = [
+        names[e.name] for e in comparison.entries if e.mean(comparison.split, LOSS) is None
+    ]
     if not undefined:
         return "best first"
     return f"no MTL-Loss to rank by, for want of a label of every task: {', '.join(undefined)}"
@@ -86,20 +92,20 @@ def seconds_of(entry: "Entry") -> float | None:
     return seconds / units if seconds and units and entry.home else None
 
 
-def _tests(found: "Comparison") -> "list[tuple[str, Contrast]]":
+def _tests(comparison: "Comparison") -> "list[tuple[str, Contrast]]":
     """The primary tests, those that show something first; each pair once."""
     seen: set[frozenset[str]] = set()
     tests = []
-    for entry in found.entries:
-        for test in found.tests[entry.name]:
+    for entry in comparison.entries:
+        for test in comparison.tests[entry.name]:
             pair = frozenset((entry.name, test.reference))
             if test.primary and test.difference is not None and pair not in seen:
                 seen.add(pair)
                 tests.append((entry.name, test))
-    return sorted(tests, key=lambda held: not held[1].shown)
+    return sorted(tests, key=lambda item: not item[1].shown)
 
 
-def _told(
+def _test_row(
     name: str, test: "Contrast", names: dict[str, str], margin: float | None
 ) -> tuple[str, str, str, str]:
     interval = (
@@ -110,7 +116,7 @@ def _told(
 
 
 def _verdict(test: "Contrast", margin: float | None) -> str:
-    """What a test shows, in a few words."""
+    """The verdict of a test, in a few words."""
     if test.shown:
         return test.shown
     if test.holm is None:
@@ -122,32 +128,32 @@ def _verdict(test: "Contrast", margin: float | None) -> str:
     return f"not shown ({test.seeds_needed:,} seeds)"
 
 
-def _hurt(found: "Comparison", names: dict[str, str]) -> str:
+def _hurt(comparison: "Comparison", names: dict[str, str]) -> str:
     shown = {
         names[name]: [task for task, flag in tasks.items() if flag == "shown"]
-        for name, tasks in found.negative_transfer.items()
+        for name, tasks in comparison.negative_transfer.items()
     }
     return ", ".join(f"{name} ({', '.join(tasks)})" for name, tasks in shown.items() if tasks)
 
 
-def _next(found: "Comparison", tests: "Sequence[tuple[str, Contrast]]") -> None:
-    """What would tell more: test figures, or more seeds."""
-    homes = list(dict.fromkeys(entry.home for entry in found.entries if entry.home))
-    if found.split == "validation":
+def _next(comparison: "Comparison", tests: "Sequence[tuple[str, Contrast]]") -> None:
+    """The command that would tell more: test figures, or more seeds."""
+    homes = list(dict.fromkeys(entry.home for entry in comparison.entries if entry.home))
+    if comparison.split == "validation":
         say("the validation rows chose the epochs; not all models have test figures yet")
         say_command("next", shlex.join(["automtl", "evaluate", *homes]))
         return
-    by_name = {entry.name: entry for entry in found.entries}
-    for name, test in sorted(tests, key=lambda held: held[1].seeds_needed or 0):
+    by_name = {entry.name: entry for entry in comparison.entries}
+    for name, test in sorted(tests, key=lambda item: item[1].seeds_needed or 0):
         pair = [by_name[name], by_name[test.reference]]
         count = 2 if test.holm is None else test.seeds_needed
         if test.shown or count is None or count > MOST_SEEDS:
             continue
-        commands = [more_seeds(entry, count, found.split) for entry in pair]
+        commands = [more_seeds(entry, count, comparison.split) for entry in pair]
         if not all(commands):
             continue
         times = [seconds_of(entry) or 0.0 for entry in pair]
-        missing = [max(0, count - len(entry.seeds(found.split))) for entry in pair]
+        missing = [max(0, count - len(entry.seeds(comparison.split))) for entry in pair]
         spent = sum(t * n for t, n in zip(times, missing, strict=True))
         say(f"to tell these two apart: {counted(count, 'seed')} each, about {duration(spent)} more")
         for label, command in zip(("next", "and"), commands, strict=True):

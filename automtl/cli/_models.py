@@ -1,4 +1,4 @@
-"""The table of trained models that several commands end with, and what is said below it."""
+"""The table of trained models that several commands print, and the remarks below it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -69,7 +69,7 @@ def print_models(title: str, metrics: Sequence[str], rows: Sequence[Row]) -> Non
 
 
 def beside_constant(flagged: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
-    """In one line which models are not better than the constant, and in what; "" where all are.
+    """The models that are not better than the constant, and in what, in one line; "" where all are.
 
     Args:
         flagged: per model what `runs/constant.py` says of it.

@@ -28,6 +28,12 @@ Sets = Annotated[
         "--set", help="One setting, such as search.epochs=15; repeatable.", show_default=False
     ),
 ]
+Space = Annotated[
+    str | None,
+    typer.Option(
+        "--space", help="A shipped space's name, or a space file.", show_default="automtl"
+    ),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder of raw and prepared data; default the cache folder."),
@@ -90,6 +96,25 @@ FastDevRun = Annotated[
 ]
 
 
+def flags_of(
+    *,
+    data_dir: Path | None,
+    time_limit: str | None = None,
+    fast_dev_run: bool = False,
+    deterministic: bool = False,
+    seed: int | None = None,
+    **runtime: Any,
+) -> dict[str, Any]:
+    """The options that several commands share, as nested settings; what is None is not given."""
+    runtime |= {
+        "fast_dev_run": fast_dev_run or None,
+        "time_limit_s": seconds(time_limit),
+        "deterministic": deterministic or None,
+    }
+    data = {"dir": None if data_dir is None else str(data_dir)}
+    return {"seed": seed, "data": data, "runtime": runtime}
+
+
 _EXAMPLE_WIDTH = 72
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -98,17 +123,17 @@ def help_of(run: Callable[..., None]) -> str:
     """A command's help from its docstring: paragraphs whole, so that a terminal of any width breaks
     them between words, and below "Example:" or "Examples:" one command a line.
     """
-    told = []
+    paragraphs = []
     for paragraph in inspect.cleandoc(run.__doc__ or "").split("\n\n"):
         head, *lines = paragraph.split("\n")
         if re.fullmatch("Examples?:", head):
-            told.append("\n".join([head, *map(_example, lines)]))
+            paragraphs.append("\n".join([head, *map(_example, lines)]))
         else:
-            told.append(" ".join([head, *lines]))
-    return escape("\n\n".join(told))
+            paragraphs.append(" ".join([head, *lines]))
+    return escape("\n\n".join(paragraphs))
 
 
-def told(group: typer.Typer, name: str | None = None) -> Callable[[Command], Command]:
+def command_of(group: typer.Typer, name: str | None = None) -> Callable[[Command], Command]:
     """A command of a group, its help as `help_of` makes it."""
 
     def register(run: Command) -> Command:
@@ -175,6 +200,11 @@ def absolute(dataset: str) -> str:
     """A path that stays right when the run is used from another folder; a name as it is."""
     path = Path(dataset)
     return str(path.resolve()) if path.exists() else dataset
+
+
+def whole_path(path: Path | None) -> Path | None:
+    """A path that stays right when the run is used from another folder."""
+    return None if path is None else path.resolve()
 
 
 def seconds(text: str | None) -> float | None:

@@ -35,7 +35,7 @@ def run(
     from automtl.phases.finished.rank_order import MOST_EXACT
 
     with ConsoleReporter() as reporter:
-        found = rank(
+        ranking = rank(
             run,
             samples=samples,
             epochs=epochs,
@@ -44,23 +44,23 @@ def run(
             reporter=reporter,
         )
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(ranking))
         return
     rows = [
         (str(i), f"{a:.5f}", f"{b:.5f}")
-        for i, (a, b) in enumerate(zip(found.supernet, found.alone, strict=True))
+        for i, (a, b) in enumerate(zip(ranking.supernet, ranking.alone, strict=True))
     ]
-    scored = f"{found.rows[0]:,} alpha rows, alone on {found.rows[1]:,} validation rows"
+    scored = f"{ranking.rows[0]:,} alpha rows, alone on {ranking.rows[1]:,} validation rows"
     table(f"MTL-Loss: supernet on {scored}", ("sample", "supernet", "alone"), rows)
-    told = "undefined"
-    if found.tau is not None and found.interval is not None:
-        low, high = found.interval
-        told = (
-            f"{found.tau:+.2f} (95% {low:+.2f} .. {high:+.2f}, "
-            f"{'exact ' if samples <= MOST_EXACT else ''}p = {found.p:.3g})"
+    tau = "undefined"
+    if ranking.tau is not None and ranking.interval is not None:
+        low, high = ranking.interval
+        tau = (
+            f"{ranking.tau:+.2f} (95% {low:+.2f} .. {high:+.2f}, "
+            f"{'exact ' if samples <= MOST_EXACT else ''}p = {ranking.p:.3g})"
         )
-    say(f"Kendall's tau {told}, top-1 regret {found.regret:.5f}")
-    if found.interval is not None and found.interval[0] <= 0 <= found.interval[1]:
+    say(f"Kendall's tau {tau}, top-1 regret {ranking.regret:.5f}")
+    if ranking.interval is not None and ranking.interval[0] <= 0 <= ranking.interval[1]:
         say(
             "its interval holds 0: with so few samples the supernet is not shown to order "
             "architectures as training them does"

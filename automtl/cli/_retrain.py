@@ -24,58 +24,63 @@ from automtl.cli._options import (
     Threads,
     Workers,
     by_workers,
+    flags_of,
     seed_list,
+    whole_path,
 )
 from automtl.cli.console import print_json, print_text, say, say_command, say_origins
 from automtl.cli.progress import ConsoleReporter
-from automtl.errors import AutoMTLError, ConfigError
+from automtl.errors import ConfigError
 from automtl.ranks import need_one_process
 
 if TYPE_CHECKING:
-    from automtl.config import RunConfig
     from automtl.phases.retrain import RetrainResult
+    from automtl.phases.retrain.fan_out import Trained
     from automtl.phases.retrain.plan import RetrainPlan
+
+Source = Annotated[
+    str | None,
+    typer.Argument(
+        help="A searched run's folder, an architecture file, or a hand-made model's name.",
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", help="The data set; a searched run knows its own.", show_default=False),
+]
+FromRun = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        help="An older retrain: keep its embeddings, let its vocabularies grow.",
+        show_default=False,
+    ),
+]
+Sharing = Annotated[
+    str | None,
+    typer.Option("--sharing", help="Plug in another sharing kind.", show_default="its own"),
+]
+Seeds = Annotated[str, typer.Option("--seeds", help="Seeds of the models: 0, 0,3,7 or 0..4.")]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on where it was interrupted, with the run at --out."),
+]
 
 
 def run(
-    source: Annotated[
-        str | None,
-        typer.Argument(
-            help="A searched run's folder, an architecture file, or a hand-made model's name.",
-            show_default=False,
-        ),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data", help="The data set; a searched run knows its own.", show_default=False
-        ),
-    ] = None,
-    from_run: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            help="An older retrain: keep its embeddings, let its vocabularies grow.",
-            show_default=False,
-        ),
-    ] = None,
-    sharing: Annotated[
-        str | None,
-        typer.Option("--sharing", help="Plug in another sharing kind.", show_default="its own"),
-    ] = None,
+    source: Source = None,
+    data: Data = None,
+    from_run: FromRun = None,
+    sharing: Sharing = None,
     config: ConfigFile = None,
     sets: Sets = None,
-    seeds: Annotated[
-        str, typer.Option("--seeds", help="Seeds of the models: 0, 0,3,7 or 0..4.")
-    ] = "0",
+    seeds: Seeds = "0",
     jobs: Jobs = 1,
     engine: EngineOption = "local",
     out: Out = None,
     data_dir: DataDir = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on where it was interrupted, with the run at --out."),
-    ] = False,
+    resume: Resume = False,
     device: Device = None,
     threads: Threads = None,
     workers: Workers = None,
@@ -98,16 +103,14 @@ def run(
     from automtl.phases.retrain.plan import plan_retrain
 
     how = side_by_side(jobs, engine)
-    flags = {
-        "data": {"dir": None if data_dir is None else str(data_dir.resolve())},
-        "runtime": {
-            "device": device,
-            "threads": threads,
-            "fast_dev_run": fast_dev_run or None,
-            "on_nan": on_nan,
-            "deterministic": deterministic or None,
-        },
-    }
+    flags = flags_of(
+        data_dir=whole_path(data_dir),
+        fast_dev_run=fast_dev_run,
+        deterministic=deterministic,
+        device=device,
+        threads=threads,
+        on_nan=on_nan,
+    )
     numbers = seed_list(seeds)
     carry = grown = None
     if from_run is not None:
@@ -138,41 +141,36 @@ def run(
     with ConsoleReporter() as reporter:
         say_origins(plan.config)
         if how.here:
-            count, given = len(numbers), {"carry": carry, "resume": resume}
-            configs = enumerate(plan.seeded(numbers))
-            results = [_train(plan, one, reporter, i, count, **given) for i, one in configs]
-            failures = list[AutoMTLError]()
+            trained = _one_by_one(plan, numbers, reporter, carry=carry, resume=resume)
         else:
-            told = f"{len(numbers)} seeds, into {plan.run.path}"
-            say(f"training {plan.label} on {plan.config.data.source}, {told}")
+            message = f"{len(numbers)} seeds, into {plan.run.path}"
+            say(f"training {plan.label} on {plan.config.data.source}, {message}")
             trained = retrain_all(plan, numbers, how, resume=resume, reporter=reporter, grown=grown)
-            results, failures = trained.results, trained.failures
-    if results:
-        _show(results, as_json)
-    if failures:
-        raise failures[0]
+    if trained.results:
+        _show(trained.results, as_json)
+    if trained.failures:
+        raise trained.failures[0]
     if not as_json:
         say_command("next", shlex.join(["automtl", "evaluate", str(plan.run.path)]))
 
 
-def _train(
-    plan: "RetrainPlan",
-    config: "RunConfig",
-    reporter: ConsoleReporter,
-    number: int,
-    count: int,
-    **given: Any,
-) -> "RetrainResult":
-    """One seed in this process."""
+def _one_by_one(
+    plan: "RetrainPlan", seeds: "Sequence[int]", reporter: ConsoleReporter, **given: Any
+) -> "Trained":
+    """Train the seeds one after the other in this process."""
     from automtl.phases.retrain import retrain
+    from automtl.phases.retrain.fan_out import Trained
 
-    reporter.training(number, count)
-    say(
-        f"training {plan.label} on {plan.config.data.source}, seed {config.seed}, into "
-        f"{plan.run.path}"
-    )
     given |= {"run": plan.run, "label": plan.label, "own": plan.own}
-    return retrain(plan.architecture, config, **given, reporter=reporter)
+    results = []
+    for number, config in enumerate(plan.seeded(seeds)):
+        reporter.training(number, len(seeds))
+        say(
+            f"training {plan.label} on {plan.config.data.source}, seed {config.seed}, into "
+            f"{plan.run.path}"
+        )
+        results.append(retrain(plan.architecture, config, **given, reporter=reporter))
+    return Trained(results, [])
 
 
 def _show(results: "Sequence[RetrainResult]", as_json: bool) -> None:
@@ -218,11 +216,11 @@ def _grown(
     source: str | None, data: str | None, from_run: Path, data_dir: Path | None
 ) -> tuple[str, str, Any]:
     """Architecture, data and the weights to carry over from an older retrain."""
-    from automtl.phases.retrain.warm_start import older
+    from automtl.phases.retrain.warm_start import open_older_model
 
     if data is None:
         raise ConfigError(
             "--data", "must name the new rows' data set", "none", "for example --data tuesday.yaml"
         )
-    before = older(from_run, data, data_dir=data_dir)
+    before = open_older_model(from_run, data, data_dir=data_dir)
     return source or before.architecture, str(before.data), before.carry

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from automtl.cli._options import AsJson, told
+from automtl.cli._options import AsJson, command_of
 from automtl.cli.console import print_json, say, table
 
 app = typer.Typer(
@@ -15,7 +15,7 @@ app = typer.Typer(
 Folder = Annotated[Path, typer.Argument(help="The folder that holds runs.")]
 
 
-@told(app, "list")
+@command_of(app, "list")
 def list_(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
     """List the runs in a folder, the best of the same data and rows first.
 
@@ -49,7 +49,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-@told(app)
+@command_of(app)
 def clean(
     folder: Folder = Path("runs"),
     yes: Annotated[
@@ -64,12 +64,12 @@ def clean(
     """
     from automtl.runs.overview import cleanable, remove
 
-    found = cleanable(folder)
-    for path in found:
+    paths = cleanable(folder)
+    for path in paths:
         say(f"{'removing' if yes else 'would remove'} {path}")
         if yes:
             remove(path)
-    if not found:
+    if not paths:
         say("nothing to clean")
     elif not yes:
         say("add --yes to remove them")

@@ -17,11 +17,12 @@ from automtl.cli._options import (
     Out,
     Sets,
     ShowConfig,
+    Space,
     Threads,
     Workers,
     absolute,
     by_workers,
-    seconds,
+    flags_of,
 )
 from automtl.cli._search_screen import show
 from automtl.cli.console import print_json, print_text, say_origins, table
@@ -31,67 +32,66 @@ from automtl.ranks import need_one_process
 if TYPE_CHECKING:
     from automtl.phases.search import SearchResult
 
+Dataset = Annotated[
+    str, typer.Argument(help="A shipped data set's name, or a data set's YAML file.")
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        help="Random seed (weights, shuffling, dropout). The split has its own.",
+        show_default="0",
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        help="What the search may cost: 10m, 2h, 5e6rows or 2e13flops. Settles what --set "
+        "and --config leave open.",
+        show_default="1e13flops for a race that they leave open",
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with the interrupted run at --out, by its own settings."),
+]
+TimeLimit = Annotated[
+    str | None,
+    typer.Option("--time-limit", help="Stop after 30s, 10m or 2h and derive from what there is."),
+]
+Plan = Annotated[
+    bool,
+    typer.Option("--plan", help="Say what it would do and how long that takes; write nothing."),
+]
+RequireDecided = Annotated[
+    bool,
+    typer.Option(
+        "--require-decided",
+        help="End with status 5 where not one choice is decided; the run is kept.",
+    ),
+]
+
 
 def run(
-    dataset: Annotated[
-        str, typer.Argument(help="A shipped data set's name, or a data set's YAML file.")
-    ],
-    space: Annotated[
-        str | None,
-        typer.Option(
-            "--space", help="A shipped space's name, or a space file.", show_default="automtl"
-        ),
-    ] = None,
+    dataset: Dataset,
+    space: Space = None,
     config: ConfigFile = None,
     sets: Sets = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed",
-            help="Random seed (weights, shuffling, dropout). The split has its own.",
-            show_default="0",
-        ),
-    ] = None,
+    seed: Seed = None,
     out: Out = None,
     data_dir: DataDir = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            "--budget",
-            help="What the search may cost: 10m, 2h, 5e6rows or 2e13flops. Settles what --set "
-            "and --config leave open.",
-            show_default="1e13flops for a race that they leave open",
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume", help="Go on with the interrupted run at --out, by its own settings."
-        ),
-    ] = False,
-    time_limit: Annotated[
-        str | None,
-        typer.Option(
-            "--time-limit", help="Stop after 30s, 10m or 2h and derive from what there is."
-        ),
-    ] = None,
+    budget: Budget = None,
+    resume: Resume = False,
+    time_limit: TimeLimit = None,
     device: Device = None,
     threads: Threads = None,
     workers: Workers = None,
     on_nan: OnNan = None,
     deterministic: Deterministic = False,
     fast_dev_run: FastDevRun = False,
-    plan: Annotated[
-        bool,
-        typer.Option("--plan", help="Say what it would do and how long that takes; write nothing."),
-    ] = False,
-    require_decided: Annotated[
-        bool,
-        typer.Option(
-            "--require-decided",
-            help="End with status 5 where not one choice is decided; the run is kept.",
-        ),
-    ] = False,
+    plan: Plan = False,
+    require_decided: RequireDecided = False,
     show_config: ShowConfig = False,
     full: Full = False,
     as_json: AsJson = False,
@@ -106,21 +106,19 @@ def run(
 
     advice = None
     if resume:
-        from automtl.phases.search.start import advice_of
+        from automtl.phases.search.resume import advice_of
 
         advice = advice_of(out)
-    flags = {
-        "seed": seed,
-        "data": {"dir": None if data_dir is None else str(data_dir)},
-        "runtime": {
-            "device": device,
-            "threads": threads,
-            "fast_dev_run": fast_dev_run or None,
-            "time_limit_s": seconds(time_limit),
-            "on_nan": on_nan,
-            "deterministic": deterministic or None,
-        },
-    }
+    flags = flags_of(
+        data_dir=data_dir,
+        time_limit=time_limit,
+        fast_dev_run=fast_dev_run,
+        deterministic=deterministic,
+        seed=seed,
+        device=device,
+        threads=threads,
+        on_nan=on_nan,
+    )
     resolved = resolve(
         source=absolute(dataset),
         space=space,
@@ -151,10 +149,7 @@ def run(
     with ConsoleReporter() as reporter:
         say_origins(resolved)
         result = search(resolved, out=out, reporter=reporter, resume=resume, budget=budget)
-    if as_json:
-        print_json(_plain(result))
-    else:
-        show(result, full=full)
+    print_json(_plain(result)) if as_json else show(result, full=full)
     if require_decided:
         result.need_decided()
 
@@ -177,8 +172,8 @@ def _plan(resolved: object, budget: str | None, as_json: bool) -> None:
     from automtl.spaces.space import rounded
 
     assert isinstance(resolved, RunConfig)
-    made = plan_search(resolved, ConsoleReporter(), budget=budget)
+    plan = plan_search(resolved, ConsoleReporter(), budget=budget)
     if as_json:
-        print_json({**asdict(made), "architectures": rounded(made.architectures, 6)})
+        print_json({**asdict(plan), "architectures": rounded(plan.architectures, 6)})
         return
-    table("plan of the search", ("what", "value"), as_rows(made))
+    table("plan of the search", ("what", "value"), as_rows(plan))

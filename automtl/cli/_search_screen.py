@@ -1,4 +1,4 @@
-"""What a search ends with, on one screen: what is decided, what was taken, the next command."""
+"""The last screen of a search: what is decided, what was chosen, and the next command."""
 
 import re
 import shlex
@@ -75,11 +75,11 @@ def choices(
         mark = _MARKS[decision["verdict"]]
         taken = decision["taken"]
         gap = " " if decision["choice"].startswith(_EXPERTS) else ""
-        told = f"{taken}{gap}{mark}" + (f"{gap}{other}" if mark != "!" and other else "")
-        lines.setdefault(_line(decision["choice"]), []).append(told)
+        words = f"{taken}{gap}{mark}" + (f"{gap}{other}" if mark != "!" and other else "")
+        lines.setdefault(_line(decision["choice"]), []).append(words)
     rows = [
-        (name, " -> ".join(told) if "expert" in name.split() else ", ".join(told))
-        for name, told in lines.items()
+        (name, " -> ".join(words) if "expert" in name.split() else ", ".join(words))
+        for name, words in lines.items()
     ]
     named = {name for name, _ in rows}
     return rows + [

@@ -24,11 +24,11 @@ def run(
     """
     from automtl.runs.status import status
 
-    found = status(source)
+    phases = status(source)
     if as_json:
-        print_json(found)
+        print_json(phases)
     elif full:
-        for phase in found:
+        for phase in phases:
             rows = [
                 (key.replace("_", " "), _cell(value))
                 for key, value in phase.items()
@@ -36,10 +36,10 @@ def run(
             ]
             table(phase["phase"], ("what", "value"), rows)
     else:
-        _show(source, found)
+        _show(source, phases)
 
 
-def _show(source: Path, found: Sequence[Mapping[str, Any]]) -> None:
+def _show(source: Path, phases: Sequence[Mapping[str, Any]]) -> None:
     """One screen: a line a phase, then what an ended search decided and how to go on."""
     rows = [
         (
@@ -49,16 +49,16 @@ def _show(source: Path, found: Sequence[Mapping[str, Any]]) -> None:
             *_losses(phase),
             _minutes(phase.get("left_s_at_most")),
         )
-        for phase in found
+        for phase in phases
     ]
     left = any(row[-1] != "-" for row in rows)
     header = ("phase", "state", "epoch", "best", "train", "MTL-Loss", "rows", "at most left")
     table(
-        f"{source}: {found[0]['data']}",
+        f"{source}: {phases[0]['data']}",
         header if left else header[:-1],
         rows if left else [row[:-1] for row in rows],
     )
-    for phase in found:
+    for phase in phases:
         name = Path(phase["phase"]).name
         for key in ("decided", "race", "named"):
             if phase.get(key):
@@ -70,16 +70,16 @@ def _show(source: Path, found: Sequence[Mapping[str, Any]]) -> None:
         elif "; go on with: " in str(phase.get("verdict")):
             say_command(f"{name}, to go on", str(phase["verdict"]).partition("; go on with: ")[2])
     say(f"all that is known: automtl status {shlex.quote(str(source))} --full")
-    _next(source, found)
+    _next(source, phases)
 
 
-def _next(source: Path, found: Sequence[Mapping[str, Any]]) -> None:
+def _next(source: Path, phases: Sequence[Mapping[str, Any]]) -> None:
     """The command that follows where everything has ended."""
-    if any(phase["state"] not in ("done", "time_limited") for phase in found):
+    if any(phase["state"] not in ("done", "time_limited") for phase in phases):
         return
-    trained = [phase for phase in found if "retrain" in Path(phase["phase"]).parts[-2:]]
+    trained = [phase for phase in phases if "retrain" in Path(phase["phase"]).parts[-2:]]
     if not trained:
-        if any(Path(phase["phase"]).name == "search" for phase in found):
+        if any(Path(phase["phase"]).name == "search" for phase in phases):
             say_command("next", shlex.join(["automtl", "retrain", str(source)]))
         return
     tested = all(str(phase.get("verdict")).startswith("test") for phase in trained)
@@ -107,8 +107,8 @@ def _losses(phase: Mapping[str, Any]) -> tuple[str, str, str, str]:
     if not figures:
         return epochs, "-", "-", "-"
     rows = next((rows for rows in ("validation", "b") if f"{rows}_loss" in figures), "")
-    told = _number(figures.get(f"{rows}_loss"))
-    return epochs, _number(figures["train_loss"]), told, {"b": "B"}.get(rows, rows or "-")
+    loss = _number(figures.get(f"{rows}_loss"))
+    return epochs, _number(figures["train_loss"]), loss, {"b": "B"}.get(rows, rows or "-")
 
 
 def _number(value: object) -> str:

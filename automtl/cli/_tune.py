@@ -17,9 +17,11 @@ from automtl.cli._options import (
     Out,
     Sets,
     ShowConfig,
+    Space,
     Threads,
     absolute,
-    seconds,
+    flags_of,
+    whole_path,
 )
 from automtl.cli.console import listed, print_json, print_text, say, say_command, say_origins, table
 from automtl.cli.progress import ConsoleReporter
@@ -32,58 +34,58 @@ if TYPE_CHECKING:
 MOST_TRIALS = 6  # on one screen
 _STATES = {"complete": "complete", "pruned": "pruned", "fail": "failed"}
 
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="A data set's name or YAML file; with --over sharing a searched run's folder."
+    ),
+]
+Trials = Annotated[
+    int | None,
+    typer.Option(
+        "--trials",
+        help="Total number of trials, including earlier runs of this study.",
+        show_default="20",
+    ),
+]
+Over = Annotated[
+    str | None,
+    typer.Option("--over", help="What varies: budget or sharing.", show_default="budget"),
+]
+Objective = Annotated[
+    str | None, typer.Option("--objective", help="loss, or loss_and_cost.", show_default="loss")
+]
+Storage = Annotated[
+    str | None,
+    typer.Option("--storage", help="A database's URL.", show_default="SQLite in the run's folder"),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", help="Random seed (suggestions, weights, shuffling).", show_default="0"),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Take part in the study at --out, stopped or running.")
+]
+TimeLimit = Annotated[
+    str | None,
+    typer.Option("--time-limit", help="Stop after 30s, 10m or 2h; --resume goes on."),
+]
+
 
 def run(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A data set's name or YAML file; with --over sharing a searched run's folder."
-        ),
-    ],
-    trials: Annotated[
-        int | None,
-        typer.Option(
-            "--trials",
-            help="Total number of trials, including earlier runs of this study.",
-            show_default="20",
-        ),
-    ] = None,
-    over: Annotated[
-        str | None,
-        typer.Option("--over", help="What varies: budget or sharing.", show_default="budget"),
-    ] = None,
-    objective: Annotated[
-        str | None, typer.Option("--objective", help="loss, or loss_and_cost.", show_default="loss")
-    ] = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            "--storage", help="A database's URL.", show_default="SQLite in the run's folder"
-        ),
-    ] = None,
-    space: Annotated[
-        str | None,
-        typer.Option(
-            "--space", help="A shipped space's name, or a space file.", show_default="automtl"
-        ),
-    ] = None,
+    source: Source,
+    trials: Trials = None,
+    over: Over = None,
+    objective: Objective = None,
+    storage: Storage = None,
+    space: Space = None,
     config: ConfigFile = None,
     sets: Sets = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed", help="Random seed (suggestions, weights, shuffling).", show_default="0"
-        ),
-    ] = None,
+    seed: Seed = None,
     out: Out = None,
     data_dir: DataDir = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Take part in the study at --out, stopped or running.")
-    ] = False,
-    time_limit: Annotated[
-        str | None,
-        typer.Option("--time-limit", help="Stop after 30s, 10m or 2h; --resume goes on."),
-    ] = None,
+    resume: Resume = False,
+    time_limit: TimeLimit = None,
     device: Device = None,
     threads: Threads = None,
     fast_dev_run: FastDevRun = False,
@@ -109,19 +111,17 @@ def run(
 
     if resume and out is not None:  # before its space is looked up, which may need them
         need_plugins(RunDir(out).tune)
-    flags = {
-        "seed": seed,
-        "data": {"dir": None if data_dir is None else str(data_dir.resolve())},
-        "tune": {"trials": trials, "over": over, "objective": objective},
-        "runtime": {
-            "device": device,
-            "threads": threads,
-            "fast_dev_run": fast_dev_run or None,
-            "time_limit_s": seconds(time_limit),
-        },
-    }
+    flags = flags_of(
+        data_dir=whole_path(data_dir),
+        time_limit=time_limit,
+        fast_dev_run=fast_dev_run,
+        seed=seed,
+        device=device,
+        threads=threads,
+    )
+    flags["tune"] = {"trials": trials, "over": over, "objective": objective}
     searched = source if over == "sharing" else None
-    base, advice = ({}, None) if searched is None else _held(searched)
+    base, advice = ({}, None) if searched is None else _own_settings(searched)
     dataset = str(base["data"]["source"]) if searched else absolute(source)
     if resume and out is not None and not searched:
         advice = kept_advice(RunDir(out).tune)
@@ -146,7 +146,7 @@ def run(
     result.need_one()
 
 
-def _held(searched: str) -> tuple[dict[str, Any], "list[Recommendation]"]:
+def _own_settings(searched: str) -> tuple[dict[str, Any], "list[Recommendation]"]:
     """The data and retrain settings of a searched run, and what of them was recommended."""
     from automtl.phases.retrain.plan import settings_of
     from automtl.runs.run_dir import one_phase
@@ -188,14 +188,12 @@ def _show(result: "TuneResult", source: str, *, as_json: bool, full: bool) -> No
 
 def _trials(result: "TuneResult", full: bool) -> None:
     """The trials in a table: all in their order, or the best first as far as a screen goes."""
-    from automtl.phases.tune.results import shown
-
     roles = {
         number: ", ".join(name for name, other in result.named.items() if other == number)
         for number in result.named.values()
     }
     best_first = sorted(result.findings, key=lambda f: (f.loss is None, f.loss or 0.0, f.number))
-    kept = (
+    listed = (
         result.findings
         if full
         else [f for i, f in enumerate(best_first) if i < MOST_TRIALS or f.number in roles]
@@ -204,26 +202,26 @@ def _trials(result: "TuneResult", full: bool) -> None:
         [
             str(f.number),
             f.state,
-            "-" if f.loss is None else f"{shown(f.loss, result.monitor):.5f}",
+            "-" if f.loss is None else f"{result.monitor.shown(f.loss):.5f}",
             "-" if f.cost is None else f"{f.cost:.3g}",
             roles.get(f.number, "-"),
             ", ".join(
                 f"{name.partition('.')[2]} {_word(value)}" for name, value in f.values.items()
             ),
         ]
-        for f in kept
+        for f in listed
     ]
     states = Counter(f.state for f in result.findings)
-    told = ", ".join(f"{count} {_STATES[state]}" for state, count in states.items())
-    left = len(result.findings) - len(kept)
+    counts = ", ".join(f"{count} {_STATES[state]}" for state, count in states.items())
+    left = len(result.findings) - len(listed)
     more = f"; best first, {left} more with --full" if left else ""
     if rows:
         header = ("trial", "state", result.monitor.name, "FLOPs", "role", "values")
-        table(f"trials ({result.state}: {told}{more})", header, rows)
+        table(f"trials ({result.state}: {counts}{more})", header, rows)
 
 
 def _command(result: "TuneResult", source: str) -> str:
-    """What takes the best settings."""
+    """The command that takes the best settings."""
     best = next(f for f in result.findings if f.number == result.named["best"])
     file = str(result.folder.path / "best.yaml")
     if (kind := best.values.get("sharing.kind")) is not None:

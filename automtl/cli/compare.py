@@ -45,37 +45,37 @@ def run(
     """
     from automtl.phases.finished.compare import compare
 
-    found = compare(runs, margin=margin)
+    comparison = compare(runs, margin=margin)
     if as_json:
-        told = asdict(found)
-        for entry in told["entries"]:
-            del entry["found"]
+        answer = asdict(comparison)
+        for entry in answer["entries"]:
+            del entry["derived"]
         agreed = {
             name: {place.name: place.counts for place in places}
-            for name, places in found.agreement.items()
+            for name, places in comparison.agreement.items()
         }
-        told["trainings"] = found.trainings
+        answer["trainings"] = comparison.trainings
         print_json(
             {
-                **told,
-                "verdicts": {e.name: found.verdict(e) for e in found.entries},
+                **answer,
+                "verdicts": {e.name: comparison.verdict(e) for e in comparison.entries},
                 "agreement": agreed,
             }
         )
         return
-    (_all if full else show)(found)
+    (_all if full else show)(comparison)
 
 
-def _all(found: "Comparison") -> None:
+def _all(comparison: "Comparison") -> None:
     """Everything that the comparison tells."""
-    for entry in found.entries:
-        for remark in entry.remarks.get(found.split, []):
+    for entry in comparison.entries:
+        for remark in entry.remarks.get(comparison.split, []):
             say(f"{entry.name}: {remark}")
-    _figures(found)
-    _differences(found)
-    _costs(found)
-    _trainings(found)
-    for name, places in found.agreement.items():
+    _figures(comparison)
+    _differences(comparison)
+    _costs(comparison)
+    _trainings(comparison)
+    for name, places in comparison.agreement.items():
         title = (
             f"{name}: what each place chose (experts have no names: of any expert is what their "
             "order cannot change)"
@@ -85,48 +85,51 @@ def _all(found: "Comparison") -> None:
             ("place", "commonest", "all"),
             [(p.name, f"{p.share:.0%}", p.words) for p in places],
         )
-    for entry in found.entries:
-        say(f"{entry.name}: {found.against(entry)}")
+    for entry in comparison.entries:
+        say(f"{entry.name}: {comparison.against(entry)}")
         hurt = [
             f"{task} ({flag})"
-            for task, flag in found.negative_transfer.get(entry.name, {}).items()
+            for task, flag in comparison.negative_transfer.get(entry.name, {}).items()
             if flag != "no"
         ]
         if hurt:
             say(f"  negative transfer: {', '.join(hurt)}")
-    for note in found.notes:
+    for note in comparison.notes:
         say(f"note: {note}")
 
 
-def _figures(found: "Comparison") -> None:
+def _figures(comparison: "Comparison") -> None:
     rows = []
-    for entry in found.entries:
-        cells = [_cell(entry.mean(found.split, m), entry.sd(found.split, m)) for m in found.metrics]
+    for entry in comparison.entries:
+        cells = [
+            _cell(entry.mean(comparison.split, m), entry.sd(comparison.split, m))
+            for m in comparison.metrics
+        ]
         rows.append(
             [
                 entry.name,
                 ", ".join(entry.marks) or "-",
-                " ".join(map(str, entry.seeds(found.split))),
+                " ".join(map(str, entry.seeds(comparison.split))),
                 *cells,
             ]
         )
-    if found.constant:
+    if comparison.constant:
         rows.append(
             [
                 "constant",
                 "training base rates",
                 "-",
-                *(_cell(found.constant.get(m), None) for m in found.metrics),
+                *(_cell(comparison.constant.get(m), None) for m in comparison.metrics),
             ]
         )
     table(
-        f"{found.split} rows (mean +- sd over seeds)",
-        ("model", "mark", "seeds", *found.metrics),
+        f"{comparison.split} rows (mean +- sd over seeds)",
+        ("model", "mark", "seeds", *comparison.metrics),
         rows,
     )
 
 
-def _differences(found: "Comparison") -> None:
+def _differences(comparison: "Comparison") -> None:
     """The primary tests, then the secondary ones."""
     title = "{} Welch's test; Holm's correction over all of them with the same reference"
     for primary, about in (
@@ -135,7 +138,7 @@ def _differences(found: "Comparison") -> None:
     ):
         tests = [
             (name, test)
-            for name, own in found.tests.items()
+            for name, own in comparison.tests.items()
             for test in own
             if test.primary == primary
         ]
@@ -171,34 +174,35 @@ def _contrasts(title: str, tests: "list[tuple[str, Contrast]]", *, metric: bool)
     table(title, header, rows)
 
 
-def _costs(found: "Comparison") -> None:
+def _costs(comparison: "Comparison") -> None:
     parts = ("search", "tune", "retrain")
     rows = [
         [entry.name, *(_spent(entry, part) for part in parts), _whole(entry)]
-        for entry in found.entries
+        for entry in comparison.entries
     ]
     table(
         "cost (rows read; seconds; FLOPs of what a search computed)", ("model", *parts, "all"), rows
     )
 
 
-def _trainings(found: "Comparison") -> None:
+def _trainings(comparison: "Comparison") -> None:
     """The settings that not all models were trained by."""
-    if not found.trainings:
+    if not comparison.trainings:
         return
-    names = [entry.name for entry in found.entries if entry.trained_by]
+    names = [entry.name for entry in comparison.entries if entry.trained_by]
     rows = [
-        [name, *(by_setting[name] for by_setting in found.trainings.values())] for name in names
+        [name, *(by_setting[name] for by_setting in comparison.trainings.values())]
+        for name in names
     ]
-    table("settings of training that differ", ("model", *found.trainings), rows)
+    table("settings of training that differ", ("model", *comparison.trainings), rows)
 
 
 def _spent(entry: "Entry", part: str) -> str:
     spent = entry.cost[part]
     if not spent["samples"] and not spent["seconds"]:
         return "-"
-    told = f"{spent['samples']:,.0f}; {spent['seconds']:,.0f} s"
-    return told + (f"; {spent['flops_spent']:.3g} FLOPs" if "flops_spent" in spent else "")
+    words = f"{spent['samples']:,.0f}; {spent['seconds']:,.0f} s"
+    return words + (f"; {spent['flops_spent']:.3g} FLOPs" if "flops_spent" in spent else "")
 
 
 def _whole(entry: "Entry") -> str:

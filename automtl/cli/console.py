@@ -1,4 +1,4 @@
-"""What people see: lines and tables that break between words only, and JSON for machines."""
+"""Output for people: lines and tables that break between words only, and JSON for machines."""
 
 import json
 import math
@@ -161,14 +161,14 @@ def _widths(cells: Sequence[Sequence[str]]) -> list[int]:
 
 def _print_grid(cells: Sequence[Sequence[str]]) -> None:
     header, *rows = cells
-    made = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, show_header=any(header))
+    grid = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, show_header=any(header))
     for i, (name, width) in enumerate(zip(header, _widths(cells), strict=True)):
         figures = bool(rows) and all(re.match(r"[-+]?\d|-?$", row[i]) for row in rows)
         justify = "right" if figures and i else "left"
-        made.add_column(escape(name), justify=justify, width=width)  # type: ignore[arg-type]
+        grid.add_column(escape(name), justify=justify, width=width)  # type: ignore[arg-type]
     for row in rows:
-        made.add_row(*map(escape, row))
-    _out.print(made)
+        grid.add_row(*map(escape, row))
+    _out.print(grid)
 
 
 def listed(names: Iterable[str], most: int = 4) -> str:

@@ -29,9 +29,9 @@ def main() -> None:
             # at the interpreter's own end nobody would hear that it cannot be written
             sys.stdout.flush()
         except BaseException as fault:
-            told = isinstance(fault, Interrupted) or not heard
+            as_is = isinstance(fault, Interrupted) or not heard
             # one raised in an import may come out as an ImportError
-            fault = fault if told else Interrupted(heard[0])
+            fault = fault if as_is else Interrupted(heard[0])
             if status := _ended(fault):
                 _note(fault)
     leave()

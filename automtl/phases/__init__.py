@@ -1,3 +1,3 @@
-"""The drivers: they join data, networks, loops and run directories, and are what commands and
-Python users call.
+"""The drivers of search, retrain and evaluation: they join data, networks, loops and run folders,
+and are what commands and Python users call.
 """

@@ -17,7 +17,7 @@ _LOSS_EVERY_S = 1.0  # a look at a loss makes a device finish its step
 
 @dataclass(frozen=True)
 class View:
-    """How a command stands after a step.
+    """The state of a command after a step.
 
     Args:
         place: where it is, in words.
@@ -87,13 +87,13 @@ class Following:
     def epoch(self, line: dict[str, Any]) -> None:
         """Keep an epoch's losses."""
         rows, figures = judged(line)
-        found = {
+        losses = {
             "train": line["loss"].get("total"),
             f"{rows} rows" if rows == "B" else rows: figures.get("loss"),
             "constant": figures.get("constant"),
         }
         self._losses |= {
-            name: float(value) for name, value in found.items() if isinstance(value, int | float)
+            name: float(value) for name, value in losses.items() if isinstance(value, int | float)
         }
 
     def _place(self, event: "StepEvent", epochs: int) -> str:
@@ -107,7 +107,7 @@ class Following:
         return ", ".join(words)
 
     def _least(self, left: float) -> str:
-        """What is left; before an evaluation was timed, more than that."""
+        """The least time that is left, before an evaluation was timed."""
         return f"{'' if self._forecast.judged else '>'}{_clock(left)}"
 
 

@@ -1,4 +1,4 @@
-"""How far a command is and what is left of it."""
+"""Forecasts how much of a command is left."""
 
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -8,10 +8,11 @@ if TYPE_CHECKING:
 
 
 class Pace:
-    """How long the steps of a part take, and what comes between two epochs."""
+    """The pace of a part: the time of its steps, and of what comes between two epochs."""
 
     def __init__(self) -> None:
-        self._epoch, self._first, self._since, self._last = -1, 0, 0.0, 0.0
+        self._epoch, self._first = -1, 0
+        self._since, self._last = 0.0, 0.0
         self._before: float | None = None  # seconds of a step in the epoch before
         self._gap: float | None = None  # between the last step of an epoch and the next one's first
 
@@ -20,7 +21,8 @@ class Pace:
         if event.epoch != self._epoch:
             if self._epoch >= 0:
                 self._gap = now - self._last
-            self._epoch, self._first, self._since = event.epoch, event.step, now
+            self._epoch, self._first = event.epoch, event.step
+            self._since = now
         done = event.step - self._first
         step = (now - self._since) / done if done else None
         if step is None or done < event.steps // 10:  # too few to judge by
@@ -41,7 +43,7 @@ class Pace:
 
 
 class Forecast:
-    """How far a command is and what is left of it: parts of a training, one after the other, and
+    """The progress of a command and the rest of it: parts of a training, one after the other, and
     trainings alike.
 
     A training that stops early is taken to stop as soon as its patience is over, so that what is

@@ -32,7 +32,8 @@ class TerminalReporter:
         console: Callable[[], "Console"],
         is_live: Callable[[], bool],
     ) -> None:
-        self._write, self._console, self._is_live = say, console, is_live
+        self._write, self._console = say, console
+        self._is_live = is_live
         self._following, self._said = Following(), time.monotonic()
         self._bar: Bar | None = None
 
@@ -53,8 +54,8 @@ class TerminalReporter:
         elif now - self._said > _PLAIN_EVERY_S and view.is_timed:
             self._said = now
             words = [f"{view.share:.0%}", view.rate, f"{view.elapsed} elapsed", f"{view.left} left"]
-            told = f"{view.place}, step {event.step + 1} of {event.steps}: {', '.join(words)}"
-            self.say(f"  {told}")
+            message = f"{view.place}, step {event.step + 1} of {event.steps}: {', '.join(words)}"
+            self.say(f"  {message}")
 
     def epoch(self, phase: str, line: dict[str, Any]) -> None:
         """Keep an epoch's losses for the bar."""

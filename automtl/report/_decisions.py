@@ -1,4 +1,4 @@
-"""What the report's first lines say of searches: what each decided."""
+"""The report's first lines on searches: what each decided."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,11 @@ from automtl.runs import decided
 
 def decisions_of(phase: PhaseView) -> list[dict[str, Any]]:
     """The decisions of a search; [] where none are told."""
-    return decided.of(phase.architecture.provenance) if phase.architecture is not None else []
+    return (
+        decided.decisions_of(phase.architecture.provenance)
+        if phase.architecture is not None
+        else []
+    )
 
 
 def ended(runs: Sequence[RunView]) -> list[PhaseView]:
@@ -20,10 +24,10 @@ def ended(runs: Sequence[RunView]) -> list[PhaseView]:
 
 def headlines(runs: Sequence[RunView]) -> list[tuple[str, str]]:
     """Per ended search what is decided, named where there are several runs, and what would help."""
-    made = []
+    lines = []
     for phase in ended(runs):
         name = f"The search of {phase.run}" if len(runs) > 1 else "The search"
         assert phase.architecture is not None  # see `ended`
-        headline, more = decided.said(phase.architecture.provenance)
-        made.append((f"{name}: {headline}.", f"{more}." if more else ""))
-    return made
+        headline, more = decided.sentence_and_advice(phase.architecture.provenance)
+        lines.append((f"{name}: {headline}.", f"{more}." if more else ""))
+    return lines

@@ -1,4 +1,4 @@
-"""What a report says first, in sentences: who is best and whether that is shown, and what is not
+"""The report's verdict in sentences: which model is best, whether that is shown, and what is not
 finished.
 """
 
@@ -34,17 +34,17 @@ def verdict(runs: Sequence[RunView]) -> list[Sentence]:
     """The verdict on runs: the comparison of their models, then the state of what is not
     finished.
     """
-    made = models(runs)
+    trained = models(runs)
     groups: dict[str, list[Model]] = {}
-    for model in made:
+    for model in trained:
         groups.setdefault(data_hash(model), []).append(model)
     said = [
         Sentence(f"{model.name} is {remark}.", "warning")
-        for model in made
+        for model in trained
         for remark in model.remarks
     ]
     said += [sentence for group in groups.values() for sentence in _compared(group)]
-    if old := [model.name for model in made if not model.beside_constant]:
+    if old := [model.name for model in trained if not model.beside_constant]:
         said.append(
             Sentence(
                 "Not compared with the constant, their figures being of an older version: "
@@ -61,7 +61,7 @@ def verdict(runs: Sequence[RunView]) -> list[Sentence]:
     states += [
         sentence for run in runs if run.study is not None for sentence in _study_state(run.study)
     ]
-    if not made:
+    if not trained:
         said = [*_supernets(runs), *_nothing_trained(runs), *said]
     searched = [
         sentence
@@ -145,24 +145,24 @@ def _alone(model: Model) -> Sentence:
 
 
 def _against(best: Model, second: Model) -> Sentence:
-    """How sure the first place is."""
+    """The certainty of the first place."""
     assert best.loss is not None
     if second.loss is None:
         return Sentence(f"{second.name} has no MTL-Loss.")
     gap = second.loss.mean - best.loss.mean
-    told = f"Next is {second.name} with {second.loss.mean:.4f}, {gap / best.loss.mean:.2%} higher."
-    found = welch(second.loss.values, best.loss.values)
-    if found is None:
+    text = f"Next is {second.name} with {second.loss.mean:.4f}, {gap / best.loss.mean:.2%} higher."
+    test = welch(second.loss.values, best.loss.values)
+    if test is None:
         return Sentence(
-            f"{told} One seed is not enough to tell them apart; train at least two of each."
+            f"{text} One seed is not enough to tell them apart; train at least two of each."
         )
-    words = f"95% interval of the difference {found.low:+.4f} to {found.high:+.4f}"
+    words = f"95% interval of the difference {test.low:+.4f} to {test.high:+.4f}"
     shown = (
         "it holds 0, so no difference is shown"
-        if found.low <= 0 <= found.high
+        if test.low <= 0 <= test.high
         else "it leaves 0 out, so it is more than the chance of the seeds"
     )
-    return Sentence(f"{told} {words}: {shown}.")
+    return Sentence(f"{text} {words}: {shown}.")
 
 
 def _test_reads(group: Sequence[Model]) -> list[Sentence]:
@@ -206,7 +206,7 @@ def _nothing_trained(runs: Sequence[RunView]) -> list[Sentence]:
 
 
 def _supernets(runs: Sequence[RunView]) -> list[Sentence]:
-    """Of searches alone: whose supernet ended no better than the constant."""
+    """For searches alone: the supernets that ended no better than the constant."""
     ends = [
         (run.name, run.search.lines[-1])
         for run in runs
@@ -256,7 +256,7 @@ def _studied(study: PhaseView) -> Sentence:
 
 
 def phase_state(phase: PhaseView) -> list[Sentence]:
-    """What a reader must know of a phase's end; nothing for one that is done."""
+    """The remark on a phase's end; none for one that is done."""
     name = f"{phase.run}: {phase.name}"
     done, planned = (
         len({line["epoch"] for line in phase.lines}),
@@ -311,7 +311,7 @@ def _remarks(phase: PhaseView) -> list[Sentence]:
 
 
 def _study_state(study: PhaseView) -> list[Sentence]:
-    """What a reader must know of a study: what of it is damaged, and whether it goes on."""
+    """Remarks on a study: what of it is damaged, and whether it goes on."""
     if study.state == "done":
         return _remarks(study)
     judged, planned = (

@@ -24,7 +24,7 @@ class Place:
 
     @property
     def share(self) -> float:
-        """Of the commonest operation."""
+        """The share of the commonest operation."""
         return next(iter(self.counts.values())) / sum(self.counts.values())
 
     @property
@@ -34,24 +34,24 @@ class Place:
         return ", ".join(f"{operation} {count}/{whole}" for operation, count in self.counts.items())
 
 
-def agreement(found: Sequence[Architecture]) -> list[Place]:
+def agreement(architectures: Sequence[Architecture]) -> list[Place]:
     """Place by place what several architectures of one space chose; none where there are fewer than
     two.
 
     Experts have no names: one search's expert 0 may be another's expert 2. So beside every block of
     every expert there is each depth taken over all experts, which their order cannot change.
     """
-    if len(found) < 2:
+    if len(architectures) < 2:
         return []
     columns: dict[str, list[str]] = {}
-    for made in found:
-        for i, operation in enumerate(made.interaction):
+    for architecture in architectures:
+        for i, operation in enumerate(architecture.interaction):
             columns.setdefault(f"interaction {i}", []).append(operation)
-        for j in range(max(len(expert.blocks) for expert in made.experts)):
-            deep = [expert.blocks[j] for expert in made.experts if j < len(expert.blocks)]
+        for j in range(max(len(expert.blocks) for expert in architecture.experts)):
+            deep = [expert.blocks[j] for expert in architecture.experts if j < len(expert.blocks)]
             columns.setdefault(f"block {j} of any expert", []).extend(deep)
-    for made in found:
-        for e, expert in enumerate(made.experts):
+    for architecture in architectures:
+        for e, expert in enumerate(architecture.experts):
             for j, operation in enumerate(expert.blocks):
                 columns.setdefault(f"expert {e}, block {j}", []).append(operation)
     return [Place(name, dict(Counter(chosen).most_common())) for name, chosen in columns.items()]

@@ -243,26 +243,9 @@ def heat(
     top = most or float(values.to_numpy().max()) or 1.0
     for y, (row, cells) in enumerate(values.iterrows()):
         for x, value in enumerate(cells):
+            chosen = row in (marked or {}).get(values.columns[x], ())
             shade = min(float(value) / top, 1.0)
-            frame: dict[str, Any] = (
-                {"edgecolor": INK, "linewidth": 1.4, "zorder": 3}
-                if row in (marked or {}).get(values.columns[x], ())
-                else {}
-            )
-            axes.add_patch(
-                Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=chip_paper(shade), **frame)
-            )
-            if cell > 24:
-                axes.text(
-                    x,
-                    y,
-                    f"{value:.2f}",
-                    ha="center",
-                    va="center_baseline",
-                    fontsize=_SMALL,
-                    color=chip_ink(shade),
-                    zorder=4,
-                )
+            _cell(axes, x, y, shade, text=f"{value:.2f}" if cell > 24 else "", framed=chosen)
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
     axes.set_xticks(
         range(columns),
@@ -278,6 +261,25 @@ def heat(
     axes.grid(visible=False)
     axes.spines[["left", "bottom"]].set_visible(False)
     return figure
+
+
+def _cell(axes: Axes, x: int, y: int, shade: float, *, text: str, framed: bool) -> None:
+    """A cell of a heat map, with its figure where there is room."""
+    frame: dict[str, Any] = {"edgecolor": INK, "linewidth": 1.4, "zorder": 3} if framed else {}
+    axes.add_patch(
+        Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=chip_paper(shade), **frame)
+    )
+    if text:
+        axes.text(
+            x,
+            y,
+            text,
+            ha="center",
+            va="center_baseline",
+            fontsize=_SMALL,
+            color=chip_ink(shade),
+            zorder=4,
+        )
 
 
 def calibration(tables: Mapping[str, Sequence[Mapping[str, float]]], *, title: str) -> Figure:

@@ -72,9 +72,7 @@ class PhaseView:
 
     @property
     def label(self) -> str:
-        """What models that differ in their seed only have in common: the folder's name without its
-        seed.
-        """
+        """The label that models with different seeds share: the folder's name without its seed."""
         return self.name.rpartition("-s")[0] or self.name
 
     @property
@@ -85,8 +83,8 @@ class PhaseView:
     @property
     def data(self) -> dict[str, Any]:
         """Name, source and hashes of the data."""
-        held = self.manifest.get("data")
-        return held if isinstance(held, dict) else {}
+        data = self.manifest.get("data")
+        return data if isinstance(data, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -144,15 +142,15 @@ def load_run(path: Path) -> RunView:
         run = path.resolve().parent if path.name == "search" else path.resolve().parent.parent
         return RunView(path, run.name, [load_phase(PhaseDir(path), run.name)])
     run_dir = RunDir(path)
-    found = ([run_dir.search] if run_dir.search.manifest.exists() else []) + run_dir.retrains()
+    phases = ([run_dir.search] if run_dir.search.manifest.exists() else []) + run_dir.retrains()
     name = path.resolve().name
     study = load_phase(run_dir.tune, name) if run_dir.tune.manifest.exists() else None
     if study is not None and study.remarks:
         study = replace(study, results={})  # figures that may be anybody's
-    if not found and study is None:
+    if not phases and study is None:
         got = "no phase in it" if path.is_dir() else "no such folder"
         raise ArtifactError(path, "must be a run folder", got, "see `automtl runs list`")
-    return RunView(path, name, [load_phase(phase, name) for phase in found], study)
+    return RunView(path, name, [load_phase(phase, name) for phase in phases], study)
 
 
 def load_phase(phase: PhaseDir, run: str) -> PhaseView:
@@ -218,7 +216,7 @@ def _lines(path: Path, remarks: list[str]) -> list[dict[str, Any]]:
     out.
     """
     whole = path.read_bytes().split(b"\n")[:-1]
-    made = []
+    lines = []
     for number, line in enumerate(whole, 1):
         try:
             value = parse_json(line)
@@ -228,7 +226,7 @@ def _lines(path: Path, remarks: list[str]) -> list[dict[str, Any]]:
                 and isinstance(value.get("loss"), dict)
             ):
                 raise ValueError("not the line of an epoch")
-            made.append(value)
+            lines.append(value)
         except (ValueError, RecursionError) as error:
             remarks.append(f"{path.name}, line {number} cannot be read: {error}")
-    return made
+    return lines

@@ -31,7 +31,7 @@ class SelfShowing(ABC):
 
     @abstractmethod
     def headline(self) -> str:
-        """What it is, in one line."""
+        """The result in one line."""
 
     def leaderboard(self) -> "pd.DataFrame":
         """The run's trained models as they stand now, best MTL-Loss first: seeds, rows judged on,
@@ -42,8 +42,8 @@ class SelfShowing(ABC):
         from automtl.report.tables import leaderboard, supernet_row
 
         view = self._view()
-        made = leaderboard([view])
-        return made if not made.empty else supernet_row(view)
+        table = leaderboard([view])
+        return table if not table.empty else supernet_row(view)
 
     def plot(self, what: str = "architecture") -> "Figure":
         """A picture as a matplotlib figure.

@@ -60,7 +60,7 @@ class Model:
 
     @property
     def name(self) -> str:
-        """What to call it where several runs are told of."""
+        """The name of the model where several runs are shown."""
         return f"{self.label} of {self.run}"
 
     @property
@@ -81,13 +81,13 @@ class Model:
 
     def metrics(self, task: str) -> dict[str, Estimate | None]:
         """Every metric of a task over seeds; None where a seed has none."""
-        held = [_tasks(phase, self.split).get(task, {}) for phase in self.phases]
-        names = dict.fromkeys(name for metrics in held for name in metrics)
-        return {name: _estimate([metrics.get(name) for metrics in held]) for name in names}
+        by_phase = [_tasks(phase, self.split).get(task, {}) for phase in self.phases]
+        names = dict.fromkeys(name for metrics in by_phase for name in metrics)
+        return {name: _estimate([metrics.get(name) for metrics in by_phase]) for name in names}
 
     @property
     def remarks(self) -> list[str]:
-        """What must be said of it beside the constant."""
+        """Remarks on the model beside the constant."""
         return remarks([_part(phase, self.split) for phase in self.phases])
 
     @property
@@ -114,13 +114,13 @@ def more_is_better(metric: str) -> bool:
 
 
 def _part(phase: PhaseView, split: str) -> Mapping[str, Any]:
-    held = phase.results.get(split)
-    return held if isinstance(held, dict) else {}
+    part = phase.results.get(split)
+    return part if isinstance(part, dict) else {}
 
 
 def _tasks(phase: PhaseView, split: str) -> Mapping[str, Any]:
-    held = _part(phase, split).get("tasks")
-    return held if isinstance(held, dict) else {}
+    tasks = _part(phase, split).get("tasks")
+    return tasks if isinstance(tasks, dict) else {}
 
 
 def _estimate(values: Sequence[Any]) -> Estimate | None:
@@ -142,10 +142,10 @@ def models(runs: Sequence[RunView]) -> list[Model]:
     groups: dict[tuple[str, str], list[PhaseView]] = {}
     for phase in finished:
         groups.setdefault((phase.run, phase.label), []).append(phase)
-    made = [Model(run, label, tuple(phases), split) for (run, label), phases in groups.items()]
-    order = list(dict.fromkeys(data_hash(model) for model in made))
+    trained = [Model(run, label, tuple(phases), split) for (run, label), phases in groups.items()]
+    order = list(dict.fromkeys(data_hash(model) for model in trained))
     return sorted(
-        made, key=lambda m: (order.index(data_hash(m)), m.loss.mean if m.loss else float("inf"))
+        trained, key=lambda m: (order.index(data_hash(m)), m.loss.mean if m.loss else float("inf"))
     )
 
 

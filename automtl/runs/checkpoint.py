@@ -73,8 +73,7 @@ def applying(
     rule: str = "must hold the state of this phase",
     fix: str = "restore it, or start anew",
 ) -> Iterator[None]:
-    """Around what takes in a checkpoint's state, the one place where what does not fit becomes the
-    file's fault.
+    """Turn any failure to load a checkpoint's state into an error of its file.
 
     A checkpoint that is whole may be a stranger's, of another version or of other settings: its
     sums say nothing of that.
@@ -92,8 +91,8 @@ def applying(
         TypeError,
         ValueError,
     ) as error:
-        told = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
-        raise ArtifactError(path, rule, told[:300], fix) from error
+        message = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+        raise ArtifactError(path, rule, message[:300], fix) from error
 
 
 def _digest(tree: str, tensors: Mapping[str, Tensor]) -> str:

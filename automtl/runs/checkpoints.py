@@ -1,5 +1,5 @@
-"""The checkpoints that a phase goes on from: the newest, and the one before it in case the newest
-is damaged.
+"""The two checkpoints that a phase can be resumed from: the newest, and the one before it in case
+the newest is damaged.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from automtl.runs.run_dir import PhaseDir
 _NEWEST_FIRST = ("next", "last", "previous")
 
 
-class Slots:
+class Checkpoints:
     """Two whole checkpoints at any time, once two were made: an older one goes only after the newer
     is durable.
 

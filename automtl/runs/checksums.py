@@ -91,14 +91,14 @@ def verify(folder: Path, known: Sums) -> None:
                 _FIX,
             )
         try:
-            found = of_bytes(path.read_bytes())
+            checksum = of_bytes(path.read_bytes())
         except (FileNotFoundError, IsADirectoryError) as error:
             raise ArtifactError(path, "must be a file", error.strerror, _FIX) from None
         except OSError as error:
             raise EnvironmentFault(
                 path, "must be readable", error.strerror or error, "check its permissions"
             ) from error
-        if found not in legal:
+        if checksum not in legal:
             raise ArtifactError(path, "must be as it was written", "another content", _FIX)
 
 

@@ -1,5 +1,5 @@
-"""What is said of models that lose as much as the best constant: the base rates of the training
-rows, for regression their mean.
+"""Remarks on models that are no better than the best constant: the base rates of the training rows,
+for regression their mean.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ _MEANS = "predicting the training rows' base rates"
 
 
 def remarks(seeds: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What must be said of a model beside the constant; nothing where it is shown to be better in
-    everything, or where nothing is known.
+    """Remarks on a model beside the constant; none where it is shown to be better in everything, or
+    where nothing is known.
 
     Args:
         seeds: per seed its figures on one split, as `results.json` holds them; what is no such
@@ -43,21 +43,21 @@ def flagged(seeds: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def _by_name(seeds: Sequence[Mapping[str, Any]]) -> dict[tuple[bool, str], list[dict[str, Any]]]:
-    found = [_gaps(figures) for figures in seeds]
+    all_gaps = [_gaps(figures) for figures in seeds]
     return {
-        name: [gaps[name] for gaps in found if name in gaps]
-        for name in dict.fromkeys(n for gaps in found for n in gaps)
+        name: [gaps[name] for gaps in all_gaps if name in gaps]
+        for name in dict.fromkeys(n for gaps in all_gaps for n in gaps)
     }
 
 
 def _flagged(
     by_name: Mapping[tuple[bool, str], Sequence[Mapping[str, Any]]],
 ) -> dict[str, list[tuple[bool, str]]]:
-    found = {
+    by_verdict = {
         verdict: [key for key, gaps in by_name.items() if _worst(gaps) == verdict]
         for verdict in _WORDS
     }
-    return {verdict: keys for verdict, keys in found.items() if keys}
+    return {verdict: keys for verdict, keys in by_verdict.items() if keys}
 
 
 def known(seeds: Sequence[Mapping[str, Any]]) -> bool:
@@ -73,14 +73,14 @@ def loss_of(figures: Mapping[str, Any]) -> float | None:
 
 def metrics_of(figures: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """The constant's metrics per task on the rows of some figures, where defined."""
-    held = figures.get("constant")
-    metrics = held.get("metrics") if isinstance(held, dict) else None
+    constant = figures.get("constant")
+    metrics = constant.get("metrics") if isinstance(constant, dict) else None
     return metrics if isinstance(metrics, dict) else {}
 
 
 def above(line: Mapping[str, Any]) -> str | None:
-    """What must be said of an epoch's line in `metrics.jsonl` beside the constant; a search's tells
-    the interval over rows too.
+    """The remark on an epoch's line in `metrics.jsonl` beside the constant; a search's tells the
+    interval over rows too.
     """
     rows, figures = judged(line)
     loss, constant = figures.get("loss"), figures.get("constant")
@@ -100,11 +100,11 @@ def _gaps(figures: Mapping[str, Any]) -> dict[tuple[bool, str], dict[str, Any]]:
     """By name the differences from the constant, the MTL-Loss first; a task of that name is
     another.
     """
-    held = figures.get("constant")
-    if not isinstance(held, dict):
+    constant = figures.get("constant")
+    if not isinstance(constant, dict):
         return {}
-    tasks = held.get("tasks")
-    named = {(True, LOSS): held.get("total")} | {
+    tasks = constant.get("tasks")
+    named = {(True, LOSS): constant.get("total")} | {
         (False, name): gap for name, gap in (tasks.items() if isinstance(tasks, dict) else ())
     }
     numbers = ("loss", "difference")

@@ -1,6 +1,4 @@
-"""What a search decided, in words, read from the plain decisions that its files hold (see
-`spaces/decisions.py` for what they mean).
-"""
+"""The decisions of a search in words (see `spaces/decisions.py` for what they mean)."""
 
 import re
 from collections import Counter
@@ -13,20 +11,20 @@ UNKNOWN = "no decisions are told: nothing was to choose, or an older automtl sea
 HEADER = ("choice", "taken", "runner-up", "verdict", "loss on B (95%, adjusted)", "rests on")
 
 
-def of(held: Mapping[str, Any]) -> list[dict[str, Any]]:
+def decisions_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The decisions in a manifest or an architecture's provenance; [] where none are told, or what
     is there is none.
     """
-    told = held.get("decisions")
-    return [dict(d) for d in told if _whole(d)] if isinstance(told, list | tuple) else []
+    decisions = record.get("decisions")
+    return [dict(d) for d in decisions if _whole(d)] if isinstance(decisions, list | tuple) else []
 
 
-def said(held: Mapping[str, Any]) -> tuple[str, str]:
+def sentence_and_advice(record: Mapping[str, Any]) -> tuple[str, str]:
     """What a search decided, in one sentence, and what would help to decide more ("" where nothing
     would), from its manifest or its architecture's provenance.
     """
-    race = held.get("race")
-    decisions, race = of(held), race if isinstance(race, Mapping) else {}
+    race = record.get("race")
+    decisions, race = decisions_of(record), race if isinstance(race, Mapping) else {}
     return headline(decisions, raced=bool(race)), advice(decisions, race)
 
 
@@ -39,7 +37,7 @@ def _whole(decision: Any) -> bool:
 
 
 def count(decisions: Sequence[Mapping[str, Any]], verdict: str) -> int:
-    """How many have a verdict."""
+    """The number of decisions with a verdict."""
     return sum(decision["verdict"] == verdict for decision in decisions)
 
 
@@ -49,17 +47,18 @@ def all_decided(decisions: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def title(decisions: Sequence[Mapping[str, Any]]) -> str:
-    """What an architecture may be called: "found" only where every choice is decided."""
+    """The title of an architecture: "found" only where every choice is decided."""
     return "found" if all_decided(decisions) else "searched"
 
 
 def headline(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
-    """What is decided, in one sentence; what a reader must know first. `raced`: whether candidates
-    were trained alone.
+    """The decision in one sentence, what a reader must know first. `raced`: whether candidates were
+    trained alone.
     """
     if not decisions:
         return UNKNOWN
-    number, decided, tied = len(decisions), count(decisions, "decided"), count(decisions, "tied")
+    number = len(decisions)
+    decided, tied = count(decisions, "decided"), count(decisions, "tied")
     choices = "1 choice" if number == 1 else f"{number} choices"
     if decided == number:
         return f"decided: all of {choices}"
@@ -106,7 +105,7 @@ def _why(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
 
 
 def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> str:
-    """What would help to decide more, from what is told of the race ({} where there was none); ""
+    """Advice that would help to decide more, from the race's outcome ({} where there was none); ""
     where nothing is open.
     """
     if not decisions or all_decided(decisions):
@@ -136,13 +135,13 @@ def _no_better_than_hand_made(race: Mapping[str, Any]) -> bool:
 
 def block_name(name: str) -> str:
     """A choice block as people say it: level0.pool.3.block.1 is expert 3, block 1."""
-    made = re.sub(r"^level0\.pool\.(\d+)\.block\.(\d+)$", r"expert \1, block \2", name)
-    made = re.sub(
+    words = re.sub(r"^level0\.pool\.(\d+)\.block\.(\d+)$", r"expert \1, block \2", name)
+    words = re.sub(
         r"^level(\d+)\.([a-z]+)(\d*)\.(\d+)\.block\.(\d+)$",
         r"level \1, \2 \3 expert \4, block \5",
-        made,
+        words,
     )
-    return re.sub(r"^interaction\.(\d+)$", r"interaction \1", made).replace("  ", " ")
+    return re.sub(r"^interaction\.(\d+)$", r"interaction \1", words).replace("  ", " ")
 
 
 def rows(decisions: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:

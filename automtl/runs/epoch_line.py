@@ -1,4 +1,4 @@
-"""Which rows a line of metrics.jsonl is judged on, and its figures there."""
+"""The rows that a line of metrics.jsonl is judged on, and its figures."""
 
 from collections.abc import Mapping
 from typing import Any

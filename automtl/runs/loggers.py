@@ -78,21 +78,23 @@ class MLflowLogger:
         # MLflow's filters cannot quote a quote
         digest = hashlib.sha256(str(folder.path.resolve()).encode()).hexdigest()
         experiment = self._client.get_experiment_by_name(about["data"])
-        made = (
+        experiment_id = (
             experiment.experiment_id
             if experiment
             else self._client.create_experiment(about["data"], str(place / "mlflow-artifacts"))
         )
-        found = (
-            self._client.search_runs([made], f"tags.automtl_folder = '{digest}'", max_results=1)
+        runs = (
+            self._client.search_runs(
+                [experiment_id], f"tags.automtl_folder = '{digest}'", max_results=1
+            )
             if first
             else []
         )
         title, tags = f"{run.name}: {folder.path.name}", {"automtl_folder": digest}
         self._run = (
-            found[0].info.run_id
-            if found
-            else self._client.create_run(made, run_name=title, tags=tags).info.run_id
+            runs[0].info.run_id
+            if runs
+            else self._client.create_run(experiment_id, run_name=title, tags=tags).info.run_id
         )
         for key, value in about.items():
             self._client.log_param(self._run, key, value[:500])
@@ -131,15 +133,15 @@ def scalars(line: Mapping[str, Any], tasks: int) -> dict[str, float]:
     """
     whole = len(line.get("part") or range(tasks)) == tasks
     rows, figures = judged(line)
-    found = {
+    values = {
         f"loss/{name}": value for name, value in line["loss"].items() if whole or name != "total"
     }
     if whole and rows:
-        found[f"{rows.lower()}_loss/total"] = figures.get("loss")
+        values[f"{rows.lower()}_loss/total"] = figures.get("loss")
     for task, metrics in figures.get("tasks", {}).items():
-        found |= {f"metric/{metric}_{task}": value for metric, value in metrics.items()}
-    found |= {f"search/{name}": line[name] for name in _SEARCH_FIGURES if name in line}
-    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+        values |= {f"metric/{metric}_{task}": value for metric, value in metrics.items()}
+    values |= {f"search/{name}": line[name] for name in _SEARCH_FIGURES if name in line}
+    return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
 
 
 class Sinks:

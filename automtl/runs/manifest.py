@@ -1,5 +1,5 @@
-"""The manifest of a phase: command, versions, seeds, data, machine, state - what makes a result one
-that can be checked.
+"""The manifest of a phase: command, versions, seeds, data, machine and state, so that a result can
+be checked.
 """
 
 import platform
@@ -52,16 +52,16 @@ class Manifest:
     @classmethod
     def start(cls, path: Path, **values: Any) -> "Manifest":
         """A new manifest in state "running"."""
-        held = {
+        facts = {
             "command": command(),
             **_machine(),
             "plugins": plugins.record(),
             "test_reads": 0,
             "sums": checksums.of_folder(path.parent),
         }
-        made = cls(path, {"state": "running", "start": now(), "end": None, **held, **values})
-        made.write()
-        return made
+        manifest = cls(path, {"state": "running", "start": now(), "end": None, **facts, **values})
+        manifest.write()
+        return manifest
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
@@ -115,10 +115,15 @@ class Manifest:
         """Note that an interrupted phase runs again; of its sums only those of files that do not
         change any more are kept.
         """
-        kept = {name: legal for name, legal in self.values.get("sums", {}).items() if name in fixed}
+        fixed_sums = {
+            name: legal for name, legal in self.values.get("sums", {}).items() if name in fixed
+        }
         self.values.pop("error", None)
         self.update(
-            state="running", end=None, sums=kept, resumed=[*self.values.get("resumed", []), now()]
+            state="running",
+            end=None,
+            sums=fixed_sums,
+            resumed=[*self.values.get("resumed", []), now()],
         )
 
     def finish(self, state: str, **values: Any) -> None:

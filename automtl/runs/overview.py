@@ -1,5 +1,5 @@
-"""What lies in a folder of runs: every phase with its state, and what can be removed without losing
-a result.
+"""An overview of a folder of runs: every phase with its state, and what can be removed without
+losing a result.
 """
 
 from pathlib import Path
@@ -26,12 +26,12 @@ def phases(folder: Path) -> list[PhaseDir]:
             "no such folder",
             "name the folder, or run `automtl search` first",
         )
-    found = [
+    manifests = [
         *folder.glob("*/search/manifest.json"),
         *folder.glob("*/retrain/*/manifest.json"),
         *folder.glob("*/tune/manifest.json"),
     ]
-    return [PhaseDir(path.parent) for path in sorted(found)]
+    return [PhaseDir(path.parent) for path in sorted(manifests)]
 
 
 def overview(folder: Path) -> list[dict[str, Any]]:
@@ -40,15 +40,15 @@ def overview(folder: Path) -> list[dict[str, Any]]:
     """
     rows = []
     for phase in phases(folder):
-        held = Manifest.read(phase.manifest).values
+        manifest = Manifest.read(phase.manifest).values
         size = sum(f.stat().st_size for f in phase.path.rglob("*") if f.is_file())
         run, name = _names(phase, folder)
-        data, start = held.get("data", {}).get("name", ""), held.get("start", "")
+        data, start = manifest.get("data", {}).get("name", ""), manifest.get("start", "")
         rows.append(
             {
                 "run": run,
                 "phase": name,
-                "state": held["state"],
+                "state": manifest["state"],
                 "data": str(data),
                 **_figure(phase),
                 "start": start,
@@ -91,15 +91,15 @@ def _names(phase: PhaseDir, folder: Path) -> tuple[str, str]:
 
 def cleanable(folder: Path) -> list[Path]:
     """Failed phases, and last checkpoints of finished searches."""
-    found = []
+    removable = []
     for phase in phases(folder):
         state = phase.state()
         last = phase.checkpoint("last")
         if state == "failed":
-            found.append(phase.path)
+            removable.append(phase.path)
         elif state == "done" and phase.path.name == "search" and last.exists():
-            found.append(last)
-    return found
+            removable.append(last)
+    return removable
 
 
 def remove(path: Path) -> None:

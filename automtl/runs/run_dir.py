@@ -1,4 +1,4 @@
-"""Where a run keeps what: ``runs/<name>/<phase>/`` and the files inside a phase folder."""
+"""The layout of a run: ``runs/<name>/<phase>/`` and the files inside a phase folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +22,19 @@ class PhaseDir:
     path: Path
 
     @property
+    def run(self) -> Path:
+        """The folder of the run."""
+        return self.path.parent if self.path.name in ("search", "tune") else self.path.parents[1]
+
+    @property
     def home(self) -> Path:
-        """The folder of the run; a trial's is that of its study."""
-        run = self.path.parent if self.path.name in ("search", "tune") else self.path.parent.parent
+        """The folder of the run that keeps the data; a trial's is that of its study."""
+        run = self.run
         return run.parents[3] if run.name == "run" and run.parent.parent.name == "trials" else run
 
     @property
     def snapshots(self) -> Path:
-        """Where the run keeps its data sets."""
+        """The folder of the run's data sets."""
         return self.home / "data"
 
     def snapshot(self, name: str) -> Path:
@@ -116,7 +121,7 @@ class PhaseDir:
         """
         if not self.metrics.exists():
             return []
-        made = []
+        lines = []
         for number, line in enumerate(read_lines(self.metrics), 1):
             try:
                 value = parse_json(line)
@@ -133,8 +138,8 @@ class PhaseDir:
                     repr(line[:60]),
                     "restore the file",
                 )
-            made.append(value)
-        return made
+            lines.append(value)
+        return lines
 
 
 @dataclass(frozen=True)
@@ -226,16 +231,16 @@ def find_phase(path: Path, kind: str) -> list[PhaseDir]:
             path, "must be a run folder", "no such folder", "see `automtl runs list`"
         )
     if (path / "manifest.json").exists():
-        found = [PhaseDir(path)] if (path.name == "search") == (kind == "search") else []
+        phases = [PhaseDir(path)] if (path.name == "search") == (kind == "search") else []
     elif kind == "search":
-        found = [RunDir(path).search] if RunDir(path).search.manifest.exists() else []
+        phases = [RunDir(path).search] if RunDir(path).search.manifest.exists() else []
     else:
-        found = RunDir(path).retrains()
-    for phase in found:
+        phases = RunDir(path).retrains()
+    for phase in phases:
         Manifest.read(phase.manifest).verify()
-    if not found:
+    if not phases:
         raise ArtifactError(path, f"must hold a {kind}", "none", f"run `automtl {kind}` first")
-    return found
+    return phases
 
 
 def one_phase(path: Path, kind: str) -> PhaseDir:
@@ -244,12 +249,12 @@ def one_phase(path: Path, kind: str) -> PhaseDir:
     Raises:
         ConfigError: several fit; they are listed.
     """
-    found = find_phase(path, kind)
-    if len(found) > 1:
+    phases = find_phase(path, kind)
+    if len(phases) > 1:
         raise ConfigError(
             path,
             f"must hold one {kind}",
-            f"{len(found)}",
-            f"pass one of them: {', '.join(str(p.path) for p in found)}",
+            f"{len(phases)}",
+            f"pass one of them: {', '.join(str(p.path) for p in phases)}",
         )
-    return found[0]
+    return phases[0]

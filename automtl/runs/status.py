@@ -1,4 +1,4 @@
-"""How a run goes: read from its files alone, while another process writes them or long after."""
+"""The status of a run, read from its files alone, while another process writes them or later."""
 
 import shlex
 from datetime import datetime
@@ -24,60 +24,64 @@ def status(source: Path) -> list[dict[str, Any]]:
     if (source / "manifest.json").exists():
         return [_phase(PhaseDir(source))]
     run = RunDir(source)
-    found = [phase for phase in (run.search, run.tune) if phase.manifest.exists()] + run.retrains()
-    if not found:
+    phases = [phase for phase in (run.search, run.tune) if phase.manifest.exists()] + run.retrains()
+    if not phases:
         raise ArtifactError(
             source,
             "must be a run folder",
             "no phase in it" if source.exists() else "no such folder",
             "see `automtl runs list`",
         )
-    return [_phase(phase) for phase in found]
+    return [_phase(phase) for phase in phases]
 
 
 def _phase(phase: PhaseDir) -> dict[str, Any]:
     manifest = Manifest.read(phase.manifest)
     manifest.verify()
     with fitting(phase.path):
-        return _told(phase, manifest.values)
+        return _facts(phase, manifest.values)
 
 
-def _told(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
+def _facts(phase: PhaseDir, manifest: dict[str, Any]) -> dict[str, Any]:
     lines = phase.read_metrics()
     last = lines[-1] if lines else None
     said = _constant(phase, lines)
-    found: dict[str, Any] = {"phase": str(phase.path)}
-    if phase.path.name == "search" and held["state"] in ("done", "time_limited"):
-        found |= _decided(held)
-    found |= {"constant": "; ".join(said)} if said else {}
-    found |= {"state": held["state"], "data": held["data"]["name"], "seed": held["seed"]}
-    found["start"], found["end"] = held["start"], held["end"]
+    facts: dict[str, Any] = {"phase": str(phase.path)}
+    if phase.path.name == "search" and manifest["state"] in ("done", "time_limited"):
+        facts |= _decided(manifest)
+    facts |= {"constant": "; ".join(said)} if said else {}
+    facts |= {
+        "state": manifest["state"],
+        "data": manifest["data"]["name"],
+        "seed": manifest["seed"],
+    }
+    facts["start"], facts["end"] = manifest["start"], manifest["end"]
     if phase.path.name == "tune":
-        return {**found, **_study(phase, held)}
-    found["epoch"] = (
-        f"{last['epoch'] + 1} of {held['planned_epochs']}"
+        return {**facts, **_study(phase, manifest)}
+    facts["epoch"] = (
+        f"{last['epoch'] + 1} of {manifest['planned_epochs']}"
         if last
-        else f"0 of {held['planned_epochs']}"
+        else f"0 of {manifest['planned_epochs']}"
     )
-    if held["state"] == "running":
-        found["left_s_at_most"] = _left(held, last)
+    if manifest["state"] == "running":
+        facts["left_s_at_most"] = _left(manifest, last)
     if last is not None:
-        found["last_epoch"] = _epoch(last)
+        facts["last_epoch"] = _epoch(last)
     if best := _best(lines):
-        found["best_epoch"] = best
-    if held.get("monitor", LOSS) != LOSS:
-        found["best epoch by"] = held["monitor"]
+        facts["best_epoch"] = best
+    if manifest.get("monitor", LOSS) != LOSS:
+        facts["best epoch by"] = manifest["monitor"]
     if phase.race.exists():
-        found["race"] = _race(phase)
+        facts["race"] = _race(phase)
     checkpoint = next(
         (c for c in (phase.checkpoint("last"), phase.checkpoint("best")) if c.exists()), None
     )
-    found["checkpoint"] = None if checkpoint is None else f"{checkpoint} of {_when(checkpoint)}"
-    found["spent"] = _spent(phase)
+    facts["checkpoint"] = None if checkpoint is None else f"{checkpoint} of {_when(checkpoint)}"
+    facts["spent"] = _spent(phase)
     if phase.results.exists():
-        found["result"] = _result(phase)
-    found["verdict"] = _verdict(phase, held)
-    return found
+        facts["result"] = _result(phase)
+    facts["verdict"] = _verdict(phase, manifest)
+    return facts
 
 
 def _result(phase: PhaseDir) -> dict[str, Any]:
@@ -88,34 +92,37 @@ def _result(phase: PhaseDir) -> dict[str, Any]:
 
 
 def _race(phase: PhaseDir) -> str:
-    """How far a race is, in words."""
-    told = [parse_json(line) for line in read_lines(phase.race)]
-    last = told[-1] if told else {}
+    """The progress of a race, in words."""
+    lines = [parse_json(line) for line in read_lines(phase.race)]
+    last = lines[-1] if lines else {}
     stage = {"rung": f"rung {last.get('rung', 0) + 1}", "final": "finals", "check": "checks"}
     place = stage.get(str(last.get("stage")), "not begun")
-    said = f"{len(told)} trainings; last: {last.get('name')} in {place}" if told else "begun"
-    losses = [line["b"] for line in told if line.get("b") is not None]
+    said = f"{len(lines)} trainings; last: {last.get('name')} in {place}" if lines else "begun"
+    losses = [line["b"] for line in lines if line.get("b") is not None]
     return said + (f"; least loss on B rows {min(losses):.5f}" if losses else "")
 
 
-def _decided(held: dict[str, Any]) -> dict[str, Any]:
-    """What an ended search decided, first of all, and what would help."""
-    decisions, (headline, more) = decided.of(held), decided.said(held)
-    told = {"decided": headline, **({"to decide more": more} if more else {})}
-    return {**told, "decisions": decisions} if decisions else told
+def _decided(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The decision of an ended search, and what would help."""
+    decisions, (headline, more) = (
+        decided.decisions_of(manifest),
+        decided.sentence_and_advice(manifest),
+    )
+    facts = {"decided": headline, **({"to decide more": more} if more else {})}
+    return {**facts, "decisions": decisions} if decisions else facts
 
 
 def _spent(phase: PhaseDir) -> str | None:
-    """What an ended phase has cost, in words; a search tells what its networks computed, too."""
+    """The cost of an ended phase, in words; a search tells what its networks computed, too."""
     if not phase.cost.exists():
         return None
     cost = files.read_json(phase.cost)
-    told = f"{cost['samples']:,} rows read, {cost['seconds']:,.0f} s"
+    words = f"{cost['samples']:,} rows read, {cost['seconds']:,.0f} s"
     if (flops := cost.get("flops_spent")) is not None:
-        told += f", {float(flops):.3g} FLOPs"
+        words += f", {float(flops):.3g} FLOPs"
     if (seconds := cost.get("reference_seconds")) is not None:
-        told += f", {seconds:,.0f} reference seconds"
-    return told
+        words += f", {seconds:,.0f} reference seconds"
+    return words
 
 
 def _epoch(line: dict[str, Any]) -> dict[str, Any]:
@@ -152,34 +159,36 @@ def _constant(phase: PhaseDir, lines: list[dict[str, Any]]) -> list[str]:
     return [said] if lines and (said := above(lines[-1])) else []
 
 
-def _study(phase: PhaseDir, held: dict[str, Any]) -> dict[str, Any]:
-    """How far a study of settings is: trials that were begun are folders of their own."""
+def _study(phase: PhaseDir, manifest: dict[str, Any]) -> dict[str, Any]:
+    """The progress of a study of settings: trials that were begun are folders of their own."""
     begun = len(list(phase.path.glob("trials/*")))
     results = files.read_json(phase.results) if phase.results.exists() else {}
     named = {name: f"trial {number}" for name, number in results.get("named", {}).items()}
     by = {"judged by": results["monitor"]} if results.get("monitor", LOSS) != LOSS else {}
-    told = {
+    facts = {
         **by,
-        "trials": f"{begun} of {held['planned_trials']} begun, "
+        "trials": f"{begun} of {manifest['planned_trials']} begun, "
         f"{len(results.get('trials', []))} judged",
         "named": named or None,
     }
-    if held["state"] in ("interrupted", "time_limited"):
-        told["verdict"] = (
-            f"{held['state']}; go on with: {again(str(held['command']), phase.path.parent)}"
+    if manifest["state"] in ("interrupted", "time_limited"):
+        facts["verdict"] = (
+            f"{manifest['state']}; go on with: {again(str(manifest['command']), phase.path.parent)}"
         )
-    return told
+    return facts
 
 
-def _left(held: dict[str, Any], last: dict[str, Any] | None) -> float | None:
+def _left(manifest: dict[str, Any], last: dict[str, Any] | None) -> float | None:
     """Seconds to the planned end at the rate so far; None before the first epoch, or where the
     clock was set back since.
     """
-    spent = (datetime.fromisoformat(now()) - datetime.fromisoformat(held["start"])).total_seconds()
+    spent = (
+        datetime.fromisoformat(now()) - datetime.fromisoformat(manifest["start"])
+    ).total_seconds()
     if last is None or spent < 0:
         return None
     done = last["epoch"] + 1
-    return float(round(spent / done * (held["planned_epochs"] - done)))
+    return float(round(spent / done * (manifest["planned_epochs"] - done)))
 
 
 def _headline(metrics: dict[str, float | None]) -> str:
@@ -194,28 +203,30 @@ def _when(path: Path) -> str:
     return datetime.fromtimestamp(path.stat().st_mtime).isoformat(sep=" ", timespec="seconds")
 
 
-def _verdict(phase: PhaseDir, held: dict[str, Any]) -> str | None:
-    """How an ended phase came out, in words."""
-    state = held["state"]
+def _verdict(phase: PhaseDir, manifest: dict[str, Any]) -> str | None:
+    """The outcome of an ended phase, in words."""
+    state = manifest["state"]
     if state == "failed":
-        return f"failed: {held.get('error', 'no reason kept')}"
+        return f"failed: {manifest.get('error', 'no reason kept')}"
     if state == "interrupted":
         if phase.path.name == "search":
-            command = shlex.join(["automtl", "search", held["data"]["source"]])
+            command = shlex.join(["automtl", "search", manifest["data"]["source"]])
             return f"interrupted; go on with: {again(command, phase.path.parent)}"
-        return f"interrupted; go on with: {again(str(held['command']), phase.path.parent.parent)}"
+        return (
+            f"interrupted; go on with: {again(str(manifest['command']), phase.path.parent.parent)}"
+        )
     if state == "running":
         return None
     if phase.results.exists():
         results = files.read_json(phase.results)
         part = "test" if "test" in results else "validation"
         loss = results[part]["loss"]
-        told = "undefined" if loss is None else f"{loss:.5f}"
+        loss_text = "undefined" if loss is None else f"{loss:.5f}"
         by = "" if results.get("monitor", LOSS) == LOSS else f" by {results['monitor']}"
         return (
-            f"{part} MTL-Loss {told}; best epoch{by} "
+            f"{part} MTL-Loss {loss_text}; best epoch{by} "
             f"{', '.join(str(e + 1) for e in results['best_epochs'])}"
         )
-    return f"architecture derived after {held['finished_epochs']} epochs" + (
+    return f"architecture derived after {manifest['finished_epochs']} epochs" + (
         ", at the time limit" if state == "time_limited" else ""
     )

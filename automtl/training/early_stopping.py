@@ -89,6 +89,10 @@ class Monitor:
         value = self.value(validation)
         return -value if value is not None and self.more_is_better else value
 
+    def shown(self, cost: float) -> float:
+        """A cost as people know the figure."""
+        return -cost if self.more_is_better else cost
+
 
 def check_monitor(given: Mapping[str, str], kinds: Mapping[str, str], *, grouped: bool) -> None:
     """Refuse a monitor that cannot be followed.

@@ -11,7 +11,7 @@ from rich.console import Console
 import automtl
 from automtl.api import _progress
 from automtl.api._progress import Listening, NotebookProgress, terminal_progress
-from automtl.phases.run.session import Silent
+from automtl.phases.run.reporter import Silent
 from automtl.progress import TerminalReporter
 from automtl.training.loop import StepEvent
 from automtl.training.losses import Losses

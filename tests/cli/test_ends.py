@@ -26,14 +26,14 @@ SAID = "error: interrupted; what was finished is kept"
 PLACES = {
     "data prepare data/tiny.yaml --data-dir other": "automtl.data.prepare._passes.Fit",
     "data describe data/tiny.yaml --data-dir other": "automtl.data.prepare._passes.Fit",
-    "predict run data/rows.csv -o new.parquet": "automtl.phases.finished.predict.Batches",
+    "predict run data/rows.csv -o new.parquet": "automtl.phases.finished._predictor.Batches",
     "evaluate run": "automtl.phases.finished.evaluate.groups",
-    "export run --format python -o served": "automtl.phases.finished.export.compare",
+    "export run --format python -o served": "automtl.phases.finished._export_folder.compare",
     "show run -o new.svg": "automtl.phases.finished.show.draw",
     "report run -o new.html": "automtl.phases.finished.show.report",
     "compare run": "automtl.phases.finished.compare.pooled_deviation",
     "runs list": "automtl.runs.overview.overview",
-    "search data/tiny.yaml --out new": "automtl.phases.search.start.training_session",
+    "search data/tiny.yaml --out new": "automtl.phases.search._start.training_session",
 }
 
 PAPER = "--set search.strategy=darts --set search.selection=argmax"

@@ -345,7 +345,7 @@ def test_the_catalogue_page_has_a_row_for_each_error_and_no_other():
         "onnx-absent",
         "export-differs",
     ]
-    # test_mishaps.py, test_ends.py
+    # test_faults.py, test_ends.py
     others += [
         "out-of-memory",
         "not-finite",

@@ -20,7 +20,7 @@ import pytest
 
 from automtl.data.store import Store
 from automtl.errors import EnvironmentFault
-from automtl.phases.run.session import open_session
+from automtl.phases.run.opening import open_session
 from automtl.phases.search import search
 from automtl.runs import checkpoint
 from automtl.runs.manifest import Manifest
@@ -216,7 +216,7 @@ def test_a_real_limit_of_the_operating_system(bytes_, whole, dataset, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))
 
     code = (
-        "import sys; from pathlib import Path; from automtl.phases.search.start import search; "
+        "import sys; from pathlib import Path; from automtl.phases.search import search; "
         "from "
         "tests.phases.stopping import config\n"
     )

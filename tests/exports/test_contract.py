@@ -26,7 +26,7 @@ from automtl.phases.finished.export import export
 from automtl.phases.finished.open import session_of
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain.plan import plan_retrain
-from automtl.phases.run.session import Silent
+from automtl.phases.run.reporter import Silent
 from automtl.phases.search import search
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.architecture import Architecture, shipped_architectures

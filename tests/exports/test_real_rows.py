@@ -21,7 +21,7 @@ from automtl.data.raw.adapters._census_income import COLUMNS
 from automtl.exports.network import Served, arrays, names
 from automtl.exports.parity import eager
 from automtl.phases.finished.open import load_net, session_of
-from automtl.phases.run.session import Silent
+from automtl.phases.run.reporter import Silent
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.catalogue import SHARING
 from tests.census import sample

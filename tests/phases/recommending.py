@@ -3,7 +3,7 @@
 import yaml
 
 from automtl.phases.retrain.plan import plan_retrain
-from automtl.phases.run.session import Silent
+from automtl.phases.run.reporter import Silent
 from automtl.spaces.architecture import Architecture
 
 TRAINED = {"batch_size": 64, "epochs": 2}

@@ -11,7 +11,8 @@ from automtl import files
 from automtl.config import resolve
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain.plan import plan_retrain
-from automtl.phases.run.session import Silent, open_session
+from automtl.phases.run.opening import open_session
+from automtl.phases.run.reporter import Silent
 from automtl.runs import checkpoint
 from automtl.runs.run_dir import PhaseDir
 from scripts.small import SEARCH

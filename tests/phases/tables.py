@@ -8,7 +8,8 @@ from automtl.config import resolve
 from automtl.phases.benchmark._rows import TableRows
 from automtl.phases.benchmark.run import Benchmark
 from automtl.phases.benchmark.settings import TableSettings
-from automtl.phases.run.session import Silent, open_session
+from automtl.phases.run.opening import open_session
+from automtl.phases.run.reporter import Silent
 from scripts.small import SPACE
 
 TINY = {"epochs": 2, "architectures": 4, "pilot": 2, "hand_made": ("mmoe", "single_task")}

@@ -10,7 +10,7 @@ import pytest
 from automtl.errors import ConfigError
 from automtl.phases.benchmark import _draw
 from automtl.phases.benchmark.settings import TableSettings
-from automtl.phases.run.session import open_session
+from automtl.phases.run.opening import open_session
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.equivalence import form
 from tests.phases.tables import benchmark, config

@@ -8,7 +8,7 @@ import pytest
 from automtl.config import RunConfig, resolve
 from automtl.errors import ConfigError
 from automtl.phases.race.course import planned_steps, sizes
-from automtl.phases.run.session import training_session
+from automtl.phases.run.opening import training_session
 from automtl.phases.search import resumed, search
 from automtl.phases.search._filling import with_budget
 from automtl.phases.search.budget import Budget, default_budget, given_by_user

@@ -12,7 +12,7 @@ from automtl.phases.retrain import retrain
 from automtl.phases.retrain.plan import plan_retrain
 from automtl.phases.run import device
 from automtl.phases.run.device import Trimmer, bfloat16_factor, fast_bfloat16, warn_of_slow_bfloat16
-from automtl.phases.run.session import Silent
+from automtl.phases.run.reporter import Silent
 from tests.support import write_dataset
 
 CPU = torch.device("cpu")

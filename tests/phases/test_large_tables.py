@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from automtl.phases.run.alone import Model
-from automtl.phases.run.session import open_session
+from automtl.phases.run.opening import open_session
 from automtl.runs import checkpoint
 from tests.phases.stopping import plan, train
 from tests.support import write_dataset

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from automtl.config import merge, resolve
+from automtl.config import resolve
+from automtl.config_layers import merge
 from automtl.errors import ConfigError, DataError
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain.plan import plan_retrain

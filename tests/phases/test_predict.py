@@ -19,7 +19,8 @@ from automtl.errors import ConfigError, DataError
 from automtl.phases.finished.evaluate import evaluate_runs, interval_rows, slice_rows
 from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.finished.predict import predict_file, predict_frame
-from automtl.phases.run.session import Session, Silent
+from automtl.phases.run.reporter import Silent
+from automtl.phases.run.session import Session
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import one_phase
 from automtl.training.metrics._bootstrap import Resamples

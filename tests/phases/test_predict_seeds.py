@@ -14,7 +14,7 @@ import automtl
 from automtl.errors import ConfigError
 from automtl.phases.finished._seeds import models_of
 from automtl.phases.finished.predict import predict_file, predict_frame
-from automtl.phases.run.session import Silent
+from automtl.phases.run.reporter import Silent
 from tests.support import write_dataset
 
 SMALL = {"retrain": {"epochs": 1, "batch_size": 64}}

@@ -7,7 +7,7 @@ import pytest
 
 from automtl.config import resolve
 from automtl.errors import ArtifactError, ConfigError, NoResult, NumericalError
-from automtl.phases.run.session import open_session
+from automtl.phases.run.opening import open_session
 from automtl.phases.search import search
 from automtl.phases.search.context import scored
 from automtl.runs import checkpoint
@@ -104,13 +104,13 @@ def test_figures_of_a_race_are_the_models_on_a_and_b(raced, dataset):
     from automtl.phases.race.entrants import make_entrant
     from automtl.phases.search._phase import SearchPhase
 
-    phase = SearchPhase(session, RunDir(raced.run).search, made.space)
-    phase._restore(state)
-    entrant = phase.race.course.entrants[0]
+    phase = SearchPhase(session, RunDir(raced.run).search)
+    phase.restore(state)
+    entrant = phase.stage.race.course.entrants[0]
     assert make_entrant("proposal", "x", entrant.architecture, session).id == line["candidate"]
     model = Model(entrant.architecture, session, seed)
     batches = session.batches("fit", batch_size=64, seed=model.seeds.fit)
-    end, per = phase.race.course.end(0), len(batches)
+    end, per = phase.stage.race.course.end(0), len(batches)
     for step, batch in zip(range(end), batches.cycle(), strict=False):
         model.step(batch, epoch=step // per, step=step % per, steps=per, epochs=3)
     for role in "ab":
@@ -199,7 +199,7 @@ def test_a_limit_after_it_hands_over_the_leader_and_decides_nothing(dataset, tmp
     from automtl.phases.search._phase import SearchPhase
 
     def late(self):
-        return self.race is not None and self.race.whole_rungs > 0
+        return self.stage.race is not None and self.stage.race.whole_rungs > 0
 
     monkeypatch.setattr(SearchPhase, "_late", late)
     found = search(config(dataset), out=tmp_path / "run")

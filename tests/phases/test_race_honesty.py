@@ -14,7 +14,7 @@ from automtl.config import resolve
 from automtl.phases.race import _checks, entrants
 from automtl.phases.race import race as race_module
 from automtl.phases.race.race import Race
-from automtl.phases.run.session import open_session
+from automtl.phases.run.opening import open_session
 from automtl.phases.search.context import make_material
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.equivalence import form
@@ -95,7 +95,7 @@ def decide(session, tmp_path, monkeypatch):
     for module in (entrants, _checks):
         monkeypatch.setattr(module, "make_entrant", unpriced)
     monkeypatch.setattr(race_module.files, "append_line", lambda path, line: None)
-    material = make_material(session, session.config.space, session.noise())
+    material = make_material(session, session.config.space, session.dropout_generator())
 
     def decided(truth, seed, constant=1.0):
         from dataclasses import replace

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from automtl.errors import ArtifactError, ConfigError
-from automtl.phases.finished.open import reopened
+from automtl.phases.finished._reopen import reopened
 from automtl.phases.finished.rank import rank, regret
 from automtl.phases.finished.rank_order import agreement
-from automtl.phases.run.session import Silent
+from automtl.phases.run.reporter import Silent
 from automtl.phases.search import search
 from automtl.strategies.protocol import make_encoding
 from automtl.strategies.score import score

@@ -7,7 +7,7 @@ import pytest
 from automtl.errors import ArtifactError, ConfigError, EnvironmentFault, NoResult
 from automtl.phases.search import resumed, search
 from automtl.runs import checkpoint
-from automtl.runs.checkpoints import Slots
+from automtl.runs.checkpoints import Checkpoints
 from automtl.runs.run_dir import PhaseDir
 from tests.phases.stopping import After, config, len_of, plan, same_phase, stop, train
 from tests.support import Stop, write_dataset
@@ -47,25 +47,25 @@ def test_only_damaged_checkpoints_are_refused(dataset, tmp_path):
 
 @pytest.mark.parametrize("killed", ["before renaming", "between the renamings"])
 def test_a_kill_while_checkpoints_change_names_loses_nothing(killed, tmp_path):
-    slots, folder = Slots(PhaseDir(tmp_path)), PhaseDir(tmp_path)
+    checkpoints, folder = Checkpoints(PhaseDir(tmp_path)), PhaseDir(tmp_path)
     for step in (1, 2):
-        slots.save({"step": step})
+        checkpoints.save({"step": step})
     checkpoint.save(folder.checkpoint("next"), {"step": 3})
     if killed == "between the renamings":
         folder.checkpoint("last").rename(folder.checkpoint("previous"))
-    assert slots.load(pytest.fail) == (folder.checkpoint("last"), {"step": 3})
-    slots.save({"step": 4})
-    assert slots.load(pytest.fail) == (folder.checkpoint("last"), {"step": 4})
+    assert checkpoints.load(pytest.fail) == (folder.checkpoint("last"), {"step": 3})
+    checkpoints.save({"step": 4})
+    assert checkpoints.load(pytest.fail) == (folder.checkpoint("last"), {"step": 4})
     folder.checkpoint("last").write_bytes(b"torn")
-    path, state = slots.load(lambda _: None)
+    path, state = checkpoints.load(lambda _: None)
     assert path == folder.checkpoint("previous") and state["step"] in (2, 3)
-    slots.save({"step": 5})
-    slots.clear(but_last=True)
+    checkpoints.save({"step": 5})
+    checkpoints.clear(but_last=True)
     assert [path.name for path in folder.checkpoint("last").parent.iterdir()] == [
         "last.safetensors"
     ]
-    slots.clear()
-    assert slots.load(pytest.fail) is None
+    checkpoints.clear()
+    assert checkpoints.load(pytest.fail) is None
 
 
 def test_a_torn_line_and_lines_after_the_checkpoint_are_cut_and_missing_ones_noticed(

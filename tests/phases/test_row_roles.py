@@ -13,7 +13,7 @@ from automtl.data.store import Store
 from automtl.errors import ArtifactError
 from automtl.phases.benchmark._rows import TableRows
 from automtl.phases.benchmark.settings import TableSettings
-from automtl.phases.run.session import open_session
+from automtl.phases.run.opening import open_session
 from automtl.phases.search import search
 from automtl.phases.search.context import make_material
 from automtl.runs.manifest import Manifest
@@ -67,7 +67,7 @@ def test_a_search_reads_neither_validation_nor_test_rows(dataset, tmp_path, monk
 
 def test_what_moves_alpha_and_scores_is_a(dataset):
     session = open_session(config(dataset))
-    material = make_material(session, session.config.space, session.noise())
+    material = make_material(session, session.config.space, session.dropout_generator())
     a = set(session.index("a").tolist())
     for batches in (material.alpha, material.scored):
         read = {int(row) for batch in batches.epoch(0) for row in batch.rows}
@@ -103,7 +103,7 @@ def test_an_epoch_is_judged_on_b(dataset, tmp_path):
 
 def test_the_figure_on_b_is_the_supernets(dataset, tmp_path):
     """What the last line tells is what the checkpoint's supernet loses on B rows."""
-    from automtl.phases.finished.open import reopened
+    from automtl.phases.finished._reopen import reopened
 
     search(config(dataset), out=tmp_path / "run")
     _, net, session = reopened(

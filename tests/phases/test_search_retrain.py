@@ -13,7 +13,8 @@ from automtl.errors import ArtifactError, AutoMTLError, ConfigError, NoResult, N
 from automtl.phases.finished.evaluate import evaluate_runs, summary
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain.plan import plan_retrain
-from automtl.phases.run.session import Silent, open_session
+from automtl.phases.run.opening import open_session
+from automtl.phases.run.reporter import Silent
 from automtl.phases.search import search
 from automtl.phases.search._phase import SearchPhase
 from automtl.phases.search.plan import plan_search

@@ -11,7 +11,7 @@ from automtl.config import resolve
 from automtl.data.store._order import WINDOW
 from automtl.models.supernet import build_supernet
 from automtl.phases.run.device import autocast, resolve_precision
-from automtl.phases.run.session import open_session
+from automtl.phases.run.opening import open_session
 from automtl.phases.search import search
 from automtl.runs.run_dir import RunDir
 from automtl.strategies.darts import Darts

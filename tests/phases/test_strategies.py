@@ -9,7 +9,7 @@ import pytest
 
 from automtl.config import resolve
 from automtl.errors import ConfigError
-from automtl.phases.run.session import Silent
+from automtl.phases.run.reporter import Silent
 from automtl.phases.search import search
 from automtl.phases.search.plan import plan_search
 from automtl.runs.manifest import Manifest

@@ -10,9 +10,9 @@ from torch import nn
 
 from automtl.errors import ConfigError, NumericalError
 from automtl.phases.retrain._phase import RetrainPhase
-from automtl.phases.retrain._trainer_state import _copied
+from automtl.phases.retrain._trainer_state import copied
 from automtl.phases.retrain.plan import plan_retrain
-from automtl.phases.run.session import open_session
+from automtl.phases.run.opening import open_session
 from automtl.runs import checkpoint
 from automtl.runs.run_dir import PhaseDir
 from automtl.sharing.base import ParameterGroup, Stage
@@ -50,7 +50,7 @@ def test_phases_run_in_order_with_their_own_length_and_progress(dataset, tmp_pat
     told = []
     toy(monkeypatch, (Stage("masks", 2, judged=False), Stage("none", 0), Stage("tune")), told)
     phase = phase_of(dataset, tmp_path / "r", "retrain.patience=9")
-    steps = len(phase.parts[0].batches)
+    steps = len(phase.trainers[0].batches)
     result = phase.run()
     masks = [round(i / (2 * steps), 4) for i in range(2 * steps)]
     tune = [round(i / (4 * steps), 4) for i in range(4 * steps)]
@@ -80,13 +80,13 @@ def test_patience_counts_in_judged_phases_only_and_anew_in_each(dataset, tmp_pat
     # nothing gets better, nor much worse
     phase = phase_of(dataset, tmp_path / "r", "retrain.patience=1", "retrain.lr=1e-9")
     rising = iter(range(1, 100))
-    honest = phase.parts[0]._validate
+    honest = phase.trainers[0]._validate
 
     def worse():
         found = honest()
         return type(found)(**{**vars(found), "loss": float(next(rising))})
 
-    monkeypatch.setattr(phase.parts[0], "_validate", worse)
+    monkeypatch.setattr(phase.trainers[0], "_validate", worse)
     lines = phase.run().folder.read_metrics()
     assert [line["phase"] for line in lines] == ["long"] * 4 + ["first"] * 2 + ["second"] * 2
     assert [line["best"] for line in lines] == [False] * 4 + [True, False] * 2
@@ -98,7 +98,7 @@ def test_the_horizon_is_where_training_ends_if_nothing_gets_better(
 ):
     toy(monkeypatch, (Stage("long", 2, judged=False), Stage("first"), Stage("second", 1)), [])
     phase = phase_of(dataset, tmp_path / "r", "retrain.epochs=6")
-    part, judged = phase.parts[0], iter([9.0, 9.0, *map(float, losses), 1.0])
+    part, judged = phase.trainers[0], iter([9.0, 9.0, *map(float, losses), 1.0])
     honest = part._validate
 
     def validate():
@@ -135,7 +135,7 @@ def test_a_judged_phase_ends_with_its_best_weights_and_an_unjudged_one_with_its_
     seen = {}
     toy(monkeypatch, (Stage("first", 3), Stage("last", 2, judged=False)), [])
     phase = phase_of(dataset, tmp_path / "r", "retrain.patience=9")
-    (part,) = phase.parts
+    (part,) = phase.trainers
     # the second epoch is the best; then the start of "last" and its two epochs
     losses = iter([3.0, 1.0, 2.0, 1.0, 1.0, 1.0])
     honest = part._validate
@@ -161,7 +161,7 @@ def test_a_phase_may_begin_where_the_one_before_was_best_though_that_was_not_jud
     seen = {}
     toy(monkeypatch, (Stage("masks", 3, judged=False), Stage("tune", 1, begins="best")), [])
     phase = phase_of(dataset, tmp_path / "r", "retrain.patience=1")
-    (part,) = phase.parts
+    (part,) = phase.trainers
     # the first epoch is the best, two worse ones do not stop the phase, then start and "tune"
     losses = iter([1.0, 3.0, 2.0, 1.0, 9.0])
     honest = part._validate
@@ -185,7 +185,7 @@ def test_a_phase_may_begin_where_the_one_before_was_best_though_that_was_not_jud
 def test_a_phase_may_begin_anew_but_for_what_was_decided(dataset, tmp_path, monkeypatch):
     toy(monkeypatch, (Stage("choose", 2, judged=False), Stage("train", 1, begins="anew")), [])
     phase = phase_of(dataset, tmp_path / "r")
-    (part,) = phase.parts
+    (part,) = phase.trainers
     decided = "gates.0.linear.weight"
     fresh = {name: value.clone() for name, value in part.net.state_dict().items()}
     monkeypatch.setattr(FusionNetwork, "decided", lambda self: frozenset([decided]))
@@ -196,7 +196,7 @@ def test_a_phase_may_begin_anew_but_for_what_was_decided(dataset, tmp_path, monk
         lambda self, name: end.append(part.net.sharing.state_dict()[decided].clone()),
     )
     monkeypatch.setattr(
-        part, "_make_ready", lambda: begun.append(_copied(part.net.state_dict())) or honest()
+        part, "_make_ready", lambda: begun.append(copied(part.net.state_dict())) or honest()
     )
     lines = phase.run().folder.read_metrics()
     kept = f"sharing.{decided}"
@@ -211,7 +211,7 @@ def test_a_phase_of_steps_is_made_up_to_epochs_at_most_as_many_as_are_planned(
 ):
     toy(monkeypatch, (Stage("settle", steps=asked, judged=False), Stage("train")), [])
     phase = phase_of(dataset, tmp_path / "r")
-    assert len(phase.parts[0].batches) == 4 and phase.parts[0].planned_epochs == epochs + 4
+    assert len(phase.trainers[0].batches) == 4 and phase.trainers[0].planned_epochs == epochs + 4
 
 
 def first(part):
@@ -242,7 +242,7 @@ def test_parameters_may_change_at_the_beginning_of_a_phase(dataset, tmp_path, mo
 
     monkeypatch.setattr(FusionNetwork, "parameter_groups", groups)
     phase = phase_of(dataset, tmp_path / "r")
-    steps = len(phase.parts[0].batches)
+    steps = len(phase.trainers[0].batches)
     best = phase.run().best_epochs[0]
     # Adam moves a parameter of constant gradient by its rate at each step
     trained = best * steps  # steps of phase b up to its best epoch's end
@@ -252,9 +252,9 @@ def test_parameters_may_change_at_the_beginning_of_a_phase(dataset, tmp_path, mo
 
 def test_a_validation_loss_that_is_not_finite_is_told(dataset, tmp_path, monkeypatch):
     phase = phase_of(dataset, tmp_path / "r")
-    honest = phase.parts[0]._validate
+    honest = phase.trainers[0]._validate
     monkeypatch.setattr(
-        phase.parts[0],
+        phase.trainers[0],
         "_validate",
         lambda: type(found := honest())(**{**vars(found), "loss": float("nan")}),
     )
@@ -293,15 +293,15 @@ def test_rates_follow_the_schedule_anew_in_each_phase(dataset, tmp_path, monkeyp
         "retrain.lr=0.01",
         "retrain.warmup_epochs=1",
     )
-    (part,), rates = phase.parts, []
-    honest = part._step
+    (part,), rates = phase.trainers, []
+    honest = part.trained.step
 
-    def watched(length, step, batch):
-        losses = honest(length, step, batch)
-        rates.append(part.optimizer.param_groups[-1]["lr"])
+    def watched(batch, **place):
+        losses = honest(batch, **place)
+        rates.append(part.trained.optimizer.param_groups[-1]["lr"])
         return losses
 
-    monkeypatch.setattr(part, "_step", watched)
+    monkeypatch.setattr(part.trained, "step", watched)
     phase.run()
     steps = len(part.batches)
     rise = [0.01 * (i + 1) / steps for i in range(steps)]
@@ -352,7 +352,7 @@ def test_settings_of_the_optimiser_that_cannot_be_meant_are_refused(
 def test_a_warm_up_as_long_as_a_phase_of_steps_is_refused(dataset, tmp_path, monkeypatch):
     toy(monkeypatch, (Stage("settle", steps=6, judged=False), Stage("train")), [])
     assert (
-        phase_of(dataset, tmp_path / "steps", "retrain.warmup_epochs=1").parts[0].planned_epochs
+        phase_of(dataset, tmp_path / "steps", "retrain.warmup_epochs=1").trainers[0].planned_epochs
         == 2 + 4
     )
     with pytest.raises(

@@ -18,7 +18,7 @@ import pytest
 from automtl.cli.main import main
 from automtl.config import resolve
 from automtl.errors import ArtifactError, ConfigError, EnvironmentFault, Interrupted
-from automtl.phases.run.session import Silent
+from automtl.phases.run.reporter import Silent
 from automtl.phases.search import search
 from automtl.phases.tune import tune
 from automtl.report.load import load_runs

@@ -12,8 +12,8 @@ from automtl.cli._app import app
 from automtl.config import resolve
 from automtl.errors import ConfigError
 from automtl.models.derived import build_model
-from automtl.phases.retrain.warm_start import older
-from automtl.phases.run.session import open_session
+from automtl.phases.retrain.warm_start import open_older_model
+from automtl.phases.run.opening import open_session
 from automtl.spaces.architecture import Architecture
 from tests.support import write_dataset
 
@@ -42,7 +42,7 @@ def words(session: object, field: str) -> list[str]:
 
 
 def test_known_rows_stay_and_new_ones_are_fresh(days: Path) -> None:
-    before = older(days / "run", str(days / "tuesday" / "tiny.yaml"))
+    before = open_older_model(days / "run", str(days / "tuesday" / "tiny.yaml"))
     session = open_session(resolve(source=str(before.data), space=False, flags={}))
     old, new = words(before.session, "user"), words(session, "user")
     assert new[: len(old)] == old

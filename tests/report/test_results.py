@@ -88,7 +88,7 @@ def test_importing_the_phases_does_not_wait_for_pictures():
     import sys
 
     code = (
-        "import automtl.phases.search.start, automtl.phases.retrain._phase, sys; print([m for m in "
+        "import automtl.phases.search, automtl.phases.retrain, sys; print([m for m in "
         "('matplotlib', 'jinja2') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -87,14 +87,17 @@ def test_what_would_help():
 )
 def test_where_nothing_is_decided_the_plain_model_is_offered(race, takes):
     held = {"decisions": [made("not decided"), made("tied")], "race": {**RACE, **race}}
-    assert ("take shared_bottom" in decided.said(held)[1]) is takes
+    assert ("take shared_bottom" in decided.sentence_and_advice(held)[1]) is takes
     some = {**held, "decisions": [made("decided"), made("tied")]}
-    assert "take shared_bottom" not in decided.said(some)[1]
+    assert "take shared_bottom" not in decided.sentence_and_advice(some)[1]
 
 
 def test_a_race_that_was_stopped_is_to_be_gone_on_with():
     stopped = {"winner": "control 1", "kind": "control", "words": ["the race was stopped"]}
-    assert "--resume" in decided.said({"decisions": [made("not decided")], "race": stopped})[1]
+    assert (
+        "--resume"
+        in decided.sentence_and_advice({"decisions": [made("not decided")], "race": stopped})[1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,8 +109,8 @@ def test_a_race_that_was_stopped_is_to_be_gone_on_with():
     ],
 )
 def test_what_is_no_decision_is_passed_over(held):
-    assert decided.of(held) == []
-    assert decided.headline(decided.of(held), raced=False) == decided.UNKNOWN
+    assert decided.decisions_of(held) == []
+    assert decided.headline(decided.decisions_of(held), raced=False) == decided.UNKNOWN
 
 
 def test_a_table_row_holds_the_interval_or_says_that_there_is_none():

@@ -15,7 +15,7 @@ from automtl.phases.finished.figures import stored_sizes
 from automtl.phases.finished.open import load_net
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain.plan import plan_retrain
-from automtl.phases.run.session import open_session
+from automtl.phases.run.opening import open_session
 from automtl.phases.search import search
 from automtl.runs import checkpoint
 from automtl.spaces.architecture import Architecture

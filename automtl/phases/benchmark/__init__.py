@@ -1,1 +1,3 @@
-"""A table of trained architectures for any data set: planned, timed, trained, resumed, judged."""
+"""Makes a table of trained architectures for any data set: plans it, times it, trains, resumes and
+judges.
+"""

@@ -15,7 +15,7 @@ from automtl.errors import ConfigError
 from automtl.models.cost import flops_per_row
 from automtl.models.derived import build_model
 from automtl.phases.benchmark.settings import TableSettings
-from automtl.phases.run.alone import networks
+from automtl.phases.run.alone import one_stage_networks
 from automtl.spaces.architecture import Architecture, Expert, Sharing
 from automtl.spaces.equivalence import form
 from automtl.spaces.operations import Operation
@@ -169,13 +169,14 @@ def other_entries(
         changes: to their templates, as `architecture` says.
     """
     target = float(np.median([flops(entry.architecture, schema) for entry in entries]))
-    made = []
+    hand_made = []
     for name in names:
         whole = changed(Architecture.load(name), changes).bind(schema)
-        networks(build_model(whole, schema))  # refuses what cannot be trained, before anything is
+        # refuses what cannot be trained, before anything is
+        one_stage_networks(build_model(whole, schema), len(schema.tasks))
         architecture = cut(whole, target, schema)
         plain = architecture.model_dump(mode="json")
-        made.append(
+        hand_made.append(
             Entry(
                 id=architecture_id(architecture),
                 kind=HAND_MADE,
@@ -184,7 +185,7 @@ def other_entries(
                 definition=plain,
             )
         )
-    return [*made, Entry(id=CONSTANT, kind=CONSTANT, name=CONSTANT, seeds=(0,))]
+    return [*hand_made, Entry(id=CONSTANT, kind=CONSTANT, name=CONSTANT, seeds=(0,))]
 
 
 def flops(architecture: Architecture, schema: Schema) -> int:

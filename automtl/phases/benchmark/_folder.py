@@ -83,7 +83,7 @@ class TableFolder:
 
     def rows(self, jobs: Sequence[Job], name: str = "row.json") -> list[Row]:
         """The rows of those trainings that have ended."""
-        found = []
+        rows = []
         for job in jobs:
             if (path := self.home(job) / name).exists():
                 row = files.read_json(path)
@@ -96,8 +96,8 @@ class TableFolder:
                         str(of or type(row).__name__)[:120],
                         "remove that folder to train it again",
                     )
-                found.append(row)
-        return found
+                rows.append(row)
+        return rows
 
     def frame(self, jobs: Sequence[Job]) -> pd.DataFrame:
         """The rows of ended trainings, the sealed ones left out."""
@@ -151,11 +151,11 @@ class TableFolder:
 
 
 def _measured(row: Row, plan: Plan) -> dict[str, Any]:
-    """What a training measured: a row without who and under what, and without the columns of other
-    rows.
+    """The figures of a training: its row without the columns that identify it or name its
+    conditions.
     """
-    told = {*_IDENTITY, *plan.under.model_dump(), "definition"}
-    return {name: value for name, value in row.items() if name not in told}
+    excluded = {*_IDENTITY, *plan.under.model_dump(), "definition"}
+    return {name: value for name, value in row.items() if name not in excluded}
 
 
 def _check_under(source: Path, row: Row, plan: Plan) -> None:

@@ -1,14 +1,14 @@
-"""Further processes at a table that was begun: each claims trainings as one that was started by
-hand beside the first does.
-"""
+"""Further processes at work on a table; each claims trainings as one started by hand would."""
 
 import contextlib
+import signal
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import active_children
 from pathlib import Path
+from types import FrameType
 
 from automtl.config import RunConfig
-from automtl.engines import Engine
+from automtl.engines import Engine, ending_children
+from automtl.errors import Interrupted
 from automtl.phases.benchmark.settings import TableSettings
 
 Work = Callable[[RunConfig, TableSettings, Path, bool, Sequence[Path]], None]
@@ -21,7 +21,7 @@ def helped(
     order: tuple[RunConfig, TableSettings, Path, bool, Sequence[Path]],
     say: Callable[[str], None],
 ) -> Iterator[None]:
-    """Inside, so many others are at the same work.
+    """Have so many other processes do the same work while the block runs.
 
     Args:
         work: takes part, until nothing is left.
@@ -32,15 +32,28 @@ def helped(
     if not count:
         yield
         return
-    before = set(active_children())
     with Engine().opened(count, order[2], alone=True) as executor:
-        futures = [executor.submit(work, *order) for _ in range(count)]
-        try:
+        with ending_children():  # as stopped ones, they leave what they have finished
+            futures = [executor.submit(work, *order) for _ in range(count)]
             yield
-        except BaseException:
-            for child in set(active_children()) - before:
-                child.terminate()  # as a stopped one, it leaves what it has finished
-            raise
         for number, future in enumerate(futures, 2):
             if error := future.exception():
                 say(f"process {number} of {count + 1} has ended early: {error}")
+
+
+@contextlib.contextmanager
+def stopped_by_signals(out: Path) -> Iterator[None]:
+    """Let SIGINT and SIGTERM stop the running training inside the block; --resume runs it again."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number, out, "every training that ended is kept")
+
+    try:
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # outside the main thread Python takes no signals
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,6 +1,4 @@
-"""What a table is going to hold, settled and written down before the first training: plan.json of
-its folder.
-"""
+"""The plan of a table, written to plan.json before the first training."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,12 +55,12 @@ class Plan(Strict):
     entries: tuple[Entry, ...]
 
     def about(self, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-        """What the table's file says of itself."""
-        told = self.model_dump(
+        """The metadata of the table's file."""
+        summary = self.model_dump(
             mode="json", include={"data", "under", "training", "settings", "rows"}
         )
         return {
-            **told,
+            **summary,
             "space": self.space.get("name"),
             "groups": {name: list(members) for name, members in groups.items()},
         }
@@ -128,8 +126,8 @@ def read_plan(path: Path) -> Plan:
     Raises:
         ArtifactError: it is absent, or no plan.
     """
-    held = files.read_json(path)
-    form = held.get("format") if isinstance(held, dict) else type(held).__name__
+    raw = files.read_json(path)
+    form = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
     if form != "automtl.benchmark":
         raise ArtifactError(
             path,
@@ -137,11 +135,11 @@ def read_plan(path: Path) -> Plan:
             str(form)[:80],
             "name the folder of `automtl benchmark`",
         )
-    return build(Plan, held, path)
+    return build(Plan, raw, path)
 
 
 def check_same(
-    path: Path, held: Plan, session: Session, settings: TableSettings, rows: Mapping[str, int]
+    path: Path, begun: Plan, session: Session, settings: TableSettings, rows: Mapping[str, int]
 ) -> None:
     """Refuse to go on with a table under anything else than it was begun with.
 
@@ -151,7 +149,7 @@ def check_same(
     now = Plan(entries=(), **_frame(session, settings, rows)).model_dump(
         mode="json", exclude={"entries"}
     )
-    before = held.model_dump(mode="json", exclude={"entries"})
+    before = begun.model_dump(mode="json", exclude={"entries"})
     for name in before:
         if before[name] != now[name]:
             rule, got = _difference(name, before[name], now[name])

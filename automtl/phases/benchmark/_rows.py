@@ -1,4 +1,4 @@
-"""Which rows of a data set are for what in a table."""
+"""Which rows of a data set a table trains on, and which it judges by."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,7 +87,7 @@ class TableRows:
         return self.session.rows_in_order(split, index)
 
     def counts(self) -> dict[str, int]:
-        """How many rows have which role."""
+        """The number of rows of each role."""
         return {
             "fit": len(self.fit),
             **{name: len(rows) for name, (_, rows) in self.judges.items()},

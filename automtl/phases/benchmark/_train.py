@@ -1,5 +1,5 @@
-"""One training of a table: an architecture with one seed becomes a row, and where test figures are
-due, a test row.
+"""One training of a table: an architecture with one seed becomes a row, and a test row where test
+figures are due.
 """
 
 import math
@@ -15,10 +15,10 @@ from automtl.data.store.slices import groups
 from automtl.errors import NumericalError
 from automtl.models.cost import cost
 from automtl.phases.benchmark._rows import JUDGES, TableRows
-from automtl.phases.run.alone import Model
+from automtl.phases.run.alone import Model, constant_predictions
 from automtl.phases.run.session import Session
 from automtl.spaces.architecture import Architecture
-from automtl.training.metrics.evaluation import Evaluation, Predictions, evaluate, predict
+from automtl.training.metrics.evaluation import Evaluation, evaluate, predict
 
 FRACTIONS = (0.125, 0.25, 0.5)  # of the first epoch; then every whole epoch
 
@@ -107,7 +107,8 @@ def _train(model: Model, rows: TableRows) -> Curve:
                 _mark(curve, marks[step + 1], model, rows)
         loss = _mark(curve, epoch + 1, model, rows)
         if loss < least:
-            least, curve.best, curve.state = loss, epoch + 1, model.state()
+            least, curve.best = loss, epoch + 1
+            curve.state = model.state()
     return curve
 
 
@@ -185,14 +186,9 @@ def constant(rows: TableRows) -> tuple[Row, Row]:
 
     def judged(split: str, index: np.ndarray) -> Evaluation:
         data = session.store.rows(split)
-        outputs = [
-            np.broadcast_to(value, (len(index), *value.shape)).astype(np.float32)
-            for value in logits
-        ]
         own = None if data.weights is None else np.asarray(data.weights[index])
-        return evaluate(
-            Predictions(outputs, np.asarray(data.labels[index]), own, index), session.schema.tasks
-        )
+        predictions = constant_predictions(logits, np.asarray(data.labels[index]), own, index)
+        return evaluate(predictions, session.schema.tasks)
 
     validation, b = (judged(*rows.judges[name]) for name in ("validation", "b"))
     test = judged("test", np.arange(len(session.store.rows("test"))))

@@ -1,5 +1,5 @@
-"""How long a table takes on this machine, by a few timed steps of one architecture per stratum and
-of every hand-made model.
+"""Estimates how long a table takes on this machine, from a few timed steps per stratum and
+hand-made model.
 """
 
 import time
@@ -40,7 +40,8 @@ def _alike(entry: Entry) -> tuple[str, str]:
 def _seconds(entry: Entry, rows: TableRows) -> float:
     """A warm-up step and a few timed ones on fit rows, and a forward pass over a batch of them."""
     model, batches = Model(entry.architecture, rows.session, 0), rows.training(0)
-    steps, passes, sizes = [], [], 0
+    steps, passes = list[float](), list[float]()
+    size = 0
     for number, batch in enumerate(batches.cycle()):
         begun = time.perf_counter()
         model.step(batch.to(rows.session.device))
@@ -52,14 +53,13 @@ def _seconds(entry: Entry, rows: TableRows) -> float:
         if number:
             steps.append(middle - begun)
             passes.append(time.perf_counter() - middle)
-            sizes = len(batch)
+            size = len(batch)
         if number == _TIMED:
             break
     marks = rows.settings.epochs + len(FRACTIONS)
     judged = sum(count for role, count in rows.counts().items() if role != "fit")
     return (
-        median(steps) * len(batches) * rows.settings.epochs
-        + median(passes) / sizes * judged * marks
+        median(steps) * len(batches) * rows.settings.epochs + median(passes) / size * judged * marks
     )
 
 

@@ -1,22 +1,19 @@
-"""Makes a table: says how long it takes, trains what is not trained yet, passes or stops at the
-gate, writes what there is.
+"""Makes a table: forecasts the time, trains what is missing, stops at the gate or passes it, and
+writes what there is.
 """
 
-import contextlib
-import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from automtl import files
 from automtl.benchmarks.gate import Verdict, gate, judgeable
 from automtl.benchmarks.tables import CONSTANT
 from automtl.config import RunConfig
-from automtl.errors import Interrupted, InUse
+from automtl.errors import InUse
 from automtl.phases.benchmark._folder import TableFolder
-from automtl.phases.benchmark._helpers import helped
+from automtl.phases.benchmark._helpers import helped, stopped_by_signals
 from automtl.phases.benchmark._plan import (
     Job,
     Plan,
@@ -38,8 +35,8 @@ from automtl.phases.benchmark.estimate import (
 )
 from automtl.phases.benchmark.settings import TableSettings, check, one_trainer
 from automtl.phases.run.faults import known_ids
-from automtl.phases.run.session import Reporter, Silent, open_session
-from automtl.ranks import need_one_process
+from automtl.phases.run.opening import open_session
+from automtl.phases.run.reporter import Reporter, Silent
 
 _LOOK_EVERY_S = 2.0  # for trainings that another process is at
 
@@ -69,7 +66,7 @@ class TableResult:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a table would take, in one process.
+    """The forecast of a table, for one process.
 
     Args:
         rows: per role.
@@ -103,14 +100,13 @@ class Benchmark:
     def __init__(
         self, config: RunConfig, settings: TableSettings, reporter: Reporter | None = None
     ) -> None:
-        need_one_process("benchmark")
         check(config, settings)
         self.settings, self.reporter = settings, reporter or Silent()
         self.session = open_session(one_trainer(config), self.reporter)
         self.rows = TableRows(self.session, settings)
 
     def forecast(self) -> Forecast:
-        """What the table would take; nothing is written."""
+        """Forecast the whole table; nothing is written."""
         return self._forecast(
             make_plan(self.session, self.settings, self.rows.counts(), self.reporter.say)
         )
@@ -146,7 +142,7 @@ class Benchmark:
             )
         self._tell(self._forecast(plan, folder))
         order = (self.session.config, self.settings, out, anyway, rows_from)
-        with _stopping(out), helped(_help, processes - 1, order, self.reporter.say):
+        with stopped_by_signals(out), helped(_help, processes - 1, order, self.reporter.say):
             self._work(folder, plan, pilot_jobs(plan), first)
             if (verdict := self._verdict(folder, pilot_jobs(plan))) is not None:
                 self.reporter.say(f"the pilot: {verdict.words}")
@@ -177,7 +173,7 @@ class Benchmark:
         return plan
 
     def _forecast(self, plan: Plan, folder: TableFolder | None = None) -> Forecast:
-        """What is left of a table to do."""
+        """Forecast what is left of a table."""
         by_entry = seconds_by_entry(plan, self.rows)
         left = {"pilot": pilot_jobs(plan), "table": table_jobs(plan)}
         if folder is not None:
@@ -201,12 +197,12 @@ class Benchmark:
         return Forecast(plan.rows, trainings, seconds)
 
     def _tell(self, forecast: Forecast) -> None:
-        told = ", ".join(
+        counts = ", ".join(
             f"{name} {n} ({duration(forecast.seconds[name])})"
             for name, n in forecast.trainings.items()
         )
         self.reporter.say(
-            f"trainings to do: {told}; about {duration(forecast.total)} on this machine as busy "
+            f"trainings to do: {counts}; about {duration(forecast.total)} on this machine as busy "
             "as it is now, in one process. "
             "--jobs N has N processes share them; so does the same command with --resume beside it."
         )
@@ -237,10 +233,10 @@ class Benchmark:
             if job.entry.kind == CONSTANT:
                 row, test = constant(self.rows)
             else:
-                row, found = train(
+                row, test_row = train(
                     job.entry.architecture, self.rows, seed=job.seed, test=job.tested
                 )
-                test = found or {}
+                test = test_row or {}
         folder.keep(job, plan, row, test if job.tested and test else None)
         folder.write_tables(plan, whole, {})
         done = sum(folder.done(j) for j in whole)
@@ -286,21 +282,3 @@ def _help(
 ) -> None:
     """Take part in a table, in a process of its own."""
     Benchmark(config, settings).run(out, resume=True, anyway=anyway, rows_from=rows_from)
-
-
-@contextlib.contextmanager
-def _stopping(out: Path) -> Iterator[None]:
-    """Inside, SIGINT and SIGTERM stop the training that runs; it is run again by --resume."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(number, out, "every training that ended is kept")
-
-    try:
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # outside the main thread Python takes no signals
-        before = {}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

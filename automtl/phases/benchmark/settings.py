@@ -1,5 +1,5 @@
-"""What a table is made by: the settings of its trainings, which every model placed in it must
-share, and those of its plan.
+"""The settings of a table: those of its trainings, which every model placed in it must share, and
+those of its plan.
 """
 
 from typing import Any
@@ -9,6 +9,7 @@ from pydantic import Field
 from automtl.config import RetrainSection, RunConfig, RuntimeSection
 from automtl.data.store.encoding import checksum
 from automtl.errors import ConfigError
+from automtl.ranks import need_one_process
 from automtl.strict import Strict
 
 # of a training and its judgement, as _train.py does them; a change there is a new number
@@ -93,8 +94,9 @@ def check(config: RunConfig, table: TableSettings) -> None:
     """Refuse settings that a table would not read.
 
     Raises:
-        ConfigError: one of them is set.
+        ConfigError: one of them is set, or several ranks would train one table.
     """
+    need_one_process("benchmark")
     if config.retrain.recommended and "recommended" in config.retrain.model_fields_set:
         raise ConfigError(
             "retrain.recommended",

@@ -1,4 +1,4 @@
-"""A table in a few lines for people."""
+"""A table summarised in a few lines."""
 
 import pandas as pd
 

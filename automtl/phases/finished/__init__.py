@@ -1,1 +1,1 @@
-"""What is done with finished phases: evaluate, predict, compare, export, rank, pareto."""
+"""Work on finished phases: evaluate, predict, compare, export, rank, pareto."""

@@ -1,5 +1,5 @@
-"""Several searches of one method: the best by validation is marked as such, and what one search
-gives in the mean is a model of its own.
+"""Comparisons of several searches of one method: the best one is marked, and their average is a
+model of its own.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def with_averages(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _average(name: str, group: Sequence[Entry]) -> Entry:
-    """What one search of this method gives: of each search one figure, its mean over retrain seeds.
+    """The average search of this method: of each search one figure, its mean over retrain seeds.
 
     Retrains of one architecture are no replication of a search.
     """
@@ -56,7 +56,7 @@ def _average(name: str, group: Sequence[Entry]) -> Entry:
         cost=cost,
         marks=(f"mean over {len(group)} searches",),
         search_seeds=tuple(s for e in group for s in e.search_seeds),
-        found=tuple(made for e in group for made in e.found),
+        derived=tuple(architecture for e in group for architecture in e.derived),
         unit=SEARCHES,
     )
 

@@ -1,4 +1,4 @@
-"""Which of a run's trained models predict."""
+"""Picks the trained models of a run that predict."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from automtl import files
 from automtl.bounds import fitting
 from automtl.errors import ConfigError
-from automtl.phases.run.session import Reporter
+from automtl.phases.run.reporter import Reporter
 from automtl.runs.run_dir import PhaseDir, find_phase
 from automtl.training.early_stopping import Monitor
 
@@ -24,12 +24,12 @@ def models_of(path: Path, *, average: bool, reporter: Reporter) -> list[PhaseDir
         ArtifactError: there is no retrain.
         ConfigError: several models are there, which differ in more than their seed.
     """
-    found = find_phase(path, "retrain")
-    if len(found) == 1:
+    folders = find_phase(path, "retrain")
+    if len(folders) == 1:
         if average:
-            reporter.say(f"{found[0].path}: the only seed, so that nothing is averaged")
-        return found
-    done = [folder for folder in found if folder.state() == "done"] or found
+            reporter.say(f"{folders[0].path}: the only seed, so that nothing is averaged")
+        return folders
+    done = [folder for folder in folders if folder.state() == "done"] or folders
     labels = dict.fromkeys(folder.path.name.rpartition("-s")[0] for folder in done)
     if len(labels) > 1:
         raise ConfigError(
@@ -54,8 +54,7 @@ def _best(folders: Sequence[PhaseDir], reporter: Reporter) -> PhaseDir:
             monitor = Monitor(words[0], words[2]) if words[0] else Monitor()
             cost = monitor.cost(results["validation"])
         costs[folder] = float("inf") if cost is None else cost
-        shown = -costs[folder] if monitor.more_is_better else costs[folder]
-        names[folder] = f"validation {monitor.name} {shown:.5f}"
+        names[folder] = f"validation {monitor.name} {monitor.shown(costs[folder]):.5f}"
     best = min(folders, key=costs.__getitem__)
     reporter.say(
         f"{best.path.name}, the best of {len(folders)} seeds ({names[best]}); --average takes all"

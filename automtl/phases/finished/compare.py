@@ -71,13 +71,13 @@ class Comparison:
         """Settings that not all models were trained by, with each entry's value, and shapes that
         were recommended; no means of searches.
         """
-        held = {entry.name: entry.trained_by for entry in self.entries if entry.trained_by}
+        by_entry = {entry.name: entry.trained_by for entry in self.entries if entry.trained_by}
         advised = {name for entry in self.entries for name in entry.advised}
         names = dict.fromkeys(
-            n for own in held.values() for n in own if not n.startswith(_SHAPE) or n in advised
+            n for own in by_entry.values() for n in own if not n.startswith(_SHAPE) or n in advised
         )
         values = {
-            name: {entry: settings.get(name, _ABSENT) for entry, settings in held.items()}
+            name: {entry: settings.get(name, _ABSENT) for entry, settings in by_entry.items()}
             for name in names
         }
         apart = {
@@ -90,10 +90,12 @@ class Comparison:
     @property
     def agreement(self) -> dict[str, list[Place]]:
         """Per method with several searches, which operation each place chose and how often."""
-        return {entry.name: places for entry in self.entries if (places := agreement(entry.found))}
+        return {
+            entry.name: places for entry in self.entries if (places := agreement(entry.derived))
+        }
 
     def verdict(self, entry: Entry) -> str:
-        """In words: what must be said beside the constant, then the MTL-Loss against both
+        """The verdict in words: remarks beside the constant, then the MTL-Loss against both
         references.
         """
         return "; ".join([*entry.remarks.get(self.split, []), self.against(entry)])
@@ -154,15 +156,15 @@ def _same_data(folders: Sequence[PhaseDir]) -> None:
     first: dict[str, Any] = {}
     for folder in folders:
         with fitting(folder.manifest):
-            held = Manifest.read(folder.manifest).values["data"]
-            first = first or held
-            same = (held["hash"], held["split_hash"]) == (first["hash"], first["split_hash"])
+            data = Manifest.read(folder.manifest).values["data"]
+            first = first or data
+            same = (data["hash"], data["split_hash"]) == (first["hash"], first["split_hash"])
         if not same:
             rule = "must be of the data and split of the others"
             raise ArtifactError(
                 folder.manifest,
                 rule,
-                f"{held['name']} beside {first['name']}",
+                f"{data['name']} beside {first['name']}",
                 "compare runs of one prepared data set",
             )
 
@@ -186,9 +188,9 @@ def _tested(
     transfer = {name: _transfer(some) for name, some in against.items()} if alone else {}
     names = [None if e is None else e.name for e in (best, alone)]
     constant: dict[str, float] = next(
-        (held for e in entries if (held := e.constant.get(split))), {}
+        (figures for e in entries if (figures := e.constant.get(split))), {}
     )
-    found = Comparison(
+    comparison = Comparison(
         split,
         metrics,
         tuple(entries),
@@ -201,13 +203,13 @@ def _tested(
         margin,
         source,
     )
-    notes = [*found.notes, *_notes_of_tests(found)]
-    if found.trainings:
+    notes = [*comparison.notes, *_notes_of_tests(comparison)]
+    if comparison.trainings:
         notes.append(
             "not all models were trained alike, and what differs may come of that: "
-            f"{', '.join(found.trainings)}"
+            f"{', '.join(comparison.trainings)}"
         )
-    return replace(found, notes=tuple(notes))
+    return replace(comparison, notes=tuple(notes))
 
 
 def _margin(split: str, entries: Sequence[Entry]) -> tuple[float | None, str]:
@@ -231,7 +233,8 @@ def _contrasts(
     margin: float | None,
 ) -> dict[str, list[Contrast]]:
     """Every entry against every reference in every metric."""
-    names, made, figures = [], [], []
+    names = []
+    contrasts, figures = [], []
     for entry in entries:
         for reference in references:
             if reference.name == entry.name:
@@ -241,9 +244,11 @@ def _contrasts(
                 pair = tuple(e.figures[split].get(metric, {}) for e in (entry, reference))
                 names.append(entry.name)
                 figures.append(pair)
-                made.append(contrast(metric, reference.name, *pair, better=more, margin=margin))
+                contrasts.append(
+                    contrast(metric, reference.name, *pair, better=more, margin=margin)
+                )
     tests: dict[str, list[Contrast]] = {entry.name: [] for entry in entries}
-    for name, test in zip(names, corrected(made, figures), strict=True):
+    for name, test in zip(names, corrected(contrasts, figures), strict=True):
         tests[name].append(test)
     return tests
 
@@ -287,25 +292,25 @@ def _notes(split: str, entries: Sequence[Entry], hand_made: Sequence[Entry]) -> 
     return tuple(notes)
 
 
-def _notes_of_tests(found: Comparison) -> list[str]:
-    """How the tests are to be read."""
-    tests = [test for own in found.tests.values() for test in own]
+def _notes_of_tests(comparison: Comparison) -> list[str]:
+    """Notes on how to read the tests."""
+    tests = [test for own in comparison.tests.values() for test in own]
     if not tests:
         return []
     notes = []
-    averages = [e.name for e in found.entries if e.unit != SEEDS]
+    averages = [e.name for e in comparison.entries if e.unit != SEEDS]
     if averages:
         notes.append(
             "of several searches the unit is the search, its figure the mean over its retrain "
             f"seeds: {', '.join(averages)}; all others are one architecture each, over retrain "
             "seeds"
         )
-    if found.margin is not None:
-        said = f"the margin is {found.margin:.5f} of MTL-Loss, {found.margin_from}"
-        if found.margin_from != "as given":
+    if comparison.margin is not None:
+        said = f"the margin is {comparison.margin:.5f} of MTL-Loss, {comparison.margin_from}"
+        if comparison.margin_from != "as given":
             said += "; for a claim give it beforehand by --margin"
         notes.append(said)
-    few = [e.name for e in found.entries if len(e.seeds(found.split)) < 2]
+    few = [e.name for e in comparison.entries if len(e.seeds(comparison.split)) < 2]
     if few:
         notes.append(f"one seed, with which nothing can be tested: {', '.join(few)}")
     if any(test.p is not None and test.rank_sum is None for test in tests):

@@ -118,8 +118,8 @@ class Contrast:
 def contrast(
     metric: str,
     reference: str,
-    mine: Mapping[int, float],
-    theirs: Mapping[int, float],
+    own_figures: Mapping[int, float],
+    reference_figures: Mapping[int, float],
     *,
     better: bool,
     margin: float | None = None,
@@ -129,21 +129,21 @@ def contrast(
     Args:
         metric: its name.
         reference: the other model's name.
-        mine: by unit; units of the two are independent, whatever their numbers.
-        theirs: by unit.
+        own_figures: by unit; units of the two are independent, whatever their numbers.
+        reference_figures: by unit.
         better: whether larger figures are better.
         margin: of non-inferiority in the MTL-Loss.
     """
-    one, other = list(mine.values()), list(theirs.values())
-    found = Contrast(metric, reference, (len(one), len(other)), better)
+    one, other = list(own_figures.values()), list(reference_figures.values())
+    untested = Contrast(metric, reference, (len(one), len(other)), better)
     if not one or not other:
-        return found
+        return untested
     test = welch(one, other)
     if test is None:
-        return replace(found, difference=sum(one) / len(one) - sum(other) / len(other))
+        return replace(untested, difference=sum(one) / len(one) - sum(other) / len(other))
     judged = margin if metric == LOSS else None
     return replace(
-        found,
+        untested,
         difference=test.difference,
         interval=(test.low, test.high),
         p=test.p,
@@ -163,7 +163,7 @@ def _rank_sum(one: Sequence[float], other: Sequence[float]) -> float | None:
 def corrected(
     contrasts: Sequence[Contrast], figures: Sequence[tuple[Mapping[int, float], ...]]
 ) -> list[Contrast]:
-    """The same with `holm` filled in, and `seeds_needed` where nothing is shown.
+    """The contrasts with `holm` filled in, and with `seeds_needed` where nothing is shown.
 
     Args:
         contrasts: of all models, all references and metrics.
@@ -185,6 +185,6 @@ def corrected(
 
 
 def _needed(test: Contrast, figures: tuple[Mapping[int, float], ...], family: int) -> int | None:
-    mine, theirs = (stdev(held.values()) for held in figures)
+    own, reference = (stdev(values.values()) for values in figures)
     level = 1 - (1 - LEVEL) / family  # what Holm's rule asks of the least p
-    return seeds_needed(test.difference or 0.0, (mine, theirs), level=level)
+    return seeds_needed(test.difference or 0.0, (own, reference), level=level)

@@ -14,6 +14,7 @@ from automtl.report.tables import HEADLINES
 from automtl.runs.constant import LOSS, flagged, known, loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
+from automtl.runs.stored import stored_megabytes
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.templates import OF_ANY
 from automtl.strict import build, load_yaml
@@ -39,7 +40,7 @@ class Entry:
             where all of it is known `flops_spent` and `reference_seconds`.
         marks: what a reader must know, such as "best of 3 searches".
         search_seeds: of the searches behind it.
-        found: what they derived.
+        derived: what they derived.
         remarks: per split, what must be said of it beside the constant.
         constant: per split and metric, the constant's figure on the same rows.
         trained_by: each setting of the training in words; of seeds that were trained otherwise, all
@@ -62,7 +63,7 @@ class Entry:
     cost: dict[str, dict[str, float]]
     marks: tuple[str, ...] = ()
     search_seeds: tuple[int, ...] = ()
-    found: tuple[Architecture, ...] = field(default=(), repr=False)
+    derived: tuple[Architecture, ...] = field(default=(), repr=False)
     remarks: dict[str, list[str]] = field(default_factory=dict)
     constant: dict[str, dict[str, float]] = field(default_factory=dict)
     trained_by: dict[str, str] = field(default_factory=dict)
@@ -94,7 +95,7 @@ def is_complete(entry: Entry) -> bool:
 
 
 def read_entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> Entry:
-    """What a run's files say of one model.
+    """Read one model from a run's files.
 
     Raises:
         ArtifactError: a file has not the form in which it was written.
@@ -105,12 +106,12 @@ def read_entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) 
 
 def _entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> Entry:
     figures: dict[str, dict[str, dict[int, float]]] = {"validation": {}, "test": {}}
-    held = [files.read_json(folder.results) for folder in folders]
+    all_results = [files.read_json(folder.results) for folder in folders]
     parts = {
-        split: [results[split] for results in held if isinstance(results.get(split), dict)]
+        split: [results[split] for results in all_results if isinstance(results.get(split), dict)]
         for split in figures
     }
-    for folder, results in zip(folders, held, strict=True):
+    for folder, results in zip(folders, all_results, strict=True):
         seed = int(Manifest.read(folder.manifest).values["seed"])
         for split, by_metric in figures.items():
             for metric, value in _figures(results.get(split)).items():
@@ -130,7 +131,7 @@ def _entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> E
         figures=figures,
         cost={part: _spent(paths) for part, paths in costs.items()},
         search_seeds=(int(Manifest.read(search.manifest).values["seed"]),) if searched else (),
-        found=(Architecture.load(search.architecture),)
+        derived=(Architecture.load(search.architecture),)
         if searched and search.architecture.exists()
         else (),
         remarks={split: remarks(some) for split, some in parts.items()},
@@ -147,9 +148,8 @@ def _entry(run: Path, label: str, folders: Sequence[PhaseDir], called: str) -> E
 
 
 def _megabytes(folders: Sequence[PhaseDir]) -> float | None:
-    held = [files.read_json(folder.cost) for folder in folders if folder.cost.exists()]
-    stored = [cost["model"].get("stored") for cost in held if isinstance(cost.get("model"), dict)]
-    sizes = [sum(parts.values()) for parts in stored if parts]
+    costs = [files.read_json(folder.cost) for folder in folders if folder.cost.exists()]
+    sizes = [size for cost in costs if (size := stored_megabytes(cost)) is not None]
     return fmean(sizes) if sizes else None
 
 
@@ -157,22 +157,22 @@ def _trained_by(folders: Sequence[PhaseDir]) -> dict[str, str]:
     """Each setting of some trainings in words, what an older version did not know at its
     default.
     """
-    found: dict[str, dict[str, None]] = {}
+    by_setting: dict[str, dict[str, None]] = {}
     for folder in folders if all(folder.config.exists() for folder in folders) else ():
-        held = load_yaml(folder.config)
-        section = build(RetrainSection, held.get("retrain", {}), folder.config)
+        config = load_yaml(folder.config)
+        section = build(RetrainSection, config.get("retrain", {}), folder.config)
         settings = {f"retrain.{name}": value for name, value in section.acting().items()}
-        settings |= {f"runtime.{name}": held.get("runtime", {}).get(name) for name in _OF_RUNTIME}
+        settings |= {f"runtime.{name}": config.get("runtime", {}).get(name) for name in _OF_RUNTIME}
         if folder.architecture.exists():
-            made = Architecture.load(folder.architecture)
-            settings |= {f"{_SHAPE}{name}": getattr(made, name) for name in OF_ANY}
+            architecture = Architecture.load(folder.architecture)
+            settings |= {f"{_SHAPE}{name}": getattr(architecture, name) for name in OF_ANY}
         for name, value in settings.items():
-            found.setdefault(name, {})[_word(value)] = None
-    return {name: _OTHERWISE.join(values) for name, values in found.items()}
+            by_setting.setdefault(name, {})[_word(value)] = None
+    return {name: _OTHERWISE.join(values) for name, values in by_setting.items()}
 
 
 def _advised(folders: Sequence[PhaseDir]) -> tuple[str, ...]:
-    """What was recommended of some trained models' shapes."""
+    """The recommended shapes of some trained models."""
     origins = [
         load_yaml(folder.config).get("origins", {}) for folder in folders if folder.config.exists()
     ]
@@ -190,33 +190,33 @@ def _word(value: Any) -> str:
 
 def _constant(part: Mapping[str, Any]) -> dict[str, float]:
     """The constant's figures, by the metrics that models are compared in."""
-    held = {
+    figures = {
         f"{task} {name}": value
         for task, metrics in metrics_of(part).items()
         for name, value in metrics.items()
         if name in HEADLINES
     }
-    return held if (loss := loss_of(part)) is None else {LOSS: loss, **held}
+    return figures if (loss := loss_of(part)) is None else {LOSS: loss, **figures}
 
 
 def _figures(split: Any) -> dict[str, float]:
     """MTL-Loss and each task's headline metric, where defined."""
     if not isinstance(split, dict):
         return {}
-    found = {} if split["loss"] is None else {LOSS: split["loss"]}
+    figures = {} if split["loss"] is None else {LOSS: split["loss"]}
     for task, metrics in split["tasks"].items():
         name = next((n for n in HEADLINES if n in metrics), None)
         if name is not None and metrics[name] is not None:
-            found[f"{task} {name}"] = metrics[name]
-    return found
+            figures[f"{task} {name}"] = metrics[name]
+    return figures
 
 
 def _method(search: PhaseDir, label: str) -> str:
-    held = load_yaml(search.config)
+    config = load_yaml(search.config)
     own = {
-        **held.get("search", {}),
-        "sharing_settings": held.get("sharing", {}),
-        "space": held.get("space", {}),
+        **config.get("search", {}),
+        "sharing_settings": config.get("sharing", {}),
+        "space": config.get("space", {}),
     }
     return (
         f"{own.get('strategy', 'darts')} in {own['space'].get('name', '?')}, {label}, "
@@ -225,11 +225,11 @@ def _method(search: PhaseDir, label: str) -> str:
 
 
 def _spent(paths: Sequence[Path]) -> dict[str, float]:
-    held = [files.read_json(path) for path in paths if path.exists()]
-    spent = {what: sum(float(h.get(what) or 0) for h in held) for what in ("samples", "seconds")}
+    costs = [files.read_json(path) for path in paths if path.exists()]
+    spent = {what: sum(float(h.get(what) or 0) for h in costs) for what in ("samples", "seconds")}
     computed = {
-        what: sum(float(h[what]) for h in held)
+        what: sum(float(h[what]) for h in costs)
         for what in COMPUTED
-        if held and all(h.get(what) is not None for h in held)
+        if costs and all(h.get(what) is not None for h in costs)
     }
     return spent | computed

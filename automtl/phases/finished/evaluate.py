@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from automtl.data.store.unknown import unknown_remarks
 from automtl.errors import ArtifactError
 from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.run.faults import known_ids
-from automtl.phases.run.session import Reporter, Silent
+from automtl.phases.run.reporter import Reporter, Silent
 from automtl.runs.constant import LOSS, loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, find_phase
@@ -185,14 +186,14 @@ def _by_known(
     store: Store, predictions: Predictions, tasks: Sequence[Task], users: np.ndarray | None
 ) -> dict[str, ByKnown]:
     """Per column with unknown ids among the test rows."""
-    found = {}
+    by_column = {}
     for column, part in known_slices(store, "test", predictions.rows).items():
         unknown = int(part.codes.sum())
         known, rest = evaluate_slices(predictions, tasks, *part, groups=users).values()
-        found[column] = ByKnown(
+        by_column[column] = ByKnown(
             len(part.codes) - unknown, unknown, unknown / len(part.codes), known, rest
         )
-    return found
+    return by_column
 
 
 def _nth(n: int) -> str:
@@ -290,8 +291,8 @@ def constants(results: Sequence[TestResult]) -> list[dict[str, Any]]:
         figures = asdict(result.test)
         metrics = {
             f"{task} {metric}": value
-            for task, held in metrics_of(figures).items()
-            for metric, value in held.items()
+            for task, by_metric in metrics_of(figures).items()
+            for metric, value in by_metric.items()
         }
         cells = {
             key: {"mean": value, "sd": None}
@@ -310,7 +311,7 @@ def constants(results: Sequence[TestResult]) -> list[dict[str, Any]]:
 
 
 def verdicts(results: Sequence[TestResult]) -> list[str]:
-    """What must be said of the models beside the constant, a sentence each."""
+    """Remarks on the models beside the constant, a sentence each."""
     by_label = {
         label: [asdict(r.test) for r in results if r.label == label]
         for label in dict.fromkeys(r.label for r in results)
@@ -334,6 +335,4 @@ def _mean_sd(values: Sequence[float | None]) -> dict[str, float | None]:
     known = [v for v in values if v is not None]
     if len(known) < len(values):
         return {"mean": None, "sd": None}
-    mean = sum(known) / len(known)
-    sd = (sum((v - mean) ** 2 for v in known) / (len(known) - 1)) ** 0.5 if len(known) > 1 else None
-    return {"mean": mean, "sd": sd}
+    return {"mean": fmean(known), "sd": stdev(known) if len(known) > 1 else None}

@@ -2,31 +2,18 @@
 itself.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from automtl import files
-from automtl.data.store import Store
 from automtl.errors import ArtifactError, ConfigError
-from automtl.exports.card import Facts, first_words, readme
-from automtl.exports.encoding import portable, write_encoding
-from automtl.exports.folder import write_manifest
-from automtl.exports.formats import FORMATS, Format
-from automtl.exports.network import Served, arrays, names, random_inputs, with_unknown
-from automtl.exports.parity import compare
-from automtl.phases.finished.open import load_net, session_of
-from automtl.phases.run.session import Reporter, Session, Silent
-from automtl.runs.constant import remarks
-from automtl.runs.manifest import Manifest, now
-from automtl.runs.run_dir import PhaseDir, one_phase
-from automtl.spaces.architecture import Architecture
+from automtl.exports.formats import FORMATS
+from automtl.exports.network import names
+from automtl.phases.finished._export_folder import ExportFolder
+from automtl.phases.finished.open import session_of
+from automtl.phases.run.reporter import Reporter, Silent
+from automtl.runs.run_dir import one_phase
 from automtl.strict import nearest
-
-CHECKED_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -65,7 +52,8 @@ def export(
         raise ConfigError(
             "--format", f"must be one of {', '.join(FORMATS)}", form, nearest(form, FORMATS)
         )
-    reporter, folder, chosen = reporter or Silent(), one_phase(run, "retrain"), FORMATS[form]
+    reporter, chosen = reporter or Silent(), FORMATS[form]
+    folder = one_phase(run, "retrain")
     out = out or folder.path.parent.parent / "export" / f"{folder.path.name}-{form}"
     if out.exists():
         raise ArtifactError(
@@ -77,7 +65,7 @@ def export(
         )
     chosen.check()
     session = session_of(folder, "cpu", reporter)
-    work = _Work(folder, session, session.rows_at_hand())
+    work = ExportFolder(folder, session, session.rows_at_hand())
     names(work.session.schema)
     with files.StagedFolder(out) as staged:
         parity = work.write(staged, form, chosen)
@@ -87,90 +75,3 @@ def export(
         f"rows: {differences}"
     )
     return ExportResult(out, parity)
-
-
-@dataclass
-class _Work:
-    """One export being made."""
-
-    folder: PhaseDir
-    session: Session
-    store: Store | None
-    rows: int = 0
-    remarks: list[str] = field(default_factory=list)
-
-    def write(self, staged: files.StagedFolder, form: str, chosen: Format) -> dict[str, float]:
-        """All files; the largest difference per output."""
-        data, schema, config = self.session.encoding, self.session.schema, self.session.dataset
-        net = load_net(self.folder, self.session).eval().requires_grad_(False)
-        judged = self._judged()
-        served = Served(net, schema).eval()
-        features = self._features()
-        parity = compare(chosen.write(staged, served), served, features, exact=chosen.exact)
-        write_encoding(staged, data, config)
-        bound = Architecture.load(self.folder.architecture)
-        bound.save(staged / "architecture.json")
-        words = first_words({name: data.vocabulary(name) for name in schema.owners})
-        metrics, warnings = (
-            {split: part["tasks"] for split, part in judged.items()},
-            remarks([judged.get("test", judged["validation"])]),
-        )
-        settings, made = portable(config), self._made()
-        facts = Facts(
-            bound,
-            schema,
-            settings,
-            data.summary,
-            metrics,
-            made,
-            parity,
-            self.rows,
-            words,
-            self.remarks,
-            warnings,
-        )
-        files.write_text(staged / "README.md", readme(facts, chosen))
-        inputs, outputs = names(schema)
-        write_manifest(
-            staged,
-            {"kind": form, "inputs": inputs, "outputs": outputs, "parity": parity, "made": made},
-        )
-        return parity
-
-    def _features(self) -> dict[str, np.ndarray]:
-        """Validation rows where they are at hand, else drawn ones; and one of unseen ids and
-        missing numbers.
-        """
-        schema = self.session.schema
-        if self.store is None:
-            self.remarks.append(
-                "the rows that it was checked on were drawn at random, since the validation "
-                "rows were not at hand"
-            )
-            features = random_inputs(schema, CHECKED_ROWS)
-        else:
-            rows = self.store.rows("validation")
-            features = arrays(rows, schema, np.arange(min(len(rows), CHECKED_ROWS)))
-        features = with_unknown(features, schema)
-        self.rows = len(features[schema.fields[0].name])
-        return features
-
-    def _judged(self) -> dict[str, Mapping[str, Any]]:
-        """Its figures per split: the network is handed over as it was evaluated."""
-        results = files.read_json(self.folder.results)
-        return {split: results[split] for split in ("validation", "test") if split in results}
-
-    def _made(self) -> dict[str, Any]:
-        """How the model was made, without paths of the machine."""
-        known = Manifest.read(self.folder.manifest).values
-        versions = ", ".join(f"{name} {version}" for name, version in known["versions"].items())
-        return {
-            "seed": known["seed"],
-            "trained": known["end"],
-            "exported": now(),
-            "versions": versions,
-            "git revision": known["git_revision"] or "none",
-            "data": known["data"]["name"],
-            "data hash": known["data"]["hash"],
-            "split hash": known["data"]["split_hash"],
-        }

@@ -1,5 +1,5 @@
-"""What a table of tested models tells beside their metrics: time, remarks, and how many seeds would
-tell the best two apart.
+"""Figures of tested models beside their metrics: time, size, and how many seeds would separate the
+best two.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from automtl import files
 from automtl.phases.finished.evaluate import TestResult
 from automtl.runs.constant import flagged
+from automtl.runs.stored import stored_parts
 from automtl.statistics import seeds_needed, welch
 
 
@@ -38,7 +39,7 @@ class Gap:
 
 
 def best_gap(results: Sequence[TestResult]) -> Gap | None:
-    """How the best two models differ; None where there are not two with a defined MTL-Loss."""
+    """The difference of the best two models; None without two of a defined MTL-Loss."""
     losses: dict[str, list[float]] = {}
     for label, group in by_label(results).items():
         known = [r.test.loss for r in group if r.test.loss is not None]
@@ -87,10 +88,10 @@ def stored_sizes(results: Sequence[TestResult]) -> dict[str, dict[str, float]]:
     """
     sizes: dict[str, dict[str, float]] = {}
     for label, group in by_label(results).items():
-        found = [files.read_json(r.folder.cost)["model"].get("stored", {}) for r in group]
+        stored = [stored_parts(files.read_json(r.folder.cost)) for r in group]
         sizes[label] = {
-            part: sum(f[part] for f in found) / len(found)
-            for part in found[0]
-            if all(part in f for f in found)
+            part: sum(f[part] for f in stored) / len(stored)
+            for part in stored[0]
+            if all(part in f for f in stored)
         }
     return sizes

@@ -17,8 +17,8 @@ from automtl import files
 from automtl.errors import ConfigError
 from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet
-from automtl.phases.finished.open import reopened
-from automtl.phases.run.session import Reporter, Silent
+from automtl.phases.finished._reopen import reopened
+from automtl.phases.run.reporter import Reporter, Silent
 from automtl.runs.run_dir import PhaseDir, one_phase
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.derive import derive
@@ -78,8 +78,10 @@ def pareto(
     folder = one_phase(path, "search")
     material, net, _ = reopened(path, device=device, reporter=reporter or Silent(), needs=SWEPT)
     pricing = _pricing(material, net, timed=of == "latency")
-    front = [_kept(folder, found, of) for found in sweep(pricing, OF[of], points)]
-    files.write_json(folder.front, {"of": of, "points": [_told(folder, point) for point in front]})
+    front = [_saved(folder, architecture, of) for architecture in sweep(pricing, OF[of], points)]
+    files.write_json(
+        folder.front, {"of": of, "points": [_record(folder, point) for point in front]}
+    )
     return front
 
 
@@ -101,31 +103,31 @@ def sweep(pricing: Pricing, cost: str, points: int) -> list[Architecture]:
         points: how many limits.
     """
     free = pricing.cost(derive(pricing.net, pricing.schema, **pricing.common))[cost]
-    found: list[Architecture] = []
+    front: list[Architecture] = []
     for limit in np.linspace(pricing.least(cost), free, points).round().astype(int):
-        made = pricing.best_within(Limits(**{cost: int(limit)}))
-        if made is not None and made not in found:
-            found.append(made)
-    return found
+        best = pricing.best_within(Limits(**{cost: int(limit)}))
+        if best is not None and best not in front:
+            front.append(best)
+    return front
 
 
-def _kept(folder: PhaseDir, found: Architecture, of: str) -> Point:
+def _saved(folder: PhaseDir, architecture: Architecture, of: str) -> Point:
     """A point with its architecture in a file, which `automtl retrain` takes."""
-    told = found.provenance["within_limits"]
-    path = folder.front.parent / f"{of}-{told['cost'][OF[of]]}.json"
+    within = architecture.provenance["within_limits"]
+    path = folder.front.parent / f"{of}-{within['cost'][OF[of]]}.json"
     origin = (
         Architecture.load(folder.architecture).provenance if folder.architecture.exists() else {}
     )
-    kept = found.evolve(provenance={**origin, **found.provenance})
-    kept.save(path)
-    return Point(path, told["cost"], told["score"], kept)
+    architecture = architecture.evolve(provenance={**origin, **architecture.provenance})
+    architecture.save(path)
+    return Point(path, within["cost"], within["score"], architecture)
 
 
-def _told(folder: PhaseDir, point: Point) -> dict[str, Any]:
-    made = point.architecture
+def _record(folder: PhaseDir, point: Point) -> dict[str, Any]:
+    architecture = point.architecture
     parts = {
-        "interaction": list(made.interaction),
-        "experts": [list(made.experts[i].blocks) for i in _used(made)],
+        "interaction": list(architecture.interaction),
+        "experts": [list(architecture.experts[i].blocks) for i in _used(architecture)],
     }
     return {
         "file": point.path.name,
@@ -135,9 +137,9 @@ def _told(folder: PhaseDir, point: Point) -> dict[str, Any]:
     }
 
 
-def _used(made: Architecture) -> Sequence[int]:
+def _used(architecture: Architecture) -> Sequence[int]:
     return (
-        sorted({i for task in made.chosen for i in task})
-        if made.chosen is not None
-        else range(len(made.experts))
+        sorted({i for task in architecture.chosen for i in task})
+        if architecture.chosen is not None
+        else range(len(architecture.experts))
     )

@@ -1,6 +1,4 @@
-"""The rank phase: whether what a searched supernet says of architectures agrees with training them
-by themselves.
-"""
+"""The rank phase: whether a supernet ranks architectures as training them by themselves does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
+from automtl.data.store.batches import Batches
 from automtl.errors import ConfigError
-from automtl.phases.finished.open import reopened
+from automtl.phases.finished._reopen import reopened
 from automtl.phases.finished.rank_order import agreement
-from automtl.phases.run.session import Reporter, Silent
-from automtl.strategies.protocol import make_encoding
+from automtl.phases.run.reporter import Reporter, Silent
+from automtl.spaces.architecture import Architecture
+from automtl.strategies.protocol import SearchContext, make_encoding
 from automtl.strategies.score import score
 from automtl.strategies.standalone import StandAlone
 
@@ -79,33 +80,45 @@ def rank(
     if not 2 <= samples <= MOST:
         raise ConfigError("--samples", f"must be at least 2 and at most {MOST:,}", samples)
     reporter = reporter or Silent()
-    m, net, session = reopened(path, device=device, reporter=reporter, needs=RANKED)
+    context, net, session = reopened(path, device=device, reporter=reporter, needs=RANKED)
     validation = session.in_order("validation")
-    genes, shared, alone, read = make_encoding(m), [], [], 0
+    genes = make_encoding(context)
+    shared, alone = list[float](), list[float]()
+    samples_read = 0
     genomes = [genes.draw(np.random.default_rng([seed, i])) for i in range(samples)]
     for number, genome in enumerate(genomes):
         genes.set(net, genome)
-        shared.append(score(net, m.scored, m.schema.tasks, device=m.device, supernet=True))
-        model = StandAlone(genes.architecture(genome), m, seed=seed, lr=m.options.random_lr)
-        for event in model.train(m.fit.cycle(), epoch=0, steps=epochs * len(m.fit)):
-            read += event.rows
-        alone.append(score(model.net, validation, m.schema.tasks, device=m.device, supernet=False))
-        read += m.scored.num_rows + validation.num_rows
+        shared.append(_loss(net, context.scored, context, supernet=True))
+        architecture = genes.architecture(genome)
+        model = StandAlone(architecture, context, seed=seed, lr=context.options.random_lr)
+        for event in model.train(context.fit.cycle(), epoch=0, steps=epochs * len(context.fit)):
+            samples_read += event.rows
+        alone.append(_loss(model.net, validation, context, supernet=False))
+        samples_read += context.scored.num_rows + validation.num_rows
         reporter.say(
             f"sample {number + 1}/{samples}: supernet {shared[-1]:.5f}, alone {alone[-1]:.5f}"
         )
     orders = agreement(shared, alone)
-    tau, interval, p = (
-        (None, None, None) if orders is None else (orders.tau, orders.interval, orders.p)
-    )
-    told = tuple(
-        genes.architecture(g).model_dump(mode="json", include={"interaction", "experts", "chosen"})
-        for g in genomes
-    )
-    rows = (m.scored.num_rows, validation.num_rows)
     return Ranking(
-        tuple(shared), tuple(alone), tau, interval, p, regret(shared, alone), rows, read, told
+        tuple(shared),
+        tuple(alone),
+        tau=None if orders is None else orders.tau,
+        interval=None if orders is None else orders.interval,
+        p=None if orders is None else orders.p,
+        regret=regret(shared, alone),
+        rows=(context.scored.num_rows, validation.num_rows),
+        samples_read=samples_read,
+        architectures=tuple(_choices(genes.architecture(genome)) for genome in genomes),
     )
+
+
+def _loss(net: nn.Module, batches: Batches, context: SearchContext, *, supernet: bool) -> float:
+    tasks, device = context.schema.tasks, context.device
+    return score(net, batches, tasks, device=device, supernet=supernet)
+
+
+def _choices(architecture: Architecture) -> dict[str, Any]:
+    return architecture.model_dump(mode="json", include={"interaction", "experts", "chosen"})
 
 
 def regret(supernet: Sequence[float], alone: Sequence[float]) -> float:

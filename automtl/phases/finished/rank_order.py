@@ -28,7 +28,7 @@ Tails = Callable[[float], tuple[float, float, float]]
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of two orders.
+    """The agreement of two orders.
 
     Args:
         tau: Kendall's tau-b.
@@ -88,7 +88,9 @@ def _exact(n: int, least: int, most: int) -> Tails:
 
 
 def _normal(n: int, least: int, most: int) -> Tails:
-    """Likewise, from the mean and the variance of d, corrected for continuity."""
+    """The same from a normal approximation with the mean and variance of d, corrected for
+    continuity.
+    """
     j = np.arange(2.0, n + 1)
     pairs = n * (n - 1) / 2
 

@@ -1,6 +1,4 @@
-"""Pictures of architectures and of a search's alphas, and the report page, of runs that lie on
-disk.
-"""
+"""Pictures of architectures and alphas, and the report page, from runs on disk."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +10,7 @@ from automtl import files
 from automtl.config import resolve
 from automtl.errors import ArtifactError, ConfigError
 from automtl.models.parts import known_part_costs, part_costs
-from automtl.phases.run.session import open_store
+from automtl.phases.run.opening import open_store
 from automtl.report.charts import all_choices
 from automtl.report.drawing import paint
 from automtl.report.drawing.facts import Part
@@ -45,10 +43,10 @@ def _file(source: str | Path) -> str | Path:
 
 
 def decided_of(architecture: Architecture) -> list[str]:
-    """What the search behind an architecture decided; nothing of one that no search made."""
-    if not architecture.choices and not decided.of(architecture.provenance):
+    """The decisions of the search behind an architecture; none where no search made it."""
+    if not architecture.choices and not decided.decisions_of(architecture.provenance):
         return []
-    return [line for line in decided.said(architecture.provenance) if line]
+    return [line for line in decided.sentence_and_advice(architecture.provenance) if line]
 
 
 def picture(
@@ -83,15 +81,15 @@ def alphas_picture(source: str | Path) -> Figure:
         ArtifactError: it has none yet.
     """
     phase = one_phase(Path(source), "search")
-    held = load_phase(phase, str(source))
-    if held.alphas.empty:
+    view = load_phase(phase, str(source))
+    if view.alphas.empty:
         raise ArtifactError(
             phase.alphas,
             "must hold the alphas of an epoch",
-            "; ".join(held.remarks) or "none yet",
+            "; ".join(view.remarks) or "none yet",
             "wait for one",
         )
-    return all_choices(held.alphas, f"alphas of {source}")
+    return all_choices(view.alphas, f"alphas of {source}")
 
 
 def known_parts(architecture: Architecture) -> dict[str, Part]:

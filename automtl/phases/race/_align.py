@@ -17,8 +17,8 @@ def aligned(genes: SpaceEncoding, first: Architecture, other: Architecture) -> d
     before = sum(name.startswith("interaction.") for name in genes.names)
     blocks = genes.space.num_blocks
     shape = (len(genes.slots), blocks)
-    mine, theirs = (np.array(g.picks[before:]).reshape(shape) for g in (one, two))
-    likeness = (mine[:, None] == theirs[None]).sum(-1) + _uses(one, two, len(genes.slots))
+    ours, theirs = (np.array(g.picks[before:]).reshape(shape) for g in (one, two))
+    likeness = (ours[:, None] == theirs[None]).sum(-1) + _uses(one, two, len(genes.slots))
     order = linear_sum_assignment(-likeness)[1]  # my expert i is their order[i]
     places = np.argsort(order)
     chosen = two.chosen and tuple(
@@ -29,14 +29,14 @@ def aligned(genes: SpaceEncoding, first: Architecture, other: Architecture) -> d
 
 
 def _uses(one: Genome, two: Genome, experts: int) -> np.ndarray:
-    """How many tasks use, or leave, both of two experts. Shape: (experts, experts)."""
+    """The number of tasks that use, or leave, both of two experts. Shape: (experts, experts)."""
     if one.chosen is None or two.chosen is None:
         return np.zeros((experts, experts), int)
-    mine, theirs = (
+    ours, theirs = (
         np.array([[i in task for task in g.chosen or ()] for i in range(experts)])
         for g in (one, two)
     )
-    same: np.ndarray = (mine[:, None] == theirs[None]).sum(-1)
+    same: np.ndarray = (ours[:, None] == theirs[None]).sum(-1)
     return same
 
 

@@ -1,4 +1,4 @@
-"""How a race came out, for people and as plain data."""
+"""The outcome of a race, in words and as plain data."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,7 +19,7 @@ def answer(
     others = [e for e in outcome.ordered if e.id != winner.id]
     rivals = [e for e in others if e.kind == "rival"]
     controls = _controls(winner, results, rungs)
-    told: dict[str, Any] = {
+    summary: dict[str, Any] = {
         "winner": winner.name,
         "kind": winner.kind,
         "loss_b": table.mean(("final", winner.id)),
@@ -31,7 +31,7 @@ def answer(
         "finalists": {e.name: table.losses.get(("final", e.id)) for e in outcome.ordered},
         "trainings": len(results),
     }
-    return {**told, "words": list(_words(outcome, told))}
+    return {**summary, "words": list(_words(outcome, summary))}
 
 
 def _beside(entrant: Entrant, outcome: Finals) -> dict[str, Any]:
@@ -42,42 +42,42 @@ def _beside(entrant: Entrant, outcome: Finals) -> dict[str, Any]:
 def _controls(winner: Entrant, results: Sequence[Result], rungs: int) -> dict[str, Any] | None:
     """The evenly drawn ones beside the winner at the last rung that it and one of them ran."""
     for rung in range(rungs - 1, -1, -1):
-        held = of_rung(results, rung)
-        others = [r for r in held.values() if r.candidate != winner.id]
+        judged = of_rung(results, rung)
+        others = [r for r in judged.values() if r.candidate != winner.id]
         even = [r.b for r in others if r.kind == "control" and r.b is not None]
-        own = held.get(winner.id)
+        own = judged.get(winner.id)
         if even and own is not None and own.b is not None:
             return {"rung": rung, "rows": own.rows, "median": median(even), "winner": own.b}
     return None
 
 
-def _words(outcome: Finals, told: dict[str, Any]) -> list[str]:
+def _words(outcome: Finals, summary: dict[str, Any]) -> list[str]:
     winner, best = outcome.winner, outcome.best
-    made = "hand-made: " if winner.kind == "rival" else ""
-    said = [f"{made}{winner.name} wins the race, MTL-Loss {told['loss_b']:.5f} on B rows"]
-    if not told["beats_constant"]:
-        said.append("no candidate is shown to be better than predicting the base rates")
+    origin = "hand-made: " if winner.kind == "rival" else ""
+    sentences = [f"{origin}{winner.name} wins the race, MTL-Loss {summary['loss_b']:.5f} on B rows"]
+    if not summary["beats_constant"]:
+        sentences.append("no candidate is shown to be better than predicting the base rates")
     if best.id != winner.id:
-        said.append(
+        sentences.append(
             f"{best.name} has the least loss; not told apart and within {CLOSE:.1%} of it, "
             f"{winner.name} is cheaper ({winner.flops:,} FLOPs a row for {best.flops:,})"
         )
     # beside a hand-made winner no other is the best hand-made one
     names = {"runner_up": "the runner-up"}
-    if winner.kind != "rival" and told["rival"] == told["runner_up"]:
+    if winner.kind != "rival" and summary["rival"] == summary["runner_up"]:
         names["runner_up"] += " and best hand-made model"
     elif winner.kind != "rival":
         names["rival"] = "the best hand-made model"
     for key, name in names.items():
-        if (beside := told[key]) is not None:
-            said.append(f"{name}, {beside['name']}: {_gap(outcome, beside)}")
-    if (controls := told["controls"]) is not None:
+        if (beside := summary[key]) is not None:
+            sentences.append(f"{name}, {beside['name']}: {_gap(outcome, beside)}")
+    if (controls := summary["controls"]) is not None:
         gap = controls["median"] - controls["winner"]
-        said.append(
+        sentences.append(
             f"evenly drawn ones: their median {gap:+.5f} beside the winner, after "
             f"{controls['rows']:,} rows, one seed each"
         )
-    return said
+    return sentences
 
 
 def _gap(outcome: Finals, beside: dict[str, Any]) -> str:

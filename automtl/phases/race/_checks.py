@@ -50,9 +50,10 @@ class Checks:
         session: Session,
         most: int,
     ) -> None:
-        self.winner, self.runners_up, self.genes, self.session = winner, runners_up, genes, session
+        self.winner, self.runners_up = winner, runners_up
+        self.genes, self.session = genes, session
         self.most = most if runners_up else 0
-        self._made: dict[tuple[str, ...], Entrant] = {}
+        self._entrants: dict[tuple[str, ...], Entrant] = {}
 
     def look(self, table: Table, seeds: int) -> tuple[list[Check], Entrant | None]:
         """The groups that are judged, and who must be trained next; None where nobody must."""
@@ -92,15 +93,15 @@ class Checks:
 
     def changed(self, group: tuple[str, ...]) -> Entrant:
         """The winner with the choices of a group changed."""
-        if group not in self._made:
+        if group not in self._entrants:
             genome = self.genes.genome(self.winner.architecture)
             picks, groups = list(genome.picks), self.genes.groups()
             for name in group:
                 names = [str(o) for o in self.genes.operations(name)]
                 for number in groups[name]:
                     picks[number] = names.index(self.runners_up[name])
-            made = self.genes.architecture(replace(genome, picks=tuple(picks)))
-            self._made[group] = make_entrant(
-                "variant", f"winner but for {len(group)}", made, self.session
+            architecture = self.genes.architecture(replace(genome, picks=tuple(picks)))
+            self._entrants[group] = make_entrant(
+                "variant", f"winner but for {len(group)}", architecture, self.session
             )
-        return self._made[group]
+        return self._entrants[group]

@@ -1,5 +1,5 @@
-"""Differences between trained candidates on B rows: over seeds and rows, adjusted for all that is
-compared.
+"""Differences between trained candidates on B rows, over seeds and rows, adjusted for multiple
+comparisons.
 """
 
 import math
@@ -15,11 +15,13 @@ from automtl.statistics import LEVEL, MARGIN, Difference, equivalent, holm, pool
 from automtl.training.metrics.influence import Influence, variance
 
 Key = tuple[Stage, str]  # a candidate's trainings of a stage
+# the sum over a candidate's seeds of what every unit of the B rows adds to its loss
+Units = Mapping[Key, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Gap:
-    """How far one candidate's loss lies above another's.
+    """The difference of one candidate's loss from another's.
 
     Args:
         difference: of the means.
@@ -40,25 +42,24 @@ class Table:
 
     Args:
         results: so far.
-        units: per stage and candidate, the sum over its seeds of what every unit of the B rows adds
-            to its loss.
+        units: per stage and candidate.
     """
 
-    def __init__(self, results: Sequence[Result], units: Mapping[Key, np.ndarray]) -> None:
+    def __init__(self, results: Sequence[Result], units: Units) -> None:
         keys: dict[Key, None] = dict.fromkeys(
             (r.stage, r.candidate) for r in results if r.stage != "rung"
         )
         self._units = units
         self.done = {key: sum((r.stage, r.candidate) == key for r in results) for key in keys}
         self.losses = {
-            key: held for key in keys if (held := losses(results, *key)) is not None and held
+            key: values for key in keys if (values := losses(results, *key)) is not None and values
         }
         self.pooled = pooled_deviation(self.losses.values())
 
     def mean(self, key: Key) -> float:
         """A candidate's mean loss over its seeds; infinite where one was not finite."""
-        held = self.losses.get(key)
-        return math.inf if held is None else math.fsum(held) / len(held)
+        values = self.losses.get(key)
+        return math.inf if values is None else math.fsum(values) / len(values)
 
     @property
     def margin(self) -> float:
@@ -80,45 +81,45 @@ class Table:
         picked by the same figures.
         """
         pairs = list(combinations(keys, 2))
-        found = {pair: d for pair in pairs if (d := self._difference(*pair)) is not None}
-        return dict(zip(found, self._adjusted(list(found.values())), strict=True))
+        differences = {pair: d for pair in pairs if (d := self._difference(*pair)) is not None}
+        return dict(zip(differences, self._adjusted(list(differences.values())), strict=True))
 
     def against(self, first: Key, second: Key, family: int) -> Gap | None:
         """The first's loss less the second's, as one of so many comparisons (Bonferroni)."""
-        found = self._difference(first, second)
-        if found is None:
+        difference = self._difference(first, second)
+        if difference is None:
             return None
-        return self._gap(found, 1 - (1 - LEVEL) / max(family, 1))
+        return self._gap(difference, 1 - (1 - LEVEL) / max(family, 1))
 
-    def _adjusted(self, found: Sequence[Difference]) -> list[Gap]:
-        corrected = holm([d.p for d in found])
-        order = sorted(range(len(found)), key=lambda i: found[i].p)
+    def _adjusted(self, differences: Sequence[Difference]) -> list[Gap]:
+        corrected = holm([d.p for d in differences])
+        order = sorted(range(len(differences)), key=lambda i: differences[i].p)
         rejected = sum(p < 1 - LEVEL for p in corrected)
         gaps = {}
         for rank, i in enumerate(order):
             # Holm's step; what is not told apart has the level at which it stopped
-            step = len(found) - min(rank, rejected)
-            gaps[i] = self._gap(found[i], 1 - (1 - LEVEL) / step)
-        return [gaps[i] for i in range(len(found))]
+            step = len(differences) - min(rank, rejected)
+            gaps[i] = self._gap(differences[i], 1 - (1 - LEVEL) / step)
+        return [gaps[i] for i in range(len(differences))]
 
-    def _gap(self, found: Difference, level: float) -> Gap:
-        low, high = found.limits(level)
-        tied = self.margin > 0 and equivalent(found, self.margin)
-        return Gap(found.difference, low, high, not low <= 0 <= high, tied)
+    def _gap(self, difference: Difference, level: float) -> Gap:
+        low, high = difference.limits(level)
+        tied = self.margin > 0 and equivalent(difference, self.margin)
+        return Gap(difference.difference, low, high, not low <= 0 <= high, tied)
 
     def beats(self, key: Key, constant: Influence, among: int) -> bool:
         """Whether a candidate's loss is shown to lie below the constant's: the upper one-sided 95%
         limit of the difference, adjusted for so many that it is the best of, is below 0.
         """
-        held = self.losses.get(key)
-        if held is None or constant.loss is None or self.pooled is None:
+        values = self.losses.get(key)
+        if values is None or constant.loss is None or self.pooled is None:
             return False
-        rows = variance(self._units[key] / len(held), constant.units)
-        error = math.sqrt(self.pooled[0] ** 2 / len(held) + rows)
+        rows = variance(self._units[key] / len(values), constant.units)
+        error = math.sqrt(self.pooled[0] ** 2 / len(values) + rows)
         limit = float(stdtrit(self.pooled[1], 1 - (1 - LEVEL) / max(among, 1)))
         return self.mean(key) - constant.loss + limit * error < 0
 
 
 def flipped(gap: Gap) -> Gap:
-    """The same the other way round."""
+    """The gap seen from the other candidate."""
     return Gap(-gap.difference, -gap.high, -gap.low, gap.apart, gap.tied)

@@ -1,5 +1,5 @@
-"""Who wins a race's finals: the least mean loss on B rows, or of those that are as good the
-cheapest.
+"""The winner of a race's finals: the least mean loss on B rows, or the cheapest of those that are
+as good.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ CLOSE = 1e-3  # of the best loss: within it, of those not told apart, the cheape
 
 @dataclass(frozen=True)
 class Finals:
-    """How the finals came out.
+    """The outcome of the finals.
 
     Args:
         winner: who is taken.
@@ -48,10 +48,10 @@ def finals(finalists: Sequence[Entrant], table: Table) -> Finals:
     near = [
         e
         for e in finite
-        if (found := gap(e, best)) is None
-        or (not found.apart and found.difference <= CLOSE * table.mean(("final", best.id)))
+        if (distance := gap(e, best)) is None
+        or (not distance.apart and distance.difference <= CLOSE * table.mean(("final", best.id)))
     ]
     winner = min(near, key=lambda e: e.price) if near else best
-    gaps = {e.id: found for e in finite if (found := gap(e, winner)) is not None}
+    gaps = {e.id: distance for e in finite if (distance := gap(e, winner)) is not None}
     level = [e for e in finite if e.id in gaps and not gaps[e.id].apart]
     return Finals(winner, best, gaps, level, ordered)

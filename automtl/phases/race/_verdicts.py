@@ -1,4 +1,4 @@
-"""What a race decides, choice by choice."""
+"""The verdict of a race on every choice."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ NO_BETTER = "the winner is not shown to be better than predicting the base rates
 
 @dataclass(frozen=True)
 class Grounds:
-    """What verdicts are made of.
+    """The evidence that verdicts rest on.
 
     Args:
         finals: who won, and who is not told apart.
@@ -40,29 +40,29 @@ class Grounds:
             return {}
         idle = unused(self.genes, self.finals.winner.architecture)
         dissent = self._dissent()
-        found = {}
+        runners_up = {}
         for decision in self.believed:
             names = [str(o) for o in self.genes.operations(decision.choice)]
             others = [name for name in names if name != decision.taken]
             name = decision.choice
             if not is_experts(name) and others and name not in idle and name not in dissent:
-                found[name] = decision.runner_up or others[0]
-        return found
+                runners_up[name] = decision.runner_up or others[0]
+        return runners_up
 
     def _dissent(self) -> dict[str, tuple[str, str]]:
         """Per choice the nearest finalist not told apart that has another value there: its id and
         that value. A hand-made one has no such choices.
         """
         winner = self.finals.winner.architecture
-        mine = self.genes.taken(self.genes.genome(winner))
-        found: dict[str, tuple[str, str]] = {}
+        own = self.genes.taken(self.genes.genome(winner))
+        dissent: dict[str, tuple[str, str]] = {}
         for entrant in self.finals.level:
             if entrant.kind == "rival":
                 continue
             for choice, value in aligned(self.genes, winner, entrant.architecture).items():
-                if value != mine[choice]:
-                    found.setdefault(choice, (entrant.id, value))
-        return found
+                if value != own[choice]:
+                    dissent.setdefault(choice, (entrant.id, value))
+        return dissent
 
     def decisions(self, checks: Sequence[Check]) -> list[Decision]:
         """Every choice of the winner; of a hand-made one the model as a whole."""
@@ -90,8 +90,8 @@ class Grounds:
         if dissent is not None:
             gap = self.finals.gaps[dissent[0]]
             words = f"a finalist with {dissent[1]} here (and other differences) is not told apart"
-            told = replace(believed, runner_up=dissent[1], evidence=f"{words}; {trained}")
-            return _measured(told, gap.difference, gap.low, gap.high, _tied(gap.tied))
+            decision = replace(believed, runner_up=dissent[1], evidence=f"{words}; {trained}")
+            return _measured(decision, gap.difference, gap.low, gap.high, _tied(gap.tied))
         if name in checked:
             return _checked(believed, checked[name], trained)
         if is_experts(name):
@@ -108,14 +108,14 @@ class Grounds:
         ]
         words = f"hand-made; {self.seeds} trainings of each finalist"
         other = f"searched ({searched[0].name})" if searched else None
-        made = Decision(MODEL, winner.name, other, "not decided", words)
+        decision = Decision(MODEL, winner.name, other, "not decided", words)
         if not self.beats_constant:
-            return replace(made, evidence=NO_BETTER)
+            return replace(decision, evidence=NO_BETTER)
         if not searched:
-            return made
+            return decision
         gap = self.finals.gaps[searched[0].id]
         verdict: Verdict = "decided" if gap.apart and gap.low > 0 else _tied(gap.tied)
-        return _measured(made, gap.difference, gap.low, gap.high, verdict)
+        return _measured(decision, gap.difference, gap.low, gap.high, verdict)
 
 
 def _tied(tied: bool) -> Verdict:
@@ -136,13 +136,13 @@ def _checked(believed: Decision, check: Check, trained: str) -> Decision:
     if gap is None:
         return replace(believed, evidence=f"changed{together}, a training was not finite")
     if not others and gap.apart and gap.low > 0:
-        told = replace(believed, evidence=f"changed alone, the model is worse; {trained}")
-        return _measured(told, gap.difference, gap.low, gap.high, "decided")
+        decision = replace(believed, evidence=f"changed alone, the model is worse; {trained}")
+        return _measured(decision, gap.difference, gap.low, gap.high, "decided")
     if gap.apart and gap.low > 0:
         words = f"changed{together}, the model is worse; which of them, was not checked"
         return replace(believed, evidence=f"{words} (search.race_checks)")
     better = gap.apart and gap.high < 0
     words = "the model is better: search on" if better else "no difference is shown"
-    told = replace(believed, evidence=f"changed{together}, {words}; {trained}")
+    decision = replace(believed, evidence=f"changed{together}, {words}; {trained}")
     verdict = "not decided" if better else _tied(gap.tied)
-    return _measured(told, gap.difference, gap.low, gap.high, verdict)
+    return _measured(decision, gap.difference, gap.low, gap.high, verdict)

@@ -1,5 +1,5 @@
-"""The order of a race's trainings, settled by the results so far alone: rungs by successive
-halving, then the finals.
+"""The order of a race's trainings, computed from the results so far: rungs by successive halving,
+then the finals.
 """
 
 import math
@@ -46,7 +46,8 @@ class Course:
     def __init__(
         self, entrants: Sequence[Entrant], *, finalists: int, seeds: int, steps: int
     ) -> None:
-        self.entrants, self.finalists, self.seeds, self.steps = entrants, finalists, seeds, steps
+        self.entrants, self.finalists = entrants, finalists
+        self.seeds, self.steps = seeds, steps
         self.by_id = {entrant.id: entrant for entrant in entrants}
         self.sizes = sizes(len(self.by_id), finalists)
         self.rungs = len(self.sizes) - 1
@@ -61,12 +62,12 @@ class Course:
         """
         if rung == 0:
             return list(self.by_id.values())
-        before, held = self.standing(results, rung - 1), of_rung(results, rung - 1)
-        if before is None or any(entrant.id not in held for entrant in before):
+        before, judged = self.standing(results, rung - 1), of_rung(results, rung - 1)
+        if before is None or any(entrant.id not in judged for entrant in before):
             return None
-        ordered = by_a([held[entrant.id] for entrant in before])
-        kept = {r.candidate for r in ordered[: self.sizes[rung]] if r.a is not None}
-        return [entrant for entrant in before if entrant.id in kept]
+        ordered = by_a([judged[entrant.id] for entrant in before])
+        advancing = {r.candidate for r in ordered[: self.sizes[rung]] if r.a is not None}
+        return [entrant for entrant in before if entrant.id in advancing]
 
     def in_finals(self, results: Sequence[Result]) -> list[Entrant] | None:
         """The finalists, and the best rival; None while the rungs are not whole."""
@@ -81,7 +82,7 @@ class Course:
         return last
 
     def next(self, results: Sequence[Result]) -> Job | None:
-        """What is to be trained next; None after the finals."""
+        """The next training; None after the finals."""
         for rung in range(self.rungs):
             done = of_rung(results, rung)
             for entrant in self.standing(results, rung) or ():
@@ -96,8 +97,8 @@ class Course:
         return None
 
     def whole_rungs(self, results: Sequence[Result]) -> int:
-        """How many rungs are whole; the first fresh seed of all finalists counts as one more where
-        there are no rungs.
+        """The number of whole rungs; where there are no rungs, the first fresh seed of all
+        finalists counts as one.
         """
         whole = 0
         while whole < self.rungs and self.standing(results, whole + 1) is not None:
@@ -108,12 +109,12 @@ class Course:
         return whole
 
     def leader(self, results: Sequence[Result]) -> Entrant:
-        """Who leads on A rows at the last whole rung."""
+        """The leader on A rows at the last whole rung."""
         if not self.rungs:
             done = [r for r in results if r.stage == "final" and r.seed == 0]
             return self.by_id[by_a(done)[0].candidate]
-        held = of_rung(results, self.whole_rungs(results) - 1)
-        return self.by_id[by_a(list(held.values()))[0].candidate]
+        judged = of_rung(results, self.whole_rungs(results) - 1)
+        return self.by_id[by_a(list(judged.values()))[0].candidate]
 
     @property
     def planned_steps(self) -> int:
@@ -122,11 +123,11 @@ class Course:
 
 
 def sizes(count: int, finalists: int) -> list[int]:
-    """How many stand at each rung; the last go to the finals."""
-    made = [count]
-    while made[-1] > finalists:
-        made.append(max(finalists, math.ceil(made[-1] / FACTOR)))
-    return made
+    """The number of entrants at each rung; the last is that of the finals."""
+    counts = [count]
+    while counts[-1] > finalists:
+        counts.append(max(finalists, math.ceil(counts[-1] / FACTOR)))
+    return counts
 
 
 def planned_steps(standing: Sequence[int], seeds: int, steps: int) -> int:

@@ -1,4 +1,4 @@
-"""Who runs: what the strategy proposes, evenly drawn controls, hand-made rivals."""
+"""The entrants of a race: the strategy's proposals, evenly drawn controls, hand-made rivals."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from automtl.errors import ConfigError
 from automtl.models.cost import cost
 from automtl.models.derived import build_model
-from automtl.phases.run.alone import networks
+from automtl.phases.run.alone import one_stage_networks
 from automtl.phases.run.session import Session
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.equivalence import form
@@ -49,7 +49,7 @@ class Entrant:
 
     @property
     def price(self) -> tuple[int, int, str]:
-        """By which the cheaper of two is told: FLOPs, parameters, encoding."""
+        """The price that decides which of two is cheaper: FLOPs, parameters, encoding."""
         return self.flops, self.parameters, self.architecture.identity()
 
 
@@ -57,9 +57,11 @@ def make_entrant(kind: Kind, name: str, architecture: Architecture, session: Ses
     """An architecture with its price."""
     most = session.config.runtime.max_parameters
     net = build_model(
-        architecture, session.schema, generator=session.noise(), max_parameters=most
+        architecture, session.schema, generator=session.dropout_generator(), max_parameters=most
     ).to(session.device)
-    networks(net)  # refuses what cannot be trained in one stage
+    one_stage_networks(
+        net, len(session.schema.tasks)
+    )  # refuses what cannot be trained in one stage
     count, price = cost(net, session.schema), price_of(net, session.schema)
     return Entrant(
         kind, name, architecture, count.flops_per_row, count.other_parameters, price.seconds
@@ -102,15 +104,15 @@ def rival_architectures(session: Session) -> list[tuple[str, Architecture]]:
     s = session.config.search
     if len(set(s.rivals)) < len(s.rivals):
         raise ConfigError("search.rivals", "must name each model once", ", ".join(s.rivals))
-    made = []
+    architectures = []
     for name in s.rivals:
         template = Architecture.load(name)
         if not template.is_template:
             rule = "must name hand-made models (templates)"
             raise ConfigError("search.rivals", rule, name, "see `automtl space list`")
         shape = changed(template, session.config.architecture)
-        made.append((name, shape.bind(session.schema)))
-    return made
+        architectures.append((name, shape.bind(session.schema)))
+    return architectures
 
 
 def entrants(
@@ -125,7 +127,7 @@ def entrants(
         seed: of the draws.
     """
     s, known = session.config.search, {form(p) for p in proposals}
-    made = [
+    starters = [
         make_entrant("proposal", f"proposal {i + 1}", architecture, session)
         for i, architecture in enumerate(proposals)
     ]
@@ -135,19 +137,21 @@ def entrants(
         if form(drawn) in known:
             continue
         known.add(form(drawn))
-        count = len(made) - len(proposals) + 1
-        made.append(make_entrant("control", f"control {count}", drawn, session))
+        count = len(starters) - len(proposals) + 1
+        starters.append(make_entrant("control", f"control {count}", drawn, session))
         if count == s.race_controls:
             break
-    if len(made) < (wanted := s.race_candidates + s.race_controls):
-        session.reporter.say(f"the race has {len(made)} candidates, not {wanted}: no more differ")
-    return [*made, *_within(rivals(session), session)]
+    if len(starters) < (wanted := s.race_candidates + s.race_controls):
+        session.reporter.say(
+            f"the race has {len(starters)} candidates, not {wanted}: no more differ"
+        )
+    return [*starters, *_within(rivals(session), session)]
 
 
-def _within(made: Sequence[Entrant], session: Session) -> list[Entrant]:
+def _within(hand_made: Sequence[Entrant], session: Session) -> list[Entrant]:
     """The hand-made models that keep the hard limits; those that do not are said."""
-    s, kept = session.config.search, []
-    for entrant in made:
+    s, admitted = session.config.search, []
+    for entrant in hand_made:
         reason = ""
         if s.max_flops is not None and entrant.flops > s.max_flops:
             reason = f"has {entrant.flops:,} FLOPs a row, search.max_flops is {s.max_flops:,}"
@@ -158,5 +162,5 @@ def _within(made: Sequence[Entrant], session: Session) -> list[Entrant]:
         if reason:
             session.reporter.say(f"{entrant.name} does not run in the race: it {reason}")
         else:
-            kept.append(entrant)
-    return kept
+            admitted.append(entrant)
+    return admitted

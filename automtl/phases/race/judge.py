@@ -1,4 +1,4 @@
-"""A trained candidate on A rows, which drive the rungs, and on B rows, which decide."""
+"""Judges a trained candidate on A rows, which drive the rungs, and on B rows, which decide."""
 
 import math
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from torch import nn
 from automtl.data.store.batches import Batches
 from automtl.data.store.slices import groups
 from automtl.errors import NumericalError
+from automtl.phases.run.alone import constant_predictions
 from automtl.phases.run.session import Session
 from automtl.training.metrics.evaluation import Predictions
 from automtl.training.metrics.influence import Influence, influence
@@ -42,9 +43,9 @@ class Judge:
         Raises:
             NumericalError: it is not finite.
         """
-        found = self._judged(net, self.b)
-        self._finite(found, "B")
-        return found
+        judged = self._judged(net, self.b)
+        self._finite(judged, "B")
+        return judged
 
     def _judged(self, net: nn.Module, batches: Batches) -> Influence:
         return self._influence(self.session.predict(net, batches))
@@ -53,10 +54,10 @@ class Judge:
         users = groups(self.session.store, "train", predictions.rows)
         return influence(predictions, self.session.schema.tasks, users)
 
-    def _finite(self, found: Influence, rows: str) -> float:
-        if found.loss is None or not math.isfinite(found.loss):
-            raise NumericalError(f"{rows} rows", "the MTL-Loss must be finite", found.loss)
-        return found.loss
+    def _finite(self, judged: Influence, rows: str) -> float:
+        if judged.loss is None or not math.isfinite(judged.loss):
+            raise NumericalError(f"{rows} rows", "the MTL-Loss must be finite", judged.loss)
+        return judged.loss
 
     @cached_property
     def constant(self) -> Influence | None:
@@ -67,26 +68,17 @@ class Judge:
         parts = list(self.b.epoch(0))
         labels = np.concatenate([batch.labels.numpy() for batch in parts])
         rows = np.concatenate([batch.rows.numpy() for batch in parts])
-        weights = [batch.weights for batch in parts]
-        held = (
-            None
-            if weights[0] is None
-            else np.concatenate([w.numpy() for w in weights if w is not None])
+        known = [batch.weights.numpy() for batch in parts if batch.weights is not None]
+        outputs = [
+            np.array(task.base if task.kind == "multiclass" else task.base[0]) for task in tasks
+        ]
+        return self._influence(
+            constant_predictions(outputs, labels, np.concatenate(known) if known else None, rows)
         )
-        said = []
-        for task in tasks:
-            base = np.array(task.base, np.float32)
-            shape = (len(rows), len(base)) if task.kind == "multiclass" else (len(rows),)
-            said.append(
-                np.broadcast_to(
-                    base if task.kind == "multiclass" else base.reshape(()), shape
-                ).copy()
-            )
-        return self._influence(Predictions(said, labels, held, rows))
 
     @cached_property
     def units(self) -> int:
-        """How many units the B rows are: rows, or the groups that they come in."""
+        """The number of units of the B rows: rows, or the groups that they come in."""
         rows = np.concatenate([batch.rows.numpy() for batch in self.b.epoch(0)])
         users = groups(self.session.store, "train", rows)
         return len(rows) if users is None else len(np.unique(users))

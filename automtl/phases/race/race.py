@@ -1,9 +1,7 @@
-"""One race in a search's folder: trainings one after the other, each judged and written down, and
-what they decide.
-"""
+"""One race in a search's folder: trainings one after the other, each judged and written down."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,38 +9,21 @@ import torch
 
 from automtl import files
 from automtl.errors import NumericalError
-from automtl.phases.race._answer import answer
-from automtl.phases.race._checks import Checks
-from automtl.phases.race._compare import Key, Table
-from automtl.phases.race._finals import finals
-from automtl.phases.race._verdicts import MODEL, Grounds
+from automtl.phases.race._judgement import Judgement, Outcome
+from automtl.phases.race._parked import Parked
+from automtl.phases.race._race_state import RaceState
 from automtl.phases.race.course import Course, Job
-from automtl.phases.race.entrants import Entrant, entrants
+from automtl.phases.race.entrants import entrants
 from automtl.phases.race.judge import Judge
-from automtl.phases.race.results import Result, read_results
+from automtl.phases.race.results import Result, Stage, read_results
 from automtl.phases.run.alone import Model
 from automtl.phases.run.session import Session
-from automtl.runs import checkpoint, checksums
+from automtl.runs import checksums
 from automtl.runs.run_dir import PhaseDir
-from automtl.spaces.architecture import Architecture
-from automtl.spaces.decisions import Decision
-from automtl.strategies.encoding import SpaceEncoding
 from automtl.strategies.protocol import SearchContext, Strategy, make_encoding
-from automtl.training.checkpoint_state import Count, State, parse, require
 from automtl.training.loop import StepEvent
 
 _STAGES = {"rung": 0, "final": 1, "check": 2}
-
-
-class _RaceState(State):
-    """Of a race; the model in training looks at its own."""
-
-    entrants: tuple[str, ...]
-    lines: Count
-    sum: str
-    units: dict[str, torch.Tensor]
-    step: Count
-    model: Any
 
 
 class Race:
@@ -65,20 +46,21 @@ class Race:
         judge: Judge,
     ) -> None:
         s = session.config.search
-        self.session, self.folder, self.strategy, self.judge = session, folder, strategy, judge
-        self.ledger = material.ledger
-        self.genes: SpaceEncoding = make_encoding(material, strategy.supernet)
+        self.session, self.folder = session, folder
+        self.strategy, self.judge = strategy, judge
+        self.parked, self.ledger = Parked(folder), material.ledger
+        genes = make_encoding(material, strategy.supernet)
         self.batch = session.config.retrain.batch_size
         self._per_epoch = len(session.batches("fit", batch_size=self.batch, seed=0))
         steps = max(1, round(s.race_epochs * self._per_epoch))
-        start = entrants(strategy.proposals(s.race_candidates), self.genes, session, material.seed)
+        start = entrants(strategy.proposals(s.race_candidates), genes, session, material.seed)
         self.course = Course(start, finalists=s.race_finalists, seeds=s.race_seeds, steps=steps)
         self.results: list[Result] = []
-        self._units: dict[Key, np.ndarray] = {}
+        self._units = dict[tuple[Stage, str], np.ndarray]()
+        self._judgement = Judgement(session, self.course, genes, strategy, judge)
         self._job: Job | None = None
         self._model: Model | None = None
         self._step = self._done = 0
-        self._checks: Checks | None = None
 
     # -- trainings
 
@@ -92,19 +74,13 @@ class Race:
                 result = self._judged(job)
             except NumericalError as error:
                 result = self._result(job, None, None, " ".join(str(error).split())[:300])
-            self._keep(job, result)
+            self._finish(result)
             yield None
 
     def _next(self) -> Job | None:
-        job = self.course.next(self.results)
-        if job is not None:
-            return job
-        s = self.session.config.search
-        _, entrant = self._checks_of().look(self._table(), s.race_seeds)
-        if entrant is None:
-            return None
-        seed = sum(r.stage == "check" and r.candidate == entrant.id for r in self.results)
-        return Job("check", self.course.rungs, entrant, seed, 0, self.course.steps)
+        return self.course.next(self.results) or self._judgement.next_check(
+            self.results, self._units
+        )
 
     def _train(self, job: Job) -> Iterator[StepEvent]:
         model = self._model or self._fresh(job)
@@ -135,13 +111,8 @@ class Race:
         seed = int(np.random.SeedSequence(words).generate_state(1)[0])
         model, self._step = Model(job.entrant.architecture, self.session, seed), job.start
         if job.start:
-            path = self._parked(job.entrant, job.rung - 1)
-            with checkpoint.applying(path):
-                model.load_state_dict(checkpoint.load(path))
+            self.parked.load(job.entrant.id, job.rung - 1, model)
         return model
-
-    def _parked(self, entrant: Entrant, rung: int) -> Any:
-        return self.folder.checkpoint(f"race-{entrant.id}-{rung}")
 
     def _judged(self, job: Job) -> Result:
         assert self._model is not None
@@ -153,10 +124,10 @@ class Race:
         self.strategy.samples += read
         if job.stage == "rung":
             if job.rung + 1 < self.course.rungs:
-                checkpoint.save(self._parked(job.entrant, job.rung), self._model.state_dict())
+                self.parked.save(job.entrant.id, job.rung, self._model)
                 ranks.told(None)  # it is there for all of them
         else:
-            key: Key = (job.stage, job.entrant.id)
+            key = (job.stage, job.entrant.id)
             units = ranks.gathered(b.units if ranks.first else b.units[:0])[0]
             self._units[key] = units + self._units.get(key, 0.0)
         return self._result(job, a, loss, "")
@@ -181,15 +152,16 @@ class Race:
             parameters=entrant.parameters,
         )
 
-    def _keep(self, job: Job, result: Result) -> None:
+    def _finish(self, result: Result) -> None:
         files.append_line(self.folder.race, result.line)
         self.results.append(result)
         self._job = self._model = None
         self._step = 0
-        told = "not finite" if result.b is None else f"A {result.a:.5f}, B {result.b:.5f}"
+        number = result.rung if result.stage == "rung" else result.seed
+        figures = "not finite" if result.b is None else f"A {result.a:.5f}, B {result.b:.5f}"
         self.session.reporter.say(
-            f"race, {job.stage} {job.rung + 1 if job.stage == 'rung' else job.seed + 1}: "
-            f"{result.name} after {result.rows:,} rows: {told}"
+            f"race, {result.stage} {number + 1}: "
+            f"{result.name} after {result.rows:,} rows: {figures}"
         )
         self.session.trim()
 
@@ -202,67 +174,12 @@ class Race:
 
     @property
     def whole_rungs(self) -> int:
-        """How many rungs are whole; at 0 there is nothing to hand over."""
+        """The number of whole rungs; at 0 the race has no result yet."""
         return self.course.whole_rungs(self.results)
 
-    def outcome(self) -> tuple[Architecture, list[Decision], dict[str, Any]]:
-        """The architecture, its decisions, and the race in plain words; of a race that was stopped,
-        who leads on A rows, and no decision.
-        """
-        if self.course.next(self.results) is not None:
-            leader = self.course.leader(self.results)
-            words = f"the race was stopped after {self.whole_rungs} rungs: {leader.name} led on A"
-            told = {"winner": leader.name, "kind": leader.kind, "words": [words]}
-            return leader.architecture, self._stopped(leader, words), told
-        table, s = self._table(), self.session.config.search
-        grounds = self._grounds(table)
-        judged, _ = self._checks_of().look(table, s.race_seeds)
-        told = answer(
-            grounds.finals, table, self.results, self.course.rungs, grounds.beats_constant
-        )
-        winner = grounds.finals.winner
-        return winner.architecture, grounds.decisions(judged), told
-
-    def _stopped(self, leader: Entrant, words: str) -> list[Decision]:
-        if leader.kind == "rival":
-            return [Decision(MODEL, leader.name, None, "not decided", words)]
-        believed = self.strategy.decisions(leader.architecture)
-        return [
-            Decision(d.choice, d.taken, d.runner_up, "not decided", words, alpha=d.alpha)
-            for d in believed
-        ]
-
-    def _table(self) -> Table:
-        return Table(self.results, self._units)
-
-    def _grounds(self, table: Table) -> Grounds:
-        done = [r for r in self.results if r.stage != "check"]
-        final = Table(done, {key: u for key, u in self._units.items() if key[0] == "final"})
-        there = self.course.in_finals(done)
-        if not there or not final.losses:
-            fix = "lower retrain.lr, or look at the rows"
-            raise NumericalError("race", "a candidate's losses must be finite", "none", fix)
-        outcome = finals(there, final)
-        believed = (
-            ()
-            if outcome.winner.kind == "rival"
-            else self.strategy.decisions(outcome.winner.architecture)
-        )
-        constant = self.judge.constant
-        beats = constant is not None and final.beats(
-            ("final", outcome.winner.id), constant, among=len(there)
-        )
-        seeds = self.session.config.search.race_seeds
-        return Grounds(outcome, believed, self.genes, beats, seeds)
-
-    def _checks_of(self) -> Checks:
-        """The checks of the winner; the finals settle them."""
-        if self._checks is None:
-            grounds = self._grounds(self._table())
-            most = self.session.config.search.race_checks
-            winner = grounds.finals.winner
-            self._checks = Checks(winner, grounds.agreed(), self.genes, self.session, most)
-        return self._checks
+    def outcome(self) -> Outcome:
+        """The architecture, its decisions, and the race in plain words."""
+        return self._judgement.outcome(self.results, self._units)
 
     # -- resume
 
@@ -284,58 +201,13 @@ class Race:
         Raises:
             AutoMTLError, RuntimeError: it is none of this race's.
         """
-        held = parse(_RaceState, state, "race")
-        require(
-            list(held.entrants) == [entrant.id for entrant in self.course.entrants],
-            "race.entrants",
-            "must be those that the search proposes",
-            ", ".join(held.entrants)[:200],
-        )
-        checksums.keep_lines(self.folder.race, held.lines, held.sum)
+        parsed = RaceState.of(state, self.course.entrants)
+        checksums.keep_lines(self.folder.race, parsed.lines, parsed.sum)
         self.results = read_results(self.folder.race)
-        self._units = _keys(held.units, self.judge.units)
-        judged = {(r.stage, r.candidate) for r in self.results if r.stage != "rung" and not r.error}
-        require(
-            self._units.keys() == judged,
-            "race.units",
-            "must be there for every candidate of the finals and the checks",
-            ", ".join(held.units)[:200] or "none",
-        )
+        self._units = parsed.units_of(self.results, self.judge.units)
         job = self._next()
-        require(
-            held.model is None or (job is not None and job.start <= held.step <= job.end),
-            "race.step",
-            "must be one of the training that comes next",
-            held.step,
-        )
+        parsed.check_step(job)
         if state["model"] is not None and job is not None:
             model = self._fresh(job)
             model.load_state_dict(state["model"])
-            self._model, self._step = model, held.step
-
-
-def _keys(units: dict[str, torch.Tensor], count: int) -> dict[Key, np.ndarray]:
-    """What every unit adds, by stage and candidate.
-
-    Raises:
-        ArtifactError: it is of other rows.
-    """
-    found: dict[Key, np.ndarray] = {}
-    for name, values in units.items():
-        stage, _, candidate = name.partition(":")
-        legal = values.dtype == torch.float64 and values.shape == (count,)
-        require(
-            legal and stage in ("final", "check") and bool(values.isfinite().all()),
-            f"race.units.{name}",
-            f"must be {count} finite numbers of a final or a check",
-            f"{tuple(values.shape)} {values.dtype}, from {values.min():g} to {values.max():g}"
-            if values.numel()
-            else "none",
-        )
-        found["final" if stage == "final" else "check", candidate] = values.numpy()
-    return found
-
-
-def parked(folder: PhaseDir) -> Sequence[Any]:
-    """The weights that waited for their next rung."""
-    return sorted(folder.checkpoint("last").parent.glob("race-*.safetensors"))
+            self._model, self._step = model, parsed.step

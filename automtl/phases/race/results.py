@@ -1,4 +1,4 @@
-"""What came of one training of a race, as a line of race.jsonl holds it."""
+"""The result of one training of a race: a line of race.jsonl."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ class Result(State):
 
     @property
     def line(self) -> dict[str, Any]:
-        """As race.jsonl holds it."""
+        """The result as a line of race.jsonl."""
         return self.model_dump(mode="json")
 
 
@@ -62,8 +62,8 @@ def of_rung(results: Iterable[Result], rung: int) -> dict[str, Result]:
 
 def losses(results: Iterable[Result], stage: Stage, candidate: str) -> list[float] | None:
     """A candidate's losses on B rows over the seeds of a stage; None where one is not finite."""
-    held = [r.b for r in results if r.stage == stage and r.candidate == candidate]
-    return None if None in held else [b for b in held if b is not None]
+    values = [r.b for r in results if r.stage == stage and r.candidate == candidate]
+    return None if None in values else [b for b in values if b is not None]
 
 
 def by_a(results: Sequence[Result]) -> list[Result]:

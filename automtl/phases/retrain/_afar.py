@@ -13,10 +13,10 @@ from automtl import files
 from automtl.config import RunConfig
 from automtl.engines import orphaned
 from automtl.errors import AutoMTLError, Interrupted
-from automtl.phases.retrain._phase import retrain
+from automtl.phases.retrain._start import retrain
 from automtl.phases.retrain.plan import RetrainPlan
-from automtl.phases.retrain.warm_start import older
-from automtl.phases.run.session import Silent
+from automtl.phases.retrain.warm_start import open_older_model
+from automtl.phases.run.reporter import Silent
 from automtl.plugins import load_plugin
 from automtl.training.loop import StepEvent
 
@@ -40,7 +40,7 @@ class Order:
 
     @property
     def log(self) -> Path:
-        """What its process says, a line each."""
+        """The log of its process, a line for each message."""
         return self.scratch / f"seed-{self.config.seed}.jsonl"
 
     @property
@@ -56,7 +56,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one seed ended."""
+    """The end of one seed's training."""
 
     error: AutoMTLError | None = None
     stopped: bool = False
@@ -99,8 +99,9 @@ def train(order: Order) -> Outcome:
             sys.argv = own
 
 
-def _trained(order: Order, told: _Afar) -> Outcome:
-    plan, seed, carry = order.plan, order.config.seed, None
+def _trained(order: Order, reporter: _Afar) -> Outcome:
+    plan, seed = order.plan, order.config.seed
+    carry = None
     try:
         if order.over:
             return Outcome(stopped=True)
@@ -108,16 +109,16 @@ def _trained(order: Order, told: _Afar) -> Outcome:
             load_plugin(path)
         if order.grown is not None:
             run, data, data_dir = order.grown
-            carry = older(run, data, data_dir=data_dir).carry
+            carry = open_older_model(run, data, data_dir=data_dir).carry
         given: dict[str, Any] = {"run": plan.run, "label": plan.label, "own": plan.own}
         given |= {"carry": carry, "resume": order.resume}
-        retrain(plan.architecture, order.config, reporter=told, **given)
+        retrain(plan.architecture, order.config, reporter=reporter, **given)
     except (KeyboardInterrupt, Interrupted):
         return Outcome(stopped=True)
     except AutoMTLError as error:
         return Outcome(of_seed(seed, error))
     except Exception:  # told by the parent, as its own would be
-        told.say(traceback.format_exc())
+        reporter.say(traceback.format_exc())
         fault = AutoMTLError(f"seed {seed}", "must end", "a fault of automtl itself, told above")
         return Outcome(fault)
     return Outcome()

@@ -1,11 +1,8 @@
-"""The training of one net of a retrain: its stages, epochs and early stop, as a generator of step
-events.
-"""
+"""Trains one network of a retrain through its stages and epochs, as a generator of step events."""
 
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from automtl.data.store.batches import Batch
@@ -14,36 +11,27 @@ from automtl.models.skeleton import MultiTaskNet
 from automtl.phases.retrain._trainer_state import (
     PLACE,
     BegunState,
-    PartState,
-    _columns,
-    _copied,
-    _horizon,
-    _plain,
-    _said,
-    _stands,
+    TrainerState,
+    copied,
+    epoch_line,
+    horizon,
+    plain,
+    stands,
 )
 from automtl.phases.run.phase_folder import append_epoch, charge_balancing, training_losses
 from automtl.phases.run.session import Session
+from automtl.phases.run.trained_net import TrainedNet
 from automtl.runs.run_dir import PhaseDir
 from automtl.sharing.base import Stage
-from automtl.training.balancing import make_balancer
-from automtl.training.balancing.balancer import BalancingSettings
 from automtl.training.checkpoint_state import parse, require, require_tensors
 from automtl.training.early_stopping import EarlyStopping, Monitor
 from automtl.training.loop import RunningLosses, StepEvent, run_epoch
 from automtl.training.losses import Losses
 from automtl.training.metrics.evaluation import Evaluation, evaluate
-from automtl.training.optim.optimizers import (
-    OptimizerSettings,
-    check_fit,
-    make_optimizer,
-    set_rates,
-)
-from automtl.training.step import train_step
 from automtl.training.step.guard import Guard
 
 
-class Part:
+class Trainer:
     """Trains one net through the stages of its sharing module.
 
     `number` (of the stage), `epoch` and `step` are the next to come.
@@ -71,25 +59,21 @@ class Part:
         net: MultiTaskNet,
         columns: list[int],
     ) -> None:
-        self.session, self.folder, self.guard = session, folder, guard
-        self.net, self.columns = net, columns
-        self.tasks = [session.schema.tasks[c] for c in columns]
+        self.session, self.folder = session, folder
+        self.guard, self.net = guard, net
         self.settings = session.config.retrain
-        monitor = Monitor.of(self.settings.monitor)
-        self.monitor = monitor if monitor.task in [task.name for task in self.tasks] else Monitor()
-        self.stages, self.rates = net.sharing.stages(), OptimizerSettings.of(self.settings)
+        self.stages = net.sharing.stages()
         self.batches = session.batches(
             "train", batch_size=self.settings.batch_size, seed=session.seeds.fit
         )
-        check_fit(net, self.rates, length=self._length)
-        self.number, self.begun, self.epoch, self.step, self.best_epoch = 0, False, 0, 0, -1
+        self.trained = TrainedNet(session, guard, net, columns, length=self._length)
+        self.tasks = self.trained.tasks
+        monitor = Monitor.of(self.settings.monitor)
+        self.monitor = monitor if monitor.task in [task.name for task in self.tasks] else Monitor()
+        self.number, self.begun = 0, False
+        self.epoch, self.step = 0, 0
+        self.best_epoch = -1
         self.running = RunningLosses()
-        self.balancer = make_balancer(
-            BalancingSettings(**self.settings.balancing.given()),
-            self.tasks,
-            net,
-            ranks=session.ranks,
-        )
         self.balancing: dict[str, Any] = {}
         self.origin: dict[str, Any] = {}
 
@@ -102,7 +86,7 @@ class Part:
     def remember(self) -> None:
         """Keep the weights as they are before all stages, where a stage begins from them anew."""
         if any(stage.begins == "anew" for stage in self.stages):
-            self.origin = _copied(self.net.state_dict())
+            self.origin = copied(self.net.state_dict())
 
     @property
     def planned_epochs(self) -> int:
@@ -114,7 +98,7 @@ class Part:
         """While it trains, the epochs after which it ends if none to come is better."""
         lengths = [self._length(stage) for stage in self.stages]
         best = self.stopping.best_epoch
-        return _horizon(
+        return horizon(
             self.stages, lengths, (self.number, self.first, best), self.settings.patience
         )
 
@@ -145,99 +129,110 @@ class Part:
         """
         self.net.sharing.begin(stage.name)
         if stage.begins == "anew":
-            kept = {f"sharing.{name}" for name in self.net.sharing.decided()}
+            decided = {f"sharing.{name}" for name in self.net.sharing.decided()}
             self.net.load_state_dict(
                 {
-                    name: v if name in kept else self.origin[name]
+                    name: v if name in decided else self.origin[name]
                     for name, v in self.net.state_dict().items()
                 }
             )
             self.origin = {}
         self._make_ready()
         self.best: dict[str, Any] = {}
-        self.start = _plain(self._validate()) if self.number and stage.begins != "anew" else None
+        self.start = plain(self._validate()) if self.number and stage.begins != "anew" else None
         self.first, self.begun = self.epoch, True
 
     def _epoch(self, stage: Stage) -> Iterator[StepEvent]:
         """One epoch, or what is left of it, and its judgement."""
-        update, device = partial(self._step, self._length(stage)), self.session.device
+        length, steps = self._length(stage), len(self.batches)
+
+        def update(step: int, batch: Batch) -> Losses:
+            epoch = self.epoch - self.first
+            return self.trained.step(batch, epoch=epoch, step=step, steps=steps, epochs=length)
+
         for event in run_epoch(
-            update, self.batches, epoch=self.epoch, start=self.step, device=device
+            update,
+            self.batches,
+            epoch=self.epoch,
+            start=self.step,
+            device=self.session.device,
         ):
             self.running.add(event.losses)
             self.step = event.step + 1
             yield event
-        self.optimizer.flush()
+        self.trained.optimizer.flush()
         self._judge(stage)
-        self.epoch, self.step, self.running = self.epoch + 1, 0, RunningLosses()
+        self.epoch, self.step = self.epoch + 1, 0
+        self.running = RunningLosses()
 
     def state(self) -> dict[str, Any]:
         """All that going on from here needs beside the net's own state."""
-        plain = {name: getattr(self, name) for name in PLACE}
+        place = {name: getattr(self, name) for name in PLACE}
         if not self.begun:
-            return plain
-        plain |= {
+            return place
+        place |= {
             "first": self.first,
             "start": self.start,
             "best": self.best,
             "balancing": self.balancing,
         }
-        plain["frozen"] = [
+        place["frozen"] = [
             name for name, parameter in self.net.named_parameters() if not parameter.requires_grad
         ]
         moving = {
-            "optimizer": self.optimizer.state_dict(),
-            "balancer": self.balancer.state_dict(),
+            "optimizer": self.trained.optimizer.state_dict(),
+            "balancer": self.trained.balancer.state_dict(),
             "stopping": self.stopping.state_dict(),
         }
-        return {**plain, **moving, "running": self.running.state_dict()}
+        return {**place, **moving, "running": self.running.state_dict()}
 
     def load(self, state: Any) -> None:
         """Go on from a ``state()``; the net's own was loaded before.
 
         Raises:
-            AutoMTLError: it is none of this part's.
+            AutoMTLError: it is of another net.
         """
-        held = parse(
-            PartState if isinstance(state, dict) and state.get("begun") is False else BegunState,
+        parsed = parse(
+            TrainerState if isinstance(state, dict) and state.get("begun") is False else BegunState,
             state,
             "part",
         )
         for name in PLACE:
             setattr(self, name, state[name])
-        stands = _stands(
-            held, lengths=[self._length(stage) for stage in self.stages], steps=len(self.batches)
-        )
+        lengths = [self._length(stage) for stage in self.stages]
         require(
-            stands,
+            stands(parsed, lengths=lengths, steps=len(self.batches)),
             "part",
             "must be at a place of its stages",
-            f"stage {held.number}, epoch {held.epoch}, step {held.step}",
+            f"stage {parsed.number}, epoch {parsed.epoch}, step {parsed.step}",
         )
-        if not isinstance(held, BegunState):
+        if not isinstance(parsed, BegunState):
             return
         names = [task.name for task in self.tasks]
         require(
-            held.start is None or [*held.start.tasks] == names,
+            parsed.start is None or [*parsed.start.tasks] == names,
             "start",
             f"must be of the tasks {', '.join(names)}",
-            "none" if held.start is None else ", ".join(held.start.tasks),
+            "none" if parsed.start is None else ", ".join(parsed.start.tasks),
         )
-        if held.best:
+        if parsed.best:
             require_tensors(self.net.state_dict(), state["best"], "best")
-        self.first, self.start, self.best = state["first"], state["start"], state["best"]
-        self._freeze(held.frozen)
+        self.first, self.start = state["first"], state["start"]
+        self.best = state["best"]
+        self._freeze(parsed.frozen)
         self.running.load_state_dict(
             state["running"], tasks=len(self.tasks), device=self.session.device
         )
         self._make_ready()
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.balancer.load_state_dict(state["balancer"])
+        self.trained.optimizer.load_state_dict(state["optimizer"])
+        self.trained.balancer.load_state_dict(state["balancer"])
         self.balancing = state["balancing"]
         self.stopping.load_state_dict(state["stopping"])
         best = self.stopping.best_epoch
         known = (
-            not held.best if best is None else bool(held.best) and held.first <= best < held.epoch
+            not parsed.best
+            if best is None
+            else bool(parsed.best) and parsed.first <= best < parsed.epoch
         )
         require(
             known, "best", "must be the weights of the best of the stage's epochs", f"epoch {best}"
@@ -253,7 +248,7 @@ class Part:
 
     def _make_ready(self) -> None:
         """A fresh optimiser and early stop."""
-        self.optimizer = make_optimizer(self.net, self.rates)
+        self.trained.renew_optimizer()
         self.stopping = EarlyStopping(self.monitor.metric, patience=self.settings.patience)
 
     def _keeps_best(self) -> bool:
@@ -276,30 +271,6 @@ class Part:
         self.net.load_state_dict(self.best)
         self.best_epoch = self.stopping.best_epoch
 
-    def _step(self, length: int, step: int, batch: Batch) -> Losses:
-        epoch, steps = self.epoch - self.first, len(self.batches)
-        self.net.sharing.advance((epoch + step / steps) / length)
-        set_rates(self.optimizer, self.rates, epoch=epoch, share=(step + 1) / steps, epochs=length)
-        return train_step(
-            self.net,
-            self._mine(batch),
-            self.tasks,
-            optimizer=self.optimizer,
-            balancer=self.balancer,
-            guard=self.guard,
-            autocast=self.session.autocast,
-            clip_norm=self.settings.clip_norm,
-        )
-
-    def _mine(self, batch: Batch) -> Batch:
-        if len(self.columns) == batch.labels.shape[1]:
-            return batch
-        return replace(
-            batch,
-            labels=batch.labels[:, self.columns],
-            weights=_columns(batch.weights, self.columns),
-        )
-
     def _validate(self) -> Evaluation:
         predictions = self.session.predict(self.net, self.session.in_order("validation"))
         users = (
@@ -307,12 +278,12 @@ class Part:
             if self.monitor.metric == "gauc"
             else None
         )
-        mine = replace(
+        own = replace(
             predictions,
-            labels=predictions.labels[:, self.columns],
-            weights=_columns(predictions.weights, self.columns),
+            labels=predictions.labels[:, self.trained.columns],
+            weights=self.trained.own_columns(predictions.weights),
         )
-        return evaluate(mine, self.tasks, groups=users)
+        return evaluate(own, self.tasks, groups=users)
 
     def _judge(self, stage: Stage) -> None:
         """Evaluate on validation and record; keep the best where it is asked for."""
@@ -322,7 +293,7 @@ class Part:
         value = self.session.ranks.told(self.monitor.judged(validation.line, epoch=epoch))
         improved = self._keeps_best() and self.stopping.update(epoch, value)
         if improved:
-            self.best = _copied(self.net.state_dict())
+            self.best = copied(self.net.state_dict())
         best = improved and stage.judged
         line: dict[str, Any] = {"epoch": epoch, "part": [task.name for task in self.tasks]}
         if len(self.stages) > 1:
@@ -339,9 +310,9 @@ class Part:
         }
         if self.guard.skipped:
             line["skipped_batches"] = self.guard.skipped
-        if balancing := self.balancer.record():
+        if balancing := self.trained.balancer.record():
             line["balancing"] = balancing
             charge_balancing(self.balancing, line)
         append_epoch(self.folder, self.session, line)
         mark = f" (best{' ' + self.monitor.name if self.monitor.task else ''})" if best else ""
-        self.session.reporter.say(f"epoch {epoch + 1}: {_said(losses, validation, mark)}")
+        self.session.reporter.say(f"epoch {epoch + 1}: {epoch_line(losses, validation, mark)}")

@@ -1,4 +1,4 @@
-"""What a retrain's checkpoint holds of one part."""
+"""A trainer's part of a retrain's checkpoint, and where a trainer can stand."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from automtl.sharing.base import Stage
 from automtl.training.checkpoint_state import Costs, Count, Number, State, Tensors
 from automtl.training.metrics.evaluation import Evaluation
 
-PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a part is, in its state
+PLACE = ("number", "begun", "epoch", "step", "best_epoch")  # where a trainer is, in its state
 
 
 class Judged(State):
@@ -20,8 +20,8 @@ class Judged(State):
     loss: Number
 
 
-class PartState(State):
-    """Where a part is."""
+class TrainerState(State):
+    """The place of a trainer."""
 
     number: Count
     begun: bool
@@ -30,8 +30,8 @@ class PartState(State):
     best_epoch: Annotated[int, Field(ge=-1)]
 
 
-class BegunState(PartState):
-    """Of a part inside a stage; optimiser, balancer and the others look at their own."""
+class BegunState(TrainerState):
+    """The state of a trainer inside a stage; optimiser, balancer and the others check their own."""
 
     first: Count
     start: Judged | None
@@ -44,7 +44,7 @@ class BegunState(PartState):
     frozen: tuple[str, ...]  # parameters that the stage does not train
 
 
-def _said(losses: Mapping[str, float | None], validation: Evaluation, mark: str) -> str:
+def epoch_line(losses: Mapping[str, float | None], validation: Evaluation, mark: str) -> str:
     """An epoch in one line: training and validation losses, and AUCs."""
     aucs = ", ".join(
         f"{n} AUC {m['auc']:.4f}" for n, m in validation.tasks.items() if m.get("auc") is not None
@@ -53,7 +53,7 @@ def _said(losses: Mapping[str, float | None], validation: Evaluation, mark: str)
     return f"train loss {total}, validation MTL-Loss {validation.loss_text}{mark}; {aucs}"
 
 
-def _horizon(
+def horizon(
     stages: Sequence[Stage],
     lengths: Sequence[int],
     place: tuple[int, int, int | None],
@@ -77,34 +77,32 @@ def _horizon(
     return epochs
 
 
-def _stands(held: PartState, *, lengths: list[int], steps: int) -> bool:
-    """Whether a part can be where a state says it is: `lengths` are its stages' epochs, `steps`
+def stands(state: TrainerState, *, lengths: list[int], steps: int) -> bool:
+    """Whether a trainer can be where a state says it is: `lengths` are its stages' epochs, `steps`
     those of an epoch.
     """
-    if not isinstance(held, BegunState):
-        fresh = held.number == held.epoch == 0 and held.best_epoch == -1
+    if not isinstance(state, BegunState):
+        fresh = state.number == state.epoch == 0 and state.best_epoch == -1
         return (
-            held.number in (0, len(lengths))
-            and held.step == 0
-            and (fresh or held.number > 0)
-            and held.best_epoch < max(held.epoch, 1)
+            state.number in (0, len(lengths))
+            and state.step == 0
+            and (fresh or state.number > 0)
+            and state.best_epoch < max(state.epoch, 1)
         )
-    if held.number >= len(lengths) or not held.begun:
+    if state.number >= len(lengths) or not state.begun:
         return False
-    inside = held.first <= held.epoch <= held.first + lengths[held.number]
-    return inside and held.step <= steps and held.best_epoch < max(held.epoch, 1)
+    inside = state.first <= state.epoch <= state.first + lengths[state.number]
+    return inside and state.step <= steps and state.best_epoch < max(state.epoch, 1)
 
 
-def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
+def copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state whose tensors are copies."""
     return {
         name: value.detach().clone() if isinstance(value, torch.Tensor) else value
         for name, value in state.items()
     }
 
 
-def _plain(validation: Evaluation) -> dict[str, Any]:
+def plain(validation: Evaluation) -> dict[str, Any]:
+    """The figures that a later stage's first line tells."""
     return {"tasks": validation.tasks, "loss": validation.loss}
-
-
-def _columns(weights: Any, columns: list[int]) -> Any:
-    return None if weights is None else weights[:, columns]

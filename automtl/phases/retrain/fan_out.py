@@ -23,17 +23,18 @@ from automtl.config import RunConfig
 from automtl.engines import Engine, shared_out
 from automtl.errors import AutoMTLError, ConfigError, EnvironmentFault, Interrupted
 from automtl.phases.retrain._afar import SAY_EVERY_S, Order, Outcome, of_seed, train
-from automtl.phases.retrain._phase import RetrainResult
+from automtl.phases.retrain._result import RetrainResult
 from automtl.phases.retrain.plan import RetrainPlan
 from automtl.phases.run.device import cores
-from automtl.phases.run.session import Reporter, training_session
+from automtl.phases.run.opening import training_session
+from automtl.phases.run.reporter import Reporter
 from automtl.plugins import record
 from automtl.strict import build
 
 
 @dataclass(frozen=True)
 class SideBySide:
-    """How seeds are trained side by side.
+    """The way in which seeds are trained side by side.
 
     Args:
         engine: who trains them.
@@ -54,7 +55,7 @@ ONE_BY_ONE = SideBySide(Engine(), 1)
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of some seeds.
+    """The trained seeds.
 
     Args:
         results: in the order of the seeds; of those that ended.
@@ -92,7 +93,7 @@ def retrain_all(
     configs = _placed(plan.seeded(seeds), how, reporter)
     # prepares the data once, and refuses what no seed can be trained on
     training_session(configs[0], reporter, plan.own, search=False, retrain=True)
-    plugins = tuple(held["path"] for held in record() if held["path"])
+    plugins = tuple(plugin["path"] for plugin in record() if plugin["path"])
     with files.scratch_folder(plan.run.path) as scratch:
         given = (resume, scratch, plugins, grown, Path.cwd(), tuple(sys.argv))
         orders = [Order(plan, config, *given) for config in configs]
@@ -121,8 +122,8 @@ def _watched(
                 watch.ended(orders[number], _outcome(future))
     except (KeyboardInterrupt, Interrupted) as asked:
         number = asked.signal if isinstance(asked, Interrupted) else SIGINT
-        told = "what each seed has done is kept"
-        raise Interrupted(number, plan.run.path, told) from asked
+        message = "what each seed has done is kept"
+        raise Interrupted(number, plan.run.path, message) from asked
     return watch.result()
 
 
@@ -149,7 +150,7 @@ def _placed(configs: list[RunConfig], how: SideBySide, reporter: Reporter) -> li
 
 
 def _outcome(future: "Future[Outcome]") -> Outcome | Exception:
-    """What came of a seed; an exception where its process has died, or never began."""
+    """The outcome of a seed; an exception where its process has died, or never began."""
     error = future.exception()
     if isinstance(error, Exception):
         return error
@@ -167,7 +168,7 @@ class _Watch:
         self._done: set[int] = set()
         self._read = dict.fromkeys((order.log for order in orders), 0)
         self._places: dict[int, str] = {}
-        self._said, self._told = time.monotonic(), ""
+        self._said, self._last_message = time.monotonic(), ""
 
     def look(self) -> None:
         """Pass on what was said since; now and then also where each is."""
@@ -178,21 +179,21 @@ class _Watch:
             return
         self._said = now
         places = "; ".join(f"seed {seed}: {place}" for seed, place in self._places.items())
-        told = f"  {over} of {len(self._orders)} have ended; {places}"
-        if places and told != self._told:
-            self._told = told
-            self._reporter.say(told)
+        message = f"  {over} of {len(self._orders)} have ended; {places}"
+        if places and message != self._last_message:
+            self._last_message = message
+            self._reporter.say(message)
 
     def _pass_on(self, order: Order) -> None:
         if not order.log.exists():
             return
         lines = read_lines(order.log)  # whole ones
         for line in lines[self._read[order.log] :]:
-            told = parse_json(line)
-            if place := told.get("at"):
+            note = parse_json(line)
+            if place := note.get("at"):
                 self._places[order.config.seed] = place
             else:
-                self._reporter.say(f"seed {order.config.seed}: {told['say']}")
+                self._reporter.say(f"seed {order.config.seed}: {note['say']}")
         self._read[order.log] = len(lines)
 
     def ended(self, order: Order, outcome: Outcome | Exception) -> None:
@@ -214,7 +215,7 @@ class _Watch:
         self._reporter.say(f"{result.headline()}, best epoch {best}")
 
     def result(self) -> Trained:
-        """Of all seeds."""
+        """The results of all seeds."""
         seeds = {order.config.seed: order for order in self._orders}
         return Trained(
             [_result(order) for seed, order in seeds.items() if seed in self._done],
@@ -239,7 +240,7 @@ def _lost(error: Exception) -> AutoMTLError:
 
 
 def side_by_side(jobs: int, engine: str) -> SideBySide:
-    """How to train, by a user's words.
+    """Parse the options on how to train.
 
     Raises:
         ConfigError: they cannot be meant.

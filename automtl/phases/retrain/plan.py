@@ -1,6 +1,4 @@
-"""What a retrain is to do: which architecture, which settings, which folder - settled before any
-data is read.
-"""
+"""The plan of a retrain: architecture, settings and folder, settled before any data is read."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,17 +11,14 @@ from automtl.config_layers import Recommendation, of_architecture, of_dataset, p
 from automtl.data.spec.dataset import DatasetConfig, load_dataset
 from automtl.data.store.snapshot import Snapshot
 from automtl.errors import ConfigError
+from automtl.phases.retrain._checks import check_retrain
 from automtl.phases.run.run_data import same_source, snapshot_of
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
 from automtl.spaces.architecture import Architecture
-from automtl.spaces.catalogue import fit_sharing
-from automtl.spaces.placement import Placement, plugged
+from automtl.spaces.placement import plugged
 from automtl.spaces.templates import changed
 from automtl.strict import build, load_yaml
-from automtl.training.balancing import check_balancing
-from automtl.training.balancing.balancer import BalancingSettings
-from automtl.training.early_stopping import check_monitor
 
 
 @dataclass(frozen=True)
@@ -81,26 +76,15 @@ def plan_retrain(
     Raises:
         ConfigError, ArtifactError: something of it cannot be meant, or is absent.
     """
-    if isinstance(source, Architecture):
-        searched, architecture, source = None, source, source.name
-    else:
-        searched = one_phase(Path(source), "search") if Path(source).is_dir() else None
-        architecture = Architecture.load(searched.architecture if searched else source)
+    searched, architecture, source = _opened(source)
     base, advice = settings_of(searched) if searched else ({}, [])
-    dataset = data or base.get("data", {}).get("source")
-    if dataset is None:
-        raise ConfigError(
-            "--data", "must name the data set to train on", fix="for example --data census_income"
-        )
-    dataset = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
-    kept = (
-        snapshot_of(searched)
-        if searched and data is None
-        else _resumed(out, dataset)
-        if resume and not searched
-        else None
-    )
-    described = kept.config if kept else load_dataset(dataset)
+    dataset = _named(data or base.get("data", {}).get("source"))
+    snapshot = None
+    if searched and data is None:
+        snapshot = snapshot_of(searched)
+    elif resume and not searched:
+        snapshot = _resumed(out, dataset)
+    described = snapshot.config if snapshot else load_dataset(dataset)
     if not searched:
         advice = _advice(architecture, source, described, dataset, plugged_in=sharing)
     config = resolve(
@@ -112,49 +96,47 @@ def plan_retrain(
         base=base,
         recommended=advice,
     )
+    ready = _shaped(architecture, config, sharing)
+    check_retrain(ready, config, described)
+    label = _label(ready.sharing.kind if searched or sharing else Path(source).stem, config)
+    if searched and out is None:
+        return RetrainPlan(ready, config, RunDir(searched.path.parent), label, snapshot)
+    if resume:
+        return RetrainPlan(ready, config, RunDir.begun(out), label, snapshot)
+    return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label, snapshot)
+
+
+def _shaped(architecture: Architecture, config: RunConfig, sharing: str | None) -> Architecture:
+    """The architecture with the settings' changes, and a sharing kind plugged in where one is
+    named.
+    """
     own = sharing in (None, architecture.sharing.kind)
     architecture = changed(
         architecture, config.architecture, sharing=config.sharing if own else None
     )
-    ready = plug(
+    return plug(
         architecture,
         kind=sharing,
         settings=config.sharing,
         chosen_experts=config.retrain.chosen_experts,
     )
-    _check_fit(ready, config, described)
-    label = _label(ready.sharing.kind if searched or sharing else Path(source).stem, config)
-    if searched and out is None:
-        return RetrainPlan(ready, config, RunDir(searched.path.parent), label, kept)
-    if resume:
-        return RetrainPlan(ready, config, RunDir.begun(out), label, kept)
-    return RetrainPlan(ready, config, RunDir.new(out, f"{described.name}-{label}"), label, kept)
 
 
-def _check_fit(architecture: Architecture, config: RunConfig, dataset: DatasetConfig) -> None:
-    """Refuse settings that do not fit each other, the architecture or the tasks."""
-    if config.runtime.time_limit_s is not None:
+def _opened(source: str | Architecture) -> tuple[PhaseDir | None, Architecture, str]:
+    """The search that a source names, if it names one; its architecture; what to call it."""
+    if isinstance(source, Architecture):
+        return None, source, source.name
+    searched = one_phase(Path(source), "search") if Path(source).is_dir() else None
+    return searched, Architecture.load(searched.architecture if searched else source), source
+
+
+def _named(data: str | None) -> str:
+    """The data set's name, or the whole path of its YAML."""
+    if data is None:
         raise ConfigError(
-            "runtime.time_limit_s",
-            "must be left out of a retrain, which ends when validation stops falling",
-            config.runtime.time_limit_s,
-            "lower retrain.epochs or retrain.patience; Ctrl-C keeps what is done for --resume",
+            "--data", "must name the data set to train on", fix="for example --data census_income"
         )
-    module = architecture.sharing
-    kinds = {task.name: task.kind for task in dataset.tasks}
-    count = len(Placement(architecture).pool())
-    fit_sharing(module.kind, module.settings, num_experts=count, tasks=kinds)
-    check_monitor(config.retrain.monitor, kinds, grouped=dataset.group is not None)
-    balancing = config.retrain.balancing
-    check_balancing(BalancingSettings(**balancing.given()), kinds, where="retrain.balancing")
-    if module.kind == "single_task" and not (balancing.plain or balancing.method == "equal"):
-        rule = "must be left out for single_task, whose networks share nothing"
-        raise ConfigError(
-            "retrain.balancing",
-            rule,
-            balancing.method,
-            "choose another sharing kind, or no balancing",
-        )
+    return str(Path(data).resolve()) if Path(data).exists() else data
 
 
 def _label(name: str, config: RunConfig) -> str:
@@ -184,8 +166,8 @@ def _advice(
     *,
     plugged_in: str | None,
 ) -> list[Recommendation]:
-    """Who recommends settings: the data set, and above it the architecture's file; not for another
-    sharing kind than its own.
+    """The recommendations of the data set, and above them those of the architecture's file unless
+    another sharing kind is plugged in.
 
     The shape of an architecture that is bound to its data is made, so that only its training
     follows.
@@ -209,17 +191,17 @@ def settings_of(searched: PhaseDir) -> tuple[dict[str, Any], list[Recommendation
 
     Nobody is asked again; but what was recommended stays below what the user says now, and is told.
     """
-    held = load_yaml(searched.config)
-    sections = {section: held[section] for section in ("data", "retrain") if section in held}
+    config = load_yaml(searched.config)
+    sections = {section: config[section] for section in ("data", "retrain") if section in config}
     origins = {
-        path: who for path, who in held.get("origins", {}).items() if path.startswith("retrain.")
+        path: who for path, who in config.get("origins", {}).items() if path.startswith("retrain.")
     }
 
     def by(who: str) -> Recommendation:  # with the optimiser in force, which its rates are for
-        mine = parted(
+        advised = parted(
             sections, lambda path: path == "retrain.optimizer" or origins.get(path) == who
         )
-        return Recommendation(who, str(searched.config), mine)
+        return Recommendation(who, str(searched.config), advised)
 
     advice = [by(who) for who in dict.fromkeys(origins.values())]
     return parted(sections, lambda path: path not in origins), advice

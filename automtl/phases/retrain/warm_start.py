@@ -17,12 +17,13 @@ from automtl.errors import ConfigError
 from automtl.files import write_json
 from automtl.layers.embedding import InputLayer
 from automtl.phases.finished.open import load_net, session_of
-from automtl.phases.run.session import Reporter, Session, Silent
+from automtl.phases.run.reporter import Reporter, Silent
+from automtl.phases.run.session import Session
 from automtl.runs.run_dir import PhaseDir, one_phase
 
 
 @dataclass(frozen=True)
-class Older:
+class OlderModel:
     """An older model, and new data whose vocabularies grow out of its own.
 
     Args:
@@ -56,24 +57,27 @@ class Older:
             for i, field in enumerate(new.id_fields):
                 if field.name not in names or field.owner != field.name:
                     continue
-                rows, mine = before.rows_of(names[field.name]), after.rows_of(i)
+                rows, fresh_rows = before.rows_of(names[field.name]), after.rows_of(i)
                 if (
-                    rows.shape[1] != mine.shape[1]
-                    or len(rows) > len(mine)
-                    or (field.hash_buckets and len(rows) != len(mine))
+                    rows.shape[1] != fresh_rows.shape[1]
+                    or len(rows) > len(fresh_rows)
+                    or (field.hash_buckets and len(rows) != len(fresh_rows))
                 ):
                     rule = "must have the older model's width and hash_buckets"
                     raise ConfigError(
                         f"feature '{field.name}'",
                         rule,
-                        f"{tuple(mine.shape)} for {tuple(rows.shape)}",
+                        f"{tuple(fresh_rows.shape)} for {tuple(rows.shape)}",
                     )
                 with torch.no_grad():
-                    mine[: len(rows)] = rows.to(mine)
-                counts[field.name] = (len(rows), len(mine) - len(rows))
-        told = ", ".join(f"{name} {kept:,} (+{fresh:,})" for name, (kept, fresh) in counts.items())
+                    fresh_rows[: len(rows)] = rows.to(fresh_rows)
+                counts[field.name] = (len(rows), len(fresh_rows) - len(rows))
+        counted = ", ".join(
+            f"{name} {known:,} (+{fresh:,})" for name, (known, fresh) in counts.items()
+        )
         session.reporter.say(
-            f"embedding rows kept (and new) from {self.folder.path}: {told}; all else starts fresh"
+            f"embedding rows kept (and new) from {self.folder.path}: {counted}; "
+            "all else starts fresh"
         )
 
 
@@ -81,9 +85,9 @@ def _layers(net: nn.Module) -> list[InputLayer]:
     return [module for module in net.modules() if isinstance(module, InputLayer)]
 
 
-def older(
+def open_older_model(
     run: Path, data: str, *, data_dir: Path | None = None, reporter: Reporter | None = None
-) -> Older:
+) -> OlderModel:
     """Open an older model, and write down the new data set as one that grows out of its
     vocabularies.
 
@@ -109,4 +113,4 @@ def older(
     }
     path = home.absolute() / "grown" / f"{config.name}-{checksum(plain)[:12]}.yaml"
     write_json(path, plain)  # JSON is YAML
-    return Older(folder, session, load_net(folder, session), path)
+    return OlderModel(folder, session, load_net(folder, session), path)

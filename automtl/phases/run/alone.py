@@ -1,37 +1,28 @@
 """One architecture in training by itself, as tables and races train it: on fit rows, by a retrain's
-settings, for a fixed number of steps.
+settings, for a fixed number of steps; and the constant that it is judged beside.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from automtl.data.store.batches import Batch
 from automtl.errors import ConfigError
-from automtl.models.derived import IndependentNets, build_model
 from automtl.models.skeleton import MultiTaskNet
 from automtl.phases.run.faults import make_guard
 from automtl.phases.run.session import Seeds, Session
+from automtl.phases.run.trained_net import TrainedNet, fresh_net, networks_of
 from automtl.spaces.architecture import Architecture
-from automtl.training.balancing import make_balancer
-from automtl.training.balancing.balancer import Balancer, BalancingSettings
 from automtl.training.checkpoint_state import State, load_net_state, parse, require
 from automtl.training.losses import Losses
-from automtl.training.optim.net_optimizer import NetOptimizer
-from automtl.training.optim.optimizers import (
-    OptimizerSettings,
-    check_fit,
-    make_optimizer,
-    set_rates,
-)
-from automtl.training.step import train_step
+from automtl.training.metrics.evaluation import Predictions
 
 
 class _State(State):
-    """Of a model; its parts look at their own."""
+    """The state of a model; its parts check their own."""
 
     net: Any
     parts: tuple[dict[str, Any], ...]
@@ -39,25 +30,14 @@ class _State(State):
     guard: Any
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A network of its own, the numbers of its tasks, and what trains it."""
-
-    net: MultiTaskNet
-    columns: list[int]
-    optimizer: NetOptimizer
-    balancer: Balancer
-
-
-def networks(net: nn.Module) -> list[MultiTaskNet]:
-    """A model's own networks: one, or one per task, each ready for the one stage that it trains in.
+def one_stage_networks(net: nn.Module, num_tasks: int) -> list[tuple[MultiTaskNet, list[int]]]:
+    """As ``networks_of``, each ready for the one stage that it trains in.
 
     Raises:
         ConfigError: its sharing kind trains in several stages, each of its own length.
     """
-    nets: Sequence[nn.Module] = list(net.nets) if isinstance(net, IndependentNets) else [net]
-    for own in nets:
-        assert isinstance(own, MultiTaskNet)
+    networks = networks_of(net, num_tasks)
+    for own, _ in networks:
         if len(stages := own.sharing.stages()) > 1:
             names = ", ".join(stage.name for stage in stages)
             raise ConfigError(
@@ -67,7 +47,7 @@ def networks(net: nn.Module) -> list[MultiTaskNet]:
                 "leave it out",
             )
         own.sharing.begin(stages[0].name)
-    return nets  # type: ignore[return-value] # just asserted
+    return networks
 
 
 class Model:
@@ -84,29 +64,18 @@ class Model:
     """
 
     def __init__(self, architecture: Architecture, session: Session, seed: int) -> None:
-        self.session, self.seeds, self.rates = (
-            session,
-            Seeds.of(seed),
-            OptimizerSettings.of(session.config.retrain),
-        )
+        self.session, self.seeds = session, Seeds.of(seed)
         self._noise = torch.Generator(session.device).manual_seed(self.seeds.noise)
-        most = session.config.runtime.max_parameters
-        net = build_model(
-            architecture,
-            session.schema,
-            seed=self.seeds.weights,
-            sparse=self.rates.sparse,
-            generator=self._noise,
-            max_parameters=most,
-        )
-        self._net = net.to(session.device)
-        session.start(self._net)
+        self._net = fresh_net(architecture, session, seed=self.seeds.weights, generator=self._noise)
         self._guard = make_guard(session.config.runtime, session.device)
-        tasks = list(range(len(session.schema.tasks)))
-        apart = isinstance(net, IndependentNets)
         self._parts = [
-            self._part(own, [t] if apart else tasks) for t, own in enumerate(networks(self._net))
+            TrainedNet(
+                session, self._guard, net, columns, length=lambda _: session.config.retrain.epochs
+            )
+            for net, columns in one_stage_networks(self._net, len(session.schema.tasks))
         ]
+        for part in self._parts:
+            part.renew_optimizer()
 
     @property
     def net(self) -> nn.Module:
@@ -115,25 +84,16 @@ class Model:
             part.optimizer.flush()
         return self._net
 
-    def _part(self, net: MultiTaskNet, columns: list[int]) -> _Part:
-        settings = self.session.config.retrain
-        tasks = [self.session.schema.tasks[c] for c in columns]
-        balancing = BalancingSettings(**settings.balancing.given())
-        balancer = make_balancer(balancing, tasks, net, ranks=self.session.ranks)
-        check_fit(net, self.rates, length=lambda _: settings.epochs)
-        return _Part(net, columns, make_optimizer(net, self.rates), balancer)
-
     def step(
         self, batch: Batch, *, epoch: int = 0, step: int = 0, steps: int = 1, epochs: int = 1
     ) -> Losses:
         """Update the weights on a batch, the `step`-th of `steps` of the `epoch`-th of `epochs`,
         both from 0.
         """
-        for part in self._parts:
-            set_rates(
-                part.optimizer, self.rates, epoch=epoch, share=(step + 1) / steps, epochs=epochs
-            )
-        losses = [self._step(part, batch, (epoch + step / steps) / epochs) for part in self._parts]
+        losses = [
+            part.step(batch, epoch=epoch, step=step, steps=steps, epochs=epochs)
+            for part in self._parts
+        ]
         if len(losses) == 1:
             return losses[0]
         total = torch.stack([loss.total for loss in losses]).mean()
@@ -141,23 +101,6 @@ class Model:
             torch.cat([getattr(loss, name) for loss in losses]) for name in ("sums", "weights")
         )
         return Losses(total, sums, weights, tuple(p for loss in losses for p in loss.parts))
-
-    def _step(self, part: _Part, batch: Batch, progress: float) -> Losses:
-        part.net.sharing.advance(progress)
-        own = batch
-        if len(part.columns) < batch.labels.shape[1]:
-            weights = None if batch.weights is None else batch.weights[:, part.columns]
-            own = replace(batch, labels=batch.labels[:, part.columns], weights=weights)
-        return train_step(
-            part.net,
-            own,
-            [self.session.schema.tasks[c] for c in part.columns],
-            optimizer=part.optimizer,
-            balancer=part.balancer,
-            guard=self._guard,
-            autocast=self.session.autocast,
-            clip_norm=self.session.config.retrain.clip_norm,
-        )
 
     def state_dict(self) -> dict[str, Any]:
         """All that an exact resume needs."""
@@ -178,12 +121,12 @@ class Model:
         Raises:
             AutoMTLError, RuntimeError: it is of another model.
         """
-        held = parse(_State, state, "model")
+        parsed = parse(_State, state, "model")
         require(
-            len(held.parts) == len(self._parts),
+            len(parsed.parts) == len(self._parts),
             "model.parts",
             f"must be {len(self._parts)}, one per network",
-            len(held.parts),
+            len(parsed.parts),
         )
         load_net_state(self._net, state["net"], "model.net")
         for own, part in zip(self._parts, state["parts"], strict=True):
@@ -211,3 +154,26 @@ class Model:
         self.net.load_state_dict(state)
         for part in self._parts:
             part.net.fill_unknown(self.session.schema)
+
+
+def constant_predictions(
+    outputs: Sequence[np.ndarray],
+    labels: np.ndarray,
+    weights: np.ndarray | None,
+    rows: np.ndarray,
+) -> Predictions:
+    """The predictions of a model that says the same of every row.
+
+    Shape: of a task's output () or (K,), labels and weights (n, T), rows (n,).
+
+    Args:
+        outputs: per task, as its network would say them: a logit, K logits, or a value in
+            standardised units.
+        labels: of the rows.
+        weights: of the labels.
+        rows: numbers of the rows in their split.
+    """
+    repeated = [
+        np.broadcast_to(output, (len(rows), *output.shape)).astype(np.float32) for output in outputs
+    ]
+    return Predictions(repeated, labels, weights, rows)

@@ -1,4 +1,4 @@
-"""The machine as a phase finds and sets it: device, threads, precision, the C allocator."""
+"""The device of a phase: threads, precision and the C allocator."""
 
 import ctypes
 import os
@@ -102,7 +102,7 @@ def warn_of_slow_bfloat16(precision: str, device: torch.device, say: Callable[[s
 
 
 def bfloat16_factor(device: torch.device) -> float:
-    """How many times as long a small layer's products, forward and back, take in bfloat16 as in
+    """The time of a small layer's products in bfloat16, forward and back, as a multiple of that in
     float32. No random number is drawn.
     """
     x, weight = (torch.ones(_PROBE, _PROBE, device=device, requires_grad=True) for _ in range(2))
@@ -112,8 +112,8 @@ def bfloat16_factor(device: torch.device) -> float:
         while len(times) < 2 or (len(times) < 9 and time.perf_counter() - begun < _PROBE_S):
             start = time.perf_counter()
             with autocast(precision, device)():
-                made = functional.linear(x, weight)
-            torch.autograd.grad(made, (x, weight), torch.ones_like(made))
+                product = functional.linear(x, weight)
+            torch.autograd.grad(product, (x, weight), torch.ones_like(product))
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             times.append(time.perf_counter() - start)

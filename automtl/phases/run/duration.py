@@ -1,4 +1,4 @@
-"""A duration as people write it."""
+"""Parses durations."""
 
 import re
 

@@ -1,5 +1,5 @@
-"""What stops a training and is no fault of the code: numbers that are not finite, too little
-memory, operations that do not repeat.
+"""Faults that stop a training without being bugs: numbers that are not finite, too little memory,
+operations that do not repeat.
 """
 
 import contextlib
@@ -33,8 +33,8 @@ def make_guard(runtime: RuntimeSection, device: torch.device) -> Guard:
 
 @contextlib.contextmanager
 def known_ids(store: Store) -> Iterator[None]:
-    """Around networks at work on prepared rows: ids and classes beyond those that the schema tells
-    are the store's fault.
+    """Turn an index error of a network into an error of the store: its rows hold ids or classes
+    that its schema does not have.
 
     They are not looked for when a store is opened, since that would read all of it, and torch looks
     at each anyway.
@@ -87,9 +87,7 @@ def enough_memory(
 
 
 def _heavy_interaction(model: SearchSpace | Architecture, schema: Schema) -> str:
-    """What to do where an interaction over many fields is too much, whatever the batch; "" where
-    none is.
-    """
+    """Advice where an interaction over many fields is too large for any batch size; else ""."""
     numbers = min(len(schema.numeric), 1) if model.numeric == "joint" else len(schema.numeric)
     fields = len(schema.id_fields) + numbers
     name, count = (
@@ -111,14 +109,14 @@ def _heavy_interaction(model: SearchSpace | Architecture, schema: Schema) -> str
 
 
 @contextlib.contextmanager
-def mishaps(
+def explained_faults(
     folder: PhaseDir,
     batch_size: tuple[str, int],
     place: Callable[[], tuple[int, int]],
     store: Store,
     model: SearchSpace | Architecture,
 ) -> Iterator[None]:
-    """Say of a bad batch which rows it has, and of memory that ran out what takes it.
+    """Explain faults inside the block: a bad batch by its rows, a lack of memory by what takes it.
 
     Args:
         folder: the phase's folder.
@@ -143,13 +141,13 @@ def mishaps(
         path = folder.path / "bad_batch.json"
         files.write_json(path, {"what": bad.what, "epoch": epoch, "step": step, "rows": bad.rows})
         last = folder.checkpoint("last")
-        kept = (
+        advice = (
             f"; go on with --resume from {last}"
             if last.exists()
             else "; there is no checkpoint yet"
         )
         raise NumericalError(
-            f"{where} (all in {path})", f"{bad.what} {bad.rule}", bad.got, bad.fix + kept
+            f"{where} (all in {path})", f"{bad.what} {bad.rule}", bad.got, bad.fix + advice
         ) from bad
     except RuntimeError as error:
         if "deterministic implementation" not in str(error):

@@ -1,5 +1,5 @@
-"""How the processes that train together come together: what each is given of its machine, and what
-they must have in common.
+"""Joins the processes that train one network together: the share of each, and what they must have
+in common.
 """
 
 from importlib.metadata import version

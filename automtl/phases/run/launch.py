@@ -1,5 +1,5 @@
-"""The workers of one command: the same command once more in several processes of this machine,
-which then train together (see `automtl/ranks.py`).
+"""Starts the workers of one command: the same command in several processes of this machine, which
+train together (see `automtl/ranks.py`).
 """
 
 import logging
@@ -79,11 +79,11 @@ def launch(workers: int, words: Sequence[str], say: Callable[[str], None]) -> in
 
 def _failed(failures: Mapping[int, Any], say: Callable[[str], None]) -> int:
     """The exit status of the worker that failed by itself: others end because they miss it."""
-    told = {rank: _told(failure) for rank, failure in failures.items()}
+    messages = {rank: _message(failure) for rank, failure in failures.items()}
     first = min(
         failures,
         key=lambda rank: (
-            told[rank].startswith(RankLost.__name__),
+            messages[rank].startswith(RankLost.__name__),
             failures[rank].exitcode in _STOPPED,
             rank,
         ),
@@ -93,11 +93,11 @@ def _failed(failures: Mapping[int, Any], say: Callable[[str], None]) -> int:
         say(f"worker {first} was ended by signal {-status}; go on with --resume")
         return 128 - status
     if first:  # the first one, number 0, told people itself
-        say(f"worker {first}: {told[first].partition(': ')[2]}")
+        say(f"worker {first}: {messages[first].partition(': ')[2]}")
     return status
 
 
-def _told(failure: Any) -> str:
+def _message(failure: Any) -> str:
     """The error that a worker wrote down, with the name of its class before it."""
     message = failure.message
     return str(message["message"] if isinstance(message, dict) else message)

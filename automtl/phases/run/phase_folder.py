@@ -1,4 +1,4 @@
-"""What search and retrain write alike: the opening of a phase folder, and an epoch's losses."""
+"""The parts of a phase folder that search and retrain write alike."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -112,10 +112,10 @@ def charge_balancing(spent: dict[str, Any], line: dict[str, Any]) -> None:
             gradients held; changed in place.
         line: of metrics.jsonl.
     """
-    if told := line.get("balancing"):
-        spent["seconds"] = spent.get("seconds", 0.0) + told.pop("seconds")
-        spent["backward_passes"] = max(spent.get("backward_passes", 0.0), told["backward_passes"])
-        spent["extra_bytes"] = max(spent.get("extra_bytes", 0), told["extra_bytes"])
+    if costs := line.get("balancing"):
+        spent["seconds"] = spent.get("seconds", 0.0) + costs.pop("seconds")
+        spent["backward_passes"] = max(spent.get("backward_passes", 0.0), costs["backward_passes"])
+        spent["extra_bytes"] = max(spent.get("extra_bytes", 0), costs["extra_bytes"])
 
 
 def close_failed(manifest: Manifest, error: BaseException) -> None:

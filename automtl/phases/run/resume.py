@@ -1,4 +1,4 @@
-"""What a resumed phase must have in common with the process that began it, and what may differ."""
+"""Resuming a phase: what must be as it was when the phase began, and what may differ."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from automtl.errors import ArtifactError, ConfigError
 from automtl.phases.run.run_data import same_source
 from automtl.phases.run.session import Session
 from automtl.runs import checkpoint, checksums
-from automtl.runs.checkpoints import Slots
+from automtl.runs.checkpoints import Checkpoints
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
 from automtl.strict import build, load_yaml
@@ -30,7 +30,7 @@ _OF_TODAY = (
 )
 
 
-def held_settings(folder: PhaseDir) -> RunConfig:
+def begun_settings(folder: PhaseDir) -> RunConfig:
     """The settings that a phase was begun with.
 
     Raises:
@@ -66,14 +66,14 @@ def own_settings(folder: PhaseDir, config: RunConfig, *, sections: Sequence[str]
     Raises:
         ConfigError: something else is asked for.
     """
-    held = held_settings(folder)
+    original = begun_settings(folder)
     asked: dict[str, tuple[Any, Any]] = {
-        "data.source": (True, same_source(held.data.source, config.data.source))
+        "data.source": (True, same_source(original.data.source, config.data.source))
     }
-    asked |= {name: (getattr(held, name), getattr(config, name)) for name in sections}
+    asked |= {name: (getattr(original, name), getattr(config, name)) for name in sections}
     given = config.runtime.model_fields_set - set(_OF_TODAY)
     asked |= {
-        f"runtime.{name}": (getattr(held.runtime, name), getattr(config.runtime, name))
+        f"runtime.{name}": (getattr(original.runtime, name), getattr(config.runtime, name))
         for name in sorted(given)
     }
     for name, (before, now) in asked.items():
@@ -89,12 +89,12 @@ def own_settings(folder: PhaseDir, config: RunConfig, *, sections: Sequence[str]
         for name in _OF_TODAY
         if name in config.runtime.model_fields_set
     }
-    runtime = RuntimeSection(**{**dict(held.runtime), "time_limit_s": None, **today})
-    return held.model_copy(update={"runtime": runtime})
+    runtime = RuntimeSection(**{**dict(original.runtime), "time_limit_s": None, **today})
+    return original.model_copy(update={"runtime": runtime})
 
 
 def _changed(before: Any, now: Any) -> str:
-    """What is asked for now where that differs from before, setting by setting."""
+    """The settings that differ now, one by one."""
     if isinstance(before, BaseModel) and isinstance(now, BaseModel):
         old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
         changes = [
@@ -141,11 +141,11 @@ def _reopen(
     for place in (folder.path, folder.checkpoint("last").parent):
         files.clear_temporaries(place)
     _tell_other_machine(manifest, session)
-    found = Slots(folder).load(session.reporter.say)
-    if found is None:
+    newest = Checkpoints(folder).load(session.reporter.say)
+    if newest is None:
         files.cut_lines(folder.metrics, 0)
     else:
-        path, state = found
+        path, state = newest
         with checkpoint.applying(path):
             restore(state)
         checksums.keep_lines(folder.metrics, state["metric_lines"], state["metric_sum"])
@@ -173,11 +173,11 @@ def need_same_data(manifest: Manifest, session: Session) -> None:
 
 def _tell_other_machine(manifest: Manifest, session: Session) -> None:
     """Bits are promised on the same machine only."""
-    held = manifest.values["machine"]
+    before = manifest.values["machine"]
     other = [
-        f"{name} {held.get(name, 1 if name == 'ranks' else None)} then, {value} now"
+        f"{name} {before.get(name, 1 if name == 'ranks' else None)} then, {value} now"
         for name, value in {"ranks": 1, **session.machine}.items()
-        if held.get(name, 1 if name == "ranks" else None) != value
+        if before.get(name, 1 if name == "ranks" else None) != value
     ]
     if other:
         session.reporter.say(

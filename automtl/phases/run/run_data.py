@@ -1,6 +1,4 @@
-"""The data of a run: its snapshot, how the data set's YAML differs from it by now, and the rows
-that it was made of.
-"""
+"""A run's data: its snapshot, later edits of the data set's YAML, and the prepared rows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +12,7 @@ from automtl.data.spec.dataset import DatasetConfig, load_dataset
 from automtl.data.store import Store
 from automtl.data.store.encoding import MANIFEST, Encoding
 from automtl.data.store.snapshot import Snapshot, keep
-from automtl.errors import ArtifactError, ConfigError, DataError
+from automtl.errors import ArtifactError, ConfigError, DataError, EnvironmentFault
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
 
@@ -49,32 +47,32 @@ def snapshot_of(folder: PhaseDir) -> Snapshot:
 
 
 def kept_advice(folder: PhaseDir) -> list[Recommendation] | None:
-    """What the data set of a phase recommended as it was begun; None where it was not, so that its
-    YAML says.
+    """The recommendations of a phase's data set as it began; None where it has not begun, so that
+    the YAML is asked.
     """
     if not folder.manifest.exists():
         return None
-    kept = snapshot_of(folder)
-    return [of_dataset(kept.config, kept.path)]
+    snapshot = snapshot_of(folder)
+    return [of_dataset(snapshot.config, snapshot.path)]
 
 
-def same_source(kept: str, asked: str) -> bool:
+def same_source(own: str, asked: str) -> bool:
     """Whether a run's data set is the one asked for, whose file may be gone by now."""
-    return kept in (asked, str(Path(asked).absolute()))
+    return own in (asked, str(Path(asked).absolute()))
 
 
 def keep_data(
     folder: PhaseDir, store: Encoding, config: DatasetConfig, *, most_bytes: int, say: Say
 ) -> str:
     """Keep the data set that a phase begins with in its run's folder; the snapshot's name."""
-    kept = keep(store, config, folder.snapshots, most_bytes=most_bytes)
-    for table in dict.fromkeys(kept.left_out.values()):
-        columns = ", ".join(name for name, other in kept.left_out.items() if other == table)
+    snapshot = keep(store, config, folder.snapshots, most_bytes=most_bytes)
+    for table in dict.fromkeys(snapshot.left_out.values()):
+        columns = ", ".join(name for name, other in snapshot.left_out.items() if other == table)
         say(
             f"{table} is too large to be kept in the run (data.keep_side_tables): rows to "
             f"predict on must bring {columns}"
         )
-    return kept.path.name
+    return snapshot.path.name
 
 
 def tell_edits(snapshot: Snapshot, source: str, say: Say) -> None:
@@ -125,17 +123,34 @@ def _word(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def rows_of(snapshot: Snapshot, data_dir: Path, say: Say) -> Store:
+def rows_at_hand(encoding: Encoding, data_dir: Path) -> Store | None:
+    """The prepared rows where they lie ready; None where they would have to be prepared first, or
+    are gone.
+    """
+    if isinstance(encoding, Store):
+        return encoding
+    try:
+        store = prepared(encoding.key, data_dir)
+    except EnvironmentFault:
+        return None
+    return store if store is not None and store.schema == encoding.schema else None
+
+
+def rows_of(encoding: Encoding, data_dir: Path, say: Say) -> Store:
     """The prepared rows that a run was made of, by its own settings.
 
     Args:
-        snapshot: of the run.
+        encoding: a store, or a run's snapshot.
         data_dir: where raw and prepared data are kept.
         say: told what goes on.
 
     Raises:
         ArtifactError: they are not there, or they changed since; the message says what did.
     """
+    if isinstance(encoding, Store):
+        return encoding
+    assert isinstance(encoding, Snapshot), "rows are a store's, or a run's"
+    snapshot = encoding
     try:
         find_sources(placed(snapshot.config, data_dir))
     except DataError as absent:  # the files are gone, but what was prepared of them may be there
@@ -160,7 +175,7 @@ def rows_of(snapshot: Snapshot, data_dir: Path, say: Say) -> Store:
 
 
 def _difference(then: Encoding, now: Encoding) -> str:
-    """What is another in the raw files, or in what was made of them."""
+    """The differences in the raw files, or in the rows made of them."""
     parts = list(_files(then.sources, now.sources))
     counts = [sum(one.summary["rows"].values()) for one in (then, now)]
     parts += [f"{counts[1]:,} rows, then {counts[0]:,}"] if counts[0] != counts[1] else []

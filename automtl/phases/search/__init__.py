@@ -1,6 +1,7 @@
-"""An architecture searched, derived and written down."""
+"""Searches an architecture, derives it and writes it down."""
 
-from automtl.phases.search.start import resumed, search
+from automtl.phases.search._start import search
+from automtl.phases.search.resume import resumed
 from automtl.phases.search.state import SearchResult
 
 __all__ = ["SearchResult", "resumed", "search"]

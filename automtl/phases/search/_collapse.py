@@ -1,4 +1,4 @@
-"""What a search does when it collapses: warn, stop, or go back to its best epoch."""
+"""The reaction of a search to its collapse: warn, stop, or roll back to the best epoch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Lines = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Watch:
-    """Looks at the epochs so far.
+    """The watch for a collapse, by the epochs so far.
 
     Args:
         rule: when it is a collapse.
@@ -24,7 +24,7 @@ class Watch:
 
     @classmethod
     def of(cls, section: SearchSection) -> "Watch":
-        """As the settings say."""
+        """The watch that the settings ask for."""
         return cls(
             CollapseRule(section.collapse_skip, section.collapse_growth), section.on_collapse
         )

@@ -1,6 +1,4 @@
-"""What a budget of time, rows or FLOPs buys: the settings of a search that nobody gave, settled
-before its first step.
-"""
+"""Turns a budget of time, rows or FLOPs into the settings of a search that nobody gave."""
 
 import itertools
 import statistics
@@ -19,12 +17,11 @@ from automtl.phases.race.entrants import rival_architectures
 from automtl.phases.run.alone import Model
 from automtl.phases.run.session import Session
 from automtl.phases.search.budget import Budget, Filled, Unit, given_by_user
-from automtl.phases.search.context import make_material, scored
+from automtl.phases.search.context import make_material, make_strategy, scored
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.ledger import PASSES
 from automtl.strategies.protocol import Strategy, make_encoding
-from automtl.strategies.registry import STRATEGIES
 from automtl.training.loop import StepEvent
 
 # Races from the largest to the smallest. The first one that trains every candidate long enough is
@@ -61,7 +58,7 @@ def with_budget(session: Session, space: SearchSpace, budget: Budget) -> tuple[S
 
 @dataclass(frozen=True)
 class _RacePrice:
-    """What a race costs, by the steps of a whole training.
+    """The price of a race as a function of the steps of a whole training.
 
     Args:
         section: its settings.
@@ -114,7 +111,7 @@ class _Filling:
         self.session, self.budget = session, budget
         self.search = session.config.search
         self.given = given_by_user(session.config)
-        self.material = make_material(session, space, session.noise())
+        self.material = make_material(session, space, session.dropout_generator())
         self.races = self.search.selection == "race"
         self.size = session.config.retrain.batch_size
         self.batches = len(session.batches("fit", batch_size=self.size, seed=0))
@@ -146,7 +143,7 @@ class _Filling:
     # -- the strategy
 
     def _strategy(self, share: float) -> tuple[dict[str, Any], float]:
-        """What its share of the budget sets, and what it then costs."""
+        """The settings that the strategy's share of the budget allows, and their cost."""
         if self.search.strategy == "random_search":
             return self._draws(share)
         epoch, fixed = self._supernet_prices()
@@ -165,7 +162,7 @@ class _Filling:
         return settings, fixed + epoch * epochs
 
     def _draws(self, share: float) -> tuple[dict[str, Any], float]:
-        """Of random_search: the rows that its draws train on and are scored by."""
+        """For random_search: the rows that its draws train on and are scored by, and their cost."""
         s, row = self.search, self._drawn_price()
         if s.budget_run is not None or s.budget_samples is not None:
             rows = self.material.options.budget_samples or 0
@@ -177,9 +174,12 @@ class _Filling:
         return {"budget_samples": rows}, rows * row
 
     def _supernet_prices(self) -> tuple[float, float]:
-        """Of an epoch, by a few steps of it; and what does not hang on their number."""
-        strategy = STRATEGIES[self.search.strategy](self.material)
-        times, last, steps = [], time.perf_counter(), 1
+        """The price of an epoch, from a few steps of it; and the price that does not depend on the
+        number of epochs.
+        """
+        strategy = make_strategy(self.session, self.material)
+        times, steps = list[float](), 1
+        last = time.perf_counter()
         for event in _steps(strategy, _TIMED_STEPS):
             times.append(time.perf_counter() - last)
             last, steps = time.perf_counter(), event.steps
@@ -203,8 +203,8 @@ class _Filling:
     # -- the race
 
     def _drawn_price(self) -> float:
-        """Of a training row of evenly drawn models, the mean of a few: the first of those that
-        random search, and a race over it, begin with.
+        """The price of a training row of evenly drawn models, the mean of a few: the first of those
+        that random search, and a race over it, begin with.
         """
         genes, seed = make_encoding(self.material), self.material.seed
         count = min(_DRAWN, self.search.draws)
@@ -212,7 +212,7 @@ class _Filling:
         return statistics.fmean(map(self._price, map(genes.architecture, draws)))
 
     def _rival_price(self) -> float:
-        """Likewise of the hand-made models; 0 where there are none."""
+        """The price of a training row of the hand-made models; 0 where there are none."""
         prices = [
             self._price(architecture) for _, architecture in rival_architectures(self.session)
         ]

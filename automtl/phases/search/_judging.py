@@ -1,4 +1,4 @@
-"""An epoch of a search judged on B rows, the half of the alpha rows that moved nothing."""
+"""Judges an epoch of a search on B rows, the half of the alpha rows that trains no alpha."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ ROWS = {"weights": "fit", "alpha": "A", "judged": "B"}
 
 
 def judge(session: Session, strategy: Strategy) -> dict[str, Any] | None:
-    """What a strategy evaluates, on B rows: metrics, and the MTL-Loss beside the constant's; None
-    where there is nothing to evaluate.
+    """Evaluate a strategy on B rows: metrics, and the MTL-Loss beside the constant's; None where
+    there is nothing to evaluate.
     """
     net = strategy.evaluated()
     if net is None:

@@ -1,4 +1,4 @@
-"""What a search may cost, and the settings that this settles."""
+"""The budget of a search, and the settings that it determines."""
 
 import math
 import re
@@ -28,7 +28,7 @@ _UNITS: dict[str, tuple[Unit, int]] = {
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may cost.
+    """The budget of a search.
 
     Args:
         text: as it was given.

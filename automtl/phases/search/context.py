@@ -1,4 +1,4 @@
-"""What a search strategy is given, made from a run's settings and data."""
+"""The context of a search strategy, made from a run's settings and data."""
 
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -14,11 +14,12 @@ from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet, build_supernet
 from automtl.phases.run.device import compile_net
 from automtl.phases.run.session import Role, Session
-from automtl.runs.run_dir import one_phase
+from automtl.runs.run_dir import PhaseDir, one_phase
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.pricing import measure
-from automtl.strategies.protocol import Options, SearchContext
+from automtl.strategies.protocol import Options, SearchContext, Strategy
+from automtl.strategies.registry import STRATEGIES
 from automtl.training.balancing.balancer import BalancingSettings
 from automtl.training.step.guard import Guard
 
@@ -54,7 +55,7 @@ def make_material(
             generator=generator,
             max_parameters=config.runtime.max_parameters,
         )
-        session.start(net)
+        session.load_pretrained(net)
         net.to(session.device)
         if config.runtime.compile:
             compile_net(net)
@@ -78,19 +79,38 @@ def make_material(
         device=session.device,
         seed=seeds.weights,
         autocast=session.autocast,
-        load_pretrained=session.start,
+        load_pretrained=session.load_pretrained,
         guard=guard or Guard(),
         ranks=session.ranks,
     )
 
 
+def make_strategy(session: Session, material: SearchContext) -> Strategy:
+    """The strategy that the settings name."""
+    strategy: Strategy = STRATEGIES[session.config.search.strategy](material)
+    return strategy
+
+
+def known_latencies(folder: PhaseDir) -> Latencies | None:
+    """The times that a search which was begun in a folder chooses by; None where it has none."""
+    if not folder.latencies.exists():
+        return None
+    return Latencies(**files.read_json(folder.latencies))
+
+
+def keep_latencies(folder: PhaseDir, material: SearchContext) -> None:
+    """Write the times that a search chooses by, since a resume must choose by the same."""
+    if material.settings.latencies is not None:
+        files.write_json(folder.latencies, asdict(material.settings.latencies))
+
+
 def _measured(session: Session, net: Supernet) -> Latencies:
     """The time of each candidate; of several ranks all go by the first one's."""
-    s, held = session.config.search, None
+    s, latencies = session.config.search, None
     if session.ranks.first:
         sharing: dict[str, Any] = {"sharing": s.sharing, "settings": session.config.sharing}
-        held = asdict(measure(net, session.schema, **sharing, rows=s.latency_rows))
-    return Latencies(**session.ranks.told(held))
+        latencies = asdict(measure(net, session.schema, **sharing, rows=s.latency_rows))
+    return Latencies(**session.ranks.told(latencies))
 
 
 def settings_of(session: Session) -> DartsSettings:
@@ -110,10 +130,10 @@ def _options(session: Session) -> Options:
     same = {name: getattr(s, name) for name in Options.model_fields}
     if s.budget_run is not None:
         folder = one_phase(Path(s.budget_run), "search")
-        held = files.read_json(folder.cost)
-        if not isinstance(held, dict) or not held.get("samples"):
-            raise ArtifactError(folder.cost, "must tell the samples of a finished search", held)
-        same["budget_samples"] = int(held["samples"])
+        cost = files.read_json(folder.cost)
+        if not isinstance(cost, dict) or not cost.get("samples"):
+            raise ArtifactError(folder.cost, "must tell the samples of a finished search", cost)
+        same["budget_samples"] = int(cost["samples"])
     return Options(**same)
 
 

@@ -1,6 +1,4 @@
-"""What a search would do, before it does it: rows, steps, parameters, memory, rough time, reach of
-alpha.
-"""
+"""The plan of a search: rows, steps, parameters, memory, rough time, and how far alpha can move."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -11,13 +9,14 @@ from automtl.config import RunConfig
 from automtl.models.cost import cost
 from automtl.models.memory import step_bytes
 from automtl.phases.race.course import planned_steps, sizes
-from automtl.phases.run.session import Reporter, Session, training_session
+from automtl.phases.run.opening import training_session
+from automtl.phases.run.reporter import Reporter
+from automtl.phases.run.session import Session
 from automtl.phases.search._filling import with_budget
 from automtl.phases.search.budget import Budget
-from automtl.phases.search.context import make_material
+from automtl.phases.search.context import make_material, make_strategy
 from automtl.spaces.space import rounded
 from automtl.strategies.protocol import Strategy
-from automtl.strategies.registry import STRATEGIES
 
 _TIMED_STEPS = 3
 
@@ -75,8 +74,8 @@ def plan_search(
         session, filled = with_budget(session, space, limit)
         config, words = session.config, filled.words
     s = config.search
-    material = make_material(session, space, session.noise())
-    strategy = STRATEGIES[s.strategy](material)
+    material = make_material(session, space, session.dropout_generator())
+    strategy = make_strategy(session, material)
     net = strategy.supernet or material.make_supernet()
     count = cost(net, schema)
     longest = {
@@ -105,7 +104,7 @@ def plan_search(
 
 
 def _race_steps(session: Session) -> int:
-    """Of all trainings of a race, at most."""
+    """The most steps that all trainings of a race take."""
     s, retrain = session.config.search, session.config.retrain
     batches = session.batches("fit", batch_size=retrain.batch_size, seed=0)
     whole = max(1, round(s.race_epochs * len(batches)))
@@ -115,7 +114,8 @@ def _race_steps(session: Session) -> int:
 
 def _timed(strategy: Strategy) -> tuple[int, float]:
     """Steps of all epochs, and the seconds of one, the median of a few after the first."""
-    times, steps, last = [], 0, time.perf_counter()
+    times, steps = list[float](), 0
+    last = time.perf_counter()
     for event in strategy.run_epoch(0):
         times.append(time.perf_counter() - last)
         last, steps = time.perf_counter(), event.steps * strategy.epochs

@@ -1,4 +1,4 @@
-"""What a search hands back, and what its checkpoint holds."""
+"""The result of a search, and the state in its checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,20 @@ from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.architecture import Architecture
 from automtl.strategies.protocol import Strategy
-from automtl.training.checkpoint_state import Count, Number, Spent, State, require
+from automtl.training.checkpoint_state import (
+    Count,
+    Number,
+    Spent,
+    State,
+    load_net_state,
+    parse,
+    require,
+)
 
 
 @dataclass(frozen=True)
 class SearchResult(SelfShowing):
-    """What a search came to.
+    """The result of a search.
 
     Args:
         run: the run's folder.
@@ -39,12 +47,14 @@ class SearchResult(SelfShowing):
         Raises:
             ArtifactError: it has not, or a file of it is damaged.
         """
-        held = Manifest.read(folder.manifest).values
-        if held["state"] not in ("done", "time_limited"):
+        values = Manifest.read(folder.manifest).values
+        if values["state"] not in ("done", "time_limited"):
             fix = f"go on with --resume, and --out {folder.path.parent}"
-            raise ArtifactError(folder.path, "must be a search that has ended", held["state"], fix)
+            raise ArtifactError(
+                folder.path, "must be a search that has ended", values["state"], fix
+            )
         architecture = Architecture.load(folder.architecture)
-        return cls(folder.path.parent, architecture, held["state"], held["finished_epochs"])
+        return cls(folder.path.parent, architecture, values["state"], values["finished_epochs"])
 
     @property
     def home(self) -> Path:
@@ -55,23 +65,23 @@ class SearchResult(SelfShowing):
         """Every choice with its verdict and what that rests on, see `spaces.decisions.Decision`; []
         where the search was made before searches told.
         """
-        return decided.of(self.architecture.provenance)
+        return decided.decisions_of(self.architecture.provenance)
 
     @property
     def decided(self) -> str:
-        """What is decided, in one sentence."""
-        return decided.said(self.architecture.provenance)[0]
+        """The decision in one sentence."""
+        return decided.sentence_and_advice(self.architecture.provenance)[0]
 
     @property
     def race(self) -> dict[str, Any]:
-        """How the race came out; {} where there was none."""
-        told = self.architecture.provenance.get("race")
-        return told if isinstance(told, dict) else {}
+        """The outcome of the race; {} where there was none."""
+        race = self.architecture.provenance.get("race")
+        return race if isinstance(race, dict) else {}
 
     @property
     def remarks(self) -> list[str]:
-        """What goes with the decisions: how the race came out, and what would help."""
-        more = decided.said(self.architecture.provenance)[1]
+        """Remarks on the decisions: the outcome of the race, and what would help to decide more."""
+        more = decided.sentence_and_advice(self.architecture.provenance)[1]
         return [*self.race.get("words", ()), *([more] if more else [])]
 
     def need_decided(self) -> None:
@@ -85,7 +95,7 @@ class SearchResult(SelfShowing):
                 self.run,
                 "must have decided a choice (--require-decided)",
                 f"that {self.decided}",
-                decided.said(self.architecture.provenance)[1],
+                decided.sentence_and_advice(self.architecture.provenance)[1],
             )
 
     def headline(self) -> str:
@@ -93,7 +103,7 @@ class SearchResult(SelfShowing):
 
 
 class _Line(State):
-    """What a search remembers of an epoch."""
+    """An epoch in a search's history."""
 
     epoch: Count
     choices: dict[str, dict[str, Number]]
@@ -104,13 +114,13 @@ class _Line(State):
 
 
 class _Spent(Spent):
-    """What a search has cost; the ledger looks at its own."""
+    """The cost of a search; the ledger checks its own."""
 
     ledger: Any
 
 
 class SearchState(State):
-    """Of a search; strategy, guard and losses look at their own."""
+    """The state of a search; strategy, guard and losses check their own."""
 
     guard: Any
     net: Any
@@ -125,7 +135,21 @@ class SearchState(State):
     race: Any
     spent: _Spent
 
-    def check_net(self, strategy: Strategy) -> None:
+    @classmethod
+    def load_strategy(cls, state: dict[str, Any], strategy: Strategy) -> None:
+        """Bring a strategy and its supernet to where a state says they are.
+
+        Raises:
+            AutoMTLError, RuntimeError: it is none of this search's.
+        """
+        parsed = parse(cls, state, "search")
+        parsed._check_net(strategy)
+        if strategy.supernet is not None:
+            load_net_state(strategy.supernet, state["net"])
+        strategy.load_state_dict(state["strategy"])
+        parsed._check_place(strategy)
+
+    def _check_net(self, strategy: Strategy) -> None:
         """Refuse a state with a network where the strategy trains none, or without one.
 
         Raises:
@@ -138,7 +162,7 @@ class SearchState(State):
             "none" if self.net is None else "one",
         )
 
-    def check_place(self, strategy: Strategy) -> None:
+    def _check_place(self, strategy: Strategy) -> None:
         """Refuse a place that the strategy, its state loaded, cannot be at.
 
         Raises:

@@ -26,8 +26,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from automtl.config import RunConfig, merge
-from automtl.config_layers import without
+from automtl.config import RunConfig
+from automtl.config_layers import merge, without
 from automtl.config_search import SearchSection
 from automtl.config_tune import Range, Value
 from automtl.errors import ConfigError
@@ -40,6 +40,7 @@ from automtl.strict import build, nearest
 
 _FITTING = ("search.warmup_share", "space.chosen_share", "space.max_width", "space.without")
 NOTHING = "nothing"
+KIND = "sharing.kind"
 _SECTIONS = {
     "search": RunConfig.model_fields["search"].annotation,
     "retrain": RunConfig.model_fields["retrain"].annotation,
@@ -83,7 +84,7 @@ def ranges(config: RunConfig, *, num_tasks: int) -> dict[str, Range]:
         "search.weight_lr": Range(low=s.weight_lr / 4, high=s.weight_lr * 4, log=True),
         "search.alpha_lr": Range(low=s.alpha_lr / 3, high=s.alpha_lr * 10, log=True),
     }
-    found = {
+    spreads = {
         **(supernet if s.trains_supernet else {}),
         **(race if s.selection == "race" else {}),
         "space.num_experts": Range(low=min(2, space.num_experts), high=space.num_experts),
@@ -100,9 +101,11 @@ def ranges(config: RunConfig, *, num_tasks: int) -> dict[str, Range]:
         else None,
     }
     if not SHARING[s.sharing].uses_beta:
-        found["space.chosen_share"] = found["search.jsd_weight"] = None
+        spreads["space.chosen_share"] = spreads["search.jsd_weight"] = None
     return {
-        name: spread for name, spread in found.items() if spread is not None and not spread.is_point
+        name: spread
+        for name, spread in spreads.items()
+        if spread is not None and not spread.is_point
     }
 
 
@@ -117,7 +120,7 @@ def reference(
         "space.max_width": max(_widths(space), default=0),
         "space.without": NOTHING,
     }
-    values = {name: own[name] if name in own else _held(config, name) for name in spreads}
+    values = {name: own[name] if name in own else _own_value(config, name) for name in spreads}
     return {name: spreads[name].nearest(value) for name, value in values.items()}
 
 
@@ -157,10 +160,40 @@ def applied(config: RunConfig, values: Mapping[str, Value]) -> RunConfig:
             for c in space["interaction"]
             if Operation.parse(c, "interaction").name != values["space.without"]
         )
-    held = {**dict(config), "space": space or None, "search": search}
-    held |= {section: {**dict(held[section]), **changes} for section, changes in plain.items()}
-    held["origins"] = without(config.origins, values)
-    return build(RunConfig, held, "trial")
+    sections = {**dict(config), "space": space or None, "search": search}
+    sections |= {
+        section: {**dict(sections[section]), **changes} for section, changes in plain.items()
+    }
+    sections["origins"] = without(config.origins, values)
+    return build(RunConfig, sections, "trial")
+
+
+def trial_settings(config: RunConfig, values: Mapping[str, Value]) -> RunConfig:
+    """The run's settings with a trial's values but for the sharing kind, which the retrain plugs
+    in.
+    """
+    return applied(config, {name: value for name, value in values.items() if name != KIND})
+
+
+def sharing_ranges(config: RunConfig, architecture: Path) -> dict[str, Range]:
+    """The ranges of a study of the sharing module: those the settings name, else the kinds that fit
+    an architecture's experts, and the retrain's rate.
+    """
+    kinds = Range(choices=tuple(plugs(architecture)))
+    lr = config.retrain.lr
+    return dict(config.tune.parameters) or {
+        KIND: kinds,
+        "retrain.lr": Range(low=lr / 3, high=lr * 3, log=True),
+    }
+
+
+def each_kind(config: RunConfig, spreads: Mapping[str, Range]) -> list[dict[str, Value]]:
+    """Every kind once at the run's own rate, before the sampler suggests any."""
+    if not set(spreads) <= {KIND, "retrain.lr"}:
+        return []
+    kinds = spreads[KIND].choices if KIND in spreads else ()
+    rates = {n: s.nearest(config.retrain.lr) for n, s in spreads.items() if n == "retrain.lr"}
+    return [{KIND: kind, **rates} for kind in kinds or ()]
 
 
 def plugs(path: Path) -> list[str]:
@@ -180,7 +213,7 @@ def _space(config: RunConfig) -> SearchSpace:
     return config.space
 
 
-def _held(config: RunConfig, name: str) -> Value:
+def _own_value(config: RunConfig, name: str) -> Value:
     section, _, key = name.partition(".")
     value: Value = getattr(getattr(config, section), key)
     return value

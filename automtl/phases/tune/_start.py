@@ -1,13 +1,14 @@
-"""Studies are started, and gone on with, here."""
+"""Starts a study, or takes part in one."""
 
 from pathlib import Path
 
 from automtl.config import RunConfig
 from automtl.data.spec.dataset import load_dataset
 from automtl.errors import ArtifactError, ConfigError
+from automtl.phases.run.opening import training_session
+from automtl.phases.run.reporter import Reporter
 from automtl.phases.run.resume import own_settings
 from automtl.phases.run.run_data import snapshot_of
-from automtl.phases.run.session import Reporter, training_session
 from automtl.phases.search.budget import check_idle
 from automtl.phases.tune._tuning import Tuning
 from automtl.phases.tune.results import TuneResult

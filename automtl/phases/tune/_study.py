@@ -80,13 +80,9 @@ class Study:
         pruner: optuna.pruners.BasePruner | None,
         seed: int,
     ) -> None:
-        self.folder, self.distributions, self._fixed, self._seed, self._sampler = (
-            folder,
-            distributions,
-            fixed,
-            seed,
-            sampler,
-        )
+        self.folder, self.distributions = folder, distributions
+        self._fixed, self._seed = fixed, seed
+        self._sampler = sampler
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.where = storage.where(folder)
         # two workers that begin at once would both make the tables
@@ -100,13 +96,13 @@ class Study:
                 load_if_exists=True,
             )
             self._id = self.storage.get_study_id_from_name(self.study.study_name)
-            held, begun = len(self.trials()), len(list(folder.glob("trials/*")))
-        if held < begun:
+            count, begun = len(self.trials()), len(list(folder.glob("trials/*")))
+        if count < begun:
             rule = "must hold the trials that were begun"
             raise ArtifactError(
                 self.where,
                 rule,
-                f"{held} of {begun}",
+                f"{count} of {begun}",
                 "restore it, or start anew in another folder",
             )
 
@@ -119,14 +115,14 @@ class Study:
             for trial in trials:
                 if (
                     trial.state == TrialState.RUNNING
-                    and (held := self._hold(trial.number)) is not None
+                    and (release := self._hold(trial.number)) is not None
                 ):
                     # not ended between the look and the lock
                     if self._trial(trial.number).state == TrialState.RUNNING:
                         return Claim(
-                            trial.number, dict(trial.params), self.home(trial.number), held
+                            trial.number, dict(trial.params), self.home(trial.number), release
                         )
-                    held()
+                    release()
             if len(trials) >= most:
                 return None
             number = len(trials)
@@ -142,9 +138,9 @@ class Study:
                     user_attrs=notes,
                 )
             )
-            held = self._hold(number)
-            assert held is not None, "a new trial's folder is free"
-            return Claim(number, values, self.home(number), held)
+            release = self._hold(number)
+            assert release is not None, "a new trial's folder is free"
+            return Claim(number, values, self.home(number), release)
 
     def home(self, number: int) -> Path:
         """A trial's folder, laid out like a run's."""
@@ -160,7 +156,7 @@ class Study:
         return stack.close
 
     def _suggest(self, number: int) -> dict[str, Value]:
-        """What a fresh sampler suggests for a trial of that number, given the trials that have
+        """The suggestion of a fresh sampler for a trial of that number, given the trials that have
         ended.
         """
         seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1, np.uint32)[0])
@@ -217,8 +213,8 @@ class Study:
         Raises:
             ArtifactError: one is not as it was written.
         """
-        found = self.study.get_trials(deepcopy=False)
-        for trial in found:
+        trials = self.study.get_trials(deepcopy=False)
+        for trial in trials:
             values = trial.values if trial.state == TrialState.COMPLETE else None
             known = {
                 SUMS[0]: _asked(trial.number, trial.params),
@@ -235,14 +231,27 @@ class Study:
                     "restore it",
                 )
             # a stranger's sums are right
-            if trial.distributions != self.distributions or not _told(trial):
+            if strange := self._strange(trial):
                 raise ArtifactError(
                     self.where,
                     f"trial {trial.number} must be of the study's settings",
-                    "another",
+                    strange,
                     "start anew",
                 )
-        return found
+        return trials
+
+    def _strange(self, trial: FrozenTrial) -> str:
+        """The part of a trial that cannot be of this study: what it varies, or its notes; empty for
+        none.
+        """
+        if trial.distributions != self.distributions:
+            spreads = [f"{name} in {spread}" for name, spread in trial.distributions.items()]
+            return f"{', '.join(spreads) or 'nothing'} varied"[:300]
+        judged, cost = trial.system_attrs.get(_VERDICT, [0, False]), trial.user_attrs.get("cost", 0)
+        pair = isinstance(judged, list) and [type(part) for part in judged] == [int, bool]
+        notes = [] if pair else [f"{_VERDICT} {judged!r}"]
+        notes += [] if type(cost) in (int, float) else [f"cost {cost!r}"]
+        return ", ".join(notes)[:300]
 
 
 def _asked(number: int, values: Mapping[str, Value]) -> str:
@@ -256,20 +265,13 @@ def _asked(number: int, values: Mapping[str, Value]) -> str:
 
 def _ended(trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> str:
     notes = {name: value for name, value in trial.user_attrs.items() if name not in SUMS}
-    told = {
+    ending = {
         "state": state.name,
         "loss": values,
         "steps": sorted(trial.intermediate_values.items()),
         "notes": notes,
     }
-    return checksums.of_values(told)
-
-
-def _told(trial: FrozenTrial) -> bool:
-    """Whether what is noted with a trial is of the types that are noted."""
-    judged, cost = trial.system_attrs.get(_VERDICT, [0, False]), trial.user_attrs.get("cost", 0)
-    kinds = [int, bool] if isinstance(judged, list) and len(judged) == 2 else []
-    return [type(part) for part in judged] == kinds != [] and type(cost) in (int, float)
+    return checksums.of_values(ending)
 
 
 def _verdict(trial: FrozenTrial) -> tuple[int, bool]:

@@ -1,5 +1,5 @@
-"""What a study hears of a running trial: every epoch's figure on the rows that judge it (a search:
-B rows, a retrain: validation rows), and when to stop.
+"""The reporter of a running trial: it reports every epoch to the study, and stops the trial when it
+should be pruned.
 """
 
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 import optuna
 
-from automtl.phases.run.session import Reporter
+from automtl.phases.run.reporter import Reporter
 from automtl.runs.epoch_line import judged
 from automtl.training.early_stopping import Monitor
 from automtl.training.loop import StepEvent
@@ -51,13 +51,9 @@ class TrialReporter:
         monitor: Monitor,
         task: str,
     ) -> None:
-        self._outer, self._report, self._verdict, self._late, self._first = (
-            outer,
-            report,
-            verdict,
-            late,
-            first,
-        )
+        self._outer, self._first = outer, first
+        self._report, self._verdict = report, verdict
+        self._late = late
         self._monitor, self._task = monitor, task
         self._asked = False
         self._stop: BaseException | None = None

@@ -1,9 +1,9 @@
-"""What a study found: its trials, the best, the smallest budget that is nearly as good, the front
-of loss and cost and its knee.
+"""The results of a study: its trials, the best one, the smallest budget that is nearly as good, the
+front of loss and cost and its knee.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from automtl import files
 from automtl.config import RunConfig
 from automtl.config_tune import Value
 from automtl.errors import NoResult
+from automtl.phases.tune._ranges import KIND, trial_settings
 from automtl.phases.tune._study import SUMS
 from automtl.runs.run_dir import PhaseDir
 from automtl.strict import printable, to_yaml
@@ -70,17 +71,17 @@ def findings(trials: Sequence[FrozenTrial]) -> list[Finding]:
     ]
 
 
-def front(found: Sequence[Finding]) -> list[Finding]:
+def front(ended: Sequence[Finding]) -> list[Finding]:
     """Complete trials that no other beats in loss and cost both, by cost."""
     complete = sorted(
-        (f for f in found if f.loss is not None and f.cost is not None),
+        (f for f in ended if f.loss is not None and f.cost is not None),
         key=lambda f: (f.cost, f.loss, f.number),
     )
-    kept: list[Finding] = []
+    unbeaten: list[Finding] = []
     for finding in complete:
-        if not kept or finding.loss < kept[-1].loss:  # type: ignore[operator]
-            kept.append(finding)
-    return kept
+        if not unbeaten or finding.loss < unbeaten[-1].loss:  # type: ignore[operator]
+            unbeaten.append(finding)
+    return unbeaten
 
 
 def knee(points: Sequence[Finding]) -> Finding | None:
@@ -94,63 +95,58 @@ def knee(points: Sequence[Finding]) -> Finding | None:
     return points[int(np.argmin(scaled.sum(axis=1)))]  # the line runs from (0, 1) to (1, 0)
 
 
-def smallest(found: Sequence[Finding], within: float) -> Finding | None:
+def smallest(ended: Sequence[Finding], within: float) -> Finding | None:
     """The cheapest trial whose loss is at most the best's times (1 + within)."""
-    points = front(found)
+    points = front(ended)
     if not points:
         return None
     best = min(p.loss for p in points if p.loss is not None)
     return next(p for p in points if p.loss is not None and p.loss <= best + within * abs(best))
 
 
-def shown(loss: float, monitor: Monitor) -> float:
-    """A finding's loss as people know the figure."""
-    return -loss if monitor.more_is_better else loss
-
-
 def write_results(
     folder: Path,
     config: RunConfig,
-    found: Sequence[Finding],
-    settings: Callable[[Finding], RunConfig],
+    ended: Sequence[Finding],
 ) -> dict[str, int]:
     """results.json, and a ready --config file for each trial that has a name: best, smallest, knee;
     name -> number.
     """
-    points = front(found)
-    complete = [f for f in found if f.loss is not None]
+    points = front(ended)
+    complete = [f for f in ended if f.loss is not None]
     named = {
         "best": min(complete, key=lambda f: (f.loss, f.number), default=None),
-        "smallest": smallest(found, config.tune.within),
+        "smallest": smallest(ended, config.tune.within),
         "knee": knee(points) if config.tune.objective == "loss_and_cost" else None,
     }
     chosen = {name: finding for name, finding in named.items() if finding is not None}
     for name, finding in chosen.items():
-        files.write_text(folder / f"{name}.yaml", _config_text(config, finding, settings(finding)))
+        text = _config_text(config, finding, trial_settings(config, finding.values))
+        files.write_text(folder / f"{name}.yaml", text)
     numbers = {name: finding.number for name, finding in chosen.items()}
     monitor = Monitor.of(config.retrain.monitor)
-    told: dict[str, Any] = {
+    summary: dict[str, Any] = {
         "objective": config.tune.objective,
         "over": config.tune.over,
         "within": config.tune.within,
     }
-    told |= {"monitor": monitor.name, "more_is_better": monitor.more_is_better}
+    summary |= {"monitor": monitor.name, "more_is_better": monitor.more_is_better}
     files.write_json(
         folder / "results.json",
-        {**told, "named": numbers, "front": [p.number for p in points], "trials": _plain(found)},
+        {**summary, "named": numbers, "front": [p.number for p in points], "trials": _plain(ended)},
     )
     return numbers
 
 
-def _plain(found: Sequence[Finding]) -> list[dict[str, Any]]:
+def _plain(ended: Sequence[Finding]) -> list[dict[str, Any]]:
     return [
-        {**asdict(f), "steps": {str(step): value for step, value in f.steps.items()}} for f in found
+        {**asdict(f), "steps": {str(step): value for step, value in f.steps.items()}} for f in ended
     ]
 
 
 def _config_text(config: RunConfig, finding: Finding, settings: RunConfig) -> str:
     """The settings as a file for --config, with the command that takes it."""
-    kind = finding.values.get("sharing.kind")
+    kind = finding.values.get(KIND)
     command = (
         f"automtl retrain RUN --sharing {kind}"
         if kind is not None
@@ -159,7 +155,7 @@ def _config_text(config: RunConfig, finding: Finding, settings: RunConfig) -> st
     plain = settings.model_dump(mode="json")
     sections = {name: plain[name] for name in (("retrain",) if kind is not None else _SECTIONS)}
     monitor = Monitor.of(config.retrain.monitor)
-    value = f"validation {monitor.name} {shown(finding.loss or 0.0, monitor):.5f}"
+    value = f"validation {monitor.name} {monitor.shown(finding.loss or 0.0):.5f}"
     head = f"# Trial {finding.number}: {value}, cost {finding.cost:.4g} FLOPs.\n"
     return f"{head}# {printable(command)} --config THIS_FILE\n" + to_yaml(sections)
 

@@ -1,6 +1,4 @@
-"""Where a study is kept: SQLite in its own folder, or a database that several machines can
-reach.
-"""
+"""The storage of a study: SQLite in its own folder, or a database that several machines reach."""
 
 import contextlib
 from collections.abc import Iterator
@@ -39,18 +37,18 @@ class Storage:
                 has the study of an earlier folder.
         """
         if not (resume and folder.manifest.exists()):
-            made = cls() if url is None else cls(url, f"{cls.name}-{folder.path.absolute()}")
-            made.check(new=not resume)
-            return made
+            storage = cls() if url is None else cls(url, f"{cls.name}-{folder.path.absolute()}")
+            storage.check(new=not resume)
+            return storage
         values = Manifest.read(folder.manifest).values
-        made = cls(url, values.get("study", cls.name))
-        if made.shown != values.get("storage"):
+        storage = cls(url, values.get("study", cls.name))
+        if storage.shown != values.get("storage"):
             fix = f"--storage {values['storage']}" if values.get("storage") else "leave it out"
             raise ConfigError(
-                "--storage", "must be what the study began with", made.shown or "none", fix
+                "--storage", "must be what the study began with", storage.shown or "none", fix
             )
-        made.check(new=False)
-        return made
+        storage.check(new=False)
+        return storage
 
     @property
     def shown(self) -> str | None:
@@ -58,7 +56,7 @@ class Storage:
         return None if self.url is None else without_password(self.url)
 
     def where(self, folder: Path) -> str:
-        """What errors call it: a URL may hold a password."""
+        """The name of the storage in errors: a URL may hold a password."""
         return "--storage" if self.url else str(folder / "study.db")
 
     def check(self, *, new: bool) -> None:
@@ -76,9 +74,9 @@ class Storage:
             fix = "for PostgreSQL: pip install 'automtl[postgres]'"
             raise ConfigError("--storage", f"needs {error.name}", "no such library", fix) from error
         except Exception as error:  # the drivers' own errors have no common base
-            told = without_password(" ".join(str(error).split()))[:200]
+            complaint = without_password(" ".join(str(error).split()))[:200]
             raise ConfigError(
-                "--storage", "must be a database that opens", told, _EXAMPLE
+                "--storage", "must be a database that opens", complaint, _EXAMPLE
             ) from error
         with storage_faults("--storage"):
             if new and self.name in optuna.get_all_study_names(self.open(Path())):
@@ -110,8 +108,8 @@ def storage_faults(where: str) -> Iterator[None]:
     try:
         yield
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        told = without_password(" ".join(str(error.__cause__ or error).split()))[:200]
+        complaint = without_password(" ".join(str(error.__cause__ or error).split()))[:200]
         fix = "see that it runs, has space and is whole; then --resume"
         raise EnvironmentFault(
-            where, "must be a database that can be read and written", told, fix
+            where, "must be a database that can be read and written", complaint, fix
         ) from error

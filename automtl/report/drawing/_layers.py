@@ -1,4 +1,4 @@
-"""From an architecture's graph to one that can be drawn in columns: fewer nodes, fewer crossings,
+"""Turns an architecture graph into one that can be drawn in columns: fewer nodes, fewer crossings,
 no wire across a card.
 """
 
@@ -24,40 +24,41 @@ def drawable(graph: nx.DiGraph) -> nx.DiGraph:
     (the towers that can be reached), ``reads`` (its sources with their weights, as (node, weight)),
     and towers ``index``.
     """
-    made = _with_one_field(graph)
-    _set_names(made)
-    for node, data in made.nodes(data=True):
-        _drop_repeated_weights(made, node)
+    drawing = _with_one_field(graph)
+    _set_names(drawing)
+    for node, data in drawing.nodes(data=True):
+        _drop_repeated_weights(drawing, node)
         data["reads"] = [
-            (source, made.edges[source, node].get("weight")) for source in made.predecessors(node)
+            (source, drawing.edges[source, node].get("weight"))
+            for source in drawing.predecessors(node)
         ]
-    _add_hubs(made)
-    _set_layers(made)
-    _set_ranks(made)
-    _add_passes(made)
+    _add_hubs(drawing)
+    _set_layers(drawing)
+    _set_ranks(drawing)
+    _add_passes(drawing)
     towers = {
-        node: data["index"] for node, data in made.nodes(data=True) if data["kind"] == "tower"
+        node: data["index"] for node, data in drawing.nodes(data=True) if data["kind"] == "tower"
     }
-    for node, data in made.nodes(data=True):
+    for node, data in drawing.nodes(data=True):
         data["tasks"] = frozenset(
-            towers[n] for n in (nx.descendants(made, node) | {node}) if n in towers
+            towers[n] for n in (nx.descendants(drawing, node) | {node}) if n in towers
         )
-    return made
+    return drawing
 
 
 def _with_one_field(graph: nx.DiGraph) -> nx.DiGraph:
-    made = nx.DiGraph()
+    drawing = nx.DiGraph()
     names = {
         node: FIELDS if data["kind"] == "field" else node for node, data in graph.nodes(data=True)
     }
     for node, data in graph.nodes(data=True):
-        made.add_node(
+        drawing.add_node(
             names[node],
             **({"kind": "fields", "label": "fields"} if data["kind"] == "field" else data),
         )
     for source, target, data in graph.edges(data=True):
-        made.add_edge(names[source], names[target], **data)
-    return made
+        drawing.add_edge(names[source], names[target], **data)
+    return drawing
 
 
 def _set_names(graph: nx.DiGraph) -> None:

@@ -1,4 +1,4 @@
-"""What stands around an architecture's drawing: title, the columns' captions, legend, remarks."""
+"""The margins of a drawing: title, captions of the columns, legend, remarks."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -50,8 +50,8 @@ def header(
 
 
 def captions(graph: nx.DiGraph, cards: Mapping[str, Card], y: float, style: Style) -> list[Label]:
-    """What stands in each column, above it; columns of one kind are numbered, the wires that go by
-    are passed over.
+    """The captions above the columns; columns of one kind are numbered, the wires that go by are
+    passed over.
     """
     columns: dict[int, list[Card]] = {}
     for node, card in cards.items():
@@ -60,10 +60,10 @@ def captions(graph: nx.DiGraph, cards: Mapping[str, Card], y: float, style: Styl
     words = [_CAPTIONS.get(cards_[0].kind, cards_[0].kind) for _, cards_ in sorted(columns.items())]
     count, seen = Counter(words), Counter[str]()
     labels = []
-    for word, (_, held) in zip(words, sorted(columns.items()), strict=True):
+    for word, (_, column) in zip(words, sorted(columns.items()), strict=True):
         seen[word] += 1
         text = f"{word}, {seen[word]}" if count[word] > 1 else word
-        labels.append(Label(text, held[0].x, y, style.small, tone="soft"))
+        labels.append(Label(text, column[0].x, y, style.small, tone="soft"))
     return labels
 
 

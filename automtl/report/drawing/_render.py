@@ -1,4 +1,4 @@
-"""A scene as a matplotlib figure, and figures as the bytes of a file."""
+"""Renders a scene as a matplotlib figure, and figures as the bytes of a file."""
 
 import io
 import warnings

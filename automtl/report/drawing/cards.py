@@ -62,9 +62,10 @@ class CardMaker:
     def __init__(
         self, architecture: Architecture, graph: nx.DiGraph, parts: Mapping[str, Part], style: Style
     ) -> None:
-        self.architecture, self.graph, self.parts, self.style = architecture, graph, parts, style
+        self.architecture, self.graph = architecture, graph
+        self.parts, self.style = parts, style
         self.choices = choices_of(architecture, graph)
-        self._decisions = {d["choice"]: d for d in decided.of(architecture.provenance)}
+        self._decisions = {d["choice"]: d for d in decided.decisions_of(architecture.provenance)}
 
     def card(self, node: str) -> Card:
         """The card of a node, at (0, 0)."""
@@ -89,9 +90,8 @@ class CardMaker:
         return self._finish(node, kind, self._title(data["label"]), ports=True)
 
     def shade(self, node: str, block: int) -> float:
-        """How dark a block is: by its verdict where decisions are told, one that is not decided by
-        its alpha margin at most; else by the margin, 0 to 1; a light neutral where nothing was
-        searched.
+        """The shade of a block: by its verdict where there are decisions, one that is not decided
+        by its alpha margin at most.
         """
         choice = self.choices.get((node, block))
         if choice is None:
@@ -114,7 +114,7 @@ class CardMaker:
 
     @property
     def legend(self) -> Legend | None:
-        """What shades mean here; None where nothing was searched."""
+        """The legend of the shades; None where nothing was searched."""
         if not self.choices:
             return None
         return "verdicts" if self._decisions else "margins"
@@ -188,7 +188,7 @@ class CardMaker:
             column.port(ports[source], name, weight, largest, self.graph.nodes[node].get("index"))
 
     def _port_of(self, source: str, node: str) -> str:
-        """What the wire from a source ends as: the source itself, the last node it goes by, or a
+        """The end of the wire from a source: the source itself, the last node it goes by, or a
         hub's.
         """
         for before in self.graph.predecessors(node):

@@ -1,5 +1,5 @@
-"""From figures and templates to pieces of a page: inline SVG in the page's own colours, every value
-escaped by jinja2.
+"""Embeds figures and templates in a page: inline SVG in the page's own colours, every value escaped
+by jinja2.
 """
 
 import io
@@ -97,21 +97,21 @@ def _opening(width: float, height: float, label: str) -> str:
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     loader = PackageLoader("automtl.report")
-    made = Environment(
+    environment = Environment(
         loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
+    environment.filters |= {
         "clean": clean,
         "short": short,
         "clean_text": _clean_text,
         "chip_paper": chip_paper,
         "chip_ink": chip_ink,
     }
-    return made
+    return environment
 
 
 def _clean_text(text: str) -> str:

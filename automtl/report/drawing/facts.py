@@ -1,5 +1,5 @@
-"""What a picture says about an architecture beside its wiring: alpha margins, widths, costs of its
-parts.
+"""Facts about an architecture that its picture shows beside the wiring: alpha margins, widths,
+costs of parts.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ FIELDS = "fields"  # the one node that stands for all fields in a drawing
 
 @dataclass(frozen=True)
 class Part:
-    """What one part of a network costs.
+    """The cost of one part of a network.
 
     Args:
         parameters: trainable entries; None where they hang on data that is not known.
@@ -53,9 +53,7 @@ class Choice:
 
     @property
     def margin(self) -> float:
-        """How far the taken candidate's weight lies above the best other one's; 0 where it does
-        not.
-        """
+        """The lead of the taken candidate's weight over the best other one's; 0 without one."""
         rest = 0.0 if self.rival is None else self.weights[self.rival]
         return max(self.weights.get(self.taken, 0.0) - rest, 0.0)
 
@@ -64,7 +62,7 @@ def choices_of(architecture: Architecture, graph: nx.DiGraph) -> dict[tuple[str,
     """The choice block behind each drawn block, by (node, index in the node); empty where nothing
     was searched.
     """
-    found = {}
+    choices = {}
     prefixes = list(
         dict.fromkeys(
             name.rpartition(".block.")[0] for name in architecture.choices if ".block." in name
@@ -81,8 +79,8 @@ def choices_of(architecture: Architecture, graph: nx.DiGraph) -> dict[tuple[str,
         for i, (name, taken) in enumerate(zip(names, blocks, strict=True)):
             if name in architecture.choices:
                 weights = sorted(architecture.choices[name].items(), key=lambda item: -item[1])
-                found[node, i] = Choice(name, taken, dict(weights))
-    return found
+                choices[node, i] = Choice(name, taken, dict(weights))
+    return choices
 
 
 def fields_lines(architecture: Architecture, most: int) -> list[str]:
@@ -126,7 +124,7 @@ def idle_experts(architecture: Architecture, graph: nx.DiGraph) -> list[int]:
 def subtitle(architecture: Architecture, parts: Mapping[str, Part]) -> str:
     """One line under the title: where it was found, sharing, widths, totals."""
     dataset = architecture.provenance.get("dataset")
-    word = decided.title(decided.of(architecture.provenance))
+    word = decided.title(decided.decisions_of(architecture.provenance))
     words = [f"{word} on {dataset}"] if isinstance(dataset, str) else []
     words.append(f"sharing: {architecture.sharing.kind}")
     words += [f"{key} {value}" for key, value in architecture.sharing.settings.items()]
@@ -146,19 +144,19 @@ def subtitle(architecture: Architecture, parts: Mapping[str, Part]) -> str:
 
 
 def notes(architecture: Architecture, graph: nx.DiGraph) -> list[str]:
-    """What the drawing cannot show."""
-    found = []
+    """Notes on what the drawing cannot show."""
+    lines = []
     idle = idle_experts(architecture, graph)
     if idle:
-        found.append(f"not part of this model: expert {', '.join(map(str, idle))}")
+        lines.append(f"not part of this model: expert {', '.join(map(str, idle))}")
     if SHARING[architecture.sharing.kind].slots == "base":
-        found.append(
+        lines.append(
             "masks stand over one network's weights, a bit per entry once trained; costs are "
             "before dead neurons are removed"
         )
     if architecture.sharing.kind == "single_task":
-        found.append(
+        lines.append(
             "each task has a whole model of its own: what stands left of the experts exists "
             "once per task"
         )
-    return found
+    return lines

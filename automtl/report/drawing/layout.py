@@ -1,6 +1,4 @@
-"""Where everything in an architecture's drawing stands: columns from the fields (left) to the tasks
-(right).
-"""
+"""The layout of an architecture's drawing: columns from the fields (left) to the tasks (right)."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,7 +15,8 @@ from automtl.report.drawing.text import text_width
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.graph import to_graph
 
-_ROW_GAP, _COLUMN_GAP, _FAN_GAP = 12.0, 30.0, 60.0
+_ROW_GAP, _COLUMN_GAP = 12.0, 30.0
+_FAN_GAP = 60.0
 _LEAST_WIDTH = 560.0
 _SIZES = ((12.0, 1.0, 190.0), (11.0, 0.75, 150.0), (10.0, 0.6, 100.0), (9.6, 0.4, 70.0))
 _STYLES = tuple(
@@ -222,13 +221,13 @@ def _wires(graph: nx.DiGraph, cards: Mapping[str, Card]) -> list[Wire]:
     several = len({t for _, tasks in graph.nodes(data="tasks") for t in tasks}) > 1
     weighted = [w for *_, w in graph.edges(data="weight") if w]
     thickest = 4.0 if len(weighted) < 24 else 2.0
-    made = []
+    wires = []
     for source, target, weight in graph.edges(data="weight"):
         reached = graph.nodes[target]["tasks"]
         task = min(reached) if len(reached) == 1 and several else None
         width = 1.3 if weight is None else 0.9 + thickest * weight / max(weighted)
-        made.append(Wire(source, target, _curve(cards[source], cards[target]), width, task))
-    return made
+        wires.append(Wire(source, target, _curve(cards[source], cards[target]), width, task))
+    return wires
 
 
 def _curve(source: Card, target: Card) -> tuple[Point, ...]:

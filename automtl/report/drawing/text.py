@@ -34,7 +34,7 @@ def _renderer() -> RendererAgg:
 
 @lru_cache(maxsize=50_000)
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """How wide a line of text is, in pixels, as matplotlib's Agg renderer sets it."""
+    """The width of a line of text in pixels, as matplotlib's Agg renderer sets it."""
     font = FontProperties(
         family=FONT, size=size * _PIXELS_TO_POINTS, weight="bold" if bold else "normal"
     )
@@ -55,22 +55,22 @@ def wrap(
 
     What does not fit in `lines` ends in an ellipsis.
     """
-    rest, made = text, list[str]()
-    while rest and len(made) < lines:
+    rest, parts = text, list[str]()
+    while rest and len(parts) < lines:
         cut = _fitting(rest, size, width, bold)
         if cut < len(rest):
             soft = max(rest.rfind(c, 1, cut) for c in " _-./") + 1
             cut = soft if soft > cut // 2 else cut
-        made.append(rest[:cut].rstrip() or rest[:cut])
+        parts.append(rest[:cut].rstrip() or rest[:cut])
         rest = rest[cut:]
     if rest:
-        last = made[-1]
-        made[-1] = last[: _fitting(last, size, width - text_width("…", size, bold), bold)] + "…"
-    return tuple(made) or ("",)
+        last = parts[-1]
+        parts[-1] = last[: _fitting(last, size, width - text_width("…", size, bold), bold)] + "…"
+    return tuple(parts) or ("",)
 
 
 def _fitting(text: str, size: float, width: float, bold: bool) -> int:
-    """How many leading letters fit into `width`; at least one."""
+    """The number of leading letters that fit into `width`; at least one."""
     low, high = 1, len(text)
     while low < high:
         middle = (low + high + 1) // 2

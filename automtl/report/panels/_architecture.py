@@ -32,15 +32,15 @@ def architecture_panel(runs: Sequence[RunView]) -> Markup | None:
     """Every architecture of the runs once: searched ones, and those trained with another sharing
     module or made by hand.
     """
-    found = list(_architectures(runs))
-    if not found:
+    pairs = list(_architectures(runs))
+    if not pairs:
         return None
     several = len(runs) > 1
     figures = [
         _figure(i, phase, architecture, several)
-        for i, (phase, architecture) in enumerate(found[:_MOST])
+        for i, (phase, architecture) in enumerate(pairs[:_MOST])
     ]
-    return fill("architecture.html", figures=figures, left_out=len(found) - len(figures))
+    return fill("architecture.html", figures=figures, left_out=len(pairs) - len(figures))
 
 
 def _architectures(runs: Sequence[RunView]) -> Iterator[tuple[PhaseView, Architecture]]:
@@ -55,7 +55,7 @@ def _architectures(runs: Sequence[RunView]) -> Iterator[tuple[PhaseView, Archite
 def _figure(
     number: int, phase: PhaseView, architecture: Architecture, several: bool
 ) -> dict[str, Any]:
-    word = decided.title(decided.of(architecture.provenance))
+    word = decided.title(decided.decisions_of(architecture.provenance))
     where = f"{word} by the search" if phase.is_search else f"trained as {phase.label}"
     title = f"{phase.run}: {where}" if several else where
     drawing = lay_out(architecture, phase.parts, title=None)
@@ -142,7 +142,7 @@ def _node(drawing: Drawing, card: Card) -> Node:
                 rect,
                 ink,
                 numbers.get((card.node, i)),
-                words + (f", {_told(choice)}" if choice else ""),
+                words + (f", {_choice_text(choice)}" if choice else ""),
             )
         )
     reads = [
@@ -174,7 +174,7 @@ def _lines(architecture: Architecture, card: Card) -> list[str]:
     )
 
 
-def _told(choice: Choice) -> str:
+def _choice_text(choice: Choice) -> str:
     best = list(choice.weights.items())[:3]
     return "weights " + ", ".join(f"{name} {weight:.3f}" for name, weight in best)
 

@@ -43,25 +43,31 @@ def _phases(runs: Sequence[RunView]) -> Iterator[tuple[str, PhaseView]]:
         if run.search is not None
     ]
     for title, phase in [*trained, *searches]:
-        told = [_told(line) for line in phase.lines]
-        if any(told):
-            yield f"{title}: {next(t['method'] for t in told if t)}, {_cost(phase, told)}", phase
+        records = [_balancing(line) for line in phase.lines]
+        if any(records):
+            yield (
+                f"{title}: {next(t['method'] for t in records if t)}, {_cost(phase, records)}",
+                phase,
+            )
 
 
-def _cost(phase: PhaseView, told: Sequence[Mapping[str, Any]]) -> str:
-    """What it took, in words."""
-    passes = max(float(t["backward_passes"]) for t in told if t)
-    held = max(float(t["extra_bytes"]) for t in told if t) / 2**20
+def _cost(phase: PhaseView, records: Sequence[Mapping[str, Any]]) -> str:
+    """The cost of balancing, in words."""
+    passes = max(float(t["backward_passes"]) for t in records if t)
+    megabytes = max(float(t["extra_bytes"]) for t in records if t) / 2**20
     seconds, whole = phase.cost.get("balancing", {}).get("seconds"), phase.cost.get("seconds")
     share = f" ({seconds / whole:.0%} of the time)" if seconds and whole else ""
-    return f"{passes:.3g} backward passes a step{share}, {held:.3g} MB of gradients held"
+    return f"{passes:.3g} backward passes a step{share}, {megabytes:.3g} MB of gradients held"
 
 
 def _charts(phase: PhaseView, ident: str) -> Iterator[Markup]:
-    told = [(line["epoch"] + 1, _told(line)) for line in phase.lines if _told(line)]
-    tasks = list(dict.fromkeys(task for _, t in told for task in t["weights"]))
+    records = [(line["epoch"] + 1, _balancing(line)) for line in phase.lines if _balancing(line)]
+    tasks = list(dict.fromkeys(task for _, t in records for task in t["weights"]))
     lines = [
-        Line(task, [(e, t["weights"][task]) for e, t in told if t["weights"].get(task) is not None])
+        Line(
+            task,
+            [(e, t["weights"][task]) for e, t in records if t["weights"].get(task) is not None],
+        )
         for task in tasks
     ]
     if lines := [line for line in lines if line.points]:
@@ -70,7 +76,7 @@ def _charts(phase: PhaseView, ident: str) -> Iterator[Markup]:
             f"{ident}-weights",
             "weights of the tasks over epochs",
         )
-    conflicts = [(e, float(t["conflicts"])) for e, t in told if "conflicts" in t]
+    conflicts = [(e, float(t["conflicts"])) for e, t in records if "conflicts" in t]
     if conflicts:
         chart = curves([Line("conflicts", conflicts)], title="share of steps in conflict")
         yield embed(
@@ -78,10 +84,12 @@ def _charts(phase: PhaseView, ident: str) -> Iterator[Markup]:
         )
 
 
-def _told(line: Mapping[str, Any]) -> dict[str, Any]:
-    told = line.get("balancing")
+def _balancing(line: Mapping[str, Any]) -> dict[str, Any]:
+    balancing = line.get("balancing")
     return (
-        told
-        if isinstance(told, dict) and isinstance(told.get("weights"), dict) and "method" in told
+        balancing
+        if isinstance(balancing, dict)
+        and isinstance(balancing.get("weights"), dict)
+        and "method" in balancing
         else {}
     )

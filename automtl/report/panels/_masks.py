@@ -47,13 +47,13 @@ def _phases(runs: Sequence[RunView]) -> Iterator[tuple[str, PhaseView]]:
     yield from (
         (title, phase)
         for title, phase in [*trained, *searches]
-        if any("cells_off" in _told(line) for line in phase.lines)
+        if any("cells_off" in _sharing(line) for line in phase.lines)
     )
 
 
 def _charts(phase: PhaseView, ident: str) -> Iterator[Markup]:
-    kept = next((line for line in reversed(phase.lines) if line.get("best")), phase.lines[-1])
-    masks = _told(kept).get("field_masks")
+    best = next((line for line in reversed(phase.lines) if line.get("best")), phase.lines[-1])
+    masks = _sharing(best).get("field_masks")
     if isinstance(masks, dict) and masks:
         names = _field_names(phase.architecture, max(len(row) for row in masks.values()))
         columns = {str(unit): row for unit, row in masks.items() if len(row) == len(names)}
@@ -62,14 +62,16 @@ def _charts(phase: PhaseView, ident: str) -> Iterator[Markup]:
             f"{ident}-fields",
             "mean mask of each field",
         )
-    off = [(line["epoch"] + 1, _told(line)) for line in phase.lines if "cells_off" in _told(line)]
-    lines = [Line("all", [(epoch, float(told["cells_off"])) for epoch, told in off])]
-    levels = max(len(told.get("cells_off_by_level", ())) for _, told in off)
+    off = [
+        (line["epoch"] + 1, _sharing(line)) for line in phase.lines if "cells_off" in _sharing(line)
+    ]
+    lines = [Line("all", [(epoch, float(sharing["cells_off"])) for epoch, sharing in off])]
+    levels = max(len(sharing.get("cells_off_by_level", ())) for _, sharing in off)
     for level in range(levels if levels > 1 else 0):
         lines.append(
             Line(
                 f"level {level + 1}",
-                [(epoch, float(told["cells_off_by_level"][level])) for epoch, told in off],
+                [(epoch, float(sharing["cells_off_by_level"][level])) for epoch, sharing in off],
             )
         )
     yield embed(
@@ -79,9 +81,9 @@ def _charts(phase: PhaseView, ident: str) -> Iterator[Markup]:
     )
 
 
-def _told(line: Mapping[str, Any]) -> dict[str, Any]:
-    told = line.get("sharing")
-    return told if isinstance(told, dict) else {}
+def _sharing(line: Mapping[str, Any]) -> dict[str, Any]:
+    sharing = line.get("sharing")
+    return sharing if isinstance(sharing, dict) else {}
 
 
 def _field_names(architecture: Architecture | None, count: int) -> list[str]:

@@ -12,7 +12,7 @@ from automtl.report.tables import Estimate, Model, models, more_is_better
 
 
 def verdict_panel(runs: Sequence[RunView]) -> Markup:
-    """Who is best and whether that is shown; what is not finished."""
+    """The verdict: the best model, whether that is shown, and what is not finished."""
     return fill("verdict.html", sentences=verdict(runs))
 
 
@@ -20,13 +20,13 @@ def tasks_panel(runs: Sequence[RunView]) -> Markup | None:
     """Per task every model with its headline metric, interval and seeds; all metrics in a table
     that opens.
     """
-    made = models(runs)
-    if not made:
+    trained = models(runs)
+    if not trained:
         return None
-    tasks = list(dict.fromkeys(task for model in made for task in model.tasks))
+    tasks = list(dict.fromkeys(task for model in trained for task in model.tasks))
     several = len(runs) > 1
-    cards = [_card(task, made, several) for task in tasks]
-    loss = [(_name(model, several), model.loss, len(model.phases)) for model in made]
+    cards = [_card(task, trained, several) for task in tasks]
+    loss = [(_name(model, several), model.loss, len(model.phases)) for model in trained]
     cards.append(
         {
             "task": "MTL-Loss",
@@ -36,7 +36,10 @@ def tasks_panel(runs: Sequence[RunView]) -> Markup | None:
         }
     )
     return fill(
-        "tasks.html", cards=cards, everything=_everything(made, tasks, several), split=made[0].split
+        "tasks.html",
+        cards=cards,
+        everything=_everything(trained, tasks, several),
+        split=trained[0].split,
     )
 
 
@@ -44,11 +47,11 @@ def _name(model: Model, several: bool) -> str:
     return model.name if several else model.label
 
 
-def _card(task: str, made: Sequence[Model], several: bool) -> dict[str, Any]:
-    held = [model for model in made if task in model.tasks]
-    metric = held[0].headline(task)[0]
+def _card(task: str, trained: Sequence[Model], several: bool) -> dict[str, Any]:
+    judged = [model for model in trained if task in model.tasks]
+    metric = judged[0].headline(task)[0]
     figures = [
-        (_name(model, several), model.headline(task)[1], len(model.phases)) for model in held
+        (_name(model, several), model.headline(task)[1], len(model.phases)) for model in judged
     ]
     up = more_is_better(metric)
     name = metric.upper() if metric in ("auc", "rmse") else metric
@@ -109,15 +112,17 @@ def _row(
     return row
 
 
-def _everything(made: Sequence[Model], tasks: Sequence[str], several: bool) -> list[dict[str, Any]]:
+def _everything(
+    trained: Sequence[Model], tasks: Sequence[str], several: bool
+) -> list[dict[str, Any]]:
     """Every metric of every task and model."""
     tables = []
     for task in tasks:
-        held = [(model, model.metrics(task)) for model in made if task in model.tasks]
-        names = list(dict.fromkeys(name for _, metrics in held for name in metrics))
+        pairs = [(model, model.metrics(task)) for model in trained if task in model.tasks]
+        names = list(dict.fromkeys(name for _, metrics in pairs for name in metrics))
         rows = [
             (_name(model, several), [metrics.get(name) for name in names])
-            for model, metrics in held
+            for model, metrics in pairs
         ]
         tables.append({"task": task, "names": names, "rows": rows})
     return tables

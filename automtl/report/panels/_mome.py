@@ -38,22 +38,24 @@ def mome_panel(runs: Sequence[RunView]) -> Markup | None:
 
 def _masks(line: Mapping[str, Any]) -> Mapping[str, Any]:
     sharing = line.get("sharing")
-    held = sharing.get("masked") if isinstance(sharing, dict) else None
-    return held if isinstance(held, dict) else {}
+    masks = sharing.get("masked") if isinstance(sharing, dict) else None
+    return masks if isinstance(masks, dict) else {}
 
 
 def _charts(phase: PhaseView, ident: str) -> list[Markup]:
-    made = []
+    charts = []
     for name, title in (
         ("neurons_histogram", "neuron masks at the end of their phase"),
         ("histogram", "weight masks before rounding"),
     ):
-        held = [
+        histograms = [
             _masks(line).get(name) for line in phase.lines if line.get("phase") != "fine-tuning"
         ]
-        shares = next((h for h in reversed(held) if isinstance(h, list) and len(h) == _PARTS), None)
+        shares = next(
+            (h for h in reversed(histograms) if isinstance(h, list) and len(h) == _PARTS), None
+        )
         if shares:
-            made.append(_bars(shares, f"{ident}-{name}", title))
+            charts.append(_bars(shares, f"{ident}-{name}", title))
     for name, title in (
         ("megabytes", "megabytes of experts and gates"),
         ("live", "share of weights that some mask keeps"),
@@ -65,8 +67,8 @@ def _charts(phase: PhaseView, ident: str) -> list[Markup]:
                 (line["epoch"] + 1 for line in reversed(phase.lines) if line.get("best")), None
             )
             figure = curves([Line(f"{known[-1][1]:.3g}", known, best)], title=title)
-            made.append(embed(figure, f"{ident}-{name}", f"{title} over epochs"))
-    return made
+            charts.append(embed(figure, f"{ident}-{name}", f"{title} over epochs"))
+    return charts
 
 
 def _bars(shares: Sequence[float], ident: str, title: str) -> Markup:
@@ -88,10 +90,10 @@ def _words(phase: PhaseView) -> str:
         for line in phase.lines
         if line.get("phase") == "fine-tuning" and line.get("start")
     ]
-    kept = [_auc(line.get("validation")) for line in phase.lines if line.get("best")]
-    if not (before and after and kept and None not in (before[-1], after[0], kept[-1])):
+    best = [_auc(line.get("validation")) for line in phase.lines if line.get("best")]
+    if not (before and after and best and None not in (before[-1], after[0], best[-1])):
         return ""
-    figures = (before[-1], after[0], kept[-1])
+    figures = (before[-1], after[0], best[-1])
     return (
         "Mean AUC on validation rows: {:.4f} before rounding, {:.4f} after it, {:.4f} after "
         "fine-tuning.".format(*figures)

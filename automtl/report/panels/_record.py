@@ -9,6 +9,7 @@ from markupsafe import Markup
 from automtl.report.drawing.embed import fill
 from automtl.report.drawing.text import short
 from automtl.report.load import PhaseView, RunView
+from automtl.runs.stored import stored_megabytes
 
 
 def _phases(runs: Sequence[RunView]) -> list[PhaseView]:
@@ -31,8 +32,8 @@ def _cost_row(phase: PhaseView) -> dict[str, Any]:
     rate = short(samples / seconds) if seconds else "-"
     spent = {name: phase.cost.get(key) for name, key in _SPENT.items()}
     counts |= {name: "-" if value is None else short(value) for name, value in spent.items()}
-    stored = net.get("stored") or {}
-    counts["stored"] = f"{sum(stored.values()):.3g}" if stored else "-"
+    stored = stored_megabytes({"model": net})
+    counts["stored"] = "-" if stored is None else f"{stored:.3g}"
     return {
         "run": phase.run,
         "phase": phase.name,
@@ -44,7 +45,11 @@ def _cost_row(phase: PhaseView) -> dict[str, Any]:
 
 
 _SPENT = {"flops_spent": "flops_spent", "reference": "reference_seconds"}
-_COUNTS = {"tables": "table_parameters", "others": "other_parameters", "flops": "flops_per_row"}
+_COUNTS = {
+    "tables": "table_parameters",
+    "beside_tables": "other_parameters",
+    "flops": "flops_per_row",
+}
 
 
 def duration(seconds: float) -> str:
@@ -93,15 +98,17 @@ def reproduce_panel(runs: Sequence[RunView]) -> Markup | None:
 
 
 def _record(phase: PhaseView) -> list[tuple[str, str]]:
-    held = phase.manifest
+    manifest = phase.manifest
     rows = [("state", phase.state), ("seed", str(phase.seed))]
     rows += [
-        (name.replace("_", " "), str(held[name])) for name in _RECORD if held.get(name) is not None
+        (name.replace("_", " "), str(manifest[name]))
+        for name in _RECORD
+        if manifest.get(name) is not None
     ]
     rows += [(f"data {key.replace('_', ' ')}", str(value)) for key, value in phase.data.items()]
     for section in ("versions", "hardware", "machine"):
-        if isinstance(held.get(section), dict):
+        if isinstance(manifest.get(section), dict):
             rows.append(
-                (section, ", ".join(f"{key} {value}" for key, value in held[section].items()))
+                (section, ", ".join(f"{key} {value}" for key, value in manifest[section].items()))
             )
     return rows

@@ -96,16 +96,16 @@ def _entropies(alphas: pd.DataFrame) -> pd.DataFrame:
 
 
 def _closest(alphas: pd.DataFrame) -> str:
-    """How many choices are close to a toss, and the closest."""
+    """The number of choices that are close to a toss, and the closest."""
     last = alphas[alphas.epoch == alphas.epoch.max()]
     margins = {}
-    for block, held in last.groupby("block", sort=False):
-        top = held.nlargest(2, "weight")
+    for block, weights in last.groupby("block", sort=False):
+        top = weights.nlargest(2, "weight")
         if len(top) == 2:
             margins[str(block)] = (
                 float(top.weight.iloc[0] - top.weight.iloc[1]),
                 list(top.operation),
-                1 / len(held),
+                1 / len(weights),
             )
     if not margins:
         return ""
@@ -150,19 +150,22 @@ def experts_panel(runs: Sequence[RunView]) -> Markup | None:
 
 
 def _chosen(phase: PhaseView) -> dict[str, tuple[int, ...]]:
-    made = phase.architecture
-    if made is None or made.tasks is None or made.chosen is None:
+    architecture = phase.architecture
+    if architecture is None or architecture.tasks is None or architecture.chosen is None:
         return {}
-    return {task.name: experts for task, experts in zip(made.tasks, made.chosen, strict=True)}
+    return {
+        task.name: experts
+        for task, experts in zip(architecture.tasks, architecture.chosen, strict=True)
+    }
 
 
 def _usage(weights: pd.DataFrame, task: str, ident: str) -> Markup:
     lines = []
-    for expert, held in weights.groupby("expert"):
+    for expert, rows in weights.groupby("expert"):
         lines.append(
             Line(
                 f"expert {expert}",
-                [(int(e) + 1, float(w)) for e, w in zip(held.epoch, held.weight, strict=True)],
+                [(int(e) + 1, float(w)) for e, w in zip(rows.epoch, rows.weight, strict=True)],
             )
         )
     return embed(

@@ -18,8 +18,8 @@ _LABEL: dict[str, Any] = {"fontsize": 7.5, "color": SOFT, "fontfamily": FONT}
 
 
 def study_panel(runs: Sequence[RunView]) -> Markup | None:
-    """What `automtl tune` tried in each run."""
-    told = []
+    """The trials of each run's study."""
+    groups = []
     for number, run in enumerate(runs):
         results = run.study.results if run.study is not None else {}
         trials: Sequence[Mapping[str, Any]] = results.get("trials", [])
@@ -50,7 +50,7 @@ def study_panel(runs: Sequence[RunView]) -> Markup | None:
             )
         )
         rows = [_row(trial, names.get(trial["number"], "")) for trial in trials]
-        told.append(
+        groups.append(
             {
                 "title": run.name if len(runs) > 1 else "",
                 "charts": charts,
@@ -59,7 +59,7 @@ def study_panel(runs: Sequence[RunView]) -> Markup | None:
                 "over": results["over"],
             }
         )
-    return fill("study.html", groups=told) if told else None
+    return fill("study.html", groups=groups) if groups else None
 
 
 def _row(trial: Mapping[str, Any], name: str) -> dict[str, str]:
@@ -90,7 +90,7 @@ def _by_trial(complete: Sequence[Mapping[str, Any]], name: str) -> Figure:
 def _by_cost(complete: Sequence[Mapping[str, Any]], front: Sequence[int], name: str) -> Figure:
     figure, axes = chart(340, 200, f"validation {name} against cost")
     points = [t for t in complete if t["cost"] is not None]
-    kept = sorted((t for t in points if t["number"] in front), key=lambda t: t["cost"])
+    on_front = sorted((t for t in points if t["number"] in front), key=lambda t: t["cost"])
     axes.plot(
         [t["cost"] for t in points],
         [t["shown"] for t in points],
@@ -100,15 +100,15 @@ def _by_cost(complete: Sequence[Mapping[str, Any]], front: Sequence[int], name: 
         markersize=4,
     )
     axes.plot(
-        [t["cost"] for t in kept],
-        [t["shown"] for t in kept],
+        [t["cost"] for t in on_front],
+        [t["shown"] for t in on_front],
         color=TASKS[0],
         linewidth=1.0,
         marker="o",
         markersize=4,
     )
-    own = [t for t in points if t["number"] == 0 and t not in kept]
-    for trial in [*kept, *own]:
+    own = [t for t in points if t["number"] == 0 and t not in on_front]
+    for trial in [*on_front, *own]:
         axes.annotate(
             str(trial["number"]),
             (trial["cost"], trial["shown"]),

@@ -49,12 +49,12 @@ def _charts(phases: Sequence[PhaseView], ident: str, *, several: bool) -> list[M
         kinds.append(
             (f"{task}: {metric.replace('auc', 'AUC')} on {rows} rows", _reader(task, metric))
         )
-    made = []
+    charts = []
     for i, (title, read) in enumerate(kinds):
         lines = [line for phase in phases for line in _lines(phase, read, several)]
         if lines:
-            made.append(embed(curves(lines, title=title), f"{ident}-{i}", f"{title} over epochs"))
-    return made
+            charts.append(embed(curves(lines, title=title), f"{ident}-{i}", f"{title} over epochs"))
+    return charts
 
 
 def _tasks(line: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -99,12 +99,12 @@ def gates_panel(runs: Sequence[RunView]) -> Markup | None:
     """
     groups = []
     for number, model in enumerate(models(runs)[:_MOST_MODELS]):
-        held = _best_sharing(model.phases[0])
-        charts = _gate_charts(held, f"gates-{number}")
+        sharing = _best_sharing(model.phases[0])
+        charts = _gate_charts(sharing, f"gates-{number}")
         if charts:
             title = f"{model.name if len(runs) > 1 else model.label}, seed {model.phases[0].seed}"
             groups.append(
-                {"title": title, "charts": charts, "left_out": 0, "words": _selection(held)}
+                {"title": title, "charts": charts, "left_out": 0, "words": _selection(sharing)}
             )
     note = (
         "Mean weight that each task or unit gives each expert, on the last rows seen in the "
@@ -114,28 +114,28 @@ def gates_panel(runs: Sequence[RunView]) -> Markup | None:
 
 
 def _best_sharing(phase: PhaseView) -> Mapping[str, Any]:
-    """What the sharing module recorded in the best epoch."""
+    """The record of the sharing module in the best epoch."""
     best = next((line for line in reversed(phase.lines) if line.get("best")), None)
     return (best or {}).get("sharing") or {}
 
 
-def _selection(held: Mapping[str, Any]) -> str:
+def _selection(sharing: Mapping[str, Any]) -> str:
     """The experts that DSelect-k's gates have settled on, and since when."""
-    if "binary_step" not in held:
+    if "binary_step" not in sharing:
         return ""
     chosen = "; ".join(
         f"{clean(str(task), 60)}: {', '.join(map(str, experts))}"
-        for task, experts in held.get("experts", {}).items()
+        for task, experts in sharing.get("experts", {}).items()
     )
-    step = held["binary_step"]
+    step = sharing["binary_step"]
     return f"Experts with weight, {chosen}. " + (
         f"Binary since step {step:,}." if step is not None else "Not binary yet in that epoch."
     )
 
 
-def _gate_charts(held: Mapping[str, Any], ident: str) -> list[Markup]:
-    levels = held.get("levels", [])
-    made = []
+def _gate_charts(sharing: Mapping[str, Any], ident: str) -> list[Markup]:
+    levels = sharing.get("levels", [])
+    charts = []
     for i, level in enumerate(levels):
         names = [f"expert {name}" for name in level.get("experts", [])]
         columns = {
@@ -146,8 +146,10 @@ def _gate_charts(held: Mapping[str, Any], ident: str) -> list[Markup]:
         if len(names) > 1 and columns:
             title = f"level {i + 1}" if len(levels) > 1 else ""
             figure = heat(pd.DataFrame(columns, index=names), title=title)
-            made.append(embed(figure, f"{ident}-{i}", f"mean gate weights, {title or 'one level'}"))
-    return made
+            charts.append(
+                embed(figure, f"{ident}-{i}", f"mean gate weights, {title or 'one level'}")
+            )
+    return charts
 
 
 def calibration_panel(runs: Sequence[RunView]) -> Markup | None:

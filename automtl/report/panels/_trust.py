@@ -33,20 +33,22 @@ def agreement_panel(runs: Sequence[RunView]) -> Markup | None:
             groups.setdefault(
                 (phase.architecture.name, strategy, phase.data.get("hash")), []
             ).append(phase)
-    told = []
+    filled = []
     for (space, strategy, _), phases in groups.items():
         places = agreement(
             [phase.architecture for phase in phases if phase.architecture is not None]
         )
         if places:
             seeds = ", ".join(str(phase.seed) for phase in phases)
-            told.append({"title": f"{strategy} in {space}, search seeds {seeds}", "places": places})
-    return fill("agreement.html", groups=told) if told else None
+            filled.append(
+                {"title": f"{strategy} in {space}, search seeds {seeds}", "places": places}
+            )
+    return fill("agreement.html", groups=filled) if filled else None
 
 
 def front_panel(runs: Sequence[RunView]) -> Markup | None:
     """The Pareto front that `automtl pareto` left: score against cost."""
-    told = []
+    groups = []
     for number, run in enumerate(runs):
         if run.search is None or not run.search.front.get("points"):
             continue
@@ -54,7 +56,7 @@ def front_panel(runs: Sequence[RunView]) -> Markup | None:
         cost = next(name for name in _COSTS if name.startswith(run.search.front["of"]))
         picture = embed(_front(points, cost), f"front-{number}", f"score against {_COSTS[cost]}")
         title = run.name if len(runs) > 1 else ""
-        told.append(
+        groups.append(
             {
                 "title": title,
                 "chart": picture,
@@ -63,7 +65,7 @@ def front_panel(runs: Sequence[RunView]) -> Markup | None:
                 "called": _COSTS[cost],
             }
         )
-    return fill("front.html", groups=told) if told else None
+    return fill("front.html", groups=groups) if groups else None
 
 
 def _front(points: Sequence[Mapping[str, Any]], cost: str) -> Figure:

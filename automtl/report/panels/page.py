@@ -43,7 +43,7 @@ def report(runs: Sequence[RunView], panels: Sequence[Panel] = PANELS) -> str:
         "page.html",
         title=clean(names, 120),
         subtitle=clean(f"data: {data or 'unknown'} · {_phases(runs)}"),
-        panels=[made for panel in panels if (made := _filled(panel, runs)) is not None],
+        panels=[html for panel in panels if (html := _filled(panel, runs)) is not None],
         style=Markup(source("style.css")),  # noqa: S704 # nosec B704 # our own text
         script=Markup(script),  # noqa: S704 # nosec B704 # our own text
         script_hash=digest,

@@ -1,0 +1,113 @@
+"""The verdict of a race, computed from its results alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from automtl.errors import NumericalError
+from automtl.phases.race._answer import answer
+from automtl.phases.race._checks import Checks
+from automtl.phases.race._compare import Table, Units
+from automtl.phases.race._finals import finals
+from automtl.phases.race._verdicts import MODEL, Grounds
+from automtl.phases.race.course import Course, Job
+from automtl.phases.race.entrants import Entrant
+from automtl.phases.race.judge import Judge
+from automtl.phases.race.results import Result
+from automtl.phases.run.session import Session
+from automtl.spaces.architecture import Architecture
+from automtl.spaces.decisions import Decision
+from automtl.strategies.encoding import SpaceEncoding
+from automtl.strategies.protocol import Strategy
+
+Outcome = tuple[Architecture, list[Decision], dict[str, Any]]
+
+
+class Judgement:
+    """Reads a race's results.
+
+    Args:
+        session: data and settings.
+        course: rungs and finals.
+        genes: of the space.
+        strategy: whose search is over.
+        judge: A and B rows.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        course: Course,
+        genes: SpaceEncoding,
+        strategy: Strategy,
+        judge: Judge,
+    ) -> None:
+        self._session, self._course = session, course
+        self._genes, self._strategy = genes, strategy
+        self._judge = judge
+        self._checks: Checks | None = None
+
+    def next_check(self, results: Sequence[Result], units: Units) -> Job | None:
+        """The next training that checks the winner's choices, once the finals are over."""
+        seeds = self._session.config.search.race_seeds
+        table = Table(results, units)
+        _, entrant = self._checks_of(results, units).look(table, seeds)
+        if entrant is None:
+            return None
+        seed = sum(r.stage == "check" and r.candidate == entrant.id for r in results)
+        return Job("check", self._course.rungs, entrant, seed, 0, self._course.steps)
+
+    def outcome(self, results: Sequence[Result], units: Units) -> Outcome:
+        """The architecture, its decisions, and the race in plain words; of a race that was stopped,
+        who leads on A rows, and no decision.
+        """
+        if self._course.next(results) is not None:
+            leader = self._course.leader(results)
+            rungs = self._course.whole_rungs(results)
+            words = f"the race was stopped after {rungs} rungs: {leader.name} led on A"
+            summary = {"winner": leader.name, "kind": leader.kind, "words": [words]}
+            return leader.architecture, self._stopped(leader, words), summary
+        table = Table(results, units)
+        grounds = self._grounds(results, units)
+        seeds = self._session.config.search.race_seeds
+        judged, _ = self._checks_of(results, units).look(table, seeds)
+        summary = answer(grounds.finals, table, results, self._course.rungs, grounds.beats_constant)
+        winner = grounds.finals.winner
+        return winner.architecture, grounds.decisions(judged), summary
+
+    def _stopped(self, leader: Entrant, words: str) -> list[Decision]:
+        if leader.kind == "rival":
+            return [Decision(MODEL, leader.name, None, "not decided", words)]
+        believed = self._strategy.decisions(leader.architecture)
+        return [
+            Decision(d.choice, d.taken, d.runner_up, "not decided", words, alpha=d.alpha)
+            for d in believed
+        ]
+
+    def _grounds(self, results: Sequence[Result], units: Units) -> Grounds:
+        done = [r for r in results if r.stage != "check"]
+        final = Table(done, {key: u for key, u in units.items() if key[0] == "final"})
+        finalists = self._course.in_finals(done)
+        if not finalists or not final.losses:
+            fix = "lower retrain.lr, or look at the rows"
+            raise NumericalError("race", "a candidate's losses must be finite", "none", fix)
+        outcome = finals(finalists, final)
+        believed = (
+            ()
+            if outcome.winner.kind == "rival"
+            else self._strategy.decisions(outcome.winner.architecture)
+        )
+        constant = self._judge.constant
+        beats = constant is not None and final.beats(
+            ("final", outcome.winner.id), constant, among=len(finalists)
+        )
+        seeds = self._session.config.search.race_seeds
+        return Grounds(outcome, believed, self._genes, beats, seeds)
+
+    def _checks_of(self, results: Sequence[Result], units: Units) -> Checks:
+        """The checks of the winner; the finals settle them."""
+        if self._checks is None:
+            grounds = self._grounds(results, units)
+            most = self._session.config.search.race_checks
+            winner = grounds.finals.winner
+            self._checks = Checks(winner, grounds.agreed(), self._genes, self._session, most)
+        return self._checks

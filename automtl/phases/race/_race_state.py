@@ -1,0 +1,86 @@
+"""The state of a race in the search's checkpoint."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from automtl.phases.race._compare import Key
+from automtl.phases.race.course import Job
+from automtl.phases.race.entrants import Entrant
+from automtl.phases.race.results import Result
+from automtl.training.checkpoint_state import Count, State, parse, require
+
+
+class RaceState(State):
+    """The state of a race; the model in training checks its own."""
+
+    entrants: tuple[str, ...]
+    lines: Count
+    sum: str
+    units: dict[str, torch.Tensor]
+    step: Count
+    model: Any
+
+    @classmethod
+    def of(cls, state: Any, entrants: Sequence[Entrant]) -> Self:
+        """A state of a race of some entrants.
+
+        Raises:
+            ArtifactError: it is none.
+        """
+        parsed = parse(cls, state, "race")
+        require(
+            list(parsed.entrants) == [entrant.id for entrant in entrants],
+            "race.entrants",
+            "must be those that the search proposes",
+            ", ".join(parsed.entrants)[:200],
+        )
+        return parsed
+
+    def units_of(self, results: Sequence[Result], count: int) -> dict[Key, np.ndarray]:
+        """What every one of `count` units adds, by stage and candidate.
+
+        Raises:
+            ArtifactError: it is of other rows, or of other candidates than the results.
+        """
+        units = _by_key(self.units, count)
+        judged = {(r.stage, r.candidate) for r in results if r.stage != "rung" and not r.error}
+        require(
+            units.keys() == judged,
+            "race.units",
+            "must be there for every candidate of the finals and the checks",
+            ", ".join(self.units)[:200] or "none",
+        )
+        return units
+
+    def check_step(self, job: Job | None) -> None:
+        """Refuse a step that is not one of the training that comes next.
+
+        Raises:
+            ArtifactError: it is such.
+        """
+        require(
+            self.model is None or (job is not None and job.start <= self.step <= job.end),
+            "race.step",
+            "must be one of the training that comes next",
+            self.step,
+        )
+
+
+def _by_key(units: dict[str, torch.Tensor], count: int) -> dict[Key, np.ndarray]:
+    by_key: dict[Key, np.ndarray] = {}
+    for name, values in units.items():
+        stage, _, candidate = name.partition(":")
+        legal = values.dtype == torch.float64 and values.shape == (count,)
+        require(
+            legal and stage in ("final", "check") and bool(values.isfinite().all()),
+            f"race.units.{name}",
+            f"must be {count} finite numbers of a final or a check",
+            f"{tuple(values.shape)} {values.dtype}, from {values.min():g} to {values.max():g}"
+            if values.numel()
+            else "none",
+        )
+        by_key["final" if stage == "final" else "check", candidate] = values.numpy()
+    return by_key

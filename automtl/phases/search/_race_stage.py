@@ -1,0 +1,77 @@
+"""The race that ends a search, where the settings ask for one."""
+
+from collections.abc import Callable
+from typing import Any
+
+from automtl import files
+from automtl.phases.race.judge import Judge
+from automtl.phases.race.race import Race
+from automtl.phases.run.checkpointer import Checkpointer
+from automtl.phases.run.session import Session
+from automtl.phases.search.context import scored
+from automtl.runs.run_dir import PhaseDir
+from automtl.strategies.protocol import SearchContext, Strategy
+from automtl.training.checkpoint_state import require
+
+
+class RaceStage:
+    """The race of one search.
+
+    Args:
+        session: data and settings.
+        folder: of the search.
+        strategy: which searched; what it believes in starts.
+        material: what it worked with.
+
+    Attributes:
+        wanted: whether the settings ask for a race.
+        race: the race, from its start on.
+    """
+
+    def __init__(
+        self, session: Session, folder: PhaseDir, strategy: Strategy, material: SearchContext
+    ) -> None:
+        self._session, self._folder = session, folder
+        self._strategy, self._material = strategy, material
+        self.wanted = session.config.search.selection == "race"
+        self.race: Race | None = None
+
+    def run(self, checkpointer: Checkpointer, late: Callable[[], bool]) -> bool:
+        """Race to the end; False where time is over before, so that `race.whole_rungs` are all."""
+        race = self.race = self.race or self._start()
+        for event in race.events():
+            if event is None:
+                checkpointer.save()
+            else:
+                checkpointer.stepped(event, 1)
+            if late() and not race.over:
+                checkpointer.save()
+                return False
+        return True
+
+    def _start(self) -> Race:
+        session, rows = self._session, self._session.config.search.score_rows
+        judge = Judge(session, scored(session, rows, "a"), scored(session, rows, "b"))
+        return Race(session, self._folder, self._strategy, self._material, judge)
+
+    def state(self) -> dict[str, Any] | None:
+        """All that an exact resume needs; None before the race."""
+        return None if self.race is None else self.race.state()
+
+    def load(self, state: dict[str, Any] | None) -> None:
+        """Go on from a ``state()``.
+
+        Raises:
+            AutoMTLError, RuntimeError: it is none of this search's.
+        """
+        if state is None:
+            files.cut_lines(self._folder.race, 0)  # written after the checkpoint
+            return
+        require(self.wanted, "race", "must be there for a race only", "one")
+        self.race = self._start()
+        self.race.load(state)
+
+    def clear(self) -> None:
+        """Remove the weights that waited for their next rung."""
+        if self.race is not None:
+            self.race.parked.clear()
