@@ -38,15 +38,17 @@ class Stopper(Silent):
             raise Stop
 
 
-def read_settings(sets: Sequence[str]) -> list[str]:
-    """Of some `search.KEY=VALUE` those that the strategy among them reads: no other strategy's."""
-    last = {key: value for key, _, value in (item.partition("=") for item in sets)}
-    search = SearchSection(
+def read_settings(base: Sequence[str], sets: Sequence[str] = ()) -> list[str]:
+    """`sets`, after those of the `search.KEY=VALUE` of a test's base that the strategy which both
+    come to reads.
+    """
+    last = {key: value for key, _, value in (item.partition("=") for item in (*base, *sets))}
+    search = SearchSection.model_construct(
         strategy=last.get("search.strategy", "random_search"),
-        selection=last.get("search.selection", "race"),  # type: ignore[arg-type]
+        selection=last.get("search.selection", "race"),
     )
     foreign = {f"search.{name}" for name in search.idle & {*StrategySettings.model_fields}}
-    return [item for item in sets if item.partition("=")[0] not in foreign]
+    return [*(item for item in base if item.partition("=")[0] not in foreign), *sets]
 
 
 @contextmanager

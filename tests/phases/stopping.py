@@ -33,7 +33,7 @@ def config(dataset, *sets, every=1):
         "data": {"dir": str(dataset.parent / "prepared")},
         "runtime": {"checkpoint_every_steps": every},
     }
-    given = read_settings([*SMALL, *sets])
+    given = read_settings(SMALL, sets)
     return resolve(source=str(dataset), space="automtl_small", sets=given, flags=flags)
 
 

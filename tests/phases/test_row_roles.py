@@ -37,7 +37,7 @@ def config(dataset, *sets):
         "data": {"dir": str(dataset.parent / "cache")},
         "runtime": {"checkpoint_every_steps": 1},
     }
-    given = read_settings([*SEARCH, *FAST, *sets])
+    given = read_settings([*SEARCH, *FAST], sets)
     return resolve(source=str(dataset), space="automtl_small", sets=given, flags=flags)
 
 

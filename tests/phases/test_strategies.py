@@ -38,7 +38,7 @@ def dataset(tmp_path_factory):
 
 def config(dataset, *sets):
     flags = {"data": {"dir": str(dataset.parent / "prepared-here")}}
-    given = read_settings([*SMALL, *FAST, *sets])
+    given = read_settings([*SMALL, *FAST], sets)
     return resolve(source=str(dataset), space="automtl_small", sets=given, flags=flags)
 
 
