@@ -40,8 +40,9 @@ class Answer:
     def __repr__(self) -> str:
         parts = [self.title]
         if not self.frame.empty:
+            table = _with_deviations(self.frame)
             parts.append(
-                self.frame.to_string(index=False, float_format=_figure, na_rep="-", line_width=110)
+                table.to_string(index=False, float_format=_figure, na_rep="-", line_width=110)
             )
         parts += [in_python(sentence) for sentence in self.sentences]
         if self.details:
@@ -49,12 +50,36 @@ class Answer:
         return "\n".join(parts)
 
     def _repr_html_(self) -> str:
-        table = self.frame.to_html(index=False, float_format=_figure, na_rep="-", escape=True)
+        table = _with_deviations(self.frame).to_html(
+            index=False, float_format=_figure, na_rep="-", escape=True
+        )
         said = "".join(f"<li>{html.escape(in_python(line))}</li>" for line in self.sentences)
         return f"<p><b>{html.escape(self.title)}</b></p>{table}<ul>{said}</ul>"
 
     def __len__(self) -> int:
         return len(self.frame)
+
+
+def _with_deviations(frame: pd.DataFrame) -> pd.DataFrame:
+    """The figures as they are shown: a mean and its standard deviation, the column of the same name
+    and ``sd``, as one.
+
+    >>> frame = pd.DataFrame({"model": ["a", "b"], "auc": [0.75, 0.5], "auc sd": [0.01, None]})
+    >>> _with_deviations(frame)["auc"].tolist()
+    ['0.75000 ± 0.01000', '0.50000']
+    """
+    shown = frame.copy()
+    for name in frame.columns:
+        deviations = f"{name} sd"
+        if deviations in frame.columns:
+            pairs = zip(frame[name], frame[deviations], strict=True)
+            shown[name] = ["-" if pd.isna(mean) else _spread(mean, sd) for mean, sd in pairs]
+            del shown[deviations]
+    return shown
+
+
+def _spread(mean: float, deviation: float) -> str:
+    return _figure(mean) if pd.isna(deviation) else f"{_figure(mean)} ± {_figure(deviation)}"
 
 
 def _figure(value: float) -> str:
