@@ -8,7 +8,7 @@ The word after the language says what a block is:
 - ``python file=NAME``, ``yaml file=NAME``: written to NAME. ``yaml`` alone must be YAML.
 - ``bash checkout``: needs a fresh clone or installs something; only looked at: sound shell, scripts
   that exist, options that exist.
-- ``text``: output or a picture in letters, not run. ``{toctree}``: Sphinx's own.
+- ``text``: output or a picture in letters, not run. ``{toctree}``, ``{eval-rst}``: Sphinx's own.
 
 What is changed: every search, retrain and trial is a fast development run (two epochs of four
 batches), and a study has two trials.
@@ -37,7 +37,7 @@ PAGES = [
         if "_build" not in path.parts
     ),
 ]
-KINDS = {"bash", "python", "bash checkout", "yaml", "text", "{toctree}"}
+KINDS = {"bash", "python", "bash checkout", "yaml", "text", "{toctree}", "{eval-rst}"}
 TRAINS = {"search", "retrain", "tune"}
 
 # What stands in a page's folder before its first block: nothing, the data of the README, a searched
