@@ -184,7 +184,7 @@ def small_start(session: Session, net: torch.nn.Module) -> None:
 
 def ours(o: dict[str, Any], precision: str, start: str) -> None:
     """This package's side, in a process of its own."""
-    Session.start = small_start if start == "small" else Session.start
+    Session.load_pretrained = small_start if start == "small" else Session.load_pretrained
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = architecture(o["model"], o["dim"])

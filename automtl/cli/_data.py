@@ -237,40 +237,42 @@ def _prepared(
     described = load_dataset(dataset)
     check_recommends(described, dataset)
     store = prepare_store(described, data_dir=_folder(data_dir), progress=tell, parts=parts)
-    found = describe_store(store)
+    description = describe_store(store)
     if as_json:
-        print_json(found)
+        print_json(description)
         return
     table(
-        f"{found['name']}: rows", tuple(found["rows"]), [[f"{n:,}" for n in found["rows"].values()]]
+        f"{description['name']}: rows",
+        tuple(description["rows"]),
+        [[f"{n:,}" for n in description["rows"].values()]],
     )
     table(
         "fields",
         ("name", "kind", "ids", "missing or rare", "validation", "test"),
-        [_field_row(f) for f in found["fields"]],
+        [_field_row(f) for f in description["fields"]],
     )
-    for name, words in found["missing_words"].items():
-        told = ", ".join(f"{word or 'nothing'} in {count:,}" for word, count in words.items())
-        say(f"missing in {name}, by what stands there: {told[:300]} rows")
+    for name, words in description["missing_words"].items():
+        counts = ", ".join(f"{word or 'nothing'} in {count:,}" for word, count in words.items())
+        say(f"missing in {name}, by what stands there: {counts[:300]} rows")
     labelled = [
         (t["name"], t["kind"], *(f"{share:.2%}" for share in t["label_share"].values()))
-        for t in found["tasks"]
+        for t in description["tasks"]
     ]
     table(
         "tasks, and the share of rows that are labelled",
         ("name", "kind", "train", "validation", "test"),
         labelled,
     )
-    rates = [row for task in found["tasks"] for row in _rate_rows(task)]
+    rates = [row for task in description["tasks"] for row in _rate_rows(task)]
     table(
         "labels by part, and how likely chance alone makes them differ as much",
-        ("task", "of", *found["parts"], "p"),
+        ("task", "of", *description["parts"], "p"),
         rates,
     )
-    for remark in found["remarks"]:
+    for remark in description["remarks"]:
         if remark not in said:
             say(remark)
-    say(f"store: {found['path']}")
+    say(f"store: {description['path']}")
 
 
 def _field_row(field: dict[str, Any]) -> list[str]:

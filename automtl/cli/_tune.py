@@ -193,7 +193,7 @@ def _trials(result: "TuneResult", full: bool) -> None:
         for number in result.named.values()
     }
     best_first = sorted(result.findings, key=lambda f: (f.loss is None, f.loss or 0.0, f.number))
-    listed = (
+    trials = (
         result.findings
         if full
         else [f for i, f in enumerate(best_first) if i < MOST_TRIALS or f.number in roles]
@@ -209,11 +209,11 @@ def _trials(result: "TuneResult", full: bool) -> None:
                 f"{name.partition('.')[2]} {_word(value)}" for name, value in f.values.items()
             ),
         ]
-        for f in listed
+        for f in trials
     ]
     states = Counter(f.state for f in result.findings)
     counts = ", ".join(f"{count} {_STATES[state]}" for state, count in states.items())
-    left = len(result.findings) - len(listed)
+    left = len(result.findings) - len(trials)
     more = f"; best first, {left} more with --full" if left else ""
     if rows:
         header = ("trial", "state", result.monitor.name, "FLOPs", "role", "values")

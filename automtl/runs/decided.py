@@ -7,7 +7,7 @@ from typing import Any
 
 RACE = "--set search.selection=race"
 VERDICTS = ("decided", "tied", "not decided")
-UNKNOWN = "no decisions are told: nothing was to choose, or an older automtl searched"
+UNKNOWN = "decisions unknown: there was no choice, or an older version searched"
 HEADER = ("choice", "taken", "runner-up", "verdict", "loss on B (95%, adjusted)", "rests on")
 
 

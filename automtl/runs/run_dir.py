@@ -24,7 +24,7 @@ class PhaseDir:
     @property
     def run(self) -> Path:
         """The folder of the run."""
-        return self.path.parent if self.path.name in ("search", "tune") else self.path.parents[1]
+        return self.path.parent if self.path.name in ("search", "tune") else self.path.parent.parent
 
     @property
     def home(self) -> Path:

@@ -111,7 +111,7 @@ STRATEGIES: dict[str, StrategySignature] = {
 
 
 def readers(setting: str) -> tuple[str, ...]:
-    """The strategies whose own a setting is; none for one that all searches read."""
+    """The strategies whose own a setting is; none for one that is no strategy's alone."""
     return tuple(
         name for name, signature in STRATEGIES.items() if setting in signature.settings.model_fields
     )

@@ -89,7 +89,7 @@ def small_context(
     rows: int = 96,
     batch: int = 32,
 ) -> SearchContext:
-    """Material over `rows` fit rows and half as many alpha rows."""
+    """A search's context over `rows` fit rows and half as many alpha rows."""
     schema, space = schema or small_schema(), space or small_space()
     trained = DartsSettings(**{"epochs": 3, "warmup_epochs": 1, **(settings or {})})
     generator = torch.Generator().manual_seed(seed)

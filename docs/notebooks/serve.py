@@ -1,4 +1,5 @@
-"""A web service for an exported ONNX folder: rows in, a probability or a value per task out.
+"""A web service for an exported ONNX folder: rows in, a probability, a value, or the classes'
+probabilities in the order of schema.json, per task out.
 
     AUTOMTL_MODEL=served uvicorn serve:app
 
@@ -33,7 +34,7 @@ def score(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         raise HTTPException(422, f"must be 1 to {MOST_ROWS} rows, got {len(rows)}")
     try:
         arrays = encoder(rows)
-    except ValueError as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise HTTPException(422, str(error)) from None
     outputs = [output.tolist() for output in session.run(names, arrays)]
     return [dict(zip(names, answer, strict=True)) for answer in zip(*outputs, strict=True)]

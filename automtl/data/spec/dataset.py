@@ -71,7 +71,7 @@ class DatasetConfig(Strict):
             {},
             description="Settings of the configuration for this "
             "data set, by section; what is in the "
-            "store does not hang on them.",
+            "store does not depend on them.",
         )
     )
 

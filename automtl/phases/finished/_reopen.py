@@ -18,7 +18,7 @@ from automtl.training.checkpoint_state import load_net_state
 def reopened(
     path: Path, *, device: str, reporter: Reporter, needs: tuple[str, ...]
 ) -> tuple[SearchContext, Supernet, Session]:
-    """The material of a searched run, its supernet as the last epoch left it, and the session that
+    """The context of a searched run, its supernet as the last epoch left it, and the session that
     both are of.
 
     Args:

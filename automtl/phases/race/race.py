@@ -33,7 +33,7 @@ class Race:
         session: data, device, settings.
         folder: of the search.
         strategy: whose search is over; what it believes in starts.
-        material: what it worked with.
+        material: the context it worked in.
         judge: A and B rows.
     """
 

@@ -1,6 +1,6 @@
 """Writes the result of a retrain: the best weights, their validation figures, and the cost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -29,7 +29,7 @@ def write_outcome(
     folder: PhaseDir,
     net: nn.Module,
     trainers: Sequence[Trainer],
-    spent: dict[str, Any],
+    spent: Callable[[], dict[str, Any]],
 ) -> Evaluation:
     """Save the weights, judge them on validation and write cost.json and results.json.
 
@@ -38,14 +38,14 @@ def write_outcome(
         folder: of the retrain.
         net: as its best epochs left it.
         trainers: of its networks.
-        spent: what the training cost.
+        spent: what the training and its judging cost.
     """
     checkpoint.save(folder.checkpoint("best"), {"net": packed_state(net)})
     store = session.store
     predictions = session.predict(net, session.in_order("validation"))
     users = groups(store, "validation", predictions.rows)
     validation = evaluate(predictions, store.schema.tasks, reliability=True, groups=users)
-    files.write_json(folder.cost, {**spent, "model": asdict(cost(net, session.schema))})
+    files.write_json(folder.cost, {**spent(), "model": asdict(cost(net, session.schema))})
     # as it is evaluated: its gates have seen all rows
     shared = {trainer.tasks[0].name: trainer.net.sharing.record() for trainer in trainers}
     results = {

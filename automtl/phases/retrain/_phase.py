@@ -97,9 +97,7 @@ class RetrainPhase:
                     event = replace(event, horizon=trainer.horizon, **place)
                     checkpointer.stepped(event, trainer.planned_epochs)
         best = tuple(trainer.best_epoch for trainer in self.trainers)
-        validation = write_outcome(
-            self.session, self.folder, self.net, self.trainers, self._spent()
-        )
+        validation = write_outcome(self.session, self.folder, self.net, self.trainers, self._spent)
         clear_note(self.folder)
         manifest.finish("done", best_epochs=best)
         checkpointer.clear()

@@ -21,7 +21,7 @@ class RaceStage:
         session: data and settings.
         folder: of the search.
         strategy: which searched; what it believes in starts.
-        material: what it worked with.
+        material: the context it worked in.
 
     Attributes:
         wanted: whether the settings ask for a race.
@@ -37,7 +37,7 @@ class RaceStage:
         self.race: Race | None = None
 
     def run(self, checkpointer: Checkpointer, late: Callable[[], bool]) -> bool:
-        """Race to the end; False where time is over before, so that `race.whole_rungs` are all."""
+        """Race to the end; False where the time limit cut it, and only its whole rungs count."""
         race = self.race = self.race or self._start()
         for event in race.events():
             if event is None:

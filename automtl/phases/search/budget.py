@@ -112,7 +112,12 @@ def _reader(name: str, search: SearchSection) -> str:
         return "search.selection=race"
     if search.strategy in own:
         return "search.selection=argmax"
-    return " or ".join(f"search.strategy={strategy}" for strategy in own or ("darts",))
+    drawing = search.selection == "race"  # random_search then only draws: it reads none of its own
+    return " or ".join(
+        f"search.strategy={strategy}"
+        + (" with search.selection=argmax" if drawing and strategy == "random_search" else "")
+        for strategy in own or ("darts",)
+    )
 
 
 def check_idle(config: RunConfig) -> None:

@@ -32,7 +32,7 @@ def make_material(
     guard: Guard | None = None,
     latencies: Latencies | None = None,
 ) -> SearchContext:
-    """The material of a search.
+    """The context of a search.
 
     Args:
         session: data, device, seeds, settings.
