@@ -116,7 +116,7 @@ def _print(
 
 
 def _next(results: "Sequence[TestResult]") -> None:
-    homes = list(dict.fromkeys(str(r.folder.path.parent.parent) for r in results))
+    homes = list(dict.fromkeys(str(r.folder.run) for r in results))
     several = len({r.label for r in results}) > 1
     say_command("next", shlex.join(["automtl", "compare" if several else "report", *homes]))
 

@@ -72,8 +72,7 @@ class MLflowLogger:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow.tracking import MlflowClient
 
-        run = folder.path.parent if folder.path.name == "search" else folder.path.parent.parent
-        place = run.resolve().parent
+        place = folder.run.resolve().parent
         self._client = MlflowClient(tracking_uri=f"sqlite:///{place / 'mlflow.db'}")
         # MLflow's filters cannot quote a quote
         digest = hashlib.sha256(str(folder.path.resolve()).encode()).hexdigest()
@@ -90,7 +89,7 @@ class MLflowLogger:
             if first
             else []
         )
-        title, tags = f"{run.name}: {folder.path.name}", {"automtl_folder": digest}
+        title, tags = f"{folder.run.name}: {folder.path.name}", {"automtl_folder": digest}
         self._run = (
             runs[0].info.run_id
             if runs

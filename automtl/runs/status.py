@@ -211,10 +211,8 @@ def _verdict(phase: PhaseDir, manifest: dict[str, Any]) -> str | None:
     if state == "interrupted":
         if phase.path.name == "search":
             command = shlex.join(["automtl", "search", manifest["data"]["source"]])
-            return f"interrupted; go on with: {again(command, phase.path.parent)}"
-        return (
-            f"interrupted; go on with: {again(str(manifest['command']), phase.path.parent.parent)}"
-        )
+            return f"interrupted; go on with: {again(command, phase.run)}"
+        return f"interrupted; go on with: {again(str(manifest['command']), phase.run)}"
     if state == "running":
         return None
     if phase.results.exists():

@@ -136,9 +136,7 @@ def compare(paths: Sequence[Path], *, margin: float | None = None) -> Comparison
     _same_data(folders)
     groups: dict[tuple[Path, str], list[PhaseDir]] = {}
     for folder in folders:
-        groups.setdefault(
-            (folder.path.parent.parent, folder.path.name.rpartition("-s")[0]), []
-        ).append(folder)
+        groups.setdefault((folder.run, folder.path.name.rpartition("-s")[0]), []).append(folder)
     called = {
         run: run.name if len({r for r, _ in groups if r.name == run.name}) == 1 else str(run)
         for run, _ in groups

@@ -175,7 +175,7 @@ def _evaluate(
             folder.results, {**results, "test": asdict(test), "test_by_known_ids": by_known}
         )
     session.ranks.told(None)  # the first one has written
-    run = folder.path.parent.parent.name
+    run = folder.run.name
     label = folder.path.name.rpartition("-s")[0]
     return TestResult(
         folder, f"{run}: {label}", int(manifest.values["seed"]), test, reads, parts, known

@@ -54,7 +54,7 @@ def export(
         )
     reporter, chosen = reporter or Silent(), FORMATS[form]
     folder = one_phase(run, "retrain")
-    out = out or folder.path.parent.parent / "export" / f"{folder.path.name}-{form}"
+    out = out or folder.run / "export" / f"{folder.path.name}-{form}"
     if out.exists():
         raise ArtifactError(
             out, "must not exist yet", "an existing one", "choose another --out, or remove it"

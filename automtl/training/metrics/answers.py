@@ -18,7 +18,7 @@ def answers_of(task: Task, logits: np.ndarray) -> np.ndarray:
         task: its kind, and the mean and standard deviation of its training labels.
         logits: what the network gives: logits, or the label in standardised units.
     """
-    exact = logits.astype(np.float64)
+    exact = np.asarray(logits, np.float64)
     if task.kind == "regression":
         return exact * task.std + task.mean
     return np.asarray(expit(exact) if task.kind == "binary" else softmax(exact, axis=1))
