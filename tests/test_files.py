@@ -1,15 +1,18 @@
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from automtl import files
 from automtl.errors import ArtifactError, EnvironmentFault, InUse
 
+FSYNC = os.fsync  # that of the system; while tests run there is another (conftest.py)
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -33,6 +36,55 @@ def test_a_whole_file_is_old_or_new_and_never_half(tmp_path, monkeypatch):
     assert caught.value.exit_code == 3 and str(path) in str(caught.value)
     assert files.read_json(path) == {"a": 1}
     assert [p.name for p in path.parent.iterdir()] == ["f.json"]
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """What is synced and what is renamed, in order, by name."""
+    acts, rename = [], os.replace
+
+    def fsync(number):
+        FSYNC(number)
+        acts.append(("sync", re.sub(r"^\..*\.tmp$", "temporary", readlink(number).name)))
+
+    def replace(source, target):
+        rename(source, target)
+        acts.append(("rename", Path(target).name))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    return acts
+
+
+def readlink(number):
+    return Path(f"/proc/self/fd/{number}").readlink()
+
+
+def test_what_is_written_is_on_the_disk_before_it_has_its_name(tmp_path, disk):
+    folder = tmp_path / "folder"
+    renamed = [("rename", "f.bin"), ("sync", "folder")]
+    files.write_bytes(folder / "f.bin", b"1")
+    assert disk == [("sync", "temporary"), *renamed]
+    disk.clear()
+    files.append_line(folder / "m.jsonl", {"i": 1})
+    assert disk == [("sync", "m.jsonl")]
+    disk.clear()
+    files.replace(folder / "m.jsonl", folder / "f.bin")
+    assert disk == renamed
+    disk.clear()
+    with files.StagedFolder(folder / "store") as staged:
+        with staged.stream("a.bin") as stream:
+            stream.write(b"1")
+        with staged.stream("passing", durable=False) as stream:
+            stream.write(b"1")
+    assert disk == [("sync", "a.bin"), ("rename", "store"), ("sync", "folder")]
+
+
+def test_a_copy_where_there_are_no_links_is_on_the_disk(tmp_path, disk, monkeypatch):
+    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(18, "another disk")))
+    (tmp_path / "a").write_bytes(b"1")
+    files.link_or_copy(tmp_path / "a", tmp_path / "b")
+    assert disk == [("sync", "b")] and (tmp_path / "b").read_bytes() == b"1"
 
 
 def test_lines_are_appended_and_cut(tmp_path):

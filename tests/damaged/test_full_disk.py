@@ -29,12 +29,7 @@ from tests.phases.stopping import config, same_phase
 from tests.support import write_dataset
 
 SETS = ["search.strategy=darts", "search.selection=argmax", "search.batch_size=128"]
-OPERATIONS = {
-    "fsync": os.fsync,
-    "replace": os.replace,
-    "mkstemp": tempfile.mkstemp,
-    "mkdtemp": tempfile.mkdtemp,
-}
+OPERATIONS = ((os, "fsync"), (os, "replace"), (tempfile, "mkstemp"), (tempfile, "mkdtemp"))
 
 
 class Disk:
@@ -44,10 +39,11 @@ class Disk:
 
     def __init__(self, monkeypatch, fails=0, stays=False):
         self.count, self.fails, self.stays = 0, fails, stays
-        for name, honest in OPERATIONS.items():
-            place = "automtl.files.os." if hasattr(os, name) else "automtl.files.tempfile."
+        for module, name in OPERATIONS:
+            honest = getattr(module, name)
             monkeypatch.setattr(
-                place + name,
+                module,
+                name,
                 lambda *args, honest=honest, **options: self.act(honest, args, options),
             )
 

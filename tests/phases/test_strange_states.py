@@ -85,12 +85,6 @@ def dataset(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("data"), rows=300)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """No case waits for the disk."""
-    monkeypatch.setattr("os.fsync", lambda number: None)
-
-
 def made(dataset, *sets):
     """Settings; a race over draws is refused what is of a supernet, so that it has defaults there."""
     given = config(dataset, *sets)
