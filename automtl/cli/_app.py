@@ -1,31 +1,12 @@
 """Puts the commands together."""
 
 import os
-from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from automtl.cli import (
-    _benchmark,
-    _config,
-    _data,
-    _evaluate,
-    _export,
-    _pareto,
-    _predict,
-    _rank,
-    _report,
-    _retrain,
-    _runs,
-    _search,
-    _show,
-    _space,
-    _status,
-    _tune,
-    compare,
-)
+from automtl.cli import _data, _result_commands, _runs, _training_commands
 from automtl.cli._options import by_one, help_of, pluggable
 
 # A thread of GNU OpenMP that waits spins on its processor for some milliseconds; where anything
@@ -44,28 +25,9 @@ app = typer.Typer(
 )
 app.add_typer(_data.app, name="data", rich_help_panel="Data and settings")
 
-_PANELS: dict[str, dict[str, Callable[..., None]]] = {
-    "Data and settings": {"space": _space.run, "config": _config.run},
-    "Search and train": {
-        "search": _search.run,
-        "retrain": _retrain.run,
-        "tune": _tune.run,
-        "benchmark": _benchmark.run,
-    },
-    "Compare and look": {
-        "evaluate": _evaluate.run,
-        "compare": compare.run,
-        "status": _status.run,
-        "show": _show.run,
-        "report": _report.run,
-        "rank": _rank.run,
-        "pareto": _pareto.run,
-    },
-    "Use a model": {"predict": _predict.run, "export": _export.run},
-}
 _READS_FILES_ALONE = ("status", "config")  # commands for which no plugin matters
 _SHARED = ("search", "retrain", "evaluate", "config", "status")  # by ranks, or harmless for them
-for _panel, _commands in _PANELS.items():
+for _panel, _commands in {**_training_commands.PANELS, **_result_commands.PANELS}.items():
     for _name, _run in _commands.items():
         app.command(_name, help=help_of(_run), rich_help_panel=_panel)(
             _run
