@@ -20,8 +20,7 @@ from automtl.training.balancing import make_balancer
 from automtl.training.checkpoint_state import load_optimizer_state
 from automtl.training.losses import Losses, jsd_loss, multi_task_loss, task_weights
 from automtl.training.optim.clipping import clip_grad_norm
-from automtl.training.optim.deferred_sgd import DeferredSGD, TableOptimizer
-from automtl.training.optim.lazy_adam import LazyAdam
+from automtl.training.optim.optimizers import make_table_optimizer
 from automtl.training.optim.schedules import auxiliary_skip, cosine_lr, jsd_weight
 from automtl.training.step.guard import Guard
 
@@ -83,7 +82,16 @@ class WeightSteps:
         # torch's fused SGD refuses parameters with and without momentum side by side
         if self.partial_steps or not self.balancer.plain:
             self._start_momentum()
-        self._table_steps = [self._table_optimizer(table) for table in self._tables]
+        self._lazy = settings.embedding_optimizer == "lazy_adam"
+        self._table_steps = [
+            make_table_optimizer(
+                settings.embedding_optimizer,
+                table,
+                momentum=settings.weight_momentum,
+                weight_decay=0.0 if self._lazy else settings.weight_decay,
+            )
+            for table in self._tables
+        ]
         self._beta_adam = (
             adam(self._betas, settings.beta_lr, settings.beta_decay) if self._betas else None
         )
@@ -92,13 +100,6 @@ class WeightSteps:
         """Begin the momentum of weights that have none by 0, as a first step does."""
         for parameter in self._weights:
             self._sgd.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
-
-    def _table_optimizer(self, table: torch.nn.Parameter) -> TableOptimizer:
-        if self.settings.embedding_optimizer == "lazy_adam":
-            return LazyAdam(table)
-        return DeferredSGD(
-            table, momentum=self.settings.weight_momentum, weight_decay=self.settings.weight_decay
-        )
 
     @property
     def warming_up(self) -> bool:
@@ -112,11 +113,7 @@ class WeightSteps:
         self.net.set_auxiliary_skip(self._skip)
         self._jsd = jsd_weight(s.jsd_weight, epoch, s.epochs, s.warmup_epochs)
         self._lr = cosine_lr(s.weight_lr, epoch, s.epochs)
-        self._table_lr = (
-            self._lr
-            if s.embedding_optimizer == "sgd"
-            else cosine_lr(s.embedding_lr, epoch, s.epochs)
-        )
+        self._table_lr = cosine_lr(s.embedding_lr, epoch, s.epochs) if self._lazy else self._lr
         for group in self._sgd.param_groups:
             group["lr"] = cosine_lr(group["initial_lr"], epoch, s.epochs)
 

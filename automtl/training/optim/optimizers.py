@@ -108,7 +108,17 @@ def make_optimizer(net: MultiTaskNet, settings: OptimizerSettings) -> NetOptimiz
         optimizer = NetOptimizer(weights)
     else:
         apart = {"lr": settings.lr, **apart}
-        tables = [_make_table(table, apart, settings) for table in net.tables()]
+        momentum = 0.9 if settings.momentum is None else settings.momentum
+        tables = [
+            make_table_optimizer(
+                settings.embedding_optimizer,
+                table,
+                momentum=momentum,
+                weight_decay=apart["weight_decay"],
+                betas=settings.betas or (0.9, 0.999),
+            )
+            for table in net.tables()
+        ]
         optimizer = NetOptimizer(weights, tables=tables, group=apart, touched=net.touched_rows)
     if settings.moves:
         for group in optimizer.param_groups:
@@ -116,14 +126,26 @@ def make_optimizer(net: MultiTaskNet, settings: OptimizerSettings) -> NetOptimiz
     return optimizer
 
 
-def _make_table(
-    table: torch.nn.Parameter, group: Mapping[str, Any], settings: OptimizerSettings
+def make_table_optimizer(
+    name: str | None,
+    table: torch.nn.Parameter,
+    *,
+    momentum: float,
+    weight_decay: float,
+    betas: tuple[float, float] = (0.9, 0.999),
 ) -> TableOptimizer:
-    decay = group["weight_decay"]
-    if settings.embedding_optimizer == "lazy_adam":
-        return LazyAdam(table, betas=settings.betas or (0.9, 0.999), weight_decay=decay)
-    momentum = 0.9 if settings.momentum is None else settings.momentum
-    return DeferredSGD(table, momentum=momentum, weight_decay=decay)
+    """The optimiser of one table with sparse gradients.
+
+    Args:
+        name: "sgd" or "lazy_adam".
+        table: (V, d), changed in place.
+        momentum: of sgd.
+        weight_decay: L2 decay.
+        betas: of lazy_adam.
+    """
+    if name == "lazy_adam":
+        return LazyAdam(table, betas=betas, weight_decay=weight_decay)
+    return DeferredSGD(table, momentum=momentum, weight_decay=weight_decay)
 
 
 def _make_weights(
