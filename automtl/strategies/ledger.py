@@ -105,13 +105,13 @@ class Ledger:
             "rows": {kind: rows for kind, rows in self.rows.items() if rows},
         }
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that counting on needs."""
         rows = {kind: self.rows[kind] for kind in PASSES}
         return {"rows": rows, "flops": self.flops, "seconds": self.seconds}
 
-    def load(self, state: Any) -> None:
-        """Count on from a ``state()``.
+    def load_state_dict(self, state: Any) -> None:
+        """Count on from a ``state_dict()``.
 
         Raises:
             AutoMTLError: it is none.

@@ -22,7 +22,7 @@ def numbers(count: int) -> np.ndarray:
 
 
 def through_json(part: Sum, empty: Sum) -> Sum:
-    return empty.load(json.loads(json.dumps(part.state())))
+    return empty.load_state_dict(json.loads(json.dumps(part.state_dict())))
 
 
 def in_parts(make: Callable[[], Sum], add: Callable[[Sum, slice], None], count: int) -> Sum:
@@ -40,7 +40,7 @@ def test_moments_and_extremes() -> None:
         whole = make()
         whole.add(values)
         found = in_parts(make, lambda part, rows: part.add(values[rows]), len(values))
-        assert found.state() == whole.state()
+        assert found.state_dict() == whole.state_dict()
 
 
 def test_a_sample_beyond_its_size() -> None:
@@ -50,7 +50,7 @@ def test_a_sample_beyond_its_size() -> None:
     for start in range(0, count, 30_000):
         whole.add(values[start : start + 30_000], draws[start : start + 30_000])
     found = in_parts(Ranks, lambda part, rows: part.add(values[rows], draws[rows]), count)
-    assert found.state() == whole.state() and found.result() == whole.result()
+    assert found.state_dict() == whole.state_dict() and found.result() == whole.result()
     assert len(whole.values()) == SAMPLE_ROWS
 
 

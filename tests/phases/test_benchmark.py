@@ -201,13 +201,13 @@ def test_single_task_is_one_network_per_task(dataset):
     model = _train.Model(
         Architecture.load("single_task").bind(made.session.schema), made.session, 0
     )
-    before = model.state()
+    before = model.weights()
     batch = next(made.training(0).epoch(0))
     losses = model.step(batch)
     assert losses.sums.shape == (2,) and len(model._parts) == 2
     moved = {
         name.split(".")[1]
-        for name, value in model.state().items()
+        for name, value in model.weights().items()
         if not torch.equal(value, before[name])
     }
     assert moved == {"0", "1"}

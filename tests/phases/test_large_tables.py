@@ -68,5 +68,5 @@ def test_a_model_of_a_race_by_touched_rows_is_that_by_whole_tables_and_goes_on(
             later.load_state_dict(copy.deepcopy(rows.state_dict()))
         elif step > steps // 2:
             later.step(batch, step=step, steps=steps)
-    alike(rows.state(), dense.state())
-    assert all(torch.equal(v, later.state()[name]) for name, v in rows.state().items())
+    alike(rows.weights(), dense.weights())
+    assert all(torch.equal(v, later.weights()[name]) for name, v in rows.weights().items())

@@ -105,7 +105,7 @@ def test_figures_of_a_race_are_the_models_on_a_and_b(raced, dataset):
     from automtl.phases.search._phase import SearchPhase
 
     phase = SearchPhase(session, RunDir(raced.run).search)
-    phase.restore(state)
+    phase.load_state_dict(state)
     entrant = phase.stage.race.course.entrants[0]
     assert make_entrant("proposal", "x", entrant.architecture, session).id == line["candidate"]
     model = Model(entrant.architecture, session, seed)
@@ -162,7 +162,7 @@ def test_a_line_that_was_written_before_any_checkpoint_of_the_race_is_not_there_
 
     made, out = config(dataset, checkpoint_every_steps=10**6), tmp_path / "run"
     with monkeypatch.context() as patched:
-        patched.setattr(Race, "state", lambda self: stop())
+        patched.setattr(Race, "state_dict", lambda self: stop())
         with pytest.raises(Stop):
             search(made, out=out)
     assert RunDir(out).search.race.read_text().count("\n") == 1

@@ -34,13 +34,13 @@ def test_rows_cost_by_their_use():
 def test_a_ledger_goes_on_from_its_state():
     ledger, other = Ledger(), Ledger()
     ledger.add("alpha", 3, 7, 0.5)
-    other.load(ledger.state())
+    other.load_state_dict(ledger.state_dict())
     for each in (ledger, other):
         each.add("train", 1, 7, 0.5)
     assert other.figures() == ledger.figures()
 
 
-NOTHING = Ledger().state()
+NOTHING = Ledger().state_dict()
 ROWS = NOTHING["rows"]
 
 
@@ -60,7 +60,7 @@ ROWS = NOTHING["rows"]
 )
 def test_what_is_no_state_of_a_ledger_is_refused(state):
     with pytest.raises(AutoMTLError):
-        Ledger().load(state)
+        Ledger().load_state_dict(state)
 
 
 @pytest.mark.parametrize("space", [small_space(), small_space(widths="nested")])

@@ -115,7 +115,7 @@ def digest_part(order: DigestOrder) -> None:
     if config.split.kind == "time":
         write_array(work.of(part.number, TIMES), _sorted(times, np.int64))
     facts = {
-        "digester": digester.state(),
+        "digester": digester.state_dict(),
         "looks": {column.name: column.pieces for column in first_lists},
         "negatives": {name: words.negative for name, words in digester.two_words.items()},
         "matches": rows.matches,
@@ -196,7 +196,7 @@ class Digested:
 
     def add(self, facts: Mapping[str, Any]) -> None:
         """Add what is known of the next part."""
-        self.digester.merge(Digester(self._config).load(facts["digester"]))
+        self.digester.merge(Digester(self._config).load_state_dict(facts["digester"]))
         for looks in self.digester.looks:
             for piece in facts["looks"][looks.name]:
                 looks.see(pa.array(piece, pa.string()))

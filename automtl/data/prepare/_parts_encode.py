@@ -52,7 +52,7 @@ def encode_part(order: EncodeOrder) -> None:
         for i, array in enumerate(encoding.leaks.sample()):
             with folder.stream(LEAKS.format(i)) as stream:
                 np.save(stream, array)
-        files.write_json(folder / COUNTS, encoding.counts.state())
+        files.write_json(folder / COUNTS, encoding.counts.state_dict())
     files.remove_file(work.of(number, SPOOL))
 
 
@@ -73,7 +73,7 @@ def checked_counts(config: DatasetConfig, schema: Schema, work: Work, parts: int
     leaks.check()
     counts = EncodingCounts(schema)
     for home in homes:
-        counts.merge(EncodingCounts(schema).load(read_facts(home / COUNTS)))
+        counts.merge(EncodingCounts(schema).load_state_dict(read_facts(home / COUNTS)))
     return counts
 
 

@@ -67,7 +67,7 @@ def learn(order: RowsOrder) -> None:
     write_array(work.of(number, PARTS), np.concatenate(row_parts))
     write_array(work.of(number, CONTENTS), copies.contents)
     write_array(work.of(number, SPLIT_ROWS), copies.rows)
-    write_facts(work.of(number, LEARNT), fit.state())
+    write_facts(work.of(number, LEARNT), fit.state_dict())
 
 
 def learnt(
@@ -76,7 +76,9 @@ def learnt(
     """What all rows teach, and how many rows of each part of a split are in each part."""
     fit, counts = Fit(config, {}, SeenWords), list[np.ndarray]()
     for part in parts:
-        of_part = Fit(config, {}, SeenWords).load(read_facts(work.of(part.number, LEARNT)))
+        of_part = Fit(config, {}, SeenWords).load_state_dict(
+            read_facts(work.of(part.number, LEARNT))
+        )
         counts.append(of_part.part_rows.copy())
         fit.merge(of_part)
     fit.check_rows()

@@ -102,10 +102,10 @@ class Ranks(Sum):
         if len(self._values) > 2 * SAMPLE_ROWS:
             self._cut()
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """As of any sum, cut to the sample."""
         self._cut()
-        return super().state()
+        return super().state_dict()
 
     def merge(self, later: Self) -> None:
         """Add the sample of later rows."""

@@ -20,12 +20,12 @@ class Sum:
 
     summed: ClassVar[tuple[str, ...]] = ()
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """The sums, as plain JSON data."""
         return {name: _plain(getattr(self, name)) for name in self.summed}
 
-    def load(self, state: Mapping[str, Any]) -> Self:
-        """Restore the sums that `state` gave."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> Self:
+        """Restore the sums that `state_dict` gave."""
         for name in self.summed:
             setattr(self, name, _filled(getattr(self, name), state[name]))
         return self
@@ -39,7 +39,7 @@ class Sum:
 def _plain(value: Any) -> Any:
     match value:
         case Sum():
-            return value.state()
+            return value.state_dict()
         case np.ndarray():
             array = np.ascontiguousarray(value)
             text = base64.b64encode(array.tobytes()).decode("ascii")
@@ -79,9 +79,11 @@ def _restored(state: Any) -> Any:
 def _filled(value: Any, state: Any) -> Any:
     """What a state says, in the objects that are there."""
     if isinstance(value, Sum):
-        return value.load(state)
+        return value.load_state_dict(state)
     if isinstance(value, list) and value and isinstance(value[0], Sum):
-        return [item.load(item_state) for item, item_state in zip(value, state, strict=True)]
+        return [
+            item.load_state_dict(item_state) for item, item_state in zip(value, state, strict=True)
+        ]
     if isinstance(value, dict):
         restored = _restored({"items": [[key, None] for key, _ in state["items"]]})
         for name, (_, item_state) in zip(restored, state["items"], strict=True):

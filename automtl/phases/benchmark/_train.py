@@ -33,13 +33,13 @@ class Curve:
         at: epochs trained, 0.125 to the last.
         losses: per judge the MTL-Loss, and per judge and task ("b.click") its own.
         best: the whole epoch with the least MTL-Loss on B.
-        state: the weights then.
+        weights: as they stood then.
     """
 
     at: list[float] = field(default_factory=list)
     losses: dict[str, list[float | None]] = field(default_factory=dict)
     best: int = 0
-    state: dict[str, Any] = field(default_factory=dict)
+    weights: dict[str, Any] = field(default_factory=dict)
 
 
 def train(
@@ -67,7 +67,7 @@ def train(
     size["table_parameters"] = count.table_parameters
     try:
         curve = _train(model, rows)
-        model.finish(curve.state)
+        model.finish(curve.weights)
         validation = judge(model, rows, "validation")
     except NumericalError as error:
         failed: Row = {"epoch": None, "loss": None, "loss_b": None, "error": str(error)[:300]}
@@ -108,7 +108,7 @@ def _train(model: Model, rows: TableRows) -> Curve:
         loss = _mark(curve, epoch + 1, model, rows)
         if loss < least:
             least, curve.best = loss, epoch + 1
-            curve.state = model.state()
+            curve.weights = model.weights()
     return curve
 
 

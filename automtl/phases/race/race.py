@@ -66,7 +66,7 @@ class Race:
 
     def events(self) -> Iterator[StepEvent | None]:
         """Train what is left: an event after each step, and None after a training that is judged
-        and written down. At each, `state` tells what going on needs.
+        and written down. At each, `state_dict` tells what going on needs.
         """
         while (job := self._next()) is not None:
             try:
@@ -183,7 +183,7 @@ class Race:
 
     # -- resume
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that an exact resume needs beside the search's own."""
         model = None if self._model is None else self._model.state_dict()
         return {
@@ -195,8 +195,8 @@ class Race:
             "model": model,
         }
 
-    def load(self, state: Any) -> None:
-        """Go on from a ``state()``; later lines of race.jsonl are cut.
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from a ``state_dict()``; later lines of race.jsonl are cut.
 
         Raises:
             AutoMTLError, RuntimeError: it is none of this race's.

@@ -38,7 +38,7 @@ class _State(State):
 
 class RetrainPhase:
     """One retraining in one folder; one that was begun in it goes on. All that it then needs is in
-    ``state()``.
+    ``state_dict()``.
 
     Args:
         session: data, device, settings.
@@ -135,22 +135,22 @@ class RetrainPhase:
                 "start anew",
             )
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that going on from here needs."""
         self.guard.look()
         lines = sum(trainer.epoch for trainer in self.trainers)
         return {
             "guard": self.guard.state_dict(),
             "net": self.net.state_dict(),
-            "parts": [trainer.state() for trainer in self.trainers],
+            "parts": [trainer.state_dict() for trainer in self.trainers],
             "noise": self.generator.get_state(),
             "metric_lines": lines,
             "metric_sum": self.folder.metric_sum(lines),
             "spent": self._spent(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a ``state()``.
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a ``state_dict()``.
 
         Raises:
             AutoMTLError, RuntimeError: it is none of this retrain's.
@@ -160,7 +160,7 @@ class RetrainPhase:
         # one pass: modules that lose units take their shapes from the state
         flops_per_row(self.net, self.session.schema)
         for trainer, part in zip(self.trainers, state["parts"], strict=True):
-            trainer.load(part)
+            trainer.load_state_dict(part)
         self.generator.set_state(state["noise"])
         self.guard.load_state_dict(state["guard"])
         epochs = sum(trainer.epoch for trainer in self.trainers)

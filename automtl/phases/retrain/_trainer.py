@@ -165,7 +165,7 @@ class Trainer:
         self.epoch, self.step = self.epoch + 1, 0
         self.running = RunningLosses()
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that going on from here needs beside the net's own state."""
         place = {name: getattr(self, name) for name in PLACE}
         if not self.begun:
@@ -186,8 +186,8 @@ class Trainer:
         }
         return {**place, **moving, "running": self.running.state_dict()}
 
-    def load(self, state: Any) -> None:
-        """Go on from a ``state()``; the net's own was loaded before.
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from a ``state_dict()``; the net's own was loaded before.
 
         Raises:
             AutoMTLError: it is of another net.

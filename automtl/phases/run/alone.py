@@ -143,15 +143,15 @@ class Model:
         """
         self._guard.look()
 
-    def state(self) -> dict[str, torch.Tensor]:
+    def weights(self) -> dict[str, torch.Tensor]:
         """A copy of the weights as they stand."""
         return {name: value.detach().clone() for name, value in self.net.state_dict().items()}
 
-    def finish(self, state: dict[str, torch.Tensor]) -> None:
+    def finish(self, weights: dict[str, torch.Tensor]) -> None:
         """Take the weights of the epoch that was picked, and give ids never met in training their
         rows.
         """
-        self.net.load_state_dict(state)
+        self.net.load_state_dict(weights)
         for part in self._parts:
             part.net.fill_unknown(self.session.schema)
 

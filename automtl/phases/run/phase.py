@@ -60,11 +60,11 @@ class Phase(Protocol[T_co]):
     def place(self) -> tuple[int, int]:
         """Epoch and step as they stand, both from 0."""
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that going on from here needs."""
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a ``state()``.
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a ``state_dict()``.
 
         Raises:
             AutoMTLError, RuntimeError: it is none of this phase's.
@@ -98,7 +98,7 @@ def run_phase(phase: Phase[T]) -> T:
             with explained_faults(
                 folder, phase.batch_size, phase.place, session.store, phase.model
             ):
-                result = phase.work(manifest, Checkpointer(folder, session, phase.state))
+                result = phase.work(manifest, Checkpointer(folder, session, phase.state_dict))
                 session.ranks.told(None)  # what the first one wrote is there for all of them
                 return result
         except BaseException as error:
@@ -111,5 +111,5 @@ def _manifest(phase: Phase[Any]) -> Manifest:
     session, folder = phase.session, phase.folder
     if session.ranks.told(folder.manifest.exists()):
         phase.check_begun()
-        return reopen(folder, session, phase.restore)
+        return reopen(folder, session, phase.load_state_dict)
     return open_phase(folder, session, phase=phase.kind, **phase.begin())

@@ -23,7 +23,7 @@ from automtl.training.loop import RunningLosses
 
 class SearchPhase:
     """One search in one folder. `epoch` and `step` are the next to come; all that a stopped search
-    needs is in ``state()``.
+    needs is in ``state_dict()``.
 
     Args:
         session: data, device, seeds, and settings with the space to search.
@@ -126,7 +126,7 @@ class SearchPhase:
         self.epoch, self.step = self.epoch + 1, 0
         self.running = RunningLosses()
         if self.log.watch.keeps(self.log.history):
-            checkpoint.save(self.folder.checkpoint("best"), self.state())
+            checkpoint.save(self.folder.checkpoint("best"), self.state_dict())
         checkpointer.save()
         return True
 
@@ -145,9 +145,9 @@ class SearchPhase:
         }
         best = self.folder.checkpoint("best")
         if watch.action == "rollback" and best.exists():
-            spent = {**self._spent(), "ledger": self.ledger.state()}
+            spent = {**self._spent(), "ledger": self.ledger.state_dict()}
             with checkpoint.applying(best):
-                self.restore(checkpoint.load(best))
+                self.load_state_dict(checkpoint.load(best))
             collapse["back_to_epoch"] = self.epoch - 1
             # what was spent stays spent, and epochs that were recorded stay recorded
             self._charge(spent)
@@ -171,7 +171,7 @@ class SearchPhase:
         self._stopwatch.restart(spent["seconds"])
         self.strategy.samples = spent["samples"]
         self.log.balancing = dict(spent.get("balancing", {}))
-        self.ledger.load(spent["ledger"])
+        self.ledger.load_state_dict(spent["ledger"])
 
     # -- resume
 
@@ -189,7 +189,7 @@ class SearchPhase:
         """Refuse a search of a version with other roles of rows."""
         refuse_older(self.folder)
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All that going on from here needs."""
         self.guard.look()
         history = self.log.history
@@ -204,12 +204,12 @@ class SearchPhase:
             "metric_lines": len(history),
             "metric_sum": self.folder.metric_sum(len(history)),
             "history": history,
-            "race": self.stage.state(),
-            "spent": {**self._spent(), "ledger": self.ledger.state()},
+            "race": self.stage.state_dict(),
+            "spent": {**self._spent(), "ledger": self.ledger.state_dict()},
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a ``state()``.
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a ``state_dict()``.
 
         Raises:
             AutoMTLError, RuntimeError: it is none of this search's.
@@ -223,4 +223,4 @@ class SearchPhase:
             state["running"], tasks=len(self.session.schema.tasks), device=self.session.device
         )
         self._charge(state["spent"])
-        self.stage.load(state["race"])
+        self.stage.load_state_dict(state["race"])

@@ -54,12 +54,12 @@ class RaceStage:
         judge = Judge(session, scored(session, rows, "a"), scored(session, rows, "b"))
         return Race(session, self._folder, self._strategy, self._material, judge)
 
-    def state(self) -> dict[str, Any] | None:
+    def state_dict(self) -> dict[str, Any] | None:
         """All that an exact resume needs; None before the race."""
-        return None if self.race is None else self.race.state()
+        return None if self.race is None else self.race.state_dict()
 
-    def load(self, state: dict[str, Any] | None) -> None:
-        """Go on from a ``state()``.
+    def load_state_dict(self, state: dict[str, Any] | None) -> None:
+        """Go on from a ``state_dict()``.
 
         Raises:
             AutoMTLError, RuntimeError: it is none of this search's.
@@ -69,7 +69,7 @@ class RaceStage:
             return
         require(self.wanted, "race", "must be there for a race only", "one")
         self.race = self._start()
-        self.race.load(state)
+        self.race.load_state_dict(state)
 
     def clear(self) -> None:
         """Remove the weights that waited for their next rung."""
