@@ -96,7 +96,7 @@ class Replayer:
             rule = "must be a finite price above 0 of every architecture of the table"
             raise DataError("prices", rule, self._prices.tolist())
         self._rows = table.attrs["rows"]
-        self._genes = _genes([by_name[n]["definition"].iloc[0] for n in self.names])
+        self._choices = _one_hot([by_name[n]["definition"].iloc[0] for n in self.names])
 
     def replay(
         self, strategy: Name, draws: int, *, resamples: int = RESAMPLES, seed: int = 0
@@ -213,21 +213,21 @@ class Replayer:
         """Log density of architectures: per choice the shares among those seen, each candidate
         counted once beforehand. Shape: (asked,).
         """
-        counts = 1 / self._genes.sizes + self._genes.onehot[seen].sum(0)
+        counts = 1 / self._choices.sizes + self._choices.onehot[seen].sum(0)
         shares = np.log(counts / (len(seen) + 1))
-        density: np.ndarray = self._genes.onehot[asked] @ shares
+        density: np.ndarray = self._choices.onehot[asked] @ shares
         return density
 
 
 @dataclass(frozen=True)
-class _Genes:
+class _OneHot:
     """Choices of n architectures. Shapes: onehot (n, candidates of all choices), sizes likewise."""
 
     onehot: np.ndarray
     sizes: np.ndarray
 
 
-def _genes(definitions: Sequence[str | Mapping[str, Any]]) -> _Genes:
+def _one_hot(definitions: Sequence[str | Mapping[str, Any]]) -> _OneHot:
     choices = [_choices(definition) for definition in definitions]
     names = sorted({name for own in choices for name in own})
     columns, sizes = [], []
@@ -236,7 +236,7 @@ def _genes(definitions: Sequence[str | Mapping[str, Any]]) -> _Genes:
         known = sorted(set(values))
         columns += [[float(value == each) for value in values] for each in known]
         sizes += [float(len(known))] * len(known)
-    return _Genes(np.array(columns).T, np.array(sizes))
+    return _OneHot(np.array(columns).T, np.array(sizes))
 
 
 def _choices(definition: str | Mapping[str, Any]) -> dict[str, str]:

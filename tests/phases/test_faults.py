@@ -215,7 +215,7 @@ def test_a_network_that_cannot_be_made_says_so_too(dataset, tmp_path, monkeypatc
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr("automtl.phases.run.trained_net.build_model", full)
-    monkeypatch.setattr("automtl.phases.search.context.make_material", full)
+    monkeypatch.setattr("automtl.phases.search.context.make_context", full)
     with pytest.raises(
         EnvironmentFault, match=r"memory: must hold a batch \(retrain.batch_size = 64\)"
     ):

@@ -289,8 +289,10 @@ def test_hand_made_models_beyond_a_hard_limit_do_not_run(dataset):
     assert wide > narrow
     limited = config(dataset, "search.rivals=[mmoe,shared_bottom]", f"search.max_flops={wide - 1}")
     session = open_session(limited, said)
-    genes = SpaceEncoding(limited.space, session.schema, Sharing())
-    made = entrants([genes.architecture(genes.draw(np.random.default_rng(0)))], genes, session, 0)
+    encoding = SpaceEncoding(limited.space, session.schema, Sharing())
+    made = entrants(
+        [encoding.architecture(encoding.draw(np.random.default_rng(0)))], encoding, session, 0
+    )
     assert [e.name for e in made] == ["proposal 1", "control 1", "shared_bottom"]
     assert f"mmoe does not run in the race: it has {wide:,} FLOPs a row" in said.said[-1]
 

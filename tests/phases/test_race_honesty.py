@@ -15,7 +15,7 @@ from automtl.phases.race import _checks, entrants
 from automtl.phases.race import race as race_module
 from automtl.phases.race.race import Race
 from automtl.phases.run.opening import open_session
-from automtl.phases.search.context import make_material
+from automtl.phases.search.context import make_context
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.equivalence import form
 from automtl.strategies.registry import STRATEGIES
@@ -95,12 +95,12 @@ def decide(session, tmp_path, monkeypatch):
     for module in (entrants, _checks):
         monkeypatch.setattr(module, "make_entrant", unpriced)
     monkeypatch.setattr(race_module.files, "append_line", lambda path, line: None)
-    material = make_material(session, session.config.space, session.dropout_generator())
+    context = make_context(session, session.config.space, session.dropout_generator())
 
     def decided(truth, seed, constant=1.0):
         from dataclasses import replace
 
-        here = replace(material, seed=seed)
+        here = replace(context, seed=seed)
         strategy = STRATEGIES["random_search"](here)
         race = DrawnRace(session, PhaseDir(tmp_path), strategy, here, Drawn(truth, constant, seed))
         list(race.events())

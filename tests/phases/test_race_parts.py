@@ -164,21 +164,21 @@ def test_the_influence_of_rows_is_the_bootstraps_variance():
 
 
 def test_choices_are_compared_up_to_the_order_of_experts():
-    genes = SpaceEncoding(small_space(chosen_experts=2), small_schema(), Sharing())
+    encoding = SpaceEncoding(small_space(chosen_experts=2), small_schema(), Sharing())
     rng = np.random.default_rng(0)
     for _ in range(30):
-        genome, order = genes.draw(rng), rng.permutation(3)
+        genome, order = encoding.draw(rng), rng.permutation(3)
         blocks = np.array(genome.picks[1:]).reshape(3, 2)
         chosen = tuple(
             tuple(sorted(int(np.argsort(order)[e]) for e in task)) for task in genome.chosen
         )
         other = Genome((genome.picks[0], *map(int, blocks[order].reshape(-1))), chosen)
-        first, second = genes.architecture(genome), genes.architecture(other)
-        assert aligned(genes, first, second) == genes.taken(genome)
+        first, second = encoding.architecture(genome), encoding.architecture(other)
+        assert aligned(encoding, first, second) == encoding.taken(genome)
     changed = Genome(((genome.picks[0] + 1) % 6, *genome.picks[1:]), genome.chosen)
-    told = aligned(genes, first, genes.architecture(changed))
-    assert [n for n, v in told.items() if v != genes.taken(genome)[n]] == ["interaction.0"]
-    idle = unused(genes, first)
+    told = aligned(encoding, first, encoding.architecture(changed))
+    assert [n for n, v in told.items() if v != encoding.taken(genome)[n]] == ["interaction.0"]
+    idle = unused(encoding, first)
     used = {e for task in genome.chosen for e in task}
     assert idle == {f"level0.pool.{e}.block.{j}" for e in {0, 1, 2} - used for j in range(2)}
 

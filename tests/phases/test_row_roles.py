@@ -15,7 +15,7 @@ from automtl.phases.benchmark._rows import TableRows
 from automtl.phases.benchmark.settings import TableSettings
 from automtl.phases.run.opening import open_session
 from automtl.phases.search import search
-from automtl.phases.search.context import make_material
+from automtl.phases.search.context import make_context
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
 from automtl.runs.status import status
@@ -67,12 +67,12 @@ def test_a_search_reads_neither_validation_nor_test_rows(dataset, tmp_path, monk
 
 def test_what_moves_alpha_and_scores_is_a(dataset):
     session = open_session(config(dataset))
-    material = make_material(session, session.config.space, session.dropout_generator())
+    context = make_context(session, session.config.space, session.dropout_generator())
     a = set(session.index("a").tolist())
-    for batches in (material.alpha, material.scored):
+    for batches in (context.alpha, context.scored):
         read = {int(row) for batch in batches.epoch(0) for row in batch.rows}
         assert read == a
-    assert {int(r) for batch in material.fit.epoch(0) for r in batch.rows} == set(
+    assert {int(r) for batch in context.fit.epoch(0) for r in batch.rows} == set(
         session.index("fit").tolist()
     )
 

@@ -71,7 +71,7 @@ def draw_entries(
     """The drawn architectures, stratum by stratum in turn; fewer than asked for where the space
     holds no more, which is said.
     """
-    genes = SpaceEncoding(space, schema, Sharing(kind="selected"))
+    encoding = SpaceEncoding(space, schema, Sharing(kind="selected"))
     strata = (
         [str(o) for o in space.interaction_operations] if space.num_interaction_blocks else [""]
     )
@@ -81,7 +81,7 @@ def draw_entries(
     entries: list[Entry] = []
     for s, stratum in enumerate(strata):
         drawn = _distinct(
-            genes, settings.draw_seed, s if space.num_interaction_blocks else None, wanted[s]
+            encoding, settings.draw_seed, s if space.num_interaction_blocks else None, wanted[s]
         )
         if len(drawn) < wanted[s]:
             say(
@@ -98,7 +98,7 @@ def _even(count: int, parts: int) -> list[int]:
 
 
 def _distinct(
-    genes: SpaceEncoding, seed: int, stratum: int | None, count: int
+    encoding: SpaceEncoding, seed: int, stratum: int | None, count: int
 ) -> list[Architecture]:
     """At most `count` architectures of a stratum, no two of which are equal up to the order of
     experts and to experts that no task uses.
@@ -107,10 +107,10 @@ def _distinct(
     for attempt in range(MOST_DRAWS + count):
         if len(known) >= count:
             break
-        genome = genes.draw(np.random.default_rng([seed, stratum or 0, attempt]))
+        genome = encoding.draw(np.random.default_rng([seed, stratum or 0, attempt]))
         if stratum is not None:
             genome = replace(genome, picks=(stratum, *genome.picks[1:]))
-        architecture = genes.architecture(genome).evolve(ranking=None, choices={})
+        architecture = encoding.architecture(genome).evolve(ranking=None, choices={})
         known.setdefault(form(architecture), architecture)
     return list(known.values())
 

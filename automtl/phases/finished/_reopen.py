@@ -8,7 +8,7 @@ from automtl.phases.finished.open import session_of
 from automtl.phases.run.reporter import Reporter
 from automtl.phases.run.resume import begun_settings
 from automtl.phases.run.session import Session
-from automtl.phases.search.context import make_material
+from automtl.phases.search.context import make_context
 from automtl.runs import checkpoint
 from automtl.runs.run_dir import one_phase
 from automtl.strategies.protocol import SearchContext
@@ -47,11 +47,11 @@ def reopened(
             "none",
             "search again, or take a run that was not cleaned",
         )
-    material = make_material(session, config.space, session.dropout_generator())
-    net = material.make_supernet()
+    context = make_context(session, config.space, session.dropout_generator())
+    net = context.make_supernet()
     state = checkpoint.load(last)
     with checkpoint.applying(
         last, "must hold the weights of the config beside it", "search again with this version"
     ):
         load_net_state(net, state["net"])
-    return material, net, session
+    return context, net, session

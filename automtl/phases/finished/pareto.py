@@ -76,8 +76,8 @@ def pareto(
     if of not in OF:
         raise ConfigError("--of", f"must be one of {', '.join(OF)}", of)
     folder = one_phase(path, "search")
-    material, net, _ = reopened(path, device=device, reporter=reporter or Silent(), needs=SWEPT)
-    pricing = _pricing(material, net, timed=of == "latency")
+    context, net, _ = reopened(path, device=device, reporter=reporter or Silent(), needs=SWEPT)
+    pricing = _pricing(context, net, timed=of == "latency")
     front = [_saved(folder, architecture, of) for architecture in sweep(pricing, OF[of], points)]
     files.write_json(
         folder.front, {"of": of, "points": [_record(folder, point) for point in front]}

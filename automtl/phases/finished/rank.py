@@ -82,14 +82,14 @@ def rank(
     reporter = reporter or Silent()
     context, net, session = reopened(path, device=device, reporter=reporter, needs=RANKED)
     validation = session.in_order("validation")
-    genes = make_encoding(context)
+    encoding = make_encoding(context)
     shared, alone = list[float](), list[float]()
     samples_read = 0
-    genomes = [genes.draw(np.random.default_rng([seed, i])) for i in range(samples)]
+    genomes = [encoding.draw(np.random.default_rng([seed, i])) for i in range(samples)]
     for number, genome in enumerate(genomes):
-        genes.set(net, genome)
+        encoding.set(net, genome)
         shared.append(_loss(net, context.scored, context, supernet=True))
-        architecture = genes.architecture(genome)
+        architecture = encoding.architecture(genome)
         model = StandAlone(architecture, context, seed=seed, lr=context.options.random_lr)
         for event in model.train(context.fit.cycle(), epoch=0, steps=epochs * len(context.fit)):
             samples_read += event.rows
@@ -108,7 +108,7 @@ def rank(
         regret=regret(shared, alone),
         rows=(context.scored.num_rows, validation.num_rows),
         samples_read=samples_read,
-        architectures=tuple(_choices(genes.architecture(genome)) for genome in genomes),
+        architectures=tuple(_choices(encoding.architecture(genome)) for genome in genomes),
     )
 
 

@@ -37,7 +37,7 @@ class Checks:
     Args:
         winner: whose.
         runners_up: per choice to check its runner-up; the order is the order of checks.
-        genes: of the space.
+        encoding: of the space.
         session: data and settings.
         most: so many groups are tried.
     """
@@ -46,12 +46,12 @@ class Checks:
         self,
         winner: Entrant,
         runners_up: Mapping[str, str],
-        genes: SpaceEncoding,
+        encoding: SpaceEncoding,
         session: Session,
         most: int,
     ) -> None:
         self.winner, self.runners_up = winner, runners_up
-        self.genes, self.session = genes, session
+        self.encoding, self.session = encoding, session
         self.most = most if runners_up else 0
         self._entrants: dict[tuple[str, ...], Entrant] = {}
 
@@ -94,13 +94,13 @@ class Checks:
     def changed(self, group: tuple[str, ...]) -> Entrant:
         """The winner with the choices of a group changed."""
         if group not in self._entrants:
-            genome = self.genes.genome(self.winner.architecture)
-            picks, groups = list(genome.picks), self.genes.groups()
+            genome = self.encoding.genome(self.winner.architecture)
+            picks, groups = list(genome.picks), self.encoding.groups()
             for name in group:
-                names = [str(o) for o in self.genes.operations(name)]
+                names = [str(o) for o in self.encoding.operations(name)]
                 for number in groups[name]:
                     picks[number] = names.index(self.runners_up[name])
-            architecture = self.genes.architecture(replace(genome, picks=tuple(picks)))
+            architecture = self.encoding.architecture(replace(genome, picks=tuple(picks)))
             self._entrants[group] = make_entrant(
                 "variant", f"winner but for {len(group)}", architecture, self.session
             )

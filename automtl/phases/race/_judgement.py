@@ -28,7 +28,7 @@ class Judgement:
     Args:
         session: data and settings.
         course: rungs and finals.
-        genes: of the space.
+        encoding: of the space.
         strategy: whose search is over.
         judge: A and B rows.
     """
@@ -37,12 +37,12 @@ class Judgement:
         self,
         session: Session,
         course: Course,
-        genes: SpaceEncoding,
+        encoding: SpaceEncoding,
         strategy: Strategy,
         judge: Judge,
     ) -> None:
         self._session, self._course = session, course
-        self._genes, self._strategy = genes, strategy
+        self._encoding, self._strategy = encoding, strategy
         self._judge = judge
         self._checks: Checks | None = None
 
@@ -101,7 +101,7 @@ class Judgement:
             ("final", outcome.winner.id), constant, among=len(finalists)
         )
         seeds = self._session.config.search.race_seeds
-        return Grounds(outcome, believed, self._genes, beats, seeds)
+        return Grounds(outcome, believed, self._encoding, beats, seeds)
 
     def _checks_of(self, results: Sequence[Result], units: Units) -> Checks:
         """The checks of the winner; the finals settle them."""
@@ -109,5 +109,5 @@ class Judgement:
             grounds = self._grounds(results, units)
             most = self._session.config.search.race_checks
             winner = grounds.finals.winner
-            self._checks = Checks(winner, grounds.agreed(), self._genes, self._session, most)
+            self._checks = Checks(winner, grounds.agreed(), self._encoding, self._session, most)
         return self._checks

@@ -21,14 +21,14 @@ class Grounds:
     Args:
         finals: who won, and who is not told apart.
         believed: the strategy's own view of the winner's choices: runners-up and alphas.
-        genes: of the space.
+        encoding: of the space.
         beats_constant: whether the winner is shown to be better than the base rates.
         seeds: of each training that is compared.
     """
 
     finals: Finals
     believed: Sequence[Decision]
-    genes: SpaceEncoding
+    encoding: SpaceEncoding
     beats_constant: bool
     seeds: int
 
@@ -38,11 +38,11 @@ class Grounds:
         """
         if not self.beats_constant or self.finals.winner.kind == "rival":
             return {}
-        idle = unused(self.genes, self.finals.winner.architecture)
+        idle = unused(self.encoding, self.finals.winner.architecture)
         dissent = self._dissent()
         runners_up = {}
         for decision in self.believed:
-            names = [str(o) for o in self.genes.operations(decision.choice)]
+            names = [str(o) for o in self.encoding.operations(decision.choice)]
             others = [name for name in names if name != decision.taken]
             name = decision.choice
             if not is_experts(name) and others and name not in idle and name not in dissent:
@@ -54,12 +54,12 @@ class Grounds:
         that value. A hand-made one has no such choices.
         """
         winner = self.finals.winner.architecture
-        own = self.genes.taken(self.genes.genome(winner))
+        own = self.encoding.taken(self.encoding.genome(winner))
         dissent: dict[str, tuple[str, str]] = {}
         for entrant in self.finals.level:
             if entrant.kind == "rival":
                 continue
-            for choice, value in aligned(self.genes, winner, entrant.architecture).items():
+            for choice, value in aligned(self.encoding, winner, entrant.architecture).items():
                 if value != own[choice]:
                     dissent.setdefault(choice, (entrant.id, value))
         return dissent
@@ -68,7 +68,7 @@ class Grounds:
         """Every choice of the winner; of a hand-made one the model as a whole."""
         if self.finals.winner.kind == "rival":
             return [self._whole()]
-        idle = unused(self.genes, self.finals.winner.architecture)
+        idle = unused(self.encoding, self.finals.winner.architecture)
         dissent, checked = self._dissent(), {name: c for c in checks for name in c.choices}
         return [
             self._decision(decision, idle, dissent.get(decision.choice), checked)

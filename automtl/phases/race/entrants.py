@@ -116,13 +116,13 @@ def rival_architectures(session: Session) -> list[tuple[str, Architecture]]:
 
 
 def entrants(
-    proposals: Sequence[Architecture], genes: SpaceEncoding, session: Session, seed: int
+    proposals: Sequence[Architecture], encoding: SpaceEncoding, session: Session, seed: int
 ) -> list[Entrant]:
     """All who start; none is there twice.
 
     Args:
         proposals: what the strategy believes in, best first.
-        genes: from which controls are drawn evenly, within the hard limits.
+        encoding: from which controls are drawn evenly, within the hard limits.
         session: data and settings.
         seed: of the draws.
     """
@@ -133,7 +133,7 @@ def entrants(
     ]
     for number in range(MOST_DRAWS if s.race_controls else 0):
         rng = np.random.default_rng([seed, _CONTROLS, number])
-        drawn = genes.architecture(genes.draw(rng))
+        drawn = encoding.architecture(encoding.draw(rng))
         if form(drawn) in known:
             continue
         known.add(form(drawn))

@@ -33,7 +33,7 @@ class Race:
         session: data, device, settings.
         folder: of the search.
         strategy: whose search is over; what it believes in starts.
-        material: the context it worked in.
+        context: the context it worked in.
         judge: A and B rows.
     """
 
@@ -42,22 +42,22 @@ class Race:
         session: Session,
         folder: PhaseDir,
         strategy: Strategy,
-        material: SearchContext,
+        context: SearchContext,
         judge: Judge,
     ) -> None:
         s = session.config.search
         self.session, self.folder = session, folder
         self.strategy, self.judge = strategy, judge
-        self.parked, self.ledger = Parked(folder), material.ledger
-        genes = make_encoding(material, strategy.supernet)
+        self.parked, self.ledger = Parked(folder), context.ledger
+        encoding = make_encoding(context, strategy.supernet)
         self.batch = session.config.retrain.batch_size
         self._per_epoch = len(session.batches("fit", batch_size=self.batch, seed=0))
         steps = max(1, round(s.race_epochs * self._per_epoch))
-        start = entrants(strategy.proposals(s.race_candidates), genes, session, material.seed)
+        start = entrants(strategy.proposals(s.race_candidates), encoding, session, context.seed)
         self.course = Course(start, finalists=s.race_finalists, seeds=s.race_seeds, steps=steps)
         self.results: list[Result] = []
         self._units = dict[tuple[Stage, str], np.ndarray]()
-        self._judgement = Judgement(session, self.course, genes, strategy, judge)
+        self._judgement = Judgement(session, self.course, encoding, strategy, judge)
         self._job: Job | None = None
         self._model: Model | None = None
         self._step = self._done = 0

@@ -17,7 +17,7 @@ from automtl.phases.race.entrants import rival_architectures
 from automtl.phases.run.alone import Model
 from automtl.phases.run.session import Session
 from automtl.phases.search.budget import Budget, Filled, Unit, given_by_user
-from automtl.phases.search.context import make_material, make_strategy, scored
+from automtl.phases.search.context import make_context, make_strategy, scored
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.ledger import PASSES
@@ -111,7 +111,7 @@ class _Filling:
         self.session, self.budget = session, budget
         self.search = session.config.search
         self.given = given_by_user(session.config)
-        self.material = make_material(session, space, session.dropout_generator())
+        self.context = make_context(session, space, session.dropout_generator())
         self.races = self.search.selection == "race"
         self.size = session.config.retrain.batch_size
         self.batches = len(session.batches("fit", batch_size=self.size, seed=0))
@@ -165,10 +165,10 @@ class _Filling:
         """For random_search: the rows that its draws train on and are scored by, and their cost."""
         s, row = self.search, self._drawn_price()
         if s.budget_run is not None or s.budget_samples is not None:
-            rows = self.material.options.budget_samples or 0
+            rows = self.context.options.budget_samples or 0
             self._afford(rows * row, f"{rows:,} rows of search.budget_samples or budget_run")
             return {}, rows * row
-        least = s.draws * (self.a + self.material.fit.num_rows // len(self.material.fit) + 1)
+        least = s.draws * (self.a + self.context.fit.num_rows // len(self.context.fit) + 1)
         rows = max(least, int(share / row))
         self._afford(rows * row, f"the least, {least:,} rows for {s.draws} draws,")
         return {"budget_samples": rows}, rows * row
@@ -177,7 +177,7 @@ class _Filling:
         """The price of an epoch, from a few steps of it; and the price that does not depend on the
         number of epochs.
         """
-        strategy = make_strategy(self.session, self.material)
+        strategy = make_strategy(self.session, self.context)
         times, steps = list[float](), 1
         last = time.perf_counter()
         for event in _steps(strategy, _TIMED_STEPS):
@@ -188,7 +188,7 @@ class _Filling:
         per_step = {
             "seconds": self.session.ranks.told(statistics.median(times[1:] or times)),
             "rows": strategy.samples / done,
-            "FLOPs": self.material.ledger.flops / done,
+            "FLOPs": self.context.ledger.flops / done,
         }[self.budget.unit]
         row = per_step * done / strategy.samples
         scored_row = row if self.budget.unit == "rows" else row / PASSES["train"]
@@ -206,10 +206,10 @@ class _Filling:
         """The price of a training row of evenly drawn models, the mean of a few: the first of those
         that random search, and a race over it, begin with.
         """
-        genes, seed = make_encoding(self.material), self.material.seed
+        encoding, seed = make_encoding(self.context), self.context.seed
         count = min(_DRAWN, self.search.draws)
-        draws = [genes.draw(np.random.default_rng([seed, number])) for number in range(count)]
-        return statistics.fmean(map(self._price, map(genes.architecture, draws)))
+        draws = [encoding.draw(np.random.default_rng([seed, number])) for number in range(count)]
+        return statistics.fmean(map(self._price, map(encoding.architecture, draws)))
 
     def _rival_price(self) -> float:
         """The price of a training row of the hand-made models; 0 where there are none."""
@@ -226,11 +226,11 @@ class _Filling:
         return self._seconds(architecture)
 
     def _flops(self, architecture: Architecture) -> float:
-        model = Model(architecture, self.session, self.material.seed)
+        model = Model(architecture, self.session, self.context.seed)
         return float(PASSES["train"] * flops_per_row(model.net, self.session.schema))
 
     def _seconds(self, architecture: Architecture) -> float:
-        model, times = Model(architecture, self.session, self.material.seed), []
+        model, times = Model(architecture, self.session, self.context.seed), []
         batches = self.session.batches("fit", batch_size=self.size, seed=0)
         for number, batch in enumerate(batches.cycle(0)):
             start = time.perf_counter()

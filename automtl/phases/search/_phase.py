@@ -43,17 +43,17 @@ class SearchPhase:
         self.generator = session.dropout_generator()
         self.guard = make_guard(session.config.runtime, session.device)
         with enough_memory(self.batch_size, space, session.schema):
-            self.material = context.make_material(
+            self.context = context.make_context(
                 session,
                 space,
                 self.generator,
                 guard=self.guard,
                 latencies=context.known_latencies(folder),
             )
-            self.strategy = context.make_strategy(session, self.material)
-        self.ledger = self.material.ledger
+            self.strategy = context.make_strategy(session, self.context)
+        self.ledger = self.context.ledger
         self.log = EpochLog(session, folder, self.strategy, self.guard)
-        self.stage = RaceStage(session, folder, self.strategy, self.material)
+        self.stage = RaceStage(session, folder, self.strategy, self.context)
         self.epoch, self.step = 0, 0
         self.running = RunningLosses()
         self._stopwatch = Stopwatch()
@@ -177,7 +177,7 @@ class SearchPhase:
 
     def begin(self) -> dict[str, Any]:
         """Write the measured times, by which a resume must choose too; the manifest's values."""
-        context.keep_latencies(self.folder, self.material)
+        context.keep_latencies(self.folder, self.context)
         return {
             "planned_epochs": self.strategy.epochs,
             "finished_epochs": 0,

@@ -21,7 +21,7 @@ class RaceStage:
         session: data and settings.
         folder: of the search.
         strategy: which searched; what it believes in starts.
-        material: the context it worked in.
+        context: the context it worked in.
 
     Attributes:
         wanted: whether the settings ask for a race.
@@ -29,10 +29,10 @@ class RaceStage:
     """
 
     def __init__(
-        self, session: Session, folder: PhaseDir, strategy: Strategy, material: SearchContext
+        self, session: Session, folder: PhaseDir, strategy: Strategy, context: SearchContext
     ) -> None:
         self._session, self._folder = session, folder
-        self._strategy, self._material = strategy, material
+        self._strategy, self._context = strategy, context
         self.wanted = session.config.search.selection == "race"
         self.race: Race | None = None
 
@@ -52,7 +52,7 @@ class RaceStage:
     def _start(self) -> Race:
         session, rows = self._session, self._session.config.search.score_rows
         judge = Judge(session, scored(session, rows, "a"), scored(session, rows, "b"))
-        return Race(session, self._folder, self._strategy, self._material, judge)
+        return Race(session, self._folder, self._strategy, self._context, judge)
 
     def state_dict(self) -> dict[str, Any] | None:
         """All that an exact resume needs; None before the race."""

@@ -24,7 +24,7 @@ from automtl.training.balancing.balancer import BalancingSettings
 from automtl.training.step.guard import Guard
 
 
-def make_material(
+def make_context(
     session: Session,
     space: SearchSpace,
     generator: torch.Generator,
@@ -85,9 +85,9 @@ def make_material(
     )
 
 
-def make_strategy(session: Session, material: SearchContext) -> Strategy:
+def make_strategy(session: Session, context: SearchContext) -> Strategy:
     """The strategy that the settings name."""
-    strategy: Strategy = STRATEGIES[session.config.search.strategy](material)
+    strategy: Strategy = STRATEGIES[session.config.search.strategy](context)
     return strategy
 
 
@@ -98,10 +98,10 @@ def known_latencies(folder: PhaseDir) -> Latencies | None:
     return Latencies(**files.read_json(folder.latencies))
 
 
-def keep_latencies(folder: PhaseDir, material: SearchContext) -> None:
+def keep_latencies(folder: PhaseDir, context: SearchContext) -> None:
     """Write the times that a search chooses by, since a resume must choose by the same."""
-    if material.settings.latencies is not None:
-        files.write_json(folder.latencies, asdict(material.settings.latencies))
+    if context.settings.latencies is not None:
+        files.write_json(folder.latencies, asdict(context.settings.latencies))
 
 
 def _measured(session: Session, net: Supernet) -> Latencies:

@@ -14,7 +14,7 @@ from automtl.phases.run.reporter import Reporter
 from automtl.phases.run.session import Session
 from automtl.phases.search._filling import with_budget
 from automtl.phases.search.budget import Budget
-from automtl.phases.search.context import make_material, make_strategy
+from automtl.phases.search.context import make_context, make_strategy
 from automtl.spaces.space import rounded
 from automtl.strategies.protocol import Strategy
 
@@ -74,9 +74,9 @@ def plan_search(
         session, filled = with_budget(session, space, limit)
         config, words = session.config, filled.words
     s = config.search
-    material = make_material(session, space, session.dropout_generator())
-    strategy = make_strategy(session, material)
-    net = strategy.supernet or material.make_supernet()
+    context = make_context(session, space, session.dropout_generator())
+    strategy = make_strategy(session, context)
+    net = strategy.supernet or context.make_supernet()
     count = cost(net, schema)
     longest = {
         field.name: int(np.diff(lists.offsets).max(initial=0))
