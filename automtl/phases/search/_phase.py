@@ -79,8 +79,8 @@ class SearchPhase:
             epochs = len(self.log.history)
             if self.stage.race is None and self.log.collapsed:
                 manifest.update(collapse=self._collapsed())
-            if self.stage.wanted and not self.stage.run(checkpointer, self._late):
-                if not self.stage.race or not self.stage.race.whole_rungs:
+            if self.stage.wanted and not (race := self.stage.run(checkpointer, self._late)).over:
+                if not race.whole_rungs:
                     raise self._nothing_yet()
                 state = "time_limited"
         architecture, outcome = write_outcome(

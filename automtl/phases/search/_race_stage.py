@@ -36,8 +36,10 @@ class RaceStage:
         self.wanted = session.config.search.selection == "race"
         self.race: Race | None = None
 
-    def run(self, checkpointer: Checkpointer, late: Callable[[], bool]) -> bool:
-        """Race to the end; False where the time limit cut it, and only its whole rungs count."""
+    def run(self, checkpointer: Checkpointer, late: Callable[[], bool]) -> Race:
+        """Race to the end; where the time limit cuts it, it is not over, and only its whole rungs
+        count.
+        """
         race = self.race = self.race or self._start()
         for event in race.events():
             if event is None:
@@ -46,8 +48,8 @@ class RaceStage:
                 checkpointer.stepped(event, 1)
             if late() and not race.over:
                 checkpointer.save()
-                return False
-        return True
+                break
+        return race
 
     def _start(self) -> Race:
         session, rows = self._session, self._session.config.search.score_rows
