@@ -11,20 +11,22 @@ from automtl.cli.console import listed, print_json, print_lines, say
 if TYPE_CHECKING:
     from automtl.config_reference import Reference
 
+# to list them here would read every model of a configuration for each --help
+Section = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[SECTION]",
+        help="One section only. Their names are the last line of what all of them print.",
+        show_default="all",
+    ),
+]
 JsonSchema = Annotated[
     bool, typer.Option("--json-schema", help="Print a JSON schema of the file, for editors.")
 ]
 
 
 def run(
-    section: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[SECTION]",
-            help="data, space, search, retrain, tune, runtime, or run for the rest.",
-            show_default="all",
-        ),
-    ] = None,
+    section: Section = None,
     json_schema: JsonSchema = False,
     as_json: AsJson = False,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from automtl.cli._config import JsonSchema, show
+from automtl.cli._config import JsonSchema, Section, show
 from automtl.cli._options import AsJson, DataDir, EngineOption, Jobs, command_of
 from automtl.cli.console import print_json, say, table
 
@@ -83,15 +83,7 @@ def get(
 
 @command_of(app)
 def config(
-    section: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[SECTION]",
-            help="dataset, files, csv, joins, derived, categorical, multi, sequence, numeric, "
-            "tasks or split.",
-            show_default="all",
-        ),
-    ] = None,
+    section: Section = None,
     json_schema: JsonSchema = False,
     as_json: AsJson = False,
 ) -> None:
