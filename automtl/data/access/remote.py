@@ -2,7 +2,9 @@
 `Path` that reading needs.
 
 Through fsspec (the extra `remote`), which also knows the file systems of pyarrow. Nothing is
-written to an address.
+written to an address: a `RemoteFile` can only be read. universal-pathlib's paths would add a
+dependency and save its properties; which version of a file it is, folders named as Hive names
+them, streams for pyarrow and the errors would stand here as they do.
 """
 
 from collections.abc import Callable, Iterator
