@@ -3,7 +3,6 @@ architecture that is read from it.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import Darts as _Darts
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.derive import derive as _derive
-from automtl.strict import nearest
+from automtl.strict import build, nearest
 from automtl.training.losses import Losses
 
 
@@ -119,7 +118,7 @@ class Darts(_Darts):
     """
 
     def __init__(self, net: Supernet, *, steps: int = 1000, **settings: Any) -> None:
-        known = {field.name for field in fields(DartsSettings)} - {"sharing", "sharing_settings"}
+        known = {*DartsSettings.model_fields} - {"sharing", "sharing_settings"}
         for name in settings:
             if name not in known:
                 raise ConfigError(
@@ -130,7 +129,8 @@ class Darts(_Darts):
         recommended = net.space.recommended.get("search", {})
         chosen = {name: value for name, value in recommended.items() if name in known}
         own = {"sharing": net.sharing_kind, "sharing_settings": net.sharing_settings}
-        super().__init__(net, net.schema, DartsSettings(**{**chosen, **settings, **own}))
+        built = build(DartsSettings, {**chosen, **settings}, "Darts")
+        super().__init__(net, net.schema, built.model_copy(update=own))
         self.steps, self.taken = int(steps), 0
         self.begin_epoch(0)
 

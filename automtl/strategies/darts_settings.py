@@ -1,55 +1,30 @@
 """Settings of the search by gradients."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
+
+from pydantic import Field
 
 from automtl.data.store.schema import Schema
-from automtl.errors import ConfigError
 from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet
+from automtl.spaces.strategies import SupernetSettings
 from automtl.strategies.pricing import Limits, Pricing
 from automtl.training.balancing.balancer import BalancingSettings
 
 
-@dataclass(frozen=True)
-class DartsSettings:
-    """Hyper-parameters of a search; defaults are AutoMTL's where it names them (section 4.1.4).
-    Rates are per step, decays L2.
+class DartsSettings(SupernetSettings):
+    """Settings of a search by gradients.
+
+    Args:
+        sharing_settings: of the sharing kind.
+        balancing: of the weight steps.
+        latencies: the candidates' times, where the search limits them.
     """
 
-    epochs: int = 15
-    warmup_epochs: int = 5
-    weight_lr: float = 0.02
-    weight_momentum: float = 0.9
-    weight_decay: float = 3e-4
-    clip_norm: float = 5.0
-    alpha_lr: float = 1e-3
-    alpha_decay: float = 1e-6
-    beta_lr: float = 1e-3
-    beta_decay: float = 3e-4
-    jsd_weight: float = 1.0
-    auxiliary_skip: float = 1.0
-    cost_weight: float = 0.0
-    cost_of: Literal["flops", "parameters"] = "flops"
-    max_flops: int | None = None
-    max_params: int | None = None
-    max_latency_ms: float | None = None
+    sharing_settings: Mapping[str, Any] = Field(default_factory=dict)
+    balancing: BalancingSettings = BalancingSettings()
     latencies: Latencies | None = None
-    embedding_optimizer: Literal["sgd", "lazy_adam"] = "sgd"
-    embedding_lr: float = 1e-3
-    sharing: str = "selected"
-    sharing_settings: Mapping[str, Any] = field(default_factory=dict)
-    balancing: BalancingSettings = field(default_factory=BalancingSettings)
-
-    def __post_init__(self) -> None:
-        if self.warmup_epochs >= self.epochs:
-            rule = (
-                f"must be below search.epochs = {self.epochs}, since beta trains only after warm-up"
-            )
-            raise ConfigError(
-                "search.warmup_epochs", rule, self.warmup_epochs, "lower it or search longer"
-            )
 
 
 def make_pricing(net: Supernet, schema: Schema, settings: DartsSettings) -> Pricing | None:

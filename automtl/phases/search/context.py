@@ -1,6 +1,6 @@
 """The context of a search strategy, made from a run's settings and data."""
 
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from automtl.phases.run.device import compile_net
 from automtl.phases.run.session import Role, Session
 from automtl.runs.run_dir import PhaseDir, one_phase
 from automtl.spaces.space import SearchSpace
+from automtl.spaces.strategies import SupernetSettings
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.pricing import measure
 from automtl.strategies.protocol import Options, SearchContext, Strategy
@@ -69,7 +70,7 @@ def make_context(
     return SearchContext(
         space=space,
         schema=session.schema,
-        settings=replace(settings_of(session), latencies=latencies),
+        settings=settings_of(session, latencies),
         options=_options(session),
         make_supernet=make_supernet,
         fit=session.batches("fit", batch_size=size, seed=seeds.fit),
@@ -113,16 +114,15 @@ def _measured(session: Session, net: Supernet) -> Latencies:
     return Latencies(**session.ranks.told(latencies))
 
 
-def settings_of(session: Session) -> DartsSettings:
+def settings_of(session: Session, latencies: Latencies | None = None) -> DartsSettings:
     """The settings of training a supernet."""
     s = session.config.search
-    same = {
-        f.name: getattr(s, f.name)
-        for f in fields(DartsSettings)
-        if f.name not in ("sharing_settings", "balancing", "latencies")
-    }
-    balancing = BalancingSettings(**s.balancing.given())
-    return DartsSettings(**same, sharing_settings=session.config.sharing, balancing=balancing)
+    return DartsSettings(
+        **{name: getattr(s, name) for name in SupernetSettings.model_fields},
+        sharing_settings=session.config.sharing,
+        balancing=BalancingSettings(**s.balancing.given()),
+        latencies=latencies,
+    )
 
 
 def _options(session: Session) -> Options:
