@@ -20,7 +20,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from automtl import files
-from automtl.phases.finished.evaluate import TestResult, evaluate_runs
+from automtl.phases.finished.evaluate import ModelResult, evaluate_runs
 from automtl.phases.finished.figures import stored_sizes
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain.plan import plan_retrain
@@ -79,12 +79,12 @@ def train(
     }
 
 
-def mean_auc(result: TestResult) -> float:
+def mean_auc(result: ModelResult) -> float:
     """Over tasks, on the test rows."""
     return fmean(metrics["auc"] or 0.0 for metrics in result.test.tasks.values())
 
 
-def told(results: Sequence[TestResult]) -> dict[str, Any]:
+def told(results: Sequence[ModelResult]) -> dict[str, Any]:
     """What MoME recorded, mean over seeds: validation AUC before rounding, after it, kept; neurons
     left, live weights, entries on.
     """

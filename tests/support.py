@@ -5,6 +5,8 @@ folder.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import pytest
+
 from automtl import plugins
 from automtl.config_search import SearchSection
 from automtl.layers import interaction, operations
@@ -18,6 +20,12 @@ from automtl.training.loop import StepEvent
 from scripts.small import write_dataset
 
 __all__ = ["random_batch", "small_schema", "small_space", "write_dataset"]
+
+# of a test that compiles a network: torch's compiler warns of what it does itself
+compiles = pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor",
+    "ignore:.*autograd.function.Function.* should not be instantiated:DeprecationWarning",
+)
 
 
 class Stop(Exception):

@@ -17,7 +17,7 @@ from automtl.errors import ConfigError
 from automtl.phases.finished.compare import Comparison
 from automtl.phases.finished.compare import compare as _compare
 from automtl.phases.finished.evaluate import (
-    TestResult,
+    ModelResult,
     constants,
     evaluate_runs,
     interval_rows,
@@ -126,7 +126,7 @@ def evaluate(
     )
 
 
-def _models(results: Sequence[TestResult]) -> pd.DataFrame:
+def _models(results: Sequence[ModelResult]) -> pd.DataFrame:
     sizes = stored_sizes(results)
     rows = []
     for row in [*summary(results), *constants(results)]:
@@ -139,7 +139,7 @@ def _models(results: Sequence[TestResult]) -> pd.DataFrame:
     return pd.DataFrame(rows).dropna(axis="columns", how="all")
 
 
-def _seeds(results: Sequence[TestResult]) -> pd.DataFrame:
+def _seeds(results: Sequence[ModelResult]) -> pd.DataFrame:
     """A row per model and seed."""
     return pd.DataFrame(
         [
@@ -154,7 +154,7 @@ def _seeds(results: Sequence[TestResult]) -> pd.DataFrame:
     )
 
 
-def _joined(results: Sequence[TestResult], rows_of: Any) -> pd.DataFrame:
+def _joined(results: Sequence[ModelResult], rows_of: Any) -> pd.DataFrame:
     rows = [{"model": r.label, "seed": r.seed, **row} for r in results for row in rows_of(r)]
     return pd.DataFrame(rows)
 

@@ -14,7 +14,7 @@ from automtl.cli.console import print_json, say, say_command, table
 from automtl.cli.progress import ConsoleReporter
 
 if TYPE_CHECKING:
-    from automtl.phases.finished.evaluate import TestResult
+    from automtl.phases.finished.evaluate import ModelResult
 
 Runs = Annotated[list[Path], typer.Argument(help="Run folders, or retrain folders inside them.")]
 By = Annotated[
@@ -85,7 +85,7 @@ def run(
 
 
 def _print(
-    results: "Sequence[TestResult]",
+    results: "Sequence[ModelResult]",
     rows: list[dict[str, Any]],
     sizes: dict[str, dict[str, float]],
     *,
@@ -115,7 +115,7 @@ def _print(
     )
 
 
-def _next(results: "Sequence[TestResult]") -> None:
+def _next(results: "Sequence[ModelResult]") -> None:
     homes = list(dict.fromkeys(str(r.folder.run) for r in results))
     several = len({r.label for r in results}) > 1
     say_command("next", shlex.join(["automtl", "compare" if several else "report", *homes]))

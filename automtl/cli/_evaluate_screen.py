@@ -17,11 +17,11 @@ from automtl.cli._models import (
 from automtl.cli.console import listed, say
 
 if TYPE_CHECKING:
-    from automtl.phases.finished.evaluate import TestResult
+    from automtl.phases.finished.evaluate import ModelResult
 
 
 def show(
-    results: "Sequence[TestResult]",
+    results: "Sequence[ModelResult]",
     rows: Sequence[Mapping[str, Any]],
     constants: Sequence[Mapping[str, Any]],
     sizes: Mapping[str, Mapping[str, float]],
@@ -71,7 +71,7 @@ def _figures(row: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _apart(results: "Sequence[TestResult]", names: Mapping[str, str]) -> None:
+def _apart(results: "Sequence[ModelResult]", names: Mapping[str, str]) -> None:
     """Whether the best two are told apart, and how many seeds would do it."""
     from automtl.phases.finished.figures import best_gap
 

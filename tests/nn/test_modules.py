@@ -23,6 +23,7 @@ from tests.nn.modules import (
     torch_mlp,
 )
 from tests.sharing.modules import VARIANTS
+from tests.support import compiles
 
 each = pytest.mark.parametrize("name", every_kind)
 
@@ -209,6 +210,7 @@ def test_mome_knows_no_neurons_behind_what_mixes_them() -> None:
     assert share.links == []
 
 
+@compiles
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSES)
 @pytest.mark.parametrize("training", [True, False])

@@ -22,6 +22,7 @@ from tests.phases.test_search_retrain import SMALL, retrain_plan, train
 from tests.support import (
     Stop,
     Stopper,
+    compiles,
     random_batch,
     read_settings,
     small_schema,
@@ -187,6 +188,7 @@ def test_second_order_descends_the_shares_of_the_settings(searched, tmp_path):
     assert made[0][-1]["loss"]["buy"] > made[1][-1]["loss"]["buy"]
 
 
+@compiles
 def test_a_compiled_network_is_gone_back_through_per_task():
     schema, batch = small_schema(), random_batch(small_schema())
     nets = [build_model(Architecture.load("shared_bottom"), schema) for _ in range(2)]

@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 import automtl
-from automtl.phases.finished.evaluate import TestResult, evaluate_runs, known_rows
+from automtl.phases.finished.evaluate import ModelResult, evaluate_runs, known_rows
 from automtl.runs.run_dir import one_phase
 from tests.cli.test_errors import run as command
 
@@ -73,7 +73,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(tmp_path_factory.mktemp("known") / "a").parent
 
 
-def judged(run: Path) -> tuple[TestResult, pd.DataFrame, pd.Series]:
+def judged(run: Path) -> tuple[ModelResult, pd.DataFrame, pd.Series]:
     """The result, the test rows with their predictions, and which of them have a user that training
     had.
     """

@@ -15,7 +15,7 @@ from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.derive import derive, entropy
 from automtl.training.losses import multi_task_loss
-from tests.support import random_batch, small_schema, small_space
+from tests.support import compiles, random_batch, small_schema, small_space
 
 
 def made(seed=0, schema=None, space=None, double=False, **settings):
@@ -264,6 +264,7 @@ def test_regression_and_multiclass_tasks_search_too():
     assert losses[-1] < losses[0]
 
 
+@compiles
 def test_a_compiled_supernet_takes_the_same_steps():
     """As `runtime.compile` compiles it, but for the default compiler, too slow for a test."""
     schema = small_schema()

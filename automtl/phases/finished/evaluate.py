@@ -51,7 +51,7 @@ class ByKnown:
 
 
 @dataclass(frozen=True)
-class TestResult:
+class ModelResult:
     """One model on the test rows.
 
     Args:
@@ -81,7 +81,7 @@ def evaluate_runs(
     by: str | None = None,
     bootstrap: int = 0,
     reporter: Reporter | None = None,
-) -> list[TestResult]:
+) -> list[ModelResult]:
     """Evaluate every retrained model of the named runs on its test rows.
 
     Args:
@@ -135,7 +135,7 @@ class _Once(Silent):
 
 def _evaluate(
     folder: PhaseDir, device: str, by: str | None, bootstrap: int, reporter: Reporter
-) -> TestResult:
+) -> ModelResult:
     session = session_of(folder, device, reporter)
     reporter = session.reporter
     store, batches = session.store, session.in_order("test")
@@ -177,7 +177,7 @@ def _evaluate(
     session.ranks.told(None)  # the first one has written
     run = folder.run.name
     label = folder.path.name.rpartition("-s")[0]
-    return TestResult(
+    return ModelResult(
         folder, f"{run}: {label}", int(manifest.values["seed"]), test, reads, parts, known
     )
 
@@ -203,14 +203,14 @@ def _nth(n: int) -> str:
     return f"{n}{ending}"
 
 
-def slice_rows(result: TestResult) -> list[dict[str, Any]]:
+def slice_rows(result: ModelResult) -> list[dict[str, Any]]:
     """One row per slice of a result: its labelled rows, each task's AUC (or RMSE), the MTL-Loss,
     and the constant's on its rows.
     """
     return [{"slice": name, **_slice_figures(part)} for name, part in result.slices.items()]
 
 
-def known_rows(result: TestResult) -> list[dict[str, Any]]:
+def known_rows(result: ModelResult) -> list[dict[str, Any]]:
     """Two rows per column with unknown ids among the test rows, of known and of unknown ones, as
     `slice_rows` has them.
     """
@@ -238,7 +238,7 @@ def _slice_figures(part: Evaluation) -> dict[str, Any]:
     return {**counts, **metrics, LOSS: part.loss, "constant's": loss_of(asdict(part))}
 
 
-def interval_rows(result: TestResult) -> list[dict[str, Any]]:
+def interval_rows(result: ModelResult) -> list[dict[str, Any]]:
     """One row per task with an AUC: its positives, AUC and 95% interval."""
     rows = []
     for task, interval in result.test.intervals.items():
@@ -256,7 +256,7 @@ def interval_rows(result: TestResult) -> list[dict[str, Any]]:
     return rows
 
 
-def summary(results: Sequence[TestResult]) -> list[dict[str, Any]]:
+def summary(results: Sequence[ModelResult]) -> list[dict[str, Any]]:
     """One row per label: seeds, and mean and sd over them of each task's AUC (or RMSE) and of the
     MTL-Loss.
     """
@@ -278,7 +278,7 @@ def summary(results: Sequence[TestResult]) -> list[dict[str, Any]]:
     return rows
 
 
-def constants(results: Sequence[TestResult]) -> list[dict[str, Any]]:
+def constants(results: Sequence[ModelResult]) -> list[dict[str, Any]]:
     """One row per data set, like those of `summary`: the best constant, predicting the base rates
     of the training rows.
     """
@@ -310,7 +310,7 @@ def constants(results: Sequence[TestResult]) -> list[dict[str, Any]]:
     return rows
 
 
-def verdicts(results: Sequence[TestResult]) -> list[str]:
+def verdicts(results: Sequence[ModelResult]) -> list[str]:
     """Remarks on the models beside the constant, a sentence each."""
     by_label = {
         label: [asdict(r.test) for r in results if r.label == label]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 
 from automtl import files
-from automtl.phases.finished.evaluate import TestResult
+from automtl.phases.finished.evaluate import ModelResult
 from automtl.runs.constant import flagged
 from automtl.runs.stored import stored_parts
 from automtl.statistics import seeds_needed, welch
@@ -38,7 +38,7 @@ class Gap:
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
-def best_gap(results: Sequence[TestResult]) -> Gap | None:
+def best_gap(results: Sequence[ModelResult]) -> Gap | None:
     """The difference of the best two models; None without two of a defined MTL-Loss."""
     losses: dict[str, list[float]] = {}
     for label, group in by_label(results).items():
@@ -60,13 +60,13 @@ def best_gap(results: Sequence[TestResult]) -> Gap | None:
     return Gap(best, second, difference, gap.interval, needed)
 
 
-def by_label(results: Sequence[TestResult]) -> dict[str, list[TestResult]]:
+def by_label(results: Sequence[ModelResult]) -> dict[str, list[ModelResult]]:
     """The seeds of each model."""
     labels = dict.fromkeys(r.label for r in results)
     return {label: [r for r in results if r.label == label] for label in labels}
 
 
-def training_seconds(results: Sequence[TestResult]) -> dict[str, float]:
+def training_seconds(results: Sequence[ModelResult]) -> dict[str, float]:
     """Per label the seconds of a training, mean over seeds."""
     return {
         label: fmean(float(files.read_json(r.folder.cost)["seconds"]) for r in group)
@@ -74,7 +74,7 @@ def training_seconds(results: Sequence[TestResult]) -> dict[str, float]:
     }
 
 
-def beside_constant(results: Sequence[TestResult]) -> dict[str, dict[str, list[str]]]:
+def beside_constant(results: Sequence[ModelResult]) -> dict[str, dict[str, list[str]]]:
     """Per label in what it is not better than the constant (see `runs/constant.py`)."""
     return {
         label: flagged([asdict(r.test) for r in group])
@@ -82,7 +82,7 @@ def beside_constant(results: Sequence[TestResult]) -> dict[str, dict[str, list[s
     }
 
 
-def stored_sizes(results: Sequence[TestResult]) -> dict[str, dict[str, float]]:
+def stored_sizes(results: Sequence[ModelResult]) -> dict[str, dict[str, float]]:
     """Per label the megabytes of each part of its stored models, mean over seeds; empty for those
     trained before sizes were kept.
     """
