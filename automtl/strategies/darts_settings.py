@@ -1,7 +1,7 @@
 """Settings of the search by gradients."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -25,6 +25,14 @@ class DartsSettings(SupernetSettings):
     sharing_settings: Mapping[str, Any] = Field(default_factory=dict)
     balancing: BalancingSettings = BalancingSettings()
     latencies: Latencies | None = None
+
+    @classmethod
+    def of(cls, section: Any, **own: Any) -> Self:
+        """The settings of a section of the configuration, by its attributes of the same names, and
+        those of its own.
+        """
+        same = {name: getattr(section, name) for name in SupernetSettings.model_fields}
+        return cls(**same, **own)
 
 
 def make_pricing(net: Supernet, schema: Schema, settings: DartsSettings) -> Pricing | None:

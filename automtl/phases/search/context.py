@@ -16,7 +16,6 @@ from automtl.phases.run.device import compile_net
 from automtl.phases.run.session import Role, Session
 from automtl.runs.run_dir import PhaseDir, one_phase
 from automtl.spaces.space import SearchSpace
-from automtl.spaces.strategies import SupernetSettings
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.pricing import measure
 from automtl.strategies.protocol import Options, SearchContext, Strategy
@@ -117,8 +116,8 @@ def _measured(session: Session, net: Supernet) -> Latencies:
 def settings_of(session: Session, latencies: Latencies | None = None) -> DartsSettings:
     """The settings of training a supernet."""
     s = session.config.search
-    return DartsSettings(
-        **{name: getattr(s, name) for name in SupernetSettings.model_fields},
+    return DartsSettings.of(
+        s,
         sharing_settings=session.config.sharing,
         balancing=BalancingSettings(**s.balancing.given()),
         latencies=latencies,
