@@ -195,6 +195,11 @@ def private_imports(source: Source) -> list[str]:
     return faults
 
 
+def many_imports(source: Source) -> list[str]:
+    count = len(imported(source, {s.name for s in package_sources()}))
+    return [f"imports {count} files of the package, at most 15"] if count > 15 else []
+
+
 def unsafe_code(source: Source) -> list[str]:
     faults = [f"imports {name}" for name in sorted(external(source) & UNSAFE_MODULES)]
     for name, node in references(source):

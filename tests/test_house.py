@@ -21,6 +21,7 @@ from tests.house_rules import (
     BELOW,
     TORCH_FREE,
     USES_TORCH,
+    many_imports,
     private_imports,
     sizes,
     unsafe_code,
@@ -207,6 +208,13 @@ def test_a_write_is_seen(line: str) -> None:
 )
 def test_reading_and_memory_are_no_writes(line: str) -> None:
     assert writing(Source.parse(line)) == unsafe_code(Source.parse(line)) == []
+
+
+def test_a_file_imports_few_of_the_package() -> None:
+    names = [source.name for source in package_sources() if source.name != "automtl"][:16]
+    assert not many_imports(Source.parse("\n".join(f"import {name}" for name in names[:15])))
+    assert many_imports(Source.parse("\n".join(f"import {name}" for name in names)))
+    assert faults(many_imports, package_sources()) == []
 
 
 def test_files_and_functions_are_small() -> None:
