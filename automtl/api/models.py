@@ -22,8 +22,8 @@ from automtl.phases.finished.export import export as _export
 from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.finished.predict import predict_frame
 from automtl.phases.retrain import RetrainResult
-from automtl.report.load import RunView, load_phase
-from automtl.report.results import SelfShowing
+from automtl.reports.load import RunView, load_phase
+from automtl.reports.results import SelfShowing
 
 
 class Model(RetrainResult):

@@ -16,8 +16,8 @@ from automtl.cli._app import app
 from automtl.phases.finished.export import export
 from automtl.phases.finished.open import session_of
 from automtl.phases.run.reporter import Silent
-from automtl.report._verdict import verdict
-from automtl.report.load import load_runs
+from automtl.reports._verdict import verdict
+from automtl.reports.load import load_runs
 from automtl.runs.run_dir import one_phase
 from tests.data.tables import dataset
 

@@ -11,12 +11,12 @@ from automtl.config import resolve
 from automtl.errors import ArtifactError, ConfigError
 from automtl.models.parts import known_part_costs, part_costs
 from automtl.phases.run.opening import open_store
-from automtl.report.charts import all_choices
-from automtl.report.drawing import paint
-from automtl.report.drawing.facts import Part
-from automtl.report.drawing.layout import draw
-from automtl.report.load import RunView, load_phase, load_runs
-from automtl.report.panels.page import report
+from automtl.reports.charts import all_choices
+from automtl.reports.drawing import paint
+from automtl.reports.drawing.facts import Part
+from automtl.reports.drawing.layout import draw
+from automtl.reports.load import RunView, load_phase, load_runs
+from automtl.reports.panels.page import report
 from automtl.runs import decided
 from automtl.runs.run_dir import RunDir, find_phase, one_phase
 from automtl.spaces.architecture import Architecture

@@ -7,7 +7,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from automtl.errors import ArtifactError, NoResult
-from automtl.report.results import SelfShowing
+from automtl.reports.results import SelfShowing
 from automtl.runs import decided
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
