@@ -69,12 +69,14 @@ BELOW = {
     "plugins": {"errors"},
     "engines": {"errors"},
     "statistics": {"errors"},
-    "errors": set(),
+    "errors": {"wording"},
+    "wording": set(),
     "search_spaces": set(),
     "derived_archs": set(),
 }
 TORCH_FREE = {
     "errors",
+    "wording",
     "engines",
     "bounds",
     "files",

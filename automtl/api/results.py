@@ -18,6 +18,7 @@ from automtl.phases.retrain.fan_out import side_by_side
 from automtl.phases.run.reporter import Reporter
 from automtl.phases.search.state import SearchResult
 from automtl.runs.run_dir import RunDir
+from automtl.wording import counted
 
 
 class Search(SearchResult):
@@ -107,7 +108,9 @@ class Search(SearchResult):
         return written(super().plot(what), path)
 
     def __repr__(self) -> str:
-        return f"Search {self.run}: {self.decided}; {self.state} after {self.epochs} epochs"
+        return (
+            f"Search {self.run}: {self.decided}; {self.state} after {counted(self.epochs, 'epoch')}"
+        )
 
 
 def acting_search(result: SearchResult) -> Search:

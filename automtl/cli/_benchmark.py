@@ -21,6 +21,7 @@ from automtl.cli._options import (
 from automtl.cli.console import print_json, say, say_origins, table
 from automtl.cli.progress import ConsoleReporter
 from automtl.errors import ConfigError
+from automtl.wording import counted
 
 if TYPE_CHECKING:
     from automtl.phases.benchmark.run import Forecast, TableResult
@@ -217,6 +218,6 @@ def _show(result: "TableResult", as_json: bool) -> None:
     table("validation rows; sealed architectures left out", header, summary_rows(frame))
     if result.verdict is not None:
         say(result.verdict.words)
-    say(f"{result.trainings} of {result.of} trainings, in {path}")
+    say(f"{result.trainings:,} of {counted(result.of, 'training')}, in {path}")
     if not result.finished:
         say("the gate has stopped it; --resume --anyway trains the rest all the same")

@@ -32,6 +32,7 @@ from automtl.cli.console import print_json, print_text, say, say_command, say_or
 from automtl.cli.progress import ConsoleReporter
 from automtl.errors import ConfigError
 from automtl.ranks import need_one_process
+from automtl.wording import counted
 
 if TYPE_CHECKING:
     from automtl.phases.retrain import RetrainResult
@@ -143,7 +144,7 @@ def run(
         if how.here:
             trained = _one_by_one(plan, numbers, reporter, carry=carry, resume=resume)
         else:
-            message = f"{len(numbers)} seeds, into {plan.run.path}"
+            message = f"{counted(len(numbers), 'seed')}, into {plan.run.path}"
             say(f"training {plan.label} on {plan.config.data.source}, {message}")
             trained = retrain_all(plan, numbers, how, resume=resume, reporter=reporter, grown=grown)
     if trained.results:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from automtl.cli._models import duration
 from automtl.cli.console import say, say_command, table
 from automtl.runs import decided
+from automtl.wording import counted
 
 if TYPE_CHECKING:
     from automtl.phases.search import SearchResult
@@ -23,7 +24,7 @@ def show(result: "SearchResult", *, full: bool) -> None:
     in both.
     """
     ending = "time limit reached" if result.state == "time_limited" else "done"
-    after = "" if result.race else f" after {result.epochs} epochs"
+    after = "" if result.race else f" after {counted(result.epochs, 'epoch')}"
     title = f"{decided.title(result.decisions)} architecture ({ending}{after})"
     plain = parts(result.architecture)
     if full:

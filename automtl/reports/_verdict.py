@@ -4,30 +4,14 @@ finished.
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
+from automtl.reports._comparison import compared, epoch_monitors
 from automtl.reports._decisions import headlines
+from automtl.reports._sentence import Sentence
 from automtl.reports.load import PhaseView, RunView
 from automtl.reports.tables import Model, data_hash, models
 from automtl.runs.constant import LOSS, above
-from automtl.statistics import welch
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """One statement.
-
-    Args:
-        text: for people.
-        tone: "main" for the verdict, "note" for what goes with it, "warning" for what a reader must
-            know.
-        command: what to do next, to copy; empty for nothing.
-    """
-
-    text: str
-    tone: Literal["main", "note", "warning"] = "note"
-    command: str = ""
+from automtl.wording import counted
 
 
 def verdict(runs: Sequence[RunView]) -> list[Sentence]:
@@ -74,95 +58,16 @@ def verdict(runs: Sequence[RunView]) -> list[Sentence]:
 
 def _compared(group: Sequence[Model]) -> list[Sentence]:
     """Sentences on models of the same rows, best first."""
-    best = group[0]
-    if best.loss is None:
-        return [Sentence(f"{best.name} has no MTL-Loss to judge by.", "warning")]
-    rows, data = best.split, best.phases[0].data.get("name", "the data")
-    half = "" if best.loss.half is None else f" ± {best.loss.half:.4f}"
-    figure = f"MTL-Loss {best.loss.mean:.4f}{half} ({_seeds(best)})"
-    if len(group) == 1:
-        said = [
-            Sentence(f"{best.name} reaches {figure}, on the {rows} rows of {data}.", "main"),
-            _alone(best),
-        ]
-    else:
-        said = [
-            Sentence(
-                f"Best of {len(group)} models on the {rows} rows of {data}: {best.name}, with "
-                f"{figure}.",
-                "main",
-            )
-        ]
-        said.append(_against(best, group[1]))
-        if len(group) > 2:
-            said.append(
-                Sentence(
-                    f"It was picked as the best of {len(group)} by these very rows, which "
-                    "flatters it a little."
-                )
-            )
-    by = [
-        (model.name, phase.results["monitor"])
-        for model in group
-        for phase in model.phases[:1]
-        if "monitor" in phase.results
-    ]
-    for name, monitor in by:
-        if monitor != LOSS:
-            said.append(
-                Sentence(
-                    f"The epoch of {name} was picked by validation {monitor}, not by MTL-Loss."
-                )
-            )
-    if rows == "validation":
-        where = shlex.join(
-            dict.fromkeys(
-                str(phase.folder.parent.parent) for model in group for phase in model.phases
-            )
-        )
+    said = [*compared(group), *epoch_monitors(group)]
+    if group[0].loss is not None and group[0].split == "validation":
+        folders = [str(p.folder.parent.parent) for model in group for p in model.phases]
+        where = shlex.join(dict.fromkeys(folders))
         text = (
             "Validation rows chose the epoch too, so these figures flatter a little. Not all of "
             "these models have seen the test rows."
         )
         said.append(Sentence(text, "note", f"automtl evaluate {where}"))
     return said + _test_reads(group)
-
-
-def _seeds(model: Model) -> str:
-    n = len(model.phases)
-    return "one seed" if n == 1 else f"{n} seeds"
-
-
-def _alone(model: Model) -> Sentence:
-    words = [
-        "automtl",
-        "retrain",
-        "shared_bottom",
-        "--data",
-        str(model.phases[0].data.get("source", "DATASET")),
-    ]
-    return Sentence("There is no other model to compare it with.", "note", shlex.join(words))
-
-
-def _against(best: Model, second: Model) -> Sentence:
-    """The certainty of the first place."""
-    assert best.loss is not None
-    if second.loss is None:
-        return Sentence(f"{second.name} has no MTL-Loss.")
-    gap = second.loss.mean - best.loss.mean
-    text = f"Next is {second.name} with {second.loss.mean:.4f}, {gap / best.loss.mean:.2%} higher."
-    test = welch(second.loss.values, best.loss.values)
-    if test is None:
-        return Sentence(
-            f"{text} One seed is not enough to tell them apart; train at least two of each."
-        )
-    words = f"95% interval of the difference {test.low:+.4f} to {test.high:+.4f}"
-    shown = (
-        "it holds 0, so no difference is shown"
-        if test.low <= 0 <= test.high
-        else "it leaves 0 out, so it is more than the chance of the seeds"
-    )
-    return Sentence(f"{text} {words}: {shown}.")
 
 
 def _test_reads(group: Sequence[Model]) -> list[Sentence]:
@@ -177,8 +82,8 @@ def _test_reads(group: Sequence[Model]) -> list[Sentence]:
     most = max(int(phase.manifest["test_reads"]) for phase in often)
     return [
         Sentence(
-            f"Test rows were read up to {most} times for {len(often)} of these models; choose "
-            "nothing by them.",
+            f"The test rows were read up to {most} times for {len(often)} of these models. Do not "
+            "use these figures to pick a model.",
             "warning",
         )
     ]
@@ -271,11 +176,11 @@ def phase_state(phase: PhaseView) -> list[Sentence]:
         "--resume",
     ]
     again = shlex.join(words) if phase.is_search else ""
-    reached = f"after {done} of {planned} epochs"
+    reached = f"after {done} of {_planned(planned)}"
     said = _remarks(phase)
     if phase.state == "running":
         text = (
-            f"{name} is not finished: {done} of {planned} epochs are done. If no process works "
+            f"{name} is not finished: {done} of {_planned(planned)} are done. If no process works "
             "on it any more, it was killed."
         )
         said.append(Sentence(text, "warning", again))
@@ -302,6 +207,11 @@ def phase_state(phase: PhaseView) -> list[Sentence]:
             )
         )
     return said
+
+
+def _planned(epochs: object) -> str:
+    """How many epochs were planned, where the manifest tells."""
+    return counted(epochs, "epoch") if isinstance(epochs, int) else "? epochs"
 
 
 def _remarks(phase: PhaseView) -> list[Sentence]:

@@ -100,17 +100,35 @@ class Line:
     best: int | None = None
 
 
-def curves(lines: Sequence[Line], *, title: str, width: float = 340, height: float = 200) -> Figure:
-    """Lines over epochs, each name at its end; the names are moved apart where they would touch."""
-    names = list(dict.fromkeys(line.name for line in lines))
-    height = max(height, 60 + 15.0 * len(names))
+def curves(
+    lines: Sequence[Line],
+    *,
+    title: str,
+    legend: Sequence[str] = (),
+    width: float = 340,
+    height: float = 200,
+) -> Figure:
+    """Lines over epochs, each name at its end; the names are moved apart where they would touch.
+
+    Args:
+        lines: what is drawn.
+        title: over it.
+        legend: the names in the order of their colours, where the page has a legend for several
+            charts; the ends have no names then.
+        width: pixels.
+        height: pixels, at least.
+    """
+    names = list(legend) or list(dict.fromkeys(line.name for line in lines))
+    height = height if legend else max(height, 60 + 15.0 * len(names))
     figure, axes = chart(width, height, title)
     for line in lines:
-        colour = TASKS[names.index(line.name) % len(TASKS)]
+        number = names.index(line.name)
+        colour = TASKS[number % len(TASKS)]
         axes.plot(
             [e for e, _ in line.points],
             [v for _, v in line.points],
             color=colour,
+            linestyle="solid" if number < len(TASKS) else (0, (3, 1.5)),
             linewidth=1.2,
             marker="o",
             markersize=2.2,
@@ -127,7 +145,8 @@ def curves(lines: Sequence[Line], *, title: str, width: float = 340, height: flo
                     markeredgewidth=1.1,
                 )
     epochs_axis(axes)
-    _name_ends(axes, lines, names, height)
+    if not legend:
+        _name_ends(axes, lines, names, height)
     return figure
 
 
@@ -159,6 +178,8 @@ def entropy_chart(shares: pd.DataFrame, title: str) -> Figure:
         axes.plot(shares.index + 1, line, color=FAINT, linewidth=0.8, **marker)
     axes.plot(shares.index + 1, shares.mean(axis=1), color=INK, linewidth=2.0, **marker)
     epochs_axis(axes)
+    axes.set_ylim(0, 1.02)  # of every search alike: a flat line must not look like a fall
+    axes.set_ylabel("share of the largest entropy", fontsize=_SMALL, color=SOFT, fontfamily=FONT)
     return figure
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from automtl.wording import counted
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -98,7 +100,9 @@ class SelfShowing(ABC):
 def architecture_html(architecture: "Architecture") -> str:
     """An architecture as a notebook shows it: its name, and its picture."""
     kind, count = architecture.sharing.kind, len(architecture.experts)
-    return _page(f"{architecture.name or 'architecture'}: {kind}, {count} experts", architecture)
+    return _page(
+        f"{architecture.name or 'architecture'}: {kind}, {counted(count, 'expert')}", architecture
+    )
 
 
 def _page(

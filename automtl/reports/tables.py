@@ -10,9 +10,11 @@ from typing import Any
 import pandas as pd
 
 from automtl.reports.load import PhaseView, RunView
-from automtl.runs.constant import LOSS, known, remarks
+from automtl.runs.constant import LOSS, known, lift, remarks
 from automtl.runs.epoch_line import judged
+from automtl.runs.stored import stored_megabytes
 from automtl.statistics import half_width
+from automtl.wording import shortest
 
 # What people look at first, and whether more is better.
 HEADLINES = {"auc": True, "rmse": False, "accuracy": True, "logloss": False}
@@ -51,17 +53,14 @@ class Model:
         label: the retrain folders' name without the seed.
         phases: the finished retrains.
         split: "test" where every model in sight has been evaluated on it, else "validation".
+        name: the shortest that tells it from the other models in sight.
     """
 
     run: str
     label: str
     phases: tuple[PhaseView, ...]
     split: str
-
-    @property
-    def name(self) -> str:
-        """The name of the model where several runs are shown."""
-        return f"{self.label} of {self.run}"
+    name: str
 
     @property
     def seeds(self) -> list[int | None]:
@@ -94,6 +93,30 @@ class Model:
     def beside_constant(self) -> bool:
         """Whether its figures tell of the constant."""
         return known([_part(phase, self.split) for phase in self.phases])
+
+    def lift(self, task: str | None = None) -> Estimate | None:
+        """By which share of the constant's loss the model's lies below it, over seeds: of a task,
+        or the MTL-Loss; None where a seed has no such figure.
+        """
+        return _estimate([lift(_part(phase, self.split), task) for phase in self.phases])
+
+    @property
+    def constant(self) -> Mapping[str, Any]:
+        """The figures that tell of the constant: those of the first seed."""
+        return _part(self.phases[0], self.split)
+
+    @property
+    def megabytes(self) -> float | None:
+        """Megabytes of the stored model, mean over seeds; None where they are not known."""
+        sizes = _estimate([stored_megabytes(phase.cost) for phase in self.phases])
+        return None if sizes is None else sizes.mean
+
+    @property
+    def flops(self) -> float | None:
+        """FLOPs per row, mean over seeds; None where they are not known."""
+        counts = [(phase.cost.get("model") or {}).get("flops_per_row") for phase in self.phases]
+        flops = _estimate(counts)
+        return None if flops is None else flops.mean
 
     def headline(self, task: str) -> tuple[str, Estimate | None]:
         """The metric of a task that people look at first."""
@@ -142,11 +165,38 @@ def models(runs: Sequence[RunView]) -> list[Model]:
     groups: dict[tuple[str, str], list[PhaseView]] = {}
     for phase in finished:
         groups.setdefault((phase.run, phase.label), []).append(phase)
-    trained = [Model(run, label, tuple(phases), split) for (run, label), phases in groups.items()]
+    names = names_of(runs)
+    trained = [
+        Model(run, label, tuple(phases), split, names[run, label])
+        for (run, label), phases in groups.items()
+    ]
     order = list(dict.fromkeys(data_hash(model) for model in trained))
     return sorted(
         trained, key=lambda m: (order.index(data_hash(m)), m.loss.mean if m.loss else float("inf"))
     )
+
+
+def scale(estimates: Iterable[Estimate]) -> tuple[float, float]:
+    """The ends of an axis that shows figures with their intervals: at least 1% of them wide, so
+    that what differs by noise does not stand at opposite ends.
+    """
+    ends = [
+        end
+        for e in estimates
+        for end in (*e.values, e.mean - (e.half or 0.0), e.mean + (e.half or 0.0))
+    ]
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    least = 0.01 * max(abs(low), abs(high)) or 1.0
+    short = max(least - (high - low), 0.0)
+    pad = 0.06 * max(high - low, least) + short / 2
+    return low - pad, high + pad
+
+
+def names_of(runs: Sequence[RunView]) -> dict[tuple[str, str], str]:
+    """By run and label the shortest names that tell all trained models of some runs apart."""
+    full = {(run.name, p.label): f"{run.name}: {p.label}" for run in runs for p in run.retrains}
+    short = shortest(list(full.values()))
+    return {key: short[name] for key, name in full.items()}
 
 
 def data_hash(model: Model) -> str:

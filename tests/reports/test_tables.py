@@ -33,9 +33,7 @@ def test_models_are_ordered_by_loss_and_seeds_are_averaged(tmp_path):
         judge(write_retrain(tmp_path / "a", architecture, seed=seed), loss, 0.8 + seed / 10)
     judge(write_retrain(tmp_path / "b", architecture, label="mmoe"), 0.3, None)
     made = models([load_run(tmp_path / "a"), load_run(tmp_path / "b")])
-    assert [m.name for m in made] == ["mmoe of b", "selected of a"] and {m.split for m in made} == {
-        "test"
-    }
+    assert [m.name for m in made] == ["mmoe", "selected"] and {m.split for m in made} == {"test"}
     frame = leaderboard([load_run(tmp_path / "a"), load_run(tmp_path / "b")]).set_index("model")
     assert (
         frame.loc["selected", "MTL-Loss"] == pytest.approx(0.55)

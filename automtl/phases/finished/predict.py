@@ -15,6 +15,7 @@ from automtl.data.prepare.frames import as_table
 from automtl.errors import ConfigError
 from automtl.phases.finished._predictor import Predictor
 from automtl.phases.run.reporter import Reporter, Silent
+from automtl.wording import counted
 
 SUFFIXES = (".parquet", ".pq", ".csv")
 
@@ -68,7 +69,7 @@ def predict_file(
         if writer is None:
             raise ConfigError(source, "must have rows to predict on", "none")
         writer.close()
-    reporter.say(f"{done:,} rows: {out}")
+    reporter.say(f"{counted(done, 'row')}: {out}")
     return done
 
 

@@ -17,6 +17,7 @@ from automtl.phases.search.budget import Budget
 from automtl.phases.search.context import make_material, make_strategy
 from automtl.spaces.space import rounded
 from automtl.strategies.protocol import Strategy
+from automtl.wording import counted
 
 _TIMED_STEPS = 3
 
@@ -130,7 +131,7 @@ def as_rows(plan: Plan) -> list[tuple[str, str]]:
     values = asdict(plan)
     rows = ", ".join(f"{k} {v:,}" for k, v in values.pop("rows").items())
     minutes = plan.total_s / 60
-    race = f"at most {plan.race_steps:,} steps of single models, not in the time above"
+    race = f"at most {counted(plan.race_steps, 'step')} of single models, not in the time above"
     longest = [f"{name} {ids:,}" for name, ids in plan.longest_lists.items()]
     lists = (
         f", with the longest list of each field in one batch (ids: {', '.join(longest)}; "

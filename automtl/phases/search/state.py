@@ -22,6 +22,7 @@ from automtl.training.checkpoint_state import (
     parse,
     require,
 )
+from automtl.wording import counted
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ class SearchResult(SelfShowing):
             )
 
     def headline(self) -> str:
-        return f"{self.decided}; search {self.state} after {self.epochs} epochs: {self.run}"
+        return (
+            f"{self.decided}; search {self.state} after {counted(self.epochs, 'epoch')}: {self.run}"
+        )
 
 
 class _Line(State):

@@ -1,14 +1,16 @@
 """Panels on trained models: the verdict, and each task with intervals."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
+from matplotlib.ticker import MaxNLocator
 
 from automtl.reports._verdict import verdict
 from automtl.reports.drawing.embed import fill
 from automtl.reports.load import RunView
-from automtl.reports.tables import Estimate, Model, models, more_is_better
+from automtl.reports.tables import Estimate, Model, models, more_is_better, scale
+from automtl.runs.constant import LOSS, loss_of, metrics_of
 
 
 def verdict_panel(runs: Sequence[RunView]) -> Markup:
@@ -17,112 +19,88 @@ def verdict_panel(runs: Sequence[RunView]) -> Markup:
 
 
 def tasks_panel(runs: Sequence[RunView]) -> Markup | None:
-    """Per task every model with its headline metric, interval and seeds; all metrics in a table
-    that opens.
+    """Per task every model with its headline metric, interval, seeds and lift over the constant;
+    all metrics in a table that opens.
     """
     trained = models(runs)
     if not trained:
         return None
     tasks = list(dict.fromkeys(task for model in trained for task in model.tasks))
-    several = len(runs) > 1
-    cards = [_card(task, trained, several) for task in tasks]
-    loss = [(_name(model, several), model.loss, len(model.phases)) for model in trained]
+    cards = [_card(task, trained) for task in tasks]
+    losses = [_Figure(m.name, len(m.phases), m.loss, m.lift()) for m in trained]
     cards.append(
         {
-            "task": "MTL-Loss",
+            "task": LOSS,
             "metric": "mean of the tasks' losses",
-            "rows": _rows(loss, better_high=False),
             "up": False,
+            **_rows(losses, up=False),
+            "constant": loss_of(trained[0].constant),
         }
     )
-    return fill(
-        "tasks.html",
-        cards=cards,
-        everything=_everything(trained, tasks, several),
-        split=trained[0].split,
-    )
+    everything = _everything(trained, tasks)
+    return fill("tasks.html", cards=cards, everything=everything, split=trained[0].split)
 
 
-def _name(model: Model, several: bool) -> str:
-    return model.name if several else model.label
+class _Figure(NamedTuple):
+    """A model's figure in a card."""
+
+    name: str
+    seeds: int
+    estimate: Estimate | None
+    lift: Estimate | None
 
 
-def _card(task: str, trained: Sequence[Model], several: bool) -> dict[str, Any]:
+def _card(task: str, trained: Sequence[Model]) -> dict[str, Any]:
     judged = [model for model in trained if task in model.tasks]
     metric = judged[0].headline(task)[0]
-    figures = [
-        (_name(model, several), model.headline(task)[1], len(model.phases)) for model in judged
-    ]
+    figures = [_Figure(m.name, len(m.phases), m.headline(task)[1], m.lift(task)) for m in judged]
     up = more_is_better(metric)
+    constant = metrics_of(judged[0].constant).get(task, {}).get(metric)
     name = metric.upper() if metric in ("auc", "rmse") else metric
-    return {"task": task, "metric": name, "rows": _rows(figures, better_high=up), "up": up}
+    return {"task": task, "metric": name, "up": up, **_rows(figures, up=up), "constant": constant}
 
 
-def _rows(
-    figures: Sequence[tuple[str, Estimate | None, int]], *, better_high: bool
-) -> list[dict[str, Any]]:
+def _rows(figures: Sequence[_Figure], *, up: bool) -> dict[str, Any]:
     """Rows for one metric, best first, with where their dots and bars stand on the common scale (0
-    to 100).
+    to 100), and the scale's ticks.
     """
-    known = [e for _, e, _ in figures if e is not None]
-    ends = [
-        end
-        for e in known
-        for end in (*e.values, e.mean - (e.half or 0.0), e.mean + (e.half or 0.0))
-    ]
-    low, high = min(ends, default=0.0), max(ends, default=1.0)
-    pad = 0.06 * (high - low) or 1.0
+    low, high = scale(e for f in figures if (e := f.estimate) is not None)
 
     def place(value: float) -> float:
-        return 100 * (value - low + pad) / (high - low + 2 * pad)
+        return 100 * (value - low) / (high - low)
 
-    ordered = sorted(
-        figures,
-        key=lambda f: float("inf") if f[1] is None else (-f[1].mean if better_high else f[1].mean),
-    )
-    return [
-        _row(name, estimate, seeds, place, best=i == 0 and estimate is not None)
-        for i, (name, estimate, seeds) in enumerate(ordered)
-    ]
+    def worth(figure: _Figure) -> float:
+        if figure.estimate is None:
+            return float("inf")
+        return -figure.estimate.mean if up else figure.estimate.mean
+
+    rows = [_row(figure, place) for figure in sorted(figures, key=worth)]
+    ticks = [(place(t), f"{t:.6g}") for t in MaxNLocator(nbins=3).tick_values(low, high)]
+    return {"rows": rows, "ticks": [(at, text) for at, text in ticks if 8 <= at <= 92]}
 
 
-def _row(
-    name: str, estimate: Estimate | None, seeds: int, place: Any, *, best: bool
-) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "name": name,
-        "seeds": seeds,
-        "best": best,
-        "mean": None,
-        "half": None,
-        "dots": [],
-        "bar": None,
-    }
+def _row(figure: _Figure, place: Callable[[float], float]) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": figure.name, "seeds": figure.seeds, "lift": figure.lift}
+    estimate = figure.estimate
     if estimate is None:
-        return row
+        return row | {"mean": None, "half": None, "dots": [], "bar": None}
     half = estimate.half
-    row |= {
+    bar = None if half is None else (place(estimate.mean - half), place(estimate.mean + half))
+    return row | {
         "mean": estimate.mean,
         "half": half,
         "at": place(estimate.mean),
         "dots": [place(value) for value in estimate.values],
+        "bar": bar,
     }
-    if half is not None:
-        row["bar"] = (place(estimate.mean - half), place(estimate.mean + half))
-    return row
 
 
-def _everything(
-    trained: Sequence[Model], tasks: Sequence[str], several: bool
-) -> list[dict[str, Any]]:
+def _everything(trained: Sequence[Model], tasks: Sequence[str]) -> list[dict[str, Any]]:
     """Every metric of every task and model."""
     tables = []
     for task in tasks:
         pairs = [(model, model.metrics(task)) for model in trained if task in model.tasks]
         names = list(dict.fromkeys(name for _, metrics in pairs for name in metrics))
-        rows = [
-            (_name(model, several), [metrics.get(name) for name in names])
-            for model, metrics in pairs
-        ]
+        rows = [(model.name, [metrics.get(name) for name in names]) for model, metrics in pairs]
         tables.append({"task": task, "names": names, "rows": rows})
     return tables

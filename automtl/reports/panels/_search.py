@@ -182,5 +182,6 @@ def _usage_words(chosen: Mapping[str, Sequence[int]], experts: int) -> str:
     users = {e: [task for task, picks in chosen.items() if e in picks] for e in range(experts)}
     shared = [str(e) for e, tasks in users.items() if len(tasks) == len(chosen)]
     idle = [str(e) for e, tasks in users.items() if not tasks]
-    words = f"Chosen by every task: {', '.join(shared) or 'none'}. " if len(chosen) > 1 else ""
-    return f"{words}Chosen by no task: {', '.join(idle) or 'none'}."
+    words = [f"Chosen by every task: {', '.join(shared)}."] if shared and len(chosen) > 1 else []
+    words += [f"Chosen by no task: {', '.join(idle)}."] if idle else []
+    return " ".join(words)

@@ -10,7 +10,7 @@ from automtl.reports.charts import Line, calibration, curves, heat
 from automtl.reports.drawing.embed import embed, fill
 from automtl.reports.drawing.text import clean
 from automtl.reports.load import PhaseView, RunView
-from automtl.reports.tables import headline, models
+from automtl.reports.tables import headline, models, names_of
 from automtl.runs.epoch_line import judged
 
 _MOST_MODELS = 24
@@ -21,22 +21,24 @@ def curves_panel(runs: Sequence[RunView]) -> Markup | None:
     groups: list[dict[str, Any]] = []
     searches = [run.search for run in runs if run.search is not None and run.search.lines]
     retrains = [phase for run in runs for phase in run.retrains if phase.lines]
+    names = names_of(runs)
     for title, phases in (
         ("Training of the searched or given models", retrains),
         ("The supernet during the search", searches),
     ):
         if phases:
-            charts = _charts(
-                phases[:_MOST_MODELS], f"training-{len(groups)}", several=len(runs) > 1
-            )
+            charts, legend = _charts(phases[:_MOST_MODELS], f"training-{len(groups)}", names)
+            left_out = max(len(phases) - _MOST_MODELS, 0)
             groups.append(
-                {"title": title, "charts": charts, "left_out": max(len(phases) - _MOST_MODELS, 0)}
+                {"title": title, "charts": charts, "left_out": left_out, "legend": legend}
             )
     return fill("charts.html", groups=groups, note="") if groups else None
 
 
-def _charts(phases: Sequence[PhaseView], ident: str, *, several: bool) -> list[Markup]:
-    """Training loss, loss on the rows that judge, then a chart per task."""
+def _charts(
+    phases: Sequence[PhaseView], ident: str, names: Mapping[tuple[str, str], str]
+) -> tuple[list[Markup], list[str]]:
+    """Training loss, loss on the rows that judge, then a chart per task; and their legend."""
     tasks = list(
         dict.fromkeys(name for phase in phases for line in phase.lines for name in _tasks(line))
     )
@@ -49,12 +51,17 @@ def _charts(phases: Sequence[PhaseView], ident: str, *, several: bool) -> list[M
         kinds.append(
             (f"{task}: {metric.replace('auc', 'AUC')} on {rows} rows", _reader(task, metric))
         )
-    charts = []
-    for i, (title, read) in enumerate(kinds):
-        lines = [line for phase in phases for line in _lines(phase, read, several)]
-        if lines:
-            charts.append(embed(curves(lines, title=title), f"{ident}-{i}", f"{title} over epochs"))
-    return charts
+    drawn = [
+        (title, [line for phase in phases for line in _lines(phase, read, names)])
+        for title, read in kinds
+    ]
+    legend = list(dict.fromkeys(line.name for _, lines in drawn for line in lines))
+    charts = [
+        embed(curves(lines, title=title, legend=legend), f"{ident}-{i}", f"{title} over epochs")
+        for i, (title, lines) in enumerate(drawn)
+        if lines
+    ]
+    return charts, legend
 
 
 def _tasks(line: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -71,11 +78,11 @@ def _reader(task: str, metric: str) -> Any:
     return lambda line: _tasks(line).get(task, {}).get(metric)
 
 
-def _lines(phase: PhaseView, read: Any, several: bool) -> list[Line]:
+def _lines(phase: PhaseView, read: Any, names: Mapping[tuple[str, str], str]) -> list[Line]:
     """One line per part of a model (one, or one per task for ``single_task``), the best epoch
     marked.
     """
-    name = f"{phase.label} of {phase.run}" if several else phase.label
+    name = names.get((phase.run, phase.label), phase.run)  # a search is called by its run
     parts: dict[tuple[str, ...], list[tuple[int, float, bool]]] = {}
     for line in phase.lines:
         value = read(line)
@@ -102,7 +109,7 @@ def gates_panel(runs: Sequence[RunView]) -> Markup | None:
         sharing = _best_sharing(model.phases[0])
         charts = _gate_charts(sharing, f"gates-{number}")
         if charts:
-            title = f"{model.name if len(runs) > 1 else model.label}, seed {model.phases[0].seed}"
+            title = f"{model.name}, seed {model.phases[0].seed}"
             groups.append(
                 {"title": title, "charts": charts, "left_out": 0, "words": _selection(sharing)}
             )
@@ -159,7 +166,7 @@ def calibration_panel(runs: Sequence[RunView]) -> Markup | None:
         tables = model.phases[0].results.get(model.split, {}).get("reliability", {})
         tables = {task: table for task, table in tables.items() if table}
         if tables:
-            title = f"{model.name if len(runs) > 1 else model.label}, {model.split} rows"
+            title = f"{model.name}, {model.split} rows"
             charts.append(
                 embed(
                     calibration(tables, title=title),

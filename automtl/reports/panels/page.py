@@ -12,6 +12,7 @@ from automtl.reports.drawing.embed import fill, source
 from automtl.reports.drawing.text import clean
 from automtl.reports.load import RunView
 from automtl.reports.panels._panels import PANELS, Panel
+from automtl.wording import counted
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _phases(runs: Sequence[RunView]) -> str:
         (searches, "search", "searches"),
         (retrains, "trained model", "trained models"),
     ]
-    return ", ".join(f"{n} {one if n == 1 else many}" for n, one, many in words if n)
+    return ", ".join(counted(n, one, many) for n, one, many in words if n)
 
 
 def _version() -> str:
