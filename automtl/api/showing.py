@@ -18,13 +18,20 @@ from automtl.phases.finished.show import (
     picture,
     write_report,
 )
+from automtl.phases.run.reporter import Reporter
 from automtl.reports.drawing import render
 from automtl.reports.results import SelfShowing
 from automtl.spaces.architecture import Architecture
 
 
 @speaks_python
-def report(*runs: Runs, path: str | Path | None = None) -> Path:
+def report(
+    *runs: Runs,
+    path: str | Path | None = None,
+    importance: int = 0,
+    verbose: bool | None = None,
+    reporter: Reporter | None = None,
+) -> Path:
     """Write one self-contained HTML report on runs, finished or not; gives the file.
 
     >>> automtl.report(found, plain, path="report.html").name
@@ -33,8 +40,14 @@ def report(*runs: Runs, path: str | Path | None = None) -> Path:
     Args:
         runs: results, or paths of runs.
         path: the file to write; default report.html in the first run.
+        importance: shuffles of each field on the validation rows, to show which fields each model
+            draws on; 0: none.
+        verbose: whether to show progress; default in terminals and notebooks.
+        reporter: told how it goes on, in place of a bar.
     """
-    return write_report(folders_of(*runs), path_of(path))
+    with Listening(verbose, reporter) as listener:
+        folders = folders_of(*runs)
+        return write_report(folders, path_of(path), importance=importance, reporter=listener)
 
 
 @speaks_python

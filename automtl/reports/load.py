@@ -26,6 +26,22 @@ Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
+class FieldImportance:
+    """Which fields a trained model draws on.
+
+    Args:
+        rows: validation rows that it was judged on.
+        repeats: shuffles of each field.
+        table: per task and field the rise of the task's loss and its 95% interval: columns task,
+            field, rise, low, high; the largest rise of a task first.
+    """
+
+    rows: int
+    repeats: int
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class PhaseView:
     """One phase as its files tell it.
 
@@ -43,6 +59,7 @@ class PhaseView:
         config: the resolved settings as YAML text.
         remarks: what could not be read.
         parts: what each part of the architecture costs, where someone counted it.
+        importance: of its fields, where someone asked for it.
     """
 
     folder: Path
@@ -59,6 +76,7 @@ class PhaseView:
     config: str = ""
     remarks: Sequence[str] = ()
     parts: Mapping[str, Part] = field(default_factory=dict)
+    importance: FieldImportance | None = None
 
     @property
     def is_search(self) -> bool:

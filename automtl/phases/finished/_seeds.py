@@ -41,10 +41,10 @@ def models_of(path: Path, *, average: bool, reporter: Reporter) -> list[PhaseDir
     if average:
         reporter.say(f"mean of {len(done)} seeds: {', '.join(f.path.name for f in done)}")
         return done
-    return [_best(done, reporter)]
+    return [best_of(done, reporter)]
 
 
-def _best(folders: Sequence[PhaseDir], reporter: Reporter) -> PhaseDir:
+def best_of(folders: Sequence[PhaseDir], reporter: Reporter) -> PhaseDir:
     """The best seed on the validation rows."""
     costs, names = {}, {}
     for folder in folders:

@@ -62,6 +62,8 @@ def entropy_panel(runs: Sequence[RunView]) -> Markup | None:
         if phase.alphas.empty:
             continue
         shares = _entropies(phase.alphas)
+        if not shares.to_numpy().any():
+            continue  # candidates of a race: each is one architecture, of no entropy
         title = phase.run if len(runs) > 1 else "entropy / ln(candidates)"
         charts.append(
             embed(

@@ -23,7 +23,7 @@ def size_panel(runs: Sequence[RunView]) -> Markup | None:
         "megabytes on disk": [model.megabytes for model in trained],
         "FLOPs per row": [model.flops for model in trained],
     }
-    charts = []
+    charts: list[Markup] = []
     for cost, values in costs.items():
         known = [
             _Point(i, value, model.loss)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from automtl.data.store.batches import Batch, Inputs
 from automtl.data.store.schema import Schema
 from automtl.statistics import LEVEL
-from automtl.training.metrics.evaluation import RowLosses, losses_by_row
+from automtl.training.metrics._constant import RowLosses
+from automtl.training.metrics.evaluation import losses_by_row
 from automtl.training.metrics.influence import variance
 
 _SLICE = 4096  # rows of a forward pass
@@ -142,7 +143,7 @@ def _rise(
         for order, losses in shuffled
     ]
     rise = float(np.mean([gap @ weights for _, gap in gaps])) / whole
-    own = np.zeros(len(weights))
+    own: np.ndarray = np.zeros(len(weights))
     for order, gap in gaps:
         part = weights * (gap - rise) / (whole * len(gaps))
         own += part
