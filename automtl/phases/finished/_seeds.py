@@ -56,7 +56,6 @@ def best_of(folders: Sequence[PhaseDir], reporter: Reporter) -> PhaseDir:
         costs[folder] = float("inf") if cost is None else cost
         names[folder] = f"validation {monitor.name} {monitor.shown(costs[folder]):.5f}"
     best = min(folders, key=costs.__getitem__)
-    reporter.say(
-        f"{best.path.name}, the best of {len(folders)} seeds ({names[best]}); --average takes all"
-    )
+    if len(folders) > 1:
+        reporter.say(f"{best.path.name}, the best of {len(folders)} seeds ({names[best]})")
     return best
