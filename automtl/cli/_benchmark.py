@@ -30,7 +30,7 @@ HandMade = Annotated[
     str | None,
     typer.Option(
         "--hand-made",
-        help="Hand-made models beside them, by commas; 'none' for none.",
+        help="Hand-made models to include, separated by commas; 'none' for none.",
         show_default="six of them",
     ),
 ]
@@ -38,35 +38,38 @@ RowsFrom = Annotated[
     list[Path] | None,
     typer.Option(
         "--rows",
-        help="A table of this very plan; its trainings are not run again. Repeatable.",
+        help="A table of the same plan, whose trainings are reused; repeatable.",
         show_default=False,
     ),
 ]
 
 Source = Annotated[str, typer.Argument(help="A data set's name or YAML file.")]
 Epochs = Annotated[
-    int, typer.Option("--epochs", min=1, help="Of every training; the B rows pick among them.")
+    int,
+    typer.Option("--epochs", min=1, help="Epochs of every training; the B rows pick the best one."),
 ]
 FitRows = Annotated[
     int | None,
-    typer.Option("--fit-rows", min=2, help="Train on so many fit rows.", show_default="all"),
+    typer.Option("--fit-rows", min=2, help="Number of fit rows to train on.", show_default="all"),
 ]
 JudgedRows = Annotated[
     int,
-    typer.Option("--judged-rows", min=2, help="At most so many rows each of A, B, validation."),
+    typer.Option("--judged-rows", min=2, help="Largest number of rows of A, B and validation."),
 ]
 Architectures = Annotated[
     int,
-    typer.Option("--architectures", min=2, help="Drawn evenly over the space's interactions."),
+    typer.Option(
+        "--architectures", min=2, help="Architectures, drawn evenly over the interactions."
+    ),
 ]
 Pilot = Annotated[
     int,
-    typer.Option("--pilot", min=2, help="Of these trained first, with two seeds: the gate."),
+    typer.Option("--pilot", min=2, help="How many to train first, with two seeds each: the gate."),
 ]
 Sample = Annotated[
     int | None,
     typer.Option(
-        "--sample", min=1, help="Only so many of them, one seed each.", show_default=False
+        "--sample", min=1, help="Train only this many, with one seed each.", show_default=False
     ),
 ]
 Out = Annotated[
@@ -76,15 +79,15 @@ Out = Annotated[
 Resume = Annotated[
     bool,
     typer.Option(
-        "--resume", help="Go on with the table at --out, or help the process that makes it."
+        "--resume", help="Continue the table at --out, or help the process that makes it."
     ),
 ]
 Anyway = Annotated[
     bool,
-    typer.Option("--anyway", help="Train on where the gate says that this data set cannot rank."),
+    typer.Option("--anyway", help="Continue even if the gate says that this data set cannot rank."),
 ]
 Plan = Annotated[
-    bool, typer.Option("--plan", help="Say what it takes, by a few timed steps, and stop.")
+    bool, typer.Option("--plan", help="Estimate the cost from a few timed steps, and stop.")
 ]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads of each training.")]
 

@@ -21,7 +21,7 @@ def run(
             "--importance",
             min=0,
             max=1000,
-            help="Shuffle each field so many times on the validation rows, say 5, and show by how "
+            help="Shuffle each field this many times on the validation rows, say 5, and show how "
             "much each task's loss rises.",
         ),
     ] = 0,

@@ -54,7 +54,7 @@ FromRun = Annotated[
     Path | None,
     typer.Option(
         "--from",
-        help="An older retrain: keep its embeddings, let its vocabularies grow.",
+        help="An older retrain whose embeddings are kept; its vocabularies may grow.",
         show_default=False,
     ),
 ]
@@ -65,7 +65,7 @@ Sharing = Annotated[
 Seeds = Annotated[str, typer.Option("--seeds", help="Seeds of the models: 0, 0,3,7 or 0..4.")]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Go on where it was interrupted, with the run at --out."),
+    typer.Option("--resume", help="Continue the interrupted run at --out."),
 ]
 
 
