@@ -168,7 +168,8 @@ def describe(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a data set holds: rows per split, fields, tasks, rates. For a table, draft its YAML.
+    """Show what a data set holds: rows per split, fields, tasks, rates. For a table, draft
+    its YAML.
 
     Example:
         automtl data describe census_income
