@@ -114,8 +114,10 @@ class Model:
     @property
     def flops(self) -> float | None:
         """FLOPs per row, mean over seeds; None where they are not known."""
-        counts = [(phase.cost.get("model") or {}).get("flops_per_row") for phase in self.phases]
-        flops = _estimate(counts)
+        networks = [phase.cost.get("model") for phase in self.phases]
+        flops = _estimate(
+            [n.get("flops_per_row") if isinstance(n, dict) else None for n in networks]
+        )
         return None if flops is None else flops.mean
 
     def headline(self, task: str) -> tuple[str, Estimate | None]:
