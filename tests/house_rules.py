@@ -69,14 +69,12 @@ BELOW = {
     "plugins": {"errors"},
     "engines": {"errors"},
     "statistics": {"errors"},
-    "errors": {"wording"},
-    "wording": set(),
+    "errors": set(),
     "search_spaces": set(),
     "derived_archs": set(),
 }
 TORCH_FREE = {
     "errors",
-    "wording",
     "engines",
     "bounds",
     "files",

@@ -14,11 +14,11 @@ from automtl.api._settings import flags_of
 from automtl.api._training import retrained
 from automtl.api._wording import in_python, speaks_python
 from automtl.api.models import Models
+from automtl.errors import counted
 from automtl.phases.retrain.fan_out import side_by_side
 from automtl.phases.run.reporter import Reporter
 from automtl.phases.search.state import SearchResult
 from automtl.runs.run_dir import RunDir
-from automtl.wording import counted
 
 
 class Search(SearchResult):

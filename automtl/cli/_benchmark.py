@@ -20,8 +20,7 @@ from automtl.cli._options import (
 )
 from automtl.cli.console import print_json, say, say_origins, table
 from automtl.cli.progress import ConsoleReporter
-from automtl.errors import ConfigError
-from automtl.wording import counted
+from automtl.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from automtl.phases.benchmark.run import Forecast, TableResult

@@ -16,8 +16,9 @@ from automtl.cli._models import (
     print_models,
 )
 from automtl.cli.console import listed, say, say_command, table
+from automtl.errors import counted
+from automtl.reports.names import shortest
 from automtl.runs.more_seeds import more_seeds
-from automtl.wording import counted, shortest
 
 if TYPE_CHECKING:
     from automtl.phases.finished.compare import Comparison

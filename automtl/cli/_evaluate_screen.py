@@ -14,7 +14,7 @@ from automtl.cli._models import (
     print_models,
 )
 from automtl.cli.console import listed, say
-from automtl.wording import shortest
+from automtl.reports.names import shortest
 
 if TYPE_CHECKING:
     from automtl.phases.finished.evaluate import TestResult

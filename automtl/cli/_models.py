@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from automtl.cli.console import table
-from automtl.wording import counted
+from automtl.errors import counted
 
 LOSS = "MTL-Loss"
 CONSTANT = "constant"

@@ -30,9 +30,8 @@ from automtl.cli._options import (
 )
 from automtl.cli.console import print_json, print_text, say, say_command, say_origins
 from automtl.cli.progress import ConsoleReporter
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, counted
 from automtl.ranks import need_one_process
-from automtl.wording import counted
 
 if TYPE_CHECKING:
     from automtl.phases.retrain import RetrainResult

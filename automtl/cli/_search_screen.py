@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from automtl.cli._models import duration
 from automtl.cli.console import say, say_command, table
+from automtl.errors import counted
 from automtl.runs import decided
-from automtl.wording import counted
 
 if TYPE_CHECKING:
     from automtl.phases.search import SearchResult

@@ -12,12 +12,12 @@ import pyarrow as pa
 from automtl.data.spec.dataset import DatasetConfig
 from automtl.data.spec.features import IdFeature, Numeric
 from automtl.data.store.schema import Schema
+from automtl.errors import counted
 from automtl.exports.formats import Format
 from automtl.exports.network import output_name
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.catalogue import SHARING
 from automtl.strict import printable
-from automtl.wording import counted
 
 UNITS = {
     "binary": "probability of 1",

@@ -6,13 +6,13 @@ import shlex
 from collections.abc import Iterator, Sequence
 from statistics import stdev
 
+from automtl.errors import counted
 from automtl.reports._sentence import Sentence
 from automtl.reports.drawing.text import short
 from automtl.reports.tables import Model
 from automtl.runs.constant import LOSS
 from automtl.runs.more_seeds import more_seeds
 from automtl.statistics import LEVEL, holm, seeds_needed, welch
-from automtl.wording import counted
 
 _SEEDS = 5  # of each, proposed where one seed is all there is
 _MOST_SEEDS = 100  # that are worth a proposal

@@ -5,13 +5,13 @@ finished.
 import shlex
 from collections.abc import Sequence
 
+from automtl.errors import counted
 from automtl.reports._comparison import compared, epoch_monitors
 from automtl.reports._decisions import headlines
 from automtl.reports._sentence import Sentence
 from automtl.reports.load import PhaseView, RunView
 from automtl.reports.tables import Model, data_hash, models
 from automtl.runs.constant import LOSS, above
-from automtl.wording import counted
 
 
 def verdict(runs: Sequence[RunView]) -> list[Sentence]:

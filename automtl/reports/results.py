@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from automtl.wording import counted
+from automtl.errors import counted
 
 if TYPE_CHECKING:
     import pandas as pd

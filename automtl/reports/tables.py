@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from automtl.reports.load import PhaseView, RunView
+from automtl.reports.names import shortest
 from automtl.runs.constant import LOSS, known, lift, remarks
 from automtl.runs.epoch_line import judged
 from automtl.runs.stored import stored_megabytes
 from automtl.statistics import half_width
-from automtl.wording import shortest
 
 # What people look at first, and whether more is better.
 HEADLINES = {"auc": True, "rmse": False, "accuracy": True, "logloss": False}

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from automtl.wording import counted
+from automtl.errors import counted
 
 RACE = "--set search.selection=race"
 VERDICTS = ("decided", "tied", "not decided")

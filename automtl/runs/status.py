@@ -7,13 +7,12 @@ from typing import Any
 
 from automtl import files
 from automtl.bounds import fitting, parse_json, read_lines
-from automtl.errors import ArtifactError
+from automtl.errors import ArtifactError, counted
 from automtl.runs import decided
 from automtl.runs.constant import LOSS, above, remarks
 from automtl.runs.epoch_line import judged
 from automtl.runs.manifest import Manifest, again, now
 from automtl.runs.run_dir import PhaseDir, RunDir
-from automtl.wording import counted
 
 
 def status(source: Path) -> list[dict[str, Any]]:

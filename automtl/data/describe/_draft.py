@@ -22,8 +22,8 @@ from automtl.data.prepare.rows import PER_SECOND
 from automtl.data.prepare.split import Cuts, Times
 from automtl.data.spec.sections import Split
 from automtl.data.values.patterns import LIST_SEPARATOR
+from automtl.errors import counted
 from automtl.strict import printable
-from automtl.wording import counted
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 WIDEST = 72  # of an entry whose comment still begins where the others' do

@@ -34,7 +34,7 @@ from automtl.data.raw.sources import Source, silent
 from automtl.data.raw.spans import Counts, SpanReader
 from automtl.data.spec.dataset import DatasetConfig
 from automtl.data.store.npy import mapped
-from automtl.wording import counted
+from automtl.errors import counted
 
 FACTS = "digest.json"
 

@@ -26,8 +26,8 @@ from automtl.data.prepare.rows import RowReader
 from automtl.data.prepare.split import Rule, Times, parts_of, split_rule
 from automtl.data.raw.sources import Source
 from automtl.data.spec.dataset import DatasetConfig
+from automtl.errors import counted
 from automtl.files import StagedFolder, write_json
-from automtl.wording import counted
 
 SPOOL = "spool.arrow"
 REPORT_ROWS = 1_000_000

@@ -12,10 +12,9 @@ from pyarrow import csv
 
 from automtl import files
 from automtl.data.prepare.frames import as_table
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, counted
 from automtl.phases.finished._predictor import Predictor
 from automtl.phases.run.reporter import Reporter, Silent
-from automtl.wording import counted
 
 SUFFIXES = (".parquet", ".pq", ".csv")
 

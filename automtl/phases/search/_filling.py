@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from automtl.config_search import SearchSection
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, counted
 from automtl.models.cost import flops_per_row
 from automtl.phases.race.course import FACTOR, planned_steps, sizes
 from automtl.phases.race.entrants import rival_architectures
@@ -23,7 +23,6 @@ from automtl.spaces.space import SearchSpace
 from automtl.strategies.ledger import PASSES
 from automtl.strategies.protocol import Strategy, make_encoding
 from automtl.training.loop import StepEvent
-from automtl.wording import counted
 
 # Races from the largest to the smallest. The first one that trains every candidate long enough is
 # taken: fewer candidates trained well are worth more than many that were hardly begun.

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from automtl.errors import counted
 from automtl.phases.run.session import Session
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.space import SearchSpace, rounded
 from automtl.strategies.protocol import Strategy
-from automtl.wording import counted
 
 
 def opening(

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from automtl.config import RunConfig
+from automtl.errors import counted
 from automtl.models.cost import cost
 from automtl.models.memory import step_bytes
 from automtl.phases.race.course import planned_steps, sizes
@@ -17,7 +18,6 @@ from automtl.phases.search.budget import Budget
 from automtl.phases.search.context import make_material, make_strategy
 from automtl.spaces.space import rounded
 from automtl.strategies.protocol import Strategy
-from automtl.wording import counted
 
 _TIMED_STEPS = 3
 

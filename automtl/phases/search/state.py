@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from automtl.errors import ArtifactError, NoResult
+from automtl.errors import ArtifactError, NoResult, counted
 from automtl.reports.results import SelfShowing
 from automtl.runs import decided
 from automtl.runs.manifest import Manifest
@@ -22,7 +22,6 @@ from automtl.training.checkpoint_state import (
     parse,
     require,
 )
-from automtl.wording import counted
 
 
 @dataclass(frozen=True)

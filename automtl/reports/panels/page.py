@@ -8,11 +8,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 from markupsafe import Markup
 
+from automtl.errors import counted
 from automtl.reports.drawing.embed import fill, source
 from automtl.reports.drawing.text import clean
 from automtl.reports.load import RunView
 from automtl.reports.panels._panels import PANELS, Panel
-from automtl.wording import counted
 
 
 @dataclass(frozen=True)
