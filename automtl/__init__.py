@@ -31,11 +31,11 @@ if TYPE_CHECKING:
         pareto,
         predict,
         rank,
+        report,
         retrain,
         search,
         show,
         tune,
-        write_report,
     )
     from automtl.layers.register import register_operation
     from automtl.models.derived import build_model
@@ -77,12 +77,12 @@ __all__ = [
     "rank",
     "register_operation",
     "register_sharing",
+    "report",
     "retrain",
     "search",
     "show",
     "testing",
     "tune",
-    "write_report",
 ]
 
 # where public names come from that are none of automtl.api
@@ -104,7 +104,7 @@ _PACKAGES = ("benchmarks", "nn", "testing")
 
 @draw_by
 def _drawn(architecture: Any) -> str:
-    from automtl.report.results import architecture_html
+    from automtl.reports.results import architecture_html
 
     return architecture_html(architecture)
 

@@ -109,3 +109,17 @@ class NoResult(AutoMTLError):
     """The work ended, by a limit or by its own failures, before there was anything to hand over."""
 
     exit_code = 5
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """So many of something.
+
+    >>> counted(1, "epoch"), counted(12_000, "row"), counted(2, "search", "searches")
+    ('1 epoch', '12,000 rows', '2 searches')
+
+    Args:
+        count: how many.
+        noun: of one.
+        plural: of several; default the noun with an s.
+    """
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"

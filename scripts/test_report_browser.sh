@@ -15,4 +15,4 @@ if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; the
 fi
 make_venv "[test]"
 step "pip install selenium and the loggers" "$VENV/bin/python" -m pip install -q -c constraints.txt "selenium>=4.30,<5" -e ".[tensorboard,mlflow]"
-exec "$VENV/bin/python" -m pytest -q -m slow tests/report tests/runs "$@"
+exec "$VENV/bin/python" -m pytest -q -m slow tests/reports tests/runs "$@"

@@ -23,7 +23,7 @@ BELOW = {
     "cli": {
         "phases",
         "progress",
-        "report",
+        "reports",
         "config",
         "config_reference",
         "runs",
@@ -36,7 +36,7 @@ BELOW = {
     "nn": {"strategies"},
     "testing": {"strategies"},
     "progress": {"training", "runs"},
-    "phases": {"strategies", "runs", "report", "config", "exports", "benchmarks"},
+    "phases": {"strategies", "runs", "reports", "config", "exports", "benchmarks"},
     "benchmarks": {"strict", "files", "statistics"},
     "exports": {"training", "tensor_file"},
     "strategies": {"training"},
@@ -46,7 +46,7 @@ BELOW = {
     "layers": {"data", "spaces"},
     "data": {"strict", "files", "statistics", "engines"},
     "spaces": {"strict", "files", "plugins"},
-    "report": {"runs", "spaces", "statistics"},
+    "reports": {"runs", "spaces", "statistics"},
     "runs": {"tensor_file", "strict", "plugins"},
     "tensor_file": {"files"},
     "config": {

@@ -11,7 +11,7 @@ from automtl.errors import ArtifactError
 from automtl.spaces.architecture import shipped_architectures
 from tests.house import ROOT
 from tests.phases.test_compare import model, seeds
-from tests.report.architectures import searched
+from tests.reports.architectures import searched
 
 TOLD = {"dataset", "data_hash", "split_hash", "search_seed", "retrain_seeds", "scores", "cost"}
 

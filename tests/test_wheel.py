@@ -111,7 +111,7 @@ PROGRAMS = {
         table = automtl.benchmarks.load("movielens_100k")
         models = automtl.open("runs/shop").models
         print(automtl.compare(models, automtl.open("runs/data-mmoe-1")))
-        print(automtl.write_report("runs/shop", path="shop.html"), len(table))
+        print(automtl.report("runs/shop", path="shop.html"), len(table))
     """,
 }
 

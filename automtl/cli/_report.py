@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from automtl.cli.console import say
+from automtl.cli.progress import ConsoleReporter
 
 
 def run(
@@ -14,6 +15,16 @@ def run(
         Path | None,
         typer.Option("-o", "--output", help="The file to write.", show_default="RUN/report.html"),
     ] = None,
+    importance: Annotated[
+        int,
+        typer.Option(
+            "--importance",
+            min=0,
+            max=1000,
+            help="Shuffle each field this many times on the validation rows, say 5, and show how "
+            "much each task's loss rises.",
+        ),
+    ] = 0,
     screen: Annotated[bool, typer.Option("--screen", help="Open it in the browser.")] = False,
 ) -> None:
     """Write one self-contained HTML report on one run or several, finished or not.
@@ -24,7 +35,8 @@ def run(
     """
     from automtl.phases.finished.show import write_report
 
-    path = write_report(runs, output)
+    with ConsoleReporter() as reporter:
+        path = write_report(runs, output, importance=importance, reporter=reporter)
     say(f"wrote {path}")
     if screen:
         typer.launch(str(path))

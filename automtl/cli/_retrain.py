@@ -30,7 +30,7 @@ from automtl.cli._options import (
 )
 from automtl.cli.console import print_json, print_text, say, say_command, say_origins
 from automtl.cli.progress import ConsoleReporter
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, counted
 from automtl.ranks import need_one_process
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ FromRun = Annotated[
     Path | None,
     typer.Option(
         "--from",
-        help="An older retrain: keep its embeddings, let its vocabularies grow.",
+        help="An older retrain whose embeddings are kept; its vocabularies may grow.",
         show_default=False,
     ),
 ]
@@ -64,7 +64,7 @@ Sharing = Annotated[
 Seeds = Annotated[str, typer.Option("--seeds", help="Seeds of the models: 0, 0,3,7 or 0..4.")]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Go on where it was interrupted, with the run at --out."),
+    typer.Option("--resume", help="Continue the interrupted run at --out."),
 ]
 
 
@@ -143,7 +143,7 @@ def run(
         if how.here:
             trained = _one_by_one(plan, numbers, reporter, carry=carry, resume=resume)
         else:
-            message = f"{len(numbers)} seeds, into {plan.run.path}"
+            message = f"{counted(len(numbers), 'seed')}, into {plan.run.path}"
             say(f"training {plan.label} on {plan.config.data.source}, {message}")
             trained = retrain_all(plan, numbers, how, resume=resume, reporter=reporter, grown=grown)
     if trained.results:

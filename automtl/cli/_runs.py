@@ -53,7 +53,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def clean(
     folder: Folder = Path("runs"),
     yes: Annotated[
-        bool, typer.Option("--yes", help="Really remove; without it, only say what would go.")
+        bool, typer.Option("--yes", help="Remove the files; without it, only list them.")
     ] = False,
 ) -> None:
     """Remove phases that failed, and the last checkpoints of searches that are done (their

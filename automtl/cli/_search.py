@@ -47,28 +47,32 @@ Budget = Annotated[
     str | None,
     typer.Option(
         "--budget",
-        help="What the search may cost: 10m, 2h, 5e6rows or 2e13flops. Settles what --set "
-        "and --config leave open.",
+        help="Budget of the search: 10m, 2h, 5e6rows or 2e13flops. It chooses the settings "
+        "that --set and --config leave open.",
         show_default="1e13flops for a race that they leave open",
     ),
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Go on with the interrupted run at --out, by its own settings."),
+    typer.Option("--resume", help="Continue the interrupted run at --out, with its own settings."),
 ]
 TimeLimit = Annotated[
     str | None,
-    typer.Option("--time-limit", help="Stop after 30s, 10m or 2h and derive from what there is."),
+    typer.Option(
+        "--time-limit", help="Stop after 30s, 10m or 2h, and derive from what was computed."
+    ),
 ]
 Plan = Annotated[
     bool,
-    typer.Option("--plan", help="Say what it would do and how long that takes; write nothing."),
+    typer.Option(
+        "--plan", help="Print what would be done and how long it would take; write nothing."
+    ),
 ]
 RequireDecided = Annotated[
     bool,
     typer.Option(
         "--require-decided",
-        help="End with status 5 where not one choice is decided; the run is kept.",
+        help="End with status 5 if no choice is decided; the run is kept.",
     ),
 ]
 

@@ -47,7 +47,7 @@ def run(
     from automtl import files
     from automtl.errors import ConfigError
     from automtl.phases.finished.show import alphas_picture, architecture_of, decided_of, picture
-    from automtl.report.drawing import render
+    from automtl.reports.drawing import render
 
     if what not in _KINDS:
         raise ConfigError("--what", "must be architecture or alphas", what)

@@ -16,7 +16,7 @@ def run(
     full: Full = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how a run goes or how it ended: each phase with its state, its best epoch and its
+    """Show the progress or the result of a run: each phase with its state, best epoch and
     figures.
 
     Example:

@@ -25,8 +25,8 @@ def run(
         float | None,
         typer.Option(
             "--margin",
-            help="By how much more MTL-Loss a model counts as worse; default 1.5 pooled standard "
-            "deviations between seeds.",
+            help="The difference in MTL-Loss that makes a model count as worse; default 1.5 pooled "
+            "standard deviations between seeds.",
             show_default=False,
         ),
     ] = None,

@@ -12,6 +12,7 @@ import pyarrow as pa
 from automtl.data.spec.dataset import DatasetConfig
 from automtl.data.spec.features import IdFeature, Numeric
 from automtl.data.store.schema import Schema
+from automtl.errors import counted
 from automtl.exports.formats import Format
 from automtl.exports.network import output_name
 from automtl.spaces.architecture import Architecture
@@ -70,8 +71,9 @@ def _title(facts: Facts, form: Format) -> str:
     return (
         f"# {_escaped(facts.schema.name)}: a multi-task model, {form.title}\n\n"
         f"It predicts {tasks} from "
-        f"{len({f.indicator_of or f.name for f in facts.schema.fields})} columns; "
-        f"{named}{len(arch.experts)} experts shared by {kind}; `architecture.json` has it whole."
+        f"{counted(len({f.indicator_of or f.name for f in facts.schema.fields}), 'column')}; "
+        f"{named}{counted(len(arch.experts), 'expert')} shared by {kind}; `architecture.json` "
+        "has it whole."
         + "".join(f"\n\n**This model is {_escaped(warning, 3000)}.**" for warning in facts.warnings)
     )
 

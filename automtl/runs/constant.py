@@ -71,6 +71,17 @@ def loss_of(figures: Mapping[str, Any]) -> float | None:
     return None if gap is None else gap["loss"]
 
 
+def lift(figures: Mapping[str, Any], task: str | None = None) -> float | None:
+    """By which share of the constant's loss a model's lies below it: of a task, or the MTL-Loss.
+
+    >>> gap = {"loss": 0.5, "difference": -0.1}
+    >>> lift({"constant": {"total": gap, "tasks": {}}})
+    0.2
+    """
+    gap = _gaps(figures).get((True, LOSS) if task is None else (False, task))
+    return None if gap is None or not gap["loss"] else -gap["difference"] / gap["loss"]
+
+
 def metrics_of(figures: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """The constant's metrics per task on the rows of some figures, where defined."""
     constant = figures.get("constant")

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from automtl.errors import counted
+
 RACE = "--set search.selection=race"
 VERDICTS = ("decided", "tied", "not decided")
 UNKNOWN = "decisions unknown: there was no choice, or an older version searched"
@@ -59,7 +61,7 @@ def headline(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
         return UNKNOWN
     number = len(decisions)
     decided, tied = count(decisions, "decided"), count(decisions, "tied")
-    choices = "1 choice" if number == 1 else f"{number} choices"
+    choices = counted(number, "choice")
     if decided == number:
         return f"decided: all of {choices}"
     if not decided and not tied:

@@ -7,7 +7,7 @@ from typing import Any
 
 from automtl import files
 from automtl.bounds import fitting, parse_json, read_lines
-from automtl.errors import ArtifactError
+from automtl.errors import ArtifactError, counted
 from automtl.runs import decided
 from automtl.runs.constant import LOSS, above, remarks
 from automtl.runs.epoch_line import judged
@@ -97,7 +97,11 @@ def _race(phase: PhaseDir) -> str:
     last = lines[-1] if lines else {}
     stage = {"rung": f"rung {last.get('rung', 0) + 1}", "final": "finals", "check": "checks"}
     place = stage.get(str(last.get("stage")), "not begun")
-    said = f"{len(lines)} trainings; last: {last.get('name')} in {place}" if lines else "begun"
+    said = (
+        f"{counted(len(lines), 'training')}; last: {last.get('name')} in {place}"
+        if lines
+        else "begun"
+    )
     losses = [line["b"] for line in lines if line.get("b") is not None]
     return said + (f"; least loss on B rows {min(losses):.5f}" if losses else "")
 
@@ -117,7 +121,7 @@ def _spent(phase: PhaseDir) -> str | None:
     if not phase.cost.exists():
         return None
     cost = files.read_json(phase.cost)
-    words = f"{cost['samples']:,} rows read, {cost['seconds']:,.0f} s"
+    words = f"{counted(cost['samples'], 'row')} read, {cost['seconds']:,.0f} s"
     if (flops := cost.get("flops_spent")) is not None:
         words += f", {float(flops):.3g} FLOPs"
     if (seconds := cost.get("reference_seconds")) is not None:
@@ -225,6 +229,6 @@ def _verdict(phase: PhaseDir, manifest: dict[str, Any]) -> str | None:
             f"{part} MTL-Loss {loss_text}; best epoch{by} "
             f"{', '.join(str(e + 1) for e in results['best_epochs'])}"
         )
-    return f"architecture derived after {manifest['finished_epochs']} epochs" + (
+    return f"architecture derived after {counted(manifest['finished_epochs'], 'epoch')}" + (
         ", at the time limit" if state == "time_limited" else ""
     )

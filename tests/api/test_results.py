@@ -87,7 +87,7 @@ def test_test_rows_are_counted_and_compared(found, models, data, home, tmp_path)
     assert len(after.sentences) >= 2 and after.frame["MTL-Loss"].notna().all()
     assert "constant" in repr(after) and "<table" in after._repr_html_()
     assert "--" not in "\n".join(repr(after).splitlines()[5:])
-    page = automtl.write_report(found, plain, path=tmp_path / "report.html")
+    page = automtl.report(found, plain, path=tmp_path / "report.html", importance=2)
     assert "shared_bottom" in page.read_text()
 
 

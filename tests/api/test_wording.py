@@ -73,7 +73,7 @@ def test_no_message_keeps_a_flag():
         lambda path: automtl.pareto(path, of="money"),
         lambda path: automtl.export(path, "onx"),
         lambda path: automtl.open(path / "nothing"),
-        lambda path: automtl.write_report(path, path="report.pdf"),
+        lambda path: automtl.report(path, path="report.pdf"),
         lambda path: automtl.describe("nothing"),
     ],
 )

@@ -20,9 +20,9 @@ from automtl.exports.card import _escaped
 from automtl.phases.retrain.plan import _safe
 from automtl.phases.tune._study import Study
 from automtl.phases.tune.storage import Storage
-from automtl.report.drawing import paint
-from automtl.report.drawing.embed import _opening, fill
-from automtl.report.drawing.scene import Label, Scene
+from automtl.reports.drawing import paint
+from automtl.reports.drawing.embed import _opening, fill
+from automtl.reports.drawing.scene import Label, Scene
 from automtl.runs.loggers import mlflow_name
 from automtl.strict import printable
 from tests.fuzz.damage import HOSTILE, NAMES
@@ -86,8 +86,8 @@ def test_a_name_is_never_code_of_a_written_model(names):
     "name", [name for name in HOSTILE if "\0" not in name], ids=lambda name: ascii(name)[:20]
 )
 def test_a_picture_holds_a_name_as_text(name):
-    from automtl.report.drawing import render
-    from automtl.report.drawing.text import clean
+    from automtl.reports.drawing import render
+    from automtl.reports.drawing.text import clean
 
     label = Label(clean(name), 10, 10, 12)
     figure = paint(Scene(width=200, height=50, cards=(), labels=(label,), rects=(), wires=()))

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from automtl import files
 from automtl.errors import AutoMTLError
-from automtl.report.load import load_run
-from automtl.report.panels.page import report
+from automtl.reports.load import load_run
+from automtl.reports.panels.page import report
 from automtl.runs import checkpoint
 from automtl.runs.checksums import of_values
 from automtl.runs.manifest import Manifest

@@ -191,7 +191,7 @@ def test_the_margin_and_where_it_comes_from(tmp_path):
 
 
 def test_what_several_searches_found_is_told_together(tmp_path):
-    from tests.report.architectures import searched as made
+    from tests.reports.architectures import searched as made
 
     paths = [
         model(tmp_path, f"s{i}", "selected", seeds(0.3 + 0.01 * i), searched=i) for i in range(3)

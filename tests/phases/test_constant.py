@@ -16,8 +16,8 @@ from automtl.cli._app import app
 from automtl.phases.finished.export import export
 from automtl.phases.finished.open import session_of
 from automtl.phases.run.reporter import Silent
-from automtl.report._verdict import verdict
-from automtl.report.load import load_runs
+from automtl.reports._verdict import verdict
+from automtl.reports.load import load_runs
 from automtl.runs.run_dir import one_phase
 from tests.data.tables import dataset
 
@@ -152,9 +152,7 @@ def test_compare_and_status(home: Path, judged: tuple[dict, str, str]) -> None:
 
 def test_report_and_card(home: Path, judged: tuple[dict, str, str], tmp_path: Path) -> None:
     first = verdict(load_runs([home / "run-noisy"]))[0]
-    assert first.tone == "warning" and first.text.startswith(
-        f"shared_bottom of run-noisy is {WORSE}"
-    )
+    assert first.tone == "warning" and first.text.startswith(f"shared_bottom is {WORSE}")
     card = (
         export(home / "run-noisy", "python", out=tmp_path / "model").path / "README.md"
     ).read_text()

@@ -15,10 +15,10 @@ from automtl.phases.retrain import retrain
 from automtl.phases.retrain.plan import plan_retrain
 from automtl.phases.search import search
 from automtl.phases.tune import tune
-from automtl.report._verdict import verdict
-from automtl.report.load import load_runs
-from automtl.report.panels._study import study_panel
-from automtl.report.panels.page import report
+from automtl.reports._verdict import verdict
+from automtl.reports.load import load_runs
+from automtl.reports.panels._study import study_panel
+from automtl.reports.panels.page import report
 from automtl.runs.status import status
 from automtl.training.early_stopping import DIRECTIONS, MONITORED, Monitor, check_monitor
 from tests.phases.test_tuning import SETS

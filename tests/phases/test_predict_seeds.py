@@ -68,9 +68,7 @@ def test_the_best_seed_on_validation_predicts_and_is_named(trained, place):
     other = predict_frame(trained / "retrain" / max(found, key=found.get), frame)
     pd.testing.assert_frame_equal(made, alone)
     assert not made.equals(other)
-    said = (
-        f"{best}, the best of 2 seeds (validation MTL-Loss {found[best]:.5f}); --average takes all"
-    )
+    said = f"{best}, the best of 2 seeds (validation MTL-Loss {found[best]:.5f})"
     assert said in listener.said
 
 

@@ -21,9 +21,9 @@ from automtl.errors import ArtifactError, ConfigError, EnvironmentFault, Interru
 from automtl.phases.run.reporter import Silent
 from automtl.phases.search import search
 from automtl.phases.tune import tune
-from automtl.report.load import load_runs
-from automtl.report.panels._study import study_panel
-from automtl.report.panels.page import report
+from automtl.reports.load import load_runs
+from automtl.reports.panels._study import study_panel
+from automtl.reports.panels.page import report
 from automtl.runs.overview import overview
 from automtl.runs.status import status
 from automtl.strict import load_yaml

@@ -22,6 +22,7 @@ from automtl.data.prepare.rows import PER_SECOND
 from automtl.data.prepare.split import Cuts, Times
 from automtl.data.spec.sections import Split
 from automtl.data.values.patterns import LIST_SEPARATOR
+from automtl.errors import counted
 from automtl.strict import printable
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -44,7 +45,7 @@ def draft(path: str | Path, name: str | None = None, *, folder: Path | None = No
     """
     profile = look(path)
     guesses = related(guess_each(profile.columns))
-    rows = f"{'' if profile.whole else 'the first '}{profile.rows:,} rows"
+    rows = f"{'' if profile.whole else 'the first '}{counted(profile.rows, 'row')}"
     lines = [
         f"# Drafted from {rows} of {Path(str(path)).name}: each line is a guess, check all.",
         f"name: {scalar(name or _name(path))}",
@@ -265,7 +266,9 @@ def _label_facts(label: Guess) -> str:
             ]
         )
     elif settings["kind"] == "multiclass":
-        facts = [f"{len(known_words(values))} classes, such as {_example(label)}"]
+        facts = [
+            f"{counted(len(known_words(values)), 'class', 'classes')}, such as {_example(label)}"
+        ]
     else:
         numbers = values.numbers
         facts = [] if numbers is None else [f"{np.nanmin(numbers):g} to {np.nanmax(numbers):g}"]

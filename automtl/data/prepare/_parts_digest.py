@@ -34,6 +34,7 @@ from automtl.data.raw.sources import Source, silent
 from automtl.data.raw.spans import Counts, SpanReader
 from automtl.data.spec.dataset import DatasetConfig
 from automtl.data.store.npy import mapped
+from automtl.errors import counted
 
 FACTS = "digest.json"
 
@@ -235,7 +236,7 @@ def digest_parts(
         facts = sequence.advance(order.part)
         digested.add(facts)
         reader.add_matches(facts["matches"])
-    for line in [*digested.notes(), f"read {digested.rows:,} rows"]:
+    for line in [*digested.notes(), f"read {counted(digested.rows, 'row')}"]:
         workers.say(line)
     reader.finish()
     digested.digester.units.check()

@@ -41,10 +41,10 @@ def models_of(path: Path, *, average: bool, reporter: Reporter) -> list[PhaseDir
     if average:
         reporter.say(f"mean of {len(done)} seeds: {', '.join(f.path.name for f in done)}")
         return done
-    return [_best(done, reporter)]
+    return [best_of(done, reporter)]
 
 
-def _best(folders: Sequence[PhaseDir], reporter: Reporter) -> PhaseDir:
+def best_of(folders: Sequence[PhaseDir], reporter: Reporter) -> PhaseDir:
     """The best seed on the validation rows."""
     costs, names = {}, {}
     for folder in folders:
@@ -56,7 +56,6 @@ def _best(folders: Sequence[PhaseDir], reporter: Reporter) -> PhaseDir:
         costs[folder] = float("inf") if cost is None else cost
         names[folder] = f"validation {monitor.name} {monitor.shown(costs[folder]):.5f}"
     best = min(folders, key=costs.__getitem__)
-    reporter.say(
-        f"{best.path.name}, the best of {len(folders)} seeds ({names[best]}); --average takes all"
-    )
+    if len(folders) > 1:
+        reporter.say(f"{best.path.name}, the best of {len(folders)} seeds ({names[best]})")
     return best

@@ -26,8 +26,8 @@ from automtl.phases.finished.entries import (
     is_complete,
     read_entry,
 )
-from automtl.report.agreement import Place, agreement
-from automtl.report.tables import HEADLINES
+from automtl.reports.agreement import Place, agreement
+from automtl.reports.tables import HEADLINES
 from automtl.runs.constant import LOSS
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, find_phase

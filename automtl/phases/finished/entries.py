@@ -10,7 +10,7 @@ from automtl import files
 from automtl.bounds import fitting
 from automtl.config import RetrainSection
 from automtl.data.store.encoding import checksum
-from automtl.report.tables import HEADLINES
+from automtl.reports.tables import HEADLINES
 from automtl.runs.constant import LOSS, flagged, known, loss_of, metrics_of, remarks
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir

@@ -10,9 +10,9 @@ from automtl.errors import ArtifactError, ConfigError
 from automtl.exports.formats import FORMATS
 from automtl.exports.network import names
 from automtl.phases.finished._export_folder import ExportFolder
+from automtl.phases.finished._seeds import models_of
 from automtl.phases.finished.open import session_of
 from automtl.phases.run.reporter import Reporter, Silent
-from automtl.runs.run_dir import one_phase
 from automtl.strict import nearest
 
 
@@ -36,7 +36,8 @@ def export(
     where it would answer otherwise.
 
     Args:
-        run: a retrain folder, or a run with one.
+        run: a retrain folder, or a run with seeds of one model, of which the best on the validation
+            rows is exported.
         form: a name of ``exports.formats.FORMATS``.
         out: the folder to write; it must not exist. Default: beside the retrain folders, in
             export/.
@@ -53,7 +54,7 @@ def export(
             "--format", f"must be one of {', '.join(FORMATS)}", form, nearest(form, FORMATS)
         )
     reporter, chosen = reporter or Silent(), FORMATS[form]
-    folder = one_phase(run, "retrain")
+    [folder] = models_of(run, average=False, reporter=reporter)
     out = out or folder.run / "export" / f"{folder.path.name}-{form}"
     if out.exists():
         raise ArtifactError(

@@ -12,7 +12,7 @@ from pyarrow import csv
 
 from automtl import files
 from automtl.data.prepare.frames import as_table
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, counted
 from automtl.phases.finished._predictor import Predictor
 from automtl.phases.run.reporter import Reporter, Silent
 
@@ -68,7 +68,7 @@ def predict_file(
         if writer is None:
             raise ConfigError(source, "must have rows to predict on", "none")
         writer.close()
-    reporter.say(f"{done:,} rows: {out}")
+    reporter.say(f"{counted(done, 'row')}: {out}")
     return done
 
 

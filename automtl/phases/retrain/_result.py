@@ -7,7 +7,7 @@ from typing import Self
 from automtl import files
 from automtl.bounds import fitting
 from automtl.errors import ArtifactError
-from automtl.report.results import SelfShowing
+from automtl.reports.results import SelfShowing
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.architecture import Architecture
 from automtl.training.metrics.evaluation import Evaluation

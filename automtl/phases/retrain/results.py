@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from automtl import files
-from automtl.report.tables import HEADLINES
+from automtl.reports.tables import HEADLINES
 from automtl.runs.constant import LOSS, flagged, loss_of, metrics_of
 from automtl.runs.run_dir import PhaseDir
 from automtl.runs.stored import stored_megabytes

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from automtl.config_search import SearchSection
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, counted
 from automtl.models.cost import flops_per_row
 from automtl.phases.race.course import FACTOR, planned_steps, sizes
 from automtl.phases.race.entrants import rival_architectures
@@ -149,7 +149,7 @@ class _Filling:
         epoch, fixed = self._supernet_prices()
         if "epochs" in self.given:
             cost = fixed + epoch * self.search.epochs
-            self._afford(cost, f"{self.search.epochs} epochs of search.epochs")
+            self._afford(cost, f"{counted(self.search.epochs, 'epoch')} of search.epochs")
             return {}, cost
         least = max(2, self.search.warmup_epochs + 1 if "warmup_epochs" in self.given else 2)
         epochs = int((share - fixed) / epoch)
@@ -282,17 +282,20 @@ class _Filling:
     def _words(self, settings: Mapping[str, Any], strategy: float, race: float) -> str:
         section, parts = self._section(settings), []
         if self.search.strategy == "random_search" and not self.races:
-            parts.append(f"{section.draws} draws (about {self.budget.say(strategy)})")
+            parts.append(f"{counted(section.draws, 'draw')} (about {self.budget.say(strategy)})")
         elif strategy:
             parts.append(
-                f"{section.epochs} epochs of the supernet (about {self.budget.say(strategy)})"
+                f"{counted(section.epochs, 'epoch')} of the supernet "
+                f"(about {self.budget.say(strategy)})"
             )
         if self.races:
             s = section
             parts.append(
-                f"a race of {s.race_candidates} candidates, {s.race_controls} controls and "
-                f"{len(s.rivals)} hand-made models over {s.race_epochs:.3g} passes, {s.race_seeds} "
-                f"fresh seeds, {s.race_checks} checks (about {self.budget.say(race)})"
+                f"a race of {counted(s.race_candidates, 'candidate')}, "
+                f"{counted(s.race_controls, 'control')} and "
+                f"{counted(len(s.rivals), 'hand-made model')} over {s.race_epochs:.3g} passes, "
+                f"{counted(s.race_seeds, 'fresh seed')}, "
+                f"{counted(s.race_checks, 'check')} (about {self.budget.say(race)})"
             )
         return f"budget of {self.budget.text}: {'; '.join(parts)}"
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from automtl.errors import counted
 from automtl.phases.run.session import Session
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.space import SearchSpace, rounded
@@ -21,15 +22,15 @@ def opening(
     rows = session.store.summary["rows"]
     fit = len(session.index("fit"))
     data = (
-        f"data   {schema.name}: {_counted(len(schema.fields), 'field')}, "
-        f"{_counted(len(schema.tasks), 'task')}; rows {fit:,} fit, {alpha:,} alpha, "
+        f"data   {schema.name}: {counted(len(schema.fields), 'field')}, "
+        f"{counted(len(schema.tasks), 'task')}; rows {fit:,} fit, {alpha:,} alpha, "
         f"{rows['validation']:,} validation"
     )
     size = space.size(len(schema.tasks), config.search.sharing, dict(config.sharing))
     s = config.search
     models = f"{s.race_candidates + s.race_controls} + {len(s.rivals)} models"
     race = f"race of {models}, {s.race_epochs:.3g} passes"
-    how = f"{s.strategy}, {_counted(strategy.epochs, 'epoch')}"
+    how = f"{s.strategy}, {counted(strategy.epochs, 'epoch')}"
     if not s.trains_supernet and s.selection == "race":
         how = race
     elif s.selection == "race":
@@ -39,7 +40,7 @@ def opening(
     machine, limit = session.machine, config.runtime.time_limit_s
     device = machine["device"]
     if device == "cpu":
-        device += f", {_counted(machine['threads'], 'thread')}"
+        device += f", {counted(machine['threads'], 'thread')}"
     if session.ranks.size > 1:
         device = f"{session.ranks.size} ranks of {device}"
     if machine["precision"] != "float32":
@@ -55,7 +56,3 @@ def opening(
         f"space  {space.name}: {rounded(size)} architectures; {how}",
         f"run    {run} on {device}, {cost}; settings: config.yaml",
     )
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

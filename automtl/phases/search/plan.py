@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from automtl.config import RunConfig
+from automtl.errors import counted
 from automtl.models.cost import cost
 from automtl.models.memory import step_bytes
 from automtl.phases.race.course import planned_steps, sizes
@@ -130,7 +131,7 @@ def as_rows(plan: Plan) -> list[tuple[str, str]]:
     values = asdict(plan)
     rows = ", ".join(f"{k} {v:,}" for k, v in values.pop("rows").items())
     minutes = plan.total_s / 60
-    race = f"at most {plan.race_steps:,} steps of single models, not in the time above"
+    race = f"at most {counted(plan.race_steps, 'step')} of single models, not in the time above"
     longest = [f"{name} {ids:,}" for name, ids in plan.longest_lists.items()]
     lists = (
         f", with the longest list of each field in one batch (ids: {', '.join(longest)}; "

@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from automtl.errors import ArtifactError, NoResult
-from automtl.report.results import SelfShowing
+from automtl.errors import ArtifactError, NoResult, counted
+from automtl.reports.results import SelfShowing
 from automtl.runs import decided
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
@@ -99,7 +99,9 @@ class SearchResult(SelfShowing):
             )
 
     def headline(self) -> str:
-        return f"{self.decided}; search {self.state} after {self.epochs} epochs: {self.run}"
+        return (
+            f"{self.decided}; search {self.state} after {counted(self.epochs, 'epoch')}: {self.run}"
+        )
 
 
 class _Line(State):
