@@ -5,8 +5,8 @@
     python scripts/score_supernets.py TABLE --data movielens_100k --out scored --supernets "darts;snas" --seeds 0
     python scripts/judge_strategies.py TABLE --scores scored/scores.jsonl
 
-TABLE is a shipped table's name or a Parquet file of `automtl benchmark`; of it the architectures and
-the settings are read, no loss. A supernet trains on the table's fit rows in batches of the same size
+TABLE is a shipped table's name, a Parquet file of `automtl benchmark`, or the plan.json of a table in the
+making; of it the architectures and the settings are read, no loss. A supernet trains on the table's fit rows in batches of the same size
 for as many epochs, moves alpha on A rows, and scores on the table's A rows. Supernets (SUPERNETS):
 
   darts        as shipped, the paper's: all candidates mixed, alpha moving from the first step.
@@ -50,6 +50,7 @@ from automtl.benchmarks import load
 from automtl.config import resolve
 from automtl.errors import AutoMTLError, DataError
 from automtl.models.supernet import Supernet
+from automtl.phases.benchmark._plan import read_plan
 from automtl.phases.benchmark._rows import TableRows
 from automtl.phases.benchmark.settings import TableSettings
 from automtl.phases.run.opening import open_session
@@ -142,19 +143,20 @@ class Table:
 
 
 def read_table(name: str, data: str) -> Table:
-    """The architectures of a table, sealed ones too, and how they were trained; no loss of theirs."""
-    frame = load(name, sealed=True)
-    if frame.attrs.get("data") != data:
-        raise DataError(name, f"must be of the data set {data}", frame.attrs.get("data"))
-    drawn = frame[frame["kind"] == "drawn"]
-    of = dict(zip(drawn["architecture"], drawn["definition"], strict=True))
-    training = frame.attrs["training"]
-    return Table(
-        data,
-        TableSettings.model_validate_json(json.dumps(frame.attrs["settings"])),
-        training["retrain"]["batch_size"],
-        of,
-    )
+    """The architectures of a table, sealed ones too, and how they were trained; no loss."""
+    if name.endswith(".json"):
+        plan = read_plan(Path(name))
+        about = plan.model_dump(mode="json", include={"data", "training", "settings"})
+        drawn = [entry for entry in plan.entries if entry.kind == "drawn"]
+        definitions = {entry.id: json.dumps(entry.definition) for entry in drawn}
+    else:
+        frame = load(name, sealed=True)
+        about, frame = frame.attrs, frame[frame["kind"] == "drawn"]
+        definitions = dict(zip(frame["architecture"], frame["definition"], strict=True))
+    if about["data"] != data:
+        raise DataError(name, f"must be of the data set {data}", about["data"])
+    settings = TableSettings.model_validate_json(json.dumps(about["settings"]))
+    return Table(data, settings, about["training"]["retrain"]["batch_size"], definitions)
 
 
 def make_context(
@@ -306,7 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("table", help="a shipped table's name or a Parquet file")
+    parser.add_argument("table", help="a shipped table's name, a Parquet file, or a plan.json")
     parser.add_argument("--data", required=True, help="the table's data set")
     parser.add_argument("--space", default="automtl_small", help="the space it was drawn from")
     parser.add_argument("--out", type=Path, required=True, help="folder of scores.jsonl")
