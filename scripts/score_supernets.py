@@ -48,6 +48,7 @@ from torch import nn
 
 from automtl.benchmarks import load
 from automtl.config import resolve
+from automtl.data.spec.dataset import load_dataset
 from automtl.errors import AutoMTLError, DataError
 from automtl.models.supernet import Supernet
 from automtl.phases.benchmark._plan import read_plan
@@ -130,7 +131,7 @@ class Table:
     """What is read of a table.
 
     Attributes:
-        data: the data set.
+        data: the data set's name or file.
         settings: of its plan.
         batch_size: of its trainings.
         definitions: by architecture, in the file's order.
@@ -153,8 +154,8 @@ def read_table(name: str, data: str) -> Table:
         frame = load(name, sealed=True)
         about, frame = frame.attrs, frame[frame["kind"] == "drawn"]
         definitions = dict(zip(frame["architecture"], frame["definition"], strict=True))
-    if about["data"] != data:
-        raise DataError(name, f"must be of the data set {data}", about["data"])
+    if about["data"] != (own := load_dataset(data).name):
+        raise DataError(name, f"must be of the data set {own}", about["data"])
     settings = TableSettings.model_validate_json(json.dumps(about["settings"]))
     return Table(data, settings, about["training"]["retrain"]["batch_size"], definitions)
 
