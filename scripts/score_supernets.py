@@ -55,7 +55,7 @@ from automtl.phases.benchmark._plan import read_plan
 from automtl.phases.benchmark._rows import TableRows
 from automtl.phases.benchmark.settings import TableSettings
 from automtl.phases.run.opening import open_session
-from automtl.phases.search.context import make_material
+from automtl.phases.search.context import make_context
 from automtl.spaces.architecture import Architecture
 from automtl.strategies._evolution import SinglePath
 from automtl.strategies._supernet_search import SupernetSearch
@@ -160,7 +160,7 @@ def read_table(name: str, data: str) -> Table:
     return Table(data, settings, about["training"]["retrain"]["batch_size"], definitions)
 
 
-def make_context(
+def table_context(
     table: Table, kind: Kind, seed: int, space: str, data_dir: Path | None
 ) -> SearchContext:
     """A search's context on a table's rows: fit rows train, its A rows score."""
@@ -182,7 +182,7 @@ def make_context(
     session = open_session(config)
     rows = TableRows(session, table.settings)
     assert config.space is not None
-    context = make_material(session, config.space, session.dropout_generator())
+    context = make_context(session, config.space, session.dropout_generator())
     return replace(context, fit=rows.training(session.seeds.fit), scored=rows.judging("a"))
 
 
@@ -297,7 +297,7 @@ def known(path: Path) -> set[tuple[str, int]]:
 def lines_of(args: argparse.Namespace, table: Table, name: str, seed: int) -> Iterator[str]:
     """Train a supernet; a line for each of its scores."""
     kind, begun = SUPERNETS[name], time.process_time()
-    context = make_context(table, kind, seed, args.space, args.data_dir)
+    context = table_context(table, kind, seed, args.space, args.data_dir)
     net = train(context, kind)
     trained = time.process_time() - begun
     for score_name, scores in scored(net, context, kind, table).items():

@@ -14,7 +14,7 @@ from automtl.benchmarks import load
 from automtl.errors import DataError
 from automtl.strategies.protocol import make_encoding
 from scripts import judge_finalists, score_supernets
-from scripts.score_supernets import FairPath, Kind, genomes, make_context, read_table, train
+from scripts.score_supernets import FairPath, Kind, genomes, read_table, table_context, train
 from tests.phases.tables import benchmark, run
 from tests.support import write_dataset
 
@@ -35,7 +35,7 @@ def made(tmp_path_factory):
 
 def context_of(made, kind, seed=0):
     table = read_table(str(made.out / "plan.json"), made.source)
-    return table, make_context(table, kind, seed, made.space, made.prepared)
+    return table, table_context(table, kind, seed, made.space, made.prepared)
 
 
 def test_a_table_and_its_plan_name_the_same_architectures(made):
