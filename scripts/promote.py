@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from automtl import Architecture, files
-from automtl.errors import ArtifactError
+from automtl.errors import ArtifactError, counted
 from automtl.phases.finished.compare import LOSS, compare
 from automtl.phases.finished.entries import Entry
 from automtl.runs.manifest import Manifest
@@ -62,7 +62,7 @@ def provenance(run: RunDir, entry: Entry, tried: int) -> dict[str, Any]:
     return {
         "source": f"searched on {manifest['data']['name']} by "
         f"{entry.method.split(',')[0]}, {chosen}; "
-        f"retrained with {len(seeds)} seeds",
+        f"retrained with {counted(len(seeds), 'seed')}",
         "dataset": manifest["data"]["name"],
         "data_hash": manifest["data"]["hash"],
         "split_hash": manifest["data"]["split_hash"],

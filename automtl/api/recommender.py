@@ -23,7 +23,7 @@ from automtl.data.prepare.frames import as_table
 from automtl.data.prepare.new_labels import labels_of
 from automtl.data.spec.dataset import default_data_dir
 from automtl.data.spec.sections import TaskConfig
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, counted
 from automtl.files import make_folder, scratch_folder
 from automtl.spaces.architecture import Architecture
 from automtl.training.metrics.auc import auc
@@ -271,7 +271,7 @@ def _joined(X: Any, y: Any, labels: Sequence[str]) -> Any:
         values = np.asarray(y).reshape(len(rows), -1)
         if values.shape[1] != len(labels):
             rule = f"must have a column for each of {', '.join(labels)}"
-            raise ConfigError("y", rule, f"{values.shape[1]} columns")
+            raise ConfigError("y", rule, counted(values.shape[1], "column"))
         y = pd.DataFrame(values, columns=list(labels))
     rest = rows.drop(columns=[name for name in y.columns if name in rows.columns])
     return pd.concat([rest, y.set_axis(rows.index)], axis=1)

@@ -23,12 +23,20 @@ def compared(group: Sequence[Model]) -> list[Sentence]:
     """The verdict on models of the same rows, best first. No model is called best that is not
     shown to be.
     """
-    best = group[0]
-    if best.loss is None:
-        return [Sentence(f"{best.name} has no MTL-Loss to judge by.", "warning")]
-    if len(group) == 1:
-        return _alone(best)
-    worse = _shown_worse(group)
+    unjudged = [
+        Sentence(f"{model.name} has no MTL-Loss to judge by.", "warning")
+        for model in group
+        if model.loss is None
+    ]
+    judged = [model for model in group if model.loss is not None]
+    return [*_judged(judged, alone=not unjudged), *unjudged]
+
+
+def _judged(group: Sequence[Model], *, alone: bool) -> list[Sentence]:
+    """The same for models that have an MTL-Loss; `alone`: whether there are no others."""
+    if len(group) < 2:
+        return [s for model in group for s in _alone(model)[: 2 if alone else 1]]
+    best, worse = group[0], _shown_worse(group)
     rivals = [model for model in group[1:] if model not in worse]
     place = f"on the {best.split} rows of {_data(best)}"
     if not rivals:
@@ -75,22 +83,19 @@ def _alone(model: Model) -> list[Sentence]:
 
 def _shown_worse(group: Sequence[Model]) -> list[Model]:
     """The models that are shown to be worse than the first, by Welch's test with Holm's correction
-    for as many; one without a loss is no rival, and counts as such.
+    for as many.
     """
     best = group[0].loss
     assert best is not None
     tested = [(m, welch(m.loss.values, best.values)) for m in group[1:] if m.loss is not None]
     known = [(model, test) for model, test in tested if test is not None]
     corrected = holm([test.p for _, test in known])
-    worse = [m for (m, _), p in zip(known, corrected, strict=True) if p < 1 - LEVEL]
-    return [m for m in group[1:] if m.loss is None or m in worse]
+    return [m for (m, _), p in zip(known, corrected, strict=True) if p < 1 - LEVEL]
 
 
 def _interval(best: Model, second: Model, tests: int) -> Sentence:
     """The difference of two models, with its interval; `tests`: how many there are."""
-    assert best.loss is not None
-    if second.loss is None:
-        return Sentence(f"{second.name} has no MTL-Loss.")
+    assert best.loss is not None and second.loss is not None
     gap = second.loss.mean - best.loss.mean
     text = f"{second.name} less {best.name}: {gap:+.5f} ({gap / best.loss.mean:+.2%})"
     test = welch(second.loss.values, best.loss.values)
@@ -103,10 +108,9 @@ def _interval(best: Model, second: Model, tests: int) -> Sentence:
 
 
 def _behind(best: Model, worse: Sequence[Model]) -> list[Sentence]:
-    known = [model for model in worse if model.loss is not None]
-    if not known:
+    if not worse:
         return []
-    names = ", ".join(f"{model.name} {_figure(model)}" for model in known)
+    names = ", ".join(f"{model.name} {_figure(model)}" for model in worse)
     return [Sentence(f"Shown to be worse than {best.name}: {names}.")]
 
 

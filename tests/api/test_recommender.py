@@ -93,7 +93,7 @@ def test_labels_apart_from_the_rows_give_the_same_model(model, rows):
         model.predict_proba(rows).to_numpy(), abs=1e-6
     )
     with pytest.raises(
-        ConfigError, match="y: must have a column for each of click, buy, got 1 columns"
+        ConfigError, match="y: must have a column for each of click, buy, got 1 column"
     ):
         automtl.MultiTaskRecommender(**GIVEN).fit(rows[["user"]], rows["click"])
 

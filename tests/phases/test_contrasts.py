@@ -30,8 +30,8 @@ def test_a_contrast_is_welchs_whatever_the_seeds_numbers():
     ("mine", "theirs", "words"),
     [
         ({}, {0: 0.5}, "no figure to compare with x"),
-        ({0: 1.0}, {0: 0.5, 1: 0.6}, "not tested against x: 1 seeds against 2 seeds, and"),
-        ({0: 1.0, 1: 1.1}, {0: 0.5}, "not tested against x: 2 seeds against 1 seeds, and"),
+        ({0: 1.0}, {0: 0.5, 1: 0.6}, "not tested against x: 1 seed against 2 seeds, and"),
+        ({0: 1.0, 1: 1.1}, {0: 0.5}, "not tested against x: 2 seeds against 1 seed, and"),
     ],
 )
 def test_what_cannot_be_tested_is_said(mine, theirs, words):

@@ -95,6 +95,16 @@ def test_those_that_are_shown_to_be_worse_are_named(tmp_path):
     assert "Shown to be worse than a: c 0.50200 ± 0.00497 (3 seeds)." in told
 
 
+def test_a_model_without_an_mtl_loss_is_beaten_by_none(tmp_path):
+    for run, loss in (("ours", 0.3), ("theirs", None)):
+        for seed in (0, 1):
+            folder = write_retrain(tmp_path / run, searched(1, 2), seed=seed, label=run)
+            judge(folder, loss, 0.8)
+    told = words(tmp_path / "ours", tmp_path / "theirs")
+    assert "ours reaches MTL-Loss 0.30000" in told and "better" not in told.split("Not compared")[0]
+    assert "theirs has no MTL-Loss to judge by." in told and "no other model" not in told
+
+
 def test_runs_of_other_data_are_not_compared(tmp_path):
     one = write_run(tmp_path / "one", seeds=(0,))
     write_retrain(

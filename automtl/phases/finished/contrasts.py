@@ -11,6 +11,7 @@ from statistics import stdev
 
 from scipy import stats
 
+from automtl.errors import counted
 from automtl.runs.constant import LOSS
 from automtl.statistics import (
     LEVEL,
@@ -85,7 +86,8 @@ class Contrast:
         """
         if self.difference is None:
             return f"no figure to compare with {self.reference}"
-        counts = f"{self.units[0]} {unit} against {self.units[1]} seeds"
+        one = "search" if unit == "searches" else unit.removesuffix("s")
+        counts = f"{counted(self.units[0], one, unit)} against {counted(self.units[1], 'seed')}"
         if self.holm is None:
             return f"not tested against {self.reference}: {counts}, and a test takes two of each"
         tested = f"p = {self.holm:.3g}, {counts}"
