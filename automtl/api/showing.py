@@ -12,12 +12,8 @@ from automtl.api.dataset import Dataset
 from automtl.api.judging import Runs, folders_of
 from automtl.data.access.paths import home
 from automtl.errors import ConfigError
-from automtl.phases.finished.show import (
-    alphas_picture,
-    architecture_of,
-    picture,
-    write_report,
-)
+from automtl.phases.finished.report import write_report
+from automtl.phases.finished.show import alphas_picture, architecture_of, picture
 from automtl.phases.run.reporter import Reporter
 from automtl.reports.drawing import render
 from automtl.reports.results import SelfShowing

@@ -33,7 +33,7 @@ def run(
         automtl report runs/census_income-automtl_small-1 \
             runs/census_income-shared_bottom-1 -o report.html
     """
-    from automtl.phases.finished.show import write_report
+    from automtl.phases.finished.report import write_report
 
     with ConsoleReporter() as reporter:
         path = write_report(runs, output, importance=importance, reporter=reporter)

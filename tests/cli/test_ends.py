@@ -30,7 +30,7 @@ PLACES = {
     "evaluate run": "automtl.phases.finished.evaluate.groups",
     "export run --format python -o served": "automtl.phases.finished._export_folder.compare",
     "show run -o new.svg": "automtl.phases.finished.show.draw",
-    "report run -o new.html": "automtl.phases.finished.show.report",
+    "report run -o new.html": "automtl.phases.finished.report.report",
     "compare run": "automtl.phases.finished.compare.pooled_deviation",
     "runs list": "automtl.runs.overview.overview",
     "search data/tiny.yaml --out new": "automtl.phases.search._start.training_session",
