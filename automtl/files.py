@@ -149,6 +149,7 @@ def append_line(path: Path, value: Any) -> None:
             opened.write(line)
             opened.flush()
             os.fsync(opened.fileno())
+            _sync_folder(path.parent)  # the file may be new
 
 
 @_muted
@@ -243,10 +244,11 @@ class StagedFolder:
             shutil.rmtree(staging, ignore_errors=True)
             return
         with _machine_faults(self.path):
-            # what mkdir gives; mkdtemp's 0o700 would hide it from others
-            os.chmod(staging, 0o755)  # nosec B103
+            os.chmod(staging, 0o755)  # nosec B103 # as mkdir; mkdtemp's 0o700 hides it from others
             if self.path.exists():
                 shutil.rmtree(self.path)
+            for folder, _, _ in os.walk(staging):  # so that the files' names last, too
+                _sync_folder(Path(folder))
             os.replace(staging, self.path)
             _sync_folder(self.path.parent)
 
