@@ -22,8 +22,6 @@ from automtl.errors import ConfigError, RankLost
 if TYPE_CHECKING:
     from torch import Tensor
 
-_TIMEOUT = timedelta(minutes=30)  # of a collective, for ranks that hang
-
 
 class Ranks(Protocol):
     """One process among those that train together.
@@ -31,7 +29,6 @@ class Ranks(Protocol):
     Attributes:
         rank: its number, from 0.
         size: W.
-        first: whether it is the one that writes files and talks to people.
     """
 
     rank: int
@@ -127,14 +124,17 @@ class Group:
 
     Tensors on a device go by its backend; numbers that steer the program by the CPU's.
 
+    Args:
+        timeout_s: how long it waits for the others, for errors.
+
     Attributes:
         calls, bytes: collectives so far, and what this rank gave to them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float) -> None:
         import torch.distributed as dist
 
-        self._dist = dist
+        self._dist, self._timeout_s = dist, timeout_s
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.calls = self.bytes = 0
 
@@ -150,7 +150,7 @@ class Group:
         try:
             yield
         except RuntimeError as error:
-            raise RankLost(self.rank, str(error)) from error
+            raise RankLost(self.rank, str(error), self._timeout_s) from error
 
     def total(self, part: "Tensor") -> "Tensor":
         """The sum, by one collective."""
@@ -282,6 +282,11 @@ def follows() -> bool:
     return world_size() > 1 and _number("RANK", 0) > 0
 
 
+def restarted() -> bool:
+    """Whether torchrun started this process again, after one of its ranks had failed."""
+    return _number("TORCHELASTIC_RESTART_COUNT", 0) > 0
+
+
 def place() -> tuple[int, int]:
     """The number of this process on its machine, and how many there are there."""
     size = world_size()
@@ -291,12 +296,8 @@ def place() -> tuple[int, int]:
 def need_one_process(what: str, workers: int | None = None) -> None:
     """Refuse to do what ranks do not share.
 
-    Args:
-        what: is asked for.
-        workers: that are asked for, too.
-
     Raises:
-        ConfigError: this process was started with others to train together, or is to start some.
+        ConfigError: this process is one of several ranks, or is to start `workers`.
     """
     if (size := max(world_size(), workers or 1)) > 1:
         rule = "must be run by one process: only search, retrain and evaluate are shared by ranks"
@@ -310,11 +311,12 @@ def _number(name: str, default: int) -> int:
     return int(text)
 
 
-def join(device: str) -> Ranks:
+def join(device: str, timeout_s: float) -> Ranks:
     """This process among those that it was started with, if it was.
 
     Args:
         device: the type of device that networks run on.
+        timeout_s: how long it waits for the others, now and in each collective.
 
     Raises:
         ConfigError: ranks have no way to talk from such a device.
@@ -331,10 +333,10 @@ def join(device: str) -> Ranks:
     if not dist.is_initialized():
         backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
         try:
-            dist.init_process_group(backend, timeout=_TIMEOUT)
+            dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
         except (RuntimeError, ValueError) as error:
-            raise RankLost(_number("RANK", 0), str(error)) from error
-    return Group()
+            raise RankLost(_number("RANK", 0), str(error), timeout_s) from error
+    return Group(timeout_s)
 
 
 def leave() -> None:

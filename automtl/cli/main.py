@@ -63,8 +63,10 @@ class _Nowhere(io.TextIOBase):
 
 
 def _note(fault: BaseException) -> None:
-    """Write down what ended one of several processes where torchrun looks for it."""
-    if world_size() > 1:
+    """Write down what ended one of several processes where torchrun looks for it, but a signal: the
+    status tells that, and torch may be half imported.
+    """
+    if world_size() > 1 and not isinstance(fault, Interrupted):
         from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
         get_error_handler().record_exception(fault)
