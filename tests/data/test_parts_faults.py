@@ -43,11 +43,20 @@ def test_errors_are_the_same_whatever_an_engine_makes_of_them(tmp_path: Path, mo
     with pytest.raises(DataError) as wrapped:
         prepare(load_dataset(path), data_dir=tmp_path / "parts", parts=by_threads(3))
     assert str(wrapped.value) == str(one.value)
+    assert list((tmp_path / "parts" / "prepared").iterdir()) == [], "other data have another name"
     full = EnvironmentFault("folder", "must be writable", "No space left on device")
     monkeypatch.setattr(in_parts, "learn", raising(full))
     in_one_file(tmp_path, rows(6))
     with pytest.raises(EnvironmentFault, match="folder: must be writable, got No space left"):
         prepare(load_dataset(path), data_dir=tmp_path / "parts", parts=by_threads(3))
+    [left] = (tmp_path / "parts" / "prepared").iterdir()
+    monkeypatch.undo()
+    in_one_file(tmp_path, rows(7))
+    said: list[str] = []
+    prepare(
+        load_dataset(path), data_dir=tmp_path / "parts", parts=by_threads(3), progress=said.append
+    )
+    assert f"{left} is of other files or settings; remove it where nobody goes on with it" in said
 
 
 def raising(error: Exception) -> Callable[[Any], None]:
