@@ -82,7 +82,8 @@ class Engine:
         Args:
             jobs: how many.
             scratch: a folder for what the engine itself writes down, seen by all.
-            alone: each in a process of its own, which the next one does not go on with.
+            alone: each in a process of its own, which the next one does not go on with; only Dask's
+                workers do.
 
         Raises:
             ConfigError: the settings are none of the engine's.
