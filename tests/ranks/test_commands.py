@@ -209,11 +209,11 @@ def test_one_stopped_worker_stops_all_at_the_same_step(folder):
 @pytest.mark.slow
 def test_a_worker_that_hangs_is_not_waited_for_for_ever(folder):
     run = folder.path / "hangs"
-    words = long_search(folder, run, 2, sets=["runtime.collective_timeout_s=10"])
+    words = long_search(folder, run, 2, sets=["runtime.collective_timeout_s=60"])
     metrics = run / "search" / "metrics.jsonl"
     status, said = stop(folder, words, metrics, rank=1, number=signal.SIGSTOP)
     assert status == 3, said
-    assert "rank 0: must hear from all other ranks within 10 s" in said
+    assert "rank 0: must hear from all other ranks within 60 s" in said
     manifest = json.loads((run / "search" / "manifest.json").read_text())
     assert manifest["state"] == "interrupted"
 
