@@ -10,6 +10,7 @@ Legend: W ranks, V rows of a table, d its width, n rows of a rank.
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -55,9 +56,7 @@ class Ranks(Protocol):
         """The distinct numbers of all ranks, ascending. Shape: (n,) int64 -> (m,)."""
 
     def total_rows(self, part: "Tensor | None", like: "Tensor") -> "Tensor | None":
-        """The sum of all ranks' sparse gradients of one table, added up in the order of ranks; None
-        where no rank has one. Shape: (V, d), like `like`.
-        """
+        """All ranks' sparse (V, d) gradients of a table, summed by rank; None without any."""
 
     def gathered(self, part: np.ndarray) -> list[np.ndarray]:
         """All ranks' arrays, of any length, by rank."""
@@ -162,9 +161,7 @@ class Group:
     def totals(
         self, parts: Sequence["Tensor | None"], like: Sequence["Tensor"]
     ) -> list["Tensor | None"]:
-        """The sums: one bucket of a fixed size per type, with a number that says how many have a
-        part beside each.
-        """
+        """The sums: a bucket of a fixed size per type, with how many have each of the parts."""
         import torch
 
         totals: list[Tensor | None] = [None] * len(parts)
@@ -282,9 +279,9 @@ def follows() -> bool:
     return world_size() > 1 and _number("RANK", 0) > 0
 
 
-def restarted() -> bool:
-    """Whether torchrun started this process again, after one of its ranks had failed."""
-    return _number("TORCHELASTIC_RESTART_COUNT", 0) > 0
+def restarts() -> int:
+    """How often torchrun started this process again, after one of its ranks had failed."""
+    return _number("TORCHELASTIC_RESTART_COUNT", 0)
 
 
 def place() -> tuple[int, int]:
@@ -331,9 +328,15 @@ def join(device: str, timeout_s: float) -> Ranks:
     if not dist.is_available():
         raise ConfigError("ranks", "need a torch with torch.distributed", "one without")
     if not dist.is_initialized():
+        from torch.distributed.rendezvous import rendezvous
+
         backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+        wait = timedelta(seconds=timeout_s)
         try:
-            dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
+            store, rank, size = next(rendezvous("env://", timeout=wait))
+            # torchrun's store outlives a restart, with the addresses of processes that are gone
+            store = dist.PrefixStore(f"automtl-{restarts()}", store)  # type: ignore[attr-defined]
+            dist.init_process_group(backend, None, wait, size, rank, store)
         except (RuntimeError, ValueError) as error:
             raise RankLost(_number("RANK", 0), str(error), timeout_s) from error
     return Group(timeout_s)
@@ -341,10 +344,6 @@ def join(device: str, timeout_s: float) -> Ranks:
 
 def leave() -> None:
     """Leave the others, at the end of the process."""
-    import sys
-
-    if "torch.distributed" in sys.modules:
-        import torch.distributed as dist
-
-        if dist.is_available() and dist.is_initialized():
-            dist.destroy_process_group()
+    dist = sys.modules.get("torch.distributed")
+    if dist and dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()

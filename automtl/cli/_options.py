@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from automtl.errors import ConfigError
 from automtl.plugins import load_plugin
-from automtl.ranks import need_one_process, restarted
+from automtl.ranks import need_one_process, place, restarts, world_size
 
 if TYPE_CHECKING:
     from automtl.config import RunConfig
@@ -262,13 +262,17 @@ def goes_on(resume: bool, home: Path | None) -> bool:
         home: the folder that shows it; None where each start chooses another.
 
     Raises:
-        ConfigError: nobody knows where it was begun.
+        ConfigError: nobody knows where it was begun; or several machines, each of which counts by
+            itself how often it starts again.
     """
-    if resume or not restarted():
+    if resume or not restarts():
         return resume
+    where, fix = "torchrun --max-restarts", "go on with --out and --resume"
+    if place()[1] < world_size():
+        raise ConfigError(where, "must be 0 with several machines", restarts(), fix)
     if home is None:
         rule = "needs --out, for a command that is started again to find what it had begun"
-        raise ConfigError("torchrun --max-restarts", rule, "none", "go on with --out and --resume")
+        raise ConfigError(where, rule, "none", fix)
     return home.is_dir()
 
 

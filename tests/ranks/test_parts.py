@@ -97,6 +97,11 @@ def test_a_command_that_torchrun_starts_again_goes_on(tmp_path, monkeypatch):
     assert goes_on(False, begun) and not goes_on(False, fresh) and goes_on(True, None)
     with pytest.raises(ConfigError, match="torchrun --max-restarts: needs --out"):
         goes_on(False, None)
+    for name, value in {"WORLD_SIZE": 4, "RANK": 3, "LOCAL_RANK": 1, "LOCAL_WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(ConfigError, match="must be 0 with several machines, got 1; go on with"):
+        goes_on(False, begun)
+    assert goes_on(True, begun), "asked for in so many words"
 
 
 def test_a_rank_takes_its_part_of_the_machine(monkeypatch):
