@@ -107,6 +107,12 @@ class RuntimeSection(Strict):
     checkpoint_every_steps: int | None = Field(
         None, ge=1, description="Steps between checkpoints, beside the seconds."
     )
+    collective_timeout_s: float = Field(
+        1800.0,
+        ge=1,
+        le=10**6,
+        description="Seconds that one of several ranks waits for the others before it gives up.",
+    )
 
 
 class RunConfig(Strict):

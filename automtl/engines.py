@@ -33,6 +33,8 @@ S = TypeVar("S")
 T = TypeVar("T")
 NAMES = ("local", "dask", "slurm")
 _NEEDS = {"dask": "distributed", "slurm": "submitit"}
+# what the engines raise, by name, where whoever did a call is gone
+_DEATHS = ("BrokenExecutor", "KilledWorker", "UncompletedJobError")
 _LOOK_EVERY_S = 1.0
 # Slurm's own default is the partition's, submitit's five minutes: a day, unless the user says more
 _TIMEOUT_MIN = 24 * 60
@@ -80,7 +82,8 @@ class Engine:
         Args:
             jobs: how many.
             scratch: a folder for what the engine itself writes down, seen by all.
-            alone: each in a process of its own, which the next one does not go on with.
+            alone: each in a process of its own, which the next one does not go on with; only Dask's
+                workers do.
 
         Raises:
             ConfigError: the settings are none of the engine's.
@@ -228,6 +231,11 @@ def _slurm(where: str, jobs: int, scratch: Path, alone: bool) -> Iterator[Execut
 
     with _Elsewhere(jobs, run, give_up) as executor:
         yield executor
+
+
+def died(error: BaseException) -> bool:
+    """Whether it says that whoever did a call was killed, lacked memory or ran out of time."""
+    return any(kind.__name__ in _DEATHS for kind in type(error).__mro__)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 A message has one form: ``where: what must hold, got what; what to do``.
 """
 
+from typing import Any
+
 
 class AutoMTLError(Exception):
     """Base of the package's own errors.
@@ -26,7 +28,7 @@ class AutoMTLError(Exception):
             message += f"; {fix}"
         super().__init__(message)
 
-    def __reduce__(self) -> tuple[type["AutoMTLError"], tuple[str, ...]]:
+    def __reduce__(self) -> tuple[type["AutoMTLError"], tuple[Any, ...]]:
         """As another process has it: an exception is handed over as its class and arguments."""
         return type(self), (self.where, self.rule, self.got, self.fix)
 
@@ -86,17 +88,27 @@ class NoMemory(EnvironmentFault):
 
 
 class RankLost(EnvironmentFault):
-    """Another process of those that train together is gone, and said itself why.
+    """Another process of those that train together is gone, and said itself why; or it hangs.
 
     Args:
         rank: the number of this one.
         message: what the backend says.
+        timeout_s: how long it waits for the others.
     """
 
-    def __init__(self, rank: int, message: str) -> None:
+    def __init__(self, rank: int, message: str, timeout_s: float) -> None:
+        self._given = rank, message, timeout_s
+        rule = "must hear from all other ranks"
+        fix = "see what the rank that ended first says"
+        if "timed out" in message.lower() or "timeout" in message.lower():
+            rule += f" within {timeout_s:g} s (runtime.collective_timeout_s)"
+            fix = "one of them hangs, has no way to this one, or is slower than that"
         got = " ".join(message.split())[:200] or "nothing"
-        fix = "see what the rank that ended first says, and go on with --resume"
-        super().__init__(f"rank {rank}", "must hear from all other ranks", got, fix)
+        super().__init__(f"rank {rank}", rule, got, f"{fix}; go on with --resume")
+
+    def __reduce__(self) -> tuple[type["RankLost"], tuple[Any, ...]]:
+        """As another process has it."""
+        return type(self), self._given
 
 
 class NumericalError(AutoMTLError, ArithmeticError):

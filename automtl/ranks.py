@@ -10,6 +10,7 @@ Legend: W ranks, V rows of a table, d its width, n rows of a rank.
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -22,8 +23,6 @@ from automtl.errors import ConfigError, RankLost
 if TYPE_CHECKING:
     from torch import Tensor
 
-_TIMEOUT = timedelta(minutes=30)  # of a collective, for ranks that hang
-
 
 class Ranks(Protocol):
     """One process among those that train together.
@@ -31,7 +30,6 @@ class Ranks(Protocol):
     Attributes:
         rank: its number, from 0.
         size: W.
-        first: whether it is the one that writes files and talks to people.
     """
 
     rank: int
@@ -58,9 +56,7 @@ class Ranks(Protocol):
         """The distinct numbers of all ranks, ascending. Shape: (n,) int64 -> (m,)."""
 
     def total_rows(self, part: "Tensor | None", like: "Tensor") -> "Tensor | None":
-        """The sum of all ranks' sparse gradients of one table, added up in the order of ranks; None
-        where no rank has one. Shape: (V, d), like `like`.
-        """
+        """All ranks' sparse (V, d) gradients of a table, summed by rank; None without any."""
 
     def gathered(self, part: np.ndarray) -> list[np.ndarray]:
         """All ranks' arrays, of any length, by rank."""
@@ -127,14 +123,17 @@ class Group:
 
     Tensors on a device go by its backend; numbers that steer the program by the CPU's.
 
+    Args:
+        timeout_s: how long it waits for the others, for errors.
+
     Attributes:
         calls, bytes: collectives so far, and what this rank gave to them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float) -> None:
         import torch.distributed as dist
 
-        self._dist = dist
+        self._dist, self._timeout_s = dist, timeout_s
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.calls = self.bytes = 0
 
@@ -150,7 +149,7 @@ class Group:
         try:
             yield
         except RuntimeError as error:
-            raise RankLost(self.rank, str(error)) from error
+            raise RankLost(self.rank, str(error), self._timeout_s) from error
 
     def total(self, part: "Tensor") -> "Tensor":
         """The sum, by one collective."""
@@ -162,9 +161,7 @@ class Group:
     def totals(
         self, parts: Sequence["Tensor | None"], like: Sequence["Tensor"]
     ) -> list["Tensor | None"]:
-        """The sums: one bucket of a fixed size per type, with a number that says how many have a
-        part beside each.
-        """
+        """The sums: a bucket of a fixed size per type, with how many have each of the parts."""
         import torch
 
         totals: list[Tensor | None] = [None] * len(parts)
@@ -282,6 +279,11 @@ def follows() -> bool:
     return world_size() > 1 and _number("RANK", 0) > 0
 
 
+def restarts() -> int:
+    """How often torchrun started this process again, after one of its ranks had failed."""
+    return _number("TORCHELASTIC_RESTART_COUNT", 0)
+
+
 def place() -> tuple[int, int]:
     """The number of this process on its machine, and how many there are there."""
     size = world_size()
@@ -291,12 +293,8 @@ def place() -> tuple[int, int]:
 def need_one_process(what: str, workers: int | None = None) -> None:
     """Refuse to do what ranks do not share.
 
-    Args:
-        what: is asked for.
-        workers: that are asked for, too.
-
     Raises:
-        ConfigError: this process was started with others to train together, or is to start some.
+        ConfigError: this process is one of several ranks, or is to start `workers`.
     """
     if (size := max(world_size(), workers or 1)) > 1:
         rule = "must be run by one process: only search, retrain and evaluate are shared by ranks"
@@ -310,11 +308,12 @@ def _number(name: str, default: int) -> int:
     return int(text)
 
 
-def join(device: str) -> Ranks:
+def join(device: str, timeout_s: float) -> Ranks:
     """This process among those that it was started with, if it was.
 
     Args:
         device: the type of device that networks run on.
+        timeout_s: how long it waits for the others, now and in each collective.
 
     Raises:
         ConfigError: ranks have no way to talk from such a device.
@@ -329,20 +328,22 @@ def join(device: str) -> Ranks:
     if not dist.is_available():
         raise ConfigError("ranks", "need a torch with torch.distributed", "one without")
     if not dist.is_initialized():
+        from torch.distributed.rendezvous import rendezvous
+
         backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+        wait = timedelta(seconds=timeout_s)
         try:
-            dist.init_process_group(backend, timeout=_TIMEOUT)
+            store, rank, size = next(rendezvous("env://", timeout=wait))
+            # torchrun's store outlives a restart, with the addresses of processes that are gone
+            store = dist.PrefixStore(f"automtl-{restarts()}", store)  # type: ignore[attr-defined]
+            dist.init_process_group(backend, None, wait, size, rank, store)
         except (RuntimeError, ValueError) as error:
-            raise RankLost(_number("RANK", 0), str(error)) from error
-    return Group()
+            raise RankLost(_number("RANK", 0), str(error), timeout_s) from error
+    return Group(timeout_s)
 
 
 def leave() -> None:
     """Leave the others, at the end of the process."""
-    import sys
-
-    if "torch.distributed" in sys.modules:
-        import torch.distributed as dist
-
-        if dist.is_available() and dist.is_initialized():
-            dist.destroy_process_group()
+    dist = sys.modules.get("torch.distributed")
+    if dist and dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()

@@ -97,7 +97,7 @@ def work(rank: int, size: int, folder: str, options: argparse.Namespace) -> None
     torch.set_num_threads(1)
     meet, wait = f"file://{folder}/meet{size}", timedelta(minutes=5)
     dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=size, timeout=wait)
-    group, found = Group(), []
+    group, found = Group(600), []
     for kind in options.steps.split(","):
         together, one = STEPS[kind](options, group), STEPS[kind](options, ALONE)
         seconds: list[tuple[float, float]] = []

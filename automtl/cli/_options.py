@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from automtl.errors import ConfigError
 from automtl.plugins import load_plugin
-from automtl.ranks import need_one_process
+from automtl.ranks import need_one_process, place, restarts, world_size
 
 if TYPE_CHECKING:
     from automtl.config import RunConfig
@@ -257,6 +257,29 @@ def by_workers(
         from automtl.cli.console import say
 
         raise typer.Exit(launch(workers, sys.argv[1:], say))
+
+
+def goes_on(resume: bool, home: Path | None) -> bool:
+    """Whether a command goes on with what was begun: where it is told to, or torchrun starts it
+    again (`--max-restarts`) and something was.
+
+    Args:
+        resume: whether it is told to.
+        home: the folder that shows it; None where each start chooses another.
+
+    Raises:
+        ConfigError: nobody knows where it was begun; or several machines, each of which counts by
+            itself how often it starts again.
+    """
+    if resume or not restarts():
+        return resume
+    where, fix = "torchrun --max-restarts", "go on with --out and --resume"
+    if place()[1] < world_size():
+        raise ConfigError(where, "must be 0 with several machines", restarts(), fix)
+    if home is None:
+        rule = "needs --out, for a command that is started again to find what it had begun"
+        raise ConfigError(where, rule, "none", fix)
+    return home.is_dir()
 
 
 def seed_list(text: str) -> list[int]:

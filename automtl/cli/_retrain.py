@@ -25,6 +25,7 @@ from automtl.cli._options import (
     Workers,
     by_workers,
     flags_of,
+    goes_on,
     seed_list,
     whole_path,
 )
@@ -103,6 +104,8 @@ def run(
     from automtl.phases.retrain.plan import plan_retrain
 
     how = side_by_side(jobs, engine)
+    searched = Path(source) if source and Path(source).is_dir() else None
+    resume = goes_on(resume, out or searched)
     flags = flags_of(
         data_dir=whole_path(data_dir),
         fast_dev_run=fast_dev_run,

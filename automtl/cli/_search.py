@@ -23,6 +23,7 @@ from automtl.cli._options import (
     absolute,
     by_workers,
     flags_of,
+    goes_on,
 )
 from automtl.cli._search_screen import show
 from automtl.cli.console import print_json, print_text, say_origins, table
@@ -108,7 +109,7 @@ def run(
     from automtl.config import resolve
     from automtl.runs.run_dir import RunDir
 
-    advice = None
+    advice, resume = None, goes_on(resume, out / "search" if out else None)
     if resume:
         from automtl.phases.search.resume import advice_of
 

@@ -28,13 +28,15 @@ def main() -> None:
             status = _run()
             # at the interpreter's own end nobody would hear that it cannot be written
             sys.stdout.flush()
+            _settle()
         except BaseException as fault:
+            _settle()
             as_is = isinstance(fault, Interrupted) or not heard
             # one raised in an import may come out as an ImportError
             fault = fault if as_is else Interrupted(heard[0])
             if status := _ended(fault):
                 _note(fault)
-    leave()
+        leave()
     sys.exit(status)
 
 
@@ -63,8 +65,10 @@ class _Nowhere(io.TextIOBase):
 
 
 def _note(fault: BaseException) -> None:
-    """Write down what ended one of several processes where torchrun looks for it."""
-    if world_size() > 1:
+    """Write down what ended one of several processes where torchrun looks for it, but a signal: the
+    status tells that, and torch may be half imported.
+    """
+    if world_size() > 1 and not isinstance(fault, Interrupted):
         from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
         get_error_handler().record_exception(fault)
@@ -87,6 +91,14 @@ def _heeded(heard: list[int]) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
             atexit.register(signal.signal, number, signal.SIG_IGN)  # the status is settled by then
+
+
+def _settle() -> None:
+    """From here on the status is settled: no signal changes it, such as the one that torchrun
+    sends as soon as another rank is gone.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Stream:

@@ -316,8 +316,8 @@ def test_the_first_bad_row_is_told_by_its_number(small_pieces, tmp_path: Path) -
     """The refusals of a single pass, word for word, also where a part alone would see no fault."""
     frame = rows(6)
     broken: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-        "a word": lambda f: _with(f, {700: ("spent", "much"), 950: ("spent", "more")}),
-        "a third label": lambda f: _with(
+        "a word": lambda f: with_cells(f, {700: ("spent", "much"), 950: ("spent", "more")}),
+        "a third label": lambda f: with_cells(
             f.assign(click=f["click"].map({0: "no", 1: "yes"})), {20: ("click", ""), 900: ("click", "nein")}
         ),
         "no values": lambda f: f.assign(click=0),
@@ -335,7 +335,7 @@ def test_the_first_bad_row_is_told_by_its_number(small_pieces, tmp_path: Path) -
         assert not list((folder / "parts" / "prepared").glob("toy-*"))
 
 
-def _with(frame: pd.DataFrame, cells: dict[int, tuple[str, str]]) -> pd.DataFrame:
+def with_cells(frame: pd.DataFrame, cells: dict[int, tuple[str, str]]) -> pd.DataFrame:
     frame = frame.astype(object)
     for row, (column, word) in cells.items():
         frame.iloc[row, frame.columns.get_loc(column)] = word

@@ -24,7 +24,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import typer.main
 
+from automtl.cli._app import app
 from automtl.cli.main import main
 from automtl.strict import parse_yaml
 from tests.house import ROOT
@@ -92,6 +94,16 @@ def commands(text: str) -> list[list[str]]:
     """The words of each command of a bash block; comments and continued lines as in a shell."""
     lines = text.replace("\\\n", " ").splitlines()
     return [words for words in (shlex.split(line, comments=True) for line in lines) if words]
+
+
+def unknown(words: list[str]) -> list[str]:
+    """The options of an `automtl` command line that it does not have."""
+    command: Any = typer.main.get_command(app)
+    words = words[1:]
+    while words and words[0] in getattr(command, "commands", ()):
+        command, words = command.commands[words[0]], words[1:]
+    known = {option for parameter in command.params for option in parameter.opts}
+    return [word for word in words if re.match("--?[a-z]", word) and word not in {*known, "--help"}]
 
 
 def run_page(page: str, names: dict[str, Any]) -> None:

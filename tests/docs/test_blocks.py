@@ -1,14 +1,17 @@
 """Every command and code block of README.md and docs/ runs, page by page; see blocks.py for how."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 
 import pytest
+from torch.distributed.run import get_args_parser
 
 import automtl.api as api
 from automtl.cli._app import app
+from automtl.strict import parse_yaml
 from tests.docs.blocks import (
     FIRST,
     KINDS,
@@ -20,6 +23,7 @@ from tests.docs.blocks import (
     fast,
     run,
     run_page,
+    unknown,
     write_clicks,
 )
 from tests.house import ROOT
@@ -116,6 +120,40 @@ def test_what_is_only_looked_at_is_sound_and_there():
                 str(block),
                 words,
             )
+            assert words[0] != "automtl" or unknown(words) == [], str(block)
+
+
+def test_the_recipes_for_several_machines_have_known_options_and_names():
+    """They are never run: torchrun's options, automtl's, and the manifest's own references."""
+    blocks_of = blocks("docs/scale.md")
+    [manifest] = [b for b in blocks_of if b.info == "yaml"]
+    service, job = parse_yaml(manifest.text, "manifest")["items"]
+    pod = job["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    [line] = container["args"]
+    starts = [b.text for b in blocks_of if b.info == "text" and "torchrun" in b.text]
+    assert len(starts) == 2
+    for text in [*starts, line]:
+        words = shlex.split(
+            text.replace("\\\n", " ").replace("$(", " ").replace(")", " "), comments=True
+        )
+        start = words.index("torchrun")
+        torchrun, rest = (
+            words[start + 1 : words.index("-m", start)],
+            words[words.index("-m", start) :],
+        )
+        known = get_args_parser()._option_string_actions
+        assert all(w in known for w in torchrun if w.startswith("--")) and rest[1] == "automtl"
+        assert unknown([w for w in rest[1:] if w not in ("-d", "&&")]) == []
+    name = service["metadata"]["name"]
+    assert job["metadata"]["name"] == name == pod["subdomain"]
+    assert service["spec"]["selector"] == {"job-name": name}
+    assert f"--master-addr {name}-0.{name} " in line and "$JOB_COMPLETION_INDEX" in line
+    assert f"--nnodes {job['spec']['completions']} " in line
+    assert job["spec"]["parallelism"] == job["spec"]["completions"]
+    assert f"--nproc-per-node {container['resources']['limits']['nvidia.com/gpu']} " in line
+    assert {v["name"] for v in pod["volumes"]} == {m["name"] for m in container["volumeMounts"]}
+    assert unknown(["automtl", "search", "x", "--worker", "2"]) == ["--worker"]
 
 
 def test_the_example_on_a_dataframe_runs(here, monkeypatch):

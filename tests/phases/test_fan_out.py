@@ -14,7 +14,7 @@ import pytest
 
 import automtl
 from automtl.engines import Engine
-from automtl.errors import ConfigError, DataError, EnvironmentFault, Interrupted
+from automtl.errors import ConfigError, DataError, EnvironmentFault, Interrupted, RankLost
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
 from tests.house import ROOT
@@ -189,7 +189,8 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_faults_travel_between_processes() -> None:
-    for fault in (DataError("a", "b", "c", "d"), Interrupted(15, "run", "so far"), Interrupted(2)):
+    own = (DataError("a", "b", "c", "d"), RankLost(1, "Timed out", 5.0))
+    for fault in (*own, Interrupted(15, "run", "so far"), Interrupted(2)):
         made, given = fault.__reduce__()
         same = made(*given)
         assert type(same) is type(fault) and str(same) == str(fault)

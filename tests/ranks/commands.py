@@ -20,6 +20,7 @@ ENV = {
     if not k.startswith(("RANK", "WORLD", "LOCAL_", "TORCHELASTIC"))
 }
 ENV |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+LONG_S = 900  # on a busy machine
 
 
 class Folder:
@@ -41,7 +42,7 @@ class Folder:
             env={**ENV, **(env or {})},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=LONG_S,
         )
         assert done.returncode == status, done.stderr[-3000:]
         return done
@@ -61,7 +62,7 @@ class Folder:
 
 def begun(process, path, lines):
     """Wait until a file of a running command has so many lines."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + LONG_S
     while not path.exists() or len(path.read_bytes().splitlines()) < lines:
         assert process.poll() is None, "it ended before it was to be stopped"
         assert time.monotonic() < until
@@ -79,6 +80,17 @@ def worker(process, rank):
     raise AssertionError(f"no worker {rank} among {children}")
 
 
+def awaited(look):
+    """What `look` gives, as soon as it raises nothing."""
+    until = time.monotonic() + LONG_S
+    while True:
+        try:
+            return look()
+        except (AssertionError, FileNotFoundError, ProcessLookupError):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
 def stop(folder, words, path, *, lines=1, rank=None, number=signal.SIGTERM):
     """Start a command and send a signal, to one worker or to the command itself, once `path` has so
     many lines; its exit status and what it said.
@@ -88,7 +100,7 @@ def stop(folder, words, path, *, lines=1, rank=None, number=signal.SIGTERM):
     )
     begun(process, path, lines)
     os.kill(process.pid if rank is None else worker(process, rank), number)
-    said = process.communicate(timeout=120)[1]
+    said = process.communicate(timeout=LONG_S)[1]
     return process.returncode, said
 
 

@@ -189,7 +189,7 @@ SHORT = [
 def _work(rank, size, folder, names):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
-    group = Group()
+    group = Group(60)
     for number, name in enumerate(names):
         before = group.calls
         found = (CASES | NOISY)[name](group)

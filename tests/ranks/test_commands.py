@@ -1,7 +1,11 @@
 """Whole commands on several workers: what they make, how they end, how they go on."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -9,7 +13,19 @@ from automtl.cli._app import app
 from automtl.errors import ConfigError
 from automtl.runs import checkpoint
 from scripts.small import PAPER, SPACE, flags
-from tests.ranks.commands import PLAIN, Folder, farthest, lines_of, net_of, same_state, stop
+from tests.ranks.commands import (
+    ENV,
+    LONG_S,
+    PLAIN,
+    Folder,
+    awaited,
+    farthest,
+    lines_of,
+    net_of,
+    same_state,
+    stop,
+    worker,
+)
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +207,37 @@ def test_one_stopped_worker_stops_all_at_the_same_step(folder):
 
 
 @pytest.mark.slow
+def test_a_worker_that_hangs_is_not_waited_for_for_ever(folder):
+    run = folder.path / "hangs"
+    words = long_search(folder, run, 2, sets=["runtime.collective_timeout_s=60"])
+    metrics = run / "search" / "metrics.jsonl"
+    status, said = stop(folder, words, metrics, rank=1, number=signal.SIGSTOP)
+    assert status == 128 + signal.SIGKILL, said
+    assert "worker 1 was ended by signal 9; go on with --resume" in said
+    assert "rank 0: must hear from all other ranks within 60 s" in said
+    manifest = json.loads((run / "search" / "manifest.json").read_text())
+    assert manifest["state"] == "interrupted"
+
+
+@pytest.mark.slow
+def test_a_worker_stopped_before_it_has_begun_ends_all(folder):
+    """While it imports, too: no fault of its own comes of it."""
+    for wait in (1.0, 4.0):
+        out = folder.path / f"early-{wait}"
+        words = long_search(folder, out, 2)
+        process = subprocess.Popen(
+            [sys.executable, *words], cwd=folder.path, env=ENV, stderr=subprocess.PIPE, text=True
+        )
+        pid = awaited(lambda process=process: worker(process, 1))
+        time.sleep(wait)
+        os.kill(pid, signal.SIGTERM)
+        said = process.communicate(timeout=LONG_S)[1]
+        assert process.returncode == 128 + signal.SIGTERM, said
+        assert "Traceback" not in said and "fault of automtl" not in said, said
+        assert "signal 15" in said or "interrupted; " in said, said
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mmoe", "single_task", "mome", "dselect_k"])
 def test_retrain_and_evaluate_on_two_ranks(folder, kind):
     sets = ["retrain.batch_size=48", "retrain.epochs=3", "architecture.batch_norm=false"]
@@ -218,26 +265,55 @@ def test_retrain_and_evaluate_on_two_ranks(folder, kind):
 
 @pytest.mark.slow
 def test_torchrun_starts_it_too(folder):
-    import os
-    import subprocess
-    import sys
-
-    from tests.ranks.commands import ENV
-
     folder.search("seen")  # prepares the data
     words = long_search(folder, folder.path / "torchrun", None)
     start = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "automtl"]
     done = subprocess.run(
         [sys.executable, "-m", *start, *words[2:]],
         cwd=folder.path,
-        env=ENV | {"PATH": os.environ["PATH"]},
+        env=ENV,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=LONG_S,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     finished(folder.path / "torchrun")
     assert done.stderr.count("epoch 1/12") == 1, "one of them talks"
+
+
+@pytest.mark.slow
+def test_torchrun_starts_it_again_and_it_goes_on(folder):
+    """A rank kills itself on the first try, in the middle."""
+    plugin, run = folder.path / "mortal.py", folder.path / "again"
+    plugin.write_text(
+        "import os\nimport signal\nimport torch\nimport automtl\n"
+        "class Mortal(torch.nn.Module):\n"
+        "    def __init__(self, *, width_in):\n"
+        "        super().__init__()\n"
+        "        self.linear, self.calls = torch.nn.Linear(width_in, width_in), 0\n"
+        "    def forward(self, x):\n"
+        "        self.calls += 1\n"
+        "        first = os.environ['TORCHELASTIC_RESTART_COUNT'] == '0'\n"
+        "        if first and os.environ['RANK'] == '1' and self.calls == 60:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return self.linear(x)\n"
+        "automtl.register_operation('mortal', Mortal, place='expert')\n"
+    )
+    sets = ["space.expert=[mortal, mlp(4), skip]", "search.epochs=4"]
+    words = long_search(folder, run, None, "--plugin", plugin, sets=sets)
+    folder.run("data", "prepare", folder.data)
+    start = ["torch.distributed.run", "--standalone", "--max-restarts=1", "--nproc_per_node=2"]
+    done = subprocess.run(
+        [sys.executable, "-m", *start, *words],
+        cwd=folder.path,
+        env=ENV,
+        capture_output=True,
+        text=True,
+        timeout=LONG_S,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    finished(run, epochs=4)
+    assert json.loads((run / "search" / "manifest.json").read_text())["resumed"]
 
 
 @pytest.mark.slow

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from automtl import files
+from automtl.cli._options import goes_on
 from automtl.config import RuntimeSection
 from automtl.data.prepare import prepare
 from automtl.data.spec.dataset import load_dataset
 from automtl.data.store import Rows
 from automtl.data.store.batches import Batches
-from automtl.errors import ArtifactError, ConfigError, EnvironmentFault
+from automtl.errors import ArtifactError, ConfigError, EnvironmentFault, RankLost
 from automtl.phases.run.device import cores
 from automtl.phases.run.joining import of_rank, share_of
 from automtl.phases.run.launch import _failed
@@ -25,7 +26,7 @@ from scripts.small import write_dataset
 def test_one_process_is_the_identity_and_imports_nothing_for_it():
     plain = "import sys, automtl.ranks; assert not {'torch', 'torch.distributed'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", plain], check=True, timeout=60)
-    assert join("cpu") is ALONE and world_size() == 1 and not follows() and place() == (0, 1)
+    assert join("cpu", 60) is ALONE and world_size() == 1 and not follows() and place() == (0, 1)
     rows, held = torch.tensor([3, 1, 3]), np.arange(3)
     assert ALONE.union(rows) is rows and ALONE.total(rows) is rows
     assert ALONE.totals([None, rows], [rows, rows])[1] is rows
@@ -61,7 +62,8 @@ def test_a_process_that_follows_writes_nothing(tmp_path, monkeypatch):
         ({0: (-15, "Signal 15"), 1: (3, "NoMemory: memory: too little")}, 3, "worker 1: memory: "),
         ({0: (2, "ConfigError: a"), 1: (2, "ConfigError: a")}, 2, ""),
         ({0: (4, "NumericalError: b"), 1: (3, "RankLost: rank 1")}, 4, ""),
-        ({0: (143, "Interrupted: c"), 1: (143, "Interrupted: c")}, 143, ""),
+        ({0: (143, "no words"), 1: (143, "no words")}, 143, ""),
+        ({1: (143, "no words")}, 143, "worker 1 was ended by signal 15"),
     ],
 )
 def test_the_worker_that_failed_by_itself_gives_the_status(failures, status, words):
@@ -74,6 +76,34 @@ def test_the_worker_that_failed_by_itself_gives_the_status(failures, status, wor
     assert "".join(said).startswith(words) and bool(said) == bool(words)
 
 
+def test_a_rank_that_hangs_is_told_from_one_that_is_gone():
+    """In the words of gloo."""
+    gone, hangs = (
+        RankLost(0, words, 90.0)
+        for words in ("Connection closed by peer", "Timed out waiting 90000ms for recv")
+    )
+    assert str(gone).startswith("rank 0: must hear from all other ranks, got Connection closed")
+    assert "see what the rank that ended first says" in str(gone)
+    assert "within 90 s (runtime.collective_timeout_s), got Timed out" in str(hangs)
+    assert "one of them hangs" in str(hangs) and "go on with --resume" in str(hangs)
+
+
+def test_a_command_that_torchrun_starts_again_goes_on(tmp_path, monkeypatch):
+    begun, fresh = tmp_path, tmp_path / "fresh"
+    assert goes_on(True, None) and not goes_on(False, begun)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    assert not goes_on(False, begun) and not goes_on(False, None)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert goes_on(False, begun) and not goes_on(False, fresh) and goes_on(True, None)
+    with pytest.raises(ConfigError, match="torchrun --max-restarts: needs --out"):
+        goes_on(False, None)
+    for name, value in {"WORLD_SIZE": 4, "RANK": 3, "LOCAL_RANK": 1, "LOCAL_WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(ConfigError, match="must be 0 with several machines, got 1; go on with"):
+        goes_on(False, begun)
+    assert goes_on(True, begun), "asked for in so many words"
+
+
 def test_a_rank_takes_its_part_of_the_machine(monkeypatch):
     assert of_rank(RuntimeSection()) == RuntimeSection()
     for name, value in {"WORLD_SIZE": 4, "RANK": 3, "LOCAL_RANK": 1, "LOCAL_WORLD_SIZE": 2}.items():
@@ -84,7 +114,7 @@ def test_a_rank_takes_its_part_of_the_machine(monkeypatch):
     with pytest.raises(ConfigError, match=r"runtime.device: must leave the choice to the ranks"):
         of_rank(RuntimeSection(device="cuda:0"))
     with pytest.raises(ConfigError, match="must be cpu or cuda for several ranks, got mps"):
-        join("mps")
+        join("mps", 60)
 
 
 def test_a_step_is_shared_evenly_or_refused():

@@ -228,11 +228,12 @@ def digest_parts(
     """Digest all parts; `reader` learns how many rows its side tables match."""
     orders = [DigestOrder(config, sources, reader.times, work, part) for part in parts]
     targets = [work.of(part.number, FACTS) for part in parts]
-    refused = workers.attempt("reading, parts", digest_part, orders, targets)
+    what = "reading, parts"
+    refused = workers.attempt(what, digest_part, orders, targets)
     sequence, digested = PartSequence(work), Digested(config)
     for order in orders:
         if order.part.number in refused or not sequence.fits(order.part):
-            workers.one(digest_part, replace(order, before=sequence.before(order.part)))
+            workers.one(what, digest_part, replace(order, before=sequence.before(order.part)))
         facts = sequence.advance(order.part)
         digested.add(facts)
         reader.add_matches(facts["matches"])

@@ -47,8 +47,8 @@ class Columns:
         """The columns' names."""
         return list(self.least)
 
-    def words(self, name: str, part: int, spill: int) -> str:
-        """The name of a part's file of words."""
+    def words(self, name: str, spill: int) -> str:
+        """The name of a file of words, of any part."""
         return f"words/{self.names.index(name)}-{spill}.arrow"
 
     def vocabulary(self, name: str, ending: str) -> Path:
@@ -63,7 +63,7 @@ class Columns:
         """Part and name of every file of a column's words."""
         for part in range(self.parts):
             for spill in range(read_facts(self.work.of(part, SPILLS))[name]):
-                yield part, self.words(name, part, spill)
+                yield part, self.words(name, spill)
 
     def bucket(self, name: str, bucket: int) -> list[pa.RecordBatch]:
         """A bucket's words and counts as every file has them, in the order of `files`."""
@@ -127,7 +127,7 @@ class SpilledWords:
         buckets = _bucket_of(hash_words(words), columns.buckets)
         ordered = whole.take(pa.array(np.argsort(buckets, kind="stable")))
         ends = np.cumsum(np.bincount(buckets, minlength=columns.buckets))
-        file = columns.words(name, self._part, self._spills[name])
+        file = columns.words(name, self._spills[name])
         with (
             files.stream(columns.work.of(self._part, file)) as stream,
             pa.ipc.new_file(stream, WORDS) as writer,

@@ -3,9 +3,9 @@
 import ctypes
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import active_children
@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from automtl.data.spec.dataset import DatasetConfig
-from automtl.engines import Engine, shared_out
-from automtl.errors import ConfigError, DataError, EnvironmentFault
+from automtl.engines import Engine, died, shared_out
+from automtl.errors import AutoMTLError, ConfigError, DataError, EnvironmentFault
 
 _SAY_EVERY_S = 30.0
 Say = Callable[[str], None]
@@ -83,43 +83,45 @@ class Workers:
         Raises:
             DataError: the data do not allow one of them.
         """
-        for number in self.attempt(what, work, orders, targets):
-            self.one(work, orders[number])  # again, for its error
+        if refused := self.attempt(what, work, orders, targets):
+            raise refused[min(refused)]
 
     def attempt(
         self, what: str, work: Callable[[Any], None], orders: Sequence[Any], targets: Sequence[Path]
-    ) -> list[int]:
-        """As `each`, but gives the numbers of the orders that the data do not allow."""
+    ) -> dict[int, DataError]:
+        """As `each`, but gives the orders that the data do not allow, by number."""
         missing = [i for i, path in enumerate(targets) if not path.exists()]
-        done, refused = len(orders) - len(missing), list[int]()
+        done, refused = len(orders) - len(missing), dict[int, DataError]()
         if missing:
             self.say(f"{what}: {len(orders)}" + (f", {done} are there" if done else ""))
         # a job in a queue is too dear for one order
         size = -(-len(missing) // self.how.jobs) if self.how.engine.name == "slurm" else 1
         bundles = [missing[i : i + size] for i in range(0, len(missing), max(size, 1))]
-        with closing(
-            shared_out(
-                self._executor,
-                partial(_do, work),
-                [[orders[i] for i in bundle] for bundle in bundles],
-                self.how.jobs,
-                stop=self._stop,
-            )
-        ) as ended:
+        results = shared_out(
+            self._executor,
+            partial(_do, work),
+            [[orders[i] for i in bundle] for bundle in bundles],
+            self.how.jobs,
+            stop=self._stop,
+        )
+        with _deaths_told(what), closing(results) as ended:
             for number, future in ended:
-                if (error := future.exception()) is not None:
-                    raise _fault(what, error)
                 bundle = bundles[number]
-                refused += [bundle[i] for i in future.result()]
+                for place, error in future.result():
+                    if not isinstance(error, DataError):
+                        raise error
+                    refused[bundle[place]] = error
                 done += len(bundle)
                 if time.monotonic() - self._said > _SAY_EVERY_S:
                     self._said = time.monotonic()
                     self.say(f"{what}: {done} of {len(orders)}")
-        return sorted(refused)
+        return refused
 
-    def one(self, work: Callable[[Any], None], order: Any) -> None:
+    def one(self, what: str, work: Callable[[Any], None], order: Any) -> None:
         """Do one order, whether it is done or not."""
-        self._executor.submit(work, order).result()
+        with _deaths_told(what):
+            for _, error in self._executor.submit(_do, work, [order]).result():
+                raise error
 
     def _stop(self) -> None:
         """End what this machine's processes are at; whatever is done stays."""
@@ -127,28 +129,38 @@ class Workers:
             child.terminate()
 
 
-def _do(work: Callable[[Any], None], orders: Sequence[Any]) -> list[int]:
-    """Do some orders, one after the other; gives the places of those that the data do not allow.
+def _do(work: Callable[[Any], None], orders: Sequence[Any]) -> list[tuple[int, AutoMTLError]]:
+    """Do some orders, one after the other; gives the errors, each with its order's place. They are
+    returned, since not every engine hands over what is raised as it is.
 
     Memory goes back to the system after each, since the next one needs other amounts of it.
     """
-    refused = []
+    errors = []
     for place, order in enumerate(orders):
         try:
             work(order)
-        except DataError:
-            refused.append(place)
+        except AutoMTLError as error:
+            errors.append((place, error))
         pa.default_memory_pool().release_unused()
         if platform.libc_ver()[0] == "glibc":
             ctypes.CDLL(None).malloc_trim(0)
-    return refused
+    return errors
 
 
-def _fault(what: str, error: BaseException) -> BaseException:
-    if type(error).__name__ != "BrokenProcessPool":
-        return error
-    fix = (
-        "it may have lacked memory: take more --parts or less --memory; run it again to go on; a "
-        'script of your own needs `if __name__ == "__main__":` around the call'
-    )
-    return EnvironmentFault(what, "must not end a process", "one that was killed", fix)
+@contextmanager
+def _deaths_told(what: str) -> Iterator[None]:
+    """Turn the death of whoever is at something into an error that says what to do.
+
+    Raises:
+        EnvironmentFault: somebody has died.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not died(error):
+            raise
+        fix = (
+            "it may have lacked memory: take more --parts or less --memory; run it again to go on; "
+            'a script of your own needs `if __name__ == "__main__":` around the call'
+        )
+        raise EnvironmentFault(what, "must not end a process", "one that was killed", fix) from None

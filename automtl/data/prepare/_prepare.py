@@ -17,10 +17,11 @@ from automtl.data.raw.sources import Source, find_sources, silent
 from automtl.data.spec.dataset import DatasetConfig, keeps_data
 from automtl.data.store import Store
 from automtl.data.store.encoding import FORMAT, MANIFEST, checksum, sealed
-from automtl.errors import ArtifactError, ConfigError, InUse
+from automtl.errors import ArtifactError, ConfigError, DataError, InUse
 from automtl.files import StagedFolder, clear_temporaries, locked, remove_folder, write_json
 
 Progress = Callable[[str], None]
+_HOME = ".{}.parts"  # what is made of a store's parts, beside it until it is whole
 
 
 @keeps_data
@@ -73,17 +74,33 @@ def prepare(
             return store
         clear_temporaries(path.parent)
         say(f"preparing {config.name} from {_count(sources)}, once: {path}")
-        home = path.with_name(f".{path.name}.parts")
-        with StagedFolder(path) as folder:
+        home = path.with_name(_HOME.format(path.name))
+        for other in {*path.parent.glob(_HOME.format(f"{config.name}-*"))} - {home}:
+            say(f"{other} is of other files or settings; remove it where nobody goes on with it")
+        with _meanwhile(home), StagedFolder(path) as folder:
             summary = (
                 make(config, sources, folder, config_hash, say)
                 if parts is None
                 else make_in_parts(config, sources, folder, config_hash, say, how=parts, home=home)
             )
             _seal(folder, {"key": path.name, "sources": raw_files, "summary": summary})
-        if home.exists():
-            remove_folder(home)
         return Store.open(path, verify=False)
+
+
+@contextlib.contextmanager
+def _meanwhile(home: Path) -> Iterator[None]:
+    """Inside, what several processes make lies in a folder. It is kept where that can be gone on
+    with: not once the store is whole, nor after a fault of the data, since mended ones have another
+    name.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, DataError) and home.exists():
+            remove_folder(home)
+        raise
+    if home.exists():
+        remove_folder(home)
 
 
 def _seal(folder: StagedFolder, facts: dict[str, Any]) -> None:

@@ -79,7 +79,7 @@ def come_together(config: RunConfig, encoding: Encoding, machine: dict[str, Any]
         ConfigError: they do not.
         RankLost: the others do not come.
     """
-    ranks = join(torch.device(machine["device"]).type)
+    ranks = join(torch.device(machine["device"]).type, config.runtime.collective_timeout_s)
     if ranks.size == 1:
         return ranks
     if not ranks.first:

@@ -89,9 +89,10 @@ def _failed(failures: Mapping[int, Any], say: Callable[[str], None]) -> int:
         ),
     )
     status = int(failures[first].exitcode)
-    if status < 0:
-        say(f"worker {first} was ended by signal {-status}; go on with --resume")
-        return 128 - status
+    number = -status if status < 0 else max(0, status - 128)
+    if status < 0 or (number and first):
+        say(f"worker {first} was ended by signal {number}; go on with --resume")
+        return 128 + number
     if first:  # the first one, number 0, told people itself
         say(f"worker {first}: {messages[first].partition(': ')[2]}")
     return status

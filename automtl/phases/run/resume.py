@@ -22,6 +22,7 @@ _OF_TODAY = (
     *(
         "checkpoint_every_s",
         "checkpoint_every_steps",
+        "collective_timeout_s",
         "on_nan",
         "nan_limit",
         "deterministic",
