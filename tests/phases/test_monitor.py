@@ -109,7 +109,7 @@ def test_status_and_report_name_it(data: Path, tmp_path: Path) -> None:
         for s in verdict(load_runs([tmp_path / "run", tmp_path / "plain"]))
         if "picked by validation" in s.text
     ]
-    assert said == ["The epoch of mmoe of run was picked by validation buy auc, not by MTL-Loss."]
+    assert said == ["The epoch of run was picked by validation buy auc, not by MTL-Loss."]
 
 
 @pytest.mark.parametrize(

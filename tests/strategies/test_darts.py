@@ -14,6 +14,7 @@ from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts import Darts
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.derive import derive, entropy
+from automtl.strict import build
 from automtl.training.losses import multi_task_loss
 from tests.support import compiles, random_batch, small_schema, small_space
 
@@ -174,7 +175,7 @@ def test_warm_up_as_long_as_the_search_is_refused():
         ConfigError,
         match="must be below search.epochs = 4, since beta trains only after warm-up, got 4",
     ):
-        made(warmup_epochs=4)
+        build(DartsSettings, {"epochs": 4, "warmup_epochs": 4}, "Darts")
 
 
 def test_a_field_called_alpha_trains_bit_for_bit_the_same():
