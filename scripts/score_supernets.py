@@ -63,6 +63,7 @@ from automtl.strategies.encoding import Genome, SpaceEncoding
 from automtl.strategies.protocol import SearchContext, make_encoding
 from automtl.strategies.registry import STRATEGIES
 from automtl.strategies.score import score
+from automtl.strict import build
 from automtl.training.losses import multi_task_loss
 
 SEEDS, TUNE_STEPS, TUNE_LR = (0, 1, 2), 40, 1e-3
@@ -79,9 +80,9 @@ class FairPath(SinglePath):
         self._rng = np.random.default_rng(
             int(torch.randint(2**62, (1,), generator=self._generator))
         )
-        self.encoding.draw = self._draw  # type: ignore[method-assign]
 
-    def _draw(self, rng: np.random.Generator) -> Genome:
+    def draw(self, rng: np.random.Generator) -> Genome:
+        """The next candidate of every block, and drawn experts."""
         picks = [0] * len(self.encoding.names)
         for name, numbers in self.encoding.groups().items():
             waiting = self._waiting.get(name)
@@ -91,7 +92,7 @@ class FairPath(SinglePath):
             pick = waiting.pop()
             for number in numbers:
                 picks[number] = pick
-        return Genome(tuple(picks), self.encoding._any(rng).chosen)
+        return Genome(tuple(picks), self.encoding.draw(rng).chosen)
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def read_table(name: str, data: str) -> Table:
         definitions = dict(zip(frame["architecture"], frame["definition"], strict=True))
     if about["data"] != (own := load_dataset(data).name):
         raise DataError(name, f"must be of the data set {own}", about["data"])
-    settings = TableSettings.model_validate_json(json.dumps(about["settings"]))
+    settings = build(TableSettings, about["settings"], name)
     return Table(data, settings, about["training"]["retrain"]["batch_size"], definitions)
 
 

@@ -60,9 +60,11 @@ def test_a_fair_path_goes_through_all_candidates_before_one_comes_again(made):
     _, context = context_of(made, Kind(FairPath))
     net = context.make_supernet()
     encoding = make_encoding(context, net)
-    FairPath(net, context.schema, context.settings, encoding=encoding, generator=context.generator)
+    stepper = FairPath(
+        net, context.schema, context.settings, encoding=encoding, generator=context.generator
+    )
     rng = np.random.default_rng(0)
-    drawn = [encoding.draw(rng) for _ in range(12)]
+    drawn = [stepper.draw(rng) for _ in range(12)]
     assert all(map(encoding.legal, drawn))
     for place, name in enumerate(encoding.names):
         count = len(encoding.operations(name))

@@ -94,8 +94,10 @@ class Model(RetrainResult):
             device: where to run.
         """
         with Listening() as listener:
-            found = field_importance(self.folder, repeats=repeats, device=device, reporter=listener)
-        return found.table
+            measured = field_importance(
+                self.folder, repeats=repeats, device=device, reporter=listener
+            )
+        return measured.table
 
     @speaks_python
     def export(self, out: str | Path | None = None, *, format: str = "onnx") -> ExportResult:

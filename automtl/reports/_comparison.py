@@ -12,6 +12,7 @@ from automtl.reports.drawing.text import short
 from automtl.reports.tables import Model
 from automtl.runs.constant import LOSS
 from automtl.runs.more_seeds import more_seeds
+from automtl.runs.run_dir import PhaseDir
 from automtl.statistics import LEVEL, holm, seeds_needed, welch
 
 _SEEDS = 5  # of each, proposed where one seed is all there is
@@ -101,9 +102,9 @@ def _interval(best: Model, second: Model, tests: int) -> Sentence:
     test = welch(second.loss.values, best.loss.values)
     if test is None:
         return Sentence(f"{text}. One seed cannot tell such a difference from chance.")
-    held = "contains 0" if test.low <= 0 <= test.high else "does not contain 0"
+    zero = "contains 0" if test.low <= 0 <= test.high else "does not contain 0"
     corrected = f"; tests are corrected for {tests} comparisons (Holm)" if tests > 1 else ""
-    interval = f"its 95% interval, {test.low:+.5f} to {test.high:+.5f}, {held}"
+    interval = f"its 95% interval, {test.low:+.5f} to {test.high:+.5f}, {zero}"
     return Sentence(f"{text}; {interval}{corrected}.")
 
 
@@ -164,7 +165,7 @@ def _next(best: Model, second: Model) -> Sentence:
     commands = [
         more_seeds(
             str(model.phases[0].manifest.get("command", "")),
-            str(model.phases[0].folder.parent.parent),
+            str(PhaseDir(model.phases[0].folder).run),
             [seed for seed in model.seeds if seed is not None],
             count,
         )

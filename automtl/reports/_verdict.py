@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from automtl.errors import counted
 from automtl.reports._comparison import compared, epoch_monitors
-from automtl.reports._decisions import headlines
+from automtl.reports._decisions import ended, headlines
 from automtl.reports._sentence import Sentence
 from automtl.reports.load import PhaseView, RunView
 from automtl.reports.tables import Model, data_hash, models
 from automtl.runs.constant import LOSS, above
+from automtl.runs.run_dir import PhaseDir
 
 
 def verdict(runs: Sequence[RunView]) -> list[Sentence]:
@@ -60,7 +61,7 @@ def _compared(group: Sequence[Model]) -> list[Sentence]:
     """Sentences on models of the same rows, best first."""
     said = [*compared(group), *epoch_monitors(group)]
     if group[0].loss is not None and group[0].split == "validation":
-        folders = [str(p.folder.parent.parent) for model in group for p in model.phases]
+        folders = [str(PhaseDir(p.folder).run) for model in group for p in model.phases]
         where = shlex.join(dict.fromkeys(folders))
         text = (
             "Validation rows chose the epoch too, so these figures flatter a little. Not all of "
@@ -90,13 +91,7 @@ def _test_reads(group: Sequence[Model]) -> list[Sentence]:
 
 
 def _nothing_trained(runs: Sequence[RunView]) -> list[Sentence]:
-    searches = [run.search for run in runs if run.search is not None]
-    derived = [
-        phase
-        for phase in searches
-        if phase.architecture is not None and phase.state in ("done", "time_limited")
-    ]
-    if derived:
+    if derived := ended(runs):
         text = "An architecture is derived and not trained yet, so there is nothing to judge."
         return [
             Sentence(text, "main", f"automtl retrain {shlex.quote(str(phase.folder.parent))}")

@@ -53,8 +53,12 @@ class SinglePath(Darts):
     def step(self, alpha_batch: Batch | None, fit_batch: Batch) -> Losses:
         """One weight step on a path of its own."""
         seed = torch.randint(2**62, (1,), generator=self._generator, device=self._generator.device)
-        self.encoding.set(self.net, self.encoding.draw(np.random.default_rng(int(seed))))
+        self.encoding.set(self.net, self.draw(np.random.default_rng(int(seed))))
         return self._weight_step(fit_batch)
+
+    def draw(self, rng: np.random.Generator) -> Genome:
+        """The architecture of one step."""
+        return self.encoding.draw(rng)
 
 
 class _State(SearchState):

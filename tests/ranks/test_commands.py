@@ -42,6 +42,21 @@ def long_search(folder, out, workers, *more, sets=()):
     return folder.words("search", *words, workers=workers, sets=(*SPACE, *PAPER, *PLAIN, *sets))
 
 
+def torchrun(folder, words, *options):
+    """A command by torchrun on two processes, which ends well."""
+    start = ["torch.distributed.run", "--standalone", *options, "--nproc_per_node=2"]
+    done = subprocess.run(
+        [sys.executable, "-m", *start, *words],
+        cwd=folder.path,
+        env=ENV,
+        capture_output=True,
+        text=True,
+        timeout=LONG_S,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
 def finished(run, epochs=12):
     lines = lines_of(run / "search" / "metrics.jsonl")
     assert [line["epoch"] for line in lines] == list(range(epochs)), "none lost, none twice"
@@ -267,16 +282,7 @@ def test_retrain_and_evaluate_on_two_ranks(folder, kind):
 def test_torchrun_starts_it_too(folder):
     folder.search("seen")  # prepares the data
     words = long_search(folder, folder.path / "torchrun", None)
-    start = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "automtl"]
-    done = subprocess.run(
-        [sys.executable, "-m", *start, *words[2:]],
-        cwd=folder.path,
-        env=ENV,
-        capture_output=True,
-        text=True,
-        timeout=LONG_S,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = torchrun(folder, words)
     finished(folder.path / "torchrun")
     assert done.stderr.count("epoch 1/12") == 1, "one of them talks"
 
@@ -302,16 +308,7 @@ def test_torchrun_starts_it_again_and_it_goes_on(folder):
     sets = ["space.expert=[mortal, mlp(4), skip]", "search.epochs=4"]
     words = long_search(folder, run, None, "--plugin", plugin, sets=sets)
     folder.run("data", "prepare", folder.data)
-    start = ["torch.distributed.run", "--standalone", "--max-restarts=1", "--nproc_per_node=2"]
-    done = subprocess.run(
-        [sys.executable, "-m", *start, *words],
-        cwd=folder.path,
-        env=ENV,
-        capture_output=True,
-        text=True,
-        timeout=LONG_S,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    torchrun(folder, words, "--max-restarts=1")
     finished(run, epochs=4)
     assert json.loads((run / "search" / "manifest.json").read_text())["resumed"]
 

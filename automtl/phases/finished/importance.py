@@ -41,7 +41,7 @@ def field_importance(
         f"{folder.path}: shuffling each of {len(session.schema.fields)} fields {repeats} times on "
         f"{len(index):,} validation rows"
     )
-    found = importance(
+    rises = importance(
         net,
         batch,
         session.schema,
@@ -49,7 +49,7 @@ def field_importance(
         units=groups(store, "validation", index),
         device=session.device,
     )
-    table = pd.DataFrame(found, columns=["task", "field", "rise", "low", "high"])
+    table = pd.DataFrame(rises, columns=["task", "field", "rise", "low", "high"])
     order = {task.name: k for k, task in enumerate(session.schema.tasks)}
     ranked = table.assign(place=table.task.map(order), least=-table.rise)
     table = ranked.sort_values(["place", "least"], kind="stable")[list(table.columns)]

@@ -57,10 +57,10 @@ def _with_importance(view: RunView, repeats: int, reporter: Reporter) -> RunView
         if phase.state == "done":
             labels.setdefault(phase.label, []).append(PhaseDir(phase.folder))
     best = [best_of(folders, Silent()) for folders in labels.values()]
-    found = {
+    measured = {
         folder.path: field_importance(folder, repeats=repeats, reporter=reporter) for folder in best
     }
-    phases = [replace(p, importance=found.get(p.folder)) for p in view.phases]
+    phases = [replace(p, importance=measured.get(p.folder)) for p in view.phases]
     return replace(view, phases=phases)
 
 

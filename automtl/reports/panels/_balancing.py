@@ -10,7 +10,7 @@ from markupsafe import Markup
 from automtl.reports.charts import Line, curves
 from automtl.reports.drawing.embed import embed, fill
 from automtl.reports.load import PhaseView, RunView
-from automtl.reports.tables import models
+from automtl.reports.panels._phases import titled_phases
 
 _MOST = 12
 _NOTE = (
@@ -32,17 +32,7 @@ def balancing_panel(runs: Sequence[RunView]) -> Markup | None:
 
 def _phases(runs: Sequence[RunView]) -> Iterator[tuple[str, PhaseView]]:
     """Titles and phases that balanced."""
-    several = len(runs) > 1
-    trained = [
-        (f"{model.name if several else model.label}, seed {model.phases[0].seed}", model.phases[0])
-        for model in models(runs)
-    ]
-    searches = [
-        (f"{run.name}: search" if several else "search", run.search)
-        for run in runs
-        if run.search is not None
-    ]
-    for title, phase in [*trained, *searches]:
+    for title, phase in titled_phases(runs):
         records = [_balancing(line) for line in phase.lines]
         if any(records):
             yield (

@@ -26,18 +26,18 @@ def importance_panel(runs: Sequence[RunView]) -> Markup | None:
         for phase in run.retrains:
             if phase.importance is None:
                 continue
-            found = phase.importance
+            measured = phase.importance
             charts = [
                 embed(
                     _chart(rows, str(task), number),
                     f"importance-{len(groups)}-{number}",
                     f"importance of the fields for {task}",
                 )
-                for number, (task, rows) in enumerate(found.table.groupby("task", sort=False))
+                for number, (task, rows) in enumerate(measured.table.groupby("task", sort=False))
             ]
             title = f"{names[phase.run, phase.label]}, seed {phase.seed}"
             groups.append({"title": title, "charts": charts, "left_out": 0})
-            notes.add(f"each field shuffled {found.repeats} times among {found.rows:,} rows")
+            notes.add(f"each field shuffled {measured.repeats} times among {measured.rows:,} rows")
     if not groups:
         return None
     note = (

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from automtl.reports.charts import Line, curves, heat
 from automtl.reports.drawing.embed import embed, fill
 from automtl.reports.load import PhaseView, RunView
-from automtl.reports.tables import models
+from automtl.reports.panels._phases import titled_phases
 from automtl.spaces.architecture import Architecture
 
 _MOST = 12
@@ -34,19 +34,9 @@ def masks_panel(runs: Sequence[RunView]) -> Markup | None:
 
 
 def _phases(runs: Sequence[RunView]) -> Iterator[tuple[str, PhaseView]]:
-    several = len(runs) > 1
-    trained = [
-        (f"{model.name if several else model.label}, seed {model.phases[0].seed}", model.phases[0])
-        for model in models(runs)
-    ]
-    searches = [
-        (f"{run.name}: search" if several else "search", run.search)
-        for run in runs
-        if run.search is not None
-    ]
     yield from (
         (title, phase)
-        for title, phase in [*trained, *searches]
+        for title, phase in titled_phases(runs)
         if any("cells_off" in _sharing(line) for line in phase.lines)
     )
 
