@@ -157,7 +157,13 @@ class RunConfig(Strict):
         if not self.runtime.fast_dev_run:
             return self
         search = {**dict(self.search), "epochs": 2, "warmup_epochs": 1}
-        few = {"race_candidates": 2, "race_controls": 1, "race_seeds": 2, "race_checks": 1}
+        few = {
+            "race_candidates": 2,
+            "race_controls": 1,
+            "race_seeds": 2,
+            "race_checks": 1,
+            "race_patterns": 1,
+        }
         search |= {name: min(most, search[name]) for name, most in few.items()}
         search["race_epochs"] = min(1.0, self.search.race_epochs)
         return self.model_copy(

@@ -19,6 +19,7 @@ else:
 # Settings that only some searches read
 _OF_A_RACE = """
     race_candidates race_controls rivals race_epochs race_finalists race_seeds race_checks
+    race_patterns
 """
 _OF_A_SUPERNET = """
     epochs warmup_epochs batch_size weight_lr weight_momentum weight_decay clip_norm alpha_lr
@@ -57,6 +58,12 @@ class ChoiceSettings(Strict):
     race_seeds: int = Field(3, ge=2, le=100, description="race: fresh seeds of each of them.")
     race_checks: int = Field(
         6, ge=0, le=1000, description="race: how often the winner is trained with choices changed."
+    )
+    race_patterns: int = Field(
+        4,
+        ge=0,
+        le=1000,
+        description="race: other patterns of shared experts that the winner's is tried against.",
     )
 
 
@@ -106,7 +113,8 @@ class SearchSection(SupernetSettings, StrategySettings, ChoiceSettings):
     @property
     def checked(self) -> int:
         """Models that a race's checks train at most: the winner, and it with choices changed."""
-        return self.race_checks + 1 if self.race_checks else 0
+        changed = self.race_checks + self.race_patterns
+        return changed + 1 if changed else 0
 
     @property
     def idle(self) -> frozenset[str]:

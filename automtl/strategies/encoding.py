@@ -75,6 +75,11 @@ class SpaceEncoding:
             for j in range(space.num_blocks):
                 self._add(f"{slot}.block.{j}", space.tie(slot, j))
 
+    @property
+    def chooses_experts(self) -> bool:
+        """Whether tasks choose some of the experts, not all or none."""
+        return 0 < self.count < len(self.slots)
+
     def _add(self, name: str, tie: object) -> None:
         self.names.append(name)
         self._ties.append(tie)
@@ -176,7 +181,7 @@ class SpaceEncoding:
 
     def _neighbour(self, genome: Genome, rng: np.random.Generator) -> Genome:
         ties = list(dict.fromkeys(self._ties))
-        tasks = range(len(self.schema.tasks)) if 0 < self.count < len(self.slots) else range(0)
+        tasks = range(len(self.schema.tasks) if self.chooses_experts else 0)
         place = int(rng.integers(len(ties) + len(tasks)))
         if place < len(ties):
             first = self._ties.index(ties[place])
@@ -230,7 +235,7 @@ class SpaceEncoding:
             for name, numbers in self.groups().items()
             if len(self.operations(name)) > 1
         }
-        chosen = genome.chosen if self.count < len(self.slots) else None
+        chosen = genome.chosen if self.chooses_experts else None
         tasks = zip(self.schema.tasks, chosen or (), strict=False)
         return blocks | {
             f"{EXPERTS_OF}{task.name}": ", ".join(map(str, experts)) for task, experts in tasks

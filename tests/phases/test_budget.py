@@ -21,7 +21,7 @@ from tests.support import Stop, read_settings, write_dataset
 
 RACE = ("search.strategy=random_sampling", "search.selection=race")
 PAPER = ("search.strategy=darts", "search.selection=argmax")
-SHAPE = ("race_candidates", "race_controls", "race_seeds", "race_checks")
+SHAPE = ("race_candidates", "race_controls", "race_seeds", "race_checks", "race_patterns")
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_rows_of_a_race_by_hand(dataset):
         count = s.race_candidates + s.race_controls + len(s.rivals)
         standing = sizes(count, s.race_finalists)
         whole = max(1, round(s.race_epochs * batches))
-        checks = s.race_checks + 1
+        checks = s.race_checks + s.race_patterns + 1
         steps = planned_steps(standing, s.race_seeds, whole) + checks * s.race_seeds * whole
         trainings = sum(standing[:-1]) + (s.race_finalists + 1 + checks) * s.race_seeds
         judged = len(session.index("a")) + len(session.index("b"))

@@ -5,13 +5,14 @@ A training's loss per row is the architecture's true loss, a part of every row's
 row with this architecture, and the seed's luck.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 
 from automtl.config import resolve
-from automtl.phases.race import _checks, entrants
+from automtl.phases.race import _checks, _patterns, entrants
 from automtl.phases.race import race as race_module
 from automtl.phases.race.race import Race
 from automtl.phases.run.opening import open_session
@@ -92,14 +93,12 @@ def decide(session, tmp_path, monkeypatch):
     def unpriced(kind, name, architecture, session):
         return entrants.Entrant(kind, name, architecture, 1000, 1000, 0.0)
 
-    for module in (entrants, _checks):
+    for module in (entrants, _checks, _patterns):
         monkeypatch.setattr(module, "make_entrant", unpriced)
     monkeypatch.setattr(race_module.files, "append_line", lambda path, line: None)
     context = make_context(session, session.config.space, session.dropout_generator())
 
     def decided(truth, seed, constant=1.0):
-        from dataclasses import replace
-
         here = replace(context, seed=seed)
         strategy = STRATEGIES["random_search"](here)
         race = DrawnRace(session, PhaseDir(tmp_path), strategy, here, Drawn(truth, constant, seed))
@@ -148,6 +147,8 @@ def test_a_strong_truth_is_decided_and_right(decide):
         architecture, decisions, _ = decide(truth, seed)
         assert len([d for d in decisions if d.choice.endswith("block.0")]) == 3
         for d in decisions:
+            if d in experts(decisions):  # they matter by which operations they put to use
+                continue
             matters = d.choice == "interaction.0" or d.choice.endswith("block.0")
             good = d.taken == "cross(1)" or worse.get(d.taken, 1) < worse.get(d.runner_up, 0)
             right += d.verdict == "decided"
@@ -171,3 +172,49 @@ def test_twins_are_never_decided_apart(decide):
         apart += any({d.taken, d.runner_up} == {"mlp(4)", "conv1d(3)"} for d in told)
         assert all("block.1" not in d.choice for d in told)
     assert apart <= 6
+
+
+# -- which tasks share experts
+
+
+def experts(decisions):
+    return [d for d in decisions if d.choice.startswith("experts of ")]
+
+
+def patterns(architecture):
+    """The architecture with every other pattern of its tasks' experts."""
+    sets = list(combinations(range(len(architecture.experts)), len(architecture.chosen[0])))
+    for chosen in product(sets, repeat=len(architecture.chosen)):
+        other = architecture.model_copy(update={"chosen": chosen})
+        if form(other) != form(architecture):
+            yield other
+
+
+def test_a_pattern_that_matters_is_decided_by_training(decide):
+    """Each task needs its own operations and no others: who takes which expert matters."""
+    needs = ({"mlp(4)", "conv1d(3)"}, {"conv1d(3)", "skip"})
+
+    def truth(a):
+        blocks = ({a.experts[e].blocks[0] for e in experts} for experts in a.chosen)
+        return 0.5 + 0.06 * sum(
+            len(need ^ taken) for need, taken in zip(needs, blocks, strict=False)
+        )
+
+    decided = 0
+    for seed in range(20):
+        architecture, decisions, _ = decide(truth, seed)
+        of_tasks = experts(decisions)
+        assert len({d.verdict == "decided" for d in of_tasks}) == 1, "the pattern is one choice"
+        if found(of_tasks):
+            decided += 1
+            assert all(truth(other) >= truth(architecture) for other in patterns(architecture))
+            assert "all tasks on experts" in of_tasks[0].evidence
+            assert all(0 < d.low < d.difference < d.high for d in of_tasks)
+    assert decided >= 2
+
+
+def test_a_pattern_that_does_not_matter_is_not_decided(decide):
+    def truth(a):
+        return 0.5 + 0.05 * (a.interaction[0] == "skip")
+
+    assert sum(bool(found(experts(decide(truth, seed)[1]))) for seed in range(24)) <= 3

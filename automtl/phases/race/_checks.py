@@ -40,6 +40,7 @@ class Checks:
         encoding: of the space.
         session: data and settings.
         most: so many groups are tried.
+        others: so many comparisons are made of the winner beside these.
     """
 
     def __init__(
@@ -49,10 +50,12 @@ class Checks:
         encoding: SpaceEncoding,
         session: Session,
         most: int,
+        others: int = 0,
     ) -> None:
         self.winner, self.runners_up = winner, runners_up
         self.encoding, self.session = encoding, session
         self.most = most if runners_up else 0
+        self._others = others
         self._entrants: dict[tuple[str, ...], Entrant] = {}
 
     def look(self, table: Table, seeds: int) -> tuple[list[Check], Entrant | None]:
@@ -79,7 +82,7 @@ class Checks:
 
     def _family(self, group: Sequence[str]) -> int:
         """A single choice is one of all that are checked; a group decides nothing by itself."""
-        return len(self.runners_up) if len(group) == 1 else 1
+        return len(self.runners_up) + self._others if len(group) == 1 else 1
 
     @staticmethod
     def _trained(table: Table, entrant: Entrant, seeds: int) -> bool:

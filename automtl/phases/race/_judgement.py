@@ -5,9 +5,9 @@ from typing import Any
 
 from automtl.errors import NumericalError
 from automtl.phases.race._answer import answer
-from automtl.phases.race._checks import Checks
 from automtl.phases.race._compare import Table, Units
 from automtl.phases.race._finals import finals
+from automtl.phases.race._trials import Trials
 from automtl.phases.race._verdicts import MODEL, Grounds
 from automtl.phases.race.course import Course, Job
 from automtl.phases.race.entrants import Entrant
@@ -31,6 +31,7 @@ class Judgement:
         encoding: of the space.
         strategy: whose search is over.
         judge: A and B rows.
+        seed: of drawn patterns of experts.
     """
 
     def __init__(
@@ -40,17 +41,17 @@ class Judgement:
         encoding: SpaceEncoding,
         strategy: Strategy,
         judge: Judge,
+        *,
+        seed: int,
     ) -> None:
         self._session, self._course = session, course
         self._encoding, self._strategy = encoding, strategy
-        self._judge = judge
-        self._checks: Checks | None = None
+        self._judge, self._seed = judge, seed
+        self._trials: Trials | None = None
 
     def next_check(self, results: Sequence[Result], units: Units) -> Job | None:
         """The next training that checks the winner's choices, once the finals are over."""
-        seeds = self._session.config.search.race_seeds
-        table = Table(results, units)
-        _, entrant = self._checks_of(results, units).look(table, seeds)
+        entrant = self._trials_of(results, units).next(Table(results, units))
         if entrant is None:
             return None
         seed = sum(r.stage == "check" and r.candidate == entrant.id for r in results)
@@ -68,11 +69,10 @@ class Judgement:
             return leader.architecture, self._stopped(leader, words), summary
         table = Table(results, units)
         grounds = self._grounds(results, units)
-        seeds = self._session.config.search.race_seeds
-        judged, _ = self._checks_of(results, units).look(table, seeds)
+        checks, patterns = self._trials_of(results, units).judged(table)
         summary = answer(grounds.finals, table, results, self._course.rungs, grounds.beats_constant)
         winner = grounds.finals.winner
-        return winner.architecture, grounds.decisions(judged), summary
+        return winner.architecture, grounds.decisions(checks, patterns), summary
 
     def _stopped(self, leader: Entrant, words: str) -> list[Decision]:
         if leader.kind == "rival":
@@ -103,11 +103,7 @@ class Judgement:
         seeds = self._session.config.search.race_seeds
         return Grounds(outcome, believed, self._encoding, beats, seeds)
 
-    def _checks_of(self, results: Sequence[Result], units: Units) -> Checks:
-        """The checks of the winner; the finals settle them."""
-        if self._checks is None:
-            grounds = self._grounds(results, units)
-            most = self._session.config.search.race_checks
-            winner = grounds.finals.winner
-            self._checks = Checks(winner, grounds.agreed(), self._encoding, self._session, most)
-        return self._checks
+    def _trials_of(self, results: Sequence[Result], units: Units) -> Trials:
+        if self._trials is None:
+            self._trials = Trials(self._grounds(results, units), self._session, self._seed)
+        return self._trials

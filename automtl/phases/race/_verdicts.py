@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from automtl.errors import counted
 from automtl.phases.race._align import aligned, unused
 from automtl.phases.race._checks import Check
 from automtl.phases.race._finals import Finals
-from automtl.spaces.decisions import Decision, Verdict
-from automtl.strategies.decisions import is_experts
+from automtl.phases.race._patterns import Pattern, least
+from automtl.spaces.decisions import EXPERTS_OF, Decision, Verdict
+from automtl.strategies.decisions import is_experts, words_of
 from automtl.strategies.encoding import SpaceEncoding
 
 MODEL = "the model"
@@ -49,6 +51,16 @@ class Grounds:
                 runners_up[name] = decision.runner_up or others[0]
         return runners_up
 
+    @property
+    def agreed_on_experts(self) -> bool:
+        """Whether only a check can tell if it matters which tasks share experts: there is a choice,
+        and every finalist not told apart from the winner makes the same.
+        """
+        if not self.beats_constant or self.finals.winner.kind == "rival":
+            return False
+        experts = [d.choice for d in self.believed if is_experts(d.choice)]
+        return bool(experts) and not any(name in self._dissent() for name in experts)
+
     def _dissent(self) -> dict[str, tuple[str, str]]:
         """Per choice the nearest finalist not told apart that has another value there: its id and
         that value. A hand-made one has no such choices.
@@ -64,14 +76,16 @@ class Grounds:
                     dissent.setdefault(choice, (entrant.id, value))
         return dissent
 
-    def decisions(self, checks: Sequence[Check]) -> list[Decision]:
+    def decisions(self, checks: Sequence[Check], patterns: Sequence[Pattern]) -> list[Decision]:
         """Every choice of the winner; of a hand-made one the model as a whole."""
         if self.finals.winner.kind == "rival":
             return [self._whole()]
         idle = unused(self.encoding, self.finals.winner.architecture)
         dissent, checked = self._dissent(), {name: c for c in checks for name in c.choices}
         return [
-            self._decision(decision, idle, dissent.get(decision.choice), checked)
+            self._shared(decision, dissent, patterns)
+            if is_experts(decision.choice)
+            else self._decision(decision, idle, dissent, checked)
             for decision in self.believed
         ]
 
@@ -79,26 +93,55 @@ class Grounds:
         self,
         believed: Decision,
         idle: set[str],
-        dissent: tuple[str, str] | None,
+        dissent: dict[str, tuple[str, str]],
         checked: dict[str, Check],
     ) -> Decision:
-        name, trained = believed.choice, f"{self.seeds} trainings of each"
+        name = believed.choice
         if name in idle:
             return replace(believed, evidence="no task uses this expert, so nothing depends on it")
         if not self.beats_constant:
             return replace(believed, evidence=NO_BETTER)
-        if dissent is not None:
-            gap = self.finals.gaps[dissent[0]]
-            words = f"a finalist with {dissent[1]} here (and other differences) is not told apart"
-            decision = replace(believed, runner_up=dissent[1], evidence=f"{words}; {trained}")
-            return _measured(decision, gap.difference, gap.low, gap.high, _tied(gap.tied))
+        if name in dissent:
+            return self._dissented(believed, *dissent[name])
         if name in checked:
-            return _checked(believed, checked[name], trained)
-        if is_experts(name):
-            return believed
+            return _checked(believed, checked[name], self._trained)
         return replace(
             believed, evidence="all finalists have it, and it was not checked (search.race_checks)"
         )
+
+    def _dissented(self, believed: Decision, finalist: str, value: str) -> Decision:
+        gap = self.finals.gaps[finalist]
+        words = f"a finalist with {value} here (and other differences) is not told apart"
+        decision = replace(believed, runner_up=value, evidence=f"{words}; {self._trained}")
+        return _measured(decision, gap.difference, gap.low, gap.high, _tied(gap.tied))
+
+    def _shared(
+        self,
+        believed: Decision,
+        dissent: dict[str, tuple[str, str]],
+        patterns: Sequence[Pattern],
+    ) -> Decision:
+        """The experts of a task. Which tasks share experts was checked for all tasks as one."""
+        if not self.beats_constant:
+            return replace(believed, evidence=NO_BETTER)
+        if believed.choice in dissent:
+            return self._dissented(believed, *dissent[believed.choice])
+        if any(is_experts(name) for name in dissent):
+            words = "a finalist in which another task has other experts is not told apart"
+            return replace(believed, evidence=f"{words}; {self._trained}")
+        if not patterns:
+            words = "not checked by training (search.race_patterns)"
+            return replace(believed, evidence=f"{believed.evidence}; {words}")
+        return _patterned(believed, self._task(believed), patterns, self._trained)
+
+    def _task(self, decision: Decision) -> int:
+        """The number of the task whose experts a decision names."""
+        names = [task.name for task in self.encoding.schema.tasks]
+        return names.index(decision.choice.removeprefix(EXPERTS_OF))
+
+    @property
+    def _trained(self) -> str:
+        return f"{self.seeds} trainings of each"
 
     def _whole(self) -> Decision:
         """A hand-made winner beside the best that was searched."""
@@ -145,4 +188,30 @@ def _checked(believed: Decision, check: Check, trained: str) -> Decision:
     words = "the model is better: search on" if better else "no difference is shown"
     decision = replace(believed, evidence=f"changed{together}, {words}; {trained}")
     verdict = "not decided" if better else _tied(gap.tied)
+    return _measured(decision, gap.difference, gap.low, gap.high, verdict)
+
+
+def _patterned(
+    believed: Decision, task: int, patterns: Sequence[Pattern], trained: str
+) -> Decision:
+    """The experts of a task, by other patterns of all tasks' experts: all of them worse, or the
+    last one not.
+    """
+    decided = all(pattern.worse for pattern in patterns)
+    shown = least(patterns) if decided else patterns[-1]
+    other = words_of((shown.entrant.architecture.chosen or ())[task])
+    believed = replace(believed, runner_up=None if other == believed.taken else other)
+    gap, name = shown.gap, shown.entrant.name
+    if gap is None:
+        return replace(believed, evidence=f"{name}: a training was not finite")
+    if decided:
+        drawn = len(patterns) - 1
+        others = f" and {counted(drawn, 'other pattern')} of all tasks' experts" if drawn else ""
+        words = f"{patterns[0].entrant.name}{others}: each is worse"
+    elif gap.apart:
+        words = f"{name}: the model is better, search on"
+    else:
+        words = f"{name}: no difference is shown"
+    verdict: Verdict = "decided" if decided else "not decided" if gap.apart else _tied(gap.tied)
+    decision = replace(believed, evidence=f"{words}; {trained}")
     return _measured(decision, gap.difference, gap.low, gap.high, verdict)

@@ -57,7 +57,9 @@ class Race:
         self.course = Course(start, finalists=s.race_finalists, seeds=s.race_seeds, steps=steps)
         self.results: list[Result] = []
         self._units = dict[tuple[Stage, str], np.ndarray]()
-        self._judgement = Judgement(session, self.course, encoding, strategy, judge)
+        self._judgement = Judgement(
+            session, self.course, encoding, strategy, judge, seed=context.seed
+        )
         self._job: Job | None = None
         self._model: Model | None = None
         self._step = self._done = 0

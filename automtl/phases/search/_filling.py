@@ -26,13 +26,8 @@ from automtl.training.loop import StepEvent
 
 # Races from the largest to the smallest. The first one that trains every candidate long enough is
 # taken: fewer candidates trained well are worth more than many that were hardly begun.
-_RACES: tuple[dict[str, int], ...] = (
-    {"race_candidates": 27, "race_controls": 9, "race_seeds": 5, "race_checks": 12},
-    {"race_candidates": 9, "race_controls": 3, "race_seeds": 3, "race_checks": 6},
-    {"race_candidates": 9, "race_controls": 3, "race_seeds": 3, "race_checks": 3},
-    {"race_candidates": 6, "race_controls": 2, "race_seeds": 3, "race_checks": 2},
-    {"race_candidates": 4, "race_controls": 2, "race_seeds": 2, "race_checks": 1},
-)
+_SHAPE = ("race_candidates", "race_controls", "race_seeds", "race_checks", "race_patterns")
+_RACES = ((27, 9, 5, 12, 4), (9, 3, 3, 6, 4), (9, 3, 3, 3, 4), (6, 2, 3, 2, 0), (4, 2, 2, 1, 0))
 _LONG_ENOUGH = 2**20  # rows of a training, or one pass over the fit rows if that is less
 _MOST_EPOCHS = 10.0  # of a race's training; single models over-fit long before
 _STRATEGY_SHARE = 0.5  # of the budget, where a race follows
@@ -246,8 +241,10 @@ class _Filling:
         enough = min(self.batches, _LONG_ENOUGH // self.size)
         drawn, rival = self._drawn_price(), self._rival_price()
         settings, cost = dict[str, Any](), 0.0
+        none = {} if make_encoding(self.context).chooses_experts else {"race_patterns": 0}
         for shape in _RACES:
-            settings = {name: value for name, value in shape.items() if name not in self.given}
+            named = dict(zip(_SHAPE, shape, strict=True)) | none
+            settings = {name: value for name, value in named.items() if name not in self.given}
             section = self._section(settings)
             price = _RacePrice(section, drawn, rival, self.size, self.a + self.b, self.budget.unit)
             if "race_epochs" in self.given:
@@ -295,7 +292,8 @@ class _Filling:
                 f"{counted(s.race_controls, 'control')} and "
                 f"{counted(len(s.rivals), 'hand-made model')} over {s.race_epochs:.3g} passes, "
                 f"{counted(s.race_seeds, 'fresh seed')}, "
-                f"{counted(s.race_checks, 'check')} (about {self.budget.say(race)})"
+                f"{counted(s.race_checks, 'check')}, {counted(s.race_patterns, 'pattern')} "
+                f"of shared experts (about {self.budget.say(race)})"
             )
         return f"budget of {self.budget.text}: {'; '.join(parts)}"
 
