@@ -1,0 +1,125 @@
+"""Which tasks share experts, after one supernet: do the experts belong to the task, or to its place
+in the list of tasks?
+
+    python scripts/relabel_check.py census_income --space automtl_small --out relabelled
+    python scripts/relabel_check.py clicks.yaml --set search.epochs=6 --out relabelled --seeds 0,1,2
+
+Searches twice with the paper's method (`darts`, `argmax`) and the same seed, the second time with the
+tasks in reverse order, and compares what each took. Experts that stay with the place although
+another task stands there were set by the start and L_JSD; experts that go with the task were set by
+the data. Places and tasks whose experts are the same in both readings tell nothing and are not
+counted. A search that is there already in OUT is not run again.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import automtl
+from automtl.config import parse_set
+from automtl.data.spec.dataset import load_dataset
+from automtl.errors import AutoMTLError, ConfigError
+from automtl.spaces.architecture import Architecture
+
+PAPER = {"strategy": "darts", "selection": "argmax"}
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """The experts of the tasks in both orders.
+
+    Args:
+        first: per place of a task, as declared, its experts.
+        second: likewise with the tasks in reverse order.
+    """
+
+    first: tuple[tuple[int, ...], ...]
+    second: tuple[tuple[int, ...], ...]
+
+    @property
+    def telling(self) -> list[tuple[bool, bool]]:
+        """Per task whether its experts are those of its place, and those of the task, in the other
+        order; without the tasks for which the two are the same question.
+        """
+        answers = []
+        for place, experts in enumerate(self.first):
+            of_place, of_task = self.second[place], self.second[-1 - place]
+            if of_place != of_task:
+                answers.append((experts == of_place, experts == of_task))
+        return answers
+
+
+def reordered(data: str, out: Path) -> str:
+    """The data set with its tasks in reverse order, as a file in a folder."""
+    described = load_dataset(data).model_dump(mode="json", exclude_defaults=True)
+    if len(described["tasks"]) < 2:
+        raise ConfigError(data, "must have two tasks or more", "one task")
+    described["tasks"] = described["tasks"][::-1]
+    path = out / "reordered.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
+    return str(path)
+
+
+def searched(data: str, run: Path, seed: int, given: dict[str, Any]) -> Architecture:
+    """What a search found, of those that choose experts per task."""
+    found = run / "search" / "architecture.json"
+    if not found.exists():
+        search = PAPER | given.pop("search", {})
+        automtl.search(data, out=run, seed=seed, resume=run.exists(), search=search, **given)
+    architecture = Architecture.load(found)
+    if architecture.chosen is None or len(architecture.experts) == len(architecture.chosen[0]):
+        raise ConfigError(str(run), "must choose experts per task", architecture.sharing.kind)
+    return architecture
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Search in both orders and compare."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", help="a shipped data set, or the path of a YAML file")
+    parser.add_argument("--space", default="automtl_small")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the searches")
+    parser.add_argument("--seeds", default="0", help="such as 0,1,2; each is two searches")
+    parser.add_argument("--set", action="append", default=[], help="a setting of the search")
+    given = parser.parse_args(words)
+    settings: dict[str, Any] = {"space": {"base": given.space}}
+    for item in given.set:
+        for section, values in parse_set(item).items():
+            settings[section] = settings.get(section, {}) | values
+    other = reordered(given.data, given.out)
+    answers, chance = list[tuple[bool, bool]](), 0.0
+    for seed in map(int, given.seeds.split(",")):
+        first, second = (
+            searched(data, given.out / f"{name}-{seed}", seed, dict(settings))
+            for data, name in ((given.data, "declared"), (other, "reversed"))
+        )
+        answers += Relabelled(first.chosen or (), second.chosen or ()).telling
+        chance = 1 / comb(len(first.experts), len((first.chosen or ())[0]))
+        print(f"seed {seed}: as declared {first.chosen}, in reverse order {second.chosen}")
+    if not answers:
+        print("nothing can be told: the experts are the same in whatever order they are read")
+        return
+    place, task = (sum(answer[i] for answer in answers) for i in (0, 1))
+    print(
+        f"of {len(answers)} that can tell, {place} kept the experts of their place (set by the start "
+        f"and L_JSD), {task} the experts of their task (set by the data); by chance "
+        f"{len(answers) * chance:.1f} of each"
+    )
+    (given.out / "relabelled.json").write_text(
+        json.dumps({"tell": len(answers), "place": place, "task": task, "chance": chance}) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except AutoMTLError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,0 +1,57 @@
+"""The check whether experts belong to a task or to its place, on searches of few rows."""
+
+import json
+
+import pytest
+
+from automtl.errors import ConfigError
+from scripts.relabel_check import Relabelled, main
+from scripts.small import SPACE, write_dataset
+
+
+def test_experts_of_the_place_and_of_the_task_are_counted_apart():
+    a, b, c = (0, 1), (0, 2), (1, 2)
+    assert Relabelled((a, b, c), (a, b, c)).telling == [(True, False), (True, False)]
+    assert Relabelled((a, b, c), (c, b, a)).telling == [(False, True), (False, True)]
+    assert Relabelled((a, a), (a, a)).telling == []
+    assert Relabelled((a, b), (c, a)).telling == [(False, True), (False, False)]
+
+
+def test_both_orders_are_searched_and_what_is_there_is_not_again(tmp_path, capsys):
+    data, out = write_dataset(tmp_path / "data", rows=400), tmp_path / "out"
+    sets = [
+        *SPACE,
+        "space.chosen_experts=2",
+        "search.epochs=2",
+        "search.warmup_epochs=1",
+        "search.batch_size=64",
+        f"data.dir={tmp_path / 'cache'}",
+    ]
+    words = [str(data), "--out", str(out), *(word for item in sets for word in ("--set", item))]
+    main(words)
+    told = capsys.readouterr().out
+    assert "as declared ((" in told and ("that can tell" in told or "nothing can be told" in told)
+    orders = [
+        json.loads((out / f"{name}-0" / "search" / "architecture.json").read_text())["tasks"]
+        for name in ("declared", "reversed")
+    ]
+    assert orders[0] == orders[1][::-1]
+    before = (out / "declared-0" / "search" / "architecture.json").stat().st_mtime_ns
+    main(words)
+    assert capsys.readouterr().out.splitlines()[-1] == told.splitlines()[-1]
+    assert (out / "declared-0" / "search" / "architecture.json").stat().st_mtime_ns == before
+
+
+def test_a_space_without_a_choice_of_experts_is_refused(tmp_path):
+    data = write_dataset(tmp_path / "data", rows=400)
+    sets = [
+        *SPACE,
+        "search.sharing=mmoe",
+        "search.epochs=2",
+        "search.warmup_epochs=1",
+        "search.batch_size=64",
+        f"data.dir={tmp_path / 'cache'}",
+    ]
+    words = [str(data), "--out", str(tmp_path / "out")]
+    with pytest.raises(ConfigError, match="must choose experts per task, got mmoe"):
+        main([*words, *(word for item in sets for word in ("--set", item))])
