@@ -21,13 +21,16 @@ class CountedBatches(Batches):
 
     Attributes:
         taken: so far.
+        largest: rows of the largest batch so far.
     """
 
     taken: int = 0
+    largest: int = 0
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         for batch in super().epoch(epoch, start):
             self.taken += len(batch)
+            self.largest = max(self.largest, len(batch))
             yield batch
 
 

@@ -283,7 +283,7 @@ def the_ledger_tells_of_what_was_read(case: StrategyCase) -> None:
     )
     for name, batches, in_ledger, unsaid in sources:
         assert isinstance(batches, CountedBatches), "a case's own context counts"
-        most = in_ledger + unsaid * batches.num_rows // len(batches)
+        most = in_ledger + unsaid * batches.largest
         rule = f"must take from `{name}` the {in_ledger} rows that the ledger tells of"
         demand(in_ledger <= batches.taken <= most, rule, batches.taken)
 
