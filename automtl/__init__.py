@@ -124,3 +124,8 @@ def __getattr__(name: str) -> Any:
     if name in _PACKAGES:
         return import_module(f"automtl.{name}")
     return getattr(import_module(_HOMES.get(name, "automtl.api")), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, not yet imported ones too, for completion."""
+    return sorted({*globals(), *__all__})

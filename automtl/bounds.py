@@ -112,6 +112,18 @@ def read_lines(path: Path) -> list[bytes]:
         ) from error
 
 
+def read_at_most(path: Path, most: int) -> bytes | None:
+    """A file's content; None where it is larger, which is seen as it is read: a pipe or a device
+    says no size.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        content = stream.read(most + 1)
+    return content if len(content) <= most else None
+
+
 def read_json(path: Path) -> Any:
     """Read one JSON document of at most 64 MiB.
 
@@ -119,9 +131,10 @@ def read_json(path: Path) -> Any:
         ArtifactError: the file is absent, too large, torn, or no JSON.
     """
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise ArtifactError(path, "must be at most 64 MiB", f"{path.stat().st_size} bytes")
-        return parse_json(path.read_bytes())
+        content = read_at_most(path, MAX_JSON_BYTES)
+        if content is None:
+            raise ArtifactError(path, "must be at most 64 MiB", "more")
+        return parse_json(content)
     except FileNotFoundError:
         raise ArtifactError(path, "must exist", "no such file", "check the path") from None
     except (OSError, ValueError, RecursionError) as error:

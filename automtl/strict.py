@@ -12,11 +12,18 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from automtl.bounds import MAX_DEPTH
+from automtl.bounds import MAX_DEPTH, read_at_most
 from automtl.errors import ConfigError
 
 MAX_YAML_BYTES = 2 * 2**20
 _MAX_FAULTS, _MAX_SHOWN = 20, 200
+# where pydantic's words name a class, or what is wrong with a key as if it were the value
+_WORDING = {
+    "model_type": "must be a mapping of settings",
+    "dict_type": "must be a mapping",
+    "mapping_type": "must be a mapping",
+    "invalid_key": "must be a word, as every key",
+}
 # a surrogate: no letter, and no file or terminal takes it
 _HALF_LETTER = re.compile(r"\\u[dD][89a-fA-F]|\\U0000[dD][89a-fA-F]")
 
@@ -119,9 +126,10 @@ def load_yaml(path: Path) -> Any:
         ConfigError: the file is absent, too large, or no YAML.
     """
     try:
-        if path.stat().st_size > MAX_YAML_BYTES:
-            raise ConfigError(path, "must be at most 2 MiB", f"{path.stat().st_size} bytes")
-        text = path.read_text(encoding="utf-8")
+        content = read_at_most(path, MAX_YAML_BYTES)
+        if content is None:
+            raise ConfigError(path, "must be at most 2 MiB", "more")
+        text = content.decode("utf-8")
     except FileNotFoundError:
         raise ConfigError(path, "must exist", "no such file", "check the path") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -231,7 +239,8 @@ def _fault(model: type[BaseModel], detail: Any) -> str:
         return f"{path} must be given"
     if detail["type"] == "string_pattern_mismatch" and (form := _description(model, detail["loc"])):
         return f"{path} must be: {form}, got {shown(repr(detail['input']))}"
-    message = shown(detail["msg"].removeprefix("Value error, ").removeprefix("Input "), 1000)
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = shown(_WORDING.get(detail["type"], message), 1000)
     got = "" if isinstance(detail["input"], Mapping) else f", got {shown(repr(detail['input']))}"
     return f"{path + ' ' if path else ''}{message}{got}"
 

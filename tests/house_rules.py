@@ -11,6 +11,7 @@ from tests.house import (
     functions,
     imported,
     named,
+    package_folders,
     package_sources,
     references,
     streams,
@@ -258,6 +259,37 @@ def _writing_mode(arguments: list[ast.expr], call: ast.Call) -> bool:
     given = [*arguments[:3], *(k.value for k in call.keywords if k.arg == "mode")]
     texts = [a.value for a in given if isinstance(a, ast.Constant) and isinstance(a.value, str)]
     return any(re.fullmatch(r"[rwaxbt+]{1,4}", text) and set(text) & set("wax+") for text in texts)
+
+
+def dangling(source: Source) -> list[str]:
+    """Names of the package's modules, or of what stands in one, that are written in backquotes and
+    are not there.
+    """
+    modules = {known.name: known.tree for known in package_sources()}
+    rooms = {name.split(".")[1] for name in package_folders() if name.count(".") == 1} - {"nn"}
+    faults = []
+    for name in re.findall(r"`([a-z_]+(?:\.\w+)+)", source.path.read_text(encoding="utf-8")):
+        whole = name if name.startswith("automtl.") else f"automtl.{name}"
+        home = whole
+        while home not in modules:
+            home = home.rpartition(".")[0]
+        inside = whole[len(home) + 1 :].partition(".")[0]
+        if whole.split(".")[1] in rooms and inside and inside not in _defined(modules[home]):
+            faults.append(f"{name} is not there")
+    return faults
+
+
+def _defined(module: ast.Module) -> set[str]:
+    """The names that a module has at its top."""
+    names = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
 
 
 def sizes(source: Source) -> list[str]:

@@ -21,6 +21,7 @@ from tests.house_rules import (
     BELOW,
     TORCH_FREE,
     USES_TORCH,
+    dangling,
     many_imports,
     private_imports,
     sizes,
@@ -215,6 +216,25 @@ def test_a_file_imports_few_of_the_package() -> None:
     assert not many_imports(Source.parse("\n".join(f"import {name}" for name in names[:15])))
     assert many_imports(Source.parse("\n".join(f"import {name}" for name in names)))
     assert faults(many_imports, package_sources()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "there"),
+    [
+        ("``spaces.kinds.layout`` and `automtl.sharing`", True),
+        ("``spaces.slots.layout``", False),
+        ("``automtl.spaces.kinds.layuot()``", False),
+        ("`nn.Sequential`, `config.seed`, ``run.yaml``", True),
+    ],
+)
+def test_what_a_docstring_names_is_there(text: str, there: bool, tmp_path: Path) -> None:
+    path = tmp_path / "sample.py"
+    path.write_text(f'"""{text}"""', encoding="utf-8")
+    assert bool(dangling(Source.parse("", path=path))) != there
+
+
+def test_what_the_docstrings_name_is_there() -> None:
+    assert faults(dangling, package_sources()) == []
 
 
 def test_files_and_functions_are_small() -> None:

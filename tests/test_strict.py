@@ -2,8 +2,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from automtl.config import RunConfig
 from automtl.errors import ConfigError
-from automtl.strict import load_yaml, parse_yaml, to_yaml
+from automtl.strict import build, load_yaml, parse_yaml, to_yaml
 
 LETTERS = st.text(st.characters(exclude_categories=["Cs"]))  # half a letter is no text
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | LETTERS
@@ -105,3 +106,18 @@ def test_words_mean_what_yaml_1_2_says(text, value):
 def test_what_is_written_is_read_back_as_it_was(value):
     held = parse_yaml(to_yaml(value), "f.yaml")
     assert held == value and repr(held) == repr(value)
+
+
+@pytest.mark.parametrize(
+    ("settings_of_a_run", "message"),
+    [
+        ({"search": None}, "search must be a mapping of settings, got None"),
+        ({"search": 3}, "search must be a mapping of settings, got 3"),
+        ({"sharing": [1]}, r"sharing must be a mapping, got \(1,\)"),
+        ({"search": {1: 2}}, "search.1 must be a word, as every key, got 1"),
+    ],
+)
+def test_a_message_names_no_class_of_ours(settings_of_a_run, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        build(RunConfig, settings_of_a_run, "run.yaml")
+    assert "Section" not in str(caught.value)

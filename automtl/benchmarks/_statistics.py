@@ -239,41 +239,6 @@ def spread(
     )
 
 
-def spread_intervals(
-    losses: Sequence[float] | np.ndarray,
-    architectures: Sequence[object],
-    strata: Sequence[object],
-    *,
-    seed: int = 0,
-) -> dict[str, Interval]:
-    """95% percentile-bootstrap intervals of a spread, architectures drawn within their strata."""
-    y, groups, counts = _grouped(losses, architectures)
-    sums, squares = _squares(y, groups)
-    codes = np.unique(
-        np.array([str(home) for home in _homes(groups, strata)]), return_inverse=True
-    )[1]
-    rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(codes == code) for code in range(int(codes.max()) + 1)]
-    apart = [home[rng.integers(0, len(home), (RESAMPLES, len(home)))] for home in members]
-    picks, centre = np.concatenate(apart, axis=1), float(y.mean())
-    means = centre + sums / counts
-    of_strata = np.stack([means[home].mean(1) for home in apart], axis=1)
-
-    def part(values: Callable[[np.ndarray], np.ndarray]) -> Interval:
-        return _percentiles(values, picks)
-
-    def deviation(which: int) -> Callable[[np.ndarray], np.ndarray]:
-        def of(drawn: np.ndarray) -> np.ndarray:
-            mean = centre + sums[drawn].sum(1) / counts[drawn].sum(1)
-            variance = np.maximum(0.0, _one_way(counts[drawn], sums[drawn], squares[drawn])[which])
-            return np.asarray(np.sqrt(variance) / mean)
-
-        return of
-
-    strata_spread = part(lambda _: of_strata.max(1) / of_strata.min(1) - 1)
-    return {"architecture": part(deviation(0)), "seed": part(deviation(1)), "strata": strata_spread}
-
-
 def _homes(groups: np.ndarray, strata: Sequence[object]) -> list[object]:
     """The stratum of each architecture."""
     of = dict(zip(groups.tolist(), strata, strict=True))

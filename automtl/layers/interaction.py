@@ -2,7 +2,7 @@
 (AutoMTL, Table 1).
 
 Legend: B rows, F fields, d embedding width, W = F*d, P = F*(F-1)/2 pairs, H heads, L layers. Names
-and arguments are those of ``automtl.spaces.catalogue``.
+and arguments are those of ``automtl.spaces.operations``.
 """
 
 import math

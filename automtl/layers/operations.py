@@ -2,7 +2,7 @@
 1).
 
 Legend: B rows, D width, h hidden units, k kernel. Names and arguments are those of
-``automtl.spaces.catalogue``.
+``automtl.spaces.operations``.
 """
 
 from collections.abc import Callable, Sequence

@@ -119,7 +119,7 @@ class SharingModule(nn.Module):
         build: makes the expert of a slot, given the width of its input.
         tasks: task names, in order; T = len(tasks).
         width_in: D, the width of what ``encode`` returns.
-        slots: the slots to fill, as ``spaces.slots.layout`` declares them for this kind.
+        slots: the slots to fill, as ``spaces.kinds.layout`` declares them for this kind.
         field_shape: F and d, for kinds that mask fields.
         chosen: per task the positions in the pool it may gate; None for all.
         generator: source of the module's noise.

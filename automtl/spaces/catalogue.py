@@ -1,9 +1,8 @@
-"""What a space or an architecture may name: signatures of operations and sharing kinds as plain
-data.
+"""The sharing kinds that a space or an architecture may name: their signatures as plain data.
 
-The modules that compute them live in ``automtl.layers`` and ``automtl.sharing``; names match one to
-one. Kept apart so that a space can refuse an unknown operation, or k > N, before any data is read
-and without importing torch.
+The modules that compute them live in ``automtl.sharing``; names match one to one. Kept apart so
+that a space can refuse an unknown kind, or k > N, before any data is read and without importing
+torch.
 """
 
 from collections.abc import Mapping

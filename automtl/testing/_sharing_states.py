@@ -72,6 +72,29 @@ def training_goes_on_from_a_state_to_the_same_bits(
     demand_same(second, first, "training must go on from a state to the same state")
 
 
+@RULES.at(_USUAL)
+def a_stages_state_goes_into_a_fresh_module(case: SharingCase, tasks: int, experts: int) -> None:
+    """Stages have names of their own. All that ``begin(stage)`` changes is in ``state_dict()``: a
+    fresh module that loads it, and has begun nothing, answers by the same bits; what is
+    ``decided()`` stands there, too.
+    """
+    module, h = case.make(tasks, experts), inputs()
+    names = [stage.name for stage in module.stages()]
+    demand(len({*names}) == len(names), "stages must have names of their own", names)
+    for name in names:
+        module.train().begin(name)
+        _train(module, torch.optim.SGD(module.parameters(), lr=0.05), range(3), planned=5)
+        other = case.make(tasks, experts, seed=9).train()
+        other.load_state_dict(module.state_dict())
+        _pass_on(module.generator, other.generator)
+        rule = f"a fresh module with the state of stage {name!r} must answer alike"
+        for training in (True, False):
+            first, second = (run(m.train(training), h) for m in (module, other))
+            demand_same(second, first, f"{rule} in {'training' if training else 'evaluation'}")
+        unknown = sorted(module.decided() - module.state_dict().keys())
+        demand(not unknown, "`decided()` must name entries of `state_dict()`", unknown)
+
+
 def _pass_on(source: torch.Generator | None, target: torch.Generator | None) -> None:
     rule = "must keep the generator that is passed in `generator`"
     demand(source is not None and target is not None, rule, "None")

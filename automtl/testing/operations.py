@@ -143,6 +143,15 @@ def evaluation_repeats(case: OperationCase) -> None:
 
 
 @RULES.at()
+def its_input_stays_as_it_was(case: OperationCase) -> None:
+    """No pass changes the numbers that it is given: the candidates beside it read them, too."""
+    module, x = case.make(), case.rows()
+    for training in (True, False):
+        module.train(training)(x)
+        demand_same([x], [case.rows()], "must leave the numbers that it is given as they were")
+
+
+@RULES.at()
 def rows_do_not_see_each_other(case: OperationCase) -> None:
     """In evaluation a row's answer does not change with the rows beside it."""
     module, x = _trained(case).eval(), case.rows()

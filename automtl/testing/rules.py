@@ -129,9 +129,10 @@ def demand_close(
     demand(len(one) == len(other), rule, f"{len(one)} tensors beside {len(other)}")
     for i, (a, b) in enumerate(zip(one, other, strict=True)):
         demand(a.shape == b.shape, rule, f"shapes {tuple(a.shape)} and {tuple(b.shape)}")
-        apart = (a - b).abs() > tolerance * (1 + b.abs()) if a.is_floating_point() else a != b
-        # no number is as far from itself as can be
-        apart = apart | (a.isnan() != b.isnan()) if a.is_floating_point() else apart
+        near = (a - b).abs() <= tolerance * (1 + b.abs()) if a.is_floating_point() else a == b
+        # infinity is near itself only, and no number as far from itself as can be
+        same = (a == b) | (a.isnan() & b.isnan())
+        apart = ~(same | (near & a.isfinite() & b.isfinite()))
         largest = (a.detach().double() - b.detach().double()).abs().max() if a.numel() else 0.0
         demand(not apart.any(), rule, f"a difference of {float(largest):.3g} in number {i}")
 

@@ -80,6 +80,15 @@ def evaluation_is_finite_and_repeats(case: SharingCase, tasks: int, experts: int
 
 
 @RULES.at(_USUAL)
+def its_input_stays_as_it_was(case: SharingCase, tasks: int, experts: int) -> None:
+    """No pass changes the numbers that it is given, which are its caller's."""
+    h = inputs()
+    for training in (True, False):
+        run(case.make(tasks, experts).train(training), h)
+        demand_same([h], [inputs()], "must leave the numbers that it is given as they were")
+
+
+@RULES.at(_USUAL)
 def rows_do_not_see_each_other(case: SharingCase, tasks: int, experts: int) -> None:
     """In evaluation a row's answer does not change with the rows beside it."""
     module, h = case.make(tasks, experts).eval(), inputs()
@@ -133,7 +142,8 @@ def _demand_noise(module: SharingModule, one: Sequence[Tensor], other: Sequence[
 @RULES.at((1, 5), (3, 5))
 def a_task_reads_the_experts_it_says(case: SharingCase, tasks: int, experts: int) -> None:
     """The gradient of a task's vector reaches the experts of ``reads(task)`` and no other; all of
-    them unless the kind is ``partial``. Every slot is read by some task.
+    them unless the kind is ``partial``. Nor does the vector change with another expert's weights.
+    Every slot is read by some task.
     """
     module, h = case.make(tasks, experts).train(), inputs()
     placed = _experts(module)
@@ -147,8 +157,26 @@ def a_task_reads_the_experts_it_says(case: SharingCase, tasks: int, experts: int
         demand(not unsaid, f"task {t} may read only the slots of `reads({t})`", unsaid)
         rule = f"task {t} must read every slot of `reads({t})`, unless the kind is `partial`"
         demand(module.partial or not unread, rule, f"no gradient of {unread}")
+        _demand_blind(case, tasks, experts, t)
     unread = sorted(map(str, {*module.slots}.difference(*map(module.reads, range(tasks)))))
     demand(not unread, "some task must read each slot", f"none for {unread}")
+
+
+def _demand_blind(case: SharingCase, tasks: int, experts: int, task: int) -> None:
+    """A task's vector does not follow experts beside ``reads(task)``, whether or not by a way that
+    a gradient takes.
+    """
+    rule = f"task {task} must answer alike whatever the experts beside `reads({task})` hold"
+    for training in (True, False):
+        modules = [case.make(tasks, experts).train(training) for _ in range(2)]
+        placed, said = _experts(modules[1]), modules[1].reads(task)
+        own = {id(p) for slot, expert in placed if slot in said for p in expert.parameters()}
+        others = [p for _, expert in placed for p in expert.parameters() if id(p) not in own]
+        with torch.no_grad():
+            for parameter in others:
+                parameter.add_(1)
+        one, other = ([run(module, inputs())[task]] for module in modules)
+        demand_same(other, one, rule)
 
 
 @RULES.at((4, 5))

@@ -1,7 +1,7 @@
 """A search in memory, small enough for a test: data set, space, and what a strategy is given."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,24 @@ from automtl.models.supernet import build_supernet
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts_settings import DartsSettings
 from automtl.strategies.protocol import Options, SearchContext
+
+
+class CountedBatches(Batches):
+    """Batches that count the rows taken from them.
+
+    Attributes:
+        taken: so far.
+        largest: rows of the largest batch so far.
+    """
+
+    taken: int = 0
+    largest: int = 0
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        for batch in super().epoch(epoch, start):
+            self.taken += len(batch)
+            self.largest = max(self.largest, len(batch))
+            yield batch
 
 
 def small_schema(
@@ -100,9 +118,9 @@ def small_context(
         settings=trained,
         options=Options(**(options or {})),
         make_supernet=lambda: build_supernet(space, schema, seed=seed, generator=generator),
-        fit=Batches(fit, batch_size=batch, shuffle=True, seed=seed),
-        alpha=Batches(alpha, batch_size=batch, shuffle=True, seed=seed + 1),
-        scored=Batches(alpha, batch_size=batch),
+        fit=CountedBatches(fit, batch_size=batch, shuffle=True, seed=seed),
+        alpha=CountedBatches(alpha, batch_size=batch, shuffle=True, seed=seed + 1),
+        scored=CountedBatches(alpha, batch_size=batch),
         generator=generator,
         device=torch.device("cpu"),
         seed=seed,

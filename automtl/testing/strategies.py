@@ -11,15 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from automtl.errors import ConfigError
+from automtl.errors import AutoMTLError, ConfigError
 from automtl.models.derived import build_model
 from automtl.models.skeleton import seeded
+from automtl.spaces.architecture import Architecture
 from automtl.spaces.decisions import EXPERTS_OF
+from automtl.spaces.space import SearchSpace
 from automtl.strategies.protocol import SearchContext, Strategy, make_encoding
 from automtl.strategies.registry import STRATEGIES
 from automtl.strict import nearest
 from automtl.testing.rules import Rules, demand, demand_finite
-from automtl.testing.small import random_batch, small_context, small_space
+from automtl.testing.small import CountedBatches, random_batch, small_context, small_space
 
 RULES: Rules["StrategyCase"] = Rules()
 
@@ -117,25 +119,39 @@ def search(strategy: Strategy, first: int = 0, last: int | None = None) -> list[
 @RULES.at()
 def every_epoch_records_choices_and_usage(case: StrategyCase) -> None:
     """Each epoch's record is plain JSON and tells the entropy, of every block the candidates'
-    shares ("choices") and of every task its use of the experts ("expert_usage"); shares sum to 1.
+    shares ("choices") and of every task its use of the experts ("expert_usage"); shares are at
+    least 0 and sum to 1.
     """
     given = case.whole.context
     encoding, tasks = make_encoding(given), [task.name for task in given.schema.tasks]
+    blocks = {name: sorted(map(str, encoding.operations(name))) for name in encoding.names}
     for record in case.whole.records:
         keys = {"choices", "expert_usage", "entropy"}
         demand(keys <= {*record}, f"a record must tell {sorted(keys)}", sorted(record))
-        plain = json.loads(json.dumps(record))
-        demand(plain == record, "a record must be plain JSON values", f"{record!r:.200}")
-        blocks = sorted(record["choices"])
-        demand(
-            blocks == sorted(encoding.names), f"choices must be of {sorted(encoding.names)}", blocks
-        )
-        used = sorted(record["expert_usage"])
+        _demand_json(record, "a record must be plain JSON values")
+        choices, usage = record["choices"], record["expert_usage"]
+        told = sorted(choices)
+        demand(told == sorted(blocks), f"choices must be of {sorted(blocks)}", told)
+        for name, candidates in blocks.items():
+            told = sorted(choices[name])
+            demand(told == candidates, f"choices of {name} must be of {candidates}", told)
+        used = sorted(usage)
         demand(used == sorted(tasks), f"expert_usage must be of {tasks}", used)
-        sums = [math.fsum(w.values()) for w in record["choices"].values()]
-        sums += [math.fsum(w) for w in record["expert_usage"].values()]
-        wrong = [total for total in sums if abs(total - 1) > 1e-6]
-        demand(not wrong, "shares must sum to 1", wrong)
+        counts = [len(shares) for shares in usage.values()]
+        rule = f"expert_usage must tell of {len(encoding.slots)} experts"
+        demand({*counts} == {len(encoding.slots)}, rule, counts)
+        for shares in (*(list(shares.values()) for shares in choices.values()), *usage.values()):
+            legal = min(shares) >= 0 and abs(math.fsum(shares) - 1) <= 1e-6
+            demand(legal, "shares must be at least 0 and sum to 1", shares)
+
+
+def _demand_json(value: Any, rule: str) -> None:
+    """Break a rule where something does not read back from JSON as it was."""
+    try:
+        plain = json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as fault:
+        plain = fault
+    demand(plain == value, rule, f"{plain!r:.200}")
 
 
 @RULES.at()
@@ -145,6 +161,8 @@ def what_it_derives_builds(case: StrategyCase) -> None:
     """
     given = case.whole.context
     architecture = case.whole.strategy.derive()
+    strange = sorted(_foreign(architecture, given.space))
+    demand(not strange, "must take its operations from the space", strange)
     wanted, got = given.space.chosen(2), [len(task) for task in architecture.chosen or ()]
     demand(got == [wanted] * 2, f"must choose {wanted} experts for each of 2 tasks", got)
     demand(architecture.ranking is not None, "must rank the experts", "no ranking")
@@ -152,6 +170,12 @@ def what_it_derives_builds(case: StrategyCase) -> None:
     shapes = [tuple(answer.shape) for answer in answers]
     demand(shapes == [(32,)] * 2, "what it derives must answer [(32,), (32,)]", shapes)
     demand_finite(answers, "what it derives must answer finite numbers")
+
+
+def _foreign(architecture: Architecture, space: SearchSpace) -> set[str]:
+    """Operations of an architecture that its space does not have."""
+    taken = {block for expert in architecture.experts for block in expert.blocks}
+    return ({*architecture.interaction} - {*space.interaction}) | (taken - {*space.expert})
 
 
 @RULES.at()
@@ -198,6 +222,22 @@ def it_resumes_to_the_same_bits(case: StrategyCase, epochs: int) -> None:
 
 
 @RULES.at()
+def what_is_no_state_of_its_is_refused(case: StrategyCase) -> None:
+    """A state with a key too many is refused, and so is a step that no epoch has."""
+    _, strategy = case.begin()
+    search(strategy, last=1)
+    state = {**copy.deepcopy(strategy.state_dict()), "unknown": 1}
+    _, other = case.begin()
+    try:
+        other.load_state_dict(state)
+        refused = False
+    except AutoMTLError:
+        refused = True
+    demand(refused, "must refuse a state with a key too many", "no error")
+    demand(not strategy.stands_at(1, 10**9), "must not stand at a step that no epoch has", True)
+
+
+@RULES.at()
 def its_state_is_tensors_and_json(case: StrategyCase) -> None:
     """``state_dict()`` is made of tensors and JSON values, which a checkpoint can hold."""
     _, strategy = case.begin()
@@ -225,6 +265,27 @@ def its_rows_are_counted(case: StrategyCase) -> None:
     demand(whole.samples >= whole.rows, f"`samples` must count {whole.rows} rows", whole.samples)
     rule = f"the ledger must tell of {whole.samples} rows"
     demand(whole.in_ledger >= whole.samples, rule, whole.in_ledger)
+
+
+@RULES.at()
+def the_ledger_tells_of_what_was_read(case: StrategyCase) -> None:
+    """Rows taken from ``fit`` stand in the ledger as "train", those from ``alpha`` as "alpha" or
+    "outer", those from ``scored`` as "score", but for one batch of these an epoch, which a record
+    may be made from.
+    """
+    whole = case.whole
+    whole.strategy.derive()
+    context, rows = whole.context, whole.context.ledger.rows
+    sources = (
+        ("fit", context.fit, rows["train"], 0),
+        ("alpha", context.alpha, rows["alpha"] + rows["outer"], 0),
+        ("scored", context.scored, rows["score"], len(whole.records)),
+    )
+    for name, batches, in_ledger, unsaid in sources:
+        assert isinstance(batches, CountedBatches), "a case's own context counts"
+        most = in_ledger + unsaid * batches.largest
+        rule = f"must take from `{name}` the {in_ledger} rows that the ledger tells of"
+        demand(in_ledger <= batches.taken <= most, rule, batches.taken)
 
 
 @RULES.at()

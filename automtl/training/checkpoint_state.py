@@ -125,6 +125,11 @@ def require_tensors(
         require(legal, f"{where}.{name}", "must be finite", "NaN or infinity")
 
 
+def _require_not_negative(tensor: Tensor, where: str) -> None:
+    least = float(tensor.min()) if tensor.numel() else 0.0
+    require(not least < 0, where, "must be at least 0", f"{least:g}")
+
+
 def _finite(tensor: Tensor) -> bool:
     """Whether all numbers are; a piece at a time, since a look at a whole table takes its size."""
     return all(bool(piece.isfinite().all()) for piece in torch.split(tensor.reshape(-1), 2**20))
@@ -151,6 +156,9 @@ def load_net_state(net: nn.Module, state: Any, where: str = "net") -> None:
     require(isinstance(state, Mapping), where, "must be a mapping", type(state).__name__)
     net.load_state_dict(state)
     require_tensors(net.state_dict(), state, where)
+    for name in state:
+        if name.endswith("running_var"):
+            _require_not_negative(state[name], f"{where}.{name}")
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Any, where: str) -> None:
@@ -190,8 +198,7 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Any, where: st
             {name: torch.zeros(()) if name == "step" else like for name in names}, moments, here
         )
         for name in names.intersection(_NEVER_NEGATIVE):
-            least = float(moments[name].min()) if moments[name].numel() else 0.0
-            require(not least < 0, f"{here}.{name}", "must be at least 0", f"{least:g}")
+            _require_not_negative(moments[name], f"{here}.{name}")
     optimizer.load_state_dict({"state": state["state"], "param_groups": own})
 
 

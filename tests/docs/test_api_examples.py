@@ -1,6 +1,8 @@
 """The `>>>` examples of what Python users call run and say what is printed there."""
 
 import doctest
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -49,3 +51,9 @@ def test_the_examples_of_a_public_name_run(name, world):
 
 def test_nothing_is_skipped():
     assert [n for n in api.__all__ for t in examples(n) if "+SKIP" in t.docstring] == []
+
+
+def test_every_public_name_is_listed_before_it_is_imported():
+    fresh = [sys.executable, "-c", "import automtl; print(*dir(automtl))"]
+    listed = subprocess.run(fresh, capture_output=True, text=True, check=True).stdout.split()
+    assert {*automtl.__all__} <= {*listed}

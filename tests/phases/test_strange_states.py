@@ -166,3 +166,20 @@ def test_a_strange_state_of_a_retrain_is_refused_by_name(kind, share, dataset, t
         tmp_path,
     )
     assert met > (1 if share > 1 else 200)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"metric_lines": 9}, r"search\.metric_lines: must be 1, got 9"),
+        ({"history": []}, r"search\.history: must be 1 lines, epoch after epoch, got epochs \[\]"),
+    ],
+)
+def test_a_state_of_other_lines_than_its_epochs_says_which(change, message, dataset, tmp_path):
+    settings = made(dataset)
+    with pytest.raises(Stop):
+        search(settings, out=tmp_path / "cut", reporter=After(6, stop))
+    path = PhaseDir(tmp_path / "cut/search").checkpoint("last")
+    checkpoint.save(path, {**checkpoint.load(path), **change})
+    with pytest.raises(ArtifactError, match=message):
+        search(settings, out=tmp_path / "cut", resume=True)

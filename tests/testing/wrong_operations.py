@@ -55,6 +55,13 @@ class NoisyEvaluation(Operation):
         return y if self.training else y + torch.randn_like(y)
 
 
+class WritesOnItsInput(Operation):
+    """its_input_stays_as_it_was"""
+
+    def forward(self, x):
+        return self.linear(x.relu_())
+
+
 class SeesRows(Operation):
     """rows_do_not_see_each_other"""
 

@@ -5,7 +5,7 @@ so.
 import torch
 from torch import nn
 
-from automtl.sharing.base import ParameterGroup
+from automtl.sharing.base import ParameterGroup, Stage
 from automtl.sharing.network import GatedNetwork
 
 
@@ -173,6 +173,54 @@ class UnsaidReads(GatedNetwork):
 
     def reads(self, task):
         return frozenset(self.slots[:2])
+
+
+class ReadsDetached(GatedNetwork):
+    """a_task_reads_the_experts_it_says"""
+
+    def share(self, shared):
+        every = sum(expert(shared).detach() for expert in self.experts)
+        return [vector + every for vector in super().share(shared)]
+
+    def unit_weights(self, units, gate_inputs):
+        weights = super().unit_weights(units, gate_inputs)
+        return [None if w is None else w * (torch.arange(w.shape[1]) < 2) for w in weights]
+
+    def reads(self, task):
+        return frozenset(self.slots[:2])
+
+
+class WritesOnItsInput(GatedNetwork):
+    """its_input_stays_as_it_was"""
+
+    def share(self, shared):
+        return super().share(shared.relu_())
+
+
+class HiddenStage(GatedNetwork):
+    """a_stages_state_goes_into_a_fresh_module"""
+
+    factor = 1.0
+
+    def begin(self, stage):
+        self.factor = 2.0
+
+    def share(self, shared):
+        return [vector * self.factor for vector in super().share(shared)]
+
+
+class StagesOfOneName(GatedNetwork):
+    """a_stages_state_goes_into_a_fresh_module"""
+
+    def stages(self):
+        return (Stage("train", epochs=1, judged=False), Stage("train"))
+
+
+class DecidesTheUnknown(GatedNetwork):
+    """a_stages_state_goes_into_a_fresh_module"""
+
+    def decided(self):
+        return frozenset({"gate"})
 
 
 class SharpSums(GatedNetwork):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from automtl.strategies._random import RandomSampling
+from automtl.strategies._random import RandomSampling, RandomSearch
 
 
 class NoEntropy(RandomSampling):
@@ -28,6 +28,44 @@ class NoJson(RandomSampling):
 
     def record(self):
         return {**super().record(), "entropy": np.float32(0)}
+
+
+class NegativeShares(RandomSampling):
+    """every_epoch_records_choices_and_usage"""
+
+    def record(self):
+        usage = super().record()["expert_usage"]
+        return {**super().record(), "expert_usage": {task: [2.0, -1.0, 0.0] for task in usage}}
+
+
+class EndlessEntropy(RandomSampling):
+    """every_epoch_records_choices_and_usage"""
+
+    def record(self):
+        return {**super().record(), "entropy": float("inf")}
+
+
+class UnknownCandidates(RandomSampling):
+    """every_epoch_records_choices_and_usage"""
+
+    def record(self):
+        choices = super().record()["choices"]
+        return {**super().record(), "choices": {name: {"mlp(9)": 1.0} for name in choices}}
+
+
+class ForgetsAnExpert(RandomSampling):
+    """every_epoch_records_choices_and_usage"""
+
+    def record(self):
+        usage = super().record()["expert_usage"]
+        return {**super().record(), "expert_usage": {task: [1.0] for task in usage}}
+
+
+class LeavesTheSpace(RandomSampling):
+    """what_it_derives_builds"""
+
+    def derive(self):
+        return super().derive().evolve(interaction=("mlp(9)",))
 
 
 class TooFewExperts(RandomSampling):
@@ -65,6 +103,35 @@ class StateIsNoJson(RandomSampling):
 
     def state_dict(self):
         return {"genome": {"of": [self.genome]}}
+
+
+class TakesAnyState(RandomSampling):
+    """what_is_no_state_of_its_is_refused"""
+
+    def load_state_dict(self, state):
+        pass
+
+
+class StandsAnywhere(RandomSampling):
+    """what_is_no_state_of_its_is_refused"""
+
+    def stands_at(self, epoch, step):
+        return True
+
+
+class ReadsQuietly(RandomSampling):
+    """the_ledger_tells_of_what_was_read"""
+
+    def derive(self):
+        self.seen = [len(batch) for batch in self.context.scored.epoch(0)]
+        return super().derive()
+
+
+class TrainsOnAlphaRows(RandomSearch):
+    """the_ledger_tells_of_what_was_read"""
+
+    def __init__(self, context):
+        super().__init__(replace(context, fit=context.alpha))
 
 
 class RowsOutsideTheLedger(RandomSampling):

@@ -3,8 +3,11 @@ one of the project's own errors.
 """
 
 import json
+import os
 import struct
+import threading
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,6 +65,24 @@ def test_yaml_that_is_no_settings_is_refused(text):
 def test_large_yaml_is_not_read(tmp_path):
     with pytest.raises(ConfigError, match="at most 2 MiB"):
         load_yaml(written(tmp_path, "a: " + "x" * 2**21, "it.yaml"))
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a device without an end")
+def test_what_says_no_size_is_not_read_without_end(tmp_path):
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="endless: must be at most 2 MiB, got more"):
+        load_yaml(tmp_path / "endless")
+    with pytest.raises(ArtifactError, match="endless: must be at most 64 MiB, got more"):
+        files.read_json(tmp_path / "endless")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_settings_may_come_through_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_text("a: 1"))
+    writer.start()
+    assert load_yaml(tmp_path / "pipe") == {"a": 1}
+    writer.join()
 
 
 @pytest.mark.parametrize(

@@ -179,10 +179,9 @@ class SearchState(State):
         )
         # a race may begin at an earlier epoch than the last, after a rollback
         count = self.epoch if self.race is None else max(self.epoch, self.metric_lines)
-        lines = [line.epoch for line in self.history] == list(range(count))
+        epochs = [line.epoch for line in self.history]
+        rule = f"must be {count} lines, epoch after epoch"
+        require(epochs == list(range(count)), "search.history", rule, f"epochs {epochs}"[:80])
         require(
-            lines and self.metric_lines == count,
-            "search.history",
-            f"must be {count} lines",
-            f"{len(self.history)}",
+            self.metric_lines == count, "search.metric_lines", f"must be {count}", self.metric_lines
         )

@@ -81,15 +81,12 @@ class DeferredSGD:
     def __init__(self, weight: nn.Parameter, *, momentum: float, weight_decay: float) -> None:
         self.weight, self.momentum, self.weight_decay = weight, momentum, weight_decay
         data = weight.detach()
-        self._velocity = torch.zeros_like(
-            data
-        )  # (V, d); torch's buffer starts as the first gradient: the same as from 0
-        self._last = torch.zeros(
-            len(data), dtype=torch.int32, device=data.device
-        )  # (V,) step at which a row was current
-        self._missed = torch.zeros(
-            2, MAX_STEPS + 1, 2, dtype=torch.float64, device=data.device
-        )  # (w or v, step, from w and v)
+        # (V, d); torch's buffer starts as the first gradient: the same as from 0
+        self._velocity = torch.zeros_like(data)
+        # (V,) step at which a row was current
+        self._last = torch.zeros(len(data), dtype=torch.int32, device=data.device)
+        # (w or v, step, from w and v)
+        self._missed = torch.zeros(2, MAX_STEPS + 1, 2, dtype=torch.float64, device=data.device)
         self._identity = torch.eye(2, dtype=torch.float64, device=data.device)
         self._start()
 
