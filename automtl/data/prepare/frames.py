@@ -36,6 +36,8 @@ def as_table(rows: Any) -> pa.Table:
     """
     if isinstance(rows, pd.DataFrame):
         return _table([(str(name), rows.iloc[:, i]) for i, name in enumerate(rows.columns)])
+    if isinstance(rows, pa.Table):
+        return rows
     if isinstance(rows, pa.RecordBatch):
         return pa.Table.from_batches([rows])
     if hasattr(rows, "__arrow_c_stream__"):
