@@ -26,7 +26,6 @@ from automtl.data.prepare.rows import RowReader
 from automtl.data.prepare.split import Rule, Times, parts_of, split_rule
 from automtl.data.raw.sources import Source
 from automtl.data.spec.dataset import DatasetConfig
-from automtl.errors import counted
 from automtl.files import StagedFolder, write_json
 
 SPOOL = "spool.arrow"
@@ -109,8 +108,8 @@ def _spool(
                     times.frombytes(digest.column("key").to_numpy().tobytes())
                 rows += len(digest)
                 if rows // REPORT_ROWS > (rows - len(digest)) // REPORT_ROWS:
-                    say(f"read {counted(rows, 'row')}")
-    say(f"read {counted(rows, 'row')}")
+                    say(f"read {rows:,} rows")
+    say(f"read {rows:,} row{'s'[: rows != 1]}")
     read.finish()
     digester.units.check()
     return np.frombuffer(hashes, np.uint64), np.frombuffer(times, np.int64)
