@@ -1,6 +1,7 @@
 """The plan of a retrain: architecture, settings and folder, settled before any data is read."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +45,11 @@ class RetrainPlan:
         """The settings with each of some seeds.
 
         Raises:
-            ConfigError: one is no seed.
+            ConfigError: one is no seed, or comes twice.
         """
+        seeds = list(seeds)
+        if again := [seed for seed, count in Counter(seeds).items() if count > 1]:
+            raise ConfigError("seeds", "must differ", f"{again[0]} twice")
         return [build(RunConfig, {**dict(self.config), "seed": seed}, "seeds") for seed in seeds]
 
 
