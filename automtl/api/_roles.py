@@ -59,6 +59,10 @@ class Roles:
         for name, given in {"ids": ids, "numbers": numbers, "lists": lists, "tasks": tasks}.items():
             if isinstance(given, str):
                 raise ConfigError(name, "must be a list of columns", repr(given), f"[{given!r}]")
+            items: list[Any] = [] if given is None else list(given)
+            if odd := [item for item in items if not isinstance(item, str | Mapping)]:
+                rule = "must be names of columns (texts), or mappings of settings"
+                raise ConfigError(name, rule, repr(odd[0])[:100], f"write {str(odd[0])!r}")
 
     @property
     def guesses(self) -> bool:

@@ -70,6 +70,8 @@ def retrained(  # noqa: PLR0913 # what the command's options say
         resume=resume,
     )
     say_origins(plan.config, reporter)
+    if not hasattr(seeds, "__iter__"):
+        raise ConfigError("seeds", "must be a list of seeds", repr(seeds), "such as seeds=range(3)")
     given: dict[str, Any] = {"run": plan.run, "label": plan.label, "own": plan.own}
     configs = plan.seeded(seeds)
     if not configs:

@@ -24,7 +24,7 @@ from automtl.data.spec.dataset import DatasetConfig, default_data_dir, load_data
 from automtl.data.store import Rows, Store
 from automtl.data.store.batches import Batch, Batches
 from automtl.data.store.schema import SPLITS, Schema
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, DataError
 from automtl.strict import build, nearest
 
 PARTS = (*SPLITS, "fit", "alpha")
@@ -114,6 +114,8 @@ class Dataset:
             ids=ids, numbers=numbers, lists=lists, tasks=tasks, weights=weights, split=split
         )
         folder, table = _folder(data_dir), as_table(frame)
+        if not table.num_rows:
+            raise DataError("rows", "must be there to learn from", "none")
         with first_rows(table, folder) as path:
             plain = roles.settings(path, name) | settings
         config = build(DatasetConfig, plain, "Dataset.from_frame").in_folder(Path.cwd())

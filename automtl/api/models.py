@@ -19,7 +19,7 @@ from automtl.api.callbacks import Calling
 from automtl.api.judging import evaluate
 from automtl.phases.finished.export import ExportResult
 from automtl.phases.finished.export import export as _export
-from automtl.phases.finished.importance import field_importance
+from automtl.phases.finished.importance import MOST_ROWS, field_importance
 from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.finished.predict import predict_frame
 from automtl.phases.retrain import RetrainResult
@@ -82,7 +82,14 @@ class Model(RetrainResult):
         return evaluate(self, by=by, bootstrap=bootstrap)
 
     @speaks_python
-    def importance(self, *, repeats: int = 5, device: str = "auto") -> pd.DataFrame:
+    def importance(
+        self,
+        *,
+        repeats: int = 5,
+        rows: int = MOST_ROWS,
+        device: str = "auto",
+        verbose: bool | None = None,
+    ) -> pd.DataFrame:
         """By how much each task's loss rises when a field's values are shuffled among the
         validation rows, with a 95% interval over rows.
 
@@ -91,11 +98,14 @@ class Model(RetrainResult):
 
         Args:
             repeats: shuffles of each field.
+            rows: validation rows, at most; of more, as many are drawn evenly. With fewer it is
+                faster, and the intervals are wider.
             device: where to run.
+            verbose: whether to show progress; default in terminals and notebooks.
         """
-        with Listening() as listener:
+        with Listening(verbose) as listener:
             measured = field_importance(
-                self.folder, repeats=repeats, device=device, reporter=listener
+                self.folder, repeats=repeats, most_rows=rows, device=device, reporter=listener
             )
         return measured.table
 
@@ -219,11 +229,18 @@ class Models(Sequence[Model], SelfShowing):
         """All of them on the test rows; see `automtl.evaluate`."""
         return evaluate(self, by=by, bootstrap=bootstrap)
 
-    def importance(self, *, repeats: int = 5, device: str = "auto") -> pd.DataFrame:
+    def importance(
+        self,
+        *,
+        repeats: int = 5,
+        rows: int = MOST_ROWS,
+        device: str = "auto",
+        verbose: bool | None = None,
+    ) -> pd.DataFrame:
         """By how much each task's loss rises without a field, in the best one; see
         `Model.importance`.
         """
-        return self.best.importance(repeats=repeats, device=device)
+        return self.best.importance(repeats=repeats, rows=rows, device=device, verbose=verbose)
 
     def export(self, out: str | Path | None = None, *, format: str = "onnx") -> ExportResult:
         """The best one as a folder to serve from; see `automtl.export`."""

@@ -23,7 +23,7 @@ from automtl.data.prepare.frames import as_table
 from automtl.data.prepare.new_labels import labels_of
 from automtl.data.spec.dataset import default_data_dir
 from automtl.data.spec.sections import TaskConfig
-from automtl.errors import ConfigError, counted
+from automtl.errors import ArtifactError, ConfigError, counted
 from automtl.files import make_folder, scratch_folder
 from automtl.spaces.architecture import Architecture
 from automtl.training.metrics.auc import auc
@@ -110,7 +110,11 @@ class MultiTaskRecommender:
         if self.architecture is not None and self.space is not None:
             rule = "must be given alone: an architecture is trained, a space is searched"
             raise ConfigError("architecture, space", rule, "both", "leave one out")
-        folder, rows = self._room(), _joined(X, y, self._labels)
+        rows = _joined(X, y, self._labels)
+        folder = self._room()
+        self._widths: tuple[int, ...] = ()
+        if isinstance(X, np.ndarray):  # later rows may come without the labels
+            self._widths = (X.shape[1], X.shape[1] - (len(self._labels) if y is None else 0))
         self.data_ = Dataset.from_frame(
             rows,
             tasks=self.tasks,
@@ -163,13 +167,18 @@ class MultiTaskRecommender:
     def _labels(self) -> list[str]:
         if isinstance(self.tasks, Mapping):
             return list(self.tasks)
-        return [t if isinstance(t, str) else t.get("label", t["name"]) for t in self.tasks]
+        items = [t if isinstance(t, Mapping) else {"name": str(t)} for t in self.tasks]
+        return [item.get("label", item["name"]) for item in items]
 
     @property
     def _fitted(self) -> Model:
         model: Model | None = getattr(self, "model_", None)
         if model is None:
             raise ConfigError("MultiTaskRecommender", "must be fitted first", "none", "call fit")
+        if not model.folder.path.is_dir():
+            rule = "must be there: without `folder`, a fit is kept as long as its estimator"
+            fix = "give a folder, which stays, before fit"
+            raise ArtifactError(model.folder.path, rule, "no such folder", fix)
         return model
 
     @speaks_python
@@ -177,7 +186,7 @@ class MultiTaskRecommender:
         """A column per binary task with the probability of 1, per class of a multiclass task one
         that is named task=class; a task of numbers has none.
         """
-        answers, columns = self._fitted.predict(_framed(X)), {}
+        answers, columns = self._answers(X), {}
         for task in self.data_.schema.tasks:
             if task.kind == "binary":
                 columns[task.name] = answers[f"probs_{task.name}"]
@@ -192,7 +201,7 @@ class MultiTaskRecommender:
     @speaks_python
     def predict(self, X: Any) -> pd.DataFrame:
         """A column per task: 0 or 1, the likeliest class, or the number."""
-        answers, columns = self._fitted.predict(_framed(X)), {}
+        answers, columns = self._answers(X), {}
         for task in self.data_.schema.tasks:
             if task.kind == "binary":
                 columns[task.name] = (answers[f"probs_{task.name}"] >= 0.5).astype(int)
@@ -207,9 +216,14 @@ class MultiTaskRecommender:
         rows that have the task's label; NaN where a task's is undefined. More is better.
         """
         rows = _joined(X, y, self._labels)
-        answers, labels = self._fitted.predict(rows), labels_of(as_table(rows), self.data_.config)
+        answers = self._answers(X if y is not None else rows)
+        labels = labels_of(as_table(rows), self.data_.config)
         scores = [_score(task, labels[task.name], answers) for task in self.data_.config.tasks]
         return float(np.mean(scores))
+
+    def _answers(self, X: Any) -> pd.DataFrame:
+        model = self._fitted
+        return model.predict(_framed(X, getattr(self, "_widths", ())))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The settings, as scikit-learn reads them."""
@@ -249,9 +263,17 @@ class MultiTaskRecommender:
         return f"MultiTaskRecommender({', '.join(said)})"
 
 
-def _framed(X: Any) -> Any:
-    """Rows as they are; of a plain array, its columns named x0, x1, ..."""
+def _framed(X: Any, widths: Sequence[int] = ()) -> Any:
+    """Rows as they are; of a plain array, its columns named x0, x1, ...
+
+    Raises:
+        ConfigError: an array without columns, or with other columns than the fit had: then names
+            would be of other columns.
+    """
     if isinstance(X, np.ndarray):
+        if X.ndim != 2 or (widths and X.shape[1] not in widths):
+            wanted = f" of {counted(widths[0], 'column')}, as in fit" if widths else ""
+            raise ConfigError("rows", f"must be an array of two dimensions{wanted}", X.shape)
         return pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
     return X
 
@@ -260,7 +282,7 @@ def _joined(X: Any, y: Any, labels: Sequence[str]) -> Any:
     """Rows with their labels.
 
     Raises:
-        ConfigError: labels that no column of a task could be.
+        ConfigError: not a label of each task for each row.
     """
     rows = _framed(X)
     if y is None:
@@ -268,11 +290,16 @@ def _joined(X: Any, y: Any, labels: Sequence[str]) -> Any:
     if not isinstance(rows, pd.DataFrame):
         rows = as_table(rows).to_pandas()
     if not isinstance(y, pd.DataFrame):
-        values = np.asarray(y).reshape(len(rows), -1)
-        if values.shape[1] != len(labels):
+        values = np.asarray(y)
+        values = values[:, None] if values.ndim == 1 else values
+        if values.ndim != 2 or values.shape[1] != len(labels):
             rule = f"must have a column for each of {', '.join(labels)}"
-            raise ConfigError("y", rule, counted(values.shape[1], "column"))
+            got = counted(values.shape[1], "column") if values.ndim == 2 else type(y).__name__
+            raise ConfigError("y", rule, got)
         y = pd.DataFrame(values, columns=list(labels))
+    if len(y) != len(rows):
+        rule = f"must have labels for {counted(len(rows), 'row')}"
+        raise ConfigError("y", rule, counted(len(y), "row"))
     rest = rows.drop(columns=[name for name in y.columns if name in rows.columns])
     return pd.concat([rest, y.set_axis(rows.index)], axis=1)
 

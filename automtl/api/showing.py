@@ -12,6 +12,7 @@ from automtl.api.dataset import Dataset
 from automtl.api.judging import Runs, folders_of
 from automtl.data.access.paths import home
 from automtl.errors import ConfigError
+from automtl.phases.finished.importance import MOST_ROWS
 from automtl.phases.finished.report import write_report
 from automtl.phases.finished.show import alphas_picture, architecture_of, picture
 from automtl.phases.run.reporter import Reporter
@@ -25,6 +26,7 @@ def report(
     *runs: Runs,
     path: str | Path | None = None,
     importance: int = 0,
+    importance_rows: int = MOST_ROWS,
     verbose: bool | None = None,
     reporter: Reporter | None = None,
 ) -> Path:
@@ -38,12 +40,20 @@ def report(
         path: the file to write; default report.html in the first run.
         importance: shuffles of each field on the validation rows, to show which fields each model
             draws on; 0: none.
+        importance_rows: validation rows for that, at most; with fewer it is faster, and the
+            intervals are wider.
         verbose: whether to show progress; default in terminals and notebooks.
         reporter: told how it goes on, in place of a bar.
     """
     with Listening(verbose, reporter) as listener:
         folders = folders_of(*runs)
-        return write_report(folders, path_of(path), importance=importance, reporter=listener)
+        return write_report(
+            folders,
+            path_of(path),
+            importance=importance,
+            importance_rows=importance_rows,
+            reporter=listener,
+        )
 
 
 @speaks_python

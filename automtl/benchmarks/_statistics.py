@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from automtl.errors import DataError
+from automtl.errors import DataError, counted
 from automtl.statistics import LEVEL, MARGIN, Interval
 
 RESAMPLES = 2000
@@ -101,7 +101,7 @@ def _two_way(y: np.ndarray, groups: np.ndarray, fixed: np.ndarray) -> Components
         raise DataError(
             "table",
             "must have more trainings than architectures and seeds explain",
-            f"{len(y)} trainings",
+            counted(len(y), "training"),
         )
     seed = float(with_all @ with_all) / rest
     between = float(without @ without - with_all @ with_all)

@@ -8,6 +8,7 @@ import typer
 from automtl.cli._config import JsonSchema, Section, show
 from automtl.cli._options import AsJson, DataDir, EngineOption, Jobs, command_of
 from automtl.cli.console import print_json, say, table
+from automtl.errors import counted
 
 if TYPE_CHECKING:
     from automtl.data.prepare.in_parts import InParts
@@ -291,7 +292,7 @@ def _rate_rows(task: dict[str, Any]) -> list[list[str]]:
     ]
     left = len(rows) - MAX_CLASSES
     return (
-        [*rows[:MAX_CLASSES], [task["name"], f"{left} classes more", *"-----"]]
+        [*rows[:MAX_CLASSES], [task["name"], f"{counted(left, 'class', 'classes')} more", *"-----"]]
         if left > 0
         else rows
     )

@@ -25,6 +25,15 @@ def run(
             "much each task's loss rises.",
         ),
     ] = 0,
+    importance_rows: Annotated[
+        int,
+        typer.Option(
+            "--importance-rows",
+            min=2,
+            help="Validation rows for that, at most. With fewer it is faster, and the intervals "
+            "are wider.",
+        ),
+    ] = 20_000,
     screen: Annotated[bool, typer.Option("--screen", help="Open it in the browser.")] = False,
 ) -> None:
     """Write one self-contained HTML report on one run or several, finished or not.
@@ -36,7 +45,13 @@ def run(
     from automtl.phases.finished.report import write_report
 
     with ConsoleReporter() as reporter:
-        path = write_report(runs, output, importance=importance, reporter=reporter)
+        path = write_report(
+            runs,
+            output,
+            importance=importance,
+            importance_rows=importance_rows,
+            reporter=reporter,
+        )
     say(f"wrote {path}")
     if screen:
         typer.launch(str(path))

@@ -6,6 +6,7 @@ import typer
 
 from automtl.cli._options import AsJson
 from automtl.cli.console import print_json, table
+from automtl.errors import counted
 
 
 def run(
@@ -39,11 +40,11 @@ def run(
         return
     rows = [
         (
-            f"interaction ({len(loaded.interaction)} candidates x "
-            f"{loaded.num_interaction_blocks} block)",
+            f"interaction ({counted(len(loaded.interaction), 'candidate')} x "
+            f"{counted(loaded.num_interaction_blocks, 'block')})",
             ", ".join(loaded.interaction),
         ),
-        (f"expert ({len(loaded.expert)} candidates)", ", ".join(loaded.expert)),
+        (f"expert ({counted(len(loaded.expert), 'candidate')})", ", ".join(loaded.expert)),
         (
             "experts x blocks",
             f"{loaded.num_experts} x {loaded.num_blocks}, width {loaded.expert_dim}, widths of "
@@ -51,7 +52,7 @@ def run(
         ),
         (
             "experts each task keeps",
-            f"{loaded.chosen(tasks)} of {loaded.num_experts} for {tasks} tasks",
+            f"{loaded.chosen(tasks)} of {loaded.num_experts} for {counted(tasks, 'task')}",
         ),
         ("towers", " -> ".join(map(str, loaded.towers))),
         ("architectures, |I|^i * |B|^(n*N) * C(N,c)^T", rounded(size)),

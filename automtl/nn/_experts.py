@@ -12,7 +12,7 @@ from typing import TypeGuard
 import numpy as np
 from torch import nn
 
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, counted
 from automtl.layers.operations import Chain, Dense
 from automtl.spaces.kinds import Slot
 
@@ -73,7 +73,9 @@ def levels_of(where: str, experts: object, levels: int | None) -> list[Factory |
         rule = "must have one entry for each level: a width, a list of widths or of modules, or a "
         raise ConfigError(where, rule + "function", "modules", "put those of a level into a list")
     if levels is not None and levels != len(given):
-        raise ConfigError(where, f"must have one entry for each of {levels} levels", len(given))
+        raise ConfigError(
+            where, f"must have one entry for each of {counted(levels, 'level')}", len(given)
+        )
     return [level_of(f"{where}[{i}]", one) for i, one in enumerate(given)]
 
 

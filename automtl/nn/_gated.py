@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, counted
 from automtl.nn._experts import Factory, Level, Levels
 from automtl.nn._plain import Plain, task_names
 from automtl.sharing import MMoE as _MMoE
@@ -206,7 +206,7 @@ class Selected(Plain, _Selected):
         picks, where = [list(task) for task in chosen], f"{type(self).__name__} chosen"
         count = len(task_names(type(self).__name__, tasks))
         if len(picks) != count:
-            rule = f"must have one list for each of {count} tasks"
+            rule = f"must have one list for each of {counted(count, 'task')}"
             raise ConfigError(where, rule, len(picks))
         known = {i for task in picks for i in task}
         if (

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, counted
 from automtl.nn._experts import Builder, is_count, level_of, levels_of, single
 from automtl.sharing.base import Encode, SharingModule, Stage
 from automtl.spaces.catalogue import SHARING, fit_sharing, module_settings, sharing_settings
@@ -96,7 +96,7 @@ class Plain(SharingModule):
             return self.usual_experts if count is None else count
         wanted = lengths[0] if count is None else count
         if any(length != wanted for length in lengths):
-            rule = f"must be {wanted} modules on each level, as "
+            rule = f"must be {counted(wanted, 'module')} on each level, as "
             rule += "the first has" if count is None else "num_experts says"
             raise ConfigError(f"{where} experts", rule, ", ".join(map(str, lengths)))
         return wanted

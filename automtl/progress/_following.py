@@ -69,7 +69,7 @@ class Following:
         """
         now = time.monotonic()
         share, left = self._forecast.step(event, epochs, now)
-        if look and now - self._looked >= _LOSS_EVERY_S:
+        if look and event.losses is not None and now - self._looked >= _LOSS_EVERY_S:
             self._looked = now
             self._losses["batch"] = float(event.losses.total.detach())
         more = 0 if event.horizon is None else event.horizon - event.epoch
@@ -79,7 +79,7 @@ class Following:
             share=share,
             rate=_rate(self._forecast.rate(now)),
             elapsed=_clock(now - self._forecast.start),
-            left=UNKNOWN if left is None else self._least(left),
+            left=UNKNOWN if left is None else self._least(left, event),
             losses=", ".join(f"{name} {value:.4f}" for name, value in self._losses.items()),
             patience=patience,
         )
@@ -106,9 +106,12 @@ class Following:
             words.append(f"epoch {event.epoch + 1}")
         return ", ".join(words)
 
-    def _least(self, left: float) -> str:
-        """The least time that is left, before an evaluation was timed."""
-        return f"{'' if self._forecast.judged else '>'}{_clock(left)}"
+    def _least(self, left: float, event: "StepEvent") -> str:
+        """The least time that is left, before an evaluation was timed; all of it where there will
+        be none.
+        """
+        is_known = event.losses is None or self._forecast.judged
+        return f"{'' if is_known else '>'}{_clock(left)}"
 
 
 def _clock(seconds: float) -> str:

@@ -129,7 +129,7 @@ def _studied(study: PhaseView) -> Sentence:
     best, small = trials[named["best"]], trials[named.get("smallest", named["best"])]
     more, monitor = study.results.get("more_is_better", False), study.results.get("monitor", LOSS)
     text = (
-        f"Of {len(trials)} trials number {best['number']} has the "
+        f"Of {counted(len(trials), 'trial')} number {best['number']} has the "
         f"{'highest' if more else 'lowest'} validation {monitor}"
     )
     text += f", {-best['loss'] if more else best['loss']:.4f}"

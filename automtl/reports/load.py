@@ -31,12 +31,14 @@ class FieldImportance:
 
     Args:
         rows: validation rows that it was judged on.
+        whole: how many there are.
         repeats: shuffles of each field.
         table: per task and field the rise of the task's loss and its 95% interval: columns task,
             field, rise, low, high; the largest rise of a task first.
     """
 
     rows: int
+    whole: int
     repeats: int
     table: pd.DataFrame
 

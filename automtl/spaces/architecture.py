@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from automtl import files, plugins
-from automtl.errors import ArtifactError, ConfigError
+from automtl.errors import ArtifactError, ConfigError, counted
 from automtl.spaces.catalogue import fit_sharing, sharing_settings
 from automtl.spaces.kinds import Slot
 from automtl.spaces.operations import MAX_WIDTH, Operation, Width
@@ -260,9 +260,10 @@ class Architecture(Strict):
         )
 
     def __repr__(self) -> str:
-        named, count = self.name or "architecture", len(self.experts)
+        named = self.name or "architecture"
+        experts = f"{self.sharing.kind} of {counted(len(self.experts), 'expert')}"
         tasks = ", ".join(task.name for task in self.tasks) if self.tasks else "any tasks"
-        return f"<Architecture {named}: {self.sharing.kind} of {count} experts, for {tasks}>"
+        return f"<Architecture {named}: {experts}, for {tasks}>"
 
     def _repr_html_(self) -> str | None:
         return picture_of(self)

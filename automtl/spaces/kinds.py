@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from automtl.bounds import MAX_SLOTS
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, counted
 from automtl.spaces.catalogue import SHARING
 from automtl.spaces.settings import of_each
 
@@ -107,7 +107,8 @@ def layout(
         raise ConfigError(
             f"sharing kind {kind}",
             rule,
-            f"{counts or 'experts'} with {num_experts} experts and {num_tasks} tasks",
+            f"{counts or 'experts'} with {counted(num_experts, 'expert')} and "
+            f"{counted(num_tasks, 'task')}",
             fix,
         )
     return slots

@@ -162,8 +162,9 @@ class _Program:
 
     def solve(self) -> np.ndarray | None:
         """The best values. Shape: (V,) of 0 and 1; None where none are within the limits."""
-        numbers = [i for i, row in enumerate(self._rows) for _ in row]
-        variables = [v for row in self._rows for v in row]
+        # of 32 bits: not every SciPy's solver takes more
+        numbers = np.array([i for i, row in enumerate(self._rows) for _ in row], np.int32)
+        variables = np.array([v for row in self._rows for v in row], np.int32)
         factors = [factor for row in self._rows for factor in row.values()]
         shape = (len(self._rows), len(self._scores))
         matrix = coo_array((factors, (numbers, variables)), shape=shape).tocsc()

@@ -24,7 +24,8 @@ class StepEvent:
         step: inside the epoch, from 0.
         steps: of the whole epoch.
         rows: rows of the weight batch, over all ranks.
-        losses: of the batch before the update; on the device, so that no step waits for it.
+        losses: of the batch before the update; on the device, so that no step waits for it. None
+            where nothing is trained.
         horizon: after so many epochs training stops unless one of those to come is better; None
             where its length is fixed.
         part: of several networks that are trained one after the other, this one, from 0.
@@ -36,7 +37,7 @@ class StepEvent:
     step: int
     steps: int
     rows: int
-    losses: Losses
+    losses: Losses | None
     horizon: int | None = None
     part: int = 0
     parts: int = 1

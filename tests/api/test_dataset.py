@@ -10,7 +10,8 @@ import torch
 from torch.utils.data import DataLoader
 
 import automtl
-from automtl.errors import ConfigError
+from automtl.data.prepare.frames import as_table
+from automtl.errors import ConfigError, DataError
 
 NAMED = {"ids": ["user"], "numbers": ["price"], "tasks": ["click", "buy"]}
 
@@ -108,6 +109,8 @@ def test_lists_weights_and_settings(home, rows):
         ({"split": "time"}, "column must be given where kind is time"),
         ({"weights": "w"}, "weights: must be a column of the rows, got 'w'"),
         ({"tasks": []}, "tasks must name at least one"),
+        ({"tasks": [2, 3]}, r"^tasks: must be names of columns \(texts\), .*got 2; write '2'"),
+        ({"ids": [0]}, r"^ids: must be names of columns"),
         ({"tasks": {"click": "binry"}}, "kind should be 'binary'"),
         ({"colour": "red"}, "colour"),
     ],
@@ -116,6 +119,15 @@ def test_a_role_that_cannot_be_is_refused_with_its_name(home, rows, change, said
     with pytest.raises(ConfigError, match=said) as caught:
         automtl.Dataset.from_frame(rows, **NAMED | change)
     assert "--" not in str(caught.value)
+
+
+def test_what_is_no_table_is_refused(home, rows):
+    with pytest.raises(DataError, match="^rows: must be there to learn from, got none"):
+        automtl.Dataset.from_frame(rows.head(0), **NAMED)
+    with pytest.raises(ConfigError, match="^rows: must be a DataFrame.*got Series"):
+        automtl.Dataset.from_frame(rows.user, **NAMED)
+    table = pa.table({"user": [1, 2]})
+    assert as_table(table) is table
 
 
 def test_a_file_stays_where_it_is_and_its_delimiter_is_seen(

@@ -11,6 +11,7 @@ from rich.console import Console
 import automtl
 from automtl.api import _progress
 from automtl.api._progress import Listening, NotebookProgress, terminal_progress
+from automtl.errors import ConfigError
 from automtl.phases.run.reporter import Silent
 from automtl.progress import TerminalReporter
 from automtl.training.loop import StepEvent
@@ -38,6 +39,29 @@ def test_a_terminal_has_a_bar_and_lines_above_it(terminal):
     shown = terminal.file.getvalue()
     assert "go on with resume=True" in shown and "epoch 1 of 2" in shown and "50%" in shown
     assert "rows/s" in shown and "batch 0.2500" in shown
+
+
+def test_importance_tells_each_field(models, terminal, monkeypatch):
+    monkeypatch.setattr(_progress, "_own", lambda verbose: terminal_progress(terminal))
+    whole = models[0].importance(repeats=2)
+    shown = " ".join(terminal.file.getvalue().split())
+    assert "shuffling the values of each field 2 times among 35 validation rows" in shown
+    assert f"fields of {models[0].label}" in shown and "100%" in shown and "batch" not in shown
+    assert " left" in shown and ">" not in shown
+    few = models[0].importance(repeats=2, rows=20)
+    assert "35 validation rows, 20 of them drawn evenly" in terminal.file.getvalue()
+    width = [(table.high - table.low).mean() for table in (whole, few)]
+    assert width[1] > width[0]
+
+
+def test_importance_is_silent_where_told(models, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    models.importance(repeats=1, verbose=False)
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(ConfigError, match="^rows: must be at least 2, got 1"):
+        models[0].importance(rows=1)
+    with pytest.raises(ConfigError, match="^repeats: must be at least 1, got 0"):
+        models[0].importance(repeats=0)
 
 
 def test_the_bar_is_of_all_seeds(terminal):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import automtl
-from automtl.errors import ConfigError
+from automtl.errors import ArtifactError, ConfigError
 from tests.api.shop import BRIEF, DARTS, SPACE
 
 GIVEN = {
@@ -96,6 +96,53 @@ def test_labels_apart_from_the_rows_give_the_same_model(model, rows):
         ConfigError, match="y: must have a column for each of click, buy, got 1 column"
     ):
         automtl.MultiTaskRecommender(**GIVEN).fit(rows[["user"]], rows["click"])
+
+
+def test_labels_of_other_rows_are_no_labels(rows):
+    features, labels = rows[["user", "price"]], rows[["click", "buy"]]
+    new = automtl.MultiTaskRecommender(**GIVEN)
+    for wrong, said in (
+        (labels.to_numpy().T, "must have a column for each of click, buy, got 300 columns"),
+        (labels[:100], "must have labels for 300 rows, got 100 rows"),
+        (labels.to_numpy()[:1], "must have labels for 300 rows, got 1 row"),
+        (labels.to_numpy().ravel(), "must have a column for each of click, buy, got 1 column"),
+        (labels.to_numpy()[None], "must have a column for each of click, buy, got ndarray"),
+        ({"click": [1]}, "must have a column for each of click, buy, got dict"),
+    ):
+        with pytest.raises(ConfigError, match=f"^y: {said}"):
+            new.fit(features, wrong)
+    square = automtl.MultiTaskRecommender(["click", "buy"], ids=["user"], numbers=["price"])
+    with pytest.raises(ConfigError, match="got 3 columns"):
+        square.fit(features[:2], np.zeros((2, 3)))
+
+
+def test_an_array_of_other_columns_is_no_rows(home, rows):
+    whole = rows[["user", "price", "click"]].to_numpy()
+    given = {"ids": ["x0"], "numbers": ["x1"], "epochs": 1, "batch_size": 64, **THREAD}
+    apart = automtl.MultiTaskRecommender(["click"], **given).fit(whole[:, :2], whole[:, 2])
+    inside = automtl.MultiTaskRecommender(["x2"], **given).fit(whole)
+    assert inside.predict_proba(whole).equals(inside.predict_proba(whole[:, :2]))
+    assert inside.score(whole) == inside.score(whole[:, :2], whole[:, 2]) > 0
+    with pytest.raises(
+        ConfigError, match=r"of two dimensions of 2 columns, as in fit, got \(300, 3"
+    ):
+        apart.predict(np.roll(whole, 1, axis=1))
+    with pytest.raises(ConfigError, match="of two dimensions of 3 columns, as in fit"):
+        inside.predict(np.c_[whole, whole])
+    with pytest.raises(ConfigError, match=r"must be an array of two dimensions.* got \(2,\)"):
+        apart.predict(whole[0, :2])
+    apart.fit(rows.rename(columns={"user": "x0", "price": "x1"}))
+    assert apart.predict(whole).shape == (300, 1), "rows of names are no array"
+
+
+def test_an_estimator_whose_folder_is_gone_says_so(home, rows):
+    passing = automtl.MultiTaskRecommender(**GIVEN, **THREAD).fit(rows)
+    pickled = pickle.dumps(passing)
+    assert pickle.loads(pickled).predict(rows.head(2)).equals(passing.predict(rows.head(2)))
+    del passing
+    gc.collect()
+    with pytest.raises(ArtifactError, match="as long as its estimator.*; give a folder"):
+        pickle.loads(pickled).predict(rows)
 
 
 def test_one_task_and_a_plain_array(home, rows):

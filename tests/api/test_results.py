@@ -91,6 +91,21 @@ def test_test_rows_are_counted_and_compared(found, models, data, home, tmp_path)
     assert "shared_bottom" in page.read_text()
 
 
+def test_what_cannot_be_asked_of_models(models, rows, data, tmp_path):
+    with pytest.raises(ConfigError, match="^bootstrap: must be at least 0, got -3"):
+        models.evaluate(bootstrap=-3)
+    clash = rows.head(2).assign(probs_click=1.0)
+    with pytest.raises(ConfigError, match="^keep: must not have the name of a prediction"):
+        models.predict(clash, keep=["probs_click"])
+    for empty in ([], rows.head(0)):
+        with pytest.raises(ConfigError, match="^rows: must have rows to predict on, got none"):
+            models.predict(empty)
+    for seeds, said in (([1, 0, 1], "must differ, got 1 twice"), (3, "must be a list of seeds")):
+        with pytest.raises(ConfigError, match=f"^seeds: {said}"):
+            automtl.retrain("shared_bottom", data, seeds=seeds, out=tmp_path / "new", **BRIEF)
+        assert not (tmp_path / "new").exists(), "nothing is left half done"
+
+
 def test_exports(models, rows, tmp_path):
     served = models.export(tmp_path / "served", format="python")
     assert (served.path / "model.py").exists()

@@ -191,7 +191,7 @@ def test_real_rows_raise_one_alarm_in_a_hundred_seeds_at_most(name: str, tmp_pat
     digests = list[pa.RecordBatch](digester(piece, "train") for piece in read(files))
     columns = ["role", "hash", *(f"y:{task.name}" for task in config.tasks)]
     [batch] = pa.Table.from_batches(digests).select(columns).combine_chunks().to_batches()
-    copies = Copies(batch.column("hash").to_numpy().copy(), together=False)
+    copies = Copies.among(batch.column("hash").to_numpy().copy(), together=False)
     batch = next(copies.with_draws(iter([batch])))
     assert (
         sum(

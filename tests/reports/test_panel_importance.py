@@ -27,11 +27,11 @@ def run(tmp_path):
 def test_bars_are_the_rises_and_what_is_not_shown_is_hollow(run, monkeypatch):
     table = pd.DataFrame(ROWS, columns=["task", "field", "rise", "low", "high"])
     [phase] = run.phases
-    view = replace(run, phases=[replace(phase, importance=FieldImportance(900, 5, table))])
+    view = replace(run, phases=[replace(phase, importance=FieldImportance(900, 4000, 5, table))])
     drawn, embed = [], _importance.embed
     monkeypatch.setattr(_importance, "embed", lambda f, *words: drawn.append(f) or embed(f, *words))
     page = _importance.importance_panel([view])
-    assert "shuffled 5 times among 900 rows" in page and "<b>user" not in page
+    assert "shuffled 5 times among 900 of 4,000 rows" in page and "<b>user" not in page
     click, buy = (figure.axes[0] for figure in drawn)
     assert [bar.get_width() for bar in click.patches] == [0.001, 0.02, 0.30]
     assert [label.get_text() for label in click.get_yticklabels()][-1].endswith("user")

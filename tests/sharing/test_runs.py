@@ -178,7 +178,7 @@ def test_a_searched_architecture_edited_by_hand_needs_no_ranking_of_all_experts(
     )
     with pytest.raises(
         ConfigError,
-        match="must be at most the 1 experts that its ranking names for each task, got 2",
+        match="must be at most 1, as many experts as its ranking names for each task, got 2",
     ):
         plan(path, dataset, "retrain.chosen_experts=2", out=tmp_path / "none")
 

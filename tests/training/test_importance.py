@@ -123,3 +123,73 @@ def test_an_indicator_goes_with_its_column():
         "a",
         "b",
     ]
+
+
+class Counting(nn.Module):
+    """A network in which every column matters, whatever the others are; it counts its rows."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.table, self.layer = nn.Embedding(9, 4), nn.Linear(11, 16)
+        self.out = nn.Linear(16, 2)
+        self.rows = 0
+
+    def forward(self, inputs):
+        self.rows += len(inputs.ids)
+        ids = self.table(inputs.ids[:, 0].long())
+        history = self.table(inputs.lists[0].long()).mean(1)
+        hidden = torch.tanh(self.layer(torch.cat([ids, history, inputs.dense], 1)))
+        return list(self.out(hidden).unbind(1))
+
+
+def one_by_one(net, batch, tasks, repeats):
+    """The same by shuffling whole columns and asking the network for every row."""
+    rng, found = np.random.default_rng(0), {}
+
+    def loss(inputs, k):
+        logits = net(inputs)[k].detach().double()
+        labels = torch.nan_to_num(batch.labels[:, k]).double()
+        return nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+
+    known = [torch.where(batch.labels[:, k].isnan(), 0.0, batch.weights[:, k]) for k in range(2)]
+    for name in ("shop", "history", "a", "b", "c"):
+        rises = [[], []]
+        for _ in range(repeats):
+            order = torch.from_numpy(rng.permutation(len(batch)))
+            ids, dense, lists = batch.inputs.ids, batch.inputs.dense.clone(), batch.inputs.lists
+            if name == "shop":
+                ids = ids[order]
+            elif name == "history":
+                lists = (lists[0][order],)
+            else:
+                dense[:, "abc".index(name)] = dense[order, "abc".index(name)]
+            for k in range(2):
+                gap = loss(Inputs(ids, dense, lists), k) - loss(batch.inputs, k)
+                rises[k].append(float((gap * known[k]).sum() / known[k].sum()))
+        found |= {(task, name): np.mean(rises[k]) for k, task in enumerate(tasks)}
+    return found
+
+
+def test_each_change_is_computed_once_and_counts_as_often_as_it_comes():
+    rng = np.random.default_rng(7)
+    n, repeats = 5000, 4
+    dense = torch.tensor(rng.normal(size=(n, 3)), dtype=torch.float32)
+    dense[:, 1] = (dense[:, 1] > 1.3).float()  # a tenth of the rows
+    dense[:, 2] = 0.5
+    lists = torch.tensor(rng.integers(0, 9, (n, 2)) * (rng.random((n, 1)) < 0.5), dtype=torch.int32)
+    inputs = Inputs(torch.tensor(rng.integers(0, 3, (n, 1)), dtype=torch.int32), dense, (lists,))
+    labels = torch.tensor(rng.integers(0, 2, (n, 2))).float()
+    labels[: n // 3, 1] = math.nan
+    batch = Batch(inputs, labels, torch.tensor(rng.random((n, 2)), dtype=torch.float32))
+    tasks = tuple(Task(name=name, kind="binary", constant=(0.0,)) for name in ("y", "z"))
+    made, net = schema().model_copy(update={"tasks": tasks}), Counting().eval()
+    found = list(importance(net, batch, made, repeats=repeats))
+    asked = net.rows
+    wanted = one_by_one(net, batch, ("y", "z"), repeats)
+    assert [(row.task, row.field) for row in found][:2] == [("y", "shop"), ("z", "shop")]
+    for row in found:
+        assert row.rise == pytest.approx(wanted[row.task, row.field], rel=1e-5, abs=1e-9)
+    assert {row[2:] for row in found if row.field == "c"} == {(0.0, 0.0, 0.0)}
+    # own values, all other shops, all numbers, lists and flags that differ
+    assert asked < n * (1 + 2 + repeats + repeats + 0.7)

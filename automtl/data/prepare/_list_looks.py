@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from automtl.data.spec.features import ListFeature
 from automtl.data.values.patterns import LIST_SEPARATOR
+from automtl.errors import counted
 
 MOST, FEW = 10_000, 100  # lists looked at; and how many there must be, to say anything
 HARDLY, OFTEN = 0.01, 0.2
@@ -60,8 +61,8 @@ class ListLooks:
         ((how, word), count), *_ = [*self._doubled.most_common(1), (("", ""), 0)]
         if len(self._lengths) == 1 and count >= OFTEN * lists and self._feature.padding is None:
             same = (
-                f"every list has {next(iter(self._lengths))} ids, and {count / lists:.0%} {how} "
-                f"{word[:60]!r} twice"
+                f"every list has {counted(next(iter(self._lengths)), 'id')}, and "
+                f"{count / lists:.0%} {how} {word[:60]!r} twice"
             )
             lines.append(f"{where}: {same}: if it only fills lists up, set padding: '{word[:60]}'")
         if self._pairs:

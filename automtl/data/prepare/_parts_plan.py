@@ -18,6 +18,7 @@ from automtl.data.prepare.rows import RowReader
 from automtl.data.raw.sources import Source
 from automtl.data.raw.spans import Span, pieces_in
 from automtl.data.spec.dataset import DatasetConfig
+from automtl.errors import counted
 
 VERSION = 2  # of what lies in the folder
 Say = Callable[[str], None]
@@ -95,7 +96,7 @@ def _cut_up(config: DatasetConfig, sources: Sequence[Source], count: int, say: S
     by_role = {role: [s.path for s in sources if s.role == role] for role in ROLES}
     by_role = {role: paths for role, paths in by_role.items() if paths}
     if config.adapter is not None:
-        say(f"the adapter {config.adapter} reads files as a whole: {len(by_role)} parts")
+        say(f"the adapter {config.adapter} reads files as a whole: {counted(len(by_role), 'part')}")
         whole = [tuple(Span(path) for path in paths) for paths in by_role.values()]
         return [
             Part(i, role, spans) for i, (role, spans) in enumerate(zip(by_role, whole, strict=True))

@@ -109,7 +109,7 @@ def _spool(
                 rows += len(digest)
                 if rows // REPORT_ROWS > (rows - len(digest)) // REPORT_ROWS:
                     say(f"read {rows:,} rows")
-    say(f"read {rows:,} rows")
+    say(f"read {rows:,} row{'s'[: rows != 1]}")
     read.finish()
     digester.units.check()
     return np.frombuffer(hashes, np.uint64), np.frombuffer(times, np.int64)

@@ -14,7 +14,7 @@ from automtl.data.spec.features import IdFeature, Numeric
 from automtl.data.store.npy import NoArray, mapped
 from automtl.data.store.schema import VECTORS, Schema
 from automtl.data.values.hashing import hash_words
-from automtl.errors import DataError
+from automtl.errors import DataError, counted
 from automtl.files import StagedFolder
 
 
@@ -41,8 +41,8 @@ def write_vectors(
         rows = _rows(vectors, words, vocabularies[field.name]["word"], feature)
         count = int((~np.isnan(rows[1:, 0])).sum())
         say(
-            f"feature '{field.name}': {count:,} of {len(rows) - 1:,} ids have a pretrained "
-            "vector; the others start as usual"
+            f"feature '{field.name}': {count:,} of {counted(len(rows) - 1, 'id')} with a "
+            "pretrained vector; the others start as usual"
         )
         with folder.stream(VECTORS.format(i)) as stream:
             np.save(stream, rows)
@@ -91,7 +91,7 @@ def _rows(
         raise DataError(
             str(feature.words),
             "must have one word per vector",
-            f"{len(names)} words for {len(vectors)} vectors",
+            f"{counted(len(names), 'word')} for {counted(len(vectors), 'vector')}",
         )
     index = pd.Index(hash_words(names))
     if not index.is_unique:

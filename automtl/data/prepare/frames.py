@@ -36,10 +36,15 @@ def as_table(rows: Any) -> pa.Table:
     """
     if isinstance(rows, pd.DataFrame):
         return _table([(str(name), rows.iloc[:, i]) for i, name in enumerate(rows.columns)])
+    if isinstance(rows, pa.Table):
+        return rows
     if isinstance(rows, pa.RecordBatch):
         return pa.Table.from_batches([rows])
     if hasattr(rows, "__arrow_c_stream__"):
-        return pa.table(rows)
+        try:
+            return pa.table(rows)
+        except pa.ArrowInvalid as error:  # a single column
+            raise ConfigError("rows", f"must be {KINDS}", type(rows).__name__) from error
     if isinstance(rows, Mapping) and all(
         isinstance(values, Iterable) and not isinstance(values, str) for values in rows.values()
     ):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from automtl.data.prepare._chance import unlikely
+from automtl.errors import counted
 
 Summary = Mapping[str, Any]
 
@@ -38,9 +39,10 @@ def remarks(summary: Summary) -> list[str]:
 
 def _copies(summary: Summary) -> str:
     copies, rows = summary["copies"], summary["rows"]
+    are = "is an exact copy of another" if copies["rows"] == 1 else "are exact copies of others"
     copied = (
-        f"{copies['rows']:,} rows ({copies['rows'] / sum(rows.values()):.1%}) are exact copies "
-        "of others; of the rows of"
+        f"{counted(copies['rows'], 'row')} ({copies['rows'] / sum(rows.values()):.1%}) {are}; of "
+        "the rows of"
     )
     shares = [f"{split} {copies[split] / rows[split]:.1%}" for split in ("validation", "test")]
     return f"{copied} {' and '.join(shares)} are copies of training rows"

@@ -17,7 +17,7 @@ from automtl.data.access.encodings import guess_encoding, utf8_blocks
 from automtl.data.raw._headers import header
 from automtl.data.raw.quotes import Quotes, quotes, swallowed
 from automtl.data.spec.csv_settings import Csv
-from automtl.errors import DataError
+from automtl.errors import DataError, counted
 from automtl.strict import shown
 
 SAMPLE_ROWS = 200
@@ -254,7 +254,7 @@ class Delimited:
         got = f"{match['got']}: {shown(text)!r}"
         return DataError(
             f"{self.path}, row {row}",
-            f"must have {len(self.names)} columns, as {self._names_from}",
+            f"must have {counted(len(self.names), 'column')}, as {self._names_from}",
             got,
             fix,
         )

@@ -11,7 +11,7 @@ from automtl.data.access.encodings import guess_encoding
 from automtl.data.raw.quotes import is_number
 from automtl.data.spec.csv_settings import Csv
 from automtl.data.values.forms import MISSING_NUMBERS
-from automtl.errors import DataError
+from automtl.errors import DataError, counted
 from automtl.strict import shown
 
 # neither numbers nor names, in whatever letters
@@ -59,10 +59,12 @@ def header(path: Path, csv: Csv, first: bytes, rows: bytes) -> Header:
     if len(words) == len(names) + 1 and not words[-1]:
         names = _padded(names, [words, *sample])
     if len(words) != len(names):
-        got = f"{len(words)} values in its first row, {shown(csv.delimiter.join(words))!r}"
+        got = (
+            f"{counted(len(words), 'value')} in its first row, {shown(csv.delimiter.join(words))!r}"
+        )
         raise DataError(
             path,
-            f"must have the {len(names)} columns of csv.columns",
+            f"must have the {counted(len(names), 'column')} of csv.columns",
             got,
             "correct csv.columns; is csv.delimiter right?",
         )

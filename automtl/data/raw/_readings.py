@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 
 from automtl.data.values.text_columns import TEXT
+from automtl.errors import counted
 
 Reading = Literal["text", "number", "time", "list"]
 TYPES: dict[Reading, pa.DataType] = {
@@ -31,8 +32,8 @@ class Counts(NamedTuple):
         empty = self.ends - self.breaks - self.rows
         notes = {
             self.note: bool(self.note),
-            f"{self.rows:,} rows in {self.ends:,} "
+            f"{counted(self.rows, 'row')} in {self.ends:,} "
             "lines: values in quotes hold line breaks": self.breaks > 0,
-            f"{empty:,} empty lines are left out": empty > 0,
+            f"{counted(empty, 'empty line')} {'is' if empty == 1 else 'are'} left out": empty > 0,
         }
         return [note for note, holds in notes.items() if holds]

@@ -14,7 +14,7 @@ from automtl.data.spec.sections import Join
 from automtl.data.values.forms import DEFAULT, MISSING_IDS, Missing, normal, plain
 from automtl.data.values.hashing import hash_words
 from automtl.data.values.text_columns import TEXT, as_text, map_words
-from automtl.errors import DataError
+from automtl.errors import DataError, counted
 
 
 class KeyedTable:
@@ -204,7 +204,7 @@ def tell_unmatched(tables: Sequence[SideTable], say: Callable[[str], None]) -> N
                 table.path, rule, "not one", "check `on`, and how both files write the key"
             )
         if table.unmatched:
-            share = f"{table.unmatched:,} of {table.rows:,} rows"
+            share = f"{table.unmatched:,} of {counted(table.rows, 'row')}"
             say(
                 f"{table.path.name}: {share} have a {table.key} that it lacks; its columns are "
                 "empty there"

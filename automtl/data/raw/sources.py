@@ -29,7 +29,7 @@ from automtl.data.spec.features import Numeric
 from automtl.data.values.dates import as_times
 from automtl.data.values.list_columns import is_list, list_text
 from automtl.data.values.text_columns import as_text, decoded, is_text
-from automtl.errors import DataError
+from automtl.errors import DataError, counted
 from automtl.strict import nearest, shown
 
 JOIN = "join "  # the role of a side table's files, before its number
@@ -190,7 +190,7 @@ def fitted(path: Path, csv: Csv, needed: Collection[str]) -> Csv:
             "be several of them"
         )
         rule = (
-            f"must have the {len(csv.columns)} columns of csv.columns "
+            f"must have the {counted(len(csv.columns), 'column')} of csv.columns "
             f"({', '.join(csv.columns)[:200]})"
         )
         raise DataError(path, rule, got, "write their names above them")

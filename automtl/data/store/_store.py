@@ -20,7 +20,7 @@ from automtl.data.store.encoding import Encoding
 from automtl.data.store.id_lists import OFFSETS, VALUES, Lists
 from automtl.data.store.npy import NoArray, mapped, require_form
 from automtl.data.store.schema import SPLITS, VECTORS, Schema
-from automtl.errors import ArtifactError, ConfigError
+from automtl.errors import ArtifactError, ConfigError, counted
 from automtl.strict import nearest
 
 REMEDY = "run `automtl data prepare` again"
@@ -146,7 +146,7 @@ class Store(Encoding):
             raise ArtifactError(
                 self.path / "train/alpha.npy",
                 f"must be rows from 0 to {n - 1}, each once",
-                f"{len(index)} rows from {index.min()} to {index.max()}",
+                f"{counted(len(index), 'row')} from {index.min()} to {index.max()}",
                 REMEDY,
             )
         return index

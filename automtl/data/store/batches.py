@@ -16,7 +16,7 @@ from torch import Tensor
 
 from automtl.data.store._order import cut, shuffled
 from automtl.data.store._store import Rows
-from automtl.errors import ConfigError, DataError
+from automtl.errors import ConfigError, DataError, counted
 
 
 def _moved(part: Tensor, device: torch.device | str, non_blocking: bool) -> Tensor:
@@ -155,8 +155,8 @@ class Batches:
         if self._count < world_size:
             raise DataError(
                 "batches",
-                f"must have a row for each of {world_size} ranks",
-                f"{self._count} rows",
+                f"must have a row for each of {counted(world_size, 'rank')}",
+                counted(self._count, "row"),
                 "check the split",
             )
         self._rank, self._world_size = rank, world_size

@@ -7,7 +7,7 @@ import numpy as np
 
 from automtl.data.store.batches import Batches
 from automtl.data.store.row_keys import draw_rows, row_keys
-from automtl.errors import DataError
+from automtl.errors import DataError, counted
 from automtl.phases.benchmark.settings import TableSettings
 from automtl.phases.run.session import Session
 
@@ -67,7 +67,7 @@ class TableRows:
                 raise DataError(
                     f"{name} rows",
                     rule,
-                    f"none in {len(labels)} rows",
+                    f"none in {counted(len(labels), 'row')}",
                     "bring more rows, or raise --judged-rows",
                 )
 

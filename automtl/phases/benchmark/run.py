@@ -11,7 +11,7 @@ from automtl import files
 from automtl.benchmarks.gate import Verdict, gate, judgeable
 from automtl.benchmarks.tables import CONSTANT
 from automtl.config import RunConfig
-from automtl.errors import InUse
+from automtl.errors import InUse, counted
 from automtl.phases.benchmark._folder import TableFolder
 from automtl.phases.benchmark._helpers import helped, stopped_by_signals
 from automtl.phases.benchmark._plan import (
@@ -138,7 +138,7 @@ class Benchmark:
         first = [*pilot_jobs(plan), *table_jobs(plan)]
         for source in rows_from:
             self.reporter.say(
-                f"{folder.take(source, plan, first)} trainings taken over from {source}"
+                f"{counted(folder.take(source, plan, first), 'training')} taken over from {source}"
             )
         self._tell(self._forecast(plan, folder))
         order = (self.session.config, self.settings, out, anyway, rows_from)

@@ -14,7 +14,7 @@ from automtl.data.store import Store
 from automtl.data.store.schema import Task
 from automtl.data.store.slices import KNOWN_UNKNOWN, groups, known_slices, slices
 from automtl.data.store.unknown import unknown_remarks
-from automtl.errors import ArtifactError
+from automtl.errors import ArtifactError, ConfigError
 from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.run.faults import known_ids
 from automtl.phases.run.reporter import Reporter, Silent
@@ -93,8 +93,11 @@ def evaluate_runs(
         reporter: told of second readings.
 
     Raises:
+        ConfigError: fewer than no resamples.
         ArtifactError: a folder holds no finished retrain, or its data changed since.
     """
+    if bootstrap < 0:
+        raise ConfigError("--bootstrap", "must be at least 0", bootstrap)
     reporter = reporter or Silent()
     folders = list(
         dict.fromkeys(folder for path in paths for folder in find_phase(path, "retrain"))

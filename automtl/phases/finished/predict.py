@@ -111,6 +111,8 @@ def predict_frame(
     """
     predictor = Predictor(run, device, reporter or Silent(), average=average)
     table = as_table(frame)
+    if not table.num_rows:
+        raise ConfigError("rows", "must have rows to predict on", "none")
     absent = [name for name in keep if name not in table.column_names]
     if absent:
         raise ConfigError(
@@ -120,9 +122,10 @@ def predict_frame(
             f"they have {', '.join(table.column_names)[:300]}",
         )
     tables = list(predictor.tables(predictor.server.table(table, ())))
-    if not tables:
-        raise ConfigError("frame", "must have rows to predict on", "none")
     front = frame if isinstance(frame, pd.DataFrame) else table.select(list(keep)).to_pandas()
     predictions = pa.concat_tables(tables).to_pandas().set_index(front.index)
+    if clash := [name for name in keep if name in predictions.columns]:
+        rule = "must not have the name of a prediction"
+        raise ConfigError("keep", rule, clash[0], "leave it out")
     both: pd.DataFrame = pd.concat([front[list(keep)], predictions], axis=1)
     return both

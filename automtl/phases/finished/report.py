@@ -7,7 +7,7 @@ from pathlib import Path
 from automtl import files
 from automtl.errors import ConfigError
 from automtl.phases.finished._seeds import best_of
-from automtl.phases.finished.importance import field_importance
+from automtl.phases.finished.importance import MOST_ROWS, field_importance
 from automtl.phases.finished.show import known_parts
 from automtl.phases.run.reporter import Reporter, Silent
 from automtl.reports.drawing.facts import Part
@@ -23,6 +23,7 @@ def write_report(
     output: Path | None = None,
     *,
     importance: int = 0,
+    importance_rows: int = MOST_ROWS,
     reporter: Reporter | None = None,
 ) -> Path:
     """Write one self-contained HTML report on one run or several, finished or not.
@@ -32,6 +33,8 @@ def write_report(
         output: the file to write; default report.html in the first run.
         importance: shuffles of each field, to show which fields each model draws on; 0: none, and
             no data are read.
+        importance_rows: validation rows for that, at most; fewer are faster, and the intervals
+            wider.
         reporter: told how it goes on.
 
     Returns:
@@ -44,24 +47,37 @@ def write_report(
         raise ConfigError(output, "must end in .html", repr(output.suffix))
     views = [_with_parts(view) for view in load_runs(runs)]
     if importance:
-        views = [_with_importance(view, importance, reporter or Silent()) for view in views]
+        views = _with_importance(views, importance, importance_rows, reporter or Silent())
     path = output or views[0].path / "report.html"
     files.write_text(path, report(views))
     return path
 
 
-def _with_importance(view: RunView, repeats: int, reporter: Reporter) -> RunView:
-    """The run with the importance of fields for the best seed of each of its finished models."""
-    labels: dict[str, list[PhaseDir]] = {}
-    for phase in view.retrains:
-        if phase.state == "done":
-            labels.setdefault(phase.label, []).append(PhaseDir(phase.folder))
-    best = [best_of(folders, Silent()) for folders in labels.values()]
+def _with_importance(
+    views: Sequence[RunView], repeats: int, most_rows: int, reporter: Reporter
+) -> list[RunView]:
+    """The runs with the importance of fields for the best seed of each of their finished models."""
+    best: list[PhaseDir] = []
+    for view in views:
+        labels: dict[str, list[PhaseDir]] = {}
+        for phase in view.retrains:
+            if phase.state == "done":
+                labels.setdefault(phase.label, []).append(PhaseDir(phase.folder))
+        best += [best_of(folders, Silent()) for folders in labels.values()]
     measured = {
-        folder.path: field_importance(folder, repeats=repeats, reporter=reporter) for folder in best
+        folder.path: field_importance(
+            folder,
+            repeats=repeats,
+            most_rows=most_rows,
+            reporter=reporter,
+            place=(number, len(best)),
+        )
+        for number, folder in enumerate(best)
     }
-    phases = [replace(p, importance=measured.get(p.folder)) for p in view.phases]
-    return replace(view, phases=phases)
+    return [
+        replace(view, phases=[replace(p, importance=measured.get(p.folder)) for p in view.phases])
+        for view in views
+    ]
 
 
 def _with_parts(view: RunView) -> RunView:

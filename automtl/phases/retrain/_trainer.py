@@ -157,6 +157,7 @@ class Trainer:
             start=self.step,
             device=self.session.device,
         ):
+            assert event.losses is not None, "a step of a training"
             self.running.add(event.losses)
             self.step = event.step + 1
             yield event

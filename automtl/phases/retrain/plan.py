@@ -1,6 +1,7 @@
 """The plan of a retrain: architecture, settings and folder, settled before any data is read."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from automtl.config import RunConfig, resolve
 from automtl.config_layers import Recommendation, of_architecture, of_dataset, parted
 from automtl.data.spec.dataset import DatasetConfig, load_dataset
 from automtl.data.store.snapshot import Snapshot
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, counted
 from automtl.phases.retrain._checks import check_retrain
 from automtl.phases.run.run_data import same_source, snapshot_of
 from automtl.runs.manifest import Manifest
@@ -44,8 +45,11 @@ class RetrainPlan:
         """The settings with each of some seeds.
 
         Raises:
-            ConfigError: one is no seed.
+            ConfigError: one is no seed, or comes twice.
         """
+        seeds = list(seeds)
+        if again := [seed for seed, count in Counter(seeds).items() if count > 1]:
+            raise ConfigError("seeds", "must differ", f"{again[0]} twice")
         return [build(RunConfig, {**dict(self.config), "seed": seed}, "seeds") for seed in seeds]
 
 
@@ -249,13 +253,13 @@ def _choose(architecture: Architecture, count: int) -> tuple[tuple[int, ...], ..
     if count > len(architecture.experts):
         raise ConfigError(
             "retrain.chosen_experts",
-            f"must be at most the architecture's {len(architecture.experts)} experts",
+            f"must be at most the architecture's {counted(len(architecture.experts), 'expert')}",
             count,
         )
     if count > (most := min(len(task) for task in architecture.ranking)):
         raise ConfigError(
             "retrain.chosen_experts",
-            f"must be at most the {most} experts that its ranking names for each task",
+            f"must be at most {most}, as many experts as its ranking names for each task",
             count,
         )
     return tuple(

@@ -12,7 +12,7 @@ from automtl import files
 from automtl.config import RuntimeSection
 from automtl.data.store import Store
 from automtl.data.store.schema import Schema
-from automtl.errors import ArtifactError, ConfigError, NoMemory, NumericalError
+from automtl.errors import ArtifactError, ConfigError, NoMemory, NumericalError, counted
 from automtl.models.size import heaviest
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.architecture import Architecture
@@ -103,8 +103,8 @@ def _heavy_interaction(model: SearchSpace | Architecture, schema: Schema) -> str
         "momentum, whatever the batch"
     )
     return (
-        f"{name} over {fields} fields has {size}: leave it out of the interaction, or use fewer "
-        f"fields{joint}"
+        f"{name} over {counted(fields, 'field')} has {size}: leave it out of the interaction, or "
+        f"use fewer fields{joint}"
     )
 
 

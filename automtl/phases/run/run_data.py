@@ -12,7 +12,7 @@ from automtl.data.spec.dataset import DatasetConfig, load_dataset
 from automtl.data.store import Store
 from automtl.data.store.encoding import MANIFEST, Encoding
 from automtl.data.store.snapshot import Snapshot, keep
-from automtl.errors import ArtifactError, ConfigError, DataError, EnvironmentFault
+from automtl.errors import ArtifactError, ConfigError, DataError, EnvironmentFault, counted
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
 
@@ -178,7 +178,7 @@ def _difference(then: Encoding, now: Encoding) -> str:
     """The differences in the raw files, or in the rows made of them."""
     parts = list(_files(then.sources, now.sources))
     counts = [sum(one.summary["rows"].values()) for one in (then, now)]
-    parts += [f"{counts[1]:,} rows, then {counts[0]:,}"] if counts[0] != counts[1] else []
+    parts += [f"{counted(counts[1], 'row')}, then {counts[0]:,}"] if counts[0] != counts[1] else []
     if then.schema.data_hash == now.schema.data_hash:
         return "; ".join([*parts, "the same rows, split otherwise"])
     return "; ".join(parts) or "other rows of the same files"
@@ -194,6 +194,6 @@ def _files(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) 
             yield f"{name} is {'new' if path in after else 'gone'}"
         elif before[path]["sha256"] != after[path]["sha256"]:
             yield (
-                f"{name} has {after[path]['bytes']:,} bytes, then {before[path]['bytes']:,}, "
-                "and another content"
+                f"{name} has {counted(after[path]['bytes'], 'byte')}, then "
+                f"{before[path]['bytes']:,}, and another content"
             )

@@ -115,6 +115,7 @@ class SearchPhase:
     def _epoch(self, checkpointer: Checkpointer) -> bool:
         """One epoch, or what is left of it, and its records; False where the time limit cut it."""
         for event in self.strategy.run_epoch(self.epoch, self.step):
+            assert event.losses is not None, "a step of a training"
             self.running.add(event.losses)
             self.step = event.step + 1
             checkpointer.stepped(event, self.strategy.epochs)

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from automtl.errors import counted
 from automtl.reports.charts import chart
 from automtl.reports.drawing.colours import INK, SOFT, TASKS
 from automtl.reports.drawing.embed import embed, fill
@@ -37,7 +38,9 @@ def importance_panel(runs: Sequence[RunView]) -> Markup | None:
             ]
             title = f"{names[phase.run, phase.label]}, seed {phase.seed}"
             groups.append({"title": title, "charts": charts, "left_out": 0})
-            notes.add(f"each field shuffled {measured.repeats} times among {measured.rows:,} rows")
+            times = counted(measured.repeats, "time")
+            drawn = f"of {measured.whole:,} " if measured.rows < measured.whole else ""
+            notes.add(f"each field shuffled {times} among {measured.rows:,} {drawn}rows")
     if not groups:
         return None
     note = (

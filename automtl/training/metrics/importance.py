@@ -70,22 +70,23 @@ def importance(
     """
     rng, training = np.random.default_rng(seed), net.training
     net.eval()
+    every = np.arange(len(batch))
     try:
-        plain = _losses(net, batch.inputs, batch, schema, device)
-        for name, members in _columns(schema).items():
-            rises = []
-            for _ in range(repeats):
-                order = rng.permutation(len(batch))
-                mixed = _mixed(batch.inputs, members, torch.from_numpy(order))
-                rises.append((order, _losses(net, mixed, batch, schema, device)))
-            for k, task in enumerate(schema.tasks):
-                known = [(order, losses[k]) for order, losses in rises]
-                yield Importance(task.name, name, *_rise(plain[k], known, units))
+        plain = _losses(net, batch, schema, (), every, every, device)
+        for name, members in shuffled_fields(schema).items():
+            orders = np.stack([rng.permutation(len(batch)) for _ in range(repeats)])
+            rows, donors, places = _changed(_codes(batch.inputs, members), orders)
+            mixed = _losses(net, batch, schema, members, rows, donors, device)
+            for task, own, other in zip(schema.tasks, plain, mixed, strict=True):
+                gaps = (other.losses - own.losses[rows]).numpy()
+                known = np.where(other.weights > 0, gaps, 0.0)
+                known[-1] = 0.0
+                yield Importance(task.name, name, *_rise(own, orders, known[places], units))
     finally:
         net.train(training)
 
 
-def _columns(schema: Schema) -> dict[str, list[tuple[str, int]]]:
+def shuffled_fields(schema: Schema) -> dict[str, list[tuple[str, int]]]:
     """By field where its values lie in the inputs; an indicator goes with its column."""
     columns: dict[str, list[tuple[str, int]]] = {}
     parts = (("ids", schema.categorical), ("lists", schema.lists), ("dense", schema.numeric))
@@ -95,56 +96,104 @@ def _columns(schema: Schema) -> dict[str, list[tuple[str, int]]]:
     return columns
 
 
-def _mixed(inputs: Inputs, members: Sequence[tuple[str, int]], order: Tensor) -> Inputs:
-    """The inputs with some columns' values taken from other rows."""
-    ids, dense, lists = inputs.ids.clone(), inputs.dense.clone(), list(inputs.lists)
+def _codes(inputs: Inputs, members: Sequence[tuple[str, int]]) -> np.ndarray:
+    """(n,) a number for each row's values in some columns, the same for the same values."""
+    columns = {"ids": inputs.ids, "dense": inputs.dense.view(torch.int32)}
+    values = [
+        inputs.lists[number] if part == "lists" else columns[part][:, number, None]
+        for part, number in members
+    ]
+    together = torch.cat(values, 1).numpy()
+    return np.unique(together, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _changed(codes: np.ndarray, orders: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What shuffling changes, each change once: in many rows of most fields it leaves the value as
+    it was, or gives it the one that an earlier shuffle gave.
+
+    Returns:
+        The rows, for each one that gives it its value, and where among them every row of every
+        order is: (repeats, n). The last stands for all that keep their values.
+    """
+    rows = np.broadcast_to(np.arange(len(codes)), orders.shape)
+    changed = codes[orders] != codes
+    keys = rows[changed] * (int(codes.max()) + 1) + codes[orders[changed]]
+    first, inverse = np.unique(keys, return_index=True, return_inverse=True)[1:]
+    places = np.full(orders.shape, len(first))
+    places[changed] = inverse.reshape(-1)
+    kept = [0]  # a row with its own value
+    return (
+        np.append(rows[changed][first], kept),
+        np.append(orders[changed][first], kept),
+        places,
+    )
+
+
+def _mixed(
+    inputs: Inputs, members: Sequence[tuple[str, int]], rows: Tensor, donors: Tensor
+) -> Inputs:
+    """Some rows of the inputs with some columns' values taken from others."""
+    ids, dense = inputs.ids[rows], inputs.dense[rows]
+    lists = [field[rows] for field in inputs.lists]
     for part, number in members:
         if part == "lists":
-            lists[number] = lists[number][order]
+            lists[number] = inputs.lists[number][donors]
         else:
-            column = ids if part == "ids" else dense
-            column[:, number] = column[order, number]
+            mixed, own = (ids, inputs.ids) if part == "ids" else (dense, inputs.dense)
+            mixed[:, number] = own[donors, number]
     return Inputs(ids, dense, tuple(lists))
 
 
 def _losses(
-    net: nn.Module, inputs: Inputs, batch: Batch, schema: Schema, device: torch.device | None
+    net: nn.Module,
+    batch: Batch,
+    schema: Schema,
+    members: Sequence[tuple[str, int]],
+    rows: np.ndarray,
+    donors: np.ndarray,
+    device: torch.device | None,
 ) -> list[RowLosses]:
-    """Per task the loss of each row."""
-    parts = []
+    """Per task the loss of each of the rows, with some columns' values taken from others."""
+    parts: list[list[Tensor]] = [[] for _ in schema.tasks]
     with torch.inference_mode():
-        for start in range(0, len(batch), _SLICE):
-            rows = slice(start, start + _SLICE)
-            lists = tuple(field[rows] for field in inputs.lists)
-            here = Inputs(inputs.ids[rows], inputs.dense[rows], lists)
-            parts.append(list(net(here if device is None else here.to(device))))
-    outputs = [torch.cat(task).float().cpu().numpy() for task in zip(*parts, strict=True)]
-    labels = batch.labels.numpy()
-    weights = None if batch.weights is None else batch.weights.numpy()
+        for start in range(0, len(rows), _SLICE):
+            part = slice(start, start + _SLICE)
+            ends = (torch.from_numpy(numbers[part]) for numbers in (rows, donors))
+            here = _mixed(batch.inputs, members, *ends)
+            outputs = net(here if device is None else here.to(device))
+            for known, output in zip(parts, outputs, strict=True):
+                known.append(output.float().cpu())
+    labels = batch.labels.numpy()[rows]
+    weights = None if batch.weights is None else batch.weights.numpy()[rows]
     return [
-        losses_by_row(task, outputs[k], labels[:, k], None if weights is None else weights[:, k])
+        losses_by_row(
+            task,
+            torch.cat(parts[k]).numpy(),
+            labels[:, k],
+            None if weights is None else weights[:, k],
+        )
         for k, task in enumerate(schema.tasks)
     ]
 
 
 def _rise(
-    plain: RowLosses,
-    shuffled: Sequence[tuple[np.ndarray, RowLosses]],
-    units: np.ndarray | None,
+    plain: RowLosses, orders: np.ndarray, gaps: np.ndarray, units: np.ndarray | None
 ) -> tuple[float, float, float]:
-    """The rise of a loss, and its interval; NaN where no row has the label."""
+    """The rise of a loss, and its interval; NaN where no row has the label.
+
+    Args:
+        plain: the rows' losses with their own values.
+        orders: (repeats, n) whose value each row has.
+        gaps: (repeats, n) by how much its loss is more then; 0 where there is no label.
+        units: (n,) whose rows stay together.
+    """
     weights = plain.weights.numpy()
     whole = float(weights.sum())
     if not whole:
         return math.nan, math.nan, math.nan
-    # of any value where there is no label
-    gaps = [
-        (order, np.where(weights > 0, (losses.losses - plain.losses).numpy(), 0.0))
-        for order, losses in shuffled
-    ]
-    rise = float(np.mean([gap @ weights for _, gap in gaps])) / whole
+    rise = float(np.mean(gaps @ weights)) / whole
     own: np.ndarray = np.zeros(len(weights))
-    for order, gap in gaps:
+    for order, gap in zip(orders, gaps, strict=True):
         part = weights * (gap - rise) / (whole * len(gaps))
         own += part
         own[order] += part  # row order[i] gave row i its value
