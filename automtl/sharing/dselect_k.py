@@ -134,8 +134,8 @@ class DSelectK(FusionNetwork):
         )
 
     def decided(self) -> frozenset[str]:
-        kept = {"z", "w", "gamma", "selecting", "steps", "binary_step", "_extra_state"}
-        return frozenset(kept & self.state_dict().keys())
+        names = {"z", "w", "gamma", "selecting", "steps", "binary_step", "_extra_state"}
+        return frozenset(names & self.state_dict().keys())
 
     def begin(self, stage: str) -> None:
         self._narrowing = stage == SELECT

@@ -130,11 +130,11 @@ def every_epoch_records_choices_and_usage(case: StrategyCase) -> None:
         demand(keys <= {*record}, f"a record must tell {sorted(keys)}", sorted(record))
         _demand_json(record, "a record must be plain JSON values")
         choices, usage = record["choices"], record["expert_usage"]
-        told = sorted(choices)
-        demand(told == sorted(blocks), f"choices must be of {sorted(blocks)}", told)
+        recorded = sorted(choices)
+        demand(recorded == sorted(blocks), f"choices must be of {sorted(blocks)}", recorded)
         for name, candidates in blocks.items():
-            told = sorted(choices[name])
-            demand(told == candidates, f"choices of {name} must be of {candidates}", told)
+            recorded = sorted(choices[name])
+            demand(recorded == candidates, f"choices of {name} must be of {candidates}", recorded)
         used = sorted(usage)
         demand(used == sorted(tasks), f"expert_usage must be of {tasks}", used)
         counts = [len(shares) for shares in usage.values()]

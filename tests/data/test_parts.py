@@ -347,7 +347,7 @@ def test_what_cannot_be_done_in_parts_is_refused_at_once(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="vocabularies_from: cannot be read in parts"):
         prepare(load_dataset(path), data_dir=tmp_path / "d", parts=by_threads(3))
     path = dataset(tmp_path)
-    with pytest.raises(ConfigError, match="parts: must be at least 1"):
+    with pytest.raises(ConfigError, match="parts: must be from 1 to 65,536"):
         prepare(load_dataset(path), data_dir=tmp_path / "d", parts=by_threads(0))
     assert not (tmp_path / "d").exists()
 

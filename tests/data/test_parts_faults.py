@@ -15,7 +15,7 @@ from automtl.data.prepare._parts_workers import Workers
 from automtl.data.prepare.in_parts import InParts
 from automtl.data.spec.dataset import load_dataset
 from automtl.engines import Engine
-from automtl.errors import DataError, EnvironmentFault
+from automtl.errors import ConfigError, DataError, EnvironmentFault
 from tests.data import test_parts
 from tests.data.tables import dataset
 from tests.data.test_parts import ALL, by_threads, in_one_file, rows, with_cells
@@ -84,3 +84,16 @@ def test_a_process_that_dies_is_told_wherever_it_does(tmp_path: Path) -> None:
                 way(workers)
             with pytest.raises(EnvironmentFault, match=rule):  # handed over to nobody
                 way(workers)
+
+
+@pytest.mark.parametrize(
+    ("count", "jobs", "memory"),
+    [(0, 1, 1), (65_537, 1, 1), (10**9, 1, 1), (1, 0, 1), (1, 1025, 1), (1, 1, 0)],
+)
+def test_parts_and_jobs_that_no_machine_has_are_refused(count, jobs, memory) -> None:
+    how = InParts(count, Engine(), jobs, memory)
+    with pytest.raises(
+        ConfigError, match=r"parts: must be from 1 to 65,536, jobs to 1,024, memory"
+    ):
+        how.check(load_dataset("census_income"))
+    InParts(65_536, Engine(), 1024, 1).check(load_dataset("census_income"))

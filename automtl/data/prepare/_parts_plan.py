@@ -3,6 +3,7 @@ meanwhile.
 """
 
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -119,9 +120,10 @@ def _groups(config: DatasetConfig, paths: Sequence[Path], count: int, say: Say) 
     borders = [starts[-1] * i / count for i in range(1, count)]
     groups: dict[int, list[Span]] = {}
     for path, start, size in zip(paths, starts, sizes, strict=False):
-        inner = [(border - start) / size for border in borders if start < border < start + size]
+        within = borders[bisect_right(borders, start) : bisect_left(borders, start + size)]
+        inner = [(border - start) / size for border in within]
         for span, place in _cut(path, inner, config, say):
-            number = sum(border <= start + place * size for border in borders)
+            number = bisect_right(borders, start + place * size)
             groups.setdefault(number, []).append(span)
     return [groups[number] for number in sorted(groups)]
 

@@ -19,6 +19,7 @@ from automtl.engines import Engine, died, shared_out
 from automtl.errors import AutoMTLError, ConfigError, DataError, EnvironmentFault
 
 _SAY_EVERY_S = 30.0
+MOST_PARTS, MOST_JOBS = 65_536, 1024
 Say = Callable[[str], None]
 
 
@@ -42,11 +43,13 @@ class InParts:
         """Refuse what cannot be done in parts.
 
         Raises:
-            ConfigError: the data set's vocabularies grow from older ones.
+            ConfigError: a number out of range, or vocabularies that grow from older ones.
         """
-        if self.count < 1 or self.jobs < 1 or self.memory < 1:
+        legal = 1 <= self.count <= MOST_PARTS and 1 <= self.jobs <= MOST_JOBS
+        if not legal or self.memory < 1:
             got = f"{self.count} parts, {self.jobs} jobs, {self.memory / 2**20:g} MiB"
-            raise ConfigError("parts", "must be at least 1, as jobs and MiB of memory", got)
+            rule = f"must be from 1 to {MOST_PARTS:,}, jobs to {MOST_JOBS:,}, memory at least 1 MiB"
+            raise ConfigError("parts", rule, got, "lower them, or leave them out")
         if config.vocabularies_from is not None:
             raise ConfigError(
                 "vocabularies_from",
