@@ -38,9 +38,8 @@ class DataSection(Strict):
         256,
         ge=0,
         le=2**20,
-        description="MB of side tables' columns that a run "
-        "keeps; of larger ones rows to predict on "
-        "bring them.",
+        description="Largest side table, in MB, whose columns "
+        "a run keeps; for a larger one, rows to predict on bring them.",
     )
     shuffle_block: int | None = Field(
         None,
@@ -79,20 +78,21 @@ class RuntimeSection(Strict):
         False, description="Two epochs of four batches, to see that everything runs."
     )
     loggers: tuple[Literal["tensorboard", "mlflow"], ...] = Field(
-        (), description="Told each epoch's figures too; each needs its extra."
+        (), description="Also receive each epoch's figures; each needs its extra."
     )
     time_limit_s: float | None = Field(
         None, gt=0, description="Stop after this many seconds and derive from what there is."
     )
     on_nan: Literal["stop", "skip"] = Field(
-        "stop", description="A batch whose loss or gradient is not finite: stop, or leave it out."
+        "stop",
+        description="At a loss or gradient that is not finite: stop, or leave the batch out.",
     )
     nan_limit: int = Field(100, ge=0, description="The most batches that on_nan: skip leaves out.")
     max_parameters: int = Field(
         MAX_PARAMETERS,
         ge=1,
         le=2**48,
-        description="Larger networks, tables included, are refused unmade.",
+        description="Largest network, tables included; a larger one is refused before it is built.",
     )
     deterministic: bool = Field(
         False,

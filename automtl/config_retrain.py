@@ -25,9 +25,9 @@ class BalancingSection(Strict):
         "equal", "fixed", "uncertainty", "gradnorm", "pcgrad", "cagrad", "mgda", "aligned_mtl"
     ] = Field(
         "fixed",
-        description="fixed: by the tasks' weights; equal: "
-        "alike, whatever they say. From pcgrad on: "
-        "extra `balancing`.",
+        description="fixed: by the tasks' weights; equal: all "
+        "alike, without them. pcgrad and those after it "
+        "need the extra `balancing`.",
     )
     weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = Field(
         None, description="Weights of tasks by name, over the data set's; not for equal."
@@ -108,14 +108,14 @@ class RetrainSection(Strict):
     )
     batch_size: int = Field(1024, ge=2, description="Rows per step.")
     optimizer: Literal["adam", "adamw", "sgd", "adagrad"] = Field(
-        "adam", description="torch's, of all weights."
+        "adam", description="torch optimizer of all weights."
     )
     embedding_optimizer: Literal["adam", "sgd", "lazy_adam"] | None = Field(
         None,
         description="Of embedding tables. null, and adam with optimizer adam: as all weights, each "
         "step over the whole tables; sgd, lazy_adam: a step costs the touched rows.",
     )
-    lr: float = Field(1e-3, gt=0, description="Its rate.")
+    lr: float = Field(1e-3, gt=0, description="Learning rate of the optimizer.")
     betas: tuple[Decay, Decay] | None = Field(
         None, description="adam, adamw, lazy_adam: decay of the two moments; default (.9, .999)."
     )

@@ -44,10 +44,10 @@ class ChoiceSettings(Strict):
         9, ge=1, le=10_000, description="race: architectures that the strategy proposes."
     )
     race_controls: int = Field(
-        3, ge=0, le=10_000, description="race: evenly drawn ones beside them."
+        3, ge=0, le=10_000, description="race: evenly drawn architectures trained beside them."
     )
     rivals: tuple[str, ...] = Field(
-        ("shared_bottom", "mmoe", "ple"), description="race: hand-made models beside them."
+        ("shared_bottom", "mmoe", "ple"), description="race: hand-made models trained beside them."
     )
     race_epochs: float = Field(
         3.0, gt=0, le=10_000, description="race: passes over the fit rows of a whole training."

@@ -12,6 +12,7 @@ from automtl.cli._evaluate_screen import show
 from automtl.cli._options import AsJson, Device, Full, Workers, by_workers
 from automtl.cli.console import print_json, say, say_command, table
 from automtl.cli.progress import ConsoleReporter
+from automtl.errors import counted
 
 if TYPE_CHECKING:
     from automtl.phases.finished.evaluate import ModelResult
@@ -75,7 +76,8 @@ def run(
         show(results, rows, constants(results), sizes)
     for tested in results:
         name = f"{tested.label}, seed {tested.seed}"
-        _rows(f"{name}: 95% intervals of AUC, {bootstrap} resamples", interval_rows(tested))
+        resamples = counted(bootstrap, "resample")
+        _rows(f"{name}: 95% intervals of AUC, {resamples}", interval_rows(tested))
         if full:
             title = f"{name}: test rows with ids that the training rows have, and without"
             _rows(title, known_rows(tested))

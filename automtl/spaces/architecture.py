@@ -142,7 +142,7 @@ class Architecture(Strict):
             raise ConfigError(
                 "chosen",
                 "must list the experts of each task of a bound architecture",
-                f"{len(self.chosen)} lists",
+                counted(len(self.chosen), "list"),
             )
         for task, experts in zip(self.tasks, self.chosen, strict=True):
             if (
@@ -159,7 +159,7 @@ class Architecture(Strict):
         if len(self.ranking) != len(self.tasks or ()):
             rule = "must list experts for each task of a bound architecture"
             fix = "leave ranking out: the listed order then holds"
-            raise ConfigError("ranking", rule, f"{len(self.ranking)} lists", fix)
+            raise ConfigError("ranking", rule, counted(len(self.ranking), "list"), fix)
         for t, task in enumerate(self.ranking):
             named = [entry.expert for entry in task]
             if len(set(named)) != len(named) or not set(named) <= set(range(len(self.experts))):

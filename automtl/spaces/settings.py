@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, counted
 from automtl.strict import nearest
 
 
@@ -106,7 +106,7 @@ def _fit_each(where: str, value: Any, tasks: Mapping[str, str]) -> None:
     """Refuse numbers for tasks that are not there, or not for all."""
     rule, names = f"must have a number for each task: {', '.join(tasks)}", list(tasks)
     if isinstance(value, tuple) and len(value) != len(names):
-        raise ConfigError(where, rule, f"{len(value)} numbers")
+        raise ConfigError(where, rule, counted(len(value), "number"))
     if isinstance(value, Mapping) and sorted(value) != sorted(names):
         unknown = [name for name in value if name not in tasks]
         raise ConfigError(

@@ -92,8 +92,9 @@ def test_test_rows_are_counted_and_compared(found, models, data, home, tmp_path)
 
 
 def test_what_cannot_be_asked_of_models(models, rows, data, tmp_path):
-    with pytest.raises(ConfigError, match="^bootstrap: must be at least 0, got -3"):
-        models.evaluate(bootstrap=-3)
+    for few in (-3, 1, 39):
+        with pytest.raises(ConfigError, match=f"^bootstrap: must be 0, or at least 40.*got {few}"):
+            models.evaluate(bootstrap=few)
     clash = rows.head(2).assign(probs_click=1.0)
     with pytest.raises(ConfigError, match="^keep: must not have the name of a prediction"):
         models.predict(clash, keep=["probs_click"])

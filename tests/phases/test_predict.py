@@ -231,6 +231,29 @@ def test_refusals(run: Path, tmp_path: Path, change: object, keep: list[str], me
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
+def test_rows_are_not_written_over(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    rows().to_csv(folder / "in.csv", index=False)
+    (tmp_path / "link.csv").symlink_to(folder / "in.csv")
+    before = (folder / "in.csv").read_bytes()
+    for source, out in (
+        (folder / "in.csv", folder / "in.csv"),
+        (folder / "in.csv", tmp_path / "link.csv"),
+        (folder / "*.csv", folder / "in.csv"),
+        (folder, folder / "in.csv"),
+        (folder, folder / "scores.parquet"),
+    ):
+        with pytest.raises(ConfigError, match="^--out: must not be among the rows to predict on"):
+            predict_file(run, source, out)
+    assert [path.name for path in folder.iterdir()] == ["in.csv"]
+    assert (folder / "in.csv").read_bytes() == before
+    for _ in range(2):  # of another file, what is there gives way
+        assert predict_file(run, folder / "in.csv", folder / "scores.csv") == len(rows())
+        (folder / "scores.csv").rename(tmp_path / "scores.csv")
+        predict_file(run, folder, tmp_path / "scores.csv")
+
+
 def test_the_output_has_a_known_ending_and_the_input_is_there(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="must end in .parquet"):
         predict_file(run, tmp_path / "in.csv", tmp_path / "out.txt")

@@ -74,6 +74,9 @@ class ModelResult:
     known: dict[str, ByKnown] = field(default_factory=dict)
 
 
+LEAST_RESAMPLES = 40  # 1 / 2.5%
+
+
 def evaluate_runs(
     paths: Sequence[Path],
     *,
@@ -93,11 +96,12 @@ def evaluate_runs(
         reporter: told of second readings.
 
     Raises:
-        ConfigError: fewer than no resamples.
+        ConfigError: too few resamples for an interval.
         ArtifactError: a folder holds no finished retrain, or its data changed since.
     """
-    if bootstrap < 0:
-        raise ConfigError("--bootstrap", "must be at least 0", bootstrap)
+    if bootstrap and bootstrap < LEAST_RESAMPLES:
+        rule = f"must be 0, or at least {LEAST_RESAMPLES}: of fewer there is no 2.5% to either side"
+        raise ConfigError("--bootstrap", rule, bootstrap)
     reporter = reporter or Silent()
     folders = list(
         dict.fromkeys(folder for path in paths for folder in find_phase(path, "retrain"))

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from automtl import files
+from automtl.data.access.paths import find_files
 from automtl.data.prepare.frames import as_table
 from automtl.errors import ConfigError, counted
 from automtl.phases.finished._predictor import Predictor
@@ -47,11 +48,12 @@ def predict_file(
 
     Raises:
         DataError: a column is missing, or a value cannot be read.
-        ConfigError: `out` is neither a Parquet nor a CSV file, or a kept column has a prediction's
-            name.
+        ConfigError: `out` is neither a Parquet nor a CSV file, or among the rows; or a kept column
+            has a prediction's name.
     """
     if out.suffix not in SUFFIXES:
         raise ConfigError("--out", f"must end in {' or '.join(SUFFIXES)}", out.name)
+    _need_apart(source, out)
     reporter, done = reporter or Silent(), 0
     predictor = Predictor(run, device, reporter, average=average)
     tables = predictor.tables(predictor.server.files(source, keep))
@@ -70,6 +72,16 @@ def predict_file(
         writer.close()
     reporter.say(f"{counted(done, 'row')}: {out}")
     return done
+
+
+def _need_apart(source: Path, out: Path) -> None:
+    """Refuse to write predictions over the rows that they are of, or beside them into a folder of
+    rows, where they would be rows themselves.
+    """
+    inside = source.is_dir() and source.resolve() in out.resolve().parents
+    rows = find_files([str(source)], "input") if out.exists() and not inside else []
+    if inside or any(path.exists() and path.samefile(out) for path in rows):
+        raise ConfigError("--out", "must not be among the rows to predict on", out, "name another")
 
 
 def _flat(table: pa.Table) -> pa.Table:
