@@ -19,7 +19,7 @@ else:
 # Settings that only some searches read
 _OF_A_RACE = """
     race_candidates race_controls rivals race_epochs race_finalists race_seeds race_checks
-    race_patterns
+    race_patterns race_halving
 """
 _OF_A_SUPERNET = """
     epochs warmup_epochs batch_size weight_lr weight_momentum weight_decay clip_norm alpha_lr
@@ -51,6 +51,13 @@ class ChoiceSettings(Strict):
     )
     race_epochs: float = Field(
         3.0, gt=0, le=10_000, description="race: passes over the fit rows of a whole training."
+    )
+    race_halving: bool = Field(
+        False,
+        description=(
+            "race: stop the worse two thirds at a ninth and at a third of a training; false: train "
+            "all candidates to the end."
+        ),
     )
     race_finalists: int = Field(
         3, ge=2, le=100, description="race: how many are trained again with fresh seeds."

@@ -7,7 +7,7 @@ import pytest
 
 from automtl.config import RunConfig, resolve
 from automtl.errors import ConfigError
-from automtl.phases.race.course import planned_steps, sizes
+from automtl.phases.race.course import Schedule
 from automtl.phases.run.opening import training_session
 from automtl.phases.search import resumed, search
 from automtl.phases.search._filling import with_budget
@@ -81,17 +81,18 @@ def test_rows_of_a_supernet_by_hand(dataset):
     assert "7 epochs of the supernet" in made.words
 
 
-def test_rows_of_a_race_by_hand(dataset):
+@pytest.mark.parametrize("halving", ["false", "true"])
+def test_rows_of_a_race_by_hand(dataset, halving):
     for rows in (60_000, 400_000, 5_000_000):
-        session, made = filled(dataset, f"{rows}rows", *RACE)
+        session, made = filled(dataset, f"{rows}rows", *RACE, f"search.race_halving={halving}")
         s = session.config.search
         batches = len(session.batches("fit", batch_size=64, seed=0))
         count = s.race_candidates + s.race_controls + len(s.rivals)
-        standing = sizes(count, s.race_finalists)
+        schedule = Schedule(count, s.race_finalists, s.race_halving)
         whole = max(1, round(s.race_epochs * batches))
         checks = s.race_checks + s.race_patterns + 1
-        steps = planned_steps(standing, s.race_seeds, whole) + checks * s.race_seeds * whole
-        trainings = sum(standing[:-1]) + (s.race_finalists + 1 + checks) * s.race_seeds
+        steps = schedule.planned_steps(s.race_seeds, whole) + checks * s.race_seeds * whole
+        trainings = sum(schedule.sizes[:-1]) + (s.race_finalists + 1 + checks) * s.race_seeds
         judged = len(session.index("a")) + len(session.index("b"))
         assert made.race == steps * 64 + trainings * judged <= rows
         assert set(made.settings) == {*SHAPE, "race_epochs"}
@@ -100,7 +101,7 @@ def test_rows_of_a_race_by_hand(dataset):
 
 def test_a_larger_budget_never_buys_a_smaller_race(dataset):
     shapes = []
-    for rows in (20_000, 60_000, 200_000, 600_000, 2_000_000):
+    for rows in (5_000, 10_000, 20_000, 60_000, 200_000, 2_000_000):
         session, made = filled(dataset, f"{rows}rows", *RACE)
         assert made.race <= rows
         shapes.append([getattr(session.config.search, name) for name in SHAPE])

@@ -55,7 +55,9 @@ def walk(course, a_of):
 
 
 def test_halving_by_three_on_a_then_finals_with_fresh_seeds():
-    course = Course([Runner(str(i)) for i in range(15)], finalists=3, seeds=3, steps=90)
+    course = Course(
+        [Runner(str(i)) for i in range(15)], finalists=3, halving=True, seeds=3, steps=90
+    )
     jobs, results = walk(course, lambda name, rung: float(name))
     rungs = [[j for j in jobs if j.stage == "rung" and j.rung == r] for r in range(2)]
     assert [len(r) for r in rungs] == [15, 5] and course.rungs == 2
@@ -73,11 +75,22 @@ def test_halving_by_three_on_a_then_finals_with_fresh_seeds():
 
 def test_the_best_rival_is_in_the_finals_and_who_diverges_is_out():
     runners = [*(Runner(str(i)) for i in range(8)), Runner("90", "rival"), Runner("91", "rival")]
-    course = Course(runners, finalists=3, seeds=2, steps=9)
+    course = Course(runners, finalists=3, halving=True, seeds=2, steps=9)
     jobs, results = walk(course, lambda name, rung: float(name) if name != "1" else None)
     assert [e.id for e in course.in_finals(results)] == ["0", "2", "3", "90"]
-    few = Course(runners[:2], finalists=3, seeds=2, steps=9)
+    few = Course(runners[:2], finalists=3, halving=True, seeds=2, steps=9)
     assert few.rungs == 0 and [j.stage for j in walk(few, lambda *_: 1.0)[0]] == ["final"] * 4
+
+
+def test_without_halving_all_are_trained_to_the_end_before_the_finals():
+    course = Course([Runner(str(i)) for i in range(15)], finalists=3, seeds=3, steps=90)
+    jobs, results = walk(course, lambda name, rung: float(name))
+    rung = [j for j in jobs if j.stage == "rung"]
+    assert [j.entrant.id for j in rung] == [str(i) for i in range(15)] and course.rungs == 1
+    assert {(j.rung, j.start, j.end) for j in rung} == {(0, 0, 90)}
+    assert {j.entrant.id for j in jobs[15:]} == {"0", "1", "2"} and len(jobs) == 15 + 9
+    assert [course.whole_rungs(results[:n]) for n in (14, 15)] == [0, 1]
+    assert sum(j.end for j in jobs) + 3 * 90 == course.planned_steps
 
 
 # -- comparing

@@ -7,8 +7,7 @@ import numpy as np
 import torch
 
 from automtl.phases.race._compare import Key
-from automtl.phases.race.course import Job
-from automtl.phases.race.entrants import Entrant
+from automtl.phases.race.course import Course, Job
 from automtl.phases.race.results import Result
 from automtl.training.checkpoint_state import Count, State, parse, require
 
@@ -17,6 +16,7 @@ class RaceState(State):
     """The state of a race; the model in training checks its own."""
 
     entrants: tuple[str, ...]
+    halving: bool = True  # version 0.2.0 knew nothing else
     lines: Count
     sum: str
     units: dict[str, torch.Tensor]
@@ -24,18 +24,24 @@ class RaceState(State):
     model: Any
 
     @classmethod
-    def of(cls, state: Any, entrants: Sequence[Entrant]) -> Self:
-        """A state of a race of some entrants.
+    def of(cls, state: Any, course: Course) -> Self:
+        """A state of a race with this course.
 
         Raises:
             ArtifactError: it is none.
         """
         parsed = parse(cls, state, "race")
         require(
-            list(parsed.entrants) == [entrant.id for entrant in entrants],
+            list(parsed.entrants) == [entrant.id for entrant in course.entrants],
             "race.entrants",
             "must be those that the search proposes",
             ", ".join(parsed.entrants)[:200],
+        )
+        require(
+            parsed.halving == course.halving,
+            "race.halving",
+            "must be as search.race_halving says; give it as the race began",
+            str(parsed.halving).lower(),
         )
         return parsed
 

@@ -1,15 +1,74 @@
-"""The order of a race's trainings, computed from the results so far: rungs by successive halving,
-then the finals.
-"""
+"""The order of a race's trainings, computed from the results so far: rungs, then the finals."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from automtl.phases.race.entrants import Entrant
 from automtl.phases.race.results import Result, Stage, by_a, of_rung
 
 FACTOR = 3  # from one rung to the next: as many times the rows, for a third of the candidates
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How far a race trains how many.
+
+    Args:
+        count: of all who start.
+        finalists: how many are trained again with fresh seeds.
+        halving: whether rungs stop the worse two thirds early; else all are trained to the end.
+    """
+
+    count: int
+    finalists: int
+    halving: bool
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """The number of entrants at each rung; the last is that of the finals."""
+        counts = [self.count]
+        while counts[-1] > self.finalists:
+            fewer = math.ceil(counts[-1] / FACTOR) if self.halving else self.finalists
+            counts.append(max(self.finalists, fewer))
+        return counts
+
+    @property
+    def rungs(self) -> int:
+        """The number of rungs before the finals."""
+        return len(self.sizes) - 1
+
+    @property
+    def _shares(self) -> list[float]:
+        """Of a whole training, where each rung ends, and the finals."""
+        return [
+            float(FACTOR ** (r - self.rungs)) if self.halving else 1.0
+            for r in range(self.rungs + 1)
+        ]
+
+    def end(self, rung: int, steps: int) -> int:
+        """The steps at which a rung, or after the last the finals, is judged."""
+        return max(1, round(steps * self._shares[rung]))
+
+    @property
+    def least_steps(self) -> int:
+        """Steps of a whole training with which every rung has one of its own."""
+        return int(FACTOR**self.rungs) if self.halving else 1
+
+    def planned_steps(self, seeds: int, steps: int) -> int:
+        """Steps of all rungs and finals, at most.
+
+        Args:
+            seeds: of each finalist, and of a rival beside them.
+            steps: of a whole training.
+        """
+        ends = [self.end(rung, steps) for rung in range(self.rungs)]
+        starts = [0, *ends]
+        rungs = sum(
+            size * (end - start) for size, end, start in zip(self.sizes, ends, starts, strict=False)
+        )
+        return rungs + (self.sizes[-1] + 1) * seeds * steps
 
 
 @dataclass(frozen=True)
@@ -39,22 +98,29 @@ class Course:
         entrants: all who start.
         finalists: how many are trained again with fresh seeds, the best rival beside them where it
             is not among them.
+        halving: whether the worse are stopped early.
         seeds: of each finalist.
         steps: of a whole training.
     """
 
     def __init__(
-        self, entrants: Sequence[Entrant], *, finalists: int, seeds: int, steps: int
+        self,
+        entrants: Sequence[Entrant],
+        *,
+        finalists: int,
+        seeds: int,
+        steps: int,
+        halving: bool = False,
     ) -> None:
-        self.entrants, self.finalists = entrants, finalists
+        self.entrants, self.halving = entrants, halving
         self.seeds, self.steps = seeds, steps
         self.by_id = {entrant.id: entrant for entrant in entrants}
-        self.sizes = sizes(len(self.by_id), finalists)
-        self.rungs = len(self.sizes) - 1
+        self.schedule = Schedule(len(self.by_id), finalists, halving)
+        self.rungs = self.schedule.rungs
 
     def end(self, rung: int) -> int:
         """The steps at which a rung is judged; the finals are one more."""
-        return _end(rung, self.rungs, self.steps)
+        return self.schedule.end(rung, self.steps)
 
     def standing(self, results: Sequence[Result], rung: int) -> list[Entrant] | None:
         """Who runs at a rung (past the last: in the finals), in the order of the start; None while
@@ -66,7 +132,7 @@ class Course:
         if before is None or any(entrant.id not in judged for entrant in before):
             return None
         ordered = by_a([judged[entrant.id] for entrant in before])
-        advancing = {r.candidate for r in ordered[: self.sizes[rung]] if r.a is not None}
+        advancing = {r.candidate for r in ordered[: self.schedule.sizes[rung]] if r.a is not None}
         return [entrant for entrant in before if entrant.id in advancing]
 
     def in_finals(self, results: Sequence[Result]) -> list[Entrant] | None:
@@ -119,33 +185,4 @@ class Course:
     @property
     def planned_steps(self) -> int:
         """Steps of all rungs and finals, at most."""
-        return planned_steps(self.sizes, self.seeds, self.steps)
-
-
-def sizes(count: int, finalists: int) -> list[int]:
-    """The number of entrants at each rung; the last is that of the finals."""
-    counts = [count]
-    while counts[-1] > finalists:
-        counts.append(max(finalists, math.ceil(counts[-1] / FACTOR)))
-    return counts
-
-
-def planned_steps(standing: Sequence[int], seeds: int, steps: int) -> int:
-    """Steps of all rungs and finals, at most.
-
-    Args:
-        standing: as `sizes` gives.
-        seeds: of each finalist, and of a rival beside them.
-        steps: of a whole training.
-    """
-    rungs = len(standing) - 1
-    ends = [_end(rung, rungs, steps) for rung in range(rungs)]
-    starts = [0, *ends]
-    halving = sum(
-        size * (end - start) for size, end, start in zip(standing, ends, starts, strict=False)
-    )
-    return halving + (standing[-1] + 1) * seeds * steps
-
-
-def _end(rung: int, rungs: int, steps: int) -> int:
-    return max(1, round(steps / float(FACTOR ** (rungs - rung))))
+        return self.schedule.planned_steps(self.seeds, self.steps)

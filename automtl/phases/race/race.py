@@ -54,7 +54,13 @@ class Race:
         self._per_epoch = len(session.batches("fit", batch_size=self.batch, seed=0))
         steps = max(1, round(s.race_epochs * self._per_epoch))
         start = entrants(strategy.proposals(s.race_candidates), encoding, session, context.seed)
-        self.course = Course(start, finalists=s.race_finalists, seeds=s.race_seeds, steps=steps)
+        self.course = Course(
+            start,
+            finalists=s.race_finalists,
+            halving=s.race_halving,
+            seeds=s.race_seeds,
+            steps=steps,
+        )
         self.results: list[Result] = []
         self._units = dict[tuple[Stage, str], np.ndarray]()
         self._judgement = Judgement(
@@ -190,6 +196,7 @@ class Race:
         model = None if self._model is None else self._model.state_dict()
         return {
             "entrants": [entrant.id for entrant in self.course.entrants],
+            "halving": self.course.halving,
             "lines": len(self.results),
             "sum": checksums.of_lines(self.folder.race, len(self.results)),
             "units": {f"{s}:{c}": torch.from_numpy(u) for (s, c), u in self._units.items()},
@@ -203,7 +210,7 @@ class Race:
         Raises:
             AutoMTLError, RuntimeError: it is none of this race's.
         """
-        parsed = RaceState.of(state, self.course.entrants)
+        parsed = RaceState.of(state, self.course)
         checksums.keep_lines(self.folder.race, parsed.lines, parsed.sum)
         self.results = read_results(self.folder.race)
         self._units = parsed.units_of(self.results, self.judge.units)

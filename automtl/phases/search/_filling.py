@@ -12,7 +12,7 @@ import numpy as np
 from automtl.config_search import SearchSection
 from automtl.errors import ConfigError, counted
 from automtl.models.cost import flops_per_row
-from automtl.phases.race.course import FACTOR, planned_steps, sizes
+from automtl.phases.race.course import Schedule
 from automtl.phases.race.entrants import rival_architectures
 from automtl.phases.run.alone import Model
 from automtl.phases.run.session import Session
@@ -72,12 +72,13 @@ class _RacePrice:
     unit: Unit
 
     @property
-    def _standing(self) -> list[int]:
-        return sizes(self.section.starters, self.section.race_finalists)
+    def _schedule(self) -> Schedule:
+        s = self.section
+        return Schedule(s.starters, s.race_finalists, s.race_halving)
 
     def __call__(self, steps: int) -> float:
-        s, standing = self.section, self._standing
-        trained = planned_steps(standing, 0, steps)  # no finals
+        s, standing = self.section, self._schedule.sizes
+        trained = self._schedule.planned_steps(0, steps)  # no finals
         judged = self.judged / (1 if self.unit == "rows" else PASSES["train"])
         starter = (
             (standing[0] - len(s.rivals)) * self.drawn + len(s.rivals) * self.rival
@@ -91,7 +92,7 @@ class _RacePrice:
         """Steps of the longest training for which a race costs at most `left`; at least those with
         which the first rung has one.
         """
-        least = int(FACTOR ** (len(self._standing) - 1))
+        least = self._schedule.least_steps
         low, high = least, max(least, most)
         while low < high:
             middle = (low + high + 1) // 2

@@ -99,7 +99,7 @@ def given_by_user(config: RunConfig) -> set[str]:
 
 def default_budget(config: RunConfig) -> str | None:
     """The budget of a race of which nobody says how long it is; None for other searches."""
-    settled = given_by_user(config) & (OF_A_RACE - {"rivals"})
+    settled = given_by_user(config) & (OF_A_RACE - {"rivals", "race_halving"})
     if config.search.selection != "race" or settled or config.runtime.fast_dev_run:
         return None
     return DEFAULT

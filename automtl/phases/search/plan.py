@@ -9,7 +9,7 @@ from automtl.config import RunConfig
 from automtl.errors import counted
 from automtl.models.cost import cost
 from automtl.models.memory import step_bytes
-from automtl.phases.race.course import planned_steps, sizes
+from automtl.phases.race.course import Schedule
 from automtl.phases.run.opening import training_session
 from automtl.phases.run.reporter import Reporter
 from automtl.phases.run.session import Session
@@ -109,8 +109,8 @@ def _race_steps(session: Session) -> int:
     s, retrain = session.config.search, session.config.retrain
     batches = session.batches("fit", batch_size=retrain.batch_size, seed=0)
     whole = max(1, round(s.race_epochs * len(batches)))
-    standing = sizes(s.starters, s.race_finalists)
-    return planned_steps(standing, s.race_seeds, whole) + s.checked * s.race_seeds * whole
+    schedule = Schedule(s.starters, s.race_finalists, s.race_halving)
+    return schedule.planned_steps(s.race_seeds, whole) + s.checked * s.race_seeds * whole
 
 
 def _timed(strategy: Strategy) -> tuple[int, float]:
