@@ -69,7 +69,7 @@ def test_log_loss_is_clipped_at_eps():
 
 
 def test_normalised_entropy_is_log_loss_over_scipys_entropy(weights):
-    base = np.average(LABELS, weights=weights)
+    base = np.average(LABELS.astype(np.float64), weights=weights)
     expected = sklearn.log_loss(LABELS, PROBABILITIES, sample_weight=weights) / scipy.stats.entropy(
         [base, 1 - base]
     )

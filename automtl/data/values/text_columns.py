@@ -23,6 +23,9 @@ def as_text(column: pa.Array) -> pa.DictionaryArray:
         pyarrow.ArrowException: a type without a text, such as a list, or bytes that are no UTF-8.
     """
     column = decoded(column)
+    if pa.types.is_float16(column.type):  # not every Arrow finds their distinct values
+        each = pa.array(range(len(column)), pa.int32())
+        column = pa.DictionaryArray.from_arrays(each, column)
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     indices, words = encoded.indices.cast(pa.int32()), _texts(encoded.dictionary)
     words.validate(full=True)  # a Parquet file may call any bytes a text
