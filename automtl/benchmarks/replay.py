@@ -99,7 +99,13 @@ class Replayer:
         self._choices = _one_hot([by_name[n]["definition"].iloc[0] for n in self.names])
 
     def replay(
-        self, strategy: Name, draws: int, *, resamples: int = RESAMPLES, seed: int = 0
+        self,
+        strategy: Name,
+        draws: int,
+        *,
+        resamples: int = RESAMPLES,
+        seed: int = 0,
+        rungs: Sequence[float] | None = None,
     ) -> Replay:
         """Run a strategy `resamples` times.
 
@@ -111,13 +117,17 @@ class Replayer:
             draws: architectures that it begins to train, at most the table's.
             resamples: how often.
             seed: of the draws.
+            rungs: epochs at which halving stops some, of those at which the table's trainings were
+                judged; default the first, then each that is three times as late.
 
         Raises:
-            ConfigError: another strategy, no resample, or draws that the table cannot give.
+            ConfigError: rungs at which nothing was judged, another strategy, no resample, or draws
+                that the table cannot give.
         """
+        marks = self.rungs() if rungs is None else [self._mark(epoch) for epoch in rungs]
         runs: dict[str, Callable[[np.random.Generator, int], tuple[int, int, float]]] = {
             "random": self._random,
-            "halving": self._halving,
+            "halving": lambda rng, draws: self._halving(rng, draws, marks),
             "tpe": self._tpe,
         }
         if strategy not in runs:
@@ -177,10 +187,19 @@ class Replayer:
                 rungs.append(i)
         return rungs
 
-    def _halving(self, rng: np.random.Generator, draws: int) -> tuple[int, int, float]:
+    def _mark(self, epoch: float) -> int:
+        found = np.flatnonzero(np.isclose(self.at[:-1], epoch))
+        if not len(found):
+            rule = f"must be of {', '.join(f'{at:g}' for at in self.at[:-1])}"
+            raise ConfigError("rungs", rule, epoch)
+        return int(found[0])
+
+    def _halving(
+        self, rng: np.random.Generator, draws: int, rungs: Sequence[int]
+    ) -> tuple[int, int, float]:
         picks, trainings = self._drawn(rng, draws)
         cost, begin = 0.0, 0.0
-        for rung in self.rungs():
+        for rung in rungs:
             if len(picks) == 1:
                 break
             at = float(self.at[rung])

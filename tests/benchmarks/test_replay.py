@@ -61,6 +61,11 @@ def test_halving_keeps_a_third_at_each_rung(table, replayer):
     assert found.loss == pytest.approx(0.5 + min(EFFECTS[OPEN])), "curves that do not cross"
     whole = even.replay("random", 32, resamples=5).cost
     assert found.cost < 0.25 * whole
+    at_two = even.replay("halving", 32, resamples=5, rungs=(2,))
+    trained = 3 * fit * (32 * 2.0 + 11 * 1.0)
+    assert at_two.costs == pytest.approx([trained + a * 32 + b * 11 * 2] * 5)
+    with pytest.raises(ConfigError, match="rungs: must be of 0.125, .*, got 0.3"):
+        even.replay("halving", 32, resamples=5, rungs=(0.3,))
     one = even.replay("halving", 1, resamples=5)
     assert one.cost == pytest.approx(3 * 3 * fit + 3 * b), "there is nothing to halve"
 
