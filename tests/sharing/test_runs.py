@@ -165,7 +165,7 @@ def test_a_searched_architecture_edited_by_hand_needs_no_ranking_of_all_experts(
         ),
         (
             [[]],
-            "ranking: must list experts for each task of a bound architecture, got 1 lists; "
+            "ranking: must list experts for each task of a bound architecture, got 1 list; "
             "leave ranking out",
         ),
     ]:
