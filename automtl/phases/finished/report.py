@@ -46,6 +46,9 @@ def write_report(
     if output is not None and output.suffix.lower() not in PAGES:
         raise ConfigError(output, "must end in .html", repr(output.suffix))
     views = [_with_parts(view) for view in load_runs(runs)]
+    if not importance and importance_rows != MOST_ROWS:
+        rule = "is of the importance of fields: give --importance too, or leave it out"
+        raise ConfigError("--importance-rows", rule, importance_rows)
     if importance:
         views = _with_importance(views, importance, importance_rows, reporter or Silent())
     path = output or views[0].path / "report.html"
