@@ -159,7 +159,6 @@ def test_a_killed_race_forgets_what_no_checkpoint_knows_and_damage_is_told(
 
 
 def test_a_race_that_0_2_0_began_goes_on_as_it_began(dataset, tmp_path):
-    """Its settings and its state say nothing of halving, nor of patterns of experts."""
     given = ("search.strategy=random_search", "search.rivals=[]", "search.race_checks=0")
     named = config(dataset, *given, "search.race_halving=true", "search.race_patterns=0")
     whole = search(named, out=tmp_path / "whole")
@@ -168,15 +167,14 @@ def test_a_race_that_0_2_0_began_goes_on_as_it_began(dataset, tmp_path):
         search(named, out=cut, reporter=After(20, stop))
     phase = RunDir(cut).search
     settings = load_yaml(phase.config)
-    for name in ("race_halving", "race_patterns"):
+    for name in ("race_halving", "race_patterns"):  # that version knew neither
         del settings["search"][name]
     phase.config.write_text(to_yaml(settings))
     manifest = Manifest.read(phase.manifest)
     manifest.update(
         sums={**manifest.values["sums"], **checksums.of_folder(phase.path, checksums.FIXED)}
     )
-    last = phase.checkpoint("last")
-    state = checkpoint.load(last)
+    state = checkpoint.load(last := phase.checkpoint("last"))
     del state["race"]["halving"]
     checkpoint.save(last, state)
     for said in (False, True):  # nothing, or the command as it was
