@@ -47,8 +47,8 @@ def write_report(
     if output is not None and output.suffix.lower() not in PAGES:
         raise ConfigError(output, "must end in .html", repr(output.suffix))
     if importance_rows is not None and not importance:
-        rule = "is of the importance of fields: give --importance too, or leave it out"
-        raise ConfigError("--importance-rows", rule, importance_rows)
+        rule, fix = "must come with --importance", "give that, or leave this out"
+        raise ConfigError("--importance-rows", rule, importance_rows, fix)
     views = [_with_parts(view) for view in load_runs(runs)]
     if importance:
         rows = MOST_ROWS if importance_rows is None else importance_rows
