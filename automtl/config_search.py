@@ -55,8 +55,8 @@ class ChoiceSettings(Strict):
     race_halving: bool = Field(
         False,
         description=(
-            "race: stop the worse two thirds at a ninth and at a third of a training; false: train "
-            "all candidates to the end."
+            "race: stop the worse two thirds early and again, of 15 models at a ninth and a third "
+            "of a training; false: train all candidates to the end."
         ),
     )
     race_finalists: int = Field(

@@ -113,8 +113,12 @@ class MultiTaskRecommender:
         rows = _joined(X, y, self._labels)
         folder = self._room()
         self._widths: tuple[int, ...] = ()
-        if isinstance(X, np.ndarray):  # later rows may come without the labels
-            self._widths = (X.shape[1], X.shape[1] - (len(self._labels) if y is None else 0))
+        if isinstance(X, np.ndarray):
+            features = X.shape[1] - len(self._labels)
+            last = {f"x{i}" for i in range(features, X.shape[1])}
+            # later rows may come without the labels, where that leaves the others their names
+            apart = y is None and {*self._labels} == last
+            self._widths = (X.shape[1], *([features] if apart else []))
         self.data_ = Dataset.from_frame(
             rows,
             tasks=self.tasks,
@@ -216,8 +220,7 @@ class MultiTaskRecommender:
         rows that have the task's label; NaN where a task's is undefined. More is better.
         """
         rows = _joined(X, y, self._labels)
-        answers = self._answers(X if y is not None else rows)
-        labels = labels_of(as_table(rows), self.data_.config)
+        answers, labels = self._answers(X), labels_of(as_table(rows), self.data_.config)
         scores = [_score(task, labels[task.name], answers) for task in self.data_.config.tasks]
         return float(np.mean(scores))
 

@@ -12,7 +12,6 @@ from automtl.api.dataset import Dataset
 from automtl.api.judging import Runs, folders_of
 from automtl.data.access.paths import home
 from automtl.errors import ConfigError
-from automtl.phases.finished.importance import MOST_ROWS
 from automtl.phases.finished.report import write_report
 from automtl.phases.finished.show import alphas_picture, architecture_of, picture
 from automtl.phases.run.reporter import Reporter
@@ -26,7 +25,7 @@ def report(
     *runs: Runs,
     path: str | Path | None = None,
     importance: int = 0,
-    importance_rows: int = MOST_ROWS,
+    importance_rows: int | None = None,
     verbose: bool | None = None,
     reporter: Reporter | None = None,
 ) -> Path:
@@ -40,8 +39,8 @@ def report(
         path: the file to write; default report.html in the first run.
         importance: shuffles of each field on the validation rows, to show which fields each model
             draws on; 0: none.
-        importance_rows: validation rows for that, at most; with fewer it is faster, and the
-            intervals are wider.
+        importance_rows: validation rows for that, at most; default 20,000. With fewer it is
+            faster, and the intervals are wider.
         verbose: whether to show progress; default in terminals and notebooks.
         reporter: told how it goes on, in place of a bar.
     """

@@ -117,14 +117,19 @@ class Replayer:
             draws: architectures that it begins to train, at most the table's.
             resamples: how often.
             seed: of the draws.
-            rungs: epochs at which halving stops some, of those at which the table's trainings were
-                judged; default the first, then each that is three times as late.
+            rungs: halving only: epochs at which it stops some, ascending, of those at which the
+                table's trainings were judged; default the first, then each that is three times as
+                late.
 
         Raises:
-            ConfigError: rungs at which nothing was judged, another strategy, no resample, or draws
-                that the table cannot give.
+            ConfigError: rungs at which nothing was judged, or of another strategy; another
+                strategy, no resample, or draws that the table cannot give.
         """
+        if rungs is not None and strategy != "halving":
+            raise ConfigError("rungs", "must be left out: only halving has them", strategy)
         marks = self.rungs() if rungs is None else [self._mark(epoch) for epoch in rungs]
+        if marks != sorted({*marks}):
+            raise ConfigError("rungs", "must ascend", rungs)
         runs: dict[str, Callable[[np.random.Generator, int], tuple[int, int, float]]] = {
             "random": self._random,
             "halving": lambda rng, draws: self._halving(rng, draws, marks),

@@ -26,14 +26,15 @@ def run(
         ),
     ] = 0,
     importance_rows: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--importance-rows",
             min=2,
+            show_default="20000",
             help="Validation rows for that, at most. With fewer it is faster, and the intervals "
             "are wider.",
         ),
-    ] = 20_000,
+    ] = None,
     screen: Annotated[bool, typer.Option("--screen", help="Open it in the browser.")] = False,
 ) -> None:
     """Write one self-contained HTML report on one run or several, finished or not.

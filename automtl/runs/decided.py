@@ -81,8 +81,8 @@ def _listed(decisions: Sequence[Mapping[str, Any]], verdict: str) -> str:
 
 def _pairs(decisions: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(
-        f"{block_name(d['choice'])}: {d['taken']} ~ {d.get('runner_up')}"
-        for d in decisions
+        f"{block_name(d['choice'])}: {d['taken']}" + (f" ~ {other}" if other else "")
+        for d, other in ((d, d.get("runner_up")) for d in decisions)
         if d["verdict"] == "tied"
     )
 

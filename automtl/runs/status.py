@@ -95,7 +95,9 @@ def _race(phase: PhaseDir) -> str:
     """The progress of a race, in words."""
     lines = [parse_json(line) for line in read_lines(phase.race)]
     last = lines[-1] if lines else {}
-    stage = {"rung": f"rung {last.get('rung', 0) + 1}", "final": "finals", "check": "checks"}
+    rung = int(last.get("rung", 0))
+    begun = f"rung {rung + 1}" if rung else "candidates"
+    stage = {"rung": begun, "final": "finals", "check": "checks"}
     place = stage.get(str(last.get("stage")), "not begun")
     said = (
         f"{counted(len(lines), 'training')}; last: {last.get('name')} in {place}"

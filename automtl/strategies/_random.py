@@ -227,5 +227,5 @@ class RandomSampling(Strategy):
 
 
 def random_search(context: SearchContext) -> Strategy:
-    """Random search. Before a race it only draws: the race's halving is its training."""
+    """Random search. Before a race it only draws: the race trains what it drew."""
     return (RandomSampling if context.options.selection == "race" else RandomSearch)(context)

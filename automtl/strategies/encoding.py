@@ -116,10 +116,13 @@ class SpaceEncoding:
         for name, tie in zip(self.names, self._ties, strict=True):
             if tie not in drawn:
                 drawn[tie] = int(rng.integers(len(self.operations(name))))
-        picks = tuple(drawn[tie] for tie in self._ties)
-        return Genome(
-            picks, tuple(self._experts(rng) for _ in self.schema.tasks) if self.count else None
-        )
+        return Genome(tuple(drawn[tie] for tie in self._ties), self.draw_experts(rng))
+
+    def draw_experts(self, rng: np.random.Generator) -> tuple[tuple[int, ...], ...] | None:
+        """Per task its experts, every set equally likely, the hard limits not looked at; None for
+        sharing kinds that choose none.
+        """
+        return tuple(self._experts(rng) for _ in self.schema.tasks) if self.count else None
 
     def sample(
         self,

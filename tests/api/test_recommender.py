@@ -131,6 +131,12 @@ def test_an_array_of_other_columns_is_no_rows(home, rows):
         inside.predict(np.c_[whole, whole])
     with pytest.raises(ConfigError, match=r"must be an array of two dimensions.* got \(2,\)"):
         apart.predict(whole[0, :2])
+    first = automtl.MultiTaskRecommender(["x0"], ids=["x1"], epochs=1, batch_size=64, **THREAD)
+    first.fit(np.c_[whole[:, 2], whole[:, :2]])
+    with pytest.raises(ConfigError, match="of two dimensions of 3 columns, as in fit"):
+        first.predict(whole[:, :2])  # what was x1 would be x0
+    with pytest.raises(ConfigError, match="of two dimensions of 3 columns, as in fit"):
+        inside.score(np.c_[whole, whole])
     apart.fit(rows.rename(columns={"user": "x0", "price": "x1"}))
     assert apart.predict(whole).shape == (300, 1), "rows of names are no array"
 

@@ -89,6 +89,8 @@ def test_test_rows_are_counted_and_compared(found, models, data, home, tmp_path)
     assert "--" not in "\n".join(repr(after).splitlines()[5:])
     page = automtl.report(found, plain, path=tmp_path / "report.html", importance=2)
     assert "shared_bottom" in page.read_text()
+    with pytest.raises(ConfigError, match="^importance_rows: must come with importance, got 100"):
+        automtl.report(plain, path=tmp_path / "none.html", importance_rows=100)
 
 
 def test_what_cannot_be_asked_of_models(models, rows, data, tmp_path):

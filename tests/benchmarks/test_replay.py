@@ -66,6 +66,11 @@ def test_halving_keeps_a_third_at_each_rung(table, replayer):
     assert at_two.costs == pytest.approx([trained + a * 32 + b * 11 * 2] * 5)
     with pytest.raises(ConfigError, match="rungs: must be of 0.125, .*, got 0.3"):
         even.replay("halving", 32, resamples=5, rungs=(0.3,))
+    for wrong in ((2, 0.5), (2, 2)):
+        with pytest.raises(ConfigError, match="rungs: must ascend"):
+            even.replay("halving", 32, resamples=5, rungs=wrong)
+    with pytest.raises(ConfigError, match="rungs: must be left out.* got random"):
+        even.replay("random", 32, resamples=5, rungs=(2,))
     one = even.replay("halving", 1, resamples=5)
     assert one.cost == pytest.approx(3 * 3 * fit + 3 * b), "there is nothing to halve"
 

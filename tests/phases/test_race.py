@@ -1,6 +1,7 @@
 """A race in a search: what it writes, resume from anywhere, limits, refusals."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,14 +9,15 @@ import pytest
 from automtl.config import resolve
 from automtl.errors import ArtifactError, ConfigError, NoResult, NumericalError
 from automtl.phases.run.opening import open_session
-from automtl.phases.search import search
+from automtl.phases.search import resumed, search
 from automtl.phases.search.context import scored
-from automtl.runs import checkpoint
+from automtl.runs import checkpoint, checksums
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
 from automtl.runs.status import status
 from automtl.spaces.architecture import Architecture, Sharing
 from automtl.strategies.encoding import SpaceEncoding
+from automtl.strict import load_yaml, to_yaml
 from automtl.training.metrics.evaluation import evaluate, predict
 from scripts.small import SEARCH, SPACE, write_dataset
 from tests.phases.stopping import After, same_phase, stop
@@ -131,7 +133,9 @@ def test_a_race_that_is_stopped_goes_on_to_the_same_bits(dataset, tmp_path, race
     phase = RunDir(out).search
     [shown] = status(out)
     if phase.race.exists():
-        assert "trainings" in shown["race"]
+        assert re.search(
+            "^[0-9]+ trainings?; last: .* in (candidates|finals|checks)", shown["race"]
+        )
     search(made, out=out, resume=True)
     assert phase.race.read_bytes() == RunDir(raced.run).search.race.read_bytes()
     same_phase(phase.path, RunDir(raced.run).search.path)
@@ -152,6 +156,34 @@ def test_a_killed_race_forgets_what_no_checkpoint_knows_and_damage_is_told(
     phase.race.write_text(whole + whole.splitlines()[0] + "\n")
     search(made, out=out, resume=True)
     assert phase.race.read_bytes() == RunDir(raced.run).search.race.read_bytes()
+
+
+def test_a_race_that_0_2_0_began_goes_on_as_it_began(dataset, tmp_path):
+    given = ("search.strategy=random_search", "search.rivals=[]", "search.race_checks=0")
+    named = config(dataset, *given, "search.race_halving=true", "search.race_patterns=0")
+    whole = search(named, out=tmp_path / "whole")
+    cut = tmp_path / "cut"
+    with pytest.raises(Stop):
+        search(named, out=cut, reporter=After(20, stop))
+    phase = RunDir(cut).search
+    settings = load_yaml(phase.config)
+    for name in ("race_halving", "race_patterns"):  # that version knew neither
+        del settings["search"][name]
+    phase.config.write_text(to_yaml(settings))
+    manifest = Manifest.read(phase.manifest)
+    manifest.update(
+        sums={**manifest.values["sums"], **checksums.of_folder(phase.path, checksums.FIXED)}
+    )
+    state = checkpoint.load(last := phase.checkpoint("last"))
+    del state["race"]["halving"]
+    checkpoint.save(last, state)
+    for said in (False, True):  # nothing, or the command as it was
+        settled = resumed(cut, config(dataset, *given), given=said)
+        assert settled.search.race_halving and not settled.search.race_patterns
+    with pytest.raises(ConfigError, match="race_halving False .was True"):
+        resumed(cut, config(dataset, *given, "search.race_halving=false"), given=True)
+    search(settled, out=cut, resume=True)
+    assert phase.race.read_bytes() == RunDir(whole.run).search.race.read_bytes()
 
 
 def test_a_line_that_was_written_before_any_checkpoint_of_the_race_is_not_there_twice(
@@ -189,7 +221,9 @@ def test_a_race_after_a_rollback_goes_on_to_the_same_bits(dataset, tmp_path, mon
 
 
 def test_a_limit_before_the_first_rung_hands_over_nothing(dataset, tmp_path):
-    with pytest.raises(NoResult, match="must finish the first rung of its race within"):
+    with pytest.raises(
+        NoResult, match="must finish a first training of each candidate of its race"
+    ):
         search(config(dataset, time_limit_s=1e-9), out=tmp_path / "run")
     phase = RunDir(tmp_path / "run").search
     assert not phase.architecture.exists() and phase.state() == "interrupted"
@@ -206,7 +240,7 @@ def test_a_limit_after_it_hands_over_the_leader_and_decides_nothing(dataset, tmp
     told = [line for line in lines_of(tmp_path / "run") if line["rung"] == 0]
     assert found.state == "time_limited" and found.decided.startswith("nothing is decided")
     assert found.race["winner"] == min(told, key=lambda line: line["a"])["name"]
-    assert "was stopped after 1 rungs" in found.remarks[0]
+    assert "was stopped before its finals were over" in found.remarks[0]
     monkeypatch.undo()
     again = search(config(dataset), out=tmp_path / "run", resume=True)
     assert again.state == "done" and len(again.race["words"]) > 2

@@ -14,6 +14,7 @@ import pytest
 from automtl.config import resolve
 from automtl.phases.race import _checks, _patterns, entrants
 from automtl.phases.race import race as race_module
+from automtl.phases.race._compare import Table
 from automtl.phases.race.race import Race
 from automtl.phases.run.opening import open_session
 from automtl.phases.search.context import make_context
@@ -89,7 +90,7 @@ def session(tmp_path_factory):
 
 
 @pytest.fixture
-def decide(session, tmp_path, monkeypatch):
+def begin(session, tmp_path, monkeypatch):
     def unpriced(kind, name, architecture, session):
         return entrants.Entrant(kind, name, architecture, 1000, 1000, 0.0)
 
@@ -98,10 +99,20 @@ def decide(session, tmp_path, monkeypatch):
     monkeypatch.setattr(race_module.files, "append_line", lambda path, line: None)
     context = make_context(session, session.config.space, session.dropout_generator())
 
-    def decided(truth, seed, constant=1.0):
+    def begun(truth, seed, constant=1.0, **settings):
         here = replace(context, seed=seed)
         strategy = STRATEGIES["random_search"](here)
-        race = DrawnRace(session, PhaseDir(tmp_path), strategy, here, Drawn(truth, constant, seed))
+        search = session.config.search.model_copy(update=settings)
+        own = replace(session, config=session.config.model_copy(update={"search": search}))
+        return DrawnRace(own, PhaseDir(tmp_path), strategy, here, Drawn(truth, constant, seed))
+
+    return begun
+
+
+@pytest.fixture
+def decide(begin):
+    def decided(truth, seed, constant=1.0):
+        race = begin(truth, seed, constant)
         list(race.events())
         return race.outcome()
 
@@ -191,17 +202,17 @@ def patterns(architecture):
             yield other
 
 
+NEEDS = ({"mlp(4)", "conv1d(3)"}, {"conv1d(3)", "skip"})
+
+
+def choosy(a):
+    """The loss where each task needs its own operations and no others."""
+    blocks = ({a.experts[e].blocks[0] for e in experts} for experts in a.chosen)
+    return 0.5 + 0.06 * sum(len(need ^ taken) for need, taken in zip(NEEDS, blocks, strict=False))
+
+
 def test_a_pattern_that_matters_is_decided_by_training(decide):
-    """Each task needs its own operations and no others: who takes which expert matters."""
-    needs = ({"mlp(4)", "conv1d(3)"}, {"conv1d(3)", "skip"})
-
-    def truth(a):
-        blocks = ({a.experts[e].blocks[0] for e in experts} for experts in a.chosen)
-        return 0.5 + 0.06 * sum(
-            len(need ^ taken) for need, taken in zip(needs, blocks, strict=False)
-        )
-
-    decided = 0
+    truth, decided = choosy, 0
     for seed in range(20):
         architecture, decisions, _ = decide(truth, seed)
         of_tasks = experts(decisions)
@@ -219,3 +230,33 @@ def test_a_pattern_that_does_not_matter_is_not_decided(decide):
         return 0.5 + 0.05 * (a.interaction[0] == "skip")
 
     assert sum(bool(found(experts(decide(truth, seed)[1]))) for seed in range(24)) <= 3
+
+
+def test_a_race_that_is_stopped_among_the_patterns_decides_none(begin):
+    """All that were tried so far may be worse; the others were to be tried, too."""
+    stopped = decided = 0
+    for seed in range(20):
+        race = begin(choosy, seed, race_checks=0)
+        for _ in race.events():
+            if race.course.next(race.results) is None and not race.over:
+                of_tasks = experts(race.outcome()[1])
+                assert not found(of_tasks)
+                stopped += any("stopped before all other patterns" in d.evidence for d in of_tasks)
+        decided += bool(found(experts(race.outcome()[1])))
+    assert stopped > 3 * decided >= 6, "each has three seeds or more to be stopped among"
+
+
+def test_where_no_choice_is_checked_the_patterns_are_the_whole_family(begin):
+    measured = 0
+    for seed in range(8):
+        race = begin(choosy, seed, race_checks=0)
+        list(race.events())
+        tried = list(dict.fromkeys(r.candidate for r in race.results if r.stage == "check"))
+        if not tried:
+            continue
+        table, winner = Table(race.results, race._units), ("check", tried[0])
+        gaps = [table.against(("check", other), winner, 1) for other in tried[1:]]
+        for decision in experts(race.outcome()[1]):
+            measured += 1
+            assert (decision.low, decision.high) in [(gap.low, gap.high) for gap in gaps]
+    assert measured

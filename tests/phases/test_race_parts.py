@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from automtl.errors import ConfigError
 from automtl.phases.race._align import aligned, unused
 from automtl.phases.race._answer import answer
 from automtl.phases.race._compare import Gap, Table
@@ -194,6 +195,20 @@ def test_choices_are_compared_up_to_the_order_of_experts():
     idle = unused(encoding, first)
     used = {e for task in genome.chosen for e in task}
     assert idle == {f"level0.pool.{e}.block.{j}" for e in {0, 1, 2} - used for j in range(2)}
+
+
+def test_experts_are_drawn_where_no_whole_architecture_keeps_the_limits():
+    limited = SpaceEncoding(
+        small_space(chosen_experts=2), small_schema(), Sharing(), within=lambda _: False
+    )
+    rng = np.random.default_rng(0)
+    with pytest.raises(ConfigError, match="must leave room"):
+        limited.draw(rng)
+    drawn = [limited.draw_experts(rng) for _ in range(600)]
+    counts = {chosen: drawn.count(chosen) for chosen in {*drawn}}
+    assert len(counts) == 9 and all(40 < count < 95 for count in counts.values())
+    none = SpaceEncoding(small_space(), small_schema(), Sharing(kind="mmoe"))
+    assert none.draw_experts(rng) is None
 
 
 def test_with_one_group_of_rows_nothing_is_compared():

@@ -22,6 +22,8 @@ def test_all_some_and_none():
     assert decided.title(some) == "searched"
     tied = [made("tied"), made("not decided", "x")]
     assert decided.headline(tied, raced=True).startswith("none of 2 choices decided; 1 tied")
+    alike = [made("tied", "experts of buy", taken="0, 1", runner_up=None)]
+    assert decided.headline(alike, raced=True).endswith("1 tied (experts of buy: 0, 1)")
 
 
 @pytest.mark.parametrize(

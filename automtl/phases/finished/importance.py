@@ -73,7 +73,16 @@ def field_importance(
         rises.append(rise)
         if number % tasks == 0:  # the field's last task
             step = number // tasks - 1
-            event = StepEvent(0, step, fields, len(index) * repeats, None, None, part, parts, stage)
+            event = StepEvent(
+                epoch=0,
+                step=step,
+                steps=fields,
+                rows=len(index) * repeats,
+                losses=None,
+                part=part,
+                parts=parts,
+                stage=stage,
+            )
             reporter.step(event, 1)
     table = pd.DataFrame(rises, columns=["task", "field", "rise", "low", "high"])
     order = {task.name: k for k, task in enumerate(session.schema.tasks)}

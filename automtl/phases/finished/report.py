@@ -23,7 +23,7 @@ def write_report(
     output: Path | None = None,
     *,
     importance: int = 0,
-    importance_rows: int = MOST_ROWS,
+    importance_rows: int | None = None,
     reporter: Reporter | None = None,
 ) -> Path:
     """Write one self-contained HTML report on one run or several, finished or not.
@@ -34,20 +34,25 @@ def write_report(
         importance: shuffles of each field, to show which fields each model draws on; 0: none, and
             no data are read.
         importance_rows: validation rows for that, at most; fewer are faster, and the intervals
-            wider.
+            wider. None: as many as usual.
         reporter: told how it goes on.
 
     Returns:
         The file.
 
     Raises:
+        ConfigError: rows for an importance that is not asked for; a file that is no page.
         ArtifactError: with `importance`, a model's rows are gone, or changed since.
     """
     if output is not None and output.suffix.lower() not in PAGES:
         raise ConfigError(output, "must end in .html", repr(output.suffix))
+    if importance_rows is not None and not importance:
+        rule, fix = "must come with --importance", "give that, or leave this out"
+        raise ConfigError("--importance-rows", rule, importance_rows, fix)
     views = [_with_parts(view) for view in load_runs(runs)]
     if importance:
-        views = _with_importance(views, importance, importance_rows, reporter or Silent())
+        rows = MOST_ROWS if importance_rows is None else importance_rows
+        views = _with_importance(views, importance, rows, reporter or Silent())
     path = output or views[0].path / "report.html"
     files.write_text(path, report(views))
     return path

@@ -63,16 +63,15 @@ class Judgement:
         """
         if self._course.next(results) is not None:
             leader = self._course.leader(results)
-            rungs = self._course.whole_rungs(results)
-            words = f"the race was stopped after {rungs} rungs: {leader.name} led on A"
+            words = f"the race was stopped before its finals were over: {leader.name} led on A rows"
             summary = {"winner": leader.name, "kind": leader.kind, "words": [words]}
             return leader.architecture, self._stopped(leader, words), summary
         table = Table(results, units)
         grounds = self._grounds(results, units)
-        checks, patterns = self._trials_of(results, units).judged(table)
+        trials = self._trials_of(results, units).judged(table)
         summary = answer(grounds.finals, table, results, self._course.rungs, grounds.beats_constant)
         winner = grounds.finals.winner
-        return winner.architecture, grounds.decisions(checks, patterns), summary
+        return winner.architecture, grounds.decisions(*trials), summary
 
     def _stopped(self, leader: Entrant, words: str) -> list[Decision]:
         if leader.kind == "rival":

@@ -46,7 +46,7 @@ class Patterns:
         winner: whose pattern.
         encoding: of the space.
         session: data and settings.
-        most: so many other patterns are tried; 0 where none can be.
+        most: so many other patterns are tried, within the hard limits or not; 0 where none can be.
         seed: of the draws.
         family: so many comparisons are made of the winner in all.
     """
@@ -111,7 +111,7 @@ class Patterns:
         yield name, self._encoding.architecture(together)
         for number in range(MOST_DRAWS):
             rng = np.random.default_rng([self._seed, _PATTERNS, number])
-            drawn = replace(genome, chosen=self._encoding.draw(rng).chosen)
+            drawn = replace(genome, chosen=self._encoding.draw_experts(rng))
             yield "a drawn pattern of experts", self._encoding.architecture(drawn)
 
 

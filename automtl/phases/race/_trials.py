@@ -27,7 +27,7 @@ class Trials:
         self._checks = Checks(
             winner, agreed, encoding, session, search.race_checks, others=of_experts
         )
-        family = len(agreed) + of_experts
+        family = (len(agreed) if search.race_checks else 0) + of_experts
         self._patterns = Patterns(winner, encoding, session, most=most, seed=seed, family=family)
         self._seeds = search.race_seeds
 
@@ -37,6 +37,7 @@ class Trials:
             self._checks.look(table, self._seeds)[1] or self._patterns.look(table, self._seeds)[1]
         )
 
-    def judged(self, table: Table) -> tuple[list[Check], list[Pattern]]:
-        """What has been tried."""
-        return self._checks.look(table, self._seeds)[0], self._patterns.look(table, self._seeds)[0]
+    def judged(self, table: Table) -> tuple[list[Check], list[Pattern], bool]:
+        """What has been tried, and whether no pattern of experts is left to try."""
+        patterns, left = self._patterns.look(table, self._seeds)
+        return self._checks.look(table, self._seeds)[0], patterns, left is None

@@ -58,8 +58,9 @@ class Grounds:
         """
         if not self.beats_constant or self.finals.winner.kind == "rival":
             return False
+        dissent = self._dissent()
         experts = [d.choice for d in self.believed if is_experts(d.choice)]
-        return bool(experts) and not any(name in self._dissent() for name in experts)
+        return bool(experts) and not any(name in dissent for name in experts)
 
     def _dissent(self) -> dict[str, tuple[str, str]]:
         """Per choice the nearest finalist not told apart that has another value there: its id and
@@ -76,14 +77,22 @@ class Grounds:
                     dissent.setdefault(choice, (entrant.id, value))
         return dissent
 
-    def decisions(self, checks: Sequence[Check], patterns: Sequence[Pattern]) -> list[Decision]:
-        """Every choice of the winner; of a hand-made one the model as a whole."""
+    def decisions(
+        self, checks: Sequence[Check], patterns: Sequence[Pattern], whole: bool
+    ) -> list[Decision]:
+        """Every choice of the winner; of a hand-made one the model as a whole.
+
+        Args:
+            checks: groups of choices that were changed.
+            patterns: of experts that were tried.
+            whole: whether none of them is left to try.
+        """
         if self.finals.winner.kind == "rival":
             return [self._whole()]
         idle = unused(self.encoding, self.finals.winner.architecture)
         dissent, checked = self._dissent(), {name: c for c in checks for name in c.choices}
         return [
-            self._shared(decision, dissent, patterns)
+            self._shared(decision, dissent, patterns, whole)
             if is_experts(decision.choice)
             else self._decision(decision, idle, dissent, checked)
             for decision in self.believed
@@ -120,6 +129,7 @@ class Grounds:
         believed: Decision,
         dissent: dict[str, tuple[str, str]],
         patterns: Sequence[Pattern],
+        whole: bool,
     ) -> Decision:
         """The experts of a task. Which tasks share experts was checked for all tasks as one."""
         if not self.beats_constant:
@@ -129,8 +139,12 @@ class Grounds:
         if any(is_experts(name) for name in dissent):
             words = "a finalist in which another task has other experts is not told apart"
             return replace(believed, evidence=f"{words}; {self._trained}")
-        if not patterns:
+        words = ""
+        if not whole:
+            words = "the race was stopped before all other patterns were tried"
+        elif not patterns:
             words = "not checked by training (search.race_patterns)"
+        if words:
             return replace(believed, evidence=f"{believed.evidence}; {words}")
         return _patterned(believed, self._task(believed), patterns, self._trained)
 
@@ -205,9 +219,8 @@ def _patterned(
     if gap is None:
         return replace(believed, evidence=f"{name}: a training was not finite")
     if decided:
-        drawn = len(patterns) - 1
-        others = f" and {counted(drawn, 'other pattern')} of all tasks' experts" if drawn else ""
-        words = f"{patterns[0].entrant.name}{others}: each is worse"
+        tried = counted(len(patterns), "other pattern")
+        words = f"{tried} of all tasks' experts, first {patterns[0].entrant.name}: each is worse"
     elif gap.apart:
         words = f"{name}: the model is better, search on"
     else:

@@ -166,10 +166,10 @@ class Race:
         self._job = self._model = None
         self._step = 0
         number = result.rung if result.stage == "rung" else result.seed
+        place = f"{result.stage} {number + 1}" if number or result.stage != "rung" else "candidates"
         figures = "not finite" if result.b is None else f"A {result.a:.5f}, B {result.b:.5f}"
         self.session.reporter.say(
-            f"race, {result.stage} {number + 1}: "
-            f"{result.name} after {result.rows:,} rows: {figures}"
+            f"race, {place}: {result.name} after {result.rows:,} rows: {figures}"
         )
         self.session.trim()
 

@@ -14,8 +14,8 @@ class Result(State):
     """One training up to where it was judged.
 
     Attributes:
-        stage: "rung" of the halving, "final" with a fresh seed, or "check" of the winner's choices.
-        rung: number of the rung, from 0; the highest for whole trainings.
+        stage: "rung" before the finals, "final" with a fresh seed, "check" of the winner's choices.
+        rung: number of the rung, from 0; the highest for finals and checks.
         candidate: the entrant's id.
         name, kind: the entrant's.
         seed: number of the seed within the stage.
@@ -56,7 +56,7 @@ def read_results(path: Path) -> list[Result]:
 
 
 def of_rung(results: Iterable[Result], rung: int) -> dict[str, Result]:
-    """The results of a rung of the halving, by candidate."""
+    """The results of a rung, by candidate."""
     return {r.candidate: r for r in results if r.stage == "rung" and r.rung == rung}
 
 

@@ -29,6 +29,8 @@ _OF_TODAY = (
         "max_parameters",
     ),
 )
+# what a search did where its config.yaml does not say, being written before there was the setting
+_UNSAID = {"race_halving": True, "race_patterns": 0}
 
 
 def begun_settings(folder: PhaseDir) -> RunConfig:
@@ -41,7 +43,19 @@ def begun_settings(folder: PhaseDir) -> RunConfig:
     need_plugins(folder)
     if folder.manifest.exists():
         Manifest.read(folder.manifest).verify()
-    return build(RunConfig, load_yaml(folder.config), folder.config)
+    values, unsaid = load_yaml(folder.config), unsaid_settings(folder)
+    if unsaid:
+        values = {**values, "search": {**values["search"], **unsaid}}
+    return build(RunConfig, values, folder.config)
+
+
+def unsaid_settings(folder: PhaseDir) -> dict[str, Any]:
+    """Settings of the section `search` that a phase went by before they had a name."""
+    values = load_yaml(folder.config)
+    search = values.get("search") if isinstance(values, dict) else None
+    if not isinstance(search, dict):
+        return {}
+    return {name: value for name, value in _UNSAID.items() if name not in search}
 
 
 def need_plugins(folder: PhaseDir) -> None:

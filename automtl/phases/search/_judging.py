@@ -45,11 +45,11 @@ def refuse_older(folder: PhaseDir) -> None:
 
 
 def nothing_yet(session: Session, folder: PhaseDir, epoch: int, step: int, race: bool) -> NoResult:
-    """At the time limit before an epoch is over, or before the first rung of a race: what would be
-    derived is the draw that the search began with, or what no training speaks for.
+    """At the time limit before an epoch is over, or before a race has trained all its candidates:
+    what would be derived is the draw that the search began with, or what no training speaks for.
     """
     limit = session.config.runtime.time_limit_s
-    what = "the first rung of its race" if race else "an epoch"
+    what = "a first training of each candidate of its race" if race else "an epoch"
     place = f"epoch {epoch + 1}" if epoch else f"step {step} of the first"
     return NoResult(
         folder.path.parent,

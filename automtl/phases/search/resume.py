@@ -5,7 +5,7 @@ from pathlib import Path
 from automtl.config import RunConfig
 from automtl.config_layers import Recommendation
 from automtl.errors import ConfigError
-from automtl.phases.run.resume import need_plugins, own_settings
+from automtl.phases.run.resume import need_plugins, own_settings, unsaid_settings
 from automtl.phases.run.run_data import kept_advice
 from automtl.phases.search.budget import with_filled
 from automtl.runs.manifest import Manifest
@@ -54,7 +54,7 @@ def resumed(out: Path, config: RunConfig, *, given: bool, budget: str | None = N
         rule = f"must be as in {folder.manifest}"
         was = recorded.get("given", "none")
         raise ConfigError("--resume: budget", rule, f"{budget} (was {was})", "leave it out")
-    config = with_filled(config, recorded.get("filled", {}))
+    config = with_filled(config, unsaid_settings(folder) | recorded.get("filled", {}))
     return own_settings(
         folder, config, sections=("seed", "space", "search", "sharing") if given else ()
     )

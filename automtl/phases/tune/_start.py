@@ -7,9 +7,9 @@ from automtl.data.spec.dataset import load_dataset
 from automtl.errors import ArtifactError, ConfigError
 from automtl.phases.run.opening import training_session
 from automtl.phases.run.reporter import Reporter
-from automtl.phases.run.resume import own_settings
+from automtl.phases.run.resume import own_settings, unsaid_settings
 from automtl.phases.run.run_data import snapshot_of
-from automtl.phases.search.budget import check_idle
+from automtl.phases.search.budget import check_idle, with_filled
 from automtl.phases.tune._tuning import Tuning
 from automtl.phases.tune.results import TuneResult
 from automtl.phases.tune.storage import Storage
@@ -53,6 +53,7 @@ def tune(
     if resume:
         run = _joined(out)
         if run.tune.config.exists():
+            config = with_filled(config, unsaid_settings(run.tune))
             config = own_settings(
                 run.tune, config, sections=("seed", "space", "search", "sharing", "retrain", "tune")
             )
