@@ -63,7 +63,7 @@ class Checks:
         if not self.most:
             return [], None
         own: Key = ("check", self.winner.id)
-        if not self._trained(table, self.winner, seeds):
+        if not table.checked(self.winner.id, seeds):
             return [], self.winner
         queue, judged = self._first(), list[Check]()
         while queue and len(judged) < self.most:
@@ -71,11 +71,11 @@ class Checks:
             entrant = self.changed(group)
             if form(entrant.architecture) == form(self.winner.architecture):
                 continue
-            if not self._trained(table, entrant, seeds):
+            if not table.checked(entrant.id, seeds):
                 return judged, entrant
             gap = table.against(("check", entrant.id), own, self._family(group))
             judged.append(Check({name: self.runners_up[name] for name in group}, entrant, gap))
-            if len(group) > 1 and gap is not None and gap.apart and gap.difference > 0:
+            if len(group) > 1 and gap is not None and gap.worse:
                 half = len(group) // 2
                 queue = [group[:half], group[half:], *queue]
         return judged, None
@@ -83,10 +83,6 @@ class Checks:
     def _family(self, group: Sequence[str]) -> int:
         """A single choice is one of all that are checked; a group decides nothing by itself."""
         return len(self.runners_up) + self._others if len(group) == 1 else 1
-
-    @staticmethod
-    def _trained(table: Table, entrant: Entrant, seeds: int) -> bool:
-        return table.done.get(("check", entrant.id), 0) >= seeds
 
     def _first(self) -> list[tuple[str, ...]]:
         names = list(self.runners_up)

@@ -36,6 +36,11 @@ class Gap:
     apart: bool
     tied: bool
 
+    @property
+    def worse(self) -> bool:
+        """Whether the one is shown to be worse than the other."""
+        return self.low > 0
+
 
 class Table:
     """The figures of all whole trainings of a race.
@@ -55,6 +60,10 @@ class Table:
             key: values for key in keys if (values := losses(results, *key)) is not None and values
         }
         self.pooled = pooled_deviation(self.losses.values())
+
+    def checked(self, candidate: str, seeds: int) -> bool:
+        """Whether a candidate's trainings of the stage "check" are all done."""
+        return self.done.get(("check", candidate), 0) >= seeds
 
     def mean(self, key: Key) -> float:
         """A candidate's mean loss over its seeds; infinite where one was not finite."""

@@ -36,7 +36,7 @@ class Pattern:
     @property
     def worse(self) -> bool:
         """Whether it is shown to be worse than the winner's own."""
-        return self.gap is not None and self.gap.apart and self.gap.low > 0
+        return self.gap is not None and self.gap.worse
 
 
 class Patterns:
@@ -75,7 +75,7 @@ class Patterns:
             if other is None:
                 break
             for entrant in (self.winner, other):
-                if table.done.get(("check", entrant.id), 0) < seeds:
+                if not table.checked(entrant.id, seeds):
                     return judged, entrant
             judged.append(Pattern(other, table.against(("check", other.id), own, self._family)))
             if not judged[-1].worse:

@@ -171,7 +171,7 @@ class Grounds:
         if not searched:
             return decision
         gap = self.finals.gaps[searched[0].id]
-        verdict: Verdict = "decided" if gap.apart and gap.low > 0 else _tied(gap.tied)
+        verdict: Verdict = "decided" if gap.worse else _tied(gap.tied)
         return _measured(decision, gap.difference, gap.low, gap.high, verdict)
 
 
@@ -192,10 +192,10 @@ def _checked(believed: Decision, check: Check, trained: str) -> Decision:
     together = f" with {others} other choice{'s' * (others > 1)}" if others else ""
     if gap is None:
         return replace(believed, evidence=f"changed{together}, a training was not finite")
-    if not others and gap.apart and gap.low > 0:
+    if not others and gap.worse:
         decision = replace(believed, evidence=f"changed alone, the model is worse; {trained}")
         return _measured(decision, gap.difference, gap.low, gap.high, "decided")
-    if gap.apart and gap.low > 0:
+    if gap.worse:
         words = f"changed{together}, the model is worse; which of them, was not checked"
         return replace(believed, evidence=f"{words} (search.race_checks)")
     better = gap.apart and gap.high < 0
