@@ -19,7 +19,7 @@ else:
 # Settings that only some searches read
 _OF_A_RACE = """
     race_candidates race_controls rivals race_epochs race_finalists race_seeds race_checks
-    race_patterns race_halving
+    race_patterns race_halving race_patience scale_rivals
 """
 _OF_A_SUPERNET = """
     epochs warmup_epochs batch_size weight_lr weight_momentum weight_decay clip_norm alpha_lr
@@ -49,8 +49,25 @@ class ChoiceSettings(Strict):
     rivals: tuple[str, ...] = Field(
         ("shared_bottom", "mmoe", "ple"), description="race: hand-made models trained beside them."
     )
+    scale_rivals: bool = Field(
+        True,
+        description=(
+            "race: scale the widths of hand-made models' experts until a row costs the others' "
+            "median FLOPs; false: as they are, often ten times dearer."
+        ),
+    )
     race_epochs: float = Field(
-        3.0, gt=0, le=10_000, description="race: passes over the fit rows of a whole training."
+        3.0, gt=0, le=10_000, description="race: most passes over the fit rows of a training."
+    )
+    race_patience: int | None = Field(
+        2,
+        ge=1,
+        le=10_000,
+        description=(
+            "race: passes in a row without a lower loss on B rows that end a training; the best "
+            "pass is judged. null: trained to the end and judged there, as rungs of race_halving "
+            "always are."
+        ),
     )
     race_halving: bool = Field(
         False,

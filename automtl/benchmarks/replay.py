@@ -78,7 +78,7 @@ class Replayer:
 
     def __init__(self, table: pd.DataFrame, prices: Mapping[str, float] | None = None) -> None:
         known = first_part(table).sort_values(["architecture", "seed"])
-        if lacking := {"curve_a", "at", "flops", "definition"} - set(known.columns):
+        if lacking := {"curve_a", "curve_b", "at", "flops", "definition"} - set(known.columns):
             raise DataError("table", f"must have the columns {', '.join(sorted(lacking))}", "none")
         marks = {tuple(at) for at in known["at"]}
         if len(marks) != 1 or len(known) < 2:
@@ -86,7 +86,10 @@ class Replayer:
         self.at = np.array(marks.pop())
         self.names = list(dict.fromkeys(known["architecture"]))
         by_name = dict(list(known.groupby("architecture")))
-        self._curves = [np.stack([np.asarray(c) for c in by_name[n].curve_a]) for n in self.names]
+        self._curves, self._curves_b = (
+            [np.stack([np.asarray(c, float) for c in by_name[n][column]]) for n in self.names]
+            for column in ("curve_a", "curve_b")
+        )
         # a training that could not be judged is never the best
         self._ends = [by_name[n]["loss_b"].fillna(np.inf).to_numpy(float) for n in self.names]
         self._truths = _truths(table, known, self.names)
@@ -106,6 +109,7 @@ class Replayer:
         resamples: int = RESAMPLES,
         seed: int = 0,
         rungs: Sequence[float] | None = None,
+        epochs: float | None = None,
     ) -> Replay:
         """Run a strategy `resamples` times.
 
@@ -120,18 +124,23 @@ class Replayer:
             rungs: halving only: epochs at which it stops some, ascending, of those at which the
                 table's trainings were judged; default the first, then each that is three times as
                 late.
+            epochs: random only: after how many each training ends, one of those at which the
+                table's trainings were judged; the best whole one up to there counts. Default all.
 
         Raises:
-            ConfigError: rungs at which nothing was judged, or of another strategy; another
-                strategy, no resample, or draws that the table cannot give.
+            ConfigError: rungs or epochs at which nothing was judged, or of another strategy;
+                another strategy, no resample, or draws that the table cannot give.
         """
         if rungs is not None and strategy != "halving":
             raise ConfigError("rungs", "must be left out: only halving has them", strategy)
-        marks = self.rungs() if rungs is None else [self._mark(epoch) for epoch in rungs]
+        if epochs is not None and strategy != "random":
+            raise ConfigError("epochs", "must be left out: only random has them", strategy)
+        last = len(self.at) - 1 if epochs is None else self._mark(epochs, "epochs")
+        marks = self.rungs() if rungs is None else [self._mark(e, "rungs") for e in rungs]
         if marks != sorted({*marks}):
             raise ConfigError("rungs", "must ascend", rungs)
         runs: dict[str, Callable[[np.random.Generator, int], tuple[int, int, float]]] = {
-            "random": self._random,
+            "random": lambda rng, draws: self._random(rng, draws, last),
             "halving": lambda rng, draws: self._halving(rng, draws, marks),
             "tpe": self._tpe,
         }
@@ -170,17 +179,28 @@ class Replayer:
         picks = rng.permutation(len(self.names))[:draws]
         return picks, np.array([int(rng.integers(len(self._ends[i]))) for i in picks])
 
-    def _whole(self, picks: np.ndarray) -> float:
-        """Training to the end, the epoch picked on B after each whole one."""
-        epochs = self.at[self.at >= 1]
-        scored = (len(epochs) - 1) * self._rows["b"] * self._prices[picks].sum()
-        return self._paid(picks, 0.0, float(self.at[-1]), "b") + float(scored)
+    def _whole(self, picks: np.ndarray, last: int = -1) -> float:
+        """Training to a mark, the epoch picked on B after each whole one."""
+        epochs = np.sum(self._whole_marks(last))
+        scored = (epochs - 1) * self._rows["b"] * self._prices[picks].sum()
+        return self._paid(picks, 0.0, float(self.at[last]), "b") + float(scored)
 
-    def _random(self, rng: np.random.Generator, draws: int) -> tuple[int, int, float]:
+    def _whole_marks(self, last: int) -> np.ndarray:
+        """Which marks up to one a training may be picked at: after a whole epoch, or the mark."""
+        end = self.at[last]
+        marks: np.ndarray = (self.at <= end) & ((self.at >= 1) | (self.at == end))
+        return marks
+
+    def _random(self, rng: np.random.Generator, draws: int, last: int) -> tuple[int, int, float]:
         picks, trainings = self._drawn(rng, draws)
-        ends = [self._ends[i][t] for i, t in zip(picks, trainings, strict=True)]
+        if last == len(self.at) - 1:
+            ends = [self._ends[i][t] for i, t in zip(picks, trainings, strict=True)]
+        else:
+            marks = self._whole_marks(last)
+            drawn = [self._curves_b[i][t][marks] for i, t in zip(picks, trainings, strict=True)]
+            ends = np.nan_to_num(np.stack(drawn), nan=np.inf).min(1).tolist()
         best = int(np.argmin(ends))
-        return int(picks[best]), int(trainings[best]), self._whole(picks)
+        return int(picks[best]), int(trainings[best]), self._whole(picks, last)
 
     def rungs(self) -> list[int]:
         """The marks at which halving stops some: the first, then each that is `FACTOR` times as
@@ -192,11 +212,11 @@ class Replayer:
                 rungs.append(i)
         return rungs
 
-    def _mark(self, epoch: float) -> int:
+    def _mark(self, epoch: float, place: str) -> int:
         found = np.flatnonzero(np.isclose(self.at[:-1], epoch))
         if not len(found):
             rule = f"must be of {', '.join(f'{at:g}' for at in self.at[:-1])}"
-            raise ConfigError("rungs", rule, epoch)
+            raise ConfigError(place, rule, epoch)
         return int(found[0])
 
     def _halving(

@@ -70,5 +70,6 @@ def frame(effects, *, fresh=3, groups=None, sealed=False, **settings):
     ]
     table["at"] = [AT] * len(table)
     table["curve_a"] = [[loss + 0.1 / at for at in AT] for loss in table["loss"]]
+    table["curve_b"] = table["curve_a"]
     table.attrs = {"rows": ROWS, "groups": groups}
     return table

@@ -75,6 +75,31 @@ def test_halving_keeps_a_third_at_each_rung(table, replayer):
     assert one.cost == pytest.approx(3 * 3 * fit + 3 * b), "there is nothing to halve"
 
 
+def test_trainings_that_end_early_are_picked_by_their_best_whole_epoch_so_far(table):
+    """Drawn curves on B, the same for both seeds of an architecture; the least by hand."""
+    drawn = dict(
+        zip(
+            sorted(set(table["architecture"])),
+            np.random.default_rng(3).random((48, 6)),
+            strict=False,
+        )
+    )
+    other = table.assign(curve_b=[drawn[name] for name in table["architecture"]])
+    other.attrs = table.attrs
+    replayer = Replayer(other, prices=dict.fromkeys(drawn, 1.0))
+    losses = other.groupby("architecture")["loss"].first()
+    for end, marks in ((0.5, [2]), (1, [3]), (2, [3, 4])):
+        found = replayer.replay("random", len(OPEN), resamples=3, epochs=end)
+        best = min(drawn, key=lambda name: drawn[name][marks].min())
+        assert found.losses == pytest.approx([losses[best]] * 3)
+        paid = len(OPEN) * (3 * end * ROWS["fit"] + len(marks) * ROWS["b"])
+        assert found.costs == pytest.approx([paid] * 3)
+    with pytest.raises(ConfigError, match="epochs: must be of 0.125, .*, got 7"):
+        replayer.replay("random", 3, epochs=7)
+    with pytest.raises(ConfigError, match="epochs: must be left out.* got tpe"):
+        replayer.replay("tpe", 3, epochs=1)
+
+
 def test_halving_is_misled_by_curves_that_cross(table):
     crossed = table.copy()
     crossed.attrs = table.attrs

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from automtl.errors import ConfigError
+from automtl.models import like_size
 from automtl.phases.benchmark import _draw
 from automtl.phases.benchmark.settings import TableSettings
 from automtl.phases.run.opening import open_session
@@ -92,14 +93,14 @@ def test_hand_made_models_are_cut_to_the_drawn_ones_size(dataset):
     schema = session.schema
     target = 60_000.0
     for name in ("shared_bottom", "mmoe", "ple", "adatt", "cgc", "single_task"):
-        cut = _draw.cut(Architecture.load(name).bind(schema), target, schema)
-        whole = _draw.flops(Architecture.load(name).bind(schema), schema)
+        cut = like_size.like_size(Architecture.load(name).bind(schema), target, schema)
+        whole = like_size.row_flops(Architecture.load(name).bind(schema), schema)
         assert (
-            _draw.flops(cut, schema) < whole
-            and abs(np.log(_draw.flops(cut, schema) / target)) < 0.5
+            like_size.row_flops(cut, schema) < whole
+            and abs(np.log(like_size.row_flops(cut, schema) / target)) < 0.5
         ), name
     with pytest.raises(ConfigError, match="must have experts of dense"):
-        _draw.cut(
+        like_size.like_size(
             _draw.draw_entries(session.config.space, schema, TableSettings(), print)[
                 0
             ].architecture,

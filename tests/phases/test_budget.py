@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from automtl.config import RunConfig, resolve
@@ -92,9 +93,11 @@ def test_rows_of_a_race_by_hand(dataset, halving):
         whole = max(1, round(s.race_epochs * batches))
         checks = s.race_checks + s.race_patterns + 1
         steps = schedule.planned_steps(s.race_seeds, whole) + checks * s.race_seeds * whole
-        trainings = sum(schedule.sizes[:-1]) + (s.race_finalists + 1 + checks) * s.race_seeds
+        whole_ones = (s.race_finalists + 1 + checks) * s.race_seeds
+        looks = np.ceil(whole / batches)  # each pass is judged, but of rungs that stop some early
+        at_rungs = sum(schedule.sizes[:-1]) * (1 if s.race_halving else looks)
         judged = len(session.index("a")) + len(session.index("b"))
-        assert made.race == steps * 64 + trainings * judged <= rows
+        assert made.race == steps * 64 + (at_rungs + whole_ones * looks) * judged <= rows
         assert set(made.settings) == {*SHAPE, "race_epochs"}
     assert round(s.race_epochs) == 10, "single models over-fit long before"
 
@@ -225,7 +228,7 @@ def test_a_setting_that_the_search_does_not_read_is_refused(dataset, tmp_path):
             search(bare(dataset, *sets), out=tmp_path / "run")
         assert words in str(caught.value)
     assert not (tmp_path / "run").exists()
-    assert default_budget(bare(dataset)) == "1e13flops"
-    assert default_budget(bare(dataset, "search.rivals=[]")) == "1e13flops"
+    assert default_budget(bare(dataset)) == "3e13flops"
+    assert default_budget(bare(dataset, "search.rivals=[]")) == "3e13flops"
     assert default_budget(bare(dataset, "search.race_epochs=2")) is None
     assert default_budget(bare(dataset, *PAPER)) is None

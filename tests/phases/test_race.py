@@ -8,8 +8,11 @@ import pytest
 
 from automtl.config import resolve
 from automtl.errors import ArtifactError, ConfigError, NoResult, NumericalError
+from automtl.phases.run.alone import Model
 from automtl.phases.run.opening import open_session
+from automtl.phases.run.session import Seeds
 from automtl.phases.search import resumed, search
+from automtl.phases.search._phase import SearchPhase
 from automtl.phases.search.context import scored
 from automtl.runs import checkpoint, checksums
 from automtl.runs.manifest import Manifest
@@ -33,7 +36,7 @@ RACE = (
     "search.race_checks=2",
     "search.rivals=[shared_bottom]",
     "retrain.batch_size=64",
-    "retrain.lr=0.02",
+    "retrain.lr=0.03",
     "space.dropout=0.1",
 )
 
@@ -92,33 +95,55 @@ def test_a_race_writes_what_it_did_and_the_architecture_is_the_winners(raced, da
     assert "race.jsonl" in Manifest.read(phase.manifest).values["sums"]
 
 
-def test_figures_of_a_race_are_the_models_on_a_and_b(raced, dataset):
-    """The first rung's first line by hand: the same steps, the same rows."""
-    from automtl.phases.run.alone import Model
+@pytest.mark.parametrize("patience", [1, 2, None])
+def test_figures_of_a_race_are_the_models_on_a_and_b(dataset, tmp_path, patience):
+    """The first line by hand: the same steps, the same rows, judged after the pass with the least
+    loss on B rows, which is the last one that was tried where there is no patience.
+    """
+    words = "null" if patience is None else patience
+    sets = ("search.race_epochs=5.5", "retrain.lr=0.1", f"search.race_patience={words}")
+    made, out = config(dataset, *sets), tmp_path / "run"
+    search(made, out=out)
+    session, phase = open_session(made), SearchPhase(open_session(made), RunDir(out).search)
+    phase.load_state_dict(checkpoint.load(RunDir(out).search.checkpoint("last")))
+    rows = {role: scored(session, 16_384, role) for role in "ab"}
+    batches = session.batches("fit", batch_size=64, seed=Seeds.of(seed_of_rungs()).fit)
+    per, picked = len(batches), []
+    for entrant, line in zip(phase.stage.race.course.entrants, lines_of(out), strict=False):
+        assert line["candidate"] == entrant.id
+        model, looks = Model(entrant.architecture, session, seed_of_rungs()), []
+        for step, batch in zip(range(round(5.5 * per)), batches.cycle(), strict=False):
+            model.step(batch, epoch=step // per, step=step % per, steps=per, epochs=6)
+            if (step + 1) % per == 0 or step + 1 == round(5.5 * per):
+                losses = {
+                    role: evaluate(predict(model.net, of), session.schema.tasks).loss
+                    for role, of in rows.items()
+                }
+                looks.append((losses["b"], min(step + 1, round(5.5 * per)), losses["a"]))
+        end = len(looks) if patience is None else ended(looks, patience)
+        best = looks[-1] if patience is None else min(looks[:end])
+        assert (line["b"], line["a"]) == pytest.approx((best[0], best[2]), abs=1e-6)
+        fit = batches.num_rows
+        trained, judged = (
+            step // per * fit + step % per * 64 for step in (looks[end - 1][1], best[1])
+        )
+        assert (line["rows"], line["judged"]) == (trained, judged)
+        picked.append((trained, judged))
+    early = any(judged < trained for trained, judged in picked)
+    assert early == (patience is not None), "else there was nothing to pick"
 
-    made = config(dataset)
-    session = open_session(made)
-    line = lines_of(raced.run)[0]
-    state = checkpoint.load(RunDir(raced.run).search.checkpoint("last"))
-    assert state["race"]["entrants"][0] == line["candidate"]
-    assert line["rows"] == 128 or line["rows"] > 0
-    seed = int(np.random.SeedSequence([0, 0, 0]).generate_state(1)[0])
-    from automtl.phases.race.entrants import make_entrant
-    from automtl.phases.search._phase import SearchPhase
 
-    phase = SearchPhase(session, RunDir(raced.run).search)
-    phase.load_state_dict(state)
-    entrant = phase.stage.race.course.entrants[0]
-    assert make_entrant("proposal", "x", entrant.architecture, session).id == line["candidate"]
-    model = Model(entrant.architecture, session, seed)
-    batches = session.batches("fit", batch_size=64, seed=model.seeds.fit)
-    end, per = phase.stage.race.course.end(0), len(batches)
-    for step, batch in zip(range(end), batches.cycle(), strict=False):
-        model.step(batch, epoch=step // per, step=step % per, steps=per, epochs=3)
-    for role in "ab":
-        rows = scored(session, 16_384, role)
-        loss = evaluate(predict(model.net, rows), session.schema.tasks).loss
-        assert line[role] == pytest.approx(loss, abs=1e-6)
+def seed_of_rungs():
+    return int(np.random.SeedSequence([0, 0, 0]).generate_state(1)[0])
+
+
+def ended(looks, patience):
+    """How many whole passes, and the rest at the end, are trained."""
+    for count in range(1, len(looks)):
+        best = min(range(count), key=lambda i: looks[i][0])
+        if count - 1 - best >= patience:
+            return count
+    return len(looks)
 
 
 # the search has 12 steps; then in a rung, between two, in the finals, in the checks
@@ -300,6 +325,7 @@ def test_a_hand_made_winner_is_said_and_can_be_retrained(dataset, tmp_path, monk
 
     # so few and small steps that only the wide one learns
     few = ("retrain.lr=0.001", "search.rivals=[mmoe]", "search.race_epochs=2")
+    few += ("search.scale_rivals=false",)
     found = search(config(dataset, *few), out=tmp_path / "run")
     assert found.race["kind"] == "rival" and found.remarks[0].startswith("hand-made: mmoe wins")
     assert [d["choice"] for d in found.decisions] == ["the model"]
@@ -323,7 +349,8 @@ def test_hand_made_models_beyond_a_hard_limit_do_not_run(dataset):
     session = open_session(limited, said)
     wide, narrow = (entrant.flops for entrant in rivals(session))
     assert wide > narrow
-    limited = config(dataset, "search.rivals=[mmoe,shared_bottom]", f"search.max_flops={wide - 1}")
+    rivals_of = ("search.rivals=[mmoe,shared_bottom]", "search.scale_rivals=false")
+    limited = config(dataset, *rivals_of, f"search.max_flops={wide - 1}")
     session = open_session(limited, said)
     encoding = SpaceEncoding(limited.space, session.schema, Sharing())
     made = entrants(

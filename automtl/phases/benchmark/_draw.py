@@ -11,22 +11,18 @@ import numpy as np
 
 from automtl.benchmarks.tables import CONSTANT, DRAWN, HAND_MADE
 from automtl.data.store.schema import Schema
-from automtl.errors import ConfigError
-from automtl.models.cost import flops_per_row
 from automtl.models.derived import build_model
+from automtl.models.like_size import like_size, row_flops
 from automtl.phases.benchmark.settings import TableSettings
 from automtl.phases.run.alone import one_stage_networks
-from automtl.spaces.architecture import Architecture, Expert, Sharing
+from automtl.spaces.architecture import Architecture, Sharing
 from automtl.spaces.equivalence import form
-from automtl.spaces.operations import Operation
 from automtl.spaces.space import SearchSpace
 from automtl.spaces.templates import changed
 from automtl.strategies.encoding import MOST_DRAWS, SpaceEncoding
 from automtl.strict import Strict, build
 
 SEALED_SHARE = 1 / 3
-NARROWEST = 8  # of a cut hidden layer
-_RUNGS = np.exp2(np.arange(12, -25, -1) / 4)  # factors of width, 8 to 1/64
 
 
 class Entry(Strict):
@@ -168,13 +164,13 @@ def other_entries(
         names: of the hand-made models.
         changes: to their templates, as `architecture` says.
     """
-    target = float(np.median([flops(entry.architecture, schema) for entry in entries]))
+    target = float(np.median([row_flops(entry.architecture, schema) for entry in entries]))
     hand_made = []
     for name in names:
         whole = changed(Architecture.load(name), changes).bind(schema)
         # refuses what cannot be trained, before anything is
         one_stage_networks(build_model(whole, schema), len(schema.tasks))
-        architecture = cut(whole, target, schema)
+        architecture = like_size(whole, target, schema)
         plain = architecture.model_dump(mode="json")
         hand_made.append(
             Entry(
@@ -186,51 +182,3 @@ def other_entries(
             )
         )
     return [*hand_made, Entry(id=CONSTANT, kind=CONSTANT, name=CONSTANT, seeds=(0,))]
-
-
-def flops(architecture: Architecture, schema: Schema) -> int:
-    """Floating-point operations of one row."""
-    return flops_per_row(build_model(architecture, schema), schema)
-
-
-def cut(architecture: Architecture, target: float, schema: Schema) -> Architecture:
-    """A hand-made model with the hidden widths of its experts scaled by one factor, the one whose
-    FLOPs come nearest to the target.
-
-    Raises:
-        ConfigError: it has no hidden widths.
-    """
-    if not any(o.name == "dense" for expert in architecture.experts for o in expert.operations):
-        raise ConfigError(
-            f"hand-made model {architecture.name}",
-            "must have experts of dense(h) blocks to be cut",
-            "none",
-            "leave it out",
-        )
-    low, high = 0, len(_RUNGS) - 1  # FLOPs fall along the rungs
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (
-            (middle, high)
-            if flops(_scaled(architecture, _RUNGS[middle]), schema) > target
-            else (low, middle)
-        )
-    near = {
-        i: abs(np.log(flops(_scaled(architecture, _RUNGS[i]), schema) / target))
-        for i in (low, high)
-    }
-    return _scaled(architecture, _RUNGS[min(near, key=near.__getitem__)])
-
-
-def _scaled(architecture: Architecture, factor: float) -> Architecture:
-    def block(operation: Operation) -> str:
-        if operation.name != "dense":
-            return str(operation)
-        steps = round(int(operation.argument or 0) * factor / NARROWEST)
-        return f"dense({max(NARROWEST, NARROWEST * steps)})"
-
-    experts = tuple(
-        Expert(**{**dict(e), "blocks": tuple(block(o) for o in e.operations)})
-        for e in architecture.experts
-    )
-    return architecture.evolve(experts=experts)

@@ -47,7 +47,8 @@ def _controls(winner: Entrant, results: Sequence[Result], rungs: int) -> dict[st
         even = [r.b for r in others if r.kind == "control" and r.b is not None]
         own = judged.get(winner.id)
         if even and own is not None and own.b is not None:
-            return {"rung": rung, "rows": own.rows, "median": median(even), "winner": own.b}
+            rows = own.rows if own.judged is None else own.judged
+            return {"rung": rung, "rows": rows, "median": median(even), "winner": own.b}
     return None
 
 
@@ -74,8 +75,7 @@ def _words(outcome: Finals, summary: dict[str, Any]) -> list[str]:
     if (controls := summary["controls"]) is not None:
         gap = controls["median"] - controls["winner"]
         sentences.append(
-            f"evenly drawn ones: their median {gap:+.5f} beside the winner, after "
-            f"{controls['rows']:,} rows, one seed each"
+            f"evenly drawn ones: their median {gap:+.5f} beside the winner, one seed each"
         )
     return sentences
 

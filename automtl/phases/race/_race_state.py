@@ -8,8 +8,18 @@ import torch
 
 from automtl.phases.race._compare import Key
 from automtl.phases.race.course import Course, Job
+from automtl.phases.race.judge import Look
 from automtl.phases.race.results import Result
-from automtl.training.checkpoint_state import Count, State, parse, require
+from automtl.training.checkpoint_state import Count, Number, State, parse, require
+
+
+class _Look(State):
+    """The best look at the model in training."""
+
+    step: Count
+    a: Number
+    b: Number
+    units: torch.Tensor
 
 
 class RaceState(State):
@@ -21,6 +31,7 @@ class RaceState(State):
     sum: str
     units: dict[str, torch.Tensor]
     step: Count
+    best: _Look | None = None
     model: Any
 
     @classmethod
@@ -61,6 +72,18 @@ class RaceState(State):
         )
         return units
 
+    def best_of(self, count: int) -> Look | None:
+        """The best look at the model in training, over `count` units.
+
+        Raises:
+            ArtifactError: it is of other rows, or of a later step.
+        """
+        if (best := self.best) is None:
+            return None
+        require(best.step <= self.step, "race.best.step", f"must be at most {self.step}", best.step)
+        _check_units(best.units, count, "race.best.units", "of a look")
+        return Look(best.step, best.a, best.b, best.units.numpy())
+
     def check_step(self, job: Job | None) -> None:
         """Refuse a step that is not one of the training that comes next.
 
@@ -79,14 +102,20 @@ def _by_key(units: dict[str, torch.Tensor], count: int) -> dict[Key, np.ndarray]
     by_key: dict[Key, np.ndarray] = {}
     for name, values in units.items():
         stage, _, candidate = name.partition(":")
-        legal = values.dtype == torch.float64 and values.shape == (count,)
-        require(
-            legal and stage in ("final", "check") and bool(values.isfinite().all()),
-            f"race.units.{name}",
-            f"must be {count} finite numbers of a final or a check",
-            f"{tuple(values.shape)} {values.dtype}, from {values.min():g} to {values.max():g}"
-            if values.numel()
-            else "none",
-        )
+        place = f"race.units.{name}"
+        require(stage in ("final", "check"), place, "must be of a final or a check", stage)
+        _check_units(values, count, place, "of a final or a check")
         by_key["final" if stage == "final" else "check", candidate] = values.numpy()
     return by_key
+
+
+def _check_units(values: torch.Tensor, count: int, place: str, what: str) -> None:
+    legal = values.dtype == torch.float64 and values.shape == (count,)
+    require(
+        legal and bool(values.isfinite().all()),
+        place,
+        f"must be {count} finite numbers {what}",
+        f"{tuple(values.shape)} {values.dtype}, from {values.min():g} to {values.max():g}"
+        if values.numel()
+        else "none",
+    )

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from automtl.errors import ConfigError
 from automtl.models.cost import cost
 from automtl.models.derived import build_model
+from automtl.models.like_size import can_scale, like_size
 from automtl.phases.run.alone import one_stage_networks
 from automtl.phases.run.session import Session
 from automtl.spaces.architecture import Architecture
@@ -82,21 +84,32 @@ def check_race(session: Session) -> None:
         raise ConfigError("retrain.warmup_epochs", rule, warmup, "lower it, or race longer")
 
 
-def rivals(session: Session) -> list[Entrant]:
+def rivals(session: Session, flops: float | None = None) -> list[Entrant]:
     """The hand-made models of `search.rivals` with their prices, beyond the hard limits or not.
+
+    Args:
+        session: data and settings.
+        flops: of a row, to which `search.scale_rivals` scales them; None: as they are.
 
     Raises:
         ConfigError: one cannot be trained here at equal rows, or is named twice.
     """
     return [
         make_entrant("rival", name, architecture, session)
-        for name, architecture in rival_architectures(session)
+        for name, architecture in rival_architectures(session, flops)
     ]
 
 
-def rival_architectures(session: Session) -> list[tuple[str, Architecture]]:
+def rival_architectures(
+    session: Session, flops: float | None = None
+) -> list[tuple[str, Architecture]]:
     """The names of `search.rivals` and their architectures, as the data and `architecture` shape
     them.
+
+    Args:
+        session: data and settings.
+        flops: of a row, to which `search.scale_rivals` scales those that have hidden widths; None:
+            as they are.
 
     Raises:
         ConfigError: one is no hand-made model, or is named twice.
@@ -110,8 +123,10 @@ def rival_architectures(session: Session) -> list[tuple[str, Architecture]]:
         if not template.is_template:
             rule = "must name hand-made models (templates)"
             raise ConfigError("search.rivals", rule, name, "see `automtl space list`")
-        shape = changed(template, session.config.architecture)
-        architectures.append((name, shape.bind(session.schema)))
+        architecture = changed(template, session.config.architecture).bind(session.schema)
+        if s.scale_rivals and flops is not None and can_scale(architecture):
+            architecture = like_size(architecture, flops, session.schema)
+        architectures.append((name, architecture))
     return architectures
 
 
@@ -145,7 +160,8 @@ def entrants(
         session.reporter.say(
             f"the race has {len(starters)} candidates, not {wanted}: no more differ"
         )
-    return [*starters, *_within(rivals(session), session)]
+    typical = median(entrant.flops for entrant in starters)
+    return [*starters, *_within(rivals(session, typical), session)]
 
 
 def _within(hand_made: Sequence[Entrant], session: Session) -> list[Entrant]:

@@ -3,8 +3,10 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from automtl.data.store.batches import Batches
@@ -14,6 +16,27 @@ from automtl.phases.run.alone import constant_predictions
 from automtl.phases.run.session import Session
 from automtl.training.metrics.evaluation import Predictions
 from automtl.training.metrics.influence import Influence, influence
+
+
+@dataclass(frozen=True)
+class Look:
+    """A model in training, judged.
+
+    Args:
+        step: of its training.
+        a, b: MTL-Loss on A and B rows.
+        units: what every unit of the B rows adds.
+    """
+
+    step: int
+    a: float
+    b: float
+    units: np.ndarray
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """As a checkpoint holds it."""
+        return {"step": self.step, "a": self.a, "b": self.b, "units": torch.from_numpy(self.units)}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from automtl.phases.race._parked import Parked
 from automtl.phases.race._race_state import RaceState
 from automtl.phases.race.course import Course, Job
 from automtl.phases.race.entrants import entrants
-from automtl.phases.race.judge import Judge
+from automtl.phases.race.judge import Judge, Look
 from automtl.phases.race.results import Result, Stage, read_results
 from automtl.phases.run.alone import Model
 from automtl.phases.run.session import Session
@@ -68,7 +68,8 @@ class Race:
         )
         self._job: Job | None = None
         self._model: Model | None = None
-        self._step = self._done = 0
+        self._best: Look | None = None  # of the model's training so far
+        self._step = self._done = self._spared = 0
 
     # -- trainings
 
@@ -81,7 +82,7 @@ class Race:
                 yield from self._train(job)
                 result = self._judged(job)
             except NumericalError as error:
-                result = self._result(job, None, None, " ".join(str(error).split())[:300])
+                result = self._result(job, None, " ".join(str(error).split())[:300])
             self._finish(result)
             yield None
 
@@ -96,7 +97,7 @@ class Race:
         batches = self.session.batches("fit", batch_size=self.batch, seed=model.seeds.fit)
         steps, epochs = self._per_epoch, math.ceil(self.course.steps / self._per_epoch)
         for batch in batches.cycle(self._step):
-            if self._step >= job.end:
+            if self._step >= job.end or self._stale(job):
                 break
             losses = model.step(
                 batch.to(self.session.device),
@@ -109,9 +110,36 @@ class Race:
             entrant = job.entrant
             self.ledger.add("train", batch.step_size, entrant.flops, entrant.seconds)
             self.strategy.samples += batch.step_size
-            total = max(self.course.planned_steps, self._done)
+            if self._step == job.end or (self._step % steps == 0 and self._looks_often(job)):
+                self._look(job)
+            total = max(self.course.planned_steps - self._spared, self._done)
             yield StepEvent(0, self._done - 1, total, batch.step_size, losses, stage="race")
-        model.look()
+        self._spared += job.end - self._step
+
+    def _looks_often(self, job: Job) -> bool:
+        """Whether a training is judged after each pass, and the best one counts."""
+        rung = job.stage == "rung" and self.course.halving
+        return self.session.config.search.race_patience is not None and not rung
+
+    def _stale(self, job: Job) -> bool:
+        patience = self.session.config.search.race_patience
+        if patience is None or self._best is None or not self._looks_often(job):
+            return False
+        return self._step - self._best.step >= patience * self._per_epoch
+
+    def _look(self, job: Job) -> None:
+        """Judge the model as it stands; the look with the least loss on B is kept."""
+        assert self._model is not None
+        self._model.look()
+        ranks = self.session.ranks
+        a, on_b = self.judge.loss_a(self._model.net), self.judge.on_b(self._model.net)
+        a, b = ranks.told([a, on_b.loss])
+        units = ranks.gathered(on_b.units if ranks.first else on_b.units[:0])[0]
+        read = self.judge.a.num_rows + self.judge.b.num_rows
+        self.ledger.add("score", read, job.entrant.flops, job.entrant.seconds)
+        self.strategy.samples += read
+        if self._best is None or b < self._best.b:
+            self._best = Look(self._step, a, b, units)
 
     def _fresh(self, job: Job) -> Model:
         """The model of a job at its start, fresh or as the rung before left it."""
@@ -124,26 +152,24 @@ class Race:
 
     def _judged(self, job: Job) -> Result:
         assert self._model is not None
-        a, b = self.judge.loss_a(self._model.net), self.judge.on_b(self._model.net)
-        ranks = self.session.ranks
-        a, loss = ranks.told([a, b.loss])
-        read = self.judge.a.num_rows + self.judge.b.num_rows
-        self.ledger.add("score", read, job.entrant.flops, job.entrant.seconds)
-        self.strategy.samples += read
+        if self._best is None:  # a rung without a step of its own
+            self._look(job)
+        assert self._best is not None
         if job.stage == "rung":
             if job.rung + 1 < self.course.rungs:
                 self.parked.save(job.entrant.id, job.rung, self._model)
-                ranks.told(None)  # it is there for all of them
+                self.session.ranks.told(None)  # it is there for all of them
         else:
             key = (job.stage, job.entrant.id)
-            units = ranks.gathered(b.units if ranks.first else b.units[:0])[0]
-            self._units[key] = units + self._units.get(key, 0.0)
-        return self._result(job, a, loss, "")
+            self._units[key] = self._best.units + self._units.get(key, 0.0)
+        return self._result(job, self._best, "")
 
-    def _result(self, job: Job, a: float | None, b: float | None, error: str) -> Result:
-        full, rest = divmod(job.end, self._per_epoch)
+    def _rows(self, step: int) -> int:
+        full, rest = divmod(step, self._per_epoch)
         batches = self.session.batches("fit", batch_size=self.batch, seed=0)
-        rows = full * batches.num_rows + min(rest * self.batch, batches.num_rows)
+        return full * batches.num_rows + min(rest * self.batch, batches.num_rows)
+
+    def _result(self, job: Job, best: Look | None, error: str) -> Result:
         entrant = job.entrant
         return Result(
             stage=job.stage,
@@ -152,9 +178,10 @@ class Race:
             name=entrant.name,
             kind=entrant.kind,
             seed=job.seed,
-            rows=rows,
-            a=a,
-            b=b,
+            rows=self._rows(self._step),
+            judged=None if best is None else self._rows(best.step),
+            a=None if best is None else best.a,
+            b=None if best is None else best.b,
             error=error,
             flops=entrant.flops,
             parameters=entrant.parameters,
@@ -163,13 +190,15 @@ class Race:
     def _finish(self, result: Result) -> None:
         files.append_line(self.folder.race, result.line)
         self.results.append(result)
-        self._job = self._model = None
+        self._job = self._model = self._best = None
         self._step = 0
         number = result.rung if result.stage == "rung" else result.seed
         place = f"{result.stage} {number + 1}" if number or result.stage != "rung" else "candidates"
         figures = "not finite" if result.b is None else f"A {result.a:.5f}, B {result.b:.5f}"
+        earlier = result.judged not in (None, result.rows)
+        best = f", best after {result.judged:,}" if earlier else ""
         self.session.reporter.say(
-            f"race, {place}: {result.name} after {result.rows:,} rows: {figures}"
+            f"race, {place}: {result.name} after {result.rows:,} rows{best}: {figures}"
         )
         self.session.trim()
 
@@ -201,6 +230,7 @@ class Race:
             "sum": checksums.of_lines(self.folder.race, len(self.results)),
             "units": {f"{s}:{c}": torch.from_numpy(u) for (s, c), u in self._units.items()},
             "step": self._step,
+            "best": None if self._best is None else self._best.state,
             "model": model,
         }
 
@@ -220,3 +250,4 @@ class Race:
             model = self._fresh(job)
             model.load_state_dict(state["model"])
             self._model, self._step = model, parsed.step
+            self._best = parsed.best_of(self.judge.units)

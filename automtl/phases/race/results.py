@@ -20,7 +20,9 @@ class Result(State):
         name, kind: the entrant's.
         seed: number of the seed within the stage.
         rows: fit rows trained on.
-        a, b: MTL-Loss on A and B rows; None where a number was not finite.
+        judged: fit rows after which it was judged, at its best pass; None where a number was not
+            finite, and in files of version 0.2.0, which judged at the end.
+        a, b: MTL-Loss on A and B rows there; None where a number was not finite.
         error: what was not.
         flops, parameters: the entrant's.
     """
@@ -32,6 +34,7 @@ class Result(State):
     kind: Literal["proposal", "control", "rival", "variant"]
     seed: Count
     rows: Count
+    judged: Count | None = None
     a: Number | None
     b: Number | None
     error: str = ""

@@ -30,7 +30,12 @@ _OF_TODAY = (
     ),
 )
 # what a search did where its config.yaml does not say, being written before there was the setting
-_UNSAID = {"race_halving": True, "race_patterns": 0}
+_UNSAID = {
+    "race_halving": True,
+    "race_patience": None,
+    "race_patterns": 0,
+    "scale_rivals": False,
+}
 
 
 def begun_settings(folder: PhaseDir) -> RunConfig:

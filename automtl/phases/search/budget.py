@@ -12,7 +12,8 @@ from automtl.errors import ConfigError
 from automtl.spaces.strategies import readers
 from automtl.strict import build
 
-DEFAULT = "1e13flops"  # some ten minutes of two cores, and the same plan on every machine
+DEFAULT = "3e13flops"  # at most half an hour of two cores, and the same plan on every machine
+_NOT_ITS_LENGTH = {"rivals", "scale_rivals", "race_halving", "race_patience"}
 
 Unit = Literal["seconds", "rows", "FLOPs"]
 
@@ -99,7 +100,7 @@ def given_by_user(config: RunConfig) -> set[str]:
 
 def default_budget(config: RunConfig) -> str | None:
     """The budget of a race of which nobody says how long it is; None for other searches."""
-    settled = given_by_user(config) & (OF_A_RACE - {"rivals", "race_halving"})
+    settled = given_by_user(config) & (OF_A_RACE - _NOT_ITS_LENGTH)
     if config.search.selection != "race" or settled or config.runtime.fast_dev_run:
         return None
     return DEFAULT
