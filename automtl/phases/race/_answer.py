@@ -5,6 +5,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
+from automtl.models.like_size import can_scale
 from automtl.phases.race._compare import Gap, Table
 from automtl.phases.race._finals import CLOSE, Finals
 from automtl.phases.race.entrants import Entrant
@@ -78,6 +79,17 @@ def _words(outcome: Finals, summary: dict[str, Any]) -> list[str]:
             f"evenly drawn ones: their median {gap:+.5f} beside the winner, one seed each"
         )
     return sentences
+
+
+def words_of_scaled(entrants: Sequence[Entrant]) -> list[str]:
+    """What became of the hand-made models' size, where there are some that were scaled."""
+    scaled = [e.flops for e in entrants if e.kind == "rival" and can_scale(e.architecture)]
+    if not scaled:
+        return []
+    return [
+        f"hand-made models ran with experts scaled to the others' size, about "
+        f"{round(median(scaled)):,} FLOPs a row; search.scale_rivals=false races them as they are"
+    ]
 
 
 def _gap(outcome: Finals, beside: dict[str, Any]) -> str:

@@ -1,12 +1,10 @@
 """The verdict of a race, computed from its results alone."""
 
 from collections.abc import Sequence
-from statistics import median
 from typing import Any
 
 from automtl.errors import NumericalError
-from automtl.models.like_size import can_scale
-from automtl.phases.race._answer import answer
+from automtl.phases.race._answer import answer, words_of_scaled
 from automtl.phases.race._compare import Table, Units
 from automtl.phases.race._finals import finals
 from automtl.phases.race._trials import Trials
@@ -72,21 +70,10 @@ class Judgement:
         grounds = self._grounds(results, units)
         trials = self._trials_of(results, units).judged(table)
         summary = answer(grounds.finals, table, results, self._course.rungs, grounds.beats_constant)
-        summary["words"] = [*summary["words"], *self._of_scaled()]
+        if self._session.config.search.scale_rivals:
+            summary["words"] = [*summary["words"], *words_of_scaled(self._course.entrants)]
         winner = grounds.finals.winner
         return winner.architecture, grounds.decisions(*trials), summary
-
-    def _of_scaled(self) -> list[str]:
-        scaled = [
-            e for e in self._course.entrants if e.kind == "rival" and can_scale(e.architecture)
-        ]
-        if not scaled or not self._session.config.search.scale_rivals:
-            return []
-        flops = round(median(entrant.flops for entrant in scaled))
-        return [
-            f"hand-made models ran with experts scaled to the others' size, about {flops:,} FLOPs "
-            "a row; search.scale_rivals=false races them as they are"
-        ]
 
     def _stopped(self, leader: Entrant, words: str) -> list[Decision]:
         if leader.kind == "rival":
