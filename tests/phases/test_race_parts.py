@@ -9,7 +9,7 @@ from scipy import stats
 
 from automtl.errors import ConfigError
 from automtl.phases.race._align import aligned, unused
-from automtl.phases.race._answer import answer
+from automtl.phases.race._answer import answer, words_of_length
 from automtl.phases.race._compare import Gap, Table
 from automtl.phases.race._finals import Finals
 from automtl.phases.race.course import Course
@@ -97,7 +97,7 @@ def test_without_halving_all_are_trained_to_the_end_before_the_finals():
 # -- comparing
 
 
-def result(candidate, seed, b, stage="final"):
+def result(candidate, seed, b, stage="final", *, rows=1, judged=None):
     return Result(
         stage=stage,
         rung=1,
@@ -105,7 +105,8 @@ def result(candidate, seed, b, stage="final"):
         name=candidate,
         kind="proposal",
         seed=seed,
-        rows=1,
+        rows=rows,
+        judged=judged,
         a=0.0,
         b=b,
         flops=1,
@@ -237,3 +238,22 @@ def test_one_model_is_told_of_once_and_no_other_is_the_best_beside_a_hand_made_w
     said = answer(outcome, table, figures, 1, beats=True)["words"]
     assert len(said) == 2 and all(word in said[1] for word in words)
     assert ("no search is needed" in said[1]) == (winner == "proposal")
+
+
+@pytest.mark.parametrize(
+    ("judged", "words"),
+    [
+        (
+            [90, 90, 30, 60],
+            "2 of 4 trainings in the finals did best where they ended, after 90 rows",
+        ),
+        ([90], "1 of 1 training in the finals did best"),
+        ([90, 30, 60], ""),
+        ([None, None], ""),
+        ([], ""),
+    ],
+)
+def test_a_race_that_ended_before_its_models_did_says_so(judged, words):
+    finals = [result("a", s, 0.5, rows=90, judged=at) for s, at in enumerate(judged)]
+    said = " ".join(words_of_length(finals))
+    assert words in said and bool(said) == bool(words)

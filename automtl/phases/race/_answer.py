@@ -5,6 +5,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
+from automtl.errors import counted
 from automtl.models.like_size import can_scale
 from automtl.phases.race._compare import Gap, Table
 from automtl.phases.race._finals import CLOSE, Finals
@@ -79,6 +80,19 @@ def _words(outcome: Finals, summary: dict[str, Any]) -> list[str]:
             f"evenly drawn ones: their median {gap:+.5f} beside the winner, one seed each"
         )
     return sentences
+
+
+def words_of_length(results: Sequence[Result]) -> list[str]:
+    """Whether the finals ended too early to tell, where at least half were best at their end."""
+    finals = [r for r in results if r.stage == "final" and r.judged is not None]
+    short = [r for r in finals if r.judged == r.rows]
+    if not finals or 2 * len(short) < len(finals):
+        return []
+    return [
+        f"{len(short)} of {counted(len(finals), 'training')} in the finals did best where they "
+        f"ended, after {max(r.rows for r in short):,} rows: longer ones may come in another order; "
+        "raise --budget or search.race_epochs"
+    ]
 
 
 def words_of_scaled(entrants: Sequence[Entrant]) -> list[str]:

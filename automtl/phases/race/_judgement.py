@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from automtl.errors import NumericalError
-from automtl.phases.race._answer import answer, words_of_scaled
+from automtl.phases.race._answer import answer, words_of_length, words_of_scaled
 from automtl.phases.race._compare import Table, Units
 from automtl.phases.race._finals import finals
 from automtl.phases.race._trials import Trials
@@ -70,8 +70,12 @@ class Judgement:
         grounds = self._grounds(results, units)
         trials = self._trials_of(results, units).judged(table)
         summary = answer(grounds.finals, table, results, self._course.rungs, grounds.beats_constant)
-        if self._session.config.search.scale_rivals:
-            summary["words"] = [*summary["words"], *words_of_scaled(self._course.entrants)]
+        search, more = self._session.config.search, list[str]()
+        if search.race_patience is not None:
+            more += words_of_length(results)
+        if search.scale_rivals:
+            more += words_of_scaled(self._course.entrants)
+        summary["words"] = [*summary["words"], *more]
         winner = grounds.finals.winner
         return winner.architecture, grounds.decisions(*trials), summary
 
