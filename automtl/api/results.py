@@ -14,7 +14,6 @@ from automtl.api._settings import flags_of
 from automtl.api._training import retrained
 from automtl.api._wording import in_python, speaks_python
 from automtl.api.models import Models
-from automtl.errors import counted
 from automtl.phases.retrain.fan_out import side_by_side
 from automtl.phases.run.reporter import Reporter
 from automtl.phases.search.state import SearchResult
@@ -108,9 +107,7 @@ class Search(SearchResult):
         return written(super().plot(what), path)
 
     def __repr__(self) -> str:
-        return (
-            f"Search {self.run}: {self.decided}; {self.state} after {counted(self.epochs, 'epoch')}"
-        )
+        return f"Search {self.run}: {self.decided}; {self.state}{self.after}"
 
 
 def acting_search(result: SearchResult) -> Search:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from automtl.cli._models import duration
 from automtl.cli.console import say, say_command, table
-from automtl.errors import counted
 from automtl.runs import decided
 
 if TYPE_CHECKING:
@@ -24,8 +23,7 @@ def show(result: "SearchResult", *, full: bool) -> None:
     in both.
     """
     ending = "time limit reached" if result.state == "time_limited" else "done"
-    after = "" if result.race else f" after {counted(result.epochs, 'epoch')}"
-    title = f"{decided.title(result.decisions)} architecture ({ending}{after})"
+    title = f"{decided.title(result.decisions)} architecture ({ending}{result.after})"
     plain = parts(result.architecture)
     if full:
         table(result.decided, decided.HEADER, decided.rows(result.decisions))

@@ -98,10 +98,13 @@ class SearchResult(SelfShowing):
                 decided.sentence_and_advice(self.architecture.provenance)[1],
             )
 
+    @property
+    def after(self) -> str:
+        """After how many epochs it ended; a race tells its length otherwise."""
+        return "" if self.race else f" after {counted(self.epochs, 'epoch')}"
+
     def headline(self) -> str:
-        return (
-            f"{self.decided}; search {self.state} after {counted(self.epochs, 'epoch')}: {self.run}"
-        )
+        return f"{self.decided}; search {self.state}{self.after}: {self.run}"
 
 
 class _Line(State):
