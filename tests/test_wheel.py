@@ -1,8 +1,9 @@
-"""The wheel, installed in an empty environment elsewhere, has all it ships: no checkout
-beside it.
+"""The wheel, installed in an empty environment elsewhere with the tested pins, has all it ships: no
+checkout beside it, and nothing that its own requirements do not bring.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,20 +11,25 @@ import textwrap
 import venv
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from tests.api.shop import shop
 from tests.docs.blocks import blocks, write_clicks
 from tests.support import write_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
-SITES = os.pathsep.join(p for p in sys.path if p.endswith("site-packages"))
 FOLDERS = ("automtl", "benchmarks", "search_spaces", "derived_archs")
 BUILT_FROM = (*FOLDERS, "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+ROWS = 1500
+
+pytestmark = pytest.mark.slow
 
 
 def call(*command, cwd, env=None):
     done = subprocess.run(
-        [*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, timeout=600
+        [*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, timeout=1200
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -43,19 +49,18 @@ def elsewhere(tmp_path_factory):
     [wheel] = (here / "wheels").glob("automtl-*.whl")
     shutil.rmtree(here / "source")
     venv.create(here / "venv", with_pip=True)
-    call(here / "venv/bin/python", "-m", "pip", "install", "--no-deps", wheel, cwd=here)
-    # the dependencies come from here; a folder on PYTHONPATH runs no .pth, so an editable automtl
-    # in it stays unseen
-    env = {
-        **os.environ,
-        "PYTHONPATH": SITES,
-        "AUTOMTL_DATA_DIR": str(here / "cache"),
-        "OMP_NUM_THREADS": "1",
-    }
-    return here, env
+    # the checkout must not be found by another way
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env |= {"AUTOMTL_DATA_DIR": str(here / "cache"), "OMP_NUM_THREADS": "1"}
+    python = here / "venv/bin/python"
+    pins = ROOT / "constraints.txt"
+    call(python, "-m", "pip", "install", "-c", pins, f"{wheel}[onnx]", cwd=here, env=env)
+    found = call(python, "-c", "import automtl; print(automtl.__file__)", cwd=here, env=env)
+    assert Path(found.strip()).is_relative_to(here / "venv")
+    yield here, env
+    shutil.rmtree(here / "venv")  # 1.4 GB
 
 
-@pytest.mark.slow
 def test_the_wheel_runs_the_three_first_commands_on_a_users_own_csv(elsewhere):
     here, env = elsewhere
     write_dataset(here / "mine")
@@ -72,59 +77,137 @@ def test_the_wheel_runs_the_three_first_commands_on_a_users_own_csv(elsewhere):
     assert (here / "hand/retrain/mmoe-s0/results.json").exists()
 
 
-def readme_program():
-    """The README's own lines; its search may cost little."""
-    [block] = [b for b in blocks("README.md") if b.info == "python"]
-    assert 'budget="1e6rows"' in block.text and len(block.text.splitlines()) <= 14
-    return block.text.replace('budget="1e6rows"', 'budget="60000rows"')
+@pytest.fixture
+def program(elsewhere):
+    """Runs a program of some ten lines from a file of its own, and gives what it prints."""
+    here, env = elsewhere
+
+    def run(name, text):
+        text = textwrap.dedent(text).strip()
+        assert len(text.splitlines()) <= 15
+        (here / f"{name}.py").write_text(text)
+        return call(here / "venv/bin/python", f"{name}.py", cwd=here, env=env)
+
+    return run
 
 
-PROGRAMS = {
-    "modules": """
+@pytest.fixture(scope="module")
+def home(elsewhere):
+    """The folder of the programs, with the rows of a shop as they came in time."""
+    here, _ = elsewhere
+    place = np.arange(ROWS)
+    rows = shop(ROWS).assign(item=place * 7 % 40, ts=1_700_000_000 + 60 * place)
+    rows.to_csv(here / "shop.csv", index=False)
+    rows[["user", "item", "price", "ts"]].tail(20).to_csv(here / "new_rows.csv", index=False)
+    return here
+
+
+def test_a_sharing_module_stands_in_a_network_of_ones_own(program):
+    told = program(
+        "modules",
+        """
         import torch
         from torch import nn
         from automtl import nn as mtl
+        h, labels = torch.randn(16, 64), torch.randint(0, 2, (2, 16)).float()
         experts = [nn.Sequential(nn.Linear(64, 32), nn.ReLU()) for _ in range(4)]
+        towers = [nn.Linear(32, 1), nn.Linear(32, 1)]
         share = mtl.DSelectK(experts, width_in=64, tasks=2, k=2)
-        click, buy = share(torch.randn(16, 64))
-        loss = click.square().mean() + buy.square().mean() + share.auxiliary_loss()
+        click, buy = share(h)
+        logits = [tower(own)[:, 0] for tower, own in zip(towers, (click, buy))]
+        bce = nn.functional.binary_cross_entropy_with_logits
+        loss = sum(map(bce, logits, labels)) + share.auxiliary_loss()
         loss.backward()
-        print(click.shape, buy.shape)
-    """,
-    "acting": readme_program,
-    "loop": """
+        print(tuple(click.shape), tuple(buy.shape), bool(loss.isfinite()))
+        print(all(weight.grad is not None for weight in share.parameters()))
+        """,
+    )
+    assert told.splitlines() == ["(16, 32) (16, 32) True", "True"]
+
+
+def test_what_is_searched_is_trained_judged_asked_and_handed_over(program, home):
+    told = program(
+        "acting",
+        """
+        import pandas as pd
+        import torch
+        import automtl
+        df, new_df = pd.read_csv("shop.csv"), pd.read_csv("new_rows.csv")
+        data = automtl.Dataset.from_frame(
+            df, ids=["user", "item"], numbers=["price"], tasks=["click", "buy"], split="time:ts"
+        )
+        result = automtl.search(data, space="automtl_small", budget="60000rows")
+        models = result.retrain(seeds=range(3), sharing="adatt")
+        models.evaluate().frame.to_csv("evaluated.csv"), models.history.to_csv("history.csv")
+        models.predict(new_df).to_csv("answers.csv"), models.export("served", format="onnx")
+        print(isinstance(models[0].net, torch.nn.Module), models.labels)
+        print(automtl.compare(models, automtl.retrain("mmoe", data, seeds=range(3))))
+        """,
+    )
+    labels = [f"adatt-s{seed}" for seed in range(3)]
+    assert told.startswith(f"True {labels}\n")
+    assert re.search(r": adatt: .* data-mmoe-1: mmoe .*\(p = 0\.\d+, 3 retrain seeds", told)
+    history = pd.read_csv(home / "history.csv")
+    assert history.model.unique().tolist() == labels
+    assert history.groupby("model").best.any().all()  # epochs better than those before
+    answers = pd.read_csv(home / "answers.csv", index_col=0)
+    assert (
+        answers.shape == (20, 2) and answers.ge(0).all(axis=None) and answers.nunique().gt(1).all()
+    )
+    assert pd.read_csv(home / "evaluated.csv").seeds.tolist() == [3, 0]  # of them, of the constant
+    assert (home / "served/model.onnx").stat().st_size > 10_000
+
+
+def test_the_readmes_lines_run(program, home):
+    write_clicks(home)
+    [block] = [b for b in blocks("README.md") if b.info == "python"]
+    assert 'budget="1e6rows"' in block.text
+    told = program("readme", block.text.replace('budget="1e6rows"', 'budget="60000rows"'))
+    assert "shop" in told and "mmoe" in told and "constant" in told
+    assert (home / "model").is_dir() and (home / "runs/shop/search/architecture.json").exists()
+
+
+def test_a_search_in_a_loop_of_ones_own(program, home):
+    told = program(
+        "loop",
+        """
         import pandas as pd
         import automtl
-        data = automtl.Dataset.from_frame(
-            pd.read_csv("clicks.csv"), ids=["user_id", "item_id"], tasks=["clicked", "purchased"]
-        )
+        df = pd.read_csv("shop.csv")
+        data = automtl.Dataset.from_frame(df, ids=["user", "item"], tasks=["click", "buy"])
         net = automtl.Supernet("automtl_small", data.schema)
         darts = automtl.Darts(net, steps=4)
-        for _, alpha, fit in zip(
-            range(4), data.batches("alpha", 64).cycle(), data.batches("fit", 64).cycle()
-        ):
-            darts.step(alpha, fit)
-        print(darts.derive().interaction)
-    """,
-    "judging": """
+        batches = zip(data.batches("alpha", 64).cycle(), data.batches("fit", 64).cycle())
+        for _, (alpha_batch, fit_batch) in zip(range(4), batches):
+            darts.step(alpha_batch, fit_batch)
+        found = darts.derive()
+        print([task.name for task in found.tasks], [field.name for field in found.fields])
+        print(len(found.experts), [len(experts) > 0 for experts in found.chosen])
+        """,
+    )
+    assert told.splitlines() == ["['click', 'buy'] ['user', 'item']", "4 [True, True]"]
+
+
+def test_studies_reports_tables_and_the_rules_of_a_module_of_ones_own(program, home):
+    told = program(
+        "judging",
+        """
+        import pandas as pd
         import automtl
-        table = automtl.benchmarks.load("movielens_100k")
-        models = automtl.open("runs/shop").models
-        print(automtl.compare(models, automtl.open("runs/data-mmoe-1")))
-        print(automtl.report("runs/shop", path="shop.html"), len(table))
-    """,
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_ten_lines_of_python_run_where_nothing_but_the_wheel_is(name, elsewhere):
-    here, env = elsewhere
-    if not (here / "clicks.csv").exists():
-        write_clicks(here)
-    program = PROGRAMS[name]
-    text = program() if callable(program) else textwrap.dedent(program)
-    assert len(text.strip().splitlines()) <= 14
-    where = "import automtl; print(automtl.__file__)\n"
-    told = call(here / "venv/bin/python", "-c", where + text, cwd=here, env=env)
-    assert str(here / "venv") in told and len(told.splitlines()) > 1
+        class SharpMMoE(automtl.GatedNetwork):
+            kind = "sharp_mmoe"
+            def unit_weights(self, units, gate_inputs):
+                return super().unit_weights(units, [2 * x for x in gate_inputs])
+        automtl.register_sharing(SharpMMoE, like="mmoe")
+        automtl.testing.check_sharing(SharpMMoE)
+        data = automtl.Dataset.from_frame(pd.read_csv("shop.csv"), ids=["user"], tasks=["click", "buy"])
+        brief = {"fast_dev_run": True}
+        study = automtl.tune(data, space="automtl_small", trials=2, runtime=brief)
+        print(study.frame["state"].tolist(), len(automtl.benchmarks.load("movielens_100k")) > 100)
+        models = automtl.retrain("mmoe", data, sharing="sharp_mmoe", runtime=brief)
+        print(automtl.report(models, path="shop.html"))
+        """,
+    )
+    assert told.splitlines() == ["['complete', 'complete'] True", "shop.html"]
+    page = (home / "shop.html").read_text()
+    assert "sharp_mmoe" in page and page.rstrip().endswith("</html>")

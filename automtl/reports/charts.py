@@ -29,6 +29,7 @@ from automtl.runs.decided import block_name
 
 _DPI = 96
 _SMALL = 7.5  # points, on the page and in the picture alike
+_TITLE = _SMALL + 0.5
 
 
 def chart(width: float, height: float, title: str = "") -> tuple[Figure, Axes]:
@@ -52,7 +53,7 @@ def dress(axes: Axes, title: str = "") -> None:
     if title:
         axes.set_title(
             clean(title, 60),
-            fontsize=_SMALL + 0.5,
+            fontsize=_TITLE,
             color=INK,
             loc="left",
             parse_math=False,
@@ -159,10 +160,22 @@ def _name_ends(axes: Axes, lines: Sequence[Line], names: Sequence[str], height: 
         (fmean(line.points[-1][1] for line in lines if line.name == name and line.points), name)
         for name in names
     )
-    y = -float("inf")
-    for wish, name in wishes:
-        y = max(wish, y + step)
+    places = _apart([wish for wish, _ in wishes], step, high)
+    for y, (_, name) in zip(places, wishes, strict=True):
         name_at_end(axes, last, y, name, TASKS[names.index(name) % len(TASKS)])
+
+
+def _apart(wishes: Sequence[float], step: float, high: float) -> list[float]:
+    """Rising places moved up until they are a step apart, then down from where they pass `high`,
+    since the title is above it.
+    """
+    places: list[float] = []
+    for wish in wishes:
+        places.append(max(wish, places[-1] + step) if places else wish)
+    for number in range(len(places) - 1, -1, -1):
+        places[number] = min(places[number], high)
+        high = places[number] - step
+    return places
 
 
 def entropy_chart(shares: pd.DataFrame, title: str) -> Figure:
@@ -258,9 +271,9 @@ def heat(
     tilt = max(text_width(name, 10) for name in names) > cell
     head = (max(text_width(name, 10) for name in names) * 0.72 if tilt else 0.0) + 34.0
     side = max(text_width(clean(str(name), 24), 10) for name in values.index) + 26.0
-    figure, axes = chart(
-        side + cell * columns + (head * 0.6 if tilt else 6.0), head + 20.0 * rows, title
-    )
+    width = side + cell * columns + (head * 0.6 if tilt else 6.0)
+    width = max(width, side + text_width(clean(title, 60), _TITLE * _DPI / 72))
+    figure, axes = chart(width, head + 20.0 * rows, title)
     top = most or float(values.to_numpy().max()) or 1.0
     for y, (row, cells) in enumerate(values.iterrows()):
         for x, value in enumerate(cells):

@@ -1,9 +1,12 @@
 """Progress in terminals and notebooks, and silence elsewhere."""
 
 import io
+import math
+import re
 import sys
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -58,10 +61,31 @@ def test_importance_is_silent_where_told(models, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     models.importance(repeats=1, verbose=False)
     assert capsys.readouterr() == ("", "")
-    with pytest.raises(ConfigError, match="^rows: must be at least 2, got 1"):
-        models[0].importance(rows=1)
-    with pytest.raises(ConfigError, match="^repeats: must be at least 1, got 0"):
-        models[0].importance(repeats=0)
+
+
+@pytest.mark.parametrize(("name", "least"), [("repeats", 1), ("rows", 2)])
+@pytest.mark.parametrize("value", [2.5, "3", None, True, math.nan])
+def test_importance_takes_whole_numbers(models, name, least, value):
+    for wrong in (value, least - 1, -7):
+        rule = f"{name}: must be a whole number, at least {least}, got {wrong!r}"
+        with pytest.raises(ConfigError, match=f"^{re.escape(rule)}$"):
+            models[0].importance(**{name: wrong})
+    assert len(models.importance(**{"repeats": 1, "rows": 10, name: np.int64(least)})) == 4
+
+
+def test_a_report_takes_whole_numbers(models, tmp_path):
+    page = tmp_path / "page.html"
+    for given, said in (
+        ({"importance": 2.5}, "importance: must be a whole number, at least 0, got 2.5"),
+        ({"importance": -1}, "importance: must be a whole number, at least 0, got -1"),
+        (
+            {"importance": 2, "importance_rows": 1.5},
+            "importance_rows: must be a whole number, at least 2, got 1.5",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=f"^{re.escape(said)}$"):
+            automtl.report(models, path=page, **given)
+    assert not page.exists()
 
 
 def test_the_bar_is_of_all_seeds(terminal):

@@ -5,6 +5,7 @@ and runs it.
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from automtl.cli._report import run as report_command
@@ -24,7 +25,11 @@ def page(tmp_path_factory):
     for seed in (0, 1):
         write_retrain(folder / "first", architecture, seed=seed)
     write_run(folder / "second", names=NAMES, seeds=(0,), seed=3)
-    report_command([folder / "first", folder / "second"], folder / "report.html")
+    write_search(folder / "third", epochs=1)
+    betas = pd.read_parquet(folder / "third/search/betas.parquet")
+    betas = betas.assign(weight=(betas.expert < 2) / 2)  # points, two of them at the top
+    betas.to_parquet(folder / "third/search/betas.parquet")
+    report_command([folder / n for n in ("first", "second", "third")], folder / "report.html")
     return folder / "report.html"
 
 
@@ -99,7 +104,7 @@ def test_no_console_errors_no_requests_and_no_alert(browser, page):
     assert len(find(browser, "script")) == 1
 
 
-@pytest.mark.parametrize("width", [375, 820, 821, 1280])
+@pytest.mark.parametrize("width", [375, 820, 821, 1300])
 def test_the_page_never_scrolls_sideways(browser, page, width):
     open_page(browser, page, width=width)
     browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
@@ -109,6 +114,22 @@ def test_the_page_never_scrolls_sideways(browser, page, width):
     assert [
         element.get_attribute("outerHTML")[:200] for element in browser.execute_script(wide)
     ] == []
+    if width <= 820:  # decisions are cards there
+        wide = "return [...document.querySelectorAll('#decisions .scroll')].map(e => e.scrollWidth - e.clientWidth)"
+        assert browser.execute_script(wide) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("width", [375, 1300])
+def test_letters_of_a_chart_stay_in_it_and_do_not_overlap(browser, page, width):
+    open_page(browser, page, width=width)
+    assert len(find(browser, "svg.chart text")) > 100
+    outside = """
+    return [...document.querySelectorAll('svg.chart text')].filter(t => {
+      const a = t.getBoundingClientRect(), b = t.ownerSVGElement.getBoundingClientRect();
+      return a.left < b.left - 1 || a.right > b.right + 1 || a.top < b.top - 1 || a.bottom > b.bottom + 1;
+    }).map(t => t.textContent);"""
+    assert browser.execute_script(outside) == []
+    assert browser.execute_script(overlaps("svg.chart")) == []
 
 
 def test_hovering_an_operation_tells_its_candidates(browser, page):
@@ -223,18 +244,26 @@ def test_text_stands_out_in_light_and_in_dark(browser, page, dark):
     assert (sum(map(int, ground[4:-1].split(","))) < 150) == dark
 
 
+def overlaps(pictures: str) -> str:
+    """A script for the pairs of level texts of one picture that lie over each other."""
+    return f"""
+    const bad = [];
+    for (const picture of document.querySelectorAll('{pictures}')) {{
+      const turned = (t) => Number((t.outerHTML.match(/rotate\\((-?[\\d.]+)/) || [0, 0])[1]);
+      const level = [...picture.querySelectorAll('text')].filter(t => !turned(t));
+      const boxes = level.map(t => [t.textContent, t.getBoundingClientRect()]).filter(([s]) => s);
+      for (let i = 0; i < boxes.length; i++) for (let j = 0; j < i; j++) {{
+        const [s, a] = boxes[i], [t, b] = boxes[j];
+        const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left), high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+        if (wide > 1 && high > 3) bad.push(s + ' / ' + t);
+      }}
+    }}
+    return bad;"""
+
+
 def test_labels_of_the_picture_do_not_overlap_in_the_browser_s_own_letters(browser, page):
     open_page(browser, page)
-    overlaps = """
-    const boxes = [...document.querySelectorAll('#arch0 svg text')].map(t => [t.textContent, t.getBoundingClientRect()]).filter(([s]) => s);
-    const bad = [];
-    for (let i = 0; i < boxes.length; i++) for (let j = 0; j < i; j++) {
-      const [s, a] = boxes[i], [t, b] = boxes[j];
-      const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left), high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-      if (wide > 1 && high > 3) bad.push(s + ' / ' + t);
-    }
-    return bad;"""
-    assert browser.execute_script(overlaps) == []
+    assert browser.execute_script(overlaps("#arch0 svg")) == []
 
 
 def test_print_shows_everything_on_paper(browser, page):

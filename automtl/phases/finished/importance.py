@@ -1,9 +1,13 @@
 """Which fields a trained model draws on, task by task, on its validation rows."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from automtl.data.store.batches import Batches
+from automtl.data.store.schema import Schema
 from automtl.data.store.slices import groups
 from automtl.errors import ConfigError, counted
 from automtl.phases.finished.open import load_net, session_of
@@ -11,9 +15,19 @@ from automtl.phases.run.reporter import Reporter
 from automtl.reports.load import FieldImportance
 from automtl.runs.run_dir import PhaseDir
 from automtl.training.loop import StepEvent
-from automtl.training.metrics.importance import importance, shuffled_fields
+from automtl.training.metrics.importance import Importance, importance, shuffled_fields
 
 MOST_ROWS = 20_000  # unless told otherwise; of half of them intervals are 1.4 times as wide
+
+
+def need_whole(name: str, value: object, least: int) -> None:
+    """Refuse what a Python user may give and a command line cannot.
+
+    Raises:
+        ConfigError: no whole number, or one below the least.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ConfigError(name, f"must be a whole number, at least {least}", repr(value))
 
 
 def field_importance(
@@ -38,12 +52,11 @@ def field_importance(
         place: which of several models this is, from 0, and how many there are.
 
     Raises:
-        ConfigError: no repeats, or fewer than two rows.
+        ConfigError: no repeats, fewer than two rows, or a number that is not whole.
         ArtifactError: its rows are gone, or changed since.
     """
-    for name, value, least in (("repeats", repeats, 1), ("rows", most_rows, 2)):
-        if value < least:
-            raise ConfigError(name, f"must be at least {least}", value)
+    need_whole("repeats", repeats, 1)
+    need_whole("rows", most_rows, 2)
     session = session_of(folder, device, reporter)
     store, net = session.store, load_net(folder, session)
     rows = store.rows("validation")
@@ -57,7 +70,6 @@ def field_importance(
         f"{folder.path}: shuffling the values of each field {counted(repeats, 'time')} among "
         f"{counted(count, 'validation row')}{most}"
     )
-    rises = []
     found = importance(
         net,
         batch,
@@ -66,26 +78,36 @@ def field_importance(
         units=groups(store, "validation", index),
         device=session.device,
     )
-    part, parts = place
-    tasks, stage = len(session.schema.tasks), f"fields of {folder.path.name}"
-    fields = len(shuffled_fields(session.schema))
-    for number, rise in enumerate(found, 1):
+    schema = session.schema
+    first = StepEvent(
+        epoch=0,
+        step=0,
+        steps=len(shuffled_fields(schema)),
+        rows=len(index) * repeats,
+        losses=None,
+        part=place[0],
+        parts=place[1],
+        stage=f"fields of {folder.path.name}",
+    )
+    rises = _told(found, len(schema.tasks), first, reporter)
+    return FieldImportance(len(index), count, repeats, _ranked(rises, schema))
+
+
+def _told(
+    found: Iterator[Importance], tasks: int, first: StepEvent, reporter: Reporter
+) -> list[Importance]:
+    """All that is found; the reporter is told of each field after its last task."""
+    rises = []
+    for rise in found:
         rises.append(rise)
-        if number % tasks == 0:  # the field's last task
-            step = number // tasks - 1
-            event = StepEvent(
-                epoch=0,
-                step=step,
-                steps=fields,
-                rows=len(index) * repeats,
-                losses=None,
-                part=part,
-                parts=parts,
-                stage=stage,
-            )
-            reporter.step(event, 1)
-    table = pd.DataFrame(rises, columns=["task", "field", "rise", "low", "high"])
-    order = {task.name: k for k, task in enumerate(session.schema.tasks)}
-    ranked = table.assign(place=table.task.map(order), least=-table.rise)
-    table = ranked.sort_values(["place", "least"], kind="stable")[list(table.columns)]
-    return FieldImportance(len(index), count, repeats, table.reset_index(drop=True))
+        field, rest = divmod(len(rises), tasks)
+        if not rest:
+            reporter.step(replace(first, step=field - 1), 1)
+    return rises
+
+
+def _ranked(rises: Sequence[Importance], schema: Schema) -> pd.DataFrame:
+    """Tasks in the order of the schema, each one's largest rise first."""
+    order = {task.name: place for place, task in enumerate(schema.tasks)}
+    ordered = sorted(rises, key=lambda rise: (order[rise.task], -rise.rise))
+    return pd.DataFrame(ordered, columns=[*Importance._fields])

@@ -7,7 +7,7 @@ from pathlib import Path
 from automtl import files
 from automtl.errors import ConfigError
 from automtl.phases.finished._seeds import best_of
-from automtl.phases.finished.importance import MOST_ROWS, field_importance
+from automtl.phases.finished.importance import MOST_ROWS, field_importance, need_whole
 from automtl.phases.finished.show import known_parts
 from automtl.phases.run.reporter import Reporter, Silent
 from automtl.reports.drawing.facts import Part
@@ -41,14 +41,18 @@ def write_report(
         The file.
 
     Raises:
-        ConfigError: rows for an importance that is not asked for; a file that is no page.
+        ConfigError: rows for an importance that is not asked for; a number that is not whole or
+            too small; a file that is no page.
         ArtifactError: with `importance`, a model's rows are gone, or changed since.
     """
     if output is not None and output.suffix.lower() not in PAGES:
         raise ConfigError(output, "must end in .html", repr(output.suffix))
-    if importance_rows is not None and not importance:
-        rule, fix = "must come with --importance", "give that, or leave this out"
-        raise ConfigError("--importance-rows", rule, importance_rows, fix)
+    need_whole("--importance", importance, 0)
+    if importance_rows is not None:
+        need_whole("--importance-rows", importance_rows, 2)
+        if not importance:
+            rule, fix = "must come with --importance", "give that, or leave this out"
+            raise ConfigError("--importance-rows", rule, importance_rows, fix)
     views = [_with_parts(view) for view in load_runs(runs)]
     if importance:
         rows = MOST_ROWS if importance_rows is None else importance_rows

@@ -29,9 +29,10 @@ def curves_panel(runs: Sequence[RunView]) -> Markup | None:
         if phases:
             charts, legend = _charts(phases[:_MOST_MODELS], f"training-{len(groups)}", names)
             left_out = max(len(phases) - _MOST_MODELS, 0)
-            groups.append(
-                {"title": title, "charts": charts, "left_out": left_out, "legend": legend}
-            )
+            if charts:  # a race trains no supernet
+                groups.append(
+                    {"title": title, "charts": charts, "left_out": left_out, "legend": legend}
+                )
     return fill("charts.html", groups=groups, note="") if groups else None
 
 
