@@ -3,6 +3,7 @@
 A message has one form: ``where: what must hold, got what; what to do``.
 """
 
+from numbers import Integral
 from typing import Any
 
 
@@ -121,6 +122,16 @@ class NoResult(AutoMTLError):
     """The work ended, by a limit or by its own failures, before there was anything to hand over."""
 
     exit_code = 5
+
+
+def need_whole(name: str, value: object, least: int) -> None:
+    """Refuse what a Python user may give and a command line cannot.
+
+    Raises:
+        ConfigError: no whole number, or one below the least.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+        raise ConfigError(name, f"must be a whole number, at least {least}", repr(value))
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

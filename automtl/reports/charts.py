@@ -27,6 +27,7 @@ from automtl.reports.drawing.colours import (
 from automtl.reports.drawing.text import FONT, clean, text_width
 from automtl.runs.decided import block_name
 
+LEARNED = "must be of a search that learned alphas"
 _DPI = 96
 _SMALL = 7.5  # points, on the page and in the picture alike
 _TITLE = _SMALL + 0.5

@@ -86,6 +86,16 @@ class PhaseView:
         return self.name == "search"
 
     @property
+    def learned(self) -> bool:
+        """Whether its alphas, if there are some, were learned. Of random draws, and of paths, each
+        epoch is one architecture, the best so far, with weights 0 and 1; a race need not take it.
+        """
+        if self.alphas.empty:
+            return True
+        weights = self.alphas.weight
+        return not (weights.isin((0, 1)).all() and weights.eq(0).any())
+
+    @property
     def state(self) -> str:
         """running, done, time_limited, interrupted, failed, or unreadable."""
         return str(self.manifest.get("state", "unreadable"))

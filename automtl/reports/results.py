@@ -57,7 +57,7 @@ class SelfShowing(ABC):
             ConfigError: another word, or no alphas in this run.
         """
         from automtl.errors import ConfigError
-        from automtl.reports.charts import all_choices
+        from automtl.reports.charts import LEARNED, all_choices
         from automtl.reports.drawing import paint
         from automtl.reports.drawing.layout import draw
 
@@ -68,6 +68,8 @@ class SelfShowing(ABC):
             raise ConfigError(
                 "plot", "must be asked for architecture, or for alphas of a searched run", what
             )
+        if not search.learned:
+            raise ConfigError("plot", LEARNED, "drawn ones", "plot the architecture")
         return all_choices(search.alphas, f"alphas of {self.home.name}")
 
     def _view(self) -> "RunView":

@@ -196,6 +196,14 @@ class Architecture(Strict):
         )
         return tuple(i for i in self.fitting(Slot(level, "pool", 0)) if i in used)
 
+    @property
+    def learned(self) -> bool:
+        """Whether the weights of its choices and experts were learned; an architecture that was
+        drawn has 0 and 1, and even shares.
+        """
+        weights = [w for block in self.choices.values() for w in block.values()]
+        return not (0 in weights and set(weights) <= {0, 1})
+
     def identity(self) -> str:
         """Canonical JSON of all that is computed; two architectures with the same one are equal."""
         return json.dumps(self.model_dump(mode="json", exclude=_TRAVELLERS), sort_keys=True)

@@ -133,7 +133,7 @@ class _Joiner:
             )
 
     def _weight(self, slot: Slot, task: int) -> float | None:
-        if self.architecture.ranking is None:
+        if self.architecture.ranking is None or not self.architecture.learned:
             return None
         expert = self.placement.expert(slot)
         return next(

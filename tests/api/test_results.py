@@ -94,9 +94,14 @@ def test_test_rows_are_counted_and_compared(found, models, data, home, tmp_path)
 
 
 def test_what_cannot_be_asked_of_models(models, rows, data, tmp_path):
-    for few in (-3, 1, 39):
+    for few in (1, 39):
         with pytest.raises(ConfigError, match=f"^bootstrap: must be 0, or at least 40.*got {few}"):
             models.evaluate(bootstrap=few)
+    for wrong in (50.5, "100", True, -3):
+        with pytest.raises(
+            ConfigError, match="^bootstrap: must be a whole number, at least 0, got"
+        ):
+            models.evaluate(bootstrap=wrong)
     clash = rows.head(2).assign(probs_click=1.0)
     with pytest.raises(ConfigError, match="^keep: must not have the name of a prediction"):
         models.predict(clash, keep=["probs_click"])

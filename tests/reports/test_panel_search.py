@@ -6,10 +6,14 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
+from automtl.errors import ArtifactError
+from automtl.phases.finished.show import alphas_picture
 from automtl.reports.charts import Line, curves, heat
 from automtl.reports.drawing.text import text_width
 from automtl.reports.load import load_run
 from automtl.reports.panels._panels import PANELS
+from automtl.spaces.architecture import Architecture
+from automtl.spaces.graph import to_graph
 from tests.reports.runs import write_search
 
 LEARNED = ("alphas", "experts", "training")
@@ -46,6 +50,29 @@ def test_a_race_shows_no_weights_and_no_curves_of_a_supernet(tmp_path):
     write_search(tmp_path / "run")
     race(tmp_path / "run", "several")
     assert drawn(tmp_path / "run") == set()
+
+
+def test_alphas_that_were_drawn_are_not_shown_as_learned(tmp_path):
+    write_search(tmp_path / "run")
+    assert alphas_picture(tmp_path / "run")
+    race(tmp_path / "run", "several")
+    with pytest.raises(ArtifactError, match="must be of a search that learned alphas, got drawn"):
+        alphas_picture(tmp_path / "run")
+
+
+def test_experts_that_were_drawn_have_no_weights_in_the_picture(tmp_path):
+    run = tmp_path / "run"
+    write_search(run)
+    learned = Architecture.load(run / "search" / "architecture.json")
+    choices = {
+        name: {
+            operation: float(operation == max(weights, key=weights.get)) for operation in weights
+        }
+        for name, weights in learned.choices.items()
+    }
+    for architecture, told in ((learned, True), (learned.evolve(choices=choices), False)):
+        weights = [w for *_, w in to_graph(architecture).edges(data="weight") if w is not None]
+        assert bool(weights) == architecture.learned == told
 
 
 def test_weights_of_experts_are_shown_where_blocks_have_one_candidate_each(tmp_path):

@@ -14,7 +14,7 @@ from automtl.data.store import Store
 from automtl.data.store.schema import Task
 from automtl.data.store.slices import KNOWN_UNKNOWN, groups, known_slices, slices
 from automtl.data.store.unknown import unknown_remarks
-from automtl.errors import ArtifactError, ConfigError
+from automtl.errors import ArtifactError, ConfigError, need_whole
 from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.run.faults import known_ids
 from automtl.phases.run.reporter import Reporter, Silent
@@ -99,7 +99,8 @@ def evaluate_runs(
         ConfigError: too few resamples for an interval.
         ArtifactError: a folder holds no finished retrain, or its data changed since.
     """
-    if bootstrap and bootstrap < LEAST_RESAMPLES:
+    need_whole("--bootstrap", bootstrap, 0)
+    if 0 < bootstrap < LEAST_RESAMPLES:
         rule = f"must be 0, or at least {LEAST_RESAMPLES}: of fewer there is no 2.5% to either side"
         raise ConfigError("--bootstrap", rule, bootstrap)
     reporter = reporter or Silent()

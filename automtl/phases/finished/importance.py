@@ -9,7 +9,7 @@ import pandas as pd
 from automtl.data.store.batches import Batches
 from automtl.data.store.schema import Schema
 from automtl.data.store.slices import groups
-from automtl.errors import ConfigError, counted
+from automtl.errors import counted, need_whole
 from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.run.reporter import Reporter
 from automtl.reports.load import FieldImportance
@@ -18,16 +18,6 @@ from automtl.training.loop import StepEvent
 from automtl.training.metrics.importance import Importance, importance, shuffled_fields
 
 MOST_ROWS = 20_000  # unless told otherwise; of half of them intervals are 1.4 times as wide
-
-
-def need_whole(name: str, value: object, least: int) -> None:
-    """Refuse what a Python user may give and a command line cannot.
-
-    Raises:
-        ConfigError: no whole number, or one below the least.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ConfigError(name, f"must be a whole number, at least {least}", repr(value))
 
 
 def field_importance(

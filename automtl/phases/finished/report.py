@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from automtl import files
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, need_whole
 from automtl.phases.finished._seeds import best_of
-from automtl.phases.finished.importance import MOST_ROWS, field_importance, need_whole
+from automtl.phases.finished.importance import MOST_ROWS, field_importance
 from automtl.phases.finished.show import known_parts
 from automtl.phases.run.reporter import Reporter, Silent
 from automtl.reports.drawing.facts import Part

@@ -9,7 +9,7 @@ from automtl.config import resolve
 from automtl.errors import ArtifactError
 from automtl.models.parts import known_part_costs, part_costs
 from automtl.phases.run.opening import open_store
-from automtl.reports.charts import all_choices
+from automtl.reports.charts import LEARNED, all_choices
 from automtl.reports.drawing import paint
 from automtl.reports.drawing.facts import Part
 from automtl.reports.drawing.layout import draw
@@ -84,6 +84,8 @@ def alphas_picture(source: str | Path) -> Figure:
             "; ".join(view.remarks) or "none yet",
             "wait for one",
         )
+    if not view.learned:
+        raise ArtifactError(phase.alphas, LEARNED, "drawn ones", "show the architecture")
     return all_choices(view.alphas, f"alphas of {source}")
 
 

@@ -16,16 +16,9 @@ _MOST_BLOCKS, _MOST_CHARTS = 72, 240
 
 
 def _searches(runs: Sequence[RunView]) -> list[PhaseView]:
-    """The searches that learned weights. Of a race or of random draws each epoch is one
-    architecture, the best before the race: it would be drawn as if it were believed in.
-    """
+    """The searches that learned weights, or have none yet: what others drew would look believed."""
     found = [run.search for run in runs if run.search is not None]
-    return [phase for phase in found if not _one_architecture(phase.alphas)]
-
-
-def _one_architecture(alphas: pd.DataFrame) -> bool:
-    """Whether every choice has one candidate of weight 1 in every epoch, and others of 0."""
-    return not alphas.empty and bool(alphas.weight.isin((0, 1)).all() and alphas.weight.eq(0).any())
+    return [phase for phase in found if phase.learned]
 
 
 def alphas_panel(runs: Sequence[RunView]) -> Markup | None:
