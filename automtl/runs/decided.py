@@ -119,10 +119,10 @@ def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> s
     if "finalists" not in race:
         return "to decide: go on with the race, by --resume and a longer --time-limit"
     plain = not count(decisions, "decided") and _no_better_than_hand_made(race)
-    take = "take shared_bottom, since your data cannot tell these apart" if plain else ""
+    take = "take shared_bottom: your data cannot tell these apart" if plain else ""
     return (
-        "to decide more: more rows (search.race_epochs, data), more seeds (search.race_seeds), or "
-        f"a smaller space; {take or 'what stays tied may be taken by its cost'}"
+        "to decide more: more rows (data, search.race_epochs), seeds (search.race_seeds), or a "
+        f"smaller space; {take or 'a tie may be taken by its cost'}"
     )
 
 

@@ -95,6 +95,17 @@ def test_a_search_ends_on_one_screen(place):
     assert told.endswith("next: automtl retrain runs/s") and "not decided against" in told
 
 
+def test_a_race_ends_on_one_screen(place):
+    """The default search, with all that there is to be said: nothing decided, nobody better than
+    the base rates, trainings that were too short.
+    """
+    race = "search census_income.yaml --space automtl_small --budget 60000rows --out runs/race"
+    text = ended(seen([*race.split(), "--set", "retrain.batch_size=64"], place))
+    told = one_screen(screen(text, "nothing is decided"))
+    assert "at like size: " in told and "the finals did best where they" in told
+    assert told.endswith("next: automtl retrain runs/race")
+
+
 def test_a_retrain_ends_on_one_screen(place):
     told = one_screen(screen((place / "retrain.txt").read_text(), "validation rows"))
     head = told.splitlines()[1].split()

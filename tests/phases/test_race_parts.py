@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from automtl.config_search import SearchSection
 from automtl.errors import ConfigError
 from automtl.phases.race._align import aligned, unused
 from automtl.phases.race._answer import answer, words_of_length
@@ -223,8 +224,8 @@ def test_with_one_group_of_rows_nothing_is_compared():
 @pytest.mark.parametrize(
     ("winner", "words"),
     [
-        ("proposal", ["the runner-up and best hand-made model, b: +0.00100", "is needed"]),
-        ("rival", ["the runner-up, b: +0.00100"]),
+        ("proposal", ["runner-up and best hand-made model, b: +0.00100", "is needed"]),
+        ("rival", ["runner-up, b: +0.00100"]),
     ],
 )
 def test_one_model_is_told_of_once_and_no_other_is_the_best_beside_a_hand_made_winner(
@@ -232,10 +233,11 @@ def test_one_model_is_told_of_once_and_no_other_is_the_best_beside_a_hand_made_w
 ):
     gap = Gap(0.001, -0.01, 0.01, apart=False, tied=False)
     first, second = Runner("a", winner), Runner("b", "rival")
+    settings = SearchSection(scale_rivals=False)
     outcome = Finals(first, first, {"b": gap}, [second], [first, second])
     figures = [result(c, s, 0.5) for c in "ab" for s in range(2)]
     table = Table(figures, {("final", c): np.zeros(9) for c in "ab"})
-    said = answer(outcome, table, figures, 1, beats=True)["words"]
+    said = answer(outcome, table, figures, 1, beats=True, search=settings)["words"]
     assert len(said) == 2 and all(word in said[1] for word in words)
     assert ("no search is needed" in said[1]) == (winner == "proposal")
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
+from automtl.config_search import SearchSection
 from automtl.errors import counted
 from automtl.models.like_size import can_scale
 from automtl.phases.race._compare import Gap, Table
@@ -14,9 +15,24 @@ from automtl.phases.race.results import Result, of_rung
 
 
 def answer(
-    outcome: Finals, table: Table, results: Sequence[Result], rungs: int, beats: bool
+    outcome: Finals,
+    table: Table,
+    results: Sequence[Result],
+    rungs: int,
+    *,
+    beats: bool,
+    search: SearchSection,
 ) -> dict[str, Any]:
-    """The winner, its margins over the runner-up, the controls and the best rival, and words."""
+    """The winner, its margins over the runner-up, the controls and the best rival, and words.
+
+    Args:
+        outcome: of the finals.
+        table: their losses.
+        results: all trainings.
+        rungs: before the finals.
+        beats: whether the winner is shown to be better than the base rates.
+        search: the settings.
+    """
     winner = outcome.winner
     others = [e for e in outcome.ordered if e.id != winner.id]
     rivals = [e for e in others if e.kind == "rival"]
@@ -33,7 +49,10 @@ def answer(
         "finalists": {e.name: table.losses.get(("final", e.id)) for e in outcome.ordered},
         "trainings": len(results),
     }
-    return {**summary, "words": list(_words(outcome, summary))}
+    words = _words(outcome, summary, search)
+    if search.race_patience is not None:
+        words += words_of_length(results)
+    return {**summary, "words": words}
 
 
 def _beside(entrant: Entrant, outcome: Finals) -> dict[str, Any]:
@@ -54,10 +73,11 @@ def _controls(winner: Entrant, results: Sequence[Result], rungs: int) -> dict[st
     return None
 
 
-def _words(outcome: Finals, summary: dict[str, Any]) -> list[str]:
+def _words(outcome: Finals, summary: dict[str, Any], search: SearchSection) -> list[str]:
     winner, best = outcome.winner, outcome.best
     origin = "hand-made: " if winner.kind == "rival" else ""
-    sentences = [f"{origin}{winner.name} wins the race, MTL-Loss {summary['loss_b']:.5f} on B rows"]
+    name, loss = _called(winner, search), summary["loss_b"]
+    sentences = [f"{origin}{name} wins the race, MTL-Loss {loss:.5f} on B rows"]
     if not summary["beats_constant"]:
         sentences.append("no candidate is shown to be better than predicting the base rates")
     if best.id != winner.id:
@@ -66,14 +86,15 @@ def _words(outcome: Finals, summary: dict[str, Any]) -> list[str]:
             f"{winner.name} is cheaper ({winner.flops:,} FLOPs a row for {best.flops:,})"
         )
     # beside a hand-made winner no other is the best hand-made one
-    names = {"runner_up": "the runner-up"}
+    names = {"runner_up": "runner-up"}
     if winner.kind != "rival" and summary["rival"] == summary["runner_up"]:
         names["runner_up"] += " and best hand-made model"
     elif winner.kind != "rival":
-        names["rival"] = "the best hand-made model"
+        names["rival"] = "best hand-made model"
+    called = {entrant.name: _called(entrant, search) for entrant in outcome.ordered}
     for key, name in names.items():
         if (beside := summary[key]) is not None:
-            sentences.append(f"{name}, {beside['name']}: {_gap(outcome, beside)}")
+            sentences.append(f"{name}, {called[beside['name']]}: {_gap(outcome, beside)}")
     if (controls := summary["controls"]) is not None:
         gap = controls["median"] - controls["winner"]
         sentences.append(
@@ -95,15 +116,10 @@ def words_of_length(results: Sequence[Result]) -> list[str]:
     ]
 
 
-def words_of_scaled(entrants: Sequence[Entrant]) -> list[str]:
-    """What became of the hand-made models' size, where there are some that were scaled."""
-    scaled = [e.flops for e in entrants if e.kind == "rival" and can_scale(e.architecture)]
-    if not scaled:
-        return []
-    return [
-        f"hand-made models ran with experts scaled to the others' size, about "
-        f"{round(median(scaled)):,} FLOPs a row; search.scale_rivals=false races them as they are"
-    ]
+def _called(entrant: Entrant, search: SearchSection) -> str:
+    """A name for people, which tells a hand-made model that was scaled from the one it is of."""
+    scaled = search.scale_rivals and entrant.kind == "rival" and can_scale(entrant.architecture)
+    return f"{entrant.name} at like size" if scaled else entrant.name
 
 
 def _gap(outcome: Finals, beside: dict[str, Any]) -> str:
@@ -117,4 +133,4 @@ def _gap(outcome: Finals, beside: dict[str, Any]) -> str:
         e.name == beside["name"] and e.kind == "rival" for e in outcome.ordered
     )
     take = "; no search is needed for what it gives" if rival and not gap.apart else ""
-    return f"{gap.difference:+.5f} ({gap.low:+.5f} to {gap.high:+.5f}, adjusted), {words}{take}"
+    return f"{gap.difference:+.5f} (adjusted {gap.low:+.5f} to {gap.high:+.5f}), {words}{take}"

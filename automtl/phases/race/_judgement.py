@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from automtl.errors import NumericalError
-from automtl.phases.race._answer import answer, words_of_length, words_of_scaled
+from automtl.phases.race._answer import answer
 from automtl.phases.race._compare import Table, Units
 from automtl.phases.race._finals import finals
 from automtl.phases.race._trials import Trials
@@ -69,13 +69,14 @@ class Judgement:
         table = Table(results, units)
         grounds = self._grounds(results, units)
         trials = self._trials_of(results, units).judged(table)
-        summary = answer(grounds.finals, table, results, self._course.rungs, grounds.beats_constant)
-        search, more = self._session.config.search, list[str]()
-        if search.race_patience is not None:
-            more += words_of_length(results)
-        if search.scale_rivals:
-            more += words_of_scaled(self._course.entrants)
-        summary["words"] = [*summary["words"], *more]
+        summary = answer(
+            grounds.finals,
+            table,
+            results,
+            self._course.rungs,
+            beats=grounds.beats_constant,
+            search=self._session.config.search,
+        )
         winner = grounds.finals.winner
         return winner.architecture, grounds.decisions(*trials), summary
 
