@@ -15,6 +15,7 @@ from automtl.config import resolve
 from automtl.phases.race import _checks, _patterns, entrants
 from automtl.phases.race import race as race_module
 from automtl.phases.race._compare import Table
+from automtl.phases.race.judge import Look
 from automtl.phases.race.race import Race
 from automtl.phases.run.opening import open_session
 from automtl.phases.search.context import make_context
@@ -79,7 +80,7 @@ class DrawnRace(Race):
         if job.stage != "rung":
             key = (job.stage, job.entrant.id)
             self._units[key] = b.units + self._units.get(key, 0.0)
-        return self._result(job, a, b.loss, "")
+        return self._result(job, Look(job.end, a, b.loss, b.units), "")
 
 
 @pytest.fixture(scope="module")
