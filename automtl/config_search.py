@@ -60,7 +60,7 @@ class ChoiceSettings(Strict):
         3.0, gt=0, le=10_000, description="race: most passes over the fit rows of a training."
     )
     race_patience: int | None = Field(
-        2,
+        3,
         ge=1,
         le=10_000,
         description=(
