@@ -8,11 +8,13 @@ import pytest
 from scipy import stats
 
 from automtl.errors import ConfigError
+from automtl.phases.race import _answer
 from automtl.phases.race._align import aligned, unused
-from automtl.phases.race._answer import answer, words_of_length
+from automtl.phases.race._answer import answer, words_of_length, words_of_scaled
 from automtl.phases.race._compare import Gap, Table
 from automtl.phases.race._finals import Finals
 from automtl.phases.race.course import Course
+from automtl.phases.race.entrants import Entrant
 from automtl.phases.race.results import Result
 from automtl.spaces.architecture import Sharing
 from automtl.strategies.encoding import Genome, SpaceEncoding
@@ -257,3 +259,16 @@ def test_a_race_that_ended_before_its_models_did_says_so(judged, words):
     finals = [result("a", s, 0.5, rows=90, judged=at) for s, at in enumerate(judged)]
     said = " ".join(words_of_length(finals))
     assert words in said and bool(said) == bool(words)
+
+
+def test_the_size_of_hand_made_models_is_told_beside_the_others(monkeypatch):
+    """Of a model without hidden widths nothing was scaled; one cannot be as small as a skip."""
+    monkeypatch.setattr(_answer, "can_scale", lambda architecture: architecture == "wide")
+    drawn = [Entrant("proposal", "p", "wide", flops, 1, 0.0) for flops in (0, 7_000, 9_000)]
+    hand_made = [
+        Entrant("rival", "h", "wide", 38_000, 1, 0.0),
+        Entrant("rival", "n", "no", 1, 1, 0.0),
+    ]
+    [told] = words_of_scaled(drawn + hand_made)
+    assert "38,000 FLOPs a row, the others 7,000 (medians)" in told
+    assert words_of_scaled([*drawn, hand_made[1]]) == []
