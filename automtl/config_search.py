@@ -73,7 +73,7 @@ class ChoiceSettings(Strict):
         False,
         description=(
             "race: stop the worse two thirds early and again, of 15 models at a ninth and a third "
-            "of a training; false: train all candidates to the end."
+            "of a training; false: a whole training of each."
         ),
     )
     race_finalists: int = Field(

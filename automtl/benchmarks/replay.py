@@ -135,8 +135,9 @@ class Replayer:
             raise ConfigError("rungs", "must be left out: only halving has them", strategy)
         if epochs is not None and strategy != "random":
             raise ConfigError("epochs", "must be left out: only random has them", strategy)
-        last = len(self.at) - 1 if epochs is None else self._mark(epochs, "epochs")
-        marks = self.rungs() if rungs is None else [self._mark(e, "rungs") for e in rungs]
+        last = len(self.at) - 1 if epochs is None else self._mark(epochs, self.at, "epochs")
+        before = self.at[:-1]
+        marks = self.rungs() if rungs is None else [self._mark(e, before, "rungs") for e in rungs]
         if marks != sorted({*marks}):
             raise ConfigError("rungs", "must ascend", rungs)
         runs: dict[str, Callable[[np.random.Generator, int], tuple[int, int, float]]] = {
@@ -212,10 +213,10 @@ class Replayer:
                 rungs.append(i)
         return rungs
 
-    def _mark(self, epoch: float, place: str) -> int:
-        found = np.flatnonzero(np.isclose(self.at[:-1], epoch))
+    def _mark(self, epoch: float, legal: np.ndarray, place: str) -> int:
+        found = np.flatnonzero(np.isclose(legal, epoch))
         if not len(found):
-            rule = f"must be of {', '.join(f'{at:g}' for at in self.at[:-1])}"
+            rule = f"must be of {', '.join(f'{at:g}' for at in legal)}"
             raise ConfigError(place, rule, epoch)
         return int(found[0])
 

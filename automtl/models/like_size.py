@@ -14,8 +14,17 @@ _RUNGS = np.exp2(np.arange(12, -25, -1) / 4)  # factors of width, 8 to 1/64
 
 
 def row_flops(architecture: Architecture, schema: Schema) -> int:
-    """Floating-point operations of one row."""
-    return flops_per_row(build_model(architecture, schema), schema)
+    """Floating-point operations of one row.
+
+    A row of a table is looked up, which costs none; so tables are made small here, as a search for
+    a size builds many models.
+    """
+    fields = tuple(
+        field.model_copy(update={"vocabulary_size": min(2, field.vocabulary_size)})
+        for field in schema.fields
+    )
+    small = schema.model_copy(update={"fields": fields})
+    return flops_per_row(build_model(architecture, small), small)
 
 
 def can_scale(architecture: Architecture) -> bool:

@@ -94,6 +94,8 @@ def test_trainings_that_end_early_are_picked_by_their_best_whole_epoch_so_far(ta
         assert found.losses == pytest.approx([losses[best]] * 3)
         paid = len(OPEN) * (3 * end * ROWS["fit"] + len(marks) * ROWS["b"])
         assert found.costs == pytest.approx([paid] * 3)
+    whole, told = (replayer.replay("random", 9, resamples=3, epochs=e) for e in (None, AT[-1]))
+    assert np.array_equal([whole.losses, whole.costs], [told.losses, told.costs])
     with pytest.raises(ConfigError, match="epochs: must be of 0.125, .*, got 7"):
         replayer.replay("random", 3, epochs=7)
     with pytest.raises(ConfigError, match="epochs: must be left out.* got tpe"):

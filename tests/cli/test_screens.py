@@ -102,7 +102,7 @@ def test_a_race_ends_on_one_screen(place):
     race = "search census_income.yaml --space automtl_small --budget 60000rows --out runs/race"
     text = ended(seen([*race.split(), "--set", "retrain.batch_size=64"], place))
     told = one_screen(screen(text, "nothing is decided"))
-    assert "at like size: " in told and "the finals did best where they" in told
+    assert " (scaled): " in told and "the finals did best where they" in told
     assert told.endswith("next: automtl retrain runs/race")
 
 

@@ -21,7 +21,7 @@ def places(state, path=()):
     found, seen = [], set()
     for where, value in _walk(state, path):
         kind = re.sub(r"\b\d+\b", "#", ".".join(map(str, where)))
-        if re.search(r"(^|\.)(net|best)\.", kind):
+        if isinstance(value, torch.Tensor) and re.search(r"(^|\.)(net|best)\.", kind):
             kind = (
                 f"{kind.partition('.')[0]} "
                 f"{tuple(value.shape) if value.dim() < 2 else value.dim()} {value.dtype}"

@@ -8,15 +8,19 @@ import pytest
 
 from automtl.config import resolve
 from automtl.errors import ArtifactError, ConfigError, NoResult, NumericalError
+from automtl.phases.race.race import Race
 from automtl.phases.run.alone import Model
 from automtl.phases.run.opening import open_session
+from automtl.phases.run.resume import unsaid_settings
 from automtl.phases.run.session import Seeds
 from automtl.phases.search import resumed, search
 from automtl.phases.search._phase import SearchPhase
+from automtl.phases.search.budget import check_idle, with_filled
 from automtl.phases.search.context import scored
+from automtl.phases.tune._ranges import applied
 from automtl.runs import checkpoint, checksums
 from automtl.runs.manifest import Manifest
-from automtl.runs.run_dir import RunDir
+from automtl.runs.run_dir import PhaseDir, RunDir
 from automtl.runs.status import status
 from automtl.spaces.architecture import Architecture, Sharing
 from automtl.strategies.encoding import SpaceEncoding
@@ -183,40 +187,60 @@ def test_a_killed_race_forgets_what_no_checkpoint_knows_and_damage_is_told(
     assert phase.race.read_bytes() == RunDir(raced.run).search.race.read_bytes()
 
 
-def test_a_race_that_0_2_0_began_goes_on_as_it_began(dataset, tmp_path):
-    given = ("search.strategy=random_search", "search.rivals=[]", "search.race_checks=0")
-    named = config(dataset, *given, "search.race_halving=true", "search.race_patterns=0")
+def test_a_race_that_0_2_0_began_goes_on_as_it_began(dataset, tmp_path, monkeypatch):
+    """Stopped between the last step of a training and its judgement, which was no part of it."""
+    given = ("search.strategy=random_search", "search.race_checks=0")
+    as_then = ("race_halving=true", "race_patience=null", "race_patterns=0", "scale_rivals=false")
+    sets = (f"search.{setting}" for setting in as_then)
+    named = config(dataset, *given, *sets, checkpoint_every_steps=1)
     whole = search(named, out=tmp_path / "whole")
     cut = tmp_path / "cut"
-    with pytest.raises(Stop):
-        search(named, out=cut, reporter=After(20, stop))
+    judged = Race._judged
+    with monkeypatch.context() as patched, pytest.raises(Stop):
+        patched.setattr(
+            Race, "_judged", lambda r, j: stop() if len(r.results) == 2 else judged(r, j)
+        )
+        search(named, out=cut)
     phase = RunDir(cut).search
     settings = load_yaml(phase.config)
-    for name in ("race_halving", "race_patterns"):  # that version knew neither
-        del settings["search"][name]
+    for setting in as_then:  # that version knew none
+        del settings["search"][setting.partition("=")[0]]
     phase.config.write_text(to_yaml(settings))
     manifest = Manifest.read(phase.manifest)
     manifest.update(
         sums={**manifest.values["sums"], **checksums.of_folder(phase.path, checksums.FIXED)}
     )
     state = checkpoint.load(last := phase.checkpoint("last"))
+    assert state["race"]["lines"] == 2
+    assert state["race"].pop("best")["step"] == state["race"]["step"] > 0
     del state["race"]["halving"]
     checkpoint.save(last, state)
     for said in (False, True):  # nothing, or the command as it was
         settled = resumed(cut, config(dataset, *given), given=said)
-        assert settled.search.race_halving and not settled.search.race_patterns
+        assert settled.search == named.search
     with pytest.raises(ConfigError, match="race_halving False .was True"):
         resumed(cut, config(dataset, *given, "search.race_halving=false"), given=True)
     search(settled, out=cut, resume=True)
     assert phase.race.read_bytes() == RunDir(whole.run).search.race.read_bytes()
 
 
+@pytest.mark.parametrize("selection", ["race", "argmax"])
+def test_a_study_that_0_2_0_began_has_trials_that_can_be_searched(dataset, tmp_path, selection):
+    """Settings of a race stood in trials without one, and each was refused."""
+    begun = PhaseDir(tmp_path)
+    begun.config.write_text(to_yaml({"search": {"selection": selection}}))
+    unsaid = unsaid_settings(begun)
+    sets = [*SEARCH, f"search.selection={selection}"]
+    now = resolve(source=str(dataset), space="automtl_small", sets=sets, flags={})
+    settings = with_filled(now, unsaid)
+    check_idle(applied(settings, {"search.alpha_lr": 0.1}))
+    assert bool(unsaid) == (selection == "race") == settings.search.race_halving
+
+
 def test_a_line_that_was_written_before_any_checkpoint_of_the_race_is_not_there_twice(
     dataset, tmp_path, raced, monkeypatch
 ):
     """Killed between the first line and the checkpoint after it."""
-    from automtl.phases.race.race import Race
-
     made, out = config(dataset, checkpoint_every_steps=10**6), tmp_path / "run"
     with monkeypatch.context() as patched:
         patched.setattr(Race, "state_dict", lambda self: stop())
@@ -273,8 +297,6 @@ def test_a_limit_after_it_hands_over_the_leader_and_decides_nothing(dataset, tmp
 
 def test_finals_without_a_finite_loss_are_refused_and_not_won(dataset, tmp_path, monkeypatch):
     """The winner had the loss inf, which no JSON holds."""
-    from automtl.phases.race.race import Race
-
     judged = Race._judged
 
     def broken(self, job):

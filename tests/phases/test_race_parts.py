@@ -9,11 +9,13 @@ from scipy import stats
 
 from automtl.config_search import SearchSection
 from automtl.errors import ConfigError
+from automtl.phases.race import _answer
 from automtl.phases.race._align import aligned, unused
 from automtl.phases.race._answer import answer, words_of_length
 from automtl.phases.race._compare import Gap, Table
 from automtl.phases.race._finals import Finals
 from automtl.phases.race.course import Course
+from automtl.phases.race.entrants import Entrant
 from automtl.phases.race.results import Result
 from automtl.spaces.architecture import Sharing
 from automtl.strategies.encoding import Genome, SpaceEncoding
@@ -259,3 +261,19 @@ def test_a_race_that_ended_before_its_models_did_says_so(judged, words):
     finals = [result("a", s, 0.5, rows=90, judged=at) for s, at in enumerate(judged)]
     said = " ".join(words_of_length(finals))
     assert words in said and bool(said) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("scales", "told"), [(True, ("wide (scaled)", "narrow")), (False, ("wide", "narrow"))]
+)
+def test_a_hand_made_model_that_was_scaled_is_called_so(monkeypatch, scales, told):
+    """One without hidden widths is as it is."""
+    monkeypatch.setattr(_answer, "can_scale", lambda architecture: architecture == "dense")
+    search = SearchSection(scale_rivals=scales)
+    models = (
+        Entrant("rival", "wide", "dense", 9, 1, 0.0),
+        Entrant("rival", "narrow", "no", 1, 1, 0.0),
+    )
+    assert tuple(_answer._called(model, search) for model in models) == told
+    drawn = Entrant("proposal", "proposal 1", "dense", 9, 1, 0.0)
+    assert _answer._called(drawn, search) == "proposal 1"

@@ -25,7 +25,8 @@ SEARCHES = {
     ),
     "evolution": (("search.strategy=evolution",), 4),
     "random_search": (("search.strategy=random_search",), 3),
-    # no supernet is trained: three steps of a rung, six of the finals' first seed, one of the second
+    # no supernet is trained: six steps of each of three candidates, of two finalists' first seed,
+    # then a pass and one step of the second
     "race": (
         (
             "search.strategy=random_search",
@@ -34,12 +35,12 @@ SEARCHES = {
             "search.race_controls=1",
             "search.race_finalists=2",
             "search.race_seeds=2",
-            "search.race_epochs=1",
+            "search.race_epochs=2",
             "search.race_checks=1",
             "search.rivals=[]",
             "retrain.batch_size=64",
         ),
-        10,
+        35,
     ),
 }
 RETRAINS = {

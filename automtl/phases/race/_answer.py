@@ -119,7 +119,7 @@ def words_of_length(results: Sequence[Result]) -> list[str]:
 def _called(entrant: Entrant, search: SearchSection) -> str:
     """A name for people, which tells a hand-made model that was scaled from the one it is of."""
     scaled = search.scale_rivals and entrant.kind == "rival" and can_scale(entrant.architecture)
-    return f"{entrant.name} at like size" if scaled else entrant.name
+    return f"{entrant.name} (scaled)" if scaled else entrant.name
 
 
 def _gap(outcome: Finals, beside: dict[str, Any]) -> str:

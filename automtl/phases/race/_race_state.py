@@ -72,20 +72,26 @@ class RaceState(State):
         )
         return units
 
-    def best_of(self, count: int) -> Look | None:
-        """The best look at the model in training, over `count` units.
+    def best_of(self, count: int, *, due: bool) -> Look | None:
+        """The best look at the model in training.
+
+        Args:
+            count: of the units that a look has.
+            due: whether the training had one by now.
 
         Raises:
-            ArtifactError: it is of other rows, or of a later step.
+            ArtifactError: it is not there, of other rows, or of no step so far.
         """
         if (best := self.best) is None:
+            require(not due, "race.best", "must be there after a pass", "none")
             return None
-        require(best.step <= self.step, "race.best.step", f"must be at most {self.step}", best.step)
+        rule = f"must be from 1 to {self.step}"
+        require(1 <= best.step <= self.step, "race.best.step", rule, best.step)
         _check_units(best.units, count, "race.best.units", "of a look")
         return Look(best.step, best.a, best.b, best.units.numpy())
 
     def check_step(self, job: Job | None) -> None:
-        """Refuse a step that is not one of the training that comes next.
+        """Refuse a step that is not one of the training that comes next, and a look at no model.
 
         Raises:
             ArtifactError: it is such.
@@ -95,6 +101,12 @@ class RaceState(State):
             "race.step",
             "must be one of the training that comes next",
             self.step,
+        )
+        require(
+            self.best is None or self.model is not None,
+            "race.best",
+            "must be of a model in training",
+            "one without",
         )
 
 

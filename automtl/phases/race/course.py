@@ -18,7 +18,7 @@ class Schedule:
     Args:
         count: of all who start.
         finalists: how many are trained again with fresh seeds.
-        halving: whether rungs stop the worse two thirds early; else all are trained to the end.
+        halving: whether rungs stop the worse two thirds early; else each has a whole training.
     """
 
     count: int

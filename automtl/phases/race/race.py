@@ -152,7 +152,7 @@ class Race:
 
     def _judged(self, job: Job) -> Result:
         assert self._model is not None
-        if self._best is None:  # a rung without a step of its own
+        if self._best is None:  # a rung without a step, or stopped by 0.2.0 before it was judged
             self._look(job)
         assert self._best is not None
         if job.stage == "rung":
@@ -250,4 +250,5 @@ class Race:
             model = self._fresh(job)
             model.load_state_dict(state["model"])
             self._model, self._step = model, parsed.step
-            self._best = parsed.best_of(self.judge.units)
+            due = self._looks_often(job) and self._step >= self._per_epoch
+            self._best = parsed.best_of(self.judge.units, due=due)

@@ -29,7 +29,7 @@ _OF_TODAY = (
         "max_parameters",
     ),
 )
-# what a search did where its config.yaml does not say, being written before there was the setting
+# what a race did where its config.yaml does not say, being written before there was the setting
 _UNSAID = {
     "race_halving": True,
     "race_patience": None,
@@ -55,10 +55,12 @@ def begun_settings(folder: PhaseDir) -> RunConfig:
 
 
 def unsaid_settings(folder: PhaseDir) -> dict[str, Any]:
-    """Settings of the section `search` that a phase went by before they had a name."""
+    """Settings of the section `search` that a phase went by before they had a name; {} without a
+    race, which alone reads them.
+    """
     values = load_yaml(folder.config)
     search = values.get("search") if isinstance(values, dict) else None
-    if not isinstance(search, dict):
+    if not isinstance(search, dict) or search.get("selection", "race") != "race":
         return {}
     return {name: value for name, value in _UNSAID.items() if name not in search}
 

@@ -14,6 +14,7 @@ import numpy as np
 from automtl.config_search import SearchSection
 from automtl.errors import ConfigError, counted
 from automtl.models.cost import flops_per_row
+from automtl.models.like_size import row_flops
 from automtl.phases.race.course import Schedule
 from automtl.phases.race.entrants import rival_architectures
 from automtl.phases.run.alone import Model
@@ -227,7 +228,9 @@ class _Filling:
 
     def _rival_price(self) -> float:
         """The price of a training row of the hand-made models; 0 where there are none."""
-        flops = statistics.fmean(map(self._flops, self._drawn)) / PASSES["train"]
+        flops = None
+        if self.search.scale_rivals and self.search.rivals and self.budget.unit != "rows":
+            flops = statistics.fmean(row_flops(a, self.session.schema) for a in self._drawn)
         hand_made = rival_architectures(self.session, flops)
         return statistics.fmean(self._price(a) for _, a in hand_made) if hand_made else 0.0
 
@@ -312,7 +315,7 @@ class _Filling:
                 f"a race of {counted(s.race_candidates, 'candidate')}, "
                 f"{counted(s.race_controls, 'control')} and "
                 f"{counted(len(s.rivals), 'hand-made model')}"
-                f"{' of like size' if s.scale_rivals and s.rivals else ''} "
+                f"{' (scaled)' if s.scale_rivals and s.rivals else ''} "
                 f"over at most {s.race_epochs:.3g} passes, "
                 f"{counted(s.race_seeds, 'fresh seed')}, "
                 f"{counted(s.race_checks, 'check')}, {counted(s.race_patterns, 'pattern')} "

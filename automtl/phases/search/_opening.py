@@ -29,7 +29,8 @@ def opening(
     size = space.size(len(schema.tasks), config.search.sharing, dict(config.sharing))
     s = config.search
     models = f"{s.race_candidates + s.race_controls} + {len(s.rivals)} models"
-    race = f"race of {models}, {s.race_epochs:.3g} pass{'es'[: 2 * (s.race_epochs != 1)]}"
+    most = "" if s.race_patience is None else "at most "
+    race = f"race of {models}, {most}{s.race_epochs:.3g} pass{'es'[: 2 * (s.race_epochs != 1)]}"
     how = f"{s.strategy}, {counted(strategy.epochs, 'epoch')}"
     if not s.trains_supernet and s.selection == "race":
         how = race
