@@ -24,10 +24,10 @@ automtl() { "$VENV/bin/automtl" "$@"; }
 
 step "data: bring $DATA (kept in your cache folder, so the second time is quick)" automtl data get "$DATA"
 step "search: $SPACE on $DATA, $BUDGET -> $RUN" automtl search "$DATA" --space "$SPACE" --budget "$BUDGET" --set "$RIVAL" --out "$RUN"
-step "retrain: the searched architecture, from fresh weights" automtl retrain "$RUN" --set "$SHORT"
+step "retrain: what the search handed over, from fresh weights" automtl retrain "$RUN" --set "$SHORT"
 step "retrain: the hand-made $BASELINE, by the same code -> $HAND_MADE" automtl retrain "$BASELINE" --data "$DATA" --out "$HAND_MADE" --set "$SHORT"
 step "evaluate: both on the test rows, side by side" automtl evaluate "$RUN" "$HAND_MADE"
-step "picture: the searched architecture -> $PICTURE" automtl show "$RUN" -o "$PICTURE"
+step "picture: what the search handed over -> $PICTURE" automtl show "$RUN" -o "$PICTURE"
 step "report: both models on one page -> $REPORT" automtl report "$RUN" "$HAND_MADE" -o "$REPORT"
 
 step "status: what the search decided, and how sure that is" automtl status "$RUN"
@@ -37,7 +37,7 @@ cat <<END
    $REPORT
       the verdict, figures and pictures of both models: open it in a browser
    $PICTURE
-      the searched architecture: which choices are decided
+      what the search handed over: which choices are decided
    $RUN/search/race.jsonl
       every training of the search's race: which architecture, rows, seed, loss
    $VENV/bin/automtl --help

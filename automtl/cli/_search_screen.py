@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from automtl.cli._models import duration
 from automtl.cli.console import say, say_command, table
 from automtl.runs import decided
+from automtl.runs.decided import MODEL
 
 if TYPE_CHECKING:
     from automtl.phases.search import SearchResult
@@ -73,7 +74,8 @@ def choices(
         other = decision.get("runner_up")
         mark = _MARKS[decision["verdict"]]
         taken = decision["taken"]
-        gap = " " if decision["choice"].startswith(_EXPERTS) else ""
+        whole = decision["choice"] == MODEL or decision["choice"].startswith(_EXPERTS)
+        gap = " " if whole else ""
         words = f"{taken}{gap}{mark}" + (f"{gap}{other}" if mark != "!" and other else "")
         lines.setdefault(_line(decision["choice"]), []).append(words)
     rows = [
@@ -93,6 +95,8 @@ def _has(name: str, named: set[str]) -> bool:
 
 def _line(choice: str) -> str:
     """The line that a choice stands in."""
+    if choice == MODEL:
+        return "model"
     if choice.startswith(_EXPERTS):
         return f"{choice.removeprefix(_EXPERTS)} uses experts"
     name = decided.block_name(choice)

@@ -7,6 +7,7 @@ from typing import Any
 
 from automtl.errors import counted
 
+MODEL = "the model"  # the choice between a hand-made model and what was searched
 RACE = "--set search.selection=race"
 VERDICTS = ("decided", "tied", "not decided")
 UNKNOWN = "decisions unknown: there was no choice, or an older version searched"
@@ -50,6 +51,8 @@ def all_decided(decisions: Sequence[Mapping[str, Any]]) -> bool:
 
 def title(decisions: Sequence[Mapping[str, Any]]) -> str:
     """The title of an architecture: "found" only where every choice is decided."""
+    if [decision["choice"] for decision in decisions] == [MODEL]:
+        return "hand-made"
     return "found" if all_decided(decisions) else "searched"
 
 

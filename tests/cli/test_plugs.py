@@ -16,6 +16,8 @@ SMALL = [
     "space.expert=[mlp(8), skip]",
     "--set",
     "space.interaction=[skip]",
+    "--set",
+    "search.rivals=[]",
     "--fast-dev-run",
 ]
 

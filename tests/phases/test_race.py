@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from automtl.cli._search_screen import show
 from automtl.config import resolve
 from automtl.errors import ArtifactError, ConfigError, NoResult, NumericalError
 from automtl.phases.race.race import Race
@@ -351,6 +352,10 @@ def test_a_hand_made_winner_is_said_and_can_be_retrained(dataset, tmp_path, monk
     found = search(config(dataset, *few), out=tmp_path / "run")
     assert found.race["kind"] == "rival" and found.remarks[0].startswith("hand-made: mmoe wins")
     assert [d["choice"] for d in found.decisions] == ["the model"]
+    show(found, full=False)
+    told = capsys.readouterr()
+    assert re.search(r"^model +mmoe (!|\? searched \()", told.out, re.MULTILINE)
+    assert "hand-made architecture (done)" in told.out + told.err
     assert found.architecture == Architecture.load("mmoe").bind(
         open_session(config(dataset)).schema
     )

@@ -8,11 +8,11 @@ from automtl.phases.race._align import aligned, unused
 from automtl.phases.race._checks import Check
 from automtl.phases.race._finals import Finals
 from automtl.phases.race._patterns import Pattern, least
+from automtl.runs.decided import MODEL as MODEL
 from automtl.spaces.decisions import EXPERTS_OF, Decision, Verdict
 from automtl.strategies.decisions import is_experts, words_of
 from automtl.strategies.encoding import SpaceEncoding
 
-MODEL = "the model"
 NO_BETTER = "the winner is not shown to be better than predicting the base rates"
 
 

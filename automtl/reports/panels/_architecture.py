@@ -56,7 +56,8 @@ def _figure(
     number: int, phase: PhaseView, architecture: Architecture, several: bool
 ) -> dict[str, Any]:
     word = decided.title(decided.decisions_of(architecture.provenance))
-    where = f"{word} by the search" if phase.is_search else f"trained as {phase.label}"
+    by = "hand-made, winner of the race" if word == "hand-made" else f"{word} by the search"
+    where = by if phase.is_search else f"trained as {phase.label}"
     title = f"{phase.run}: {where}" if several else where
     drawing = lay_out(architecture, phase.parts, title=None)
     ident = f"arch{number}"
