@@ -144,6 +144,8 @@ def test_tensorboard_reads_back_what_was_logged(tmp_path):
     assert told == [(0, 0.7), (1, 0.71), (2, 0.72), (3, 0.73)]
 
 
+# MLflow's own use of SQLAlchemy 2.1
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 @pytest.mark.slow  # needs the extra; scripts/test_report_browser.sh installs it
 def test_mlflow_s_client_reads_back_what_was_logged(tmp_path):
     from mlflow.tracking import MlflowClient
