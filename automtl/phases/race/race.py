@@ -51,7 +51,8 @@ class Race:
         self.parked, self.ledger = Parked(folder), context.ledger
         encoding = make_encoding(context, strategy.supernet)
         self.batch = session.config.retrain.batch_size
-        self._per_epoch = len(session.batches("fit", batch_size=self.batch, seed=0))
+        fit = session.batches("fit", batch_size=self.batch, seed=0)
+        self._per_epoch, self._fit_rows = len(fit), fit.num_rows
         steps = max(1, round(s.race_epochs * self._per_epoch))
         start = entrants(strategy.proposals(s.race_candidates), encoding, session, context.seed)
         self.course = Course(
@@ -166,8 +167,7 @@ class Race:
 
     def _rows(self, step: int) -> int:
         full, rest = divmod(step, self._per_epoch)
-        batches = self.session.batches("fit", batch_size=self.batch, seed=0)
-        return full * batches.num_rows + min(rest * self.batch, batches.num_rows)
+        return full * self._fit_rows + min(rest * self.batch, self._fit_rows)
 
     def _result(self, job: Job, best: Look | None, error: str) -> Result:
         entrant = job.entrant
