@@ -19,7 +19,7 @@ from automtl.errors import ArtifactError, AutoMTLError
 from automtl.reports.drawing.facts import Part
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir, RunDir
-from automtl.spaces.architecture import Architecture
+from automtl.spaces.architecture import Architecture, learned
 
 _MAX_BYTES = 256 * 2**20
 Read = TypeVar("Read")
@@ -90,10 +90,7 @@ class PhaseView:
         """Whether its alphas, if there are some, were learned. Of random draws, and of paths, each
         epoch is one architecture, the best so far, with weights 0 and 1; a race need not take it.
         """
-        if self.alphas.empty:
-            return True
-        weights = self.alphas.weight
-        return not (weights.isin((0, 1)).all() and weights.eq(0).any())
+        return self.alphas.empty or learned(set(self.alphas.weight))
 
     @property
     def state(self) -> str:

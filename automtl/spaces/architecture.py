@@ -6,7 +6,7 @@ of the data it belongs to. ``template.bind(schema)`` makes the second from the f
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -62,6 +62,11 @@ class Sharing(Strict):
     def all_settings(self) -> dict[str, Any]:
         """Every setting of the kind, defaults filled in."""
         return sharing_settings(self.kind, self.settings)
+
+
+def learned(weights: Set[float]) -> bool:
+    """Whether choices with these weights were learned; what was drawn has 0 and 1 only."""
+    return not (0 in weights and weights <= {0, 1})
 
 
 class Ranked(Strict):
@@ -198,11 +203,8 @@ class Architecture(Strict):
 
     @property
     def learned(self) -> bool:
-        """Whether the weights of its choices and experts were learned; an architecture that was
-        drawn has 0 and 1, and even shares.
-        """
-        weights = [w for block in self.choices.values() for w in block.values()]
-        return not (0 in weights and set(weights) <= {0, 1})
+        """Whether the weights of its choices and experts were learned."""
+        return learned({w for block in self.choices.values() for w in block.values()})
 
     def identity(self) -> str:
         """Canonical JSON of all that is computed; two architectures with the same one are equal."""
