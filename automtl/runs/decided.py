@@ -121,21 +121,24 @@ def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> s
         return f"to decide: search with {RACE}, which trains candidates alone{more}"
     if "finalists" not in race:
         return "to decide: go on with the race, by --resume and a longer --time-limit"
-    plain = not count(decisions, "decided") and _no_better_than_hand_made(race)
-    take = "take shared_bottom: your data cannot tell these apart" if plain else ""
+    take = "" if count(decisions, "decided") else _hand_made_instead(race)
     return (
         "to decide more: more rows (data, search.race_epochs), seeds (search.race_seeds), or a "
         f"smaller space; {take or 'a tie may be taken by its cost'}"
     )
 
 
-def _no_better_than_hand_made(race: Mapping[str, Any]) -> bool:
-    """Whether a race's winner was searched, is better than the base rates, and is not told apart
-    from the best hand-made model, where one ran.
+def _hand_made_instead(race: Mapping[str, Any]) -> str:
+    """The advice to take a hand-made model, where the race's winner was searched and is better than
+    the base rates, but no hand-made one ran, or the best of them is not told apart from it.
     """
-    rival = race.get("rival")
-    apart = isinstance(rival, Mapping) and rival.get("apart") is not False
-    return race.get("kind") != "rival" and bool(race.get("beats_constant")) and not apart
+    if race.get("kind") == "rival" or not race.get("beats_constant"):
+        return ""
+    if not isinstance(rival := race.get("rival"), Mapping):
+        return "no hand-made model ran beside: compare it with shared_bottom"
+    if rival.get("apart") is not False:
+        return ""
+    return f"take {rival.get('name')}: your data cannot tell it from what was searched"
 
 
 def block_name(name: str) -> str:

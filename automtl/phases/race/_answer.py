@@ -82,8 +82,8 @@ def _words(outcome: Finals, summary: dict[str, Any], search: SearchSection) -> l
         sentences.append("no candidate is shown to be better than predicting the base rates")
     if best.id != winner.id:
         sentences.append(
-            f"{best.name} has the least loss; not told apart and within {CLOSE:.1%} of it, "
-            f"{winner.name} is cheaper ({winner.flops:,} FLOPs a row for {best.flops:,})"
+            f"{_called(best, search)} has the least loss; not told apart and within {CLOSE:.1%} of "
+            f"it, {name} is cheaper ({winner.flops:,} FLOPs a row for {best.flops:,})"
         )
     # beside a hand-made winner no other is the best hand-made one
     names = {"runner_up": "runner-up"}
