@@ -48,7 +48,12 @@ def test_the_rule_asks_for_both_found_and_better():
         }
         for s in range(10)
     ]
-    for name, hits, gain in (("both", 8, 0.1), ("found", 8, 0.0), ("better", 6, 0.1)):
+    for name, hits, gain in (
+        ("both", 8, 0.1),
+        ("found", 8, 0.0),
+        ("better", 6, 0.1),
+        (planted.DEFAULT, 9, 0.1),
+    ):
         rows += [
             {
                 "strategy": name,
@@ -59,4 +64,5 @@ def test_the_rule_asks_for_both_found_and_better():
             for s in range(10)
         ]
     made = planted.verdicts(pd.DataFrame(rows)).set_index("strategy").passed.to_dict()
-    assert made == {"both": True, "found": False, "better": False, "random_sampling": False}
+    others = {"found": False, "better": False, planted.DEFAULT: False, "random_sampling": False}
+    assert made == {"both": True, **others}
